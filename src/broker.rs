@@ -1,0 +1,171 @@
+//! Who is here, and what waits for whom.
+//!
+//! Plain Rust: no runtime, no HTTP, no JSON. A session registers a peer, routes ready-made
+//! [`Frame`]s to ids, and is told what happened. Time comes from a [`Clock`] and passes only in
+//! [`Broker::sweep`], so tests drive both.
+
+mod clock;
+mod outbox;
+mod place;
+mod queue;
+mod realm;
+mod registration;
+mod types;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+
+use crate::frame::Frame;
+
+pub use clock::Clock;
+
+pub use outbox::{Outbox, Outgoing, Writer};
+pub use realm::{Admittance, Probe, Realm, Routed};
+pub use registration::{Flush, Parting, Registration};
+pub use types::{ApiKey, ConnId, Goodbye, InvalidName, PeerId, Token};
+
+/// The bounds and times that the broker keeps. The defaults are those of [`crate::config`].
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Most registered peers of one realm.
+    pub concurrent_limit: usize,
+    /// How long a conversation waits for an absent peer before its sender hears that it expired.
+    pub expire_timeout: Duration,
+    /// A peer that was not heard of for this long is dropped.
+    pub alive_timeout: Duration,
+    /// A peer that was not heard of for this long is pinged. Never more than a third of
+    /// [`alive_timeout`](Self::alive_timeout) in force.
+    pub ping_interval: Duration,
+    /// How long the holder of an id has to answer when somebody else asks for that id.
+    pub probe_timeout: Duration,
+    /// Most messages waiting for one absent peer.
+    pub queue_messages: usize,
+    /// Most bytes waiting for one absent peer.
+    pub queue_bytes: usize,
+    /// Most bytes waiting for all absent peers of all realms.
+    pub queue_total_bytes: usize,
+    /// Most bytes one outbox holds beyond the message that is being written.
+    pub outbox_bytes: usize,
+}
+
+impl Limits {
+    /// The ping interval in force: three pings fit into the alive timeout.
+    pub fn effective_ping_interval(&self) -> Duration {
+        self.ping_interval.min(self.alive_timeout / 3)
+    }
+
+    /// How often [`Broker::sweep`] should run, so that no time above is overshot by much:
+    /// an eighth of the shortest, between 5 ms and 500 ms.
+    pub fn sweep_interval(&self) -> Duration {
+        let shortest = [self.expire_timeout, self.effective_ping_interval(), self.probe_timeout]
+            .into_iter()
+            .min()
+            .unwrap_or_default();
+        (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(500))
+    }
+}
+
+/// What has happened since the broker was made.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections closed because they did not read what was sent to them.
+    pub slow_readers: AtomicU64,
+    /// Connections dropped because nothing was heard of them for the alive timeout.
+    pub timed_out: AtomicU64,
+    /// Connections that lost their id because they did not answer a probe.
+    pub evicted: AtomicU64,
+    /// Conversations that expired.
+    pub expired: AtomicU64,
+}
+
+/// What all realms of one broker share.
+struct Shared {
+    limits: Limits,
+    clock: Clock,
+    counters: Counters,
+    next_conn: AtomicU64,
+    queued_bytes: AtomicUsize,
+    closing: AtomicBool,
+}
+
+/// The realms of one process.
+pub struct Broker {
+    shared: Arc<Shared>,
+    realms: DashMap<ApiKey, Arc<Realm>>,
+}
+
+impl Broker {
+    /// An empty broker: no realm, nobody here.
+    pub fn new(limits: Limits, clock: Clock) -> Self {
+        Broker {
+            shared: Arc::new(Shared {
+                limits,
+                clock,
+                counters: Counters::default(),
+                next_conn: AtomicU64::new(1),
+                queued_bytes: AtomicUsize::new(0),
+                closing: AtomicBool::new(false),
+            }),
+            realms: DashMap::new(),
+        }
+    }
+
+    /// Adds the realm of `key`, or gives the one that is there.
+    ///
+    /// `expired` writes the notice that a sender gets when what it sent to an absent peer expired,
+    /// from the absent peer's id and the sender's.
+    pub fn add_realm(&self, key: ApiKey, expired: fn(&str, &str) -> Frame) -> Arc<Realm> {
+        let shared = Arc::clone(&self.shared);
+        let realm = self.realms.entry(key.clone());
+        Arc::clone(&realm.or_insert_with(|| Arc::new(Realm::new(key, shared, expired))))
+    }
+
+    /// The realm of a key, if there is one.
+    pub fn realm(&self, key: &str) -> Option<Arc<Realm>> {
+        self.realms.get(key).map(|realm| Arc::clone(&realm))
+    }
+
+    /// The bounds in force.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// What has happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Bytes of messages that wait for absent peers.
+    pub fn queued_bytes(&self) -> usize {
+        self.shared.queued_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Connections that are registered now, in all realms.
+    pub fn peers(&self) -> usize {
+        self.all_realms().iter().map(|realm| realm.len()).sum()
+    }
+
+    /// Does all that is due by the clock: pings the silent, drops the dead, expires what has
+    /// waited too long, and ends probes. Cheap when nothing is due.
+    pub fn sweep(&self) {
+        for realm in self.all_realms() {
+            realm.sweep();
+        }
+    }
+
+    /// Dismisses every peer with [`Goodbye::Shutdown`] and admits nobody any more.
+    pub fn close(&self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        for realm in self.all_realms() {
+            realm.close();
+        }
+    }
+
+    // Collected first: no map guard is held while a realm works.
+    fn all_realms(&self) -> Vec<Arc<Realm>> {
+        self.realms.iter().map(|entry| Arc::clone(&entry)).collect()
+    }
+}

@@ -1,0 +1,264 @@
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::outbox::{Outbox, Outgoing};
+use super::queue::{End, Overflow, Queue};
+use super::types::{ConnId, Goodbye, PeerId, Token};
+use super::{Limits, Shared};
+use crate::frame::Frame;
+
+/// What the broker knows about one id: the connection that holds it, or what waits for it.
+///
+/// One lock guards both, so that a message is either in front of a registration or behind it and
+/// never between the two. No other lock is taken while it is held. The atomics are hints that are
+/// read without it.
+pub(super) struct Place {
+    pub(super) id: PeerId,
+    /// The [`ConnId`] of the connection that holds the id; 0 for none.
+    holder: AtomicU64,
+    /// When the holder was last heard.
+    heard: AtomicU64,
+    /// When the oldest waiting conversation began; `u64::MAX` if nothing waits.
+    waiting_since: AtomicU64,
+    /// Somebody waits to hear whether the holder is alive.
+    probed: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) conn: Option<Conn>,
+    /// Outboxes of connections that were dismissed; their sessions fetch them.
+    dismissed: Vec<(ConnId, Goodbye, Outbox)>,
+    queue: Option<Box<Queue>>,
+    probes: Vec<PendingProbe>,
+    /// No longer in the map; look the id up again.
+    pub(super) retired: bool,
+}
+
+/// The connection that holds an id.
+pub(super) struct Conn {
+    pub(super) id: ConnId,
+    pub(super) token: Token,
+    pub(super) outbox: Outbox,
+    /// Place in the order of first registrations; a takeover inherits it.
+    pub(super) since: u64,
+    pinged: u64,
+}
+
+struct PendingProbe {
+    asked: u64,
+    answer: oneshot::Sender<()>,
+}
+
+/// Most newcomers that wait for the answer of one holder.
+const MAX_PROBES: usize = 16;
+
+impl Conn {
+    pub(super) fn new(id: ConnId, token: Token, outbox: Outbox, since: u64) -> Self {
+        Conn { id, token, outbox, since, pinged: 0 }
+    }
+}
+
+impl Place {
+    pub(super) fn new(id: PeerId) -> Self {
+        Place {
+            id,
+            holder: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
+            waiting_since: AtomicU64::new(u64::MAX),
+            probed: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.holder.load(Ordering::Acquire) != 0
+    }
+
+    pub(super) fn is_held_by(&self, conn: ConnId) -> bool {
+        self.holder.load(Ordering::Acquire) == conn.0
+    }
+
+    /// The holder gave a sign of life.
+    pub(super) fn heard(&self, now: u64) {
+        self.heard.store(now, Ordering::Relaxed);
+        if self.probed.load(Ordering::Relaxed) {
+            let mut state = self.lock();
+            state.probes.clear();
+            self.probed.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a sweep at `now` would have something to do here.
+    pub(super) fn needs_sweep(&self, now: u64, times: &Times) -> bool {
+        let silent = self.is_held() && now.saturating_sub(self.heard.load(Ordering::Relaxed)) >= times.ping;
+        let waited = self.waiting_since.load(Ordering::Relaxed).saturating_add(times.expire) <= now;
+        silent || waited || self.probed.load(Ordering::Relaxed)
+    }
+
+    /// Makes `conn` the holder. A former holder must have been dismissed.
+    pub(super) fn seat(&self, state: &mut State, conn: Conn, now: u64) {
+        self.heard.store(now, Ordering::Relaxed);
+        self.holder.store(conn.id.0, Ordering::Release);
+        state.conn = Some(conn);
+    }
+
+    /// Takes the id away from its holder and hands the holder's outbox to its session, with a
+    /// close frame behind what was begun. Returns what the holder will not get any more.
+    pub(super) fn dismiss(&self, state: &mut State, why: Goodbye) -> Vec<Outgoing> {
+        let Some(mut conn) = state.conn.take() else {
+            return Vec::new();
+        };
+        self.holder.store(0, Ordering::Release);
+        state.probes.clear();
+        let unsent = conn.outbox.take_unsent(false);
+        conn.outbox.push_unbounded(Outgoing { frame: Frame::close(why.close()), from: None });
+        conn.outbox.flush();
+        conn.outbox.wake_owner();
+        state.dismissed.push((conn.id, why, conn.outbox));
+        unsent
+    }
+
+    /// Takes the id away from its holder, whose own session says that it has ended. Returns what
+    /// the holder will not get any more as well.
+    pub(super) fn vacate(&self, state: &mut State, dead: bool) -> Option<(Outbox, Vec<Outgoing>)> {
+        let mut conn = state.conn.take()?;
+        self.holder.store(0, Ordering::Release);
+        state.probes.clear();
+        let unsent = conn.outbox.take_unsent(dead);
+        Some((conn.outbox, unsent))
+    }
+
+    /// Keeps a message for the next holder.
+    pub(super) fn keep(
+        &self,
+        state: &mut State,
+        from: PeerId,
+        frame: Frame,
+        end: End,
+        shared: &Shared,
+    ) -> Result<(), Overflow> {
+        let queue = state.queue.get_or_insert_default();
+        let kept = queue.keep(from, frame, end, shared);
+        self.queue_changed(state);
+        kept
+    }
+
+    /// Takes out the conversations that have waited too long, and says whose they were.
+    pub(super) fn expire(&self, state: &mut State, now: u64, times: &Times, shared: &Shared) -> Vec<PeerId> {
+        let Some(queue) = &mut state.queue else {
+            return Vec::new();
+        };
+        let Some(began) = now.checked_sub(times.expire) else {
+            return Vec::new();
+        };
+        let expired = queue.expire(began, &shared.queued_bytes);
+        self.queue_changed(state);
+        expired
+    }
+
+    fn queue_changed(&self, state: &mut State) {
+        let oldest = state.queue.as_ref().and_then(|queue| queue.oldest());
+        self.waiting_since.store(oldest.unwrap_or(u64::MAX), Ordering::Relaxed);
+        if state.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
+            state.queue = None;
+        }
+    }
+
+    /// All that waits, for the new holder.
+    pub(super) fn take_queue(&self, state: &mut State, shared: &Shared) -> Vec<Outgoing> {
+        self.waiting_since.store(u64::MAX, Ordering::Relaxed);
+        let Some(queue) = state.queue.take() else {
+            return Vec::new();
+        };
+        queue.drain(&shared.queued_bytes).map(|(from, frame)| Outgoing { frame, from: Some(from) }).collect()
+    }
+
+    /// Asks the holder for a sign of life. The receiver ends when it gave one or is gone; `None`
+    /// if too many ask already.
+    pub(super) fn probe(&self, state: &mut State, now: u64) -> Option<oneshot::Receiver<()>> {
+        let State { conn: Some(conn), probes, .. } = state else {
+            return Some(oneshot::channel().1);
+        };
+        probes.retain(|probe| !probe.answer.is_closed());
+        if probes.len() >= MAX_PROBES {
+            return None;
+        }
+        if probes.is_empty() {
+            conn.outbox.push_unbounded(Outgoing { frame: Frame::ping(), from: None });
+            conn.outbox.flush();
+        }
+        let (answer, receiver) = oneshot::channel();
+        probes.push(PendingProbe { asked: now, answer });
+        self.probed.store(true, Ordering::Relaxed);
+        Some(receiver)
+    }
+
+    /// What is to be done with the holder at `now`.
+    pub(super) fn check_holder(&self, state: &mut State, now: u64, times: &Times) -> Verdict {
+        let Some(conn) = &mut state.conn else {
+            self.probed.store(false, Ordering::Relaxed);
+            return Verdict::Keep;
+        };
+        let heard = self.heard.load(Ordering::Relaxed);
+        let silent = now.saturating_sub(heard);
+        if silent >= times.alive {
+            return Verdict::Dismiss(Goodbye::TimedOut);
+        }
+        if state.probes.iter().any(|probe| now.saturating_sub(probe.asked) >= times.probe) {
+            return Verdict::Dismiss(Goodbye::Evicted);
+        }
+        if silent >= times.ping && now.saturating_sub(conn.pinged.max(heard)) >= times.ping {
+            conn.pinged = now;
+            return Verdict::Ping;
+        }
+        Verdict::Keep
+    }
+
+    /// The outbox of a connection that lost its id, for its session.
+    pub(super) fn claim(&self, state: &mut State, conn: ConnId) -> Option<(Goodbye, Outbox)> {
+        let at = state.dismissed.iter().position(|(id, ..)| *id == conn)?;
+        let (_, why, outbox) = state.dismissed.swap_remove(at);
+        Some((why, outbox))
+    }
+}
+
+pub(super) enum Verdict {
+    Keep,
+    Ping,
+    Dismiss(Goodbye),
+}
+
+impl State {
+    /// Nobody is here and nothing waits: the place can go.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.conn.is_none() && self.queue.is_none()
+    }
+}
+
+/// The limits' times in milliseconds.
+pub(super) struct Times {
+    alive: u64,
+    ping: u64,
+    probe: u64,
+    expire: u64,
+}
+
+impl From<&Limits> for Times {
+    fn from(limits: &Limits) -> Self {
+        use super::clock::millis;
+        Times {
+            alive: millis(limits.alive_timeout),
+            ping: millis(limits.effective_ping_interval()).max(1),
+            probe: millis(limits.probe_timeout),
+            expire: millis(limits.expire_timeout),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::types::PeerId;
+use super::{Limits, Shared};
+use crate::frame::Frame;
+
+/// What waits for one absent peer.
+///
+/// What one sender has waiting here is one conversation with one clock, from its first message:
+/// it is delivered whole and in order, or it expires whole.
+#[derive(Default)]
+pub(super) struct Queue {
+    messages: VecDeque<Kept>,
+    conversations: HashMap<PeerId, Conversation>,
+    bytes: usize,
+}
+
+struct Kept {
+    from: PeerId,
+    frame: Frame,
+}
+
+struct Conversation {
+    since: u64,
+}
+
+/// Where a message goes in the order of delivery.
+#[derive(Clone, Copy)]
+pub(super) enum End {
+    /// In front: it was sent before all that waits.
+    Front,
+    /// Behind: the usual case.
+    Back,
+}
+
+/// A bound was reached; the sender's conversation is gone, this message included.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Overflow;
+
+impl Queue {
+    /// Keeps a message. On overflow the sender's whole conversation is dropped.
+    pub(super) fn keep(
+        &mut self,
+        from: PeerId,
+        frame: Frame,
+        end: End,
+        shared: &Shared,
+    ) -> Result<(), Overflow> {
+        let Limits { queue_messages, queue_bytes, queue_total_bytes, .. } = shared.limits;
+        let len = frame.len();
+        let fits = self.messages.len() < queue_messages
+            && self.bytes + len <= queue_bytes
+            && reserve(&shared.queued_bytes, len, queue_total_bytes);
+        if !fits {
+            self.drop_conversation(&from, &shared.queued_bytes);
+            return Err(Overflow);
+        }
+        self.bytes += len;
+        self.conversations.entry(from.clone()).or_insert_with(|| Conversation { since: shared.clock.now() });
+        match end {
+            End::Front => self.messages.push_front(Kept { from, frame }),
+            End::Back => self.messages.push_back(Kept { from, frame }),
+        }
+        Ok(())
+    }
+
+    /// Takes out the conversations that began at `began` or before, and says whose they were.
+    pub(super) fn expire(&mut self, began: u64, total: &AtomicUsize) -> Vec<PeerId> {
+        let expired: Vec<PeerId> = self
+            .conversations
+            .iter()
+            .filter(|(_, conversation)| conversation.since <= began)
+            .map(|(from, _)| from.clone())
+            .collect();
+        for from in &expired {
+            self.drop_conversation(from, total);
+        }
+        expired
+    }
+
+    fn drop_conversation(&mut self, from: &PeerId, total: &AtomicUsize) {
+        self.conversations.remove(from);
+        let before = self.bytes;
+        self.messages.retain(|kept| {
+            let keep = kept.from != *from;
+            if !keep {
+                self.bytes -= kept.frame.len();
+            }
+            keep
+        });
+        total.fetch_sub(before - self.bytes, Ordering::Relaxed);
+    }
+
+    /// When the oldest conversation began.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.conversations.values().map(|conversation| conversation.since).min()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// All there is, in order of arrival.
+    pub(super) fn drain(self, total: &AtomicUsize) -> impl Iterator<Item = (PeerId, Frame)> {
+        total.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.messages.into_iter().map(|kept| (kept.from, kept.frame))
+    }
+}
+
+fn reserve(total: &AtomicUsize, len: usize, max: usize) -> bool {
+    total
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sum| {
+            sum.checked_add(len).filter(|sum| *sum <= max)
+        })
+        .is_ok()
+}

@@ -1,0 +1,397 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use tokio::sync::oneshot;
+
+use super::Shared;
+use super::outbox::{Full, Outbox, Outgoing};
+use super::place::{Conn, Place, State, Times, Verdict};
+use super::queue::{End, Overflow};
+use super::registration::{Flush, Registration};
+use super::types::{ApiKey, ConnId, Goodbye, PeerId, Token};
+use crate::frame::Frame;
+
+/// The peers of one key: they find each other, and nobody else finds them.
+pub struct Realm {
+    key: ApiKey,
+    shared: Arc<Shared>,
+    places: DashMap<PeerId, Arc<Place>>,
+    registered: AtomicUsize,
+    expired: fn(&str, &str) -> Frame,
+}
+
+/// What became of a message.
+pub enum Routed {
+    /// It is in the recipient's outbox. What was sent in one go is written in one go: call
+    /// [`Flush::flush`] once per batch. `None` if somebody is about to.
+    Sent(Option<Flush>),
+    /// The recipient is absent; the message waits for it.
+    Kept,
+    /// The message did not fit, and all that this sender had waiting for this recipient is gone.
+    Expired,
+    /// The recipient is absent and the message is not worth keeping.
+    Dropped,
+}
+
+/// The answer to somebody who wants to register.
+pub enum Admittance {
+    /// In: the greeting and what waited are in the outbox.
+    Registered(Registration),
+    /// The id belongs to a connection with another token.
+    Taken(Outbox),
+    /// As many peers are registered as the limit allows.
+    Full(Outbox),
+    /// The server is stopping.
+    Closing(Outbox),
+}
+
+/// The state of a question whether the holder of an id is alive.
+pub enum Probe {
+    /// Ends when the holder gave a sign of life, left, or was dropped for giving none.
+    Asked(oneshot::Receiver<()>),
+    /// Too many ask already.
+    TooMany,
+}
+
+/// Conversations that expired at one place: the senders have to hear of it once its lock is free.
+type Losses = Vec<PeerId>;
+
+impl Realm {
+    pub(super) fn new(key: ApiKey, shared: Arc<Shared>, expired: fn(&str, &str) -> Frame) -> Self {
+        Realm { key, shared, places: DashMap::new(), registered: AtomicUsize::new(0), expired }
+    }
+
+    /// What its clients name it by.
+    pub fn key(&self) -> &ApiKey {
+        &self.key
+    }
+
+    /// Registers a connection under an id. The same token takes the id over from an older
+    /// connection. On success `greeting` goes out first, then what waited for the id.
+    pub fn register(
+        self: &Arc<Self>,
+        id: &PeerId,
+        token: &Token,
+        mut outbox: Outbox,
+        greeting: Frame,
+    ) -> Admittance {
+        self.at(id, |place, state| {
+            let now = self.shared.clock.now();
+            let conn = ConnId(self.shared.next_conn.fetch_add(1, Ordering::Relaxed));
+            let (since, waited) = match &state.conn {
+                _ if self.shared.closing.load(Ordering::SeqCst) => return Admittance::Closing(outbox),
+                Some(holder) if holder.token != *token => return Admittance::Taken(outbox),
+                Some(holder) => (holder.since, place.dismiss(state, Goodbye::Replaced)),
+                None if !self.take_seat() => return Admittance::Full(outbox),
+                None => (conn.0, place.take_queue(state, &self.shared)),
+            };
+            outbox.push_unbounded(Outgoing { frame: greeting, from: None });
+            outbox.preload(waited);
+            outbox.flush();
+            place.seat(state, Conn::new(conn, token.clone(), outbox, since), now);
+            Admittance::Registered(Registration::new(Arc::clone(self), Arc::clone(place), conn))
+        })
+    }
+
+    fn take_seat(&self) -> bool {
+        let limit = self.shared.limits.concurrent_limit;
+        self.registered
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| (count < limit).then_some(count + 1))
+            .is_ok()
+    }
+
+    /// Asks whether the holder of an id is alive, by a ping. If it is not, it is dropped after the
+    /// probe timeout, and the id is free.
+    pub fn probe(&self, id: &PeerId) -> Probe {
+        let now = self.shared.clock.now();
+        match self.at(id, |place, state| place.probe(state, now)) {
+            Some(receiver) => Probe::Asked(receiver),
+            None => Probe::TooMany,
+        }
+    }
+
+    /// Sends a message to the peer `to`. With `keep`, it waits if the peer is absent.
+    pub fn route(&self, from: &PeerId, to: &str, frame: Frame, keep: bool) -> Routed {
+        let place = match self.find(to) {
+            Some(place) => place,
+            None if !keep => return Routed::Dropped,
+            None => match PeerId::parse(to) {
+                Ok(to) => self.find_or_create(&to),
+                // No client can ever have such an id.
+                Err(_) => return Routed::Expired,
+            },
+        };
+        let mut losses = Losses::new();
+        let routed =
+            self.at_place(&place, |place, state| self.deliver(place, state, from, frame, keep, &mut losses));
+        self.tell_expired(&place.id, losses);
+        routed
+    }
+
+    fn deliver(
+        &self,
+        place: &Arc<Place>,
+        state: &mut State,
+        from: &PeerId,
+        frame: Frame,
+        keep: bool,
+        losses: &mut Losses,
+    ) -> Routed {
+        let Some(conn) = &mut state.conn else {
+            if !keep {
+                return Routed::Dropped;
+            }
+            return match self.keep(place, state, from.clone(), frame, End::Back) {
+                Ok(()) => Routed::Kept,
+                Err(Overflow) => Routed::Expired,
+            };
+        };
+        match conn.outbox.push(Outgoing { frame, from: keep.then(|| from.clone()) }) {
+            Ok(()) => Routed::Sent(conn.outbox.wants_flush().then(|| Flush::new(Arc::clone(place)))),
+            Err(Full(refused)) => {
+                self.shared.counters.slow_readers.fetch_add(1, Ordering::Relaxed);
+                let unsent = self.dismiss(place, state, Goodbye::SlowReader);
+                self.keep_all(place, state, unsent.into_iter().chain([refused]), losses);
+                Routed::Kept
+            }
+        }
+    }
+
+    fn keep(
+        &self,
+        place: &Place,
+        state: &mut State,
+        from: PeerId,
+        frame: Frame,
+        end: End,
+    ) -> Result<(), Overflow> {
+        let kept = place.keep(state, from, frame, end, &self.shared);
+        if kept.is_err() {
+            self.shared.counters.expired.fetch_add(1, Ordering::Relaxed);
+        }
+        kept
+    }
+
+    /// Keeps what an outbox still held, and notes whose conversations were too much.
+    fn keep_all(
+        &self,
+        place: &Place,
+        state: &mut State,
+        unsent: impl IntoIterator<Item = Outgoing>,
+        losses: &mut Losses,
+    ) {
+        for Outgoing { frame, from } in unsent {
+            let Some(from) = from else { continue };
+            if self.keep(place, state, from.clone(), frame, End::Back).is_err() && !losses.contains(&from) {
+                losses.push(from);
+            }
+        }
+    }
+
+    /// Ends the registration of `conn`, by its own session. `dead` says that nothing can be
+    /// written any more. Returns the outbox for the last words, once.
+    pub(super) fn part(&self, place: &Arc<Place>, conn: ConnId, dead: bool) -> Option<(Goodbye, Outbox)> {
+        let mut losses = Losses::new();
+        // A place that was retired has no holder, but may still have this session's outbox.
+        let parted = {
+            let mut state = place.lock();
+            if state.conn.as_ref().is_some_and(|holder| holder.id == conn) {
+                place.vacate(&mut state, dead).map(|(outbox, unsent)| {
+                    self.registered.fetch_sub(1, Ordering::SeqCst);
+                    self.keep_all(place, &mut state, unsent, &mut losses);
+                    self.retire_if_vacant(place, &mut state);
+                    (Goodbye::Left, outbox)
+                })
+            } else {
+                place.claim(&mut state, conn)
+            }
+        };
+        self.tell_expired(&place.id, losses);
+        parted
+    }
+
+    /// Takes back what a dismissed connection did not get any more: it goes to whoever holds the
+    /// id now, or waits in front of what came later.
+    pub(super) fn take_back(&self, id: &PeerId, undelivered: Vec<Outgoing>) {
+        let mut losses = Losses::new();
+        // From the newest to the oldest, each to the front.
+        for outgoing in undelivered.into_iter().rev() {
+            self.at(id, |place, state| match (&mut state.conn, outgoing) {
+                (Some(conn), outgoing) => {
+                    // A full outbox is found by the next message routed to it.
+                    conn.outbox.push_unbounded(outgoing);
+                    conn.outbox.flush();
+                }
+                (None, Outgoing { frame, from: Some(from) }) => {
+                    if self.keep(place, state, from.clone(), frame, End::Front).is_err() {
+                        losses.push(from);
+                    }
+                }
+                (None, Outgoing { from: None, .. }) => {}
+            });
+        }
+        self.tell_expired(id, losses);
+    }
+
+    /// Ids of all registered peers, in order of their first registration.
+    pub fn ids(&self) -> Vec<PeerId> {
+        let mut ids: Vec<(u64, PeerId)> = self
+            .held_places()
+            .into_iter()
+            .filter_map(|place| {
+                let since = place.lock().conn.as_ref()?.since;
+                Some((since, place.id.clone()))
+            })
+            .collect();
+        ids.sort_unstable_by_key(|(since, _)| *since);
+        ids.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Whether the id is registered now.
+    pub fn contains(&self, id: &str) -> bool {
+        self.find(id).is_some_and(|place| place.is_held())
+    }
+
+    /// How many peers are registered now.
+    pub fn len(&self) -> usize {
+        self.registered.load(Ordering::SeqCst)
+    }
+
+    /// Whether no peer is registered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn sweep(&self) {
+        let now = self.shared.clock.now();
+        let times = Times::from(&self.shared.limits);
+        let due: Vec<Arc<Place>> = self
+            .places
+            .iter()
+            .filter(|place| place.needs_sweep(now, &times))
+            .map(|place| Arc::clone(&place))
+            .collect();
+        for place in due {
+            self.sweep_place(&place, now, &times);
+        }
+    }
+
+    fn sweep_place(&self, place: &Arc<Place>, now: u64, times: &Times) {
+        let mut state = place.lock();
+        let mut losses = place.expire(&mut state, now, times, &self.shared);
+        self.shared.counters.expired.fetch_add(losses.len() as u64, Ordering::Relaxed);
+        match place.check_holder(&mut state, now, times) {
+            Verdict::Keep => {}
+            Verdict::Ping => {
+                if let Some(conn) = &mut state.conn
+                    && conn.outbox.push(Outgoing { frame: Frame::ping(), from: None }).is_ok()
+                {
+                    conn.outbox.flush();
+                }
+            }
+            Verdict::Dismiss(why) => {
+                let counter = match why {
+                    Goodbye::Evicted => &self.shared.counters.evicted,
+                    _ => &self.shared.counters.timed_out,
+                };
+                counter.fetch_add(1, Ordering::Relaxed);
+                let unsent = self.dismiss(place, &mut state, why);
+                self.keep_all(place, &mut state, unsent, &mut losses);
+            }
+        }
+        self.retire_if_vacant(place, &mut state);
+        drop(state);
+        self.tell_expired(&place.id, losses);
+    }
+
+    pub(super) fn close(&self) {
+        for place in self.held_places() {
+            let mut state = place.lock();
+            self.dismiss(&place, &mut state, Goodbye::Shutdown);
+            self.retire_if_vacant(&place, &mut state);
+        }
+    }
+
+    /// Ends a connection that does not read the answers to what it sends.
+    pub(super) fn dismiss_slow_reader(&self, place: &Arc<Place>, conn: ConnId) {
+        let mut losses = Losses::new();
+        {
+            let mut state = place.lock();
+            if state.conn.as_ref().is_some_and(|holder| holder.id == conn) {
+                self.shared.counters.slow_readers.fetch_add(1, Ordering::Relaxed);
+                let unsent = self.dismiss(place, &mut state, Goodbye::SlowReader);
+                self.keep_all(place, &mut state, unsent, &mut losses);
+                self.retire_if_vacant(place, &mut state);
+            }
+        }
+        self.tell_expired(&place.id, losses);
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.shared.clock.now()
+    }
+
+    fn dismiss(&self, place: &Place, state: &mut State, why: Goodbye) -> Vec<Outgoing> {
+        if state.conn.is_some() {
+            self.registered.fetch_sub(1, Ordering::SeqCst);
+        }
+        place.dismiss(state, why)
+    }
+
+    fn tell_expired(&self, absent: &PeerId, senders: Losses) {
+        for sender in senders {
+            let notice = (self.expired)(absent.as_str(), sender.as_str());
+            let Some(place) = self.find(sender.as_str()) else { continue };
+            let mut state = place.lock();
+            if let Some(conn) = &mut state.conn
+                && conn.outbox.push(Outgoing { frame: notice, from: None }).is_ok()
+            {
+                conn.outbox.flush();
+            }
+        }
+    }
+
+    fn find(&self, id: &str) -> Option<Arc<Place>> {
+        self.places.get(id).map(|place| Arc::clone(&place))
+    }
+
+    fn find_or_create(&self, id: &PeerId) -> Arc<Place> {
+        self.find(id.as_str()).unwrap_or_else(|| {
+            let place = self.places.entry(id.clone());
+            Arc::clone(&place.or_insert_with(|| Arc::new(Place::new(id.clone()))))
+        })
+    }
+
+    fn held_places(&self) -> Vec<Arc<Place>> {
+        self.places.iter().filter(|place| place.is_held()).map(|place| Arc::clone(&place)).collect()
+    }
+
+    fn at<R>(&self, id: &PeerId, act: impl FnOnce(&Arc<Place>, &mut State) -> R) -> R {
+        self.at_place(&self.find_or_create(id), act)
+    }
+
+    /// Runs `act` on a place, or on its successor if it was retired meanwhile, under its lock.
+    fn at_place<R>(&self, place: &Arc<Place>, act: impl FnOnce(&Arc<Place>, &mut State) -> R) -> R {
+        let mut place = Arc::clone(place);
+        loop {
+            {
+                let mut state = place.lock();
+                if !state.retired {
+                    let result = act(&place, &mut state);
+                    self.retire_if_vacant(&place, &mut state);
+                    return result;
+                }
+            }
+            place = self.find_or_create(&place.id);
+        }
+    }
+
+    // Under the place's lock, so that whoever finds the place retired finds the map without it.
+    fn retire_if_vacant(&self, place: &Arc<Place>, state: &mut State) {
+        if state.is_vacant() && !state.retired {
+            state.retired = true;
+            self.places.remove_if(place.id.as_str(), |_, there| Arc::ptr_eq(there, place));
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The flags, nothing else. Names and meanings are those of the npm `peerjs` program where it has
+//! them; every flag may also be spelt with hyphens and set in the environment.
+
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use peerbroker::broker::{ApiKey, Limits};
+use peerbroker::config::{DEFAULT_HOST, DEFAULT_PORT, MountPath, TlsFiles};
+use peerbroker::{Config, Listen};
+
+/// A broker that lets WebRTC clients find each other. Drop-in for peerjs-server.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    /// TCP port; 0 takes a free one [default: $PORT, else 9000]
+    #[arg(long, short, env = "PEERBROKER_PORT", value_parser = port)]
+    port: Option<u16>,
+
+    /// Address to listen on; `::` is IPv6 and IPv4
+    #[arg(long, short = 'H', env = "PEERBROKER_HOST", default_value = DEFAULT_HOST)]
+    host: String,
+
+    /// Mount path [default: $PEERSERVER_PATH, else /]
+    #[arg(long, env = "PEERBROKER_PATH")]
+    path: Option<String>,
+
+    /// Key that clients must name
+    #[arg(long, short, env = "PEERBROKER_KEY", default_value = "peerjs", value_parser = key)]
+    key: ApiKey,
+
+    /// Milliseconds that a message waits for an absent peer
+    #[arg(long = "expire_timeout", alias = "expire-timeout", short = 't', env = "PEERBROKER_EXPIRE_TIMEOUT", value_name = "MS", default_value = "5000", value_parser = millis)]
+    expire_timeout: Duration,
+
+    /// Milliseconds after which a client that answers nothing is dropped
+    #[arg(long = "alive_timeout", alias = "alive-timeout", env = "PEERBROKER_ALIVE_TIMEOUT", value_name = "MS", default_value = "60000", value_parser = millis)]
+    alive_timeout: Duration,
+
+    /// Milliseconds after which a silent client is pinged; at most a third of alive_timeout counts
+    #[arg(long = "ping_interval", alias = "ping-interval", env = "PEERBROKER_PING_INTERVAL", value_name = "MS", default_value = "20000", value_parser = millis)]
+    ping_interval: Duration,
+
+    /// Milliseconds that the holder of an id has to answer when somebody else asks for the id
+    #[arg(long = "probe_timeout", alias = "probe-timeout", env = "PEERBROKER_PROBE_TIMEOUT", value_name = "MS", default_value = "3000", value_parser = millis)]
+    probe_timeout: Duration,
+
+    /// Most connected clients
+    #[arg(long = "concurrent_limit", alias = "concurrent-limit", short = 'c', env = "PEERBROKER_CONCURRENT_LIMIT", value_name = "N", default_value = "5000", value_parser = count)]
+    concurrent_limit: usize,
+
+    /// Let clients list the ids of all peers
+    #[arg(long = "allow_discovery", alias = "allow-discovery", env = "PEERBROKER_ALLOW_DISCOVERY", value_name = "true|false", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
+    allow_discovery: bool,
+
+    /// Trust X-Forwarded-Host and X-Forwarded-Proto of a proxy in front
+    #[arg(long, env = "PEERBROKER_PROXIED", value_name = "true|false", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
+    proxied: bool,
+
+    /// Origins that may read HTTP answers [default: every one]
+    #[arg(long, env = "PEERBROKER_CORS", value_name = "ORIGIN", num_args = 1.., value_delimiter = ' ')]
+    cors: Vec<String>,
+
+    /// Private key for HTTPS and WSS (PEM), with --sslcert
+    #[arg(long, env = "PEERBROKER_SSLKEY", value_name = "FILE")]
+    sslkey: Option<PathBuf>,
+
+    /// Certificate and chain for HTTPS and WSS (PEM), with --sslkey
+    #[arg(long, env = "PEERBROKER_SSLCERT", value_name = "FILE")]
+    sslcert: Option<PathBuf>,
+
+    /// Largest message in bytes
+    #[arg(long = "max_message_bytes", alias = "max-message-bytes", env = "PEERBROKER_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value = "1048576", value_parser = positive)]
+    max_message_bytes: usize,
+
+    /// Most messages that wait for one absent peer
+    #[arg(long = "queue_messages", alias = "queue-messages", env = "PEERBROKER_QUEUE_MESSAGES", value_name = "N", default_value = "1000", value_parser = count)]
+    queue_messages: usize,
+
+    /// Most bytes that wait for one absent peer
+    #[arg(long = "queue_bytes", alias = "queue-bytes", env = "PEERBROKER_QUEUE_BYTES", value_name = "BYTES", default_value = "4194304", value_parser = count)]
+    queue_bytes: usize,
+
+    /// Most bytes that wait for all absent peers
+    #[arg(long = "queue_total_bytes", alias = "queue-total-bytes", env = "PEERBROKER_QUEUE_TOTAL_BYTES", value_name = "BYTES", default_value = "67108864", value_parser = count)]
+    queue_total_bytes: usize,
+
+    /// Serve the landing page and the demos
+    #[arg(long, env = "PEERBROKER_PAGES", value_name = "true|false", num_args = 0..=1, default_value = "true", default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
+    pages: bool,
+
+    /// Worker threads; 0 is one for each core
+    #[arg(long, env = "PEERBROKER_WORKERS", value_name = "N", default_value = "0", value_parser = workers)]
+    workers: usize,
+
+    /// Form of the log on stderr
+    #[arg(
+        long = "log_format",
+        alias = "log-format",
+        env = "PEERBROKER_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub log_format: LogFormat,
+
+    /// Check flags and files, and exit
+    #[arg(long = "check_config", alias = "check-config")]
+    pub check_config: bool,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the flags ask for.
+pub struct Settings {
+    pub config: Config,
+    pub listen: Listen,
+    /// The mount path as it was given, for the start line.
+    pub given_path: String,
+}
+
+/// Why the flags cannot be followed; the program says so and ends.
+#[derive(Debug, thiserror::Error)]
+pub enum BadSettings {
+    /// Found in a fallback of the environment; clap finds all others.
+    #[error("invalid value {value:?} for {name}: {accepted}")]
+    Value { name: &'static str, value: String, accepted: String },
+    #[error("--sslkey and --sslcert go together: --{missing} is missing")]
+    HalfTls { missing: &'static str },
+}
+
+impl BadSettings {
+    /// 2 for a wrong value, as clap; 1 for what the reference ends with 1 as well.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            BadSettings::Value { .. } => 2,
+            BadSettings::HalfTls { .. } => 1,
+        }
+    }
+}
+
+impl Cli {
+    /// Adds the reference's own variables, `PORT` and `PEERSERVER_PATH`, and checks what no flag
+    /// can check alone.
+    pub fn settings(&self) -> Result<Settings, BadSettings> {
+        let port = match (self.port, fallback("PORT")) {
+            (Some(port), _) => port,
+            (None, Some(text)) => {
+                port(&text).map_err(|accepted| BadSettings::Value { name: "PORT", value: text, accepted })?
+            }
+            (None, None) => DEFAULT_PORT,
+        };
+        let given_path = match (&self.path, fallback("PEERSERVER_PATH")) {
+            (Some(path), _) => path.clone(),
+            (None, path) => path.unwrap_or_else(|| "/".to_owned()),
+        };
+        let path = MountPath::parse(&given_path).map_err(|error| BadSettings::Value {
+            name: "--path",
+            value: given_path.clone(),
+            accepted: error.to_string(),
+        })?;
+        let tls = match (self.sslkey.clone(), self.sslcert.clone()) {
+            (Some(key), Some(cert)) => Some(TlsFiles { key, cert }),
+            (None, None) => None,
+            (Some(_), None) => return Err(BadSettings::HalfTls { missing: "sslcert" }),
+            (None, Some(_)) => return Err(BadSettings::HalfTls { missing: "sslkey" }),
+        };
+        let config = Config {
+            path,
+            key: self.key.clone(),
+            allow_discovery: self.allow_discovery,
+            proxied: self.proxied,
+            cors: self.cors.clone(),
+            pages: self.pages,
+            max_message_bytes: self.max_message_bytes,
+            limits: Limits {
+                concurrent_limit: self.concurrent_limit,
+                expire_timeout: self.expire_timeout,
+                alive_timeout: self.alive_timeout,
+                ping_interval: self.ping_interval,
+                probe_timeout: self.probe_timeout,
+                queue_messages: self.queue_messages,
+                queue_bytes: self.queue_bytes,
+                queue_total_bytes: self.queue_total_bytes,
+                ..Limits::default()
+            },
+            ..Config::default()
+        };
+        let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls };
+        Ok(Settings { config, listen, given_path })
+    }
+}
+
+fn fallback(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "a port is a number from 0 to 65535".to_owned())
+}
+
+fn key(text: &str) -> Result<ApiKey, String> {
+    ApiKey::parse(text).map_err(|why| format!("{why}; a key has 1 to {} bytes", ApiKey::MAX_BYTES))
+}
+
+fn millis(text: &str) -> Result<Duration, String> {
+    let millis = text.parse().ok().filter(|millis| (1..=MAX_MILLIS).contains(millis));
+    millis
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("a time is a number of milliseconds from 1 to {MAX_MILLIS}"))
+}
+
+/// About a year: longer is a mistake.
+const MAX_MILLIS: u64 = 31_536_000_000;
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "a whole number from 0 on is needed".to_owned())
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..) => Ok(number),
+        _ => Err("a whole number from 1 on is needed".to_owned()),
+    }
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 0..=1024) => Ok(number),
+        _ => Err("a whole number from 0 to 1024 is needed".to_owned()),
+    }
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "true or false is needed".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn settings(args: &[&str]) -> Settings {
+        let args = ["peerbroker"].iter().chain(args);
+        Cli::try_parse_from(args).unwrap().settings().unwrap()
+    }
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_shown_are_those_of_the_library() {
+        let Settings { config, listen, given_path } = settings(&["--port", "9000", "--path", "/"]);
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+        assert_eq!(format!("{listen:?}"), format!("{:?}", Listen::default()));
+        assert_eq!(given_path, "/");
+    }
+
+    #[test]
+    fn every_form_of_a_flag_that_the_reference_takes_is_taken() {
+        for form in [&["-p9001"][..], &["-p", "9001"], &["-p=9001"], &["--port=9001"], &["--port", "9001"]] {
+            assert_eq!(settings(form).listen.port, 9001, "{form:?}");
+        }
+        let all = settings(&[
+            "-H",
+            "127.0.0.1",
+            "-k",
+            "123",
+            "--path",
+            "/x/",
+            "-t",
+            "1",
+            "--alive-timeout",
+            "2",
+            "-c",
+            "3",
+            "--allow_discovery",
+            "--proxied",
+            "true",
+            "--cors",
+            "http://a",
+            "http://b",
+            "--cors=http://c",
+            "--sslkey",
+            "k",
+            "--sslcert",
+            "c",
+        ]);
+        assert_eq!(all.config.key.as_str(), "123");
+        assert_eq!(all.config.cors, ["http://a", "http://b", "http://c"]);
+        assert!(all.config.allow_discovery && all.config.proxied);
+        assert!(!settings(&["--allow_discovery", "false"]).config.allow_discovery);
+        assert_eq!(all.config.limits.concurrent_limit, 3);
+        assert_eq!(all.given_path, "/x/");
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_flag_and_what_is_accepted() {
+        for (flag, value, accepted) in [
+            ("--port", "65536", "0 to 65535"),
+            ("--expire_timeout", "soon", "milliseconds"),
+            ("--alive_timeout", "0", "milliseconds"),
+            ("--concurrent_limit", "-1", "whole number"),
+            ("--allow_discovery", "maybe", "true or false"),
+            ("--log_format", "xml", "json"),
+            ("--key", "", "1 to 128 bytes"),
+            ("--max_message_bytes", "0", "from 1 on"),
+        ] {
+            let error = Cli::try_parse_from(["peerbroker", &format!("{flag}={value}")]).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(flag) && text.contains(accepted), "{text}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+}

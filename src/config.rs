@@ -1,0 +1,177 @@
+//! What can be set, and every default.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::broker::{ApiKey, Limits};
+use crate::tls::{self, TlsError};
+
+/// How a broker behaves. [`Config::default`] is what the binary does without a flag.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where everything hangs. For an embedded broker the path of
+    /// [`mount`](crate::PeerBroker::mount) counts instead.
+    pub path: MountPath,
+    /// The key that clients must name on the WebSocket.
+    pub key: ApiKey,
+    /// Whether `GET {path}{key}/peers` lists the ids of all peers.
+    pub allow_discovery: bool,
+    /// Whether a proxy in front says truly under what host and scheme the client sees this server.
+    pub proxied: bool,
+    /// The origins that may read HTTP answers; empty means every one.
+    pub cors: Vec<String>,
+    /// Whether the landing page and the demos are served.
+    pub pages: bool,
+    /// Largest WebSocket message in bytes; a larger one closes its socket with 1009.
+    pub max_message_bytes: usize,
+    /// How long a client may take to answer a close frame.
+    pub close_timeout: Duration,
+    /// Bounds and times of the broker.
+    pub limits: Limits,
+}
+
+/// Where and how the server listens.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// Address or name to listen on.
+    pub host: String,
+    /// TCP port; 0 takes a free one.
+    pub port: u16,
+    /// Worker threads; 0 is one for each core.
+    pub workers: usize,
+    /// HTTPS and WSS instead of HTTP and WS.
+    pub tls: Option<TlsFiles>,
+}
+
+/// PEM files. One file may hold both.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// Private key: PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+    /// Certificate, with its chain behind it.
+    pub cert: PathBuf,
+}
+
+/// The default of `--host`.
+pub const DEFAULT_HOST: &str = "::";
+/// The default of `--port`.
+pub const DEFAULT_PORT: u16 = 9000;
+/// The default of `--key`: what PeerJS clients send when they are told none.
+pub const DEFAULT_KEY: &str = "peerjs";
+/// The default of `--max_message_bytes`. An offer with all its candidates has some 10 KB.
+pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1 << 20;
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            path: MountPath::default(),
+            key: ApiKey::parse(DEFAULT_KEY).unwrap_or_else(|_| unreachable!("a valid key")),
+            allow_discovery: false,
+            proxied: false,
+            cors: Vec::new(),
+            pages: true,
+            max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
+            close_timeout: Duration::from_secs(5),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Listen { host: DEFAULT_HOST.to_owned(), port: DEFAULT_PORT, workers: 0, tls: None }
+    }
+}
+
+impl Listen {
+    /// Reads the TLS files and checks that they belong together, without taking the port.
+    pub fn check(&self) -> Result<(), TlsError> {
+        self.tls.as_ref().map_or(Ok(()), |files| tls::load(files).map(drop))
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            concurrent_limit: 5000,
+            expire_timeout: Duration::from_millis(5000),
+            alive_timeout: Duration::from_millis(60_000),
+            ping_interval: Duration::from_millis(20_000),
+            probe_timeout: Duration::from_millis(3000),
+            queue_messages: 1000,
+            queue_bytes: 4 << 20,
+            queue_total_bytes: 64 << 20,
+            outbox_bytes: 1 << 20,
+        }
+    }
+}
+
+/// The path below which everything hangs: `/`, or `/a/b/`. Always begins and ends with a slash
+/// and has no empty segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountPath(String);
+
+/// Why a text cannot be a mount path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a path has no white space, no '?', no '#' and no control characters")]
+pub struct InvalidPath;
+
+impl MountPath {
+    /// Takes any spelling: leading, final and doubled slashes do not matter.
+    pub fn parse(text: &str) -> Result<Self, InvalidPath> {
+        if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '?' || c == '#') {
+            return Err(InvalidPath);
+        }
+        let mut path = String::from("/");
+        for segment in text.split('/').filter(|segment| !segment.is_empty()) {
+            path.push_str(segment);
+            path.push('/');
+        }
+        Ok(MountPath(path))
+    }
+
+    /// The path, with its final slash.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for MountPath {
+    fn default() -> Self {
+        MountPath("/".to_owned())
+    }
+}
+
+impl fmt::Display for MountPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slashes_around_and_within_a_path_do_not_matter() {
+        for (text, path) in [
+            ("", "/"),
+            ("/", "/"),
+            ("//", "/"),
+            ("x", "/x/"),
+            ("/x", "/x/"),
+            ("/x/", "/x/"),
+            ("//a///b//", "/a/b/"),
+        ] {
+            assert_eq!(MountPath::parse(text).map(|path| path.0), Ok(path.to_owned()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_with_a_query_or_white_space_is_refused() {
+        for text in ["/x?y", "/x#y", "/x y", "/x\n"] {
+            assert_eq!(MountPath::parse(text), Err(InvalidPath), "{text:?}");
+        }
+    }
+}

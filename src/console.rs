@@ -1,0 +1,156 @@
+//! What the program prints: the reference's lines on stdout, the log on stderr.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use env_logger::Env;
+use peerbroker::{Config, Listen, lan_address};
+use qrcode::QrCode;
+use qrcode::render::unicode::Dense1x2;
+
+use crate::cli::LogFormat;
+
+/// Lines that wait for a slow reader of stdout; more are dropped.
+const WAITING_LINES: usize = 4096;
+
+/// How long a reader of stdout that has stopped can hold up the end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Writes lines to stdout from a thread of its own, so that a reader that stops never stops the
+/// server.
+pub struct Console {
+    lines: SyncSender<Line>,
+    finished: Receiver<()>,
+}
+
+/// Where lines go to.
+#[derive(Clone)]
+pub struct Lines(SyncSender<Line>);
+
+enum Line {
+    Text(String),
+    Last,
+}
+
+impl Console {
+    pub fn start() -> Self {
+        let (lines, waiting) = sync_channel(WAITING_LINES);
+        let (end, finished) = sync_channel(1);
+        thread::spawn(move || {
+            write_lines(&waiting);
+            drop(end);
+        });
+        Console { lines, finished }
+    }
+
+    pub fn lines(&self) -> Lines {
+        Lines(self.lines.clone())
+    }
+
+    /// Waits until everything is written, within bounds.
+    pub fn finish(self) {
+        if self.lines.try_send(Line::Last).is_ok() {
+            let _ = self.finished.recv_timeout(PATIENCE);
+        }
+    }
+}
+
+impl Lines {
+    pub fn print(&self, line: String) {
+        // Dropped when nobody reads: the alternative is to wait or to grow.
+        let _ = self.0.try_send(Line::Text(line));
+    }
+}
+
+fn write_lines(waiting: &Receiver<Line>) {
+    let mut stdout = io::stdout().lock();
+    while let Ok(first) = waiting.recv() {
+        let mut batch = String::new();
+        let mut last = false;
+        for line in std::iter::once(first).chain(waiting.try_iter()) {
+            match line {
+                Line::Text(text) => {
+                    batch.push_str(&text);
+                    batch.push('\n');
+                }
+                Line::Last => last = true,
+            }
+        }
+        // Whoever closed stdout does not want to know.
+        let _ = stdout.write_all(batch.as_bytes()).and_then(|()| stdout.flush());
+        if last {
+            return;
+        }
+    }
+}
+
+/// An id that cannot forge a line or command a terminal.
+pub fn printable(id: &str) -> String {
+    id.chars().fold(String::with_capacity(id.len()), |mut text, c| {
+        match c {
+            '\'' | '"' | '\\' => text.push(c),
+            c => text.extend(c.escape_debug()),
+        }
+        text
+    })
+}
+
+/// The reference's start line, and what a person does next.
+pub fn welcome(config: &Config, listen: &Listen, bound: std::net::SocketAddr, given_path: &str) -> String {
+    let host = match bound.ip() {
+        ip if ip.is_unspecified() => {
+            lan_address().map_or_else(|| "localhost".to_owned(), |address| address.to_string())
+        }
+        ip if ip.is_ipv6() => format!("[{ip}]"),
+        ip => ip.to_string(),
+    };
+    let (port, path, key) = (bound.port(), config.path.as_str(), config.key.as_str());
+    let secure = if listen.tls.is_some() { ", secure: true" } else { "" };
+    let shown_host = if bound.ip().is_unspecified() { bound.ip().to_string() } else { listen.host.clone() };
+    let mut text = format!(
+        "Started PeerServer on {shown_host}, port: {port}, path: {given_path}\n\n\
+         \x20 new Peer({{host: {host:?}, port: {port}, path: {path:?}, key: {key:?}{secure}}})\n"
+    );
+    if config.pages {
+        let scheme = if listen.tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{host}:{port}{path}");
+        let _ = writeln!(text, "  {url}");
+        if io::stdout().is_terminal()
+            && let Ok(code) = QrCode::new(&url)
+        {
+            let _ = write!(text, "\n{}\n", code.render::<Dense1x2>().build());
+        }
+    }
+    text
+}
+
+/// Starts the log: warnings, and what the broker says, unless `RUST_LOG` asks for other.
+pub fn start_log(format: LogFormat) {
+    let mut builder = env_logger::Builder::from_env(Env::default().default_filter_or("warn,peerbroker=info"));
+    if format == LogFormat::Json {
+        builder.format(|out, record| {
+            let line = serde_json::json!({
+                "time": out.timestamp_millis().to_string(),
+                "level": record.level().as_str(),
+                "target": record.target(),
+                "message": record.args().to_string(),
+            });
+            writeln!(out, "{line}")
+        });
+    }
+    builder.init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_printed_as_it_is_unless_it_could_do_harm() {
+        assert_eq!(printable("it's-Ünïque \"id\""), "it's-Ünïque \"id\"");
+        assert_eq!(printable("a\nb\u{1b}[2J\u{202e}"), "a\\nb\\u{1b}[2J\\u{202e}");
+    }
+}

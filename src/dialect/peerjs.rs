@@ -1,0 +1,237 @@
+//! What PeerJS clients of every version say and hear.
+//!
+//! A payload is never parsed into a tree: it goes from the sender's frame to the recipient's as
+//! the sender's own JSON text.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::frame::Frame;
+
+/// What a client wants.
+#[derive(Debug)]
+pub enum Command<'a> {
+    /// Pass a message on.
+    Relay(Envelope<'a>),
+    /// A sign of life, nothing else.
+    Heartbeat,
+    /// The client says goodbye to everybody.
+    Leave,
+    /// Nothing that means anything here: it is dropped in silence, as the reference does.
+    Nothing,
+}
+
+/// A message from one peer to another.
+#[derive(Debug)]
+pub struct Envelope<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// The id of the recipient. Never empty.
+    pub dst: Cow<'a, str>,
+    /// The sender's own JSON text, if there was a `payload`.
+    pub payload: Option<&'a RawValue>,
+}
+
+/// The messages that are relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Offer,
+    Answer,
+    Candidate,
+    Leave,
+}
+
+impl Kind {
+    /// The `type` on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Offer => "OFFER",
+            Kind::Answer => "ANSWER",
+            Kind::Candidate => "CANDIDATE",
+            Kind::Leave => "LEAVE",
+        }
+    }
+
+    /// Whether such a message waits for a peer that is absent.
+    pub fn waits(self) -> bool {
+        self != Kind::Leave
+    }
+}
+
+/// Understands one text frame. What is not a JSON object is [`Command::Nothing`].
+pub fn decode(text: &str) -> Command<'_> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let members = json.deserialize_map(Members::default()).and_then(|members| json.end().map(|()| members));
+    members.map_or(Command::Nothing, Members::command)
+}
+
+/// The frame that a recipient gets.
+pub fn relay(kind: Kind, src: &str, dst: &str, payload: Option<&RawValue>) -> Frame {
+    let payload_len = payload.map_or(0, |payload| payload.get().len());
+    Frame::text(64 + src.len() + dst.len() + payload_len, |out| {
+        out.extend_from_slice(b"{\"type\":\"");
+        out.extend_from_slice(kind.as_str().as_bytes());
+        addresses(out, src, dst);
+        if let Some(payload) = payload {
+            out.extend_from_slice(b",\"payload\":");
+            out.extend_from_slice(payload.get().as_bytes());
+        }
+        out.push(b'}');
+    })
+}
+
+/// Tells a sender that what it sent to an absent peer has expired.
+pub fn expire(absent: &str, sender: &str) -> Frame {
+    Frame::text(48 + absent.len() + sender.len(), |out| {
+        out.extend_from_slice(b"{\"type\":\"EXPIRE");
+        addresses(out, absent, sender);
+        out.push(b'}');
+    })
+}
+
+fn addresses(out: &mut Vec<u8>, src: &str, dst: &str) {
+    out.extend_from_slice(b"\",\"src\":");
+    write_string(out, src);
+    out.extend_from_slice(b",\"dst\":");
+    write_string(out, dst);
+}
+
+fn write_string(out: &mut Vec<u8>, text: &str) {
+    let plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+    if plain {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
+    }
+}
+
+/// The first frame of every admitted client.
+pub fn open() -> Frame {
+    constant(r#"{"type":"OPEN"}"#)
+}
+
+/// Refuses a client whose id belongs to somebody else.
+pub fn id_taken() -> Frame {
+    constant(r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#)
+}
+
+/// Refuses a client for any other reason. Never sent to one that can go on.
+pub fn error(message: &str) -> Frame {
+    Frame::text(48 + message.len(), |out| {
+        out.extend_from_slice(br#"{"type":"ERROR","payload":{"msg":"#);
+        write_string(out, message);
+        out.extend_from_slice(b"}}");
+    })
+}
+
+fn constant(text: &str) -> Frame {
+    Frame::text(text.len(), |out| out.extend_from_slice(text.as_bytes()))
+}
+
+/// The members of a frame that mean anything, as raw text. Of duplicates the last counts.
+#[derive(Default)]
+struct Members<'a> {
+    kind: Option<&'a RawValue>,
+    dst: Option<&'a RawValue>,
+    payload: Option<&'a RawValue>,
+}
+
+impl<'a> Members<'a> {
+    fn command(self) -> Command<'a> {
+        let kind = match self.kind.and_then(string).as_deref() {
+            Some("OFFER") => Kind::Offer,
+            Some("ANSWER") => Kind::Answer,
+            Some("CANDIDATE") => Kind::Candidate,
+            Some("LEAVE") => Kind::Leave,
+            Some("HEARTBEAT") => return Command::Heartbeat,
+            // EXPIRE among them: only the server knows what has expired.
+            _ => return Command::Nothing,
+        };
+        match self.dst.and_then(string) {
+            Some(dst) if !dst.is_empty() => Command::Relay(Envelope { kind, dst, payload: self.payload }),
+            _ if kind == Kind::Leave && self.names_nobody() => Command::Leave,
+            _ => Command::Nothing,
+        }
+    }
+
+    /// Whether `dst` is missing or what JavaScript takes for nothing.
+    fn names_nobody(&self) -> bool {
+        self.dst.is_none_or(|dst| matches!(dst.get(), "null" | "false" | "\"\"" | "0"))
+    }
+}
+
+fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let text = raw.get();
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        // A lone surrogate is text to JavaScript and none here: nobody can be called that.
+        serde_json::from_str(text).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
+}
+
+impl<'de> Visitor<'de> for Members<'de> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some(name) = map.next_key_seed(MemberName)? {
+            match name {
+                Member::Type => self.kind = Some(map.next_value()?),
+                Member::Dst => self.dst = Some(map.next_value()?),
+                Member::Payload => self.payload = Some(map.next_value()?),
+                Member::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(self)
+    }
+}
+
+enum Member {
+    Type,
+    Dst,
+    Payload,
+    Other,
+}
+
+/// Reads a member's name after its escapes are undone, without keeping it.
+struct MemberName;
+
+impl<'de> DeserializeSeed<'de> for MemberName {
+    type Value = Member;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, name: D) -> Result<Member, D::Error> {
+        // Bytes, because a name may hold a lone surrogate, which is no text.
+        name.deserialize_bytes(self)
+    }
+}
+
+impl Visitor<'_> for MemberName {
+    type Value = Member;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, name: &[u8]) -> Result<Member, E> {
+        Ok(match name {
+            b"type" => Member::Type,
+            b"dst" => Member::Dst,
+            b"payload" => Member::Payload,
+            _ => Member::Other,
+        })
+    }
+}

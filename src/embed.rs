@@ -1,0 +1,136 @@
+use std::sync::Arc;
+
+use actix_web::web::ServiceConfig;
+
+use crate::broker::{Broker, Clock, Goodbye};
+use crate::config::{Config, InvalidPath, MountPath};
+use crate::http::{self, Mounted};
+use crate::service::{Client, Hooks, Message, Service};
+
+/// A running broker, to be mounted in an actix-web app or served by a
+/// [`Server`](crate::Server). Clones are the same broker.
+///
+/// Build it once, outside the app's factory, so that all workers share it.
+#[derive(Clone)]
+pub struct PeerBroker {
+    service: Arc<Service>,
+}
+
+/// Collects what a [`PeerBroker`] needs.
+#[derive(Default)]
+pub struct Builder {
+    config: Config,
+    hooks: Hooks,
+    clock: Option<Clock>,
+}
+
+impl PeerBroker {
+    /// A broker with the default configuration and no hooks.
+    pub fn new() -> Self {
+        Builder::default().build()
+    }
+
+    /// Starts with the default configuration.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Mounts the broker at a path, for [`App::configure`](actix_web::App::configure).
+    ///
+    /// ```
+    /// use actix_web::{App, test};
+    /// use peerbroker::PeerBroker;
+    ///
+    /// # #[actix_web::main]
+    /// # async fn main() {
+    /// let broker = PeerBroker::new();
+    /// let app = test::init_service(App::new().configure(broker.mount("/myapp"))).await;
+    ///
+    /// let request = test::TestRequest::get().uri("/myapp/peerjs/id").to_request();
+    /// let id = test::call_and_read_body(&app, request).await;
+    /// assert_eq!(id.len(), 36);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the path has white space, `?` or `#`; see [`try_mount`](Self::try_mount).
+    pub fn mount(&self, path: &str) -> impl FnOnce(&mut ServiceConfig) + Clone + use<> {
+        #[expect(clippy::expect_used, reason = "documented, and for paths that are written in code")]
+        self.try_mount(path).expect("a mount path")
+    }
+
+    /// The same for a path that comes from outside.
+    pub fn try_mount(
+        &self,
+        path: &str,
+    ) -> Result<impl FnOnce(&mut ServiceConfig) + Clone + use<>, InvalidPath> {
+        let (service, path) = (Arc::clone(&self.service), MountPath::parse(path)?);
+        let mounted = Arc::new(Mounted { service, path, secure: false });
+        Ok(move |app: &mut ServiceConfig| http::configure(app, mounted))
+    }
+
+    /// Who is here, and what waits for whom.
+    pub fn broker(&self) -> &Broker {
+        &self.service.broker
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.service.config
+    }
+
+    /// The broker at its configured path, in a server of its own.
+    pub(crate) fn mounted(&self, secure: bool) -> Arc<Mounted> {
+        let path = self.service.config.path.clone();
+        Arc::new(Mounted { service: Arc::clone(&self.service), path, secure })
+    }
+}
+
+impl Default for PeerBroker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// Replaces the configuration.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Called when a peer has registered, and again when it does so on a new connection.
+    ///
+    /// Hooks run in the session of the peer: what they wait for, its worker waits for.
+    pub fn on_connect(mut self, hook: impl Fn(Client<'_>) + Send + Sync + 'static) -> Self {
+        self.hooks.connect = Some(Box::new(hook));
+        self
+    }
+
+    /// Called once for each connection that was registered and is over. With
+    /// [`Goodbye::Replaced`] the peer is still here, on a newer connection.
+    pub fn on_disconnect(mut self, hook: impl Fn(Client<'_>, Goodbye) + Send + Sync + 'static) -> Self {
+        self.hooks.disconnect = Some(Box::new(hook));
+        self
+    }
+
+    /// Called for each message that a peer sends to another, before it is delivered.
+    pub fn on_message(mut self, hook: impl Fn(Client<'_>, Message<'_>) + Send + Sync + 'static) -> Self {
+        self.hooks.message = Some(Box::new(hook));
+        self
+    }
+
+    /// Takes the time from somewhere else. With a [manual](Clock::manual) clock nothing happens by
+    /// itself: call [`Broker::sweep`] after each step.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Starts the broker.
+    pub fn build(self) -> PeerBroker {
+        let clock = self.clock.unwrap_or_else(Clock::system);
+        PeerBroker { service: Service::start(self.config, self.hooks, clock) }
+    }
+}

@@ -1,0 +1,142 @@
+//! Frames from the server to a client, as they go over the wire.
+
+/// A whole server-to-client WebSocket frame, encoded once: header and payload in one piece.
+///
+/// Frames are made where a message is made, so that it is written into its final place and never
+/// copied again, whether it is sent at once or waits for an absent peer first.
+#[derive(Debug)]
+pub struct Frame {
+    // The header is right-aligned in the first HEADROOM bytes, because its length is known only
+    // when the payload is there.
+    buf: Vec<u8>,
+    start: u8,
+}
+
+/// What a frame carries (RFC 6455, section 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Opcode {
+    Text,
+    Close,
+    Ping,
+    Pong,
+}
+
+const HEADROOM: usize = 10;
+const FIN: u8 = 0x80;
+
+impl Frame {
+    /// A text message that `write` appends to the buffer it is given; `capacity` is about how
+    /// many bytes that will be.
+    pub fn text(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut buf = Vec::with_capacity(HEADROOM + capacity);
+        buf.resize(HEADROOM, 0);
+        write(&mut buf);
+        Frame::seal(buf, 0x1)
+    }
+
+    /// A ping without a payload.
+    pub fn ping() -> Self {
+        Frame::control(0x9, &[])
+    }
+
+    /// The answer to a ping: its payload comes back, at most 125 bytes of it.
+    pub fn pong(payload: &[u8]) -> Self {
+        Frame::control(0xA, payload)
+    }
+
+    /// A close frame, with or without code and reason (at most 123 bytes of it).
+    pub fn close(close: Option<(u16, &str)>) -> Self {
+        let mut payload = Vec::new();
+        if let Some((code, reason)) = close {
+            payload.extend_from_slice(&code.to_be_bytes());
+            payload.extend_from_slice(reason.as_bytes());
+        }
+        Frame::control(0x8, &payload)
+    }
+
+    /// Bytes that go out as they are, before the first frame: the answer to the handshake.
+    pub fn raw(bytes: Vec<u8>) -> Self {
+        Frame { buf: bytes, start: 0 }
+    }
+
+    fn control(opcode: u8, payload: &[u8]) -> Self {
+        let payload = payload.get(..125).unwrap_or(payload);
+        let mut buf = vec![0; HEADROOM];
+        buf.extend_from_slice(payload);
+        Frame::seal(buf, opcode)
+    }
+
+    fn seal(mut buf: Vec<u8>, opcode: u8) -> Self {
+        let len = buf.len() - HEADROOM;
+        let mut header = [0; HEADROOM];
+        let used = if let Ok(short @ ..126) = u8::try_from(len) {
+            header[1] = short;
+            2
+        } else if let Ok(medium) = u16::try_from(len) {
+            header[1] = 126;
+            header[2..4].copy_from_slice(&medium.to_be_bytes());
+            4
+        } else {
+            header[1] = 127;
+            header[2..].copy_from_slice(&(len as u64).to_be_bytes());
+            HEADROOM
+        };
+        header[0] = FIN | opcode;
+        buf[HEADROOM - used..HEADROOM].copy_from_slice(&header[..used]);
+        Frame { buf, start: (HEADROOM - used) as u8 }
+    }
+
+    /// Header and payload, as they go over the wire.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.buf[usize::from(self.start)..]
+    }
+
+    /// What the frame carries, for a transport that writes headers itself.
+    pub fn payload(&self) -> &[u8] {
+        &self.buf[HEADROOM.min(self.buf.len())..]
+    }
+
+    /// What kind of frame it is.
+    pub fn opcode(&self) -> Opcode {
+        match self.as_bytes().first().map(|byte| byte & 0xF) {
+            Some(0x8) => Opcode::Close,
+            Some(0x9) => Opcode::Ping,
+            Some(0xA) => Opcode::Pong,
+            _ => Opcode::Text,
+        }
+    }
+
+    /// Bytes on the wire.
+    pub fn len(&self) -> usize {
+        self.buf.len() - usize::from(self.start)
+    }
+
+    /// Never true: a frame has a header.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_fits_the_length_of_the_payload() {
+        for (len, header) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
+            let frame = Frame::text(len, |out| out.resize(out.len() + len, b'x'));
+            assert_eq!(frame.len(), header + len);
+            assert_eq!(frame.payload().len(), len);
+            assert_eq!(frame.as_bytes()[0], 0x81);
+            assert_eq!(frame.opcode(), Opcode::Text);
+        }
+    }
+
+    #[test]
+    fn a_control_frame_is_never_longer_than_the_protocol_allows() {
+        assert_eq!(Frame::pong(&[7; 300]).payload().len(), 125);
+        assert_eq!(Frame::close(Some((1001, "bye"))).payload(), b"\x03\xe9bye");
+        assert_eq!(Frame::close(None).payload(), b"");
+    }
+}

@@ -1,0 +1,102 @@
+//! The only place that knows URLs and status codes.
+
+mod cors;
+mod not_found;
+mod pages;
+mod peerjs;
+pub(crate) mod routes;
+pub(crate) mod upgrade;
+
+use std::sync::Arc;
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::config::MountPath;
+use crate::service::Service;
+use crate::session;
+use crate::transport::actix_ws;
+use routes::Route;
+
+/// A broker at a path.
+pub(crate) struct Mounted {
+    pub(crate) service: Arc<Service>,
+    pub(crate) path: MountPath,
+    /// Over TLS for sure. An embedded broker has to ask each request.
+    pub(crate) secure: bool,
+}
+
+/// Mounts the broker in an actix-web app, WebSocket included.
+pub(crate) fn configure(app: &mut web::ServiceConfig, mounted: Arc<Mounted>) {
+    let scope = mounted.path.as_str().trim_end_matches('/').to_owned();
+    let handler = web::to(move |request: HttpRequest, payload: web::Payload| {
+        let mounted = Arc::clone(&mounted);
+        async move { answer(&mounted, &request, payload).await }
+    });
+    app.service(web::scope(&scope).default_service(handler));
+}
+
+/// What answers outside the mount path when nobody else does.
+pub(crate) fn outside(mounted: Arc<Mounted>) -> actix_web::Route {
+    web::to(move |request: HttpRequest| {
+        let mounted = Arc::clone(&mounted);
+        async move { page(&mounted, &request, routes::find(&mounted.path, request.path())) }
+    })
+}
+
+async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
+    let route = routes::find(&mounted.path, request.path());
+    let mut response = match *request.method() {
+        Method::OPTIONS if route != Route::Outside => cors::preflight(request),
+        Method::GET if route == Route::Socket && asks_for_upgrade(request) => {
+            return open_socket(mounted, request, payload).await;
+        }
+        Method::GET | Method::HEAD => page(mounted, request, route),
+        _ => not_found::page(mounted, request),
+    };
+    if route == Route::Root {
+        cors::vary(&mut response, "Accept");
+    }
+    if route != Route::Outside {
+        cors::allow(&mounted.service.config.cors, request, &mut response);
+    }
+    response
+}
+
+fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpResponse {
+    let service = &mounted.service;
+    let pages = service.config.pages;
+    match route {
+        Route::Root if pages && pages::prefers_html(request) => pages::page(mounted, request, ""),
+        Route::Root => peerjs::about(),
+        Route::Id(key) if peerjs::decode_key(key).is_none() => plain(StatusCode::BAD_REQUEST, "Bad Request"),
+        Route::Id(_) => peerjs::new_id(service),
+        Route::Peers(key) => peerjs::peers(service, key),
+        Route::Health => plain(StatusCode::OK, "ok"),
+        Route::Page(name) if pages => pages::page(mounted, request, name),
+        Route::Page(_) | Route::Socket | Route::Unknown | Route::Outside => not_found::page(mounted, request),
+    }
+}
+
+async fn open_socket(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
+    let service = Arc::clone(&mounted.service);
+    match actix_ws::upgrade(request, payload, service.config.max_message_bytes).await {
+        Ok((response, socket)) => {
+            let query = request.query_string().to_owned();
+            actix_web::rt::spawn(session::run(socket, service, query));
+            response
+        }
+        Err(error) => error.error_response(),
+    }
+}
+
+fn asks_for_upgrade(request: &HttpRequest) -> bool {
+    request.headers().contains_key(header::UPGRADE)
+}
+
+fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
+    HttpResponse::build(status)
+        .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
+        .body(text)
+}

@@ -1,0 +1,77 @@
+//! A 404 that explains itself: people's first mistake is the client's `path`.
+
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::Mounted;
+use super::routes::{self, Route};
+
+/// Most characters of the asked path that are shown.
+const SHOWN: usize = 200;
+
+pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
+    let text = text(mounted, request.method().as_str(), request.path(), request.headers());
+    HttpResponse::NotFound()
+        .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
+        .body(text)
+}
+
+/// What was asked, what this server's path and key are, and the client options that match.
+pub(super) fn text(mounted: &Mounted, method: &str, path: &str, headers: &HeaderMap) -> String {
+    let asked = without_token(path);
+    let secure = mounted.secure;
+    let mount = mounted.path.as_str();
+    let key = mounted.service.config.key.as_str();
+    let (host, port) = host_and_port(headers, secure);
+    let hint = match routes::find(&mounted.path, path) {
+        Route::Socket => {
+            "This is the address of the WebSocket: it answers only to a GET that asks for an upgrade.\n"
+        }
+        Route::Outside => "Nothing is outside this server's path.\n",
+        _ => "",
+    };
+    format!(
+        "404: {method} {asked} is nothing here.\n\
+         {hint}\n\
+         This is a peerbroker, a server for PeerJS. Its path is {mount:?} and its key is {key:?}.\n\
+         A client finds it with\n\n\
+         \x20   new Peer({{ host: {host:?}, port: {port}, path: {mount:?}, key: {key:?}, secure: {secure} }})\n"
+    )
+}
+
+/// The host and port under which the client found this server.
+pub(super) fn host_and_port(headers: &HeaderMap, secure: bool) -> (String, u16) {
+    let default = if secure { 443 } else { 80 };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let host: String = host.chars().take(SHOWN).collect();
+    match host.rsplit_once(':') {
+        Some((name, port)) if !name.is_empty() && !port.ends_with(']') => {
+            (name.to_owned(), port.parse().unwrap_or(default))
+        }
+        _ => (host, default),
+    }
+}
+
+// In the addresses of PeerJS 0.3.x, {key}/{id}/{token}/offer, the token is a segment.
+fn without_token(path: &str) -> String {
+    let mut segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+    if let [_root, .., _key, _id, token, "id" | "offer" | "answer" | "candidate" | "leave"] =
+        &mut segments[..]
+    {
+        *token = "…";
+    }
+    segments.join("/").chars().filter(|c| !c.is_control()).take(SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_in_a_path_is_not_shown() {
+        assert_eq!(without_token("/peerjs/someid/secret/offer"), "/peerjs/someid/…/offer");
+        assert_eq!(without_token("/x/peerjs/someid/secret/id/"), "/x/peerjs/someid/…/id");
+        assert_eq!(without_token("/peerjs/peerjs/id"), "/peerjs/peerjs/id");
+    }
+}

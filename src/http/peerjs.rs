@@ -1,0 +1,64 @@
+//! What PeerJS clients ask for over HTTP.
+
+use std::borrow::Cow;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use uuid::Uuid;
+
+use super::plain;
+use crate::service::Service;
+
+const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
+
+/// What the reference says about itself: tools look for it.
+pub(super) fn about() -> HttpResponse {
+    json(ABOUT.to_owned())
+}
+
+/// A fresh id, never that of a connected peer. `text/html` as in the reference, though it is text.
+pub(super) fn new_id(service: &Service) -> HttpResponse {
+    let realm = service.default_realm();
+    let id = loop {
+        let id = Uuid::new_v4().to_string();
+        if !realm.contains(&id) {
+            break id;
+        }
+    };
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")))
+        .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .body(id)
+}
+
+/// The ids of all peers of a key, where discovery is on. `key` is percent-encoded.
+pub(super) fn peers(service: &Service, key: &str) -> HttpResponse {
+    let Some(key) = decode_key(key) else {
+        return plain(StatusCode::BAD_REQUEST, "Bad Request");
+    };
+    match service.realm(&key) {
+        Some(realm) if service.config.allow_discovery => {
+            let ids = realm.ids();
+            let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
+            json(serde_json::json!(ids).to_string())
+        }
+        _ => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+    }
+}
+
+/// Undoes percent-escapes; `None` if they are malformed or no UTF-8.
+pub(super) fn decode_key(key: &str) -> Option<Cow<'_, str>> {
+    let whole =
+        |escape: &str| escape.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+    if !key.split('%').skip(1).all(whole) {
+        return None;
+    }
+    percent_encoding::percent_decode_str(key).decode_utf8().ok()
+}
+
+fn json(text: String) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8")))
+        .body(text)
+}

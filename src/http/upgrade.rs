@@ -1,0 +1,68 @@
+//! Requests that upgrade: taken over from HTTP before actix-web sees them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_codec::Framed;
+use actix_http::{HttpMessage as _, Request, h1};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use super::routes::{self, Route};
+use super::{Mounted, not_found};
+use crate::session;
+use crate::transport::handshake::{self, BadHandshake};
+use crate::transport::upgrade::{Takeover, UpgradedSocket};
+
+/// How long a client may take to read why it was turned away.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Answers the handshake and lets the session go on by itself, so that HTTP's task can end.
+pub(crate) async fn upgrade<T>(mounted: Arc<Mounted>, request: Request, framed: Framed<T, h1::Codec>)
+where
+    T: Takeover + AsyncWrite + Unpin + 'static,
+{
+    let is_socket = routes::find(&mounted.path, request.path()) == Route::Socket;
+    let answer = match handshake::accept(request.head()) {
+        Ok(answer) if is_socket => answer,
+        Err(why) if is_socket => return refuse(framed, bad_handshake(why)).await,
+        _ => {
+            let text =
+                not_found::text(&mounted, request.method().as_str(), request.path(), request.headers());
+            return refuse(framed, response("404 Not Found", "", &text)).await;
+        }
+    };
+    let service = Arc::clone(&mounted.service);
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let socket = UpgradedSocket::new(framed.into_parts(), answer, service.config.max_message_bytes);
+    // A small task of its own: HTTP's is four times as large and can end now.
+    actix_web::rt::spawn(session::run(socket, service, query));
+}
+
+fn bad_handshake(why: BadHandshake) -> String {
+    let (status, headers) = match why {
+        BadHandshake::Method => ("405 Method Not Allowed", "Allow: GET\r\n"),
+        BadHandshake::Version => ("400 Bad Request", "Sec-WebSocket-Version: 13, 8\r\n"),
+        BadHandshake::NoUpgrade | BadHandshake::Key => ("400 Bad Request", ""),
+    };
+    response(status, headers, &format!("{why}\n"))
+}
+
+fn response(status: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\n{headers}Content-Type: text/plain; charset=utf-8\r\n\
+         X-Content-Type-Options: nosniff\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+}
+
+async fn refuse<T: AsyncWrite + Unpin>(framed: Framed<T, h1::Codec>, response: String) {
+    let mut io = framed.into_parts().io;
+    let sent = async {
+        io.write_all(response.as_bytes()).await?;
+        io.shutdown().await
+    };
+    if let Ok(Err(error)) = timeout(PATIENCE, sent).await {
+        log::debug!("could not turn a client away: {error}");
+    }
+}

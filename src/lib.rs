@@ -1,0 +1,36 @@
+//! A broker that lets WebRTC clients find each other: a drop-in replacement for peerjs-server, as a
+//! program and as a library.
+//!
+//! Mount it in an actix-web app with [`PeerBroker::mount`], or serve it by itself:
+//!
+//! ```no_run
+//! use peerbroker::{Listen, PeerBroker, Server};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = PeerBroker::new();
+//! let server = Server::bind(&broker, &Listen::default())?;
+//! println!("listening on {}", server.address());
+//! server.run(std::future::pending()).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod broker;
+pub mod config;
+pub mod dialect;
+mod embed;
+pub mod frame;
+mod http;
+mod lan;
+mod server;
+mod service;
+mod session;
+mod tls;
+mod transport;
+
+pub use config::{Config, Listen};
+pub use embed::{Builder, PeerBroker};
+pub use lan::lan_address;
+pub use server::{Server, StartError};
+pub use service::{Client, Message};
+pub use tls::TlsError;

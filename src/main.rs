@@ -1,0 +1,87 @@
+//! The program: flags, server, signals, exit code.
+
+mod cli;
+mod console;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use peerbroker::broker::Goodbye;
+use peerbroker::{PeerBroker, Server};
+use tokio::signal::unix::{SignalKind, signal};
+
+use cli::{Cli, Settings};
+use console::{Console, Lines, printable};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    console::start_log(cli.log_format);
+    let settings = match cli.settings() {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("Error: {error}");
+            return ExitCode::from(error.exit_code());
+        }
+    };
+    let console = Console::start();
+    let ended = run(&cli, &settings, &console.lines());
+    console.finish();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli, settings: &Settings, lines: &Lines) -> anyhow::Result<()> {
+    let Settings { config, listen, given_path } = settings;
+    if cli.check_config {
+        listen.check()?;
+        lines.print("The configuration is valid.".to_owned());
+        return Ok(());
+    }
+    // As Node does: the usual soft limit of 1024 files would be a limit of 1000 clients.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        log::warn!("cannot raise the limit of open files: {error}");
+    }
+    let (connected, disconnected) = (lines.clone(), lines.clone());
+    let broker = PeerBroker::builder()
+        .config(config.clone())
+        .on_connect(move |client| {
+            connected.print(format!("Client connected: {}", printable(client.id.as_str())))
+        })
+        .on_disconnect(move |client, why| {
+            if why != Goodbye::Replaced {
+                disconnected.print(format!("Client disconnected: {}", printable(client.id.as_str())));
+            }
+        })
+        .build();
+    let server = Server::bind(&broker, listen)?;
+    actix_web::rt::System::new().block_on(async {
+        let stop = stop_signal().context("cannot listen for signals")?;
+        lines.print(console::welcome(config, listen, server.address(), given_path));
+        server.run(stop).await.context("the server failed")?;
+        lines.print("Http server closed.".to_owned());
+        Ok(())
+    })
+}
+
+/// Ready at the first SIGTERM or SIGINT; the second ends the process at once.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (first, stopped) = tokio::sync::oneshot::channel::<()>();
+    actix_web::rt::spawn(async move {
+        let mut first = Some(first);
+        loop {
+            tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
+            match first.take() {
+                Some(first) => drop(first),
+                None => std::process::exit(130),
+            }
+        }
+    });
+    Ok(async move { drop(stopped.await) })
+}

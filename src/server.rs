@@ -1,0 +1,201 @@
+//! Builds the parts once, binds the listener, starts and drains.
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_codec::Framed;
+use actix_http::{HttpService, KeepAlive, Request, h1};
+use actix_server::ServerHandle;
+use actix_service::{fn_service, map_config};
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::App;
+use actix_web::dev::AppConfig;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+use crate::config::{DEFAULT_HOST, Listen};
+use crate::embed::PeerBroker;
+use crate::http::upgrade::upgrade;
+use crate::http::{self, Mounted};
+use crate::tls::{self, TlsError};
+
+/// How long a client may take to send the head of a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may idle between two requests.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// How long clients may take to answer their close frames when the server stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+/// What actix-server calls the listener in its log lines.
+const NAME: &str = "peerbroker";
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 4096;
+/// Connections of one worker that are in HTTP; those of peers are not counted.
+const MAX_HTTP_CONNECTIONS: usize = 25_000;
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The TLS files.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// No such host.
+    #[error("cannot listen on --host {host}: {error}")]
+    Host {
+        /// The host that was asked for.
+        host: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Somebody else listens there.
+    #[error("port {0} is in use: stop the program that listens there, or choose another --port")]
+    PortInUse(u16),
+    /// Low ports are for the privileged.
+    #[error(
+        "no permission to listen on port {0}: choose a --port of 1024 or more, or allow it with 'setcap cap_net_bind_service=+ep'"
+    )]
+    NoPermission(u16),
+    /// Something else.
+    #[error("cannot start the server: {0}")]
+    Io(#[from] io::Error),
+}
+
+// A macro, because the type of a service over TCP and that over TLS have nothing in common that
+// could be written down.
+macro_rules! http_service {
+    ($io:ty, $mounted:ident) => {{
+        let (sockets, pages) = (Arc::clone(&$mounted), Arc::clone(&$mounted));
+        let upgrade = move |(request, framed): (Request, Framed<$io, h1::Codec>)| {
+            let mounted = Arc::clone(&sockets);
+            async move {
+                upgrade(mounted, request, framed).await;
+                Ok::<_, actix_web::Error>(())
+            }
+        };
+        let app = App::new()
+            .configure(|app| http::configure(app, Arc::clone(&pages)))
+            .default_service(http::outside(pages));
+        HttpService::build()
+            .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+            .client_request_timeout(REQUEST_TIMEOUT)
+            .client_disconnect_timeout(REQUEST_TIMEOUT)
+            .tcp_nodelay(true)
+            .upgrade(fn_service(upgrade))
+            .h1(map_config(app, |()| AppConfig::default()))
+    }};
+}
+/// A server that is bound and not yet serving.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    mounted: Arc<Mounted>,
+    workers: usize,
+    tls: Option<rustls::ServerConfig>,
+}
+
+impl Server {
+    /// Reads the TLS files and takes the port.
+    pub fn bind(broker: &PeerBroker, listen: &Listen) -> Result<Self, StartError> {
+        let tls = listen.tls.as_ref().map(tls::load).transpose()?;
+        let listener = bind(&listen.host, listen.port)?;
+        Ok(Server {
+            address: listener.local_addr()?,
+            listener,
+            mounted: broker.mounted(tls.is_some()),
+            workers: listen.workers,
+            tls,
+        })
+    }
+
+    /// Where it listens: with port 0, the port that was free.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is ready; then closes every client with 1001 and ends.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
+        let mounted = Arc::clone(&self.mounted);
+        let server = self.start()?;
+        let handle = server.handle();
+        let mut serving = actix_web::rt::spawn(server);
+        tokio::select! {
+            ended = &mut serving => return ended.unwrap_or_else(|error| Err(io::Error::other(error))),
+            () = stop => {}
+        }
+        drain(&mounted, &handle).await;
+        // Not graceful: sessions are over, and idle keep-alive connections are not worth waiting for.
+        handle.stop(false).await;
+        serving.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    fn start(self) -> io::Result<actix_server::Server> {
+        let Server { listener, mounted, workers, tls, .. } = self;
+        let mut builder =
+            actix_server::Server::build().disable_signals().max_concurrent_connections(MAX_HTTP_CONNECTIONS);
+        if workers > 0 {
+            builder = builder.workers(workers);
+        }
+        let builder = match tls {
+            None => builder.listen(NAME, listener, move || http_service!(TcpStream, mounted).tcp())?,
+            Some(tls) => builder.listen(NAME, listener, move || {
+                http_service!(TlsStream<TcpStream>, mounted).rustls_0_23(tls.clone())
+            })?,
+        };
+        Ok(builder.run())
+    }
+}
+
+/// Stops accepting, dismisses every client, and waits for their goodbyes, within bounds.
+async fn drain(mounted: &Mounted, handle: &ServerHandle) {
+    let service = &mounted.service;
+    handle.pause().await;
+    service.broker.close();
+    let deadline = Instant::now() + DRAIN_TIMEOUT;
+    while service.sessions() > 0 && Instant::now() < deadline {
+        sleep(Duration::from_millis(10)).await;
+    }
+    match service.sessions() {
+        0 => {}
+        left => log::warn!("{left} clients did not answer their close frame and are cut off"),
+    }
+}
+
+fn bind(host: &str, port: u16) -> Result<TcpListener, StartError> {
+    let not_found = |error| StartError::Host { host: host.to_owned(), error };
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let mut addresses = (name, port).to_socket_addrs().map_err(not_found)?;
+    let address = addresses.next().ok_or_else(|| not_found(io::ErrorKind::NotFound.into()))?;
+    match listen(address) {
+        // A machine without IPv6.
+        Err(error) if host == DEFAULT_HOST && !in_use_or_forbidden(&error) => {
+            listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+        }
+        bound => bound,
+    }
+    .map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortInUse(port),
+        io::ErrorKind::PermissionDenied => StartError::NoPermission(port),
+        _ => not_found(error),
+    })
+}
+
+fn in_use_or_forbidden(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // IPv4 clients as well, if the address is the unspecified one.
+        socket.set_only_v6(false)?;
+    }
+    // A restart need not wait for the kernel to forget the old connections.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}

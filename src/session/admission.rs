@@ -1,0 +1,120 @@
+//! Who may come in. Pure: what the request says and what was looked up, to a decision.
+
+use std::borrow::Cow;
+
+use crate::broker::{ApiKey, InvalidName, PeerId, Token};
+use crate::dialect::peerjs;
+use crate::frame::Frame;
+
+/// What a client says about itself in the query of its WebSocket address.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) key: ApiKey,
+    pub(crate) id: PeerId,
+    pub(crate) token: Token,
+}
+
+/// Why a client is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Incomplete,
+    InvalidId(InvalidName),
+    InvalidToken(InvalidName),
+    MalformedKey(InvalidName),
+    InvalidKey,
+    IdTaken,
+    LimitReached,
+    Closing,
+}
+
+impl Refusal {
+    /// The frame that tells the client. The first three texts and ID-TAKEN are the reference's.
+    pub(crate) fn frame(self) -> Frame {
+        match self {
+            Refusal::IdTaken => peerjs::id_taken(),
+            Refusal::Incomplete => peerjs::error("No id, token, or key supplied to websocket server"),
+            Refusal::InvalidKey => peerjs::error("Invalid key provided"),
+            Refusal::LimitReached => peerjs::error("Server has reached its concurrent user limit"),
+            Refusal::Closing => peerjs::error("Server is stopping"),
+            Refusal::InvalidId(why) => peerjs::error(&format!("Invalid id provided: {why}")),
+            Refusal::InvalidToken(why) => peerjs::error(&format!("Invalid token provided: {why}")),
+            Refusal::MalformedKey(why) => peerjs::error(&format!("Invalid key provided: {why}")),
+        }
+    }
+
+    /// The close code behind the frame; without one, as the reference, wherever it has the case.
+    pub(crate) fn close(self) -> Option<(u16, &'static str)> {
+        match self {
+            Refusal::Closing => Some((1001, "server is stopping")),
+            _ => None,
+        }
+    }
+}
+
+impl Claim {
+    /// Reads a query string. Of repeated names the last counts; unknown ones mean nothing.
+    pub(crate) fn parse(query: &str) -> Result<Self, Refusal> {
+        let (mut key, mut id, mut token) = (Cow::default(), Cow::default(), Cow::default());
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "key" => key = value,
+                "id" => id = value,
+                "token" => token = value,
+                _ => {}
+            }
+        }
+        if key.is_empty() || id.is_empty() || token.is_empty() {
+            return Err(Refusal::Incomplete);
+        }
+        Ok(Claim {
+            key: ApiKey::parse(&key).map_err(Refusal::MalformedKey)?,
+            id: PeerId::parse(&id).map_err(Refusal::InvalidId)?,
+            token: Token::parse(&token).map_err(Refusal::InvalidToken)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Result<(String, String), Refusal> {
+        Claim::parse(query).map(|claim| (claim.key.to_string(), claim.id.to_string()))
+    }
+
+    #[test]
+    fn of_repeated_names_the_last_counts_and_unknown_ones_are_ignored() {
+        let claim = parse("key=a&id=x&token=t&key=b&version=1.5.5&ts=1&id=y");
+        assert_eq!(claim, Ok(("b".into(), "y".into())));
+    }
+
+    #[test]
+    fn values_are_form_encoded() {
+        assert_eq!(parse("key=a+b&id=%C3%A9%zz&token=t"), Ok(("a b".into(), "é%zz".into())));
+        assert_eq!(parse("key=k&id=%FF&token=t"), Ok(("k".into(), "\u{FFFD}".into())));
+    }
+
+    #[test]
+    fn a_missing_or_empty_value_is_incomplete_before_all_else() {
+        for query in ["", "key=k&id=x", "key=k&id=&token=t", "id=x&token=t", "KEY=k&id=x&token=t"] {
+            assert_eq!(parse(query), Err(Refusal::Incomplete), "{query}");
+        }
+    }
+
+    #[test]
+    fn values_beyond_their_bounds_are_refused() {
+        let long = |len| "x".repeat(len);
+        let query = |key: &str, id: &str, token: &str| format!("key={key}&id={id}&token={token}");
+        assert!(parse(&query(&long(128), &long(512), &long(4096))).is_ok());
+        assert_eq!(parse(&query("k", &long(513), "t")), Err(Refusal::InvalidId(InvalidName::TooLong(512))));
+        assert_eq!(
+            parse(&query("k", "x", &long(4097))),
+            Err(Refusal::InvalidToken(InvalidName::TooLong(4096)))
+        );
+        assert_eq!(
+            parse(&query(&long(129), "x", "t")),
+            Err(Refusal::MalformedKey(InvalidName::TooLong(128)))
+        );
+        assert_eq!(parse(&query("k", "a%0Ab", "t")), Err(Refusal::InvalidId(InvalidName::ControlCharacter)));
+    }
+}

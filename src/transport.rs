@@ -1,0 +1,67 @@
+//! Bytes to WebSocket frames and back.
+//!
+//! [`Socket`] is what a session needs of a connection. The server's own implementation takes the
+//! connection over from HTTP ([`upgrade`]); [`actix_ws`] serves brokers that are embedded in
+//! somebody's actix-web app.
+
+pub(crate) mod actix_ws;
+mod decoder;
+pub(crate) mod handshake;
+pub(crate) mod upgrade;
+
+use std::io;
+use std::ops::ControlFlow;
+use std::task::{Context, Poll};
+
+use crate::broker::Outbox;
+
+/// Something a client sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event<'a> {
+    /// A whole message, its fragments put together.
+    Text(&'a str),
+    /// The same, as a binary message.
+    Binary(&'a [u8]),
+    /// To be answered with a pong of the same payload.
+    Ping(&'a [u8]),
+    /// An answer to a ping, or unasked for.
+    Pong,
+}
+
+/// Why nothing more comes from a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disconnect {
+    /// The connection ended or broke: nothing can be sent either.
+    Gone,
+    /// The client sent a close frame; this is the code to answer with.
+    Closed(Option<u16>),
+    /// The client broke the protocol and is closed with this code.
+    Violation(u16),
+}
+
+/// Close codes of violations (RFC 6455, section 7.4.1).
+pub(crate) mod close_code {
+    pub(crate) const PROTOCOL: u16 = 1002;
+    pub(crate) const NOT_UTF8: u16 = 1007;
+    pub(crate) const TOO_BIG: u16 = 1009;
+}
+
+/// A WebSocket after its handshake.
+pub(crate) trait Socket {
+    /// The outbox for this connection, once. It begins with what the handshake still has to send.
+    fn open_outbox(&mut self, limit: usize) -> Outbox;
+
+    /// Reads once and hands over each event that is complete, oldest first. Ready with `Ok` when
+    /// something was read; there may be more. Stops early when `on_event` breaks.
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Poll<Result<(), Disconnect>>;
+
+    /// Writes what the outbox holds. Ready when all is with the kernel.
+    fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>>;
+
+    /// Ends the sending direction, after the outbox is dropped.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}

@@ -80,11 +80,10 @@ fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpRespo
 }
 
 async fn open_socket(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
-    let service = Arc::clone(&mounted.service);
+    let service = &mounted.service;
     match actix_ws::upgrade(request, payload, service.config.max_message_bytes).await {
         Ok((response, socket)) => {
-            let query = request.query_string().to_owned();
-            actix_web::rt::spawn(session::run(socket, service, query));
+            actix_web::rt::spawn(session::run(socket, service, request.query_string()));
             response
         }
         Err(error) => error.error_response(),

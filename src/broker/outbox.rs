@@ -33,6 +33,7 @@ const GATHER: usize = 16;
 /// If the socket has a [`Writer`], whoever adds a frame flushes it, from any thread; the socket's
 /// own task is woken only when the socket is full. Without one (TLS, actix-ws) a flush wakes the
 /// task, which takes the frames from here.
+#[derive(Default)]
 pub struct Outbox {
     frames: VecDeque<Outgoing>,
     // Bytes of the first frame that are written already.
@@ -55,17 +56,7 @@ pub(crate) struct Full(pub(crate) Outgoing);
 impl Outbox {
     /// An empty outbox that holds at most `limit` bytes beyond the frame that is being written.
     pub fn new(limit: usize, writer: Option<Box<dyn Writer>>) -> Self {
-        Outbox {
-            frames: VecDeque::new(),
-            written: 0,
-            behind: 0,
-            limit,
-            allowance: 0,
-            writer,
-            owner: None,
-            flush_promised: false,
-            broken: false,
-        }
+        Outbox { limit, writer, ..Outbox::default() }
     }
 
     /// Whether all was written.

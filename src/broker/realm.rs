@@ -39,11 +39,11 @@ pub enum Admittance {
     /// In: the greeting and what waited are in the outbox.
     Registered(Registration),
     /// The id belongs to a connection with another token.
-    Taken(Outbox),
+    Taken,
     /// As many peers are registered as the limit allows.
-    Full(Outbox),
+    Full,
     /// The server is stopping.
-    Closing(Outbox),
+    Closing,
 }
 
 /// The state of a question whether the holder of an id is alive.
@@ -68,24 +68,26 @@ impl Realm {
     }
 
     /// Registers a connection under an id. The same token takes the id over from an older
-    /// connection. On success `greeting` goes out first, then what waited for the id.
+    /// connection. On success the realm takes the outbox, and `greeting` goes out first, then what
+    /// waited for the id; else the outbox stays as it was.
     pub fn register(
         self: &Arc<Self>,
         id: &PeerId,
         token: &Token,
-        mut outbox: Outbox,
+        outbox: &mut Outbox,
         greeting: Frame,
     ) -> Admittance {
         self.at(id, |place, state| {
             let now = self.shared.clock.now();
             let conn = ConnId(self.shared.next_conn.fetch_add(1, Ordering::Relaxed));
             let (since, waited) = match &state.conn {
-                _ if self.shared.closing.load(Ordering::SeqCst) => return Admittance::Closing(outbox),
-                Some(holder) if holder.token != *token => return Admittance::Taken(outbox),
+                _ if self.shared.closing.load(Ordering::SeqCst) => return Admittance::Closing,
+                Some(holder) if holder.token != *token => return Admittance::Taken,
                 Some(holder) => (holder.since, place.dismiss(state, Goodbye::Replaced)),
-                None if !self.take_seat() => return Admittance::Full(outbox),
+                None if !self.take_seat() => return Admittance::Full,
                 None => (conn.0, place.take_queue(state, &self.shared)),
             };
+            let mut outbox = std::mem::take(outbox);
             outbox.push_unbounded(Outgoing { frame: greeting, from: None });
             outbox.preload(waited);
             outbox.flush();

@@ -32,8 +32,8 @@ where
             return refuse(framed, response("404 Not Found", "", &text)).await;
         }
     };
-    let service = Arc::clone(&mounted.service);
-    let query = request.uri().query().unwrap_or_default().to_owned();
+    let service = &mounted.service;
+    let query = request.uri().query().unwrap_or_default();
     let socket = UpgradedSocket::new(framed.into_parts(), answer, service.config.max_message_bytes);
     // A small task of its own: HTTP's is four times as large and can end now.
     actix_web::rt::spawn(session::run(socket, service, query));

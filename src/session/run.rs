@@ -4,12 +4,13 @@ use std::future::poll_fn;
 use std::ops::{ControlFlow, DerefMut};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::admission::{Claim, Refusal};
-use crate::broker::{Admittance, Flush, Goodbye, Outbox, Outgoing, Parting, Probe, Registration, Routed};
+use crate::broker::{
+    Admittance, Flush, Goodbye, Outbox, Outgoing, Parting, Probe, Realm, Registration, Routed,
+};
 use crate::dialect::peerjs::{self, Command, Envelope};
 use crate::frame::Frame;
 use crate::service::{Client, Message, Service};
@@ -19,66 +20,69 @@ use crate::transport::{Disconnect, Event, Socket};
 const READS_PER_TURN: usize = 8;
 
 /// Serves one client until it is gone. `query` is that of its WebSocket address.
-pub(crate) async fn run<S: Socket>(mut socket: S, service: Arc<Service>, query: String) {
-    let service = service.begin_session();
-    let close_timeout = service.config.close_timeout;
+///
+/// What a client needs only when it comes and goes is boxed, so that the future of one that is
+/// just there stays small: there are very many of those.
+pub(crate) fn run<S: Socket>(
+    mut socket: S,
+    service: &Arc<Service>,
+    query: &str,
+) -> impl Future<Output = ()> + use<S> {
+    let session = service.begin_session();
     let outbox = socket.open_outbox(service.broker.limits().outbox_bytes);
-    let admitted = match Claim::parse(&query) {
-        Ok(claim) => admit(&service, claim, outbox).await,
-        Err(refusal) => Err((refusal, outbox)),
-    };
-    drop(query);
-    let registration = match admitted {
-        Ok(registration) => registration,
-        Err((refusal, mut outbox)) => {
-            log::debug!("refused a client: {refusal:?}");
-            outbox.push_unbounded(Outgoing { frame: refusal.frame(), from: None });
-            outbox.push_unbounded(Outgoing { frame: Frame::close(refusal.close()), from: None });
-            return farewell(socket, Box::new(outbox), close_timeout, false).await;
-        }
-    };
-    let mut presence = Presence::begin(registration, &service);
-    let end = poll_fn(|cx| presence.poll(cx, &mut socket)).await;
-    let gone = end == End::Disconnected(Disconnect::Gone);
-    let Some(mut parting) = presence.part(gone).filter(|_| !gone) else {
-        return;
-    };
-    // If the broker dismissed it, its close frame is in the outbox already.
-    if parting.why() == Goodbye::Left {
-        let code = match end {
-            End::Disconnected(Disconnect::Closed(code)) => code,
-            End::Disconnected(Disconnect::Violation(code)) => Some(code),
-            _ => Some(1000),
+    let admission = Box::pin(admit(Arc::clone(service), Claim::parse(query), outbox));
+    async move {
+        let registration = match admission.await {
+            Ok(registration) => registration,
+            Err(outbox) => return Box::pin(farewell(&mut socket, outbox, &session, false)).await,
         };
-        let frame = Frame::close(code.map(|code| (code, "")));
-        parting.push_unbounded(Outgoing { frame, from: None });
+        let mut presence = Presence::begin(registration, &session);
+        let end = poll_fn(|cx| presence.poll(cx, &mut socket)).await;
+        if let Some(parting) = presence.part(end.is_gone())
+            && !end.is_gone()
+        {
+            Box::pin(farewell(&mut socket, end.last_words(parting), &session, end.is_by_client())).await;
+        }
     }
-    let closed_by_client = matches!(end, End::Disconnected(Disconnect::Closed(_)));
-    farewell(socket, parting, close_timeout, closed_by_client).await;
 }
 
+/// Registers a client, or gives back the outbox with the reason why not.
 async fn admit(
-    service: &Service,
-    claim: Claim,
+    service: Arc<Service>,
+    claim: Result<Claim, Refusal>,
     mut outbox: Outbox,
-) -> Result<Registration, (Refusal, Outbox)> {
-    let Some(realm) = service.realm(claim.key.as_str()) else {
-        return Err((Refusal::InvalidKey, outbox));
+) -> Result<Registration, Box<Outbox>> {
+    let refusal = match claim {
+        Err(refusal) => refusal,
+        Ok(claim) => match service.realm(claim.key.as_str()) {
+            None => Refusal::InvalidKey,
+            Some(realm) => match register(&realm, &claim, &mut outbox).await {
+                Ok(registration) => return Ok(registration),
+                Err(refusal) => refusal,
+            },
+        },
     };
+    log::debug!("refused a client: {refusal:?}");
+    outbox.push_unbounded(Outgoing { frame: refusal.frame(), from: None });
+    outbox.push_unbounded(Outgoing { frame: Frame::close(refusal.close()), from: None });
+    Err(Box::new(outbox))
+}
+
+async fn register(realm: &Arc<Realm>, claim: &Claim, outbox: &mut Outbox) -> Result<Registration, Refusal> {
     let mut probed = false;
     loop {
-        outbox = match realm.register(&claim.id, &claim.token, outbox, peerjs::open()) {
+        match realm.register(&claim.id, &claim.token, outbox, peerjs::open()) {
             Admittance::Registered(registration) => return Ok(registration),
-            Admittance::Full(outbox) => return Err((Refusal::LimitReached, outbox)),
-            Admittance::Closing(outbox) => return Err((Refusal::Closing, outbox)),
-            Admittance::Taken(outbox) if probed => return Err((Refusal::IdTaken, outbox)),
-            Admittance::Taken(outbox) => outbox,
-        };
+            Admittance::Full => return Err(Refusal::LimitReached),
+            Admittance::Closing => return Err(Refusal::Closing),
+            Admittance::Taken if probed => return Err(Refusal::IdTaken),
+            Admittance::Taken => {}
+        }
         // The holder may be a phone that lost its network: only an answer keeps the id.
         match realm.probe(&claim.id) {
             // An error is the answer: the holder gave a sign of life, or is no holder any more.
             Probe::Asked(answered) => drop(answered.await),
-            Probe::TooMany => return Err((Refusal::IdTaken, outbox)),
+            Probe::TooMany => return Err(Refusal::IdTaken),
         }
         probed = true;
     }
@@ -93,6 +97,32 @@ enum End {
     Dismissed,
     /// The client or the connection ended it.
     Disconnected(Disconnect),
+}
+
+impl End {
+    /// Nothing can be sent any more.
+    fn is_gone(self) -> bool {
+        self == End::Disconnected(Disconnect::Gone)
+    }
+
+    /// The client has sent its close frame already.
+    fn is_by_client(self) -> bool {
+        matches!(self, End::Disconnected(Disconnect::Closed(_)))
+    }
+
+    /// Adds the close frame; one that the broker dismissed has it already.
+    fn last_words(self, mut parting: Parting) -> Parting {
+        let code = match self {
+            End::Disconnected(Disconnect::Closed(code)) => code,
+            End::Disconnected(Disconnect::Violation(code)) => Some(code),
+            End::Left | End::Dismissed | End::Disconnected(Disconnect::Gone) => Some(1000),
+        };
+        if parting.why() == Goodbye::Left {
+            let frame = Frame::close(code.map(|code| (code, "")));
+            parting.push_unbounded(Outgoing { frame, from: None });
+        }
+        parting
+    }
 }
 
 /// A registered client. Dropping it gives everything back: the id, and the hook's goodbye.
@@ -216,23 +246,23 @@ fn client(registration: &Registration) -> Client<'_> {
 /// Sends the last words, waits for the client's close frame unless it came already, and ends the
 /// connection. A close with unread input would be a reset, which may undo what was sent last.
 async fn farewell<S: Socket>(
-    mut socket: S,
+    socket: &mut S,
     mut outbox: impl DerefMut<Target = Outbox>,
-    close_timeout: Duration,
+    service: &Service,
     closed_by_client: bool,
 ) {
     let goodbye = async {
         poll_fn(|cx| socket.poll_send(cx, &mut outbox)).await.ok()?;
-        if !closed_by_client && next_disconnect(&mut socket).await == Disconnect::Gone {
+        if !closed_by_client && next_disconnect(socket).await == Disconnect::Gone {
             return None;
         }
         drop(outbox);
         poll_fn(|cx| socket.poll_shutdown(cx)).await.ok()?;
-        while next_disconnect(&mut socket).await != Disconnect::Gone {}
+        while next_disconnect(socket).await != Disconnect::Gone {}
         Some(())
     };
     // A client that does not play along is cut off.
-    let _ = timeout(close_timeout, goodbye).await;
+    let _ = timeout(service.config.close_timeout, goodbye).await;
 }
 
 async fn next_disconnect<S: Socket>(socket: &mut S) -> Disconnect {

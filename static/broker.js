@@ -1,0 +1,88 @@
+import { broker, brokerUrl } from './settings.js';
+
+const LIBRARY_WAIT = 15_000;
+const ID_WAIT = 8_000;
+
+// The ids that PeerJS accepts.
+export const VALID_ID = /^[A-Za-z0-9]+(?:[ _-][A-Za-z0-9]+)*$/;
+
+/** `promise`, or an Error with `message` when it takes longer than `wait` milliseconds. */
+export function within(wait, promise, message) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(message)), wait);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** The `Peer` class, once its script is there and if this browser can use it. */
+export async function loadPeer() {
+  if (!window.Peer && document.readyState !== 'complete') {
+    const loaded = new Promise((resolve) => window.addEventListener('load', resolve, { once: true }));
+    await within(LIBRARY_WAIT, loaded, '').catch(() => {});
+  }
+  if (!window.Peer) {
+    throw new Error(
+      'The PeerJS library did not load. A peerbroker that was built without it takes it from the ' +
+        'internet: connect, or use a build that includes it, then reload the page.',
+    );
+  }
+  if (!window.RTCPeerConnection) {
+    throw new Error(
+      'WebRTC is not available in this browser. It may be turned off in the settings ' +
+        '(on an iPhone: Lockdown Mode) or by an extension.',
+    );
+  }
+  return window.Peer;
+}
+
+/** Asks the broker for a fresh peer id. */
+export async function fetchId() {
+  const url = brokerUrl('id');
+  let response;
+  try {
+    response = await fetch(url, { cache: 'no-store', signal: AbortSignal.timeout(ID_WAIT) });
+  } catch {
+    throw new Error(
+      `No answer from ${url.host}. Check that peerbroker is still running and that this device is ` +
+        'on a network that reaches it.',
+    );
+  }
+  if (!response.ok) {
+    throw new Error(
+      `${url.pathname} answered with status ${response.status}. If a proxy stands in front of ` +
+        `peerbroker, it must pass everything below ${broker.path} on.`,
+    );
+  }
+  const id = (await response.text()).trim();
+  if (!VALID_ID.test(id)) {
+    throw new Error(
+      `${url.pathname} answered, but not with an id. Something other than peerbroker seems to ` +
+        `serve ${broker.path} here.`,
+    );
+  }
+  return id;
+}
+
+/** What a person can do about an error that a Peer emitted. */
+export function explain(error) {
+  switch (error.type) {
+    case 'network':
+    case 'socket-error':
+    case 'socket-closed':
+      return (
+        `The WebSocket to ${broker.host} could not be opened, or was closed. Check that peerbroker is ` +
+        'running; a proxy in front of it must pass WebSocket upgrades on.'
+      );
+    case 'unavailable-id':
+      return 'The broker says that this id is in use by somebody else.';
+    case 'invalid-key':
+      return 'The broker does not accept this key.';
+    case 'server-error':
+      return `The broker refused: “${error.message}”.`;
+    case 'peer-unavailable':
+      return 'The broker could not deliver the message: the other peer did not show up.';
+    default:
+      return error.message;
+  }
+}

@@ -1,0 +1,34 @@
+const SHOWN_FOR = 2_000;
+
+/** Lets `button` copy what `text()` returns and say so for a moment. */
+export function enableCopy(button, text) {
+  const label = button.textContent;
+  let timer;
+  button.hidden = false;
+  button.addEventListener('click', async () => {
+    button.textContent = (await copy(text())) ? 'Copied' : 'Press Ctrl+C';
+    clearTimeout(timer);
+    timer = setTimeout(() => (button.textContent = label), SHOWN_FOR);
+  });
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copySelected(text);
+  }
+}
+
+// The clipboard API is missing on plain http, where most first steps happen.
+function copySelected(text) {
+  const field = document.createElement('textarea');
+  field.value = text;
+  field.className = 'visually-hidden';
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand('copy');
+  field.remove();
+  return done;
+}

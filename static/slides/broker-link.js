@@ -1,0 +1,133 @@
+import { explain, fetchId } from '../broker.js';
+import { peerOptions } from '../settings.js';
+import { remember, take } from './storage.js';
+
+const OPEN_WAIT = 10_000;
+const FIRST_RETRY = 500;
+const LAST_RETRY = 8_000;
+
+const BROKER_ERRORS = new Set([
+  'network',
+  'socket-error',
+  'socket-closed',
+  'server-error',
+  'invalid-key',
+  'unavailable-id',
+]);
+
+/**
+ * One Peer that finds its way back to the broker, and keeps its id when the page
+ * is reloaded. Its events:
+ *
+ * - `open`: the broker knows this peer;
+ * - `lost`: it does not, and the next attempt is to come. `detail` has the `reason`
+ *   and how many `attempts` have failed since the last `open`;
+ * - `connection`: somebody connected, `detail` is the DataConnection;
+ * - `unavailable`: the broker did not find the peer that was asked for.
+ */
+export class BrokerLink extends EventTarget {
+  #identity;
+  #peer;
+  #reason;
+  #attempts = 0;
+  #retryTimer;
+  #openTimer;
+
+  constructor(role) {
+    super();
+    this.#identity = take(role);
+
+    const hurry = () => this.#retryTimer && document.visibilityState === 'visible' && this.#connect();
+    window.addEventListener('online', hurry);
+    document.addEventListener('visibilitychange', hurry);
+    window.addEventListener('pagehide', () => {
+      if (this.#identity) remember(role, this.#identity);
+      // Says goodbye, so that the other side need not wait for a timeout.
+      this.#peer?.destroy();
+    });
+  }
+
+  get id() {
+    return this.#identity?.id;
+  }
+
+  get isOpen() {
+    return Boolean(this.#peer?.open);
+  }
+
+  start() {
+    this.#connect();
+  }
+
+  /** Drops the socket, which may be dead without knowing it, and opens a new one. */
+  renew() {
+    if (this.isOpen) this.#peer.disconnect();
+    if (this.#retryTimer) this.#connect();
+  }
+
+  connect(peerId) {
+    return this.#peer.connect(peerId, { reliable: true, serialization: 'json' });
+  }
+
+  async #connect() {
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = undefined;
+    try {
+      this.#identity ??= await newIdentity();
+    } catch (error) {
+      this.#reason = error.message;
+      this.#retryLater();
+      return;
+    }
+    this.#openTimer = setTimeout(() => {
+      this.#reason = `${peerOptions.host} does not answer.`;
+      this.#peer.disconnect();
+    }, OPEN_WAIT);
+    if (this.#peer && !this.#peer.destroyed) this.#peer.reconnect();
+    else this.#peer = this.#createPeer();
+  }
+
+  #createPeer() {
+    const { id, token } = this.#identity;
+    const peer = new window.Peer(id, { ...peerOptions, token });
+
+    peer.on('open', () => {
+      clearTimeout(this.#openTimer);
+      this.#attempts = 0;
+      this.#reason = undefined;
+      this.#tell('open');
+    });
+    peer.on('connection', (connection) => this.#tell('connection', connection));
+    peer.on('disconnected', () => this.#retryLater());
+    peer.on('error', (error) => {
+      if (error.type === 'peer-unavailable') this.#tell('unavailable');
+      if (!BROKER_ERRORS.has(error.type)) return;
+      this.#reason = explain(error);
+      if (error.type === 'unavailable-id') {
+        this.#identity = undefined;
+        peer.destroy();
+      }
+    });
+    return peer;
+  }
+
+  #retryLater() {
+    clearTimeout(this.#openTimer);
+    if (this.#retryTimer) return;
+    const attempts = this.#attempts;
+    this.#attempts += 1;
+    this.#retryTimer = setTimeout(() => this.#connect(), Math.min(FIRST_RETRY * 2 ** attempts, LAST_RETRY));
+    this.#tell('lost', { reason: this.#reason ?? 'The connection to the broker was lost.', attempts });
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+async function newIdentity() {
+  const id = await fetchId();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const token = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return { id, token };
+}

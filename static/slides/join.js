@@ -1,0 +1,77 @@
+import { enableCopy } from '../copy.js';
+import { lanHost } from '../settings.js';
+
+const QUIET_ZONE = 4;
+const LOOPBACK = /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/;
+
+const element = (id) => document.getElementById(id);
+
+/** Shows the way for a phone to the presentation with this id. */
+export function showWay(id) {
+  const here = remoteUrl(location.origin, id);
+  const isLoopback = LOOPBACK.test(location.hostname);
+  const reachable = !isLoopback || Boolean(lanHost);
+
+  element('join-code').hidden = !reachable;
+  element('join-unreachable').hidden = reachable;
+
+  if (!reachable) {
+    element('join-host').textContent = location.hostname;
+    element('join-example').textContent = withHost(new URL(location.href), '192.168.1.20').href;
+    element('local-link').href = here;
+    return;
+  }
+
+  const link = isLoopback ? withHost(here, lanHost) : here;
+  element('remote-link').href = link;
+  element('remote-link').replaceChildren(link.origin + link.pathname, document.createElement('wbr'), link.hash);
+  if (window.qrcode) {
+    element('qr').replaceChildren(drawCode(link.href));
+  } else {
+    element('qr').hidden = true;
+    element('join-hint').textContent = 'The QR code library did not load. Send this link to the phone instead.';
+  }
+  element('join-port').textContent = link.port || (link.protocol === 'https:' ? '443' : '80');
+  element('join-http').hidden = link.protocol === 'https:';
+}
+
+export function enableCopyLink() {
+  enableCopy(element('copy-link'), () => element('remote-link').href);
+}
+
+function remoteUrl(origin, id) {
+  const url = new URL(location.pathname, origin);
+  url.hash = new URLSearchParams({ remote: id });
+  return url;
+}
+
+function withHost(url, host) {
+  const copy = new URL(url);
+  copy.hostname = host.includes(':') ? `[${host}]` : host;
+  return copy;
+}
+
+function drawCode(text) {
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  svg.setAttribute('role', 'img');
+  svg.setAttribute('aria-label', 'QR code with the link to the remote');
+
+  const code = window.qrcode(0, 'M');
+  code.addData(text);
+  code.make();
+
+  const modules = code.getModuleCount();
+  let outline = '';
+  for (let row = 0; row < modules; row += 1) {
+    for (let column = 0; column < modules; column += 1) {
+      if (code.isDark(row, column)) outline += `M${column} ${row}h1v1h-1z`;
+    }
+  }
+  const path = document.createElementNS(svg.namespaceURI, 'path');
+  path.setAttribute('d', outline);
+  svg.append(path);
+
+  const size = modules + 2 * QUIET_ZONE;
+  svg.setAttribute('viewBox', `${-QUIET_ZONE} ${-QUIET_ZONE} ${size} ${size}`);
+  return svg;
+}

@@ -1,0 +1,162 @@
+import { BrokerLink } from './broker-link.js';
+import { Deck } from './deck.js';
+import { enableCopyLink, showWay } from './join.js';
+import { Phones } from './phones.js';
+import { setStatus } from './status.js';
+import { recall, remember } from './storage.js';
+
+const element = (id) => document.getElementById(id);
+
+export function startPresenter() {
+  const link = new BrokerLink('presenter');
+  const deck = new Deck(() => {
+    remember('slide', deck.position.index);
+    phones.sendPosition();
+    showSlide();
+  });
+  const phones = new Phones({
+    position: () => deck.position,
+    onCommand: (name) => deck[name](),
+    onChange: showConnections,
+  });
+  let lostBecause;
+  let joinShown = true;
+  let hadPhone = false;
+
+  link.addEventListener('open', () => {
+    lostBecause = undefined;
+    showWay(link.id);
+    element('stage-own-id').textContent = `${link.id.slice(0, 4)}…`;
+    showConnections();
+  });
+  link.addEventListener('lost', ({ detail }) => {
+    lostBecause = detail.reason;
+    showConnections();
+  });
+  link.addEventListener('connection', ({ detail }) => phones.add(detail));
+
+  for (const { title } of deck.slides) {
+    const dot = document.createElement('li');
+    dot.title = title;
+    element('dots').append(dot);
+  }
+  element('slide-count').textContent = deck.slides.length;
+  element('next').addEventListener('click', deck.next);
+  element('previous').addEventListener('click', deck.previous);
+  element('toggle-join').addEventListener('click', () => showJoin(!joinShown));
+  enableKeys(deck);
+  enableFullscreen();
+  enableCopyLink();
+
+  deck.goTo(recall('slide'));
+  showSlide();
+  link.start();
+
+  function showSlide() {
+    const { index, count } = deck.position;
+    element('slide-number').textContent = index + 1;
+    element('slide-title').textContent = deck.current.title;
+    element('slide-text').replaceChildren(...deck.current.text.map(paragraph));
+    element('previous').setAttribute('aria-disabled', index === 0);
+    element('next').setAttribute('aria-disabled', index === count - 1);
+    [...element('dots').children].forEach((dot, at) => dot.classList.toggle('current', at === index));
+    setStage(index + 1);
+    showFacts();
+  }
+
+  function showFacts() {
+    element('live-facts').hidden = !deck.current.isLive;
+    element('live-facts').textContent = liveFacts(phones);
+  }
+
+  function showConnections() {
+    const { count } = phones;
+    const phonesText = count === 1 ? '1 phone connected' : `${count} phones connected`;
+    if (lostBecause && count > 0) {
+      setStatus('retrying', `${phonesText}. The broker is out of reach: new phones have to wait.`);
+    } else if (lostBecause) {
+      setStatus('retrying', `${lostBecause} Trying again…`);
+    } else if (count > 0) {
+      setStatus('connected', phonesText);
+    } else {
+      setStatus('ready', hadPhone ? 'No phone connected' : 'Waiting for a phone');
+    }
+    // The code has done its work once the first phone is here.
+    if (count > 0 && !hadPhone) {
+      hadPhone = true;
+      showJoin(false);
+    }
+    showFacts();
+  }
+
+  function showJoin(shown) {
+    joinShown = shown;
+    element('presenter').classList.toggle('without-join', !shown);
+    element('join').hidden = !shown;
+    element('toggle-join').setAttribute('aria-expanded', shown);
+    element('toggle-join').textContent = shown ? 'Hide code' : 'Show code';
+  }
+}
+
+function paragraph(text) {
+  const result = document.createElement('p');
+  result.textContent = text;
+  return result;
+}
+
+function liveFacts({ count, roundTrip }) {
+  if (count === 0) return 'Connect one with the code and see.';
+  if (roundTrip === undefined) return '';
+  const time = roundTrip < 1 ? 'less than a millisecond' : `${Math.round(roundTrip)} ms`;
+  return `The last round trip took ${time} and did not touch the broker.`;
+}
+
+/** Parts of the picture name the slides, counted from 1, that show them. */
+function setStage(number) {
+  element('stage').dataset.slide = number;
+  const listed = (list) => list.split(' ').includes(String(number));
+  for (const part of document.querySelectorAll('#stage [data-on]')) {
+    part.classList.toggle('off', !listed(part.dataset.on));
+  }
+  for (const part of document.querySelectorAll('#stage [data-faint-on]')) {
+    part.classList.toggle('faint', listed(part.dataset.faintOn));
+  }
+}
+
+function enableKeys(deck) {
+  const actions = {
+    ArrowRight: deck.next,
+    ArrowDown: deck.next,
+    PageDown: deck.next,
+    ' ': deck.next,
+    ArrowLeft: deck.previous,
+    ArrowUp: deck.previous,
+    PageUp: deck.previous,
+    Home: deck.first,
+    End: deck.last,
+    f: toggleFullscreen,
+  };
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    // Space presses the button that has the focus.
+    if (event.key === ' ' && event.target.closest('button, a, summary')) return;
+    const action = actions[event.key];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  });
+}
+
+function enableFullscreen() {
+  const button = element('fullscreen');
+  button.hidden = !document.fullscreenEnabled;
+  button.addEventListener('click', toggleFullscreen);
+  document.addEventListener('fullscreenchange', () => {
+    button.textContent = document.fullscreenElement ? 'Leave full screen' : 'Full screen';
+  });
+}
+
+function toggleFullscreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else document.documentElement.requestFullscreen?.();
+}

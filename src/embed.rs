@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
@@ -5,6 +6,7 @@ use actix_web::web::ServiceConfig;
 use crate::broker::{Broker, Clock, Goodbye};
 use crate::config::{Config, InvalidPath, MountPath};
 use crate::http::{self, Mounted};
+use crate::lan::lan_address;
 use crate::service::{Client, Hooks, Message, Service};
 
 /// A running broker, to be mounted in an actix-web app or served by a
@@ -54,7 +56,7 @@ impl PeerBroker {
     ///
     /// # Panics
     ///
-    /// If the path has white space, `?` or `#`; see [`try_mount`](Self::try_mount).
+    /// If the path is no path of a URL; see [`try_mount`](Self::try_mount).
     pub fn mount(&self, path: &str) -> impl FnOnce(&mut ServiceConfig) + Clone + use<> {
         #[expect(clippy::expect_used, reason = "documented, and for paths that are written in code")]
         self.try_mount(path).expect("a mount path")
@@ -66,7 +68,7 @@ impl PeerBroker {
         path: &str,
     ) -> Result<impl FnOnce(&mut ServiceConfig) + Clone + use<>, InvalidPath> {
         let (service, path) = (Arc::clone(&self.service), MountPath::parse(path)?);
-        let mounted = Arc::new(Mounted { service, path, secure: false });
+        let mounted = Arc::new(Mounted { service, path, secure: false, lan_host: lan_address() });
         Ok(move |app: &mut ServiceConfig| http::configure(app, mounted))
     }
 
@@ -81,9 +83,9 @@ impl PeerBroker {
     }
 
     /// The broker at its configured path, in a server of its own.
-    pub(crate) fn mounted(&self, secure: bool) -> Arc<Mounted> {
+    pub(crate) fn mounted(&self, secure: bool, lan_host: Option<IpAddr>) -> Arc<Mounted> {
         let path = self.service.config.path.clone();
-        Arc::new(Mounted { service: Arc::clone(&self.service), path, secure })
+        Arc::new(Mounted { service: Arc::clone(&self.service), path, secure, lan_host })
     }
 }
 

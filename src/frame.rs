@@ -1,5 +1,13 @@
 //! Frames from the server to a client, as they go over the wire.
 
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::indexing_slicing,
+        reason = "every buffer begins with HEADROOM bytes, but for raw ones, which start at 0"
+    )
+)]
+
 /// A whole server-to-client WebSocket frame, encoded once: header and payload in one piece.
 ///
 /// Frames are made where a message is made, so that it is written into its final place and never

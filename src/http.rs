@@ -7,6 +7,7 @@ mod peerjs;
 pub(crate) mod routes;
 pub(crate) mod upgrade;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderValue};
@@ -25,6 +26,8 @@ pub(crate) struct Mounted {
     pub(crate) path: MountPath,
     /// Over TLS for sure. An embedded broker has to ask each request.
     pub(crate) secure: bool,
+    /// This machine's address on the local network, if the server listens there.
+    pub(crate) lan_host: Option<IpAddr>,
 }
 
 /// Mounts the broker in an actix-web app, WebSocket included.

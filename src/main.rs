@@ -1,5 +1,11 @@
 //! The program: flags, server, signals, exit code.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
 mod cli;
 mod console;
 

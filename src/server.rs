@@ -21,6 +21,7 @@ use crate::config::{DEFAULT_HOST, Listen};
 use crate::embed::PeerBroker;
 use crate::http::upgrade::upgrade;
 use crate::http::{self, Mounted};
+use crate::lan::lan_address;
 use crate::tls::{self, TlsError};
 
 /// How long a client may take to send the head of a request.
@@ -101,10 +102,12 @@ impl Server {
     pub fn bind(broker: &PeerBroker, listen: &Listen) -> Result<Self, StartError> {
         let tls = listen.tls.as_ref().map(tls::load).transpose()?;
         let listener = bind(&listen.host, listen.port)?;
+        let address = listener.local_addr()?;
+        let lan_host = lan_address().filter(|_| !address.ip().is_loopback());
         Ok(Server {
-            address: listener.local_addr()?,
+            address,
             listener,
-            mounted: broker.mounted(tls.is_some()),
+            mounted: broker.mounted(tls.is_some(), lan_host),
             workers: listen.workers,
             tls,
         })

@@ -191,6 +191,7 @@ impl Outbox {
     }
 }
 
+#[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "used is at most GATHER"))]
 fn gather<'s, 'a>(
     frames: &'a VecDeque<Outgoing>,
     written: usize,

@@ -1,6 +1,6 @@
 //! A 404 that explains itself: people's first mistake is the client's `path`.
 
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::Mounted;
@@ -20,10 +20,9 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
 /// What was asked, what this server's path and key are, and the client options that match.
 pub(super) fn text(mounted: &Mounted, method: &str, path: &str, headers: &HeaderMap) -> String {
     let asked = without_token(path);
-    let secure = mounted.secure;
     let mount = mounted.path.as_str();
     let key = mounted.service.config.key.as_str();
-    let (host, port) = host_and_port(headers, secure);
+    let Origin { host, port, secure } = Origin::of(mounted, headers);
     let hint = match routes::find(&mounted.path, path) {
         Route::Socket => {
             "This is the address of the WebSocket: it answers only to a GET that asks for an upgrade.\n"
@@ -40,16 +39,29 @@ pub(super) fn text(mounted: &Mounted, method: &str, path: &str, headers: &Header
     )
 }
 
-/// The host and port under which the client found this server.
-pub(super) fn host_and_port(headers: &HeaderMap, secure: bool) -> (String, u16) {
-    let default = if secure { 443 } else { 80 };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let host: String = host.chars().take(SHOWN).collect();
-    match host.rsplit_once(':') {
-        Some((name, port)) if !name.is_empty() && !port.ends_with(']') => {
-            (name.to_owned(), port.parse().unwrap_or(default))
+/// Where the client found this server: host, port, and whether over TLS.
+pub(super) struct Origin {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) secure: bool,
+}
+
+impl Origin {
+    /// What the request says, or what a trusted proxy in front of us says.
+    pub(super) fn of(mounted: &Mounted, headers: &HeaderMap) -> Self {
+        let proxied = mounted.service.config.proxied;
+        let header = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let forwarded = |name: &'static str| header(HeaderName::from_static(name)).filter(|_| proxied);
+        let secure = forwarded("x-forwarded-proto").map_or(mounted.secure, |proto| proto == "https");
+        let host = forwarded("x-forwarded-host").or_else(|| header(header::HOST)).unwrap_or("localhost");
+        let host: String = host.chars().take(SHOWN).collect();
+        let default = if secure { 443 } else { 80 };
+        match host.rsplit_once(':') {
+            Some((name, port)) if !name.is_empty() && !port.ends_with(']') => {
+                Origin { host: name.to_owned(), port: port.parse().unwrap_or(default), secure }
+            }
+            _ => Origin { host, port: default, secure },
         }
-        _ => (host, default),
     }
 }
 

@@ -5,8 +5,8 @@ use actix_web::http::header::{self, Header as _, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::{Mounted, not_found};
-use crate::lan::lan_address;
+use super::Mounted;
+use super::not_found::{self, Origin};
 
 #[derive(RustEmbed)]
 #[folder = "static/"]
@@ -107,8 +107,7 @@ fn asset(request: &HttpRequest, file: &EmbeddedFile) -> HttpResponse {
 
 /// Fills in what only this server knows.
 fn html(mounted: &Mounted, request: &HttpRequest, file: &EmbeddedFile) -> HttpResponse {
-    let secure = mounted.secure || request.app_config().secure();
-    let (host, port) = not_found::host_and_port(request.headers(), secure);
+    let Origin { host, port, secure } = Origin::of(mounted, request.headers());
     let path = mounted.path.as_str();
     let values = [
         ("{{base}}", escape(&format!("{path}broker/"))),
@@ -117,7 +116,7 @@ fn html(mounted: &Mounted, request: &HttpRequest, file: &EmbeddedFile) -> HttpRe
         ("{{host}}", escape(&host)),
         ("{{port}}", port.to_string()),
         ("{{secure}}", secure.to_string()),
-        ("{{lan_host}}", lan_address().map(|address| address.to_string()).unwrap_or_default()),
+        ("{{lan_host}}", mounted.lan_host.map(|host| host.to_string()).unwrap_or_default()),
         ("{{version}}", env!("CARGO_PKG_VERSION").to_owned()),
         ("{{peerjs}}", PEERJS.script()),
         ("{{qrcode}}", QRCODE.script()),

@@ -1,3 +1,8 @@
+#![cfg_attr(
+    not(test),
+    expect(clippy::indexing_slicing, reason = "each index was compared with the length just before")
+)]
+
 use std::ops::ControlFlow;
 
 use super::{Disconnect, Event, close_code};

@@ -45,7 +45,7 @@ pub struct Limits {
     pub queue_messages: usize,
     /// Most bytes waiting for one absent peer.
     pub queue_bytes: usize,
-    /// Most bytes waiting for all absent peers of all realms.
+    /// Most bytes waiting for all absent peers of all realms, with what it costs to keep them.
     pub queue_total_bytes: usize,
     /// Most bytes one outbox holds beyond the message that is being written.
     pub outbox_bytes: usize,
@@ -138,7 +138,7 @@ impl Broker {
         &self.shared.counters
     }
 
-    /// Bytes of messages that wait for absent peers.
+    /// Bytes of the messages that wait for absent peers, with what it costs to keep them.
     pub fn queued_bytes(&self) -> usize {
         self.shared.queued_bytes.load(Ordering::Relaxed)
     }

@@ -103,11 +103,11 @@ impl Place {
         silent || waited || self.probed.load(Ordering::Relaxed)
     }
 
-    /// Makes `conn` the holder. A former holder must have been dismissed.
+    /// Makes `conn` the holder, and then tells it so. A former holder must have been dismissed.
     pub(super) fn seat(&self, state: &mut State, conn: Conn, now: u64) {
         self.heard.store(now, Ordering::Relaxed);
         self.holder.store(conn.id.0, Ordering::Release);
-        state.conn = Some(conn);
+        state.conn.insert(conn).outbox.flush();
     }
 
     /// Takes the id away from its holder and hands the holder's outbox to its session, with a
@@ -191,13 +191,15 @@ impl Place {
         if probes.len() >= MAX_PROBES {
             return None;
         }
-        if probes.is_empty() {
+        let first = probes.is_empty();
+        let (answer, receiver) = oneshot::channel();
+        probes.push(PendingProbe { asked: now, answer });
+        // Before the ping, because its answer may be heard before this function ends.
+        self.probed.store(true, Ordering::SeqCst);
+        if first {
             conn.outbox.push_unbounded(Outgoing { frame: Frame::ping(), from: None });
             conn.outbox.flush();
         }
-        let (answer, receiver) = oneshot::channel();
-        probes.push(PendingProbe { asked: now, answer });
-        self.probed.store(true, Ordering::Relaxed);
         Some(receiver)
     }
 

@@ -5,6 +5,10 @@ use super::types::PeerId;
 use super::{Limits, Shared};
 use crate::frame::Frame;
 
+// About what a kept message costs beside its bytes if it is the only one for its recipient, so that
+// very many tiny ones are bounded as well.
+const OVERHEAD: usize = 512;
+
 /// What waits for one absent peer.
 ///
 /// What one sender has waiting here is one conversation with one clock, from its first message:
@@ -51,7 +55,7 @@ impl Queue {
         let len = frame.len();
         let fits = self.messages.len() < queue_messages
             && self.bytes + len <= queue_bytes
-            && reserve(&shared.queued_bytes, len, queue_total_bytes);
+            && reserve(&shared.queued_bytes, len + OVERHEAD, queue_total_bytes);
         if !fits {
             self.drop_conversation(&from, &shared.queued_bytes);
             return Err(Overflow);
@@ -81,7 +85,7 @@ impl Queue {
 
     fn drop_conversation(&mut self, from: &PeerId, total: &AtomicUsize) {
         self.conversations.remove(from);
-        let before = self.bytes;
+        let before = self.cost();
         self.messages.retain(|kept| {
             let keep = kept.from != *from;
             if !keep {
@@ -89,7 +93,12 @@ impl Queue {
             }
             keep
         });
-        total.fetch_sub(before - self.bytes, Ordering::Relaxed);
+        total.fetch_sub(before - self.cost(), Ordering::Relaxed);
+    }
+
+    /// What this queue takes of the total.
+    fn cost(&self) -> usize {
+        self.bytes + self.messages.len() * OVERHEAD
     }
 
     /// When the oldest conversation began.
@@ -103,7 +112,7 @@ impl Queue {
 
     /// All there is, in order of arrival.
     pub(super) fn drain(self, total: &AtomicUsize) -> impl Iterator<Item = (PeerId, Frame)> {
-        total.fetch_sub(self.bytes, Ordering::Relaxed);
+        total.fetch_sub(self.cost(), Ordering::Relaxed);
         self.messages.into_iter().map(|kept| (kept.from, kept.frame))
     }
 }

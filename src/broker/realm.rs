@@ -90,7 +90,6 @@ impl Realm {
             let mut outbox = std::mem::take(outbox);
             outbox.push_unbounded(Outgoing { frame: greeting, from: None });
             outbox.preload(waited);
-            outbox.flush();
             place.seat(state, Conn::new(conn, token.clone(), outbox, since), now);
             Admittance::Registered(Registration::new(Arc::clone(self), Arc::clone(place), conn))
         })

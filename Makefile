@@ -1,0 +1,43 @@
+# README's two commands are `make run` and `make test`; CONTRIBUTING.md says what the others are for.
+# Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
+
+.DEFAULT_GOAL := build
+.PHONY: run build vendor setup test test-rust test-browser lint pictures
+
+run: vendor
+	cargo run --release -- $(ARGS)
+
+build: vendor
+	cargo build --release
+
+# The libraries of the pages, embedded so that they work with no internet. Without npm the pages
+# load the same files from a CDN.
+vendor: vendor/dist/peerjs.min.js
+
+vendor/dist/peerjs.min.js: vendor/package-lock.json vendor/copy.mjs
+	@if command -v npm >/dev/null; then \
+		cd vendor && npm ci --no-audit --no-fund --silent && node copy.mjs >/dev/null; \
+	else \
+		echo 'npm is missing: the pages will load their libraries from a CDN'; \
+	fi
+
+# What the tests need on this machine; installed where that is possible, named where it is not.
+setup:
+	@scripts/setup.sh
+
+test: setup vendor test-rust test-browser
+
+test-rust:
+	cargo test --locked
+
+test-browser: build
+	cd client-tests && npm ci --no-audit --no-fund --silent && npm test
+
+lint: vendor
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+	cargo metadata --locked --format-version 1 | node scripts/check-licences.mjs
+
+pictures: build
+	cd client-tests && npm ci --no-audit --no-fund --silent && npm run pictures

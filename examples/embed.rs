@@ -1,0 +1,32 @@
+//! A broker inside somebody's own actix-web app, with hooks.
+//!
+//! `cargo run --example embed [ADDRESS]`, then point a client at it:
+//! `new Peer({host: "localhost", port: 9000, path: "/myapp", key: "peerjs"})`.
+
+use actix_web::{App, HttpServer, Responder, web};
+use peerbroker::PeerBroker;
+
+async fn hello() -> impl Responder {
+    "This is the app. Its broker is at /myapp.\n"
+}
+
+#[actix_web::main]
+async fn main() -> std::io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9000".to_owned());
+
+    // Once, outside the factory: all workers share it.
+    let broker = PeerBroker::builder()
+        .on_connect(|client| println!("{} is here", client.id))
+        .on_message(|client, message| println!("{} sends {:?} to {}", client.id, message.kind, message.dst))
+        .on_disconnect(|client, why| println!("{} is gone: {why:?}", client.id))
+        .build();
+
+    let server = HttpServer::new(move || {
+        App::new().route("/", web::get().to(hello)).configure(broker.mount("/myapp"))
+    })
+    .bind(&address)?;
+    for address in server.addrs() {
+        println!("listening on {address}");
+    }
+    server.run().await
+}

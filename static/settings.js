@@ -3,14 +3,12 @@
 const { path, key, lanHost } = document.documentElement.dataset;
 const secure = location.protocol === 'https:';
 
-// PeerJS puts the key into its URLs as it is, so it must be escaped before.
-const urlKey = encodeURIComponent(key);
-
 export const broker = {
   host: location.hostname,
   port: Number(location.port) || (secure ? 443 : 80),
   path,
-  key: urlKey,
+  // Percent-encoded already: PeerJS puts it into its URLs as it is.
+  key,
   secure,
 };
 
@@ -19,4 +17,4 @@ export { lanHost };
 /** Options for `new Peer` that work without internet: no STUN or TURN server. */
 export const peerOptions = { ...broker, config: { iceServers: [] } };
 
-export const brokerUrl = (endpoint) => new URL(`${path}${urlKey}/${endpoint}`, location.origin);
+export const brokerUrl = (endpoint) => new URL(`${path}${key}/${endpoint}`, location.origin);

@@ -4,6 +4,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::Mounted;
+use super::peerjs::encode_key;
 use super::routes::{self, Route};
 
 /// Most characters of the asked path that are shown.
@@ -21,7 +22,7 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
 pub(super) fn text(mounted: &Mounted, method: &str, path: &str, headers: &HeaderMap) -> String {
     let asked = without_token(path);
     let mount = mounted.path.as_str();
-    let key = mounted.service.config.key.as_str();
+    let key = encode_key(mounted.service.config.key.as_str());
     let Origin { host, port, secure } = Origin::of(mounted, headers);
     let hint = match routes::find(&mounted.path, path) {
         Route::Socket => {

@@ -7,6 +7,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::Mounted;
 use super::not_found::{self, Origin};
+use super::peerjs::encode_key;
 
 #[derive(RustEmbed)]
 #[folder = "static/"]
@@ -112,7 +113,7 @@ fn html(mounted: &Mounted, request: &HttpRequest, file: &EmbeddedFile) -> HttpRe
     let values = [
         ("{{base}}", escape(&format!("{path}broker/"))),
         ("{{path}}", escape(path)),
-        ("{{key}}", escape(mounted.service.config.key.as_str())),
+        ("{{key}}", escape(&encode_key(mounted.service.config.key.as_str()))),
         ("{{host}}", escape(&host)),
         ("{{port}}", port.to_string()),
         ("{{secure}}", secure.to_string()),

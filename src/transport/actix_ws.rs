@@ -47,6 +47,7 @@ pub(crate) async fn upgrade(
         passage: Rc::clone(&passage),
         max: max_message_bytes + BATCH,
         batch: 0,
+        failed: None,
     };
     let mut capped: Payload = Payload::Stream { payload: Box::pin(capped) };
     let payload = web::Payload::from_request(request, &mut capped).await?;
@@ -153,6 +154,7 @@ struct Capped {
     passage: Rc<Passage>,
     max: usize,
     batch: usize,
+    failed: Option<PayloadError>,
 }
 
 /// What passed through to actix-ws.
@@ -164,11 +166,21 @@ struct Passage {
     broken: Cell<bool>,
 }
 
+impl Passage {
+    fn fail(&self, error: PayloadError) -> PayloadError {
+        self.broken.set(true);
+        error
+    }
+}
+
 impl Stream for Capped {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        if let Some(error) = this.failed.take() {
+            return Poll::Ready(Some(Err(this.passage.fail(error))));
+        }
         if this.batch >= BATCH {
             this.batch = 0;
             cx.waker().wake_by_ref();
@@ -182,10 +194,14 @@ impl Stream for Capped {
                 let within = passed <= this.max;
                 Poll::Ready(Some(within.then_some(bytes).ok_or(PayloadError::Overflow)))
             }
-            Poll::Ready(Some(Err(error))) => {
-                this.passage.broken.set(true);
-                Poll::Ready(Some(Err(error)))
+            // With the failure in hand actix-ws would forget what it has not decoded yet.
+            Poll::Ready(Some(Err(error))) if this.batch > 0 => {
+                this.failed = Some(error);
+                this.batch = 0;
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(this.passage.fail(error)))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
                 this.batch = 0;

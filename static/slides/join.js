@@ -31,6 +31,8 @@ export function showWay(id) {
     element('qr').hidden = true;
     element('join-hint').textContent = 'The QR code library did not load. Send this link to the phone instead.';
   }
+  element('join-container').hidden = !isLoopback;
+  element('join-address').textContent = link.hostname;
   element('join-port').textContent = link.port || (link.protocol === 'https:' ? '443' : '80');
   element('join-http').hidden = link.protocol === 'https:';
 }

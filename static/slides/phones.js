@@ -22,6 +22,11 @@ export class Phones {
     return [...this.#connections.values()].filter((phone) => phone.reachable).length;
   }
 
+  /** The id of one of them, if there is any. */
+  get someId() {
+    return this.#connections.keys().next().value;
+  }
+
   add(connection) {
     const phone = { connection, reachable: true };
 

@@ -26,7 +26,6 @@ export function startPresenter() {
   link.addEventListener('open', () => {
     lostBecause = undefined;
     showWay(link.id);
-    element('stage-own-id').textContent = `${link.id.slice(0, 4)}…`;
     showConnections();
   });
   link.addEventListener('lost', ({ detail }) => {
@@ -86,6 +85,8 @@ export function startPresenter() {
       hadPhone = true;
       showJoin(false);
     }
+    element('stage-own-id').textContent = shortId(link.id);
+    element('stage-phone-id').textContent = shortId(phones.someId);
     showFacts();
   }
 
@@ -97,6 +98,8 @@ export function startPresenter() {
     element('toggle-join').textContent = shown ? 'Hide code' : 'Show code';
   }
 }
+
+const shortId = (id = '') => `${id.slice(0, 4)}…`;
 
 function paragraph(text) {
   const result = document.createElement('p');

@@ -59,7 +59,7 @@ class Remote {
   constructor(presenterId) {
     this.#presenterId = presenterId;
 
-    this.#link.addEventListener('open', () => this.#dial());
+    this.#link.addEventListener('open', () => this.#brokerFound());
     this.#link.addEventListener('lost', ({ detail }) => this.#brokerLost(detail));
     this.#link.addEventListener('unavailable', () => this.#dialFailed('absent'));
 
@@ -112,8 +112,12 @@ class Remote {
     this.#lastHeard = Date.now();
     this.#ping();
     hideProblem();
-    setStatus('connected', 'Connected');
+    this.#tellConnected();
     keepAwake();
+  }
+
+  #tellConnected() {
+    setStatus('connected', this.#link.isOpen ? 'Connected' : 'Connected, without the broker');
   }
 
   #connectionLost() {
@@ -132,9 +136,17 @@ class Remote {
     this.#redialLater();
   }
 
+  #brokerFound() {
+    if (this.#isConnected) this.#tellConnected();
+    else this.#dial();
+  }
+
   #brokerLost({ reason, attempts }) {
     // The slides go on without the broker as long as the connection holds.
-    if (this.#isConnected) return;
+    if (this.#isConnected) {
+      this.#tellConnected();
+      return;
+    }
     this.#hangUp();
     enablePads(false);
     // A socket that broke while the phone slept is back at once, and not worth a word.

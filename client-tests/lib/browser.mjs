@@ -1,0 +1,56 @@
+// The browsers, each started when a file first asks for it and closed when the file is done.
+
+import { after } from 'node:test';
+import puppeteer from 'puppeteer-core';
+import { launchChromium } from './chromium.mjs';
+
+const launchers = {
+  chromium: startChromium,
+  firefox: startFirefox,
+};
+const running = new Map();
+
+/** A new blank page of the named browser; with a context of its own if it says which. Chromium only. */
+export async function newPage(name, context) {
+  if (!running.has(name)) running.set(name, launchers[name]());
+  const browser = await running.get(name);
+  return browser.newPage(context);
+}
+
+after(async () => {
+  for (const starting of running.values()) {
+    const browser = await starting.catch(() => undefined);
+    await browser?.close();
+  }
+});
+
+async function startChromium() {
+  // Another name for this machine that is no secure context: as on a LAN.
+  const browser = await launchChromium({ 'lan.test': '127.0.0.1' });
+  const shared = await browser.newContext({ ignoreHTTPSErrors: true });
+  return {
+    newPage: (context) => (context ? browser.newPage({ ignoreHTTPSErrors: true, ...context }) : shared.newPage()),
+    close: () => browser.close(),
+  };
+}
+
+async function startFirefox() {
+  const browser = await puppeteer.launch({
+    browser: 'firefox',
+    executablePath: process.env.FIREFOX_BIN ?? '/usr/bin/firefox-esr',
+    headless: true,
+    acceptInsecureCerts: true,
+    extraPrefsFirefox: {
+      'media.peerconnection.ice.loopback': true,
+      'media.peerconnection.ice.obfuscate_host_addresses': false,
+      'media.navigator.streams.fake': true,
+      'media.navigator.permission.disabled': true,
+      'media.autoplay.default': 0,
+    },
+  });
+  return {
+    // A window each: a tab in the background gets no video frames.
+    newPage: () => browser.newPage({ type: 'window' }),
+    close: () => browser.close(),
+  };
+}

@@ -1,0 +1,96 @@
+// One behaviour, told once, run with every client: `everyClient(name, {firefox}, async (stage) => …)`.
+
+import { after, test } from 'node:test';
+import { newPage } from './browser.mjs';
+import { Client } from './client.mjs';
+import { startProxy } from './frozen-proxy.mjs';
+import { startPages } from './pages.mjs';
+import { releases } from './releases.mjs';
+import { startServer } from './server.mjs';
+
+/**
+ * Options: `firefox`, to run in Firefox too (1.5.5 only); `unless(release)`, to leave out releases
+ * that cannot do this.
+ */
+export function everyClient(behaviour, { firefox = false, unless = () => false }, run) {
+  for (const [version, release] of Object.entries(releases)) {
+    if (unless(release)) continue;
+    testWith(behaviour, { browser: 'chromium', version, release }, run);
+  }
+  if (firefox) {
+    testWith(behaviour, { browser: 'firefox', version: '1.5.5', release: releases['1.5.5'] }, run);
+  }
+}
+
+function testWith(behaviour, setting, run) {
+  test(`${behaviour} (${setting.version}, ${setting.browser})`, { timeout: 60_000 }, async (t) => {
+    const stage = new Stage(setting);
+    t.after(() => stage.clear());
+    try {
+      await run(stage);
+    } catch (error) {
+      for (const line of await stage.report()) t.diagnostic(line);
+      throw error;
+    }
+  });
+}
+
+let pages;
+after(async () => (await pages)?.stop());
+
+/** What one test puts up, and takes down whatever happens. */
+class Stage {
+  #clients = [];
+  #proxies = [];
+  #servers = [];
+
+  constructor({ browser, version, release }) {
+    this.browser = browser;
+    this.version = version;
+    this.release = release;
+  }
+
+  async server(flags, options) {
+    const server = await startServer(flags, options);
+    this.#servers.push(server);
+    return server;
+  }
+
+  async proxy(server) {
+    const proxy = await startProxy(server.port);
+    this.#proxies.push(proxy);
+    return proxy;
+  }
+
+  /** A fresh page with this test's PeerJS. */
+  async client() {
+    pages ??= startPages();
+    const url = (await pages).url(this.version);
+    const page = await newPage(this.browser);
+    const client = await Client.load(page, url);
+    this.#clients.push(client);
+    return client;
+  }
+
+  async report() {
+    const stories = await Promise.all(this.#clients.map((client) => client.story().catch(String)));
+    return [
+      ...stories.map((story, i) => `client ${i + 1} saw: ${story}`),
+      ...this.#servers.map((server) => `the server said:\n${server.transcript()}`),
+    ];
+  }
+
+  async clear() {
+    // Settled, not all: what one of them cannot stop must not keep the others running.
+    const stopped = [
+      ...(await Promise.allSettled(this.#clients.map((client) => client.close()))),
+      ...(await Promise.allSettled(this.#proxies.map((proxy) => proxy.stop()))),
+      ...(await Promise.allSettled(this.#servers.map((server) => server.stop()))),
+    ];
+    const failure = stopped.find(({ status }) => status === 'rejected');
+    if (failure) throw failure.reason;
+    // A panic that no client happened to notice is still one.
+    const panic = this.#servers.flatMap((server) => server.errors).find((line) => line.includes('panicked'));
+    if (panic) throw new Error(`the server panicked: ${panic}`);
+  }
+}

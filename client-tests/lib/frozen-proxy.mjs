@@ -1,0 +1,51 @@
+// A TCP proxy that can break a connection in the two ways a network does: with a reset, or
+// without a word.
+
+import { once } from 'node:events';
+import net from 'node:net';
+
+export async function startProxy(targetPort) {
+  const pairs = new Set();
+  let frozen = false;
+
+  const listener = net.createServer((client) => {
+    const target = net.connect(targetPort, '127.0.0.1');
+    const pair = [client, target];
+    pairs.add(pair);
+    for (const [from, to] of [[client, target], [target, client]]) {
+      from.on('data', (bytes) => to.write(bytes));
+      from.on('end', () => to.end());
+      from.on('error', () => to.destroy());
+      from.on('close', () => pairs.delete(pair));
+    }
+    if (frozen) silence(pair);
+  });
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+
+  const cut = () => pairs.forEach((pair) => pair.forEach((socket) => socket.resetAndDestroy()));
+
+  return {
+    host: '127.0.0.1',
+    port: listener.address().port,
+
+    /** Resets every connection; new ones are forwarded as before. */
+    cut,
+
+    /** Copies nothing any more, in either direction, and closes nothing: a lost network. */
+    freeze() {
+      frozen = true;
+      pairs.forEach(silence);
+    },
+
+    async stop() {
+      cut();
+      listener.close();
+      await once(listener, 'close');
+    },
+  };
+}
+
+function silence(pair) {
+  for (const socket of pair) socket.removeAllListeners('data').removeAllListeners('end').pause();
+}

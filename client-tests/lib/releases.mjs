@@ -1,0 +1,30 @@
+// What differs between the PeerJS releases, as far as a test can notice it.
+
+export const releases = {
+  '0.3.14': release({
+    script: 'peer.min.js',
+    refusedListing: 'an empty list',
+    // It says the string as it is with 'none'; later releases call that 'raw'.
+    asIs: 'none',
+  }),
+  '0.3.24': release({
+    refusedListing: 'an empty list',
+    asIs: 'none',
+    // It overwrites the option with "peerjs".
+    honoursKey: false,
+  }),
+  '1.0.0': release({ asIs: 'none' }),
+  '1.3.2': release({ asIs: 'none' }),
+  '1.5.5': release({}),
+  '2.0.0-beta.3': release({}),
+};
+
+function release(differences) {
+  return {
+    script: 'peerjs.min.js',
+    asIs: 'raw',
+    honoursKey: true,
+    refusedListing: 'an error',
+    ...differences,
+  };
+}

@@ -1,0 +1,72 @@
+// An HTTP proxy in front of a server, as it should be, or as people find theirs to be.
+
+import { once } from 'node:events';
+import http from 'node:http';
+import net from 'node:net';
+
+/**
+ * Lets `sockets` WebSockets through and refuses all others. `talk: false` lets them open, but hangs
+ * up at the first message of a client.
+ */
+export async function startReverseProxy(server, { sockets = Infinity, talk = true } = {}) {
+  let target = server.port;
+  let left = sockets;
+  const open = new Set();
+
+  const proxy = http.createServer((request, response) => {
+    const { method, url, headers } = request;
+    const onward = http.request({ host: '127.0.0.1', port: target, method, path: url, headers }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    onward.on('error', () => response.destroy());
+    request.pipe(onward);
+  });
+
+  proxy.on('upgrade', (request, client) => {
+    if (left === 0) {
+      client.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
+      return;
+    }
+    left -= 1;
+    const upstream = net.connect(target, '127.0.0.1');
+    upstream.write(headOf(request));
+    for (const [from, to] of [[client, upstream], [upstream, client]]) {
+      open.add(from);
+      from.on('error', () => to.destroy());
+      from.on('close', () => {
+        open.delete(from);
+        to.destroy();
+      });
+    }
+    upstream.pipe(client);
+    if (talk) client.pipe(upstream);
+    else client.on('data', () => client.destroy());
+  });
+
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+
+  return {
+    host: '127.0.0.1',
+    port: proxy.address().port,
+
+    /** From now on stands in front of another server. */
+    leadTo(other) {
+      target = other.port;
+    },
+
+    async stop() {
+      for (const socket of open) socket.destroy();
+      proxy.close();
+      proxy.closeAllConnections();
+      await once(proxy, 'close');
+    },
+  };
+}
+
+function headOf({ method, url, rawHeaders }) {
+  let head = `${method} ${url} HTTP/1.1\r\n`;
+  for (let i = 0; i < rawHeaders.length; i += 2) head += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`;
+  return `${head}\r\n`;
+}

@@ -1,0 +1,130 @@
+// The server under test, as a child process on a free loopback port.
+
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { within } from './within.mjs';
+
+const here = import.meta.dirname;
+const binary = process.env.PEERBROKER_BIN
+  ? resolve(process.env.PEERBROKER_BIN)
+  : resolve(here, '../../target/release/peerbroker');
+
+const START_LINE = /^Started PeerServer on \S+, port: (\d+), path: /;
+
+/** Starts the server with extra flags and waits until it listens. */
+export async function startServer(flags = [], { tls = false } = {}) {
+  const ownFlags = ['--host', '127.0.0.1', '--port', '0'];
+  if (tls) {
+    const { key, cert } = selfSigned();
+    ownFlags.push('--sslkey', key, '--sslcert', cert);
+  }
+  const server = new Server([...ownFlags, ...flags], tls);
+  try {
+    const [, port] = await server.line(START_LINE);
+    server.port = Number(port);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  return server;
+}
+
+class Server {
+  host = '127.0.0.1';
+  port = undefined;
+  output = [];
+  errors = [];
+  #child;
+  #watchers = new Set();
+  #killWithUs = () => this.#child.kill('SIGKILL');
+
+  constructor(flags, secure) {
+    this.secure = secure;
+    this.#child = spawn(binary, flags, { env: plainEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] });
+    process.once('exit', this.#killWithUs);
+
+    createInterface(this.#child.stdout).on('line', (line) => {
+      this.output.push(line);
+      for (const watcher of this.#watchers) watcher();
+    });
+    createInterface(this.#child.stderr).on('line', (line) => this.errors.push(line));
+
+    /** Resolves with `{code, signal}` once the process is gone and its output is read. */
+    this.exited = new Promise((done, failed) => {
+      this.#child.once('error', failed);
+      this.#child.once('close', (code, signal) => done({ code, signal }));
+    });
+    this.exited.catch(() => {});
+  }
+
+  /** Waits for a line on stdout, past or to come; resolves with the match. */
+  line(pattern) {
+    const seen = new Promise((found) => {
+      const look = () => {
+        const match = this.output.map((line) => line.match(pattern)).find(Boolean);
+        if (match) {
+          this.#watchers.delete(look);
+          found(match);
+        }
+      };
+      this.#watchers.add(look);
+      look();
+    });
+    const died = this.exited.then(({ code, signal }) => {
+      throw new Error(`the server ended (${signal ?? code}) before printing ${pattern}\n${this.transcript()}`);
+    });
+    const what = () => `the server to print ${pattern}; it said:\n${this.transcript()}`;
+    return within(15_000, what, Promise.race([seen, died]));
+  }
+
+  signal(name) {
+    this.#child.kill(name);
+  }
+
+  /** Ends the process for certain, politely if it listens to that. */
+  async stop() {
+    this.signal('SIGTERM');
+    const insist = setTimeout(() => this.signal('SIGKILL'), 2_000);
+    await this.exited.catch(() => {});
+    clearTimeout(insist);
+    process.off('exit', this.#killWithUs);
+  }
+
+  transcript() {
+    return [...this.output, ...this.errors.map((line) => `stderr: ${line}`)].join('\n');
+  }
+}
+
+/** Ours, without what would configure the server behind a test's back. */
+function plainEnvironment() {
+  const settings = Object.entries(process.env).filter(([name]) => !/^(PEERBROKER|PEERSERVER)_/.test(name));
+  // peerjs-server takes a 0 for the port only from here.
+  return { ...Object.fromEntries(settings), PORT: '0' };
+}
+
+// An interrupted run ends its servers as well: without a handler a signal skips 'exit'.
+for (const [name, number] of [['SIGINT', 2], ['SIGTERM', 15], ['SIGHUP', 1]]) {
+  process.once(name, () => process.exit(128 + number));
+}
+
+let certificate;
+
+/** A key and a certificate for 127.0.0.1, made once per process. */
+function selfSigned() {
+  if (certificate) return certificate;
+  const folder = mkdtempSync(join(tmpdir(), 'peerbroker-tls-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const key = join(folder, 'key.pem');
+  const cert = join(folder, 'cert.pem');
+  execFileSync('openssl', [
+    'req', '-x509', '-nodes', '-days', '2',
+    '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1',
+    '-keyout', key, '-out', cert,
+    '-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1',
+  ], { stdio: 'pipe' });
+  certificate = { key, cert };
+  return certificate;
+}

@@ -1,0 +1,141 @@
+// The built-in pages, opened as people do: `visit(behaviour, async (visit) => …)`. Every visit ends
+// with the proof that no page complained and that nothing was asked of another machine.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { newPage } from './browser.mjs';
+import { startReverseProxy } from './reverse-proxy.mjs';
+import { startServer } from './server.mjs';
+
+export const desktop = { name: 'desktop', press: 'click', viewport: { width: 1280, height: 800 } };
+export const phone = handheld('phone', 390, 844);
+export const smallPhone = handheld('small phone', 320, 568);
+
+function handheld(name, width, height) {
+  return { name, press: 'tap', viewport: { width, height }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
+}
+
+/** What Chromium says on the console about a server that is gone, or a file that is kept from it. */
+export const UNREACHABLE = /net::ERR_|WebSocket connection to .* failed/;
+
+/** This machine: by its loopback address, and by a name that is no secure context, as on a LAN. */
+const OURS = ['127.0.0.1', 'lan.test'];
+const PATIENCE = 15_000;
+
+export function visit(behaviour, run) {
+  test(behaviour, { timeout: 60_000 }, async (t) => {
+    const visit = new Visit();
+    t.after(() => visit.clear());
+    try {
+      await run(visit);
+      visit.check();
+    } catch (error) {
+      for (const line of await visit.report()) t.diagnostic(line);
+      throw error;
+    }
+  });
+}
+
+class Visit {
+  #servers = [];
+  #proxies = [];
+  #pages = [];
+  #complaints = [];
+  #tolerated = [];
+  #foreign = [];
+
+  async server(flags, options) {
+    const server = await startServer(flags, options);
+    this.#servers.push(server);
+    return server;
+  }
+
+  async proxy(server, options) {
+    const proxy = await startReverseProxy(server, options);
+    this.#proxies.push(proxy);
+    return proxy;
+  }
+
+  /** A fresh page in a browser context of its own, as of another person. */
+  async page({ name, press, ...context }, { javaScript = true } = {}) {
+    const page = await newPage('chromium', { ...context, javaScriptEnabled: javaScript });
+    page.setDefaultTimeout(PATIENCE);
+    await page.context().addInitScript(complainAboutIceServers);
+    this.#watch(page, name);
+    page.context().on('page', (popup) => this.#watch(popup, `${name}, second window`));
+    return page;
+  }
+
+  async open(device, url, options) {
+    const page = await this.page(device, options);
+    await page.goto(url);
+    return page;
+  }
+
+  #watch(page, name) {
+    this.#pages.push(page);
+    const complain = (text) => this.#complaints.push(`${name}: ${text}`);
+    page.on('console', (message) => {
+      if (['error', 'warning'].includes(message.type())) complain(message.text());
+    });
+    page.on('pageerror', (error) => complain(error.stack));
+    const ask = (url) => {
+      const { protocol, hostname } = new URL(url);
+      if (protocol !== 'data:' && !OURS.includes(hostname)) this.#foreign.push(url);
+    };
+    page.on('request', (request) => ask(request.url()));
+    page.on('websocket', (socket) => ask(socket.url()));
+  }
+
+  /** From now on, and before, pages may complain about this. */
+  tolerate(pattern) {
+    this.#tolerated.push(pattern);
+  }
+
+  get complaints() {
+    return this.#complaints;
+  }
+
+  check() {
+    const tolerable = (text) => this.#tolerated.some((pattern) => pattern.test(text));
+    assert.deepEqual(this.#complaints.filter((text) => !tolerable(text)), []);
+    assert.deepEqual(this.#foreign, []);
+  }
+
+  async report() {
+    const texts = await Promise.all(this.#pages.map((page) => page.locator('body').innerText({ timeout: 1_000 }).catch(String)));
+    return [
+      ...texts.map((text, i) => `page ${i + 1} at ${this.#pages[i].url()} showed:\n${text}`),
+      ...this.#complaints,
+      ...this.#servers.map((server) => `the server said:\n${server.transcript()}`),
+    ];
+  }
+
+  async clear() {
+    // Settled, not all: what one of them cannot stop must not keep the others running.
+    const stopped = [
+      ...(await Promise.allSettled(this.#pages.map((page) => page.close()))),
+      ...(await Promise.allSettled(this.#proxies.map((proxy) => proxy.stop()))),
+      ...(await Promise.allSettled(this.#servers.map((server) => server.stop()))),
+    ];
+    const failure = stopped.find(({ status }) => status === 'rejected');
+    if (failure) throw failure.reason;
+    const panic = this.#servers.flatMap((server) => server.errors).find((line) => line.includes('panicked'));
+    if (panic) throw new Error(`the server panicked: ${panic}`);
+  }
+}
+
+/** Where a server or proxy is found; `lan.test` is this machine too. */
+export function urlOf({ port, secure }, path, host = '127.0.0.1') {
+  return `${secure ? 'https' : 'http'}://${host}:${port}${path}`;
+}
+
+// Asking a STUN server is no request that Playwright would see. It happens once there is a local
+// description; PeerJS makes connections without one, with servers, to see what the browser can do.
+function complainAboutIceServers() {
+  const { setLocalDescription } = RTCPeerConnection.prototype;
+  RTCPeerConnection.prototype.setLocalDescription = function (...description) {
+    for (const { urls } of this.getConfiguration().iceServers) console.error(`asks ${urls}`);
+    return setLocalDescription.apply(this, description);
+  };
+}

@@ -1,0 +1,69 @@
+// Connections that break, and ids that change hands.
+
+import assert from 'node:assert/strict';
+import { everyClient } from '../lib/every-client.mjs';
+
+everyClient('reconnects after its connection was cut, and can be called again', { firefox: true }, async (stage) => {
+  const server = await stage.server();
+  const proxy = await stage.proxy(server);
+  const [alice, bob] = [await stage.client(), await stage.client()];
+  await alice.open(proxy, 'alice');
+  await bob.open(server, 'bob');
+  const before = await bob.connect('alice');
+
+  proxy.cut();
+  await alice.next('disconnected');
+  assert.equal(await alice.reconnect(), 'alice');
+
+  const after = await bob.connect('alice');
+  assert.equal(await after.echo('welcome back'), 'welcome back');
+  assert.equal(await before.echo('and this still works'), 'and this still works');
+});
+
+everyClient('takes its id over from an older page with the same token', {}, async (stage) => {
+  const server = await stage.server();
+  const [older, newer, bob] = [await stage.client(), await stage.client(), await stage.client()];
+  await older.open(server, 'alice', { token: 'alices' });
+
+  assert.equal(await newer.open(server, 'alice', { token: 'alices' }), 'alice');
+
+  await older.next('disconnected');
+  await bob.open(server, 'bob');
+  const line = await bob.connect('alice');
+  assert.equal(await line.echo('which one?'), 'which one?');
+  assert.equal(await newer.must('connection'), 'bob');
+  assert.equal(await older.count('connection'), 0);
+});
+
+everyClient('gets its id back when it reloads after a lost network', {}, async (stage) => {
+  const server = await stage.server(['--probe_timeout', '1000']);
+  const proxy = await stage.proxy(server);
+  const [before, reloaded, bob] = [await stage.client(), await stage.client(), await stage.client()];
+  await before.open(proxy, 'alice', { token: 'first' });
+  proxy.freeze();
+
+  assert.equal(await reloaded.open(server, 'alice', { token: 'second' }), 'alice');
+
+  await bob.open(server, 'bob');
+  const line = await bob.connect('alice');
+  assert.equal(await line.echo('back again'), 'back again');
+});
+
+everyClient('stays without heartbeats as long as its browser answers, unlike one that is gone', {}, async (stage) => {
+  const server = await stage.server(['--alive_timeout', '2000']);
+  const proxy = await stage.proxy(server);
+  const [throttled, gone, bob] = [await stage.client(), await stage.client(), await stage.client()];
+  // Releases before 1.3 do not know the option, and send heartbeats rarely or never.
+  await throttled.open(server, 'throttled', { pingInterval: 3_600_000 });
+  await gone.open(proxy, 'gone');
+
+  // The later of the two is dropped: so the earlier one has outlived the timeout, too.
+  proxy.freeze();
+  await server.line(/^Client disconnected: gone$/);
+
+  await bob.open(server, 'bob');
+  const line = await bob.connect('throttled');
+  assert.equal(await line.echo('still here?'), 'still here?');
+  assert.equal(await throttled.count('disconnected'), 0);
+  assert.deepEqual(throttled.frames.filter((frame) => frame.type === 'HEARTBEAT'), []);
+});

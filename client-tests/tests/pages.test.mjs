@@ -1,0 +1,279 @@
+// The landing page, its files, and its own test of the broker.
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { newPage } from '../lib/browser.mjs';
+import { Client } from '../lib/client.mjs';
+import { fits } from '../lib/layout.mjs';
+import { startPages } from '../lib/pages.mjs';
+import { UNREACHABLE, desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
+
+const root = join(import.meta.dirname, '../..');
+const BROWSERS_ACCEPT = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8';
+
+const ODD_KEY = '50% ü/&#';
+const places = [
+  { where: 'at /', flags: [], path: '/', key: 'peerjs' },
+  { where: 'at /myapp with an odd key', flags: ['--path', '/myapp', '--key', ODD_KEY], path: '/myapp/', key: ODD_KEY },
+];
+
+for (const { where, flags, path } of places) {
+  visit(`${where} programs get JSON, and browsers the page`, async (visit) => {
+    const server = await visit.server(flags);
+    const get = (below, accept) => fetch(urlOf(server, path + below), { headers: { accept } });
+
+    for (const accept of ['*/*', 'application/json']) {
+      const answer = await get('', accept);
+      assert.equal((await answer.json()).name, 'PeerJS Server');
+      assert.match(answer.headers.get('vary'), /accept/i);
+    }
+    for (const answer of [await get('', BROWSERS_ACCEPT), await get('broker/', BROWSERS_ACCEPT), await get('broker/', '*/*')]) {
+      assert.equal(answer.status, 200);
+      assert.equal(answer.headers.get('content-type'), 'text/html; charset=utf-8');
+      assert.match(await answer.text(), /<title>peerbroker is running<\/title>/);
+    }
+  });
+
+  for (const device of [desktop, phone]) {
+    visit(`${where} the snippet is what a PeerJS client needs (${device.name})`, async (visit) => {
+      const server = await visit.server(flags);
+      const page = await visit.open(device, urlOf(server, path));
+
+      const options = optionsIn(await page.locator('#snippet').innerText());
+
+      const { host, port } = server;
+      const key = path === '/' ? 'peerjs' : encodeURIComponent(ODD_KEY);
+      assert.deepEqual(options, { host, port, path, key, secure: false });
+      const client = await peerjsClient();
+      assert.ok(await client.open(server, undefined, options));
+      await client.close();
+    });
+
+    visit(`${where} the test of the broker passes, and again (${device.name})`, async (visit) => {
+      const server = await visit.server(flags);
+      const page = await visit.open(device, urlOf(server, `${path}broker/`));
+
+      await passTheTest(page, device);
+      await passTheTest(page, device);
+    });
+  }
+}
+
+visit('the snippet is right without JavaScript, and the page says what is missing', async (visit) => {
+  const server = await visit.server(['--path', '/myapp', '--key', ODD_KEY]);
+  const page = await visit.open(phone, urlOf(server, '/myapp/'), { javaScript: false });
+
+  assert.deepEqual(optionsIn(await page.locator('#snippet').innerText()), {
+    host: server.host,
+    port: server.port,
+    path: '/myapp/',
+    key: encodeURIComponent(ODD_KEY),
+    secure: false,
+  });
+  assert.equal(await page.locator('#test-broker').isVisible(), false);
+  assert.match(await page.locator('body').innerText(), /The test needs JavaScript\./);
+  const id = await fetch(await page.locator('#id-link').evaluate((link) => link.href));
+  assert.match(await id.text(), /^[0-9a-f-]{36}$/);
+});
+
+for (const device of [desktop, phone]) {
+  visit(`over TLS the page works and its snippet says so (${device.name})`, async (visit) => {
+    const server = await visit.server([], { tls: true });
+    const page = await visit.open(device, urlOf(server, '/'));
+
+    const options = optionsIn(await page.locator('#snippet').innerText());
+    assert.equal(options.secure, true);
+    assert.equal(options.port, server.port);
+    await passTheTest(page, device);
+  });
+
+  visit(`with the server gone the test stops at the id and says what to check (${device.name})`, async (visit) => {
+    const server = await visit.server();
+    const page = await visit.open(device, urlOf(server, '/'));
+    await passTheTest(page, device);
+
+    await server.stop();
+    visit.tolerate(UNREACHABLE);
+    await failTheTest(page, device, { at: 'id', after: [], says: /Check that peerbroker is still running/ });
+  });
+}
+
+visit('behind a proxy without WebSockets the test stops at the first of them', async (visit) => {
+  const proxy = await visit.proxy(await visit.server(), { sockets: 0 });
+  const page = await visit.open(phone, urlOf(proxy, '/'));
+
+  visit.tolerate(UNREACHABLE);
+  await failTheTest(page, phone, { at: 'peer-a', after: ['id'], says: /a proxy in front of it must pass WebSocket upgrades on/ });
+});
+
+visit('behind a proxy that lets one WebSocket through the test stops at the second', async (visit) => {
+  const proxy = await visit.proxy(await visit.server(), { sockets: 1 });
+  const page = await visit.open(desktop, urlOf(proxy, '/'));
+
+  visit.tolerate(UNREACHABLE);
+  await failTheTest(page, desktop, { at: 'peer-b', after: ['id', 'peer-a'], says: /could not be opened/ });
+});
+
+visit('when the socket breaks at the offer the test stops at the introduction', async (visit) => {
+  const proxy = await visit.proxy(await visit.server(), { talk: false });
+  const page = await visit.open(desktop, urlOf(proxy, '/'));
+
+  visit.tolerate(UNREACHABLE);
+  await failTheTest(page, desktop, { at: 'introduce', after: ['id', 'peer-a', 'peer-b'], says: /or was closed/ });
+});
+
+visit('where something else answers the test says so', async (visit) => {
+  const server = await visit.server();
+  const page = await visit.page(desktop);
+  await page.route('**/peerjs/id', (route) => route.fulfill({ body: '<h1>Welcome to nginx!</h1>' }));
+  await page.goto(urlOf(server, '/'));
+
+  await failTheTest(page, desktop, { at: 'id', after: [], says: /Something other than peerbroker/ });
+});
+
+visit('without the PeerJS library the test says so', async (visit) => {
+  const server = await visit.server();
+  const page = await visit.page(phone);
+  await page.route('**/peerjs.min.js', (route) => route.abort());
+  await page.goto(urlOf(server, '/'));
+
+  visit.tolerate(UNREACHABLE);
+  await failTheTest(page, phone, { at: 'id', after: [], says: /The PeerJS library did not load/ });
+});
+
+for (const [origin, host] of [['a secure', '127.0.0.1'], ['an insecure', 'lan.test']]) {
+  visit(`the snippet can be copied at ${origin} origin`, async (visit) => {
+    const server = await visit.server();
+    const page = await visit.page({ ...desktop, permissions: ['clipboard-read', 'clipboard-write'] });
+    await page.goto(urlOf(server, '/', host));
+
+    await page.locator('#copy-snippet').click();
+    await page.locator('#copy-snippet', { hasText: 'Copied' }).waitFor();
+
+    await page.evaluate(() => document.body.append(document.createElement('textarea')));
+    await page.locator('textarea').press('Control+v');
+    assert.equal(optionsIn(await page.locator('textarea').inputValue()).host, host);
+  });
+}
+
+for (const device of [desktop, phone, smallPhone]) {
+  visit(`nothing sticks out and every button can be hit (${device.name})`, async (visit) => {
+    const server = await visit.server();
+    const page = await visit.open(device, urlOf(server, '/'));
+
+    await fits(page, device);
+    await passTheTest(page, device);
+    await fits(page, device);
+    await server.stop();
+    visit.tolerate(UNREACHABLE);
+    await failTheTest(page, device, { at: 'id', after: [], says: /No answer/ });
+    await fits(page, device);
+  });
+}
+
+visit('a script that is not the page\'s own does not run', async (visit) => {
+  const server = await visit.server();
+  const page = await visit.open(desktop, urlOf(server, '/'));
+
+  const ran = await page.evaluate(() => {
+    const script = document.createElement('script');
+    script.textContent = 'window.intruder = true';
+    document.body.append(script);
+    return 'intruder' in window;
+  });
+
+  assert.equal(ran, false);
+  assert.match(visit.complaints.join(), /Content Security Policy/);
+  visit.tolerate(/Content Security Policy/);
+});
+
+visit('no other site may frame the page or learn its address', async (visit) => {
+  const server = await visit.server();
+
+  const { headers } = await fetch(urlOf(server, '/broker/'));
+
+  assert.match(headers.get('content-security-policy'), /frame-ancestors 'self'/);
+  assert.doesNotMatch(headers.get('content-security-policy'), /unpkg/);
+  assert.equal(headers.get('referrer-policy'), 'no-referrer');
+});
+
+visit('a file that the browser has is not sent again', async (visit) => {
+  const server = await visit.server();
+  const url = urlOf(server, '/broker/style.css');
+
+  const first = await fetch(url);
+  const again = await fetch(url, { headers: { 'if-none-match': first.headers.get('etag') } });
+
+  assert.equal(first.headers.get('content-type'), 'text/css; charset=utf-8');
+  assert.equal(again.status, 304);
+});
+
+visit('with --pages false there is JSON for everybody, and no page', async (visit) => {
+  const server = await visit.server(['--pages', 'false']);
+  const get = (path) => fetch(urlOf(server, path), { headers: { accept: BROWSERS_ACCEPT } });
+
+  assert.equal((await (await get('/')).json()).name, 'PeerJS Server');
+  for (const path of ['/broker', '/broker/', '/broker/slides/', '/broker/style.css', '/broker/vendor/peerjs.min.js']) {
+    assert.equal((await get(path)).status, 404, path);
+  }
+});
+
+test('a library from elsewhere is the one that would be embedded', async () => {
+  const source = await readFile(join(root, 'src/http/pages.rs'), 'utf8');
+  const { dependencies } = JSON.parse(await readFile(join(root, 'vendor/package.json'), 'utf8'));
+  const libraries = [...source.matchAll(
+    /Library = Library \{\s+file: "([^"]+)",\s+elsewhere: "\/([^@]+)@([^/]+)\/[^"]+",\s+integrity: "([^"]+)",/g,
+  )];
+
+  assert.deepEqual(libraries.map(([, file]) => file), ['peerjs.min.js', 'qrcode.js']);
+  for (const [, file, name, version, integrity] of libraries) {
+    const bytes = await readFile(join(root, 'vendor/dist', file));
+    assert.equal(integrity, `sha384-${createHash('sha384').update(bytes).digest('base64')}`, file);
+    assert.equal(version, dependencies[name], name);
+  }
+});
+
+/** What the snippet hands to `new Peer`. */
+function optionsIn(snippet) {
+  const Peer = function (options) {
+    return { ...options };
+  };
+  return new Function('Peer', `${snippet}\nreturn peer;`)(Peer);
+}
+
+let blankPages;
+after(async () => (await blankPages)?.stop());
+
+async function peerjsClient() {
+  blankPages ??= startPages();
+  return Client.load(await newPage('chromium'), (await blankPages).url('1.5.5'));
+}
+
+async function passTheTest(page, device) {
+  await runTheTest(page, device, 'ok');
+  assert.deepEqual(await steps(page), {
+    id: 'ok', 'peer-a': 'ok', 'peer-b': 'ok', introduce: 'ok', direct: 'ok',
+  });
+  assert.match(await page.locator('[data-step="direct"] .detail').innerText(), /^[\d.]+ ms round trip$/);
+}
+
+async function failTheTest(page, device, { at, after: passed, says }) {
+  await runTheTest(page, device, 'failed');
+  const names = ['id', 'peer-a', 'peer-b', 'introduce', 'direct'];
+  const expected = names.map((name) => [name, name === at ? 'failed' : passed.includes(name) ? 'ok' : 'waiting']);
+  assert.deepEqual(await steps(page), Object.fromEntries(expected));
+  assert.match(await page.locator(`#test-steps [data-step="${at}"] .detail`).innerText(), says);
+}
+
+async function runTheTest(page, device, state) {
+  await page.locator('#test-broker')[device.press]();
+  await page.locator(`#test-summary[data-state="${state}"]`).waitFor();
+}
+
+async function steps(page) {
+  const items = await page.locator('#test-steps li').evaluateAll((all) => all.map(({ dataset }) => [dataset.step, dataset.state]));
+  return Object.fromEntries(items);
+}

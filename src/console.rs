@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use env_logger::Env;
-use peerbroker::{Config, Listen, lan_address};
+use peerbroker::{ClientOptions, Config, Listen, lan_address};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
@@ -104,7 +105,7 @@ pub fn printable(id: &str) -> String {
 }
 
 /// The reference's start line, and what a person does next.
-pub fn welcome(config: &Config, listen: &Listen, bound: std::net::SocketAddr, given_path: &str) -> String {
+pub fn welcome(config: &Config, listen: &Listen, bound: SocketAddr, given_path: &str) -> String {
     let host = match bound.ip() {
         ip if ip.is_unspecified() => {
             lan_address().map_or_else(|| "localhost".to_owned(), |address| address.to_string())
@@ -112,15 +113,15 @@ pub fn welcome(config: &Config, listen: &Listen, bound: std::net::SocketAddr, gi
         ip if ip.is_ipv6() => format!("[{ip}]"),
         ip => ip.to_string(),
     };
-    let (port, path, key) = (bound.port(), config.path.as_str(), config.key.as_str());
-    let secure = if listen.tls.is_some() { ", secure: true" } else { "" };
+    let secure = listen.tls.is_some();
+    let client = ClientOptions::new(host, bound.port(), &config.path, &config.key, secure);
+    let ClientOptions { host, port, path, .. } = &client;
     let shown_host = if bound.ip().is_unspecified() { bound.ip().to_string() } else { listen.host.clone() };
     let mut text = format!(
-        "Started PeerServer on {shown_host}, port: {port}, path: {given_path}\n\n\
-         \x20 new Peer({{host: {host:?}, port: {port}, path: {path:?}, key: {key:?}{secure}}})\n"
+        "Started PeerServer on {shown_host}, port: {port}, path: {given_path}\n\n\x20 new Peer({client})\n"
     );
     if config.pages {
-        let scheme = if listen.tls.is_some() { "https" } else { "http" };
+        let scheme = if secure { "https" } else { "http" };
         let url = format!("{scheme}://{host}:{port}{path}");
         let _ = writeln!(text, "  {url}");
         if io::stdout().is_terminal()

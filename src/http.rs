@@ -5,6 +5,7 @@ mod not_found;
 mod pages;
 mod peerjs;
 pub(crate) mod routes;
+mod seen;
 pub(crate) mod upgrade;
 
 use std::net::IpAddr;

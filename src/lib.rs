@@ -32,6 +32,7 @@
 )]
 
 pub mod broker;
+mod client_options;
 pub mod config;
 pub mod dialect;
 mod embed;
@@ -44,6 +45,7 @@ mod session;
 mod tls;
 mod transport;
 
+pub use client_options::ClientOptions;
 pub use config::{Config, Listen};
 pub use embed::{Builder, PeerBroker};
 pub use lan::lan_address;

@@ -6,7 +6,7 @@ export function enableCopy(button, text) {
   let timer;
   button.hidden = false;
   button.addEventListener('click', async () => {
-    button.textContent = (await copy(text())) ? 'Copied' : 'Press Ctrl+C';
+    button.textContent = (await copy(text())) ? 'Copied' : 'Could not copy';
     clearTimeout(timer);
     timer = setTimeout(() => (button.textContent = label), SHOWN_FOR);
   });
@@ -23,6 +23,7 @@ async function copy(text) {
 
 // The clipboard API is missing on plain http, where most first steps happen.
 function copySelected(text) {
+  const focused = document.activeElement;
   const field = document.createElement('textarea');
   field.value = text;
   field.className = 'visually-hidden';
@@ -30,5 +31,6 @@ function copySelected(text) {
   field.select();
   const done = document.execCommand('copy');
   field.remove();
+  focused?.focus();
   return done;
 }

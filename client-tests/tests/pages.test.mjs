@@ -274,6 +274,8 @@ async function runTheTest(page, device, state) {
 }
 
 async function steps(page) {
-  const items = await page.locator('#test-steps li').evaluateAll((all) => all.map(({ dataset }) => [dataset.step, dataset.state]));
+  const items = await page.locator('#test-steps li').evaluateAll(
+    (all) => all.map(({ dataset }) => [dataset.step, dataset.state]),
+  );
   return Object.fromEntries(items);
 }

@@ -171,7 +171,7 @@ visit('a phone without a broker says so, and how to get on', async (visit) => {
   await fits(remote, phone);
 });
 
-visit('a phone whose presentation is closed says so, and comes back to nothing else', async (visit) => {
+visit('a phone whose presentation is closed says so', async (visit) => {
   const presenter = await present(visit, urlOf(await visit.server(['--expire_timeout', '500']), SLIDES));
   const remote = await join(visit, await localLink(presenter));
 

@@ -5,9 +5,8 @@ use actix_web::http::header::{self, Header as _, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::Mounted;
-use super::not_found::{self, Origin};
-use super::peerjs::encode_key;
+use super::{Mounted, not_found, seen};
+use crate::client_options::ClientOptions;
 
 #[derive(RustEmbed)]
 #[folder = "static/"]
@@ -108,12 +107,11 @@ fn asset(request: &HttpRequest, file: &EmbeddedFile) -> HttpResponse {
 
 /// Fills in what only this server knows.
 fn html(mounted: &Mounted, request: &HttpRequest, file: &EmbeddedFile) -> HttpResponse {
-    let Origin { host, port, secure } = Origin::of(mounted, request.headers());
-    let path = mounted.path.as_str();
+    let ClientOptions { host, port, path, key, secure } = seen::by_client(mounted, request.headers());
     let values = [
         ("{{base}}", escape(&format!("{path}broker/"))),
-        ("{{path}}", escape(path)),
-        ("{{key}}", escape(&encode_key(mounted.service.config.key.as_str()))),
+        ("{{path}}", escape(&path)),
+        ("{{key}}", escape(&key)),
         ("{{host}}", escape(&host)),
         ("{{port}}", port.to_string()),
         ("{{secure}}", secure.to_string()),

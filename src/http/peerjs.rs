@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use uuid::Uuid;
 
 use super::plain;
@@ -58,39 +57,8 @@ pub(super) fn decode_key(key: &str) -> Option<Cow<'_, str>> {
     percent_encoding::percent_decode_str(key).decode_utf8().ok()
 }
 
-/// The key as a client must be told it: PeerJS puts it into its URLs as it is. Escapes what
-/// JavaScript's `encodeURIComponent` does.
-pub(super) fn encode_key(key: &str) -> String {
-    const SPECIAL: &AsciiSet = &NON_ALPHANUMERIC
-        .remove(b'-')
-        .remove(b'_')
-        .remove(b'.')
-        .remove(b'!')
-        .remove(b'~')
-        .remove(b'*')
-        .remove(b'\'')
-        .remove(b'(')
-        .remove(b')');
-    percent_encoding::utf8_percent_encode(key, SPECIAL).to_string()
-}
-
 fn json(text: String) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8")))
         .body(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_survives_the_way_through_a_url() {
-        for (key, encoded) in
-            [("peerjs", "peerjs"), ("a-b_c.d", "a-b_c.d"), ("50% ü/&#", "50%25%20%C3%BC%2F%26%23")]
-        {
-            assert_eq!(encode_key(key), encoded);
-            assert_eq!(decode_key(encoded).as_deref(), Some(key));
-        }
-    }
 }

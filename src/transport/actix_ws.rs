@@ -33,6 +33,8 @@ pub(crate) struct ActixSocket {
     session: Session,
     messages: AggregatedMessageStream,
     passage: Rc<Passage>,
+    // Nothing more is read: actix-ws would report one failure again and again, without end.
+    ended: bool,
 }
 
 /// Accepts a handshake through actix-ws.
@@ -57,7 +59,7 @@ pub(crate) async fn upgrade(
         .max_frame_size(max_message_bytes)
         .aggregate_continuations()
         .max_continuation_size(max_message_bytes);
-    Ok((response, ActixSocket { session, messages, passage }))
+    Ok((response, ActixSocket { session, messages, passage, ended: false }))
 }
 
 impl ActixSocket {
@@ -85,12 +87,18 @@ impl Socket for ActixSocket {
         cx: &mut Context<'_>,
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Poll<Result<(), Disconnect>> {
+        if self.ended {
+            return Poll::Ready(Err(Disconnect::Gone));
+        }
         for count in 0..MAX_EVENTS {
             let message = match Pin::new(&mut self.messages).poll_next(cx) {
                 Poll::Pending if count == 0 => return Poll::Pending,
                 Poll::Pending => break,
                 Poll::Ready(None) => return Poll::Ready(Err(Disconnect::Gone)),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(self.failed(&error))),
+                Poll::Ready(Some(Err(error))) => {
+                    self.ended = true;
+                    return Poll::Ready(Err(self.failed(&error)));
+                }
                 Poll::Ready(Some(Ok(message))) => message,
             };
             self.passage.bytes.set(0);
@@ -100,6 +108,7 @@ impl Socket for ActixSocket {
                 AggregatedMessage::Ping(payload) => on_event(Event::Ping(&payload)),
                 AggregatedMessage::Pong(_) => on_event(Event::Pong),
                 AggregatedMessage::Close(reason) => {
+                    self.ended = true;
                     let code = reason.map(|reason| u16::from(reason.code));
                     return Poll::Ready(Err(Disconnect::Closed(code)));
                 }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::ops::{ControlFlow, DerefMut};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -38,10 +39,8 @@ pub(crate) fn run<S: Socket>(
         };
         let mut presence = Presence::begin(registration, &session);
         let end = poll_fn(|cx| presence.poll(cx, &mut socket)).await;
-        if let Some(parting) = presence.part(end.is_gone())
-            && !end.is_gone()
-        {
-            Box::pin(farewell(&mut socket, end.last_words(parting), &session, end.is_by_client())).await;
+        if let Some(goodbye) = presence.goodbye(end, &mut socket) {
+            goodbye.await;
         }
     }
 }
@@ -110,18 +109,14 @@ impl End {
         matches!(self, End::Disconnected(Disconnect::Closed(_)))
     }
 
-    /// Adds the close frame; one that the broker dismissed has it already.
-    fn last_words(self, mut parting: Parting) -> Parting {
+    /// The close frame for a client that ended it itself.
+    fn close(self) -> Frame {
         let code = match self {
             End::Disconnected(Disconnect::Closed(code)) => code,
             End::Disconnected(Disconnect::Violation(code)) => Some(code),
             End::Left | End::Dismissed | End::Disconnected(Disconnect::Gone) => Some(1000),
         };
-        if parting.why() == Goodbye::Left {
-            let frame = Frame::close(code.map(|code| (code, "")));
-            parting.push_unbounded(Outgoing { frame, from: None });
-        }
-        parting
+        Frame::close(code.map(|code| (code, "")))
     }
 }
 
@@ -176,6 +171,16 @@ impl<'a> Presence<'a> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Gives the id back; what is left is to say goodbye, if the client can still hear it.
+    fn goodbye<S: Socket>(&mut self, end: End, socket: &mut S) -> Option<Pin<Box<impl Future<Output = ()>>>> {
+        let mut parting = self.part(end.is_gone()).filter(|_| !end.is_gone())?;
+        // A client that the broker dismissed has its close frame in the outbox already.
+        if parting.why() == Goodbye::Left {
+            parting.push_unbounded(Outgoing { frame: end.close(), from: None });
+        }
+        Some(Box::pin(farewell(socket, parting, self.service, end.is_by_client())))
     }
 
     /// Gives the id back. `dead` says that nothing can be written any more.

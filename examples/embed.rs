@@ -21,12 +21,24 @@ async fn main() -> std::io::Result<()> {
         .on_disconnect(|client, why| println!("{} is gone: {why:?}", client.id))
         .build();
 
+    let mounted = broker.clone();
     let server = HttpServer::new(move || {
-        App::new().route("/", web::get().to(hello)).configure(broker.mount("/myapp"))
+        App::new().route("/", web::get().to(hello)).configure(mounted.mount("/myapp"))
     })
-    .bind(&address)?;
+    .bind(&address)?
+    .disable_signals();
     for address in server.addrs() {
         println!("listening on {address}");
     }
-    server.run().await
+
+    let server = server.run();
+    let handle = server.handle();
+    actix_web::rt::spawn(async move {
+        if actix_web::rt::signal::ctrl_c().await.is_ok() {
+            // Without this, actix-web would wait for its clients to leave by themselves.
+            broker.broker().close();
+            handle.stop(true).await;
+        }
+    });
+    server.await
 }

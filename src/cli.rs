@@ -2,10 +2,11 @@
 //! them; every flag may also be spelt with hyphens and set in the environment.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 
 use peerbroker::broker::{ApiKey, Limits};
 use peerbroker::config::{DEFAULT_HOST, DEFAULT_PORT, MountPath, TlsFiles};
@@ -13,7 +14,7 @@ use peerbroker::{Config, Listen};
 
 /// A broker that lets WebRTC clients find each other. Drop-in for peerjs-server.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, allow_negative_numbers = true)]
 pub struct Cli {
     /// TCP port; 0 takes a free one [default: $PORT, else 9000]
     #[arg(long, short, env = "PEERBROKER_PORT", value_parser = port)]
@@ -59,7 +60,7 @@ pub struct Cli {
     #[arg(long, env = "PEERBROKER_PROXIED", value_name = "true|false", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
     proxied: bool,
 
-    /// Origins that may read HTTP answers [default: every one]
+    /// Origins that may read HTTP answers; `*` is every one [default: every one]
     #[arg(long, env = "PEERBROKER_CORS", value_name = "ORIGIN", num_args = 1.., value_delimiter = ' ')]
     cors: Vec<String>,
 
@@ -148,6 +149,17 @@ impl BadSettings {
 }
 
 impl Cli {
+    /// Reads flags and environment, or ends the program with what is wrong in them. An empty
+    /// variable counts as unset: that is how compose files say nothing.
+    pub fn read() -> Self {
+        let is_empty = |name: &OsStr| env::var_os(name).is_some_and(|value| value.is_empty());
+        let command = Cli::command().mut_args(|arg| match arg.get_env() {
+            Some(name) if is_empty(name) => arg.env(None::<&'static str>),
+            _ => arg,
+        });
+        Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
     /// Adds the reference's own variables, `PORT` and `PEERSERVER_PATH`, and checks what no flag
     /// can check alone.
     pub fn settings(&self) -> Result<Settings, BadSettings> {
@@ -240,13 +252,16 @@ fn workers(text: &str) -> Result<usize, String> {
 }
 
 fn yes_or_no(text: &str) -> Result<bool, String> {
-    text.parse().map_err(|_| "true or false is needed".to_owned())
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err("true or false is needed".to_owned()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     fn settings(args: &[&str]) -> Settings {
         let args = ["peerbroker"].iter().chain(args);

@@ -1,11 +1,11 @@
 //! What can be set, and every default.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::broker::{ApiKey, Limits};
-use crate::tls::{self, TlsError};
+
+pub use crate::tls::TlsFiles;
 
 /// How a broker behaves. [`Config::default`] is what the binary does without a flag.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct Config {
     pub allow_discovery: bool,
     /// Whether a proxy in front says truly under what host and scheme the client sees this server.
     pub proxied: bool,
-    /// The origins that may read HTTP answers; empty means every one.
+    /// The origins that may read HTTP answers; empty, or `*` among them, means every one.
     pub cors: Vec<String>,
     /// Whether the landing page and the demos are served.
     pub pages: bool,
@@ -42,15 +42,6 @@ pub struct Listen {
     pub workers: usize,
     /// HTTPS and WSS instead of HTTP and WS.
     pub tls: Option<TlsFiles>,
-}
-
-/// PEM files. One file may hold both.
-#[derive(Clone, Debug)]
-pub struct TlsFiles {
-    /// Private key: PKCS#8, PKCS#1 or SEC1.
-    pub key: PathBuf,
-    /// Certificate, with its chain behind it.
-    pub cert: PathBuf,
 }
 
 /// The default of `--host`.
@@ -82,13 +73,6 @@ impl Default for Config {
 impl Default for Listen {
     fn default() -> Self {
         Listen { host: DEFAULT_HOST.to_owned(), port: DEFAULT_PORT, workers: 0, tls: None }
-    }
-}
-
-impl Listen {
-    /// Reads the TLS files and checks that they belong together, without taking the port.
-    pub fn check(&self) -> Result<(), TlsError> {
-        self.tls.as_ref().map_or(Ok(()), |files| tls::load(files).map(drop))
     }
 }
 

@@ -133,9 +133,13 @@ pub fn welcome(config: &Config, listen: &Listen, bound: SocketAddr, given_path: 
     text
 }
 
-/// Starts the log: warnings, and what the broker says, unless `RUST_LOG` asks for other.
+/// What is logged unless `RUST_LOG` asks for other. actix-http calls each malformed request of any
+/// scanner an error.
+const DEFAULT_LOG: &str = "warn,peerbroker=info,actix_http=off";
+
+/// Starts the log.
 pub fn start_log(format: LogFormat) {
-    let mut builder = env_logger::Builder::from_env(Env::default().default_filter_or("warn,peerbroker=info"));
+    let mut builder = env_logger::Builder::from_env(Env::default().default_filter_or(DEFAULT_LOG));
     if format == LogFormat::Json {
         builder.format(|out, record| {
             let line = serde_json::json!({

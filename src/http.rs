@@ -31,6 +31,12 @@ pub(crate) struct Mounted {
     pub(crate) lan_host: Option<IpAddr>,
 }
 
+impl Mounted {
+    fn is_secure(&self, request: &HttpRequest) -> bool {
+        self.secure || request.app_config().secure()
+    }
+}
+
 /// Mounts the broker in an actix-web app, WebSocket included.
 pub(crate) fn configure(app: &mut web::ServiceConfig, mounted: Arc<Mounted>) {
     let scope = mounted.path.as_str().trim_end_matches('/').to_owned();

@@ -12,7 +12,6 @@ mod console;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use peerbroker::broker::Goodbye;
 use peerbroker::{PeerBroker, Server};
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,7 +20,7 @@ use cli::{Cli, Settings};
 use console::{Console, Lines, printable};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     console::start_log(cli.log_format);
     let settings = match cli.settings() {
         Ok(settings) => settings,
@@ -45,7 +44,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli, settings: &Settings, lines: &Lines) -> anyhow::Result<()> {
     let Settings { config, listen, given_path } = settings;
     if cli.check_config {
-        listen.check()?;
+        Server::check(listen)?;
         lines.print("The configuration is valid.".to_owned());
         return Ok(());
     }

@@ -98,6 +98,12 @@ pub struct Server {
 }
 
 impl Server {
+    /// Looks up the host and reads the TLS files, without taking the port.
+    pub fn check(listen: &Listen) -> Result<(), StartError> {
+        listen.tls.as_ref().map(tls::load).transpose()?;
+        resolve(&listen.host, listen.port).map(drop)
+    }
+
     /// Reads the TLS files and takes the port.
     pub fn bind(broker: &PeerBroker, listen: &Listen) -> Result<Self, StartError> {
         let tls = listen.tls.as_ref().map(tls::load).transpose()?;
@@ -167,11 +173,7 @@ async fn drain(mounted: &Mounted, handle: &ServerHandle) {
 }
 
 fn bind(host: &str, port: u16) -> Result<TcpListener, StartError> {
-    let not_found = |error| StartError::Host { host: host.to_owned(), error };
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    let mut addresses = (name, port).to_socket_addrs().map_err(not_found)?;
-    let address = addresses.next().ok_or_else(|| not_found(io::ErrorKind::NotFound.into()))?;
-    match listen(address) {
+    match listen(resolve(host, port)?) {
         // A machine without IPv6.
         Err(error) if host == DEFAULT_HOST && !in_use_or_forbidden(&error) => {
             listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
@@ -181,8 +183,16 @@ fn bind(host: &str, port: u16) -> Result<TcpListener, StartError> {
     .map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => StartError::PortInUse(port),
         io::ErrorKind::PermissionDenied => StartError::NoPermission(port),
-        _ => not_found(error),
+        _ => StartError::Host { host: host.to_owned(), error },
     })
+}
+
+fn resolve(host: &str, port: u16) -> Result<SocketAddr, StartError> {
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    (name, port)
+        .to_socket_addrs()
+        .and_then(|mut addresses| addresses.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
+        .map_err(|error| StartError::Host { host: host.to_owned(), error })
 }
 
 fn in_use_or_forbidden(error: &io::Error) -> bool {

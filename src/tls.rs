@@ -9,7 +9,14 @@ use rustls::crypto::ring;
 use rustls_pki_types::pem::{self, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config::TlsFiles;
+/// PEM files. One file may hold both.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// Private key: PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+    /// Certificate, with its chain behind it.
+    pub cert: PathBuf,
+}
 
 /// Why TLS files cannot be used.
 #[derive(Debug, thiserror::Error)]

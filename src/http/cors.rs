@@ -3,13 +3,15 @@
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
-/// Adds the headers that let the asking page read the answer: any page, or one of `allowed`.
+/// Adds the headers that let the asking page read the answer: any page, or one of `allowed`,
+/// where `*` is any as well.
 pub(super) fn allow(allowed: &[String], request: &HttpRequest, response: &mut HttpResponse) {
     vary(response, "Origin");
     let Some(origin) = request.headers().get(header::ORIGIN).filter(|origin| !origin.is_empty()) else {
         return;
     };
-    if allowed.is_empty() || allowed.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()) {
+    let allows = |allowed: &String| allowed == "*" || allowed.as_bytes() == origin.as_bytes();
+    if allowed.is_empty() || allowed.iter().any(allows) {
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     }
 }

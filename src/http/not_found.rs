@@ -10,7 +10,8 @@ use super::{Mounted, seen};
 const SHOWN: usize = 200;
 
 pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
-    let text = text(mounted, request.method().as_str(), request.path(), request.headers());
+    let secure = mounted.is_secure(request);
+    let text = text(mounted, request.method().as_str(), request.path(), request.headers(), secure);
     HttpResponse::NotFound()
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
@@ -18,11 +19,11 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
 }
 
 /// What was asked, what this server's path and key are, and the client options that match.
-pub(super) fn text(mounted: &Mounted, method: &str, path: &str, headers: &HeaderMap) -> String {
+pub(super) fn text(mounted: &Mounted, method: &str, path: &str, headers: &HeaderMap, secure: bool) -> String {
     let asked = without_token(path);
     let mount = mounted.path.as_str();
     let key = mounted.service.config.key.as_str();
-    let options = seen::by_client(mounted, headers);
+    let options = seen::by_client(mounted, headers, secure);
     let hint = match routes::find(&mounted.path, path) {
         Route::Socket => {
             "This is the address of the WebSocket: it answers only to a GET that asks for an upgrade.\n"
@@ -41,10 +42,10 @@ pub(super) fn text(mounted: &Mounted, method: &str, path: &str, headers: &Header
 
 // In the addresses of PeerJS 0.3.x, {key}/{id}/{token}/offer, the token is a segment.
 fn without_token(path: &str) -> String {
-    let mut segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
-    if let [_root, .., _key, _id, token, "id" | "offer" | "answer" | "candidate" | "leave"] =
-        &mut segments[..]
-    {
+    let mut segments: Vec<&str> = path.split('/').collect();
+    let words = ["id", "offer", "answer", "candidate", "leave"];
+    let last = segments.iter().rposition(|segment| words.contains(segment)).unwrap_or_default();
+    if let Some([_root, .., _key, _id, token, _word]) = segments.get_mut(..=last) {
         *token = "…";
     }
     segments.join("/").chars().filter(|c| !c.is_control()).take(SHOWN).collect()
@@ -57,7 +58,8 @@ mod tests {
     #[test]
     fn a_token_in_a_path_is_not_shown() {
         assert_eq!(without_token("/peerjs/someid/secret/offer"), "/peerjs/someid/…/offer");
-        assert_eq!(without_token("/x/peerjs/someid/secret/id/"), "/x/peerjs/someid/…/id");
+        assert_eq!(without_token("/x/peerjs/someid/secret/id/"), "/x/peerjs/someid/…/id/");
+        assert_eq!(without_token("/"), "/");
         assert_eq!(without_token("/peerjs/peerjs/id"), "/peerjs/peerjs/id");
     }
 }

@@ -107,7 +107,8 @@ fn asset(request: &HttpRequest, file: &EmbeddedFile) -> HttpResponse {
 
 /// Fills in what only this server knows.
 fn html(mounted: &Mounted, request: &HttpRequest, file: &EmbeddedFile) -> HttpResponse {
-    let ClientOptions { host, port, path, key, secure } = seen::by_client(mounted, request.headers());
+    let ClientOptions { host, port, path, key, secure } =
+        seen::by_client(mounted, request.headers(), mounted.is_secure(request));
     let values = [
         ("{{base}}", escape(&format!("{path}broker/"))),
         ("{{path}}", escape(&path)),

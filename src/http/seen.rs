@@ -8,8 +8,9 @@ use crate::client_options::ClientOptions;
 /// Longest host that is believed: what DNS allows.
 const MAX_HOST: usize = 253;
 
-/// The options that match what a request says, or what a trusted proxy in front of us says.
-pub(super) fn by_client(mounted: &Mounted, headers: &HeaderMap) -> ClientOptions {
+/// The options that match what a request says, or what a trusted proxy in front of us says. `secure`
+/// is whether the request came over TLS.
+pub(super) fn by_client(mounted: &Mounted, headers: &HeaderMap, secure: bool) -> ClientOptions {
     let config = &mounted.service.config;
     let header = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     // Of several proxies the first was asked by the client.
@@ -17,7 +18,7 @@ pub(super) fn by_client(mounted: &Mounted, headers: &HeaderMap) -> ClientOptions
         let values = header(HeaderName::from_static(name)).filter(|_| config.proxied)?;
         values.split(',').map(str::trim).find(|value| !value.is_empty())
     };
-    let secure = forwarded("x-forwarded-proto").map_or(mounted.secure, |proto| proto == "https");
+    let secure = forwarded("x-forwarded-proto").map_or(secure, |proto| proto == "https");
     let host = forwarded("x-forwarded-host").or_else(|| header(header::HOST)).unwrap_or("localhost");
     let host: String = host.chars().take(MAX_HOST).collect();
     let default = if secure { 443 } else { 80 };

@@ -27,8 +27,13 @@ where
         Ok(answer) if is_socket => answer,
         Err(why) if is_socket => return refuse(framed, bad_handshake(why)).await,
         _ => {
-            let text =
-                not_found::text(&mounted, request.method().as_str(), request.path(), request.headers());
+            let text = not_found::text(
+                &mounted,
+                request.method().as_str(),
+                request.path(),
+                request.headers(),
+                mounted.secure,
+            );
             return refuse(framed, response("404 Not Found", "", &text)).await;
         }
     };

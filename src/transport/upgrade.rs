@@ -19,7 +19,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::decoder::Decoder;
 use super::{Disconnect, Event, Socket};
-use crate::broker::{Outbox, Outgoing, Writer};
+use crate::broker::{Outbox, Writer};
 use crate::frame::Frame;
 
 /// Bytes read at once. One buffer of this size serves all connections of a worker.
@@ -111,7 +111,7 @@ impl Socket for UpgradedSocket {
             .map(|opening| (std::mem::take(&mut opening.answer), opening.writer.take()))
             .unwrap_or_default();
         let mut outbox = Outbox::new(limit, writer);
-        outbox.push_unbounded(Outgoing { frame: Frame::raw(answer), from: None });
+        outbox.push_opening(Frame::raw(answer));
         outbox
     }
 
@@ -151,6 +151,9 @@ impl Socket for UpgradedSocket {
             }
             Io::Tls(tls) => {
                 let mut tls = Pin::new(tls);
+                if outbox.is_broken() {
+                    return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+                }
                 while !outbox.is_empty() {
                     let mut slices = Outbox::slices();
                     let slices = outbox.gather(&mut slices);

@@ -1,0 +1,309 @@
+//! Everything that can grow has a bound.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use peerbroker::broker::{PeerId, Probe};
+use socket2::{Domain, Socket, Type};
+
+use crate::harness::http_client::PATIENCE;
+use crate::harness::messages::{ID_TAKEN, expired, offer, relayed_offer};
+use crate::harness::wire::opcode;
+use crate::harness::{RawClient, TestServer, Transport, on_both, on_both_with, token_of, wire};
+
+/// A client whose system takes few bytes that it does not read.
+fn client_that_reads_late(server: &TestServer, id: &str) -> RawClient {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    socket.connect(&server.address.into()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    let mut client = RawClient::over(socket.into(), id);
+    client.ends_its_side = server.transport == Transport::Actix;
+    client.send_raw(RawClient::handshake(&server.target(id, &token_of(id))));
+    client.expect_accepted();
+    client.expect_open();
+    client
+}
+
+fn payload(n: usize, len: usize) -> String {
+    format!("\"{n:06} {}\"", "x".repeat(len))
+}
+
+#[test]
+fn what_overflows_the_messages_of_one_peer_expires_at_once() {
+    on_both_with(
+        |config| config.limits.queue_messages = 3,
+        |server| {
+            let mut a = server.client("a");
+            for n in 0..3 {
+                a.send(offer("b", &n.to_string()));
+            }
+            a.expect_nothing("a");
+            a.send(offer("b", "3"));
+            a.expect(expired("b", "a"));
+            assert_eq!(server.broker().queued_bytes(), 0);
+            // A new conversation, with a clock of its own.
+            a.send(offer("b", "4"));
+            a.expect_nothing("a");
+            server.client("b").expect(relayed_offer("a", "b", "4"));
+            server.advance(Duration::from_secs(6));
+            a.expect_nothing("a");
+        },
+    );
+}
+
+#[test]
+fn an_overflow_expires_the_conversation_of_its_sender_alone() {
+    on_both_with(
+        |config| config.limits.queue_messages = 3,
+        |server| {
+            let (mut a, mut c) = (server.client("a"), server.client("c"));
+            a.send(offer("b", "1"));
+            a.send(offer("b", "2"));
+            a.expect_nothing("a");
+            c.send(offer("b", "3"));
+            c.send(offer("b", "4"));
+            c.expect(expired("b", "c"));
+            c.send(offer("b", "5"));
+            c.expect_nothing("c");
+            a.expect_nothing("a");
+            let mut b = server.client("b");
+            b.expect(relayed_offer("a", "b", "1"));
+            b.expect(relayed_offer("a", "b", "2"));
+            b.expect(relayed_offer("c", "b", "5"));
+        },
+    );
+}
+
+#[test]
+fn a_thousand_messages_wait_for_one_peer_and_no_more() {
+    on_both(|server| {
+        let mut a = server.client("a");
+        for n in 0..1000 {
+            a.send(offer("b", &n.to_string()));
+        }
+        a.expect_nothing("a");
+        let mut b = server.client("b");
+        for n in 0..1000 {
+            b.expect(relayed_offer("a", "b", &n.to_string()));
+        }
+        drop(b);
+        server.wait_until_gone("b");
+        for n in 0..1001 {
+            a.send(offer("b", &n.to_string()));
+        }
+        a.expect(expired("b", "a"));
+        a.expect_nothing("a");
+    });
+}
+
+#[test]
+fn four_mebibytes_wait_for_one_peer_and_no_more() {
+    on_both(|server| {
+        let mut a = server.client("a");
+        let half = payload(1, 512 << 10);
+        for _ in 0..7 {
+            a.send(offer("b", &half));
+        }
+        a.expect_nothing("a");
+        assert!(server.broker().queued_bytes() > 7 << 19);
+        a.send(offer("b", &half));
+        a.expect(expired("b", "a"));
+        assert_eq!(server.broker().queued_bytes(), 0);
+    });
+}
+
+#[test]
+fn the_bytes_that_wait_for_all_peers_are_bounded() {
+    on_both_with(
+        |config| config.limits.queue_total_bytes = 10_000,
+        |server| {
+            let (mut a, mut c) = (server.client("a"), server.client("c"));
+            a.send(offer("one", &payload(1, 6000)));
+            a.expect_nothing("a");
+            c.send(offer("two", &payload(2, 6000)));
+            c.expect(expired("two", "c"));
+            c.send(offer("two", &payload(2, 100)));
+            c.expect_nothing("c");
+            server.client("one").expect(relayed_offer("a", "one", &payload(1, 6000)));
+            c.send(offer("three", &payload(3, 6000)));
+            c.expect_nothing("c");
+            server.advance(Duration::from_secs(5));
+            assert_eq!(server.broker().queued_bytes(), 0);
+        },
+    );
+}
+
+#[test]
+fn a_bound_of_zero_keeps_nothing() {
+    on_both_with(
+        |config| config.limits.queue_messages = 0,
+        |server| {
+            let mut a = server.client("a");
+            a.send(offer("b", "1"));
+            a.expect(expired("b", "a"));
+            a.expect_nothing("a");
+        },
+    );
+}
+
+#[test]
+fn a_client_that_stops_reading_is_closed_and_nothing_is_lost() {
+    on_both_with(
+        |config| {
+            config.limits.outbox_bytes = 128 << 10;
+            config.close_timeout = PATIENCE;
+        },
+        |server| {
+            let (mut slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
+            let mut sent = 0;
+            while server.realm().contains("slow") {
+                assert!(sent < 2000, "the outbox is bounded");
+                a.send(offer("slow", &payload(sent, 32 << 10)));
+                a.expect_nothing("a");
+                sent += 1;
+            }
+            assert_eq!(server.broker().counters().slow_readers.load(Ordering::Relaxed), 1);
+
+            let mut got = 0;
+            let close = loop {
+                let frame = slow.next_frame("what was sent, and the close").expect("a close frame");
+                if frame.opcode() == opcode::CLOSE {
+                    break frame;
+                }
+                let wanted = relayed_offer("a", "slow", &payload(got, 32 << 10));
+                assert_eq!(String::from_utf8(frame.payload).unwrap(), wanted);
+                got += 1;
+            };
+            assert_eq!(close.payload[..2], 4003_u16.to_be_bytes());
+            assert!(got < sent);
+            let mut slow = server.client("slow");
+            for n in got..sent {
+                slow.expect(relayed_offer("a", "slow", &payload(n, 32 << 10)));
+            }
+            slow.expect_nothing("slow");
+            server.advance(Duration::from_secs(6));
+            a.expect_nothing("a");
+        },
+    );
+}
+
+#[test]
+fn what_an_outbox_holds_when_its_socket_dies_waits_for_the_next_one() {
+    on_both_with(
+        |config| {
+            config.limits.outbox_bytes = 64 << 20;
+            config.limits.queue_bytes = 64 << 20;
+        },
+        |server| {
+            let (slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
+            // More than the system and actix-ws take, less than what may wait.
+            let count = 300;
+            for n in 0..count {
+                a.send(offer("slow", &payload(n, 64 << 10)));
+            }
+            a.expect_nothing("a");
+            slow.reset();
+            server.wait_until_gone("slow");
+            let mut again = server.client("slow");
+            let first = again.expect_text();
+            let missed: usize =
+                first.split('"').nth(15).and_then(|text| text.get(..6)).unwrap().parse().unwrap();
+            assert!(missed < count);
+            for n in missed + 1..count {
+                again.expect(relayed_offer("a", "slow", &payload(n, 64 << 10)));
+            }
+            again.expect_nothing("slow");
+        },
+    );
+}
+
+#[test]
+fn a_slow_reader_holds_up_nobody_else() {
+    on_both_with(
+        |config| config.limits.outbox_bytes = 64 << 20,
+        |server| {
+            let (slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
+            let mut b = server.client("b");
+            for n in 0..40 {
+                a.send(offer("slow", &payload(n, 256 << 10)));
+                a.send(offer("b", &n.to_string()));
+                b.expect(relayed_offer("a", "b", &n.to_string()));
+            }
+            assert!(server.realm().contains("slow"));
+            drop(slow);
+        },
+    );
+}
+
+#[test]
+fn a_client_that_pings_and_does_not_read_the_pongs_is_cut_off() {
+    on_both_with(
+        |config| {
+            config.limits.outbox_bytes = 16 << 10;
+            config.close_timeout = Duration::from_millis(100);
+        },
+        |server| {
+            let (mut rude, mut bystander) = (client_that_reads_late(server, "rude"), server.client("b"));
+            let pings = wire::frame(wire::FIN | opcode::PING, &[b'x'; 125]).repeat(100);
+            let mut batches = 0;
+            while server.realm().contains("rude") {
+                assert!(batches < 5000, "pongs are bounded");
+                rude.send_raw(&pings);
+                batches += 1;
+            }
+            assert_eq!(server.broker().counters().slow_readers.load(Ordering::Relaxed), 1);
+            bystander.expect_nothing("b");
+        },
+    );
+}
+
+#[test]
+fn no_more_than_sixteen_newcomers_wait_for_the_answer_of_one_holder() {
+    on_both(|server| {
+        let mut holder = server.client("a");
+        let id = PeerId::parse("a").unwrap();
+        let waiting: Vec<Probe> = (0..16).map(|_| server.realm().probe(&id)).collect();
+        assert!(waiting.iter().all(|probe| matches!(probe, Probe::Asked(_))));
+        holder.expect_ping();
+        let mut newcomer = server.begin("a", "another token");
+        newcomer.expect_accepted();
+        newcomer.expect(ID_TAKEN);
+        newcomer.expect_closed_with(None);
+    });
+}
+
+#[test]
+fn a_takeover_loses_nothing_that_the_old_socket_did_not_read() {
+    on_both_with(
+        |config| {
+            config.limits.outbox_bytes = 64 << 20;
+            config.close_timeout = PATIENCE;
+        },
+        |server| {
+            let (mut old, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
+            let count = 300;
+            for n in 0..count {
+                a.send(offer("slow", &payload(n, 64 << 10)));
+            }
+            a.expect_nothing("a");
+            let mut new = server.client("slow");
+            let mut got = 0;
+            loop {
+                let frame = old.next_frame("what was sent, and the close").expect("a close frame");
+                if frame.opcode() == opcode::CLOSE {
+                    break assert_eq!(frame.payload[..2], 4001_u16.to_be_bytes());
+                }
+                let wanted = relayed_offer("a", "slow", &payload(got, 64 << 10));
+                assert_eq!(String::from_utf8(frame.payload).unwrap(), wanted);
+                got += 1;
+            }
+            assert!(got < count);
+            for n in got..count {
+                new.expect(relayed_offer("a", "slow", &payload(n, 64 << 10)));
+            }
+            new.expect_nothing("slow");
+        },
+    );
+}

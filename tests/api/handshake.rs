@@ -1,0 +1,271 @@
+//! The opening of a WebSocket (RFC 6455, section 4).
+//!
+//! In an embedded broker actix-web and actix-ws answer handshakes. What they do otherwise: version
+//! 8 and unknown versions get 426; HTTP/1.0, other spellings of the key and `Expect` are theirs to
+//! judge; and a handshake elsewhere, or with another method, is a request like any other.
+
+use crate::harness::raw_client::{ACCEPT, KEY};
+use crate::harness::{RawClient, TestServer, Transport, on_both, on_both_with, on_own};
+use peerbroker::config::MountPath;
+
+/// Sends a request line and headers for the id `a`, each header a whole line.
+fn send(server: &TestServer, method: &str, headers: &[&str]) -> RawClient {
+    let mut client = server.connect("a");
+    let target = server.target("a", "t");
+    let headers = headers.concat();
+    client.send_raw(format!("{method} {target} HTTP/1.1\r\nHost: server.test\r\n{headers}\r\n"));
+    client
+}
+
+const CONNECTION: &str = "Connection: Upgrade\r\n";
+const UPGRADE: &str = "Upgrade: websocket\r\n";
+const VERSION: &str = "Sec-WebSocket-Version: 13\r\n";
+
+fn key() -> String {
+    format!("Sec-WebSocket-Key: {KEY}\r\n")
+}
+
+fn expect_accepted(server: &TestServer, headers: &[&str]) -> crate::harness::http_client::Response {
+    let mut client = send(server, "GET", headers);
+    let response = client.expect_accepted();
+    client.expect_open();
+    client.expect_nothing("a");
+    drop(client);
+    server.wait_until_gone("a");
+    response
+}
+
+#[test]
+fn a_handshake_is_accepted_as_the_rfc_says() {
+    on_both(|server| {
+        let response = expect_accepted(server, &[CONNECTION, UPGRADE, VERSION, &key()]);
+        assert_eq!(response.version, "HTTP/1.1");
+        assert_eq!(response.header("upgrade").as_deref(), Some("websocket"));
+        assert!(response.header("connection").unwrap().eq_ignore_ascii_case("upgrade"));
+        assert_eq!(response.header("sec-websocket-accept").as_deref(), Some(ACCEPT));
+        assert_eq!(response.header("sec-websocket-protocol"), None);
+        assert_eq!(response.header("access-control-allow-origin"), None);
+    });
+}
+
+#[test]
+fn names_and_values_in_any_case_and_several_connection_tokens_are_accepted() {
+    on_both(|server| {
+        let key = key();
+        let headers = [
+            vec!["CONNECTION: UPGRADE\r\n", "UPGRADE: WebSocket\r\n", "sec-websocket-version: 13\r\n", &key],
+            vec!["connection: keep-alive, Upgrade\r\n", "upgrade: websocket\r\n", VERSION, &key],
+            vec!["Connection: Upgrade, keep-alive\r\n", UPGRADE, VERSION, &key],
+            vec!["Connection: keep-alive\r\n", "Connection: Upgrade\r\n", UPGRADE, VERSION, &key],
+            vec!["Connection:Upgrade\r\n", "Upgrade:   websocket  \r\n", VERSION, &key],
+            vec![&key, VERSION, UPGRADE, "Cookie: a=b\r\n", "Pragma: no-cache\r\n", CONNECTION],
+        ];
+        for headers in headers {
+            eprintln!("{headers:?}");
+            expect_accepted(server, &headers);
+        }
+    });
+}
+
+#[test]
+fn version_8_is_accepted_as_13_is() {
+    on_own(|server| {
+        expect_accepted(server, &[CONNECTION, UPGRADE, "Sec-WebSocket-Version: 8\r\n", &key()]);
+    });
+}
+
+#[test]
+fn the_first_subprotocol_that_is_offered_comes_back() {
+    on_both(|server| {
+        for (offered, agreed) in [
+            ("Sec-WebSocket-Protocol: peerjs\r\n", "peerjs"),
+            ("Sec-WebSocket-Protocol: one, two\r\n", "one"),
+            ("Sec-WebSocket-Protocol: one,two\r\n", "one"),
+            ("Sec-WebSocket-Protocol: one\r\nSec-WebSocket-Protocol: two\r\n", "one"),
+        ] {
+            let response = expect_accepted(server, &[CONNECTION, UPGRADE, VERSION, &key(), offered]);
+            assert_eq!(response.header("sec-websocket-protocol").as_deref(), Some(agreed), "{offered}");
+        }
+    });
+}
+
+#[test]
+fn compression_is_declined() {
+    on_both(|server| {
+        let offered = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+        let response = expect_accepted(server, &[CONNECTION, UPGRADE, VERSION, &key(), offered]);
+        assert_eq!(response.header("sec-websocket-extensions"), None);
+    });
+}
+
+#[test]
+fn a_client_that_expects_to_be_told_to_continue_is_accepted() {
+    on_own(|server| {
+        let key = key();
+        let headers = [CONNECTION, UPGRADE, VERSION, &key, "Expect: 100-continue\r\n"];
+        let mut client = send(server, "GET", &headers);
+        client.expect_accepted();
+        client.expect_open();
+        client.expect_nothing("a");
+    });
+}
+
+#[test]
+fn a_bad_handshake_is_a_bad_request_and_the_connection_ends() {
+    on_both(|server| {
+        let key = key();
+        let bad: Vec<Vec<&str>> = vec![
+            vec![CONNECTION, UPGRADE, &key],
+            vec![CONNECTION, UPGRADE, "Sec-WebSocket-Version: 12\r\n", &key],
+            vec![CONNECTION, UPGRADE, "Sec-WebSocket-Version: 14\r\n", &key],
+            vec![CONNECTION, UPGRADE, "Sec-WebSocket-Version: x\r\n", &key],
+            vec![CONNECTION, UPGRADE, VERSION],
+            vec![CONNECTION, "Upgrade: h2c\r\n", VERSION, &key],
+            vec!["Connection: keep-alive\r\n", UPGRADE, VERSION, &key],
+            vec![UPGRADE, VERSION, &key],
+        ];
+        for headers in bad {
+            let mut client = send(server, "GET", &headers);
+            let response = client.expect_response();
+            let by_actix = server.transport == Transport::Actix && response.status == 426;
+            assert!(response.status == 400 || by_actix, "{headers:?}: {response:?}");
+        }
+        assert!(server.realm().is_empty());
+        expect_accepted(server, &[CONNECTION, UPGRADE, VERSION, &key]);
+    });
+}
+
+#[test]
+fn a_key_that_is_not_16_bytes_in_base64_is_a_bad_request() {
+    on_own(|server| {
+        for key in
+            ["", "short", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZQ!=", "!!!!!!!!!!!!!!!!!!!!!!=="]
+        {
+            let key = format!("Sec-WebSocket-Key: {key}\r\n");
+            let mut client = send(server, "GET", &[CONNECTION, UPGRADE, VERSION, &key]);
+            assert_eq!(client.expect_response().status, 400, "{key}");
+            client.expect_end();
+        }
+    });
+}
+
+#[test]
+fn a_refusal_names_the_versions_that_are_spoken() {
+    on_own(|server| {
+        let headers = [CONNECTION, UPGRADE, "Sec-WebSocket-Version: 7\r\n", &key()];
+        let response = send(server, "GET", &headers).expect_response();
+        assert_eq!(response.header("sec-websocket-version").as_deref(), Some("13, 8"));
+    });
+}
+
+#[test]
+fn another_method_than_get_is_not_allowed() {
+    on_own(|server| {
+        for method in ["POST", "PUT", "HEAD", "OPTIONS"] {
+            let mut client = send(server, method, &[CONNECTION, UPGRADE, VERSION, &key()]);
+            let response = client.expect_response();
+            assert_eq!(response.status, 405, "{method}");
+            assert_eq!(response.header("allow").as_deref(), Some("GET"));
+            client.expect_end();
+        }
+    });
+}
+
+#[test]
+fn a_handshake_elsewhere_is_refused() {
+    on_both_with(
+        |config| config.path = MountPath::parse("/x").unwrap(),
+        |server| {
+            for path in [
+                "/",
+                "/x",
+                "/x/",
+                "/x/other",
+                "/x/PEERJS",
+                "/x/peerjsx",
+                "/x/peerjs/more",
+                "/peerjs",
+                "/X/peerjs",
+            ] {
+                let target = format!("{path}?key=peerjs&id=a&token=t");
+                let response = server.begin_at(&target).expect_response();
+                assert_ne!(response.status, 101, "{path}");
+                if server.transport == Transport::Own {
+                    assert_eq!(response.status, 404, "{path}");
+                }
+            }
+            assert!(server.realm().is_empty());
+        },
+    );
+}
+
+#[test]
+fn a_stray_final_slash_on_the_websocket_path_is_accepted() {
+    on_both(|server| {
+        for path in ["/peerjs/?", "/peerjs/peerjs?", "/peerjs/peerjs/?"] {
+            let mut client = server.begin_at(&server.target("a", "t").replace("/peerjs?", path));
+            client.expect_accepted();
+            client.expect_open();
+            drop(client);
+            server.wait_until_gone("a");
+        }
+    });
+}
+
+#[test]
+fn the_websocket_path_is_the_same_whatever_the_key_is() {
+    on_both_with(
+        |config| config.key = peerbroker::broker::ApiKey::parse("mykey").unwrap(),
+        |server| {
+            server.client("a").expect_nothing("a");
+            assert_ne!(server.begin_at("/mykey?key=mykey&id=b&token=t").expect_response().status, 101);
+        },
+    );
+}
+
+#[test]
+fn a_plain_get_of_the_websocket_path_is_a_404() {
+    on_both(|server| {
+        let response = server.get("/peerjs?key=peerjs&id=a&token=t");
+        assert_eq!(response.status, 404);
+        assert!(response.text().contains("WebSocket"));
+    });
+}
+
+#[test]
+fn http_1_0_cannot_open_a_websocket() {
+    on_own(|server| {
+        let mut client = server.connect("a");
+        let handshake = RawClient::handshake(&server.target("a", "t")).replace("HTTP/1.1", "HTTP/1.0");
+        client.send_raw(handshake);
+        let status = client.expect_response().status;
+        assert!((400..500).contains(&status), "{status}");
+        assert!(server.realm().is_empty());
+    });
+}
+
+#[test]
+fn a_handshake_may_follow_another_request_on_its_connection() {
+    on_both(|server| {
+        let mut client = server.connect("a");
+        let get = "GET /peerjs/id HTTP/1.1\r\nHost: h\r\n\r\n";
+        client.send_raw(get);
+        assert_eq!(client.expect_response().status, 200);
+        client.send_raw(RawClient::handshake(&server.target("a", "t")));
+        client.expect_accepted();
+        client.expect_open();
+        client.expect_nothing("a");
+    });
+}
+
+#[test]
+fn a_handshake_of_many_pieces_is_accepted() {
+    on_both(|server| {
+        let mut client = server.connect("a");
+        for piece in RawClient::handshake(&server.target("a", "t")).as_bytes().chunks(5) {
+            client.send_raw(piece);
+        }
+        client.expect_accepted();
+        client.expect_open();
+    });
+}

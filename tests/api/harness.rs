@@ -1,0 +1,320 @@
+//! A real server on a free port, and clients that say exactly what they are told.
+
+pub mod http_client;
+pub mod messages;
+pub mod raw_client;
+pub mod wire;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Once, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use actix_web::{App, HttpServer};
+use peerbroker::broker::{Broker, Clock, Goodbye, PeerId, Probe, Realm};
+use peerbroker::{Config, Listen, PeerBroker, Server};
+use tokio::sync::oneshot;
+
+use http_client::{HttpConnection, PATIENCE, Response};
+pub use raw_client::RawClient;
+
+/// Who speaks WebSocket on the server's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// The server's own, which takes connections over from HTTP.
+    Own,
+    /// actix-ws, in an actix-web app that embeds the broker.
+    Actix,
+}
+
+impl Transport {
+    pub const ALL: [Transport; 2] = [Transport::Own, Transport::Actix];
+}
+
+/// What the hooks told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    Connected(String),
+    Disconnected(String, Goodbye),
+}
+
+/// A server in a thread of its own, stopped when it is dropped. Its clock stands still until
+/// [`advance`](Self::advance).
+pub struct TestServer {
+    pub transport: Transport,
+    pub address: SocketAddr,
+    broker: PeerBroker,
+    clock: Clock,
+    told: Arc<Mutex<Vec<Told>>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+/// Runs a test on both transports.
+pub fn on_both(test: impl Fn(&TestServer)) {
+    on_both_with(|_| {}, test);
+}
+
+/// Runs a test on both transports with another configuration than the default one.
+pub fn on_both_with(configure: impl Fn(&mut Config), test: impl Fn(&TestServer)) {
+    for transport in Transport::ALL {
+        eprintln!("on the transport {transport:?}:");
+        test(&TestServer::start(transport, &configure));
+    }
+}
+
+/// Runs a test on the server's own transport alone.
+pub fn on_own(test: impl Fn(&TestServer)) {
+    test(&TestServer::start(Transport::Own, |_| {}));
+}
+
+/// Waits for something that happens by itself, within bounds.
+pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !happened() {
+        assert!(Instant::now() < deadline, "waited for {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+impl TestServer {
+    pub fn start(transport: Transport, configure: impl FnOnce(&mut Config)) -> Self {
+        Self::start_listening(transport, configure, Listen::default())
+    }
+
+    /// The same with another way of listening, on a free port whatever `listen` says.
+    pub fn start_listening(
+        transport: Transport,
+        configure: impl FnOnce(&mut Config),
+        listen: Listen,
+    ) -> Self {
+        notice_panics();
+        let mut config = Config::default();
+        configure(&mut config);
+        let (clock, told) = (Clock::manual(), Arc::<Mutex<Vec<Told>>>::default());
+        let broker = broker(config, &clock, &told);
+        let (stop, stopped) = oneshot::channel();
+        let (started, address) = mpsc::channel();
+        let served = broker.clone();
+        let thread = thread::Builder::new().name("actix test server".to_owned()).spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                match transport {
+                    Transport::Own => serve_own(&served, listen, &started, stopped).await,
+                    Transport::Actix => serve_embedded(&served, &started, stopped).await,
+                }
+            })
+        });
+        let address = address.recv().expect("a server that starts");
+        TestServer {
+            transport,
+            address,
+            broker,
+            clock,
+            told,
+            stop: Some(stop),
+            thread: Some(thread.unwrap()),
+        }
+    }
+
+    /// Moves the clock and does all that is due.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.broker().sweep();
+    }
+
+    pub fn broker(&self) -> &Broker {
+        self.broker.broker()
+    }
+
+    pub fn realm(&self) -> Arc<Realm> {
+        self.broker().realm(self.broker.config().key.as_str()).expect("the realm of the key")
+    }
+
+    /// What the hooks told about one peer so far.
+    pub fn told_about(&self, id: &str) -> Vec<Told> {
+        let told = self.told.lock().unwrap().clone();
+        let is_about =
+            |told: &Told| matches!(told, Told::Connected(of) | Told::Disconnected(of, _) if of == id);
+        told.into_iter().filter(is_about).collect()
+    }
+
+    pub fn wait_until_gone(&self, id: &str) {
+        wait_until(&format!("{id} to be gone"), || !self.realm().contains(id));
+    }
+
+    pub fn wait_for_peers(&self, count: usize) {
+        wait_until(&format!("{count} peers"), || self.realm().len() == count);
+    }
+
+    /// A client that is registered; its token is made from its id.
+    pub fn client(&self, id: &str) -> RawClient {
+        self.client_with_token(id, &token_of(id))
+    }
+
+    pub fn client_with_token(&self, id: &str, token: &str) -> RawClient {
+        let mut client = self.begin(id, token);
+        client.expect_accepted();
+        client.expect_open();
+        client
+    }
+
+    /// A connection for a client, with nothing sent yet.
+    pub fn connect(&self, name: &str) -> RawClient {
+        let mut client = RawClient::connect(self.address, name);
+        // actix-http lingers for a second when a client does not end its own side.
+        client.ends_its_side = self.transport == Transport::Actix;
+        client
+    }
+
+    /// A client that has sent its handshake and read nothing yet.
+    pub fn begin(&self, id: &str, token: &str) -> RawClient {
+        self.begin_at(&self.target(id, token))
+    }
+
+    pub fn begin_at(&self, target: &str) -> RawClient {
+        let mut client = self.connect(target);
+        client.send_raw(RawClient::handshake(target));
+        client
+    }
+
+    /// A client whose handshake is accepted, with the query as it stands.
+    pub fn connect_with_query(&self, query: &str) -> RawClient {
+        let path = self.broker.config().path.as_str();
+        let mut client = self.begin_at(&format!("{path}peerjs?{query}"));
+        client.expect_accepted();
+        client
+    }
+
+    /// The address of a client's WebSocket.
+    pub fn target(&self, id: &str, token: &str) -> String {
+        let (path, key) = (self.broker.config().path.as_str(), self.broker.config().key.as_str());
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([("key", key), ("id", id), ("token", token)])
+            .finish();
+        format!("{path}peerjs?{query}")
+    }
+
+    pub fn http(&self) -> HttpConnection {
+        HttpConnection::open(self.address)
+    }
+
+    pub fn get(&self, target: &str) -> Response {
+        self.request("GET", target, "")
+    }
+
+    /// `headers` are whole lines, each with its end.
+    pub fn request(&self, method: &str, target: &str, headers: &str) -> Response {
+        self.http().request(method, target, headers)
+    }
+
+    /// Proves that a client is heard: asks it for a sign of life, lets it answer, and waits until
+    /// the answer has arrived. Whatever it sent before has been handled then, and its clock runs
+    /// from now on.
+    pub fn hear(&self, client: &mut RawClient, id: &str) {
+        self.hear_frame(client, id, &wire::frame(wire::FIN | wire::opcode::PONG, b""));
+    }
+
+    /// The same with any bytes as the answer.
+    pub fn hear_frame(&self, client: &mut RawClient, id: &str, answer: &[u8]) {
+        let Probe::Asked(mut answered) = self.realm().probe(&PeerId::parse(id).unwrap()) else {
+            panic!("too many ask {id} already");
+        };
+        client.expect_ping();
+        client.send_raw(answer);
+        wait_until("a sign of life", || {
+            !matches!(answered.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+        });
+        assert!(self.realm().contains(id), "{id} answered and is still here");
+    }
+
+    /// Stops the server as a signal would. Returns at once; [`join`](Self::join) waits.
+    pub fn begin_stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// Waits until the server has ended.
+    pub fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("a server that does not panic").expect("a server that ends well");
+        }
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.begin_stop();
+        if thread::panicking() {
+            return;
+        }
+        self.join();
+        assert_eq!(PANICS.load(Ordering::SeqCst), 0, "no panic in the server");
+    }
+}
+
+pub fn token_of(id: &str) -> String {
+    format!("token-of-{id}")
+}
+
+fn broker(config: Config, clock: &Clock, told: &Arc<Mutex<Vec<Told>>>) -> PeerBroker {
+    let (connected, disconnected) = (Arc::clone(told), Arc::clone(told));
+    PeerBroker::builder()
+        .config(config)
+        .clock(clock.clone())
+        .on_connect(move |client| {
+            connected.lock().unwrap().push(Told::Connected(client.id.to_string()));
+        })
+        .on_disconnect(move |client, why| {
+            disconnected.lock().unwrap().push(Told::Disconnected(client.id.to_string(), why));
+        })
+        .build()
+}
+
+async fn serve_own(
+    broker: &PeerBroker,
+    listen: Listen,
+    started: &mpsc::Sender<SocketAddr>,
+    stopped: oneshot::Receiver<()>,
+) -> std::io::Result<()> {
+    let listen = Listen { host: "127.0.0.1".to_owned(), port: 0, workers: 2, ..listen };
+    let server = Server::bind(broker, &listen).expect("a free port");
+    started.send(server.address()).unwrap();
+    server.run(async { drop(stopped.await) }).await
+}
+
+async fn serve_embedded(
+    broker: &PeerBroker,
+    started: &mpsc::Sender<SocketAddr>,
+    stopped: oneshot::Receiver<()>,
+) -> std::io::Result<()> {
+    let mount = broker.mount(broker.config().path.as_str());
+    let server = HttpServer::new(move || App::new().configure(mount.clone()))
+        .workers(2)
+        .disable_signals()
+        .bind(("127.0.0.1", 0))?;
+    started.send(server.addrs()[0]).unwrap();
+    let serving = server.run();
+    let handle = serving.handle();
+    actix_web::rt::spawn(async move {
+        drop(stopped.await);
+        handle.stop(false).await;
+    });
+    serving.await
+}
+
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
+/// A panic in a server's thread ends one connection and would go unnoticed.
+fn notice_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = env_logger::try_init();
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if thread::current().name().is_some_and(|name| name.starts_with("actix")) {
+                PANICS.fetch_add(1, Ordering::SeqCst);
+            }
+            print(info);
+        }));
+    });
+}

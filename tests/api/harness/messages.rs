@@ -1,0 +1,40 @@
+//! What PeerJS clients and servers say.
+
+use serde_json::Value;
+
+pub const KINDS: [&str; 3] = ["OFFER", "ANSWER", "CANDIDATE"];
+pub const LEAVE: &str = r#"{"type":"LEAVE"}"#;
+pub const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;
+pub const ID_TAKEN: &str = r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#;
+
+/// What a client sends; `payload` is JSON.
+pub fn message(kind: &str, dst: &str, payload: &str) -> String {
+    format!(r#"{{"type":"{kind}","dst":{},"payload":{payload}}}"#, quoted(dst))
+}
+
+pub fn offer(dst: &str, payload: &str) -> String {
+    message("OFFER", dst, payload)
+}
+
+/// What the recipient gets of [`message`].
+pub fn relayed(kind: &str, src: &str, dst: &str, payload: &str) -> String {
+    let (src, dst) = (quoted(src), quoted(dst));
+    format!(r#"{{"type":"{kind}","src":{src},"dst":{dst},"payload":{payload}}}"#)
+}
+
+pub fn relayed_offer(src: &str, dst: &str, payload: &str) -> String {
+    relayed("OFFER", src, dst, payload)
+}
+
+/// The notice that what `sender` sent to `absent` has expired.
+pub fn expired(absent: &str, sender: &str) -> String {
+    format!(r#"{{"type":"EXPIRE","src":{},"dst":{}}}"#, quoted(absent), quoted(sender))
+}
+
+pub fn error(text: &str) -> String {
+    format!(r#"{{"type":"ERROR","payload":{{"msg":{}}}}}"#, quoted(text))
+}
+
+fn quoted(text: &str) -> Value {
+    Value::from(text)
+}

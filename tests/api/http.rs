@@ -1,0 +1,335 @@
+//! What is answered over HTTP.
+
+use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::{TestServer, on_both, on_both_with, on_own};
+use peerbroker::config::MountPath;
+
+const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
+const JSON: &str = "application/json; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+fn path(path: &str) -> impl Fn(&mut peerbroker::Config) {
+    move |config| config.path = MountPath::parse(path).unwrap()
+}
+
+fn content_type(response: &crate::harness::http_client::Response) -> String {
+    response.header("content-type").unwrap_or_default()
+}
+
+fn is_uuid(id: &str) -> bool {
+    let groups: Vec<&str> = id.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && id.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+        && groups[2].starts_with('4')
+        && groups[3].starts_with(['8', '9', 'a', 'b'])
+}
+
+#[test]
+fn the_mount_path_says_what_this_is() {
+    on_both(|server| {
+        for accept in ["", "Accept: */*\r\n", "Accept: application/json\r\n"] {
+            let response = server.request("GET", "/?ts=1&version=1.5.5", accept);
+            assert_eq!((response.status, response.text()), (200, ABOUT));
+            assert_eq!(content_type(&response), JSON);
+        }
+    });
+}
+
+#[test]
+fn people_get_a_page_where_programs_get_json() {
+    on_both(|server| {
+        let accept = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
+        let page = server.request("GET", "/", accept);
+        assert_eq!(page.status, 200);
+        assert_eq!(content_type(&page), HTML);
+        assert!(page.text().contains("<html"), "{}", page.text());
+        for response in [page, server.get("/")] {
+            let vary = response.header("vary").unwrap();
+            assert!(vary.split(", ").any(|name| name == "Accept"), "{vary}");
+        }
+    });
+}
+
+#[test]
+fn without_pages_everybody_gets_json() {
+    on_both_with(
+        |config| config.pages = false,
+        |server| {
+            assert_eq!(server.request("GET", "/", "Accept: text/html\r\n").text(), ABOUT);
+            assert_eq!(server.get("/broker/").status, 404);
+        },
+    );
+}
+
+#[test]
+fn a_fresh_id_is_a_uuid_that_is_never_kept_in_a_cache() {
+    on_both(|server| {
+        let ids: Vec<String> = (0..20)
+            .map(|_| {
+                let response = server.get("/peerjs/id?ts=1763629.5&version=1.5.5");
+                assert_eq!(response.status, 200);
+                assert_eq!(content_type(&response), HTML);
+                assert_eq!(response.header("cache-control").as_deref(), Some("no-store"));
+                response.text().to_owned()
+            })
+            .collect();
+        assert!(ids.iter().all(|id| is_uuid(id)), "{ids:?}");
+        let distinct: std::collections::HashSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+    });
+}
+
+#[test]
+fn an_id_is_given_for_any_key() {
+    on_both(|server| {
+        for key in ["peerjs", "other", "%C3%A9", "a%20b", "x.y", "0"] {
+            let response = server.get(&format!("/{key}/id"));
+            assert!(response.status == 200 && is_uuid(response.text()), "{key}: {response:?}");
+        }
+    });
+}
+
+#[test]
+fn peers_are_not_listed_unless_discovery_is_on() {
+    on_both(|server| {
+        let response = server.get("/peerjs/peers");
+        assert_eq!((response.status, response.text()), (401, "Unauthorized"));
+        assert_eq!(content_type(&response), PLAIN);
+    });
+}
+
+#[test]
+fn peers_are_listed_in_order_of_their_first_registration() {
+    on_both_with(
+        |config| config.allow_discovery = true,
+        |server| {
+            let response = server.get("/peerjs/peers");
+            assert_eq!((response.status, response.text()), (200, "[]"));
+            assert_eq!(content_type(&response), JSON);
+            let mut clients: Vec<_> =
+                ["zoe", "bob", "a \"b\" \\ é"].iter().map(|id| server.client(id)).collect();
+            assert_eq!(server.get("/peerjs/peers?ts=1").text(), r#"["zoe","bob","a \"b\" \\ é"]"#);
+            drop(clients.remove(0));
+            server.wait_until_gone("zoe");
+            assert_eq!(server.get("/peerjs/peers/").text(), r#"["bob","a \"b\" \\ é"]"#);
+        },
+    );
+}
+
+#[test]
+fn the_peers_of_a_key_that_does_not_exist_are_nobodys_business() {
+    on_both_with(
+        |config| config.allow_discovery = true,
+        |server| {
+            for key in ["other", "PEERJS", "peerj"] {
+                assert_eq!(server.get(&format!("/{key}/peers")).status, 401, "{key}");
+            }
+            assert_eq!(server.get("/%70eerjs/peers").status, 200);
+        },
+    );
+}
+
+#[test]
+fn a_key_with_malformed_escapes_is_a_bad_request() {
+    on_both(|server| {
+        for target in ["/%/id", "/%zz/id", "/a%2/peers", "/%FF/id", "/%C3/peers"] {
+            assert_eq!(server.get(target).status, 400, "{target}");
+        }
+    });
+}
+
+#[test]
+fn head_is_get_without_a_body() {
+    on_both(|server| {
+        for target in ["/", "/peerjs/id", "/peerjs/peers", "/healthz", "/nothing"] {
+            let (get, head) = (server.get(target), server.request("HEAD", target, ""));
+            assert_eq!(head.status, get.status, "{target}");
+            assert_eq!(content_type(&head), content_type(&get));
+            assert_eq!(head.body, b"");
+            if target != "/nothing" {
+                assert_eq!(head.header("content-length"), get.header("content-length"), "{target}");
+            }
+        }
+    });
+}
+
+#[test]
+fn health_is_told_below_the_path_and_at_the_root() {
+    on_own(|server| assert_eq!(server.get("/healthz").text(), "ok"));
+    let server = TestServer::start(crate::harness::Transport::Own, path("/x"));
+    assert_eq!(server.get("/x/healthz").status, 200);
+    assert_eq!(server.get("/healthz").status, 200);
+}
+
+#[test]
+fn a_final_slash_does_not_matter() {
+    on_both_with(path("/x/y"), |server| {
+        for target in ["/x/y", "/x/y/", "/x/y/peerjs/id", "/x/y/peerjs/id/", "/x/y/healthz/"] {
+            assert_eq!(server.get(target).status, 200, "{target}");
+        }
+        assert_eq!(server.get("/x/y/peerjs/peers/").status, 401);
+    });
+}
+
+#[test]
+fn every_spelling_of_a_mount_path_is_the_same() {
+    for spelling in ["x", "/x", "/x/", "//x//"] {
+        on_both_with(path(spelling), |server| {
+            assert_eq!(server.get("/x").text(), ABOUT, "{spelling}");
+            assert_eq!(server.get("/x/peerjs/id").status, 200);
+            server.client("a").expect_nothing("a");
+        });
+    }
+}
+
+#[test]
+fn nothing_is_outside_the_mount_path() {
+    on_both_with(path("/x"), |server| {
+        for target in ["/", "/peerjs/id", "/peerjs/peers", "/xy/peerjs/id", "/X/peerjs/id", "/y"] {
+            let response = server.request("GET", target, "Origin: http://page.test\r\n");
+            assert_eq!(response.status, 404, "{target}");
+            assert_eq!(response.header("access-control-allow-origin"), None, "{target}");
+        }
+        assert_eq!(server.request("OPTIONS", "/peerjs/id", "").status, 404);
+    });
+}
+
+#[test]
+fn other_paths_and_other_methods_are_nothing_here() {
+    on_both(|server| {
+        for (method, target) in [
+            ("GET", "/peerjs"),
+            ("GET", "/peerjs/nothing"),
+            ("GET", "/peerjs/i%64"),
+            ("GET", "/peerjs/id/x"),
+            ("GET", "/peerjs/ID"),
+            ("GET", "//id"),
+            ("GET", "/favicon.ico"),
+            ("POST", "/peerjs/id"),
+            ("PUT", "/"),
+            ("DELETE", "/peerjs/peers"),
+            ("PATCH", "/x"),
+            ("POST", "/peerjs/someid/sometoken/offer"),
+        ] {
+            let response = server.request(method, target, "Content-Length: 0\r\n");
+            assert_eq!(response.status, 404, "{method} {target}");
+        }
+    });
+}
+
+#[test]
+fn a_404_explains_itself() {
+    let configure = |config: &mut peerbroker::Config| {
+        path("/x")(config);
+        config.key = peerbroker::broker::ApiKey::parse("secretkey").unwrap();
+    };
+    let server = TestServer::start(crate::harness::Transport::Own, configure);
+    for target in ["/peerjs/id", "/x/nothing", "/x/peerjs"] {
+        let response = server.http().request("GET", target, "");
+        assert_eq!(response.status, 404);
+        assert_eq!(content_type(&response), PLAIN);
+        assert_eq!(response.header("x-content-type-options").as_deref(), Some("nosniff"));
+        let text = response.text();
+        for told in [target, "path: \"/x/\"", "key: \"secretkey\"", "new Peer(", "host: \"server.test\""] {
+            assert!(text.contains(told), "{told} in {text}");
+        }
+    }
+}
+
+#[test]
+fn no_token_gets_onto_an_error_page() {
+    on_both(|server| {
+        for target in [
+            "/peerjs?key=peerjs&id=someid&token=hushhush",
+            "/peerjs/someid/hushhush/offer",
+            "/peerjs/someid/hushhush/id?i=1",
+            "/nothing?token=hushhush",
+        ] {
+            for method in ["GET", "POST"] {
+                let response = server.request(method, target, "Content-Length: 0\r\n");
+                assert_eq!(response.status, 404, "{method} {target}");
+                assert!(!response.text().contains("hushhush"), "{}", response.text());
+            }
+        }
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+        for target in ["/nothing?token=hushhush", "/peerjs?token=hushhush", "/a/b/hushhush/offer"] {
+            let response = server.request("GET", target, upgrade);
+            assert!((400..500).contains(&response.status), "{target}");
+            assert!(!response.text().contains("hushhush"), "{}", response.text());
+        }
+    });
+}
+
+#[test]
+fn a_404_shows_no_markup_and_no_more_than_a_few_characters_of_what_was_asked() {
+    on_both(|server| {
+        let response = server.get(&format!("/<script>/{}", "x".repeat(5000)));
+        assert_ne!(response.status, 200);
+        assert_ne!(content_type(&response), HTML);
+        assert!(response.body.len() < 2000, "{}", response.text());
+    });
+}
+
+#[test]
+fn a_doubled_peerjs_segment_is_accepted() {
+    on_both(|server| {
+        assert_eq!(server.get("/peerjs/peerjs/id").status, 200);
+        assert_eq!(server.get("/peerjs/other/id").status, 200);
+        let target = server.target("a", "t").replace("/peerjs?", "/peerjs/peerjs?");
+        let mut client = server.begin_at(&target);
+        client.expect_accepted();
+        client.expect_open();
+    });
+}
+
+#[test]
+fn a_connection_is_kept_for_further_requests_and_answers_come_in_order() {
+    on_both(|server| {
+        let mut http = server.http();
+        assert_eq!(http.request("GET", "/", "").text(), ABOUT);
+        let request = |target| format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+        http.send(["/peerjs/peers", "/nothing", "/peerjs/id", "/"].map(request).concat());
+        let statuses = [0; 4].map(|_| http.response(false).status);
+        assert_eq!(statuses, [401, 404, 200, 200]);
+    });
+}
+
+#[test]
+fn a_connection_ends_when_the_client_asks_for_it() {
+    on_both(|server| {
+        let mut http = server.http();
+        assert_eq!(http.request("GET", "/", "Connection: close\r\n").status, 200);
+        http.expect_end();
+    });
+}
+
+#[test]
+fn http_1_0_is_answered_and_the_connection_ends() {
+    on_both(|server| {
+        let mut http = server.http();
+        http.send("GET /peerjs/id HTTP/1.0\r\n\r\n");
+        let response = http.response(false);
+        assert!(response.status == 200 && is_uuid(response.text()), "{response:?}");
+        http.expect_end();
+    });
+}
+
+#[test]
+fn the_body_of_a_get_is_ignored() {
+    on_both(|server| {
+        let mut http = server.http();
+        http.send("GET /peerjs/id HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
+        assert_eq!(http.response(false).status, 200);
+    });
+}
+
+#[test]
+fn the_broker_goes_on_beside_http() {
+    on_both(|server| {
+        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        assert_eq!(server.get("/peerjs/id").status, 200);
+        a.send(offer("b", "1"));
+        b.expect(relayed_offer("a", "b", "1"));
+    });
+}

@@ -1,0 +1,208 @@
+//! Who is alive, who is not, and how a peer goes.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use peerbroker::broker::Goodbye;
+
+use crate::harness::messages::{HEARTBEAT, LEAVE, offer, relayed_offer};
+use crate::harness::wire::{self, FIN, opcode};
+use crate::harness::{RawClient, TestServer, Told, on_both, on_both_with, wait_until};
+
+const MS: Duration = Duration::from_millis(1);
+const PING: Duration = Duration::from_secs(20);
+const ALIVE: Duration = Duration::from_secs(60);
+
+/// How a client goes.
+type Way = fn(RawClient);
+
+fn expect_gone_once(server: &TestServer, id: &str, why: Goodbye) {
+    let told = [Told::Connected(id.into()), Told::Disconnected(id.into(), why)];
+    wait_until("the end of a session", || server.told_about(id).len() >= 2);
+    server.wait_until_gone(id);
+    assert_eq!(server.told_about(id), told);
+}
+
+#[test]
+fn a_client_that_answers_nothing_is_pinged_and_then_goes() {
+    on_both(|server| {
+        let mut a = server.client("a");
+        server.advance(PING - MS);
+        server.advance(MS);
+        assert_eq!(a.expect_ping(), b"");
+        server.advance(PING);
+        a.expect_ping();
+        server.advance(PING - MS);
+        assert!(server.realm().contains("a"));
+        server.advance(MS);
+        assert!(!server.realm().contains("a"));
+        a.expect_closed_with(None);
+        expect_gone_once(server, "a", Goodbye::TimedOut);
+        assert_eq!(server.broker().counters().timed_out.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn a_client_that_never_heartbeats_stays_while_it_answers_pings() {
+    on_both(|server| {
+        let mut a = server.client("a");
+        for _ in 0..10 {
+            server.advance(PING);
+            a.expect_ping();
+            server.hear(&mut a, "a");
+        }
+        a.expect_nothing("a");
+    });
+}
+
+#[test]
+fn any_frame_is_a_sign_of_life() {
+    on_both(|server| {
+        let mut a = server.client("a");
+        let frames = [
+            wire::text(HEARTBEAT),
+            wire::text("nonsense"),
+            wire::frame(FIN | opcode::BINARY, b"\0"),
+            wire::frame(FIN | opcode::PING, b""),
+            wire::frame(FIN | opcode::PONG, b"unasked"),
+        ];
+        for frame in &frames {
+            server.advance(ALIVE - MS);
+            a.expect_ping();
+            server.hear_frame(&mut a, "a", frame);
+            if frame[0] == FIN | opcode::PING {
+                a.expect_pong();
+            }
+        }
+        server.advance(ALIVE - MS);
+        a.expect_ping();
+        assert!(server.realm().contains("a"));
+        server.advance(MS);
+        assert!(!server.realm().contains("a"));
+    });
+}
+
+#[test]
+fn a_client_that_speaks_is_not_pinged() {
+    on_both(|server| {
+        let mut a = server.client("a");
+        for _ in 0..10 {
+            server.advance(PING - MS);
+            server.hear_frame(&mut a, "a", &wire::text(HEARTBEAT));
+        }
+        a.expect_nothing("a");
+    });
+}
+
+#[test]
+fn three_pings_fit_into_the_alive_timeout() {
+    on_both_with(
+        |config| config.limits.alive_timeout = Duration::from_secs(3),
+        |server| {
+            let mut a = server.client("a");
+            for _ in 0..2 {
+                server.advance(Duration::from_secs(1));
+                a.expect_ping();
+            }
+            server.advance(Duration::from_secs(1));
+            assert_eq!(a.expect_close(), None);
+        },
+    );
+}
+
+#[test]
+fn the_clock_starts_at_registration() {
+    on_both(|server| {
+        server.advance(ALIVE * 10);
+        let mut a = server.client("a");
+        server.advance(PING - MS);
+        a.expect_nothing("a");
+    });
+}
+
+#[test]
+fn the_id_of_a_timed_out_client_is_free_at_once_and_others_are_not_told() {
+    on_both(|server| {
+        let _dead = server.client("a");
+        server.advance(ALIVE - PING);
+        let mut b = server.client("b");
+        server.advance(PING - MS);
+        server.hear(&mut b, "b");
+        server.advance(MS);
+        let mut a = server.client_with_token("a", "another token");
+        b.send(offer("a", "1"));
+        a.expect(relayed_offer("b", "a", "1"));
+        b.expect_nothing("b");
+    });
+}
+
+#[test]
+fn what_a_timed_out_client_says_is_not_heard() {
+    on_both(|server| {
+        let mut a = server.client("a");
+        server.advance(ALIVE);
+        let mut b = server.client("b");
+        a.send(offer("b", "1"));
+        a.send(HEARTBEAT);
+        a.expect_closed_with(None);
+        b.expect_nothing("b");
+    });
+}
+
+#[test]
+fn a_timed_out_client_that_does_not_answer_its_close_is_cut_off() {
+    on_both_with(
+        |config| config.close_timeout = Duration::from_millis(50),
+        |server| {
+            let mut a = server.client("a");
+            server.advance(ALIVE);
+            assert_eq!(a.expect_close(), None);
+            a.expect_end();
+        },
+    );
+}
+
+#[test]
+fn however_a_peer_goes_it_is_gone_exactly_once() {
+    on_both(|server| {
+        let ways: [(&str, Way); 7] = [
+            ("close", |mut client| client.close(Some(1000))),
+            ("close-and-end", |mut client| client.expect_closed_by_us(None)),
+            ("end", drop),
+            ("reset", RawClient::reset),
+            ("leave", |mut client| client.send(LEAVE)),
+            ("violation", |mut client| client.send_raw(b"\xFF\xFF")),
+            ("half-close", |mut client| client.shutdown_write()),
+        ];
+        let mut bystander = server.client("bystander");
+        for (id, go) in ways {
+            go(server.client(id));
+            expect_gone_once(server, id, Goodbye::Left);
+        }
+        server.wait_for_peers(1);
+        bystander.expect_nothing("bystander");
+        assert_eq!(server.told_about("bystander").len(), 1);
+    });
+}
+
+#[test]
+fn a_client_that_ends_its_sending_direction_is_gone_after_what_it_sent() {
+    on_both(|server| {
+        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        a.send(offer("b", "1"));
+        a.shutdown_write();
+        b.expect(relayed_offer("a", "b", "1"));
+        server.wait_until_gone("a");
+        a.expect_end();
+    });
+}
+
+#[test]
+fn the_id_of_a_client_that_is_gone_is_free_for_any_token() {
+    on_both(|server| {
+        let first = server.client_with_token("a", "first");
+        first.reset();
+        server.wait_until_gone("a");
+        server.client_with_token("a", "second").expect_nothing("a");
+    });
+}

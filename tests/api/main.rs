@@ -1,0 +1,19 @@
+//! The wire contract, line by line, against a real server. `tests/CONTRACT.md` says which test
+//! holds which line.
+
+mod admission;
+mod bad_input;
+mod bounds;
+mod contract_table;
+mod cors;
+mod embedding;
+mod handshake;
+mod harness;
+mod http;
+mod liveness;
+mod protocol;
+mod queue;
+mod relay;
+mod shutdown;
+mod takeover;
+mod tls;

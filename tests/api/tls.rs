@@ -1,0 +1,178 @@
+//! HTTPS and WSS with PEM files of every kind.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use peerbroker::config::TlsFiles;
+use peerbroker::{Config, Listen, PeerBroker, Server, StartError, TlsError};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+
+use crate::harness::messages::{ID_TAKEN, offer, relayed_offer};
+use crate::harness::{RawClient, TestServer, Transport, token_of};
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
+}
+
+fn listen(key: &str, cert: &str) -> Listen {
+    Listen { tls: Some(TlsFiles { key: file(key), cert: file(cert) }), ..Listen::default() }
+}
+
+fn start(configure: impl FnOnce(&mut Config)) -> TestServer {
+    TestServer::start_listening(Transport::Own, configure, listen("ec-pkcs8.key", "ec-chain.pem"))
+}
+
+/// A client's configuration that trusts the root of the test certificates and nobody else.
+fn trust() -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(file("root.pem")).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Arc::new(builder.unwrap().with_root_certificates(roots).with_no_client_auth())
+}
+
+fn begin(server: &TestServer, id: &str, token: &str) -> RawClient {
+    let mut client = RawClient::connect_tls(server.address, id, trust());
+    client.send_raw(RawClient::handshake(&server.target(id, token)));
+    client
+}
+
+fn client(server: &TestServer, id: &str) -> RawClient {
+    let mut client = begin(server, id, &token_of(id));
+    client.expect_accepted();
+    client.expect_open();
+    client
+}
+
+#[test]
+fn keys_of_every_form_and_chains_are_accepted() {
+    for (key, cert) in [
+        ("ec-pkcs8.key", "ec-chain.pem"),
+        ("ec-sec1.key", "ec-chain.pem"),
+        ("rsa-pkcs8.key", "rsa-chain.pem"),
+        ("rsa-pkcs1.key", "rsa-chain.pem"),
+        ("ec-both.pem", "ec-both.pem"),
+    ] {
+        eprintln!("{key} {cert}");
+        let server = TestServer::start_listening(Transport::Own, |_| {}, listen(key, cert));
+        // The client knows the root alone, so it needs the whole chain from the server.
+        client(&server, "a").expect_nothing("a");
+    }
+}
+
+#[test]
+fn peers_talk_over_tls() {
+    let server = start(|_| {});
+    let (mut a, mut b) = (client(&server, "a"), client(&server, "b"));
+    for len in [1, 1000, 20_000, 900_000] {
+        let payload = format!("\"{}\"", "x".repeat(len));
+        a.send(offer("b", &payload));
+        b.expect(relayed_offer("a", "b", &payload));
+    }
+    b.ping(b"over tls");
+    assert_eq!(b.expect_pong(), b"over tls");
+    for n in 0..200 {
+        a.send(offer("b", &n.to_string()));
+    }
+    for n in 0..200 {
+        b.expect(relayed_offer("a", "b", &n.to_string()));
+    }
+    a.expect_closed_by_us(Some(1000));
+    server.wait_until_gone("a");
+    b.expect_nothing("b");
+}
+
+#[test]
+fn http_is_answered_over_tls() {
+    let server = start(|_| {});
+    let mut http = RawClient::connect_tls(server.address, "http", trust());
+    http.send_raw("GET /peerjs/id HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let response = http.expect_response();
+    assert_eq!((response.status, response.body.len()), (200, 36));
+    let mut http = RawClient::connect_tls(server.address, "http", trust());
+    http.send_raw("GET /nothing HTTP/1.1\r\nHost: localhost:9000\r\n\r\n");
+    let response = http.expect_response();
+    let text = String::from_utf8(response.body).unwrap();
+    assert!(text.contains("secure: true") && text.contains("port: 9000"), "{text}");
+}
+
+#[test]
+fn takeover_refusal_and_waiting_work_over_tls() {
+    let server = start(|_| {});
+    let mut a = client(&server, "a");
+    a.send(offer("b", "1"));
+    a.expect_nothing("a");
+    let mut b = client(&server, "b");
+    b.expect(relayed_offer("a", "b", "1"));
+    let mut newcomer = begin(&server, "b", "another token");
+    b.expect_ping();
+    b.pong(b"");
+    newcomer.expect_accepted();
+    newcomer.expect(ID_TAKEN);
+    newcomer.expect_closed_with(None);
+    let mut again = client(&server, "b");
+    b.expect_closed_with(Some(4001));
+    a.send(offer("b", "2"));
+    again.expect(relayed_offer("a", "b", "2"));
+}
+
+#[test]
+fn a_client_that_is_silent_or_gone_is_noticed_over_tls() {
+    let server = start(|_| {});
+    let (mut a, b) = (client(&server, "a"), client(&server, "b"));
+    b.reset();
+    server.wait_until_gone("b");
+    server.advance(std::time::Duration::from_secs(20));
+    a.expect_ping();
+    server.advance(std::time::Duration::from_secs(40));
+    assert!(!server.realm().contains("a"));
+    a.expect_closed_with(None);
+}
+
+#[test]
+fn a_slow_reader_over_tls_gets_everything_in_order() {
+    let server = start(|config| config.limits.outbox_bytes = 64 << 20);
+    let (mut a, mut slow) = (client(&server, "a"), client(&server, "slow"));
+    let payload = |n: usize| format!("\"{n:06} {}\"", "x".repeat(64 << 10));
+    for n in 0..200 {
+        a.send(offer("slow", &payload(n)));
+    }
+    a.expect_nothing("a");
+    for n in 0..200 {
+        slow.expect(relayed_offer("a", "slow", &payload(n)));
+    }
+}
+
+#[test]
+fn a_client_that_speaks_plainly_to_a_tls_port_harms_nobody() {
+    let server = start(|_| {});
+    let mut a = client(&server, "a");
+    let mut plain = server.begin("b", "t");
+    plain.expect_cut_off();
+    a.expect_nothing("a");
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named() {
+    let broker = PeerBroker::new();
+    let bind = |key: &str, cert: &str| {
+        let listen = Listen { host: "127.0.0.1".into(), port: 0, ..listen(key, cert) };
+        Server::bind(&broker, &listen).err().expect("an error")
+    };
+    let error = bind("missing.key", "ec-chain.pem");
+    assert!(matches!(error, StartError::Tls(TlsError::Unreadable { flag: "--sslkey", .. })), "{error}");
+    let error = bind("ec-pkcs8.key", "missing.pem");
+    assert!(matches!(error, StartError::Tls(TlsError::Unreadable { flag: "--sslcert", .. })), "{error}");
+    let error = bind("ec-chain.pem", "ec-chain.pem");
+    assert!(matches!(error, StartError::Tls(TlsError::NoKey(_))), "{error}");
+    let error = bind("ec-passphrase.key", "ec-chain.pem");
+    assert!(matches!(error, StartError::Tls(TlsError::NoKey(_))), "{error}");
+    assert!(error.to_string().contains("passphrase"), "{error}");
+    let error = bind("ec-pkcs8.key", "ec-sec1.key");
+    assert!(matches!(error, StartError::Tls(TlsError::NoCertificate(_))), "{error}");
+    let error = bind("rsa-pkcs8.key", "ec-chain.pem");
+    assert!(matches!(error, StartError::Tls(TlsError::Unusable(_))), "{error}");
+    assert!(error.to_string().contains("--sslkey"), "{error}");
+}

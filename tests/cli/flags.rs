@@ -1,0 +1,255 @@
+//! Flags and environment.
+
+use std::net::{Ipv6Addr, TcpListener, TcpStream};
+
+use crate::program::{Program, command, run};
+
+fn fixture(name: &str) -> String {
+    format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_form_of_the_port_is_taken() {
+    for form in [&["-p0"][..], &["-p", "0"], &["-p=0"], &["--port=0"], &["--port", "0"]] {
+        let mut program = Program::start_command(&mut command(&[form, &["-H", "127.0.0.1"]].concat()));
+        assert_eq!(program.get("/peerjs/id").status, 200, "{form:?}");
+        assert!(program.stop().status.success());
+    }
+}
+
+#[test]
+fn the_port_may_come_from_the_environment_and_the_flag_beats_it() {
+    let host = ("PEERBROKER_HOST", "127.0.0.1");
+    for (args, env) in [
+        (&[][..], &[host, ("PORT", "0")][..]),
+        (&[], &[host, ("PEERBROKER_PORT", "0")]),
+        (&[], &[host, ("PEERBROKER_PORT", "0"), ("PORT", "1")]),
+        (&["--port", "0"], &[host, ("PEERBROKER_PORT", "1"), ("PORT", "1")]),
+    ] {
+        let program = Program::start_command(command(args).envs(env.iter().copied()));
+        assert_ne!(program.address.port(), 1, "{args:?} {env:?}");
+        assert_eq!(program.get("/peerjs/id").status, 200);
+    }
+}
+
+#[test]
+fn the_path_may_come_from_the_environment_and_the_flag_beats_it() {
+    for (args, env, path) in [
+        (&[][..], &[("PEERSERVER_PATH", "/env")][..], "/env"),
+        (&[], &[("PEERSERVER_PATH", "")], ""),
+        (&["--path", "/flag/"], &[("PEERSERVER_PATH", "/env")], "/flag"),
+        (&[], &[("PEERBROKER_PATH", "/own"), ("PEERSERVER_PATH", "/env")], "/own"),
+        (&["--path=x"], &[], "/x"),
+    ] {
+        let program = Program::start_with_env(args, env);
+        assert_eq!(program.get(&format!("{path}/peerjs/id")).status, 200, "{args:?} {env:?}");
+        assert_eq!(program.get(&format!("{path}/")).status, 200);
+        if !path.is_empty() {
+            assert_eq!(program.get("/peerjs/id").status, 404);
+        }
+    }
+}
+
+#[test]
+fn switches_may_stand_alone_or_be_told_true_or_false() {
+    for (args, env, status) in [
+        (&["--allow_discovery"][..], &[][..], 200),
+        (&["--allow-discovery"], &[], 200),
+        (&["--allow_discovery", "true"], &[], 200),
+        (&["--allow_discovery=true"], &[], 200),
+        (&["--allow_discovery", "false"], &[], 401),
+        (&["--allow_discovery", "--proxied"], &[], 200),
+        (&[], &[("PEERBROKER_ALLOW_DISCOVERY", "true")], 200),
+        (&[], &[], 401),
+    ] {
+        let program = Program::start_with_env(args, env);
+        assert_eq!(program.get("/peerjs/peers").status, status, "{args:?} {env:?}");
+    }
+}
+
+#[test]
+fn origins_may_be_given_in_every_form() {
+    for args in [
+        &["--cors", "http://a.test", "http://b.test"][..],
+        &["--cors", "http://a.test", "--cors", "http://b.test"],
+        &["--cors=http://a.test", "--cors=http://b.test"],
+    ] {
+        let program = Program::start(args);
+        for (origin, allowed) in [("http://a.test", true), ("http://b.test", true), ("http://c.test", false)]
+        {
+            let response = program.request("/peerjs/id", &format!("Origin: {origin}\r\n"));
+            assert_eq!(response.header("access-control-allow-origin").is_some(), allowed, "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn key_limit_and_times_are_kept() {
+    let args = ["-k", "123", "-c", "2", "-t", "100", "--alive_timeout", "600000"];
+    let program = Program::start(&args);
+    let mut wrong = program.connect("/peerjs?key=peerjs&id=a&token=t");
+    wrong.expect(r#"{"type":"ERROR","payload":{"msg":"Invalid key provided"}}"#);
+    let mut a = program.connect("/peerjs?key=123&id=a&token=t");
+    a.expect_open();
+    let _b = program.connect("/peerjs?key=123&id=b&token=t");
+    let mut c = program.connect("/peerjs?key=123&id=c&token=t");
+    c.expect(r#"{"type":"ERROR","payload":{"msg":"Server has reached its concurrent user limit"}}"#);
+    a.send(r#"{"type":"OFFER","dst":"absent"}"#);
+    a.expect(r#"{"type":"EXPIRE","src":"absent","dst":"a"}"#);
+}
+
+#[test]
+fn a_silent_client_is_cut_off_in_time() {
+    let program = Program::start(&["--alive_timeout", "300"]);
+    let mut a = program.client("a");
+    while let Some(frame) = a.next_frame("pings and the end") {
+        match frame.opcode() {
+            0x9 => {}
+            0x8 => return assert_eq!(frame.payload, b""),
+            _ => panic!("{frame:?}"),
+        }
+    }
+    panic!("no close frame");
+}
+
+#[test]
+fn a_trusted_proxy_says_where_the_client_found_the_server() {
+    let headers = "X-Forwarded-Host: broker.test\r\nX-Forwarded-Proto: https\r\n";
+    let text = Program::start(&["--proxied"]).request("/nothing", headers).text().to_owned();
+    assert!(text.contains("broker.test") && text.contains("secure: true"), "{text}");
+    let text = Program::start(&[]).request("/nothing", headers).text().to_owned();
+    assert!(!text.contains("broker.test") && !text.contains("secure: true"), "{text}");
+}
+
+#[test]
+fn ipv4_and_ipv6_are_served_by_default() {
+    let mut program = Program::start_command(&mut command(&["--port", "0"]));
+    assert_eq!(program.get("/peerjs/id").status, 200);
+    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+        TcpStream::connect((Ipv6Addr::LOCALHOST, program.address.port())).expect("IPv6 as well");
+    }
+    program.stop();
+}
+
+#[test]
+fn a_wrong_value_ends_with_2_and_names_its_flag() {
+    let long = "k".repeat(129);
+    for (args, name) in [
+        (&["--port", "x"][..], "--port"),
+        (&["--port", "65536"], "--port"),
+        (&["--port=-1"], "--port"),
+        (&["--port="], "--port"),
+        (&["--expire_timeout", "soon"], "--expire_timeout"),
+        (&["-t", "0"], "--expire_timeout"),
+        (&["--alive_timeout", "1.5"], "--alive_timeout"),
+        (&["--ping_interval=-3"], "--ping_interval"),
+        (&["--probe_timeout", ""], "--probe_timeout"),
+        (&["--concurrent_limit", "many"], "--concurrent_limit"),
+        (&["--allow_discovery=maybe"], "--allow_discovery"),
+        (&["--proxied=2"], "--proxied"),
+        (&["--key", ""], "--key"),
+        (&["--key", &long], "--key"),
+        (&["--key", "a\nb"], "--key"),
+        (&["--path", "/a?b"], "--path"),
+        (&["--path", "/a b"], "--path"),
+        (&["--max_message_bytes", "0"], "--max_message_bytes"),
+        (&["--queue_messages", "x"], "--queue_messages"),
+        (&["--workers", "9999"], "--workers"),
+        (&["--log_format", "xml"], "--log_format"),
+        (&["--no_such_flag"], "--no_such_flag"),
+    ] {
+        let ended = run(args, &[]);
+        assert_eq!(ended.status.code(), Some(2), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(name), "{args:?}: {}", ended.stderr);
+        assert!(ended.stdout.is_empty(), "{args:?}: {:?}", ended.stdout);
+    }
+    for name in ["PORT", "PEERBROKER_PORT", "PEERBROKER_EXPIRE_TIMEOUT"] {
+        let ended = run(&[], &[(name, "x")]);
+        assert_eq!(ended.status.code(), Some(2), "{name}: {}", ended.stderr);
+        let flag = name.replace("PEERBROKER_", "").to_lowercase();
+        assert!(ended.stderr.to_lowercase().contains(&flag), "{name}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn help_and_version_end_with_0() {
+    for flag in ["--help", "--version"] {
+        let ended = run(&[flag], &[]);
+        assert_eq!(ended.status.code(), Some(0));
+        assert!(ended.stdout.concat().contains(if flag == "--help" { "--port" } else { "peerbroker" }));
+    }
+}
+
+#[test]
+fn half_a_pair_of_tls_files_ends_with_1() {
+    for (flag, missing) in [("--sslkey", "sslcert"), ("--sslcert", "sslkey")] {
+        let ended = run(&["--port", "0", flag, &fixture("ec-both.pem")], &[]);
+        assert_eq!(ended.status.code(), Some(1));
+        assert!(ended.stderr.contains(&format!("--{missing} is missing")), "{}", ended.stderr);
+        assert!(ended.stdout.is_empty());
+    }
+}
+
+#[test]
+fn tls_files_that_cannot_be_used_end_with_1_and_are_named() {
+    let [key, cert, rsa_key, locked] =
+        ["ec-pkcs8.key", "ec-chain.pem", "rsa-pkcs8.key", "ec-passphrase.key"].map(fixture);
+    for (key, cert, named) in [
+        ("/no/such/key.pem", cert.as_str(), "/no/such/key.pem"),
+        (&key, "/no/such/cert.pem", "/no/such/cert.pem"),
+        ("/", &cert, "--sslkey /"),
+        (&cert, &key, "--sslcert"),
+        (&rsa_key, &cert, "--sslkey and --sslcert"),
+        (&locked, &cert, "passphrase"),
+        ("", &cert, "--sslkey"),
+    ] {
+        for check in [&[][..], &["--check_config"]] {
+            let args = [&["--port", "0", "--sslkey", key, "--sslcert", cert], check].concat();
+            let ended = run(&args, &[]);
+            let code = ended.status.code();
+            assert!(code == Some(1) || key.is_empty() && code == Some(2), "{args:?}: {}", ended.stderr);
+            assert!(ended.stderr.contains(named), "{args:?}: {}", ended.stderr);
+            assert!(ended.stdout.is_empty(), "{args:?}: {:?}", ended.stdout);
+        }
+    }
+}
+
+#[test]
+fn tls_files_that_belong_together_are_served() {
+    let (key, cert) = (fixture("ec-sec1.key"), fixture("ec-chain.pem"));
+    let mut program = Program::start(&["--sslkey", &key, "--sslcert", &cert]);
+    let hint = (program.expect_line(), program.expect_line()).1;
+    assert!(hint.contains("secure: true"), "{hint}");
+    assert!(program.stop().status.success());
+}
+
+#[test]
+fn a_port_in_use_ends_with_1_and_is_named() {
+    let holder = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = holder.local_addr().unwrap().port().to_string();
+    let ended = run(&["--host", "127.0.0.1", "--port", &port], &[]);
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.stderr.starts_with("Error: ") && ended.stderr.contains(&port), "{}", ended.stderr);
+    assert!(ended.stdout.is_empty(), "no start line: {:?}", ended.stdout);
+}
+
+#[test]
+fn a_host_that_cannot_be_bound_ends_with_1_and_is_named() {
+    for host in ["192.0.2.1", "no such host"] {
+        let ended = run(&["--host", host, "--port", "0"], &[]);
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+        assert!(ended.stderr.contains(host), "{}", ended.stderr);
+        assert!(ended.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_configuration_can_be_checked_without_taking_the_port() {
+    let holder = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = holder.local_addr().unwrap().port().to_string();
+    let (key, cert) = (fixture("ec-pkcs8.key"), fixture("ec-chain.pem"));
+    let args = ["--check_config", "--port", &port, "--sslkey", &key, "--sslcert", &cert];
+    let ended = run(&args, &[]);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!(ended.stdout, ["The configuration is valid."]);
+}

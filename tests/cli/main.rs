@@ -1,0 +1,16 @@
+//! The program as an operator meets it: flags, environment, output, signals, exit codes.
+
+#[allow(dead_code, reason = "shared with the tests of the wire contract")]
+#[path = "../api/harness/http_client.rs"]
+mod http_client;
+#[allow(dead_code, reason = "shared with the tests of the wire contract")]
+#[path = "../api/harness/raw_client.rs"]
+mod raw_client;
+#[allow(dead_code, reason = "shared with the tests of the wire contract")]
+#[path = "../api/harness/wire.rs"]
+mod wire;
+
+mod flags;
+mod output;
+mod program;
+mod signals;

@@ -1,0 +1,167 @@
+//! The program under test, ended when it is dropped.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::http_client::{HttpConnection, PATIENCE, Response};
+use crate::raw_client::RawClient;
+
+pub struct Program {
+    child: Child,
+    lines: Receiver<String>,
+    stderr: Option<JoinHandle<String>>,
+    /// What was read of stdout so far.
+    seen: Vec<String>,
+    pub address: SocketAddr,
+}
+
+/// What a program that has ended left.
+pub struct Ended {
+    pub status: ExitStatus,
+    /// All lines of stdout.
+    pub stdout: Vec<String>,
+    pub stderr: String,
+}
+
+/// The program with an empty environment and nothing running yet.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_peerbroker"));
+    command.args(args).env_clear().stdin(Stdio::null());
+    command
+}
+
+/// Runs a program that ends by itself.
+pub fn run(args: &[&str], env: &[(&str, &str)]) -> Ended {
+    let mut program = Program::spawn(command(args).envs(env.iter().copied()), true);
+    program.wait()
+}
+
+impl Program {
+    /// Starts on a free port of the loopback interface.
+    pub fn start(args: &[&str]) -> Self {
+        Self::start_with_env(args, &[])
+    }
+
+    pub fn start_with_env(args: &[&str], env: &[(&str, &str)]) -> Self {
+        let args = [&["--host", "127.0.0.1", "--port", "0"], args].concat();
+        Self::start_command(command(&args).envs(env.iter().copied()))
+    }
+
+    /// Starts exactly this and waits for the start line.
+    pub fn start_command(command: &mut Command) -> Self {
+        let mut program = Self::spawn(command, true);
+        let line = program.expect_line();
+        program.address = ([127, 0, 0, 1], port_of(&line)).into();
+        program
+    }
+
+    /// The same, and reads nothing of stdout behind the start line.
+    pub fn start_unread(args: &[&str]) -> (Self, BufReader<ChildStdout>) {
+        let args = [&["--host", "127.0.0.1", "--port", "0"], args].concat();
+        let mut program = Self::spawn(&mut command(&args), false);
+        let mut stdout = BufReader::with_capacity(1, program.child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        program.address = ([127, 0, 0, 1], port_of(line.trim_end())).into();
+        (program, stdout)
+    }
+
+    fn spawn(command: &mut Command, read_stdout: bool) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+        let (line, lines) = channel();
+        if read_stdout {
+            let stdout = BufReader::new(child.stdout.take().unwrap());
+            thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
+        }
+        let mut pipe = child.stderr.take().unwrap();
+        let stderr = thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = pipe.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let address = ([0, 0, 0, 0], 0).into();
+        Program { child, lines, stderr: Some(stderr), seen: Vec::new(), address }
+    }
+
+    /// The next line of stdout.
+    pub fn expect_line(&mut self) -> String {
+        let line = self.lines.recv_timeout(PATIENCE).expect("a line of stdout");
+        self.seen.push(line.clone());
+        line
+    }
+
+    /// The next line that tells of a client or of the end.
+    pub fn expect_event(&mut self) -> String {
+        loop {
+            let line = self.expect_line();
+            if line.starts_with("Client ") || line.starts_with("Http ") {
+                return line;
+            }
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits until the program has ended by itself.
+    pub fn wait(&mut self) -> Ended {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "the program does not end");
+            thread::sleep(Duration::from_millis(2));
+        };
+        let stderr = self.stderr.take().expect("waited for once").join().unwrap();
+        let stdout = std::mem::take(&mut self.seen).into_iter().chain(self.lines.iter()).collect();
+        Ended { status, stdout, stderr }
+    }
+
+    /// Ends the program as an operator does.
+    pub fn stop(&mut self) -> Ended {
+        self.signal("-TERM");
+        self.wait()
+    }
+
+    pub fn get(&self, target: &str) -> Response {
+        self.request(target, "")
+    }
+
+    pub fn request(&self, target: &str, headers: &str) -> Response {
+        HttpConnection::open(self.address).request("GET", target, headers)
+    }
+
+    /// A client whose handshake is accepted.
+    pub fn connect(&self, target: &str) -> RawClient {
+        let mut client = RawClient::connect(self.address, target);
+        client.send_raw(RawClient::handshake(target));
+        client.expect_accepted();
+        client
+    }
+
+    /// A client that is registered.
+    pub fn client(&self, id: &str) -> RawClient {
+        let mut client = self.connect(&format!("/peerjs?key=peerjs&id={id}&token=t"));
+        client.expect_open();
+        client
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn port_of(start_line: &str) -> u16 {
+    let port = start_line.split("port: ").nth(1).and_then(|rest| rest.split(',').next());
+    port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("a start line: {start_line}"))
+}

@@ -23,8 +23,8 @@ use crate::frame::Frame;
 pub use clock::Clock;
 
 pub use outbox::{Outbox, Outgoing, Writer};
-pub use realm::{Admittance, Probe, Realm, Routed};
-pub use registration::{Flush, Parting, Registration};
+pub use realm::Realm;
+pub use registration::{Admittance, Flush, Parting, Probe, Registration, Routed};
 pub use types::{ApiKey, ConnId, Goodbye, InvalidName, PeerId, Token};
 
 /// The bounds and times that the broker keeps. The defaults are those of [`crate::config`].
@@ -151,8 +151,13 @@ impl Broker {
     /// Does all that is due by the clock: pings the silent, drops the dead, expires what has
     /// waited too long, and ends probes. Cheap when nothing is due.
     pub fn sweep(&self) {
+        let closing = self.shared.closing.load(Ordering::SeqCst);
         for realm in self.all_realms() {
             realm.sweep();
+            if closing {
+                // Somebody may have come in between.
+                realm.close();
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! One connected client, from admission to goodbye.
 
-pub(crate) mod admission;
-pub(crate) mod run;
+mod admission;
+mod farewell;
+mod run;
 
 pub(crate) use run::run;

@@ -29,7 +29,7 @@ const ROOMS: &[Room] = &[
     room(
         "main",
         "cli console peerbroker",
-        "actix_web::rt anyhow clap log rlimit tokio::signal tokio::select tokio::sync",
+        "actix_web::rt anyhow log rlimit tokio::signal tokio::select tokio::sync",
     ),
     room("console", "cli peerbroker", "env_logger qrcode serde_json"),
     room("cli", "peerbroker", "clap thiserror"),

@@ -130,43 +130,6 @@ fn every_source_file_is_on_the_map() {
 }
 
 #[test]
-fn rooms_name_only_the_rooms_that_the_map_allows() {
-    let map = read("docs/ARCHITECTURE.md");
-    let names =
-        |text: &str| -> BTreeSet<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
-    let rooms = map.split("## Rooms").nth(1).and_then(|rest| rest.split("## Files").next()).unwrap();
-    let may_name_actix = names(rooms.lines().find(|line| line.contains("name actix")).unwrap());
-    let mut allowed: BTreeMap<String, BTreeSet<String>> = rooms
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .map(|line| {
-            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            (cells[1].trim_matches('`').to_owned(), names(cells[2]))
-        })
-        .collect();
-    // The library's front page names all; the program is made of these.
-    for (room, may_name) in [("main", &["cli", "console"][..]), ("console", &["cli"]), ("cli", &[])] {
-        allowed.insert(room.to_owned(), may_name.iter().map(|&name| name.to_owned()).collect());
-    }
-    for file in sources() {
-        let room = file.trim_start_matches("src/").split(['/', '.']).next().unwrap().to_owned();
-        if room == "lib" {
-            continue;
-        }
-        let Some(allowed) = allowed.get(&room) else { panic!("{file}: `{room}` is not in the table") };
-        let text: String =
-            lines(&file).map(|line| line.split("//").next().unwrap().to_owned() + "\n").collect();
-        for rest in text.split("crate::").skip(1) {
-            let named: String = rest.chars().take_while(|&c| c.is_alphanumeric() || c == '_').collect();
-            assert!(!named.is_empty(), "{file}: name one room after `crate::`");
-            assert!(named == room || allowed.contains(&named), "{file} names `{named}`");
-        }
-        let names_actix = ["actix_web", "actix_http", "actix_server"].iter().any(|name| text.contains(name));
-        assert!(!names_actix || may_name_actix.contains(&room), "{file} names actix");
-    }
-}
-
-#[test]
 fn the_rust_in_the_pages_stands_in_code_that_is_compiled() {
     let sources = [read("tests/docs.rs"), read("examples/embed.rs")];
     for block in pages().iter().flat_map(|page| blocks(page, "rust")) {

@@ -18,7 +18,8 @@ pub struct Outgoing {
     /// What goes out.
     pub frame: Frame,
     /// The sender of a message that must not be lost: it is kept for the client's next connection
-    /// if this one dies before the frame was written. `None` is a notice that dies with it.
+    /// if this one dies before the frame was written. `None` is a notice that dies with it, unless
+    /// the same client takes over.
     pub from: Option<PeerId>,
 }
 
@@ -38,6 +39,8 @@ pub struct Outbox {
     frames: VecDeque<Outgoing>,
     // Bytes of the first frame that are written already.
     written: usize,
+    // Frames at the front that mean nothing on any other connection.
+    opening: usize,
     // Cost of all frames but the first.
     behind: usize,
     limit: usize,
@@ -102,6 +105,13 @@ impl Outbox {
         self.frames.push_back(outgoing);
     }
 
+    /// Adds a frame that a connection begins with, such as the answer to its handshake. It never
+    /// goes to another connection. Only further ones of its kind may be in front of it.
+    pub fn push_opening(&mut self, frame: Frame) {
+        self.opening += 1;
+        self.push_unbounded(Outgoing { frame, from: None });
+    }
+
     /// Adds what waited for the peer. It has a bound of its own and does not count for this one.
     pub(crate) fn preload(&mut self, waited: impl IntoIterator<Item = Outgoing>) {
         for outgoing in waited {
@@ -130,7 +140,11 @@ impl Outbox {
             let mut slices = Self::slices();
             match writer.write(gather(&self.frames, self.written, &mut slices)) {
                 Ok(0) => self.broken = true,
-                Ok(count) => advance(&mut self.frames, &mut self.written, &mut self.behind, count),
+                Ok(count) => {
+                    let left = self.frames.len();
+                    advance(&mut self.frames, &mut self.written, &mut self.behind, count);
+                    self.opening = self.opening.saturating_sub(left - self.frames.len());
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.wake_owner();
@@ -169,18 +183,38 @@ impl Outbox {
 
     /// Says that `count` more bytes were written by the socket's own task.
     pub fn advance(&mut self, count: usize) {
+        let left = self.frames.len();
         advance(&mut self.frames, &mut self.written, &mut self.behind, count);
+        self.opening = self.opening.saturating_sub(left - self.frames.len());
         if self.frames.is_empty() {
             self.emptied();
         }
     }
 
     /// Takes out what was not written. Unless nothing can be written any more, a frame that was
-    /// begun stays, so that something can still be sent behind it.
+    /// begun stays, and so does what the connection begins with, so that something can still be
+    /// sent behind it.
     pub(crate) fn take_unsent(&mut self, dead: bool) -> Vec<Outgoing> {
-        let begun = usize::from(self.written > 0 && !dead).min(self.frames.len());
-        self.behind = 0;
-        self.frames.drain(begun..).collect()
+        if dead {
+            self.broken = true;
+            (self.written, self.opening) = (0, 0);
+        }
+        let begun = usize::from(self.written > 0).max(self.opening).min(self.frames.len());
+        let unsent = self.frames.drain(begun..).collect();
+        self.behind = self.frames.iter().skip(1).map(cost).sum();
+        unsent
+    }
+
+    /// Takes out a message that was begun, for another connection of the client. Nothing can be
+    /// written behind half a message, so this one is cut off.
+    pub(crate) fn revoke(&mut self) -> Option<Outgoing> {
+        let begun = self.written > 0 && self.frames.front().is_some_and(|first| first.from.is_some());
+        if !begun {
+            return None;
+        }
+        let message = self.take_unsent(true).into_iter().next();
+        self.wake_owner();
+        message
     }
 
     /// What was begun and will never be finished now, if it must not be lost.

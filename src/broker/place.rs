@@ -30,8 +30,8 @@ pub(super) struct Place {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) conn: Option<Conn>,
-    /// Outboxes of connections that were dismissed; their sessions fetch them.
-    dismissed: Vec<(ConnId, Goodbye, Outbox)>,
+    /// Connections that lost the id and still say goodbye.
+    leaving: Vec<Leaving>,
     queue: Option<Box<Queue>>,
     probes: Vec<PendingProbe>,
     /// No longer in the map; look the id up again.
@@ -46,6 +46,16 @@ pub(super) struct Conn {
     /// Place in the order of first registrations; a takeover inherits it.
     pub(super) since: u64,
     pinged: u64,
+}
+
+/// A connection that lost its id. It stays here until its session is over, so that a successor can
+/// have the message that it is in the middle of.
+struct Leaving {
+    conn: ConnId,
+    why: Goodbye,
+    outbox: Outbox,
+    /// Its session knows.
+    claimed: bool,
 }
 
 struct PendingProbe {
@@ -110,8 +120,8 @@ impl Place {
         state.conn.insert(conn).outbox.flush();
     }
 
-    /// Takes the id away from its holder and hands the holder's outbox to its session, with a
-    /// close frame behind what was begun. Returns what the holder will not get any more.
+    /// Takes the id away from its holder, with a close frame behind what was begun. Returns what
+    /// the holder will not get any more.
     pub(super) fn dismiss(&self, state: &mut State, why: Goodbye) -> Vec<Outgoing> {
         let Some(mut conn) = state.conn.take() else {
             return Vec::new();
@@ -122,18 +132,22 @@ impl Place {
         conn.outbox.push_unbounded(Outgoing { frame: Frame::close(why.close()), from: None });
         conn.outbox.flush();
         conn.outbox.wake_owner();
-        state.dismissed.push((conn.id, why, conn.outbox));
+        state.leaving.push(Leaving { conn: conn.id, why, outbox: conn.outbox, claimed: false });
         unsent
     }
 
     /// Takes the id away from its holder, whose own session says that it has ended. Returns what
-    /// the holder will not get any more as well.
-    pub(super) fn vacate(&self, state: &mut State, dead: bool) -> Option<(Outbox, Vec<Outgoing>)> {
-        let mut conn = state.conn.take()?;
+    /// the holder will not get any more.
+    pub(super) fn vacate(&self, state: &mut State, dead: bool) -> Vec<Outgoing> {
+        let Some(mut conn) = state.conn.take() else {
+            return Vec::new();
+        };
         self.holder.store(0, Ordering::Release);
         state.probes.clear();
         let unsent = conn.outbox.take_unsent(dead);
-        Some((conn.outbox, unsent))
+        let why = Goodbye::Left;
+        state.leaving.push(Leaving { conn: conn.id, why, outbox: conn.outbox, claimed: false });
+        unsent
     }
 
     /// Keeps a message for the next holder.
@@ -223,13 +237,6 @@ impl Place {
         }
         Verdict::Keep
     }
-
-    /// The outbox of a connection that lost its id, for its session.
-    pub(super) fn claim(&self, state: &mut State, conn: ConnId) -> Option<(Goodbye, Outbox)> {
-        let at = state.dismissed.iter().position(|(id, ..)| *id == conn)?;
-        let (_, why, outbox) = state.dismissed.swap_remove(at);
-        Some((why, outbox))
-    }
 }
 
 pub(super) enum Verdict {
@@ -241,7 +248,30 @@ pub(super) enum Verdict {
 impl State {
     /// Nobody is here and nothing waits: the place can go.
     pub(super) fn is_vacant(&self) -> bool {
-        self.conn.is_none() && self.queue.is_none()
+        self.conn.is_none() && self.queue.is_none() && self.leaving.is_empty()
+    }
+
+    /// Why a connection lost its id. `None` if it did not, or if its session was told already.
+    pub(super) fn claim(&mut self, conn: ConnId) -> Option<Goodbye> {
+        let leaving = self.leaving.iter_mut().find(|leaving| leaving.conn == conn && !leaving.claimed)?;
+        leaving.claimed = true;
+        Some(leaving.why)
+    }
+
+    /// The outbox of a connection that lost its id, for its last words.
+    pub(super) fn last_words(&mut self, conn: ConnId) -> Option<&mut Outbox> {
+        self.leaving.iter_mut().find(|leaving| leaving.conn == conn).map(|leaving| &mut leaving.outbox)
+    }
+
+    /// Forgets a connection that lost its id and is over.
+    pub(super) fn forget(&mut self, conn: ConnId) -> Option<Outbox> {
+        let at = self.leaving.iter().position(|leaving| leaving.conn == conn)?;
+        Some(self.leaving.swap_remove(at).outbox)
+    }
+
+    /// What predecessors are in the middle of, for a successor. They are cut off.
+    pub(super) fn revoke(&mut self) -> Vec<Outgoing> {
+        self.leaving.iter_mut().filter_map(|leaving| leaving.outbox.revoke()).collect()
     }
 }
 

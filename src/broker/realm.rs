@@ -2,15 +2,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
-use tokio::sync::oneshot;
 
 use super::Shared;
 use super::outbox::{Full, Outbox, Outgoing};
 use super::place::{Conn, Place, State, Times, Verdict};
 use super::queue::{End, Overflow};
-use super::registration::{Flush, Registration};
+use super::registration::{Admittance, Flush, Probe, Registration, Routed};
 use super::types::{ApiKey, ConnId, Goodbye, PeerId, Token};
-use crate::frame::Frame;
+use crate::frame::{Frame, Opcode};
 
 /// The peers of one key: they find each other, and nobody else finds them.
 pub struct Realm {
@@ -19,39 +18,6 @@ pub struct Realm {
     places: DashMap<PeerId, Arc<Place>>,
     registered: AtomicUsize,
     expired: fn(&str, &str) -> Frame,
-}
-
-/// What became of a message.
-pub enum Routed {
-    /// It is in the recipient's outbox. What was sent in one go is written in one go: call
-    /// [`Flush::flush`] once per batch. `None` if somebody is about to.
-    Sent(Option<Flush>),
-    /// The recipient is absent; the message waits for it.
-    Kept,
-    /// The message did not fit, and all that this sender had waiting for this recipient is gone.
-    Expired,
-    /// The recipient is absent and the message is not worth keeping.
-    Dropped,
-}
-
-/// The answer to somebody who wants to register.
-pub enum Admittance {
-    /// In: the greeting and what waited are in the outbox.
-    Registered(Registration),
-    /// The id belongs to a connection with another token.
-    Taken,
-    /// As many peers are registered as the limit allows.
-    Full,
-    /// The server is stopping.
-    Closing,
-}
-
-/// The state of a question whether the holder of an id is alive.
-pub enum Probe {
-    /// Ends when the holder gave a sign of life, left, or was dropped for giving none.
-    Asked(oneshot::Receiver<()>),
-    /// Too many ask already.
-    TooMany,
 }
 
 /// Conversations that expired at one place: the senders have to hear of it once its lock is free.
@@ -88,8 +54,9 @@ impl Realm {
                 None => (conn.0, place.take_queue(state, &self.shared)),
             };
             let mut outbox = std::mem::take(outbox);
-            outbox.push_unbounded(Outgoing { frame: greeting, from: None });
-            outbox.preload(waited);
+            outbox.push_opening(greeting);
+            let begun = state.revoke().into_iter();
+            outbox.preload(begun.chain(waited).filter(|waited| waited.frame.opcode() == Opcode::Text));
             place.seat(state, Conn::new(conn, token.clone(), outbox, since), now);
             Admittance::Registered(Registration::new(Arc::clone(self), Arc::clone(place), conn))
         })
@@ -151,9 +118,7 @@ impl Realm {
         match conn.outbox.push(Outgoing { frame, from: keep.then(|| from.clone()) }) {
             Ok(()) => Routed::Sent(conn.outbox.wants_flush().then(|| Flush::new(Arc::clone(place)))),
             Err(Full(refused)) => {
-                self.shared.counters.slow_readers.fetch_add(1, Ordering::Relaxed);
-                let unsent = self.dismiss(place, state, Goodbye::SlowReader);
-                self.keep_all(place, state, unsent.into_iter().chain([refused]), losses);
+                self.drop_slow_reader(place, state, Some(refused), losses);
                 Routed::Kept
             }
         }
@@ -180,59 +145,50 @@ impl Realm {
         place: &Place,
         state: &mut State,
         unsent: impl IntoIterator<Item = Outgoing>,
+        end: End,
         losses: &mut Losses,
     ) {
         for Outgoing { frame, from } in unsent {
             let Some(from) = from else { continue };
-            if self.keep(place, state, from.clone(), frame, End::Back).is_err() && !losses.contains(&from) {
+            // What follows a loss is lost with it.
+            if !losses.contains(&from) && self.keep(place, state, from.clone(), frame, end).is_err() {
                 losses.push(from);
             }
         }
     }
 
-    /// Ends the registration of `conn`, by its own session. `dead` says that nothing can be
-    /// written any more. Returns the outbox for the last words, once.
-    pub(super) fn part(&self, place: &Arc<Place>, conn: ConnId, dead: bool) -> Option<(Goodbye, Outbox)> {
+    /// Ends the registration of `conn`, by its own session, or tells that session once why it has
+    /// ended already. `dead` says that nothing can be written any more.
+    pub(super) fn part(&self, place: &Arc<Place>, conn: ConnId, dead: bool) -> Option<Goodbye> {
         let mut losses = Losses::new();
-        // A place that was retired has no holder, but may still have this session's outbox.
-        let parted = {
+        let why = {
             let mut state = place.lock();
             if state.conn.as_ref().is_some_and(|holder| holder.id == conn) {
-                place.vacate(&mut state, dead).map(|(outbox, unsent)| {
-                    self.registered.fetch_sub(1, Ordering::SeqCst);
-                    self.keep_all(place, &mut state, unsent, &mut losses);
-                    self.retire_if_vacant(place, &mut state);
-                    (Goodbye::Left, outbox)
-                })
-            } else {
-                place.claim(&mut state, conn)
+                self.registered.fetch_sub(1, Ordering::SeqCst);
+                let unsent = place.vacate(&mut state, dead);
+                self.keep_all(place, &mut state, unsent, End::Back, &mut losses);
             }
+            state.claim(conn)
         };
         self.tell_expired(&place.id, losses);
-        parted
+        why
     }
 
-    /// Takes back what a dismissed connection did not get any more: it goes to whoever holds the
-    /// id now, or waits in front of what came later.
-    pub(super) fn take_back(&self, id: &PeerId, undelivered: Vec<Outgoing>) {
+    /// A connection that had lost its id is over. What it was in the middle of waits in front of
+    /// what came later; if there is a successor, that has it already.
+    pub(super) fn forget(&self, place: &Arc<Place>, conn: ConnId) {
         let mut losses = Losses::new();
-        // From the newest to the oldest, each to the front.
-        for outgoing in undelivered.into_iter().rev() {
-            self.at(id, |place, state| match (&mut state.conn, outgoing) {
-                (Some(conn), outgoing) => {
-                    // A full outbox is found by the next message routed to it.
-                    conn.outbox.push_unbounded(outgoing);
-                    conn.outbox.flush();
-                }
-                (None, Outgoing { frame, from: Some(from) }) => {
-                    if self.keep(place, state, from.clone(), frame, End::Front).is_err() {
-                        losses.push(from);
-                    }
-                }
-                (None, Outgoing { from: None, .. }) => {}
-            });
-        }
-        self.tell_expired(id, losses);
+        let outbox = {
+            let mut state = place.lock();
+            let mut outbox = state.forget(conn);
+            let undelivered = outbox.as_mut().map(Outbox::take_undelivered).unwrap_or_default();
+            self.keep_all(place, &mut state, undelivered, End::Front, &mut losses);
+            self.retire_if_vacant(place, &mut state);
+            outbox
+        };
+        // Its socket is closed with no lock held.
+        drop(outbox);
+        self.tell_expired(&place.id, losses);
     }
 
     /// Ids of all registered peers, in order of their first registration.
@@ -298,7 +254,7 @@ impl Realm {
                 };
                 counter.fetch_add(1, Ordering::Relaxed);
                 let unsent = self.dismiss(place, &mut state, why);
-                self.keep_all(place, &mut state, unsent, &mut losses);
+                self.keep_all(place, &mut state, unsent, End::Back, &mut losses);
             }
         }
         self.retire_if_vacant(place, &mut state);
@@ -308,9 +264,7 @@ impl Realm {
 
     pub(super) fn close(&self) {
         for place in self.held_places() {
-            let mut state = place.lock();
-            self.dismiss(&place, &mut state, Goodbye::Shutdown);
-            self.retire_if_vacant(&place, &mut state);
+            self.dismiss(&place, &mut place.lock(), Goodbye::Shutdown);
         }
     }
 
@@ -320,13 +274,23 @@ impl Realm {
         {
             let mut state = place.lock();
             if state.conn.as_ref().is_some_and(|holder| holder.id == conn) {
-                self.shared.counters.slow_readers.fetch_add(1, Ordering::Relaxed);
-                let unsent = self.dismiss(place, &mut state, Goodbye::SlowReader);
-                self.keep_all(place, &mut state, unsent, &mut losses);
-                self.retire_if_vacant(place, &mut state);
+                self.drop_slow_reader(place, &mut state, None, &mut losses);
             }
         }
         self.tell_expired(&place.id, losses);
+    }
+
+    /// `refused` is what did not fit any more.
+    fn drop_slow_reader(
+        &self,
+        place: &Place,
+        state: &mut State,
+        refused: Option<Outgoing>,
+        losses: &mut Losses,
+    ) {
+        self.shared.counters.slow_readers.fetch_add(1, Ordering::Relaxed);
+        let unsent = self.dismiss(place, state, Goodbye::SlowReader);
+        self.keep_all(place, state, unsent.into_iter().chain(refused), End::Back, losses);
     }
 
     pub(super) fn now(&self) -> u64 {
@@ -341,14 +305,23 @@ impl Realm {
     }
 
     fn tell_expired(&self, absent: &PeerId, senders: Losses) {
-        for sender in senders {
-            let notice = (self.expired)(absent.as_str(), sender.as_str());
-            let Some(place) = self.find(sender.as_str()) else { continue };
-            let mut state = place.lock();
-            if let Some(conn) = &mut state.conn
-                && conn.outbox.push(Outgoing { frame: notice, from: None }).is_ok()
-            {
-                conn.outbox.flush();
+        if senders.is_empty() {
+            return;
+        }
+        let mut untold = vec![(absent.clone(), senders)];
+        while let Some((absent, senders)) = untold.pop() {
+            for sender in senders {
+                let Some(place) = self.find(sender.as_str()) else { continue };
+                let notice = (self.expired)(absent.as_str(), sender.as_str());
+                let mut losses = Losses::new();
+                let mut state = place.lock();
+                if let Some(conn) = &mut state.conn {
+                    match conn.outbox.push(Outgoing { frame: notice, from: None }) {
+                        Ok(()) => conn.outbox.flush(),
+                        Err(Full(_)) => self.drop_slow_reader(&place, &mut state, None, &mut losses),
+                    }
+                }
+                untold.push((sender, losses));
             }
         }
     }

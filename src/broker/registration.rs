@@ -1,9 +1,10 @@
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+
+use tokio::sync::oneshot;
 
 use super::outbox::{Outbox, Outgoing};
 use super::place::Place;
-use super::realm::{Realm, Routed};
+use super::realm::Realm;
 use super::types::{ConnId, Goodbye, PeerId};
 use crate::frame::Frame;
 
@@ -15,15 +16,48 @@ pub struct Registration {
     conn: ConnId,
 }
 
-/// The recipient of a message that is not flushed yet.
+/// The recipient of a message that is not flushed yet. Dropping it flushes.
 pub struct Flush(Arc<Place>);
 
 /// What is left of a connection whose registration has ended: an outbox for the last words.
 pub struct Parting {
     realm: Arc<Realm>,
-    id: PeerId,
+    place: Arc<Place>,
+    conn: ConnId,
     why: Goodbye,
-    outbox: Outbox,
+}
+
+/// What became of a message.
+pub enum Routed {
+    /// It is in the recipient's outbox. What was sent in one go is written in one go: call
+    /// [`Flush::flush`] once per batch. `None` if somebody is about to.
+    Sent(Option<Flush>),
+    /// The recipient is absent; the message waits for it.
+    Kept,
+    /// The message did not fit, and all that this sender had waiting for this recipient is gone.
+    Expired,
+    /// The recipient is absent and the message is not worth keeping.
+    Dropped,
+}
+
+/// The answer to somebody who wants to register.
+pub enum Admittance {
+    /// In: the greeting and what waited are in the outbox.
+    Registered(Registration),
+    /// The id belongs to a connection with another token.
+    Taken,
+    /// As many peers are registered as the limit allows.
+    Full,
+    /// The server is stopping.
+    Closing,
+}
+
+/// The state of a question whether the holder of an id is alive.
+pub enum Probe {
+    /// Ends when the holder gave a sign of life, left, or was dropped for giving none.
+    Asked(oneshot::Receiver<()>),
+    /// Too many ask already.
+    TooMany,
 }
 
 impl Registration {
@@ -43,7 +77,9 @@ impl Registration {
 
     /// The client gave a sign of life.
     pub fn heard(&self) {
-        self.place.heard(self.realm.now());
+        if self.is_current() {
+            self.place.heard(self.realm.now());
+        }
     }
 
     /// Sends a message to another peer of the realm, see [`Realm::route`].
@@ -75,19 +111,19 @@ impl Registration {
         self.realm.key().as_str()
     }
 
-    /// Gives the id back and returns the outbox for the last words. `dead` says that nothing can
+    /// Gives the id back and returns what is left for the last words. `dead` says that nothing can
     /// be written any more.
     pub fn part(self, dead: bool) -> Option<Parting> {
-        let (why, outbox) = self.realm.part(&self.place, self.conn, dead)?;
-        let (realm, id) = (Arc::clone(&self.realm), self.place.id.clone());
-        Some(Parting { realm, id, why, outbox })
+        let why = self.realm.part(&self.place, self.conn, dead)?;
+        let (realm, place) = (Arc::clone(&self.realm), Arc::clone(&self.place));
+        Some(Parting { realm, place, conn: self.conn, why })
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if let Some((_, mut outbox)) = self.realm.part(&self.place, self.conn, true) {
-            self.realm.take_back(&self.place.id, outbox.take_undelivered());
+        if self.realm.part(&self.place, self.conn, true).is_some() {
+            self.realm.forget(&self.place, self.conn);
         }
     }
 }
@@ -99,6 +135,12 @@ impl Flush {
 
     /// Writes what the recipient's outbox holds, as far as its socket takes it now.
     pub fn flush(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
         if let Some(conn) = &mut self.0.lock().conn {
             conn.outbox.flush();
         }
@@ -113,31 +155,22 @@ impl Parting {
 
     /// The id that was held.
     pub fn id(&self) -> &PeerId {
-        &self.id
+        &self.place.id
     }
 
     /// The key of the realm.
     pub fn key(&self) -> &str {
         self.realm.key().as_str()
     }
-}
 
-impl Deref for Parting {
-    type Target = Outbox;
-
-    fn deref(&self) -> &Outbox {
-        &self.outbox
-    }
-}
-
-impl DerefMut for Parting {
-    fn deref_mut(&mut self) -> &mut Outbox {
-        &mut self.outbox
+    /// Works on the outbox.
+    pub fn with_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
+        self.place.lock().last_words(self.conn).map(act)
     }
 }
 
 impl Drop for Parting {
     fn drop(&mut self) {
-        self.realm.take_back(&self.id, self.outbox.take_undelivered());
+        self.realm.forget(&self.place, self.conn);
     }
 }

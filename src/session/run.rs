@@ -1,14 +1,13 @@
 //! The loop: frame, decode, route, replies.
 
 use std::future::poll_fn;
-use std::ops::{ControlFlow, DerefMut};
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::time::timeout;
-
 use super::admission::{Claim, Refusal};
+use super::farewell::farewell;
 use crate::broker::{
     Admittance, Flush, Goodbye, Outbox, Outgoing, Parting, Probe, Realm, Registration, Routed,
 };
@@ -25,17 +24,15 @@ const READS_PER_TURN: usize = 8;
 /// What a client needs only when it comes and goes is boxed, so that the future of one that is
 /// just there stays small: there are very many of those.
 pub(crate) fn run<S: Socket>(
-    mut socket: S,
+    socket: S,
     service: &Arc<Service>,
     query: &str,
 ) -> impl Future<Output = ()> + use<S> {
     let session = service.begin_session();
-    let outbox = socket.open_outbox(service.broker.limits().outbox_bytes);
-    let admission = Box::pin(admit(Arc::clone(service), Claim::parse(query), outbox));
+    let admission = Box::pin(admit(socket, Arc::clone(service), Claim::parse(query)));
     async move {
-        let registration = match admission.await {
-            Ok(registration) => registration,
-            Err(outbox) => return Box::pin(farewell(&mut socket, outbox, &session, false)).await,
+        let Some((mut socket, registration)) = admission.await else {
+            return;
         };
         let mut presence = Presence::begin(registration, &session);
         let end = poll_fn(|cx| presence.poll(cx, &mut socket)).await;
@@ -45,18 +42,19 @@ pub(crate) fn run<S: Socket>(
     }
 }
 
-/// Registers a client, or gives back the outbox with the reason why not.
-async fn admit(
+/// Registers a client, or tells it why not.
+async fn admit<S: Socket>(
+    mut socket: S,
     service: Arc<Service>,
     claim: Result<Claim, Refusal>,
-    mut outbox: Outbox,
-) -> Result<Registration, Box<Outbox>> {
+) -> Option<(S, Registration)> {
+    let mut outbox = socket.open_outbox(service.broker.limits().outbox_bytes);
     let refusal = match claim {
         Err(refusal) => refusal,
         Ok(claim) => match service.realm(claim.key.as_str()) {
             None => Refusal::InvalidKey,
-            Some(realm) => match register(&realm, &claim, &mut outbox).await {
-                Ok(registration) => return Ok(registration),
+            Some(realm) => match register(&realm, &claim, &mut socket, &mut outbox).await {
+                Ok(registration) => return Some((socket, registration)),
                 Err(refusal) => refusal,
             },
         },
@@ -64,10 +62,17 @@ async fn admit(
     log::debug!("refused a client: {refusal:?}");
     outbox.push_unbounded(Outgoing { frame: refusal.frame(), from: None });
     outbox.push_unbounded(Outgoing { frame: Frame::close(refusal.close()), from: None });
-    Err(Box::new(outbox))
+    let send = move |cx: &mut Context<'_>, socket: &mut S| socket.poll_send(cx, &mut outbox);
+    farewell(&mut socket, send, &service, false).await;
+    None
 }
 
-async fn register(realm: &Arc<Realm>, claim: &Claim, outbox: &mut Outbox) -> Result<Registration, Refusal> {
+async fn register<S: Socket>(
+    realm: &Arc<Realm>,
+    claim: &Claim,
+    socket: &mut S,
+    outbox: &mut Outbox,
+) -> Result<Registration, Refusal> {
     let mut probed = false;
     loop {
         match realm.register(&claim.id, &claim.token, outbox, peerjs::open()) {
@@ -78,11 +83,14 @@ async fn register(realm: &Arc<Realm>, claim: &Claim, outbox: &mut Outbox) -> Res
             Admittance::Taken => {}
         }
         // The holder may be a phone that lost its network: only an answer keeps the id.
-        match realm.probe(&claim.id) {
-            // An error is the answer: the holder gave a sign of life, or is no holder any more.
-            Probe::Asked(answered) => drop(answered.await),
-            Probe::TooMany => return Err(Refusal::IdTaken),
-        }
+        let Probe::Asked(answered) = realm.probe(&claim.id) else {
+            return Err(Refusal::IdTaken);
+        };
+        // The answer to the newcomer's handshake need not wait. If it cannot be sent, the session
+        // will find out.
+        let _ = poll_fn(|cx| socket.poll_send(cx, outbox)).await;
+        // An error is the answer: the holder gave a sign of life, or is no holder any more.
+        drop(answered.await);
         probed = true;
     }
 }
@@ -150,8 +158,15 @@ impl<'a> Presence<'a> {
         }
         let mut flushes = Vec::new();
         for _ in 0..READS_PER_TURN {
-            let mut left = false;
+            let (mut heard, mut left) = (false, false);
             let received = ready!(socket.poll_recv(cx, &mut |event| {
+                // Asked for each: nothing is heard of one whose id was taken away meanwhile.
+                if !registration.is_current() {
+                    return ControlFlow::Break(());
+                }
+                if !std::mem::replace(&mut heard, true) {
+                    registration.heard();
+                }
                 let flow = on_event(registration, self.service, event, &mut flushes);
                 left |= flow.is_break();
                 flow
@@ -167,7 +182,10 @@ impl<'a> Presence<'a> {
             if !registration.is_current() {
                 return Poll::Ready(End::Dismissed);
             }
-            registration.heard();
+            if !heard {
+                // Part of a frame is a sign of life as well.
+                registration.heard();
+            }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -175,12 +193,16 @@ impl<'a> Presence<'a> {
 
     /// Gives the id back; what is left is to say goodbye, if the client can still hear it.
     fn goodbye<S: Socket>(&mut self, end: End, socket: &mut S) -> Option<Pin<Box<impl Future<Output = ()>>>> {
-        let mut parting = self.part(end.is_gone()).filter(|_| !end.is_gone())?;
+        let parting = self.part(end.is_gone()).filter(|_| !end.is_gone())?;
         // A client that the broker dismissed has its close frame in the outbox already.
         if parting.why() == Goodbye::Left {
-            parting.push_unbounded(Outgoing { frame: end.close(), from: None });
+            parting.with_outbox(|outbox| outbox.push_unbounded(Outgoing { frame: end.close(), from: None }));
         }
-        Some(Box::pin(farewell(socket, parting, self.service, end.is_by_client())))
+        let send = move |cx: &mut Context<'_>, socket: &mut S| {
+            let sent = parting.with_outbox(|outbox| socket.poll_send(cx, outbox));
+            sent.unwrap_or(Poll::Ready(Ok(())))
+        };
+        Some(Box::pin(farewell(socket, send, self.service, end.is_by_client())))
     }
 
     /// Gives the id back. `dead` says that nothing can be written any more.
@@ -246,35 +268,4 @@ fn relay(
 
 fn client(registration: &Registration) -> Client<'_> {
     Client { key: registration.key(), id: registration.id() }
-}
-
-/// Sends the last words, waits for the client's close frame unless it came already, and ends the
-/// connection. A close with unread input would be a reset, which may undo what was sent last.
-async fn farewell<S: Socket>(
-    socket: &mut S,
-    mut outbox: impl DerefMut<Target = Outbox>,
-    service: &Service,
-    closed_by_client: bool,
-) {
-    let goodbye = async {
-        poll_fn(|cx| socket.poll_send(cx, &mut outbox)).await.ok()?;
-        if !closed_by_client && next_disconnect(socket).await == Disconnect::Gone {
-            return None;
-        }
-        drop(outbox);
-        poll_fn(|cx| socket.poll_shutdown(cx)).await.ok()?;
-        while next_disconnect(socket).await != Disconnect::Gone {}
-        Some(())
-    };
-    // A client that does not play along is cut off.
-    let _ = timeout(service.config.close_timeout, goodbye).await;
-}
-
-async fn next_disconnect<S: Socket>(socket: &mut S) -> Disconnect {
-    loop {
-        let received = poll_fn(|cx| socket.poll_recv(cx, &mut |_| ControlFlow::Continue(()))).await;
-        if let Err(disconnect) = received {
-            return disconnect;
-        }
-    }
 }

@@ -1,0 +1,44 @@
+//! The end of a connection that is not broken.
+
+use std::future::poll_fn;
+use std::io;
+use std::ops::ControlFlow;
+use std::task::{Context, Poll};
+
+use tokio::time::timeout;
+
+use crate::service::Service;
+use crate::transport::{Disconnect, Socket};
+
+/// Sends the last words, waits for the client's close frame unless it came already, and ends the
+/// connection. `send` writes what is left to say. A close with unread input would be a reset,
+/// which may undo what was sent last.
+pub(super) async fn farewell<S: Socket>(
+    socket: &mut S,
+    mut send: impl FnMut(&mut Context<'_>, &mut S) -> Poll<io::Result<()>>,
+    service: &Service,
+    closed_by_client: bool,
+) {
+    let goodbye = async {
+        // If it ends in the middle of a message, which a successor has got, no close is to come.
+        let said = poll_fn(|cx| send(cx, socket)).await.is_ok();
+        if said && !closed_by_client && next_disconnect(socket).await == Disconnect::Gone {
+            return None;
+        }
+        drop(send);
+        poll_fn(|cx| socket.poll_shutdown(cx)).await.ok()?;
+        while next_disconnect(socket).await != Disconnect::Gone {}
+        Some(())
+    };
+    // A client that does not play along is cut off.
+    let _ = timeout(service.config.close_timeout, goodbye).await;
+}
+
+async fn next_disconnect<S: Socket>(socket: &mut S) -> Disconnect {
+    loop {
+        let received = poll_fn(|cx| socket.poll_recv(cx, &mut |_| ControlFlow::Continue(()))).await;
+        if let Err(disconnect) = received {
+            return disconnect;
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The broker without a network: fake sockets, a clock that stands still, and no runtime.
+
+mod interleavings;
+mod model;
+mod socket;
+mod stories;
+mod stress;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerbroker::broker::{
+    Admittance, ApiKey, Broker, Clock, Limits, PeerId, Realm, Registration, Routed, Token,
+};
+use peerbroker::frame::Frame;
+
+use socket::Socket;
+
+/// A broker with one realm.
+struct House {
+    broker: Broker,
+    realm: Arc<Realm>,
+    clock: Clock,
+}
+
+impl House {
+    fn new(limits: Limits) -> Self {
+        let clock = Clock::manual();
+        let broker = Broker::new(limits, clock.clone());
+        let realm = broker.add_realm(ApiKey::parse("peerjs").unwrap(), expired);
+        House { broker, realm, clock }
+    }
+
+    /// Lets time pass, and the sweeper with it.
+    fn pass(&self, millis: u64) {
+        self.clock.advance(Duration::from_millis(millis));
+        self.broker.sweep();
+    }
+
+    fn try_connect(&self, id: &str, token: &str, socket: &Socket) -> Admittance {
+        let mut outbox = socket.outbox(self.broker.limits().outbox_bytes);
+        self.realm.register(&peer(id), &Token::parse(token).unwrap(), &mut outbox, text("OPEN"))
+    }
+
+    fn connect(&self, id: &str, token: &str, socket: &Socket) -> Registration {
+        match self.try_connect(id, token, socket) {
+            Admittance::Registered(registration) => registration,
+            _ => panic!("{id} is not admitted"),
+        }
+    }
+}
+
+fn peer(id: &str) -> PeerId {
+    PeerId::parse(id).unwrap()
+}
+
+fn text(text: &str) -> Frame {
+    Frame::text(text.len(), |out| out.extend_from_slice(text.as_bytes()))
+}
+
+/// Stands for the dialect's notice.
+fn expired(absent: &str, sender: &str) -> Frame {
+    text(&format!("EXPIRE {absent} {sender}"))
+}
+
+/// Sends as a session does: what could not be kept is answered at once.
+fn send(from: &Registration, to: &str, frame: Frame, keep: bool) -> Routed {
+    let routed = from.route(to, frame, keep);
+    if matches!(routed, Routed::Expired) {
+        from.reply(expired(to, from.id().as_str()));
+    }
+    routed
+}
+
+/// Sends a message that is worth keeping.
+fn offer(from: &Registration, to: &str, message: &str) {
+    match send(from, to, text(message), true) {
+        Routed::Sent(Some(flush)) => flush.flush(),
+        Routed::Sent(None) | Routed::Kept | Routed::Expired => {}
+        Routed::Dropped => panic!("{message} was not kept"),
+    }
+}

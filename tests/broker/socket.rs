@@ -1,0 +1,159 @@
+//! A socket in memory whose other end reads as much as it is told to.
+
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex};
+
+use peerbroker::broker::{Outbox, Writer};
+use peerbroker::frame::Frame;
+
+/// What the client behind a socket got.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Heard {
+    /// The answer to the handshake, before the first frame.
+    Handshake,
+    Text(String),
+    Ping,
+    Pong,
+    /// The code, if there was one.
+    Close(Option<u16>),
+}
+
+/// The answer to the handshake, as far as these tests care.
+pub const HANDSHAKE: &[u8] = b"HTTP/1.1 101\r\n\r\n";
+
+/// Clones are the same socket.
+#[derive(Clone)]
+pub struct Socket(Arc<Mutex<Wire>>);
+
+/// Called for each whole frame, with the socket locked.
+type OnHeard = Box<dyn FnMut(&Heard) + Send>;
+
+struct Wire {
+    /// Bytes that the kernel still takes.
+    room: usize,
+    broken: bool,
+    /// The beginning of a frame.
+    partial: Vec<u8>,
+    heard: Vec<Heard>,
+    on_heard: Option<OnHeard>,
+}
+
+impl Socket {
+    /// One that takes everything.
+    pub fn open() -> Self {
+        Self::with_room(usize::MAX)
+    }
+
+    /// One that takes so many bytes and then blocks.
+    pub fn with_room(room: usize) -> Self {
+        let (partial, heard) = (Vec::new(), Vec::new());
+        Socket(Arc::new(Mutex::new(Wire { room, broken: false, partial, heard, on_heard: None })))
+    }
+
+    pub fn on_heard(self, on_heard: impl FnMut(&Heard) + Send + 'static) -> Self {
+        self.0.lock().unwrap().on_heard = Some(Box::new(on_heard));
+        self
+    }
+
+    /// An outbox for this socket, as the server's own transport begins it.
+    pub fn outbox(&self, limit: usize) -> Outbox {
+        let mut outbox = Outbox::new(limit, Some(Box::new(self.clone())));
+        outbox.push_opening(Frame::raw(HANDSHAKE.to_vec()));
+        outbox
+    }
+
+    pub fn set_room(&self, room: usize) {
+        self.0.lock().unwrap().room = room;
+    }
+
+    /// From now on every write fails.
+    pub fn break_off(&self) {
+        self.0.lock().unwrap().broken = true;
+    }
+
+    /// All frames that arrived whole.
+    pub fn heard(&self) -> Vec<Heard> {
+        self.0.lock().unwrap().heard.clone()
+    }
+
+    /// The texts that arrived whole.
+    pub fn texts(&self) -> Vec<String> {
+        let texts = self.heard().into_iter().filter_map(|heard| match heard {
+            Heard::Text(text) => Some(text),
+            _ => None,
+        });
+        texts.collect()
+    }
+
+    /// Bytes of a frame that did not arrive whole.
+    pub fn partial(&self) -> usize {
+        self.0.lock().unwrap().partial.len()
+    }
+}
+
+impl Writer for Socket {
+    fn write(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut wire = self.0.lock().unwrap();
+        if wire.broken {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        if wire.room == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        assert!(bytes.iter().any(|slice| !slice.is_empty()), "an empty write");
+        let mut taken = 0;
+        for slice in bytes {
+            let count = slice.len().min(wire.room);
+            if wire.room != usize::MAX {
+                wire.room -= count;
+            }
+            wire.partial.extend_from_slice(&slice[..count]);
+            taken += count;
+        }
+        wire.read();
+        Ok(taken)
+    }
+}
+
+impl Wire {
+    /// Turns what arrived into frames.
+    fn read(&mut self) {
+        loop {
+            let (heard, len) = if self.heard.is_empty() {
+                if self.partial.len() < HANDSHAKE.len() {
+                    return;
+                }
+                assert!(self.partial.starts_with(HANDSHAKE), "a connection begins with its handshake");
+                (Heard::Handshake, HANDSHAKE.len())
+            } else {
+                match frame(&self.partial) {
+                    Some(frame) => frame,
+                    None => return,
+                }
+            };
+            self.partial.drain(..len);
+            if let Some(on_heard) = &mut self.on_heard {
+                on_heard(&heard);
+            }
+            self.heard.push(heard);
+        }
+    }
+}
+
+/// The first frame, if it is whole, and its length. Longer ones than 65,535 bytes do not occur here.
+fn frame(bytes: &[u8]) -> Option<(Heard, usize)> {
+    let (&first, &second) = (bytes.first()?, bytes.get(1)?);
+    let (header, len) = match second {
+        126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
+        short => (2, usize::from(short)),
+    };
+    let payload = bytes.get(header..header + len)?;
+    let heard = match first {
+        0x81 => Heard::Text(String::from_utf8(payload.to_vec()).expect("text is UTF-8")),
+        0x88 => Heard::Close(payload.get(..2).map(|code| u16::from_be_bytes([code[0], code[1]]))),
+        0x89 => Heard::Ping,
+        0x8A => Heard::Pong,
+        other => panic!("{other:#x} begins no frame"),
+    };
+    Some((heard, header + len))
+}

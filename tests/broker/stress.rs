@@ -1,0 +1,273 @@
+//! Many threads at once. What is checked at the end is true of every interleaving.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use peerbroker::broker::{Admittance, Limits, Outbox, Outgoing, Registration, Routed};
+use peerbroker::frame::Frame;
+
+use crate::socket::{Heard, Socket};
+use crate::{House, peer, send, text};
+
+const SENDERS: usize = 4;
+const RECIPIENTS: usize = 3;
+/// Two for each recipient, who take the id from each other.
+const RIVALS: usize = 2;
+const MESSAGES: usize = 5000;
+
+/// Nothing here takes nearly as long, unless it never ends.
+const WATCHDOG: Duration = Duration::from_secs(120);
+
+/// Runs something that must come to an end.
+fn guarded(body: impl FnOnce() + Send + 'static) {
+    let (done, ended) = mpsc::channel::<()>();
+    let worker = thread::spawn(move || {
+        let _done = done;
+        body();
+    });
+    match ended.recv_timeout(WATCHDOG) {
+        Err(RecvTimeoutError::Timeout) => panic!("a deadlock"),
+        _ => worker.join().expect("the body's own assertions hold"),
+    }
+}
+
+/// Numbers that look random and are the same every time (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % bound as u64).unwrap()
+    }
+}
+
+/// What recipients got, over all their connections, in order: the numbers of the messages.
+type Deliveries = Arc<Mutex<Delivered>>;
+/// By sender and recipient.
+type Delivered = BTreeMap<(String, String), Vec<usize>>;
+
+fn recipient(no: usize) -> String {
+    format!("recipient {no}")
+}
+
+/// A socket that notes for whom what arrived.
+fn socket_of(id: &str, room: usize, deliveries: &Deliveries) -> Socket {
+    let (id, deliveries) = (id.to_owned(), Arc::clone(deliveries));
+    Socket::with_room(room).on_heard(move |heard| {
+        if let Heard::Text(text) = heard
+            && let Some((sender, no)) = text.split_once('#')
+        {
+            let pair = (sender.to_owned(), id.clone());
+            deliveries.lock().unwrap().entry(pair).or_default().push(no.parse().unwrap());
+        }
+    })
+}
+
+/// A sender that is done but still there.
+struct Sender {
+    registration: Registration,
+    socket: Socket,
+    /// How many it sent to each recipient.
+    sent: [usize; RECIPIENTS],
+}
+
+/// Sends its messages, in batches.
+fn send_all(house: &House, no: usize) -> Sender {
+    let id = format!("sender {no}");
+    let socket = Socket::open();
+    let registration = house.connect(&id, "s", &socket);
+    let mut dice = Dice(no as u64 + 1);
+    let mut sent = [0; RECIPIENTS];
+    let mut flushes = Vec::new();
+    for _ in 0..MESSAGES {
+        let to = dice.below(RECIPIENTS);
+        let message = text(&format!("{id}#{}", sent[to]));
+        sent[to] += 1;
+        match send(&registration, &recipient(to), message, true) {
+            Routed::Sent(flush) => flushes.extend(flush),
+            Routed::Kept | Routed::Expired => {}
+            Routed::Dropped => panic!("not kept"),
+        }
+        if dice.below(8) == 0 {
+            drop(send(&registration, &recipient(to), text("LEAVE"), false));
+        }
+        if dice.below(4) == 0 {
+            flushes.clear();
+        }
+    }
+    Sender { registration, socket, sent }
+}
+
+/// Connects, takes over, is slow, and leaves in every way, again and again.
+fn contend(house: &House, id: &str, seed: u64, deliveries: &Deliveries, done: &AtomicBool) {
+    let mut dice = Dice(seed);
+    while !done.load(Ordering::SeqCst) {
+        let room = if dice.below(2) == 0 { usize::MAX } else { dice.below(3000) };
+        let socket = socket_of(id, room, deliveries);
+        let registration = house.connect(id, "t", &socket);
+        for _ in 0..dice.below(30) {
+            match dice.below(8) {
+                0 => socket.set_room(dice.below(3000)),
+                1 => socket.set_room(usize::MAX),
+                2 => registration.heard(),
+                3 => registration.reply(Frame::pong(&[])),
+                4 => drop(house.realm.probe(&peer(id))),
+                5 if dice.below(8) == 0 => socket.break_off(),
+                _ => drop(registration.with_outbox(Outbox::flush)),
+            }
+            if !registration.is_current() {
+                break;
+            }
+            thread::yield_now();
+        }
+        match dice.below(4) {
+            0 => drop(registration),
+            1 => drop(registration.part(true)),
+            _ => {
+                let parting = registration.part(false).expect("it parts once");
+                for _ in 0..dice.below(4) {
+                    thread::yield_now();
+                    socket.set_room(dice.below(200));
+                    parting.with_outbox(Outbox::flush);
+                }
+                let frame = Frame::close(None);
+                parting.with_outbox(|outbox| outbox.push_unbounded(Outgoing { frame, from: None }));
+            }
+        }
+    }
+}
+
+/// Lets senders and recipients loose on a house, with the sweeper beside them; `millis` pass between
+/// two sweeps.
+fn run(house: &House, millis: u64) -> (Vec<Sender>, Delivered) {
+    let (deliveries, done) = (Deliveries::default(), AtomicBool::new(false));
+    let senders = thread::scope(|scope| {
+        for no in 0..RECIPIENTS * RIVALS {
+            let (deliveries, done) = (&deliveries, &done);
+            let id = recipient(no % RECIPIENTS);
+            scope.spawn(move || contend(house, &id, 100 + no as u64, deliveries, done));
+        }
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                house.pass(millis);
+                assert!(house.broker.queued_bytes() <= house.broker.limits().queue_total_bytes);
+                assert!(house.realm.ids().len() <= SENDERS + RECIPIENTS);
+                thread::yield_now();
+            }
+        });
+        let sending: Vec<_> = (0..SENDERS).map(|no| scope.spawn(move || send_all(house, no))).collect();
+        let senders: Vec<_> = sending.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        // Before anything can fail here, or the others would never end.
+        done.store(true, Ordering::SeqCst);
+        senders.into_iter().map(|sender| sender.expect("it has sent all")).collect::<Vec<_>>()
+    });
+    assert_eq!(house.realm.len(), SENDERS, "every recipient left");
+    for no in 0..RECIPIENTS {
+        let id = recipient(no);
+        drop(house.connect(&id, "t", &socket_of(&id, usize::MAX, &deliveries)));
+    }
+    assert_eq!(house.broker.queued_bytes(), 0, "all that waited was delivered");
+    assert!(senders.iter().all(|sender| sender.registration.is_current()));
+    let delivered = std::mem::take(&mut *deliveries.lock().unwrap());
+    (senders, delivered)
+}
+
+/// Generous where a test is not about it.
+fn limits() -> Limits {
+    Limits {
+        expire_timeout: Duration::from_secs(3600),
+        alive_timeout: Duration::from_secs(36_000),
+        ping_interval: Duration::from_secs(36_000),
+        probe_timeout: Duration::from_secs(3600),
+        queue_messages: usize::MAX,
+        queue_bytes: usize::MAX,
+        queue_total_bytes: usize::MAX,
+        outbox_bytes: 2000,
+        ..Limits::default()
+    }
+}
+
+#[test]
+fn with_room_and_time_every_message_arrives_once_and_in_order() {
+    guarded(|| {
+        let house = House::new(limits());
+        let (senders, delivered) = run(&house, 0);
+        for Sender { registration, socket, sent } in &senders {
+            for (to, count) in sent.iter().enumerate() {
+                let pair = (registration.id().to_string(), recipient(to));
+                let expected: Vec<usize> = (0..*count).collect();
+                assert!(delivered[&pair] == expected, "{pair:?} got {:?}", delivered[&pair]);
+            }
+            assert_eq!(socket.texts(), ["OPEN"], "nothing expired");
+        }
+    });
+}
+
+#[test]
+fn without_room_or_time_every_gap_was_told_to_its_sender() {
+    guarded(|| {
+        let house = House::new(Limits {
+            expire_timeout: Duration::from_millis(20),
+            probe_timeout: Duration::from_millis(5),
+            queue_messages: 40,
+            queue_bytes: 1500,
+            queue_total_bytes: 60_000,
+            ..limits()
+        });
+        let (senders, delivered) = run(&house, 1);
+        let mut all_told = 0;
+        for Sender { registration, socket, sent } in &senders {
+            for (to, count) in sent.iter().enumerate() {
+                let pair = (registration.id().to_string(), recipient(to));
+                let notice = format!("EXPIRE {} {}", pair.1, pair.0);
+                let told = socket.texts().iter().filter(|text| **text == notice).count();
+                all_told += told;
+                // What is missing, in runs: each expired as a whole, or as several.
+                let arrived = delivered.get(&pair).map_or(&[][..], Vec::as_slice);
+                assert!(arrived.is_sorted_by(|a, b| a < b), "{pair:?}: {arrived:?}");
+                let begins = [0].into_iter().chain(arrived.iter().map(|no| no + 1));
+                let gaps = begins.zip(arrived.iter().chain([count])).filter(|(from, to)| from < *to).count();
+                assert!(gaps <= told, "{pair:?}: {gaps} gaps, told {told} times");
+            }
+        }
+        let expired = house.broker.counters().expired.load(Ordering::SeqCst);
+        assert_eq!(expired, all_told as u64, "each expiry was told once");
+    });
+}
+
+#[test]
+fn nobody_stays_behind_when_the_server_stops_while_they_come_in() {
+    guarded(|| {
+        for round in 0..50 {
+            let house = House::new(limits());
+            thread::scope(|scope| {
+                for no in 0..4 {
+                    let house = &house;
+                    scope.spawn(move || {
+                        let mut held = Vec::new();
+                        loop {
+                            let id = format!("{no} {}", held.len() % 7);
+                            match house.try_connect(&id, "s", &Socket::open()) {
+                                Admittance::Registered(registration) => held.push(registration),
+                                Admittance::Closing => break,
+                                Admittance::Taken | Admittance::Full => panic!("it is its own"),
+                            }
+                        }
+                        // The sweeper may come once more.
+                        house.broker.sweep();
+                        assert!(held.iter().all(|held| !held.is_current()), "round {round}");
+                    });
+                }
+                thread::yield_now();
+                house.broker.close();
+            });
+            assert_eq!(house.broker.peers(), 0);
+        }
+    });
+}

@@ -127,7 +127,9 @@ pub fn welcome(config: &Config, listen: &Listen, bound: SocketAddr, given_path: 
         if io::stdout().is_terminal()
             && let Ok(code) = QrCode::new(&url)
         {
-            let _ = write!(text, "\n{}\n", code.render::<Dense1x2>().build());
+            // Most terminals are dark: what is light in the code is what has to be drawn.
+            let code = code.render().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
+            let _ = write!(text, "\n{code}\n");
         }
     }
     text

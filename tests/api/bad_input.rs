@@ -204,6 +204,22 @@ fn the_length_of_a_message_is_judged_before_it_has_come() {
 }
 
 #[test]
+fn a_frame_that_announces_a_gigabyte_is_refused_long_before_it_has_come() {
+    on_both(|server| {
+        let mut bystander = server.client("bystander");
+        let mut a = server.client("a");
+        a.send_raw(wire::header(FIN | opcode::TEXT, wire::MASKED, 1 << 30));
+        // What a message may have, and the 64 KiB of grace of the embedded transport.
+        for _ in 0..(1 << 20) / (64 << 10) + 2 {
+            a.send_raw(vec![0; 64 << 10]);
+        }
+        a.expect_closed_with(Some(1009));
+        server.wait_until_gone("a");
+        bystander.expect_nothing("bystander");
+    });
+}
+
+#[test]
 fn ids_that_mean_something_to_javascript_are_only_ids() {
     on_both(|server| {
         let ids = ["__proto__", "constructor", "toString", "hasOwnProperty", "undefined", "null"];

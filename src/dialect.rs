@@ -1,4 +1,4 @@
-//! The languages that clients speak: text in, [`Command`]s out, and back.
+//! The languages that clients speak: text in, commands out, and back.
 //!
 //! A dialect is pure. It knows every JSON field name and never sees the broker, so it can be
 //! tested with nothing but text.

@@ -1,0 +1,132 @@
+//! What a source names, and which room or crate that leads to.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use proc_macro2::TokenStream;
+
+use crate::rooms::{PROGRAM, ROOMS};
+use crate::scan::{Scan, flatten};
+
+/// Something that a file names outside its own room.
+pub struct Edge {
+    pub place: String,
+    pub room: String,
+    pub target: Target,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Target {
+    Room(String),
+    External(Vec<String>),
+}
+
+impl Target {
+    /// Whether `path`, a room or an external path of the table, covers this.
+    pub fn allowed_by(&self, path: &str) -> bool {
+        match self {
+            Target::Room(room) => room == path,
+            Target::External(segments) => path
+                .split("::")
+                .enumerate()
+                .all(|(at, wanted)| segments.get(at).is_some_and(|segment| segment == wanted)),
+        }
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Target::Room(room) => f.write_str(room),
+            Target::External(segments) => f.write_str(&segments.join("::")),
+        }
+    }
+}
+
+pub fn edges_of(path: &Path, text: &str, crates: &BTreeSet<String>) -> Vec<Edge> {
+    let stream: TokenStream = text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut tokens = Vec::new();
+    flatten(stream, &mut tokens);
+    let module = module_of(path);
+    let mut names = Vec::new();
+    Scan { tokens: &tokens, at: 0 }.module(&module, &mut names);
+
+    // A crate's name may also be that of a module, which then hides it.
+    let hidden: BTreeSet<&str> = names
+        .iter()
+        .filter(|name| name.imported && !crates.contains(&name.segments[0]))
+        .filter_map(|name| name.segments.last().map(String::as_str))
+        .collect();
+    names
+        .iter()
+        .filter_map(|name| {
+            let target = name.resolve(&module[0], crates, &hidden)?;
+            Some(Edge { place: format!("{}:{}", path.display(), name.line), room: module[0].clone(), target })
+        })
+        .collect()
+}
+
+/// The module that a file is: its room first. `lib.rs` is the room of the library's front.
+pub fn module_of(path: &Path) -> Vec<String> {
+    let mut module: Vec<String> = path
+        .with_extension("")
+        .components()
+        .skip(1)
+        .map(|component| component.as_os_str().to_string_lossy().into_owned())
+        .collect();
+    if module == ["lib"] {
+        module = vec!["peerbroker".to_owned()];
+    }
+    module
+}
+
+/// A path as it is written, and the module that it is written in.
+#[derive(Debug)]
+pub struct Name {
+    pub segments: Vec<String>,
+    pub within: Vec<String>,
+    /// It begins with `::`.
+    pub global: bool,
+    /// It is brought into scope: by `use`, or as a module that is declared here.
+    pub imported: bool,
+    pub line: usize,
+}
+
+impl Name {
+    /// Where it leads, unless that is the same room, `std`, or something local.
+    fn resolve(&self, room: &str, crates: &BTreeSet<String>, hidden: &BTreeSet<&str>) -> Option<Target> {
+        let root = if PROGRAM.contains(&room) { "main" } else { "peerbroker" };
+        let front = || Some(Target::Room(root.to_owned()));
+        let first = self.segments[0].as_str();
+        let absolute: Vec<String> = match first {
+            _ if self.global => self.segments.clone(),
+            "crate" => self.segments[1..].to_vec(),
+            "super" | "self" => {
+                let mut module = self.within.clone();
+                let ups = self.segments.iter().take_while(|segment| *segment == "super").count();
+                let rest =
+                    self.segments.iter().skip_while(|segment| *segment == "super" || *segment == "self");
+                // The front of the library is the root itself.
+                if module == ["peerbroker"] || module == ["main"] {
+                    module.clear();
+                }
+                module.truncate(module.len().saturating_sub(ups));
+                module.into_iter().chain(rest.cloned()).collect()
+            }
+            "peerbroker" => Vec::new(),
+            name if hidden.contains(name) || !crates.contains(name) => return None,
+            _ => return Some(Target::External(self.segments.clone())),
+        };
+        match absolute.first() {
+            // The root as a whole leads everywhere.
+            None if first == "peerbroker" => Some(Target::Room(first.to_owned())),
+            None => front(),
+            Some(name) if self.global => crates.contains(name).then(|| Target::External(absolute.clone())),
+            Some(name) if name == room => None,
+            // An item of the root.
+            Some(name) if !ROOMS.iter().any(|known| known.name == name) => front(),
+            Some(name) => Some(Target::Room(name.clone())),
+        }
+        .filter(|target| *target != Target::Room(room.to_owned()))
+    }
+}

@@ -1,0 +1,92 @@
+//! The table of rooms: which may use which, and what is against it.
+
+use crate::names::{Edge, Target};
+
+/// One room: a module at the top of the library or of the program, with all that is below it.
+pub struct Room {
+    pub name: &'static str,
+    /// The rooms that it may use. Each stands further down in [`ROOMS`], so no way leads back up.
+    rooms: &'static str,
+    /// The external paths that it may use, with all that is below them. `std` is free for all.
+    external: &'static str,
+}
+
+const fn room(name: &'static str, rooms: &'static str, external: &'static str) -> Room {
+    Room { name, rooms, external }
+}
+
+/// From high to low.
+pub const ROOMS: &[Room] = &[
+    // The program: it knows the library's public front only, and actix only as its runtime.
+    room(
+        "main",
+        "cli console peerbroker",
+        "actix_web::rt anyhow log rlimit tokio::signal tokio::select tokio::sync",
+    ),
+    room("console", "cli peerbroker", "env_logger qrcode serde_json"),
+    room("cli", "peerbroker", "clap thiserror"),
+    // The library's front: re-exports.
+    room(
+        "peerbroker",
+        "server embed http session service transport client_options config tls lan dialect broker frame",
+        "",
+    ),
+    // What speaks HTTP.
+    room(
+        "server",
+        "embed http config tls lan",
+        "actix_codec actix_http actix_server actix_service actix_tls actix_web log rustls socket2 thiserror \
+         tokio",
+    ),
+    room("embed", "http service config lan broker", "actix_web"),
+    room(
+        "http",
+        "session service transport client_options config",
+        "actix_codec actix_http actix_web log mime mime_guess percent_encoding rust_embed serde_json tokio uuid",
+    ),
+    // One connected client.
+    room("session", "service transport dialect broker frame", "form_urlencoded log tokio::time"),
+    room("service", "config dialect broker", "log"),
+    room(
+        "transport",
+        "broker frame",
+        "actix_codec actix_http actix_tls actix_web actix_ws bytes bytestring futures_core futures_sink \
+         thiserror tokio::io tokio::net",
+    ),
+    room("client_options", "config broker", "percent_encoding"),
+    room("config", "tls broker", "thiserror"),
+    room("tls", "", "rustls rustls_pki_types thiserror"),
+    room("lan", "", ""),
+    // Plain Rust: no runtime, and neither knows of the other.
+    room("dialect", "frame", "serde serde_json"),
+    room("broker", "frame", "dashmap thiserror tokio::sync"),
+    room("frame", "", ""),
+];
+
+impl Room {
+    pub fn rooms(&self) -> impl Iterator<Item = &'static str> {
+        self.rooms.split_whitespace()
+    }
+
+    pub fn external(&self) -> impl Iterator<Item = &'static str> {
+        self.external.split_whitespace()
+    }
+}
+
+/// The rooms of the program; all others are the library's.
+pub const PROGRAM: &[&str] = &["main", "console", "cli"];
+
+/// The only rooms that may know actix.
+pub const ACTIX: &[&str] = &["main", "server", "embed", "http", "transport"];
+
+pub fn violation(edge: &Edge) -> Option<String> {
+    let Edge { place, room, target } = edge;
+    let Some(known) = ROOMS.iter().find(|known| known.name == room) else {
+        return Some(format!("{place}: no room of the table"));
+    };
+    let fine = match target {
+        Target::Room(_) => known.rooms().any(|path| target.allowed_by(path)),
+        Target::External(_) => known.external().any(|path| target.allowed_by(path)),
+    };
+    (!fine).then(|| format!("{place}: {room} may not use {target}"))
+}

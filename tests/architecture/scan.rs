@@ -1,0 +1,193 @@
+//! Finds the paths in a stream of tokens.
+
+use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
+
+use crate::names::Name;
+
+/// A token with its line; what is in brackets follows its opening bracket.
+#[derive(Debug)]
+pub struct Token {
+    text: String,
+    line: usize,
+}
+
+pub fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
+    let mut joint = false;
+    for tree in stream {
+        let line = tree.span().start().line;
+        match tree {
+            TokenTree::Group(group) => {
+                let (open, close) = match group.delimiter() {
+                    Delimiter::Parenthesis => ("(", ")"),
+                    Delimiter::Brace => ("{", "}"),
+                    Delimiter::Bracket => ("[", "]"),
+                    Delimiter::None => ("", ""),
+                };
+                tokens.push(Token { text: open.to_owned(), line });
+                flatten(group.stream(), tokens);
+                tokens.push(Token { text: close.to_owned(), line: group.span_close().start().line });
+            }
+            // What it says does not matter, only that it is no path.
+            TokenTree::Literal(_) => tokens.push(Token { text: "literal".to_owned(), line }),
+            // The only sign of two characters that matters here.
+            TokenTree::Punct(punct) if punct.as_char() == ':' && joint => {
+                if let Some(first) = tokens.last_mut() {
+                    first.text.push(':');
+                }
+                joint = false;
+                continue;
+            }
+            TokenTree::Punct(punct) => {
+                joint = punct.as_char() == ':' && punct.spacing() == Spacing::Joint;
+                tokens.push(Token { text: punct.to_string(), line });
+                continue;
+            }
+            TokenTree::Ident(ident) => {
+                let text = ident.to_string();
+                tokens.push(Token { text: text.trim_start_matches("r#").to_owned(), line });
+            }
+        }
+        joint = false;
+    }
+}
+
+pub struct Scan<'a> {
+    pub tokens: &'a [Token],
+    pub at: usize,
+}
+
+impl Scan<'_> {
+    fn text(&self, ahead: usize) -> &str {
+        self.tokens.get(self.at + ahead).map_or("", |token| &token.text)
+    }
+
+    fn is_word(&self, ahead: usize) -> bool {
+        self.text(ahead).starts_with(|c: char| c.is_alphabetic() || c == '_') && self.text(ahead) != "literal"
+    }
+
+    /// Collects what is named up to the end of a module's bracket.
+    pub fn module(&mut self, within: &[String], names: &mut Vec<Name>) {
+        let mut depth = 0_usize;
+        while self.at < self.tokens.len() {
+            let line = self.tokens[self.at].line;
+            match self.text(0) {
+                "mod" if self.is_word(1) => {
+                    let inner = [within, &[self.text(1).to_owned()]].concat();
+                    let segments = vec!["self".to_owned(), self.text(1).to_owned()];
+                    names.push(Name {
+                        segments,
+                        within: within.to_vec(),
+                        global: false,
+                        imported: true,
+                        line,
+                    });
+                    let inline = self.text(2) == "{";
+                    self.at += 3;
+                    if inline {
+                        self.module(&inner, names);
+                    }
+                }
+                // Not the `use<…>` of a type, and `extern crate` is nothing but an older `use`.
+                "use" if self.text(1) != "<" => {
+                    self.at += 1;
+                    self.tree(&[], within, names);
+                }
+                "extern" if self.text(1) == "crate" => {
+                    self.at += 2;
+                    self.tree(&[], within, names);
+                }
+                "{" | "(" | "[" => {
+                    depth += 1;
+                    self.at += 1;
+                }
+                "}" | ")" | "]" if depth == 0 => {
+                    self.at += 1;
+                    return;
+                }
+                "}" | ")" | "]" => {
+                    depth -= 1;
+                    self.at += 1;
+                }
+                "::" if self.is_word(1) => {
+                    // What follows `>::` or `)::` is no path of its own.
+                    let before = self.at.checked_sub(1).map_or("", |at| &self.tokens[at].text);
+                    let global = !matches!(before, ">" | ")" | "]");
+                    self.at += 1;
+                    self.path(global, within, names);
+                }
+                _ if self.is_word(0) && self.text(1) == "::" => {
+                    let member = self.at > 0 && self.tokens[self.at - 1].text == ".";
+                    let before = names.len();
+                    self.path(false, within, names);
+                    if member {
+                        names.truncate(before);
+                    }
+                }
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    /// A path in an expression or a type.
+    fn path(&mut self, global: bool, within: &[String], names: &mut Vec<Name>) {
+        let line = self.tokens[self.at].line;
+        let mut segments = Vec::new();
+        while self.is_word(0) {
+            segments.push(self.text(0).to_owned());
+            self.at += 1;
+            if self.text(0) != "::" || !(1..2).any(|ahead| self.is_word(ahead)) {
+                break;
+            }
+            self.at += 1;
+        }
+        if !segments.is_empty() {
+            names.push(Name { segments, within: within.to_vec(), global, imported: false, line });
+        }
+    }
+
+    /// A tree of `use`, from here to its end.
+    fn tree(&mut self, prefix: &[String], within: &[String], names: &mut Vec<Name>) {
+        let mut segments = prefix.to_vec();
+        let mut global = false;
+        let line = self.tokens[self.at].line;
+        loop {
+            match self.text(0) {
+                "::" => {
+                    global |= segments.is_empty();
+                    self.at += 1;
+                }
+                "*" => {
+                    self.at += 1;
+                    break;
+                }
+                "{" => {
+                    self.at += 1;
+                    while self.text(0) != "}" {
+                        let before = names.len();
+                        self.tree(&segments, within, names);
+                        names[before..].iter_mut().for_each(|name| name.global |= global);
+                        if self.text(0) == "," {
+                            self.at += 1;
+                        }
+                    }
+                    self.at += 1;
+                    return;
+                }
+                "as" => {
+                    // The new name hides nothing that the old one did not.
+                    self.at += 2;
+                    break;
+                }
+                "self" if !segments.is_empty() => self.at += 1,
+                _ if self.is_word(0) => {
+                    segments.push(self.text(0).to_owned());
+                    self.at += 1;
+                }
+                _ => break,
+            }
+        }
+        if !segments.is_empty() {
+            names.push(Name { segments, within: within.to_vec(), global, imported: true, line });
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What can happen to a connection, from its registration to its end.
+
+use std::collections::VecDeque;
+
+use peerbroker::broker::Goodbye;
+
+use super::conn::{Conn, Item, Stage, close_of, notice};
+use super::queue::Losses;
+use super::{Chooser, ConnNo, Entry, Expiry, Message, MessageNo, Model, Routing};
+use crate::socket::{HANDSHAKE, Heard};
+
+/// Newcomers that may wait for one holder's answer.
+const MAX_PROBES: usize = 16;
+
+impl Model {
+    pub fn connect(&mut self, id: &str, token: &str, room: usize) -> Entry {
+        let old = self.holders.get(id).copied();
+        let (rank, mut waiting) = match old {
+            Some(old) if self.conns[old].token != token => return Entry::Taken,
+            Some(old) => (self.conns[old].rank, self.dismiss(old, Goodbye::Replaced)),
+            None if self.registered() >= self.limits.concurrent_limit => return Entry::Full,
+            None => {
+                self.next_rank += 1;
+                let queue = self.queues.remove(id).unwrap_or_default();
+                (self.next_rank, queue.messages.into_iter().map(|no| self.item(no)).collect())
+            }
+        };
+        // Half a message on a predecessor's socket is worth nothing: it goes out again, first.
+        let mut begun = Vec::new();
+        for conn in self.conns.iter_mut().filter(|conn| conn.id == id) {
+            if conn.written > 0 && conn.outbox.front().is_some_and(|first| first.message.is_some()) {
+                begun.extend(conn.outbox.pop_front());
+                conn.outbox.clear();
+                conn.cut = true;
+            }
+        }
+        // Its OPEN, pings and pongs were for the old connection only.
+        waiting.retain(|item| !item.own);
+        begun.append(&mut waiting);
+        let mut conn = Conn {
+            id: id.to_owned(),
+            token: token.to_owned(),
+            stage: Stage::Holder,
+            outbox: VecDeque::new(),
+            written: 0,
+            limit: self.limits.outbox_bytes,
+            allowance: begun.iter().map(Item::cost).sum(),
+            room,
+            broken: false,
+            cut: false,
+            last_heard: self.now,
+            last_pinged: 0,
+            rank,
+            received: Vec::new(),
+        };
+        conn.outbox.push_back(Item {
+            what: Heard::Handshake,
+            len: HANDSHAKE.len(),
+            message: None,
+            own: true,
+        });
+        conn.outbox.push_back(Item { own: true, ..notice("OPEN".to_owned()) });
+        conn.outbox.extend(begun);
+        conn.drain();
+        self.holders.insert(id.to_owned(), self.conns.len());
+        self.conns.push(conn);
+        Entry::Registered
+    }
+
+    pub fn send(&mut self, from: ConnNo, message: Message, choose: &mut Chooser) -> Routing {
+        let (to, kept, sender) = (message.to.clone(), message.kept, message.from.clone());
+        let no = self.messages.len();
+        self.messages.push(message);
+        let routing = match self.holders.get(&to).copied() {
+            None if !kept => Routing::Dropped,
+            None => match self.keep(&to, no, false) {
+                Ok(()) => Routing::Kept,
+                Err(lost) => {
+                    self.expiries.insert(Expiry { messages: lost, told: self.holds(from).then_some(from) });
+                    Routing::Expired
+                }
+            },
+            Some(holder) => {
+                let item = self.item(no);
+                if self.conns[holder].has_room_for(&item) {
+                    self.conns[holder].push(item);
+                    Routing::Sent
+                } else {
+                    let losses = self.dismiss_slow_reader(holder, kept.then_some(no));
+                    self.tell(losses, choose);
+                    Routing::Kept
+                }
+            }
+        };
+        if routing == Routing::Expired {
+            // By its own session.
+            self.reply(from, notice(format!("EXPIRE {to} {sender}")), choose);
+        }
+        routing
+    }
+
+    pub fn pong(&mut self, conn: ConnNo, choose: &mut Chooser) {
+        self.reply(conn, Item::control(Heard::Pong), choose);
+    }
+
+    fn reply(&mut self, conn: ConnNo, item: Item, choose: &mut Chooser) {
+        if !self.holds(conn) {
+            return;
+        }
+        if self.conns[conn].has_room_for(&item) {
+            self.conns[conn].push(item);
+        } else {
+            let losses = self.dismiss_slow_reader(conn, None);
+            self.tell(losses, choose);
+        }
+    }
+
+    pub fn hear(&mut self, conn: ConnNo) {
+        if self.holds(conn) {
+            self.conns[conn].last_heard = self.now;
+            self.probes.remove(&self.conns[conn].id);
+        }
+    }
+
+    /// Its session ends it, or hears that it was ended. `dead`: nothing can be written any more.
+    pub fn part(&mut self, conn: ConnNo, dead: bool, choose: &mut Chooser) {
+        match self.conns[conn].stage {
+            Stage::Holder => {
+                let id = self.conns[conn].id.clone();
+                self.holders.remove(&id);
+                self.probes.remove(&id);
+                self.conns[conn].stage = Stage::Parting(Goodbye::Left);
+                let unsent = self.conns[conn].take_unsent(dead);
+                let losses = self.keep_all(&id, unsent, false);
+                self.tell(losses, choose);
+                if !dead {
+                    self.conns[conn].push(close_of(Goodbye::Left));
+                }
+            }
+            Stage::Dismissed(why) => {
+                self.conns[conn].stage = Stage::Parting(why);
+            }
+            Stage::Parting(_) | Stage::Over => {}
+        }
+    }
+
+    /// Its session is over.
+    pub fn end(&mut self, conn: ConnNo, choose: &mut Chooser) {
+        self.conns[conn].stage = Stage::Over;
+        let id = self.conns[conn].id.clone();
+        let undelivered = self.conns[conn].take_unsent(true);
+        let came_back = undelivered.iter().any(|item| item.message.is_some());
+        assert!(!came_back || !self.holders.contains_key(&id), "a successor has it already");
+        let losses = self.keep_all(&id, undelivered, true);
+        self.tell(losses, choose);
+    }
+
+    /// The socket's own task writes.
+    pub fn flush(&mut self, conn: ConnNo) {
+        self.conns[conn].drain();
+    }
+
+    pub fn probe(&mut self, id: &str, probe: usize) {
+        let Some(holder) = self.holders.get(id).copied() else { return };
+        let probes = self.probes.entry(id.to_owned()).or_default();
+        assert!(probes.len() < MAX_PROBES, "this test asks less");
+        if probes.is_empty() {
+            self.conns[holder].push(Item::control(Heard::Ping));
+        }
+        probes.push((self.now, probe));
+    }
+
+    /// Takes the id away. What the connection is in the middle of stays, with the reason behind it.
+    pub(super) fn dismiss(&mut self, conn: ConnNo, why: Goodbye) -> Vec<Item> {
+        let id = self.conns[conn].id.clone();
+        self.holders.remove(&id);
+        self.probes.remove(&id);
+        let conn = &mut self.conns[conn];
+        conn.stage = Stage::Dismissed(why);
+        let unsent = conn.take_unsent(false);
+        conn.push(close_of(why));
+        unsent
+    }
+
+    pub(super) fn dismiss_slow_reader(&mut self, conn: ConnNo, refused: Option<MessageNo>) -> Losses {
+        self.counts.slow_readers += 1;
+        let id = self.conns[conn].id.clone();
+        let mut unsent = self.dismiss(conn, Goodbye::SlowReader);
+        unsent.extend(refused.map(|no| self.item(no)));
+        self.keep_all(&id, unsent, false)
+    }
+}

@@ -1,0 +1,87 @@
+//! The bounds of what waits for the absent.
+
+use std::sync::atomic::Ordering;
+
+use peerbroker::broker::{Limits, Routed};
+
+use super::{blocked, house, house_with, messages};
+use crate::socket::Socket;
+use crate::{offer, send, text};
+
+#[test]
+fn an_overflow_expires_that_conversation_only() {
+    let bounds: [fn(&mut Limits); 3] = [
+        |limits| limits.queue_messages = 3,
+        |limits| limits.queue_bytes = 45,
+        |limits| limits.queue_total_bytes = 3 * 512 + 45,
+    ];
+    for bound in bounds {
+        let house = house_with(bound);
+        let (a_socket, c_socket) = (Socket::open(), Socket::open());
+        let (a, c) = (house.connect("a", "s", &a_socket), house.connect("c", "s", &c_socket));
+        // 13 bytes each.
+        offer(&a, "b", "of a, first");
+        offer(&c, "b", "of c, first");
+        offer(&a, "b", "of a, other");
+        assert!(matches!(send(&a, "b", text("of a, third"), true), Routed::Expired));
+        assert_eq!(messages(&a_socket), ["EXPIRE b a"]);
+        assert_eq!(messages(&c_socket), Vec::<String>::new());
+        // There is room again, and the clock starts anew.
+        offer(&a, "b", "of a, again");
+        let socket = Socket::open();
+        let _b = house.connect("b", "t", &socket);
+        assert_eq!(messages(&socket), ["of c, first", "of a, again"]);
+        assert_eq!(house.broker.queued_bytes(), 0);
+    }
+}
+
+#[test]
+fn the_total_is_shared_by_all_recipients_and_given_back() {
+    let house = house_with(|limits| limits.queue_total_bytes = 2 * 512 + 100);
+    let socket = Socket::open();
+    let a = house.connect("a", "s", &socket);
+    offer(&a, "b", "x");
+    offer(&a, "c", "x");
+    assert!(matches!(send(&a, "d", text("x"), true), Routed::Expired));
+    assert_eq!(messages(&socket), ["EXPIRE d a"]);
+    assert!(house.broker.queued_bytes() <= 2 * 512 + 100);
+    drop(house.connect("b", "t", &Socket::open()));
+    offer(&a, "d", "x");
+    house.pass(5000);
+    assert_eq!(house.broker.queued_bytes(), 0);
+    let mut told = messages(&socket);
+    told.sort();
+    assert_eq!(told, ["EXPIRE c a", "EXPIRE d a", "EXPIRE d a"]);
+}
+
+#[test]
+fn what_follows_a_loss_is_lost_with_it() {
+    // What a dead socket still held is more than may wait.
+    let house = house_with(|limits| limits.queue_bytes = 60);
+    let socket = Socket::open();
+    let a = house.connect("a", "s", &socket);
+    let c = house.connect("c", "s", &Socket::open());
+    let b = house.connect("b", "t", &blocked(0));
+    offer(&c, "b", "of c");
+    offer(&a, "b", "first");
+    offer(&a, "b", &"x".repeat(100));
+    offer(&a, "b", "third");
+    drop(b);
+    assert_eq!(messages(&socket), ["EXPIRE b a"]);
+    let new = Socket::open();
+    let _b = house.connect("b", "t", &new);
+    assert_eq!(messages(&new), ["of c"]);
+    assert_eq!(house.broker.counters().expired.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn what_nobody_can_be_called_expires_at_once() {
+    let house = house();
+    let socket = Socket::open();
+    let a = house.connect("a", "s", &socket);
+    let impossible = "x".repeat(513);
+    assert!(matches!(send(&a, &impossible, text("x"), true), Routed::Expired));
+    assert!(matches!(send(&a, "line\nbreak", text("x"), true), Routed::Expired));
+    assert!(matches!(send(&a, &impossible, text("x"), false), Routed::Dropped));
+    assert_eq!(messages(&socket), [format!("EXPIRE {impossible} a"), "EXPIRE line\nbreak a".to_owned()]);
+}

@@ -1,0 +1,164 @@
+//! What a connection was in the middle of when it lost its id, and who gets it.
+
+use peerbroker::broker::{Goodbye, Outgoing, Registration, Routed};
+use peerbroker::frame::Frame;
+
+use super::{blocked, closed, flush, house, house_with, last, messages, slow_readers};
+use crate::socket::{Heard, Socket};
+use crate::{offer, send, text};
+
+#[test]
+fn a_message_cut_in_the_middle_reaches_the_successor_whole_and_in_order() {
+    let house = house();
+    let a = house.connect("a", "s", &Socket::open());
+    let old = blocked(5);
+    let b = house.connect("b", "t", &old);
+    for message in ["first", "second", "third"] {
+        offer(&a, "b", message);
+    }
+    assert_eq!((messages(&old), old.partial()), (vec![], 5));
+    old.break_off();
+    drop(b);
+    assert!(house.broker.queued_bytes() > 0);
+    let new = Socket::open();
+    let _b = house.connect("b", "other", &new);
+    assert_eq!(messages(&new), ["first", "second", "third"]);
+    assert_eq!(house.broker.queued_bytes(), 0);
+}
+
+#[test]
+fn a_message_cut_during_the_goodbye_waits_in_front_of_what_came_later() {
+    let house = house();
+    let (a, c) = (house.connect("a", "s", &Socket::open()), house.connect("c", "s", &Socket::open()));
+    let old = blocked(5);
+    let b = house.connect("b", "t", &old);
+    offer(&a, "b", "first");
+    offer(&a, "b", "second");
+    let parting = b.part(false).unwrap();
+    offer(&c, "b", "from somebody else");
+    offer(&a, "b", "third");
+    drop(parting);
+    let new = Socket::open();
+    let _b = house.connect("b", "t", &new);
+    assert_eq!(messages(&new), ["first", "second", "from somebody else", "third"]);
+}
+
+#[test]
+fn a_message_finished_during_the_goodbye_is_delivered_there_and_only_there() {
+    let house = house();
+    let a = house.connect("a", "s", &Socket::open());
+    let old = blocked(5);
+    let b = house.connect("b", "t", &old);
+    offer(&a, "b", "first");
+    offer(&a, "b", "second");
+    let parting = b.part(false).unwrap();
+    old.set_room(usize::MAX);
+    parting.with_outbox(|outbox| {
+        outbox.push_unbounded(Outgoing { frame: Frame::close(None), from: None });
+        outbox.flush();
+    });
+    drop(parting);
+    assert_eq!((messages(&old), last(&old)), (vec!["first".to_owned()], Some(Heard::Close(None))));
+    let new = Socket::open();
+    let _b = house.connect("b", "t", &new);
+    assert_eq!(messages(&new), ["second"]);
+}
+
+#[test]
+fn a_takeover_moves_what_was_not_written_to_the_new_socket_behind_open_in_order() {
+    let house = house();
+    let a = house.connect("a", "s", &Socket::open());
+    let old = blocked(0);
+    let before = house.connect("b", "t", &old);
+    offer(&a, "b", "first");
+    assert!(matches!(send(&a, "b", text("a notice"), false), Routed::Sent(_)));
+    offer(&a, "b", "second");
+    let new = Socket::open();
+    let b = house.connect("b", "t", &new);
+    offer(&a, "b", "third");
+    assert_eq!(messages(&new), ["first", "a notice", "second", "third"]);
+    assert!(b.is_current());
+    old.set_room(usize::MAX);
+    assert_eq!(before.part(false).map(|parting| (flush(&parting), parting.why()).1), Some(Goodbye::Replaced));
+    assert_eq!((messages(&old), last(&old)), (vec![], Some(closed(Goodbye::Replaced))));
+}
+
+#[test]
+fn a_takeover_takes_back_the_message_that_the_old_socket_is_in_the_middle_of() {
+    let house = house();
+    let a = house.connect("a", "s", &Socket::open());
+    let old = blocked(5);
+    let before = house.connect("b", "t", &old);
+    for message in ["first", "second", "third"] {
+        offer(&a, "b", message);
+    }
+    let new = Socket::open();
+    let _b = house.connect("b", "t", &new);
+    assert_eq!(messages(&new), ["first", "second", "third"]);
+    // Nothing can follow half a message, so the old one is cut off without a word.
+    let parting = before.part(false).unwrap();
+    assert!(parting.with_outbox(|outbox| outbox.is_broken()).unwrap());
+    old.set_room(usize::MAX);
+    flush(&parting);
+    drop(parting);
+    assert_eq!((messages(&old), old.partial()), (vec![], 5));
+    assert_eq!(messages(&new), ["first", "second", "third"]);
+}
+
+#[test]
+fn a_successor_gets_first_what_a_dismissed_predecessor_is_still_in_the_middle_of() {
+    for noticed in [false, true] {
+        let house = house_with(|limits| limits.outbox_bytes = 200);
+        let a = house.connect("a", "s", &Socket::open());
+        let old = blocked(3);
+        let mut before = Some(house.connect("b", "t", &old));
+        for message in ["1st", "2nd", "3rd", "4th", "5th"] {
+            offer(&a, "b", message);
+        }
+        assert_eq!(slow_readers(&house), 1);
+        // Its goodbye may have begun.
+        let parting = if noticed { before.take().and_then(|before| before.part(false)) } else { None };
+        let new = Socket::open();
+        let _b = house.connect("b", "another token", &new);
+        assert_eq!(messages(&new), ["1st", "2nd", "3rd", "4th", "5th"], "noticed: {noticed}");
+        old.set_room(usize::MAX);
+        parting.iter().for_each(flush);
+        drop((parting, before));
+        assert_eq!(messages(&old), Vec::<String>::new(), "noticed: {noticed}");
+        assert_eq!(messages(&new).len(), 5);
+    }
+}
+
+#[test]
+fn the_opening_of_a_connection_goes_to_no_other() {
+    let house = house();
+    let a = house.connect("a", "s", &Socket::open());
+    let old = Socket::with_room(0);
+    let before = house.connect("b", "t", &old);
+    offer(&a, "b", "first");
+    before.reply(Frame::pong(&[]));
+    let new = Socket::open();
+    let _b = house.connect("b", "t", &new);
+    assert_eq!(new.heard().len(), 3, "{:?}", new.heard());
+    assert_eq!(messages(&new), ["first"]);
+    // The old one hears all that it needs to understand why it ends.
+    old.set_room(usize::MAX);
+    flush(&before.part(false).unwrap());
+    let open = Heard::Text("OPEN".to_owned());
+    assert_eq!(old.heard(), [Heard::Handshake, open, closed(Goodbye::Replaced)]);
+}
+
+#[test]
+fn a_connection_that_ends_before_its_opening_was_written_still_gets_it() {
+    let house = house();
+    let sockets: [Socket; 3] = [Socket::with_room(0), Socket::with_room(4), blocked(0)];
+    let registrations: Vec<Registration> =
+        sockets.iter().zip(["a", "b", "c"]).map(|(socket, id)| house.connect(id, "s", socket)).collect();
+    house.broker.close();
+    for (registration, socket) in registrations.into_iter().zip(&sockets) {
+        socket.set_room(usize::MAX);
+        flush(&registration.part(false).unwrap());
+        let open = Heard::Text("OPEN".to_owned());
+        assert_eq!(socket.heard(), [Heard::Handshake, open, closed(Goodbye::Shutdown)]);
+    }
+}

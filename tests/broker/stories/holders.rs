@@ -1,0 +1,165 @@
+//! Who holds an id, and who comes in.
+
+use peerbroker::broker::{Admittance, ApiKey, Goodbye, Outgoing, Registration, Routed};
+
+use super::{asked, closed, house, house_with, is_pending, last, messages};
+use crate::socket::Socket;
+use crate::{expired, offer, peer, send, text};
+
+#[test]
+fn a_late_goodbye_does_not_remove_the_successor() {
+    let goodbyes: [fn(Registration); 3] =
+        [|old| drop(old.part(false)), |old| drop(old.part(true)), |old| drop(old)];
+    for goodbye in goodbyes {
+        let house = house();
+        let old = house.connect("a", "s", &Socket::open());
+        let new = house.connect("a", "s", &Socket::open());
+        assert!(!old.is_current());
+        goodbye(old);
+        assert!(new.is_current() && house.realm.contains("a"));
+        assert_eq!(house.realm.len(), 1);
+        drop(new);
+        assert_eq!((house.realm.len(), house.realm.contains("a")), (0, false));
+    }
+}
+
+#[test]
+fn a_goodbye_after_a_timeout_does_not_remove_whoever_came_then() {
+    let house = house();
+    let old = house.connect("a", "s", &Socket::open());
+    house.pass(60_000);
+    let new = house.connect("a", "another token", &Socket::open());
+    assert_eq!(old.part(true).map(|parting| parting.why()), Some(Goodbye::TimedOut));
+    assert!(new.is_current());
+    assert_eq!(house.realm.len(), 1);
+}
+
+#[test]
+fn a_replaced_connection_gets_nothing_more_and_its_signs_of_life_count_for_nobody() {
+    let house = house();
+    let socket = Socket::open();
+    let old = house.connect("a", "s", &socket);
+    let new = house.connect("a", "s", &Socket::open());
+    offer(&new, "a", "to oneself");
+    old.reply(text("a reply"));
+    assert_eq!(last(&socket), Some(closed(Goodbye::Replaced)));
+    assert!(old.with_outbox(|_| ()).is_none());
+
+    let mut probe = asked(house.realm.probe(&peer("a")));
+    old.heard();
+    assert!(is_pending(&mut probe));
+    new.heard();
+    assert!(!is_pending(&mut probe));
+}
+
+#[test]
+fn another_token_is_refused_and_gets_nothing() {
+    let house = house();
+    let _a = house.connect("a", "s", &Socket::open());
+    let socket = Socket::open();
+    let mut outbox = socket.outbox(1000);
+    let token = peerbroker::broker::Token::parse("other").unwrap();
+    let refused = house.realm.register(&peer("a"), &token, &mut outbox, text("OPEN"));
+    assert!(matches!(refused, Admittance::Taken));
+    assert_eq!(socket.heard(), []);
+    // The outbox is as it was: for the refusal.
+    outbox.push_unbounded(Outgoing { frame: text("ID-TAKEN"), from: None });
+    outbox.flush();
+    assert_eq!(socket.texts(), ["ID-TAKEN"]);
+}
+
+#[test]
+fn the_limit_is_of_registered_peers_and_not_of_takeovers() {
+    let house = house_with(|limits| limits.concurrent_limit = 2);
+    let a = house.connect("a", "s", &Socket::open());
+    let _b = house.connect("b", "s", &Socket::open());
+    offer(&a, "c", "waiting");
+    let refused = Socket::open();
+    assert!(matches!(house.try_connect("c", "s", &refused), Admittance::Full));
+    assert_eq!(refused.heard(), []);
+    let again = house.connect("a", "s", &Socket::open());
+    assert_eq!(house.realm.len(), 2);
+    drop(a);
+    assert!(matches!(house.try_connect("c", "s", &Socket::open()), Admittance::Full));
+    drop(again);
+    let socket = Socket::open();
+    let _c = house.connect("c", "s", &socket);
+    assert_eq!(messages(&socket), ["waiting"]);
+    assert_eq!(house.realm.len(), 2);
+}
+
+#[test]
+fn a_limit_of_nobody_refuses_everybody() {
+    let house = house_with(|limits| limits.concurrent_limit = 0);
+    assert!(matches!(house.try_connect("a", "s", &Socket::open()), Admittance::Full));
+    assert!(house.realm.is_empty());
+}
+
+#[test]
+fn ids_are_in_order_of_first_registration_and_a_takeover_keeps_its_place() {
+    let house = house();
+    let ids = || house.realm.ids().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let mut held: Vec<Registration> =
+        ["d", "a", "c", "b"].iter().map(|id| house.connect(id, "s", &Socket::open())).collect();
+    let _again = house.connect("a", "s", &Socket::open());
+    assert_eq!(ids(), ["d", "a", "c", "b"]);
+    drop(held.remove(0));
+    assert_eq!(ids(), ["a", "c", "b"]);
+    let _d = house.connect("d", "s", &Socket::open());
+    assert_eq!(ids(), ["a", "c", "b", "d"]);
+}
+
+#[test]
+fn realms_do_not_know_each_other() {
+    let house = house();
+    let other = house.broker.add_realm(ApiKey::parse("other").unwrap(), expired);
+    let a = house.connect("a", "s", &Socket::open());
+    let (socket, token) = (Socket::open(), peerbroker::broker::Token::parse("s").unwrap());
+    let registered = other.register(&peer("b"), &token, &mut socket.outbox(1000), text("OPEN"));
+    assert!(matches!(registered, Admittance::Registered(_)));
+    assert!(matches!(send(&a, "b", text("x"), true), Routed::Kept));
+    assert!(matches!(send(&a, "b", text("x"), false), Routed::Dropped));
+    assert_eq!(messages(&socket), Vec::<String>::new());
+    assert_eq!(house.realm.ids(), [peer("a")]);
+    assert!(house.broker.realm("third").is_none());
+}
+
+#[test]
+fn when_the_server_stops_everybody_hears_it_and_nobody_comes_in() {
+    let house = house();
+    let sockets: Vec<Socket> = (0..3).map(|_| Socket::open()).collect();
+    let held: Vec<Registration> =
+        sockets.iter().zip(["a", "b", "c"]).map(|(socket, id)| house.connect(id, "s", socket)).collect();
+    house.broker.close();
+    assert_eq!(house.broker.peers(), 0);
+    assert!(sockets.iter().all(|socket| last(socket) == Some(closed(Goodbye::Shutdown))));
+    assert!(held.iter().all(|held| !held.is_current()));
+    for id in ["a", "d"] {
+        assert!(matches!(house.try_connect(id, "s", &Socket::open()), Admittance::Closing));
+    }
+}
+
+#[test]
+fn any_text_can_be_an_id() {
+    let house = house();
+    let a = house.connect("a", "s", &Socket::open());
+    for id in ["__proto__", "constructor", "toString", "\"", "\\", " ", "é\u{301}", "\u{10FFFF}"] {
+        offer(&a, id, "waited");
+        let socket = Socket::open();
+        let registered = house.connect(id, "t", &socket);
+        offer(&a, id, "at once");
+        assert_eq!(messages(&socket), ["waited", "at once"], "{id}");
+        assert!(house.realm.contains(id));
+        drop(registered);
+        assert!(!house.realm.contains(id));
+    }
+}
+
+#[test]
+fn a_message_to_oneself_comes_back() {
+    let house = house();
+    let socket = Socket::open();
+    let a = house.connect("a", "s", &socket);
+    offer(&a, "a", "x");
+    assert_eq!(messages(&socket), ["x"]);
+}

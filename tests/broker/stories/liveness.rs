@@ -1,0 +1,117 @@
+//! Signs of life, and those who give none.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use peerbroker::broker::{Goodbye, Limits, Probe};
+
+use super::{asked, blocked, closed, house, is_pending, last, messages};
+use crate::socket::{Heard, Socket};
+use crate::{offer, peer};
+
+#[test]
+fn the_silent_are_pinged_and_then_dropped() {
+    let house = house();
+    let socket = Socket::open();
+    let a = house.connect("a", "s", &socket);
+    let pings = || socket.heard().iter().filter(|heard| **heard == Heard::Ping).count();
+    for (millis, expected) in [(19_999, 0), (1, 1), (0, 1), (19_999, 1), (1, 2), (19_999, 2)] {
+        house.pass(millis);
+        assert_eq!(pings(), expected);
+    }
+    assert!(a.is_current());
+    house.pass(1);
+    assert!(!a.is_current());
+    assert_eq!(last(&socket), Some(closed(Goodbye::TimedOut)));
+    assert_eq!(house.broker.counters().timed_out.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn whoever_was_heard_is_left_alone_and_a_takeover_restarts_the_clock() {
+    let house = house();
+    let a = house.connect("a", "s", &Socket::open());
+    house.pass(59_999);
+    a.heard();
+    house.pass(59_999);
+    assert!(a.is_current());
+    let again = house.connect("a", "s", &Socket::open());
+    house.pass(59_999);
+    assert!(again.is_current());
+    house.pass(1);
+    assert!(!again.is_current());
+}
+
+#[test]
+fn a_holder_that_does_not_answer_a_probe_loses_its_id_but_not_its_messages() {
+    let house = house();
+    let (a, socket) = (house.connect("a", "s", &Socket::open()), blocked(0));
+    let b = house.connect("b", "t", &socket);
+    offer(&a, "b", "x");
+    let mut probe = asked(house.realm.probe(&peer("b")));
+    house.pass(2999);
+    assert!(is_pending(&mut probe) && b.is_current());
+    house.pass(1);
+    assert!(!is_pending(&mut probe) && !b.is_current());
+    assert_eq!(house.broker.counters().evicted.load(Ordering::Relaxed), 1);
+    let new = Socket::open();
+    let _new = house.connect("b", "another", &new);
+    assert_eq!(messages(&new), ["x"]);
+    assert_eq!(b.part(false).map(|parting| parting.why()), Some(Goodbye::Evicted));
+}
+
+#[test]
+fn a_holder_that_answers_a_probe_keeps_its_id() {
+    let house = house();
+    let socket = Socket::open();
+    let a = house.connect("a", "s", &socket);
+    let mut probes: Vec<_> = (0..3).map(|_| asked(house.realm.probe(&peer("a")))).collect();
+    // All wait for the same answer.
+    assert_eq!(socket.heard().iter().filter(|heard| **heard == Heard::Ping).count(), 1);
+    house.pass(1000);
+    a.heard();
+    assert!(probes.iter_mut().all(|probe| !is_pending(probe)));
+    house.pass(3000);
+    assert!(a.is_current());
+    // The next one asks anew.
+    let mut probe = asked(house.realm.probe(&peer("a")));
+    assert_eq!(socket.heard().iter().filter(|heard| **heard == Heard::Ping).count(), 2);
+    assert!(is_pending(&mut probe));
+}
+
+#[test]
+fn a_probe_ends_when_the_holder_leaves_or_there_is_none() {
+    let house = house();
+    assert!(!is_pending(&mut asked(house.realm.probe(&peer("a")))));
+    let a = house.connect("a", "s", &Socket::open());
+    let mut probe = asked(house.realm.probe(&peer("a")));
+    drop(a);
+    assert!(!is_pending(&mut probe));
+    let _old = house.connect("a", "s", &Socket::open());
+    let mut probe = asked(house.realm.probe(&peer("a")));
+    let new = house.connect("a", "s", &Socket::open());
+    assert!(!is_pending(&mut probe));
+    house.pass(3000);
+    assert!(new.is_current());
+}
+
+#[test]
+fn only_so_many_may_wait_for_one_holder() {
+    let house = house();
+    let _a = house.connect("a", "s", &Socket::open());
+    let mut probes: Vec<_> = (0..16).map(|_| asked(house.realm.probe(&peer("a")))).collect();
+    assert!(matches!(house.realm.probe(&peer("a")), Probe::TooMany));
+    // Those who gave up make room.
+    drop(probes.pop());
+    probes.push(asked(house.realm.probe(&peer("a"))));
+    assert!(matches!(house.realm.probe(&peer("a")), Probe::TooMany));
+}
+
+#[test]
+fn the_sweep_is_asked_for_often_enough_for_the_shortest_time() {
+    let limits = Limits::default();
+    assert_eq!(limits.sweep_interval(), Duration::from_millis(375));
+    let quick = Limits { expire_timeout: Duration::from_millis(80), ..Limits::default() };
+    assert_eq!(quick.sweep_interval(), Duration::from_millis(10));
+    let short = Limits { alive_timeout: Duration::from_millis(300), ..Limits::default() };
+    assert_eq!(short.effective_ping_interval(), Duration::from_millis(100));
+}

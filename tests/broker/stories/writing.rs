@@ -1,0 +1,96 @@
+//! Who writes to a socket, and who is woken to do it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
+
+use peerbroker::broker::{Admittance, Outbox, Routed};
+
+use super::{blocked, house, messages};
+use crate::socket::Socket;
+use crate::{offer, peer, send, text};
+
+#[test]
+fn what_is_sent_in_one_go_is_written_in_one_go_also_by_who_forgets_to() {
+    let house = house();
+    let socket = Socket::open();
+    let a = house.connect("a", "s", &Socket::open());
+    let _b = house.connect("b", "t", &socket);
+    let first = send(&a, "b", text("first"), true);
+    assert!(matches!(send(&a, "b", text("second"), true), Routed::Sent(None)));
+    assert_eq!(messages(&socket), Vec::<String>::new());
+    drop(first);
+    assert_eq!(messages(&socket), ["first", "second"]);
+    offer(&a, "b", "third");
+    assert_eq!(messages(&socket), ["first", "second", "third"]);
+}
+
+#[derive(Default)]
+struct Bell(AtomicUsize);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn the_sockets_own_task_is_woken_when_only_it_can_go_on() {
+    let bell = Arc::new(Bell::default());
+    let rung = || bell.0.swap(0, Ordering::SeqCst) > 0;
+    let waker = Waker::from(Arc::clone(&bell));
+    let house = house();
+    let a = house.connect("a", "s", &Socket::open());
+    let sockets = [Some(Socket::open()), Some(blocked(0)), None];
+    for (socket, wakes) in sockets.iter().zip([false, true, true]) {
+        let mut outbox = match socket {
+            Some(socket) => socket.outbox(1000),
+            // As with TLS: nobody but its task can write.
+            None => Outbox::new(1000, None),
+        };
+        let token = peerbroker::broker::Token::parse("t").unwrap();
+        let Admittance::Registered(b) = house.realm.register(&peer("b"), &token, &mut outbox, text("OPEN"))
+        else {
+            panic!("not admitted")
+        };
+        b.with_outbox(|outbox| outbox.set_owner(&waker));
+        offer(&a, "b", "x");
+        assert_eq!(rung(), wakes);
+        // Also to hear that it was dismissed.
+        let again = house.connect("b", "t", &Socket::open());
+        assert!(rung());
+        drop((b, again));
+    }
+}
+
+#[test]
+fn a_goodbye_that_was_cut_off_by_a_successor_is_woken_to_end() {
+    let bell = Arc::new(Bell::default());
+    let house = house();
+    let a = house.connect("a", "s", &Socket::open());
+    let b = house.connect("b", "t", &blocked(3));
+    offer(&a, "b", "first");
+    let parting = b.part(false).unwrap();
+    parting.with_outbox(|outbox| outbox.set_owner(&Waker::from(Arc::clone(&bell))));
+    let _b = house.connect("b", "t", &Socket::open());
+    assert!(bell.0.load(Ordering::SeqCst) > 0);
+}
+
+#[test]
+fn a_broken_socket_wakes_its_task_and_loses_nothing() {
+    let bell = Arc::new(Bell::default());
+    let house = house();
+    let a = house.connect("a", "s", &Socket::open());
+    let socket = Socket::open();
+    let b = house.connect("b", "t", &socket);
+    b.with_outbox(|outbox| outbox.set_owner(&Waker::from(Arc::clone(&bell))));
+    socket.break_off();
+    offer(&a, "b", "first");
+    offer(&a, "b", "second");
+    assert!(bell.0.load(Ordering::SeqCst) > 0);
+    assert_eq!(b.with_outbox(|outbox| outbox.is_broken()), Some(true));
+    drop(b.part(true));
+    let new = Socket::open();
+    let _b = house.connect("b", "t", &new);
+    assert_eq!(messages(&new), ["first", "second"]);
+}

@@ -1,0 +1,172 @@
+//! One exchange: who says what to the server, and what it must say to whom.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::api::harness::wire::{FIN, Frame, frame, opcode};
+use crate::api::harness::{RawClient, TestServer};
+
+/// One exchange as it goes on.
+pub(super) struct Play {
+    // Dropped first: a server that stops waits for its clients.
+    clients: BTreeMap<String, Actor>,
+    server: TestServer,
+}
+
+/// A client of an exchange.
+struct Actor {
+    id: String,
+    client: RawClient,
+    /// The answer to its handshake was read.
+    accepted: bool,
+    /// What it was sent while something else was waited for.
+    inbox: VecDeque<Said>,
+    /// It got its OPEN and no close frame, and answers.
+    takes_part: bool,
+}
+
+/// What the server sent, as a line of an exchange has it.
+type Said = String;
+
+const MARKER: &str = r#""marker""#;
+
+impl Play {
+    pub(super) fn new(server: TestServer) -> Self {
+        Play { clients: BTreeMap::new(), server }
+    }
+
+    pub(super) fn line(&mut self, line: &str, at: &str) {
+        if line.is_empty() || line.starts_with('#') {
+            return;
+        }
+        if let Some(time) = line.strip_prefix("time passes ") {
+            self.settle();
+            let seconds = time.strip_suffix('s').and_then(|seconds| seconds.parse().ok());
+            return self
+                .server
+                .advance(Duration::from_secs(seconds.unwrap_or_else(|| panic!("{at}: {line}"))));
+        }
+        let (name, rest) = line.split_once(' ').unwrap_or_else(|| panic!("{at}: {line}"));
+        if rest == "connects" {
+            return self.connect(name, name, &format!("key=peerjs&id={name}&token=secret-of-{name}"));
+        }
+        if let Some(query) = rest.strip_prefix("connects with ") {
+            let id = query.split('&').find_map(|pair| pair.strip_prefix("id="));
+            return self.connect(name, id.unwrap_or_default(), query);
+        }
+        let actor = self.clients.get_mut(name).unwrap_or_else(|| panic!("{at}: who is {name}?"));
+        match rest.split_once(' ') {
+            Some(("<", said)) => actor.expect(said, at),
+            Some((">", says)) => actor.say(says, at),
+            Some(("falls", "silent")) => actor.takes_part = false,
+            Some(("breaks", "off")) => {
+                let Actor { id, client, .. } = self.clients.remove(name).unwrap();
+                drop(client);
+                self.server.wait_until_gone(&id);
+            }
+            _ => panic!("{at}: {line}"),
+        }
+    }
+
+    fn connect(&mut self, name: &str, id: &str, query: &str) {
+        let client = self.server.begin_at(&format!("/peerjs?{query}"));
+        let id = id.to_owned();
+        let actor = Actor { id, client, accepted: false, inbox: VecDeque::new(), takes_part: false };
+        self.clients.insert(name.to_owned(), actor);
+    }
+
+    /// Waits until every worker has put down what it had in hand: a session notes that its client was
+    /// heard only after it has answered, and that must not happen at a later time. Connections go to
+    /// the two workers in turn, and a worker does one thing at a time.
+    fn settle(&self) {
+        for _ in 0..4 {
+            assert_eq!(self.server.get("/healthz").status, 200);
+        }
+    }
+
+    /// Nothing was sent that is not in the example. Twice, because what one client said last may
+    /// have gone to one that was asked before it.
+    pub(super) fn finish(mut self, at: &str) {
+        for _ in 0..2 {
+            for (name, actor) in &mut self.clients {
+                actor.sync(at);
+                assert!(actor.inbox.is_empty(), "{at}: {name} was also sent {:?}", actor.inbox);
+            }
+        }
+    }
+}
+
+impl Actor {
+    fn say(&mut self, says: &str, at: &str) {
+        let (word, rest) = says.split_once(' ').unwrap_or((says, ""));
+        match word {
+            "ping" => self.client.ping(rest.as_bytes()),
+            "pong" => self.client.pong(rest.as_bytes()),
+            "bytes" => self.client.send_raw(frame(FIN | opcode::BINARY, rest.as_bytes())),
+            "close" => {
+                self.client.close(rest.parse().ok());
+                self.takes_part = false;
+            }
+            _ => self.client.send(says),
+        }
+        self.sync(at);
+    }
+
+    fn expect(&mut self, wanted: &str, at: &str) {
+        let said = self.inbox.pop_front().unwrap_or_else(|| self.next(at));
+        assert_eq!(said, wanted, "{at}");
+        match wanted.split(' ').next() {
+            Some(r#"{"type":"OPEN"}"#) => self.takes_part = true,
+            Some("close") => {
+                self.takes_part = false;
+                self.client.close(None);
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits until the server has handled what this client said: a message to itself comes back.
+    fn sync(&mut self, at: &str) {
+        if !self.takes_part {
+            return;
+        }
+        let id = serde_json::Value::from(self.id.as_str());
+        self.client.send(format!(r#"{{"type":"CANDIDATE","dst":{id},"payload":{MARKER}}}"#));
+        loop {
+            let said = self.next(at);
+            if said.ends_with(&format!(r#","payload":{MARKER}}}"#)) {
+                return;
+            }
+            let is_last = said.starts_with("close") || said == "end";
+            self.inbox.push_back(said);
+            if is_last {
+                self.takes_part = false;
+                return;
+            }
+        }
+    }
+
+    fn next(&mut self, at: &str) -> Said {
+        self.client.name = format!("{at}: {}", self.id);
+        if !self.accepted {
+            self.client.expect_accepted();
+            self.accepted = true;
+        }
+        self.client.next_frame(at).map_or_else(|| "end".to_owned(), |frame| said(&frame))
+    }
+}
+
+fn said(frame: &Frame) -> Said {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (word, rest) = match (frame.opcode(), &frame.payload[..]) {
+        (opcode::TEXT, payload) => return text(payload),
+        (opcode::PING, payload) => ("ping", text(payload)),
+        (opcode::PONG, payload) => ("pong", text(payload)),
+        (opcode::CLOSE, []) => ("close", String::new()),
+        (opcode::CLOSE, [high, low, reason @ ..]) => {
+            ("close", format!("{} {}", u16::from_be_bytes([*high, *low]), text(reason)))
+        }
+        other => panic!("not a frame of this server: {other:?}"),
+    };
+    format!("{word} {rest}").trim_end().to_owned()
+}

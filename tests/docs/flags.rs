@@ -1,0 +1,74 @@
+//! The flags that the pages name are those of `--help`.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use crate::pages::{code_spans, lines, pages};
+
+#[test]
+fn the_table_of_flags_is_that_of_the_help() {
+    let documented: BTreeSet<Flag> = lines("docs/OPERATING.md")
+        .filter(|line| line.starts_with("| `-"))
+        .map(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let bare = |cell: &str| Some(cell.replace('`', "")).filter(|text| text != "–");
+            let names: Vec<&str> = cells[1].split(", ").map(|name| name.trim_matches('`')).collect();
+            let long = names[0].to_owned();
+            let short = names.get(1).map(|&name| name.to_owned());
+            Flag { long, short, variable: bare(cells[2]), default: bare(cells[3]) }
+        })
+        .collect();
+    assert_eq!(documented, flags_of_the_help());
+}
+
+#[test]
+fn every_flag_that_is_named_exists() {
+    let known: BTreeSet<String> = flags_of_the_help().into_iter().map(|flag| flag.long).collect();
+    for page in pages() {
+        for (line, span) in code_spans(&page) {
+            let name = span.split(['=', ' ']).next().unwrap_or_default();
+            if let Some(name) = name.strip_prefix("--") {
+                let with_underscores = format!("--{}", name.replace('-', "_"));
+                assert!(known.contains(&with_underscores), "{page}:{line}: there is no flag --{name}");
+            }
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Flag {
+    long: String,
+    short: Option<String>,
+    variable: Option<String>,
+    default: Option<String>,
+}
+
+fn flags_of_the_help() -> BTreeSet<Flag> {
+    let help = Command::new(env!("CARGO_BIN_EXE_peerbroker")).arg("--help").env_clear().output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let mut flags: Vec<(String, String)> = Vec::new();
+    for line in help.lines().map(str::trim) {
+        if line.starts_with('-') && !line.starts_with("- ") {
+            flags.push((line.to_owned(), String::new()));
+        } else if let Some((_, text)) = flags.last_mut() {
+            text.push_str(line);
+            text.push(' ');
+        }
+    }
+    let bracketed = |text: &str, name: &str| {
+        let (_, rest) = text.split_once(&format!("[{name}: "))?;
+        rest.split(']').next().map(|value| value.trim_end_matches('=').to_owned())
+    };
+    let flag = |(names, text): (String, String)| {
+        let names: Vec<&str> = names.split([',', ' ']).filter(|name| name.starts_with('-')).collect();
+        let long = names.iter().find(|name| name.starts_with("--")).unwrap();
+        let short = names.iter().find(|name| !name.starts_with("--"));
+        Flag {
+            long: (*long).to_owned(),
+            short: short.map(|&name| name.to_owned()),
+            variable: bracketed(&text, "env"),
+            default: bracketed(&text, "default"),
+        }
+    };
+    flags.into_iter().map(flag).collect()
+}

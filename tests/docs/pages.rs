@@ -1,0 +1,82 @@
+//! The pages, and what is in them: blocks of code, prose, text in backticks.
+
+use std::fs;
+use std::path::Path;
+
+/// A block of code in a page: what follows its language, and its lines.
+pub struct Block {
+    page: String,
+    line: usize,
+    pub settings: Vec<String>,
+    pub lines: Vec<String>,
+}
+
+impl Block {
+    /// Where the line `number` of the block stands.
+    pub fn at(&self, number: usize) -> String {
+        format!("{}:{}", self.page, self.line + number)
+    }
+}
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+pub fn lines(name: &str) -> impl Iterator<Item = String> {
+    read(name).lines().map(str::to_owned).collect::<Vec<_>>().into_iter()
+}
+
+/// README and the like, and all of docs/.
+pub fn pages() -> Vec<String> {
+    let mut pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned).to_vec();
+    let docs = fs::read_dir(root().join("docs")).unwrap();
+    let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    pages.extend(names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")));
+    pages
+}
+
+pub fn blocks(page: &str, language: &str) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    // Outside of a block, in one, or in one of this language.
+    let mut inside = None;
+    for (number, line) in lines(page).enumerate() {
+        match (line.strip_prefix("```"), inside) {
+            (Some(info), None) => {
+                let mut words = info.split_whitespace().map(str::to_owned);
+                let wanted = words.next().as_deref() == Some(language);
+                inside = Some(wanted);
+                if wanted {
+                    let (page, settings) = (page.to_owned(), words.collect());
+                    blocks.push(Block { page, line: number + 1, settings, lines: Vec::new() });
+                }
+            }
+            (Some(_), Some(_)) => inside = None,
+            (None, Some(true)) => blocks.last_mut().unwrap().lines.push(line),
+            (None, _) => {}
+        }
+    }
+    assert_eq!(inside, None, "{page}: a block without an end");
+    blocks
+}
+
+/// The lines outside of blocks, with their numbers.
+pub fn prose(page: &str) -> impl Iterator<Item = (usize, String)> {
+    let mut inside = false;
+    lines(page).enumerate().filter_map(move |(number, line)| {
+        let fence = line.starts_with("```");
+        inside ^= fence;
+        (!inside && !fence).then_some((number + 1, line))
+    })
+}
+
+pub fn code_spans(page: &str) -> impl Iterator<Item = (usize, String)> {
+    prose(page).flat_map(|(number, line)| {
+        let spans: Vec<_> =
+            line.split('`').skip(1).step_by(2).map(|span| (number, span.to_owned())).collect();
+        spans
+    })
+}

@@ -1,0 +1,100 @@
+//! What the pages point at is there: files, headings, and the Rust they quote.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::pages::{blocks, code_spans, pages, prose, read, root};
+
+#[test]
+fn what_the_pages_point_at_is_there() {
+    let mut missing = Vec::new();
+    for page in pages() {
+        let directory = root().join(&page).parent().unwrap().to_owned();
+        for (line, target) in links(&page) {
+            let (path, anchor) = target.split_once('#').unwrap_or((&target, ""));
+            let file = if path.is_empty() { root().join(&page) } else { directory.join(path) };
+            if !file.exists() {
+                missing.push(format!("{page}:{line}: {target}"));
+            } else if !anchor.is_empty() && !anchors(&file).contains(anchor) {
+                missing.push(format!("{page}:{line}: no heading for #{anchor}"));
+            }
+        }
+        for (line, path) in code_spans(&page).filter(|(_, span)| is_path(span)) {
+            if !root().join(&path).exists() {
+                missing.push(format!("{page}:{line}: {path}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn every_source_file_is_on_the_map() {
+    let map = read("docs/ARCHITECTURE.md");
+    let unnamed: Vec<String> =
+        sources().into_iter().filter(|name| !map.contains(&format!("`{name}`"))).collect();
+    assert!(unnamed.is_empty(), "not in docs/ARCHITECTURE.md: {unnamed:?}");
+}
+
+#[test]
+fn the_rust_in_the_pages_stands_in_code_that_is_compiled() {
+    let sources = [read("tests/docs/embedding.rs"), read("examples/embed.rs")];
+    for block in pages().iter().flat_map(|page| blocks(page, "rust")) {
+        let wanted: Vec<&str> = block.lines.iter().map(|line| line.trim()).collect();
+        let found = sources.iter().any(|source| {
+            let lines: Vec<&str> = source.lines().map(str::trim).collect();
+            lines.windows(wanted.len()).any(|window| window == wanted)
+        });
+        assert!(found, "{}: this code is nowhere", block.at(1));
+    }
+}
+
+/// Every source file, as `src/…`.
+fn sources() -> Vec<String> {
+    let mut sources = Vec::new();
+    let mut directories = vec![root().join("src")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = entry.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+            if entry.is_dir() {
+                directories.push(entry);
+            } else if name.ends_with(".rs") {
+                sources.push(name);
+            }
+        }
+    }
+    sources
+}
+
+/// The relative links.
+fn links(page: &str) -> impl Iterator<Item = (usize, String)> {
+    prose(page).flat_map(|(number, line)| {
+        let targets = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let relative = targets.filter(|target| !target.contains("://"));
+        relative.map(|target| (number, target.to_owned())).collect::<Vec<_>>()
+    })
+}
+
+/// Whether a text in backticks names a file of the project that is not made by a build.
+fn is_path(span: &str) -> bool {
+    let directories =
+        ["src/", "tests/", "docs/", "static/", "client-tests/", "examples/", "vendor/", "scripts/"];
+    let made = ["vendor/dist", "client-tests/clients"];
+    directories.iter().any(|directory| span.starts_with(directory))
+        && !made.iter().any(|made| span.starts_with(made))
+        && !span.contains(['*', '{', ' '])
+}
+
+/// What a link to a heading of a page may be, as GitHub makes it.
+fn anchors(page: &PathBuf) -> BTreeSet<String> {
+    let text = fs::read_to_string(page).unwrap();
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let title = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = title.chars().filter(|&c| c.is_alphanumeric() || " -_".contains(c));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}

@@ -3,4 +3,5 @@
 //! A dialect is pure. It knows every JSON field name and never sees the broker, so it can be
 //! tested with nothing but text.
 
+mod json;
 pub mod peerjs;

@@ -4,12 +4,8 @@
 //! the sender's own JSON text.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserializer as _;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
+use super::json;
 use crate::frame::Frame;
 
 /// What a client wants.
@@ -33,7 +29,7 @@ pub struct Envelope<'a> {
     /// The id of the recipient. Never empty.
     pub dst: Cow<'a, str>,
     /// The sender's own JSON text, if there was a `payload`.
-    pub payload: Option<&'a RawValue>,
+    pub payload: Option<&'a str>,
 }
 
 /// The messages that are relayed.
@@ -65,21 +61,23 @@ impl Kind {
 
 /// Understands one text frame. What is not a JSON object is [`Command::Nothing`].
 pub fn decode(text: &str) -> Command<'_> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    let members = json.deserialize_map(Members::default()).and_then(|members| json.end().map(|()| members));
-    members.map_or(Command::Nothing, Members::command)
+    let mut members = Members::default();
+    match json::members(text, |name, value| members.take(name, value)) {
+        Some(()) => members.command(),
+        None => Command::Nothing,
+    }
 }
 
 /// The frame that a recipient gets.
-pub fn relay(kind: Kind, src: &str, dst: &str, payload: Option<&RawValue>) -> Frame {
-    let payload_len = payload.map_or(0, |payload| payload.get().len());
+pub fn relay(kind: Kind, src: &str, dst: &str, payload: Option<&str>) -> Frame {
+    let payload_len = payload.map_or(0, str::len);
     Frame::text(64 + src.len() + dst.len() + payload_len, |out| {
         out.extend_from_slice(b"{\"type\":\"");
         out.extend_from_slice(kind.as_str().as_bytes());
         addresses(out, src, dst);
         if let Some(payload) = payload {
             out.extend_from_slice(b",\"payload\":");
-            out.extend_from_slice(payload.get().as_bytes());
+            out.extend_from_slice(payload.as_bytes());
         }
         out.push(b'}');
     })
@@ -138,14 +136,27 @@ fn constant(text: &str) -> Frame {
 /// The members of a frame that mean anything, as raw text. Of duplicates the last counts.
 #[derive(Default)]
 struct Members<'a> {
-    kind: Option<&'a RawValue>,
-    dst: Option<&'a RawValue>,
-    payload: Option<&'a RawValue>,
+    kind: Option<&'a str>,
+    dst: Option<&'a str>,
+    payload: Option<&'a str>,
 }
 
 impl<'a> Members<'a> {
+    /// Names are compared with their escapes undone; hardly any has one.
+    fn take(&mut self, name: &str, value: &'a str) {
+        let unescaped =
+            name.contains('\\').then(|| json::string(&format!("\"{name}\"")).map(Cow::into_owned));
+        let member = match unescaped.as_ref().map_or(Some(name), |name| name.as_deref()) {
+            Some("type") => &mut self.kind,
+            Some("dst") => &mut self.dst,
+            Some("payload") => &mut self.payload,
+            _ => return,
+        };
+        *member = Some(value);
+    }
+
     fn command(self) -> Command<'a> {
-        let kind = match self.kind.and_then(string).as_deref() {
+        let kind = match self.kind.and_then(json::string).as_deref() {
             Some("OFFER") => Kind::Offer,
             Some("ANSWER") => Kind::Answer,
             Some("CANDIDATE") => Kind::Candidate,
@@ -154,7 +165,7 @@ impl<'a> Members<'a> {
             // EXPIRE among them: only the server knows what has expired.
             _ => return Command::Nothing,
         };
-        match self.dst.and_then(string) {
+        match self.dst.and_then(json::string) {
             Some(dst) if !dst.is_empty() => Command::Relay(Envelope { kind, dst, payload: self.payload }),
             _ if kind == Kind::Leave && self.names_nobody() => Command::Leave,
             _ => Command::Nothing,
@@ -163,75 +174,6 @@ impl<'a> Members<'a> {
 
     /// Whether `dst` is missing or what JavaScript takes for nothing.
     fn names_nobody(&self) -> bool {
-        self.dst.is_none_or(|dst| matches!(dst.get(), "null" | "false" | "\"\"" | "0"))
-    }
-}
-
-fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let text = raw.get();
-    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        // A lone surrogate is text to JavaScript and none here: nobody can be called that.
-        serde_json::from_str(text).ok().map(Cow::Owned)
-    } else {
-        Some(Cow::Borrowed(inner))
-    }
-}
-
-impl<'de> Visitor<'de> for Members<'de> {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
-        while let Some(name) = map.next_key_seed(MemberName)? {
-            match name {
-                Member::Type => self.kind = Some(map.next_value()?),
-                Member::Dst => self.dst = Some(map.next_value()?),
-                Member::Payload => self.payload = Some(map.next_value()?),
-                Member::Other => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(self)
-    }
-}
-
-enum Member {
-    Type,
-    Dst,
-    Payload,
-    Other,
-}
-
-/// Reads a member's name after its escapes are undone, without keeping it.
-struct MemberName;
-
-impl<'de> DeserializeSeed<'de> for MemberName {
-    type Value = Member;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, name: D) -> Result<Member, D::Error> {
-        // Bytes, because a name may hold a lone surrogate, which is no text.
-        name.deserialize_bytes(self)
-    }
-}
-
-impl Visitor<'_> for MemberName {
-    type Value = Member;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a member's name")
-    }
-
-    fn visit_bytes<E: serde::de::Error>(self, name: &[u8]) -> Result<Member, E> {
-        Ok(match name {
-            b"type" => Member::Type,
-            b"dst" => Member::Dst,
-            b"payload" => Member::Payload,
-            _ => Member::Other,
-        })
+        self.dst.is_none_or(|dst| matches!(dst, "null" | "false" | "\"\"" | "0"))
     }
 }

@@ -254,8 +254,7 @@ fn relay(
     flushes: &mut Vec<Flush>,
 ) {
     if let Some(hook) = &service.hooks.message {
-        let payload = payload.map(|payload| payload.get());
-        hook(client(registration), Message { kind: *kind, dst, payload });
+        hook(client(registration), Message { kind: *kind, dst, payload: *payload });
     }
     let id = registration.id().as_str();
     let frame = peerjs::relay(*kind, id, dst, *payload);

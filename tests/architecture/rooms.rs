@@ -58,7 +58,7 @@ pub const ROOMS: &[Room] = &[
     room("tls", "", "rustls rustls_pki_types thiserror"),
     room("lan", "", ""),
     // Plain Rust: no runtime, and neither knows of the other.
-    room("dialect", "frame", "serde serde_json"),
+    room("dialect", "frame", "memchr serde_json"),
     room("broker", "frame", "dashmap thiserror tokio::sync"),
     room("frame", "", ""),
 ];

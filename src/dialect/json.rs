@@ -1,0 +1,276 @@
+//! Splits a JSON object into its members and leaves their values as they are written.
+//!
+//! serde_json does the same with `RawValue`, and this accepts what that accepts (a property test
+//! compares the two). It is here because finding the end of a session description is a quarter of
+//! the work of relaying one, and its text is full of escapes, at each of which serde_json starts
+//! anew: docs/BENCHMARKS.md has the figures. Depth costs no stack.
+
+use std::borrow::Cow;
+
+use memchr::memchr;
+
+/// Calls `each` with name and value of every member of the object that `text` is, in order. The
+/// name is without its quotes and with its escapes; the value is its own text. `None` if `text` is
+/// no JSON object.
+pub(super) fn members<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str)) -> Option<()> {
+    let mut scanner = Scanner { text, at: 0 };
+    if scanner.next_token()? != b'{' {
+        return None;
+    }
+    let mut open = Vec::new();
+    if !scanner.closes(b'}') {
+        loop {
+            let name = scanner.name()?;
+            scanner.space();
+            let start = scanner.at;
+            scanner.value(&mut open)?;
+            each(name, text.get(start..scanner.at)?);
+            match scanner.next_token()? {
+                b',' => {}
+                b'}' => break,
+                _ => return None,
+            }
+        }
+    }
+    scanner.space();
+    (scanner.at == text.len()).then_some(())
+}
+
+/// The text of a string value, its escapes undone. `None` for any other value, and for a lone
+/// surrogate, which is text to JavaScript and none here.
+pub(super) fn string(value: &str) -> Option<Cow<'_, str>> {
+    let inner = value.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        serde_json::from_str(value).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
+}
+
+struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn next_token(&mut self) -> Option<u8> {
+        self.space();
+        self.next()
+    }
+
+    /// Whether the container that was just opened closes at once.
+    fn closes(&mut self, close: u8) -> bool {
+        self.space();
+        let closes = self.peek() == Some(close);
+        self.at += usize::from(closes);
+        closes
+    }
+
+    /// A member's name and the colon behind it.
+    fn name(&mut self) -> Option<&'a str> {
+        if self.next_token()? != b'"' {
+            return None;
+        }
+        let start = self.at;
+        self.string()?;
+        let name = self.text.get(start..self.at - 1)?;
+        (self.next_token()? == b':').then_some(name)
+    }
+
+    /// A whole value. `open` is room for the brackets that wait to be closed.
+    fn value(&mut self, open: &mut Vec<u8>) -> Option<()> {
+        loop {
+            match self.next_token()? {
+                b'"' => self.string()?,
+                b'{' if !self.closes(b'}') => {
+                    open.push(b'}');
+                    self.name()?;
+                    continue;
+                }
+                b'[' if !self.closes(b']') => {
+                    open.push(b']');
+                    continue;
+                }
+                b'{' | b'[' => {}
+                b't' => self.word(b"rue")?,
+                b'f' => self.word(b"alse")?,
+                b'n' => self.word(b"ull")?,
+                first @ (b'-' | b'0'..=b'9') => self.number(first)?,
+                _ => return None,
+            }
+            // Behind a value: the next one, or the ends of what it is in.
+            loop {
+                let Some(&close) = open.last() else {
+                    return Some(());
+                };
+                match self.next_token()? {
+                    b',' => break,
+                    byte if byte == close => drop(open.pop()),
+                    _ => return None,
+                }
+            }
+            if open.last() == Some(&b'}') {
+                self.name()?;
+            }
+        }
+    }
+
+    fn word(&mut self, rest: &[u8]) -> Option<()> {
+        self.rest().starts_with(rest).then(|| self.at += rest.len())
+    }
+
+    fn number(&mut self, first: u8) -> Option<()> {
+        let integer = if first == b'-' { self.next()? } else { first };
+        match integer {
+            b'0' if self.peek().is_some_and(|byte| byte.is_ascii_digit()) => return None,
+            b'0' => {}
+            b'1'..=b'9' => drop(self.digits()),
+            _ => return None,
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Some(())
+    }
+
+    fn digits(&mut self) -> Option<()> {
+        let count = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += count;
+        (count > 0).then_some(())
+    }
+
+    /// The rest of a string, its closing quote included.
+    fn string(&mut self) -> Option<()> {
+        let rest = self.rest();
+        let mut end = memchr(b'"', rest)?;
+        // An escaped quote is no end: it has an odd number of backslashes before it.
+        while rest.get(..end)?.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1 {
+            end += 1 + memchr(b'"', rest.get(end + 1..)?)?;
+        }
+        self.at += end + 1;
+        let closed = rest.get(..=end)?;
+        if is_plainly_valid(closed) || is_valid(closed) { Some(()) } else { None }
+    }
+}
+
+/// Whether no byte of a string, with its closing quote, is a control character, and every backslash
+/// stands before what may be escaped. Says no to some that are valid, but without a branch for each
+/// byte, so that the compiler makes vector code of it.
+fn is_plainly_valid(closed: &[u8]) -> bool {
+    let simple = |byte: u8| {
+        (byte == b'n') | (byte == b'r') | (byte == b't') | (byte == b'"') | (byte == b'\\') | (byte == b'/')
+    };
+    let following = closed.get(1..).unwrap_or_default();
+    let wrong = closed.iter().zip(following).fold(0, |wrong: u8, (&byte, &next)| {
+        wrong | u8::from(byte < b' ') | u8::from((byte == b'\\') & !simple(next))
+    });
+    wrong == 0
+}
+
+/// The same question, answered exactly.
+fn is_valid(closed: &[u8]) -> bool {
+    let mut bytes = closed.iter();
+    while let Some(&byte) = bytes.next() {
+        let valid = match byte {
+            b'\\' => match bytes.next() {
+                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => true,
+                Some(b'u') => (0..4).all(|_| bytes.next().is_some_and(u8::is_ascii_hexdigit)),
+                _ => false,
+            },
+            byte => byte >= b' ',
+        };
+        if !valid {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::value::RawValue;
+
+    fn is_object(text: &str) -> bool {
+        members(text, |_, _| {}).is_some()
+    }
+
+    /// What serde_json makes of it.
+    fn is_object_to_serde(text: &str) -> bool {
+        serde_json::from_str::<&RawValue>(text).is_ok_and(|value| value.get().starts_with('{'))
+    }
+
+    /// Text that is nearly JSON: its own pieces in any order.
+    fn nearly_json() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "{", "}", "[", "]", ",", ":", "\"", "\\", "\\\"", "\\\\", "\\u", "00e9", "\\n", "\\q", "a", "é",
+            " ", "\n", "\u{1}", "0", "1", "-", ".", "e", "E+", "true", "false", "null", "\"a\":", "{\"a\":",
+            "[1,", "\"\"", "12.5e-3", "\\u12g4", "\u{7f}",
+        ]);
+        prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn what_serde_json_takes_for_an_object_is_one(text in nearly_json()) {
+            for text in [text.clone(), format!("{{\"a\":{text}}}"), format!("{{{text}}}"), format!("{{\"{text}\":[{text}]}}")] {
+                prop_assert_eq!(is_object(&text), is_object_to_serde(&text), "{:?}", text);
+            }
+        }
+
+        #[test]
+        fn an_object_with_one_character_changed_is_judged_alike(at in 0usize..60, with in any::<char>()) {
+            let object = r#"{"a":[1,-2.5e+3,{"b\n":"é\u00e9\\"},[],{}],"c":null,"d":true}"#;
+            let changed: String = object.chars().enumerate().map(|(n, c)| if n == at { with } else { c }).collect();
+            prop_assert_eq!(is_object(&changed), is_object_to_serde(&changed), "{:?}", changed);
+        }
+    }
+
+    #[test]
+    fn members_come_in_order_and_as_they_are_written() {
+        let mut found = Vec::new();
+        let text = " { \"a\" : 1e400 ,\n\"\\u0061\":{ \"b\": [ ] } , \"\":\"\\\"\\\\\" } ";
+        members(text, |name, value| found.push((name, value))).unwrap();
+        assert_eq!(found, [("a", "1e400"), ("\\u0061", "{ \"b\": [ ] }"), ("", "\"\\\"\\\\\"")]);
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        let deep =
+            |open: &str, close: &str| format!("{{\"a\":{}1{}}}", open.repeat(200_000), close.repeat(200_000));
+        assert!(is_object(&deep("[", "]")));
+        assert!(is_object(&deep("{\"a\":", "}")));
+        assert!(!is_object(&deep("[", "}")));
+    }
+}

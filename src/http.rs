@@ -18,7 +18,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::config::MountPath;
 use crate::service::Service;
 use crate::session;
-use crate::transport::actix_ws;
+use crate::transport::{actix_ws, handshake};
 use routes::Route;
 
 /// A broker at a path.
@@ -91,6 +91,13 @@ fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpRespo
 
 async fn open_socket(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
     let service = &mounted.service;
+    // actix-ws is content with less, and would answer 101 where no frame can follow.
+    if let Err(why) = handshake::check(request.head()) {
+        return HttpResponse::BadRequest()
+            .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
+            .force_close()
+            .body(format!("{why}\n"));
+    }
     match actix_ws::upgrade(request, payload, service.config.max_message_bytes).await {
         Ok((response, socket)) => {
             actix_web::rt::spawn(session::run(socket, service, request.query_string()));

@@ -10,6 +10,7 @@ use actix_codec::Framed;
 use actix_http::{HttpService, KeepAlive, Request, h1};
 use actix_server::ServerHandle;
 use actix_service::{fn_service, map_config};
+use actix_tls::accept::max_concurrent_tls_connect;
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::App;
 use actix_web::dev::AppConfig;
@@ -36,6 +37,10 @@ const NAME: &str = "peerbroker";
 const BACKLOG: i32 = 4096;
 /// Connections of one worker that are in HTTP; those of peers are not counted.
 const MAX_HTTP_CONNECTIONS: usize = 25_000;
+
+/// TLS handshakes of one worker at a time. Each may take 3 s, and at the default of 256 a few hundred
+/// silent connections would keep everybody else waiting.
+const MAX_TLS_HANDSHAKES: usize = 10_000;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -149,9 +154,12 @@ impl Server {
         }
         let builder = match tls {
             None => builder.listen(NAME, listener, move || http_service!(TcpStream, mounted).tcp())?,
-            Some(tls) => builder.listen(NAME, listener, move || {
-                http_service!(TlsStream<TcpStream>, mounted).rustls_0_23(tls.clone())
-            })?,
+            Some(tls) => {
+                max_concurrent_tls_connect(MAX_TLS_HANDSHAKES);
+                builder.listen(NAME, listener, move || {
+                    http_service!(TlsStream<TcpStream>, mounted).rustls_0_23(tls.clone())
+                })?
+            }
         };
         Ok(builder.run())
     }

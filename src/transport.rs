@@ -11,7 +11,10 @@ pub(crate) mod upgrade;
 
 use std::io;
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::task::{Context, Poll};
+
+use actix_web::rt::task::yield_now;
 
 use crate::broker::Outbox;
 
@@ -64,4 +67,11 @@ pub(crate) trait Socket {
 
     /// Ends the sending direction, after the outbox is dropped.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// Has the current task polled again after the worker has looked at its other sockets. The runtime
+/// polls a task that simply wakes itself dozens of times before that.
+pub(crate) fn give_way(cx: &mut Context<'_>) {
+    // Its first poll is what does it.
+    let _ = pin!(yield_now()).poll(cx);
 }

@@ -89,13 +89,20 @@ impl Registration {
 
     /// Sends something to this very client.
     pub fn reply(&self, frame: Frame) {
-        let full = self.with_outbox(|outbox| {
-            let pushed = outbox.push(Outgoing { frame, from: None });
-            outbox.flush();
-            pushed.is_err()
-        });
-        if full == Some(true) {
-            self.realm.dismiss_slow_reader(&self.place, self.conn);
+        drop(self.begin_reply(frame));
+    }
+
+    /// The same, to be written once with all that answers one batch of input: when the [`Flush`]
+    /// is dropped.
+    pub fn begin_reply(&self, frame: Frame) -> Option<Flush> {
+        let pushed = self
+            .with_outbox(|outbox| outbox.push(Outgoing { frame, from: None }).map(|()| outbox.wants_flush()));
+        match pushed? {
+            Ok(wants_flush) => wants_flush.then(|| Flush::new(Arc::clone(&self.place))),
+            Err(_) => {
+                self.realm.dismiss_slow_reader(&self.place, self.conn);
+                None
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_codec::Framed;
+use actix_codec::{Framed, FramedParts};
 use actix_http::{HttpMessage as _, Request, h1};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -48,7 +48,7 @@ fn bad_handshake(why: BadHandshake) -> String {
     let (status, headers) = match why {
         BadHandshake::Method => ("405 Method Not Allowed", "Allow: GET\r\n"),
         BadHandshake::Version => ("400 Bad Request", "Sec-WebSocket-Version: 13, 8\r\n"),
-        BadHandshake::NoUpgrade | BadHandshake::Key => ("400 Bad Request", ""),
+        BadHandshake::NoUpgrade | BadHandshake::Body | BadHandshake::Key => ("400 Bad Request", ""),
     };
     response(status, headers, &format!("{why}\n"))
 }
@@ -62,8 +62,10 @@ fn response(status: &str, headers: &str, body: &str) -> String {
 }
 
 async fn refuse<T: AsyncWrite + Unpin>(framed: Framed<T, h1::Codec>, response: String) {
-    let mut io = framed.into_parts().io;
+    let FramedParts { mut io, write_buf, .. } = framed.into_parts();
     let sent = async {
+        // Answers to requests in front of this one.
+        io.write_all(&write_buf).await?;
         io.write_all(response.as_bytes()).await?;
         io.shutdown().await
     };

@@ -14,10 +14,10 @@ use crate::broker::{
 use crate::dialect::peerjs::{self, Command, Envelope};
 use crate::frame::Frame;
 use crate::service::{Client, Message, Service};
-use crate::transport::{Disconnect, Event, Socket};
+use crate::transport::{self, Disconnect, Event, Socket};
 
-/// Reads before other tasks of the worker get their turn.
-const READS_PER_TURN: usize = 8;
+/// Reads before other tasks of the worker get their turn. Only a flood fills even one.
+const READS_PER_TURN: usize = 2;
 
 /// Serves one client until it is gone. `query` is that of its WebSocket address.
 ///
@@ -187,7 +187,7 @@ impl<'a> Presence<'a> {
                 registration.heard();
             }
         }
-        cx.waker().wake_by_ref();
+        transport::give_way(cx);
         Poll::Pending
     }
 
@@ -234,7 +234,7 @@ fn on_event(
         // Some clients send their JSON as bytes.
         Event::Binary(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
         Event::Ping(payload) => {
-            registration.reply(Frame::pong(payload));
+            flushes.extend(registration.begin_reply(Frame::pong(payload)));
             return ControlFlow::Continue(());
         }
         Event::Pong => return ControlFlow::Continue(()),
@@ -260,7 +260,7 @@ fn relay(
     let frame = peerjs::relay(*kind, id, dst, *payload);
     match registration.route(dst, frame, kind.waits()) {
         Routed::Sent(flush) => flushes.extend(flush),
-        Routed::Expired => registration.reply(peerjs::expire(dst, id)),
+        Routed::Expired => flushes.extend(registration.begin_reply(peerjs::expire(dst, id))),
         Routed::Kept | Routed::Dropped => {}
     }
 }

@@ -14,26 +14,15 @@ pub(crate) enum BadHandshake {
     NoUpgrade,
     #[error("Sec-WebSocket-Version must be 13 or 8")]
     Version,
+    #[error("a WebSocket is opened without Transfer-Encoding")]
+    Body,
     #[error("Sec-WebSocket-Key must be 16 bytes in base64")]
     Key,
 }
 
 /// The bytes that accept a handshake.
 pub(crate) fn accept(head: &RequestHead) -> Result<Vec<u8>, BadHandshake> {
-    if head.method != Method::GET {
-        return Err(BadHandshake::Method);
-    }
-    if !head.upgrade() || head.version != Version::HTTP_11 || !asks_for_websocket(head.headers()) {
-        return Err(BadHandshake::NoUpgrade);
-    }
-    match header(head.headers(), &header::SEC_WEBSOCKET_VERSION) {
-        Some("13" | "8") => {}
-        _ => return Err(BadHandshake::Version),
-    }
-    let key = header(head.headers(), &header::SEC_WEBSOCKET_KEY).unwrap_or_default();
-    if !is_key(key) {
-        return Err(BadHandshake::Key);
-    }
+    let key = check(head)?;
     let mut answer = Vec::with_capacity(160);
     answer.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
@@ -45,6 +34,26 @@ pub(crate) fn accept(head: &RequestHead) -> Result<Vec<u8>, BadHandshake> {
     }
     answer.extend_from_slice(b"\r\n\r\n");
     Ok(answer)
+}
+
+/// Whether a request opens a WebSocket; gives its key.
+pub(crate) fn check(head: &RequestHead) -> Result<&str, BadHandshake> {
+    if head.method != Method::GET {
+        return Err(BadHandshake::Method);
+    }
+    if !head.upgrade() || head.version != Version::HTTP_11 || !asks_for_websocket(head.headers()) {
+        return Err(BadHandshake::NoUpgrade);
+    }
+    // Frames would come in chunks, which no WebSocket client sends.
+    if head.headers().contains_key(header::TRANSFER_ENCODING) {
+        return Err(BadHandshake::Body);
+    }
+    match header(head.headers(), &header::SEC_WEBSOCKET_VERSION) {
+        Some("13" | "8") => {}
+        _ => return Err(BadHandshake::Version),
+    }
+    let key = header(head.headers(), &header::SEC_WEBSOCKET_KEY).unwrap_or_default();
+    if is_key(key) { Ok(key) } else { Err(BadHandshake::Key) }
 }
 
 /// The subprotocol to agree to: the first one offered, because none changes anything here.

@@ -95,9 +95,12 @@ impl UpgradedSocket {
     ) -> Self {
         let Split { io, writer } = parts.io.split();
         let early = parts.read_buf.to_vec();
+        // Answers to requests in front of the handshake that are not written yet.
+        let mut opening = parts.write_buf.to_vec();
+        opening.extend_from_slice(&answer);
         UpgradedSocket {
             io,
-            opening: Some(Box::new(Opening { answer, writer, early })),
+            opening: Some(Box::new(Opening { answer: opening, writer, early })),
             decoder: Decoder::default(),
             max_message_bytes,
         }

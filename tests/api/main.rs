@@ -9,6 +9,7 @@ mod cors;
 mod embedding;
 mod handshake;
 mod harness;
+mod hostile;
 mod http;
 mod liveness;
 mod protocol;

@@ -1,0 +1,135 @@
+//! What a hostile client tried, once with success.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use peerbroker::Listen;
+use peerbroker::config::TlsFiles;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+
+use crate::harness::http_client::{self, HttpConnection, Response};
+use crate::harness::{RawClient, TestServer, Transport, on_both, on_own, wait_until, wire};
+
+/// A handshake that is good, unless `upgrade` or `more` is not.
+fn handshake_with(upgrade: &str, more: &str) -> String {
+    format!(
+        "GET /peerjs?key=peerjs&id=a&token=t HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\n\
+         Upgrade: {upgrade}\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
+    )
+}
+
+const BEFORE: &str = "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n";
+
+fn send(server: &TestServer, request: &str) -> (HttpConnection, Response) {
+    let mut http = server.http();
+    http.send(request);
+    let response = http.response(false);
+    (http, response)
+}
+
+#[test]
+fn what_is_not_quite_an_upgrade_is_refused() {
+    on_both(|server| {
+        for (upgrade, more) in [
+            ("websocket, foo", ""),
+            ("foo, websocket", ""),
+            ("websocket/13", ""),
+            ("websocket", "Transfer-Encoding: chunked\r\n"),
+        ] {
+            let body = if more.is_empty() { "" } else { "0\r\n\r\n" };
+            let (mut http, response) = send(server, &format!("{}{body}", handshake_with(upgrade, more)));
+            assert_eq!(response.status, 400, "{upgrade} {more}");
+            http.expect_end();
+            assert_eq!(server.told_about("a"), [], "{upgrade} {more}");
+        }
+    });
+}
+
+#[test]
+fn answers_to_requests_in_front_of_a_handshake_are_not_lost() {
+    on_own(|server| {
+        let mut client = RawClient::connect(server.address, "pipelined");
+        client.send_raw(format!("{BEFORE}{}", handshake_with("websocket", "")));
+        assert_eq!(client.expect_response().status, 200);
+        client.expect_accepted();
+        client.expect_open();
+    });
+}
+
+#[test]
+fn answers_to_requests_in_front_of_a_refused_handshake_are_not_lost() {
+    on_own(|server| {
+        let elsewhere = handshake_with("websocket", "").replacen("/peerjs", "/elsewhere", 1);
+        let (mut http, first) = send(server, &format!("{BEFORE}{elsewhere}"));
+        assert_eq!(first.status, 200);
+        assert_eq!(http.response(false).status, 404);
+        http.expect_end();
+    });
+}
+
+/// Counts and does not time: what two clients, one for each worker, can have the server read while
+/// a third gets its turn so many times.
+fn read_meanwhile(server: &TestServer, flood: &[u8], turns: usize) -> usize {
+    let mut flooders = [server.client("flooder 1"), server.client("flooder 2")];
+    let mut other = server.client("other");
+    let (done, read) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for flooder in &mut flooders {
+            scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    flooder.send_raw(flood);
+                    read.fetch_add(flood.len(), Ordering::SeqCst);
+                }
+            });
+        }
+        wait_until("the flood", || read.load(Ordering::SeqCst) > 4 << 20);
+        read.store(0, Ordering::SeqCst);
+        for _ in 0..turns {
+            other.ping(b"x");
+            other.expect_pong();
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+    read.into_inner()
+}
+
+#[test]
+fn a_flood_leaves_its_worker_time_for_others() {
+    on_own(|server| {
+        let read = read_meanwhile(server, &wire::text("").repeat(10_000), 50);
+        assert!(read < 50 * (4 << 20), "{read} bytes of a flood between 50 turns of somebody else");
+    });
+}
+
+#[test]
+fn connections_that_begin_no_tls_handshake_hold_up_nobody() {
+    // More than all workers take at once by default.
+    const SILENT: usize = 700;
+    let _ = rlimit::increase_nofile_limit(4096);
+    let file = |name: &str| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name);
+    let tls = Some(TlsFiles { key: file("ec-pkcs8.key"), cert: file("ec-chain.pem") });
+    let server = TestServer::start_listening(Transport::Own, |_| {}, Listen { tls, ..Listen::default() });
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(file("root.pem")).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let trust = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let trust = Arc::new(trust.unwrap().with_root_certificates(roots).with_no_client_auth());
+
+    let silent: Vec<_> = (0..SILENT).map(|_| http_client::connect(server.address)).collect();
+    let mut client = RawClient::connect_tls(server.address, "a", trust);
+    client.send_raw(RawClient::handshake(&server.target("a", "t")));
+    client.expect_accepted();
+    client.expect_open();
+    // It was served while all of them waited, and not because the server had given up on some.
+    for connection in &silent {
+        connection.set_nonblocking(true).unwrap();
+        let waits = connection.peek(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(waits, Err(ErrorKind::WouldBlock));
+    }
+}

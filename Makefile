@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build vendor setup test test-rust test-browser lint pictures
+.PHONY: run build vendor setup test test-rust test-browser lint pictures bench bench-quick bench-baseline
 
 run: vendor
 	cargo run --release -- $(ARGS)
@@ -41,3 +41,22 @@ lint: vendor
 
 pictures: build
 	cd client-tests && npm ci --no-audit --no-fund --silent && npm run pictures
+
+# Not --locked: the lock file of the benchmark follows the server's dependencies.
+COMPARE = cd bench && cargo build --release && cargo bench --no-run --bench broker \
+	&& cargo run --release --quiet --bin compare --
+
+# Side by side with npm's peer and others, some ten minutes; docs/BENCHMARKS.md says how.
+bench: build bench/node/node_modules/.package-lock.json
+	$(COMPARE) full
+
+# Against bench/baseline.json, under two minutes once it is built.
+bench-quick: build
+	$(COMPARE) quick
+
+bench-baseline: build
+	$(COMPARE) baseline
+
+bench/node/node_modules/.package-lock.json: bench/node/package-lock.json
+	@command -v npm >/dev/null || { echo 'npm is missing: it installs the server to compare with' >&2; exit 1; }
+	cd bench/node && npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json

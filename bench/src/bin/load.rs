@@ -1,0 +1,112 @@
+//! Drives one server on loopback and prints, as JSON, what the server spent on it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use peerbroker_bench::fleet::{Fleet, Target};
+use peerbroker_bench::link;
+use peerbroker_bench::measured::Pace;
+use peerbroker_bench::process::Process;
+use peerbroker_bench::scenario::crowd::Beats;
+use peerbroker_bench::scenario::exchange::Pairs;
+use peerbroker_bench::scenario::{churn, crowd, stalled};
+use serde::Serialize;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    /// Where the server listens
+    #[arg(long)]
+    address: SocketAddr,
+    /// The server's process, whose CPU time and memory are measured
+    #[arg(long)]
+    pid: u32,
+    /// Speak TLS, and trust the certificate in this PEM file
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Subcommand)]
+enum Scenario {
+    /// Pairs exchange offers and answers of 2 KB
+    Messages {
+        #[arg(long, default_value_t = 100)]
+        pairs: usize,
+        /// Messages of each pair in flight, one step for each
+        #[arg(long, value_delimiter = ',')]
+        in_flight: Vec<usize>,
+        /// Messages a second by all pairs, one step for each
+        #[arg(long, value_delimiter = ',')]
+        per_second: Vec<f64>,
+        /// Of each step
+        #[arg(long, default_value_t = 2.0)]
+        seconds: f64,
+    },
+    /// Many peers are just there
+    Crowd {
+        /// Memory is read with so many peers
+        #[arg(long, value_delimiter = ',', default_value = "1000,5000,10000")]
+        steps: Vec<usize>,
+        /// The cost of an open is measured around so many peers
+        #[arg(long, value_delimiter = ',', default_value = "100,10000")]
+        opens_at: Vec<usize>,
+        /// So many peers send heartbeats
+        #[arg(long, default_value_t = 10_000)]
+        beating: usize,
+        /// Heartbeats a second by all peers, and how many at once; one step for each
+        #[arg(long, value_delimiter = ',', value_name = "RATExCOUNT", default_value = "10000x10")]
+        beats: Vec<Beats>,
+        /// Of each step of heartbeats
+        #[arg(long, default_value_t = 2.0)]
+        seconds: f64,
+    },
+    /// All peers come and go
+    Churn {
+        #[arg(long, default_value_t = 10_000)]
+        peers: usize,
+        #[arg(long, default_value_t = 10)]
+        rounds: usize,
+    },
+    /// One reader stops reading
+    Stalled {
+        #[arg(long, default_value_t = 1_000_000_000)]
+        bytes: u64,
+    },
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
+    let tls = cli.trust.as_deref().map(link::trust).transpose()?;
+    let mut fleet = Fleet::new(Target { address: cli.address, tls })?;
+    let server = Process(cli.pid);
+    match cli.scenario {
+        Scenario::Messages { pairs, in_flight, per_second, seconds } => {
+            fleet.open(2 * pairs)?;
+            let mut pairs = Pairs::new(0, pairs);
+            let paces =
+                in_flight.into_iter().map(Pace::InFlight).chain(per_second.into_iter().map(Pace::PerSecond));
+            let time = Duration::from_secs_f64(seconds);
+            let exchanges: Result<Vec<_>> =
+                paces.map(|pace| pairs.exchange(&mut fleet, server, pace, time)).collect();
+            print(&exchanges?)
+        }
+        Scenario::Crowd { steps, opens_at, beating, beats, seconds } => {
+            let beat_time = Duration::from_secs_f64(seconds);
+            let plan = crowd::Plan { steps, opens_at, beating, beats, beat_time };
+            print(&crowd::run(&mut fleet, server, &plan)?)
+        }
+        Scenario::Churn { peers, rounds } => print(&churn::run(&mut fleet, server, peers, rounds)?),
+        Scenario::Stalled { bytes } => print(&stalled::run(&mut fleet, server, bytes)?),
+    }
+}
+
+fn print(measured: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string(measured)?);
+    Ok(())
+}

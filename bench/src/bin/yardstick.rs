@@ -1,0 +1,232 @@
+//! What the other servers are measured by, and no server: one thread and one epoll that copies
+//! frames to the peer they name. It reads no JSON, checks nothing, keeps nothing for anybody who is
+//! absent, and lets a slow reader grow it without end. Whatever does more cannot cost less.
+
+use std::collections::HashMap;
+use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use peerbroker_bench::ws;
+use socket2::{Domain, Socket, Type};
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[arg(long)]
+    port: u16,
+}
+
+const LISTENER: Token = Token(usize::MAX);
+const BACKLOG: i32 = 4096;
+const EVENTS: usize = 4096;
+const SCRATCH: usize = 256 << 10;
+
+struct Yardstick {
+    poll: Poll,
+    listener: TcpListener,
+    conns: Vec<Option<Conn>>,
+    free: Vec<usize>,
+    ids: HashMap<String, usize>,
+    /// Connections that were sent something in this turn.
+    unflushed: Vec<usize>,
+}
+
+struct Conn {
+    stream: TcpStream,
+    id: String,
+    inbox: Vec<u8>,
+    outbox: Vec<u8>,
+}
+
+fn main() -> Result<()> {
+    rlimit::increase_nofile_limit(u64::MAX)?;
+    Yardstick::bind(Cli::parse().port)?.run()
+}
+
+impl Yardstick {
+    fn bind(port: u16) -> Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], port)).into()).context("cannot bind the port")?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(socket.into());
+        let poll = Poll::new()?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        Ok(Yardstick {
+            poll,
+            listener,
+            conns: Vec::new(),
+            free: Vec::new(),
+            ids: HashMap::new(),
+            unflushed: Vec::new(),
+        })
+    }
+
+    fn run(mut self) -> Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut scratch = vec![0; SCRATCH];
+        loop {
+            match self.poll.poll(&mut events, None) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled?,
+            }
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.accept()?,
+                    Token(index) => {
+                        if event.is_writable() {
+                            self.unflushed.push(index);
+                        }
+                        self.receive(index, &mut scratch);
+                    }
+                }
+            }
+            // One write for all that a connection was sent in this turn.
+            for index in std::mem::take(&mut self.unflushed) {
+                if let Some(conn) = self.conns.get_mut(index).and_then(Option::as_mut) {
+                    conn.flush();
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self) -> Result<()> {
+        while let Ok((mut stream, _)) = self.listener.accept() {
+            stream.set_nodelay(true)?;
+            let index = self.free.pop().unwrap_or_else(|| {
+                self.conns.push(None);
+                self.conns.len() - 1
+            });
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut stream, Token(index), interest)?;
+            let conn = Conn { stream, id: String::new(), inbox: Vec::new(), outbox: Vec::new() };
+            self.conns[index] = Some(conn);
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, index: usize, scratch: &mut [u8]) {
+        let Some(mut conn) = self.conns[index].take() else { return };
+        loop {
+            let alive = match conn.stream.read(scratch) {
+                Ok(0) => false,
+                Ok(count) => {
+                    let alive = self.take(index, &mut conn, &mut scratch[..count]);
+                    if alive && count == scratch.len() {
+                        continue;
+                    }
+                    alive
+                }
+                Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+            };
+            if alive {
+                self.conns[index] = Some(conn);
+            } else {
+                self.ids.remove(&conn.id);
+                self.free.push(index);
+            }
+            return;
+        }
+    }
+
+    /// Handles input; false when the client says goodbye.
+    fn take(&mut self, index: usize, conn: &mut Conn, input: &mut [u8]) -> bool {
+        if conn.inbox.is_empty() {
+            let (used, alive) = self.understand(index, conn, input);
+            conn.inbox.extend_from_slice(&input[used..]);
+            return alive;
+        }
+        let mut inbox = std::mem::take(&mut conn.inbox);
+        inbox.extend_from_slice(input);
+        let (used, alive) = self.understand(index, conn, &mut inbox);
+        if used < inbox.len() {
+            inbox.drain(..used);
+            conn.inbox = inbox;
+        }
+        alive
+    }
+
+    fn understand(&mut self, index: usize, conn: &mut Conn, input: &mut [u8]) -> (usize, bool) {
+        let mut used = 0;
+        if conn.id.is_empty() {
+            let Some(end) = find(input, b"\r\n\r\n") else { return (0, true) };
+            conn.id = id(&input[..end]);
+            self.ids.insert(conn.id.clone(), index);
+            conn.greet();
+            used = end + 4;
+        }
+        while let Some(header) = ws::whole_frame(&input[used..]) {
+            let payload = &mut input[used + header.header_len..][..header.payload_len];
+            used += header.frame_len();
+            match header.opcode {
+                ws::TEXT => {
+                    ws::unmask(payload, header.mask.unwrap_or_default());
+                    self.relay(&conn.id, payload);
+                }
+                ws::CLOSE => return (used, false),
+                _ => {}
+            }
+        }
+        (used, true)
+    }
+
+    fn relay(&mut self, from: &str, payload: &[u8]) {
+        let Some(&to) = dst(payload).and_then(|dst| self.ids.get(dst)) else { return };
+        let Some(recipient) = &mut self.conns[to] else { return };
+        let [members @ .., _] = payload else { return };
+        if recipient.outbox.is_empty() {
+            self.unflushed.push(to);
+        }
+        let parts = [members, b",\"src\":\"", from.as_bytes(), b"\"}"];
+        ws::push_server_frame(&mut recipient.outbox, ws::TEXT, &parts);
+    }
+}
+
+impl Conn {
+    fn greet(&mut self) {
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\n\r\n",
+            ws::ACCEPT
+        );
+        self.outbox.extend_from_slice(answer.as_bytes());
+        ws::push_server_frame(&mut self.outbox, ws::TEXT, &[br#"{"type":"OPEN"}"#]);
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        while !self.outbox.is_empty() {
+            match self.stream.write(&self.outbox) {
+                // An idle connection owns no buffer.
+                Ok(count) if count == self.outbox.len() => self.outbox = Vec::new(),
+                Ok(count) => drop(self.outbox.drain(..count)),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// The id in the query of a request; a name of its own for a client without.
+fn id(head: &[u8]) -> String {
+    let head = String::from_utf8_lossy(head);
+    let id = head.split_once("id=").and_then(|(_, rest)| rest.split(['&', ' ']).next());
+    id.filter(|id| !id.is_empty()).unwrap_or("nobody").to_owned()
+}
+
+/// The recipient, by a scan from the end, where the load generator writes it.
+fn dst(payload: &[u8]) -> Option<&str> {
+    const NAME: &[u8] = b"\"dst\":\"";
+    let at = payload.windows(NAME.len()).rposition(|window| window == NAME)?;
+    let rest = &payload[at + NAME.len()..];
+    let end = rest.iter().position(|byte| *byte == b'"')?;
+    std::str::from_utf8(&rest[..end]).ok()
+}
+
+fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+    text.windows(what.len()).position(|window| window == what)
+}

@@ -1,0 +1,196 @@
+//! Very many PeerJS clients in one thread.
+
+mod peer;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use mio::{Events, Interest, Poll, Token};
+use rustls::ClientConfig;
+
+use crate::link::Link;
+use peer::{Peer, Phase};
+
+/// Where the server is.
+#[derive(Clone)]
+pub struct Target {
+    pub address: SocketAddr,
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+/// Peers `p0`, `p1`, … of one server.
+pub struct Fleet {
+    target: Target,
+    poll: Poll,
+    events: Events,
+    peers: Vec<Peer>,
+    arrivals: Vec<Arrival>,
+    scratch: Box<[u8]>,
+    lost: usize,
+}
+
+/// Messages that one peer got at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub peer: usize,
+    pub messages: usize,
+    pub at: Instant,
+}
+
+/// Handshakes that are under way at once.
+const OPENING: usize = 32;
+/// How long all peers together may take to open or to leave.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Loopback addresses that connections come from, so that ports last for all rounds.
+const SOURCES: usize = 16;
+const SCRATCH: usize = 256 << 10;
+const EVENTS: usize = 4096;
+
+impl Fleet {
+    pub fn new(target: Target) -> Result<Self> {
+        Ok(Fleet {
+            target,
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS),
+            peers: Vec::new(),
+            arrivals: Vec::new(),
+            scratch: vec![0; SCRATCH].into_boxed_slice(),
+            lost: 0,
+        })
+    }
+
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    /// Peers whose connection the server has ended unasked.
+    pub fn lost(&self) -> usize {
+        self.lost
+    }
+
+    /// The id of a peer.
+    pub fn id(peer: usize) -> String {
+        format!("p{peer}")
+    }
+
+    /// Opens peers until there are `count`, each up to its OPEN.
+    pub fn open(&mut self, count: usize) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut open = self.peers.len();
+        let mut waiting = open;
+        while open < count {
+            while self.peers.len() < count && self.peers.len() - open < OPENING {
+                self.connect()?;
+            }
+            self.turn(Duration::from_millis(100))?;
+            // Most open in the order in which they came.
+            while waiting < self.peers.len() && self.peers[waiting].phase == Phase::Open {
+                waiting += 1;
+            }
+            open = waiting + self.peers[waiting..].iter().filter(|peer| peer.phase == Phase::Open).count();
+            ensure!(self.lost == 0, "the server did not welcome {} of {count} peers", self.lost);
+            ensure!(Instant::now() < deadline, "only {open} of {count} peers opened within {PATIENCE:?}");
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self) -> Result<()> {
+        let index = self.peers.len();
+        let source = Ipv4Addr::new(127, 0, 0, 2 + (index % SOURCES) as u8);
+        let mut link =
+            Link::connect(self.target.address, SocketAddr::from((source, 0)), self.target.tls.as_ref())?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(link.stream(), Token(index), interest)?;
+        self.peers.push(Peer::new(link, &Self::id(index), self.target.address));
+        Ok(())
+    }
+
+    /// Lets all peers from `first` on leave, every other one with a close frame as a page that says
+    /// goodbye, the rest as one that is gone, and waits until the server has closed them all.
+    pub fn leave(&mut self, first: usize) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        for (index, peer) in self.peers.iter_mut().enumerate().skip(first) {
+            peer.leave(index.is_multiple_of(2));
+        }
+        let mut next = first;
+        while next < self.peers.len() {
+            if self.peers[next].phase == Phase::Gone {
+                next += 1;
+                continue;
+            }
+            self.turn(Duration::from_millis(100))?;
+            let left = self.peers.len() - next;
+            ensure!(
+                Instant::now() < deadline,
+                "the server has not closed {left} connections in {PATIENCE:?}"
+            );
+        }
+        self.peers.truncate(first);
+        Ok(())
+    }
+
+    /// Puts a frame behind what a peer has to send; [`flush`](Self::flush) sends it.
+    pub fn queue(&mut self, peer: usize, frame: &[u8]) {
+        self.peers[peer].queue(frame);
+    }
+
+    pub fn flush(&mut self, peer: usize) {
+        self.peers[peer].flush();
+    }
+
+    /// Bytes that a peer has not sent yet.
+    pub fn backlog(&self, peer: usize) -> usize {
+        self.peers[peer].backlog()
+    }
+
+    /// From now on, this peer reads nothing.
+    pub fn stop_reading(&mut self, peer: usize) {
+        self.peers[peer].reads = false;
+    }
+
+    /// Waits for something to happen, at most for `timeout`, and handles it. Returns the messages
+    /// that arrived.
+    pub fn turn(&mut self, timeout: Duration) -> Result<&[Arrival]> {
+        self.arrivals.clear();
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(&[]),
+            polled => polled?,
+        }
+        for event in &self.events {
+            let Some(peer) = self.peers.get_mut(event.token().0) else { continue };
+            if peer.phase == Phase::Gone || !peer.reads {
+                continue;
+            }
+            if event.is_writable() {
+                peer.flush();
+            }
+            let messages = peer.receive(&mut self.scratch);
+            if messages > 0 {
+                self.arrivals.push(Arrival { peer: event.token().0, messages, at: Instant::now() });
+            }
+            if peer.phase == Phase::Gone && !peer.leaving {
+                self.lost += 1;
+            }
+        }
+        Ok(&self.arrivals)
+    }
+
+    /// Lets time pass; pings are answered.
+    pub fn idle(&mut self, time: Duration) -> Result<()> {
+        let end = Instant::now() + time;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.turn(left)?;
+        }
+    }
+}

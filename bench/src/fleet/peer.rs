@@ -1,0 +1,148 @@
+//! One client: the handshake, OPEN, and then messages to be counted.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+
+use crate::link::Link;
+use crate::ws;
+
+pub(super) struct Peer {
+    link: Link,
+    pub(super) phase: Phase,
+    pub(super) leaving: bool,
+    pub(super) reads: bool,
+    /// What was read of an incomplete frame.
+    inbox: Vec<u8>,
+    outbox: Vec<u8>,
+    sent: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The answer to the handshake has not come.
+    Upgrading,
+    /// It has, but OPEN has not.
+    Greeting,
+    Open,
+    /// The server has ended the connection.
+    Gone,
+}
+
+impl Peer {
+    pub(super) fn new(link: Link, id: &str, server: SocketAddr) -> Self {
+        let request = format!(
+            "GET /peerjs?key=peerjs&id={id}&token=t{id}&version=1.5.5 HTTP/1.1\r\nHost: {server}\r\n\
+             Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: http://localhost\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n\r\n",
+            ws::KEY
+        );
+        Peer {
+            link,
+            phase: Phase::Upgrading,
+            leaving: false,
+            reads: true,
+            inbox: Vec::new(),
+            outbox: request.into_bytes(),
+            sent: 0,
+        }
+    }
+
+    pub(super) fn queue(&mut self, frame: &[u8]) {
+        self.outbox.extend_from_slice(frame);
+    }
+
+    pub(super) fn backlog(&self) -> usize {
+        self.outbox.len() - self.sent
+    }
+
+    /// Sends what the kernel takes now.
+    pub(super) fn flush(&mut self) {
+        while self.sent < self.outbox.len() {
+            match self.link.write(&self.outbox[self.sent..]) {
+                Ok(0) => break,
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Not connected yet, or full; a broken connection is found by the next read.
+                Err(_) => return,
+            }
+        }
+        self.outbox.clear();
+        self.sent = 0;
+        let _ = self.link.flush();
+    }
+
+    pub(super) fn leave(&mut self, with_a_close_frame: bool) {
+        self.leaving = true;
+        if with_a_close_frame {
+            self.queue(&ws::client_frame(ws::CLOSE, &1001_u16.to_be_bytes()));
+            self.flush();
+        } else {
+            let _ = self.link.stream().shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Reads all there is and returns how many messages that were.
+    pub(super) fn receive(&mut self, scratch: &mut [u8]) -> usize {
+        let mut messages = 0;
+        loop {
+            match self.link.read(scratch) {
+                Ok(0) => self.phase = Phase::Gone,
+                Ok(count) => {
+                    messages += self.take(&scratch[..count]);
+                    if count == scratch.len() || !self.link.short_read_is_last() {
+                        continue;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => {}
+                Err(_) => self.phase = Phase::Gone,
+            }
+            break;
+        }
+        self.flush();
+        messages
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        if self.inbox.is_empty() {
+            let (used, messages) = self.understand(bytes);
+            self.inbox.extend_from_slice(&bytes[used..]);
+            return messages;
+        }
+        let mut inbox = std::mem::take(&mut self.inbox);
+        inbox.extend_from_slice(bytes);
+        let (used, messages) = self.understand(&inbox);
+        if used < inbox.len() {
+            inbox.drain(..used);
+            self.inbox = inbox;
+        }
+        messages
+    }
+
+    /// Returns how many bytes were understood, and how many messages were in them.
+    fn understand(&mut self, bytes: &[u8]) -> (usize, usize) {
+        let (mut used, mut messages) = (0, 0);
+        if self.phase == Phase::Upgrading {
+            let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return (0, 0) };
+            let accepted = bytes.starts_with(b"HTTP/1.1 101");
+            self.phase = if accepted { Phase::Greeting } else { Phase::Gone };
+            used = end + 4;
+        }
+        while let Some(header) = ws::whole_frame(&bytes[used..]) {
+            let payload = &bytes[used + header.header_len..][..header.payload_len];
+            used += header.frame_len();
+            match (header.opcode, self.phase) {
+                (ws::TEXT, Phase::Greeting) if payload == br#"{"type":"OPEN"}"# => self.phase = Phase::Open,
+                (ws::TEXT, Phase::Open) => messages += 1,
+                (ws::PING, _) => self.queue(&ws::client_frame(ws::PONG, payload)),
+                // The server's own goodbye, or its answer to ours; what follows is its EOF.
+                (ws::CLOSE, _) if self.leaving => {
+                    let _ = self.link.stream().shutdown(Shutdown::Write);
+                }
+                _ => self.phase = Phase::Gone,
+            }
+        }
+        (used, messages)
+    }
+}

@@ -1,0 +1,14 @@
+//! From the measurements of a run to tables, charts and the pages of the documentation.
+
+mod baseline;
+mod charts;
+mod document;
+mod figures;
+mod plot;
+mod rows;
+mod table;
+
+pub use baseline::{Baseline, Change};
+pub use document::{facts, write};
+pub use rows::{Claim, Row, rows};
+pub use table::{micro_table, table};

@@ -1,0 +1,18 @@
+//! Everybody comes and goes, again and again: memory must not grow.
+
+use anyhow::Result;
+
+use super::settled;
+use crate::fleet::Fleet;
+use crate::measured::Churn;
+use crate::process::Process;
+
+pub fn run(fleet: &mut Fleet, server: Process, peers: usize, rounds: usize) -> Result<Churn> {
+    let mut bytes_after = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        fleet.open(peers)?;
+        fleet.leave(0)?;
+        bytes_after.push(settled(fleet, server)?);
+    }
+    Ok(Churn { peers, bytes_after })
+}

@@ -1,0 +1,116 @@
+//! Very many peers that are just there: what each costs, and what one more costs.
+
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::exchange::Timetable;
+use super::{micros, settled};
+use crate::fleet::Fleet;
+use crate::measured::{Crowd, Heartbeats, OpenCost, Resident};
+use crate::payload;
+use crate::process::Process;
+use crate::ws;
+
+/// How far to go.
+pub struct Plan {
+    /// Memory is read with so many peers, in this order.
+    pub steps: Vec<usize>,
+    /// The cost of an open is measured around so many peers; each must be at or behind a step.
+    pub opens_at: Vec<usize>,
+    /// Heartbeats are sent by so many peers …
+    pub beating: usize,
+    /// … at one rate after the other.
+    pub beats: Vec<Beats>,
+    pub beat_time: Duration,
+}
+
+/// How heartbeats are sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Beats {
+    /// By all peers together.
+    pub per_second: f64,
+    /// By so many peers in the same moment, so that the server is woken once for all of them.
+    pub at_once: usize,
+}
+
+impl FromStr for Beats {
+    type Err = anyhow::Error;
+
+    /// `RATExCOUNT`.
+    fn from_str(text: &str) -> Result<Self> {
+        let (rate, count) = text.split_once('x').context("a rate and how many at once: 10000x10")?;
+        Ok(Beats { per_second: rate.parse()?, at_once: count.parse()? })
+    }
+}
+
+/// Peers that come and go while the cost of an open is measured, and how often.
+const BATCH: usize = 100;
+const BATCHES: usize = 10;
+
+pub fn run(fleet: &mut Fleet, server: Process, plan: &Plan) -> Result<Crowd> {
+    let base = Resident { peers: 0, bytes: settled(fleet, server)? };
+    let mut crowd = Crowd { memory: vec![base], opens: Vec::new(), heartbeats: Vec::new() };
+    let mut opens_at = plan.opens_at.iter().copied().peekable();
+    let mut warm = false;
+    for &peers in &plan.steps {
+        fleet.open(peers)?;
+        crowd.memory.push(Resident { peers, bytes: settled(fleet, server)? });
+        if !warm {
+            // Once the server has seen peers come and go, and its code is compiled where it is.
+            fleet.leave(0)?;
+            warm = true;
+        }
+        while let Some(at) = opens_at.next_if(|at| *at <= peers) {
+            crowd.opens.push(OpenCost { peers: at, cpu_us: open_cost(fleet, server, at)? });
+            fleet.open(peers)?;
+        }
+        if peers == plan.beating {
+            for &beats in &plan.beats {
+                crowd.heartbeats.push(beat(fleet, server, beats, plan.beat_time)?);
+            }
+        }
+    }
+    Ok(crowd)
+}
+
+/// CPU time of an open while there are `peers`, half a batch more or less.
+fn open_cost(fleet: &mut Fleet, server: Process, peers: usize) -> Result<f64> {
+    let few = peers - BATCH / 2;
+    if fleet.len() > few {
+        fleet.leave(few)?;
+    }
+    fleet.open(few)?;
+    let mut cpu = Duration::ZERO;
+    for _ in 0..BATCHES {
+        fleet.idle(Duration::from_millis(20))?;
+        let before = server.cpu()?;
+        fleet.open(few + BATCH)?;
+        // What the server does behind the last OPEN belongs to it.
+        fleet.idle(Duration::from_millis(5))?;
+        cpu += server.cpu()? - before;
+        fleet.leave(few)?;
+    }
+    Ok(micros(cpu) / (BATCH * BATCHES) as f64)
+}
+
+fn beat(fleet: &mut Fleet, server: Process, beats: Beats, time: Duration) -> Result<Heartbeats> {
+    let frame = ws::client_frame(ws::TEXT, payload::HEARTBEAT.as_bytes());
+    let (cpu, start) = (server.cpu()?, Instant::now());
+    let mut timetable = Timetable::new(beats.per_second / beats.at_once as f64);
+    let mut sent = 0;
+    while start.elapsed() < time {
+        while timetable.next_due().is_some() {
+            for _ in 0..beats.at_once {
+                let peer = sent % fleet.len();
+                fleet.queue(peer, &frame);
+                fleet.flush(peer);
+                sent += 1;
+            }
+        }
+        fleet.turn(Duration::ZERO)?;
+    }
+    let cpu = server.cpu()? - cpu;
+    Ok(Heartbeats { peers: fleet.len(), per_second: beats.per_second, cpu_us: micros(cpu) / sent as f64 })
+}

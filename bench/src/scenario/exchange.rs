@@ -1,0 +1,182 @@
+//! Pairs of peers that send each other offers and answers.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::micros;
+use crate::fleet::{Arrival, Fleet};
+use crate::measured::{Exchange, Pace};
+use crate::payload;
+use crate::process::Process;
+use crate::statistics::percentiles;
+use crate::ws;
+
+/// Before anything counts.
+const WARM_UP: Duration = Duration::from_millis(300);
+/// How long the last messages may take.
+const DRAIN: Duration = Duration::from_secs(20);
+/// A peer with so many messages on their way misses its turn: the server does not keep up.
+const MAX_ON_THEIR_WAY: usize = 100;
+
+/// Pairs among the peers of a fleet: each peer of an even number with the next one.
+pub struct Pairs {
+    peers: Vec<Member>,
+    next: usize,
+}
+
+pub(super) struct Member {
+    index: usize,
+    frame: Vec<u8>,
+    /// When the messages were due that are on their way from here.
+    sent: VecDeque<Instant>,
+}
+
+/// Latencies of what has arrived.
+pub(super) type Latencies = Vec<Duration>;
+
+impl Pairs {
+    /// The first peer must have an even number.
+    pub fn new(first: usize, pairs: usize) -> Self {
+        let member = |index: usize| {
+            let text = payload::signal(index, &Fleet::id(index ^ 1), payload::OFFER_BYTES);
+            Member { index, frame: ws::client_frame(ws::TEXT, text.as_bytes()), sent: VecDeque::new() }
+        };
+        Pairs { peers: (first..first + 2 * pairs).map(member).collect(), next: 0 }
+    }
+
+    /// Exchanges messages at one pace for so long.
+    pub fn exchange(
+        &mut self,
+        fleet: &mut Fleet,
+        server: Process,
+        pace: Pace,
+        time: Duration,
+    ) -> Result<Exchange> {
+        self.run(fleet, pace, WARM_UP)?;
+        let (cpu, start) = (server.cpu()?, Instant::now());
+        let latencies = self.run(fleet, pace, time)?;
+        let (cpu, seconds) = ((server.cpu()? - cpu), start.elapsed().as_secs_f64());
+        self.drain(fleet)?;
+        ensure!(fleet.lost() == 0, "the server ended {} connections", fleet.lost());
+        ensure!(!latencies.is_empty(), "no message arrived");
+        Ok(Exchange {
+            pace,
+            messages: latencies.len() as u64,
+            per_second: latencies.len() as f64 / seconds,
+            cpu_us: micros(cpu) / latencies.len() as f64,
+            busy: cpu.as_secs_f64() / seconds,
+            latency_us: percentiles(latencies),
+        })
+    }
+
+    fn run(&mut self, fleet: &mut Fleet, pace: Pace, time: Duration) -> Result<Latencies> {
+        match pace {
+            Pace::InFlight(count) => self.run_in_flight(fleet, count, time),
+            Pace::PerSecond(rate) => {
+                let mut latencies = Latencies::new();
+                let mut timetable = Timetable::new(rate);
+                while timetable.start.elapsed() < time {
+                    self.send_due(fleet, &mut timetable);
+                    // It has a core to itself: to sleep would be to be late.
+                    self.arrived(fleet, Duration::ZERO, &mut latencies, |_, _, _| {})?;
+                }
+                Ok(latencies)
+            }
+        }
+    }
+
+    fn run_in_flight(&mut self, fleet: &mut Fleet, count: usize, time: Duration) -> Result<Latencies> {
+        let end = Instant::now() + time;
+        let mut latencies = Latencies::new();
+        let on_their_way: usize = self.peers.iter().map(|peer| peer.sent.len()).sum();
+        if on_their_way == 0 {
+            for member in self.peers.iter_mut().step_by(2) {
+                member.send(fleet, count, Instant::now());
+            }
+        }
+        while Instant::now() < end {
+            self.arrived(fleet, Duration::from_millis(100), &mut latencies, |member, fleet, arrival| {
+                member.send(fleet, arrival.messages, arrival.at);
+            })?;
+        }
+        Ok(latencies)
+    }
+
+    /// Sends what is due by now, one peer after the other.
+    pub(super) fn send_due(&mut self, fleet: &mut Fleet, timetable: &mut Timetable) {
+        while let Some(due) = timetable.next_due() {
+            let count = self.peers.len();
+            let member = &mut self.peers[self.next];
+            self.next = (self.next + 1) % count;
+            if member.sent.len() < MAX_ON_THEIR_WAY {
+                member.send(fleet, 1, due);
+            }
+        }
+    }
+
+    /// Takes what has arrived, and lets each recipient react.
+    pub(super) fn arrived(
+        &mut self,
+        fleet: &mut Fleet,
+        timeout: Duration,
+        latencies: &mut Latencies,
+        mut react: impl FnMut(&mut Member, &mut Fleet, Arrival),
+    ) -> Result<()> {
+        let first = self.peers[0].index;
+        let arrivals = fleet.turn(timeout)?.to_vec();
+        for arrival in arrivals {
+            // Others may be in the same fleet.
+            let Some(at) = arrival.peer.checked_sub(first).filter(|at| *at < self.peers.len()) else {
+                continue;
+            };
+            let sent = &mut self.peers[at ^ 1].sent;
+            let arrived = sent.drain(..arrival.messages.min(sent.len()));
+            latencies.extend(arrived.map(|due| arrival.at.saturating_duration_since(due)));
+            react(&mut self.peers[at], fleet, arrival);
+        }
+        Ok(())
+    }
+
+    /// Waits for what is on its way.
+    pub(super) fn drain(&mut self, fleet: &mut Fleet) -> Result<()> {
+        let deadline = Instant::now() + DRAIN;
+        while self.peers.iter().any(|peer| !peer.sent.is_empty()) {
+            self.arrived(fleet, Duration::from_millis(10), &mut Latencies::new(), |_, _, _| {})?;
+            ensure!(Instant::now() < deadline, "messages did not arrive within {DRAIN:?}");
+        }
+        Ok(())
+    }
+}
+
+impl Member {
+    fn send(&mut self, fleet: &mut Fleet, count: usize, due: Instant) {
+        for _ in 0..count {
+            fleet.queue(self.index, &self.frame);
+            self.sent.push_back(due);
+        }
+        fleet.flush(self.index);
+    }
+}
+
+/// When messages are due that are sent at a fixed rate.
+pub(super) struct Timetable {
+    pub(super) start: Instant,
+    interval: Duration,
+    sent: u32,
+}
+
+impl Timetable {
+    pub(super) fn new(per_second: f64) -> Self {
+        Timetable { start: Instant::now(), interval: Duration::from_secs_f64(1.0 / per_second), sent: 0 }
+    }
+
+    /// The time at which the next message was due, if that is over.
+    pub(super) fn next_due(&mut self) -> Option<Instant> {
+        let due = self.start + self.interval * self.sent;
+        let is_due = due <= Instant::now();
+        self.sent += u32::from(is_due);
+        is_due.then_some(due)
+    }
+}

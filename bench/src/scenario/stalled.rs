@@ -1,0 +1,66 @@
+//! One reader stops reading while very much is sent to it. Others must not notice, and the server
+//! must not keep it all.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::exchange::{Pairs, Timetable};
+use crate::fleet::Fleet;
+use crate::measured::Stalled;
+use crate::payload;
+use crate::process::Process;
+use crate::statistics::{index_of, percentiles};
+use crate::ws;
+
+/// Of each message to the reader.
+const MESSAGE: usize = 16 << 10;
+/// What the reader is sent each second.
+const BYTES_PER_SECOND: f64 = 200e6;
+/// Pairs that go on meanwhile, and what they send in all.
+const PAIRS: usize = 50;
+const PER_SECOND: f64 = 5000.0;
+/// How long everything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The sender of the flood waits while it has so much to send.
+const MAX_BACKLOG: usize = 64 << 10;
+
+/// The two peers of the flood come first.
+const SENDER: usize = 0;
+const READER: usize = 1;
+
+pub fn run(fleet: &mut Fleet, server: Process, bytes: u64) -> Result<Stalled> {
+    fleet.open(2 + 2 * PAIRS)?;
+    let mut pairs = Pairs::new(2, PAIRS);
+    flood(fleet, &mut pairs, bytes / 8)?;
+    let reading_p99_us = flood(fleet, &mut pairs, bytes / 2)?;
+    fleet.stop_reading(READER);
+    let before = server.resident()?;
+    server.forget_peak()?;
+    let stalled_p99_us = flood(fleet, &mut pairs, bytes)?;
+    let growth_bytes = server.peak_resident()?.saturating_sub(before);
+    Ok(Stalled { sent_bytes: bytes, growth_bytes, reading_p99_us, stalled_p99_us })
+}
+
+/// Sends so much to the reader, and returns the 99th percentile of the latency of the others.
+fn flood(fleet: &mut Fleet, pairs: &mut Pairs, bytes: u64) -> Result<f64> {
+    let text = payload::signal(SENDER, &Fleet::id(READER), MESSAGE);
+    let frame = ws::client_frame(ws::TEXT, text.as_bytes());
+    let deadline = Instant::now() + PATIENCE;
+    let (mut latencies, mut sent) = (Vec::new(), 0);
+    let mut flood = Timetable::new(BYTES_PER_SECOND / frame.len() as f64);
+    let mut others = Timetable::new(PER_SECOND);
+    while sent < bytes {
+        if fleet.backlog(SENDER) < MAX_BACKLOG && flood.next_due().is_some() {
+            fleet.queue(SENDER, &frame);
+            fleet.flush(SENDER);
+            sent += frame.len() as u64;
+        }
+        pairs.send_due(fleet, &mut others);
+        pairs.arrived(fleet, Duration::ZERO, &mut latencies, |_, _, _| {})?;
+        ensure!(Instant::now() < deadline, "the server took {sent} of {bytes} bytes in {PATIENCE:?}");
+    }
+    pairs.drain(fleet)?;
+    let at = index_of(99.0).and_then(|index| percentiles(latencies).get(index).copied());
+    Ok(at.unwrap_or_default())
+}

@@ -1,0 +1,51 @@
+//! Medians and percentiles.
+
+use std::time::Duration;
+
+/// The percentiles that are kept of every distribution of latencies.
+pub const PERCENTILES: [f64; 10] = [10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99];
+
+/// The middle of the values; `None` of none.
+pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        len if len % 2 == 0 => Some((values[middle - 1] + values[middle]) / 2.0),
+        _ => Some(values[middle]),
+    }
+}
+
+/// The microseconds at each of [`PERCENTILES`]; empty if nothing was measured.
+pub fn percentiles(mut times: Vec<Duration>) -> Vec<f64> {
+    times.sort_unstable();
+    let Some(last) = times.len().checked_sub(1) else { return Vec::new() };
+    let at = |percentile: f64| times[(last as f64 * percentile / 100.0).round() as usize];
+    PERCENTILES.iter().map(|percentile| at(*percentile).as_secs_f64() * 1e6).collect()
+}
+
+/// Where a percentile stands in what [`percentiles`] gives.
+pub fn index_of(percentile: f64) -> Option<usize> {
+    PERCENTILES.iter().position(|known| *known == percentile)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_count_is_between_the_two_in_the_middle() {
+        assert_eq!(median([]), None);
+        assert_eq!(median([3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median([4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_sorted_times() {
+        let times = (1..=101).rev().map(Duration::from_micros).collect();
+        let found = percentiles(times);
+        assert_eq!(found[index_of(50.0).unwrap()].round(), 51.0);
+        assert_eq!(found[index_of(99.0).unwrap()].round(), 100.0);
+    }
+}

@@ -21,7 +21,6 @@ use dashmap::DashMap;
 use crate::frame::Frame;
 
 pub use clock::Clock;
-
 pub use outbox::{Outbox, Outgoing, Writer};
 pub use realm::Realm;
 pub use registration::{Admittance, Flush, Parting, Probe, Registration, Routed};

@@ -87,14 +87,9 @@ impl Registration {
         self.realm.route(self.id(), to, frame, keep)
     }
 
-    /// Sends something to this very client.
-    pub fn reply(&self, frame: Frame) {
-        drop(self.begin_reply(frame));
-    }
-
-    /// The same, to be written once with all that answers one batch of input: when the [`Flush`]
-    /// is dropped.
-    pub fn begin_reply(&self, frame: Frame) -> Option<Flush> {
+    /// Sends something to this very client. What answers one batch of input is written once: when
+    /// the [`Flush`] is dropped.
+    pub fn reply(&self, frame: Frame) -> Option<Flush> {
         let pushed = self
             .with_outbox(|outbox| outbox.push(Outgoing { frame, from: None }).map(|()| outbox.wants_flush()));
         match pushed? {

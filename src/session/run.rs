@@ -234,7 +234,7 @@ fn on_event(
         // Some clients send their JSON as bytes.
         Event::Binary(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
         Event::Ping(payload) => {
-            flushes.extend(registration.begin_reply(Frame::pong(payload)));
+            flushes.extend(registration.reply(Frame::pong(payload)));
             return ControlFlow::Continue(());
         }
         Event::Pong => return ControlFlow::Continue(()),
@@ -260,7 +260,7 @@ fn relay(
     let frame = peerjs::relay(*kind, id, dst, *payload);
     match registration.route(dst, frame, kind.waits()) {
         Routed::Sent(flush) => flushes.extend(flush),
-        Routed::Expired => flushes.extend(registration.begin_reply(peerjs::expire(dst, id))),
+        Routed::Expired => flushes.extend(registration.reply(peerjs::expire(dst, id))),
         Routed::Kept | Routed::Dropped => {}
     }
 }

@@ -10,6 +10,11 @@ mod place;
 mod queue;
 mod realm;
 mod registration;
+mod rooms;
+mod state;
+mod stream;
+mod sweep;
+mod tenant;
 mod types;
 
 use std::sync::Arc;
@@ -22,14 +27,17 @@ use crate::frame::Frame;
 
 pub use clock::Clock;
 pub use outbox::{Outbox, Outgoing, Writer};
-pub use realm::Realm;
-pub use registration::{Admittance, Flush, Parting, Probe, Registration, Routed};
-pub use types::{ApiKey, ConnId, Goodbye, InvalidName, PeerId, Token};
+pub use realm::{Newcomer, Realm};
+pub use registration::{Admittance, Flush, Parting, Peer, Probe, Registration, Routed};
+pub use rooms::{Hosting, Playing, RoomError, Rooms};
+pub use stream::Arrival;
+pub use tenant::Tenant;
+pub use types::{ApiKey, ConnId, Goodbye, InvalidName, Link, PeerId, Token};
 
 /// The bounds and times that the broker keeps. The defaults are those of [`crate::config`].
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Most registered peers of one realm.
+    /// Most registered peers of one key.
     pub concurrent_limit: usize,
     /// How long a conversation waits for an absent peer before its sender hears that it expired.
     pub expire_timeout: Duration,
@@ -48,6 +56,12 @@ pub struct Limits {
     pub queue_total_bytes: usize,
     /// Most bytes one outbox holds beyond the message that is being written.
     pub outbox_bytes: usize,
+    /// Most rooms of one key.
+    pub rooms: usize,
+    /// Most players of one room.
+    pub room_players: usize,
+    /// A room in which nobody joined, was answered or started for this long is removed.
+    pub room_timeout: Duration,
 }
 
 impl Limits {
@@ -85,15 +99,22 @@ struct Shared {
     limits: Limits,
     clock: Clock,
     counters: Counters,
-    next_conn: AtomicU64,
+    last_number: AtomicU64,
     queued_bytes: AtomicUsize,
     closing: AtomicBool,
 }
 
-/// The realms of one process.
+impl Shared {
+    /// A number that was never used before.
+    fn next_number(&self) -> u64 {
+        self.last_number.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// All that is here in one process, by key.
 pub struct Broker {
     shared: Arc<Shared>,
-    realms: DashMap<ApiKey, Arc<Realm>>,
+    tenants: DashMap<ApiKey, Arc<Tenant>>,
 }
 
 impl Broker {
@@ -104,27 +125,26 @@ impl Broker {
                 limits,
                 clock,
                 counters: Counters::default(),
-                next_conn: AtomicU64::new(1),
+                last_number: AtomicU64::new(0),
                 queued_bytes: AtomicUsize::new(0),
                 closing: AtomicBool::new(false),
             }),
-            realms: DashMap::new(),
+            tenants: DashMap::new(),
         }
     }
 
-    /// Adds the realm of `key`, or gives the one that is there.
+    /// Adds what belongs to `key`, or gives what is there.
     ///
     /// `expired` writes the notice that a sender gets when what it sent to an absent peer expired,
     /// from the absent peer's id and the sender's.
-    pub fn add_realm(&self, key: ApiKey, expired: fn(&str, &str) -> Frame) -> Arc<Realm> {
-        let shared = Arc::clone(&self.shared);
-        let realm = self.realms.entry(key.clone());
-        Arc::clone(&realm.or_insert_with(|| Arc::new(Realm::new(key, shared, expired))))
+    pub fn add_tenant(&self, key: ApiKey, expired: fn(&str, &str) -> Frame) -> Arc<Tenant> {
+        let tenant = self.tenants.entry(key.clone());
+        Arc::clone(&tenant.or_insert_with(|| Arc::new(Tenant::new(key, &self.shared, expired))))
     }
 
-    /// The realm of a key, if there is one.
-    pub fn realm(&self, key: &str) -> Option<Arc<Realm>> {
-        self.realms.get(key).map(|realm| Arc::clone(&realm))
+    /// What belongs to a key, if there is such a key.
+    pub fn tenant(&self, key: &str) -> Option<Arc<Tenant>> {
+        self.tenants.get(key).map(|tenant| Arc::clone(&tenant))
     }
 
     /// The bounds in force.
@@ -142,13 +162,13 @@ impl Broker {
         self.shared.queued_bytes.load(Ordering::Relaxed)
     }
 
-    /// Connections that are registered now, in all realms.
+    /// Connections that are registered now, of all keys.
     pub fn peers(&self) -> usize {
         self.all_realms().iter().map(|realm| realm.len()).sum()
     }
 
     /// Does all that is due by the clock: pings the silent, drops the dead, expires what has
-    /// waited too long, and ends probes. Cheap when nothing is due.
+    /// waited too long, ends probes, and removes idle rooms. Cheap when nothing is due.
     pub fn sweep(&self) {
         let closing = self.shared.closing.load(Ordering::SeqCst);
         for realm in self.all_realms() {
@@ -157,6 +177,9 @@ impl Broker {
                 // Somebody may have come in between.
                 realm.close();
             }
+        }
+        for tenant in self.all_tenants() {
+            tenant.rooms.sweep();
         }
     }
 
@@ -169,7 +192,11 @@ impl Broker {
     }
 
     // Collected first: no map guard is held while a realm works.
+    fn all_tenants(&self) -> Vec<Arc<Tenant>> {
+        self.tenants.iter().map(|entry| Arc::clone(&entry)).collect()
+    }
+
     fn all_realms(&self) -> Vec<Arc<Realm>> {
-        self.realms.iter().map(|entry| Arc::clone(&entry)).collect()
+        self.all_tenants().iter().flat_map(|tenant| tenant.realms().map(Arc::clone)).collect()
     }
 }

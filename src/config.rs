@@ -21,6 +21,10 @@ pub struct Config {
     pub proxied: bool,
     /// The origins that may read HTTP answers; empty, or `*` among them, means every one.
     pub cors: Vec<String>,
+    /// The key of clients at the root that name none; by default [`key`](Self::key).
+    pub root_key: Option<ApiKey>,
+    /// What clients may speak.
+    pub dialects: Dialects,
     /// Whether the landing page and the demos are served.
     pub pages: bool,
     /// Largest WebSocket message in bytes; a larger one closes its socket with 1009.
@@ -29,6 +33,30 @@ pub struct Config {
     pub close_timeout: Duration,
     /// Bounds and times of the broker.
     pub limits: Limits,
+}
+
+/// The dialects that are spoken; by default all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialects {
+    /// PeerJS, at `{path}peerjs` and over HTTP.
+    pub peerjs: bool,
+    /// Room codes, at the root.
+    pub rooms: bool,
+    /// One-to-one calls, at the root.
+    pub calls: bool,
+}
+
+impl Dialects {
+    /// Whether anything is spoken at the root.
+    pub fn any_at_root(self) -> bool {
+        self.rooms || self.calls
+    }
+}
+
+impl Default for Dialects {
+    fn default() -> Self {
+        Dialects { peerjs: true, rooms: true, calls: true }
+    }
 }
 
 /// Where and how the server listens.
@@ -53,6 +81,13 @@ pub const DEFAULT_KEY: &str = "peerjs";
 /// The default of `--max_message_bytes`. An offer with all its candidates has some 10 KB.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1 << 20;
 
+impl Config {
+    /// The key of clients at the root that name none.
+    pub fn root_key(&self) -> &ApiKey {
+        self.root_key.as_ref().unwrap_or(&self.key)
+    }
+}
+
 impl Default for Config {
     #[cfg_attr(not(test), expect(clippy::unreachable, reason = "a constant that a test parses"))]
     fn default() -> Self {
@@ -62,6 +97,8 @@ impl Default for Config {
             allow_discovery: false,
             proxied: false,
             cors: Vec::new(),
+            root_key: None,
+            dialects: Dialects::default(),
             pages: true,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             close_timeout: Duration::from_secs(5),
@@ -88,6 +125,9 @@ impl Default for Limits {
             queue_bytes: 4 << 20,
             queue_total_bytes: 64 << 20,
             outbox_bytes: 1 << 20,
+            rooms: 10_000,
+            room_players: 64,
+            room_timeout: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

@@ -3,5 +3,10 @@
 //! A dialect is pure. It knows every JSON field name and never sees the broker, so it can be
 //! tested with nothing but text.
 
+pub mod calls;
 mod json;
 pub mod peerjs;
+pub mod rooms;
+pub mod root;
+
+pub use json::Object;

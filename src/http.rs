@@ -11,14 +11,14 @@ pub(crate) mod upgrade;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{Method, StatusCode};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, rt, web};
 
 use crate::config::MountPath;
 use crate::service::Service;
 use crate::session;
-use crate::transport::{actix_ws, handshake};
+use crate::transport::{Socket, actix_ws, handshake};
 use routes::Route;
 
 /// A broker at a path.
@@ -59,8 +59,11 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload)
     let route = routes::find(&mounted.path, request.path());
     let mut response = match *request.method() {
         Method::OPTIONS if route != Route::Outside => cors::preflight(request),
-        Method::GET if route == Route::Socket && asks_for_upgrade(request) => {
-            return open_socket(mounted, request, payload).await;
+        Method::GET if handshake::asks_for_websocket(request.headers()) => {
+            match endpoint(&mounted.service, route) {
+                Some(endpoint) => return open_socket(mounted, endpoint, request, payload).await,
+                None => page(mounted, request, route),
+            }
         }
         Method::GET | Method::HEAD => page(mounted, request, route),
         _ => not_found::page(mounted, request),
@@ -77,7 +80,9 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload)
 fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpResponse {
     let service = &mounted.service;
     let pages = service.config.pages;
+    let peerjs = service.config.dialects.peerjs;
     match route {
+        Route::Id(_) | Route::Peers(_) if !peerjs => not_found::page(mounted, request),
         Route::Root if pages && pages::prefers_html(request) => pages::page(mounted, request, ""),
         Route::Root => peerjs::about(),
         Route::Id(key) if peerjs::decode_key(key).is_none() => plain(StatusCode::BAD_REQUEST, "Bad Request"),
@@ -89,7 +94,45 @@ fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpRespo
     }
 }
 
-async fn open_socket(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
+/// Where a WebSocket can be opened.
+#[derive(Clone, Copy)]
+enum Endpoint {
+    /// That of PeerJS.
+    Peers,
+    /// That of room codes and calls.
+    Root,
+}
+
+/// The WebSocket of an address, if there is one and its dialects are on. At the root there is also a
+/// page, for those who would upgrade to something else.
+fn endpoint(service: &Service, route: Route<'_>, headers: &HeaderMap) -> Option<Endpoint> {
+    let dialects = service.config.dialects;
+    match route {
+        Route::Socket if dialects.peerjs => Some(Endpoint::Peers),
+        Route::Root if dialects.any_at_root() && handshake::asks_for_websocket(headers) => {
+            Some(Endpoint::Root)
+        }
+        _ => None,
+    }
+}
+
+impl Endpoint {
+    /// Lets the session go on by itself, as a small task of its own: HTTP's is four times as large and
+    /// can end now.
+    fn serve<S: Socket + 'static>(self, socket: S, service: &Arc<Service>, query: &str) {
+        match self {
+            Endpoint::Peers => drop(rt::spawn(session::serve_peer(socket, service, query))),
+            Endpoint::Root => drop(rt::spawn(session::serve_guest(socket, service, query))),
+        }
+    }
+}
+
+async fn open_socket(
+    mounted: &Mounted,
+    endpoint: Endpoint,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
     let service = &mounted.service;
     // actix-ws is content with less, and would answer 101 where no frame can follow.
     if let Err(why) = handshake::check(request.head()) {
@@ -100,15 +143,11 @@ async fn open_socket(mounted: &Mounted, request: &HttpRequest, payload: web::Pay
     }
     match actix_ws::upgrade(request, payload, service.config.max_message_bytes).await {
         Ok((response, socket)) => {
-            actix_web::rt::spawn(session::run(socket, service, request.query_string()));
+            endpoint.serve(socket, service, request.query_string());
             response
         }
         Err(error) => error.error_response(),
     }
-}
-
-fn asks_for_upgrade(request: &HttpRequest) -> bool {
-    request.headers().contains_key(header::UPGRADE)
 }
 
 fn plain(status: StatusCode, text: &'static str) -> HttpResponse {

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 
-use crate::broker::{Broker, Clock, Goodbye, PeerId, Realm};
+use crate::broker::{Broker, Clock, Goodbye, PeerId, Realm, Tenant};
 use crate::config::Config;
 use crate::dialect::peerjs::{self, Kind};
 
@@ -12,7 +12,7 @@ pub(crate) struct Service {
     pub(crate) config: Config,
     pub(crate) broker: Broker,
     pub(crate) hooks: Hooks,
-    default_realm: Arc<Realm>,
+    default: Arc<Tenant>,
     sessions: AtomicUsize,
 }
 
@@ -56,18 +56,18 @@ impl Service {
     pub(crate) fn start(config: Config, hooks: Hooks, clock: Clock) -> Arc<Self> {
         let sweeps = !clock.is_manual();
         let broker = Broker::new(config.limits.clone(), clock);
-        let default_realm = broker.add_realm(config.key.clone(), peerjs::expire);
-        let service =
-            Arc::new(Service { config, broker, hooks, default_realm, sessions: AtomicUsize::new(0) });
+        let default = broker.add_tenant(config.key.clone(), peerjs::expire);
+        broker.add_tenant(config.root_key().clone(), peerjs::expire);
+        let service = Arc::new(Service { config, broker, hooks, default, sessions: AtomicUsize::new(0) });
         if sweeps {
             sweep_in_background(&service);
         }
         service
     }
 
-    /// The realm of the built-in key.
+    /// The PeerJS clients of the built-in key.
     pub(crate) fn default_realm(&self) -> &Realm {
-        &self.default_realm
+        &self.default.peers
     }
 
     /// Counts a WebSocket for as long as it is served.
@@ -81,9 +81,9 @@ impl Service {
         self.sessions.load(Ordering::SeqCst)
     }
 
-    /// The realm of a key, if clients may use it.
-    pub(crate) fn realm(&self, key: &str) -> Option<Arc<Realm>> {
-        self.broker.realm(key)
+    /// What belongs to a key, if clients may use it.
+    pub(crate) fn tenant(&self, key: &str) -> Option<Arc<Tenant>> {
+        self.broker.tenant(key)
     }
 }
 

@@ -2,6 +2,29 @@
 
 mod admission;
 mod farewell;
+mod guest;
+mod peerjs;
 mod run;
 
-pub(crate) use run::run;
+use std::sync::Arc;
+
+use crate::service::Service;
+use crate::transport::Socket;
+
+/// Serves a client at the address of PeerJS. `query` is that of its WebSocket address.
+pub(crate) fn serve_peer<S: Socket>(
+    socket: S,
+    service: &Arc<Service>,
+    query: &str,
+) -> impl Future<Output = ()> + use<S> {
+    run::run(socket, service, peerjs::entry(service, query))
+}
+
+/// Serves a client at the root, in whichever dialect it speaks.
+pub(crate) fn serve_guest<S: Socket>(
+    socket: S,
+    service: &Arc<Service>,
+    query: &str,
+) -> impl Future<Output = ()> + use<S> {
+    run::run(socket, service, guest::entry(service, query))
+}

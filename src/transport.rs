@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 
 use actix_web::rt::task::yield_now;
 
-use crate::broker::Outbox;
+use crate::broker::{Link, Outbox};
 
 /// Something a client sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,8 +49,11 @@ pub(crate) mod close_code {
     pub(crate) const TOO_BIG: u16 = 1009;
 }
 
-/// A WebSocket after its handshake.
+/// A WebSocket after its handshake, or what stands in for one.
 pub(crate) trait Socket {
+    /// What the connection is made of.
+    const LINK: Link = Link::Socket;
+
     /// The outbox for this connection, once. It begins with what the handshake still has to send.
     fn open_outbox(&mut self, limit: usize) -> Outbox;
 

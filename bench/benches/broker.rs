@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use peerbroker::broker::{
-    Admittance, ApiKey, Broker, Clock, Limits, Outbox, PeerId, Realm, Registration, Routed, Token, Writer,
+    Admittance, ApiKey, Broker, Clock, Limits, Link, Newcomer, Outbox, PeerId, Realm, Registration, Routed, Token,
+    Writer,
 };
 use peerbroker::dialect::peerjs::{self, Command, Envelope};
 use peerbroker::frame::Frame;
@@ -32,13 +33,14 @@ const CROWD: usize = 10_000;
 fn realm() -> (Broker, Arc<Realm>) {
     let limits = Limits { concurrent_limit: 2 * CROWD, ..Limits::default() };
     let broker = Broker::new(limits, Clock::manual());
-    let realm = broker.add_realm(ApiKey::parse("peerjs").unwrap(), peerjs::expire);
+    let realm = Arc::clone(&broker.add_tenant(ApiKey::parse("peerjs").unwrap(), peerjs::expire).peers);
     (broker, realm)
 }
 
 fn register(realm: &Arc<Realm>, id: &PeerId, token: &Token) -> Registration {
     let mut outbox = Outbox::new(1 << 20, Some(Box::new(Sink)));
-    match realm.register(id, token, &mut outbox, peerjs::open()) {
+    let newcomer = Newcomer { id, token, link: Link::Socket, greeting: Some(peerjs::open()) };
+    match realm.register(newcomer, &mut outbox) {
         Admittance::Registered(registration) => registration,
         _ => panic!("not registered"),
     }

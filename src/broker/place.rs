@@ -3,9 +3,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::outbox::{Outbox, Outgoing};
-use super::queue::{End, Overflow, Queue};
-use super::types::{ConnId, Goodbye, PeerId, Token};
+use super::outbox::Outgoing;
+use super::queue::{End, Overflow};
+use super::state::{Conn, State};
+use super::types::{ConnId, Goodbye, PeerId};
 use super::{Limits, Shared};
 use crate::frame::Frame;
 
@@ -25,51 +26,6 @@ pub(super) struct Place {
     /// Somebody waits to hear whether the holder is alive.
     probed: AtomicBool,
     state: Mutex<State>,
-}
-
-#[derive(Default)]
-pub(super) struct State {
-    pub(super) conn: Option<Conn>,
-    /// Connections that lost the id and still say goodbye.
-    leaving: Vec<Leaving>,
-    queue: Option<Box<Queue>>,
-    probes: Vec<PendingProbe>,
-    /// No longer in the map; look the id up again.
-    pub(super) retired: bool,
-}
-
-/// The connection that holds an id.
-pub(super) struct Conn {
-    pub(super) id: ConnId,
-    pub(super) token: Token,
-    pub(super) outbox: Outbox,
-    /// Place in the order of first registrations; a takeover inherits it.
-    pub(super) since: u64,
-    pinged: u64,
-}
-
-/// A connection that lost its id. It stays here until its session is over, so that a successor can
-/// have the message that it is in the middle of.
-struct Leaving {
-    conn: ConnId,
-    why: Goodbye,
-    outbox: Outbox,
-    /// Its session knows.
-    claimed: bool,
-}
-
-struct PendingProbe {
-    asked: u64,
-    answer: oneshot::Sender<()>,
-}
-
-/// Most newcomers that wait for the answer of one holder.
-const MAX_PROBES: usize = 16;
-
-impl Conn {
-    pub(super) fn new(id: ConnId, token: Token, outbox: Outbox, since: u64) -> Self {
-        Conn { id, token, outbox, since, pinged: 0 }
-    }
 }
 
 impl Place {
@@ -101,7 +57,7 @@ impl Place {
         self.heard.store(now, Ordering::Relaxed);
         if self.probed.load(Ordering::Relaxed) {
             let mut state = self.lock();
-            state.probes.clear();
+            state.forget_probes();
             self.probed.store(false, Ordering::Relaxed);
         }
     }
@@ -127,12 +83,12 @@ impl Place {
             return Vec::new();
         };
         self.holder.store(0, Ordering::Release);
-        state.probes.clear();
+        state.forget_probes();
         let unsent = conn.outbox.take_unsent(false);
         conn.outbox.push_unbounded(Outgoing { frame: Frame::close(why.close()), from: None });
         conn.outbox.flush();
         conn.outbox.wake_owner();
-        state.leaving.push(Leaving { conn: conn.id, why, outbox: conn.outbox, claimed: false });
+        state.leave(conn, why);
         unsent
     }
 
@@ -143,11 +99,18 @@ impl Place {
             return Vec::new();
         };
         self.holder.store(0, Ordering::Release);
-        state.probes.clear();
+        state.forget_probes();
         let unsent = conn.outbox.take_unsent(dead);
-        let why = Goodbye::Left;
-        state.leaving.push(Leaving { conn: conn.id, why, outbox: conn.outbox, claimed: false });
+        state.leave(conn, Goodbye::Left);
         unsent
+    }
+
+    /// Takes the holder out, as it is, for another place.
+    pub(super) fn unseat(&self, state: &mut State, conn: ConnId) -> Option<Conn> {
+        let moved = state.conn.take_if(|holder| holder.id == conn)?;
+        self.holder.store(0, Ordering::Release);
+        state.forget_probes();
+        Some(moved)
     }
 
     /// Keeps a message for the next holder.
@@ -198,19 +161,13 @@ impl Place {
     /// Asks the holder for a sign of life. The receiver ends when it gave one or is gone; `None`
     /// if too many ask already.
     pub(super) fn probe(&self, state: &mut State, now: u64) -> Option<oneshot::Receiver<()>> {
-        let State { conn: Some(conn), probes, .. } = state else {
+        if state.conn.is_none() {
             return Some(oneshot::channel().1);
-        };
-        probes.retain(|probe| !probe.answer.is_closed());
-        if probes.len() >= MAX_PROBES {
-            return None;
         }
-        let first = probes.is_empty();
-        let (answer, receiver) = oneshot::channel();
-        probes.push(PendingProbe { asked: now, answer });
+        let (receiver, first) = state.ask(now)?;
         // Before the ping, because its answer may be heard before this function ends.
         self.probed.store(true, Ordering::SeqCst);
-        if first {
+        if let Some(conn) = state.conn.as_mut().filter(|_| first) {
             conn.outbox.push_unbounded(Outgoing { frame: Frame::ping(), from: None });
             conn.outbox.flush();
         }
@@ -219,6 +176,7 @@ impl Place {
 
     /// What is to be done with the holder at `now`.
     pub(super) fn check_holder(&self, state: &mut State, now: u64, times: &Times) -> Verdict {
+        let asked = state.first_asked();
         let Some(conn) = &mut state.conn else {
             self.probed.store(false, Ordering::Relaxed);
             return Verdict::Keep;
@@ -228,7 +186,7 @@ impl Place {
         if silent >= times.alive {
             return Verdict::Dismiss(Goodbye::TimedOut);
         }
-        if state.probes.iter().any(|probe| now.saturating_sub(probe.asked) >= times.probe) {
+        if asked.is_some_and(|asked| now.saturating_sub(asked) >= times.probe) {
             return Verdict::Dismiss(Goodbye::Evicted);
         }
         if silent >= times.ping && now.saturating_sub(conn.pinged.max(heard)) >= times.ping {
@@ -243,36 +201,6 @@ pub(super) enum Verdict {
     Keep,
     Ping,
     Dismiss(Goodbye),
-}
-
-impl State {
-    /// Nobody is here and nothing waits: the place can go.
-    pub(super) fn is_vacant(&self) -> bool {
-        self.conn.is_none() && self.queue.is_none() && self.leaving.is_empty()
-    }
-
-    /// Why a connection lost its id. `None` if it did not, or if its session was told already.
-    pub(super) fn claim(&mut self, conn: ConnId) -> Option<Goodbye> {
-        let leaving = self.leaving.iter_mut().find(|leaving| leaving.conn == conn && !leaving.claimed)?;
-        leaving.claimed = true;
-        Some(leaving.why)
-    }
-
-    /// The outbox of a connection that lost its id, for its last words.
-    pub(super) fn last_words(&mut self, conn: ConnId) -> Option<&mut Outbox> {
-        self.leaving.iter_mut().find(|leaving| leaving.conn == conn).map(|leaving| &mut leaving.outbox)
-    }
-
-    /// Forgets a connection that lost its id and is over.
-    pub(super) fn forget(&mut self, conn: ConnId) -> Option<Outbox> {
-        let at = self.leaving.iter().position(|leaving| leaving.conn == conn)?;
-        Some(self.leaving.swap_remove(at).outbox)
-    }
-
-    /// What predecessors are in the middle of, for a successor. They are cut off.
-    pub(super) fn revoke(&mut self) -> Vec<Outgoing> {
-        self.leaving.iter_mut().filter_map(|leaving| leaving.outbox.revoke()).collect()
-    }
 }
 
 /// The limits' times in milliseconds.

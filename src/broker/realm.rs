@@ -5,27 +5,48 @@ use dashmap::DashMap;
 
 use super::Shared;
 use super::outbox::{Full, Outbox, Outgoing};
-use super::place::{Conn, Place, State, Times, Verdict};
+use super::place::Place;
 use super::queue::{End, Overflow};
 use super::registration::{Admittance, Flush, Probe, Registration, Routed};
-use super::types::{ApiKey, ConnId, Goodbye, PeerId, Token};
+use super::state::{Conn, State};
+use super::types::{ApiKey, ConnId, Goodbye, Link, PeerId, Token};
 use crate::frame::{Frame, Opcode};
 
 /// The peers of one key: they find each other, and nobody else finds them.
 pub struct Realm {
     key: ApiKey,
-    shared: Arc<Shared>,
-    places: DashMap<PeerId, Arc<Place>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) places: DashMap<PeerId, Arc<Place>>,
     registered: AtomicUsize,
-    expired: fn(&str, &str) -> Frame,
+    /// Registered in all realms of the key.
+    seats: Arc<AtomicUsize>,
+    pub(super) expired: fn(&str, &str) -> Frame,
+}
+
+/// Who wants to register, and as what.
+#[derive(Debug)]
+pub struct Newcomer<'a> {
+    /// The id that it wants.
+    pub id: &'a PeerId,
+    /// What makes it the id's owner.
+    pub token: &'a Token,
+    /// What its connection is.
+    pub link: Link,
+    /// What it is told first when it is in.
+    pub greeting: Option<Frame>,
 }
 
 /// Conversations that expired at one place: the senders have to hear of it once its lock is free.
-type Losses = Vec<PeerId>;
+pub(super) type Losses = Vec<PeerId>;
 
 impl Realm {
-    pub(super) fn new(key: ApiKey, shared: Arc<Shared>, expired: fn(&str, &str) -> Frame) -> Self {
-        Realm { key, shared, places: DashMap::new(), registered: AtomicUsize::new(0), expired }
+    pub(super) fn new(
+        key: ApiKey,
+        shared: Arc<Shared>,
+        seats: Arc<AtomicUsize>,
+        expired: fn(&str, &str) -> Frame,
+    ) -> Self {
+        Realm { key, shared, places: DashMap::new(), registered: AtomicUsize::new(0), seats, expired }
     }
 
     /// What its clients name it by.
@@ -34,39 +55,65 @@ impl Realm {
     }
 
     /// Registers a connection under an id. The same token takes the id over from an older
-    /// connection. On success the realm takes the outbox, and `greeting` goes out first, then what
+    /// connection. On success the realm takes the outbox, and the greeting goes out first, then what
     /// waited for the id; else the outbox stays as it was.
-    pub fn register(
-        self: &Arc<Self>,
-        id: &PeerId,
-        token: &Token,
-        outbox: &mut Outbox,
-        greeting: Frame,
-    ) -> Admittance {
+    pub fn register(self: &Arc<Self>, newcomer: Newcomer<'_>, outbox: &mut Outbox) -> Admittance {
+        let Newcomer { id, token, link, greeting } = newcomer;
         self.at(id, |place, state| {
             let now = self.shared.clock.now();
-            let conn = ConnId(self.shared.next_conn.fetch_add(1, Ordering::Relaxed));
+            let conn = ConnId(self.shared.next_number());
+            let mut greeting = greeting;
             let (since, waited) = match &state.conn {
                 _ if self.shared.closing.load(Ordering::SeqCst) => return Admittance::Closing,
                 Some(holder) if holder.token != *token => return Admittance::Taken,
-                Some(holder) => (holder.since, place.dismiss(state, Goodbye::Replaced)),
+                Some(holder) => {
+                    greeting = greeting.filter(|_| holder.link != Link::Stream);
+                    (holder.since, place.dismiss(state, Goodbye::Replaced))
+                }
                 None if !self.take_seat() => return Admittance::Full,
                 None => (conn.0, place.take_queue(state, &self.shared)),
             };
             let mut outbox = std::mem::take(outbox);
-            outbox.push_opening(greeting);
+            if let Some(greeting) = greeting {
+                outbox.push_opening(greeting);
+            }
             let begun = state.revoke().into_iter();
             outbox.preload(begun.chain(waited).filter(|waited| waited.frame.opcode() == Opcode::Text));
-            place.seat(state, Conn::new(conn, token.clone(), outbox, since), now);
+            place.seat(state, Conn::new(conn, token.clone(), outbox, since, link), now);
+            state.announce(token, true);
             Admittance::Registered(Registration::new(Arc::clone(self), Arc::clone(place), conn))
         })
     }
 
     fn take_seat(&self) -> bool {
         let limit = self.shared.limits.concurrent_limit;
-        self.registered
+        let taken = self
+            .seats
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| (count < limit).then_some(count + 1))
-            .is_ok()
+            .is_ok();
+        self.registered.fetch_add(usize::from(taken), Ordering::SeqCst);
+        taken
+    }
+
+    fn leave_seat(&self) {
+        self.registered.fetch_sub(1, Ordering::SeqCst);
+        self.seats.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Gives a connection another id. Whoever holds that one is replaced, so it has to be a fresh one.
+    pub(super) fn rename(&self, place: &Arc<Place>, conn: ConnId, id: &PeerId) -> Option<Arc<Place>> {
+        let mut moved = {
+            let mut state = place.lock();
+            let moved = place.unseat(&mut state, conn)?;
+            self.retire_if_vacant(place, &mut state);
+            moved
+        };
+        Some(self.at(id, |place, state| {
+            self.dismiss(place, state, Goodbye::Replaced);
+            moved.outbox.preload(place.take_queue(state, &self.shared));
+            place.seat(state, moved, self.shared.clock.now());
+            Arc::clone(place)
+        }))
     }
 
     /// Asks whether the holder of an id is alive, by a ping. If it is not, it is dropped after the
@@ -140,7 +187,7 @@ impl Realm {
     }
 
     /// Keeps what an outbox still held, and notes whose conversations were too much.
-    fn keep_all(
+    pub(super) fn keep_all(
         &self,
         place: &Place,
         state: &mut State,
@@ -164,7 +211,7 @@ impl Realm {
         let why = {
             let mut state = place.lock();
             if state.conn.as_ref().is_some_and(|holder| holder.id == conn) {
-                self.registered.fetch_sub(1, Ordering::SeqCst);
+                self.leave_seat();
                 let unsent = place.vacate(&mut state, dead);
                 self.keep_all(place, &mut state, unsent, End::Back, &mut losses);
             }
@@ -220,68 +267,32 @@ impl Realm {
         self.len() == 0
     }
 
-    pub(super) fn sweep(&self) {
-        let now = self.shared.clock.now();
-        let times = Times::from(&self.shared.limits);
-        let due: Vec<Arc<Place>> = self
-            .places
-            .iter()
-            .filter(|place| place.needs_sweep(now, &times))
-            .map(|place| Arc::clone(&place))
-            .collect();
-        for place in due {
-            self.sweep_place(&place, now, &times);
-        }
-    }
-
-    fn sweep_place(&self, place: &Arc<Place>, now: u64, times: &Times) {
-        let mut state = place.lock();
-        let mut losses = place.expire(&mut state, now, times, &self.shared);
-        self.shared.counters.expired.fetch_add(losses.len() as u64, Ordering::Relaxed);
-        match place.check_holder(&mut state, now, times) {
-            Verdict::Keep => {}
-            Verdict::Ping => {
-                if let Some(conn) = &mut state.conn
-                    && conn.outbox.push(Outgoing { frame: Frame::ping(), from: None }).is_ok()
-                {
-                    conn.outbox.flush();
-                }
-            }
-            Verdict::Dismiss(why) => {
-                let counter = match why {
-                    Goodbye::Evicted => &self.shared.counters.evicted,
-                    _ => &self.shared.counters.timed_out,
-                };
-                counter.fetch_add(1, Ordering::Relaxed);
-                let unsent = self.dismiss(place, &mut state, why);
-                self.keep_all(place, &mut state, unsent, End::Back, &mut losses);
-            }
-        }
-        self.retire_if_vacant(place, &mut state);
-        drop(state);
-        self.tell_expired(&place.id, losses);
-    }
-
-    pub(super) fn close(&self) {
-        for place in self.held_places() {
-            self.dismiss(&place, &mut place.lock(), Goodbye::Shutdown);
-        }
-    }
-
     /// Ends a connection that does not read the answers to what it sends.
     pub(super) fn dismiss_slow_reader(&self, place: &Arc<Place>, conn: ConnId) {
+        self.end_holder(place, conn, |state, losses| self.drop_slow_reader(place, state, None, losses));
+    }
+
+    /// Ends a connection that is told why.
+    pub(super) fn dismiss_peer(&self, place: &Arc<Place>, conn: ConnId, why: Goodbye) {
+        self.end_holder(place, conn, |state, losses| {
+            let unsent = self.dismiss(place, state, why);
+            self.keep_all(place, state, unsent, End::Back, losses);
+        });
+    }
+
+    fn end_holder(&self, place: &Arc<Place>, conn: ConnId, end: impl FnOnce(&mut State, &mut Losses)) {
         let mut losses = Losses::new();
         {
             let mut state = place.lock();
             if state.conn.as_ref().is_some_and(|holder| holder.id == conn) {
-                self.drop_slow_reader(place, &mut state, None, &mut losses);
+                end(&mut state, &mut losses);
             }
         }
         self.tell_expired(&place.id, losses);
     }
 
     /// `refused` is what did not fit any more.
-    fn drop_slow_reader(
+    pub(super) fn drop_slow_reader(
         &self,
         place: &Place,
         state: &mut State,
@@ -297,36 +308,14 @@ impl Realm {
         self.shared.clock.now()
     }
 
-    fn dismiss(&self, place: &Place, state: &mut State, why: Goodbye) -> Vec<Outgoing> {
+    pub(super) fn dismiss(&self, place: &Place, state: &mut State, why: Goodbye) -> Vec<Outgoing> {
         if state.conn.is_some() {
-            self.registered.fetch_sub(1, Ordering::SeqCst);
+            self.leave_seat();
         }
         place.dismiss(state, why)
     }
 
-    fn tell_expired(&self, absent: &PeerId, senders: Losses) {
-        if senders.is_empty() {
-            return;
-        }
-        let mut untold = vec![(absent.clone(), senders)];
-        while let Some((absent, senders)) = untold.pop() {
-            for sender in senders {
-                let Some(place) = self.find(sender.as_str()) else { continue };
-                let notice = (self.expired)(absent.as_str(), sender.as_str());
-                let mut losses = Losses::new();
-                let mut state = place.lock();
-                if let Some(conn) = &mut state.conn {
-                    match conn.outbox.push(Outgoing { frame: notice, from: None }) {
-                        Ok(()) => conn.outbox.flush(),
-                        Err(Full(_)) => self.drop_slow_reader(&place, &mut state, None, &mut losses),
-                    }
-                }
-                untold.push((sender, losses));
-            }
-        }
-    }
-
-    fn find(&self, id: &str) -> Option<Arc<Place>> {
+    pub(super) fn find(&self, id: &str) -> Option<Arc<Place>> {
         self.places.get(id).map(|place| Arc::clone(&place))
     }
 
@@ -337,11 +326,11 @@ impl Realm {
         })
     }
 
-    fn held_places(&self) -> Vec<Arc<Place>> {
+    pub(super) fn held_places(&self) -> Vec<Arc<Place>> {
         self.places.iter().filter(|place| place.is_held()).map(|place| Arc::clone(&place)).collect()
     }
 
-    fn at<R>(&self, id: &PeerId, act: impl FnOnce(&Arc<Place>, &mut State) -> R) -> R {
+    pub(super) fn at<R>(&self, id: &PeerId, act: impl FnOnce(&Arc<Place>, &mut State) -> R) -> R {
         self.at_place(&self.find_or_create(id), act)
     }
 
@@ -362,7 +351,7 @@ impl Realm {
     }
 
     // Under the place's lock, so that whoever finds the place retired finds the map without it.
-    fn retire_if_vacant(&self, place: &Arc<Place>, state: &mut State) {
+    pub(super) fn retire_if_vacant(&self, place: &Arc<Place>, state: &mut State) {
         if state.is_vacant() && !state.retired {
             state.retired = true;
             self.places.remove_if(place.id.as_str(), |_, there| Arc::ptr_eq(there, place));

@@ -1,3 +1,4 @@
+use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -8,13 +9,17 @@ use super::realm::Realm;
 use super::types::{ConnId, Goodbye, PeerId};
 use crate::frame::Frame;
 
-/// A connection's hold on its id. Dropping it gives the id back, exactly once, and never touches
-/// a successor; what was not written yet waits for the next holder.
-pub struct Registration {
+/// One connection of a peer. Does not keep its id: see [`Peer::is_current`].
+#[derive(Clone)]
+pub struct Peer {
     realm: Arc<Realm>,
     place: Arc<Place>,
     conn: ConnId,
 }
+
+/// A connection's hold on its id. Dropping it gives the id back, exactly once, and never touches
+/// a successor; what was not written yet waits for the next holder.
+pub struct Registration(Peer);
 
 /// The recipient of a message that is not flushed yet. Dropping it flushes.
 pub struct Flush(Arc<Place>);
@@ -60,14 +65,19 @@ pub enum Probe {
     TooMany,
 }
 
-impl Registration {
+impl Peer {
     pub(super) fn new(realm: Arc<Realm>, place: Arc<Place>, conn: ConnId) -> Self {
-        Registration { realm, place, conn }
+        Peer { realm, place, conn }
     }
 
-    /// The id that is held.
+    /// The id that is, or was, held.
     pub fn id(&self) -> &PeerId {
         &self.place.id
+    }
+
+    /// The key of the realm.
+    pub fn key(&self) -> &str {
+        self.realm.key().as_str()
     }
 
     /// False once the id was taken away: by a takeover, a timeout, a stop.
@@ -108,9 +118,22 @@ impl Registration {
         Some(act(&mut conn.outbox))
     }
 
-    /// The key of the realm.
-    pub fn key(&self) -> &str {
-        self.realm.key().as_str()
+    /// Ends the connection, as if it had ended by itself; its client is told why.
+    pub fn dismiss(&self, why: Goodbye) {
+        self.realm.dismiss_peer(&self.place, self.conn, why);
+    }
+}
+
+impl Registration {
+    pub(super) fn new(realm: Arc<Realm>, place: Arc<Place>, conn: ConnId) -> Self {
+        Registration(Peer::new(realm, place, conn))
+    }
+
+    /// Takes another id, which has to be a fresh one, and gives the old one back.
+    pub fn rename(&mut self, id: &PeerId) {
+        if let Some(place) = self.realm.rename(&self.place, self.conn, id) {
+            self.0.place = place;
+        }
     }
 
     /// Gives the id back and returns what is left for the last words. `dead` says that nothing can
@@ -119,6 +142,14 @@ impl Registration {
         let why = self.realm.part(&self.place, self.conn, dead)?;
         let (realm, place) = (Arc::clone(&self.realm), Arc::clone(&self.place));
         Some(Parting { realm, place, conn: self.conn, why })
+    }
+}
+
+impl Deref for Registration {
+    type Target = Peer;
+
+    fn deref(&self) -> &Peer {
+        &self.0
     }
 }
 

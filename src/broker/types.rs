@@ -100,6 +100,16 @@ impl fmt::Debug for Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnId(pub(super) u64);
 
+/// What a connection is made of. It decides who is greeted when an id changes hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// A WebSocket.
+    Socket,
+    /// An HTTP answer without end, which its client renews or leaves for a WebSocket. Whoever takes
+    /// over from it goes on with it, and is not greeted again.
+    Stream,
+}
+
 /// Why the server ends a connection that was admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Goodbye {

@@ -47,6 +47,95 @@ pub(super) fn string(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
+/// Whether a member's name, as it is written, means `wanted`. Hardly any has an escape.
+pub(super) fn is_name(written: &str, wanted: &str) -> bool {
+    written == wanted
+        || (written.contains('\\') && string(&format!("\"{written}\"")).is_some_and(|name| name == wanted))
+}
+
+/// Appends a text as a JSON string.
+pub(super) fn write_string(out: &mut Vec<u8>, text: &str) {
+    let plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+    if plain {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
+    }
+}
+
+/// Appends a member's value.
+pub(super) type Write<'w> = &'w dyn Fn(&mut Vec<u8>);
+
+/// One level of a JSON object: its members in their order, each name and value as it is written. Of
+/// members with one name the last counts.
+#[derive(Debug)]
+pub struct Object<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Object<'a> {
+    /// `None` if the text is no JSON object.
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
+        let mut object = Object(Vec::new());
+        members(text, |name, value| object.0.push((name, value)))?;
+        Some(object)
+    }
+
+    /// A member's value, as it is written.
+    pub(super) fn get(&self, wanted: &str) -> Option<&'a str> {
+        self.0.iter().rev().find(|(name, _)| is_name(name, wanted)).map(|(_, value)| *value)
+    }
+
+    /// A member's text, if it is a string.
+    pub(super) fn string(&self, wanted: &str) -> Option<Cow<'a, str>> {
+        self.get(wanted).and_then(string)
+    }
+
+    /// A member's members, if it is an object.
+    pub(super) fn object(&self, wanted: &str) -> Option<Object<'a>> {
+        self.get(wanted).and_then(Object::parse)
+    }
+
+    /// Appends the object with one member set, in its place or else behind all others, or without
+    /// it. `value` writes the member's value.
+    pub(super) fn write_with(&self, out: &mut Vec<u8>, name: &str, value: Option<Write<'_>>) {
+        let mut value = value;
+        let mut separator = b'{';
+        for (written, old) in &self.0 {
+            let replaced = is_name(written, name);
+            let new = if replaced { value.take() } else { None };
+            if replaced && new.is_none() {
+                continue;
+            }
+            out.push(separator);
+            separator = b',';
+            out.push(b'"');
+            out.extend_from_slice(written.as_bytes());
+            out.extend_from_slice(b"\":");
+            match new {
+                Some(write) => write(out),
+                None => out.extend_from_slice(old.as_bytes()),
+            }
+        }
+        if let Some(write) = value {
+            out.push(separator);
+            separator = b',';
+            write_string(out, name);
+            out.push(b':');
+            write(out);
+        }
+        if separator == b'{' {
+            out.push(b'{');
+        }
+        out.push(b'}');
+    }
+
+    /// About how long the object is when it is written.
+    pub(super) fn len(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>() + 2
+    }
+}
+
 struct Scanner<'a> {
     text: &'a str,
     at: usize,

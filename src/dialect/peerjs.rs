@@ -94,20 +94,9 @@ pub fn expire(absent: &str, sender: &str) -> Frame {
 
 fn addresses(out: &mut Vec<u8>, src: &str, dst: &str) {
     out.extend_from_slice(b"\",\"src\":");
-    write_string(out, src);
+    json::write_string(out, src);
     out.extend_from_slice(b",\"dst\":");
-    write_string(out, dst);
-}
-
-fn write_string(out: &mut Vec<u8>, text: &str) {
-    let plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
-    if plain {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-    } else {
-        out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
-    }
+    json::write_string(out, dst);
 }
 
 /// The first frame of every admitted client.
@@ -124,7 +113,7 @@ pub fn id_taken() -> Frame {
 pub fn error(message: &str) -> Frame {
     Frame::text(48 + message.len(), |out| {
         out.extend_from_slice(br#"{"type":"ERROR","payload":{"msg":"#);
-        write_string(out, message);
+        json::write_string(out, message);
         out.extend_from_slice(b"}}");
     })
 }
@@ -142,14 +131,11 @@ struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// Names are compared with their escapes undone; hardly any has one.
     fn take(&mut self, name: &str, value: &'a str) {
-        let unescaped =
-            name.contains('\\').then(|| json::string(&format!("\"{name}\"")).map(Cow::into_owned));
-        let member = match unescaped.as_ref().map_or(Some(name), |name| name.as_deref()) {
-            Some("type") => &mut self.kind,
-            Some("dst") => &mut self.dst,
-            Some("payload") => &mut self.payload,
+        let member = match name {
+            _ if json::is_name(name, "type") => &mut self.kind,
+            _ if json::is_name(name, "dst") => &mut self.dst,
+            _ if json::is_name(name, "payload") => &mut self.payload,
             _ => return,
         };
         *member = Some(value);

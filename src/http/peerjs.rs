@@ -37,9 +37,9 @@ pub(super) fn peers(service: &Service, key: &str) -> HttpResponse {
     let Some(key) = decode_key(key) else {
         return plain(StatusCode::BAD_REQUEST, "Bad Request");
     };
-    match service.realm(&key) {
-        Some(realm) if service.config.allow_discovery => {
-            let ids = realm.ids();
+    match service.tenant(&key) {
+        Some(tenant) if service.config.allow_discovery => {
+            let ids = tenant.peers.ids();
             let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
             json(serde_json::json!(ids).to_string())
         }

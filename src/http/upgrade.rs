@@ -8,9 +8,8 @@ use actix_http::{HttpMessage as _, Request, h1};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::routes::{self, Route};
-use super::{Mounted, not_found};
-use crate::session;
+use super::routes;
+use super::{Mounted, endpoint, not_found};
 use crate::transport::handshake::{self, BadHandshake};
 use crate::transport::upgrade::{Takeover, UpgradedSocket};
 
@@ -22,11 +21,12 @@ pub(crate) async fn upgrade<T>(mounted: Arc<Mounted>, request: Request, framed: 
 where
     T: Takeover + AsyncWrite + Unpin + 'static,
 {
-    let is_socket = routes::find(&mounted.path, request.path()) == Route::Socket;
-    let answer = match handshake::accept(request.head()) {
-        Ok(answer) if is_socket => answer,
-        Err(why) if is_socket => return refuse(framed, bad_handshake(why)).await,
-        _ => {
+    let route = routes::find(&mounted.path, request.path());
+    let endpoint = endpoint(&mounted.service, route, request.headers());
+    let (answer, endpoint) = match (handshake::accept(request.head()), endpoint) {
+        (Ok(answer), Some(endpoint)) => (answer, endpoint),
+        (Err(why), Some(_)) => return refuse(framed, bad_handshake(why)).await,
+        (_, None) => {
             let text = not_found::text(
                 &mounted,
                 request.method().as_str(),
@@ -40,8 +40,7 @@ where
     let service = &mounted.service;
     let query = request.uri().query().unwrap_or_default();
     let socket = UpgradedSocket::new(framed.into_parts(), answer, service.config.max_message_bytes);
-    // A small task of its own: HTTP's is four times as large and can end now.
-    actix_web::rt::spawn(session::run(socket, service, query));
+    endpoint.serve(socket, service, query);
 }
 
 fn bad_handshake(why: BadHandshake) -> String {

@@ -2,14 +2,21 @@
 
 use std::borrow::Cow;
 
-use crate::broker::{ApiKey, InvalidName, PeerId, Token};
-use crate::dialect::peerjs;
-use crate::frame::Frame;
+use std::sync::Arc;
+
+use crate::broker::{ApiKey, InvalidName, PeerId, Realm, Token};
 
 /// What a client says about itself in the query of its WebSocket address.
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) key: ApiKey,
+    pub(crate) id: PeerId,
+    pub(crate) token: Token,
+}
+
+/// What an admitted client gets: an id in a realm.
+pub(crate) struct Entry {
+    pub(crate) realm: Arc<Realm>,
     pub(crate) id: PeerId,
     pub(crate) token: Token,
 }
@@ -28,17 +35,17 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// The frame that tells the client. The first three texts and ID-TAKEN are the reference's.
-    pub(crate) fn frame(self) -> Frame {
+    /// What the client is told. The first four are the reference's words.
+    pub(crate) fn text(self) -> Cow<'static, str> {
         match self {
-            Refusal::IdTaken => peerjs::id_taken(),
-            Refusal::Incomplete => peerjs::error("No id, token, or key supplied to websocket server"),
-            Refusal::InvalidKey => peerjs::error("Invalid key provided"),
-            Refusal::LimitReached => peerjs::error("Server has reached its concurrent user limit"),
-            Refusal::Closing => peerjs::error("Server is stopping"),
-            Refusal::InvalidId(why) => peerjs::error(&format!("Invalid id provided: {why}")),
-            Refusal::InvalidToken(why) => peerjs::error(&format!("Invalid token provided: {why}")),
-            Refusal::MalformedKey(why) => peerjs::error(&format!("Invalid key provided: {why}")),
+            Refusal::Incomplete => "No id, token, or key supplied to websocket server".into(),
+            Refusal::InvalidKey => "Invalid key provided".into(),
+            Refusal::LimitReached => "Server has reached its concurrent user limit".into(),
+            Refusal::IdTaken => "ID is taken".into(),
+            Refusal::Closing => "Server is stopping".into(),
+            Refusal::InvalidId(why) => format!("Invalid id provided: {why}").into(),
+            Refusal::InvalidToken(why) => format!("Invalid token provided: {why}").into(),
+            Refusal::MalformedKey(why) => format!("Invalid key provided: {why}").into(),
         }
     }
 
@@ -52,17 +59,9 @@ impl Refusal {
 }
 
 impl Claim {
-    /// Reads a query string. Of repeated names the last counts; unknown ones mean nothing.
+    /// Reads a query string. Unknown names mean nothing.
     pub(crate) fn parse(query: &str) -> Result<Self, Refusal> {
-        let (mut key, mut id, mut token) = (Cow::default(), Cow::default(), Cow::default());
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match &*name {
-                "key" => key = value,
-                "id" => id = value,
-                "token" => token = value,
-                _ => {}
-            }
-        }
+        let [key, id, token] = ["key", "id", "token"].map(|name| value(query, name));
         if key.is_empty() || id.is_empty() || token.is_empty() {
             return Err(Refusal::Incomplete);
         }
@@ -72,6 +71,12 @@ impl Claim {
             token: Token::parse(&token).map_err(Refusal::InvalidToken)?,
         })
     }
+}
+
+/// A value of a query string; empty if it is missing. Of repeated names the last counts.
+pub(super) fn value<'a>(query: &'a str, name: &str) -> Cow<'a, str> {
+    let values = form_urlencoded::parse(query.as_bytes());
+    values.filter(|(found, _)| found == name).last().map(|(_, value)| value).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -6,35 +6,71 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::admission::{Claim, Refusal};
+use super::admission::{Entry, Refusal};
 use super::farewell::farewell;
 use crate::broker::{
-    Admittance, Flush, Goodbye, Outbox, Outgoing, Parting, Probe, Realm, Registration, Routed,
+    Admittance, Flush, Goodbye, Newcomer, Outbox, Outgoing, Parting, Probe, Registration, Routed,
 };
-use crate::dialect::peerjs::{self, Command, Envelope};
 use crate::frame::Frame;
-use crate::service::{Client, Message, Service};
+use crate::service::{Client, Service};
 use crate::transport::{self, Disconnect, Event, Socket};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 const READS_PER_TURN: usize = 2;
 
-/// Serves one client until it is gone. `query` is that of its WebSocket address.
+/// What a client and this server say to each other.
+pub(super) trait Conversation: Sized + 'static {
+    /// What a client is told first when it is in.
+    fn greeting() -> Option<Frame>;
+
+    /// Tells a client why it is not admitted.
+    fn refusal(refusal: Refusal) -> Frame;
+
+    /// Handles one message; breaks when the client says goodbye.
+    fn on_text(&mut self, text: &str, line: &mut Line<'_>) -> ControlFlow<()>;
+}
+
+/// What a conversation has at hand.
+pub(super) struct Line<'a> {
+    pub(super) peer: &'a mut Registration,
+    pub(super) service: &'a Service,
+    /// What one read brought for one recipient is written once, when the read is dealt with.
+    pub(super) flushes: &'a mut Vec<Flush>,
+}
+
+impl Line<'_> {
+    /// Sends something to this very client.
+    pub(super) fn reply(&mut self, frame: Frame) {
+        self.flushes.extend(self.peer.reply(frame));
+    }
+
+    /// Sends something to another peer of the realm, unless it is absent: then it answers `false`.
+    pub(super) fn send(&mut self, to: &str, frame: Frame) -> bool {
+        match self.peer.route(to, frame, false) {
+            Routed::Sent(flush) => self.flushes.extend(flush),
+            Routed::Kept => {}
+            Routed::Dropped | Routed::Expired => return false,
+        }
+        true
+    }
+}
+
+/// Serves one client until it is gone.
 ///
 /// What a client needs only when it comes and goes is boxed, so that the future of one that is
 /// just there stays small: there are very many of those.
-pub(crate) fn run<S: Socket>(
+pub(super) fn run<S: Socket, C: Conversation>(
     socket: S,
     service: &Arc<Service>,
-    query: &str,
-) -> impl Future<Output = ()> + use<S> {
+    entry: Result<(Entry, C), Refusal>,
+) -> impl Future<Output = ()> + use<S, C> {
     let session = service.begin_session();
-    let admission = Box::pin(admit(socket, Arc::clone(service), Claim::parse(query)));
+    let admission = Box::pin(admit(socket, Arc::clone(service), entry));
     async move {
-        let Some((mut socket, registration)) = admission.await else {
+        let Some((mut socket, registration, conversation)) = admission.await else {
             return;
         };
-        let mut presence = Presence::begin(registration, &session);
+        let mut presence = Presence::begin(registration, conversation, &session);
         let end = poll_fn(|cx| presence.poll(cx, &mut socket)).await;
         if let Some(goodbye) = presence.goodbye(end, &mut socket) {
             goodbye.await;
@@ -43,39 +79,39 @@ pub(crate) fn run<S: Socket>(
 }
 
 /// Registers a client, or tells it why not.
-async fn admit<S: Socket>(
+async fn admit<S: Socket, C: Conversation>(
     mut socket: S,
     service: Arc<Service>,
-    claim: Result<Claim, Refusal>,
-) -> Option<(S, Registration)> {
+    entry: Result<(Entry, C), Refusal>,
+) -> Option<(S, Registration, C)> {
     let mut outbox = socket.open_outbox(service.broker.limits().outbox_bytes);
-    let refusal = match claim {
+    let refusal = match entry {
         Err(refusal) => refusal,
-        Ok(claim) => match service.realm(claim.key.as_str()) {
-            None => Refusal::InvalidKey,
-            Some(realm) => match register(&realm, &claim, &mut socket, &mut outbox).await {
-                Ok(registration) => return Some((socket, registration)),
-                Err(refusal) => refusal,
-            },
+        Ok((entry, conversation)) => match register::<S, C>(&entry, &mut socket, &mut outbox).await {
+            Ok(registration) => return Some((socket, registration, conversation)),
+            Err(refusal) => {
+                entry.realm.announce_refusal(&entry.id, &entry.token);
+                refusal
+            }
         },
     };
     log::debug!("refused a client: {refusal:?}");
-    outbox.push_unbounded(Outgoing { frame: refusal.frame(), from: None });
+    outbox.push_unbounded(Outgoing { frame: C::refusal(refusal), from: None });
     outbox.push_unbounded(Outgoing { frame: Frame::close(refusal.close()), from: None });
     let send = move |cx: &mut Context<'_>, socket: &mut S| socket.poll_send(cx, &mut outbox);
     farewell(&mut socket, send, &service, false).await;
     None
 }
 
-async fn register<S: Socket>(
-    realm: &Arc<Realm>,
-    claim: &Claim,
+async fn register<S: Socket, C: Conversation>(
+    Entry { realm, id, token }: &Entry,
     socket: &mut S,
     outbox: &mut Outbox,
 ) -> Result<Registration, Refusal> {
     let mut probed = false;
     loop {
-        match realm.register(&claim.id, &claim.token, outbox, peerjs::open()) {
+        let newcomer = Newcomer { id, token, link: S::LINK, greeting: C::greeting() };
+        match realm.register(newcomer, outbox) {
             Admittance::Registered(registration) => return Ok(registration),
             Admittance::Full => return Err(Refusal::LimitReached),
             Admittance::Closing => return Err(Refusal::Closing),
@@ -83,7 +119,7 @@ async fn register<S: Socket>(
             Admittance::Taken => {}
         }
         // The holder may be a phone that lost its network: only an answer keeps the id.
-        let Probe::Asked(answered) = realm.probe(&claim.id) else {
+        let Probe::Asked(answered) = realm.probe(id) else {
             return Err(Refusal::IdTaken);
         };
         // The answer to the newcomer's handshake need not wait. If it cannot be sent, the session
@@ -129,22 +165,22 @@ impl End {
 }
 
 /// A registered client. Dropping it gives everything back: the id, and the hook's goodbye.
-struct Presence<'a> {
-    // Taken when the client parts.
-    registration: Option<Registration>,
+struct Presence<'a, C> {
+    // Taken when the client parts. What the conversation holds goes with the id.
+    present: Option<(Registration, C)>,
     service: &'a Service,
 }
 
-impl<'a> Presence<'a> {
-    fn begin(registration: Registration, service: &'a Service) -> Self {
+impl<'a, C: Conversation> Presence<'a, C> {
+    fn begin(registration: Registration, conversation: C, service: &'a Service) -> Self {
         if let Some(hook) = &service.hooks.connect {
-            hook(client(&registration));
+            hook(Client { key: registration.key(), id: registration.id() });
         }
-        Presence { registration: Some(registration), service }
+        Presence { present: Some((registration, conversation)), service }
     }
 
-    fn poll<S: Socket>(&self, cx: &mut Context<'_>, socket: &mut S) -> Poll<End> {
-        let Some(registration) = &self.registration else {
+    fn poll<S: Socket>(&mut self, cx: &mut Context<'_>, socket: &mut S) -> Poll<End> {
+        let Some((registration, conversation)) = &mut self.present else {
             return Poll::Ready(End::Dismissed);
         };
         let sent = registration.with_outbox(|outbox| {
@@ -167,7 +203,8 @@ impl<'a> Presence<'a> {
                 if !std::mem::replace(&mut heard, true) {
                     registration.heard();
                 }
-                let flow = on_event(registration, self.service, event, &mut flushes);
+                let line = Line { peer: registration, service: self.service, flushes: &mut flushes };
+                let flow = on_event(conversation, line, event);
                 left |= flow.is_break();
                 flow
             }));
@@ -204,10 +241,13 @@ impl<'a> Presence<'a> {
         };
         Some(Box::pin(farewell(socket, send, self.service, end.is_by_client())))
     }
+}
 
+impl<C> Presence<'_, C> {
     /// Gives the id back. `dead` says that nothing can be written any more.
     fn part(&mut self, dead: bool) -> Option<Parting> {
-        let registration = self.registration.take()?;
+        let (registration, conversation) = self.present.take()?;
+        drop(conversation);
         let parting = registration.part(dead)?;
         if let Some(hook) = &self.service.hooks.disconnect {
             hook(Client { key: parting.key(), id: parting.id() }, parting.why());
@@ -216,55 +256,24 @@ impl<'a> Presence<'a> {
     }
 }
 
-impl Drop for Presence<'_> {
+impl<C> Drop for Presence<'_, C> {
     fn drop(&mut self) {
         drop(self.part(true));
     }
 }
 
 /// Handles one event; breaks when the client says goodbye.
-fn on_event(
-    registration: &Registration,
-    service: &Service,
-    event: Event<'_>,
-    flushes: &mut Vec<Flush>,
-) -> ControlFlow<()> {
-    let text = match event {
-        Event::Text(text) => text,
+fn on_event<C: Conversation>(conversation: &mut C, mut line: Line<'_>, event: Event<'_>) -> ControlFlow<()> {
+    match event {
+        Event::Text(text) => conversation.on_text(text, &mut line),
         // Some clients send their JSON as bytes.
-        Event::Binary(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
-        Event::Ping(payload) => {
-            flushes.extend(registration.reply(Frame::pong(payload)));
-            return ControlFlow::Continue(());
+        Event::Binary(bytes) => {
+            conversation.on_text(std::str::from_utf8(bytes).unwrap_or_default(), &mut line)
         }
-        Event::Pong => return ControlFlow::Continue(()),
-    };
-    match peerjs::decode(text) {
-        Command::Relay(envelope) => relay(registration, service, &envelope, flushes),
-        Command::Leave => return ControlFlow::Break(()),
-        Command::Heartbeat | Command::Nothing => {}
+        Event::Ping(payload) => {
+            line.reply(Frame::pong(payload));
+            ControlFlow::Continue(())
+        }
+        Event::Pong => ControlFlow::Continue(()),
     }
-    ControlFlow::Continue(())
-}
-
-fn relay(
-    registration: &Registration,
-    service: &Service,
-    Envelope { kind, dst, payload }: &Envelope<'_>,
-    flushes: &mut Vec<Flush>,
-) {
-    if let Some(hook) = &service.hooks.message {
-        hook(client(registration), Message { kind: *kind, dst, payload: *payload });
-    }
-    let id = registration.id().as_str();
-    let frame = peerjs::relay(*kind, id, dst, *payload);
-    match registration.route(dst, frame, kind.waits()) {
-        Routed::Sent(flush) => flushes.extend(flush),
-        Routed::Expired => flushes.extend(registration.reply(peerjs::expire(dst, id))),
-        Routed::Kept | Routed::Dropped => {}
-    }
-}
-
-fn client(registration: &Registration) -> Client<'_> {
-    Client { key: registration.key(), id: registration.id() }
 }

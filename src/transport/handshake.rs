@@ -62,7 +62,8 @@ pub(crate) fn first_protocol(headers: &HeaderMap) -> Option<&str> {
     offered.split(',').map(str::trim).find(|protocol| !protocol.is_empty())
 }
 
-fn asks_for_websocket(headers: &HeaderMap) -> bool {
+/// Whether a request wants a WebSocket, well or not.
+pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
     header(headers, &header::UPGRADE).is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
 }
 

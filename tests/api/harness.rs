@@ -128,7 +128,8 @@ impl TestServer {
     }
 
     pub fn realm(&self) -> Arc<Realm> {
-        self.broker().realm(self.broker.config().key.as_str()).expect("the realm of the key")
+        let tenant = self.broker().tenant(self.broker.config().key.as_str()).expect("the built-in key");
+        Arc::clone(&tenant.peers)
     }
 
     /// What the hooks told about one peer so far.

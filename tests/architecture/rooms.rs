@@ -45,7 +45,7 @@ pub const ROOMS: &[Room] = &[
         "actix_codec actix_http actix_web log mime mime_guess percent_encoding rust_embed serde_json tokio uuid",
     ),
     // One connected client.
-    room("session", "service transport dialect broker frame", "form_urlencoded log tokio::time"),
+    room("session", "service transport dialect broker frame", "form_urlencoded log rand tokio::time"),
     room("service", "config dialect broker", "log"),
     room(
         "transport",
@@ -59,7 +59,7 @@ pub const ROOMS: &[Room] = &[
     room("lan", "", ""),
     // Plain Rust: no runtime, and neither knows of the other.
     room("dialect", "frame", "memchr serde_json"),
-    room("broker", "frame", "dashmap thiserror tokio::sync"),
+    room("broker", "frame", "dashmap rand thiserror tokio::sync"),
     room("frame", "", ""),
 ];
 

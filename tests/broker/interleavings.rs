@@ -31,6 +31,7 @@ fn limits() -> Limits {
         queue_bytes: 500,
         queue_total_bytes: 3500,
         outbox_bytes: 500,
+        ..Limits::default()
     }
 }
 

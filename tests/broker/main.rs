@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerbroker::broker::{
-    Admittance, ApiKey, Broker, Clock, Limits, PeerId, Realm, Registration, Routed, Token,
+    Admittance, ApiKey, Broker, Clock, Limits, Link, Newcomer, Outbox, PeerId, Realm, Registration, Routed,
+    Token,
 };
 use peerbroker::frame::Frame;
 
@@ -27,7 +28,7 @@ impl House {
     fn new(limits: Limits) -> Self {
         let clock = Clock::manual();
         let broker = Broker::new(limits, clock.clone());
-        let realm = broker.add_realm(ApiKey::parse("peerjs").unwrap(), expired);
+        let realm = Arc::clone(&broker.add_tenant(ApiKey::parse("peerjs").unwrap(), expired).peers);
         House { broker, realm, clock }
     }
 
@@ -39,7 +40,7 @@ impl House {
 
     fn try_connect(&self, id: &str, token: &str, socket: &Socket) -> Admittance {
         let mut outbox = socket.outbox(self.broker.limits().outbox_bytes);
-        self.realm.register(&peer(id), &Token::parse(token).unwrap(), &mut outbox, text("OPEN"))
+        register(&self.realm, id, token, &mut outbox)
     }
 
     fn connect(&self, id: &str, token: &str, socket: &Socket) -> Registration {
@@ -48,6 +49,12 @@ impl House {
             _ => panic!("{id} is not admitted"),
         }
     }
+}
+
+fn register(realm: &Arc<Realm>, id: &str, token: &str, outbox: &mut Outbox) -> Admittance {
+    let (id, token) = (peer(id), Token::parse(token).unwrap());
+    let newcomer = Newcomer { id: &id, token: &token, link: Link::Socket, greeting: Some(text("OPEN")) };
+    realm.register(newcomer, outbox)
 }
 
 fn peer(id: &str) -> PeerId {

@@ -4,7 +4,7 @@ use peerbroker::broker::{Admittance, ApiKey, Goodbye, Outgoing, Registration, Ro
 
 use super::{asked, closed, house, house_with, is_pending, last, messages};
 use crate::socket::Socket;
-use crate::{expired, offer, peer, send, text};
+use crate::{expired, offer, peer, register, send, text};
 
 #[test]
 fn a_late_goodbye_does_not_remove_the_successor() {
@@ -58,8 +58,7 @@ fn another_token_is_refused_and_gets_nothing() {
     let _a = house.connect("a", "s", &Socket::open());
     let socket = Socket::open();
     let mut outbox = socket.outbox(1000);
-    let token = peerbroker::broker::Token::parse("other").unwrap();
-    let refused = house.realm.register(&peer("a"), &token, &mut outbox, text("OPEN"));
+    let refused = register(&house.realm, "a", "other", &mut outbox);
     assert!(matches!(refused, Admittance::Taken));
     assert_eq!(socket.heard(), []);
     // The outbox is as it was: for the refusal.
@@ -112,16 +111,16 @@ fn ids_are_in_order_of_first_registration_and_a_takeover_keeps_its_place() {
 #[test]
 fn realms_do_not_know_each_other() {
     let house = house();
-    let other = house.broker.add_realm(ApiKey::parse("other").unwrap(), expired);
+    let other = house.broker.add_tenant(ApiKey::parse("other").unwrap(), expired);
     let a = house.connect("a", "s", &Socket::open());
-    let (socket, token) = (Socket::open(), peerbroker::broker::Token::parse("s").unwrap());
-    let registered = other.register(&peer("b"), &token, &mut socket.outbox(1000), text("OPEN"));
+    let socket = Socket::open();
+    let registered = register(&other.peers, "b", "s", &mut socket.outbox(1000));
     assert!(matches!(registered, Admittance::Registered(_)));
     assert!(matches!(send(&a, "b", text("x"), true), Routed::Kept));
     assert!(matches!(send(&a, "b", text("x"), false), Routed::Dropped));
     assert_eq!(messages(&socket), Vec::<String>::new());
     assert_eq!(house.realm.ids(), [peer("a")]);
-    assert!(house.broker.realm("third").is_none());
+    assert!(house.broker.tenant("third").is_none());
 }
 
 #[test]

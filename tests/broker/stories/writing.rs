@@ -8,7 +8,7 @@ use peerbroker::broker::{Admittance, Outbox, Routed};
 
 use super::{blocked, house, messages};
 use crate::socket::Socket;
-use crate::{offer, peer, send, text};
+use crate::{offer, peer, register, send, text};
 
 #[test]
 fn what_is_sent_in_one_go_is_written_in_one_go_also_by_who_forgets_to() {
@@ -48,9 +48,7 @@ fn the_sockets_own_task_is_woken_when_only_it_can_go_on() {
             // As with TLS: nobody but its task can write.
             None => Outbox::new(1000, None),
         };
-        let token = peerbroker::broker::Token::parse("t").unwrap();
-        let Admittance::Registered(b) = house.realm.register(&peer("b"), &token, &mut outbox, text("OPEN"))
-        else {
+        let Admittance::Registered(b) = register(&house.realm, "b", "t", &mut outbox) else {
             panic!("not admitted")
         };
         b.with_outbox(|outbox| outbox.set_owner(&waker));

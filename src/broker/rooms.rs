@@ -1,0 +1,248 @@
+//! Rooms: a code leads to a host, and names within it to players.
+//!
+//! A room is only a directory of peers: what they say to each other goes through their realm.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use rand::seq::IndexedRandom as _;
+
+use super::Shared;
+use super::clock::millis;
+use super::types::PeerId;
+
+/// Letters of a room code, unless nearly all such codes are taken.
+const CODE_LETTERS: usize = 4;
+/// Taken codes in a row after which one letter more is used.
+const TRIES: usize = 8;
+/// Longest code there can be; longer ones need not be looked up.
+const MAX_CODE_BYTES: usize = 16;
+
+/// The rooms of one key.
+pub struct Rooms {
+    shared: Arc<Shared>,
+    rooms: DashMap<String, Room>,
+}
+
+struct Room {
+    /// Codes are used again; this is not.
+    number: u64,
+    host: PeerId,
+    players: HashMap<String, Player>,
+    started: bool,
+    /// When somebody joined, was answered, or started.
+    used: u64,
+}
+
+struct Player {
+    /// `None` if a player that may come back is away.
+    peer: Option<PeerId>,
+    seat: u64,
+}
+
+/// A host's hold on its room. Dropping it removes the room.
+pub struct Hosting {
+    rooms: Arc<Rooms>,
+    code: String,
+    number: u64,
+}
+
+/// A player's hold on its name. Dropping it frees the name, or, once the room has started, keeps it
+/// for when the player comes back.
+pub struct Playing {
+    rooms: Arc<Rooms>,
+    code: String,
+    number: u64,
+    name: String,
+    seat: u64,
+}
+
+/// Why something cannot be done in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoomError {
+    /// There is no such room, or not any more.
+    NoRoom,
+    /// There is no such player: the room has started without it, or it is away.
+    NoPlayer,
+    /// As many players are in the room as the limit allows.
+    Full,
+    /// There are as many rooms as the limit allows.
+    TooMany,
+}
+
+impl Rooms {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Rooms { shared, rooms: DashMap::new() }
+    }
+
+    /// Opens a room with a code that nobody else has.
+    pub fn create(self: &Arc<Self>, host: &PeerId) -> Result<Hosting, RoomError> {
+        if self.rooms.len() >= self.shared.limits.rooms {
+            return Err(RoomError::TooMany);
+        }
+        let number = self.shared.next_number();
+        for tries in 0.. {
+            let code = random("ABCDEFGHIJKLMNOPQRSTUVWXYZ", CODE_LETTERS + tries / TRIES);
+            if let Entry::Vacant(vacant) = self.rooms.entry(code.clone()) {
+                let (players, used) = (HashMap::new(), self.shared.clock.now());
+                vacant.insert(Room { number, host: host.clone(), players, started: false, used });
+                return Ok(Hosting { rooms: Arc::clone(self), code, number });
+            }
+        }
+        Err(RoomError::TooMany)
+    }
+
+    /// Whether there is a room with this code, in any case of letters.
+    pub fn contains(&self, code: &str) -> bool {
+        self.find(code).is_some_and(|code| self.rooms.contains_key(&code))
+    }
+
+    /// How many rooms there are.
+    pub fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Whether there is no room.
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+
+    /// Takes a name in a room, and gives the host with it. Until the room starts, a name that is
+    /// taken is made longer until it is free; after that, only names that are known get in, and
+    /// whoever had the name before has it no more.
+    pub fn join(
+        self: &Arc<Self>,
+        code: &str,
+        name: &str,
+        player: &PeerId,
+    ) -> Result<(Playing, PeerId), RoomError> {
+        let code = self.find(code).ok_or(RoomError::NoRoom)?;
+        let mut room = self.rooms.get_mut(&code).ok_or(RoomError::NoRoom)?;
+        let seat = self.shared.next_number();
+        let mut name = name.to_owned();
+        if room.started {
+            if !room.players.contains_key(&name) {
+                return Err(RoomError::NoPlayer);
+            }
+        } else if room.players.len() >= self.shared.limits.room_players {
+            return Err(RoomError::Full);
+        } else {
+            while room.players.contains_key(&name) {
+                name += &random("abcdefghijklmnopqrstuvwxyz0123456789", 1);
+            }
+        }
+        room.players.insert(name.clone(), Player { peer: Some(player.clone()), seat });
+        room.used = self.shared.clock.now();
+        let playing = Playing { rooms: Arc::clone(self), code, number: room.number, name, seat };
+        Ok((playing, room.host.clone()))
+    }
+
+    /// Removes the rooms in which nothing has happened for too long.
+    pub(super) fn sweep(&self) {
+        let timeout = millis(self.shared.limits.room_timeout);
+        let now = self.shared.clock.now();
+        self.rooms.retain(|_, room| now.saturating_sub(room.used) < timeout);
+    }
+
+    /// A code as it is kept; `None` if no room could have it.
+    fn find(&self, code: &str) -> Option<String> {
+        (code.len() <= MAX_CODE_BYTES).then(|| code.to_ascii_uppercase())
+    }
+
+    fn with<R>(
+        &self,
+        code: &str,
+        number: u64,
+        act: impl FnOnce(&mut Room) -> Result<R, RoomError>,
+    ) -> Result<R, RoomError> {
+        let mut room = self.rooms.get_mut(code).filter(|room| room.number == number);
+        act(room.as_mut().ok_or(RoomError::NoRoom)?)
+    }
+}
+
+impl Hosting {
+    /// The code that leads to the room.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// The player of a name.
+    pub fn player(&self, name: &str) -> Result<PeerId, RoomError> {
+        let now = self.rooms.shared.clock.now();
+        self.rooms.with(&self.code, self.number, |room| {
+            room.used = now;
+            room.players.get(name).and_then(|player| player.peer.clone()).ok_or(RoomError::NoPlayer)
+        })
+    }
+
+    /// From now on only players that are known get in.
+    pub fn start(&self) -> Result<(), RoomError> {
+        let now = self.rooms.shared.clock.now();
+        self.rooms.with(&self.code, self.number, |room| {
+            room.used = now;
+            room.started = true;
+            Ok(())
+        })
+    }
+
+    /// The host has another id now.
+    pub fn follow(&self, host: &PeerId) {
+        let _ = self.rooms.with(&self.code, self.number, |room| {
+            room.host = host.clone();
+            Ok(())
+        });
+    }
+}
+
+impl Drop for Hosting {
+    fn drop(&mut self) {
+        self.rooms.rooms.remove_if(&self.code, |_, room| room.number == self.number);
+    }
+}
+
+impl Playing {
+    /// The name in force.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the room is still there.
+    pub fn is_room_open(&self) -> bool {
+        self.rooms.with(&self.code, self.number, |_| Ok(())).is_ok()
+    }
+
+    /// The player has another id now.
+    pub fn follow(&self, player: &PeerId) {
+        self.with_seat(|room| {
+            if let Some(mine) = room.players.get_mut(&self.name) {
+                mine.peer = Some(player.clone());
+            }
+        });
+    }
+
+    /// Works on the room, unless the name is somebody else's by now.
+    fn with_seat(&self, act: impl FnOnce(&mut Room)) {
+        let _ = self.rooms.with(&self.code, self.number, |room| {
+            let is_mine = room.players.get(&self.name).is_some_and(|player| player.seat == self.seat);
+            is_mine.then(|| act(room)).ok_or(RoomError::NoPlayer)
+        });
+    }
+}
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        self.with_seat(|room| match room.players.get_mut(&self.name) {
+            Some(mine) if room.started => mine.peer = None,
+            _ => drop(room.players.remove(&self.name)),
+        });
+    }
+}
+
+/// Text that nobody can guess.
+fn random(alphabet: &str, len: usize) -> String {
+    let mut rng = rand::rng();
+    let letters = alphabet.as_bytes();
+    (0..len).filter_map(|_| letters.choose(&mut rng)).map(|letter| char::from(*letter)).collect()
+}

@@ -1,0 +1,186 @@
+use tokio::sync::oneshot;
+
+use super::outbox::{Outbox, Outgoing};
+use super::queue::Queue;
+use super::types::{ConnId, Goodbye, Link, Token};
+
+/// What a place's lock guards.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) conn: Option<Conn>,
+    pub(super) queue: Option<Box<Queue>>,
+    /// Behind one pointer, because of very many ids hardly any has some of it.
+    rare: Option<Box<Rare>>,
+    /// No longer in the map; look the id up again.
+    pub(super) retired: bool,
+}
+
+#[derive(Default)]
+struct Rare {
+    /// Connections that lost the id and still say goodbye.
+    leaving: Vec<Leaving>,
+    probes: Vec<PendingProbe>,
+    awaited: Vec<Awaited>,
+}
+
+/// The connection that holds an id.
+pub(super) struct Conn {
+    pub(super) id: ConnId,
+    pub(super) token: Token,
+    pub(super) outbox: Outbox,
+    /// Place in the order of first registrations; a takeover inherits it.
+    pub(super) since: u64,
+    pub(super) link: Link,
+    pub(super) pinged: u64,
+}
+
+/// A connection that lost its id. It stays here until its session is over, so that a successor can
+/// have the message that it is in the middle of.
+struct Leaving {
+    conn: ConnId,
+    why: Goodbye,
+    outbox: Outbox,
+    /// Its session knows.
+    claimed: bool,
+}
+
+struct PendingProbe {
+    asked: u64,
+    answer: oneshot::Sender<()>,
+}
+
+/// Somebody waits for a connection with this token.
+struct Awaited {
+    token: Token,
+    arrived: oneshot::Sender<bool>,
+}
+
+/// Most newcomers that wait for the answer of one holder.
+const MAX_PROBES: usize = 16;
+
+/// Most that wait for one id to be registered.
+const MAX_AWAITED: usize = 64;
+
+impl Conn {
+    pub(super) fn new(id: ConnId, token: Token, outbox: Outbox, since: u64, link: Link) -> Self {
+        Conn { id, token, outbox, since, link, pinged: 0 }
+    }
+}
+
+impl State {
+    /// Nobody is here and nothing waits: the place can go.
+    pub(super) fn is_vacant(&mut self) -> bool {
+        if self.rare.as_ref().is_some_and(|rare| rare.is_empty()) {
+            self.rare = None;
+        }
+        self.conn.is_none() && self.queue.is_none() && self.rare.is_none()
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Keeps a connection that lost its id until its session is over.
+    pub(super) fn leave(&mut self, Conn { id: conn, outbox, .. }: Conn, why: Goodbye) {
+        self.rare().leaving.push(Leaving { conn, why, outbox, claimed: false });
+    }
+
+    /// One more asks the holder for a sign of life; says whether it is the first. `None` if too many
+    /// ask already.
+    pub(super) fn ask(&mut self, now: u64) -> Option<(oneshot::Receiver<()>, bool)> {
+        let probes = &mut self.rare().probes;
+        probes.retain(|probe| !probe.answer.is_closed());
+        if probes.len() >= MAX_PROBES {
+            return None;
+        }
+        let first = probes.is_empty();
+        let (answer, receiver) = oneshot::channel();
+        probes.push(PendingProbe { asked: now, answer });
+        Some((receiver, first))
+    }
+
+    /// When the oldest question was asked that is still open.
+    pub(super) fn first_asked(&self) -> Option<u64> {
+        self.rare.as_ref()?.probes.iter().map(|probe| probe.asked).min()
+    }
+
+    /// Whether a connection with this token holds the id.
+    pub(super) fn is_held_with(&self, token: &Token) -> bool {
+        self.conn.as_ref().is_some_and(|holder| holder.token == *token)
+    }
+
+    /// Whether a stream with this token holds the id.
+    pub(super) fn is_streamed(&self, token: &Token) -> bool {
+        self.conn.as_ref().is_some_and(|holder| holder.link == Link::Stream && holder.token == *token)
+    }
+
+    fn leaving(&mut self, conn: ConnId) -> Option<&mut Leaving> {
+        self.rare.as_mut()?.leaving.iter_mut().find(|leaving| leaving.conn == conn)
+    }
+
+    pub(super) fn forget_probes(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.probes.clear();
+        }
+    }
+
+    /// Why a connection lost its id. `None` if it did not, or if its session was told already.
+    pub(super) fn claim(&mut self, conn: ConnId) -> Option<Goodbye> {
+        let leaving = self.leaving(conn).filter(|leaving| !leaving.claimed)?;
+        leaving.claimed = true;
+        Some(leaving.why)
+    }
+
+    /// The outbox of a connection that lost its id, for its last words.
+    pub(super) fn last_words(&mut self, conn: ConnId) -> Option<&mut Outbox> {
+        self.leaving(conn).map(|leaving| &mut leaving.outbox)
+    }
+
+    /// Forgets a connection that lost its id and is over.
+    pub(super) fn forget(&mut self, conn: ConnId) -> Option<Outbox> {
+        let leaving = &mut self.rare.as_mut()?.leaving;
+        let at = leaving.iter().position(|leaving| leaving.conn == conn)?;
+        Some(leaving.swap_remove(at).outbox)
+    }
+
+    /// What predecessors are in the middle of, for a successor. They are cut off.
+    pub(super) fn revoke(&mut self) -> Vec<Outgoing> {
+        let leaving = self.rare.iter_mut().flat_map(|rare| &mut rare.leaving);
+        leaving.filter_map(|leaving| leaving.outbox.revoke()).collect()
+    }
+
+    /// Waits for a connection with this token; the receiver hears whether it was admitted. `None`
+    /// if too many wait.
+    pub(super) fn wait_for(&mut self, token: &Token) -> Option<oneshot::Receiver<bool>> {
+        let awaited = &mut self.rare().awaited;
+        awaited.retain(|awaited| !awaited.arrived.is_closed());
+        if awaited.len() >= MAX_AWAITED {
+            return None;
+        }
+        let (arrived, arrival) = oneshot::channel();
+        awaited.push(Awaited { token: token.clone(), arrived });
+        Some(arrival)
+    }
+
+    /// A connection with this token has come, and is in or not.
+    pub(super) fn announce(&mut self, token: &Token, admitted: bool) {
+        let Some(rare) = &mut self.rare else { return };
+        for Awaited { arrived, .. } in rare.awaited.extract_if(.., |awaited| awaited.token == *token) {
+            // Who waited may be gone.
+            let _ = arrived.send(admitted);
+        }
+    }
+
+    /// Who has stopped waiting is forgotten.
+    pub(super) fn forget_waiting(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.awaited.retain(|awaited| !awaited.arrived.is_closed());
+        }
+    }
+}
+
+impl Rare {
+    fn is_empty(&self) -> bool {
+        self.leaving.is_empty() && self.probes.is_empty() && self.awaited.is_empty()
+    }
+}

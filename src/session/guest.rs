@@ -1,0 +1,148 @@
+//! A client at the root: a host and its players, a caller and a callee. Each is a guest, a peer with
+//! an id of our choice; a room code, or that id, is how others find it.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use rand::distr::{Alphanumeric, SampleString as _};
+
+use super::admission::{self, Entry, Refusal};
+use super::run::{Conversation, Line};
+use crate::broker::{ApiKey, Hosting, PeerId, Playing, RoomError, Tenant, Token};
+use crate::dialect::rooms::Problem;
+use crate::dialect::{Object, calls, rooms, root};
+use crate::frame::Frame;
+use crate::service::Service;
+
+/// Characters of an id or a token that we choose: as hard to guess as a UUID.
+const ID_LEN: usize = 21;
+
+/// Most names that one client has in rooms; of more, the oldest is given up.
+const MAX_NAMES: usize = 8;
+
+/// What a guest holds.
+pub(super) struct Guest {
+    tenant: Arc<Tenant>,
+    hosting: Option<Hosting>,
+    playing: Vec<Playing>,
+    /// It was told its id.
+    introduced: bool,
+}
+
+/// A fresh id, for the key in the query or else that of the root.
+pub(super) fn entry(service: &Service, query: &str) -> Result<(Entry, Guest), Refusal> {
+    let key = match &*admission::value(query, "key") {
+        "" => service.config.root_key().clone(),
+        key => ApiKey::parse(key).map_err(Refusal::MalformedKey)?,
+    };
+    let tenant = service.tenant(key.as_str()).ok_or(Refusal::InvalidKey)?;
+    let token = Token::parse(&random()).map_err(Refusal::InvalidToken)?;
+    let entry = Entry { realm: Arc::clone(&tenant.guests), id: fresh_id()?, token };
+    Ok((entry, Guest { tenant, hosting: None, playing: Vec::new(), introduced: false }))
+}
+
+fn fresh_id() -> Result<PeerId, Refusal> {
+    PeerId::parse(&random()).map_err(Refusal::InvalidId)
+}
+
+fn random() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), ID_LEN)
+}
+
+impl Conversation for Guest {
+    fn greeting() -> Option<Frame> {
+        None
+    }
+
+    fn refusal(refusal: Refusal) -> Frame {
+        rooms::error(&refusal.text())
+    }
+
+    fn on_text(&mut self, text: &str, line: &mut Line<'_>) -> ControlFlow<()> {
+        let dialects = line.service.config.dialects;
+        match root::decode(text) {
+            root::Command::Rooms(command) if dialects.rooms => {
+                if let Err(problem) = self.play(command, line) {
+                    line.reply(rooms::error(problem.text()));
+                }
+            }
+            root::Command::Calls(calls::Command::Start) if dialects.calls => self.introduce(line),
+            root::Command::Calls(calls::Command::Send(message)) if dialects.calls => {
+                line.send(&message.to, message.frame(line.peer.id().as_str()));
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Guest {
+    /// Tells the client its id: another one each time.
+    fn introduce(&mut self, line: &mut Line<'_>) {
+        if std::mem::replace(&mut self.introduced, true)
+            && let Ok(id) = fresh_id()
+        {
+            line.peer.rename(&id);
+            self.hosting.iter().for_each(|hosting| hosting.follow(&id));
+            self.playing.iter().for_each(|playing| playing.follow(&id));
+        }
+        line.reply(calls::started(line.peer.id().as_str()));
+    }
+
+    fn play(&mut self, command: rooms::Command<'_>, line: &mut Line<'_>) -> Result<(), Problem> {
+        match command {
+            rooms::Command::Create => {
+                // The one before goes first: a host has one room.
+                self.hosting = None;
+                let hosting = self.tenant.rooms.create(line.peer.id()).map_err(problem)?;
+                line.reply(rooms::confirm(hosting.code()));
+                self.hosting = Some(hosting);
+            }
+            rooms::Command::Join { room, username, offer } => {
+                if !self.tenant.rooms.contains(&room) {
+                    return Err(Problem::WrongRoom);
+                }
+                let username = username.ok_or(Problem::NoUsername)?;
+                self.join(&room, &username, &offer.ok_or(Problem::NoOffer)?, line)?;
+            }
+            rooms::Command::Answer { username, response } => {
+                let player = self.hosting()?.player(&username.ok_or(Problem::NoPlayer)?).map_err(problem)?;
+                line.send(player.as_str(), rooms::response(response.ok_or(Problem::NoResponse)?));
+            }
+            rooms::Command::Start => self.hosting()?.start().map_err(problem)?,
+        }
+        Ok(())
+    }
+
+    fn hosting(&self) -> Result<&Hosting, Problem> {
+        let plays = self.playing.iter().any(Playing::is_room_open);
+        self.hosting.as_ref().ok_or(if plays { Problem::NotTheHost } else { Problem::WrongRoom })
+    }
+
+    fn join(
+        &mut self,
+        room: &str,
+        username: &str,
+        offer: &Object<'_>,
+        line: &mut Line<'_>,
+    ) -> Result<(), Problem> {
+        let (playing, host) = self.tenant.rooms.join(room, username, line.peer.id()).map_err(problem)?;
+        if !line.send(host.as_str(), rooms::offer(offer, playing.name())) {
+            return Err(Problem::WrongRoom);
+        }
+        if self.playing.len() >= MAX_NAMES {
+            self.playing.remove(0);
+        }
+        self.playing.push(playing);
+        Ok(())
+    }
+}
+
+fn problem(error: RoomError) -> Problem {
+    match error {
+        RoomError::NoRoom => Problem::WrongRoom,
+        RoomError::NoPlayer => Problem::NoPlayer,
+        RoomError::Full => Problem::RoomFull,
+        RoomError::TooMany => Problem::TooManyRooms,
+    }
+}

@@ -1,0 +1,62 @@
+//! A client that speaks PeerJS.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::admission::{Claim, Entry, Refusal};
+use super::run::{Conversation, Line};
+use crate::broker::{Flush, Peer, Routed};
+use crate::dialect::peerjs::{self, Command, Envelope};
+use crate::frame::Frame;
+use crate::service::{Client, Message, Service};
+
+pub(super) struct PeerJs;
+
+/// What the client asks for in the query of its address.
+pub(super) fn entry(service: &Service, query: &str) -> Result<(Entry, PeerJs), Refusal> {
+    let Claim { key, id, token } = Claim::parse(query)?;
+    let tenant = service.tenant(key.as_str()).ok_or(Refusal::InvalidKey)?;
+    Ok((Entry { realm: Arc::clone(&tenant.peers), id, token }, PeerJs))
+}
+
+impl Conversation for PeerJs {
+    fn greeting() -> Option<Frame> {
+        Some(peerjs::open())
+    }
+
+    fn refusal(refusal: Refusal) -> Frame {
+        match refusal {
+            Refusal::IdTaken => peerjs::id_taken(),
+            refusal => peerjs::error(&refusal.text()),
+        }
+    }
+
+    fn on_text(&mut self, text: &str, line: &mut Line<'_>) -> ControlFlow<()> {
+        match peerjs::decode(text) {
+            Command::Relay(envelope) => relay(line.peer, line.service, &envelope, line.flushes),
+            Command::Leave => return ControlFlow::Break(()),
+            Command::Heartbeat | Command::Nothing => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Passes a message on; its sender hears at once if it is lost.
+pub(super) fn relay(
+    peer: &Peer,
+    service: &Service,
+    Envelope { kind, dst, payload }: &Envelope<'_>,
+    flushes: &mut Vec<Flush>,
+) {
+    if let Some(hook) = &service.hooks.message {
+        let client = Client { key: peer.key(), id: peer.id() };
+        hook(client, Message { kind: *kind, dst, payload: *payload });
+    }
+    let id = peer.id().as_str();
+    let frame = peerjs::relay(*kind, id, dst, *payload);
+    match peer.route(dst, frame, kind.waits()) {
+        Routed::Sent(flush) => flushes.extend(flush),
+        Routed::Expired => flushes.extend(peer.reply(peerjs::expire(dst, id))),
+        Routed::Kept | Routed::Dropped => {}
+    }
+}

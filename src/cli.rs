@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 
 use peerbroker::broker::{ApiKey, Limits};
-use peerbroker::config::{DEFAULT_HOST, DEFAULT_PORT, MountPath, TlsFiles};
+use peerbroker::config::{BadStaticDir, DEFAULT_HOST, DEFAULT_PORT, MountPath, TlsFiles};
 use peerbroker::{Config, Listen};
 
 /// A broker that lets WebRTC clients find each other. Drop-in for peerjs-server.
@@ -92,6 +92,10 @@ pub struct Cli {
     #[arg(long, env = "PEERBROKER_PAGES", value_name = "true|false", num_args = 0..=1, default_value = "true", default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
     pages: bool,
 
+    /// Directory of an app's files to serve beside the broker; its index.html takes the landing page's place
+    #[arg(long = "static_dir", alias = "static-dir", env = "PEERBROKER_STATIC_DIR", value_name = "DIR")]
+    static_dir: Option<PathBuf>,
+
     /// Worker threads; 0 is one for each core
     #[arg(long, env = "PEERBROKER_WORKERS", value_name = "N", default_value = "0", value_parser = workers)]
     workers: usize,
@@ -136,14 +140,16 @@ pub enum BadSettings {
     Value { name: &'static str, value: String, accepted: String },
     #[error("--sslkey and --sslcert go together: --{missing} is missing")]
     HalfTls { missing: &'static str },
+    #[error(transparent)]
+    StaticDir(#[from] BadStaticDir),
 }
 
 impl BadSettings {
-    /// 2 for a wrong value, as clap; 1 for what the reference ends with 1 as well.
+    /// 2 for a wrong value, as clap; 1 for files, and for what the reference ends with 1 as well.
     pub fn exit_code(&self) -> u8 {
         match self {
             BadSettings::Value { .. } => 2,
-            BadSettings::HalfTls { .. } => 1,
+            BadSettings::HalfTls { .. } | BadSettings::StaticDir(_) => 1,
         }
     }
 }
@@ -192,6 +198,7 @@ impl Cli {
             proxied: self.proxied,
             cors: self.cors.clone(),
             pages: self.pages,
+            static_dir: self.static_dir.clone(),
             max_message_bytes: self.max_message_bytes,
             limits: Limits {
                 concurrent_limit: self.concurrent_limit,
@@ -206,6 +213,7 @@ impl Cli {
             },
             ..Config::default()
         };
+        config.check()?;
         let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls };
         Ok(Settings { config, listen, given_path })
     }

@@ -1,6 +1,7 @@
 //! The only place that knows URLs and status codes.
 
 mod cors;
+mod files;
 mod not_found;
 mod pages;
 mod peerjs;
@@ -40,18 +41,15 @@ impl Mounted {
 /// Mounts the broker in an actix-web app, WebSocket included.
 pub(crate) fn configure(app: &mut web::ServiceConfig, mounted: Arc<Mounted>) {
     let scope = mounted.path.as_str().trim_end_matches('/').to_owned();
-    let handler = web::to(move |request: HttpRequest, payload: web::Payload| {
-        let mounted = Arc::clone(&mounted);
-        async move { answer(&mounted, &request, payload).await }
-    });
-    app.service(web::scope(&scope).default_service(handler));
+    app.service(web::scope(&scope).default_service(handler(mounted)));
 }
 
-/// What answers outside the mount path when nobody else does.
-pub(crate) fn outside(mounted: Arc<Mounted>) -> actix_web::Route {
-    web::to(move |request: HttpRequest| {
+/// Answers every request: what [`configure`] mounts, and what a server of its own has outside the mount
+/// path as well.
+pub(crate) fn handler(mounted: Arc<Mounted>) -> actix_web::Route {
+    web::to(move |request: HttpRequest, payload: web::Payload| {
         let mounted = Arc::clone(&mounted);
-        async move { page(&mounted, &request, routes::find(&mounted.path, request.path())) }
+        async move { answer(&mounted, &request, payload).await }
     })
 }
 
@@ -62,7 +60,7 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload)
         Method::GET if route == Route::Socket && asks_for_upgrade(request) => {
             return open_socket(mounted, request, payload).await;
         }
-        Method::GET | Method::HEAD => page(mounted, request, route),
+        Method::GET | Method::HEAD => page(mounted, request, route).await,
         _ => not_found::page(mounted, request),
     };
     if route == Route::Root {
@@ -74,19 +72,35 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload)
     response
 }
 
-fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpResponse {
+async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpResponse {
     let service = &mounted.service;
     let pages = service.config.pages;
     match route {
-        Route::Root if pages && pages::prefers_html(request) => pages::page(mounted, request, ""),
+        Route::Root if pages::prefers_html(request) => match file(mounted, request, "").await {
+            Some(index) => index,
+            None if pages => pages::page(mounted, request, ""),
+            None => peerjs::about(),
+        },
         Route::Root => peerjs::about(),
         Route::Id(key) if peerjs::decode_key(key).is_none() => plain(StatusCode::BAD_REQUEST, "Bad Request"),
         Route::Id(_) => peerjs::new_id(service),
         Route::Peers(key) => peerjs::peers(service, key),
         Route::Health => plain(StatusCode::OK, "ok"),
         Route::Page(name) if pages => pages::page(mounted, request, name),
-        Route::Page(_) | Route::Socket | Route::Unknown | Route::Outside => not_found::page(mounted, request),
+        Route::File(below) => {
+            file(mounted, request, below).await.unwrap_or_else(|| not_found::page(mounted, request))
+        }
+        Route::Page(_) | Route::Socket | Route::Outside => not_found::page(mounted, request),
     }
+}
+
+/// A file of the app that is served beside the broker. Who asks for an upgrade wants none.
+async fn file(mounted: &Mounted, request: &HttpRequest, below: &str) -> Option<HttpResponse> {
+    let directory = mounted.service.config.static_dir.as_deref()?;
+    if asks_for_upgrade(request) {
+        return None;
+    }
+    files::answer(directory, request, below).await
 }
 
 async fn open_socket(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 
 use peerbroker::broker::{ApiKey, Limits};
-use peerbroker::config::{DEFAULT_HOST, DEFAULT_PORT, MountPath, TlsFiles};
+use peerbroker::config::{BadStaticDir, DEFAULT_HOST, DEFAULT_PORT, Dialects, MountPath, TlsFiles};
 use peerbroker::{Config, Listen};
 
 /// A broker that lets WebRTC clients find each other. Drop-in for peerjs-server.
@@ -88,9 +88,39 @@ pub struct Cli {
     #[arg(long = "queue_total_bytes", alias = "queue-total-bytes", env = "PEERBROKER_QUEUE_TOTAL_BYTES", value_name = "BYTES", default_value = "67108864", value_parser = count)]
     queue_total_bytes: usize,
 
+    /// What clients may speak: PeerJS; room codes and one-to-one calls at the root
+    #[arg(
+        long,
+        env = "PEERBROKER_DIALECTS",
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "peerjs,rooms,calls"
+    )]
+    dialects: Vec<Dialect>,
+
+    /// Key of the clients at the root that name none [default: that of --key]
+    #[arg(long = "root_key", alias = "root-key", env = "PEERBROKER_ROOT_KEY", value_name = "KEY", value_parser = key)]
+    root_key: Option<ApiKey>,
+
+    /// Most rooms at a time
+    #[arg(long, env = "PEERBROKER_ROOMS", value_name = "N", default_value = "10000", value_parser = count)]
+    rooms: usize,
+
+    /// Most players of one room
+    #[arg(long = "room_players", alias = "room-players", env = "PEERBROKER_ROOM_PLAYERS", value_name = "N", default_value = "64", value_parser = count)]
+    room_players: usize,
+
+    /// Milliseconds after which a room is removed in which nobody joined, was answered or started
+    #[arg(long = "room_timeout", alias = "room-timeout", env = "PEERBROKER_ROOM_TIMEOUT", value_name = "MS", default_value = "86400000", value_parser = millis)]
+    room_timeout: Duration,
+
     /// Serve the landing page and the demos
     #[arg(long, env = "PEERBROKER_PAGES", value_name = "true|false", num_args = 0..=1, default_value = "true", default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
     pages: bool,
+
+    /// Directory of an app's files to serve beside the broker; its index.html takes the landing page's place
+    #[arg(long = "static_dir", alias = "static-dir", env = "PEERBROKER_STATIC_DIR", value_name = "DIR")]
+    static_dir: Option<PathBuf>,
 
     /// Worker threads; 0 is one for each core
     #[arg(long, env = "PEERBROKER_WORKERS", value_name = "N", default_value = "0", value_parser = workers)]
@@ -120,6 +150,14 @@ pub enum LogFormat {
     Json,
 }
 
+/// One of the dialects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Dialect {
+    Peerjs,
+    Rooms,
+    Calls,
+}
+
 /// What the flags ask for.
 pub struct Settings {
     pub config: Config,
@@ -136,14 +174,16 @@ pub enum BadSettings {
     Value { name: &'static str, value: String, accepted: String },
     #[error("--sslkey and --sslcert go together: --{missing} is missing")]
     HalfTls { missing: &'static str },
+    #[error(transparent)]
+    StaticDir(#[from] BadStaticDir),
 }
 
 impl BadSettings {
-    /// 2 for a wrong value, as clap; 1 for what the reference ends with 1 as well.
+    /// 2 for a wrong value, as clap; 1 for files, and for what the reference ends with 1 as well.
     pub fn exit_code(&self) -> u8 {
         match self {
             BadSettings::Value { .. } => 2,
-            BadSettings::HalfTls { .. } => 1,
+            BadSettings::HalfTls { .. } | BadSettings::StaticDir(_) => 1,
         }
     }
 }
@@ -191,7 +231,14 @@ impl Cli {
             allow_discovery: self.allow_discovery,
             proxied: self.proxied,
             cors: self.cors.clone(),
+            root_key: self.root_key.clone(),
+            dialects: Dialects {
+                peerjs: self.dialects.contains(&Dialect::Peerjs),
+                rooms: self.dialects.contains(&Dialect::Rooms),
+                calls: self.dialects.contains(&Dialect::Calls),
+            },
             pages: self.pages,
+            static_dir: self.static_dir.clone(),
             max_message_bytes: self.max_message_bytes,
             limits: Limits {
                 concurrent_limit: self.concurrent_limit,
@@ -202,10 +249,14 @@ impl Cli {
                 queue_messages: self.queue_messages,
                 queue_bytes: self.queue_bytes,
                 queue_total_bytes: self.queue_total_bytes,
+                rooms: self.rooms,
+                room_players: self.room_players,
+                room_timeout: self.room_timeout,
                 ..Limits::default()
             },
             ..Config::default()
         };
+        config.check()?;
         let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls };
         Ok(Settings { config, listen, given_path })
     }

@@ -1,6 +1,9 @@
 //! What can be set, and every default.
 
 use std::fmt;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::broker::{ApiKey, Limits};
@@ -27,6 +30,9 @@ pub struct Config {
     pub dialects: Dialects,
     /// Whether the landing page and the demos are served.
     pub pages: bool,
+    /// A directory whose files are served below the path; [`check`](Config::check) tells whether it can
+    /// be.
+    pub static_dir: Option<PathBuf>,
     /// Largest WebSocket message in bytes; a larger one closes its socket with 1009.
     pub max_message_bytes: usize,
     /// How long a client may take to answer a close frame.
@@ -81,7 +87,28 @@ pub const DEFAULT_KEY: &str = "peerjs";
 /// The default of `--max_message_bytes`. An offer with all its candidates has some 10 KB.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1 << 20;
 
+/// Why the files of [`Config::static_dir`] cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot serve --static_dir {path}: {error}", path = .path.display())]
+pub struct BadStaticDir {
+    /// What was to be the directory.
+    pub path: PathBuf,
+    /// What the system says.
+    pub error: io::Error,
+}
+
 impl Config {
+    /// Looks whether the directory of files is there. [`Server::bind`](crate::Server::bind) does it by
+    /// itself; who mounts the broker in an app may ask beforehand.
+    pub fn check(&self) -> Result<(), BadStaticDir> {
+        let Some(path) = &self.static_dir else {
+            return Ok(());
+        };
+        // The dot is found only in a directory, and only by those who may enter it.
+        let entered = path.canonicalize().and_then(|root| fs::metadata(root.join(".")));
+        entered.map(drop).map_err(|error| BadStaticDir { path: path.clone(), error })
+    }
+
     /// The key of clients at the root that name none.
     pub fn root_key(&self) -> &ApiKey {
         self.root_key.as_ref().unwrap_or(&self.key)
@@ -100,6 +127,7 @@ impl Default for Config {
             root_key: None,
             dialects: Dialects::default(),
             pages: true,
+            static_dir: None,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             close_timeout: Duration::from_secs(5),
             limits: Limits::default(),

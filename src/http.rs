@@ -1,6 +1,8 @@
 //! The only place that knows URLs and status codes.
 
 mod cors;
+mod endpoint;
+mod files;
 mod not_found;
 mod pages;
 mod peerjs;
@@ -11,14 +13,14 @@ pub(crate) mod upgrade;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
-use actix_web::{HttpRequest, HttpResponse, rt, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::config::MountPath;
 use crate::service::Service;
-use crate::session;
-use crate::transport::{Socket, actix_ws, handshake};
+use crate::transport::{actix_ws, handshake};
+use endpoint::Endpoint;
 use routes::Route;
 
 /// A broker at a path.
@@ -40,18 +42,15 @@ impl Mounted {
 /// Mounts the broker in an actix-web app, WebSocket included.
 pub(crate) fn configure(app: &mut web::ServiceConfig, mounted: Arc<Mounted>) {
     let scope = mounted.path.as_str().trim_end_matches('/').to_owned();
-    let handler = web::to(move |request: HttpRequest, payload: web::Payload| {
-        let mounted = Arc::clone(&mounted);
-        async move { answer(&mounted, &request, payload).await }
-    });
-    app.service(web::scope(&scope).default_service(handler));
+    app.service(web::scope(&scope).default_service(handler(mounted)));
 }
 
-/// What answers outside the mount path when nobody else does.
-pub(crate) fn outside(mounted: Arc<Mounted>) -> actix_web::Route {
-    web::to(move |request: HttpRequest| {
+/// Answers every request: what [`configure`] mounts, and what a server of its own has outside the mount
+/// path as well.
+pub(crate) fn handler(mounted: Arc<Mounted>) -> actix_web::Route {
+    web::to(move |request: HttpRequest, payload: web::Payload| {
         let mounted = Arc::clone(&mounted);
-        async move { page(&mounted, &request, routes::find(&mounted.path, request.path())) }
+        async move { answer(&mounted, &request, payload).await }
     })
 }
 
@@ -59,13 +58,13 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload)
     let route = routes::find(&mounted.path, request.path());
     let mut response = match *request.method() {
         Method::OPTIONS if route != Route::Outside => cors::preflight(request),
-        Method::GET if handshake::asks_for_websocket(request.headers()) => {
-            match endpoint(&mounted.service, route) {
+        Method::GET if asks_for_upgrade(request) => {
+            match Endpoint::at(&mounted.service, route, request.headers()) {
                 Some(endpoint) => return open_socket(mounted, endpoint, request, payload).await,
-                None => page(mounted, request, route),
+                None => page(mounted, request, route).await,
             }
         }
-        Method::GET | Method::HEAD => page(mounted, request, route),
+        Method::GET | Method::HEAD => page(mounted, request, route).await,
         _ => not_found::page(mounted, request),
     };
     if route == Route::Root {
@@ -77,54 +76,37 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload)
     response
 }
 
-fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpResponse {
+async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpResponse {
     let service = &mounted.service;
     let pages = service.config.pages;
     let peerjs = service.config.dialects.peerjs;
     match route {
         Route::Id(_) | Route::Peers(_) if !peerjs => not_found::page(mounted, request),
-        Route::Root if pages && pages::prefers_html(request) => pages::page(mounted, request, ""),
+        Route::Root if pages::prefers_html(request) => match file(mounted, request, "").await {
+            Some(index) => index,
+            None if pages => pages::page(mounted, request, ""),
+            None => peerjs::about(),
+        },
         Route::Root => peerjs::about(),
         Route::Id(key) if peerjs::decode_key(key).is_none() => plain(StatusCode::BAD_REQUEST, "Bad Request"),
         Route::Id(_) => peerjs::new_id(service),
         Route::Peers(key) => peerjs::peers(service, key),
         Route::Health => plain(StatusCode::OK, "ok"),
         Route::Page(name) if pages => pages::page(mounted, request, name),
-        Route::Page(_) | Route::Socket | Route::Unknown | Route::Outside => not_found::page(mounted, request),
-    }
-}
-
-/// Where a WebSocket can be opened.
-#[derive(Clone, Copy)]
-enum Endpoint {
-    /// That of PeerJS.
-    Peers,
-    /// That of room codes and calls.
-    Root,
-}
-
-/// The WebSocket of an address, if there is one and its dialects are on. At the root there is also a
-/// page, for those who would upgrade to something else.
-fn endpoint(service: &Service, route: Route<'_>, headers: &HeaderMap) -> Option<Endpoint> {
-    let dialects = service.config.dialects;
-    match route {
-        Route::Socket if dialects.peerjs => Some(Endpoint::Peers),
-        Route::Root if dialects.any_at_root() && handshake::asks_for_websocket(headers) => {
-            Some(Endpoint::Root)
+        Route::File(below) => {
+            file(mounted, request, below).await.unwrap_or_else(|| not_found::page(mounted, request))
         }
-        _ => None,
+        Route::Page(_) | Route::Socket | Route::Outside => not_found::page(mounted, request),
     }
 }
 
-impl Endpoint {
-    /// Lets the session go on by itself, as a small task of its own: HTTP's is four times as large and
-    /// can end now.
-    fn serve<S: Socket + 'static>(self, socket: S, service: &Arc<Service>, query: &str) {
-        match self {
-            Endpoint::Peers => drop(rt::spawn(session::serve_peer(socket, service, query))),
-            Endpoint::Root => drop(rt::spawn(session::serve_guest(socket, service, query))),
-        }
+/// A file of the app that is served beside the broker. Who asks for an upgrade wants none.
+async fn file(mounted: &Mounted, request: &HttpRequest, below: &str) -> Option<HttpResponse> {
+    let directory = mounted.service.config.static_dir.as_deref()?;
+    if asks_for_upgrade(request) {
+        return None;
     }
+    files::answer(directory, request, below).await
 }
 
 async fn open_socket(
@@ -148,6 +130,10 @@ async fn open_socket(
         }
         Err(error) => error.error_response(),
     }
+}
+
+fn asks_for_upgrade(request: &HttpRequest) -> bool {
+    request.headers().contains_key(header::UPGRADE)
 }
 
 fn plain(status: StatusCode, text: &'static str) -> HttpResponse {

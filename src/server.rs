@@ -18,7 +18,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use crate::config::{DEFAULT_HOST, Listen};
+use crate::config::{BadStaticDir, DEFAULT_HOST, Listen};
 use crate::embed::PeerBroker;
 use crate::http::upgrade::upgrade;
 use crate::http::{self, Mounted};
@@ -48,6 +48,9 @@ pub enum StartError {
     /// The TLS files.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The directory of files.
+    #[error(transparent)]
+    StaticDir(#[from] BadStaticDir),
     /// No such host.
     #[error("cannot listen on --host {host}: {error}")]
     Host {
@@ -83,7 +86,7 @@ macro_rules! http_service {
         };
         let app = App::new()
             .configure(|app| http::configure(app, Arc::clone(&pages)))
-            .default_service(http::outside(pages));
+            .default_service(http::handler(pages));
         HttpService::build()
             .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
             .client_request_timeout(REQUEST_TIMEOUT)
@@ -109,8 +112,9 @@ impl Server {
         resolve(&listen.host, listen.port).map(drop)
     }
 
-    /// Reads the TLS files and takes the port.
+    /// Reads the TLS files, looks for the directory of files, and takes the port.
     pub fn bind(broker: &PeerBroker, listen: &Listen) -> Result<Self, StartError> {
+        broker.config().check()?;
         let tls = listen.tls.as_ref().map(tls::load).transpose()?;
         let listener = bind(&listen.host, listen.port)?;
         let address = listener.local_addr()?;

@@ -17,8 +17,8 @@ pub(crate) enum Route<'a> {
     Health,
     /// A file of the landing page and the demos.
     Page(&'a str),
-    /// Below the mount path, and nothing.
-    Unknown,
+    /// Below the mount path, and nothing of the broker's: a file of the app, if there is one.
+    File(&'a str),
     /// Not below the mount path.
     Outside,
 }
@@ -42,6 +42,7 @@ pub(crate) fn find<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
     if let Some(name) = below.strip_prefix("broker/") {
         return Route::Page(name);
     }
+    let file = Route::File(below);
     let below = below.strip_suffix('/').unwrap_or(below);
     let doubled = below.strip_prefix(SOCKET).and_then(|rest| rest.strip_prefix('/'));
     match below {
@@ -51,8 +52,8 @@ pub(crate) fn find<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
         _ => match (resource(below), doubled) {
             (Some(route), _) => route,
             (None, Some(SOCKET)) => Route::Socket,
-            (None, Some(doubled)) => resource(doubled).unwrap_or(Route::Unknown),
-            (None, None) => Route::Unknown,
+            (None, Some(doubled)) => resource(doubled).unwrap_or(file),
+            (None, None) => file,
         },
     }
 }
@@ -88,14 +89,17 @@ mod tests {
             ("/", "/broker/", Route::Page("")),
             ("/", "/broker/slides/", Route::Page("slides/")),
             ("/", "/broker/id", Route::Page("id")),
-            ("/", "//id", Route::Unknown),
-            ("/", "/k", Route::Unknown),
-            ("/", "/k/id/x", Route::Unknown),
-            ("/", "/PeerJS", Route::Unknown),
+            ("/", "//id", Route::File("/id")),
+            ("/", "/k", Route::File("k")),
+            ("/", "/k/", Route::File("k/")),
+            ("/", "/k/id/x", Route::File("k/id/x")),
+            ("/", "/peerjs/k/id/x", Route::File("peerjs/k/id/x")),
+            ("/", "/PeerJS", Route::File("PeerJS")),
             ("/x/", "/x", Route::Root),
             ("/x/", "/x/", Route::Root),
             ("/x/", "/x/peerjs", Route::Socket),
             ("/x/", "/x/peerjs/id", Route::Id("peerjs")),
+            ("/x/", "/x/a/b.js", Route::File("a/b.js")),
             ("/x/", "/xy/peerjs/id", Route::Outside),
             ("/x/", "/peerjs/id", Route::Outside),
             ("/x/", "/", Route::Outside),

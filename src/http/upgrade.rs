@@ -8,8 +8,9 @@ use actix_http::{HttpMessage as _, Request, h1};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
+use super::endpoint::Endpoint;
 use super::routes;
-use super::{Mounted, endpoint, not_found};
+use super::{Mounted, not_found};
 use crate::transport::handshake::{self, BadHandshake};
 use crate::transport::upgrade::{Takeover, UpgradedSocket};
 
@@ -22,7 +23,7 @@ where
     T: Takeover + AsyncWrite + Unpin + 'static,
 {
     let route = routes::find(&mounted.path, request.path());
-    let endpoint = endpoint(&mounted.service, route, request.headers());
+    let endpoint = Endpoint::at(&mounted.service, route, request.headers());
     let (answer, endpoint) = match (handshake::accept(request.head()), endpoint) {
         (Ok(answer), Some(endpoint)) => (answer, endpoint),
         (Err(why), Some(_)) => return refuse(framed, bad_handshake(why)).await,

@@ -176,17 +176,8 @@ fn a_handshake_elsewhere_is_refused() {
     on_both_with(
         |config| config.path = MountPath::parse("/x").unwrap(),
         |server| {
-            for path in [
-                "/",
-                "/x",
-                "/x/",
-                "/x/other",
-                "/x/PEERJS",
-                "/x/peerjsx",
-                "/x/peerjs/more",
-                "/peerjs",
-                "/X/peerjs",
-            ] {
+            for path in ["/", "/x/other", "/x/PEERJS", "/x/peerjsx", "/x/peerjs/more", "/peerjs", "/X/peerjs"]
+            {
                 let target = format!("{path}?key=peerjs&id=a&token=t");
                 let response = server.begin_at(&target).expect_response();
                 assert_ne!(response.status, 101, "{path}");

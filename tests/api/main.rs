@@ -7,6 +7,7 @@ mod bounds;
 mod contract_table;
 mod cors;
 mod embedding;
+mod files;
 mod handshake;
 mod harness;
 mod hostile;

@@ -42,7 +42,7 @@ pub const ROOMS: &[Room] = &[
     room(
         "http",
         "session service transport client_options config",
-        "actix_codec actix_http actix_web log mime mime_guess percent_encoding rust_embed serde_json tokio uuid",
+        "actix_codec actix_files actix_http actix_web log mime mime_guess percent_encoding rust_embed serde_json tokio uuid",
     ),
     // One connected client.
     room("session", "service transport dialect broker frame", "form_urlencoded log rand tokio::time"),

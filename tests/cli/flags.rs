@@ -224,6 +224,38 @@ fn tls_files_that_belong_together_are_served() {
 }
 
 #[test]
+fn files_of_a_directory_are_served_beside_the_broker() {
+    let directory = fixture("");
+    for (args, env) in [
+        (&["--static_dir", &directory][..], &[][..]),
+        (&["--static-dir", &directory], &[]),
+        (&[&format!("--static_dir={directory}")], &[("PEERBROKER_STATIC_DIR", "/no/such/directory")]),
+        (&[], &[("PEERBROKER_STATIC_DIR", &*directory)]),
+    ] {
+        let program = Program::start_with_env(args, env);
+        assert_eq!(program.get("/make.sh").status, 200, "{args:?} {env:?}");
+        assert_eq!(program.get("/peerjs/id").status, 200);
+    }
+    let program = Program::start_with_env(&[], &[("PEERBROKER_STATIC_DIR", "")]);
+    assert_eq!(program.get("/make.sh").status, 404);
+}
+
+#[test]
+fn a_directory_that_cannot_be_served_ends_with_1_and_is_named() {
+    for path in ["/no/such/directory", &fixture("make.sh")] {
+        for check in [&[][..], &["--check_config"]] {
+            let ended = run(&[&["--port", "0", "--static_dir", path], check].concat(), &[]);
+            assert_eq!(ended.status.code(), Some(1), "{path}: {}", ended.stderr);
+            assert!(ended.stderr.starts_with("Error: ") && ended.stderr.contains("--static_dir"));
+            assert!(ended.stderr.contains(path), "{}", ended.stderr);
+            assert!(ended.stdout.is_empty(), "{path}: {:?}", ended.stdout);
+        }
+    }
+    let ended = run(&["--check_config", "--static_dir", &fixture("")], &[]);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+}
+
+#[test]
 fn a_port_in_use_ends_with_1_and_is_named() {
     let holder = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = holder.local_addr().unwrap().port().to_string();

@@ -8,7 +8,7 @@ use peerbroker::broker::{Admittance, Outbox, Routed};
 
 use super::{blocked, house, messages};
 use crate::socket::Socket;
-use crate::{offer, peer, register, send, text};
+use crate::{offer, register, send, text};
 
 #[test]
 fn what_is_sent_in_one_go_is_written_in_one_go_also_by_who_forgets_to() {

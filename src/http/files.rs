@@ -1,0 +1,231 @@
+//! Files of an app, served beside the broker.
+
+use std::convert::Infallible;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_files::NamedFile;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, web};
+use mime::Mime;
+
+use super::peerjs::decode_key as decode;
+
+/// What is served where a directory is asked for.
+const INDEX: &str = "index.html";
+
+/// What a name leads to.
+enum Found {
+    File(Box<NamedFile>),
+    /// A directory with an index, asked for without its final slash: relative links would miss it.
+    Directory,
+}
+
+/// The file that a request asks for, if there is one; `below` is the request's path below the mount
+/// path, still encoded.
+pub(super) async fn answer(directory: &Path, request: &HttpRequest, below: &str) -> Option<HttpResponse> {
+    let name = local_name(below)?;
+    let directory = directory.to_owned();
+    let with_slash = request.path().ends_with('/');
+    // Not on the worker: disks and network drives may be slow.
+    let found = web::block(move || find(&directory, &name, with_slash)).await.ok()??;
+    let mut response = match found {
+        Found::File(file) => send(*file, request),
+        Found::Directory => redirect(request)?,
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Some(response)
+}
+
+/// The relative path that a URL names: nothing hidden, nothing above, and no separator in disguise.
+fn local_name(below: &str) -> Option<PathBuf> {
+    if below.is_empty() {
+        return Some(PathBuf::new());
+    }
+    let segment = |encoded| {
+        let name = decode(encoded)?.into_owned();
+        (!name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])).then_some(name)
+    };
+    below.strip_suffix('/').unwrap_or(below).split('/').map(segment).collect()
+}
+
+fn find(directory: &Path, name: &Path, with_slash: bool) -> Option<Found> {
+    // Each time anew, so that a link may be turned to another release while the server runs.
+    let root = directory.canonicalize().ok()?;
+    let index = || open(&root, &name.join(INDEX));
+    if with_slash {
+        return index().map(Box::new).map(Found::File);
+    }
+    let file = open(&root, name).map(Box::new).map(Found::File);
+    file.or_else(|| index().map(|_| Found::Directory))
+}
+
+/// Opens a regular file that is below `root`, wherever the links on the way lead.
+fn open(root: &Path, name: &Path) -> Option<NamedFile> {
+    let path = root.join(name).canonicalize().ok()?;
+    // Looked at before it is opened: to open a FIFO is to wait for somebody at its other end.
+    if !path.starts_with(root) || !fs::symlink_metadata(&path).ok()?.is_file() {
+        return None;
+    }
+    let file = File::open(&path).inspect_err(|error| log::debug!("cannot serve {path:?}: {error}")).ok()?;
+    // The type is that of the name which was asked for; a link may lead to any other.
+    let file = NamedFile::from_file(file, name).ok()?;
+    Some(file.set_content_type(content_type(name)).disable_content_disposition())
+}
+
+fn send(file: NamedFile, request: &HttpRequest) -> HttpResponse {
+    if file.metadata().len() == 0 {
+        // Nothing to cut or to save. And actix-files would count below zero for its last bytes.
+        return HttpResponse::Ok().content_type(file.content_type().clone()).finish();
+    }
+    let response = file.into_response(request);
+    if *request.method() == Method::HEAD {
+        return response.map_body(|_, body| Unsent(body.size())).map_into_boxed_body();
+    }
+    response
+}
+
+/// To the same path with a final slash. Relative, so it can lead nowhere else and is right behind any
+/// proxy; the dot keeps a name with a colon from being a scheme.
+fn redirect(request: &HttpRequest) -> Option<HttpResponse> {
+    let (_, last) = request.path().rsplit_once('/')?;
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let location = HeaderValue::from_str(&format!("./{last}/{query}")).ok()?;
+    let mut response = HttpResponse::new(StatusCode::TEMPORARY_REDIRECT);
+    response.headers_mut().insert(header::LOCATION, location);
+    Some(response)
+}
+
+/// The type of a file by its name; text is UTF-8.
+fn content_type(name: &Path) -> Mime {
+    let extension = name.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    // Where mime_guess knows nothing, or a name that is not the registered one.
+    let known = match extension.to_ascii_lowercase().as_str() {
+        "mjs" | "cjs" => "text/javascript",
+        "map" | "importmap" => "application/json",
+        "m4a" => "audio/mp4",
+        "otf" => "font/otf",
+        "woff" => "font/woff",
+        "ktx2" => "image/ktx2",
+        "obj" => "model/obj",
+        "usdz" => "model/vnd.usdz+zip",
+        _ => "",
+    };
+    let kind = known.parse().unwrap_or_else(|_| mime_guess::from_path(name).first_or_octet_stream());
+    match kind.type_() {
+        mime::TEXT => format!("{kind}; charset=utf-8").parse().unwrap_or(kind),
+        _ => kind,
+    }
+}
+
+/// The length of a body that is not sent. For a HEAD actix-http asks for the whole body and throws it
+/// away: it would read the file to its end.
+struct Unsent(BodySize);
+
+impl MessageBody for Unsent {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        self.0
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<web::Bytes, Infallible>>> {
+        Poll::Ready(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_below_its_directory_and_shows_nothing_hidden() {
+        for (below, name) in [
+            ("", Some("")),
+            ("a", Some("a")),
+            ("a/", Some("a")),
+            ("a/b.c", Some("a/b.c")),
+            ("caf%C3%A9%20%25.txt", Some("café %.txt")),
+            ("a..b/c...", Some("a..b/c...")),
+            ("%41", Some("A")),
+            ("/", None),
+            ("//", None),
+            ("/etc/passwd", None),
+            ("a//b", None),
+            ("a//", None),
+            (".", None),
+            ("..", None),
+            ("../a", None),
+            ("a/../b", None),
+            ("a/..", None),
+            ("%2e%2e/a", None),
+            (".%2E/a", None),
+            ("%252e%252e/a", Some("%2e%2e/a")),
+            ("..%2fa", None),
+            ("a%2fb", None),
+            ("%2Fetc", None),
+            ("a%5cb", None),
+            ("..\\a", None),
+            ("a%00", None),
+            (".git/config", None),
+            ("a/.env", None),
+            ("a/%2eenv", None),
+            ("%", None),
+            ("%2", None),
+            ("%zz", None),
+            ("%ff", None),
+            ("%c0%ae%c0%ae/a", None),
+        ] {
+            assert_eq!(local_name(below), name.map(PathBuf::from), "{below:?}");
+        }
+    }
+
+    #[test]
+    fn types_are_those_that_browsers_ask_for() {
+        for (name, kind) in [
+            ("index.html", "text/html; charset=utf-8"),
+            ("a.css", "text/css; charset=utf-8"),
+            ("a.js", "text/javascript; charset=utf-8"),
+            ("a.MJS", "text/javascript; charset=utf-8"),
+            ("a.txt", "text/plain; charset=utf-8"),
+            ("a.md", "text/markdown; charset=utf-8"),
+            ("a.vtt", "text/vtt; charset=utf-8"),
+            ("a.json", "application/json"),
+            ("a.js.map", "application/json"),
+            ("a.webmanifest", "application/manifest+json"),
+            ("a.wasm", "application/wasm"),
+            ("a.svg", "image/svg+xml"),
+            ("a.png", "image/png"),
+            ("a.jpg", "image/jpeg"),
+            ("a.webp", "image/webp"),
+            ("a.avif", "image/avif"),
+            ("a.ico", "image/x-icon"),
+            ("a.woff", "font/woff"),
+            ("a.woff2", "font/woff2"),
+            ("a.ttf", "font/ttf"),
+            ("a.otf", "font/otf"),
+            ("a.mp3", "audio/mpeg"),
+            ("a.m4a", "audio/mp4"),
+            ("a.ogg", "audio/ogg"),
+            ("a.opus", "audio/ogg"),
+            ("a.wav", "audio/wav"),
+            ("a.mp4", "video/mp4"),
+            ("a.webm", "video/webm"),
+            ("a.glb", "model/gltf-binary"),
+            ("a.gltf", "model/gltf+json"),
+            ("a.usdz", "model/vnd.usdz+zip"),
+            ("a.ktx2", "image/ktx2"),
+            ("a.pdf", "application/pdf"),
+            ("a.bin", "application/octet-stream"),
+            ("LICENSE", "application/octet-stream"),
+        ] {
+            assert_eq!(content_type(Path::new(name)).to_string(), kind, "{name}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! An app's files, served beside the broker.
+
+mod confined;
+mod transfer;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use peerbroker::config::MountPath;
+use peerbroker::{Config, Listen, PeerBroker, Server, StartError};
+
+use crate::harness::http_client::Response;
+use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::{TestServer, Transport, on_both, on_both_with};
+
+const BROWSER: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
+/// A directory of files and what is beside it; gone when dropped.
+struct Tree {
+    root: PathBuf,
+}
+
+impl Tree {
+    fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("files-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
+        // Canonical, so that a test may expect what it made.
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).canonicalize().unwrap().join(name);
+        fs::create_dir_all(root.join("app")).unwrap();
+        let tree = Tree { root };
+        tree.outside("secret.txt", "secret");
+        tree
+    }
+
+    /// The directory that is served.
+    fn app(&self) -> PathBuf {
+        self.root.join("app")
+    }
+
+    fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        self.outside(&format!("app/{name}"), content);
+        self
+    }
+
+    fn outside(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn link(self, name: &str, target: impl AsRef<Path>) -> Self {
+        symlink(target, self.app().join(name)).unwrap();
+        self
+    }
+
+    fn serve(&self, test: impl Fn(&TestServer)) {
+        self.serve_with(|_| {}, test);
+    }
+
+    fn serve_with(&self, configure: impl Fn(&mut Config), test: impl Fn(&TestServer)) {
+        let configure = |config: &mut Config| {
+            config.static_dir = Some(self.app());
+            configure(config);
+        };
+        on_both_with(configure, test);
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+fn at_x(config: &mut Config) {
+    config.path = MountPath::parse("/x").unwrap();
+}
+
+fn header(response: &Response, name: &str) -> String {
+    response.header(name).unwrap_or_default()
+}
+
+#[track_caller]
+fn expect_nothing_at(server: &TestServer, target: &str) {
+    let response = server.get(target);
+    assert_eq!(response.status, 404, "{target}: {response:?}");
+    assert!(response.text().contains("is nothing here"), "{target}: {}", response.text());
+}
+
+#[test]
+fn files_are_served_with_their_types_and_without_our_policy() {
+    let tree = Tree::new()
+        .file("app.mjs", "export {}")
+        .file("a/b/page.html", "<p>ü")
+        .file("two words é.txt", "text")
+        .file("game.zip", "zip")
+        .file("empty.css", "");
+    tree.serve(|server| {
+        for (target, kind, content) in [
+            ("/app.mjs", "text/javascript; charset=utf-8", "export {}"),
+            ("/app.mjs?v=1", "text/javascript; charset=utf-8", "export {}"),
+            ("/a/b/page.html", "text/html; charset=utf-8", "<p>ü"),
+            ("/two%20words%20%c3%A9.txt", "text/plain; charset=utf-8", "text"),
+            ("/game.zip", "application/zip", "zip"),
+            ("/empty.css", "text/css; charset=utf-8", ""),
+        ] {
+            let response = server.get(target);
+            assert_eq!((response.status, response.text()), (200, content), "{target}");
+            assert_eq!(header(&response, "content-type"), kind);
+            assert_eq!(header(&response, "x-content-type-options"), "nosniff");
+            assert_eq!(header(&response, "cache-control"), "no-cache");
+            for absent in ["content-security-policy", "content-disposition"] {
+                assert_eq!(response.header(absent), None, "{target}");
+            }
+        }
+        expect_nothing_at(server, "/app.js");
+        expect_nothing_at(server, "/app.mjs/");
+        expect_nothing_at(server, "/app.mjs/index.html");
+    });
+}
+
+#[test]
+fn files_are_served_below_the_path_and_nowhere_else() {
+    let tree = Tree::new().file("app.js", "app").file("x/app.js", "inner");
+    tree.serve_with(at_x, |server| {
+        assert_eq!(server.get("/x/app.js").text(), "app");
+        assert_eq!(server.get("/x/x/app.js").text(), "inner");
+        for target in ["/app.js", "/xapp.js", "/X/app.js", "/"] {
+            assert_eq!(server.get(target).status, 404, "{target}");
+        }
+    });
+}
+
+#[test]
+fn without_the_flag_there_are_no_files() {
+    on_both(|server| expect_nothing_at(server, "/Cargo.toml"));
+}
+
+#[test]
+fn browsers_get_the_index_and_programs_the_json() {
+    let tree = Tree::new().file("index.html", "<h1>My game</h1>");
+    tree.serve(|server| {
+        let page = server.request("GET", "/", BROWSER);
+        assert_eq!((page.status, page.text()), (200, "<h1>My game</h1>"));
+        assert_eq!(header(&page, "content-type"), "text/html; charset=utf-8");
+        let json = server.request("GET", "/", "Accept: */*\r\n");
+        assert!(json.text().starts_with(r#"{"name":"PeerJS Server""#), "{}", json.text());
+        for response in [page, json] {
+            assert!(header(&response, "vary").split(", ").any(|name| name == "Accept"), "{response:?}");
+        }
+        assert_eq!(server.get("/index.html").text(), "<h1>My game</h1>");
+        let landing = server.request("GET", "/broker/", BROWSER);
+        assert_eq!(landing.status, 200);
+        assert!(landing.text().contains("peerbroker"), "{}", landing.text());
+    });
+}
+
+#[test]
+fn without_an_index_the_landing_page_stays() {
+    let tree = Tree::new().file("app.js", "app");
+    tree.serve(|server| {
+        let landing = server.request("GET", "/", BROWSER);
+        assert_eq!(landing.status, 200);
+        assert!(landing.header("content-security-policy").is_some(), "our own page");
+        expect_nothing_at(server, "/index.html");
+    });
+}
+
+#[test]
+fn files_need_no_pages() {
+    let tree = Tree::new().file("app.js", "app");
+    let without_pages = |config: &mut Config| config.pages = false;
+    tree.serve_with(without_pages, |server| {
+        assert!(server.request("GET", "/", BROWSER).text().starts_with('{'));
+        assert_eq!(server.get("/app.js").text(), "app");
+        expect_nothing_at(server, "/broker/");
+    });
+    let tree = tree.file("index.html", "index");
+    tree.serve_with(without_pages, |server| {
+        assert_eq!(server.request("GET", "/", BROWSER).text(), "index");
+    });
+}
+
+#[test]
+fn a_directory_is_its_index_and_has_a_final_slash() {
+    let tree = Tree::new()
+        .file("index.html", "top")
+        .file("docs/index.html", "docs")
+        .file("bare/app.js", "app")
+        .file("a:b ü/index.html", "colon");
+    tree.serve_with(at_x, |server| {
+        assert_eq!(server.get("/x/docs/").text(), "docs");
+        assert_eq!(server.get("/x/docs/?a=1").text(), "docs");
+        for (target, location) in [
+            ("/x/docs", "./docs/"),
+            ("/x/docs?a=1&b=//evil.test", "./docs/?a=1&b=//evil.test"),
+            ("/x/a:b%20%C3%BC", "./a:b%20%C3%BC/"),
+            ("/x", "./x/"),
+            ("/x?peer=1", "./x/?peer=1"),
+        ] {
+            let response = server.request("GET", target, BROWSER);
+            assert_eq!(
+                (response.status, header(&response, "location").as_str()),
+                (307, location),
+                "{target}"
+            );
+            assert_eq!(server.request("HEAD", target, BROWSER).status, 307);
+        }
+        assert!(server.get("/x").text().starts_with('{'), "programs are not sent on");
+        for target in ["/x/bare", "/x/bare/", "/x/docs//", "/x/docs/index.html/"] {
+            expect_nothing_at(server, target);
+        }
+    });
+}
+
+#[test]
+fn what_the_broker_answers_comes_first() {
+    let tree = Tree::new()
+        .file("peerjs/id", "file")
+        .file("peerjs/peers", "file")
+        .file("peerjs/peerjs", "file")
+        .file("peerjs/index.html", "file")
+        .file("any/id/index.html", "file")
+        .file("broker/index.html", "file")
+        .file("broker/none.html", "file")
+        .file("healthz", "file");
+    tree.serve(|server| {
+        for target in ["/peerjs/id", "/any/id", "/any/id/", "/healthz", "/broker/", "/broker"] {
+            let response = server.request("GET", target, BROWSER);
+            assert_eq!(response.status, 200, "{target}");
+            assert_ne!(response.text(), "file", "{target}");
+        }
+        assert_eq!(server.get("/peerjs/peers").status, 401);
+        for target in ["/peerjs", "/peerjs/", "/peerjs/peerjs", "/broker/none.html"] {
+            expect_nothing_at(server, target);
+        }
+    });
+}
+
+#[test]
+fn the_broker_works_beside_the_files() {
+    let tree = Tree::new().file("app.js", "app");
+    tree.serve(|server| {
+        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        assert_eq!(server.get("/app.js").text(), "app");
+        a.send(offer("b", "1"));
+        b.expect(relayed_offer("a", "b", "1"));
+    });
+}
+
+#[test]
+fn files_are_for_get_and_head_and_for_no_upgrade() {
+    let tree = Tree::new().file("app.js", "app").file("peerjs/a/b/offer", "file");
+    tree.serve(|server| {
+        assert_eq!(server.request("OPTIONS", "/app.js", "").status, 204);
+        for method in ["POST", "PUT", "DELETE", "PATCH"] {
+            for target in ["/app.js", "/peerjs/a/b/offer"] {
+                assert_eq!(server.request(method, target, "Content-Length: 0\r\n").status, 404, "{method}");
+            }
+        }
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        assert_eq!(server.request("GET", "/app.js", upgrade).status, 404);
+    });
+}
+
+#[test]
+fn a_path_with_escapes_has_files_as_any_other() {
+    let tree = Tree::new().file("app.js", "app");
+    let configure = |config: &mut Config| {
+        config.static_dir = Some(tree.app());
+        config.path = MountPath::parse("/a%20b").unwrap();
+    };
+    let server = TestServer::start(Transport::Own, configure);
+    let response = server.request("GET", "/a%20b/app.js", "Origin: http://a.test\r\n");
+    assert_eq!((response.status, response.text()), (200, "app"));
+    assert_eq!(header(&response, "access-control-allow-origin"), "http://a.test");
+    assert_eq!(server.request("OPTIONS", "/a%20b/app.js", "").status, 204);
+    assert_eq!(server.request("POST", "/a%20b/app.js", "Content-Length: 0\r\n").status, 404);
+}
+
+#[test]
+fn other_origins_may_read_files_like_everything_else() {
+    let tree = Tree::new().file("app.js", "app");
+    let only_a = |config: &mut Config| config.cors = vec!["http://a.test".into()];
+    tree.serve_with(only_a, |server| {
+        for (origin, allowed) in [("http://a.test", Some("http://a.test")), ("http://b.test", None)] {
+            let response = server.request("GET", "/app.js", &format!("Origin: {origin}\r\n"));
+            assert_eq!(response.header("access-control-allow-origin").as_deref(), allowed);
+            assert_eq!(header(&response, "vary"), "Origin");
+        }
+    });
+}
+
+#[test]
+fn a_directory_that_is_none_is_found_out_at_the_start() {
+    let tree = Tree::new().file("a.txt", "a");
+    for path in [tree.app().join("none"), tree.app().join("a.txt"), PathBuf::new()] {
+        let config = Config { static_dir: Some(path.clone()), ..Config::default() };
+        let error = config.check().unwrap_err();
+        assert_eq!(error.path, path);
+        let broker = PeerBroker::builder().config(config).build();
+        let listen = Listen { host: "127.0.0.1".into(), port: 0, ..Listen::default() };
+        let error = Server::bind(&broker, &listen).err().expect("an error");
+        assert!(matches!(error, StartError::StaticDir(_)), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("--static_dir") && text.contains(path.to_str().unwrap()), "{text}");
+    }
+    assert!(Config { static_dir: Some(tree.app()), ..Config::default() }.check().is_ok());
+}

@@ -152,6 +152,11 @@ impl Broker {
         &self.shared.limits
     }
 
+    /// Where the time comes from.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
     /// What has happened so far.
     pub fn counters(&self) -> &Counters {
         &self.shared.counters

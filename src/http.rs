@@ -3,6 +3,7 @@
 mod cors;
 mod endpoint;
 mod files;
+mod legacy;
 mod not_found;
 mod pages;
 mod peerjs;
@@ -65,6 +66,7 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload)
             }
         }
         Method::GET | Method::HEAD => page(mounted, request, route).await,
+        Method::POST => post(mounted, request, payload).await,
         _ => not_found::page(mounted, request),
     };
     if route == Route::Root {
@@ -97,6 +99,14 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
             file(mounted, request, below).await.unwrap_or_else(|| not_found::page(mounted, request))
         }
         Route::Page(_) | Route::Socket | Route::Outside => not_found::page(mounted, request),
+    }
+}
+
+async fn post(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
+    let service = &mounted.service;
+    match routes::find_post(&mounted.path, request.path()) {
+        Some(post) if service.config.dialects.peerjs => legacy::answer(service, request, post, payload).await,
+        _ => not_found::page(mounted, request),
     }
 }
 

@@ -2,6 +2,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
+use std::time::Duration;
 
 use crate::broker::{Broker, Clock, Goodbye, PeerId, Realm, Tenant};
 use crate::config::Config;
@@ -16,7 +17,7 @@ pub(crate) struct Service {
     sessions: AtomicUsize,
 }
 
-/// A WebSocket that is served, registered or not.
+/// A WebSocket or stream that is served, registered or not.
 pub(crate) struct Session(Arc<Service>);
 
 /// A peer, as hooks see it.
@@ -70,13 +71,24 @@ impl Service {
         &self.default.peers
     }
 
-    /// Counts a WebSocket for as long as it is served.
+    /// Counts a WebSocket, or a stream, for as long as it is served.
     pub(crate) fn begin_session(self: &Arc<Self>) -> Session {
         self.sessions.fetch_add(1, Ordering::SeqCst);
         Session(Arc::clone(self))
     }
 
-    /// How many WebSockets are served, those that say goodbye included.
+    /// Waits, by the broker's clock, from the first poll on.
+    pub(crate) fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + use<> {
+        let clock = self.broker.clock().clone();
+        async move {
+            match clock.advanced(duration) {
+                Some(advanced) => advanced.await,
+                None => tokio::time::sleep(duration).await,
+            }
+        }
+    }
+
+    /// How many WebSockets and streams are served, those that say goodbye included.
     pub(crate) fn sessions(&self) -> usize {
         self.sessions.load(Ordering::SeqCst)
     }

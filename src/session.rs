@@ -5,11 +5,15 @@ mod farewell;
 mod guest;
 mod peerjs;
 mod run;
+mod stream;
 
 use std::sync::Arc;
 
 use crate::service::Service;
 use crate::transport::Socket;
+
+pub(crate) use admission::{Claim, Refusal};
+pub(crate) use stream::{open_stream, sender};
 
 /// Serves a client at the address of PeerJS. `query` is that of its WebSocket address.
 pub(crate) fn serve_peer<S: Socket>(

@@ -2,11 +2,12 @@
 //!
 //! [`Socket`] is what a session needs of a connection. The server's own implementation takes the
 //! connection over from HTTP ([`upgrade`]); [`actix_ws`] serves brokers that are embedded in
-//! somebody's actix-web app.
+//! somebody's actix-web app; [`stream`] stands in where a client has no WebSocket.
 
 pub(crate) mod actix_ws;
 mod decoder;
 pub(crate) mod handshake;
+pub(crate) mod stream;
 pub(crate) mod upgrade;
 
 use std::io;

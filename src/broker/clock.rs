@@ -1,6 +1,7 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 /// Where the broker gets the time from.
 #[derive(Clone, Debug)]
@@ -9,7 +10,7 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     System(Instant),
-    Manual(Arc<AtomicU64>),
+    Manual(Arc<watch::Sender<u64>>),
 }
 
 impl Clock {
@@ -26,7 +27,7 @@ impl Clock {
     /// Moves a manual clock on; has no effect on the system's.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(now) = &self.0 {
-            now.fetch_add(millis(by), Ordering::SeqCst);
+            now.send_modify(|now| *now += millis(by));
         }
     }
 
@@ -34,8 +35,17 @@ impl Clock {
     pub(crate) fn now(&self) -> u64 {
         match &self.0 {
             Source::System(start) => millis(start.elapsed()),
-            Source::Manual(now) => now.load(Ordering::SeqCst),
+            Source::Manual(now) => *now.borrow(),
         }
+    }
+
+    /// Waits until a manual clock has moved on by `by`; `None` for the system's, for which the
+    /// runtime has timers.
+    pub(crate) fn advanced(&self, by: Duration) -> Option<impl Future<Output = ()> + use<>> {
+        let Source::Manual(now) = &self.0 else { return None };
+        let (at, mut moved) = (*now.borrow() + millis(by), now.subscribe());
+        // An error is the end of the clock, and with it of all that could wait.
+        Some(async move { drop(moved.wait_for(|now| *now >= at).await) })
     }
 
     pub(crate) fn is_manual(&self) -> bool {

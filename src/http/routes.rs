@@ -58,6 +58,41 @@ pub(crate) fn find<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
     }
 }
 
+/// What PeerJS 0.3.x posts, and as whom. All three are percent-encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Post<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) token: &'a str,
+    pub(crate) what: Posted,
+}
+
+/// What is posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Posted {
+    /// A wish to hear what comes.
+    Stream,
+    /// A message for somebody else.
+    Message,
+}
+
+/// Finds what a path means that is posted to.
+pub(crate) fn find_post<'a>(mount: &MountPath, path: &'a str) -> Option<Post<'a>> {
+    let below = path.strip_prefix(mount.as_str())?;
+    let below = below.strip_suffix('/').unwrap_or(below);
+    let (rest, word) = below.rsplit_once('/')?;
+    let what = match word {
+        "id" => Posted::Stream,
+        "offer" | "answer" | "candidate" | "leave" => Posted::Message,
+        _ => return None,
+    };
+    // As above: the client's `path` may have the server's word for its WebSocket at its end.
+    let mut segments = rest.split('/').rev();
+    let (token, id, key) = (segments.next()?, segments.next()?, segments.next()?);
+    let rest = (segments.next(), segments.next());
+    matches!(rest, (None, _) | (Some(SOCKET), None)).then_some(Post { key, id, token, what })
+}
+
 fn resource(path: &str) -> Option<Route<'_>> {
     match path.split_once('/')? {
         ("", _) => None,

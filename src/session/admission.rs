@@ -62,13 +62,18 @@ impl Claim {
     /// Reads a query string. Unknown names mean nothing.
     pub(crate) fn parse(query: &str) -> Result<Self, Refusal> {
         let [key, id, token] = ["key", "id", "token"].map(|name| value(query, name));
+        Claim::check(&key, &id, &token)
+    }
+
+    /// Takes what is within bounds.
+    pub(crate) fn check(key: &str, id: &str, token: &str) -> Result<Self, Refusal> {
         if key.is_empty() || id.is_empty() || token.is_empty() {
             return Err(Refusal::Incomplete);
         }
         Ok(Claim {
-            key: ApiKey::parse(&key).map_err(Refusal::MalformedKey)?,
-            id: PeerId::parse(&id).map_err(Refusal::InvalidId)?,
-            token: Token::parse(&token).map_err(Refusal::InvalidToken)?,
+            key: ApiKey::parse(key).map_err(Refusal::MalformedKey)?,
+            id: PeerId::parse(id).map_err(Refusal::InvalidId)?,
+            token: Token::parse(token).map_err(Refusal::InvalidToken)?,
         })
     }
 }

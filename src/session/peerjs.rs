@@ -14,7 +14,11 @@ pub(super) struct PeerJs;
 
 /// What the client asks for in the query of its address.
 pub(super) fn entry(service: &Service, query: &str) -> Result<(Entry, PeerJs), Refusal> {
-    let Claim { key, id, token } = Claim::parse(query)?;
+    admit(service, Claim::parse(query)?)
+}
+
+/// Finds the realm of a claim.
+pub(super) fn admit(service: &Service, Claim { key, id, token }: Claim) -> Result<(Entry, PeerJs), Refusal> {
     let tenant = service.tenant(key.as_str()).ok_or(Refusal::InvalidKey)?;
     Ok((Entry { realm: Arc::clone(&tenant.peers), id, token }, PeerJs))
 }

@@ -45,13 +45,17 @@ pub const ROOMS: &[Room] = &[
         "actix_codec actix_files actix_http actix_web log mime mime_guess percent_encoding rust_embed serde_json tokio uuid",
     ),
     // One connected client.
-    room("session", "service transport dialect broker frame", "form_urlencoded log rand tokio::time"),
-    room("service", "config dialect broker", "log"),
+    room(
+        "session",
+        "service transport dialect broker frame",
+        "form_urlencoded log rand tokio::select tokio::time",
+    ),
+    room("service", "config dialect broker", "log tokio::time"),
     room(
         "transport",
         "broker frame",
         "actix_codec actix_http actix_tls actix_web actix_ws bytes bytestring futures_core futures_sink \
-         thiserror tokio::io tokio::net",
+         thiserror tokio::io tokio::net tokio::time",
     ),
     room("client_options", "config broker", "percent_encoding"),
     room("config", "tls broker", "thiserror"),

@@ -1,0 +1,86 @@
+//! A PeerJS 0.3.x client where it has no WebSocket, or not yet: it hears through a stream and posts
+//! what it has to say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::select;
+
+use super::admission::{Claim, Entry, Refusal};
+use super::peerjs::{self, PeerJs};
+use super::run::run;
+use crate::broker::{Goodbye, Peer};
+use crate::dialect::peerjs::{Command, decode};
+use crate::service::Service;
+use crate::transport::stream::{StreamBody, StreamSocket, stream};
+
+/// How long a stream waits for the WebSocket that its client opens together with it: of the two only
+/// one may be greeted.
+const HEAD_START: Duration = Duration::from_secs(1);
+
+/// How long a stream that has ended counts as open: its client comes with the next one.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long something that is posted waits for its client's stream or WebSocket.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens a stream; the session goes on by itself. `renewed` says that it follows another one.
+pub(crate) fn open_stream(
+    service: &Arc<Service>,
+    claim: Claim,
+    renewed: bool,
+) -> Result<(StreamBody, impl Future<Output = ()> + use<>), Refusal> {
+    let (entry, _) = peerjs::admit(service, claim)?;
+    let (socket, body) = stream(service.sleep(GRACE));
+    Ok((body, serve(socket, Arc::clone(service), entry, renewed)))
+}
+
+async fn serve(socket: StreamSocket, service: Arc<Service>, entry: Entry, renewed: bool) {
+    let Entry { realm, id, token } = &entry;
+    if !(renewed && realm.is_streamed(id, token)) {
+        realm.end_stream(id, token);
+        let Some(websocket) = realm.wait_for(id, token) else {
+            return log::debug!("too many streams wait for one id");
+        };
+        select! {
+            // It is greeted there, or hears there why not.
+            _ = websocket => return,
+            () = service.sleep(HEAD_START) => {}
+        }
+        if socket.is_gone() {
+            return;
+        }
+    }
+    run(socket, &service, Ok((entry, PeerJs))).await;
+}
+
+/// A client that posts something.
+pub(crate) struct Sender(Peer);
+
+/// Waits, within bounds, until a client is here. `None` if it does not come, or is another one.
+pub(crate) async fn sender(service: &Service, claim: Claim) -> Option<Sender> {
+    let (Entry { realm, id, token }, _) = peerjs::admit(service, claim).ok()?;
+    let here = realm.wait_for(&id, &token)?;
+    select! {
+        admitted = here => admitted.then(|| realm.holder(&id, &token).map(Sender))?,
+        () = service.sleep(PATIENCE) => None,
+    }
+}
+
+impl Sender {
+    /// Does what is posted; `false` if it means nothing.
+    pub(crate) fn post(&self, service: &Service, text: &str) -> bool {
+        let Sender(peer) = self;
+        peer.heard();
+        match decode(text) {
+            Command::Relay(envelope) => {
+                let mut flushes = Vec::new();
+                peerjs::relay(peer, service, &envelope, &mut flushes);
+            }
+            Command::Leave => peer.dismiss(Goodbye::Left),
+            Command::Heartbeat => {}
+            Command::Nothing => return false,
+        }
+        true
+    }
+}

@@ -9,9 +9,9 @@ use std::time::Duration;
 use actix_codec::Framed;
 use actix_http::{HttpService, KeepAlive, Request, h1};
 use actix_server::ServerHandle;
-use actix_service::{fn_service, map_config};
-use actix_tls::accept::max_concurrent_tls_connect;
-use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
+use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
+use actix_tls::accept::{TlsError as TlsAcceptError, max_concurrent_tls_connect};
 use actix_web::App;
 use actix_web::dev::AppConfig;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -24,6 +24,7 @@ use crate::http::upgrade::upgrade;
 use crate::http::{self, Mounted};
 use crate::lan::lan_address;
 use crate::tls::{self, TlsError};
+use crate::transport::connection::Connection;
 
 /// How long a client may take to send the head of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -87,15 +88,27 @@ macro_rules! http_service {
         let app = App::new()
             .configure(|app| http::configure(app, Arc::clone(&pages)))
             .default_service(http::handler(pages));
-        HttpService::build()
+        let http = HttpService::build()
+            .on_connect_ext(|connection: &$io, data| drop(data.insert(connection.watch())))
             .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
             .client_request_timeout(REQUEST_TIMEOUT)
             .client_disconnect_timeout(REQUEST_TIMEOUT)
-            .tcp_nodelay(true)
             .upgrade(fn_service(upgrade))
-            .h1(map_config(app, |()| AppConfig::default()))
+            .h1(map_config(app, |()| AppConfig::default()));
+        http
     }};
 }
+
+/// A connection as HTTP gets it. What is written is on its way at once: there is no more to come that
+/// would be worth waiting for.
+fn below_http<T>(io: T, tcp: impl Fn(&T) -> &TcpStream) -> (Connection<T>, Option<SocketAddr>) {
+    if let Err(error) = tcp(&io).set_nodelay(true) {
+        log::debug!("cannot set TCP_NODELAY: {error}");
+    }
+    let address = tcp(&io).peer_addr().ok();
+    (Connection::new(io), address)
+}
+
 /// A server that is bound and not yet serving.
 pub struct Server {
     listener: TcpListener,
@@ -157,11 +170,19 @@ impl Server {
             builder = builder.workers(workers);
         }
         let builder = match tls {
-            None => builder.listen(NAME, listener, move || http_service!(TcpStream, mounted).tcp())?,
+            None => builder.listen(NAME, listener, move || {
+                let http = http_service!(Connection<TcpStream>, mounted);
+                fn_service(async |io: TcpStream| Ok(below_http(io, |io| io))).and_then(http)
+            })?,
             Some(tls) => {
                 max_concurrent_tls_connect(MAX_TLS_HANDSHAKES);
                 builder.listen(NAME, listener, move || {
-                    http_service!(TlsStream<TcpStream>, mounted).rustls_0_23(tls.clone())
+                    let http = http_service!(Connection<TlsStream<TcpStream>>, mounted);
+                    Acceptor::new(tls.clone())
+                        .map_err(TlsAcceptError::into_service_error)
+                        .map_init_err(drop)
+                        .map(|io: TlsStream<TcpStream>| below_http(io, |io| io.get_ref().0))
+                        .and_then(http.map_err(TlsAcceptError::Service))
                 })?
             }
         };

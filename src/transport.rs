@@ -5,6 +5,7 @@
 //! somebody's actix-web app; [`stream`] stands in where a client has no WebSocket.
 
 pub(crate) mod actix_ws;
+pub(crate) mod connection;
 mod decoder;
 pub(crate) mod handshake;
 pub(crate) mod stream;

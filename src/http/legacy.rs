@@ -1,5 +1,6 @@
 //! The HTTP form of PeerJS 0.3.x: a stream to hear through, and a POST for each message.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::plain;
 use super::routes::{Post, Posted};
 use crate::service::Service;
 use crate::session::{self, Claim, Refusal};
+use crate::transport::connection::Watch;
 
 /// How long a body may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,8 +47,11 @@ fn open(service: &Arc<Service>, request: &HttpRequest, claim: Claim) -> HttpResp
     // The first stream of a client has the number 0.
     let renewed = !request.query_string().split('&').any(|pair| pair == "i=0");
     match session::open_stream(service, claim, renewed) {
-        Ok((body, session)) => {
+        Ok((mut body, session)) => {
             rt::spawn(session);
+            if let Some(watch) = request.conn_data::<Rc<Watch>>() {
+                body.watch(Rc::clone(watch));
+            }
             HttpResponse::Ok()
                 .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")))
                 .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))

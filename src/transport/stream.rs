@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::time::{Sleep, sleep};
 
+use super::connection::Watch;
 use super::{Disconnect, Event, Socket};
 use crate::broker::{Link, Outbox};
 use crate::frame::{Frame, Opcode};
@@ -47,6 +48,8 @@ pub(crate) struct StreamSocket {
 /// HTTP's side of a stream: the body of the answer.
 pub(crate) struct StreamBody {
     pipe: Rc<RefCell<Pipe>>,
+    /// Of the connection below, unless that is another's server's.
+    watch: Option<Rc<Watch>>,
     padded: bool,
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -69,7 +72,7 @@ struct Pipe {
 /// Makes both sides. `grace` is waited for once the body is gone, before the client is.
 pub(crate) fn stream(grace: impl Future<Output = ()> + 'static) -> (StreamSocket, StreamBody) {
     let pipe = Rc::<RefCell<Pipe>>::default();
-    let body = StreamBody { pipe: Rc::clone(&pipe), padded: false, pause: None };
+    let body = StreamBody { pipe: Rc::clone(&pipe), watch: None, padded: false, pause: None };
     let grace = Box::pin(grace);
     (StreamSocket { pipe, since: Instant::now(), grace, begun: None, alive: false }, body)
 }
@@ -78,6 +81,14 @@ impl StreamSocket {
     /// Whether the client has gone away.
     pub(crate) fn is_gone(&self) -> bool {
         self.pipe.borrow().gone
+    }
+}
+
+impl StreamBody {
+    /// Has the stream end when its client leaves.
+    pub(crate) fn watch(&mut self, watch: Rc<Watch>) {
+        watch.begin_stream();
+        self.watch = Some(watch);
     }
 }
 
@@ -181,6 +192,9 @@ impl Stream for StreamBody {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        if this.watch.as_ref().is_some_and(|watch| watch.poll_ended(cx).is_ready()) {
+            return Poll::Ready(None);
+        }
         if !std::mem::replace(&mut this.padded, true) {
             let mut line = vec![b'0'; PADDING];
             line.push(b'\n');

@@ -210,7 +210,8 @@ fn other_paths_and_other_methods_are_nothing_here() {
             ("PUT", "/"),
             ("DELETE", "/peerjs/peers"),
             ("PATCH", "/x"),
-            ("POST", "/peerjs/someid/sometoken/offer"),
+            ("PUT", "/peerjs/someid/sometoken/offer"),
+            ("POST", "/peerjs/someid/offer"),
         ] {
             let response = server.request(method, target, "Content-Length: 0\r\n");
             assert_eq!(response.status, 404, "{method} {target}");
@@ -246,7 +247,7 @@ fn no_token_gets_onto_an_error_page() {
             "/peerjs/someid/hushhush/id?i=1",
             "/nothing?token=hushhush",
         ] {
-            for method in ["GET", "POST"] {
+            for method in ["GET", "PUT"] {
                 let response = server.request(method, target, "Content-Length: 0\r\n");
                 assert_eq!(response.status, 404, "{method} {target}");
                 assert!(!response.text().contains("hushhush"), "{}", response.text());

@@ -34,7 +34,7 @@ pub const ROOMS: &[Room] = &[
     // What speaks HTTP.
     room(
         "server",
-        "embed http config tls lan",
+        "embed http transport config tls lan",
         "actix_codec actix_http actix_server actix_service actix_tls actix_web log rustls socket2 thiserror \
          tokio",
     ),

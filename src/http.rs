@@ -62,6 +62,7 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload)
         Method::GET if asks_for_upgrade(request) => {
             match Endpoint::at(&mounted.service, route, request.headers()) {
                 Some(endpoint) => return open_socket(mounted, endpoint, request, payload).await,
+                None if handshake::asks_for_websocket(request.headers()) => not_found::page(mounted, request),
                 None => page(mounted, request, route).await,
             }
         }

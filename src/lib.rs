@@ -38,6 +38,7 @@ pub mod dialect;
 mod embed;
 pub mod frame;
 mod http;
+pub mod keys;
 mod lan;
 mod server;
 mod service;

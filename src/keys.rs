@@ -1,0 +1,237 @@
+//! API keys: what each of them may do, and where they are kept.
+
+pub mod memory;
+mod origin;
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rand::distr::{Alphanumeric, SampleString as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::broker::ApiKey;
+
+pub use origin::{InvalidOrigin, Origin};
+
+/// Characters of a key that is made here: as hard to guess as a UUID.
+const KEY_LEN: usize = 24;
+
+/// One key, and what its clients may do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// What clients name it by.
+    #[serde(serialize_with = "write_key", deserialize_with = "read_key")]
+    pub key: ApiKey,
+    /// What people call it: the name of an app.
+    pub name: String,
+    /// What its clients may do.
+    #[serde(flatten)]
+    pub settings: Settings,
+    /// When it was made, in seconds since 1970.
+    pub created: u64,
+    /// When a client last came with it, in seconds since 1970, to within a minute.
+    pub used: Option<u64>,
+    /// Somebody has registered it by themselves; it goes when it is unused for long.
+    pub registered: bool,
+}
+
+/// What the clients of a key may do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Whether anybody may use it at all.
+    pub enabled: bool,
+    /// Whether its clients may list each other's ids.
+    pub allow_discovery: bool,
+    /// Most clients at a time.
+    pub concurrent_limit: usize,
+    /// The pages that may use it; empty is any.
+    pub origins: Vec<Origin>,
+    /// Whether clients that name no origin may use it where origins are named: native apps do not, browsers
+    /// always do.
+    pub allow_no_origin: bool,
+    /// How a client proves that an id is its own.
+    pub auth: Auth,
+    /// Messages that one client may send a second, for long; ten times as many at once. 0 is any number.
+    pub messages_per_second: u32,
+    /// Whether its clients get ICE servers and credentials for them.
+    pub ice: bool,
+}
+
+/// How a client proves that an id is its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "method")]
+pub enum Auth {
+    /// Who comes first has it, for as long as it is here.
+    #[default]
+    None,
+    /// By a JSON Web Token whose subject is the id.
+    Jwt {
+        /// What its signature is verified with.
+        #[serde(flatten)]
+        verify: JwtKey,
+    },
+    /// The owner of the key is asked.
+    Webhook {
+        /// Where: an `http` or `https` URL.
+        url: String,
+    },
+}
+
+/// What verifies a JSON Web Token. The kind pins the algorithm.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "value")]
+pub enum JwtKey {
+    /// A secret for HS256.
+    Secret(String),
+    /// A public key in PEM: RS256, ES256 or EdDSA, by its type.
+    Pem(String),
+    /// A file with a JSON Web Key Set, read again when it changes.
+    Jwks(std::path::PathBuf),
+}
+
+/// What is to be changed of a key; what is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Change {
+    pub name: Option<String>,
+    pub enabled: Option<bool>,
+    pub allow_discovery: Option<bool>,
+    pub concurrent_limit: Option<usize>,
+    pub origins: Option<Vec<Origin>>,
+    pub allow_no_origin: Option<bool>,
+    pub auth: Option<Auth>,
+    pub messages_per_second: Option<u32>,
+    pub ice: Option<bool>,
+}
+
+/// Why something cannot be done with a key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// There is one with that text already.
+    #[error("the key {0} exists already")]
+    Exists(ApiKey),
+    /// There is none with that text.
+    #[error("there is no key {0}")]
+    Unknown(ApiKey),
+    /// The place where keys are kept failed.
+    #[error("cannot reach the keys: {0}")]
+    Store(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Where keys are kept. Every call may wait for a disk, so none belongs on a worker's thread. All
+/// implementations pass one suite of tests.
+pub trait KeyStore: Send + Sync {
+    /// All keys, oldest first; of one second, by their text.
+    fn all(&self) -> Result<Vec<Key>, KeyError>;
+    /// One key.
+    fn get(&self, key: &ApiKey) -> Result<Option<Key>, KeyError>;
+    /// Adds a key that must not be there.
+    fn add(&self, key: Key) -> Result<(), KeyError>;
+    /// Changes a key that must be there, and gives it as it is then.
+    fn change(&self, key: &ApiKey, change: Change) -> Result<Key, KeyError>;
+    /// Removes a key that must be there.
+    fn remove(&self, key: &ApiKey) -> Result<(), KeyError>;
+    /// Notes when keys were last used. Unknown ones are passed over. Not a change: see
+    /// [`version`](Self::version).
+    fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError>;
+    /// A number that is another one once any key was added, changed or removed, by this process or by
+    /// another. Cheap: it is asked for twice a second.
+    fn version(&self) -> Result<u64, KeyError>;
+}
+
+impl Key {
+    /// A key made now, with the default settings; `key` is a random one unless given.
+    pub fn new(key: Option<ApiKey>, name: &str, settings: Settings) -> Self {
+        let key = key.unwrap_or_else(random_key);
+        Key { key, name: name.to_owned(), settings, created: now(), used: None, registered: false }
+    }
+
+    /// Changes what `change` names.
+    pub fn apply(&mut self, change: Change) {
+        fn set<T>(field: &mut T, value: Option<T>) {
+            if let Some(value) = value {
+                *field = value;
+            }
+        }
+        let Change {
+            name,
+            enabled,
+            allow_discovery,
+            concurrent_limit,
+            origins,
+            allow_no_origin,
+            auth,
+            messages_per_second,
+            ice,
+        } = change;
+        set(&mut self.name, name);
+        let settings = &mut self.settings;
+        set(&mut settings.enabled, enabled);
+        set(&mut settings.allow_discovery, allow_discovery);
+        set(&mut settings.concurrent_limit, concurrent_limit);
+        set(&mut settings.origins, origins);
+        set(&mut settings.allow_no_origin, allow_no_origin);
+        set(&mut settings.auth, auth);
+        set(&mut settings.messages_per_second, messages_per_second);
+        set(&mut settings.ice, ice);
+    }
+}
+
+impl Settings {
+    /// Whether a request from this origin may use the key.
+    pub fn admits(&self, origin: Option<&str>) -> bool {
+        match origin {
+            _ if self.origins.is_empty() => true,
+            None => self.allow_no_origin,
+            Some(origin) => self.origins.iter().any(|allowed| allowed.matches(origin)),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            enabled: true,
+            allow_discovery: false,
+            concurrent_limit: 5000,
+            origins: Vec::new(),
+            allow_no_origin: false,
+            auth: Auth::None,
+            messages_per_second: 200,
+            ice: false,
+        }
+    }
+}
+
+/// Never shows a secret.
+impl fmt::Debug for JwtKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JwtKey::Secret(_) => f.write_str("Secret(…)"),
+            JwtKey::Pem(pem) => f.debug_tuple("Pem").field(pem).finish(),
+            JwtKey::Jwks(path) => f.debug_tuple("Jwks").field(path).finish(),
+        }
+    }
+}
+
+fn write_key<S: Serializer>(key: &ApiKey, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(key.as_str())
+}
+
+fn read_key<'de, D: Deserializer<'de>>(from: D) -> Result<ApiKey, D::Error> {
+    let text = String::deserialize(from)?;
+    ApiKey::parse(&text).map_err(de::Error::custom)
+}
+
+/// A key that nobody can guess.
+pub fn random_key() -> ApiKey {
+    let text = Alphanumeric.sample_string(&mut rand::rng(), KEY_LEN);
+    #[expect(clippy::expect_used, reason = "letters and digits, fewer than the bound")]
+    ApiKey::parse(&text).expect("a valid key")
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default()
+}

@@ -1,0 +1,149 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Where pages come from: `https://example.org`, with a port unless it is the scheme's own, or
+/// `https://*.example.org` for all names below, at any depth, but not `example.org` itself. Compared as
+/// browsers write it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Origin(String);
+
+/// Why a text is no origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an origin is a scheme and a host without a path, as in https://example.org or https://*.example.org"
+)]
+pub struct InvalidOrigin;
+
+impl Origin {
+    /// Takes an origin in any case of letters, and with or without a final slash.
+    pub fn parse(text: &str) -> Result<Self, InvalidOrigin> {
+        let text = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
+        let (scheme, authority) = text.split_once("://").ok_or(InvalidOrigin)?;
+        let authority = authority.strip_prefix("*.").unwrap_or(authority);
+        let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        let is_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        let valid = !scheme.is_empty()
+            && scheme.chars().all(is_scheme)
+            && !authority.is_empty()
+            && !authority.starts_with('.')
+            && authority.chars().all(is_host);
+        valid.then_some(Origin(text)).ok_or(InvalidOrigin)
+    }
+
+    /// Whether a request's `Origin` is this one, or one of these.
+    pub fn matches(&self, origin: &str) -> bool {
+        match self.0.split_once("*.") {
+            None => self.0 == origin,
+            // What the star stands for: the names in front of a dot, and nothing but names.
+            Some((scheme, parent)) => {
+                let host = origin.strip_prefix(scheme);
+                let below = host.and_then(|host| host.strip_suffix(parent)?.strip_suffix('.'));
+                below.is_some_and(|names| {
+                    !names.is_empty() && names.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+                })
+            }
+        }
+    }
+
+    /// The origin, as browsers write it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Origin {
+    type Err = InvalidOrigin;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        Origin::parse(text)
+    }
+}
+
+impl TryFrom<String> for Origin {
+    type Error = InvalidOrigin;
+
+    fn try_from(text: String) -> Result<Self, InvalidOrigin> {
+        Origin::parse(&text)
+    }
+}
+
+impl From<Origin> for String {
+    fn from(Origin(text): Origin) -> String {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(text: &str) -> Origin {
+        Origin::parse(text).unwrap()
+    }
+
+    #[test]
+    fn an_origin_is_compared_whole() {
+        let allowed = origin("https://Example.org/");
+        assert!(allowed.matches("https://example.org"));
+        for other in [
+            "http://example.org",
+            "https://example.org:8443",
+            "https://a.example.org",
+            "https://example.org.evil.test",
+            "null",
+            "",
+        ] {
+            assert!(!allowed.matches(other), "{other}");
+        }
+        assert!(origin("http://localhost:3000").matches("http://localhost:3000"));
+    }
+
+    #[test]
+    fn a_star_stands_for_names_below_only() {
+        let allowed = origin("https://*.example.org");
+        for fine in ["https://a.example.org", "https://a.b-c.example.org"] {
+            assert!(allowed.matches(fine), "{fine}");
+        }
+        for other in [
+            "https://example.org",
+            "https://.example.org",
+            "https://evilexample.org",
+            "https://evil.test/.example.org",
+            "https://evil.test:1.example.org",
+            "https://user@a.example.org",
+            "http://a.example.org",
+            "https://a.example.org.evil.test",
+            "https://a.example.org:8443",
+        ] {
+            assert!(!allowed.matches(other), "{other}");
+        }
+        assert!(origin("http://*.test:8080").matches("http://a.test:8080"));
+    }
+
+    #[test]
+    fn what_is_no_origin_is_refused() {
+        for text in [
+            "",
+            "example.org",
+            "https://",
+            "https://*.",
+            "https://a/b",
+            "https://*",
+            "*",
+            "https://a b",
+            "://a",
+            "https://*.*.a",
+        ] {
+            assert_eq!(Origin::parse(text), Err(InvalidOrigin), "{text}");
+        }
+    }
+}

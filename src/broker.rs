@@ -142,6 +142,14 @@ impl Broker {
         Arc::clone(&tenant.or_insert_with(|| Arc::new(Tenant::new(key, &self.shared, expired))))
     }
 
+    /// Removes a key: its clients are dismissed with [`Goodbye::KeyRevoked`], and nobody comes in any
+    /// more.
+    pub fn remove_tenant(&self, key: &str) {
+        if let Some((_, tenant)) = self.tenants.remove(key) {
+            tenant.revoke();
+        }
+    }
+
     /// What belongs to a key, if there is such a key.
     pub fn tenant(&self, key: &str) -> Option<Arc<Tenant>> {
         self.tenants.get(key).map(|tenant| Arc::clone(&tenant))
@@ -180,7 +188,7 @@ impl Broker {
             realm.sweep();
             if closing {
                 // Somebody may have come in between.
-                realm.close();
+                realm.close(Goodbye::Shutdown);
             }
         }
         for tenant in self.all_tenants() {
@@ -192,7 +200,7 @@ impl Broker {
     pub fn close(&self) {
         self.shared.closing.store(true, Ordering::SeqCst);
         for realm in self.all_realms() {
-            realm.close();
+            realm.close(Goodbye::Shutdown);
         }
     }
 

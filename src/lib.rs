@@ -40,6 +40,7 @@ pub mod frame;
 mod http;
 pub mod keys;
 mod lan;
+pub mod limits;
 mod server;
 mod service;
 mod session;

@@ -9,6 +9,7 @@ use super::place::Place;
 use super::queue::{End, Overflow};
 use super::registration::{Admittance, Flush, Probe, Registration, Routed};
 use super::state::{Conn, State};
+use super::tenant::Seats;
 use super::types::{ApiKey, ConnId, Goodbye, Link, PeerId, Token};
 use crate::frame::{Frame, Opcode};
 
@@ -18,8 +19,8 @@ pub struct Realm {
     pub(super) shared: Arc<Shared>,
     pub(super) places: DashMap<PeerId, Arc<Place>>,
     registered: AtomicUsize,
-    /// Registered in all realms of the key.
-    seats: Arc<AtomicUsize>,
+    /// Shared by all realms of the key.
+    seats: Arc<Seats>,
     pub(super) expired: fn(&str, &str) -> Frame,
 }
 
@@ -43,7 +44,7 @@ impl Realm {
     pub(super) fn new(
         key: ApiKey,
         shared: Arc<Shared>,
-        seats: Arc<AtomicUsize>,
+        seats: Arc<Seats>,
         expired: fn(&str, &str) -> Frame,
     ) -> Self {
         Realm { key, shared, places: DashMap::new(), registered: AtomicUsize::new(0), seats, expired }
@@ -65,6 +66,7 @@ impl Realm {
             let mut greeting = greeting;
             let (since, waited) = match &state.conn {
                 _ if self.shared.closing.load(Ordering::SeqCst) => return Admittance::Closing,
+                _ if self.seats.is_revoked() => return Admittance::Revoked,
                 Some(holder) if holder.token != *token => return Admittance::Taken,
                 Some(holder) => {
                     greeting = greeting.filter(|_| holder.link != Link::Stream);
@@ -81,23 +83,23 @@ impl Realm {
             outbox.preload(begun.chain(waited).filter(|waited| waited.frame.opcode() == Opcode::Text));
             place.seat(state, Conn::new(conn, token.clone(), outbox, since, link), now);
             state.announce(token, true);
+            if self.seats.is_revoked() {
+                // In between, and not found by who revoked the key.
+                self.dismiss(place, state, Goodbye::KeyRevoked);
+            }
             Admittance::Registered(Registration::new(Arc::clone(self), Arc::clone(place), conn))
         })
     }
 
     fn take_seat(&self) -> bool {
-        let limit = self.shared.limits.concurrent_limit;
-        let taken = self
-            .seats
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| (count < limit).then_some(count + 1))
-            .is_ok();
+        let taken = self.seats.take();
         self.registered.fetch_add(usize::from(taken), Ordering::SeqCst);
         taken
     }
 
     fn leave_seat(&self) {
         self.registered.fetch_sub(1, Ordering::SeqCst);
-        self.seats.fetch_sub(1, Ordering::SeqCst);
+        self.seats.leave();
     }
 
     /// Gives a connection another id. Whoever holds that one is replaced, so it has to be a fresh one.

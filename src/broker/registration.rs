@@ -53,6 +53,8 @@ pub enum Admittance {
     Taken,
     /// As many peers are registered as the limit allows.
     Full,
+    /// The key is not valid any more.
+    Revoked,
     /// The server is stopping.
     Closing,
 }

@@ -53,9 +53,20 @@ impl Realm {
         self.tell_expired(&place.id, losses);
     }
 
-    pub(super) fn close(&self) {
+    /// Drops all that waits, and tells nobody: the realm itself goes.
+    pub(super) fn empty(&self) {
+        let places: Vec<Arc<Place>> = self.places.iter().map(|place| Arc::clone(&place)).collect();
+        for place in places {
+            let mut state = place.lock();
+            drop(place.take_queue(&mut state, &self.shared));
+            self.retire_if_vacant(&place, &mut state);
+        }
+    }
+
+    /// Dismisses everybody who is here.
+    pub(super) fn close(&self, why: Goodbye) {
         for place in self.held_places() {
-            self.dismiss(&place, &mut place.lock(), Goodbye::Shutdown);
+            self.dismiss(&place, &mut place.lock(), why);
         }
     }
 

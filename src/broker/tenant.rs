@@ -1,10 +1,10 @@
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::Shared;
 use super::realm::Realm;
 use super::rooms::Rooms;
-use super::types::ApiKey;
+use super::types::{ApiKey, Goodbye};
 use crate::frame::Frame;
 
 /// What belongs to one key: its clients share a limit and never meet those of another key.
@@ -15,20 +15,74 @@ pub struct Tenant {
     pub guests: Arc<Realm>,
     /// The rooms of the guests.
     pub rooms: Arc<Rooms>,
+    seats: Arc<Seats>,
+}
+
+/// The places that the realms of a key share.
+pub(super) struct Seats {
+    taken: AtomicUsize,
+    limit: AtomicUsize,
+    revoked: AtomicBool,
 }
 
 impl Tenant {
     pub(super) fn new(key: ApiKey, shared: &Arc<Shared>, expired: fn(&str, &str) -> Frame) -> Self {
-        let seats = Arc::<AtomicUsize>::default();
+        let seats = Arc::new(Seats {
+            taken: AtomicUsize::new(0),
+            limit: AtomicUsize::new(shared.limits.concurrent_limit),
+            revoked: AtomicBool::new(false),
+        });
         let realm = |key| Arc::new(Realm::new(key, Arc::clone(shared), Arc::clone(&seats), expired));
         Tenant {
             peers: realm(key.clone()),
             guests: realm(key),
             rooms: Arc::new(Rooms::new(Arc::clone(shared))),
+            seats,
         }
+    }
+
+    /// Sets the most clients at a time. Who is here stays.
+    pub fn set_limit(&self, limit: usize) {
+        self.seats.limit.store(limit, Ordering::SeqCst);
+    }
+
+    /// How many clients are registered now, in both realms.
+    pub fn len(&self) -> usize {
+        self.seats.taken.load(Ordering::SeqCst)
+    }
+
+    /// Whether nobody is registered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     pub(super) fn realms(&self) -> [&Arc<Realm>; 2] {
         [&self.peers, &self.guests]
+    }
+
+    /// Dismisses everybody, and admits nobody any more.
+    pub(super) fn revoke(&self) {
+        self.seats.revoked.store(true, Ordering::SeqCst);
+        for realm in self.realms() {
+            realm.close(Goodbye::KeyRevoked);
+            realm.empty();
+        }
+    }
+}
+
+impl Seats {
+    pub(super) fn take(&self) -> bool {
+        let limit = self.limit.load(Ordering::SeqCst);
+        self.taken
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| (count < limit).then_some(count + 1))
+            .is_ok()
+    }
+
+    pub(super) fn leave(&self) {
+        self.taken.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::SeqCst)
     }
 }

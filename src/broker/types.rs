@@ -123,6 +123,10 @@ pub enum Goodbye {
     TimedOut,
     /// It did not read what was sent to it.
     SlowReader,
+    /// Its key was disabled or removed.
+    KeyRevoked,
+    /// The operator removed it.
+    Kicked,
     /// The server is stopping.
     Shutdown,
 }
@@ -136,6 +140,8 @@ impl Goodbye {
             Goodbye::Replaced => Some((4001, "replaced by a newer connection")),
             Goodbye::Evicted => Some((4002, "did not answer, and its id was asked for")),
             Goodbye::SlowReader => Some((4003, "too slow in reading")),
+            Goodbye::KeyRevoked => Some((4004, "the key is not valid any more")),
+            Goodbye::Kicked => Some((4005, "removed by the operator")),
             Goodbye::Shutdown => Some((1001, "server is stopping")),
         }
     }

@@ -114,6 +114,7 @@ async fn register<S: Socket, C: Conversation>(
         match realm.register(newcomer, outbox) {
             Admittance::Registered(registration) => return Ok(registration),
             Admittance::Full => return Err(Refusal::LimitReached),
+            Admittance::Revoked => return Err(Refusal::InvalidKey),
             Admittance::Closing => return Err(Refusal::Closing),
             Admittance::Taken if probed => return Err(Refusal::IdTaken),
             Admittance::Taken => {}

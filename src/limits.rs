@@ -1,0 +1,246 @@
+//! How much one address, and one client, may do.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashMap;
+
+/// A bucket holds ten times what comes in a second.
+const BURST: f64 = 10.0;
+
+/// The bounds of one address; 0 turns one off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressLimits {
+    /// Most WebSockets and streams at a time.
+    pub connections: u32,
+    /// New ones a second, for long; ten times as many at once.
+    pub opens_per_second: u32,
+}
+
+impl Default for AddressLimits {
+    fn default() -> Self {
+        AddressLimits { connections: 1000, opens_per_second: 50 }
+    }
+}
+
+/// Whom an address counts as: itself, or its /64, which is what one household gets of IPv6.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Network(u128);
+
+impl Network {
+    /// `None` for loopback: there it is somebody's proxy, or somebody's own machine.
+    fn of(address: IpAddr) -> Option<Self> {
+        let address = address.to_canonical();
+        match address {
+            address if address.is_loopback() => None,
+            IpAddr::V4(address) => Some(Network(address.to_ipv6_mapped().to_bits())),
+            IpAddr::V6(address) => {
+                let household = address.to_bits() & (u128::MAX << 64);
+                Some(Network(Ipv6Addr::from_bits(household).to_bits()))
+            }
+        }
+    }
+}
+
+/// The addresses that have connections, or had some a moment ago.
+pub(crate) struct Addresses {
+    limits: AddressLimits,
+    known: DashMap<Network, Known>,
+}
+
+struct Known {
+    open: u32,
+    opens: Bucket,
+}
+
+/// A connection that counts for its address until it is dropped.
+pub(crate) struct Counted {
+    addresses: Arc<Addresses>,
+    network: Network,
+}
+
+/// Too much: come again after so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany {
+    pub(crate) retry_after: Duration,
+}
+
+impl Addresses {
+    pub(crate) fn new(limits: AddressLimits) -> Arc<Self> {
+        Arc::new(Addresses { limits, known: DashMap::new() })
+    }
+
+    /// Counts a new connection at `now` milliseconds; `None` is one that is not counted.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        now: u64,
+    ) -> Result<Option<Counted>, TooMany> {
+        let Some(network) = address.and_then(Network::of) else {
+            return Ok(None);
+        };
+        let AddressLimits { connections, opens_per_second } = self.limits;
+        let mut known = self
+            .known
+            .entry(network)
+            .or_insert_with(|| Known { open: 0, opens: Bucket::full(opens_per_second, now) });
+        if connections > 0 && known.open >= connections {
+            return Err(TooMany { retry_after: Duration::from_secs(10) });
+        }
+        if let Some(wait) = known.opens.refuse(opens_per_second, now) {
+            return Err(TooMany { retry_after: wait });
+        }
+        known.open += 1;
+        Ok(Some(Counted { addresses: Arc::clone(self), network }))
+    }
+
+    /// Forgets the addresses that have nothing open and could do all again.
+    pub(crate) fn sweep(&self, now: u64) {
+        let rate = self.limits.opens_per_second;
+        self.known.retain(|_, known| known.open > 0 || !known.opens.is_full(rate, now));
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.known.len()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(mut known) = self.addresses.known.get_mut(&self.network) {
+            known.open = known.open.saturating_sub(1);
+        }
+    }
+}
+
+/// A token bucket. What comes in it is given with each call, so that very many buckets stay small.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket {
+    /// May be below zero: then something was taken on credit.
+    left: f32,
+    /// Milliseconds, modulo some seven weeks.
+    at: u32,
+}
+
+impl Bucket {
+    pub(crate) fn full(per_second: u32, now: u64) -> Self {
+        Bucket { left: (f64::from(per_second) * BURST) as f32, at: now as u32 }
+    }
+
+    fn fill(&mut self, per_second: u32, now: u64) {
+        let passed = (now as u32).wrapping_sub(self.at);
+        let more = f64::from(passed) / 1000.0 * f64::from(per_second);
+        let full = f64::from(per_second) * BURST;
+        self.left = (f64::from(self.left) + more).min(full) as f32;
+        self.at = now as u32;
+    }
+
+    /// Takes one, or says how long there is none.
+    fn refuse(&mut self, per_second: u32, now: u64) -> Option<Duration> {
+        if per_second == 0 {
+            return None;
+        }
+        self.fill(per_second, now);
+        if self.left < 1.0 {
+            return Some(Duration::from_secs_f64((1.0 - f64::from(self.left)) / f64::from(per_second)));
+        }
+        self.left -= 1.0;
+        None
+    }
+
+    /// Takes so many, on credit if need be, and says how long that lasts.
+    pub(crate) fn take(&mut self, count: u32, per_second: u32, now: u64) -> Duration {
+        if per_second == 0 {
+            return Duration::ZERO;
+        }
+        self.fill(per_second, now);
+        self.left -= count as f32;
+        Duration::from_secs_f64((-f64::from(self.left)).max(0.0) / f64::from(per_second))
+    }
+
+    fn is_full(&self, per_second: u32, now: u64) -> bool {
+        let mut filled = *self;
+        filled.fill(per_second, now);
+        f64::from(filled.left) >= f64::from(per_second) * BURST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    fn addresses(connections: u32, opens_per_second: u32) -> Arc<Addresses> {
+        Addresses::new(AddressLimits { connections, opens_per_second })
+    }
+
+    #[test]
+    fn an_address_has_so_many_connections_at_a_time() {
+        let addresses = addresses(2, 0);
+        let open = || addresses.open(ip("192.0.2.1"), 0);
+        let first = open().unwrap();
+        let _second = open().unwrap();
+        assert!(open().is_err());
+        assert!(addresses.open(ip("192.0.2.2"), 0).is_ok());
+        drop(first);
+        assert!(open().is_ok());
+    }
+
+    #[test]
+    fn an_address_has_so_many_new_ones_a_second_and_ten_times_as_many_at_once() {
+        let addresses = addresses(0, 5);
+        let open = |now| addresses.open(ip("192.0.2.1"), now).map(drop);
+        for _ in 0..50 {
+            assert!(open(0).is_ok());
+        }
+        assert_eq!(open(0), Err(TooMany { retry_after: Duration::from_millis(200) }));
+        assert!(open(199).is_err());
+        assert!(open(200).is_ok() && open(200).is_err());
+        for _ in 0..50 {
+            assert!(open(100_000).is_ok());
+        }
+        assert!(open(100_000).is_err());
+    }
+
+    #[test]
+    fn a_household_is_one_address_and_loopback_none() {
+        let addresses = addresses(1, 0);
+        let _first = addresses.open(ip("2001:db8::1"), 0).unwrap();
+        assert!(addresses.open(ip("2001:db8::ffff:ffff"), 0).is_err());
+        assert!(addresses.open(ip("2001:db8:0:1::1"), 0).is_ok());
+        let _mapped = addresses.open(ip("::ffff:192.0.2.1"), 0).unwrap();
+        assert!(addresses.open(ip("192.0.2.1"), 0).is_err());
+        for exempt in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert!(matches!(addresses.open(ip(exempt), 0), Ok(None)), "{exempt}");
+        }
+    }
+
+    #[test]
+    fn who_is_gone_is_forgotten_when_it_could_do_all_again() {
+        let addresses = addresses(0, 5);
+        let here = addresses.open(ip("192.0.2.1"), 0).unwrap();
+        drop(addresses.open(ip("192.0.2.2"), 0).unwrap());
+        addresses.sweep(100);
+        assert_eq!(addresses.len(), 2);
+        addresses.sweep(1000);
+        assert_eq!(addresses.len(), 1);
+        drop(here);
+        addresses.sweep(1000);
+        assert_eq!(addresses.len(), 0);
+    }
+
+    #[test]
+    fn what_is_taken_on_credit_is_paid_back_in_time() {
+        let mut bucket = Bucket::full(10, 0);
+        assert_eq!(bucket.take(100, 10, 0), Duration::ZERO);
+        assert_eq!(bucket.take(20, 10, 0), Duration::from_secs(2));
+        assert_eq!(bucket.take(0, 10, 1500), Duration::from_millis(500));
+        assert_eq!(bucket.take(0, 10, 2000), Duration::ZERO);
+        assert_eq!(Bucket::full(0, 0).take(1_000_000, 0, 0), Duration::ZERO);
+    }
+}

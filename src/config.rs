@@ -6,7 +6,11 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::broker::{ApiKey, Limits};
+use crate::keys::{DEFAULT_MESSAGES_PER_SECOND, Key, Settings};
+use crate::limits::AddressLimits;
 
 pub use crate::tls::TlsFiles;
 
@@ -22,6 +26,8 @@ pub struct Config {
     pub allow_discovery: bool,
     /// Whether a proxy in front says truly under what host and scheme the client sees this server.
     pub proxied: bool,
+    /// The proxies that are believed about the address of a client, with [`proxied`](Self::proxied).
+    pub trusted_proxies: Vec<IpNet>,
     /// The origins that may read HTTP answers; empty, or `*` among them, means every one.
     pub cors: Vec<String>,
     /// The key of clients at the root that name none; by default [`key`](Self::key).
@@ -37,6 +43,11 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// How long a client may take to answer a close frame.
     pub close_timeout: Duration,
+    /// Messages that one client of the built-in key may send a second, for long; ten times as many at
+    /// once. 0 is any number.
+    pub messages_per_second: u32,
+    /// Bounds of one address.
+    pub address_limits: AddressLimits,
     /// Bounds and times of the broker.
     pub limits: Limits,
 }
@@ -109,6 +120,19 @@ impl Config {
         entered.map(drop).map_err(|error| BadStaticDir { path: path.clone(), error })
     }
 
+    /// The keys that the flags name, with what they may do.
+    pub fn built_in_keys(&self) -> Vec<Key> {
+        let settings = Settings {
+            allow_discovery: self.allow_discovery,
+            concurrent_limit: self.limits.concurrent_limit,
+            messages_per_second: self.messages_per_second,
+            ..Settings::default()
+        };
+        let mut keys = vec![self.key.clone(), self.root_key().clone()];
+        keys.dedup();
+        keys.into_iter().map(|key| Key::new(Some(key), "built in", settings.clone())).collect()
+    }
+
     /// The key of clients at the root that name none.
     pub fn root_key(&self) -> &ApiKey {
         self.root_key.as_ref().unwrap_or(&self.key)
@@ -123,6 +147,7 @@ impl Default for Config {
             key: ApiKey::parse(DEFAULT_KEY).unwrap_or_else(|_| unreachable!("a valid key")),
             allow_discovery: false,
             proxied: false,
+            trusted_proxies: default_trusted_proxies(),
             cors: Vec::new(),
             root_key: None,
             dialects: Dialects::default(),
@@ -130,6 +155,8 @@ impl Default for Config {
             static_dir: None,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             close_timeout: Duration::from_secs(5),
+            messages_per_second: DEFAULT_MESSAGES_PER_SECOND,
+            address_limits: AddressLimits::default(),
             limits: Limits::default(),
         }
     }
@@ -158,6 +185,14 @@ impl Default for Limits {
             room_timeout: Duration::from_secs(24 * 60 * 60),
         }
     }
+}
+
+/// Loopback and private networks: where a proxy of one's own is.
+pub const DEFAULT_TRUSTED_PROXIES: [&str; 7] =
+    ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"];
+
+fn default_trusted_proxies() -> Vec<IpNet> {
+    DEFAULT_TRUSTED_PROXIES.iter().filter_map(|network| network.parse().ok()).collect()
 }
 
 /// The path below which everything hangs: `/`, or `/a/b/`. Always begins and ends with a slash

@@ -6,6 +6,7 @@ use actix_web::web::ServiceConfig;
 use crate::broker::{Broker, Clock, Goodbye};
 use crate::config::{Config, InvalidPath, MountPath};
 use crate::http::{self, Mounted};
+use crate::keys::KeyStore;
 use crate::lan::lan_address;
 use crate::service::{Client, Hooks, Message, Service};
 
@@ -24,6 +25,7 @@ pub struct Builder {
     config: Config,
     hooks: Hooks,
     clock: Option<Clock>,
+    keys: Option<Arc<dyn KeyStore>>,
 }
 
 impl PeerBroker {
@@ -123,6 +125,12 @@ impl Builder {
         self
     }
 
+    /// Adds the keys of a store to the built-in one. What changes there is in force within a second.
+    pub fn keys(mut self, store: Arc<dyn KeyStore>) -> Self {
+        self.keys = Some(store);
+        self
+    }
+
     /// Takes the time from somewhere else. With a [manual](Clock::manual) clock nothing happens by
     /// itself: call [`Broker::sweep`] after each step.
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -133,6 +141,6 @@ impl Builder {
     /// Starts the broker.
     pub fn build(self) -> PeerBroker {
         let clock = self.clock.unwrap_or_else(Clock::system);
-        PeerBroker { service: Service::start(self.config, self.hooks, clock) }
+        PeerBroker { service: Service::start(self.config, self.hooks, clock, self.keys) }
     }
 }

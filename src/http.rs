@@ -19,6 +19,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::config::MountPath;
+use crate::limits::TooMany;
 use crate::service::Service;
 use crate::transport::{actix_ws, handshake};
 use endpoint::Endpoint;
@@ -92,7 +93,10 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         },
         Route::Root => peerjs::about(),
         Route::Id(key) if peerjs::decode_key(key).is_none() => plain(StatusCode::BAD_REQUEST, "Bad Request"),
-        Route::Id(_) => peerjs::new_id(service),
+        Route::Id(key) | Route::Peers(key) if !peerjs::admits(service, key, request) => {
+            plain(StatusCode::FORBIDDEN, "Forbidden")
+        }
+        Route::Id(key) => peerjs::new_id(service, key),
         Route::Peers(key) => peerjs::peers(service, key),
         Route::Health => plain(StatusCode::OK, "ok"),
         Route::Page(name) if pages => pages::page(mounted, request, name),
@@ -134,9 +138,14 @@ async fn open_socket(
             .force_close()
             .body(format!("{why}\n"));
     }
+    let caller =
+        match endpoint::caller(service, request.query_string(), request.headers(), request.peer_addr()) {
+            Ok(caller) => caller,
+            Err(too_many) => return too_many_requests(too_many),
+        };
     match actix_ws::upgrade(request, payload, service.config.max_message_bytes).await {
         Ok((response, socket)) => {
-            endpoint.serve(socket, service, request.query_string());
+            endpoint.serve(socket, service, caller);
             response
         }
         Err(error) => error.error_response(),
@@ -145,6 +154,12 @@ async fn open_socket(
 
 fn asks_for_upgrade(request: &HttpRequest) -> bool {
     request.headers().contains_key(header::UPGRADE)
+}
+
+fn too_many_requests(too_many: TooMany) -> HttpResponse {
+    let mut response = plain(StatusCode::TOO_MANY_REQUESTS, endpoint::TOO_MANY);
+    response.headers_mut().insert(header::RETRY_AFTER, endpoint::retry_after(too_many).into());
+    response
 }
 
 fn plain(status: StatusCode, text: &'static str) -> HttpResponse {

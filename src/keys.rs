@@ -13,6 +13,9 @@ use crate::broker::ApiKey;
 
 pub use origin::{InvalidOrigin, Origin};
 
+/// Messages a second of a client, for long: a mesh of fifty peers stays below it.
+pub const DEFAULT_MESSAGES_PER_SECOND: u32 = 200;
+
 /// Characters of a key that is made here: as hard to guess as a UUID.
 const KEY_LEN: usize = 24;
 
@@ -145,7 +148,7 @@ impl Key {
     /// A key made now, with the default settings; `key` is a random one unless given.
     pub fn new(key: Option<ApiKey>, name: &str, settings: Settings) -> Self {
         let key = key.unwrap_or_else(random_key);
-        Key { key, name: name.to_owned(), settings, created: now(), used: None, registered: false }
+        Key { key, name: name.to_owned(), settings, created: unix_time(), used: None, registered: false }
     }
 
     /// Changes what `change` names.
@@ -199,7 +202,7 @@ impl Default for Settings {
             origins: Vec::new(),
             allow_no_origin: false,
             auth: Auth::None,
-            messages_per_second: 200,
+            messages_per_second: DEFAULT_MESSAGES_PER_SECOND,
             ice: false,
         }
     }
@@ -232,6 +235,7 @@ pub fn random_key() -> ApiKey {
     ApiKey::parse(&text).expect("a valid key")
 }
 
-fn now() -> u64 {
+/// Now, in seconds since 1970.
+pub(crate) fn unix_time() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default()
 }

@@ -9,6 +9,10 @@ use dashmap::DashMap;
 /// A bucket holds ten times what comes in a second.
 const BURST: f64 = 10.0;
 
+/// Seconds that are lent at most: in one read there may be thousands of messages, and whose turn is that
+/// far off is not noticed when it leaves.
+const MAX_CREDIT: f32 = 60.0;
+
 /// The bounds of one address; 0 turns one off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressLimits {
@@ -117,7 +121,7 @@ impl Drop for Counted {
 
 /// A token bucket. What comes in it is given with each call, so that very many buckets stay small.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bucket {
+struct Bucket {
     /// May be below zero: then something was taken on credit.
     left: f32,
     /// Milliseconds, modulo some seven weeks.
@@ -125,7 +129,7 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    pub(crate) fn full(per_second: u32, now: u64) -> Self {
+    fn full(per_second: u32, now: u64) -> Self {
         Bucket { left: (f64::from(per_second) * BURST) as f32, at: now as u32 }
     }
 
@@ -151,12 +155,12 @@ impl Bucket {
     }
 
     /// Takes so many, on credit if need be, and says how long that lasts.
-    pub(crate) fn take(&mut self, count: u32, per_second: u32, now: u64) -> Duration {
+    fn take(&mut self, count: u32, per_second: u32, now: u64) -> Duration {
         if per_second == 0 {
             return Duration::ZERO;
         }
         self.fill(per_second, now);
-        self.left -= count as f32;
+        self.left = (self.left - count as f32).max(per_second as f32 * -MAX_CREDIT);
         Duration::from_secs_f64((-f64::from(self.left)).max(0.0) / f64::from(per_second))
     }
 
@@ -164,6 +168,25 @@ impl Bucket {
         let mut filled = *self;
         filled.fill(per_second, now);
         f64::from(filled.left) >= f64::from(per_second) * BURST
+    }
+}
+
+/// What one client may send in a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    per_second: u32,
+    bucket: Bucket,
+}
+
+impl Rate {
+    /// `per_second` messages, for long; 0 is any number.
+    pub(crate) fn new(per_second: u32, now: u64) -> Self {
+        Rate { per_second, bucket: Bucket::full(per_second, now) }
+    }
+
+    /// Counts what came, and says how long nothing more may come.
+    pub(crate) fn take(&mut self, count: u32, now: u64) -> Duration {
+        self.bucket.take(count, self.per_second, now)
     }
 }
 

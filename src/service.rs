@@ -1,24 +1,35 @@
+mod keyring;
+
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
-use crate::broker::{Broker, Clock, Goodbye, PeerId, Realm, Tenant};
+use crate::broker::{Broker, Clock, Goodbye, PeerId};
 use crate::config::Config;
-use crate::dialect::peerjs::{self, Kind};
+use crate::dialect::peerjs::Kind;
+use crate::keys::{Key, KeyError, KeyStore};
+use crate::limits::{Addresses, Counted};
+
+pub(crate) use keyring::{Active, Keyring};
 
 /// All that sessions and HTTP handlers share. Built once, before any worker starts.
 pub(crate) struct Service {
     pub(crate) config: Config,
     pub(crate) broker: Broker,
     pub(crate) hooks: Hooks,
-    default: Arc<Tenant>,
+    pub(crate) keyring: Keyring,
+    pub(crate) store: Option<Arc<dyn KeyStore>>,
+    pub(crate) addresses: Arc<Addresses>,
     sessions: AtomicUsize,
 }
 
 /// A WebSocket or stream that is served, registered or not.
-pub(crate) struct Session(Arc<Service>);
+pub(crate) struct Session {
+    service: Arc<Service>,
+    _counted: Option<Counted>,
+}
 
 /// A peer, as hooks see it.
 #[derive(Clone, Copy, Debug)]
@@ -54,27 +65,57 @@ pub(crate) struct Hooks {
 }
 
 impl Service {
-    pub(crate) fn start(config: Config, hooks: Hooks, clock: Clock) -> Arc<Self> {
-        let sweeps = !clock.is_manual();
+    pub(crate) fn start(
+        config: Config,
+        hooks: Hooks,
+        clock: Clock,
+        store: Option<Arc<dyn KeyStore>>,
+    ) -> Arc<Self> {
+        let is_live = !clock.is_manual();
         let broker = Broker::new(config.limits.clone(), clock);
-        let default = broker.add_tenant(config.key.clone(), peerjs::expire);
-        broker.add_tenant(config.root_key().clone(), peerjs::expire);
-        let service = Arc::new(Service { config, broker, hooks, default, sessions: AtomicUsize::new(0) });
-        if sweeps {
-            sweep_in_background(&service);
+        let addresses = Addresses::new(config.address_limits);
+        let (keyring, sessions) = (Keyring::default(), AtomicUsize::new(0));
+        let service = Arc::new(Service { config, broker, hooks, keyring, store, addresses, sessions });
+        if let Err(error) = service.read_keys() {
+            log::error!("{error}");
+        }
+        if is_live {
+            in_background("sweeper", &service, service.broker.limits().sweep_interval(), Service::sweep);
+            if service.store.is_some() {
+                let mut watch = KeyWatch::default();
+                in_background("keys", &service, KEY_WATCH_INTERVAL, move |service| watch.look(service));
+            }
         }
         service
     }
 
-    /// The PeerJS clients of the built-in key.
-    pub(crate) fn default_realm(&self) -> &Realm {
-        &self.default.peers
+    /// Does what is due by the clock.
+    pub(crate) fn sweep(&self) {
+        self.broker.sweep();
+        self.addresses.sweep(self.now());
+    }
+
+    /// Puts the keys in force that the flags and the store say.
+    pub(crate) fn read_keys(&self) -> Result<(), KeyError> {
+        let stored = self.store.as_ref().map_or_else(|| Ok(Vec::new()), |store| store.all())?;
+        let is_stored = |key: &Key| stored.iter().any(|stored| stored.key == key.key);
+        let mut keys = self.config.built_in_keys();
+        // Who stores a key that is built in wants to say what it may do.
+        keys.retain(|key| !is_stored(key));
+        keys.extend(stored);
+        self.keyring.put_in_force(keys, &self.broker);
+        Ok(())
+    }
+
+    /// Milliseconds by the broker's clock.
+    pub(crate) fn now(&self) -> u64 {
+        self.broker.clock().now()
     }
 
     /// Counts a WebSocket, or a stream, for as long as it is served.
-    pub(crate) fn begin_session(self: &Arc<Self>) -> Session {
+    pub(crate) fn begin_session(self: &Arc<Self>, counted: Option<Counted>) -> Session {
         self.sessions.fetch_add(1, Ordering::SeqCst);
-        Session(Arc::clone(self))
+        Session { service: Arc::clone(self), _counted: counted }
     }
 
     /// Waits, by the broker's clock, from the first poll on.
@@ -93,9 +134,9 @@ impl Service {
         self.sessions.load(Ordering::SeqCst)
     }
 
-    /// What belongs to a key, if clients may use it.
-    pub(crate) fn tenant(&self, key: &str) -> Option<Arc<Tenant>> {
-        self.broker.tenant(key)
+    /// A key, if clients may use it.
+    pub(crate) fn key(&self, key: &str) -> Option<Arc<Active>> {
+        self.keyring.get(key)
     }
 }
 
@@ -103,31 +144,72 @@ impl Deref for Session {
     type Target = Service;
 
     fn deref(&self) -> &Service {
-        &self.0
+        &self.service
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.0.sessions.fetch_sub(1, Ordering::SeqCst);
+        self.service.sessions.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// How often somebody looks whether keys have changed.
+const KEY_WATCH_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often it is noted which keys were used.
+const NOTE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Sees what other processes do to the keys, and tells them which were used.
+#[derive(Default)]
+struct KeyWatch {
+    version: Option<u64>,
+    unnoted: Duration,
+}
+
+impl KeyWatch {
+    fn look(&mut self, service: &Service) {
+        let Some(store) = &service.store else { return };
+        self.unnoted += KEY_WATCH_INTERVAL;
+        let looked = self.look_at(service, &**store);
+        if let Err(error) = looked {
+            log::error!("{error}");
+        }
+    }
+
+    fn look_at(&mut self, service: &Service, store: &dyn KeyStore) -> Result<(), KeyError> {
+        if self.unnoted >= NOTE_INTERVAL {
+            self.unnoted = Duration::ZERO;
+            store.note_used(&service.keyring.take_used())?;
+        }
+        let version = Some(store.version()?);
+        if version != self.version {
+            service.read_keys()?;
+            self.version = version;
+        }
+        Ok(())
     }
 }
 
 // A thread rather than a task: it belongs to no worker, and works in whatever runtime a broker is
 // embedded. It ends with the service.
-fn sweep_in_background(service: &Arc<Service>) {
-    let every = service.broker.limits().sweep_interval();
+fn in_background(
+    name: &str,
+    service: &Arc<Service>,
+    every: Duration,
+    mut work: impl FnMut(&Service) + Send + 'static,
+) {
     let service: Weak<Service> = Arc::downgrade(service);
-    let sweeper = move || {
+    let worker = move || {
         loop {
             thread::sleep(every);
             match service.upgrade() {
-                Some(service) => service.broker.sweep(),
+                Some(service) => work(&service),
                 None => return,
             }
         }
     };
-    if let Err(error) = thread::Builder::new().name("sweeper".to_owned()).spawn(sweeper) {
-        log::error!("cannot start the sweeper, so nothing will expire: {error}");
+    if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(worker) {
+        log::error!("cannot start the thread {name:?}, so what it does is not done: {error}");
     }
 }

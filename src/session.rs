@@ -12,23 +12,23 @@ use std::sync::Arc;
 use crate::service::Service;
 use crate::transport::Socket;
 
-pub(crate) use admission::{Claim, Refusal};
+pub(crate) use admission::{Caller, Claim, Refusal};
 pub(crate) use stream::{open_stream, sender};
 
-/// Serves a client at the address of PeerJS. `query` is that of its WebSocket address.
+/// Serves a client at the address of PeerJS.
 pub(crate) fn serve_peer<S: Socket>(
     socket: S,
     service: &Arc<Service>,
-    query: &str,
+    Caller { query, origin, counted }: Caller,
 ) -> impl Future<Output = ()> + use<S> {
-    run::run(socket, service, peerjs::entry(service, query))
+    run::run(socket, service, counted, peerjs::entry(Arc::clone(service), query, origin))
 }
 
 /// Serves a client at the root, in whichever dialect it speaks.
 pub(crate) fn serve_guest<S: Socket>(
     socket: S,
     service: &Arc<Service>,
-    query: &str,
+    Caller { query, origin, counted }: Caller,
 ) -> impl Future<Output = ()> + use<S> {
-    run::run(socket, service, guest::entry(service, query))
+    run::run(socket, service, counted, guest::entry(Arc::clone(service), query, origin))
 }

@@ -1,13 +1,16 @@
 //! The WebSockets that there are.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{self, HeaderMap};
 use actix_web::rt;
 
 use super::routes::Route;
+use super::seen;
+use crate::limits::TooMany;
 use crate::service::Service;
-use crate::session;
+use crate::session::{self, Caller};
 use crate::transport::{Socket, handshake};
 
 /// Where a WebSocket can be opened.
@@ -35,10 +38,36 @@ impl Endpoint {
 
     /// Lets the session go on by itself, as a small task of its own: HTTP's is four times as large and
     /// can end now.
-    pub(super) fn serve<S: Socket + 'static>(self, socket: S, service: &Arc<Service>, query: &str) {
+    pub(super) fn serve<S: Socket + 'static>(self, socket: S, service: &Arc<Service>, caller: Caller) {
         match self {
-            Endpoint::Peers => drop(rt::spawn(session::serve_peer(socket, service, query))),
-            Endpoint::Root => drop(rt::spawn(session::serve_guest(socket, service, query))),
+            Endpoint::Peers => drop(rt::spawn(session::serve_peer(socket, service, caller))),
+            Endpoint::Root => drop(rt::spawn(session::serve_guest(socket, service, caller))),
         }
     }
+}
+
+/// Who asks, unless its address asks too often.
+pub(super) fn caller(
+    service: &Service,
+    query: &str,
+    headers: &HeaderMap,
+    peer: Option<SocketAddr>,
+) -> Result<Caller, TooMany> {
+    let address = seen::client_address(&service.config, headers, peer);
+    let counted = service.addresses.open(address, service.now())?;
+    Ok(Caller { query: query.to_owned(), origin: origin(headers), counted })
+}
+
+/// The page that asks. Native apps name none.
+pub(super) fn origin(headers: &HeaderMap) -> Option<String> {
+    let origin = headers.get(header::ORIGIN).filter(|origin| !origin.is_empty())?;
+    Some(String::from_utf8_lossy(origin.as_bytes()).into_owned())
+}
+
+/// What is said to an address that asks too often.
+pub(super) const TOO_MANY: &str = "Too many connections from this address\n";
+
+/// Whole seconds after which it may ask again.
+pub(super) fn retry_after(TooMany { retry_after }: TooMany) -> u64 {
+    retry_after.as_secs() + 1
 }

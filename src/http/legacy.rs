@@ -10,8 +10,8 @@ use actix_web::{HttpRequest, HttpResponse, rt, web};
 use tokio::time::timeout;
 
 use super::peerjs::decode_key as decode;
-use super::plain;
 use super::routes::{Post, Posted};
+use super::{endpoint, plain, too_many_requests};
 use crate::service::Service;
 use crate::session::{self, Claim, Refusal};
 use crate::transport::connection::Watch;
@@ -33,8 +33,8 @@ pub(super) async fn answer(
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, refusal),
     };
     match post.what {
-        Posted::Stream => open(service, request, claim),
-        Posted::Message => relay(service, claim, payload).await,
+        Posted::Stream => open(service, request, claim).await,
+        Posted::Message => relay(service, request, claim, payload).await,
     }
 }
 
@@ -43,10 +43,14 @@ fn claim(Post { key, id, token, .. }: Post<'_>) -> Result<Claim, Refusal> {
     Claim::check(&key, &id, &token)
 }
 
-fn open(service: &Arc<Service>, request: &HttpRequest, claim: Claim) -> HttpResponse {
+async fn open(service: &Arc<Service>, request: &HttpRequest, claim: Claim) -> HttpResponse {
+    let caller = match endpoint::caller(service, "", request.headers(), request.peer_addr()) {
+        Ok(caller) => caller,
+        Err(too_many) => return too_many_requests(too_many),
+    };
     // The first stream of a client has the number 0.
     let renewed = !request.query_string().split('&').any(|pair| pair == "i=0");
-    match session::open_stream(service, claim, renewed) {
+    match session::open_stream(service, claim, caller, renewed).await {
         Ok((mut body, session)) => {
             rt::spawn(session);
             if let Some(watch) = request.conn_data::<Rc<Watch>>() {
@@ -63,9 +67,15 @@ fn open(service: &Arc<Service>, request: &HttpRequest, claim: Claim) -> HttpResp
     }
 }
 
-async fn relay(service: &Service, claim: Claim, payload: web::Payload) -> HttpResponse {
+async fn relay(
+    service: &Service,
+    request: &HttpRequest,
+    claim: Claim,
+    payload: web::Payload,
+) -> HttpResponse {
+    let origin = endpoint::origin(request.headers());
     // Before the body is read: until then it is with the client, and costs us nothing.
-    let Some(sender) = session::sender(service, claim).await else {
+    let Some(sender) = session::sender(service, claim, origin.as_deref()).await else {
         return plain(StatusCode::UNAUTHORIZED, "Unauthorized");
     };
     let max = service.config.max_message_bytes;

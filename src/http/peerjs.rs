@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
-use super::plain;
+use super::{endpoint, plain};
 use crate::service::Service;
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
@@ -17,12 +17,20 @@ pub(super) fn about() -> HttpResponse {
     json(ABOUT.to_owned())
 }
 
+/// Whether a key may be used from the page that asks. An unknown key is refused to nobody here, as in the
+/// reference.
+pub(super) fn admits(service: &Service, key: &str, request: &HttpRequest) -> bool {
+    let origin = endpoint::origin(request.headers());
+    let active = decode_key(key).and_then(|key| service.key(&key));
+    active.is_none_or(|active| active.key.settings.admits(origin.as_deref()))
+}
+
 /// A fresh id, never that of a connected peer. `text/html` as in the reference, though it is text.
-pub(super) fn new_id(service: &Service) -> HttpResponse {
-    let realm = service.default_realm();
+pub(super) fn new_id(service: &Service, key: &str) -> HttpResponse {
+    let active = decode_key(key).and_then(|key| service.key(&key));
     let id = loop {
         let id = Uuid::new_v4().to_string();
-        if !realm.contains(&id) {
+        if !active.as_ref().is_some_and(|active| active.tenant.peers.contains(&id)) {
             break id;
         }
     };
@@ -37,9 +45,9 @@ pub(super) fn peers(service: &Service, key: &str) -> HttpResponse {
     let Some(key) = decode_key(key) else {
         return plain(StatusCode::BAD_REQUEST, "Bad Request");
     };
-    match service.tenant(&key) {
-        Some(tenant) if service.config.allow_discovery => {
-            let ids = tenant.peers.ids();
+    match service.key(&key) {
+        Some(active) if active.key.settings.allow_discovery => {
+            let ids = active.tenant.peers.ids();
             let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
             json(serde_json::json!(ids).to_string())
         }

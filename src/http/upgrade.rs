@@ -8,7 +8,7 @@ use actix_http::{HttpMessage as _, Request, h1};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{self, Endpoint, TOO_MANY, retry_after};
 use super::routes;
 use super::{Mounted, not_found};
 use crate::transport::handshake::{self, BadHandshake};
@@ -40,8 +40,15 @@ where
     };
     let service = &mounted.service;
     let query = request.uri().query().unwrap_or_default();
+    let caller = match endpoint::caller(service, query, request.headers(), request.peer_addr()) {
+        Ok(caller) => caller,
+        Err(too_many) => {
+            let headers = format!("Retry-After: {}\r\n", retry_after(too_many));
+            return refuse(framed, response("429 Too Many Requests", &headers, TOO_MANY)).await;
+        }
+    };
     let socket = UpgradedSocket::new(framed.into_parts(), answer, service.config.max_message_bytes);
-    endpoint.serve(socket, service, query);
+    endpoint.serve(socket, service, caller);
 }
 
 fn bad_handshake(why: BadHandshake) -> String {

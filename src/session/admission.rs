@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::broker::{ApiKey, InvalidName, PeerId, Realm, Token};
+use crate::limits::Counted;
+use crate::service::{Active, Service};
 
 /// What a client says about itself in the query of its WebSocket address.
 #[derive(Debug)]
@@ -14,11 +16,22 @@ pub(crate) struct Claim {
     pub(crate) token: Token,
 }
 
+/// Who asks, and from where.
+pub(crate) struct Caller {
+    /// The query of its address.
+    pub(crate) query: String,
+    /// The page that it is, if it is one.
+    pub(crate) origin: Option<String>,
+    /// Its place among the connections of its address.
+    pub(crate) counted: Option<Counted>,
+}
+
 /// What an admitted client gets: an id in a realm.
 pub(crate) struct Entry {
     pub(crate) realm: Arc<Realm>,
     pub(crate) id: PeerId,
     pub(crate) token: Token,
+    pub(crate) messages_per_second: u32,
 }
 
 /// Why a client is not admitted.
@@ -29,6 +42,8 @@ pub(crate) enum Refusal {
     InvalidToken(InvalidName),
     MalformedKey(InvalidName),
     InvalidKey,
+    ForeignOrigin,
+    TokenRefused,
     IdTaken,
     LimitReached,
     Closing,
@@ -42,6 +57,9 @@ impl Refusal {
             Refusal::InvalidKey => "Invalid key provided".into(),
             Refusal::LimitReached => "Server has reached its concurrent user limit".into(),
             Refusal::IdTaken => "ID is taken".into(),
+            Refusal::ForeignOrigin => "This origin may not use the key".into(),
+            // Not why: that is for the log.
+            Refusal::TokenRefused => "Invalid token provided".into(),
             Refusal::Closing => "Server is stopping".into(),
             Refusal::InvalidId(why) => format!("Invalid id provided: {why}").into(),
             Refusal::InvalidToken(why) => format!("Invalid token provided: {why}").into(),
@@ -76,6 +94,19 @@ impl Claim {
             token: Token::parse(token).map_err(Refusal::InvalidToken)?,
         })
     }
+}
+
+/// Decides whether a key may be used from an origin.
+pub(super) fn key_in_force(
+    service: &Service,
+    key: &ApiKey,
+    origin: Option<&str>,
+) -> Result<Arc<Active>, Refusal> {
+    let active = service.key(key.as_str()).ok_or(Refusal::InvalidKey)?;
+    if !active.key.settings.admits(origin) {
+        return Err(Refusal::ForeignOrigin);
+    }
+    Ok(active)
 }
 
 /// A value of a query string; empty if it is missing. Of repeated names the last counts.

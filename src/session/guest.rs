@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use rand::distr::{Alphanumeric, SampleString as _};
 
-use super::admission::{self, Entry, Refusal};
+use super::admission::{self, Entry, Refusal, key_in_force};
 use super::run::{Conversation, Line};
 use crate::broker::{ApiKey, Hosting, PeerId, Playing, RoomError, Tenant, Token};
 use crate::dialect::rooms::Problem;
 use crate::dialect::{Object, calls, rooms, root};
 use crate::frame::Frame;
+use crate::keys::Auth;
 use crate::service::Service;
 
 /// Characters of an id or a token that we choose: as hard to guess as a UUID.
@@ -30,14 +31,28 @@ pub(super) struct Guest {
 }
 
 /// A fresh id, for the key in the query or else that of the root.
-pub(super) fn entry(service: &Service, query: &str) -> Result<(Entry, Guest), Refusal> {
-    let key = match &*admission::value(query, "key") {
+pub(super) async fn entry(
+    service: Arc<Service>,
+    query: String,
+    origin: Option<String>,
+) -> Result<(Entry, Guest), Refusal> {
+    let key = match &*admission::value(&query, "key") {
         "" => service.config.root_key().clone(),
         key => ApiKey::parse(key).map_err(Refusal::MalformedKey)?,
     };
-    let tenant = service.tenant(key.as_str()).ok_or(Refusal::InvalidKey)?;
-    let token = Token::parse(&random()).map_err(Refusal::InvalidToken)?;
-    let entry = Entry { realm: Arc::clone(&tenant.guests), id: fresh_id()?, token };
+    let active = key_in_force(&service, &key, origin.as_deref())?;
+    if active.key.settings.auth != Auth::None {
+        // These dialects have no way to say who one is.
+        return Err(Refusal::TokenRefused);
+    }
+    active.note_use();
+    let tenant = Arc::clone(&active.tenant);
+    let entry = Entry {
+        realm: Arc::clone(&tenant.guests),
+        id: fresh_id()?,
+        token: Token::parse(&random()).map_err(Refusal::InvalidToken)?,
+        messages_per_second: active.key.settings.messages_per_second,
+    };
     Ok((entry, Guest { tenant, hosting: None, playing: Vec::new(), introduced: false }))
 }
 

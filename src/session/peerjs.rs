@@ -3,24 +3,38 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::admission::{Claim, Entry, Refusal};
+use super::admission::{Claim, Entry, Refusal, key_in_force};
 use super::run::{Conversation, Line};
 use crate::broker::{Flush, Peer, Routed};
 use crate::dialect::peerjs::{self, Command, Envelope};
 use crate::frame::Frame;
+use crate::keys::Auth;
 use crate::service::{Client, Message, Service};
 
 pub(super) struct PeerJs;
 
 /// What the client asks for in the query of its address.
-pub(super) fn entry(service: &Service, query: &str) -> Result<(Entry, PeerJs), Refusal> {
-    admit(service, Claim::parse(query)?)
+pub(super) async fn entry(
+    service: Arc<Service>,
+    query: String,
+    origin: Option<String>,
+) -> Result<(Entry, PeerJs), Refusal> {
+    admit(&service, Claim::parse(&query)?, origin.as_deref()).await
 }
 
-/// Finds the realm of a claim.
-pub(super) fn admit(service: &Service, Claim { key, id, token }: Claim) -> Result<(Entry, PeerJs), Refusal> {
-    let tenant = service.tenant(key.as_str()).ok_or(Refusal::InvalidKey)?;
-    Ok((Entry { realm: Arc::clone(&tenant.peers), id, token }, PeerJs))
+/// Decides on a claim.
+pub(super) async fn admit(
+    service: &Service,
+    Claim { key, id, token }: Claim,
+    origin: Option<&str>,
+) -> Result<(Entry, PeerJs), Refusal> {
+    let active = key_in_force(service, &key, origin)?;
+    if active.key.settings.auth != Auth::None {
+        return Err(Refusal::TokenRefused);
+    }
+    active.note_use();
+    let messages_per_second = active.key.settings.messages_per_second;
+    Ok((Entry { realm: Arc::clone(&active.tenant.peers), id, token, messages_per_second }, PeerJs))
 }
 
 impl Conversation for PeerJs {

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use super::admission::{Entry, Refusal};
 use super::farewell::farewell;
@@ -12,11 +13,15 @@ use crate::broker::{
     Admittance, Flush, Goodbye, Newcomer, Outbox, Outgoing, Parting, Probe, Registration, Routed,
 };
 use crate::frame::Frame;
+use crate::limits::{Counted, Rate};
 use crate::service::{Client, Service};
 use crate::transport::{self, Disconnect, Event, Socket};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 const READS_PER_TURN: usize = 2;
+
+/// Longest time in which nothing is read and the client is taken for alive.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a client and this server say to each other.
 pub(super) trait Conversation: Sized + 'static {
@@ -59,18 +64,24 @@ impl Line<'_> {
 ///
 /// What a client needs only when it comes and goes is boxed, so that the future of one that is
 /// just there stays small: there are very many of those.
-pub(super) fn run<S: Socket, C: Conversation>(
+pub(super) fn run<S, C, F>(
     socket: S,
     service: &Arc<Service>,
-    entry: Result<(Entry, C), Refusal>,
-) -> impl Future<Output = ()> + use<S, C> {
-    let session = service.begin_session();
+    counted: Option<Counted>,
+    entry: F,
+) -> impl Future<Output = ()> + use<S, C, F>
+where
+    S: Socket,
+    C: Conversation,
+    F: Future<Output = Result<(Entry, C), Refusal>>,
+{
+    let session = service.begin_session(counted);
     let admission = Box::pin(admit(socket, Arc::clone(service), entry));
     async move {
-        let Some((mut socket, registration, conversation)) = admission.await else {
+        let Some((mut socket, registration, conversation, rate)) = admission.await else {
             return;
         };
-        let mut presence = Presence::begin(registration, conversation, &session);
+        let mut presence = Presence::begin(registration, conversation, rate, &session);
         let end = poll_fn(|cx| presence.poll(cx, &mut socket)).await;
         if let Some(goodbye) = presence.goodbye(end, &mut socket) {
             goodbye.await;
@@ -82,13 +93,16 @@ pub(super) fn run<S: Socket, C: Conversation>(
 async fn admit<S: Socket, C: Conversation>(
     mut socket: S,
     service: Arc<Service>,
-    entry: Result<(Entry, C), Refusal>,
-) -> Option<(S, Registration, C)> {
+    entry: impl Future<Output = Result<(Entry, C), Refusal>>,
+) -> Option<(S, Registration, C, Rate)> {
     let mut outbox = socket.open_outbox(service.broker.limits().outbox_bytes);
-    let refusal = match entry {
+    let refusal = match entry.await {
         Err(refusal) => refusal,
         Ok((entry, conversation)) => match register::<S, C>(&entry, &mut socket, &mut outbox).await {
-            Ok(registration) => return Some((socket, registration, conversation)),
+            Ok(registration) => {
+                let rate = Rate::new(entry.messages_per_second, service.now());
+                return Some((socket, registration, conversation, rate));
+            }
             Err(refusal) => {
                 entry.realm.announce_refusal(&entry.id, &entry.token);
                 refusal
@@ -104,7 +118,7 @@ async fn admit<S: Socket, C: Conversation>(
 }
 
 async fn register<S: Socket, C: Conversation>(
-    Entry { realm, id, token }: &Entry,
+    Entry { realm, id, token, .. }: &Entry,
     socket: &mut S,
     outbox: &mut Outbox,
 ) -> Result<Registration, Refusal> {
@@ -169,15 +183,18 @@ impl End {
 struct Presence<'a, C> {
     // Taken when the client parts. What the conversation holds goes with the id.
     present: Option<(Registration, C)>,
+    rate: Rate,
+    /// Nothing is read until then, because too much came.
+    pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
     service: &'a Service,
 }
 
 impl<'a, C: Conversation> Presence<'a, C> {
-    fn begin(registration: Registration, conversation: C, service: &'a Service) -> Self {
+    fn begin(registration: Registration, conversation: C, rate: Rate, service: &'a Service) -> Self {
         if let Some(hook) = &service.hooks.connect {
             hook(Client { key: registration.key(), id: registration.id() });
         }
-        Presence { present: Some((registration, conversation)), service }
+        Presence { present: Some((registration, conversation)), rate, pause: None, service }
     }
 
     fn poll<S: Socket>(&mut self, cx: &mut Context<'_>, socket: &mut S) -> Poll<End> {
@@ -195,7 +212,13 @@ impl<'a, C: Conversation> Presence<'a, C> {
         }
         let mut flushes = Vec::new();
         for _ in 0..READS_PER_TURN {
-            let (mut heard, mut left) = (false, false);
+            while let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                // Not heard of, because nobody listens.
+                registration.heard();
+                self.pause = pause_for(self.rate.take(0, self.service.now()), self.service);
+            }
+            let (mut heard, mut left, mut messages) = (false, false, 0);
             let received = ready!(socket.poll_recv(cx, &mut |event| {
                 // Asked for each: nothing is heard of one whose id was taken away meanwhile.
                 if !registration.is_current() {
@@ -204,6 +227,7 @@ impl<'a, C: Conversation> Presence<'a, C> {
                 if !std::mem::replace(&mut heard, true) {
                     registration.heard();
                 }
+                messages += u32::from(matches!(event, Event::Text(_) | Event::Binary(_)));
                 let line = Line { peer: registration, service: self.service, flushes: &mut flushes };
                 let flow = on_event(conversation, line, event);
                 left |= flow.is_break();
@@ -224,6 +248,7 @@ impl<'a, C: Conversation> Presence<'a, C> {
                 // Part of a frame is a sign of life as well.
                 registration.heard();
             }
+            self.pause = pause_for(self.rate.take(messages, self.service.now()), self.service);
         }
         transport::give_way(cx);
         Poll::Pending
@@ -261,6 +286,12 @@ impl<C> Drop for Presence<'_, C> {
     fn drop(&mut self) {
         drop(self.part(true));
     }
+}
+
+/// Waits while too much was sent, but not for longer than a sign of life may be waited for.
+fn pause_for(excess: Duration, service: &Service) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+    let pause = excess.min(MAX_PAUSE);
+    if pause.is_zero() { None } else { Some(Box::pin(service.sleep(pause))) }
 }
 
 /// Handles one event; breaks when the client says goodbye.

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::select;
 
-use super::admission::{Claim, Entry, Refusal};
+use super::admission::{Caller, Claim, Entry, Refusal};
 use super::peerjs::{self, PeerJs};
 use super::run::run;
 use crate::broker::{Goodbye, Peer};
 use crate::dialect::peerjs::{Command, decode};
+use crate::limits::Counted;
 use crate::service::Service;
 use crate::transport::stream::{StreamBody, StreamSocket, stream};
 
@@ -25,18 +26,25 @@ const GRACE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens a stream; the session goes on by itself. `renewed` says that it follows another one.
-pub(crate) fn open_stream(
+pub(crate) async fn open_stream(
     service: &Arc<Service>,
     claim: Claim,
+    Caller { origin, counted, .. }: Caller,
     renewed: bool,
 ) -> Result<(StreamBody, impl Future<Output = ()> + use<>), Refusal> {
-    let (entry, _) = peerjs::admit(service, claim)?;
+    let (entry, _) = peerjs::admit(service, claim, origin.as_deref()).await?;
     let (socket, body) = stream(service.sleep(GRACE));
-    Ok((body, serve(socket, Arc::clone(service), entry, renewed)))
+    Ok((body, serve(socket, Arc::clone(service), counted, entry, renewed)))
 }
 
-async fn serve(socket: StreamSocket, service: Arc<Service>, entry: Entry, renewed: bool) {
-    let Entry { realm, id, token } = &entry;
+async fn serve(
+    socket: StreamSocket,
+    service: Arc<Service>,
+    counted: Option<Counted>,
+    entry: Entry,
+    renewed: bool,
+) {
+    let Entry { realm, id, token, .. } = &entry;
     if !(renewed && realm.is_streamed(id, token)) {
         realm.end_stream(id, token);
         let Some(websocket) = realm.wait_for(id, token) else {
@@ -51,15 +59,15 @@ async fn serve(socket: StreamSocket, service: Arc<Service>, entry: Entry, renewe
             return;
         }
     }
-    run(socket, &service, Ok((entry, PeerJs))).await;
+    run(socket, &service, counted, std::future::ready(Ok((entry, PeerJs)))).await;
 }
 
 /// A client that posts something.
 pub(crate) struct Sender(Peer);
 
 /// Waits, within bounds, until a client is here. `None` if it does not come, or is another one.
-pub(crate) async fn sender(service: &Service, claim: Claim) -> Option<Sender> {
-    let (Entry { realm, id, token }, _) = peerjs::admit(service, claim).ok()?;
+pub(crate) async fn sender(service: &Service, claim: Claim, origin: Option<&str>) -> Option<Sender> {
+    let (Entry { realm, id, token, .. }, _) = peerjs::admit(service, claim, origin).await.ok()?;
     let here = realm.wait_for(&id, &token)?;
     select! {
         admitted = here => admitted.then(|| realm.holder(&id, &token).map(Sender))?,

@@ -28,7 +28,7 @@ pub const ROOMS: &[Room] = &[
     // The library's front: re-exports.
     room(
         "peerbroker",
-        "server embed http session service transport client_options config tls lan dialect broker frame",
+        "server embed http session service transport client_options config keys limits tls lan dialect broker frame",
         "",
     ),
     // What speaks HTTP.
@@ -38,19 +38,19 @@ pub const ROOMS: &[Room] = &[
         "actix_codec actix_http actix_server actix_service actix_tls actix_web log rustls socket2 thiserror \
          tokio",
     ),
-    room("embed", "http service config lan broker", "actix_web"),
+    room("embed", "http service config keys lan broker", "actix_web"),
     room(
         "http",
-        "session service transport client_options config",
+        "session service transport client_options config limits",
         "actix_codec actix_files actix_http actix_web log mime mime_guess percent_encoding rust_embed serde_json tokio uuid",
     ),
     // One connected client.
     room(
         "session",
-        "service transport dialect broker frame",
+        "service transport dialect keys limits broker frame",
         "form_urlencoded log rand tokio::select tokio::time",
     ),
-    room("service", "config dialect broker", "log tokio::time"),
+    room("service", "config dialect keys limits broker", "dashmap log tokio::time"),
     room(
         "transport",
         "broker frame",
@@ -58,9 +58,11 @@ pub const ROOMS: &[Room] = &[
          thiserror tokio::io tokio::net tokio::time",
     ),
     room("client_options", "config broker", "percent_encoding"),
-    room("config", "tls broker", "thiserror"),
+    room("config", "tls keys limits broker", "ipnet thiserror"),
     room("tls", "", "rustls rustls_pki_types thiserror"),
     room("lan", "", ""),
+    room("limits", "", "dashmap"),
+    room("keys", "broker", "rand serde thiserror"),
     // Plain Rust: no runtime, and neither knows of the other.
     room("dialect", "frame", "memchr serde_json"),
     room("broker", "frame", "dashmap rand thiserror tokio::sync"),

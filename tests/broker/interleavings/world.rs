@@ -146,7 +146,7 @@ impl World {
                     }
                     Admittance::Taken => Entry::Taken,
                     Admittance::Full => Entry::Full,
-                    Admittance::Closing => panic!("nobody closes"),
+                    Admittance::Closing | Admittance::Revoked => panic!("nobody closes"),
                 };
                 return Outcome::Entry(entry);
             }

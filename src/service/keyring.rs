@@ -1,0 +1,77 @@
+//! The keys in force: what the flags and the store say, kept in memory.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+
+use crate::broker::{ApiKey, Broker, Tenant};
+use crate::dialect::peerjs;
+use crate::keys::{Key, unix_time};
+
+/// Seconds to within which it is known when a key was last used.
+const USED_PRECISION: u64 = 60;
+
+/// All keys that clients may use.
+#[derive(Default)]
+pub(crate) struct Keyring {
+    keys: DashMap<ApiKey, Arc<Active>>,
+}
+
+/// A key in force. When its settings change there is another one, over the same tenant; who was
+/// admitted by the old one stays.
+pub(crate) struct Active {
+    pub(crate) key: Key,
+    pub(crate) tenant: Arc<Tenant>,
+    /// As in [`Key::used`]; 0 is not since the process began.
+    used: AtomicU64,
+}
+
+impl Keyring {
+    /// The key of this text, if clients may use it.
+    pub(crate) fn get(&self, key: &str) -> Option<Arc<Active>> {
+        self.keys.get(key).map(|active| Arc::clone(&active))
+    }
+
+    /// Makes exactly these keys the ones in force, but for those that are not enabled. The clients of a
+    /// key that is no more among them are dismissed.
+    pub(crate) fn put_in_force(&self, keys: Vec<Key>, broker: &Broker) {
+        let enabled: HashSet<ApiKey> =
+            keys.iter().filter(|key| key.settings.enabled).map(|key| key.key.clone()).collect();
+        let known: Vec<ApiKey> = self.keys.iter().map(|active| active.key.key.clone()).collect();
+        for gone in known.iter().filter(|key| !enabled.contains(*key)) {
+            self.keys.remove(gone);
+            broker.remove_tenant(gone.as_str());
+        }
+        for key in keys.into_iter().filter(|key| key.settings.enabled) {
+            let old = self.get(key.key.as_str());
+            if old.as_ref().is_some_and(|old| old.key.settings == key.settings && old.key.name == key.name) {
+                continue;
+            }
+            let tenant = broker.add_tenant(key.key.clone(), peerjs::expire);
+            tenant.set_limit(key.settings.concurrent_limit);
+            let used = AtomicU64::new(old.map_or(0, |old| old.used.load(Ordering::Relaxed)));
+            self.keys.insert(key.key.clone(), Arc::new(Active { key, tenant, used }));
+        }
+    }
+
+    /// The keys that were used since they were last asked for, and when.
+    pub(crate) fn take_used(&self) -> Vec<(ApiKey, u64)> {
+        let used = self.keys.iter().filter_map(|active| match active.used.swap(0, Ordering::Relaxed) {
+            0 => None,
+            when => Some((active.key.key.clone(), when)),
+        });
+        used.collect()
+    }
+}
+
+impl Active {
+    /// A client has come with this key.
+    pub(crate) fn note_use(&self) {
+        let now = unix_time();
+        if now.saturating_sub(self.used.load(Ordering::Relaxed)) >= USED_PRECISION {
+            self.used.store(now, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,21 +1,37 @@
-//! The flags, nothing else. Names and meanings are those of the npm `peerjs` program where it has
+//! The flags and the commands, nothing else. Names and meanings are those of the npm `peerjs` program where it has
 //! them; every flag may also be spelt with hyphens and set in the environment.
+
+mod keys;
+mod values;
 
 use std::env;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use peerbroker::broker::{ApiKey, Limits};
 use peerbroker::config::{BadStaticDir, DEFAULT_HOST, DEFAULT_PORT, Dialects, MountPath, TlsFiles};
 use peerbroker::{Config, Listen};
 
+pub use keys::{BadKeySettings, KeySettings, KeysCommand};
+use values::{count, key, millis, port, positive, workers, yes_or_no};
+
 /// A broker that lets WebRTC clients find each other. Drop-in for peerjs-server.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, allow_negative_numbers = true)]
+#[command(
+    version,
+    max_term_width = 100,
+    allow_negative_numbers = true,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
+    /// Without a command it serves.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// TCP port; 0 takes a free one [default: $PORT, else 9000]
     #[arg(long, short, env = "PEERBROKER_PORT", value_parser = port)]
     port: Option<u16>,
@@ -31,6 +47,14 @@ pub struct Cli {
     /// Key that clients must name
     #[arg(long, short, env = "PEERBROKER_KEY", default_value = "peerjs", value_parser = key)]
     key: ApiKey,
+
+    /// Leave out the key of --key: only those of --data_dir count
+    #[arg(long = "no_default_key", alias = "no-default-key", env = "PEERBROKER_NO_DEFAULT_KEY", value_name = "true|false", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
+    no_default_key: bool,
+
+    /// Directory of further keys, which `peerbroker keys` adds and changes while the server runs
+    #[arg(long = "data_dir", alias = "data-dir", env = "PEERBROKER_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 
     /// Milliseconds that a message waits for an absent peer
     #[arg(long = "expire_timeout", alias = "expire-timeout", short = 't', env = "PEERBROKER_EXPIRE_TIMEOUT", value_name = "MS", default_value = "5000", value_parser = millis)]
@@ -49,7 +73,7 @@ pub struct Cli {
     probe_timeout: Duration,
 
     /// Most connected clients
-    #[arg(long = "concurrent_limit", alias = "concurrent-limit", short = 'c', env = "PEERBROKER_CONCURRENT_LIMIT", value_name = "N", default_value = "5000", value_parser = count)]
+    #[arg(long = "concurrent_limit", alias = "concurrent-limit", short = 'c', env = "PEERBROKER_CONCURRENT_LIMIT", value_name = "N", default_value = "5000", value_parser = count::<usize>)]
     concurrent_limit: usize,
 
     /// Let clients list the ids of all peers
@@ -77,15 +101,15 @@ pub struct Cli {
     max_message_bytes: usize,
 
     /// Most messages that wait for one absent peer
-    #[arg(long = "queue_messages", alias = "queue-messages", env = "PEERBROKER_QUEUE_MESSAGES", value_name = "N", default_value = "1000", value_parser = count)]
+    #[arg(long = "queue_messages", alias = "queue-messages", env = "PEERBROKER_QUEUE_MESSAGES", value_name = "N", default_value = "1000", value_parser = count::<usize>)]
     queue_messages: usize,
 
     /// Most bytes that wait for one absent peer
-    #[arg(long = "queue_bytes", alias = "queue-bytes", env = "PEERBROKER_QUEUE_BYTES", value_name = "BYTES", default_value = "4194304", value_parser = count)]
+    #[arg(long = "queue_bytes", alias = "queue-bytes", env = "PEERBROKER_QUEUE_BYTES", value_name = "BYTES", default_value = "4194304", value_parser = count::<usize>)]
     queue_bytes: usize,
 
     /// Most bytes that wait for all absent peers
-    #[arg(long = "queue_total_bytes", alias = "queue-total-bytes", env = "PEERBROKER_QUEUE_TOTAL_BYTES", value_name = "BYTES", default_value = "67108864", value_parser = count)]
+    #[arg(long = "queue_total_bytes", alias = "queue-total-bytes", env = "PEERBROKER_QUEUE_TOTAL_BYTES", value_name = "BYTES", default_value = "67108864", value_parser = count::<usize>)]
     queue_total_bytes: usize,
 
     /// What clients may speak: PeerJS; room codes and one-to-one calls at the root
@@ -103,11 +127,11 @@ pub struct Cli {
     root_key: Option<ApiKey>,
 
     /// Most rooms at a time
-    #[arg(long, env = "PEERBROKER_ROOMS", value_name = "N", default_value = "10000", value_parser = count)]
+    #[arg(long, env = "PEERBROKER_ROOMS", value_name = "N", default_value = "10000", value_parser = count::<usize>)]
     rooms: usize,
 
     /// Most players of one room
-    #[arg(long = "room_players", alias = "room-players", env = "PEERBROKER_ROOM_PLAYERS", value_name = "N", default_value = "64", value_parser = count)]
+    #[arg(long = "room_players", alias = "room-players", env = "PEERBROKER_ROOM_PLAYERS", value_name = "N", default_value = "64", value_parser = count::<usize>)]
     room_players: usize,
 
     /// Milliseconds after which a room is removed in which nobody joined, was answered or started
@@ -139,6 +163,14 @@ pub struct Cli {
     /// Check flags and files, and exit
     #[arg(long = "check_config", alias = "check-config")]
     pub check_config: bool,
+}
+
+/// What the program does instead of serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Add, list, change and remove API keys, also while the server runs
+    #[command(subcommand, after_help = keys::HELP, disable_help_subcommand = true)]
+    Keys(KeysCommand),
 }
 
 /// The form of the log.
@@ -192,11 +224,7 @@ impl Cli {
     /// Reads flags and environment, or ends the program with what is wrong in them. An empty
     /// variable counts as unset: that is how compose files say nothing.
     pub fn read() -> Self {
-        let is_empty = |name: &OsStr| env::var_os(name).is_some_and(|value| value.is_empty());
-        let command = Cli::command().mut_args(|arg| match arg.get_env() {
-            Some(name) if is_empty(name) => arg.env(None::<&'static str>),
-            _ => arg,
-        });
+        let command = without_empty_variables(Cli::command());
         Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
     }
 
@@ -228,6 +256,8 @@ impl Cli {
         let config = Config {
             path,
             key: self.key.clone(),
+            default_key: !self.no_default_key,
+            data_dir: self.data_dir.clone(),
             allow_discovery: self.allow_discovery,
             proxied: self.proxied,
             cors: self.cors.clone(),
@@ -262,52 +292,17 @@ impl Cli {
     }
 }
 
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| env::var_os(name).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|arg| match arg.get_env() {
+        Some(name) if is_empty(name) => arg.env(None::<&'static str>),
+        _ => arg,
+    });
+    command.mut_subcommands(without_empty_variables)
+}
+
 fn fallback(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn port(text: &str) -> Result<u16, String> {
-    text.parse().map_err(|_| "a port is a number from 0 to 65535".to_owned())
-}
-
-fn key(text: &str) -> Result<ApiKey, String> {
-    ApiKey::parse(text).map_err(|why| format!("{why}; a key has 1 to {} bytes", ApiKey::MAX_BYTES))
-}
-
-fn millis(text: &str) -> Result<Duration, String> {
-    let millis = text.parse().ok().filter(|millis| (1..=MAX_MILLIS).contains(millis));
-    millis
-        .map(Duration::from_millis)
-        .ok_or_else(|| format!("a time is a number of milliseconds from 1 to {MAX_MILLIS}"))
-}
-
-/// About a year: longer is a mistake.
-const MAX_MILLIS: u64 = 31_536_000_000;
-
-fn count(text: &str) -> Result<usize, String> {
-    text.parse().map_err(|_| "a whole number from 0 on is needed".to_owned())
-}
-
-fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number @ 1..) => Ok(number),
-        _ => Err("a whole number from 1 on is needed".to_owned()),
-    }
-}
-
-fn workers(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number @ 0..=1024) => Ok(number),
-        _ => Err("a whole number from 0 to 1024 is needed".to_owned()),
-    }
-}
-
-fn yes_or_no(text: &str) -> Result<bool, String> {
-    match text {
-        "true" | "1" => Ok(true),
-        "false" | "0" => Ok(false),
-        _ => Err("true or false is needed".to_owned()),
-    }
 }
 
 #[cfg(test)]
@@ -368,6 +363,13 @@ mod tests {
         assert!(!settings(&["--allow_discovery", "false"]).config.allow_discovery);
         assert_eq!(all.config.limits.concurrent_limit, 3);
         assert_eq!(all.given_path, "/x/");
+    }
+
+    #[test]
+    fn keys_may_come_from_a_directory_alone() {
+        let config = settings(&["--data-dir", "data", "--no_default_key"]).config;
+        assert_eq!((config.data_dir, config.default_key), (Some(PathBuf::from("data")), false));
+        assert!(settings(&["--no_default_key=false"]).config.default_key);
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub struct Config {
     pub path: MountPath,
     /// The key that clients must name on the WebSocket.
     pub key: ApiKey,
+    /// Whether [`key`](Self::key) is there at all, besides those of [`data_dir`](Self::data_dir).
+    pub default_key: bool,
+    /// A directory with a database of further keys, which `peerbroker keys` edits while the server runs.
+    pub data_dir: Option<PathBuf>,
     /// Whether `GET {path}{key}/peers` lists the ids of all peers.
     pub allow_discovery: bool,
     /// Whether a proxy in front says truly under what host and scheme the client sees this server.
@@ -145,6 +149,8 @@ impl Default for Config {
         Config {
             path: MountPath::default(),
             key: ApiKey::parse(DEFAULT_KEY).unwrap_or_else(|_| unreachable!("a valid key")),
+            default_key: true,
+            data_dir: None,
             allow_discovery: false,
             proxied: false,
             trusted_proxies: default_trusted_proxies(),

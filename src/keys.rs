@@ -1,9 +1,10 @@
 //! API keys: what each of them may do, and where they are kept.
 
+mod auth;
 pub mod memory;
 mod origin;
+pub mod sqlite;
 
-use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::distr::{Alphanumeric, SampleString as _};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::broker::ApiKey;
 
+pub use auth::{Auth, JwtKey, Unfit};
 pub use origin::{InvalidOrigin, Origin};
 
 /// Messages a second of a client, for long: a mesh of fifty peers stays below it.
@@ -59,38 +61,6 @@ pub struct Settings {
     pub messages_per_second: u32,
     /// Whether its clients get ICE servers and credentials for them.
     pub ice: bool,
-}
-
-/// How a client proves that an id is its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "method")]
-pub enum Auth {
-    /// Who comes first has it, for as long as it is here.
-    #[default]
-    None,
-    /// By a JSON Web Token whose subject is the id.
-    Jwt {
-        /// What its signature is verified with.
-        #[serde(flatten)]
-        verify: JwtKey,
-    },
-    /// The owner of the key is asked.
-    Webhook {
-        /// Where: an `http` or `https` URL.
-        url: String,
-    },
-}
-
-/// What verifies a JSON Web Token. The kind pins the algorithm.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind", content = "value")]
-pub enum JwtKey {
-    /// A secret for HS256.
-    Secret(String),
-    /// A public key in PEM: RS256, ES256 or EdDSA, by its type.
-    Pem(String),
-    /// A file with a JSON Web Key Set, read again when it changes.
-    Jwks(std::path::PathBuf),
 }
 
 /// What is to be changed of a key; what is `None` stays.
@@ -180,6 +150,20 @@ impl Key {
         set(&mut settings.messages_per_second, messages_per_second);
         set(&mut settings.ice, ice);
     }
+
+    /// The key as JSON for those who administer it: all but its secret.
+    pub fn public_json(&self) -> serde_json::Result<serde_json::Value> {
+        let mut public = self.clone();
+        let secret = matches!(self.settings.auth, Auth::Jwt { verify: JwtKey::Secret(_) });
+        if secret {
+            public.settings.auth = Auth::Jwt { verify: JwtKey::Secret(String::new()) };
+        }
+        let mut json = serde_json::to_value(public)?;
+        if secret && let Some(auth) = json.get_mut("auth").and_then(|auth| auth.as_object_mut()) {
+            auth.remove("value");
+        }
+        Ok(json)
+    }
 }
 
 impl Settings {
@@ -204,17 +188,6 @@ impl Default for Settings {
             auth: Auth::None,
             messages_per_second: DEFAULT_MESSAGES_PER_SECOND,
             ice: false,
-        }
-    }
-}
-
-/// Never shows a secret.
-impl fmt::Debug for JwtKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            JwtKey::Secret(_) => f.write_str("Secret(…)"),
-            JwtKey::Pem(pem) => f.debug_tuple("Pem").field(pem).finish(),
-            JwtKey::Jwks(path) => f.debug_tuple("Jwks").field(path).finish(),
         }
     }
 }

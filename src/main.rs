@@ -8,6 +8,7 @@
 
 mod cli;
 mod console;
+mod keys_command;
 
 use std::process::ExitCode;
 
@@ -16,12 +17,21 @@ use peerbroker::broker::Goodbye;
 use peerbroker::{PeerBroker, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
-use cli::{Cli, Settings};
+use cli::{Cli, Command, Settings};
 use console::{Console, Lines, printable};
 
 fn main() -> ExitCode {
     keep_freed_memory();
     let cli = Cli::read();
+    if let Some(Command::Keys(command)) = &cli.command {
+        return match keys_command::run(command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("Error: {error}");
+                ExitCode::from(error.exit_code())
+            }
+        };
+    }
     console::start_log(cli.log_format);
     let settings = match cli.settings() {
         Ok(settings) => settings,

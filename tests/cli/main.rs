@@ -1,5 +1,7 @@
 //! The program as an operator meets it: flags, environment, output, signals, exit codes.
 
+#[path = "../keys/directory.rs"]
+mod directory;
 #[allow(dead_code, reason = "shared with the tests of the wire contract")]
 #[path = "../api/harness/http_client.rs"]
 mod http_client;
@@ -11,6 +13,7 @@ mod raw_client;
 mod wire;
 
 mod flags;
+mod keys;
 mod output;
 mod program;
 mod signals;

@@ -7,8 +7,7 @@ use crate::pages::{code_spans, lines, pages};
 
 #[test]
 fn the_table_of_flags_is_that_of_the_help() {
-    let documented: BTreeSet<Flag> = lines("docs/OPERATING.md")
-        .filter(|line| line.starts_with("| `-"))
+    let documented: BTreeSet<Flag> = table_of("## Flags")
         .map(|line| {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
             let bare = |cell: &str| Some(cell.replace('`', "")).filter(|text| text != "–");
@@ -18,12 +17,42 @@ fn the_table_of_flags_is_that_of_the_help() {
             Flag { long, short, variable: bare(cells[2]), default: bare(cells[3]) }
         })
         .collect();
-    assert_eq!(documented, flags_of_the_help());
+    assert_eq!(documented, flags_of_the_help(&[]));
+}
+
+#[test]
+fn the_table_of_options_of_keys_is_that_of_their_help() {
+    let documented: BTreeSet<Vec<String>> = table_of("## API keys")
+        .map(|line| {
+            let names = line.split('|').nth(1).unwrap_or_default().split(", ");
+            names.map(|name| name.trim().replace('`', "")).collect()
+        })
+        .collect();
+    let of = |command| flags_of_the_help(&["keys", command]).into_iter();
+    let known: BTreeSet<Vec<String>> = of("add")
+        .chain(of("set"))
+        .filter(|flag| flag.long != "--help")
+        .map(|flag| std::iter::once(flag.long).chain(flag.short).collect())
+        .collect();
+    assert_eq!(documented, known);
+}
+
+/// The rows that begin with a flag, in the section with this heading.
+fn table_of(heading: &str) -> impl Iterator<Item = String> {
+    let mut inside = false;
+    lines("docs/OPERATING.md").filter(move |line| {
+        if line.starts_with("## ") {
+            inside = line == heading;
+        }
+        inside && line.starts_with("| `-")
+    })
 }
 
 #[test]
 fn every_flag_that_is_named_exists() {
-    let known: BTreeSet<String> = flags_of_the_help().into_iter().map(|flag| flag.long).collect();
+    let commands = [&[][..], &["keys", "add"], &["keys", "set"], &["keys", "list"]];
+    let known: BTreeSet<String> =
+        commands.iter().flat_map(|command| flags_of_the_help(command)).map(|flag| flag.long).collect();
     for page in pages() {
         for (line, span) in code_spans(&page) {
             let name = span.split(['=', ' ']).next().unwrap_or_default();
@@ -43,8 +72,10 @@ struct Flag {
     default: Option<String>,
 }
 
-fn flags_of_the_help() -> BTreeSet<Flag> {
-    let help = Command::new(env!("CARGO_BIN_EXE_peerbroker")).arg("--help").env_clear().output().unwrap();
+/// The flags of the program, or of a command.
+fn flags_of_the_help(command: &[&str]) -> BTreeSet<Flag> {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_peerbroker"));
+    let help = program.args(command).arg("--help").env_clear().output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let mut flags: Vec<(String, String)> = Vec::new();
     for line in help.lines().map(str::trim) {

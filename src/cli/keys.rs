@@ -1,0 +1,282 @@
+//! The arguments of `peerbroker keys`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf, absolute};
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use peerbroker::broker::ApiKey;
+use peerbroker::keys::{Auth, Change, JwtKey, Origin, Unfit};
+
+use super::values::{count, key, name, origin, yes_or_no};
+
+/// What stands below the list of commands.
+pub(super) const HELP: &str = "\
+The server has to be started with the same --data_dir. It follows changes within two seconds.
+
+  peerbroker keys add --data_dir data --name 'My game' --origin https://game.example.org
+  peerbroker keys set KEY --data_dir data --concurrent_limit 100
+  peerbroker keys list --data_dir data
+
+`peerbroker keys add --help` says what can be set.";
+
+/// What is to be done with the keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Add a key, and print it and what a client needs
+    Add {
+        #[command(flatten)]
+        at: DataDir,
+
+        /// The key itself, 1 to 128 bytes [default: 24 random letters and digits]
+        #[arg(long, short, value_parser = key)]
+        key: Option<ApiKey>,
+
+        #[command(flatten)]
+        settings: KeySettings,
+    },
+
+    /// List all keys, oldest first
+    List {
+        #[command(flatten)]
+        at: DataDir,
+
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Show all of one key but its secret
+    Show {
+        #[command(flatten)]
+        at: DataDir,
+
+        /// The key
+        #[arg(value_parser = key)]
+        key: ApiKey,
+
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Change what is named of a key; all else stays
+    #[command(override_usage = "peerbroker keys set <KEY> --data_dir <DIR> [OPTIONS]")]
+    Set {
+        #[command(flatten)]
+        at: DataDir,
+
+        /// The key
+        #[arg(value_parser = key)]
+        key: ApiKey,
+
+        #[command(flatten)]
+        settings: KeySettings,
+
+        /// Let pages from anywhere use it
+        #[arg(long = "no_origins", alias = "no-origins", conflicts_with = "origins")]
+        no_origins: bool,
+    },
+
+    /// Let clients use a key again
+    Enable {
+        #[command(flatten)]
+        at: DataDir,
+
+        /// The key
+        #[arg(value_parser = key)]
+        key: ApiKey,
+    },
+
+    /// Let nobody use a key, and keep its settings
+    Disable {
+        #[command(flatten)]
+        at: DataDir,
+
+        /// The key
+        #[arg(value_parser = key)]
+        key: ApiKey,
+    },
+
+    /// Remove a key, without asking
+    Remove {
+        #[command(flatten)]
+        at: DataDir,
+
+        /// The key
+        #[arg(value_parser = key)]
+        key: ApiKey,
+    },
+}
+
+/// Where the keys are.
+#[derive(Debug, Args)]
+pub struct DataDir {
+    /// Directory of the keys, as the server has it
+    #[arg(long = "data_dir", alias = "data-dir", env = "PEERBROKER_DATA_DIR", value_name = "DIR")]
+    pub data_dir: PathBuf,
+}
+
+/// What a key may be given. What is not named is the default of a new key, and stays with an old one.
+#[derive(Debug, Args)]
+pub struct KeySettings {
+    /// What people call it: the name of your app
+    #[arg(long, value_parser = name)]
+    name: Option<String>,
+
+    /// Pages that may use it, as in https://example.org or https://*.example.org; may be given several
+    /// times. A new key is for all pages
+    #[arg(long = "origin", value_name = "ORIGIN", value_parser = origin)]
+    origins: Vec<Origin>,
+
+    /// Where origins are named, whether apps that name none (all but browsers) may use it too. A new
+    /// key: false
+    #[arg(long = "allow_no_origin", alias = "allow-no-origin", value_name = "true|false", num_args = 0..=1, default_missing_value = "true", value_parser = yes_or_no)]
+    allow_no_origin: Option<bool>,
+
+    /// Let clients list the ids of its peers. A new key: false
+    #[arg(long = "allow_discovery", alias = "allow-discovery", value_name = "true|false", num_args = 0..=1, default_missing_value = "true", value_parser = yes_or_no)]
+    allow_discovery: Option<bool>,
+
+    /// Most clients at a time. A new key: 5000
+    #[arg(long = "concurrent_limit", alias = "concurrent-limit", short = 'c', value_name = "N", value_parser = count::<usize>)]
+    concurrent_limit: Option<usize>,
+
+    /// Messages that one client may send a second, for long; 0 is any number. A new key: 200
+    #[arg(long = "messages_per_second", alias = "messages-per-second", value_name = "N", value_parser = count::<u32>)]
+    messages_per_second: Option<u32>,
+
+    /// Give its clients ICE servers. A new key: false
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", value_parser = yes_or_no)]
+    ice: Option<bool>,
+
+    /// How a client proves that an id is its own. A new key: none
+    #[arg(long, value_name = "METHOD")]
+    auth: Option<Method>,
+
+    /// With --auth jwt: file with the secret that tokens are signed with by HS256, 32 bytes or more
+    #[arg(
+        long = "jwt_secret_file",
+        alias = "jwt-secret-file",
+        value_name = "FILE",
+        group = "jwt",
+        conflicts_with = "auth_url"
+    )]
+    jwt_secret_file: Option<PathBuf>,
+
+    /// With --auth jwt: file with a public key (PEM) for RS256, ES256 or EdDSA
+    #[arg(
+        long = "jwt_key_file",
+        alias = "jwt-key-file",
+        value_name = "PEM",
+        group = "jwt",
+        conflicts_with = "auth_url"
+    )]
+    jwt_key_file: Option<PathBuf>,
+
+    /// With --auth jwt: file with a JSON Web Key Set; the server reads it again when it changes
+    #[arg(
+        long = "jwks_file",
+        alias = "jwks-file",
+        value_name = "FILE",
+        group = "jwt",
+        conflicts_with = "auth_url"
+    )]
+    jwks_file: Option<PathBuf>,
+
+    /// With --auth webhook: URL that is asked
+    #[arg(long = "auth_url", alias = "auth-url", value_name = "URL")]
+    auth_url: Option<String>,
+}
+
+/// The methods of `--auth`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Method {
+    /// Whoever comes first has it
+    None,
+    /// By a JSON Web Token
+    Jwt,
+    /// A URL of yours is asked
+    Webhook,
+}
+
+/// Why the settings of a key cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum BadKeySettings {
+    #[error("--auth jwt needs --jwt_secret_file, --jwt_key_file or --jwks_file")]
+    NoJwtKey,
+    #[error("--auth webhook needs --auth_url")]
+    NoUrl,
+    #[error("--{flag} goes with --auth {method}")]
+    OtherMethod { flag: &'static str, method: &'static str },
+    #[error("invalid value {value:?} for --auth_url: {why}")]
+    Url { value: String, why: Unfit },
+    #[error("cannot read --{flag} {path}: {error}", path = .path.display())]
+    Unreadable { flag: &'static str, path: PathBuf, error: io::Error },
+    #[error("--{flag} {path} cannot be used: {why}", path = .path.display())]
+    Unfit { flag: &'static str, path: PathBuf, why: Unfit },
+}
+
+impl BadKeySettings {
+    /// 2 for wrong arguments, as clap; 1 for files.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            BadKeySettings::Unreadable { .. } | BadKeySettings::Unfit { .. } => 1,
+            _ => 2,
+        }
+    }
+}
+
+impl KeySettings {
+    /// What is to be changed; reads and checks the files.
+    pub fn change(&self) -> Result<Change, BadKeySettings> {
+        Ok(Change {
+            name: self.name.clone(),
+            enabled: None,
+            allow_discovery: self.allow_discovery,
+            concurrent_limit: self.concurrent_limit,
+            origins: (!self.origins.is_empty()).then(|| self.origins.clone()),
+            allow_no_origin: self.allow_no_origin,
+            auth: self.auth()?,
+            messages_per_second: self.messages_per_second,
+            ice: self.ice,
+        })
+    }
+
+    /// A file or a URL says the method by itself: who gives a key a new secret need not repeat it.
+    fn auth(&self) -> Result<Option<Auth>, BadKeySettings> {
+        let jwt = [
+            ("jwt_secret_file", &self.jwt_secret_file),
+            ("jwt_key_file", &self.jwt_key_file),
+            ("jwks_file", &self.jwks_file),
+        ];
+        let jwt = jwt.into_iter().find_map(|(flag, path)| Some((flag, path.as_deref()?)));
+        match (self.auth, jwt, &self.auth_url) {
+            (None, None, None) => Ok(None),
+            (Some(Method::None), None, None) => Ok(Some(Auth::None)),
+            (Some(Method::Jwt), None, None) => Err(BadKeySettings::NoJwtKey),
+            (Some(Method::Webhook), None, None) => Err(BadKeySettings::NoUrl),
+            (None | Some(Method::Jwt), Some((flag, path)), _) => {
+                Ok(Some(Auth::Jwt { verify: jwt_key(flag, path)? }))
+            }
+            (_, Some((flag, _)), _) => Err(BadKeySettings::OtherMethod { flag, method: "jwt" }),
+            (None | Some(Method::Webhook), None, Some(url)) => {
+                Auth::webhook(url).map(Some).map_err(|why| BadKeySettings::Url { value: url.clone(), why })
+            }
+            (_, None, Some(_)) => Err(BadKeySettings::OtherMethod { flag: "auth_url", method: "webhook" }),
+        }
+    }
+}
+
+fn jwt_key(flag: &'static str, path: &Path) -> Result<JwtKey, BadKeySettings> {
+    let unreadable = |error| BadKeySettings::Unreadable { flag, path: path.to_owned(), error };
+    let content = fs::read_to_string(path).map_err(unreadable)?;
+    let key = match flag {
+        "jwt_secret_file" => JwtKey::secret(&content),
+        "jwt_key_file" => JwtKey::public_key(&content),
+        // The server runs somewhere else. A link stays one, so that it can be turned.
+        _ => JwtKey::key_set(absolute(path).map_err(unreadable)?, &content),
+    };
+    key.map_err(|why| BadKeySettings::Unfit { flag, path: path.to_owned(), why })
+}

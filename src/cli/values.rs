@@ -1,0 +1,64 @@
+//! What flags accept. An error says what that is; clap puts the flag and the value in front of it.
+
+use std::time::Duration;
+
+use peerbroker::broker::ApiKey;
+use peerbroker::keys::Origin;
+
+/// About a year: longer is a mistake.
+const MAX_MILLIS: u64 = 31_536_000_000;
+
+/// Longest name of a key: it is shown in tables.
+const MAX_NAME_CHARS: usize = 100;
+
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "a port is a number from 0 to 65535".to_owned())
+}
+
+pub(super) fn key(text: &str) -> Result<ApiKey, String> {
+    ApiKey::parse(text).map_err(|why| format!("{why}; a key has 1 to {} bytes", ApiKey::MAX_BYTES))
+}
+
+/// What people call a key.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let fine = text.chars().count() <= MAX_NAME_CHARS && !text.chars().any(char::is_control);
+    fine.then(|| text.to_owned())
+        .ok_or_else(|| format!("a name has at most {MAX_NAME_CHARS} characters and no control characters"))
+}
+
+pub(super) fn origin(text: &str) -> Result<Origin, String> {
+    Origin::parse(text).map_err(|why| why.to_string())
+}
+
+pub(super) fn millis(text: &str) -> Result<Duration, String> {
+    let millis = text.parse().ok().filter(|millis| (1..=MAX_MILLIS).contains(millis));
+    millis
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("a time is a number of milliseconds from 1 to {MAX_MILLIS}"))
+}
+
+pub(super) fn count<N: std::str::FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "a whole number from 0 on is needed".to_owned())
+}
+
+pub(super) fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..) => Ok(number),
+        _ => Err("a whole number from 1 on is needed".to_owned()),
+    }
+}
+
+pub(super) fn workers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 0..=1024) => Ok(number),
+        _ => Err("a whole number from 0 to 1024 is needed".to_owned()),
+    }
+}
+
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err("true or false is needed".to_owned()),
+    }
+}

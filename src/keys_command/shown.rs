@@ -1,0 +1,132 @@
+//! Keys as they are printed. Never a secret.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use peerbroker::broker::ApiKey;
+use peerbroker::config::{DEFAULT_PORT, MountPath};
+use peerbroker::keys::{Auth, JwtKey, Key, Origin};
+use peerbroker::{ClientOptions, lan_address};
+
+use crate::console::printable;
+
+/// The key alone on the first line, for scripts, and what a client needs.
+pub(super) fn added(key: &Key) -> String {
+    format!("{}\n\n{}", name_of(&key.key), snippet(&key.key))
+}
+
+/// Nobody knows here where the server listens, or under what name: this machine's address on the LAN is right
+/// for a first test.
+fn snippet(key: &ApiKey) -> String {
+    let host = lan_address().map_or_else(|| "localhost".to_owned(), |address| address.to_string());
+    let client = ClientOptions::new(host, DEFAULT_PORT, &MountPath::default(), key, false);
+    format!(
+        "  // host, port and path: put those of your server, which prints them when it starts\n  new Peer({client})\n"
+    )
+}
+
+pub(super) fn name_of(key: &ApiKey) -> String {
+    printable(key.as_str())
+}
+
+pub(super) fn json(keys: &[Key]) -> serde_json::Result<String> {
+    let keys = keys.iter().map(Key::public_json).collect::<serde_json::Result<Vec<_>>>()?;
+    Ok(serde_json::to_string_pretty(&keys)? + "\n")
+}
+
+pub(super) fn json_of_one(key: &Key) -> serde_json::Result<String> {
+    Ok(serde_json::to_string_pretty(&key.public_json()?)? + "\n")
+}
+
+/// One line for each, below headings.
+pub(super) fn table(keys: &[Key]) -> String {
+    if keys.is_empty() {
+        return "There are no keys.\n".to_owned();
+    }
+    let headings = ["KEY", "NAME", "STATE", "AUTH", "ORIGINS", "CREATED", "LAST USED"].map(str::to_owned);
+    let lines: Vec<[String; 7]> = std::iter::once(headings).chain(keys.iter().map(cells)).collect();
+    let widths = lines.iter().fold([0; 7], |mut widths, line| {
+        widths.iter_mut().zip(line).for_each(|(width, cell)| *width = cell.chars().count().max(*width));
+        widths
+    });
+    lines.iter().fold(String::new(), |mut text, line| {
+        let padded: Vec<String> =
+            line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(padded.join("  ").trim_end());
+        text.push('\n');
+        text
+    })
+}
+
+fn cells(key: &Key) -> [String; 7] {
+    let settings = &key.settings;
+    let auth = match &settings.auth {
+        Auth::None => "none",
+        Auth::Jwt { .. } => "jwt",
+        Auth::Webhook { .. } => "webhook",
+    };
+    let origins = match settings.origins.as_slice() {
+        [] => "any".to_owned(),
+        [one] => one.to_string(),
+        [first, rest @ ..] => format!("{first} +{}", rest.len()),
+    };
+    let name = if key.name.is_empty() { "-".to_owned() } else { printable(&key.name) };
+    let used = key.used.map_or_else(|| "never".to_owned(), date);
+    [name_of(&key.key), name, state(key).to_owned(), auth.to_owned(), origins, date(key.created), used]
+}
+
+/// All of one key.
+pub(super) fn details(key: &Key) -> String {
+    let settings = &key.settings;
+    let yes_or_no = |value| if value { "yes" } else { "no" }.to_owned();
+    let origins = match settings.origins.as_slice() {
+        [] => "any".to_owned(),
+        origins => {
+            let names = origins.iter().map(Origin::as_str).collect::<Vec<_>>().join(", ");
+            format!("{names}{}", if settings.allow_no_origin { "; and apps that name none" } else { "" })
+        }
+    };
+    let messages = match settings.messages_per_second {
+        0 => "any number".to_owned(),
+        number => format!("{number} a second from one client"),
+    };
+    let auth = match &settings.auth {
+        Auth::None => "none".to_owned(),
+        Auth::Jwt { verify: JwtKey::Secret(_) } => "jwt, HS256 with a secret, which is not shown".to_owned(),
+        Auth::Jwt { verify: JwtKey::Pem(_) } => "jwt, with a public key in PEM".to_owned(),
+        Auth::Jwt { verify: JwtKey::Jwks(path) } => {
+            format!("jwt, with the key set {}", path.display())
+        }
+        Auth::Webhook { url } => format!("webhook, {}", printable(url)),
+    };
+    let mut text = String::new();
+    for (what, value) in [
+        ("Key", name_of(&key.key)),
+        ("Name", printable(&key.name)),
+        ("State", state(key).to_owned()),
+        ("Created", date(key.created)),
+        ("Last used", key.used.map_or_else(|| "never".to_owned(), date)),
+        ("Made by", if key.registered { "registration" } else { "the operator" }.to_owned()),
+        ("Origins", origins),
+        ("Auth", auth),
+        ("Clients", format!("{} at most", settings.concurrent_limit)),
+        ("Messages", messages),
+        ("Discovery", yes_or_no(settings.allow_discovery)),
+        ("ICE", yes_or_no(settings.ice)),
+    ] {
+        let line = format!("{what:11}{value}");
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+fn state(key: &Key) -> &'static str {
+    if key.settings.enabled { "enabled" } else { "disabled" }
+}
+
+/// In UTC, as the log has it.
+fn date(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| "?".to_owned(), |time| time.strftime("%Y-%m-%d %H:%MZ").to_string())
+}

@@ -1,0 +1,392 @@
+//! `peerbroker keys`, as its users use it.
+
+mod proofs;
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::directory::Directory;
+use crate::program::{Ended, Program, command, run};
+
+/// `peerbroker keys` with these arguments, and the directory behind them.
+fn keys(directory: &Directory, args: &[&str]) -> Ended {
+    let data_dir = directory.arg("data");
+    run(&[&["keys"], args, &["--data_dir", &data_dir]].concat(), &[])
+}
+
+/// The same, where it has to do what it is told.
+fn done(directory: &Directory, args: &[&str]) -> Vec<String> {
+    let ended = keys(directory, args);
+    assert_eq!(ended.status.code(), Some(0), "{args:?}: {}", ended.stderr);
+    assert_eq!(ended.stderr, "", "{args:?}");
+    ended.stdout
+}
+
+/// The same, where it has to refuse; gives what it says.
+fn refused(directory: &Directory, args: &[&str], code: i32) -> String {
+    let ended = keys(directory, args);
+    assert_eq!(ended.status.code(), Some(code), "{args:?}: {:?} {}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.is_empty(), "{args:?}: {:?}", ended.stdout);
+    ended.stderr
+}
+
+fn shown(directory: &Directory, key: &str) -> Value {
+    serde_json::from_str(&done(directory, &["show", key, "--json"]).concat()).expect("JSON")
+}
+
+fn listed(directory: &Directory) -> Vec<Value> {
+    serde_json::from_str(&done(directory, &["list", "--json"]).concat()).expect("JSON")
+}
+
+#[test]
+fn add_prints_the_key_alone_and_then_what_a_client_needs() {
+    let directory = Directory::new();
+    let lines = done(&directory, &["add"]);
+    let key = &lines[0];
+    assert!(key.len() >= 20 && key.chars().all(|c| c.is_ascii_alphanumeric()), "{key}");
+    let snippet = lines.iter().find(|line| line.contains("new Peer({host: ")).expect("a snippet");
+    assert!(snippet.contains(&format!("port: 9000, path: \"/\", key: \"{key}\"}})")), "{snippet}");
+    assert!(lines.iter().any(|line| line.trim().starts_with("// ") && line.contains("your server")));
+    assert_ne!(done(&directory, &["add"])[0], *key);
+    assert_eq!(listed(&directory).len(), 2);
+}
+
+#[test]
+fn a_new_key_has_the_defaults_that_the_help_tells() {
+    let directory = Directory::new();
+    assert_eq!(done(&directory, &["add", "--key", "mykey"])[0], "mykey");
+    let mut key = shown(&directory, "mykey");
+    assert!(key.as_object_mut().unwrap().remove("created").unwrap().is_u64());
+    let expected = json!({
+        "key": "mykey", "name": "", "enabled": true, "origins": [], "allow_no_origin": false,
+        "allow_discovery": false, "concurrent_limit": 5000, "messages_per_second": 200, "ice": false,
+        "auth": {"method": "none"}, "used": null, "registered": false,
+    });
+    assert_eq!(key, expected);
+}
+
+#[test]
+fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
+    let directory = Directory::new();
+    let options = [
+        "--name=Ünsere App",
+        "--origin",
+        "https://a.example.org/",
+        "--origin",
+        "https://*.example.net",
+        "--allow_no_origin",
+        "--allow-discovery=true",
+        "-c",
+        "7",
+        "--messages-per-second",
+        "0",
+        "--ice",
+        "true",
+        "--auth",
+        "webhook",
+        "--auth-url",
+        "https://example.org/auth",
+    ];
+    done(&directory, &[&["add", "-k", "added"], &options[..]].concat());
+    done(&directory, &["add", "-k", "changed"]);
+    done(&directory, &[&["set", "changed"], &options[..]].concat());
+    for key in ["added", "changed"] {
+        let shown = shown(&directory, key);
+        for (member, value) in [
+            ("name", json!("Ünsere App")),
+            ("origins", json!(["https://a.example.org", "https://*.example.net"])),
+            ("allow_no_origin", json!(true)),
+            ("allow_discovery", json!(true)),
+            ("concurrent_limit", json!(7)),
+            ("messages_per_second", json!(0)),
+            ("ice", json!(true)),
+            ("auth", json!({"method": "webhook", "url": "https://example.org/auth"})),
+        ] {
+            assert_eq!(shown[member], value, "{member} of {key}");
+        }
+    }
+}
+
+#[test]
+fn set_changes_what_is_named_and_nothing_else() {
+    let directory = Directory::new();
+    let origins = ["--origin", "https://a.test", "--origin", "https://b.test"];
+    done(&directory, &[&["add", "-k", "k", "--name", "n", "--ice"], &origins[..]].concat());
+    let mut expected = shown(&directory, "k");
+    for (args, member, value) in [
+        (&["--concurrent_limit", "3"][..], "concurrent_limit", json!(3)),
+        (&["--origin", "https://c.test"], "origins", json!(["https://c.test"])),
+        (&["--ice", "false"], "ice", json!(false)),
+        (&["--name", ""], "name", json!("")),
+        (&["--no_origins"], "origins", json!([])),
+    ] {
+        let lines = done(&directory, &[&["set", "k"], args].concat());
+        assert_eq!(lines[0], "Changed:");
+        expected[member] = value;
+        assert_eq!(shown(&directory, "k"), expected, "{args:?}");
+    }
+}
+
+#[test]
+fn a_key_can_be_disabled_enabled_and_removed() {
+    let directory = Directory::new();
+    done(&directory, &["add", "-k", "k"]);
+    assert_eq!(done(&directory, &["disable", "k"]), ["Disabled k."]);
+    assert_eq!(shown(&directory, "k")["enabled"], false);
+    assert_eq!(done(&directory, &["enable", "k"]), ["Enabled k."]);
+    assert_eq!(shown(&directory, "k")["enabled"], true);
+    assert_eq!(done(&directory, &["remove", "k"]), ["Removed k."]);
+    assert_eq!(done(&directory, &["list"]), ["There are no keys."]);
+    assert_eq!(done(&directory, &["list", "--json"]), ["[]"]);
+}
+
+#[test]
+fn list_is_a_table_with_one_line_for_each_key() {
+    let directory = Directory::new();
+    done(&directory, &["add", "-k", "a-long-key", "--name", "My game", "--origin", "https://a.test"]);
+    let origins = ["--origin", "https://b.test", "--origin", "https://c.test"];
+    done(&directory, &[&["add", "-k", "k"], &origins[..]].concat());
+    done(&directory, &["disable", "k"]);
+    let lines = done(&directory, &["list"]);
+    let cells: Vec<Vec<&str>> = lines
+        .iter()
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    assert_eq!(cells[0], ["KEY", "NAME", "STATE", "AUTH", "ORIGINS", "CREATED", "LAST USED"]);
+    assert_eq!(cells.len(), 3);
+    // Both of one second, perhaps, and then by their text.
+    assert_eq!(cells[1][..5], ["a-long-key", "My game", "enabled", "none", "https://a.test"]);
+    assert_eq!(cells[2][..5], ["k", "-", "disabled", "none", "https://b.test +1"]);
+    let created = cells[1][5];
+    assert!(created.len() == "2026-01-02 03:04Z".len() && created.ends_with('Z'), "{created}");
+    assert_eq!(cells[1][6], "never");
+    let column = |line: &str, word: &str| line.find(word).unwrap();
+    assert_eq!(column(&lines[0], "STATE"), column(&lines[1], "enabled"));
+    assert_eq!(column(&lines[0], "STATE"), column(&lines[2], "disabled"));
+}
+
+#[test]
+fn show_tells_all_of_one_key() {
+    let directory = Directory::new();
+    done(
+        &directory,
+        &["add", "-k", "k", "--name", "My game", "--origin", "https://a.test", "--allow_no_origin"],
+    );
+    let text = done(&directory, &["show", "k"]).join("\n");
+    for part in
+        ["Key        k", "My game", "enabled", "https://a.test; and apps that name none", "5000 at most"]
+    {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+}
+
+#[test]
+fn a_key_that_looks_like_an_option_can_be_named() {
+    let directory = Directory::new();
+    assert_eq!(done(&directory, &["add", "--key=--json"])[0], "--json");
+    let data_dir = directory.arg("data");
+    let ended = run(&["keys", "remove", "--data_dir", &data_dir, "--", "--json"], &[]);
+    assert_eq!(ended.stdout, ["Removed --json."]);
+}
+
+#[test]
+fn nothing_that_is_printed_commands_a_terminal() {
+    let directory = Directory::new();
+    assert_eq!(done(&directory, &["add", "-k", "a\u{202e}b", "--name", "c\u{2028}d"])[0], "a\\u{202e}b");
+    for args in [&["list"][..], &["show", "a\u{202e}b"], &["disable", "a\u{202e}b"]] {
+        let text = done(&directory, args).join("\n");
+        assert!(!text.contains(['\u{202e}', '\u{2028}']), "{text:?}");
+    }
+}
+
+#[test]
+fn the_directory_may_come_from_the_environment() {
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    let env = [("PEERBROKER_DATA_DIR", data_dir.as_str())];
+    assert_eq!(run(&["keys", "add", "--key", "k"], &env).stdout[0], "k");
+    assert_eq!(run(&["keys", "list", "--data-dir", &data_dir], &[]).stdout.len(), 2);
+    for env in [&[][..], &[("PEERBROKER_DATA_DIR", "")]] {
+        let ended = run(&["keys", "list"], env);
+        assert_eq!(ended.status.code(), Some(2));
+        assert!(ended.stderr.contains("--data_dir"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn what_the_environment_says_to_the_server_does_not_matter() {
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    let env = [("PORT", "x"), ("PEERBROKER_SSLKEY", "/no/such/key"), ("PEERBROKER_KEY", "server")];
+    let ended = run(&["keys", "add", "--data_dir", &data_dir], &env);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_ne!(ended.stdout[0], "server");
+}
+
+#[test]
+fn a_key_that_is_there_or_is_not_there_ends_with_1() {
+    let directory = Directory::new();
+    done(&directory, &["add", "-k", "k"]);
+    let text = refused(&directory, &["add", "-k", "k", "--name", "second"], 1);
+    assert_eq!(text, "Error: the key k exists already\n");
+    assert_eq!(shown(&directory, "k")["name"], "");
+    for args in [
+        &["show", "absent"][..],
+        &["set", "absent", "--ice"],
+        &["enable", "absent"],
+        &["disable", "absent"],
+        &["remove", "absent"],
+    ] {
+        assert_eq!(refused(&directory, args, 1), "Error: there is no key absent\n", "{args:?}");
+    }
+}
+
+#[test]
+fn a_directory_without_keys_is_named_and_not_made() {
+    let directory = Directory::new();
+    for args in [&["list"][..], &["show", "k"], &["set", "k", "--ice"], &["disable", "k"], &["remove", "k"]] {
+        let text = refused(&directory, args, 1);
+        assert!(
+            text.contains("there is no peerbroker.db in") && text.contains(&directory.arg("data")),
+            "{text}"
+        );
+    }
+    assert!(!directory.at("data").exists());
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_named() {
+    let directory = Directory::new();
+    let file = directory.file("file", "");
+    for dir in [file.as_str(), "/proc"] {
+        let ended = run(&["keys", "add", "--data_dir", dir], &[]);
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+        assert!(ended.stderr.starts_with("Error: cannot reach the keys: ") && ended.stderr.contains(dir));
+        assert!(ended.stdout.is_empty(), "no key that is nowhere: {:?}", ended.stdout);
+    }
+    fs::create_dir(directory.at("data")).unwrap();
+    directory.file("data/peerbroker.db", "no database, and no empty file either");
+    let text = refused(&directory, &["list"], 1);
+    assert!(text.contains("peerbroker.db: file is not a database"), "{text}");
+}
+
+#[test]
+fn a_wrong_value_ends_with_2_and_names_its_flag_and_what_is_accepted() {
+    let directory = Directory::new();
+    done(&directory, &["add", "-k", "k"]);
+    let (long_key, long_name) = ("k".repeat(129), "n".repeat(101));
+    for (option, value, accepted) in [
+        ("--origin", "example.org", "https://*.example.org"),
+        ("--origin", "https://example.org/path", "without a path"),
+        ("--origin", "", "a scheme and a host"),
+        ("--name", long_name.as_str(), "at most 100 characters"),
+        ("--name", "a\nb", "no control characters"),
+        ("--concurrent_limit", "-1", "a whole number from 0 on"),
+        ("--messages_per_second", "4294967296", "a whole number from 0 on"),
+        ("--allow_discovery", "maybe", "true or false"),
+        ("--allow_no_origin", "2", "true or false"),
+        ("--ice", "on", "true or false"),
+        ("--auth", "password", "none, jwt, webhook"),
+        ("--auth_url", "example.org", "an http or https URL"),
+        ("--auth_url", "https://user:password@example.org/", "without a user"),
+    ] {
+        let argument = format!("{option}={value}");
+        for command in [&["add"][..], &["set", "k"]] {
+            let text = refused(&directory, &[command, &[&argument]].concat(), 2);
+            assert!(text.contains(option) && text.contains(accepted), "{argument}: {text}");
+        }
+    }
+    for key in ["", &long_key, "a\nb"] {
+        let text = refused(&directory, &["add", "--key", key], 2);
+        assert!(text.contains("--key") && text.contains("1 to 128 bytes"), "{text}");
+        assert!(refused(&directory, &["show", key], 2).contains("<KEY>"));
+    }
+    assert_eq!(listed(&directory).len(), 1);
+}
+
+#[test]
+fn arguments_that_do_not_fit_together_end_with_2() {
+    let directory = Directory::new();
+    done(&directory, &["add", "-k", "k"]);
+    for (args, named) in [
+        (&["set", "k"][..], "nothing is to be changed"),
+        (&["set", "--ice"], "<KEY>"),
+        (&["set", "k", "--no_origins", "--origin", "https://a.test"], "cannot be used with"),
+        (&["add", "--no_origins"], "--no_origins"),
+        (&["set", "k", "--key", "other"], "--key"),
+        (&["list", "k"], "unexpected argument"),
+        (&["remove"], "<KEY>"),
+        (&["rename", "k"], "rename"),
+    ] {
+        let text = refused(&directory, args, 2);
+        assert!(text.contains(named), "{args:?}: {text}");
+    }
+    let data_dir = directory.arg("data");
+    let ended = run(&["--data_dir", &data_dir, "keys", "list"], &[]);
+    assert_eq!(ended.status.code(), Some(2), "a flag of the server is not passed over in silence");
+    assert_eq!(run(&["keys"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn the_help_lists_commands_and_options() {
+    let help = |args: &[&str]| {
+        let ended = run(args, &[]);
+        assert_eq!(ended.status.code(), Some(0), "{args:?}");
+        ended.stdout.join("\n")
+    };
+    let text = help(&["keys", "--help"]);
+    for part in
+        ["add", "list", "show", "set", "enable", "disable", "remove", "peerbroker keys add --data_dir data"]
+    {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    for command in ["add", "set"] {
+        let text = help(&["keys", command, "--help"]);
+        for part in ["--data_dir", "--origin", "--auth", "--jwks_file", "PEERBROKER_DATA_DIR", "webhook:"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+    assert!(help(&["--help"]).contains("keys"));
+}
+
+#[test]
+fn without_a_command_it_serves_as_ever() {
+    let mut program = Program::start(&["--key", "mykey"]);
+    assert_eq!(program.get("/mykey/id").status, 200);
+    assert!(program.stop().status.success());
+}
+
+#[test]
+fn a_reader_who_has_read_enough_is_no_error() {
+    let directory = Directory::new();
+    done(&directory, &["add", "-k", "k"]);
+    let data_dir = directory.arg("data");
+    let mut child = command(&["keys", "list", "--data_dir", &data_dir])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program");
+    drop(child.stdout.take());
+    let mut text = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_key_that_cannot_be_printed_is_an_error() {
+    let full = Path::new("/dev/full");
+    if !full.exists() {
+        return;
+    }
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    let stdout = fs::File::options().write(true).open(full).unwrap();
+    let output = command(&["keys", "add", "--data_dir", &data_dir]).stdout(stdout).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write to stdout"));
+}

@@ -1,0 +1,220 @@
+//! The file: how it is made, and what is told when it cannot be used.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Barrier;
+
+use peerbroker::keys::sqlite::{DatabaseError, FILE_NAME, Problem, SqliteKeys};
+use peerbroker::keys::{Change, KeyError, KeyStore as _};
+use rusqlite::Connection;
+
+use crate::directory::Directory;
+use crate::{key, made_at, open};
+
+fn failure(dir: &Path) -> (DatabaseError, String) {
+    let Err(error) = SqliteKeys::open(dir) else { panic!("{} was opened", dir.display()) };
+    problem_of(error)
+}
+
+/// What failed, and what people read of it.
+fn problem_of(error: KeyError) -> (DatabaseError, String) {
+    let text = error.to_string();
+    match error {
+        KeyError::Store(error) => (*error.downcast().expect("an error of the database"), text),
+        other => panic!("{other}"),
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn what_was_kept_is_there_when_it_is_opened_again() {
+    let directory = Directory::new();
+    let dir = directory.at("not/there/yet");
+    let kept = made_at(5, "k");
+    open(&dir).add(kept.clone()).unwrap();
+    let keys = open(&dir);
+    assert_eq!(keys.all().unwrap(), [kept]);
+    drop(keys);
+    let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [FILE_NAME], "nothing beside it when all have closed it");
+}
+
+#[test]
+fn only_its_owner_reads_it_and_what_is_beside_it() {
+    let directory = Directory::new();
+    let dir = directory.at("data");
+    let keys = open(&dir);
+    keys.add(made_at(1, "k")).unwrap();
+    assert_eq!(mode(&dir), 0o700);
+    let mut beside = 0;
+    for entry in fs::read_dir(&dir).unwrap() {
+        assert_eq!(mode(&entry.unwrap().path()), 0o600);
+        beside += 1;
+    }
+    assert!(beside > 1, "the log of changes is beside it");
+}
+
+#[test]
+fn modes_that_somebody_gave_stay() {
+    let directory = Directory::new();
+    let dir = directory.at("data");
+    drop(open(&dir));
+    let file = dir.join(FILE_NAME);
+    for (path, mode) in [(&dir, 0o750), (&file, 0o640)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    drop(open(&dir));
+    assert_eq!((mode(&dir), mode(&file)), (0o750, 0o640));
+}
+
+#[test]
+fn changes_are_durable_and_readers_do_not_wait_for_them() {
+    let directory = Directory::new();
+    let keys = open(&directory.at("data"));
+    keys.add(made_at(1, "k")).unwrap();
+    let other = Connection::open(directory.at("data").join(FILE_NAME)).unwrap();
+    let journal: String = other.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    assert_eq!(journal, "wal");
+    other.execute_batch("BEGIN IMMEDIATE; UPDATE keys SET name = 'half done'").unwrap();
+    assert_eq!(keys.get(&key("k")).unwrap().unwrap().name, "");
+    other.execute_batch("ROLLBACK").unwrap();
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_refused_and_left_alone() {
+    let directory = Directory::new();
+    let dir = directory.at("data");
+    open(&dir).add(made_at(1, "k")).unwrap();
+    let file = dir.join(FILE_NAME);
+    Connection::open(&file).unwrap().execute_batch("PRAGMA user_version = 1000").unwrap();
+    let before = fs::read(&file).unwrap();
+
+    let (error, text) = failure(&dir);
+    assert!(matches!(error.problem, Problem::Newer { found: 1000, known: 1.. }), "{text}");
+    assert!(text.contains("newer version") && text.contains(file.to_str().unwrap()), "{text}");
+    assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+#[test]
+fn an_empty_file_becomes_a_database() {
+    // As one who was killed at the right moment leaves it.
+    let directory = Directory::new();
+    directory.file(FILE_NAME, "");
+    open(&directory.at("")).add(made_at(1, "k")).unwrap();
+    assert_eq!(open(&directory.at("")).all().unwrap().len(), 1);
+}
+
+#[test]
+fn many_may_make_it_at_once() {
+    for _ in 0..30 {
+        let directory = Directory::new();
+        let dir = directory.at("data");
+        let start = Barrier::new(6);
+        std::thread::scope(|scope| {
+            for number in 0..6 {
+                let (dir, start) = (&dir, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    open(dir).add(made_at(1, &number.to_string())).unwrap();
+                });
+            }
+        });
+        assert_eq!(open(&dir).all().unwrap().len(), 6);
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named() {
+    let directory = Directory::new();
+    directory.file("file", "");
+    for dir in [directory.at("file/data"), directory.at("file"), "/proc/peerbroker".into()] {
+        let (error, text) = failure(&dir);
+        assert!(matches!(error.problem, Problem::Directory(_)), "{text}");
+        assert!(text.contains(dir.to_str().unwrap()), "{text}");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_named() {
+    // Not even root makes files there.
+    let (error, text) = failure(Path::new("/proc"));
+    assert!(matches!(error.problem, Problem::File(_)), "{text}");
+    assert!(text.contains("/proc/peerbroker.db: cannot make or find this file"), "{text}");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_named_and_left_alone() {
+    let directory = Directory::new();
+    let content = "no database, but longer than a header of one is. ".repeat(10);
+    let file = directory.file(FILE_NAME, &content);
+    let (error, text) = failure(&directory.at(""));
+    assert!(matches!(error.problem, Problem::Sqlite(_)), "{text}");
+    assert!(text.contains(&format!("{file}: file is not a database")), "{text}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), content);
+}
+
+#[test]
+fn a_directory_in_the_place_of_the_file_is_named() {
+    let directory = Directory::new();
+    fs::create_dir(directory.at(FILE_NAME)).unwrap();
+    let (error, text) = failure(&directory.at(""));
+    assert!(matches!(error.problem, Problem::Unopened), "{text}");
+    assert!(text.contains(&format!("{FILE_NAME}: cannot open it")), "{text}");
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_is_named() {
+    for (broken, named) in [
+        ("UPDATE keys SET settings = '{'", "the key k in it cannot be read"),
+        ("UPDATE keys SET settings = '{\"enabled\":7}'", "the key k in it"),
+        ("UPDATE keys SET key = ''", "it is empty"),
+    ] {
+        let directory = Directory::new();
+        let keys = open(&directory.at(""));
+        keys.add(made_at(1, "k")).unwrap();
+        Connection::open(directory.at(FILE_NAME)).unwrap().execute_batch(broken).unwrap();
+        let (_, text) = problem_of(keys.all().unwrap_err());
+        assert!(text.contains(named) && text.contains(FILE_NAME), "{text}");
+    }
+}
+
+#[test]
+fn a_setting_that_an_older_version_did_not_store_has_its_default() {
+    let directory = Directory::new();
+    let keys = open(&directory.at(""));
+    let stored = made_at(1, "k");
+    keys.add(stored.clone()).unwrap();
+    let other = Connection::open(directory.at(FILE_NAME)).unwrap();
+    other.execute_batch("UPDATE keys SET settings = '{\"a_newer_one\":1}'").unwrap();
+    assert_eq!(keys.all().unwrap(), [stored]);
+}
+
+#[test]
+fn a_secret_is_not_in_the_error_of_its_entry() {
+    let directory = Directory::new();
+    let keys = open(&directory.at(""));
+    keys.add(made_at(1, "k")).unwrap();
+    let other = Connection::open(directory.at(FILE_NAME)).unwrap();
+    let broken = r#"{"auth":{"method":"jwt","kind":"secret","value":["hushhush"]}}"#;
+    other.execute("UPDATE keys SET settings = ?1", [broken]).unwrap();
+    let (error, text) = problem_of(keys.all().unwrap_err());
+    assert!(!format!("{text}{error:?}").contains("hushhush"), "{text}");
+}
+
+#[test]
+fn a_file_that_is_held_for_too_long_is_an_error_and_nothing_is_changed() {
+    let directory = Directory::new();
+    let keys = open(&directory.at(""));
+    keys.add(made_at(1, "k")).unwrap();
+    let version = keys.version().unwrap();
+    let other = Connection::open(directory.at(FILE_NAME)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (_, text) = problem_of(keys.change(&key("k"), Change::default()).unwrap_err());
+    assert!(text.contains("database is locked"), "{text}");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(keys.version().unwrap(), version);
+}

@@ -1,0 +1,26 @@
+//! Where keys are kept: one suite for all stores, and what only a file can do.
+
+mod directory;
+mod file;
+mod kills;
+mod processes;
+mod suite;
+
+use std::path::Path;
+
+use peerbroker::broker::ApiKey;
+use peerbroker::keys::sqlite::SqliteKeys;
+use peerbroker::keys::{Key, Settings};
+
+fn key(text: &str) -> ApiKey {
+    ApiKey::parse(text).expect("a valid key")
+}
+
+/// A key with default settings that was made at this time.
+fn made_at(created: u64, text: &str) -> Key {
+    Key { created, ..Key::new(Some(key(text)), "", Settings::default()) }
+}
+
+fn open(dir: &Path) -> SqliteKeys {
+    SqliteKeys::open(dir).expect("a database")
+}

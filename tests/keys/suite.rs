@@ -1,0 +1,316 @@
+//! What every store does. Each test is a function of a store, and runs on each.
+
+use std::sync::Barrier;
+use std::thread;
+
+use peerbroker::broker::ApiKey;
+use peerbroker::keys::{Auth, Change, JwtKey, Key, KeyError, KeyStore, Origin, Settings};
+
+use crate::{key, made_at};
+
+macro_rules! on_every_store {
+    ($($test:ident)*) => {
+        mod memory {
+            $(#[test]
+            fn $test() {
+                super::$test(&peerbroker::keys::memory::MemoryKeys::new());
+            })*
+        }
+        mod sqlite {
+            $(#[test]
+            fn $test() {
+                let directory = crate::directory::Directory::new();
+                super::$test(&crate::open(&directory.at("data")));
+            })*
+        }
+    };
+}
+
+on_every_store! {
+    a_new_store_is_empty
+    a_key_comes_back_as_it_was_added
+    every_kind_of_proof_comes_back_as_it_was_added
+    keys_are_listed_by_age_and_then_by_text
+    a_key_is_compared_exactly
+    a_key_that_is_there_cannot_be_added
+    a_change_touches_only_what_it_names
+    everything_of_a_key_can_be_changed
+    a_removed_key_is_gone_and_can_be_added_again
+    what_is_not_there_can_be_neither_changed_nor_removed
+    the_version_is_another_one_after_every_change
+    what_fails_does_not_change_the_version
+    the_last_use_is_noted_and_is_no_change
+    changes_from_many_threads_are_all_kept
+    of_many_who_add_one_key_one_succeeds
+    readers_see_whole_keys_while_they_change
+}
+
+fn a_new_store_is_empty(store: &dyn KeyStore) {
+    assert_eq!(store.all().unwrap(), []);
+    assert_eq!(store.get(&key("peerjs")).unwrap(), None);
+}
+
+/// A key where nothing is as it is by default.
+fn odd_key() -> Key {
+    let origins = ["https://example.org", "https://*.example.org:8443"];
+    let settings = Settings {
+        enabled: false,
+        allow_discovery: true,
+        concurrent_limit: usize::MAX / 2,
+        origins: origins.map(|origin| Origin::parse(origin).unwrap()).to_vec(),
+        allow_no_origin: true,
+        auth: Auth::Webhook { url: "https://example.org/?a='\"".to_owned() },
+        messages_per_second: u32::MAX,
+        ice: true,
+    };
+    let name = "Robert'); DROP TABLE keys;-- ü\u{1f980}\0\n\"";
+    Key {
+        name: name.to_owned(),
+        settings,
+        created: 1_700_000_000,
+        used: Some(1_800_000_000),
+        registered: true,
+        ..made_at(0, "odd ü'\"\\%_ key")
+    }
+}
+
+fn a_key_comes_back_as_it_was_added(store: &dyn KeyStore) {
+    let (plain, odd) = (made_at(1_800_000_000, "plain"), odd_key());
+    store.add(plain.clone()).unwrap();
+    store.add(odd.clone()).unwrap();
+    assert_eq!(store.get(&plain.key).unwrap(), Some(plain.clone()));
+    assert_eq!(store.get(&odd.key).unwrap(), Some(odd.clone()));
+    assert_eq!(store.all().unwrap(), [odd, plain]);
+}
+
+fn every_kind_of_proof_comes_back_as_it_was_added(store: &dyn KeyStore) {
+    let proofs = [
+        Auth::None,
+        Auth::Webhook { url: "http://localhost/".to_owned() },
+        Auth::Jwt { verify: JwtKey::Secret("s".repeat(32)) },
+        Auth::Jwt { verify: JwtKey::Pem("-----BEGIN PUBLIC KEY-----\n".to_owned()) },
+        Auth::Jwt { verify: JwtKey::Jwks("/etc/keys.json".into()) },
+    ];
+    for (number, auth) in proofs.into_iter().enumerate() {
+        let mut added = made_at(0, &format!("key{number}"));
+        added.settings.auth = auth;
+        store.add(added.clone()).unwrap();
+        assert_eq!(store.get(&added.key).unwrap(), Some(added));
+    }
+}
+
+fn texts(store: &dyn KeyStore) -> Vec<String> {
+    store.all().unwrap().iter().map(|key| key.key.to_string()).collect()
+}
+
+fn keys_are_listed_by_age_and_then_by_text(store: &dyn KeyStore) {
+    for (created, text) in [(2, "a"), (1, "z"), (1, "ä"), (1, "B"), (1, "b"), (3, "0")] {
+        store.add(made_at(created, text)).unwrap();
+    }
+    assert_eq!(texts(store), ["B", "b", "z", "ä", "a", "0"]);
+}
+
+fn a_key_is_compared_exactly(store: &dyn KeyStore) {
+    // Two forms of one letter among them.
+    let different = ["key", "KEY", "key ", " key", "k\u{e9}y", "ke\u{301}y", "1", "1.0", "01"];
+    for text in different {
+        store.add(made_at(0, text)).unwrap();
+    }
+    assert_eq!(store.all().unwrap().len(), different.len());
+    for other in ["Key", "k_y", "k%", "10e-1"] {
+        assert_eq!(store.get(&key(other)).unwrap(), None, "{other}");
+    }
+}
+
+fn a_key_that_is_there_cannot_be_added(store: &dyn KeyStore) {
+    let first = made_at(1, "k");
+    store.add(first.clone()).unwrap();
+    let second = Key { name: "second".to_owned(), ..made_at(2, "k") };
+    let error = store.add(second).unwrap_err();
+    assert!(matches!(&error, KeyError::Exists(there) if *there == first.key), "{error}");
+    assert_eq!(store.all().unwrap(), [first]);
+}
+
+fn a_change_touches_only_what_it_names(store: &dyn KeyStore) {
+    let (mut odd, other) = (odd_key(), made_at(1, "other"));
+    store.add(odd.clone()).unwrap();
+    store.add(other.clone()).unwrap();
+
+    let nothing = store.change(&odd.key, Change::default()).unwrap();
+    assert_eq!(nothing, odd);
+
+    let enable = Change { enabled: Some(true), ..Change::default() };
+    odd.settings.enabled = true;
+    assert_eq!(store.change(&odd.key, enable).unwrap(), odd);
+    assert_eq!(store.get(&odd.key).unwrap(), Some(odd));
+    assert_eq!(store.get(&other.key).unwrap(), Some(other));
+}
+
+fn everything_of_a_key_can_be_changed(store: &dyn KeyStore) {
+    store.add(made_at(7, "k")).unwrap();
+    let wanted = odd_key();
+    let change = Change {
+        name: Some(wanted.name.clone()),
+        enabled: Some(wanted.settings.enabled),
+        allow_discovery: Some(wanted.settings.allow_discovery),
+        concurrent_limit: Some(wanted.settings.concurrent_limit),
+        origins: Some(wanted.settings.origins.clone()),
+        allow_no_origin: Some(wanted.settings.allow_no_origin),
+        auth: Some(wanted.settings.auth.clone()),
+        messages_per_second: Some(wanted.settings.messages_per_second),
+        ice: Some(wanted.settings.ice),
+    };
+    let changed = store.change(&key("k"), change).unwrap();
+    assert_eq!(changed, Key { name: wanted.name, settings: wanted.settings, ..made_at(7, "k") });
+    assert_eq!(store.get(&key("k")).unwrap(), Some(changed.clone()));
+
+    let none = Change { origins: Some(Vec::new()), auth: Some(Auth::None), ..Change::default() };
+    let emptied = store.change(&key("k"), none).unwrap();
+    assert_eq!((emptied.settings.origins, emptied.settings.auth), (Vec::new(), Auth::None));
+}
+
+fn a_removed_key_is_gone_and_can_be_added_again(store: &dyn KeyStore) {
+    for text in ["a", "b"] {
+        store.add(made_at(1, text)).unwrap();
+    }
+    store.remove(&key("a")).unwrap();
+    assert_eq!(texts(store), ["b"]);
+    assert_eq!(store.get(&key("a")).unwrap(), None);
+    let again = Key { name: "again".to_owned(), ..made_at(2, "a") };
+    store.add(again.clone()).unwrap();
+    assert_eq!(store.get(&again.key).unwrap(), Some(again));
+}
+
+fn what_is_not_there_can_be_neither_changed_nor_removed(store: &dyn KeyStore) {
+    store.add(made_at(1, "there")).unwrap();
+    let absent = key("absent");
+    let unknown = |error: KeyError| matches!(error, KeyError::Unknown(named) if named == absent);
+    let enable = Change { enabled: Some(true), ..Change::default() };
+    assert!(unknown(store.change(&absent, enable).unwrap_err()));
+    assert!(unknown(store.remove(&absent).unwrap_err()));
+    assert_eq!(texts(store), ["there"]);
+}
+
+fn the_version_is_another_one_after_every_change(store: &dyn KeyStore) {
+    let mut versions = vec![store.version().unwrap()];
+    let disable = Change { enabled: Some(false), ..Change::default() };
+    let changes: [&dyn Fn(); 4] = [
+        &|| store.add(made_at(1, "a")).unwrap(),
+        &|| store.add(made_at(1, "b")).unwrap(),
+        &|| drop(store.change(&key("a"), disable.clone()).unwrap()),
+        &|| store.remove(&key("a")).unwrap(),
+    ];
+    for change in changes {
+        change();
+        let version = store.version().unwrap();
+        assert!(!versions.contains(&version), "{version} after {versions:?}");
+        assert_eq!(store.version().unwrap(), version, "asking changes nothing");
+        versions.push(version);
+    }
+}
+
+fn what_fails_does_not_change_the_version(store: &dyn KeyStore) {
+    store.add(made_at(1, "there")).unwrap();
+    let before = store.version().unwrap();
+    store.add(made_at(2, "there")).unwrap_err();
+    store.change(&key("absent"), Change::default()).unwrap_err();
+    store.remove(&key("absent")).unwrap_err();
+    store.get(&key("absent")).unwrap();
+    store.all().unwrap();
+    assert_eq!(store.version().unwrap(), before);
+}
+
+fn the_last_use_is_noted_and_is_no_change(store: &dyn KeyStore) {
+    let (a, b) = (made_at(1, "a"), made_at(2, "b"));
+    store.add(a.clone()).unwrap();
+    store.add(b.clone()).unwrap();
+    let before = store.version().unwrap();
+
+    store.note_used(&[]).unwrap();
+    store.note_used(&[(key("absent"), 1), (a.key.clone(), 5)]).unwrap();
+    assert_eq!(store.get(&a.key).unwrap(), Some(Key { used: Some(5), ..a.clone() }));
+    assert_eq!(store.get(&b.key).unwrap(), Some(b.clone()));
+    assert_eq!(store.all().unwrap().len(), 2, "an unknown key is not made");
+
+    store.note_used(&[(a.key.clone(), 9), (b.key.clone(), 8)]).unwrap();
+    let used: Vec<_> = store.all().unwrap().iter().map(|key| key.used).collect();
+    assert_eq!(used, [Some(9), Some(8)]);
+    assert_eq!(store.version().unwrap(), before);
+
+    let renamed = Change { name: Some("new".to_owned()), ..Change::default() };
+    assert_eq!(store.change(&a.key, renamed).unwrap().used, Some(9), "a change keeps it");
+}
+
+/// Runs `work` on so many threads that begin together.
+fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let (start, work) = (Barrier::new(threads), &work);
+    thread::scope(|scope| {
+        let begin = |number| {
+            let start = &start;
+            scope.spawn(move || {
+                start.wait();
+                work(number)
+            })
+        };
+        let running: Vec<_> = (0..threads).map(begin).collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+fn changes_from_many_threads_are_all_kept(store: &dyn KeyStore) {
+    store.add(made_at(0, "shared")).unwrap();
+    at_once(8, |thread| {
+        for number in 0..5 {
+            let own: ApiKey = key(&format!("{thread}-{number}"));
+            store.add(made_at(1, own.as_str())).unwrap();
+            store.note_used(&[(own.clone(), 3), (key("shared"), 4)]).unwrap();
+            // Each thread changes something else of one key.
+            let change = match thread {
+                0 => Change { name: Some("named".to_owned()), ..Change::default() },
+                1 => Change { ice: Some(true), ..Change::default() },
+                2 => Change { messages_per_second: Some(7), ..Change::default() },
+                _ => Change { allow_discovery: Some(true), ..Change::default() },
+            };
+            store.change(&key("shared"), change).unwrap();
+            if number % 2 == 0 {
+                store.remove(&own).unwrap();
+            }
+        }
+    });
+    let shared = store.get(&key("shared")).unwrap().unwrap();
+    let settings = &shared.settings;
+    assert_eq!((shared.name.as_str(), settings.ice, settings.messages_per_second), ("named", true, 7));
+    assert!(settings.allow_discovery);
+    assert_eq!(store.all().unwrap().len(), 1 + 8 * 2);
+}
+
+fn of_many_who_add_one_key_one_succeeds(store: &dyn KeyStore) {
+    let added = at_once(8, |thread| {
+        let mine = Key { name: thread.to_string(), ..made_at(1, "k") };
+        store.add(mine).is_ok()
+    });
+    let winners: Vec<usize> = (0..8).filter(|&thread| added[thread]).collect();
+    assert_eq!(winners.len(), 1, "{added:?}");
+    assert_eq!(store.all().unwrap()[0].name, winners[0].to_string());
+}
+
+fn readers_see_whole_keys_while_they_change(store: &dyn KeyStore) {
+    store.add(made_at(1, "k")).unwrap();
+    at_once(4, |thread| {
+        for number in 0..20 {
+            if thread == 0 {
+                let change = Change {
+                    name: Some(number.to_string()),
+                    messages_per_second: Some(number),
+                    ..Change::default()
+                };
+                store.change(&key("k"), change).unwrap();
+            } else {
+                let seen = store.get(&key("k")).unwrap().unwrap();
+                let before_the_first = seen.name.is_empty();
+                assert!(before_the_first || seen.name == seen.settings.messages_per_second.to_string());
+                store.version().unwrap();
+            }
+        }
+    });
+}

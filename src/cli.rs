@@ -2,6 +2,7 @@
 //! them; every flag may also be spelt with hyphens and set in the environment.
 
 mod keys;
+mod settings;
 mod values;
 
 use std::env;
@@ -10,12 +11,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-
-use peerbroker::broker::{ApiKey, Limits};
-use peerbroker::config::{BadStaticDir, DEFAULT_HOST, DEFAULT_PORT, Dialects, MountPath, TlsFiles};
-use peerbroker::{Config, Listen};
+use ipnet::IpNet;
+use peerbroker::broker::ApiKey;
+use peerbroker::config::DEFAULT_HOST;
 
 pub use keys::{BadKeySettings, KeySettings, KeysCommand};
+pub use settings::Settings;
 use values::{count, key, millis, port, positive, workers, yes_or_no};
 
 /// A broker that lets WebRTC clients find each other. Drop-in for peerjs-server.
@@ -83,6 +84,40 @@ pub struct Cli {
     /// Trust X-Forwarded-Host and X-Forwarded-Proto of a proxy in front
     #[arg(long, env = "PEERBROKER_PROXIED", value_name = "true|false", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
     proxied: bool,
+
+    /// Proxies that are believed about a client's address, with --proxied [default: loopback and private networks]
+    #[arg(long = "trusted_proxy", alias = "trusted-proxy", env = "PEERBROKER_TRUSTED_PROXY", value_name = "CIDR", num_args = 1.., value_delimiter = ' ')]
+    trusted_proxy: Vec<IpNet>,
+
+    /// Most WebSockets and streams of one address at a time; 0 is any number
+    #[arg(
+        long = "connections_per_address",
+        alias = "connections-per-address",
+        env = "PEERBROKER_CONNECTIONS_PER_ADDRESS",
+        value_name = "N",
+        default_value = "1000"
+    )]
+    connections_per_address: u32,
+
+    /// New ones of one address a second, and ten times as many at once; 0 is any number
+    #[arg(
+        long = "opens_per_second_per_address",
+        alias = "opens-per-second-per-address",
+        env = "PEERBROKER_OPENS_PER_SECOND_PER_ADDRESS",
+        value_name = "N",
+        default_value = "50"
+    )]
+    opens_per_second_per_address: u32,
+
+    /// Messages of one client a second, and ten times as many at once; 0 is any number
+    #[arg(
+        long = "messages_per_second",
+        alias = "messages-per-second",
+        env = "PEERBROKER_MESSAGES_PER_SECOND",
+        value_name = "N",
+        default_value = "0"
+    )]
+    messages_per_second: u32,
 
     /// Origins that may read HTTP answers; `*` is every one [default: every one]
     #[arg(long, env = "PEERBROKER_CORS", value_name = "ORIGIN", num_args = 1.., value_delimiter = ' ')]
@@ -190,105 +225,12 @@ enum Dialect {
     Calls,
 }
 
-/// What the flags ask for.
-pub struct Settings {
-    pub config: Config,
-    pub listen: Listen,
-    /// The mount path as it was given, for the start line.
-    pub given_path: String,
-}
-
-/// Why the flags cannot be followed; the program says so and ends.
-#[derive(Debug, thiserror::Error)]
-pub enum BadSettings {
-    /// Found in a fallback of the environment; clap finds all others.
-    #[error("invalid value {value:?} for {name}: {accepted}")]
-    Value { name: &'static str, value: String, accepted: String },
-    #[error("--sslkey and --sslcert go together: --{missing} is missing")]
-    HalfTls { missing: &'static str },
-    #[error(transparent)]
-    StaticDir(#[from] BadStaticDir),
-}
-
-impl BadSettings {
-    /// 2 for a wrong value, as clap; 1 for files, and for what the reference ends with 1 as well.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            BadSettings::Value { .. } => 2,
-            BadSettings::HalfTls { .. } | BadSettings::StaticDir(_) => 1,
-        }
-    }
-}
-
 impl Cli {
     /// Reads flags and environment, or ends the program with what is wrong in them. An empty
     /// variable counts as unset: that is how compose files say nothing.
     pub fn read() -> Self {
         let command = without_empty_variables(Cli::command());
         Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
-    }
-
-    /// Adds the reference's own variables, `PORT` and `PEERSERVER_PATH`, and checks what no flag
-    /// can check alone.
-    pub fn settings(&self) -> Result<Settings, BadSettings> {
-        let port = match (self.port, fallback("PORT")) {
-            (Some(port), _) => port,
-            (None, Some(text)) => {
-                port(&text).map_err(|accepted| BadSettings::Value { name: "PORT", value: text, accepted })?
-            }
-            (None, None) => DEFAULT_PORT,
-        };
-        let given_path = match (&self.path, fallback("PEERSERVER_PATH")) {
-            (Some(path), _) => path.clone(),
-            (None, path) => path.unwrap_or_else(|| "/".to_owned()),
-        };
-        let path = MountPath::parse(&given_path).map_err(|error| BadSettings::Value {
-            name: "--path",
-            value: given_path.clone(),
-            accepted: error.to_string(),
-        })?;
-        let tls = match (self.sslkey.clone(), self.sslcert.clone()) {
-            (Some(key), Some(cert)) => Some(TlsFiles { key, cert }),
-            (None, None) => None,
-            (Some(_), None) => return Err(BadSettings::HalfTls { missing: "sslcert" }),
-            (None, Some(_)) => return Err(BadSettings::HalfTls { missing: "sslkey" }),
-        };
-        let config = Config {
-            path,
-            key: self.key.clone(),
-            default_key: !self.no_default_key,
-            data_dir: self.data_dir.clone(),
-            allow_discovery: self.allow_discovery,
-            proxied: self.proxied,
-            cors: self.cors.clone(),
-            root_key: self.root_key.clone(),
-            dialects: Dialects {
-                peerjs: self.dialects.contains(&Dialect::Peerjs),
-                rooms: self.dialects.contains(&Dialect::Rooms),
-                calls: self.dialects.contains(&Dialect::Calls),
-            },
-            pages: self.pages,
-            static_dir: self.static_dir.clone(),
-            max_message_bytes: self.max_message_bytes,
-            limits: Limits {
-                concurrent_limit: self.concurrent_limit,
-                expire_timeout: self.expire_timeout,
-                alive_timeout: self.alive_timeout,
-                ping_interval: self.ping_interval,
-                probe_timeout: self.probe_timeout,
-                queue_messages: self.queue_messages,
-                queue_bytes: self.queue_bytes,
-                queue_total_bytes: self.queue_total_bytes,
-                rooms: self.rooms,
-                room_players: self.room_players,
-                room_timeout: self.room_timeout,
-                ..Limits::default()
-            },
-            ..Config::default()
-        };
-        config.check()?;
-        let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls };
-        Ok(Settings { config, listen, given_path })
     }
 }
 
@@ -301,12 +243,10 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
     command.mut_subcommands(without_empty_variables)
 }
 
-fn fallback(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
+    use peerbroker::{Config, Listen};
+
     use super::*;
 
     fn settings(args: &[&str]) -> Settings {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::broker::{ApiKey, Limits};
-use crate::keys::{DEFAULT_MESSAGES_PER_SECOND, Key, Settings};
+use crate::keys::{Key, Settings};
 use crate::limits::AddressLimits;
 
 pub use crate::tls::TlsFiles;
@@ -132,7 +132,8 @@ impl Config {
             messages_per_second: self.messages_per_second,
             ..Settings::default()
         };
-        let mut keys = vec![self.key.clone(), self.root_key().clone()];
+        let mut keys =
+            if self.default_key { vec![self.key.clone(), self.root_key().clone()] } else { Vec::new() };
         keys.dedup();
         keys.into_iter().map(|key| Key::new(Some(key), "built in", settings.clone())).collect()
     }
@@ -161,7 +162,7 @@ impl Default for Config {
             static_dir: None,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             close_timeout: Duration::from_secs(5),
-            messages_per_second: DEFAULT_MESSAGES_PER_SECOND,
+            messages_per_second: 0,
             address_limits: AddressLimits::default(),
             limits: Limits::default(),
         }

@@ -6,7 +6,7 @@ use actix_web::web::ServiceConfig;
 use crate::broker::{Broker, Clock, Goodbye};
 use crate::config::{Config, InvalidPath, MountPath};
 use crate::http::{self, Mounted};
-use crate::keys::KeyStore;
+use crate::keys::{KeyError, KeyStore};
 use crate::lan::lan_address;
 use crate::service::{Client, Hooks, Message, Service};
 
@@ -77,6 +77,12 @@ impl PeerBroker {
     /// Who is here, and what waits for whom.
     pub fn broker(&self) -> &Broker {
         &self.service.broker
+    }
+
+    /// Puts what has changed in the [store of keys](Builder::keys) in force at once. Reads it all, so not
+    /// for a worker's thread.
+    pub fn read_keys(&self) -> Result<(), KeyError> {
+        self.service.read_keys()
     }
 
     /// The configuration in force.

@@ -11,9 +11,11 @@ mod console;
 mod keys_command;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use peerbroker::broker::Goodbye;
+use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::{PeerBroker, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli, settings: &Settings, lines: &Lines) -> anyhow::Result<()> {
     let Settings { config, listen, given_path } = settings;
+    let store = config.data_dir.as_deref().map(SqliteKeys::open).transpose()?;
     if cli.check_config {
         Server::check(listen)?;
         lines.print("The configuration is valid.".to_owned());
@@ -64,8 +67,11 @@ fn run(cli: &Cli, settings: &Settings, lines: &Lines) -> anyhow::Result<()> {
         log::warn!("cannot raise the limit of open files: {error}");
     }
     let (connected, disconnected) = (lines.clone(), lines.clone());
-    let broker = PeerBroker::builder()
-        .config(config.clone())
+    let mut builder = PeerBroker::builder().config(config.clone());
+    if let Some(store) = store {
+        builder = builder.keys(Arc::new(store));
+    }
+    let broker = builder
         .on_connect(move |client| {
             connected.print(format!("Client connected: {}", printable(client.id.as_str())))
         })

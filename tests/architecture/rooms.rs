@@ -25,7 +25,7 @@ pub const ROOMS: &[Room] = &[
     ),
     room("keys_command", "console cli peerbroker", "jiff serde_json thiserror"),
     room("console", "cli peerbroker", "env_logger qrcode serde_json"),
-    room("cli", "peerbroker", "clap thiserror"),
+    room("cli", "peerbroker", "clap ipnet thiserror"),
     // The library's front: re-exports.
     room(
         "peerbroker",

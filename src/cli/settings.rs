@@ -1,0 +1,119 @@
+//! What the flags ask for, and what is wrong in them that no flag can see alone.
+
+use std::env;
+
+use peerbroker::broker::Limits;
+use peerbroker::config::{BadStaticDir, DEFAULT_PORT, Dialects, MountPath, TlsFiles};
+use peerbroker::limits::AddressLimits;
+use peerbroker::{Config, Listen};
+
+use super::values::port;
+use super::{Cli, Dialect};
+
+/// What the flags ask for.
+pub struct Settings {
+    pub config: Config,
+    pub listen: Listen,
+    /// The mount path as it was given, for the start line.
+    pub given_path: String,
+}
+
+/// Why the flags cannot be followed; the program says so and ends.
+#[derive(Debug, thiserror::Error)]
+pub enum BadSettings {
+    /// Found in a fallback of the environment; clap finds all others.
+    #[error("invalid value {value:?} for {name}: {accepted}")]
+    Value { name: &'static str, value: String, accepted: String },
+    #[error("--sslkey and --sslcert go together: --{missing} is missing")]
+    HalfTls { missing: &'static str },
+    #[error(transparent)]
+    StaticDir(#[from] BadStaticDir),
+}
+
+impl BadSettings {
+    /// 2 for a wrong value, as clap; 1 for files, and for what the reference ends with 1 as well.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            BadSettings::Value { .. } => 2,
+            BadSettings::HalfTls { .. } | BadSettings::StaticDir(_) => 1,
+        }
+    }
+}
+
+impl Cli {
+    /// Adds the reference's own variables, `PORT` and `PEERSERVER_PATH`, and checks what no flag
+    /// can check alone.
+    pub fn settings(&self) -> Result<Settings, BadSettings> {
+        let port = match (self.port, fallback("PORT")) {
+            (Some(port), _) => port,
+            (None, Some(text)) => {
+                port(&text).map_err(|accepted| BadSettings::Value { name: "PORT", value: text, accepted })?
+            }
+            (None, None) => DEFAULT_PORT,
+        };
+        let given_path = match (&self.path, fallback("PEERSERVER_PATH")) {
+            (Some(path), _) => path.clone(),
+            (None, path) => path.unwrap_or_else(|| "/".to_owned()),
+        };
+        let path = MountPath::parse(&given_path).map_err(|error| BadSettings::Value {
+            name: "--path",
+            value: given_path.clone(),
+            accepted: error.to_string(),
+        })?;
+        let tls = match (self.sslkey.clone(), self.sslcert.clone()) {
+            (Some(key), Some(cert)) => Some(TlsFiles { key, cert }),
+            (None, None) => None,
+            (Some(_), None) => return Err(BadSettings::HalfTls { missing: "sslcert" }),
+            (None, Some(_)) => return Err(BadSettings::HalfTls { missing: "sslkey" }),
+        };
+        let config = Config {
+            path,
+            key: self.key.clone(),
+            default_key: !self.no_default_key,
+            data_dir: self.data_dir.clone(),
+            allow_discovery: self.allow_discovery,
+            proxied: self.proxied,
+            trusted_proxies: match &*self.trusted_proxy {
+                [] => Config::default().trusted_proxies,
+                networks => networks.to_vec(),
+            },
+            address_limits: AddressLimits {
+                connections: self.connections_per_address,
+                opens_per_second: self.opens_per_second_per_address,
+            },
+            messages_per_second: self.messages_per_second,
+            cors: self.cors.clone(),
+            root_key: self.root_key.clone(),
+            dialects: Dialects {
+                peerjs: self.dialects.contains(&Dialect::Peerjs),
+                rooms: self.dialects.contains(&Dialect::Rooms),
+                calls: self.dialects.contains(&Dialect::Calls),
+            },
+            pages: self.pages,
+            static_dir: self.static_dir.clone(),
+            max_message_bytes: self.max_message_bytes,
+            limits: Limits {
+                concurrent_limit: self.concurrent_limit,
+                expire_timeout: self.expire_timeout,
+                alive_timeout: self.alive_timeout,
+                ping_interval: self.ping_interval,
+                probe_timeout: self.probe_timeout,
+                queue_messages: self.queue_messages,
+                queue_bytes: self.queue_bytes,
+                queue_total_bytes: self.queue_total_bytes,
+                rooms: self.rooms,
+                room_players: self.room_players,
+                room_timeout: self.room_timeout,
+                ..Limits::default()
+            },
+            ..Config::default()
+        };
+        config.check()?;
+        let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls };
+        Ok(Settings { config, listen, given_path })
+    }
+}
+
+fn fallback(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -33,10 +33,13 @@ test-rust:
 test-browser: build
 	cd client-tests && npm ci --no-audit --no-fund --silent && npm test
 
+# The benchmark has a lock file of its own, which follows the server's, and shares what is built.
 lint: vendor
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+	cargo fmt --check --manifest-path bench/Cargo.toml
+	cargo clippy --manifest-path bench/Cargo.toml --target-dir target --all-targets -- -D warnings
 	cargo metadata --locked --format-version 1 | node scripts/check-licences.mjs
 
 pictures: build

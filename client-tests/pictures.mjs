@@ -20,6 +20,8 @@ try {
   await mkdir(folder, { recursive: true });
   await save('landing.png', await landing());
   await save('slides.png', await slides());
+  await save('party.png', await party());
+  await save('call.png', await call());
 } finally {
   await browser.close();
   await server.stop();
@@ -47,7 +49,7 @@ async function landing() {
 async function slides() {
   const presenter = await open(desk, `http://${HOME}/broker/slides/`);
   await presenter.locator('#qr svg').waitFor();
-  const remote = await open(hand, await presenter.locator('#remote-link').getAttribute('href'));
+  const remote = await open(hand, await presenter.locator('#join-link').getAttribute('href'));
   await remote.locator('#status[data-state="connected"]').waitFor();
   for (let turn = 0; turn < 4; turn += 1) await presenter.keyboard.press('ArrowRight');
   await remote.locator('#remote-title', { hasText: 'The broker steps aside' }).waitFor();
@@ -55,6 +57,38 @@ async function slides() {
   await presenter.getByRole('button', { name: 'Show code' }).click();
   await presenter.mouse.move(0, 0);
   return sideBySide(await presenter.screenshot(), await remote.screenshot());
+}
+
+async function party() {
+  const host = await open(desk, `http://${HOME}/broker/party/`);
+  await host.locator('#qr svg').waitFor();
+  const phones = [];
+  for (const name of ['Anna', 'Ben', 'Cleo']) {
+    const player = await open(hand, await host.locator('#join-link').getAttribute('href'));
+    await player.locator('#name').fill(name);
+    await player.locator('#take-seat').tap();
+    await player.locator('#status[data-state="connected"]').waitFor();
+    phones.push(player);
+  }
+  await host.locator('#start').click();
+  await host.mouse.move(0, 0);
+  await host.locator('#clock', { hasText: '0:35' }).waitFor();
+  return sideBySide(await host.screenshot(), await phones[1].screenshot());
+}
+
+async function call() {
+  // Cameras are for secure pages only.
+  const callee = await open(desk, `http://127.0.0.1:${server.port}/broker/call/`);
+  await callee.locator('#status[data-state="ready"]').waitFor();
+  const caller = await open(hand, await callee.locator('#local-link').evaluate((link) => link.href));
+  await callee.getByRole('button', { name: 'Accept' }).click();
+  for (const page of [callee, caller]) {
+    await page.locator('#remote').evaluate(async (video) => {
+      while (video.videoWidth === 0) await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+    });
+  }
+  await callee.mouse.move(0, 0);
+  return sideBySide(await callee.screenshot(), await caller.screenshot());
 }
 
 async function sideBySide(screen, handheld) {

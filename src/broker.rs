@@ -4,6 +4,7 @@
 //! [`Frame`]s to ids, and is told what happened. Time comes from a [`Clock`] and passes only in
 //! [`Broker::sweep`], so tests drive both.
 
+mod callers;
 mod clock;
 mod outbox;
 mod place;
@@ -25,12 +26,13 @@ use dashmap::DashMap;
 
 use crate::frame::Frame;
 
+pub use callers::{Callers, Calling};
 pub use clock::Clock;
 pub use outbox::{Outbox, Outgoing, Writer};
 pub use realm::{Newcomer, Realm};
 pub use registration::{Admittance, Flush, Parting, Peer, Probe, Registration, Routed};
 pub use rooms::{Hosting, Playing, RoomError, Rooms};
-pub use stream::Arrival;
+pub use stream::{Arrival, Posting};
 pub use tenant::Tenant;
 pub use types::{ApiKey, ConnId, Goodbye, InvalidName, Link, PeerId, Token};
 

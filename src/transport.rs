@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 
 use actix_web::rt::task::yield_now;
 
-use crate::broker::{Link, Outbox};
+use crate::broker::{Link, Outbox, Peer};
 
 /// Something a client sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,6 +58,9 @@ pub(crate) trait Socket {
 
     /// The outbox for this connection, once. It begins with what the handshake still has to send.
     fn open_outbox(&mut self, limit: usize) -> Outbox;
+
+    /// Says that the connection is registered, as `peer`.
+    fn seated(&mut self, _peer: &Peer) {}
 
     /// Reads once and hands over each event that is complete, oldest first. Ready with `Ok` when
     /// something was read; there may be more. Stops early when `on_event` breaks.

@@ -1,5 +1,6 @@
-import { explain, fetchId, loadPeer, within } from './broker.js';
+import { explain, fetchId, loadPeer } from './broker.js';
 import { peerOptions } from './settings.js';
+import { within } from './within.js';
 
 const SOCKET_WAIT = 10_000;
 const ANSWER_WAIT = 10_000;

@@ -1,39 +1,16 @@
+import { loadLibrary, requireWebRtc } from './library.js';
 import { broker, brokerUrl } from './settings.js';
 
-const LIBRARY_WAIT = 15_000;
 const ID_WAIT = 8_000;
 
 // The ids that PeerJS accepts.
 export const VALID_ID = /^[A-Za-z0-9]+(?:[ _-][A-Za-z0-9]+)*$/;
 
-/** `promise`, or an Error with `message` when it takes longer than `wait` milliseconds. */
-export function within(wait, promise, message) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(message)), wait);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
-
 /** The `Peer` class, once its script is there and if this browser can use it. */
 export async function loadPeer() {
-  if (!window.Peer && document.readyState !== 'complete') {
-    const loaded = new Promise((resolve) => window.addEventListener('load', resolve, { once: true }));
-    await within(LIBRARY_WAIT, loaded, '').catch(() => {});
-  }
-  if (!window.Peer) {
-    throw new Error(
-      'The PeerJS library did not load. A peerbroker that was built without it takes it from the ' +
-        'internet: connect, or use a build that includes it, then reload the page.',
-    );
-  }
-  if (!window.RTCPeerConnection) {
-    throw new Error(
-      'WebRTC is not available in this browser. It may be turned off in the settings ' +
-        '(on an iPhone: Lockdown Mode) or by an extension.',
-    );
-  }
-  return window.Peer;
+  const Peer = await loadLibrary('Peer', 'PeerJS');
+  requireWebRtc();
+  return Peer;
 }
 
 /** Asks the broker for a fresh peer id. */

@@ -6,10 +6,12 @@ import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 const scripts = {
   'peerjs.min.js': 'node_modules/peerjs/dist/peerjs.min.js',
   'qrcode.js': 'node_modules/qrcode-generator/dist/qrcode.js',
+  'simplepeer.min.js': 'node_modules/simple-peer/simplepeer.min.js',
 };
 
-// peerjs.min.js has its own dependencies built in. qrcode-generator names its
-// licence only in the header of its script, so the text is kept here.
+// peerjs.min.js and simplepeer.min.js have their own dependencies built in.
+// Texts are kept here for packages that only name their licence, and for events
+// and process, which browserify put into simplepeer.min.js.
 const licenses = {
   peerjs: 'node_modules/peerjs/LICENSE',
   'peerjs-js-binarypack': 'node_modules/peerjs-js-binarypack/LICENSE',
@@ -17,6 +19,23 @@ const licenses = {
   sdp: 'node_modules/sdp/LICENSE',
   'webrtc-adapter': 'node_modules/webrtc-adapter/LICENSE.md',
   'qrcode-generator': 'licenses/qrcode-generator.txt',
+  'simple-peer': 'node_modules/simple-peer/LICENSE',
+  'base64-js': 'node_modules/base64-js/LICENSE',
+  buffer: 'node_modules/buffer/LICENSE',
+  debug: 'node_modules/debug/LICENSE',
+  'err-code': 'licenses/err-code.txt',
+  events: 'licenses/events.txt',
+  'get-browser-rtc': 'licenses/get-browser-rtc.txt',
+  ieee754: 'node_modules/ieee754/LICENSE',
+  inherits: 'node_modules/inherits/LICENSE',
+  ms: 'node_modules/ms/license.md',
+  process: 'licenses/process.txt',
+  'queue-microtask': 'node_modules/queue-microtask/LICENSE',
+  randombytes: 'node_modules/randombytes/LICENSE',
+  'readable-stream': 'node_modules/readable-stream/LICENSE',
+  'safe-buffer': 'node_modules/safe-buffer/LICENSE',
+  string_decoder: 'node_modules/string_decoder/LICENSE',
+  'util-deprecate': 'node_modules/util-deprecate/LICENSE',
 };
 
 const here = (path) => new URL(path, import.meta.url);

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use peerbroker::broker::{
-    Admittance, ApiKey, Broker, Clock, Limits, Link, Newcomer, Outbox, PeerId, Realm, Registration, Routed, Token,
-    Writer,
+    Admittance, ApiKey, Broker, Clock, Limits, Link, Newcomer, Outbox, PeerId, Realm, Registration, Routed,
+    Token, Writer,
 };
 use peerbroker::dialect::peerjs::{self, Command, Envelope};
 use peerbroker::frame::Frame;

@@ -134,6 +134,20 @@ visit('where something else answers the test says so', async (visit) => {
   await failTheTest(page, desktop, { at: 'id', after: [], says: /Something other than peerbroker/ });
 });
 
+visit('the page leads to each demo', async (visit) => {
+  const server = await visit.server(['--path', '/myapp']);
+  const page = await visit.open(phone, urlOf(server, '/myapp/'));
+
+  for (const [link, title] of [['Open the slides', 'Slide remote'], ['Open a room', 'Party game'], ['Get a link', 'Video call']]) {
+    await page.getByRole('link', { name: link }).tap();
+    await page.waitForURL(/\/myapp\/broker\/(slides|party|call)\/$/);
+    assert.equal(await page.title(), `${title} – peerbroker`);
+    await page.locator('#status[data-state="ready"]').waitFor();
+    await page.getByRole('link', { name: 'peerbroker' }).tap();
+    await page.waitForURL(/\/myapp\/broker\/$/);
+  }
+});
+
 visit('without the PeerJS library the test says so', async (visit) => {
   const server = await visit.server();
   const page = await visit.page(phone);
@@ -216,7 +230,7 @@ visit('with --pages false there is JSON for everybody, and no page', async (visi
   const get = (path) => fetch(urlOf(server, path), { headers: { accept: BROWSERS_ACCEPT } });
 
   assert.equal((await (await get('/')).json()).name, 'PeerJS Server');
-  for (const path of ['/broker', '/broker/', '/broker/slides/', '/broker/style.css', '/broker/vendor/peerjs.min.js']) {
+  for (const path of ['/broker', '/broker/', '/broker/slides/', '/broker/party/', '/broker/call/', '/broker/style.css', '/broker/vendor/peerjs.min.js']) {
     assert.equal((await get(path)).status, 404, path);
   }
 });
@@ -228,7 +242,7 @@ test('a library from elsewhere is the one that would be embedded', async () => {
     /Library = Library \{\s+file: "([^"]+)",\s+elsewhere: "\/([^@]+)@([^/]+)\/[^"]+",\s+integrity: "([^"]+)",/g,
   )];
 
-  assert.deepEqual(libraries.map(([, file]) => file), ['peerjs.min.js', 'qrcode.js']);
+  assert.deepEqual(libraries.map(([, file]) => file), ['peerjs.min.js', 'qrcode.js', 'simplepeer.min.js']);
   for (const [, file, name, version, integrity] of libraries) {
     const bytes = await readFile(join(root, 'vendor/dist', file));
     assert.equal(integrity, `sha384-${createHash('sha384').update(bytes).digest('base64')}`, file);

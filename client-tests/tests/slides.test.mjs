@@ -1,8 +1,7 @@
 // The slide remote: a presentation at a desk, and phones that turn its slides.
 
 import assert from 'node:assert/strict';
-import jsQR from 'jsqr';
-import { PNG } from 'pngjs';
+import { localLink, says, scan } from '../lib/demos.mjs';
 import { fits } from '../lib/layout.mjs';
 import { UNREACHABLE, desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
 
@@ -28,7 +27,7 @@ for (const { where, flags, path, tls } of places) {
     const presenter = await present(visit, urlOf(server, `${path}broker/slides/`, 'lan.test'));
 
     const link = await scan(presenter);
-    assert.equal(link, await presenter.locator('#remote-link').getAttribute('href'));
+    assert.equal(link, await presenter.locator('#join-link').getAttribute('href'));
     const remote = await join(visit, link);
     await says(presenter, 'connected', '1 phone connected');
     await shows(presenter, remote, 1);
@@ -215,7 +214,7 @@ visit('opened as localhost the code leads to the address in the network', async 
 
   const link = new URL(await scan(presenter));
   assert.equal(link.origin, `http://192.168.1.20:${server.port}`);
-  assert.equal(link.href, await presenter.locator('#remote-link').getAttribute('href'));
+  assert.equal(link.href, await presenter.locator('#join-link').getAttribute('href'));
 });
 
 visit('a server that no phone can reach offers a second window instead', async (visit) => {
@@ -253,7 +252,7 @@ visit('without the QR library the link is still there to be sent', async (visit)
   await presenter.goto(urlOf(server, SLIDES, 'lan.test'));
 
   await presenter.locator('#join-hint', { hasText: 'Send this link to the phone instead' }).waitFor();
-  await join(visit, await presenter.locator('#remote-link').getAttribute('href'));
+  await join(visit, await presenter.locator('#join-link').getAttribute('href'));
 });
 
 for (const device of [desktop, phone, smallPhone]) {
@@ -261,7 +260,7 @@ for (const device of [desktop, phone, smallPhone]) {
     const presenter = await present(visit, urlOf(await visit.server(), SLIDES, 'lan.test'), device);
     await presenter.locator('#join summary')[device.press]();
     await fits(presenter, device);
-    const remote = await join(visit, await presenter.locator('#remote-link').getAttribute('href'), device);
+    const remote = await join(visit, await presenter.locator('#join-link').getAttribute('href'), device);
 
     for (const at of [2, 3, 4, 5, 6]) {
       await remote.locator('#remote-next')[device.press]();
@@ -284,19 +283,6 @@ async function join(visit, link, device = phone) {
   await says(remote, 'connected', 'Connected');
   return remote;
 }
-
-/** The link of a presentation that was opened at a loopback address. */
-const localLink = (presenter) => presenter.locator('#local-link').evaluate((link) => link.href);
-
-/** What a camera reads from the screen. */
-async function scan(presenter) {
-  const { data, width, height } = PNG.sync.read(await presenter.locator('#qr').screenshot());
-  return jsQR(new Uint8ClampedArray(data), width, height)?.data;
-}
-
-const exactly = (text) => new RegExp(`^${text.replace(/[.?]/g, '\\$&')}$`);
-
-const says = (page, state, text) => page.locator(`#status[data-state="${state}"]`, { hasText: exactly(text) }).waitFor();
 
 /** Both sides show this slide, counted from 1. */
 async function shows(presenter, remote, at) {

@@ -105,14 +105,6 @@ impl Place {
         unsent
     }
 
-    /// Takes the holder out, as it is, for another place.
-    pub(super) fn unseat(&self, state: &mut State, conn: ConnId) -> Option<Conn> {
-        let moved = state.conn.take_if(|holder| holder.id == conn)?;
-        self.holder.store(0, Ordering::Release);
-        state.forget_probes();
-        Some(moved)
-    }
-
     /// Keeps a message for the next holder.
     pub(super) fn keep(
         &self,

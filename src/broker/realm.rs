@@ -102,22 +102,6 @@ impl Realm {
         self.seats.leave();
     }
 
-    /// Gives a connection another id. Whoever holds that one is replaced, so it has to be a fresh one.
-    pub(super) fn rename(&self, place: &Arc<Place>, conn: ConnId, id: &PeerId) -> Option<Arc<Place>> {
-        let mut moved = {
-            let mut state = place.lock();
-            let moved = place.unseat(&mut state, conn)?;
-            self.retire_if_vacant(place, &mut state);
-            moved
-        };
-        Some(self.at(id, |place, state| {
-            self.dismiss(place, state, Goodbye::Replaced);
-            moved.outbox.preload(place.take_queue(state, &self.shared));
-            place.seat(state, moved, self.shared.clock.now());
-            Arc::clone(place)
-        }))
-    }
-
     /// Asks whether the holder of an id is alive, by a ping. If it is not, it is dropped after the
     /// probe timeout, and the id is free.
     pub fn probe(&self, id: &PeerId) -> Probe {

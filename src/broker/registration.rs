@@ -120,6 +120,15 @@ impl Peer {
         Some(act(&mut conn.outbox))
     }
 
+    /// Works on the outbox, also after the id was taken away, for as long as last words may be said.
+    pub fn with_last_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
+        let mut state = self.place.lock();
+        match state.conn.as_mut().filter(|conn| conn.id == self.conn) {
+            Some(conn) => Some(act(&mut conn.outbox)),
+            None => state.last_words(self.conn).map(act),
+        }
+    }
+
     /// Ends the connection, as if it had ended by itself; its client is told why.
     pub fn dismiss(&self, why: Goodbye) {
         self.realm.dismiss_peer(&self.place, self.conn, why);
@@ -129,13 +138,6 @@ impl Peer {
 impl Registration {
     pub(super) fn new(realm: Arc<Realm>, place: Arc<Place>, conn: ConnId) -> Self {
         Registration(Peer::new(realm, place, conn))
-    }
-
-    /// Takes another id, which has to be a fresh one, and gives the old one back.
-    pub fn rename(&mut self, id: &PeerId) {
-        if let Some(place) = self.realm.rename(&self.place, self.conn, id) {
-            self.0.place = place;
-        }
     }
 
     /// Gives the id back and returns what is left for the last words. `dead` says that nothing can

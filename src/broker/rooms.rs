@@ -186,14 +186,6 @@ impl Hosting {
             Ok(())
         })
     }
-
-    /// The host has another id now.
-    pub fn follow(&self, host: &PeerId) {
-        let _ = self.rooms.with(&self.code, self.number, |room| {
-            room.host = host.clone();
-            Ok(())
-        });
-    }
 }
 
 impl Drop for Hosting {
@@ -211,15 +203,6 @@ impl Playing {
     /// Whether the room is still there.
     pub fn is_room_open(&self) -> bool {
         self.rooms.with(&self.code, self.number, |_| Ok(())).is_ok()
-    }
-
-    /// The player has another id now.
-    pub fn follow(&self, player: &PeerId) {
-        self.with_seat(|room| {
-            if let Some(mine) = room.players.get_mut(&self.name) {
-                mine.peer = Some(player.clone());
-            }
-        });
     }
 
     /// Works on the room, unless the name is somebody else's by now.

@@ -21,6 +21,8 @@ struct Rare {
     leaving: Vec<Leaving>,
     probes: Vec<PendingProbe>,
     awaited: Vec<Awaited>,
+    /// Messages that are being posted.
+    posted: usize,
 }
 
 /// The connection that holds an id.
@@ -60,6 +62,9 @@ const MAX_PROBES: usize = 16;
 
 /// Most that wait for one id to be registered.
 const MAX_AWAITED: usize = 64;
+
+/// Most messages that one client posts at a time. Browsers open six connections.
+const MAX_POSTED: usize = 8;
 
 impl Conn {
     pub(super) fn new(id: ConnId, token: Token, outbox: Outbox, since: u64, link: Link) -> Self {
@@ -171,6 +176,21 @@ impl State {
         }
     }
 
+    /// One more message is being posted, unless there are too many.
+    pub(super) fn begin_post(&mut self) -> bool {
+        let posted = &mut self.rare().posted;
+        let begins = *posted < MAX_POSTED;
+        *posted += usize::from(begins);
+        begins
+    }
+
+    /// One message less is being posted.
+    pub(super) fn end_post(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.posted = rare.posted.saturating_sub(1);
+        }
+    }
+
     /// Who has stopped waiting is forgotten.
     pub(super) fn forget_waiting(&mut self) {
         if let Some(rare) = &mut self.rare {
@@ -181,6 +201,7 @@ impl State {
 
 impl Rare {
     fn is_empty(&self) -> bool {
-        self.leaving.is_empty() && self.probes.is_empty() && self.awaited.is_empty()
+        let nobody = self.leaving.is_empty() && self.probes.is_empty() && self.awaited.is_empty();
+        nobody && self.posted == 0
     }
 }

@@ -15,6 +15,12 @@ use super::types::{Goodbye, PeerId, Token};
 /// Ready when the id that is waited for is registered with its token (`true`), or refused to it.
 pub struct Arrival(Option<Waiting>);
 
+/// Something that a client is posting. It counts until it is dropped.
+pub struct Posting {
+    realm: Arc<Realm>,
+    place: Arc<Place>,
+}
+
 struct Waiting {
     realm: Arc<Realm>,
     place: Arc<Place>,
@@ -38,6 +44,14 @@ impl Realm {
             let arrived = state.wait_for(token)?;
             let (realm, place) = (Arc::clone(self), Arc::clone(place));
             Some(Arrival(Some(Waiting { realm, place, arrived })))
+        })
+    }
+
+    /// Begins to read what a client posts. `None` if it posts too much at a time.
+    pub fn begin_post(self: &Arc<Self>, id: &PeerId) -> Option<Posting> {
+        self.at(id, |place, state| {
+            let begun = state.begin_post();
+            begun.then(|| Posting { realm: Arc::clone(self), place: Arc::clone(place) })
         })
     }
 
@@ -80,6 +94,14 @@ impl Drop for Waiting {
         self.arrived.close();
         let mut state = self.place.lock();
         state.forget_waiting();
+        self.realm.retire_if_vacant(&self.place, &mut state);
+    }
+}
+
+impl Drop for Posting {
+    fn drop(&mut self) {
+        let mut state = self.place.lock();
+        state.end_post();
         self.realm.retire_if_vacant(&self.place, &mut state);
     }
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::Shared;
+use super::callers::Callers;
 use super::realm::Realm;
 use super::rooms::Rooms;
 use super::types::{ApiKey, Goodbye};
@@ -15,6 +16,8 @@ pub struct Tenant {
     pub guests: Arc<Realm>,
     /// The rooms of the guests.
     pub rooms: Arc<Rooms>,
+    /// The guests that can be called.
+    pub callers: Arc<Callers>,
     seats: Arc<Seats>,
 }
 
@@ -37,6 +40,7 @@ impl Tenant {
             peers: realm(key.clone()),
             guests: realm(key),
             rooms: Arc::new(Rooms::new(Arc::clone(shared))),
+            callers: Arc::default(),
             seats,
         }
     }

@@ -136,7 +136,8 @@ impl Goodbye {
     /// reference sends it.
     pub fn close(self) -> Option<(u16, &'static str)> {
         match self {
-            Goodbye::Left | Goodbye::TimedOut => None,
+            Goodbye::Left => Some((1000, "")),
+            Goodbye::TimedOut => None,
             Goodbye::Replaced => Some((4001, "replaced by a newer connection")),
             Goodbye::Evicted => Some((4002, "did not answer, and its id was asked for")),
             Goodbye::SlowReader => Some((4003, "too slow in reading")),

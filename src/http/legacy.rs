@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, rt, web};
 use tokio::time::timeout;
 
@@ -13,7 +14,7 @@ use super::peerjs::decode_key as decode;
 use super::routes::{Post, Posted};
 use super::{endpoint, plain, too_many_requests};
 use crate::service::Service;
-use crate::session::{self, Claim, Refusal};
+use crate::session::{self, Claim, Refusal, Unheard};
 use crate::transport::connection::Watch;
 
 /// How long a body may take to come.
@@ -34,6 +35,7 @@ pub(super) async fn answer(
     };
     match post.what {
         Posted::Stream => open(service, request, claim).await,
+        Posted::Message if is_too_large(service, request) => too_large(),
         Posted::Message => relay(service, request, claim, payload).await,
     }
 }
@@ -75,24 +77,66 @@ async fn relay(
 ) -> HttpResponse {
     let origin = endpoint::origin(request.headers());
     // Before the body is read: until then it is with the client, and costs us nothing.
-    let Some(sender) = session::sender(service, claim, origin.as_deref()).await else {
-        return plain(StatusCode::UNAUTHORIZED, "Unauthorized");
+    let sender = match session::sender(service, claim, origin.as_deref()).await {
+        Ok(sender) => sender,
+        Err(Unheard::Absent) => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Err(Unheard::TooMuch) => return plain(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
     };
-    let max = service.config.max_message_bytes;
-    let body = match timeout(BODY_TIMEOUT, payload.to_bytes_limited(max)).await {
-        Ok(Ok(Ok(body))) => body,
-        Ok(Ok(Err(_))) => return plain(StatusCode::BAD_REQUEST, "Bad Request"),
-        Ok(Err(_)) => return plain(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large"),
-        Err(_) => return plain(StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
+    let body = match read(payload, service.config.max_message_bytes).await {
+        Ok(body) => body,
+        Err(response) => return response,
     };
-    match std::str::from_utf8(&body) {
-        Ok(text) if sender.post(service, text) => plain(StatusCode::OK, "OK"),
-        _ => plain(StatusCode::BAD_REQUEST, "This is no message of PeerJS."),
+    // Without text it is a message of nothing.
+    match sender.post(service, std::str::from_utf8(&body).unwrap_or_default()) {
+        session::Posted::Done => plain(StatusCode::OK, "OK"),
+        session::Posted::Nothing => plain(StatusCode::BAD_REQUEST, "This is no message of PeerJS."),
+        session::Posted::Refused => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
     }
+}
+
+/// Reads a body of at most `max` bytes, within bounds of time.
+async fn read(payload: web::Payload, max: usize) -> Result<Bytes, HttpResponse> {
+    match timeout(BODY_TIMEOUT, payload.to_bytes_limited(max)).await {
+        Ok(Ok(Ok(body))) => Ok(body),
+        Ok(Ok(Err(_))) => Err(plain(StatusCode::BAD_REQUEST, "Bad Request")),
+        Ok(Err(_)) => Err(too_large()),
+        Err(_) => Err(plain(StatusCode::REQUEST_TIMEOUT, "Request Timeout")),
+    }
+}
+
+fn is_too_large(service: &Service, request: &HttpRequest) -> bool {
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    announced.and_then(|length| length.parse().ok()).is_some_and(|length: u64| {
+        usize::try_from(length).map_or(true, |length| length > service.config.max_message_bytes)
+    })
+}
+
+fn too_large() -> HttpResponse {
+    plain(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large")
 }
 
 fn refuse(status: StatusCode, refusal: Refusal) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
         .body(refusal.text().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_http::h1;
+    use actix_web::FromRequest as _;
+    use actix_web::dev::Payload;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let (mut sender, body) = h1::Payload::create(false);
+        sender.feed_data(r#"{"type":"HEARTBEAT""#.into());
+        let request = TestRequest::default().to_http_request();
+        let payload = web::Payload::from_request(&request, &mut Payload::from(body)).await.unwrap();
+        let refused = read(payload, 1000).await.expect_err("half a body");
+        assert_eq!(refused.status(), StatusCode::REQUEST_TIMEOUT);
+    }
 }

@@ -40,6 +40,12 @@ const QRCODE: Library = Library {
     integrity: "sha384-e9EFD6BGC90bkW9aDV5xbbBfzwN7G8YImHao2lfLVKV/hPB0E0go+H3I64h7oHtA",
 };
 
+const SIMPLE_PEER: Library = Library {
+    file: "simplepeer.min.js",
+    elsewhere: "/simple-peer@9.11.1/simplepeer.min.js",
+    integrity: "sha384-MZ3ciGjiWCKKLGxi6Gf7uIU8N5/QSyhpZHhvn2TdHP0ofkCkbCGW1j3ZMzYhocpu",
+};
+
 /// Whether a request would rather have HTML than JSON. Equal is no: programs say `*/*`.
 pub(super) fn prefers_html(request: &HttpRequest) -> bool {
     let Ok(accept) = header::Accept::parse(request) else {
@@ -120,6 +126,7 @@ fn html(mounted: &Mounted, request: &HttpRequest, file: &EmbeddedFile) -> HttpRe
         ("{{version}}", env!("CARGO_PKG_VERSION").to_owned()),
         ("{{peerjs}}", PEERJS.script()),
         ("{{qrcode}}", QRCODE.script()),
+        ("{{simplepeer}}", SIMPLE_PEER.script()),
     ];
     let html = fill(&String::from_utf8_lossy(&file.data), &values);
     HttpResponse::Ok()
@@ -183,7 +190,8 @@ impl Library {
 
 /// What the pages may load and whom they may talk to.
 fn policy() -> String {
-    let elsewhere = if [PEERJS, QRCODE].iter().all(Library::is_embedded) { "" } else { " https://unpkg.com" };
+    let libraries = [PEERJS, QRCODE, SIMPLE_PEER];
+    let elsewhere = if libraries.iter().all(Library::is_embedded) { "" } else { " https://unpkg.com" };
     format!(
         "default-src 'none'; script-src 'self'{elsewhere}; style-src 'self'; img-src 'self' data:; \
          connect-src 'self' ws: wss:; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"

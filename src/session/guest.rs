@@ -8,7 +8,7 @@ use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::admission::{self, Entry, Refusal, key_in_force};
 use super::run::{Conversation, Line};
-use crate::broker::{ApiKey, Hosting, PeerId, Playing, RoomError, Tenant, Token};
+use crate::broker::{ApiKey, Calling, Hosting, PeerId, Playing, RoomError, Tenant, Token};
 use crate::dialect::rooms::Problem;
 use crate::dialect::{Object, calls, rooms, root};
 use crate::frame::Frame;
@@ -26,7 +26,9 @@ pub(super) struct Guest {
     tenant: Arc<Tenant>,
     hosting: Option<Hosting>,
     playing: Vec<Playing>,
-    /// It was told its id.
+    /// Under what id it can be called.
+    calling: Option<Calling>,
+    /// It was told.
     introduced: bool,
 }
 
@@ -53,7 +55,7 @@ pub(super) async fn entry(
         token: Token::parse(&random()).map_err(Refusal::InvalidToken)?,
         messages_per_second: active.key.settings.messages_per_second,
     };
-    Ok((entry, Guest { tenant, hosting: None, playing: Vec::new(), introduced: false }))
+    Ok((entry, Guest { tenant, hosting: None, playing: Vec::new(), calling: None, introduced: false }))
 }
 
 fn fresh_id() -> Result<PeerId, Refusal> {
@@ -83,7 +85,10 @@ impl Conversation for Guest {
             }
             root::Command::Calls(calls::Command::Start) if dialects.calls => self.introduce(line),
             root::Command::Calls(calls::Command::Send(message)) if dialects.calls => {
-                line.send(&message.to, message.frame(line.peer.id().as_str()));
+                if let Some(called) = self.tenant.callers.guest(&message.to) {
+                    let frame = message.frame(self.calling(line).id().as_str());
+                    line.send(called.as_str(), frame);
+                }
             }
             _ => {}
         }
@@ -92,16 +97,22 @@ impl Conversation for Guest {
 }
 
 impl Guest {
-    /// Tells the client its id: another one each time.
+    /// Tells the client under what id it can be called: another one each time.
     fn introduce(&mut self, line: &mut Line<'_>) {
         if std::mem::replace(&mut self.introduced, true)
             && let Ok(id) = fresh_id()
         {
-            line.peer.rename(&id);
-            self.hosting.iter().for_each(|hosting| hosting.follow(&id));
-            self.playing.iter().for_each(|playing| playing.follow(&id));
+            self.calling = Some(self.tenant.callers.add(id, line.peer.id()));
         }
-        line.reply(calls::started(line.peer.id().as_str()));
+        let id = self.calling(line).id().as_str();
+        line.reply(calls::started(id));
+    }
+
+    /// The first id is that of the peer itself, so that hooks and logs know it. Who calls without one
+    /// gets it as well, because it wants an answer.
+    fn calling(&mut self, line: &Line<'_>) -> &Calling {
+        let peer = line.peer.id();
+        self.calling.get_or_insert_with(|| self.tenant.callers.add(peer.clone(), peer))
     }
 
     fn play(&mut self, command: rooms::Command<'_>, line: &mut Line<'_>) -> Result<(), Problem> {

@@ -37,7 +37,7 @@ pub(super) trait Conversation: Sized + 'static {
 
 /// What a conversation has at hand.
 pub(super) struct Line<'a> {
-    pub(super) peer: &'a mut Registration,
+    pub(super) peer: &'a Registration,
     pub(super) service: &'a Service,
     /// What one read brought for one recipient is written once, when the read is dealt with.
     pub(super) flushes: &'a mut Vec<Flush>,
@@ -81,6 +81,7 @@ where
         let Some((mut socket, registration, conversation, rate)) = admission.await else {
             return;
         };
+        socket.seated(&registration);
         let mut presence = Presence::begin(registration, conversation, rate, &session);
         let end = poll_fn(|cx| presence.poll(cx, &mut socket)).await;
         if let Some(goodbye) = presence.goodbye(end, &mut socket) {
@@ -258,7 +259,7 @@ impl<'a, C: Conversation> Presence<'a, C> {
     fn goodbye<S: Socket>(&mut self, end: End, socket: &mut S) -> Option<Pin<Box<impl Future<Output = ()>>>> {
         let parting = self.part(end.is_gone()).filter(|_| !end.is_gone())?;
         // A client that the broker dismissed has its close frame in the outbox already.
-        if parting.why() == Goodbye::Left {
+        if parting.why() == Goodbye::Left && end != End::Dismissed {
             parting.with_outbox(|outbox| outbox.push_unbounded(Outgoing { frame: end.close(), from: None }));
         }
         let send = move |cx: &mut Context<'_>, socket: &mut S| {

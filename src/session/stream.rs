@@ -9,7 +9,7 @@ use tokio::select;
 use super::admission::{Caller, Claim, Entry, Refusal};
 use super::peerjs::{self, PeerJs};
 use super::run::run;
-use crate::broker::{Goodbye, Peer};
+use crate::broker::{Goodbye, Posting};
 use crate::dialect::peerjs::{Command, decode};
 use crate::limits::Counted;
 use crate::service::Service;
@@ -63,32 +63,60 @@ async fn serve(
 }
 
 /// A client that posts something.
-pub(crate) struct Sender(Peer);
+pub(crate) struct Sender {
+    entry: Entry,
+    _posting: Posting,
+}
 
-/// Waits, within bounds, until a client is here. `None` if it does not come, or is another one.
-pub(crate) async fn sender(service: &Service, claim: Claim, origin: Option<&str>) -> Option<Sender> {
-    let (Entry { realm, id, token, .. }, _) = peerjs::admit(service, claim, origin).await.ok()?;
-    let here = realm.wait_for(&id, &token)?;
-    select! {
-        admitted = here => admitted.then(|| realm.holder(&id, &token).map(Sender))?,
-        () = service.sleep(PATIENCE) => None,
+/// What became of something that was posted.
+pub(crate) enum Posted {
+    /// It is done.
+    Done,
+    /// It means nothing.
+    Nothing,
+    /// Its client is not here any more.
+    Refused,
+}
+
+/// Why a client's message is not read.
+pub(crate) enum Unheard {
+    /// It does not come, or is another one.
+    Absent,
+    /// It posts too much at a time, or too many wait for it.
+    TooMuch,
+}
+
+/// Waits, within bounds, until a client is here.
+pub(crate) async fn sender(service: &Service, claim: Claim, origin: Option<&str>) -> Result<Sender, Unheard> {
+    let (entry, _) = peerjs::admit(service, claim, origin).await.map_err(|_| Unheard::Absent)?;
+    let here = entry.realm.wait_for(&entry.id, &entry.token).ok_or(Unheard::TooMuch)?;
+    let is_here = select! {
+        admitted = here => admitted,
+        () = service.sleep(PATIENCE) => false,
+    };
+    if !is_here {
+        return Err(Unheard::Absent);
     }
+    let posting = entry.realm.begin_post(&entry.id).ok_or(Unheard::TooMuch)?;
+    Ok(Sender { entry, _posting: posting })
 }
 
 impl Sender {
-    /// Does what is posted; `false` if it means nothing.
-    pub(crate) fn post(&self, service: &Service, text: &str) -> bool {
-        let Sender(peer) = self;
+    /// Does what is posted. Its client is looked up anew: it may have come back, or left its id to
+    /// somebody else, while the body came.
+    pub(crate) fn post(&self, service: &Service, text: &str) -> Posted {
+        let Entry { realm, id, token, .. } = &self.entry;
+        let Some(peer) = realm.holder(id, token) else { return Posted::Refused };
         peer.heard();
         match decode(text) {
             Command::Relay(envelope) => {
                 let mut flushes = Vec::new();
-                peerjs::relay(peer, service, &envelope, &mut flushes);
+                peerjs::relay(&peer, service, &envelope, &mut flushes);
             }
             Command::Leave => peer.dismiss(Goodbye::Left),
             Command::Heartbeat => {}
-            Command::Nothing => return false,
+            Command::Nothing => return Posted::Nothing,
         }
-        true
+        Posted::Done
     }
 }

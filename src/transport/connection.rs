@@ -135,3 +135,89 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_is_stuck_fails_after_ten_seconds() {
+        let (_client, server) = duplex(16);
+        let mut connection = Connection::new(server);
+        connection.write_all(&[0; 16]).await.unwrap();
+        assert!(timeout(STALL - MS, connection.write_all(&[0; 16])).await.is_err(), "waits so long");
+        // It is the connection that counts, not who waits.
+        let failed = timeout(MS, connection.write_all(&[0; 16])).await.expect("an end");
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_slowly_may_go_on_for_as_long_as_something_moves() {
+        let (mut client, server) = duplex(16);
+        let mut connection = Connection::new(server);
+        let write = async {
+            connection.write_all(&[7; 64]).await.unwrap();
+            drop(connection);
+        };
+        let read = async {
+            for _ in 0..64 {
+                sleep(STALL - MS).await;
+                assert_eq!(client.read_u8().await.unwrap(), 7);
+            }
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        };
+        tokio::join!(write, read);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_has_no_time_that_runs_out() {
+        let (mut client, server) = duplex(16);
+        let mut connection = Connection::new(server);
+        for _ in 0..3 {
+            connection.write_all(b"answer").await.unwrap();
+            client.read_exact(&mut [0; 6]).await.unwrap();
+            sleep(STALL * 2).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beside_a_stream_no_more_is_read_than_its_bound() {
+        let (mut client, server) = duplex(2 * READ_BESIDE_STREAM);
+        let mut connection = Connection::new(server);
+        client.write_all(&[1; 100]).await.unwrap();
+        connection.read_exact(&mut [0; 100]).await.unwrap();
+        connection.watch().begin_stream();
+        client.write_all(&[2; 2 * READ_BESIDE_STREAM]).await.unwrap();
+        let (mut buffer, mut count) = ([0; 1000], 0);
+        while let Ok(read) = timeout(MS, connection.read(&mut buffer)).await {
+            count += read.unwrap();
+        }
+        assert!((READ_BESIDE_STREAM..READ_BESIDE_STREAM + buffer.len()).contains(&count), "{count}");
+        connection.write_all(b"goes on").await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_hears_that_its_client_has_left() {
+        let (client, server) = duplex(16);
+        let mut connection = Connection::new(server);
+        let watch = connection.watch();
+        watch.begin_stream();
+        let mut ended = ended_of(&watch);
+        assert!(timeout(MS, &mut ended).await.is_err());
+        drop(client);
+        assert_eq!(connection.read(&mut [0; 8]).await.unwrap(), 0);
+        ended.await;
+    }
+
+    fn ended_of(watch: &Rc<Watch>) -> Pin<Box<dyn Future<Output = ()>>> {
+        let watch = Rc::clone(watch);
+        Box::pin(poll_fn(move |cx| watch.poll_ended(cx)))
+    }
+}

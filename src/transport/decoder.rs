@@ -146,18 +146,19 @@ fn message(text: bool, payload: &[u8], on_event: OnEvent<'_>) -> Result<ControlF
     }
 }
 
+/// A bad close frame is one as well: no other is waited for.
 fn closed(payload: &[u8]) -> Disconnect {
-    match payload {
-        [] => Disconnect::Closed(None),
+    Disconnect::Closed(match payload {
+        [] => None,
         [high, low, reason @ ..] => match u16::from_be_bytes([*high, *low]) {
             1000..=1003 | 1007..=1014 | 3000..=4999 if std::str::from_utf8(reason).is_err() => {
-                Disconnect::Violation(close_code::NOT_UTF8)
+                Some(close_code::NOT_UTF8)
             }
-            code @ (1000..=1003 | 1007..=1014 | 3000..=4999) => Disconnect::Closed(Some(code)),
-            _ => PROTOCOL,
+            code @ (1000..=1003 | 1007..=1014 | 3000..=4999) => Some(code),
+            _ => Some(close_code::PROTOCOL),
         },
-        [_] => PROTOCOL,
-    }
+        [_] => Some(close_code::PROTOCOL),
+    })
 }
 
 impl Header {

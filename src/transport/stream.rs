@@ -2,6 +2,7 @@
 //! past the buffers on the way, then a line of JSON for each message.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::ops::ControlFlow;
@@ -16,7 +17,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::connection::Watch;
 use super::{Disconnect, Event, Socket};
-use crate::broker::{Link, Outbox};
+use crate::broker::{Link, Outbox, Peer};
 use crate::frame::{Frame, Opcode};
 
 /// Zeros of the first line.
@@ -24,7 +25,7 @@ const PADDING: usize = 2048;
 
 /// Time between two messages. The client reads one line each time something comes; what comes
 /// together with another is read late, or never.
-const PACE: Duration = Duration::from_millis(50);
+const PACE: Duration = Duration::from_millis(30);
 
 /// A stream that is not renewed for so long has lost its client. Clients renew it after 25 s, or after
 /// a minute and a half where a browser slows down its timers.
@@ -39,13 +40,12 @@ pub(crate) struct StreamSocket {
     since: Instant,
     /// What has to be waited for once the body is gone.
     grace: Pin<Box<dyn Future<Output = ()>>>,
-    /// Bytes of the message in the pipe that the outbox does not know as written.
-    begun: Option<usize>,
     /// It was looked after; its client is taken for alive.
     alive: bool,
 }
 
-/// HTTP's side of a stream: the body of the answer.
+/// HTTP's side of a stream: the body of the answer. It takes each message out of the outbox by itself,
+/// under the lock under which a successor would, so that a message goes to one of them.
 pub(crate) struct StreamBody {
     pipe: Rc<RefCell<Pipe>>,
     /// Of the connection below, unless that is another's server's.
@@ -57,10 +57,10 @@ pub(crate) struct StreamBody {
 /// What the two share; both live on one worker.
 #[derive(Default)]
 struct Pipe {
-    /// On its way to the body, which has asked for it.
-    message: Option<Bytes>,
-    /// The body has room.
-    wanted: bool,
+    /// Whose messages go out.
+    peer: Option<Peer>,
+    /// What a client hears that is not admitted.
+    refusal: VecDeque<Bytes>,
     /// No more messages will come.
     ended: bool,
     /// The body is gone, and with it the client.
@@ -69,12 +69,19 @@ struct Pipe {
     body: Option<Waker>,
 }
 
+/// What the body does next.
+enum Next {
+    Line(Bytes),
+    Nothing,
+    End,
+}
+
 /// Makes both sides. `grace` is waited for once the body is gone, before the client is.
 pub(crate) fn stream(grace: impl Future<Output = ()> + 'static) -> (StreamSocket, StreamBody) {
     let pipe = Rc::<RefCell<Pipe>>::default();
     let body = StreamBody { pipe: Rc::clone(&pipe), watch: None, padded: false, pause: None };
     let grace = Box::pin(grace);
-    (StreamSocket { pipe, since: Instant::now(), grace, begun: None, alive: false }, body)
+    (StreamSocket { pipe, since: Instant::now(), grace, alive: false }, body)
 }
 
 impl StreamSocket {
@@ -95,8 +102,44 @@ impl StreamBody {
 impl Pipe {
     fn end(&mut self) {
         self.ended = true;
+        self.wake_body();
+    }
+
+    fn wake_body(&mut self) {
         self.body.take().into_iter().for_each(Waker::wake);
     }
+
+    fn next(&mut self) -> Next {
+        let taken = self.peer.as_ref().and_then(|peer| peer.with_last_outbox(take_line));
+        match taken.or_else(|| self.refusal.pop_front().map(Next::Line)) {
+            Some(next) => next,
+            None if self.ended => Next::End,
+            None => Next::Nothing,
+        }
+    }
+}
+
+/// Takes out the first message. It is written from here on.
+fn take_line(outbox: &mut Outbox) -> Next {
+    while let Some(frame) = outbox.front().filter(|_| !outbox.is_broken()) {
+        let (opcode, len) = (frame.opcode(), frame.len());
+        let line = (opcode == Opcode::Text).then(|| line(frame));
+        outbox.advance(len);
+        match (line, opcode) {
+            (Some(line), _) => return Next::Line(line),
+            (None, Opcode::Close) => return Next::End,
+            // Pings, which the other side answers.
+            (None, _) => {}
+        }
+    }
+    if outbox.is_broken() { Next::End } else { Next::Nothing }
+}
+
+/// A message as one line. A payload is the sender's own text, and a line break between its values
+/// could make a message of its own of what follows; within a text JSON has none.
+fn line(message: &Frame) -> Bytes {
+    let unbroken = message.payload().iter().map(|&byte| if byte == b'\n' { b' ' } else { byte });
+    unbroken.chain([b'\n']).collect()
 }
 
 impl Socket for StreamSocket {
@@ -104,6 +147,10 @@ impl Socket for StreamSocket {
 
     fn open_outbox(&mut self, limit: usize) -> Outbox {
         Outbox::new(limit, None)
+    }
+
+    fn seated(&mut self, peer: &Peer) {
+        self.pipe.borrow_mut().peer = Some(peer.clone());
     }
 
     fn poll_recv(
@@ -120,8 +167,8 @@ impl Socket for StreamSocket {
             if pipe.ended {
                 return Poll::Ready(Err(Disconnect::Gone));
             }
+            pipe.socket = Some(cx.waker().clone());
             if !pipe.gone {
-                pipe.socket = Some(cx.waker().clone());
                 return Poll::Pending;
             }
         }
@@ -130,49 +177,34 @@ impl Socket for StreamSocket {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>> {
-        let mut pipe = self.pipe.borrow_mut();
         self.alive = self.since.elapsed() < MAX_AGE;
-        if outbox.is_broken() {
-            pipe.message = None;
-            pipe.end();
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
+        let mut pipe = self.pipe.borrow_mut();
         pipe.socket = Some(cx.waker().clone());
-        if pipe.gone {
+        if pipe.peer.is_none() {
+            // Nobody's messages: the client is not admitted, and hears why.
+            loop {
+                match take_line(outbox) {
+                    Next::Line(line) => pipe.refusal.push_back(line),
+                    Next::Nothing => break,
+                    Next::End => {
+                        pipe.end();
+                        break;
+                    }
+                }
+            }
+        }
+        match outbox.front().map(Frame::opcode) {
+            None => return Poll::Ready(Ok(())),
             // What waits goes to the next stream; a goodbye reaches nobody.
-            return match outbox.front().map(Frame::opcode) {
-                Some(Opcode::Close) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-                _ => Poll::Pending,
-            };
+            Some(Opcode::Close) if pipe.gone => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Some(_) if outbox.is_broken() => {
+                pipe.end();
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            Some(_) => {}
         }
-        loop {
-            if pipe.message.is_some() {
-                return Poll::Pending;
-            }
-            if let Some(rest) = self.begun.take() {
-                outbox.advance(rest);
-            }
-            let Some(frame) = outbox.front() else {
-                return Poll::Ready(Ok(()));
-            };
-            let len = frame.len();
-            match frame.opcode() {
-                Opcode::Text if !pipe.wanted => return Poll::Pending,
-                Opcode::Text => {
-                    pipe.message = Some([frame.payload(), b"\n"].concat().into());
-                    pipe.wanted = false;
-                    pipe.body.take().into_iter().for_each(Waker::wake);
-                    // Begun, so that it is not lost if the body goes without it.
-                    self.begun = Some(len - 1);
-                    outbox.advance(1);
-                }
-                Opcode::Close => {
-                    outbox.advance(len);
-                    pipe.end();
-                }
-                Opcode::Ping | Opcode::Pong => outbox.advance(len),
-            }
-        }
+        pipe.wake_body();
+        Poll::Pending
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -205,21 +237,21 @@ impl Stream for StreamBody {
             this.pause = None;
         }
         let mut pipe = this.pipe.borrow_mut();
-        let message = pipe.message.take();
-        if message.is_none() && pipe.ended {
-            return Poll::Ready(None);
-        }
-        // Either there is room now, or a message is known to be written.
+        let next = pipe.next();
+        // That it is written, or that there is a body to be woken.
         pipe.socket.take().into_iter().for_each(Waker::wake);
-        match message {
-            Some(message) => {
+        match next {
+            Next::Line(line) => {
                 this.pause = Some(Box::pin(sleep(PACE)));
-                Poll::Ready(Some(Ok(message)))
+                Poll::Ready(Some(Ok(line)))
             }
-            None => {
-                pipe.wanted = true;
+            Next::Nothing => {
                 pipe.body = Some(cx.waker().clone());
                 Poll::Pending
+            }
+            Next::End => {
+                pipe.ended = true;
+                Poll::Ready(None)
             }
         }
     }

@@ -1,6 +1,6 @@
 import { explain, fetchId } from '../broker.js';
 import { peerOptions } from '../settings.js';
-import { remember, take } from './storage.js';
+import { remember, take } from '../storage.js';
 
 const OPEN_WAIT = 10_000;
 const FIRST_RETRY = 500;

@@ -1,9 +1,10 @@
+import { enableFullscreen, toggleFullscreen } from '../fullscreen.js';
+import { setStatus } from '../status.js';
+import { recall, remember } from '../storage.js';
+import { enableCopyLink, showWay } from '../way.js';
 import { BrokerLink } from './broker-link.js';
 import { Deck } from './deck.js';
-import { enableCopyLink, showWay } from './join.js';
 import { Phones } from './phones.js';
-import { setStatus } from './status.js';
-import { recall, remember } from './storage.js';
 
 const element = (id) => document.getElementById(id);
 
@@ -25,7 +26,7 @@ export function startPresenter() {
 
   link.addEventListener('open', () => {
     lostBecause = undefined;
-    showWay(link.id);
+    showWay(remoteUrl(link.id), 'QR code with the link to the remote');
     showConnections();
   });
   link.addEventListener('lost', ({ detail }) => {
@@ -44,7 +45,7 @@ export function startPresenter() {
   element('previous').addEventListener('click', deck.previous);
   element('toggle-join').addEventListener('click', () => showJoin(!joinShown));
   enableKeys(deck);
-  enableFullscreen();
+  enableFullscreen(element('fullscreen'));
   enableCopyLink();
 
   deck.goTo(recall('slide'));
@@ -99,6 +100,12 @@ export function startPresenter() {
   }
 }
 
+function remoteUrl(id) {
+  const url = new URL(location.pathname, location.origin);
+  url.hash = new URLSearchParams({ remote: id });
+  return url;
+}
+
 const shortId = (id = '') => `${id.slice(0, 4)}…`;
 
 function paragraph(text) {
@@ -148,18 +155,4 @@ function enableKeys(deck) {
     event.preventDefault();
     action();
   });
-}
-
-function enableFullscreen() {
-  const button = element('fullscreen');
-  button.hidden = !document.fullscreenEnabled;
-  button.addEventListener('click', toggleFullscreen);
-  document.addEventListener('fullscreenchange', () => {
-    button.textContent = document.fullscreenElement ? 'Leave full screen' : 'Full screen';
-  });
-}
-
-function toggleFullscreen() {
-  if (document.fullscreenElement) document.exitFullscreen();
-  else document.documentElement.requestFullscreen?.();
 }

@@ -1,6 +1,7 @@
+import { keepAwake } from '../awake.js';
 import { VALID_ID } from '../broker.js';
+import { setStatus } from '../status.js';
 import { BrokerLink } from './broker-link.js';
-import { setStatus } from './status.js';
 
 const DIAL_WAIT = 15_000;
 const REDIAL_AFTER = 2_000;
@@ -203,11 +204,6 @@ class Remote {
       this.#dial();
     }
   }
-}
-
-/** Browsers offer this on secure pages only; the remote works without it, too. */
-function keepAwake() {
-  navigator.wakeLock?.request('screen').catch(() => {});
 }
 
 const wasAnswered = ({ peerConnection }) => Boolean(peerConnection?.remoteDescription);

@@ -5,6 +5,7 @@
 //! judge; and a handshake elsewhere, or with another method, is a request like any other.
 
 use crate::harness::raw_client::{ACCEPT, KEY};
+use crate::harness::wire;
 use crate::harness::{RawClient, TestServer, Transport, on_both, on_both_with, on_own};
 use peerbroker::config::MountPath;
 
@@ -89,12 +90,39 @@ fn the_first_subprotocol_that_is_offered_comes_back() {
     });
 }
 
+/// The offers of sections 12 and 13 of the Autobahn test suite.
 #[test]
 fn compression_is_declined() {
     on_both(|server| {
-        let offered = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
-        let response = expect_accepted(server, &[CONNECTION, UPGRADE, VERSION, &key(), offered]);
-        assert_eq!(response.header("sec-websocket-extensions"), None);
+        for offered in [
+            "permessage-deflate",
+            "permessage-deflate; client_max_window_bits",
+            "permessage-deflate; client_no_context_takeover; client_max_window_bits",
+            "permessage-deflate; server_no_context_takeover",
+            "permessage-deflate; server_max_window_bits=9",
+            "permessage-deflate; server_no_context_takeover; server_max_window_bits=15",
+            "permessage-deflate; server_max_window_bits=9, permessage-deflate",
+            "x-webkit-deflate-frame",
+        ] {
+            let offer = format!("Sec-WebSocket-Extensions: {offered}\r\n");
+            let response = expect_accepted(server, &[CONNECTION, UPGRADE, VERSION, &key(), &offer]);
+            assert_eq!(response.header("sec-websocket-extensions"), None, "{offered}");
+        }
+    });
+}
+
+#[test]
+fn a_client_that_compresses_unagreed_is_closed() {
+    on_both(|server| {
+        let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+        let mut client = send(server, "GET", &[CONNECTION, UPGRADE, VERSION, &key(), offer]);
+        client.expect_accepted();
+        client.expect_open();
+        // An empty object, deflated. To actix-ws its mark is like a text that is not UTF-8.
+        client.send_raw(wire::frame(wire::FIN | 0x40 | wire::opcode::TEXT, b"\xaa\xae\x05\x00"));
+        let code = if server.transport == Transport::Actix { 1007 } else { 1002 };
+        client.expect_closed_with(Some(code));
+        server.wait_until_gone("a");
     });
 }
 

@@ -1,6 +1,8 @@
 //! A real server on a free port, and clients that say exactly what they are told.
 
+pub mod guests;
 pub mod http_client;
+pub mod legacy;
 pub mod messages;
 pub mod raw_client;
 pub mod wire;
@@ -18,6 +20,9 @@ use tokio::sync::oneshot;
 
 use http_client::{HttpConnection, PATIENCE, Response};
 pub use raw_client::RawClient;
+
+/// Threads of a server that serve connections.
+const WORKERS: usize = 2;
 
 /// Who speaks WebSocket on the server's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,7 +283,7 @@ async fn serve_own(
     started: &mpsc::Sender<SocketAddr>,
     stopped: oneshot::Receiver<()>,
 ) -> std::io::Result<()> {
-    let listen = Listen { host: "127.0.0.1".to_owned(), port: 0, workers: 2, ..listen };
+    let listen = Listen { host: "127.0.0.1".to_owned(), port: 0, workers: WORKERS, ..listen };
     let server = Server::bind(broker, &listen).expect("a free port");
     started.send(server.address()).unwrap();
     server.run(async { drop(stopped.await) }).await
@@ -291,7 +296,7 @@ async fn serve_embedded(
 ) -> std::io::Result<()> {
     let mount = broker.mount(broker.config().path.as_str());
     let server = HttpServer::new(move || App::new().configure(mount.clone()))
-        .workers(2)
+        .workers(WORKERS)
         .disable_signals()
         .bind(("127.0.0.1", 0))?;
     started.send(server.addrs()[0]).unwrap();

@@ -1,4 +1,5 @@
-//! RFC 6455 behind the handshake.
+//! RFC 6455 behind the handshake. The cases of the Autobahn test suite are in
+//! [`conformance`](crate::conformance).
 
 use crate::harness::messages::{message, offer, relayed_offer};
 use crate::harness::wire::{self, FIN, MASKED, opcode};

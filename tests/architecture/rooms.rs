@@ -56,7 +56,7 @@ pub const ROOMS: &[Room] = &[
         "transport",
         "broker frame",
         "actix_codec actix_http actix_tls actix_web actix_ws bytes bytestring futures_core futures_sink \
-         thiserror tokio::io tokio::net tokio::time",
+         thiserror tokio::io tokio::net tokio::time tokio::test tokio::join",
     ),
     room("client_options", "config broker", "percent_encoding"),
     room("config", "tls keys limits broker", "ipnet thiserror"),

@@ -5,7 +5,9 @@ mod expiry;
 mod handover;
 mod holders;
 mod liveness;
+mod rooms;
 mod slow_reader;
+mod streams;
 mod writing;
 
 use std::sync::atomic::Ordering;

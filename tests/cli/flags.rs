@@ -51,6 +51,29 @@ fn the_path_may_come_from_the_environment_and_the_flag_beats_it() {
 }
 
 #[test]
+fn an_empty_variable_counts_as_unset() {
+    let names = [
+        "HOST",
+        "PATH",
+        "KEY",
+        "EXPIRE_TIMEOUT",
+        "CONCURRENT_LIMIT",
+        "ALLOW_DISCOVERY",
+        "CORS",
+        "SSLKEY",
+        "SSLCERT",
+    ];
+    let more =
+        ["DIALECTS", "ROOT_KEY", "ROOMS", "ROOM_PLAYERS", "ROOM_TIMEOUT", "PAGES", "STATIC_DIR", "WORKERS"];
+    let variables: Vec<String> = names.iter().chain(&more).map(|name| format!("PEERBROKER_{name}")).collect();
+    let env: Vec<(&str, &str)> = variables.iter().map(|name| (name.as_str(), "")).collect();
+    let program = Program::start_with_env(&[], &env);
+    let answer = program.request("/peerjs/id", "Origin: https://anywhere.example\r\n");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("access-control-allow-origin").as_deref(), Some("https://anywhere.example"));
+}
+
+#[test]
 fn switches_may_stand_alone_or_be_told_true_or_false() {
     for (args, env, status) in [
         (&["--allow_discovery"][..], &[][..], 200),

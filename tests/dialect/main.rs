@@ -1,5 +1,6 @@
 //! The dialect as a property: whatever JSON comes in, the sender's own bytes go out.
 
+mod root;
 mod written;
 
 use peerbroker::dialect::peerjs::{self, Command, Envelope, Kind};

@@ -3,6 +3,7 @@
 mod play;
 
 use peerbroker::Config;
+use peerbroker::broker::ApiKey;
 
 use crate::api::harness::{TestServer, Transport};
 use crate::pages::{Block, blocks};
@@ -15,7 +16,8 @@ fn the_exchanges_happen_as_they_are_written() {
     for transport in Transport::ALL {
         for block in &blocks {
             eprintln!("{} on the transport {transport:?}", block.at(0));
-            let mut play = Play::new(TestServer::start(transport, |config| block.configure(config)));
+            let server = TestServer::start(transport, |config| block.configure(config));
+            let mut play = Play::new(server, &block.random());
             for (number, line) in block.lines.iter().enumerate() {
                 play.line(line.trim(), &block.at(number + 1));
             }
@@ -56,12 +58,21 @@ fn the_http_answers_are_as_they_are_written() {
 }
 
 impl Block {
+    /// The words that stand for what the server makes up.
+    fn random(&self) -> Vec<String> {
+        let words = self.settings.iter().filter_map(|setting| setting.strip_prefix("random="));
+        words.flat_map(|words| words.split(',')).map(str::to_owned).collect()
+    }
+
     fn configure(&self, config: &mut Config) {
         for setting in &self.settings {
             match setting.split_once('=').unwrap_or((setting, "")) {
                 ("allow_discovery", "") => config.allow_discovery = true,
                 ("concurrent_limit", count) => config.limits.concurrent_limit = count.parse().unwrap(),
                 ("max_message_bytes", count) => config.max_message_bytes = count.parse().unwrap(),
+                ("room_players", count) => config.limits.room_players = count.parse().unwrap(),
+                ("root_key", key) => config.root_key = Some(ApiKey::parse(key).unwrap()),
+                ("random", _) => {}
                 ("queue_messages", count) => config.limits.queue_messages = count.parse().unwrap(),
                 _ => panic!("{}: no such setting: {setting}", self.at(0)),
             }

@@ -8,6 +8,7 @@ mod api {
     pub mod harness;
 }
 
+mod choosing;
 mod embedding;
 mod examples;
 mod flags;

@@ -1,8 +1,10 @@
 //! A small HTTP/1.1 client: any bytes can be sent, answers are read one by one.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 /// How long anything is waited for before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -57,8 +59,17 @@ pub struct HttpConnection {
 
 impl HttpConnection {
     pub fn open(address: SocketAddr) -> Self {
-        let stream = connect(address);
+        Self::over(connect(address))
+    }
+
+    /// Speaks over a connection that is there.
+    pub fn over(stream: TcpStream) -> Self {
         HttpConnection { stream, received: Vec::new() }
+    }
+
+    /// Ends the sending direction.
+    pub fn shutdown_write(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -73,14 +84,36 @@ impl HttpConnection {
         self.response(method == "HEAD")
     }
 
-    /// Reads one answer; that to a HEAD has no body.
-    pub fn response(&mut self, to_head: bool) -> Response {
-        let mut response = loop {
+    /// Reads the head of an answer, and leaves its body.
+    pub fn head(&mut self) -> Response {
+        loop {
             if let Some(response) = Response::take_head(&mut self.received) {
-                break response;
+                return response;
             }
             assert!(self.read("the head of an answer"), "the connection ended before an answer");
+        }
+    }
+
+    /// Reads one chunk of a body; `None` is the last one, which is empty.
+    pub fn chunk(&mut self) -> Option<Vec<u8>> {
+        let size = loop {
+            if let Some(end) = self.received.windows(2).position(|window| window == b"\r\n") {
+                let line: Vec<u8> = self.received.drain(..end + 2).collect();
+                break usize::from_str_radix(std::str::from_utf8(&line[..end]).unwrap(), 16).expect("a size");
+            }
+            assert!(self.read("a chunk"), "the connection ended without a last chunk");
         };
+        while self.received.len() < size + 2 {
+            assert!(self.read("the rest of a chunk"), "the connection ended within a chunk");
+        }
+        let chunk: Vec<u8> = self.received.drain(..size + 2).collect();
+        assert!(chunk.ends_with(b"\r\n"), "a chunk ends with its line");
+        (size > 0).then(|| chunk[..size].to_vec())
+    }
+
+    /// Reads one answer; that to a HEAD has no body.
+    pub fn response(&mut self, to_head: bool) -> Response {
+        let mut response = self.head();
         let bodyless = to_head || matches!(response.status, 100..200 | 204 | 304);
         let length = match response.header("content-length") {
             _ if bodyless => 0,
@@ -119,7 +152,18 @@ impl HttpConnection {
 }
 
 pub fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("a connection");
+    prepared(TcpStream::connect(address).expect("a connection"))
+}
+
+/// Connects so that the system takes few bytes that are not read.
+pub fn connect_with_small_buffer(address: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    socket.connect(&address.into()).expect("a connection");
+    prepared(socket.into())
+}
+
+fn prepared(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();

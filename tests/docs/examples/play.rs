@@ -1,27 +1,32 @@
 //! One exchange: who says what to the server, and what it must say to whom.
 
+mod words;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::api::harness::wire::{FIN, Frame, frame, opcode};
 use crate::api::harness::{RawClient, TestServer};
+use words::Words;
 
 /// One exchange as it goes on.
 pub(super) struct Play {
     // Dropped first: a server that stops waits for its clients.
     clients: BTreeMap<String, Actor>,
     server: TestServer,
+    words: Words,
 }
 
 /// A client of an exchange.
 struct Actor {
-    id: String,
+    /// `None` for one at the root: it is asked with a ping whether it has been heard.
+    id: Option<String>,
     client: RawClient,
     /// The answer to its handshake was read.
     accepted: bool,
     /// What it was sent while something else was waited for.
     inbox: VecDeque<Said>,
-    /// It got its OPEN and no close frame, and answers.
+    /// It got its OPEN, if it is to get one, and no close frame, and answers.
     takes_part: bool,
 }
 
@@ -31,8 +36,9 @@ type Said = String;
 const MARKER: &str = r#""marker""#;
 
 impl Play {
-    pub(super) fn new(server: TestServer) -> Self {
-        Play { clients: BTreeMap::new(), server }
+    /// `random` are the words of the example that stand for what the server makes up.
+    pub(super) fn new(server: TestServer, random: &[String]) -> Self {
+        Play { clients: BTreeMap::new(), server, words: Words::new(random) }
     }
 
     pub(super) fn line(&mut self, line: &str, at: &str) {
@@ -48,30 +54,43 @@ impl Play {
         }
         let (name, rest) = line.split_once(' ').unwrap_or_else(|| panic!("{at}: {line}"));
         if rest == "connects" {
-            return self.connect(name, name, &format!("key=peerjs&id={name}&token=secret-of-{name}"));
+            let target = format!("/peerjs?key=peerjs&id={name}&token=secret-of-{name}");
+            return self.connect(name, Some(name), &target);
         }
         if let Some(query) = rest.strip_prefix("connects with ") {
             let id = query.split('&').find_map(|pair| pair.strip_prefix("id="));
-            return self.connect(name, id.unwrap_or_default(), query);
+            return self.connect(name, Some(id.unwrap_or_default()), &format!("/peerjs?{query}"));
+        }
+        if let Some(target) = rest.strip_prefix("connects at ") {
+            return self.connect(name, None, target);
         }
         let actor = self.clients.get_mut(name).unwrap_or_else(|| panic!("{at}: who is {name}?"));
         match rest.split_once(' ') {
-            Some(("<", said)) => actor.expect(said, at),
-            Some((">", says)) => actor.say(says, at),
+            Some(("<", wanted)) => {
+                let said = actor.inbox.pop_front().unwrap_or_else(|| actor.next(at));
+                assert_eq!(said, self.words.hear(wanted, &said), "{at}");
+                actor.heard(wanted);
+            }
+            Some((">", says)) => actor.say(&self.words.fill(says), at),
             Some(("falls", "silent")) => actor.takes_part = false,
             Some(("breaks", "off")) => {
+                let guests = self.server.guests().len();
                 let Actor { id, client, .. } = self.clients.remove(name).unwrap();
                 drop(client);
-                self.server.wait_until_gone(&id);
+                match id {
+                    Some(id) => self.server.wait_until_gone(&id),
+                    None => self.server.wait_for_guests(guests - 1),
+                }
             }
             _ => panic!("{at}: {line}"),
         }
     }
 
-    fn connect(&mut self, name: &str, id: &str, query: &str) {
-        let client = self.server.begin_at(&format!("/peerjs?{query}"));
-        let id = id.to_owned();
-        let actor = Actor { id, client, accepted: false, inbox: VecDeque::new(), takes_part: false };
+    fn connect(&mut self, name: &str, id: Option<&str>, target: &str) {
+        let client = self.server.begin_at(target);
+        let takes_part = id.is_none();
+        let id = id.map(str::to_owned);
+        let actor = Actor { id, client, accepted: false, inbox: VecDeque::new(), takes_part };
         self.clients.insert(name.to_owned(), actor);
     }
 
@@ -112,9 +131,7 @@ impl Actor {
         self.sync(at);
     }
 
-    fn expect(&mut self, wanted: &str, at: &str) {
-        let said = self.inbox.pop_front().unwrap_or_else(|| self.next(at));
-        assert_eq!(said, wanted, "{at}");
+    fn heard(&mut self, wanted: &str) {
         match wanted.split(' ').next() {
             Some(r#"{"type":"OPEN"}"#) => self.takes_part = true,
             Some("close") => {
@@ -125,16 +142,26 @@ impl Actor {
         }
     }
 
-    /// Waits until the server has handled what this client said: a message to itself comes back.
+    /// Waits until the server has handled what this client said: a message to itself comes back, or a
+    /// pong.
     fn sync(&mut self, at: &str) {
         if !self.takes_part {
             return;
         }
-        let id = serde_json::Value::from(self.id.as_str());
-        self.client.send(format!(r#"{{"type":"CANDIDATE","dst":{id},"payload":{MARKER}}}"#));
+        let comes_back = match &self.id {
+            Some(id) => {
+                let id = serde_json::Value::from(id.as_str());
+                self.client.send(format!(r#"{{"type":"CANDIDATE","dst":{id},"payload":{MARKER}}}"#));
+                format!(r#","payload":{MARKER}}}"#)
+            }
+            None => {
+                self.client.ping(MARKER.as_bytes());
+                format!("pong {MARKER}")
+            }
+        };
         loop {
             let said = self.next(at);
-            if said.ends_with(&format!(r#","payload":{MARKER}}}"#)) {
+            if said.ends_with(&comes_back) {
                 return;
             }
             let is_last = said.starts_with("close") || said == "end";
@@ -147,7 +174,7 @@ impl Actor {
     }
 
     fn next(&mut self, at: &str) -> Said {
-        self.client.name = format!("{at}: {}", self.id);
+        self.client.name = format!("{at}: {:?}", self.id);
         if !self.accepted {
             self.client.expect_accepted();
             self.accepted = true;

@@ -1,14 +1,17 @@
-import { enableCopy } from '../copy.js';
-import { lanHost } from '../settings.js';
+import { enableCopy } from './copy.js';
+import { lanHost } from './settings.js';
 
 const QUIET_ZONE = 4;
 const LOOPBACK = /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/;
 
 const element = (id) => document.getElementById(id);
 
-/** Shows the way for a phone to the presentation with this id. */
-export function showWay(id) {
-  const here = remoteUrl(location.origin, id);
+/**
+ * Shows how another device gets to `here`, an address at this page's origin: with a code to scan, or, where no
+ * other device gets there, what to do about it. The pages have the elements; `label` is what the code is for those
+ * who do not see it. Returns the address for other devices, if there is one.
+ */
+export function showWay(here, label) {
   const isLoopback = LOOPBACK.test(location.hostname);
   const reachable = !isLoopback || Boolean(lanHost);
 
@@ -19,14 +22,18 @@ export function showWay(id) {
     element('join-host').textContent = location.hostname;
     element('join-example').textContent = withHost(new URL(location.href), '192.168.1.20').href;
     element('local-link').href = here;
-    return;
+    return undefined;
   }
 
   const link = isLoopback ? withHost(here, lanHost) : here;
-  element('remote-link').href = link;
-  element('remote-link').replaceChildren(link.origin + link.pathname, document.createElement('wbr'), link.hash);
+  element('join-link').href = link;
+  element('join-link').replaceChildren(
+    link.origin + link.pathname,
+    document.createElement('wbr'),
+    link.search + link.hash,
+  );
   if (window.qrcode) {
-    element('qr').replaceChildren(drawCode(link.href));
+    element('qr').replaceChildren(drawCode(link.href, label));
   } else {
     element('qr').hidden = true;
     element('join-hint').textContent = 'The QR code library did not load. Send this link to the phone instead.';
@@ -35,16 +42,11 @@ export function showWay(id) {
   element('join-address').textContent = link.hostname;
   element('join-port').textContent = link.port || (link.protocol === 'https:' ? '443' : '80');
   element('join-http').hidden = link.protocol === 'https:';
+  return link;
 }
 
 export function enableCopyLink() {
-  enableCopy(element('copy-link'), () => element('remote-link').href);
-}
-
-function remoteUrl(origin, id) {
-  const url = new URL(location.pathname, origin);
-  url.hash = new URLSearchParams({ remote: id });
-  return url;
+  enableCopy(element('copy-link'), () => element('join-link').href);
 }
 
 function withHost(url, host) {
@@ -53,10 +55,10 @@ function withHost(url, host) {
   return copy;
 }
 
-function drawCode(text) {
+function drawCode(text, label) {
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   svg.setAttribute('role', 'img');
-  svg.setAttribute('aria-label', 'QR code with the link to the remote');
+  svg.setAttribute('aria-label', label);
 
   const code = window.qrcode(0, 'M');
   code.addData(text);

@@ -1,0 +1,42 @@
+// A call as the people in it see and hear it.
+
+import assert from 'node:assert/strict';
+
+/** The picture of the other side goes on from now. */
+export async function talking(page) {
+  await page.locator('#status[data-state="connected"]').waitFor();
+  await page.locator('#remote').evaluate(async (video) => {
+    const start = video.currentTime;
+    while (video.currentTime <= start || video.videoWidth === 0) {
+      await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+    }
+  });
+}
+
+/** There is sound from the other side, even without a picture. */
+export async function hearing(page, kinds) {
+  await page.locator('#status[data-state="connected"]').waitFor();
+  const heard = await page.locator('#remote').evaluate(async ({ srcObject }) => {
+    const [track] = srcObject.getAudioTracks();
+    if (track.muted) await new Promise((resolve) => track.addEventListener('unmute', resolve));
+    return srcObject.getTracks().map(({ kind }) => kind).sort();
+  });
+  assert.deepEqual(heard, kinds);
+}
+
+/** A page that is in no call has let go of camera and microphone. */
+export async function camerasOff(...pages) {
+  for (const page of pages) {
+    const own = await page.locator('#local').evaluate(({ srcObject }) => srcObject?.getTracks().length ?? 0);
+    assert.equal(own, 0);
+  }
+}
+
+/** What a person refuses who was asked. Runs in the page. */
+export function refuse(kinds) {
+  const { getUserMedia } = MediaDevices.prototype;
+  MediaDevices.prototype.getUserMedia = function (wanted) {
+    if (kinds.some((kind) => wanted[kind])) return Promise.reject(new DOMException('refused', 'NotAllowedError'));
+    return getUserMedia.call(this, wanted);
+  };
+}

@@ -1,0 +1,377 @@
+// The video call: one page shows a link, and whoever opens that calls it.
+
+import assert from 'node:assert/strict';
+import { localLink, says, scan } from '../lib/demos.mjs';
+import { fits } from '../lib/layout.mjs';
+import { camerasOff, hearing, refuse, talking } from '../lib/video.mjs';
+import { UNREACHABLE, desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
+
+const CALL = '/broker/call/';
+const NOBODY = 'aaaaaaaaaaaaaaaaaaaaa';
+
+visit('a phone scans the code, calls, and both see and hear each other', async (visit) => {
+  const server = await visit.server(['--path', '/myapp'], { tls: true });
+  const anna = await wait(visit, urlOf(server, '/myapp/broker/call/', 'lan.test'));
+  const link = await scan(anna);
+  assert.equal(link, await anna.locator('#join-link').getAttribute('href'));
+  assert.match(link, /\/call\/#[\w-]{21}$/);
+  assert.equal(await anna.locator('#https-note').isVisible(), false);
+
+  const ben = await visit.open(phone, link);
+  await press(anna, 'accept');
+
+  await talking(anna);
+  await talking(ben);
+});
+
+for (const [form, linkOf] of [
+  ['in the hash', (link) => link],
+  ['in the query', (link) => link.replace('#', '?call=')],
+]) {
+  visit(`with the id ${form} the call comes about, and ends when one hangs up`, async (visit) => {
+    const anna = await wait(visit, urlOf(await visit.server(), CALL));
+    const link = linkOf(await localLink(anna));
+
+    const ben = await talk(visit, anna, link);
+    await anna.locator('#hang-up').click();
+    await prompts(anna, 'The call is over');
+    await prompts(ben, 'The other person hung up');
+    await camerasOff(anna, ben);
+    await says(anna, 'ready', 'Waiting for a call');
+
+    await press(ben, 'call');
+    await press(anna, 'accept');
+    await talking(anna);
+    await talking(ben);
+    await ben.locator('#hang-up').tap();
+    await prompts(ben, 'The call is over');
+    await prompts(anna, 'The other person hung up');
+    await camerasOff(anna, ben);
+  });
+}
+
+visit('a call can be declined, and come again', async (visit) => {
+  const anna = await wait(visit, urlOf(await visit.server(), CALL));
+  const ben = await visit.open(phone, await localLink(anna));
+
+  await prompts(ben, 'It rings…');
+  await press(anna, 'decline');
+  await prompts(anna, 'You declined the call');
+  await prompts(ben, 'The call was declined');
+
+  await press(ben, 'call');
+  await press(anna, 'accept');
+  await talking(ben);
+});
+
+visit('a caller who gives up is missed', async (visit) => {
+  const anna = await wait(visit, urlOf(await visit.server(), CALL));
+  const link = await localLink(anna);
+  const ben = await visit.open(phone, link);
+
+  await prompts(anna, 'Somebody is calling');
+  assert.equal(await anna.title(), 'Incoming call – peerbroker');
+  await press(ben, 'cancel');
+  await prompts(anna, 'You missed a call');
+  await prompts(ben, 'The call is over');
+  await camerasOff(anna, ben);
+
+  const cleo = await visit.open(phone, link);
+  await prompts(anna, 'Somebody is calling');
+  await cleo.close();
+  await prompts(anna, 'You missed a call');
+});
+
+visit('who is in a call is busy for others', async (visit) => {
+  const anna = await wait(visit, urlOf(await visit.server(), CALL));
+  const link = await localLink(anna);
+  const ben = await talk(visit, anna, link);
+
+  const cleo = await visit.open(phone, link);
+  await prompts(cleo, 'The other person is in another call');
+
+  await talking(anna);
+  await talking(ben);
+});
+
+visit('a link behind which nobody is says so', async (visit) => {
+  const server = await visit.server();
+  const anna = await wait(visit, urlOf(server, CALL));
+  const link = await localLink(anna);
+  await anna.close();
+
+  for (const dead of [link, urlOf(server, `${CALL}#${NOBODY}`)]) {
+    const ben = await visit.page(phone);
+    await ben.clock.install();
+    await ben.goto(dead);
+    await prompts(ben, 'Calling…');
+    await ben.clock.fastForward('00:10');
+    await prompts(ben, 'Nobody is behind this link');
+    await camerasOff(ben);
+  }
+});
+
+visit('a call that nobody accepts ends', async (visit) => {
+  const anna = await wait(visit, urlOf(await visit.server(), CALL));
+  const ben = await visit.page(phone);
+  await ben.clock.install();
+  await ben.goto(await localLink(anna));
+
+  await prompts(ben, 'It rings…');
+  await ben.clock.fastForward('02:00');
+  await prompts(ben, 'No answer');
+  await prompts(anna, 'You missed a call');
+});
+
+visit('what one turns off, the other is told', async (visit) => {
+  const anna = await wait(visit, urlOf(await visit.server(), CALL));
+  const ben = await talk(visit, anna, await localLink(anna));
+
+  for (const [button, note] of [
+    ['Camera off', 'Their camera is off'],
+    ['Mute', 'Their camera and microphone are off'],
+    ['Camera on', 'Their microphone is off'],
+    ['Unmute', ''],
+  ]) {
+    await anna.getByRole('button', { name: button, exact: true }).click();
+    await ben.locator('#remote-note', { hasText: new RegExp(`^${note}$`) }).waitFor({ state: 'attached' });
+  }
+});
+
+visit('without a camera it goes on with sound only, or with nothing to send', async (visit) => {
+  const anna = await wait(visit, urlOf(await visit.server(), CALL));
+  const link = await localLink(anna);
+  const ben = await visit.page(phone);
+  await ben.addInitScript(refuse, ['video']);
+  await ben.goto(link);
+
+  await prompts(ben, 'Camera and microphone are not allowed', /set both to “Allow”/);
+  await fits(ben, phone);
+  await press(ben, 'again');
+  await prompts(ben, 'Camera and microphone are not allowed');
+  await press(ben, 'sound');
+  await press(anna, 'accept');
+  await talking(ben);
+  await hearing(anna, ['audio']);
+  await anna.locator('#remote-note', { hasText: /^Their camera is off$/ }).waitFor();
+  assert.equal(await ben.locator('#camera').isVisible(), false);
+  await ben.close();
+  await prompts(anna, 'The other person hung up');
+
+  const cleo = await visit.page(phone);
+  await cleo.addInitScript(refuse, ['video', 'audio']);
+  await cleo.goto(link);
+  await press(cleo, 'receive');
+  await press(anna, 'accept');
+  await talking(cleo);
+  await anna.locator('#remote-note', { hasText: /^Their camera and microphone are off$/ }).waitFor();
+});
+
+visit('who accepts without a camera is heard', async (visit) => {
+  const server = await visit.server();
+  const anna = await visit.page(desktop);
+  await anna.addInitScript(refuse, ['video']);
+  await anna.goto(urlOf(server, CALL));
+  await says(anna, 'ready', 'Waiting for a call');
+
+  const ben = await visit.open(phone, await localLink(anna));
+  await press(anna, 'accept');
+  await press(anna, 'sound');
+  await talking(anna);
+  await ben.locator('#remote-note', { hasText: /^Their camera is off$/ }).waitFor();
+  await hearing(ben, ['audio']);
+});
+
+visit('over http in a LAN the page says that HTTPS is needed, and one can still watch', async (visit) => {
+  const server = await visit.server();
+  const anna = await wait(visit, urlOf(server, CALL));
+  const { hash } = new URL(await localLink(anna));
+  const ben = await visit.open(phone, urlOf(server, CALL + hash, 'lan.test'));
+
+  await prompts(ben, 'Camera and microphone need HTTPS', /“Serving your app” in docs\/OPERATING\.md/);
+  assert.deepEqual(await ben.locator('#prompt-buttons button').allInnerTexts(), ['Only watch and listen', 'Cancel']);
+  await fits(ben, phone);
+  await press(ben, 'receive');
+  await press(anna, 'accept');
+  await talking(ben);
+
+  const cleo = await visit.open(phone, urlOf(server, CALL, 'lan.test'));
+  await cleo.locator('#https-note', { hasText: '“Serving your app” in docs/OPERATING.md' }).waitFor();
+});
+
+visit('when the broker dies a call goes on, and a hang-up is heard', async (visit) => {
+  const first = await visit.server();
+  const proxy = await visit.proxy(first);
+  const anna = await wait(visit, urlOf(proxy, CALL));
+  const link = await localLink(anna);
+  const ben = await talk(visit, anna, link);
+
+  visit.tolerate(UNREACHABLE);
+  await first.stop();
+  await says(anna, 'connected', 'In a call, without the broker');
+  await talking(anna);
+  await talking(ben);
+  await ben.locator('#hang-up').tap();
+  await prompts(anna, 'The other person hung up');
+  await says(anna, 'retrying', 'No broker, trying again…');
+  assert.equal(await anna.locator('#join').isVisible(), false);
+
+  proxy.leadTo(await visit.server());
+  await says(anna, 'ready', 'Waiting for a call');
+  await anna.locator('#link-changed').waitFor();
+  assert.notEqual(await localLink(anna), link);
+  await talk(visit, anna, await localLink(anna));
+});
+
+visit('when the broker dies before the answer both sides say so', async (visit) => {
+  const server = await visit.server();
+  const anna = await wait(visit, urlOf(server, CALL));
+  const ben = await visit.open(phone, await localLink(anna));
+  await prompts(ben, 'It rings…');
+
+  visit.tolerate(UNREACHABLE);
+  await server.stop();
+  await prompts(anna, 'The broker was lost');
+  await prompts(ben, 'The broker was lost', /Check that peerbroker is running/);
+  await camerasOff(anna, ben);
+});
+
+for (const flags of [['--dialects', 'peerjs'], ['--concurrent_limit', '0']]) {
+  visit(`a broker that gives no id is named (${flags.join(' ')})`, async (visit) => {
+    const server = await visit.server(flags);
+    const anna = await visit.page(phone);
+    visit.tolerate(UNREACHABLE);
+    await anna.goto(urlOf(server, CALL));
+
+    await prompts(anna, 'The broker is out of reach', /could not be opened|The broker refused: “Server has reached/);
+    await fits(anna, phone);
+  });
+}
+
+visit('a call waits for a broker that is not there yet', async (visit) => {
+  const server = await visit.server();
+  const anna = await wait(visit, urlOf(server, CALL));
+  const ben = await visit.page(phone);
+  let refusals = 0;
+  await ben.routeWebSocket(/.*/, (socket) => {
+    if (refusals === 2) socket.connectToServer();
+    else socket.close();
+    refusals = Math.min(refusals + 1, 2);
+  });
+  await ben.goto(await localLink(anna));
+
+  await press(anna, 'accept');
+  await talking(ben);
+});
+
+visit('candidates that come before the description are kept', async (visit) => {
+  const page = await wait(visit, urlOf(await visit.server(), CALL));
+
+  const state = await page.evaluate(async () => {
+    const { Talk } = await import('./call/talk.js');
+    // Each side's candidates first, its description last.
+    const deliver = (frames, to, how) => {
+      const { description } = frames.find(([action]) => action !== 'iceCandidate')[1];
+      const candidates = frames.filter(([action]) => action === 'iceCandidate');
+      return Promise.all(candidates.map(([, { candidate }]) => to.addCandidate(candidate))).then(() => how(description));
+    };
+    const gathered = (frames, talk) => new Promise((resolve) => {
+      const send = (...frame) => {
+        frames.push(frame);
+        if (frames.some(([action]) => action === 'iceCandidate') && frames.length > 1) resolve();
+      };
+      talk(send);
+    });
+    const nothing = new MediaStream();
+    const [toCallee, toCaller] = [[], []];
+    let caller;
+    let callee;
+    await gathered(toCallee, (send) => {
+      caller = new Talk(send);
+      caller.offer(nothing);
+    });
+    const connected = new Promise((resolve) => caller.addEventListener('connected', resolve));
+    await gathered(toCaller, (send) => {
+      callee = new Talk(send);
+      deliver(toCallee, callee, (description) => callee.answer(description, nothing));
+    });
+    await deliver(toCaller, caller, (description) => caller.answered(description));
+    await connected;
+    const hungUp = new Promise((resolve) => callee.addEventListener('ended', ({ detail }) => resolve(detail)));
+    caller.close();
+    return hungUp;
+  });
+
+  assert.equal(state, 'hung up');
+});
+
+visit('candidates that come before the offer are kept', async (visit) => {
+  const anna = await wait(visit, urlOf(await visit.server(), CALL));
+  const ben = await visit.page(phone);
+  await ben.addInitScript(() => {
+    const { send } = WebSocket.prototype;
+    let offer;
+    WebSocket.prototype.send = function (text) {
+      const { action } = JSON.parse(text);
+      if (action === 'offer') offer = text;
+      else send.call(this, text);
+      if (action !== 'iceCandidate' || !offer) return;
+      send.call(this, offer);
+      offer = undefined;
+    };
+  });
+  await ben.goto(await localLink(anna));
+
+  await press(anna, 'accept');
+  await talking(anna);
+  await talking(ben);
+});
+
+for (const device of [desktop, phone, smallPhone]) {
+  visit(`nothing sticks out of a call, and every button can be hit (${device.name})`, async (visit) => {
+    const server = await visit.server();
+    const shown = await visit.open(device, urlOf(server, CALL, 'lan.test'));
+    await shown.locator('#qr svg').waitFor();
+    await shown.locator('#join summary')[device.press]();
+    await fits(shown, device);
+
+    const anna = await visit.open(device, urlOf(server, CALL));
+    await says(anna, 'ready', 'Waiting for a call');
+    await fits(anna, device);
+    const ben = await visit.open(device, await localLink(anna));
+    await prompts(ben, 'It rings…');
+    await prompts(anna, 'Somebody is calling');
+    for (const page of [anna, ben]) await fits(page, device);
+    await press(anna, 'accept');
+    for (const page of [anna, ben]) {
+      await talking(page);
+      await fits(page, device);
+    }
+    await ben.locator('#hang-up')[device.press]();
+    await prompts(anna, 'The other person hung up');
+    for (const page of [anna, ben]) await fits(page, device);
+  });
+}
+
+/** Opens a page that can be called. */
+async function wait(visit, url) {
+  const page = await visit.open(desktop, url);
+  await says(page, 'ready', 'Waiting for a call');
+  return page;
+}
+
+/** Calls the page that shows the link, which accepts. */
+async function talk(visit, anna, link) {
+  const ben = await visit.open(phone, link);
+  await press(anna, 'accept');
+  await talking(anna);
+  await talking(ben);
+  return ben;
+}
+
+const press = (page, name) => page.locator(`#prompt [data-name="${name}"]`).click();
+
+async function prompts(page, title, text) {
+  await page.locator('#prompt-title', { hasText: title }).waitFor();
+  if (text) assert.match(await page.locator('#prompt-text').innerText(), text);
+}

@@ -1,0 +1,364 @@
+import { keepAwake } from '../awake.js';
+import { setStatus } from '../status.js';
+import { enableCopyLink, showWay } from '../way.js';
+import { Line } from './line.js';
+import { openMedia, stopMedia } from './media.js';
+import { hidePrompt, showPrompt } from './prompt.js';
+import { Stage } from './stage.js';
+import { Talk } from './talk.js';
+import { INCOMING, OUTCOMES, WAITING } from './words.js';
+
+const RINGING_WAIT = 8_000;
+const ANSWER_WAIT = 60_000;
+const CONNECT_WAIT = 20_000;
+// Longer than a caller waits, who gives up with a word.
+const INCOMING_WAIT = 75_000;
+
+// Stages of a call in which both sides need the broker.
+const UNANSWERED = new Set(['calling', 'ringing', 'incoming', 'accepting']);
+
+const MOST_STRAYS = 64;
+
+const element = (id) => document.getElementById(id);
+
+/** Waits for calls, or, with a target, calls that id. */
+export function startCalls(target) {
+  new Calls(target).start();
+}
+
+class Calls {
+  #target;
+  #line = new Line();
+  #brokerProblem;
+  #hadId = false;
+  /** The one call that there can be: its `token`, the other side's `remoteId`, and what comes with time. */
+  #call;
+  /** Candidates that came before the offer to which they belong, and the token of that. */
+  #strays = { candidates: [] };
+  #local;
+  #stage = new Stage({
+    onHangUp: () => this.#hangUp(),
+    onMedia: (media) => this.#call?.talk && (this.#call.talk.media = media),
+  });
+
+  constructor(target) {
+    this.#target = target;
+    this.#line.addEventListener('open', () => this.#lineOpened());
+    this.#line.addEventListener('lost', ({ detail }) => this.#lineLost(detail));
+    this.#line.addEventListener('frame', ({ detail }) => this.#receive(detail));
+    window.addEventListener('pagehide', () => {
+      if (this.#call) this.#send(this.#call, 'hangUp');
+      this.#call?.talk?.close();
+    });
+    enableCopyLink();
+  }
+
+  start() {
+    this.#line.start();
+    if (this.#target) this.#dial();
+    else this.#wait();
+  }
+
+  #lineOpened() {
+    this.#brokerProblem = undefined;
+    const link = showWay(linkTo(this.#line.id), 'QR code with the link for the other person');
+    element('link-changed').hidden = !this.#hadId;
+    element('https-note').hidden = (link?.protocol ?? 'https:') === 'https:';
+    this.#hadId = true;
+    this.#showJoin();
+    if (this.#call?.phase === 'ready') this.#offer(this.#call);
+    else if (!this.#call && !this.#target) this.#wait();
+    this.#showStatus();
+  }
+
+  #lineLost(reason) {
+    this.#brokerProblem = reason;
+    this.#showJoin();
+    this.#showStatus();
+    // An offer that nobody has answered yet came from an id that is no more.
+    const call = this.#call;
+    if (UNANSWERED.has(call?.phase)) this.#end(call, 'broker');
+    else if (call?.phase === 'ready') this.#showPhase(call, 'ready');
+    else if (!call && !this.#target) showPrompt({ title: 'The broker is out of reach', text: reason });
+  }
+
+  #receive({ action, data }) {
+    if (action === 'offer') {
+      this.#offered(data);
+      return;
+    }
+    const call = this.#call;
+    if (!call || (data.call ?? call.token) !== call.token) {
+      if (action === 'iceCandidate') this.#keepStray(data);
+      return;
+    }
+    if (action === 'answer') this.#answered(call, data);
+    else if (action === 'iceCandidate') this.#candidate(call, data.candidate);
+    else if (action === 'ringing') this.#rings(call);
+    else if (action === 'busy') this.#end(call, 'busy');
+    else if (action === 'decline') this.#end(call, 'declined');
+    else if (action === 'hangUp') this.#end(call, call.phase === 'incoming' ? 'missed' : 'hung up');
+  }
+
+  // Waiting for calls
+
+  #wait(outcome) {
+    showPrompt(outcome ?? WAITING);
+    this.#showStatus();
+  }
+
+  #offered({ remoteId, call: token, description }) {
+    if (!description?.sdp) return;
+    if (this.#call || this.#target) {
+      this.#send({ remoteId, token }, 'busy');
+      return;
+    }
+    const early = this.#strays.token === token ? this.#strays.candidates : [];
+    const call = this.#begin({ remoteId, token, phase: 'incoming', description, early });
+    this.#send(call, 'ringing');
+    this.#expect(call, INCOMING_WAIT, 'missed');
+    document.title = 'Incoming call – peerbroker';
+    showPrompt({
+      ...INCOMING,
+      buttons: [
+        { name: 'accept', label: 'Accept', action: () => this.#accept(call) },
+        { name: 'decline', label: 'Decline', action: () => this.#decline(call) },
+      ],
+    });
+  }
+
+  #keepStray({ call: token, candidate }) {
+    if (this.#strays.token !== token) this.#strays = { token, candidates: [] };
+    if (this.#strays.candidates.length < MOST_STRAYS) this.#strays.candidates.push(candidate);
+  }
+
+  async #accept(call) {
+    if (!(await this.#getMedia(call))) return;
+    this.#createTalk(call);
+    this.#enter(call, 'connecting');
+    this.#expect(call, CONNECT_WAIT, 'direct');
+    try {
+      const { early } = call;
+      await call.talk.answer(call.description, this.#local);
+      for (const candidate of early) await call.talk.addCandidate(candidate);
+    } catch {
+      this.#end(call, 'direct');
+    }
+  }
+
+  #decline(call) {
+    this.#send(call, 'decline');
+    this.#end(call, 'declined by us');
+  }
+
+  // Calling somebody
+
+  async #dial() {
+    if (this.#call) return;
+    const call = this.#begin({ remoteId: this.#target, token: randomToken(), phase: 'preparing' });
+    if (!(await this.#getMedia(call))) return;
+    this.#enter(call, 'ready');
+    if (this.#line.id) this.#offer(call);
+  }
+
+  async #offer(call) {
+    if (call.remoteId === this.#line.id) {
+      this.#end(call, 'ourselves');
+      return;
+    }
+    this.#createTalk(call);
+    this.#enter(call, 'calling');
+    this.#expect(call, RINGING_WAIT, 'nobody');
+    try {
+      await call.talk.offer(this.#local);
+    } catch {
+      this.#end(call, 'direct');
+    }
+  }
+
+  #rings(call) {
+    if (call.phase !== 'calling') return;
+    this.#enter(call, 'ringing');
+    this.#expect(call, ANSWER_WAIT, 'no answer');
+  }
+
+  async #answered(call, { description }) {
+    if (call.phase !== 'calling' && call.phase !== 'ringing') return;
+    this.#enter(call, 'connecting');
+    this.#expect(call, CONNECT_WAIT, 'direct');
+    try {
+      await call.talk.answered(description);
+    } catch {
+      this.#end(call, 'direct');
+    }
+  }
+
+  // Both
+
+  #begin(call) {
+    this.#call = call;
+    this.#showJoin();
+    this.#showStatus();
+    return call;
+  }
+
+  /** Resolves to whether the call goes on, with `#local` set. */
+  async #getMedia(call) {
+    let wanted = { audio: true, video: true };
+    this.#enter(call, call.phase === 'incoming' ? 'accepting' : call.phase);
+    while (call === this.#call) {
+      this.#showPhase(call, 'preparing');
+      try {
+        const stream = await openMedia(wanted);
+        if (call !== this.#call) {
+          stopMedia(stream);
+          return false;
+        }
+        this.#local = this.#stage.local = stream;
+        return true;
+      } catch (problem) {
+        if (call === this.#call) wanted = await this.#askWhatToUse(call, problem);
+      }
+    }
+    return false;
+  }
+
+  #askWhatToUse(call, { title, advice, reason }) {
+    return new Promise((resolve) => {
+      const choice = (name, label, wanted) => ({ name, label, action: () => resolve(wanted) });
+      const buttons = [
+        choice('again', 'Try again', { audio: true, video: true }),
+        choice('sound', 'Sound only', { audio: true, video: false }),
+        choice('receive', 'Only watch and listen', { audio: false, video: false }),
+      ];
+      showPrompt({
+        title,
+        text: advice,
+        // Where there is no camera for any page, asking again is of no use.
+        buttons: [...(reason === 'insecure' ? buttons.slice(2) : buttons), this.#cancelButton(call)],
+      });
+    });
+  }
+
+  #createTalk(call) {
+    const talk = new Talk((action, data) => this.#send(call, action, data));
+    // What happens to a call that is over must not touch its successor.
+    const ifCurrent = (action) => ({ detail }) => call === this.#call && action(detail);
+    talk.media = this.#stage.media;
+    talk.addEventListener('connected', ifCurrent(() => this.#connected(call)));
+    talk.addEventListener('shaky', ifCurrent(() => setStatus('retrying', 'The connection is unsteady…')));
+    talk.addEventListener('media', ifCurrent((media) => this.#stage.showTheirs(media)));
+    talk.addEventListener('ended', ifCurrent((reason) => this.#end(call, reason)));
+    call.talk = talk;
+  }
+
+  #candidate(call, candidate) {
+    // The connection is there once the call is accepted.
+    if (!call.talk) call.early?.push(candidate);
+    else call.talk.addCandidate(candidate).catch(() => {});
+  }
+
+  #connected(call) {
+    clearTimeout(call.timer);
+    if (call.phase !== 'talking') {
+      this.#enter(call, 'talking');
+      this.#stage.remote = call.talk.remote;
+      hidePrompt();
+      keepAwake();
+    }
+    this.#showStatus();
+  }
+
+  #hangUp() {
+    const call = this.#call;
+    if (!call) return;
+    this.#send(call, 'hangUp');
+    this.#end(call, 'hung up by us');
+  }
+
+  #end(call, reason) {
+    if (call !== this.#call) return;
+    clearTimeout(call.timer);
+    call.talk?.close();
+    // The other side waits for an answer no longer.
+    if (['nobody', 'no answer', 'direct'].includes(reason)) this.#send(call, 'hangUp');
+    this.#call = undefined;
+    stopMedia(this.#local);
+    this.#local = this.#stage.local = this.#stage.remote = undefined;
+    document.title = 'Video call – peerbroker';
+
+    const outcome = OUTCOMES[reason];
+    if (this.#target) {
+      const buttons = [{ name: 'call', label: 'Call again', action: () => this.#dial() }];
+      showPrompt({ ...outcome, buttons });
+      this.#showStatus();
+    } else {
+      this.#showJoin();
+      this.#wait({ text: WAITING.text, ...outcome });
+    }
+  }
+
+  #enter(call, phase) {
+    call.phase = phase;
+    this.#showPhase(call, phase);
+  }
+
+  #showPhase(call, phase) {
+    const words = {
+      preparing: ['Camera and microphone', 'The browser may ask whether this page may use them.'],
+      ready: ['Reaching the broker…', this.#brokerProblem],
+      calling: ['Calling…', ''],
+      ringing: ['It rings…', 'The other person has to accept the call.'],
+      connecting: ['Connecting…', ''],
+    };
+    const [title, text] = words[phase] ?? [];
+    if (title) showPrompt({ title, text, buttons: [this.#cancelButton(call)] });
+    this.#showStatus();
+  }
+
+  #cancelButton() {
+    return { name: 'cancel', label: 'Cancel', action: () => this.#hangUp() };
+  }
+
+  /** If nothing happens in this time, the call is over, for this reason. */
+  #expect(call, time, reason) {
+    clearTimeout(call.timer);
+    call.timer = setTimeout(() => this.#end(call, reason), time);
+  }
+
+  #send({ remoteId, token }, action, data) {
+    // Who gives a call no token is a plainer client, and knows only what is needed.
+    if (token === undefined && !data) return;
+    this.#line.send(action, { remoteId, call: token, ...data });
+  }
+
+  /** The link is of use while this page waits for a call and can be reached. */
+  #showJoin() {
+    const isWaiting = !this.#call && !this.#target && !this.#brokerProblem;
+    element('call').classList.toggle('without-join', !isWaiting);
+    element('join').hidden = !isWaiting;
+  }
+
+  #showStatus() {
+    const phase = this.#call?.phase;
+    if (phase === 'talking') setStatus('connected', this.#line.id ? 'In a call' : 'In a call, without the broker');
+    else if (this.#brokerProblem) setStatus('retrying', 'No broker, trying again…');
+    else if (phase === 'incoming') setStatus('connecting', 'Incoming call');
+    else if (phase === 'ringing') setStatus('connecting', 'It rings…');
+    else if (phase === 'preparing' || phase === 'accepting') setStatus('connecting', 'Preparing the call…');
+    else if (phase) setStatus('connecting', 'Connecting…');
+    else if (!this.#line.id) setStatus('connecting', 'Connecting…');
+    else setStatus('ready', this.#target ? 'Not in a call' : 'Waiting for a call');
+  }
+}
+
+function linkTo(id) {
+  const url = new URL(location.pathname, location.origin);
+  url.hash = id;
+  return url;
+}
+
+function randomToken() {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

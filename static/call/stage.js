@@ -1,0 +1,82 @@
+import { enableFullscreen } from '../fullscreen.js';
+
+const element = (id) => document.getElementById(id);
+
+/**
+ * The pictures of both sides and the buttons of a call. Calls `onHangUp()`, and `onMedia(media)` when `camera` or
+ * `microphone` are turned on or off.
+ */
+export class Stage {
+  #local = new MediaStream();
+  #onMedia;
+
+  constructor({ onHangUp, onMedia }) {
+    this.#onMedia = onMedia;
+    element('mute').addEventListener('click', () => this.#toggle('audio'));
+    element('camera').addEventListener('click', () => this.#toggle('video'));
+    element('hang-up').addEventListener('click', onHangUp);
+    element('sound').addEventListener('click', () => {
+      element('remote').muted = false;
+      element('sound').hidden = true;
+    });
+    enableFullscreen(element('fullscreen'));
+  }
+
+  /** What is sent; none at all when no call goes on. */
+  set local(stream) {
+    this.#local = stream ?? new MediaStream();
+    element('local').srcObject = this.#local;
+    this.#showButtons();
+  }
+
+  get media() {
+    const isOn = (tracks) => tracks.some(({ enabled }) => enabled);
+    return { camera: isOn(this.#local.getVideoTracks()), microphone: isOn(this.#local.getAudioTracks()) };
+  }
+
+  /** Shows the other side, or an empty stage again. */
+  set remote(stream) {
+    const video = element('remote');
+    element('controls').hidden = !stream;
+    element('sound').hidden = true;
+    video.hidden = !stream;
+    video.muted = false;
+    video.srcObject = stream ?? null;
+    if (stream) this.#play(video);
+    else this.showTheirs({ camera: true, microphone: true });
+  }
+
+  /** What the other side has on; it counts as on until that is heard. */
+  showTheirs({ camera, microphone }) {
+    element('remote').classList.toggle('dark', !camera);
+    const what = [camera ? '' : 'camera', microphone ? '' : 'microphone'].filter(Boolean).join(' and ');
+    element('remote-note').textContent = what ? `Their ${what} ${what.includes(' ') ? 'are' : 'is'} off` : '';
+  }
+
+  /** Without a touch of this page, and without a camera, a browser may refuse to make a sound. */
+  async #play(video) {
+    try {
+      await video.play();
+    } catch (error) {
+      if (error.name !== 'NotAllowedError') return;
+      video.muted = true;
+      element('sound').hidden = false;
+      await video.play().catch(() => {});
+    }
+  }
+
+  #toggle(kind) {
+    for (const track of this.#local.getTracks()) if (track.kind === kind) track.enabled = !track.enabled;
+    this.#showButtons();
+    this.#onMedia(this.media);
+  }
+
+  #showButtons() {
+    const { camera, microphone } = this.media;
+    element('mute').hidden = this.#local.getAudioTracks().length === 0;
+    element('camera').hidden = this.#local.getVideoTracks().length === 0;
+    element('local').hidden = !camera;
+    element('mute').textContent = microphone ? 'Mute' : 'Unmute';
+    element('camera').textContent = camera ? 'Camera off' : 'Camera on';
+  }
+}

@@ -1,0 +1,107 @@
+import { peerOptions } from '../settings.js';
+
+/**
+ * The direct connection of one call. `send(action, data)` carries what the other side must know before there is
+ * one. Its events:
+ *
+ * - `connected`;
+ * - `shaky`: nothing comes through at the moment;
+ * - `media`: `detail` says whether the other side has its `camera` and `microphone` on;
+ * - `ended`: `detail` is `hung up`, `lost`, or `direct` if there never was a connection.
+ */
+export class Talk extends EventTarget {
+  #connection = new RTCPeerConnection(peerOptions.config);
+  #channel = this.#connection.createDataChannel('call', { negotiated: true, id: 0 });
+  #send;
+  #early = [];
+  #media;
+  #wasConnected = false;
+  #isOver = false;
+
+  /** What comes from the other side. */
+  remote = new MediaStream();
+
+  constructor(send) {
+    super();
+    this.#send = send;
+    this.#connection.addEventListener('icecandidate', ({ candidate }) => {
+      if (candidate) send('iceCandidate', { candidate: candidate.toJSON() });
+    });
+    this.#connection.addEventListener('track', ({ track }) => this.remote.addTrack(track));
+    this.#connection.addEventListener('connectionstatechange', () => this.#stateChanged());
+    this.#channel.addEventListener('open', () => this.#tellMedia());
+    this.#channel.addEventListener('message', ({ data }) => this.#tell('media', JSON.parse(data)));
+    // The other side has closed its connection, whatever became of the broker.
+    this.#channel.addEventListener('close', () => this.#end('hung up'));
+  }
+
+  /** Begins a call with what there is in `local`; sound and picture of the other side are always welcome. */
+  async offer(local) {
+    for (const kind of ['audio', 'video']) {
+      const [track] = local.getTracks().filter((own) => own.kind === kind);
+      this.#connection.addTransceiver(track ?? kind, { direction: track ? 'sendrecv' : 'recvonly', streams: [local] });
+    }
+    await this.#connection.setLocalDescription();
+    this.#send('offer', { description: this.#connection.localDescription.toJSON() });
+  }
+
+  async answer(description, local) {
+    await this.#connection.setRemoteDescription(description);
+    for (const track of local.getTracks()) this.#connection.addTrack(track, local);
+    await this.#connection.setLocalDescription();
+    this.#send('answer', { description: this.#connection.localDescription.toJSON() });
+    await this.#addEarly();
+  }
+
+  async answered(description) {
+    await this.#connection.setRemoteDescription(description);
+    await this.#addEarly();
+  }
+
+  /** Candidates may come before the description to which they belong. */
+  async addCandidate(candidate) {
+    if (this.#connection.remoteDescription) await this.#connection.addIceCandidate(candidate);
+    else this.#early.push(candidate);
+  }
+
+  /** Whether `camera` and `microphone` are on, for the other side to show. */
+  set media(media) {
+    this.#media = media;
+    this.#tellMedia();
+  }
+
+  /** No `ended` event: whoever calls this knows. */
+  close() {
+    this.#isOver = true;
+    this.#connection.close();
+  }
+
+  #tellMedia() {
+    if (this.#channel.readyState === 'open' && this.#media) this.#channel.send(JSON.stringify(this.#media));
+  }
+
+  async #addEarly() {
+    const early = this.#early.splice(0);
+    await Promise.all(early.map((candidate) => this.#connection.addIceCandidate(candidate)));
+  }
+
+  #stateChanged() {
+    const state = this.#connection.connectionState;
+    if (state === 'connected') {
+      this.#wasConnected = true;
+      this.#tell('connected');
+    }
+    if (state === 'disconnected') this.#tell('shaky');
+    if (state === 'failed') this.#end(this.#wasConnected ? 'lost' : 'direct');
+  }
+
+  #end(reason) {
+    if (this.#isOver) return;
+    this.close();
+    this.#tell('ended', reason);
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}

@@ -1,0 +1,175 @@
+import { keepAwake } from '../awake.js';
+import { setStatus } from '../status.js';
+import { remember, take } from '../storage.js';
+import { Seat } from './seat.js';
+import { enableSteering } from './steering.js';
+import { count, nth } from './words.js';
+
+const STORED = 'party';
+
+const NO_SEAT = {
+  'wrong room': 'There is no room with this code. Compare it with the one on the computer’s screen.',
+  'no player':
+    'This game has begun and the room is locked. Whoever was in it comes back with the same name; others need a ' +
+    'new room, which the computer offers after the round.',
+  'room full': 'This room is full.',
+  silent: 'The room is there, but the computer does not answer. It may be asleep: wake it and bring the game to the front.',
+  direct:
+    'The broker introduced both devices, but they cannot reach each other. Put both on the same Wi-Fi, not on a ' +
+    'guest network, and turn off VPN and mobile data.',
+  closed: 'The computer has closed this room. If it shows another code, join with that one.',
+  replaced: 'Another device has joined with your name and plays on for you.',
+};
+
+const COLOURS = ['', 'red', 'blue', 'green', 'yellow', 'violet', 'pink', 'grey', 'brown'];
+
+const element = (id) => document.getElementById(id);
+
+export function startPlayer(room) {
+  document.title = 'Join the game – peerbroker';
+  new Player(room).start();
+}
+
+class Player {
+  #seat;
+  #wantedName = '';
+  #points = 0;
+  #stored = take(STORED);
+
+  constructor(room) {
+    element('room').value = room.toUpperCase();
+    element('seat-form').addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#join();
+    });
+    element('seat-retry').addEventListener('click', () => this.#seat?.hurry());
+    enableSteering([element('left'), element('right')], (turn) => this.#seat?.send({ type: 'steer', turn }));
+    window.addEventListener('pagehide', () => {
+      if (!this.#seat) return;
+      remember(STORED, this.#seat.identity);
+      this.#seat.leave();
+    });
+  }
+
+  start() {
+    const stored = this.#stored;
+    if (stored && stored.room === element('room').value) {
+      element('name').value = this.#wantedName = stored.name;
+      this.#listen(new Seat(stored));
+      this.#showPlace('pads');
+      this.#seat.rejoin();
+    } else {
+      this.#showForm();
+      element(element('room').value ? 'name' : 'room').focus();
+    }
+  }
+
+  async #join() {
+    const room = element('room').value.trim().toUpperCase();
+    const name = element('name').value.trim();
+    if (this.#seat) return;
+    if (!room || !name) {
+      this.#showError(room ? 'Enter a name.' : 'Enter the code of the room.');
+      return;
+    }
+    this.#wantedName = name;
+    // The same device is known again even where the broker has to give it another name.
+    const key = this.#stored?.key ?? randomKey();
+    this.#stored = { room, name, key };
+
+    const seat = new Seat({ room, name, key });
+    this.#listen(seat);
+    this.#showError('');
+    element('take-seat').setAttribute('aria-disabled', 'true');
+    setStatus('connecting', 'Joining…');
+    try {
+      await seat.join();
+    } catch (error) {
+      this.#seat = undefined;
+      this.#showForm();
+      this.#showError(NO_SEAT[error.reason] ?? error.message);
+    }
+  }
+
+  #listen(seat) {
+    this.#seat = seat;
+    seat.addEventListener('joined', ({ detail }) => this.#joined(detail));
+    seat.addEventListener('message', ({ detail }) => detail.type === 'state' && this.#showState(detail));
+    seat.addEventListener('lost', ({ detail }) => this.#lost(detail));
+    seat.addEventListener('ended', ({ detail }) => {
+      this.#seat = undefined;
+      this.#showForm();
+      this.#showError(NO_SEAT[detail]);
+    });
+  }
+
+  #joined({ name, colour, room }) {
+    this.#showPlace('pads');
+    this.#showRoom(room);
+    document.body.dataset.colour = colour;
+    element('seat-problem').hidden = true;
+    element('my-name').textContent = name;
+    element('renamed').hidden = name === this.#wantedName;
+    element('renamed').textContent = `The name ${this.#wantedName} is taken, so you are ${name}.`;
+    this.#wantedName = name;
+    setStatus('connected', `You are ${COLOURS[colour]}`);
+    keepAwake();
+  }
+
+  /** In the form and in the address, for a reload. */
+  #showRoom(room) {
+    element('room').value = room;
+    history.replaceState(null, '', `${location.pathname}?${new URLSearchParams({ room })}`);
+  }
+
+  #lost(error) {
+    setStatus('retrying', 'Reconnecting…');
+    // A link that broke while the phone slept is back at once, and not worth a word.
+    element('seat-problem').hidden = !error;
+    if (error) element('seat-problem-advice').textContent = NO_SEAT[error.reason] ?? error.message;
+  }
+
+  #showState({ phase, points, place, players, best, leaders }) {
+    const isNew = points > this.#points;
+    this.#points = points;
+    // Browsers complain about a page that shakes before anybody has touched it.
+    if (isNew && navigator.userActivation?.hasBeenActive) navigator.vibrate?.(30);
+
+    element('my-points').textContent = phase === 'lobby' ? '' : count(points, 'point');
+    const texts = {
+      lobby: 'You are in. Try the steering until the game starts.',
+      countdown: 'Get ready…',
+      round: players > 1 && best > 0 ? `You are ${nth(place)} of ${players}` : 'Collect the dots!',
+      over:
+        best === 0 ? 'Nobody found a dot.' : points === best ? 'You win!' : `${leaders} won with ${count(best, 'point')}.`,
+    };
+    setText('my-state', texts[phase] ?? '');
+  }
+
+  #showPlace(place) {
+    element('seat-form').hidden = place !== 'form';
+    element('seat').hidden = place !== 'pads';
+  }
+
+  #showForm() {
+    this.#showPlace('form');
+    delete document.body.dataset.colour;
+    element('take-seat').setAttribute('aria-disabled', 'false');
+    setStatus('ready', 'Not in a game yet');
+  }
+
+  #showError(text) {
+    element('seat-error').textContent = text;
+    element('seat-error').hidden = !text;
+    if (text) setStatus('failed', 'Not in a game');
+  }
+}
+
+function randomKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+function setText(id, text) {
+  if (element(id).textContent !== text) element(id).textContent = text;
+}

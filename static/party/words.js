@@ -1,0 +1,12 @@
+/** `1 point`, `2 points`. */
+export const count = (number, thing) => `${number} ${thing}${number === 1 ? '' : 's'}`;
+
+/** `ANN`, `ANN and BEN`, `ANN, BEN and CAT`. */
+export function names(players) {
+  const all = players.map(({ name }) => name);
+  const last = all.pop() ?? '';
+  return all.length === 0 ? last : `${all.join(', ')} and ${last}`;
+}
+
+/** `1st`, `2nd`, `3rd`, `4th`: as far as there are players. */
+export const nth = (place) => `${place}${['st', 'nd', 'rd'][place - 1] ?? 'th'}`;

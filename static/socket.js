@@ -1,0 +1,89 @@
+import { broker } from './settings.js';
+import { within } from './within.js';
+
+const OPEN_WAIT = 10_000;
+const REPLY_WAIT = 10_000;
+const CLOSE_WAIT = 1_000;
+
+const scheme = broker.secure ? 'wss:' : 'ws:';
+
+/**
+ * Opens a WebSocket at the root of the broker, where frames are JSON objects. Calls `onFrame(frame)` for each
+ * that comes, and `onClose()` once it is closed, unless this side closed it.
+ */
+export async function openSocket(onFrame, onClose) {
+  const socket = new WebSocket(`${scheme}//${location.host}${broker.path}`);
+  const closed = new Promise((resolve) => socket.addEventListener('close', resolve));
+  let wanted = true;
+
+  socket.addEventListener('message', ({ data }) => wanted && onFrame(JSON.parse(data)));
+
+  const opened = new Promise((resolve, reject) => {
+    socket.addEventListener('open', resolve);
+    closed.then(() => reject(new Error(unreachable())));
+  });
+  try {
+    await within(OPEN_WAIT, opened, unreachable());
+  } catch (error) {
+    wanted = false;
+    socket.close();
+    throw error;
+  }
+  closed.then(() => wanted && onClose());
+
+  return {
+    get isOpen() {
+      return socket.readyState === WebSocket.OPEN;
+    },
+
+    send(frame) {
+      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame));
+    },
+
+    /** Resolves once the other side knows, or does not seem to listen any more. */
+    close() {
+      wanted = false;
+      socket.close();
+      return within(CLOSE_WAIT, closed, '').catch(() => {});
+    },
+  };
+}
+
+/**
+ * Opens a socket and sends `{ action }`. Resolves to the `socket` and the `reply`, the first frame that
+ * `isReply(frame)`; from then on calls `onFrame` and `onClose`. If no reply comes, the error says `silence`.
+ */
+export async function openSocketAndAsk(action, isReply, { onFrame, onClose, silence }) {
+  let isOpen = false;
+  let replied;
+  let refused;
+  const reply = new Promise((resolve, reject) => {
+    replied = resolve;
+    refused = (message) => reject(new Error(message));
+  });
+
+  const socket = await openSocket(
+    (frame) => {
+      if (isOpen) {
+        onFrame(frame);
+      } else if (isReply(frame)) {
+        isOpen = true;
+        replied(frame);
+      } else if (frame.type === 'error') {
+        refused(`The broker refused: “${frame.val}”.`);
+      }
+    },
+    () => (isOpen ? onClose() : refused('The broker closed the connection.')),
+  );
+  socket.send({ action });
+  try {
+    return { socket, reply: await within(REPLY_WAIT, reply, silence) };
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+const unreachable = () =>
+  `The WebSocket to ${broker.host} could not be opened. Check that peerbroker is running and that this ` +
+  'device is on a network that reaches it; a proxy in front of it must pass WebSocket upgrades on.';

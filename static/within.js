@@ -1,0 +1,8 @@
+/** `promise`, or an Error with `message` when it takes longer than `wait` milliseconds. */
+export function within(wait, promise, message) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(message)), wait);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}

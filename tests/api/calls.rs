@@ -1,0 +1,284 @@
+//! One-to-one calls: an id for each client, and messages to the ids of others.
+
+use crate::harness::guests::{OFFER, call};
+use crate::harness::messages::offer;
+use crate::harness::{on_both, on_both_with};
+
+#[test]
+fn an_id_has_21_url_safe_characters_that_nobody_can_guess() {
+    on_both(|server| {
+        let callers: Vec<_> = (0..20).map(|_| server.caller("caller")).collect();
+        for (n, (_, id)) in callers.iter().enumerate() {
+            assert_eq!(id.len(), 21, "{id}");
+            assert!(id.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_".contains(&c)), "{id}");
+            for (_, other) in &callers[..n] {
+                let alike = id.bytes().zip(other.bytes()).filter(|(a, b)| a == b).count();
+                assert!(alike < 10, "{id} and {other}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_call_goes_to_and_fro() {
+    on_both(|server| {
+        let ((mut a, a_id), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
+        a.send(call("offer", &b_id, &format!(r#","offer":{OFFER}"#)));
+        b.expect(call("offer", &a_id, &format!(r#","offer":{OFFER}"#)));
+        b.send(call("answer", &a_id, r#","answer":{"type":"answer","sdp":"v=0"}"#));
+        a.expect(r#"{"action":"answer","data":{"answer":{"type":"answer","sdp":"v=0"}}}"#);
+        a.send(call("iceCandidate", &b_id, r#","candidate":null"#));
+        b.expect(r#"{"action":"iceCandidate","data":{"candidate":null}}"#);
+        b.send(call("iceCandidate", &a_id, r#","candidate":{"sdpMid":"0"}"#));
+        a.expect(r#"{"action":"iceCandidate","data":{"candidate":{"sdpMid":"0"}}}"#);
+        for client in [&mut a, &mut b] {
+            client.expect_quiet();
+        }
+    });
+}
+
+#[test]
+fn any_other_action_with_a_recipient_is_passed_on() {
+    on_both(|server| {
+        let ((mut a, _), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
+        for action in ["bye", "", "Offer", "__proto__", "constructor", "error", "start ", "createroom"] {
+            a.send(call(action, &b_id, ""));
+            b.expect(format!(r#"{{"action":"{action}","data":{{}}}}"#));
+        }
+    });
+}
+
+#[test]
+fn all_but_the_recipient_goes_out_as_it_was_written() {
+    on_both(|server| {
+        let ((mut a, a_id), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
+        for (sent, arrives) in [
+            (
+                r#"{"z":1,"action":"x","data":{"b":1.0,"remoteId":"B","a":1e400},"n":12345678901234567890}"#,
+                r#"{"z":1,"action":"x","data":{"b":1.0,"a":1e400},"n":12345678901234567890}"#,
+            ),
+            (
+                r#"{"data":{"remoteId":"B","z":[ 1 , {} ],"z":{"remoteId":"B"}},"action":"x"}"#,
+                r#"{"data":{"z":[ 1 , {} ],"z":{"remoteId":"B"}},"action":"x"}"#,
+            ),
+            (
+                r#"{"action":"\u0078","d\u0061ta":{"rem\u006fteId":"B","k\u0065y":"\u00e9\/"}}"#,
+                r#"{"action":"\u0078","d\u0061ta":{"k\u0065y":"\u00e9\/"}}"#,
+            ),
+            // Of duplicates the last counts.
+            (
+                r#"{"action":"x","data":{"remoteId":"nobody","a":1,"remoteId":5,"rem\u006fteId":"B"}}"#,
+                r#"{"action":"x","data":{"a":1}}"#,
+            ),
+            (
+                r#"{"action":"y","data":5,"a":1,"action":"x","data":{"remoteId":"B"}}"#,
+                r#"{"action":"y","data":{},"a":1,"action":"x"}"#,
+            ),
+            // An offer says whose it is.
+            (
+                r#"{"action":"offer","data":{"a":1,"remoteId":"B","b":2}}"#,
+                r#"{"action":"offer","data":{"a":1,"remoteId":"A","b":2}}"#,
+            ),
+            (
+                r#"{"action":"offer","data":{"remoteId":1,"rem\u006fteId":"B","b":2}}"#,
+                r#"{"action":"offer","data":{"remoteId":"A","b":2}}"#,
+            ),
+            (
+                r#"{"action":"x","data":{"remoteId":"B"},"action":"off\u0065r"}"#,
+                r#"{"action":"x","data":{"remoteId":"A"},"action":"off\u0065r"}"#,
+            ),
+            (
+                " {\"action\" : \"x\" ,\n\"data\" : { \"remoteId\" : \"B\" , \"s\" : { \"t\" : 1 } } } ",
+                r#"{"action":"x","data":{"s":{ "t" : 1 }}}"#,
+            ),
+        ] {
+            a.send(sent.replace("\"B\"", &format!("{b_id:?}")));
+            let arrives = arrives.replace("\"A\"", &format!("{a_id:?}"));
+            b.expect(arrives.replace("\"B\"", &format!("{b_id:?}")));
+        }
+        a.expect_quiet();
+    });
+}
+
+#[test]
+fn binary_frames_are_as_good_as_text() {
+    on_both(|server| {
+        let (mut a, id) = server.caller("a");
+        a.send_binary(call("x", &id, "").as_bytes());
+        a.expect(r#"{"action":"x","data":{}}"#);
+        a.send_binary(b"{\"action\":\"start\",\"x\":\"\xFF\"}");
+        a.expect_quiet();
+    });
+}
+
+#[test]
+fn a_caller_may_send_to_itself_and_more_than_a_frame_at_a_time() {
+    on_both(|server| {
+        let (mut a, id) = server.caller("a");
+        for n in 0..100 {
+            a.send(call("x", &id, &format!(r#","n":{n}"#)));
+        }
+        for n in 0..100 {
+            a.expect(format!(r#"{{"action":"x","data":{{"n":{n}}}}}"#));
+        }
+    });
+}
+
+#[test]
+fn what_is_sent_to_an_unknown_id_goes_nowhere_and_its_sender_stays() {
+    on_both(|server| {
+        let ((mut a, id), (mut b, _)) = (server.caller("a"), server.caller("b"));
+        let long = "x".repeat(100_000);
+        for unknown in ["", "nobody", "__proto__", "constructor", &id[..20], &format!("{id} "), &long, "a\nb"]
+        {
+            for action in ["offer", "answer", "x"] {
+                a.send(call(action, unknown, ""));
+            }
+        }
+        a.expect_quiet();
+        b.expect_quiet();
+        a.send(call("x", &id, ""));
+        a.expect(r#"{"action":"x","data":{}}"#);
+    });
+}
+
+#[test]
+fn nothing_waits_for_a_caller_that_is_gone() {
+    on_both(|server| {
+        let ((mut a, _), (b, b_id)) = (server.caller("a"), server.caller("b"));
+        b.reset();
+        server.wait_for_guests(1);
+        a.send(call("offer", &b_id, ""));
+        a.expect_quiet();
+        assert_eq!(server.broker().queued_bytes(), 0);
+    });
+}
+
+#[test]
+fn a_second_start_gives_another_id_and_the_old_one_leads_nowhere() {
+    on_both(|server| {
+        let ((mut a, old), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
+        let mut ids = vec![old];
+        for _ in 0..5 {
+            let id = a.start();
+            assert!(id.len() == 21 && !ids.contains(&id), "{id} after {ids:?}");
+            for old in &ids {
+                b.send(call("offer", old, ""));
+            }
+            b.send(call("offer", &id, r#","n":1"#));
+            a.expect(call("offer", &b_id, r#","n":1"#));
+            a.send(call("offer", &b_id, ""));
+            b.expect(call("offer", &id, ""));
+            ids.push(id);
+        }
+        assert_eq!(server.guests().len(), 2);
+        a.expect_quiet();
+    });
+}
+
+#[test]
+fn who_starts_and_sends_in_one_go_sends_as_its_new_self() {
+    on_both(|server| {
+        let ((mut a, old), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
+        // All in one segment, so that one read brings it all.
+        let frames = [call("offer", &b_id, ""), r#"{"action":"start"}"#.to_owned(), call("offer", &b_id, "")];
+        let bytes: Vec<u8> = frames.iter().flat_map(|text| crate::harness::wire::text(text)).collect();
+        a.send_raw(bytes);
+        let started = a.expect_text();
+        b.expect(call("offer", &old, ""));
+        let second = b.expect_text();
+        let new = second.split('"').nth(9).unwrap();
+        assert!(new != old && started.contains(new), "{started} and {second}");
+    });
+}
+
+#[test]
+fn who_has_not_asked_for_its_id_can_call_all_the_same() {
+    on_both(|server| {
+        let (mut a, (mut b, b_id)) = (server.guest("a"), server.caller("b"));
+        a.send(call("offer", &b_id, ""));
+        let offer = b.expect_text();
+        let a_id = offer.split('"').nth(9).unwrap();
+        b.send(call("answer", a_id, ""));
+        a.expect(r#"{"action":"answer","data":{}}"#);
+        assert_eq!(a.start(), a_id);
+    });
+}
+
+#[test]
+fn what_is_no_frame_of_a_call_is_dropped_in_silence() {
+    on_both(|server| {
+        let (mut a, id) = server.caller("a");
+        for odd in [
+            "",
+            "start",
+            "null",
+            "\"start\"",
+            "[\"start\"]",
+            "{}",
+            r#"{"action":5,"data":{"remoteId":"I"}}"#,
+            r#"{"action":null}"#,
+            r#"{"action":["start"]}"#,
+            r#"{"Action":"start"}"#,
+            r#"{"type":"start"}"#,
+            r#"{"action":"start"}{"action":"start"}"#,
+            r#"{"action":"start""#,
+            r#"{"action":"\ud800","data":{"remoteId":"I"}}"#,
+            r#"{"action":"x"}"#,
+            r#"{"action":"x","data":null}"#,
+            r#"{"action":"x","data":"I"}"#,
+            r#"{"action":"x","data":[{"remoteId":"I"}]}"#,
+            r#"{"action":"x","data":{}}"#,
+            r#"{"action":"x","data":{"remoteId":5}}"#,
+            r#"{"action":"x","data":{"remoteId":["I"]}}"#,
+            r#"{"action":"x","data":{"remoteId":{"toString":"I"}}}"#,
+            r#"{"action":"x","data":{"remoteid":"I"}}"#,
+            r#"{"action":"x","data":{"remoteId":"I","remoteId":null}}"#,
+            r#"{"action":"x","remoteId":"I"}"#,
+        ] {
+            a.send(odd.replace("\"I\"", &format!("{id:?}")));
+            a.expect_quiet();
+        }
+    });
+}
+
+#[test]
+fn peerjs_and_calls_never_meet() {
+    on_both(|server| {
+        let (mut peer, (mut a, id)) = (server.client("peer"), server.caller("a"));
+        a.send(call("offer", "peer", ""));
+        a.send(offer("peer", "1"));
+        a.expect_quiet();
+        peer.expect_nothing("peer");
+        peer.send(offer(&id, "1"));
+        peer.expect_nothing("peer");
+        a.expect_quiet();
+        // Not even by having the other's id.
+        let mut same = server.client(&id);
+        same.expect(crate::harness::messages::relayed_offer("peer", &id, "1"));
+        a.send(call("x", &id, ""));
+        a.expect(r#"{"action":"x","data":{}}"#);
+        same.expect_nothing(&id);
+    });
+}
+
+#[test]
+fn callers_of_two_keys_do_not_meet() {
+    on_both_with(
+        |config| config.root_key = Some(peerbroker::broker::ApiKey::parse("games").unwrap()),
+        |server| {
+            let (mut a, id) = server.caller("a");
+            let mut b = server.guest_at("b", "/?key=peerjs");
+            let mut c = server.guest_at("c", "/?key=games");
+            let b_id = b.start();
+            b.send(call("offer", &id, ""));
+            b.expect_quiet();
+            a.send(call("offer", &b_id, ""));
+            a.expect_quiet();
+            let c_id = c.start();
+            c.send(call("offer", &id, ""));
+            a.expect(call("offer", &c_id, ""));
+            b.expect_quiet();
+        },
+    );
+}

@@ -1,0 +1,218 @@
+//! RFC 6455 by the case list of the Autobahn test suite, each case under its number there.
+//! `tests/CONTRACT.md` says which section is in which test. What Autobahn has no case for is in
+//! [`crate::protocol`].
+//!
+//! This server is no echo server. Here a peer sends offers to itself, and what it gets back is its
+//! echo. A text that is no message is ignored: then it is the connection that goes on.
+//!
+//! Where the choice differs from what Autobahn likes best:
+//!
+//! - A text is judged when it is whole (6.4), because it has a bound: an earlier end gains little.
+//!   Autobahn calls this non-strict and lets it pass.
+//! - A message over the bound of 1 MiB is refused (9.1 to 9.4 go up to 16 MiB).
+//! - The codes 1012 to 1014 are accepted as well; Autobahn has no case for them.
+//! - What actix-ws decides by itself in an embedded broker: [`ACTIX`], and at 7.1.6 and 9.3.1.
+
+mod closing;
+mod fragmentation;
+mod framing;
+mod limits;
+mod utf8;
+
+use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::wire::{self, FIN, Frame, opcode};
+use crate::harness::{RawClient, TestServer, Transport, on_both};
+
+const NORMAL: u16 = 1000;
+const PROTOCOL: u16 = 1002;
+const NOT_UTF8: u16 = 1007;
+const TOO_BIG: u16 = 1009;
+
+/// The peer that sends to itself.
+const ME: &str = "a";
+
+/// Cases in which actix-ws closes with another code.
+const ACTIX: &[(&str, u16)] = &[
+    // A reserved bit is to it like a text that is not UTF-8.
+    ("3.1", NOT_UTF8),
+    ("3.2", NOT_UTF8),
+    ("3.3", NOT_UTF8),
+    ("3.4", NOT_UTF8),
+    ("3.5", NOT_UTF8),
+    ("3.6", NOT_UTF8),
+    ("3.7", NOT_UTF8),
+    // A close reason that is not UTF-8 is to it a failure like any other.
+    ("7.5.1", PROTOCOL),
+];
+
+/// What a client sends, and what comes back.
+struct Case {
+    number: String,
+    /// What is answered.
+    frames: Vec<Vec<u8>>,
+    answers: Vec<Frame>,
+    /// What ends the connection, and anything behind it.
+    last: Vec<Vec<u8>>,
+    end: End,
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    /// The client has closed, and gets this code back.
+    Closed(Option<u16>),
+    /// The server closes with this code.
+    Failed(u16),
+}
+
+/// How the bytes of a case are cut into writes.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    AtOnce,
+    FrameByFrame,
+    InChops(usize),
+}
+
+/// A case in which nothing is answered but the end.
+fn case(number: impl Into<String>, last: impl Into<Vec<Vec<u8>>>, end: End) -> Case {
+    Case { number: number.into(), frames: Vec::new(), answers: Vec::new(), last: last.into(), end }
+}
+
+/// A case that breaks the protocol.
+fn bad(number: impl Into<String>, frames: impl Into<Vec<Vec<u8>>>) -> Case {
+    case(number, frames, End::Failed(PROTOCOL))
+}
+
+/// A good case, after which the client closes.
+fn good(number: impl Into<String>, frames: impl Into<Vec<Vec<u8>>>, answers: impl Into<Vec<Frame>>) -> Case {
+    let close = wire::close(Some(NORMAL), b"");
+    case(number, [close], End::Closed(Some(NORMAL))).behind(frames, answers)
+}
+
+impl Case {
+    /// The same behind frames that are answered.
+    fn behind(mut self, frames: impl Into<Vec<Vec<u8>>>, answers: impl Into<Vec<Frame>>) -> Self {
+        (self.frames, self.answers) = (frames.into(), answers.into());
+        self
+    }
+
+    fn run(&self, server: &TestServer, way: Way) {
+        let name = format!("{}, {way:?}, {:?}", self.number, server.transport);
+        eprintln!("{name}");
+        let mut client = server.client(ME);
+        let mut answers = Vec::new();
+        if server.transport == Transport::Own {
+            send(server, &mut client, &[&self.frames[..], &self.last].concat(), way);
+        } else {
+            // Here an end overtakes answers that are not written yet; Autobahn waits for them as well.
+            send(server, &mut client, &self.frames, way);
+            answers.extend(self.answers.iter().map(|_| client.next_frame("an answer").expect("an answer")));
+            send(server, &mut client, &self.last, way);
+        }
+        let code = read_until_close(&mut client, &mut answers);
+        assert!(answers == self.answers, "{name}: {}", shown(&answers));
+        let other = ACTIX
+            .iter()
+            .find(|(number, _)| server.transport == Transport::Actix && *number == self.number)
+            .map(|(_, code)| *code);
+        match self.end {
+            End::Closed(wanted) => assert_eq!(code, wanted, "{name}"),
+            End::Failed(wanted) => {
+                assert_eq!(code, Some(other.unwrap_or(wanted)), "{name}");
+                client.close(code);
+            }
+        }
+        client.expect_end();
+        server.wait_until_gone(ME);
+    }
+
+    /// As Autobahn does: small cases octet by octet, large ones in larger chops.
+    fn chops(&self) -> Way {
+        let len: usize = self.frames.iter().chain(&self.last).map(Vec::len).sum();
+        Way::InChops(if len < 1000 { 1 } else { 997 })
+    }
+}
+
+/// Runs each case on both transports, cut in all ways.
+fn run_all(cases: &[Case]) {
+    on_both(|server| {
+        let mut bystander = server.client("bystander");
+        for case in cases {
+            for way in [Way::AtOnce, Way::FrameByFrame, case.chops()] {
+                case.run(server, way);
+            }
+        }
+        bystander.expect_nothing("bystander");
+    });
+}
+
+fn send(server: &TestServer, client: &mut RawClient, frames: &[Vec<u8>], way: Way) {
+    match way {
+        Way::AtOnce => client.send_raw(frames.concat()),
+        Way::FrameByFrame => {
+            for frame in frames {
+                client.send_raw(frame);
+                // Gives the server the time for an HTTP answer to read what is there.
+                server.get("/healthz");
+            }
+        }
+        Way::InChops(size) => frames.concat().chunks(size).for_each(|chop| client.send_raw(chop)),
+    }
+}
+
+/// Adds all frames up to the close frame, and gives its code.
+fn read_until_close(client: &mut RawClient, frames: &mut Vec<Frame>) -> Option<u16> {
+    loop {
+        let frame = client.next_frame("an answer, or a close frame").expect("a close frame before the end");
+        if frame.first == FIN | opcode::CLOSE {
+            return frame.payload.first_chunk().map(|code| u16::from_be_bytes(*code));
+        }
+        frames.push(frame);
+    }
+}
+
+fn shown(frames: &[Frame]) -> String {
+    let one = |frame: &Frame| {
+        let text = String::from_utf8_lossy(&frame.payload).chars().take(100).collect::<String>();
+        format!("{:#x} {text:?} of {} bytes", frame.first, frame.payload.len())
+    };
+    frames.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// A frame of a whole message.
+fn whole(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    wire::frame(FIN | opcode, payload.as_ref())
+}
+
+/// A frame with more to come.
+fn first(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    wire::frame(opcode, payload.as_ref())
+}
+
+/// A message in fragments of this size.
+fn fragments(opcode: u8, message: &[u8], size: usize) -> Vec<Vec<u8>> {
+    let last = message.len().div_ceil(size) - 1;
+    let frame = |(n, piece): (usize, &[u8])| {
+        let opcode = if n == 0 { opcode } else { opcode::CONTINUATION };
+        wire::frame(if n == last { FIN | opcode } else { opcode }, piece)
+    };
+    message.chunks(size).enumerate().map(frame).collect()
+}
+
+/// A message to oneself with a text that needs no escapes.
+fn to_me(text: &str) -> String {
+    offer(ME, &format!("\"{text}\""))
+}
+
+fn echo(text: &str) -> Frame {
+    let payload = relayed_offer(ME, ME, &format!("\"{text}\"")).into_bytes();
+    Frame { first: FIN | opcode::TEXT, payload }
+}
+
+/// The text with which a message to oneself has this length.
+fn filler(len: usize) -> String {
+    "*".repeat(len - to_me("").len())
+}
+
+fn pong(payload: impl AsRef<[u8]>) -> Frame {
+    Frame { first: FIN | opcode::PONG, payload: payload.as_ref().to_vec() }
+}

@@ -1,0 +1,144 @@
+//! Clients at the root of a server, and what they say: room codes and calls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use peerbroker::broker::{Realm, Rooms, Tenant};
+use serde_json::Value;
+
+use super::{RawClient, TestServer, wait_until, wire};
+
+/// What simple-peer makes.
+pub const OFFER: &str = r#"{"type":"offer","sdp":"v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\n"}"#;
+pub const ANSWER: &str = r#"{"type":"answer","sdp":"v=0\r\n"}"#;
+pub const START: &str = r#"{"action":"start"}"#;
+pub const START_GAME: &str = r#"{"action":"startGame"}"#;
+
+/// A player asks to be let in; `offer` is JSON.
+pub fn join(room: &str, username: &str, offer: &str) -> String {
+    let (room, username) = (quoted(room), quoted(username));
+    format!(r#"{{"action":"joinRoom","room":{room},"username":{username},"offer":{offer}}}"#)
+}
+
+/// What the host gets of [`OFFER`].
+pub fn offered(username: &str) -> String {
+    let rest = OFFER.strip_suffix('}').unwrap();
+    format!(r#"{rest},"clientUsername":{}}}"#, quoted(username))
+}
+
+/// The host answers a player; `response` is JSON.
+pub fn respond(username: &str, response: &str) -> String {
+    format!(r#"{{"action":"offerResponse","clientUsername":{},"response":{response}}}"#, quoted(username))
+}
+
+pub fn problem(text: &str) -> String {
+    format!(r#"{{"type":"error","val":{}}}"#, quoted(text))
+}
+
+/// A frame of the calls; `more` are members of `data` behind the id, each with a comma before it.
+pub fn call(action: &str, remote_id: &str, more: &str) -> String {
+    format!(r#"{{"action":"{action}","data":{{"remoteId":{}{more}}}}}"#, quoted(remote_id))
+}
+
+fn quoted(text: &str) -> Value {
+    Value::from(text)
+}
+
+impl TestServer {
+    /// A client at the root, with the built-in key.
+    pub fn guest(&self, name: &str) -> RawClient {
+        self.guest_at(name, self.root())
+    }
+
+    /// The same with another address.
+    pub fn guest_at(&self, name: &str, target: &str) -> RawClient {
+        let mut guest = self.begin_guest(name, target);
+        guest.expect_quiet();
+        guest
+    }
+
+    /// A client at the root that is not known to be admitted.
+    pub fn begin_guest(&self, name: &str, target: &str) -> RawClient {
+        let mut guest = self.connect(name);
+        guest.send_raw(RawClient::handshake(target));
+        guest.expect_accepted();
+        guest
+    }
+
+    pub fn root(&self) -> &str {
+        self.broker.config().path.as_str()
+    }
+
+    /// A client with a room, and the room's code.
+    pub fn host(&self) -> (RawClient, String) {
+        let mut host = self.guest("host");
+        let room = host.create_room();
+        (host, room)
+    }
+
+    /// A player of a room, under this name.
+    pub fn player(&self, host: &mut RawClient, room: &str, username: &str) -> RawClient {
+        let mut player = self.guest(username);
+        player.send(join(room, username, OFFER));
+        host.expect(offered(username));
+        player
+    }
+
+    /// A client that was told its id, and the id.
+    pub fn caller(&self, name: &str) -> (RawClient, String) {
+        let mut caller = self.guest(name);
+        let id = caller.start();
+        (caller, id)
+    }
+
+    pub fn guests(&self) -> Arc<Realm> {
+        Arc::clone(&self.root_tenant().guests)
+    }
+
+    pub fn rooms(&self) -> Arc<Rooms> {
+        Arc::clone(&self.root_tenant().rooms)
+    }
+
+    pub fn wait_for_guests(&self, count: usize) {
+        wait_until(&format!("{count} guests"), || self.guests().len() == count);
+    }
+
+    fn root_tenant(&self) -> Arc<Tenant> {
+        let key = self.broker.config().root_key();
+        self.broker().tenant(key.as_str()).expect("the key of the root")
+    }
+}
+
+impl RawClient {
+    /// Proves that all this client has sent was handled and that nothing was sent to it meanwhile:
+    /// the answer to a ping is the next thing that arrives.
+    pub fn expect_quiet(&mut self) {
+        static MARKERS: AtomicUsize = AtomicUsize::new(0);
+        let marker = format!("marker {}", MARKERS.fetch_add(1, Ordering::Relaxed));
+        self.ping(marker.as_bytes());
+        let payload = self.expect_frame(wire::opcode::PONG, "nothing but a pong");
+        assert_eq!(String::from_utf8_lossy(&payload), marker, "{}", self.name);
+    }
+
+    /// Opens a room and gives its code.
+    pub fn create_room(&mut self) -> String {
+        self.send(r#"{"action":"createRoom"}"#);
+        let confirmed = self.expect_text();
+        let room = confirmed.strip_prefix(r#"{"type":"confirmRoom","room":""#);
+        room.and_then(|rest| rest.strip_suffix(r#""}"#)).unwrap_or_else(|| panic!("{confirmed}")).to_owned()
+    }
+
+    /// Asks for an id.
+    pub fn start(&mut self) -> String {
+        self.send(START);
+        let started = self.expect_text();
+        let id = started.strip_prefix(r#"{"action":"start","id":""#);
+        id.and_then(|rest| rest.strip_suffix(r#""}"#)).unwrap_or_else(|| panic!("{started}")).to_owned()
+    }
+
+    /// Sends something and is told what is wrong with it.
+    pub fn expect_problem(&mut self, sent: impl AsRef<str>, text: &str) {
+        self.send(sent);
+        self.expect(problem(text));
+    }
+}

@@ -1,0 +1,173 @@
+//! PeerJS 0.3.x where it has no WebSocket, or not yet: streams to hear through, and a POST for each
+//! message.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use peerbroker::broker::{PeerId, Probe};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::http_client::{HttpConnection, Response, connect_with_small_buffer};
+use super::messages::{message, relayed};
+use super::{RawClient, TestServer, token_of, wait_until};
+
+pub const MS: Duration = Duration::from_millis(1);
+/// How long a stream waits for its WebSocket.
+pub const HEAD_START: Duration = Duration::from_secs(1);
+/// How long a stream that has ended counts as open.
+pub const GRACE: Duration = Duration::from_secs(5);
+/// How long a POST waits for its client.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// Most that wait for one id.
+pub const MAX_WAITING: usize = 64;
+
+/// A stream that was answered.
+pub struct StreamClient {
+    pub name: String,
+    pub head: Response,
+    http: HttpConnection,
+}
+
+impl StreamClient {
+    /// The next line, which has to be a chunk of its own; `None` at the clean end of the answer.
+    pub fn next_line(&mut self) -> Option<String> {
+        let chunk = String::from_utf8(self.http.chunk()?).expect("UTF-8");
+        let line = chunk.strip_suffix('\n').unwrap_or_else(|| panic!("{}: {chunk:?} is no line", self.name));
+        assert!(!line.is_empty() && !line.contains('\n'), "{}: one line, not empty: {chunk:?}", self.name);
+        Some(line.to_owned())
+    }
+
+    /// Expects exactly this line next.
+    pub fn expect(&mut self, text: impl AsRef<str>) {
+        assert_eq!(self.next_line().as_deref(), Some(text.as_ref()), "{}", self.name);
+    }
+
+    pub fn expect_open(&mut self) {
+        self.expect(r#"{"type":"OPEN"}"#);
+    }
+
+    /// Expects the clean end of the answer next.
+    pub fn expect_end(&mut self) {
+        assert_eq!(self.next_line(), None, "{}: the end of the stream", self.name);
+    }
+
+    /// Ends the sending direction.
+    pub fn shutdown_write(&mut self) {
+        self.http.shutdown_write();
+    }
+
+    /// Proves that nothing was sent through this stream: what its client posts to itself is the
+    /// next line. `id` is its own.
+    pub fn expect_nothing(&mut self, server: &TestServer, id: &str) {
+        static MARKERS: AtomicUsize = AtomicUsize::new(0);
+        let marker = format!("\"marker {}\"", MARKERS.fetch_add(1, Ordering::Relaxed));
+        assert_eq!(server.post(id, "candidate", &message("CANDIDATE", id, &marker)).status, 200);
+        self.expect(relayed("CANDIDATE", id, id, &marker));
+    }
+}
+
+impl TestServer {
+    /// What a client posts to; its token is made from its id.
+    pub fn post_target(&self, id: &str, word: &str) -> String {
+        self.post_target_with(id, &token_of(id), word)
+    }
+
+    pub fn post_target_with(&self, id: &str, token: &str, word: &str) -> String {
+        let (path, key) = (self.broker.config().path.as_str(), self.broker.config().key.as_str());
+        let [key, id, token] = [key, id, token].map(|part| utf8_percent_encode(part, NON_ALPHANUMERIC));
+        format!("{path}{key}/{id}/{token}/{word}")
+    }
+
+    /// A stream that says nothing yet; `number` counts the renewals.
+    pub fn begin_stream(&self, id: &str, number: usize) -> StreamClient {
+        self.begin_stream_at(id, &self.post_target(id, &format!("id?i={number}")))
+    }
+
+    pub fn begin_stream_at(&self, name: &str, target: &str) -> StreamClient {
+        self.begin_stream_over(self.http(), name, target)
+    }
+
+    pub fn begin_stream_over(&self, mut http: HttpConnection, name: &str, target: &str) -> StreamClient {
+        http.send(post(target, "", b""));
+        let head = http.head();
+        assert_eq!(head.status, 200, "{name}: {head:?}");
+        let mut stream = StreamClient { name: name.to_owned(), head, http };
+        stream.expect("0".repeat(2048));
+        stream
+    }
+
+    /// A stream that is registered and greeted. Moves the clock on by the head start.
+    pub fn stream(&self, id: &str) -> StreamClient {
+        let stream = self.begin_stream(id, 0);
+        self.greeted(stream)
+    }
+
+    pub fn greeted(&self, mut stream: StreamClient) -> StreamClient {
+        self.settle();
+        self.advance(HEAD_START);
+        stream.expect_open();
+        stream
+    }
+
+    /// A connection whose system takes few bytes that are not read.
+    pub fn http_that_reads_late(&self) -> HttpConnection {
+        HttpConnection::over(connect_with_small_buffer(self.address))
+    }
+
+    /// The stream that follows another one.
+    pub fn renewed(&self, id: &str, number: usize) -> StreamClient {
+        let renewed = self.begin_stream(id, number);
+        self.settle();
+        renewed
+    }
+
+    /// Posts a message and waits for the answer.
+    pub fn post(&self, id: &str, word: &str, body: &str) -> Response {
+        self.begin_post(id, word, body).response(false)
+    }
+
+    /// Posts a message and waits until the server has it.
+    pub fn begin_post(&self, id: &str, word: &str, body: &str) -> HttpConnection {
+        self.begin_post_at(&self.post_target(id, word), body)
+    }
+
+    pub fn begin_post_at(&self, target: &str, body: &str) -> HttpConnection {
+        let mut http = self.http();
+        http.send(post(target, "Content-Type: application/json\r\n", body.as_bytes()));
+        self.settle();
+        http
+    }
+
+    /// A WebSocket that takes over from its own stream: accepted, and not greeted again.
+    pub fn upgraded(&self, id: &str) -> RawClient {
+        let mut client = self.begin(id, &token_of(id));
+        client.expect_accepted();
+        client
+    }
+
+    /// Waits until every worker has done what it had to do before: each answers two requests that
+    /// came later. Connections go to the workers in turn.
+    pub fn settle(&self) {
+        for _ in 0..2 * super::WORKERS {
+            self.get("/healthz");
+        }
+    }
+
+    /// Waits until the connection that holds an id has given a sign of life.
+    pub fn wait_until_heard(&self, id: &str) {
+        let Probe::Asked(mut answered) = self.realm().probe(&PeerId::parse(id).unwrap()) else {
+            panic!("too many ask {id} already");
+        };
+        wait_until("a sign of life", || !matches!(answered.try_recv(), Err(TryRecvError::Empty)));
+        assert!(self.realm().contains(id), "{id} answered and is still here");
+    }
+}
+
+/// A whole POST; `headers` are whole lines.
+pub fn post(target: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head =
+        format!("POST {target} HTTP/1.1\r\nHost: server.test\r\n{headers}Content-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}

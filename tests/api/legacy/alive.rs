@@ -1,0 +1,297 @@
+//! How long a stream counts as alive, and what becomes of it and of what it did not get.
+//!
+//! The embedded form does not see a client leave until it writes, so what begins with that is tested
+//! with the server of its own alone.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use peerbroker::broker::Goodbye;
+
+use crate::harness::http_client::PATIENCE;
+use crate::harness::legacy::{GRACE, HEAD_START, MS, StreamClient};
+use crate::harness::messages::{ID_TAKEN, LEAVE, error, expired, offer, relayed_offer};
+use crate::harness::{TestServer, Told, Transport, on_both, on_both_with, on_own, wait_until};
+
+const PING: Duration = Duration::from_secs(20);
+const EXPIRE: Duration = Duration::from_secs(5);
+
+/// The client goes, and the server has seen it.
+fn leave(server: &TestServer, stream: StreamClient) {
+    drop(stream);
+    server.settle();
+}
+
+#[test]
+fn an_open_stream_is_alive_without_a_word_of_its_client() {
+    on_both(|server| {
+        let mut a = server.stream("a");
+        for _ in 0..10 {
+            server.advance(PING);
+            server.wait_until_heard("a");
+        }
+        a.expect_nothing(server, "a");
+        assert_eq!(server.told_about("a").len(), 1);
+    });
+}
+
+#[test]
+fn the_holder_of_a_stream_is_not_asked_and_a_newcomer_is_refused_at_once() {
+    on_both(|server| {
+        let mut a = server.stream("a");
+        for _ in 0..3 {
+            let mut newcomer = server.begin("a", "another token");
+            newcomer.expect_accepted();
+            newcomer.expect(ID_TAKEN);
+        }
+        a.expect_nothing(server, "a");
+    });
+}
+
+#[test]
+fn a_stream_that_has_ended_counts_as_open_for_five_seconds_on_the_own_form() {
+    on_own(|server| {
+        let a = server.stream("a");
+        leave(server, a);
+        server.advance(GRACE - MS);
+        let mut newcomer = server.begin("a", "another token");
+        newcomer.expect_accepted();
+        newcomer.expect(ID_TAKEN);
+        assert!(server.realm().contains("a"));
+        assert_eq!(server.told_about("a").len(), 1);
+        server.advance(MS);
+        server.wait_until_gone("a");
+        wait_until("the end", || server.told_about("a").len() == 2);
+        assert_eq!(server.told_about("a")[1], Told::Disconnected("a".into(), Goodbye::Left));
+        server.client_with_token("a", "another token").expect_nothing("a");
+    });
+}
+
+#[test]
+fn a_stream_that_has_ended_is_renewed_within_its_grace_without_an_open_on_the_own_form() {
+    on_own(|server| {
+        let mut b = server.client("b");
+        let mut a = server.stream("a");
+        for number in 1..4 {
+            leave(server, a);
+            b.send(offer("a", &number.to_string()));
+            b.expect_nothing("b");
+            server.advance(GRACE - MS);
+            a = server.renewed("a", number);
+            a.expect(relayed_offer("b", "a", &number.to_string()));
+            // Another grace begins with another end.
+            server.advance(MS);
+        }
+        server.advance(GRACE);
+        a.expect_nothing(server, "a");
+        assert!(server.realm().contains("a"));
+    });
+}
+
+#[test]
+fn a_websocket_that_follows_an_ended_stream_within_its_grace_gets_no_second_open_on_the_own_form() {
+    on_own(|server| {
+        let (a, mut b) = (server.stream("a"), server.client("b"));
+        leave(server, a);
+        b.send(offer("a", "1"));
+        b.expect_nothing("b");
+        let mut client = server.upgraded("a");
+        client.expect(relayed_offer("b", "a", "1"));
+        server.advance(GRACE);
+        client.expect_nothing("a");
+    });
+}
+
+#[test]
+fn after_the_grace_a_client_is_greeted_anew_on_the_own_form() {
+    on_own(|server| {
+        let a = server.stream("a");
+        leave(server, a);
+        server.advance(GRACE);
+        server.wait_until_gone("a");
+        let stream = server.begin_stream("a", 1);
+        server.greeted(stream).expect_nothing(server, "a");
+    });
+}
+
+#[test]
+fn what_an_ended_stream_did_not_get_expires_after_its_grace_on_the_own_form() {
+    on_own(|server| {
+        let (a, mut b) = (server.stream("a"), server.client("b"));
+        leave(server, a);
+        b.send(offer("a", "1"));
+        b.expect_nothing("b");
+        server.advance(GRACE);
+        server.wait_until_gone("a");
+        assert!(server.broker().queued_bytes() > 0);
+        b.expect_nothing("b");
+        server.advance(EXPIRE - MS);
+        b.expect_nothing("b");
+        server.advance(MS);
+        b.expect(expired("a", "b"));
+        assert_eq!(server.broker().queued_bytes(), 0);
+    });
+}
+
+#[test]
+fn what_an_ended_stream_did_not_get_waits_for_whoever_comes_on_the_own_form() {
+    on_own(|server| {
+        let (a, mut b) = (server.stream("a"), server.client("b"));
+        leave(server, a);
+        b.send(offer("a", "1"));
+        b.send(offer("a", "2"));
+        b.expect_nothing("b");
+        server.advance(GRACE);
+        server.wait_until_gone("a");
+        let mut a = server.client_with_token("a", "another token");
+        a.expect(relayed_offer("b", "a", "1"));
+        a.expect(relayed_offer("b", "a", "2"));
+        a.expect_nothing("a");
+    });
+}
+
+#[test]
+fn a_stream_that_ends_within_its_head_start_is_nobody_on_the_own_form() {
+    on_own(|server| {
+        let stream = server.begin_stream("a", 0);
+        leave(server, stream);
+        server.advance(HEAD_START);
+        server.settle();
+        server.advance(GRACE);
+        server.settle();
+        assert_eq!(server.told_about("a"), []);
+        server.client_with_token("a", "another token").expect_nothing("a");
+    });
+}
+
+#[test]
+fn a_stream_that_left_within_its_grace_can_say_leave_on_the_own_form() {
+    on_own(|server| {
+        let a = server.stream("a");
+        leave(server, a);
+        assert_eq!(server.post("a", "leave", LEAVE).status, 200);
+        assert!(!server.realm().contains("a"));
+        wait_until("the end", || server.told_about("a").len() == 2);
+    });
+}
+
+#[test]
+fn a_client_that_ends_its_sending_direction_has_left_on_the_own_form() {
+    on_own(|server| {
+        let mut a = server.stream("a");
+        a.shutdown_write();
+        a.expect_end();
+        server.settle();
+        server.advance(GRACE);
+        server.wait_until_gone("a");
+    });
+}
+
+#[test]
+fn a_stream_that_is_not_read_is_closed_and_what_it_did_not_get_waits() {
+    let payload = |n: usize| format!("\"{n} {}\"", "x".repeat(200_000));
+    on_both_with(
+        |config| config.limits.outbox_bytes = 1000,
+        |server| {
+            let mut b = server.client("b");
+            let stream = server.begin_stream_over(
+                server.http_that_reads_late(),
+                "a",
+                &server.post_target("a", "id?i=0"),
+            );
+            let mut a = server.greeted(stream);
+            let mut sent = 0;
+            let slow = || server.broker().counters().slow_readers.load(Ordering::Relaxed);
+            wait_until("the end of its patience", || {
+                b.send(offer("a", &payload(sent)));
+                b.expect_nothing("b");
+                sent += 1;
+                slow() == 1
+            });
+            assert!(!server.realm().contains("a"));
+            let mut got = 0;
+            while let Some(line) = a.next_line() {
+                assert!(line == relayed_offer("b", "a", &payload(got)), "number {got}");
+                got += 1;
+            }
+            let mut next = server.client_with_token("a", "another token");
+            for n in got..sent {
+                next.expect(relayed_offer("b", "a", &payload(n)));
+            }
+            next.expect_nothing("a");
+        },
+    );
+}
+
+#[test]
+fn streams_end_cleanly_when_the_server_stops() {
+    let mut server = TestServer::start(Transport::Own, |_| {});
+    let mut streams: Vec<_> = (0..5).map(|n| server.stream(&format!("a{n}"))).collect();
+    let mut client = server.client("b");
+    server.begin_stop();
+    for stream in &mut streams {
+        stream.expect_end();
+    }
+    client.expect_closed_with(Some(1001));
+    server.join();
+    let gone = Told::Disconnected("a0".into(), Goodbye::Shutdown);
+    assert_eq!(server.told_about("a0")[1..], [gone]);
+}
+
+#[test]
+fn a_stream_in_its_head_start_does_not_hold_up_the_end_of_the_server() {
+    let mut server = TestServer::start(Transport::Own, |_| {});
+    let _stream = server.begin_stream("a", 0);
+    let _held = server.begin_post("c", "offer", &offer("b", "1"));
+    server.begin_stop();
+    server.join();
+}
+
+#[test]
+fn a_stream_within_its_grace_does_not_hold_up_the_end_of_the_server() {
+    let mut server = TestServer::start(Transport::Own, |config| config.close_timeout = PATIENCE);
+    let a = server.stream("a");
+    leave(&server, a);
+    server.begin_stop();
+    server.join();
+    assert_eq!(server.told_about("a")[1..], [Told::Disconnected("a".into(), Goodbye::Shutdown)]);
+}
+
+#[test]
+fn a_stream_that_is_not_read_does_not_hold_up_the_end_of_the_server() {
+    let configure = |config: &mut peerbroker::Config| {
+        config.close_timeout = Duration::from_millis(50);
+        // All of it waits for the stream, whatever the system's buffers hold.
+        config.limits.outbox_bytes = 32 << 20;
+    };
+    let mut server = TestServer::start(Transport::Own, configure);
+    let mut b = server.client("b");
+    let target = server.post_target("a", "id?i=0");
+    let stream = server.begin_stream_over(server.http_that_reads_late(), "a", &target);
+    let _a = server.greeted(stream);
+    let payload = format!("\"{}\"", "x".repeat(900_000));
+    for _ in 0..8 {
+        b.send(offer("a", &payload));
+    }
+    b.expect_nothing("b");
+    server.begin_stop();
+    b.expect_closed_with(Some(1001));
+    server.join();
+}
+
+#[test]
+fn nobody_is_admitted_through_a_stream_while_the_server_stops() {
+    on_both(|server| {
+        let mut a = server.stream("a");
+        server.broker().close();
+        a.expect_end();
+        for (id, number) in [("a", 1), ("b", 0)] {
+            let mut late = server.begin_stream(id, number);
+            server.settle();
+            server.advance(HEAD_START);
+            late.expect(error("Server is stopping"));
+            late.expect_end();
+        }
+        assert!(server.realm().is_empty());
+    });
+}

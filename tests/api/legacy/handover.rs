@@ -1,0 +1,182 @@
+//! Who goes on when a stream ends: a WebSocket, or the next stream.
+
+use peerbroker::broker::Goodbye;
+
+use crate::harness::legacy::{HEAD_START, MS, StreamClient};
+use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::{TestServer, Told, on_both, wait_until};
+
+/// Expects that the hooks were told of each connection of `id` and of its end once, `ends` in any order.
+fn expect_told(server: &TestServer, id: &str, connected: usize, mut ends: Vec<Goodbye>) {
+    wait_until("all ends", || server.told_about(id).len() >= connected + ends.len());
+    let mut told = server.told_about(id);
+    let before = told.len();
+    told.retain(|told| *told != Told::Connected(id.into()));
+    assert_eq!(before - told.len(), connected);
+    for end in told {
+        let Told::Disconnected(_, why) = end else { unreachable!() };
+        let at = ends.iter().position(|end| *end == why);
+        ends.remove(at.unwrap_or_else(|| panic!("one {why:?} too many")));
+    }
+    assert_eq!(ends, []);
+}
+
+#[test]
+fn a_websocket_that_comes_within_the_head_start_is_greeted_alone() {
+    on_both(|server| {
+        let mut stream = server.begin_stream("a", 0);
+        server.settle();
+        server.advance(HEAD_START - MS);
+        let mut client = server.client("a");
+        stream.expect_end();
+        server.advance(HEAD_START);
+        client.expect_nothing("a");
+        expect_told(server, "a", 1, vec![]);
+    });
+}
+
+#[test]
+fn a_websocket_that_takes_over_from_its_own_stream_gets_no_second_open() {
+    on_both(|server| {
+        let (mut stream, mut b) = (server.stream("a"), server.client("b"));
+        b.send(offer("a", "1"));
+        stream.expect(relayed_offer("b", "a", "1"));
+        let mut client = server.upgraded("a");
+        client.expect_nothing("a");
+        stream.expect_end();
+        b.send(offer("a", "2"));
+        client.expect(relayed_offer("b", "a", "2"));
+        drop(client);
+        server.wait_until_gone("a");
+        expect_told(server, "a", 2, vec![Goodbye::Replaced, Goodbye::Left]);
+    });
+}
+
+#[test]
+fn a_websocket_that_follows_a_websocket_is_greeted_though_a_stream_was_first() {
+    on_both(|server| {
+        let mut stream = server.stream("a");
+        let mut first = server.upgraded("a");
+        first.expect_nothing("a");
+        stream.expect_end();
+        let mut second = server.client("a");
+        first.expect_closed_with(Some(4001));
+        second.expect_nothing("a");
+    });
+}
+
+#[test]
+fn a_stream_beside_an_open_websocket_ends_without_a_word() {
+    on_both(|server| {
+        let mut client = server.client("a");
+        for number in [0, 1, 7] {
+            server.begin_stream("a", number).expect_end();
+            client.expect_nothing("a");
+        }
+        expect_told(server, "a", 1, vec![]);
+    });
+}
+
+#[test]
+fn a_renewed_stream_goes_on_without_an_open_and_the_older_one_ends() {
+    on_both(|server| {
+        let (mut stream, mut b) = (server.stream("a"), server.client("b"));
+        for number in 1..4 {
+            let renewed = server.renewed("a", number);
+            stream.expect_end();
+            stream = renewed;
+            b.send(offer("a", &number.to_string()));
+            stream.expect(relayed_offer("b", "a", &number.to_string()));
+        }
+        assert_eq!(server.realm().len(), 2);
+        let leave = server.post("a", "leave", r#"{"type":"LEAVE"}"#);
+        assert_eq!(leave.status, 200);
+        stream.expect_end();
+        expect_told(
+            server,
+            "a",
+            4,
+            vec![Goodbye::Replaced, Goodbye::Replaced, Goodbye::Replaced, Goodbye::Left],
+        );
+    });
+}
+
+#[test]
+fn the_older_stream_may_stay_open_while_the_next_one_goes_on() {
+    on_both(|server| {
+        // The client ends it once the next one has begun; nothing it does changes anything.
+        let older = server.stream("a");
+        let mut renewed = server.renewed("a", 1);
+        renewed.expect_nothing(server, "a");
+        drop(older);
+        server.settle();
+        renewed.expect_nothing(server, "a");
+        assert!(server.realm().contains("a"));
+    });
+}
+
+#[test]
+fn a_first_stream_begins_anew_where_an_older_one_is_open() {
+    on_both(|server| {
+        let mut older = server.stream("a");
+        let again = server.begin_stream("a", 0);
+        older.expect_end();
+        let mut again = server.greeted(again);
+        again.expect_nothing(server, "a");
+        expect_told(server, "a", 2, vec![Goodbye::Replaced]);
+    });
+}
+
+#[test]
+fn a_stream_with_a_later_number_that_follows_none_is_greeted() {
+    on_both(|server| {
+        let mut stream = server.begin_stream("a", 3);
+        server.settle();
+        server.advance(HEAD_START - MS);
+        server.settle();
+        assert!(!server.realm().contains("a"));
+        server.advance(MS);
+        stream.expect_open();
+    });
+}
+
+#[test]
+fn of_two_first_streams_at_once_one_is_greeted_and_goes_on_in_the_other() {
+    on_both(|server| {
+        let (mut one, mut two) = (server.begin_stream("a", 0), server.begin_stream("a", 0));
+        server.settle();
+        server.advance(HEAD_START);
+        wait_until("a registration", || server.realm().contains("a"));
+        server.settle();
+        let marker = r#"{"type":"LEAVE","src":"a","dst":"a"}"#;
+        assert_eq!(server.post("a", "leave", r#"{"type":"LEAVE","dst":"a"}"#).status, 200);
+        // One goes on and hears that, and the other one ends; which of them was greeted is open.
+        let heard = |stream: &mut StreamClient| -> Vec<String> {
+            let mut lines: Vec<String> = Vec::new();
+            while lines.last().is_none_or(|last| last != marker) {
+                let Some(line) = stream.next_line() else { break };
+                lines.push(line);
+            }
+            lines
+        };
+        let mut lines = [heard(&mut one), heard(&mut two)].concat();
+        lines.sort();
+        assert_eq!(lines, [marker, r#"{"type":"OPEN"}"#]);
+        assert_eq!(server.realm().len(), 1);
+    });
+}
+
+#[test]
+fn a_stream_with_another_token_takes_nothing_from_a_stream() {
+    on_both(|server| {
+        let mut a = server.stream("a");
+        let target = server.post_target_with("a", "another token", "id?i=1");
+        let mut thief = server.begin_stream_at("thief", &target);
+        server.settle();
+        server.advance(HEAD_START);
+        thief.expect(crate::harness::messages::ID_TAKEN);
+        thief.expect_end();
+        a.expect_nothing(server, "a");
+        expect_told(server, "a", 1, vec![]);
+    });
+}

@@ -1,0 +1,222 @@
+//! POSTs that come before their client is registered.
+
+use std::thread;
+
+use peerbroker::broker::{PeerId, Token};
+
+use crate::harness::legacy::{HEAD_START, MAX_WAITING, MS, PATIENCE};
+use crate::harness::messages::{ID_TAKEN, offer, relayed_offer};
+use crate::harness::{TestServer, on_both, on_both_with, token_of};
+
+#[test]
+fn a_post_before_the_websocket_waits_for_it_and_is_relayed() {
+    on_both(|server| {
+        let mut b = server.client("b");
+        let mut held = server.begin_post("a", "offer", &offer("b", "1"));
+        b.expect_nothing("b");
+        let mut a = server.client("a");
+        assert_eq!(held.response(false).text(), "OK");
+        b.expect(relayed_offer("a", "b", "1"));
+        a.expect_nothing("a");
+    });
+}
+
+#[test]
+fn a_post_before_the_stream_is_registered_waits_for_it() {
+    on_both(|server| {
+        let mut b = server.client("b");
+        let stream = server.begin_stream("a", 0);
+        let mut held = server.begin_post("a", "offer", &offer("b", "1"));
+        b.expect_nothing("b");
+        let mut stream = server.greeted(stream);
+        assert_eq!(held.response(false).status, 200);
+        b.expect(relayed_offer("a", "b", "1"));
+        stream.expect_nothing(server, "a");
+    });
+}
+
+#[test]
+fn a_post_whose_client_does_not_come_is_refused_and_never_relayed() {
+    on_both(|server| {
+        let mut b = server.client("b");
+        let mut held = server.begin_post("a", "offer", &offer("b", "1"));
+        server.advance(PATIENCE - MS);
+        server.settle();
+        server.advance(MS);
+        let refused = held.response(false);
+        assert_eq!((refused.status, refused.text()), (401, "Unauthorized"));
+        let mut a = server.client("a");
+        a.expect_nothing("a");
+        b.expect_nothing("b");
+    });
+}
+
+#[test]
+fn a_post_is_held_to_the_end_of_its_patience() {
+    on_both(|server| {
+        let mut held = server.begin_post("a", "offer", &offer("b", "1"));
+        server.advance(PATIENCE - MS);
+        server.settle();
+        let _a = server.client("a");
+        assert_eq!(held.response(false).status, 200);
+        server.client("b").expect(relayed_offer("a", "b", "1"));
+    });
+}
+
+#[test]
+fn a_post_with_another_token_than_the_holders_is_never_relayed() {
+    on_both(|server| {
+        let (mut stream, mut a, mut b) = (server.stream("s"), server.client("a"), server.client("b"));
+        for id in ["a", "s"] {
+            let target = server.post_target_with(id, "another token", "offer");
+            let mut forged = server.begin_post_at(&target, &offer("b", r#""forged""#));
+            server.advance(PATIENCE);
+            assert_eq!(forged.response(false).status, 401);
+        }
+        b.expect_nothing("b");
+        a.expect_nothing("a");
+        stream.expect_nothing(server, "s");
+    });
+}
+
+#[test]
+fn a_post_is_refused_as_soon_as_its_client_is() {
+    on_both(|server| {
+        let mut holder = server.client_with_token("a", "another token");
+        let mut b = server.client("b");
+        let mut held = server.begin_post("a", "offer", &offer("b", "1"));
+        let mut client = server.begin("a", &token_of("a"));
+        holder.expect_ping();
+        holder.pong(b"");
+        client.expect_accepted();
+        client.expect(ID_TAKEN);
+        assert_eq!(held.response(false).status, 401);
+        b.expect_nothing("b");
+    });
+}
+
+#[test]
+fn a_refusal_with_another_token_refuses_no_post() {
+    on_both(|server| {
+        // Both wait for the id that a third one holds.
+        let mut holder = server.client_with_token("a", "third");
+        let mut held = server.begin_post("a", "offer", &offer("b", "1"));
+        let mut other = server.begin("a", "second");
+        holder.expect_ping();
+        holder.pong(b"");
+        other.expect_accepted();
+        other.expect(ID_TAKEN);
+        holder.expect_closed_by_us(None);
+        server.wait_until_gone("a");
+        let _a = server.client("a");
+        assert_eq!(held.response(false).status, 200);
+    });
+}
+
+#[test]
+fn what_was_held_is_relayed_behind_the_open_of_its_client() {
+    on_both(|server| {
+        let mut held = server.begin_post("a", "offer", &offer("a", r#""to myself""#));
+        let mut a = server.client("a");
+        a.expect(relayed_offer("a", "a", r#""to myself""#));
+        assert_eq!(held.response(false).status, 200);
+    });
+}
+
+#[test]
+fn sixty_four_wait_for_one_id_and_one_more_is_refused_at_once() {
+    on_both(|server| {
+        let mut held: Vec<_> = (0..MAX_WAITING - 1).map(|_| begin_post_unsettled(server, "a")).collect();
+        let mut stream = server.begin_stream("a", 0);
+        server.settle();
+        assert_eq!(server.post("a", "offer", &offer("b", "1")).status, 429);
+        let too_many = server.post_target_with("a", "whatever token", "candidate");
+        assert_eq!(server.begin_post_at(&too_many, &offer("b", "1")).response(false).status, 429);
+        server.begin_stream("a", 0).expect_end();
+        // Other ids have nothing to do with it.
+        let mut other = server.begin_post("c", "offer", &offer("b", "1"));
+        let _c = server.client("c");
+        assert_eq!(other.response(false).status, 200);
+        server.advance(HEAD_START);
+        stream.expect_open();
+        for http in &mut held {
+            assert_eq!(http.response(false).status, 200);
+        }
+    });
+}
+
+#[test]
+fn who_stops_waiting_makes_room() {
+    on_both(|server| {
+        let mut held: Vec<_> = (0..MAX_WAITING).map(|_| begin_post_unsettled(server, "a")).collect();
+        server.settle();
+        assert_eq!(server.post("a", "offer", &offer("b", "1")).status, 429);
+        server.advance(PATIENCE);
+        for http in &mut held {
+            assert_eq!(http.response(false).status, 401);
+        }
+        let mut again = server.begin_post("a", "offer", &offer("b", "1"));
+        let _a = server.client("a");
+        assert_eq!(again.response(false).status, 200);
+    });
+}
+
+fn begin_post_unsettled(server: &TestServer, id: &str) -> crate::harness::http_client::HttpConnection {
+    let mut http = server.http();
+    let body = offer("b", "1");
+    http.send(crate::harness::legacy::post(&server.post_target(id, "offer"), "", body.as_bytes()));
+    http
+}
+
+#[test]
+fn nobody_is_left_waiting_once_all_are_answered() {
+    on_both(|server| {
+        let mut held = server.begin_post("a", "offer", &offer("b", "1"));
+        let gone = server.begin_post("a", "offer", &offer("b", "2"));
+        drop(gone);
+        server.advance(PATIENCE);
+        assert_eq!(held.response(false).status, 401);
+        server.settle();
+        let (id, token) = (PeerId::parse("a").unwrap(), Token::parse("t").unwrap());
+        let waiting: Vec<_> = std::iter::from_fn(|| server.realm().wait_for(&id, &token)).collect();
+        assert_eq!(waiting.len(), MAX_WAITING);
+    });
+}
+
+#[test]
+fn posts_of_many_clients_wait_beside_each_other() {
+    on_both_with(
+        |config| config.limits.concurrent_limit = 100,
+        |server| {
+            let mut b = server.client("b");
+            let ids: Vec<String> = (0..20).map(|n| format!("a{n}")).collect();
+            let mut held: Vec<_> = ids.iter().map(|id| begin_post_unsettled(server, id)).collect();
+            server.settle();
+            let clients: Vec<_> = thread::scope(|scope| {
+                let clients: Vec<_> = ids.iter().map(|id| scope.spawn(|| server.client(id))).collect();
+                clients.into_iter().map(|client| client.join().unwrap()).collect()
+            });
+            for http in &mut held {
+                assert_eq!(http.response(false).status, 200);
+            }
+            let mut got: Vec<String> = ids.iter().map(|_| b.expect_text()).collect();
+            let mut wanted: Vec<String> = ids.iter().map(|id| relayed_offer(id, "b", "1")).collect();
+            got.sort();
+            wanted.sort();
+            assert_eq!(got, wanted);
+            drop(clients);
+        },
+    );
+}
+
+#[test]
+fn a_post_is_refused_while_the_server_stops() {
+    on_both(|server| {
+        let mut held = server.begin_post("a", "offer", &offer("b", "1"));
+        server.broker().close();
+        let mut late = server.begin("a", &token_of("a"));
+        late.expect_accepted();
+        late.expect(crate::harness::messages::error("Server is stopping"));
+        assert_eq!(held.response(false).status, 401);
+    });
+}

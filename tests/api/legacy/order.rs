@@ -1,0 +1,127 @@
+//! Nothing is lost, doubled or out of order when a stream is renewed or left for a WebSocket while
+//! messages wait.
+
+use std::thread;
+
+use crate::harness::http_client::PATIENCE;
+use crate::harness::legacy::StreamClient;
+use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::wire::opcode;
+use crate::harness::{RawClient, on_both, on_both_with, token_of};
+
+fn number(message: &str) -> usize {
+    let message: serde_json::Value = serde_json::from_str(message).unwrap();
+    message["payload"].as_u64().expect("a number") as usize
+}
+
+/// All that is left in a stream.
+fn rest(mut stream: StreamClient) -> Vec<usize> {
+    std::iter::from_fn(|| stream.next_line()).map(|line| number(&line)).collect()
+}
+
+#[test]
+fn what_waits_in_a_stream_goes_on_in_the_next_one() {
+    on_both(|server| {
+        let (mut a, mut b) = (server.stream("a"), server.client("b"));
+        (0..6).for_each(|n| b.send(offer("a", &n.to_string())));
+        b.expect_nothing("b");
+        a.expect(relayed_offer("b", "a", "0"));
+        let mut renewed = server.begin_stream("a", 1);
+        let mut got: Vec<usize> = rest(a);
+        while got.last() != Some(&5) {
+            got.push(number(&renewed.next_line().unwrap()));
+        }
+        assert_eq!(got, [1, 2, 3, 4, 5]);
+        renewed.expect_nothing(server, "a");
+    });
+}
+
+#[test]
+fn what_waits_in_a_stream_goes_on_in_the_websocket() {
+    on_both(|server| {
+        let (mut a, mut b) = (server.stream("a"), server.client("b"));
+        (0..6).for_each(|n| b.send(offer("a", &n.to_string())));
+        b.expect_nothing("b");
+        a.expect(relayed_offer("b", "a", "0"));
+        let mut client = server.upgraded("a");
+        let mut got = rest(a);
+        while got.last() != Some(&5) {
+            got.push(number(&client.expect_text()));
+        }
+        assert_eq!(got, [1, 2, 3, 4, 5]);
+        client.expect_nothing("a");
+    });
+}
+
+#[test]
+fn across_renewals_nothing_is_lost_doubled_or_out_of_order() {
+    const COUNT: usize = 300;
+    on_both(|server| {
+        let (mut a, mut b) = (server.stream("a"), server.client("b"));
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                (0..COUNT).for_each(|n| b.send(offer("a", &n.to_string())));
+                b.expect_nothing("b");
+            });
+            let (mut got, mut renewals) = (0, 0);
+            while got < COUNT {
+                // The first message of a stream comes at once, so one that is renewed often is fast.
+                renewals += 1;
+                let next = server.begin_stream("a", renewals);
+                for n in rest(std::mem::replace(&mut a, next)) {
+                    assert_eq!(n, got, "in renewal {renewals}");
+                    got += 1;
+                }
+            }
+        });
+        a.expect_nothing(server, "a");
+    });
+}
+
+#[test]
+fn in_a_ping_pong_of_stream_and_websocket_nothing_is_lost_doubled_or_out_of_order() {
+    const COUNT: usize = 300;
+    on_both_with(
+        |config| config.close_timeout = PATIENCE,
+        |server| {
+            let (mut stream, mut b) = (server.stream("a"), server.client("b"));
+            thread::scope(|scope| {
+                scope.spawn(move || {
+                    (0..COUNT).for_each(|n| b.send(offer("a", &n.to_string())));
+                    b.expect_nothing("b");
+                });
+                let mut got = 0;
+                let mut take = |n: usize| {
+                    assert_eq!(n, got);
+                    got += 1;
+                    got < COUNT
+                };
+                loop {
+                    let mut client = server.begin("a", &token_of("a"));
+                    client.expect_accepted();
+                    let old = rest(stream);
+                    let mut more = old.into_iter().map(&mut take).last().unwrap_or(true);
+                    // A stream beside a WebSocket is not wanted, so the WebSocket says goodbye first.
+                    for _ in 0..3 {
+                        more = more && take(next_number(&mut client).unwrap());
+                    }
+                    client.close(None);
+                    while let Some(n) = next_number(&mut client) {
+                        more = take(n);
+                    }
+                    client.expect_end();
+                    if !more {
+                        break;
+                    }
+                    server.wait_until_gone("a");
+                    stream = server.stream("a");
+                }
+            });
+        },
+    );
+
+    fn next_number(client: &mut RawClient) -> Option<usize> {
+        let frame = client.next_frame("a message or the close").expect("no end without a close frame");
+        (frame.opcode() != opcode::CLOSE).then(|| number(std::str::from_utf8(&frame.payload).unwrap()))
+    }
+}

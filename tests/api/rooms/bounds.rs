@@ -1,0 +1,145 @@
+//! How many rooms and players there can be, and for how long.
+
+use std::time::Duration;
+
+use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, respond};
+use crate::harness::{TestServer, on_both, on_both_with, wait_until};
+
+const ROOM: Duration = Duration::from_secs(10);
+const MS: Duration = Duration::from_millis(1);
+
+/// Rooms that are shorter-lived than a silent client is left alone.
+fn with_short_rooms(test: impl Fn(&TestServer)) {
+    on_both_with(|config| config.limits.room_timeout = ROOM, test);
+}
+
+#[test]
+fn there_are_so_many_rooms_and_no_more() {
+    on_both_with(
+        |config| config.limits.rooms = 2,
+        |server| {
+            let (mut first, _) = server.host();
+            let (second, _) = server.host();
+            let mut third = server.guest("third");
+            third.expect_problem(r#"{"action":"createRoom"}"#, "too many rooms");
+            // A room in place of one's own is none more.
+            first.create_room();
+            second.reset();
+            wait_until("the end of a room", || server.rooms().len() == 1);
+            third.create_room();
+            first.expect_quiet();
+        },
+    );
+}
+
+#[test]
+fn a_room_has_so_many_players_and_no_more() {
+    on_both_with(
+        |config| config.limits.room_players = 2,
+        |server| {
+            let (mut host, room) = server.host();
+            let anna = server.player(&mut host, &room, "anna");
+            let mut bert = server.player(&mut host, &room, "bert");
+            let mut cleo = server.guest("cleo");
+            for name in ["cleo", "anna"] {
+                cleo.expect_problem(join(&room, name, OFFER), "room full");
+            }
+            host.expect_quiet();
+            anna.reset();
+            server.wait_for_guests(3);
+            cleo.send(join(&room, "cleo", OFFER));
+            host.expect(offered("cleo"));
+            // A full room lets those back in that it knows.
+            host.send(START_GAME);
+            host.expect_quiet();
+            let mut again = server.player(&mut host, &room, "bert");
+            host.send(respond("bert", ANSWER));
+            again.expect(ANSWER);
+            bert.expect_quiet();
+        },
+    );
+}
+
+#[test]
+fn sixty_four_players_are_in_a_room_by_default() {
+    on_both(|server| {
+        let (mut host, room) = server.host();
+        let mut players: Vec<_> = (0..8).map(|n| server.guest(&format!("guest {n}"))).collect();
+        for n in 0..64 {
+            players[n / 8].send(join(&room, &format!("name {n}"), OFFER));
+            host.expect(offered(&format!("name {n}")));
+        }
+        let mut late = server.guest("late");
+        late.expect_problem(join(&room, "late", OFFER), "room full");
+    });
+}
+
+#[test]
+fn a_room_in_which_nothing_happens_is_removed() {
+    with_short_rooms(|server| {
+        let (mut host, room) = server.host();
+        let mut player = server.player(&mut host, &room, "anna");
+        server.advance(ROOM - MS);
+        assert_eq!(server.rooms().len(), 1);
+        server.advance(MS);
+        assert!(server.rooms().is_empty());
+        player.expect_problem(join(&room, "anna", OFFER), "wrong room");
+        host.expect_problem(respond("anna", ANSWER), "wrong room");
+        host.expect_problem(START_GAME, "wrong room");
+        player.expect_problem(START_GAME, "wrong room");
+        let room = host.create_room();
+        player.send(join(&room, "anna", OFFER));
+        host.expect(offered("anna"));
+    });
+}
+
+#[test]
+fn a_room_in_which_something_happens_stays() {
+    with_short_rooms(|server| {
+        let (mut host, room) = server.host();
+        server.advance(ROOM - MS);
+        let mut player = server.player(&mut host, &room, "anna");
+        server.advance(ROOM - MS);
+        host.send(respond("anna", ANSWER));
+        player.expect(ANSWER);
+        host.send(START_GAME);
+        host.expect_quiet();
+        assert_eq!(server.rooms().len(), 1);
+        // What is refused keeps no room.
+        let mut stranger = server.guest("stranger");
+        server.advance(ROOM - MS);
+        stranger.expect_problem(join(&room, "stranger", OFFER), "no player");
+        server.advance(MS);
+        assert!(server.rooms().is_empty());
+    });
+}
+
+#[test]
+fn a_host_of_a_removed_room_cannot_remove_the_next_one_of_that_code() {
+    with_short_rooms(|server| {
+        let (old, _) = server.host();
+        server.advance(ROOM);
+        let (mut host, room) = server.host();
+        old.reset();
+        server.wait_for_guests(1);
+        assert_eq!(server.rooms().len(), 1);
+        let _player = server.player(&mut host, &room, "anna");
+    });
+}
+
+#[test]
+fn a_room_does_not_outlive_a_host_that_is_dropped_for_its_silence() {
+    on_both(|server| {
+        let (mut host, room) = server.host();
+        let mut player = server.player(&mut host, &room, "anna");
+        server.advance(Duration::from_secs(30));
+        host.expect_ping();
+        player.expect_ping();
+        player.expect_quiet();
+        server.advance(Duration::from_secs(30));
+        player.expect_ping();
+        assert_eq!(host.expect_close(), None);
+        wait_until("the end of the room", || server.rooms().is_empty());
+        player.expect_problem(join(&room, "anna", OFFER), "wrong room");
+    });
+}

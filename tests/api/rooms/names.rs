@@ -1,0 +1,214 @@
+//! Names of players: who has one, for how long, and who gets it back.
+
+use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, respond};
+use crate::harness::{RawClient, on_both, wait_until};
+
+/// The name that the host is told of the next player.
+fn next_name(host: &mut RawClient) -> String {
+    let offer: serde_json::Value = serde_json::from_str(&host.expect_text()).unwrap();
+    offer["clientUsername"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_name_is_cut_to_twenty_characters() {
+    on_both(|server| {
+        let (mut host, room) = server.host();
+        for name in
+            ["x".repeat(21), "é".repeat(500), "🙂".repeat(21), "\"\\".repeat(10) + "x", "a\n".repeat(40)]
+        {
+            let mut player = server.guest("player");
+            player.send(join(&room, &name, OFFER));
+            let cut: String = name.chars().take(20).collect();
+            host.expect(offered(&cut));
+            host.send(respond(&cut, ANSWER));
+            player.expect(ANSWER);
+        }
+        let exact = "y".repeat(20);
+        let _player = server.player(&mut host, &room, &exact);
+    });
+}
+
+#[test]
+fn a_name_of_a_megabyte_is_cut_as_well() {
+    on_both(|server| {
+        let (mut host, room) = server.host();
+        let mut player = server.guest("player");
+        player.send(join(&room, &"n".repeat(1_000_000), OFFER));
+        host.expect(offered(&"n".repeat(20)));
+        player.expect_quiet();
+    });
+}
+
+#[test]
+fn a_name_that_means_something_to_javascript_is_only_a_name() {
+    on_both(|server| {
+        let (mut host, room) = server.host();
+        for name in ["__proto__", "constructor", "toString", "hasOwnProperty", "", " ", "null"] {
+            host.expect_problem(respond(name, ANSWER), "no player");
+            let mut player = server.player(&mut host, &room, name);
+            host.send(respond(name, ANSWER));
+            player.expect(ANSWER);
+        }
+    });
+}
+
+#[test]
+fn a_name_in_use_is_made_longer_until_it_is_free() {
+    on_both(|server| {
+        let (mut host, room) = server.host();
+        let mut first = server.player(&mut host, &room, "anna");
+        let mut names = vec!["anna".to_owned()];
+        let mut others = Vec::new();
+        // More than there are single characters to append.
+        for _ in 0..40 {
+            let mut other = server.guest("another anna");
+            other.send(join(&room, "anna", OFFER));
+            let name = next_name(&mut host);
+            let appended = name.strip_prefix("anna").unwrap();
+            assert!(!appended.is_empty(), "{names:?}");
+            assert!(appended.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()), "{name}");
+            assert!(!names.contains(&name), "{name} is one of {names:?}");
+            host.send(respond(&name, ANSWER));
+            other.expect(ANSWER);
+            names.push(name);
+            others.push(other);
+        }
+        host.send(respond("anna", r#"{"first":1}"#));
+        first.expect(r#"{"first":1}"#);
+        others.iter_mut().for_each(RawClient::expect_quiet);
+    });
+}
+
+#[test]
+fn a_name_of_full_length_in_use_is_still_made_longer() {
+    on_both(|server| {
+        let (mut host, room) = server.host();
+        let long = "z".repeat(20);
+        let _first = server.player(&mut host, &room, &long);
+        let mut second = server.guest("second");
+        second.send(join(&room, &long, OFFER));
+        let name = next_name(&mut host);
+        assert!(name.starts_with(&long) && name.len() > 20, "{name}");
+        host.send(respond(&name, ANSWER));
+        second.expect(ANSWER);
+    });
+}
+
+#[test]
+fn a_player_that_goes_before_the_start_frees_its_name() {
+    on_both(|server| {
+        let (mut host, room) = server.host();
+        let mut player = server.player(&mut host, &room, "anna");
+        player.expect_closed_by_us(None);
+        server.wait_for_guests(1);
+        host.expect_problem(respond("anna", ANSWER), "no player");
+        let player = server.player(&mut host, &room, "anna");
+        player.reset();
+        server.wait_for_guests(1);
+        let _again = server.player(&mut host, &room, "anna");
+    });
+}
+
+#[test]
+fn the_start_locks_the_room() {
+    on_both(|server| {
+        let (mut host, room) = server.host();
+        let mut player = server.player(&mut host, &room, "anna");
+        host.send(START_GAME);
+        host.expect_quiet();
+        let mut late = server.guest("late");
+        for name in ["bert", "Anna", "ann", "annab", "__proto__"] {
+            late.expect_problem(join(&room, name, OFFER), "no player");
+        }
+        host.expect_quiet();
+        player.expect_quiet();
+        // Once more changes nothing.
+        host.send(START_GAME);
+        late.expect_problem(join(&room, "bert", OFFER), "no player");
+        host.send(respond("anna", ANSWER));
+        player.expect(ANSWER);
+    });
+}
+
+#[test]
+fn after_the_start_a_known_name_is_a_reconnect() {
+    on_both(|server| {
+        let (mut host, room) = server.host();
+        let mut old = server.player(&mut host, &room, "anna");
+        host.send(START_GAME);
+        host.expect_quiet();
+        let mut new = server.player(&mut host, &room, "anna");
+        host.send(respond("anna", ANSWER));
+        new.expect(ANSWER);
+        old.expect_quiet();
+        // What the old socket does later changes nothing.
+        old.expect_closed_by_us(None);
+        server.wait_for_guests(2);
+        host.send(respond("anna", r#"{"again":1}"#));
+        new.expect(r#"{"again":1}"#);
+    });
+}
+
+#[test]
+fn after_the_start_a_player_that_goes_may_come_back() {
+    on_both(|server| {
+        let (mut host, room) = server.host();
+        let long = "n".repeat(30);
+        let mut player = server.guest("player");
+        player.send(join(&room, &long, OFFER));
+        host.expect(offered(&long[..20]));
+        host.send(START_GAME);
+        host.expect_quiet();
+        for _ in 0..3 {
+            player.reset();
+            server.wait_for_guests(1);
+            host.expect_problem(respond(&long[..20], ANSWER), "no player");
+            player = server.guest("player");
+            player.send(join(&room, &long, OFFER));
+            host.expect(offered(&long[..20]));
+            host.send(respond(&long[..20], ANSWER));
+            player.expect(ANSWER);
+        }
+    });
+}
+
+#[test]
+fn one_client_has_eight_names_at_most_and_gives_the_oldest_up() {
+    on_both(|server| {
+        let (mut host, room) = server.host();
+        let mut player = server.guest("player");
+        for n in 0..9 {
+            player.send(join(&room, &format!("name {n}"), OFFER));
+            host.expect(offered(&format!("name {n}")));
+        }
+        player.expect_quiet();
+        host.expect_problem(respond("name 0", ANSWER), "no player");
+        for n in 1..9 {
+            host.send(respond(&format!("name {n}"), ANSWER));
+            player.expect(ANSWER);
+        }
+    });
+}
+
+#[test]
+fn the_same_client_may_join_again_under_a_name_that_it_has() {
+    on_both(|server| {
+        let (mut host, room) = server.host();
+        let mut player = server.player(&mut host, &room, "anna");
+        player.send(join(&room, "anna", OFFER));
+        let second = next_name(&mut host);
+        assert!(second.starts_with("anna") && second != "anna", "{second}");
+        host.send(START_GAME);
+        host.expect_quiet();
+        // From now on it is a reconnect, as often as it likes.
+        for _ in 0..20 {
+            player.send(join(&room, "anna", OFFER));
+            host.expect(offered("anna"));
+            host.send(respond("anna", ANSWER));
+            player.expect(ANSWER);
+        }
+        player.reset();
+        wait_until("the player to be gone", || server.guests().len() == 1);
+        host.expect_problem(respond("anna", ANSWER), "no player");
+    });
+}

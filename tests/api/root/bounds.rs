@@ -1,0 +1,177 @@
+//! Bounds and liveness at the root: those of PeerJS hold there as well.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+use crate::harness::guests::{OFFER, START, call, join, offered, problem};
+use crate::harness::http_client::PATIENCE;
+use crate::harness::wire::opcode;
+use crate::harness::{RawClient, TestServer, Transport, messages, on_both, on_both_with, wait_until};
+
+const FULL: &str = "Server has reached its concurrent user limit";
+const ALIVE: Duration = Duration::from_secs(60);
+const PING: Duration = Duration::from_secs(20);
+const MS: Duration = Duration::from_millis(1);
+
+#[test]
+fn all_clients_of_a_key_share_its_limit() {
+    on_both_with(
+        |config| config.limits.concurrent_limit = 3,
+        |server| {
+            let (mut host, room) = server.host();
+            let player = server.player(&mut host, &room, "anna");
+            let peer = server.client("peer");
+            let mut refused = server.begin_guest("refused", "/");
+            refused.expect(problem(FULL));
+            refused.expect_closed_with(None);
+            let mut refused = server.begin("another", "t");
+            refused.expect_accepted();
+            refused.expect(messages::error(FULL));
+            refused.expect_closed_with(None);
+            // A seat of either kind is one for either kind.
+            peer.reset();
+            server.wait_until_gone("peer");
+            let second = server.player(&mut host, &room, "bert");
+            player.reset();
+            server.wait_for_guests(2);
+            server.client("peer").expect_nothing("peer");
+            drop(second);
+            // A new id takes no seat.
+            server.wait_for_guests(1);
+            for _ in 0..5 {
+                host.start();
+            }
+            assert_eq!(server.guests().len(), 1);
+        },
+    );
+}
+
+#[test]
+fn a_silent_guest_is_pinged_and_then_goes() {
+    on_both(|server| {
+        let (mut caller, _) = server.caller("caller");
+        server.advance(PING - MS);
+        caller.expect_quiet();
+        server.advance(PING);
+        caller.expect_ping();
+        caller.pong(b"");
+        caller.expect_quiet();
+        server.advance(ALIVE - MS);
+        caller.expect_ping();
+        assert_eq!(server.guests().len(), 1);
+        server.advance(MS);
+        caller.expect_closed_with(None);
+        wait_until("the guest to be gone", || server.guests().is_empty());
+        assert_eq!(server.broker().counters().timed_out.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn a_guest_is_kept_alive_by_any_frame_also_behind_a_new_id() {
+    on_both(|server| {
+        let mut guest = server.guest("guest");
+        for _ in 0..3 {
+            guest.start();
+            server.advance(ALIVE - MS);
+            guest.expect_ping();
+            guest.send("nonsense");
+            guest.expect_quiet();
+        }
+        assert_eq!(server.guests().len(), 1);
+    });
+}
+
+/// A guest whose system takes few bytes that it does not read.
+fn guest_that_reads_late(server: &TestServer) -> RawClient {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    socket.connect(&server.address.into()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    let mut guest = RawClient::over(socket.into(), "slow");
+    guest.ends_its_side = server.transport == Transport::Actix;
+    guest.send_raw(RawClient::handshake("/"));
+    guest.expect_accepted();
+    guest
+}
+
+/// Sends a frame until the slow one is gone, and reads what that was sent.
+fn expect_slow_reader(server: &TestServer, sender: &mut RawClient, frame: &str, mut slow: RawClient) {
+    let mut sent = 0;
+    let before = server.guests().len();
+    while server.guests().len() == before {
+        assert!(sent < 2000, "the outbox is bounded");
+        sender.send(frame);
+        sender.expect_quiet();
+        sent += 1;
+    }
+    assert_eq!(server.broker().counters().slow_readers.load(Ordering::Relaxed), 1);
+    let close = loop {
+        let frame = slow.next_frame("what was sent, and the close").expect("a close frame");
+        if frame.opcode() == opcode::CLOSE {
+            break frame;
+        }
+    };
+    assert_eq!(close.payload[..2], 4003_u16.to_be_bytes());
+    assert_eq!(server.broker().queued_bytes(), 0);
+}
+
+fn with_small_outboxes(test: impl Fn(&TestServer)) {
+    on_both_with(
+        |config| {
+            config.limits.outbox_bytes = 128 << 10;
+            config.close_timeout = PATIENCE;
+        },
+        test,
+    );
+}
+
+#[test]
+fn a_callee_that_stops_reading_is_closed() {
+    with_small_outboxes(|server| {
+        let mut slow = guest_that_reads_late(server);
+        let (id, (mut caller, _)) = (slow.start(), server.caller("caller"));
+        let frame = call("x", &id, &format!(r#","filler":"{}""#, "x".repeat(32 << 10)));
+        expect_slow_reader(server, &mut caller, &frame, slow);
+    });
+}
+
+#[test]
+fn a_host_that_stops_reading_is_closed_and_its_room_with_it() {
+    with_small_outboxes(|server| {
+        let mut slow = guest_that_reads_late(server);
+        let room = slow.create_room();
+        let mut player = server.guest("anna");
+        player.send(join(&room, "anna", OFFER));
+        slow.expect(offered("anna"));
+        let offer = format!(r#"{{"filler":"{}"}}"#, "x".repeat(32 << 10));
+        let mut sent = 0;
+        while server.guests().len() == 2 {
+            assert!(sent < 2000, "the outbox is bounded");
+            player.send(join(&room, "anna", &offer));
+            player.send(START);
+            // Behind an error, if the room is gone by now.
+            while !player.expect_text().starts_with(r#"{"action":"start""#) {}
+            sent += 1;
+        }
+        wait_until("the end of the room", || server.rooms().is_empty());
+        player.expect_problem(join(&room, "anna", OFFER), "wrong room");
+    });
+}
+
+#[test]
+fn a_message_over_the_bound_closes_its_own_socket_alone() {
+    on_both_with(
+        |config| config.max_message_bytes = 200,
+        |server| {
+            let (mut host, room) = server.host();
+            let mut player = server.guest("anna");
+            player.send(join(&room, &"x".repeat(200), OFFER));
+            assert_eq!(player.expect_close(), Some(1009));
+            wait_until("the player to be gone", || server.guests().len() == 1);
+            host.expect_quiet();
+        },
+    );
+}

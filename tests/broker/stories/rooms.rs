@@ -1,0 +1,222 @@
+//! Room codes, names in a room, and how long both last.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerbroker::broker::{Hosting, Limits, Playing, RoomError, Rooms};
+
+use crate::{House, peer};
+
+const ROOM: u64 = 10_000;
+
+fn house_with(set: impl FnOnce(&mut Limits)) -> (House, Arc<Rooms>) {
+    let mut limits = Limits { room_timeout: Duration::from_millis(ROOM), ..Limits::default() };
+    set(&mut limits);
+    let house = House::new(limits);
+    let rooms = Arc::clone(&house.broker.tenant("peerjs").unwrap().rooms);
+    (house, rooms)
+}
+
+fn rooms() -> (House, Arc<Rooms>) {
+    house_with(|_| {})
+}
+
+fn host(rooms: &Arc<Rooms>) -> Hosting {
+    rooms.create(&peer("host")).unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+fn player(rooms: &Arc<Rooms>, hosting: &Hosting, name: &str) -> Playing {
+    let (playing, host) = rooms.join(hosting.code(), name, &peer(name)).unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(host, peer("host"));
+    playing
+}
+
+fn problem(rooms: &Arc<Rooms>, code: &str, name: &str) -> Option<RoomError> {
+    rooms.join(code, name, &peer("somebody")).err()
+}
+
+#[test]
+fn a_room_is_there_for_as_long_as_its_hosting() {
+    let (_house, rooms) = rooms();
+    let hosting = host(&rooms);
+    let code = hosting.code().to_owned();
+    assert!(rooms.contains(&code) && rooms.contains(&code.to_lowercase()));
+    assert_eq!((rooms.len(), rooms.is_empty()), (1, false));
+    let playing = player(&rooms, &hosting, "anna");
+    assert!(playing.is_room_open());
+    drop(hosting);
+    assert!(!rooms.contains(&code) && rooms.is_empty() && !playing.is_room_open());
+    assert_eq!(problem(&rooms, &code, "bert"), Some(RoomError::NoRoom));
+}
+
+#[test]
+fn codes_have_one_letter_more_when_the_short_ones_run_short() {
+    const SHORT_CODES: usize = 26 * 26 * 26 * 26;
+    let (_house, rooms) = house_with(|limits| limits.rooms = usize::MAX);
+    let mut hostings = Vec::new();
+    // Sure to come, for there is one room more than short codes. Likely at a third of that.
+    let longer = (0..=SHORT_CODES).find_map(|_| {
+        let hosting = host(&rooms);
+        match hosting.code().len() {
+            4 => hostings.push(hosting),
+            _ => return Some(hosting),
+        }
+        None
+    });
+    let longer = longer.expect("a longer code");
+    assert!(longer.code().len() == 5 && longer.code().bytes().all(|letter| letter.is_ascii_uppercase()));
+    assert!(rooms.contains(longer.code()) && hostings.len() > SHORT_CODES / 20, "{} rooms", hostings.len());
+    let codes: HashSet<&str> = hostings.iter().map(Hosting::code).collect();
+    assert_eq!(codes.len(), hostings.len());
+    drop(longer);
+    drop(hostings);
+    assert!(rooms.is_empty());
+}
+
+#[test]
+fn no_more_rooms_than_the_limit() {
+    let (_house, rooms) = house_with(|limits| limits.rooms = 2);
+    let one = host(&rooms);
+    let _two = host(&rooms);
+    assert_eq!(rooms.create(&peer("third")).err(), Some(RoomError::TooMany));
+    drop(one);
+    let _three = host(&rooms);
+    assert_eq!(rooms.create(&peer("fourth")).err(), Some(RoomError::TooMany));
+}
+
+#[test]
+fn no_room_at_all_with_a_limit_of_zero() {
+    let (_house, rooms) = house_with(|limits| limits.rooms = 0);
+    assert_eq!(rooms.create(&peer("host")).err(), Some(RoomError::TooMany));
+}
+
+#[test]
+fn no_more_players_than_the_limit_and_those_away_count_once_it_has_started() {
+    let (_house, rooms) = house_with(|limits| limits.room_players = 2);
+    let hosting = host(&rooms);
+    let anna = player(&rooms, &hosting, "anna");
+    drop(player(&rooms, &hosting, "bert"));
+    let bert = player(&rooms, &hosting, "bert");
+    assert_eq!(problem(&rooms, hosting.code(), "cleo"), Some(RoomError::Full));
+    hosting.start().unwrap();
+    drop(anna);
+    assert_eq!(problem(&rooms, hosting.code(), "cleo"), Some(RoomError::NoPlayer));
+    let anna = player(&rooms, &hosting, "anna");
+    assert_eq!(hosting.player("anna"), Ok(peer("anna")));
+    drop((anna, bert));
+}
+
+#[test]
+fn a_room_ages_from_when_something_last_happened() {
+    let (house, rooms) = rooms();
+    let hosting = host(&rooms);
+    house.pass(ROOM - 1);
+    let _anna = player(&rooms, &hosting, "anna");
+    house.pass(ROOM - 1);
+    hosting.player("anna").unwrap();
+    house.pass(ROOM - 1);
+    hosting.start().unwrap();
+    house.pass(ROOM - 1);
+    assert_eq!(problem(&rooms, hosting.code(), "stranger"), Some(RoomError::NoPlayer));
+    house.pass(1);
+    assert!(rooms.is_empty());
+    assert_eq!(hosting.start(), Err(RoomError::NoRoom));
+    assert_eq!(hosting.player("anna"), Err(RoomError::NoRoom));
+}
+
+#[test]
+fn who_held_a_removed_room_touches_no_other_of_that_code() {
+    // Codes are given out by chance, so until one comes again.
+    let (house, rooms) = house_with(|limits| limits.rooms = usize::MAX);
+    let old: Vec<(Hosting, Playing)> = (0..200)
+        .map(|_| {
+            let hosting = host(&rooms);
+            let playing = player(&rooms, &hosting, "anna");
+            (hosting, playing)
+        })
+        .collect();
+    house.pass(ROOM);
+    assert!(rooms.is_empty());
+    let codes: HashSet<String> = old.iter().map(|(hosting, _)| hosting.code().to_owned()).collect();
+    let mut new = Vec::new();
+    let again = loop {
+        let hosting = host(&rooms);
+        if codes.contains(hosting.code()) {
+            break hosting;
+        }
+        new.push(hosting);
+    };
+    let (hosting, playing) = old.into_iter().find(|(hosting, _)| hosting.code() == again.code()).unwrap();
+    let _anna = player(&rooms, &again, "anna");
+    assert_eq!(hosting.player("anna"), Err(RoomError::NoRoom));
+    assert_eq!(hosting.start(), Err(RoomError::NoRoom));
+    assert!(!playing.is_room_open());
+    drop((hosting, playing));
+    assert_eq!(again.player("anna"), Ok(peer("anna")));
+    let (_bert, at) = rooms.join(again.code(), "bert", &peer("bert")).ok().unwrap();
+    assert_eq!(at, peer("host"));
+}
+
+#[test]
+fn a_name_is_free_again_before_the_start_and_kept_after_it() {
+    let (_house, rooms) = rooms();
+    let hosting = host(&rooms);
+    drop(player(&rooms, &hosting, "anna"));
+    assert_eq!(hosting.player("anna"), Err(RoomError::NoPlayer));
+    let anna = player(&rooms, &hosting, "anna");
+    assert_eq!(anna.name(), "anna");
+    let second = player(&rooms, &hosting, "anna");
+    assert!(second.name().len() > 4 && second.name().starts_with("anna"), "{}", second.name());
+    hosting.start().unwrap();
+    drop(anna);
+    assert_eq!(hosting.player("anna"), Err(RoomError::NoPlayer));
+    let _anna = player(&rooms, &hosting, "anna");
+    assert_eq!(hosting.player("anna"), Ok(peer("anna")));
+}
+
+#[test]
+fn only_who_has_a_name_now_gives_it_back() {
+    let (_house, rooms) = rooms();
+    let hosting = host(&rooms);
+    let old = player(&rooms, &hosting, "anna");
+    hosting.start().unwrap();
+    let new = player(&rooms, &hosting, "anna");
+    drop(old);
+    assert_eq!(hosting.player("anna"), Ok(peer("anna")));
+    drop(new);
+    assert_eq!(hosting.player("anna"), Err(RoomError::NoPlayer));
+}
+
+#[test]
+fn an_id_to_be_called_under_leads_to_its_guest_until_it_is_given_up() {
+    let (house, _rooms) = rooms();
+    let callers = &house.broker.tenant("peerjs").unwrap().callers;
+    let first = callers.add(peer("first"), &peer("guest"));
+    let second = callers.add(peer("second"), &peer("guest"));
+    assert_eq!((callers.guest("first"), callers.guest("second")), (Some(peer("guest")), Some(peer("guest"))));
+    drop(first);
+    assert_eq!((callers.guest("first"), callers.guest("second")), (None, Some(peer("guest"))));
+    assert_eq!((second.id(), callers.guest("guest")), (&peer("second"), None));
+}
+
+#[test]
+fn what_cannot_be_a_code_is_no_room() {
+    let (_house, rooms) = rooms();
+    let hosting = host(&rooms);
+    for code in ["", " ", "é", "ſ", &"A".repeat(17), &"A".repeat(1 << 20), &format!("{}\0", hosting.code())]
+    {
+        assert!(!rooms.contains(code));
+        assert_eq!(problem(&rooms, code, "anna"), Some(RoomError::NoRoom));
+    }
+}
+
+#[test]
+fn rooms_of_two_keys_do_not_meet() {
+    let (house, rooms) = rooms();
+    let key = peerbroker::broker::ApiKey::parse("other").unwrap();
+    let others = Arc::clone(&house.broker.add_tenant(key, crate::expired).rooms);
+    let hosting = host(&rooms);
+    assert!(!others.contains(hosting.code()));
+    assert_eq!(problem(&others, hosting.code(), "anna"), Some(RoomError::NoRoom));
+}

@@ -1,0 +1,144 @@
+//! Connections that another one goes on with, those that wait for one, and new ids.
+
+use std::future::Future as _;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use peerbroker::broker::{Admittance, Arrival, Goodbye, Link, Newcomer, Registration, Token};
+
+use super::{blocked, closed, house, house_with, last};
+use crate::socket::Socket;
+use crate::{House, offer, peer, text};
+
+/// Registers a connection of either kind, with a greeting.
+fn connect(house: &House, link: Link, token: &str, socket: &Socket) -> Registration {
+    let (id, token) = (peer("a"), Token::parse(token).unwrap());
+    let newcomer = Newcomer { id: &id, token: &token, link, greeting: Some(text("OPEN")) };
+    match house.realm.register(newcomer, &mut socket.outbox(house.broker.limits().outbox_bytes)) {
+        Admittance::Registered(registration) => registration,
+        _ => panic!("not admitted"),
+    }
+}
+
+fn token(text: &str) -> Token {
+    Token::parse(text).unwrap()
+}
+
+fn now(arrival: &mut Arrival) -> Poll<bool> {
+    pin!(arrival).as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn who_takes_over_from_a_stream_is_not_greeted_again() {
+    for link in [Link::Socket, Link::Stream] {
+        let house = house();
+        let (old, new) = (Socket::open(), Socket::open());
+        let first = connect(&house, Link::Stream, "t", &old);
+        assert_eq!(old.texts(), ["OPEN"]);
+        let second = connect(&house, link, "t", &new);
+        assert_eq!((new.texts(), last(&old)), (Vec::new(), Some(closed(Goodbye::Replaced))));
+        assert!(!first.is_current() && second.is_current());
+    }
+}
+
+#[test]
+fn who_takes_over_from_a_socket_is_greeted() {
+    for link in [Link::Socket, Link::Stream] {
+        let house = house();
+        let _first = connect(&house, Link::Socket, "t", &Socket::open());
+        let new = Socket::open();
+        let _second = connect(&house, link, "t", &new);
+        assert_eq!(new.texts(), ["OPEN"]);
+    }
+}
+
+#[test]
+fn who_comes_after_a_stream_has_ended_is_greeted() {
+    let house = house();
+    drop(connect(&house, Link::Stream, "t", &Socket::open()));
+    let new = Socket::open();
+    let _second = connect(&house, Link::Socket, "t", &new);
+    assert_eq!(new.texts(), ["OPEN"]);
+}
+
+#[test]
+fn what_a_stream_did_not_write_any_more_goes_to_who_goes_on_with_it() {
+    let house = house();
+    let b = house.connect("b", "s", &Socket::open());
+    let _first = connect(&house, Link::Stream, "t", &blocked(0));
+    for message in ["first", "second"] {
+        offer(&b, "a", message);
+    }
+    let new = Socket::open();
+    let _second = connect(&house, Link::Stream, "t", &new);
+    offer(&b, "a", "third");
+    assert_eq!(new.texts(), ["first", "second", "third"]);
+}
+
+#[test]
+fn a_stream_is_one_for_its_own_token_alone() {
+    let house = house();
+    let socket = Socket::open();
+    let stream = connect(&house, Link::Stream, "t", &socket);
+    assert!(house.realm.is_streamed(&peer("a"), &token("t")));
+    assert!(!house.realm.is_streamed(&peer("a"), &token("other")));
+    assert!(!house.realm.is_streamed(&peer("b"), &token("t")));
+    assert!(house.realm.holder(&peer("a"), &token("t")).is_some());
+    assert!(house.realm.holder(&peer("a"), &token("other")).is_none());
+    house.realm.end_stream(&peer("a"), &token("other"));
+    assert!(stream.is_current());
+    house.realm.end_stream(&peer("a"), &token("t"));
+    assert!(!stream.is_current() && house.realm.is_empty());
+    assert_eq!(last(&socket), Some(closed(Goodbye::Replaced)));
+    let socket = connect(&house, Link::Socket, "t", &Socket::open());
+    house.realm.end_stream(&peer("a"), &token("t"));
+    assert!(socket.is_current() && !house.realm.is_streamed(&peer("a"), &token("t")));
+}
+
+#[test]
+fn who_waits_for_an_id_hears_when_it_is_registered_with_its_token() {
+    let house = house();
+    let wait = |with: &str| house.realm.wait_for(&peer("a"), &token(with)).expect("not too many");
+    let (mut one, mut two, mut other) = (wait("t"), wait("t"), wait("other"));
+    assert_eq!(now(&mut one), Poll::Pending);
+    let held = connect(&house, Link::Socket, "t", &Socket::open());
+    assert_eq!((now(&mut one), now(&mut two)), (Poll::Ready(true), Poll::Ready(true)));
+    assert_eq!(now(&mut other), Poll::Pending);
+    // It is there already.
+    assert_eq!(now(&mut wait("t")), Poll::Ready(true));
+    // A refusal is told to those with that token.
+    house.realm.announce_refusal(&peer("a"), &token("third"));
+    assert_eq!(now(&mut other), Poll::Pending);
+    house.realm.announce_refusal(&peer("a"), &token("other"));
+    assert_eq!(now(&mut other), Poll::Ready(false));
+    drop(held);
+    assert_eq!(now(&mut wait("t")), Poll::Pending);
+}
+
+#[test]
+fn a_takeover_is_an_arrival_as_well_and_a_limit_is_none() {
+    let house = house_with(|limits| limits.concurrent_limit = 1);
+    let _b = house.connect("b", "s", &Socket::open());
+    let mut waiting = house.realm.wait_for(&peer("a"), &token("t")).unwrap();
+    assert!(matches!(house.try_connect("a", "t", &Socket::open()), Admittance::Full));
+    assert_eq!(now(&mut waiting), Poll::Pending);
+    house.realm.announce_refusal(&peer("a"), &token("t"));
+    assert_eq!(now(&mut waiting), Poll::Ready(false));
+}
+
+#[test]
+fn no_more_than_sixty_four_wait_for_one_id_and_who_gives_up_makes_room() {
+    let house = house();
+    let wait = |n: usize| house.realm.wait_for(&peer("a"), &token(&format!("t{n}")));
+    let mut waiting: Vec<Arrival> = (0..64).map(|n| wait(n).unwrap()).collect();
+    assert!(wait(64).is_none());
+    assert!(house.realm.wait_for(&peer("b"), &token("t")).is_some());
+    drop(waiting.pop());
+    waiting.push(wait(64).unwrap());
+    assert!(wait(65).is_none());
+    // Many came and went, and the id is like new.
+    drop(waiting);
+    let socket = Socket::open();
+    let _a = connect(&house, Link::Socket, "t", &socket);
+    assert_eq!(socket.texts(), ["OPEN"]);
+}

@@ -1,0 +1,356 @@
+//! What is spoken at the root, as a property: all goes out as it came in, but for one member.
+
+use std::fmt;
+
+use peerbroker::dialect::root::{self, Command};
+use peerbroker::dialect::{calls, rooms};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::written::*;
+use crate::{cases, json_string, tree, unframe};
+
+/// The members of an object as serde_json finds them: all of them, in their order, the names without
+/// their escapes and the values as they are written.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Members(Vec<(Name, String)>);
+
+/// A name, lone surrogates included, which are no text in Rust.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Name(Vec<u8>);
+
+impl From<&str> for Name {
+    fn from(text: &str) -> Self {
+        Name(text.as_bytes().to_vec())
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Name;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Name, E> {
+                Ok(Name(bytes.to_vec()))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Name, E> {
+                Ok(text.into())
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Map;
+        impl<'de> Visitor<'de> for Map {
+            type Value = Members;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Members::default();
+                while let Some((name, value)) = map.next_entry::<Name, &RawValue>()? {
+                    members.0.push((name, value.get().to_owned()));
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Map)
+    }
+}
+
+impl Members {
+    fn of(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
+    }
+
+    /// Of members with one name the last counts.
+    fn get(&self, name: &str) -> Option<&str> {
+        let name = Name::from(name);
+        self.0.iter().rev().find(|(there, _)| *there == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The same with one member set, where it was first or else behind all others; or without it.
+    fn with(mut self, name: &str, value: Option<String>) -> Self {
+        let name = Name::from(name);
+        let at = self.0.iter().position(|(there, _)| *there == name);
+        self.0.retain(|(there, _)| *there != name);
+        if let Some(value) = value {
+            self.0.insert(at.unwrap_or(self.0.len()), (name, value));
+        }
+        self
+    }
+}
+
+/// Members that must not matter: any names but `not`, which are for the test to add.
+fn others(not: &'static [&'static str]) -> impl Strategy<Value = Vec<(String, String)>> {
+    let known = select(vec![
+        "type",
+        "sdp",
+        "\\u0073dp",
+        "clientUsername",
+        "action",
+        "data",
+        "room",
+        "username",
+        "offer",
+        "response",
+        "remoteId",
+        "__proto__",
+        "constructor",
+        "",
+        "\\ud800",
+        "candidate",
+    ]);
+    let name = prop_oneof![4 => known.prop_map(|name| format!("\"{name}\"")), 1 => quoted()];
+    vec((name, json()), 0..6).prop_map(move |mut members| {
+        members.retain(|(name, _)| !not.iter().any(|not| means(name, not)));
+        members
+    })
+}
+
+/// Whether a name as it is written means this one.
+fn means(written: &str, name: &str) -> bool {
+    serde_json::from_str::<String>(written).is_ok_and(|written| written == name)
+}
+
+/// Puts a member in, behind all earlier ones of its name, so that it is the one that counts.
+fn insert(members: &mut Vec<(String, String)>, name: &str, spelling: &[bool], value: String, at: &Index) {
+    let first = members.iter().rposition(|(there, _)| means(there, name)).map_or(0, |last| last + 1);
+    let at = first + at.index(members.len() + 1 - first);
+    members.insert(at, (spell(name, spelling), value));
+}
+
+fn object(members: &[(String, String)], space: &str) -> String {
+    let members: Vec<String> =
+        members.iter().map(|(name, value)| format!("{space}{name}{space}:{space}{value}{space}")).collect();
+    format!("{space}{{{space}{}}}{space}", members.join(","))
+}
+
+/// An object with odd members and odd space.
+fn any_object(not: &'static [&'static str]) -> impl Strategy<Value = String> {
+    (others(not), white_space()).prop_map(|(members, space)| object(&members, &space).trim().to_owned())
+}
+
+fn cut(name: &str) -> String {
+    name.chars().take(20).collect()
+}
+
+/// What goes out parses to the same tree, for those who can make one, but for one member.
+fn assert_same_tree(came: &str, went: &str, name: &str) {
+    if let (Some(mut came), Some(mut went)) = (tree(came), tree(went)) {
+        for tree in [&mut came, &mut went] {
+            tree.as_object_mut().unwrap().remove(name);
+        }
+        assert_eq!(came, went);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    #[test]
+    fn the_host_gets_an_offer_with_nothing_changed_but_the_name(
+        members in others(&[]),
+        room in id(),
+        username in id(),
+        named in id(),
+        offer in any_object(&[]),
+        spellings in (escapes(), escapes(), escapes(), escapes()),
+        order in any::<[Index; 4]>(),
+        space in white_space(),
+    ) {
+        let mut members = members;
+        for ((name, value), (spelling, at)) in [
+            ("action", spell("joinRoom", &spellings.0)),
+            ("room", spell(&room, &spellings.1)),
+            ("username", spell(&username, &spellings.2)),
+            ("offer", offer.clone()),
+        ].into_iter().zip([&spellings.3, &spellings.0, &spellings.1, &spellings.2].into_iter().zip(&order)) {
+            insert(&mut members, name, spelling, value, at);
+        }
+        let text = object(&members, &space);
+        let Command::Rooms(rooms::Command::Join { room: asked, username: found, offer: Some(object) }) = root::decode(&text)
+        else { panic!("{text}") };
+        prop_assert_eq!(&asked, &room);
+        prop_assert_eq!(found, Some(cut(&username)));
+        let frame = rooms::offer(&object, &named);
+        let went = unframe(&frame);
+        prop_assert_eq!(Members::of(went), Members::of(&offer).with("clientUsername", Some(json_string(&named))));
+        assert_same_tree(&offer, went, "clientUsername");
+    }
+
+    #[test]
+    fn the_player_gets_a_response_with_nothing_changed(
+        members in others(&[]),
+        username in id(),
+        response in any_object(&[]),
+        spellings in (escapes(), escapes(), escapes()),
+        order in any::<[Index; 3]>(),
+        space in white_space(),
+    ) {
+        let mut members = members;
+        insert(&mut members, "action", &spellings.0, spell("offerResponse", &spellings.1), &order[0]);
+        insert(&mut members, "clientUsername", &spellings.1, spell(&username, &spellings.2), &order[1]);
+        insert(&mut members, "response", &spellings.2, response.clone(), &order[2]);
+        let text = object(&members, &space);
+        let Command::Rooms(rooms::Command::Answer { username: found, response: Some(found_response) }) = root::decode(&text)
+        else { panic!("{text}") };
+        prop_assert_eq!(found.as_deref(), Some(&*username));
+        prop_assert_eq!(found_response, &response);
+        let frame = rooms::response(found_response);
+        prop_assert_eq!(unframe(&frame), response);
+    }
+
+    #[test]
+    fn a_call_goes_out_with_nothing_changed_but_whose_it_is(
+        members in others(&[]),
+        action in prop_oneof![select(vec!["offer", "answer", "iceCandidate", "Offer", "__proto__"]).prop_map(str::to_owned), id()],
+        to in id(),
+        sender in "[a-zA-Z0-9]{21}",
+        data in others(&[]),
+        spellings in (escapes(), escapes(), escapes()),
+        order in any::<[Index; 3]>(),
+        space in white_space(),
+    ) {
+        prop_assume!(!["start", "createRoom", "joinRoom", "offerResponse", "startGame"].contains(&&*action));
+        let (mut members, mut data) = (members, data);
+        insert(&mut data, "remoteId", &spellings.2, spell(&to, &spellings.0), &order[0]);
+        let data = object(&data, &space).trim().to_owned();
+        insert(&mut members, "data", &spellings.0, data.clone(), &order[1]);
+        insert(&mut members, "action", &spellings.1, spell(&action, &spellings.2), &order[2]);
+        let text = object(&members, &space);
+        let Command::Calls(calls::Command::Send(message)) = root::decode(&text) else { panic!("{text}") };
+        prop_assert_eq!(&message.to, &to);
+        let frame = message.frame(&sender);
+        let went = unframe(&frame);
+        let remote_id = (action == "offer").then(|| json_string(&sender));
+        let (came, found) = (Members::of(&text), Members::of(went));
+        let data_went = found.get("data").expect("data").to_owned();
+        prop_assert_eq!(&found, &came.with("data", Some(data_went.clone())));
+        prop_assert_eq!(Members::of(&data_went), Members::of(&data).with("remoteId", remote_id));
+        assert_same_tree(&data, &data_went, "remoteId");
+        assert_same_tree(&text, went, "data");
+    }
+
+    #[test]
+    fn a_call_to_nobody_that_can_be_named_means_nothing(action in id(), data in json()) {
+        prop_assume!(!["start", "createRoom", "joinRoom", "offerResponse", "startGame"].contains(&&*action));
+        let to = data.starts_with('{').then(|| Members::of(&data).get("remoteId").map(str::to_owned)).flatten();
+        let names_one = to.is_some_and(|to| serde_json::from_str::<String>(&to).is_ok());
+        let text = format!(r#"{{"action":{},"data":{data}}}"#, json_string(&action));
+        let understood = matches!(root::decode(&text), Command::Calls(calls::Command::Send(_)));
+        prop_assert_eq!(understood, names_one, "{}", text);
+    }
+
+    #[test]
+    fn what_is_of_the_wrong_type_is_as_good_as_missing(room in json(), username in json(), offer in json(), response in json()) {
+        let as_text = |value: &str| serde_json::from_str::<String>(value).ok();
+        let text = format!(r#"{{"action":"joinRoom","room":{room},"username":{username},"offer":{offer}}}"#);
+        let Command::Rooms(rooms::Command::Join { room: found, username: found_name, offer: found_offer }) = root::decode(&text)
+        else { panic!("{text}") };
+        prop_assert_eq!(found.into_owned(), as_text(&room).unwrap_or_default());
+        prop_assert_eq!(found_name, as_text(&username).map(|name| cut(&name)));
+        prop_assert_eq!(found_offer.is_some(), offer.starts_with('{'));
+        let text = format!(r#"{{"action":"offerResponse","clientUsername":{username},"response":{response}}}"#);
+        let Command::Rooms(rooms::Command::Answer { username: found, response: found_response }) = root::decode(&text)
+        else { panic!("{text}") };
+        prop_assert_eq!(found.map(|name| name.into_owned()), as_text(&username));
+        prop_assert_eq!(found_response, response.starts_with('{').then_some(&*response));
+    }
+
+    #[test]
+    fn the_action_decides_alone(action in json(), members in others(&["action"])) {
+        let mut members = members;
+        members.push(("\"action\"".to_owned(), action.clone()));
+        let text = object(&members, "");
+        let decoded = root::decode(&text);
+        match serde_json::from_str::<String>(&action).ok().as_deref() {
+            None => prop_assert!(matches!(decoded, Command::Nothing), "{}", text),
+            Some("createRoom" | "joinRoom" | "offerResponse" | "startGame") => prop_assert!(matches!(decoded, Command::Rooms(_))),
+            Some(_) => prop_assert!(matches!(decoded, Command::Calls(_)), "{}", text),
+        }
+    }
+
+    #[test]
+    fn what_the_server_says_by_itself_is_well_formed(message in any::<String>(), id in "[a-zA-Z0-9_-]{21}", room in "[A-Z]{4,5}") {
+        let (error, started, confirm) = (rooms::error(&message), calls::started(&id), rooms::confirm(&room));
+        prop_assert_eq!(unframe(&error), format!(r#"{{"type":"error","val":{}}}"#, json_string(&message)));
+        prop_assert_eq!(unframe(&started), format!(r#"{{"action":"start","id":"{id}"}}"#));
+        prop_assert_eq!(unframe(&confirm), format!(r#"{{"type":"confirmRoom","room":"{room}"}}"#));
+    }
+}
+
+/// Whatever is understood of a text is written again as an object.
+fn check_any(text: &str) {
+    let frame = match root::decode(text) {
+        Command::Rooms(rooms::Command::Join { offer: Some(offer), .. }) => rooms::offer(&offer, "me"),
+        Command::Rooms(rooms::Command::Answer { response: Some(response), .. }) => rooms::response(response),
+        Command::Calls(calls::Command::Send(message)) => message.frame("me"),
+        _ => return,
+    };
+    let went = unframe(&frame);
+    let raw = serde_json::from_str::<&RawValue>(went);
+    assert!(raw.is_ok_and(|raw| raw.get().starts_with('{')), "{text:?} became {went:?}");
+}
+
+proptest! {
+    #![proptest_config(cases(1000))]
+
+    #[test]
+    fn scraps_of_frames_never_panic_and_only_objects_go_out(
+        scraps in vec(select(vec![
+            "{", "}", "[", "]", ":", ",", "\"", "\\", "\\u", "\\ud800", "\"action\":", "\"data\":", "\"remoteId\":",
+            "\"offer\"", "\"start\"", "\"a\"", "\"joinRoom\"", "\"room\":", "\"username\":", "\"offer\":", "\"response\":",
+            "null", "1e", "0", "\u{0}", "é", " ", "{}", "{\"remoteId\":\"a\"}",
+        ]), 0..24),
+        whole in select(vec!["", "offer", "x", "joinRoom", "offerResponse"]),
+    ) {
+        let scraps = scraps.concat();
+        check_any(&if whole.is_empty() { scraps } else {
+            format!("{{\"action\":\"{whole}\",\"data\":{{\"remoteId\":\"a\",\"b\":1}},\"offer\":{{}},\"response\":{{}},{scraps}}}")
+        });
+    }
+
+    #[test]
+    fn a_frame_cut_short_or_changed_never_panics(
+        frame in select(vec![
+            r#"{"action":"offer","data":{"remoteId":"\u0061b","offer":{"type":"offer","sdp":"v=0\r\n"}}}"#,
+            r#"{"action":"joinRoom","room":"QXZP","username":"\u0061","offer":{"clientUsername":"x","sdp":"v=0"}}"#,
+            r#"{"action":"offerResponse","clientUsername":"a","response":{"sdp":"v=0"}}"#,
+        ]),
+        at in any::<Index>(), with in any::<char>(), cut in any::<bool>(),
+    ) {
+        let mut chars: Vec<char> = frame.chars().collect();
+        let at = at.index(chars.len());
+        if cut { chars.truncate(at) } else { chars[at] = with }
+        check_any(&chars.into_iter().collect::<String>());
+    }
+}
+
+#[test]
+fn a_name_of_a_megabyte_is_cut_and_depth_has_no_limit() {
+    let name = "é".repeat(1 << 19);
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let text =
+        format!(r#"{{"action":"joinRoom","room":"{name}","username":"{name}","offer":{{"a":{deep}}}}}"#);
+    let Command::Rooms(rooms::Command::Join { username: Some(username), offer: Some(offer), .. }) =
+        root::decode(&text)
+    else {
+        panic!("not understood")
+    };
+    assert_eq!(username, "é".repeat(20));
+    let went = rooms::offer(&offer, &username);
+    assert!(unframe(&went) == format!(r#"{{"a":{deep},"clientUsername":"{username}"}}"#));
+    let text = format!(r#"{{"action":"x","data":{{"a":{deep},"remoteId":"b"}},"b":{deep}}}"#);
+    let Command::Calls(calls::Command::Send(message)) = root::decode(&text) else { panic!("not understood") };
+    assert!(unframe(&message.frame("me")) == format!(r#"{{"action":"x","data":{{"a":{deep}}},"b":{deep}}}"#));
+}

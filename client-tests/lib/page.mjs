@@ -45,6 +45,7 @@ export class Page {
     const dialog = await this.#page.waitForEvent('dialog');
     await dialog.accept(await think());
   }
+
   story() {
     return this.ask('story');
   }

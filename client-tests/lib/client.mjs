@@ -1,22 +1,15 @@
-// A page with one PeerJS peer, seen from a test. All waiting happens in the page (harness.js).
+// A page with one PeerJS peer, seen from a test. The script is harness.js.
 
+import { Page } from './page.mjs';
 import { within } from './within.mjs';
 
-export class Client {
+export class Client extends Page {
   /** What went over the peer's WebSocket, in order: `{way: 'sent' | 'received', type, …}`. Chromium only. */
   frames = [];
-  #page;
   #frameWatchers = new Set();
 
-  /** Loads the page; the peer itself starts with `open` or `start`. */
-  static async load(page, url) {
-    const client = new Client(page);
-    await page.goto(url);
-    return client;
-  }
-
   constructor(page) {
-    this.#page = page;
+    super(page);
     // Firefox never emits this.
     page.on('websocket', (socket) => {
       const note = (way) => ({ payload }) => {
@@ -28,14 +21,9 @@ export class Client {
     });
   }
 
-  #ask(method, argument) {
-    return this.#page.evaluate(([name, value]) => window.harness[name](value), [method, argument]);
-  }
-
   /** `new Peer(id, …)` at a server or proxy, without waiting. */
-  start(server, id, options = {}) {
-    const { host, port, secure = false } = server;
-    return this.#ask('start', { id, options: { host, port, secure, path: '/', ...options } });
+  start(server, id, options) {
+    return this.ask('start', { id, options: at(server, options) });
   }
 
   /** The same, and waits for `open`; resolves with the id. */
@@ -44,52 +32,43 @@ export class Client {
     return this.must('open');
   }
 
-  /** Waits for the next event of one of these names: `{name, detail}`. */
-  next(...names) {
-    return this.#ask('next', names);
-  }
-
-  /** Waits for one event, failing at once if the peer does; resolves with its detail. */
-  must(name) {
-    return this.#ask('must', name);
-  }
-
-  /** How many events of this name there were, waited for or not. */
-  count(name) {
-    return this.#ask('count', name);
+  /** `new Peer(id, …)` and at once `connect(to)`; resolves when the data connection is open. */
+  async openWith(to, server, id) {
+    const number = await this.ask('startAndDial', { id, to, options: at(server) });
+    await this.must('line open');
+    return this.#line(number);
   }
 
   reconnect() {
-    return this.#ask('reconnect');
+    return this.ask('reconnect');
   }
 
   /** Starts a data connection without waiting. */
   dial(to, options) {
-    return this.#ask('dial', { to, options });
+    return this.ask('dial', { to, options });
   }
 
   /** Opens a data connection to a client, which echoes what it gets. */
   async connect(to, options) {
-    const number = await this.#ask('connect', { to, options });
+    return this.#line(await this.ask('connect', { to, options }));
+  }
+
+  #line(number) {
     return {
-      echo: (value) => this.#ask('echo', { number, value }),
+      echo: (value) => this.ask('echo', { number, value }),
       /** Whether that many bytes came back unharmed. */
-      echoBytes: (size) => this.#ask('echoBytes', { number, size }),
+      echoBytes: (size) => this.ask('echoBytes', { number, size }),
     };
   }
 
   /** Calls with camera and microphone; both sides tell a 'moving picture'. */
   call(to) {
-    return this.#ask('call', to);
+    return this.ask('call', to);
   }
 
   /** `listAllPeers()`: the list, or the type of the error. */
   list() {
-    return this.#ask('list');
-  }
-
-  story() {
-    return this.#ask('story');
+    return this.ask('list');
   }
 
   /** Waits until a frame of this type was sent or received. Chromium only. */
@@ -109,8 +88,8 @@ export class Client {
   received(type) {
     return this.frames.filter((frame) => frame.way === 'received' && frame.type === type);
   }
+}
 
-  close() {
-    return this.#page.close();
-  }
+function at({ host, port, secure = false }, options) {
+  return { host, port, secure, path: '/', ...options };
 }

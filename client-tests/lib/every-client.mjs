@@ -4,8 +4,10 @@ import { after, test } from 'node:test';
 import { newPage } from './browser.mjs';
 import { Client } from './client.mjs';
 import { startProxy } from './frozen-proxy.mjs';
+import { Page } from './page.mjs';
 import { startPages } from './pages.mjs';
 import { releases } from './releases.mjs';
+import { startReverseProxy } from './reverse-proxy.mjs';
 import { startServer } from './server.mjs';
 
 /**
@@ -22,8 +24,17 @@ export function everyClient(behaviour, { firefox = false, unless = () => false }
   }
 }
 
+/** The same once: a behaviour that is no release's, or several releases'. Chromium only. */
+export function onStage(behaviour, run) {
+  testOn(behaviour, { browser: 'chromium' }, run);
+}
+
 function testWith(behaviour, setting, run) {
-  test(`${behaviour} (${setting.version}, ${setting.browser})`, { timeout: 60_000 }, async (t) => {
+  testOn(`${behaviour} (${setting.version}, ${setting.browser})`, setting, run);
+}
+
+function testOn(behaviour, setting, run) {
+  test(behaviour, { timeout: 60_000 }, async (t) => {
     const stage = new Stage(setting);
     t.after(() => stage.clear());
     try {
@@ -40,7 +51,7 @@ after(async () => (await pages)?.stop());
 
 /** What one test puts up, and takes down whatever happens. */
 class Stage {
-  #clients = [];
+  #pages = [];
   #proxies = [];
   #servers = [];
 
@@ -62,20 +73,35 @@ class Stage {
     return proxy;
   }
 
-  /** A fresh page with this test's PeerJS. */
-  async client() {
+  /** A proxy through which only HTTP comes: it never answers to a WebSocket. */
+  async httpOnlyProxy(server) {
+    const proxy = await startReverseProxy(server, { sockets: 0, refuse: false });
+    this.#proxies.push(proxy);
+    return proxy;
+  }
+
+  /** A fresh page with a PeerJS: this test's. */
+  client(version = this.version) {
+    return this.#load(Client, version);
+  }
+
+  /** A fresh page with another script: `rooms` or `calls`. */
+  page(name) {
+    return this.#load(Page, name);
+  }
+
+  async #load(Kind, name) {
     pages ??= startPages();
-    const url = (await pages).url(this.version);
-    const page = await newPage(this.browser);
-    const client = await Client.load(page, url);
-    this.#clients.push(client);
-    return client;
+    const url = (await pages).url(name);
+    const page = await Kind.load(await newPage(this.browser), url);
+    this.#pages.push(page);
+    return page;
   }
 
   async report() {
-    const stories = await Promise.all(this.#clients.map((client) => client.story().catch(String)));
+    const stories = await Promise.all(this.#pages.map((page) => page.story().catch(String)));
     return [
-      ...stories.map((story, i) => `client ${i + 1} saw: ${story}`),
+      ...stories.map((story, i) => `page ${i + 1} saw: ${story}`),
       ...this.#servers.map((server) => `the server said:\n${server.transcript()}`),
     ];
   }
@@ -83,7 +109,7 @@ class Stage {
   async clear() {
     // Settled, not all: what one of them cannot stop must not keep the others running.
     const stopped = [
-      ...(await Promise.allSettled(this.#clients.map((client) => client.close()))),
+      ...(await Promise.allSettled(this.#pages.map((page) => page.close()))),
       ...(await Promise.allSettled(this.#proxies.map((proxy) => proxy.stop()))),
       ...(await Promise.allSettled(this.#servers.map((server) => server.stop()))),
     ];

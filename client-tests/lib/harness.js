@@ -1,50 +1,11 @@
-// Runs in every page under test: one PeerJS peer, and a log of what happened to it.
+// Runs in the pages with a PeerJS release: one peer, told in events of `log`.
 //
-// Tests never poll. They ask for the next event of a name, which may have happened already.
 // Written for every PeerJS since 0.3.14, so it uses only what all of them have.
 
 window.harness = (() => {
-  const PATIENCE = 15_000;
-  const log = [];
+  const { record, next, must, forget, count, story } = window.log;
   const lines = [];
   let peer;
-  const waiting = new Set();
-
-  function record(name, detail) {
-    log.push({ name, detail, taken: false });
-    waiting.forEach((look) => look());
-  }
-
-  const story = () => log.map(({ name, detail }) => [name, detail].join(' ').trim()).join(', ') || 'nothing';
-
-  /** The first event of one of these names that no test has taken yet. */
-  function next(names) {
-    return new Promise((found, failed) => {
-      const look = () => {
-        const event = log.find((candidate) => !candidate.taken && names.includes(candidate.name));
-        if (!event) return;
-        event.taken = true;
-        waiting.delete(look);
-        clearTimeout(late);
-        found({ name: event.name, detail: event.detail });
-      };
-      const late = setTimeout(() => {
-        waiting.delete(look);
-        failed(new Error(`no ${names.join(' or ')} within ${PATIENCE} ms; seen: ${story()}`));
-      }, PATIENCE);
-      waiting.add(look);
-      look();
-    });
-  }
-
-  /** Waits for one event; a failure of the peer in the meantime is the failure of the test. */
-  async function must(name) {
-    const event = await next([name, 'error', 'close']);
-    if (event.name !== name) throw new Error(`${event.name} instead of ${name}; seen: ${story()}`);
-    return event.detail;
-  }
-
-  const forget = () => log.forEach((event) => { event.taken = true; });
 
   function start({ id, options }) {
     const all = { config: { iceServers: [] }, debug: 0, ...options };
@@ -70,6 +31,12 @@ window.harness = (() => {
     return must('open');
   }
 
+  /** Both in one go, as pages do that do not wait for `open`. */
+  function startAndDial({ id, options, to }) {
+    start({ id, options });
+    return dial({ to });
+  }
+
   /** Opens a data connection; the number is for `echo`. */
   async function connect({ to, options }) {
     const number = dial({ to, options });
@@ -83,6 +50,15 @@ window.harness = (() => {
     line.on('data', (value) => record('data', value));
     return lines.push(line) - 1;
   }
+
+  /** When all that is to be said about the connections that were dialled is said. */
+  const gathered = () => Promise.all(lines.map(({ peerConnection }) => new Promise((done) => {
+    const look = () => {
+      if (peerConnection.iceGatheringState === 'complete') done();
+    };
+    peerConnection.addEventListener('icegatheringstatechange', look);
+    look();
+  })));
 
   /** Sends a value and hands back what the other side, which echoes, made of it. */
   async function echo({ number, value }) {
@@ -122,7 +98,5 @@ window.harness = (() => {
     peer.listAllPeers(done);
   });
 
-  const count = (name) => log.filter((event) => event.name === name).length;
-
-  return { next, must, start, reconnect, connect, dial, echo, echoBytes, call, list, count, story };
+  return { next, must, start, startAndDial, reconnect, connect, dial, gathered, echo, echoBytes, call, list, count, story };
 })();

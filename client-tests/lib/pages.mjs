@@ -10,16 +10,25 @@ import { releases } from './releases.mjs';
 
 const root = join(import.meta.dirname, '..');
 
-/** Serves `/<version>`: a blank page with that PeerJS release and the harness. */
+/** What a page under test runs: a PeerJS release with the harness, or a part that needs no PeerJS. */
+const scripts = {
+  ...Object.fromEntries(Object.keys(releases).map((version) => [version, [`peerjs-${version}.js`, 'log.js', 'harness.js']])),
+  rooms: ['simplepeer.min.js', 'log.js', 'rooms-page.js'],
+  calls: ['log.js', 'calls-page.js'],
+};
+const ours = ['log.js', 'harness.js', 'rooms-page.js', 'calls-page.js'];
+
+/** Serves `/<version>`, `/rooms` and `/calls`: a blank page with what it runs. */
 export async function startPages() {
   const server = http.createServer(async (request, response) => {
-    const file = fileFor(request.url);
+    const name = request.url.slice(1);
+    const file = fileFor(name);
     if (file) {
       response.setHeader('Content-Type', 'text/javascript; charset=utf-8');
       response.end(await readFile(file));
-    } else if (releases[request.url.slice(1)]) {
+    } else if (scripts[name]) {
       response.setHeader('Content-Type', 'text/html; charset=utf-8');
-      response.end(blankPage(request.url.slice(1)));
+      response.end(blankPage(name));
     } else {
       response.writeHead(404).end();
     }
@@ -28,7 +37,7 @@ export async function startPages() {
   await once(server, 'listening');
 
   return {
-    url: (version) => `http://127.0.0.1:${server.address().port}/${version}`,
+    url: (name) => `http://127.0.0.1:${server.address().port}/${name}`,
     async stop() {
       server.close();
       server.closeAllConnections();
@@ -37,16 +46,16 @@ export async function startPages() {
   };
 }
 
-function fileFor(url) {
-  if (url === '/harness.js') return join(root, 'lib', 'harness.js');
-  const [, version] = url.match(/^\/peerjs-(.+)\.js$/) ?? [];
+function fileFor(name) {
+  if (ours.includes(name)) return join(root, 'lib', name);
+  if (name === 'simplepeer.min.js') return join(root, 'node_modules', 'simple-peer', name);
+  const [, version] = name.match(/^peerjs-(.+)\.js$/) ?? [];
   return releases[version] && join(root, 'clients', version, releases[version].script);
 }
 
-const blankPage = (version) => `<!doctype html>
+const blankPage = (name) => `<!doctype html>
 <meta charset="utf-8">
-<title>PeerJS ${version}</title>
+<title>${name}</title>
 <link rel="icon" href="data:,">
-<script src="/peerjs-${version}.js"></script>
-<script src="/harness.js"></script>
+${scripts[name].map((script) => `<script src="/${script}"></script>`).join('\n')}
 `;

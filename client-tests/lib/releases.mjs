@@ -3,11 +3,13 @@
 export const releases = {
   '0.3.14': release({
     script: 'peer.min.js',
+    streams: true,
     refusedListing: 'an empty list',
     // It says the string as it is with 'none'; later releases call that 'raw'.
     asIs: 'none',
   }),
   '0.3.24': release({
+    streams: true,
     refusedListing: 'an empty list',
     asIs: 'none',
     // It overwrites the option with "peerjs".
@@ -24,6 +26,8 @@ function release(differences) {
     script: 'peerjs.min.js',
     asIs: 'raw',
     honoursKey: true,
+    // It opens an HTTP stream beside its WebSocket, and makes do with it.
+    streams: false,
     refusedListing: 'an error',
     ...differences,
   };

@@ -3,32 +3,52 @@
 import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
+import { within } from './within.mjs';
 
 /**
- * Lets `sockets` WebSockets through and refuses all others. `talk: false` lets them open, but hangs
- * up at the first message of a client.
+ * Lets `sockets` WebSockets through and refuses all others, or with `refuse: false` leaves them
+ * without an answer until `admit()`. `talk: false` lets them open, but hangs up at the first message
+ * of a client.
  */
-export async function startReverseProxy(server, { sockets = Infinity, talk = true } = {}) {
+export async function startReverseProxy(server, { sockets = Infinity, refuse = true, talk = true } = {}) {
   let target = server.port;
   let left = sockets;
   const open = new Set();
+  const held = new Map();
+  let passed = '';
+  const watchers = new Set();
 
   const proxy = http.createServer((request, response) => {
     const { method, url, headers } = request;
     const onward = http.request({ host: '127.0.0.1', port: target, method, path: url, headers }, (answer) => {
       response.writeHead(answer.statusCode, answer.headers);
       answer.pipe(response);
+      answer.on('data', (bytes) => {
+        passed += bytes;
+        for (const watcher of watchers) watcher();
+      });
     });
     onward.on('error', () => response.destroy());
+    response.on('close', () => {
+      if (!response.writableFinished) onward.destroy();
+    });
     request.pipe(onward);
   });
 
   proxy.on('upgrade', (request, client) => {
     if (left === 0) {
+      if (!refuse) {
+        hold(request, client);
+        return;
+      }
       client.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
       return;
     }
     left -= 1;
+    connect(request, client);
+  });
+
+  function connect(request, client) {
     const upstream = net.connect(target, '127.0.0.1');
     upstream.write(headOf(request));
     for (const [from, to] of [[client, upstream], [upstream, client]]) {
@@ -42,7 +62,19 @@ export async function startReverseProxy(server, { sockets = Infinity, talk = tru
     upstream.pipe(client);
     if (talk) client.pipe(upstream);
     else client.on('data', () => client.destroy());
-  });
+  }
+
+  function hold(request, client) {
+    open.add(client);
+    held.set(client, request);
+    client.on('error', () => client.destroy());
+    client.on('close', () => {
+      open.delete(client);
+      held.delete(client);
+    });
+    // Unread, its end would go unnoticed; a client says nothing before it has an answer.
+    client.resume();
+  }
 
   proxy.listen(0, '127.0.0.1');
   await once(proxy, 'listening');
@@ -54,6 +86,26 @@ export async function startReverseProxy(server, { sockets = Infinity, talk = tru
     /** From now on stands in front of another server. */
     leadTo(other) {
       target = other.port;
+    },
+
+    /** Lets the WebSockets through that had no answer yet, and all that come. */
+    admit() {
+      left = Infinity;
+      for (const [client, request] of held) connect(request, client);
+      held.clear();
+    },
+
+    /** Waits until so many matches of a pattern with the flag `g` went to clients, over HTTP. */
+    passed(pattern, times) {
+      return within(15_000, `${times} × ${pattern} to pass`, new Promise((done) => {
+        const look = () => {
+          if ((passed.match(pattern) ?? []).length < times) return;
+          watchers.delete(look);
+          done();
+        };
+        watchers.add(look);
+        look();
+      }));
     },
 
     async stop() {

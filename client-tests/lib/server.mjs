@@ -60,6 +60,11 @@ class Server {
     this.exited.catch(() => {});
   }
 
+  /** Of the WebSocket at its root, which rooms and calls share. */
+  get socketUrl() {
+    return `${this.secure ? 'wss' : 'ws'}://localhost:${this.port}/`;
+  }
+
   /** Waits for a line on stdout, past or to come; resolves with the match. */
   line(pattern) {
     const seen = new Promise((found) => {

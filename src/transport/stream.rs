@@ -23,9 +23,13 @@ use crate::frame::{Frame, Opcode};
 /// Zeros of the first line.
 const PADDING: usize = 2048;
 
-/// Time between two messages. The client reads one line each time something comes; what comes
-/// together with another is read late, or never.
-const PACE: Duration = Duration::from_millis(30);
+/// Time between two messages. The client reads one line each time its browser tells it that something
+/// came, and Chromium does so every 50 ms at most: what comes together with another is read late, or
+/// never.
+const PACE: Duration = Duration::from_millis(100);
+
+/// Most bytes that wait to be sent, because little goes through at that pace.
+const MAX_WAITING: usize = 256 << 10;
 
 /// A stream that is not renewed for so long has lost its client. Clients renew it after 25 s, or after
 /// a minute and a half where a browser slows down its timers.
@@ -146,7 +150,7 @@ impl Socket for StreamSocket {
     const LINK: Link = Link::Stream;
 
     fn open_outbox(&mut self, limit: usize) -> Outbox {
-        Outbox::new(limit, None)
+        Outbox::new(limit.min(MAX_WAITING), None)
     }
 
     fn seated(&mut self, peer: &Peer) {

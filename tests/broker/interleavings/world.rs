@@ -229,7 +229,8 @@ impl World {
         if !dead {
             parting.with_outbox(|outbox| {
                 if parting.why() == Goodbye::Left {
-                    outbox.push_unbounded(Outgoing { frame: Frame::close(None), from: None });
+                    let frame = Frame::close(Goodbye::Left.close());
+                    outbox.push_unbounded(Outgoing { frame, from: None });
                 }
                 outbox.flush();
             });

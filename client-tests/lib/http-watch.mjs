@@ -1,0 +1,56 @@
+// What a PeerJS release that streams does on its two transports, for a test to see and to hurry.
+
+/**
+ * From now on the client's log tells 'socket open', 'stream' with its number when it begins, and
+ * 'stream line' with the type of each message in it; and `hurry` can end the client's long waits.
+ */
+export function watchTransports(client) {
+  return client.run(() => {
+    const { record } = window.log;
+
+    const { open } = XMLHttpRequest.prototype;
+    XMLHttpRequest.prototype.open = function (method, url, ...rest) {
+      const [, number] = String(url).match(/\/id\?i=(\d+)$/) ?? [];
+      if (number) follow(this, number);
+      return open.call(this, method, url, ...rest);
+    };
+    function follow(request, number) {
+      let told = 0;
+      request.addEventListener('readystatechange', () => {
+        if (request.readyState === XMLHttpRequest.HEADERS_RECEIVED) record('stream', number);
+        // An aborted one has forgotten its text.
+        const lines = request.responseText.split('\n').slice(0, -1);
+        lines.slice(told).forEach((line) => record('stream line', gist(line)));
+        told = Math.max(told, lines.length);
+      });
+    }
+
+    const gist = (line) => (/^0+$/.test(line) ? `${line.length} zeros` : JSON.parse(line).type);
+
+    window.WebSocket = class extends WebSocket {
+      constructor(...where) {
+        super(...where);
+        this.addEventListener('open', () => record('socket open'));
+      }
+    };
+
+    const { setTimeout } = window;
+    window.longWaits = [];
+    window.setTimeout = (work, milliseconds, ...rest) => {
+      if (![5_000, 25_000].includes(milliseconds)) return setTimeout(work, milliseconds, ...rest);
+      const number = setTimeout(() => {}, milliseconds);
+      window.longWaits.push({ work, milliseconds });
+      return number;
+    };
+  });
+}
+
+/** Does at once what the client would do when this long is over. */
+export function hurry(client, milliseconds) {
+  return client.run((wanted) => {
+    const due = window.longWaits.filter((wait) => wait.milliseconds === wanted);
+    window.longWaits = window.longWaits.filter((wait) => wait.milliseconds !== wanted);
+    due.forEach(({ work }) => work());
+    return due.length;
+  }, milliseconds);
+}

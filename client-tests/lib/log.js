@@ -1,0 +1,53 @@
+// Runs in every page under test, before the script that plays a part there: what happened so far,
+// and all the waiting.
+//
+// Tests never poll. They ask for the next event of a name, which may have happened already.
+
+window.log = (() => {
+  const PATIENCE = 15_000;
+  const events = [];
+  const waiting = new Set();
+
+  function record(name, detail) {
+    events.push({ name, detail, taken: false });
+    waiting.forEach((look) => look());
+  }
+
+  const story = () => events.map(({ name, detail }) => [name, detail].join(' ').trim()).join(', ') || 'nothing';
+
+  /** The first event of one of these names that no test has taken yet. */
+  function next(names) {
+    return new Promise((found, failed) => {
+      const look = () => {
+        const event = events.find((candidate) => !candidate.taken && names.includes(candidate.name));
+        if (!event) return;
+        event.taken = true;
+        waiting.delete(look);
+        clearTimeout(late);
+        found({ name: event.name, detail: event.detail });
+      };
+      const late = setTimeout(() => {
+        waiting.delete(look);
+        failed(new Error(`no ${names.join(' or ')} within ${PATIENCE} ms; seen: ${story()}`));
+      }, PATIENCE);
+      waiting.add(look);
+      look();
+    });
+  }
+
+  /** Waits for one event; a failure in the meantime is the failure of the test. */
+  async function must(name) {
+    const event = await next([name, 'error', 'close']);
+    if (event.name !== name) throw new Error(`${event.name} instead of ${name}; seen: ${story()}`);
+    return event.detail;
+  }
+
+  const forget = () => events.forEach((event) => { event.taken = true; });
+
+  /** Of every event of this name. */
+  const details = (name) => events.filter((event) => event.name === name).map(({ detail }) => detail);
+
+  const count = (name) => details(name).length;
+
+  return { record, next, must, forget, details, count, story };
+})();

@@ -1,0 +1,67 @@
+// Runs in the pages of a game with rooms, with simple-peer: `host` opens a room and takes whoever
+// offers, `join` offers. Written as such games are: the socket is for meeting only.
+
+window.harness = (() => {
+  const { record, next, must, count, story } = window.log;
+  /** By the player's name; a player's only one is under 'host'. */
+  const peers = new Map();
+  let socket;
+
+  const send = (message) => socket.send(JSON.stringify(message));
+
+  async function enter(url) {
+    socket = new WebSocket(url);
+    socket.onopen = () => record('entered');
+    socket.onclose = () => record('socket closed');
+    socket.onmessage = ({ data }) => {
+      const message = JSON.parse(data);
+      if (message.type === 'confirmRoom') record('room', message.room);
+      if (message.type === 'error') record('refused', message.val);
+      if (message.type === 'offer') welcome(message);
+      if (message.type === 'answer') peers.get('host').signal(message);
+    };
+    await must('entered');
+  }
+
+  function meet(name, initiator) {
+    const peer = new SimplePeer({ initiator, trickle: false, config: { iceServers: [] } });
+    peers.set(name, peer);
+    peer.on('connect', () => record('connected', name));
+    peer.on('data', (bytes) => record('heard', `${name}: ${new TextDecoder().decode(bytes)}`));
+    peer.on('close', () => record('lost', name));
+    peer.on('error', ({ code }) => record('trouble', `${name} ${code}`));
+    return peer;
+  }
+
+  async function host(url) {
+    await enter(url);
+    send({ action: 'createRoom' });
+    return must('room');
+  }
+
+  function welcome({ clientUsername, ...offer }) {
+    const peer = meet(clientUsername, false);
+    peer.on('signal', (response) => send({ action: 'offerResponse', clientUsername, response }));
+    peer.signal(offer);
+  }
+
+  /** Enters, unless it has, and asks to join; the answer is an event. */
+  async function join({ url, room, username }) {
+    if (!socket) await enter(url);
+    const peer = meet('host', true);
+    peer.on('signal', (offer) => send({ action: 'joinRoom', room, username, offer }));
+  }
+
+  const start = () => send({ action: 'startGame' });
+
+  /** Closes the socket, and then the connections: who loses one knows that the server was told. */
+  async function leave() {
+    socket.close();
+    await must('socket closed');
+    peers.forEach((peer) => peer.destroy());
+  }
+
+  const say = ({ to, text }) => peers.get(to).send(text);
+
+  return { next, must, count, story, host, join, start, leave, say };
+})();

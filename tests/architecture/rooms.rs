@@ -29,7 +29,7 @@ pub const ROOMS: &[Room] = &[
     // The library's front: re-exports.
     room(
         "peerbroker",
-        "server embed http session service transport client_options config keys limits tls lan dialect broker frame",
+        "server embed http session service transport client_options config limits tls lan auth keys dialect broker frame",
         "",
     ),
     // What speaks HTTP.
@@ -60,8 +60,15 @@ pub const ROOMS: &[Room] = &[
     ),
     room("client_options", "config broker", "percent_encoding"),
     room("config", "tls keys limits broker", "ipnet thiserror"),
-    room("tls", "", "rustls rustls_pki_types thiserror"),
+    // Its `ring` is that of rustls.
+    room("tls", "", "ring::default_provider rustls rustls_pki_types thiserror"),
     room("lan", "", ""),
+    room(
+        "auth",
+        "keys broker",
+        "base64 http_body_util hyper hyper_rustls hyper_util jsonwebtoken log rand ring rustls rustls_pki_types \
+         serde serde_json simple_asn1 thiserror tokio::join tokio::sync tokio::task tokio::test tokio::time uuid",
+    ),
     room("limits", "", "dashmap"),
     room("keys", "broker", "rand rusqlite rustls_pki_types serde serde_json thiserror"),
     // Plain Rust: no runtime, and neither knows of the other.

@@ -1,0 +1,213 @@
+//! Whether a client owns the id that it asks for: by nothing, by a JSON Web Token, or by asking the
+//! owner of the key.
+
+mod answers;
+mod jwks;
+mod jwt;
+mod keyring;
+mod webhook;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
+use uuid::Uuid;
+
+use crate::broker::{ApiKey, InvalidName, PeerId, Token};
+use crate::keys::{Auth, JwtKey};
+use jwks::Jwks;
+use jwt::Owner;
+use keyring::Keyring;
+use webhook::Webhook;
+
+/// Decides whether a client owns an id. One for each key, made anew when the key's settings change.
+pub(crate) struct Verifier {
+    method: Method,
+}
+
+enum Method {
+    None,
+    /// What verifies tokens does not change.
+    Jwt(Arc<Keyring>),
+    /// It stands in a file that may change.
+    Jwks(Jwks),
+    Webhook(Box<Webhook>),
+}
+
+/// What a client says, and where it comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct Claimant<'a> {
+    pub(crate) key: &'a ApiKey,
+    pub(crate) id: &'a PeerId,
+    pub(crate) token: &'a Token,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) origin: Option<&'a str>,
+}
+
+/// Why a client does not own an id. For the log: to a client, all of them are the same. None of them holds
+/// text of a token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Denied {
+    #[error("as a token, {0}")]
+    NoToken(InvalidName),
+    #[error("it is no JSON Web Token: those are three parts of base64url without padding")]
+    Malformed,
+    #[error("its header cannot be read, or names an algorithm that is not known")]
+    Header,
+    #[error("its header asks for extensions (crit); none is known")]
+    Critical,
+    #[error("its header names another algorithm than {0}, which is that of the key")]
+    Algorithm(&'static str),
+    #[error("there is no key of the kid in its header")]
+    UnknownKeyId,
+    #[error("its header has no kid, and there are several keys")]
+    NoKeyId,
+    #[error("its signature is wrong")]
+    Signature,
+    #[error("its claims cannot be read, or are not of the right type")]
+    Claims,
+    #[error("it has no expiry (exp)")]
+    NoExpiry,
+    #[error("it has expired (exp)")]
+    Expired,
+    #[error("it is not valid yet (nbf)")]
+    NotYet,
+    #[error("it is for somebody else than this key (aud)")]
+    Audience,
+    #[error("it has no subject (sub)")]
+    NoSubject,
+    #[error("its subject (sub) is another id")]
+    Subject,
+    #[error("its subject (sub) is a lone star, which would be every id")]
+    EveryId,
+    #[error("its subject (sub) cannot be an id: {0}")]
+    UnusableSubject(InvalidName),
+    #[error("too many questions to the webhook are open")]
+    Overloaded,
+    #[error("the webhook did not answer in time")]
+    TimedOut,
+    #[error("the webhook cannot be asked: {0}")]
+    Unreachable(Arc<str>),
+    #[error("the webhook answered {0}")]
+    Refused(u16),
+    #[error("the webhook answered with another id")]
+    OtherId,
+    #[error("the webhook's answer cannot be read")]
+    BadAnswer,
+    #[error("the webhook's answer is too long")]
+    LongAnswer,
+}
+
+/// Why the settings of a key cannot be used. None of them holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadAuth {
+    #[error("the secret has less than {min} bytes: it could be guessed from a token", min = keyring::MIN_SECRET_BYTES)]
+    ShortSecret,
+    #[error("the secret is a PEM file: set it as one")]
+    SecretIsPem,
+    #[error(
+        "the PEM file has a private key: it belongs only to who makes tokens. `openssl pkey -pubout` gives the public one"
+    )]
+    PrivateKey,
+    #[error("the PEM file is a certificate: `openssl x509 -pubkey -noout` gives its key")]
+    Certificate,
+    #[error("the PEM file has no public key: it must begin with 'BEGIN PUBLIC KEY'")]
+    NoPublicKey,
+    #[error("the public key is of a kind that is not supported: RSA, P-256 and Ed25519 are")]
+    UnsupportedKey,
+    #[error("the RSA key has {0} bits; {min} to {max} are supported", min = keyring::RSA_BITS.start(), max = keyring::RSA_BITS.end())]
+    RsaSize(u64),
+    #[error("cannot read {path}: {error}", path = .path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("{path} is no file, or has more than {max} bytes", path = .0.display(), max = jwks::MAX_BYTES)]
+    NoFile(PathBuf),
+    // Not what the parser says: it might quote a key.
+    #[error("{path} is no JSON Web Key Set: line {line}, column {column}", path = .path.display())]
+    NoKeySet { path: PathBuf, line: usize, column: usize },
+    #[error("{path} has two keys of the kid {kid:?}", path = .path.display())]
+    RepeatedKeyId { path: PathBuf, kid: String },
+    #[error("{path} has a key that cannot be used: {error}", path = .path.display())]
+    KeyInSet { path: PathBuf, error: Box<BadAuth> },
+    #[error("{path} has no key for RS256, ES256 or EdDSA", path = .0.display())]
+    NoKey(PathBuf),
+    #[error("the webhook's URL {0}")]
+    Url(&'static str),
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+impl Verifier {
+    /// Reads the key, the file or the URL. A file is read here and now, so this belongs on no worker's thread.
+    pub(crate) fn new(auth: &Auth) -> Result<Self, BadAuth> {
+        let method = match auth {
+            Auth::None => Method::None,
+            Auth::Jwt { verify: JwtKey::Secret(secret) } => Method::Jwt(Arc::new(Keyring::secret(secret)?)),
+            Auth::Jwt { verify: JwtKey::Pem(pem) } => Method::Jwt(Arc::new(Keyring::pem(pem)?)),
+            Auth::Jwt { verify: JwtKey::Jwks(path) } => Method::Jwks(Jwks::open(path, Instant::now())?),
+            Auth::Webhook { url } => Method::Webhook(Box::new(Webhook::new(url)?)),
+        };
+        Ok(Verifier { method })
+    }
+
+    /// The token under which the broker keeps the id, if it is the client's: who comes with the same one
+    /// later is its owner.
+    pub(crate) async fn verify(&self, claimant: &Claimant<'_>) -> Result<Token, Denied> {
+        let Claimant { key, id, token, .. } = claimant;
+        if let Method::Webhook(webhook) = &self.method {
+            webhook.ask(claimant).await?;
+        }
+        let Some(keyring) = self.keyring().await else {
+            return Ok(Token::clone(token));
+        };
+        match jwt::read(token.as_str(), &keyring)?.owner(key, id, now())? {
+            Owner::Subject => subject_token(key, id),
+            Owner::Bearer => Ok(Token::clone(token)),
+        }
+    }
+
+    /// The id that a token is for; for a prefix, a fresh one. `None` if the key has no tokens that say.
+    pub(crate) async fn id_of(&self, key: &ApiKey, token: &str) -> Result<Option<PeerId>, Denied> {
+        let Some(keyring) = self.keyring().await else {
+            return Ok(None);
+        };
+        let token = Token::parse(token).map_err(Denied::NoToken)?;
+        let id = match jwt::read(token.as_str(), &keyring)?.subject(key, now())? {
+            jwt::Subject::Exactly(id) => PeerId::parse(id),
+            jwt::Subject::Prefix(prefix) => PeerId::parse(&format!("{prefix}{}", Uuid::new_v4())),
+        };
+        id.map(Some).map_err(Denied::UnusableSubject)
+    }
+
+    async fn keyring(&self) -> Option<Arc<Keyring>> {
+        match &self.method {
+            Method::None | Method::Webhook(_) => None,
+            Method::Jwt(keyring) => Some(Arc::clone(keyring)),
+            Method::Jwks(jwks) => Some(jwks.keyring(Instant::now()).await),
+        }
+    }
+}
+
+/// What only this process knows. It makes tokens that nobody can send, whatever the key's settings were or
+/// will be, and hashes that tell nothing about what was hashed.
+static SECRET: LazyLock<hmac::Key> =
+    LazyLock::new(|| hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>()));
+
+/// The same for every token of one subject, so that a fresh one is the same owner.
+fn subject_token(key: &ApiKey, id: &PeerId) -> Result<Token, Denied> {
+    // A zero byte ends the parts: it is in none of them.
+    let tag = hmac::sign(&SECRET, format!("subject\0{key}\0{id}").as_bytes());
+    Token::parse(&URL_SAFE_NO_PAD.encode(tag)).map_err(Denied::NoToken)
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs_f64()).unwrap_or_default()
+}

@@ -1,0 +1,120 @@
+//! A JSON Web Token to what it allows. Pure: the keys and the time are given.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Deserializer};
+
+use super::Denied;
+use super::keyring::Keyring;
+use crate::broker::{ApiKey, PeerId};
+
+/// Seconds by which the clock of who made the token may differ from this one.
+const LEEWAY: f64 = 30.0;
+
+/// What a token whose signature is right says. Of what it does not name, nothing counts.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Claims {
+    #[serde(default, deserialize_with = "present")]
+    exp: Option<f64>,
+    #[serde(default, deserialize_with = "present")]
+    nbf: Option<f64>,
+    #[serde(default, deserialize_with = "present")]
+    aud: Option<Audience>,
+    #[serde(default, deserialize_with = "present")]
+    sub: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// Which ids a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject<'a> {
+    Exactly(&'a str),
+    /// All that begin so.
+    Prefix(&'a str),
+}
+
+/// Who is the owner of an id from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Who has a token of this subject.
+    Subject,
+    /// Who has this very token: others of the same prefix may belong to others.
+    Bearer,
+}
+
+/// Reads a token that one of the keys has signed. Where its header points to is never looked at (`jku`, `x5u`,
+/// `jwk`, `x5c`): who makes a token would choose with what it is verified.
+pub(super) fn read(token: &str, keyring: &Keyring) -> Result<Claims, Denied> {
+    let (message, signature) = token.rsplit_once('.').ok_or(Denied::Malformed)?;
+    let (header, payload) = message.split_once('.').ok_or(Denied::Malformed)?;
+    // A further dot is no base64url.
+    let [signature, payload] = [decode(signature)?, decode(payload)?];
+    decode(header)?;
+    let header = jsonwebtoken::decode_header(token).map_err(|_| Denied::Header)?;
+    if header.crit.is_some() {
+        return Err(Denied::Critical);
+    }
+    let key = keyring.choose(header.kid.as_deref())?;
+    if header.alg != key.algorithm() {
+        return Err(Denied::Algorithm(key.algorithm_name()));
+    }
+    if !key.verifies(message.as_bytes(), &signature) {
+        return Err(Denied::Signature);
+    }
+    // serde would take the values in a list as well.
+    let object = Some(&payload).filter(|payload| payload.trim_ascii_start().starts_with(b"{"));
+    serde_json::from_slice(object.ok_or(Denied::Claims)?).map_err(|_| Denied::Claims)
+}
+
+impl Claims {
+    /// Whether the token is good for this id at this time, and who owns the id then.
+    pub(super) fn owner(&self, key: &ApiKey, id: &PeerId, now: f64) -> Result<Owner, Denied> {
+        match self.subject(key, now)? {
+            Subject::Exactly(subject) if subject == id.as_str() => Ok(Owner::Subject),
+            Subject::Prefix(prefix) if id.as_str().starts_with(prefix) => Ok(Owner::Bearer),
+            Subject::Exactly(_) | Subject::Prefix(_) => Err(Denied::Subject),
+        }
+    }
+
+    /// What the token is for, if it is good for this key at this time: seconds since 1970.
+    pub(super) fn subject(&self, key: &ApiKey, now: f64) -> Result<Subject<'_>, Denied> {
+        let expiry = self.exp.ok_or(Denied::NoExpiry)?;
+        if now >= expiry + LEEWAY {
+            return Err(Denied::Expired);
+        }
+        if self.nbf.is_some_and(|start| now < start - LEEWAY) {
+            return Err(Denied::NotYet);
+        }
+        let for_this = match &self.aud {
+            None => true,
+            Some(Audience::One(one)) => one == key.as_str(),
+            Some(Audience::Several(several)) => several.iter().any(|one| one == key.as_str()),
+        };
+        if !for_this {
+            return Err(Denied::Audience);
+        }
+        let subject = self.sub.as_deref().filter(|subject| !subject.is_empty()).ok_or(Denied::NoSubject)?;
+        match subject.strip_suffix('*') {
+            None => Ok(Subject::Exactly(subject)),
+            Some("") => Err(Denied::EveryId),
+            Some(prefix) => Ok(Subject::Prefix(prefix)),
+        }
+    }
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, Denied> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Denied::Malformed)
+}
+
+/// A value that must be of its type where its name is: a `null` is none.
+pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}

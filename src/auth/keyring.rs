@@ -1,0 +1,199 @@
+//! What verifies signatures. A key has one algorithm, which follows from its type and never from a token.
+
+use std::ops::RangeInclusive;
+
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+use ring::hmac;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
+};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{SubjectPublicKeyInfoDer, alg_id};
+use simple_asn1::ASN1Block;
+
+use super::{BadAuth, Denied};
+
+/// What HS256 asks for. Who has a token could guess a shorter secret at leisure.
+pub(super) const MIN_SECRET_BYTES: usize = 32;
+
+/// The sizes of RSA keys that are neither weak nor slow.
+pub(super) const RSA_BITS: RangeInclusive<u64> = 2048..=8192;
+
+/// A point of P-256 that is not compressed.
+const P256_POINT_BYTES: usize = 65;
+const ED25519_KEY_BYTES: usize = 32;
+
+/// The keys that may have signed a token.
+pub(super) enum Keyring {
+    One(VerifyingKey),
+    /// Of a set: with their names.
+    Several(Vec<(Option<String>, VerifyingKey)>),
+}
+
+pub(super) enum VerifyingKey {
+    Hs256(hmac::Key),
+    Rs256(Rsa),
+    Es256(UnparsedPublicKey<Vec<u8>>),
+    EdDsa(UnparsedPublicKey<Vec<u8>>),
+}
+
+pub(super) struct Rsa {
+    n: Vec<u8>,
+    e: Vec<u8>,
+}
+
+impl Keyring {
+    pub(super) fn secret(secret: &str) -> Result<Self, BadAuth> {
+        // Everybody knows a public key: as a secret it would let anybody make tokens.
+        if secret.contains("-----BEGIN") {
+            return Err(BadAuth::SecretIsPem);
+        }
+        if secret.len() < MIN_SECRET_BYTES {
+            return Err(BadAuth::ShortSecret);
+        }
+        Ok(Keyring::One(VerifyingKey::Hs256(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))))
+    }
+
+    pub(super) fn pem(pem: &str) -> Result<Self, BadAuth> {
+        if pem.contains("PRIVATE KEY-----") {
+            return Err(BadAuth::PrivateKey);
+        }
+        if pem.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(BadAuth::Certificate);
+        }
+        let text = pem.trim().as_bytes();
+        if let Ok(key) = DecodingKey::from_rsa_pem(text) {
+            return rsa(&key).map(Keyring::One);
+        }
+        let info = SubjectPublicKeyInfoDer::from_pem_slice(text).map_err(|_| BadAuth::NoPublicKey)?;
+        let key = if let Ok(key) = DecodingKey::from_ec_pem(text) {
+            // Points of other curves may have the same size.
+            let is_p256 = info.windows(alg_id::ECDSA_P256.len()).any(|part| part == &*alg_id::ECDSA_P256);
+            if is_p256 { es256(&key) } else { Err(BadAuth::UnsupportedKey) }
+        } else if let Ok(key) = DecodingKey::from_ed_pem(text) {
+            ed_dsa(&key)
+        } else {
+            Err(BadAuth::UnsupportedKey)
+        };
+        key.map(Keyring::One)
+    }
+
+    /// The key for a token. Where there is only one, a name in the token does not matter.
+    pub(super) fn choose(&self, kid: Option<&str>) -> Result<&VerifyingKey, Denied> {
+        match (self, kid) {
+            (Keyring::One(key), _) => Ok(key),
+            (Keyring::Several(keys), Some(kid)) => {
+                let named = keys.iter().find(|(name, _)| name.as_deref() == Some(kid));
+                named.map(|(_, key)| key).ok_or(Denied::UnknownKeyId)
+            }
+            (Keyring::Several(keys), None) => match keys.as_slice() {
+                [(_, key)] => Ok(key),
+                _ => Err(Denied::NoKeyId),
+            },
+        }
+    }
+}
+
+impl VerifyingKey {
+    /// A key of a set; `None` if it is for something else, or symmetric: a secret has no place in a file of
+    /// public keys.
+    pub(super) fn from_jwk(jwk: &Jwk) -> Result<Option<Self>, BadAuth> {
+        let common = &jwk.common;
+        let for_another_use =
+            common.public_key_use.as_ref().is_some_and(|kind| *kind != PublicKeyUse::Signature);
+        let operations = common.key_operations.as_ref();
+        if for_another_use || operations.is_some_and(|known| !known.contains(&KeyOperations::Verify)) {
+            return Ok(None);
+        }
+        let (algorithm, read): (_, fn(&DecodingKey) -> _) = match &jwk.algorithm {
+            AlgorithmParameters::RSA(_) => (KeyAlgorithm::RS256, rsa),
+            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+                (KeyAlgorithm::ES256, es256)
+            }
+            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+                (KeyAlgorithm::EdDSA, ed_dsa)
+            }
+            _ => return Ok(None),
+        };
+        if common.key_algorithm.is_some_and(|named| named != algorithm) {
+            return Ok(None);
+        }
+        let key = DecodingKey::from_jwk(jwk).map_err(|_| BadAuth::UnsupportedKey)?;
+        read(&key).map(Some)
+    }
+
+    pub(super) fn algorithm(&self) -> Algorithm {
+        match self {
+            VerifyingKey::Hs256(_) => Algorithm::HS256,
+            VerifyingKey::Rs256(_) => Algorithm::RS256,
+            VerifyingKey::Es256(_) => Algorithm::ES256,
+            VerifyingKey::EdDsa(_) => Algorithm::EdDSA,
+        }
+    }
+
+    pub(super) fn algorithm_name(&self) -> &'static str {
+        match self {
+            VerifyingKey::Hs256(_) => "HS256",
+            VerifyingKey::Rs256(_) => "RS256",
+            VerifyingKey::Es256(_) => "ES256",
+            VerifyingKey::EdDsa(_) => "EdDSA",
+        }
+    }
+
+    /// Not by jsonwebtoken: it knows two libraries, neither of them ring, and any other only for the whole
+    /// process, which may be somebody else's.
+    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        let verified = match self {
+            VerifyingKey::Hs256(key) => hmac::verify(key, message, signature),
+            VerifyingKey::Rs256(Rsa { n, e }) => {
+                RsaPublicKeyComponents { n, e }.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature)
+            }
+            VerifyingKey::Es256(key) | VerifyingKey::EdDsa(key) => key.verify(message, signature),
+        };
+        verified.is_ok()
+    }
+}
+
+fn rsa(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
+    let (n, e) = match key.kind() {
+        DecodingKeyKind::RsaModulusExponent { n, e } => (n.clone(), e.clone()),
+        // PKCS#1: a sequence of the two.
+        DecodingKeyKind::SecretOrDer(der) => match simple_asn1::from_der(der).as_deref() {
+            Ok([ASN1Block::Sequence(_, parts)]) => match parts.as_slice() {
+                [ASN1Block::Integer(_, n), ASN1Block::Integer(_, e)] => {
+                    (n.to_bytes_be().1, e.to_bytes_be().1)
+                }
+                _ => return Err(BadAuth::UnsupportedKey),
+            },
+            _ => return Err(BadAuth::UnsupportedKey),
+        },
+    };
+    let [n, e] = [n, e].map(without_leading_zeros);
+    let unused = n.first().map_or(0, |first| first.leading_zeros());
+    let bits = (n.len() as u64 * 8).saturating_sub(u64::from(unused));
+    if !RSA_BITS.contains(&bits) {
+        return Err(BadAuth::RsaSize(bits));
+    }
+    Ok(VerifyingKey::Rs256(Rsa { n, e }))
+}
+
+/// ring takes numbers only in their shortest form; some who write key sets do not.
+fn without_leading_zeros(number: Vec<u8>) -> Vec<u8> {
+    number.into_iter().skip_while(|&byte| byte == 0).collect()
+}
+
+fn es256(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
+    let point = bytes(key, P256_POINT_BYTES)?;
+    Ok(VerifyingKey::Es256(UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)))
+}
+
+fn ed_dsa(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
+    let public = bytes(key, ED25519_KEY_BYTES)?;
+    Ok(VerifyingKey::EdDsa(UnparsedPublicKey::new(&ED25519, public)))
+}
+
+fn bytes(key: &DecodingKey, len: usize) -> Result<Vec<u8>, BadAuth> {
+    let bytes = key.try_get_as_bytes().ok().filter(|bytes| bytes.len() == len);
+    bytes.map(<[u8]>::to_vec).ok_or(BadAuth::UnsupportedKey)
+}

@@ -1,0 +1,187 @@
+//! Asking the owner of a key whether a client may have an id.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, Uri, header};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use ring::hmac;
+use rustls::crypto::ring::default_provider;
+use serde::{Deserialize, Serialize};
+
+use super::answers::{Answer, Answers, Found, Hash};
+use super::{BadAuth, Claimant, Denied, SECRET, jwt};
+use crate::broker::PeerId;
+
+/// For the whole of a question: name, connection, TLS, and all of the answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Most bytes of an answer, and of its head.
+const MAX_ANSWER_BYTES: usize = 4096;
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+pub(super) struct Webhook {
+    url: Uri,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    answers: Mutex<Answers>,
+    patience: Duration,
+}
+
+/// What the owner of the key gets.
+#[derive(Serialize)]
+struct Question<'a> {
+    key: &'a str,
+    id: &'a str,
+    token: &'a str,
+    address: Option<String>,
+    origin: Option<&'a str>,
+}
+
+/// What counts of an answer, if it is an object.
+#[derive(Deserialize)]
+struct Said {
+    #[serde(default, deserialize_with = "jwt::present")]
+    id: Option<String>,
+}
+
+impl Webhook {
+    pub(super) fn new(url: &str) -> Result<Self, BadAuth> {
+        // The roots of the binary: a container may have none. ring is named, because with two providers in
+        // the build there would be none by default.
+        let connector = HttpsConnectorBuilder::new().with_provider_and_webpki_roots(default_provider())?;
+        Ok(Webhook::with(parse(url)?, connector.https_or_http().enable_http1().build(), PATIENCE))
+    }
+
+    /// One that trusts others than everybody does, or waits for another time.
+    #[cfg(test)]
+    pub(super) fn custom(url: &str, tls: rustls::ClientConfig, patience: Duration) -> Result<Self, BadAuth> {
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls);
+        Ok(Webhook::with(parse(url)?, connector.https_or_http().enable_http1().build(), patience))
+    }
+
+    fn with(url: Uri, connector: HttpsConnector<HttpConnector>, patience: Duration) -> Self {
+        // No connection is kept: it would be served by the worker that opened it, which may be busy or gone
+        // when another one asks. Answers are kept instead.
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .http1_max_buf_size(MAX_HEAD_BYTES)
+            .build(connector);
+        Webhook { url, client, answers: Mutex::new(Answers::new()), patience }
+    }
+
+    /// Whether the owner of the key lets the client have the id. A failure of any kind is a no.
+    pub(super) async fn ask(&self, claimant: &Claimant<'_>) -> Answer {
+        let text = question(claimant)?;
+        let hash = hash(&text)?;
+        let question = match self.answers().find(hash, Instant::now()) {
+            Found::Answer(answer) => return answer,
+            Found::Question(question) => question,
+        };
+        // If who asks leaves, the next one that waits asks again.
+        let answer = question.answer.get_or_init(|| self.post(text, claimant.id)).await;
+        self.answers().keep(hash, &question, answer, Instant::now());
+        answer.clone()
+    }
+
+    async fn post(&self, text: Vec<u8>, id: &PeerId) -> Answer {
+        let asked = tokio::time::timeout(self.patience, self.exchange(text, id)).await;
+        asked.unwrap_or(Err(Denied::TimedOut))
+    }
+
+    async fn exchange(&self, text: Vec<u8>, id: &PeerId) -> Answer {
+        let request = Request::post(self.url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json")
+            .header(header::USER_AGENT, concat!("peerbroker/", env!("CARGO_PKG_VERSION")))
+            .body(Full::from(text))
+            .map_err(|error| failure(&error))?;
+        let response = self.client.request(request).await.map_err(|error| failure(&error))?;
+        // Redirects are a no as well: to follow them would tell the token to somebody else.
+        if !response.status().is_success() {
+            return Err(Denied::Refused(response.status().as_u16()));
+        }
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body =
+            body.map_err(
+                |error| {
+                    if error.is::<LengthLimitError>() { Denied::LongAnswer } else { failure(&*error) }
+                },
+            )?;
+        judge(&body.to_bytes(), id)
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a URL that can be asked.
+fn parse(url: &str) -> Result<Uri, BadAuth> {
+    let url: Uri = url.parse().map_err(|_| BadAuth::Url("cannot be read"))?;
+    let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
+        return Err(BadAuth::Url("must begin with http:// or https://, and a host"));
+    };
+    if !["http", "https"].contains(&scheme) {
+        return Err(BadAuth::Url("must begin with http:// or https://"));
+    }
+    // They would not be sent.
+    if authority.as_str().contains('@') {
+        return Err(BadAuth::Url("must not have a user name: put a secret into its path or query"));
+    }
+    if authority.host().is_empty() {
+        return Err(BadAuth::Url("must have a host"));
+    }
+    Ok(url)
+}
+
+fn question(Claimant { key, id, token, address, origin }: &Claimant<'_>) -> Result<Vec<u8>, Denied> {
+    serde_json::to_vec(&Question {
+        key: key.as_str(),
+        id: id.as_str(),
+        token: token.as_str(),
+        // An IPv4 client of an IPv6 socket is an IPv4 client.
+        address: address.map(|address| address.to_canonical().to_string()),
+        origin: *origin,
+    })
+    .map_err(|error| failure(&error))
+}
+
+fn hash(question: &[u8]) -> Result<Hash, Denied> {
+    let mut context = hmac::Context::with_key(&SECRET);
+    context.update(b"question\0");
+    context.update(question);
+    context.sign().as_ref().try_into().map_err(|_| Denied::Overloaded)
+}
+
+/// An answer of 2xx is a yes, whatever it says; unless it is an object that names another id, or one that
+/// cannot be read and might have.
+fn judge(body: &[u8], id: &PeerId) -> Answer {
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii();
+    if !body.starts_with(b"{") {
+        return Ok(());
+    }
+    let said: Said = serde_json::from_slice(body).map_err(|_| Denied::BadAnswer)?;
+    match said.id {
+        Some(said) if said != id.as_str() => Err(Denied::OtherId),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Why, with all its reasons: that of the outermost is never more than "client error".
+fn failure(error: &(dyn Error + 'static)) -> Denied {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        // Writing to a string cannot fail.
+        let _ = write!(text, ": {error}");
+        source = error.source();
+    }
+    Denied::Unreachable(Arc::from(text))
+}

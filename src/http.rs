@@ -96,7 +96,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         Route::Id(key) | Route::Peers(key) if !peerjs::admits(service, key, request) => {
             plain(StatusCode::FORBIDDEN, "Forbidden")
         }
-        Route::Id(key) => peerjs::new_id(service, key),
+        Route::Id(key) => peerjs::new_id(service, key, request).await,
         Route::Peers(key) => peerjs::peers(service, key),
         Route::Health => plain(StatusCode::OK, "ok"),
         Route::Page(name) if pages => pages::page(mounted, request, name),

@@ -31,7 +31,6 @@
     )
 )]
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the session does not ask it yet"))]
 mod auth;
 pub mod broker;
 mod client_options;

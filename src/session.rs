@@ -12,23 +12,23 @@ use std::sync::Arc;
 use crate::service::Service;
 use crate::transport::Socket;
 
-pub(crate) use admission::{Caller, Claim, Refusal};
+pub(crate) use admission::{Caller, Claim, Refusal, Source};
 pub(crate) use stream::{Posted, Unheard, open_stream, sender};
 
 /// Serves a client at the address of PeerJS.
 pub(crate) fn serve_peer<S: Socket>(
     socket: S,
     service: &Arc<Service>,
-    Caller { query, origin, counted }: Caller,
+    Caller { query, source, counted }: Caller,
 ) -> impl Future<Output = ()> + use<S> {
-    run::run(socket, service, counted, peerjs::entry(Arc::clone(service), query, origin))
+    run::run(socket, service, counted, peerjs::entry(Arc::clone(service), query, source))
 }
 
 /// Serves a client at the root, in whichever dialect it speaks.
 pub(crate) fn serve_guest<S: Socket>(
     socket: S,
     service: &Arc<Service>,
-    Caller { query, origin, counted }: Caller,
+    Caller { query, source, counted }: Caller,
 ) -> impl Future<Output = ()> + use<S> {
-    run::run(socket, service, counted, guest::entry(Arc::clone(service), query, origin))
+    run::run(socket, service, counted, guest::entry(Arc::clone(service), query, source))
 }

@@ -10,7 +10,7 @@ use super::routes::Route;
 use super::seen;
 use crate::limits::TooMany;
 use crate::service::Service;
-use crate::session::{self, Caller};
+use crate::session::{self, Caller, Source};
 use crate::transport::{Socket, handshake};
 
 /// Where a WebSocket can be opened.
@@ -53,9 +53,14 @@ pub(super) fn caller(
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
 ) -> Result<Caller, TooMany> {
-    let address = seen::client_address(&service.config, headers, peer);
-    let counted = service.addresses.open(address, service.now())?;
-    Ok(Caller { query: query.to_owned(), origin: origin(headers), counted })
+    let source = source(service, headers, peer);
+    let counted = service.addresses.open(source.address, service.now())?;
+    Ok(Caller { query: query.to_owned(), source, counted })
+}
+
+/// Where a request comes from.
+pub(super) fn source(service: &Service, headers: &HeaderMap, peer: Option<SocketAddr>) -> Source {
+    Source { origin: origin(headers), address: seen::client_address(&service.config, headers, peer) }
 }
 
 /// The page that asks. Native apps name none.

@@ -75,9 +75,9 @@ async fn relay(
     claim: Claim,
     payload: web::Payload,
 ) -> HttpResponse {
-    let origin = endpoint::origin(request.headers());
+    let source = endpoint::source(service, request.headers(), request.peer_addr());
     // Before the body is read: until then it is with the client, and costs us nothing.
-    let sender = match session::sender(service, claim, origin.as_deref()).await {
+    let sender = match session::sender(service, claim, &source).await {
         Ok(sender) => sender,
         Err(Unheard::Absent) => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
         Err(Unheard::TooMuch) => return plain(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),

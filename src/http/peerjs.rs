@@ -25,19 +25,31 @@ pub(super) fn admits(service: &Service, key: &str, request: &HttpRequest) -> boo
     active.is_none_or(|active| active.key.settings.admits(origin.as_deref()))
 }
 
-/// A fresh id, never that of a connected peer. `text/html` as in the reference, though it is text.
-pub(super) fn new_id(service: &Service, key: &str) -> HttpResponse {
+/// A fresh id, never that of a connected peer; for one who brings a token that says whose it is, that
+/// id. `text/html` as in the reference, though it is text.
+pub(super) async fn new_id(service: &Service, key: &str, request: &HttpRequest) -> HttpResponse {
     let active = decode_key(key).and_then(|key| service.key(&key));
-    let id = loop {
-        let id = Uuid::new_v4().to_string();
-        if !active.as_ref().is_some_and(|active| active.tenant.peers.contains(&id)) {
-            break id;
+    let is_held = |id: &str| active.as_ref().is_some_and(|active| active.tenant.peers.contains(id));
+    let mut id = Uuid::new_v4().to_string();
+    while is_held(&id) {
+        id = Uuid::new_v4().to_string();
+    }
+    if let (Some(active), Some(token)) = (&active, bearer(request)) {
+        match active.id_of(token).await {
+            Ok(Some(owned)) => id = owned.to_string(),
+            Ok(None) => {}
+            Err(_) => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
         }
-    };
+    }
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")))
         .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .body(id)
+}
+
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let (scheme, token) = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The ids of all peers of a key, where discovery is on. `key` is percent-encoded.

@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 
-use crate::broker::{ApiKey, Broker, Tenant};
+use crate::auth::{Claimant, Verifier};
+use crate::broker::{ApiKey, Broker, PeerId, Tenant, Token};
 use crate::dialect::peerjs;
 use crate::keys::{Key, unix_time};
 
 /// Seconds to within which it is known when a key was last used.
 const USED_PRECISION: u64 = 60;
+
+/// A token is not valid.
+pub(crate) struct NotValid;
 
 /// All keys that clients may use.
 #[derive(Default)]
@@ -24,6 +28,8 @@ pub(crate) struct Keyring {
 pub(crate) struct Active {
     pub(crate) key: Key,
     pub(crate) tenant: Arc<Tenant>,
+    /// `None` if what it needs cannot be used: then nobody is admitted.
+    verifier: Option<Verifier>,
     /// As in [`Key::used`]; 0 is not since the process began.
     used: AtomicU64,
 }
@@ -35,7 +41,7 @@ impl Keyring {
     }
 
     /// Makes exactly these keys the ones in force, but for those that are not enabled. The clients of a
-    /// key that is no more among them are dismissed.
+    /// key that is no more among them are dismissed. Reads files, so not for a worker's thread.
     pub(crate) fn put_in_force(&self, keys: Vec<Key>, broker: &Broker) {
         let enabled: HashSet<ApiKey> =
             keys.iter().filter(|key| key.settings.enabled).map(|key| key.key.clone()).collect();
@@ -52,7 +58,10 @@ impl Keyring {
             let tenant = broker.add_tenant(key.key.clone(), peerjs::expire);
             tenant.set_limit(key.settings.concurrent_limit);
             let used = AtomicU64::new(old.map_or(0, |old| old.used.load(Ordering::Relaxed)));
-            self.keys.insert(key.key.clone(), Arc::new(Active { key, tenant, used }));
+            let verifier = Verifier::new(&key.settings.auth)
+                .inspect_err(|error| log::error!("nobody can use the key {}: {error}", key.key))
+                .ok();
+            self.keys.insert(key.key.clone(), Arc::new(Active { key, tenant, verifier, used }));
         }
     }
 
@@ -67,6 +76,21 @@ impl Keyring {
 }
 
 impl Active {
+    /// The token under which the broker keeps an id, if it is the claimant's. Why not is for the log.
+    pub(crate) async fn verify(&self, claimant: &Claimant<'_>) -> Option<Token> {
+        let verified = self.verifier.as_ref()?.verify(claimant).await;
+        let Claimant { key, id, .. } = claimant;
+        verified.inspect_err(|denied| log::debug!("key {key}: {id} is denied: {denied}")).ok()
+    }
+
+    /// The id that a token is for; `None` if the key has no tokens that say, `Err` if it is not valid.
+    pub(crate) async fn id_of(&self, token: &str) -> Result<Option<PeerId>, NotValid> {
+        let verifier = self.verifier.as_ref().ok_or(NotValid)?;
+        let id = verifier.id_of(&self.key.key, token).await;
+        id.inspect_err(|denied| log::debug!("key {}: a token is denied: {denied}", self.key.key))
+            .map_err(|_| NotValid)
+    }
+
     /// A client has come with this key.
     pub(crate) fn note_use(&self) {
         let now = unix_time();

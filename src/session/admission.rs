@@ -1,6 +1,7 @@
 //! Who may come in. Pure: what the request says and what was looked up, to a decision.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use std::sync::Arc;
 
@@ -16,12 +17,19 @@ pub(crate) struct Claim {
     pub(crate) token: Token,
 }
 
-/// Who asks, and from where.
+/// Where a client comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// The page that it is, if it is one.
+    pub(crate) origin: Option<String>,
+    pub(crate) address: Option<IpAddr>,
+}
+
+/// Who asks.
 pub(crate) struct Caller {
     /// The query of its address.
     pub(crate) query: String,
-    /// The page that it is, if it is one.
-    pub(crate) origin: Option<String>,
+    pub(crate) source: Source,
     /// Its place among the connections of its address.
     pub(crate) counted: Option<Counted>,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rand::distr::{Alphanumeric, SampleString as _};
 
-use super::admission::{self, Entry, Refusal, key_in_force};
+use super::admission::{self, Entry, Refusal, Source, key_in_force};
 use super::run::{Conversation, Line};
 use crate::broker::{ApiKey, Calling, Hosting, PeerId, Playing, RoomError, Tenant, Token};
 use crate::dialect::rooms::Problem;
@@ -36,13 +36,13 @@ pub(super) struct Guest {
 pub(super) async fn entry(
     service: Arc<Service>,
     query: String,
-    origin: Option<String>,
+    source: Source,
 ) -> Result<(Entry, Guest), Refusal> {
     let key = match &*admission::value(&query, "key") {
         "" => service.config.root_key().clone(),
         key => ApiKey::parse(key).map_err(Refusal::MalformedKey)?,
     };
-    let active = key_in_force(&service, &key, origin.as_deref())?;
+    let active = key_in_force(&service, &key, source.origin.as_deref())?;
     if active.key.settings.auth != Auth::None {
         // These dialects have no way to say who one is.
         return Err(Refusal::TokenRefused);

@@ -3,12 +3,13 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::admission::{Claim, Entry, Refusal, key_in_force};
+use super::admission::{Claim, Entry, Refusal, Source, key_in_force};
+
 use super::run::{Conversation, Line};
+use crate::auth::Claimant;
 use crate::broker::{Flush, Peer, Routed};
 use crate::dialect::peerjs::{self, Command, Envelope};
 use crate::frame::Frame;
-use crate::keys::Auth;
 use crate::service::{Client, Message, Service};
 
 pub(super) struct PeerJs;
@@ -17,21 +18,21 @@ pub(super) struct PeerJs;
 pub(super) async fn entry(
     service: Arc<Service>,
     query: String,
-    origin: Option<String>,
+    source: Source,
 ) -> Result<(Entry, PeerJs), Refusal> {
-    admit(&service, Claim::parse(&query)?, origin.as_deref()).await
+    admit(&service, Claim::parse(&query)?, &source).await
 }
 
 /// Decides on a claim.
 pub(super) async fn admit(
     service: &Service,
     Claim { key, id, token }: Claim,
-    origin: Option<&str>,
+    Source { origin, address }: &Source,
 ) -> Result<(Entry, PeerJs), Refusal> {
+    let origin = origin.as_deref();
     let active = key_in_force(service, &key, origin)?;
-    if active.key.settings.auth != Auth::None {
-        return Err(Refusal::TokenRefused);
-    }
+    let claimant = Claimant { key: &key, id: &id, token: &token, address: *address, origin };
+    let token = active.verify(&claimant).await.ok_or(Refusal::TokenRefused)?;
     active.note_use();
     let messages_per_second = active.key.settings.messages_per_second;
     Ok((Entry { realm: Arc::clone(&active.tenant.peers), id, token, messages_per_second }, PeerJs))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::select;
 
-use super::admission::{Caller, Claim, Entry, Refusal};
+use super::admission::{Caller, Claim, Entry, Refusal, Source};
 use super::peerjs::{self, PeerJs};
 use super::run::run;
 use crate::broker::{Goodbye, Posting};
@@ -29,10 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn open_stream(
     service: &Arc<Service>,
     claim: Claim,
-    Caller { origin, counted, .. }: Caller,
+    Caller { source, counted, .. }: Caller,
     renewed: bool,
 ) -> Result<(StreamBody, impl Future<Output = ()> + use<>), Refusal> {
-    let (entry, _) = peerjs::admit(service, claim, origin.as_deref()).await?;
+    let (entry, _) = peerjs::admit(service, claim, &source).await?;
     let (socket, body) = stream(service.sleep(GRACE));
     Ok((body, serve(socket, Arc::clone(service), counted, entry, renewed)))
 }
@@ -87,8 +87,8 @@ pub(crate) enum Unheard {
 }
 
 /// Waits, within bounds, until a client is here.
-pub(crate) async fn sender(service: &Service, claim: Claim, origin: Option<&str>) -> Result<Sender, Unheard> {
-    let (entry, _) = peerjs::admit(service, claim, origin).await.map_err(|_| Unheard::Absent)?;
+pub(crate) async fn sender(service: &Service, claim: Claim, source: &Source) -> Result<Sender, Unheard> {
+    let (entry, _) = peerjs::admit(service, claim, source).await.map_err(|_| Unheard::Absent)?;
     let here = entry.realm.wait_for(&entry.id, &entry.token).ok_or(Unheard::TooMuch)?;
     let is_here = select! {
         admitted = here => admitted,

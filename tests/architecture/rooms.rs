@@ -48,10 +48,10 @@ pub const ROOMS: &[Room] = &[
     // One connected client.
     room(
         "session",
-        "service transport dialect keys limits broker frame",
+        "service transport auth dialect keys limits broker frame",
         "form_urlencoded log rand tokio::select tokio::time",
     ),
-    room("service", "config dialect keys limits broker", "dashmap log tokio::time"),
+    room("service", "config auth dialect keys limits broker", "dashmap log tokio::time"),
     room(
         "transport",
         "broker frame",

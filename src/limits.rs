@@ -28,9 +28,10 @@ impl Default for AddressLimits {
     }
 }
 
-/// Whom an address counts as: itself, or its /64, which is what one household gets of IPv6.
+/// Whom an address counts as: itself, or its /64, which is what one household gets of IPv6. Bytes,
+/// because a number of that size would make everything that holds it larger.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Network(u128);
+struct Network([u8; 16]);
 
 impl Network {
     /// `None` for loopback: there it is somebody's proxy, or somebody's own machine.
@@ -38,10 +39,10 @@ impl Network {
         let address = address.to_canonical();
         match address {
             address if address.is_loopback() => None,
-            IpAddr::V4(address) => Some(Network(address.to_ipv6_mapped().to_bits())),
+            IpAddr::V4(address) => Some(Network(address.to_ipv6_mapped().octets())),
             IpAddr::V6(address) => {
                 let household = address.to_bits() & (u128::MAX << 64);
-                Some(Network(Ipv6Addr::from_bits(household).to_bits()))
+                Some(Network(Ipv6Addr::from_bits(household).octets()))
             }
         }
     }

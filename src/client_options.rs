@@ -40,6 +40,20 @@ impl ClientOptions {
     }
 }
 
+impl ClientOptions {
+    /// The origin of pages that come from there, as browsers write it.
+    pub fn origin(&self) -> String {
+        let ClientOptions { host, port, secure, .. } = self;
+        let host = host.to_ascii_lowercase();
+        match (secure, port) {
+            (true, 443) => format!("https://{host}"),
+            (true, port) => format!("https://{host}:{port}"),
+            (false, 80) => format!("http://{host}"),
+            (false, port) => format!("http://{host}:{port}"),
+        }
+    }
+}
+
 impl fmt::Display for ClientOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ClientOptions { host, port, path, key, secure } = self;
@@ -51,6 +65,19 @@ impl fmt::Display for ClientOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_origin_names_its_port_unless_it_is_the_schemes_own() {
+        let path = MountPath::default();
+        let origin = |host: &str, port, secure| {
+            let key = ApiKey::parse("k").unwrap();
+            ClientOptions::new(host.to_owned(), port, &path, &key, secure).origin()
+        };
+        assert_eq!(origin("Example.org", 443, true), "https://example.org");
+        assert_eq!(origin("example.org", 80, true), "https://example.org:80");
+        assert_eq!(origin("example.org", 80, false), "http://example.org");
+        assert_eq!(origin("[::1]", 9000, false), "http://[::1]:9000");
+    }
 
     #[test]
     fn the_options_are_what_a_person_pastes() {

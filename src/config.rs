@@ -138,6 +138,12 @@ impl Config {
         keys.into_iter().map(|key| Key::new(Some(key), "built in", settings.clone())).collect()
     }
 
+    /// The key that people are told: the built-in one, or a stand-in for one of theirs.
+    pub fn shown_key(&self) -> ApiKey {
+        let stand_in = if self.default_key { None } else { ApiKey::parse("YOUR-KEY").ok() };
+        stand_in.unwrap_or_else(|| self.key.clone())
+    }
+
     /// The key of clients at the root that name none.
     pub fn root_key(&self) -> &ApiKey {
         self.root_key.as_ref().unwrap_or(&self.key)

@@ -114,7 +114,7 @@ pub fn welcome(config: &Config, listen: &Listen, bound: SocketAddr, given_path: 
         ip => ip.to_string(),
     };
     let secure = listen.tls.is_some();
-    let client = ClientOptions::new(host, bound.port(), &config.path, &config.key, secure);
+    let client = ClientOptions::new(host, bound.port(), &config.path, &config.shown_key(), secure);
     let ClientOptions { host, port, path, .. } = &client;
     let shown_host = if bound.ip().is_unspecified() { bound.ip().to_string() } else { listen.host.clone() };
     let mut text = format!(

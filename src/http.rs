@@ -93,7 +93,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         },
         Route::Root => peerjs::about(),
         Route::Id(key) if peerjs::decode_key(key).is_none() => plain(StatusCode::BAD_REQUEST, "Bad Request"),
-        Route::Id(key) | Route::Peers(key) if !peerjs::admits(service, key, request) => {
+        Route::Id(key) | Route::Peers(key) if !peerjs::admits(mounted, key, request) => {
             plain(StatusCode::FORBIDDEN, "Forbidden")
         }
         Route::Id(key) => peerjs::new_id(service, key, request).await,

@@ -2,7 +2,7 @@ mod keyring;
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub(crate) struct Service {
     pub(crate) store: Option<Arc<dyn KeyStore>>,
     pub(crate) addresses: Arc<Addresses>,
     sessions: AtomicUsize,
+    /// Held while keys are put in force: what was read last has to be what stays.
+    reading: Mutex<()>,
 }
 
 /// A WebSocket or stream that is served, registered or not.
@@ -75,7 +77,16 @@ impl Service {
         let broker = Broker::new(config.limits.clone(), clock);
         let addresses = Addresses::new(config.address_limits);
         let (keyring, sessions) = (Keyring::default(), AtomicUsize::new(0));
-        let service = Arc::new(Service { config, broker, hooks, keyring, store, addresses, sessions });
+        let service = Arc::new(Service {
+            config,
+            broker,
+            hooks,
+            keyring,
+            store,
+            addresses,
+            sessions,
+            reading: Mutex::new(()),
+        });
         if let Err(error) = service.read_keys() {
             log::error!("{error}");
         }
@@ -97,6 +108,7 @@ impl Service {
 
     /// Puts the keys in force that the flags and the store say.
     pub(crate) fn read_keys(&self) -> Result<(), KeyError> {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let stored = self.store.as_ref().map_or_else(|| Ok(Vec::new()), |store| store.all())?;
         let is_stored = |key: &Key| stored.iter().any(|stored| stored.key == key.key);
         let mut keys = self.config.built_in_keys();

@@ -39,6 +39,11 @@ export class Client extends Page {
     return this.#line(number);
   }
 
+  /** Opens when the server admits it, which it may not do yet. */
+  openAtLast(server, id, options) {
+    return within(15_000, `${id} to be admitted`, this.ask('insist', { id, options: at(server, options) }));
+  }
+
   reconnect() {
     return this.ask('reconnect');
   }

@@ -4,6 +4,7 @@ import { after, test } from 'node:test';
 import { newPage } from './browser.mjs';
 import { Client } from './client.mjs';
 import { startProxy } from './frozen-proxy.mjs';
+import { Keys } from './keys.mjs';
 import { Page } from './page.mjs';
 import { startPages } from './pages.mjs';
 import { releases } from './releases.mjs';
@@ -47,6 +48,7 @@ function testOn(behaviour, setting, run) {
 }
 
 let pages;
+const commonSite = () => (pages ??= startPages());
 after(async () => (await pages)?.stop());
 
 /** What one test puts up, and takes down whatever happens. */
@@ -54,6 +56,8 @@ class Stage {
   #pages = [];
   #proxies = [];
   #servers = [];
+  #sites = [];
+  #keys = [];
 
   constructor({ browser, version, release }) {
     this.browser = browser;
@@ -80,19 +84,32 @@ class Stage {
     return proxy;
   }
 
+  /** API keys for a server that gets `keys.flags`. */
+  keys() {
+    const keys = new Keys();
+    this.#keys.push(keys);
+    return keys;
+  }
+
+  /** A web site for pages of an origin of their own. */
+  async site() {
+    const site = await startPages();
+    this.#sites.push(site);
+    return site;
+  }
+
   /** A fresh page with a PeerJS: this test's. */
-  client(version = this.version) {
-    return this.#load(Client, version);
+  client(version = this.version, site = commonSite()) {
+    return this.#load(Client, version, site);
   }
 
   /** A fresh page with another script: `rooms` or `calls`. */
-  page(name) {
-    return this.#load(Page, name);
+  page(name, site = commonSite()) {
+    return this.#load(Page, name, site);
   }
 
-  async #load(Kind, name) {
-    pages ??= startPages();
-    const url = (await pages).url(name);
+  async #load(Kind, name, site) {
+    const url = (await site).url(name);
     const page = await Kind.load(await newPage(this.browser), url);
     this.#pages.push(page);
     return page;
@@ -111,8 +128,10 @@ class Stage {
     const stopped = [
       ...(await Promise.allSettled(this.#pages.map((page) => page.close()))),
       ...(await Promise.allSettled(this.#proxies.map((proxy) => proxy.stop()))),
+      ...(await Promise.allSettled(this.#sites.map((site) => site.stop()))),
       ...(await Promise.allSettled(this.#servers.map((server) => server.stop()))),
     ];
+    for (const keys of this.#keys) keys.remove();
     const failure = stopped.find(({ status }) => status === 'rejected');
     if (failure) throw failure.reason;
     // A panic that no client happened to notice is still one.

@@ -11,7 +11,10 @@ window.harness = (() => {
     const all = { config: { iceServers: [] }, debug: 0, ...options };
     peer = id === undefined ? new Peer(all) : new Peer(id, all);
     peer.on('open', (given) => record('open', given));
-    peer.on('error', (error) => record('error', error.type));
+    peer.on('error', (error) => {
+      record('error', error.type);
+      record('error text', error.message);
+    });
     peer.on('disconnected', () => record('disconnected'));
     peer.on('close', () => record('close'));
     peer.on('connection', (line) => {
@@ -29,6 +32,15 @@ window.harness = (() => {
     forget();
     peer.reconnect();
     return must('open');
+  }
+
+  /** `new Peer`, and again whenever it is refused. */
+  async function insist(what) {
+    do {
+      forget();
+      start(what);
+      // Whatever else a refused one tells, this comes last or at once with the last.
+    } while ((await next(['open', 'disconnected'])).name !== 'open');
   }
 
   /** Both in one go, as pages do that do not wait for `open`. */
@@ -98,5 +110,8 @@ window.harness = (() => {
     peer.listAllPeers(done);
   });
 
-  return { next, must, start, startAndDial, reconnect, connect, dial, gathered, echo, echoBytes, call, list, count, story };
+  return {
+    next, must, count, story, start, startAndDial, insist, reconnect,
+    connect, dial, gathered, echo, echoBytes, call, list,
+  };
 })();

@@ -36,8 +36,10 @@ export async function startPages() {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
 
+  const origin = `http://127.0.0.1:${server.address().port}`;
   return {
-    url: (name) => `http://127.0.0.1:${server.address().port}/${name}`,
+    origin,
+    url: (name) => `${origin}/${name}`,
     async stop() {
       server.close();
       server.closeAllConnections();

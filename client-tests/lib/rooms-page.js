@@ -33,9 +33,14 @@ window.harness = (() => {
     return peer;
   }
 
-  async function host(url) {
+  /** Enters and asks for a room; the answer is an event. */
+  async function ask(url) {
     await enter(url);
     send({ action: 'createRoom' });
+  }
+
+  async function host(url) {
+    await ask(url);
     return must('room');
   }
 
@@ -63,5 +68,5 @@ window.harness = (() => {
 
   const say = ({ to, text }) => peers.get(to).send(text);
 
-  return { next, must, count, story, host, join, start, leave, say };
+  return { next, must, count, story, ask, host, join, start, leave, say };
 })();

@@ -1,10 +1,11 @@
 // The server under test, as a child process on a free loopback port.
 
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { within } from './within.mjs';
 
 const here = import.meta.dirname;
@@ -30,6 +31,12 @@ export async function startServer(flags = [], { tls = false } = {}) {
     throw error;
   }
   return server;
+}
+
+/** Runs a command of the binary that does not serve; resolves with what it says. */
+export async function runCommand(...words) {
+  const { stdout } = await promisify(execFile)(binary, words, { env: plainEnvironment(), timeout: 15_000 });
+  return stdout;
 }
 
 class Server {

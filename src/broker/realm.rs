@@ -165,6 +165,10 @@ impl Realm {
         frame: Frame,
         end: End,
     ) -> Result<(), Overflow> {
+        if self.seats.is_revoked() {
+            // Nobody comes for it any more, and no sweep.
+            return Ok(());
+        }
         let kept = place.keep(state, from, frame, end, &self.shared);
         if kept.is_err() {
             self.shared.counters.expired.fetch_add(1, Ordering::Relaxed);

@@ -22,7 +22,8 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
 pub(super) fn text(mounted: &Mounted, method: &str, path: &str, headers: &HeaderMap, secure: bool) -> String {
     let asked = without_token(path);
     let mount = mounted.path.as_str();
-    let key = mounted.service.config.key.as_str();
+    let key = mounted.service.config.shown_key();
+    let key = key.as_str();
     let options = seen::by_client(mounted, headers, secure);
     let hint = match routes::find(&mounted.path, path) {
         Route::Socket => {

@@ -7,7 +7,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
-use super::{endpoint, plain};
+use super::{Mounted, endpoint, plain, seen};
 use crate::service::Service;
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
@@ -18,11 +18,21 @@ pub(super) fn about() -> HttpResponse {
 }
 
 /// Whether a key may be used from the page that asks. An unknown key is refused to nobody here, as in the
-/// reference.
-pub(super) fn admits(service: &Service, key: &str, request: &HttpRequest) -> bool {
-    let origin = endpoint::origin(request.headers());
-    let active = decode_key(key).and_then(|key| service.key(&key));
-    active.is_none_or(|active| active.key.settings.admits(origin.as_deref()))
+/// reference. Browsers name no origin when a page asks the very server it comes from, so who names none
+/// counts as such a page.
+pub(super) fn admits(mounted: &Mounted, key: &str, request: &HttpRequest) -> bool {
+    let active = decode_key(key).and_then(|key| mounted.service.key(&key));
+    active.is_none_or(|active| {
+        let settings = &active.key.settings;
+        match endpoint::origin(request.headers()) {
+            Some(origin) => settings.admits(Some(&origin)),
+            None => settings.admits(None) || settings.admits(Some(&own_origin(mounted, request))),
+        }
+    })
+}
+
+fn own_origin(mounted: &Mounted, request: &HttpRequest) -> String {
+    seen::by_client(mounted, request.headers(), mounted.is_secure(request)).origin()
 }
 
 /// A fresh id, never that of a connected peer; for one who brings a token that says whose it is, that

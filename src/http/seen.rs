@@ -31,7 +31,7 @@ pub(super) fn by_client(mounted: &Mounted, headers: &HeaderMap, secure: bool) ->
         }
         _ => (host, default),
     };
-    ClientOptions::new(host, port, &mounted.path, &config.key, secure)
+    ClientOptions::new(host, port, &mounted.path, &config.shown_key(), secure)
 }
 
 /// The address of a client: that of its connection, or what trusted proxies say, from the nearest on, up

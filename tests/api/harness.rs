@@ -2,6 +2,7 @@
 
 pub mod guests;
 pub mod http_client;
+pub mod keys;
 pub mod legacy;
 pub mod messages;
 pub mod raw_client;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpServer};
 use peerbroker::broker::{Broker, Clock, Goodbye, PeerId, Probe, Realm};
+use peerbroker::keys::KeyStore;
+use peerbroker::keys::memory::MemoryKeys;
 use peerbroker::{Config, Listen, PeerBroker, Server};
 use tokio::sync::oneshot;
 
@@ -94,12 +97,21 @@ impl TestServer {
         configure: impl FnOnce(&mut Config),
         listen: Listen,
     ) -> Self {
+        Self::start_with(transport, configure, listen, None)
+    }
+
+    fn start_with(
+        transport: Transport,
+        configure: impl FnOnce(&mut Config),
+        listen: Listen,
+        keys: Option<Arc<MemoryKeys>>,
+    ) -> Self {
         notice_panics();
         // The clock stands still, so who has used up its rate would wait for ever.
         let mut config = Config { messages_per_second: 0, ..Config::default() };
         configure(&mut config);
         let (clock, told) = (Clock::manual(), Arc::<Mutex<Vec<Told>>>::default());
-        let broker = broker(config, &clock, &told);
+        let broker = broker(config, &clock, &told, keys);
         let (stop, stopped) = oneshot::channel();
         let (started, address) = mpsc::channel();
         let served = broker.clone();
@@ -263,9 +275,18 @@ pub fn token_of(id: &str) -> String {
     format!("token-of-{id}")
 }
 
-fn broker(config: Config, clock: &Clock, told: &Arc<Mutex<Vec<Told>>>) -> PeerBroker {
+fn broker(
+    config: Config,
+    clock: &Clock,
+    told: &Arc<Mutex<Vec<Told>>>,
+    keys: Option<Arc<MemoryKeys>>,
+) -> PeerBroker {
     let (connected, disconnected) = (Arc::clone(told), Arc::clone(told));
-    PeerBroker::builder()
+    let builder = match keys {
+        Some(keys) => PeerBroker::builder().keys(keys as Arc<dyn KeyStore>),
+        None => PeerBroker::builder(),
+    };
+    builder
         .config(config)
         .clock(clock.clone())
         .on_connect(move |client| {

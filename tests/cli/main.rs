@@ -14,6 +14,7 @@ mod wire;
 
 mod flags;
 mod keys;
+mod limits;
 mod output;
 mod program;
 mod signals;

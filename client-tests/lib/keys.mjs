@@ -1,0 +1,59 @@
+// API keys as an operator manages them: by the command line, in a data directory of a test's own.
+
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { runCommand } from './server.mjs';
+
+const minter = join(import.meta.dirname, '../../examples/tokens/mint.mjs');
+
+export class Keys {
+  #folder = mkdtempSync(join(tmpdir(), 'peerbroker-keys-'));
+  #removeWithUs = () => rmSync(this.#folder, { recursive: true, force: true });
+
+  constructor() {
+    process.once('exit', this.#removeWithUs);
+  }
+
+  /** For a server that knows these keys and no other. */
+  get flags() {
+    return ['--data_dir', this.#folder, '--no_default_key'];
+  }
+
+  add(key, ...options) {
+    return runCommand('keys', 'add', '--data_dir', this.#folder, '--key', key, ...options);
+  }
+
+  /** Adds a key whose clients need a token; resolves with `(id, seconds) => token`. */
+  async addWithTokens(key, ...options) {
+    const secret = randomBytes(32).toString('hex');
+    const file = join(this.#folder, 'jwt.secret');
+    writeFileSync(file, `${secret}\n`);
+    await this.add(key, '--auth', 'jwt', '--jwt_secret_file', file, ...options);
+    return (id, seconds = 3_600) => mint(secret, id, seconds);
+  }
+
+  disable(key) {
+    return runCommand('keys', 'disable', key, '--data_dir', this.#folder);
+  }
+
+  enable(key) {
+    return runCommand('keys', 'enable', key, '--data_dir', this.#folder);
+  }
+
+  remove() {
+    this.#removeWithUs();
+    process.off('exit', this.#removeWithUs);
+  }
+}
+
+/** As the server of an app does it: a token that is good for so many seconds, which may be in the past. */
+async function mint(secret, id, seconds) {
+  const words = [minter, '--id', id, `--seconds=${seconds}`];
+  const env = { ...process.env, JWT_SECRET: secret };
+  const { stdout } = await promisify(execFile)(process.execPath, words, { env, timeout: 15_000 });
+  return stdout.trim();
+}

@@ -1,0 +1,187 @@
+//! Keys whose clients prove that an id is their own.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{EncodingKey, Header, encode};
+use peerbroker::keys::{Auth, Change, JwtKey, Key};
+use serde_json::{Value, json};
+
+use crate::harness::keys::{Keys, key, on_both_with_keys};
+use crate::harness::legacy::post;
+use crate::harness::messages::{ID_TAKEN, error, offer, relayed_offer};
+use crate::harness::{RawClient, TestServer};
+
+const SECRET: &str = "a secret of thirty-two bytes or more";
+const INVALID: &str = "Invalid token provided";
+const OPEN: &str = r#"{"type":"OPEN"}"#;
+
+fn with_tokens() -> Key {
+    let auth = Auth::Jwt { verify: JwtKey::Secret(SECRET.to_owned()) };
+    key("app", Change { auth: Some(auth), ..Change::default() })
+}
+
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn signed(claims: &Value) -> String {
+    encode(&Header::default(), claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+}
+
+/// A token that is good for an hour. Two are never the same: `number` tells them apart.
+fn token(sub: &str, number: u64) -> String {
+    signed(&json!({ "sub": sub, "exp": seconds() + 3600, "jti": number }))
+}
+
+fn come(server: &TestServer, id: &str, token: &str) -> RawClient {
+    server.connect_with_query(&format!("key=app&id={id}&token={token}"))
+}
+
+fn expect_refused(mut client: RawClient, text: &str) {
+    client.expect(text);
+    client.expect_closed_with(None);
+}
+
+fn on_both_with_tokens(test: impl Fn(&TestServer, &Keys<'_>)) {
+    on_both_with_keys(&[with_tokens()], test);
+}
+
+#[test]
+fn who_has_a_token_for_an_id_has_the_id() {
+    on_both_with_tokens(|server, _| {
+        let (mut a, mut b) = (come(server, "a", &token("a", 1)), come(server, "b", &token("b", 1)));
+        a.expect(OPEN);
+        b.expect(OPEN);
+        a.send(offer("b", "1"));
+        b.expect(relayed_offer("a", "b", "1"));
+    });
+}
+
+#[test]
+fn no_other_token_gets_it() {
+    on_both_with_tokens(|server, _| {
+        let hour = seconds() + 3600;
+        for bad in [
+            "anything".to_owned(),
+            token("b", 1),
+            signed(&json!({ "sub": "a" })),
+            signed(&json!({ "sub": "a", "exp": seconds() - 3600 })),
+            signed(&json!({ "sub": "a", "exp": hour, "nbf": hour })),
+            signed(&json!({ "sub": "a", "exp": hour, "aud": "another key" })),
+            signed(&json!({ "exp": hour })),
+            format!("{}x", token("a", 1)),
+        ] {
+            expect_refused(come(server, "a", &bad), &error(INVALID));
+        }
+        assert!(server.tenant("app").is_empty());
+        come(server, "a", &signed(&json!({ "sub": "a", "exp": hour, "aud": "app" }))).expect(OPEN);
+    });
+}
+
+#[test]
+fn a_fresh_token_of_the_same_subject_takes_over_and_a_stolen_one_of_another_does_not() {
+    on_both_with_tokens(|server, _| {
+        let mut old = come(server, "a", &token("a", 1));
+        old.expect(OPEN);
+        expect_refused(come(server, "a", &token("b", 1)), &error(INVALID));
+        let mut new = come(server, "a", &token("a", 2));
+        new.expect(OPEN);
+        old.expect_closed_with(Some(4001));
+    });
+}
+
+#[test]
+fn a_prefix_gives_any_id_that_begins_so_to_who_comes_first() {
+    on_both_with_tokens(|server, _| {
+        let (mine, other) = (token("room-*", 1), token("room-*", 2));
+        let mut a = come(server, "room-1", &mine);
+        a.expect(OPEN);
+        expect_refused(come(server, "lobby", &mine), &error(INVALID));
+        let mut thief = come(server, "room-1", &other);
+        let ping = a.expect_ping();
+        a.pong(&ping);
+        expect_refused_as_taken(&mut thief);
+        let mut again = come(server, "room-1", &mine);
+        again.expect(OPEN);
+        a.expect_closed_with(Some(4001));
+    });
+}
+
+fn expect_refused_as_taken(client: &mut RawClient) {
+    client.expect(ID_TAKEN);
+    client.expect_closed_with(None);
+}
+
+#[test]
+fn a_token_in_a_request_for_an_id_gives_its_own() {
+    on_both_with_tokens(|server, _| {
+        let get =
+            |token: &str| server.request("GET", "/app/id", &format!("Authorization: Bearer {token}\r\n"));
+        let alice = get(&token("alice", 1));
+        assert_eq!((alice.status, alice.text()), (200, "alice"));
+        let room = get(&token("room-*", 1));
+        assert!(room.text().starts_with("room-") && room.text().len() == 5 + 36, "{}", room.text());
+        assert_eq!(get("nonsense").status, 401);
+        let anybody = server.request("GET", "/app/id", "");
+        assert_eq!((anybody.status, anybody.text().len()), (200, 36));
+    });
+}
+
+#[test]
+fn streams_and_posts_need_a_token_as_well() {
+    on_both_with_tokens(|server, _| {
+        let mut b = come(server, "b", &token("b", 1));
+        b.expect(OPEN);
+        let mut a = come(server, "a", &token("a", 1));
+        a.expect(OPEN);
+        let send = |token: &str, number: u32| {
+            let target = format!("/app/a/{token}/offer");
+            let mut http = server.http();
+            http.send(post(&target, "", offer("b", &number.to_string()).as_bytes()));
+            http.response(false).status
+        };
+        // A fresh token is the same owner.
+        assert_eq!(send(&token("a", 2), 1), 200);
+        b.expect(relayed_offer("a", "b", "1"));
+        assert_eq!(send(&token("b", 1), 2), 401);
+        assert_eq!(send("nonsense", 3), 401);
+        b.expect_nothing("b");
+        let stream = server.request("POST", "/app/c/nonsense/id?i=0", "Content-Length: 0\r\n");
+        assert_eq!((stream.status, stream.text()), (401, INVALID));
+    });
+}
+
+#[test]
+fn guests_have_no_way_to_prove_anything_and_are_refused() {
+    on_both_with_tokens(|server, _| {
+        let mut guest = server.begin_at(&server.root_of("app"));
+        guest.expect_accepted();
+        guest.expect(json!({ "type": "error", "val": INVALID }).to_string());
+        guest.expect_closed_with(None);
+    });
+}
+
+#[test]
+fn another_secret_is_in_force_for_who_comes_next() {
+    on_both_with_tokens(|server, keys| {
+        let mut here = come(server, "a", &token("a", 1));
+        here.expect(OPEN);
+        let auth =
+            Auth::Jwt { verify: JwtKey::Secret("another secret of more than thirty-two bytes".to_owned()) };
+        keys.change("app", Change { auth: Some(auth), ..Change::default() });
+        expect_refused(come(server, "b", &token("b", 1)), &error(INVALID));
+        here.send(offer("a", "1"));
+        here.expect(relayed_offer("a", "a", "1"));
+    });
+}
+
+#[test]
+fn with_a_secret_that_cannot_be_used_nobody_comes_in() {
+    let short = Auth::Jwt { verify: JwtKey::Secret("short".to_owned()) };
+    let broken = key("app", Change { auth: Some(short), ..Change::default() });
+    on_both_with_keys(&[broken], |server, _| {
+        expect_refused(come(server, "a", &token("a", 1)), &error(INVALID));
+        // The other keys are as they were.
+        let _b = server.client("b");
+    });
+}

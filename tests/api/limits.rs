@@ -1,0 +1,5 @@
+//! How much one address, and one client, may do.
+
+mod addresses;
+mod flood;
+mod rate;

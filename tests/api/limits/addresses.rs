@@ -1,0 +1,296 @@
+//! How many connections one address may have, and how many new ones a second.
+
+use std::time::Duration;
+
+use peerbroker::Config;
+
+use crate::harness::http_client::Response;
+use crate::harness::legacy::{GRACE, HEAD_START, post};
+use crate::harness::messages::{LEAVE, error, offer, relayed_offer};
+use crate::harness::{RawClient, TestServer, Transport, on_both_with, token_of, wait_until};
+
+const HERE: &str = "X-Forwarded-For: 192.0.2.1\r\n";
+const THERE: &str = "X-Forwarded-For: 192.0.2.2\r\n";
+
+/// Behind a proxy, so many at a time, and any number of new ones.
+fn connections(connections: u32) -> impl Fn(&mut Config) {
+    move |config| {
+        config.proxied = true;
+        config.address_limits.connections = connections;
+        config.address_limits.opens_per_second = 0;
+    }
+}
+
+/// Behind a proxy, so many new ones a second, and any number at a time.
+fn opens(per_second: u32) -> impl Fn(&mut Config) {
+    move |config| {
+        config.proxied = true;
+        config.address_limits.connections = 0;
+        config.address_limits.opens_per_second = per_second;
+    }
+}
+
+/// A client that was let in, from an address.
+fn client_from(server: &TestServer, headers: &str, id: &str) -> RawClient {
+    let mut client = server.begin_with(&server.target(id, &token_of(id)), headers);
+    client.expect_accepted();
+    client.expect_open();
+    client
+}
+
+fn answer_to(server: &TestServer, headers: &str) -> Response {
+    let mut client = server.begin_with(&server.target("another", "t"), headers);
+    client.expect_response()
+}
+
+fn expect_too_many(response: &Response, seconds: &str) {
+    assert_eq!(response.status, 429, "{response:?}");
+    assert_eq!(response.header("retry-after").as_deref(), Some(seconds));
+    assert_eq!(response.text(), "Too many connections from this address\n");
+}
+
+fn expect_refused(server: &TestServer, headers: &str) {
+    expect_too_many(&answer_to(server, headers), "11");
+}
+
+fn stream_from(server: &TestServer, headers: &str, id: &str) -> Response {
+    let mut http = server.http();
+    http.send(post(&server.post_target(id, "id?i=0"), headers, b""));
+    http.head()
+}
+
+/// A client that is let in as soon as its address has a place again.
+fn next_client_from(server: &TestServer, headers: &str, id: &str) -> RawClient {
+    let mut admitted = None;
+    wait_until("a place", || {
+        let mut client = server.begin_with(&server.target(id, &token_of(id)), headers);
+        let is_admitted = client.expect_response().status == 101;
+        admitted = is_admitted.then_some(client);
+        is_admitted
+    });
+    admitted.unwrap()
+}
+
+#[test]
+fn an_address_has_so_many_connections_at_a_time_of_every_kind() {
+    on_both_with(connections(3), |server| {
+        let (mut a, mut b) = (client_from(server, HERE, "a"), client_from(server, HERE, "b"));
+        let mut guest = server.begin_with(server.root(), HERE);
+        guest.expect_accepted();
+        guest.expect_quiet();
+        expect_refused(server, HERE);
+        let mut root = server.begin_with(server.root(), HERE);
+        expect_too_many(&root.expect_response(), "11");
+        let mut http = server.http();
+        http.send(post(&server.post_target("s", "id?i=0"), HERE, b""));
+        expect_too_many(&http.response(false), "11");
+        // Another address is served meanwhile, and so are those who are in.
+        let mut other = client_from(server, THERE, "other");
+        a.send(offer("other", "1"));
+        other.expect(relayed_offer("a", "other", "1"));
+        b.expect_nothing("b");
+        assert_eq!(server.realm().len(), 3);
+    });
+}
+
+#[test]
+fn plain_requests_are_not_counted() {
+    on_both_with(connections(1), |server| {
+        let _a = client_from(server, HERE, "a");
+        for target in ["/peerjs/id", "/healthz", "/"] {
+            assert_eq!(server.request("GET", target, HERE).status, 200);
+        }
+    });
+}
+
+#[test]
+fn a_place_comes_back_however_a_connection_ends() {
+    on_both_with(connections(1), |server| {
+        let end: [fn(RawClient); 3] =
+            [|mut client| client.expect_closed_by_us(Some(1000)), |client| client.reset(), drop];
+        for (end, id) in end.into_iter().zip(["a", "b", "c"]) {
+            let mut client = next_client_from(server, HERE, id);
+            client.expect_open();
+            expect_refused(server, HERE);
+            end(client);
+        }
+        next_client_from(server, HERE, "d").expect_open();
+    });
+}
+
+#[test]
+fn a_place_comes_back_when_a_client_is_refused() {
+    on_both_with(
+        |config| {
+            connections(1)(config);
+            config.limits.concurrent_limit = 0;
+        },
+        |server| {
+            for _ in 0..3 {
+                let mut client = next_client_from(server, HERE, "a");
+                client.expect_refused(error("Server has reached its concurrent user limit"));
+            }
+        },
+    );
+}
+
+#[test]
+fn a_place_comes_back_when_a_stream_ends() {
+    on_both_with(connections(1), |server| {
+        let mut http = server.http();
+        http.send(post(&server.post_target("s", "id?i=0"), HERE, b""));
+        assert_eq!(http.head().status, 200);
+        server.settle();
+        server.advance(HEAD_START);
+        expect_refused(server, HERE);
+        assert_eq!(stream_from(server, HERE, "t").status, 429);
+        assert_eq!(stream_from(server, THERE, "t").status, 200);
+        assert_eq!(server.post("s", "leave", LEAVE).status, 200);
+        next_client_from(server, HERE, "a").expect_open();
+    });
+}
+
+#[test]
+fn a_place_comes_back_a_grace_after_the_client_of_a_stream_has_gone_on_the_own_form() {
+    let server = TestServer::start(Transport::Own, connections(1));
+    let mut http = server.http();
+    http.send(post(&server.post_target("s", "id?i=0"), HERE, b""));
+    assert_eq!(http.head().status, 200);
+    server.settle();
+    server.advance(HEAD_START);
+    server.wait_for_peers(1);
+    drop(http);
+    server.settle();
+    expect_refused(&server, HERE);
+    server.advance(GRACE);
+    next_client_from(&server, HERE, "a").expect_open();
+}
+
+#[test]
+fn a_stream_that_is_not_let_in_holds_no_place() {
+    on_both_with(connections(1), |server| {
+        for _ in 0..3 {
+            let mut http = server.http();
+            http.send(post("/unknown/s/t/id?i=0", HERE, b""));
+            assert_eq!(http.response(false).status, 401);
+        }
+        client_from(server, HERE, "a").expect_nothing("a");
+    });
+}
+
+#[test]
+fn an_address_has_so_many_new_ones_a_second_and_ten_times_as_many_at_once() {
+    on_both_with(opens(2), |server| {
+        let from = |n: usize, headers| drop(client_from(server, headers, &format!("client {n}")));
+        (0..20).for_each(|n| from(n, HERE));
+        expect_too_many(&answer_to(server, HERE), "1");
+        assert_eq!(stream_from(server, HERE, "s").status, 429);
+        (20..40).for_each(|n| from(n, THERE));
+        server.advance(Duration::from_millis(499));
+        expect_too_many(&answer_to(server, HERE), "1");
+        server.advance(Duration::from_millis(1));
+        from(40, HERE);
+        expect_too_many(&answer_to(server, HERE), "1");
+        // It never gets more than ten seconds' worth together.
+        server.advance(Duration::from_secs(1000));
+        (50..70).for_each(|n| from(n, HERE));
+        expect_too_many(&answer_to(server, HERE), "1");
+    });
+}
+
+#[test]
+fn one_new_connection_in_ten_seconds_waits_for_as_long() {
+    on_both_with(opens(1), |server| {
+        (0..10).for_each(|n| drop(client_from(server, HERE, &format!("client {n}"))));
+        expect_too_many(&answer_to(server, HERE), "2");
+    });
+}
+
+#[test]
+fn a_household_of_ipv6_is_one_address() {
+    on_both_with(connections(2), |server| {
+        let one = "X-Forwarded-For: 2001:db8::1\r\n";
+        let two = "X-Forwarded-For: 2001:db8::ffff:ffff:ffff:ffff\r\n";
+        let _clients = (client_from(server, one, "a"), client_from(server, two, "b"));
+        for address in ["2001:db8::1", "2001:db8::2", "[2001:db8::3]:4711", "2001:0db8:0::4"] {
+            expect_refused(server, &format!("X-Forwarded-For: {address}\r\n"));
+        }
+        let neighbour = "X-Forwarded-For: 2001:db8:0:1::1\r\n";
+        client_from(server, neighbour, "c").expect_nothing("c");
+    });
+}
+
+#[test]
+fn what_a_client_writes_in_front_of_its_address_changes_nothing() {
+    on_both_with(connections(1), |server| {
+        let _a = client_from(server, HERE, "a");
+        for headers in [
+            "X-Forwarded-For: 198.51.100.1, 192.0.2.1\r\n",
+            "X-Forwarded-For: 127.0.0.1, 192.0.2.1\r\n",
+            "X-Forwarded-For: 198.51.100.2\r\nX-Forwarded-For: 192.0.2.1\r\n",
+            "X-Forwarded-For: unknown,,192.0.2.1\r\n",
+            "X-Forwarded-For: 198.51.100.3, 192.0.2.1, 10.0.0.1\r\n",
+            "X-Forwarded-For: ::ffff:192.0.2.1\r\n",
+            "X-Forwarded-For: 192.0.2.1:4711\r\n",
+            "X-Forwarded-For: 192.0.2.1\r\nForwarded: for=198.51.100.4\r\n",
+            "Forwarded: for=198.51.100.5, for=192.0.2.1;proto=https\r\n",
+            "X-Real-IP: 198.51.100.6\r\nX-Forwarded-For: 192.0.2.1\r\n",
+        ] {
+            let response = answer_to(server, headers);
+            assert_eq!(response.status, 429, "{headers}");
+        }
+    });
+}
+
+#[test]
+fn without_a_proxy_the_header_means_nothing_and_loopback_is_not_counted() {
+    on_both_with(
+        |config| {
+            connections(1)(config);
+            config.address_limits.opens_per_second = 1;
+            config.proxied = false;
+        },
+        |server| {
+            let mut clients: Vec<_> =
+                (0..20).map(|n| (client_from(server, HERE, &n.to_string()), n.to_string())).collect();
+            clients.iter_mut().for_each(|(client, id)| client.expect_nothing(id));
+        },
+    );
+}
+
+#[test]
+fn behind_a_proxy_that_names_nobody_nobody_is_counted() {
+    on_both_with(connections(1), |server| {
+        let _clients: Vec<_> = (0..5).map(|n| client_from(server, "", &n.to_string())).collect();
+        assert_eq!(server.realm().len(), 5);
+    });
+}
+
+#[test]
+fn only_trusted_proxies_are_believed() {
+    on_both_with(
+        |config| {
+            connections(1)(config);
+            config.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
+        },
+        |server| {
+            // The connection itself comes from loopback, which is no trusted proxy here.
+            let _clients: Vec<_> = (0..5).map(|n| client_from(server, HERE, &n.to_string())).collect();
+            assert_eq!(server.realm().len(), 5);
+        },
+    );
+}
+
+#[test]
+fn limits_of_zero_are_none() {
+    on_both_with(
+        |config| {
+            connections(0)(config);
+            config.address_limits.opens_per_second = 0;
+        },
+        |server| {
+            let _clients: Vec<_> = (0..600).map(|n| client_from(server, HERE, &n.to_string())).collect();
+            assert_eq!(server.realm().len(), 600);
+        },
+    );
+}

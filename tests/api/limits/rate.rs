@@ -1,0 +1,240 @@
+//! How many messages a client may send.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use peerbroker::Config;
+use peerbroker::broker::{PeerId, Probe};
+use peerbroker::keys::Change;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use crate::harness::guests::call;
+use crate::harness::keys::{key, on_both_with_keys};
+use crate::harness::messages::{HEARTBEAT, ID_TAKEN, offer, relayed_offer};
+use crate::harness::{RawClient, TestServer, on_both, on_both_with, wait_until, wire};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn rate(per_second: u32) -> impl Fn(&mut Config) {
+    move |config| config.messages_per_second = per_second
+}
+
+/// The same with clients that are given much time.
+fn patient_rate(per_second: u32) -> impl Fn(&mut Config) {
+    move |config| {
+        config.messages_per_second = per_second;
+        config.limits.alive_timeout = Duration::from_secs(1_000_000);
+        config.limits.ping_interval = Duration::from_secs(1_000_000);
+    }
+}
+
+/// Sends messages to `b` one by one, each after the one before has arrived.
+fn send_and_hear(a: &mut RawClient, b: &mut RawClient, numbers: impl IntoIterator<Item = usize>) {
+    for n in numbers {
+        a.send(offer("b", &n.to_string()));
+        b.expect(relayed_offer("a", "b", &n.to_string()));
+    }
+}
+
+/// Asks for a sign of life, and waits for it while the clock moves on by a second.
+fn lives_on(server: &TestServer, id: &str) {
+    // The pause before has ended, and the next one has begun.
+    server.settle();
+    let Probe::Asked(mut answered) = server.realm().probe(&PeerId::parse(id).unwrap()) else {
+        panic!("too many ask {id} already");
+    };
+    server.advance(Duration::from_secs(1));
+    wait_until("a sign of life", || !matches!(answered.try_recv(), Err(TryRecvError::Empty)));
+    assert!(server.realm().contains(id), "{id} is still here");
+}
+
+#[test]
+fn ten_times_the_rate_may_come_at_once_and_then_nothing_is_read_until_time_has_passed() {
+    on_both_with(patient_rate(2), |server| {
+        let (mut a, mut b, mut c) = (server.client("a"), server.client("b"), server.client("c"));
+        // The last one is on credit, for half a second.
+        send_and_hear(&mut a, &mut b, 0..21);
+        for n in 21..25 {
+            a.send(offer("b", &n.to_string()));
+        }
+        server.settle();
+        b.send(offer("c", "1"));
+        c.expect(relayed_offer("b", "c", "1"));
+        server.advance(499 * MS);
+        server.settle();
+        c.send(offer("b", "\"before\""));
+        b.expect(relayed_offer("c", "b", "\"before\""));
+        server.advance(MS);
+        for n in 21..25 {
+            b.expect(relayed_offer("a", "b", &n.to_string()));
+        }
+    });
+}
+
+#[test]
+fn others_are_not_delayed_and_who_has_to_wait_still_receives() {
+    on_both_with(rate(2), |server| {
+        let (mut a, mut b, mut c) = (server.client("a"), server.client("b"), server.client("c"));
+        send_and_hear(&mut a, &mut b, 0..21);
+        a.send(offer("b", "21"));
+        for n in 0..5 {
+            c.send(offer("a", &n.to_string()));
+            a.expect(relayed_offer("c", "a", &n.to_string()));
+            b.send(offer("c", &n.to_string()));
+            c.expect(relayed_offer("b", "c", &n.to_string()));
+        }
+        server.advance(500 * MS);
+        b.expect(relayed_offer("a", "b", "21"));
+    });
+}
+
+#[test]
+fn nothing_is_lost_or_comes_in_another_order() {
+    on_both_with(patient_rate(10), |server| {
+        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let (count, got) = (2000, AtomicUsize::new(0));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let filler = "x".repeat(500);
+                for n in 0..count {
+                    a.send(offer("b", &format!("\"{n} {filler}\"")));
+                }
+            });
+            scope.spawn(|| {
+                let filler = "x".repeat(500);
+                for n in 0..count {
+                    b.expect(relayed_offer("a", "b", &format!("\"{n} {filler}\"")));
+                    got.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+            wait_until("all messages", || {
+                server.advance(100 * MS);
+                got.load(Ordering::SeqCst) == count
+            });
+        });
+    });
+}
+
+#[test]
+fn who_has_to_wait_is_taken_for_alive() {
+    let alive = Duration::from_secs(10);
+    on_both_with(
+        |config| {
+            config.messages_per_second = 1;
+            config.limits.alive_timeout = alive;
+        },
+        |server| {
+            let mut a = server.client("a");
+            // One read, and thirty seconds on credit.
+            let burst: Vec<u8> = (0..40).flat_map(|n| wire::text(&offer("a", &n.to_string()))).collect();
+            a.send_raw(burst);
+            for n in 0..40 {
+                a.expect(relayed_offer("a", "a", &n.to_string()));
+            }
+            for _ in 0..25 {
+                lives_on(server, "a");
+            }
+            let mut newcomer = server.begin("a", "another token");
+            server.settle();
+            server.advance(Duration::from_secs(1));
+            newcomer.expect_accepted();
+            newcomer.expect_refused(ID_TAKEN);
+            assert!(server.realm().contains("a"));
+        },
+    );
+}
+
+#[test]
+fn who_has_to_wait_can_be_sent_away() {
+    on_both_with_keys(
+        &[key("one", Change { messages_per_second: Some(1), ..Change::default() })],
+        |server, keys| {
+            let mut a = server.client_of("one", "a");
+            let burst: Vec<u8> = (0..40).flat_map(|n| wire::text(&offer("a", &n.to_string()))).collect();
+            a.send_raw(burst);
+            for n in 0..40 {
+                a.expect(relayed_offer("a", "a", &n.to_string()));
+            }
+            keys.remove("one");
+            a.expect_closed_with(Some(4004));
+        },
+    );
+}
+
+#[test]
+fn heartbeats_count() {
+    on_both_with(rate(1), |server| {
+        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        server.hear_frame(&mut a, "a", &wire::text(HEARTBEAT).repeat(11));
+        a.send(offer("b", "1"));
+        server.settle();
+        b.expect_nothing("b");
+        server.advance(Duration::from_secs(1));
+        b.expect(relayed_offer("a", "b", "1"));
+    });
+}
+
+#[test]
+fn pings_do_not_count() {
+    on_both_with(rate(1), |server| {
+        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        for _ in 0..100 {
+            a.ping(b"");
+            a.expect_pong();
+        }
+        send_and_hear(&mut a, &mut b, 0..10);
+    });
+}
+
+#[test]
+fn guests_have_the_rate_of_their_key() {
+    on_both_with(rate(1), |server| {
+        let ((mut a, a_id), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
+        for _ in 0..10 {
+            a.send(call("offer", &b_id, ""));
+            b.expect(call("offer", &a_id, ""));
+        }
+        a.send(call("bye", &b_id, ""));
+        server.settle();
+        b.expect_quiet();
+        server.advance(Duration::from_secs(1));
+        b.expect(r#"{"action":"bye","data":{}}"#);
+    });
+}
+
+#[test]
+fn a_rate_is_that_of_its_key_and_of_each_client() {
+    on_both_with_keys(
+        &[key("one", Change { messages_per_second: Some(1), ..Change::default() })],
+        |server, keys| {
+            let (mut a, mut b) = (server.client_of("one", "a"), server.client_of("one", "b"));
+            send_and_hear(&mut a, &mut b, 0..11);
+            let mut c = server.client_of("one", "c");
+            for n in 0..11 {
+                c.send(offer("b", &n.to_string()));
+                b.expect(relayed_offer("c", "b", &n.to_string()));
+            }
+            let (mut free, mut other) = (server.client("a"), server.client("b"));
+            send_and_hear(&mut free, &mut other, 0..100);
+            // Who comes now has the new one.
+            keys.change("one", Change { messages_per_second: Some(0), ..Change::default() });
+            let mut again = server.client_of("one", "a");
+            send_and_hear(&mut again, &mut b, 0..100);
+        },
+    );
+}
+
+#[test]
+fn a_rate_of_zero_is_none() {
+    on_both(|server| {
+        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let burst: Vec<u8> = (0..5000).flat_map(|n| wire::text(&offer("b", &n.to_string()))).collect();
+        thread::scope(|scope| {
+            scope.spawn(|| a.send_raw(&burst));
+            for n in 0..5000 {
+                b.expect(relayed_offer("a", "b", &n.to_string()));
+            }
+        });
+    });
+}

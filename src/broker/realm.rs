@@ -68,6 +68,10 @@ impl Realm {
                 _ if self.shared.closing.load(Ordering::SeqCst) => return Admittance::Closing,
                 _ if self.seats.is_revoked() => return Admittance::Revoked,
                 Some(holder) if holder.token != *token => return Admittance::Taken,
+                // The one who waited for the other was not quick enough to see it come.
+                Some(holder) if (link, holder.link) == (Link::Stream, Link::Socket) => {
+                    return Admittance::Elsewhere;
+                }
                 Some(holder) => {
                     greeting = greeting.filter(|_| holder.link != Link::Stream);
                     (holder.since, place.dismiss(state, Goodbye::Replaced))

@@ -51,6 +51,8 @@ pub enum Admittance {
     Registered(Registration),
     /// The id belongs to a connection with another token.
     Taken,
+    /// A stream came, and its client has a WebSocket already.
+    Elsewhere,
     /// As many peers are registered as the limit allows.
     Full,
     /// The key is not valid any more.

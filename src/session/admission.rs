@@ -53,6 +53,7 @@ pub(crate) enum Refusal {
     ForeignOrigin,
     TokenRefused,
     IdTaken,
+    Elsewhere,
     LimitReached,
     Closing,
 }
@@ -65,6 +66,7 @@ impl Refusal {
             Refusal::InvalidKey => "Invalid key provided".into(),
             Refusal::LimitReached => "Server has reached its concurrent user limit".into(),
             Refusal::IdTaken => "ID is taken".into(),
+            Refusal::Elsewhere => "Connected by a WebSocket already".into(),
             Refusal::ForeignOrigin => "This origin may not use the key".into(),
             // Not why: that is for the log.
             Refusal::TokenRefused => "Invalid token provided".into(),

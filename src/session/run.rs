@@ -104,6 +104,7 @@ async fn admit<S: Socket, C: Conversation>(
                 let rate = Rate::new(entry.messages_per_second, service.now());
                 return Some((socket, registration, conversation, rate));
             }
+            Err(Refusal::Elsewhere) => Refusal::Elsewhere,
             Err(refusal) => {
                 entry.realm.announce_refusal(&entry.id, &entry.token);
                 refusal
@@ -111,7 +112,10 @@ async fn admit<S: Socket, C: Conversation>(
         },
     };
     log::debug!("refused a client: {refusal:?}");
-    outbox.push_unbounded(Outgoing { frame: C::refusal(refusal), from: None });
+    // Who is here already has heard all there is to hear.
+    if refusal != Refusal::Elsewhere {
+        outbox.push_unbounded(Outgoing { frame: C::refusal(refusal), from: None });
+    }
     outbox.push_unbounded(Outgoing { frame: Frame::close(refusal.close()), from: None });
     let send = move |cx: &mut Context<'_>, socket: &mut S| socket.poll_send(cx, &mut outbox);
     farewell(&mut socket, send, &service, false).await;
@@ -128,6 +132,7 @@ async fn register<S: Socket, C: Conversation>(
         let newcomer = Newcomer { id, token, link: S::LINK, greeting: C::greeting() };
         match realm.register(newcomer, outbox) {
             Admittance::Registered(registration) => return Ok(registration),
+            Admittance::Elsewhere => return Err(Refusal::Elsewhere),
             Admittance::Full => return Err(Refusal::LimitReached),
             Admittance::Revoked => return Err(Refusal::InvalidKey),
             Admittance::Closing => return Err(Refusal::Closing),

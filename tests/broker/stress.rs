@@ -255,7 +255,7 @@ fn nobody_stays_behind_when_the_server_stops_while_they_come_in() {
                             let id = format!("{no} {}", held.len() % 7);
                             match house.try_connect(&id, "s", &Socket::open()) {
                                 Admittance::Registered(registration) => held.push(registration),
-                                Admittance::Closing | Admittance::Revoked => break,
+                                Admittance::Closing | Admittance::Revoked | Admittance::Elsewhere => break,
                                 Admittance::Taken | Admittance::Full => panic!("it is its own"),
                             }
                         }

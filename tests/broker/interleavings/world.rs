@@ -146,7 +146,9 @@ impl World {
                     }
                     Admittance::Taken => Entry::Taken,
                     Admittance::Full => Entry::Full,
-                    Admittance::Closing | Admittance::Revoked => panic!("nobody closes"),
+                    Admittance::Closing | Admittance::Revoked | Admittance::Elsewhere => {
+                        panic!("nobody closes")
+                    }
                 };
                 return Outcome::Entry(entry);
             }

@@ -142,3 +142,16 @@ fn no_more_than_sixty_four_wait_for_one_id_and_who_gives_up_makes_room() {
     let _a = connect(&house, Link::Socket, "t", &socket);
     assert_eq!(socket.texts(), ["OPEN"]);
 }
+
+#[test]
+fn a_stream_takes_nothing_from_a_websocket_of_its_client() {
+    let house = house();
+    let (socket, stream) = (Socket::open(), Socket::open());
+    let websocket = connect(&house, Link::Socket, "t", &socket);
+    let (id, token) = (peer("a"), token("t"));
+    let newcomer = Newcomer { id: &id, token: &token, link: Link::Stream, greeting: Some(text("OPEN")) };
+    let refused = house.realm.register(newcomer, &mut stream.outbox(1000));
+    assert!(matches!(refused, Admittance::Elsewhere));
+    assert!(websocket.is_current());
+    assert_eq!(stream.heard(), []);
+}

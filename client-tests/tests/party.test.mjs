@@ -55,14 +55,8 @@ visit('three phones play a round, there is a winner, and they play again', async
       assert.equal(headline.includes(name), winners.includes(name), headline);
     }
   }
-  assert.deepEqual(await host.evaluate(() => window.phases), [
-    { name: 'countdown', points: ['0 points', '0 points', '0 points'] },
-    { name: 'round', points: ['0 points', '0 points', '0 points'] },
-    { name: 'over' },
-    { name: 'countdown', points: ['0 points', '0 points', '0 points'] },
-    { name: 'round', points: ['0 points', '0 points', '0 points'] },
-    { name: 'over' },
-  ]);
+  const phases = await host.evaluate(() => window.phases.map(({ name }) => name));
+  assert.deepEqual(phases, ['countdown', 'round', 'over', 'countdown', 'round', 'over']);
 });
 
 visit('a finger or a key that is held goes round in a circle', async (visit) => {

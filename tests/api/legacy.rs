@@ -194,7 +194,8 @@ fn streams_count_for_the_limit_and_hear_of_it() {
             let mut renewed = server.renewed("a", 1);
             a.expect_end();
             renewed.expect_nothing(server, "a");
-            server.upgraded("a").expect_nothing("a");
+            let mut upgraded = server.upgraded("a");
+            upgraded.expect_nothing("a");
             assert_eq!(server.realm().len(), 1);
         },
     );

@@ -2,15 +2,14 @@
 
 import assert from 'node:assert/strict';
 
-/** From now on `window.phases` has each phase, with the points at its beginning. */
+/** From now on `window.phases` has each phase. */
 export async function recordPhases(host) {
   await host.evaluate(() => {
     const game = document.querySelector('#host');
     window.phases = [];
     new MutationObserver(() => {
       const name = game.dataset.phase;
-      const points = [...game.querySelectorAll('.points')].map((text) => text.textContent);
-      window.phases.push(name === 'over' ? { name } : { name, points });
+      window.phases.push({ name });
     }).observe(game, { attributeFilter: ['data-phase'] });
   });
 }

@@ -52,8 +52,7 @@ pub struct Settings {
     pub concurrent_limit: usize,
     /// The pages that may use it; empty is any.
     pub origins: Vec<Origin>,
-    /// Whether clients that name no origin may use it where origins are named: native apps do not, browsers
-    /// always do.
+    /// Whether clients that name no origin may use it where origins are named. Native apps name none.
     pub allow_no_origin: bool,
     /// How a client proves that an id is its own.
     pub auth: Auth,

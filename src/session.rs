@@ -13,7 +13,7 @@ use crate::service::Service;
 use crate::transport::Socket;
 
 pub(crate) use admission::{Caller, Claim, Refusal, Source};
-pub(crate) use stream::{Posted, Unheard, open_stream, sender};
+pub(crate) use stream::{Outcome, Unheard, open_stream, sender};
 
 /// Serves a client at the address of PeerJS.
 pub(crate) fn serve_peer<S: Socket>(

@@ -88,9 +88,9 @@ async fn relay(
     };
     // Without text it is a message of nothing.
     match sender.post(service, std::str::from_utf8(&body).unwrap_or_default()) {
-        session::Posted::Done => plain(StatusCode::OK, "OK"),
-        session::Posted::Nothing => plain(StatusCode::BAD_REQUEST, "This is no message of PeerJS."),
-        session::Posted::Refused => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        session::Outcome::Done => plain(StatusCode::OK, "OK"),
+        session::Outcome::Nothing => plain(StatusCode::BAD_REQUEST, "This is no message of PeerJS."),
+        session::Outcome::Refused => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
     }
 }
 

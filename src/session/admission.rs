@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-
 use std::sync::Arc;
 
 use crate::broker::{ApiKey, InvalidName, PeerId, Realm, Token};
@@ -89,7 +88,7 @@ impl Refusal {
 impl Claim {
     /// Reads a query string. Unknown names mean nothing.
     pub(crate) fn parse(query: &str) -> Result<Self, Refusal> {
-        let [key, id, token] = ["key", "id", "token"].map(|name| value(query, name));
+        let [key, id, token] = values(query, ["key", "id", "token"]);
         Claim::check(&key, &id, &token)
     }
 
@@ -119,10 +118,15 @@ pub(super) fn key_in_force(
     Ok(active)
 }
 
-/// A value of a query string; empty if it is missing. Of repeated names the last counts.
-pub(super) fn value<'a>(query: &'a str, name: &str) -> Cow<'a, str> {
-    let values = form_urlencoded::parse(query.as_bytes());
-    values.filter(|(found, _)| found == name).last().map(|(_, value)| value).unwrap_or_default()
+/// Values of a query string; empty where one is missing. Of repeated names the last counts.
+pub(super) fn values<'a, const N: usize>(query: &'a str, names: [&str; N]) -> [Cow<'a, str>; N] {
+    let mut values = names.map(|_| Cow::default());
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if let Some((_, wanted)) = names.iter().zip(&mut values).find(|(wanted, _)| **wanted == name) {
+            *wanted = value;
+        }
+    }
+    values
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rand::distr::{Alphanumeric, SampleString as _};
 
-use super::admission::{self, Entry, Refusal, Source, key_in_force};
+use super::admission::{Entry, Refusal, Source, key_in_force, values};
 use super::run::{Conversation, Line};
 use crate::broker::{ApiKey, Calling, Hosting, PeerId, Playing, RoomError, Tenant, Token};
 use crate::dialect::rooms::Problem;
@@ -38,7 +38,8 @@ pub(super) async fn entry(
     query: String,
     source: Source,
 ) -> Result<(Entry, Guest), Refusal> {
-    let key = match &*admission::value(&query, "key") {
+    let [key] = values(&query, ["key"]);
+    let key = match &*key {
         "" => service.config.root_key().clone(),
         key => ApiKey::parse(key).map_err(Refusal::MalformedKey)?,
     };

@@ -222,7 +222,7 @@ impl<'a, C: Conversation> Presence<'a, C> {
                 ready!(pause.as_mut().poll(cx));
                 // Not heard of, because nobody listens.
                 registration.heard();
-                self.pause = pause_for(self.rate.take(0, self.service.now()), self.service);
+                self.pause = pause_for(self.rate.take(0, || self.service.now()), self.service);
             }
             let (mut heard, mut left, mut messages) = (false, false, 0);
             let received = ready!(socket.poll_recv(cx, &mut |event| {
@@ -254,7 +254,7 @@ impl<'a, C: Conversation> Presence<'a, C> {
                 // Part of a frame is a sign of life as well.
                 registration.heard();
             }
-            self.pause = pause_for(self.rate.take(messages, self.service.now()), self.service);
+            self.pause = pause_for(self.rate.take(messages, || self.service.now()), self.service);
         }
         transport::give_way(cx);
         Poll::Pending

@@ -69,7 +69,7 @@ pub(crate) struct Sender {
 }
 
 /// What became of something that was posted.
-pub(crate) enum Posted {
+pub(crate) enum Outcome {
     /// It is done.
     Done,
     /// It means nothing.
@@ -104,9 +104,9 @@ pub(crate) async fn sender(service: &Service, claim: Claim, source: &Source) -> 
 impl Sender {
     /// Does what is posted. Its client is looked up anew: it may have come back, or left its id to
     /// somebody else, while the body came.
-    pub(crate) fn post(&self, service: &Service, text: &str) -> Posted {
+    pub(crate) fn post(&self, service: &Service, text: &str) -> Outcome {
         let Entry { realm, id, token, .. } = &self.entry;
-        let Some(peer) = realm.holder(id, token) else { return Posted::Refused };
+        let Some(peer) = realm.holder(id, token) else { return Outcome::Refused };
         peer.heard();
         match decode(text) {
             Command::Relay(envelope) => {
@@ -115,8 +115,8 @@ impl Sender {
             }
             Command::Leave => peer.dismiss(Goodbye::Left),
             Command::Heartbeat => {}
-            Command::Nothing => return Posted::Nothing,
+            Command::Nothing => return Outcome::Nothing,
         }
-        Posted::Done
+        Outcome::Done
     }
 }

@@ -1,6 +1,14 @@
 // The party game on the shared screen: its phases, and what is on its canvas.
 
 import assert from 'node:assert/strict';
+import { within } from './within.mjs';
+
+/** Time goes six times as fast for the game, which takes it from the frames. */
+export const hasten = (host) =>
+  host.addInitScript(() => {
+    const { requestAnimationFrame } = window;
+    window.requestAnimationFrame = (draw) => requestAnimationFrame((now) => draw(now * 6));
+  });
 
 /** From now on `window.phases` has each phase. */
 export async function recordPhases(host) {
@@ -23,7 +31,7 @@ export const reaches = (host, phase, times = 1) =>
 
 /** Follows the first player on the screen until the place is reached again where that began. */
 export async function circles(host) {
-  const extent = await host.evaluate(async () => {
+  const extent = await within('a full circle', host.evaluate(async () => {
     const canvas = document.querySelector('#arena');
     const context = canvas.getContext('2d');
     const colour = getComputedStyle(canvas).getPropertyValue('--player-1').trim();
@@ -55,6 +63,6 @@ export async function circles(host) {
     }
     const range = (values) => Math.max(...values) - Math.min(...values);
     return Math.max(range(seen.map(({ x }) => x)), range(seen.map(({ y }) => y)));
-  });
+  }));
   assert.ok(extent < 300, `it went ${extent} far`);
 }

@@ -3,24 +3,43 @@
 import { after } from 'node:test';
 import puppeteer from 'puppeteer-core';
 import { launchChromium } from './chromium.mjs';
+import { within } from './within.mjs';
 
 const launchers = {
   chromium: startChromium,
   firefox: startFirefox,
 };
+// A cold Firefox on a busy machine may take half a minute, and a test a whole one.
+const START = 45_000;
 const running = new Map();
+const idle = { chromium: [], firefox: [] };
 
 /** A new blank page of the named browser; with a context of its own if it says which. Chromium only. */
 export async function newPage(name, context) {
   if (!running.has(name)) running.set(name, launchers[name]());
-  const browser = await running.get(name);
-  return browser.newPage(context);
+  const browser = await within(`${name} to start`, running.get(name), START);
+  return within(`a page of ${name}`, browser.newPage(context));
+}
+
+/** A blank page in the context that all borrowers share. */
+export async function borrowPage(name) {
+  return idle[name].pop() ?? newPage(name);
+}
+
+/** What ran in the page ends as in one that is closed; but a new one costs three times as much. */
+export async function returnPage(name, page) {
+  try {
+    await within('a page to be blank', page.goto('about:blank'));
+    idle[name].push(page);
+  } catch {
+    await within('a page to close', page.close());
+  }
 }
 
 after(async () => {
-  for (const starting of running.values()) {
+  for (const [name, starting] of running) {
     const browser = await starting.catch(() => undefined);
-    await browser?.close();
+    await within(`${name} to close`, browser?.close());
   }
 });
 

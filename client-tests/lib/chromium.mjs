@@ -1,5 +1,15 @@
 import { chromium } from 'playwright-core';
 
+const UNWANTED = [
+  // Plain host candidates: nothing resolves *.local here, and there may be no interface but loopback.
+  'WebRtcHideLocalIpsWithMdns',
+  // An address bar of two processes for each window, and a process to spare for each context: half of
+  // what a page costs, and nobody sees them.
+  'WebUIOmniboxPopup',
+  'WebUIOmniboxAimPopup',
+  'SpareRendererForSitePerProcess',
+];
+
 /** Starts Chromium. `names` are host names, or hosts with ports, and what is meant on this machine. */
 export function launchChromium(names = {}) {
   const ours = Object.entries(names).map(([name, target]) => `MAP ${name} ${target}, `);
@@ -8,9 +18,7 @@ export function launchChromium(names = {}) {
     args: [
       '--no-sandbox',
       '--disable-gpu',
-      // Plain host candidates: nothing resolves *.local here, and there may be no interface
-      // but loopback.
-      '--disable-features=WebRtcHideLocalIpsWithMdns',
+      `--disable-features=${UNWANTED.join()}`,
       '--allow-loopback-in-peer-connection',
       '--use-fake-device-for-media-stream',
       '--use-fake-ui-for-media-stream',

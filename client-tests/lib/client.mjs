@@ -8,10 +8,10 @@ export class Client extends Page {
   frames = [];
   #frameWatchers = new Set();
 
-  constructor(page) {
-    super(page);
+  constructor(browser, page) {
+    super(browser, page);
     // Firefox never emits this.
-    page.on('websocket', (socket) => {
+    this.listen('websocket', (socket) => {
       const note = (way) => ({ payload }) => {
         this.frames.push({ way, ...JSON.parse(payload) });
         for (const watcher of this.#frameWatchers) watcher();
@@ -41,7 +41,7 @@ export class Client extends Page {
 
   /** Opens when the server admits it, which it may not do yet. */
   openAtLast(server, id, options) {
-    return within(15_000, `${id} to be admitted`, this.ask('insist', { id, options: at(server, options) }));
+    return this.ask('insist', { id, options: at(server, options) });
   }
 
   reconnect() {
@@ -78,7 +78,7 @@ export class Client extends Page {
 
   /** Waits until a frame of this type was sent or received. Chromium only. */
   frame(way, type) {
-    return within(15_000, `${type} to be ${way}`, new Promise((found) => {
+    return within(`${type} to be ${way}`, new Promise((found) => {
       const look = () => {
         const frame = this.frames.find((candidate) => candidate.way === way && candidate.type === type);
         if (!frame) return;

@@ -1,7 +1,6 @@
 // One behaviour, told once, run with every client: `everyClient(name, {firefox}, async (stage) => …)`.
 
 import { after, test } from 'node:test';
-import { newPage } from './browser.mjs';
 import { Client } from './client.mjs';
 import { startProxy } from './frozen-proxy.mjs';
 import { Keys } from './keys.mjs';
@@ -10,6 +9,7 @@ import { startPages } from './pages.mjs';
 import { releases } from './releases.mjs';
 import { startReverseProxy } from './reverse-proxy.mjs';
 import { startServer } from './server.mjs';
+import { takeDown } from './take-down.mjs';
 
 /**
  * Options: `firefox`, to run in Firefox too (1.5.5 only); `unless(release)`, to leave out releases
@@ -110,7 +110,7 @@ class Stage {
 
   async #load(Kind, name, site) {
     const url = (await site).url(name);
-    const page = await Kind.load(await newPage(this.browser), url);
+    const page = await Kind.load(this.browser, url);
     this.#pages.push(page);
     return page;
   }
@@ -124,18 +124,10 @@ class Stage {
   }
 
   async clear() {
-    // Settled, not all: what one of them cannot stop must not keep the others running.
-    const stopped = [
-      ...(await Promise.allSettled(this.#pages.map((page) => page.close()))),
-      ...(await Promise.allSettled(this.#proxies.map((proxy) => proxy.stop()))),
-      ...(await Promise.allSettled(this.#sites.map((site) => site.stop()))),
-      ...(await Promise.allSettled(this.#servers.map((server) => server.stop()))),
-    ];
-    for (const keys of this.#keys) keys.remove();
-    const failure = stopped.find(({ status }) => status === 'rejected');
-    if (failure) throw failure.reason;
-    // A panic that no client happened to notice is still one.
-    const panic = this.#servers.flatMap((server) => server.errors).find((line) => line.includes('panicked'));
-    if (panic) throw new Error(`the server panicked: ${panic}`);
+    try {
+      await takeDown({ pages: this.#pages, proxies: this.#proxies, sites: this.#sites, servers: this.#servers });
+    } finally {
+      for (const keys of this.#keys) keys.remove();
+    }
   }
 }

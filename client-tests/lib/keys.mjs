@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { runCommand } from './server.mjs';
+import { PATIENCE } from './within.mjs';
 
 const minter = join(import.meta.dirname, '../../examples/tokens/mint.mjs');
 
@@ -54,6 +55,6 @@ export class Keys {
 async function mint(secret, id, seconds) {
   const words = [minter, '--id', id, `--seconds=${seconds}`];
   const env = { ...process.env, JWT_SECRET: secret };
-  const { stdout } = await promisify(execFile)(process.execPath, words, { env, timeout: 15_000 });
+  const { stdout } = await promisify(execFile)(process.execPath, words, { env, timeout: PATIENCE });
   return stdout.trim();
 }

@@ -1,10 +1,10 @@
 // Runs in every page under test, before the script that plays a part there: what happened so far,
 // and all the waiting.
 //
-// Tests never poll. They ask for the next event of a name, which may have happened already.
+// Tests never poll. They ask for the next event of a name, which may have happened already, and it is
+// they who lose patience (page.mjs).
 
 window.log = (() => {
-  const PATIENCE = 15_000;
   const events = [];
   const waiting = new Set();
 
@@ -17,19 +17,14 @@ window.log = (() => {
 
   /** The first event of one of these names that no test has taken yet. */
   function next(names) {
-    return new Promise((found, failed) => {
+    return new Promise((found) => {
       const look = () => {
         const event = events.find((candidate) => !candidate.taken && names.includes(candidate.name));
         if (!event) return;
         event.taken = true;
         waiting.delete(look);
-        clearTimeout(late);
         found({ name: event.name, detail: event.detail });
       };
-      const late = setTimeout(() => {
-        waiting.delete(look);
-        failed(new Error(`no ${names.join(' or ')} within ${PATIENCE} ms; seen: ${story()}`));
-      }, PATIENCE);
       waiting.add(look);
       look();
     });

@@ -1,28 +1,42 @@
-// A page with a script that plays a part (window.harness), seen from a test. All waiting happens in
-// the page (log.js).
+// A page with a script that plays a part (window.harness), seen from a test. The script waits as
+// long as it takes; the bound is here.
+
+import { borrowPage, returnPage } from './browser.mjs';
+import { within } from './within.mjs';
 
 export class Page {
+  #browser;
   #page;
+  #listeners = [];
 
-  /** Loads the page; what it does is up to the test. */
-  static async load(page, url) {
-    const loaded = new this(page);
-    await page.goto(url);
+  /** Loads the page in the named browser; what it does is up to the test. */
+  static async load(browser, url) {
+    const page = await borrowPage(browser);
+    const loaded = new this(browser, page);
+    await within(`${url} to load`, page.goto(url));
     return loaded;
   }
 
-  constructor(page) {
+  constructor(browser, page) {
+    this.#browser = browser;
     this.#page = page;
+  }
+
+  /** Listens to an event of the browser's page until the test is over. */
+  listen(event, listener) {
+    this.#page.on(event, listener);
+    this.#listeners.push([event, listener]);
   }
 
   /** Calls a method of the script. */
   ask(method, argument) {
-    return this.#page.evaluate(([name, value]) => window.harness[name](value), [method, argument]);
+    const call = () => `${method}(${JSON.stringify(argument) ?? ''}) in a page`;
+    return within(call, this.#page.evaluate(([name, value]) => window.harness[name](value), [method, argument]));
   }
 
   /** Runs a function in the page. */
   run(script, argument) {
-    return this.#page.evaluate(script, argument);
+    return within(() => `a page to run ${script}`, this.#page.evaluate(script, argument));
   }
 
   /** Waits for the next event of one of these names: `{name, detail}`. */
@@ -42,7 +56,7 @@ export class Page {
 
   /** Answers to the next `prompt()` with what a function resolves with. */
   async onPrompt(think) {
-    const dialog = await this.#page.waitForEvent('dialog');
+    const dialog = await within('a prompt', this.#page.waitForEvent('dialog'));
     await dialog.accept(await think());
   }
 
@@ -50,7 +64,14 @@ export class Page {
     return this.ask('story');
   }
 
+  /** Closes it for good, as a person does. */
   close() {
-    return this.#page.close();
+    return within('a page to close', this.#page.close());
+  }
+
+  /** The test is over: another one may have the browser's page. */
+  async stop() {
+    for (const [event, listener] of this.#listeners) this.#page.off(event, listener);
+    if (!this.#page.isClosed()) await returnPage(this.#browser, this.#page);
   }
 }

@@ -97,7 +97,7 @@ export async function startReverseProxy(server, { sockets = Infinity, refuse = t
 
     /** Waits until so many matches of a pattern with the flag `g` went to clients, over HTTP. */
     passed(pattern, times) {
-      return within(15_000, `${times} × ${pattern} to pass`, new Promise((done) => {
+      return within(`${times} × ${pattern} to pass`, new Promise((done) => {
         const look = () => {
           if ((passed.match(pattern) ?? []).length < times) return;
           watchers.delete(look);

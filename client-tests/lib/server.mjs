@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { within } from './within.mjs';
+import { PATIENCE, within } from './within.mjs';
 
 const here = import.meta.dirname;
 const binary = process.env.PEERBROKER_BIN
@@ -35,7 +35,7 @@ export async function startServer(flags = [], { tls = false } = {}) {
 
 /** Runs a command of the binary that does not serve; resolves with what it says. */
 export async function runCommand(...words) {
-  const { stdout } = await promisify(execFile)(binary, words, { env: plainEnvironment(), timeout: 15_000 });
+  const { stdout } = await promisify(execFile)(binary, words, { env: plainEnvironment(), timeout: PATIENCE });
   return stdout;
 }
 
@@ -89,7 +89,7 @@ class Server {
       throw new Error(`the server ended (${signal ?? code}) before printing ${pattern}\n${this.transcript()}`);
     });
     const what = () => `the server to print ${pattern}; it said:\n${this.transcript()}`;
-    return within(15_000, what, Promise.race([seen, died]));
+    return within(what, Promise.race([seen, died]));
   }
 
   signal(name) {

@@ -1,28 +1,41 @@
 // A call as the people in it see and hear it.
 
 import assert from 'node:assert/strict';
+import { within } from './within.mjs';
 
 /** The picture of the other side goes on from now. */
 export async function talking(page) {
   await page.locator('#status[data-state="connected"]').waitFor();
-  await page.locator('#remote').evaluate(async (video) => {
+  await within('a moving picture of the other side', page.locator('#remote').evaluate(async (video) => {
     const start = video.currentTime;
     while (video.currentTime <= start || video.videoWidth === 0) {
       await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
     }
-  });
+  }));
 }
 
 /** There is sound from the other side, even without a picture. */
 export async function hearing(page, kinds) {
   await page.locator('#status[data-state="connected"]').waitFor();
-  const heard = await page.locator('#remote').evaluate(async ({ srcObject }) => {
+  const heard = await within('sound of the other side', page.locator('#remote').evaluate(async ({ srcObject }) => {
     const [track] = srcObject.getAudioTracks();
     if (track.muted) await new Promise((resolve) => track.addEventListener('unmute', resolve));
     return srcObject.getTracks().map(({ kind }) => kind).sort();
-  });
+  }));
   assert.deepEqual(heard, kinds);
 }
+
+/** From now on `window.prompts` has the title of each prompt, also of one that is soon replaced. */
+export async function recordPrompts(page) {
+  await page.locator('#prompt-title').evaluate((title) => {
+    window.prompts = [];
+    new MutationObserver(() => window.prompts.push(title.textContent)).observe(title, { childList: true });
+  });
+}
+
+/** Waits until the page has prompted with this title; it may say something else by now. */
+export const hasPrompted = (page, title) =>
+  page.waitForFunction((wanted) => window.prompts.includes(wanted), title);
 
 /** A page that is in no call has let go of camera and microphone. */
 export async function camerasOff(...pages) {

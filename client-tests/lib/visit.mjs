@@ -6,6 +6,8 @@ import { test } from 'node:test';
 import { newPage } from './browser.mjs';
 import { startReverseProxy } from './reverse-proxy.mjs';
 import { startServer } from './server.mjs';
+import { takeDown } from './take-down.mjs';
+import { PATIENCE } from './within.mjs';
 
 export const desktop = { name: 'desktop', press: 'click', viewport: { width: 1280, height: 800 } };
 export const phone = handheld('phone', 390, 844);
@@ -20,7 +22,6 @@ export const UNREACHABLE = /net::ERR_|WebSocket connection to .* failed/;
 
 /** This machine: by its loopback address, and by a name that is no secure context, as on a LAN. */
 const OURS = ['127.0.0.1', 'lan.test'];
-const PATIENCE = 15_000;
 
 export function visit(behaviour, run) {
   test(behaviour, { timeout: 60_000 }, async (t) => {
@@ -111,17 +112,9 @@ class Visit {
     ];
   }
 
-  async clear() {
-    // Settled, not all: what one of them cannot stop must not keep the others running.
-    const stopped = [
-      ...(await Promise.allSettled(this.#pages.map((page) => page.close()))),
-      ...(await Promise.allSettled(this.#proxies.map((proxy) => proxy.stop()))),
-      ...(await Promise.allSettled(this.#servers.map((server) => server.stop()))),
-    ];
-    const failure = stopped.find(({ status }) => status === 'rejected');
-    if (failure) throw failure.reason;
-    const panic = this.#servers.flatMap((server) => server.errors).find((line) => line.includes('panicked'));
-    if (panic) throw new Error(`the server panicked: ${panic}`);
+  clear() {
+    const pages = this.#pages.map((page) => ({ stop: () => page.close() }));
+    return takeDown({ pages, proxies: this.#proxies, servers: this.#servers });
   }
 }
 

@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { localLink, says, scan } from '../lib/demos.mjs';
 import { fits } from '../lib/layout.mjs';
-import { camerasOff, hearing, refuse, talking } from '../lib/video.mjs';
+import { camerasOff, hasPrompted, hearing, recordPrompts, refuse, talking } from '../lib/video.mjs';
 import { UNREACHABLE, desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
+import { within } from '../lib/within.mjs';
 
 const CALL = '/broker/call/';
 const NOBODY = 'aaaaaaaaaaaaaaaaaaaaa';
@@ -211,8 +212,10 @@ visit('when the broker dies a call goes on, and a hang-up is heard', async (visi
   await says(anna, 'connected', 'In a call, without the broker');
   await talking(anna);
   await talking(ben);
+  await recordPrompts(anna);
   await ben.locator('#hang-up').tap();
-  await prompts(anna, 'The other person hung up');
+  // Next it says that the broker is out of reach, which may be at once.
+  await hasPrompted(anna, 'The other person hung up');
   await says(anna, 'retrying', 'No broker, trying again…');
   assert.equal(await anna.locator('#join').isVisible(), false);
 
@@ -267,7 +270,7 @@ visit('a call waits for a broker that is not there yet', async (visit) => {
 visit('candidates that come before the description are kept', async (visit) => {
   const page = await wait(visit, urlOf(await visit.server(), CALL));
 
-  const state = await page.evaluate(async () => {
+  const state = await within('a call and its end', page.evaluate(async () => {
     const { Talk } = await import('./call/talk.js');
     // Each side's candidates first, its description last.
     const deliver = (frames, to, how) => {
@@ -300,7 +303,7 @@ visit('candidates that come before the description are kept', async (visit) => {
     const hungUp = new Promise((resolve) => callee.addEventListener('ended', ({ detail }) => resolve(detail)));
     caller.close();
     return hungUp;
-  });
+  }));
 
   assert.equal(state, 'hung up');
 });

@@ -5,7 +5,6 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { newPage } from '../lib/browser.mjs';
 import { Client } from '../lib/client.mjs';
 import { fits } from '../lib/layout.mjs';
 import { startPages } from '../lib/pages.mjs';
@@ -49,7 +48,7 @@ for (const { where, flags, path } of places) {
       assert.deepEqual(options, { host, port, path, key, secure: false });
       const client = await peerjsClient();
       assert.ok(await client.open(server, undefined, options));
-      await client.close();
+      await client.stop();
     });
 
     visit(`${where} the test of the broker passes, and again (${device.name})`, async (visit) => {
@@ -263,7 +262,7 @@ after(async () => (await blankPages)?.stop());
 
 async function peerjsClient() {
   blankPages ??= startPages();
-  return Client.load(await newPage('chromium'), (await blankPages).url('1.5.5'));
+  return Client.load('chromium', (await blankPages).url('1.5.5'));
 }
 
 async function passTheTest(page, device) {

@@ -146,12 +146,15 @@ visit('when the broker comes back so do both sides, and another phone can join',
 
   visit.tolerate(UNREACHABLE);
   await first.stop();
+  // Both have to know of it: what they say next is about the other broker then.
   await says(anna, 'connected', 'Connected, without the broker');
+  await says(presenter, 'retrying', '1 phone connected. The broker is out of reach: new phones have to wait.');
   proxy.leadTo(await visit.server());
   await says(anna, 'connected', 'Connected');
   await says(presenter, 'connected', '1 phone connected');
 
   const ben = await join(visit, link);
+  await says(presenter, 'connected', '2 phones connected');
   await ben.locator('#remote-next').tap();
   await shows(presenter, anna, 2);
 });
@@ -281,6 +284,8 @@ async function present(visit, url, device = desktop) {
 async function join(visit, link, device = phone) {
   const remote = await visit.open(device, link);
   await says(remote, 'connected', 'Connected');
+  // It has nothing to press before it has heard which slide is shown.
+  await remote.locator('#remote-number', { hasText: /^Slide \d of \d$/ }).waitFor();
   return remote;
 }
 

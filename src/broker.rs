@@ -4,6 +4,7 @@
 //! [`Frame`]s to ids, and is told what happened. Time comes from a [`Clock`] and passes only in
 //! [`Broker::sweep`], so tests drive both.
 
+mod about;
 mod callers;
 mod clock;
 mod outbox;
@@ -26,6 +27,7 @@ use dashmap::DashMap;
 
 use crate::frame::Frame;
 
+pub use about::{About, Present, Version};
 pub use callers::{Callers, Calling};
 pub use clock::Clock;
 pub use outbox::{Outbox, Outgoing, Writer};

@@ -115,7 +115,7 @@ pub struct Cli {
         alias = "messages-per-second",
         env = "PEERBROKER_MESSAGES_PER_SECOND",
         value_name = "N",
-        default_value = "0"
+        default_value = "200"
     )]
     messages_per_second: u32,
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::broker::{ApiKey, Limits};
-use crate::keys::{Key, Settings};
+use crate::keys::{DEFAULT_MESSAGES_PER_SECOND, Key, Settings};
 use crate::limits::AddressLimits;
 
 pub use crate::tls::TlsFiles;
@@ -138,6 +138,11 @@ impl Config {
         keys.into_iter().map(|key| Key::new(Some(key), "built in", settings.clone())).collect()
     }
 
+    /// Whether the flags name a key.
+    pub fn is_built_in(&self, key: &ApiKey) -> bool {
+        self.default_key && (*key == self.key || key == self.root_key())
+    }
+
     /// The key that people are told: the built-in one, or a stand-in for one of theirs.
     pub fn shown_key(&self) -> ApiKey {
         let stand_in = if self.default_key { None } else { ApiKey::parse("YOUR-KEY").ok() };
@@ -168,7 +173,7 @@ impl Default for Config {
             static_dir: None,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             close_timeout: Duration::from_secs(5),
-            messages_per_second: 0,
+            messages_per_second: DEFAULT_MESSAGES_PER_SECOND,
             address_limits: AddressLimits::default(),
             limits: Limits::default(),
         }

@@ -6,6 +6,7 @@ use actix_web::web::ServiceConfig;
 use crate::broker::{Broker, Clock, Goodbye};
 use crate::config::{Config, InvalidPath, MountPath};
 use crate::http::{self, Mounted};
+use crate::keys::memory::MemoryKeys;
 use crate::keys::{KeyError, KeyStore};
 use crate::lan::lan_address;
 use crate::service::{Client, Hooks, Message, Service};
@@ -147,6 +148,7 @@ impl Builder {
     /// Starts the broker.
     pub fn build(self) -> PeerBroker {
         let clock = self.clock.unwrap_or_else(Clock::system);
-        PeerBroker { service: Service::start(self.config, self.hooks, clock, self.keys) }
+        let keys = self.keys.unwrap_or_else(|| Arc::new(MemoryKeys::new()));
+        PeerBroker { service: Service::start(self.config, self.hooks, clock, keys) }
     }
 }

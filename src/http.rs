@@ -97,7 +97,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
             plain(StatusCode::FORBIDDEN, "Forbidden")
         }
         Route::Id(key) => peerjs::new_id(service, key, request).await,
-        Route::Peers(key) => peerjs::peers(service, key),
+        Route::Peers(key) => peerjs::peers(service, key, request.query_string()),
         Route::Health => plain(StatusCode::OK, "ok"),
         Route::Page(name) if pages => pages::page(mounted, request, name),
         Route::File(below) => {

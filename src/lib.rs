@@ -42,6 +42,7 @@ mod http;
 pub mod keys;
 mod lan;
 pub mod limits;
+mod pace;
 mod server;
 mod service;
 mod session;

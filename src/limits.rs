@@ -1,4 +1,4 @@
-//! How much one address, and one client, may do.
+//! How much one address may do.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -6,12 +6,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
-/// A bucket holds ten times what comes in a second.
-const BURST: f64 = 10.0;
-
-/// Seconds that are lent at most: in one read there may be thousands of messages, and whose turn is that
-/// far off is not noticed when it leaves.
-const MAX_CREDIT: f32 = 60.0;
+use crate::pace::Pace;
 
 /// The bounds of one address; 0 turns one off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +49,10 @@ pub(crate) struct Addresses {
     known: DashMap<Network, Known>,
 }
 
+#[derive(Default)]
 struct Known {
     open: u32,
-    opens: Bucket,
+    opens: Pace,
 }
 
 /// A connection that counts for its address until it is dropped.
@@ -86,24 +82,18 @@ impl Addresses {
             return Ok(None);
         };
         let AddressLimits { connections, opens_per_second } = self.limits;
-        let mut known = self
-            .known
-            .entry(network)
-            .or_insert_with(|| Known { open: 0, opens: Bucket::full(opens_per_second, now) });
+        let mut known = self.known.entry(network).or_default();
         if connections > 0 && known.open >= connections {
             return Err(TooMany { retry_after: Duration::from_secs(10) });
         }
-        if let Some(wait) = known.opens.refuse(opens_per_second, now) {
-            return Err(TooMany { retry_after: wait });
-        }
+        known.opens.try_spend_one(opens_per_second, now).map_err(|retry_after| TooMany { retry_after })?;
         known.open += 1;
         Ok(Some(Counted { addresses: Arc::clone(self), network }))
     }
 
     /// Forgets the addresses that have nothing open and could do all again.
     pub(crate) fn sweep(&self, now: u64) {
-        let rate = self.limits.opens_per_second;
-        self.known.retain(|_, known| known.open > 0 || !known.opens.is_full(rate, now));
+        self.known.retain(|_, known| known.open > 0 || !known.opens.is_rested(now));
     }
 
     #[cfg(test)]
@@ -117,78 +107,6 @@ impl Drop for Counted {
         if let Some(mut known) = self.addresses.known.get_mut(&self.network) {
             known.open = known.open.saturating_sub(1);
         }
-    }
-}
-
-/// A token bucket. What comes in it is given with each call, so that very many buckets stay small.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    /// May be below zero: then something was taken on credit.
-    left: f32,
-    /// Milliseconds, modulo some seven weeks.
-    at: u32,
-}
-
-impl Bucket {
-    fn full(per_second: u32, now: u64) -> Self {
-        Bucket { left: (f64::from(per_second) * BURST) as f32, at: now as u32 }
-    }
-
-    fn fill(&mut self, per_second: u32, now: u64) {
-        let passed = (now as u32).wrapping_sub(self.at);
-        let more = f64::from(passed) / 1000.0 * f64::from(per_second);
-        let full = f64::from(per_second) * BURST;
-        self.left = (f64::from(self.left) + more).min(full) as f32;
-        self.at = now as u32;
-    }
-
-    /// Takes one, or says how long there is none.
-    fn refuse(&mut self, per_second: u32, now: u64) -> Option<Duration> {
-        if per_second == 0 {
-            return None;
-        }
-        self.fill(per_second, now);
-        if self.left < 1.0 {
-            return Some(Duration::from_secs_f64((1.0 - f64::from(self.left)) / f64::from(per_second)));
-        }
-        self.left -= 1.0;
-        None
-    }
-
-    /// Takes so many, on credit if need be, and says how long that lasts.
-    fn take(&mut self, count: u32, per_second: u32, now: u64) -> Duration {
-        if per_second == 0 {
-            return Duration::ZERO;
-        }
-        self.fill(per_second, now);
-        self.left = (self.left - count as f32).max(per_second as f32 * -MAX_CREDIT);
-        Duration::from_secs_f64((-f64::from(self.left)).max(0.0) / f64::from(per_second))
-    }
-
-    fn is_full(&self, per_second: u32, now: u64) -> bool {
-        let mut filled = *self;
-        filled.fill(per_second, now);
-        f64::from(filled.left) >= f64::from(per_second) * BURST
-    }
-}
-
-/// What one client may send in a time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rate {
-    per_second: u32,
-    bucket: Bucket,
-}
-
-impl Rate {
-    /// `per_second` messages, for long; 0 is any number.
-    pub(crate) fn new(per_second: u32, now: u64) -> Self {
-        Rate { per_second, bucket: Bucket::full(per_second, now) }
-    }
-
-    /// Counts what came, and says how long nothing more may come. The clock is read only if there is a
-    /// bound: this stands in the path of every message.
-    pub(crate) fn take(&mut self, count: u32, now: impl FnOnce() -> u64) -> Duration {
-        if self.per_second == 0 { Duration::ZERO } else { self.bucket.take(count, self.per_second, now()) }
     }
 }
 
@@ -257,15 +175,5 @@ mod tests {
         drop(here);
         addresses.sweep(1000);
         assert_eq!(addresses.len(), 0);
-    }
-
-    #[test]
-    fn what_is_taken_on_credit_is_paid_back_in_time() {
-        let mut bucket = Bucket::full(10, 0);
-        assert_eq!(bucket.take(100, 10, 0), Duration::ZERO);
-        assert_eq!(bucket.take(20, 10, 0), Duration::from_secs(2));
-        assert_eq!(bucket.take(0, 10, 1500), Duration::from_millis(500));
-        assert_eq!(bucket.take(0, 10, 2000), Duration::ZERO);
-        assert_eq!(Bucket::full(0, 0).take(1_000_000, 0, 0), Duration::ZERO);
     }
 }

@@ -1,18 +1,20 @@
+mod background;
 mod keyring;
+mod managed;
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, Clock, Goodbye, PeerId};
 use crate::config::Config;
 use crate::dialect::peerjs::Kind;
-use crate::keys::{Key, KeyError, KeyStore};
+use crate::keys::KeyStore;
 use crate::limits::{Addresses, Counted};
 
 pub(crate) use keyring::{Active, Keyring};
+pub(crate) use managed::{By, NotDone};
 
 /// All that sessions and HTTP handlers share. Built once, before any worker starts.
 pub(crate) struct Service {
@@ -20,11 +22,12 @@ pub(crate) struct Service {
     pub(crate) broker: Broker,
     pub(crate) hooks: Hooks,
     pub(crate) keyring: Keyring,
-    pub(crate) store: Option<Arc<dyn KeyStore>>,
+    store: Arc<dyn KeyStore>,
     pub(crate) addresses: Arc<Addresses>,
     sessions: AtomicUsize,
     /// Held while keys are put in force: what was read last has to be what stays.
     reading: Mutex<()>,
+    started: Instant,
 }
 
 /// A WebSocket or stream that is served, registered or not.
@@ -67,12 +70,7 @@ pub(crate) struct Hooks {
 }
 
 impl Service {
-    pub(crate) fn start(
-        config: Config,
-        hooks: Hooks,
-        clock: Clock,
-        store: Option<Arc<dyn KeyStore>>,
-    ) -> Arc<Self> {
+    pub(crate) fn start(config: Config, hooks: Hooks, clock: Clock, store: Arc<dyn KeyStore>) -> Arc<Self> {
         let is_live = !clock.is_manual();
         let broker = Broker::new(config.limits.clone(), clock);
         let addresses = Addresses::new(config.address_limits);
@@ -86,16 +84,13 @@ impl Service {
             addresses,
             sessions,
             reading: Mutex::new(()),
+            started: Instant::now(),
         });
         if let Err(error) = service.read_keys() {
             log::error!("{error}");
         }
         if is_live {
-            in_background("sweeper", &service, service.broker.limits().sweep_interval(), Service::sweep);
-            if service.store.is_some() {
-                let mut watch = KeyWatch::default();
-                in_background("keys", &service, KEY_WATCH_INTERVAL, move |service| watch.look(service));
-            }
+            background::start(&service);
         }
         service
     }
@@ -104,19 +99,6 @@ impl Service {
     pub(crate) fn sweep(&self) {
         self.broker.sweep();
         self.addresses.sweep(self.now());
-    }
-
-    /// Puts the keys in force that the flags and the store say.
-    pub(crate) fn read_keys(&self) -> Result<(), KeyError> {
-        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let stored = self.store.as_ref().map_or_else(|| Ok(Vec::new()), |store| store.all())?;
-        let is_stored = |key: &Key| stored.iter().any(|stored| stored.key == key.key);
-        let mut keys = self.config.built_in_keys();
-        // Who stores a key that is built in wants to say what it may do.
-        keys.retain(|key| !is_stored(key));
-        keys.extend(stored);
-        self.keyring.put_in_force(keys, &self.broker);
-        Ok(())
     }
 
     /// Milliseconds by the broker's clock.
@@ -146,6 +128,11 @@ impl Service {
         self.sessions.load(Ordering::SeqCst)
     }
 
+    /// How long this process has served.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// A key, if clients may use it.
     pub(crate) fn key(&self, key: &str) -> Option<Arc<Active>> {
         self.keyring.get(key)
@@ -163,65 +150,5 @@ impl Deref for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.service.sessions.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// How often somebody looks whether keys have changed.
-const KEY_WATCH_INTERVAL: Duration = Duration::from_millis(500);
-
-/// How often it is noted which keys were used.
-const NOTE_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Sees what other processes do to the keys, and tells them which were used.
-#[derive(Default)]
-struct KeyWatch {
-    version: Option<u64>,
-    unnoted: Duration,
-}
-
-impl KeyWatch {
-    fn look(&mut self, service: &Service) {
-        let Some(store) = &service.store else { return };
-        self.unnoted += KEY_WATCH_INTERVAL;
-        let looked = self.look_at(service, &**store);
-        if let Err(error) = looked {
-            log::error!("{error}");
-        }
-    }
-
-    fn look_at(&mut self, service: &Service, store: &dyn KeyStore) -> Result<(), KeyError> {
-        if self.unnoted >= NOTE_INTERVAL {
-            self.unnoted = Duration::ZERO;
-            store.note_used(&service.keyring.take_used())?;
-        }
-        let version = Some(store.version()?);
-        if version != self.version {
-            service.read_keys()?;
-            self.version = version;
-        }
-        Ok(())
-    }
-}
-
-// A thread rather than a task: it belongs to no worker, and works in whatever runtime a broker is
-// embedded. It ends with the service.
-fn in_background(
-    name: &str,
-    service: &Arc<Service>,
-    every: Duration,
-    mut work: impl FnMut(&Service) + Send + 'static,
-) {
-    let service: Weak<Service> = Arc::downgrade(service);
-    let worker = move || {
-        loop {
-            thread::sleep(every);
-            match service.upgrade() {
-                Some(service) => work(&service),
-                None => return,
-            }
-        }
-    };
-    if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(worker) {
-        log::error!("cannot start the thread {name:?}, so what it does is not done: {error}");
     }
 }

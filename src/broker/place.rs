@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -9,6 +10,7 @@ use super::state::{Conn, State};
 use super::types::{ConnId, Goodbye, PeerId};
 use super::{Limits, Shared};
 use crate::frame::Frame;
+use crate::pace::Pace;
 
 /// What the broker knows about one id: the connection that holds it, or what waits for it.
 ///
@@ -21,6 +23,10 @@ pub(super) struct Place {
     holder: AtomicU64,
     /// When the holder was last heard.
     heard: AtomicU64,
+    /// What the holder has sent.
+    messages: AtomicU64,
+    /// How fast it sends.
+    pace: Pace,
     /// When the oldest waiting conversation began; `u64::MAX` if nothing waits.
     waiting_since: AtomicU64,
     /// Somebody waits to hear whether the holder is alive.
@@ -34,6 +40,8 @@ impl Place {
             id,
             holder: AtomicU64::new(0),
             heard: AtomicU64::new(0),
+            messages: AtomicU64::new(0),
+            pace: Pace::default(),
             waiting_since: AtomicU64::new(u64::MAX),
             probed: AtomicBool::new(false),
             state: Mutex::default(),
@@ -62,6 +70,17 @@ impl Place {
         }
     }
 
+    /// The holder has sent so many messages; says how long it should send no more, by its rate.
+    pub(super) fn sent(&self, count: u32, per_second: u32, now: impl FnOnce() -> u64) -> Duration {
+        self.messages.fetch_add(u64::from(count), Ordering::Relaxed);
+        // The clock is read only if there is a bound: this stands in the path of every message.
+        if per_second == 0 { Duration::ZERO } else { self.pace.spend(count, per_second, now()) }
+    }
+
+    pub(super) fn messages(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
     /// Whether a sweep at `now` would have something to do here.
     pub(super) fn needs_sweep(&self, now: u64, times: &Times) -> bool {
         let silent = self.is_held() && now.saturating_sub(self.heard.load(Ordering::Relaxed)) >= times.ping;
@@ -72,6 +91,7 @@ impl Place {
     /// Makes `conn` the holder, and then tells it so. A former holder must have been dismissed.
     pub(super) fn seat(&self, state: &mut State, conn: Conn, now: u64) {
         self.heard.store(now, Ordering::Relaxed);
+        self.messages.store(0, Ordering::Relaxed);
         self.holder.store(conn.id.0, Ordering::Release);
         state.conn.insert(conn).outbox.flush();
     }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dashmap::DashMap;
 
 use super::Shared;
+use super::about::About;
 use super::outbox::{Full, Outbox, Outgoing};
 use super::place::Place;
 use super::queue::{End, Overflow};
@@ -35,6 +36,8 @@ pub struct Newcomer<'a> {
     pub link: Link,
     /// What it is told first when it is in.
     pub greeting: Option<Frame>,
+    /// Whose it is, for the operator.
+    pub about: About,
 }
 
 /// Conversations that expired at one place: the senders have to hear of it once its lock is free.
@@ -58,12 +61,12 @@ impl Realm {
     /// Registers a connection under an id. The same token takes the id over from an older
     /// connection. On success the realm takes the outbox, and the greeting goes out first, then what
     /// waited for the id; else the outbox stays as it was.
-    pub fn register(self: &Arc<Self>, newcomer: Newcomer<'_>, outbox: &mut Outbox) -> Admittance {
-        let Newcomer { id, token, link, greeting } = newcomer;
+    pub fn register(self: &Arc<Self>, mut newcomer: Newcomer<'_>, outbox: &mut Outbox) -> Admittance {
+        let Newcomer { id, token, link, .. } = newcomer;
         self.at(id, |place, state| {
             let now = self.shared.clock.now();
             let conn = ConnId(self.shared.next_number());
-            let mut greeting = greeting;
+            let mut greeting = newcomer.greeting.take();
             let (since, waited) = match &state.conn {
                 _ if self.shared.closing.load(Ordering::SeqCst) => return Admittance::Closing,
                 _ if self.seats.is_revoked() => return Admittance::Revoked,
@@ -85,7 +88,7 @@ impl Realm {
             }
             let begun = state.revoke().into_iter();
             outbox.preload(begun.chain(waited).filter(|waited| waited.frame.opcode() == Opcode::Text));
-            place.seat(state, Conn::new(conn, token.clone(), outbox, since, link), now);
+            place.seat(state, Conn::new(conn, outbox, since, newcomer), now);
             state.announce(token, true);
             if self.seats.is_revoked() {
                 // In between, and not found by who revoked the key.

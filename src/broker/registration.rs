@@ -1,5 +1,6 @@
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -94,6 +95,12 @@ impl Peer {
         if self.is_current() {
             self.place.heard(self.realm.now());
         }
+    }
+
+    /// The client has sent so many messages; says how long no more should be taken from it, if it may send
+    /// `per_second` for long and ten times as many at once. 0 is any number.
+    pub fn sent(&self, count: u32, per_second: u32) -> Duration {
+        self.place.sent(count, per_second, || self.realm.now())
     }
 
     /// Sends a message to another peer of the realm, see [`Realm::route`].

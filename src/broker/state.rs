@@ -1,7 +1,9 @@
 use tokio::sync::oneshot;
 
+use super::about::About;
 use super::outbox::{Outbox, Outgoing};
 use super::queue::Queue;
+use super::realm::Newcomer;
 use super::types::{ConnId, Goodbye, Link, Token};
 
 /// What a place's lock guards.
@@ -33,6 +35,7 @@ pub(super) struct Conn {
     /// Place in the order of first registrations; a takeover inherits it.
     pub(super) since: u64,
     pub(super) link: Link,
+    pub(super) about: About,
     pub(super) pinged: u64,
 }
 
@@ -67,8 +70,9 @@ const MAX_AWAITED: usize = 64;
 const MAX_POSTED: usize = 8;
 
 impl Conn {
-    pub(super) fn new(id: ConnId, token: Token, outbox: Outbox, since: u64, link: Link) -> Self {
-        Conn { id, token, outbox, since, link, pinged: 0 }
+    pub(super) fn new(id: ConnId, outbox: Outbox, since: u64, newcomer: Newcomer<'_>) -> Self {
+        let Newcomer { token, link, about, .. } = newcomer;
+        Conn { id, token: token.clone(), outbox, since, link, about, pinged: 0 }
     }
 }
 

@@ -2,10 +2,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::Shared;
+use super::about::first;
 use super::callers::Callers;
 use super::realm::Realm;
 use super::rooms::Rooms;
-use super::types::{ApiKey, Goodbye};
+use super::types::{ApiKey, Goodbye, PeerId};
 use crate::frame::Frame;
 
 /// What belongs to one key: its clients share a limit and never meet those of another key.
@@ -58,6 +59,21 @@ impl Tenant {
     /// Whether nobody is registered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Ids of clients of both kinds, as [`Realm::page`] gives those of one.
+    pub fn page(&self, after: Option<&str>, limit: usize) -> Vec<PeerId> {
+        let mut ids: Vec<PeerId> = self.realms().iter().flat_map(|realm| realm.page(after, limit)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        first(ids, limit)
+    }
+
+    /// Ends the connections of clients of both kinds with this id, with [`Goodbye::Kicked`]. Says whether
+    /// there was one.
+    pub fn kick(&self, id: &str) -> bool {
+        let kicked = self.realms().map(|realm| realm.dismiss_id(id, Goodbye::Kicked));
+        kicked.contains(&true)
     }
 
     pub(super) fn realms(&self) -> [&Arc<Realm>; 2] {

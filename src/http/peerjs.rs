@@ -62,18 +62,56 @@ fn bearer(request: &HttpRequest) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// The ids of all peers of a key, where discovery is on. `key` is percent-encoded.
-pub(super) fn peers(service: &Service, key: &str) -> HttpResponse {
+/// Most ids on one page.
+const PAGE: usize = 1000;
+
+/// The ids of all peers of a key, where discovery is on: those of a page if the query asks for one. `key` is
+/// percent-encoded.
+pub(super) fn peers(service: &Service, key: &str, query: &str) -> HttpResponse {
     let Some(key) = decode_key(key) else {
         return plain(StatusCode::BAD_REQUEST, "Bad Request");
     };
     match service.key(&key) {
         Some(active) if active.key.settings.allow_discovery => {
-            let ids = active.tenant.peers.ids();
+            let peers = &active.tenant.peers;
+            let ids = match Page::asked_for(query) {
+                None => peers.ids(),
+                Some(Ok(Page { after, limit })) => peers.page(after.as_deref(), limit),
+                Some(Err(NoPage)) => {
+                    return plain(StatusCode::BAD_REQUEST, "limit is a whole number from 1 on\n");
+                }
+            };
             let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
             json(serde_json::json!(ids).to_string())
         }
         _ => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+    }
+}
+
+/// Some of the ids of a key.
+struct Page<'a> {
+    after: Option<Cow<'a, str>>,
+    limit: usize,
+}
+
+/// A page that cannot be.
+struct NoPage;
+
+impl<'a> Page<'a> {
+    /// What a query asks for; `None` is all that there are, as the reference gives them.
+    fn asked_for(query: &'a str) -> Option<Result<Self, NoPage>> {
+        let value = |wanted: &str| {
+            form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == wanted).last().map(|(_, v)| v)
+        };
+        let (after, limit) = (value("after"), value("limit"));
+        if after.is_none() && limit.is_none() {
+            return None;
+        }
+        let limit = limit.map_or(Ok(PAGE), |limit| match limit.parse() {
+            Ok(limit @ 1_usize..) => Ok(limit.min(PAGE)),
+            _ => Err(NoPage),
+        });
+        Some(limit.map(|limit| Page { after, limit }))
     }
 }
 

@@ -65,13 +65,22 @@ impl Keyring {
         }
     }
 
-    /// The keys that were used since they were last asked for, and when.
+    /// The keys that were used since they were last asked for, and when. One with clients is being used.
     pub(crate) fn take_used(&self) -> Vec<(ApiKey, u64)> {
-        let used = self.keys.iter().filter_map(|active| match active.used.swap(0, Ordering::Relaxed) {
-            0 => None,
-            when => Some((active.key.key.clone(), when)),
+        let used = self.keys.iter().filter_map(|active| {
+            let came = active.used.swap(0, Ordering::Relaxed);
+            let when = if active.tenant.is_empty() { came } else { unix_time() };
+            (when != 0).then(|| (active.key.key.clone(), when))
         });
         used.collect()
+    }
+
+    /// Adds to a key what its store does not know yet.
+    pub(crate) fn complete(&self, key: &mut Key) {
+        let came = self.get(key.key.as_str()).map_or(0, |active| active.used.load(Ordering::Relaxed));
+        if came != 0 {
+            key.used = key.used.max(Some(came));
+        }
     }
 }
 

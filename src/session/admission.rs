@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::broker::{ApiKey, InvalidName, PeerId, Realm, Token};
+use crate::broker::{About, ApiKey, InvalidName, PeerId, Realm, Token, Version};
+use crate::keys::unix_time;
 use crate::limits::Counted;
 use crate::service::{Active, Service};
 
@@ -14,6 +15,7 @@ pub(crate) struct Claim {
     pub(crate) key: ApiKey,
     pub(crate) id: PeerId,
     pub(crate) token: Token,
+    pub(crate) version: Option<Version>,
 }
 
 /// Where a client comes from.
@@ -39,6 +41,7 @@ pub(crate) struct Entry {
     pub(crate) id: PeerId,
     pub(crate) token: Token,
     pub(crate) messages_per_second: u32,
+    pub(crate) about: About,
 }
 
 /// Why a client is not admitted.
@@ -88,8 +91,8 @@ impl Refusal {
 impl Claim {
     /// Reads a query string. Unknown names mean nothing.
     pub(crate) fn parse(query: &str) -> Result<Self, Refusal> {
-        let [key, id, token] = values(query, ["key", "id", "token"]);
-        Claim::check(&key, &id, &token)
+        let [key, id, token, version] = values(query, ["key", "id", "token", "version"]);
+        Ok(Claim { version: Version::parse(&version), ..Claim::check(&key, &id, &token)? })
     }
 
     /// Takes what is within bounds.
@@ -101,7 +104,15 @@ impl Claim {
             key: ApiKey::parse(key).map_err(Refusal::MalformedKey)?,
             id: PeerId::parse(id).map_err(Refusal::InvalidId)?,
             token: Token::parse(token).map_err(Refusal::InvalidToken)?,
+            version: None,
         })
+    }
+}
+
+impl Source {
+    /// What the operator is told about a connection that is opened now.
+    pub(super) fn about(&self, version: Option<Version>) -> About {
+        About { since: unix_time(), address: self.address, version }
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) async fn entry(
         id: fresh_id()?,
         token: Token::parse(&random()).map_err(Refusal::InvalidToken)?,
         messages_per_second: active.key.settings.messages_per_second,
+        about: source.about(None),
     };
     Ok((entry, Guest { tenant, hosting: None, playing: Vec::new(), calling: None, introduced: false }))
 }

@@ -26,16 +26,18 @@ pub(super) async fn entry(
 /// Decides on a claim.
 pub(super) async fn admit(
     service: &Service,
-    Claim { key, id, token }: Claim,
-    Source { origin, address }: &Source,
+    Claim { key, id, token, version }: Claim,
+    source: &Source,
 ) -> Result<(Entry, PeerJs), Refusal> {
+    let Source { origin, address } = source;
     let origin = origin.as_deref();
     let active = key_in_force(service, &key, origin)?;
     let claimant = Claimant { key: &key, id: &id, token: &token, address: *address, origin };
     let token = active.verify(&claimant).await.ok_or(Refusal::TokenRefused)?;
     active.note_use();
     let messages_per_second = active.key.settings.messages_per_second;
-    Ok((Entry { realm: Arc::clone(&active.tenant.peers), id, token, messages_per_second }, PeerJs))
+    let realm = Arc::clone(&active.tenant.peers);
+    Ok((Entry { realm, id, token, messages_per_second, about: source.about(version) }, PeerJs))
 }
 
 impl Conversation for PeerJs {

@@ -13,7 +13,7 @@ use crate::broker::{
     Admittance, Flush, Goodbye, Newcomer, Outbox, Outgoing, Parting, Probe, Registration, Routed,
 };
 use crate::frame::Frame;
-use crate::limits::{Counted, Rate};
+use crate::limits::Counted;
 use crate::service::{Client, Service};
 use crate::transport::{self, Disconnect, Event, Socket};
 
@@ -78,11 +78,11 @@ where
     let session = service.begin_session(counted);
     let admission = Box::pin(admit(socket, Arc::clone(service), entry));
     async move {
-        let Some((mut socket, registration, conversation, rate)) = admission.await else {
+        let Some((mut socket, registration, conversation, messages_per_second)) = admission.await else {
             return;
         };
         socket.seated(&registration);
-        let mut presence = Presence::begin(registration, conversation, rate, &session);
+        let mut presence = Presence::begin(registration, conversation, messages_per_second, &session);
         let end = poll_fn(|cx| presence.poll(cx, &mut socket)).await;
         if let Some(goodbye) = presence.goodbye(end, &mut socket) {
             goodbye.await;
@@ -95,14 +95,13 @@ async fn admit<S: Socket, C: Conversation>(
     mut socket: S,
     service: Arc<Service>,
     entry: impl Future<Output = Result<(Entry, C), Refusal>>,
-) -> Option<(S, Registration, C, Rate)> {
+) -> Option<(S, Registration, C, u32)> {
     let mut outbox = socket.open_outbox(service.broker.limits().outbox_bytes);
     let refusal = match entry.await {
         Err(refusal) => refusal,
         Ok((entry, conversation)) => match register::<S, C>(&entry, &mut socket, &mut outbox).await {
             Ok(registration) => {
-                let rate = Rate::new(entry.messages_per_second, service.now());
-                return Some((socket, registration, conversation, rate));
+                return Some((socket, registration, conversation, entry.messages_per_second));
             }
             Err(Refusal::Elsewhere) => Refusal::Elsewhere,
             Err(refusal) => {
@@ -123,13 +122,13 @@ async fn admit<S: Socket, C: Conversation>(
 }
 
 async fn register<S: Socket, C: Conversation>(
-    Entry { realm, id, token, .. }: &Entry,
+    Entry { realm, id, token, about, .. }: &Entry,
     socket: &mut S,
     outbox: &mut Outbox,
 ) -> Result<Registration, Refusal> {
     let mut probed = false;
     loop {
-        let newcomer = Newcomer { id, token, link: S::LINK, greeting: C::greeting() };
+        let newcomer = Newcomer { id, token, link: S::LINK, greeting: C::greeting(), about: about.clone() };
         match realm.register(newcomer, outbox) {
             Admittance::Registered(registration) => return Ok(registration),
             Admittance::Elsewhere => return Err(Refusal::Elsewhere),
@@ -189,18 +188,23 @@ impl End {
 struct Presence<'a, C> {
     // Taken when the client parts. What the conversation holds goes with the id.
     present: Option<(Registration, C)>,
-    rate: Rate,
+    messages_per_second: u32,
     /// Nothing is read until then, because too much came.
     pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
     service: &'a Service,
 }
 
 impl<'a, C: Conversation> Presence<'a, C> {
-    fn begin(registration: Registration, conversation: C, rate: Rate, service: &'a Service) -> Self {
+    fn begin(
+        registration: Registration,
+        conversation: C,
+        messages_per_second: u32,
+        service: &'a Service,
+    ) -> Self {
         if let Some(hook) = &service.hooks.connect {
             hook(Client { key: registration.key(), id: registration.id() });
         }
-        Presence { present: Some((registration, conversation)), rate, pause: None, service }
+        Presence { present: Some((registration, conversation)), messages_per_second, pause: None, service }
     }
 
     fn poll<S: Socket>(&mut self, cx: &mut Context<'_>, socket: &mut S) -> Poll<End> {
@@ -222,7 +226,7 @@ impl<'a, C: Conversation> Presence<'a, C> {
                 ready!(pause.as_mut().poll(cx));
                 // Not heard of, because nobody listens.
                 registration.heard();
-                self.pause = pause_for(self.rate.take(0, || self.service.now()), self.service);
+                self.pause = pause_for(registration.sent(0, self.messages_per_second), self.service);
             }
             let (mut heard, mut left, mut messages) = (false, false, 0);
             let received = ready!(socket.poll_recv(cx, &mut |event| {
@@ -254,7 +258,7 @@ impl<'a, C: Conversation> Presence<'a, C> {
                 // Part of a frame is a sign of life as well.
                 registration.heard();
             }
-            self.pause = pause_for(self.rate.take(messages, || self.service.now()), self.service);
+            self.pause = pause_for(registration.sent(messages, self.messages_per_second), self.service);
         }
         transport::give_way(cx);
         Poll::Pending

@@ -98,6 +98,14 @@ pub(crate) async fn sender(service: &Service, claim: Claim, source: &Source) -> 
         return Err(Unheard::Absent);
     }
     let posting = entry.realm.begin_post(&entry.id).ok_or(Unheard::TooMuch)?;
+    let peer = entry.realm.holder(&entry.id, &entry.token).ok_or(Unheard::Absent)?;
+    let pause = peer.sent(0, entry.messages_per_second);
+    if pause > PATIENCE {
+        return Err(Unheard::TooMuch);
+    }
+    if !pause.is_zero() {
+        service.sleep(pause).await;
+    }
     Ok(Sender { entry, _posting: posting })
 }
 
@@ -108,6 +116,7 @@ impl Sender {
         let Entry { realm, id, token, .. } = &self.entry;
         let Some(peer) = realm.holder(id, token) else { return Outcome::Refused };
         peer.heard();
+        peer.sent(1, self.entry.messages_per_second);
         match decode(text) {
             Command::Relay(envelope) => {
                 let mut flushes = Vec::new();

@@ -29,7 +29,7 @@ pub const ROOMS: &[Room] = &[
     // The library's front: re-exports.
     room(
         "peerbroker",
-        "server embed http session service transport client_options config limits tls lan auth keys dialect broker frame",
+        "server embed http session service transport client_options config limits tls lan auth keys dialect broker frame pace",
         "",
     ),
     // What speaks HTTP.
@@ -43,7 +43,7 @@ pub const ROOMS: &[Room] = &[
     room(
         "http",
         "session service transport client_options config limits",
-        "actix_codec actix_files actix_http actix_web log mime mime_guess percent_encoding rust_embed serde_json tokio uuid",
+        "actix_codec actix_files actix_http actix_web form_urlencoded log mime mime_guess percent_encoding rust_embed serde_json tokio uuid",
     ),
     // One connected client.
     room(
@@ -51,7 +51,7 @@ pub const ROOMS: &[Room] = &[
         "service transport auth dialect keys limits broker frame",
         "form_urlencoded log rand tokio::select tokio::time",
     ),
-    room("service", "config auth dialect keys limits broker", "dashmap log tokio::time"),
+    room("service", "config auth dialect keys limits broker", "dashmap log thiserror tokio::time"),
     room(
         "transport",
         "broker frame",
@@ -69,12 +69,13 @@ pub const ROOMS: &[Room] = &[
         "base64 http_body_util hyper hyper_rustls hyper_util jsonwebtoken log rand ring rustls rustls_pki_types \
          serde serde_json simple_asn1 thiserror tokio::join tokio::sync tokio::task tokio::test tokio::time uuid",
     ),
-    room("limits", "", "dashmap"),
+    room("limits", "pace", "dashmap"),
     room("keys", "broker", "rand rusqlite rustls_pki_types serde serde_json thiserror"),
     // Plain Rust: no runtime, and neither knows of the other.
     room("dialect", "frame", "memchr serde_json"),
-    room("broker", "frame", "dashmap rand thiserror tokio::sync"),
+    room("broker", "frame pace", "dashmap rand thiserror tokio::sync"),
     room("frame", "", ""),
+    room("pace", "", ""),
 ];
 
 impl Room {

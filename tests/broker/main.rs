@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerbroker::broker::{
-    Admittance, ApiKey, Broker, Clock, Limits, Link, Newcomer, Outbox, PeerId, Realm, Registration, Routed,
-    Token,
+    About, Admittance, ApiKey, Broker, Clock, Limits, Link, Newcomer, Outbox, PeerId, Realm, Registration,
+    Routed, Token,
 };
 use peerbroker::frame::Frame;
 
@@ -53,7 +53,13 @@ impl House {
 
 fn register(realm: &Arc<Realm>, id: &str, token: &str, outbox: &mut Outbox) -> Admittance {
     let (id, token) = (peer(id), Token::parse(token).unwrap());
-    let newcomer = Newcomer { id: &id, token: &token, link: Link::Socket, greeting: Some(text("OPEN")) };
+    let newcomer = Newcomer {
+        id: &id,
+        token: &token,
+        link: Link::Socket,
+        greeting: Some(text("OPEN")),
+        about: About::default(),
+    };
     realm.register(newcomer, outbox)
 }
 

@@ -5,6 +5,7 @@ mod expiry;
 mod handover;
 mod holders;
 mod liveness;
+mod operator;
 mod rooms;
 mod slow_reader;
 mod streams;

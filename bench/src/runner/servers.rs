@@ -152,15 +152,15 @@ impl Stage {
 }
 
 fn arguments(kind: Kind, port: u16, tls: Option<&Certificate>) -> Vec<String> {
-    // Nobody is pinged or dropped while something else is measured.
+    // Nobody is pinged or dropped while something else is measured, and nobody has to wait for a turn.
     let mut args = match kind {
         Kind::Yardstick => String::new(),
         Kind::PeerjsServer => "--host 127.0.0.1 --concurrent_limit 100000 --alive_timeout 1800000".to_owned(),
         kind => {
             let workers = if kind == Kind::TwoWorkers { 2 } else { 1 };
-            let host = if kind == Kind::ActixWs { "" } else { "--host 127.0.0.1" };
+            let own = if kind == Kind::ActixWs { "" } else { "--host 127.0.0.1 --messages_per_second 0" };
             format!(
-                "{host} --concurrent_limit 100000 --workers {workers} --alive_timeout 1800000 \
+                "{own} --concurrent_limit 100000 --workers {workers} --alive_timeout 1800000 \
                  --ping_interval 600000"
             )
         }

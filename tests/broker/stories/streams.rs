@@ -4,7 +4,7 @@ use std::future::Future as _;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use peerbroker::broker::{Admittance, Arrival, Goodbye, Link, Newcomer, Registration, Token};
+use peerbroker::broker::{About, Admittance, Arrival, Goodbye, Link, Newcomer, Registration, Token};
 
 use super::{blocked, closed, house, house_with, last};
 use crate::socket::Socket;
@@ -13,7 +13,8 @@ use crate::{House, offer, peer, text};
 /// Registers a connection of either kind, with a greeting.
 fn connect(house: &House, link: Link, token: &str, socket: &Socket) -> Registration {
     let (id, token) = (peer("a"), Token::parse(token).unwrap());
-    let newcomer = Newcomer { id: &id, token: &token, link, greeting: Some(text("OPEN")) };
+    let newcomer =
+        Newcomer { id: &id, token: &token, link, greeting: Some(text("OPEN")), about: About::default() };
     match house.realm.register(newcomer, &mut socket.outbox(house.broker.limits().outbox_bytes)) {
         Admittance::Registered(registration) => registration,
         _ => panic!("not admitted"),
@@ -147,7 +148,13 @@ fn a_stream_takes_nothing_from_a_websocket_of_its_client() {
     let (socket, stream) = (Socket::open(), Socket::open());
     let websocket = connect(&house, Link::Socket, "t", &socket);
     let (id, token) = (peer("a"), token("t"));
-    let newcomer = Newcomer { id: &id, token: &token, link: Link::Stream, greeting: Some(text("OPEN")) };
+    let newcomer = Newcomer {
+        id: &id,
+        token: &token,
+        link: Link::Stream,
+        greeting: Some(text("OPEN")),
+        about: About::default(),
+    };
     let refused = house.realm.register(newcomer, &mut stream.outbox(1000));
     assert!(matches!(refused, Admittance::Elsewhere));
     assert!(websocket.is_current());

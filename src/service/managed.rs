@@ -1,0 +1,135 @@
+//! What is done to keys while the server runs, with a line in the log for each.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::PoisonError;
+
+use super::Service;
+use crate::broker::ApiKey;
+use crate::keys::{Change, Key, KeyError};
+
+/// The log's target for all that is done by people.
+const AUDIT: &str = "peerbroker::audit";
+
+/// Who does something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum By {
+    /// Whoever may use the API, from this address.
+    Api(Option<IpAddr>),
+    /// Somebody who registers an app, from this address.
+    Registration(Option<IpAddr>),
+}
+
+/// Why something was not done to a key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotDone {
+    /// The flags say what it is.
+    #[error(
+        "the key {0} is set by the flags of the server; store one of the same name, and that counts instead"
+    )]
+    BuiltIn(ApiKey),
+    /// The store.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+}
+
+impl Service {
+    /// All keys, those that are disabled and those of the flags included; oldest first.
+    pub(crate) fn all_keys(&self) -> Result<Vec<Key>, KeyError> {
+        let stored = self.store.all()?;
+        let mut keys = self.built_in_beside(&stored);
+        keys.extend(stored);
+        keys.iter_mut().for_each(|key| self.keyring.complete(key));
+        Ok(keys)
+    }
+
+    /// One of them.
+    pub(crate) fn one_key(&self, key: &ApiKey) -> Result<Key, KeyError> {
+        let built_in = || self.config.built_in_keys().into_iter().find(|built_in| built_in.key == *key);
+        let found = self.store.get(key)?.or_else(built_in);
+        let mut found = found.ok_or_else(|| KeyError::Unknown(key.clone()))?;
+        self.keyring.complete(&mut found);
+        Ok(found)
+    }
+
+    /// Adds a key and puts it in force.
+    pub(crate) fn add_key(&self, by: By, key: Key) -> Result<Key, KeyError> {
+        self.store.add(key.clone())?;
+        log::info!(target: AUDIT, "{by} added the key {:?}: {}", key.key, described(&key));
+        self.read_keys()?;
+        Ok(key)
+    }
+
+    /// Changes a key and puts that in force.
+    pub(crate) fn change_key(&self, by: By, key: &ApiKey, change: Change) -> Result<Key, NotDone> {
+        let changed = self.store.change(key, change).map_err(|error| self.explain(error))?;
+        log::info!(target: AUDIT, "{by} changed the key {key:?}: {}", described(&changed));
+        self.read_keys()?;
+        Ok(changed)
+    }
+
+    /// Removes a key and dismisses its clients.
+    pub(crate) fn remove_key(&self, by: By, key: &ApiKey) -> Result<(), NotDone> {
+        self.store.remove(key).map_err(|error| self.explain(error))?;
+        log::info!(target: AUDIT, "{by} removed the key {key:?}");
+        self.read_keys()?;
+        Ok(())
+    }
+
+    /// Dismisses the clients of a key that have an id. Says whether there was one.
+    pub(crate) fn kick(&self, by: By, key: &ApiKey, id: &str) -> bool {
+        let kicked = self.broker.tenant(key.as_str()).is_some_and(|tenant| tenant.kick(id));
+        if kicked {
+            log::info!(target: AUDIT, "{by} kicked the peer {id:?} of the key {key:?}");
+        }
+        kicked
+    }
+
+    /// Puts the keys in force that the flags and the store say.
+    pub(crate) fn read_keys(&self) -> Result<(), KeyError> {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let stored = self.store.all()?;
+        let mut keys = self.built_in_beside(&stored);
+        keys.extend(stored);
+        self.keyring.put_in_force(keys, &self.broker);
+        Ok(())
+    }
+
+    /// Notes which keys were used, and removes those that were registered and not used for too long.
+    pub(super) fn keep_house(&self) -> Result<(), KeyError> {
+        self.store.note_used(&self.keyring.take_used())?;
+        Ok(())
+    }
+
+    /// The keys of the flags. Who stores one of the same name wants to say what it may do.
+    fn built_in_beside(&self, stored: &[Key]) -> Vec<Key> {
+        let mut keys = self.config.built_in_keys();
+        keys.retain(|key| !stored.iter().any(|stored| stored.key == key.key));
+        keys
+    }
+
+    fn explain(&self, error: KeyError) -> NotDone {
+        match error {
+            KeyError::Unknown(key) if self.config.is_built_in(&key) => NotDone::BuiltIn(key),
+            error => error.into(),
+        }
+    }
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, address) = match self {
+            By::Api(address) => ("the API", address),
+            By::Registration(address) => ("registration", address),
+        };
+        match address {
+            Some(address) => write!(f, "{what}, from {address},"),
+            None => write!(f, "{what}"),
+        }
+    }
+}
+
+/// Without its secret.
+fn described(key: &Key) -> String {
+    key.public_json().map(|json| json.to_string()).unwrap_or_else(|error| error.to_string())
+}

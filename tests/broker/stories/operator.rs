@@ -1,0 +1,64 @@
+//! What an operator sees and does.
+
+use peerbroker::broker::{Goodbye, PeerId, Version};
+
+use super::{closed, house, last};
+use crate::offer;
+use crate::socket::{Heard, Socket};
+
+fn texts(page: &[PeerId]) -> Vec<&str> {
+    page.iter().map(PeerId::as_str).collect()
+}
+
+#[test]
+fn pages_are_in_the_order_of_ids_and_go_on_behind_one_that_has_left() {
+    let house = house();
+    let [_d, b, _a, _c] = ["d", "b", "a", "c"].map(|id| house.connect(id, "s", &Socket::open()));
+    offer(&b, "absent", "waits for nobody who is here");
+    let page = house.realm.page(None, 2);
+    assert_eq!(texts(&page), ["a", "b"]);
+    drop(b);
+    assert_eq!(texts(&house.realm.page(Some("b"), 2)), ["c", "d"]);
+    assert_eq!(texts(&house.realm.page(Some("d"), 2)), [""; 0]);
+    assert_eq!(texts(&house.realm.page(None, 0)), [""; 0]);
+    assert_eq!(texts(&house.realm.page(None, 100)), ["a", "c", "d"]);
+}
+
+#[test]
+fn a_connection_counts_its_own_messages() {
+    let house = house();
+    let first = house.connect("a", "s", &Socket::open());
+    first.sent(3, 0);
+    first.sent(2, 1);
+    let messages = || house.realm.present("a").unwrap().messages;
+    assert_eq!(messages(), 5);
+    let _second = house.connect("a", "s", &Socket::open());
+    assert_eq!(messages(), 0);
+    assert!(house.realm.present("b").is_none());
+}
+
+#[test]
+fn who_is_kicked_is_told_and_what_waited_for_it_waits_on() {
+    let house = house();
+    let (kicked, other) = (Socket::open(), Socket::open());
+    let (_a, b) = (house.connect("a", "s", &kicked), house.connect("b", "s", &other));
+    assert!(house.realm.dismiss_id("a", Goodbye::Kicked));
+    assert_eq!(last(&kicked), Some(closed(Goodbye::Kicked)));
+    assert!(!house.realm.contains("a") && house.realm.contains("b"));
+    assert!(!house.realm.dismiss_id("a", Goodbye::Kicked));
+
+    offer(&b, "a", "come back");
+    let again = Socket::open();
+    let _a = house.connect("a", "s", &again);
+    assert_eq!(last(&again), Some(Heard::Text("come back".to_owned())));
+}
+
+#[test]
+fn a_version_is_a_short_printable_text() {
+    for fine in ["1.5.5", "2.0.0-beta.3", "12345678901234"] {
+        assert_eq!(Version::parse(fine).map(|version| version.as_str().to_owned()), Some(fine.to_owned()));
+    }
+    for other in ["", "123456789012345", "1.5 5", "1.5\n", "é"] {
+        assert_eq!(Version::parse(other), None, "{other:?}");
+    }
+}

@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use peerbroker::broker::ApiKey;
-use peerbroker::config::DEFAULT_HOST;
+use peerbroker::config::{DEFAULT_HOST, DEFAULT_OPS_HOST};
 
 pub use keys::{BadKeySettings, KeySettings, KeysCommand};
 pub use settings::Settings;
@@ -118,6 +118,34 @@ pub struct Cli {
         default_value = "200"
     )]
     messages_per_second: u32,
+
+    /// TCP port of the API for keys, peers and figures; 0 takes a free one [default: no API]
+    #[arg(long = "ops_port", alias = "ops-port", env = "PEERBROKER_OPS_PORT", value_name = "PORT", value_parser = port)]
+    ops_port: Option<u16>,
+
+    /// Address that the API listens on
+    #[arg(long = "ops_host", alias = "ops-host", env = "PEERBROKER_OPS_HOST", value_name = "HOST", default_value = DEFAULT_OPS_HOST)]
+    ops_host: String,
+
+    /// What opens the API; without it only programs of this machine may ask
+    #[arg(
+        long = "admin_token",
+        alias = "admin-token",
+        env = "PEERBROKER_ADMIN_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true,
+        conflicts_with = "admin_token_file"
+    )]
+    admin_token: Option<String>,
+
+    /// File with that token
+    #[arg(
+        long = "admin_token_file",
+        alias = "admin-token-file",
+        env = "PEERBROKER_ADMIN_TOKEN_FILE",
+        value_name = "FILE"
+    )]
+    admin_token_file: Option<PathBuf>,
 
     /// Origins that may read HTTP answers; `*` is every one [default: every one]
     #[arg(long, env = "PEERBROKER_CORS", value_name = "ORIGIN", num_args = 1.., value_delimiter = ' ')]

@@ -1,5 +1,7 @@
 //! What can be set, and every default.
 
+mod listen;
+
 use std::fmt;
 use std::fs;
 use std::io;
@@ -13,6 +15,7 @@ use crate::keys::{DEFAULT_MESSAGES_PER_SECOND, Key, Settings};
 use crate::limits::AddressLimits;
 
 pub use crate::tls::TlsFiles;
+pub use listen::{AdminToken, InvalidToken, Listen, ListenOps};
 
 /// How a broker behaves. [`Config::default`] is what the binary does without a flag.
 #[derive(Clone, Debug)]
@@ -80,21 +83,10 @@ impl Default for Dialects {
     }
 }
 
-/// Where and how the server listens.
-#[derive(Clone, Debug)]
-pub struct Listen {
-    /// Address or name to listen on.
-    pub host: String,
-    /// TCP port; 0 takes a free one.
-    pub port: u16,
-    /// Worker threads; 0 is one for each core.
-    pub workers: usize,
-    /// HTTPS and WSS instead of HTTP and WS.
-    pub tls: Option<TlsFiles>,
-}
-
 /// The default of `--host`.
 pub const DEFAULT_HOST: &str = "::";
+/// The default of `--ops_host`.
+pub const DEFAULT_OPS_HOST: &str = "127.0.0.1";
 /// The default of `--port`.
 pub const DEFAULT_PORT: u16 = 9000;
 /// The default of `--key`: what PeerJS clients send when they are told none.
@@ -135,7 +127,9 @@ impl Config {
         let mut keys =
             if self.default_key { vec![self.key.clone(), self.root_key().clone()] } else { Vec::new() };
         keys.dedup();
-        keys.into_iter().map(|key| Key::new(Some(key), "built in", settings.clone())).collect()
+        let built_in =
+            |key| Key { created: 0, built_in: true, ..Key::new(Some(key), "built in", settings.clone()) };
+        keys.into_iter().map(built_in).collect()
     }
 
     /// Whether the flags name a key.
@@ -177,12 +171,6 @@ impl Default for Config {
             address_limits: AddressLimits::default(),
             limits: Limits::default(),
         }
-    }
-}
-
-impl Default for Listen {
-    fn default() -> Self {
-        Listen { host: DEFAULT_HOST.to_owned(), port: DEFAULT_PORT, workers: 0, tls: None }
     }
 }
 

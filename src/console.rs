@@ -93,6 +93,12 @@ fn write_lines(waiting: &Receiver<Line>) {
     }
 }
 
+/// Where the operator's API is.
+pub fn api(address: SocketAddr, has_token: bool) -> String {
+    let only = if has_token { "" } else { ", without a token: for programs of this machine only" };
+    format!("The API listens on http://{address}/api{only}")
+}
+
 /// An id that cannot forge a line or command a terminal.
 pub fn printable(id: &str) -> String {
     id.chars().fold(String::with_capacity(id.len()), |mut text, c| {

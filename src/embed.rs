@@ -4,11 +4,12 @@ use std::sync::Arc;
 use actix_web::web::ServiceConfig;
 
 use crate::broker::{Broker, Clock, Goodbye};
-use crate::config::{Config, InvalidPath, MountPath};
+use crate::config::{AdminToken, Config, InvalidPath, MountPath};
 use crate::http::{self, Mounted};
 use crate::keys::memory::MemoryKeys;
 use crate::keys::{KeyError, KeyStore};
 use crate::lan::lan_address;
+use crate::ops::Ops;
 use crate::service::{Client, Hooks, Message, Service};
 
 /// A running broker, to be mounted in an actix-web app or served by a
@@ -89,6 +90,11 @@ impl PeerBroker {
     /// The configuration in force.
     pub fn config(&self) -> &Config {
         &self.service.config
+    }
+
+    /// What the operator's API works on.
+    pub(crate) fn ops(&self, token: Option<AdminToken>) -> Arc<Ops> {
+        Arc::new(Ops::new(Arc::clone(&self.service), token))
     }
 
     /// The broker at its configured path, in a server of its own.

@@ -9,39 +9,47 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::distr::{Alphanumeric, SampleString as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use utoipa::ToSchema;
 
 use crate::broker::ApiKey;
 
-pub use auth::{Auth, JwtKey, Unfit};
+pub use auth::{Auth, JwtKey, Unfit, WrittenAuth};
 pub use origin::{InvalidOrigin, Origin};
 
 /// Messages a second of a client, for long: a mesh of fifty peers stays below it.
 pub const DEFAULT_MESSAGES_PER_SECOND: u32 = 200;
 
+/// Longest name of a key: it is shown in tables.
+const MAX_NAME_CHARS: usize = 100;
+
 /// Characters of a key that is made here: as hard to guess as a UUID.
 const KEY_LEN: usize = 24;
 
 /// One key, and what its clients may do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Key {
     /// What clients name it by.
     #[serde(serialize_with = "write_key", deserialize_with = "read_key")]
+    #[schema(value_type = String, min_length = 1, example = "my-game")]
     pub key: ApiKey,
     /// What people call it: the name of an app.
     pub name: String,
     /// What its clients may do.
     #[serde(flatten)]
     pub settings: Settings,
-    /// When it was made, in seconds since 1970.
+    /// When it was made, in seconds since 1970; 0 for one of the flags.
     pub created: u64,
     /// When a client last came with it, in seconds since 1970, to within a minute.
     pub used: Option<u64>,
     /// Somebody has registered it by themselves; it goes when it is unused for long.
     pub registered: bool,
+    /// The flags of the server name it, and no store keeps it.
+    #[serde(default)]
+    pub built_in: bool,
 }
 
 /// What the clients of a key may do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Settings {
     /// Whether anybody may use it at all.
@@ -50,11 +58,13 @@ pub struct Settings {
     pub allow_discovery: bool,
     /// Most clients at a time.
     pub concurrent_limit: usize,
-    /// The pages that may use it; empty is any.
+    /// The pages that may use it, as `https://example.org` or `https://*.example.org`; empty is any.
+    #[schema(value_type = Vec<String>)]
     pub origins: Vec<Origin>,
     /// Whether clients that name no origin may use it where origins are named. Native apps name none.
     pub allow_no_origin: bool,
     /// How a client proves that an id is its own.
+    #[schema(value_type = WrittenAuth)]
     pub auth: Auth,
     /// Messages that one client may send a second, for long; ten times as many at once. 0 is any number.
     pub messages_per_second: u32,
@@ -62,20 +72,34 @@ pub struct Settings {
     pub ice: bool,
 }
 
-/// What is to be changed of a key; what is `None` stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What is to be changed of a key; what is left out stays. The meaning of each is that of [`Settings`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct Change {
+    #[schema(max_length = 100)]
     pub name: Option<String>,
     pub enabled: Option<bool>,
     pub allow_discovery: Option<bool>,
     pub concurrent_limit: Option<usize>,
+    #[schema(value_type = Option<Vec<String>>)]
     pub origins: Option<Vec<Origin>>,
     pub allow_no_origin: Option<bool>,
+    #[schema(value_type = Option<WrittenAuth>)]
     pub auth: Option<Auth>,
     pub messages_per_second: Option<u32>,
     pub ice: Option<bool>,
+}
+
+/// Why a change cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfitting {
+    /// Its name.
+    #[error("name: it has at most {MAX_NAME_CHARS} characters and no control characters")]
+    Name,
+    /// What is to verify clients.
+    #[error("auth: {0}")]
+    Auth(#[from] Unfit),
 }
 
 /// Why something cannot be done with a key.
@@ -117,7 +141,8 @@ impl Key {
     /// A key made now, with the default settings; `key` is a random one unless given.
     pub fn new(key: Option<ApiKey>, name: &str, settings: Settings) -> Self {
         let key = key.unwrap_or_else(random_key);
-        Key { key, name: name.to_owned(), settings, created: unix_time(), used: None, registered: false }
+        let (name, created) = (name.to_owned(), unix_time());
+        Key { key, name, settings, created, used: None, registered: false, built_in: false }
     }
 
     /// Changes what `change` names.
@@ -152,17 +177,30 @@ impl Key {
 
     /// The key as JSON for those who administer it: all but its secret.
     pub fn public_json(&self) -> serde_json::Result<serde_json::Value> {
-        let mut public = self.clone();
-        let secret = matches!(self.settings.auth, Auth::Jwt { verify: JwtKey::Secret(_) });
-        if secret {
-            public.settings.auth = Auth::Jwt { verify: JwtKey::Secret(String::new()) };
-        }
-        let mut json = serde_json::to_value(public)?;
-        if secret && let Some(auth) = json.get_mut("auth").and_then(|auth| auth.as_object_mut()) {
+        let mut json = serde_json::to_value(self)?;
+        if matches!(self.settings.auth, Auth::Jwt { verify: JwtKey::Secret(_) })
+            && let Some(auth) = json.get_mut("auth").and_then(|auth| auth.as_object_mut())
+        {
             auth.remove("value");
         }
         Ok(json)
     }
+}
+
+impl Change {
+    /// Looks at what a type alone does not say: the name, and what is to verify clients.
+    pub fn check(self) -> Result<Self, Unfitting> {
+        if !self.name.as_deref().is_none_or(is_name) {
+            return Err(Unfitting::Name);
+        }
+        let auth = self.auth.map(Auth::check).transpose()?;
+        Ok(Change { auth, ..self })
+    }
+}
+
+/// Whether a text can be the name of a key: it is short and has no control characters.
+pub fn is_name(text: &str) -> bool {
+    text.chars().count() <= MAX_NAME_CHARS && !text.chars().any(char::is_control)
 }
 
 impl Settings {

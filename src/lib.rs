@@ -42,6 +42,7 @@ mod http;
 pub mod keys;
 mod lan;
 pub mod limits;
+mod ops;
 mod pace;
 mod server;
 mod service;

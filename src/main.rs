@@ -85,6 +85,9 @@ fn run(cli: &Cli, settings: &Settings, lines: &Lines) -> anyhow::Result<()> {
     actix_web::rt::System::new().block_on(async {
         let stop = stop_signal().context("cannot listen for signals")?;
         lines.print(console::welcome(config, listen, server.address(), given_path));
+        if let (Some(ops), Some(address)) = (&listen.ops, server.ops_address()) {
+            lines.print(console::api(address, ops.token.is_some()));
+        }
         server.run(stop).await.context("the server failed")?;
         lines.print("Http server closed.".to_owned());
         Ok(())

@@ -16,14 +16,14 @@ const MAX_CREDIT: u64 = 60_000_000;
 /// (the generic cell rate algorithm). The rate is given with each call, so that it can change, and that very
 /// many of these stay small. A rate of 0 is no bound.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Microseconds.
     turn: AtomicU64,
 }
 
 impl Pace {
     /// Counts what came at `now` milliseconds, on credit if need be, and says how long nothing more may come.
-    pub fn spend(&self, count: u32, per_second: u32, now: u64) -> Duration {
+    pub(crate) fn spend(&self, count: u32, per_second: u32, now: u64) -> Duration {
         if per_second == 0 {
             return Duration::ZERO;
         }
@@ -36,7 +36,7 @@ impl Pace {
     }
 
     /// Counts one that came at `now` milliseconds, unless it came too early: then says how much.
-    pub fn try_spend_one(&self, per_second: u32, now: u64) -> Result<(), Duration> {
+    pub(crate) fn try_spend_one(&self, per_second: u32, now: u64) -> Result<(), Duration> {
         if per_second == 0 {
             return Ok(());
         }
@@ -49,7 +49,7 @@ impl Pace {
     }
 
     /// Whether at `now` milliseconds it is as if nothing had ever come.
-    pub fn is_rested(&self, now: u64) -> bool {
+    pub(crate) fn is_rested(&self, now: u64) -> bool {
         self.turn.load(Ordering::Relaxed) <= micros(now)
     }
 }

@@ -23,6 +23,7 @@ use crate::embed::PeerBroker;
 use crate::http::upgrade::upgrade;
 use crate::http::{self, Mounted};
 use crate::lan::lan_address;
+use crate::ops::{self, Ops};
 use crate::tls::{self, TlsError};
 use crate::transport::connection::Connection;
 
@@ -32,8 +33,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long clients may take to answer their close frames when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
-/// What actix-server calls the listener in its log lines.
+/// What actix-server calls the listeners in its log lines.
 const NAME: &str = "peerbroker";
+const OPS_NAME: &str = "peerbroker's API";
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
 /// Connections of one worker that are in HTTP; those of peers are not counted.
@@ -53,21 +55,23 @@ pub enum StartError {
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),
     /// No such host.
-    #[error("cannot listen on --host {host}: {error}")]
+    #[error("cannot listen on --{flag} {host}: {error}")]
     Host {
+        /// The flag that said so: `host` or `ops_host`.
+        flag: &'static str,
         /// The host that was asked for.
         host: String,
         /// What the system says.
         error: io::Error,
     },
     /// Somebody else listens there.
-    #[error("port {0} is in use: stop the program that listens there, or choose another --port")]
-    PortInUse(u16),
+    #[error("port {0} is in use: stop the program that listens there, or choose another --{1}")]
+    PortInUse(u16, &'static str),
     /// Low ports are for the privileged.
     #[error(
-        "no permission to listen on port {0}: choose a --port of 1024 or more, or allow it with 'setcap cap_net_bind_service=+ep'"
+        "no permission to listen on port {0}: choose a --{1} of 1024 or more, or allow it with 'setcap cap_net_bind_service=+ep'"
     )]
-    NoPermission(u16),
+    NoPermission(u16, &'static str),
     /// Something else.
     #[error("cannot start the server: {0}")]
     Io(#[from] io::Error),
@@ -116,20 +120,38 @@ pub struct Server {
     mounted: Arc<Mounted>,
     workers: usize,
     tls: Option<rustls::ServerConfig>,
+    ops: Option<(TcpListener, Arc<Ops>)>,
 }
+
+/// The flags that say where to listen, for errors.
+#[derive(Clone, Copy)]
+struct Flags {
+    host: &'static str,
+    port: &'static str,
+}
+
+const MAIN: Flags = Flags { host: "host", port: "port" };
+const OPS: Flags = Flags { host: "ops_host", port: "ops_port" };
 
 impl Server {
     /// Looks up the host and reads the TLS files, without taking the port.
     pub fn check(listen: &Listen) -> Result<(), StartError> {
         listen.tls.as_ref().map(tls::load).transpose()?;
-        resolve(&listen.host, listen.port).map(drop)
+        if let Some(ops) = &listen.ops {
+            resolve(&ops.host, ops.port, OPS)?;
+        }
+        resolve(&listen.host, listen.port, MAIN).map(drop)
     }
 
-    /// Reads the TLS files, looks for the directory of files, and takes the port.
+    /// Reads the TLS files, looks for the directory of files, and takes the ports.
     pub fn bind(broker: &PeerBroker, listen: &Listen) -> Result<Self, StartError> {
         broker.config().check()?;
         let tls = listen.tls.as_ref().map(tls::load).transpose()?;
-        let listener = bind(&listen.host, listen.port)?;
+        let listener = bind(&listen.host, listen.port, MAIN)?;
+        let ops = listen.ops.as_ref().map(|ops| {
+            let listener = bind(&ops.host, ops.port, OPS)?;
+            Ok::<_, StartError>((listener, broker.ops(ops.token.clone())))
+        });
         let address = listener.local_addr()?;
         let lan_host = lan_address().filter(|_| !address.ip().is_loopback());
         Ok(Server {
@@ -138,12 +160,18 @@ impl Server {
             mounted: broker.mounted(tls.is_some(), lan_host),
             workers: listen.workers,
             tls,
+            ops: ops.transpose()?,
         })
     }
 
     /// Where it listens: with port 0, the port that was free.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the operator's API listens, if it does.
+    pub fn ops_address(&self) -> Option<SocketAddr> {
+        self.ops.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
     }
 
     /// Serves until `stop` is ready; then closes every client with 1001 and ends.
@@ -163,11 +191,21 @@ impl Server {
     }
 
     fn start(self) -> io::Result<actix_server::Server> {
-        let Server { listener, mounted, workers, tls, .. } = self;
+        let Server { listener, mounted, workers, tls, ops, .. } = self;
         let mut builder =
             actix_server::Server::build().disable_signals().max_concurrent_connections(MAX_HTTP_CONNECTIONS);
         if workers > 0 {
             builder = builder.workers(workers);
+        }
+        if let Some((listener, ops)) = ops {
+            builder = builder.listen(OPS_NAME, listener, move || {
+                let http = HttpService::build()
+                    .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+                    .client_request_timeout(REQUEST_TIMEOUT)
+                    .client_disconnect_timeout(REQUEST_TIMEOUT)
+                    .h1(map_config(ops::app(Arc::clone(&ops)), |()| AppConfig::default()));
+                fn_service(async |io: TcpStream| Ok(below_http(io, |io| io))).and_then(http)
+            })?;
         }
         let builder = match tls {
             None => builder.listen(NAME, listener, move || {
@@ -205,8 +243,8 @@ async fn drain(mounted: &Mounted, handle: &ServerHandle) {
     }
 }
 
-fn bind(host: &str, port: u16) -> Result<TcpListener, StartError> {
-    match listen(resolve(host, port)?) {
+fn bind(host: &str, port: u16, flags: Flags) -> Result<TcpListener, StartError> {
+    match listen(resolve(host, port, flags)?) {
         // A machine without IPv6.
         Err(error) if host == DEFAULT_HOST && !in_use_or_forbidden(&error) => {
             listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
@@ -214,18 +252,18 @@ fn bind(host: &str, port: u16) -> Result<TcpListener, StartError> {
         bound => bound,
     }
     .map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => StartError::PortInUse(port),
-        io::ErrorKind::PermissionDenied => StartError::NoPermission(port),
-        _ => StartError::Host { host: host.to_owned(), error },
+        io::ErrorKind::AddrInUse => StartError::PortInUse(port, flags.port),
+        io::ErrorKind::PermissionDenied => StartError::NoPermission(port, flags.port),
+        _ => StartError::Host { flag: flags.host, host: host.to_owned(), error },
     })
 }
 
-fn resolve(host: &str, port: u16) -> Result<SocketAddr, StartError> {
+fn resolve(host: &str, port: u16, flags: Flags) -> Result<SocketAddr, StartError> {
     let name = host.trim_start_matches('[').trim_end_matches(']');
     (name, port)
         .to_socket_addrs()
         .and_then(|mut addresses| addresses.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
-        .map_err(|error| StartError::Host { host: host.to_owned(), error })
+        .map_err(|error| StartError::Host { flag: flags.host, host: host.to_owned(), error })
 }
 
 fn in_use_or_forbidden(error: &io::Error) -> bool {

@@ -1,9 +1,14 @@
 //! What the flags ask for, and what is wrong in them that no flag can see alone.
 
 use std::env;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 
 use peerbroker::broker::Limits;
-use peerbroker::config::{BadStaticDir, DEFAULT_PORT, Dialects, MountPath, TlsFiles};
+use peerbroker::config::{
+    AdminToken, BadStaticDir, DEFAULT_PORT, Dialects, InvalidToken, ListenOps, MountPath, TlsFiles,
+};
 use peerbroker::limits::AddressLimits;
 use peerbroker::{Config, Listen};
 
@@ -28,14 +33,18 @@ pub enum BadSettings {
     HalfTls { missing: &'static str },
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),
+    #[error("cannot read --admin_token_file {path}: {error}", path = .path.display())]
+    TokenFile { path: PathBuf, error: io::Error },
+    #[error("invalid value for --{flag}: {why}")]
+    Token { flag: &'static str, why: InvalidToken },
 }
 
 impl BadSettings {
     /// 2 for a wrong value, as clap; 1 for files, and for what the reference ends with 1 as well.
     pub fn exit_code(&self) -> u8 {
         match self {
-            BadSettings::Value { .. } => 2,
-            BadSettings::HalfTls { .. } | BadSettings::StaticDir(_) => 1,
+            BadSettings::Value { .. } | BadSettings::Token { flag: "admin_token", .. } => 2,
+            _ => 1,
         }
     }
 }
@@ -109,8 +118,28 @@ impl Cli {
             ..Config::default()
         };
         config.check()?;
-        let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls };
+        let ops = self.ops_port.map(|port| {
+            Ok::<_, BadSettings>(ListenOps { host: self.ops_host.clone(), port, token: self.token()? })
+        });
+        let ops = ops.transpose()?;
+        let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls, ops };
         Ok(Settings { config, listen, given_path })
+    }
+}
+
+impl Cli {
+    /// The token of the API, which is not asked for where there is no API.
+    fn token(&self) -> Result<Option<AdminToken>, BadSettings> {
+        let (flag, text) = match (&self.admin_token, &self.admin_token_file) {
+            (Some(token), _) => ("admin_token", token.clone()),
+            (None, Some(path)) => {
+                let read = fs::read_to_string(path);
+                let text = read.map_err(|error| BadSettings::TokenFile { path: path.clone(), error })?;
+                ("admin_token_file", text.trim_end().to_owned())
+            }
+            (None, None) => return Ok(None),
+        };
+        AdminToken::parse(&text).map(Some).map_err(|why| BadSettings::Token { flag, why })
     }
 }
 

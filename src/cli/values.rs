@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use peerbroker::broker::ApiKey;
-use peerbroker::keys::Origin;
+use peerbroker::keys::{Origin, is_name};
 
 /// About a year: longer is a mistake.
 const MAX_MILLIS: u64 = 31_536_000_000;
-
-/// Longest name of a key: it is shown in tables.
-const MAX_NAME_CHARS: usize = 100;
 
 pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "a port is a number from 0 to 65535".to_owned())
@@ -21,9 +18,9 @@ pub(super) fn key(text: &str) -> Result<ApiKey, String> {
 
 /// What people call a key.
 pub(super) fn name(text: &str) -> Result<String, String> {
-    let fine = text.chars().count() <= MAX_NAME_CHARS && !text.chars().any(char::is_control);
-    fine.then(|| text.to_owned())
-        .ok_or_else(|| format!("a name has at most {MAX_NAME_CHARS} characters and no control characters"))
+    is_name(text)
+        .then(|| text.to_owned())
+        .ok_or_else(|| "a name has at most 100 characters and no control characters".to_owned())
 }
 
 pub(super) fn origin(text: &str) -> Result<Origin, String> {

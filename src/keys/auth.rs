@@ -1,18 +1,21 @@
 //! How a client proves that an id is its own, and what can serve as a proof.
 
 use std::fmt;
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{PrivateKeyDer, SubjectPublicKeyInfoDer, alg_id};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Fewest bytes of a secret for HS256: what it signs to has as many (RFC 7518, section 3.2).
 const SECRET_BYTES: usize = 32;
 
 /// How a client proves that an id is its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "method")]
+#[serde(try_from = "WrittenAuth", into = "WrittenAuth")]
 pub enum Auth {
     /// Who comes first has it, for as long as it is here.
     #[default]
@@ -20,7 +23,6 @@ pub enum Auth {
     /// By a JSON Web Token whose subject is the id.
     Jwt {
         /// What its signature is verified with.
-        #[serde(flatten)]
         verify: JwtKey,
     },
     /// The owner of the key is asked.
@@ -31,8 +33,7 @@ pub enum Auth {
 }
 
 /// What verifies a JSON Web Token. The kind pins the algorithm.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind", content = "value")]
+#[derive(Clone, PartialEq, Eq)]
 pub enum JwtKey {
     /// A secret for HS256.
     Secret(String),
@@ -41,6 +42,46 @@ pub enum JwtKey {
     /// A file with a JSON Web Key Set, read again when it changes.
     Jwks(PathBuf),
 }
+
+/// [`Auth`] as it is written, in a database and by those who administer keys.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Auth)]
+#[serde(rename_all = "snake_case", tag = "method")]
+pub enum WrittenAuth {
+    /// Who comes first has an id, for as long as it is here.
+    None,
+    /// By a JSON Web Token whose subject is the id.
+    Jwt {
+        /// What `value` is.
+        kind: JwtKind,
+        /// The secret, the public key in PEM, or the path of the key set on the server. A secret is never
+        /// shown.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<String>,
+    },
+    /// The owner of the key is asked.
+    Webhook {
+        /// Where: an `http` or `https` URL.
+        url: String,
+    },
+}
+
+/// What a signature is verified with.
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JwtKind {
+    /// A secret of 32 bytes or more: HS256.
+    Secret,
+    /// A public key: RS256, ES256 or EdDSA, by its type.
+    Pem,
+    /// A file with a JSON Web Key Set, read again when it changes.
+    Jwks,
+}
+
+/// There is nothing to verify with.
+#[derive(Debug, thiserror::Error)]
+#[error("jwt needs a value: the secret, the public key or the path of the key set")]
+pub struct NoValue;
 
 /// Why something cannot serve as a proof.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +105,8 @@ pub enum Unfit {
     EmptyKeySet,
     #[error("its name is not UTF-8")]
     OddName,
+    #[error("it cannot be read: {0}")]
+    Unreadable(io::Error),
     #[error("an http or https URL without a user is needed")]
     NoUrl,
 }
@@ -80,7 +123,65 @@ impl Auth {
     }
 }
 
+impl Auth {
+    /// Looks whether it can serve, at a file too.
+    pub fn check(self) -> Result<Self, Unfit> {
+        Ok(match self {
+            Auth::None => Auth::None,
+            Auth::Webhook { url } => Auth::webhook(&url)?,
+            Auth::Jwt { verify } => Auth::Jwt { verify: verify.check()? },
+        })
+    }
+}
+
+impl TryFrom<WrittenAuth> for Auth {
+    type Error = NoValue;
+
+    fn try_from(written: WrittenAuth) -> Result<Self, NoValue> {
+        Ok(match written {
+            WrittenAuth::None => Auth::None,
+            WrittenAuth::Webhook { url } => Auth::Webhook { url },
+            WrittenAuth::Jwt { value: None, .. } => return Err(NoValue),
+            WrittenAuth::Jwt { kind, value: Some(value) } => Auth::Jwt {
+                verify: match kind {
+                    JwtKind::Secret => JwtKey::Secret(value),
+                    JwtKind::Pem => JwtKey::Pem(value),
+                    JwtKind::Jwks => JwtKey::Jwks(value.into()),
+                },
+            },
+        })
+    }
+}
+
+impl From<Auth> for WrittenAuth {
+    fn from(auth: Auth) -> Self {
+        let verify = match auth {
+            Auth::None => return WrittenAuth::None,
+            Auth::Webhook { url } => return WrittenAuth::Webhook { url },
+            Auth::Jwt { verify } => verify,
+        };
+        let (kind, value) = match verify {
+            JwtKey::Secret(secret) => (JwtKind::Secret, secret),
+            JwtKey::Pem(pem) => (JwtKind::Pem, pem),
+            // Its name was looked at, in `JwtKey::key_set`.
+            JwtKey::Jwks(path) => (JwtKind::Jwks, path.to_string_lossy().into_owned()),
+        };
+        WrittenAuth::Jwt { kind, value: Some(value) }
+    }
+}
+
 impl JwtKey {
+    fn check(self) -> Result<Self, Unfit> {
+        match self {
+            JwtKey::Secret(secret) => JwtKey::secret(&secret),
+            JwtKey::Pem(pem) => JwtKey::public_key(&pem),
+            JwtKey::Jwks(path) => {
+                let content = fs::read_to_string(&path).map_err(Unfit::Unreadable)?;
+                JwtKey::key_set(path, &content)
+            }
+        }
+    }
+
     /// A secret for HS256; the newline at the end of a file is not part of it.
     pub fn secret(text: &str) -> Result<Self, Unfit> {
         let secret = text.strip_suffix('\n').unwrap_or(text);

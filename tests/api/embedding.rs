@@ -123,7 +123,7 @@ fn a_hook_sees_each_message_as_it_was_sent() {
             told.lock().unwrap().push(text);
         })
         .build();
-    let listen = Listen { host: "127.0.0.1".into(), port: 0, workers: 1, tls: None };
+    let listen = Listen { host: "127.0.0.1".into(), port: 0, workers: 1, ..Listen::default() };
     let server = Server::bind(&broker, &listen).unwrap();
     let address = server.address();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

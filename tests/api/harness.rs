@@ -1,10 +1,12 @@
 //! A real server on a free port, and clients that say exactly what they are told.
 
+pub mod api;
 pub mod guests;
 pub mod http_client;
 pub mod keys;
 pub mod legacy;
 pub mod messages;
+pub mod ops;
 pub mod raw_client;
 pub mod wire;
 
@@ -52,6 +54,8 @@ pub enum Told {
 pub struct TestServer {
     pub transport: Transport,
     pub address: SocketAddr,
+    /// Of the operator's API, if there is one.
+    pub ops: Option<SocketAddr>,
     broker: PeerBroker,
     clock: Clock,
     told: Arc<Mutex<Vec<Told>>>,
@@ -123,10 +127,11 @@ impl TestServer {
                 }
             })
         });
-        let address = address.recv().expect("a server that starts");
+        let (address, ops) = address.recv().expect("a server that starts");
         TestServer {
             transport,
             address,
+            ops,
             broker,
             clock,
             told,
@@ -301,18 +306,18 @@ fn broker(
 async fn serve_own(
     broker: &PeerBroker,
     listen: Listen,
-    started: &mpsc::Sender<SocketAddr>,
+    started: &mpsc::Sender<(SocketAddr, Option<SocketAddr>)>,
     stopped: oneshot::Receiver<()>,
 ) -> std::io::Result<()> {
     let listen = Listen { host: "127.0.0.1".to_owned(), port: 0, workers: WORKERS, ..listen };
     let server = Server::bind(broker, &listen).expect("a free port");
-    started.send(server.address()).unwrap();
+    started.send((server.address(), server.ops_address())).unwrap();
     server.run(async { drop(stopped.await) }).await
 }
 
 async fn serve_embedded(
     broker: &PeerBroker,
-    started: &mpsc::Sender<SocketAddr>,
+    started: &mpsc::Sender<(SocketAddr, Option<SocketAddr>)>,
     stopped: oneshot::Receiver<()>,
 ) -> std::io::Result<()> {
     let mount = broker.mount(broker.config().path.as_str());
@@ -320,7 +325,7 @@ async fn serve_embedded(
         .workers(WORKERS)
         .disable_signals()
         .bind(("127.0.0.1", 0))?;
-    started.send(server.addrs()[0]).unwrap();
+    started.send((server.addrs()[0], None)).unwrap();
     let serving = server.run();
     let handle = serving.handle();
     actix_web::rt::spawn(async move {

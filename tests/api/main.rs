@@ -20,6 +20,7 @@ mod legacy;
 mod limits;
 mod liveness;
 mod odd_frames;
+mod ops;
 mod protocol;
 mod queue;
 mod relay;

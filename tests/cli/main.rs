@@ -1,5 +1,7 @@
 //! The program as an operator meets it: flags, environment, output, signals, exit codes.
 
+#[path = "../api/harness/api.rs"]
+mod api;
 #[path = "../keys/directory.rs"]
 mod directory;
 #[allow(dead_code, reason = "shared with the tests of the wire contract")]
@@ -15,6 +17,7 @@ mod wire;
 mod flags;
 mod keys;
 mod limits;
+mod ops;
 mod output;
 mod program;
 mod signals;

@@ -193,7 +193,7 @@ impl Entry {
         let unreadable = |error| Problem::Entry { key: text.escape_debug().to_string(), error };
         let key = ApiKey::parse(&text).map_err(|error| unreadable(error.into()))?;
         let settings = serde_json::from_str(&settings).map_err(|error| unreadable(error.into()))?;
-        Ok(Key { key, name, settings, created, used, registered })
+        Ok(Key { key, name, settings, created, used, registered, built_in: false })
     }
 }
 

@@ -1,0 +1,83 @@
+//! Who may use the API.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::middleware::Next;
+use actix_web::{Error, web};
+use subtle::ConstantTimeEq as _;
+use tokio::time::timeout;
+
+use super::Ops;
+use super::problem::Problem;
+use crate::config::AdminToken;
+
+/// How long a request may take, its body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What proxies add.
+const FORWARDED: [HeaderName; 2] = [header::FORWARDED, HeaderName::from_static("x-forwarded-for")];
+
+pub(super) async fn guard<B: MessageBody>(
+    ops: web::Data<Ops>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    match &ops.token {
+        Some(token) => check_token(token, request.headers())?,
+        None => check_local(&request)?,
+    }
+    timeout(REQUEST_TIMEOUT, next.call(request)).await.map_err(|_| Problem::too_slow())?
+}
+
+fn check_token(token: &AdminToken, headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
+    let (scheme, given) = given.split_at_checked(BEARER.len()).unwrap_or_default();
+    // Compared in a time that says nothing of where the first difference is.
+    let fits = scheme.eq_ignore_ascii_case(BEARER) && bool::from(given.ct_eq(token.as_str().as_bytes()));
+    fits.then_some(()).ok_or_else(Problem::unauthorized)
+}
+
+const BEARER: &[u8] = b"Bearer ";
+
+/// Without a token: only programs of this machine, and no pages in a browser or proxies that run on it.
+fn check_local(request: &ServiceRequest) -> Result<(), Problem> {
+    let headers = request.headers();
+    let is_local = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+    let of_others = FORWARDED.iter().chain([&header::ORIGIN]).any(|name| headers.contains_key(name));
+    // A page could have a name of its own lead to this machine, and would be of the same origin then.
+    let is_by_name = headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_some_and(is_local_name);
+    (is_local && is_by_name && !of_others).then_some(()).ok_or_else(Problem::only_local)
+}
+
+/// Whether a `Host` is a name of this machine that nobody else gives it.
+fn is_local_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => host.split(':').next(),
+    };
+    name.is_some_and(|name| {
+        name.eq_ignore_ascii_case("localhost")
+            || name.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_local() {
+        for local in ["localhost", "LOCALHOST:9001", "127.0.0.1:9001", "127.0.0.2", "[::1]:9001", "[::1]"] {
+            assert!(is_local_name(local), "{local}");
+        }
+        for other in
+            ["", "evil.test", "evil.test:9001", "localhost.evil.test", "192.0.2.1", "[2001:db8::1]:1"]
+        {
+            assert!(!is_local_name(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The clients of a key.
+
+use std::net::IpAddr;
+
+use actix_web::{HttpRequest, HttpResponse, delete, get, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::keys::named;
+use super::page::{self, Page};
+use super::problem::Problem;
+use super::{Ops, blocking, by};
+use crate::broker::{Link, Present};
+
+/// A client that is here.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Peer)]
+pub(super) struct Peer {
+    /// What others call it by.
+    id: String,
+    /// What it speaks.
+    kind: Kind,
+    /// What it is connected by.
+    connection: Connection,
+    /// When its connection was opened, in seconds since 1970.
+    since: u64,
+    /// Where it is; `null` if that is not known.
+    #[schema(value_type = Option<String>)]
+    address: Option<IpAddr>,
+    /// The version that it says it has; `null` if it says none.
+    client_version: Option<String>,
+    /// How many messages it has sent on this connection.
+    messages: u64,
+}
+
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = PeerKind)]
+enum Kind {
+    /// A client of PeerJS.
+    PeerJs,
+    /// One at the root: rooms and calls.
+    Guest,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Connection {
+    WebSocket,
+    /// An HTTP answer without end: PeerJS 0.3.x without a WebSocket.
+    Stream,
+}
+
+/// Some clients.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PeerPage)]
+pub(super) struct Peers {
+    /// In the order of their ids.
+    peers: Vec<Peer>,
+    /// What to ask for as `after` to get the next page; `null` if this is the last one.
+    next: Option<String>,
+}
+
+/// The clients of a key that are here now.
+#[utoipa::path(
+    tag = "peers",
+    operation_id = "list_peers",
+    params(("key" = String, Path, example = "my-game"), Page),
+    responses((status = OK, body = Peers, description = "some clients"), Problem)
+)]
+#[get("/api/keys/{key}/peers")]
+pub(super) async fn list(
+    ops: web::Data<Ops>,
+    key: web::Path<String>,
+    page: web::Query<Page>,
+) -> Result<web::Json<Peers>, Problem> {
+    let (key, limit) = (named(&key)?, page.limit()?);
+    let peers = blocking(ops, move |service| {
+        let Some(active) = service.key(key.as_str()) else {
+            // Nobody is here where nobody may be; but a key that is not there is a mistake.
+            service.one_key(&key)?;
+            return Ok(Peers { peers: Vec::new(), next: None });
+        };
+        let tenant = &active.tenant;
+        let mut ids = tenant.page(page.after.as_deref(), limit + 1);
+        let next = page::cut(&mut ids, limit, ToString::to_string);
+        let of_kind = |id: &str| {
+            let peer = tenant.peers.present(id).map(|present| Peer::new(Kind::PeerJs, &present));
+            let guest = tenant.guests.present(id).map(|present| Peer::new(Kind::Guest, &present));
+            peer.into_iter().chain(guest)
+        };
+        Ok(Peers { peers: ids.iter().flat_map(|id| of_kind(id.as_str())).collect(), next })
+    });
+    Ok(web::Json(peers.await?))
+}
+
+/// Closes the connection of a client, with 4005. It may come back: who shall not has to be kept out by the
+/// key's `auth`.
+#[utoipa::path(
+    tag = "peers",
+    operation_id = "kick_peer",
+    params(("key" = String, Path, example = "my-game"), ("id" = String, Path, example = "alice")),
+    responses((status = NO_CONTENT, description = "done"), Problem)
+)]
+#[delete("/api/keys/{key}/peers/{id}")]
+pub(super) async fn kick(
+    ops: web::Data<Ops>,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (by, (key, id)) = (by(&request), path.into_inner());
+    let key = named(&key)?;
+    if !ops.service.kick(by, &key, &id) {
+        return Err(Problem::not_found("no such client is here"));
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+impl Peer {
+    fn new(kind: Kind, Present { id, link, about, messages }: &Present) -> Self {
+        Peer {
+            id: id.to_string(),
+            kind,
+            connection: match link {
+                Link::Socket => Connection::WebSocket,
+                Link::Stream => Connection::Stream,
+            },
+            since: about.since,
+            address: about.address,
+            client_version: about.version.map(|version| version.as_str().to_owned()),
+            messages: *messages,
+        }
+    }
+}

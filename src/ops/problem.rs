@@ -1,0 +1,165 @@
+//! What is said when something cannot be done: RFC 9457.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError, web};
+use serde::Serialize;
+use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
+
+use crate::broker::InvalidName;
+use crate::keys::{KeyError, Unfitting};
+use crate::service::NotDone;
+
+const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Why something was not done, as RFC 9457 has it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// `about:blank`: the status says what kind it is.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The status.
+    status: u16,
+    /// What is wrong with this very request.
+    detail: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or_default();
+        Problem { kind: "about:blank", title, status: status.as_u16(), detail: detail.into() }
+    }
+
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Problem::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        let detail = "the server's admin token is needed: Authorization: Bearer …";
+        Problem::new(StatusCode::UNAUTHORIZED, detail)
+    }
+
+    pub(super) fn only_local() -> Self {
+        let detail = "without --admin_token only programs of the server's own machine may ask, by the name \
+            localhost or its address, and not through a proxy or a browser's page";
+        Problem::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    pub(super) fn too_slow() -> Self {
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long")
+    }
+
+    /// Why is in the log.
+    pub(super) fn failed() -> Self {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the server's log says why")
+    }
+
+    pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+}
+
+/// For bodies that are no JSON, or not what is needed.
+pub(super) fn for_json(config: web::JsonConfig) -> web::JsonConfig {
+    let is_json = |kind: mime::Mime| {
+        kind.type_() == mime::APPLICATION && matches!(kind.subtype().as_str(), "json" | "merge-patch")
+    };
+    config.content_type(is_json).error_handler(|error, _| {
+        let status = match &error {
+            JsonPayloadError::Deserialize(error) if error.is_data() => StatusCode::UNPROCESSABLE_ENTITY,
+            JsonPayloadError::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            error => error.status_code(),
+        };
+        let detail = match &error {
+            JsonPayloadError::Deserialize(error) => error.to_string(),
+            JsonPayloadError::ContentType => "the body has to be application/json".to_owned(),
+            error => error.to_string(),
+        };
+        Problem::new(status, detail).into()
+    })
+}
+
+pub(super) fn for_query() -> web::QueryConfig {
+    web::QueryConfig::default().error_handler(|error, _| {
+        let QueryPayloadError::Deserialize(why) = &error else {
+            return Problem::new(StatusCode::BAD_REQUEST, error.to_string()).into();
+        };
+        Problem::new(StatusCode::BAD_REQUEST, format!("in the query: {why}")).into()
+    })
+}
+
+pub(super) fn for_path() -> web::PathConfig {
+    web::PathConfig::default()
+        .error_handler(|error: PathError, _| Problem::new(StatusCode::BAD_REQUEST, error.to_string()).into())
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code()).json(self);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if self.status_code() == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl IntoResponses for Problem {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let body = Content::new(Some(Ref::from_schema_name("Problem")));
+        let response = ResponseBuilder::new().description("It was not done.").content(MEDIA_TYPE, body);
+        BTreeMap::from([("default".to_owned(), response.build().into())])
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Exists(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
+            KeyError::Unknown(_) => Problem::not_found(error.to_string()),
+            KeyError::Store(_) => {
+                log::error!("{error}");
+                Problem::failed()
+            }
+        }
+    }
+}
+
+impl From<NotDone> for Problem {
+    fn from(error: NotDone) -> Self {
+        match error {
+            NotDone::BuiltIn(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
+            NotDone::Keys(error) => error.into(),
+        }
+    }
+}
+
+impl From<Unfitting> for Problem {
+    fn from(error: Unfitting) -> Self {
+        Problem::unprocessable(error.to_string())
+    }
+}
+
+impl From<InvalidName> for Problem {
+    fn from(error: InvalidName) -> Self {
+        Problem::unprocessable(format!("key: {error}"))
+    }
+}

@@ -1,0 +1,89 @@
+//! The operator's API, as programs call it.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use super::http_client::{HttpConnection, Response};
+
+/// Who calls the API, and as whom.
+#[derive(Clone)]
+pub struct Api {
+    pub address: SocketAddr,
+    /// Whole lines, each with its end.
+    pub headers: String,
+}
+
+/// What the API says.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub response: Response,
+    /// `null` if there is no body.
+    pub json: Value,
+}
+
+impl Api {
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.headers = format!("Authorization: Bearer {token}\r\n");
+        self
+    }
+
+    pub fn with_header(mut self, line: &str) -> Self {
+        self.headers = format!("{line}\r\n");
+        self
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, None)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call("POST", path, Some(body))
+    }
+
+    pub fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.call("PATCH", path, Some(body))
+    }
+
+    pub fn delete(&self, path: &str) -> Answer {
+        self.call("DELETE", path, None)
+    }
+
+    pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        match body {
+            Some(body) => self.send(method, path, "application/json", &body.to_string()),
+            None => self.send(method, path, "", ""),
+        }
+    }
+
+    /// The same with any body.
+    pub fn send(&self, method: &str, path: &str, kind: &str, body: &str) -> Answer {
+        let host = if self.headers.contains("Host:") { "" } else { "Host: localhost\r\n" };
+        let kind = if kind.is_empty() { String::new() } else { format!("Content-Type: {kind}\r\n") };
+        let (headers, length) = (&self.headers, body.len());
+        let mut connection = HttpConnection::open(self.address);
+        connection.send(format!(
+            "{method} {path} HTTP/1.1\r\n{host}{headers}{kind}Content-Length: {length}\r\n\r\n{body}"
+        ));
+        let response = connection.response(false);
+        let json = if response.body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&response.body).expect("an answer of JSON")
+        };
+        Answer { status: response.status, response, json }
+    }
+}
+
+impl Answer {
+    /// What RFC 9457 says that a problem is; its detail is given back.
+    pub fn problem(&self, status: u16) -> &str {
+        assert_eq!(self.status, status, "{self:?}");
+        let kind = self.response.header("content-type");
+        assert_eq!(kind.as_deref(), Some("application/problem+json"), "{self:?}");
+        assert_eq!(self.json["status"], status, "{self:?}");
+        assert!(self.json["title"].is_string() && self.json["type"] == "about:blank", "{self:?}");
+        self.json["detail"].as_str().expect("a detail")
+    }
+}

@@ -1,0 +1,23 @@
+//! Servers with the operator's API.
+
+use std::sync::Arc;
+
+use peerbroker::config::{AdminToken, ListenOps};
+use peerbroker::keys::memory::MemoryKeys;
+use peerbroker::keys::{Key, KeyStore as _};
+use peerbroker::{Config, Listen};
+
+use super::api::Api;
+use super::{TestServer, Transport};
+
+/// A server with the API and these keys beside the built-in one.
+pub fn with_api(keys: &[Key], token: Option<&str>, configure: impl FnOnce(&mut Config)) -> (TestServer, Api) {
+    let store = Arc::new(MemoryKeys::new());
+    keys.iter().for_each(|key| store.add(key.clone()).unwrap());
+    let token = token.map(|token| AdminToken::parse(token).unwrap());
+    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, token };
+    let listen = Listen { ops: Some(ops), ..Listen::default() };
+    let server = TestServer::start_with(Transport::Own, configure, listen, Some(store));
+    let address = server.ops.expect("an API");
+    (server, Api { address, headers: String::new() })
+}

@@ -1,0 +1,136 @@
+//! The API does what its own description says: each operation of it is called.
+
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+use crate::harness::api::{Answer, Api};
+use crate::harness::ops::with_api;
+
+/// The operations in an order in which they can be done, with the client `alice` connected after the first.
+const ORDER: [&str; 8] =
+    ["add_key", "list_keys", "show_key", "change_key", "list_peers", "show_stats", "kick_peer", "remove_key"];
+
+struct Operation<'a> {
+    method: &'a str,
+    path: &'a str,
+    described: &'a Value,
+}
+
+fn operations(api: &Value) -> Vec<Operation<'_>> {
+    let paths = api["paths"].as_object().unwrap().iter();
+    let all = paths.flat_map(|(path, item)| {
+        let methods = item.as_object().unwrap().iter();
+        methods.map(move |(method, described)| Operation { method, path, described })
+    });
+    all.collect()
+}
+
+impl Operation<'_> {
+    fn name(&self) -> &str {
+        self.described["operationId"].as_str().unwrap()
+    }
+
+    /// Calls it with the examples of its description.
+    fn call(&self, api: &Api, document: &Value) -> Answer {
+        let mut path = self.path.to_owned();
+        let mut query = Vec::new();
+        for parameter in self.described["parameters"].as_array().into_iter().flatten() {
+            let (name, example) = (parameter["name"].as_str().unwrap(), &parameter["example"]);
+            let example = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
+            match parameter["in"].as_str() {
+                Some("path") => path = path.replace(&format!("{{{name}}}"), &example),
+                Some("query") if example != "null" => query.push(format!("{name}={example}")),
+                _ => {}
+            }
+        }
+        if !query.is_empty() {
+            path = format!("{path}?{}", query.join("&"));
+        }
+        assert!(!path.contains('{'), "every parameter has an example: {path}");
+        let body = &self.described["requestBody"]["content"]["application/json"];
+        let of_schema = &resolve(document, &body["schema"])["examples"][0];
+        let example = [&body["example"], of_schema].into_iter().find(|example| !example.is_null());
+        if let Some(example) = example {
+            validator(document, &body["schema"]).validate(example).expect("an example that fits");
+        }
+        api.call(&self.method.to_uppercase(), &path, example)
+    }
+
+    /// Whether an answer is one of those that are described.
+    fn check(&self, answer: &Answer, document: &Value) {
+        let responses = self.described["responses"].as_object().unwrap();
+        let described = responses.get(&answer.status.to_string()).unwrap_or(&responses["default"]);
+        assert!(described["description"].is_string(), "{}", self.name());
+        let Some((kind, content)) =
+            described["content"].as_object().and_then(|content| content.iter().next())
+        else {
+            assert_eq!(answer.json, Value::Null);
+            return;
+        };
+        assert_eq!(answer.response.header("content-type").as_ref(), Some(kind));
+        if let Err(error) = validator(document, &content["schema"]).validate(&answer.json) {
+            panic!("{}: {error} at {}", self.name(), error.instance_path());
+        }
+    }
+}
+
+fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.strip_prefix('#').unwrap()).unwrap(),
+        None => schema,
+    }
+}
+
+/// Of a schema of the document, with what it refers to.
+fn validator(document: &Value, schema: &Value) -> Validator {
+    let whole = json!({"components": document["components"], "allOf": [schema]});
+    jsonschema::draft202012::new(&whole).expect("a schema")
+}
+
+#[test]
+fn every_operation_does_what_is_described() {
+    let (server, api) = with_api(&[], None, |_| {});
+    let document = api.get("/api/openapi.json").json;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
+    let operations = operations(&document);
+    let mut names: Vec<&str> = operations.iter().map(Operation::name).collect();
+    let mut order = ORDER;
+    names.sort_unstable();
+    order.sort_unstable();
+    assert_eq!(names, order, "all that are described, and no others");
+
+    let mut alice = None;
+    for name in ORDER {
+        let operation = operations.iter().find(|operation| operation.name() == name).unwrap();
+        let answer = operation.call(&api, &document);
+        assert!((200..300).contains(&answer.status), "{name}: {answer:?}");
+        operation.check(&answer, &document);
+        alice = alice.or_else(|| {
+            let mut client = server
+                .begin_with(&server.target_of("my-game", "alice"), "Origin: https://game.example.org\r\n");
+            client.expect_accepted();
+            client.expect_open();
+            Some(client)
+        });
+    }
+    alice.unwrap().expect_closed_with(Some(4005));
+
+    // And each says as described that there is nothing.
+    for operation in operations.iter().filter(|operation| operation.path.contains("{key}")) {
+        let answer = operation.call(&api, &document);
+        answer.problem(404);
+        operation.check(&answer, &document);
+    }
+}
+
+#[test]
+fn a_secret_is_described_as_it_is_shown() {
+    let (_server, api) = with_api(&[], None, |_| {});
+    let document = api.get("/api/openapi.json").json;
+    let secret = json!({"method": "jwt", "kind": "secret", "value": "x".repeat(32)});
+    for auth in [json!({"method": "none"}), json!({"method": "webhook", "url": "https://a.test/"}), secret] {
+        let added = api.post("/api/keys", &json!({"auth": auth}));
+        let operations = operations(&document);
+        operations.iter().find(|operation| operation.name() == "add_key").unwrap().check(&added, &document);
+    }
+}

@@ -1,0 +1,116 @@
+//! The flags of the operator's API.
+
+use std::net::{SocketAddr, TcpListener};
+
+use serde_json::json;
+
+use crate::api::Api;
+use crate::directory::Directory;
+use crate::program::{Program, run};
+
+/// The line that says where the API is.
+const LINE: &str = "The API listens on http://";
+
+/// A program with the API on a free port, and what the line about it ends with.
+fn start(args: &[&str], env: &[(&str, &str)]) -> (Program, Api, String) {
+    let mut program = Program::start_with_env(args, env);
+    let line = std::iter::repeat_with(|| program.expect_line()).find(|line| line.starts_with(LINE)).unwrap();
+    let (address, rest) = line[LINE.len()..].split_once("/api").unwrap();
+    let address: SocketAddr = address.parse().unwrap();
+    (program, Api { address, headers: String::new() }, rest.to_owned())
+}
+
+#[test]
+fn the_api_is_off_unless_it_has_a_port() {
+    let mut program = Program::start(&["--admin_token", "secret", "--ops_host", "127.0.0.1"]);
+    assert_eq!(program.get("/api/stats").status, 404);
+    let ended = program.stop();
+    assert!(!ended.stdout.iter().any(|line| line.contains("API")), "{:?}", ended.stdout);
+}
+
+#[test]
+fn the_api_is_on_loopback_and_its_token_comes_from_a_flag_a_variable_or_a_file() {
+    let directory = Directory::new();
+    let file = directory.file("token", "secret\n");
+    for (args, env, with_token) in [
+        (&["--ops_port", "0"][..], &[][..], false),
+        (&["--ops-port=0", "--admin_token", "secret"], &[], true),
+        (&["--ops_port", "0", "--admin-token=secret"], &[("PEERBROKER_ADMIN_TOKEN", "other")], true),
+        (&[], &[("PEERBROKER_OPS_PORT", "0"), ("PEERBROKER_ADMIN_TOKEN", "secret")], true),
+        (&["--ops_port", "0", "--admin_token_file", &file], &[], true),
+        (&["--ops_port", "0"], &[("PEERBROKER_ADMIN_TOKEN_FILE", &file)], true),
+        (&["--ops_port", "0"], &[("PEERBROKER_ADMIN_TOKEN", "")], false),
+    ] {
+        let (_program, api, rest) = start(args, env);
+        assert!(api.address.ip().is_loopback(), "{args:?}");
+        assert_eq!(rest.is_empty(), with_token, "{rest}");
+        let status = api.get("/api/stats").status;
+        assert_eq!(status, if with_token { 401 } else { 200 }, "{args:?} {env:?}");
+        if with_token {
+            assert_eq!(api.with_token("secret").get("/api/stats").status, 200, "{args:?} {env:?}");
+        }
+    }
+}
+
+#[test]
+fn wrong_values_end_the_program_with_what_is_wrong_and_never_show_the_token() {
+    let directory = Directory::new();
+    let (odd, empty) = (directory.file("odd", "se cret"), directory.file("empty", "\n"));
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().port().to_string();
+    for (args, code, words) in [
+        (&["--ops_port", "x"][..], 2, &["--ops_port", "65535"][..]),
+        (&["--ops_port", "0", "--admin_token", "se cret"], 2, &["--admin_token", "no spaces"]),
+        (&["--ops_port", "0", "--admin_token", "a", "--admin_token_file", "b"], 2, &["cannot be used with"]),
+        (
+            &["--ops_port", "0", "--admin_token_file", "/nowhere/token"],
+            1,
+            &["--admin_token_file", "/nowhere"],
+        ),
+        (&["--ops_port", "0", "--admin_token_file", &odd], 1, &["--admin_token_file", "no spaces"]),
+        (&["--ops_port", "0", "--admin_token_file", &empty], 1, &["--admin_token_file", "1 to 4096"]),
+        (&["--ops_port", "0", "--ops_host", "nowhere.invalid"], 1, &["--ops_host nowhere.invalid"]),
+        (&["--ops_port", &taken], 1, &["in use", "--ops_port"]),
+    ] {
+        let ended = run(&[&["--host", "127.0.0.1", "--port", "0"], args].concat(), &[]);
+        assert_eq!(ended.status.code(), Some(code), "{args:?}: {}", ended.stderr);
+        assert!(words.iter().all(|word| ended.stderr.contains(word)), "{args:?}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("cret"), "{}", ended.stderr);
+    }
+    let help = run(&["--help"], &[("PEERBROKER_ADMIN_TOKEN", "a-secret")]);
+    assert!(!help.stdout.concat().contains("a-secret"));
+}
+
+#[test]
+fn what_the_api_does_is_kept_and_written_down_without_secrets() {
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    let args = ["--ops_port", "0", "--data_dir", &data_dir];
+    let secret = "0123456789abcdef0123456789abcdef";
+    {
+        let (mut program, api, _) = start(&args, &[]);
+        let auth = json!({"method": "jwt", "kind": "secret", "value": secret});
+        assert_eq!(api.post("/api/keys", &json!({"key": "kept", "auth": auth})).status, 201);
+        assert_eq!(api.post("/api/keys", &json!({"key": "gone\u{2028}"})).status, 201);
+        assert_eq!(api.patch("/api/keys/kept", &json!({"name": "a name"})).status, 200);
+        assert_eq!(api.delete("/api/keys/gone%E2%80%A8").status, 204);
+        let _client = program.client("a");
+        assert_eq!(api.delete("/api/keys/peerjs/peers/a").status, 204);
+        let log = program.stop().stderr;
+        for line in [
+            "added the key \"kept\"",
+            "changed the key \"kept\"",
+            "removed the key \"gone\\u{2028}\"",
+            "kicked the peer \"a\" of the key \"peerjs\"",
+        ] {
+            let written = log.lines().find(|written| written.contains(line));
+            let written = written.unwrap_or_else(|| panic!("no {line} in {log}"));
+            assert!(written.contains("peerbroker::audit") && written.contains("127.0.0.1"), "{written}");
+        }
+        assert!(!log.contains(secret));
+    }
+    let (_program, api, _) = start(&args, &[]);
+    let kept = api.get("/api/keys").json["keys"].take();
+    let kept: Vec<_> = kept.as_array().unwrap().iter().map(|key| (&key["key"], &key["name"])).collect();
+    assert_eq!(kept, [(&json!("kept"), &json!("a name")), (&json!("peerjs"), &json!("built in"))]);
+}

@@ -57,6 +57,22 @@ pub struct Cli {
     #[arg(long = "data_dir", alias = "data-dir", env = "PEERBROKER_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
+    /// Whether anybody may register a key, through a form on the landing page
+    #[arg(long, env = "PEERBROKER_REGISTRATION", value_name = "open|closed", default_value = "closed")]
+    registration: RegistrationState,
+
+    /// Most keys that one address registers within 24 hours; 0 is any number
+    #[arg(long = "registrations_per_day", alias = "registrations-per-day", env = "PEERBROKER_REGISTRATIONS_PER_DAY", value_name = "N", default_value = "5", value_parser = count::<u32>)]
+    registrations_per_day: u32,
+
+    /// Most keys that are registered at a time; 0 is any number
+    #[arg(long = "registration_limit", alias = "registration-limit", env = "PEERBROKER_REGISTRATION_LIMIT", value_name = "N", default_value = "10000", value_parser = count::<usize>)]
+    registration_limit: usize,
+
+    /// Days without a client after which a registered key is removed; 0 is never
+    #[arg(long = "registration_ttl", alias = "registration-ttl", env = "PEERBROKER_REGISTRATION_TTL", value_name = "DAYS", default_value = "90", value_parser = count::<u32>)]
+    registration_ttl: u32,
+
     /// Milliseconds that a message waits for an absent peer
     #[arg(long = "expire_timeout", alias = "expire-timeout", short = 't', env = "PEERBROKER_EXPIRE_TIMEOUT", value_name = "MS", default_value = "5000", value_parser = millis)]
     expire_timeout: Duration,
@@ -243,6 +259,13 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Whether strangers may register keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RegistrationState {
+    Open,
+    Closed,
 }
 
 /// One of the dialects.

@@ -29,6 +29,8 @@ pub struct Config {
     pub default_key: bool,
     /// A directory with a database of further keys, which `peerbroker keys` edits while the server runs.
     pub data_dir: Option<PathBuf>,
+    /// Whether strangers may register keys.
+    pub registration: Registration,
     /// Whether `GET {path}{key}/peers` lists the ids of all peers.
     pub allow_discovery: bool,
     /// Whether a proxy in front says truly under what host and scheme the client sees this server.
@@ -80,6 +82,26 @@ impl Dialects {
 impl Default for Dialects {
     fn default() -> Self {
         Dialects { peerjs: true, rooms: true, calls: true }
+    }
+}
+
+/// Whether people may register keys for their apps by themselves, through a form on the landing page; by
+/// default not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Whether they may at all.
+    pub open: bool,
+    /// Most keys that one address registers within 24 hours; 0 is any number.
+    pub per_day: u32,
+    /// Most keys that are registered at a time; 0 is any number.
+    pub limit: usize,
+    /// Days without a client after which such a key is removed, also when `open` is off by then; 0 is never.
+    pub ttl_days: u32,
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Registration { open: false, per_day: 5, limit: 10_000, ttl_days: 90 }
     }
 }
 
@@ -157,6 +179,7 @@ impl Default for Config {
             key: ApiKey::parse(DEFAULT_KEY).unwrap_or_else(|_| unreachable!("a valid key")),
             default_key: true,
             data_dir: None,
+            registration: Registration::default(),
             allow_discovery: false,
             proxied: false,
             trusted_proxies: default_trusted_proxies(),

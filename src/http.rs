@@ -7,6 +7,7 @@ mod legacy;
 mod not_found;
 mod pages;
 mod peerjs;
+mod registration;
 pub(crate) mod routes;
 mod seen;
 pub(crate) mod upgrade;
@@ -68,7 +69,7 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload)
             }
         }
         Method::GET | Method::HEAD => page(mounted, request, route).await,
-        Method::POST => post(mounted, request, payload).await,
+        Method::POST => post(mounted, request, route, payload).await,
         _ => not_found::page(mounted, request),
     };
     if route == Route::Root {
@@ -103,12 +104,23 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         Route::File(below) => {
             file(mounted, request, below).await.unwrap_or_else(|| not_found::page(mounted, request))
         }
-        Route::Page(_) | Route::Socket | Route::Outside => not_found::page(mounted, request),
+        Route::Register if registration::is_open(service) => registration::to_the_form(),
+        Route::Page(_) | Route::Register | Route::Socket | Route::Outside => {
+            not_found::page(mounted, request)
+        }
     }
 }
 
-async fn post(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
+async fn post(
+    mounted: &Mounted,
+    request: &HttpRequest,
+    route: Route<'_>,
+    payload: web::Payload,
+) -> HttpResponse {
     let service = &mounted.service;
+    if route == Route::Register && registration::is_open(service) {
+        return registration::answer(mounted, request, payload).await;
+    }
     match routes::find_post(&mounted.path, request.path()) {
         Some(post) if service.config.dialects.peerjs => legacy::answer(service, request, post, payload).await,
         _ => not_found::page(mounted, request),

@@ -19,8 +19,8 @@ pub use origin::{InvalidOrigin, Origin};
 /// Messages a second of a client, for long: a mesh of fifty peers stays below it.
 pub const DEFAULT_MESSAGES_PER_SECOND: u32 = 200;
 
-/// Longest name of a key: it is shown in tables.
-const MAX_NAME_CHARS: usize = 100;
+/// Most characters of a key's name: it is shown in tables.
+pub const MAX_NAME_CHARS: usize = 100;
 
 /// Characters of a key that is made here: as hard to guess as a UUID.
 const KEY_LEN: usize = 24;
@@ -91,12 +91,17 @@ pub struct Change {
     pub ice: Option<bool>,
 }
 
+/// Why a text cannot be the name of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a name has at most {MAX_NAME_CHARS} characters and no control characters")]
+pub struct InvalidName;
+
 /// Why a change cannot be.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfitting {
     /// Its name.
-    #[error("name: it has at most {MAX_NAME_CHARS} characters and no control characters")]
-    Name,
+    #[error(transparent)]
+    Name(#[from] InvalidName),
     /// What is to verify clients.
     #[error("auth: {0}")]
     Auth(#[from] Unfit),
@@ -132,6 +137,11 @@ pub trait KeyStore: Send + Sync {
     /// Notes when keys were last used. Unknown ones are passed over. Not a change: see
     /// [`version`](Self::version).
     fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError>;
+    /// How many keys are registered.
+    fn count_registered(&self) -> Result<usize, KeyError>;
+    /// Removes the registered keys that were last used, or else made, before this time, in seconds since 1970, and
+    /// says which.
+    fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError>;
     /// A number that is another one once any key was added, changed or removed, by this process or by
     /// another. Cheap: it is asked for twice a second.
     fn version(&self) -> Result<u64, KeyError>;
@@ -190,17 +200,10 @@ impl Key {
 impl Change {
     /// Looks at what a type alone does not say: the name, and what is to verify clients.
     pub fn check(self) -> Result<Self, Unfitting> {
-        if !self.name.as_deref().is_none_or(is_name) {
-            return Err(Unfitting::Name);
-        }
+        self.name.as_deref().map(check_name).transpose()?;
         let auth = self.auth.map(Auth::check).transpose()?;
         Ok(Change { auth, ..self })
     }
-}
-
-/// Whether a text can be the name of a key: it is short and has no control characters.
-pub fn is_name(text: &str) -> bool {
-    text.chars().count() <= MAX_NAME_CHARS && !text.chars().any(char::is_control)
 }
 
 impl Settings {
@@ -227,6 +230,12 @@ impl Default for Settings {
             ice: false,
         }
     }
+}
+
+/// Whether people may call a key so.
+pub fn check_name(text: &str) -> Result<(), InvalidName> {
+    let fine = text.chars().count() <= MAX_NAME_CHARS && !text.chars().any(char::is_control);
+    fine.then_some(()).ok_or(InvalidName)
 }
 
 fn write_key<S: Serializer>(key: &ApiKey, to: S) -> Result<S::Ok, S::Error> {

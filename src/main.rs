@@ -16,7 +16,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use peerbroker::broker::Goodbye;
 use peerbroker::keys::sqlite::SqliteKeys;
-use peerbroker::{PeerBroker, Server};
+use peerbroker::{Config, Listen, PeerBroker, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 use cli::{Cli, Command, Settings};
@@ -66,6 +66,7 @@ fn run(cli: &Cli, settings: &Settings, lines: &Lines) -> anyhow::Result<()> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         log::warn!("cannot raise the limit of open files: {error}");
     }
+    warn_of_lost_keys(config, listen);
     let (connected, disconnected) = (lines.clone(), lines.clone());
     let mut builder = PeerBroker::builder().config(config.clone());
     if let Some(store) = store {
@@ -92,6 +93,16 @@ fn run(cli: &Cli, settings: &Settings, lines: &Lines) -> anyhow::Result<()> {
         lines.print("Http server closed.".to_owned());
         Ok(())
     })
+}
+
+/// Says so where keys can be made while the server runs and nothing keeps them.
+fn warn_of_lost_keys(config: &Config, listen: &Listen) {
+    let can_be_made = config.registration.open || listen.ops.is_some();
+    if can_be_made && config.data_dir.is_none() {
+        log::warn!(
+            "keys that are registered or added while the server runs are lost when it stops: --data_dir keeps them"
+        );
+    }
 }
 
 /// Has the allocator keep what is freed, up to twice this block.

@@ -1,6 +1,7 @@
 mod background;
 mod keyring;
 mod managed;
+mod registration;
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,10 +12,11 @@ use crate::broker::{Broker, Clock, Goodbye, PeerId};
 use crate::config::Config;
 use crate::dialect::peerjs::Kind;
 use crate::keys::KeyStore;
-use crate::limits::{Addresses, Counted};
+use crate::limits::{Addresses, Counted, Daily};
 
 pub(crate) use keyring::{Active, Keyring};
 pub(crate) use managed::{By, NotDone};
+pub(crate) use registration::{App, NotRegistered, Wrong};
 
 /// All that sessions and HTTP handlers share. Built once, before any worker starts.
 pub(crate) struct Service {
@@ -24,6 +26,10 @@ pub(crate) struct Service {
     pub(crate) keyring: Keyring,
     store: Arc<dyn KeyStore>,
     pub(crate) addresses: Arc<Addresses>,
+    /// Who has registered keys.
+    registrations: Daily,
+    /// Held while a key is registered: what was counted has to be true when one is added.
+    registering: Mutex<()>,
     sessions: AtomicUsize,
     /// Held while keys are put in force: what was read last has to be what stays.
     reading: Mutex<()>,
@@ -74,6 +80,7 @@ impl Service {
         let is_live = !clock.is_manual();
         let broker = Broker::new(config.limits.clone(), clock);
         let addresses = Addresses::new(config.address_limits);
+        let registrations = Daily::new(config.registration.per_day);
         let (keyring, sessions) = (Keyring::default(), AtomicUsize::new(0));
         let service = Arc::new(Service {
             config,
@@ -82,6 +89,8 @@ impl Service {
             keyring,
             store,
             addresses,
+            registrations,
+            registering: Mutex::new(()),
             sessions,
             reading: Mutex::new(()),
             started: Instant::now(),
@@ -99,6 +108,7 @@ impl Service {
     pub(crate) fn sweep(&self) {
         self.broker.sweep();
         self.addresses.sweep(self.now());
+        self.registrations.sweep(self.now());
     }
 
     /// Milliseconds by the broker's clock.

@@ -12,11 +12,11 @@ const NO_DIRECT_WAY =
   'its network, not to the broker: look for extensions, a VPN or a policy that limits WebRTC.';
 
 /**
- * Opens two peers in this page and connects them through the broker.
+ * Opens two peers with this key in this page and connects them through the broker.
  * Calls `report(step, state, detail)` as it goes, with the step's name, `running`,
  * `ok` or `failed`, and a text for people. Resolves to whether all went well.
  */
-export async function testBroker(report) {
+export async function testBroker(report, key) {
   const peers = [];
 
   async function step(name, work) {
@@ -34,7 +34,7 @@ export async function testBroker(report) {
   async function openPeer(id) {
     const Peer = await loadPeer();
     const started = performance.now();
-    const peer = new Peer(id, peerOptions);
+    const peer = new Peer(id, { ...peerOptions, key });
     peers.push(peer);
     const opened = new Promise((resolve, reject) => {
       peer.once('open', resolve);
@@ -51,11 +51,11 @@ export async function testBroker(report) {
   try {
     const id = await step('id', async () => {
       await loadPeer();
-      const result = await fetchId();
+      const result = await fetchId(key);
       return { result, detail: `${result.slice(0, 8)}…` };
     });
     const a = await step('peer-a', () => openPeer(id));
-    const b = await step('peer-b', async () => openPeer(await fetchId()));
+    const b = await step('peer-b', async () => openPeer(await fetchId(key)));
     b.on('connection', echo);
 
     const link = await step('introduce', async () => {

@@ -14,8 +14,8 @@ export async function loadPeer() {
 }
 
 /** Asks the broker for a fresh peer id. */
-export async function fetchId() {
-  const url = brokerUrl('id');
+export async function fetchId(key = broker.key) {
+  const url = brokerUrl('id', key);
   let response;
   try {
     response = await fetch(url, { cache: 'no-store', signal: AbortSignal.timeout(ID_WAIT) });
@@ -24,6 +24,9 @@ export async function fetchId() {
       `No answer from ${url.host}. Check that peerbroker is still running and that this device is ` +
         'on a network that reaches it.',
     );
+  }
+  if (response.status === 403) {
+    throw new Error(`The broker does not let pages of ${location.origin} use this key.`);
   }
   if (!response.ok) {
     throw new Error(

@@ -1,20 +1,12 @@
 import { testBroker } from './broker-test.js';
-import { enableCopy } from './copy.js';
-import { broker, brokerUrl, lanHost } from './settings.js';
+import { broker, brokerUrl, hasDefaultKey, lanHost } from './settings.js';
+import { fillSnippet } from './snippet.js';
 
 const STATE_NAMES = { waiting: 'not run yet', running: 'running', ok: 'done', failed: 'failed' };
 
 fillSnippet();
 fillHelp();
 enableTest();
-
-function fillSnippet() {
-  const snippet = document.querySelector('#snippet');
-  for (const [option, value] of Object.entries(broker)) {
-    snippet.querySelector(`[data-option="${option}"]`).textContent = JSON.stringify(value);
-  }
-  enableCopy(document.querySelector('#copy-snippet'), () => snippet.textContent.trim());
-}
 
 function fillHelp() {
   document.querySelector('#id-link').href = brokerUrl('id');
@@ -24,17 +16,25 @@ function fillHelp() {
 function enableTest() {
   const button = document.querySelector('#test-broker');
   const summary = document.querySelector('#test-summary');
+  const field = document.querySelector('#test-key');
 
   button.hidden = false;
+  document.querySelector('#test-key-field').hidden = hasDefaultKey;
   button.addEventListener('click', async () => {
     if (button.getAttribute('aria-disabled') === 'true') return;
+    const key = hasDefaultKey ? broker.key : encodeURIComponent(field.value.trim());
+    if (!key) {
+      tell('failed', 'The test needs a key.');
+      field.focus();
+      return;
+    }
     // Not `disabled`, which would take the keyboard focus away.
     button.setAttribute('aria-disabled', 'true');
     button.textContent = 'Testing…';
     for (const item of document.querySelectorAll('#test-steps li')) show(item.dataset.step, 'waiting', '');
     tell('running', '');
 
-    const passed = await testBroker(show);
+    const passed = await testBroker(show, key);
 
     if (passed) tell('ok', 'All steps passed: this broker works with this browser.');
     else tell('failed', 'The test stopped here. The text above says what to look at.');

@@ -4,6 +4,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newPage } from './browser.mjs';
+import { Client } from './client.mjs';
+import { Keys } from './keys.mjs';
+import { startPages } from './pages.mjs';
 import { startReverseProxy } from './reverse-proxy.mjs';
 import { startServer } from './server.mjs';
 import { takeDown } from './take-down.mjs';
@@ -40,6 +43,9 @@ export function visit(behaviour, run) {
 class Visit {
   #servers = [];
   #proxies = [];
+  #clients = [];
+  #sites = [];
+  #keys = [];
   #pages = [];
   #complaints = [];
   #tolerated = [];
@@ -55,6 +61,27 @@ class Visit {
     const proxy = await startReverseProxy(server, options);
     this.#proxies.push(proxy);
     return proxy;
+  }
+
+  /** API keys for a server that gets `keys.flags`. */
+  keys() {
+    const keys = new Keys();
+    this.#keys.push(keys);
+    return keys;
+  }
+
+  /** A web site of somebody's, with an origin of its own. */
+  async site() {
+    const site = await startPages();
+    this.#sites.push(site);
+    return site;
+  }
+
+  /** A page of a site, with a PeerJS. */
+  async client(site) {
+    const client = await Client.load('chromium', site.url('1.5.5'));
+    this.#clients.push(client);
+    return client;
   }
 
   /** A fresh page in a browser context of its own, as of another person. */
@@ -112,9 +139,13 @@ class Visit {
     ];
   }
 
-  clear() {
+  async clear() {
     const pages = this.#pages.map((page) => ({ stop: () => page.close() }));
-    return takeDown({ pages, proxies: this.#proxies, servers: this.#servers });
+    try {
+      await takeDown({ pages, clients: this.#clients, proxies: this.#proxies, sites: this.#sites, servers: this.#servers });
+    } finally {
+      for (const keys of this.#keys) keys.remove();
+    }
   }
 }
 

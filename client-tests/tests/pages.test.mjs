@@ -8,6 +8,7 @@ import { after, test } from 'node:test';
 import { Client } from '../lib/client.mjs';
 import { fits } from '../lib/layout.mjs';
 import { startPages } from '../lib/pages.mjs';
+import { optionsIn } from '../lib/snippet.mjs';
 import { UNREACHABLE, desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
 
 const root = join(import.meta.dirname, '../..');
@@ -97,6 +98,38 @@ for (const device of [desktop, phone]) {
     await server.stop();
     visit.tolerate(UNREACHABLE);
     await failTheTest(page, device, { at: 'id', after: [], says: /Check that peerbroker is still running/ });
+  });
+}
+
+for (const device of [desktop, phone]) {
+  visit(`without a built-in key the test asks for one (${device.name})`, async (visit) => {
+    const keys = visit.keys();
+    await keys.add(ODD_KEY);
+    await keys.add('elsewhere', '--origin', 'https://elsewhere.test');
+    const server = await visit.server(keys.flags);
+    const page = await visit.open(device, urlOf(server, '/broker/'));
+    const key = page.getByLabel('Key to test with');
+
+    await runTheTest(page, device, 'failed');
+    assert.equal(await page.locator('#test-summary').innerText(), 'The test needs a key.');
+    assert.ok(await key.evaluate((field) => field === document.activeElement));
+    await key.fill(` ${ODD_KEY} `);
+    await passTheTest(page, device);
+    await fits(page, device);
+    await key.fill('elsewhere');
+    visit.tolerate(/status of 403/);
+    await failTheTest(page, device, { at: 'id', after: [], says: /does not let pages of http:\/\/127.0.0.1:\d+ use this key/ });
+    await key.fill('unknown');
+    await failTheTest(page, device, { at: 'peer-a', after: ['id'], says: /Invalid key provided/ });
+  });
+}
+
+for (const [when, flags, javaScript] of [['there is a built-in key', [], true], ['there is no script', ['--no_default_key'], false]]) {
+  visit(`nobody is asked for a key where ${when}`, async (visit) => {
+    const server = await visit.server(flags);
+    const page = await visit.open(phone, urlOf(server, '/'), { javaScript });
+
+    assert.equal(await page.getByLabel('Key to test with').isVisible(), false);
   });
 }
 
@@ -210,7 +243,7 @@ visit('no other site may frame the page or learn its address', async (visit) => 
 
   assert.match(headers.get('content-security-policy'), /frame-ancestors 'self'/);
   assert.doesNotMatch(headers.get('content-security-policy'), /unpkg/);
-  assert.equal(headers.get('referrer-policy'), 'no-referrer');
+  assert.equal(headers.get('referrer-policy'), 'same-origin');
 });
 
 visit('a file that the browser has is not sent again', async (visit) => {
@@ -248,14 +281,6 @@ test('a library from elsewhere is the one that would be embedded', async () => {
     assert.equal(version, dependencies[name], name);
   }
 });
-
-/** What the snippet hands to `new Peer`. */
-function optionsIn(snippet) {
-  const Peer = function (options) {
-    return { ...options };
-  };
-  return new Function('Peer', `${snippet}\nreturn peer;`)(Peer);
-}
 
 let blankPages;
 after(async () => (await blankPages)?.stop());

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 
 use peerbroker::broker::Limits;
 use peerbroker::config::{
-    AdminToken, BadStaticDir, DEFAULT_PORT, Dialects, InvalidToken, ListenOps, MountPath, TlsFiles,
+    AdminToken, BadStaticDir, DEFAULT_PORT, Dialects, InvalidToken, ListenOps, MountPath, Registration,
+    TlsFiles,
 };
 use peerbroker::limits::AddressLimits;
 use peerbroker::{Config, Listen};
 
 use super::values::port;
-use super::{Cli, Dialect};
+use super::{Cli, Dialect, RegistrationState};
 
 /// What the flags ask for.
 pub struct Settings {
@@ -31,6 +32,8 @@ pub enum BadSettings {
     Value { name: &'static str, value: String, accepted: String },
     #[error("--sslkey and --sslcert go together: --{missing} is missing")]
     HalfTls { missing: &'static str },
+    #[error("--registration open and --pages false do not go together: the form is on the landing page")]
+    NoForm,
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),
     #[error("cannot read --admin_token_file {path}: {error}", path = .path.display())]
@@ -40,10 +43,12 @@ pub enum BadSettings {
 }
 
 impl BadSettings {
-    /// 2 for a wrong value, as clap; 1 for files, and for what the reference ends with 1 as well.
+    /// 2 for a wrong value or pair of values, as clap; 1 for files, and for what the reference ends with 1 as well.
     pub fn exit_code(&self) -> u8 {
         match self {
-            BadSettings::Value { .. } | BadSettings::Token { flag: "admin_token", .. } => 2,
+            BadSettings::Value { .. }
+            | BadSettings::NoForm
+            | BadSettings::Token { flag: "admin_token", .. } => 2,
             _ => 1,
         }
     }
@@ -75,11 +80,20 @@ impl Cli {
             (Some(_), None) => return Err(BadSettings::HalfTls { missing: "sslcert" }),
             (None, Some(_)) => return Err(BadSettings::HalfTls { missing: "sslkey" }),
         };
+        if self.registration == RegistrationState::Open && !self.pages {
+            return Err(BadSettings::NoForm);
+        }
         let config = Config {
             path,
             key: self.key.clone(),
             default_key: !self.no_default_key,
             data_dir: self.data_dir.clone(),
+            registration: Registration {
+                open: self.registration == RegistrationState::Open,
+                per_day: self.registrations_per_day,
+                limit: self.registration_limit,
+                ttl_days: self.registration_ttl,
+            },
             allow_discovery: self.allow_discovery,
             proxied: self.proxied,
             trusted_proxies: match &*self.trusted_proxy {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peerbroker::broker::ApiKey;
-use peerbroker::keys::{Origin, is_name};
+use peerbroker::keys::{Origin, check_name};
 
 /// About a year: longer is a mistake.
 const MAX_MILLIS: u64 = 31_536_000_000;
@@ -18,9 +18,7 @@ pub(super) fn key(text: &str) -> Result<ApiKey, String> {
 
 /// What people call a key.
 pub(super) fn name(text: &str) -> Result<String, String> {
-    is_name(text)
-        .then(|| text.to_owned())
-        .ok_or_else(|| "a name has at most 100 characters and no control characters".to_owned())
+    check_name(text).map(|()| text.to_owned()).map_err(|why| why.to_string())
 }
 
 pub(super) fn origin(text: &str) -> Result<Origin, String> {

@@ -95,7 +95,7 @@ async fn relay(
 }
 
 /// Reads a body of at most `max` bytes, within bounds of time.
-async fn read(payload: web::Payload, max: usize) -> Result<Bytes, HttpResponse> {
+pub(super) async fn read(payload: web::Payload, max: usize) -> Result<Bytes, HttpResponse> {
     match timeout(BODY_TIMEOUT, payload.to_bytes_limited(max)).await {
         Ok(Ok(Ok(body))) => Ok(body),
         Ok(Ok(Err(_))) => Err(plain(StatusCode::BAD_REQUEST, "Bad Request")),

@@ -5,7 +5,7 @@ use actix_web::http::header::{self, Header as _, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::{Mounted, not_found, seen};
+use super::{Mounted, not_found, registration, seen};
 use crate::client_options::ClientOptions;
 
 #[derive(RustEmbed)]
@@ -70,8 +70,14 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
     let Some((name, file)) = find(name) else {
         return not_found::page(mounted, request);
     };
-    let mut response =
-        if name.ends_with(".html") { html(mounted, request, &file) } else { asset(request, &file) };
+    let mut response = if name.ends_with(".html") {
+        let values = Values::of(mounted, seen_options(mounted, request));
+        let form = registration::section(&mounted.service, &values);
+        let values = values.with_html("{{registration}}", form);
+        html(StatusCode::OK, values.fill(&String::from_utf8_lossy(&file.data)))
+    } else {
+        asset(request, &file)
+    };
     let headers = response.headers_mut();
     if let Ok(kind) = HeaderValue::from_str(content_type(&name).as_ref()) {
         headers.insert(header::CONTENT_TYPE, kind);
@@ -81,7 +87,29 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
     response
 }
 
+/// A page that no file has, with this in its frame: an answer to one person, for whom alone it is.
+pub(super) fn answer(status: StatusCode, title: &str, content: String, values: Values) -> HttpResponse {
+    let page = values.with("{{title}}", title).with_html("{{content}}", content).part("frame.html");
+    let mut response = html(status, page);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The options of a client, as the one who asks sees this server.
+pub(super) fn seen_options(mounted: &Mounted, request: &HttpRequest) -> ClientOptions {
+    seen::by_client(mounted, request.headers(), mounted.is_secure(request))
+}
+
+/// Parts of pages, in `static/`, which are no pages.
+const PARTS: &str = "parts/";
+
 fn find(name: &str) -> Option<(String, EmbeddedFile)> {
+    if name.starts_with(PARTS) {
+        return None;
+    }
     if let Some(file) = name.strip_prefix("vendor/").and_then(Vendor::get) {
         return Some((name.to_owned(), file));
     }
@@ -111,28 +139,59 @@ fn asset(request: &HttpRequest, file: &EmbeddedFile) -> HttpResponse {
     if known { response.finish() } else { response.body(file.data.to_vec()) }
 }
 
-/// Fills in what only this server knows.
-fn html(mounted: &Mounted, request: &HttpRequest, file: &EmbeddedFile) -> HttpResponse {
-    let ClientOptions { host, port, path, key, secure } =
-        seen::by_client(mounted, request.headers(), mounted.is_secure(request));
-    let values = [
-        ("{{base}}", escape(&format!("{path}broker/"))),
-        ("{{path}}", escape(&path)),
-        ("{{key}}", escape(&key)),
-        ("{{host}}", escape(&host)),
-        ("{{port}}", port.to_string()),
-        ("{{secure}}", secure.to_string()),
-        ("{{lan_host}}", mounted.lan_host.map(|host| host.to_string()).unwrap_or_default()),
-        ("{{version}}", env!("CARGO_PKG_VERSION").to_owned()),
-        ("{{peerjs}}", PEERJS.script()),
-        ("{{qrcode}}", QRCODE.script()),
-        ("{{simplepeer}}", SIMPLE_PEER.script()),
-    ];
-    let html = fill(&String::from_utf8_lossy(&file.data), &values);
-    HttpResponse::Ok()
+fn html(status: StatusCode, page: String) -> HttpResponse {
+    HttpResponse::build(status)
         .insert_header((header::CONTENT_SECURITY_POLICY, policy()))
-        .insert_header((header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")))
-        .body(html)
+        // Not `no-referrer`: with it browsers do not say of a form which origin it comes from.
+        .insert_header((header::REFERRER_POLICY, HeaderValue::from_static("same-origin")))
+        .body(page)
+}
+
+/// What the placeholders of a page stand for: what only this server knows.
+#[derive(Clone)]
+pub(super) struct Values(Vec<(&'static str, String)>);
+
+impl Values {
+    /// What every page may have.
+    pub(super) fn of(mounted: &Mounted, options: ClientOptions) -> Self {
+        let ClientOptions { host, port, path, key, secure } = options;
+        let lan_host = mounted.lan_host.map(|host| host.to_string()).unwrap_or_default();
+        let values = Values(Vec::new())
+            .with("{{base}}", &format!("{path}broker/"))
+            .with("{{path}}", &path)
+            .with("{{key}}", &key)
+            .with("{{host}}", &host)
+            .with("{{port}}", &port.to_string())
+            .with("{{secure}}", &secure.to_string())
+            .with("{{lan_host}}", &lan_host)
+            .with("{{default_key}}", &mounted.service.config.default_key.to_string())
+            .with("{{version}}", env!("CARGO_PKG_VERSION"))
+            .with_html("{{peerjs}}", PEERJS.script())
+            .with_html("{{qrcode}}", QRCODE.script())
+            .with_html("{{simplepeer}}", SIMPLE_PEER.script());
+        let snippet = values.part("snippet.html");
+        values.with_html("{{snippet}}", snippet)
+    }
+
+    /// The same with one more; what a text has of HTML is shown as it is.
+    pub(super) fn with(self, name: &'static str, text: &str) -> Self {
+        self.with_html(name, escape(text))
+    }
+
+    pub(super) fn with_html(mut self, name: &'static str, html: String) -> Self {
+        self.0.push((name, html));
+        self
+    }
+
+    /// A part of pages, filled.
+    pub(super) fn part(&self, name: &str) -> String {
+        let part = Static::get(&format!("{PARTS}{name}"));
+        part.map(|part| self.fill(&String::from_utf8_lossy(&part.data))).unwrap_or_default()
+    }
+
+    fn fill(&self, template: &str) -> String {
+        fill(template, &self.0)
+    }
 }
 
 /// Replaces each placeholder, in one walk: a value that looks like a placeholder stays as it is.

@@ -31,7 +31,8 @@ pub(super) fn admits(mounted: &Mounted, key: &str, request: &HttpRequest) -> boo
     })
 }
 
-fn own_origin(mounted: &Mounted, request: &HttpRequest) -> String {
+/// The origin of pages that come from this server.
+pub(super) fn own_origin(mounted: &Mounted, request: &HttpRequest) -> String {
     seen::by_client(mounted, request.headers(), mounted.is_secure(request)).origin()
 }
 

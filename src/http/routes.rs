@@ -17,6 +17,8 @@ pub(crate) enum Route<'a> {
     Health,
     /// A file of the landing page and the demos.
     Page(&'a str),
+    /// Where the form of the landing page is posted to that registers keys.
+    Register,
     /// Below the mount path, and nothing of the broker's: a file of the app, if there is one.
     File(&'a str),
     /// Not below the mount path.
@@ -40,7 +42,7 @@ pub(crate) fn find<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
         return if path == "/healthz" { Route::Health } else { Route::Outside };
     };
     if let Some(name) = below.strip_prefix("broker/") {
-        return Route::Page(name);
+        return if name == "register" { Route::Register } else { Route::Page(name) };
     }
     let file = Route::File(below);
     let below = below.strip_suffix('/').unwrap_or(below);
@@ -124,6 +126,10 @@ mod tests {
             ("/", "/broker/", Route::Page("")),
             ("/", "/broker/slides/", Route::Page("slides/")),
             ("/", "/broker/id", Route::Page("id")),
+            ("/", "/broker/register", Route::Register),
+            ("/", "/broker/register/", Route::Page("register/")),
+            ("/x/", "/x/broker/register", Route::Register),
+            ("/x/", "/broker/register", Route::Outside),
             ("/", "//id", Route::File("/id")),
             ("/", "/k", Route::File("k")),
             ("/", "/k/", Route::File("k/")),

@@ -76,6 +76,21 @@ impl KeyStore for MemoryKeys {
         Ok(())
     }
 
+    fn count_registered(&self) -> Result<usize, KeyError> {
+        Ok(self.lock().keys.values().filter(|key| key.registered).count())
+    }
+
+    fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError> {
+        let mut kept = self.lock();
+        let is_unused = |key: &Key| key.registered && key.used.unwrap_or(key.created) < before;
+        let unused = kept.keys.extract_if(.., |_, key| is_unused(key));
+        let removed: Vec<ApiKey> = unused.map(|(key, _)| key).collect();
+        if !removed.is_empty() {
+            kept.version += 1;
+        }
+        Ok(removed)
+    }
+
     fn version(&self) -> Result<u64, KeyError> {
         Ok(self.lock().version)
     }

@@ -28,9 +28,31 @@ impl Origin {
         let valid = !scheme.is_empty()
             && scheme.chars().all(is_scheme)
             && !authority.is_empty()
-            && !authority.starts_with('.')
+            && !authority.starts_with(['.', ':'])
             && authority.chars().all(is_host);
         valid.then_some(Origin(text)).ok_or(InvalidOrigin)
+    }
+
+    /// That of a page with this address: without the path, and without a port that is the scheme's own.
+    pub fn of_page(address: &str) -> Result<Self, InvalidOrigin> {
+        let (scheme, rest) = address.split_once("://").ok_or(InvalidOrigin)?;
+        let scheme = scheme.to_ascii_lowercase();
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let own_port = match scheme.as_str() {
+            "https" => ":443",
+            "http" => ":80",
+            _ => "",
+        };
+        let authority = authority.strip_suffix(own_port).unwrap_or(authority);
+        Origin::parse(&format!("{scheme}://{authority}"))
+            .ok()
+            .filter(|origin| !origin.is_pattern())
+            .ok_or(InvalidOrigin)
+    }
+
+    /// Whether it stands for many.
+    fn is_pattern(&self) -> bool {
+        self.0.contains('*')
     }
 
     /// Whether a request's `Origin` is this one, or one of these.
@@ -142,8 +164,41 @@ mod tests {
             "https://a b",
             "://a",
             "https://*.*.a",
+            "https://:8080",
         ] {
             assert_eq!(Origin::parse(text), Err(InvalidOrigin), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_page_has_an_origin() {
+        for (address, origin) in [
+            ("https://example.org", "https://example.org"),
+            ("HTTPS://Example.ORG/app/?a=//b#c", "https://example.org"),
+            ("https://example.org?a", "https://example.org"),
+            ("https://example.org:443/", "https://example.org"),
+            ("http://example.org:80", "http://example.org"),
+            ("https://example.org:80", "https://example.org:80"),
+            ("http://localhost:3000/x", "http://localhost:3000"),
+            ("http://[::1]:9000/", "http://[::1]:9000"),
+            ("https://a.example/*", "https://a.example"),
+            ("capacitor://localhost", "capacitor://localhost"),
+        ] {
+            assert_eq!(Origin::of_page(address).map(|origin| origin.0), Ok(origin.to_owned()), "{address}");
+        }
+        for address in [
+            "",
+            "example.org",
+            "https://",
+            "https:///path",
+            "https://:443",
+            "https://*.example.org",
+            "https://user@example.org",
+            "https://b\u{fc}cher.example",
+            "file:///home/me/index.html",
+            "null",
+        ] {
+            assert_eq!(Origin::of_page(address), Err(InvalidOrigin), "{address}");
         }
     }
 }

@@ -98,6 +98,14 @@ impl KeyStore for SqliteKeys {
         self.ask(move |database| database.note_used(&used))
     }
 
+    fn count_registered(&self) -> Result<usize, KeyError> {
+        self.ask(|database| database.count_registered())
+    }
+
+    fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError> {
+        self.ask(move |database| database.remove_unused(before))
+    }
+
     fn version(&self) -> Result<u64, KeyError> {
         self.ask(|database| database.version())
     }

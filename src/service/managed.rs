@@ -6,10 +6,13 @@ use std::sync::PoisonError;
 
 use super::Service;
 use crate::broker::ApiKey;
-use crate::keys::{Change, Key, KeyError};
+use crate::config::Registration;
+use crate::keys::{Change, Key, KeyError, unix_time};
 
 /// The log's target for all that is done by people.
 const AUDIT: &str = "peerbroker::audit";
+
+const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
 /// Who does something.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +101,12 @@ impl Service {
     /// Notes which keys were used, and removes those that were registered and not used for too long.
     pub(super) fn keep_house(&self) -> Result<(), KeyError> {
         self.store.note_used(&self.keyring.take_used())?;
+        let Registration { ttl_days: ttl @ 1.., .. } = self.config.registration else {
+            return Ok(());
+        };
+        for key in self.store.remove_unused(unix_time().saturating_sub(u64::from(ttl) * SECONDS_A_DAY))? {
+            log::info!(target: AUDIT, "the key {key:?} was registered and not used for {ttl} days: it is removed");
+        }
         Ok(())
     }
 
@@ -129,7 +138,15 @@ impl fmt::Display for By {
     }
 }
 
-/// Without its secret.
+/// Without its secret, and without characters that command a terminal: strangers name keys too.
 fn described(key: &Key) -> String {
-    key.public_json().map(|json| json.to_string()).unwrap_or_else(|error| error.to_string())
+    let json = key.public_json().map(|json| json.to_string()).unwrap_or_else(|error| error.to_string());
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            c if c.is_ascii() => text.push(c),
+            c => text.extend(c.escape_debug()),
+        }
+    }
+    text
 }

@@ -23,6 +23,7 @@ mod odd_frames;
 mod ops;
 mod protocol;
 mod queue;
+mod registration;
 mod relay;
 mod rooms;
 mod root;

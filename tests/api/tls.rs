@@ -9,6 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
+use crate::harness::legacy::post;
 use crate::harness::messages::{ID_TAKEN, offer, relayed_offer};
 use crate::harness::{RawClient, TestServer, Transport, token_of};
 
@@ -96,6 +97,21 @@ fn http_is_answered_over_tls() {
     let response = http.expect_response();
     let text = String::from_utf8(response.body).unwrap();
     assert!(text.contains("secure: true") && text.contains("port: 9000"), "{text}");
+}
+
+#[test]
+fn a_key_is_registered_over_tls_from_the_servers_own_pages() {
+    let server = start(|config| config.registration.open = true);
+    let register = |origin: &str| {
+        let headers = format!("Content-Type: application/x-www-form-urlencoded\r\nOrigin: {origin}\r\n");
+        let mut http = RawClient::connect_tls(server.address, "http", trust());
+        http.send_raw(post("/broker/register", &headers, b"name=My+game&origin=https%3A%2F%2Fa.test"));
+        http.expect_response()
+    };
+    let response = register("https://server.test");
+    assert_eq!(response.status, 201);
+    assert!(response.text().contains(r#"data-option="secure">true<"#), "{}", response.text());
+    assert_eq!(register("http://server.test").status, 403);
 }
 
 #[test]

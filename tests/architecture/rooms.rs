@@ -42,7 +42,7 @@ pub const ROOMS: &[Room] = &[
     room("embed", "http service config keys lan broker", "actix_web"),
     room(
         "http",
-        "session service transport client_options config limits",
+        "session service transport client_options config keys limits",
         "actix_codec actix_files actix_http actix_web form_urlencoded log mime mime_guess percent_encoding rust_embed serde_json tokio uuid",
     ),
     // One connected client.

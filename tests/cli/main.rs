@@ -1,5 +1,6 @@
 //! The program as an operator meets it: flags, environment, output, signals, exit codes.
 
+#[allow(dead_code, reason = "shared with the tests of the wire contract")]
 #[path = "../api/harness/api.rs"]
 mod api;
 #[path = "../keys/directory.rs"]
@@ -20,4 +21,5 @@ mod limits;
 mod ops;
 mod output;
 mod program;
+mod registration;
 mod signals;

@@ -40,6 +40,9 @@ on_every_store! {
     the_version_is_another_one_after_every_change
     what_fails_does_not_change_the_version
     the_last_use_is_noted_and_is_no_change
+    registered_keys_are_counted
+    registered_keys_that_are_unused_are_removed_and_named
+    what_is_used_or_an_operators_stays
     changes_from_many_threads_are_all_kept
     of_many_who_add_one_key_one_succeeds
     readers_see_whole_keys_while_they_change
@@ -239,6 +242,58 @@ fn the_last_use_is_noted_and_is_no_change(store: &dyn KeyStore) {
 
     let renamed = Change { name: Some("new".to_owned()), ..Change::default() };
     assert_eq!(store.change(&a.key, renamed).unwrap().used, Some(9), "a change keeps it");
+}
+
+fn registered_at(created: u64, text: &str) -> Key {
+    Key { registered: true, ..made_at(created, text) }
+}
+
+fn registered_keys_are_counted(store: &dyn KeyStore) {
+    assert_eq!(store.count_registered().unwrap(), 0);
+    store.add(made_at(1, "an operator's")).unwrap();
+    assert_eq!(store.count_registered().unwrap(), 0);
+    for text in ["a", "b"] {
+        store.add(registered_at(1, text)).unwrap();
+    }
+    let before = store.version().unwrap();
+    assert_eq!(store.count_registered().unwrap(), 2);
+    assert_eq!(store.version().unwrap(), before, "to count is no change");
+    store.change(&key("a"), Change { enabled: Some(false), ..Change::default() }).unwrap();
+    assert_eq!(store.count_registered().unwrap(), 2, "a disabled one counts");
+    store.remove(&key("a")).unwrap();
+    assert_eq!(store.count_registered().unwrap(), 1);
+}
+
+fn registered_keys_that_are_unused_are_removed_and_named(store: &dyn KeyStore) {
+    for (created, text) in [(10, "old"), (11, "used long ago"), (100, "exactly"), (101, "new")] {
+        store.add(registered_at(created, text)).unwrap();
+    }
+    store.note_used(&[(key("used long ago"), 99)]).unwrap();
+    let before = store.version().unwrap();
+
+    let mut removed: Vec<String> = store.remove_unused(100).unwrap().iter().map(ApiKey::to_string).collect();
+    removed.sort();
+    assert_eq!(removed, ["old", "used long ago"]);
+    assert_eq!(texts(store), ["exactly", "new"]);
+    assert_eq!(store.get(&key("old")).unwrap(), None);
+    let after = store.version().unwrap();
+    assert_ne!(after, before);
+
+    assert_eq!(store.remove_unused(100).unwrap(), []);
+    assert_eq!(store.version().unwrap(), after, "what removes nothing is no change");
+    store.add(registered_at(1, "old")).unwrap();
+    assert_eq!(store.count_registered().unwrap(), 3, "and it can be added again");
+}
+
+fn what_is_used_or_an_operators_stays(store: &dyn KeyStore) {
+    store.add(made_at(1, "an operator's")).unwrap();
+    store.add(registered_at(2, "used")).unwrap();
+    store.note_used(&[(key("used"), 1000)]).unwrap();
+    assert_eq!(store.remove_unused(0).unwrap(), []);
+    assert_eq!(store.remove_unused(1000).unwrap(), []);
+    assert_eq!(texts(store), ["an operator's", "used"]);
+    assert_eq!(store.remove_unused(u64::from(u32::MAX)).unwrap(), [key("used")]);
+    assert_eq!(texts(store), ["an operator's"]);
 }
 
 /// Runs `work` on so many threads that begin together.

@@ -142,6 +142,23 @@ impl Database {
         })
     }
 
+    pub(super) fn count_registered(&self) -> Result<usize, KeyError> {
+        let select = "SELECT COUNT(*) FROM keys WHERE registered";
+        let count = self.connection.query_row(select, [], |row| row.get(0));
+        count.map_err(|error| failed(&self.path, error.into()))
+    }
+
+    pub(super) fn remove_unused(&mut self, before: u64) -> Result<Vec<ApiKey>, KeyError> {
+        let removed = self.write(|transaction| {
+            let delete = "DELETE FROM keys WHERE registered AND coalesce(used, created) < ?1 RETURNING key";
+            let mut statement = transaction.prepare(delete)?;
+            let removed = statement.query_map([before], |row| row.get::<_, String>(0))?;
+            removed.map(|key| parse_key(&key?)).collect::<Result<Vec<_>, Problem>>()
+        })?;
+        self.changed_one(removed.len());
+        Ok(removed)
+    }
+
     /// `data_version` is another number after every commit of others, and only of others.
     pub(super) fn version(&self) -> Result<u64, KeyError> {
         let of_others = self.connection.pragma_query_value(None, "data_version", |row| row.get::<_, u32>(0));
@@ -190,11 +207,18 @@ impl Entry {
 
     fn into_key(self) -> Result<Key, Problem> {
         let Entry { key: text, name, created, used, registered, settings } = self;
-        let unreadable = |error| Problem::Entry { key: text.escape_debug().to_string(), error };
-        let key = ApiKey::parse(&text).map_err(|error| unreadable(error.into()))?;
-        let settings = serde_json::from_str(&settings).map_err(|error| unreadable(error.into()))?;
+        let key = parse_key(&text)?;
+        let settings = serde_json::from_str(&settings).map_err(|error| unreadable(&text, error))?;
         Ok(Key { key, name, settings, created, used, registered, built_in: false })
     }
+}
+
+fn parse_key(text: &str) -> Result<ApiKey, Problem> {
+    ApiKey::parse(text).map_err(|error| unreadable(text, error))
+}
+
+fn unreadable(key: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Problem {
+    Problem::Entry { key: key.escape_debug().to_string(), error: error.into() }
 }
 
 fn find(connection: &Connection, key: &ApiKey) -> Result<Option<Key>, Problem> {

@@ -1,0 +1,205 @@
+// The form on the landing page that gives keys to apps, and what it answers.
+
+import assert from 'node:assert/strict';
+import { newPage } from '../lib/browser.mjs';
+import { everyClient } from '../lib/every-client.mjs';
+import { fits } from '../lib/layout.mjs';
+import { optionsIn } from '../lib/snippet.mjs';
+import { desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
+
+const OPEN = ['--registration', 'open'];
+const FOREIGN = 'This origin may not use the key';
+const KEY = /^[0-9A-Za-z]{24}$/;
+
+const script = [
+  { javaScript: true, how: 'with script' },
+  { javaScript: false, how: 'without script' },
+];
+
+for (const device of [desktop, phone]) {
+  for (const { javaScript, how } of script) {
+    const at = `${device.name}, ${how}`;
+
+    visit(`whoever fills the form gets a key that pages of this origin can use (${at})`, async (visit) => {
+      const [ours, theirs] = [await visit.site(), await visit.site()];
+      const server = await visit.server([...OPEN, '--no_default_key']);
+      const page = await visit.open(device, urlOf(server, '/'), { javaScript });
+      await fits(page, device);
+
+      await fillIn(page, device, 'My game', `${ours.origin}/play/?level=1`);
+
+      const key = await page.locator('#key').innerText();
+      assert.match(key, KEY);
+      const text = await page.locator('main').innerText();
+      for (const part of ['“My game”', 'Keep it.', `It works for pages of ${ours.origin} only.`, 'nobody uses it for 90 days']) {
+        assert.ok(text.includes(part), `${part} in ${text}`);
+      }
+      await fits(page, device);
+      assert.equal(await page.getByRole('button', { name: 'Copy' }).count(), javaScript ? 2 : 0);
+      const options = optionsIn(await page.locator('#snippet').innerText());
+      assert.deepEqual(options, { host: server.host, port: server.port, path: '/', key, secure: false });
+
+      const [alice, bob, mallory] = [await visit.client(ours), await visit.client(ours), await visit.client(theirs)];
+      await bob.open(server, 'bob', options);
+      await alice.open(server, 'alice', options);
+      assert.equal(await (await alice.connect('bob')).echo('hello'), 'hello');
+      await mallory.start(server, 'mallory', options);
+      assert.equal((await mallory.next('open', 'error text')).detail, FOREIGN);
+    });
+
+    visit(`what is wrong is said beside the field, and what was typed is kept (${at})`, async (visit) => {
+      const server = await visit.server(OPEN);
+      const page = await visit.open(device, urlOf(server, '/broker/'), { javaScript });
+      const [name, origin] = [page.getByLabel('Name of your app'), page.getByLabel('Address of its pages')];
+      visit.tolerate(/status of 422/);
+
+      await fillIn(page, device, 'My <b>game</b> & "more"', 'https://*.example.org/play');
+
+      await page.getByRole('heading', { name: 'No key yet.' }).waitFor();
+      assert.equal(await name.inputValue(), 'My <b>game</b> & "more"');
+      assert.equal(await origin.inputValue(), 'https://*.example.org/play');
+      assert.match(await page.locator('#register-origin-problem').innerText(), /without a \*/);
+      assert.equal(await page.locator('#register-name-problem').isVisible(), false);
+      await page.locator('#register-origin:focus').waitFor();
+      await fits(page, device);
+
+      await fillIn(page, device, '   ', 'https://example.org');
+      await page.locator('#register-name:focus').waitFor();
+      assert.match(await page.locator('#register-name-problem').innerText(), /1 to 100 characters/);
+      assert.equal(await origin.inputValue(), 'https://example.org');
+
+      await fillIn(page, device, 'My game', 'https://example.org');
+      assert.match(await page.locator('#key').innerText(), KEY);
+    });
+  }
+}
+
+for (const device of [desktop, phone, smallPhone]) {
+  visit(`nothing sticks out, however long names and origins are (${device.name})`, async (visit) => {
+    const server = await visit.server([...OPEN, '--registrations_per_day', '1']);
+    const page = await visit.open(device, urlOf(server, '/broker/'));
+    const [name, origin] = ['N'.repeat(100), `https://${'o'.repeat(63)}.${'p'.repeat(63)}.example.org`];
+    visit.tolerate(/status of (422|429)/);
+
+    await fillIn(page, device, name, `${origin}*`);
+    await page.getByRole('heading', { name: 'No key yet.' }).waitFor();
+    await fits(page, device);
+    await fillIn(page, device, name, origin);
+    await page.locator('#key').waitFor();
+    await fits(page, device);
+    await page.getByRole('link', { name: 'Back to the start' })[device.press]();
+    await fillIn(page, device, name, origin);
+    await page.getByText('The next one is possible in 24 hours.').waitFor();
+    assert.equal(await page.getByLabel('Name of your app').inputValue(), name);
+    await fits(page, device);
+  });
+}
+
+visit('key and snippet can be copied', async (visit) => {
+  const server = await visit.server(OPEN);
+  const page = await visit.page({ ...desktop, permissions: ['clipboard-read', 'clipboard-write'] });
+  await page.goto(urlOf(server, '/'));
+  await fillIn(page, desktop, 'My game', 'https://example.org');
+  const key = await page.locator('#key').innerText();
+
+  await page.locator('#copy-key').click();
+  await page.locator('#copy-key', { hasText: 'Copied' }).waitFor();
+  assert.equal(await pasted(page), key);
+  await page.locator('#copy-snippet').click();
+  await page.locator('#copy-snippet', { hasText: 'Copied' }).waitFor();
+  assert.equal(optionsIn(await pasted(page)).key, key);
+});
+
+for (const [where, flags, options, path, host] of [
+  ['at another path', ['--path', '/myapp'], {}, '/myapp/', '127.0.0.1'],
+  ['over TLS', [], { tls: true }, '/', '127.0.0.1'],
+  // No secure context: the browser says its origin there, and not how it stands to the server's.
+  ['at an insecure origin', [], {}, '/', 'lan.test'],
+]) {
+  visit(`the form works ${where}`, async (visit) => {
+    const server = await visit.server([...OPEN, ...flags], options);
+    const page = await visit.open(phone, urlOf(server, path, host));
+
+    await fillIn(page, phone, 'My game', 'https://example.org');
+
+    const key = await page.locator('#key').innerText();
+    const { port, secure } = server;
+    assert.deepEqual(optionsIn(await page.locator('#snippet').innerText()), { host, port, path, key, secure });
+  });
+}
+
+visit('the form works behind a proxy', async (visit) => {
+  const server = await visit.server([...OPEN, '--proxied']);
+  const proxy = await visit.proxy(server);
+  for (const host of ['127.0.0.1', 'lan.test']) {
+    const page = await visit.open(desktop, urlOf(proxy, '/', host));
+
+    await fillIn(page, desktop, 'My game', 'https://example.org');
+
+    assert.match(await page.locator('#key').innerText(), KEY);
+    assert.equal(optionsIn(await page.locator('#snippet').innerText()).port, proxy.port);
+  }
+});
+
+for (const host of ['127.0.0.1', 'lan.test']) {
+  visit(`a page of another site cannot send the form for its visitor, at ${host}`, async (visit) => {
+    const server = await visit.server(OPEN);
+    const page = await visit.open(desktop, (await visit.site()).url('rooms'));
+    // The answer is plain text, for which the browser looks for an icon.
+    visit.tolerate(/status of (403|404)/);
+
+    await page.evaluate((action) => {
+      const form = document.createElement('form');
+      Object.assign(form, { method: 'post', action });
+      for (const [name, value] of [['name', 'My game'], ['origin', 'https://evil.test']]) {
+        form.append(Object.assign(document.createElement('input'), { name, value }));
+      }
+      document.body.append(form);
+      form.submit();
+    }, urlOf(server, '/broker/register', host));
+
+    await page.getByText('Forbidden: this form is for pages of this server.').waitFor();
+  });
+}
+
+visit('there is no form where registration is closed', async (visit) => {
+  const server = await visit.server();
+  const page = await visit.open(desktop, urlOf(server, '/'));
+
+  assert.equal(await page.locator('form').count(), 0);
+});
+
+const firefoxAlone = { firefox: true, unless: () => true };
+
+everyClient('whoever fills the form gets a key, and opens with it', firefoxAlone, async (stage) => {
+  const ours = await stage.site();
+  const server = await stage.server([...OPEN, '--no_default_key']);
+  const page = await newPage(stage.browser);
+  await page.goto(urlOf(server, '/'));
+
+  await page.locator('#register-name').fill('My game');
+  await page.locator('#register-origin').fill(ours.origin);
+  await page.locator('.register [type="submit"]').click();
+  const key = await page.locator('#key').map((shown) => shown.textContent).wait();
+  await page.close();
+
+  assert.match(key, KEY);
+  const [alice, bob] = [await stage.client(undefined, ours), await stage.client(undefined, ours)];
+  await bob.open(server, 'bob', { key });
+  await alice.open(server, 'alice', { key });
+  assert.equal(await (await alice.connect('bob')).echo('hello'), 'hello');
+});
+
+async function fillIn(page, device, name, origin) {
+  await page.getByLabel('Name of your app').fill(name);
+  await page.getByLabel('Address of its pages').fill(origin);
+  const answered = page.waitForEvent('domcontentloaded');
+  await page.getByRole('button', { name: 'Get a key' })[device.press]();
+  await answered;
+}
+
+async function pasted(page) {
+  await page.evaluate(() => document.body.append(document.createElement('textarea')));
+  await page.locator('textarea').last().press('Control+v');
+  return page.locator('textarea').last().inputValue();
+}

@@ -1,0 +1,122 @@
+//! Keys that people register for their apps by themselves.
+
+use std::net::IpAddr;
+use std::sync::PoisonError;
+
+use super::{By, Service};
+use crate::keys::{Key, KeyError, MAX_NAME_CHARS, Origin, Settings, check_name};
+use crate::limits::TooMany;
+
+/// Longest origin: that of the longest name that DNS allows, and some.
+const MAX_ORIGIN_BYTES: usize = 300;
+
+/// What somebody says of an app: how it is called, and where its pages come from.
+pub(crate) struct App {
+    name: String,
+    origin: Origin,
+}
+
+/// What cannot be taken, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    pub(crate) name: Option<String>,
+    pub(crate) origin: Option<&'static str>,
+}
+
+/// Why no key was registered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotRegistered {
+    /// Of this address, for now.
+    #[error("too many from this address")]
+    TooMany(TooMany),
+    /// Of all.
+    #[error("all places are taken")]
+    Full,
+    /// The store.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+}
+
+impl App {
+    /// Takes the address of any page for its origin.
+    pub(crate) fn check(name: &str, origin: &str) -> Result<Self, Wrong> {
+        let (name, address) = (name.trim(), origin.trim());
+        let wrong_name = match check_name(name) {
+            Ok(()) if !name.is_empty() => None,
+            _ => Some(format!("A name has 1 to {MAX_NAME_CHARS} characters and no control characters.")),
+        };
+        match Origin::of_page(address).ok().filter(|origin| origin.as_str().len() <= MAX_ORIGIN_BYTES) {
+            Some(origin) if wrong_name.is_none() => Ok(App { name: name.to_owned(), origin }),
+            Some(_) => Err(Wrong { name: wrong_name, origin: None }),
+            None => Err(Wrong { name: wrong_name, origin: Some(why_no_origin(address)) }),
+        }
+    }
+}
+
+fn why_no_origin(address: &str) -> &'static str {
+    match address {
+        address if address.contains('*') => "A key from here is for one origin: write it without a *.",
+        address if !address.is_ascii() => {
+            "Write the host as browsers send it: one with other letters than a to z begins with xn--."
+        }
+        _ => "Write where your pages come from, with https:// or http://, as in https://example.org.",
+    }
+}
+
+impl Service {
+    /// Makes a key for an app and puts it in force. Works on disk, so not for a worker's thread.
+    pub(crate) fn register(&self, address: Option<IpAddr>, app: App) -> Result<Key, NotRegistered> {
+        let limit = self.config.registration.limit;
+        let _registering = self.registering.lock().unwrap_or_else(PoisonError::into_inner);
+        self.registrations.check(address, self.now()).map_err(NotRegistered::TooMany)?;
+        if limit > 0 && self.store.count_registered()? >= limit {
+            return Err(NotRegistered::Full);
+        }
+        // Nothing else is for strangers to set.
+        let settings = Settings {
+            origins: vec![app.origin],
+            concurrent_limit: self.config.limits.concurrent_limit,
+            ..Settings::default()
+        };
+        let key = Key { registered: true, ..Key::new(None, &app.name, settings) };
+        let key = self.add_key(By::Registration(address), key)?;
+        self.registrations.count(address, self.now());
+        Ok(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_has_a_name_and_an_origin() {
+        let app = App::check("  My game ", " https://example.org/app/ ").map_err(drop).unwrap();
+        assert_eq!((app.name.as_str(), app.origin.as_str()), ("My game", "https://example.org"));
+        let long = "ü".repeat(MAX_NAME_CHARS);
+        assert!(App::check(&long, "http://localhost:3000").is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_of_each() {
+        let wrong = |name: &str, origin: &str| App::check(name, origin).map(drop).unwrap_err();
+        let long = "n".repeat(MAX_NAME_CHARS + 1);
+        for name in ["", "  ", "a\nb", "\0", long.as_str()] {
+            let (one, both) = (wrong(name, "https://a.test"), wrong(name, "a.test"));
+            assert!(one.name.is_some() && one.origin.is_none(), "{name:?}: {one:?}");
+            assert!(both.name.is_some() && both.origin.is_some(), "{name:?}: {both:?}");
+        }
+        let long = format!("https://{}", "a".repeat(MAX_ORIGIN_BYTES));
+        for (origin, why) in [
+            ("", "https://example.org"),
+            ("example.org", "with https://"),
+            ("null", "with https://"),
+            ("https://*.example.org", "without a *"),
+            ("https://b\u{fc}cher.example", "xn--"),
+            (&long, "https://example.org"),
+        ] {
+            let wrong = wrong("My game", origin);
+            assert!(wrong.name.is_none() && wrong.origin.unwrap().contains(why), "{origin}: {wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The form that registers a key for somebody's app.
+
+mod bounds;
+
+use peerbroker::Config;
+use peerbroker::broker::ApiKey;
+use peerbroker::config::{MountPath, Registration};
+use peerbroker::keys::{Auth, KeyStore as _};
+
+use crate::harness::http_client::Response;
+use crate::harness::keys::{INVALID_KEY, on_both_with_keys_and};
+use crate::harness::legacy::post;
+use crate::harness::messages::error;
+use crate::harness::{TestServer, on_both, on_both_with};
+
+const FOREIGN: &str = "This origin may not use the key";
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+
+fn open(config: &mut Config) {
+    config.registration.open = true;
+}
+
+/// What a browser sends for a filled form.
+fn filled(name: &str, origin: &str) -> String {
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("name", name), ("origin", origin)])
+        .finish()
+}
+
+fn post_form(server: &TestServer, target: &str, headers: &str, body: impl AsRef<[u8]>) -> Response {
+    let mut http = server.http();
+    http.send(post(target, headers, body.as_ref()));
+    http.response(false)
+}
+
+fn register_with(server: &TestServer, headers: &str, name: &str, origin: &str) -> Response {
+    let target = format!("{}broker/register", server.root());
+    post_form(server, &target, &format!("{FORM}{headers}"), filled(name, origin))
+}
+
+fn register(server: &TestServer, name: &str, origin: &str) -> Response {
+    register_with(server, "", name, origin)
+}
+
+/// What stands between two texts.
+fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+    let rest = text.split_once(before).unwrap_or_else(|| panic!("{before} in {text}")).1;
+    rest.split_once(after).unwrap_or_else(|| panic!("{after} behind {before}")).0
+}
+
+/// The key that an answer shows.
+fn key_in(response: &Response) -> String {
+    assert_eq!(response.status, 201, "{response:?}");
+    let key = between(response.text(), r#"<code id="key">"#, "</code>");
+    assert_eq!(key.len(), 24, "{key}");
+    key.to_owned()
+}
+
+fn expect_page(response: &Response, status: u16) {
+    assert_eq!(response.status, status, "{response:?}");
+    assert_eq!(response.header("content-type").as_deref(), Some("text/html; charset=utf-8"));
+    assert_eq!(response.header("cache-control").as_deref(), Some("no-store"));
+    assert_eq!(response.header("x-content-type-options").as_deref(), Some("nosniff"));
+    assert_eq!(response.header("referrer-policy").as_deref(), Some("same-origin"));
+    let policy = response.header("content-security-policy").unwrap();
+    assert!(policy.contains("form-action 'self'") && !policy.contains("unsafe"), "{policy}");
+    assert!(!response.text().contains("{{"), "a placeholder that nothing filled: {}", response.text());
+}
+
+fn expect_plain(response: &Response, status: u16) {
+    assert_eq!(response.status, status, "{response:?}");
+    assert_eq!(response.header("content-type").as_deref(), Some("text/plain; charset=utf-8"));
+}
+
+#[test]
+fn the_form_is_on_the_landing_page_if_registration_is_open() {
+    on_both_with(open, |server| {
+        let page = server.get("/broker/");
+        let form = between(page.text(), r#"<form method="post" action="/broker/register">"#, "</form>");
+        for part in [r#"name="name" value="""#, r#"name="origin" value="""#, r#"type="submit""#] {
+            assert!(form.contains(part), "{part} in {form}");
+        }
+        assert!(page.text().contains("It is removed when nobody uses it for 90 days."));
+        assert!(!page.text().contains("{{"));
+    });
+    on_both(|server| assert!(!server.get("/broker/").text().contains("<form")));
+}
+
+#[test]
+fn parts_of_pages_are_no_pages() {
+    on_both_with(open, |server| {
+        for name in ["frame.html", "register.html", "key.html", "no-key.html", "snippet.html", ""] {
+            assert_eq!(server.get(&format!("/broker/parts/{name}")).status, 404, "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_registered_key_works_at_once_for_pages_of_its_origin_alone() {
+    on_both_with(open, |server| {
+        let response = register(server, "My game", "https://game.example.org/play/?x#y");
+        expect_page(&response, 201);
+        let key = key_in(&response);
+        assert!(response.text().contains("<code>https://game.example.org</code>"), "{}", response.text());
+        for (origin, fine) in [
+            ("Origin: https://game.example.org\r\n", true),
+            ("Origin: https://example.org\r\n", false),
+            ("Origin: http://game.example.org\r\n", false),
+            ("Origin: null\r\n", false),
+            ("", false),
+        ] {
+            let mut client = server.begin_with(&server.target_of(&key, "a"), origin);
+            client.expect_accepted();
+            if fine {
+                client.expect_open();
+                client.expect_closed_by_us(Some(1000));
+            } else {
+                client.expect_refused(error(FOREIGN));
+            }
+        }
+    });
+}
+
+#[test]
+fn the_answer_has_the_snippet_with_the_key() {
+    let configure = |config: &mut Config| {
+        open(config);
+        config.path = MountPath::parse("/x").unwrap();
+        config.default_key = false;
+    };
+    on_both_with(configure, |server| {
+        let page = server.get("/x/broker/");
+        assert!(page.text().contains(r#"action="/x/broker/register""#));
+        let response = register(server, "My game", "https://a.test");
+        let key = key_in(&response);
+        let text = response.text();
+        for (option, value) in [
+            ("host", "&quot;server.test&quot;".to_owned()),
+            ("port", "80".to_owned()),
+            ("path", "&quot;/x/&quot;".to_owned()),
+            ("key", format!("&quot;{key}&quot;")),
+            ("secure", "false".to_owned()),
+        ] {
+            let shown = between(text, &format!(r#"data-option="{option}">"#), "</span>");
+            assert_eq!(shown.replace('"', "&quot;"), value);
+        }
+        assert!(text.contains(&format!(r#"data-path="/x/" data-key="{key}""#)));
+        assert!(!text.contains("YOUR-KEY"));
+    });
+}
+
+#[test]
+fn a_stranger_sets_a_name_and_an_origin_and_nothing_else() {
+    let configure = |config: &mut Config| {
+        open(config);
+        config.limits.concurrent_limit = 7;
+        config.allow_discovery = true;
+    };
+    on_both_with_keys_and(configure, &[], |server, keys| {
+        let body = filled("  My game  ", "HTTPS://A.test:443/")
+            + "&key=mine&auth_url=http%3A%2F%2Flocalhost&allow_discovery=true&registered=false&name=second";
+        let key = key_in(&post_form(server, "/broker/register", FORM, body));
+        let key = keys.store.get(&ApiKey::parse(&key).unwrap()).unwrap().unwrap();
+        assert_eq!((key.name.as_str(), key.registered, key.used), ("My game", true, None));
+        let settings = key.settings;
+        assert_eq!(
+            settings.origins.iter().map(|origin| origin.as_str()).collect::<Vec<_>>(),
+            ["https://a.test"]
+        );
+        assert!(settings.enabled && !settings.allow_discovery && !settings.allow_no_origin && !settings.ice);
+        assert_eq!((settings.concurrent_limit, settings.auth), (7, Auth::None));
+        assert_eq!(settings.messages_per_second, 200);
+    });
+}
+
+#[test]
+fn wrong_input_is_answered_with_the_form_and_what_was_typed() {
+    let long = "n".repeat(101);
+    on_both_with_keys_and(open, &[], |server, keys| {
+        for (name, origin, wrong) in [
+            ("", "https://a.test", "name"),
+            (" \t", "https://a.test", "name"),
+            ("a\nb", "https://a.test", "name"),
+            ("a\0b", "https://a.test", "name"),
+            (&long, "https://a.test", "name"),
+            ("My game", "", "origin"),
+            ("My game", "a.test", "origin"),
+            ("My game", "null", "origin"),
+            ("My game", "*", "origin"),
+            ("My game", "https://*.a.test", "origin"),
+            ("My game", "https://me@a.test", "origin"),
+            ("My game", "https://b\u{fc}cher.test", "origin"),
+        ] {
+            let response = register(server, name, origin);
+            expect_page(&response, 422);
+            let text = response.text();
+            let problem = |field: &str| {
+                between(text, &format!(r#"<span id="register-{field}-problem" class="problem">"#), "<")
+            };
+            assert_eq!(problem("name").is_empty(), wrong != "name", "{name:?} {origin:?}");
+            assert_eq!(problem("origin").is_empty(), wrong != "origin", "{name:?} {origin:?}");
+            assert!(text.contains(&format!(r#"name="name" value="{name}""#)), "{name:?} in {text}");
+            assert!(text.contains(&format!(r#"name="origin" value="{origin}""#)), "{origin:?} in {text}");
+            assert_eq!(text.matches(r#"aria-invalid="true""#).count(), 1);
+        }
+        expect_page(&post_form(server, "/broker/register", FORM, b"\xff%zz&&="), 422);
+        assert_eq!(keys.store.all().unwrap(), []);
+    });
+}
+
+#[test]
+fn what_was_typed_is_shown_as_text() {
+    let name = r#"</title><script>alert("1")</script>'&amp; {{key}}"#;
+    let shown = "&lt;/title&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&#39;&amp;amp; {{key}}";
+    on_both_with(open, |server| {
+        for (origin, status) in [("https://a.test", 201), (r#"">'<b>{{name}}"#, 422)] {
+            let response = register(server, name, origin);
+            assert_eq!(response.status, status);
+            let text = response.text();
+            assert!(text.contains(shown), "{text}");
+            assert!(!text.contains("<script>") && !text.contains("<b>") && !text.contains("&amp;amp;amp;"));
+        }
+    });
+}
+
+#[test]
+fn other_sites_cannot_have_their_visitors_register_keys() {
+    on_both_with(open, |server| {
+        for headers in [
+            "Sec-Fetch-Site: cross-site\r\n",
+            "Sec-Fetch-Site: same-site\r\n",
+            "Sec-Fetch-Site: \r\n",
+            "Sec-Fetch-Site: cross-site\r\nOrigin: http://server.test\r\n",
+            "Origin: https://evil.test\r\n",
+            "Origin: null\r\n",
+            "Origin: https://server.test\r\n",
+            "Origin: http://server.test:8080\r\n",
+            "Origin: http://server.test.evil.test\r\n",
+        ] {
+            expect_plain(&register_with(server, headers, "My game", "https://a.test"), 403);
+        }
+        for headers in [
+            "",
+            "Origin: http://server.test\r\n",
+            "Sec-Fetch-Site: same-origin\r\n",
+            "Sec-Fetch-Site: none\r\n",
+            // Behind a proxy that this server was not told of.
+            "Sec-Fetch-Site: same-origin\r\nOrigin: https://public.test\r\n",
+        ] {
+            key_in(&register_with(server, headers, "My game", "https://a.test"));
+        }
+    });
+}
+
+#[test]
+fn behind_a_proxy_the_servers_own_origin_is_what_clients_see() {
+    let configure = |config: &mut Config| {
+        open(config);
+        config.proxied = true;
+    };
+    on_both_with(configure, |server| {
+        let proxy = "X-Forwarded-Host: public.test\r\nX-Forwarded-Proto: https\r\n";
+        let from = |origin: &str| {
+            register_with(server, &format!("{proxy}Origin: {origin}\r\n"), "My game", "https://a.test")
+        };
+        let response = from("https://public.test");
+        key_in(&response);
+        assert!(response.text().contains(r#""public.test""#) && response.text().contains(">443<"));
+        for other in ["http://server.test", "http://public.test", "https://evil.test"] {
+            expect_plain(&from(other), 403);
+        }
+    });
+}
+
+#[test]
+fn only_a_small_form_is_read() {
+    on_both_with(open, |server| {
+        let fitting = filled("My game", "https://a.test") + "&rest=";
+        let fitting = fitting.clone() + &"x".repeat(4096 - fitting.len());
+        key_in(&post_form(server, "/broker/register", FORM, &fitting));
+        expect_plain(&post_form(server, "/broker/register", FORM, fitting + "x"), 413);
+        for kind in ["", "Content-Type: text/plain\r\n", "Content-Type: multipart/form-data; boundary=x\r\n"]
+        {
+            expect_plain(
+                &post_form(server, "/broker/register", kind, filled("My game", "https://a.test")),
+                415,
+            );
+        }
+        let with_charset = "Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\n";
+        key_in(&post_form(server, "/broker/register", with_charset, filled("My game", "https://a.test")));
+    });
+}
+
+#[test]
+fn where_registration_is_closed_or_has_no_page_there_is_nothing() {
+    let closed = |_: &mut Config| {};
+    let without_pages = |config: &mut Config| {
+        open(config);
+        config.pages = false;
+    };
+    let configurations: [fn(&mut Config); 2] = [closed, without_pages];
+    for configure in configurations {
+        on_both_with_keys_and(configure, &[], |server, keys| {
+            let response = register(server, "My game", "https://a.test");
+            assert_eq!(response.status, 404);
+            assert!(response.text().contains("POST /broker/register is nothing here"), "{}", response.text());
+            assert_eq!(server.get("/broker/register").status, 404);
+            assert_eq!(keys.store.all().unwrap(), []);
+        });
+    }
+}
+
+#[test]
+fn the_address_of_the_answer_leads_to_the_form() {
+    on_both_with(open, |server| {
+        for method in ["GET", "HEAD"] {
+            let response = server.request(method, "/broker/register", "");
+            assert_eq!((response.status, response.header("location").as_deref()), (303, Some("./")));
+        }
+        assert_eq!(server.request("PUT", "/broker/register", "").status, 404);
+    });
+}
+
+#[test]
+fn a_registered_key_can_be_taken_back() {
+    on_both_with_keys_and(open, &[], |server, keys| {
+        let key = key_in(&register(server, "My game", "https://a.test"));
+        let mut client = server.begin_with(&server.target_of(&key, "a"), "Origin: https://a.test\r\n");
+        client.expect_accepted();
+        client.expect_open();
+        keys.remove(&key);
+        client.expect_closed_with(Some(4004));
+        server.newcomer_of(&key, "a").expect_refused(error(INVALID_KEY));
+    });
+}
+
+#[test]
+fn by_default_it_is_closed_and_bounded() {
+    let expected = Registration { open: false, per_day: 5, limit: 10_000, ttl_days: 90 };
+    assert_eq!(Config::default().registration, expected);
+}

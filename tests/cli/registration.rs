@@ -1,0 +1,204 @@
+//! The flags of registration, and what becomes of registered keys.
+
+use std::time::{Duration, Instant};
+
+use peerbroker::broker::ApiKey;
+use peerbroker::keys::sqlite::SqliteKeys;
+use peerbroker::keys::{Key, KeyStore as _, Settings};
+
+use crate::directory::Directory;
+use crate::http_client::{HttpConnection, PATIENCE, Response};
+use crate::program::{Program, run};
+
+const LOST: &str =
+    "keys that are registered or added while the server runs are lost when it stops: --data_dir keeps them";
+const DAY: u64 = 24 * 60 * 60;
+
+fn register(program: &Program, name: &str) -> Response {
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("name", name), ("origin", "https://a.test")])
+        .finish();
+    let mut http = HttpConnection::open(program.address);
+    http.send(format!(
+        "POST /broker/register HTTP/1.1\r\nHost: server.test\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    http.response(false)
+}
+
+fn statuses(program: &Program, count: usize) -> Vec<u16> {
+    (0..count).map(|_| register(program, "My game").status).collect()
+}
+
+fn key_in(response: &Response) -> ApiKey {
+    assert_eq!(response.status, 201, "{response:?}");
+    let rest = response.text().split_once(r#"<code id="key">"#).expect("a key").1;
+    ApiKey::parse(rest.split_once('<').unwrap().0).unwrap()
+}
+
+fn now() -> u64 {
+    Key::new(None, "", Settings::default()).created
+}
+
+#[test]
+fn registration_is_opened_by_a_flag() {
+    for (args, env, status) in [
+        (&["--registration", "open"][..], &[][..], 201),
+        (&["--registration=open"], &[], 201),
+        (&[], &[("PEERBROKER_REGISTRATION", "open")], 201),
+        (&["--registration", "closed"], &[("PEERBROKER_REGISTRATION", "open")], 404),
+        (&[], &[("PEERBROKER_REGISTRATION", "")], 404),
+        (&[], &[], 404),
+    ] {
+        let program = Program::start_with_env(args, env);
+        assert_eq!(register(&program, "My game").status, status, "{args:?} {env:?}");
+    }
+}
+
+#[test]
+fn its_bounds_are_flags() {
+    for (args, env, expected) in [
+        (&[][..], &[][..], &[201, 201, 201, 201, 201, 429][..]),
+        (&["--registrations_per_day", "2"], &[], &[201, 201, 429]),
+        (&["--registrations-per-day=2"], &[], &[201, 201, 429]),
+        (&[], &[("PEERBROKER_REGISTRATIONS_PER_DAY", "2")], &[201, 201, 429]),
+        (&["--registrations_per_day", "0"], &[], &[201, 201, 201, 201, 201, 201]),
+        (&["--registration_limit", "1"], &[], &[201, 503]),
+        (&["--registration-limit=1"], &[], &[201, 503]),
+        (&[], &[("PEERBROKER_REGISTRATION_LIMIT", "1")], &[201, 503]),
+        (&["--registration_limit", "0"], &[], &[201, 201]),
+    ] {
+        let program = Program::start_with_env(&[&["--registration", "open"], args].concat(), env);
+        assert_eq!(statuses(&program, expected.len()), expected, "{args:?} {env:?}");
+    }
+}
+
+#[test]
+fn the_page_says_after_how_many_days_a_key_goes() {
+    for (args, env, text) in [
+        (&[][..], &[][..], "uses it for 90 days."),
+        (&["--registration_ttl", "7"], &[], "uses it for 7 days."),
+        (&["--registration-ttl=1"], &[], "uses it for a day."),
+        (&[], &[("PEERBROKER_REGISTRATION_TTL", "30")], "uses it for 30 days."),
+    ] {
+        let program = Program::start_with_env(&[&["--registration", "open"], args].concat(), env);
+        assert!(program.get("/broker/").text().contains(text), "{args:?} {env:?}");
+        assert!(register(&program, "My game").text().contains(text));
+    }
+    let program = Program::start(&["--registration", "open", "--registration_ttl", "0"]);
+    assert!(!program.get("/broker/").text().contains("is removed when"));
+}
+
+#[test]
+fn a_wrong_value_ends_with_2_and_names_its_flag() {
+    for (flag, values) in [
+        ("--registration", &["true", "Open", "", "yes"][..]),
+        ("--registrations_per_day", &["-1", "x", "", "1.5", "4294967296"]),
+        ("--registration_limit", &["-1", "x", "", "1.5"]),
+        ("--registration_ttl", &["-1", "x", "", "1.5", "4294967296"]),
+    ] {
+        for value in values {
+            let ended = run(&[&format!("{flag}={value}")], &[]);
+            assert_eq!(ended.status.code(), Some(2), "{flag}={value}: {}", ended.stderr);
+            assert!(ended.stderr.contains(flag), "{flag}={value}: {}", ended.stderr);
+            assert!(ended.stdout.is_empty(), "{flag}={value}: {:?}", ended.stdout);
+        }
+    }
+    let ended = run(&["--registration", "open", "--pages", "false"], &[]);
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--registration open and --pages false"), "{}", ended.stderr);
+}
+
+#[test]
+fn without_a_directory_it_warns_once_that_keys_are_lost() {
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    for (args, warnings) in [
+        (&["--registration", "open"][..], 1),
+        (&["--registration", "open", "--data_dir", &data_dir], 0),
+        (&[], 0),
+    ] {
+        let mut program = Program::start(args);
+        assert_eq!(program.get("/healthz").status, 200);
+        let ended = program.stop();
+        assert_eq!(ended.stderr.matches(LOST).count(), warnings, "{args:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_registered_key_outlives_the_server_and_its_making_is_in_the_log() {
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    let args = ["--registration", "open", "--data_dir", &data_dir];
+    let mut program = Program::start(&args);
+    let key = key_in(&register(&program, "My \u{202e}game \"x\""));
+    let stderr = program.stop().stderr;
+    let line = stderr.lines().find(|line| line.contains("peerbroker::audit")).expect("a line");
+    assert!(line.contains(&format!("registration, from 127.0.0.1, added the key \"{key}\"")), "{line}");
+    assert!(line.contains(r#""name":"My \u{202e}game \"x\"","origins":["https://a.test"]"#), "{line}");
+
+    let program = Program::start(&args);
+    let target = format!("/peerjs?key={key}&id=a&token=t");
+    program
+        .connect(&target)
+        .expect(r#"{"type":"ERROR","payload":{"msg":"This origin may not use the key"}}"#);
+    let listed = run(&["keys", "list", "--data_dir", &data_dir], &[]).stdout;
+    assert!(listed.iter().any(|line| line.contains(key.as_str())), "{listed:?}");
+}
+
+#[test]
+fn registered_keys_that_nobody_uses_are_removed() {
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    let registered = |text: &str, days: u64| {
+        let key = Key::new(ApiKey::parse(text).ok(), "an app", Settings::default());
+        Key { registered: true, created: now() - days * DAY, ..key }
+    };
+    let store = SqliteKeys::open(&directory.at("data")).unwrap();
+    let old_but_used = registered("old-but-used", 100);
+    let an_operators = Key { registered: false, ..registered("an-operators", 100) };
+    let keys = [registered("old", 8), registered("new", 6), old_but_used.clone(), an_operators];
+    for key in keys {
+        store.add(key).unwrap();
+    }
+    store.note_used(&[(old_but_used.key, now() - DAY)]).unwrap();
+
+    // Also where registration is closed by now.
+    let mut program = Program::start(&["--data_dir", &data_dir, "--registration_ttl", "7"]);
+    let listed = || run(&["keys", "list", "--data_dir", &data_dir], &[]).stdout.join("\n");
+    let deadline = Instant::now() + PATIENCE;
+    while listed().contains("\nold ") {
+        assert!(Instant::now() < deadline, "{}", listed());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let left: Vec<String> = store.all().unwrap().iter().map(|key| key.key.to_string()).collect();
+    assert_eq!(left, ["an-operators", "old-but-used", "new"]);
+    let stderr = program.stop().stderr;
+    let line = r#"the key "old" was registered and not used for 7 days: it is removed"#;
+    assert_eq!(stderr.matches(line).count(), 1, "{stderr}");
+    assert_eq!(stderr.matches("it is removed").count(), 1, "{stderr}");
+}
+
+#[test]
+fn with_a_ttl_of_zero_every_key_stays() {
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    let store = SqliteKeys::open(&directory.at("data")).unwrap();
+    let stays = Key { registered: true, created: 1, ..Key::new(None, "an app", Settings::default()) };
+    let goes = Key { registered: true, created: 1, ..Key::new(None, "another", Settings::default()) };
+    store.add(stays.clone()).unwrap();
+    let mut program = Program::start(&["--data_dir", &data_dir, "--registration_ttl", "0"]);
+    // The server follows changes after it has kept house, so what it knows now has stayed.
+    store.add(goes.clone()).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut client = program.connect(&format!("/peerjs?key={}&id=a&token=t", goes.key));
+        if client.expect_text().contains("OPEN") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the key is not in force");
+    }
+    assert_eq!(store.get(&stays.key).unwrap().map(|key| key.created), Some(1));
+    assert!(!program.stop().stderr.contains("it is removed"));
+}

@@ -1,5 +1,6 @@
 //! The only place that knows URLs and status codes.
 
+mod body;
 mod cors;
 mod endpoint;
 mod files;

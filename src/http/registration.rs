@@ -8,7 +8,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 
 use super::pages::{self, Values};
-use super::{Mounted, endpoint, legacy, peerjs, plain, seen};
+use super::{Mounted, body, endpoint, peerjs, plain, seen};
 use crate::client_options::ClientOptions;
 use crate::keys::Key;
 use crate::service::{App, NotRegistered, Service, Wrong};
@@ -51,7 +51,7 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
     if !request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type");
     }
-    let body = match legacy::read(payload, MAX_BYTES).await {
+    let body = match body::read(payload, MAX_BYTES).await {
         Ok(body) => body,
         Err(response) => return response,
     };

@@ -1,0 +1,47 @@
+//! Bodies of requests, within bounds of size and time.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::web::Bytes;
+use actix_web::{HttpResponse, web};
+use tokio::time::timeout;
+
+use super::plain;
+
+/// How long a body may take to come.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reads a body of at most `max` bytes, within bounds of time.
+pub(super) async fn read(payload: web::Payload, max: usize) -> Result<Bytes, HttpResponse> {
+    match timeout(TIMEOUT, payload.to_bytes_limited(max)).await {
+        Ok(Ok(Ok(body))) => Ok(body),
+        Ok(Ok(Err(_))) => Err(plain(StatusCode::BAD_REQUEST, "Bad Request")),
+        Ok(Err(_)) => Err(too_large()),
+        Err(_) => Err(plain(StatusCode::REQUEST_TIMEOUT, "Request Timeout")),
+    }
+}
+
+pub(super) fn too_large() -> HttpResponse {
+    plain(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large")
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_http::h1;
+    use actix_web::FromRequest as _;
+    use actix_web::dev::Payload;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let (mut sender, body) = h1::Payload::create(false);
+        sender.feed_data(r#"{"type":"HEARTBEAT""#.into());
+        let request = TestRequest::default().to_http_request();
+        let payload = web::Payload::from_request(&request, &mut Payload::from(body)).await.unwrap();
+        let refused = read(payload, 1000).await.expect_err("half a body");
+        assert_eq!(refused.status(), StatusCode::REQUEST_TIMEOUT);
+    }
+}

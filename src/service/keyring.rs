@@ -59,7 +59,7 @@ impl Keyring {
             tenant.set_limit(key.settings.concurrent_limit);
             let used = AtomicU64::new(old.map_or(0, |old| old.used.load(Ordering::Relaxed)));
             let verifier = Verifier::new(&key.settings.auth)
-                .inspect_err(|error| log::error!("nobody can use the key {}: {error}", key.key))
+                .inspect_err(|error| log::error!("nobody can use the key {:?}: {error}", key.key))
                 .ok();
             self.keys.insert(key.key.clone(), Arc::new(Active { key, tenant, verifier, used }));
         }
@@ -89,14 +89,14 @@ impl Active {
     pub(crate) async fn verify(&self, claimant: &Claimant<'_>) -> Option<Token> {
         let verified = self.verifier.as_ref()?.verify(claimant).await;
         let Claimant { key, id, .. } = claimant;
-        verified.inspect_err(|denied| log::debug!("key {key}: {id} is denied: {denied}")).ok()
+        verified.inspect_err(|denied| log::debug!("key {key:?}: {id:?} is denied: {denied}")).ok()
     }
 
     /// The id that a token is for; `None` if the key has no tokens that say, `Err` if it is not valid.
     pub(crate) async fn id_of(&self, token: &str) -> Result<Option<PeerId>, NotValid> {
         let verifier = self.verifier.as_ref().ok_or(NotValid)?;
         let id = verifier.id_of(&self.key.key, token).await;
-        id.inspect_err(|denied| log::debug!("key {}: a token is denied: {denied}", self.key.key))
+        id.inspect_err(|denied| log::debug!("key {:?}: a token is denied: {denied}", self.key.key))
             .map_err(|_| NotValid)
     }
 

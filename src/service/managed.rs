@@ -138,15 +138,32 @@ impl fmt::Display for By {
     }
 }
 
-/// Without its secret, and without characters that command a terminal: strangers name keys too.
+/// As JSON on one line: without its secret, and without the query of a webhook's URL, where its owner may have
+/// put one. Strangers name keys too.
 fn described(key: &Key) -> String {
-    let json = key.public_json().map(|json| json.to_string()).unwrap_or_else(|error| error.to_string());
-    let mut text = String::with_capacity(json.len());
+    let mut json = match key.public_json() {
+        Ok(json) => json,
+        Err(error) => return error.to_string(),
+    };
+    if let Some(serde_json::Value::String(url)) = json.pointer_mut("/auth/url")
+        && let Some(query) = url.find('?')
+    {
+        url.truncate(query);
+        url.push_str("?…");
+    }
+    escaped(&json.to_string())
+}
+
+/// JSON with escapes for all that could forge a line of the log, or command a terminal.
+fn escaped(json: &str) -> String {
+    let mut line = String::with_capacity(json.len());
     for c in json.chars() {
-        match c {
-            c if c.is_ascii() => text.push(c),
-            c => text.extend(c.escape_debug()),
+        if matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1 {
+            line.push(c);
+        } else {
+            let mut units = [0; 2];
+            line.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
         }
     }
-    text
+    line
 }

@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 use actix_web::{App, HttpServer};
 use peerbroker::broker::{Broker, Clock, Goodbye, PeerId, Probe, Realm};
 use peerbroker::keys::KeyStore;
-use peerbroker::keys::memory::MemoryKeys;
 use peerbroker::{Config, Listen, PeerBroker, Server};
 use tokio::sync::oneshot;
 
@@ -108,7 +107,7 @@ impl TestServer {
         transport: Transport,
         configure: impl FnOnce(&mut Config),
         listen: Listen,
-        keys: Option<Arc<MemoryKeys>>,
+        keys: Option<Arc<dyn KeyStore>>,
     ) -> Self {
         notice_panics();
         // The clock stands still, so who has used up its rate would wait for ever.
@@ -284,11 +283,11 @@ fn broker(
     config: Config,
     clock: &Clock,
     told: &Arc<Mutex<Vec<Told>>>,
-    keys: Option<Arc<MemoryKeys>>,
+    keys: Option<Arc<dyn KeyStore>>,
 ) -> PeerBroker {
     let (connected, disconnected) = (Arc::clone(told), Arc::clone(told));
     let builder = match keys {
-        Some(keys) => PeerBroker::builder().keys(keys as Arc<dyn KeyStore>),
+        Some(keys) => PeerBroker::builder().keys(keys),
         None => PeerBroker::builder(),
     };
     builder

@@ -4,6 +4,7 @@ mod alive;
 mod handover;
 mod held;
 mod order;
+mod pace;
 mod posts;
 mod urls;
 

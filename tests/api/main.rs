@@ -8,6 +8,10 @@ mod calls;
 mod conformance;
 mod contract_table;
 mod cors;
+#[allow(dead_code, reason = "shared with the tests of keys")]
+#[path = "../keys/directory.rs"]
+mod directory;
+mod discovery;
 mod embedding;
 mod files;
 mod handshake;
@@ -15,6 +19,7 @@ mod harness;
 mod hostile;
 mod http;
 mod identity;
+mod injection;
 mod keys;
 mod legacy;
 mod limits;

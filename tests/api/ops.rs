@@ -2,6 +2,7 @@
 
 mod access;
 mod described;
+mod load;
 
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use crate::harness::api::Api;
 use crate::harness::keys::{INVALID_KEY, plain_key};
 use crate::harness::messages::{HEARTBEAT, error};
 use crate::harness::ops::with_api;
-use crate::harness::wait_until;
+use crate::harness::{on_both, wait_until};
 
 fn keys_of(api: &Api, query: &str) -> (Vec<String>, Value) {
     let mut page = api.get(&format!("/api/keys{query}")).json;
@@ -145,6 +146,39 @@ fn guests_are_shown_and_kicked_as_well() {
     let id = peers[0]["id"].as_str().unwrap();
     assert_eq!(api.delete(&format!("/api/keys/peerjs/peers/{id}")).status, 204);
     guest.expect_closed_with(Some(4005));
+}
+
+#[test]
+fn a_kick_ends_every_kind_of_connection() {
+    on_both(|server| {
+        let (mut socket, mut stream) = (server.client("socket"), server.stream("stream"));
+        let mut guest = server.guest("a guest");
+        let guest_id = server.guests().ids()[0].to_string();
+        let tenant = server.tenant("peerjs");
+        for id in ["socket", "stream", &guest_id] {
+            assert!(tenant.kick(id) && !tenant.kick(id), "{id}");
+        }
+        socket.expect_closed_with(Some(4005));
+        stream.expect_end();
+        guest.expect_closed_with(Some(4005));
+        assert!(tenant.is_empty());
+    });
+}
+
+#[test]
+fn the_address_that_is_shown_is_none_that_a_client_makes_up() {
+    let address = |proxied, headers: &str| {
+        let (server, api) = with_api(&[], None, |config| config.proxied = proxied);
+        let mut client = server.begin_with(&server.target("a", "t"), headers);
+        client.expect_accepted();
+        client.expect_open();
+        api.get("/api/keys/peerjs/peers").json["peers"][0]["address"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(address(false, "X-Forwarded-For: 192.0.2.1\r\n"), "127.0.0.1");
+    assert_eq!(address(false, "Forwarded: for=192.0.2.1\r\nX-Real-IP: 192.0.2.1\r\n"), "127.0.0.1");
+    // What the client wrote stands in front of what the proxy has added.
+    assert_eq!(address(true, "X-Forwarded-For: 10.0.0.1, 198.51.100.9, 192.0.2.1\r\n"), "192.0.2.1");
+    assert_eq!(address(true, "X-Forwarded-For: 198.51.100.9\r\nX-Forwarded-For: 192.0.2.1\r\n"), "192.0.2.1");
 }
 
 #[test]

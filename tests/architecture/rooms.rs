@@ -29,21 +29,26 @@ pub const ROOMS: &[Room] = &[
     // The library's front: re-exports.
     room(
         "peerbroker",
-        "server embed http session service transport client_options config limits tls lan auth keys dialect broker frame pace",
+        "server embed http ops session service transport client_options config limits tls lan auth keys dialect broker frame pace",
         "",
     ),
     // What speaks HTTP.
     room(
         "server",
-        "embed http transport config tls lan",
+        "embed http ops transport config tls lan",
         "actix_codec actix_http actix_server actix_service actix_tls actix_web log rustls socket2 thiserror \
          tokio",
     ),
-    room("embed", "http service config keys lan broker", "actix_web"),
+    room("embed", "http ops service config keys lan broker", "actix_web"),
     room(
         "http",
         "session service transport client_options config keys limits",
         "actix_codec actix_files actix_http actix_web form_urlencoded log mime mime_guess percent_encoding rust_embed serde_json tokio uuid",
+    ),
+    room(
+        "ops",
+        "service config keys broker",
+        "actix_web log mime percent_encoding serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
     // One connected client.
     room(
@@ -51,7 +56,7 @@ pub const ROOMS: &[Room] = &[
         "service transport auth dialect keys limits broker frame",
         "form_urlencoded log rand tokio::select tokio::time",
     ),
-    room("service", "config auth dialect keys limits broker", "dashmap log thiserror tokio::time"),
+    room("service", "config auth dialect keys limits broker", "dashmap log serde_json thiserror tokio::time"),
     room(
         "transport",
         "broker frame",
@@ -70,7 +75,7 @@ pub const ROOMS: &[Room] = &[
          serde serde_json simple_asn1 thiserror tokio::join tokio::sync tokio::task tokio::test tokio::time uuid",
     ),
     room("limits", "pace", "dashmap"),
-    room("keys", "broker", "rand rusqlite rustls_pki_types serde serde_json thiserror"),
+    room("keys", "broker", "rand rusqlite rustls_pki_types serde serde_json thiserror utoipa"),
     // Plain Rust: no runtime, and neither knows of the other.
     room("dialect", "frame", "memchr serde_json"),
     room("broker", "frame pace", "dashmap rand thiserror tokio::sync"),
@@ -92,7 +97,7 @@ impl Room {
 pub const PROGRAM: &[&str] = &["main", "keys_command", "console", "cli"];
 
 /// The only rooms that may know actix.
-pub const ACTIX: &[&str] = &["main", "server", "embed", "http", "transport"];
+pub const ACTIX: &[&str] = &["main", "server", "embed", "http", "ops", "transport"];
 
 /// Crates that only one module of their room may know.
 pub const CONFINED: &[(&str, &str)] = &[("rusqlite", "src/keys/sqlite")];

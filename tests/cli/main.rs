@@ -16,6 +16,7 @@ mod raw_client;
 mod wire;
 
 mod flags;
+mod forged;
 mod keys;
 mod limits;
 mod ops;

@@ -32,6 +32,7 @@ fn the_http_answers_are_as_they_are_written() {
     assert!(blocks.len() > 3, "{} examples", blocks.len());
     for block in &blocks {
         let server = TestServer::start(Transport::Own, |config| block.configure(config));
+        let _peers: Vec<_> = block.peers().map(|id| server.client(id)).collect();
         let mut lines = block.lines.iter();
         let request = lines.next().unwrap_or_else(|| panic!("{}: no request", block.at(1)));
         let (method, target) = request.split_once(' ').expect("a method and a path");
@@ -58,6 +59,12 @@ fn the_http_answers_are_as_they_are_written() {
 }
 
 impl Block {
+    /// The ids of the peers that are here.
+    fn peers(&self) -> impl Iterator<Item = &str> {
+        let ids = self.settings.iter().filter_map(|setting| setting.strip_prefix("peers="));
+        ids.flat_map(|ids| ids.split(','))
+    }
+
     /// The words that stand for what the server makes up.
     fn random(&self) -> Vec<String> {
         let words = self.settings.iter().filter_map(|setting| setting.strip_prefix("random="));
@@ -72,7 +79,7 @@ impl Block {
                 ("max_message_bytes", count) => config.max_message_bytes = count.parse().unwrap(),
                 ("room_players", count) => config.limits.room_players = count.parse().unwrap(),
                 ("root_key", key) => config.root_key = Some(ApiKey::parse(key).unwrap()),
-                ("random", _) => {}
+                ("random" | "peers", _) => {}
                 ("queue_messages", count) => config.limits.queue_messages = count.parse().unwrap(),
                 _ => panic!("{}: no such setting: {setting}", self.at(0)),
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::pages::{blocks, code_spans, pages, prose, read, root};
+use crate::pages::{blocks, code_spans, lines, pages, prose, read, root};
 
 #[test]
 fn what_the_pages_point_at_is_there() {
@@ -38,6 +38,28 @@ fn every_source_file_is_on_the_map() {
 }
 
 #[test]
+fn the_tests_of_the_threats_are_there() {
+    let sources: Vec<String> = ["src", "tests"].into_iter().flat_map(below).map(|name| read(&name)).collect();
+    let rows = lines("docs/SECURITY.md")
+        .skip_while(|line| !line.starts_with("| Threat "))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let mut threats = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        assert_eq!(cells.len(), 4, "{row}");
+        let tests: Vec<&str> = cells[3].split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "a threat without a test: {row}");
+        for test in tests {
+            let head = format!("fn {test}(");
+            assert!(sources.iter().any(|source| source.contains(&head)), "{test} is no test");
+        }
+        threats += 1;
+    }
+    assert!(threats > 15, "{threats} threats");
+}
+
+#[test]
 fn the_rust_in_the_pages_stands_in_code_that_is_compiled() {
     let sources = [read("tests/docs/embedding.rs"), read("examples/embed.rs")];
     for block in pages().iter().flat_map(|page| blocks(page, "rust")) {
@@ -52,8 +74,13 @@ fn the_rust_in_the_pages_stands_in_code_that_is_compiled() {
 
 /// Every source file, as `src/…`.
 fn sources() -> Vec<String> {
+    below("src")
+}
+
+/// Every file of Rust below a directory.
+fn below(directory: &str) -> Vec<String> {
     let mut sources = Vec::new();
-    let mut directories = vec![root().join("src")];
+    let mut directories = vec![root().join(directory)];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
             let name = entry.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use peerbroker::broker::{ApiKey, Tenant};
 use peerbroker::keys::memory::MemoryKeys;
-use peerbroker::keys::{Change, Key, KeyStore as _, Settings};
+use peerbroker::keys::{Change, Key, KeyStore, Settings};
 use peerbroker::{Config, Listen};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -73,7 +73,7 @@ pub fn on_both_with_keys_and(
         eprintln!("on the transport {transport:?}:");
         let store = Arc::new(MemoryKeys::new());
         keys.iter().for_each(|key| store.add(key.clone()).unwrap());
-        let server = TestServer::start_with_keys(transport, &configure, Arc::clone(&store));
+        let server = TestServer::start_with_keys(transport, &configure, store.clone());
         test(&server, &Keys { store: &store, server: &server });
     }
 }
@@ -82,7 +82,7 @@ impl TestServer {
     pub fn start_with_keys(
         transport: Transport,
         configure: impl FnOnce(&mut Config),
-        store: Arc<MemoryKeys>,
+        store: Arc<dyn KeyStore>,
     ) -> Self {
         Self::start_with(transport, configure, Listen::default(), Some(store))
     }

@@ -50,7 +50,7 @@ fn expect_too_many(response: &Response, seconds: &str) {
 }
 
 fn expect_refused(server: &TestServer, headers: &str) {
-    expect_too_many(&answer_to(server, headers), "11");
+    expect_too_many(&answer_to(server, headers), "10");
 }
 
 fn stream_from(server: &TestServer, headers: &str, id: &str) -> Response {
@@ -80,10 +80,10 @@ fn an_address_has_so_many_connections_at_a_time_of_every_kind() {
         guest.expect_quiet();
         expect_refused(server, HERE);
         let mut root = server.begin_with(server.root(), HERE);
-        expect_too_many(&root.expect_response(), "11");
+        expect_too_many(&root.expect_response(), "10");
         let mut http = server.http();
         http.send(post(&server.post_target("s", "id?i=0"), HERE, b""));
-        expect_too_many(&http.response(false), "11");
+        expect_too_many(&http.response(false), "10");
         // Another address is served meanwhile, and so are those who are in.
         let mut other = client_from(server, THERE, "other");
         a.send(offer("other", "1"));
@@ -199,10 +199,15 @@ fn an_address_has_so_many_new_ones_a_second_and_ten_times_as_many_at_once() {
 }
 
 #[test]
-fn one_new_connection_in_ten_seconds_waits_for_as_long() {
+fn retry_after_is_the_wait_in_whole_seconds_rounded_up() {
     on_both_with(opens(1), |server| {
         (0..10).for_each(|n| drop(client_from(server, HERE, &format!("client {n}"))));
-        expect_too_many(&answer_to(server, HERE), "2");
+        expect_too_many(&answer_to(server, HERE), "1");
+        // Half a second more is a whole one to wait for, and not two.
+        server.advance(Duration::from_millis(500));
+        expect_too_many(&answer_to(server, HERE), "1");
+        server.advance(Duration::from_millis(500));
+        drop(client_from(server, HERE, "after a second"));
     });
 }
 

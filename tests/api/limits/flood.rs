@@ -1,10 +1,11 @@
-//! One address that opens connections without end.
+//! One address that opens connections without end, and clients that send without end.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use crate::harness::messages::{offer, relayed_offer};
-use crate::harness::{RawClient, TestServer, on_both_with, wait_until};
+use crate::harness::{RawClient, TestServer, on_both_with, token_of, wait_until};
 
 const LIMIT: u32 = 100;
 const CONNECTIONS: usize = 10_000;
@@ -77,6 +78,69 @@ fn of_ten_thousand_connections_from_one_address_a_hundred_get_in_and_others_are_
                 wait_until("all places", || server.realm().len() == 1);
                 a.expect_nothing("a");
             });
+        },
+    );
+}
+
+const RATE: u32 = 20;
+/// What each flooder sends: a hundred times what it may send in a second, and ten times what it may at once.
+const FLOOD: usize = 100 * RATE as usize;
+/// One for each worker of the server, and one more.
+const FLOODERS: [&str; 3] = ["flooder 1", "flooder 2", "flooder 3"];
+/// So long that a flood does not fit into one read. All that may come at once fits into an outbox.
+const FILLER: usize = 500;
+
+#[test]
+fn at_a_hundred_times_the_rate_a_flood_is_not_read_on_and_others_are_served_meanwhile() {
+    on_both_with(
+        |config| {
+            config.messages_per_second = RATE;
+            config.limits.alive_timeout = Duration::from_secs(1_000_000);
+            config.limits.ping_interval = Duration::from_secs(1_000_000);
+        },
+        |server| {
+            let (mut a, mut b, mut victim) =
+                (server.client("a"), server.client("b"), server.client("victim"));
+            let mut flooders = FLOODERS.map(|id| server.client(id));
+            let read = || FLOODERS.map(|id| server.realm().present(id).map_or(0, |there| there.messages));
+            let arrived = AtomicUsize::new(0);
+            thread::scope(|scope| {
+                for flooder in &mut flooders {
+                    let message = offer("victim", &format!("\"{}\"", "x".repeat(FILLER)));
+                    scope.spawn(move || (0..FLOOD).for_each(|_| flooder.send(&message)));
+                }
+                scope.spawn(|| {
+                    for _ in 0..FLOODERS.len() * FLOOD {
+                        victim.expect_text();
+                        arrived.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+                let burst = u64::from(10 * RATE);
+                wait_until("all of them to have to wait", || read().iter().all(|read| *read > burst));
+                let before = read();
+                assert!(before.iter().all(|read| *read < FLOOD as u64 / 2), "{before:?}");
+                for n in 0..u64::from(RATE) {
+                    let payload = n.to_string();
+                    a.send(offer("b", &payload));
+                    b.expect(relayed_offer("a", "b", &payload));
+                    b.send(offer("a", &payload));
+                    a.expect(relayed_offer("b", "a", &payload));
+                }
+                let mut late = server.begin("late", &token_of("late"));
+                late.expect_accepted();
+                late.expect_open();
+                assert_eq!(server.get("/peerjs/id").status, 200);
+                assert_eq!(read(), before, "and nothing of the flood was read");
+                // All of it comes in the end, as fast as the victim reads it.
+                wait_until("the whole flood", || {
+                    let arrived = arrived.load(Ordering::SeqCst);
+                    if arrived as u64 >= read().iter().sum() {
+                        server.advance(Duration::from_secs(1));
+                    }
+                    arrived == FLOODERS.len() * FLOOD
+                });
+            });
+            a.expect_nothing("a");
         },
     );
 }

@@ -1,0 +1,131 @@
+//! What is posted counts for the rate of its client, as what comes through its socket does.
+
+use std::time::Duration;
+
+use peerbroker::Config;
+
+use crate::harness::legacy::MS;
+use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::{RawClient, TestServer, on_both_with, wire};
+
+fn rate(per_second: u32) -> impl Fn(&mut Config) {
+    move |config| config.messages_per_second = per_second
+}
+
+/// Posts messages to `b` one by one, each after the one before has arrived.
+fn post_and_hear(server: &TestServer, a: &str, b: &mut RawClient, numbers: impl IntoIterator<Item = usize>) {
+    for n in numbers {
+        assert_eq!(server.post(a, "offer", &offer("b", &n.to_string())).status, 200, "{n}");
+        b.expect(relayed_offer(a, "b", &n.to_string()));
+    }
+}
+
+/// What is sent to the socket of `a` in one piece, to `b`, and has arrived there.
+fn send_at_once(server: &TestServer, a: &mut RawClient, b: &mut RawClient, count: usize) {
+    let burst: Vec<u8> = (0..count).flat_map(|n| wire::text(&offer("b", &n.to_string()))).collect();
+    a.send_raw(burst);
+    (0..count).for_each(|n| b.expect(relayed_offer("a", "b", &n.to_string())));
+    // It is counted when it was delivered.
+    server.settle();
+}
+
+#[test]
+fn a_post_beyond_the_rate_of_its_client_waits_for_its_turn_and_those_of_others_do_not() {
+    on_both_with(rate(2), |server| {
+        let (_a, mut b, _c) = (server.client("a"), server.client("b"), server.client("c"));
+        // Ten times the rate, and one on credit, for half a second.
+        post_and_hear(server, "a", &mut b, 0..21);
+        let mut held = server.begin_post("a", "offer", &offer("b", "21"));
+        post_and_hear(server, "c", &mut b, 0..5);
+        server.advance(499 * MS);
+        server.settle();
+        b.expect_nothing("b");
+        server.advance(MS);
+        assert_eq!(held.response(false).status, 200);
+        b.expect(relayed_offer("a", "b", "21"));
+        // It was on credit as well.
+        let mut held = server.begin_post("a", "offer", &offer("b", "22"));
+        b.expect_nothing("b");
+        server.advance(500 * MS);
+        assert_eq!(held.response(false).status, 200);
+        b.expect(relayed_offer("a", "b", "22"));
+    });
+}
+
+#[test]
+fn a_post_that_would_have_to_wait_for_more_than_five_seconds_is_429() {
+    on_both_with(rate(1), |server| {
+        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        // Seven seconds on credit.
+        send_at_once(server, &mut a, &mut b, 17);
+        for _ in 0..3 {
+            let refused = server.post("a", "offer", &offer("b", "\"refused\""));
+            assert_eq!((refused.status, refused.text()), (429, "Too Many Requests"));
+        }
+        b.expect_nothing("b");
+        server.advance(Duration::from_millis(1999));
+        assert_eq!(server.post("a", "offer", &offer("b", "\"refused\"")).status, 429);
+        server.advance(MS);
+        let mut held = server.begin_post("a", "offer", &offer("b", "17"));
+        server.advance(Duration::from_millis(4999));
+        server.settle();
+        b.expect_nothing("b");
+        server.advance(MS);
+        assert_eq!(held.response(false).status, 200);
+        b.expect(relayed_offer("a", "b", "17"));
+    });
+}
+
+#[test]
+fn a_socket_and_what_is_posted_for_it_share_one_rate() {
+    on_both_with(rate(2), |server| {
+        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        send_at_once(server, &mut a, &mut b, 21);
+        let mut held = server.begin_post("a", "offer", &offer("b", "21"));
+        server.settle();
+        b.expect_nothing("b");
+        server.advance(500 * MS);
+        assert_eq!(held.response(false).status, 200);
+        b.expect(relayed_offer("a", "b", "21"));
+
+        // And the other way: what comes first is read on credit, and then nothing for two turns.
+        let mut d = server.client("d");
+        post_and_hear(server, "d", &mut b, 0..20);
+        d.send(offer("b", "20"));
+        b.expect(relayed_offer("d", "b", "20"));
+        server.settle();
+        d.send(offer("b", "21"));
+        server.settle();
+        b.expect_nothing("b");
+        server.advance(500 * MS);
+        b.expect(relayed_offer("d", "b", "21"));
+    });
+}
+
+#[test]
+fn a_stream_has_the_rate_of_a_socket() {
+    on_both_with(rate(2), |server| {
+        let (_a, mut b) = (server.stream("a"), server.client("b"));
+        post_and_hear(server, "a", &mut b, 0..21);
+        let mut held = server.begin_post("a", "offer", &offer("b", "21"));
+        b.expect_nothing("b");
+        server.advance(500 * MS);
+        assert_eq!(held.response(false).status, 200);
+        b.expect(relayed_offer("a", "b", "21"));
+    });
+}
+
+#[test]
+fn who_comes_again_with_the_same_token_has_no_new_burst() {
+    on_both_with(rate(2), |server| {
+        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        send_at_once(server, &mut a, &mut b, 21);
+        let _again = server.client("a");
+        let mut held = server.begin_post("a", "offer", &offer("b", "21"));
+        server.settle();
+        b.expect_nothing("b");
+        server.advance(500 * MS);
+        assert_eq!(held.response(false).status, 200);
+        b.expect(relayed_offer("a", "b", "21"));
+    });
+}

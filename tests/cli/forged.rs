@@ -1,0 +1,124 @@
+//! Lines of the log that somebody would like to have written.
+
+use serde_json::json;
+
+use crate::api::Api;
+use crate::directory::Directory;
+use crate::program::{Program, run};
+
+/// What a forged line would begin with.
+const FORGED: &str = "[2020-01-01T00:00:00Z INFO  peerbroker::audit] forged";
+/// Characters that end a line somewhere, hide what follows, or turn it round, and are no control characters to
+/// Rust.
+const ODD: [char; 5] = ['\u{2028}', '\u{2029}', '\u{202e}', '\u{feff}', '\u{e0001}'];
+
+/// The texts of a forger: ends of lines of every kind in front of the line.
+fn forgeries() -> Vec<String> {
+    let ends = ["\n", "\r\n", "\r", "\0", "\u{85}", "\u{b}", "\u{1b}[2K\u{1b}[1G"].map(str::to_owned);
+    let odd = ODD.map(String::from);
+    ends.into_iter().chain(odd).map(|end| format!("a{end}{FORGED}")).collect()
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+}
+
+/// Where the API of a program is.
+fn api(program: &mut Program) -> Api {
+    let line = std::iter::repeat_with(|| program.expect_line()).find(|line| line.contains("/api")).unwrap();
+    let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
+    Api { address: address.parse().unwrap(), headers: String::new() }
+}
+
+/// Has a program with the finest log of its own hear every forgery wherever a text can stand; gives all lines of
+/// the log, and those of stdout.
+fn heard(more: &[&str]) -> (Vec<String>, Vec<String>) {
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    for text in forgeries() {
+        run(&["keys", "add", "--data_dir", &data_dir, "--name", &text.replace('\0', "")], &[]);
+    }
+    let args = [&["--ops_port", "0", "--data_dir", &data_dir], more].concat();
+    let mut program = Program::start_with_env(&args, &[("RUST_LOG", "peerbroker=trace")]);
+    let api = api(&mut program);
+    let secret = json!({"method": "jwt", "kind": "secret", "value": "x".repeat(32)});
+    assert_eq!(api.post("/api/keys", &json!({"key": "jwt", "auth": secret})).status, 201);
+    for text in forgeries() {
+        let odd = encoded(&text);
+        for query in [
+            format!("key={odd}&id=a&token=t"),
+            format!("key=peerjs&id={odd}&token=t"),
+            format!("key=peerjs&id=a&token={odd}"),
+            format!("key=jwt&id={odd}&token={odd}"),
+            format!("key=jwt&id=a&token=t&version={odd}"),
+        ] {
+            program.connect(&format!("/peerjs?{query}")).expect_text();
+        }
+        // A header has one line: what would be more of them is another text there.
+        let value: String = text.chars().filter(|c| !c.is_control()).collect();
+        let headers = format!("Origin: {value}\r\nX-Forwarded-For: {value}\r\nUser-Agent: {value}\r\n");
+        program.request(&format!("/{odd}/peers"), &headers);
+        program.request(&format!("/jwt/id?x={odd}"), &format!("Authorization: Bearer {odd}\r\n{headers}"));
+        for body in [
+            json!({"key": &text, "name": "by its key"}),
+            json!({"key": format!("named {}", forgeries().iter().position(|one| *one == text).unwrap()), "name": &text}),
+            json!({"origins": [&text]}),
+            json!({"auth": {"method": "webhook", "url": format!("https://a.test/{text}?hushhush")}}),
+            json!({"auth": {"method": "jwt", "kind": "jwks", "value": &text}}),
+            json!({&text: 1}),
+        ] {
+            api.post("/api/keys", &body);
+        }
+        api.patch("/api/keys/jwt", &json!({"name": &text}));
+        let kicked = api.delete(&format!("/api/keys/jwt/peers/{odd}"));
+        assert_eq!(kicked.status, 404);
+        if let Ok(mut client) = kick_target(&program, &odd) {
+            assert_eq!(api.delete(&format!("/api/keys/peerjs/peers/{odd}")).status, 204);
+            client.expect_closed_with(Some(4005));
+        }
+        api.delete(&format!("/api/keys/{odd}"));
+    }
+    let ended = program.stop();
+    (ended.stderr.split_inclusive('\n').map(str::to_owned).collect(), ended.stdout)
+}
+
+/// A client with this id, unless it is refused.
+fn kick_target(program: &Program, id: &str) -> Result<crate::raw_client::RawClient, String> {
+    let mut client = program.connect(&format!("/peerjs?key=peerjs&id={id}&token=another"));
+    match client.expect_text() {
+        open if open == r#"{"type":"OPEN"}"# => Ok(client),
+        other => Err(other),
+    }
+}
+
+fn expect_harmless(line: &str) {
+    let text = line.strip_suffix('\n').unwrap_or(line);
+    assert!(!text.chars().any(|c| c.is_control() || ODD.contains(&c)), "{text:?}");
+    assert!(!text.contains("hushhush"), "the query of a webhook: {text}");
+}
+
+#[test]
+fn no_text_of_anybody_forges_a_line_of_the_log_or_of_stdout() {
+    let (log, stdout) = heard(&[]);
+    let audits = log.iter().filter(|line| line.contains(" peerbroker::audit] ")).count();
+    let denied = log.iter().filter(|line| line.contains("is denied")).count();
+    assert!(audits > 3 * ODD.len() && denied > ODD.len(), "{audits} and {denied} in {log:#?}");
+    for line in &log {
+        expect_harmless(line);
+        assert!(line.starts_with("[20") && !line.starts_with("[2020"), "{line}");
+    }
+    for line in &stdout {
+        expect_harmless(line);
+        assert!(!line.starts_with("[2020"), "{line}");
+    }
+}
+
+#[test]
+fn nor_one_of_the_log_in_json() {
+    let (log, _) = heard(&["--log_format", "json"]);
+    for line in &log {
+        expect_harmless(line);
+        let record: serde_json::Value = serde_json::from_str(line).expect(line);
+        assert!(record["target"].as_str().unwrap().starts_with("peerbroker"), "{line}");
+    }
+}

@@ -28,6 +28,14 @@ const PADDING: usize = 2048;
 /// never.
 const PACE: Duration = Duration::from_millis(100);
 
+/// A line that means nothing. It has a client read one more line, if it read fewer than came: a browser
+/// that is busy tells of several at once after all.
+const NUDGE: Bytes = Bytes::from_static(b"{}\n");
+
+/// When nudges follow the last message, and each other: as many as there were messages, and no more than
+/// these. A page that is busy for seconds is rare, but what it left unread would stay so.
+const NUDGES: [Duration; 3] = [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
+
 /// Most bytes that wait to be sent, because little goes through at that pace.
 const MAX_WAITING: usize = 256 << 10;
 
@@ -56,6 +64,15 @@ pub(crate) struct StreamBody {
     watch: Option<Rc<Watch>>,
     padded: bool,
     pause: Option<Pin<Box<Sleep>>>,
+    nudges: Nudges,
+}
+
+/// Those that are due once nothing else is.
+#[derive(Default)]
+struct Nudges {
+    left: usize,
+    sent: usize,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// What the two share; both live on one worker.
@@ -83,7 +100,13 @@ enum Next {
 /// Makes both sides. `grace` is waited for once the body is gone, before the client is.
 pub(crate) fn stream(grace: impl Future<Output = ()> + 'static) -> (StreamSocket, StreamBody) {
     let pipe = Rc::<RefCell<Pipe>>::default();
-    let body = StreamBody { pipe: Rc::clone(&pipe), watch: None, padded: false, pause: None };
+    let body = StreamBody {
+        pipe: Rc::clone(&pipe),
+        watch: None,
+        padded: false,
+        pause: None,
+        nudges: Nudges::default(),
+    };
     let grace = Box::pin(grace);
     (StreamSocket { pipe, since: Instant::now(), grace, alive: false }, body)
 }
@@ -247,11 +270,12 @@ impl Stream for StreamBody {
         match next {
             Next::Line(line) => {
                 this.pause = Some(Box::pin(sleep(PACE)));
+                this.nudges.message_sent();
                 Poll::Ready(Some(Ok(line)))
             }
             Next::Nothing => {
                 pipe.body = Some(cx.waker().clone());
-                Poll::Pending
+                this.nudges.poll_due(cx).map(|()| Some(Ok(NUDGE)))
             }
             Next::End => {
                 pipe.ended = true;
@@ -261,10 +285,68 @@ impl Stream for StreamBody {
     }
 }
 
+impl Nudges {
+    fn message_sent(&mut self) {
+        self.left = (self.left + 1).min(NUDGES.len());
+        self.sent = 0;
+        self.timer = None;
+    }
+
+    /// Never ready if none is left.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(after) = NUDGES.get(self.sent).filter(|_| self.left > 0) else {
+            return Poll::Pending;
+        };
+        ready!(self.timer.get_or_insert_with(|| Box::pin(sleep(*after))).as_mut().poll(cx));
+        self.left -= 1;
+        self.sent += 1;
+        self.timer = None;
+        Poll::Ready(())
+    }
+}
+
 impl Drop for StreamBody {
     fn drop(&mut self) {
         let mut pipe = self.pipe.borrow_mut();
         pipe.gone = true;
         pipe.socket.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// What comes next, and after how many milliseconds.
+    async fn next(body: &mut StreamBody) -> (u128, Bytes) {
+        let begin = Instant::now();
+        let line = poll_fn(|cx| Pin::new(&mut *body).poll_next(cx)).await.expect("a line").expect("bytes");
+        (begin.elapsed().as_millis(), line)
+    }
+
+    fn say(socket: &StreamSocket, line: &'static str) {
+        let mut pipe = socket.pipe.borrow_mut();
+        pipe.refusal.push_back(Bytes::from_static(line.as_bytes()));
+        pipe.wake_body();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nudges_follow_the_last_message_and_give_way_to_the_next() {
+        let (socket, mut body) = stream(std::future::pending());
+        assert_eq!(next(&mut body).await.1.len(), PADDING + 1);
+        ["1\n", "2\n"].into_iter().for_each(|line| say(&socket, line));
+        assert_eq!(next(&mut body).await, (0, "1\n".into()));
+        assert_eq!(next(&mut body).await, (100, "2\n".into()));
+        assert_eq!(next(&mut body).await, (400, NUDGE));
+        say(&socket, "3\n");
+        assert_eq!(next(&mut body).await, (0, "3\n".into()));
+        assert_eq!(next(&mut body).await, (400, NUDGE));
+        assert_eq!(next(&mut body).await, (1000, NUDGE));
+        let nothing = tokio::time::timeout(Duration::from_secs(60), next(&mut body)).await;
+        assert!(nothing.is_err(), "as many as there were messages");
     }
 }

@@ -10,7 +10,7 @@ mod urls;
 
 use std::time::Duration;
 
-use crate::harness::legacy::{HEAD_START, MS};
+use crate::harness::legacy::{HEAD_START, MS, NUDGE};
 use crate::harness::messages::{ID_TAKEN, KINDS, error, expired, message, offer, relayed, relayed_offer};
 use crate::harness::{on_both, on_both_with};
 
@@ -30,6 +30,17 @@ fn a_stream_begins_with_a_line_of_zeros_and_then_says_open() {
         server.advance(HEAD_START);
         stream.expect_open();
         assert!(server.realm().contains("a"));
+    });
+}
+
+#[test]
+fn a_line_that_means_nothing_has_a_client_read_what_it_may_have_left() {
+    on_both(|server| {
+        let mut a = server.stream("a");
+        assert_eq!(a.any_line().as_deref(), Some(NUDGE));
+        assert_eq!(server.post("a", "offer", &offer("a", "1")).status, 200);
+        a.expect(relayed_offer("a", "a", "1"));
+        assert_eq!(a.any_line().as_deref(), Some(NUDGE));
     });
 }
 

@@ -22,6 +22,9 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Most that wait for one id.
 pub const MAX_WAITING: usize = 64;
 
+/// The line that means nothing.
+pub const NUDGE: &str = "{}";
+
 /// A stream that was answered.
 pub struct StreamClient {
     pub name: String,
@@ -30,8 +33,13 @@ pub struct StreamClient {
 }
 
 impl StreamClient {
-    /// The next line, which has to be a chunk of its own; `None` at the clean end of the answer.
+    /// The next line that means something; `None` at the clean end of the answer.
     pub fn next_line(&mut self) -> Option<String> {
+        std::iter::from_fn(|| self.any_line()).find(|line| line != NUDGE)
+    }
+
+    /// The next line, which has to be a chunk of its own; `None` at the clean end of the answer.
+    pub fn any_line(&mut self) -> Option<String> {
         let chunk = String::from_utf8(self.http.chunk()?).expect("UTF-8");
         let line = chunk.strip_suffix('\n').unwrap_or_else(|| panic!("{}: {chunk:?} is no line", self.name));
         assert!(!line.is_empty() && !line.contains('\n'), "{}: one line, not empty: {chunk:?}", self.name);

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use peerbroker::broker::{
-    About,    Admittance, ApiKey, Broker, Clock, Limits, Link, Newcomer, Outbox, PeerId, Realm, Registration, Routed,
-    Token, Writer,
+    About, Admittance, ApiKey, Broker, Clock, Limits, Link, Newcomer, Outbox, PeerId, Realm, Registration,
+    Routed, Token, Writer,
 };
 use peerbroker::dialect::peerjs::{self, Command, Envelope};
 use peerbroker::frame::Frame;
@@ -39,7 +39,8 @@ fn realm() -> (Broker, Arc<Realm>) {
 
 fn register(realm: &Arc<Realm>, id: &PeerId, token: &Token) -> Registration {
     let mut outbox = Outbox::new(1 << 20, Some(Box::new(Sink)));
-    let newcomer = Newcomer { id, token, link: Link::Socket, greeting: Some(peerjs::open()), about: About::default() };
+    let newcomer =
+        Newcomer { id, token, link: Link::Socket, greeting: Some(peerjs::open()), about: About::default() };
     match realm.register(newcomer, &mut outbox) {
         Admittance::Registered(registration) => registration,
         _ => panic!("not registered"),

@@ -32,7 +32,8 @@ async fn main() -> Result<()> {
         ping_interval: Duration::from_millis(cli.ping_interval),
         ..Limits::default()
     };
-    let broker = PeerBroker::builder().config(Config { limits, messages_per_second: 0, ..Config::default() }).build();
+    let broker =
+        PeerBroker::builder().config(Config { limits, messages_per_second: 0, ..Config::default() }).build();
     HttpServer::new(move || App::new().configure(broker.mount("/")))
         .workers(cli.workers)
         .backlog(4096)

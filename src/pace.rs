@@ -48,6 +48,11 @@ impl Pace {
         turn.map(drop).map_err(|turn| Duration::from_micros(spent(turn).saturating_sub(now + BURST)))
     }
 
+    /// Forgets what came: somebody else begins.
+    pub(crate) fn reset(&self) {
+        self.turn.store(0, Ordering::Relaxed);
+    }
+
     /// Whether at `now` milliseconds it is as if nothing had ever come.
     pub(crate) fn is_rested(&self, now: u64) -> bool {
         self.turn.load(Ordering::Relaxed) <= micros(now)

@@ -25,7 +25,7 @@ pub(super) struct Place {
     heard: AtomicU64,
     /// What the holder has sent.
     messages: AtomicU64,
-    /// How fast it sends.
+    /// How fast it sends. A takeover inherits it, so that coming again is no way around.
     pace: Pace,
     /// When the oldest waiting conversation began; `u64::MAX` if nothing waits.
     waiting_since: AtomicU64,
@@ -75,6 +75,11 @@ impl Place {
         self.messages.fetch_add(u64::from(count), Ordering::Relaxed);
         // The clock is read only if there is a bound: this stands in the path of every message.
         if per_second == 0 { Duration::ZERO } else { self.pace.spend(count, per_second, now()) }
+    }
+
+    /// Nobody held the id: what somebody sent under it before is not the next holder's affair.
+    pub(super) fn reset_pace(&self) {
+        self.pace.reset();
     }
 
     pub(super) fn messages(&self) -> u64 {

@@ -80,7 +80,10 @@ impl Realm {
                     (holder.since, place.dismiss(state, Goodbye::Replaced))
                 }
                 None if !self.take_seat() => return Admittance::Full,
-                None => (conn.0, place.take_queue(state, &self.shared)),
+                None => {
+                    place.reset_pace();
+                    (conn.0, place.take_queue(state, &self.shared))
+                }
             };
             let mut outbox = std::mem::take(outbox);
             if let Some(greeting) = greeting {

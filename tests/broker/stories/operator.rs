@@ -38,6 +38,22 @@ fn a_connection_counts_its_own_messages() {
 }
 
 #[test]
+fn a_takeover_inherits_what_its_predecessor_sent_and_a_stranger_does_not() {
+    let house = house();
+    let first = house.connect("a", "s", &Socket::open());
+    let pause = first.sent(30, 1);
+    assert_eq!(pause.as_secs(), 20);
+    let second = house.connect("a", "s", &Socket::open());
+    assert_eq!(second.sent(0, 1), pause);
+
+    let b = house.connect("b", "s", &Socket::open());
+    drop(second);
+    offer(&b, "a", "keeps the place");
+    let stranger = house.connect("a", "another token", &Socket::open());
+    assert!(stranger.sent(0, 1).is_zero());
+}
+
+#[test]
 fn who_is_kicked_is_told_and_what_waited_for_it_waits_on() {
     let house = house();
     let (kicked, other) = (Socket::open(), Socket::open());

@@ -204,7 +204,9 @@ impl<'a, C: Conversation> Presence<'a, C> {
         if let Some(hook) = &service.hooks.connect {
             hook(Client { key: registration.key(), id: registration.id() });
         }
-        Presence { present: Some((registration, conversation)), messages_per_second, pause: None, service }
+        // Who comes again before its turn goes on waiting.
+        let pause = pause_for(registration.sent(0, messages_per_second), service);
+        Presence { present: Some((registration, conversation)), messages_per_second, pause, service }
     }
 
     fn poll<S: Socket>(&mut self, cx: &mut Context<'_>, socket: &mut S) -> Poll<End> {

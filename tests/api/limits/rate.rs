@@ -73,6 +73,21 @@ fn ten_times_the_rate_may_come_at_once_and_then_nothing_is_read_until_time_has_p
 }
 
 #[test]
+fn who_comes_again_before_its_turn_goes_on_waiting() {
+    on_both_with(patient_rate(2), |server| {
+        let (mut a, mut b, mut c) = (server.client("a"), server.client("b"), server.client("c"));
+        send_and_hear(&mut a, &mut b, 0..21);
+        let mut again = server.client("a");
+        again.send(offer("b", "21"));
+        server.settle();
+        c.send(offer("b", "\"before\""));
+        b.expect(relayed_offer("c", "b", "\"before\""));
+        server.advance(500 * MS);
+        b.expect(relayed_offer("a", "b", "21"));
+    });
+}
+
+#[test]
 fn others_are_not_delayed_and_who_has_to_wait_still_receives() {
     on_both_with(rate(2), |server| {
         let (mut a, mut b, mut c) = (server.client("a"), server.client("b"), server.client("c"));

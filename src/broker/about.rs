@@ -86,7 +86,7 @@ impl Realm {
 }
 
 /// The first so many, in order. Only they are sorted: of very many ids one page is asked for.
-pub(super) fn first(mut ids: Vec<PeerId>, limit: usize) -> Vec<PeerId> {
+fn first(mut ids: Vec<PeerId>, limit: usize) -> Vec<PeerId> {
     if limit < ids.len() {
         ids.select_nth_unstable(limit);
         ids.truncate(limit);

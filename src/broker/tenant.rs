@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::Shared;
-use super::about::first;
 use super::callers::Callers;
 use super::realm::Realm;
 use super::rooms::Rooms;
@@ -66,7 +65,8 @@ impl Tenant {
         let mut ids: Vec<PeerId> = self.realms().iter().flat_map(|realm| realm.page(after, limit)).collect();
         ids.sort_unstable();
         ids.dedup();
-        first(ids, limit)
+        ids.truncate(limit);
+        ids
     }
 
     /// Ends the connections of clients of both kinds with this id, with [`Goodbye::Kicked`]. Says whether

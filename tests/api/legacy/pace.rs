@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use peerbroker::Config;
 
+use crate::harness::http_client::HttpConnection;
 use crate::harness::legacy::MS;
 use crate::harness::messages::{offer, relayed_offer};
 use crate::harness::{RawClient, TestServer, on_both_with, wire};
@@ -29,6 +30,13 @@ fn send_at_once(server: &TestServer, a: &mut RawClient, b: &mut RawClient, count
     server.settle();
 }
 
+/// Half a second later it is the turn of what `a` has posted.
+fn expect_turn(server: &TestServer, mut held: HttpConnection, b: &mut RawClient, payload: &str) {
+    server.advance(500 * MS);
+    assert_eq!(held.response(false).status, 200);
+    b.expect(relayed_offer("a", "b", payload));
+}
+
 #[test]
 fn a_post_beyond_the_rate_of_its_client_waits_for_its_turn_and_those_of_others_do_not() {
     on_both_with(rate(2), |server| {
@@ -44,11 +52,9 @@ fn a_post_beyond_the_rate_of_its_client_waits_for_its_turn_and_those_of_others_d
         assert_eq!(held.response(false).status, 200);
         b.expect(relayed_offer("a", "b", "21"));
         // It was on credit as well.
-        let mut held = server.begin_post("a", "offer", &offer("b", "22"));
+        let held = server.begin_post("a", "offer", &offer("b", "22"));
         b.expect_nothing("b");
-        server.advance(500 * MS);
-        assert_eq!(held.response(false).status, 200);
-        b.expect(relayed_offer("a", "b", "22"));
+        expect_turn(server, held, &mut b, "22");
     });
 }
 
@@ -81,12 +87,10 @@ fn a_socket_and_what_is_posted_for_it_share_one_rate() {
     on_both_with(rate(2), |server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         send_at_once(server, &mut a, &mut b, 21);
-        let mut held = server.begin_post("a", "offer", &offer("b", "21"));
+        let held = server.begin_post("a", "offer", &offer("b", "21"));
         server.settle();
         b.expect_nothing("b");
-        server.advance(500 * MS);
-        assert_eq!(held.response(false).status, 200);
-        b.expect(relayed_offer("a", "b", "21"));
+        expect_turn(server, held, &mut b, "21");
 
         // And the other way: what comes first is read on credit, and then nothing for two turns.
         let mut d = server.client("d");
@@ -107,11 +111,9 @@ fn a_stream_has_the_rate_of_a_socket() {
     on_both_with(rate(2), |server| {
         let (_a, mut b) = (server.stream("a"), server.client("b"));
         post_and_hear(server, "a", &mut b, 0..21);
-        let mut held = server.begin_post("a", "offer", &offer("b", "21"));
+        let held = server.begin_post("a", "offer", &offer("b", "21"));
         b.expect_nothing("b");
-        server.advance(500 * MS);
-        assert_eq!(held.response(false).status, 200);
-        b.expect(relayed_offer("a", "b", "21"));
+        expect_turn(server, held, &mut b, "21");
     });
 }
 
@@ -121,11 +123,9 @@ fn who_comes_again_with_the_same_token_has_no_new_burst() {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         send_at_once(server, &mut a, &mut b, 21);
         let _again = server.client("a");
-        let mut held = server.begin_post("a", "offer", &offer("b", "21"));
+        let held = server.begin_post("a", "offer", &offer("b", "21"));
         server.settle();
         b.expect_nothing("b");
-        server.advance(500 * MS);
-        assert_eq!(held.response(false).status, 200);
-        b.expect(relayed_offer("a", "b", "21"));
+        expect_turn(server, held, &mut b, "21");
     });
 }

@@ -7,6 +7,7 @@
 mod about;
 mod callers;
 mod clock;
+mod delivery;
 mod outbox;
 mod place;
 mod queue;
@@ -52,13 +53,19 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// How long the holder of an id has to answer when somebody else asks for that id.
     pub probe_timeout: Duration,
+    /// How long the id of a connection that was closed with [`Goodbye::Evicted`] or
+    /// [`Goodbye::SlowReader`] is kept for its token. Zero: not at all.
+    pub reclaim_timeout: Duration,
+    /// How long a client whose outbox is full may take nothing before it is closed with
+    /// [`Goodbye::SlowReader`].
+    pub stall_timeout: Duration,
     /// Most messages waiting for one absent peer.
     pub queue_messages: usize,
     /// Most bytes waiting for one absent peer.
     pub queue_bytes: usize,
     /// Most bytes waiting for all absent peers of all realms, with what it costs to keep them.
     pub queue_total_bytes: usize,
-    /// Most bytes one outbox holds beyond the message that is being written.
+    /// Most bytes one outbox holds beyond the message that is being written and what waited for the peer.
     pub outbox_bytes: usize,
     /// Most rooms of one key.
     pub rooms: usize,
@@ -77,10 +84,9 @@ impl Limits {
     /// How often [`Broker::sweep`] should run, so that no time above is overshot by much:
     /// an eighth of the shortest, between 5 ms and 500 ms.
     pub fn sweep_interval(&self) -> Duration {
-        let shortest = [self.expire_timeout, self.effective_ping_interval(), self.probe_timeout]
-            .into_iter()
-            .min()
-            .unwrap_or_default();
+        let times =
+            [self.expire_timeout, self.effective_ping_interval(), self.probe_timeout, self.stall_timeout];
+        let shortest = times.into_iter().min().unwrap_or_default();
         (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(500))
     }
 }

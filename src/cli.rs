@@ -17,7 +17,7 @@ use peerbroker::config::{DEFAULT_HOST, DEFAULT_OPS_HOST};
 
 pub use keys::{BadKeySettings, KeySettings, KeysCommand};
 pub use settings::Settings;
-use values::{count, key, millis, port, positive, workers, yes_or_no};
+use values::{count, key, millis, millis_or_none, port, positive, workers, yes_or_no};
 
 /// A broker that lets WebRTC clients find each other. Drop-in for peerjs-server.
 #[derive(Debug, Parser)]
@@ -88,6 +88,10 @@ pub struct Cli {
     /// Milliseconds that the holder of an id has to answer when somebody else asks for the id
     #[arg(long = "probe_timeout", alias = "probe-timeout", env = "PEERBROKER_PROBE_TIMEOUT", value_name = "MS", default_value = "3000", value_parser = millis)]
     probe_timeout: Duration,
+
+    /// Milliseconds that an id is kept for its token after its client was closed with 4002 or 4003; 0 is not at all
+    #[arg(long = "reclaim_timeout", alias = "reclaim-timeout", env = "PEERBROKER_RECLAIM_TIMEOUT", value_name = "MS", default_value = "10000", value_parser = millis_or_none)]
+    reclaim_timeout: Duration,
 
     /// Most connected clients
     #[arg(long = "concurrent_limit", alias = "concurrent-limit", short = 'c', env = "PEERBROKER_CONCURRENT_LIMIT", value_name = "N", default_value = "5000", value_parser = count::<usize>)]

@@ -205,6 +205,8 @@ impl Default for Limits {
             alive_timeout: Duration::from_millis(60_000),
             ping_interval: Duration::from_millis(20_000),
             probe_timeout: Duration::from_millis(3000),
+            reclaim_timeout: Duration::from_millis(10_000),
+            stall_timeout: Duration::from_millis(5000),
             queue_messages: 1000,
             queue_bytes: 4 << 20,
             queue_total_bytes: 64 << 20,

@@ -48,9 +48,9 @@ impl Pace {
         turn.map(drop).map_err(|turn| Duration::from_micros(spent(turn).saturating_sub(now + BURST)))
     }
 
-    /// Forgets what came: somebody else begins.
-    pub(crate) fn reset(&self) {
-        self.turn.store(0, Ordering::Relaxed);
+    /// Whether nothing has ever come. Needs no clock.
+    pub(crate) fn is_new(&self) -> bool {
+        self.turn.load(Ordering::Relaxed) == 0
     }
 
     /// Whether at `now` milliseconds it is as if nothing had ever come.

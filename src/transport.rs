@@ -70,6 +70,11 @@ pub(crate) trait Socket {
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Poll<Result<(), Disconnect>>;
 
+    /// Whether the client has ended its connection, as far as that can be seen without reading.
+    fn has_left(&mut self, _cx: &mut Context<'_>) -> bool {
+        false
+    }
+
     /// Writes what the outbox holds. Ready when all is with the kernel.
     fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>>;
 

@@ -2,8 +2,13 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::task::Waker;
 
+use super::queue::{Charge, Waited};
 use super::types::PeerId;
-use crate::frame::Frame;
+use crate::frame::{Frame, Opcode};
+
+mod shed;
+
+pub(crate) use shed::Pushed;
 
 /// The end of a socket that any thread may write to.
 pub trait Writer: Send {
@@ -17,14 +22,28 @@ pub trait Writer: Send {
 pub struct Outgoing {
     /// What goes out.
     pub frame: Frame,
-    /// The sender of a message that must not be lost: it is kept for the client's next connection
-    /// if this one dies before the frame was written. `None` is a notice that dies with it, unless
-    /// the same client takes over.
+    /// The peer that sent it. `None` for what the broker itself says.
     pub from: Option<PeerId>,
+    /// Whether it must not be lost: if the connection dies before the frame was written, it waits for
+    /// the client's next one. What need not be kept dies with the connection, unless the same client
+    /// takes over.
+    pub keep: bool,
+}
+
+impl Outgoing {
+    /// Something that the broker itself says.
+    pub fn notice(frame: Frame) -> Self {
+        Outgoing { frame, from: None, keep: false }
+    }
+
+    /// The sender of a message that must not be lost.
+    pub(crate) fn kept_from(&self) -> Option<&PeerId> {
+        self.from.as_ref().filter(|_| self.keep)
+    }
 }
 
 // What a frame costs beside its bytes, so that many tiny ones are bounded as well.
-const OVERHEAD: usize = 64;
+const OVERHEAD: usize = 256;
 
 // As many frames as one system call takes; more are rare.
 const GATHER: usize = 16;
@@ -44,17 +63,17 @@ pub struct Outbox {
     // Cost of all frames but the first.
     behind: usize,
     limit: usize,
-    // What the bound is raised by until the outbox was empty once: what waited for the peer.
-    allowance: usize,
+    // What waited for the peer raises the bound until the outbox was empty once.
+    waited: Option<Charge>,
     writer: Option<Box<dyn Writer>>,
     owner: Option<Waker>,
     flush_promised: bool,
     broken: bool,
+    // The socket took no more at the last try.
+    blocked: bool,
+    // The socket took something after it had been full: the client's TCP makes room.
+    progressed: bool,
 }
-
-/// The bound would be exceeded: the client does not read.
-#[derive(Debug)]
-pub(crate) struct Full(pub(crate) Outgoing);
 
 impl Outbox {
     /// An empty outbox that holds at most `limit` bytes beyond the frame that is being written.
@@ -85,16 +104,28 @@ impl Outbox {
         }
     }
 
-    /// Adds a frame, unless the bound is reached even after a flush.
-    pub(crate) fn push(&mut self, outgoing: Outgoing) -> Result<(), Full> {
+    /// Adds a frame. If the bound is reached even after a flush, the senders with the most waiting here
+    /// lose it, until the frame fits.
+    pub(crate) fn push(&mut self, outgoing: Outgoing) -> Pushed {
         if self.overflows(&outgoing) {
             self.flush();
             if self.overflows(&outgoing) {
-                return Err(Full(outgoing));
+                return self.push_crowded(outgoing);
             }
         }
         self.push_unbounded(outgoing);
-        Ok(())
+        Pushed::default()
+    }
+
+    /// Asks the client for a sign of life, in front of all that is not begun: the answer must not wait
+    /// until a slow client has read what others sent it. One such question at a time is enough.
+    pub(crate) fn push_ping(&mut self) {
+        let begun = self.begun();
+        if self.frames.get(begun).is_some_and(|next| next.frame.opcode() == Opcode::Ping) {
+            return;
+        }
+        self.frames.insert(begun, Outgoing::notice(Frame::ping()));
+        self.recount();
     }
 
     /// Adds a frame whatever the bound: for what a connection begins or ends with.
@@ -109,19 +140,47 @@ impl Outbox {
     /// goes to another connection. Only further ones of its kind may be in front of it.
     pub fn push_opening(&mut self, frame: Frame) {
         self.opening += 1;
-        self.push_unbounded(Outgoing { frame, from: None });
+        self.push_unbounded(Outgoing::notice(frame));
     }
 
-    /// Adds what waited for the peer. It has a bound of its own and does not count for this one.
-    pub(crate) fn preload(&mut self, waited: impl IntoIterator<Item = Outgoing>) {
-        for outgoing in waited {
-            self.allowance += cost(&outgoing);
-            self.push_unbounded(outgoing);
-        }
+    /// Adds what waited for the peer. It raises the bound, and goes on counting for that of all queues
+    /// until this outbox was empty once.
+    pub(super) fn preload(&mut self, Waited { messages, charge }: Waited) {
+        messages.into_iter().for_each(|outgoing| self.push_unbounded(outgoing));
+        self.waited = Some(charge);
+    }
+
+    /// Whether some of what waited for the peer may still be here.
+    pub(crate) fn is_preloaded(&self) -> bool {
+        self.waited.is_some()
+    }
+
+    fn bound(&self) -> usize {
+        self.limit + self.waited.as_ref().map_or(0, Charge::bytes)
     }
 
     fn overflows(&self, outgoing: &Outgoing) -> bool {
-        !self.frames.is_empty() && self.behind + cost(outgoing) > self.limit + self.allowance
+        !self.frames.is_empty() && self.behind + cost(outgoing) > self.bound()
+    }
+
+    // Frames in front that stay where they are.
+    fn begun(&self) -> usize {
+        usize::from(self.written > 0).max(self.opening).min(self.frames.len())
+    }
+
+    fn recount(&mut self) {
+        self.behind = self.frames.iter().skip(1).map(cost).sum();
+    }
+
+    /// Whether the client took something after its socket had been full, since this was asked last. That
+    /// is a sign of life: the kernel has room again because the client's TCP has acknowledged.
+    pub(crate) fn take_progress(&mut self) -> bool {
+        std::mem::take(&mut self.progressed)
+    }
+
+    /// Says that the socket's own task could not write all.
+    pub fn block(&mut self) {
+        self.blocked = !self.frames.is_empty();
     }
 
     /// Whether the caller has to flush: true once per flush.
@@ -132,21 +191,18 @@ impl Outbox {
     /// Writes what the socket takes now.
     pub fn flush(&mut self) {
         self.flush_promised = false;
-        let Some(writer) = &mut self.writer else {
+        if self.writer.is_none() {
             self.wake_owner();
             return;
-        };
-        while !self.frames.is_empty() && !self.broken {
+        }
+        while let Some(writer) = self.writer.as_mut().filter(|_| !self.frames.is_empty() && !self.broken) {
             let mut slices = Self::slices();
             match writer.write(gather(&self.frames, self.written, &mut slices)) {
                 Ok(0) => self.broken = true,
-                Ok(count) => {
-                    let left = self.frames.len();
-                    advance(&mut self.frames, &mut self.written, &mut self.behind, count);
-                    self.opening = self.opening.saturating_sub(left - self.frames.len());
-                }
+                Ok(count) => self.note_written(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
                     self.wake_owner();
                     return;
                 }
@@ -163,7 +219,14 @@ impl Outbox {
     // An idle peer owns no buffer.
     fn emptied(&mut self) {
         self.frames = VecDeque::new();
-        self.allowance = 0;
+        self.waited = None;
+    }
+
+    fn note_written(&mut self, count: usize) {
+        let left = self.frames.len();
+        advance(&mut self.frames, &mut self.written, &mut self.behind, count);
+        self.opening = self.opening.saturating_sub(left - self.frames.len());
+        self.progressed |= std::mem::take(&mut self.blocked);
     }
 
     /// The first frame that is not wholly written.
@@ -183,9 +246,7 @@ impl Outbox {
 
     /// Says that `count` more bytes were written by the socket's own task.
     pub fn advance(&mut self, count: usize) {
-        let left = self.frames.len();
-        advance(&mut self.frames, &mut self.written, &mut self.behind, count);
-        self.opening = self.opening.saturating_sub(left - self.frames.len());
+        self.note_written(count);
         if self.frames.is_empty() {
             self.emptied();
         }
@@ -199,16 +260,16 @@ impl Outbox {
             self.broken = true;
             (self.written, self.opening) = (0, 0);
         }
-        let begun = usize::from(self.written > 0).max(self.opening).min(self.frames.len());
-        let unsent = self.frames.drain(begun..).collect();
-        self.behind = self.frames.iter().skip(1).map(cost).sum();
+        let unsent = self.frames.drain(self.begun()..).collect();
+        self.recount();
+        self.waited = None;
         unsent
     }
 
     /// Takes out a message that was begun, for another connection of the client. Nothing can be
     /// written behind half a message, so this one is cut off.
     pub(crate) fn revoke(&mut self) -> Option<Outgoing> {
-        let begun = self.written > 0 && self.frames.front().is_some_and(|first| first.from.is_some());
+        let begun = self.written > 0 && self.frames.front().is_some_and(|first| first.keep);
         if !begun {
             return None;
         }
@@ -220,7 +281,7 @@ impl Outbox {
     /// What was begun and will never be finished now, if it must not be lost.
     pub(crate) fn take_undelivered(&mut self) -> Vec<Outgoing> {
         let mut undelivered = self.take_unsent(true);
-        undelivered.retain(|outgoing| outgoing.from.is_some());
+        undelivered.retain(|outgoing| outgoing.keep);
         undelivered
     }
 }

@@ -1,11 +1,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::outbox::Outgoing;
-use super::queue::{End, Overflow};
+use super::queue::{End, Overflow, Waited};
 use super::state::{Conn, State};
 use super::types::{ConnId, Goodbye, PeerId};
 use super::{Limits, Shared};
@@ -25,12 +25,14 @@ pub(super) struct Place {
     heard: AtomicU64,
     /// What the holder has sent.
     messages: AtomicU64,
-    /// How fast it sends. A takeover inherits it, so that coming again is no way around.
+    /// How fast its holders send. It outlives them, so that to leave and come back is no way around.
     pace: Pace,
     /// When the oldest waiting conversation began; `u64::MAX` if nothing waits.
     waiting_since: AtomicU64,
     /// Somebody waits to hear whether the holder is alive.
     probed: AtomicBool,
+    /// The sweeper has to look here for another reason: see [`Place::note_due`].
+    due: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -44,6 +46,7 @@ impl Place {
             pace: Pace::default(),
             waiting_since: AtomicU64::new(u64::MAX),
             probed: AtomicBool::new(false),
+            due: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -70,16 +73,49 @@ impl Place {
         }
     }
 
-    /// The holder has sent so many messages; says how long it should send no more, by its rate.
-    pub(super) fn sent(&self, count: u32, per_second: u32, now: impl FnOnce() -> u64) -> Duration {
+    /// The holder has sent so many messages.
+    pub(super) fn count_messages(&self, count: u32) {
         self.messages.fetch_add(u64::from(count), Ordering::Relaxed);
-        // The clock is read only if there is a bound: this stands in the path of every message.
-        if per_second == 0 { Duration::ZERO } else { self.pace.spend(count, per_second, now()) }
     }
 
-    /// Nobody held the id: what somebody sent under it before is not the next holder's affair.
-    pub(super) fn reset_pace(&self) {
-        self.pace.reset();
+    /// The holder has sent so many frames; says how long it should send no more, by its rate.
+    pub(super) fn spend(&self, frames: u32, per_second: u32, now: impl FnOnce() -> u64) -> Duration {
+        // The clock is read only if there is a bound: this stands in the path of every message.
+        if per_second == 0 { Duration::ZERO } else { self.pace.spend(frames, per_second, now()) }
+    }
+
+    /// Whether it is as if nobody had ever sent anything under this id.
+    pub(super) fn is_rested(&self, now: impl FnOnce() -> u64) -> bool {
+        self.pace.is_new() || self.pace.is_rested(now())
+    }
+
+    /// Has the sweeper look here until there is no reason any more: an outbox was full, the id is kept
+    /// for its owner, or its pace is not rested.
+    pub(super) fn note_due(&self) {
+        self.due.store(true, Ordering::Relaxed);
+    }
+
+    /// The sweeper has looked.
+    pub(super) fn settle(&self, state: &State, now: u64) {
+        let crowded = state.conn.as_ref().is_some_and(|conn| conn.crowded.is_some());
+        let unrested = state.conn.is_none() && !self.is_rested(|| now);
+        self.due.store(crowded || state.is_reserved() || unrested, Ordering::Relaxed);
+    }
+
+    /// The outbox of the holder was full, or holds much from the beginning.
+    pub(super) fn crowd(&self, state: &mut State, now: u64) {
+        if let Some(conn) = &mut state.conn {
+            conn.crowded.get_or_insert(now);
+            self.note_due();
+        }
+    }
+
+    /// Keeps the id for the token of its holder, who is about to lose it.
+    pub(super) fn reserve(&self, state: &mut State, until: u64) {
+        if let Some(token) = state.conn.as_ref().map(|holder| holder.token.clone()) {
+            state.reserve(token, until);
+            self.note_due();
+        }
     }
 
     pub(super) fn messages(&self) -> u64 {
@@ -90,7 +126,7 @@ impl Place {
     pub(super) fn needs_sweep(&self, now: u64, times: &Times) -> bool {
         let silent = self.is_held() && now.saturating_sub(self.heard.load(Ordering::Relaxed)) >= times.ping;
         let waited = self.waiting_since.load(Ordering::Relaxed).saturating_add(times.expire) <= now;
-        silent || waited || self.probed.load(Ordering::Relaxed)
+        silent || waited || self.probed.load(Ordering::Relaxed) || self.due.load(Ordering::Relaxed)
     }
 
     /// Makes `conn` the holder, and then tells it so. A former holder must have been dismissed.
@@ -98,19 +134,23 @@ impl Place {
         self.heard.store(now, Ordering::Relaxed);
         self.messages.store(0, Ordering::Relaxed);
         self.holder.store(conn.id.0, Ordering::Release);
-        state.conn.insert(conn).outbox.flush();
+        state.end_reservation(u64::MAX);
+        self.due.store(false, Ordering::Relaxed);
+        let outbox = &mut state.conn.insert(conn).outbox;
+        outbox.flush();
+        if outbox.is_preloaded() && !outbox.is_empty() {
+            self.crowd(state, now);
+        }
     }
 
     /// Takes the id away from its holder, with a close frame behind what was begun. Returns what
     /// the holder will not get any more.
     pub(super) fn dismiss(&self, state: &mut State, why: Goodbye) -> Vec<Outgoing> {
-        let Some(mut conn) = state.conn.take() else {
+        let Some(mut conn) = self.unseat(state) else {
             return Vec::new();
         };
-        self.holder.store(0, Ordering::Release);
-        state.forget_probes();
         let unsent = conn.outbox.take_unsent(false);
-        conn.outbox.push_unbounded(Outgoing { frame: Frame::close(why.close()), from: None });
+        conn.outbox.push_unbounded(Outgoing::notice(Frame::close(why.close())));
         conn.outbox.flush();
         conn.outbox.wake_owner();
         state.leave(conn, why);
@@ -120,27 +160,33 @@ impl Place {
     /// Takes the id away from its holder, whose own session says that it has ended. Returns what
     /// the holder will not get any more.
     pub(super) fn vacate(&self, state: &mut State, dead: bool) -> Vec<Outgoing> {
-        let Some(mut conn) = state.conn.take() else {
+        let Some(mut conn) = self.unseat(state) else {
             return Vec::new();
         };
-        self.holder.store(0, Ordering::Release);
-        state.forget_probes();
         let unsent = conn.outbox.take_unsent(dead);
         state.leave(conn, Goodbye::Left);
         unsent
+    }
+
+    fn unseat(&self, state: &mut State) -> Option<Conn> {
+        let conn = state.conn.take()?;
+        self.holder.store(0, Ordering::Release);
+        state.forget_probes();
+        self.probed.store(false, Ordering::Relaxed);
+        self.due.store(state.is_reserved(), Ordering::Relaxed);
+        Some(conn)
     }
 
     /// Keeps a message for the next holder.
     pub(super) fn keep(
         &self,
         state: &mut State,
-        from: PeerId,
-        frame: Frame,
+        outgoing: Outgoing,
         end: End,
         shared: &Shared,
     ) -> Result<(), Overflow> {
         let queue = state.queue.get_or_insert_default();
-        let kept = queue.keep(from, frame, end, shared);
+        let kept = queue.keep(outgoing, end, shared);
         self.queue_changed(state);
         kept
     }
@@ -167,32 +213,39 @@ impl Place {
     }
 
     /// All that waits, for the new holder.
-    pub(super) fn take_queue(&self, state: &mut State, shared: &Shared) -> Vec<Outgoing> {
+    pub(super) fn take_queue(&self, state: &mut State, shared: &Arc<Shared>) -> Option<Waited> {
         self.waiting_since.store(u64::MAX, Ordering::Relaxed);
-        let Some(queue) = state.queue.take() else {
-            return Vec::new();
-        };
-        queue.drain(&shared.queued_bytes).map(|(from, frame)| Outgoing { frame, from: Some(from) }).collect()
+        state.queue.take().map(|queue| queue.drain(shared))
     }
 
-    /// Asks the holder for a sign of life. The receiver ends when it gave one or is gone; `None`
-    /// if too many ask already.
+    /// Asks the holder for a sign of life, or waits for the owner of an id that is kept for it. The
+    /// receiver ends when the holder gave one or is gone, or nobody is waited for any more; `None` if too
+    /// many wait already.
     pub(super) fn probe(&self, state: &mut State, now: u64) -> Option<oneshot::Receiver<()>> {
-        if state.conn.is_none() {
+        if state.conn.is_none() && !state.is_reserved() {
             return Some(oneshot::channel().1);
         }
         let (receiver, first) = state.ask(now)?;
-        // Before the ping, because its answer may be heard before this function ends.
-        self.probed.store(true, Ordering::SeqCst);
-        if let Some(conn) = state.conn.as_mut().filter(|_| first) {
-            conn.outbox.push_unbounded(Outgoing { frame: Frame::ping(), from: None });
-            conn.outbox.flush();
+        if let Some(conn) = &mut state.conn {
+            // Before the ping, because its answer may be heard before this function ends.
+            self.probed.store(true, Ordering::SeqCst);
+            // Only what it takes from now on is an answer.
+            conn.note_progress(now);
+            if first {
+                conn.outbox.push_ping();
+                conn.outbox.flush();
+            }
         }
         Some(receiver)
     }
 
     /// What is to be done with the holder at `now`.
     pub(super) fn check_holder(&self, state: &mut State, now: u64, times: &Times) -> Verdict {
+        if state.conn.as_mut().is_some_and(|conn| conn.note_progress(now)) {
+            self.heard.store(now, Ordering::Relaxed);
+            state.forget_probes();
+            self.probed.store(false, Ordering::Relaxed);
+        }
         let asked = state.first_asked();
         let Some(conn) = &mut state.conn else {
             self.probed.store(false, Ordering::Relaxed);
@@ -205,6 +258,9 @@ impl Place {
         }
         if asked.is_some_and(|asked| now.saturating_sub(asked) >= times.probe) {
             return Verdict::Dismiss(Goodbye::Evicted);
+        }
+        if conn.crowded.is_some_and(|since| now.saturating_sub(since) >= times.stall) {
+            return Verdict::Dismiss(Goodbye::SlowReader);
         }
         if silent >= times.ping && now.saturating_sub(conn.pinged.max(heard)) >= times.ping {
             conn.pinged = now;
@@ -225,6 +281,7 @@ pub(super) struct Times {
     alive: u64,
     ping: u64,
     probe: u64,
+    stall: u64,
     expire: u64,
 }
 
@@ -235,6 +292,7 @@ impl From<&Limits> for Times {
             alive: millis(limits.alive_timeout),
             ping: millis(limits.effective_ping_interval()).max(1),
             probe: millis(limits.probe_timeout),
+            stall: millis(limits.stall_timeout),
             expire: millis(limits.expire_timeout),
         }
     }

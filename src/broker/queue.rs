@@ -1,9 +1,10 @@
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::outbox::Outgoing;
 use super::types::PeerId;
 use super::{Limits, Shared};
-use crate::frame::Frame;
 
 // About what a kept message costs beside its bytes if it is the only one for its recipient, so that
 // very many tiny ones are bounded as well.
@@ -15,14 +16,22 @@ const OVERHEAD: usize = 512;
 /// it is delivered whole and in order, or it expires whole.
 #[derive(Default)]
 pub(super) struct Queue {
-    messages: VecDeque<Kept>,
+    messages: VecDeque<Outgoing>,
+    /// Of what must not be lost. All else is here only while it goes from one connection to the next.
     conversations: HashMap<PeerId, Conversation>,
     bytes: usize,
 }
 
-struct Kept {
-    from: PeerId,
-    frame: Frame,
+/// What waited for a peer, on its way into an outbox.
+pub(super) struct Waited {
+    pub(super) messages: VecDeque<Outgoing>,
+    pub(super) charge: Charge,
+}
+
+/// A part of the bytes that may wait for all peers. Dropping it gives them back.
+pub(super) struct Charge {
+    shared: Arc<Shared>,
+    bytes: usize,
 }
 
 struct Conversation {
@@ -44,27 +53,26 @@ pub(super) struct Overflow;
 
 impl Queue {
     /// Keeps a message. On overflow the sender's whole conversation is dropped.
-    pub(super) fn keep(
-        &mut self,
-        from: PeerId,
-        frame: Frame,
-        end: End,
-        shared: &Shared,
-    ) -> Result<(), Overflow> {
+    pub(super) fn keep(&mut self, outgoing: Outgoing, end: End, shared: &Shared) -> Result<(), Overflow> {
         let Limits { queue_messages, queue_bytes, queue_total_bytes, .. } = shared.limits;
-        let len = frame.len();
+        let len = outgoing.frame.len();
         let fits = self.messages.len() < queue_messages
             && self.bytes + len <= queue_bytes
             && reserve(&shared.queued_bytes, len + OVERHEAD, queue_total_bytes);
         if !fits {
-            self.drop_conversation(&from, &shared.queued_bytes);
+            if let Some(from) = outgoing.kept_from() {
+                self.drop_conversation(from, &shared.queued_bytes);
+            }
             return Err(Overflow);
         }
         self.bytes += len;
-        self.conversations.entry(from.clone()).or_insert_with(|| Conversation { since: shared.clock.now() });
+        if let Some(from) = outgoing.kept_from() {
+            let begin = || Conversation { since: shared.clock.now() };
+            self.conversations.entry(from.clone()).or_insert_with(begin);
+        }
         match end {
-            End::Front => self.messages.push_front(Kept { from, frame }),
-            End::Back => self.messages.push_back(Kept { from, frame }),
+            End::Front => self.messages.push_front(outgoing),
+            End::Back => self.messages.push_back(outgoing),
         }
         Ok(())
     }
@@ -87,11 +95,11 @@ impl Queue {
         self.conversations.remove(from);
         let before = self.cost();
         self.messages.retain(|kept| {
-            let keep = kept.from != *from;
-            if !keep {
+            let stays = kept.kept_from() != Some(from);
+            if !stays {
                 self.bytes -= kept.frame.len();
             }
-            keep
+            stays
         });
         total.fetch_sub(before - self.cost(), Ordering::Relaxed);
     }
@@ -111,9 +119,21 @@ impl Queue {
     }
 
     /// All there is, in order of arrival.
-    pub(super) fn drain(self, total: &AtomicUsize) -> impl Iterator<Item = (PeerId, Frame)> {
-        total.fetch_sub(self.cost(), Ordering::Relaxed);
-        self.messages.into_iter().map(|kept| (kept.from, kept.frame))
+    pub(super) fn drain(self, shared: &Arc<Shared>) -> Waited {
+        let charge = Charge { shared: Arc::clone(shared), bytes: self.cost() };
+        Waited { messages: self.messages, charge }
+    }
+}
+
+impl Charge {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.shared.queued_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

@@ -5,10 +5,12 @@ use dashmap::DashMap;
 
 use super::Shared;
 use super::about::About;
-use super::outbox::{Full, Outbox, Outgoing};
+use super::clock::millis;
+use super::delivery::Losses;
+use super::outbox::{Outbox, Outgoing};
 use super::place::Place;
-use super::queue::{End, Overflow};
-use super::registration::{Admittance, Flush, Probe, Registration, Routed};
+use super::queue::End;
+use super::registration::{Admittance, Probe, Registration};
 use super::state::{Conn, State};
 use super::tenant::Seats;
 use super::types::{ApiKey, ConnId, Goodbye, Link, PeerId, Token};
@@ -21,7 +23,7 @@ pub struct Realm {
     pub(super) places: DashMap<PeerId, Arc<Place>>,
     registered: AtomicUsize,
     /// Shared by all realms of the key.
-    seats: Arc<Seats>,
+    pub(super) seats: Arc<Seats>,
     pub(super) expired: fn(&str, &str) -> Frame,
 }
 
@@ -39,9 +41,6 @@ pub struct Newcomer<'a> {
     /// Whose it is, for the operator.
     pub about: About,
 }
-
-/// Conversations that expired at one place: the senders have to hear of it once its lock is free.
-pub(super) type Losses = Vec<PeerId>;
 
 impl Realm {
     pub(super) fn new(
@@ -63,11 +62,12 @@ impl Realm {
     /// waited for the id; else the outbox stays as it was.
     pub fn register(self: &Arc<Self>, mut newcomer: Newcomer<'_>, outbox: &mut Outbox) -> Admittance {
         let Newcomer { id, token, link, .. } = newcomer;
-        self.at(id, |place, state| {
+        let mut losses = Losses::new();
+        let admittance = self.at(id, |place, state| {
             let now = self.shared.clock.now();
             let conn = ConnId(self.shared.next_number());
             let mut greeting = newcomer.greeting.take();
-            let (since, waited) = match &state.conn {
+            let since = match &state.conn {
                 _ if self.shared.closing.load(Ordering::SeqCst) => return Admittance::Closing,
                 _ if self.seats.is_revoked() => return Admittance::Revoked,
                 Some(holder) if holder.token != *token => return Admittance::Taken,
@@ -77,20 +77,27 @@ impl Realm {
                 }
                 Some(holder) => {
                     greeting = greeting.filter(|_| holder.link != Link::Stream);
-                    (holder.since, place.dismiss(state, Goodbye::Replaced))
+                    let since = holder.since;
+                    let unsent = place.dismiss(state, Goodbye::Replaced);
+                    // Pings and pongs were for the old connection.
+                    let texts = unsent.into_iter().filter(|unsent| unsent.frame.opcode() == Opcode::Text);
+                    self.carry_over(place, state, texts, End::Back, &mut losses);
+                    since
                 }
+                None if state.is_reserved_from(token, now) => return Admittance::Reserved,
                 None if !self.take_seat() => return Admittance::Full,
-                None => {
-                    place.reset_pace();
-                    (conn.0, place.take_queue(state, &self.shared))
-                }
+                None => conn.0,
             };
+            // It goes through the queue, and so through its bounds: a client that takes over from itself
+            // again and again, and reads nothing, gathers no more than one that is absent.
+            let begun = state.revoke().into_iter().rev();
+            self.keep_all(place, state, begun, End::Front, &mut losses);
+            let waited = place.take_queue(state, &self.shared);
             let mut outbox = std::mem::take(outbox);
             if let Some(greeting) = greeting {
                 outbox.push_opening(greeting);
             }
-            let begun = state.revoke().into_iter();
-            outbox.preload(begun.chain(waited).filter(|waited| waited.frame.opcode() == Opcode::Text));
+            waited.into_iter().for_each(|waited| outbox.preload(waited));
             place.seat(state, Conn::new(conn, outbox, since, newcomer), now);
             state.announce(token, true);
             if self.seats.is_revoked() {
@@ -98,7 +105,9 @@ impl Realm {
                 self.dismiss(place, state, Goodbye::KeyRevoked);
             }
             Admittance::Registered(Registration::new(Arc::clone(self), Arc::clone(place), conn))
-        })
+        });
+        self.tell_expired(id, losses);
+        admittance
     }
 
     fn take_seat(&self) -> bool {
@@ -113,94 +122,12 @@ impl Realm {
     }
 
     /// Asks whether the holder of an id is alive, by a ping. If it is not, it is dropped after the
-    /// probe timeout, and the id is free.
+    /// probe timeout. An id that is kept for its owner is waited for as well.
     pub fn probe(&self, id: &PeerId) -> Probe {
         let now = self.shared.clock.now();
         match self.at(id, |place, state| place.probe(state, now)) {
             Some(receiver) => Probe::Asked(receiver),
             None => Probe::TooMany,
-        }
-    }
-
-    /// Sends a message to the peer `to`. With `keep`, it waits if the peer is absent.
-    pub fn route(&self, from: &PeerId, to: &str, frame: Frame, keep: bool) -> Routed {
-        let place = match self.find(to) {
-            Some(place) => place,
-            None if !keep => return Routed::Dropped,
-            None => match PeerId::parse(to) {
-                Ok(to) => self.find_or_create(&to),
-                // No client can ever have such an id.
-                Err(_) => return Routed::Expired,
-            },
-        };
-        let mut losses = Losses::new();
-        let routed =
-            self.at_place(&place, |place, state| self.deliver(place, state, from, frame, keep, &mut losses));
-        self.tell_expired(&place.id, losses);
-        routed
-    }
-
-    fn deliver(
-        &self,
-        place: &Arc<Place>,
-        state: &mut State,
-        from: &PeerId,
-        frame: Frame,
-        keep: bool,
-        losses: &mut Losses,
-    ) -> Routed {
-        let Some(conn) = &mut state.conn else {
-            if !keep {
-                return Routed::Dropped;
-            }
-            return match self.keep(place, state, from.clone(), frame, End::Back) {
-                Ok(()) => Routed::Kept,
-                Err(Overflow) => Routed::Expired,
-            };
-        };
-        match conn.outbox.push(Outgoing { frame, from: keep.then(|| from.clone()) }) {
-            Ok(()) => Routed::Sent(conn.outbox.wants_flush().then(|| Flush::new(Arc::clone(place)))),
-            Err(Full(refused)) => {
-                self.drop_slow_reader(place, state, Some(refused), losses);
-                Routed::Kept
-            }
-        }
-    }
-
-    fn keep(
-        &self,
-        place: &Place,
-        state: &mut State,
-        from: PeerId,
-        frame: Frame,
-        end: End,
-    ) -> Result<(), Overflow> {
-        if self.seats.is_revoked() {
-            // Nobody comes for it any more, and no sweep.
-            return Ok(());
-        }
-        let kept = place.keep(state, from, frame, end, &self.shared);
-        if kept.is_err() {
-            self.shared.counters.expired.fetch_add(1, Ordering::Relaxed);
-        }
-        kept
-    }
-
-    /// Keeps what an outbox still held, and notes whose conversations were too much.
-    pub(super) fn keep_all(
-        &self,
-        place: &Place,
-        state: &mut State,
-        unsent: impl IntoIterator<Item = Outgoing>,
-        end: End,
-        losses: &mut Losses,
-    ) {
-        for Outgoing { frame, from } in unsent {
-            let Some(from) = from else { continue };
-            // What follows a loss is lost with it.
-            if !losses.contains(&from) && self.keep(place, state, from.clone(), frame, end).is_err() {
-                losses.push(from);
-            }
         }
     }
 
@@ -267,41 +194,28 @@ impl Realm {
         self.len() == 0
     }
 
-    /// Ends a connection that does not read the answers to what it sends.
-    pub(super) fn dismiss_slow_reader(&self, place: &Arc<Place>, conn: ConnId) {
-        self.end_holder(place, conn, |state, losses| self.drop_slow_reader(place, state, None, losses));
-    }
-
     /// Ends a connection that is told why.
     pub(super) fn dismiss_peer(&self, place: &Arc<Place>, conn: ConnId, why: Goodbye) {
-        self.end_holder(place, conn, |state, losses| {
+        self.with_holder(place, conn, |state, losses| {
             let unsent = self.dismiss(place, state, why);
             self.keep_all(place, state, unsent, End::Back, losses);
         });
     }
 
-    fn end_holder(&self, place: &Arc<Place>, conn: ConnId, end: impl FnOnce(&mut State, &mut Losses)) {
+    pub(super) fn with_holder(
+        &self,
+        place: &Arc<Place>,
+        conn: ConnId,
+        act: impl FnOnce(&mut State, &mut Losses),
+    ) {
         let mut losses = Losses::new();
         {
             let mut state = place.lock();
             if state.conn.as_ref().is_some_and(|holder| holder.id == conn) {
-                end(&mut state, &mut losses);
+                act(&mut state, &mut losses);
             }
         }
         self.tell_expired(&place.id, losses);
-    }
-
-    /// `refused` is what did not fit any more.
-    pub(super) fn drop_slow_reader(
-        &self,
-        place: &Place,
-        state: &mut State,
-        refused: Option<Outgoing>,
-        losses: &mut Losses,
-    ) {
-        self.shared.counters.slow_readers.fetch_add(1, Ordering::Relaxed);
-        let unsent = self.dismiss(place, state, Goodbye::SlowReader);
-        self.keep_all(place, state, unsent.into_iter().chain(refused), End::Back, losses);
     }
 
     pub(super) fn now(&self) -> u64 {
@@ -312,6 +226,10 @@ impl Realm {
         if state.conn.is_some() {
             self.leave_seat();
         }
+        let reclaim = millis(self.shared.limits.reclaim_timeout);
+        if why.is_reclaimable() && reclaim > 0 {
+            place.reserve(state, self.now().saturating_add(reclaim));
+        }
         place.dismiss(state, why)
     }
 
@@ -319,7 +237,7 @@ impl Realm {
         self.places.get(id).map(|place| Arc::clone(&place))
     }
 
-    fn find_or_create(&self, id: &PeerId) -> Arc<Place> {
+    pub(super) fn find_or_create(&self, id: &PeerId) -> Arc<Place> {
         self.find(id.as_str()).unwrap_or_else(|| {
             let place = self.places.entry(id.clone());
             Arc::clone(&place.or_insert_with(|| Arc::new(Place::new(id.clone()))))
@@ -335,7 +253,11 @@ impl Realm {
     }
 
     /// Runs `act` on a place, or on its successor if it was retired meanwhile, under its lock.
-    fn at_place<R>(&self, place: &Arc<Place>, act: impl FnOnce(&Arc<Place>, &mut State) -> R) -> R {
+    pub(super) fn at_place<R>(
+        &self,
+        place: &Arc<Place>,
+        act: impl FnOnce(&Arc<Place>, &mut State) -> R,
+    ) -> R {
         let mut place = Arc::clone(place);
         loop {
             {
@@ -352,9 +274,13 @@ impl Realm {
 
     // Under the place's lock, so that whoever finds the place retired finds the map without it.
     pub(super) fn retire_if_vacant(&self, place: &Arc<Place>, state: &mut State) {
-        if state.is_vacant() && !state.retired {
-            state.retired = true;
-            self.places.remove_if(place.id.as_str(), |_, there| Arc::ptr_eq(there, place));
+        if state.retired || !state.is_vacant() {
+            return;
         }
+        if !place.is_rested(|| self.now()) {
+            return place.note_due();
+        }
+        state.retired = true;
+        self.places.remove_if(place.id.as_str(), |_, there| Arc::ptr_eq(there, place));
     }
 }

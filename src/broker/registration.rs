@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::outbox::{Outbox, Outgoing};
+use super::outbox::Outbox;
 use super::place::Place;
 use super::realm::Realm;
 use super::types::{ConnId, Goodbye, PeerId};
@@ -42,7 +42,7 @@ pub enum Routed {
     Kept,
     /// The message did not fit, and all that this sender had waiting for this recipient is gone.
     Expired,
-    /// The recipient is absent and the message is not worth keeping.
+    /// The message is not worth keeping, and the recipient is absent or has no room for it.
     Dropped,
 }
 
@@ -52,6 +52,8 @@ pub enum Admittance {
     Registered(Registration),
     /// The id belongs to a connection with another token.
     Taken,
+    /// The id is kept for its owner, who may come back. [`Realm::probe`] waits for that to end.
+    Reserved,
     /// A stream came, and its client has a WebSocket already.
     Elsewhere,
     /// As many peers are registered as the limit allows.
@@ -64,9 +66,10 @@ pub enum Admittance {
 
 /// The state of a question whether the holder of an id is alive.
 pub enum Probe {
-    /// Ends when the holder gave a sign of life, left, or was dropped for giving none.
+    /// Ends when the holder gave a sign of life, left, or was dropped for giving none; or when the owner
+    /// for whom the id was kept came back, or did not.
     Asked(oneshot::Receiver<()>),
-    /// Too many ask already.
+    /// Too many wait already.
     TooMany,
 }
 
@@ -97,10 +100,15 @@ impl Peer {
         }
     }
 
-    /// The client has sent so many messages; says how long no more should be taken from it, if it may send
-    /// `per_second` for long and ten times as many at once. 0 is any number.
-    pub fn sent(&self, count: u32, per_second: u32) -> Duration {
-        self.place.sent(count, per_second, || self.realm.now())
+    /// The client has sent so many messages.
+    pub fn count_messages(&self, count: u32) {
+        self.place.count_messages(count);
+    }
+
+    /// The client has sent so many frames of any kind; says how long no more should be taken from it, if
+    /// it may send `per_second` for long and ten times as many at once. 0 is any number.
+    pub fn spend(&self, frames: u32, per_second: u32) -> Duration {
+        self.place.spend(frames, per_second, || self.realm.now())
     }
 
     /// Sends a message to another peer of the realm, see [`Realm::route`].
@@ -111,15 +119,7 @@ impl Peer {
     /// Sends something to this very client. What answers one batch of input is written once: when
     /// the [`Flush`] is dropped.
     pub fn reply(&self, frame: Frame) -> Option<Flush> {
-        let pushed = self
-            .with_outbox(|outbox| outbox.push(Outgoing { frame, from: None }).map(|()| outbox.wants_flush()));
-        match pushed? {
-            Ok(wants_flush) => wants_flush.then(|| Flush::new(Arc::clone(&self.place))),
-            Err(_) => {
-                self.realm.dismiss_slow_reader(&self.place, self.conn);
-                None
-            }
-        }
+        self.realm.reply(&self.place, self.conn, frame)
     }
 
     /// Works on the outbox; `None` once the id was taken away.

@@ -23,6 +23,7 @@ struct Rare {
     leaving: Vec<Leaving>,
     probes: Vec<PendingProbe>,
     awaited: Vec<Awaited>,
+    reserved: Option<Reserved>,
     /// Messages that are being posted.
     posted: usize,
 }
@@ -37,6 +38,8 @@ pub(super) struct Conn {
     pub(super) link: Link,
     pub(super) about: About,
     pub(super) pinged: u64,
+    /// Since when the client has taken nothing, if its outbox was full or holds what waited for it.
+    pub(super) crowded: Option<u64>,
 }
 
 /// A connection that lost its id. It stays here until its session is over, so that a successor can
@@ -54,16 +57,23 @@ struct PendingProbe {
     answer: oneshot::Sender<()>,
 }
 
+/// The id waits for its owner, who was closed for being slow or silent and may come back.
+struct Reserved {
+    token: Token,
+    until: u64,
+}
+
 /// Somebody waits for a connection with this token.
 struct Awaited {
     token: Token,
     arrived: oneshot::Sender<bool>,
 }
 
-/// Most newcomers that wait for the answer of one holder.
+/// Most newcomers that wait for one id.
 const MAX_PROBES: usize = 16;
 
-/// Most that wait for one id to be registered.
+/// Most that wait for one id to be registered with one token. Each waits on a connection of its own, so
+/// the number of connections bounds those with other tokens, and they cannot use up the owner's.
 const MAX_AWAITED: usize = 64;
 
 /// Most messages that one client posts at a time. Browsers open six connections.
@@ -72,7 +82,18 @@ const MAX_POSTED: usize = 8;
 impl Conn {
     pub(super) fn new(id: ConnId, outbox: Outbox, since: u64, newcomer: Newcomer<'_>) -> Self {
         let Newcomer { token, link, about, .. } = newcomer;
-        Conn { id, token: token.clone(), outbox, since, link, about, pinged: 0 }
+        Conn { id, token: token.clone(), outbox, since, link, about, pinged: 0, crowded: None }
+    }
+
+    /// Looks whether the client has taken something of a full outbox.
+    pub(super) fn note_progress(&mut self, now: u64) -> bool {
+        let progressed = self.outbox.take_progress();
+        if self.outbox.is_empty() {
+            self.crowded = None;
+        } else if progressed {
+            self.crowded = self.crowded.map(|_| now);
+        }
+        progressed
     }
 }
 
@@ -94,8 +115,31 @@ impl State {
         self.rare().leaving.push(Leaving { conn, why, outbox, claimed: false });
     }
 
-    /// One more asks the holder for a sign of life; says whether it is the first. `None` if too many
-    /// ask already.
+    /// Keeps the id for its owner.
+    pub(super) fn reserve(&mut self, token: Token, until: u64) {
+        self.rare().reserved = Some(Reserved { token, until });
+    }
+
+    /// Whether the id is kept for another token.
+    pub(super) fn is_reserved_from(&self, token: &Token, now: u64) -> bool {
+        let reserved = self.rare.as_ref().and_then(|rare| rare.reserved.as_ref());
+        reserved.is_some_and(|reserved| now < reserved.until && reserved.token != *token)
+    }
+
+    pub(super) fn is_reserved(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.reserved.is_some())
+    }
+
+    /// Ends a reservation whose time is up at `now`. Those who wait for the id hear of it.
+    pub(super) fn end_reservation(&mut self, now: u64) {
+        if let Some(rare) = &mut self.rare
+            && rare.reserved.take_if(|reserved| reserved.until <= now).is_some()
+        {
+            rare.probes.clear();
+        }
+    }
+
+    /// One more waits for the id; says whether it is the first. `None` if too many wait already.
     pub(super) fn ask(&mut self, now: u64) -> Option<(oneshot::Receiver<()>, bool)> {
         let probes = &mut self.rare().probes;
         probes.retain(|probe| !probe.answer.is_closed());
@@ -159,11 +203,11 @@ impl State {
     }
 
     /// Waits for a connection with this token; the receiver hears whether it was admitted. `None`
-    /// if too many wait.
+    /// if too many wait with this token.
     pub(super) fn wait_for(&mut self, token: &Token) -> Option<oneshot::Receiver<bool>> {
         let awaited = &mut self.rare().awaited;
         awaited.retain(|awaited| !awaited.arrived.is_closed());
-        if awaited.len() >= MAX_AWAITED {
+        if awaited.iter().filter(|awaited| awaited.token == *token).count() >= MAX_AWAITED {
             return None;
         }
         let (arrived, arrival) = oneshot::channel();
@@ -206,6 +250,6 @@ impl State {
 impl Rare {
     fn is_empty(&self) -> bool {
         let nobody = self.leaving.is_empty() && self.probes.is_empty() && self.awaited.is_empty();
-        nobody && self.posted == 0
+        nobody && self.reserved.is_none() && self.posted == 0
     }
 }

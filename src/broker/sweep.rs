@@ -1,14 +1,12 @@
-//! What time does to a realm: pings, timeouts, expiry, and the notices that follow.
+//! What time does to a realm: pings, timeouts, expiry.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::outbox::{Full, Outgoing};
 use super::place::{Place, Times, Verdict};
 use super::queue::End;
-use super::realm::{Losses, Realm};
-use super::types::{Goodbye, PeerId};
-use crate::frame::Frame;
+use super::realm::Realm;
+use super::types::Goodbye;
 
 impl Realm {
     pub(super) fn sweep(&self) {
@@ -32,12 +30,12 @@ impl Realm {
         match place.check_holder(&mut state, now, times) {
             Verdict::Keep => {}
             Verdict::Ping => {
-                if let Some(conn) = &mut state.conn
-                    && conn.outbox.push(Outgoing { frame: Frame::ping(), from: None }).is_ok()
-                {
+                if let Some(conn) = &mut state.conn {
+                    conn.outbox.push_ping();
                     conn.outbox.flush();
                 }
             }
+            Verdict::Dismiss(Goodbye::SlowReader) => self.drop_slow_reader(place, &mut state, &mut losses),
             Verdict::Dismiss(why) => {
                 let counter = match why {
                     Goodbye::Evicted => &self.shared.counters.evicted,
@@ -48,6 +46,8 @@ impl Realm {
                 self.keep_all(place, &mut state, unsent, End::Back, &mut losses);
             }
         }
+        state.end_reservation(now);
+        place.settle(&state, now);
         self.retire_if_vacant(place, &mut state);
         drop(state);
         self.tell_expired(&place.id, losses);
@@ -59,6 +59,7 @@ impl Realm {
         for place in places {
             let mut state = place.lock();
             drop(place.take_queue(&mut state, &self.shared));
+            state.end_reservation(u64::MAX);
             self.retire_if_vacant(&place, &mut state);
         }
     }
@@ -67,29 +68,6 @@ impl Realm {
     pub(super) fn close(&self, why: Goodbye) {
         for place in self.held_places() {
             self.dismiss(&place, &mut place.lock(), why);
-        }
-    }
-
-    /// Tells senders, once the place's lock is free, that what they sent there has expired.
-    pub(super) fn tell_expired(&self, absent: &PeerId, senders: Losses) {
-        if senders.is_empty() {
-            return;
-        }
-        let mut untold = vec![(absent.clone(), senders)];
-        while let Some((absent, senders)) = untold.pop() {
-            for sender in senders {
-                let Some(place) = self.find(sender.as_str()) else { continue };
-                let notice = (self.expired)(absent.as_str(), sender.as_str());
-                let mut losses = Losses::new();
-                let mut state = place.lock();
-                if let Some(conn) = &mut state.conn {
-                    match conn.outbox.push(Outgoing { frame: notice, from: None }) {
-                        Ok(()) => conn.outbox.flush(),
-                        Err(Full(_)) => self.drop_slow_reader(&place, &mut state, None, &mut losses),
-                    }
-                }
-                untold.push((sender, losses));
-            }
         }
     }
 }

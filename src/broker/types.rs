@@ -132,6 +132,12 @@ pub enum Goodbye {
 }
 
 impl Goodbye {
+    /// Whether the id is kept for its owner for a while: the client may be there, behind a slow network,
+    /// and come back.
+    pub(super) fn is_reclaimable(self) -> bool {
+        matches!(self, Goodbye::Evicted | Goodbye::SlowReader)
+    }
+
     /// Close code and reason for the client. `None` is a close frame without a code, as the
     /// reference sends it.
     pub fn close(self) -> Option<(u16, &'static str)> {

@@ -121,6 +121,7 @@ impl Cli {
                 alive_timeout: self.alive_timeout,
                 ping_interval: self.ping_interval,
                 probe_timeout: self.probe_timeout,
+                reclaim_timeout: self.reclaim_timeout,
                 queue_messages: self.queue_messages,
                 queue_bytes: self.queue_bytes,
                 queue_total_bytes: self.queue_total_bytes,

@@ -32,6 +32,11 @@ pub(super) fn millis(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("a time is a number of milliseconds from 1 to {MAX_MILLIS}"))
 }
 
+/// As [`millis`], and 0 turns it off.
+pub(super) fn millis_or_none(text: &str) -> Result<Duration, String> {
+    if text == "0" { Ok(Duration::ZERO) } else { millis(text) }
+}
+
 pub(super) fn count<N: std::str::FromStr>(text: &str) -> Result<N, String> {
     text.parse().map_err(|_| "a whole number from 0 on is needed".to_owned())
 }

@@ -20,8 +20,8 @@ use crate::transport::{self, Disconnect, Event, Socket};
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 const READS_PER_TURN: usize = 2;
 
-/// Longest time in which nothing is read and the client is taken for alive.
-const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// How often a client that is not read is looked after: whether it has left.
+const MAX_PAUSE: Duration = Duration::from_millis(250);
 
 /// What a client and this server say to each other.
 pub(super) trait Conversation: Sized + 'static {
@@ -113,9 +113,9 @@ async fn admit<S: Socket, C: Conversation>(
     log::debug!("refused a client: {refusal:?}");
     // Who is here already has heard all there is to hear.
     if refusal != Refusal::Elsewhere {
-        outbox.push_unbounded(Outgoing { frame: C::refusal(refusal), from: None });
+        outbox.push_unbounded(Outgoing::notice(C::refusal(refusal)));
     }
-    outbox.push_unbounded(Outgoing { frame: Frame::close(refusal.close()), from: None });
+    outbox.push_unbounded(Outgoing::notice(Frame::close(refusal.close())));
     let send = move |cx: &mut Context<'_>, socket: &mut S| socket.poll_send(cx, &mut outbox);
     farewell(&mut socket, send, &service, false).await;
     None
@@ -136,9 +136,11 @@ async fn register<S: Socket, C: Conversation>(
             Admittance::Revoked => return Err(Refusal::InvalidKey),
             Admittance::Closing => return Err(Refusal::Closing),
             Admittance::Taken if probed => return Err(Refusal::IdTaken),
-            Admittance::Taken => {}
+            // The holder may be a phone that lost its network: only an answer keeps the id.
+            Admittance::Taken => probed = true,
+            // Its owner was closed a moment ago and may come back.
+            Admittance::Reserved => {}
         }
-        // The holder may be a phone that lost its network: only an answer keeps the id.
         let Probe::Asked(answered) = realm.probe(id) else {
             return Err(Refusal::IdTaken);
         };
@@ -147,7 +149,6 @@ async fn register<S: Socket, C: Conversation>(
         let _ = poll_fn(|cx| socket.poll_send(cx, outbox)).await;
         // An error is the answer: the holder gave a sign of life, or is no holder any more.
         drop(answered.await);
-        probed = true;
     }
 }
 
@@ -204,8 +205,8 @@ impl<'a, C: Conversation> Presence<'a, C> {
         if let Some(hook) = &service.hooks.connect {
             hook(Client { key: registration.key(), id: registration.id() });
         }
-        // Who comes again before its turn goes on waiting.
-        let pause = pause_for(registration.sent(0, messages_per_second), service);
+        // A client that reconnects during its rate-limit pause keeps waiting.
+        let pause = pause_for(registration.spend(0, messages_per_second), service);
         Presence { present: Some((registration, conversation)), messages_per_second, pause, service }
     }
 
@@ -215,7 +216,11 @@ impl<'a, C: Conversation> Presence<'a, C> {
         };
         let sent = registration.with_outbox(|outbox| {
             outbox.set_owner(cx.waker());
-            socket.poll_send(cx, outbox)
+            let sent = socket.poll_send(cx, outbox);
+            if sent.is_pending() {
+                outbox.block();
+            }
+            sent
         });
         match sent {
             None => return Poll::Ready(End::Dismissed),
@@ -226,11 +231,14 @@ impl<'a, C: Conversation> Presence<'a, C> {
         for _ in 0..READS_PER_TURN {
             while let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
-                // Not heard of, because nobody listens.
+                if socket.has_left(cx) {
+                    return Poll::Ready(End::Disconnected(Disconnect::Gone));
+                }
+                // We stopped reading, so silence proves nothing.
                 registration.heard();
-                self.pause = pause_for(registration.sent(0, self.messages_per_second), self.service);
+                self.pause = pause_for(registration.spend(0, self.messages_per_second), self.service);
             }
-            let (mut heard, mut left, mut messages) = (false, false, 0);
+            let (mut heard, mut left, mut messages, mut frames) = (false, false, 0, 0);
             let received = ready!(socket.poll_recv(cx, &mut |event| {
                 // Asked for each: nothing is heard of one whose id was taken away meanwhile.
                 if !registration.is_current() {
@@ -240,6 +248,7 @@ impl<'a, C: Conversation> Presence<'a, C> {
                     registration.heard();
                 }
                 messages += u32::from(matches!(event, Event::Text(_) | Event::Binary(_)));
+                frames += 1;
                 let line = Line { peer: registration, service: self.service, flushes: &mut flushes };
                 let flow = on_event(conversation, line, event);
                 left |= flow.is_break();
@@ -260,7 +269,9 @@ impl<'a, C: Conversation> Presence<'a, C> {
                 // Part of a frame is a sign of life as well.
                 registration.heard();
             }
-            self.pause = pause_for(registration.sent(messages, self.messages_per_second), self.service);
+            registration.count_messages(messages);
+            // Pings and pongs take work as well.
+            self.pause = pause_for(registration.spend(frames, self.messages_per_second), self.service);
         }
         transport::give_way(cx);
         Poll::Pending
@@ -271,7 +282,7 @@ impl<'a, C: Conversation> Presence<'a, C> {
         let parting = self.part(end.is_gone()).filter(|_| !end.is_gone())?;
         // A client that the broker dismissed has its close frame in the outbox already.
         if parting.why() == Goodbye::Left && end != End::Dismissed {
-            parting.with_outbox(|outbox| outbox.push_unbounded(Outgoing { frame: end.close(), from: None }));
+            parting.with_outbox(|outbox| outbox.push_unbounded(Outgoing::notice(end.close())));
         }
         let send = move |cx: &mut Context<'_>, socket: &mut S| {
             let sent = parting.with_outbox(|outbox| socket.poll_send(cx, outbox));
@@ -300,7 +311,7 @@ impl<C> Drop for Presence<'_, C> {
     }
 }
 
-/// Waits while too much was sent, but not for longer than a sign of life may be waited for.
+/// Waits while too much was sent, for a part of the time if it is long.
 fn pause_for(excess: Duration, service: &Service) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
     let pause = excess.min(MAX_PAUSE);
     if pause.is_zero() { None } else { Some(Box::pin(service.sleep(pause))) }

@@ -99,7 +99,7 @@ pub(crate) async fn sender(service: &Service, claim: Claim, source: &Source) -> 
     }
     let posting = entry.realm.begin_post(&entry.id).ok_or(Unheard::TooMuch)?;
     let peer = entry.realm.holder(&entry.id, &entry.token).ok_or(Unheard::Absent)?;
-    let pause = peer.sent(0, entry.messages_per_second);
+    let pause = peer.spend(0, entry.messages_per_second);
     if pause > PATIENCE {
         return Err(Unheard::TooMuch);
     }
@@ -116,7 +116,8 @@ impl Sender {
         let Entry { realm, id, token, .. } = &self.entry;
         let Some(peer) = realm.holder(id, token) else { return Outcome::Refused };
         peer.heard();
-        peer.sent(1, self.entry.messages_per_second);
+        peer.count_messages(1);
+        peer.spend(1, self.entry.messages_per_second);
         match decode(text) {
             Command::Relay(envelope) => {
                 let mut flushes = Vec::new();

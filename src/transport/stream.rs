@@ -183,10 +183,9 @@ impl Socket for StreamSocket {
     fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
-        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+        _: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Poll<Result<(), Disconnect>> {
         if std::mem::take(&mut self.alive) {
-            let _ = on_event(Event::Pong);
             return Poll::Ready(Ok(()));
         }
         {

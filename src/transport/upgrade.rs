@@ -7,13 +7,14 @@
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::ops::ControlFlow;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use actix_codec::FramedParts;
 use actix_http::h1;
 use actix_tls::accept::rustls_0_23::TlsStream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -24,6 +25,14 @@ use crate::frame::Frame;
 
 /// Bytes read at once. One buffer of this size serves all connections of a worker.
 const SCRATCH: usize = 64 << 10;
+
+/// Bytes that the kernel keeps until the client has acknowledged them. Linux doubles this for its own
+/// needs.
+const SEND_BUFFER: usize = 64 << 10;
+
+/// Bytes that the kernel takes before it has sent what it has.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NOT_SENT: u32 = 16 << 10;
 
 thread_local! {
     static SCRATCH_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
@@ -61,8 +70,22 @@ pub(crate) struct Split {
     writer: Option<Box<dyn Writer>>,
 }
 
+/// Keeps the kernel's queue for this connection short. What is in it cannot be taken back or overtaken:
+/// on a slow link the ping that asks a client for a sign of life, and whatever else comes, waits until
+/// all of it has gone. A window of this size is enough for signaling on any network.
+fn shorten_send_queue(tcp: &TcpStream) {
+    let socket = SockRef::from(tcp);
+    let set = socket.set_send_buffer_size(SEND_BUFFER);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let set = set.and_then(|()| socket.set_tcp_notsent_lowat(NOT_SENT));
+    if let Err(error) = set {
+        log::debug!("cannot shorten a send queue: {error}");
+    }
+}
+
 impl Takeover for TcpStream {
     fn split(self) -> Split {
+        shorten_send_queue(&self);
         let (read, write) = self.into_split();
         Split { io: Io::Plain(read), writer: Some(Box::new(TcpWriter(write))) }
     }
@@ -70,6 +93,7 @@ impl Takeover for TcpStream {
 
 impl Takeover for TlsStream<TcpStream> {
     fn split(self) -> Split {
+        shorten_send_queue(self.get_ref().0);
         Split { io: Io::Tls(Box::new(self)), writer: None }
     }
 }
@@ -137,6 +161,15 @@ impl Socket for UpgradedSocket {
                 Err(_) => Poll::Ready(Err(Disconnect::Gone)),
             }
         })
+    }
+
+    fn has_left(&mut self, cx: &mut Context<'_>) -> bool {
+        // Ready at once, because unread input is there, or else pending with nobody to be woken.
+        let ready = match &self.io {
+            Io::Plain(read) => pin!(read.ready(Interest::READABLE)).poll(cx),
+            Io::Tls(tls) => pin!(tls.get_ref().0.ready(Interest::READABLE)).poll(cx),
+        };
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>> {

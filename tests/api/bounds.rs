@@ -9,7 +9,10 @@ use socket2::{Domain, Socket, Type};
 use crate::harness::http_client::PATIENCE;
 use crate::harness::messages::{ID_TAKEN, expired, offer, relayed_offer};
 use crate::harness::wire::opcode;
-use crate::harness::{RawClient, TestServer, Transport, on_both, on_both_with, token_of, wire};
+use crate::harness::{RawClient, TestServer, Transport, on_both, on_both_with, token_of, wait_until, wire};
+
+/// How long a client may take nothing of a full outbox.
+const STALL: Duration = Duration::from_secs(5);
 
 /// A client whose system takes few bytes that it does not read.
 fn client_that_reads_late(server: &TestServer, id: &str) -> RawClient {
@@ -126,7 +129,9 @@ fn the_bytes_that_wait_for_all_peers_are_bounded() {
             c.expect(expired("two", "c"));
             c.send(offer("two", &payload(2, 100)));
             c.expect_nothing("c");
-            server.client("one").expect(relayed_offer("a", "one", &payload(1, 6000)));
+            let mut one = server.client("one");
+            one.expect(relayed_offer("a", "one", &payload(1, 6000)));
+            one.expect_nothing("one");
             c.send(offer("three", &payload(3, 6000)));
             c.expect_nothing("c");
             server.advance(Duration::from_secs(5));
@@ -148,29 +153,54 @@ fn a_bound_of_zero_keeps_nothing() {
     );
 }
 
+/// Sends until the recipient has no room for more; says how many came in front of what expired.
+fn fill(sender: &mut RawClient, id: &str, to: &str) -> usize {
+    for sent in 0..2000 {
+        sender.send(offer(to, &payload(sent, 32 << 10)));
+        sender.send(offer(id, "\"told\""));
+        let told = relayed_offer(id, id, "\"told\"");
+        let answer = sender.expect_text();
+        if answer != told {
+            assert_eq!(answer, expired(to, id));
+            sender.expect(told);
+            return sent;
+        }
+    }
+    panic!("the outbox is bounded");
+}
+
+/// Lets time pass until one slow reader was closed.
+fn wait_for_slow_reader(server: &TestServer) {
+    wait_until("the slow reader to be closed", || {
+        server.advance(STALL);
+        server.broker().counters().slow_readers.load(Ordering::Relaxed) == 1
+    });
+}
+
 #[test]
-fn a_client_that_stops_reading_is_closed_and_nothing_is_lost() {
+fn a_client_that_stops_reading_is_closed_and_what_did_not_expire_waits() {
     on_both_with(
         |config| {
             config.limits.outbox_bytes = 128 << 10;
+            config.limits.alive_timeout = PATIENCE * 1000;
             config.close_timeout = PATIENCE;
         },
         |server| {
             let (mut slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
-            let mut sent = 0;
-            while server.realm().contains("slow") {
-                assert!(sent < 2000, "the outbox is bounded");
-                a.send(offer("slow", &payload(sent, 32 << 10)));
-                a.expect_nothing("a");
-                sent += 1;
-            }
-            assert_eq!(server.broker().counters().slow_readers.load(Ordering::Relaxed), 1);
+            let sent = fill(&mut a, "a", "slow");
+            assert!(server.realm().contains("slow"), "it may only be slow");
+            a.send(offer("slow", "\"behind the flood\""));
+            a.expect_nothing("a");
+            wait_for_slow_reader(server);
+            assert!(!server.realm().contains("slow"));
 
             let mut got = 0;
             let close = loop {
                 let frame = slow.next_frame("what was sent, and the close").expect("a close frame");
-                if frame.opcode() == opcode::CLOSE {
-                    break frame;
+                match frame.opcode() {
+                    opcode::CLOSE => break frame,
+                    opcode::PING => continue,
+                    _ => {}
                 }
                 let wanted = relayed_offer("a", "slow", &payload(got, 32 << 10));
                 assert_eq!(String::from_utf8(frame.payload).unwrap(), wanted);
@@ -179,12 +209,41 @@ fn a_client_that_stops_reading_is_closed_and_nothing_is_lost() {
             assert_eq!(close.payload[..2], 4003_u16.to_be_bytes());
             assert!(got < sent);
             let mut slow = server.client("slow");
-            for n in got..sent {
-                slow.expect(relayed_offer("a", "slow", &payload(n, 32 << 10)));
-            }
+            slow.expect(relayed_offer("a", "slow", "\"behind the flood\""));
             slow.expect_nothing("slow");
-            server.advance(Duration::from_secs(6));
             a.expect_nothing("a");
+        },
+    );
+}
+
+#[test]
+fn a_client_on_a_slow_network_keeps_its_id_in_a_flood() {
+    on_both_with(
+        |config| config.limits.outbox_bytes = 128 << 10,
+        |server| {
+            let (mut slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
+            let mut friend = server.client("friend");
+            fill(&mut a, "a", "slow");
+            friend.send(offer("slow", "\"from a friend\""));
+            friend.expect_nothing("friend");
+            let mut thief = server.begin("slow", "another token");
+            thief.expect_accepted();
+            // The ping comes in front of all that is not begun, and the answer keeps the id.
+            let wanted = relayed_offer("friend", "slow", "\"from a friend\"");
+            let (mut pinged, mut friendly) = (false, false);
+            while !pinged || !friendly {
+                let frame = slow.next_frame("the ping and the message of a friend").expect("both");
+                match frame.opcode() {
+                    opcode::PING => {
+                        slow.pong(b"");
+                        pinged = true;
+                    }
+                    _ => friendly |= frame.payload == wanted.as_bytes(),
+                }
+            }
+            thief.expect(ID_TAKEN);
+            assert!(server.realm().contains("slow"));
+            assert_eq!(server.broker().counters().slow_readers.load(Ordering::Relaxed), 0);
         },
     );
 }
@@ -279,6 +338,7 @@ fn a_takeover_loses_nothing_that_the_old_socket_did_not_read() {
     on_both_with(
         |config| {
             config.limits.outbox_bytes = 64 << 20;
+            config.limits.queue_bytes = 64 << 20;
             config.close_timeout = PATIENCE;
         },
         |server| {

@@ -183,8 +183,9 @@ fn a_stream_takes_the_id_of_a_holder_that_does_not_answer() {
         server.advance(HEAD_START);
         holder.expect_ping();
         server.advance(Duration::from_secs(3));
-        stream.expect_open();
         assert_eq!(holder.expect_close(), Some(4002));
+        server.advance(Duration::from_secs(10));
+        stream.expect_open();
     });
 }
 

@@ -12,6 +12,7 @@ use crate::harness::wire::opcode;
 use crate::harness::{RawClient, Told, on_both, on_both_with, wait_until, wire};
 
 const PROBE: Duration = Duration::from_millis(3000);
+const RECLAIM: Duration = Duration::from_secs(10);
 const MS: Duration = Duration::from_millis(1);
 
 #[test]
@@ -167,12 +168,34 @@ fn a_holder_that_does_not_answer_loses_its_id() {
         assert_eq!(server.told_about("a"), [Told::Connected("a".into())]);
         server.advance(MS);
         newcomer.expect_accepted();
-        newcomer.expect_open();
         holder.expect_closed_with(Some(4002));
+        server.wait_until_gone("a");
+        server.advance(RECLAIM);
+        newcomer.expect_open();
         b.send(offer("a", "1"));
         newcomer.expect(relayed_offer("b", "a", "1"));
         assert!(server.told_about("a").contains(&Told::Disconnected("a".into(), Goodbye::Evicted)));
         assert_eq!(server.realm().len(), 2);
+    });
+}
+
+#[test]
+fn an_id_is_kept_for_a_holder_that_did_not_answer_and_comes_back() {
+    on_both(|server| {
+        let mut holder = server.client("a");
+        let mut b = server.client("b");
+        let mut newcomer = server.begin("a", "another token");
+        holder.expect_ping();
+        server.advance(PROBE);
+        newcomer.expect_accepted();
+        holder.expect_closed_with(Some(4002));
+        server.wait_until_gone("a");
+        b.send(offer("a", "1"));
+        server.advance(RECLAIM - Duration::from_secs(6));
+        let mut back = server.client("a");
+        back.expect(relayed_offer("b", "a", "1"));
+        newcomer.expect(ID_TAKEN);
+        newcomer.expect_closed_with(None);
     });
 }
 
@@ -203,6 +226,9 @@ fn of_two_newcomers_with_different_tokens_one_gets_the_id() {
         let newcomers = [server.begin("a", "second"), server.begin("a", "third")];
         holder.expect_ping();
         server.advance(PROBE);
+        server.wait_until_gone("a");
+        server.settle();
+        server.advance(RECLAIM);
         let (told, answers) = mpsc::channel();
         thread::scope(|scope| {
             for newcomer in newcomers {
@@ -293,7 +319,10 @@ fn what_waits_for_a_peer_that_timed_out_still_expires() {
 fn across_takeovers_nothing_is_lost_doubled_or_out_of_order() {
     const COUNT: usize = 3000;
     on_both_with(
-        |config| config.close_timeout = PATIENCE,
+        |config| {
+            config.close_timeout = PATIENCE;
+            config.limits.queue_messages = COUNT;
+        },
         |server| {
             let (mut a, mut b) = (server.client("a"), server.client("b"));
             thread::scope(|scope| {

@@ -60,7 +60,7 @@ pub const ROOMS: &[Room] = &[
     room(
         "transport",
         "broker frame",
-        "actix_codec actix_http actix_tls actix_web actix_ws bytes bytestring futures_core futures_sink \
+        "actix_codec actix_http actix_tls actix_web actix_ws bytes bytestring futures_core futures_sink log socket2 \
          thiserror tokio::io tokio::net tokio::time tokio::test tokio::join",
     ),
     room("client_options", "config broker", "percent_encoding"),

@@ -30,7 +30,7 @@ fn limits() -> Limits {
         queue_messages: 4,
         queue_bytes: 500,
         queue_total_bytes: 3500,
-        outbox_bytes: 500,
+        outbox_bytes: 1300,
         ..Limits::default()
     }
 }

@@ -17,8 +17,8 @@ use peerbroker::broker::Limits;
 
 pub use chooser::Chooser;
 pub use conn::Stage;
-use conn::{Conn, Item, frame_len, notice};
-use queue::{QUEUE_OVERHEAD, Queue};
+use conn::{Conn, Item, notice};
+use queue::Queue;
 
 pub type ConnNo = usize;
 pub type MessageNo = usize;
@@ -35,6 +35,7 @@ pub enum Routing {
 pub enum Entry {
     Registered,
     Taken,
+    Reserved,
     Full,
 }
 
@@ -73,6 +74,8 @@ pub struct Model {
     queues: BTreeMap<String, Queue>,
     /// When, and by which question.
     probes: BTreeMap<String, Vec<(u64, usize)>>,
+    /// Ids that are kept for a token until a time.
+    reserved: BTreeMap<String, (String, u64)>,
     next_rank: u64,
     pub counts: Counts,
     pub expiries: BTreeSet<Expiry>,
@@ -85,6 +88,7 @@ impl PartialEq for Model {
             && self.holders == other.holders
             && self.queues == other.queues
             && self.probes == other.probes
+            && self.reserved == other.reserved
             && self.counts == other.counts
             && self.expiries == other.expiries
     }
@@ -100,6 +104,7 @@ impl Model {
             holders: BTreeMap::new(),
             queues: BTreeMap::new(),
             probes: BTreeMap::new(),
+            reserved: BTreeMap::new(),
             next_rank: 0,
             counts: Counts::default(),
             expiries: BTreeSet::new(),
@@ -122,11 +127,8 @@ impl Model {
     }
 
     pub fn queued_bytes(&self) -> usize {
-        self.queues
-            .values()
-            .flat_map(|queue| &queue.messages)
-            .map(|no| self.len_of(*no) + QUEUE_OVERHEAD)
-            .sum()
+        let waiting = self.queues.values().map(Queue::charge).sum::<usize>();
+        waiting + self.conns.iter().map(|conn| conn.charge).sum::<usize>()
     }
 
     pub fn is_pending(&self, probe: usize) -> bool {
@@ -134,16 +136,13 @@ impl Model {
     }
 
     pub fn waiting(&self) -> impl Iterator<Item = MessageNo> + '_ {
-        let queued = self.queues.values().flat_map(|queue| queue.messages.iter().copied());
-        queued.chain(self.conns.iter().flat_map(|conn| conn.outbox.iter().filter_map(|item| item.message)))
-    }
-
-    fn len_of(&self, no: MessageNo) -> usize {
-        frame_len(self.messages[no].text.len())
+        let queued = self.queues.values().flat_map(|queue| &queue.items);
+        let items = queued.chain(self.conns.iter().flat_map(|conn| &conn.outbox));
+        items.filter_map(|item| item.message)
     }
 
     fn item(&self, no: MessageNo) -> Item {
-        let Message { text, kept, .. } = &self.messages[no];
-        Item { message: kept.then_some(no), ..notice(text.clone()) }
+        let Message { from, text, kept, .. } = &self.messages[no];
+        Item { from: Some(from.clone()), message: kept.then_some(no), ..notice(text.clone()) }
     }
 }

@@ -136,8 +136,7 @@ fn contend(house: &House, id: &str, seed: u64, deliveries: &Deliveries, done: &A
                     socket.set_room(dice.below(200));
                     parting.with_outbox(Outbox::flush);
                 }
-                let frame = Frame::close(None);
-                parting.with_outbox(|outbox| outbox.push_unbounded(Outgoing { frame, from: None }));
+                parting.with_outbox(|outbox| outbox.push_unbounded(Outgoing::notice(Frame::close(None))));
             }
         }
     }
@@ -188,7 +187,7 @@ fn limits() -> Limits {
         queue_messages: usize::MAX,
         queue_bytes: usize::MAX,
         queue_total_bytes: usize::MAX,
-        outbox_bytes: 2000,
+        outbox_bytes: 1 << 30,
         ..Limits::default()
     }
 }
@@ -218,6 +217,9 @@ fn without_room_or_time_every_gap_was_told_to_its_sender() {
             queue_messages: 40,
             queue_bytes: 1500,
             queue_total_bytes: 60_000,
+            outbox_bytes: 2000,
+            stall_timeout: Duration::from_millis(10),
+            reclaim_timeout: Duration::from_millis(10),
             ..limits()
         });
         let (senders, delivered) = run(&house, 1);
@@ -256,7 +258,9 @@ fn nobody_stays_behind_when_the_server_stops_while_they_come_in() {
                             match house.try_connect(&id, "s", &Socket::open()) {
                                 Admittance::Registered(registration) => held.push(registration),
                                 Admittance::Closing | Admittance::Revoked | Admittance::Elsewhere => break,
-                                Admittance::Taken | Admittance::Full => panic!("it is its own"),
+                                Admittance::Taken | Admittance::Reserved | Admittance::Full => {
+                                    panic!("it is its own")
+                                }
                             }
                         }
                         // The sweeper may come once more.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use crate::harness::guests::call;
 use crate::harness::keys::{key, on_both_with_keys};
 use crate::harness::messages::{HEARTBEAT, ID_TAKEN, offer, relayed_offer};
-use crate::harness::{RawClient, TestServer, on_both, on_both_with, wait_until, wire};
+use crate::harness::{RawClient, TestServer, Transport, on_both, on_both_with, wait_until, wire};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -191,22 +191,51 @@ fn heartbeats_count() {
 }
 
 #[test]
-fn pings_do_not_count() {
+fn pings_and_pongs_count() {
     on_both_with(rate(1), |server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
-        for _ in 0..100 {
+        for _ in 0..5 {
             a.ping(b"");
             a.expect_pong();
         }
-        send_and_hear(&mut a, &mut b, 0..10);
+        server.hear_frame(&mut a, "a", &wire::frame(wire::FIN | wire::opcode::PONG, b"").repeat(6));
+        a.send(offer("b", "1"));
+        server.settle();
+        b.expect_nothing("b");
+        server.advance(Duration::from_secs(1));
+        b.expect(relayed_offer("a", "b", "1"));
     });
+}
+
+#[test]
+fn a_client_that_leaves_while_it_has_to_wait_is_gone_at_once() {
+    let leave: [fn(RawClient); 2] = [drop, RawClient::reset];
+    for leave in leave {
+        let server = TestServer::start(Transport::Own, rate(1));
+        let mut a = server.client("a");
+        // One read, and thirty seconds on credit; what follows is not read.
+        let messages = |range: std::ops::Range<usize>| -> Vec<u8> {
+            range.flat_map(|n| wire::text(&offer("a", &n.to_string()))).collect()
+        };
+        a.send_raw(messages(0..40));
+        (0..40).for_each(|n| a.expect(relayed_offer("a", "a", &n.to_string())));
+        a.send_raw(messages(40..50));
+        leave(a);
+        // Half of the time that it would have to wait.
+        let noticed = (0..60).any(|_| {
+            server.settle();
+            server.advance(Duration::from_millis(250));
+            !server.realm().contains("a")
+        });
+        assert!(noticed);
+    }
 }
 
 #[test]
 fn guests_have_the_rate_of_their_key() {
     on_both_with(rate(1), |server| {
         let ((mut a, a_id), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
-        for _ in 0..10 {
+        for _ in 0..9 {
             a.send(call("offer", &b_id, ""));
             b.expect(call("offer", &a_id, ""));
         }

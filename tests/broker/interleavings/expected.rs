@@ -7,7 +7,7 @@ use crate::model::{Chooser, ConnNo, Model, Stage};
 /// What the model does.
 pub(super) fn expect(model: &mut Model, step: &Step, choose: &mut Chooser) -> Outcome {
     match step {
-        Step::Connect { id, token, room } => return Outcome::Entry(model.connect(id, token, *room)),
+        Step::Connect { id, token, room } => return Outcome::Entry(model.connect(id, token, *room, choose)),
         Step::Send { from, burst } => {
             let mut routings = Vec::new();
             for message in burst {

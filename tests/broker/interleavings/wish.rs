@@ -80,7 +80,7 @@ pub(super) fn wish() -> impl Strategy<Value = Wish> {
         1 => conn().prop_map(Wish::Pong),
         4 => (conn(), room()).prop_map(|(conn, room)| Wish::Room(conn, room)),
         1 => conn().prop_map(Wish::Break),
-        3 => select(vec![1_u64, 1000, 2999, 3000, 4999, 5000, 19_999, 20_000, 60_000]).prop_map(Wish::Advance),
+        3 => select(vec![1_u64, 1000, 2999, 3000, 4999, 5000, 10_000, 19_999, 20_000, 60_000]).prop_map(Wish::Advance),
         3 => Just(Wish::Sweep),
         2 => (0..IDS.len()).prop_map(Wish::Probe),
     ]

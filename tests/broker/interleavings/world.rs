@@ -145,6 +145,7 @@ impl World {
                         Entry::Registered
                     }
                     Admittance::Taken => Entry::Taken,
+                    Admittance::Reserved => Entry::Reserved,
                     Admittance::Full => Entry::Full,
                     Admittance::Closing | Admittance::Revoked | Admittance::Elsewhere => {
                         panic!("nobody closes")
@@ -231,8 +232,7 @@ impl World {
         if !dead {
             parting.with_outbox(|outbox| {
                 if parting.why() == Goodbye::Left {
-                    let frame = Frame::close(Goodbye::Left.close());
-                    outbox.push_unbounded(Outgoing { frame, from: None });
+                    outbox.push_unbounded(Outgoing::notice(Frame::close(Goodbye::Left.close())));
                 }
                 outbox.flush();
             });

@@ -1,6 +1,6 @@
 //! A connection as the model sees it: its stage, its outbox and its socket.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use peerbroker::broker::Goodbye;
 
@@ -8,7 +8,7 @@ use super::MessageNo;
 use crate::socket::Heard;
 
 /// What a frame costs an outbox beside its bytes.
-const OUTBOX_OVERHEAD: usize = 64;
+const OUTBOX_OVERHEAD: usize = 256;
 
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,9 @@ pub enum Stage {
 pub(super) struct Item {
     pub(super) what: Heard,
     pub(super) len: usize,
+    /// The peer that sent it.
+    pub(super) from: Option<String>,
+    /// Of a message that must not be lost.
     pub(super) message: Option<MessageNo>,
     /// Goes to this connection or to none.
     pub(super) own: bool,
@@ -40,8 +43,14 @@ pub struct Conn {
     /// Bytes of the first item that are written.
     pub written: usize,
     pub(super) limit: usize,
-    /// What waited for it, until it was all written once.
-    pub(super) allowance: usize,
+    /// What waited for it counts as waiting, and raises the bound, until all was written once.
+    pub(super) charge: usize,
+    /// It took no more at the last try.
+    pub(super) blocked: bool,
+    /// It took something after that, and nobody has looked yet.
+    pub(super) progressed: bool,
+    /// Since when it has taken nothing, if its outbox was full.
+    pub(super) crowded: Option<u64>,
     pub room: usize,
     pub broken: bool,
     /// Half a message was taken back: nothing can follow.
@@ -63,11 +72,11 @@ pub(super) fn close_of(why: Goodbye) -> Item {
         Some((code, reason)) => (Some(code), reason.len() + 2),
         None => (None, 0),
     };
-    Item { what: Heard::Close(code), len: 2 + reason, message: None, own: true }
+    Item { what: Heard::Close(code), len: 2 + reason, from: None, message: None, own: true }
 }
 
 pub(super) fn notice(text: String) -> Item {
-    Item { len: frame_len(text.len()), what: Heard::Text(text), message: None, own: false }
+    Item { len: frame_len(text.len()), what: Heard::Text(text), from: None, message: None, own: false }
 }
 
 impl Item {
@@ -76,7 +85,11 @@ impl Item {
     }
 
     pub(super) fn control(what: Heard) -> Self {
-        Item { what, len: 2, message: None, own: true }
+        Item { what, len: 2, from: None, message: None, own: true }
+    }
+
+    fn is_opening(&self) -> bool {
+        self.own && !matches!(self.what, Heard::Ping | Heard::Pong)
     }
 }
 
@@ -84,10 +97,8 @@ impl Conn {
     /// Everything is written as soon as the socket takes it.
     pub(super) fn drain(&mut self) {
         while !self.broken && !self.cut && self.room > 0 {
-            let Some(first) = self.outbox.front() else {
-                self.allowance = 0;
-                return;
-            };
+            let Some(first) = self.outbox.front() else { break };
+            self.progressed |= std::mem::take(&mut self.blocked);
             let count = self.room.min(first.len - self.written);
             if self.room != usize::MAX {
                 self.room -= count;
@@ -99,8 +110,21 @@ impl Conn {
             }
         }
         if self.outbox.is_empty() {
-            self.allowance = 0;
+            self.charge = 0;
+        } else if self.room == 0 {
+            self.blocked = true;
         }
+    }
+
+    /// Somebody looks whether it has taken something of a full outbox.
+    pub(super) fn look(&mut self, now: u64) -> bool {
+        let progressed = std::mem::take(&mut self.progressed);
+        if self.outbox.is_empty() {
+            self.crowded = None;
+        } else if progressed {
+            self.crowded = self.crowded.map(|_| now);
+        }
+        progressed
     }
 
     pub(super) fn push(&mut self, item: Item) {
@@ -108,20 +132,83 @@ impl Conn {
         self.drain();
     }
 
+    /// In front of all that is not begun.
+    pub(super) fn ping(&mut self) {
+        let begun = self.begun();
+        if self.outbox.get(begun).is_none_or(|next| next.what != Heard::Ping) {
+            self.outbox.insert(begun, Item::control(Heard::Ping));
+        }
+        self.drain();
+    }
+
+    /// Adds an item, or not: says so, and what had to go for it, sender by sender.
+    pub(super) fn offer(&mut self, item: Item) -> (bool, Vec<(String, Vec<MessageNo>)>) {
+        let mut lost = Vec::new();
+        if self.has_room_for(&item) {
+            self.push(item);
+            return (true, lost);
+        }
+        while !self.has_room_for(&item) || self.behind() > (self.limit + self.charge) / 4 * 3 {
+            let heaviest = self.heaviest(&item);
+            let own = heaviest == item.from;
+            if own && self.has_room_for(&item) {
+                break;
+            }
+            if let Some(heaviest) = heaviest {
+                let mut gone = self.shed(&heaviest);
+                gone.extend(item.message.filter(|_| own));
+                if !gone.is_empty() {
+                    lost.push((heaviest, gone));
+                }
+            }
+            if own {
+                return (false, lost);
+            }
+        }
+        self.push(item);
+        (true, lost)
+    }
+
+    fn heaviest(&self, item: &Item) -> Option<String> {
+        let mut bytes: BTreeMap<&String, usize> = BTreeMap::new();
+        for item in self.outbox.iter().skip(self.begun()).chain([item]) {
+            if let Some(from) = &item.from {
+                *bytes.entry(from).or_default() += item.cost();
+            }
+        }
+        let own = item.from.as_ref();
+        let heaviest = bytes.into_iter().max_by_key(|(from, bytes)| (*bytes, own != Some(from), *from));
+        heaviest.map(|(from, _)| from.clone())
+    }
+
+    fn shed(&mut self, sender: &String) -> Vec<MessageNo> {
+        let waiting = self.outbox.split_off(self.begun());
+        let (gone, stays): (VecDeque<Item>, VecDeque<Item>) =
+            waiting.into_iter().partition(|item| item.from.as_ref() == Some(sender));
+        self.outbox.extend(stays);
+        gone.into_iter().filter_map(|item| item.message).collect()
+    }
+
     /// What is being written does not count.
-    pub(super) fn has_room_for(&self, item: &Item) -> bool {
-        let behind: usize = self.outbox.iter().skip(1).map(Item::cost).sum();
-        self.outbox.is_empty() || behind + item.cost() <= self.limit + self.allowance
+    fn behind(&self) -> usize {
+        self.outbox.iter().skip(1).map(Item::cost).sum()
+    }
+
+    fn has_room_for(&self, item: &Item) -> bool {
+        self.outbox.is_empty() || self.behind() + item.cost() <= self.limit + self.charge
+    }
+
+    /// How many items stay where they are.
+    fn begun(&self) -> usize {
+        let opening = self.outbox.iter().take_while(|item| item.is_opening()).count();
+        opening.max(usize::from(self.written > 0)).min(self.outbox.len())
     }
 
     /// What was not begun and can go elsewhere.
     pub(super) fn take_unsent(&mut self, dead: bool) -> Vec<Item> {
-        let is_opening = |item: &&Item| item.own && !matches!(item.what, Heard::Ping | Heard::Pong);
-        let opening = self.outbox.iter().take_while(is_opening).count();
-        let stays = if dead { 0 } else { opening.max(usize::from(self.written > 0)) };
-        if dead {
-            self.cut = true;
-        }
-        self.outbox.split_off(stays.min(self.outbox.len())).into()
+        let stays = if dead { 0 } else { self.begun() };
+        self.cut |= dead;
+        self.charge = 0;
+        self.outbox.split_off(stays).into()
     }
 }

@@ -6,23 +6,31 @@ use peerbroker::broker::Goodbye;
 
 use super::conn::{Conn, Item, Stage, close_of, notice};
 use super::queue::Losses;
-use super::{Chooser, ConnNo, Entry, Expiry, Message, MessageNo, Model, Routing};
+use super::sweep::millis;
+use super::{Chooser, ConnNo, Entry, Expiry, Message, Model, Routing};
 use crate::socket::{HANDSHAKE, Heard};
 
 /// Newcomers that may wait for one holder's answer.
 const MAX_PROBES: usize = 16;
 
 impl Model {
-    pub fn connect(&mut self, id: &str, token: &str, room: usize) -> Entry {
+    pub fn connect(&mut self, id: &str, token: &str, room: usize, choose: &mut Chooser) -> Entry {
         let old = self.holders.get(id).copied();
-        let (rank, mut waiting) = match old {
+        let mut losses = Losses::new();
+        let rank = match old {
             Some(old) if self.conns[old].token != token => return Entry::Taken,
-            Some(old) => (self.conns[old].rank, self.dismiss(old, Goodbye::Replaced)),
+            Some(old) => {
+                let mut unsent = self.dismiss(old, Goodbye::Replaced);
+                // Its OPEN, pings and pongs were for the old connection only.
+                unsent.retain(|item| !item.own);
+                self.carry_over(id, unsent, false, &mut losses);
+                self.conns[old].rank
+            }
+            None if self.is_reserved_from(id, token) => return Entry::Reserved,
             None if self.registered() >= self.limits.concurrent_limit => return Entry::Full,
             None => {
                 self.next_rank += 1;
-                let queue = self.queues.remove(id).unwrap_or_default();
-                (self.next_rank, queue.messages.into_iter().map(|no| self.item(no)).collect())
+                self.next_rank
             }
         };
         // Half a message on a predecessor's socket is worth nothing: it goes out again, first.
@@ -34,9 +42,12 @@ impl Model {
                 conn.cut = true;
             }
         }
-        // Its OPEN, pings and pongs were for the old connection only.
-        waiting.retain(|item| !item.own);
-        begun.append(&mut waiting);
+        begun.reverse();
+        self.carry_over(id, begun, true, &mut losses);
+        let queue = self.queues.remove(id).unwrap_or_default();
+        if self.reserved.remove(id).is_some() {
+            self.probes.remove(id);
+        }
         let mut conn = Conn {
             id: id.to_owned(),
             token: token.to_owned(),
@@ -44,7 +55,10 @@ impl Model {
             outbox: VecDeque::new(),
             written: 0,
             limit: self.limits.outbox_bytes,
-            allowance: begun.iter().map(Item::cost).sum(),
+            charge: queue.charge(),
+            blocked: false,
+            progressed: false,
+            crowded: None,
             room,
             broken: false,
             cut: false,
@@ -56,15 +70,25 @@ impl Model {
         conn.outbox.push_back(Item {
             what: Heard::Handshake,
             len: HANDSHAKE.len(),
+            from: None,
             message: None,
             own: true,
         });
         conn.outbox.push_back(Item { own: true, ..notice("OPEN".to_owned()) });
-        conn.outbox.extend(begun);
+        let preloaded = !queue.items.is_empty();
+        conn.outbox.extend(queue.items);
         conn.drain();
+        if preloaded && !conn.outbox.is_empty() {
+            conn.crowded = Some(self.now);
+        }
         self.holders.insert(id.to_owned(), self.conns.len());
         self.conns.push(conn);
+        self.tell(losses, choose);
         Entry::Registered
+    }
+
+    fn is_reserved_from(&self, id: &str, token: &str) -> bool {
+        self.reserved.get(id).is_some_and(|(owner, until)| self.now < *until && owner != token)
     }
 
     pub fn send(&mut self, from: ConnNo, message: Message, choose: &mut Chooser) -> Routing {
@@ -73,7 +97,7 @@ impl Model {
         self.messages.push(message);
         let routing = match self.holders.get(&to).copied() {
             None if !kept => Routing::Dropped,
-            None => match self.keep(&to, no, false) {
+            None => match self.keep(&to, self.item(no), false) {
                 Ok(()) => Routing::Kept,
                 Err(lost) => {
                     self.expiries.insert(Expiry { messages: lost, told: self.holds(from).then_some(from) });
@@ -81,14 +105,18 @@ impl Model {
                 }
             },
             Some(holder) => {
-                let item = self.item(no);
-                if self.conns[holder].has_room_for(&item) {
-                    self.conns[holder].push(item);
-                    Routing::Sent
-                } else {
-                    let losses = self.dismiss_slow_reader(holder, kept.then_some(no));
-                    self.tell(losses, choose);
-                    Routing::Kept
+                let (accepted, mut losses) = self.offer(holder, self.item(no));
+                if !accepted && kept {
+                    // The sender's own session tells it.
+                    let at = losses.iter().position(|(_, loser, _)| *loser == sender);
+                    let (_, _, messages) = losses.swap_remove(at.expect("its message is lost"));
+                    self.expiries.insert(Expiry { messages, told: self.holds(from).then_some(from) });
+                }
+                self.tell(losses, choose);
+                match accepted {
+                    true => Routing::Sent,
+                    false if kept => Routing::Expired,
+                    false => Routing::Dropped,
                 }
             }
         };
@@ -107,12 +135,27 @@ impl Model {
         if !self.holds(conn) {
             return;
         }
-        if self.conns[conn].has_room_for(&item) {
-            self.conns[conn].push(item);
-        } else {
-            let losses = self.dismiss_slow_reader(conn, None);
-            self.tell(losses, choose);
+        let losses = self.notify(conn, item);
+        self.tell(losses, choose);
+    }
+
+    /// Says something to a client. One that has no room for it does not read.
+    pub(super) fn notify(&mut self, conn: ConnNo, item: Item) -> Losses {
+        let (accepted, mut losses) = self.offer(conn, item);
+        if !accepted {
+            losses.extend(self.dismiss_slow_reader(conn));
         }
+        losses
+    }
+
+    fn offer(&mut self, conn: ConnNo, item: Item) -> (bool, Losses) {
+        let (accepted, lost) = self.conns[conn].offer(item);
+        self.counts.expired += lost.len() as u64;
+        if !accepted || !lost.is_empty() {
+            self.conns[conn].crowded.get_or_insert(self.now);
+        }
+        let to = self.conns[conn].id.clone();
+        (accepted, lost.into_iter().map(|(from, lost)| (to.clone(), from, lost)).collect())
     }
 
     pub fn hear(&mut self, conn: ConnNo) {
@@ -161,11 +204,17 @@ impl Model {
     }
 
     pub fn probe(&mut self, id: &str, probe: usize) {
-        let Some(holder) = self.holders.get(id).copied() else { return };
+        let holder = self.holders.get(id).copied();
+        if holder.is_none() && !self.reserved.contains_key(id) {
+            return;
+        }
         let probes = self.probes.entry(id.to_owned()).or_default();
         assert!(probes.len() < MAX_PROBES, "this test asks less");
-        if probes.is_empty() {
-            self.conns[holder].push(Item::control(Heard::Ping));
+        if let Some(holder) = holder {
+            self.conns[holder].look(self.now);
+            if probes.is_empty() {
+                self.conns[holder].ping();
+            }
         }
         probes.push((self.now, probe));
     }
@@ -176,17 +225,20 @@ impl Model {
         self.holders.remove(&id);
         self.probes.remove(&id);
         let conn = &mut self.conns[conn];
+        if matches!(why, Goodbye::Evicted | Goodbye::SlowReader) {
+            let reclaim = millis(self.limits.reclaim_timeout);
+            self.reserved.insert(id, (conn.token.clone(), self.now + reclaim));
+        }
         conn.stage = Stage::Dismissed(why);
         let unsent = conn.take_unsent(false);
         conn.push(close_of(why));
         unsent
     }
 
-    pub(super) fn dismiss_slow_reader(&mut self, conn: ConnNo, refused: Option<MessageNo>) -> Losses {
+    pub(super) fn dismiss_slow_reader(&mut self, conn: ConnNo) -> Losses {
         self.counts.slow_readers += 1;
         let id = self.conns[conn].id.clone();
-        let mut unsent = self.dismiss(conn, Goodbye::SlowReader);
-        unsent.extend(refused.map(|no| self.item(no)));
+        let unsent = self.dismiss(conn, Goodbye::SlowReader);
         self.keep_all(&id, unsent, false)
     }
 }

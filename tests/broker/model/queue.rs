@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::conn::{Item, frame_len, notice};
+use super::conn::{Item, notice};
 use super::{Chooser, Expiry, MessageNo, Model};
 
 /// What a kept message costs the total beside its bytes.
@@ -11,61 +11,81 @@ pub(super) const QUEUE_OVERHEAD: usize = 512;
 /// What waits for an absent peer, oldest first, and when each sender's part of it began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Queue {
-    pub(super) messages: VecDeque<MessageNo>,
+    pub(super) items: VecDeque<Item>,
     pub(super) began: BTreeMap<String, u64>,
 }
 
 /// For whom, from whom, and what.
 pub(super) type Losses = Vec<(String, String, Vec<MessageNo>)>;
 
+impl Queue {
+    pub(super) fn charge(&self) -> usize {
+        self.items.iter().map(|item| item.len + QUEUE_OVERHEAD).sum()
+    }
+}
+
 impl Model {
-    /// Keeps what was not sent; what follows a loss of the same sender is lost with it.
+    /// Keeps what was not sent and must not be lost.
     pub(super) fn keep_all(&mut self, to: &str, unsent: Vec<Item>, in_front: bool) -> Losses {
+        let kept = unsent.into_iter().filter(|item| item.message.is_some());
         let mut losses = Losses::new();
-        for no in unsent.into_iter().filter_map(|item| item.message) {
-            let from = self.messages[no].from.clone();
-            if let Some((_, _, lost)) = losses.iter_mut().find(|(_, sender, _)| *sender == from) {
-                lost.push(no);
-            } else if let Err(lost) = self.keep(to, no, in_front) {
-                losses.push((to.to_owned(), from, lost));
-            }
-        }
+        self.carry_over(to, kept.collect(), in_front, &mut losses);
         losses
     }
 
+    /// Keeps what was not sent; what follows a loss of the same sender is lost with it.
+    pub(super) fn carry_over(&mut self, to: &str, unsent: Vec<Item>, in_front: bool, losses: &mut Losses) {
+        for item in unsent {
+            let (from, no) = (item.from.clone(), item.message);
+            let lost_before = |(_, sender, _): &&mut (String, String, _)| Some(&*sender) == from.as_ref();
+            if let (Some(no), Some((_, _, lost))) = (no, losses.iter_mut().find(lost_before)) {
+                lost.push(no);
+            } else if let Err(lost) = self.keep(to, item, in_front)
+                && let Some(from) = from.filter(|_| no.is_some())
+            {
+                losses.push((to.to_owned(), from, lost));
+            }
+        }
+    }
+
     /// Keeps a message, or drops all that its sender had waiting here.
-    pub(super) fn keep(&mut self, to: &str, no: MessageNo, in_front: bool) -> Result<(), Vec<MessageNo>> {
-        let (from, len, total) = (self.messages[no].from.clone(), self.len_of(no), self.queued_bytes());
+    pub(super) fn keep(&mut self, to: &str, item: Item, in_front: bool) -> Result<(), Vec<MessageNo>> {
+        let total = self.queued_bytes();
         let queue = self.queues.entry(to.to_owned()).or_default();
-        let bytes: usize = queue.messages.iter().map(|no| frame_len(self.messages[*no].text.len())).sum();
-        let fits = queue.messages.len() < self.limits.queue_messages
-            && bytes + len <= self.limits.queue_bytes
-            && total + len + QUEUE_OVERHEAD <= self.limits.queue_total_bytes;
+        let bytes: usize = queue.items.iter().map(|item| item.len).sum();
+        let fits = queue.items.len() < self.limits.queue_messages
+            && bytes + item.len <= self.limits.queue_bytes
+            && total + item.len + QUEUE_OVERHEAD <= self.limits.queue_total_bytes;
+        let kept = item.from.clone().zip(item.message);
         if !fits {
+            let Some((from, no)) = kept else { return Err(Vec::new()) };
             self.counts.expired += 1;
             let mut lost = self.drop_conversation(to, &from);
             lost.push(no);
             return Err(lost);
         }
-        queue.began.entry(from).or_insert(self.now);
+        if let Some((from, _)) = kept {
+            queue.began.entry(from).or_insert(self.now);
+        }
         if in_front {
-            queue.messages.push_front(no)
+            queue.items.push_front(item)
         } else {
-            queue.messages.push_back(no)
+            queue.items.push_back(item)
         }
         Ok(())
     }
 
     pub(super) fn drop_conversation(&mut self, to: &str, from: &str) -> Vec<MessageNo> {
         let Some(queue) = self.queues.get_mut(to) else { return Vec::new() };
-        let (lost, kept) = queue.messages.iter().partition(|no| self.messages[**no].from == from);
-        queue.messages = kept;
+        let is_its_own = |item: &Item| item.message.is_some() && item.from.as_deref() == Some(from);
+        let (lost, stays): (VecDeque<Item>, VecDeque<Item>) =
+            std::mem::take(&mut queue.items).into_iter().partition(is_its_own);
+        queue.items = stays;
         queue.began.remove(from);
-        if queue.messages.is_empty() {
+        if queue.items.is_empty() {
             self.queues.remove(to);
         }
-        let lost: VecDeque<MessageNo> = lost;
-        lost.into()
+        lost.into_iter().filter_map(|item| item.message).collect()
     }
 
     /// Whoever holds the id of a sender hears what became of its messages. One that has no room for
@@ -77,12 +97,7 @@ impl Model {
             let told = self.holders.get(&sender).copied();
             self.expiries.insert(Expiry { messages, told });
             let Some(conn) = told else { continue };
-            let item = notice(format!("EXPIRE {absent} {sender}"));
-            if self.conns[conn].has_room_for(&item) {
-                self.conns[conn].push(item);
-            } else {
-                untold.extend(self.dismiss_slow_reader(conn, None));
-            }
+            untold.extend(self.notify(conn, notice(format!("EXPIRE {absent} {sender}"))));
         }
     }
 }

@@ -1,15 +1,16 @@
 //! What the sweeper does to an id when it is time.
 
+use std::collections::BTreeSet;
+
 use peerbroker::broker::Goodbye;
 
-use super::conn::Item;
 use super::{Chooser, MessageNo, Model};
-use crate::socket::Heard;
 
 impl Model {
     pub fn sweep(&mut self, choose: &mut Chooser) {
-        let mut due: Vec<String> =
-            self.holders.keys().chain(self.queues.keys()).filter(|id| self.is_due(id)).cloned().collect();
+        let ids = self.holders.keys().chain(self.queues.keys()).chain(self.reserved.keys());
+        let ids: BTreeSet<&String> = ids.filter(|id| self.is_due(id)).collect();
+        let mut due: Vec<String> = ids.into_iter().cloned().collect();
         while !due.is_empty() {
             let id = due.swap_remove(choose.one_of(due.len()));
             self.sweep_one(&id, choose);
@@ -21,7 +22,9 @@ impl Model {
         let silent = holder.is_some_and(|holder| {
             self.now - holder.last_heard >= millis(self.limits.effective_ping_interval())
         });
-        silent || self.probes.contains_key(id) || self.queues.contains_key(id)
+        let crowded = holder.is_some_and(|holder| holder.crowded.is_some());
+        let waits = self.queues.contains_key(id) || self.reserved.contains_key(id);
+        silent || crowded || waits || self.probes.contains_key(id)
     }
 
     fn sweep_one(&mut self, id: &str, choose: &mut Chooser) {
@@ -40,6 +43,10 @@ impl Model {
         }
         self.counts.expired += losses.len() as u64;
         if let Some(holder) = self.holders.get(id).copied() {
+            if self.conns[holder].look(now) {
+                self.conns[holder].last_heard = now;
+                self.probes.remove(id);
+            }
             let conn = &self.conns[holder];
             let ping = millis(limits.effective_ping_interval());
             let asked = self
@@ -57,21 +64,24 @@ impl Model {
             } else {
                 None
             };
-            if let Some(why) = why {
+            if why.is_none() && conn.crowded.is_some_and(|then| since(then) >= millis(limits.stall_timeout)) {
+                losses.extend(self.dismiss_slow_reader(holder));
+            } else if let Some(why) = why {
                 let unsent = self.dismiss(holder, why);
                 losses.extend(self.keep_all(id, unsent, false));
             } else if since(conn.last_heard) >= ping && since(conn.last_pinged.max(conn.last_heard)) >= ping {
                 self.conns[holder].last_pinged = self.now;
-                let item = Item::control(Heard::Ping);
-                if self.conns[holder].has_room_for(&item) {
-                    self.conns[holder].push(item);
-                }
+                self.conns[holder].ping();
             }
+        }
+        if self.reserved.get(id).is_some_and(|(_, until)| *until <= now) {
+            self.reserved.remove(id);
+            self.probes.remove(id);
         }
         self.tell(losses, choose);
     }
 }
 
-fn millis(duration: std::time::Duration) -> u64 {
+pub(super) fn millis(duration: std::time::Duration) -> u64 {
     duration.as_millis() as u64
 }

@@ -62,7 +62,7 @@ fn another_token_is_refused_and_gets_nothing() {
     assert!(matches!(refused, Admittance::Taken));
     assert_eq!(socket.heard(), []);
     // The outbox is as it was: for the refusal.
-    outbox.push_unbounded(Outgoing { frame: text("ID-TAKEN"), from: None });
+    outbox.push_unbounded(Outgoing::notice(text("ID-TAKEN")));
     outbox.flush();
     assert_eq!(socket.texts(), ["ID-TAKEN"]);
 }

@@ -3,11 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use peerbroker::broker::{Goodbye, Limits, Probe};
+use peerbroker::broker::{Admittance, Goodbye, Limits, Probe};
 
-use super::{asked, blocked, closed, house, is_pending, last, messages};
+use super::{asked, blocked, closed, house, house_with, is_pending, last, messages};
 use crate::socket::{Heard, Socket};
-use crate::{offer, peer};
+use crate::{House, offer, peer};
 
 #[test]
 fn the_silent_are_pinged_and_then_dropped() {
@@ -54,9 +54,64 @@ fn a_holder_that_does_not_answer_a_probe_loses_its_id_but_not_its_messages() {
     assert!(!is_pending(&mut probe) && !b.is_current());
     assert_eq!(house.broker.counters().evicted.load(Ordering::Relaxed), 1);
     let new = Socket::open();
-    let _new = house.connect("b", "another", &new);
+    let _new = house.connect("b", "t", &new);
     assert_eq!(messages(&new), ["x"]);
     assert_eq!(b.part(false).map(|parting| parting.why()), Some(Goodbye::Evicted));
+}
+
+#[test]
+fn an_id_is_kept_for_its_owner_who_was_closed_for_silence_or_slowness() {
+    let evict: fn(&House) = |house| {
+        let _asked = house.realm.probe(&peer("b"));
+        house.pass(3000);
+    };
+    let stall: fn(&House) = |house| {
+        let flooder = house.connect("flooder", "s", &Socket::open());
+        (0..20).for_each(|_| offer(&flooder, "b", "x"));
+        house.pass(5000);
+    };
+    for close in [evict, stall] {
+        let house = house_with(|limits| limits.outbox_bytes = 1200);
+        let b = house.connect("b", "t", &blocked(0));
+        close(&house);
+        assert!(!b.is_current());
+        let thief = || house.try_connect("b", "another", &Socket::open());
+        assert!(matches!(thief(), Admittance::Reserved));
+        let mut wait = asked(house.realm.probe(&peer("b")));
+        house.pass(9999);
+        assert!(is_pending(&mut wait) && matches!(thief(), Admittance::Reserved));
+        // It comes back: those who waited hear of it, and its new connection is asked as any.
+        let back = house.connect("b", "t", &Socket::open());
+        assert!(!is_pending(&mut wait) && matches!(thief(), Admittance::Taken));
+        drop(back);
+        assert!(matches!(thief(), Admittance::Registered(_)), "it left by itself");
+    }
+}
+
+#[test]
+fn an_id_whose_owner_does_not_come_back_goes_to_those_who_wait() {
+    let house = house();
+    let b = house.connect("b", "t", &Socket::open());
+    let _asked = house.realm.probe(&peer("b"));
+    house.pass(3000);
+    assert!(!b.is_current());
+    let mut wait = asked(house.realm.probe(&peer("b")));
+    house.pass(9999);
+    assert!(is_pending(&mut wait));
+    house.pass(1);
+    assert!(!is_pending(&mut wait));
+    let new = house.connect("b", "another", &Socket::open());
+    drop(b);
+    assert!(new.is_current());
+}
+
+#[test]
+fn with_a_reclaim_timeout_of_zero_an_id_is_free_at_once() {
+    let house = house_with(|limits| limits.reclaim_timeout = Duration::ZERO);
+    let _b = house.connect("b", "t", &Socket::open());
+    let _asked = house.realm.probe(&peer("b"));
+    house.pass(3000);
+    let _new = house.connect("b", "another", &Socket::open());
 }
 
 #[test]

@@ -28,8 +28,8 @@ fn pages_are_in_the_order_of_ids_and_go_on_behind_one_that_has_left() {
 fn a_connection_counts_its_own_messages() {
     let house = house();
     let first = house.connect("a", "s", &Socket::open());
-    first.sent(3, 0);
-    first.sent(2, 1);
+    first.count_messages(3);
+    first.count_messages(2);
     let messages = || house.realm.present("a").unwrap().messages;
     assert_eq!(messages(), 5);
     let _second = house.connect("a", "s", &Socket::open());
@@ -38,19 +38,20 @@ fn a_connection_counts_its_own_messages() {
 }
 
 #[test]
-fn a_takeover_inherits_what_its_predecessor_sent_and_a_stranger_does_not() {
+fn the_pace_of_an_id_outlives_its_connections_until_it_is_rested() {
     let house = house();
     let first = house.connect("a", "s", &Socket::open());
-    let pause = first.sent(30, 1);
-    assert_eq!(pause.as_secs(), 20);
+    assert_eq!(first.spend(30, 1).as_secs(), 20);
     let second = house.connect("a", "s", &Socket::open());
-    assert_eq!(second.sent(0, 1), pause);
-
-    let b = house.connect("b", "s", &Socket::open());
-    drop(second);
-    offer(&b, "a", "keeps the place");
-    let stranger = house.connect("a", "another token", &Socket::open());
-    assert!(stranger.sent(0, 1).is_zero());
+    assert_eq!(second.spend(0, 1).as_secs(), 20, "a takeover inherits it");
+    drop((first, second));
+    house.pass(5000);
+    let third = house.connect("a", "another token", &Socket::open());
+    assert_eq!(third.spend(0, 1).as_secs(), 15, "and so does whoever comes after the end");
+    drop(third);
+    house.pass(25_000);
+    let rested = house.connect("a", "s", &Socket::open());
+    assert!(rested.spend(10, 1).is_zero(), "the burst is whole again");
 }
 
 #[test]

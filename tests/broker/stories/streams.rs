@@ -126,15 +126,17 @@ fn a_takeover_is_an_arrival_as_well_and_a_limit_is_none() {
 }
 
 #[test]
-fn no_more_than_sixty_four_wait_for_one_id_and_who_gives_up_makes_room() {
+fn no_more_than_sixty_four_wait_for_one_id_with_one_token_and_a_place_that_is_given_up_is_free() {
     let house = house();
-    let wait = |n: usize| house.realm.wait_for(&peer("a"), &token(&format!("t{n}")));
-    let mut waiting: Vec<Arrival> = (0..64).map(|n| wait(n).unwrap()).collect();
-    assert!(wait(64).is_none());
-    assert!(house.realm.wait_for(&peer("b"), &token("t")).is_some());
-    drop(waiting.pop());
-    waiting.push(wait(64).unwrap());
-    assert!(wait(65).is_none());
+    let wait = |token_text: &str| house.realm.wait_for(&peer("a"), &token(token_text));
+    let mut waiting: Vec<Arrival> = (0..64).map(|_| wait("guessed").unwrap()).collect();
+    assert!(wait("guessed").is_none());
+    // Others cannot use up the owner's places, however many tokens they try.
+    waiting.extend((0..1000).map(|n| wait(&format!("guessed {n}")).unwrap()));
+    waiting.push(wait("t").unwrap());
+    drop(waiting.remove(0));
+    waiting.push(wait("guessed").unwrap());
+    assert!(wait("guessed").is_none());
     // Many came and went, and the id is like new.
     drop(waiting);
     let socket = Socket::open();

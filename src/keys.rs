@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::broker::ApiKey;
 
-pub use auth::{Auth, JwtKey, Unfit, WrittenAuth};
+pub use auth::{Auth, JwtKey, WrittenAuth};
 pub use origin::{InvalidOrigin, Origin};
 
 /// Messages a second of a client, for long: a mesh of fifty peers stays below it.
@@ -95,17 +95,6 @@ pub struct Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a name has at most {MAX_NAME_CHARS} characters and no control characters")]
 pub struct InvalidName;
-
-/// Why a change cannot be.
-#[derive(Debug, thiserror::Error)]
-pub enum Unfitting {
-    /// Its name.
-    #[error(transparent)]
-    Name(#[from] InvalidName),
-    /// What is to verify clients.
-    #[error("auth: {0}")]
-    Auth(#[from] Unfit),
-}
 
 /// Why something cannot be done with a key.
 #[derive(Debug, thiserror::Error)]
@@ -194,15 +183,6 @@ impl Key {
             auth.remove("value");
         }
         Ok(json)
-    }
-}
-
-impl Change {
-    /// Looks at what a type alone does not say: the name, and what is to verify clients.
-    pub fn check(self) -> Result<Self, Unfitting> {
-        self.name.as_deref().map(check_name).transpose()?;
-        let auth = self.auth.map(Auth::check).transpose()?;
-        Ok(Change { auth, ..self })
     }
 }
 

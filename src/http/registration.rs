@@ -84,7 +84,7 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
                        keys that nobody uses may become free.";
             no_key(StatusCode::SERVICE_UNAVAILABLE, why)
         }
-        Ok(Err(NotRegistered::Keys(error))) => {
+        Ok(Err(NotRegistered::NotDone(error))) => {
             log::error!("cannot register a key: {error}");
             no_key(StatusCode::INTERNAL_SERVER_ERROR, COULD_NOT)
         }

@@ -12,7 +12,7 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::broker::InvalidName;
-use crate::keys::{KeyError, Unfitting};
+use crate::keys::KeyError;
 use crate::service::NotDone;
 
 const MEDIA_TYPE: &str = "application/problem+json";
@@ -147,14 +147,9 @@ impl From<NotDone> for Problem {
     fn from(error: NotDone) -> Self {
         match error {
             NotDone::BuiltIn(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
+            NotDone::Name(_) | NotDone::Auth(_) => Problem::unprocessable(error.to_string()),
             NotDone::Keys(error) => error.into(),
         }
-    }
-}
-
-impl From<Unfitting> for Problem {
-    fn from(error: Unfitting) -> Self {
-        Problem::unprocessable(error.to_string())
     }
 }
 

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::PoisonError;
 
-use super::{By, Service};
-use crate::keys::{Key, KeyError, MAX_NAME_CHARS, Origin, Settings, check_name};
+use super::{By, NotDone, Service};
+use crate::keys::{Key, MAX_NAME_CHARS, Origin, Settings, check_name};
 use crate::limits::TooMany;
 
 /// Longest origin: that of the longest name that DNS allows, and some.
@@ -32,9 +32,9 @@ pub(crate) enum NotRegistered {
     /// Of all.
     #[error("all places are taken")]
     Full,
-    /// The store.
+    /// It could not be added.
     #[error(transparent)]
-    Keys(#[from] KeyError),
+    NotDone(#[from] NotDone),
 }
 
 impl App {
@@ -69,7 +69,7 @@ impl Service {
         let limit = self.config.registration.limit;
         let _registering = self.registering.lock().unwrap_or_else(PoisonError::into_inner);
         self.registrations.check(address, self.now()).map_err(NotRegistered::TooMany)?;
-        if limit > 0 && self.store.count_registered()? >= limit {
+        if limit > 0 && self.store.count_registered().map_err(NotDone::from)? >= limit {
             return Err(NotRegistered::Full);
         }
         // Nothing else is for strangers to set.

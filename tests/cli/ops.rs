@@ -12,7 +12,7 @@ use crate::program::{Program, run};
 const LINE: &str = "The API listens on http://";
 
 /// A program with the API on a free port, and what the line about it ends with.
-fn start(args: &[&str], env: &[(&str, &str)]) -> (Program, Api, String) {
+pub fn start(args: &[&str], env: &[(&str, &str)]) -> (Program, Api, String) {
     let mut program = Program::start_with_env(args, env);
     let line = std::iter::repeat_with(|| program.expect_line()).find(|line| line.starts_with(LINE)).unwrap();
     let (address, rest) = line[LINE.len()..].split_once("/api").unwrap();
@@ -55,7 +55,8 @@ fn the_api_is_on_loopback_and_its_token_comes_from_a_flag_a_variable_or_a_file()
 #[test]
 fn wrong_values_end_the_program_with_what_is_wrong_and_never_show_the_token() {
     let directory = Directory::new();
-    let (odd, empty) = (directory.file("odd", "se cret"), directory.file("empty", "\n"));
+    let (odd, empty) = (directory.file("odd", "se cret of sixteen or more"), directory.file("empty", "\n"));
+    let short = directory.file("short", "secret-of-15-ch\n");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().port().to_string();
     for (args, code, words) in [

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::broker::ApiKey;
 
 pub use auth::{Auth, JwtKey, WrittenAuth};
-pub use origin::{InvalidOrigin, Origin};
+pub use origin::{InvalidOrigin, MAX_ORIGIN_BYTES, Origin};
 
 /// Messages a second of a client, for long: a mesh of fifty peers stays below it.
 pub const DEFAULT_MESSAGES_PER_SECOND: u32 = 200;
@@ -187,9 +187,11 @@ impl Key {
 }
 
 impl Settings {
-    /// Whether a request from this origin may use the key.
+    /// Whether a request from this origin may use the key. One longer than any real origin may use none, so that it
+    /// gets no further.
     pub fn admits(&self, origin: Option<&str>) -> bool {
         match origin {
+            Some(origin) if origin.len() > MAX_ORIGIN_BYTES => false,
             _ if self.origins.is_empty() => true,
             None => self.allow_no_origin,
             Some(origin) => self.origins.iter().any(|allowed| allowed.matches(origin)),

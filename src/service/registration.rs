@@ -4,11 +4,8 @@ use std::net::IpAddr;
 use std::sync::PoisonError;
 
 use super::{By, NotDone, Service};
-use crate::keys::{Key, MAX_NAME_CHARS, Origin, Settings, check_name};
+use crate::keys::{Key, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings, check_name};
 use crate::limits::TooMany;
-
-/// Longest origin: that of the longest name that DNS allows, and some.
-const MAX_ORIGIN_BYTES: usize = 300;
 
 /// What somebody says of an app: how it is called, and where its pages come from.
 pub(crate) struct App {

@@ -115,3 +115,19 @@ fn what_the_api_does_is_kept_and_written_down_without_secrets() {
     let kept: Vec<_> = kept.as_array().unwrap().iter().map(|key| (&key["key"], &key["name"])).collect();
     assert_eq!(kept, [(&json!("kept"), &json!("a name")), (&json!("peerjs"), &json!("built in"))]);
 }
+
+#[test]
+fn a_key_that_is_added_after_the_data_directory_was_removed_is_not_said_to_be_kept() {
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    let (mut program, api, _) = start(&["--ops_port", "0", "--data_dir", &data_dir], &[]);
+    assert_eq!(api.post("/api/keys", &json!({"key": "kept"})).status, 201);
+    std::fs::remove_dir_all(&data_dir).unwrap();
+    api.post("/api/keys", &json!({"key": "lost"})).problem(500);
+    api.patch("/api/keys/kept", &json!({"name": "lost"})).problem(500);
+    api.delete("/api/keys/kept").problem(500);
+    let log = program.stop().stderr;
+    let told = "peerbroker.db: it was removed or replaced while it was in use";
+    assert!(log.matches(told).count() >= 3, "{log}");
+    assert!(!log.contains("added the key \"lost\""), "{log}");
+}

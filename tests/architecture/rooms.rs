@@ -47,7 +47,7 @@ pub const ROOMS: &[Room] = &[
     ),
     room(
         "ops",
-        "service config keys broker",
+        "service config keys limits broker",
         "actix_web log mime percent_encoding serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
     // One connected client.

@@ -8,6 +8,8 @@ use crate::api::Api;
 use crate::directory::Directory;
 use crate::program::{Program, run};
 
+const TOKEN: &str = "a-secret-of-sixteen-or-more";
+
 /// The line that says where the API is.
 const LINE: &str = "The API listens on http://";
 
@@ -22,7 +24,7 @@ pub fn start(args: &[&str], env: &[(&str, &str)]) -> (Program, Api, String) {
 
 #[test]
 fn the_api_is_off_unless_it_has_a_port() {
-    let mut program = Program::start(&["--admin_token", "secret", "--ops_host", "127.0.0.1"]);
+    let mut program = Program::start(&["--admin_token", TOKEN, "--ops_host", "127.0.0.1"]);
     assert_eq!(program.get("/api/stats").status, 404);
     let ended = program.stop();
     assert!(!ended.stdout.iter().any(|line| line.contains("API")), "{:?}", ended.stdout);
@@ -31,12 +33,16 @@ fn the_api_is_off_unless_it_has_a_port() {
 #[test]
 fn the_api_is_on_loopback_and_its_token_comes_from_a_flag_a_variable_or_a_file() {
     let directory = Directory::new();
-    let file = directory.file("token", "secret\n");
+    let file = directory.file("token", &format!("{TOKEN}\n"));
     for (args, env, with_token) in [
         (&["--ops_port", "0"][..], &[][..], false),
-        (&["--ops-port=0", "--admin_token", "secret"], &[], true),
-        (&["--ops_port", "0", "--admin-token=secret"], &[("PEERBROKER_ADMIN_TOKEN", "other")], true),
-        (&[], &[("PEERBROKER_OPS_PORT", "0"), ("PEERBROKER_ADMIN_TOKEN", "secret")], true),
+        (&["--ops-port=0", "--admin_token", TOKEN], &[], true),
+        (
+            &["--ops_port", "0", "--admin-token=a-secret-of-sixteen-or-more"],
+            &[("PEERBROKER_ADMIN_TOKEN", "other")],
+            true,
+        ),
+        (&[], &[("PEERBROKER_OPS_PORT", "0"), ("PEERBROKER_ADMIN_TOKEN", TOKEN)], true),
         (&["--ops_port", "0", "--admin_token_file", &file], &[], true),
         (&["--ops_port", "0"], &[("PEERBROKER_ADMIN_TOKEN_FILE", &file)], true),
         (&["--ops_port", "0"], &[("PEERBROKER_ADMIN_TOKEN", "")], false),
@@ -47,7 +53,7 @@ fn the_api_is_on_loopback_and_its_token_comes_from_a_flag_a_variable_or_a_file()
         let status = api.get("/api/stats").status;
         assert_eq!(status, if with_token { 401 } else { 200 }, "{args:?} {env:?}");
         if with_token {
-            assert_eq!(api.with_token("secret").get("/api/stats").status, 200, "{args:?} {env:?}");
+            assert_eq!(api.with_token(TOKEN).get("/api/stats").status, 200, "{args:?} {env:?}");
         }
     }
 }
@@ -61,7 +67,17 @@ fn wrong_values_end_the_program_with_what_is_wrong_and_never_show_the_token() {
     let taken = taken.local_addr().unwrap().port().to_string();
     for (args, code, words) in [
         (&["--ops_port", "x"][..], 2, &["--ops_port", "65535"][..]),
-        (&["--ops_port", "0", "--admin_token", "se cret"], 2, &["--admin_token", "no spaces"]),
+        (
+            &["--ops_port", "0", "--admin_token", "se cret of sixteen or more"],
+            2,
+            &["--admin_token", "no spaces"],
+        ),
+        (&["--ops_port", "0", "--admin_token", "secret-of-15-ch"], 2, &["--admin_token", "16 to 4096"]),
+        (
+            &["--ops_port", "0", "--admin_token_file", &short],
+            1,
+            &["--admin_token_file", "16 to 4096", "openssl"],
+        ),
         (&["--ops_port", "0", "--admin_token", "a", "--admin_token_file", "b"], 2, &["cannot be used with"]),
         (
             &["--ops_port", "0", "--admin_token_file", "/nowhere/token"],
@@ -69,7 +85,7 @@ fn wrong_values_end_the_program_with_what_is_wrong_and_never_show_the_token() {
             &["--admin_token_file", "/nowhere"],
         ),
         (&["--ops_port", "0", "--admin_token_file", &odd], 1, &["--admin_token_file", "no spaces"]),
-        (&["--ops_port", "0", "--admin_token_file", &empty], 1, &["--admin_token_file", "1 to 4096"]),
+        (&["--ops_port", "0", "--admin_token_file", &empty], 1, &["--admin_token_file", "16 to 4096"]),
         (&["--ops_port", "0", "--ops_host", "nowhere.invalid"], 1, &["--ops_host nowhere.invalid"]),
         (&["--ops_port", &taken], 1, &["in use", "--ops_port"]),
     ] {

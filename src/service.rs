@@ -5,7 +5,7 @@ mod registration;
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, Clock, Goodbye, PeerId};
@@ -30,6 +30,8 @@ pub(crate) struct Service {
     registrations: Daily,
     /// At the admin token.
     pub(crate) guesses: Guesses,
+    /// Done when the log has said that a trusted proxy names no clients.
+    pub(crate) silent_proxy: Once,
     /// Held while a key is registered: what was counted has to be true when one is added.
     registering: Mutex<()>,
     sessions: AtomicUsize,
@@ -93,6 +95,7 @@ impl Service {
             addresses,
             registrations,
             guesses: Guesses::default(),
+            silent_proxy: Once::new(),
             registering: Mutex::new(()),
             sessions,
             reading: Mutex::new(()),

@@ -60,7 +60,7 @@ pub(super) fn caller(
 
 /// Where a request comes from.
 pub(super) fn source(service: &Service, headers: &HeaderMap, peer: Option<SocketAddr>) -> Source {
-    Source { origin: origin(headers), address: seen::client_address(&service.config, headers, peer) }
+    Source { origin: origin(headers), address: seen::client_address(service, headers, peer) }
 }
 
 /// The page that asks. Native apps name none.

@@ -61,8 +61,9 @@ pub(crate) fn handler(mounted: Arc<Mounted>) -> actix_web::Route {
 async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
     let route = routes::find(&mounted.path, request.path());
     let mut response = match *request.method() {
-        // Pages of other sites have nothing to register, so they may send no headers there that name another host.
-        Method::OPTIONS if !matches!(route, Route::Outside | Route::Register) => cors::preflight(request),
+        // No page may send the form with a header that names another host than it was asked for.
+        Method::OPTIONS if route == Route::Register => HttpResponse::NoContent().finish(),
+        Method::OPTIONS if route != Route::Outside => cors::preflight(request),
         Method::GET if asks_for_upgrade(request) => {
             match Endpoint::at(&mounted.service, route, request.headers()) {
                 Some(endpoint) => return open_socket(mounted, endpoint, request, payload).await,

@@ -161,8 +161,8 @@ pub enum BadAuth {
     Tls(#[from] rustls::Error),
 }
 
-/// Looks whether what a key's settings say about proofs can work, as the verifier of a key in force does. It
-/// reads a key set's file, so it is not for a worker's thread.
+/// Checks with the code that verifies clients whether these settings can verify any. It reads the file of a key set,
+/// so call it where blocking delays nobody.
 pub fn check_auth(auth: &Auth) -> Result<(), BadAuth> {
     Verifier::new(auth).map(drop)
 }

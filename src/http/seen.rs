@@ -12,7 +12,7 @@ use crate::service::Service;
 /// Longest host that is believed: what DNS allows.
 const MAX_HOST: usize = 253;
 
-/// How a request came: through how many trusted proxies, and from whom to the first of them.
+/// The way of a request: from which client, and through how many trusted proxies.
 struct Way {
     client: IpAddr,
     proxies: usize,
@@ -45,8 +45,8 @@ pub(super) fn by_client(
     ClientOptions::new(host, port, &mounted.path, &config.shown_key(), secure)
 }
 
-/// What the furthest of so many trusted proxies says. Each of them appends to what it got, replaces it, or leaves it
-/// alone; so what stands further left than there are proxies was written by the client.
+/// What the furthest trusted proxy wrote. Each proxy appends one value or replaces all, so the client wrote those that
+/// stand further left than there are proxies.
 fn forwarded<'a>(headers: &'a HeaderMap, name: &'static str, proxies: usize) -> Option<&'a str> {
     let lines = headers.get_all(HeaderName::from_static(name)).filter_map(|line| line.to_str().ok());
     let values = lines.flat_map(|line| line.split(',')).map(str::trim).filter(|value| !value.is_empty());
@@ -65,9 +65,8 @@ pub(super) fn client_address(
     if proxies > 0 && !is_named {
         service.silent_proxy.call_once(|| {
             log::warn!(
-                "with --proxied, {client} is a trusted proxy, but a request from there names no client in \
-                 X-Forwarded-For: all clients of this proxy have its address, so limits per address do not tell \
-                 them apart. Have the proxy set the header. This is said once"
+                "a request from the trusted proxy {client} has no X-Forwarded-For, so all clients of that proxy \
+                 share its address and its limits: have the proxy set the header (logged once)"
             );
         });
     }

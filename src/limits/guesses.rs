@@ -1,4 +1,4 @@
-//! How fast somebody may guess a secret.
+//! A rate limit for guesses at a secret.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use dashmap::DashMap;
 use super::{Network, TooMany};
 use crate::pace::Pace;
 
-/// Wrong guesses a second, for long; ten times as many at once.
+/// Wrong guesses per second; bursts of ten times as many.
 const PER_SECOND: u32 = 5;
 
-/// Those who have guessed wrong lately.
+/// The guessers that were wrong lately.
 #[derive(Default)]
 pub(crate) struct Guesses {
     wrong: DashMap<Guesser, Pace>,
 }
 
-/// Who guesses: an address, or all clients of a proxy there. So whoever guesses through a proxy does not lock out
-/// those who ask past it.
+/// An address, or all clients of a proxy at that address. So guesses through a proxy do not lock out an operator who
+/// connects directly.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Guesser {
-    /// `None` is all of loopback: a program there may choose from sixteen million addresses.
+    /// `None` stands for all of loopback, where a program can choose from 16 million addresses.
     network: Option<Network>,
     forwarded: bool,
 }
@@ -34,8 +34,7 @@ impl Guesser {
 }
 
 impl Guesses {
-    /// Whether somebody may guess at `now` milliseconds. If not, its guess is not to be looked at: an answer
-    /// that differs for a right one would make any number of guesses possible.
+    /// Whether a guess may be compared at `now` milliseconds.
     pub(crate) fn check(&self, guesser: Guesser, now: u64) -> Result<(), TooMany> {
         let Some(wrong) = self.wrong.get(&guesser) else {
             return Ok(());
@@ -46,12 +45,12 @@ impl Guesses {
         }
     }
 
-    /// Somebody has guessed wrong at `now` milliseconds.
+    /// Counts a wrong guess at `now` milliseconds.
     pub(crate) fn count_wrong(&self, guesser: Guesser, now: u64) {
         self.wrong.entry(guesser).or_default().spend(1, PER_SECOND, now);
     }
 
-    /// Forgets those whose wrong guesses are long ago.
+    /// Forgets guessers whose wrong guesses are long ago.
     pub(crate) fn sweep(&self, now: u64) {
         self.wrong.retain(|_, wrong| !wrong.is_rested(now));
     }

@@ -46,8 +46,8 @@ fn check_site(headers: &HeaderMap) -> Result<(), Problem> {
     fine.then_some(()).ok_or_else(Problem::other_site)
 }
 
-/// After too many wrong tokens of one address none from there is looked at for a while, not even the right one: to let
-/// that through would be to go on telling guesses apart.
+/// Over the limit of wrong tokens, none is compared, not even the right one: an answer that differs for the right
+/// token would allow any number of guesses.
 fn check_token(service: &Service, token: &AdminToken, request: &ServiceRequest) -> Result<(), Problem> {
     let Some(given) = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes()) else {
         return Err(Problem::unauthorized());

@@ -108,7 +108,7 @@ fn a_wrong_bound_ends_with_2_and_names_its_flag() {
 
 #[test]
 fn a_trusted_proxy_that_names_no_clients_is_told_of_once() {
-    let silent = "with --proxied, 127.0.0.1 is a trusted proxy, but a request from there names no client";
+    let silent = "a request from the trusted proxy 127.0.0.1 has no X-Forwarded-For";
     let named = "X-Forwarded-For: 192.0.2.1\r\n";
     for (args, headers, times) in [
         (&["--proxied"][..], "", 1),

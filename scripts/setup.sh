@@ -4,31 +4,49 @@ set -euo pipefail
 
 # program:package
 needs=(cc:build-essential node:nodejs npm:npm openssl:openssl chromium:chromium firefox-esr:firefox-esr)
+# Installed, these would run as services of this machine, now and at every start. So they are only unpacked.
+proxies=(nginx caddy)
+unpacked="$(cd "$(dirname "$0")/.." && pwd)/target/proxies"
 
 missing=()
 for need in "${needs[@]}"; do
   command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
+done
+packed=()
+for proxy in "${proxies[@]}"; do
+  PATH="$PATH:/usr/sbin:$unpacked/usr/sbin:$unpacked/usr/bin" command -v "$proxy" >/dev/null || packed+=("$proxy")
 done
 
 if ! command -v cargo >/dev/null; then
   echo 'cargo is missing: install Rust from https://rustup.rs' >&2
   exit 1
 fi
-[ ${#missing[@]} -eq 0 ] && exit 0
+[ ${#missing[@]} -eq 0 ] && [ ${#packed[@]} -eq 0 ] && exit 0
+
+if ! command -v apt-get >/dev/null; then
+  echo "missing: ${missing[*]} ${packed[*]} (these are Debian's names). Install them and run this again." >&2
+  exit 1
+fi
+
+unpack() {
+  [ ${#packed[@]} -eq 0 ] && return
+  mkdir -p "$unpacked"
+  (cd "$unpacked" && apt-get download -q "${packed[@]}" && for file in *.deb; do dpkg-deb -x "$file" .; done && rm -- *.deb)
+}
+# Needs no rights where apt knows its packages.
+[ ${#missing[@]} -eq 0 ] && unpack && exit 0
 
 install=(apt-get install -y --no-install-recommends "${missing[@]}")
-if ! command -v apt-get >/dev/null; then
-  echo "missing: ${missing[*]} (these are Debian's names). Install them and run this again." >&2
-  exit 1
-elif [ "$(id -u)" -eq 0 ]; then
+if [ "$(id -u)" -eq 0 ]; then
   sudo=()
 elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
   sudo=(sudo)
 else
-  echo "missing: ${missing[*]}. Run: sudo ${install[*]}" >&2
+  echo "missing: ${missing[*]} ${packed[*]}. Run: sudo apt-get update && sudo ${install[*]}; then this again" >&2
   exit 1
 fi
-echo "installing: ${missing[*]}"
+echo "installing: ${missing[*]} ${packed[*]}"
 export DEBIAN_FRONTEND=noninteractive
 "${sudo[@]}" apt-get update -q
-"${sudo[@]}" "${install[@]}"
+[ ${#missing[@]} -eq 0 ] || "${sudo[@]}" "${install[@]}"
+unpack

@@ -106,31 +106,48 @@ pub(crate) enum Denied {
     LongAnswer,
 }
 
-/// Why the settings of a key cannot be used. None of them holds a secret.
+/// Why what a key's settings say about proofs cannot work. None of these texts holds a secret.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BadAuth {
-    #[error("the secret has less than {min} bytes: it could be guessed from a token", min = keyring::MIN_SECRET_BYTES)]
-    ShortSecret,
-    #[error("the secret is a PEM file: set it as one")]
+#[allow(missing_docs)]
+pub enum BadAuth {
+    #[error("the secret has {0} bytes: at least {min} are needed, or it could be guessed from a token", min = keyring::MIN_SECRET_BYTES)]
+    ShortSecret(usize),
+    #[error("the secret is PEM text: set a public key with --jwt_key_file, or as kind \"pem\" in the API")]
     SecretIsPem,
     #[error(
-        "the PEM file has a private key: it belongs only to who makes tokens. `openssl pkey -pubout` gives the public one"
+        "the PEM text has a private key, which only the signer of tokens may have: `openssl pkey -pubout` gives the public one"
     )]
     PrivateKey,
-    #[error("the PEM file is a certificate: `openssl x509 -pubkey -noout` gives its key")]
+    #[error("the PEM text is a certificate: `openssl x509 -pubkey -noout` gives its public key")]
     Certificate,
-    #[error("the PEM file has no public key: it must begin with 'BEGIN PUBLIC KEY'")]
+    #[error(
+        "there is no public key in it: PEM text with 'BEGIN PUBLIC KEY' is needed, as `openssl pkey -pubout` writes it"
+    )]
     NoPublicKey,
     #[error("the public key is of a kind that is not supported: RSA, P-256 and Ed25519 are")]
     UnsupportedKey,
-    #[error("the RSA key has {0} bits; {min} to {max} are supported", min = keyring::RSA_BITS.start(), max = keyring::RSA_BITS.end())]
+    #[error("the RSA key has {0} bits: {min} to {max} are supported", min = keyring::RSA_BITS.start(), max = keyring::RSA_BITS.end())]
     RsaSize(u64),
+    #[error(
+        "the RSA key verifies nothing: its modulus has to be odd, and its exponent odd, at least 3 and below 2^33"
+    )]
+    RsaNumbers,
+    #[error(
+        "the P-256 key is a compressed point, which is not supported: `openssl ec -pubin -conv_form uncompressed` writes it in full"
+    )]
+    CompressedPoint,
+    #[error("the P-256 key verifies nothing: its point is not on the curve")]
+    NoPoint,
+    #[error("the path {path} is not UTF-8", path = .0.display())]
+    OddPath(PathBuf),
     #[error("cannot read {path}: {error}", path = .path.display())]
     Unreadable { path: PathBuf, error: io::Error },
-    #[error("{path} is no file, or has more than {max} bytes", path = .0.display(), max = jwks::MAX_BYTES)]
+    #[error("{path} is not a regular file", path = .0.display())]
     NoFile(PathBuf),
+    #[error("{path} has more than {max} bytes", path = .0.display(), max = jwks::MAX_BYTES)]
+    LongFile(PathBuf),
     // Not what the parser says: it might quote a key.
-    #[error("{path} is no JSON Web Key Set: line {line}, column {column}", path = .path.display())]
+    #[error("{path} is not a JSON Web Key Set: line {line}, column {column}", path = .path.display())]
     NoKeySet { path: PathBuf, line: usize, column: usize },
     #[error("{path} has two keys of the kid {kid:?}", path = .path.display())]
     RepeatedKeyId { path: PathBuf, kid: String },
@@ -142,6 +159,12 @@ pub(crate) enum BadAuth {
     Url(&'static str),
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
+}
+
+/// Checks with the code that verifies clients whether these settings can verify any. It reads the file of a key set,
+/// so call it where blocking delays nobody.
+pub fn check_auth(auth: &Auth) -> Result<(), BadAuth> {
+    Verifier::new(auth).map(drop)
 }
 
 impl Verifier {

@@ -101,11 +101,11 @@ pub struct Cli {
     #[arg(long = "allow_discovery", alias = "allow-discovery", env = "PEERBROKER_ALLOW_DISCOVERY", value_name = "true|false", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
     allow_discovery: bool,
 
-    /// Trust X-Forwarded-Host and X-Forwarded-Proto of a proxy in front
+    /// Trust X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto of a proxy in front
     #[arg(long, env = "PEERBROKER_PROXIED", value_name = "true|false", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
     proxied: bool,
 
-    /// Proxies that are believed about a client's address, with --proxied [default: loopback and private networks]
+    /// Proxies that are believed about clients, with --proxied [default: loopback and private networks]
     #[arg(long = "trusted_proxy", alias = "trusted-proxy", env = "PEERBROKER_TRUSTED_PROXY", value_name = "CIDR", num_args = 1.., value_delimiter = ' ')]
     trusted_proxy: Vec<IpNet>,
 
@@ -147,7 +147,7 @@ pub struct Cli {
     #[arg(long = "ops_host", alias = "ops-host", env = "PEERBROKER_OPS_HOST", value_name = "HOST", default_value = DEFAULT_OPS_HOST)]
     ops_host: String,
 
-    /// What opens the API; without it only programs of this machine may ask
+    /// What opens the API, 16 characters or more; without it only programs of this machine may ask
     #[arg(
         long = "admin_token",
         alias = "admin-token",

@@ -33,9 +33,10 @@ pub struct Config {
     pub registration: Registration,
     /// Whether `GET {path}{key}/peers` lists the ids of all peers.
     pub allow_discovery: bool,
-    /// Whether a proxy in front says truly under what host and scheme the client sees this server.
+    /// Whether proxies in front say what the address of a client is, and under what host and scheme it sees this
+    /// server.
     pub proxied: bool,
-    /// The proxies that are believed about the address of a client, with [`proxied`](Self::proxied).
+    /// The proxies that are believed about clients, with [`proxied`](Self::proxied).
     pub trusted_proxies: Vec<IpNet>,
     /// The origins that may read HTTP answers; empty, or `*` among them, means every one.
     pub cors: Vec<String>,

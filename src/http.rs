@@ -61,6 +61,8 @@ pub(crate) fn handler(mounted: Arc<Mounted>) -> actix_web::Route {
 async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
     let route = routes::find(&mounted.path, request.path());
     let mut response = match *request.method() {
+        // No page may send the form with a header that names another host than it was asked for.
+        Method::OPTIONS if route == Route::Register => HttpResponse::NoContent().finish(),
         Method::OPTIONS if route != Route::Outside => cors::preflight(request),
         Method::GET if asks_for_upgrade(request) => {
             match Endpoint::at(&mounted.service, route, request.headers()) {

@@ -13,8 +13,8 @@ use utoipa::ToSchema;
 
 use crate::broker::ApiKey;
 
-pub use auth::{Auth, JwtKey, Unfit, WrittenAuth};
-pub use origin::{InvalidOrigin, Origin};
+pub use auth::{Auth, JwtKey, WrittenAuth};
+pub use origin::{InvalidOrigin, MAX_ORIGIN_BYTES, Origin};
 
 /// Messages a second of a client, for long: a mesh of fifty peers stays below it.
 pub const DEFAULT_MESSAGES_PER_SECOND: u32 = 200;
@@ -95,17 +95,6 @@ pub struct Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a name has at most {MAX_NAME_CHARS} characters and no control characters")]
 pub struct InvalidName;
-
-/// Why a change cannot be.
-#[derive(Debug, thiserror::Error)]
-pub enum Unfitting {
-    /// Its name.
-    #[error(transparent)]
-    Name(#[from] InvalidName),
-    /// What is to verify clients.
-    #[error("auth: {0}")]
-    Auth(#[from] Unfit),
-}
 
 /// Why something cannot be done with a key.
 #[derive(Debug, thiserror::Error)]
@@ -197,19 +186,12 @@ impl Key {
     }
 }
 
-impl Change {
-    /// Looks at what a type alone does not say: the name, and what is to verify clients.
-    pub fn check(self) -> Result<Self, Unfitting> {
-        self.name.as_deref().map(check_name).transpose()?;
-        let auth = self.auth.map(Auth::check).transpose()?;
-        Ok(Change { auth, ..self })
-    }
-}
-
 impl Settings {
-    /// Whether a request from this origin may use the key.
+    /// Whether a request from this origin may use the key. One longer than any real origin may use none, so that it
+    /// gets no further.
     pub fn admits(&self, origin: Option<&str>) -> bool {
         match origin {
+            Some(origin) if origin.len() > MAX_ORIGIN_BYTES => false,
             _ if self.origins.is_empty() => true,
             None => self.allow_no_origin,
             Some(origin) => self.origins.iter().any(|allowed| allowed.matches(origin)),

@@ -50,6 +50,7 @@ mod session;
 mod tls;
 mod transport;
 
+pub use auth::{BadAuth, check_auth};
 pub use client_options::ClientOptions;
 pub use config::{Config, Listen};
 pub use embed::{Builder, PeerBroker};

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod daily;
+mod guesses;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 pub use addresses::AddressLimits;
 pub(crate) use addresses::{Addresses, Counted};
 pub(crate) use daily::Daily;
+pub(crate) use guesses::{Guesser, Guesses};
 
 /// Whom an address counts as: itself, or its /64, which is what one household gets of IPv6. Bytes,
 /// because a number of that size would make everything that holds it larger.
@@ -31,4 +33,12 @@ impl Network {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMany {
     pub(crate) retry_after: Duration,
+}
+
+impl TooMany {
+    /// Whole seconds, rounded up; none is too early.
+    pub(crate) fn seconds(self) -> u64 {
+        let begun = u64::from(self.retry_after.subsec_nanos() > 0);
+        (self.retry_after.as_secs() + begun).max(1)
+    }
 }

@@ -5,14 +5,14 @@ mod registration;
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, Clock, Goodbye, PeerId};
 use crate::config::Config;
 use crate::dialect::peerjs::Kind;
 use crate::keys::KeyStore;
-use crate::limits::{Addresses, Counted, Daily};
+use crate::limits::{Addresses, Counted, Daily, Guesses};
 
 pub(crate) use keyring::{Active, Keyring};
 pub(crate) use managed::{By, NotDone};
@@ -28,6 +28,10 @@ pub(crate) struct Service {
     pub(crate) addresses: Arc<Addresses>,
     /// Who has registered keys.
     registrations: Daily,
+    /// At the admin token.
+    pub(crate) guesses: Guesses,
+    /// Done when the log has said that a trusted proxy names no clients.
+    pub(crate) silent_proxy: Once,
     /// Held while a key is registered: what was counted has to be true when one is added.
     registering: Mutex<()>,
     sessions: AtomicUsize,
@@ -90,6 +94,8 @@ impl Service {
             store,
             addresses,
             registrations,
+            guesses: Guesses::default(),
+            silent_proxy: Once::new(),
             registering: Mutex::new(()),
             sessions,
             reading: Mutex::new(()),
@@ -109,6 +115,7 @@ impl Service {
         self.broker.sweep();
         self.addresses.sweep(self.now());
         self.registrations.sweep(self.now());
+        self.guesses.sweep(self.now());
     }
 
     /// Milliseconds by the broker's clock.

@@ -125,7 +125,7 @@ for (const [name, number] of [['SIGINT', 2], ['SIGTERM', 15], ['SIGHUP', 1]]) {
 let certificate;
 
 /** A key and a certificate for 127.0.0.1, made once per process. */
-function selfSigned() {
+export function selfSigned() {
   if (certificate) return certificate;
   const folder = mkdtempSync(join(tmpdir(), 'peerbroker-tls-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));

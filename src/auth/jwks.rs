@@ -1,8 +1,9 @@
 //! A file with a JSON Web Key Set, read again when it changes.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -16,7 +17,7 @@ use super::keyring::{Keyring, VerifyingKey};
 /// How often the file is looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// A thousand keys and more.
+/// Longest file that is read: a thousand keys and more.
 pub(super) const MAX_BYTES: u64 = 1 << 20;
 
 pub(super) struct Jwks {
@@ -40,6 +41,10 @@ struct Stamp {
 
 impl Jwks {
     pub(super) fn open(path: &Path, now: Instant) -> Result<Self, BadAuth> {
+        // It is stored as text.
+        if path.to_str().is_none() {
+            return Err(BadAuth::OddPath(path.to_owned()));
+        }
         let stamp = stamp(path);
         let keyring = Arc::new(read(path)?);
         Ok(Jwks { path: path.into(), kept: Mutex::new(Kept { keyring, stamp, looked: now }) })
@@ -87,17 +92,25 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some(Stamp { modified: metadata.modified().ok(), len: metadata.len() })
 }
 
+/// Reads a regular file of at most [`MAX_BYTES`]. Whatever the path names, it answers at once: whoever may set it
+/// could name a device or a pipe.
 fn read(path: &Path) -> Result<Keyring, BadAuth> {
     let unreadable = |error| BadAuth::Unreadable { path: path.to_owned(), error };
-    // Asked before it is opened, because opening a pipe would wait for its writer.
-    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+    // Without O_NONBLOCK, opening a pipe waits for its writer. For regular files it means nothing.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+    let file = file.map_err(unreadable)?;
+    // What was opened is asked, not the path, which could name another file by now.
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
         return Err(BadAuth::NoFile(path.to_owned()));
     }
     let mut text = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(BadAuth::NoFile(path.to_owned()));
+    // Files of /proc say that they have no bytes, so their size alone proves nothing.
+    if metadata.len() <= MAX_BYTES {
+        file.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(unreadable)?;
+    }
+    if metadata.len().max(text.len() as u64) > MAX_BYTES {
+        return Err(BadAuth::LongFile(path.to_owned()));
     }
     parse(path, &text)
 }

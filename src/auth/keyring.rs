@@ -4,7 +4,9 @@ use std::ops::RangeInclusive;
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+use ring::agreement::{self, ECDH_P256, EphemeralPrivateKey, agree_ephemeral};
 use ring::hmac;
+use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
 };
@@ -20,8 +22,12 @@ pub(super) const MIN_SECRET_BYTES: usize = 32;
 /// The sizes of RSA keys that are neither weak nor slow.
 pub(super) const RSA_BITS: RangeInclusive<u64> = 2048..=8192;
 
-/// A point of P-256 that is not compressed.
+/// What ring takes as the exponent of an RSA key, if it is odd.
+const RSA_EXPONENTS: RangeInclusive<u64> = 3..=(1 << 33) - 1;
+
+/// A point of P-256 that is not compressed, and the first byte of one that is (SEC 1, section 2.3.3).
 const P256_POINT_BYTES: usize = 65;
+const COMPRESSED: [u8; 2] = [2, 3];
 const ED25519_KEY_BYTES: usize = 32;
 
 /// The keys that may have signed a token.
@@ -50,7 +56,7 @@ impl Keyring {
             return Err(BadAuth::SecretIsPem);
         }
         if secret.len() < MIN_SECRET_BYTES {
-            return Err(BadAuth::ShortSecret);
+            return Err(BadAuth::ShortSecret(secret.len()));
         }
         Ok(Keyring::One(VerifyingKey::Hs256(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))))
     }
@@ -175,6 +181,12 @@ fn rsa(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
     if !RSA_BITS.contains(&bits) {
         return Err(BadAuth::RsaSize(bits));
     }
+    // ring looks at these only when it verifies.
+    let exponent = e.iter().try_fold(0_u64, |e, &byte| Some(e.checked_mul(256)? | u64::from(byte)));
+    let is_odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
+    if !(exponent.is_some_and(|e| RSA_EXPONENTS.contains(&e)) && is_odd(&e) && is_odd(&n)) {
+        return Err(BadAuth::RsaNumbers);
+    }
     Ok(VerifyingKey::Rs256(Rsa { n, e }))
 }
 
@@ -184,16 +196,27 @@ fn without_leading_zeros(number: Vec<u8>) -> Vec<u8> {
 }
 
 fn es256(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
-    let point = bytes(key, P256_POINT_BYTES)?;
+    let point = match bytes(key)? {
+        [first, ..] if COMPRESSED.contains(first) => return Err(BadAuth::CompressedPoint),
+        point if point.len() != P256_POINT_BYTES => return Err(BadAuth::UnsupportedKey),
+        point => point.to_vec(),
+    };
+    // ring says whether a point is on the curve only when it is used. An agreement needs no signature.
+    let on_curve = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new()).and_then(|private| {
+        agree_ephemeral(private, &agreement::UnparsedPublicKey::new(&ECDH_P256, &point), |_| ())
+    });
+    on_curve.map_err(|_| BadAuth::NoPoint)?;
     Ok(VerifyingKey::Es256(UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)))
 }
 
 fn ed_dsa(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
-    let public = bytes(key, ED25519_KEY_BYTES)?;
-    Ok(VerifyingKey::EdDsa(UnparsedPublicKey::new(&ED25519, public)))
+    let public = bytes(key)?;
+    if public.len() != ED25519_KEY_BYTES {
+        return Err(BadAuth::UnsupportedKey);
+    }
+    Ok(VerifyingKey::EdDsa(UnparsedPublicKey::new(&ED25519, public.to_vec())))
 }
 
-fn bytes(key: &DecodingKey, len: usize) -> Result<Vec<u8>, BadAuth> {
-    let bytes = key.try_get_as_bytes().ok().filter(|bytes| bytes.len() == len);
-    bytes.map(<[u8]>::to_vec).ok_or(BadAuth::UnsupportedKey)
+fn bytes(key: &DecodingKey) -> Result<&[u8], BadAuth> {
+    key.try_get_as_bytes().map_err(|_| BadAuth::UnsupportedKey)
 }

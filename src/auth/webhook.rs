@@ -123,20 +123,30 @@ impl Webhook {
 }
 
 /// Takes a URL that can be asked.
-fn parse(url: &str) -> Result<Uri, BadAuth> {
-    let url: Uri = url.parse().map_err(|_| BadAuth::Url("cannot be read"))?;
-    let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
+fn parse(text: &str) -> Result<Uri, BadAuth> {
+    // The parser takes other letters, and drops a fragment.
+    if !text.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(BadAuth::Url("must have no spaces and no letters beyond ASCII: percent-encode them"));
+    }
+    if text.contains('#') {
+        return Err(BadAuth::Url("must have no fragment (#…): it would not be sent"));
+    }
+    let url: Uri = text
+        .parse()
+        .map_err(|_| BadAuth::Url("cannot be read: http:// or https:// and a host are needed"))?;
+    let (Some("http" | "https"), Some(authority)) = (url.scheme_str(), url.authority()) else {
         return Err(BadAuth::Url("must begin with http:// or https://, and a host"));
     };
-    if !["http", "https"].contains(&scheme) {
-        return Err(BadAuth::Url("must begin with http:// or https://"));
-    }
-    // They would not be sent.
+    // It would not be sent, and whoever lists keys would see it.
     if authority.as_str().contains('@') {
         return Err(BadAuth::Url("must not have a user name: put a secret into its path or query"));
     }
     if authority.host().is_empty() {
         return Err(BadAuth::Url("must have a host"));
+    }
+    let port = authority.as_str().strip_prefix(authority.host());
+    if port.is_some_and(|port| !port.is_empty()) && authority.port_u16().is_none_or(|port| port == 0) {
+        return Err(BadAuth::Url("must have a port from 1 to 65535, or none"));
     }
     Ok(url)
 }

@@ -1,13 +1,14 @@
 //! The arguments of `peerbroker keys`.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf, absolute};
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use peerbroker::broker::ApiKey;
-use peerbroker::keys::{Auth, Change, JwtKey, Origin, Unfit};
+use peerbroker::keys::{Auth, Change, JwtKey, Origin};
+use peerbroker::{BadAuth, check_auth};
 
 use super::values::{count, key, name, origin, yes_or_no};
 
@@ -20,6 +21,9 @@ The server has to be started with the same --data_dir. It follows changes within
   peerbroker keys list --data_dir data
 
 `peerbroker keys add --help` says what can be set.";
+
+/// Longest secret or public key: as much as a body of the API has.
+const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// What is to be done with the keys.
 #[derive(Debug, Subcommand)]
@@ -211,18 +215,18 @@ pub enum BadKeySettings {
     #[error("--{flag} goes with --auth {method}")]
     OtherMethod { flag: &'static str, method: &'static str },
     #[error("invalid value {value:?} for --auth_url: {why}")]
-    Url { value: String, why: Unfit },
+    Url { value: String, why: BadAuth },
     #[error("cannot read --{flag} {path}: {error}", path = .path.display())]
     Unreadable { flag: &'static str, path: PathBuf, error: io::Error },
     #[error("--{flag} {path} cannot be used: {why}", path = .path.display())]
-    Unfit { flag: &'static str, path: PathBuf, why: Unfit },
+    Unusable { flag: &'static str, path: PathBuf, why: BadAuth },
 }
 
 impl BadKeySettings {
     /// 2 for wrong arguments, as clap; 1 for files.
     pub fn exit_code(&self) -> u8 {
         match self {
-            BadKeySettings::Unreadable { .. } | BadKeySettings::Unfit { .. } => 1,
+            BadKeySettings::Unreadable { .. } | BadKeySettings::Unusable { .. } => 1,
             _ => 2,
         }
     }
@@ -257,26 +261,37 @@ impl KeySettings {
             (Some(Method::None), None, None) => Ok(Some(Auth::None)),
             (Some(Method::Jwt), None, None) => Err(BadKeySettings::NoJwtKey),
             (Some(Method::Webhook), None, None) => Err(BadKeySettings::NoUrl),
-            (None | Some(Method::Jwt), Some((flag, path)), _) => {
-                Ok(Some(Auth::Jwt { verify: jwt_key(flag, path)? }))
-            }
+            (None | Some(Method::Jwt), Some((flag, path)), _) => Ok(Some(jwt_auth(flag, path)?)),
             (_, Some((flag, _)), _) => Err(BadKeySettings::OtherMethod { flag, method: "jwt" }),
             (None | Some(Method::Webhook), None, Some(url)) => {
-                Auth::webhook(url).map(Some).map_err(|why| BadKeySettings::Url { value: url.clone(), why })
+                let auth = Auth::Webhook { url: url.clone() };
+                check_auth(&auth).map_err(|why| BadKeySettings::Url { value: url.clone(), why })?;
+                Ok(Some(auth))
             }
             (_, None, Some(_)) => Err(BadKeySettings::OtherMethod { flag: "auth_url", method: "webhook" }),
         }
     }
 }
 
-fn jwt_key(flag: &'static str, path: &Path) -> Result<JwtKey, BadKeySettings> {
+fn jwt_auth(flag: &'static str, path: &Path) -> Result<Auth, BadKeySettings> {
     let unreadable = |error| BadKeySettings::Unreadable { flag, path: path.to_owned(), error };
-    let content = fs::read_to_string(path).map_err(unreadable)?;
-    let key = match flag {
-        "jwt_secret_file" => JwtKey::secret(&content),
-        "jwt_key_file" => JwtKey::public_key(&content),
+    let verify = match flag {
+        "jwt_secret_file" => JwtKey::secret(read(path).map_err(unreadable)?),
+        "jwt_key_file" => JwtKey::Pem(read(path).map_err(unreadable)?),
         // The server runs somewhere else. A link stays one, so that it can be turned.
-        _ => JwtKey::key_set(absolute(path).map_err(unreadable)?, &content),
+        _ => JwtKey::Jwks(absolute(path).map_err(unreadable)?),
     };
-    key.map_err(|why| BadKeySettings::Unfit { flag, path: path.to_owned(), why })
+    let auth = Auth::Jwt { verify };
+    check_auth(&auth).map_err(|why| BadKeySettings::Unusable { flag, path: path.to_owned(), why })?;
+    Ok(auth)
+}
+
+/// May be a pipe: a shell's `<(…)` keeps a secret out of the file system.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 64 KiB"));
+    }
+    Ok(text)
 }

@@ -28,19 +28,26 @@ pub struct ListenOps {
     pub token: Option<AdminToken>,
 }
 
+/// Lengths of an admin token: 16 random characters are 64 bits or more.
+const MIN_TOKEN: usize = 16;
+const MAX_TOKEN: usize = 4096;
+
 /// What opens the operator's API. Never shown, not even by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdminToken(String);
 
 /// Why a text cannot be an admin token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a token has 1 to 4096 printable ASCII characters and no spaces")]
+#[error(
+    "a token has {MIN_TOKEN} to {MAX_TOKEN} printable ASCII characters and no spaces: `openssl rand -hex 32` makes one"
+)]
 pub struct InvalidToken;
 
 impl AdminToken {
-    /// Takes what can stand in a header.
+    /// Takes what can stand in a header and is not guessed soon.
     pub fn parse(text: &str) -> Result<Self, InvalidToken> {
-        let fine = (1..=4096).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let fine =
+            (MIN_TOKEN..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         fine.then(|| AdminToken(text.to_owned())).ok_or(InvalidToken)
     }
 

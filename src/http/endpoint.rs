@@ -60,7 +60,7 @@ pub(super) fn caller(
 
 /// Where a request comes from.
 pub(super) fn source(service: &Service, headers: &HeaderMap, peer: Option<SocketAddr>) -> Source {
-    Source { origin: origin(headers), address: seen::client_address(&service.config, headers, peer) }
+    Source { origin: origin(headers), address: seen::client_address(service, headers, peer) }
 }
 
 /// The page that asks. Native apps name none.
@@ -72,8 +72,7 @@ pub(super) fn origin(headers: &HeaderMap) -> Option<String> {
 /// What is said to an address that asks too often.
 pub(super) const TOO_MANY: &str = "Too many connections from this address\n";
 
-/// Whole seconds after which it may ask again; none is too early.
-pub(super) fn retry_after(TooMany { retry_after }: TooMany) -> u64 {
-    let begun = u64::from(retry_after.subsec_nanos() > 0);
-    (retry_after.as_secs() + begun).max(1)
+/// What `Retry-After` says to it.
+pub(super) fn retry_after(too_many: TooMany) -> u64 {
+    too_many.seconds()
 }

@@ -1,17 +1,18 @@
 //! A 404 that explains itself: people's first mistake is the client's `path`.
 
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::routes::{self, Route};
-use super::{Mounted, seen};
+use super::{Mounted, pages};
+use crate::client_options::ClientOptions;
 
 /// Most characters of the asked path that are shown.
 const SHOWN: usize = 200;
 
 pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
-    let secure = mounted.is_secure(request);
-    let text = text(mounted, request.method().as_str(), request.path(), request.headers(), secure);
+    let options = pages::seen_options(mounted, request);
+    let text = text(mounted, request.method().as_str(), request.path(), &options);
     HttpResponse::NotFound()
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
@@ -19,12 +20,11 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
 }
 
 /// What was asked, what this server's path and key are, and the client options that match.
-pub(super) fn text(mounted: &Mounted, method: &str, path: &str, headers: &HeaderMap, secure: bool) -> String {
+pub(super) fn text(mounted: &Mounted, method: &str, path: &str, options: &ClientOptions) -> String {
     let asked = without_token(path);
     let mount = mounted.path.as_str();
     let key = mounted.service.config.shown_key();
     let key = key.as_str();
-    let options = seen::by_client(mounted, headers, secure);
     let hint = match routes::find(&mounted.path, path) {
         Route::Socket => {
             "This is the address of the WebSocket: it answers only to a GET that asks for an upgrade.\n"

@@ -100,7 +100,7 @@ pub(super) fn answer(status: StatusCode, title: &str, content: String, values: V
 
 /// The options of a client, as the one who asks sees this server.
 pub(super) fn seen_options(mounted: &Mounted, request: &HttpRequest) -> ClientOptions {
-    seen::by_client(mounted, request.headers(), mounted.is_secure(request))
+    seen::by_client(mounted, request.headers(), request.peer_addr(), mounted.is_secure(request))
 }
 
 /// Parts of pages, in `static/`, which are no pages.

@@ -7,7 +7,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
-use super::{Mounted, endpoint, plain, seen};
+use super::{Mounted, endpoint, pages, plain};
 use crate::service::Service;
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
@@ -33,7 +33,7 @@ pub(super) fn admits(mounted: &Mounted, key: &str, request: &HttpRequest) -> boo
 
 /// The origin of pages that come from this server.
 pub(super) fn own_origin(mounted: &Mounted, request: &HttpRequest) -> String {
-    seen::by_client(mounted, request.headers(), mounted.is_secure(request)).origin()
+    pages::seen_options(mounted, request).origin()
 }
 
 /// A fresh id, never that of a connected peer; for one who brings a token that says whose it is, that

@@ -64,7 +64,7 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
         }
     };
     let service = Arc::clone(&mounted.service);
-    let address = seen::client_address(&service.config, request.headers(), request.peer_addr());
+    let address = seen::client_address(&service, request.headers(), request.peer_addr());
     let registered = web::block(move || service.register(address, app)).await;
     let no_key = |status, why: &str| once_more(mounted, request, status, why, &typed, &Wrong::default());
     match registered {
@@ -84,7 +84,7 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
                        keys that nobody uses may become free.";
             no_key(StatusCode::SERVICE_UNAVAILABLE, why)
         }
-        Ok(Err(NotRegistered::Keys(error))) => {
+        Ok(Err(NotRegistered::NotDone(error))) => {
             log::error!("cannot register a key: {error}");
             no_key(StatusCode::INTERNAL_SERVER_ERROR, COULD_NOT)
         }

@@ -7,22 +7,33 @@ use actix_web::http::header::{self, HeaderMap, HeaderName};
 use super::Mounted;
 use crate::client_options::ClientOptions;
 use crate::config::Config;
+use crate::service::Service;
 
 /// Longest host that is believed: what DNS allows.
 const MAX_HOST: usize = 253;
 
-/// The options that match what a request says, or what a trusted proxy in front of us says. `secure`
+/// The way of a request: from which client, and through how many trusted proxies.
+struct Way {
+    client: IpAddr,
+    proxies: usize,
+    /// Whether a proxy has said who the client is.
+    is_named: bool,
+}
+
+/// The options that match what a request says, or what the trusted proxies in front of us say. `secure`
 /// is whether the request came over TLS.
-pub(super) fn by_client(mounted: &Mounted, headers: &HeaderMap, secure: bool) -> ClientOptions {
+pub(super) fn by_client(
+    mounted: &Mounted,
+    headers: &HeaderMap,
+    peer: Option<SocketAddr>,
+    secure: bool,
+) -> ClientOptions {
     let config = &mounted.service.config;
-    let header = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    // Of several proxies the first was asked by the client.
-    let forwarded = |name: &'static str| {
-        let values = header(HeaderName::from_static(name)).filter(|_| config.proxied)?;
-        values.split(',').map(str::trim).find(|value| !value.is_empty())
-    };
+    let proxies = peer.map_or(0, |peer| way(config, headers, peer).proxies);
+    let forwarded = |name| forwarded(headers, name, proxies);
     let secure = forwarded("x-forwarded-proto").map_or(secure, |proto| proto == "https");
-    let host = forwarded("x-forwarded-host").or_else(|| header(header::HOST)).unwrap_or("localhost");
+    let asked = || headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = forwarded("x-forwarded-host").or_else(asked).unwrap_or("localhost");
     let host: String = host.chars().take(MAX_HOST).collect();
     let default = if secure { 443 } else { 80 };
     let (host, port) = match host.rsplit_once(':') {
@@ -34,27 +45,53 @@ pub(super) fn by_client(mounted: &Mounted, headers: &HeaderMap, secure: bool) ->
     ClientOptions::new(host, port, &mounted.path, &config.shown_key(), secure)
 }
 
-/// The address of a client: that of its connection, or what trusted proxies say, from the nearest on, up
-/// to the first that is not trusted. What is further off anybody could have written.
+/// What the furthest trusted proxy wrote. Each proxy appends one value or replaces all, so the client wrote those that
+/// stand further left than there are proxies.
+fn forwarded<'a>(headers: &'a HeaderMap, name: &'static str, proxies: usize) -> Option<&'a str> {
+    let lines = headers.get_all(HeaderName::from_static(name)).filter_map(|line| line.to_str().ok());
+    let values = lines.flat_map(|line| line.split(',')).map(str::trim).filter(|value| !value.is_empty());
+    let values: Vec<&str> = values.collect();
+    values.get(values.len().saturating_sub(proxies)..)?.first().copied()
+}
+
+/// The address of a client: that of its connection, or what trusted proxies say.
 pub(super) fn client_address(
-    config: &Config,
+    service: &Service,
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
 ) -> Option<IpAddr> {
-    let peer = peer?.ip().to_canonical();
+    let peer = peer?;
+    let Way { client, proxies, is_named } = way(&service.config, headers, peer);
+    if proxies > 0 && !is_named {
+        service.silent_proxy.call_once(|| {
+            log::warn!(
+                "a request from the trusted proxy {client} has no X-Forwarded-For, so all clients of that proxy \
+                 share its address and its limits: have the proxy set the header (logged once)"
+            );
+        });
+    }
+    Some(client)
+}
+
+/// Follows the hops from the nearest on, up to the first that is not trusted. What is further off anybody
+/// could have written.
+fn way(config: &Config, headers: &HeaderMap, peer: SocketAddr) -> Way {
+    let mut client = peer.ip().to_canonical();
     let is_trusted =
         |address: &IpAddr| config.trusted_proxies.iter().any(|network| network.contains(address));
-    if !config.proxied {
-        return Some(peer);
+    if !config.proxied || !is_trusted(&client) {
+        return Way { client, proxies: 0, is_named: false };
     }
-    let mut seen = peer;
+    let mut named = 0;
     let mut hops = forwarded_for(headers).into_iter().rev();
-    while is_trusted(&seen)
+    while is_trusted(&client)
         && let Some(Some(hop)) = hops.next()
     {
-        seen = hop;
+        client = hop;
+        named += 1;
     }
-    Some(seen)
+    // The nearest proxy is one even if it names nobody.
+    Way { client, proxies: named.max(1), is_named: named > 0 }
 }
 
 /// The hops that a request has taken, the client's own first; `None` is one that cannot be read.
@@ -88,11 +125,18 @@ mod tests {
     use super::*;
     use actix_web::test::TestRequest;
 
-    fn seen(peer: &str, lines: &[(&'static str, &str)]) -> String {
-        let config = Config { proxied: true, ..Config::default() };
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
         let request = lines.iter().fold(TestRequest::default(), |request, line| request.append_header(*line));
-        let peer = Some(SocketAddr::new(peer.parse().unwrap(), 1));
-        client_address(&config, request.to_http_request().headers(), peer).unwrap().to_string()
+        request.to_http_request().headers().clone()
+    }
+
+    fn way_of(peer: &str, headers: &HeaderMap) -> Way {
+        let config = Config { proxied: true, ..Config::default() };
+        way(&config, headers, SocketAddr::new(peer.parse().unwrap(), 1))
+    }
+
+    fn seen(peer: &str, lines: &[(&'static str, &str)]) -> String {
+        way_of(peer, &headers(lines)).client.to_string()
     }
 
     #[test]
@@ -125,6 +169,35 @@ mod tests {
             ("127.0.0.1", &[(xff, "192.0.2.1"), ("forwarded", "for=198.51.100.9")], "192.0.2.1"),
         ] {
             assert_eq!(seen(peer, lines), address, "{peer} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_what_the_furthest_trusted_proxy_says() {
+        let (xff, xfh) = ("x-forwarded-for", "x-forwarded-host");
+        for (peer, lines, host) in [
+            ("127.0.0.1", &[][..], None),
+            ("127.0.0.1", &[(xfh, "a.test")], Some("a.test")),
+            ("127.0.0.1", &[(xfh, " , ")], None),
+            // What the client wrote itself stands further left.
+            ("127.0.0.1", &[(xff, "192.0.2.1"), (xfh, "evil.test, a.test")], Some("a.test")),
+            ("127.0.0.1", &[(xff, "192.0.2.1"), (xfh, "evil.test"), (xfh, "a.test")], Some("a.test")),
+            // A client in a network of proxies is none.
+            ("127.0.0.1", &[(xff, "10.0.0.7"), (xfh, "evil.test, a.test")], Some("a.test")),
+            (
+                "127.0.0.1",
+                &[(xff, "192.0.2.1, 10.0.0.7"), (xfh, "evil.test, a.test, inner.test")],
+                Some("a.test"),
+            ),
+            ("127.0.0.1", &[(xff, "192.0.2.1, 10.0.0.7"), (xfh, "a.test")], Some("a.test")),
+            ("127.0.0.1", &[(xff, "10.0.0.9, 192.0.2.1"), (xfh, "evil.test, a.test")], Some("a.test")),
+            // Who is no trusted proxy is not believed.
+            ("192.0.2.5", &[(xfh, "evil.test")], None),
+            ("192.0.2.5", &[(xff, "127.0.0.1"), (xfh, "evil.test")], None),
+        ] {
+            let headers = headers(lines);
+            let proxies = way_of(peer, &headers).proxies;
+            assert_eq!(forwarded(&headers, xfh, proxies), host, "{peer} {lines:?}");
         }
     }
 }

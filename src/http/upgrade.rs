@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::endpoint::{self, Endpoint, TOO_MANY, retry_after};
 use super::routes;
-use super::{Mounted, not_found};
+use super::{Mounted, not_found, seen};
 use crate::transport::handshake::{self, BadHandshake};
 use crate::transport::upgrade::{Takeover, UpgradedSocket};
 
@@ -28,13 +28,8 @@ where
         (Ok(answer), Some(endpoint)) => (answer, endpoint),
         (Err(why), Some(_)) => return refuse(framed, bad_handshake(why)).await,
         (_, None) => {
-            let text = not_found::text(
-                &mounted,
-                request.method().as_str(),
-                request.path(),
-                request.headers(),
-                mounted.secure,
-            );
+            let options = seen::by_client(&mounted, request.headers(), request.peer_addr(), mounted.secure);
+            let text = not_found::text(&mounted, request.method().as_str(), request.path(), &options);
             return refuse(framed, response("404 Not Found", "", &text)).await;
         }
     };

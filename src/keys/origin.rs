@@ -3,6 +3,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// Longest origin of a request that any key admits: that of the longest name that DNS allows, and some.
+pub const MAX_ORIGIN_BYTES: usize = 300;
+
 /// Where pages come from: `https://example.org`, with a port unless it is the scheme's own, or
 /// `https://*.example.org` for all names below, at any depth, but not `example.org` itself. Compared as
 /// browsers write it.

@@ -14,9 +14,14 @@ use tokio::time::timeout;
 use super::Ops;
 use super::problem::Problem;
 use crate::config::AdminToken;
+use crate::limits::Guesser;
+use crate::service::Service;
 
 /// How long a request may take, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Said by browsers, and by no page.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What proxies add.
 const FORWARDED: [HeaderName; 2] = [header::FORWARDED, HeaderName::from_static("x-forwarded-for")];
@@ -26,19 +31,38 @@ pub(super) async fn guard<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
+    check_site(request.headers())?;
     match &ops.token {
-        Some(token) => check_token(token, request.headers())?,
+        Some(token) => check_token(&ops.service, token, &request)?,
         None => check_local(&request)?,
     }
     timeout(REQUEST_TIMEOUT, next.call(request)).await.map_err(|_| Problem::too_slow())?
 }
 
-fn check_token(token: &AdminToken, headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
+/// No page of another site may ask, not even with the token.
+fn check_site(headers: &HeaderMap) -> Result<(), Problem> {
+    let site = headers.get(SEC_FETCH_SITE);
+    let fine = site.is_none_or(|site| site == "same-origin" || site == "none");
+    fine.then_some(()).ok_or_else(Problem::other_site)
+}
+
+/// Over the limit of wrong tokens, none is compared, not even the right one: an answer that differs for the right
+/// token would allow any number of guesses.
+fn check_token(service: &Service, token: &AdminToken, request: &ServiceRequest) -> Result<(), Problem> {
+    let Some(given) = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes()) else {
+        return Err(Problem::unauthorized());
+    };
+    let address = request.peer_addr().map(|peer| peer.ip());
+    let (guesser, now) = (Guesser::new(address, is_forwarded(request.headers())), service.now());
+    service.guesses.check(guesser, now)?;
     let (scheme, given) = given.split_at_checked(BEARER.len()).unwrap_or_default();
     // Compared in a time that says nothing of where the first difference is.
     let fits = scheme.eq_ignore_ascii_case(BEARER) && bool::from(given.ct_eq(token.as_str().as_bytes()));
-    fits.then_some(()).ok_or_else(Problem::unauthorized)
+    if !fits {
+        service.guesses.count_wrong(guesser, now);
+        return Err(Problem::unauthorized());
+    }
+    Ok(())
 }
 
 const BEARER: &[u8] = b"Bearer ";
@@ -47,10 +71,14 @@ const BEARER: &[u8] = b"Bearer ";
 fn check_local(request: &ServiceRequest) -> Result<(), Problem> {
     let headers = request.headers();
     let is_local = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    let of_others = FORWARDED.iter().chain([&header::ORIGIN]).any(|name| headers.contains_key(name));
+    let of_others = is_forwarded(headers) || headers.contains_key(header::ORIGIN);
     // A page could have a name of its own lead to this machine, and would be of the same origin then.
     let is_by_name = headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_some_and(is_local_name);
     (is_local && is_by_name && !of_others).then_some(()).ok_or_else(Problem::only_local)
+}
+
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    FORWARDED.iter().any(|name| headers.contains_key(name))
 }
 
 /// Whether a `Host` is a name of this machine that nobody else gives it.

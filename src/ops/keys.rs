@@ -111,7 +111,7 @@ pub(super) async fn add(
     let settings: Change = read(Value::Object(body))?;
     let (added, location) = blocking(ops, move |service| {
         let mut key = Key::new(key, "", Settings::default());
-        key.apply(settings.check()?);
+        key.apply(settings);
         let key = service.add_key(by, key)?;
         Ok((shown(service, &key)?, format!("/api/keys/{}", in_path(key.key.as_str()))))
     })
@@ -151,7 +151,7 @@ pub(super) async fn change(
     let (by, key) = (by(&request), named(&key)?);
     let change: Change = read(Value::Object(body.into_inner()))?;
     let changed = blocking(ops, move |service| {
-        let changed = service.change_key(by, &key, change.check()?)?;
+        let changed = service.change_key(by, &key, change)?;
         shown(service, &changed)
     });
     Ok(web::Json(changed.await?))

@@ -12,7 +12,8 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::broker::InvalidName;
-use crate::keys::{KeyError, Unfitting};
+use crate::keys::KeyError;
+use crate::limits::TooMany;
 use crate::service::NotDone;
 
 const MEDIA_TYPE: &str = "application/problem+json";
@@ -29,12 +30,16 @@ pub(super) struct Problem {
     status: u16,
     /// What is wrong with this very request.
     detail: String,
+    /// For the header of that name.
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
 
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or_default();
-        Problem { kind: "about:blank", title, status: status.as_u16(), detail: detail.into() }
+        let (status, detail) = (status.as_u16(), detail.into());
+        Problem { kind: "about:blank", title, status, detail, retry_after: None }
     }
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
@@ -49,6 +54,11 @@ impl Problem {
     pub(super) fn only_local() -> Self {
         let detail = "without --admin_token only programs of the server's own machine may ask, by the name \
             localhost or its address, and not through a proxy or a browser's page";
+        Problem::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    pub(super) fn other_site() -> Self {
+        let detail = "a browser sent this for a page of another site (Sec-Fetch-Site), and those may not ask";
         Problem::new(StatusCode::FORBIDDEN, detail)
     }
 
@@ -118,6 +128,9 @@ impl ResponseError for Problem {
         if self.status_code() == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
         response
     }
 }
@@ -147,14 +160,17 @@ impl From<NotDone> for Problem {
     fn from(error: NotDone) -> Self {
         match error {
             NotDone::BuiltIn(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
+            NotDone::Name(_) | NotDone::Auth(_) => Problem::unprocessable(error.to_string()),
             NotDone::Keys(error) => error.into(),
         }
     }
 }
 
-impl From<Unfitting> for Problem {
-    fn from(error: Unfitting) -> Self {
-        Problem::unprocessable(error.to_string())
+impl From<TooMany> for Problem {
+    fn from(too_many: TooMany) -> Self {
+        let detail = "too many wrong tokens came from this address: wait, or ask from another address";
+        let retry_after = Some(too_many.seconds());
+        Problem { retry_after, ..Problem::new(StatusCode::TOO_MANY_REQUESTS, detail) }
     }
 }
 

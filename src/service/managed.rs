@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::sync::PoisonError;
 
 use super::Service;
+use crate::auth::{BadAuth, check_auth};
 use crate::broker::ApiKey;
 use crate::config::Registration;
-use crate::keys::{Change, Key, KeyError, unix_time};
+use crate::keys::{Change, InvalidName, Key, KeyError, check_name, unix_time};
 
 /// The log's target for all that is done by people.
 const AUDIT: &str = "peerbroker::audit";
@@ -31,6 +32,12 @@ pub(crate) enum NotDone {
         "the key {0} is set by the flags of the server; store one of the same name, and that counts instead"
     )]
     BuiltIn(ApiKey),
+    /// Its name.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// Nobody could prove an id by it.
+    #[error("auth: {0}")]
+    Auth(#[from] BadAuth),
     /// The store.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -56,7 +63,9 @@ impl Service {
     }
 
     /// Adds a key and puts it in force.
-    pub(crate) fn add_key(&self, by: By, key: Key) -> Result<Key, KeyError> {
+    pub(crate) fn add_key(&self, by: By, key: Key) -> Result<Key, NotDone> {
+        check_name(&key.name)?;
+        check_auth(&key.settings.auth)?;
         self.store.add(key.clone())?;
         log::info!(target: AUDIT, "{by} added the key {:?}: {}", key.key, described(&key));
         self.read_keys()?;
@@ -65,6 +74,8 @@ impl Service {
 
     /// Changes a key and puts that in force.
     pub(crate) fn change_key(&self, by: By, key: &ApiKey, change: Change) -> Result<Key, NotDone> {
+        change.name.as_deref().map(check_name).transpose()?;
+        change.auth.as_ref().map(check_auth).transpose()?;
         let changed = self.store.change(key, change).map_err(|error| self.explain(error))?;
         log::info!(target: AUDIT, "{by} changed the key {key:?}: {}", described(&changed));
         self.read_keys()?;

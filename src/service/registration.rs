@@ -3,12 +3,9 @@
 use std::net::IpAddr;
 use std::sync::PoisonError;
 
-use super::{By, Service};
-use crate::keys::{Key, KeyError, MAX_NAME_CHARS, Origin, Settings, check_name};
+use super::{By, NotDone, Service};
+use crate::keys::{Key, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings, check_name};
 use crate::limits::TooMany;
-
-/// Longest origin: that of the longest name that DNS allows, and some.
-const MAX_ORIGIN_BYTES: usize = 300;
 
 /// What somebody says of an app: how it is called, and where its pages come from.
 pub(crate) struct App {
@@ -32,9 +29,9 @@ pub(crate) enum NotRegistered {
     /// Of all.
     #[error("all places are taken")]
     Full,
-    /// The store.
+    /// It could not be added.
     #[error(transparent)]
-    Keys(#[from] KeyError),
+    NotDone(#[from] NotDone),
 }
 
 impl App {
@@ -69,7 +66,7 @@ impl Service {
         let limit = self.config.registration.limit;
         let _registering = self.registering.lock().unwrap_or_else(PoisonError::into_inner);
         self.registrations.check(address, self.now()).map_err(NotRegistered::TooMany)?;
-        if limit > 0 && self.store.count_registered()? >= limit {
+        if limit > 0 && self.store.count_registered().map_err(NotDone::from)? >= limit {
             return Err(NotRegistered::Full);
         }
         // Nothing else is for strangers to set.

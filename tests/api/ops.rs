@@ -204,9 +204,9 @@ fn what_cannot_be_is_a_problem_that_says_why() {
         (json!({"origins": ["example.org"]}), "origin"),
         (json!({"concurrent_limit": -1}), "integer"),
         (json!({"auth": {"method": "webhook", "url": "ftp://x"}}), "auth"),
-        (short, "32 bytes"),
+        (short, "32 are needed"),
         (no_value, "value"),
-        (no_file, "cannot be read"),
+        (no_file, "cannot read /nowhere/keys.json"),
         (json!([]), ""),
     ] {
         let patched = api.patch("/api/keys/one", &body);

@@ -273,6 +273,47 @@ fn behind_a_proxy_the_servers_own_origin_is_what_clients_see() {
 }
 
 #[test]
+fn a_host_that_a_client_writes_itself_does_not_make_a_page_one_of_this_server() {
+    let configure = |trusted: &'static str| {
+        move |config: &mut Config| {
+            open(config);
+            config.proxied = true;
+            config.trusted_proxies = vec![trusted.parse().unwrap()];
+        }
+    };
+    let from = |server: &TestServer, forwarded: &str| {
+        let headers = format!("Origin: https://evil.test\r\n{forwarded}");
+        register_with(server, &headers, "My game", "https://a.test")
+    };
+    let proto = "X-Forwarded-Proto: https\r\n";
+    on_both_with(configure("127.0.0.0/8"), |server| {
+        for host in ["evil.test, public.test", "evil.test\r\nX-Forwarded-Host: public.test", "public.test"] {
+            expect_plain(&from(server, &format!("{proto}X-Forwarded-Host: {host}\r\n")), 403);
+        }
+    });
+    on_both_with(configure("192.0.2.0/24"), |server| {
+        expect_plain(&from(server, &format!("{proto}X-Forwarded-Host: evil.test\r\n")), 403);
+        let page = server.http().request("GET", "/broker/", "X-Forwarded-Host: evil.test\r\n");
+        assert!(!page.text().contains("evil.test"), "{}", page.text());
+    });
+}
+
+#[test]
+fn no_page_may_send_other_headers_with_the_form() {
+    on_both_with(open, |server| {
+        let asked = "Origin: https://evil.test\r\nAccess-Control-Request-Method: POST\r\n\
+                     Access-Control-Request-Headers: x-forwarded-host\r\n";
+        let allowed = |path: &str| {
+            let answer = server.http().request("OPTIONS", path, asked);
+            assert_eq!(answer.status, 204);
+            answer.header("access-control-allow-headers")
+        };
+        assert_eq!(allowed("/broker/register"), None);
+        assert_eq!(allowed("/peerjs/id").as_deref(), Some("x-forwarded-host"));
+    });
+}
+
+#[test]
 fn only_a_small_form_is_read() {
     on_both_with(open, |server| {
         let fitting = filled("My game", "https://a.test") + "&rest=";

@@ -47,7 +47,7 @@ pub const ROOMS: &[Room] = &[
     ),
     room(
         "ops",
-        "service config keys broker",
+        "service config keys limits broker",
         "actix_web log mime percent_encoding serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
     // One connected client.
@@ -71,11 +71,11 @@ pub const ROOMS: &[Room] = &[
     room(
         "auth",
         "keys broker",
-        "base64 http_body_util hyper hyper_rustls hyper_util jsonwebtoken log rand ring rustls rustls_pki_types \
+        "base64 http_body_util hyper hyper_rustls hyper_util jsonwebtoken libc log rand ring rustls rustls_pki_types \
          serde serde_json simple_asn1 thiserror tokio::join tokio::sync tokio::task tokio::test tokio::time uuid",
     ),
     room("limits", "pace", "dashmap"),
-    room("keys", "broker", "rand rusqlite rustls_pki_types serde serde_json thiserror utoipa"),
+    room("keys", "broker", "rand rusqlite serde serde_json thiserror utoipa"),
     // Plain Rust: no runtime, and neither knows of the other.
     room("dialect", "frame", "memchr serde_json"),
     room("broker", "frame pace", "dashmap rand thiserror tokio::sync"),

@@ -291,8 +291,8 @@ fn a_wrong_value_ends_with_2_and_names_its_flag_and_what_is_accepted() {
         ("--allow_no_origin", "2", "true or false"),
         ("--ice", "on", "true or false"),
         ("--auth", "password", "none, jwt, webhook"),
-        ("--auth_url", "example.org", "an http or https URL"),
-        ("--auth_url", "https://user:password@example.org/", "without a user"),
+        ("--auth_url", "example.org", "must begin with http:// or https://"),
+        ("--auth_url", "https://user:password@example.org/", "must not have a user name"),
     ] {
         let argument = format!("{option}={value}");
         for command in [&["add"][..], &["set", "k"]] {

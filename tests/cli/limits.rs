@@ -105,3 +105,29 @@ fn a_wrong_bound_ends_with_2_and_names_its_flag() {
         }
     }
 }
+
+#[test]
+fn a_trusted_proxy_that_names_no_clients_is_told_of_once() {
+    let silent = "a request from the trusted proxy 127.0.0.1 has no X-Forwarded-For";
+    let named = "X-Forwarded-For: 192.0.2.1\r\n";
+    for (args, headers, times) in [
+        (&["--proxied"][..], "", 1),
+        (&["--proxied"], named, 0),
+        // A client on the proxy's own machine.
+        (&["--proxied"], "X-Forwarded-For: 127.0.0.1\r\n", 0),
+        (&["--proxied"], "Forwarded: for=192.0.2.1\r\n", 0),
+        (&["--proxied", "--trusted_proxy", "192.0.2.0/24"], "", 0),
+        (&[], "", 0),
+    ] {
+        let mut program = Program::start(args);
+        for id in ["a", "b"] {
+            let target = format!("/peerjs?key=peerjs&id={id}&token=t");
+            let end = format!("\r\n{headers}\r\n");
+            let mut client = RawClient::connect(program.address, id);
+            client.send_raw(RawClient::handshake(&target).replacen("\r\n\r\n", &end, 1));
+            client.expect_accepted();
+        }
+        let stderr = program.stop().stderr;
+        assert_eq!(stderr.matches(silent).count(), times, "{args:?} {headers}: {stderr}");
+    }
+}

@@ -8,11 +8,13 @@ use crate::api::Api;
 use crate::directory::Directory;
 use crate::program::{Program, run};
 
+const TOKEN: &str = "a-secret-of-sixteen-or-more";
+
 /// The line that says where the API is.
 const LINE: &str = "The API listens on http://";
 
 /// A program with the API on a free port, and what the line about it ends with.
-fn start(args: &[&str], env: &[(&str, &str)]) -> (Program, Api, String) {
+pub fn start(args: &[&str], env: &[(&str, &str)]) -> (Program, Api, String) {
     let mut program = Program::start_with_env(args, env);
     let line = std::iter::repeat_with(|| program.expect_line()).find(|line| line.starts_with(LINE)).unwrap();
     let (address, rest) = line[LINE.len()..].split_once("/api").unwrap();
@@ -22,7 +24,7 @@ fn start(args: &[&str], env: &[(&str, &str)]) -> (Program, Api, String) {
 
 #[test]
 fn the_api_is_off_unless_it_has_a_port() {
-    let mut program = Program::start(&["--admin_token", "secret", "--ops_host", "127.0.0.1"]);
+    let mut program = Program::start(&["--admin_token", TOKEN, "--ops_host", "127.0.0.1"]);
     assert_eq!(program.get("/api/stats").status, 404);
     let ended = program.stop();
     assert!(!ended.stdout.iter().any(|line| line.contains("API")), "{:?}", ended.stdout);
@@ -31,12 +33,16 @@ fn the_api_is_off_unless_it_has_a_port() {
 #[test]
 fn the_api_is_on_loopback_and_its_token_comes_from_a_flag_a_variable_or_a_file() {
     let directory = Directory::new();
-    let file = directory.file("token", "secret\n");
+    let file = directory.file("token", &format!("{TOKEN}\n"));
     for (args, env, with_token) in [
         (&["--ops_port", "0"][..], &[][..], false),
-        (&["--ops-port=0", "--admin_token", "secret"], &[], true),
-        (&["--ops_port", "0", "--admin-token=secret"], &[("PEERBROKER_ADMIN_TOKEN", "other")], true),
-        (&[], &[("PEERBROKER_OPS_PORT", "0"), ("PEERBROKER_ADMIN_TOKEN", "secret")], true),
+        (&["--ops-port=0", "--admin_token", TOKEN], &[], true),
+        (
+            &["--ops_port", "0", "--admin-token=a-secret-of-sixteen-or-more"],
+            &[("PEERBROKER_ADMIN_TOKEN", "other")],
+            true,
+        ),
+        (&[], &[("PEERBROKER_OPS_PORT", "0"), ("PEERBROKER_ADMIN_TOKEN", TOKEN)], true),
         (&["--ops_port", "0", "--admin_token_file", &file], &[], true),
         (&["--ops_port", "0"], &[("PEERBROKER_ADMIN_TOKEN_FILE", &file)], true),
         (&["--ops_port", "0"], &[("PEERBROKER_ADMIN_TOKEN", "")], false),
@@ -47,7 +53,7 @@ fn the_api_is_on_loopback_and_its_token_comes_from_a_flag_a_variable_or_a_file()
         let status = api.get("/api/stats").status;
         assert_eq!(status, if with_token { 401 } else { 200 }, "{args:?} {env:?}");
         if with_token {
-            assert_eq!(api.with_token("secret").get("/api/stats").status, 200, "{args:?} {env:?}");
+            assert_eq!(api.with_token(TOKEN).get("/api/stats").status, 200, "{args:?} {env:?}");
         }
     }
 }
@@ -55,12 +61,23 @@ fn the_api_is_on_loopback_and_its_token_comes_from_a_flag_a_variable_or_a_file()
 #[test]
 fn wrong_values_end_the_program_with_what_is_wrong_and_never_show_the_token() {
     let directory = Directory::new();
-    let (odd, empty) = (directory.file("odd", "se cret"), directory.file("empty", "\n"));
+    let (odd, empty) = (directory.file("odd", "se cret of sixteen or more"), directory.file("empty", "\n"));
+    let short = directory.file("short", "secret-of-15-ch\n");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().port().to_string();
     for (args, code, words) in [
         (&["--ops_port", "x"][..], 2, &["--ops_port", "65535"][..]),
-        (&["--ops_port", "0", "--admin_token", "se cret"], 2, &["--admin_token", "no spaces"]),
+        (
+            &["--ops_port", "0", "--admin_token", "se cret of sixteen or more"],
+            2,
+            &["--admin_token", "no spaces"],
+        ),
+        (&["--ops_port", "0", "--admin_token", "secret-of-15-ch"], 2, &["--admin_token", "16 to 4096"]),
+        (
+            &["--ops_port", "0", "--admin_token_file", &short],
+            1,
+            &["--admin_token_file", "16 to 4096", "openssl"],
+        ),
         (&["--ops_port", "0", "--admin_token", "a", "--admin_token_file", "b"], 2, &["cannot be used with"]),
         (
             &["--ops_port", "0", "--admin_token_file", "/nowhere/token"],
@@ -68,7 +85,7 @@ fn wrong_values_end_the_program_with_what_is_wrong_and_never_show_the_token() {
             &["--admin_token_file", "/nowhere"],
         ),
         (&["--ops_port", "0", "--admin_token_file", &odd], 1, &["--admin_token_file", "no spaces"]),
-        (&["--ops_port", "0", "--admin_token_file", &empty], 1, &["--admin_token_file", "1 to 4096"]),
+        (&["--ops_port", "0", "--admin_token_file", &empty], 1, &["--admin_token_file", "16 to 4096"]),
         (&["--ops_port", "0", "--ops_host", "nowhere.invalid"], 1, &["--ops_host nowhere.invalid"]),
         (&["--ops_port", &taken], 1, &["in use", "--ops_port"]),
     ] {
@@ -113,4 +130,20 @@ fn what_the_api_does_is_kept_and_written_down_without_secrets() {
     let kept = api.get("/api/keys").json["keys"].take();
     let kept: Vec<_> = kept.as_array().unwrap().iter().map(|key| (&key["key"], &key["name"])).collect();
     assert_eq!(kept, [(&json!("kept"), &json!("a name")), (&json!("peerjs"), &json!("built in"))]);
+}
+
+#[test]
+fn a_key_that_is_added_after_the_data_directory_was_removed_is_not_said_to_be_kept() {
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    let (mut program, api, _) = start(&["--ops_port", "0", "--data_dir", &data_dir], &[]);
+    assert_eq!(api.post("/api/keys", &json!({"key": "kept"})).status, 201);
+    std::fs::remove_dir_all(&data_dir).unwrap();
+    api.post("/api/keys", &json!({"key": "lost"})).problem(500);
+    api.patch("/api/keys/kept", &json!({"name": "lost"})).problem(500);
+    api.delete("/api/keys/kept").problem(500);
+    let log = program.stop().stderr;
+    let told = "peerbroker.db: it was removed or replaced while it was in use";
+    assert!(log.matches(told).count() >= 3, "{log}");
+    assert!(!log.contains("added the key \"lost\""), "{log}");
 }

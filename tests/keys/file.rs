@@ -218,3 +218,34 @@ fn a_file_that_is_held_for_too_long_is_an_error_and_nothing_is_changed() {
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(keys.version().unwrap(), version);
 }
+
+#[test]
+fn what_is_written_after_the_file_was_removed_or_replaced_fails() {
+    let remove_all = |dir: &Path| fs::remove_dir_all(dir).unwrap();
+    let remove = |dir: &Path| fs::remove_file(dir.join(FILE_NAME)).unwrap();
+    let replace = |dir: &Path| {
+        fs::copy(dir.join(FILE_NAME), dir.join("copy")).unwrap();
+        fs::rename(dir.join("copy"), dir.join(FILE_NAME)).unwrap();
+    };
+    let ways: [&dyn Fn(&Path); 3] = [&remove_all, &remove, &replace];
+    for end in ways {
+        let directory = Directory::new();
+        let dir = directory.at("data");
+        let keys = open(&dir);
+        keys.add(made_at(1, "k")).unwrap();
+        end(&dir);
+        let version = keys.version().unwrap();
+        for failed in [
+            keys.add(made_at(2, "lost")),
+            keys.change(&key("k"), Change::default()).map(drop),
+            keys.remove(&key("k")),
+            keys.note_used(&[(key("k"), 3)]),
+            keys.remove_unused(5).map(drop),
+        ] {
+            let (error, text) = problem_of(failed.unwrap_err());
+            assert!(matches!(error.problem, Problem::Moved), "{text}");
+            assert!(text.contains(FILE_NAME) && text.contains("restart the server"), "{text}");
+        }
+        assert_eq!(keys.version().unwrap(), version);
+    }
+}

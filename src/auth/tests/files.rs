@@ -1,7 +1,11 @@
 //! Key sets in files, and what happens when they change.
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use super::*;
@@ -147,21 +151,75 @@ fn a_set_that_cannot_be_used_is_refused_and_says_why() {
         (json!([secret]), "no key for"),
         (json!([with(rsa(), "n", "AQAB".into())]), "has 17 bits"),
         (json!([with(rsa(), "n", "!".into())]), "not supported"),
+        (json!([with(rsa(), "e", "AQ".into())]), "verifies nothing"),
+        (json!([with(rsa(), "e", "BA".into())]), "verifies nothing"),
+        (json!([with(rsa(), "e", "AgAAAAE".into())]), "verifies nothing"),
+        (json!([with(rsa(), "n", encode([0xfe; 256]).into())]), "verifies nothing"),
         (json!([{ "kty": "EC", "crv": "P-256", "x": "AAAA", "y": "AAAA" }]), "not supported"),
+        (
+            json!([{ "kty": "EC", "crv": "P-256", "x": encode([1; 32]), "y": encode([1; 32]) }]),
+            "not on the curve",
+        ),
         (json!([{ "kty": "OKP", "crv": "Ed25519", "x": "AAAA" }]), "not supported"),
         (json!([{ "kty": "OKP", "crv": "X25519", "x": "AAAA" }]), "no key for"),
-        (json!([with(rsa(), "kid", 7.into())]), "no JSON Web Key Set: line 1"),
-        (json!({}), "no JSON Web Key Set: line 1"),
+        (json!([with(rsa(), "kid", 7.into())]), "not a JSON Web Key Set: line 1"),
+        (json!({}), "not a JSON Web Key Set: line 1"),
     ] {
         let file = Scratch::new("refused", &json!({ "keys": keys }).to_string());
         let error = open(&file.0).err().unwrap().to_string();
         assert!(error.contains(why), "{error}, not {why}");
         assert!(!error.contains("sesame") && !error.contains("c2Vj"), "{error}");
     }
-    let huge = Scratch::new("huge", &" ".repeat(1 << 20 | 1));
-    assert!(matches!(open(&huge.0), Err(BadAuth::NoFile(_))));
-    assert!(matches!(open(&std::env::temp_dir()), Err(BadAuth::NoFile(_))));
     assert!(matches!(open(&fixture("nothing.json")), Err(BadAuth::Unreadable { .. })));
+}
+
+/// Opens a path that could be waited for, or read, for ever.
+fn open_in_time(path: &Path) -> Result<(), BadAuth> {
+    let (path, (done, opened)) = (path.to_owned(), mpsc::channel());
+    thread::spawn(move || done.send(open(&path).map(drop)));
+    opened.recv_timeout(Duration::from_secs(10)).expect("an answer")
+}
+
+#[test]
+fn only_a_regular_file_of_a_mebibyte_is_read() {
+    let padded = |size: usize| {
+        let set = set(&["rsa"]);
+        format!("{set}{}", " ".repeat(size - set.len()))
+    };
+    let fitting = Scratch::new("fitting", &padded(1 << 20));
+    assert!(open(&fitting.0).is_ok());
+    for size in [(1 << 20) + 1, 2 << 20] {
+        let long = Scratch::new("long", &padded(size));
+        assert!(matches!(open_in_time(&long.0), Err(BadAuth::LongFile(_))), "{size}");
+    }
+    let sparse = Scratch::new("sparse", "");
+    File::options().write(true).open(&sparse.0).unwrap().set_len(1 << 40).unwrap();
+    assert!(matches!(open_in_time(&sparse.0), Err(BadAuth::LongFile(_))));
+    // It says that it is empty.
+    assert!(matches!(open_in_time(Path::new("/proc/self/environ")), Err(BadAuth::NoKeySet { .. })));
+    for device in ["/dev/zero", "/dev/null", "/"] {
+        assert!(matches!(open_in_time(Path::new(device)), Err(BadAuth::NoFile(_))), "{device}");
+    }
+    let pipe = Scratch::new("pipe", "");
+    fs::remove_file(&pipe.0).unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
+    assert!(matches!(open_in_time(&pipe.0), Err(BadAuth::NoFile(_))));
+    let link = Scratch::new("link", "");
+    fs::remove_file(&link.0).unwrap();
+    symlink("/dev/zero", &link.0).unwrap();
+    assert!(matches!(open_in_time(&link.0), Err(BadAuth::NoFile(_))));
+}
+
+#[tokio::test]
+async fn a_file_that_becomes_endless_leaves_the_keys_as_they_were() {
+    let file = Scratch::new("endless", &set(&["rsa"]));
+    let start = Instant::now();
+    let jwks = Jwks::open(&file.0, start).unwrap();
+    fs::remove_file(&file.0).unwrap();
+    symlink("/dev/zero", &file.0).unwrap();
+    let later = jwks.keyring(start + Duration::from_secs(1));
+    let later = tokio::time::timeout(Duration::from_secs(10), later).await.expect("an answer");
+    assert_eq!(chosen(&later, None), Ok("RS256"));
 }
 
 #[tokio::test]

@@ -224,7 +224,12 @@ fn only_an_address_on_the_web_can_be_asked() {
         ("https://", "cannot be read"),
         ("https://:443/", "must have a host"),
         ("https://user:sesame@example.org/", "user name"),
-        ("https://example.org/a b", "cannot be read"),
+        ("https://example.org:x/", "port"),
+        ("https://example.org:0/", "port"),
+        ("https://example.org:65536/", "port"),
+        ("https://example.org/#a", "fragment"),
+        ("https://example.org/a b", "percent-encode"),
+        ("https://example.org/\u{fc}", "percent-encode"),
     ] {
         let error =
             Verifier::new(&Auth::Webhook { url: url.to_owned() }).err().map(|error| error.to_string());

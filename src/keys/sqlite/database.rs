@@ -1,8 +1,8 @@
 //! The file: how it is made, and every statement of SQL.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -55,6 +55,10 @@ pub enum Problem {
     File(io::Error),
     #[error("cannot open it; it has to be a file that this user may read and write")]
     Unopened,
+    #[error(
+        "it was removed or replaced while it was in use, so nothing can be kept: restart the server, which reads or makes it anew"
+    )]
+    Moved,
     #[error("a newer version of peerbroker wrote it, in format {found}; this one knows {known}")]
     Newer { found: usize, known: usize },
     #[error("the key {key} in it cannot be read: {error}")]
@@ -65,9 +69,14 @@ pub enum Problem {
     Sqlite(#[from] rusqlite::Error),
 }
 
+/// A device and the number of a file on it.
+type FileId = (u64, u64);
+
 pub(super) struct Database {
     connection: Connection,
     path: PathBuf,
+    /// Which file that was when it was opened.
+    file: FileId,
     /// Changes through this connection, which its `data_version` does not count.
     own_changes: u64,
 }
@@ -79,7 +88,8 @@ impl Database {
         let path = dir.join(FILE_NAME);
         make_private(&path).map_err(|error| failed(&path, Problem::File(error)))?;
         let connection = connect(&path).map_err(|problem| failed(&path, problem))?;
-        Ok(Database { connection, path, own_changes: 0 })
+        let file = file_at(&path).map_err(|error| failed(&path, Problem::File(error)))?;
+        Ok(Database { connection, path, file, own_changes: 0 })
     }
 
     pub(super) fn all(&self) -> Result<Vec<Key>, KeyError> {
@@ -170,6 +180,10 @@ impl Database {
     /// refused at once, without waiting, if somebody else has written between.
     fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Problem>) -> Result<T, KeyError> {
         let write = || {
+            // SQLite goes on with a file that nobody can find any more, and says that all is well.
+            if file_at(&self.path).ok() != Some(self.file) {
+                return Err(Problem::Moved);
+            }
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let done = work(&transaction)?;
             transaction.commit()?;
@@ -233,6 +247,11 @@ fn json(settings: &Settings) -> Result<String, Problem> {
 
 fn failed(path: &Path, problem: Problem) -> KeyError {
     KeyError::Store(DatabaseError { path: path.to_owned(), problem }.into())
+}
+
+fn file_at(path: &Path) -> io::Result<FileId> {
+    let metadata = fs::metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 /// Makes an empty file that only its owner reads, for there are secrets in it; SQLite gives the files beside it the

@@ -166,3 +166,22 @@ fn other_origins_count_for_newcomers_and_nobody_has_to_go() {
         assert_eq!(here.expect_close(), Some(4001));
     });
 }
+
+#[test]
+fn an_origin_longer_than_any_real_one_may_use_no_key() {
+    on_both_with_keys(&[plain_key("k")], |server, _| {
+        let of = |length: usize| format!("Origin: https://{}\r\n", "a".repeat(length - "https://".len()));
+        for (length, fine) in [(300, true), (301, false), (60_000, false)] {
+            let mut client = server.begin_with(&server.target_of("k", "a"), &of(length));
+            client.expect_accepted();
+            if fine {
+                client.expect_open();
+                client.expect_closed_by_us(Some(1000));
+            } else {
+                client.expect_refused(error(FOREIGN));
+            }
+            let ids = server.http().request("GET", &format!("{}k/id", server.root()), &of(length));
+            assert_eq!(ids.status, if fine { 200 } else { 403 }, "{length}");
+        }
+    });
+}

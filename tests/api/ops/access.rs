@@ -1,5 +1,7 @@
 //! Who may use the API.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::harness::ops::with_api;
@@ -72,4 +74,52 @@ fn a_stop_ends_the_api_too() {
     server.begin_stop();
     server.join();
     wait_until("nobody to listen", || std::net::TcpStream::connect(api.address).is_err());
+}
+
+#[test]
+fn wrong_tokens_are_slowed_down_and_nobody_elsewhere_waits() {
+    let (server, api) = with_api(&[], Some(TOKEN), |_| {});
+    let right = api.clone().with_token(TOKEN);
+    // What is right, or is no guess, does not count.
+    for _ in 0..100 {
+        assert_eq!(right.get("/api/stats").status, 200);
+        api.get("/api/stats").problem(401);
+    }
+    let wrong = api.clone().with_token("wrong");
+    for _ in 0..51 {
+        wrong.get("/api/stats").problem(401);
+    }
+    for refused in [wrong.get("/api/stats"), right.get("/api/stats")] {
+        assert!(refused.problem(429).contains("too many wrong tokens"));
+        assert_eq!(refused.response.header("retry-after").as_deref(), Some("1"));
+    }
+    // Through a proxy, and past one, are not the same.
+    let line = format!("X-Forwarded-For: 192.0.2.1\r\nAuthorization: Bearer {TOKEN}");
+    assert_eq!(api.with_header(&line).get("/api/stats").status, 200);
+    server.advance(Duration::from_millis(200));
+    assert_eq!(right.get("/api/stats").status, 200);
+    wrong.get("/api/stats").problem(401);
+    right.get("/api/stats").problem(429);
+    server.advance(Duration::from_millis(200));
+    assert_eq!(right.get("/api/stats").status, 200);
+}
+
+#[test]
+fn pages_of_other_sites_may_not_ask() {
+    for token in [None, Some(TOKEN)] {
+        let (_server, api) = with_api(&[], token, |_| {});
+        let with_site = |site: &str| {
+            let line = format!("Sec-Fetch-Site: {site}\r\nAuthorization: Bearer {TOKEN}");
+            api.clone().with_header(&line)
+        };
+        for site in ["cross-site", "same-site", "", "other", "None"] {
+            let refused = with_site(site).post("/api/keys", &json!({"key": "theirs"}));
+            assert!(refused.problem(403).contains("another site"), "{site}");
+            with_site(site).get("/api/stats").problem(403);
+        }
+        for site in ["same-origin", "none"] {
+            assert_eq!(with_site(site).get("/api/stats").status, 200, "{site}");
+            assert_eq!(with_site(site).get("/api/keys/theirs").status, 404);
+        }
+    }
 }

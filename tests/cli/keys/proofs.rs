@@ -1,6 +1,10 @@
 //! `peerbroker keys add` and `set` with what proves ids.
 
-use serde_json::json;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
 
 use super::{Directory, done, refused, shown};
 
@@ -13,7 +17,8 @@ const PRIVATE_KEY: &str = "\
 -----BEGIN PRIVATE KEY-----\n\
 MC4CAQAwBQYDK2VwBCIEIPqVKlSZv3fcR9xdap5kZFqJExsv2rzk6Z/+LUPT8cZz\n\
 -----END PRIVATE KEY-----\n";
-const KEY_SET: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AA"}]}"#;
+const KEY_SET: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"eb8K6nF66YXul1GpeEvdxTZlUuAWipxLatXo6CLyMZc"}]}"#;
 const SECRET: &str = "hushhush-hushhush-hushhush-hushhush";
 
 #[test]
@@ -82,15 +87,18 @@ fn what_cannot_prove_anything_ends_with_1_and_is_named_and_nothing_is_added() {
     let no_keys = directory.file("none.json", r#"{"keys":[]}"#);
     let symmetric = directory.file("symmetric.json", r#"{"keys":[{"kty":"oct","k":"hushhush"}]}"#);
     let absent = directory.arg("absent");
+    let long = directory.file("long", &"x".repeat((64 << 10) + 1));
     for (flag, file, why) in [
-        ("--jwt_secret_file", &short, "32 bytes or more, and this one 31"),
+        ("--jwt_secret_file", &short, "has 31 bytes: at least 32"),
         ("--jwt_secret_file", &absent, "cannot read"),
-        ("--jwt_key_file", &private, "it is a private key"),
+        ("--jwt_secret_file", &long, "more than 64 KiB"),
+        ("--jwt_key_file", &private, "has a private key"),
         ("--jwt_key_file", &other, "there is no public key in it"),
         ("--jwt_key_file", &absent, "cannot read"),
-        ("--jwks_file", &other, "it is no JSON Web Key Set"),
-        ("--jwks_file", &no_keys, "none of its keys can be used"),
-        ("--jwks_file", &symmetric, "none of its keys can be used"),
+        ("--jwt_key_file", &"/dev/zero".to_owned(), "more than 64 KiB"),
+        ("--jwks_file", &other, "is not a JSON Web Key Set"),
+        ("--jwks_file", &no_keys, "has no key for"),
+        ("--jwks_file", &symmetric, "has no key for"),
         ("--jwks_file", &absent, "cannot read"),
     ] {
         let text = refused(&directory, &["add", "--auth", "jwt", flag, file], 1);
@@ -99,6 +107,79 @@ fn what_cannot_prove_anything_ends_with_1_and_is_named_and_nothing_is_added() {
         assert!(!text.contains("hushhush") && !text.contains("0123"), "{text}");
     }
     assert!(!directory.at("data").exists());
+}
+
+#[test]
+fn what_cannot_prove_anything_is_refused_by_the_command_and_the_api_in_the_same_words() {
+    let directory = Directory::new();
+    let fixture = |name: &str| {
+        let path = [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", "jwt", name].iter().collect::<PathBuf>();
+        path.to_str().unwrap().to_owned()
+    };
+    let pipe = directory.arg("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let file = |name: &str, content: &str| directory.file(name, content);
+    let weak = r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#;
+    let odd = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AA"}]}"#;
+    let proofs = [
+        ("secret", file("short", "0123456789abcdef0123456789abcde"), "has 31 bytes"),
+        ("secret", fixture("rsa.pem"), "is PEM text"),
+        ("pem", fixture("tiny.pem"), "has 512 bits"),
+        ("pem", fixture("small.pem"), "has 1024 bits"),
+        ("pem", fixture("compressed.pem"), "compressed"),
+        ("pem", fixture("p384.pem"), "not supported"),
+        ("pem", file("private", PRIVATE_KEY), "private key"),
+        ("pem", file("none", "something else"), "no public key"),
+        ("jwks", file("empty.json", ""), "not a JSON Web Key Set"),
+        ("jwks", file("none.json", r#"{"keys":[]}"#), "has no key for"),
+        ("jwks", file("weak.json", weak), "has 17 bits"),
+        ("jwks", file("odd.json", odd), "not supported"),
+        (
+            "jwks",
+            file("long.json", &format!("{KEY_SET}{}", " ".repeat(2 << 20))),
+            "has more than 1048576 bytes",
+        ),
+        ("jwks", directory.arg("absent.json"), "No such file"),
+        ("jwks", pipe, "not a regular file"),
+        ("jwks", directory.arg("data"), "not a regular file"),
+        ("jwks", "/dev/zero".to_owned(), "not a regular file"),
+        ("webhook", "example.org".to_owned(), "must begin with http"),
+        ("webhook", "example.org/hook".to_owned(), "http:// or https:// and a host"),
+        ("webhook", "ftp://example.org/".to_owned(), "must begin with http"),
+        ("webhook", "https://".to_owned(), "cannot be read"),
+        ("webhook", "http://:80/".to_owned(), "must have a host"),
+        ("webhook", "http://a:b@example.org/".to_owned(), "must not have a user name"),
+        ("webhook", "http://example.org:99999/".to_owned(), "port"),
+        ("webhook", "http://example.org/#a".to_owned(), "fragment"),
+        ("webhook", "http://example.org/a b".to_owned(), "percent-encode"),
+    ];
+    let data_dir = directory.arg("data");
+    done(&directory, &["add", "-k", "there"]);
+    let (_program, api, _) = crate::ops::start(&["--ops_port", "0", "--data_dir", &data_dir], &[]);
+    for (kind, value, why) in &proofs {
+        let (flag, auth) = match *kind {
+            "secret" => ("--jwt_secret_file", jwt(kind, &fs::read_to_string(value).unwrap())),
+            "pem" => ("--jwt_key_file", jwt(kind, &fs::read_to_string(value).unwrap())),
+            "jwks" => ("--jwks_file", jwt(kind, value)),
+            _ => ("--auth_url", json!({"method": "webhook", "url": value})),
+        };
+        let (added, set) = (["add", flag, value], ["set", "there", flag, value]);
+        let code = if *kind == "webhook" { 2 } else { 1 };
+        let text = refused(&directory, &added, code);
+        assert_eq!(refused(&directory, &set, code), text);
+        assert!(text.contains(flag) && text.contains(why), "{value}: {text}");
+        let body = json!({ "auth": auth });
+        for refused in [api.post("/api/keys", &body), api.patch("/api/keys/there", &body)] {
+            let detail = refused.problem(422).strip_prefix("auth: ").unwrap();
+            assert!(text.trim_end().ends_with(&format!(": {detail}")), "{text} and {detail}");
+        }
+    }
+    assert_eq!(shown(&directory, "there")["auth"], json!({"method": "none"}));
+    assert_eq!(done(&directory, &["list", "--json"]).concat().matches("created").count(), 1);
+}
+
+fn jwt(kind: &str, value: &str) -> Value {
+    json!({"method": "jwt", "kind": kind, "value": value})
 }
 
 #[test]

@@ -1,0 +1,128 @@
+// The proxies of examples/proxy, run as they are shipped: only ports, names and certificates are others.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { selfSigned } from './server.mjs';
+import { PATIENCE, within } from './within.mjs';
+
+const root = resolve(import.meta.dirname, '../..');
+
+/** What the files in examples/proxy are run with, and what is changed in them. */
+const KINDS = {
+  nginx: {
+    example: 'nginx.conf',
+    changes: ({ port, target, key, cert }) => [
+      ['server 127.0.0.1:9000;', `server 127.0.0.1:${target};`],
+      ['listen 443 ssl;', `listen 127.0.0.1:${port} ssl;`],
+      ['listen [::]:443 ssl;', ''],
+      ['/etc/ssl/broker.example.com.pem', cert],
+      ['/etc/ssl/broker.example.com.key', key],
+    ],
+    // What Debian's nginx.conf has around the file: one process, with its files in the folder.
+    around: (config, folder) => `
+      daemon off; master_process off; pid ${folder}/pid; error_log stderr;
+      events {}
+      http {
+        access_log off;
+        ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ')}
+        ${config}
+      }`,
+    command: (file, folder) => ['nginx', '-e', 'stderr', '-p', folder, '-c', file],
+  },
+  caddy: {
+    example: 'Caddyfile',
+    changes: ({ port, target, key, cert }) => [
+      ['broker.example.com {', `https://127.0.0.1:${port} {\n\tbind 127.0.0.1\n\ttls ${cert} ${key}`],
+      ['reverse_proxy 127.0.0.1:9000', `reverse_proxy 127.0.0.1:${target}`],
+    ],
+    around: (config) => `{\n\tadmin off\n\tauto_https off\n}\n${config}`,
+    command: (file) => ['caddy', 'run', '--adapter', 'caddyfile', '--config', file],
+  },
+};
+
+export const SHIPPED = Object.keys(KINDS);
+
+/** Starts one in front of a server, and waits until it listens. */
+export async function startShippedProxy(kind, server) {
+  const { example, changes, around, command } = KINDS[kind];
+  const folder = mkdtempSync(join(tmpdir(), `peerbroker-${kind}-`));
+  const port = await freePort();
+  let config = readFileSync(join(root, 'examples/proxy', example), 'utf8');
+  for (const [shipped, other] of changes({ port, target: server.port, ...selfSigned() })) {
+    if (!config.includes(shipped)) throw new Error(`examples/proxy/${example} has no ${shipped}`);
+    config = config.replace(shipped, other);
+  }
+  const file = join(folder, example);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(file, around(config, folder));
+
+  const [program, ...args] = command(file, folder);
+  const env = { PATH: process.env.PATH, HOME: folder };
+  const child = spawn(find(program), args, { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
+  const killWithUs = () => child.kill('SIGKILL');
+  process.once('exit', killWithUs);
+  let said = '';
+  child.stderr.on('data', (bytes) => { said += bytes; });
+  const exited = once(child, 'close');
+
+  const proxy = {
+    host: '127.0.0.1',
+    port,
+    async stop() {
+      child.kill('SIGKILL');
+      await exited;
+      process.off('exit', killWithUs);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  const died = exited.then(([code]) => {
+    throw new Error(`${kind} ended (${code}) and said:\n${said}`);
+  });
+  died.catch(() => {});
+  try {
+    await within(() => `${kind} to listen; it said:\n${said}`, Promise.race([listens(port), died]));
+  } catch (error) {
+    await proxy.stop();
+    throw error;
+  }
+  return proxy;
+}
+
+/** Installed on this machine, or unpacked by scripts/setup.sh. */
+function find(program) {
+  const unpacked = join(root, 'target/proxies/usr');
+  const folders = [...process.env.PATH.split(':'), '/usr/sbin', join(unpacked, 'sbin'), join(unpacked, 'bin')];
+  const found = folders.map((folder) => join(folder, program)).find(existsSync);
+  if (!found) throw new Error(`${program} is missing: make setup`);
+  return found;
+}
+
+/** Neither of them takes port 0 and says which one it got. */
+async function freePort() {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function listens(port) {
+  const deadline = Date.now() + PATIENCE;
+  while (Date.now() < deadline) {
+    const socket = net.connect(port, '127.0.0.1');
+    try {
+      await once(socket, 'connect');
+      return;
+    } catch {
+      await sleep(20);
+    } finally {
+      socket.destroy();
+    }
+  }
+}

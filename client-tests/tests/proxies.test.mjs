@@ -1,0 +1,111 @@
+// The proxies of examples/proxy tell the broker who its clients are, whatever these write themselves.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import https from 'node:https';
+import { test } from 'node:test';
+import { SHIPPED, startShippedProxy } from '../lib/shipped-proxy.mjs';
+import { startServer } from '../lib/server.mjs';
+import { within } from '../lib/within.mjs';
+
+/** What a client writes that would be somebody else. */
+const FORGED = {
+  'X-Forwarded-For': '203.0.113.9',
+  Forwarded: 'for=203.0.113.9',
+  'X-Real-IP': '203.0.113.9',
+};
+
+for (const kind of SHIPPED) {
+  test(`${kind}: a client has its own address and no other`, async () => {
+    await behind(kind, async ({ server, proxy, addresses }) => {
+      const honest = [await open(proxy, '127.0.0.5', 'a'), await open(proxy, '127.0.0.6', 'b')];
+      const forger = await open(proxy, '127.0.0.7', 'forger', FORGED);
+      assert.deepEqual(await addresses(), { a: '127.0.0.5', b: '127.0.0.6', forger: '127.0.0.7' });
+      for (const socket of [...honest, forger]) socket.destroy();
+      assert.ok(!server.transcript().includes('X-Forwarded-For'), server.transcript());
+    });
+  });
+
+  test(`${kind}: a client cannot register keys in the name of others`, async () => {
+    await behind(kind, async ({ proxy }) => {
+      const statuses = [];
+      for (let n = 1; n <= 12; n += 1) {
+        const headers = { 'X-Forwarded-For': `203.0.113.${n}`, Forwarded: `for=203.0.113.${n}` };
+        statuses.push((await register(proxy, '127.0.0.8', headers)).status);
+      }
+      assert.deepEqual(statuses, [...Array(5).fill(201), ...Array(7).fill(429)]);
+      assert.equal((await register(proxy, '127.0.0.9')).status, 201);
+    });
+  });
+
+  test(`${kind}: a page of another site is none of this server, whatever host it names`, async () => {
+    await behind(kind, async ({ proxy }) => {
+      const own = `https://127.0.0.1:${proxy.port}`;
+      const evil = { Origin: 'https://evil.test', 'X-Forwarded-Host': 'evil.test', 'X-Forwarded-Proto': 'https' };
+      assert.equal((await register(proxy, '127.0.0.5', evil)).status, 403);
+      const { status, body } = await register(proxy, '127.0.0.5', { ...evil, Origin: own });
+      assert.equal(status, 201, body);
+      assert.ok(body.includes(`data-port="${proxy.port}"`) || body.includes(`>${proxy.port}<`), body);
+      assert.ok(!body.includes('evil.test'), body);
+    });
+  });
+}
+
+/** Runs a test with a server behind one of the proxies. */
+async function behind(kind, body) {
+  const server = await startServer(['--proxied', '--registration', 'open', '--ops_port', '0']);
+  try {
+    const proxy = await startShippedProxy(kind, server);
+    try {
+      const [, api] = await server.line(/^The API listens on (http:[^\s,]+)/);
+      const addresses = async () => {
+        const { peers } = await (await fetch(`${api}/keys/peerjs/peers`)).json();
+        return Object.fromEntries(peers.map(({ id, address }) => [id, address]));
+      };
+      await body({ server, proxy, addresses });
+    } finally {
+      await proxy.stop();
+    }
+  } finally {
+    await server.stop();
+  }
+}
+
+/** A WebSocket from this address that has heard that it is open. */
+async function open(proxy, localAddress, id, headers = {}) {
+  const request = https.get({
+    ...to(proxy, localAddress),
+    path: `/peerjs?key=peerjs&id=${id}&token=t`,
+    headers: {
+      ...headers,
+      Connection: 'Upgrade',
+      Upgrade: 'websocket',
+      'Sec-WebSocket-Version': 13,
+      'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+    },
+  });
+  const [, socket, head] = await within(`${id} to be upgraded`, once(request, 'upgrade'));
+  let said = String(head);
+  socket.on('error', () => {});
+  while (!said.includes('OPEN')) said += (await within(`${id} to be open`, once(socket, 'data')))[0];
+  return socket;
+}
+
+async function register(proxy, localAddress, headers = {}) {
+  const form = new URLSearchParams({ name: 'My game', origin: 'https://game.example.org' }).toString();
+  const request = https.request({
+    ...to(proxy, localAddress),
+    method: 'POST',
+    path: '/broker/register',
+    headers: { ...headers, 'Content-Type': 'application/x-www-form-urlencoded', 'Content-Length': form.length },
+  });
+  request.end(form);
+  const [response] = await within('an answer', once(request, 'response'));
+  let body = '';
+  for await (const bytes of response) body += bytes;
+  return { status: response.statusCode, body };
+}
+
+function to({ host, port }, localAddress) {
+  return { host, port, localAddress, rejectUnauthorized: false, agent: false };
+}

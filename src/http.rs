@@ -156,7 +156,7 @@ async fn open_socket(
             Ok(caller) => caller,
             Err(too_many) => return too_many_requests(too_many),
         };
-    match actix_ws::upgrade(request, payload, service.config.max_message_bytes).await {
+    match actix_ws::upgrade(request, payload, endpoint::bounds(service)).await {
         Ok((response, socket)) => {
             endpoint.serve(socket, service, caller);
             response

@@ -1,7 +1,8 @@
-//! How much one address may do.
+//! How much one address may do, and how much all connections may hold together.
 
 mod addresses;
 mod daily;
+mod quota;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 pub use addresses::AddressLimits;
 pub(crate) use addresses::{Addresses, Counted};
 pub(crate) use daily::Daily;
+pub(crate) use quota::{Held, Quota};
 
 /// Whom an address counts as: itself, or its /64, which is what one household gets of IPv6. Bytes,
 /// because a number of that size would make everything that holds it larger.

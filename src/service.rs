@@ -12,7 +12,7 @@ use crate::broker::{Broker, Clock, Goodbye, PeerId};
 use crate::config::Config;
 use crate::dialect::peerjs::Kind;
 use crate::keys::KeyStore;
-use crate::limits::{Addresses, Counted, Daily};
+use crate::limits::{Addresses, Counted, Daily, Quota};
 
 pub(crate) use keyring::{Active, Keyring};
 pub(crate) use managed::{By, NotDone};
@@ -26,6 +26,8 @@ pub(crate) struct Service {
     pub(crate) keyring: Keyring,
     store: Arc<dyn KeyStore>,
     pub(crate) addresses: Arc<Addresses>,
+    /// What is kept of unfinished messages.
+    pub(crate) unfinished: Arc<Quota>,
     /// Who has registered keys.
     registrations: Daily,
     /// Held while a key is registered: what was counted has to be true when one is added.
@@ -80,6 +82,7 @@ impl Service {
         let is_live = !clock.is_manual();
         let broker = Broker::new(config.limits.clone(), clock);
         let addresses = Addresses::new(config.address_limits);
+        let unfinished = Quota::new(config.unfinished_total_bytes);
         let registrations = Daily::new(config.registration.per_day);
         let (keyring, sessions) = (Keyring::default(), AtomicUsize::new(0));
         let service = Arc::new(Service {
@@ -89,6 +92,7 @@ impl Service {
             keyring,
             store,
             addresses,
+            unfinished,
             registrations,
             registering: Mutex::new(()),
             sessions,

@@ -59,7 +59,7 @@ pub const ROOMS: &[Room] = &[
     room("service", "config auth dialect keys limits broker", "dashmap log serde_json thiserror tokio::time"),
     room(
         "transport",
-        "broker frame",
+        "limits broker frame",
         "actix_codec actix_http actix_tls actix_web actix_ws bytes bytestring futures_core futures_sink \
          thiserror tokio::io tokio::net tokio::time tokio::test tokio::join",
     ),

@@ -3,6 +3,7 @@
 mod addresses;
 mod daily;
 mod quota;
+mod wrong_codes;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -11,6 +12,7 @@ pub use addresses::AddressLimits;
 pub(crate) use addresses::{Addresses, Counted};
 pub(crate) use daily::Daily;
 pub(crate) use quota::{Held, Quota};
+pub(crate) use wrong_codes::WrongCodes;
 
 /// Whom an address counts as: itself, or its /64, which is what one household gets of IPv6. Bytes,
 /// because a number of that size would make everything that holds it larger.

@@ -48,6 +48,12 @@ impl Pace {
         turn.map(drop).map_err(|turn| Duration::from_micros(spent(turn).saturating_sub(now + BURST)))
     }
 
+    /// Whether one may come at `now` milliseconds, without counting it.
+    pub(crate) fn has_one(&self, per_second: u32, now: u64) -> bool {
+        let (now, cost) = (micros(now), 1_000_000 / u64::from(per_second.max(1)));
+        self.turn.load(Ordering::Relaxed).max(now) + cost <= now + BURST
+    }
+
     /// Forgets what came: somebody else begins.
     pub(crate) fn reset(&self) {
         self.turn.store(0, Ordering::Relaxed);
@@ -72,6 +78,7 @@ mod tests {
         let pace = Pace::default();
         let came = (0..100).filter(|_| pace.try_spend_one(5, 0).is_ok()).count();
         assert_eq!(came, 50);
+        assert!(!pace.has_one(5, 199) && pace.has_one(5, 200));
         assert_eq!(pace.try_spend_one(5, 0), Err(Duration::from_millis(200)));
         assert_eq!(pace.try_spend_one(5, 199), Err(Duration::from_millis(1)));
         assert_eq!(pace.try_spend_one(5, 200), Ok(()));

@@ -12,7 +12,7 @@ use crate::broker::{Broker, Clock, Goodbye, PeerId};
 use crate::config::Config;
 use crate::dialect::peerjs::Kind;
 use crate::keys::KeyStore;
-use crate::limits::{Addresses, Counted, Daily, Quota};
+use crate::limits::{Addresses, Counted, Daily, Quota, WrongCodes};
 
 pub(crate) use keyring::{Active, Keyring};
 pub(crate) use managed::{By, NotDone};
@@ -28,6 +28,7 @@ pub(crate) struct Service {
     pub(crate) addresses: Arc<Addresses>,
     /// What is kept of unfinished messages.
     pub(crate) unfinished: Arc<Quota>,
+    pub(crate) wrong_codes: WrongCodes,
     /// Who has registered keys.
     registrations: Daily,
     /// Held while a key is registered: what was counted has to be true when one is added.
@@ -93,6 +94,7 @@ impl Service {
             store,
             addresses,
             unfinished,
+            wrong_codes: WrongCodes::default(),
             registrations,
             registering: Mutex::new(()),
             sessions,
@@ -112,6 +114,7 @@ impl Service {
     pub(crate) fn sweep(&self) {
         self.broker.sweep();
         self.addresses.sweep(self.now());
+        self.wrong_codes.sweep(self.now());
         self.registrations.sweep(self.now());
     }
 

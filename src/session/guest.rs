@@ -1,6 +1,7 @@
 //! A client at the root: a host and its players, a caller and a callee. Each is a guest, a peer with
 //! an id of our choice; a room code, or that id, is how others find it.
 
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ const MAX_NAMES: usize = 8;
 /// What a guest holds.
 pub(super) struct Guest {
     tenant: Arc<Tenant>,
+    address: Option<IpAddr>,
     hosting: Option<Hosting>,
     playing: Vec<Playing>,
     /// Under what id it can be called.
@@ -57,7 +59,10 @@ pub(super) async fn entry(
         messages_per_second: active.key.settings.messages_per_second,
         about: source.about(None),
     };
-    Ok((entry, Guest { tenant, hosting: None, playing: Vec::new(), calling: None, introduced: false }))
+    let address = source.address;
+    let guest =
+        Guest { tenant, address, hosting: None, playing: Vec::new(), calling: None, introduced: false };
+    Ok((entry, guest))
 }
 
 fn fresh_id() -> Result<PeerId, Refusal> {
@@ -127,7 +132,7 @@ impl Guest {
                 self.hosting = Some(hosting);
             }
             rooms::Command::Join { room, username, offer } => {
-                if !self.tenant.rooms.contains(&room) {
+                if !self.finds(&room, line.service) {
                     return Err(Problem::WrongRoom);
                 }
                 let username = username.ok_or(Problem::NoUsername)?;
@@ -135,11 +140,29 @@ impl Guest {
             }
             rooms::Command::Answer { username, response } => {
                 let player = self.hosting()?.player(&username.ok_or(Problem::NoPlayer)?).map_err(problem)?;
-                line.send(player.as_str(), rooms::response(response.ok_or(Problem::NoResponse)?));
+                let response = response.ok_or(Problem::NoResponse)?;
+                // Nothing is said of a player that has just left: the host could do nothing about it, and games
+                // would show an error.
+                if let Some(player) = player {
+                    line.send(player.as_str(), rooms::response(response));
+                }
             }
             rooms::Command::Start => self.hosting()?.start().map_err(problem)?,
         }
         Ok(())
+    }
+
+    /// Whether there is a room of this code. An address that has tried too many wrong codes finds none.
+    fn finds(&self, code: &str, service: &Service) -> bool {
+        let now = service.now();
+        if !service.wrong_codes.may_try(self.address, now) {
+            return false;
+        }
+        let found = self.tenant.rooms.contains(code);
+        if !found {
+            service.wrong_codes.count(self.address, now);
+        }
+        found
     }
 
     fn hosting(&self) -> Result<&Hosting, Problem> {

@@ -10,7 +10,7 @@ mod pages;
 mod peerjs;
 mod registration;
 pub(crate) mod routes;
-mod seen;
+pub(crate) mod seen;
 pub(crate) mod upgrade;
 
 use std::net::IpAddr;

@@ -6,7 +6,7 @@
 
 pub(crate) mod actix_ws;
 pub(crate) mod connection;
-mod decoder;
+pub(crate) mod decoder;
 pub(crate) mod handshake;
 pub(crate) mod stream;
 mod unfinished;

@@ -36,7 +36,7 @@ pub(super) fn by_client(mounted: &Mounted, headers: &HeaderMap, secure: bool) ->
 
 /// The address of a client: that of its connection, or what trusted proxies say, from the nearest on, up
 /// to the first that is not trusted. What is further off anybody could have written.
-pub(super) fn client_address(
+pub(crate) fn client_address(
     config: &Config,
     headers: &HeaderMap,
     peer: Option<SocketAddr>,

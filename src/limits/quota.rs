@@ -35,7 +35,7 @@ impl Quota {
         Held { quota: Arc::clone(self), charged: 0 }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }

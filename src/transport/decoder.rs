@@ -12,7 +12,7 @@ use super::{Bounds, Disconnect, Event, close_code, message};
 ///
 /// A message that is one frame and came with one read is handed over out of the buffer it was read into,
 /// unmasked in place. The payload of any other goes straight to where its message is put together.
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     bounds: Bounds,
     /// An incomplete header, or an incomplete control frame.
     partial: Vec<u8>,
@@ -59,12 +59,12 @@ const PROTOCOL: Disconnect = Disconnect::Violation(close_code::PROTOCOL);
 type OnEvent<'a> = &'a mut dyn FnMut(Event<'_>) -> ControlFlow<()>;
 
 impl Decoder {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         Decoder { bounds, partial: Vec::new(), message: None, ended: None }
     }
 
     /// Decodes what was read.
-    pub(super) fn feed(&mut self, mut input: &mut [u8], on_event: OnEvent<'_>) -> Result<(), Disconnect> {
+    pub(crate) fn feed(&mut self, mut input: &mut [u8], on_event: OnEvent<'_>) -> Result<(), Disconnect> {
         if let Some(ended) = self.ended {
             return Err(ended);
         }

@@ -224,7 +224,8 @@ mod tests {
     #[test]
     fn every_input_of_the_corpus_passes() {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-        let targets: [(&str, fn(&[u8])); 6] = [
+        type Target = fn(&[u8]);
+        let targets: [(&str, Target); 6] = [
             ("decoder", decoder),
             ("handshake", handshake),
             ("json", json),

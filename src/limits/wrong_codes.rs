@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(guess(&codes, ip("192.0.2.2"), 0), 50);
         assert_eq!(guess(&codes, ip("192.0.2.1"), 199), 0);
         assert_eq!(guess(&codes, ip("192.0.2.1"), 200), 1);
-        assert_eq!(guess(&codes, ip("192.0.2.1"), 3600_000), 50);
+        assert_eq!(guess(&codes, ip("192.0.2.1"), 3_600_000), 50);
     }
 
     #[test]

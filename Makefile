@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build vendor setup test test-rust test-browser lint pictures bench bench-quick bench-baseline
+.PHONY: run build vendor setup test test-rust test-browser lint pictures fuzz bench bench-quick bench-baseline
 
 run: vendor
 	cargo run --release -- $(ARGS)
@@ -40,7 +40,21 @@ lint: vendor
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	cargo fmt --check --manifest-path bench/Cargo.toml
 	cargo clippy --manifest-path bench/Cargo.toml --target-dir target --all-targets -- -D warnings
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo metadata --locked --format-version 1 | node scripts/check-licences.mjs
+
+# Each target for a minute. No sanitizer: there is no unsafe code, and libFuzzer needs only the coverage.
+FUZZ_TARGETS = decoder handshake json dialects requests tokens
+FUZZ_SECONDS = 60
+
+fuzz:
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || \
+		{ echo 'make fuzz needs a nightly toolchain and cargo-fuzz: see CONTRIBUTING.md' >&2; exit 1; }
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/found/$$target && \
+		cargo +nightly fuzz run -s none $$target fuzz/found/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 || exit 1; \
+	done
 
 pictures: build
 	cd client-tests && npm ci --no-audit --no-fund --silent && npm run pictures

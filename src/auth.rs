@@ -218,6 +218,13 @@ impl Verifier {
     }
 }
 
+/// Whether one of the keys of a set has signed a token.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn is_signed(token: &str, key_set: &[u8]) -> bool {
+    let keyring = jwks::parse(std::path::Path::new("key set"), key_set);
+    keyring.is_ok_and(|keyring| jwt::read(token, &keyring).is_ok())
+}
+
 /// What only this process knows. It makes tokens that nobody can send, whatever the key's settings were or
 /// will be, and hashes that tell nothing about what was hashed.
 static SECRET: LazyLock<hmac::Key> =

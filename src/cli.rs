@@ -183,6 +183,10 @@ pub struct Cli {
     #[arg(long = "max_message_bytes", alias = "max-message-bytes", env = "PEERBROKER_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value = "1048576", value_parser = positive)]
     max_message_bytes: usize,
 
+    /// Most bytes of unfinished messages of all connections; the first 16 KiB of each do not count
+    #[arg(long = "unfinished_total_bytes", alias = "unfinished-total-bytes", env = "PEERBROKER_UNFINISHED_TOTAL_BYTES", value_name = "BYTES", default_value = "268435456", value_parser = count::<usize>)]
+    unfinished_total_bytes: usize,
+
     /// Most messages that wait for one absent peer
     #[arg(long = "queue_messages", alias = "queue-messages", env = "PEERBROKER_QUEUE_MESSAGES", value_name = "N", default_value = "1000", value_parser = count::<usize>)]
     queue_messages: usize,

@@ -51,6 +51,9 @@ pub struct Config {
     pub static_dir: Option<PathBuf>,
     /// Largest WebSocket message in bytes; a larger one closes its socket with 1009.
     pub max_message_bytes: usize,
+    /// Most bytes of unfinished messages of all connections together; a connection that needs more is closed
+    /// with 1013. The first 16 KiB of each connection do not count.
+    pub unfinished_total_bytes: usize,
     /// How long a client may take to answer a close frame.
     pub close_timeout: Duration,
     /// Messages that one client of the built-in key may send a second, for long; ten times as many at
@@ -116,6 +119,8 @@ pub const DEFAULT_PORT: u16 = 9000;
 pub const DEFAULT_KEY: &str = "peerjs";
 /// The default of `--max_message_bytes`. An offer with all its candidates has some 10 KB.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1 << 20;
+/// The default of `--unfinished_total_bytes`.
+pub const DEFAULT_UNFINISHED_TOTAL_BYTES: usize = 256 << 20;
 
 /// Why the files of [`Config::static_dir`] cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -190,6 +195,7 @@ impl Default for Config {
             pages: true,
             static_dir: None,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
+            unfinished_total_bytes: DEFAULT_UNFINISHED_TOTAL_BYTES,
             close_timeout: Duration::from_secs(5),
             messages_per_second: DEFAULT_MESSAGES_PER_SECOND,
             address_limits: AddressLimits::default(),

@@ -4,7 +4,7 @@
 //! tested with nothing but text.
 
 pub mod calls;
-mod json;
+pub(crate) mod json;
 pub mod peerjs;
 pub mod rooms;
 pub mod root;

@@ -10,7 +10,7 @@ mod pages;
 mod peerjs;
 mod registration;
 pub(crate) mod routes;
-mod seen;
+pub(crate) mod seen;
 pub(crate) mod upgrade;
 
 use std::net::IpAddr;
@@ -158,7 +158,7 @@ async fn open_socket(
             Ok(caller) => caller,
             Err(too_many) => return too_many_requests(too_many),
         };
-    match actix_ws::upgrade(request, payload, service.config.max_message_bytes).await {
+    match actix_ws::upgrade(request, payload, endpoint::bounds(service)).await {
         Ok((response, socket)) => {
             endpoint.serve(socket, service, caller);
             response

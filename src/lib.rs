@@ -38,6 +38,9 @@ pub mod config;
 pub mod dialect;
 mod embed;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 pub mod keys;
 mod lan;

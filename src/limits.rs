@@ -1,8 +1,9 @@
-//! How much one address may do.
+//! How much one address may do, and how much all connections may hold together.
 
 mod addresses;
 mod daily;
 mod guesses;
+mod quota;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -11,6 +12,7 @@ pub use addresses::AddressLimits;
 pub(crate) use addresses::{Addresses, Counted};
 pub(crate) use daily::Daily;
 pub(crate) use guesses::{Guesser, Guesses};
+pub(crate) use quota::{Held, Quota};
 
 /// Whom an address counts as: itself, or its /64, which is what one household gets of IPv6. Bytes,
 /// because a number of that size would make everything that holds it larger.

@@ -12,7 +12,7 @@ use crate::broker::{Broker, Clock, Goodbye, PeerId};
 use crate::config::Config;
 use crate::dialect::peerjs::Kind;
 use crate::keys::KeyStore;
-use crate::limits::{Addresses, Counted, Daily, Guesses};
+use crate::limits::{Addresses, Counted, Daily, Guesses, Quota};
 
 pub(crate) use keyring::{Active, Keyring};
 pub(crate) use managed::{By, NotDone};
@@ -26,10 +26,12 @@ pub(crate) struct Service {
     pub(crate) keyring: Keyring,
     store: Arc<dyn KeyStore>,
     pub(crate) addresses: Arc<Addresses>,
+    /// What is kept of unfinished messages.
+    pub(crate) unfinished: Arc<Quota>,
+    pub(crate) wrong_codes: Guesses,
     /// Who has registered keys.
     registrations: Daily,
-    /// At the admin token.
-    pub(crate) guesses: Guesses,
+    pub(crate) wrong_tokens: Guesses,
     /// Done when the log has said that a trusted proxy names no clients.
     pub(crate) silent_proxy: Once,
     /// Held while a key is registered: what was counted has to be true when one is added.
@@ -84,6 +86,7 @@ impl Service {
         let is_live = !clock.is_manual();
         let broker = Broker::new(config.limits.clone(), clock);
         let addresses = Addresses::new(config.address_limits);
+        let unfinished = Quota::new(config.unfinished_total_bytes);
         let registrations = Daily::new(config.registration.per_day);
         let (keyring, sessions) = (Keyring::default(), AtomicUsize::new(0));
         let service = Arc::new(Service {
@@ -93,8 +96,10 @@ impl Service {
             keyring,
             store,
             addresses,
+            unfinished,
+            wrong_codes: Guesses::default(),
             registrations,
-            guesses: Guesses::default(),
+            wrong_tokens: Guesses::default(),
             silent_proxy: Once::new(),
             registering: Mutex::new(()),
             sessions,
@@ -114,8 +119,9 @@ impl Service {
     pub(crate) fn sweep(&self) {
         self.broker.sweep();
         self.addresses.sweep(self.now());
+        self.wrong_codes.sweep(self.now());
         self.registrations.sweep(self.now());
-        self.guesses.sweep(self.now());
+        self.wrong_tokens.sweep(self.now());
     }
 
     /// Milliseconds by the broker's clock.

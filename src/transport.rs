@@ -6,9 +6,10 @@
 
 pub(crate) mod actix_ws;
 pub(crate) mod connection;
-mod decoder;
+pub(crate) mod decoder;
 pub(crate) mod handshake;
 pub(crate) mod stream;
+mod unfinished;
 pub(crate) mod upgrade;
 
 use std::io;
@@ -19,6 +20,8 @@ use std::task::{Context, Poll};
 use actix_web::rt::task::yield_now;
 
 use crate::broker::{Link, Outbox, Peer};
+
+pub(crate) use unfinished::Bounds;
 
 /// Something a client sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub(crate) mod close_code {
     pub(crate) const PROTOCOL: u16 = 1002;
     pub(crate) const NOT_UTF8: u16 = 1007;
     pub(crate) const TOO_BIG: u16 = 1009;
+    /// Registered with IANA.
+    pub(crate) const TRY_AGAIN_LATER: u16 = 1013;
 }
 
 /// A WebSocket after its handshake, or what stands in for one.
@@ -80,6 +85,21 @@ pub(crate) trait Socket {
 
     /// Ends the sending direction, after the outbox is dropped.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// Hands over a whole message.
+fn message(
+    text: bool,
+    payload: &[u8],
+    on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, Disconnect> {
+    if !text {
+        return Ok(on_event(Event::Binary(payload)));
+    }
+    match std::str::from_utf8(payload) {
+        Ok(text) => Ok(on_event(Event::Text(text))),
+        Err(_) => Err(Disconnect::Violation(close_code::NOT_UTF8)),
+    }
 }
 
 /// Has the current task polled again after the worker has looked at its other sockets. The runtime

@@ -115,7 +115,7 @@ fn read(path: &Path) -> Result<Keyring, BadAuth> {
     parse(path, &text)
 }
 
-fn parse(path: &Path, text: &[u8]) -> Result<Keyring, BadAuth> {
+pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Keyring, BadAuth> {
     let set: JwkSet = serde_json::from_slice(text).map_err(|error| BadAuth::NoKeySet {
         path: path.to_owned(),
         line: error.line(),

@@ -2,7 +2,7 @@
 //!
 //! A room is only a directory of peers: what they say to each other goes through their realm.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -31,6 +31,8 @@ struct Room {
     number: u64,
     host: PeerId,
     players: HashMap<String, Player>,
+    /// Names that were given up before the start, the latest last: no more than there may be players.
+    left: VecDeque<String>,
     started: bool,
     /// When somebody joined, was answered, or started.
     used: u64,
@@ -64,7 +66,7 @@ pub struct Playing {
 pub enum RoomError {
     /// There is no such room, or not any more.
     NoRoom,
-    /// There is no such player: the room has started without it, or it is away.
+    /// There is no such player: the room has started without it, or never had it.
     NoPlayer,
     /// As many players are in the room as the limit allows.
     Full,
@@ -86,8 +88,8 @@ impl Rooms {
         for tries in 0.. {
             let code = random("ABCDEFGHIJKLMNOPQRSTUVWXYZ", CODE_LETTERS + tries / TRIES);
             if let Entry::Vacant(vacant) = self.rooms.entry(code.clone()) {
-                let (players, used) = (HashMap::new(), self.shared.clock.now());
-                vacant.insert(Room { number, host: host.clone(), players, started: false, used });
+                let (players, left, used) = (HashMap::new(), VecDeque::new(), self.shared.clock.now());
+                vacant.insert(Room { number, host: host.clone(), players, left, started: false, used });
                 return Ok(Hosting { rooms: Arc::clone(self), code, number });
             }
         }
@@ -162,18 +164,32 @@ impl Rooms {
     }
 }
 
+impl Room {
+    /// Frees a name, and remembers it: the host may be about to answer it.
+    fn give_up(&mut self, name: &str, most: usize) {
+        self.left.retain(|left| left != name);
+        self.left.extend(self.players.remove_entry(name).map(|(name, _)| name));
+        let excess = self.left.len().saturating_sub(most);
+        self.left.drain(..excess);
+    }
+}
+
 impl Hosting {
     /// The code that leads to the room.
     pub fn code(&self) -> &str {
         &self.code
     }
 
-    /// The player of a name.
-    pub fn player(&self, name: &str) -> Result<PeerId, RoomError> {
+    /// The player of a name; `None` is one who has left.
+    pub fn player(&self, name: &str) -> Result<Option<PeerId>, RoomError> {
         let now = self.rooms.shared.clock.now();
         self.rooms.with(&self.code, self.number, |room| {
             room.used = now;
-            room.players.get(name).and_then(|player| player.peer.clone()).ok_or(RoomError::NoPlayer)
+            match room.players.get(name) {
+                Some(player) => Ok(player.peer.clone()),
+                None if room.left.iter().any(|left| left == name) => Ok(None),
+                None => Err(RoomError::NoPlayer),
+            }
         })
     }
 
@@ -216,9 +232,10 @@ impl Playing {
 
 impl Drop for Playing {
     fn drop(&mut self) {
+        let most = self.rooms.shared.limits.room_players;
         self.with_seat(|room| match room.players.get_mut(&self.name) {
             Some(mine) if room.started => mine.peer = None,
-            _ => drop(room.players.remove(&self.name)),
+            _ => room.give_up(&self.name, most),
         });
     }
 }

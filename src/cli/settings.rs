@@ -115,6 +115,7 @@ impl Cli {
             pages: self.pages,
             static_dir: self.static_dir.clone(),
             max_message_bytes: self.max_message_bytes,
+            unfinished_total_bytes: self.unfinished_total_bytes,
             limits: Limits {
                 concurrent_limit: self.concurrent_limit,
                 expire_timeout: self.expire_timeout,

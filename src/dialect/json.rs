@@ -5,14 +5,18 @@
 //! the work of relaying one, and its text is full of escapes, at each of which serde_json starts
 //! anew: docs/BENCHMARKS.md has the figures. Depth costs no stack.
 
+mod name;
+
 use std::borrow::Cow;
 
 use memchr::memchr;
 
+pub(crate) use name::is_name;
+
 /// Calls `each` with name and value of every member of the object that `text` is, in order. The
 /// name is without its quotes and with its escapes; the value is its own text. `None` if `text` is
 /// no JSON object.
-pub(super) fn members<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str)) -> Option<()> {
+pub(crate) fn members<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str)) -> Option<()> {
     let mut scanner = Scanner { text, at: 0 };
     if scanner.next_token()? != b'{' {
         return None;
@@ -45,12 +49,6 @@ pub(super) fn string(value: &str) -> Option<Cow<'_, str>> {
     } else {
         Some(Cow::Borrowed(inner))
     }
-}
-
-/// Whether a member's name, as it is written, means `wanted`. Hardly any has an escape.
-pub(super) fn is_name(written: &str, wanted: &str) -> bool {
-    written == wanted
-        || (written.contains('\\') && string(&format!("\"{written}\"")).is_some_and(|name| name == wanted))
 }
 
 /// Appends a text as a JSON string.

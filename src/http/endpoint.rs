@@ -11,7 +11,7 @@ use super::seen;
 use crate::limits::TooMany;
 use crate::service::Service;
 use crate::session::{self, Caller, Source};
-use crate::transport::{Socket, handshake};
+use crate::transport::{Bounds, Socket, handshake};
 
 /// Where a WebSocket can be opened.
 #[derive(Clone, Copy)]
@@ -56,6 +56,12 @@ pub(super) fn caller(
     let source = source(service, headers, peer);
     let counted = service.addresses.open(source.address, service.now())?;
     Ok(Caller { query: query.to_owned(), source, counted })
+}
+
+/// How much of a message a WebSocket may bring.
+pub(super) fn bounds(service: &Service) -> Bounds {
+    let unfinished = Arc::clone(&service.unfinished);
+    Bounds { max_message_bytes: service.config.max_message_bytes, unfinished }
 }
 
 /// Where a request comes from.

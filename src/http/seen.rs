@@ -13,8 +13,8 @@ use crate::service::Service;
 const MAX_HOST: usize = 253;
 
 /// The way of a request: from which client, and through how many trusted proxies.
-struct Way {
-    client: IpAddr,
+pub(crate) struct Way {
+    pub(crate) client: IpAddr,
     proxies: usize,
     /// Whether a proxy has said who the client is.
     is_named: bool,
@@ -75,7 +75,7 @@ pub(super) fn client_address(
 
 /// Follows the hops from the nearest on, up to the first that is not trusted. What is further off anybody
 /// could have written.
-fn way(config: &Config, headers: &HeaderMap, peer: SocketAddr) -> Way {
+pub(crate) fn way(config: &Config, headers: &HeaderMap, peer: SocketAddr) -> Way {
     let mut client = peer.ip().to_canonical();
     let is_trusted =
         |address: &IpAddr| config.trusted_proxies.iter().any(|network| network.contains(address));

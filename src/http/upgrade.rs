@@ -42,7 +42,7 @@ where
             return refuse(framed, response("429 Too Many Requests", &headers, TOO_MANY)).await;
         }
     };
-    let socket = UpgradedSocket::new(framed.into_parts(), answer, service.config.max_message_bytes);
+    let socket = UpgradedSocket::new(framed.into_parts(), answer, endpoint::bounds(service));
     endpoint.serve(socket, service, caller);
 }
 

@@ -54,12 +54,12 @@ fn check_token(service: &Service, token: &AdminToken, request: &ServiceRequest) 
     };
     let address = request.peer_addr().map(|peer| peer.ip());
     let (guesser, now) = (Guesser::new(address, is_forwarded(request.headers())), service.now());
-    service.guesses.check(guesser, now)?;
+    service.wrong_tokens.check(guesser, now)?;
     let (scheme, given) = given.split_at_checked(BEARER.len()).unwrap_or_default();
     // Compared in a time that says nothing of where the first difference is.
     let fits = scheme.eq_ignore_ascii_case(BEARER) && bool::from(given.ct_eq(token.as_str().as_bytes()));
     if !fits {
-        service.guesses.count_wrong(guesser, now);
+        service.wrong_tokens.count_wrong(guesser, now);
         return Err(Problem::unauthorized());
     }
     Ok(())

@@ -13,6 +13,7 @@ use crate::dialect::rooms::Problem;
 use crate::dialect::{Object, calls, rooms, root};
 use crate::frame::Frame;
 use crate::keys::Auth;
+use crate::limits::Guesser;
 use crate::service::Service;
 
 /// Characters of an id or a token that we choose: as hard to guess as a UUID.
@@ -24,6 +25,7 @@ const MAX_NAMES: usize = 8;
 /// What a guest holds.
 pub(super) struct Guest {
     tenant: Arc<Tenant>,
+    guesser: Option<Guesser>,
     hosting: Option<Hosting>,
     playing: Vec<Playing>,
     /// Under what id it can be called.
@@ -57,7 +59,10 @@ pub(super) async fn entry(
         messages_per_second: active.key.settings.messages_per_second,
         about: source.about(None),
     };
-    Ok((entry, Guest { tenant, hosting: None, playing: Vec::new(), calling: None, introduced: false }))
+    let guesser = Guesser::remote(source.address);
+    let guest =
+        Guest { tenant, guesser, hosting: None, playing: Vec::new(), calling: None, introduced: false };
+    Ok((entry, guest))
 }
 
 fn fresh_id() -> Result<PeerId, Refusal> {
@@ -127,7 +132,7 @@ impl Guest {
                 self.hosting = Some(hosting);
             }
             rooms::Command::Join { room, username, offer } => {
-                if !self.tenant.rooms.contains(&room) {
+                if !self.finds(&room, line.service) {
                     return Err(Problem::WrongRoom);
                 }
                 let username = username.ok_or(Problem::NoUsername)?;
@@ -135,11 +140,32 @@ impl Guest {
             }
             rooms::Command::Answer { username, response } => {
                 let player = self.hosting()?.player(&username.ok_or(Problem::NoPlayer)?).map_err(problem)?;
-                line.send(player.as_str(), rooms::response(response.ok_or(Problem::NoResponse)?));
+                let response = response.ok_or(Problem::NoResponse)?;
+                // Nothing is said of a player that has just left: the host could do nothing about it, and games
+                // would show an error.
+                if let Some(player) = player {
+                    line.send(player.as_str(), rooms::response(response));
+                }
             }
             rooms::Command::Start => self.hosting()?.start().map_err(problem)?,
         }
         Ok(())
+    }
+
+    /// Whether there is a room of this code. An address that has tried too many wrong codes finds none.
+    fn finds(&self, code: &str, service: &Service) -> bool {
+        let Some(guesser) = self.guesser else {
+            return self.tenant.rooms.contains(code);
+        };
+        let now = service.now();
+        if service.wrong_codes.check(guesser, now).is_err() {
+            return false;
+        }
+        let found = self.tenant.rooms.contains(code);
+        if !found {
+            service.wrong_codes.count_wrong(guesser, now);
+        }
+        found
     }
 
     fn hosting(&self) -> Result<&Hosting, Problem> {

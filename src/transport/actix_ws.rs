@@ -1,6 +1,6 @@
 //! The transport of a broker that is embedded in somebody's actix-web app.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::ControlFlow;
 use std::pin::Pin;
@@ -8,58 +8,67 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use actix_http::error::PayloadError;
-use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
+use actix_http::ws::{CloseCode, CloseReason, Item, Message, ProtocolError};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest as _, HttpRequest, HttpResponse, web};
-use actix_ws::{AggregatedMessage, AggregatedMessageStream, Session};
+use actix_ws::{MessageStream, Session};
 use bytes::Bytes;
 use bytestring::ByteString;
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use super::{Disconnect, Event, Socket, close_code, handshake};
+use super::unfinished::Unfinished;
+use super::{Bounds, Disconnect, Event, Socket, close_code, handshake};
 use crate::broker::Outbox;
 use crate::frame::{Frame, Opcode};
+use crate::limits::Held;
 
 /// Most bytes of input that are handed to actix-ws at once. It decodes only after it has taken all
 /// that is there, so without this an oversized frame would be buffered whole.
 const BATCH: usize = 64 << 10;
 
-/// Most events of one batch, so that one busy client leaves room for others.
-const MAX_EVENTS: usize = 64;
+/// Most frames of one batch, so that one busy client leaves room for others.
+const MAX_FRAMES: usize = 64;
 
 /// A WebSocket that actix-ws speaks.
 pub(crate) struct ActixSocket {
     session: Session,
-    messages: AggregatedMessageStream,
+    frames: MessageStream,
+    fragments: Option<Box<Fragments>>,
+    bounds: Bounds,
     passage: Rc<Passage>,
     // Nothing more is read: actix-ws would report one failure again and again, without end.
     ended: bool,
+}
+
+/// An unfinished message. actix-ws could put it together, but keeps a handle of 32 bytes for each fragment,
+/// which may have one byte.
+struct Fragments {
+    text: bool,
+    payload: Unfinished,
 }
 
 /// Accepts a handshake through actix-ws.
 pub(crate) async fn upgrade(
     request: &HttpRequest,
     payload: web::Payload,
-    max_message_bytes: usize,
+    bounds: Bounds,
 ) -> actix_web::Result<(HttpResponse, ActixSocket)> {
-    let passage = Rc::new(Passage::default());
+    let held = RefCell::new(bounds.unfinished.hold());
+    let passage = Rc::new(Passage { bytes: Cell::default(), held, end: Cell::default() });
     let capped = Capped {
         payload: payload.into_inner(),
         passage: Rc::clone(&passage),
-        max: max_message_bytes + BATCH,
+        max: bounds.max_message_bytes + BATCH,
         batch: 0,
         failed: None,
     };
     let mut capped: Payload = Payload::Stream { payload: Box::pin(capped) };
     let payload = web::Payload::from_request(request, &mut capped).await?;
     let protocols: Vec<&str> = handshake::first_protocol(request.headers()).into_iter().collect();
-    let (response, session, messages) = actix_ws::handle_with_protocols(request, payload, &protocols)?;
-    let messages = messages
-        .max_frame_size(max_message_bytes)
-        .aggregate_continuations()
-        .max_continuation_size(max_message_bytes);
-    Ok((response, ActixSocket { session, messages, passage, ended: false }))
+    let (response, session, frames) = actix_ws::handle_with_protocols(request, payload, &protocols)?;
+    let frames = frames.max_frame_size(bounds.max_message_bytes);
+    Ok((response, ActixSocket { session, frames, fragments: None, bounds, passage, ended: false }))
 }
 
 impl ActixSocket {
@@ -69,10 +78,57 @@ impl ActixSocket {
             ProtocolError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Disconnect::Violation(close_code::NOT_UTF8)
             }
-            ProtocolError::Io(_) if self.passage.broken.get() => Disconnect::Gone,
-            // Ours, of a frame without end, or that of too many fragments.
-            ProtocolError::Io(_) => Disconnect::Violation(close_code::TOO_BIG),
+            ProtocolError::Io(_) => self.passage.end.get().unwrap_or(Disconnect::Gone),
             _ => Disconnect::Violation(close_code::PROTOCOL),
+        }
+    }
+
+    /// Hands over what a frame says, or puts it to the rest of its message.
+    fn on_frame(
+        &mut self,
+        frame: Message,
+        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Disconnect> {
+        match frame {
+            Message::Text(text) => Ok(on_event(Event::Text(&text))),
+            Message::Binary(bytes) => Ok(on_event(Event::Binary(&bytes))),
+            Message::Ping(payload) => Ok(on_event(Event::Ping(&payload))),
+            Message::Pong(_) => Ok(on_event(Event::Pong)),
+            Message::Close(reason) => Err(Disconnect::Closed(reason.map(|reason| u16::from(reason.code)))),
+            Message::Continuation(Item::FirstText(payload)) => {
+                self.on_fragment(Some(true), &payload, false, on_event)
+            }
+            Message::Continuation(Item::FirstBinary(payload)) => {
+                self.on_fragment(Some(false), &payload, false, on_event)
+            }
+            Message::Continuation(Item::Continue(payload)) => {
+                self.on_fragment(None, &payload, false, on_event)
+            }
+            Message::Continuation(Item::Last(payload)) => self.on_fragment(None, &payload, true, on_event),
+            Message::Nop => Ok(ControlFlow::Continue(())),
+        }
+    }
+
+    /// `text` is said by the first fragment. actix-ws has checked that they come in order.
+    fn on_fragment(
+        &mut self,
+        text: Option<bool>,
+        payload: &[u8],
+        last: bool,
+        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Disconnect> {
+        let quota = &self.bounds.unfinished;
+        let fragments = self.fragments.get_or_insert_with(|| {
+            Box::new(Fragments { text: text.unwrap_or_default(), payload: Unfinished::new(quota) })
+        });
+        let (len, max) = (fragments.payload.len() + payload.len(), self.bounds.max_message_bytes);
+        if len > max {
+            return Err(Disconnect::Violation(close_code::TOO_BIG));
+        }
+        fragments.payload.push(payload, if last { len } else { max })?;
+        match self.fragments.take_if(|_| last) {
+            Some(whole) => super::message(whole.text, whole.payload.bytes(), on_event),
+            None => Ok(ControlFlow::Continue(())),
         }
     }
 }
@@ -90,31 +146,23 @@ impl Socket for ActixSocket {
         if self.ended {
             return Poll::Ready(Err(Disconnect::Gone));
         }
-        for count in 0..MAX_EVENTS {
-            let message = match Pin::new(&mut self.messages).poll_next(cx) {
+        for count in 0..MAX_FRAMES {
+            let frame = match Pin::new(&mut self.frames).poll_next(cx) {
                 Poll::Pending if count == 0 => return Poll::Pending,
                 Poll::Pending => break,
                 Poll::Ready(None) => return Poll::Ready(Err(Disconnect::Gone)),
-                Poll::Ready(Some(Err(error))) => {
-                    self.ended = true;
-                    return Poll::Ready(Err(self.failed(&error)));
-                }
-                Poll::Ready(Some(Ok(message))) => message,
+                Poll::Ready(Some(Err(error))) => Err(self.failed(&error)),
+                Poll::Ready(Some(Ok(frame))) => Ok(frame),
             };
-            self.passage.bytes.set(0);
-            let flow = match message {
-                AggregatedMessage::Text(text) => on_event(Event::Text(&text)),
-                AggregatedMessage::Binary(bytes) => on_event(Event::Binary(&bytes)),
-                AggregatedMessage::Ping(payload) => on_event(Event::Ping(&payload)),
-                AggregatedMessage::Pong(_) => on_event(Event::Pong),
-                AggregatedMessage::Close(reason) => {
+            self.passage.reset();
+            match frame.and_then(|frame| self.on_frame(frame, on_event)) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => break,
+                Err(disconnect) => {
                     self.ended = true;
-                    let code = reason.map(|reason| u16::from(reason.code));
-                    return Poll::Ready(Err(Disconnect::Closed(code)));
+                    self.fragments = None;
+                    return Poll::Ready(Err(disconnect));
                 }
-            };
-            if flow.is_break() {
-                break;
             }
         }
         Poll::Ready(Ok(()))
@@ -167,17 +215,34 @@ struct Capped {
 }
 
 /// What passed through to actix-ws.
-#[derive(Default)]
 struct Passage {
-    /// Bytes since the last message.
+    /// Bytes since the last frame.
     bytes: Cell<usize>,
-    /// The connection failed, so an error of the stream is not the client's fault.
-    broken: Cell<bool>,
+    /// They are what actix-ws keeps, within the size of a batch.
+    held: RefCell<Held>,
+    /// Why nothing more passes.
+    end: Cell<Option<Disconnect>>,
 }
 
 impl Passage {
+    fn pass(&self, count: usize, max: usize) -> Result<(), Disconnect> {
+        let bytes = self.bytes.get() + count;
+        self.bytes.set(bytes);
+        if bytes > max {
+            return Err(Disconnect::Violation(close_code::TOO_BIG));
+        }
+        let charged = self.held.borrow_mut().set(bytes);
+        charged.map_err(|_| Disconnect::Violation(close_code::TRY_AGAIN_LATER))
+    }
+
+    fn reset(&self) {
+        self.bytes.set(0);
+        // Nothing always fits.
+        let _ = self.held.borrow_mut().set(0);
+    }
+
     fn fail(&self, error: PayloadError) -> PayloadError {
-        self.broken.set(true);
+        self.end.set(Some(Disconnect::Gone));
         error
     }
 }
@@ -197,11 +262,12 @@ impl Stream for Capped {
         }
         match Pin::new(&mut this.payload).poll_next(cx) {
             Poll::Ready(Some(Ok(bytes))) => {
-                let passed = this.passage.bytes.get() + bytes.len();
-                this.passage.bytes.set(passed);
                 this.batch += bytes.len();
-                let within = passed <= this.max;
-                Poll::Ready(Some(within.then_some(bytes).ok_or(PayloadError::Overflow)))
+                let passed = this.passage.pass(bytes.len(), this.max);
+                Poll::Ready(Some(passed.map(|()| bytes).map_err(|end| {
+                    this.passage.end.set(Some(end));
+                    PayloadError::Overflow
+                })))
             }
             // With the failure in hand actix-ws would forget what it has not decoded yet.
             Poll::Ready(Some(Err(error))) if this.batch > 0 => {

@@ -19,7 +19,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::decoder::Decoder;
-use super::{Disconnect, Event, Socket};
+use super::unfinished::Unfinished;
+use super::{Bounds, Disconnect, Event, Socket};
 use crate::broker::{Outbox, Writer};
 use crate::frame::Frame;
 
@@ -43,7 +44,6 @@ pub(crate) struct UpgradedSocket {
     io: Io,
     opening: Option<Box<Opening>>,
     decoder: Decoder,
-    max_message_bytes: usize,
 }
 
 /// What is needed only once.
@@ -51,7 +51,7 @@ struct Opening {
     answer: Vec<u8>,
     writer: Option<Box<dyn Writer>>,
     /// What the client sent behind its handshake, without waiting for the answer.
-    early: Vec<u8>,
+    early: Result<Unfinished, Disconnect>,
 }
 
 enum Io {
@@ -115,18 +115,17 @@ impl UpgradedSocket {
     pub(crate) fn new<T: Takeover>(
         parts: FramedParts<T, h1::Codec>,
         answer: Vec<u8>,
-        max_message_bytes: usize,
+        bounds: Bounds,
     ) -> Self {
         let Split { io, writer } = parts.io.split();
-        let early = parts.read_buf.to_vec();
+        let early = Unfinished::copy(&parts.read_buf, &bounds.unfinished);
         // Answers to requests in front of the handshake that are not written yet.
         let mut opening = parts.write_buf.to_vec();
         opening.extend_from_slice(&answer);
         UpgradedSocket {
             io,
             opening: Some(Box::new(Opening { answer: opening, writer, early })),
-            decoder: Decoder::default(),
-            max_message_bytes,
+            decoder: Decoder::new(bounds),
         }
     }
 }
@@ -147,17 +146,17 @@ impl Socket for UpgradedSocket {
         cx: &mut Context<'_>,
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Poll<Result<(), Disconnect>> {
-        if let Some(mut opening) = self.opening.take()
-            && !opening.early.is_empty()
-        {
-            let fed = self.decoder.feed(&mut opening.early, self.max_message_bytes, on_event);
-            return Poll::Ready(fed);
+        if let Some(opening) = self.opening.take() {
+            let mut early = opening.early?;
+            if early.len() > 0 {
+                return Poll::Ready(self.decoder.feed(early.bytes_mut(), on_event));
+            }
         }
         SCRATCH_BUFFER.with_borrow_mut(|scratch| {
             let mut buf = ReadBuf::new(scratch);
             match ready!(self.io.poll_read(cx, &mut buf)) {
                 Ok(()) if buf.filled().is_empty() => Poll::Ready(Err(Disconnect::Gone)),
-                Ok(()) => Poll::Ready(self.decoder.feed(buf.filled_mut(), self.max_message_bytes, on_event)),
+                Ok(()) => Poll::Ready(self.decoder.feed(buf.filled_mut(), on_event)),
                 Err(_) => Poll::Ready(Err(Disconnect::Gone)),
             }
         })

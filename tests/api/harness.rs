@@ -77,7 +77,12 @@ pub fn on_both_with(configure: impl Fn(&mut Config), test: impl Fn(&TestServer))
 
 /// Runs a test on the server's own transport alone.
 pub fn on_own(test: impl Fn(&TestServer)) {
-    test(&TestServer::start(Transport::Own, |_| {}));
+    on_own_with(|_| {}, test);
+}
+
+/// The same with another configuration than the default one.
+pub fn on_own_with(configure: impl Fn(&mut Config), test: impl Fn(&TestServer)) {
+    test(&TestServer::start(Transport::Own, configure));
 }
 
 /// Waits for something that happens by itself, within bounds.

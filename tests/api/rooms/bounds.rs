@@ -94,6 +94,48 @@ fn a_room_in_which_nothing_happens_is_removed() {
 }
 
 #[test]
+fn an_address_that_tries_too_many_wrong_codes_finds_no_room() {
+    on_both_with(
+        |config| config.proxied = true,
+        |server| {
+            let guest = |address: &str| {
+                let mut guest = server.begin_with(server.root(), &format!("X-Forwarded-For: {address}\r\n"));
+                guest.expect_accepted();
+                guest
+            };
+            let (mut host, room) = server.host();
+            let (mut one, mut other) = (guest("192.0.2.1"), guest("192.0.2.1"));
+            // Right ones do not count.
+            for name in ["anna", "bert"] {
+                one.send(join(&room, name, OFFER));
+                host.expect(offered(name));
+            }
+            for n in 0..50 {
+                let guesser = if n % 2 == 0 { &mut one } else { &mut other };
+                guesser.expect_problem(join("NONE1", "x", OFFER), "wrong room");
+            }
+            for guesser in [&mut one, &mut other, &mut guest("192.0.2.1")] {
+                guesser.expect_problem(join(&room, "x", OFFER), "wrong room");
+            }
+            host.expect_quiet();
+            guest("192.0.2.2").send(join(&room, "cleo", OFFER));
+            host.expect(offered("cleo"));
+            // What is refused does not count, so the address is not locked out for long.
+            server.advance(Duration::from_millis(200));
+            one.send(join(&room, "dora", OFFER));
+            host.expect(offered("dora"));
+            // Loopback is not counted, as with connections.
+            let mut here = server.guest("here");
+            for _ in 0..100 {
+                here.expect_problem(join("NONE1", "x", OFFER), "wrong room");
+            }
+            here.send(join(&room, "emil", OFFER));
+            host.expect(offered("emil"));
+        },
+    );
+}
+
+#[test]
 fn a_room_in_which_something_happens_stays() {
     with_short_rooms(|server| {
         let (mut host, room) = server.host();

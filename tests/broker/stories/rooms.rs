@@ -103,7 +103,7 @@ fn no_more_players_than_the_limit_and_those_away_count_once_it_has_started() {
     drop(anna);
     assert_eq!(problem(&rooms, hosting.code(), "cleo"), Some(RoomError::NoPlayer));
     let anna = player(&rooms, &hosting, "anna");
-    assert_eq!(hosting.player("anna"), Ok(peer("anna")));
+    assert_eq!(hosting.player("anna"), Ok(Some(peer("anna"))));
     drop((anna, bert));
 }
 
@@ -153,7 +153,7 @@ fn who_held_a_removed_room_touches_no_other_of_that_code() {
     assert_eq!(hosting.start(), Err(RoomError::NoRoom));
     assert!(!playing.is_room_open());
     drop((hosting, playing));
-    assert_eq!(again.player("anna"), Ok(peer("anna")));
+    assert_eq!(again.player("anna"), Ok(Some(peer("anna"))));
     let (_bert, at) = rooms.join(again.code(), "bert", &peer("bert")).ok().unwrap();
     assert_eq!(at, peer("host"));
 }
@@ -162,17 +162,18 @@ fn who_held_a_removed_room_touches_no_other_of_that_code() {
 fn a_name_is_free_again_before_the_start_and_kept_after_it() {
     let (_house, rooms) = rooms();
     let hosting = host(&rooms);
-    drop(player(&rooms, &hosting, "anna"));
     assert_eq!(hosting.player("anna"), Err(RoomError::NoPlayer));
+    drop(player(&rooms, &hosting, "anna"));
+    assert_eq!(hosting.player("anna"), Ok(None));
     let anna = player(&rooms, &hosting, "anna");
     assert_eq!(anna.name(), "anna");
     let second = player(&rooms, &hosting, "anna");
     assert!(second.name().len() > 4 && second.name().starts_with("anna"), "{}", second.name());
     hosting.start().unwrap();
     drop(anna);
-    assert_eq!(hosting.player("anna"), Err(RoomError::NoPlayer));
+    assert_eq!(hosting.player("anna"), Ok(None));
     let _anna = player(&rooms, &hosting, "anna");
-    assert_eq!(hosting.player("anna"), Ok(peer("anna")));
+    assert_eq!(hosting.player("anna"), Ok(Some(peer("anna"))));
 }
 
 #[test]
@@ -183,9 +184,22 @@ fn only_who_has_a_name_now_gives_it_back() {
     hosting.start().unwrap();
     let new = player(&rooms, &hosting, "anna");
     drop(old);
-    assert_eq!(hosting.player("anna"), Ok(peer("anna")));
+    assert_eq!(hosting.player("anna"), Ok(Some(peer("anna"))));
     drop(new);
-    assert_eq!(hosting.player("anna"), Err(RoomError::NoPlayer));
+    assert_eq!(hosting.player("anna"), Ok(None));
+}
+
+#[test]
+fn as_many_names_are_remembered_as_there_may_be_players() {
+    let (_house, rooms) = house_with(|limits| limits.room_players = 3);
+    let hosting = host(&rooms);
+    for name in ["1", "2", "1", "3", "2", "4"] {
+        drop(player(&rooms, &hosting, name));
+    }
+    assert_eq!(hosting.player("1"), Err(RoomError::NoPlayer));
+    for name in ["2", "3", "4"] {
+        assert_eq!(hosting.player(name), Ok(None), "{name}");
+    }
 }
 
 #[test]

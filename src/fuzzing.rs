@@ -1,0 +1,246 @@
+//! What `fuzz/` and the test of its corpus run: each target reads bytes of a stranger, and fails if they break
+//! a promise.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use actix_http::header::{HeaderName, HeaderValue};
+use actix_http::{Method, RequestHead, Version};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::auth;
+use crate::config::{Config, MountPath};
+use crate::dialect::json::{is_name, members};
+use crate::dialect::{calls, peerjs, rooms, root};
+use crate::frame::Frame;
+use crate::http::{routes, seen};
+use crate::keys::Origin;
+use crate::limits::Quota;
+use crate::session::Claim;
+use crate::transport::decoder::Decoder;
+use crate::transport::{Bounds, Disconnect, handshake};
+
+/// Frames mean the same however their bytes are split. The first byte is the seed of the splits.
+pub fn decoder(input: &[u8]) {
+    let Some((&seed, bytes)) = input.split_first() else { return };
+    let whole = decode(&mut bytes.to_vec(), |rest| rest);
+    let mut state = u32::from(seed) + 1;
+    let split = decode(&mut bytes.to_vec(), |rest| {
+        // Xorshift: some splits are long, most are short.
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        let longest = if state.is_multiple_of(8) { 300 } else { 4 };
+        rest.min(1 + (state >> 8) as usize % longest)
+    });
+    assert_eq!(whole, split);
+}
+
+fn decode(
+    mut bytes: &mut [u8],
+    mut next: impl FnMut(usize) -> usize,
+) -> (Vec<String>, Result<(), Disconnect>) {
+    let unfinished = Quota::new(usize::MAX);
+    let mut decoder = Decoder::new(Bounds { max_message_bytes: 1000, unfinished: Arc::clone(&unfinished) });
+    let (mut events, mut ended) = (Vec::new(), Ok(()));
+    while !bytes.is_empty() && ended.is_ok() {
+        let (piece, rest) = bytes.split_at_mut(next(bytes.len()));
+        ended = decoder.feed(piece, &mut |event| {
+            events.push(format!("{event:?}"));
+            ControlFlow::Continue(())
+        });
+        bytes = rest;
+    }
+    drop(decoder);
+    assert_eq!(unfinished.used(), 0, "nothing is charged after the end");
+    (events, ended)
+}
+
+/// A handshake is answered with the headers that are meant, whatever the client's headers are. The first line is
+/// the method, the others are headers.
+pub fn handshake(input: &[u8]) {
+    let mut lines = input.split(|&byte| byte == b'\n');
+    let mut head = RequestHead::default();
+    head.method = lines.next().and_then(|line| Method::from_bytes(line).ok()).unwrap_or_default();
+    head.version = if head.method == Method::GET { Version::HTTP_11 } else { Version::HTTP_10 };
+    for (name, value) in headers(lines) {
+        if name == "connection" && value.as_bytes().eq_ignore_ascii_case(b"upgrade") {
+            head.set_connection_type(actix_http::ConnectionType::Upgrade);
+        }
+        head.headers.append(name, value);
+    }
+    let Ok(answer) = handshake::accept(&head) else { return };
+    let answer = String::from_utf8(answer).expect("headers of ASCII");
+    let lines: Vec<&str> = answer.split("\r\n").collect();
+    assert_eq!(lines.first(), Some(&"HTTP/1.1 101 Switching Protocols"));
+    assert!(matches!(lines.len(), 6 | 7) && answer.ends_with("\r\n\r\n"), "{answer:?}");
+    assert!(!answer.replace("\r\n", "").contains(|c: char| c.is_control() && c != '\t'), "{answer:?}");
+}
+
+fn headers<'a>(
+    lines: impl Iterator<Item = &'a [u8]> + 'a,
+) -> impl Iterator<Item = (HeaderName, HeaderValue)> + 'a {
+    lines.filter_map(|line| {
+        let colon = line.iter().position(|&byte| byte == b':')?;
+        let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
+        Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value.trim_ascii()).ok()?))
+    })
+}
+
+/// An object has the members that serde_json finds in it, and what is relayed of it means what it meant.
+pub fn json(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let mut ours = Vec::new();
+    let is_object = members(text, |name, value| ours.push((name, value))).is_some();
+    let raw = serde_json::from_str::<&RawValue>(text).ok();
+    assert_eq!(is_object, raw.is_some_and(|raw| raw.get().starts_with('{')));
+    for (name, value) in &ours {
+        let alone = serde_json::from_str::<&RawValue>(value).map(RawValue::get);
+        assert_eq!(alone.ok(), Some(*value), "a value is what stands there");
+        let read = serde_json::from_str::<String>(&format!("\"{name}\"")).ok();
+        for wanted in ["type", "dst", "payload"] {
+            assert_eq!(is_name(name, wanted), read.as_deref() == Some(wanted));
+        }
+        assert!(read.is_none_or(|read| is_name(name, &read)));
+    }
+    if let peerjs::Command::Relay(peerjs::Envelope { kind, dst, payload }) = peerjs::decode(text) {
+        let frame = peerjs::relay(kind, "sen\"der", &dst, payload);
+        let relayed = text_of(&frame);
+        assert!(is_one_object(relayed));
+        // Depth, numbers without an f64, and lone surrogates are beyond `Value`.
+        if let (Ok(sent), Ok(got)) = (value(text), value(relayed)) {
+            assert_eq!(got["type"], sent["type"]);
+            assert_eq!((&got["src"], &got["dst"]), (&Value::from("sen\"der"), &sent["dst"]));
+            assert_eq!(got.get("payload"), sent.get("payload"));
+        }
+    }
+}
+
+/// What is said at the root reaches its recipient as it was written, but for what the server sets.
+pub fn dialects(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let sent = value(text).ok();
+    match root::decode(text) {
+        root::Command::Calls(calls::Command::Send(message)) => {
+            let frame = message.frame("caller");
+            assert!(is_one_object(text_of(&frame)));
+            if let (Some(mut sent), Ok(got)) = (sent, value(text_of(&frame))) {
+                assert_eq!(sent["data"]["remoteId"], Value::from(&*message.to));
+                let is_offer = sent["action"] == "offer";
+                let data = sent.get_mut("data").and_then(Value::as_object_mut).expect("an object");
+                data.remove("remoteId");
+                if is_offer {
+                    data.insert("remoteId".to_owned(), "caller".into());
+                }
+                assert_eq!(got, sent);
+            }
+        }
+        root::Command::Rooms(rooms::Command::Join { username, offer: Some(offer), .. }) => {
+            let username = username.unwrap_or_default();
+            assert!(username.chars().count() <= 20);
+            let frame = rooms::offer(&offer, &username);
+            assert!(is_one_object(text_of(&frame)));
+            if let (Some(mut sent), Ok(got)) = (sent, value(text_of(&frame))) {
+                sent["offer"]["clientUsername"] = Value::from(username);
+                assert_eq!(got, sent["offer"]);
+            }
+        }
+        root::Command::Rooms(rooms::Command::Answer { response: Some(response), .. }) => {
+            assert!(is_one_object(text_of(&rooms::response(response))));
+            assert!(sent.is_none_or(|sent| value(response).is_ok_and(|got| got == sent["response"])));
+        }
+        _ => {}
+    }
+}
+
+/// Nothing in a path, a query or a header of a request is believed that should not be. The first line is the
+/// path and query, the others are headers.
+pub fn requests(input: &[u8]) {
+    let mut lines = input.split(|&byte| byte == b'\n');
+    let target = lines.next().map(String::from_utf8_lossy).unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    for mount in ["/", "/a/b/"] {
+        let mount = MountPath::parse(mount).expect("a mount path");
+        let route = routes::find(&mount, path);
+        let below = path.starts_with(mount.as_str()) || format!("{path}/") == mount.as_str();
+        assert!(below || matches!(route, routes::Route::Outside | routes::Route::Health), "{route:?}");
+        let _ = routes::find_post(&mount, path);
+    }
+    if let Ok(claim) = Claim::parse(query) {
+        for text in [claim.key.as_str(), claim.id.as_str(), claim.token.as_str()] {
+            assert!(!text.is_empty() && text.len() <= 4096 && !text.contains(char::is_control));
+        }
+    }
+    let mut map = actix_http::header::HeaderMap::new();
+    headers(lines).for_each(|(name, value)| map.append(name, value));
+    for value in map.get_all("origin").filter_map(|value| value.to_str().ok()) {
+        let _ = Origin::of_page(value);
+        if let Ok(origin) = Origin::parse(value) {
+            assert!(value.contains('*') || origin.matches(origin.as_str()));
+        }
+    }
+    let stranger = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    let seen = |proxied| {
+        let config = Config { proxied, ..Config::default() };
+        let address = |peer| seen::way(&config, &map, SocketAddr::new(peer, 1)).client;
+        [stranger, IpAddr::V4(Ipv4Addr::LOCALHOST)].map(address)
+    };
+    assert_eq!(seen(false), [stranger, IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+    assert_eq!(seen(true)[0], stranger, "an address that is no trusted proxy is not believed");
+}
+
+/// No token is good that nobody has signed. The first line is the token, the rest a key set.
+pub fn tokens(input: &[u8]) {
+    const KEY_SET: &[u8] = include_bytes!("../tests/fixtures/jwt/jwks.json");
+    let mut parts = input.splitn(2, |&byte| byte == b'\n');
+    let token = parts.next().map(String::from_utf8_lossy).unwrap_or_default();
+    assert!(!auth::is_signed(&token, KEY_SET));
+    let _ = auth::is_signed(&token, parts.next().unwrap_or_default());
+}
+
+fn text_of(frame: &Frame) -> &str {
+    std::str::from_utf8(frame.payload()).expect("text")
+}
+
+fn is_one_object(text: &str) -> bool {
+    serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{'))
+}
+
+/// As JavaScript reads it.
+fn value(text: &str) -> serde_json::Result<Value> {
+    serde_json::from_str(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// What was found stays found.
+    #[test]
+    fn every_input_of_the_corpus_passes() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+        type Target = fn(&[u8]);
+        let targets: [(&str, Target); 6] = [
+            ("decoder", decoder),
+            ("handshake", handshake),
+            ("json", json),
+            ("dialects", dialects),
+            ("requests", requests),
+            ("tokens", tokens),
+        ];
+        for (name, target) in targets {
+            let inputs: Vec<_> =
+                fs::read_dir(corpus.join(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
+            assert!(inputs.len() > 3, "{name} has a corpus");
+            for input in inputs {
+                eprintln!("{}", input.display());
+                target(&fs::read(input).unwrap());
+            }
+        }
+    }
+}

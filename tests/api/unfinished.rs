@@ -1,0 +1,91 @@
+//! Messages that are not finished: how much of them is kept.
+
+use crate::harness::messages::{offer, relayed_offer};
+use crate::harness::wire::{self, opcode};
+use crate::harness::{RawClient, TestServer, on_both_with, on_own_with};
+
+const BOUND: usize = 100_000;
+/// For each connection, beside the total.
+const FREE: usize = 16 << 10;
+const TOO_BIG: u16 = 1009;
+const TRY_AGAIN_LATER: u16 = 1013;
+
+/// A client whose message has all but its end, of which the server has taken note. Gives the end as well.
+fn with_unfinished(server: &TestServer, id: &str) -> (RawClient, Vec<u8>) {
+    let mut client = server.client(id);
+    let message = offer("me", &format!("\"{}\"", "x".repeat(BOUND - 1000)));
+    let (begun, rest) = message.split_at(message.len() - 10);
+    client.send_raw(wire::frame(opcode::TEXT, begun.as_bytes()));
+    client.ping(b"all this");
+    assert_eq!(client.expect_pong(), b"all this");
+    (client, wire::frame(wire::FIN | opcode::CONTINUATION, rest.as_bytes()))
+}
+
+#[test]
+fn fragments_over_the_bound_are_refused_at_the_header() {
+    on_own_with(
+        |config| config.max_message_bytes = BOUND,
+        |server| {
+            let mut client = server.client("a");
+            client.send_raw(wire::frame(opcode::TEXT, &[b'x'; BOUND]));
+            let one_more = wire::frame(wire::FIN | opcode::CONTINUATION, b"x");
+            client.send_raw(&one_more[..one_more.len() - 1]);
+            assert_eq!(client.expect_close(), Some(TOO_BIG));
+        },
+    );
+}
+
+#[test]
+fn all_unfinished_messages_together_are_bounded() {
+    on_both_with(
+        |config| {
+            config.max_message_bytes = BOUND;
+            config.unfinished_total_bytes = 2 * BOUND - FREE;
+        },
+        |server| {
+            let (mut first, first_rest) = with_unfinished(server, "first");
+            let (second, _) = with_unfinished(server, "second");
+            // Who asks for more is closed, whether its message is one frame or many.
+            let mut third = server.client("third");
+            let frame = wire::frame(wire::FIN | opcode::TEXT, &[b'x'; BOUND]);
+            third.send_raw(&frame[..BOUND / 2]);
+            assert_eq!(third.expect_close(), Some(TRY_AGAIN_LATER));
+            let mut fourth = server.client("fourth");
+            fourth.send_raw(wire::frame(opcode::TEXT, &[b'x'; 1000]));
+            fourth.send_raw(wire::frame(opcode::CONTINUATION, &[b'x'; 1000]).repeat(60));
+            assert_eq!(fourth.expect_close(), Some(TRY_AGAIN_LATER));
+            // A message of usual size goes through, in whatever pieces it comes.
+            let mut me = server.client("me");
+            let payload = format!("\"{}\"", "y".repeat(10_000));
+            for piece in wire::frame(wire::FIN | opcode::TEXT, offer("me", &payload).as_bytes()).chunks(100) {
+                me.send_raw(piece);
+            }
+            me.expect(relayed_offer("me", "me", &payload));
+            // What is finished, and what is left behind, counts no more.
+            first.send_raw(first_rest);
+            me.expect_text();
+            second.reset();
+            server.wait_until_gone("second");
+            for (mut client, rest) in ["fifth", "sixth"].map(|id| with_unfinished(server, id)) {
+                client.send_raw(rest);
+                me.expect_text();
+            }
+        },
+    );
+}
+
+#[test]
+fn what_comes_with_the_handshake_counts_as_well() {
+    on_own_with(
+        |config| config.unfinished_total_bytes = 0,
+        |server| {
+            let target = server.target("early", "t");
+            let mut early = server.connect("early");
+            let frame = wire::frame(wire::FIN | opcode::TEXT, &[b'x'; 4 * FREE]);
+            early.send_raw([RawClient::handshake(&target).into(), frame].concat());
+            early.expect_accepted();
+            early.expect_open();
+            assert_eq!(early.expect_close(), Some(TRY_AGAIN_LATER));
+        },
+    );
+}

@@ -35,7 +35,7 @@ where
                 request.headers(),
                 mounted.secure,
             );
-            return refuse(framed, response("404 Not Found", "", &text)).await;
+            return refuse(framed, response("404 Not Found", "Cache-Control: no-store\r\n", &text)).await;
         }
     };
     let service = &mounted.service;

@@ -1,6 +1,7 @@
 //! The WebSockets that there are.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderMap};
@@ -8,9 +9,10 @@ use actix_web::rt;
 
 use super::routes::Route;
 use super::seen;
-use crate::limits::TooMany;
+use crate::limits::{Counted, TooMany};
 use crate::service::Service;
 use crate::session::{self, Caller, Source};
+use crate::transport::exchange::Exchange;
 use crate::transport::{Socket, handshake};
 
 /// Where a WebSocket can be opened.
@@ -46,15 +48,24 @@ impl Endpoint {
     }
 }
 
+/// Counts a connection that has just come, by whose it is: all clients of a proxy share its connections, and
+/// are counted one by one when they open something.
+pub(crate) fn connect(service: &Service, peer: Option<SocketAddr>) -> Result<Option<Counted>, TooMany> {
+    let address = peer.map(|peer| peer.ip().to_canonical());
+    service.addresses.connect(address.filter(|address| !service.config.is_proxy(address)))
+}
+
 /// Who asks, unless its address asks too often.
 pub(super) fn caller(
     service: &Service,
     query: &str,
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
+    exchange: Option<&Rc<Exchange>>,
 ) -> Result<Caller, TooMany> {
     let source = source(service, headers, peer);
-    let counted = service.addresses.open(source.address, service.now())?;
+    let connection = exchange.and_then(|exchange| exchange.counted());
+    let counted = service.addresses.open(source.address, service.now(), connection)?;
     Ok(Caller { query: query.to_owned(), source, counted })
 }
 
@@ -76,4 +87,31 @@ pub(super) const TOO_MANY: &str = "Too many connections from this address\n";
 pub(super) fn retry_after(TooMany { retry_after }: TooMany) -> u64 {
     let begun = u64::from(retry_after.subsec_nanos() > 0);
     (retry_after.as_secs() + begun).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Clock;
+    use crate::config::Config;
+    use crate::keys::memory::MemoryKeys;
+    use crate::service::Hooks;
+
+    #[test]
+    fn connections_are_counted_when_they_come_but_for_those_of_proxies() {
+        for (proxied, client, proxy) in [(false, true, true), (true, true, false)] {
+            let mut config = Config { proxied, ..Config::default() };
+            config.address_limits.connections = 1;
+            let service =
+                Service::start(config, Hooks::default(), Clock::manual(), Arc::new(MemoryKeys::new()));
+            let is_bounded = |address: &str| {
+                let peer = Some(SocketAddr::new(address.parse().unwrap(), 1));
+                let _first = connect(&service, peer).unwrap();
+                connect(&service, peer).is_err()
+            };
+            assert_eq!(is_bounded("198.51.100.1"), client, "{proxied}");
+            assert_eq!(is_bounded("::ffff:10.0.0.1"), proxy, "{proxied}");
+            assert!(!is_bounded("127.0.0.1"), "{proxied}");
+        }
+    }
 }

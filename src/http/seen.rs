@@ -42,14 +42,12 @@ pub(super) fn client_address(
     peer: Option<SocketAddr>,
 ) -> Option<IpAddr> {
     let peer = peer?.ip().to_canonical();
-    let is_trusted =
-        |address: &IpAddr| config.trusted_proxies.iter().any(|network| network.contains(address));
     if !config.proxied {
         return Some(peer);
     }
     let mut seen = peer;
     let mut hops = forwarded_for(headers).into_iter().rev();
-    while is_trusted(&seen)
+    while config.is_proxy(&seen)
         && let Some(Some(hop)) = hops.next()
     {
         seen = hop;

@@ -35,3 +35,4 @@ mod root;
 mod shutdown;
 mod takeover;
 mod tls;
+mod unfinished;

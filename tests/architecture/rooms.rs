@@ -35,7 +35,7 @@ pub const ROOMS: &[Room] = &[
     // What speaks HTTP.
     room(
         "server",
-        "embed http ops transport config tls lan",
+        "embed http ops service transport config tls lan limits",
         "actix_codec actix_http actix_server actix_service actix_tls actix_web log rustls socket2 thiserror \
          tokio",
     ),
@@ -59,7 +59,7 @@ pub const ROOMS: &[Room] = &[
     room("service", "config auth dialect keys limits broker", "dashmap log serde_json thiserror tokio::time"),
     room(
         "transport",
-        "broker frame",
+        "limits broker frame",
         "actix_codec actix_http actix_tls actix_web actix_ws bytes bytestring futures_core futures_sink \
          thiserror tokio::io tokio::net tokio::time tokio::test tokio::join",
     ),

@@ -152,7 +152,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::transport::exchange::TURN;
+    use crate::transport::exchange::{AHEAD, TURN};
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -253,12 +253,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn beside_a_request_one_turn_is_read_and_another_for_each_time_that_its_body_is_waited_for() {
+    async fn beside_a_request_hardly_anything_is_read_but_the_body_that_is_waited_for() {
         let (mut client, server) = duplex(100 * TURN);
         let mut connection = Connection::new(server, None);
-        client.write_all(&[1; 50 * TURN]).await.unwrap();
-        assert_eq!(read(&mut connection).await.unwrap(), TURN);
+        client.write_all(b"request").await.unwrap();
+        assert_eq!(read(&mut connection).await.unwrap(), 7);
         let handled = connection.exchange().handle();
+        client.write_all(&[1; 50 * TURN]).await.unwrap();
+        assert_eq!(read(&mut connection).await.unwrap(), AHEAD);
         assert!(is_held(&mut connection).await);
         for _ in 0..3 {
             connection.exchange().want_body();
@@ -273,9 +275,11 @@ mod tests {
     async fn who_is_held_back_goes_on_when_the_request_is_answered() {
         let (mut client, server) = duplex(100 * TURN);
         let mut connection = Connection::new(server, None);
-        client.write_all(&[1; 50 * TURN]).await.unwrap();
-        assert_eq!(read(&mut connection).await.unwrap(), TURN);
+        client.write_all(b"request").await.unwrap();
+        assert_eq!(read(&mut connection).await.unwrap(), 7);
         let handled = connection.exchange().handle();
+        client.write_all(&[1; 50 * TURN]).await.unwrap();
+        assert_eq!(read(&mut connection).await.unwrap(), AHEAD);
         let answer = async {
             sleep(MS).await;
             drop(handled);

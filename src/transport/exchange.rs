@@ -16,9 +16,12 @@ use tokio::time::Instant;
 
 use crate::limits::Counted;
 
-/// Bytes that HTTP gets at once. It parses all requests in them before it handles the first, at 3 KB
-/// each, so this is what bounds pipelining: 20 of the shortest.
-pub(super) const TURN: usize = 512;
+/// Bytes that HTTP gets at once. It parses all requests in them before it handles the second, at 3 KB
+/// each, so this is what bounds pipelining: 38 of the shortest, two or three of those of browsers.
+pub(super) const TURN: usize = 1 << 10;
+
+/// Bytes that are read beside a request that is handled: only so is the end of the connection noticed.
+pub(super) const AHEAD: usize = 64;
 
 /// Shared by a connection and the requests on it.
 pub(crate) struct Exchange {
@@ -83,8 +86,7 @@ impl Exchange {
         self.owing_since.set(Instant::now());
     }
 
-    /// How many bytes may be read now. A request that is handled is left in peace but for one turn, in
-    /// which a client that leaves is noticed.
+    /// How many bytes may be read now.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<usize> {
         match self.readable.get() {
             0 if self.is_handling() => self.hold_back(cx),
@@ -123,6 +125,7 @@ impl Exchange {
 
     pub(super) fn handle(self: &Rc<Self>) -> Handled {
         self.handled.set(self.handled.get() + 1);
+        self.readable.set(self.readable.get().min(AHEAD));
         Handled(Rc::clone(self))
     }
 

@@ -109,7 +109,7 @@ pub struct Cli {
     #[arg(long = "trusted_proxy", alias = "trusted-proxy", env = "PEERBROKER_TRUSTED_PROXY", value_name = "CIDR", num_args = 1.., value_delimiter = ' ')]
     trusted_proxy: Vec<IpNet>,
 
-    /// Most WebSockets and streams of one address at a time; 0 is any number
+    /// Most connections of one address at a time, those in HTTP included; 0 is any number
     #[arg(
         long = "connections_per_address",
         alias = "connections-per-address",
@@ -119,7 +119,7 @@ pub struct Cli {
     )]
     connections_per_address: u32,
 
-    /// New ones of one address a second, and ten times as many at once; 0 is any number
+    /// New WebSockets and streams of one address a second, and ten times as many at once; 0 is any number
     #[arg(
         long = "opens_per_second_per_address",
         alias = "opens-per-second-per-address",

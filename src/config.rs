@@ -5,6 +5,7 @@ mod listen;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -163,6 +164,11 @@ impl Config {
     /// Whether the flags name a key.
     pub fn is_built_in(&self, key: &ApiKey) -> bool {
         self.default_key && (*key == self.key || key == self.root_key())
+    }
+
+    /// Whether an address is that of a proxy that is believed.
+    pub(crate) fn is_proxy(&self, address: &IpAddr) -> bool {
+        self.proxied && self.trusted_proxies.iter().any(|network| network.contains(address))
     }
 
     /// The key that people are told: the built-in one, or a stand-in for one of theirs.

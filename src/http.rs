@@ -2,7 +2,7 @@
 
 mod body;
 mod cors;
-mod endpoint;
+pub(crate) mod endpoint;
 mod files;
 mod legacy;
 mod not_found;
@@ -153,11 +153,11 @@ async fn open_socket(
             .force_close()
             .body(format!("{why}\n"));
     }
-    let caller =
-        match endpoint::caller(service, request.query_string(), request.headers(), request.peer_addr()) {
-            Ok(caller) => caller,
-            Err(too_many) => return too_many_requests(too_many),
-        };
+    let (query, peer) = (request.query_string(), request.peer_addr());
+    let caller = match endpoint::caller(service, query, request.headers(), peer, None) {
+        Ok(caller) => caller,
+        Err(too_many) => return too_many_requests(too_many),
+    };
     match actix_ws::upgrade(request, payload, endpoint::bounds(service)).await {
         Ok((response, socket)) => {
             endpoint.serve(socket, service, caller);

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_codec::Framed;
+use actix_http::error::DispatchError;
 use actix_http::{HttpService, KeepAlive, Request, h1};
 use actix_server::ServerHandle;
-use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
-use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
+use actix_service::{Service as _, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config};
+use actix_tls::accept::rustls_0_23::{Acceptor, AcceptorService, TlsStream};
 use actix_tls::accept::{TlsError as TlsAcceptError, max_concurrent_tls_connect};
 use actix_web::App;
 use actix_web::dev::AppConfig;
@@ -20,17 +21,16 @@ use tokio::time::{Instant, sleep};
 
 use crate::config::{BadStaticDir, DEFAULT_HOST, Listen};
 use crate::embed::PeerBroker;
-use crate::http::upgrade::upgrade;
-use crate::http::{self, Mounted};
+use crate::http::upgrade::{turn_away, upgrade};
+use crate::http::{self, Mounted, endpoint};
 use crate::lan::lan_address;
+use crate::limits::{Counted, TooMany};
 use crate::ops::{self, Ops};
+use crate::service::Service;
 use crate::tls::{self, TlsError};
-use crate::transport::connection::Connection;
+use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
+use crate::transport::exchange::handle;
 
-/// How long a client may take to send the head of a request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may idle between two requests.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long clients may take to answer their close frames when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// What actix-server calls the listeners in its log lines.
@@ -92,25 +92,60 @@ macro_rules! http_service {
         let app = App::new()
             .configure(|app| http::configure(app, Arc::clone(&pages)))
             .default_service(http::handler(pages));
-        let http = HttpService::build()
-            .on_connect_ext(|connection: &$io, data| drop(data.insert(connection.watch())))
-            .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
-            .client_request_timeout(REQUEST_TIMEOUT)
-            .client_disconnect_timeout(REQUEST_TIMEOUT)
-            .upgrade(fn_service(upgrade))
-            .h1(map_config(app, |()| AppConfig::default()));
-        http
+        http_over!($io, app, upgrade(fn_service(upgrade)))
     }};
 }
 
-/// A connection as HTTP gets it. What is written is on its way at once: there is no more to come that
-/// would be worth waiting for.
-fn below_http<T>(io: T, tcp: impl Fn(&T) -> &TcpStream) -> (Connection<T>, Option<SocketAddr>) {
-    if let Err(error) = tcp(&io).set_nodelay(true) {
-        log::debug!("cannot set TCP_NODELAY: {error}");
+macro_rules! http_over {
+    ($io:ty, $app:expr $(, $more:ident($with:expr))?) => {
+        HttpService::build()
+            .on_connect_ext(|connection: &$io, data| drop(data.insert(connection.exchange())))
+            .keep_alive(KeepAlive::Timeout(REQUEST_TIMEOUT))
+            .client_request_timeout(REQUEST_TIMEOUT)
+            .client_disconnect_timeout(REQUEST_TIMEOUT)
+            $(.$more($with))?
+            .h1(apply_fn_factory(map_config($app, |()| AppConfig::default()), handle))
+    };
+}
+
+/// A connection that has just come.
+struct Arrival {
+    address: Option<SocketAddr>,
+    counted: Option<Counted>,
+}
+
+impl Arrival {
+    /// What is written is on its way at once: there is no more to come that would be worth waiting for.
+    fn of(io: &TcpStream, service: &Service) -> Result<Self, TooMany> {
+        if let Err(error) = io.set_nodelay(true) {
+            log::debug!("cannot set TCP_NODELAY: {error}");
+        }
+        let address = io.peer_addr().ok();
+        Ok(Arrival { address, counted: endpoint::connect(service, address)? })
     }
-    let address = tcp(&io).peer_addr().ok();
-    (Connection::new(io), address)
+
+    /// As HTTP gets it.
+    fn below_http<T>(self, io: T) -> (Connection<T>, Option<SocketAddr>) {
+        (Connection::new(io, self.counted), self.address)
+    }
+}
+
+/// What HTTP gets over plain TCP.
+async fn plain(
+    io: TcpStream,
+    service: Arc<Service>,
+) -> Result<(Connection<TcpStream>, Option<SocketAddr>), DispatchError> {
+    match Arrival::of(&io, &service) {
+        Ok(arrival) => Ok(arrival.below_http(io)),
+        Err(too_many) => {
+            turn_away(&io, too_many).await;
+            Err(turned_away().into())
+        }
+    }
+}
+
+fn turned_away() -> io::Error {
+    io::ErrorKind::QuotaExceeded.into()
 }
 
 /// A server that is bound and not yet serving.
@@ -197,29 +232,42 @@ impl Server {
         if workers > 0 {
             builder = builder.workers(workers);
         }
+        let service = &mounted.service;
+        let plain = |service: &Arc<Service>| {
+            let service = Arc::clone(service);
+            fn_service(move |io: TcpStream| plain(io, Arc::clone(&service)))
+        };
         if let Some((listener, ops)) = ops {
+            let plain = plain(service);
             builder = builder.listen(OPS_NAME, listener, move || {
-                let http = HttpService::build()
-                    .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
-                    .client_request_timeout(REQUEST_TIMEOUT)
-                    .client_disconnect_timeout(REQUEST_TIMEOUT)
-                    .h1(map_config(ops::app(Arc::clone(&ops)), |()| AppConfig::default()));
-                fn_service(async |io: TcpStream| Ok(below_http(io, |io| io))).and_then(http)
+                plain.clone().and_then(http_over!(Connection<TcpStream>, ops::app(Arc::clone(&ops))))
             })?;
         }
         let builder = match tls {
-            None => builder.listen(NAME, listener, move || {
-                let http = http_service!(Connection<TcpStream>, mounted);
-                fn_service(async |io: TcpStream| Ok(below_http(io, |io| io))).and_then(http)
-            })?,
+            None => {
+                let plain = plain(service);
+                builder.listen(NAME, listener, move || {
+                    plain.clone().and_then(http_service!(Connection<TcpStream>, mounted))
+                })?
+            }
             Some(tls) => {
                 max_concurrent_tls_connect(MAX_TLS_HANDSHAKES);
                 builder.listen(NAME, listener, move || {
                     let http = http_service!(Connection<TlsStream<TcpStream>>, mounted);
-                    Acceptor::new(tls.clone())
+                    let service = Arc::clone(&mounted.service);
+                    // Counted before its handshake, which costs more than all else.
+                    let accept = move |io: TcpStream, acceptor: &AcceptorService| {
+                        let arrival = Arrival::of(&io, &service);
+                        let accepted = arrival.map(|arrival| (arrival, acceptor.call(io)));
+                        async move {
+                            let (arrival, accepting) =
+                                accepted.map_err(|_| TlsAcceptError::Tls(turned_away()))?;
+                            Ok(arrival.below_http(accepting.await?))
+                        }
+                    };
+                    apply_fn_factory::<_, _, _, _, _, TcpStream, _, _>(Acceptor::new(tls.clone()), accept)
                         .map_err(TlsAcceptError::into_service_error)
                         .map_init_err(drop)
-                        .map(|io: TlsStream<TcpStream>| below_http(io, |io| io.get_ref().0))
                         .and_then(http.map_err(TlsAcceptError::Service))
                 })?
             }

@@ -1,6 +1,7 @@
 //! The WebSockets that there are.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderMap};
@@ -8,9 +9,11 @@ use actix_web::rt;
 
 use super::routes::Route;
 use super::seen;
-use crate::limits::TooMany;
+use crate::config::Config;
+use crate::limits::{Counted, TooMany};
 use crate::service::Service;
 use crate::session::{self, Caller, Source};
+use crate::transport::exchange::Exchange;
 use crate::transport::{Bounds, Socket, handshake};
 
 /// Where a WebSocket can be opened.
@@ -46,15 +49,28 @@ impl Endpoint {
     }
 }
 
+/// Counts a connection that has just come.
+pub(crate) fn connect(service: &Service, peer: Option<SocketAddr>) -> Result<Option<Counted>, TooMany> {
+    service.addresses.connect(peer.and_then(|peer| counted_address(&service.config, peer)))
+}
+
+/// Whose a connection is. All clients of a proxy share its connections, and are counted one by one when they
+/// open something.
+fn counted_address(config: &Config, peer: SocketAddr) -> Option<IpAddr> {
+    Some(peer.ip().to_canonical()).filter(|address| !config.is_proxy(address))
+}
+
 /// Who asks, unless its address asks too often.
 pub(super) fn caller(
     service: &Service,
     query: &str,
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
+    exchange: Option<&Rc<Exchange>>,
 ) -> Result<Caller, TooMany> {
     let source = source(service, headers, peer);
-    let counted = service.addresses.open(source.address, service.now())?;
+    let connection = exchange.and_then(|exchange| exchange.counted());
+    let counted = service.addresses.open(source.address, service.now(), connection)?;
     Ok(Caller { query: query.to_owned(), source, counted })
 }
 
@@ -81,4 +97,24 @@ pub(super) const TOO_MANY: &str = "Too many connections from this address\n";
 /// What `Retry-After` says to it.
 pub(super) fn retry_after(too_many: TooMany) -> u64 {
     too_many.seconds()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_counted_when_they_come_but_for_those_of_proxies() {
+        for (proxied, peer, counted) in [
+            (false, "198.51.100.1", Some("198.51.100.1")),
+            (false, "10.0.0.1", Some("10.0.0.1")),
+            (true, "198.51.100.1", Some("198.51.100.1")),
+            (true, "10.0.0.1", None),
+            (true, "::ffff:10.0.0.1", None),
+        ] {
+            let config = Config { proxied, ..Config::default() };
+            let address = counted_address(&config, SocketAddr::new(peer.parse().unwrap(), 1));
+            assert_eq!(address, counted.map(|counted| counted.parse().unwrap()), "{proxied} {peer}");
+        }
+    }
 }

@@ -1,18 +1,21 @@
 //! The HTTP form of PeerJS 0.3.x: a stream to hear through, and a POST for each message.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, rt, web};
+use tokio::select;
 
 use super::peerjs::decode_key as decode;
 use super::routes::{Post, Posted};
 use super::{body, endpoint, plain, too_many_requests};
 use crate::service::Service;
 use crate::session::{self, Claim, Refusal, Unheard};
-use crate::transport::connection::Watch;
+use crate::transport::exchange::Exchange;
 
 /// Has nginx pass on each line as it comes.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -40,7 +43,8 @@ fn claim(Post { key, id, token, .. }: Post<'_>) -> Result<Claim, Refusal> {
 }
 
 async fn open(service: &Arc<Service>, request: &HttpRequest, claim: Claim) -> HttpResponse {
-    let caller = match endpoint::caller(service, "", request.headers(), request.peer_addr()) {
+    let exchange = request.conn_data::<Rc<Exchange>>();
+    let caller = match endpoint::caller(service, "", request.headers(), request.peer_addr(), exchange) {
         Ok(caller) => caller,
         Err(too_many) => return too_many_requests(too_many),
     };
@@ -49,8 +53,8 @@ async fn open(service: &Arc<Service>, request: &HttpRequest, claim: Claim) -> Ht
     match session::open_stream(service, claim, caller, renewed).await {
         Ok((mut body, session)) => {
             rt::spawn(session);
-            if let Some(watch) = request.conn_data::<Rc<Watch>>() {
-                body.watch(Rc::clone(watch));
+            if let Some(exchange) = exchange {
+                body.watch(Rc::clone(exchange));
             }
             HttpResponse::Ok()
                 .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")))
@@ -71,7 +75,15 @@ async fn relay(
 ) -> HttpResponse {
     let source = endpoint::source(service, request.headers(), request.peer_addr());
     // Before the body is read: until then it is with the client, and costs us nothing.
-    let sender = match session::sender(service, claim, &source).await {
+    let exchange = request.conn_data::<Rc<Exchange>>();
+    let left = poll_fn(|cx| exchange.map_or(Poll::Pending, |exchange| exchange.poll_ended(cx)));
+    let sender = select! {
+        biased;
+        sender = session::sender(service, claim, &source) => sender,
+        // Nobody waits for the answer.
+        () = left => Err(Unheard::Absent),
+    };
+    let sender = match sender {
         Ok(sender) => sender,
         Err(Unheard::Absent) => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
         Err(Unheard::TooMuch) => return plain(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),

@@ -15,6 +15,8 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
     let text = text(mounted, request.method().as_str(), request.path(), &options);
     HttpResponse::NotFound()
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
+        // It repeats the host, which a cache in front may not know to be part of what was asked.
+        .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
         .body(text)
 }

@@ -77,14 +77,12 @@ pub(super) fn client_address(
 /// could have written.
 pub(crate) fn way(config: &Config, headers: &HeaderMap, peer: SocketAddr) -> Way {
     let mut client = peer.ip().to_canonical();
-    let is_trusted =
-        |address: &IpAddr| config.trusted_proxies.iter().any(|network| network.contains(address));
-    if !config.proxied || !is_trusted(&client) {
+    if !config.is_proxy(&client) {
         return Way { client, proxies: 0, is_named: false };
     }
     let mut named = 0;
     let mut hops = forwarded_for(headers).into_iter().rev();
-    while is_trusted(&client)
+    while config.is_proxy(&client)
         && let Some(Some(hop)) = hops.next()
     {
         client = hop;

@@ -1,16 +1,20 @@
 //! Requests that upgrade: taken over from HTTP before actix-web sees them.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_codec::{Framed, FramedParts};
 use actix_http::{HttpMessage as _, Request, h1};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::endpoint::{self, Endpoint, TOO_MANY, retry_after};
 use super::routes;
 use super::{Mounted, not_found, seen};
+use crate::limits::TooMany;
+use crate::transport::exchange::Exchange;
 use crate::transport::handshake::{self, BadHandshake};
 use crate::transport::upgrade::{Takeover, UpgradedSocket};
 
@@ -30,20 +34,31 @@ where
         (_, None) => {
             let options = seen::by_client(&mounted, request.headers(), request.peer_addr(), mounted.secure);
             let text = not_found::text(&mounted, request.method().as_str(), request.path(), &options);
-            return refuse(framed, response("404 Not Found", "", &text)).await;
+            return refuse(framed, response("404 Not Found", "Cache-Control: no-store\r\n", &text)).await;
         }
     };
     let service = &mounted.service;
     let query = request.uri().query().unwrap_or_default();
-    let caller = match endpoint::caller(service, query, request.headers(), request.peer_addr()) {
+    let exchange = request.conn_data::<Rc<Exchange>>();
+    let caller = match endpoint::caller(service, query, request.headers(), request.peer_addr(), exchange) {
         Ok(caller) => caller,
-        Err(too_many) => {
-            let headers = format!("Retry-After: {}\r\n", retry_after(too_many));
-            return refuse(framed, response("429 Too Many Requests", &headers, TOO_MANY)).await;
-        }
+        Err(too_many) => return refuse(framed, too_many_requests(too_many)).await,
     };
     let socket = UpgradedSocket::new(framed.into_parts(), answer, endpoint::bounds(service));
     endpoint.serve(socket, service, caller);
+}
+
+/// Says to a client that its address has too many connections, if that goes through at once.
+pub(crate) async fn turn_away(io: &TcpStream, too_many: TooMany) {
+    let said = io.writable().await.and_then(|()| io.try_write(too_many_requests(too_many).as_bytes()));
+    if let Err(error) = said {
+        log::debug!("could not turn a client away: {error}");
+    }
+}
+
+fn too_many_requests(too_many: TooMany) -> String {
+    let headers = format!("Retry-After: {}\r\n", retry_after(too_many));
+    response("429 Too Many Requests", &headers, TOO_MANY)
 }
 
 fn bad_handshake(why: BadHandshake) -> String {

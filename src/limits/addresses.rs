@@ -12,9 +12,9 @@ use crate::pace::Pace;
 /// The bounds of one address; 0 turns one off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressLimits {
-    /// Most WebSockets and streams at a time.
+    /// Most connections at a time: WebSockets, streams, and those that are in HTTP.
     pub connections: u32,
-    /// New ones a second, for long; ten times as many at once.
+    /// New WebSockets and streams a second, for long; ten times as many at once.
     pub opens_per_second: u32,
 }
 
@@ -36,8 +36,12 @@ struct Known {
     opens: Pace,
 }
 
-/// A connection that counts for its address until it is dropped.
-pub(crate) struct Counted {
+/// A place among the connections of an address, shared by all that goes on in one connection.
+#[derive(Clone)]
+pub(crate) struct Counted(Arc<Place>);
+
+/// Given back when it is dropped.
+struct Place {
     addresses: Arc<Addresses>,
     network: Network,
 }
@@ -47,25 +51,41 @@ impl Addresses {
         Arc::new(Addresses { limits, known: DashMap::new() })
     }
 
-    /// Counts a new connection at `now` milliseconds; `None` is one that is not counted. Loopback is not: there
-    /// it is somebody's proxy, or somebody's own machine.
+    /// Counts a new connection; `None` is one that is not counted. Loopback is not: there it is somebody's
+    /// proxy, or somebody's own machine.
+    pub(crate) fn connect(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Option<Counted>, TooMany> {
+        let Some(network) = network(address) else { return Ok(None) };
+        let mut known = self.known.entry(network).or_default();
+        self.place(network, &mut known).map(Some)
+    }
+
+    /// Counts a new WebSocket or stream at `now` milliseconds. It needs no place of its own if its connection
+    /// has one.
     pub(crate) fn open(
         self: &Arc<Self>,
         address: Option<IpAddr>,
         now: u64,
+        connection: Option<&Counted>,
     ) -> Result<Option<Counted>, TooMany> {
-        let Some(address) = address.filter(|address| !address.to_canonical().is_loopback()) else {
-            return Ok(None);
-        };
-        let network = Network::of(address);
-        let AddressLimits { connections, opens_per_second } = self.limits;
+        let Some(network) = network(address) else { return Ok(None) };
         let mut known = self.known.entry(network).or_default();
-        if connections > 0 && known.open >= connections {
+        let placed = match connection.filter(|Counted(place)| place.network == network) {
+            Some(placed) => placed.clone(),
+            None => self.place(network, &mut known)?,
+        };
+        // A place of its own goes back below, when nothing is locked.
+        let spent = known.opens.try_spend_one(self.limits.opens_per_second, now);
+        drop(known);
+        spent.map(|()| Some(placed)).map_err(|retry_after| TooMany { retry_after })
+    }
+
+    fn place(self: &Arc<Self>, network: Network, known: &mut Known) -> Result<Counted, TooMany> {
+        let most = self.limits.connections;
+        if most > 0 && known.open >= most {
             return Err(TooMany { retry_after: Duration::from_secs(10) });
         }
-        known.opens.try_spend_one(opens_per_second, now).map_err(|retry_after| TooMany { retry_after })?;
         known.open += 1;
-        Ok(Some(Counted { addresses: Arc::clone(self), network }))
+        Ok(Counted(Arc::new(Place { addresses: Arc::clone(self), network })))
     }
 
     /// Forgets the addresses that have nothing open and could do all again.
@@ -79,12 +99,17 @@ impl Addresses {
     }
 }
 
-impl Drop for Counted {
+impl Drop for Place {
     fn drop(&mut self) {
         if let Some(mut known) = self.addresses.known.get_mut(&self.network) {
             known.open = known.open.saturating_sub(1);
         }
     }
+}
+
+fn network(address: Option<IpAddr>) -> Option<Network> {
+    let address = address.filter(|address| !address.to_canonical().is_loopback())?;
+    Some(Network::of(address))
 }
 
 #[cfg(test)]
@@ -102,19 +127,46 @@ mod tests {
     #[test]
     fn an_address_has_so_many_connections_at_a_time() {
         let addresses = addresses(2, 0);
-        let open = || addresses.open(ip("192.0.2.1"), 0);
+        let open = || addresses.open(ip("192.0.2.1"), 0, None);
         let first = open().unwrap();
         let _second = open().unwrap();
         assert!(open().is_err());
-        assert!(addresses.open(ip("192.0.2.2"), 0).is_ok());
+        assert!(addresses.open(ip("192.0.2.2"), 0, None).is_ok());
         drop(first);
         assert!(open().is_ok());
     }
 
     #[test]
+    fn a_websocket_shares_the_place_of_its_connection_and_keeps_it() {
+        let addresses = addresses(1, 0);
+        let connection = addresses.connect(ip("192.0.2.1")).unwrap().unwrap();
+        assert!(addresses.connect(ip("192.0.2.1")).is_err());
+        let open = |address, connection| addresses.open(ip(address), 0, connection);
+        let websocket = open("192.0.2.1", Some(&connection)).unwrap().unwrap();
+        assert!(open("192.0.2.1", None).is_err());
+        // Whom a proxy speaks for has a place of its own.
+        let _another = open("192.0.2.2", Some(&connection)).unwrap();
+        assert!(addresses.connect(ip("192.0.2.2")).is_err());
+        drop(connection);
+        assert!(addresses.connect(ip("192.0.2.1")).is_err());
+        drop(websocket);
+        assert!(addresses.connect(ip("192.0.2.1")).is_ok());
+    }
+
+    #[test]
+    fn a_websocket_that_is_opened_too_soon_leaves_no_place_behind() {
+        let addresses = addresses(20, 1);
+        let opened: Vec<_> = (0..20).map(|_| addresses.open(ip("192.0.2.1"), 0, None)).collect();
+        assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), 10);
+        drop(opened);
+        let connected: Vec<_> = (0..20).map(|_| addresses.connect(ip("192.0.2.1"))).collect();
+        assert!(connected.iter().all(Result::is_ok));
+    }
+
+    #[test]
     fn an_address_has_so_many_new_ones_a_second_and_ten_times_as_many_at_once() {
         let addresses = addresses(0, 5);
-        let open = |now| addresses.open(ip("192.0.2.1"), now).map(drop);
+        let open = |now| addresses.open(ip("192.0.2.1"), now, None).map(drop);
         for _ in 0..50 {
             assert!(open(0).is_ok());
         }
@@ -130,21 +182,21 @@ mod tests {
     #[test]
     fn a_household_is_one_address_and_loopback_none() {
         let addresses = addresses(1, 0);
-        let _first = addresses.open(ip("2001:db8::1"), 0).unwrap();
-        assert!(addresses.open(ip("2001:db8::ffff:ffff"), 0).is_err());
-        assert!(addresses.open(ip("2001:db8:0:1::1"), 0).is_ok());
-        let _mapped = addresses.open(ip("::ffff:192.0.2.1"), 0).unwrap();
-        assert!(addresses.open(ip("192.0.2.1"), 0).is_err());
+        let _first = addresses.open(ip("2001:db8::1"), 0, None).unwrap();
+        assert!(addresses.open(ip("2001:db8::ffff:ffff"), 0, None).is_err());
+        assert!(addresses.open(ip("2001:db8:0:1::1"), 0, None).is_ok());
+        let _mapped = addresses.open(ip("::ffff:192.0.2.1"), 0, None).unwrap();
+        assert!(addresses.open(ip("192.0.2.1"), 0, None).is_err());
         for exempt in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
-            assert!(matches!(addresses.open(ip(exempt), 0), Ok(None)), "{exempt}");
+            assert!(matches!(addresses.open(ip(exempt), 0, None), Ok(None)), "{exempt}");
         }
     }
 
     #[test]
     fn who_is_gone_is_forgotten_when_it_could_do_all_again() {
         let addresses = addresses(0, 5);
-        let here = addresses.open(ip("192.0.2.1"), 0).unwrap();
-        drop(addresses.open(ip("192.0.2.2"), 0).unwrap());
+        let here = addresses.open(ip("192.0.2.1"), 0, None).unwrap();
+        drop(addresses.open(ip("192.0.2.2"), 0, None).unwrap());
         addresses.sweep(100);
         assert_eq!(addresses.len(), 2);
         addresses.sweep(1000);

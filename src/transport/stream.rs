@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::time::{Sleep, sleep};
 
-use super::connection::Watch;
+use super::exchange::Exchange;
 use super::{Disconnect, Event, Socket};
 use crate::broker::{Link, Outbox, Peer};
 use crate::frame::{Frame, Opcode};
@@ -61,7 +61,7 @@ pub(crate) struct StreamSocket {
 pub(crate) struct StreamBody {
     pipe: Rc<RefCell<Pipe>>,
     /// Of the connection below, unless that is another's server's.
-    watch: Option<Rc<Watch>>,
+    exchange: Option<Rc<Exchange>>,
     padded: bool,
     pause: Option<Pin<Box<Sleep>>>,
     nudges: Nudges,
@@ -102,7 +102,7 @@ pub(crate) fn stream(grace: impl Future<Output = ()> + 'static) -> (StreamSocket
     let pipe = Rc::<RefCell<Pipe>>::default();
     let body = StreamBody {
         pipe: Rc::clone(&pipe),
-        watch: None,
+        exchange: None,
         padded: false,
         pause: None,
         nudges: Nudges::default(),
@@ -120,9 +120,8 @@ impl StreamSocket {
 
 impl StreamBody {
     /// Has the stream end when its client leaves.
-    pub(crate) fn watch(&mut self, watch: Rc<Watch>) {
-        watch.begin_stream();
-        self.watch = Some(watch);
+    pub(crate) fn watch(&mut self, exchange: Rc<Exchange>) {
+        self.exchange = Some(exchange);
     }
 }
 
@@ -250,7 +249,7 @@ impl Stream for StreamBody {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        if this.watch.as_ref().is_some_and(|watch| watch.poll_ended(cx).is_ready()) {
+        if this.exchange.as_ref().is_some_and(|exchange| exchange.poll_ended(cx).is_ready()) {
             return Poll::Ready(None);
         }
         if !std::mem::replace(&mut this.padded, true) {

@@ -211,6 +211,7 @@ fn a_handshake_elsewhere_is_refused() {
                 assert_ne!(response.status, 101, "{path}");
                 if server.transport == Transport::Own {
                     assert_eq!(response.status, 404, "{path}");
+                    assert_eq!(response.header("cache-control").as_deref(), Some("no-store"));
                 }
             }
             assert!(server.realm().is_empty());

@@ -231,6 +231,7 @@ fn a_404_explains_itself() {
         assert_eq!(response.status, 404);
         assert_eq!(content_type(&response), PLAIN);
         assert_eq!(response.header("x-content-type-options").as_deref(), Some("nosniff"));
+        assert_eq!(response.header("cache-control").as_deref(), Some("no-store"));
         let text = response.text();
         for told in [target, "path: \"/x/\"", "key: \"secretkey\"", "new Peer(", "host: \"server.test\""] {
             assert!(text.contains(told), "{told} in {text}");

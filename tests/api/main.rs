@@ -35,4 +35,5 @@ mod root;
 mod shutdown;
 mod takeover;
 mod tls;
-mod unfinished;
+mod unfinished_messages;
+mod unfinished_requests;

@@ -21,12 +21,12 @@ fn listen(key: &str, cert: &str) -> Listen {
     Listen { tls: Some(TlsFiles { key: file(key), cert: file(cert) }), ..Listen::default() }
 }
 
-fn start(configure: impl FnOnce(&mut Config)) -> TestServer {
+pub(crate) fn start(configure: impl FnOnce(&mut Config)) -> TestServer {
     TestServer::start_listening(Transport::Own, configure, listen("ec-pkcs8.key", "ec-chain.pem"))
 }
 
 /// A client's configuration that trusts the root of the test certificates and nobody else.
-fn trust() -> Arc<ClientConfig> {
+pub(crate) fn trust() -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(file("root.pem")).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());

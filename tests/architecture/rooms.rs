@@ -37,7 +37,7 @@ pub const ROOMS: &[Room] = &[
     // What speaks HTTP.
     room(
         "server",
-        "embed http ops transport config tls lan",
+        "embed http ops service transport config tls lan limits",
         "actix_codec actix_http actix_server actix_service actix_tls actix_web log rustls socket2 thiserror \
          tokio",
     ),

@@ -35,6 +35,8 @@ pub(crate) enum Event<'a> {
     Ping(&'a [u8]),
     /// An answer to a ping, or unasked for.
     Pong,
+    /// A part of a message whose end has not come. It means nothing yet, but takes work.
+    Fragment,
 }
 
 /// Why nothing more comes from a client.

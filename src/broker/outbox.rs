@@ -178,6 +178,11 @@ impl Outbox {
         std::mem::take(&mut self.progressed)
     }
 
+    /// Whether the socket took no more at the last try.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
     /// Says that the socket's own task could not write all.
     pub fn block(&mut self) {
         self.blocked = !self.frames.is_empty();

@@ -88,10 +88,12 @@ impl Conn {
     /// Looks whether the client has taken something of a full outbox.
     pub(super) fn note_progress(&mut self, now: u64) -> bool {
         let progressed = self.outbox.take_progress();
-        if self.outbox.is_empty() {
-            self.crowded = None;
-        } else if progressed {
+        if progressed {
             self.crowded = self.crowded.map(|_| now);
+        }
+        // An outbox may be empty because a flood expired, with the socket as full as before.
+        if self.outbox.is_empty() && !self.outbox.is_blocked() {
+            self.crowded = None;
         }
         progressed
     }

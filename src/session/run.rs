@@ -270,7 +270,7 @@ impl<'a, C: Conversation> Presence<'a, C> {
                 registration.heard();
             }
             registration.count_messages(messages);
-            // Pings and pongs take work as well.
+            // Pings, pongs and fragments take work as well.
             self.pause = pause_for(registration.spend(frames, self.messages_per_second), self.service);
         }
         transport::give_way(cx);
@@ -329,6 +329,6 @@ fn on_event<C: Conversation>(conversation: &mut C, mut line: Line<'_>, event: Ev
             line.reply(Frame::pong(payload));
             ControlFlow::Continue(())
         }
-        Event::Pong => ControlFlow::Continue(()),
+        Event::Pong | Event::Fragment => ControlFlow::Continue(()),
     }
 }

@@ -128,7 +128,7 @@ impl ActixSocket {
         fragments.payload.push(payload, if last { len } else { max })?;
         match self.fragments.take_if(|_| last) {
             Some(whole) => super::message(whole.text, whole.payload.bytes(), on_event),
-            None => Ok(ControlFlow::Continue(())),
+            None => Ok(on_event(Event::Fragment)),
         }
     }
 }

@@ -167,8 +167,9 @@ impl Decoder {
     fn end_frame(&mut self, on_event: OnEvent<'_>) -> Result<ControlFlow<()>, Disconnect> {
         let whole = |frame: &mut Frame| frame.missing == 0;
         let frame = self.message.as_mut().and_then(|message| message.frame.take_if(whole));
-        match self.message.take_if(|_| frame.is_some_and(|frame| frame.fin)) {
+        match self.message.take_if(|_| frame.as_ref().is_some_and(|frame| frame.fin)) {
             Some(whole) => message(whole.text, whole.payload.bytes(), on_event),
+            None if frame.is_some() => Ok(on_event(Event::Fragment)),
             None => Ok(ControlFlow::Continue(())),
         }
     }

@@ -139,7 +139,9 @@ fn what_waited_in_it_is_gone_and_its_bytes_are_given_back() {
             a.expect_closed_with(Some(4004));
             again(keys);
             server.client_of("one", "b").expect_nothing("b");
-            server.client_of("two", "b").expect(relayed_offer("a", "b", "2"));
+            let mut b = server.client_of("two", "b");
+            b.expect(relayed_offer("a", "b", "2"));
+            b.expect_nothing("b");
             assert_eq!(server.broker().queued_bytes(), 0);
         });
     }

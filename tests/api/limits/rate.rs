@@ -208,6 +208,22 @@ fn pings_and_pongs_count() {
 }
 
 #[test]
+fn fragments_count() {
+    on_both_with(rate(1), |server| {
+        let (mut a, mut b) = (server.client("a"), server.client("b"));
+        let begin = wire::frame(wire::opcode::TEXT, b"");
+        let empty = wire::frame(wire::opcode::CONTINUATION, b"").repeat(9);
+        let end = wire::frame(wire::FIN | wire::opcode::CONTINUATION, HEARTBEAT.as_bytes());
+        server.hear_frame(&mut a, "a", &[begin, empty, end].concat());
+        a.send(offer("b", "1"));
+        server.settle();
+        b.expect_nothing("b");
+        server.advance(Duration::from_secs(1));
+        b.expect(relayed_offer("a", "b", "1"));
+    });
+}
+
+#[test]
 fn a_client_that_leaves_while_it_has_to_wait_is_gone_at_once() {
     let leave: [fn(RawClient); 2] = [drop, RawClient::reset];
     for leave in leave {

@@ -110,7 +110,7 @@ fn an_address_that_tries_too_many_wrong_codes_finds_no_room() {
                 one.send(join(&room, name, OFFER));
                 host.expect(offered(name));
             }
-            for n in 0..50 {
+            for n in 0..51 {
                 let guesser = if n % 2 == 0 { &mut one } else { &mut other };
                 guesser.expect_problem(join("NONE1", "x", OFFER), "wrong room");
             }

@@ -119,10 +119,11 @@ impl Conn {
     /// Somebody looks whether it has taken something of a full outbox.
     pub(super) fn look(&mut self, now: u64) -> bool {
         let progressed = std::mem::take(&mut self.progressed);
-        if self.outbox.is_empty() {
-            self.crowded = None;
-        } else if progressed {
+        if progressed {
             self.crowded = self.crowded.map(|_| now);
+        }
+        if self.outbox.is_empty() && !self.blocked {
+            self.crowded = None;
         }
         progressed
     }

@@ -112,6 +112,8 @@ pub fn delayed_probe(target: &mut Target) {
     victim.lives_while(|| {
         let flood = message("victim", 16 << 10).repeat(55);
         push(&flooder.0, &flood, Instant::now() + 3 * SECOND);
+        // What was sent is on its way to the victim when the thief comes.
+        ended(&flooder.0, Instant::now() + SECOND);
         victim.expect_not_stolen();
         assert_eq!(victim.closed.load(Ordering::SeqCst), 0, "times that the victim was closed");
     });

@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build vendor setup test test-rust test-browser lint pictures fuzz bench bench-quick bench-baseline
+.PHONY: run build vendor setup test test-rust test-hostile test-browser lint pictures fuzz bench bench-quick bench-baseline
 
 run: vendor
 	cargo run --release -- $(ARGS)
@@ -25,10 +25,15 @@ vendor/dist/peerjs.min.js: vendor/package-lock.json vendor/copy.mjs
 setup:
 	@scripts/setup.sh
 
-test: setup vendor test-rust test-browser
+test: setup vendor test-rust test-hostile test-browser
 
 test-rust:
 	cargo test --locked
+
+# Attacks on the release binary, with bounds on its memory and on how long others wait: two minutes.
+# Some of them: make test-hostile ARGS='ping_flood self_takeover'
+test-hostile: build
+	PEERBROKER_BIN="$(CURDIR)/target/release/peerbroker" cargo test --locked --test hostile -- $(ARGS)
 
 test-browser: build
 	cd client-tests && npm ci --no-audit --no-fund --silent && npm test

@@ -22,8 +22,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use cli::{Cli, Command, Settings};
 use console::{Console, Lines, printable};
 
+/// Gives memory back some seconds after it was freed, and not at once: what a flood frees and takes
+/// again stays meanwhile, and nothing of an attack stays for long. glibc's does one or the other.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
-    keep_freed_memory();
     let cli = Cli::read();
     if let Some(Command::Keys(command)) = &cli.command {
         return match keys_command::run(command) {
@@ -103,17 +107,6 @@ fn warn_of_lost_keys(config: &Config, listen: &Listen) {
             "keys that are registered or added while the server runs are lost when it stops: --data_dir keeps them"
         );
     }
-}
-
-/// Has the allocator keep what is freed, up to twice this block.
-///
-/// A queue that fills and is dropped again and again, as a flood for an absent peer does, else goes
-/// to the kernel and comes back as thousands of page faults each time: seven times the work, and
-/// 0.2 ms at a stretch in which its worker serves nobody else. glibc learns what is worth keeping
-/// from the largest block it has mapped and freed (mallopt(3), `M_MMAP_THRESHOLD`); this one is
-/// never touched, so it costs nothing. Other allocators are not impressed.
-fn keep_freed_memory() {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(4 << 20)));
 }
 
 /// Ready at the first SIGTERM or SIGINT; the second ends the process at once.

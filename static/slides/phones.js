@@ -34,7 +34,6 @@ export class Phones {
       // A phone that comes back has its old id; its old connection is dead by now.
       this.#connections.get(connection.peer)?.connection.close();
       this.#connections.set(connection.peer, phone);
-      connection.send({ type: 'position', ...this.#position() });
       this.#onChange();
     });
     connection.on('data', (message) => this.#receive(connection, message));
@@ -62,7 +61,8 @@ export class Phones {
         this.#onCommand(message.type);
         break;
       case 'ping':
-        connection.send({ type: 'pong', sentAt: message.sentAt });
+        // With the position: what is sent as soon as the channel is open may be lost, but a phone asks again.
+        connection.send({ type: 'pong', sentAt: message.sentAt, ...this.#position() });
         if (Number.isFinite(message.roundTrip)) {
           this.roundTrip = message.roundTrip;
           this.#onChange();

@@ -173,7 +173,7 @@ class Remote {
 
   #receive(message) {
     this.#lastHeard = Date.now();
-    if (message?.type === 'position') showPosition(message);
+    if (message?.type === 'position' || message?.type === 'pong') showPosition(message);
     if (message?.type === 'pong') this.#roundTrip = performance.now() - message.sentAt;
   }
 

@@ -21,7 +21,7 @@ pub const ROOMS: &[Room] = &[
     room(
         "main",
         "keys_command cli console peerbroker",
-        "actix_web::rt anyhow log rlimit tokio::signal tokio::select tokio::sync",
+        "actix_web::rt anyhow log rlimit tikv_jemallocator tokio::signal tokio::select tokio::sync",
     ),
     room("keys_command", "console cli peerbroker", "jiff serde_json thiserror"),
     room("console", "cli peerbroker", "env_logger qrcode serde_json"),

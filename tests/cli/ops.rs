@@ -1,6 +1,6 @@
 //! The flags of the operator's API.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 
 use serde_json::json;
 
@@ -10,16 +10,11 @@ use crate::program::{Program, run};
 
 const TOKEN: &str = "a-secret-of-sixteen-or-more";
 
-/// The line that says where the API is.
-const LINE: &str = "The API listens on http://";
-
 /// A program with the API on a free port, and what the line about it ends with.
 pub fn start(args: &[&str], env: &[(&str, &str)]) -> (Program, Api, String) {
     let mut program = Program::start_with_env(args, env);
-    let line = std::iter::repeat_with(|| program.expect_line()).find(|line| line.starts_with(LINE)).unwrap();
-    let (address, rest) = line[LINE.len()..].split_once("/api").unwrap();
-    let address: SocketAddr = address.parse().unwrap();
-    (program, Api { address, headers: String::new() }, rest.to_owned())
+    let (api, rest) = program.expect_api();
+    (program, api, rest)
 }
 
 #[test]

@@ -7,8 +7,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::api::Api;
 use crate::http_client::{HttpConnection, PATIENCE, Response};
 use crate::raw_client::RawClient;
+
+/// The variable that names another program than the one that Cargo built with the tests.
+pub const PROGRAM: &str = "PEERBROKER_BIN";
 
 pub struct Program {
     child: Child,
@@ -29,7 +33,8 @@ pub struct Ended {
 
 /// The program with an empty environment and nothing running yet.
 pub fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_peerbroker"));
+    let program = std::env::var_os(PROGRAM).unwrap_or_else(|| env!("CARGO_BIN_EXE_peerbroker").into());
+    let mut command = Command::new(program);
     command.args(args).env_clear().stdin(Stdio::null());
     command
 }
@@ -104,8 +109,22 @@ impl Program {
         }
     }
 
+    /// The API, and what the line about it ends with.
+    pub fn expect_api(&mut self) -> (Api, String) {
+        const LINE: &str = "The API listens on http://";
+        let line = std::iter::repeat_with(|| self.expect_line()).find(|line| line.starts_with(LINE)).unwrap();
+        let (address, rest) = line[LINE.len()..].split_once("/api").unwrap();
+        let address: SocketAddr = address.parse().unwrap();
+        (Api { address, headers: String::new() }, rest.to_owned())
+    }
+
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
+        let pid = self.id().to_string();
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 

@@ -1,0 +1,109 @@
+//! Bytes to a server that may stop reading, and from one that may end the connection.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+
+/// Connects as over a real network: in small segments and with a small window, so that the kernels
+/// hold some 100 KB of what is not read, and not megabytes as on loopback.
+pub fn connect_with_small_segments(address: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(16 << 10).expect("a buffer");
+    socket.set_tcp_mss(1400).expect("a size of segments");
+    socket.connect(&address.into()).expect("a connection");
+    socket.into()
+}
+
+/// Sends as much as the server takes until `deadline`, and says how much that was.
+pub fn push(mut stream: &TcpStream, bytes: &[u8], deadline: Instant) -> usize {
+    let mut sent = 0;
+    while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty())
+        && let Some(left) = time_until(deadline)
+    {
+        stream.set_write_timeout(Some(left)).expect("a timeout");
+        match stream.write(rest) {
+            Ok(count) => sent += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    sent
+}
+
+/// Reads until the server ends the connection or `deadline`, and says whether it was the former.
+pub fn ended(stream: &TcpStream, deadline: Instant) -> bool {
+    pull(stream, deadline, |_| {})
+}
+
+/// The same, and hands on what it reads.
+pub fn pull(mut stream: &TcpStream, deadline: Instant, mut got: impl FnMut(&[u8])) -> bool {
+    let mut chunk = [0; 64 << 10];
+    while let Some(left) = time_until(deadline) {
+        stream.set_read_timeout(Some(left)).expect("a timeout");
+        match stream.read(&mut chunk) {
+            Ok(0) => return true,
+            Ok(count) => got(&chunk[..count]),
+            Err(error) => match error.kind() {
+                ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut => {}
+                _ => return true,
+            },
+        }
+    }
+    false
+}
+
+/// Sends everything again and again until `deadline` while it reads, and hands on what it reads.
+pub fn exchange(stream: &TcpStream, bytes: &[u8], deadline: Instant, got: impl FnMut(&[u8])) {
+    std::thread::scope(|scope| {
+        scope.spawn(
+            || while time_until(deadline).is_some() && push(stream, bytes, deadline) == bytes.len() {},
+        );
+        pull(stream, deadline, got);
+    });
+}
+
+/// Waits until the server has ended all these connections; panics if some are open after `most`.
+pub fn expect_all_ended(connections: &[TcpStream], most: Duration) {
+    let deadline = Instant::now() + most;
+    let open = connections.iter().filter(|connection| !ended(connection, deadline)).count();
+    assert_eq!(open, 0, "connections that are open after {most:?}");
+}
+
+fn time_until(deadline: Instant) -> Option<Duration> {
+    deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+}
+
+/// The same pseudo-random numbers in every run (xorshift64*).
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new() -> Self {
+        Dice(0x9E37_79B9_7F4A_7C15)
+    }
+
+    /// A number below `sides`.
+    pub fn below(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % sides
+    }
+
+    /// Changes, cuts, removes or doubles a few of the bytes. New ones are among `alphabet`.
+    pub fn mutate(&mut self, bytes: &mut Vec<u8>, alphabet: &[u8]) {
+        for _ in 0..=self.below(3) {
+            let at = self.below(bytes.len().max(1)).min(bytes.len().saturating_sub(1));
+            let new = alphabet[self.below(alphabet.len())];
+            match self.below(8) {
+                _ if bytes.is_empty() => bytes.push(new),
+                0 => bytes.truncate(at),
+                1 => drop(bytes.remove(at)),
+                2 => bytes.insert(at, new),
+                3 => bytes.extend_from_within(at..),
+                _ => bytes[at] = new,
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Runs one attack against a server of its own, while a bystander pair talks through it, and
+//! compares what the server used with the bounds of the attack.
+
+use std::any::Any;
+use std::net::{SocketAddr, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::api::Api;
+use crate::bystanders::{self, Service};
+use crate::directory::Directory;
+use crate::http_client;
+use crate::process::Process;
+use crate::program::{Program, command};
+use crate::raw_client::RawClient;
+
+/// Resident memory that a server may keep once an attack has ended.
+const LEFT_MIB: u64 = 64;
+/// How long the server may take to give the rest back.
+const SETTLE: Duration = Duration::from_secs(15);
+/// The longest that a bystander may wait for an answer. Generous: the tests share few cores.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// A server that has this much is not worth waiting for: it would take the machine along.
+const HOPELESS_MIB: u64 = 2048;
+
+/// One row of the table.
+pub struct Attack {
+    pub name: &'static str,
+    /// What the attacker sends.
+    pub sends: &'static str,
+    run: fn(&mut Target),
+    flags: &'static [&'static str],
+    /// The most resident memory while the attack lasts.
+    peak_mib: u64,
+    /// The most CPU time for each second of the attack, in cores.
+    cores: f64,
+    /// Whether newcomers have to get in while the attack lasts.
+    newcomers: bool,
+    /// The most file descriptors that the server may open.
+    descriptors: Option<u32>,
+    /// Whether the attack waits more than it works, so that others may run beside it.
+    pub waits: bool,
+}
+
+impl Attack {
+    pub const fn new(name: &'static str, sends: &'static str, run: fn(&mut Target)) -> Self {
+        Attack {
+            name,
+            sends,
+            run,
+            flags: &[],
+            peak_mib: LEFT_MIB,
+            cores: f64::INFINITY,
+            newcomers: true,
+            descriptors: None,
+            waits: false,
+        }
+    }
+
+    pub const fn flags(self, flags: &'static [&'static str]) -> Self {
+        Attack { flags, ..self }
+    }
+
+    pub const fn peak_mib(self, peak_mib: u64) -> Self {
+        Attack { peak_mib, ..self }
+    }
+
+    pub const fn cores(self, cores: f64) -> Self {
+        Attack { cores, ..self }
+    }
+
+    pub const fn descriptors(self, most: u32) -> Self {
+        Attack { descriptors: Some(most), newcomers: false, ..self }
+    }
+
+    pub const fn waits(self) -> Self {
+        Attack { waits: true, ..self }
+    }
+
+    /// Runs the attack and says what it did.
+    pub fn measure(&self) -> Row<'_> {
+        let mut target = Target::start(self);
+        let (address, server) = (target.address, Process(target.program.id()));
+        let done = AtomicBool::new(false);
+        let began = Instant::now();
+        let mut failures = Vec::new();
+        let (attack, service, time) = thread::scope(|scope| {
+            let bystanders = scope.spawn(|| bystanders::talk(address, self.newcomers, &done));
+            let attack = catch_unwind(AssertUnwindSafe(|| (self.run)(&mut target)));
+            let time = began.elapsed();
+            done.store(true, Ordering::SeqCst);
+            (attack, bystanders.join(), time)
+        });
+        failures.extend(attack.err().map(said));
+        let service = service.map_err(|panic| failures.push(format!("a bystander: {}", said(panic))));
+        let service = service.unwrap_or_default();
+        let cpu = server.cpu().unwrap_or_default();
+        let peak = mib(server.peak_resident());
+        let left = settled(server);
+
+        let mut bound = |what: &str, is: u64, most: u64| {
+            if is > most {
+                failures.push(format!("{what}: {is}, at most {most}"));
+            }
+        };
+        bound("peak MiB", peak, self.peak_mib);
+        bound("MiB left", left, LEFT_MIB);
+        bound("ms of the longest wait", millis(service.longest), millis(LONGEST_WAIT));
+        let cores = cpu.as_secs_f64() / time.as_secs_f64();
+        if cores > self.cores {
+            failures.push(format!("cores: {cores:.2}, at most {}", self.cores));
+        }
+        if server.cpu().is_err() {
+            failures.push("the server has ended".to_owned());
+        }
+        Row { attack: self, peak, left, cpu, time, service, failures }
+    }
+}
+
+/// What an attack did.
+pub struct Row<'a> {
+    attack: &'a Attack,
+    peak: u64,
+    left: u64,
+    cpu: Duration,
+    time: Duration,
+    service: Service,
+    pub failures: Vec<String>,
+}
+
+impl Row<'_> {
+    pub const HEAD: &'static str = "attack                      peak MiB   left    CPU s  time s   wait ms";
+
+    pub fn print(&self) {
+        let Row { attack, peak, left, cpu, time, service, failures } = self;
+        let (cpu, time, wait) = (cpu.as_secs_f64(), time.as_secs_f64(), millis(service.longest));
+        let verdict = if failures.is_empty() { "held" } else { "BROKE" };
+        println!(
+            "{:<26} {peak:>5} ({:>3}) {left:>6} {cpu:>8.1} {time:>7.1} {wait:>9}  {verdict}",
+            attack.name, attack.peak_mib
+        );
+        if !failures.is_empty() {
+            println!("    sent: {}", attack.sends);
+        }
+        for failure in failures {
+            println!("    {failure}");
+        }
+    }
+}
+
+/// The server under attack, behind a proxy that says who is who.
+pub struct Target {
+    pub program: Program,
+    pub address: SocketAddr,
+    /// The operator's API.
+    pub api: Api,
+    /// What the attacker may write in.
+    pub directory: Directory,
+}
+
+/// The admin token of the API.
+pub const ADMIN_TOKEN: &str = "the-admin-token-of-the-target";
+
+impl Target {
+    fn start(attack: &Attack) -> Self {
+        let directory = Directory::new();
+        let data = directory.arg("data");
+        let ours = ["--host", "127.0.0.1", "--port", "0", "--proxied", "--data_dir", &data];
+        let api = ["--ops_port", "0", "--admin_token", ADMIN_TOKEN];
+        let args = [&ours[..], &api, attack.flags].concat();
+        let mut command = command(&args);
+        if let Some(most) = attack.descriptors {
+            let program = command.get_program().to_owned();
+            command = std::process::Command::new("sh");
+            command.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")]).arg(program).args(&args);
+        }
+        let mut program = Program::start_command(&mut command);
+        let (api, _) = program.expect_api();
+        let address = program.address;
+        Target { program, address, api: api.with_token(ADMIN_TOKEN), directory }
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        http_client::connect(self.address)
+    }
+
+    /// A client whose handshake is accepted, at an address that the proxy vouches for.
+    pub fn accepted(&self, from: &str, id: &str, token: &str) -> RawClient {
+        accepted(self.connect(), from, id, token)
+    }
+
+    /// A client that is registered.
+    pub fn client(&self, from: &str, id: &str, token: &str) -> RawClient {
+        let mut client = self.accepted(from, id, token);
+        client.expect_open();
+        client
+    }
+}
+
+/// Opens a WebSocket over a connection.
+pub fn accepted(stream: TcpStream, from: &str, id: &str, token: &str) -> RawClient {
+    let mut client = RawClient::over(stream, id);
+    client.send_raw(handshake(from, id, token));
+    client.expect_accepted();
+    client
+}
+
+/// The handshake of a client at an address that the proxy vouches for.
+pub fn handshake(from: &str, id: &str, token: &str) -> String {
+    let handshake = RawClient::handshake(&format!("/peerjs?key=peerjs&id={id}&token={token}"));
+    handshake.replacen("\r\n\r\n", &format!("\r\nX-Forwarded-For: {from}\r\n\r\n"), 1)
+}
+
+/// Resident memory once it is within its bound, or when it will not be.
+fn settled(server: Process) -> u64 {
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let resident = mib(server.resident());
+        if resident <= LEFT_MIB || resident > HOPELESS_MIB || Instant::now() > deadline {
+            return resident;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn mib(bytes: anyhow::Result<u64>) -> u64 {
+    bytes.unwrap_or_default() >> 20
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What a panic said.
+fn said(panic: Box<dyn Any + Send>) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
+}

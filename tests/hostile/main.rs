@@ -1,0 +1,125 @@
+//! Attacks on the program from outside, and what has to hold while they last and once they have ended.
+//!
+//! `make test-hostile` runs them against the release binary; arguments choose attacks by parts of
+//! their names. Every attack has a server of its own, through which bystanders talk meanwhile.
+
+#[allow(dead_code, reason = "shared with the tests of the wire contract")]
+#[path = "../api/harness/api.rs"]
+mod api;
+mod bystanders;
+#[path = "../keys/directory.rs"]
+mod directory;
+mod flow;
+mod frames;
+mod harness;
+mod http;
+#[allow(dead_code, reason = "shared with the tests of the wire contract")]
+#[path = "../api/harness/http_client.rs"]
+mod http_client;
+mod ids;
+mod memory;
+mod operator;
+#[allow(dead_code, reason = "shared with the benchmark")]
+#[path = "../../bench/src/process.rs"]
+mod process;
+#[allow(dead_code, reason = "shared with the tests of the program")]
+#[path = "../cli/program.rs"]
+mod program;
+#[allow(dead_code, reason = "shared with the tests of the wire contract")]
+#[path = "../api/harness/raw_client.rs"]
+mod raw_client;
+mod resources;
+#[allow(dead_code, reason = "shared with the tests of the wire contract")]
+#[path = "../api/harness/wire.rs"]
+mod wire;
+
+use std::process::ExitCode;
+use std::thread;
+
+use harness::{Attack, Row};
+
+/// An attack that is called as its function is.
+macro_rules! attack {
+    ($theme:ident::$name:ident, $sends:literal) => {
+        Attack::new(stringify!($name), $sends, $theme::$name)
+    };
+}
+
+/// For what would take too long at the usual rate.
+const NO_RATE: &[&str] = &["--messages_per_second", "0"];
+
+const ATTACKS: &[Attack] = &[
+    // Requests and answers.
+    attack!(http::silent_bodies, "1,100 requests whose chunked body never comes").peak_mib(100).waits(),
+    attack!(http::dripping_heads, "100 second requests whose head comes byte by byte").waits(),
+    attack!(http::unread_answers, "20 × 16 MiB of pipelined requests, and no answer is read"),
+    attack!(http::pipelined_posts, "20,000 pipelined posts for absent ids, again and again").cores(0.25),
+    attack!(http::posts_for_somebody, "64 posts with a wrong token for the id of a stream"),
+    attack!(http::smuggled_requests, "26 requests whose end two readers could see in different places"),
+    attack!(http::mutated_handshakes, "10,000 handshakes with bytes changed, cut and doubled"),
+    // Ids, queues and rates.
+    attack!(ids::delayed_probe, "0.9 MB to a peer that reads 100 KB/s, then the id with another token"),
+    attack!(ids::overfilled_outbox, "8 MB to a peer that reads 400 KB/s, then the id with another token"),
+    attack!(ids::self_takeover, "400 times 0.9 MB to an id that does not read, and a takeover").peak_mib(100),
+    attack!(ids::leaving_and_coming_back, "2,000 messages, leaves and comes back, 20 times"),
+    // Frames and messages.
+    attack!(frames::escaped_names, "8 MiB of members whose names are written with escapes"),
+    attack!(frames::ping_flood, "pings on one connection, as fast as they are read"),
+    attack!(frames::mutated_frames, "4,000 connections with frames whose bytes are changed, cut and doubled"),
+    attack!(frames::odd_json, "28,500 messages that are almost JSON"),
+    // Memory.
+    attack!(
+        memory::unfinished_messages,
+        "600 messages of 1 MiB without their last byte, half of them in fragments"
+    )
+    .peak_mib(400),
+    attack!(memory::flood_for_an_absent_peer, "200 MB for a peer that is absent")
+        .flags(NO_RATE)
+        .peak_mib(150),
+    attack!(memory::unread_outboxes, "0.9 MB for each of 200 peers that do not read")
+        .flags(NO_RATE)
+        .peak_mib(300),
+    attack!(memory::endless_key_set, "/dev/zero and a FIFO as the key set of a key").peak_mib(100),
+    // The operator.
+    attack!(operator::guessed_tokens, "wrong admin tokens, as fast as they are answered"),
+    attack!(operator::short_token, "guesses at a token of one character"),
+    attack!(operator::keys_that_cannot_work, "weak, unfitting and broken keys"),
+    attack!(operator::claimed_addresses, "requests without X-Forwarded-For to a server with --proxied"),
+    // The machine.
+    attack!(resources::descriptors, "400 connections to a server that may open 200 files").descriptors(200),
+    attack!(resources::full_disk, "keys to store on a disk that is full"),
+    attack!(resources::kills, "SIGKILL while keys are stored"),
+];
+
+fn main() -> ExitCode {
+    if std::env::var_os(program::PROGRAM).is_none() {
+        println!(
+            "skipped: `make test-hostile` runs the attacks, and names the program in {}",
+            program::PROGRAM
+        );
+        return ExitCode::SUCCESS;
+    }
+    // The rows say what has failed.
+    std::panic::set_hook(Box::new(|_| {}));
+    // A server with its clients in one process needs two descriptors for each connection.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_wanted =
+        |attack: &&Attack| wanted.is_empty() || wanted.iter().any(|part| attack.name.contains(part));
+    let (waiting, working): (Vec<_>, Vec<_>) =
+        ATTACKS.iter().filter(is_wanted).partition(|attack| attack.waits);
+    println!("{}", Row::HEAD);
+    let measured = |attack: &Attack| {
+        let row = attack.measure();
+        row.print();
+        row.failures.is_empty()
+    };
+    let broke = thread::scope(|scope| {
+        let beside: Vec<_> = waiting.into_iter().map(|attack| scope.spawn(|| measured(attack))).collect();
+        let mut held: Vec<bool> = working.into_iter().map(measured).collect();
+        held.extend(beside.into_iter().map(|attack| attack.join().unwrap_or(false)));
+        held.into_iter().filter(|held| !held).count()
+    });
+    if broke == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -129,7 +129,7 @@ pub fn mutated_handshakes(target: &mut Target) {
 pub fn posts_for_somebody(target: &mut Target) {
     let post = |token: &str, what: &str| {
         let connection = target.connect();
-        let body = r#"{"type":"OFFER","dst":"bystander-a","payload":1}"#;
+        let body = r#"{"type":"OFFER","dst":"owner","payload":1}"#;
         let body = if what.starts_with("id") { "" } else { body };
         let request = format!(
             "POST /peerjs/owner/{token}/{what} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{body}",

@@ -98,9 +98,12 @@ fn guest_that_reads_late(server: &TestServer) -> RawClient {
     guest
 }
 
-/// Lets time pass until the slow one is closed, and reads what was sent to it.
-fn expect_slow_reader(server: &TestServer, mut slow: RawClient) {
+/// Sends and lets time pass until the slow one is closed, and reads what was sent to it.
+fn expect_slow_reader(server: &TestServer, sender: &mut RawClient, frame: &str, mut slow: RawClient) {
     wait_until("the slow reader to be closed", || {
+        sender.send(frame);
+        sender.ping(b"");
+        while sender.next_frame("a pong").expect("a pong").opcode() != opcode::PONG {}
         server.advance(STALL);
         server.broker().counters().slow_readers.load(Ordering::Relaxed) == 1
     });
@@ -118,6 +121,7 @@ fn with_small_outboxes(test: impl Fn(&TestServer)) {
     on_both_with(
         |config| {
             config.limits.outbox_bytes = 128 << 10;
+            config.messages_per_second = 0;
             config.close_timeout = PATIENCE;
         },
         test,
@@ -133,7 +137,7 @@ fn a_callee_that_stops_reading_is_closed() {
         // More than the system, actix-ws and the outbox take.
         (0..500).for_each(|_| caller.send(&frame));
         caller.expect_quiet();
-        expect_slow_reader(server, slow);
+        expect_slow_reader(server, &mut caller, &frame, slow);
     });
 }
 
@@ -146,9 +150,10 @@ fn a_host_that_stops_reading_is_closed_and_its_room_with_it() {
         player.send(join(&room, "anna", OFFER));
         slow.expect(offered("anna"));
         let offer = format!(r#"{{"filler":"{}"}}"#, "x".repeat(32 << 10));
-        (0..500).for_each(|_| player.send(join(&room, "anna", &offer)));
+        let frame = join(&room, "anna", &offer);
+        (0..500).for_each(|_| player.send(&frame));
         wait_until("its outbox to be full", || player.expect_text() == problem("wrong room"));
-        expect_slow_reader(server, slow);
+        expect_slow_reader(server, &mut player, &frame, slow);
         wait_until("the end of the room", || server.rooms().is_empty());
     });
 }

@@ -106,7 +106,7 @@ pub(crate) enum Denied {
     LongAnswer,
 }
 
-/// Why what a key's settings say about proofs cannot work. None of these texts holds a secret.
+/// Why the settings of a key for proofs cannot work. The message of each variant says what it means; none holds a secret.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum BadAuth {

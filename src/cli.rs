@@ -147,7 +147,7 @@ pub struct Cli {
     #[arg(long = "ops_host", alias = "ops-host", env = "PEERBROKER_OPS_HOST", value_name = "HOST", default_value = DEFAULT_OPS_HOST)]
     ops_host: String,
 
-    /// What opens the API, 16 characters or more; without it only programs of this machine may ask
+    /// Bearer token for the API, 16 characters or more; without it, only local programs may use it
     #[arg(
         long = "admin_token",
         alias = "admin-token",

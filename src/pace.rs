@@ -48,6 +48,11 @@ impl Pace {
         turn.map(drop).map_err(|turn| Duration::from_micros(spent(turn).saturating_sub(now + BURST)))
     }
 
+    /// Forgives what was taken on credit. Nothing is left to come at once, but the next may come in its turn.
+    pub(crate) fn forgive(&self, now: u64) {
+        self.turn.fetch_min(micros(now) + BURST, Ordering::Relaxed);
+    }
+
     /// Whether nothing has ever come. Needs no clock.
     pub(crate) fn is_new(&self) -> bool {
         self.turn.load(Ordering::Relaxed) == 0

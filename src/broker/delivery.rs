@@ -71,8 +71,8 @@ impl Realm {
         }
     }
 
-    /// Sends a client what the broker itself has to say. One that has no room for it does not read: it is
-    /// dismissed.
+    /// Sends a client a notice of the broker. A client without room for it does not read its own answers: it
+    /// is dismissed.
     fn notify(&self, place: &Place, state: &mut State, notice: Frame, losses: &mut Losses) {
         let Some(conn) = &mut state.conn else { return };
         let pushed = conn.outbox.push(Outgoing::notice(notice));
@@ -137,7 +137,7 @@ impl Realm {
     ) {
         for outgoing in unsent {
             let from = outgoing.kept_from().cloned();
-            // What follows a loss is lost with it.
+            // The conversation is lost as a whole.
             let goes_too = from.as_ref().is_some_and(|from| losses.contains(from));
             if !goes_too && self.keep(place, state, outgoing, end).is_err() {
                 losses.extend(from);
@@ -145,7 +145,7 @@ impl Realm {
         }
     }
 
-    /// Ends a connection that does not read. What it will not get any more waits.
+    /// Ends a connection that does not read. Its unsent messages wait.
     pub(super) fn drop_slow_reader(&self, place: &Place, state: &mut State, losses: &mut Losses) {
         self.shared.counters.slow_readers.fetch_add(1, Ordering::Relaxed);
         let unsent = self.dismiss(place, state, Goodbye::SlowReader);

@@ -25,8 +25,7 @@ pub struct Outgoing {
     /// The peer that sent it. `None` for what the broker itself says.
     pub from: Option<PeerId>,
     /// Whether it must not be lost: if the connection dies before the frame was written, it waits for
-    /// the client's next one. What need not be kept dies with the connection, unless the same client
-    /// takes over.
+    /// the client's next one. Other frames die with the connection, unless the same client takes over.
     pub keep: bool,
 }
 
@@ -63,7 +62,7 @@ pub struct Outbox {
     // Cost of all frames but the first.
     behind: usize,
     limit: usize,
-    // What waited for the peer raises the bound until the outbox was empty once.
+    // Messages that waited for the peer raise the bound until the outbox was empty once.
     waited: Option<Charge>,
     writer: Option<Box<dyn Writer>>,
     owner: Option<Waker>,
@@ -71,14 +70,21 @@ pub struct Outbox {
     broken: bool,
     // The socket took no more at the last try.
     blocked: bool,
-    // The socket took something after it had been full: the client's TCP makes room.
+    // The socket took something after it had been full.
     progressed: bool,
+    // Frames that are written are with the kernel, and not with a library in between.
+    direct: bool,
 }
 
 impl Outbox {
     /// An empty outbox that holds at most `limit` bytes beyond the frame that is being written.
     pub fn new(limit: usize, writer: Option<Box<dyn Writer>>) -> Self {
-        Outbox { limit, writer, ..Outbox::default() }
+        Outbox { limit, direct: writer.is_some(), writer, ..Outbox::default() }
+    }
+
+    /// The same for a socket whose own task writes to the kernel.
+    pub fn direct(limit: usize, writer: Option<Box<dyn Writer>>) -> Self {
+        Outbox { direct: true, ..Outbox::new(limit, writer) }
     }
 
     /// Whether all was written.
@@ -156,7 +162,11 @@ impl Outbox {
     }
 
     fn bound(&self) -> usize {
-        self.limit + self.waited.as_ref().map_or(0, Charge::bytes)
+        // Without a writer a flush only wakes the socket's own task. Until that has tried, nobody knows whether
+        // the client is slow.
+        let untried = self.writer.is_none() && !self.blocked;
+        let limit = if untried { 2 * self.limit } else { self.limit };
+        limit + self.waited.as_ref().map_or(0, Charge::bytes)
     }
 
     fn overflows(&self, outgoing: &Outgoing) -> bool {
@@ -172,20 +182,30 @@ impl Outbox {
         self.behind = self.frames.iter().skip(1).map(cost).sum();
     }
 
-    /// Whether the client took something after its socket had been full, since this was asked last. That
-    /// is a sign of life: the kernel has room again because the client's TCP has acknowledged.
-    pub(crate) fn take_progress(&mut self) -> bool {
+    /// Whether the socket took something after it had been full, since this was asked last.
+    pub(super) fn take_progress(&mut self) -> bool {
         std::mem::take(&mut self.progressed)
     }
 
-    /// Whether the socket took no more at the last try.
-    pub(super) fn is_blocked(&self) -> bool {
+    /// Whether progress is a sign of life: the kernel has room again because the client's TCP has acknowledged.
+    pub(super) fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    /// Whether the socket took no more at the last try. It may be so with nothing left to write, because a flood
+    /// has expired.
+    pub fn is_blocked(&self) -> bool {
         self.blocked
     }
 
     /// Says that the socket's own task could not write all.
     pub fn block(&mut self) {
-        self.blocked = !self.frames.is_empty();
+        self.blocked |= !self.frames.is_empty();
+    }
+
+    /// Says that the socket has room again.
+    pub fn unblock(&mut self) {
+        self.progressed |= std::mem::take(&mut self.blocked);
     }
 
     /// Whether the caller has to flush: true once per flush.
@@ -231,7 +251,7 @@ impl Outbox {
         let left = self.frames.len();
         advance(&mut self.frames, &mut self.written, &mut self.behind, count);
         self.opening = self.opening.saturating_sub(left - self.frames.len());
-        self.progressed |= std::mem::take(&mut self.blocked);
+        self.unblock();
     }
 
     /// The first frame that is not wholly written.

@@ -135,6 +135,9 @@ impl Place {
         self.messages.store(0, Ordering::Relaxed);
         self.holder.store(conn.id.0, Ordering::Release);
         state.end_reservation(u64::MAX);
+        if state.takes_over_from_stranger(&conn.token) {
+            self.pace.forgive(now);
+        }
         self.due.store(false, Ordering::Relaxed);
         let outbox = &mut state.conn.insert(conn).outbox;
         outbox.flush();
@@ -174,6 +177,9 @@ impl Place {
         state.forget_probes();
         self.probed.store(false, Ordering::Relaxed);
         self.due.store(state.is_reserved(), Ordering::Relaxed);
+        if !self.pace.is_new() {
+            state.remember(conn.token.clone());
+        }
         Some(conn)
     }
 
@@ -229,9 +235,9 @@ impl Place {
         if let Some(conn) = &mut state.conn {
             // Before the ping, because its answer may be heard before this function ends.
             self.probed.store(true, Ordering::SeqCst);
-            // Only what it takes from now on is an answer.
-            conn.note_progress(now);
             if first {
+                // Only what it takes from now on is an answer.
+                conn.note_progress(now);
                 conn.outbox.push_ping();
                 conn.outbox.flush();
             }
@@ -241,7 +247,7 @@ impl Place {
 
     /// What is to be done with the holder at `now`.
     pub(super) fn check_holder(&self, state: &mut State, now: u64, times: &Times) -> Verdict {
-        if state.conn.as_mut().is_some_and(|conn| conn.note_progress(now)) {
+        if state.conn.as_mut().is_some_and(|conn| conn.note_progress(now) && conn.outbox.is_direct()) {
             self.heard.store(now, Ordering::Relaxed);
             state.forget_probes();
             self.probed.store(false, Ordering::Relaxed);

@@ -17,12 +17,12 @@ const OVERHEAD: usize = 512;
 #[derive(Default)]
 pub(super) struct Queue {
     messages: VecDeque<Outgoing>,
-    /// Of what must not be lost. All else is here only while it goes from one connection to the next.
+    /// Of messages that must not be lost. Other frames are here only during a takeover.
     conversations: HashMap<PeerId, Conversation>,
     bytes: usize,
 }
 
-/// What waited for a peer, on its way into an outbox.
+/// Messages that waited for a peer, on their way into its outbox.
 pub(super) struct Waited {
     pub(super) messages: VecDeque<Outgoing>,
     pub(super) charge: Charge,

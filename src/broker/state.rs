@@ -24,6 +24,8 @@ struct Rare {
     probes: Vec<PendingProbe>,
     awaited: Vec<Awaited>,
     reserved: Option<Reserved>,
+    /// The last holder's token, while the pace of the id is not rested.
+    last_token: Option<Token>,
     /// Messages that are being posted.
     posted: usize,
 }
@@ -102,10 +104,11 @@ impl Conn {
 impl State {
     /// Nobody is here and nothing waits: the place can go.
     pub(super) fn is_vacant(&mut self) -> bool {
-        if self.rare.as_ref().is_some_and(|rare| rare.is_empty()) {
+        let nothing = self.rare.as_ref().is_none_or(|rare| rare.is_empty());
+        if nothing && self.rare.as_ref().is_some_and(|rare| rare.last_token.is_none()) {
             self.rare = None;
         }
-        self.conn.is_none() && self.queue.is_none() && self.rare.is_none()
+        self.conn.is_none() && self.queue.is_none() && nothing
     }
 
     fn rare(&mut self) -> &mut Rare {
@@ -115,6 +118,17 @@ impl State {
     /// Keeps a connection that lost its id until its session is over.
     pub(super) fn leave(&mut self, Conn { id: conn, outbox, .. }: Conn, why: Goodbye) {
         self.rare().leaving.push(Leaving { conn, why, outbox, claimed: false });
+    }
+
+    /// Remembers the token of a holder that leaves.
+    pub(super) fn remember(&mut self, token: Token) {
+        self.rare().last_token = Some(token);
+    }
+
+    /// Forgets the last holder's token; says whether it is another one.
+    pub(super) fn takes_over_from_stranger(&mut self, token: &Token) -> bool {
+        let last = self.rare.as_mut().and_then(|rare| rare.last_token.take());
+        last.is_some_and(|last| last != *token)
     }
 
     /// Keeps the id for its owner.
@@ -132,7 +146,7 @@ impl State {
         self.rare.as_ref().is_some_and(|rare| rare.reserved.is_some())
     }
 
-    /// Ends a reservation whose time is up at `now`. Those who wait for the id hear of it.
+    /// Ends a reservation whose time is up at `now`, and wakes the newcomers that wait for the id.
     pub(super) fn end_reservation(&mut self, now: u64) {
         if let Some(rare) = &mut self.rare
             && rare.reserved.take_if(|reserved| reserved.until <= now).is_some()

@@ -35,7 +35,7 @@ impl Realm {
         Some(Peer::new(Arc::clone(self), place, conn))
     }
 
-    /// Waits until an id is registered with this token. `None` if too many wait for that id.
+    /// Waits until an id is registered with this token. `None` if too many wait for that id with it.
     pub fn wait_for(self: &Arc<Self>, id: &PeerId, token: &Token) -> Option<Arrival> {
         self.at(id, |place, state| {
             if state.is_held_with(token) {

@@ -1,4 +1,4 @@
-//! What time does to a realm: pings, timeouts, expiry.
+//! Periodic work of a realm: pings, timeouts, expiry.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -99,7 +99,8 @@ async fn admit<S: Socket, C: Conversation>(
     let mut outbox = socket.open_outbox(service.broker.limits().outbox_bytes);
     let refusal = match entry.await {
         Err(refusal) => refusal,
-        Ok((entry, conversation)) => match register::<S, C>(&entry, &mut socket, &mut outbox).await {
+        Ok((entry, conversation)) => match register::<S, C>(&entry, &mut socket, &mut outbox, &service).await
+        {
             Ok(registration) => {
                 return Some((socket, registration, conversation, entry.messages_per_second));
             }
@@ -125,6 +126,7 @@ async fn register<S: Socket, C: Conversation>(
     Entry { realm, id, token, about, .. }: &Entry,
     socket: &mut S,
     outbox: &mut Outbox,
+    service: &Service,
 ) -> Result<Registration, Refusal> {
     let mut probed = false;
     loop {
@@ -147,8 +149,27 @@ async fn register<S: Socket, C: Conversation>(
         // The answer to the newcomer's handshake need not wait. If it cannot be sent, the session
         // will find out.
         let _ = poll_fn(|cx| socket.poll_send(cx, outbox)).await;
-        // An error is the answer: the holder gave a sign of life, or is no holder any more.
-        drop(answered.await);
+        if has_left_meanwhile(answered, socket, service).await {
+            return Err(Refusal::IdTaken);
+        }
+    }
+}
+
+/// Waits for the holder of an id, or for its owner. An error is the answer: the holder gave a sign of life, or
+/// there is none any more. Says whether the newcomer has left before that; its place is somebody else's then.
+async fn has_left_meanwhile<S: Socket>(
+    mut answered: impl Future + Unpin,
+    socket: &mut S,
+    service: &Service,
+) -> bool {
+    loop {
+        tokio::select! {
+            _ = &mut answered => return false,
+            () = service.sleep(MAX_PAUSE) => {}
+        }
+        if poll_fn(|cx| Poll::Ready(socket.has_left(cx))).await {
+            return true;
+        }
     }
 }
 

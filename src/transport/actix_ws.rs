@@ -176,6 +176,10 @@ impl Socket for ActixSocket {
             Pin::new(&mut self.session).start_send(message).map_err(broken)?;
             outbox.advance(len);
         }
+        if outbox.is_blocked() {
+            ready!(Pin::new(&mut self.session).poll_ready(cx)).map_err(broken)?;
+            outbox.unblock();
+        }
         Poll::Ready(Ok(()))
     }
 

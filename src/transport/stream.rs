@@ -158,7 +158,11 @@ fn take_line(outbox: &mut Outbox) -> Next {
             (None, _) => {}
         }
     }
-    if outbox.is_broken() { Next::End } else { Next::Nothing }
+    if outbox.is_broken() {
+        return Next::End;
+    }
+    outbox.unblock();
+    Next::Nothing
 }
 
 /// A message as one line. A payload is the sender's own text, and a line break between its values

@@ -70,9 +70,9 @@ pub(crate) struct Split {
     writer: Option<Box<dyn Writer>>,
 }
 
-/// Keeps the kernel's queue for this connection short. What is in it cannot be taken back or overtaken:
-/// on a slow link the ping that asks a client for a sign of life, and whatever else comes, waits until
-/// all of it has gone. A window of this size is enough for signaling on any network.
+/// Keeps the kernel's queue for this connection short. Its bytes cannot be taken back or overtaken: on a
+/// slow link even the ping that asks a client for a sign of life waits until they have gone. A window of
+/// this size is enough for signaling on any network.
 fn shorten_send_queue(tcp: &TcpStream) {
     let socket = SockRef::from(tcp);
     let set = socket.set_send_buffer_size(SEND_BUFFER);
@@ -136,7 +136,7 @@ impl Socket for UpgradedSocket {
         let (answer, writer) = opening
             .map(|opening| (std::mem::take(&mut opening.answer), opening.writer.take()))
             .unwrap_or_default();
-        let mut outbox = Outbox::new(limit, writer);
+        let mut outbox = Outbox::direct(limit, writer);
         outbox.push_opening(Frame::raw(answer));
         outbox
     }
@@ -174,9 +174,10 @@ impl Socket for UpgradedSocket {
     fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>> {
         match &mut self.io {
             Io::Plain(read) => {
-                while !outbox.is_empty() && !outbox.is_broken() {
+                while (!outbox.is_empty() || outbox.is_blocked()) && !outbox.is_broken() {
                     // Asked for first: to try a full socket would wake this task again and again.
                     ready!(read.as_ref().poll_write_ready(cx))?;
+                    outbox.unblock();
                     outbox.flush();
                 }
                 if outbox.is_broken() {
@@ -195,7 +196,9 @@ impl Socket for UpgradedSocket {
                     let count = ready!(tls.as_mut().poll_write_vectored(cx, slices))?;
                     outbox.advance(count);
                 }
-                tls.poll_flush(cx)
+                ready!(tls.poll_flush(cx))?;
+                outbox.unblock();
+                Poll::Ready(Ok(()))
             }
         }
     }

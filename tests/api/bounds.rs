@@ -249,6 +249,31 @@ fn a_client_on_a_slow_network_keeps_its_id_in_a_flood() {
 }
 
 #[test]
+fn a_client_that_reads_stays_after_a_flood_that_left_nothing_to_write() {
+    on_both_with(
+        |config| {
+            config.limits.outbox_bytes = 100_000;
+            config.limits.ping_interval = PATIENCE * 1000;
+            config.limits.alive_timeout = PATIENCE * 10_000;
+        },
+        |server| {
+            let (mut slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
+            fill(&mut a, "a", "slow");
+            // It reads all that is on its way, and nobody writes to it any more.
+            slow.ping(b"all");
+            while slow.next_frame("a pong").expect("a pong").opcode() != opcode::PONG {}
+            for _ in 0..4 {
+                server.settle();
+                server.advance(STALL);
+            }
+            assert!(server.realm().contains("slow"));
+            assert_eq!(server.broker().counters().slow_readers.load(Ordering::Relaxed), 0);
+            slow.expect_nothing("slow");
+        },
+    );
+}
+
+#[test]
 fn what_an_outbox_holds_when_its_socket_dies_waits_for_the_next_one() {
     on_both_with(
         |config| {

@@ -1,11 +1,11 @@
-//! What goes when an outbox is full: a flood harms those who send it, and not their recipient.
+//! Makes room in a full outbox: a flood harms its senders, and not their recipient.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Outbox, Outgoing, cost};
 use crate::broker::types::PeerId;
 
-/// What became of a frame that was pushed.
+/// The fate of a pushed frame.
 #[derive(Debug, Default)]
 pub(crate) struct Pushed {
     /// The frame is not in the outbox.
@@ -15,59 +15,85 @@ pub(crate) struct Pushed {
     pub(crate) expired: Vec<PeerId>,
 }
 
+/// A sender's share of an outbox, in bytes.
+#[derive(Default)]
+struct Share {
+    /// With the frame that is being pushed.
+    all: usize,
+    /// Behind the first frame: this counts for the bound.
+    behind: usize,
+}
+
 impl Outbox {
-    /// Adds a frame to a full outbox. A sender that has to go loses all that it has waiting here, so
-    /// that no conversation is delivered with a hole.
+    /// Adds a frame to a full outbox. The senders with the most waiting lose all of it, so that no
+    /// conversation is delivered with a hole.
     ///
-    /// A quarter is freed at once: finding the heaviest sender takes a walk over all that waits, and many
-    /// senders with little each would otherwise cost one walk a message.
+    /// A quarter is freed at once, because finding these senders takes a walk over all that waits.
     pub(super) fn push_crowded(&mut self, outgoing: Outgoing) -> Pushed {
-        let mut pushed = Pushed::default();
-        while self.overflows(&outgoing) || self.behind > self.bound() / 4 * 3 {
-            // With no sender left it is the broker that says too much, because of what this very client
-            // did.
-            let heaviest = self.heaviest_sender(&outgoing);
-            let is_its_own = heaviest == outgoing.from;
-            if is_its_own && !self.overflows(&outgoing) {
+        let (mut refused, mut gone) = (false, Vec::new());
+        let (bound, mut behind) = (self.bound(), self.behind);
+        let mut senders = self.lightest_first(&outgoing).into_iter();
+        loop {
+            let overflows = behind + cost(&outgoing) > bound;
+            if !overflows && behind <= bound / 4 * 3 {
                 break;
             }
-            pushed.refused = is_its_own;
-            if let Some(heaviest) = heaviest {
-                let lost = self.shed(&heaviest);
-                if lost || is_its_own && outgoing.keep {
-                    pushed.expired.push(heaviest);
-                }
+            // With no sender left, the broker itself says too much, because of what this client did.
+            let heaviest = senders.next_back();
+            let is_its_own = heaviest.as_ref().map(|(sender, _)| sender) == outgoing.from.as_ref();
+            if is_its_own && !overflows {
+                break;
+            }
+            if let Some((sender, share)) = heaviest {
+                behind = behind.saturating_sub(share.behind);
+                gone.push(sender);
             }
             if is_its_own {
-                return pushed;
+                refused = true;
+                break;
             }
         }
-        self.push_unbounded(outgoing);
-        pushed
+        let mut lost = self.shed(&gone);
+        if refused {
+            lost.extend(outgoing.kept_from().cloned());
+        } else {
+            self.push_unbounded(outgoing);
+        }
+        gone.retain(|sender| lost.contains(sender));
+        Pushed { refused, expired: gone }
     }
 
-    /// The sender with the most bytes waiting, `outgoing` included. Of several with as much it is the last
-    /// by its id, but not the one of `outgoing`.
-    fn heaviest_sender(&self, outgoing: &Outgoing) -> Option<PeerId> {
-        let mut waiting: HashMap<&PeerId, usize> = HashMap::new();
-        for outgoing in self.frames.iter().skip(self.begun()).chain([outgoing]) {
+    /// The senders by the bytes that they have waiting, `outgoing` included. Of several with as much the one of
+    /// `outgoing` comes first.
+    fn lightest_first(&self, outgoing: &Outgoing) -> Vec<(PeerId, Share)> {
+        let mut shares: HashMap<&PeerId, Share> = HashMap::new();
+        let waiting =
+            self.frames.iter().enumerate().skip(self.begun()).map(|(at, outgoing)| (at > 0, outgoing));
+        for (counts, outgoing) in waiting.chain([(false, outgoing)]) {
             if let Some(from) = &outgoing.from {
-                *waiting.entry(from).or_default() += cost(outgoing);
+                let share = shares.entry(from).or_default();
+                share.all += cost(outgoing);
+                share.behind += if counts { cost(outgoing) } else { 0 };
             }
         }
+        let mut senders: Vec<_> = shares.into_iter().map(|(from, share)| (from.clone(), share)).collect();
         let own = outgoing.from.as_ref();
-        let heaviest = waiting.into_iter().max_by_key(|&(from, bytes)| (bytes, own != Some(from), from));
-        heaviest.map(|(from, _)| from.clone())
+        senders
+            .sort_unstable_by(|(a, x), (b, y)| (x.all, own != Some(a), a).cmp(&(y.all, own != Some(b), b)));
+        senders
     }
 
-    /// Drops all that a sender has waiting, except what is begun; says whether some of it must not be
-    /// lost in silence.
-    fn shed(&mut self, sender: &PeerId) -> bool {
-        let (begun, mut at, mut lost) = (self.begun(), 0, false);
+    /// Drops all that some senders have waiting, except what is begun. Gives those of them that lost what must
+    /// not be lost in silence.
+    fn shed(&mut self, senders: &[PeerId]) -> HashSet<PeerId> {
+        let senders: HashSet<&PeerId> = senders.iter().collect();
+        let (begun, mut at, mut lost) = (self.begun(), 0, HashSet::new());
         self.frames.retain(|outgoing| {
-            let stays = at < begun || outgoing.from.as_ref() != Some(sender);
+            let stays = at < begun || outgoing.from.as_ref().is_none_or(|from| !senders.contains(from));
             at += 1;
-            lost |= !stays && outgoing.keep;
+            if !stays {
+                lost.extend(outgoing.kept_from().cloned());
+            }
             stays
         });
         self.recount();

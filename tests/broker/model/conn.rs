@@ -43,7 +43,7 @@ pub struct Conn {
     /// Bytes of the first item that are written.
     pub written: usize,
     pub(super) limit: usize,
-    /// What waited for it counts as waiting, and raises the bound, until all was written once.
+    /// Messages that waited for it count as waiting, and raise the bound, until all was written once.
     pub(super) charge: usize,
     /// It took no more at the last try.
     pub(super) blocked: bool,
@@ -149,37 +149,55 @@ impl Conn {
             self.push(item);
             return (true, lost);
         }
-        while !self.has_room_for(&item) || self.behind() > (self.limit + self.charge) / 4 * 3 {
-            let heaviest = self.heaviest(&item);
-            let own = heaviest == item.from;
-            if own && self.has_room_for(&item) {
+        let bound = self.limit + self.charge;
+        let (mut behind, mut gone, mut accepted) = (self.behind(), Vec::new(), true);
+        let mut shares = self.shares(&item);
+        loop {
+            let overflows = behind + item.cost() > bound;
+            if !overflows && behind <= bound / 4 * 3 {
                 break;
             }
-            if let Some(heaviest) = heaviest {
-                let mut gone = self.shed(&heaviest);
-                gone.extend(item.message.filter(|_| own));
-                if !gone.is_empty() {
-                    lost.push((heaviest, gone));
-                }
+            let heaviest =
+                shares.keys().max_by_key(|from| (shares[*from].0, item.from.as_ref() != Some(from), *from));
+            let heaviest = heaviest.cloned();
+            let own = heaviest == item.from;
+            if own && !overflows {
+                break;
+            }
+            if let Some(from) = heaviest {
+                behind -= shares.remove(&from).map_or(0, |(_, counted)| counted);
+                gone.push(from);
             }
             if own {
-                return (false, lost);
+                accepted = false;
+                break;
             }
         }
-        self.push(item);
-        (true, lost)
+        for from in gone {
+            let mut messages = self.shed(&from);
+            messages.extend(item.message.filter(|_| !accepted && item.from.as_ref() == Some(&from)));
+            if !messages.is_empty() {
+                lost.push((from, messages));
+            }
+        }
+        if accepted {
+            self.push(item);
+        }
+        (accepted, lost)
     }
 
-    fn heaviest(&self, item: &Item) -> Option<String> {
-        let mut bytes: BTreeMap<&String, usize> = BTreeMap::new();
-        for item in self.outbox.iter().skip(self.begun()).chain([item]) {
+    /// Of each sender: all bytes, and those behind the first item.
+    fn shares(&self, item: &Item) -> BTreeMap<String, (usize, usize)> {
+        let mut shares = BTreeMap::<String, (usize, usize)>::new();
+        let waiting = self.outbox.iter().enumerate().skip(self.begun());
+        for (at, item) in waiting.chain([(0, item)]) {
             if let Some(from) = &item.from {
-                *bytes.entry(from).or_default() += item.cost();
+                let (all, behind) = shares.entry(from.clone()).or_default();
+                *all += item.cost();
+                *behind += if at > 0 { item.cost() } else { 0 };
             }
         }
-        let own = item.from.as_ref();
-        let heaviest = bytes.into_iter().max_by_key(|(from, bytes)| (*bytes, own != Some(from), *from));
-        heaviest.map(|(from, _)| from.clone())
+        shares
     }
 
     fn shed(&mut self, sender: &String) -> Vec<MessageNo> {

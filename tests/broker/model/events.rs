@@ -139,7 +139,7 @@ impl Model {
         self.tell(losses, choose);
     }
 
-    /// Says something to a client. One that has no room for it does not read.
+    /// Says something to a client. A client without room for it does not read.
     pub(super) fn notify(&mut self, conn: ConnNo, item: Item) -> Losses {
         let (accepted, mut losses) = self.offer(conn, item);
         if !accepted {
@@ -211,8 +211,8 @@ impl Model {
         let probes = self.probes.entry(id.to_owned()).or_default();
         assert!(probes.len() < MAX_PROBES, "this test asks less");
         if let Some(holder) = holder {
-            self.conns[holder].look(self.now);
             if probes.is_empty() {
+                self.conns[holder].look(self.now);
                 self.conns[holder].ping();
             }
         }

@@ -46,9 +46,13 @@ fn the_pace_of_an_id_outlives_its_connections_until_it_is_rested() {
     assert_eq!(second.spend(0, 1).as_secs(), 20, "a takeover inherits it");
     drop((first, second));
     house.pass(5000);
-    let third = house.connect("a", "another token", &Socket::open());
-    assert_eq!(third.spend(0, 1).as_secs(), 15, "and so does whoever comes after the end");
+    let third = house.connect("a", "s", &Socket::open());
+    assert_eq!(third.spend(0, 1).as_secs(), 15, "to leave and come back changes nothing");
     drop(third);
+    let stranger = house.connect("a", "another token", &Socket::open());
+    assert!(stranger.spend(0, 1).is_zero(), "nobody pays for what others took on credit");
+    assert_eq!(stranger.spend(1, 1).as_secs(), 1, "but there is no new burst");
+    drop(stranger);
     house.pass(25_000);
     let rested = house.connect("a", "s", &Socket::open());
     assert!(rested.spend(10, 1).is_zero(), "the burst is whole again");

@@ -223,7 +223,7 @@ impl Default for Limits {
             queue_messages: 1000,
             queue_bytes: 4 << 20,
             queue_total_bytes: 64 << 20,
-            outbox_bytes: 1 << 20,
+            outbox_bytes: 2 << 20,
             rooms: 10_000,
             room_players: 64,
             room_timeout: Duration::from_secs(24 * 60 * 60),

@@ -15,7 +15,7 @@ use actix_tls::accept::rustls_0_23::{Acceptor, AcceptorService, TlsStream};
 use actix_tls::accept::{TlsError as TlsAcceptError, max_concurrent_tls_connect};
 use actix_web::App;
 use actix_web::dev::AppConfig;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
@@ -33,6 +33,9 @@ use crate::transport::exchange::handle;
 
 /// How long clients may take to answer their close frames when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+/// Bytes of answers that the kernel keeps. It says that there is room again when a third is free: with a buffer
+/// that grows to megabytes a download over a slow network would seem stuck for minutes.
+const SEND_BUFFER: usize = 256 << 10;
 /// What actix-server calls the listeners in its log lines.
 const NAME: &str = "peerbroker";
 const OPS_NAME: &str = "peerbroker's API";
@@ -119,6 +122,9 @@ impl Arrival {
     fn of(io: &TcpStream, service: &Service) -> Result<Self, TooMany> {
         if let Err(error) = io.set_nodelay(true) {
             log::debug!("cannot set TCP_NODELAY: {error}");
+        }
+        if let Err(error) = SockRef::from(io).set_send_buffer_size(SEND_BUFFER) {
+            log::debug!("cannot set SO_SNDBUF: {error}");
         }
         let address = io.peer_addr().ok();
         Ok(Arrival { address, counted: endpoint::connect(service, address)? })

@@ -1,7 +1,6 @@
 //! Clients that use the server as it is meant to be used, while others attack it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,35 +13,42 @@ const PAUSE: Duration = Duration::from_millis(15);
 /// A newcomer opens in every round of so many.
 const NEWCOMER_EVERY: usize = 20;
 
-/// How the bystanders were served.
-#[derive(Default)]
-pub struct Service {
-    /// The longest that one of them waited for an answer.
-    pub longest: Duration,
+/// Two peers, and whether newcomers open and leave beside them.
+pub struct Bystanders {
+    address: SocketAddr,
+    newcomers: bool,
+    a: RawClient,
+    b: RawClient,
 }
 
-/// Two peers send each other messages until `done`, and newcomers open and leave. Panics if one
-/// does not get its answer.
-pub fn talk(address: SocketAddr, newcomers: bool, done: &AtomicBool) -> Service {
-    let (mut a, mut b) =
-        (open(address, "203.0.113.1", "bystander-a"), open(address, "203.0.113.2", "bystander-b"));
-    let mut service = Service::default();
-    // One round comes after the attack, so that a server that has given up is noticed.
-    for round in 0.. {
-        let last = done.load(Ordering::SeqCst);
-        let began = Instant::now();
-        relay(&mut a, &mut b, round);
-        relay(&mut b, &mut a, round);
-        if newcomers && (last || round % NEWCOMER_EVERY == 0) {
-            open(address, "203.0.113.3", "newcomer").expect_closed_by_us(Some(1000));
-        }
-        service.longest = service.longest.max(began.elapsed());
-        if last {
-            break;
-        }
-        thread::sleep(PAUSE);
+impl Bystanders {
+    pub fn open(address: SocketAddr, newcomers: bool) -> Self {
+        let a = open(address, "203.0.113.1", "bystander-a");
+        let b = open(address, "203.0.113.2", "bystander-b");
+        Bystanders { address, newcomers, a, b }
     }
-    service
+
+    /// The peers send each other messages until `is_done` says so of the number of a round.
+    /// Returns the longest time that one of them waited for an answer. Panics if an answer is missing.
+    pub fn talk(&mut self, is_done: impl Fn(usize) -> bool) -> Duration {
+        let mut longest = Duration::ZERO;
+        // The last round comes after the attack. It notices a server that has given up.
+        for round in 0.. {
+            let last = is_done(round);
+            let began = Instant::now();
+            relay(&mut self.a, &mut self.b, round);
+            relay(&mut self.b, &mut self.a, round);
+            if self.newcomers && (last || round % NEWCOMER_EVERY == 0) {
+                open(self.address, "203.0.113.3", "newcomer").expect_closed_by_us(Some(1000));
+            }
+            longest = longest.max(began.elapsed());
+            if last {
+                break;
+            }
+            thread::sleep(PAUSE);
+        }
+        longest
+    }
 }
 
 fn open(address: SocketAddr, from: &str, id: &str) -> RawClient {

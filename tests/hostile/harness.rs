@@ -4,16 +4,18 @@
 use std::any::Any;
 use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::api::Api;
-use crate::bystanders::{self, Service};
+use crate::bystanders::Bystanders;
 use crate::directory::Directory;
 use crate::http_client;
 use crate::process::Process;
-use crate::program::{Program, command};
+use crate::program::{self, Program};
 use crate::raw_client::RawClient;
 
 /// Resident memory that a server may keep once an attack has ended.
@@ -22,6 +24,13 @@ const LEFT_MIB: u64 = 64;
 const SETTLE: Duration = Duration::from_secs(15);
 /// The longest that a bystander may wait for an answer. Generous: the tests share few cores.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// On a busy machine the bound is this many times the longest wait before the attack.
+const SLOWER: u32 = 10;
+/// Rounds of the bystanders before the attack.
+const ROUNDS_BEFORE: usize = 20;
+/// The server is killed when an attack takes longer. Then all connections of the attack end, and
+/// so do the loops that read from them.
+const LONGEST_ATTACK: Duration = Duration::from_secs(180);
 /// A server that has this much is not worth waiting for: it would take the machine along.
 const HOPELESS_MIB: u64 = 2048;
 
@@ -83,19 +92,34 @@ impl Attack {
     pub fn measure(&self) -> Row<'_> {
         let mut target = Target::start(self);
         let (address, server) = (target.address, Process(target.program.id()));
+        let mut bystanders = Bystanders::open(address, self.newcomers);
+        let before = bystanders.talk(|round| round == ROUNDS_BEFORE);
         let done = AtomicBool::new(false);
         let began = Instant::now();
         let mut failures = Vec::new();
-        let (attack, service, time) = thread::scope(|scope| {
-            let bystanders = scope.spawn(|| bystanders::talk(address, self.newcomers, &done));
+        let (attack, service, time, in_time) = thread::scope(|scope| {
+            let service = scope.spawn(|| bystanders.talk(|_| done.load(Ordering::SeqCst)));
+            let (ended, end) = channel::<()>();
+            let watch = scope.spawn(move || {
+                let in_time = end.recv_timeout(LONGEST_ATTACK) != Err(RecvTimeoutError::Timeout);
+                if !in_time {
+                    let _ = Command::new("kill").args(["-KILL", &server.0.to_string()]).status();
+                }
+                in_time
+            });
             let attack = catch_unwind(AssertUnwindSafe(|| (self.run)(&mut target)));
             let time = began.elapsed();
             done.store(true, Ordering::SeqCst);
-            (attack, bystanders.join(), time)
+            let service = service.join();
+            drop(ended);
+            (attack, service, time, watch.join().unwrap_or(false))
         });
         failures.extend(attack.err().map(said));
         let service = service.map_err(|panic| failures.push(format!("a bystander: {}", said(panic))));
-        let service = service.unwrap_or_default();
+        let longest = service.unwrap_or_default();
+        if !in_time {
+            failures.push(format!("killed: the attack took longer than {LONGEST_ATTACK:?}"));
+        }
         let cpu = server.cpu().unwrap_or_default();
         let peak = mib(server.peak_resident());
         let left = settled(server);
@@ -107,7 +131,7 @@ impl Attack {
         };
         bound("peak MiB", peak, self.peak_mib);
         bound("MiB left", left, LEFT_MIB);
-        bound("ms of the longest wait", millis(service.longest), millis(LONGEST_WAIT));
+        bound("ms of the longest wait", millis(longest), millis(LONGEST_WAIT.max(SLOWER * before)));
         let cores = cpu.as_secs_f64() / time.as_secs_f64();
         if cores > self.cores {
             failures.push(format!("cores: {cores:.2}, at most {}", self.cores));
@@ -115,7 +139,7 @@ impl Attack {
         if server.cpu().is_err() {
             failures.push("the server has ended".to_owned());
         }
-        Row { attack: self, peak, left, cpu, time, service, failures }
+        Row { attack: self, peak, left, cpu, time, longest, failures }
     }
 }
 
@@ -126,7 +150,7 @@ pub struct Row<'a> {
     left: u64,
     cpu: Duration,
     time: Duration,
-    service: Service,
+    longest: Duration,
     pub failures: Vec<String>,
 }
 
@@ -134,8 +158,8 @@ impl Row<'_> {
     pub const HEAD: &'static str = "attack                      peak MiB   left    CPU s  time s   wait ms";
 
     pub fn print(&self) {
-        let Row { attack, peak, left, cpu, time, service, failures } = self;
-        let (cpu, time, wait) = (cpu.as_secs_f64(), time.as_secs_f64(), millis(service.longest));
+        let Row { attack, peak, left, cpu, time, longest, failures } = self;
+        let (cpu, time, wait) = (cpu.as_secs_f64(), time.as_secs_f64(), millis(*longest));
         let verdict = if failures.is_empty() { "held" } else { "BROKE" };
         println!(
             "{:<26} {peak:>5} ({:>3}) {left:>6} {cpu:>8.1} {time:>7.1} {wait:>9}  {verdict}",
@@ -170,16 +194,25 @@ impl Target {
         let ours = ["--host", "127.0.0.1", "--port", "0", "--proxied", "--data_dir", &data];
         let api = ["--ops_port", "0", "--admin_token", ADMIN_TOKEN];
         let args = [&ours[..], &api, attack.flags].concat();
-        let mut command = command(&args);
+        let mut command = program::command(&args);
         if let Some(most) = attack.descriptors {
             let program = command.get_program().to_owned();
-            command = std::process::Command::new("sh");
+            command = Command::new("sh");
             command.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")]).arg(program).args(&args);
         }
         let mut program = Program::start_command(&mut command);
         let (api, _) = program.expect_api();
         let address = program.address;
         Target { program, address, api: api.with_token(ADMIN_TOKEN), directory }
+    }
+
+    /// Waits until every worker has handled what was sent on earlier connections: new connections
+    /// go to the workers in turn.
+    pub fn settle(&self) {
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..2 * workers {
+            assert_eq!(self.program.get("/healthz").status, 200);
+        }
     }
 
     pub fn connect(&self) -> TcpStream {

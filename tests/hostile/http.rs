@@ -1,5 +1,6 @@
 //! Requests that do not end, that nobody reads the answers of, and that are none.
 
+use std::io::ErrorKind;
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -107,7 +108,7 @@ pub fn smuggled_requests(target: &mut Target) {
         let ended = pull(&connection, Instant::now() + 10 * SECOND, |bytes| answers.extend_from_slice(bytes));
         let answers = String::from_utf8_lossy(&answers);
         assert!(ended, "{head:?} {body:?} keeps the connection: {answers}");
-        assert!(answers.matches("HTTP/1.1 ").count() <= 1, "{head:?} {body:?} is answered as two: {answers}");
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "answers to {head:?} {body:?}: {answers}");
     }
 }
 
@@ -135,13 +136,25 @@ pub fn posts_for_somebody(target: &mut Target) {
             "POST /peerjs/owner/{token}/{what} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        push(&connection, request.as_bytes(), Instant::now() + SECOND);
-        HttpConnection::over(connection)
+        let sent = push(&connection, request.as_bytes(), Instant::now() + 10 * SECOND);
+        assert_eq!(sent, request.len(), "the server reads a post");
+        connection
     };
-    let _wrong: Vec<HttpConnection> = (0..64).map(|_| post("wrong", "offer")).collect();
-    thread::sleep(SECOND / 2);
-    let mut stream = post("right", "id?i=0");
+    let wrong: Vec<TcpStream> = (0..64).map(|_| post("wrong", "offer")).collect();
+    target.settle();
+    for connection in &wrong {
+        connection.set_nonblocking(true).expect("a connection");
+        let peeked = connection.peek(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(peeked, Err(ErrorKind::WouldBlock), "a post waits for its id");
+        connection.set_nonblocking(false).expect("a connection");
+    }
+    let mut stream = HttpConnection::over(post("right", "id?i=0"));
     assert_eq!(stream.head().status, 200, "the stream of the owner");
     while !String::from_utf8_lossy(&stream.chunk().expect("a stream that goes on")).contains("OPEN") {}
-    assert_eq!(post("right", "candidate").response(false).status, 200, "a post of the owner");
+    let mut candidate = HttpConnection::over(post("right", "candidate"));
+    assert_eq!(candidate.response(false).status, 200, "a post of the owner");
+    for connection in wrong {
+        let answer = HttpConnection::over(connection).response(false);
+        assert_eq!(answer.status, 401, "a post with a wrong token");
+    }
 }

@@ -54,7 +54,7 @@ const ATTACKS: &[Attack] = &[
     attack!(http::dripping_heads, "100 second requests whose head comes byte by byte").waits(),
     attack!(http::unread_answers, "20 × 16 MiB of pipelined requests, and no answer is read"),
     attack!(http::pipelined_posts, "20,000 pipelined posts for absent ids, again and again").cores(0.25),
-    attack!(http::posts_for_somebody, "64 posts with a wrong token for the id of a stream"),
+    attack!(http::posts_for_somebody, "64 posts with a wrong token for the id of a stream").waits(),
     attack!(http::smuggled_requests, "26 requests whose end two readers could see in different places"),
     attack!(http::mutated_handshakes, "10,000 handshakes with bytes changed, cut and doubled"),
     // Ids, queues and rates.

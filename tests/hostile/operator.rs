@@ -32,8 +32,10 @@ pub fn guessed_tokens(target: &mut Target) {
         answers.extend_from_slice(bytes)
     });
     let answers = String::from_utf8_lossy(&answers);
-    let wrong = answers.matches("HTTP/1.1 401").count();
-    assert!(wrong <= 200, "{wrong} guesses were looked at");
+    let count = |status: &str| answers.matches(&format!("HTTP/1.1 {status}")).count();
+    let (wrong, refused) = (count("401"), count("429"));
+    assert!((10..=200).contains(&wrong), "{wrong} guesses were looked at, at least 10 and at most 200");
+    assert!(refused > 0, "guesses are refused after the burst");
 }
 
 pub fn short_token(_: &mut Target) {

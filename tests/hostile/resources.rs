@@ -2,14 +2,16 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::api::Api;
-use crate::flow::{ended, push};
+use crate::flow::push;
 use crate::harness::{Target, handshake};
+use crate::http_client::PATIENCE;
 use crate::program::{Program, command};
 
 pub fn descriptors(target: &mut Target) {
@@ -24,7 +26,7 @@ pub fn descriptors(target: &mut Target) {
         if std::io::Read::read(&mut &stream, &mut [0; 12]).is_ok_and(|count| count == 12) {
             return;
         }
-        assert!(!ended(&stream, Instant::now()) || Instant::now() < deadline, "nobody gets in afterwards");
+        assert!(Instant::now() < deadline, "nobody gets in afterwards");
         thread::sleep(Duration::from_millis(50));
     }
 }
@@ -67,14 +69,19 @@ pub fn full_disk(target: &mut Target) {
     assert_kept(&api, &promised);
 }
 
+/// The server is killed while it stores the next key.
+const KEYS_BEFORE_KILL: u32 = 20;
+
 pub fn kills(target: &mut Target) {
     let data_dir = target.directory.arg("killed");
     let mut promised = Vec::new();
     for round in 0..4 {
         let (program, api) = start(&data_dir, ":");
         assert_kept(&api, &promised);
+        let (stored, keys) = channel();
+        let began = Instant::now();
         let writer = thread::spawn(move || {
-            let add = |n: &usize| {
+            let add = |n: usize| {
                 let body = json!({"key": format!("killed-{round}-{n}")}).to_string();
                 let request = format!(
                     "POST /api/keys HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
@@ -87,14 +94,19 @@ pub fn kills(target: &mut Target) {
                 std::io::Read::read_exact(&mut &stream, &mut head).ok()?;
                 (&head == b"HTTP/1.1 201").then(|| format!("killed-{round}-{n}"))
             };
-            (0..).map_while(|n| add(&n)).collect::<Vec<_>>()
+            // Ends when the server is killed, or when nobody takes the keys.
+            (0..).map_while(add).try_for_each(|key| stored.send(key))
         });
-        thread::sleep(Duration::from_millis(150 + 70 * round));
+        for _ in 0..KEYS_BEFORE_KILL {
+            promised.push(keys.recv_timeout(PATIENCE).expect("another key is stored"));
+        }
+        // The kills hit different moments of a write.
+        thread::sleep(began.elapsed() / KEYS_BEFORE_KILL * round / 4);
         // Dropped with SIGKILL.
         drop(program);
-        promised.extend(writer.join().expect("the writer"));
+        promised.extend(keys);
+        let _ = writer.join().expect("the writer");
     }
-    assert!(promised.len() > 4, "keys were written");
     let (_program, api) = start(&data_dir, ":");
     assert_kept(&api, &promised);
     assert!(Path::new(&data_dir).exists());

@@ -136,7 +136,7 @@ pub enum BadAuth {
         "the P-256 key is a compressed point, which is not supported: `openssl ec -pubin -conv_form uncompressed` writes it in full"
     )]
     CompressedPoint,
-    #[error("the P-256 key verifies nothing: its point is not on the curve")]
+    #[error("the key verifies nothing: its point is not on the curve, or of small order")]
     NoPoint,
     #[error("the path {path} is not UTF-8", path = .0.display())]
     OddPath(PathBuf),

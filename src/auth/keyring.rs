@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use curve25519_dalek::edwards::CompressedEdwardsY;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use ring::agreement::{self, ECDH_P256, EphemeralPrivateKey, agree_ephemeral};
@@ -213,6 +214,11 @@ fn ed_dsa(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
     let public = bytes(key)?;
     if public.len() != ED25519_KEY_BYTES {
         return Err(BadAuth::UnsupportedKey);
+    }
+    // ring verifies with any point. With one of small order anybody can make signatures that it takes for good.
+    let point = CompressedEdwardsY::from_slice(public).ok().and_then(|point| point.decompress());
+    if point.is_none_or(|point| point.is_small_order()) {
+        return Err(BadAuth::NoPoint);
     }
     Ok(VerifyingKey::EdDsa(UnparsedPublicKey::new(&ED25519, public.to_vec())))
 }

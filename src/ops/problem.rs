@@ -122,7 +122,12 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status_code()).json(self);
+        let mut response = HttpResponse::build(self.status_code());
+        if self.retry_after.is_some() {
+            // Those who go on asking need a new connection for each answer.
+            response.force_close();
+        }
+        let mut response = response.json(self);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if self.status_code() == StatusCode::UNAUTHORIZED {

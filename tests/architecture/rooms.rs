@@ -73,7 +73,7 @@ pub const ROOMS: &[Room] = &[
     room(
         "auth",
         "keys broker",
-        "base64 http_body_util hyper hyper_rustls hyper_util jsonwebtoken libc log rand ring rustls rustls_pki_types \
+        "base64 curve25519_dalek http_body_util hyper hyper_rustls hyper_util jsonwebtoken libc log rand ring rustls rustls_pki_types \
          serde serde_json simple_asn1 thiserror tokio::join tokio::sync tokio::task tokio::test tokio::time uuid",
     ),
     room("limits", "pace", "dashmap"),

@@ -227,7 +227,8 @@ fn what_is_written_after_the_file_was_removed_or_replaced_fails() {
         fs::copy(dir.join(FILE_NAME), dir.join("copy")).unwrap();
         fs::rename(dir.join("copy"), dir.join(FILE_NAME)).unwrap();
     };
-    let ways: [&dyn Fn(&Path); 3] = [&remove_all, &remove, &replace];
+    let remove_log = |dir: &Path| fs::remove_file(dir.join(format!("{FILE_NAME}-wal"))).unwrap();
+    let ways: [&dyn Fn(&Path); 4] = [&remove_all, &remove, &replace, &remove_log];
     for end in ways {
         let directory = Directory::new();
         let dir = directory.at("data");

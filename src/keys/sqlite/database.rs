@@ -77,6 +77,8 @@ pub(super) struct Database {
     path: PathBuf,
     /// Which file that was when it was opened.
     file: FileId,
+    /// Of its write-ahead log, if it has one.
+    log: Option<FileId>,
     /// Changes through this connection, which its `data_version` does not count.
     own_changes: u64,
 }
@@ -89,7 +91,8 @@ impl Database {
         make_private(&path).map_err(|error| failed(&path, Problem::File(error)))?;
         let connection = connect(&path).map_err(|problem| failed(&path, problem))?;
         let file = file_at(&path).map_err(|error| failed(&path, Problem::File(error)))?;
-        Ok(Database { connection, path, file, own_changes: 0 })
+        let log = file_at(&log_of(&path)).ok();
+        Ok(Database { connection, path, file, log, own_changes: 0 })
     }
 
     pub(super) fn all(&self) -> Result<Vec<Key>, KeyError> {
@@ -180,8 +183,10 @@ impl Database {
     /// refused at once, without waiting, if somebody else has written between.
     fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Problem>) -> Result<T, KeyError> {
         let write = || {
-            // SQLite goes on with a file that nobody can find any more, and says that all is well.
-            if file_at(&self.path).ok() != Some(self.file) {
+            // SQLite goes on with a file that nobody can find any more, and says that all is well. Its log stays
+            // for as long as any connection is open.
+            let is_log_gone = self.log.is_some() && file_at(&log_of(&self.path)).ok() != self.log;
+            if is_log_gone || file_at(&self.path).ok() != Some(self.file) {
                 return Err(Problem::Moved);
             }
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -247,6 +252,13 @@ fn json(settings: &Settings) -> Result<String, Problem> {
 
 fn failed(path: &Path, problem: Problem) -> KeyError {
     KeyError::Store(DatabaseError { path: path.to_owned(), problem }.into())
+}
+
+/// The write-ahead log of a database.
+fn log_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
 }
 
 fn file_at(path: &Path) -> io::Result<FileId> {

@@ -121,6 +121,8 @@ fn what_cannot_prove_anything_is_refused_by_the_command_and_the_api_in_the_same_
     let file = |name: &str, content: &str| directory.file(name, content);
     let weak = r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#;
     let odd = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AA"}]}"#;
+    // With this point anybody can make signatures.
+    let forgeable = odd.replace("AA", &format!("AQ{}", "A".repeat(41)));
     let proofs = [
         ("secret", file("short", "0123456789abcdef0123456789abcde"), "has 31 bytes"),
         ("secret", fixture("rsa.pem"), "is PEM text"),
@@ -134,6 +136,7 @@ fn what_cannot_prove_anything_is_refused_by_the_command_and_the_api_in_the_same_
         ("jwks", file("none.json", r#"{"keys":[]}"#), "has no key for"),
         ("jwks", file("weak.json", weak), "has 17 bits"),
         ("jwks", file("odd.json", odd), "not supported"),
+        ("jwks", file("forgeable.json", &forgeable), "small order"),
         (
             "jwks",
             file("long.json", &format!("{KEY_SET}{}", " ".repeat(2 << 20))),

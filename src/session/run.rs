@@ -149,6 +149,10 @@ async fn register<S: Socket, C: Conversation>(
         let _ = poll_fn(|cx| socket.poll_send(cx, outbox)).await;
         // An error is the answer: the holder gave a sign of life, or is no holder any more.
         drop(answered.await);
+        if socket.is_abandoned() {
+            // Its WebSocket may wait for the same, and would not be greeted after a stream was.
+            return Err(Refusal::Elsewhere);
+        }
     }
 }
 

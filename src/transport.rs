@@ -78,6 +78,11 @@ pub(crate) trait Socket {
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Poll<Result<(), Disconnect>>;
 
+    /// Whether nobody would hear a greeting here any more: the client goes on elsewhere.
+    fn is_abandoned(&self) -> bool {
+        false
+    }
+
     /// Whether the client has ended its connection, as far as that can be seen without reading.
     fn has_left(&mut self, _cx: &mut Context<'_>) -> bool {
         false

@@ -16,7 +16,8 @@ export async function startProxy(targetPort) {
       from.on('data', (bytes) => to.write(bytes));
       from.on('end', () => to.end());
       from.on('error', () => to.destroy());
-      from.on('close', () => pairs.delete(pair));
+      // One side may be gone long before the other, above all of a pair that was silenced.
+      from.on('close', () => pair.every((socket) => socket.closed) && pairs.delete(pair));
     }
     if (frozen) silence(pair);
   });

@@ -36,7 +36,7 @@ everyClient('takes its id over from an older page with the same token', {}, asyn
 });
 
 everyClient('gets its id back when it reloads after a lost network', {}, async (stage) => {
-  const server = await stage.server(['--probe_timeout', '1000']);
+  const server = await stage.server(['--probe_timeout', '1000', '--reclaim_timeout', '1000']);
   const proxy = await stage.proxy(server);
   const [before, reloaded, bob] = [await stage.client(), await stage.client(), await stage.client()];
   await before.open(proxy, 'alice', { token: 'first' });

@@ -309,16 +309,26 @@ visit('a phone that loses the broker while it waits is still in', async (visit) 
   await anna.locator('#my-state', { hasText: /Get ready|Collect|You are \d/ }).waitFor();
 });
 
-for (const flags of [['--dialects', 'calls'], ['--concurrent_limit', '0']]) {
+const roomless = [
+  { flags: ['--dialects', 'calls'], silent: true, problem: 'The broker opens no room' },
+  { flags: ['--concurrent_limit', '0'], silent: false, problem: 'The broker refused: “Server has reached' },
+];
+
+for (const { flags, silent, problem } of roomless) {
   visit(`a broker that opens no room is named (${flags.join(' ')})`, async (visit) => {
     const server = await visit.server(flags);
     const host = await visit.page(phone);
     visit.tolerate(UNREACHABLE);
     await host.clock.install();
+    const asked = new Promise((done) => host.on('websocket', (socket) => socket.once('framesent', done)));
     await host.goto(urlOf(server, PARTY));
-    await host.clock.fastForward('00:11');
+    if (silent) {
+      // Until then the page waits for its WebSocket.
+      await within('the page to ask for a room', asked);
+      await host.clock.fastForward('00:11');
+    }
 
-    await host.locator('#problem', { hasText: /The broker opens no room|The broker refused: “Server has reached/ }).waitFor();
+    await host.locator('#problem', { hasText: problem }).waitFor();
     await says(host, 'failed', 'No room');
     await fits(host, phone);
   });

@@ -149,8 +149,10 @@ async fn register<S: Socket, C: Conversation>(
         // The answer to the newcomer's handshake need not wait. If it cannot be sent, the session
         // will find out.
         let _ = poll_fn(|cx| socket.poll_send(cx, outbox)).await;
-        if has_left_meanwhile(answered, socket, service).await {
-            return Err(Refusal::IdTaken);
+        // The WebSocket of a client whose stream is abandoned may wait for the same, and would not be greeted after
+        // a stream was.
+        if has_left_meanwhile(answered, socket, service).await || socket.is_abandoned() {
+            return Err(Refusal::Elsewhere);
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::broker::{Goodbye, Posting};
 use crate::dialect::peerjs::{Command, decode};
 use crate::limits::Counted;
 use crate::service::Service;
+use crate::transport::Socket;
 use crate::transport::stream::{StreamBody, StreamSocket, stream};
 
 /// How long a stream waits for the WebSocket that its client opens together with it: of the two only
@@ -55,7 +56,7 @@ async fn serve(
             _ = websocket => return,
             () = service.sleep(HEAD_START) => {}
         }
-        if socket.is_gone() {
+        if socket.is_abandoned() {
             return;
         }
     }

@@ -111,13 +111,6 @@ pub(crate) fn stream(grace: impl Future<Output = ()> + 'static) -> (StreamSocket
     (StreamSocket { pipe, since: Instant::now(), grace, alive: false }, body)
 }
 
-impl StreamSocket {
-    /// Whether the client has gone away.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.pipe.borrow().gone
-    }
-}
-
 impl StreamBody {
     /// Has the stream end when its client leaves.
     pub(crate) fn watch(&mut self, exchange: Rc<Exchange>) {
@@ -203,6 +196,10 @@ impl Socket for StreamSocket {
         }
         ready!(self.grace.as_mut().poll(cx));
         Poll::Ready(Err(Disconnect::Gone))
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.pipe.borrow().gone
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>> {

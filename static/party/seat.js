@@ -22,6 +22,8 @@ export class Seat extends EventTarget {
   #name;
   #key;
   #current;
+  /** An attempt to get another seat while there is one. */
+  #besides;
   #isOver = false;
   #isRejoining = false;
   #isInLobby = true;
@@ -99,7 +101,15 @@ export class Seat extends EventTarget {
     if (this.#isRejoining || this.#isOver) return;
     this.#isRejoining = true;
     this.#tell('lost');
-    const { link, socket } = this.#current ?? {};
+    const lost = this.#current;
+    // The computer closes a link once it has welcomed the same phone on another. To ask once more would
+    // give that phone another name: its own is taken, by itself.
+    await this.#besides;
+    if (this.#current !== lost) {
+      this.#isRejoining = false;
+      return;
+    }
+    const { link, socket } = lost ?? {};
     this.#current = undefined;
     link?.close();
     // Only then is the name free.
@@ -133,7 +143,11 @@ export class Seat extends EventTarget {
   }
 
   /** Resolves to whether there is no use in asking again. */
-  async #askBesides() {
+  #askBesides() {
+    return (this.#besides = this.#tryBesides());
+  }
+
+  async #tryBesides() {
     try {
       this.#use(await askForSeat(this.identity));
       return true;

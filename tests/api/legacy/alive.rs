@@ -11,7 +11,7 @@ use peerbroker::broker::Goodbye;
 use crate::harness::http_client::PATIENCE;
 use crate::harness::legacy::{GRACE, HEAD_START, MS, StreamClient};
 use crate::harness::messages::{ID_TAKEN, LEAVE, error, expired, offer, relayed_offer};
-use crate::harness::{TestServer, Told, Transport, on_both, on_both_with, on_own, wait_until};
+use crate::harness::{TestServer, Told, Transport, on_both, on_both_with, on_own, token_of, wait_until};
 
 const PING: Duration = Duration::from_secs(20);
 const STALL: Duration = Duration::from_secs(5);
@@ -162,6 +162,26 @@ fn a_stream_that_ends_within_its_head_start_is_nobody_on_the_own_form() {
         server.settle();
         assert_eq!(server.told_about("a"), []);
         server.client_with_token("a", "another token").expect_nothing("a");
+    });
+}
+
+#[test]
+fn a_stream_that_ends_while_it_waits_for_its_id_leaves_the_greeting_to_its_websocket_on_the_own_form() {
+    on_own(|server| {
+        let mut holder = server.client_with_token("a", "another token");
+        let stream = server.begin_stream("a", 0);
+        server.settle();
+        server.advance(HEAD_START);
+        holder.expect_ping();
+        // Both wait now, the stream first.
+        let mut newcomer = server.begin("a", &token_of("a"));
+        newcomer.expect_accepted();
+        leave(server, stream);
+        server.advance(Duration::from_secs(3));
+        assert_eq!(holder.expect_close(), Some(4002));
+        server.advance(Duration::from_secs(10));
+        newcomer.expect_open();
+        newcomer.expect_nothing("a");
     });
 }
 

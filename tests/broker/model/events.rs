@@ -210,11 +210,9 @@ impl Model {
         }
         let probes = self.probes.entry(id.to_owned()).or_default();
         assert!(probes.len() < MAX_PROBES, "this test asks less");
-        if let Some(holder) = holder {
-            if probes.is_empty() {
-                self.conns[holder].look(self.now);
-                self.conns[holder].ping();
-            }
+        if let Some(holder) = holder.filter(|_| probes.is_empty()) {
+            self.conns[holder].look(self.now);
+            self.conns[holder].ping();
         }
         probes.push((self.now, probe));
     }

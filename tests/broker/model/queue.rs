@@ -37,7 +37,7 @@ impl Model {
     pub(super) fn carry_over(&mut self, to: &str, unsent: Vec<Item>, in_front: bool, losses: &mut Losses) {
         for item in unsent {
             let (from, no) = (item.from.clone(), item.message);
-            let lost_before = |(_, sender, _): &&mut (String, String, _)| Some(&*sender) == from.as_ref();
+            let lost_before = |(_, sender, _): &&mut (String, String, _)| Some(sender) == from.as_ref();
             if let (Some(no), Some((_, _, lost))) = (no, losses.iter_mut().find(lost_before)) {
                 lost.push(no);
             } else if let Err(lost) = self.keep(to, item, in_front)

@@ -89,7 +89,7 @@ pub struct Cli {
     #[arg(long = "probe_timeout", alias = "probe-timeout", env = "PEERBROKER_PROBE_TIMEOUT", value_name = "MS", default_value = "3000", value_parser = millis)]
     probe_timeout: Duration,
 
-    /// Milliseconds that an id is kept for its token after its client was closed with 4002 or 4003; 0 is not at all
+    /// Milliseconds that an id is kept for its token after its client was closed with 4002 or 4003; 0 turns it off
     #[arg(long = "reclaim_timeout", alias = "reclaim-timeout", env = "PEERBROKER_RECLAIM_TIMEOUT", value_name = "MS", default_value = "10000", value_parser = millis_or_none)]
     reclaim_timeout: Duration,
 
@@ -119,7 +119,7 @@ pub struct Cli {
     )]
     connections_per_address: u32,
 
-    /// New WebSockets and streams of one address a second, and ten times as many at once; 0 is any number
+    /// New WebSockets and streams per second and address; bursts up to ten times that; 0 is any number
     #[arg(
         long = "opens_per_second_per_address",
         alias = "opens-per-second-per-address",

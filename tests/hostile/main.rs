@@ -29,6 +29,7 @@ mod program;
 #[path = "../api/harness/raw_client.rs"]
 mod raw_client;
 mod resources;
+mod small;
 #[allow(dead_code, reason = "shared with the tests of the wire contract")]
 #[path = "../api/harness/wire.rs"]
 mod wire;
@@ -89,6 +90,15 @@ const ATTACKS: &[Attack] = &[
     attack!(resources::descriptors, "400 connections to a server that may open 200 files").descriptors(200),
     attack!(resources::full_disk, "keys to store on a disk that is full"),
     attack!(resources::kills, "SIGKILL while keys are stored"),
+    // A few requests are enough.
+    attack!(small::long_origins, "an Origin of 400 and of 100,000 bytes for a key with origins"),
+    attack!(small::pages_of_other_sites, "a request to the API from a page of another site"),
+    attack!(small::removed_directory, "keys to store in a data directory that was removed"),
+    attack!(small::forged_hosts, "registrations with a host and addresses that the client made up")
+        .flags(&["--registration", "open"]),
+    attack!(small::guessed_room_codes, "200 wrong room codes, and then the right one"),
+    attack!(small::echoed_hosts, "a missing page for another Host"),
+    attack!(small::leaving_in_a_pause, "64 KiB of pings on credit, and leaves"),
 ];
 
 fn main() -> ExitCode {

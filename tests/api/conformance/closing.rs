@@ -26,8 +26,8 @@ fn nothing_behind_a_close_is_answered() {
     ]);
 }
 
-/// 7.1.6: actix-ws may answer the close before the messages. What is not written then waits for
-/// the next connection.
+/// 7.1.6: a message that is not begun when the client closes waits for the next connection, and actix-ws may
+/// answer the close before the messages.
 #[test]
 fn what_comes_right_before_a_close_is_answered_now_or_at_the_next_connection() {
     let large = filler(256 << 10);
@@ -40,7 +40,7 @@ fn what_comes_right_before_a_close_is_answered_now_or_at_the_next_connection() {
         assert_eq!(read_until_close(&mut client, &mut answers), Some(NORMAL));
         client.expect_end();
         server.wait_until_gone(ME);
-        if server.transport == Transport::Actix {
+        if answers.len() < 2 {
             let mut next = server.client(ME);
             while answers.len() < 2 {
                 answers.extend(next.next_frame("what waited"));

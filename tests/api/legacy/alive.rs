@@ -214,7 +214,7 @@ fn a_stream_that_is_not_read_is_closed_and_what_it_did_not_get_expires() {
     on_both_with(
         |config| {
             config.limits.outbox_bytes = 1000;
-            config.limits.alive_timeout = PATIENCE * 1000;
+            config.limits.alive_timeout = PATIENCE * 100_000;
         },
         |server| {
             let mut b = server.client("b");

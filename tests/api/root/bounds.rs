@@ -121,6 +121,7 @@ fn with_small_outboxes(test: impl Fn(&TestServer)) {
     on_both_with(
         |config| {
             config.limits.outbox_bytes = 128 << 10;
+            config.limits.alive_timeout = PATIENCE * 100_000;
             config.messages_per_second = 0;
             config.close_timeout = PATIENCE;
         },

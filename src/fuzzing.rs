@@ -118,7 +118,7 @@ pub fn json(input: &[u8]) {
     }
 }
 
-/// What is said at the root reaches its recipient as it was written, but for what the server sets.
+/// Messages at the root reach their recipient as written, except for the members that the server sets.
 pub fn dialects(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let sent = value(text).ok();
@@ -220,7 +220,7 @@ mod tests {
 
     use super::*;
 
-    /// What was found stays found.
+    /// Inputs that once failed keep passing.
     #[test]
     fn every_input_of_the_corpus_passes() {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");

@@ -26,7 +26,7 @@ pub(crate) struct Service {
     pub(crate) keyring: Keyring,
     store: Arc<dyn KeyStore>,
     pub(crate) addresses: Arc<Addresses>,
-    /// What is kept of unfinished messages.
+    /// Bytes of unfinished messages.
     pub(crate) unfinished: Arc<Quota>,
     pub(crate) wrong_codes: Guesses,
     /// Who has registered keys.

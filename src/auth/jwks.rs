@@ -99,7 +99,7 @@ fn read(path: &Path) -> Result<Keyring, BadAuth> {
     // Without O_NONBLOCK, opening a pipe waits for its writer. For regular files it means nothing.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
     let file = file.map_err(unreadable)?;
-    // What was opened is asked, not the path, which could name another file by now.
+    // Asks the opened file: the path could name another one by now.
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(BadAuth::NoFile(path.to_owned()));

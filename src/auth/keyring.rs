@@ -23,7 +23,7 @@ pub(super) const MIN_SECRET_BYTES: usize = 32;
 /// The sizes of RSA keys that are neither weak nor slow.
 pub(super) const RSA_BITS: RangeInclusive<u64> = 2048..=8192;
 
-/// What ring takes as the exponent of an RSA key, if it is odd.
+/// RSA exponents that ring accepts, if they are odd.
 const RSA_EXPONENTS: RangeInclusive<u64> = 3..=(1 << 33) - 1;
 
 /// A point of P-256 that is not compressed, and the first byte of one that is (SEC 1, section 2.3.3).

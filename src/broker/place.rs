@@ -25,7 +25,7 @@ pub(super) struct Place {
     heard: AtomicU64,
     /// What the holder has sent.
     messages: AtomicU64,
-    /// How fast its holders send. It outlives them, so that to leave and come back is no way around.
+    /// How fast its holders send. It outlives them, so reconnecting gives no new burst.
     pace: Pace,
     /// When the oldest waiting conversation began; `u64::MAX` if nothing waits.
     waiting_since: AtomicU64,

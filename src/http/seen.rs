@@ -45,7 +45,7 @@ pub(super) fn by_client(
     ClientOptions::new(host, port, &mounted.path, &config.shown_key(), secure)
 }
 
-/// What the furthest trusted proxy wrote. Each proxy appends one value or replaces all, so the client wrote those that
+/// The value of the furthest trusted proxy. Each proxy appends one value or replaces all, so the client wrote those that
 /// stand further left than there are proxies.
 fn forwarded<'a>(headers: &'a HeaderMap, name: &'static str, proxies: usize) -> Option<&'a str> {
     let lines = headers.get_all(HeaderName::from_static(name)).filter_map(|line| line.to_str().ok());
@@ -144,7 +144,7 @@ mod tests {
             ("127.0.0.1", &[][..], "127.0.0.1"),
             ("127.0.0.1", &[(xff, "192.0.2.1")], "192.0.2.1"),
             ("10.0.0.1", &[(xff, "192.0.2.1")], "192.0.2.1"),
-            // What the client wrote itself stands further left.
+            // The client's own values stand further left.
             ("127.0.0.1", &[(xff, "198.51.100.9, 192.0.2.1")], "192.0.2.1"),
             ("127.0.0.1", &[(xff, "198.51.100.9"), (xff, "192.0.2.1")], "192.0.2.1"),
             ("127.0.0.1", &[(xff, "198.51.100.9, 192.0.2.1, 10.1.2.3")], "192.0.2.1"),
@@ -156,7 +156,7 @@ mod tests {
             // What cannot be read ends the way.
             ("127.0.0.1", &[(xff, "192.0.2.1, unknown")], "127.0.0.1"),
             ("127.0.0.1", &[(xff, "")], "127.0.0.1"),
-            // Who is no trusted proxy is not believed.
+            // Headers from other addresses than trusted proxies are ignored.
             ("192.0.2.5", &[(xff, "198.51.100.9")], "192.0.2.5"),
             (
                 "127.0.0.1",
@@ -177,7 +177,7 @@ mod tests {
             ("127.0.0.1", &[][..], None),
             ("127.0.0.1", &[(xfh, "a.test")], Some("a.test")),
             ("127.0.0.1", &[(xfh, " , ")], None),
-            // What the client wrote itself stands further left.
+            // The client's own values stand further left.
             ("127.0.0.1", &[(xff, "192.0.2.1"), (xfh, "evil.test, a.test")], Some("a.test")),
             ("127.0.0.1", &[(xff, "192.0.2.1"), (xfh, "evil.test"), (xfh, "a.test")], Some("a.test")),
             // A client in a network of proxies is none.
@@ -189,7 +189,7 @@ mod tests {
             ),
             ("127.0.0.1", &[(xff, "192.0.2.1, 10.0.0.7"), (xfh, "a.test")], Some("a.test")),
             ("127.0.0.1", &[(xff, "10.0.0.9, 192.0.2.1"), (xfh, "evil.test, a.test")], Some("a.test")),
-            // Who is no trusted proxy is not believed.
+            // Headers from other addresses than trusted proxies are ignored.
             ("192.0.2.5", &[(xfh, "evil.test")], None),
             ("192.0.2.5", &[(xff, "127.0.0.1"), (xfh, "evil.test")], None),
         ] {

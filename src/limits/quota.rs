@@ -14,7 +14,7 @@ pub(crate) struct Quota {
     used: AtomicUsize,
 }
 
-/// What one holder has of a quota. Dropping it gives it back.
+/// The share of one holder in a quota. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Held {
     quota: Arc<Quota>,
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(other.set(FREE + 41), Err(UsedUp));
         assert_eq!(other.set(FREE + 40), Ok(()));
         assert_eq!(quota.used(), 100);
-        // Who asks for more than there is keeps what it has.
+        // A holder that asks for more than there is keeps its share.
         assert_eq!(one.set(FREE + 61), Err(UsedUp));
         assert_eq!(one.set(FREE + 10), Ok(()));
         assert_eq!(quota.used(), 50);

@@ -1,4 +1,4 @@
-//! What is kept of a message until the rest of it comes.
+//! The received part of a message, until the rest of it comes.
 
 use std::sync::Arc;
 

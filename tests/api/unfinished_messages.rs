@@ -45,7 +45,7 @@ fn all_unfinished_messages_together_are_bounded() {
         |server| {
             let (mut first, first_rest) = with_unfinished(server, "first");
             let (second, _) = with_unfinished(server, "second");
-            // Who asks for more is closed, whether its message is one frame or many.
+            // A client that asks for more is closed, whether its message is one frame or many.
             let mut third = server.client("third");
             let frame = wire::frame(wire::FIN | opcode::TEXT, &[b'x'; BOUND]);
             third.send_raw(&frame[..BOUND / 2]);
@@ -61,7 +61,7 @@ fn all_unfinished_messages_together_are_bounded() {
                 me.send_raw(piece);
             }
             me.expect(relayed_offer("me", "me", &payload));
-            // What is finished, and what is left behind, counts no more.
+            // Finished and abandoned messages count no more.
             first.send_raw(first_rest);
             me.expect_text();
             second.reset();

@@ -1,4 +1,4 @@
-//! What fills memory, and has to leave it.
+//! Attacks that fill memory. It has to be given back.
 
 use std::net::TcpStream;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What an operator has to be kept from, and kept safe from.
+//! Attacks on the operator's side: keys, tokens, proxies.
 
 use std::time::{Duration, Instant};
 

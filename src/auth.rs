@@ -4,7 +4,7 @@
 mod answers;
 mod jwks;
 mod jwt;
-mod keyring;
+mod verifying_keys;
 mod webhook;
 
 #[cfg(test)]
@@ -21,11 +21,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use uuid::Uuid;
 
-use crate::broker::{ApiKey, InvalidName, PeerId, Token};
 use crate::keys::{Auth, JwtKey};
+use crate::wire::{ApiKey, InvalidName, PeerId, Token};
 use jwks::Jwks;
 use jwt::Owner;
-use keyring::Keyring;
+use verifying_keys::VerifyingKeys;
 use webhook::Webhook;
 
 /// Decides whether a client owns an id. One for each key, made anew when the key's settings change.
@@ -36,7 +36,7 @@ pub(crate) struct Verifier {
 enum Method {
     None,
     /// What verifies tokens does not change.
-    Jwt(Arc<Keyring>),
+    Jwt(Arc<VerifyingKeys>),
     /// It stands in a file that may change.
     Jwks(Jwks),
     Webhook(Box<Webhook>),
@@ -110,7 +110,7 @@ pub(crate) enum Denied {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum BadAuth {
-    #[error("the secret has {0} bytes: at least {min} are needed, or it could be guessed from a token", min = keyring::MIN_SECRET_BYTES)]
+    #[error("the secret has {0} bytes: at least {min} are needed, or it could be guessed from a token", min = verifying_keys::MIN_SECRET_BYTES)]
     ShortSecret(usize),
     #[error("the secret is PEM text: set a public key with --jwt_key_file, or as kind \"pem\" in the API")]
     SecretIsPem,
@@ -126,7 +126,7 @@ pub enum BadAuth {
     NoPublicKey,
     #[error("the public key is of a kind that is not supported: RSA, P-256 and Ed25519 are")]
     UnsupportedKey,
-    #[error("the RSA key has {0} bits: {min} to {max} are supported", min = keyring::RSA_BITS.start(), max = keyring::RSA_BITS.end())]
+    #[error("the RSA key has {0} bits: {min} to {max} are supported", min = verifying_keys::RSA_BITS.start(), max = verifying_keys::RSA_BITS.end())]
     RsaSize(u64),
     #[error(
         "the RSA key verifies nothing: its modulus has to be odd, and its exponent odd, at least 3 and below 2^33"
@@ -172,8 +172,10 @@ impl Verifier {
     pub(crate) fn new(auth: &Auth) -> Result<Self, BadAuth> {
         let method = match auth {
             Auth::None => Method::None,
-            Auth::Jwt { verify: JwtKey::Secret(secret) } => Method::Jwt(Arc::new(Keyring::secret(secret)?)),
-            Auth::Jwt { verify: JwtKey::Pem(pem) } => Method::Jwt(Arc::new(Keyring::pem(pem)?)),
+            Auth::Jwt { verify: JwtKey::Secret(secret) } => {
+                Method::Jwt(Arc::new(VerifyingKeys::secret(secret)?))
+            }
+            Auth::Jwt { verify: JwtKey::Pem(pem) } => Method::Jwt(Arc::new(VerifyingKeys::pem(pem)?)),
             Auth::Jwt { verify: JwtKey::Jwks(path) } => Method::Jwks(Jwks::open(path, Instant::now())?),
             Auth::Webhook { url } => Method::Webhook(Box::new(Webhook::new(url)?)),
         };
@@ -187,10 +189,10 @@ impl Verifier {
         if let Method::Webhook(webhook) = &self.method {
             webhook.ask(claimant).await?;
         }
-        let Some(keyring) = self.keyring().await else {
+        let Some(keys) = self.keys().await else {
             return Ok(Token::clone(token));
         };
-        match jwt::read(token.as_str(), &keyring)?.owner(key, id, now())? {
+        match jwt::read(token.as_str(), &keys)?.owner(key, id, now())? {
             Owner::Subject => subject_token(key, id),
             Owner::Bearer => Ok(Token::clone(token)),
         }
@@ -198,22 +200,22 @@ impl Verifier {
 
     /// The id that a token is for; for a prefix, a fresh one. `None` if the key has no tokens that say.
     pub(crate) async fn id_of(&self, key: &ApiKey, token: &str) -> Result<Option<PeerId>, Denied> {
-        let Some(keyring) = self.keyring().await else {
+        let Some(keys) = self.keys().await else {
             return Ok(None);
         };
         let token = Token::parse(token).map_err(Denied::NoToken)?;
-        let id = match jwt::read(token.as_str(), &keyring)?.subject(key, now())? {
+        let id = match jwt::read(token.as_str(), &keys)?.subject(key, now())? {
             jwt::Subject::Exactly(id) => PeerId::parse(id),
             jwt::Subject::Prefix(prefix) => PeerId::parse(&format!("{prefix}{}", Uuid::new_v4())),
         };
         id.map(Some).map_err(Denied::UnusableSubject)
     }
 
-    async fn keyring(&self) -> Option<Arc<Keyring>> {
+    async fn keys(&self) -> Option<Arc<VerifyingKeys>> {
         match &self.method {
             Method::None | Method::Webhook(_) => None,
-            Method::Jwt(keyring) => Some(Arc::clone(keyring)),
-            Method::Jwks(jwks) => Some(jwks.keyring(Instant::now()).await),
+            Method::Jwt(keys) => Some(Arc::clone(keys)),
+            Method::Jwks(jwks) => Some(jwks.keys(Instant::now()).await),
         }
     }
 }
@@ -221,8 +223,8 @@ impl Verifier {
 /// Whether one of the keys of a set has signed a token.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn is_signed(token: &str, key_set: &[u8]) -> bool {
-    let keyring = jwks::parse(std::path::Path::new("key set"), key_set);
-    keyring.is_ok_and(|keyring| jwt::read(token, &keyring).is_ok())
+    let keys = jwks::parse(std::path::Path::new("key set"), key_set);
+    keys.is_ok_and(|keys| jwt::read(token, &keys).is_ok())
 }
 
 /// What only this process knows. It makes tokens that nobody can send, whatever the key's settings were or

@@ -4,21 +4,19 @@
 //! [`Frame`]s to ids, and is told what happened. Time comes from a [`Clock`] and passes only in
 //! [`Broker::sweep`], so tests drive both.
 
-mod about;
-mod callers;
-mod clock;
+mod call_aliases;
 mod delivery;
+mod inspect;
+mod lease;
 mod outbox;
-mod place;
 mod queue;
 mod realm;
-mod registration;
 mod rooms;
+mod slot;
 mod state;
 mod stream;
 mod sweep;
 mod tenant;
-mod types;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -26,18 +24,17 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
-use crate::frame::Frame;
+use crate::clock::Clock;
+use crate::wire::{ApiKey, CloseReason, Frame};
 
-pub use about::{About, Present, Version};
-pub use callers::{Callers, Calling};
-pub use clock::Clock;
+pub use call_aliases::{CallAlias, CallAliases};
+pub use inspect::{ConnectionInfo, PeerInfo};
+pub use lease::{Departure, Flush, IdLease, Peer, Probe, RegisterOutcome, Routed};
 pub use outbox::{Outbox, Outgoing, Writer};
-pub use realm::{Newcomer, Realm};
-pub use registration::{Admittance, Flush, Parting, Peer, Probe, Registration, Routed};
-pub use rooms::{Hosting, Playing, RoomError, Rooms};
+pub use realm::{Realm, RegisterRequest};
+pub use rooms::{HostedRoom, PlayerName, RoomError, Rooms};
 pub use stream::{Arrival, Posting};
 pub use tenant::Tenant;
-pub use types::{ApiKey, ConnId, Goodbye, InvalidName, Link, PeerId, Token};
 
 /// The bounds and times that the broker keeps. The defaults are those of [`crate::config`].
 #[derive(Clone, Debug)]
@@ -53,11 +50,11 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// How long the holder of an id has to answer when somebody else asks for that id.
     pub probe_timeout: Duration,
-    /// How long the id of a connection that was closed with [`Goodbye::Evicted`] or
-    /// [`Goodbye::SlowReader`] is kept for its token. Zero: not at all.
+    /// How long the id of a connection that was closed with [`CloseReason::Evicted`] or
+    /// [`CloseReason::SlowReader`] is kept for its token. Zero: not at all.
     pub reclaim_timeout: Duration,
     /// How long a client whose outbox is full may take nothing before it is closed with
-    /// [`Goodbye::SlowReader`].
+    /// [`CloseReason::SlowReader`].
     pub stall_timeout: Duration,
     /// Most messages waiting for one absent peer.
     pub queue_messages: usize,
@@ -152,7 +149,7 @@ impl Broker {
         Arc::clone(&tenant.or_insert_with(|| Arc::new(Tenant::new(key, &self.shared, expired))))
     }
 
-    /// Removes a key: its clients are dismissed with [`Goodbye::KeyRevoked`], and nobody comes in any
+    /// Removes a key: its clients are dismissed with [`CloseReason::KeyRevoked`], and nobody comes in any
     /// more.
     pub fn remove_tenant(&self, key: &str) {
         if let Some((_, tenant)) = self.tenants.remove(key) {
@@ -198,7 +195,7 @@ impl Broker {
             realm.sweep();
             if closing {
                 // Somebody may have come in between.
-                realm.close(Goodbye::Shutdown);
+                realm.close(CloseReason::Shutdown);
             }
         }
         for tenant in self.all_tenants() {
@@ -206,11 +203,11 @@ impl Broker {
         }
     }
 
-    /// Dismisses every peer with [`Goodbye::Shutdown`] and admits nobody any more.
+    /// Dismisses every peer with [`CloseReason::Shutdown`] and admits nobody any more.
     pub fn close(&self) {
         self.shared.closing.store(true, Ordering::SeqCst);
         for realm in self.all_realms() {
-            realm.close(Goodbye::Shutdown);
+            realm.close(CloseReason::Shutdown);
         }
     }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
-use peerbroker::broker::ApiKey;
 use peerbroker::config::{DEFAULT_HOST, DEFAULT_OPS_HOST};
+use peerbroker::wire::ApiKey;
 
 pub use keys::{BadKeySettings, KeySettings, KeysCommand};
 pub use settings::Settings;

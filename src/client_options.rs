@@ -2,8 +2,8 @@ use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::broker::ApiKey;
 use crate::config::MountPath;
+use crate::wire::ApiKey;
 
 /// What a PeerJS client must be told to find a broker. Shows itself as the object that `new Peer`
 /// takes.

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::broker::{ApiKey, Limits};
+use crate::broker::Limits;
 use crate::keys::{DEFAULT_MESSAGES_PER_SECOND, Key, Settings};
 use crate::limits::AddressLimits;
+use crate::wire::ApiKey;
 
 pub use crate::tls::TlsFiles;
 pub use listen::{AdminToken, InvalidToken, Listen, ListenOps};
@@ -31,7 +32,7 @@ pub struct Config {
     /// A directory with a database of further keys, which `peerbroker keys` edits while the server runs.
     pub data_dir: Option<PathBuf>,
     /// Whether strangers may register keys.
-    pub registration: Registration,
+    pub registration: KeySignup,
     /// Whether `GET {path}{key}/peers` lists the ids of all peers.
     pub allow_discovery: bool,
     /// Whether proxies in front say what the address of a client is, and under what host and scheme it sees this
@@ -93,7 +94,7 @@ impl Default for Dialects {
 /// Whether people may register keys for their apps by themselves, through a form on the landing page; by
 /// default not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registration {
+pub struct KeySignup {
     /// Whether they may at all.
     pub open: bool,
     /// Most keys that one address registers within 24 hours; 0 is any number.
@@ -104,9 +105,9 @@ pub struct Registration {
     pub ttl_days: u32,
 }
 
-impl Default for Registration {
+impl Default for KeySignup {
     fn default() -> Self {
-        Registration { open: false, per_day: 5, limit: 10_000, ttl_days: 90 }
+        KeySignup { open: false, per_day: 5, limit: 10_000, ttl_days: 90 }
     }
 }
 
@@ -191,7 +192,7 @@ impl Default for Config {
             key: ApiKey::parse(DEFAULT_KEY).unwrap_or_else(|_| unreachable!("a valid key")),
             default_key: true,
             data_dir: None,
-            registration: Registration::default(),
+            registration: KeySignup::default(),
             allow_discovery: false,
             proxied: false,
             trusted_proxies: default_trusted_proxies(),

@@ -3,14 +3,16 @@ use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
 
-use crate::broker::{Broker, Clock, Goodbye};
+use crate::app::{Client, Hooks, Message, Service};
+use crate::broker::Broker;
+use crate::clock::Clock;
 use crate::config::{AdminToken, Config, InvalidPath, MountPath};
 use crate::http::{self, Mounted};
 use crate::keys::memory::MemoryKeys;
 use crate::keys::{KeyError, KeyStore};
 use crate::lan::lan_address;
 use crate::ops::Ops;
-use crate::service::{Client, Hooks, Message, Service};
+use crate::wire::CloseReason;
 
 /// A running broker, to be mounted in an actix-web app or served by a
 /// [`Server`](crate::Server). Clones are the same broker.
@@ -126,8 +128,8 @@ impl Builder {
     }
 
     /// Called once for each connection that was registered and is over. With
-    /// [`Goodbye::Replaced`] the peer is still here, on a newer connection.
-    pub fn on_disconnect(mut self, hook: impl Fn(Client<'_>, Goodbye) + Send + Sync + 'static) -> Self {
+    /// [`CloseReason::Replaced`] the peer is still here, on a newer connection.
+    pub fn on_disconnect(mut self, hook: impl Fn(Client<'_>, CloseReason) + Send + Sync + 'static) -> Self {
         self.hooks.disconnect = Some(Box::new(hook));
         self
     }

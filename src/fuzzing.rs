@@ -14,13 +14,13 @@ use crate::auth;
 use crate::config::{Config, MountPath};
 use crate::dialect::json::{is_name, members};
 use crate::dialect::{calls, peerjs, rooms, root};
-use crate::frame::Frame;
 use crate::http::{routes, seen};
 use crate::keys::Origin;
 use crate::limits::Quota;
 use crate::session::Claim;
 use crate::transport::decoder::Decoder;
 use crate::transport::{Bounds, Disconnect, handshake};
+use crate::wire::Frame;
 
 /// Frames mean the same however their bytes are split. The first byte is the seed of the splits.
 pub fn decoder(input: &[u8]) {

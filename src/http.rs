@@ -4,11 +4,11 @@ mod body;
 mod cors;
 pub(crate) mod endpoint;
 mod files;
+mod key_signup;
 mod legacy;
 mod not_found;
 mod pages;
 mod peerjs;
-mod registration;
 pub(crate) mod routes;
 pub(crate) mod seen;
 pub(crate) mod upgrade;
@@ -20,9 +20,9 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::app::Service;
 use crate::config::MountPath;
 use crate::limits::TooMany;
-use crate::service::Service;
 use crate::transport::{actix_ws, handshake};
 use endpoint::Endpoint;
 use routes::Route;
@@ -107,7 +107,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         Route::File(below) => {
             file(mounted, request, below).await.unwrap_or_else(|| not_found::page(mounted, request))
         }
-        Route::Register if registration::is_open(service) => registration::to_the_form(),
+        Route::Register if key_signup::is_open(service) => key_signup::to_the_form(),
         Route::Page(_) | Route::Register | Route::Socket | Route::Outside => {
             not_found::page(mounted, request)
         }
@@ -121,8 +121,8 @@ async fn post(
     payload: web::Payload,
 ) -> HttpResponse {
     let service = &mounted.service;
-    if route == Route::Register && registration::is_open(service) {
-        return registration::answer(mounted, request, payload).await;
+    if route == Route::Register && key_signup::is_open(service) {
+        return key_signup::answer(mounted, request, payload).await;
     }
     match routes::find_post(&mounted.path, request.path()) {
         Some(post) if service.config.dialects.peerjs => legacy::answer(service, request, post, payload).await,

@@ -11,7 +11,7 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::ToSchema;
 
-use crate::broker::ApiKey;
+use crate::wire::ApiKey;
 
 pub use auth::{Auth, JwtKey, WrittenAuth};
 pub use origin::{InvalidOrigin, MAX_ORIGIN_BYTES, Origin};

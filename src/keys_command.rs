@@ -5,9 +5,9 @@ mod shown;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use peerbroker::broker::ApiKey;
 use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
 use peerbroker::keys::{Change, Key, KeyError, KeyStore as _, Settings};
+use peerbroker::wire::ApiKey;
 
 use crate::cli::{BadKeySettings, KeySettings, KeysCommand};
 

@@ -31,13 +31,15 @@
     )
 )]
 
+mod admin;
+mod app;
 mod auth;
 pub mod broker;
 mod client_options;
+pub mod clock;
 pub mod config;
 pub mod dialect;
 mod embed;
-pub mod frame;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -45,19 +47,20 @@ mod http;
 pub mod keys;
 mod lan;
 pub mod limits;
+mod node;
 mod ops;
-mod pace;
+mod rate_limit;
 mod server;
-mod service;
 mod session;
 mod tls;
 mod transport;
+pub mod wire;
 
+pub use app::{Client, Message};
 pub use auth::{BadAuth, check_auth};
 pub use client_options::ClientOptions;
 pub use config::{Config, Listen};
 pub use embed::{Builder, PeerBroker};
 pub use lan::lan_address;
 pub use server::{Server, StartError};
-pub use service::{Client, Message};
 pub use tls::TlsError;

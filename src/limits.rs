@@ -9,9 +9,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 pub use addresses::AddressLimits;
-pub(crate) use addresses::{Addresses, Counted};
-pub(crate) use daily::Daily;
-pub(crate) use guesses::{Guesser, Guesses};
+pub(crate) use addresses::{Addresses, ConnectionPermit};
+pub(crate) use daily::DailyQuota;
+pub(crate) use guesses::{GuessLimiter, Guesser};
 pub(crate) use quota::{Held, Quota};
 
 /// Whom an address counts as: itself, or its /64, which is what one household gets of IPv6. Bytes,

@@ -14,8 +14,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use peerbroker::broker::Goodbye;
 use peerbroker::keys::sqlite::SqliteKeys;
+use peerbroker::wire::CloseReason;
 use peerbroker::{Config, Listen, PeerBroker, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -81,7 +81,7 @@ fn run(cli: &Cli, settings: &Settings, lines: &Lines) -> anyhow::Result<()> {
             connected.print(format!("Client connected: {}", printable(client.id.as_str())))
         })
         .on_disconnect(move |client, why| {
-            if why != Goodbye::Replaced {
+            if why != CloseReason::Replaced {
                 disconnected.print(format!("Client disconnected: {}", printable(client.id.as_str())));
             }
         })

@@ -17,8 +17,9 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_actix_web::AppExt as _;
 
+use crate::admin::Actor;
+use crate::app::Service;
 use crate::config::AdminToken;
-use crate::service::{By, Service};
 use problem::Problem;
 
 /// Longest body of a request.
@@ -104,8 +105,8 @@ async fn unknown(request: HttpRequest) -> Result<HttpResponse, Problem> {
 }
 
 /// Who asks, for the log.
-fn by(request: &HttpRequest) -> By {
-    By::Api(request.peer_addr().map(|peer| peer.ip().to_canonical()))
+fn by(request: &HttpRequest) -> Actor {
+    Actor::Api(request.peer_addr().map(|peer| peer.ip().to_canonical()))
 }
 
 /// Works where waiting for a disk delays nobody.

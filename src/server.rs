@@ -19,14 +19,14 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
+use crate::app::Service;
 use crate::config::{BadStaticDir, DEFAULT_HOST, Listen};
 use crate::embed::PeerBroker;
 use crate::http::upgrade::{turn_away, upgrade};
 use crate::http::{self, Mounted, endpoint};
 use crate::lan::lan_address;
-use crate::limits::{Counted, TooMany};
+use crate::limits::{ConnectionPermit, TooMany};
 use crate::ops::{self, Ops};
-use crate::service::Service;
 use crate::tls::{self, TlsError};
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::exchange::handle;
@@ -114,7 +114,7 @@ macro_rules! http_over {
 /// A connection that has just come.
 struct Arrival {
     address: Option<SocketAddr>,
-    counted: Option<Counted>,
+    counted: Option<ConnectionPermit>,
 }
 
 impl Arrival {
@@ -261,7 +261,7 @@ impl Server {
                 builder.listen(NAME, listener, move || {
                     let http = http_service!(Connection<TlsStream<TcpStream>>, mounted);
                     let service = Arc::clone(&mounted.service);
-                    // Counted before its handshake, which costs more than all else.
+                    // ConnectionPermit before its handshake, which costs more than all else.
                     let accept = move |io: TcpStream, acceptor: &AcceptorService| {
                         let arrival = Arrival::of(&io, &service);
                         let accepted = arrival.map(|arrival| (arrival, acceptor.call(io)));

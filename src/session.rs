@@ -9,17 +9,17 @@ mod stream;
 
 use std::sync::Arc;
 
-use crate::service::Service;
+use crate::app::Service;
 use crate::transport::Socket;
 
-pub(crate) use admission::{Caller, Claim, Refusal, Source};
-pub(crate) use stream::{Outcome, Unheard, open_stream, sender};
+pub(crate) use admission::{Claim, ConnectRequest, Refusal, Source};
+pub(crate) use stream::{PostOutcome, PostRefusal, open_stream, sender};
 
 /// Serves a client at the address of PeerJS.
 pub(crate) fn serve_peer<S: Socket>(
     socket: S,
     service: &Arc<Service>,
-    Caller { query, source, counted }: Caller,
+    ConnectRequest { query, source, counted }: ConnectRequest,
 ) -> impl Future<Output = ()> + use<S> {
     run::run(socket, service, counted, peerjs::entry(Arc::clone(service), query, source))
 }
@@ -28,7 +28,7 @@ pub(crate) fn serve_peer<S: Socket>(
 pub(crate) fn serve_guest<S: Socket>(
     socket: S,
     service: &Arc<Service>,
-    Caller { query, source, counted }: Caller,
+    ConnectRequest { query, source, counted }: ConnectRequest,
 ) -> impl Future<Output = ()> + use<S> {
     run::run(socket, service, counted, guest::entry(Arc::clone(service), query, source))
 }

@@ -20,7 +20,8 @@ use std::task::{Context, Poll};
 
 use actix_web::rt::task::yield_now;
 
-use crate::broker::{Link, Outbox, Peer};
+use crate::broker::{Outbox, Peer};
+use crate::wire::Link;
 
 pub(crate) use unfinished::Bounds;
 
@@ -68,7 +69,7 @@ pub(crate) trait Socket {
     fn open_outbox(&mut self, limit: usize) -> Outbox;
 
     /// Says that the connection is registered, as `peer`.
-    fn seated(&mut self, _peer: &Peer) {}
+    fn on_registered(&mut self, _peer: &Peer) {}
 
     /// Reads once and hands over each event that is complete, oldest first. Ready with `Ok` when
     /// something was read; there may be more. Stops early when `on_event` breaks.

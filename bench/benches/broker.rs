@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use peerbroker::broker::{
-    About, Admittance, ApiKey, Broker, Clock, Limits, Link, Newcomer, Outbox, PeerId, Realm, Registration,
-    Routed, Token, Writer,
-};
+use peerbroker::broker::{ConnectionInfo, RegisterOutcome, Broker, Limits, RegisterRequest, Outbox, Realm, IdLease, Routed, Writer};
+use peerbroker::clock::Clock;
+use peerbroker::wire::{ApiKey, Link, PeerId, Token};
 use peerbroker::dialect::peerjs::{self, Command, Envelope};
-use peerbroker::frame::Frame;
+use peerbroker::wire::Frame;
 use peerbroker_bench::payload;
 
 /// A socket that takes everything at once.
@@ -37,12 +36,12 @@ fn realm() -> (Broker, Arc<Realm>) {
     (broker, realm)
 }
 
-fn register(realm: &Arc<Realm>, id: &PeerId, token: &Token) -> Registration {
+fn register(realm: &Arc<Realm>, id: &PeerId, token: &Token) -> IdLease {
     let mut outbox = Outbox::new(1 << 20, Some(Box::new(Sink)));
     let newcomer =
-        Newcomer { id, token, link: Link::Socket, greeting: Some(peerjs::open()), about: About::default() };
+        RegisterRequest { id, token, link: Link::Socket, greeting: Some(peerjs::open()), about: ConnectionInfo::default() };
     match realm.register(newcomer, &mut outbox) {
-        Admittance::Registered(registration) => registration,
+        RegisterOutcome::Registered(registration) => registration,
         _ => panic!("not registered"),
     }
 }
@@ -98,7 +97,7 @@ fn dialect(criterion: &mut Criterion) {
 
 fn routing(criterion: &mut Criterion) {
     let (_broker, realm) = realm();
-    let crowd: Vec<Registration> =
+    let crowd: Vec<IdLease> =
         (0..CROWD).map(peer).map(|(id, token)| register(&realm, &id, &token)).collect();
     let (from, to) = (crowd[0].id().clone(), crowd[CROWD / 2].id().clone());
     let text = offer(&to);
@@ -130,7 +129,7 @@ fn queue(criterion: &mut Criterion) {
 
 fn sweep(criterion: &mut Criterion) {
     let (broker, realm) = realm();
-    let _crowd: Vec<Registration> =
+    let _crowd: Vec<IdLease> =
         (0..CROWD).map(peer).map(|(id, token)| register(&realm, &id, &token)).collect();
     criterion.bench_function("sweep_10000_idle", |bench| bench.iter(|| black_box(&broker).sweep()));
 }

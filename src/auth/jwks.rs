@@ -12,7 +12,7 @@ use jsonwebtoken::jwk::{AlgorithmParameters, JwkSet};
 use tokio::task::spawn_blocking;
 
 use super::BadAuth;
-use super::keyring::{Keyring, VerifyingKey};
+use super::verifying_keys::{VerifyingKey, VerifyingKeys};
 
 /// How often the file is looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ pub(super) struct Jwks {
 }
 
 struct Kept {
-    keyring: Arc<Keyring>,
+    keys: Arc<VerifyingKeys>,
     /// That of the version that was read last, good or not; `None` if there was no file.
     stamp: Option<Stamp>,
     looked: Instant,
@@ -46,16 +46,16 @@ impl Jwks {
             return Err(BadAuth::OddPath(path.to_owned()));
         }
         let stamp = stamp(path);
-        let keyring = Arc::new(read(path)?);
-        Ok(Jwks { path: path.into(), kept: Mutex::new(Kept { keyring, stamp, looked: now }) })
+        let keys = Arc::new(read(path)?);
+        Ok(Jwks { path: path.into(), kept: Mutex::new(Kept { keys, stamp, looked: now }) })
     }
 
     /// The keys as the file has them; for a second, or if it cannot be read now, as it had them.
-    pub(super) async fn keyring(&self, now: Instant) -> Arc<Keyring> {
+    pub(super) async fn keys(&self, now: Instant) -> Arc<VerifyingKeys> {
         let seen = {
             let mut kept = self.lock();
             if now.saturating_duration_since(kept.looked) < LOOK_EVERY {
-                return Arc::clone(&kept.keyring);
+                return Arc::clone(&kept.keys);
             }
             // Now, so that nobody else looks meanwhile.
             kept.looked = now;
@@ -68,11 +68,11 @@ impl Jwks {
         if let Ok(Some((stamp, read))) = look {
             kept.stamp = stamp;
             match read {
-                Ok(keyring) => kept.keyring = Arc::new(keyring),
+                Ok(keys) => kept.keys = Arc::new(keys),
                 Err(error) => log::error!("the old keys stay: {error}"),
             }
         }
-        Arc::clone(&kept.keyring)
+        Arc::clone(&kept.keys)
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -82,7 +82,7 @@ impl Jwks {
 
 /// Reads the file if it is not as it was seen. Its stamp is taken first: what is written meanwhile is another
 /// change.
-fn look(path: &Path, seen: Option<Stamp>) -> Option<(Option<Stamp>, Result<Keyring, BadAuth>)> {
+fn look(path: &Path, seen: Option<Stamp>) -> Option<(Option<Stamp>, Result<VerifyingKeys, BadAuth>)> {
     let stamp = stamp(path);
     (stamp != seen).then(|| (stamp, read(path)))
 }
@@ -94,7 +94,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 
 /// Reads a regular file of at most [`MAX_BYTES`]. Whatever the path names, it answers at once: whoever may set it
 /// could name a device or a pipe.
-fn read(path: &Path) -> Result<Keyring, BadAuth> {
+fn read(path: &Path) -> Result<VerifyingKeys, BadAuth> {
     let unreadable = |error| BadAuth::Unreadable { path: path.to_owned(), error };
     // Without O_NONBLOCK, opening a pipe waits for its writer. For regular files it means nothing.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
@@ -115,7 +115,7 @@ fn read(path: &Path) -> Result<Keyring, BadAuth> {
     parse(path, &text)
 }
 
-pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Keyring, BadAuth> {
+pub(super) fn parse(path: &Path, text: &[u8]) -> Result<VerifyingKeys, BadAuth> {
     let set: JwkSet = serde_json::from_slice(text).map_err(|error| BadAuth::NoKeySet {
         path: path.to_owned(),
         line: error.line(),
@@ -137,5 +137,5 @@ pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Keyring, BadAuth> {
         }
         keys.push((kid, key));
     }
-    if keys.is_empty() { Err(BadAuth::NoKey(path.to_owned())) } else { Ok(Keyring::Several(keys)) }
+    if keys.is_empty() { Err(BadAuth::NoKey(path.to_owned())) } else { Ok(VerifyingKeys::Several(keys)) }
 }

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer};
 
 use super::Denied;
-use super::keyring::Keyring;
-use crate::broker::{ApiKey, PeerId};
+use super::verifying_keys::VerifyingKeys;
+use crate::wire::{ApiKey, PeerId};
 
 /// Seconds by which the clock of who made the token may differ from this one.
 const LEEWAY: f64 = 30.0;
@@ -50,7 +50,7 @@ pub(super) enum Owner {
 
 /// Reads a token that one of the keys has signed. Where its header points to is never looked at (`jku`, `x5u`,
 /// `jwk`, `x5c`): who makes a token would choose with what it is verified.
-pub(super) fn read(token: &str, keyring: &Keyring) -> Result<Claims, Denied> {
+pub(super) fn read(token: &str, keys: &VerifyingKeys) -> Result<Claims, Denied> {
     let (message, signature) = token.rsplit_once('.').ok_or(Denied::Malformed)?;
     let (header, payload) = message.split_once('.').ok_or(Denied::Malformed)?;
     // A further dot is no base64url.
@@ -60,7 +60,7 @@ pub(super) fn read(token: &str, keyring: &Keyring) -> Result<Claims, Denied> {
     if header.crit.is_some() {
         return Err(Denied::Critical);
     }
-    let key = keyring.choose(header.kid.as_deref())?;
+    let key = keys.choose(header.kid.as_deref())?;
     if header.alg != key.algorithm() {
         return Err(Denied::Algorithm(key.algorithm_name()));
     }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answers::{Answer, Answers, Found, Hash};
 use super::{BadAuth, Claimant, Denied, SECRET, jwt};
-use crate::broker::PeerId;
+use crate::wire::PeerId;
 
 /// For the whole of a question: name, connection, TLS, and all of the answer.
 const PATIENCE: Duration = Duration::from_secs(3);

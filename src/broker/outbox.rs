@@ -2,9 +2,9 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::task::Waker;
 
-use super::queue::{Charge, Waited};
-use super::types::PeerId;
-use crate::frame::{Frame, Opcode};
+use super::queue::{QueueReservation, WaitingMessages};
+use crate::wire::PeerId;
+use crate::wire::{Frame, Opcode};
 
 mod shed;
 
@@ -63,7 +63,7 @@ pub struct Outbox {
     behind: usize,
     limit: usize,
     // Messages that waited for the peer raise the bound until the outbox was empty once.
-    waited: Option<Charge>,
+    waited: Option<QueueReservation>,
     writer: Option<Box<dyn Writer>>,
     owner: Option<Waker>,
     flush_promised: bool,
@@ -151,7 +151,7 @@ impl Outbox {
 
     /// Adds what waited for the peer. It raises the bound, and goes on counting for that of all queues
     /// until this outbox was empty once.
-    pub(super) fn preload(&mut self, Waited { messages, charge }: Waited) {
+    pub(super) fn preload(&mut self, WaitingMessages { messages, charge }: WaitingMessages) {
         messages.into_iter().for_each(|outgoing| self.push_unbounded(outgoing));
         self.waited = Some(charge);
     }
@@ -166,7 +166,7 @@ impl Outbox {
         // the client is slow.
         let untried = self.writer.is_none() && !self.blocked;
         let limit = if untried { 2 * self.limit } else { self.limit };
-        limit + self.waited.as_ref().map_or(0, Charge::bytes)
+        limit + self.waited.as_ref().map_or(0, QueueReservation::bytes)
     }
 
     fn overflows(&self, outgoing: &Outgoing) -> bool {

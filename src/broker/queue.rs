@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::outbox::Outgoing;
-use super::types::PeerId;
 use super::{Limits, Shared};
+use crate::wire::PeerId;
 
 // About what a kept message costs beside its bytes if it is the only one for its recipient, so that
 // very many tiny ones are bounded as well.
@@ -12,48 +12,53 @@ const OVERHEAD: usize = 512;
 
 /// What waits for one absent peer.
 ///
-/// What one sender has waiting here is one conversation with one clock, from its first message:
+/// What one sender has waiting here is one batch with one clock, from its first message:
 /// it is delivered whole and in order, or it expires whole.
 #[derive(Default)]
 pub(super) struct Queue {
     messages: VecDeque<Outgoing>,
     /// Of messages that must not be lost. Other frames are here only during a takeover.
-    conversations: HashMap<PeerId, Conversation>,
+    batches: HashMap<PeerId, PendingBatch>,
     bytes: usize,
 }
 
 /// Messages that waited for a peer, on their way into its outbox.
-pub(super) struct Waited {
+pub(super) struct WaitingMessages {
     pub(super) messages: VecDeque<Outgoing>,
-    pub(super) charge: Charge,
+    pub(super) charge: QueueReservation,
 }
 
 /// A part of the bytes that may wait for all peers. Dropping it gives them back.
-pub(super) struct Charge {
+pub(super) struct QueueReservation {
     shared: Arc<Shared>,
     bytes: usize,
 }
 
-struct Conversation {
+struct PendingBatch {
     since: u64,
 }
 
 /// Where a message goes in the order of delivery.
 #[derive(Clone, Copy)]
-pub(super) enum End {
+pub(super) enum QueueEnd {
     /// In front: it was sent before all that waits.
     Front,
     /// Behind: the usual case.
     Back,
 }
 
-/// A bound was reached; the sender's conversation is gone, this message included.
+/// A bound was reached; the sender's batch is gone, this message included.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Overflow;
 
 impl Queue {
-    /// Keeps a message. On overflow the sender's whole conversation is dropped.
-    pub(super) fn keep(&mut self, outgoing: Outgoing, end: End, shared: &Shared) -> Result<(), Overflow> {
+    /// Keeps a message. On overflow the sender's whole batch is dropped.
+    pub(super) fn keep(
+        &mut self,
+        outgoing: Outgoing,
+        end: QueueEnd,
+        shared: &Shared,
+    ) -> Result<(), Overflow> {
         let Limits { queue_messages, queue_bytes, queue_total_bytes, .. } = shared.limits;
         let len = outgoing.frame.len();
         let fits = self.messages.len() < queue_messages
@@ -61,38 +66,38 @@ impl Queue {
             && reserve(&shared.queued_bytes, len + OVERHEAD, queue_total_bytes);
         if !fits {
             if let Some(from) = outgoing.kept_from() {
-                self.drop_conversation(from, &shared.queued_bytes);
+                self.drop_batch(from, &shared.queued_bytes);
             }
             return Err(Overflow);
         }
         self.bytes += len;
         if let Some(from) = outgoing.kept_from() {
-            let begin = || Conversation { since: shared.clock.now() };
-            self.conversations.entry(from.clone()).or_insert_with(begin);
+            let begin = || PendingBatch { since: shared.clock.now() };
+            self.batches.entry(from.clone()).or_insert_with(begin);
         }
         match end {
-            End::Front => self.messages.push_front(outgoing),
-            End::Back => self.messages.push_back(outgoing),
+            QueueEnd::Front => self.messages.push_front(outgoing),
+            QueueEnd::Back => self.messages.push_back(outgoing),
         }
         Ok(())
     }
 
-    /// Takes out the conversations that began at `began` or before, and says whose they were.
+    /// Takes out the batches that began at `began` or before, and says whose they were.
     pub(super) fn expire(&mut self, began: u64, total: &AtomicUsize) -> Vec<PeerId> {
         let expired: Vec<PeerId> = self
-            .conversations
+            .batches
             .iter()
-            .filter(|(_, conversation)| conversation.since <= began)
+            .filter(|(_, batch)| batch.since <= began)
             .map(|(from, _)| from.clone())
             .collect();
         for from in &expired {
-            self.drop_conversation(from, total);
+            self.drop_batch(from, total);
         }
         expired
     }
 
-    fn drop_conversation(&mut self, from: &PeerId, total: &AtomicUsize) {
-        self.conversations.remove(from);
+    fn drop_batch(&mut self, from: &PeerId, total: &AtomicUsize) {
+        self.batches.remove(from);
         let before = self.cost();
         self.messages.retain(|kept| {
             let stays = kept.kept_from() != Some(from);
@@ -109,9 +114,9 @@ impl Queue {
         self.bytes + self.messages.len() * OVERHEAD
     }
 
-    /// When the oldest conversation began.
+    /// When the oldest batch began.
     pub(super) fn oldest(&self) -> Option<u64> {
-        self.conversations.values().map(|conversation| conversation.since).min()
+        self.batches.values().map(|batch| batch.since).min()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -119,19 +124,19 @@ impl Queue {
     }
 
     /// All there is, in order of arrival.
-    pub(super) fn drain(self, shared: &Arc<Shared>) -> Waited {
-        let charge = Charge { shared: Arc::clone(shared), bytes: self.cost() };
-        Waited { messages: self.messages, charge }
+    pub(super) fn drain(self, shared: &Arc<Shared>) -> WaitingMessages {
+        let charge = QueueReservation { shared: Arc::clone(shared), bytes: self.cost() };
+        WaitingMessages { messages: self.messages, charge }
     }
 }
 
-impl Charge {
+impl QueueReservation {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
-impl Drop for Charge {
+impl Drop for QueueReservation {
     fn drop(&mut self) {
         self.shared.queued_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }

@@ -10,8 +10,8 @@ use dashmap::mapref::entry::Entry;
 use rand::seq::IndexedRandom as _;
 
 use super::Shared;
-use super::clock::millis;
-use super::types::PeerId;
+use crate::clock::millis;
+use crate::wire::PeerId;
 
 /// Letters of a room code, unless nearly all such codes are taken.
 const CODE_LETTERS: usize = 4;
@@ -41,11 +41,11 @@ struct Room {
 struct Player {
     /// `None` if a player that may come back is away.
     peer: Option<PeerId>,
-    seat: u64,
+    generation: u64,
 }
 
 /// A host's hold on its room. Dropping it removes the room.
-pub struct Hosting {
+pub struct HostedRoom {
     rooms: Arc<Rooms>,
     code: String,
     number: u64,
@@ -53,12 +53,12 @@ pub struct Hosting {
 
 /// A player's hold on its name. Dropping it frees the name, or, once the room has started, keeps it
 /// for when the player comes back.
-pub struct Playing {
+pub struct PlayerName {
     rooms: Arc<Rooms>,
     code: String,
     number: u64,
     name: String,
-    seat: u64,
+    generation: u64,
 }
 
 /// Why something cannot be done in a room.
@@ -80,7 +80,7 @@ impl Rooms {
     }
 
     /// Opens a room with a code that nobody else has.
-    pub fn create(self: &Arc<Self>, host: &PeerId) -> Result<Hosting, RoomError> {
+    pub fn create(self: &Arc<Self>, host: &PeerId) -> Result<HostedRoom, RoomError> {
         if self.rooms.len() >= self.shared.limits.rooms {
             return Err(RoomError::TooMany);
         }
@@ -90,7 +90,7 @@ impl Rooms {
             if let Entry::Vacant(vacant) = self.rooms.entry(code.clone()) {
                 let (players, left, used) = (HashMap::new(), VecDeque::new(), self.shared.clock.now());
                 vacant.insert(Room { number, host: host.clone(), players, left, started: false, used });
-                return Ok(Hosting { rooms: Arc::clone(self), code, number });
+                return Ok(HostedRoom { rooms: Arc::clone(self), code, number });
             }
         }
         Err(RoomError::TooMany)
@@ -119,10 +119,10 @@ impl Rooms {
         code: &str,
         name: &str,
         player: &PeerId,
-    ) -> Result<(Playing, PeerId), RoomError> {
+    ) -> Result<(PlayerName, PeerId), RoomError> {
         let code = self.find(code).ok_or(RoomError::NoRoom)?;
         let mut room = self.rooms.get_mut(&code).ok_or(RoomError::NoRoom)?;
-        let seat = self.shared.next_number();
+        let generation = self.shared.next_number();
         let mut name = name.to_owned();
         if room.started {
             if !room.players.contains_key(&name) {
@@ -135,9 +135,9 @@ impl Rooms {
                 name += &random("abcdefghijklmnopqrstuvwxyz0123456789", 1);
             }
         }
-        room.players.insert(name.clone(), Player { peer: Some(player.clone()), seat });
+        room.players.insert(name.clone(), Player { peer: Some(player.clone()), generation });
         room.used = self.shared.clock.now();
-        let playing = Playing { rooms: Arc::clone(self), code, number: room.number, name, seat };
+        let playing = PlayerName { rooms: Arc::clone(self), code, number: room.number, name, generation };
         Ok((playing, room.host.clone()))
     }
 
@@ -174,7 +174,7 @@ impl Room {
     }
 }
 
-impl Hosting {
+impl HostedRoom {
     /// The code that leads to the room.
     pub fn code(&self) -> &str {
         &self.code
@@ -204,13 +204,13 @@ impl Hosting {
     }
 }
 
-impl Drop for Hosting {
+impl Drop for HostedRoom {
     fn drop(&mut self) {
         self.rooms.rooms.remove_if(&self.code, |_, room| room.number == self.number);
     }
 }
 
-impl Playing {
+impl PlayerName {
     /// The name in force.
     pub fn name(&self) -> &str {
         &self.name
@@ -222,18 +222,19 @@ impl Playing {
     }
 
     /// Works on the room, unless the name is somebody else's by now.
-    fn with_seat(&self, act: impl FnOnce(&mut Room)) {
+    fn if_current(&self, act: impl FnOnce(&mut Room)) {
         let _ = self.rooms.with(&self.code, self.number, |room| {
-            let is_mine = room.players.get(&self.name).is_some_and(|player| player.seat == self.seat);
+            let is_mine =
+                room.players.get(&self.name).is_some_and(|player| player.generation == self.generation);
             is_mine.then(|| act(room)).ok_or(RoomError::NoPlayer)
         });
     }
 }
 
-impl Drop for Playing {
+impl Drop for PlayerName {
     fn drop(&mut self) {
         let most = self.rooms.shared.limits.room_players;
-        self.with_seat(|room| match room.players.get_mut(&self.name) {
+        self.if_current(|room| match room.players.get_mut(&self.name) {
             Some(mine) if room.started => mine.peer = None,
             _ => room.give_up(&self.name, most),
         });

@@ -1,10 +1,10 @@
 use tokio::sync::oneshot;
 
-use super::about::About;
+use super::inspect::ConnectionInfo;
 use super::outbox::{Outbox, Outgoing};
 use super::queue::Queue;
-use super::realm::Newcomer;
-use super::types::{ConnId, Goodbye, Link, Token};
+use super::realm::RegisterRequest;
+use crate::wire::{CloseReason, ConnId, Link, Token};
 
 /// What a place's lock guards.
 #[derive(Default)]
@@ -35,10 +35,10 @@ pub(super) struct Conn {
     pub(super) id: ConnId,
     pub(super) token: Token,
     pub(super) outbox: Outbox,
-    /// Place in the order of first registrations; a takeover inherits it.
+    /// Slot in the order of first registrations; a takeover inherits it.
     pub(super) since: u64,
     pub(super) link: Link,
-    pub(super) about: About,
+    pub(super) about: ConnectionInfo,
     pub(super) pinged: u64,
     /// Since when the client has taken nothing, if its outbox was full or holds what waited for it.
     pub(super) crowded: Option<u64>,
@@ -48,7 +48,7 @@ pub(super) struct Conn {
 /// have the message that it is in the middle of.
 struct Leaving {
     conn: ConnId,
-    why: Goodbye,
+    why: CloseReason,
     outbox: Outbox,
     /// Its session knows.
     claimed: bool,
@@ -82,8 +82,8 @@ const MAX_AWAITED: usize = 64;
 const MAX_POSTED: usize = 8;
 
 impl Conn {
-    pub(super) fn new(id: ConnId, outbox: Outbox, since: u64, newcomer: Newcomer<'_>) -> Self {
-        let Newcomer { token, link, about, .. } = newcomer;
+    pub(super) fn new(id: ConnId, outbox: Outbox, since: u64, newcomer: RegisterRequest<'_>) -> Self {
+        let RegisterRequest { token, link, about, .. } = newcomer;
         Conn { id, token: token.clone(), outbox, since, link, about, pinged: 0, crowded: None }
     }
 
@@ -102,7 +102,7 @@ impl Conn {
 }
 
 impl State {
-    /// Nobody is here and nothing waits: the place can go.
+    /// Nobody is here and nothing waits: the slot can go.
     pub(super) fn is_vacant(&mut self) -> bool {
         let nothing = self.rare.as_ref().is_none_or(|rare| rare.is_empty());
         if nothing && self.rare.as_ref().is_some_and(|rare| rare.last_token.is_none()) {
@@ -116,7 +116,7 @@ impl State {
     }
 
     /// Keeps a connection that lost its id until its session is over.
-    pub(super) fn leave(&mut self, Conn { id: conn, outbox, .. }: Conn, why: Goodbye) {
+    pub(super) fn leave(&mut self, Conn { id: conn, outbox, .. }: Conn, why: CloseReason) {
         self.rare().leaving.push(Leaving { conn, why, outbox, claimed: false });
     }
 
@@ -194,7 +194,7 @@ impl State {
     }
 
     /// Why a connection lost its id. `None` if it did not, or if its session was told already.
-    pub(super) fn claim(&mut self, conn: ConnId) -> Option<Goodbye> {
+    pub(super) fn claim(&mut self, conn: ConnId) -> Option<CloseReason> {
         let leaving = self.leaving(conn).filter(|leaving| !leaving.claimed)?;
         leaving.claimed = true;
         Some(leaving.why)

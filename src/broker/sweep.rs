@@ -3,71 +3,73 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::place::{Place, Times, Verdict};
-use super::queue::End;
+use super::queue::QueueEnd;
 use super::realm::Realm;
-use super::types::Goodbye;
+use super::slot::{HolderCheck, Slot, Timeouts};
+use crate::wire::CloseReason;
 
 impl Realm {
     pub(super) fn sweep(&self) {
         let now = self.shared.clock.now();
-        let times = Times::from(&self.shared.limits);
-        let due: Vec<Arc<Place>> = self
-            .places
+        let times = Timeouts::from(&self.shared.limits);
+        let due: Vec<Arc<Slot>> = self
+            .slots
             .iter()
-            .filter(|place| place.needs_sweep(now, &times))
-            .map(|place| Arc::clone(&place))
+            .filter(|slot| slot.needs_sweep(now, &times))
+            .map(|slot| Arc::clone(&slot))
             .collect();
-        for place in due {
-            self.sweep_place(&place, now, &times);
+        for slot in due {
+            self.sweep_slot(&slot, now, &times);
         }
     }
 
-    fn sweep_place(&self, place: &Arc<Place>, now: u64, times: &Times) {
-        let mut state = place.lock();
-        let mut losses = place.expire(&mut state, now, times, &self.shared);
+    fn sweep_slot(&self, slot: &Arc<Slot>, now: u64, times: &Timeouts) {
+        let mut state = slot.lock();
+        let mut losses = slot.expire(&mut state, now, times, &self.shared);
         self.shared.counters.expired.fetch_add(losses.len() as u64, Ordering::Relaxed);
-        match place.check_holder(&mut state, now, times) {
-            Verdict::Keep => {}
-            Verdict::Ping => {
+        match slot.check_holder(&mut state, now, times) {
+            HolderCheck::Keep => {}
+            HolderCheck::Ping => {
                 if let Some(conn) = &mut state.conn {
                     conn.outbox.push_ping();
                     conn.outbox.flush();
                 }
             }
-            Verdict::Dismiss(Goodbye::SlowReader) => self.drop_slow_reader(place, &mut state, &mut losses),
-            Verdict::Dismiss(why) => {
+            HolderCheck::Dismiss(CloseReason::SlowReader) => {
+                self.drop_slow_reader(slot, &mut state, &mut losses)
+            }
+            HolderCheck::Dismiss(why) => {
                 let counter = match why {
-                    Goodbye::Evicted => &self.shared.counters.evicted,
+                    CloseReason::Evicted => &self.shared.counters.evicted,
                     _ => &self.shared.counters.timed_out,
                 };
                 counter.fetch_add(1, Ordering::Relaxed);
-                let unsent = self.dismiss(place, &mut state, why);
-                self.keep_all(place, &mut state, unsent, End::Back, &mut losses);
+                let unsent = self.dismiss(slot, &mut state, why);
+                self.keep_all(slot, &mut state, unsent, QueueEnd::Back, &mut losses);
             }
         }
         state.end_reservation(now);
-        place.settle(&state, now);
-        self.retire_if_vacant(place, &mut state);
+        slot.settle(&state, now);
+        self.retire_if_vacant(slot, &mut state);
         drop(state);
-        self.tell_expired(&place.id, losses);
+        self.tell_expired(&slot.id, losses);
     }
 
     /// Drops all that waits, and tells nobody: the realm itself goes.
     pub(super) fn empty(&self) {
-        let places: Vec<Arc<Place>> = self.places.iter().map(|place| Arc::clone(&place)).collect();
-        for place in places {
-            let mut state = place.lock();
-            drop(place.take_queue(&mut state, &self.shared));
+        let slots: Vec<Arc<Slot>> = self.slots.iter().map(|slot| Arc::clone(&slot)).collect();
+        for slot in slots {
+            let mut state = slot.lock();
+            drop(slot.take_queue(&mut state, &self.shared));
             state.end_reservation(u64::MAX);
-            self.retire_if_vacant(&place, &mut state);
+            self.retire_if_vacant(&slot, &mut state);
         }
     }
 
     /// Dismisses everybody who is here.
-    pub(super) fn close(&self, why: Goodbye) {
-        for place in self.held_places() {
-            self.dismiss(&place, &mut place.lock(), why);
+    pub(super) fn close(&self, why: CloseReason) {
+        for slot in self.held_slots() {
+            self.dismiss(&slot, &mut slot.lock(), why);
         }
     }
 }

@@ -2,11 +2,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::Shared;
-use super::callers::Callers;
+use super::call_aliases::CallAliases;
 use super::realm::Realm;
 use super::rooms::Rooms;
-use super::types::{ApiKey, Goodbye, PeerId};
-use crate::frame::Frame;
+use crate::wire::Frame;
+use crate::wire::{ApiKey, CloseReason, PeerId};
 
 /// What belongs to one key: its clients share a limit and never meet those of another key.
 pub struct Tenant {
@@ -17,12 +17,12 @@ pub struct Tenant {
     /// The rooms of the guests.
     pub rooms: Arc<Rooms>,
     /// The guests that can be called.
-    pub callers: Arc<Callers>,
-    seats: Arc<Seats>,
+    pub callers: Arc<CallAliases>,
+    quota: Arc<ClientQuota>,
 }
 
 /// The places that the realms of a key share.
-pub(super) struct Seats {
+pub(super) struct ClientQuota {
     taken: AtomicUsize,
     limit: AtomicUsize,
     revoked: AtomicBool,
@@ -30,29 +30,29 @@ pub(super) struct Seats {
 
 impl Tenant {
     pub(super) fn new(key: ApiKey, shared: &Arc<Shared>, expired: fn(&str, &str) -> Frame) -> Self {
-        let seats = Arc::new(Seats {
+        let quota = Arc::new(ClientQuota {
             taken: AtomicUsize::new(0),
             limit: AtomicUsize::new(shared.limits.concurrent_limit),
             revoked: AtomicBool::new(false),
         });
-        let realm = |key| Arc::new(Realm::new(key, Arc::clone(shared), Arc::clone(&seats), expired));
+        let realm = |key| Arc::new(Realm::new(key, Arc::clone(shared), Arc::clone(&quota), expired));
         Tenant {
             peers: realm(key.clone()),
             guests: realm(key),
             rooms: Arc::new(Rooms::new(Arc::clone(shared))),
             callers: Arc::default(),
-            seats,
+            quota,
         }
     }
 
     /// Sets the most clients at a time. Who is here stays.
     pub fn set_limit(&self, limit: usize) {
-        self.seats.limit.store(limit, Ordering::SeqCst);
+        self.quota.limit.store(limit, Ordering::SeqCst);
     }
 
     /// How many clients are registered now, in both realms.
     pub fn len(&self) -> usize {
-        self.seats.taken.load(Ordering::SeqCst)
+        self.quota.taken.load(Ordering::SeqCst)
     }
 
     /// Whether nobody is registered.
@@ -69,10 +69,10 @@ impl Tenant {
         ids
     }
 
-    /// Ends the connections of clients of both kinds with this id, with [`Goodbye::Kicked`]. Says whether
+    /// Ends the connections of clients of both kinds with this id, with [`CloseReason::Kicked`]. Says whether
     /// there was one.
     pub fn kick(&self, id: &str) -> bool {
-        let kicked = self.realms().map(|realm| realm.dismiss_id(id, Goodbye::Kicked));
+        let kicked = self.realms().map(|realm| realm.dismiss_id(id, CloseReason::Kicked));
         kicked.contains(&true)
     }
 
@@ -82,15 +82,15 @@ impl Tenant {
 
     /// Dismisses everybody, and admits nobody any more.
     pub(super) fn revoke(&self) {
-        self.seats.revoked.store(true, Ordering::SeqCst);
+        self.quota.revoked.store(true, Ordering::SeqCst);
         for realm in self.realms() {
-            realm.close(Goodbye::KeyRevoked);
+            realm.close(CloseReason::KeyRevoked);
             realm.empty();
         }
     }
 }
 
-impl Seats {
+impl ClientQuota {
     pub(super) fn take(&self) -> bool {
         let limit = self.limit.load(Ordering::SeqCst);
         self.taken

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf, absolute};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use peerbroker::broker::ApiKey;
 use peerbroker::keys::{Auth, Change, JwtKey, Origin};
+use peerbroker::wire::ApiKey;
 use peerbroker::{BadAuth, check_auth};
 
 use super::values::{count, key, name, origin, yes_or_no};

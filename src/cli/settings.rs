@@ -7,8 +7,7 @@ use std::path::PathBuf;
 
 use peerbroker::broker::Limits;
 use peerbroker::config::{
-    AdminToken, BadStaticDir, DEFAULT_PORT, Dialects, InvalidToken, ListenOps, MountPath, Registration,
-    TlsFiles,
+    AdminToken, BadStaticDir, DEFAULT_PORT, Dialects, InvalidToken, KeySignup, ListenOps, MountPath, TlsFiles,
 };
 use peerbroker::limits::AddressLimits;
 use peerbroker::{Config, Listen};
@@ -88,7 +87,7 @@ impl Cli {
             key: self.key.clone(),
             default_key: !self.no_default_key,
             data_dir: self.data_dir.clone(),
-            registration: Registration {
+            registration: KeySignup {
                 open: self.registration == RegistrationState::Open,
                 per_day: self.registrations_per_day,
                 limit: self.registration_limit,

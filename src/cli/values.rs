@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use peerbroker::broker::ApiKey;
 use peerbroker::keys::{Origin, check_name};
+use peerbroker::wire::ApiKey;
 
 /// About a year: longer is a mistake.
 const MAX_MILLIS: u64 = 31_536_000_000;

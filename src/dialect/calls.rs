@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::json::{self, Object, Write};
-use crate::frame::Frame;
+use crate::wire::Frame;
 
 /// What a client wants.
 #[derive(Debug)]

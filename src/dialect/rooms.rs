@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::json::{self, Object};
-use crate::frame::Frame;
+use crate::wire::Frame;
 
 /// Most characters of a username; the rest is cut off.
 const MAX_USERNAME: usize = 20;

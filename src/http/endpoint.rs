@@ -9,10 +9,10 @@ use actix_web::rt;
 
 use super::routes::Route;
 use super::seen;
+use crate::app::Service;
 use crate::config::Config;
-use crate::limits::{Counted, TooMany};
-use crate::service::Service;
-use crate::session::{self, Caller, Source};
+use crate::limits::{ConnectionPermit, TooMany};
+use crate::session::{self, ConnectRequest, Source};
 use crate::transport::exchange::Exchange;
 use crate::transport::{Bounds, Socket, handshake};
 
@@ -41,7 +41,12 @@ impl Endpoint {
 
     /// Lets the session go on by itself, as a small task of its own: HTTP's is four times as large and
     /// can end now.
-    pub(super) fn serve<S: Socket + 'static>(self, socket: S, service: &Arc<Service>, caller: Caller) {
+    pub(super) fn serve<S: Socket + 'static>(
+        self,
+        socket: S,
+        service: &Arc<Service>,
+        caller: ConnectRequest,
+    ) {
         match self {
             Endpoint::Peers => drop(rt::spawn(session::serve_peer(socket, service, caller))),
             Endpoint::Root => drop(rt::spawn(session::serve_guest(socket, service, caller))),
@@ -50,7 +55,10 @@ impl Endpoint {
 }
 
 /// Counts a connection that has just come.
-pub(crate) fn connect(service: &Service, peer: Option<SocketAddr>) -> Result<Option<Counted>, TooMany> {
+pub(crate) fn connect(
+    service: &Service,
+    peer: Option<SocketAddr>,
+) -> Result<Option<ConnectionPermit>, TooMany> {
     service.addresses.connect(peer.and_then(|peer| counted_address(&service.config, peer)))
 }
 
@@ -67,11 +75,11 @@ pub(super) fn caller(
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
     exchange: Option<&Rc<Exchange>>,
-) -> Result<Caller, TooMany> {
+) -> Result<ConnectRequest, TooMany> {
     let source = source(service, headers, peer);
     let connection = exchange.and_then(|exchange| exchange.counted());
     let counted = service.addresses.open(source.address, service.now(), connection)?;
-    Ok(Caller { query: query.to_owned(), source, counted })
+    Ok(ConnectRequest { query: query.to_owned(), source, counted })
 }
 
 /// How much of a message a WebSocket may bring.

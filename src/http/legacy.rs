@@ -13,8 +13,8 @@ use tokio::select;
 use super::peerjs::decode_key as decode;
 use super::routes::{Post, Posted};
 use super::{body, endpoint, plain, too_many_requests};
-use crate::service::Service;
-use crate::session::{self, Claim, Refusal, Unheard};
+use crate::app::Service;
+use crate::session::{self, Claim, PostRefusal, Refusal};
 use crate::transport::exchange::Exchange;
 
 /// Has nginx pass on each line as it comes.
@@ -81,12 +81,12 @@ async fn relay(
         biased;
         sender = session::sender(service, claim, &source) => sender,
         // Nobody waits for the answer.
-        () = left => Err(Unheard::Absent),
+        () = left => Err(PostRefusal::Absent),
     };
     let sender = match sender {
         Ok(sender) => sender,
-        Err(Unheard::Absent) => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
-        Err(Unheard::TooMuch) => return plain(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
+        Err(PostRefusal::Absent) => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Err(PostRefusal::TooMuch) => return plain(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
     };
     let body = match body::read(payload, service.config.max_message_bytes).await {
         Ok(body) => body,
@@ -94,9 +94,9 @@ async fn relay(
     };
     // Without text it is a message of nothing.
     match sender.post(service, std::str::from_utf8(&body).unwrap_or_default()) {
-        session::Outcome::Done => plain(StatusCode::OK, "OK"),
-        session::Outcome::Nothing => plain(StatusCode::BAD_REQUEST, "This is no message of PeerJS."),
-        session::Outcome::Refused => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        session::PostOutcome::Done => plain(StatusCode::OK, "OK"),
+        session::PostOutcome::Nothing => plain(StatusCode::BAD_REQUEST, "This is no message of PeerJS."),
+        session::PostOutcome::Refused => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
     }
 }
 

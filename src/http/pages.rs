@@ -5,7 +5,7 @@ use actix_web::http::header::{self, Header as _, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::{Mounted, not_found, registration, seen};
+use super::{Mounted, key_signup, not_found, seen};
 use crate::client_options::ClientOptions;
 
 #[derive(RustEmbed)]
@@ -72,8 +72,8 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
     };
     let mut response = if name.ends_with(".html") {
         let values = Values::of(mounted, seen_options(mounted, request));
-        let form = registration::section(&mounted.service, &values);
-        let values = values.with_html("{{registration}}", form);
+        let form = key_signup::section(&mounted.service, &values);
+        let values = values.with_html("{{key_signup}}", form);
         html(StatusCode::OK, values.fill(&String::from_utf8_lossy(&file.data)))
     } else {
         asset(request, &file)

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
 use super::Mounted;
+use crate::app::Service;
 use crate::client_options::ClientOptions;
 use crate::config::Config;
-use crate::service::Service;
 
 /// Longest host that is believed: what DNS allows.
 const MAX_HOST: usize = 253;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Change, Key, KeyError, KeyStore};
-use crate::broker::ApiKey;
+use crate::wire::ApiKey;
 
 /// Keys in memory: those of the flags, and what an embedder adds.
 #[derive(Default)]

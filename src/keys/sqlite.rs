@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::{Change, Key, KeyError, KeyStore};
-use crate::broker::ApiKey;
+use crate::wire::ApiKey;
 use database::Database;
 
 pub use database::{DatabaseError, FILE_NAME, Problem};

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use peerbroker::broker::ApiKey;
 use peerbroker::config::{DEFAULT_PORT, MountPath};
 use peerbroker::keys::{Auth, JwtKey, Key, Origin};
+use peerbroker::wire::ApiKey;
 use peerbroker::{ClientOptions, lan_address};
 
 use crate::console::printable;

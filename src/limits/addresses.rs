@@ -7,7 +7,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 use super::{Network, TooMany};
-use crate::pace::Pace;
+use crate::rate_limit::RateLimit;
 
 /// The bounds of one address; 0 turns one off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,15 +33,15 @@ pub(crate) struct Addresses {
 #[derive(Default)]
 struct Known {
     open: u32,
-    opens: Pace,
+    opens: RateLimit,
 }
 
 /// A place among the connections of an address, shared by all that goes on in one connection.
 #[derive(Clone)]
-pub(crate) struct Counted(Arc<Place>);
+pub(crate) struct ConnectionPermit(Arc<CountedConnection>);
 
 /// Given back when it is dropped.
-struct Place {
+struct CountedConnection {
     addresses: Arc<Addresses>,
     network: Network,
 }
@@ -53,7 +53,10 @@ impl Addresses {
 
     /// Counts a new connection; `None` is one that is not counted. Loopback is not: there it is somebody's
     /// proxy, or somebody's own machine.
-    pub(crate) fn connect(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Option<Counted>, TooMany> {
+    pub(crate) fn connect(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+    ) -> Result<Option<ConnectionPermit>, TooMany> {
         let Some(network) = network(address) else { return Ok(None) };
         let mut known = self.known.entry(network).or_default();
         self.place(network, &mut known).map(Some)
@@ -65,27 +68,27 @@ impl Addresses {
         self: &Arc<Self>,
         address: Option<IpAddr>,
         now: u64,
-        connection: Option<&Counted>,
-    ) -> Result<Option<Counted>, TooMany> {
+        connection: Option<&ConnectionPermit>,
+    ) -> Result<Option<ConnectionPermit>, TooMany> {
         let Some(network) = network(address) else { return Ok(None) };
         let mut known = self.known.entry(network).or_default();
-        let placed = match connection.filter(|Counted(place)| place.network == network) {
+        let placed = match connection.filter(|ConnectionPermit(place)| place.network == network) {
             Some(placed) => placed.clone(),
             None => self.place(network, &mut known)?,
         };
         // A place of its own goes back below, when nothing is locked.
-        let spent = known.opens.try_spend_one(self.limits.opens_per_second, now);
+        let spent = known.opens.try_charge_one(self.limits.opens_per_second, now);
         drop(known);
         spent.map(|()| Some(placed)).map_err(|retry_after| TooMany { retry_after })
     }
 
-    fn place(self: &Arc<Self>, network: Network, known: &mut Known) -> Result<Counted, TooMany> {
+    fn place(self: &Arc<Self>, network: Network, known: &mut Known) -> Result<ConnectionPermit, TooMany> {
         let most = self.limits.connections;
         if most > 0 && known.open >= most {
             return Err(TooMany { retry_after: Duration::from_secs(10) });
         }
         known.open += 1;
-        Ok(Counted(Arc::new(Place { addresses: Arc::clone(self), network })))
+        Ok(ConnectionPermit(Arc::new(CountedConnection { addresses: Arc::clone(self), network })))
     }
 
     /// Forgets the addresses that have nothing open and could do all again.
@@ -99,7 +102,7 @@ impl Addresses {
     }
 }
 
-impl Drop for Place {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         if let Some(mut known) = self.addresses.known.get_mut(&self.network) {
             known.open = known.open.saturating_sub(1);

@@ -15,16 +15,16 @@ const DAY: u64 = 24 * 60 * 60 * 1000;
 ///
 /// Loopback counts as any other address here, and so does who has none: behind a proxy that this server was not told of
 /// everybody comes from there, and would else have no bound.
-pub(crate) struct Daily {
+pub(crate) struct DailyQuota {
     /// 0 is any number.
     most: u32,
     /// Milliseconds, oldest first; never more than `most`.
     done: DashMap<Option<Network>, VecDeque<u64>>,
 }
 
-impl Daily {
+impl DailyQuota {
     pub(crate) fn new(most: u32) -> Self {
-        Daily { most, done: DashMap::new() }
+        DailyQuota { most, done: DashMap::new() }
     }
 
     /// Whether an address may do it at `now` milliseconds.
@@ -69,13 +69,13 @@ mod tests {
     }
 
     /// Does it, if it may.
-    fn try_it(daily: &Daily, address: Option<IpAddr>, now: u64) -> Result<(), TooMany> {
+    fn try_it(daily: &DailyQuota, address: Option<IpAddr>, now: u64) -> Result<(), TooMany> {
         daily.check(address, now).map(|()| daily.count(address, now))
     }
 
     #[test]
     fn an_address_may_do_it_so_often_in_any_24_hours() {
-        let daily = Daily::new(2);
+        let daily = DailyQuota::new(2);
         let here = |now| try_it(&daily, ip("192.0.2.1"), now);
         assert!(here(0).is_ok() && here(10 * HOUR).is_ok());
         assert_eq!(here(20 * HOUR), Err(TooMany { retry_after: Duration::from_millis(4 * HOUR) }));
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn what_is_only_asked_does_not_count() {
-        let daily = Daily::new(1);
+        let daily = DailyQuota::new(1);
         for _ in 0..3 {
             assert!(daily.check(ip("192.0.2.1"), 0).is_ok());
         }
@@ -101,7 +101,7 @@ mod tests {
             (ip("127.0.0.1"), ip("::ffff:127.0.0.1"), ip("::1")),
             (None, None, ip("127.0.0.1")),
         ] {
-            let daily = Daily::new(1);
+            let daily = DailyQuota::new(1);
             assert!(try_it(&daily, one, 0).is_ok());
             assert!(try_it(&daily, same, 0).is_err(), "{same:?}");
             assert!(try_it(&daily, other, 0).is_ok(), "{other:?}");
@@ -110,14 +110,14 @@ mod tests {
 
     #[test]
     fn zero_is_any_number() {
-        let daily = Daily::new(0);
+        let daily = DailyQuota::new(0);
         assert!((0..1000).all(|_| try_it(&daily, ip("192.0.2.1"), 0).is_ok()));
         assert!(daily.done.is_empty());
     }
 
     #[test]
     fn who_has_not_done_it_for_a_day_is_forgotten() {
-        let daily = Daily::new(5);
+        let daily = DailyQuota::new(5);
         daily.count(ip("192.0.2.1"), 0);
         daily.count(ip("192.0.2.2"), 0);
         daily.count(ip("192.0.2.2"), HOUR);

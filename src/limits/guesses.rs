@@ -6,7 +6,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 use super::{Network, TooMany};
-use crate::pace::Pace;
+use crate::rate_limit::RateLimit;
 
 /// Wrong guesses per second; bursts of ten times as many. A class of 30 behind one address stays below that even if
 /// everybody mistypes a room code every six seconds.
@@ -14,8 +14,8 @@ const PER_SECOND: u32 = 5;
 
 /// The guessers that were wrong lately.
 #[derive(Default)]
-pub(crate) struct Guesses {
-    wrong: DashMap<Guesser, Pace>,
+pub(crate) struct GuessLimiter {
+    wrong: DashMap<Guesser, RateLimit>,
 }
 
 /// An address, or all clients of a proxy at that address. So guesses through a proxy do not lock out an operator who
@@ -39,13 +39,13 @@ impl Guesser {
     }
 }
 
-impl Guesses {
+impl GuessLimiter {
     /// Whether a guess may be compared at `now` milliseconds.
     pub(crate) fn check(&self, guesser: Guesser, now: u64) -> Result<(), TooMany> {
         let Some(wrong) = self.wrong.get(&guesser) else {
             return Ok(());
         };
-        match wrong.spend(0, PER_SECOND, now) {
+        match wrong.charge(0, PER_SECOND, now) {
             Duration::ZERO => Ok(()),
             retry_after => Err(TooMany { retry_after }),
         }
@@ -53,7 +53,7 @@ impl Guesses {
 
     /// Counts a wrong guess at `now` milliseconds.
     pub(crate) fn count_wrong(&self, guesser: Guesser, now: u64) {
-        self.wrong.entry(guesser).or_default().spend(1, PER_SECOND, now);
+        self.wrong.entry(guesser).or_default().charge(1, PER_SECOND, now);
     }
 
     /// Forgets guessers whose wrong guesses are long ago.
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn wrong_guesses_are_bounded_and_right_ones_are_not() {
-        let guesses = Guesses::default();
+        let guesses = GuessLimiter::default();
         let here = |now| guesses.check(at("192.0.2.1"), now);
         assert!((0..1000).all(|_| here(0).is_ok()));
         let guess = |now| here(now).map(|()| guesses.count_wrong(at("192.0.2.1"), now));
@@ -93,7 +93,7 @@ mod tests {
             (at("127.0.0.1"), at("::1"), proxied("127.0.0.1")),
             (proxied("192.0.2.1"), proxied("192.0.2.1"), at("192.0.2.1")),
         ] {
-            let guesses = Guesses::default();
+            let guesses = GuessLimiter::default();
             (0..51).for_each(|_| guesses.count_wrong(one, 0));
             assert!(guesses.check(same, 0).is_err());
             assert!(guesses.check(other, 0).is_ok());
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn who_has_not_guessed_for_long_is_forgotten() {
-        let guesses = Guesses::default();
+        let guesses = GuessLimiter::default();
         guesses.count_wrong(at("192.0.2.1"), 0);
         guesses.sweep(199);
         assert_eq!(guesses.wrong.len(), 1);

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 
 use super::Ops;
 use super::problem::Problem;
+use crate::app::Service;
 use crate::config::AdminToken;
 use crate::limits::Guesser;
-use crate::service::Service;
 
 /// How long a request may take, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

@@ -12,9 +12,9 @@ use utoipa::{PartialSchema, ToSchema};
 use super::page::{self, Page};
 use super::problem::Problem;
 use super::{Ops, blocking, by};
-use crate::broker::ApiKey;
+use crate::app::Service;
 use crate::keys::{Change, Key, Settings};
-use crate::service::Service;
+use crate::wire::ApiKey;
 
 /// An object of JSON. The types that it is read into would take arrays as well.
 type Body = web::Json<Map<String, Value>>;

@@ -10,7 +10,8 @@ use super::keys::named;
 use super::page::{self, Page};
 use super::problem::Problem;
 use super::{Ops, blocking, by};
-use crate::broker::{Link, Present};
+use crate::broker::PeerInfo;
+use crate::wire::Link;
 
 /// A client that is here.
 #[derive(Serialize, ToSchema)]
@@ -117,7 +118,7 @@ pub(super) async fn kick(
 }
 
 impl Peer {
-    fn new(kind: Kind, Present { id, link, about, messages }: &Present) -> Self {
+    fn new(kind: Kind, PeerInfo { id, link, about, messages }: &PeerInfo) -> Self {
         Peer {
             id: id.to_string(),
             kind,

@@ -11,10 +11,10 @@ use serde::Serialize;
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::broker::InvalidName;
+use crate::admin::AdminError;
 use crate::keys::KeyError;
 use crate::limits::TooMany;
-use crate::service::NotDone;
+use crate::wire::InvalidName;
 
 const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -161,12 +161,12 @@ impl From<KeyError> for Problem {
     }
 }
 
-impl From<NotDone> for Problem {
-    fn from(error: NotDone) -> Self {
+impl From<AdminError> for Problem {
+    fn from(error: AdminError) -> Self {
         match error {
-            NotDone::BuiltIn(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
-            NotDone::Name(_) | NotDone::Auth(_) => Problem::unprocessable(error.to_string()),
-            NotDone::Keys(error) => error.into(),
+            AdminError::BuiltIn(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
+            AdminError::Name(_) | AdminError::Auth(_) => Problem::unprocessable(error.to_string()),
+            AdminError::Keys(error) => error.into(),
         }
     }
 }

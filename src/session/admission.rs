@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::broker::{About, ApiKey, InvalidName, PeerId, Realm, Token, Version};
+use crate::app::Service;
+use crate::broker::{ConnectionInfo, Realm};
 use crate::keys::unix_time;
-use crate::limits::Counted;
-use crate::service::{Active, Service};
+use crate::limits::ConnectionPermit;
+use crate::node::ActiveKey;
+use crate::wire::{ApiKey, ClientVersion, InvalidName, PeerId, Token};
 
 /// What a client says about itself in the query of its WebSocket address.
 #[derive(Debug)]
@@ -15,7 +17,7 @@ pub(crate) struct Claim {
     pub(crate) key: ApiKey,
     pub(crate) id: PeerId,
     pub(crate) token: Token,
-    pub(crate) version: Option<Version>,
+    pub(crate) version: Option<ClientVersion>,
 }
 
 /// Where a client comes from.
@@ -27,12 +29,12 @@ pub(crate) struct Source {
 }
 
 /// Who asks.
-pub(crate) struct Caller {
+pub(crate) struct ConnectRequest {
     /// The query of its address.
     pub(crate) query: String,
     pub(crate) source: Source,
     /// Its place among the connections of its address.
-    pub(crate) counted: Option<Counted>,
+    pub(crate) counted: Option<ConnectionPermit>,
 }
 
 /// What an admitted client gets: an id in a realm.
@@ -41,7 +43,7 @@ pub(crate) struct Entry {
     pub(crate) id: PeerId,
     pub(crate) token: Token,
     pub(crate) messages_per_second: u32,
-    pub(crate) about: About,
+    pub(crate) about: ConnectionInfo,
 }
 
 /// Why a client is not admitted.
@@ -92,7 +94,7 @@ impl Claim {
     /// Reads a query string. Unknown names mean nothing.
     pub(crate) fn parse(query: &str) -> Result<Self, Refusal> {
         let [key, id, token, version] = values(query, ["key", "id", "token", "version"]);
-        Ok(Claim { version: Version::parse(&version), ..Claim::check(&key, &id, &token)? })
+        Ok(Claim { version: ClientVersion::parse(&version), ..Claim::check(&key, &id, &token)? })
     }
 
     /// Takes what is within bounds.
@@ -111,8 +113,8 @@ impl Claim {
 
 impl Source {
     /// What the operator is told about a connection that is opened now.
-    pub(super) fn about(&self, version: Option<Version>) -> About {
-        About { since: unix_time(), address: self.address, version }
+    pub(super) fn about(&self, version: Option<ClientVersion>) -> ConnectionInfo {
+        ConnectionInfo { since: unix_time(), address: self.address, version }
     }
 }
 
@@ -121,7 +123,7 @@ pub(super) fn key_in_force(
     service: &Service,
     key: &ApiKey,
     origin: Option<&str>,
-) -> Result<Arc<Active>, Refusal> {
+) -> Result<Arc<ActiveKey>, Refusal> {
     let active = service.key(key.as_str()).ok_or(Refusal::InvalidKey)?;
     if !active.key.settings.admits(origin) {
         return Err(Refusal::ForeignOrigin);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use crate::service::Service;
+use crate::app::Service;
 use crate::transport::{Disconnect, Socket};
 
 /// Sends the last words, waits for the client's close frame unless it came already, and ends the

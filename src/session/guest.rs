@@ -7,14 +7,15 @@ use std::sync::Arc;
 use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::admission::{Entry, Refusal, Source, key_in_force, values};
-use super::run::{Conversation, Line};
-use crate::broker::{ApiKey, Calling, Hosting, PeerId, Playing, RoomError, Tenant, Token};
+use super::run::{Context, ProtocolHandler};
+use crate::app::Service;
+use crate::broker::{CallAlias, HostedRoom, PlayerName, RoomError, Tenant};
 use crate::dialect::rooms::Problem;
 use crate::dialect::{Object, calls, rooms, root};
-use crate::frame::Frame;
 use crate::keys::Auth;
 use crate::limits::Guesser;
-use crate::service::Service;
+use crate::wire::Frame;
+use crate::wire::{ApiKey, PeerId, Token};
 
 /// Characters of an id or a token that we choose: as hard to guess as a UUID.
 const ID_LEN: usize = 21;
@@ -26,10 +27,10 @@ const MAX_NAMES: usize = 8;
 pub(super) struct Guest {
     tenant: Arc<Tenant>,
     guesser: Option<Guesser>,
-    hosting: Option<Hosting>,
-    playing: Vec<Playing>,
+    hosting: Option<HostedRoom>,
+    playing: Vec<PlayerName>,
     /// Under what id it can be called.
-    calling: Option<Calling>,
+    calling: Option<CallAlias>,
     /// It was told.
     introduced: bool,
 }
@@ -73,7 +74,7 @@ fn random() -> String {
     Alphanumeric.sample_string(&mut rand::rng(), ID_LEN)
 }
 
-impl Conversation for Guest {
+impl ProtocolHandler for Guest {
     fn greeting() -> Option<Frame> {
         None
     }
@@ -82,19 +83,19 @@ impl Conversation for Guest {
         rooms::error(&refusal.text())
     }
 
-    fn on_text(&mut self, text: &str, line: &mut Line<'_>) -> ControlFlow<()> {
-        let dialects = line.service.config.dialects;
+    fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()> {
+        let dialects = context.service.config.dialects;
         match root::decode(text) {
             root::Command::Rooms(command) if dialects.rooms => {
-                if let Err(problem) = self.play(command, line) {
-                    line.reply(rooms::error(problem.text()));
+                if let Err(problem) = self.play(command, context) {
+                    context.reply(rooms::error(problem.text()));
                 }
             }
-            root::Command::Calls(calls::Command::Start) if dialects.calls => self.introduce(line),
+            root::Command::Calls(calls::Command::Start) if dialects.calls => self.introduce(context),
             root::Command::Calls(calls::Command::Send(message)) if dialects.calls => {
                 if let Some(called) = self.tenant.callers.guest(&message.to) {
-                    let frame = message.frame(self.calling(line).id().as_str());
-                    line.send(called.as_str(), frame);
+                    let frame = message.frame(self.calling(context).id().as_str());
+                    context.send(called.as_str(), frame);
                 }
             }
             _ => {}
@@ -105,38 +106,38 @@ impl Conversation for Guest {
 
 impl Guest {
     /// Tells the client under what id it can be called: another one each time.
-    fn introduce(&mut self, line: &mut Line<'_>) {
+    fn introduce(&mut self, context: &mut Context<'_>) {
         if std::mem::replace(&mut self.introduced, true)
             && let Ok(id) = fresh_id()
         {
-            self.calling = Some(self.tenant.callers.add(id, line.peer.id()));
+            self.calling = Some(self.tenant.callers.add(id, context.peer.id()));
         }
-        let id = self.calling(line).id().as_str();
-        line.reply(calls::started(id));
+        let id = self.calling(context).id().as_str();
+        context.reply(calls::started(id));
     }
 
     /// The first id is that of the peer itself, so that hooks and logs know it. Who calls without one
     /// gets it as well, because it wants an answer.
-    fn calling(&mut self, line: &Line<'_>) -> &Calling {
-        let peer = line.peer.id();
+    fn calling(&mut self, context: &Context<'_>) -> &CallAlias {
+        let peer = context.peer.id();
         self.calling.get_or_insert_with(|| self.tenant.callers.add(peer.clone(), peer))
     }
 
-    fn play(&mut self, command: rooms::Command<'_>, line: &mut Line<'_>) -> Result<(), Problem> {
+    fn play(&mut self, command: rooms::Command<'_>, context: &mut Context<'_>) -> Result<(), Problem> {
         match command {
             rooms::Command::Create => {
                 // The one before goes first: a host has one room.
                 self.hosting = None;
-                let hosting = self.tenant.rooms.create(line.peer.id()).map_err(problem)?;
-                line.reply(rooms::confirm(hosting.code()));
+                let hosting = self.tenant.rooms.create(context.peer.id()).map_err(problem)?;
+                context.reply(rooms::confirm(hosting.code()));
                 self.hosting = Some(hosting);
             }
             rooms::Command::Join { room, username, offer } => {
-                if !self.finds(&room, line.service) {
+                if !self.finds(&room, context.service) {
                     return Err(Problem::WrongRoom);
                 }
                 let username = username.ok_or(Problem::NoUsername)?;
-                self.join(&room, &username, &offer.ok_or(Problem::NoOffer)?, line)?;
+                self.join(&room, &username, &offer.ok_or(Problem::NoOffer)?, context)?;
             }
             rooms::Command::Answer { username, response } => {
                 let player = self.hosting()?.player(&username.ok_or(Problem::NoPlayer)?).map_err(problem)?;
@@ -144,7 +145,7 @@ impl Guest {
                 // Nothing is said of a player that has just left: the host could do nothing about it, and games
                 // would show an error.
                 if let Some(player) = player {
-                    line.send(player.as_str(), rooms::response(response));
+                    context.send(player.as_str(), rooms::response(response));
                 }
             }
             rooms::Command::Start => self.hosting()?.start().map_err(problem)?,
@@ -168,8 +169,8 @@ impl Guest {
         found
     }
 
-    fn hosting(&self) -> Result<&Hosting, Problem> {
-        let plays = self.playing.iter().any(Playing::is_room_open);
+    fn hosting(&self) -> Result<&HostedRoom, Problem> {
+        let plays = self.playing.iter().any(PlayerName::is_room_open);
         self.hosting.as_ref().ok_or(if plays { Problem::NotTheHost } else { Problem::WrongRoom })
     }
 
@@ -178,10 +179,10 @@ impl Guest {
         room: &str,
         username: &str,
         offer: &Object<'_>,
-        line: &mut Line<'_>,
+        context: &mut Context<'_>,
     ) -> Result<(), Problem> {
-        let (playing, host) = self.tenant.rooms.join(room, username, line.peer.id()).map_err(problem)?;
-        if !line.send(host.as_str(), rooms::offer(offer, playing.name())) {
+        let (playing, host) = self.tenant.rooms.join(room, username, context.peer.id()).map_err(problem)?;
+        if !context.send(host.as_str(), rooms::offer(offer, playing.name())) {
             return Err(Problem::WrongRoom);
         }
         if self.playing.len() >= MAX_NAMES {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::admission::{Claim, Entry, Refusal, Source, key_in_force};
 
-use super::run::{Conversation, Line};
+use super::run::{Context, ProtocolHandler};
+use crate::app::{Client, Message, Service};
 use crate::auth::Claimant;
 use crate::broker::{Flush, Peer, Routed};
 use crate::dialect::peerjs::{self, Command, Envelope};
-use crate::frame::Frame;
-use crate::service::{Client, Message, Service};
+use crate::wire::Frame;
 
 pub(super) struct PeerJs;
 
@@ -40,7 +40,7 @@ pub(super) async fn admit(
     Ok((Entry { realm, id, token, messages_per_second, about: source.about(version) }, PeerJs))
 }
 
-impl Conversation for PeerJs {
+impl ProtocolHandler for PeerJs {
     fn greeting() -> Option<Frame> {
         Some(peerjs::open())
     }
@@ -52,9 +52,9 @@ impl Conversation for PeerJs {
         }
     }
 
-    fn on_text(&mut self, text: &str, line: &mut Line<'_>) -> ControlFlow<()> {
+    fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()> {
         match peerjs::decode(text) {
-            Command::Relay(envelope) => relay(line.peer, line.service, &envelope, line.flushes),
+            Command::Relay(envelope) => relay(context.peer, context.service, &envelope, context.flushes),
             Command::Leave => return ControlFlow::Break(()),
             Command::Heartbeat | Command::Nothing => {}
         }

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use tokio::select;
 
-use super::admission::{Caller, Claim, Entry, Refusal, Source};
+use super::admission::{Claim, ConnectRequest, Entry, Refusal, Source};
 use super::peerjs::{self, PeerJs};
 use super::run::run;
-use crate::broker::{Goodbye, Posting};
+use crate::app::Service;
+use crate::broker::Posting;
 use crate::dialect::peerjs::{Command, decode};
-use crate::limits::Counted;
-use crate::service::Service;
+use crate::limits::ConnectionPermit;
 use crate::transport::Socket;
 use crate::transport::stream::{StreamBody, StreamSocket, stream};
+use crate::wire::CloseReason;
 
 /// How long a stream waits for the WebSocket that its client opens together with it: of the two only
 /// one may be greeted.
@@ -30,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn open_stream(
     service: &Arc<Service>,
     claim: Claim,
-    Caller { source, counted, .. }: Caller,
+    ConnectRequest { source, counted, .. }: ConnectRequest,
     renewed: bool,
 ) -> Result<(StreamBody, impl Future<Output = ()> + use<>), Refusal> {
     let (entry, _) = peerjs::admit(service, claim, &source).await?;
@@ -41,7 +42,7 @@ pub(crate) async fn open_stream(
 async fn serve(
     socket: StreamSocket,
     service: Arc<Service>,
-    counted: Option<Counted>,
+    counted: Option<ConnectionPermit>,
     entry: Entry,
     renewed: bool,
 ) {
@@ -70,7 +71,7 @@ pub(crate) struct Sender {
 }
 
 /// What became of something that was posted.
-pub(crate) enum Outcome {
+pub(crate) enum PostOutcome {
     /// It is done.
     Done,
     /// It means nothing.
@@ -80,7 +81,7 @@ pub(crate) enum Outcome {
 }
 
 /// Why a client's message is not read.
-pub(crate) enum Unheard {
+pub(crate) enum PostRefusal {
     /// It does not come, or is another one.
     Absent,
     /// It posts too much at a time, or too many wait for it.
@@ -88,21 +89,21 @@ pub(crate) enum Unheard {
 }
 
 /// Waits, within bounds, until a client is here.
-pub(crate) async fn sender(service: &Service, claim: Claim, source: &Source) -> Result<Sender, Unheard> {
-    let (entry, _) = peerjs::admit(service, claim, source).await.map_err(|_| Unheard::Absent)?;
-    let here = entry.realm.wait_for(&entry.id, &entry.token).ok_or(Unheard::TooMuch)?;
+pub(crate) async fn sender(service: &Service, claim: Claim, source: &Source) -> Result<Sender, PostRefusal> {
+    let (entry, _) = peerjs::admit(service, claim, source).await.map_err(|_| PostRefusal::Absent)?;
+    let here = entry.realm.wait_for(&entry.id, &entry.token).ok_or(PostRefusal::TooMuch)?;
     let is_here = select! {
         admitted = here => admitted,
         () = service.sleep(PATIENCE) => false,
     };
     if !is_here {
-        return Err(Unheard::Absent);
+        return Err(PostRefusal::Absent);
     }
-    let posting = entry.realm.begin_post(&entry.id).ok_or(Unheard::TooMuch)?;
-    let peer = entry.realm.holder(&entry.id, &entry.token).ok_or(Unheard::Absent)?;
-    let pause = peer.spend(0, entry.messages_per_second);
+    let posting = entry.realm.begin_post(&entry.id).ok_or(PostRefusal::TooMuch)?;
+    let peer = entry.realm.holder(&entry.id, &entry.token).ok_or(PostRefusal::Absent)?;
+    let pause = peer.charge(0, entry.messages_per_second);
     if pause > PATIENCE {
-        return Err(Unheard::TooMuch);
+        return Err(PostRefusal::TooMuch);
     }
     if !pause.is_zero() {
         service.sleep(pause).await;
@@ -113,21 +114,21 @@ pub(crate) async fn sender(service: &Service, claim: Claim, source: &Source) -> 
 impl Sender {
     /// Does what is posted. Its client is looked up anew: it may have come back, or left its id to
     /// somebody else, while the body came.
-    pub(crate) fn post(&self, service: &Service, text: &str) -> Outcome {
+    pub(crate) fn post(&self, service: &Service, text: &str) -> PostOutcome {
         let Entry { realm, id, token, .. } = &self.entry;
-        let Some(peer) = realm.holder(id, token) else { return Outcome::Refused };
+        let Some(peer) = realm.holder(id, token) else { return PostOutcome::Refused };
         peer.heard();
         peer.count_messages(1);
-        peer.spend(1, self.entry.messages_per_second);
+        peer.charge(1, self.entry.messages_per_second);
         match decode(text) {
             Command::Relay(envelope) => {
                 let mut flushes = Vec::new();
                 peerjs::relay(&peer, service, &envelope, &mut flushes);
             }
-            Command::Leave => peer.dismiss(Goodbye::Left),
+            Command::Leave => peer.dismiss(CloseReason::Left),
             Command::Heartbeat => {}
-            Command::Nothing => return Outcome::Nothing,
+            Command::Nothing => return PostOutcome::Nothing,
         }
-        Outcome::Done
+        PostOutcome::Done
     }
 }

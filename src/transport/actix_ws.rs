@@ -20,8 +20,8 @@ use futures_sink::Sink;
 use super::unfinished::Unfinished;
 use super::{Bounds, Disconnect, Event, Socket, close_code, handshake};
 use crate::broker::Outbox;
-use crate::frame::{Frame, Opcode};
 use crate::limits::Held;
+use crate::wire::{Frame, Opcode};
 
 /// Most bytes of input that are handed to actix-ws at once. It decodes only after it has taken all
 /// that is there, so without this an oversized frame would be buffered whole.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::exchange::Exchange;
 use super::upgrade::{Split, Takeover};
-use crate::limits::Counted;
+use crate::limits::ConnectionPermit;
 
 /// How long a client may take to read anything at all of an answer.
 const STALL: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ pub(crate) struct Connection<T> {
 
 impl<T> Connection<T> {
     /// `counted` is its place among the connections of its address.
-    pub(crate) fn new(io: T, counted: Option<Counted>) -> Self {
+    pub(crate) fn new(io: T, counted: Option<ConnectionPermit>) -> Self {
         let exchange = Rc::new(Exchange::new(counted));
         Connection { io, exchange, stall: None, is_writing: false, overdue: None }
     }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::time::Instant;
 
-use crate::limits::Counted;
+use crate::limits::ConnectionPermit;
 
 /// Bytes that HTTP gets at once. It parses all requests in them before it handles the second, at 3 KB
 /// each, so this is what bounds pipelining: 38 of the shortest, two or three of those of browsers.
@@ -25,7 +25,7 @@ pub(super) const AHEAD: usize = 64;
 
 /// Shared by a connection and the requests on it.
 pub(crate) struct Exchange {
-    counted: Option<Counted>,
+    counted: Option<ConnectionPermit>,
     handled: Cell<usize>,
     /// Since when the client has owed a whole request: since the last answer, or the first byte of a head.
     owing_since: Cell<Instant>,
@@ -41,7 +41,7 @@ pub(crate) struct Exchange {
 pub(super) struct Handled(Rc<Exchange>);
 
 impl Exchange {
-    pub(super) fn new(counted: Option<Counted>) -> Self {
+    pub(super) fn new(counted: Option<ConnectionPermit>) -> Self {
         Exchange {
             counted,
             handled: Cell::default(),
@@ -55,7 +55,7 @@ impl Exchange {
     }
 
     /// The connection's place among those of its address.
-    pub(crate) fn counted(&self) -> Option<&Counted> {
+    pub(crate) fn counted(&self) -> Option<&ConnectionPermit> {
         self.counted.as_ref()
     }
 

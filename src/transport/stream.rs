@@ -17,8 +17,9 @@ use tokio::time::{Sleep, sleep};
 
 use super::exchange::Exchange;
 use super::{Disconnect, Event, Socket};
-use crate::broker::{Link, Outbox, Peer};
-use crate::frame::{Frame, Opcode};
+use crate::broker::{Outbox, Peer};
+use crate::wire::Link;
+use crate::wire::{Frame, Opcode};
 
 /// Zeros of the first line.
 const PADDING: usize = 2048;
@@ -172,7 +173,7 @@ impl Socket for StreamSocket {
         Outbox::new(limit.min(MAX_WAITING), None)
     }
 
-    fn seated(&mut self, peer: &Peer) {
+    fn on_registered(&mut self, peer: &Peer) {
         self.pipe.borrow_mut().peer = Some(peer.clone());
     }
 

@@ -22,7 +22,7 @@ use super::decoder::Decoder;
 use super::unfinished::Unfinished;
 use super::{Bounds, Disconnect, Event, Socket};
 use crate::broker::{Outbox, Writer};
-use crate::frame::Frame;
+use crate::wire::Frame;
 
 /// Bytes read at once. One buffer of this size serves all connections of a worker.
 const SCRATCH: usize = 64 << 10;

@@ -229,7 +229,7 @@ fn ids_are_compared_exactly() {
 #[test]
 fn a_key_that_looks_like_a_number_is_a_key() {
     on_both_with(
-        |config| config.key = peerbroker::broker::ApiKey::parse("123").unwrap(),
+        |config| config.key = peerbroker::wire::ApiKey::parse("123").unwrap(),
         |server| {
             server.client("a").expect_nothing("a");
             let mut other = server.connect_with_query("key=0123&id=b&token=t");

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use peerbroker::broker::{PeerId, Probe};
+use peerbroker::broker::Probe;
+use peerbroker::wire::PeerId;
 use socket2::{Domain, Socket, Type};
 
 use crate::harness::http_client::PATIENCE;

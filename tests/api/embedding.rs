@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
-use peerbroker::broker::Goodbye;
+use peerbroker::wire::CloseReason;
 use peerbroker::{Config, Listen, PeerBroker, Server};
 
 use crate::harness::http_client::HttpConnection;
@@ -102,12 +102,12 @@ fn hooks_are_told_of_every_connection_and_of_its_end() {
         let told = server.told_about("a");
         for wanted in [
             Told::Connected("a".into()),
-            Told::Disconnected("a".into(), Goodbye::Replaced),
-            Told::Disconnected("a".into(), Goodbye::Left),
+            Told::Disconnected("a".into(), CloseReason::Replaced),
+            Told::Disconnected("a".into(), CloseReason::Left),
         ] {
             assert!(told.contains(&wanted), "{wanted:?} in {told:?}");
         }
-        assert_eq!(told.last(), Some(&Told::Disconnected("a".into(), Goodbye::Left)));
+        assert_eq!(told.last(), Some(&Told::Disconnected("a".into(), CloseReason::Left)));
     });
 }
 

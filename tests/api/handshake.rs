@@ -235,7 +235,7 @@ fn a_stray_final_slash_on_the_websocket_path_is_accepted() {
 #[test]
 fn the_websocket_path_is_the_same_whatever_the_key_is() {
     on_both_with(
-        |config| config.key = peerbroker::broker::ApiKey::parse("mykey").unwrap(),
+        |config| config.key = peerbroker::wire::ApiKey::parse("mykey").unwrap(),
         |server| {
             server.client("a").expect_nothing("a");
             assert_ne!(server.begin_at("/mykey?key=mykey&id=b&token=t").expect_response().status, 101);

@@ -17,8 +17,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpServer};
-use peerbroker::broker::{Broker, Clock, Goodbye, PeerId, Probe, Realm};
+use peerbroker::broker::{Broker, Probe, Realm};
+use peerbroker::clock::Clock;
 use peerbroker::keys::KeyStore;
+use peerbroker::wire::{CloseReason, PeerId};
 use peerbroker::{Config, Listen, PeerBroker, Server};
 use tokio::sync::oneshot;
 
@@ -45,7 +47,7 @@ impl Transport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     Connected(String),
-    Disconnected(String, Goodbye),
+    Disconnected(String, CloseReason),
 }
 
 /// A server in a thread of its own, stopped when it is dropped. Its clock stands still until

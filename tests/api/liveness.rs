@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use peerbroker::broker::Goodbye;
+use peerbroker::wire::CloseReason;
 
 use crate::harness::messages::{HEARTBEAT, LEAVE, offer, relayed_offer};
 use crate::harness::wire::{self, FIN, opcode};
@@ -16,7 +16,7 @@ const ALIVE: Duration = Duration::from_secs(60);
 /// How a client goes.
 type Way = fn(RawClient);
 
-fn expect_gone_once(server: &TestServer, id: &str, why: Goodbye) {
+fn expect_gone_once(server: &TestServer, id: &str, why: CloseReason) {
     let told = [Told::Connected(id.into()), Told::Disconnected(id.into(), why)];
     wait_until("the end of a session", || server.told_about(id).len() >= 2);
     server.wait_until_gone(id);
@@ -37,7 +37,7 @@ fn a_client_that_answers_nothing_is_pinged_and_then_goes() {
         server.advance(MS);
         assert!(!server.realm().contains("a"));
         a.expect_closed_with(None);
-        expect_gone_once(server, "a", Goodbye::TimedOut);
+        expect_gone_once(server, "a", CloseReason::TimedOut);
         assert_eq!(server.broker().counters().timed_out.load(Ordering::Relaxed), 1);
     });
 }
@@ -177,7 +177,7 @@ fn however_a_peer_goes_it_is_gone_exactly_once() {
         let mut bystander = server.client("bystander");
         for (id, go) in ways {
             go(server.client(id));
-            expect_gone_once(server, id, Goodbye::Left);
+            expect_gone_once(server, id, CloseReason::Left);
         }
         server.wait_for_peers(1);
         bystander.expect_nothing("bystander");

@@ -3,9 +3,9 @@
 mod bounds;
 
 use peerbroker::Config;
-use peerbroker::broker::ApiKey;
-use peerbroker::config::{MountPath, Registration};
+use peerbroker::config::{KeySignup, MountPath};
 use peerbroker::keys::{Auth, KeyStore as _};
+use peerbroker::wire::ApiKey;
 
 use crate::harness::http_client::Response;
 use crate::harness::keys::{INVALID_KEY, on_both_with_keys_and};
@@ -377,6 +377,6 @@ fn a_registered_key_can_be_taken_back() {
 
 #[test]
 fn by_default_it_is_closed_and_bounded() {
-    let expected = Registration { open: false, per_day: 5, limit: 10_000, ttl_days: 90 };
+    let expected = KeySignup { open: false, per_day: 5, limit: 10_000, ttl_days: 90 };
     assert_eq!(Config::default().registration, expected);
 }

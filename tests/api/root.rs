@@ -2,8 +2,8 @@
 
 mod bounds;
 
-use peerbroker::broker::Goodbye;
 use peerbroker::config::{Dialects, MountPath};
+use peerbroker::wire::CloseReason;
 
 use crate::harness::guests::{ANSWER, OFFER, START, START_GAME, call, join, problem, respond};
 use crate::harness::{RawClient, TestServer, Told, Transport, on_both, on_both_with, wait_until, wire};
@@ -249,7 +249,7 @@ fn hooks_hear_of_a_guest_when_it_comes_and_when_it_goes() {
         assert_eq!(server.told_about(&id), [Told::Connected(id.clone())]);
         a.expect_closed_by_us(None);
         wait_until("the end of a session", || server.told_about(&id).len() == 2);
-        assert_eq!(server.told_about(&id)[1..], [Told::Disconnected(id.clone(), Goodbye::Left)]);
+        assert_eq!(server.told_about(&id)[1..], [Told::Disconnected(id.clone(), CloseReason::Left)]);
     });
 }
 
@@ -260,7 +260,7 @@ fn hooks_know_a_guest_by_its_first_id() {
         let second = a.start();
         a.expect_closed_by_us(None);
         wait_until("the end of a session", || server.told_about(&first).len() == 2);
-        let gone = Told::Disconnected(first.clone(), Goodbye::Left);
+        let gone = Told::Disconnected(first.clone(), CloseReason::Left);
         assert_eq!(server.told_about(&first), [Told::Connected(first.clone()), gone]);
         assert_eq!(server.told_about(&second), []);
     });

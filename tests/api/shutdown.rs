@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerbroker::broker::Goodbye;
+use peerbroker::wire::CloseReason;
 
 use crate::harness::messages::offer;
 use crate::harness::{TestServer, Told, Transport, on_both, wait_until};
@@ -18,7 +18,7 @@ fn clients_are_closed_with_1001_and_the_server_ends() {
     drop(clients);
     server.join();
     assert!(server.realm().is_empty());
-    let gone = Told::Disconnected("peer-0".into(), Goodbye::Shutdown);
+    let gone = Told::Disconnected("peer-0".into(), CloseReason::Shutdown);
     assert_eq!(server.told_about("peer-0")[1..], [gone]);
 }
 

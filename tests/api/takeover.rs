@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use peerbroker::broker::Goodbye;
+use peerbroker::wire::CloseReason;
 
 use crate::harness::http_client::PATIENCE;
 use crate::harness::messages::{ID_TAKEN, LEAVE, expired, offer, relayed_offer};
@@ -59,7 +59,7 @@ fn a_late_goodbye_does_not_remove_the_successor() {
         let old = server.client("a");
         let mut new = server.client("a");
         drop(old);
-        let gone = Told::Disconnected("a".into(), Goodbye::Replaced);
+        let gone = Told::Disconnected("a".into(), CloseReason::Replaced);
         wait_until("the old socket's end", || server.told_about("a").contains(&gone));
         assert!(server.realm().contains("a"));
         assert_eq!(server.realm().len(), 1);
@@ -174,7 +174,7 @@ fn a_holder_that_does_not_answer_loses_its_id() {
         newcomer.expect_open();
         b.send(offer("a", "1"));
         newcomer.expect(relayed_offer("b", "a", "1"));
-        assert!(server.told_about("a").contains(&Told::Disconnected("a".into(), Goodbye::Evicted)));
+        assert!(server.told_about("a").contains(&Told::Disconnected("a".into(), CloseReason::Evicted)));
         assert_eq!(server.realm().len(), 2);
     });
 }

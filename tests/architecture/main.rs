@@ -5,17 +5,17 @@
 //! strings are not.
 
 mod names;
-mod rooms;
+mod layers;
 mod scan;
 mod self_check;
 mod sources;
 
 use std::path::Path;
 
-use rooms::{ACTIX, ROOMS};
+use layers::{ACTIX, LAYERS};
 use sources::Sources;
 
-/// A file that is longer is usually two rooms.
+/// A file that is longer is usually two layers.
 const MAX_LINES: usize = 400;
 
 #[test]
@@ -26,32 +26,32 @@ fn every_import_goes_the_way_of_the_design() {
 }
 
 #[test]
-fn the_table_of_rooms_has_no_way_back_up() {
-    for (at, room) in ROOMS.iter().enumerate() {
-        for used in room.rooms() {
-            let below = ROOMS[at + 1..].iter().any(|lower| lower.name == used);
-            assert!(below, "{} uses {used}, which does not stand below it", room.name);
+fn the_table_of_layers_has_no_way_back_up() {
+    for (at, layer) in LAYERS.iter().enumerate() {
+        for used in layer.layers() {
+            let below = LAYERS[at + 1..].iter().any(|lower| lower.name == used);
+            assert!(below, "{} uses {used}, which does not stand below it", layer.name);
         }
-        let actix = room.external().any(|path| path.starts_with("actix"));
-        assert!(!actix || ACTIX.contains(&room.name), "{} may not know actix", room.name);
+        let actix = layer.external().any(|path| path.starts_with("actix"));
+        assert!(!actix || ACTIX.contains(&layer.name), "{} may not know actix", layer.name);
     }
 }
 
 #[test]
-fn the_table_of_rooms_allows_nothing_that_is_not_used() {
+fn the_table_of_layers_allows_nothing_that_is_not_used() {
     let sources = Sources::read(Path::new(env!("CARGO_MANIFEST_DIR")));
     let edges = sources.edges();
-    let unused: Vec<String> = ROOMS
+    let unused: Vec<String> = LAYERS
         .iter()
-        .flat_map(|room| room.rooms().chain(room.external()).map(|path| (room.name, path)))
-        .filter(|(room, path)| !edges.iter().any(|edge| edge.room == *room && edge.target.allowed_by(path)))
-        .map(|(room, path)| format!("{room} does not use {path}"))
+        .flat_map(|layer| layer.layers().chain(layer.external()).map(|path| (layer.name, path)))
+        .filter(|(layer, path)| !edges.iter().any(|edge| edge.layer == *layer && edge.target.allowed_by(path)))
+        .map(|(layer, path)| format!("{layer} does not use {path}"))
         .collect();
     assert!(unused.is_empty(), "take out of the table:\n{}", unused.join("\n"));
 }
 
 #[test]
-fn no_file_is_two_rooms() {
+fn no_file_is_two_layers() {
     for (path, text) in &Sources::read(Path::new(env!("CARGO_MANIFEST_DIR"))).files {
         let lines = text.lines().count();
         assert!(lines <= MAX_LINES, "{} has {lines} lines", path.display());

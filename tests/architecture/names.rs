@@ -1,31 +1,31 @@
-//! What a source names, and which room or crate that leads to.
+//! What a source names, and which layer or crate that leads to.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use proc_macro2::TokenStream;
 
-use crate::rooms::{PROGRAM, ROOMS};
+use crate::layers::{PROGRAM, LAYERS};
 use crate::scan::{Scan, flatten};
 
-/// Something that a file names outside its own room.
+/// Something that a file names outside its own layer.
 pub struct Edge {
     pub place: String,
-    pub room: String,
+    pub layer: String,
     pub target: Target,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Target {
-    Room(String),
+    Layer(String),
     External(Vec<String>),
 }
 
 impl Target {
-    /// Whether `path`, a room or an external path of the table, covers this.
+    /// Whether `path`, a layer or an external path of the table, covers this.
     pub fn allowed_by(&self, path: &str) -> bool {
         match self {
-            Target::Room(room) => room == path,
+            Target::Layer(layer) => layer == path,
             Target::External(segments) => path
                 .split("::")
                 .enumerate()
@@ -37,7 +37,7 @@ impl Target {
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Target::Room(room) => f.write_str(room),
+            Target::Layer(layer) => f.write_str(layer),
             Target::External(segments) => f.write_str(&segments.join("::")),
         }
     }
@@ -61,12 +61,12 @@ pub fn edges_of(path: &Path, text: &str, crates: &BTreeSet<String>) -> Vec<Edge>
         .iter()
         .filter_map(|name| {
             let target = name.resolve(&module[0], crates, &hidden)?;
-            Some(Edge { place: format!("{}:{}", path.display(), name.line), room: module[0].clone(), target })
+            Some(Edge { place: format!("{}:{}", path.display(), name.line), layer: module[0].clone(), target })
         })
         .collect()
 }
 
-/// The module that a file is: its room first. `lib.rs` is the room of the library's front.
+/// The module that a file is: its layer first. `lib.rs` is the layer of the library's front.
 pub fn module_of(path: &Path) -> Vec<String> {
     let mut module: Vec<String> = path
         .with_extension("")
@@ -93,10 +93,10 @@ pub struct Name {
 }
 
 impl Name {
-    /// Where it leads, unless that is the same room, `std`, or something local.
-    fn resolve(&self, room: &str, crates: &BTreeSet<String>, hidden: &BTreeSet<&str>) -> Option<Target> {
-        let root = if PROGRAM.contains(&room) { "main" } else { "peerbroker" };
-        let front = || Some(Target::Room(root.to_owned()));
+    /// Where it leads, unless that is the same layer, `std`, or something local.
+    fn resolve(&self, layer: &str, crates: &BTreeSet<String>, hidden: &BTreeSet<&str>) -> Option<Target> {
+        let root = if PROGRAM.contains(&layer) { "main" } else { "peerbroker" };
+        let front = || Some(Target::Layer(root.to_owned()));
         let first = self.segments[0].as_str();
         let absolute: Vec<String> = match first {
             _ if self.global => self.segments.clone(),
@@ -119,14 +119,14 @@ impl Name {
         };
         match absolute.first() {
             // The root as a whole leads everywhere.
-            None if first == "peerbroker" => Some(Target::Room(first.to_owned())),
+            None if first == "peerbroker" => Some(Target::Layer(first.to_owned())),
             None => front(),
             Some(name) if self.global => crates.contains(name).then(|| Target::External(absolute.clone())),
-            Some(name) if name == room => None,
+            Some(name) if name == layer => None,
             // An item of the root.
-            Some(name) if !ROOMS.iter().any(|known| known.name == name) => front(),
-            Some(name) => Some(Target::Room(name.clone())),
+            Some(name) if !LAYERS.iter().any(|known| known.name == name) => front(),
+            Some(name) => Some(Target::Layer(name.clone())),
         }
-        .filter(|target| *target != Target::Room(room.to_owned()))
+        .filter(|target| *target != Target::Layer(layer.to_owned()))
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::names::edges_of;
-use crate::rooms::violation;
+use crate::layers::violation;
 use crate::sources::dependencies;
 
 fn found(path: &str, text: &str) -> Vec<String> {
@@ -55,10 +55,10 @@ fn each_rule_can_be_broken() {
         ("src/broker/realm.rs", "use super::super::dialect;", true),
         (
             "src/broker/realm.rs",
-            "use super::queue::Queue; use crate::broker::Clock; use crate::frame::Frame;",
+            "use super::queue::Queue; use crate::clock::Clock; use crate::wire::Frame;",
             false,
         ),
-        ("src/dialect/peerjs.rs", "use crate::broker::PeerId;", true),
+        ("src/dialect/peerjs.rs", "use crate::wire::PeerId;", true),
         ("src/transport.rs", "use crate::session::run;", true),
         ("src/session/run.rs", "fn f(_: actix_web::HttpRequest) {}", true),
         ("src/service.rs", "use crate::http::Mounted;", true),

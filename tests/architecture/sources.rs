@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::names::{Edge, edges_of, module_of};
-use crate::rooms::{ROOMS, violation};
+use crate::layers::{LAYERS, violation};
 
 pub struct Sources {
     /// Path below the root, and text.
@@ -41,9 +41,9 @@ impl Sources {
     pub fn violations(&self) -> Vec<String> {
         let mut violations: Vec<String> = self.edges().iter().filter_map(violation).collect();
         for path in self.files.keys() {
-            let room = &module_of(path)[0];
-            if !ROOMS.iter().any(|known| known.name == room) {
-                violations.push(format!("{}: no room of the table", path.display()));
+            let layer = &module_of(path)[0];
+            if !LAYERS.iter().any(|known| known.name == layer) {
+                violations.push(format!("{}: no layer of the table", path.display()));
             }
         }
         violations

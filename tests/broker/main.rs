@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerbroker::broker::{
-    About, Admittance, ApiKey, Broker, Clock, Limits, Link, Newcomer, Outbox, PeerId, Realm, Registration,
-    Routed, Token,
+    Broker, ConnectionInfo, IdLease, Limits, Outbox, Realm, RegisterOutcome, RegisterRequest, Routed,
 };
-use peerbroker::frame::Frame;
+use peerbroker::clock::Clock;
+use peerbroker::wire::Frame;
+use peerbroker::wire::{ApiKey, Link, PeerId, Token};
 
 use socket::Socket;
 
@@ -38,27 +39,27 @@ impl House {
         self.broker.sweep();
     }
 
-    fn try_connect(&self, id: &str, token: &str, socket: &Socket) -> Admittance {
+    fn try_connect(&self, id: &str, token: &str, socket: &Socket) -> RegisterOutcome {
         let mut outbox = socket.outbox(self.broker.limits().outbox_bytes);
         register(&self.realm, id, token, &mut outbox)
     }
 
-    fn connect(&self, id: &str, token: &str, socket: &Socket) -> Registration {
+    fn connect(&self, id: &str, token: &str, socket: &Socket) -> IdLease {
         match self.try_connect(id, token, socket) {
-            Admittance::Registered(registration) => registration,
+            RegisterOutcome::Registered(registration) => registration,
             _ => panic!("{id} is not admitted"),
         }
     }
 }
 
-fn register(realm: &Arc<Realm>, id: &str, token: &str, outbox: &mut Outbox) -> Admittance {
+fn register(realm: &Arc<Realm>, id: &str, token: &str, outbox: &mut Outbox) -> RegisterOutcome {
     let (id, token) = (peer(id), Token::parse(token).unwrap());
-    let newcomer = Newcomer {
+    let newcomer = RegisterRequest {
         id: &id,
         token: &token,
         link: Link::Socket,
         greeting: Some(text("OPEN")),
-        about: About::default(),
+        about: ConnectionInfo::default(),
     };
     realm.register(newcomer, outbox)
 }
@@ -77,7 +78,7 @@ fn expired(absent: &str, sender: &str) -> Frame {
 }
 
 /// Sends as a session does: what could not be kept is answered at once.
-fn send(from: &Registration, to: &str, frame: Frame, keep: bool) -> Routed {
+fn send(from: &IdLease, to: &str, frame: Frame, keep: bool) -> Routed {
     let routed = from.route(to, frame, keep);
     if matches!(routed, Routed::Expired) {
         from.reply(expired(to, from.id().as_str()));
@@ -86,7 +87,7 @@ fn send(from: &Registration, to: &str, frame: Frame, keep: bool) -> Routed {
 }
 
 /// Sends a message that is worth keeping.
-fn offer(from: &Registration, to: &str, message: &str) {
+fn offer(from: &IdLease, to: &str, message: &str) {
     match send(from, to, text(message), true) {
         Routed::Sent(Some(flush)) => flush.flush(),
         Routed::Sent(None) | Routed::Kept | Routed::Expired => {}

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
 use peerbroker::broker::{Outbox, Writer};
-use peerbroker::frame::Frame;
+use peerbroker::wire::Frame;
 
 /// What the client behind a socket got.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -13,7 +13,8 @@ mod writing;
 
 use std::sync::atomic::Ordering;
 
-use peerbroker::broker::{Goodbye, Limits, Outbox, Parting, Probe};
+use peerbroker::broker::{Departure, Limits, Outbox, Probe};
+use peerbroker::wire::CloseReason;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -38,7 +39,7 @@ fn blocked(behind: usize) -> Socket {
     Socket::with_room(OPENING + behind)
 }
 
-fn closed(why: Goodbye) -> Heard {
+fn closed(why: CloseReason) -> Heard {
     Heard::Close(why.close().map(|(code, _)| code))
 }
 
@@ -53,7 +54,7 @@ fn messages(socket: &Socket) -> Vec<String> {
     texts[1..].to_vec()
 }
 
-fn flush(parting: &Parting) {
+fn flush(parting: &Departure) {
     parting.with_outbox(Outbox::flush).expect("it is still there");
 }
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use peerbroker::broker::{Admittance, Limits, Outbox, Outgoing, Registration, Routed};
-use peerbroker::frame::Frame;
+use peerbroker::broker::{IdLease, Limits, Outbox, Outgoing, RegisterOutcome, Routed};
+use peerbroker::wire::Frame;
 
 use crate::socket::{Heard, Socket};
 use crate::{House, peer, send, text};
@@ -71,7 +71,7 @@ fn socket_of(id: &str, room: usize, deliveries: &Deliveries) -> Socket {
 
 /// A sender that is done but still there.
 struct Sender {
-    registration: Registration,
+    registration: IdLease,
     socket: Socket,
     /// How many it sent to each recipient.
     sent: [usize; RECIPIENTS],
@@ -256,9 +256,13 @@ fn nobody_stays_behind_when_the_server_stops_while_they_come_in() {
                         loop {
                             let id = format!("{no} {}", held.len() % 7);
                             match house.try_connect(&id, "s", &Socket::open()) {
-                                Admittance::Registered(registration) => held.push(registration),
-                                Admittance::Closing | Admittance::Revoked | Admittance::Elsewhere => break,
-                                Admittance::Taken | Admittance::Reserved | Admittance::Full => {
+                                RegisterOutcome::Registered(registration) => held.push(registration),
+                                RegisterOutcome::Closing
+                                | RegisterOutcome::Revoked
+                                | RegisterOutcome::Elsewhere => break,
+                                RegisterOutcome::Taken
+                                | RegisterOutcome::Reserved
+                                | RegisterOutcome::Full => {
                                     panic!("it is its own")
                                 }
                             }

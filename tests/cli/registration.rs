@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use peerbroker::broker::ApiKey;
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::keys::{Key, KeyStore as _, Settings};
+use peerbroker::wire::ApiKey;
 
 use crate::directory::Directory;
 use crate::http_client::{HttpConnection, PATIENCE, Response};

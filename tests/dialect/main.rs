@@ -4,7 +4,7 @@ mod root;
 mod written;
 
 use peerbroker::dialect::peerjs::{self, Command, Envelope, Kind};
-use peerbroker::frame::{Frame, Opcode};
+use peerbroker::wire::{Frame, Opcode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, HttpServer, web};
-use peerbroker::broker::{Clock, Limits};
+use peerbroker::broker::Limits;
+use peerbroker::clock::Clock;
 use peerbroker::{Config, Listen, PeerBroker, Server};
 
 use crate::api::harness::RawClient;

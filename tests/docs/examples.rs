@@ -3,7 +3,7 @@
 mod play;
 
 use peerbroker::Config;
-use peerbroker::broker::ApiKey;
+use peerbroker::wire::ApiKey;
 
 use crate::api::harness::{TestServer, Transport};
 use crate::pages::{Block, blocks};

@@ -8,9 +8,9 @@ mod suite;
 
 use std::path::Path;
 
-use peerbroker::broker::ApiKey;
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::keys::{Key, Settings};
+use peerbroker::wire::ApiKey;
 
 fn key(text: &str) -> ApiKey {
     ApiKey::parse(text).expect("a valid key")

@@ -3,8 +3,8 @@
 use std::sync::Barrier;
 use std::thread;
 
-use peerbroker::broker::ApiKey;
 use peerbroker::keys::{Auth, Change, JwtKey, Key, KeyError, KeyStore, Origin, Settings};
+use peerbroker::wire::ApiKey;
 
 use crate::{key, made_at};
 

@@ -9,10 +9,10 @@ use crate::auth::jwt::read;
 
 const NOW: f64 = 1_700_000_000.0;
 
-fn keyring(name: &str) -> Keyring {
+fn keys(name: &str) -> VerifyingKeys {
     match name {
-        "secret" => Keyring::secret(SECRET_TEXT).unwrap(),
-        name => Keyring::pem(&text_of(&format!("{name}.pem"))).unwrap(),
+        "secret" => VerifyingKeys::secret(SECRET_TEXT).unwrap(),
+        name => VerifyingKeys::pem(&text_of(&format!("{name}.pem"))).unwrap(),
     }
 }
 
@@ -20,8 +20,8 @@ fn claims() -> Value {
     json!({ "sub": "alice", "exp": NOW + 60.0 })
 }
 
-fn judge(keyring: &Keyring, token: &str) -> Result<Owner, Denied> {
-    read(token, keyring)?.owner(&key(), &id("alice"), NOW)
+fn judge(keys: &VerifyingKeys, token: &str) -> Result<Owner, Denied> {
+    read(token, keys)?.owner(&key(), &id("alice"), NOW)
 }
 
 /// One token of each kind: some are slow to make.
@@ -43,24 +43,24 @@ fn nothing_without_a_signature_is_taken() {
         let claims = encode(claims().to_string());
         for name in ["secret", "rsa", "ec", "ed"] {
             for token in [format!("{header}.{claims}."), format!("{header}.{claims}.AAAA")] {
-                assert_eq!(judge(&keyring(name), &token), Err(Denied::Header), "{alg:?} {name}");
+                assert_eq!(judge(&keys(name), &token), Err(Denied::Header), "{alg:?} {name}");
             }
         }
     }
     for header in ["{}", r#"{"alg":null}"#, r#"{"alg":["HS256"]}"#, r#"{"alg":0}"#, "[]", "null", ""] {
         let token = format!("{}.{}.", encode(header), encode(claims().to_string()));
-        assert_eq!(judge(&keyring("secret"), &token), Err(Denied::Header), "{header}");
+        assert_eq!(judge(&keys("secret"), &token), Err(Denied::Header), "{header}");
     }
     // The right algorithm, and nothing behind it.
     let [header, payload, _] = parts(good("ed"));
-    assert_eq!(judge(&keyring("ed"), &format!("{header}.{payload}.")), Err(Denied::Signature));
+    assert_eq!(judge(&keys("ed"), &format!("{header}.{payload}.")), Err(Denied::Signature));
 }
 
 #[test]
 fn a_token_is_verified_by_the_algorithm_of_the_key_and_by_no_other() {
     for (signed, token) in &*GOOD {
         for (name, expected) in [("secret", "HS256"), ("rsa", "RS256"), ("ec", "ES256"), ("ed", "EdDSA")] {
-            let judged = judge(&keyring(name), token);
+            let judged = judge(&keys(name), token);
             match *signed == name {
                 true => assert_eq!(judged, Ok(Owner::Subject), "{name}"),
                 false => assert_eq!(judged, Err(Denied::Algorithm(expected)), "{signed} with {name}"),
@@ -84,7 +84,7 @@ fn a_public_key_is_no_secret() {
                 let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), message.as_bytes());
                 let token = format!("{message}.{}", encode(tag));
                 let expected = if named == alg { Denied::Signature } else { Denied::Algorithm(alg) };
-                assert_eq!(judge(&keyring(name), &token), Err(expected), "{named} with the text of {name}");
+                assert_eq!(judge(&keys(name), &token), Err(expected), "{named} with the text of {name}");
             }
         }
     }
@@ -106,23 +106,23 @@ fn a_header_cannot_say_how_it_is_verified() {
         header.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         // With another secret it is as wrong as without them; with the right one they do not matter.
         let token = sign("secret", &header, &claims());
-        assert_eq!(judge(&keyring("secret"), &token), Ok(Owner::Subject), "{header}");
-        let other = Keyring::secret("another secret of more than thirty-two bytes").unwrap();
+        assert_eq!(judge(&keys("secret"), &token), Ok(Owner::Subject), "{header}");
+        let other = VerifyingKeys::secret("another secret of more than thirty-two bytes").unwrap();
         assert_eq!(judge(&other, &token), Err(Denied::Signature), "{header}");
     }
     for crit in [json!(["exp"]), json!(["b64"]), json!([])] {
         let header = json!({ "alg": "HS256", "b64": false, "crit": crit });
-        assert_eq!(judge(&keyring("secret"), &sign("secret", &header, &claims())), Err(Denied::Critical));
+        assert_eq!(judge(&keys("secret"), &sign("secret", &header, &claims())), Err(Denied::Critical));
     }
     // One name, two values.
     let token = sign_text("secret", r#"{"alg":"HS256","alg":"none"}"#, &claims().to_string());
-    assert_eq!(judge(&keyring("secret"), &token), Err(Denied::Header));
+    assert_eq!(judge(&keys("secret"), &token), Err(Denied::Header));
 }
 
 #[test]
 fn a_token_that_was_changed_is_not_taken() {
     for name in ["secret", "ec", "ed", "rsa"] {
-        let keyring = keyring(name);
+        let keys = keys(name);
         let [header, payload, signature] = parts(good(name));
         let forged = encode(json!({ "sub": "alice", "exp": NOW + 1e9 }).to_string());
         let spaced = encode(format!(
@@ -153,12 +153,12 @@ fn a_token_that_was_changed_is_not_taken() {
             (format!("{header}.{payload}.{}+/", &signature[2..]), Denied::Malformed),
             (format!("{header}.ä.{signature}"), Denied::Malformed),
         ] {
-            assert_eq!(judge(&keyring, &token), Err(why), "{name}: {token}");
+            assert_eq!(judge(&keys, &token), Err(why), "{name}: {token}");
         }
-        let judged = judge(&keyring, &format!("{header}.{payload}.{doubled}"));
+        let judged = judge(&keys, &format!("{header}.{payload}.{doubled}"));
         assert!(matches!(judged, Err(Denied::Signature | Denied::Malformed)), "{name}: {judged:?}");
         for end in 0..good(name).len() {
-            assert!(judge(&keyring, &good(name)[..end]).is_err(), "{name} up to {end}");
+            assert!(judge(&keys, &good(name)[..end]).is_err(), "{name} up to {end}");
         }
     }
 }
@@ -193,16 +193,16 @@ fn claims_of_another_type_are_not_taken() {
         (r#"{"sub":"alice","exp":1700000060} {}"#, Denied::Claims),
     ] {
         let token = sign_text("secret", r#"{"alg":"HS256"}"#, claims);
-        assert_eq!(judge(&keyring("secret"), &token), Err(why), "{claims}");
+        assert_eq!(judge(&keys("secret"), &token), Err(why), "{claims}");
     }
     // Depth costs no stack.
     let deep = format!(r#"{{"x":{}"#, "[".repeat(2000));
     let token = sign_text("secret", r#"{"alg":"HS256"}"#, &deep);
-    assert_eq!(judge(&keyring("secret"), &token), Err(Denied::Claims));
+    assert_eq!(judge(&keys("secret"), &token), Err(Denied::Claims));
     // What is not known does not matter.
     let more = r#"{"sub":"\u0061lice","exp":1700000060.5,"admin":[{"x":null}]}"#;
     let token = sign_text("secret", r#"{"alg":"HS256"}"#, more);
-    assert_eq!(judge(&keyring("secret"), &token), Ok(Owner::Subject));
+    assert_eq!(judge(&keys("secret"), &token), Ok(Owner::Subject));
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_reason_shows_nothing_of_a_token() {
         sign_text("secret", r#"{"alg":"HS256"}"#, &claims),
     ];
     for token in tokens {
-        let denied = judge(&keyring("secret"), &token).unwrap_err();
+        let denied = judge(&keys("secret"), &token).unwrap_err();
         assert!(!format!("{denied} {denied:?}").contains(private), "{denied:?}");
     }
     assert!(!format!("{:?}", token(private)).contains(private));
@@ -229,21 +229,21 @@ proptest! {
             let token = good(name);
             let at = at % token.len();
             let changed = format!("{}{with}{}", &token[..at], &token[at + 1..]);
-            prop_assert_eq!(judge(&keyring(name), &changed).is_ok(), changed == token);
+            prop_assert_eq!(judge(&keys(name), &changed).is_ok(), changed == token);
         }
     }
 
     #[test]
     fn no_text_is_a_token(text in "\\PC{0,200}", parts in prop::collection::vec("[A-Za-z0-9_-]{0,60}", 0..5)) {
         for name in ["secret", "rsa", "ec", "ed"] {
-            prop_assert!(judge(&keyring(name), &text).is_err());
-            prop_assert!(judge(&keyring(name), &parts.join(".")).is_err());
+            prop_assert!(judge(&keys(name), &text).is_err());
+            prop_assert!(judge(&keys(name), &parts.join(".")).is_err());
         }
     }
 
     #[test]
     fn any_json_may_be_in_the_claims(text in "[\\[\\]{}\":,a-z0-9.eE+-]{0,80}") {
         let token = sign_text("secret", r#"{"alg":"HS256"}"#, &text);
-        prop_assert!(judge(&keyring("secret"), &token).is_err());
+        prop_assert!(judge(&keys("secret"), &token).is_err());
     }
 }

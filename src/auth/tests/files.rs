@@ -42,8 +42,8 @@ fn set(kids: &[&str]) -> String {
     set.to_string()
 }
 
-fn chosen(keyring: &Keyring, kid: Option<&str>) -> Result<&'static str, Denied> {
-    keyring.choose(kid).map(|key| key.algorithm_name())
+fn chosen(keys: &VerifyingKeys, kid: Option<&str>) -> Result<&'static str, Denied> {
+    keys.choose(kid).map(|key| key.algorithm_name())
 }
 
 fn open(path: &Path) -> Result<Jwks, BadAuth> {
@@ -52,15 +52,15 @@ fn open(path: &Path) -> Result<Jwks, BadAuth> {
 
 #[tokio::test]
 async fn a_token_names_its_key() {
-    let keyring = open(&fixture("jwks.json")).unwrap().keyring(Instant::now()).await;
-    assert_eq!(chosen(&keyring, Some("rsa")), Ok("RS256"));
-    assert_eq!(chosen(&keyring, Some("ec")), Ok("ES256"));
-    assert_eq!(chosen(&keyring, Some("ed")), Ok("EdDSA"));
+    let keys = open(&fixture("jwks.json")).unwrap().keys(Instant::now()).await;
+    assert_eq!(chosen(&keys, Some("rsa")), Ok("RS256"));
+    assert_eq!(chosen(&keys, Some("ec")), Ok("ES256"));
+    assert_eq!(chosen(&keys, Some("ed")), Ok("EdDSA"));
     // Of another use, algorithm or kind.
     for kid in ["rsa-encrypts", "rsa-pss", "p384", "from-the-future", "", "RSA"] {
-        assert_eq!(chosen(&keyring, Some(kid)), Err(Denied::UnknownKeyId), "{kid}");
+        assert_eq!(chosen(&keys, Some(kid)), Err(Denied::UnknownKeyId), "{kid}");
     }
-    assert_eq!(chosen(&keyring, None), Err(Denied::NoKeyId));
+    assert_eq!(chosen(&keys, None), Err(Denied::NoKeyId));
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_file_that_changes_is_read_again_at_most_once_a_second() {
     let start = Instant::now();
     let after = |millis| start + Duration::from_millis(millis);
     let jwks = Jwks::open(&file.0, start).unwrap();
-    let algorithm = async |now| chosen(&*jwks.keyring(now).await, None);
+    let algorithm = async |now| chosen(&*jwks.keys(now).await, None);
 
     file.write(&set(&["ec"]), 1);
     assert_eq!(algorithm(after(999)).await, Ok("RS256"));
@@ -123,7 +123,7 @@ async fn a_broken_version_leaves_the_keys_as_they_were() {
     let mut second = 0;
     let mut algorithm = async || {
         second += 1;
-        chosen(&*jwks.keyring(start + Duration::from_secs(second)).await, None)
+        chosen(&*jwks.keys(start + Duration::from_secs(second)).await, None)
     };
     for (version, broken) in ["", "{", r#"{"keys":[]}"#, &set(&["p384"])].into_iter().enumerate() {
         file.write(broken, 10 + version as u64);
@@ -217,7 +217,7 @@ async fn a_file_that_becomes_endless_leaves_the_keys_as_they_were() {
     let jwks = Jwks::open(&file.0, start).unwrap();
     fs::remove_file(&file.0).unwrap();
     symlink("/dev/zero", &file.0).unwrap();
-    let later = jwks.keyring(start + Duration::from_secs(1));
+    let later = jwks.keys(start + Duration::from_secs(1));
     let later = tokio::time::timeout(Duration::from_secs(10), later).await.expect("an answer");
     assert_eq!(chosen(&later, None), Ok("RS256"));
 }

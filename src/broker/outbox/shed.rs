@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Outbox, Outgoing, cost};
-use crate::broker::types::PeerId;
+use crate::wire::PeerId;
 
 /// The fate of a pushed frame.
 #[derive(Debug, Default)]

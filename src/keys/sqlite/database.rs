@@ -12,8 +12,8 @@ use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior, params,
 };
 
-use crate::broker::ApiKey;
 use crate::keys::{Change, Key, KeyError, Settings};
+use crate::wire::ApiKey;
 
 /// The name of the file in its directory.
 pub const FILE_NAME: &str = "peerbroker.db";

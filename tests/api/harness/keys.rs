@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use peerbroker::broker::{ApiKey, Tenant};
+use peerbroker::broker::Tenant;
 use peerbroker::keys::memory::MemoryKeys;
 use peerbroker::keys::{Change, Key, KeyStore, Settings};
+use peerbroker::wire::ApiKey;
 use peerbroker::{Config, Listen};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 

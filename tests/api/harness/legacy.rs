@@ -4,7 +4,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use peerbroker::broker::{PeerId, Probe};
+use peerbroker::broker::Probe;
+use peerbroker::wire::PeerId;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::oneshot::error::TryRecvError;
 

@@ -1,7 +1,7 @@
 //! What becomes of the clients of a key that is disabled or removed.
 
-use peerbroker::broker::Goodbye;
 use peerbroker::keys::Change;
+use peerbroker::wire::CloseReason;
 
 use crate::harness::guests::{OFFER, join, offered, problem};
 use crate::harness::http_client::PATIENCE;
@@ -40,7 +40,7 @@ fn its_clients_are_closed_with_4004_and_all_others_stay() {
             built_in.expect_nothing("built-in");
             other_guest.expect_quiet();
             wait_until("the hook", || server.told_about("a").len() == 2);
-            let gone = Told::Disconnected("a".into(), Goodbye::KeyRevoked);
+            let gone = Told::Disconnected("a".into(), CloseReason::KeyRevoked);
             assert_eq!(server.told_about("a"), [Told::Connected("a".into()), gone]);
         });
     }

@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use peerbroker::broker::Goodbye;
+use peerbroker::wire::CloseReason;
 
 use crate::harness::http_client::PATIENCE;
 use crate::harness::legacy::{GRACE, HEAD_START, MS, StreamClient};
@@ -63,7 +63,7 @@ fn a_stream_that_has_ended_counts_as_open_for_five_seconds_on_the_own_form() {
         server.advance(MS);
         server.wait_until_gone("a");
         wait_until("the end", || server.told_about("a").len() == 2);
-        assert_eq!(server.told_about("a")[1], Told::Disconnected("a".into(), Goodbye::Left));
+        assert_eq!(server.told_about("a")[1], Told::Disconnected("a".into(), CloseReason::Left));
         server.client_with_token("a", "another token").expect_nothing("a");
     });
 }
@@ -260,7 +260,7 @@ fn streams_end_cleanly_when_the_server_stops() {
     }
     client.expect_closed_with(Some(1001));
     server.join();
-    let gone = Told::Disconnected("a0".into(), Goodbye::Shutdown);
+    let gone = Told::Disconnected("a0".into(), CloseReason::Shutdown);
     assert_eq!(server.told_about("a0")[1..], [gone]);
 }
 
@@ -280,7 +280,7 @@ fn a_stream_within_its_grace_does_not_hold_up_the_end_of_the_server() {
     leave(&server, a);
     server.begin_stop();
     server.join();
-    assert_eq!(server.told_about("a")[1..], [Told::Disconnected("a".into(), Goodbye::Shutdown)]);
+    assert_eq!(server.told_about("a")[1..], [Told::Disconnected("a".into(), CloseReason::Shutdown)]);
 }
 
 #[test]

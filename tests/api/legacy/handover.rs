@@ -1,13 +1,13 @@
 //! Who goes on when a stream ends: a WebSocket, or the next stream.
 
-use peerbroker::broker::Goodbye;
+use peerbroker::wire::CloseReason;
 
 use crate::harness::legacy::{HEAD_START, MS, StreamClient};
 use crate::harness::messages::{offer, relayed_offer};
 use crate::harness::{TestServer, Told, on_both, wait_until};
 
 /// Expects that the hooks were told of each connection of `id` and of its end once, `ends` in any order.
-fn expect_told(server: &TestServer, id: &str, connected: usize, mut ends: Vec<Goodbye>) {
+fn expect_told(server: &TestServer, id: &str, connected: usize, mut ends: Vec<CloseReason>) {
     wait_until("all ends", || server.told_about(id).len() >= connected + ends.len());
     let mut told = server.told_about(id);
     let before = told.len();
@@ -48,7 +48,7 @@ fn a_websocket_that_takes_over_from_its_own_stream_gets_no_second_open() {
         client.expect(relayed_offer("b", "a", "2"));
         drop(client);
         server.wait_until_gone("a");
-        expect_told(server, "a", 2, vec![Goodbye::Replaced, Goodbye::Left]);
+        expect_told(server, "a", 2, vec![CloseReason::Replaced, CloseReason::Left]);
     });
 }
 
@@ -96,7 +96,7 @@ fn a_renewed_stream_goes_on_without_an_open_and_the_older_one_ends() {
             server,
             "a",
             4,
-            vec![Goodbye::Replaced, Goodbye::Replaced, Goodbye::Replaced, Goodbye::Left],
+            vec![CloseReason::Replaced, CloseReason::Replaced, CloseReason::Replaced, CloseReason::Left],
         );
     });
 }
@@ -123,7 +123,7 @@ fn a_first_stream_begins_anew_where_an_older_one_is_open() {
         older.expect_end();
         let mut again = server.greeted(again);
         again.expect_nothing(server, "a");
-        expect_told(server, "a", 2, vec![Goodbye::Replaced]);
+        expect_told(server, "a", 2, vec![CloseReason::Replaced]);
     });
 }
 

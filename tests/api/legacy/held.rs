@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use peerbroker::broker::{PeerId, Token};
+use peerbroker::wire::{PeerId, Token};
 
 use crate::harness::legacy::{HEAD_START, MAX_WAITING, MS, PATIENCE};
 use crate::harness::messages::{ID_TAKEN, offer, relayed_offer};

@@ -1,6 +1,6 @@
 //! What may be posted, and what is answered.
 
-use peerbroker::broker::Goodbye;
+use peerbroker::wire::CloseReason;
 
 use crate::harness::http_client::Response;
 use crate::harness::legacy::post;
@@ -143,7 +143,10 @@ fn leave_without_a_dst_is_the_end_of_a_stream() {
             a.expect_end();
             b.expect_nothing("b");
             wait_until("the end", || server.told_about("a").len() > before);
-            assert_eq!(server.told_about("a").last(), Some(&Told::Disconnected("a".into(), Goodbye::Left)));
+            assert_eq!(
+                server.told_about("a").last(),
+                Some(&Told::Disconnected("a".into(), CloseReason::Left))
+            );
         }
     });
 }

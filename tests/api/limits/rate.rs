@@ -5,8 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use peerbroker::Config;
-use peerbroker::broker::{PeerId, Probe};
+use peerbroker::broker::Probe;
 use peerbroker::keys::Change;
+use peerbroker::wire::PeerId;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::harness::guests::call;

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use peerbroker::broker::{Admittance, Goodbye, Outgoing, Parting, Probe, Registration, Routed};
-use peerbroker::frame::Frame;
+use peerbroker::broker::{Departure, IdLease, Outgoing, Probe, RegisterOutcome, Routed};
+use peerbroker::wire::CloseReason;
+use peerbroker::wire::Frame;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -20,8 +21,8 @@ use crate::{House, peer, send, text};
 
 /// The broker's side of a connection.
 pub(super) enum Held {
-    In(Registration),
-    Parting(Parting),
+    In(IdLease),
+    Departure(Departure),
     Over,
 }
 
@@ -89,7 +90,7 @@ impl World {
             Wish::Die(conn) => Step::Die(pick(conn, &|stage| stage != Stage::Over)?),
             Wish::Vanish(conn) => Step::Vanish(pick(conn, &registered)?),
             Wish::Notice(conn) => Step::Notice(pick(conn, &|stage| stage != Stage::Over)?),
-            Wish::End(conn) => Step::End(pick(conn, &|stage| matches!(stage, Stage::Parting(_)))?),
+            Wish::End(conn) => Step::End(pick(conn, &|stage| matches!(stage, Stage::Departure(_)))?),
             Wish::Hear(conn) => Step::Hear(pick(conn, &registered)?),
             Wish::Pong(conn) => Step::Pong(pick(conn, &registered)?),
             Wish::Room(conn, room) => Step::Room(pick(conn, &|stage| stage != Stage::Over)?, room),
@@ -137,17 +138,17 @@ impl World {
                 let socket = Socket::with_room(*room)
                     .on_heard(move |heard| log.lock().unwrap().push((no, heard.clone())));
                 let entry = match self.house.try_connect(id, token, &socket) {
-                    Admittance::Registered(registration) => {
+                    RegisterOutcome::Registered(registration) => {
                         if *room != usize::MAX {
                             self.troubled.insert(no);
                         }
                         self.conns.push((socket, Held::In(registration)));
                         Entry::Registered
                     }
-                    Admittance::Taken => Entry::Taken,
-                    Admittance::Reserved => Entry::Reserved,
-                    Admittance::Full => Entry::Full,
-                    Admittance::Closing | Admittance::Revoked | Admittance::Elsewhere => {
+                    RegisterOutcome::Taken => Entry::Taken,
+                    RegisterOutcome::Reserved => Entry::Reserved,
+                    RegisterOutcome::Full => Entry::Full,
+                    RegisterOutcome::Closing | RegisterOutcome::Revoked | RegisterOutcome::Elsewhere => {
                         panic!("nobody closes")
                     }
                 };
@@ -218,7 +219,7 @@ impl World {
                     self.part(conn, false);
                 }
             }
-            Held::Parting(parting) => drop(parting.with_outbox(|outbox| outbox.flush())),
+            Held::Departure(parting) => drop(parting.with_outbox(|outbox| outbox.flush())),
             Held::Over => {}
         }
     }
@@ -231,13 +232,13 @@ impl World {
         };
         if !dead {
             parting.with_outbox(|outbox| {
-                if parting.why() == Goodbye::Left {
-                    outbox.push_unbounded(Outgoing::notice(Frame::close(Goodbye::Left.close())));
+                if parting.why() == CloseReason::Left {
+                    outbox.push_unbounded(Outgoing::notice(Frame::close(CloseReason::Left.close())));
                 }
                 outbox.flush();
             });
         }
-        self.conns[conn].1 = Held::Parting(parting);
+        self.conns[conn].1 = Held::Departure(parting);
     }
 
     /// What of the broker is not as the model says.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use peerbroker::broker::Goodbye;
+use peerbroker::wire::CloseReason;
 
 use super::MessageNo;
 use crate::socket::Heard;
@@ -15,9 +15,9 @@ const OUTBOX_OVERHEAD: usize = 256;
 pub enum Stage {
     Holder,
     /// It lost the id; its session does not know yet.
-    Dismissed(Goodbye),
+    Dismissed(CloseReason),
     /// Its session says goodbye.
-    Parting(Goodbye),
+    Departure(CloseReason),
     Over,
 }
 
@@ -57,7 +57,7 @@ pub struct Conn {
     pub(super) cut: bool,
     pub(super) last_heard: u64,
     pub(super) last_pinged: u64,
-    /// Place in the order of first registrations.
+    /// Slot in the order of first registrations.
     pub(super) rank: u64,
     pub received: Vec<Heard>,
 }
@@ -67,7 +67,7 @@ pub(super) fn frame_len(text_len: usize) -> usize {
     text_len + if text_len < 126 { 2 } else { 4 }
 }
 
-pub(super) fn close_of(why: Goodbye) -> Item {
+pub(super) fn close_of(why: CloseReason) -> Item {
     let (code, reason) = match why.close() {
         Some((code, reason)) => (Some(code), reason.len() + 2),
         None => (None, 0),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use peerbroker::broker::Goodbye;
+use peerbroker::wire::CloseReason;
 
 use super::conn::{Conn, Item, Stage, close_of, notice};
 use super::queue::Losses;
@@ -20,7 +20,7 @@ impl Model {
         let rank = match old {
             Some(old) if self.conns[old].token != token => return Entry::Taken,
             Some(old) => {
-                let mut unsent = self.dismiss(old, Goodbye::Replaced);
+                let mut unsent = self.dismiss(old, CloseReason::Replaced);
                 // Its OPEN, pings and pongs were for the old connection only.
                 unsent.retain(|item| !item.own);
                 self.carry_over(id, unsent, false, &mut losses);
@@ -172,18 +172,18 @@ impl Model {
                 let id = self.conns[conn].id.clone();
                 self.holders.remove(&id);
                 self.probes.remove(&id);
-                self.conns[conn].stage = Stage::Parting(Goodbye::Left);
+                self.conns[conn].stage = Stage::Departure(CloseReason::Left);
                 let unsent = self.conns[conn].take_unsent(dead);
                 let losses = self.keep_all(&id, unsent, false);
                 self.tell(losses, choose);
                 if !dead {
-                    self.conns[conn].push(close_of(Goodbye::Left));
+                    self.conns[conn].push(close_of(CloseReason::Left));
                 }
             }
             Stage::Dismissed(why) => {
-                self.conns[conn].stage = Stage::Parting(why);
+                self.conns[conn].stage = Stage::Departure(why);
             }
-            Stage::Parting(_) | Stage::Over => {}
+            Stage::Departure(_) | Stage::Over => {}
         }
     }
 
@@ -218,12 +218,12 @@ impl Model {
     }
 
     /// Takes the id away. What the connection is in the middle of stays, with the reason behind it.
-    pub(super) fn dismiss(&mut self, conn: ConnNo, why: Goodbye) -> Vec<Item> {
+    pub(super) fn dismiss(&mut self, conn: ConnNo, why: CloseReason) -> Vec<Item> {
         let id = self.conns[conn].id.clone();
         self.holders.remove(&id);
         self.probes.remove(&id);
         let conn = &mut self.conns[conn];
-        if matches!(why, Goodbye::Evicted | Goodbye::SlowReader) {
+        if matches!(why, CloseReason::Evicted | CloseReason::SlowReader) {
             let reclaim = millis(self.limits.reclaim_timeout);
             self.reserved.insert(id, (conn.token.clone(), self.now + reclaim));
         }
@@ -236,7 +236,7 @@ impl Model {
     pub(super) fn dismiss_slow_reader(&mut self, conn: ConnNo) -> Losses {
         self.counts.slow_readers += 1;
         let id = self.conns[conn].id.clone();
-        let unsent = self.dismiss(conn, Goodbye::SlowReader);
+        let unsent = self.dismiss(conn, CloseReason::SlowReader);
         self.keep_all(&id, unsent, false)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use peerbroker::broker::Goodbye;
+use peerbroker::wire::CloseReason;
 
 use super::{Chooser, MessageNo, Model};
 
@@ -57,10 +57,10 @@ impl Model {
                 .any(|(asked, _)| since(*asked) >= millis(limits.probe_timeout));
             let why = if since(conn.last_heard) >= millis(limits.alive_timeout) {
                 self.counts.timed_out += 1;
-                Some(Goodbye::TimedOut)
+                Some(CloseReason::TimedOut)
             } else if asked {
                 self.counts.evicted += 1;
-                Some(Goodbye::Evicted)
+                Some(CloseReason::Evicted)
             } else {
                 None
             };

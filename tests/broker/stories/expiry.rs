@@ -1,6 +1,6 @@
 //! What waited too long.
 
-use peerbroker::broker::{Registration, Routed};
+use peerbroker::broker::{IdLease, Routed};
 
 use super::{house, messages};
 use crate::socket::Socket;
@@ -75,7 +75,7 @@ fn pairs_of_ids_that_spell_the_same_do_not_hide_each_other() {
     let house = house();
     let sockets = [Socket::open(), Socket::open(), Socket::open()];
     let pairs = [("a", "b_c"), ("a_b", "c"), ("__proto__", "constructor")];
-    let senders: Vec<Registration> =
+    let senders: Vec<IdLease> =
         pairs.iter().zip(&sockets).map(|((from, _), socket)| house.connect(from, "s", socket)).collect();
     for (sender, (_, to)) in senders.iter().zip(pairs) {
         offer(sender, to, "x");

@@ -1,7 +1,8 @@
 //! What a connection was in the middle of when it lost its id, and who gets it.
 
-use peerbroker::broker::{Goodbye, Outgoing, Registration, Routed};
-use peerbroker::frame::Frame;
+use peerbroker::broker::{IdLease, Outgoing, Routed};
+use peerbroker::wire::CloseReason;
+use peerbroker::wire::Frame;
 
 use super::{blocked, closed, flush, house, last, messages};
 use crate::socket::{Heard, Socket};
@@ -79,8 +80,11 @@ fn a_takeover_moves_what_was_not_written_to_the_new_socket_behind_open_in_order(
     assert_eq!(messages(&new), ["first", "a notice", "second", "third"]);
     assert!(b.is_current());
     old.set_room(usize::MAX);
-    assert_eq!(before.part(false).map(|parting| (flush(&parting), parting.why()).1), Some(Goodbye::Replaced));
-    assert_eq!((messages(&old), last(&old)), (vec![], Some(closed(Goodbye::Replaced))));
+    assert_eq!(
+        before.part(false).map(|parting| (flush(&parting), parting.why()).1),
+        Some(CloseReason::Replaced)
+    );
+    assert_eq!((messages(&old), last(&old)), (vec![], Some(closed(CloseReason::Replaced))));
 }
 
 #[test]
@@ -115,7 +119,7 @@ fn a_successor_gets_first_what_a_dismissed_predecessor_is_still_in_the_middle_of
         for message in ["1st", "2nd", "3rd", "4th", "5th"] {
             offer(&a, "b", message);
         }
-        assert!(house.realm.dismiss_id("b", Goodbye::Kicked));
+        assert!(house.realm.dismiss_id("b", CloseReason::Kicked));
         // Its goodbye may have begun.
         let parting = if noticed { before.take().and_then(|before| before.part(false)) } else { None };
         let new = Socket::open();
@@ -145,20 +149,20 @@ fn the_opening_of_a_connection_goes_to_no_other() {
     old.set_room(usize::MAX);
     flush(&before.part(false).unwrap());
     let open = Heard::Text("OPEN".to_owned());
-    assert_eq!(old.heard(), [Heard::Handshake, open, closed(Goodbye::Replaced)]);
+    assert_eq!(old.heard(), [Heard::Handshake, open, closed(CloseReason::Replaced)]);
 }
 
 #[test]
 fn a_connection_that_ends_before_its_opening_was_written_still_gets_it() {
     let house = house();
     let sockets: [Socket; 3] = [Socket::with_room(0), Socket::with_room(4), blocked(0)];
-    let registrations: Vec<Registration> =
+    let registrations: Vec<IdLease> =
         sockets.iter().zip(["a", "b", "c"]).map(|(socket, id)| house.connect(id, "s", socket)).collect();
     house.broker.close();
     for (registration, socket) in registrations.into_iter().zip(&sockets) {
         socket.set_room(usize::MAX);
         flush(&registration.part(false).unwrap());
         let open = Heard::Text("OPEN".to_owned());
-        assert_eq!(socket.heard(), [Heard::Handshake, open, closed(Goodbye::Shutdown)]);
+        assert_eq!(socket.heard(), [Heard::Handshake, open, closed(CloseReason::Shutdown)]);
     }
 }

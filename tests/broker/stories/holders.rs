@@ -1,6 +1,7 @@
 //! Who holds an id, and who comes in.
 
-use peerbroker::broker::{Admittance, ApiKey, Goodbye, Outgoing, Registration, Routed};
+use peerbroker::broker::{IdLease, Outgoing, RegisterOutcome, Routed};
+use peerbroker::wire::{ApiKey, CloseReason};
 
 use super::{asked, closed, house, house_with, is_pending, last, messages};
 use crate::socket::Socket;
@@ -8,7 +9,7 @@ use crate::{expired, offer, peer, register, send, text};
 
 #[test]
 fn a_late_goodbye_does_not_remove_the_successor() {
-    let goodbyes: [fn(Registration); 3] =
+    let goodbyes: [fn(IdLease); 3] =
         [|old| drop(old.part(false)), |old| drop(old.part(true)), |old| drop(old)];
     for goodbye in goodbyes {
         let house = house();
@@ -29,7 +30,7 @@ fn a_goodbye_after_a_timeout_does_not_remove_whoever_came_then() {
     let old = house.connect("a", "s", &Socket::open());
     house.pass(60_000);
     let new = house.connect("a", "another token", &Socket::open());
-    assert_eq!(old.part(true).map(|parting| parting.why()), Some(Goodbye::TimedOut));
+    assert_eq!(old.part(true).map(|parting| parting.why()), Some(CloseReason::TimedOut));
     assert!(new.is_current());
     assert_eq!(house.realm.len(), 1);
 }
@@ -42,7 +43,7 @@ fn a_replaced_connection_gets_nothing_more_and_its_signs_of_life_count_for_nobod
     let new = house.connect("a", "s", &Socket::open());
     offer(&new, "a", "to oneself");
     old.reply(text("a reply"));
-    assert_eq!(last(&socket), Some(closed(Goodbye::Replaced)));
+    assert_eq!(last(&socket), Some(closed(CloseReason::Replaced)));
     assert!(old.with_outbox(|_| ()).is_none());
 
     let mut probe = asked(house.realm.probe(&peer("a")));
@@ -59,7 +60,7 @@ fn another_token_is_refused_and_gets_nothing() {
     let socket = Socket::open();
     let mut outbox = socket.outbox(1000);
     let refused = register(&house.realm, "a", "other", &mut outbox);
-    assert!(matches!(refused, Admittance::Taken));
+    assert!(matches!(refused, RegisterOutcome::Taken));
     assert_eq!(socket.heard(), []);
     // The outbox is as it was: for the refusal.
     outbox.push_unbounded(Outgoing::notice(text("ID-TAKEN")));
@@ -74,12 +75,12 @@ fn the_limit_is_of_registered_peers_and_not_of_takeovers() {
     let _b = house.connect("b", "s", &Socket::open());
     offer(&a, "c", "waiting");
     let refused = Socket::open();
-    assert!(matches!(house.try_connect("c", "s", &refused), Admittance::Full));
+    assert!(matches!(house.try_connect("c", "s", &refused), RegisterOutcome::Full));
     assert_eq!(refused.heard(), []);
     let again = house.connect("a", "s", &Socket::open());
     assert_eq!(house.realm.len(), 2);
     drop(a);
-    assert!(matches!(house.try_connect("c", "s", &Socket::open()), Admittance::Full));
+    assert!(matches!(house.try_connect("c", "s", &Socket::open()), RegisterOutcome::Full));
     drop(again);
     let socket = Socket::open();
     let _c = house.connect("c", "s", &socket);
@@ -90,7 +91,7 @@ fn the_limit_is_of_registered_peers_and_not_of_takeovers() {
 #[test]
 fn a_limit_of_nobody_refuses_everybody() {
     let house = house_with(|limits| limits.concurrent_limit = 0);
-    assert!(matches!(house.try_connect("a", "s", &Socket::open()), Admittance::Full));
+    assert!(matches!(house.try_connect("a", "s", &Socket::open()), RegisterOutcome::Full));
     assert!(house.realm.is_empty());
 }
 
@@ -98,7 +99,7 @@ fn a_limit_of_nobody_refuses_everybody() {
 fn ids_are_in_order_of_first_registration_and_a_takeover_keeps_its_place() {
     let house = house();
     let ids = || house.realm.ids().iter().map(ToString::to_string).collect::<Vec<_>>();
-    let mut held: Vec<Registration> =
+    let mut held: Vec<IdLease> =
         ["d", "a", "c", "b"].iter().map(|id| house.connect(id, "s", &Socket::open())).collect();
     let _again = house.connect("a", "s", &Socket::open());
     assert_eq!(ids(), ["d", "a", "c", "b"]);
@@ -115,7 +116,7 @@ fn realms_do_not_know_each_other() {
     let a = house.connect("a", "s", &Socket::open());
     let socket = Socket::open();
     let registered = register(&other.peers, "b", "s", &mut socket.outbox(1000));
-    assert!(matches!(registered, Admittance::Registered(_)));
+    assert!(matches!(registered, RegisterOutcome::Registered(_)));
     assert!(matches!(send(&a, "b", text("x"), true), Routed::Kept));
     assert!(matches!(send(&a, "b", text("x"), false), Routed::Dropped));
     assert_eq!(messages(&socket), Vec::<String>::new());
@@ -127,14 +128,14 @@ fn realms_do_not_know_each_other() {
 fn when_the_server_stops_everybody_hears_it_and_nobody_comes_in() {
     let house = house();
     let sockets: Vec<Socket> = (0..3).map(|_| Socket::open()).collect();
-    let held: Vec<Registration> =
+    let held: Vec<IdLease> =
         sockets.iter().zip(["a", "b", "c"]).map(|(socket, id)| house.connect(id, "s", socket)).collect();
     house.broker.close();
     assert_eq!(house.broker.peers(), 0);
-    assert!(sockets.iter().all(|socket| last(socket) == Some(closed(Goodbye::Shutdown))));
+    assert!(sockets.iter().all(|socket| last(socket) == Some(closed(CloseReason::Shutdown))));
     assert!(held.iter().all(|held| !held.is_current()));
     for id in ["a", "d"] {
-        assert!(matches!(house.try_connect(id, "s", &Socket::open()), Admittance::Closing));
+        assert!(matches!(house.try_connect(id, "s", &Socket::open()), RegisterOutcome::Closing));
     }
 }
 

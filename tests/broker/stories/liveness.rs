@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use peerbroker::broker::{Admittance, Goodbye, Limits, Probe};
+use peerbroker::broker::{Limits, Probe, RegisterOutcome};
+use peerbroker::wire::CloseReason;
 
 use super::{asked, blocked, closed, house, house_with, is_pending, last, messages};
 use crate::socket::{Heard, Socket};
@@ -22,7 +23,7 @@ fn the_silent_are_pinged_and_then_dropped() {
     assert!(a.is_current());
     house.pass(1);
     assert!(!a.is_current());
-    assert_eq!(last(&socket), Some(closed(Goodbye::TimedOut)));
+    assert_eq!(last(&socket), Some(closed(CloseReason::TimedOut)));
     assert_eq!(house.broker.counters().timed_out.load(Ordering::Relaxed), 1);
 }
 
@@ -56,7 +57,7 @@ fn a_holder_that_does_not_answer_a_probe_loses_its_id_but_not_its_messages() {
     let new = Socket::open();
     let _new = house.connect("b", "t", &new);
     assert_eq!(messages(&new), ["x"]);
-    assert_eq!(b.part(false).map(|parting| parting.why()), Some(Goodbye::Evicted));
+    assert_eq!(b.part(false).map(|parting| parting.why()), Some(CloseReason::Evicted));
 }
 
 #[test]
@@ -76,15 +77,15 @@ fn an_id_is_kept_for_its_owner_who_was_closed_for_silence_or_slowness() {
         close(&house);
         assert!(!b.is_current());
         let thief = || house.try_connect("b", "another", &Socket::open());
-        assert!(matches!(thief(), Admittance::Reserved));
+        assert!(matches!(thief(), RegisterOutcome::Reserved));
         let mut wait = asked(house.realm.probe(&peer("b")));
         house.pass(9999);
-        assert!(is_pending(&mut wait) && matches!(thief(), Admittance::Reserved));
+        assert!(is_pending(&mut wait) && matches!(thief(), RegisterOutcome::Reserved));
         // It comes back: those who waited hear of it, and its new connection is asked as any.
         let back = house.connect("b", "t", &Socket::open());
-        assert!(!is_pending(&mut wait) && matches!(thief(), Admittance::Taken));
+        assert!(!is_pending(&mut wait) && matches!(thief(), RegisterOutcome::Taken));
         drop(back);
-        assert!(matches!(thief(), Admittance::Registered(_)), "it left by itself");
+        assert!(matches!(thief(), RegisterOutcome::Registered(_)), "it left by itself");
     }
 }
 

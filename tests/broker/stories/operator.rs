@@ -1,6 +1,6 @@
 //! What an operator sees and does.
 
-use peerbroker::broker::{Goodbye, PeerId, Version};
+use peerbroker::wire::{ClientVersion, CloseReason, PeerId};
 
 use super::{closed, house, last};
 use crate::offer;
@@ -41,21 +41,21 @@ fn a_connection_counts_its_own_messages() {
 fn the_pace_of_an_id_outlives_its_connections_until_it_is_rested() {
     let house = house();
     let first = house.connect("a", "s", &Socket::open());
-    assert_eq!(first.spend(30, 1).as_secs(), 20);
+    assert_eq!(first.charge(30, 1).as_secs(), 20);
     let second = house.connect("a", "s", &Socket::open());
-    assert_eq!(second.spend(0, 1).as_secs(), 20, "a takeover inherits it");
+    assert_eq!(second.charge(0, 1).as_secs(), 20, "a takeover inherits it");
     drop((first, second));
     house.pass(5000);
     let third = house.connect("a", "s", &Socket::open());
-    assert_eq!(third.spend(0, 1).as_secs(), 15, "to leave and come back changes nothing");
+    assert_eq!(third.charge(0, 1).as_secs(), 15, "to leave and come back changes nothing");
     drop(third);
     let stranger = house.connect("a", "another token", &Socket::open());
-    assert!(stranger.spend(0, 1).is_zero(), "nobody pays for what others took on credit");
-    assert_eq!(stranger.spend(1, 1).as_secs(), 1, "but there is no new burst");
+    assert!(stranger.charge(0, 1).is_zero(), "nobody pays for what others took on credit");
+    assert_eq!(stranger.charge(1, 1).as_secs(), 1, "but there is no new burst");
     drop(stranger);
     house.pass(25_000);
     let rested = house.connect("a", "s", &Socket::open());
-    assert!(rested.spend(10, 1).is_zero(), "the burst is whole again");
+    assert!(rested.charge(10, 1).is_zero(), "the burst is whole again");
 }
 
 #[test]
@@ -63,10 +63,10 @@ fn who_is_kicked_is_told_and_what_waited_for_it_waits_on() {
     let house = house();
     let (kicked, other) = (Socket::open(), Socket::open());
     let (_a, b) = (house.connect("a", "s", &kicked), house.connect("b", "s", &other));
-    assert!(house.realm.dismiss_id("a", Goodbye::Kicked));
-    assert_eq!(last(&kicked), Some(closed(Goodbye::Kicked)));
+    assert!(house.realm.dismiss_id("a", CloseReason::Kicked));
+    assert_eq!(last(&kicked), Some(closed(CloseReason::Kicked)));
     assert!(!house.realm.contains("a") && house.realm.contains("b"));
-    assert!(!house.realm.dismiss_id("a", Goodbye::Kicked));
+    assert!(!house.realm.dismiss_id("a", CloseReason::Kicked));
 
     offer(&b, "a", "come back");
     let again = Socket::open();
@@ -77,9 +77,12 @@ fn who_is_kicked_is_told_and_what_waited_for_it_waits_on() {
 #[test]
 fn a_version_is_a_short_printable_text() {
     for fine in ["1.5.5", "2.0.0-beta.3", "12345678901234"] {
-        assert_eq!(Version::parse(fine).map(|version| version.as_str().to_owned()), Some(fine.to_owned()));
+        assert_eq!(
+            ClientVersion::parse(fine).map(|version| version.as_str().to_owned()),
+            Some(fine.to_owned())
+        );
     }
     for other in ["", "123456789012345", "1.5 5", "1.5\n", "é"] {
-        assert_eq!(Version::parse(other), None, "{other:?}");
+        assert_eq!(ClientVersion::parse(other), None, "{other:?}");
     }
 }

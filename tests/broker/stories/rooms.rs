@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerbroker::broker::{Hosting, Limits, Playing, RoomError, Rooms};
+use peerbroker::broker::{HostedRoom, Limits, PlayerName, RoomError, Rooms};
 
 use crate::{House, peer};
 
@@ -22,11 +22,11 @@ fn rooms() -> (House, Arc<Rooms>) {
     house_with(|_| {})
 }
 
-fn host(rooms: &Arc<Rooms>) -> Hosting {
+fn host(rooms: &Arc<Rooms>) -> HostedRoom {
     rooms.create(&peer("host")).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
-fn player(rooms: &Arc<Rooms>, hosting: &Hosting, name: &str) -> Playing {
+fn player(rooms: &Arc<Rooms>, hosting: &HostedRoom, name: &str) -> PlayerName {
     let (playing, host) = rooms.join(hosting.code(), name, &peer(name)).unwrap_or_else(|e| panic!("{e:?}"));
     assert_eq!(host, peer("host"));
     playing
@@ -67,7 +67,7 @@ fn codes_have_one_letter_more_when_the_short_ones_run_short() {
     let longer = longer.expect("a longer code");
     assert!(longer.code().len() == 5 && longer.code().bytes().all(|letter| letter.is_ascii_uppercase()));
     assert!(rooms.contains(longer.code()) && hostings.len() > SHORT_CODES / 20, "{} rooms", hostings.len());
-    let codes: HashSet<&str> = hostings.iter().map(Hosting::code).collect();
+    let codes: HashSet<&str> = hostings.iter().map(HostedRoom::code).collect();
     assert_eq!(codes.len(), hostings.len());
     drop(longer);
     drop(hostings);
@@ -129,7 +129,7 @@ fn a_room_ages_from_when_something_last_happened() {
 fn who_held_a_removed_room_touches_no_other_of_that_code() {
     // Codes are given out by chance, so until one comes again.
     let (house, rooms) = house_with(|limits| limits.rooms = usize::MAX);
-    let old: Vec<(Hosting, Playing)> = (0..200)
+    let old: Vec<(HostedRoom, PlayerName)> = (0..200)
         .map(|_| {
             let hosting = host(&rooms);
             let playing = player(&rooms, &hosting, "anna");
@@ -228,7 +228,7 @@ fn what_cannot_be_a_code_is_no_room() {
 #[test]
 fn rooms_of_two_keys_do_not_meet() {
     let (house, rooms) = rooms();
-    let key = peerbroker::broker::ApiKey::parse("other").unwrap();
+    let key = peerbroker::wire::ApiKey::parse("other").unwrap();
     let others = Arc::clone(&house.broker.add_tenant(key, crate::expired).rooms);
     let hosting = host(&rooms);
     assert!(!others.contains(hosting.code()));

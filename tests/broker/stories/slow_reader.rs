@@ -2,8 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use peerbroker::broker::{Goodbye, Outbox, Registration};
-use peerbroker::frame::Frame;
+use peerbroker::broker::{IdLease, Outbox};
+use peerbroker::wire::CloseReason;
+use peerbroker::wire::Frame;
 
 use super::{asked, blocked, flush, house, house_with, is_pending, last, messages, slow_readers};
 use crate::socket::{Heard, Socket};
@@ -41,7 +42,7 @@ fn many_senders_with_little_each_lose_what_is_too_much_and_no_more_than_a_quarte
     let slow = blocked(0);
     let b = house.connect("b", "t", &slow);
     offer(&b, "b", "first");
-    let senders: Vec<(Socket, Registration)> = (0..60)
+    let senders: Vec<(Socket, IdLease)> = (0..60)
         .map(|no| {
             let socket = Socket::open();
             let registration = house.connect(&format!("sender {no}"), "s", &socket);
@@ -76,7 +77,7 @@ fn a_client_that_takes_nothing_of_a_full_outbox_is_closed_and_the_rest_waits() {
     slow.set_room(usize::MAX);
     let parting = b.part(false).unwrap();
     flush(&parting);
-    assert_eq!(parting.why(), Goodbye::SlowReader);
+    assert_eq!(parting.why(), CloseReason::SlowReader);
     drop(parting);
     assert_eq!((messages(&slow), last(&slow)), (vec!["begun".to_owned()], Some(Heard::Close(Some(4003)))));
     let new = Socket::open();
@@ -169,7 +170,7 @@ fn one_that_does_not_read_the_answers_to_its_own_pings_is_a_slow_reader() {
     }
     assert!(!a.is_current());
     assert_eq!(slow_readers(&house), 1);
-    assert_eq!(a.part(false).map(|parting| parting.why()), Some(Goodbye::SlowReader));
+    assert_eq!(a.part(false).map(|parting| parting.why()), Some(CloseReason::SlowReader));
 }
 
 #[test]
@@ -182,7 +183,7 @@ fn one_that_does_not_read_that_its_messages_expired_is_a_slow_reader() {
     assert!(a.is_current());
     house.pass(5000);
     assert_eq!(slow_readers(&house), 1);
-    assert_eq!(a.part(false).map(|parting| parting.why()), Some(Goodbye::SlowReader));
+    assert_eq!(a.part(false).map(|parting| parting.why()), Some(CloseReason::SlowReader));
 }
 
 #[test]

@@ -4,19 +4,25 @@ use std::future::Future as _;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use peerbroker::broker::{About, Admittance, Arrival, Goodbye, Link, Newcomer, Registration, Token};
+use peerbroker::broker::{Arrival, ConnectionInfo, IdLease, RegisterOutcome, RegisterRequest};
+use peerbroker::wire::{CloseReason, Link, Token};
 
 use super::{blocked, closed, house, house_with, last};
 use crate::socket::Socket;
 use crate::{House, offer, peer, text};
 
 /// Registers a connection of either kind, with a greeting.
-fn connect(house: &House, link: Link, token: &str, socket: &Socket) -> Registration {
+fn connect(house: &House, link: Link, token: &str, socket: &Socket) -> IdLease {
     let (id, token) = (peer("a"), Token::parse(token).unwrap());
-    let newcomer =
-        Newcomer { id: &id, token: &token, link, greeting: Some(text("OPEN")), about: About::default() };
+    let newcomer = RegisterRequest {
+        id: &id,
+        token: &token,
+        link,
+        greeting: Some(text("OPEN")),
+        about: ConnectionInfo::default(),
+    };
     match house.realm.register(newcomer, &mut socket.outbox(house.broker.limits().outbox_bytes)) {
-        Admittance::Registered(registration) => registration,
+        RegisterOutcome::Registered(registration) => registration,
         _ => panic!("not admitted"),
     }
 }
@@ -37,7 +43,7 @@ fn who_takes_over_from_a_stream_is_not_greeted_again() {
         let first = connect(&house, Link::Stream, "t", &old);
         assert_eq!(old.texts(), ["OPEN"]);
         let second = connect(&house, link, "t", &new);
-        assert_eq!((new.texts(), last(&old)), (Vec::new(), Some(closed(Goodbye::Replaced))));
+        assert_eq!((new.texts(), last(&old)), (Vec::new(), Some(closed(CloseReason::Replaced))));
         assert!(!first.is_current() && second.is_current());
     }
 }
@@ -88,7 +94,7 @@ fn a_stream_is_one_for_its_own_token_alone() {
     assert!(stream.is_current());
     house.realm.end_stream(&peer("a"), &token("t"));
     assert!(!stream.is_current() && house.realm.is_empty());
-    assert_eq!(last(&socket), Some(closed(Goodbye::Replaced)));
+    assert_eq!(last(&socket), Some(closed(CloseReason::Replaced)));
     let socket = connect(&house, Link::Socket, "t", &Socket::open());
     house.realm.end_stream(&peer("a"), &token("t"));
     assert!(socket.is_current() && !house.realm.is_streamed(&peer("a"), &token("t")));
@@ -119,7 +125,7 @@ fn a_takeover_is_an_arrival_as_well_and_a_limit_is_none() {
     let house = house_with(|limits| limits.concurrent_limit = 1);
     let _b = house.connect("b", "s", &Socket::open());
     let mut waiting = house.realm.wait_for(&peer("a"), &token("t")).unwrap();
-    assert!(matches!(house.try_connect("a", "t", &Socket::open()), Admittance::Full));
+    assert!(matches!(house.try_connect("a", "t", &Socket::open()), RegisterOutcome::Full));
     assert_eq!(now(&mut waiting), Poll::Pending);
     house.realm.announce_refusal(&peer("a"), &token("t"));
     assert_eq!(now(&mut waiting), Poll::Ready(false));
@@ -150,15 +156,15 @@ fn a_stream_takes_nothing_from_a_websocket_of_its_client() {
     let (socket, stream) = (Socket::open(), Socket::open());
     let websocket = connect(&house, Link::Socket, "t", &socket);
     let (id, token) = (peer("a"), token("t"));
-    let newcomer = Newcomer {
+    let newcomer = RegisterRequest {
         id: &id,
         token: &token,
         link: Link::Stream,
         greeting: Some(text("OPEN")),
-        about: About::default(),
+        about: ConnectionInfo::default(),
     };
     let refused = house.realm.register(newcomer, &mut stream.outbox(1000));
-    assert!(matches!(refused, Admittance::Elsewhere));
+    assert!(matches!(refused, RegisterOutcome::Elsewhere));
     assert!(websocket.is_current());
     assert_eq!(stream.heard(), []);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
-use peerbroker::broker::{Admittance, Outbox, Routed};
+use peerbroker::broker::{Outbox, RegisterOutcome, Routed};
 
 use super::{blocked, house, messages};
 use crate::socket::Socket;
@@ -48,7 +48,7 @@ fn the_sockets_own_task_is_woken_when_only_it_can_go_on() {
             // As with TLS: nobody but its task can write.
             None => Outbox::new(1000, None),
         };
-        let Admittance::Registered(b) = register(&house.realm, "b", "t", &mut outbox) else {
+        let RegisterOutcome::Registered(b) = register(&house.realm, "b", "t", &mut outbox) else {
             panic!("not admitted")
         };
         b.with_outbox(|outbox| outbox.set_owner(&waker));

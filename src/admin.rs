@@ -1,14 +1,18 @@
 //! What is done to keys while the server runs, with a line in the log for each.
 
+mod key_signup;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::PoisonError;
 
-use super::Service;
+use crate::app::Service;
 use crate::auth::{BadAuth, check_auth};
-use crate::broker::ApiKey;
-use crate::config::Registration;
+use crate::config::KeySignup;
 use crate::keys::{Change, InvalidName, Key, KeyError, check_name, unix_time};
+use crate::wire::ApiKey;
+
+pub(crate) use key_signup::{InvalidSignup, SignupError, SignupRequest};
 
 /// The log's target for all that is done by people.
 const AUDIT: &str = "peerbroker::audit";
@@ -17,16 +21,16 @@ const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
 /// Who does something.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum By {
+pub(crate) enum Actor {
     /// Whoever may use the API, from this address.
     Api(Option<IpAddr>),
     /// Somebody who registers an app, from this address.
-    Registration(Option<IpAddr>),
+    KeySignup(Option<IpAddr>),
 }
 
 /// Why something was not done to a key.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotDone {
+pub(crate) enum AdminError {
     /// The flags say what it is.
     #[error(
         "the key {0} is set by the flags of the server; store one of the same name, and that counts instead"
@@ -49,7 +53,7 @@ impl Service {
         let stored = self.store.all()?;
         let mut keys = self.built_in_beside(&stored);
         keys.extend(stored);
-        keys.iter_mut().for_each(|key| self.keyring.complete(key));
+        keys.iter_mut().for_each(|key| self.keys.complete(key));
         Ok(keys)
     }
 
@@ -58,12 +62,12 @@ impl Service {
         let built_in = || self.config.built_in_keys().into_iter().find(|built_in| built_in.key == *key);
         let found = self.store.get(key)?.or_else(built_in);
         let mut found = found.ok_or_else(|| KeyError::Unknown(key.clone()))?;
-        self.keyring.complete(&mut found);
+        self.keys.complete(&mut found);
         Ok(found)
     }
 
     /// Adds a key and puts it in force.
-    pub(crate) fn add_key(&self, by: By, key: Key) -> Result<Key, NotDone> {
+    pub(crate) fn add_key(&self, by: Actor, key: Key) -> Result<Key, AdminError> {
         check_name(&key.name)?;
         check_auth(&key.settings.auth)?;
         self.store.add(key.clone())?;
@@ -73,7 +77,7 @@ impl Service {
     }
 
     /// Changes a key and puts that in force.
-    pub(crate) fn change_key(&self, by: By, key: &ApiKey, change: Change) -> Result<Key, NotDone> {
+    pub(crate) fn change_key(&self, by: Actor, key: &ApiKey, change: Change) -> Result<Key, AdminError> {
         change.name.as_deref().map(check_name).transpose()?;
         change.auth.as_ref().map(check_auth).transpose()?;
         let changed = self.store.change(key, change).map_err(|error| self.explain(error))?;
@@ -83,7 +87,7 @@ impl Service {
     }
 
     /// Removes a key and dismisses its clients.
-    pub(crate) fn remove_key(&self, by: By, key: &ApiKey) -> Result<(), NotDone> {
+    pub(crate) fn remove_key(&self, by: Actor, key: &ApiKey) -> Result<(), AdminError> {
         self.store.remove(key).map_err(|error| self.explain(error))?;
         log::info!(target: AUDIT, "{by} removed the key {key:?}");
         self.read_keys()?;
@@ -91,7 +95,7 @@ impl Service {
     }
 
     /// Dismisses the clients of a key that have an id. Says whether there was one.
-    pub(crate) fn kick(&self, by: By, key: &ApiKey, id: &str) -> bool {
+    pub(crate) fn kick(&self, by: Actor, key: &ApiKey, id: &str) -> bool {
         let kicked = self.broker.tenant(key.as_str()).is_some_and(|tenant| tenant.kick(id));
         if kicked {
             log::info!(target: AUDIT, "{by} kicked the peer {id:?} of the key {key:?}");
@@ -105,14 +109,14 @@ impl Service {
         let stored = self.store.all()?;
         let mut keys = self.built_in_beside(&stored);
         keys.extend(stored);
-        self.keyring.put_in_force(keys, &self.broker);
+        self.keys.put_in_force(keys, &self.broker);
         Ok(())
     }
 
     /// Notes which keys were used, and removes those that were registered and not used for too long.
-    pub(super) fn keep_house(&self) -> Result<(), KeyError> {
-        self.store.note_used(&self.keyring.take_used())?;
-        let Registration { ttl_days: ttl @ 1.., .. } = self.config.registration else {
+    pub(crate) fn keep_house(&self) -> Result<(), KeyError> {
+        self.store.note_used(&self.keys.take_used())?;
+        let KeySignup { ttl_days: ttl @ 1.., .. } = self.config.registration else {
             return Ok(());
         };
         for key in self.store.remove_unused(unix_time().saturating_sub(u64::from(ttl) * SECONDS_A_DAY))? {
@@ -128,19 +132,19 @@ impl Service {
         keys
     }
 
-    fn explain(&self, error: KeyError) -> NotDone {
+    fn explain(&self, error: KeyError) -> AdminError {
         match error {
-            KeyError::Unknown(key) if self.config.is_built_in(&key) => NotDone::BuiltIn(key),
+            KeyError::Unknown(key) if self.config.is_built_in(&key) => AdminError::BuiltIn(key),
             error => error.into(),
         }
     }
 }
 
-impl fmt::Display for By {
+impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, address) = match self {
-            By::Api(address) => ("the API", address),
-            By::Registration(address) => ("registration", address),
+            Actor::Api(address) => ("the API", address),
+            Actor::KeySignup(address) => ("registration", address),
         };
         match address {
             Some(address) => write!(f, "{what}, from {address},"),

@@ -5,19 +5,19 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::outbox::Outgoing;
-use super::queue::{End, Overflow, Waited};
+use super::queue::{Overflow, QueueEnd, WaitingMessages};
 use super::state::{Conn, State};
-use super::types::{ConnId, Goodbye, PeerId};
 use super::{Limits, Shared};
-use crate::frame::Frame;
-use crate::pace::Pace;
+use crate::rate_limit::RateLimit;
+use crate::wire::Frame;
+use crate::wire::{CloseReason, ConnId, PeerId};
 
 /// What the broker knows about one id: the connection that holds it, or what waits for it.
 ///
-/// One lock guards both, so that a message is either in front of a registration or behind it and
+/// One lock guards both, so that a message is either in front of a lease or behind it and
 /// never between the two. No other lock is taken while it is held. The atomics are hints that are
 /// read without it.
-pub(super) struct Place {
+pub(super) struct Slot {
     pub(super) id: PeerId,
     /// The [`ConnId`] of the connection that holds the id; 0 for none.
     holder: AtomicU64,
@@ -26,24 +26,24 @@ pub(super) struct Place {
     /// What the holder has sent.
     messages: AtomicU64,
     /// How fast its holders send. It outlives them, so reconnecting gives no new burst.
-    pace: Pace,
+    pace: RateLimit,
     /// When the oldest waiting conversation began; `u64::MAX` if nothing waits.
     waiting_since: AtomicU64,
     /// Somebody waits to hear whether the holder is alive.
     probed: AtomicBool,
-    /// The sweeper has to look here for another reason: see [`Place::note_due`].
+    /// The sweeper has to look here for another reason: see [`Slot::note_due`].
     due: AtomicBool,
     state: Mutex<State>,
 }
 
-impl Place {
+impl Slot {
     pub(super) fn new(id: PeerId) -> Self {
-        Place {
+        Slot {
             id,
             holder: AtomicU64::new(0),
             heard: AtomicU64::new(0),
             messages: AtomicU64::new(0),
-            pace: Pace::default(),
+            pace: RateLimit::default(),
             waiting_since: AtomicU64::new(u64::MAX),
             probed: AtomicBool::new(false),
             due: AtomicBool::new(false),
@@ -79,9 +79,9 @@ impl Place {
     }
 
     /// The holder has sent so many frames; says how long it should send no more, by its rate.
-    pub(super) fn spend(&self, frames: u32, per_second: u32, now: impl FnOnce() -> u64) -> Duration {
+    pub(super) fn charge(&self, frames: u32, per_second: u32, now: impl FnOnce() -> u64) -> Duration {
         // The clock is read only if there is a bound: this stands in the path of every message.
-        if per_second == 0 { Duration::ZERO } else { self.pace.spend(frames, per_second, now()) }
+        if per_second == 0 { Duration::ZERO } else { self.pace.charge(frames, per_second, now()) }
     }
 
     /// Whether it is as if nobody had ever sent anything under this id.
@@ -123,14 +123,14 @@ impl Place {
     }
 
     /// Whether a sweep at `now` would have something to do here.
-    pub(super) fn needs_sweep(&self, now: u64, times: &Times) -> bool {
+    pub(super) fn needs_sweep(&self, now: u64, times: &Timeouts) -> bool {
         let silent = self.is_held() && now.saturating_sub(self.heard.load(Ordering::Relaxed)) >= times.ping;
         let waited = self.waiting_since.load(Ordering::Relaxed).saturating_add(times.expire) <= now;
         silent || waited || self.probed.load(Ordering::Relaxed) || self.due.load(Ordering::Relaxed)
     }
 
     /// Makes `conn` the holder, and then tells it so. A former holder must have been dismissed.
-    pub(super) fn seat(&self, state: &mut State, conn: Conn, now: u64) {
+    pub(super) fn install(&self, state: &mut State, conn: Conn, now: u64) {
         self.heard.store(now, Ordering::Relaxed);
         self.messages.store(0, Ordering::Relaxed);
         self.holder.store(conn.id.0, Ordering::Release);
@@ -148,8 +148,8 @@ impl Place {
 
     /// Takes the id away from its holder, with a close frame behind what was begun. Returns what
     /// the holder will not get any more.
-    pub(super) fn dismiss(&self, state: &mut State, why: Goodbye) -> Vec<Outgoing> {
-        let Some(mut conn) = self.unseat(state) else {
+    pub(super) fn dismiss(&self, state: &mut State, why: CloseReason) -> Vec<Outgoing> {
+        let Some(mut conn) = self.uninstall(state) else {
             return Vec::new();
         };
         let unsent = conn.outbox.take_unsent(false);
@@ -163,15 +163,15 @@ impl Place {
     /// Takes the id away from its holder, whose own session says that it has ended. Returns what
     /// the holder will not get any more.
     pub(super) fn vacate(&self, state: &mut State, dead: bool) -> Vec<Outgoing> {
-        let Some(mut conn) = self.unseat(state) else {
+        let Some(mut conn) = self.uninstall(state) else {
             return Vec::new();
         };
         let unsent = conn.outbox.take_unsent(dead);
-        state.leave(conn, Goodbye::Left);
+        state.leave(conn, CloseReason::Left);
         unsent
     }
 
-    fn unseat(&self, state: &mut State) -> Option<Conn> {
+    fn uninstall(&self, state: &mut State) -> Option<Conn> {
         let conn = state.conn.take()?;
         self.holder.store(0, Ordering::Release);
         state.forget_probes();
@@ -188,7 +188,7 @@ impl Place {
         &self,
         state: &mut State,
         outgoing: Outgoing,
-        end: End,
+        end: QueueEnd,
         shared: &Shared,
     ) -> Result<(), Overflow> {
         let queue = state.queue.get_or_insert_default();
@@ -198,7 +198,13 @@ impl Place {
     }
 
     /// Takes out the conversations that have waited too long, and says whose they were.
-    pub(super) fn expire(&self, state: &mut State, now: u64, times: &Times, shared: &Shared) -> Vec<PeerId> {
+    pub(super) fn expire(
+        &self,
+        state: &mut State,
+        now: u64,
+        times: &Timeouts,
+        shared: &Shared,
+    ) -> Vec<PeerId> {
         let Some(queue) = &mut state.queue else {
             return Vec::new();
         };
@@ -219,7 +225,7 @@ impl Place {
     }
 
     /// All that waits, for the new holder.
-    pub(super) fn take_queue(&self, state: &mut State, shared: &Arc<Shared>) -> Option<Waited> {
+    pub(super) fn take_queue(&self, state: &mut State, shared: &Arc<Shared>) -> Option<WaitingMessages> {
         self.waiting_since.store(u64::MAX, Ordering::Relaxed);
         state.queue.take().map(|queue| queue.drain(shared))
     }
@@ -246,7 +252,7 @@ impl Place {
     }
 
     /// What is to be done with the holder at `now`.
-    pub(super) fn check_holder(&self, state: &mut State, now: u64, times: &Times) -> Verdict {
+    pub(super) fn check_holder(&self, state: &mut State, now: u64, times: &Timeouts) -> HolderCheck {
         if state.conn.as_mut().is_some_and(|conn| conn.note_progress(now) && conn.outbox.is_direct()) {
             self.heard.store(now, Ordering::Relaxed);
             state.forget_probes();
@@ -255,35 +261,35 @@ impl Place {
         let asked = state.first_asked();
         let Some(conn) = &mut state.conn else {
             self.probed.store(false, Ordering::Relaxed);
-            return Verdict::Keep;
+            return HolderCheck::Keep;
         };
         let heard = self.heard.load(Ordering::Relaxed);
         let silent = now.saturating_sub(heard);
         if silent >= times.alive {
-            return Verdict::Dismiss(Goodbye::TimedOut);
+            return HolderCheck::Dismiss(CloseReason::TimedOut);
         }
         if asked.is_some_and(|asked| now.saturating_sub(asked) >= times.probe) {
-            return Verdict::Dismiss(Goodbye::Evicted);
+            return HolderCheck::Dismiss(CloseReason::Evicted);
         }
         if conn.crowded.is_some_and(|since| now.saturating_sub(since) >= times.stall) {
-            return Verdict::Dismiss(Goodbye::SlowReader);
+            return HolderCheck::Dismiss(CloseReason::SlowReader);
         }
         if silent >= times.ping && now.saturating_sub(conn.pinged.max(heard)) >= times.ping {
             conn.pinged = now;
-            return Verdict::Ping;
+            return HolderCheck::Ping;
         }
-        Verdict::Keep
+        HolderCheck::Keep
     }
 }
 
-pub(super) enum Verdict {
+pub(super) enum HolderCheck {
     Keep,
     Ping,
-    Dismiss(Goodbye),
+    Dismiss(CloseReason),
 }
 
 /// The limits' times in milliseconds.
-pub(super) struct Times {
+pub(super) struct Timeouts {
     alive: u64,
     ping: u64,
     probe: u64,
@@ -291,10 +297,10 @@ pub(super) struct Times {
     expire: u64,
 }
 
-impl From<&Limits> for Times {
+impl From<&Limits> for Timeouts {
     fn from(limits: &Limits) -> Self {
-        use super::clock::millis;
-        Times {
+        use crate::clock::millis;
+        Timeouts {
             alive: millis(limits.alive_timeout),
             ping: millis(limits.effective_ping_interval()).max(1),
             probe: millis(limits.probe_timeout),

@@ -5,32 +5,32 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::outbox::Outbox;
-use super::place::Place;
 use super::realm::Realm;
-use super::types::{ConnId, Goodbye, PeerId};
-use crate::frame::Frame;
+use super::slot::Slot;
+use crate::wire::Frame;
+use crate::wire::{CloseReason, ConnId, PeerId};
 
 /// One connection of a peer. Does not keep its id: see [`Peer::is_current`].
 #[derive(Clone)]
 pub struct Peer {
     realm: Arc<Realm>,
-    place: Arc<Place>,
+    slot: Arc<Slot>,
     conn: ConnId,
 }
 
 /// A connection's hold on its id. Dropping it gives the id back, exactly once, and never touches
 /// a successor; what was not written yet waits for the next holder.
-pub struct Registration(Peer);
+pub struct IdLease(Peer);
 
 /// The recipient of a message that is not flushed yet. Dropping it flushes.
-pub struct Flush(Arc<Place>);
+pub struct Flush(Arc<Slot>);
 
-/// What is left of a connection whose registration has ended: an outbox for the last words.
-pub struct Parting {
+/// What is left of a connection whose lease has ended: an outbox for the last words.
+pub struct Departure {
     realm: Arc<Realm>,
-    place: Arc<Place>,
+    slot: Arc<Slot>,
     conn: ConnId,
-    why: Goodbye,
+    why: CloseReason,
 }
 
 /// What became of a message.
@@ -47,9 +47,9 @@ pub enum Routed {
 }
 
 /// The answer to somebody who wants to register.
-pub enum Admittance {
+pub enum RegisterOutcome {
     /// In: the greeting and what waited are in the outbox.
-    Registered(Registration),
+    Registered(IdLease),
     /// The id belongs to a connection with another token.
     Taken,
     /// The id is kept for its owner, who may come back. [`Realm::probe`] waits for that to end.
@@ -74,13 +74,13 @@ pub enum Probe {
 }
 
 impl Peer {
-    pub(super) fn new(realm: Arc<Realm>, place: Arc<Place>, conn: ConnId) -> Self {
-        Peer { realm, place, conn }
+    pub(super) fn new(realm: Arc<Realm>, slot: Arc<Slot>, conn: ConnId) -> Self {
+        Peer { realm, slot, conn }
     }
 
     /// The id that is, or was, held.
     pub fn id(&self) -> &PeerId {
-        &self.place.id
+        &self.slot.id
     }
 
     /// The key of the realm.
@@ -90,25 +90,25 @@ impl Peer {
 
     /// False once the id was taken away: by a takeover, a timeout, a stop.
     pub fn is_current(&self) -> bool {
-        self.place.is_held_by(self.conn)
+        self.slot.is_held_by(self.conn)
     }
 
     /// The client gave a sign of life.
     pub fn heard(&self) {
         if self.is_current() {
-            self.place.heard(self.realm.now());
+            self.slot.heard(self.realm.now());
         }
     }
 
     /// The client has sent so many messages.
     pub fn count_messages(&self, count: u32) {
-        self.place.count_messages(count);
+        self.slot.count_messages(count);
     }
 
     /// The client has sent so many frames of any kind; says how long no more should be taken from it, if
     /// it may send `per_second` for long and ten times as many at once. 0 is any number.
-    pub fn spend(&self, frames: u32, per_second: u32) -> Duration {
-        self.place.spend(frames, per_second, || self.realm.now())
+    pub fn charge(&self, frames: u32, per_second: u32) -> Duration {
+        self.slot.charge(frames, per_second, || self.realm.now())
     }
 
     /// Sends a message to another peer of the realm, see [`Realm::route`].
@@ -119,19 +119,19 @@ impl Peer {
     /// Sends something to this very client. What answers one batch of input is written once: when
     /// the [`Flush`] is dropped.
     pub fn reply(&self, frame: Frame) -> Option<Flush> {
-        self.realm.reply(&self.place, self.conn, frame)
+        self.realm.reply(&self.slot, self.conn, frame)
     }
 
     /// Works on the outbox; `None` once the id was taken away.
     pub fn with_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
-        let mut state = self.place.lock();
+        let mut state = self.slot.lock();
         let conn = state.conn.as_mut().filter(|conn| conn.id == self.conn)?;
         Some(act(&mut conn.outbox))
     }
 
     /// Works on the outbox, also after the id was taken away, for as long as last words may be said.
     pub fn with_last_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
-        let mut state = self.place.lock();
+        let mut state = self.slot.lock();
         match state.conn.as_mut().filter(|conn| conn.id == self.conn) {
             Some(conn) => Some(act(&mut conn.outbox)),
             None => state.last_words(self.conn).map(act),
@@ -139,26 +139,26 @@ impl Peer {
     }
 
     /// Ends the connection, as if it had ended by itself; its client is told why.
-    pub fn dismiss(&self, why: Goodbye) {
-        self.realm.dismiss_peer(&self.place, self.conn, why);
+    pub fn dismiss(&self, why: CloseReason) {
+        self.realm.dismiss_peer(&self.slot, self.conn, why);
     }
 }
 
-impl Registration {
-    pub(super) fn new(realm: Arc<Realm>, place: Arc<Place>, conn: ConnId) -> Self {
-        Registration(Peer::new(realm, place, conn))
+impl IdLease {
+    pub(super) fn new(realm: Arc<Realm>, slot: Arc<Slot>, conn: ConnId) -> Self {
+        IdLease(Peer::new(realm, slot, conn))
     }
 
     /// Gives the id back and returns what is left for the last words. `dead` says that nothing can
     /// be written any more.
-    pub fn part(self, dead: bool) -> Option<Parting> {
-        let why = self.realm.part(&self.place, self.conn, dead)?;
-        let (realm, place) = (Arc::clone(&self.realm), Arc::clone(&self.place));
-        Some(Parting { realm, place, conn: self.conn, why })
+    pub fn part(self, dead: bool) -> Option<Departure> {
+        let why = self.realm.part(&self.slot, self.conn, dead)?;
+        let (realm, slot) = (Arc::clone(&self.realm), Arc::clone(&self.slot));
+        Some(Departure { realm, slot, conn: self.conn, why })
     }
 }
 
-impl Deref for Registration {
+impl Deref for IdLease {
     type Target = Peer;
 
     fn deref(&self) -> &Peer {
@@ -166,17 +166,17 @@ impl Deref for Registration {
     }
 }
 
-impl Drop for Registration {
+impl Drop for IdLease {
     fn drop(&mut self) {
-        if self.realm.part(&self.place, self.conn, true).is_some() {
-            self.realm.forget(&self.place, self.conn);
+        if self.realm.part(&self.slot, self.conn, true).is_some() {
+            self.realm.forget(&self.slot, self.conn);
         }
     }
 }
 
 impl Flush {
-    pub(super) fn new(place: Arc<Place>) -> Self {
-        Flush(place)
+    pub(super) fn new(slot: Arc<Slot>) -> Self {
+        Flush(slot)
     }
 
     /// Writes what the recipient's outbox holds, as far as its socket takes it now.
@@ -193,15 +193,15 @@ impl Drop for Flush {
     }
 }
 
-impl Parting {
-    /// Why the registration ended.
-    pub fn why(&self) -> Goodbye {
+impl Departure {
+    /// Why the lease ended.
+    pub fn why(&self) -> CloseReason {
         self.why
     }
 
     /// The id that was held.
     pub fn id(&self) -> &PeerId {
-        &self.place.id
+        &self.slot.id
     }
 
     /// The key of the realm.
@@ -211,12 +211,12 @@ impl Parting {
 
     /// Works on the outbox.
     pub fn with_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
-        self.place.lock().last_words(self.conn).map(act)
+        self.slot.lock().last_words(self.conn).map(act)
     }
 }
 
-impl Drop for Parting {
+impl Drop for Departure {
     fn drop(&mut self) {
-        self.realm.forget(&self.place, self.conn);
+        self.realm.forget(&self.slot, self.conn);
     }
 }

@@ -1,51 +1,47 @@
 mod background;
-mod keyring;
-mod managed;
-mod registration;
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
-use crate::broker::{Broker, Clock, Goodbye, PeerId};
+use crate::broker::Broker;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::dialect::peerjs::Kind;
 use crate::keys::KeyStore;
-use crate::limits::{Addresses, Counted, Daily, Guesses, Quota};
-
-pub(crate) use keyring::{Active, Keyring};
-pub(crate) use managed::{By, NotDone};
-pub(crate) use registration::{App, NotRegistered, Wrong};
+use crate::limits::{Addresses, ConnectionPermit, DailyQuota, GuessLimiter, Quota};
+use crate::node::{ActiveKey, ActiveKeys};
+use crate::wire::{CloseReason, PeerId};
 
 /// All that sessions and HTTP handlers share. Built once, before any worker starts.
 pub(crate) struct Service {
     pub(crate) config: Config,
     pub(crate) broker: Broker,
     pub(crate) hooks: Hooks,
-    pub(crate) keyring: Keyring,
-    store: Arc<dyn KeyStore>,
+    pub(crate) keys: ActiveKeys,
+    pub(crate) store: Arc<dyn KeyStore>,
     pub(crate) addresses: Arc<Addresses>,
     /// Bytes of unfinished messages.
     pub(crate) unfinished: Arc<Quota>,
-    pub(crate) wrong_codes: Guesses,
+    pub(crate) wrong_codes: GuessLimiter,
     /// Who has registered keys.
-    registrations: Daily,
-    pub(crate) wrong_tokens: Guesses,
+    pub(crate) registrations: DailyQuota,
+    pub(crate) wrong_tokens: GuessLimiter,
     /// Done when the log has said that a trusted proxy names no clients.
     pub(crate) silent_proxy: Once,
     /// Held while a key is registered: what was counted has to be true when one is added.
-    registering: Mutex<()>,
+    pub(crate) registering: Mutex<()>,
     sessions: AtomicUsize,
     /// Held while keys are put in force: what was read last has to be what stays.
-    reading: Mutex<()>,
+    pub(crate) reading: Mutex<()>,
     started: Instant,
 }
 
 /// A WebSocket or stream that is served, registered or not.
 pub(crate) struct Session {
     service: Arc<Service>,
-    _counted: Option<Counted>,
+    _counted: Option<ConnectionPermit>,
 }
 
 /// A peer, as hooks see it.
@@ -69,7 +65,7 @@ pub struct Message<'a> {
 }
 
 pub(crate) type OnConnect = Box<dyn Fn(Client<'_>) + Send + Sync>;
-pub(crate) type OnDisconnect = Box<dyn Fn(Client<'_>, Goodbye) + Send + Sync>;
+pub(crate) type OnDisconnect = Box<dyn Fn(Client<'_>, CloseReason) + Send + Sync>;
 pub(crate) type OnMessage = Box<dyn Fn(Client<'_>, Message<'_>) + Send + Sync>;
 
 /// What the owner of the broker wants to be told. Called by the client's own session with no lock
@@ -87,19 +83,19 @@ impl Service {
         let broker = Broker::new(config.limits.clone(), clock);
         let addresses = Addresses::new(config.address_limits);
         let unfinished = Quota::new(config.unfinished_total_bytes);
-        let registrations = Daily::new(config.registration.per_day);
-        let (keyring, sessions) = (Keyring::default(), AtomicUsize::new(0));
+        let registrations = DailyQuota::new(config.registration.per_day);
+        let (keys, sessions) = (ActiveKeys::default(), AtomicUsize::new(0));
         let service = Arc::new(Service {
             config,
             broker,
             hooks,
-            keyring,
+            keys,
             store,
             addresses,
             unfinished,
-            wrong_codes: Guesses::default(),
+            wrong_codes: GuessLimiter::default(),
             registrations,
-            wrong_tokens: Guesses::default(),
+            wrong_tokens: GuessLimiter::default(),
             silent_proxy: Once::new(),
             registering: Mutex::new(()),
             sessions,
@@ -130,7 +126,7 @@ impl Service {
     }
 
     /// Counts a WebSocket, or a stream, for as long as it is served.
-    pub(crate) fn begin_session(self: &Arc<Self>, counted: Option<Counted>) -> Session {
+    pub(crate) fn begin_session(self: &Arc<Self>, counted: Option<ConnectionPermit>) -> Session {
         self.sessions.fetch_add(1, Ordering::SeqCst);
         Session { service: Arc::clone(self), _counted: counted }
     }
@@ -157,8 +153,8 @@ impl Service {
     }
 
     /// A key, if clients may use it.
-    pub(crate) fn key(&self, key: &str) -> Option<Arc<Active>> {
-        self.keyring.get(key)
+    pub(crate) fn key(&self, key: &str) -> Option<Arc<ActiveKey>> {
+        self.keys.get(key)
     }
 }
 

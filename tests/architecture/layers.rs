@@ -1,93 +1,93 @@
-//! The table of rooms: which may use which, and what is against it.
+//! The table of layers: which may use which, and what is against it.
 
 use crate::names::{Edge, Target};
 
-/// One room: a module at the top of the library or of the program, with all that is below it.
-pub struct Room {
+/// One layer: a module at the top of the library or of the program, with all that is below it.
+pub struct Layer {
     pub name: &'static str,
-    /// The rooms that it may use. Each stands further down in [`ROOMS`], so no way leads back up.
-    rooms: &'static str,
+    /// The layers that it may use. Each stands further down in [`LAYERS`], so no way leads back up.
+    layers: &'static str,
     /// The external paths that it may use, with all that is below them. `std` is free for all.
     external: &'static str,
 }
 
-const fn room(name: &'static str, rooms: &'static str, external: &'static str) -> Room {
-    Room { name, rooms, external }
+const fn layer(name: &'static str, layers: &'static str, external: &'static str) -> Layer {
+    Layer { name, layers, external }
 }
 
 /// From high to low.
-pub const ROOMS: &[Room] = &[
+pub const LAYERS: &[Layer] = &[
     // The program: it knows the library's public front only, and actix only as its runtime.
-    room(
+    layer(
         "main",
         "keys_command cli console peerbroker",
         "actix_web::rt anyhow log rlimit tikv_jemallocator tokio::signal tokio::select tokio::sync",
     ),
-    room("keys_command", "console cli peerbroker", "jiff serde_json thiserror"),
-    room("console", "cli peerbroker", "env_logger qrcode serde_json"),
-    room("cli", "peerbroker", "clap ipnet thiserror"),
+    layer("keys_command", "console cli peerbroker", "jiff serde_json thiserror"),
+    layer("console", "cli peerbroker", "env_logger qrcode serde_json"),
+    layer("cli", "peerbroker", "clap ipnet thiserror"),
     // The library's front: re-exports.
-    room(
+    layer(
         "peerbroker",
         "fuzzing server embed http ops session service transport client_options config limits tls lan auth keys dialect broker frame pace",
         "",
     ),
-    // The fuzz targets, which look into every other room.
-    room("fuzzing", "http session transport config auth keys limits dialect frame", "actix_http serde_json"),
+    // The fuzz targets, which look into every other layer.
+    layer("fuzzing", "http session transport config auth keys limits dialect frame", "actix_http serde_json"),
     // What speaks HTTP.
-    room(
+    layer(
         "server",
         "embed http ops service transport config tls lan limits",
         "actix_codec actix_http actix_server actix_service actix_tls actix_web log rustls socket2 thiserror \
          tokio",
     ),
-    room("embed", "http ops service config keys lan broker", "actix_web"),
-    room(
+    layer("embed", "http ops service config keys lan broker", "actix_web"),
+    layer(
         "http",
         "session service transport client_options config keys limits",
         "actix_codec actix_files actix_http actix_web form_urlencoded log mime mime_guess percent_encoding rust_embed serde_json tokio uuid",
     ),
-    room(
+    layer(
         "ops",
         "service config keys limits broker",
         "actix_web log mime percent_encoding serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
     // One connected client.
-    room(
+    layer(
         "session",
         "service transport auth dialect keys limits broker frame",
         "form_urlencoded log rand tokio::select tokio::time",
     ),
-    room("service", "config auth dialect keys limits broker", "dashmap log serde_json thiserror tokio::time"),
-    room(
+    layer("service", "config auth dialect keys limits broker", "dashmap log serde_json thiserror tokio::time"),
+    layer(
         "transport",
         "limits broker frame",
         "actix_codec actix_http actix_tls actix_web actix_ws bytes bytestring futures_core futures_sink log socket2 \
          thiserror tokio::io tokio::net tokio::time tokio::test tokio::join",
     ),
-    room("client_options", "config broker", "percent_encoding"),
-    room("config", "tls keys limits broker", "ipnet thiserror"),
+    layer("client_options", "config broker", "percent_encoding"),
+    layer("config", "tls keys limits broker", "ipnet thiserror"),
     // Its `ring` is that of rustls.
-    room("tls", "", "ring::default_provider rustls rustls_pki_types thiserror"),
-    room("lan", "", ""),
-    room(
+    layer("tls", "", "ring::default_provider rustls rustls_pki_types thiserror"),
+    layer("lan", "", ""),
+    layer(
         "auth",
         "keys broker",
         "base64 curve25519_dalek http_body_util hyper hyper_rustls hyper_util jsonwebtoken libc log rand ring rustls rustls_pki_types \
          serde serde_json simple_asn1 thiserror tokio::join tokio::sync tokio::task tokio::test tokio::time uuid",
     ),
-    room("limits", "pace", "dashmap"),
-    room("keys", "broker", "rand rusqlite serde serde_json thiserror utoipa"),
+    layer("limits", "pace", "dashmap"),
+    layer("keys", "broker", "rand rusqlite serde serde_json thiserror utoipa"),
     // Plain Rust: no runtime, and neither knows of the other.
-    room("dialect", "frame", "memchr serde_json"),
-    room("broker", "frame pace", "dashmap rand thiserror tokio::sync"),
-    room("frame", "", ""),
-    room("pace", "", ""),
+    layer("dialect", "frame", "memchr serde_json"),
+    layer("broker", "frame pace", "dashmap rand thiserror tokio::sync"),
+    layer("frame", "", ""),
+    layer("pace", "", ""),
 ];
 
-impl Room {
-    pub fn rooms(&self) -> impl Iterator<Item = &'static str> {
-        self.rooms.split_whitespace()
+impl Layer {
+    pub fn layers(&self) -> impl Iterator<Item = &'static str> {
+        self.layers.split_whitespace()
     }
 
     pub fn external(&self) -> impl Iterator<Item = &'static str> {
@@ -95,26 +95,26 @@ impl Room {
     }
 }
 
-/// The rooms of the program; all others are the library's.
+/// The layers of the program; all others are the library's.
 pub const PROGRAM: &[&str] = &["main", "keys_command", "console", "cli"];
 
-/// The only rooms that may know actix.
+/// The only layers that may know actix.
 pub const ACTIX: &[&str] = &["main", "fuzzing", "server", "embed", "http", "ops", "transport"];
 
-/// Crates that only one module of their room may know.
+/// Crates that only one module of their layer may know.
 pub const CONFINED: &[(&str, &str)] = &[("rusqlite", "src/keys/sqlite")];
 
 pub fn violation(edge: &Edge) -> Option<String> {
-    let Edge { place, room, target } = edge;
-    let Some(known) = ROOMS.iter().find(|known| known.name == room) else {
-        return Some(format!("{place}: no room of the table"));
+    let Edge { place, layer, target } = edge;
+    let Some(known) = LAYERS.iter().find(|known| known.name == layer) else {
+        return Some(format!("{place}: no layer of the table"));
     };
     let fine = match target {
-        Target::Room(_) => known.rooms().any(|path| target.allowed_by(path)),
+        Target::Layer(_) => known.layers().any(|path| target.allowed_by(path)),
         Target::External(_) => known.external().any(|path| target.allowed_by(path)),
     };
     let elsewhere = CONFINED.iter().any(|(name, module)| target.allowed_by(name) && !is_in(place, module));
-    (!fine || elsewhere).then(|| format!("{place}: {room} may not use {target}"))
+    (!fine || elsewhere).then(|| format!("{place}: {layer} may not use {target}"))
 }
 
 /// Whether a place is in the file of a module, or below it.

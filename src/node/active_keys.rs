@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 
 use crate::auth::{Claimant, Verifier};
-use crate::broker::{ApiKey, Broker, PeerId, Tenant, Token};
+use crate::broker::{Broker, Tenant};
 use crate::dialect::peerjs;
 use crate::keys::{Key, unix_time};
+use crate::wire::{ApiKey, PeerId, Token};
 
 /// Seconds to within which it is known when a key was last used.
 const USED_PRECISION: u64 = 60;
@@ -19,13 +20,13 @@ pub(crate) struct NotValid;
 
 /// All keys that clients may use.
 #[derive(Default)]
-pub(crate) struct Keyring {
-    keys: DashMap<ApiKey, Arc<Active>>,
+pub(crate) struct ActiveKeys {
+    keys: DashMap<ApiKey, Arc<ActiveKey>>,
 }
 
 /// A key in force. When its settings change there is another one, over the same tenant; who was
 /// admitted by the old one stays.
-pub(crate) struct Active {
+pub(crate) struct ActiveKey {
     pub(crate) key: Key,
     pub(crate) tenant: Arc<Tenant>,
     /// `None` if what it needs cannot be used: then nobody is admitted.
@@ -34,9 +35,9 @@ pub(crate) struct Active {
     used: AtomicU64,
 }
 
-impl Keyring {
+impl ActiveKeys {
     /// The key of this text, if clients may use it.
-    pub(crate) fn get(&self, key: &str) -> Option<Arc<Active>> {
+    pub(crate) fn get(&self, key: &str) -> Option<Arc<ActiveKey>> {
         self.keys.get(key).map(|active| Arc::clone(&active))
     }
 
@@ -61,7 +62,7 @@ impl Keyring {
             let verifier = Verifier::new(&key.settings.auth)
                 .inspect_err(|error| log::error!("nobody can use the key {:?}: {error}", key.key))
                 .ok();
-            self.keys.insert(key.key.clone(), Arc::new(Active { key, tenant, verifier, used }));
+            self.keys.insert(key.key.clone(), Arc::new(ActiveKey { key, tenant, verifier, used }));
         }
     }
 
@@ -84,7 +85,7 @@ impl Keyring {
     }
 }
 
-impl Active {
+impl ActiveKey {
     /// The token under which the broker keeps an id, if it is the claimant's. Why not is for the log.
     pub(crate) async fn verify(&self, claimant: &Claimant<'_>) -> Option<Token> {
         let verified = self.verifier.as_ref()?.verify(claimant).await;

@@ -1,3 +1,5 @@
+//! Where the broker gets the time from: the system, or a test.
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

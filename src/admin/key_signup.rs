@@ -3,26 +3,27 @@
 use std::net::IpAddr;
 use std::sync::PoisonError;
 
-use super::{By, NotDone, Service};
+use super::{Actor, AdminError};
+use crate::app::Service;
 use crate::keys::{Key, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings, check_name};
 use crate::limits::TooMany;
 
 /// What somebody says of an app: how it is called, and where its pages come from.
-pub(crate) struct App {
+pub(crate) struct SignupRequest {
     name: String,
     origin: Origin,
 }
 
 /// What cannot be taken, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wrong {
+pub(crate) struct InvalidSignup {
     pub(crate) name: Option<String>,
     pub(crate) origin: Option<&'static str>,
 }
 
 /// Why no key was registered.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotRegistered {
+pub(crate) enum SignupError {
     /// Of this address, for now.
     #[error("too many from this address")]
     TooMany(TooMany),
@@ -31,21 +32,21 @@ pub(crate) enum NotRegistered {
     Full,
     /// It could not be added.
     #[error(transparent)]
-    NotDone(#[from] NotDone),
+    AdminError(#[from] AdminError),
 }
 
-impl App {
+impl SignupRequest {
     /// Takes the address of any page for its origin.
-    pub(crate) fn check(name: &str, origin: &str) -> Result<Self, Wrong> {
+    pub(crate) fn check(name: &str, origin: &str) -> Result<Self, InvalidSignup> {
         let (name, address) = (name.trim(), origin.trim());
         let wrong_name = match check_name(name) {
             Ok(()) if !name.is_empty() => None,
             _ => Some(format!("A name has 1 to {MAX_NAME_CHARS} characters and no control characters.")),
         };
         match Origin::of_page(address).ok().filter(|origin| origin.as_str().len() <= MAX_ORIGIN_BYTES) {
-            Some(origin) if wrong_name.is_none() => Ok(App { name: name.to_owned(), origin }),
-            Some(_) => Err(Wrong { name: wrong_name, origin: None }),
-            None => Err(Wrong { name: wrong_name, origin: Some(why_no_origin(address)) }),
+            Some(origin) if wrong_name.is_none() => Ok(SignupRequest { name: name.to_owned(), origin }),
+            Some(_) => Err(InvalidSignup { name: wrong_name, origin: None }),
+            None => Err(InvalidSignup { name: wrong_name, origin: Some(why_no_origin(address)) }),
         }
     }
 }
@@ -62,12 +63,12 @@ fn why_no_origin(address: &str) -> &'static str {
 
 impl Service {
     /// Makes a key for an app and puts it in force. Works on disk, so not for a worker's thread.
-    pub(crate) fn register(&self, address: Option<IpAddr>, app: App) -> Result<Key, NotRegistered> {
+    pub(crate) fn register(&self, address: Option<IpAddr>, app: SignupRequest) -> Result<Key, SignupError> {
         let limit = self.config.registration.limit;
         let _registering = self.registering.lock().unwrap_or_else(PoisonError::into_inner);
-        self.registrations.check(address, self.now()).map_err(NotRegistered::TooMany)?;
-        if limit > 0 && self.store.count_registered().map_err(NotDone::from)? >= limit {
-            return Err(NotRegistered::Full);
+        self.registrations.check(address, self.now()).map_err(SignupError::TooMany)?;
+        if limit > 0 && self.store.count_registered().map_err(AdminError::from)? >= limit {
+            return Err(SignupError::Full);
         }
         // Nothing else is for strangers to set.
         let settings = Settings {
@@ -76,7 +77,7 @@ impl Service {
             ..Settings::default()
         };
         let key = Key { registered: true, ..Key::new(None, &app.name, settings) };
-        let key = self.add_key(By::Registration(address), key)?;
+        let key = self.add_key(Actor::KeySignup(address), key)?;
         self.registrations.count(address, self.now());
         Ok(key)
     }
@@ -88,15 +89,15 @@ mod tests {
 
     #[test]
     fn an_app_has_a_name_and_an_origin() {
-        let app = App::check("  My game ", " https://example.org/app/ ").map_err(drop).unwrap();
+        let app = SignupRequest::check("  My game ", " https://example.org/app/ ").map_err(drop).unwrap();
         assert_eq!((app.name.as_str(), app.origin.as_str()), ("My game", "https://example.org"));
         let long = "ü".repeat(MAX_NAME_CHARS);
-        assert!(App::check(&long, "http://localhost:3000").is_ok());
+        assert!(SignupRequest::check(&long, "http://localhost:3000").is_ok());
     }
 
     #[test]
     fn what_is_wrong_is_said_of_each() {
-        let wrong = |name: &str, origin: &str| App::check(name, origin).map(drop).unwrap_err();
+        let wrong = |name: &str, origin: &str| SignupRequest::check(name, origin).map(drop).unwrap_err();
         let long = "n".repeat(MAX_NAME_CHARS + 1);
         for name in ["", "  ", "a\nb", "\0", long.as_str()] {
             let (one, both) = (wrong(name, "https://a.test"), wrong(name, "a.test"));

@@ -16,14 +16,14 @@ const MAX_CREDIT: u64 = 60_000_000;
 /// (the generic cell rate algorithm). The rate is given with each call, so that it can change, and that very
 /// many of these stay small. A rate of 0 is no bound.
 #[derive(Debug, Default)]
-pub(crate) struct Pace {
+pub(crate) struct RateLimit {
     /// Microseconds.
     turn: AtomicU64,
 }
 
-impl Pace {
+impl RateLimit {
     /// Counts what came at `now` milliseconds, on credit if need be, and says how long nothing more may come.
-    pub(crate) fn spend(&self, count: u32, per_second: u32, now: u64) -> Duration {
+    pub(crate) fn charge(&self, count: u32, per_second: u32, now: u64) -> Duration {
         if per_second == 0 {
             return Duration::ZERO;
         }
@@ -36,7 +36,7 @@ impl Pace {
     }
 
     /// Counts one that came at `now` milliseconds, unless it came too early: then says how much.
-    pub(crate) fn try_spend_one(&self, per_second: u32, now: u64) -> Result<(), Duration> {
+    pub(crate) fn try_charge_one(&self, per_second: u32, now: u64) -> Result<(), Duration> {
         if per_second == 0 {
             return Ok(());
         }
@@ -74,38 +74,38 @@ mod tests {
 
     #[test]
     fn ten_times_the_rate_may_come_at_once_and_then_one_by_one() {
-        let pace = Pace::default();
-        let came = (0..100).filter(|_| pace.try_spend_one(5, 0).is_ok()).count();
+        let pace = RateLimit::default();
+        let came = (0..100).filter(|_| pace.try_charge_one(5, 0).is_ok()).count();
         assert_eq!(came, 50);
-        assert_eq!(pace.try_spend_one(5, 0), Err(Duration::from_millis(200)));
-        assert_eq!(pace.try_spend_one(5, 199), Err(Duration::from_millis(1)));
-        assert_eq!(pace.try_spend_one(5, 200), Ok(()));
-        assert!(pace.try_spend_one(5, 200).is_err());
+        assert_eq!(pace.try_charge_one(5, 0), Err(Duration::from_millis(200)));
+        assert_eq!(pace.try_charge_one(5, 199), Err(Duration::from_millis(1)));
+        assert_eq!(pace.try_charge_one(5, 200), Ok(()));
+        assert!(pace.try_charge_one(5, 200).is_err());
         assert!(!pace.is_rested(10_199));
         assert!(pace.is_rested(10_200));
     }
 
     #[test]
     fn what_is_taken_on_credit_is_paid_back_in_time() {
-        let pace = Pace::default();
-        assert_eq!(pace.spend(100, 10, 0), Duration::ZERO);
-        assert_eq!(pace.spend(20, 10, 0), Duration::from_secs(2));
-        assert_eq!(pace.spend(0, 10, 1500), Duration::from_millis(500));
-        assert_eq!(pace.spend(0, 10, 2000), Duration::ZERO);
+        let pace = RateLimit::default();
+        assert_eq!(pace.charge(100, 10, 0), Duration::ZERO);
+        assert_eq!(pace.charge(20, 10, 0), Duration::from_secs(2));
+        assert_eq!(pace.charge(0, 10, 1500), Duration::from_millis(500));
+        assert_eq!(pace.charge(0, 10, 2000), Duration::ZERO);
     }
 
     #[test]
     fn credit_has_an_end() {
-        let pace = Pace::default();
-        assert_eq!(pace.spend(u32::MAX, 1, 5000), Duration::from_secs(60));
-        assert_eq!(pace.spend(u32::MAX, 1, 5000), Duration::from_secs(60));
+        let pace = RateLimit::default();
+        assert_eq!(pace.charge(u32::MAX, 1, 5000), Duration::from_secs(60));
+        assert_eq!(pace.charge(u32::MAX, 1, 5000), Duration::from_secs(60));
     }
 
     #[test]
     fn zero_is_no_bound() {
-        let pace = Pace::default();
-        assert_eq!(pace.spend(u32::MAX, 0, 0), Duration::ZERO);
-        assert_eq!(pace.try_spend_one(0, 0), Ok(()));
+        let pace = RateLimit::default();
+        assert_eq!(pace.charge(u32::MAX, 0, 0), Duration::ZERO);
+        assert_eq!(pace.try_charge_one(0, 0), Ok(()));
         assert!(pace.is_rested(0));
     }
 }

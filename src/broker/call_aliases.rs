@@ -2,26 +2,26 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use super::types::PeerId;
+use crate::wire::PeerId;
 
 /// The ids under which guests can be called. Each leads to the guest's own id, which stays the same
 /// while the guest takes one such id after the other.
 #[derive(Default)]
-pub struct Callers {
+pub struct CallAliases {
     guests: DashMap<PeerId, PeerId>,
 }
 
 /// A guest's hold on an id under which it can be called. Dropping it frees the id.
-pub struct Calling {
-    callers: Arc<Callers>,
+pub struct CallAlias {
+    callers: Arc<CallAliases>,
     id: PeerId,
 }
 
-impl Callers {
+impl CallAliases {
     /// Has `id`, which has to be a fresh one, lead to a guest.
-    pub fn add(self: &Arc<Self>, id: PeerId, guest: &PeerId) -> Calling {
+    pub fn add(self: &Arc<Self>, id: PeerId, guest: &PeerId) -> CallAlias {
         self.guests.insert(id.clone(), guest.clone());
-        Calling { callers: Arc::clone(self), id }
+        CallAlias { callers: Arc::clone(self), id }
     }
 
     /// Who can be called under an id.
@@ -30,14 +30,14 @@ impl Callers {
     }
 }
 
-impl Calling {
+impl CallAlias {
     /// The id.
     pub fn id(&self) -> &PeerId {
         &self.id
     }
 }
 
-impl Drop for Calling {
+impl Drop for CallAlias {
     fn drop(&mut self) {
         self.callers.guests.remove(&self.id);
     }

@@ -9,9 +9,10 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 
 use super::pages::{self, Values};
 use super::{Mounted, body, endpoint, peerjs, plain, seen};
+use crate::admin::{InvalidSignup, SignupError, SignupRequest};
+use crate::app::Service;
 use crate::client_options::ClientOptions;
 use crate::keys::Key;
-use crate::service::{App, NotRegistered, Service, Wrong};
 
 /// Most bytes of a form that is sent.
 const MAX_BYTES: usize = 4096;
@@ -35,7 +36,11 @@ pub(super) fn is_open(service: &Service) -> bool {
 
 /// The form as a section of the landing page; nothing if registration is closed.
 pub(super) fn section(service: &Service, values: &Values) -> String {
-    if is_open(service) { form(service, values, &Typed::default(), &Wrong::default()) } else { String::new() }
+    if is_open(service) {
+        form(service, values, &Typed::default(), &InvalidSignup::default())
+    } else {
+        String::new()
+    }
 }
 
 /// For those who open the address of the answer again.
@@ -56,7 +61,7 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
         Err(response) => return response,
     };
     let typed = Typed::of(&body);
-    let app = match App::check(&typed.name, &typed.origin) {
+    let app = match SignupRequest::check(&typed.name, &typed.origin) {
         Ok(app) => app,
         Err(wrong) => {
             let why = "Something in the form needs another look.";
@@ -66,10 +71,11 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
     let service = Arc::clone(&mounted.service);
     let address = seen::client_address(&service, request.headers(), request.peer_addr());
     let registered = web::block(move || service.register(address, app)).await;
-    let no_key = |status, why: &str| once_more(mounted, request, status, why, &typed, &Wrong::default());
+    let no_key =
+        |status, why: &str| once_more(mounted, request, status, why, &typed, &InvalidSignup::default());
     match registered {
         Ok(Ok(key)) => here_it_is(mounted, request, &key),
-        Ok(Err(NotRegistered::TooMany(too_many))) => {
+        Ok(Err(SignupError::TooMany(too_many))) => {
             let seconds = endpoint::retry_after(too_many);
             let why = format!(
                 "Your address has registered all the keys that it may within 24 hours. The next one is possible in {}.",
@@ -79,12 +85,12 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
             response
         }
-        Ok(Err(NotRegistered::Full)) => {
+        Ok(Err(SignupError::Full)) => {
             let why = "All the keys that this server gives away are taken. Ask those who run it, or try again another day: \
                        keys that nobody uses may become free.";
             no_key(StatusCode::SERVICE_UNAVAILABLE, why)
         }
-        Ok(Err(NotRegistered::NotDone(error))) => {
+        Ok(Err(SignupError::AdminError(error))) => {
             log::error!("cannot register a key: {error}");
             no_key(StatusCode::INTERNAL_SERVER_ERROR, COULD_NOT)
         }
@@ -121,7 +127,7 @@ fn once_more(
     status: StatusCode,
     why: &str,
     typed: &Typed,
-    wrong: &Wrong,
+    wrong: &InvalidSignup,
 ) -> HttpResponse {
     let values = Values::of(mounted, pages::seen_options(mounted, request));
     let form = form(&mounted.service, &values, typed, wrong);
@@ -142,7 +148,7 @@ fn here_it_is(mounted: &Mounted, request: &HttpRequest, key: &Key) -> HttpRespon
     pages::answer(StatusCode::CREATED, "Your key", content, values)
 }
 
-fn form(service: &Service, values: &Values, typed: &Typed, wrong: &Wrong) -> String {
+fn form(service: &Service, values: &Values, typed: &Typed, wrong: &InvalidSignup) -> String {
     let (name, origin) = (wrong.name.as_deref(), wrong.origin);
     let focus = |it: bool| if it { "autofocus" } else { "" };
     values

@@ -32,7 +32,7 @@ const COMPRESSED: [u8; 2] = [2, 3];
 const ED25519_KEY_BYTES: usize = 32;
 
 /// The keys that may have signed a token.
-pub(super) enum Keyring {
+pub(super) enum VerifyingKeys {
     One(VerifyingKey),
     /// Of a set: with their names.
     Several(Vec<(Option<String>, VerifyingKey)>),
@@ -50,7 +50,7 @@ pub(super) struct Rsa {
     e: Vec<u8>,
 }
 
-impl Keyring {
+impl VerifyingKeys {
     pub(super) fn secret(secret: &str) -> Result<Self, BadAuth> {
         // Everybody knows a public key: as a secret it would let anybody make tokens.
         if secret.contains("-----BEGIN") {
@@ -59,7 +59,7 @@ impl Keyring {
         if secret.len() < MIN_SECRET_BYTES {
             return Err(BadAuth::ShortSecret(secret.len()));
         }
-        Ok(Keyring::One(VerifyingKey::Hs256(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))))
+        Ok(VerifyingKeys::One(VerifyingKey::Hs256(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))))
     }
 
     pub(super) fn pem(pem: &str) -> Result<Self, BadAuth> {
@@ -71,7 +71,7 @@ impl Keyring {
         }
         let text = pem.trim().as_bytes();
         if let Ok(key) = DecodingKey::from_rsa_pem(text) {
-            return rsa(&key).map(Keyring::One);
+            return rsa(&key).map(VerifyingKeys::One);
         }
         let info = SubjectPublicKeyInfoDer::from_pem_slice(text).map_err(|_| BadAuth::NoPublicKey)?;
         let key = if let Ok(key) = DecodingKey::from_ec_pem(text) {
@@ -83,18 +83,18 @@ impl Keyring {
         } else {
             Err(BadAuth::UnsupportedKey)
         };
-        key.map(Keyring::One)
+        key.map(VerifyingKeys::One)
     }
 
     /// The key for a token. Where there is only one, a name in the token does not matter.
     pub(super) fn choose(&self, kid: Option<&str>) -> Result<&VerifyingKey, Denied> {
         match (self, kid) {
-            (Keyring::One(key), _) => Ok(key),
-            (Keyring::Several(keys), Some(kid)) => {
+            (VerifyingKeys::One(key), _) => Ok(key),
+            (VerifyingKeys::Several(keys), Some(kid)) => {
                 let named = keys.iter().find(|(name, _)| name.as_deref() == Some(kid));
                 named.map(|(_, key)| key).ok_or(Denied::UnknownKeyId)
             }
-            (Keyring::Several(keys), None) => match keys.as_slice() {
+            (VerifyingKeys::Several(keys), None) => match keys.as_slice() {
                 [(_, key)] => Ok(key),
                 _ => Err(Denied::NoKeyId),
             },

@@ -1,0 +1,5 @@
+//! The keys in force.
+
+mod active_keys;
+
+pub(crate) use active_keys::{ActiveKey, ActiveKeys};

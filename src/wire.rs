@@ -1,0 +1,9 @@
+//! What goes over the wire, and the names in it: frames, ids, keys, tokens. Depends on nothing else here.
+
+mod connection;
+mod frame;
+mod names;
+
+pub use connection::{ClientVersion, CloseReason, ConnId, Link};
+pub use frame::{Frame, Opcode};
+pub use names::{ApiKey, InvalidName, PeerId, Token};

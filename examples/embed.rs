@@ -36,7 +36,7 @@ async fn main() -> std::io::Result<()> {
     actix_web::rt::spawn(async move {
         if actix_web::rt::signal::ctrl_c().await.is_ok() {
             // Without this, actix-web would wait for its clients to leave by themselves.
-            broker.broker().close();
+            broker.node().close();
             handle.stop(true).await;
         }
     });

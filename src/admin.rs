@@ -1,32 +1,20 @@
-//! What is done to keys while the server runs, with a line in the log for each.
+//! Everything that changes the running server: keys, kicks, keys that people register. Each change is an event.
 
 mod key_signup;
 
-use std::fmt;
-use std::net::IpAddr;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::app::Service;
 use crate::auth::{BadAuth, check_auth};
 use crate::config::KeySignup;
-use crate::keys::{Change, InvalidName, Key, KeyError, check_name, unix_time};
-use crate::wire::ApiKey;
+use crate::events::{Actor, Event, KeyEvent, PeerAddress};
+use crate::keys::{Change, InvalidName, Key, KeyError, KeyStore, check_name, unix_time};
+use crate::limits::{DailyQuota, GuessLimiter};
+use crate::node::{ActiveKeys, Node};
+use crate::wire::{ApiKey, PeerId};
 
 pub(crate) use key_signup::{InvalidSignup, SignupError, SignupRequest};
 
-/// The log's target for all that is done by people.
-const AUDIT: &str = "peerbroker::audit";
-
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
-
-/// Who does something.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Actor {
-    /// Whoever may use the API, from this address.
-    Api(Option<IpAddr>),
-    /// Somebody who registers an app, from this address.
-    KeySignup(Option<IpAddr>),
-}
 
 /// Why something was not done to a key.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +35,34 @@ pub(crate) enum AdminError {
     Keys(#[from] KeyError),
 }
 
-impl Service {
+/// Changes the running server.
+pub(crate) struct Admin {
+    node: Arc<Node>,
+    keys: Arc<ActiveKeys>,
+    store: Arc<dyn KeyStore>,
+    /// Addresses that have registered keys.
+    signups: DailyQuota,
+    /// Held while a key is registered: what was counted has to be true when one is added.
+    signing_up: Mutex<()>,
+    /// Wrong guesses at the admin token.
+    pub(crate) wrong_tokens: GuessLimiter,
+    /// Held while keys are written or put in force: what was written last has to be in force.
+    writing: Mutex<()>,
+}
+
+impl Admin {
+    pub(crate) fn new(node: Arc<Node>, keys: Arc<ActiveKeys>, store: Arc<dyn KeyStore>) -> Self {
+        Admin {
+            signups: DailyQuota::new(node.config().clone()),
+            node,
+            keys,
+            store,
+            signing_up: Mutex::new(()),
+            wrong_tokens: GuessLimiter::default(),
+            writing: Mutex::new(()),
+        }
+    }
+
     /// All keys, those that are disabled and those of the flags included; oldest first.
     pub(crate) fn all_keys(&self) -> Result<Vec<Key>, KeyError> {
         let stored = self.store.all()?;
@@ -59,8 +74,7 @@ impl Service {
 
     /// One of them.
     pub(crate) fn one_key(&self, key: &ApiKey) -> Result<Key, KeyError> {
-        let built_in = || self.config.built_in_keys().into_iter().find(|built_in| built_in.key == *key);
-        let found = self.store.get(key)?.or_else(built_in);
+        let found = self.store.get(key)?.or_else(|| self.built_in(key));
         let mut found = found.ok_or_else(|| KeyError::Unknown(key.clone()))?;
         self.keys.complete(&mut found);
         Ok(found)
@@ -70,9 +84,10 @@ impl Service {
     pub(crate) fn add_key(&self, by: Actor, key: Key) -> Result<Key, AdminError> {
         check_name(&key.name)?;
         check_auth(&key.settings.auth)?;
+        let _writing = lock(&self.writing);
         self.store.add(key.clone())?;
-        log::info!(target: AUDIT, "{by} added the key {:?}: {}", key.key, described(&key));
-        self.read_keys()?;
+        self.emit(&key.key, || KeyEvent::Created(by, described(&key)));
+        self.keys.put(key.clone(), &self.node);
         Ok(key)
     }
 
@@ -80,77 +95,97 @@ impl Service {
     pub(crate) fn change_key(&self, by: Actor, key: &ApiKey, change: Change) -> Result<Key, AdminError> {
         change.name.as_deref().map(check_name).transpose()?;
         change.auth.as_ref().map(check_auth).transpose()?;
+        let _writing = lock(&self.writing);
         let changed = self.store.change(key, change).map_err(|error| self.explain(error))?;
-        log::info!(target: AUDIT, "{by} changed the key {key:?}: {}", described(&changed));
-        self.read_keys()?;
+        self.emit(key, || KeyEvent::Changed(by, described(&changed)));
+        self.keys.put(changed.clone(), &self.node);
         Ok(changed)
     }
 
-    /// Removes a key and dismisses its clients.
+    /// Removes a key and dismisses its clients. A built-in key of the same name is in force again.
     pub(crate) fn remove_key(&self, by: Actor, key: &ApiKey) -> Result<(), AdminError> {
+        let _writing = lock(&self.writing);
         self.store.remove(key).map_err(|error| self.explain(error))?;
-        log::info!(target: AUDIT, "{by} removed the key {key:?}");
-        self.read_keys()?;
+        self.emit(key, || KeyEvent::Removed(by));
+        match self.built_in(key) {
+            Some(built_in) => self.keys.put(built_in, &self.node),
+            None => self.keys.remove(key, &self.node),
+        }
         Ok(())
     }
 
     /// Dismisses the clients of a key that have an id. Says whether there was one.
-    pub(crate) fn kick(&self, by: Actor, key: &ApiKey, id: &str) -> bool {
-        let kicked = self.broker.tenant(key.as_str()).is_some_and(|tenant| tenant.kick(id));
-        if kicked {
-            log::info!(target: AUDIT, "{by} kicked the peer {id:?} of the key {key:?}");
+    pub(crate) fn kick(&self, by: Actor, key: &ApiKey, id: &PeerId) -> bool {
+        let kicked =
+            self.node.tenant(key.as_str()).map(|tenant| tenant.kick(id.as_str())).unwrap_or_default();
+        for realm in &kicked {
+            let peer = || PeerAddress { key: key.clone(), realm: *realm, id: id.clone() };
+            self.node.events().emit(|| Event::PeerKicked { peer: peer(), by });
         }
-        kicked
+        !kicked.is_empty()
     }
 
     /// Puts the keys in force that the flags and the store say.
     pub(crate) fn read_keys(&self) -> Result<(), KeyError> {
-        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = lock(&self.writing);
         let stored = self.store.all()?;
         let mut keys = self.built_in_beside(&stored);
         keys.extend(stored);
-        self.keys.put_in_force(keys, &self.broker);
+        self.keys.replace(keys, &self.node);
         Ok(())
+    }
+
+    /// The version of the store.
+    pub(crate) fn version(&self) -> Result<u64, KeyError> {
+        self.store.version()
     }
 
     /// Notes which keys were used, and removes those that were registered and not used for too long.
     pub(crate) fn keep_house(&self) -> Result<(), KeyError> {
         self.store.note_used(&self.keys.take_used())?;
-        let KeySignup { ttl_days: ttl @ 1.., .. } = self.config.registration else {
+        let KeySignup { ttl_days: ttl @ 1.., .. } = self.node.config().load().registration else {
             return Ok(());
         };
-        for key in self.store.remove_unused(unix_time().saturating_sub(u64::from(ttl) * SECONDS_A_DAY))? {
-            log::info!(target: AUDIT, "the key {key:?} was registered and not used for {ttl} days: it is removed");
+        let before = unix_time().saturating_sub(u64::from(ttl) * SECONDS_A_DAY);
+        let _writing = lock(&self.writing);
+        for key in self.store.remove_unused(before)? {
+            self.emit(&key, || KeyEvent::Unused(ttl));
+            self.keys.remove(&key, &self.node);
         }
         Ok(())
     }
 
-    /// The keys of the flags. Who stores one of the same name wants to say what it may do.
+    /// Forgets addresses that could do everything again.
+    pub(crate) fn sweep(&self, now: u64) {
+        self.signups.sweep(now);
+        self.wrong_tokens.sweep(now);
+    }
+
+    fn emit(&self, key: &ApiKey, what: impl FnOnce() -> KeyEvent) {
+        self.node.events().emit(|| Event::Key { key: key.clone(), what: what() });
+    }
+
+    fn built_in(&self, key: &ApiKey) -> Option<Key> {
+        self.node.config().load().built_in_keys().into_iter().find(|built_in| built_in.key == *key)
+    }
+
+    /// The keys of the flags. A stored key of the same name overrides one.
     fn built_in_beside(&self, stored: &[Key]) -> Vec<Key> {
-        let mut keys = self.config.built_in_keys();
+        let mut keys = self.node.config().load().built_in_keys();
         keys.retain(|key| !stored.iter().any(|stored| stored.key == key.key));
         keys
     }
 
     fn explain(&self, error: KeyError) -> AdminError {
         match error {
-            KeyError::Unknown(key) if self.config.is_built_in(&key) => AdminError::BuiltIn(key),
+            KeyError::Unknown(key) if self.node.config().load().is_built_in(&key) => AdminError::BuiltIn(key),
             error => error.into(),
         }
     }
 }
 
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, address) = match self {
-            Actor::Api(address) => ("the API", address),
-            Actor::KeySignup(address) => ("registration", address),
-        };
-        match address {
-            Some(address) => write!(f, "{what}, from {address},"),
-            None => write!(f, "{what}"),
-        }
-    }
+fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// As JSON on one line: without its secret, and without the query of a webhook's URL, where its owner may have

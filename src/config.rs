@@ -1,6 +1,8 @@
 //! What can be set, and every default.
 
+mod limits;
 mod listen;
+mod live;
 
 use std::fmt;
 use std::fs;
@@ -11,13 +13,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::broker::Limits;
 use crate::keys::{DEFAULT_MESSAGES_PER_SECOND, Key, Settings};
-use crate::limits::AddressLimits;
 use crate::wire::ApiKey;
 
 pub use crate::tls::TlsFiles;
+pub use limits::{AddressLimits, Limits};
 pub use listen::{AdminToken, InvalidToken, Listen, ListenOps};
+pub use live::LiveConfig;
 
 /// How a broker behaves. [`Config::default`] is what the binary does without a flag.
 #[derive(Clone, Debug)]
@@ -207,27 +209,6 @@ impl Default for Config {
             messages_per_second: DEFAULT_MESSAGES_PER_SECOND,
             address_limits: AddressLimits::default(),
             limits: Limits::default(),
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            concurrent_limit: 5000,
-            expire_timeout: Duration::from_millis(5000),
-            alive_timeout: Duration::from_millis(60_000),
-            ping_interval: Duration::from_millis(20_000),
-            probe_timeout: Duration::from_millis(3000),
-            reclaim_timeout: Duration::from_millis(10_000),
-            stall_timeout: Duration::from_millis(5000),
-            queue_messages: 1000,
-            queue_bytes: 4 << 20,
-            queue_total_bytes: 64 << 20,
-            outbox_bytes: 2 << 20,
-            rooms: 10_000,
-            room_players: 64,
-            room_timeout: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

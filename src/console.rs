@@ -3,100 +3,87 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use env_logger::Env;
+use peerbroker::events::{Event, Notice, Subscription, follow};
+use peerbroker::wire::CloseReason;
 use peerbroker::{ClientOptions, Config, Listen, lan_address};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 use crate::cli::LogFormat;
 
-/// Lines that wait for a slow reader of stdout; more are dropped.
-const WAITING_LINES: usize = 4096;
-
-/// How long a line waits for others, to be written with them: when very many clients come at once, a
-/// wake-up of the writer for each of them costs a fifth of what the client itself costs.
-const GATHER: Duration = Duration::from_millis(5);
-
-/// How long a reader of stdout that has stopped can hold up the end.
+/// How long a reader of stdout that has stopped can delay the end of the program.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Writes lines to stdout from a thread of its own, so that a reader that stops never stops the
-/// server.
+/// Prints what happens, from a thread of its own: a reader of stdout that stops never stops the server.
 pub struct Console {
-    lines: SyncSender<Line>,
     finished: Receiver<()>,
 }
 
-/// Where lines go to.
-#[derive(Clone)]
-pub struct Lines(SyncSender<Line>);
-
-enum Line {
-    Text(String),
-    Last,
-}
-
 impl Console {
-    pub fn start() -> Self {
-        let (lines, waiting) = sync_channel(WAITING_LINES);
+    /// Prints the lines of the reference. `started` gives the text for a server that listens, for clients and for the
+    /// operator's API.
+    pub fn start(
+        subscription: Subscription,
+        started: impl Fn(SocketAddr, Option<SocketAddr>) -> String + Send + 'static,
+    ) -> io::Result<Self> {
         let (end, finished) = sync_channel(1);
-        thread::spawn(move || {
-            write_lines(&waiting);
-            drop(end);
-        });
-        Console { lines, finished }
-    }
-
-    pub fn lines(&self) -> Lines {
-        Lines(self.lines.clone())
-    }
-
-    /// Waits until everything is written, within bounds.
-    pub fn finish(self) {
-        if self.lines.try_send(Line::Last).is_ok() {
-            let _ = self.finished.recv_timeout(PATIENCE);
-        }
-    }
-}
-
-impl Lines {
-    pub fn print(&self, line: String) {
-        // Dropped when nobody reads: the alternative is to wait or to grow.
-        let _ = self.0.try_send(Line::Text(line));
-    }
-}
-
-fn write_lines(waiting: &Receiver<Line>) {
-    let mut stdout = io::stdout().lock();
-    while let Ok(first) = waiting.recv() {
-        thread::sleep(GATHER);
-        let mut batch = String::new();
-        let mut last = false;
-        for line in std::iter::once(first).chain(waiting.try_iter()) {
-            match line {
-                Line::Text(text) => {
-                    batch.push_str(&text);
-                    batch.push('\n');
+        follow("console", subscription, move |notices| {
+            let mut text = String::new();
+            let mut stopped = false;
+            for notice in notices {
+                match notice {
+                    Notice::Event(event) => {
+                        stopped |= matches!(**event, Event::Stopped);
+                        write_event(&mut text, event, &started);
+                    }
+                    Notice::Missed(missed) => {
+                        log::warn!("stdout was read too slowly: {missed} events are not printed");
+                    }
                 }
-                Line::Last => last = true,
             }
-        }
-        // Whoever closed stdout does not want to know.
-        let _ = stdout.write_all(batch.as_bytes()).and_then(|()| stdout.flush());
-        if last {
-            return;
-        }
+            let mut stdout = io::stdout().lock();
+            // An error means that stdout is closed, so nobody wants to know.
+            let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+            if stopped {
+                let _ = end.try_send(());
+            }
+        })?;
+        Ok(Console { finished })
     }
+
+    /// Waits until everything up to the server's end is printed, within bounds.
+    pub fn finish(self) {
+        let _ = self.finished.recv_timeout(PATIENCE);
+    }
+}
+
+fn write_event(
+    text: &mut String,
+    event: &Event,
+    started: &impl Fn(SocketAddr, Option<SocketAddr>) -> String,
+) {
+    // Writing to a string cannot fail.
+    let _ = match event {
+        Event::Started { address, ops_address } => write!(text, "{}", started(*address, *ops_address)),
+        Event::PeerConnected(connected) => {
+            writeln!(text, "Client connected: {}", printable(connected.peer.id.as_str()))
+        }
+        Event::PeerDisconnected(gone) if gone.reason != CloseReason::Replaced => {
+            writeln!(text, "Client disconnected: {}", printable(gone.peer.id.as_str()))
+        }
+        Event::Stopped => writeln!(text, "Http server closed."),
+        _ => Ok(()),
+    };
 }
 
 /// Where the operator's API is.
 pub fn api(address: SocketAddr, has_token: bool) -> String {
     let only = if has_token { "" } else { ", without a token: for programs of this machine only" };
-    format!("The API listens on http://{address}/api{only}")
+    format!("The API listens on http://{address}/api{only}\n")
 }
 
 /// An id that cannot forge a line or command a terminal.

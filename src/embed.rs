@@ -3,15 +3,17 @@ use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
 
-use crate::app::{Client, Hooks, Message, Service};
-use crate::broker::Broker;
+use crate::app::Parts;
 use crate::clock::Clock;
 use crate::config::{AdminToken, Config, InvalidPath, MountPath};
+use crate::events::{Event, Events, Notice, Subscription, follow};
 use crate::http::{self, Mounted};
 use crate::keys::memory::MemoryKeys;
 use crate::keys::{KeyError, KeyStore};
 use crate::lan::lan_address;
+use crate::node::Node;
 use crate::ops::Ops;
+use crate::session::{Client, Message, OnMessage};
 use crate::wire::CloseReason;
 
 /// A running broker, to be mounted in an actix-web app or served by a
@@ -20,14 +22,17 @@ use crate::wire::CloseReason;
 /// Build it once, outside the app's factory, so that all workers share it.
 #[derive(Clone)]
 pub struct PeerBroker {
-    service: Arc<Service>,
+    parts: Arc<Parts>,
 }
+
+type OnEvent = Box<dyn FnMut(&Notice) + Send>;
 
 /// Collects what a [`PeerBroker`] needs.
 #[derive(Default)]
 pub struct Builder {
     config: Config,
-    hooks: Hooks,
+    on_message: Vec<OnMessage>,
+    on_event: Vec<OnEvent>,
     clock: Option<Clock>,
     keys: Option<Arc<dyn KeyStore>>,
 }
@@ -73,36 +78,52 @@ impl PeerBroker {
         &self,
         path: &str,
     ) -> Result<impl FnOnce(&mut ServiceConfig) + Clone + use<>, InvalidPath> {
-        let (service, path) = (Arc::clone(&self.service), MountPath::parse(path)?);
+        let (service, path) = (Arc::clone(&self.parts), MountPath::parse(path)?);
         let mounted = Arc::new(Mounted { service, path, secure: false, lan_host: lan_address() });
         Ok(move |app: &mut ServiceConfig| http::configure(app, mounted))
     }
 
-    /// Who is here, and what waits for whom.
-    pub fn broker(&self) -> &Broker {
-        &self.service.broker
+    /// The clients of all keys, and what waits for whom.
+    pub fn node(&self) -> &Node {
+        &self.parts.node
+    }
+
+    /// Everything that happens from now on. See [`Builder::on_event`] for a hook that needs no runtime.
+    pub fn subscribe(&self) -> Subscription {
+        self.parts.events.subscribe()
     }
 
     /// Puts what has changed in the [store of keys](Builder::keys) in force at once. Reads it all, so not
     /// for a worker's thread.
     pub fn read_keys(&self) -> Result<(), KeyError> {
-        self.service.read_keys()
+        self.parts.admin.read_keys()
     }
 
     /// The configuration in force.
-    pub fn config(&self) -> &Config {
-        &self.service.config
+    pub fn config(&self) -> Arc<Config> {
+        self.parts.config.load_full()
+    }
+
+    /// Replaces the configuration while clients are connected: limits, timeouts, origins, pages, dialects and the
+    /// built-in keys change at once. [`Config::path`] is the exception: a mounted broker stays where it is. Reads the
+    /// store of keys, so not for a worker's thread.
+    pub fn reconfigure(&self, config: Config) -> Result<(), KeyError> {
+        self.parts.reconfigure(config)
+    }
+
+    pub(crate) fn events(&self) -> &Events {
+        &self.parts.events
     }
 
     /// What the operator's API works on.
     pub(crate) fn ops(&self, token: Option<AdminToken>) -> Arc<Ops> {
-        Arc::new(Ops::new(Arc::clone(&self.service), token))
+        Arc::new(Ops::new(Arc::clone(&self.parts), token))
     }
 
     /// The broker at its configured path, in a server of its own.
     pub(crate) fn mounted(&self, secure: bool, lan_host: Option<IpAddr>) -> Arc<Mounted> {
-        let path = self.service.config.path.clone();
-        Arc::new(Mounted { service: Arc::clone(&self.service), path, secure, lan_host })
+        let path = self.parts.config().path.clone();
+        Arc::new(Mounted { service: Arc::clone(&self.parts), path, secure, lan_host })
     }
 }
 
@@ -119,24 +140,42 @@ impl Builder {
         self
     }
 
-    /// Called when a peer has registered, and again when it does so on a new connection.
-    ///
-    /// Hooks run in the session of the peer: what they wait for, its worker waits for.
-    pub fn on_connect(mut self, hook: impl Fn(Client<'_>) + Send + Sync + 'static) -> Self {
-        self.hooks.connect = Some(Box::new(hook));
+    /// Called for everything that happens, in order, on a thread of the hook's own. A hook delays nobody; one that lags
+    /// by thousands of events loses the oldest and gets [`Notice::Missed`]. There may be any number of hooks.
+    pub fn on_event(mut self, hook: impl FnMut(&Notice) + Send + 'static) -> Self {
+        self.on_event.push(Box::new(hook));
         self
     }
 
-    /// Called once for each connection that was registered and is over. With
-    /// [`CloseReason::Replaced`] the peer is still here, on a newer connection.
-    pub fn on_disconnect(mut self, hook: impl Fn(Client<'_>, CloseReason) + Send + Sync + 'static) -> Self {
-        self.hooks.disconnect = Some(Box::new(hook));
-        self
+    /// Called when a peer has registered, and again when it does so on a new connection. A shorthand for
+    /// [`on_event`](Self::on_event).
+    pub fn on_connect(self, hook: impl Fn(Client<'_>) + Send + 'static) -> Self {
+        self.on_event(move |notice| {
+            if let Notice::Event(event) = notice
+                && let Event::PeerConnected(connected) = &**event
+            {
+                hook(Client { key: connected.peer.key.as_str(), id: &connected.peer.id });
+            }
+        })
     }
 
-    /// Called for each message that a peer sends to another, before it is delivered.
+    /// Called once for each connection that was registered and has ended. With [`CloseReason::Replaced`] the peer is
+    /// still here, on a newer connection. A shorthand for [`on_event`](Self::on_event).
+    pub fn on_disconnect(self, hook: impl Fn(Client<'_>, CloseReason) + Send + 'static) -> Self {
+        self.on_event(move |notice| {
+            if let Notice::Event(event) = notice
+                && let Event::PeerDisconnected(disconnected) = &**event
+            {
+                let peer = &disconnected.peer;
+                hook(Client { key: peer.key.as_str(), id: &peer.id }, disconnected.reason);
+            }
+        })
+    }
+
+    /// Called for each message that a peer sends to another, before it is delivered, by the session of the sender: if
+    /// the hook waits, the other clients of its worker wait too. There may be any number of hooks.
     pub fn on_message(mut self, hook: impl Fn(Client<'_>, Message<'_>) + Send + Sync + 'static) -> Self {
-        self.hooks.message = Some(Box::new(hook));
+        self.on_message.push(Box::new(hook));
         self
     }
 
@@ -147,7 +186,7 @@ impl Builder {
     }
 
     /// Takes the time from somewhere else. With a [manual](Clock::manual) clock nothing happens by
-    /// itself: call [`Broker::sweep`] after each step.
+    /// itself: call [`Node::sweep`] after each step.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
         self
@@ -157,6 +196,14 @@ impl Builder {
     pub fn build(self) -> PeerBroker {
         let clock = self.clock.unwrap_or_else(Clock::system);
         let keys = self.keys.unwrap_or_else(|| Arc::new(MemoryKeys::new()));
-        PeerBroker { service: Service::start(self.config, self.hooks, clock, keys) }
+        let events = Events::default();
+        for mut hook in self.on_event {
+            let followed =
+                follow("hook", events.subscribe(), move |notices| notices.iter().for_each(&mut hook));
+            if let Err(error) = followed {
+                log::error!("cannot start the thread of a hook, so it is never called: {error}");
+            }
+        }
+        PeerBroker { parts: Parts::start(self.config, events, self.on_message, clock, keys) }
     }
 }

@@ -20,7 +20,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::app::Service;
+use crate::app::Parts;
 use crate::config::MountPath;
 use crate::limits::TooMany;
 use crate::transport::{actix_ws, handshake};
@@ -29,7 +29,7 @@ use routes::Route;
 
 /// A broker at a path.
 pub(crate) struct Mounted {
-    pub(crate) service: Arc<Service>,
+    pub(crate) service: Arc<Parts>,
     pub(crate) path: MountPath,
     /// Over TLS for sure. An embedded broker has to ask each request.
     pub(crate) secure: bool,
@@ -79,15 +79,15 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload)
         cors::vary(&mut response, "Accept");
     }
     if route != Route::Outside {
-        cors::allow(&mounted.service.config.cors, request, &mut response);
+        cors::allow(&mounted.service.config().cors, request, &mut response);
     }
     response
 }
 
 async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpResponse {
     let service = &mounted.service;
-    let pages = service.config.pages;
-    let peerjs = service.config.dialects.peerjs;
+    let pages = service.config().pages;
+    let peerjs = service.config().dialects.peerjs;
     match route {
         Route::Id(_) | Route::Peers(_) if !peerjs => not_found::page(mounted, request),
         Route::Root if pages::prefers_html(request) => match file(mounted, request, "").await {
@@ -125,14 +125,17 @@ async fn post(
         return key_signup::answer(mounted, request, payload).await;
     }
     match routes::find_post(&mounted.path, request.path()) {
-        Some(post) if service.config.dialects.peerjs => legacy::answer(service, request, post, payload).await,
+        Some(post) if service.config().dialects.peerjs => {
+            legacy::answer(service, request, post, payload).await
+        }
         _ => not_found::page(mounted, request),
     }
 }
 
 /// A file of the app that is served beside the broker. Who asks for an upgrade wants none.
 async fn file(mounted: &Mounted, request: &HttpRequest, below: &str) -> Option<HttpResponse> {
-    let directory = mounted.service.config.static_dir.as_deref()?;
+    let config = mounted.service.config.load_full();
+    let directory = config.static_dir.as_deref()?;
     if asks_for_upgrade(request) {
         return None;
     }

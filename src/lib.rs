@@ -39,15 +39,17 @@ mod client_options;
 pub mod clock;
 pub mod config;
 pub mod dialect;
+pub mod directory;
 mod embed;
+pub mod events;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
 pub mod keys;
 mod lan;
-pub mod limits;
-mod node;
+mod limits;
+pub mod node;
 mod ops;
 mod rate_limit;
 mod server;
@@ -56,11 +58,11 @@ mod tls;
 mod transport;
 pub mod wire;
 
-pub use app::{Client, Message};
 pub use auth::{BadAuth, check_auth};
 pub use client_options::ClientOptions;
 pub use config::{Config, Listen};
 pub use embed::{Builder, PeerBroker};
 pub use lan::lan_address;
 pub use server::{Server, StartError};
+pub use session::{Client, Message};
 pub use tls::TlsError;

@@ -8,7 +8,6 @@ mod quota;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-pub use addresses::AddressLimits;
 pub(crate) use addresses::{Addresses, ConnectionPermit};
 pub(crate) use daily::DailyQuota;
 pub(crate) use guesses::{GuessLimiter, Guesser};

@@ -10,17 +10,17 @@ mod cli;
 mod console;
 mod keys_command;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use peerbroker::keys::sqlite::SqliteKeys;
-use peerbroker::wire::CloseReason;
 use peerbroker::{Config, Listen, PeerBroker, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 use cli::{Cli, Command, Settings};
-use console::{Console, Lines, printable};
+use console::Console;
 
 /// Gives memory back some seconds after it was freed, and not at once: what a flood frees and takes
 /// again stays meanwhile, and nothing of an attack stays for long. glibc's does one or the other.
@@ -46,9 +46,7 @@ fn main() -> ExitCode {
             return ExitCode::from(error.exit_code());
         }
     };
-    let console = Console::start();
-    let ended = run(&cli, &settings, &console.lines());
-    console.finish();
+    let ended = run(&cli, &settings);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -58,12 +56,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli, settings: &Settings, lines: &Lines) -> anyhow::Result<()> {
-    let Settings { config, listen, given_path } = settings;
+fn run(cli: &Cli, settings: &Settings) -> anyhow::Result<()> {
+    let Settings { config, listen, .. } = settings;
     let store = config.data_dir.as_deref().map(SqliteKeys::open).transpose()?;
     if cli.check_config {
         Server::check(listen)?;
-        lines.print("The configuration is valid.".to_owned());
+        println!("The configuration is valid.");
         return Ok(());
     }
     // As Node does: the usual soft limit of 1024 files would be a limit of 1000 clients.
@@ -71,32 +69,31 @@ fn run(cli: &Cli, settings: &Settings, lines: &Lines) -> anyhow::Result<()> {
         log::warn!("cannot raise the limit of open files: {error}");
     }
     warn_of_lost_keys(config, listen);
-    let (connected, disconnected) = (lines.clone(), lines.clone());
     let mut builder = PeerBroker::builder().config(config.clone());
     if let Some(store) = store {
         builder = builder.keys(Arc::new(store));
     }
-    let broker = builder
-        .on_connect(move |client| {
-            connected.print(format!("Client connected: {}", printable(client.id.as_str())))
-        })
-        .on_disconnect(move |client, why| {
-            if why != CloseReason::Replaced {
-                disconnected.print(format!("Client disconnected: {}", printable(client.id.as_str())));
-            }
-        })
-        .build();
+    let broker = builder.build();
+    let console = Console::start(broker.subscribe(), started(settings.clone()))?;
     let server = Server::bind(&broker, listen)?;
     actix_web::rt::System::new().block_on(async {
         let stop = stop_signal().context("cannot listen for signals")?;
-        lines.print(console::welcome(config, listen, server.address(), given_path));
-        if let (Some(ops), Some(address)) = (&listen.ops, server.ops_address()) {
-            lines.print(console::api(address, ops.token.is_some()));
+        server.run(stop).await.context("the server failed")
+    })?;
+    console.finish();
+    Ok(())
+}
+
+/// What is printed once the server listens.
+fn started(settings: Settings) -> impl Fn(SocketAddr, Option<SocketAddr>) -> String {
+    move |address, ops_address| {
+        let Settings { config, listen, given_path, .. } = &settings;
+        let mut text = console::welcome(config, listen, address, given_path) + "\n";
+        if let (Some(ops), Some(address)) = (&listen.ops, ops_address) {
+            text += &console::api(address, ops.token.is_some());
         }
-        server.run(stop).await.context("the server failed")?;
-        lines.print("Http server closed.".to_owned());
-        Ok(())
-    })
+        text
+    }
 }
 
 /// Says so where keys can be made while the server runs and nothing keeps them.

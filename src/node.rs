@@ -1,5 +1,113 @@
-//! The keys in force.
+//! What one process serves: the tenants of all keys, and the keys in force.
 
 mod active_keys;
+mod tenant;
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+
+use crate::broker::{Alone, Broker, ExpireNotice};
+use crate::clock::Clock;
+use crate::config::LiveConfig;
+use crate::events::{Counters, Events};
+use crate::wire::{ApiKey, CloseReason};
+use tenant::{ActiveTenants, Shared, lock};
 
 pub(crate) use active_keys::{ActiveKey, ActiveKeys};
+pub use tenant::{Guests, Tenant};
+
+/// The tenants of one process, by key.
+pub struct Node {
+    shared: Arc<Shared>,
+    tenants: DashMap<ApiKey, Arc<Tenant>>,
+    active: Arc<ActiveTenants>,
+    events: Events,
+}
+
+impl Node {
+    /// No tenant yet.
+    pub fn new(config: impl Into<LiveConfig>, clock: Clock, events: Events) -> Self {
+        let config = config.into();
+        let broker = Broker::new(config.clone(), clock.clone(), events.clone(), Arc::new(Alone));
+        let shared = Arc::new(Shared { config, clock, broker });
+        Node { shared, tenants: DashMap::new(), active: Arc::default(), events }
+    }
+
+    /// Adds what belongs to `key`, or gives what is there, with a limit of clients.
+    ///
+    /// `expire_notice` writes the notice that a sender gets when what it sent to an absent peer is lost.
+    pub fn add_tenant(&self, key: ApiKey, limit: usize, expire_notice: ExpireNotice) -> Arc<Tenant> {
+        let (shared, active) = (Arc::clone(&self.shared), Arc::downgrade(&self.active));
+        let new = |key| Arc::new(Tenant::new(key, limit, shared, active, expire_notice));
+        let tenant = Arc::clone(&self.tenants.entry(key.clone()).or_insert_with(|| new(key)));
+        tenant.set_limit(limit);
+        tenant
+    }
+
+    /// Removes a key: its clients are dismissed with [`CloseReason::KeyRevoked`], and nobody comes in any more.
+    pub fn remove_tenant(&self, key: &str) {
+        if let Some((_, tenant)) = self.tenants.remove(key) {
+            tenant.revoke();
+        }
+    }
+
+    /// What belongs to a key, if there is such a key.
+    pub fn tenant(&self, key: &str) -> Option<Arc<Tenant>> {
+        self.tenants.get(key).map(|tenant| Arc::clone(&tenant))
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &LiveConfig {
+        &self.shared.config
+    }
+
+    /// Where the time comes from.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// What happens, as it happens.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// What has happened so far.
+    pub fn counters(&self) -> &Counters {
+        self.events.counters()
+    }
+
+    /// Bytes of the messages that wait for absent peers, with what it costs to keep them.
+    pub fn queued_bytes(&self) -> usize {
+        self.shared.broker.queued_bytes()
+    }
+
+    /// Clients that have an id, of all keys.
+    pub fn peers(&self) -> usize {
+        self.active_tenants().iter().map(|tenant| tenant.len()).sum()
+    }
+
+    /// Keys that have or had clients a moment ago: those that cost memory and a visit of the sweeper.
+    pub fn active_tenants_count(&self) -> usize {
+        lock(&self.active).len()
+    }
+
+    /// Does all that is due by the clock: pings the silent, drops the dead, expires what has waited too long, ends
+    /// probes, and removes idle rooms. Visits only keys that have clients.
+    pub fn sweep(&self) {
+        self.active_tenants().iter().for_each(Tenant::sweep);
+    }
+
+    /// Dismisses every peer with [`CloseReason::Shutdown`] and admits nobody any more.
+    pub fn close(&self) {
+        self.shared.broker.close();
+        for tenant in self.active_tenants() {
+            tenant.close(CloseReason::Shutdown);
+        }
+    }
+
+    // Collected first: no lock is held while a tenant works.
+    fn active_tenants(&self) -> Vec<Arc<Tenant>> {
+        lock(&self.active).clone()
+    }
+}

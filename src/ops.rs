@@ -17,9 +17,9 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_actix_web::AppExt as _;
 
-use crate::admin::Actor;
-use crate::app::Service;
+use crate::app::Parts;
 use crate::config::AdminToken;
+use crate::events::Actor;
 use problem::Problem;
 
 /// Longest body of a request.
@@ -27,12 +27,12 @@ const MAX_BODY: usize = 64 << 10;
 
 /// What all operations share.
 pub(crate) struct Ops {
-    service: Arc<Service>,
+    service: Arc<Parts>,
     token: Option<AdminToken>,
 }
 
 impl Ops {
-    pub(crate) fn new(service: Arc<Service>, token: Option<AdminToken>) -> Self {
+    pub(crate) fn new(service: Arc<Parts>, token: Option<AdminToken>) -> Self {
         Ops { service, token }
     }
 }
@@ -112,7 +112,7 @@ fn by(request: &HttpRequest) -> Actor {
 /// Works where waiting for a disk delays nobody.
 async fn blocking<T: Send + 'static>(
     ops: web::Data<Ops>,
-    work: impl FnOnce(&Service) -> Result<T, Problem> + Send + 'static,
+    work: impl FnOnce(&Parts) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     web::block(move || work(&ops.service)).await.map_err(|_| Problem::failed())?
 }

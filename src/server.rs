@@ -19,9 +19,10 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use crate::app::Service;
-use crate::config::{BadStaticDir, DEFAULT_HOST, Listen};
+use crate::app::Parts;
+use crate::config::{BadStaticDir, DEFAULT_HOST, Listen, TlsFiles};
 use crate::embed::PeerBroker;
+use crate::events::Event;
 use crate::http::upgrade::{turn_away, upgrade};
 use crate::http::{self, Mounted, endpoint};
 use crate::lan::lan_address;
@@ -119,7 +120,7 @@ struct Arrival {
 
 impl Arrival {
     /// What is written is on its way at once: there is no more to come that would be worth waiting for.
-    fn of(io: &TcpStream, service: &Service) -> Result<Self, TooMany> {
+    fn of(io: &TcpStream, service: &Parts) -> Result<Self, TooMany> {
         if let Err(error) = io.set_nodelay(true) {
             log::debug!("cannot set TCP_NODELAY: {error}");
         }
@@ -139,7 +140,7 @@ impl Arrival {
 /// What HTTP gets over plain TCP.
 async fn plain(
     io: TcpStream,
-    service: Arc<Service>,
+    service: Arc<Parts>,
 ) -> Result<(Connection<TcpStream>, Option<SocketAddr>), DispatchError> {
     match Arrival::of(&io, &service) {
         Ok(arrival) => Ok(arrival.below_http(io)),
@@ -188,6 +189,9 @@ impl Server {
     pub fn bind(broker: &PeerBroker, listen: &Listen) -> Result<Self, StartError> {
         broker.config().check()?;
         let tls = listen.tls.as_ref().map(tls::load).transpose()?;
+        if let Some(TlsFiles { cert, .. }) = &listen.tls {
+            broker.events().emit(|| Event::CertificateLoaded { path: cert.display().to_string() });
+        }
         let listener = bind(&listen.host, listen.port, MAIN)?;
         let ops = listen.ops.as_ref().map(|ops| {
             let listener = bind(&ops.host, ops.port, OPS)?;
@@ -218,7 +222,10 @@ impl Server {
     /// Serves until `stop` is ready; then closes every client with 1001 and ends.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let mounted = Arc::clone(&self.mounted);
+        let (address, ops_address) = (self.address, self.ops_address());
         let server = self.start()?;
+        let events = &mounted.service.events;
+        events.emit(|| Event::Started { address, ops_address });
         let handle = server.handle();
         let mut serving = actix_web::rt::spawn(server);
         tokio::select! {
@@ -228,7 +235,9 @@ impl Server {
         drain(&mounted, &handle).await;
         // Not graceful: sessions are over, and idle keep-alive connections are not worth waiting for.
         handle.stop(false).await;
-        serving.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        let served = serving.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        events.emit(|| Event::Stopped);
+        served
     }
 
     fn start(self) -> io::Result<actix_server::Server> {
@@ -239,7 +248,7 @@ impl Server {
             builder = builder.workers(workers);
         }
         let service = &mounted.service;
-        let plain = |service: &Arc<Service>| {
+        let plain = |service: &Arc<Parts>| {
             let service = Arc::clone(service);
             fn_service(move |io: TcpStream| plain(io, Arc::clone(&service)))
         };
@@ -286,12 +295,12 @@ impl Server {
 async fn drain(mounted: &Mounted, handle: &ServerHandle) {
     let service = &mounted.service;
     handle.pause().await;
-    service.broker.close();
+    service.close();
     let deadline = Instant::now() + DRAIN_TIMEOUT;
-    while service.sessions() > 0 && Instant::now() < deadline {
+    while service.sessions.len() > 0 && Instant::now() < deadline {
         sleep(Duration::from_millis(10)).await;
     }
-    match service.sessions() {
+    match service.sessions.len() {
         0 => {}
         left => log::warn!("{left} clients did not answer their close frame and are cut off"),
     }

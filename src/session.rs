@@ -5,30 +5,34 @@ mod farewell;
 mod guest;
 mod peerjs;
 mod run;
+mod sessions;
 mod stream;
 
 use std::sync::Arc;
 
-use crate::app::Service;
 use crate::transport::Socket;
 
-pub(crate) use admission::{Claim, ConnectRequest, Refusal, Source};
+pub(crate) use admission::{Claim, ConnectRequest, Source};
+pub use sessions::{Client, Message};
+pub(crate) use sessions::{OnMessage, Sessions};
 pub(crate) use stream::{PostOutcome, PostRefusal, open_stream, sender};
 
 /// Serves a client at the address of PeerJS.
 pub(crate) fn serve_peer<S: Socket>(
     socket: S,
-    service: &Arc<Service>,
-    ConnectRequest { query, source, counted }: ConnectRequest,
+    sessions: &Arc<Sessions>,
+    request: ConnectRequest,
 ) -> impl Future<Output = ()> + use<S> {
-    run::run(socket, service, counted, peerjs::entry(Arc::clone(service), query, source))
+    let entry = peerjs::entry(Arc::clone(sessions), request.query, request.source.clone());
+    run::run(socket, sessions, request.source, request.permit, entry)
 }
 
 /// Serves a client at the root, in whichever dialect it speaks.
 pub(crate) fn serve_guest<S: Socket>(
     socket: S,
-    service: &Arc<Service>,
-    ConnectRequest { query, source, counted }: ConnectRequest,
+    sessions: &Arc<Sessions>,
+    request: ConnectRequest,
 ) -> impl Future<Output = ()> + use<S> {
-    run::run(socket, service, counted, guest::entry(Arc::clone(service), query, source))
+    let entry = guest::entry(Arc::clone(sessions), request.query, request.source.clone());
+    run::run(socket, sessions, request.source, request.permit, entry)
 }

@@ -21,7 +21,7 @@ use std::task::{Context, Poll};
 use actix_web::rt::task::yield_now;
 
 use crate::broker::{Outbox, Peer};
-use crate::wire::Link;
+use crate::wire::{CloseReason, Link};
 
 pub(crate) use unfinished::Bounds;
 
@@ -47,17 +47,19 @@ pub(crate) enum Disconnect {
     Gone,
     /// The client sent a close frame; this is the code to answer with.
     Closed(Option<u16>),
-    /// The client broke the protocol and is closed with this code.
-    Violation(u16),
+    /// The client broke the protocol or exceeded a limit, and is closed for this reason.
+    Violation(CloseReason),
 }
 
-/// Close codes of violations (RFC 6455, section 7.4.1).
-pub(crate) mod close_code {
-    pub(crate) const PROTOCOL: u16 = 1002;
-    pub(crate) const NOT_UTF8: u16 = 1007;
-    pub(crate) const TOO_BIG: u16 = 1009;
-    /// Registered with IANA.
-    pub(crate) const TRY_AGAIN_LATER: u16 = 1013;
+impl Event<'_> {
+    /// Bytes of the message, if it is a whole one.
+    pub(crate) fn message_len(&self) -> Option<usize> {
+        match self {
+            Event::Text(text) => Some(text.len()),
+            Event::Binary(bytes) => Some(bytes.len()),
+            Event::Ping(_) | Event::Pong | Event::Fragment => None,
+        }
+    }
 }
 
 /// A WebSocket after its handshake, or what stands in for one.
@@ -107,7 +109,7 @@ fn message(
     }
     match std::str::from_utf8(payload) {
         Ok(text) => Ok(on_event(Event::Text(text))),
-        Err(_) => Err(Disconnect::Violation(close_code::NOT_UTF8)),
+        Err(_) => Err(Disconnect::Violation(CloseReason::NotUtf8)),
     }
 }
 

@@ -1,9 +1,14 @@
-//! What goes over the wire, and the names in it: frames, ids, keys, tokens. Depends on nothing else here.
+//! What goes over the wire, and what it is called: frames, ids, keys, tokens, kinds of messages, and the table of
+//! endings. Depends on nothing else here.
 
 mod connection;
+mod endings;
 mod frame;
+mod message;
 mod names;
 
-pub use connection::{ClientVersion, CloseReason, ConnId, Link};
+pub use connection::{ClientVersion, ConnId, Link, RealmKind};
+pub use endings::{CloseReason, Ending, Refusal};
 pub use frame::{Frame, Opcode};
+pub use message::{DropReason, MessageKind};
 pub use names::{ApiKey, InvalidName, PeerId, Token};

@@ -9,9 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use peerbroker::broker::{ConnectionInfo, RegisterOutcome, Broker, Limits, RegisterRequest, Outbox, Realm, IdLease, Routed, Writer};
+use peerbroker::broker::{ConnectionInfo, RegisterOutcome, RegisterRequest, Outbox, Realm, IdLease, Routed, Writer};
+use peerbroker::node::Node;
+use peerbroker::config::Limits;
 use peerbroker::clock::Clock;
-use peerbroker::wire::{ApiKey, Link, PeerId, Token};
+use peerbroker::events::Events;
+use peerbroker::wire::{ApiKey, Link, PeerId, Token, MessageKind};
 use peerbroker::dialect::peerjs::{self, Command, Envelope};
 use peerbroker::wire::Frame;
 use peerbroker_bench::payload;
@@ -29,17 +32,18 @@ impl Writer for Sink {
 const QUEUED: usize = 8;
 const CROWD: usize = 10_000;
 
-fn realm() -> (Broker, Arc<Realm>) {
+fn realm() -> (Node, Arc<Realm>) {
     let limits = Limits { concurrent_limit: 2 * CROWD, ..Limits::default() };
-    let broker = Broker::new(limits, Clock::manual());
-    let realm = Arc::clone(&broker.add_tenant(ApiKey::parse("peerjs").unwrap(), peerjs::expire).peers);
+    let broker = Node::new(limits, Clock::manual(), Events::default());
+    let key = ApiKey::parse("peerjs").unwrap();
+    let realm = broker.add_tenant(key, 2 * CROWD, peerjs::expire).peers();
     (broker, realm)
 }
 
 fn register(realm: &Arc<Realm>, id: &PeerId, token: &Token) -> IdLease {
     let mut outbox = Outbox::new(1 << 20, Some(Box::new(Sink)));
     let newcomer =
-        RegisterRequest { id, token, link: Link::Socket, greeting: Some(peerjs::open()), about: ConnectionInfo::default() };
+        RegisterRequest { id, token, link: Link::Socket, greeting: Some(peerjs::open()), info: ConnectionInfo::default() };
     match realm.register(newcomer, &mut outbox) {
         RegisterOutcome::Registered(registration) => registration,
         _ => panic!("not registered"),
@@ -68,7 +72,7 @@ fn frame(text: &str) -> Frame {
 }
 
 fn route(realm: &Realm, from: &PeerId, to: &PeerId, frame: Frame) {
-    if let Routed::Sent(Some(flush)) = realm.route(from, to.as_str(), frame, true) {
+    if let Routed::Delivered(Some(flush)) = realm.route(from, to.as_str(), MessageKind::Offer, frame) {
         flush.flush();
     }
 }

@@ -1,10 +1,9 @@
 //! Keys that people register for their apps by themselves.
 
 use std::net::IpAddr;
-use std::sync::PoisonError;
 
-use super::{Actor, AdminError};
-use crate::app::Service;
+use super::{Admin, AdminError, lock};
+use crate::events::Actor;
 use crate::keys::{Key, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings, check_name};
 use crate::limits::TooMany;
 
@@ -61,24 +60,30 @@ fn why_no_origin(address: &str) -> &'static str {
     }
 }
 
-impl Service {
+impl Admin {
     /// Makes a key for an app and puts it in force. Works on disk, so not for a worker's thread.
-    pub(crate) fn register(&self, address: Option<IpAddr>, app: SignupRequest) -> Result<Key, SignupError> {
-        let limit = self.config.registration.limit;
-        let _registering = self.registering.lock().unwrap_or_else(PoisonError::into_inner);
-        self.registrations.check(address, self.now()).map_err(SignupError::TooMany)?;
+    pub(crate) fn register(
+        &self,
+        address: Option<IpAddr>,
+        request: SignupRequest,
+    ) -> Result<Key, SignupError> {
+        let now = self.node.clock().now();
+        let config = self.node.config().load_full();
+        let limit = config.registration.limit;
+        let _signing_up = lock(&self.signing_up);
+        self.signups.check(address, now).map_err(SignupError::TooMany)?;
         if limit > 0 && self.store.count_registered().map_err(AdminError::from)? >= limit {
             return Err(SignupError::Full);
         }
         // Nothing else is for strangers to set.
         let settings = Settings {
-            origins: vec![app.origin],
-            concurrent_limit: self.config.limits.concurrent_limit,
+            origins: vec![request.origin],
+            concurrent_limit: config.limits.concurrent_limit,
             ..Settings::default()
         };
-        let key = Key { registered: true, ..Key::new(None, &app.name, settings) };
-        let key = self.add_key(Actor::KeySignup(address), key)?;
-        self.registrations.count(address, self.now());
+        let key = Key { registered: true, ..Key::new(None, &request.name, settings) };
+        let key = self.add_key(Actor::Signup(address), key)?;
+        self.signups.count(address, now);
         Ok(key)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
-use super::Service;
+use super::Parts;
 use crate::keys::KeyError;
 
 /// How often somebody looks whether keys have changed.
@@ -13,12 +13,17 @@ const KEY_WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// How often it is noted which keys were used, and those are removed that were not for too long.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 
-pub(super) fn start(service: &Arc<Service>) {
-    in_background("sweeper", service, service.broker.limits().sweep_interval(), Service::sweep);
+pub(super) fn start(parts: &Arc<Parts>) {
+    in_background("sweeper", parts, |parts| parts.config().limits.sweep_interval(), Parts::sweep);
     let mut watch = KeyWatch { version: None, unkept: HOUSEKEEPING_INTERVAL };
-    in_background("keys", service, KEY_WATCH_INTERVAL, move |service| {
-        watch.look(service).unwrap_or_else(|error| log::error!("{error}"));
-    });
+    in_background(
+        "keys",
+        parts,
+        |_| KEY_WATCH_INTERVAL,
+        move |parts| {
+            watch.look(parts).unwrap_or_else(|error| log::error!("{error}"));
+        },
+    );
 }
 
 /// Sees what other processes do to the keys, and tells them which were used.
@@ -29,15 +34,15 @@ struct KeyWatch {
 }
 
 impl KeyWatch {
-    fn look(&mut self, service: &Service) -> Result<(), KeyError> {
+    fn look(&mut self, parts: &Parts) -> Result<(), KeyError> {
         self.unkept += KEY_WATCH_INTERVAL;
         if self.unkept >= HOUSEKEEPING_INTERVAL {
             self.unkept = Duration::ZERO;
-            service.keep_house()?;
+            parts.admin.keep_house()?;
         }
-        let version = Some(service.store.version()?);
+        let version = Some(parts.admin.version()?);
         if version != self.version {
-            service.read_keys()?;
+            parts.admin.read_keys()?;
             self.version = version;
         }
         Ok(())
@@ -45,20 +50,19 @@ impl KeyWatch {
 }
 
 // A thread rather than a task: it belongs to no worker, and works in whatever runtime a broker is
-// embedded. It ends with the service.
+// embedded. It ends with the parts.
 fn in_background(
     name: &str,
-    service: &Arc<Service>,
-    every: Duration,
-    mut work: impl FnMut(&Service) + Send + 'static,
+    parts: &Arc<Parts>,
+    every: fn(&Parts) -> Duration,
+    mut work: impl FnMut(&Parts) + Send + 'static,
 ) {
-    let service: Weak<Service> = Arc::downgrade(service);
+    let parts: Weak<Parts> = Arc::downgrade(parts);
     let worker = move || {
-        loop {
-            thread::sleep(every);
-            match service.upgrade() {
-                Some(service) => work(&service),
-                None => return,
+        while let Some(pause) = parts.upgrade().map(|parts| every(&parts)) {
+            thread::sleep(pause);
+            if let Some(parts) = parts.upgrade() {
+                work(&parts);
             }
         }
     };

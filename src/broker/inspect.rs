@@ -1,28 +1,18 @@
-use std::net::IpAddr;
+//! What an operator sees of a realm.
 
 use super::realm::Realm;
-use crate::wire::{ClientVersion, CloseReason, Link, PeerId};
-
-/// What an operator wants to know about a connection, and its session alone can tell.
-#[derive(Clone, Debug, Default)]
-pub struct ConnectionInfo {
-    /// When it was opened, in seconds since 1970.
-    pub since: u64,
-    /// Where its client is.
-    pub address: Option<IpAddr>,
-    /// Of what version its client says it is.
-    pub version: Option<ClientVersion>,
-}
+use super::state::ConnectionInfo;
+use crate::wire::{CloseReason, Link, PeerId};
 
 /// A connection that holds an id.
 #[derive(Clone, Debug)]
 pub struct PeerInfo {
     /// The id.
     pub id: PeerId,
-    /// What it is made of.
+    /// What carries it.
     pub link: Link,
-    /// What its session told.
-    pub about: ConnectionInfo,
+    /// What its session knows.
+    pub info: ConnectionInfo,
     /// How many messages it has sent.
     pub messages: u64,
 }
@@ -33,8 +23,8 @@ impl Realm {
         let slot = self.find(id)?;
         let state = slot.lock();
         let conn = state.conn.as_ref()?;
-        let (link, about) = (conn.link, conn.about.clone());
-        Some(PeerInfo { id: slot.id.clone(), link, about, messages: slot.messages() })
+        let (link, info) = (conn.link, conn.info.clone());
+        Some(PeerInfo { id: slot.id.clone(), link, info, messages: slot.messages() })
     }
 
     /// Ids of registered peers in the order of their bytes: the first `limit` of those behind `after`. The
@@ -42,19 +32,34 @@ impl Realm {
     pub fn page(&self, after: Option<&str>, limit: usize) -> Vec<PeerId> {
         let is_behind = |id: &PeerId| after.is_none_or(|after| id.as_str() > after);
         let held = self.slots.iter().filter(|slot| slot.is_held() && is_behind(&slot.id));
-        first(held.map(|slot| slot.id.clone()).collect(), limit)
+        smallest(held.map(|slot| slot.id.clone()).collect(), limit)
+    }
+
+    /// Ids of all registered peers, in order of their first registration.
+    pub fn ids(&self) -> Vec<PeerId> {
+        let rank = |slot: &std::sync::Arc<super::slot::Slot>| {
+            let since = slot.lock().conn.as_ref()?.since;
+            Some((since, slot.id.clone()))
+        };
+        let held = self.slots_that(|slot| slot.is_held());
+        let mut ids: Vec<(u64, PeerId)> = held.iter().filter_map(rank).collect();
+        ids.sort_unstable_by_key(|(since, _)| *since);
+        ids.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Ends the connection that holds an id; its client is told why. Says whether there was one.
     pub fn dismiss_id(&self, id: &str, why: CloseReason) -> bool {
         let Some(slot) = self.find(id) else { return false };
-        let holder = slot.lock().conn.as_ref().map(|conn| conn.id);
-        holder.inspect(|holder| self.dismiss_peer(&slot, *holder, why)).is_some()
+        self.with(&slot, |guard| {
+            let held = guard.conn.is_some();
+            guard.dismiss(why);
+            held
+        })
     }
 }
 
-/// The first so many, in order. Only they are sorted: of very many ids one page is asked for.
-fn first(mut ids: Vec<PeerId>, limit: usize) -> Vec<PeerId> {
+/// The `limit` smallest ids, sorted. Only they are sorted: a page is a small part of very many ids.
+fn smallest(mut ids: Vec<PeerId>, limit: usize) -> Vec<PeerId> {
     if limit < ids.len() {
         ids.select_nth_unstable(limit);
         ids.truncate(limit);

@@ -1,14 +1,17 @@
+//! A connection's hold on its id.
+
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
+use super::delivery::Routed;
+use super::holder::Flush;
 use super::outbox::Outbox;
+use super::queue::QueueEnd;
 use super::realm::Realm;
 use super::slot::Slot;
-use crate::wire::Frame;
-use crate::wire::{CloseReason, ConnId, PeerId};
+use super::state::Usage;
+use crate::wire::{CloseReason, ConnId, Frame, MessageKind, PeerId};
 
 /// One connection of a peer. Does not keep its id: see [`Peer::is_current`].
 #[derive(Clone)]
@@ -22,55 +25,16 @@ pub struct Peer {
 /// a successor; what was not written yet waits for the next holder.
 pub struct IdLease(Peer);
 
-/// The recipient of a message that is not flushed yet. Dropping it flushes.
-pub struct Flush(Arc<Slot>);
-
-/// What is left of a connection whose lease has ended: an outbox for the last words.
+/// A connection whose lease has ended: an outbox for the last words, until it is dropped.
 pub struct Departure {
-    realm: Arc<Realm>,
-    slot: Arc<Slot>,
-    conn: ConnId,
-    why: CloseReason,
+    peer: Peer,
+    ended: EndedLease,
 }
 
-/// What became of a message.
-pub enum Routed {
-    /// It is in the recipient's outbox. What was sent in one go is written in one go: call
-    /// [`Flush::flush`] once per batch. `None` if somebody is about to.
-    Sent(Option<Flush>),
-    /// The recipient is absent; the message waits for it.
-    Kept,
-    /// The message did not fit, and all that this sender had waiting for this recipient is gone.
-    Expired,
-    /// The message is not worth keeping, and the recipient is absent or has no room for it.
-    Dropped,
-}
-
-/// The answer to somebody who wants to register.
-pub enum RegisterOutcome {
-    /// In: the greeting and what waited are in the outbox.
-    Registered(IdLease),
-    /// The id belongs to a connection with another token.
-    Taken,
-    /// The id is kept for its owner, who may come back. [`Realm::probe`] waits for that to end.
-    Reserved,
-    /// A stream came, and its client has a WebSocket already.
-    Elsewhere,
-    /// As many peers are registered as the limit allows.
-    Full,
-    /// The key is not valid any more.
-    Revoked,
-    /// The server is stopping.
-    Closing,
-}
-
-/// The state of a question whether the holder of an id is alive.
-pub enum Probe {
-    /// Ends when the holder gave a sign of life, left, or was dropped for giving none; or when the owner
-    /// for whom the id was kept came back, or did not.
-    Asked(oneshot::Receiver<()>),
-    /// Too many wait already.
-    TooMany,
+struct EndedLease {
+    reason: CloseReason,
+    usage: Usage,
+    by_session: bool,
 }
 
 impl Peer {
@@ -81,6 +45,16 @@ impl Peer {
     /// The id that is, or was, held.
     pub fn id(&self) -> &PeerId {
         &self.slot.id
+    }
+
+    /// The connection.
+    pub fn connection(&self) -> ConnId {
+        self.conn
+    }
+
+    /// The realm of the peer.
+    pub fn realm(&self) -> &Realm {
+        &self.realm
     }
 
     /// The key of the realm.
@@ -100,61 +74,95 @@ impl Peer {
         }
     }
 
-    /// The client has sent so many messages.
-    pub fn count_messages(&self, count: u32) {
-        self.slot.count_messages(count);
+    /// The client has sent messages with this many bytes of text.
+    pub fn count_messages(&self, messages: u32, bytes: u64) {
+        self.slot.count_messages(messages, bytes);
     }
 
-    /// The client has sent so many frames of any kind; says how long no more should be taken from it, if
-    /// it may send `per_second` for long and ten times as many at once. 0 is any number.
+    /// Charges frames of any kind that the client has sent to its rate limit of `per_second`, bursts up to ten times
+    /// that; says how long no more should be taken from it. 0 is no limit.
     pub fn charge(&self, frames: u32, per_second: u32) -> Duration {
         self.slot.charge(frames, per_second, || self.realm.now())
     }
 
     /// Sends a message to another peer of the realm, see [`Realm::route`].
-    pub fn route(&self, to: &str, frame: Frame, keep: bool) -> Routed {
-        self.realm.route(self.id(), to, frame, keep)
+    pub fn route(&self, to: &str, kind: MessageKind, frame: Frame) -> Routed {
+        self.realm.route(self.id(), to, kind, frame)
     }
 
     /// Sends something to this very client. What answers one batch of input is written once: when
     /// the [`Flush`] is dropped.
     pub fn reply(&self, frame: Frame) -> Option<Flush> {
-        self.realm.reply(&self.slot, self.conn, frame)
+        self.realm.with(&self.slot, |guard| {
+            if !guard.is_held_by(self.conn) {
+                return None;
+            }
+            guard.notify(frame);
+            guard.promise_flush()
+        })
     }
 
     /// Works on the outbox; `None` once the id was taken away.
     pub fn with_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
-        let mut state = self.slot.lock();
-        let conn = state.conn.as_mut().filter(|conn| conn.id == self.conn)?;
-        Some(act(&mut conn.outbox))
+        self.realm.with(&self.slot, |guard| guard.outbox_of(self.conn).map(act))
     }
 
     /// Works on the outbox, also after the id was taken away, for as long as last words may be said.
     pub fn with_last_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
-        let mut state = self.slot.lock();
-        match state.conn.as_mut().filter(|conn| conn.id == self.conn) {
-            Some(conn) => Some(act(&mut conn.outbox)),
-            None => state.last_words(self.conn).map(act),
-        }
+        self.realm.with(&self.slot, |guard| {
+            if guard.is_held_by(self.conn) {
+                guard.outbox_of(self.conn).map(act)
+            } else {
+                guard.last_words(self.conn).map(act)
+            }
+        })
     }
 
     /// Ends the connection, as if it had ended by itself; its client is told why.
     pub fn dismiss(&self, why: CloseReason) {
-        self.realm.dismiss_peer(&self.slot, self.conn, why);
+        self.realm.with(&self.slot, |guard| {
+            if guard.is_held_by(self.conn) {
+                guard.dismiss(why);
+            }
+        });
+    }
+
+    /// Ends the lease, by its own session, or tells that session once why it has ended already.
+    fn end_lease(&self, why: CloseReason, dead: bool) -> Option<EndedLease> {
+        self.realm.with(&self.slot, |guard| {
+            let by_session = guard.is_held_by(self.conn);
+            if by_session {
+                guard.vacate(why, dead);
+            }
+            let (reason, usage) = guard.claim(self.conn)?;
+            Some(EndedLease { reason, usage, by_session })
+        })
+    }
+
+    /// The connection is over. What it was in the middle of waits in front of what came later; if there is a
+    /// successor, that has it already.
+    fn forget(&self) {
+        let outbox = self.realm.with(&self.slot, |guard| {
+            let mut outbox = guard.forget(self.conn);
+            let undelivered = outbox.as_mut().map(Outbox::take_undelivered).unwrap_or_default();
+            guard.keep_all(undelivered, QueueEnd::Front);
+            outbox
+        });
+        // Its socket is closed with no lock held.
+        drop(outbox);
     }
 }
 
 impl IdLease {
-    pub(super) fn new(realm: Arc<Realm>, slot: Arc<Slot>, conn: ConnId) -> Self {
-        IdLease(Peer::new(realm, slot, conn))
+    pub(super) fn new(peer: Peer) -> Self {
+        IdLease(peer)
     }
 
-    /// Gives the id back and returns what is left for the last words. `dead` says that nothing can
-    /// be written any more.
-    pub fn part(self, dead: bool) -> Option<Departure> {
-        let why = self.realm.part(&self.slot, self.conn, dead)?;
-        let (realm, slot) = (Arc::clone(&self.realm), Arc::clone(&self.slot));
-        Some(Departure { realm, slot, conn: self.conn, why })
+    /// Gives the id back and returns what is left for the last words. `why` is the reason unless the broker had one
+    /// before; `dead` says that nothing can be written any more.
+    pub fn part(self, why: CloseReason, dead: bool) -> Option<Departure> {
+        let ended = self.end_lease(why, dead)?;
+        Some(Departure { peer: self.0.clone(), ended })
     }
 }
 
@@ -168,27 +176,8 @@ impl Deref for IdLease {
 
 impl Drop for IdLease {
     fn drop(&mut self) {
-        if self.realm.part(&self.slot, self.conn, true).is_some() {
-            self.realm.forget(&self.slot, self.conn);
-        }
-    }
-}
-
-impl Flush {
-    pub(super) fn new(slot: Arc<Slot>) -> Self {
-        Flush(slot)
-    }
-
-    /// Writes what the recipient's outbox holds, as far as its socket takes it now.
-    pub fn flush(self) {
-        drop(self);
-    }
-}
-
-impl Drop for Flush {
-    fn drop(&mut self) {
-        if let Some(conn) = &mut self.0.lock().conn {
-            conn.outbox.flush();
+        if self.end_lease(CloseReason::Left, true).is_some() {
+            self.forget();
         }
     }
 }
@@ -196,27 +185,33 @@ impl Drop for Flush {
 impl Departure {
     /// Why the lease ended.
     pub fn why(&self) -> CloseReason {
-        self.why
+        self.ended.reason
     }
 
-    /// The id that was held.
-    pub fn id(&self) -> &PeerId {
-        &self.slot.id
+    /// What the connection did meanwhile.
+    pub fn usage(&self) -> Usage {
+        self.ended.usage
     }
 
-    /// The key of the realm.
-    pub fn key(&self) -> &str {
-        self.realm.key().as_str()
+    /// Whether the session ended the lease by itself. If not, a close frame is in the outbox already.
+    pub fn is_by_session(&self) -> bool {
+        self.ended.by_session
+    }
+
+    /// The connection.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// Works on the outbox.
     pub fn with_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
-        self.slot.lock().last_words(self.conn).map(act)
+        let Peer { realm, slot, conn } = &self.peer;
+        realm.with(slot, |guard| guard.last_words(*conn).map(act))
     }
 }
 
 impl Drop for Departure {
     fn drop(&mut self) {
-        self.realm.forget(&self.slot, self.conn);
+        self.peer.forget();
     }
 }

@@ -2,43 +2,19 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::task::Waker;
 
-use super::queue::{QueueReservation, WaitingMessages};
-use crate::wire::PeerId;
+use super::budget::Reservation;
+use super::outgoing::Outgoing;
 use crate::wire::{Frame, Opcode};
 
 mod shed;
 
-pub(crate) use shed::Pushed;
+pub(super) use shed::Pushed;
 
 /// The end of a socket that any thread may write to.
 pub trait Writer: Send {
     /// Writes as much as the kernel takes at once, and never waits: a full socket is
     /// [`io::ErrorKind::WouldBlock`].
     fn write(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
-}
-
-/// A frame on its way to a client.
-#[derive(Debug)]
-pub struct Outgoing {
-    /// What goes out.
-    pub frame: Frame,
-    /// The peer that sent it. `None` for what the broker itself says.
-    pub from: Option<PeerId>,
-    /// Whether it must not be lost: if the connection dies before the frame was written, it waits for
-    /// the client's next one. Other frames die with the connection, unless the same client takes over.
-    pub keep: bool,
-}
-
-impl Outgoing {
-    /// Something that the broker itself says.
-    pub fn notice(frame: Frame) -> Self {
-        Outgoing { frame, from: None, keep: false }
-    }
-
-    /// The sender of a message that must not be lost.
-    pub(crate) fn kept_from(&self) -> Option<&PeerId> {
-        self.from.as_ref().filter(|_| self.keep)
-    }
 }
 
 // What a frame costs beside its bytes, so that many tiny ones are bounded as well.
@@ -63,7 +39,7 @@ pub struct Outbox {
     behind: usize,
     limit: usize,
     // Messages that waited for the peer raise the bound until the outbox was empty once.
-    waited: Option<QueueReservation>,
+    waited: Option<Reservation>,
     writer: Option<Box<dyn Writer>>,
     owner: Option<Waker>,
     flush_promised: bool,
@@ -104,7 +80,7 @@ impl Outbox {
         }
     }
 
-    pub(crate) fn wake_owner(&self) {
+    pub(super) fn wake_owner(&self) {
         if let Some(owner) = &self.owner {
             owner.wake_by_ref();
         }
@@ -112,7 +88,7 @@ impl Outbox {
 
     /// Adds a frame. If the bound is reached even after a flush, the senders with the most waiting here
     /// lose it, until the frame fits.
-    pub(crate) fn push(&mut self, outgoing: Outgoing) -> Pushed {
+    pub(super) fn push(&mut self, outgoing: Outgoing) -> Pushed {
         if self.overflows(&outgoing) {
             self.flush();
             if self.overflows(&outgoing) {
@@ -125,7 +101,7 @@ impl Outbox {
 
     /// Asks the client for a sign of life, in front of all that is not begun: the answer must not wait
     /// until a slow client has read what others sent it. One such question at a time is enough.
-    pub(crate) fn push_ping(&mut self) {
+    pub(super) fn push_ping(&mut self) {
         let begun = self.begun();
         if self.frames.get(begun).is_some_and(|next| next.frame.opcode() == Opcode::Ping) {
             return;
@@ -151,13 +127,13 @@ impl Outbox {
 
     /// Adds what waited for the peer. It raises the bound, and goes on counting for that of all queues
     /// until this outbox was empty once.
-    pub(super) fn preload(&mut self, WaitingMessages { messages, charge }: WaitingMessages) {
+    pub(super) fn preload(&mut self, messages: VecDeque<Outgoing>, reservation: Reservation) {
         messages.into_iter().for_each(|outgoing| self.push_unbounded(outgoing));
-        self.waited = Some(charge);
+        self.waited = Some(reservation);
     }
 
     /// Whether some of what waited for the peer may still be here.
-    pub(crate) fn is_preloaded(&self) -> bool {
+    pub(super) fn is_preloaded(&self) -> bool {
         self.waited.is_some()
     }
 
@@ -166,7 +142,7 @@ impl Outbox {
         // the client is slow.
         let untried = self.writer.is_none() && !self.blocked;
         let limit = if untried { 2 * self.limit } else { self.limit };
-        limit + self.waited.as_ref().map_or(0, QueueReservation::bytes)
+        limit + self.waited.as_ref().map_or(0, Reservation::bytes)
     }
 
     fn overflows(&self, outgoing: &Outgoing) -> bool {
@@ -209,7 +185,7 @@ impl Outbox {
     }
 
     /// Whether the caller has to flush: true once per flush.
-    pub(crate) fn wants_flush(&mut self) -> bool {
+    pub(super) fn wants_flush(&mut self) -> bool {
         !std::mem::replace(&mut self.flush_promised, true)
     }
 
@@ -280,7 +256,7 @@ impl Outbox {
     /// Takes out what was not written. Unless nothing can be written any more, a frame that was
     /// begun stays, and so does what the connection begins with, so that something can still be
     /// sent behind it.
-    pub(crate) fn take_unsent(&mut self, dead: bool) -> Vec<Outgoing> {
+    pub(super) fn take_unsent(&mut self, dead: bool) -> Vec<Outgoing> {
         if dead {
             self.broken = true;
             (self.written, self.opening) = (0, 0);
@@ -293,8 +269,8 @@ impl Outbox {
 
     /// Takes out a message that was begun, for another connection of the client. Nothing can be
     /// written behind half a message, so this one is cut off.
-    pub(crate) fn revoke(&mut self) -> Option<Outgoing> {
-        let begun = self.written > 0 && self.frames.front().is_some_and(|first| first.keep);
+    pub(super) fn revoke(&mut self) -> Option<Outgoing> {
+        let begun = self.written > 0 && self.frames.front().is_some_and(|first| first.kept_from().is_some());
         if !begun {
             return None;
         }
@@ -304,9 +280,9 @@ impl Outbox {
     }
 
     /// What was begun and will never be finished now, if it must not be lost.
-    pub(crate) fn take_undelivered(&mut self) -> Vec<Outgoing> {
+    pub(super) fn take_undelivered(&mut self) -> Vec<Outgoing> {
         let mut undelivered = self.take_unsent(true);
-        undelivered.retain(|outgoing| outgoing.keep);
+        undelivered.retain(|outgoing| outgoing.kept_from().is_some());
         undelivered
     }
 }

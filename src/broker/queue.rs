@@ -1,10 +1,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::outbox::Outgoing;
-use super::{Limits, Shared};
-use crate::wire::PeerId;
+use super::budget::{Budget, Reservation};
+use super::outgoing::Outgoing;
+use crate::config::Limits;
+use crate::wire::{DropReason, MessageKind, PeerId};
 
 // About what a kept message costs beside its bytes if it is the only one for its recipient, so that
 // very many tiny ones are bounded as well.
@@ -12,25 +12,13 @@ const OVERHEAD: usize = 512;
 
 /// What waits for one absent peer.
 ///
-/// What one sender has waiting here is one batch with one clock, from its first message:
-/// it is delivered whole and in order, or it expires whole.
+/// What one sender has waiting here is one batch with one clock, from its first message: it is delivered whole and in
+/// order, or it expires whole.
 #[derive(Default)]
 pub(super) struct Queue {
     messages: VecDeque<Outgoing>,
     /// Of messages that must not be lost. Other frames are here only during a takeover.
     batches: HashMap<PeerId, PendingBatch>,
-    bytes: usize,
-}
-
-/// Messages that waited for a peer, on their way into its outbox.
-pub(super) struct WaitingMessages {
-    pub(super) messages: VecDeque<Outgoing>,
-    pub(super) charge: QueueReservation,
-}
-
-/// A part of the bytes that may wait for all peers. Dropping it gives them back.
-pub(super) struct QueueReservation {
-    shared: Arc<Shared>,
     bytes: usize,
 }
 
@@ -47,33 +35,46 @@ pub(super) enum QueueEnd {
     Back,
 }
 
-/// A bound was reached; the sender's batch is gone, this message included.
+/// A bound was reached. Everything that the sender had waiting is gone, and this message too.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Overflow;
+pub(super) struct Overflow {
+    /// Which bound.
+    pub(super) reason: DropReason,
+    /// The messages that are gone.
+    pub(super) lost: Vec<MessageKind>,
+}
 
 impl Queue {
-    /// Keeps a message. On overflow the sender's whole batch is dropped.
+    /// Keeps a message that comes at `now`.
     pub(super) fn keep(
         &mut self,
         outgoing: Outgoing,
         end: QueueEnd,
-        shared: &Shared,
+        now: u64,
+        limits: &Limits,
+        budget: &Budget,
     ) -> Result<(), Overflow> {
-        let Limits { queue_messages, queue_bytes, queue_total_bytes, .. } = shared.limits;
         let len = outgoing.frame.len();
-        let fits = self.messages.len() < queue_messages
-            && self.bytes + len <= queue_bytes
-            && reserve(&shared.queued_bytes, len + OVERHEAD, queue_total_bytes);
-        if !fits {
+        let refused = if self.messages.len() >= limits.queue_messages {
+            Some(DropReason::QueueMessages)
+        } else if self.bytes + len > limits.queue_bytes {
+            Some(DropReason::QueueBytes)
+        } else if !budget.take(len + OVERHEAD, limits.queue_total_bytes) {
+            Some(DropReason::QueueTotalBytes)
+        } else {
+            None
+        };
+        if let Some(reason) = refused {
+            let mut lost = Vec::new();
             if let Some(from) = outgoing.kept_from() {
-                self.drop_batch(from, &shared.queued_bytes);
+                lost = self.drop_batch(from, budget);
             }
-            return Err(Overflow);
+            lost.extend(outgoing.kind());
+            return Err(Overflow { reason, lost });
         }
         self.bytes += len;
         if let Some(from) = outgoing.kept_from() {
-            let begin = || PendingBatch { since: shared.clock.now() };
-            self.batches.entry(from.clone()).or_insert_with(begin);
+            self.batches.entry(from.clone()).or_insert(PendingBatch { since: now });
         }
         match end {
             QueueEnd::Front => self.messages.push_front(outgoing),
@@ -82,34 +83,33 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes out the batches that began at `began` or before, and says whose they were.
-    pub(super) fn expire(&mut self, began: u64, total: &AtomicUsize) -> Vec<PeerId> {
-        let expired: Vec<PeerId> = self
-            .batches
-            .iter()
-            .filter(|(_, batch)| batch.since <= began)
-            .map(|(from, _)| from.clone())
-            .collect();
-        for from in &expired {
-            self.drop_batch(from, total);
-        }
-        expired
+    /// Takes out the batches that began at `began` or before: their senders, and the messages of each.
+    pub(super) fn expire(&mut self, began: u64, budget: &Budget) -> Vec<(PeerId, Vec<MessageKind>)> {
+        let old = self.batches.iter().filter(|(_, batch)| batch.since <= began);
+        let senders: Vec<PeerId> = old.map(|(from, _)| from.clone()).collect();
+        let expired = senders.into_iter().map(|from| {
+            let messages = self.drop_batch(&from, budget);
+            (from, messages)
+        });
+        expired.collect()
     }
 
-    fn drop_batch(&mut self, from: &PeerId, total: &AtomicUsize) {
+    fn drop_batch(&mut self, from: &PeerId, budget: &Budget) -> Vec<MessageKind> {
         self.batches.remove(from);
-        let before = self.cost();
+        let (before, mut dropped) = (self.cost(), Vec::new());
         self.messages.retain(|kept| {
             let stays = kept.kept_from() != Some(from);
             if !stays {
                 self.bytes -= kept.frame.len();
+                dropped.extend(kept.kind());
             }
             stays
         });
-        total.fetch_sub(before - self.cost(), Ordering::Relaxed);
+        budget.give_back(before - self.cost());
+        dropped
     }
 
-    /// What this queue takes of the total.
+    /// What this queue takes of the budget.
     fn cost(&self) -> usize {
         self.bytes + self.messages.len() * OVERHEAD
     }
@@ -123,29 +123,9 @@ impl Queue {
         self.messages.is_empty()
     }
 
-    /// All there is, in order of arrival.
-    pub(super) fn drain(self, shared: &Arc<Shared>) -> WaitingMessages {
-        let charge = QueueReservation { shared: Arc::clone(shared), bytes: self.cost() };
-        WaitingMessages { messages: self.messages, charge }
+    /// All there is, in order of arrival, and what it takes of the budget.
+    pub(super) fn drain(self, budget: &Arc<Budget>) -> (VecDeque<Outgoing>, Reservation) {
+        let reservation = budget.reserved(self.cost());
+        (self.messages, reservation)
     }
-}
-
-impl QueueReservation {
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-}
-
-impl Drop for QueueReservation {
-    fn drop(&mut self) {
-        self.shared.queued_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-fn reserve(total: &AtomicUsize, len: usize, max: usize) -> bool {
-    total
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sum| {
-            sum.checked_add(len).filter(|sum| *sum <= max)
-        })
-        .is_ok()
 }

@@ -1,17 +1,56 @@
+use std::net::IpAddr;
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
-use super::inspect::ConnectionInfo;
-use super::outbox::{Outbox, Outgoing};
+use super::outbox::Outbox;
+use super::outgoing::Outgoing;
 use super::queue::Queue;
-use super::realm::RegisterRequest;
-use crate::wire::{CloseReason, ConnId, Link, Token};
+use crate::wire::{ClientVersion, CloseReason, ConnId, Frame, Link, PeerId, Token};
 
-/// What a place's lock guards.
+/// A client that asks for an id.
+#[derive(Debug)]
+pub struct RegisterRequest<'a> {
+    /// The id.
+    pub id: &'a PeerId,
+    /// What makes the client the owner of the id.
+    pub token: &'a Token,
+    /// What carries its connection.
+    pub link: Link,
+    /// The first frame that it gets once it has the id.
+    pub greeting: Option<Frame>,
+    /// What the operator is told about it.
+    pub info: ConnectionInfo,
+}
+
+/// What an operator can see of a connection, and only its session knows.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionInfo {
+    /// When it was opened, in seconds since 1970.
+    pub since: u64,
+    /// Where its client is.
+    pub address: Option<IpAddr>,
+    /// The version that its client gives.
+    pub version: Option<ClientVersion>,
+}
+
+/// What a connection did while it had its id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// How long it had the id.
+    pub duration: Duration,
+    /// Messages that it sent.
+    pub messages: u64,
+    /// Bytes of their text.
+    pub bytes: u64,
+}
+
+/// What a slot's lock guards.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) conn: Option<Conn>,
     pub(super) queue: Option<Box<Queue>>,
-    /// Behind one pointer, because of very many ids hardly any has some of it.
+    /// Boxed: almost no id needs this.
     rare: Option<Box<Rare>>,
     /// No longer in the map; look the id up again.
     pub(super) retired: bool,
@@ -35,10 +74,12 @@ pub(super) struct Conn {
     pub(super) id: ConnId,
     pub(super) token: Token,
     pub(super) outbox: Outbox,
-    /// Slot in the order of first registrations; a takeover inherits it.
+    /// Rank in the order of first registrations; a takeover inherits it.
     pub(super) since: u64,
     pub(super) link: Link,
-    pub(super) about: ConnectionInfo,
+    pub(super) info: ConnectionInfo,
+    /// When it got the id, by the broker's clock.
+    pub(super) opened: u64,
     pub(super) pinged: u64,
     /// Since when the client has taken nothing, if its outbox was full or holds what waited for it.
     pub(super) crowded: Option<u64>,
@@ -49,6 +90,7 @@ pub(super) struct Conn {
 struct Leaving {
     conn: ConnId,
     why: CloseReason,
+    usage: Usage,
     outbox: Outbox,
     /// Its session knows.
     claimed: bool,
@@ -82,9 +124,15 @@ const MAX_AWAITED: usize = 64;
 const MAX_POSTED: usize = 8;
 
 impl Conn {
-    pub(super) fn new(id: ConnId, outbox: Outbox, since: u64, newcomer: RegisterRequest<'_>) -> Self {
-        let RegisterRequest { token, link, about, .. } = newcomer;
-        Conn { id, token: token.clone(), outbox, since, link, about, pinged: 0, crowded: None }
+    pub(super) fn new(
+        id: ConnId,
+        outbox: Outbox,
+        since: u64,
+        opened: u64,
+        request: RegisterRequest<'_>,
+    ) -> Self {
+        let RegisterRequest { token, link, info, .. } = request;
+        Conn { id, token: token.clone(), outbox, since, link, info, opened, pinged: 0, crowded: None }
     }
 
     /// Looks whether the client has taken something of a full outbox.
@@ -116,8 +164,8 @@ impl State {
     }
 
     /// Keeps a connection that lost its id until its session is over.
-    pub(super) fn leave(&mut self, Conn { id: conn, outbox, .. }: Conn, why: CloseReason) {
-        self.rare().leaving.push(Leaving { conn, why, outbox, claimed: false });
+    pub(super) fn leave(&mut self, Conn { id: conn, outbox, .. }: Conn, why: CloseReason, usage: Usage) {
+        self.rare().leaving.push(Leaving { conn, why, usage, outbox, claimed: false });
     }
 
     /// Remembers the token of a holder that leaves.
@@ -194,10 +242,10 @@ impl State {
     }
 
     /// Why a connection lost its id. `None` if it did not, or if its session was told already.
-    pub(super) fn claim(&mut self, conn: ConnId) -> Option<CloseReason> {
+    pub(super) fn claim(&mut self, conn: ConnId) -> Option<(CloseReason, Usage)> {
         let leaving = self.leaving(conn).filter(|leaving| !leaving.claimed)?;
         leaving.claimed = true;
-        Some(leaving.why)
+        Some((leaving.why, leaving.usage))
     }
 
     /// The outbox of a connection that lost its id, for its last words.

@@ -37,21 +37,21 @@ impl Realm {
 
     /// Waits until an id is registered with this token. `None` if too many wait for that id with it.
     pub fn wait_for(self: &Arc<Self>, id: &PeerId, token: &Token) -> Option<Arrival> {
-        self.at(id, |slot, state| {
-            if state.is_held_with(token) {
+        self.with_id(id, |guard| {
+            if guard.is_held_with(token) {
                 return Some(Arrival(None));
             }
-            let arrived = state.wait_for(token)?;
-            let (realm, slot) = (Arc::clone(self), Arc::clone(slot));
+            let arrived = guard.wait_for(token)?;
+            let (realm, slot) = (Arc::clone(self), Arc::clone(guard.slot));
             Some(Arrival(Some(Waiting { realm, slot, arrived })))
         })
     }
 
     /// Begins to read what a client posts. `None` if it posts too much at a time.
     pub fn begin_post(self: &Arc<Self>, id: &PeerId) -> Option<Posting> {
-        self.at(id, |slot, state| {
-            let begun = state.begin_post();
-            begun.then(|| Posting { realm: Arc::clone(self), slot: Arc::clone(slot) })
+        self.with_id(id, |guard| {
+            let begun = guard.begin_post();
+            begun.then(|| Posting { realm: Arc::clone(self), slot: Arc::clone(guard.slot) })
         })
     }
 
@@ -92,16 +92,12 @@ impl Future for Arrival {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.arrived.close();
-        let mut state = self.slot.lock();
-        state.forget_waiting();
-        self.realm.retire_if_vacant(&self.slot, &mut state);
+        self.realm.with(&self.slot, |guard| guard.forget_waiting());
     }
 }
 
 impl Drop for Posting {
     fn drop(&mut self) {
-        let mut state = self.slot.lock();
-        state.end_post();
-        self.realm.retire_if_vacant(&self.slot, &mut state);
+        self.realm.with(&self.slot, |guard| guard.end_post());
     }
 }

@@ -1,75 +1,104 @@
-//! Periodic work of a realm: pings, timeouts, expiry.
+//! What time does to a realm: pings, timeouts, expiry, the end of probes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use super::queue::QueueEnd;
+use super::guard::Guard;
 use super::realm::Realm;
-use super::slot::{HolderCheck, Slot, Timeouts};
+use super::slot::{Slot, Timeouts};
 use crate::wire::CloseReason;
 
+/// What is to be done with the holder of an id.
+enum HolderCheck {
+    Keep,
+    Ping,
+    Dismiss(CloseReason),
+}
+
 impl Realm {
-    pub(super) fn sweep(&self) {
-        let now = self.shared.clock.now();
-        let times = Timeouts::from(&self.shared.limits);
-        let due: Vec<Arc<Slot>> = self
-            .slots
-            .iter()
-            .filter(|slot| slot.needs_sweep(now, &times))
-            .map(|slot| Arc::clone(&slot))
-            .collect();
-        for slot in due {
-            self.sweep_slot(&slot, now, &times);
+    /// Does all that is due by the clock: pings the silent, drops the dead, expires what has waited too long, ends
+    /// probes. Cheap when nothing is due.
+    pub fn sweep(&self) {
+        let now = self.now();
+        let timeouts = Timeouts::from(&self.shared.config().limits);
+        for slot in self.slots_that(|slot| slot.needs_sweep(now, &timeouts)) {
+            self.with(&slot, |guard| guard.sweep(now, &timeouts));
         }
-    }
-
-    fn sweep_slot(&self, slot: &Arc<Slot>, now: u64, times: &Timeouts) {
-        let mut state = slot.lock();
-        let mut losses = slot.expire(&mut state, now, times, &self.shared);
-        self.shared.counters.expired.fetch_add(losses.len() as u64, Ordering::Relaxed);
-        match slot.check_holder(&mut state, now, times) {
-            HolderCheck::Keep => {}
-            HolderCheck::Ping => {
-                if let Some(conn) = &mut state.conn {
-                    conn.outbox.push_ping();
-                    conn.outbox.flush();
-                }
-            }
-            HolderCheck::Dismiss(CloseReason::SlowReader) => {
-                self.drop_slow_reader(slot, &mut state, &mut losses)
-            }
-            HolderCheck::Dismiss(why) => {
-                let counter = match why {
-                    CloseReason::Evicted => &self.shared.counters.evicted,
-                    _ => &self.shared.counters.timed_out,
-                };
-                counter.fetch_add(1, Ordering::Relaxed);
-                let unsent = self.dismiss(slot, &mut state, why);
-                self.keep_all(slot, &mut state, unsent, QueueEnd::Back, &mut losses);
-            }
-        }
-        state.end_reservation(now);
-        slot.settle(&state, now);
-        self.retire_if_vacant(slot, &mut state);
-        drop(state);
-        self.tell_expired(&slot.id, losses);
-    }
-
-    /// Drops all that waits, and tells nobody: the realm itself goes.
-    pub(super) fn empty(&self) {
-        let slots: Vec<Arc<Slot>> = self.slots.iter().map(|slot| Arc::clone(&slot)).collect();
-        for slot in slots {
-            let mut state = slot.lock();
-            drop(slot.take_queue(&mut state, &self.shared));
-            state.end_reservation(u64::MAX);
-            self.retire_if_vacant(&slot, &mut state);
+        if self.shared.is_closing() {
+            // Somebody may have come in between.
+            self.close(CloseReason::Shutdown);
         }
     }
 
     /// Dismisses everybody who is here.
-    pub(super) fn close(&self, why: CloseReason) {
-        for slot in self.held_slots() {
-            self.dismiss(&slot, &mut slot.lock(), why);
+    pub fn close(&self, why: CloseReason) {
+        for slot in self.slots_that(Slot::is_held) {
+            self.with(&slot, |guard| guard.dismiss(why));
         }
+    }
+
+    /// Drops all that waits, and tells nobody: the realm itself goes.
+    pub fn empty(&self) {
+        let all: Vec<Arc<Slot>> = self.slots_that(|_| true);
+        for slot in all {
+            self.with(&slot, |guard| {
+                guard.drop_queue();
+                guard.end_reservation(u64::MAX);
+            });
+        }
+    }
+}
+
+impl Guard<'_> {
+    fn sweep(&mut self, now: u64, timeouts: &Timeouts) {
+        self.expire(now, timeouts);
+        match self.check_holder(now, timeouts) {
+            HolderCheck::Keep => {}
+            HolderCheck::Ping => {
+                if let Some(conn) = &mut self.conn {
+                    conn.outbox.push_ping();
+                    conn.outbox.flush();
+                }
+            }
+            HolderCheck::Dismiss(why) => self.dismiss(why),
+        }
+        self.end_reservation(now);
+        self.settle(now);
+    }
+
+    /// Notes whether the sweeper has to look here again soon.
+    fn settle(&self, now: u64) {
+        let crowded = self.conn.as_ref().is_some_and(|conn| conn.crowded.is_some());
+        let unrested = self.conn.is_none() && !self.slot.is_rested(|| now);
+        self.slot.set_due(crowded || self.is_reserved() || unrested);
+    }
+
+    fn check_holder(&mut self, now: u64, timeouts: &Timeouts) -> HolderCheck {
+        let slot = self.slot;
+        if self.conn.as_mut().is_some_and(|conn| conn.note_progress(now) && conn.outbox.is_direct()) {
+            slot.note_heard(now);
+            self.forget_probes();
+            slot.set_probed(false);
+        }
+        let asked = self.first_asked();
+        let Some(conn) = &mut self.conn else {
+            slot.set_probed(false);
+            return HolderCheck::Keep;
+        };
+        let heard = slot.last_heard();
+        let silent = now.saturating_sub(heard);
+        if silent >= timeouts.alive {
+            return HolderCheck::Dismiss(CloseReason::TimedOut);
+        }
+        if asked.is_some_and(|asked| now.saturating_sub(asked) >= timeouts.probe) {
+            return HolderCheck::Dismiss(CloseReason::Evicted);
+        }
+        if conn.crowded.is_some_and(|since| now.saturating_sub(since) >= timeouts.stall) {
+            return HolderCheck::Dismiss(CloseReason::SlowReader);
+        }
+        if silent >= timeouts.ping && now.saturating_sub(conn.pinged.max(heard)) >= timeouts.ping {
+            conn.pinged = now;
+            return HolderCheck::Ping;
+        }
+        HolderCheck::Keep
     }
 }

@@ -5,17 +5,17 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use peerbroker::broker::Limits;
 use peerbroker::config::{
-    AdminToken, BadStaticDir, DEFAULT_PORT, Dialects, InvalidToken, KeySignup, ListenOps, MountPath, TlsFiles,
+    AddressLimits, AdminToken, BadStaticDir, DEFAULT_PORT, Dialects, InvalidToken, KeySignup, Limits,
+    ListenOps, MountPath, TlsFiles,
 };
-use peerbroker::limits::AddressLimits;
 use peerbroker::{Config, Listen};
 
 use super::values::port;
 use super::{Cli, Dialect, RegistrationState};
 
 /// What the flags ask for.
+#[derive(Clone)]
 pub struct Settings {
     pub config: Config,
     pub listen: Listen,

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::json;
-use crate::wire::Frame;
+use crate::wire::{Frame, MessageKind};
 
 /// What a client wants.
 #[derive(Debug)]
@@ -52,10 +52,16 @@ impl Kind {
             Kind::Leave => "LEAVE",
         }
     }
+}
 
-    /// Whether such a message waits for a peer that is absent.
-    pub fn waits(self) -> bool {
-        self != Kind::Leave
+impl From<Kind> for MessageKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Offer => MessageKind::Offer,
+            Kind::Answer => MessageKind::Answer,
+            Kind::Candidate => MessageKind::Candidate,
+            Kind::Leave => MessageKind::Leave,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use actix_web::rt;
 
 use super::routes::Route;
 use super::seen;
-use crate::app::Service;
+use crate::app::Parts;
 use crate::config::Config;
 use crate::limits::{ConnectionPermit, TooMany};
 use crate::session::{self, ConnectRequest, Source};
@@ -28,8 +28,8 @@ pub(super) enum Endpoint {
 impl Endpoint {
     /// That of an address, if there is one and its dialects are on. At the root there is also a page,
     /// for those who would upgrade to something else.
-    pub(super) fn at(service: &Service, route: Route<'_>, headers: &HeaderMap) -> Option<Self> {
-        let dialects = service.config.dialects;
+    pub(super) fn at(service: &Parts, route: Route<'_>, headers: &HeaderMap) -> Option<Self> {
+        let dialects = service.config().dialects;
         match route {
             Route::Socket if dialects.peerjs => Some(Endpoint::Peers),
             Route::Root if dialects.any_at_root() && handshake::asks_for_websocket(headers) => {
@@ -41,25 +41,20 @@ impl Endpoint {
 
     /// Lets the session go on by itself, as a small task of its own: HTTP's is four times as large and
     /// can end now.
-    pub(super) fn serve<S: Socket + 'static>(
-        self,
-        socket: S,
-        service: &Arc<Service>,
-        caller: ConnectRequest,
-    ) {
+    pub(super) fn serve<S: Socket + 'static>(self, socket: S, service: &Arc<Parts>, caller: ConnectRequest) {
         match self {
-            Endpoint::Peers => drop(rt::spawn(session::serve_peer(socket, service, caller))),
-            Endpoint::Root => drop(rt::spawn(session::serve_guest(socket, service, caller))),
+            Endpoint::Peers => drop(rt::spawn(session::serve_peer(socket, &service.sessions, caller))),
+            Endpoint::Root => drop(rt::spawn(session::serve_guest(socket, &service.sessions, caller))),
         }
     }
 }
 
 /// Counts a connection that has just come.
 pub(crate) fn connect(
-    service: &Service,
+    service: &Parts,
     peer: Option<SocketAddr>,
 ) -> Result<Option<ConnectionPermit>, TooMany> {
-    service.addresses.connect(peer.and_then(|peer| counted_address(&service.config, peer)))
+    service.addresses.connect(peer.and_then(|peer| counted_address(&service.config(), peer)))
 }
 
 /// Whose a connection is. All clients of a proxy share its connections, and are counted one by one when they
@@ -70,7 +65,7 @@ fn counted_address(config: &Config, peer: SocketAddr) -> Option<IpAddr> {
 
 /// Who asks, unless its address asks too often.
 pub(super) fn caller(
-    service: &Service,
+    service: &Parts,
     query: &str,
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
@@ -78,18 +73,18 @@ pub(super) fn caller(
 ) -> Result<ConnectRequest, TooMany> {
     let source = source(service, headers, peer);
     let connection = exchange.and_then(|exchange| exchange.counted());
-    let counted = service.addresses.open(source.address, service.now(), connection)?;
-    Ok(ConnectRequest { query: query.to_owned(), source, counted })
+    let permit = service.addresses.open(source.address, service.now(), connection)?;
+    Ok(ConnectRequest { query: query.to_owned(), source, permit })
 }
 
 /// How much of a message a WebSocket may bring.
-pub(super) fn bounds(service: &Service) -> Bounds {
-    let unfinished = Arc::clone(&service.unfinished);
-    Bounds { max_message_bytes: service.config.max_message_bytes, unfinished }
+pub(super) fn bounds(service: &Parts) -> Bounds {
+    let unfinished = Arc::clone(service.sessions.unfinished());
+    Bounds { max_message_bytes: service.config().max_message_bytes, unfinished }
 }
 
 /// Where a request comes from.
-pub(super) fn source(service: &Service, headers: &HeaderMap, peer: Option<SocketAddr>) -> Source {
+pub(super) fn source(service: &Parts, headers: &HeaderMap, peer: Option<SocketAddr>) -> Source {
     Source { origin: origin(headers), address: seen::client_address(service, headers, peer) }
 }
 

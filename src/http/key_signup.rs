@@ -10,7 +10,7 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use super::pages::{self, Values};
 use super::{Mounted, body, endpoint, peerjs, plain, seen};
 use crate::admin::{InvalidSignup, SignupError, SignupRequest};
-use crate::app::Service;
+use crate::app::Parts;
 use crate::client_options::ClientOptions;
 use crate::keys::Key;
 
@@ -30,12 +30,12 @@ struct Typed {
     origin: String,
 }
 
-pub(super) fn is_open(service: &Service) -> bool {
-    service.config.pages && service.config.registration.open
+pub(super) fn is_open(service: &Parts) -> bool {
+    service.config().pages && service.config().registration.open
 }
 
 /// The form as a section of the landing page; nothing if registration is closed.
-pub(super) fn section(service: &Service, values: &Values) -> String {
+pub(super) fn section(service: &Parts, values: &Values) -> String {
     if is_open(service) {
         form(service, values, &Typed::default(), &InvalidSignup::default())
     } else {
@@ -70,7 +70,7 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
     };
     let service = Arc::clone(&mounted.service);
     let address = seen::client_address(&service, request.headers(), request.peer_addr());
-    let registered = web::block(move || service.register(address, app)).await;
+    let registered = web::block(move || service.admin.register(address, app)).await;
     let no_key =
         |status, why: &str| once_more(mounted, request, status, why, &typed, &InvalidSignup::default());
     match registered {
@@ -148,7 +148,7 @@ fn here_it_is(mounted: &Mounted, request: &HttpRequest, key: &Key) -> HttpRespon
     pages::answer(StatusCode::CREATED, "Your key", content, values)
 }
 
-fn form(service: &Service, values: &Values, typed: &Typed, wrong: &InvalidSignup) -> String {
+fn form(service: &Parts, values: &Values, typed: &Typed, wrong: &InvalidSignup) -> String {
     let (name, origin) = (wrong.name.as_deref(), wrong.origin);
     let focus = |it: bool| if it { "autofocus" } else { "" };
     values
@@ -166,8 +166,8 @@ fn form(service: &Service, values: &Values, typed: &Typed, wrong: &InvalidSignup
 }
 
 /// What becomes of a key that nobody uses.
-fn removal(service: &Service) -> String {
-    match service.config.registration.ttl_days {
+fn removal(service: &Parts) -> String {
+    match service.config().registration.ttl_days {
         0 => String::new(),
         1 => "It is removed when nobody uses it for a day.".to_owned(),
         days => format!("It is removed when nobody uses it for {days} days."),

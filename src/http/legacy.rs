@@ -13,15 +13,16 @@ use tokio::select;
 use super::peerjs::decode_key as decode;
 use super::routes::{Post, Posted};
 use super::{body, endpoint, plain, too_many_requests};
-use crate::app::Service;
-use crate::session::{self, Claim, PostRefusal, Refusal};
+use crate::app::Parts;
+use crate::session::{self, Claim, PostRefusal};
 use crate::transport::exchange::Exchange;
+use crate::wire::Refusal;
 
 /// Has nginx pass on each line as it comes.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 pub(super) async fn answer(
-    service: &Arc<Service>,
+    service: &Arc<Parts>,
     request: &HttpRequest,
     post: Post<'_>,
     payload: web::Payload,
@@ -42,7 +43,7 @@ fn claim(Post { key, id, token, .. }: Post<'_>) -> Result<Claim, Refusal> {
     Claim::check(&key, &id, &token)
 }
 
-async fn open(service: &Arc<Service>, request: &HttpRequest, claim: Claim) -> HttpResponse {
+async fn open(service: &Arc<Parts>, request: &HttpRequest, claim: Claim) -> HttpResponse {
     let exchange = request.conn_data::<Rc<Exchange>>();
     let caller = match endpoint::caller(service, "", request.headers(), request.peer_addr(), exchange) {
         Ok(caller) => caller,
@@ -50,7 +51,7 @@ async fn open(service: &Arc<Service>, request: &HttpRequest, claim: Claim) -> Ht
     };
     // The first stream of a client has the number 0.
     let renewed = !request.query_string().split('&').any(|pair| pair == "i=0");
-    match session::open_stream(service, claim, caller, renewed).await {
+    match session::open_stream(&service.sessions, claim, caller, renewed).await {
         Ok((mut body, session)) => {
             rt::spawn(session);
             if let Some(exchange) = exchange {
@@ -67,19 +68,14 @@ async fn open(service: &Arc<Service>, request: &HttpRequest, claim: Claim) -> Ht
     }
 }
 
-async fn relay(
-    service: &Service,
-    request: &HttpRequest,
-    claim: Claim,
-    payload: web::Payload,
-) -> HttpResponse {
+async fn relay(service: &Parts, request: &HttpRequest, claim: Claim, payload: web::Payload) -> HttpResponse {
     let source = endpoint::source(service, request.headers(), request.peer_addr());
     // Before the body is read: until then it is with the client, and costs us nothing.
     let exchange = request.conn_data::<Rc<Exchange>>();
     let left = poll_fn(|cx| exchange.map_or(Poll::Pending, |exchange| exchange.poll_ended(cx)));
     let sender = select! {
         biased;
-        sender = session::sender(service, claim, &source) => sender,
+        sender = session::sender(&service.sessions, claim, &source) => sender,
         // Nobody waits for the answer.
         () = left => Err(PostRefusal::Absent),
     };
@@ -88,22 +84,22 @@ async fn relay(
         Err(PostRefusal::Absent) => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
         Err(PostRefusal::TooMuch) => return plain(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
     };
-    let body = match body::read(payload, service.config.max_message_bytes).await {
+    let body = match body::read(payload, service.config().max_message_bytes).await {
         Ok(body) => body,
         Err(response) => return response,
     };
     // Without text it is a message of nothing.
-    match sender.post(service, std::str::from_utf8(&body).unwrap_or_default()) {
+    match sender.post(&service.sessions, std::str::from_utf8(&body).unwrap_or_default()) {
         session::PostOutcome::Done => plain(StatusCode::OK, "OK"),
         session::PostOutcome::Nothing => plain(StatusCode::BAD_REQUEST, "This is no message of PeerJS."),
         session::PostOutcome::Refused => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
     }
 }
 
-fn is_too_large(service: &Service, request: &HttpRequest) -> bool {
+fn is_too_large(service: &Parts, request: &HttpRequest) -> bool {
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     announced.and_then(|length| length.parse().ok()).is_some_and(|length: u64| {
-        usize::try_from(length).map_or(true, |length| length > service.config.max_message_bytes)
+        usize::try_from(length).map_or(true, |length| length > service.config().max_message_bytes)
     })
 }
 

@@ -73,7 +73,7 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
     let mut response = if name.ends_with(".html") {
         let values = Values::of(mounted, seen_options(mounted, request));
         let form = key_signup::section(&mounted.service, &values);
-        let values = values.with_html("{{key_signup}}", form);
+        let values = values.with_html("{{registration}}", form);
         html(StatusCode::OK, values.fill(&String::from_utf8_lossy(&file.data)))
     } else {
         asset(request, &file)
@@ -164,7 +164,7 @@ impl Values {
             .with("{{port}}", &port.to_string())
             .with("{{secure}}", &secure.to_string())
             .with("{{lan_host}}", &lan_host)
-            .with("{{default_key}}", &mounted.service.config.default_key.to_string())
+            .with("{{default_key}}", &mounted.service.config().default_key.to_string())
             .with("{{version}}", env!("CARGO_PKG_VERSION"))
             .with_html("{{peerjs}}", PEERJS.script())
             .with_html("{{qrcode}}", QRCODE.script())

@@ -8,7 +8,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
 use super::{Mounted, endpoint, pages, plain};
-use crate::app::Service;
+use crate::app::Parts;
+use crate::wire::RealmKind;
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
 
@@ -21,7 +22,7 @@ pub(super) fn about() -> HttpResponse {
 /// reference. Browsers name no origin when a page asks the very server it comes from, so who names none
 /// counts as such a page.
 pub(super) fn admits(mounted: &Mounted, key: &str, request: &HttpRequest) -> bool {
-    let active = decode_key(key).and_then(|key| mounted.service.key(&key));
+    let active = decode_key(key).and_then(|key| mounted.service.keys.get(&key));
     active.is_none_or(|active| {
         let settings = &active.key.settings;
         match endpoint::origin(request.headers()) {
@@ -38,9 +39,9 @@ pub(super) fn own_origin(mounted: &Mounted, request: &HttpRequest) -> String {
 
 /// A fresh id, never that of a connected peer; for one who brings a token that says whose it is, that
 /// id. `text/html` as in the reference, though it is text.
-pub(super) async fn new_id(service: &Service, key: &str, request: &HttpRequest) -> HttpResponse {
-    let active = decode_key(key).and_then(|key| service.key(&key));
-    let is_held = |id: &str| active.as_ref().is_some_and(|active| active.tenant.peers.contains(id));
+pub(super) async fn new_id(service: &Parts, key: &str, request: &HttpRequest) -> HttpResponse {
+    let active = decode_key(key).and_then(|key| service.keys.get(&key));
+    let is_held = |id: &str| active.as_ref().is_some_and(|active| active.tenant.has_peer(id));
     let mut id = Uuid::new_v4().to_string();
     while is_held(&id) {
         id = Uuid::new_v4().to_string();
@@ -68,20 +69,21 @@ const PAGE: usize = 1000;
 
 /// The ids of all peers of a key, where discovery is on: those of a page if the query asks for one. `key` is
 /// percent-encoded.
-pub(super) fn peers(service: &Service, key: &str, query: &str) -> HttpResponse {
+pub(super) fn peers(service: &Parts, key: &str, query: &str) -> HttpResponse {
     let Some(key) = decode_key(key) else {
         return plain(StatusCode::BAD_REQUEST, "Bad Request");
     };
-    match service.key(&key) {
+    match service.keys.get(&key) {
         Some(active) if active.key.settings.allow_discovery => {
-            let peers = &active.tenant.peers;
+            let peers = active.tenant.existing(RealmKind::PeerJs);
             let ids = match Page::asked_for(query) {
-                None => peers.ids(),
-                Some(Ok(Page { after, limit })) => peers.page(after.as_deref(), limit),
+                None => peers.map(|peers| peers.ids()),
+                Some(Ok(Page { after, limit })) => peers.map(|peers| peers.page(after.as_deref(), limit)),
                 Some(Err(NoPage)) => {
                     return plain(StatusCode::BAD_REQUEST, "limit is a whole number from 1 on\n");
                 }
             };
+            let ids = ids.unwrap_or_default();
             let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
             json(serde_json::json!(ids).to_string())
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
 use super::Mounted;
-use crate::app::Service;
+use crate::app::Parts;
 use crate::client_options::ClientOptions;
 use crate::config::Config;
 
@@ -28,7 +28,7 @@ pub(super) fn by_client(
     peer: Option<SocketAddr>,
     secure: bool,
 ) -> ClientOptions {
-    let config = &mounted.service.config;
+    let config = &mounted.service.config();
     let proxies = peer.map_or(0, |peer| way(config, headers, peer).proxies);
     let forwarded = |name| forwarded(headers, name, proxies);
     let secure = forwarded("x-forwarded-proto").map_or(secure, |proto| proto == "https");
@@ -56,12 +56,12 @@ fn forwarded<'a>(headers: &'a HeaderMap, name: &'static str, proxies: usize) -> 
 
 /// The address of a client: that of its connection, or what trusted proxies say.
 pub(super) fn client_address(
-    service: &Service,
+    service: &Parts,
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
 ) -> Option<IpAddr> {
     let peer = peer?;
-    let Way { client, proxies, is_named } = way(&service.config, headers, peer);
+    let Way { client, proxies, is_named } = way(&service.config(), headers, peer);
     if proxies > 0 && !is_named {
         service.silent_proxy.call_once(|| {
             log::warn!(

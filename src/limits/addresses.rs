@@ -7,26 +7,12 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 use super::{Network, TooMany};
+use crate::config::LiveConfig;
 use crate::rate_limit::RateLimit;
-
-/// The bounds of one address; 0 turns one off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AddressLimits {
-    /// Most connections at a time: WebSockets, streams, and those that are in HTTP.
-    pub connections: u32,
-    /// New WebSockets and streams a second, for long; ten times as many at once.
-    pub opens_per_second: u32,
-}
-
-impl Default for AddressLimits {
-    fn default() -> Self {
-        AddressLimits { connections: 1000, opens_per_second: 50 }
-    }
-}
 
 /// The addresses that have connections, or had some a moment ago.
 pub(crate) struct Addresses {
-    limits: AddressLimits,
+    config: LiveConfig,
     known: DashMap<Network, Known>,
 }
 
@@ -47,8 +33,8 @@ struct CountedConnection {
 }
 
 impl Addresses {
-    pub(crate) fn new(limits: AddressLimits) -> Arc<Self> {
-        Arc::new(Addresses { limits, known: DashMap::new() })
+    pub(crate) fn new(config: LiveConfig) -> Arc<Self> {
+        Arc::new(Addresses { config, known: DashMap::new() })
     }
 
     /// Counts a new connection; `None` is one that is not counted. Loopback is not: there it is somebody's
@@ -77,13 +63,13 @@ impl Addresses {
             None => self.place(network, &mut known)?,
         };
         // A place of its own goes back below, when nothing is locked.
-        let spent = known.opens.try_charge_one(self.limits.opens_per_second, now);
+        let spent = known.opens.try_charge_one(self.config.load().address_limits.opens_per_second, now);
         drop(known);
         spent.map(|()| Some(placed)).map_err(|retry_after| TooMany { retry_after })
     }
 
     fn place(self: &Arc<Self>, network: Network, known: &mut Known) -> Result<ConnectionPermit, TooMany> {
-        let most = self.limits.connections;
+        let most = self.config.load().address_limits.connections;
         if most > 0 && known.open >= most {
             return Err(TooMany { retry_after: Duration::from_secs(10) });
         }
@@ -118,13 +104,15 @@ fn network(address: Option<IpAddr>) -> Option<Network> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{AddressLimits, Config};
 
     fn ip(text: &str) -> Option<IpAddr> {
         Some(text.parse().unwrap())
     }
 
     fn addresses(connections: u32, opens_per_second: u32) -> Arc<Addresses> {
-        Addresses::new(AddressLimits { connections, opens_per_second })
+        let address_limits = AddressLimits { connections, opens_per_second };
+        Addresses::new(Config { address_limits, ..Config::default() }.into())
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 use super::{Network, TooMany};
+use crate::config::LiveConfig;
 
 /// Milliseconds.
 const DAY: u64 = 24 * 60 * 60 * 1000;
@@ -16,25 +17,30 @@ const DAY: u64 = 24 * 60 * 60 * 1000;
 /// Loopback counts as any other address here, and so does who has none: behind a proxy that this server was not told of
 /// everybody comes from there, and would else have no bound.
 pub(crate) struct DailyQuota {
-    /// 0 is any number.
-    most: u32,
+    config: LiveConfig,
     /// Milliseconds, oldest first; never more than `most`.
     done: DashMap<Option<Network>, VecDeque<u64>>,
 }
 
 impl DailyQuota {
-    pub(crate) fn new(most: u32) -> Self {
-        DailyQuota { most, done: DashMap::new() }
+    pub(crate) fn new(config: LiveConfig) -> Self {
+        DailyQuota { config, done: DashMap::new() }
+    }
+
+    /// Most within 24 hours; 0 is no limit.
+    fn most(&self) -> u32 {
+        self.config.load().registration.per_day
     }
 
     /// Whether an address may do it at `now` milliseconds.
     pub(crate) fn check(&self, address: Option<IpAddr>, now: u64) -> Result<(), TooMany> {
-        let Some(mut done) = self.done.get_mut(&address.map(Network::of)) else {
+        let most = self.most();
+        let Some(mut done) = self.done.get_mut(&address.map(Network::of)).filter(|_| most > 0) else {
             return Ok(());
         };
         done.retain(|at| is_recent(*at, now));
         match done.front() {
-            Some(oldest) if done.len() as u64 >= u64::from(self.most) => {
+            Some(oldest) if done.len() as u64 >= u64::from(most) => {
                 Err(TooMany { retry_after: Duration::from_millis((oldest + DAY).saturating_sub(now)) })
             }
             _ => Ok(()),
@@ -43,7 +49,7 @@ impl DailyQuota {
 
     /// An address has done it at `now` milliseconds.
     pub(crate) fn count(&self, address: Option<IpAddr>, now: u64) {
-        if self.most > 0 {
+        if self.most() > 0 {
             self.done.entry(address.map(Network::of)).or_default().push_back(now);
         }
     }
@@ -61,6 +67,12 @@ fn is_recent(at: u64, now: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, KeySignup};
+
+    fn daily(per_day: u32) -> DailyQuota {
+        let registration = KeySignup { per_day, ..KeySignup::default() };
+        DailyQuota::new(Config { registration, ..Config::default() }.into())
+    }
 
     const HOUR: u64 = DAY / 24;
 
@@ -75,7 +87,7 @@ mod tests {
 
     #[test]
     fn an_address_may_do_it_so_often_in_any_24_hours() {
-        let daily = DailyQuota::new(2);
+        let daily = daily(2);
         let here = |now| try_it(&daily, ip("192.0.2.1"), now);
         assert!(here(0).is_ok() && here(10 * HOUR).is_ok());
         assert_eq!(here(20 * HOUR), Err(TooMany { retry_after: Duration::from_millis(4 * HOUR) }));
@@ -87,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_is_only_asked_does_not_count() {
-        let daily = DailyQuota::new(1);
+        let daily = daily(1);
         for _ in 0..3 {
             assert!(daily.check(ip("192.0.2.1"), 0).is_ok());
         }
@@ -101,7 +113,7 @@ mod tests {
             (ip("127.0.0.1"), ip("::ffff:127.0.0.1"), ip("::1")),
             (None, None, ip("127.0.0.1")),
         ] {
-            let daily = DailyQuota::new(1);
+            let daily = daily(1);
             assert!(try_it(&daily, one, 0).is_ok());
             assert!(try_it(&daily, same, 0).is_err(), "{same:?}");
             assert!(try_it(&daily, other, 0).is_ok(), "{other:?}");
@@ -110,14 +122,14 @@ mod tests {
 
     #[test]
     fn zero_is_any_number() {
-        let daily = DailyQuota::new(0);
+        let daily = daily(0);
         assert!((0..1000).all(|_| try_it(&daily, ip("192.0.2.1"), 0).is_ok()));
         assert!(daily.done.is_empty());
     }
 
     #[test]
     fn who_has_not_done_it_for_a_day_is_forgotten() {
-        let daily = DailyQuota::new(5);
+        let daily = daily(5);
         daily.count(ip("192.0.2.1"), 0);
         daily.count(ip("192.0.2.2"), 0);
         daily.count(ip("192.0.2.2"), HOUR);

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::config::LiveConfig;
+
 /// Bytes that each holder has for itself, outside the quota. An offer with all its candidates has some
 /// 10 KB, so an attacker that uses the quota up does not keep others from sending theirs.
 const FREE: usize = 16 << 10;
@@ -10,7 +12,7 @@ const FREE: usize = 16 << 10;
 /// A number of bytes that many holders share.
 #[derive(Debug)]
 pub(crate) struct Quota {
-    max: usize,
+    config: LiveConfig,
     used: AtomicUsize,
 }
 
@@ -26,8 +28,9 @@ pub(crate) struct Held {
 pub(crate) struct UsedUp;
 
 impl Quota {
-    pub(crate) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Quota { max, used: AtomicUsize::new(0) })
+    /// The quota of `unfinished_total_bytes`.
+    pub(crate) fn of_unfinished(config: LiveConfig) -> Arc<Self> {
+        Arc::new(Quota { config, used: AtomicUsize::new(0) })
     }
 
     /// A holder of nothing.
@@ -36,12 +39,19 @@ impl Quota {
     }
 
     #[cfg(any(test, fuzzing))]
+    pub(crate) fn new(unfinished_total_bytes: usize) -> Arc<Self> {
+        use crate::config::Config;
+        Quota::of_unfinished(Config { unfinished_total_bytes, ..Config::default() }.into())
+    }
+
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
     fn take(&self, bytes: usize) -> Result<(), UsedUp> {
-        let fits = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.max);
+        let max = self.config.load().unfinished_total_bytes;
+        let fits = |used: usize| used.checked_add(bytes).filter(|used| *used <= max);
         let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
         taken.map(drop).map_err(|_| UsedUp)
     }

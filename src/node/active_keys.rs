@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 
+use super::{Node, Tenant};
 use crate::auth::{Claimant, Verifier};
-use crate::broker::{Broker, Tenant};
 use crate::dialect::peerjs;
 use crate::keys::{Key, unix_time};
 use crate::wire::{ApiKey, PeerId, Token};
@@ -41,29 +41,39 @@ impl ActiveKeys {
         self.keys.get(key).map(|active| Arc::clone(&active))
     }
 
-    /// Makes exactly these keys the ones in force, but for those that are not enabled. The clients of a
-    /// key that is no more among them are dismissed. Reads files, so not for a worker's thread.
-    pub(crate) fn put_in_force(&self, keys: Vec<Key>, broker: &Broker) {
-        let enabled: HashSet<ApiKey> =
-            keys.iter().filter(|key| key.settings.enabled).map(|key| key.key.clone()).collect();
+    /// Puts a key in force as it is now, or takes it out of force if it is not enabled: then its clients are
+    /// dismissed. Reads files, so not for a worker's thread.
+    pub(crate) fn put(&self, key: Key, node: &Node) {
+        if !key.settings.enabled {
+            return self.remove(&key.key, node);
+        }
+        let old = self.get(key.key.as_str());
+        if old.as_ref().is_some_and(|old| old.key.settings == key.settings && old.key.name == key.name) {
+            return;
+        }
+        let tenant = node.add_tenant(key.key.clone(), key.settings.concurrent_limit, peerjs::expire);
+        let used = AtomicU64::new(old.map_or(0, |old| old.used.load(Ordering::Relaxed)));
+        let verifier = Verifier::new(&key.settings.auth)
+            .inspect_err(|error| log::error!("nobody can use the key {:?}: {error}", key.key))
+            .ok();
+        self.keys.insert(key.key.clone(), Arc::new(ActiveKey { key, tenant, verifier, used }));
+    }
+
+    /// Takes a key out of force. Its clients are dismissed.
+    pub(crate) fn remove(&self, key: &ApiKey, node: &Node) {
+        self.keys.remove(key);
+        node.remove_tenant(key.as_str());
+    }
+
+    /// Puts exactly these keys in force. Clients of other keys are dismissed. Reads files, so not for a worker's
+    /// thread.
+    pub(crate) fn replace(&self, keys: Vec<Key>, node: &Node) {
+        let wanted: HashSet<ApiKey> = keys.iter().map(|key| key.key.clone()).collect();
         let known: Vec<ApiKey> = self.keys.iter().map(|active| active.key.key.clone()).collect();
-        for gone in known.iter().filter(|key| !enabled.contains(*key)) {
-            self.keys.remove(gone);
-            broker.remove_tenant(gone.as_str());
+        for gone in known.iter().filter(|key| !wanted.contains(*key)) {
+            self.remove(gone, node);
         }
-        for key in keys.into_iter().filter(|key| key.settings.enabled) {
-            let old = self.get(key.key.as_str());
-            if old.as_ref().is_some_and(|old| old.key.settings == key.settings && old.key.name == key.name) {
-                continue;
-            }
-            let tenant = broker.add_tenant(key.key.clone(), peerjs::expire);
-            tenant.set_limit(key.settings.concurrent_limit);
-            let used = AtomicU64::new(old.map_or(0, |old| old.used.load(Ordering::Relaxed)));
-            let verifier = Verifier::new(&key.settings.auth)
-                .inspect_err(|error| log::error!("nobody can use the key {:?}: {error}", key.key))
-                .ok();
-            self.keys.insert(key.key.clone(), Arc::new(ActiveKey { key, tenant, verifier, used }));
-        }
+        keys.into_iter().for_each(|key| self.put(key, node));
     }
 
     /// The keys that were used since they were last asked for, and when. One with clients is being used.

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::Ops;
 use super::problem::Problem;
-use crate::app::Service;
+use crate::app::Parts;
 use crate::config::AdminToken;
 use crate::limits::Guesser;
 
@@ -48,18 +48,18 @@ fn check_site(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// Over the limit of wrong tokens, none is compared, not even the right one: an answer that differs for the right
 /// token would allow any number of guesses.
-fn check_token(service: &Service, token: &AdminToken, request: &ServiceRequest) -> Result<(), Problem> {
+fn check_token(service: &Parts, token: &AdminToken, request: &ServiceRequest) -> Result<(), Problem> {
     let Some(given) = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes()) else {
         return Err(Problem::unauthorized());
     };
     let address = request.peer_addr().map(|peer| peer.ip());
     let (guesser, now) = (Guesser::new(address, is_forwarded(request.headers())), service.now());
-    service.wrong_tokens.check(guesser, now)?;
+    service.admin.wrong_tokens.check(guesser, now)?;
     let (scheme, given) = given.split_at_checked(BEARER.len()).unwrap_or_default();
     // Compared in a time that says nothing of where the first difference is.
     let fits = scheme.eq_ignore_ascii_case(BEARER) && bool::from(given.ct_eq(token.as_str().as_bytes()));
     if !fits {
-        service.wrong_tokens.count_wrong(guesser, now);
+        service.admin.wrong_tokens.count_wrong(guesser, now);
         return Err(Problem::unauthorized());
     }
     Ok(())

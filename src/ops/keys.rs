@@ -12,7 +12,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::page::{self, Page};
 use super::problem::Problem;
 use super::{Ops, blocking, by};
-use crate::app::Service;
+use crate::app::Parts;
 use crate::keys::{Change, Key, Settings};
 use crate::wire::ApiKey;
 
@@ -77,7 +77,7 @@ impl ToSchema for NewKey {
 pub(super) async fn list(ops: web::Data<Ops>, page: web::Query<Page>) -> Result<web::Json<Keys>, Problem> {
     let limit = page.limit()?;
     let keys = blocking(ops, move |service| {
-        let mut keys = service.all_keys()?;
+        let mut keys = service.admin.all_keys()?;
         let after = page.after.as_deref();
         keys.retain(|key| after.is_none_or(|after| key.key.as_str() > after));
         keys.sort_unstable_by(|a, b| a.key.cmp(&b.key));
@@ -112,7 +112,7 @@ pub(super) async fn add(
     let (added, location) = blocking(ops, move |service| {
         let mut key = Key::new(key, "", Settings::default());
         key.apply(settings);
-        let key = service.add_key(by, key)?;
+        let key = service.admin.add_key(by, key)?;
         Ok((shown(service, &key)?, format!("/api/keys/{}", in_path(key.key.as_str()))))
     })
     .await?;
@@ -129,7 +129,7 @@ pub(super) async fn add(
 #[get("/api/keys/{key}")]
 pub(super) async fn show(ops: web::Data<Ops>, key: web::Path<String>) -> Result<web::Json<Shown>, Problem> {
     let key = named(&key)?;
-    let found = blocking(ops, move |service| shown(service, &service.one_key(&key)?));
+    let found = blocking(ops, move |service| shown(service, &service.admin.one_key(&key)?));
     Ok(web::Json(found.await?))
 }
 
@@ -151,7 +151,7 @@ pub(super) async fn change(
     let (by, key) = (by(&request), named(&key)?);
     let change: Change = read(Value::Object(body.into_inner()))?;
     let changed = blocking(ops, move |service| {
-        let changed = service.change_key(by, &key, change)?;
+        let changed = service.admin.change_key(by, &key, change)?;
         shown(service, &changed)
     });
     Ok(web::Json(changed.await?))
@@ -171,7 +171,7 @@ pub(super) async fn remove(
     key: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let (by, key) = (by(&request), named(&key)?);
-    blocking(ops, move |service| Ok(service.remove_key(by, &key)?)).await?;
+    blocking(ops, move |service| Ok(service.admin.remove_key(by, &key)?)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -188,10 +188,13 @@ fn in_path(key: &str) -> String {
     percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-fn shown(service: &Service, key: &Key) -> Result<Shown, Problem> {
+fn shown(service: &Parts, key: &Key) -> Result<Shown, Problem> {
     let json = key.public_json().map_err(|error| {
         log::error!("cannot write a key as JSON: {error}");
         Problem::failed()
     })?;
-    Ok(Shown { key: json, clients: service.key(key.key.as_str()).map_or(0, |active| active.tenant.len()) })
+    Ok(Shown {
+        key: json,
+        clients: service.keys.get(key.key.as_str()).map_or(0, |active| active.tenant.len()),
+    })
 }

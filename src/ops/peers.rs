@@ -11,7 +11,7 @@ use super::page::{self, Page};
 use super::problem::Problem;
 use super::{Ops, blocking, by};
 use crate::broker::PeerInfo;
-use crate::wire::Link;
+use crate::wire::{Link, PeerId, RealmKind};
 
 /// A client that is here.
 #[derive(Serialize, ToSchema)]
@@ -77,20 +77,22 @@ pub(super) async fn list(
 ) -> Result<web::Json<Peers>, Problem> {
     let (key, limit) = (named(&key)?, page.limit()?);
     let peers = blocking(ops, move |service| {
-        let Some(active) = service.key(key.as_str()) else {
+        let Some(active) = service.keys.get(key.as_str()) else {
             // Nobody is here where nobody may be; but a key that is not there is a mistake.
-            service.one_key(&key)?;
+            service.admin.one_key(&key)?;
             return Ok(Peers { peers: Vec::new(), next: None });
         };
         let tenant = &active.tenant;
         let mut ids = tenant.page(page.after.as_deref(), limit + 1);
         let next = page::cut(&mut ids, limit, ToString::to_string);
-        let of_kind = |id: &str| {
-            let peer = tenant.peers.present(id).map(|present| Peer::new(Kind::PeerJs, &present));
-            let guest = tenant.guests.present(id).map(|present| Peer::new(Kind::Guest, &present));
-            peer.into_iter().chain(guest)
+        let realms = [RealmKind::PeerJs, RealmKind::Guests].map(|kind| tenant.existing(kind));
+        let of_id = |id: &PeerId| {
+            let present = realms.iter().flatten().filter_map(|realm| {
+                realm.present(id.as_str()).map(|present| Peer::new(realm.kind(), &present))
+            });
+            present.collect::<Vec<Peer>>()
         };
-        Ok(Peers { peers: ids.iter().flat_map(|id| of_kind(id.as_str())).collect(), next })
+        Ok(Peers { peers: ids.iter().flat_map(of_id).collect(), next })
     });
     Ok(web::Json(peers.await?))
 }
@@ -111,24 +113,28 @@ pub(super) async fn kick(
 ) -> Result<HttpResponse, Problem> {
     let (by, (key, id)) = (by(&request), path.into_inner());
     let key = named(&key)?;
-    if !ops.service.kick(by, &key, &id) {
+    let kicked = PeerId::parse(&id).is_ok_and(|id| ops.service.admin.kick(by, &key, &id));
+    if !kicked {
         return Err(Problem::not_found("no such client is here"));
     }
     Ok(HttpResponse::NoContent().finish())
 }
 
 impl Peer {
-    fn new(kind: Kind, PeerInfo { id, link, about, messages }: &PeerInfo) -> Self {
+    fn new(realm: RealmKind, PeerInfo { id, link, info, messages }: &PeerInfo) -> Self {
         Peer {
             id: id.to_string(),
-            kind,
+            kind: match realm {
+                RealmKind::PeerJs => Kind::PeerJs,
+                RealmKind::Guests => Kind::Guest,
+            },
             connection: match link {
                 Link::Socket => Connection::WebSocket,
                 Link::Stream => Connection::Stream,
             },
-            since: about.since,
-            address: about.address,
-            client_version: about.version.map(|version| version.as_str().to_owned()),
+            since: info.since,
+            address: info.address,
+            client_version: info.version.map(|version| version.as_str().to_owned()),
             messages: *messages,
         }
     }

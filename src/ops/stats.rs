@@ -1,6 +1,6 @@
 //! What the broker does.
 
-use std::sync::atomic::Ordering;
+use std::collections::BTreeMap;
 
 use actix_web::{get, web};
 use serde::Serialize;
@@ -8,6 +8,8 @@ use utoipa::ToSchema;
 
 use super::problem::Problem;
 use super::{Ops, blocking};
+use crate::events::Outcome;
+use crate::wire::{CloseReason, MessageKind, Refusal};
 
 /// What there is now, and what has happened since the start.
 #[derive(Serialize, ToSchema)]
@@ -25,13 +27,22 @@ pub(super) struct Stats {
     connections: usize,
     /// Bytes that wait for absent peers, with what it costs to keep them.
     queued_bytes: usize,
-    /// Clients closed because they did not read, since the start.
+    /// Connections that got an id, since the start.
+    opened: u64,
+    /// Connections that lost their id since the start, by reason.
+    closed: BTreeMap<&'static str, u64>,
+    /// Clients that did not get an id since the start, by reason.
+    refused: BTreeMap<&'static str, u64>,
+    /// What became of messages since the start, by kind of message and outcome. A message that had to wait counts as
+    /// `queued`, and later as `delivered`, `expired` or dropped.
+    messages: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
+    /// Connections closed because their clients did not read: `closed.slow_reader`.
     slow_readers: u64,
-    /// Clients dropped because nothing was heard of them.
+    /// Connections closed because nothing was heard of their clients: `closed.timed_out`.
     timed_out: u64,
-    /// Clients that lost their id because they did not answer when somebody else asked for it.
+    /// Connections that lost their id because they did not answer when somebody else asked for it: `closed.evicted`.
     evicted: u64,
-    /// Conversations with absent peers that expired.
+    /// How often a sender lost all that it had waiting for a peer, and was told.
     expired: u64,
 }
 
@@ -40,18 +51,32 @@ pub(super) struct Stats {
 #[get("/api/stats")]
 pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Problem> {
     let stats = blocking(ops, |service| {
-        let counters = service.broker.counters();
+        let totals = service.events.counters().totals();
+        let closed = |reason: CloseReason| totals.closed(reason);
+        let outcomes = |kind: MessageKind| {
+            Outcome::all().map(|outcome| (outcome.label(), totals.messages(kind, outcome))).collect()
+        };
         Ok(Stats {
             version: env!("CARGO_PKG_VERSION"),
             uptime: service.uptime().as_secs(),
-            keys: service.all_keys()?.len(),
-            clients: service.broker.peers(),
-            connections: service.sessions(),
-            queued_bytes: service.broker.queued_bytes(),
-            slow_readers: counters.slow_readers.load(Ordering::Relaxed),
-            timed_out: counters.timed_out.load(Ordering::Relaxed),
-            evicted: counters.evicted.load(Ordering::Relaxed),
-            expired: counters.expired.load(Ordering::Relaxed),
+            keys: service.admin.all_keys()?.len(),
+            clients: service.node.peers(),
+            connections: service.sessions.len(),
+            queued_bytes: service.node.queued_bytes(),
+            opened: totals.opened(),
+            closed: CloseReason::ALL
+                .into_iter()
+                .map(|reason| (reason.ending().label, closed(reason)))
+                .collect(),
+            refused: Refusal::ALL
+                .into_iter()
+                .map(|reason| (reason.ending().label, totals.refused(reason)))
+                .collect(),
+            messages: MessageKind::ALL.into_iter().map(|kind| (kind.label(), outcomes(kind))).collect(),
+            slow_readers: closed(CloseReason::SlowReader),
+            timed_out: closed(CloseReason::TimedOut),
+            evicted: closed(CloseReason::Evicted),
+            expired: totals.expired(),
         })
     });
     Ok(web::Json(stats.await?))

@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::app::Service;
 use crate::broker::{ConnectionInfo, Realm};
 use crate::keys::unix_time;
 use crate::limits::ConnectionPermit;
-use crate::node::ActiveKey;
-use crate::wire::{ApiKey, ClientVersion, InvalidName, PeerId, Token};
+use crate::node::{ActiveKey, ActiveKeys};
+use crate::wire::{ApiKey, ClientVersion, PeerId, Refusal, Token};
 
 /// What a client says about itself in the query of its WebSocket address.
 #[derive(Debug)]
@@ -28,13 +27,13 @@ pub(crate) struct Source {
     pub(crate) address: Option<IpAddr>,
 }
 
-/// Who asks.
+/// A client that asks to be served.
 pub(crate) struct ConnectRequest {
-    /// The query of its address.
+    /// The query of its URL.
     pub(crate) query: String,
     pub(crate) source: Source,
-    /// Its place among the connections of its address.
-    pub(crate) counted: Option<ConnectionPermit>,
+    /// Counts it among the connections of its address.
+    pub(crate) permit: Option<ConnectionPermit>,
 }
 
 /// What an admitted client gets: an id in a realm.
@@ -43,51 +42,15 @@ pub(crate) struct Entry {
     pub(crate) id: PeerId,
     pub(crate) token: Token,
     pub(crate) messages_per_second: u32,
-    pub(crate) about: ConnectionInfo,
+    pub(crate) info: ConnectionInfo,
 }
 
-/// Why a client is not admitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    Incomplete,
-    InvalidId(InvalidName),
-    InvalidToken(InvalidName),
-    MalformedKey(InvalidName),
-    InvalidKey,
-    ForeignOrigin,
-    TokenRefused,
-    IdTaken,
-    Elsewhere,
-    LimitReached,
-    Closing,
-}
-
-impl Refusal {
-    /// What the client is told. The first four are the reference's words.
-    pub(crate) fn text(self) -> Cow<'static, str> {
-        match self {
-            Refusal::Incomplete => "No id, token, or key supplied to websocket server".into(),
-            Refusal::InvalidKey => "Invalid key provided".into(),
-            Refusal::LimitReached => "Server has reached its concurrent user limit".into(),
-            Refusal::IdTaken => "ID is taken".into(),
-            Refusal::Elsewhere => "Connected by a WebSocket already".into(),
-            Refusal::ForeignOrigin => "This origin may not use the key".into(),
-            // Not why: that is for the log.
-            Refusal::TokenRefused => "Invalid token provided".into(),
-            Refusal::Closing => "Server is stopping".into(),
-            Refusal::InvalidId(why) => format!("Invalid id provided: {why}").into(),
-            Refusal::InvalidToken(why) => format!("Invalid token provided: {why}").into(),
-            Refusal::MalformedKey(why) => format!("Invalid key provided: {why}").into(),
-        }
-    }
-
-    /// The close code behind the frame; without one, as the reference, wherever it has the case.
-    pub(crate) fn close(self) -> Option<(u16, &'static str)> {
-        match self {
-            Refusal::Closing => Some((1001, "server is stopping")),
-            _ => None,
-        }
-    }
+/// A client that gets no id, and what it asked for.
+#[derive(Debug)]
+pub(crate) struct Rejection {
+    pub(crate) reason: Refusal,
+    pub(crate) key: Option<ApiKey>,
+    pub(crate) id: Option<PeerId>,
 }
 
 impl Claim {
@@ -95,6 +58,11 @@ impl Claim {
     pub(crate) fn parse(query: &str) -> Result<Self, Refusal> {
         let [key, id, token, version] = values(query, ["key", "id", "token", "version"]);
         Ok(Claim { version: ClientVersion::parse(&version), ..Claim::check(&key, &id, &token)? })
+    }
+
+    /// A claim that is refused, with the key and the id in it if they are such.
+    pub(super) fn reject(reason: Refusal, key: &str, id: &str) -> Rejection {
+        Rejection { reason, key: ApiKey::parse(key).ok(), id: PeerId::parse(id).ok() }
     }
 
     /// Takes what is within bounds.
@@ -113,18 +81,18 @@ impl Claim {
 
 impl Source {
     /// What the operator is told about a connection that is opened now.
-    pub(super) fn about(&self, version: Option<ClientVersion>) -> ConnectionInfo {
+    pub(super) fn info(&self, version: Option<ClientVersion>) -> ConnectionInfo {
         ConnectionInfo { since: unix_time(), address: self.address, version }
     }
 }
 
 /// Decides whether a key may be used from an origin.
-pub(super) fn key_in_force(
-    service: &Service,
+pub(super) fn active_key(
+    keys: &ActiveKeys,
     key: &ApiKey,
     origin: Option<&str>,
 ) -> Result<Arc<ActiveKey>, Refusal> {
-    let active = service.key(key.as_str()).ok_or(Refusal::InvalidKey)?;
+    let active = keys.get(key.as_str()).ok_or(Refusal::InvalidKey)?;
     if !active.key.settings.admits(origin) {
         return Err(Refusal::ForeignOrigin);
     }
@@ -145,6 +113,7 @@ pub(super) fn values<'a, const N: usize>(query: &'a str, names: [&str; N]) -> [C
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::InvalidName;
 
     fn parse(query: &str) -> Result<(String, String), Refusal> {
         Claim::parse(query).map(|claim| (claim.key.to_string(), claim.id.to_string()))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use crate::app::Service;
+use super::sessions::Sessions;
 use crate::transport::{Disconnect, Socket};
 
 /// Sends the last words, waits for the client's close frame unless it came already, and ends the
@@ -17,9 +17,10 @@ use crate::transport::{Disconnect, Socket};
 pub(super) async fn farewell<S: Socket>(
     socket: &mut S,
     mut send: impl FnMut(&mut Context<'_>, &mut S) -> Poll<io::Result<()>>,
-    service: &Service,
+    sessions: &Sessions,
     closed_by_client: bool,
 ) {
+    let close_timeout = sessions.config().close_timeout;
     let goodbye = async {
         // If it ends in the middle of a message, which a successor has got, no close is to come.
         let said = poll_fn(|cx| send(cx, socket)).await.is_ok();
@@ -32,7 +33,7 @@ pub(super) async fn farewell<S: Socket>(
         Some(())
     };
     // A client that does not play along is cut off.
-    let _ = timeout(service.config.close_timeout, goodbye).await;
+    let _ = timeout(close_timeout, goodbye).await;
 }
 
 /// Reads at full speed while a client says goodbye: more than is on its way from one that plays along.

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use rand::distr::{Alphanumeric, SampleString as _};
 
-use super::admission::{Entry, Refusal, Source, key_in_force, values};
+use super::admission::{Entry, Rejection, Source, active_key, values};
 use super::run::{Context, ProtocolHandler};
-use crate::app::Service;
-use crate::broker::{CallAlias, HostedRoom, PlayerName, RoomError, Tenant};
+use super::sessions::Sessions;
 use crate::dialect::rooms::Problem;
 use crate::dialect::{Object, calls, rooms, root};
+use crate::directory::{CallAlias, HostedRoom, PlayerName, RoomError};
 use crate::keys::Auth;
 use crate::limits::Guesser;
-use crate::wire::Frame;
-use crate::wire::{ApiKey, PeerId, Token};
+use crate::node::Guests;
+use crate::wire::{ApiKey, Frame, MessageKind, PeerId, Refusal, Token};
 
 /// Characters of an id or a token that we choose: as hard to guess as a UUID.
 const ID_LEN: usize = 21;
@@ -25,7 +25,7 @@ const MAX_NAMES: usize = 8;
 
 /// What a guest holds.
 pub(super) struct Guest {
-    tenant: Arc<Tenant>,
+    guests: Arc<Guests>,
     guesser: Option<Guesser>,
     hosting: Option<HostedRoom>,
     playing: Vec<PlayerName>,
@@ -37,32 +37,40 @@ pub(super) struct Guest {
 
 /// A fresh id, for the key in the query or else that of the root.
 pub(super) async fn entry(
-    service: Arc<Service>,
+    sessions: Arc<Sessions>,
     query: String,
     source: Source,
-) -> Result<(Entry, Guest), Refusal> {
+) -> Result<(Entry, Guest), Rejection> {
     let [key] = values(&query, ["key"]);
-    let key = match &*key {
-        "" => service.config.root_key().clone(),
+    decide(&sessions, &key, &source).map_err(|reason| Rejection {
+        reason,
+        key: ApiKey::parse(&key).ok(),
+        id: None,
+    })
+}
+
+fn decide(sessions: &Sessions, key: &str, source: &Source) -> Result<(Entry, Guest), Refusal> {
+    let key = match key {
+        "" => sessions.config().root_key().clone(),
         key => ApiKey::parse(key).map_err(Refusal::MalformedKey)?,
     };
-    let active = key_in_force(&service, &key, source.origin.as_deref())?;
+    let active = active_key(&sessions.keys, &key, source.origin.as_deref())?;
     if active.key.settings.auth != Auth::None {
         // These dialects have no way to say who one is.
         return Err(Refusal::TokenRefused);
     }
     active.note_use();
-    let tenant = Arc::clone(&active.tenant);
+    let guests = active.tenant.guests();
     let entry = Entry {
-        realm: Arc::clone(&tenant.guests),
+        realm: Arc::clone(&guests.realm),
         id: fresh_id()?,
         token: Token::parse(&random()).map_err(Refusal::InvalidToken)?,
         messages_per_second: active.key.settings.messages_per_second,
-        about: source.about(None),
+        info: source.info(None),
     };
     let guesser = Guesser::remote(source.address);
     let guest =
-        Guest { tenant, guesser, hosting: None, playing: Vec::new(), calling: None, introduced: false };
+        Guest { guests, guesser, hosting: None, playing: Vec::new(), calling: None, introduced: false };
     Ok((entry, guest))
 }
 
@@ -84,7 +92,7 @@ impl ProtocolHandler for Guest {
     }
 
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()> {
-        let dialects = context.service.config.dialects;
+        let dialects = context.sessions.config().dialects;
         match root::decode(text) {
             root::Command::Rooms(command) if dialects.rooms => {
                 if let Err(problem) = self.play(command, context) {
@@ -93,9 +101,9 @@ impl ProtocolHandler for Guest {
             }
             root::Command::Calls(calls::Command::Start) if dialects.calls => self.introduce(context),
             root::Command::Calls(calls::Command::Send(message)) if dialects.calls => {
-                if let Some(called) = self.tenant.callers.guest(&message.to) {
+                if let Some(called) = self.guests.aliases.guest(&message.to) {
                     let frame = message.frame(self.calling(context).id().as_str());
-                    context.send(called.as_str(), frame);
+                    context.send(called.as_str(), MessageKind::Call, frame);
                 }
             }
             _ => {}
@@ -110,7 +118,7 @@ impl Guest {
         if std::mem::replace(&mut self.introduced, true)
             && let Ok(id) = fresh_id()
         {
-            self.calling = Some(self.tenant.callers.add(id, context.peer.id()));
+            self.calling = Some(self.guests.aliases.add(id, context.peer.id()));
         }
         let id = self.calling(context).id().as_str();
         context.reply(calls::started(id));
@@ -120,7 +128,7 @@ impl Guest {
     /// gets it as well, because it wants an answer.
     fn calling(&mut self, context: &Context<'_>) -> &CallAlias {
         let peer = context.peer.id();
-        self.calling.get_or_insert_with(|| self.tenant.callers.add(peer.clone(), peer))
+        self.calling.get_or_insert_with(|| self.guests.aliases.add(peer.clone(), peer))
     }
 
     fn play(&mut self, command: rooms::Command<'_>, context: &mut Context<'_>) -> Result<(), Problem> {
@@ -128,12 +136,12 @@ impl Guest {
             rooms::Command::Create => {
                 // The one before goes first: a host has one room.
                 self.hosting = None;
-                let hosting = self.tenant.rooms.create(context.peer.id()).map_err(problem)?;
+                let hosting = self.guests.rooms.create(context.peer.id()).map_err(problem)?;
                 context.reply(rooms::confirm(hosting.code()));
                 self.hosting = Some(hosting);
             }
             rooms::Command::Join { room, username, offer } => {
-                if !self.finds(&room, context.service) {
+                if !self.finds(&room, context.sessions) {
                     return Err(Problem::WrongRoom);
                 }
                 let username = username.ok_or(Problem::NoUsername)?;
@@ -145,7 +153,7 @@ impl Guest {
                 // Nothing is said of a player that has just left: the host could do nothing about it, and games
                 // would show an error.
                 if let Some(player) = player {
-                    context.send(player.as_str(), rooms::response(response));
+                    context.send(player.as_str(), MessageKind::Room, rooms::response(response));
                 }
             }
             rooms::Command::Start => self.hosting()?.start().map_err(problem)?,
@@ -154,17 +162,17 @@ impl Guest {
     }
 
     /// Whether there is a room of this code. An address that has tried too many wrong codes finds none.
-    fn finds(&self, code: &str, service: &Service) -> bool {
+    fn finds(&self, code: &str, sessions: &Sessions) -> bool {
         let Some(guesser) = self.guesser else {
-            return self.tenant.rooms.contains(code);
+            return self.guests.rooms.contains(code);
         };
-        let now = service.now();
-        if service.wrong_codes.check(guesser, now).is_err() {
+        let now = sessions.now();
+        if sessions.wrong_codes.check(guesser, now).is_err() {
             return false;
         }
-        let found = self.tenant.rooms.contains(code);
+        let found = self.guests.rooms.contains(code);
         if !found {
-            service.wrong_codes.count_wrong(guesser, now);
+            sessions.wrong_codes.count_wrong(guesser, now);
         }
         found
     }
@@ -181,8 +189,8 @@ impl Guest {
         offer: &Object<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Problem> {
-        let (playing, host) = self.tenant.rooms.join(room, username, context.peer.id()).map_err(problem)?;
-        if !context.send(host.as_str(), rooms::offer(offer, playing.name())) {
+        let (playing, host) = self.guests.rooms.join(room, username, context.peer.id()).map_err(problem)?;
+        if !context.send(host.as_str(), MessageKind::Room, rooms::offer(offer, playing.name())) {
             return Err(Problem::WrongRoom);
         }
         if self.playing.len() >= MAX_NAMES {

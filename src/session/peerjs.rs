@@ -3,41 +3,50 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::admission::{Claim, Entry, Refusal, Source, key_in_force};
-
+use super::admission::{Claim, Entry, Rejection, Source, active_key, values};
 use super::run::{Context, ProtocolHandler};
-use crate::app::{Client, Message, Service};
+use super::sessions::{Client, Message, Sessions};
 use crate::auth::Claimant;
 use crate::broker::{Flush, Peer, Routed};
 use crate::dialect::peerjs::{self, Command, Envelope};
-use crate::wire::Frame;
+use crate::wire::{Frame, MessageKind, Refusal};
 
 pub(super) struct PeerJs;
 
-/// What the client asks for in the query of its address.
+/// What the client asks for in the query of its URL.
 pub(super) async fn entry(
-    service: Arc<Service>,
+    sessions: Arc<Sessions>,
     query: String,
     source: Source,
-) -> Result<(Entry, PeerJs), Refusal> {
-    admit(&service, Claim::parse(&query)?, &source).await
+) -> Result<(Entry, PeerJs), Rejection> {
+    let claim = Claim::parse(&query).map_err(|reason| {
+        let [key, id] = values(&query, ["key", "id"]);
+        Claim::reject(reason, &key, &id)
+    });
+    Ok((admit(&sessions, claim?, &source).await?, PeerJs))
 }
 
 /// Decides on a claim.
-pub(super) async fn admit(
-    service: &Service,
+pub(super) async fn admit(sessions: &Sessions, claim: Claim, source: &Source) -> Result<Entry, Rejection> {
+    let (key, id) = (claim.key.clone(), claim.id.clone());
+    let entry = decide(sessions, claim, source).await;
+    entry.map_err(|reason| Rejection { reason, key: Some(key), id: Some(id) })
+}
+
+async fn decide(
+    sessions: &Sessions,
     Claim { key, id, token, version }: Claim,
     source: &Source,
-) -> Result<(Entry, PeerJs), Refusal> {
+) -> Result<Entry, Refusal> {
     let Source { origin, address } = source;
     let origin = origin.as_deref();
-    let active = key_in_force(service, &key, origin)?;
+    let active = active_key(&sessions.keys, &key, origin)?;
     let claimant = Claimant { key: &key, id: &id, token: &token, address: *address, origin };
     let token = active.verify(&claimant).await.ok_or(Refusal::TokenRefused)?;
     active.note_use();
     let messages_per_second = active.key.settings.messages_per_second;
-    let realm = Arc::clone(&active.tenant.peers);
-    Ok((Entry { realm, id, token, messages_per_second, about: source.about(version) }, PeerJs))
+    let realm = active.tenant.peers();
+    Ok(Entry { realm, id, token, messages_per_second, info: source.info(version) })
 }
 
 impl ProtocolHandler for PeerJs {
@@ -54,7 +63,7 @@ impl ProtocolHandler for PeerJs {
 
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()> {
         match peerjs::decode(text) {
-            Command::Relay(envelope) => relay(context.peer, context.service, &envelope, context.flushes),
+            Command::Relay(envelope) => relay(context.peer, context.sessions, &envelope, context.flushes),
             Command::Leave => return ControlFlow::Break(()),
             Command::Heartbeat | Command::Nothing => {}
         }
@@ -65,19 +74,19 @@ impl ProtocolHandler for PeerJs {
 /// Passes a message on; its sender hears at once if it is lost.
 pub(super) fn relay(
     peer: &Peer,
-    service: &Service,
+    sessions: &Sessions,
     Envelope { kind, dst, payload }: &Envelope<'_>,
     flushes: &mut Vec<Flush>,
 ) {
-    if let Some(hook) = &service.hooks.message {
-        let client = Client { key: peer.key(), id: peer.id() };
-        hook(client, Message { kind: *kind, dst, payload: *payload });
-    }
+    let client = Client { key: peer.key(), id: peer.id() };
+    sessions.note_message(client, Message { kind: *kind, dst, payload: *payload });
     let id = peer.id().as_str();
     let frame = peerjs::relay(*kind, id, dst, *payload);
-    match peer.route(dst, frame, kind.waits()) {
-        Routed::Sent(flush) => flushes.extend(flush),
-        Routed::Expired => flushes.extend(peer.reply(peerjs::expire(dst, id))),
-        Routed::Kept | Routed::Dropped => {}
+    let kind = MessageKind::from(*kind);
+    match peer.route(dst, kind, frame) {
+        Routed::Delivered(flush) => flushes.extend(flush),
+        Routed::Queued => {}
+        Routed::Dropped(_) if kind.waits() => flushes.extend(peer.reply(peerjs::expire(dst, id))),
+        Routed::Dropped(_) => {}
     }
 }

@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
-use super::admission::{Entry, Refusal};
+use super::admission::{Entry, Rejection, Source};
 use super::farewell::farewell;
-use crate::app::{Client, Service};
+use super::sessions::{OpenSession, Sessions};
 use crate::broker::{
-    Departure, Flush, IdLease, Outbox, Outgoing, Probe, RegisterOutcome, RegisterRequest, Routed,
+    ConnectionInfo, Departure, Flush, IdLease, Outbox, Outgoing, Probe, RegisterOutcome, RegisterRequest,
+    Routed,
 };
+use crate::events::{Connected, Disconnected, Event as Happened};
 use crate::limits::ConnectionPermit;
 use crate::transport::{self, Disconnect, Event, Socket};
-use crate::wire::CloseReason;
-use crate::wire::Frame;
+use crate::wire::{CloseReason, Frame, MessageKind, Refusal};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 const READS_PER_TURN: usize = 2;
@@ -24,9 +25,9 @@ const READS_PER_TURN: usize = 2;
 /// How often a client that is not read is looked after: whether it has left.
 const MAX_PAUSE: Duration = Duration::from_millis(250);
 
-/// What a client and this server say to each other.
+/// The protocol that a client speaks.
 pub(super) trait ProtocolHandler: Sized + 'static {
-    /// What a client is told first when it is in.
+    /// The first frame for a client that got its id.
     fn greeting() -> Option<Frame>;
 
     /// Tells a client why it is not admitted.
@@ -36,10 +37,10 @@ pub(super) trait ProtocolHandler: Sized + 'static {
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()>;
 }
 
-/// What a handler has at hand.
+/// What a handler works with.
 pub(super) struct Context<'a> {
     pub(super) peer: &'a IdLease,
-    pub(super) service: &'a Service,
+    pub(super) sessions: &'a Sessions,
     /// What one read brought for one recipient is written once, when the read is dealt with.
     pub(super) flushes: &'a mut Vec<Flush>,
 }
@@ -50,89 +51,102 @@ impl Context<'_> {
         self.flushes.extend(self.peer.reply(frame));
     }
 
-    /// Sends something to another peer of the realm, unless it is absent: then it answers `false`.
-    pub(super) fn send(&mut self, to: &str, frame: Frame) -> bool {
-        match self.peer.route(to, frame, false) {
-            Routed::Sent(flush) => self.flushes.extend(flush),
-            Routed::Kept => {}
-            Routed::Dropped | Routed::Expired => return false,
+    /// Sends something to another peer of the realm. Says whether it is not lost.
+    pub(super) fn send(&mut self, to: &str, kind: MessageKind, frame: Frame) -> bool {
+        match self.peer.route(to, kind, frame) {
+            Routed::Delivered(flush) => self.flushes.extend(flush),
+            Routed::Queued => {}
+            Routed::Dropped(_) => return false,
         }
         true
     }
+}
+
+/// A client that has its id.
+struct Admitted<S, H> {
+    socket: S,
+    lease: IdLease,
+    handler: H,
+    messages_per_second: u32,
+    info: ConnectionInfo,
 }
 
 /// Serves one client until it is gone.
 ///
 /// What a client needs only when it comes and goes is boxed, so that the future of one that is
 /// just there stays small: there are very many of those.
-pub(super) fn run<S, C, F>(
+pub(super) fn run<S, H, F>(
     socket: S,
-    service: &Arc<Service>,
-    counted: Option<ConnectionPermit>,
+    sessions: &Arc<Sessions>,
+    source: Source,
+    permit: Option<ConnectionPermit>,
     entry: F,
-) -> impl Future<Output = ()> + use<S, C, F>
+) -> impl Future<Output = ()> + use<S, H, F>
 where
     S: Socket,
-    C: ProtocolHandler,
-    F: Future<Output = Result<(Entry, C), Refusal>>,
+    H: ProtocolHandler,
+    F: Future<Output = Result<(Entry, H), Rejection>>,
 {
-    let session = service.begin_session(counted);
-    let admission = Box::pin(admit(socket, Arc::clone(service), entry));
+    let session = sessions.open(permit);
+    let admission = Box::pin(admit(socket, Arc::clone(sessions), source, entry));
     async move {
-        let Some((mut socket, lease, handler, messages_per_second)) = admission.await else {
-            return;
-        };
+        let Some(admitted) = admission.await else { return };
+        let Admitted { mut socket, lease, handler, messages_per_second, info } = admitted;
         socket.on_registered(&lease);
-        let mut presence = ActiveSession::begin(lease, handler, messages_per_second, &session);
-        let end = poll_fn(|cx| presence.poll(cx, &mut socket)).await;
-        if let Some(goodbye) = presence.goodbye(end, &mut socket) {
+        let mut active = ActiveSession::begin::<S>(lease, handler, messages_per_second, info, &session);
+        let end = poll_fn(|cx| active.poll(cx, &mut socket)).await;
+        if let Some(goodbye) = active.goodbye(end, &mut socket) {
             goodbye.await;
         }
     }
 }
 
 /// Registers a client, or tells it why not.
-async fn admit<S: Socket, C: ProtocolHandler>(
+async fn admit<S: Socket, H: ProtocolHandler>(
     mut socket: S,
-    service: Arc<Service>,
-    entry: impl Future<Output = Result<(Entry, C), Refusal>>,
-) -> Option<(S, IdLease, C, u32)> {
-    let mut outbox = socket.open_outbox(service.broker.limits().outbox_bytes);
-    let refusal = match entry.await {
-        Err(refusal) => refusal,
-        Ok((entry, handler)) => match register::<S, C>(&entry, &mut socket, &mut outbox, &service).await {
+    sessions: Arc<Sessions>,
+    source: Source,
+    entry: impl Future<Output = Result<(Entry, H), Rejection>>,
+) -> Option<Admitted<S, H>> {
+    let mut outbox = socket.open_outbox(sessions.config().limits.outbox_bytes);
+    let rejection = match entry.await {
+        Err(rejection) => rejection,
+        Ok((entry, handler)) => match register::<S, H>(&entry, &mut socket, &mut outbox, &sessions).await {
             Ok(lease) => {
-                return Some((socket, lease, handler, entry.messages_per_second));
+                let Entry { messages_per_second, info, .. } = entry;
+                return Some(Admitted { socket, lease, handler, messages_per_second, info });
             }
-            Err(Refusal::Elsewhere) => Refusal::Elsewhere,
-            Err(refusal) => {
-                entry.realm.announce_refusal(&entry.id, &entry.token);
-                refusal
+            Err(reason) => {
+                if reason != Refusal::Elsewhere {
+                    entry.realm.announce_refusal(&entry.id, &entry.token);
+                }
+                Rejection { reason, key: Some(entry.realm.key().clone()), id: Some(entry.id) }
             }
         },
     };
-    log::debug!("refused a client: {refusal:?}");
-    // Who is here already has heard all there is to hear.
-    if refusal != Refusal::Elsewhere {
-        outbox.push_unbounded(Outgoing::notice(C::refusal(refusal)));
+    let reason = rejection.reason;
+    sessions.refuse(rejection, &source);
+    // The client of a stream has heard on its WebSocket all there is to hear.
+    if reason != Refusal::Elsewhere {
+        outbox.push_unbounded(Outgoing::notice(H::refusal(reason)));
     }
-    outbox.push_unbounded(Outgoing::notice(Frame::close(refusal.close())));
+    outbox.push_unbounded(Outgoing::notice(Frame::close(reason.close())));
     let send = move |cx: &mut task::Context<'_>, socket: &mut S| socket.poll_send(cx, &mut outbox);
-    farewell(&mut socket, send, &service, false).await;
+    farewell(&mut socket, send, &sessions, false).await;
     None
 }
 
-async fn register<S: Socket, C: ProtocolHandler>(
-    Entry { realm, id, token, about, .. }: &Entry,
+async fn register<S: Socket, H: ProtocolHandler>(
+    Entry { realm, id, token, info, .. }: &Entry,
     socket: &mut S,
     outbox: &mut Outbox,
-    service: &Service,
+    sessions: &Sessions,
 ) -> Result<IdLease, Refusal> {
     let mut probed = false;
     loop {
-        let newcomer =
-            RegisterRequest { id, token, link: S::LINK, greeting: C::greeting(), about: about.clone() };
-        match realm.register(newcomer, outbox) {
+        let greeting = H::greeting();
+        let request = RegisterRequest { id, token, link: S::LINK, greeting, info: info.clone() };
+        match realm.register(request, outbox) {
             RegisterOutcome::Registered(lease) => return Ok(lease),
             RegisterOutcome::Elsewhere => return Err(Refusal::Elsewhere),
             RegisterOutcome::Full => return Err(Refusal::LimitReached),
@@ -147,12 +161,12 @@ async fn register<S: Socket, C: ProtocolHandler>(
         let Probe::Asked(answered) = realm.probe(id) else {
             return Err(Refusal::IdTaken);
         };
-        // The answer to the newcomer's handshake need not wait. If it cannot be sent, the session
+        // The answer to the client's handshake need not wait. If it cannot be sent, the session
         // will find out.
         let _ = poll_fn(|cx| socket.poll_send(cx, outbox)).await;
         // The WebSocket of a client whose stream is abandoned may wait for the same, and would not be greeted after
         // a stream was.
-        if has_left_meanwhile(answered, socket, service).await || socket.is_abandoned() {
+        if has_left_meanwhile(answered, socket, sessions).await || socket.is_abandoned() {
             return Err(Refusal::Elsewhere);
         }
     }
@@ -163,12 +177,12 @@ async fn register<S: Socket, C: ProtocolHandler>(
 async fn has_left_meanwhile<S: Socket>(
     mut answered: impl Future + Unpin,
     socket: &mut S,
-    service: &Service,
+    sessions: &Sessions,
 ) -> bool {
     loop {
         tokio::select! {
             _ = &mut answered => return false,
-            () = service.sleep(MAX_PAUSE) => {}
+            () = sessions.sleep(MAX_PAUSE) => {}
         }
         if poll_fn(|cx| Poll::Ready(socket.has_left(cx))).await {
             return true;
@@ -198,37 +212,55 @@ impl SessionEnd {
         matches!(self, SessionEnd::Disconnected(Disconnect::Closed(_)))
     }
 
-    /// The close frame for a client that ended it itself.
+    /// Why the connection ends, unless the broker had a reason before.
+    fn reason(self) -> CloseReason {
+        match self {
+            SessionEnd::Disconnected(Disconnect::Violation(reason)) => reason,
+            SessionEnd::Disconnected(Disconnect::Closed(_) | Disconnect::Gone)
+            | SessionEnd::Left
+            | SessionEnd::Dismissed => CloseReason::Left,
+        }
+    }
+
+    /// The close frame for a client that ended the connection itself: a client's own code is sent back to it.
     fn close(self) -> Frame {
-        let code = match self {
-            SessionEnd::Disconnected(Disconnect::Closed(code)) => code,
-            SessionEnd::Disconnected(Disconnect::Violation(code)) => Some(code),
-            SessionEnd::Left | SessionEnd::Dismissed | SessionEnd::Disconnected(Disconnect::Gone) => {
-                Some(1000)
-            }
-        };
-        Frame::close(code.map(|code| (code, "")))
+        match self {
+            SessionEnd::Disconnected(Disconnect::Closed(code)) => Frame::close(code.map(|code| (code, ""))),
+            end => Frame::close(end.reason().close()),
+        }
     }
 }
 
-/// A registered client. Dropping it gives everything back: the id, and the hook's goodbye.
-struct ActiveSession<'a, C> {
-    // Taken when the client parts. What the handler holds goes with the id.
-    present: Option<(IdLease, C)>,
+/// A registered client. Dropping it gives the id back, and tells of its end.
+struct ActiveSession<'a, H> {
+    // Taken when the client leaves. What the handler holds goes with the id.
+    present: Option<(IdLease, H)>,
     messages_per_second: u32,
     /// Nothing is read until then, because too much came.
     pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    service: &'a Service,
+    session: &'a OpenSession,
 }
 
-impl<'a, C: ProtocolHandler> ActiveSession<'a, C> {
-    fn begin(lease: IdLease, handler: C, messages_per_second: u32, service: &'a Service) -> Self {
-        if let Some(hook) = &service.hooks.connect {
-            hook(Client { key: lease.key(), id: lease.id() });
-        }
+impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
+    fn begin<S: Socket>(
+        lease: IdLease,
+        handler: H,
+        messages_per_second: u32,
+        ConnectionInfo { address, version, .. }: ConnectionInfo,
+        session: &'a OpenSession,
+    ) -> Self {
+        session.events().emit(|| {
+            Happened::PeerConnected(Connected {
+                peer: lease.realm().address(lease.id()),
+                connection: lease.connection(),
+                address,
+                client_version: version,
+                link: S::LINK,
+            })
+        });
         // A client that reconnects during its rate-limit pause keeps waiting.
-        let pause = pause_for(lease.charge(0, messages_per_second), service);
-        ActiveSession { present: Some((lease, handler)), messages_per_second, pause, service }
+        let pause = pause_for(lease.charge(0, messages_per_second), session);
+        ActiveSession { present: Some((lease, handler)), messages_per_second, pause, session }
     }
 
     fn poll<S: Socket>(&mut self, cx: &mut task::Context<'_>, socket: &mut S) -> Poll<SessionEnd> {
@@ -257,9 +289,9 @@ impl<'a, C: ProtocolHandler> ActiveSession<'a, C> {
                 }
                 // We stopped reading, so silence proves nothing.
                 lease.heard();
-                self.pause = pause_for(lease.charge(0, self.messages_per_second), self.service);
+                self.pause = pause_for(lease.charge(0, self.messages_per_second), self.session);
             }
-            let (mut heard, mut left, mut messages, mut frames) = (false, false, 0, 0);
+            let (mut heard, mut left, mut messages, mut bytes, mut frames) = (false, false, 0, 0, 0);
             let received = ready!(socket.poll_recv(cx, &mut |event| {
                 // Asked for each: nothing is heard of one whose id was taken away meanwhile.
                 if !lease.is_current() {
@@ -268,9 +300,12 @@ impl<'a, C: ProtocolHandler> ActiveSession<'a, C> {
                 if !std::mem::replace(&mut heard, true) {
                     lease.heard();
                 }
-                messages += u32::from(matches!(event, Event::Text(_) | Event::Binary(_)));
+                if let Some(len) = event.message_len() {
+                    messages += 1;
+                    bytes += len as u64;
+                }
                 frames += 1;
-                let context = Context { peer: lease, service: self.service, flushes: &mut flushes };
+                let context = Context { peer: lease, sessions: self.session, flushes: &mut flushes };
                 let flow = on_event(handler, context, event);
                 left |= flow.is_break();
                 flow
@@ -290,9 +325,9 @@ impl<'a, C: ProtocolHandler> ActiveSession<'a, C> {
                 // Part of a frame is a sign of life as well.
                 lease.heard();
             }
-            lease.count_messages(messages);
+            lease.count_messages(messages, bytes);
             // Pings, pongs and fragments take work as well.
-            self.pause = pause_for(lease.charge(frames, self.messages_per_second), self.service);
+            self.pause = pause_for(lease.charge(frames, self.messages_per_second), self.session);
         }
         transport::give_way(cx);
         Poll::Pending
@@ -304,47 +339,55 @@ impl<'a, C: ProtocolHandler> ActiveSession<'a, C> {
         end: SessionEnd,
         socket: &mut S,
     ) -> Option<Pin<Box<impl Future<Output = ()>>>> {
-        let parting = self.part(end.is_gone()).filter(|_| !end.is_gone())?;
+        let departure = self.depart(end.reason(), end.is_gone()).filter(|_| !end.is_gone())?;
         // A client that the broker dismissed has its close frame in the outbox already.
-        if parting.why() == CloseReason::Left && end != SessionEnd::Dismissed {
-            parting.with_outbox(|outbox| outbox.push_unbounded(Outgoing::notice(end.close())));
+        if departure.is_by_session() && end != SessionEnd::Dismissed {
+            departure.with_outbox(|outbox| outbox.push_unbounded(Outgoing::notice(end.close())));
         }
         let send = move |cx: &mut task::Context<'_>, socket: &mut S| {
-            let sent = parting.with_outbox(|outbox| socket.poll_send(cx, outbox));
+            let sent = departure.with_outbox(|outbox| socket.poll_send(cx, outbox));
             sent.unwrap_or(Poll::Ready(Ok(())))
         };
-        Some(Box::pin(farewell(socket, send, self.service, end.is_by_client())))
+        Some(Box::pin(farewell(socket, send, self.session, end.is_by_client())))
     }
 }
 
-impl<C> ActiveSession<'_, C> {
+impl<H> ActiveSession<'_, H> {
     /// Gives the id back. `dead` says that nothing can be written any more.
-    fn part(&mut self, dead: bool) -> Option<Departure> {
+    fn depart(&mut self, reason: CloseReason, dead: bool) -> Option<Departure> {
         let (lease, handler) = self.present.take()?;
         drop(handler);
-        let parting = lease.part(dead)?;
-        if let Some(hook) = &self.service.hooks.disconnect {
-            hook(Client { key: parting.key(), id: parting.id() }, parting.why());
-        }
-        Some(parting)
+        let departure = lease.part(reason, dead)?;
+        self.session.events().emit(|| {
+            let (peer, usage) = (departure.peer(), departure.usage());
+            Happened::PeerDisconnected(Disconnected {
+                peer: peer.realm().address(peer.id()),
+                connection: peer.connection(),
+                reason: departure.why(),
+                duration: usage.duration,
+                messages: usage.messages,
+                bytes: usage.bytes,
+            })
+        });
+        Some(departure)
     }
 }
 
-impl<C> Drop for ActiveSession<'_, C> {
+impl<H> Drop for ActiveSession<'_, H> {
     fn drop(&mut self) {
-        drop(self.part(true));
+        drop(self.depart(CloseReason::Left, true));
     }
 }
 
 /// Waits while too much was sent, for a part of the time if it is long.
-fn pause_for(excess: Duration, service: &Service) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+fn pause_for(excess: Duration, sessions: &Sessions) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
     let pause = excess.min(MAX_PAUSE);
-    if pause.is_zero() { None } else { Some(Box::pin(service.sleep(pause))) }
+    if pause.is_zero() { None } else { Some(Box::pin(sessions.sleep(pause))) }
 }
 
 /// Handles one event; breaks when the client says goodbye.
-fn on_event<C: ProtocolHandler>(
-    handler: &mut C,
+fn on_event<H: ProtocolHandler>(
+    handler: &mut H,
     mut context: Context<'_>,
     event: Event<'_>,
 ) -> ControlFlow<()> {

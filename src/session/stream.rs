@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use tokio::select;
 
-use super::admission::{Claim, ConnectRequest, Entry, Refusal, Source};
+use super::admission::{Claim, ConnectRequest, Entry, Source};
 use super::peerjs::{self, PeerJs};
 use super::run::run;
-use crate::app::Service;
+use super::sessions::Sessions;
 use crate::broker::Posting;
 use crate::dialect::peerjs::{Command, decode};
 use crate::limits::ConnectionPermit;
 use crate::transport::Socket;
 use crate::transport::stream::{StreamBody, StreamSocket, stream};
-use crate::wire::CloseReason;
+use crate::wire::{CloseReason, Refusal};
 
 /// How long a stream waits for the WebSocket that its client opens together with it: of the two only
 /// one may be greeted.
@@ -29,20 +29,28 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens a stream; the session goes on by itself. `renewed` says that it follows another one.
 pub(crate) async fn open_stream(
-    service: &Arc<Service>,
+    sessions: &Arc<Sessions>,
     claim: Claim,
-    ConnectRequest { source, counted, .. }: ConnectRequest,
+    ConnectRequest { source, permit, .. }: ConnectRequest,
     renewed: bool,
 ) -> Result<(StreamBody, impl Future<Output = ()> + use<>), Refusal> {
-    let (entry, _) = peerjs::admit(service, claim, &source).await?;
-    let (socket, body) = stream(service.sleep(GRACE));
-    Ok((body, serve(socket, Arc::clone(service), counted, entry, renewed)))
+    let entry = match peerjs::admit(sessions, claim, &source).await {
+        Ok(entry) => entry,
+        Err(rejection) => {
+            let reason = rejection.reason;
+            sessions.refuse(rejection, &source);
+            return Err(reason);
+        }
+    };
+    let (socket, body) = stream(sessions.sleep(GRACE));
+    Ok((body, serve(socket, Arc::clone(sessions), source, permit, entry, renewed)))
 }
 
 async fn serve(
     socket: StreamSocket,
-    service: Arc<Service>,
-    counted: Option<ConnectionPermit>,
+    sessions: Arc<Sessions>,
+    source: Source,
+    permit: Option<ConnectionPermit>,
     entry: Entry,
     renewed: bool,
 ) {
@@ -55,13 +63,13 @@ async fn serve(
         select! {
             // It is greeted there, or hears there why not.
             _ = websocket => return,
-            () = service.sleep(HEAD_START) => {}
+            () = sessions.sleep(HEAD_START) => {}
         }
         if socket.is_abandoned() {
             return;
         }
     }
-    run(socket, &service, counted, std::future::ready(Ok((entry, PeerJs)))).await;
+    run(socket, &sessions, source, permit, std::future::ready(Ok((entry, PeerJs)))).await;
 }
 
 /// A client that posts something.
@@ -89,12 +97,16 @@ pub(crate) enum PostRefusal {
 }
 
 /// Waits, within bounds, until a client is here.
-pub(crate) async fn sender(service: &Service, claim: Claim, source: &Source) -> Result<Sender, PostRefusal> {
-    let (entry, _) = peerjs::admit(service, claim, source).await.map_err(|_| PostRefusal::Absent)?;
+pub(crate) async fn sender(
+    sessions: &Sessions,
+    claim: Claim,
+    source: &Source,
+) -> Result<Sender, PostRefusal> {
+    let entry = peerjs::admit(sessions, claim, source).await.map_err(|_| PostRefusal::Absent)?;
     let here = entry.realm.wait_for(&entry.id, &entry.token).ok_or(PostRefusal::TooMuch)?;
     let is_here = select! {
         admitted = here => admitted,
-        () = service.sleep(PATIENCE) => false,
+        () = sessions.sleep(PATIENCE) => false,
     };
     if !is_here {
         return Err(PostRefusal::Absent);
@@ -106,7 +118,7 @@ pub(crate) async fn sender(service: &Service, claim: Claim, source: &Source) -> 
         return Err(PostRefusal::TooMuch);
     }
     if !pause.is_zero() {
-        service.sleep(pause).await;
+        sessions.sleep(pause).await;
     }
     Ok(Sender { entry, _posting: posting })
 }
@@ -114,16 +126,16 @@ pub(crate) async fn sender(service: &Service, claim: Claim, source: &Source) -> 
 impl Sender {
     /// Does what is posted. Its client is looked up anew: it may have come back, or left its id to
     /// somebody else, while the body came.
-    pub(crate) fn post(&self, service: &Service, text: &str) -> PostOutcome {
+    pub(crate) fn post(&self, sessions: &Sessions, text: &str) -> PostOutcome {
         let Entry { realm, id, token, .. } = &self.entry;
         let Some(peer) = realm.holder(id, token) else { return PostOutcome::Refused };
         peer.heard();
-        peer.count_messages(1);
+        peer.count_messages(1, text.len() as u64);
         peer.charge(1, self.entry.messages_per_second);
         match decode(text) {
             Command::Relay(envelope) => {
                 let mut flushes = Vec::new();
-                peerjs::relay(&peer, service, &envelope, &mut flushes);
+                peerjs::relay(&peer, sessions, &envelope, &mut flushes);
             }
             Command::Leave => peer.dismiss(CloseReason::Left),
             Command::Heartbeat => {}

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use actix_http::error::PayloadError;
-use actix_http::ws::{CloseCode, CloseReason, Item, Message, ProtocolError};
+use actix_http::ws::{self, CloseCode, Item, Message, ProtocolError};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest as _, HttpRequest, HttpResponse, web};
 use actix_ws::{MessageStream, Session};
@@ -18,9 +18,10 @@ use futures_core::Stream;
 use futures_sink::Sink;
 
 use super::unfinished::Unfinished;
-use super::{Bounds, Disconnect, Event, Socket, close_code, handshake};
+use super::{Bounds, Disconnect, Event, Socket, handshake};
 use crate::broker::Outbox;
 use crate::limits::Held;
+use crate::wire::CloseReason;
 use crate::wire::{Frame, Opcode};
 
 /// Most bytes of input that are handed to actix-ws at once. It decodes only after it has taken all
@@ -74,12 +75,12 @@ pub(crate) async fn upgrade(
 impl ActixSocket {
     fn failed(&self, error: &ProtocolError) -> Disconnect {
         match error {
-            ProtocolError::Overflow => Disconnect::Violation(close_code::TOO_BIG),
+            ProtocolError::Overflow => Disconnect::Violation(CloseReason::TooBig),
             ProtocolError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Disconnect::Violation(close_code::NOT_UTF8)
+                Disconnect::Violation(CloseReason::NotUtf8)
             }
             ProtocolError::Io(_) => self.passage.end.get().unwrap_or(Disconnect::Gone),
-            _ => Disconnect::Violation(close_code::PROTOCOL),
+            _ => Disconnect::Violation(CloseReason::ProtocolError),
         }
     }
 
@@ -123,7 +124,7 @@ impl ActixSocket {
         });
         let (len, max) = (fragments.payload.len() + payload.len(), self.bounds.max_message_bytes);
         if len > max {
-            return Err(Disconnect::Violation(close_code::TOO_BIG));
+            return Err(Disconnect::Violation(CloseReason::TooBig));
         }
         fragments.payload.push(payload, if last { len } else { max })?;
         match self.fragments.take_if(|_| last) {
@@ -199,13 +200,13 @@ fn message(frame: &Frame) -> Message {
     }
 }
 
-fn close_reason(payload: &[u8]) -> Option<CloseReason> {
+fn close_reason(payload: &[u8]) -> Option<ws::CloseReason> {
     let [high, low, reason @ ..] = payload else {
         return None;
     };
     let code = CloseCode::from(u16::from_be_bytes([*high, *low]));
     let description = String::from_utf8_lossy(reason).into_owned();
-    Some(CloseReason { code, description: Some(description).filter(|text| !text.is_empty()) })
+    Some(ws::CloseReason { code, description: Some(description).filter(|text| !text.is_empty()) })
 }
 
 /// A request's payload, in pieces that let actix-ws decode between them, and with an end when more
@@ -233,10 +234,10 @@ impl Passage {
         let bytes = self.bytes.get() + count;
         self.bytes.set(bytes);
         if bytes > max {
-            return Err(Disconnect::Violation(close_code::TOO_BIG));
+            return Err(Disconnect::Violation(CloseReason::TooBig));
         }
         let charged = self.held.borrow_mut().set(bytes);
-        charged.map_err(|_| Disconnect::Violation(close_code::TRY_AGAIN_LATER))
+        charged.map_err(|_| Disconnect::Violation(CloseReason::TryAgainLater))
     }
 
     fn reset(&self) {

@@ -6,7 +6,8 @@
 use std::ops::ControlFlow;
 
 use super::unfinished::Unfinished;
-use super::{Bounds, Disconnect, Event, close_code, message};
+use super::{Bounds, Disconnect, Event, message};
+use crate::wire::CloseReason;
 
 /// Turns a client's bytes into [`Event`]s (RFC 6455, section 5).
 ///
@@ -54,7 +55,7 @@ mod opcode {
 }
 
 const MAX_CONTROL_PAYLOAD: usize = 125;
-const PROTOCOL: Disconnect = Disconnect::Violation(close_code::PROTOCOL);
+const PROTOCOL: Disconnect = Disconnect::Violation(CloseReason::ProtocolError);
 
 type OnEvent<'a> = &'a mut dyn FnMut(Event<'_>) -> ControlFlow<()>;
 
@@ -207,12 +208,12 @@ fn closed(payload: &[u8]) -> Disconnect {
         [] => None,
         [high, low, reason @ ..] => match u16::from_be_bytes([*high, *low]) {
             1000..=1003 | 1007..=1014 | 3000..=4999 if std::str::from_utf8(reason).is_err() => {
-                Some(close_code::NOT_UTF8)
+                CloseReason::NotUtf8.ending().code
             }
             code @ (1000..=1003 | 1007..=1014 | 3000..=4999) => Some(code),
-            _ => Some(close_code::PROTOCOL),
+            _ => CloseReason::ProtocolError.ending().code,
         },
-        [_] => Some(close_code::PROTOCOL),
+        [_] => CloseReason::ProtocolError.ending().code,
     })
 }
 
@@ -252,7 +253,7 @@ impl Header {
         }
         let payload_len = match usize::try_from(payload_len) {
             Ok(len) if len <= max || control => len,
-            _ => return Err(Disconnect::Violation(close_code::TOO_BIG)),
+            _ => return Err(Disconnect::Violation(CloseReason::TooBig)),
         };
         let &[a, b, c, d, ..] = rest else {
             return Ok(None);
@@ -282,8 +283,8 @@ mod tests {
     use crate::limits::Quota;
 
     const MASK: [u8; 4] = [1, 2, 3, 4];
-    const TOO_BIG: Result<(), Disconnect> = Err(Disconnect::Violation(close_code::TOO_BIG));
-    const TRY_AGAIN_LATER: Result<(), Disconnect> = Err(Disconnect::Violation(close_code::TRY_AGAIN_LATER));
+    const TOO_BIG: Result<(), Disconnect> = Err(Disconnect::Violation(CloseReason::TooBig));
+    const TRY_AGAIN_LATER: Result<(), Disconnect> = Err(Disconnect::Violation(CloseReason::TryAgainLater));
 
     /// As 16 bits wide as need be.
     fn header(first: u8, len: usize) -> Vec<u8> {

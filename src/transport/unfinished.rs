@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Disconnect, close_code};
+use super::Disconnect;
 use crate::limits::{Held, Quota};
+use crate::wire::CloseReason;
 
 /// How large one message may be, and all unfinished ones together.
 #[derive(Clone)]
@@ -38,7 +39,7 @@ impl Unfinished {
         if wanted > capacity {
             let grown = wanted.max(most.min(2 * capacity));
             // Charged first: it has to fit before it is there.
-            self.held.set(grown).map_err(|_| Disconnect::Violation(close_code::TRY_AGAIN_LATER))?;
+            self.held.set(grown).map_err(|_| Disconnect::Violation(CloseReason::TryAgainLater))?;
             self.bytes.reserve_exact(grown - len);
         }
         self.bytes.extend_from_slice(bytes);
@@ -84,7 +85,7 @@ mod tests {
         assert!(quota.used() <= 60_000 && quota.used() > 40_000);
         let mut two = Unfinished::new(&quota);
         let refused = two.push(&[0; 100_000], 1 << 20).err();
-        assert_eq!(refused, Some(Disconnect::Violation(close_code::TRY_AGAIN_LATER)));
+        assert_eq!(refused, Some(Disconnect::Violation(CloseReason::TryAgainLater)));
         drop(one);
         assert_eq!(quota.used(), 0);
         assert!(two.push(&[0; 100_000], 1 << 20).is_ok());

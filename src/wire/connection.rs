@@ -2,60 +2,47 @@ use std::fmt;
 
 /// One connection of a peer. Never used again within a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConnId(pub(crate) u64);
+pub struct ConnId(u64);
 
-/// What a connection is made of. It decides who is greeted when an id changes hands.
+impl ConnId {
+    /// The connection of this number, which must be used once.
+    pub(crate) fn new(number: u64) -> Self {
+        ConnId(number)
+    }
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// The clients that find each other within a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RealmKind {
+    /// PeerJS clients. They choose their ids.
+    PeerJs,
+    /// Clients of room codes and calls. The broker chooses their ids.
+    Guests,
+}
+
+impl RealmKind {
+    /// The name in metrics and in the API.
+    pub fn label(self) -> &'static str {
+        match self {
+            RealmKind::PeerJs => "peerjs",
+            RealmKind::Guests => "guest",
+        }
+    }
+}
+
+/// What carries a connection. It decides which connection is greeted when an id changes hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
     /// A WebSocket.
     Socket,
-    /// An HTTP answer without end, which its client renews or leaves for a WebSocket. Whoever takes
-    /// over from it goes on with it, and is not greeted again.
+    /// An HTTP response without end: PeerJS 0.3.x without a WebSocket. Its client renews it or moves to a
+    /// WebSocket, and is not greeted again then.
     Stream,
-}
-
-/// Why the server ends a connection that was admitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CloseReason {
-    /// The client closed it, or it broke.
-    Left,
-    /// The same id and token came on a new connection.
-    Replaced,
-    /// It did not answer a probe, and somebody else got its id.
-    Evicted,
-    /// Nothing was heard of it for the alive timeout.
-    TimedOut,
-    /// It did not read what was sent to it.
-    SlowReader,
-    /// Its key was disabled or removed.
-    KeyRevoked,
-    /// The operator removed it.
-    Kicked,
-    /// The server is stopping.
-    Shutdown,
-}
-
-impl CloseReason {
-    /// Whether the id is kept for its owner for a while: the client may be there, behind a slow network,
-    /// and come back.
-    pub(crate) fn is_reclaimable(self) -> bool {
-        matches!(self, CloseReason::Evicted | CloseReason::SlowReader)
-    }
-
-    /// Close code and reason for the client. `None` is a close frame without a code, as the
-    /// reference sends it.
-    pub fn close(self) -> Option<(u16, &'static str)> {
-        match self {
-            CloseReason::Left => Some((1000, "")),
-            CloseReason::TimedOut => None,
-            CloseReason::Replaced => Some((4001, "replaced by a newer connection")),
-            CloseReason::Evicted => Some((4002, "did not answer, and its id was asked for")),
-            CloseReason::SlowReader => Some((4003, "too slow in reading")),
-            CloseReason::KeyRevoked => Some((4004, "the key is not valid any more")),
-            CloseReason::Kicked => Some((4005, "removed by the operator")),
-            CloseReason::Shutdown => Some((1001, "server is stopping")),
-        }
-    }
 }
 
 /// A version as a client names it. Kept in slot, because very many connections have one.

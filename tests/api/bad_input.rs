@@ -16,7 +16,7 @@ fn expect_ignored(server: &TestServer, texts: &[&str]) {
     a.send(offer("bystander", "1"));
     bystander.expect(relayed_offer("a", "bystander", "1"));
     bystander.expect_nothing("bystander");
-    assert_eq!(server.broker().queued_bytes(), 0);
+    assert_eq!(server.node().queued_bytes(), 0);
 }
 
 #[test]

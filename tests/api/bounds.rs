@@ -1,6 +1,6 @@
 //! Everything that can grow has a bound.
 
-use std::sync::atomic::Ordering;
+use peerbroker::wire::CloseReason;
 use std::time::Duration;
 
 use peerbroker::broker::Probe;
@@ -48,7 +48,7 @@ fn what_overflows_the_messages_of_one_peer_expires_at_once() {
             a.expect_nothing("a");
             a.send(offer("b", "3"));
             a.expect(expired("b", "a"));
-            assert_eq!(server.broker().queued_bytes(), 0);
+            assert_eq!(server.node().queued_bytes(), 0);
             // A new conversation, with a clock of its own.
             a.send(offer("b", "4"));
             a.expect_nothing("a");
@@ -113,10 +113,10 @@ fn four_mebibytes_wait_for_one_peer_and_no_more() {
             a.send(offer("b", &half));
         }
         a.expect_nothing("a");
-        assert!(server.broker().queued_bytes() > 7 << 19);
+        assert!(server.node().queued_bytes() > 7 << 19);
         a.send(offer("b", &half));
         a.expect(expired("b", "a"));
-        assert_eq!(server.broker().queued_bytes(), 0);
+        assert_eq!(server.node().queued_bytes(), 0);
     });
 }
 
@@ -138,7 +138,7 @@ fn the_bytes_that_wait_for_all_peers_are_bounded() {
             c.send(offer("three", &payload(3, 6000)));
             c.expect_nothing("c");
             server.advance(Duration::from_secs(5));
-            assert_eq!(server.broker().queued_bytes(), 0);
+            assert_eq!(server.node().queued_bytes(), 0);
         },
     );
 }
@@ -176,7 +176,7 @@ fn fill(sender: &mut RawClient, id: &str, to: &str) -> usize {
 fn wait_for_slow_reader(server: &TestServer) {
     wait_until("the slow reader to be closed", || {
         server.advance(STALL);
-        server.broker().counters().slow_readers.load(Ordering::Relaxed) == 1
+        server.node().counters().totals().closed(CloseReason::SlowReader) == 1
     });
 }
 
@@ -247,7 +247,7 @@ fn a_client_on_a_slow_network_keeps_its_id_in_a_flood() {
             }
             thief.expect(ID_TAKEN);
             assert!(server.realm().contains("slow"));
-            assert_eq!(server.broker().counters().slow_readers.load(Ordering::Relaxed), 0);
+            assert_eq!(server.node().counters().totals().closed(CloseReason::SlowReader), 0);
         },
     );
 }
@@ -271,7 +271,7 @@ fn a_client_that_reads_stays_after_a_flood_that_left_nothing_to_write() {
                 server.advance(STALL);
             }
             assert!(server.realm().contains("slow"));
-            assert_eq!(server.broker().counters().slow_readers.load(Ordering::Relaxed), 0);
+            assert_eq!(server.node().counters().totals().closed(CloseReason::SlowReader), 0);
         },
     );
 }
@@ -340,7 +340,7 @@ fn a_client_that_pings_and_does_not_read_the_pongs_is_cut_off() {
                 rude.send_raw(&pings);
                 batches += 1;
             }
-            assert_eq!(server.broker().counters().slow_readers.load(Ordering::Relaxed), 1);
+            assert_eq!(server.node().counters().totals().closed(CloseReason::SlowReader), 1);
             bystander.expect_nothing("b");
         },
     );

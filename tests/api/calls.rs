@@ -150,7 +150,7 @@ fn nothing_waits_for_a_caller_that_is_gone() {
         server.wait_for_guests(1);
         a.send(call("offer", &b_id, ""));
         a.expect_quiet();
-        assert_eq!(server.broker().queued_bytes(), 0);
+        assert_eq!(server.node().queued_bytes(), 0);
     });
 }
 

@@ -1,10 +1,12 @@
 //! The broker in somebody's actix-web app, and what hooks are told.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
-use peerbroker::wire::CloseReason;
+use peerbroker::events::{Event, Notice};
+use peerbroker::wire::{CloseReason, Refusal};
 use peerbroker::{Config, Listen, PeerBroker, Server};
 
 use crate::harness::http_client::HttpConnection;
@@ -70,9 +72,9 @@ fn two_brokers_of_one_app_do_not_know_each_others_peers() {
         a.send(offer("a", "1"));
         a.expect(relayed_offer("a", "a", "1"));
         b.expect_nothing("a");
-        assert_eq!((one.broker().peers(), two.broker().peers()), (1, 1));
+        assert_eq!((one.node().peers(), two.node().peers()), (1, 1));
         drop(a);
-        wait_until("one to be empty", || one.broker().peers() == 0);
+        wait_until("one to be empty", || one.node().peers() == 0);
         b.expect_nothing("a");
     });
 }
@@ -82,7 +84,7 @@ fn all_workers_share_one_broker() {
     with_app(|address, [one, _]| {
         let ids: Vec<String> = (0..16).map(|n| format!("peer-{n}")).collect();
         let mut clients: Vec<_> = ids.iter().map(|id| client(address, "/one", id)).collect();
-        assert_eq!(one.broker().peers(), ids.len());
+        assert_eq!(one.node().peers(), ids.len());
         for (n, from) in ids.iter().enumerate() {
             let to = (n + 1) % ids.len();
             clients[n].send(offer(&ids[to], "1"));
@@ -92,7 +94,7 @@ fn all_workers_share_one_broker() {
 }
 
 #[test]
-fn hooks_are_told_of_every_connection_and_of_its_end() {
+fn events_tell_of_every_connection_and_of_its_end() {
     on_both(|server| {
         let mut first = server.client("a");
         let mut second = server.client("a");
@@ -112,6 +114,117 @@ fn hooks_are_told_of_every_connection_and_of_its_end() {
 }
 
 #[test]
+fn any_number_of_hooks_hear_of_a_client_and_one_that_waits_delays_nobody() {
+    let told = Arc::<Mutex<Vec<String>>>::default();
+    let hook = |name: &'static str| {
+        let told = Arc::clone(&told);
+        move |what: String| told.lock().unwrap().push(format!("{name}: {what}"))
+    };
+    let (one, other, ends) = (hook("one"), hook("other"), hook("ends"));
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let broker = PeerBroker::builder()
+        .on_connect(move |client| one(format!("{} {}", client.key, client.id)))
+        .on_connect(move |client| other(format!("{} {}", client.key, client.id)))
+        .on_event(move |_| assert!(released.recv().is_err()))
+        .on_disconnect(move |client, why| ends(format!("{} {why:?}", client.id)))
+        .build();
+    let (address, stop) = serve(&broker);
+    drop(client(address, "", "a"));
+    let told = || {
+        let mut told = told.lock().unwrap().clone();
+        told.sort();
+        told
+    };
+    wait_until("the hooks", || told().len() == 3);
+    assert_eq!(told(), ["ends: a Left", "one: peerjs a", "other: peerjs a"]);
+    drop(release);
+    stop();
+}
+
+#[test]
+fn an_event_tells_what_a_client_was_and_did() {
+    let broker = PeerBroker::new();
+    let mut events = broker.subscribe();
+    let (address, stop) = serve(&broker);
+    let mut a = client(address, "", "a");
+    a.send(message("OFFER", "b", "{}"));
+    a.send(r#"{"type":"HEARTBEAT"}"#);
+    a.expect_nothing("a");
+    drop(a);
+    let _refused = begin(address, "/peerjs?key=wrong&id=c&token=t");
+    let mut seen = Vec::new();
+    wait_until("three events", || {
+        seen.extend(std::iter::from_fn(|| events.try_next()).filter_map(|notice| match notice {
+            Notice::Event(event) => Some(event),
+            Notice::Missed(_) => None,
+        }));
+        seen.iter().filter(|event| !matches!(***event, Event::Started { .. })).count() == 3
+    });
+    let connected = seen.iter().find_map(|event| match &**event {
+        Event::PeerConnected(connected) => Some(connected),
+        _ => None,
+    });
+    let gone = seen.iter().find_map(|event| match &**event {
+        Event::PeerDisconnected(disconnected) => Some(disconnected),
+        _ => None,
+    });
+    let refused = seen.iter().find_map(|event| match &**event {
+        Event::Refused(refused) => Some(refused),
+        _ => None,
+    });
+    let (connected, gone, refused) = (connected.unwrap(), gone.unwrap(), refused.unwrap());
+    assert_eq!((connected.peer.id.as_str(), connected.address), ("a", Some(address.ip())));
+    assert_eq!((&gone.peer, gone.connection), (&connected.peer, connected.connection));
+    // The third one is the marker that asks whether all was handled.
+    assert_eq!((gone.reason, gone.messages), (CloseReason::Left, 3));
+    assert!(gone.bytes > 50);
+    assert_eq!(refused.reason, Refusal::InvalidKey);
+    assert_eq!(refused.key.as_ref().map(|key| key.as_str()), Some("wrong"));
+    assert_eq!(refused.id.as_ref().map(|id| id.as_str()), Some("c"));
+    stop();
+}
+
+#[test]
+fn a_limit_that_is_changed_while_clients_are_connected_counts_at_once() {
+    let broker = PeerBroker::new();
+    let (address, stop) = serve(&broker);
+    let _a = client(address, "", "a");
+    let mut config = Config::clone(&broker.config());
+    config.limits.concurrent_limit = 1;
+    config.pages = false;
+    broker.reconfigure(config).unwrap();
+    let mut b = begin(address, "/peerjs?key=peerjs&id=b&token=t");
+    b.expect_accepted();
+    b.expect(r#"{"type":"ERROR","payload":{"msg":"Server has reached its concurrent user limit"}}"#);
+    assert_eq!(broker.node().peers(), 1);
+    stop();
+}
+
+/// A client that has sent its handshake.
+fn begin(address: SocketAddr, target: &str) -> RawClient {
+    let mut client = RawClient::connect(address, target);
+    client.send_raw(RawClient::handshake(target));
+    client
+}
+
+/// Serves a broker on a free port until the second value is called.
+fn serve(broker: &PeerBroker) -> (SocketAddr, impl FnOnce() + use<>) {
+    let listen = Listen { host: "127.0.0.1".into(), port: 0, workers: 1, ..Listen::default() };
+    let server = Server::bind(broker, &listen).unwrap();
+    let address = server.address();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let thread = thread::spawn(move || {
+        let run = server.run(async { drop(stopped.await) });
+        actix_web::rt::System::new().block_on(run)
+    });
+    let end = move || {
+        drop(stop);
+        thread.join().unwrap().unwrap();
+    };
+    (address, end)
+}
+
+#[test]
 fn a_hook_sees_each_message_as_it_was_sent() {
     let seen = Arc::<Mutex<Vec<String>>>::default();
     let told = Arc::clone(&seen);
@@ -123,14 +236,7 @@ fn a_hook_sees_each_message_as_it_was_sent() {
             told.lock().unwrap().push(text);
         })
         .build();
-    let listen = Listen { host: "127.0.0.1".into(), port: 0, workers: 1, ..Listen::default() };
-    let server = Server::bind(&broker, &listen).unwrap();
-    let address = server.address();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let thread = thread::spawn(move || {
-        let run = server.run(async { drop(stopped.await) });
-        actix_web::rt::System::new().block_on(run)
-    });
+    let (address, stop) = serve(&broker);
     let mut a = client(address, "", "a");
     a.send(message("OFFER", "b", "{ \"x\": 1.0 }"));
     a.send(r#"{"type":"LEAVE","dst":"b"}"#);
@@ -139,8 +245,8 @@ fn a_hook_sees_each_message_as_it_was_sent() {
     let seen = seen.lock().unwrap().clone();
     assert_eq!(seen[..2], [r#"peerjs a OFFER b Some("{ \"x\": 1.0 }")"#, "peerjs a LEAVE b None"]);
     assert_eq!(seen.len(), 3, "and the marker: {seen:?}");
-    drop((a, stop));
-    thread.join().unwrap().unwrap();
+    drop(a);
+    stop();
 }
 
 #[test]

@@ -17,9 +17,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpServer};
-use peerbroker::broker::{Broker, Probe, Realm};
+use peerbroker::broker::{Probe, Realm};
 use peerbroker::clock::Clock;
+use peerbroker::events::{Connected, Disconnected, Event, Notice, Subscription};
 use peerbroker::keys::KeyStore;
+use peerbroker::node::Node;
 use peerbroker::wire::{CloseReason, PeerId};
 use peerbroker::{Config, Listen, PeerBroker, Server};
 use tokio::sync::oneshot;
@@ -43,7 +45,7 @@ impl Transport {
     pub const ALL: [Transport; 2] = [Transport::Own, Transport::Actix];
 }
 
-/// What the hooks told.
+/// What the events told about a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     Connected(String),
@@ -59,7 +61,7 @@ pub struct TestServer {
     pub ops: Option<SocketAddr>,
     broker: PeerBroker,
     clock: Clock,
-    told: Arc<Mutex<Vec<Told>>>,
+    events: Mutex<(Subscription, Vec<Told>)>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<std::io::Result<()>>>,
 }
@@ -120,8 +122,9 @@ impl TestServer {
         // The clock stands still, so who has used up its rate would wait for ever.
         let mut config = Config { messages_per_second: 0, ..Config::default() };
         configure(&mut config);
-        let (clock, told) = (Clock::manual(), Arc::<Mutex<Vec<Told>>>::default());
-        let broker = broker(config, &clock, &told, keys);
+        let clock = Clock::manual();
+        let broker = broker(config, &clock, keys);
+        let events = Mutex::new((broker.subscribe(), Vec::new()));
         let (stop, stopped) = oneshot::channel();
         let (started, address) = mpsc::channel();
         let served = broker.clone();
@@ -140,7 +143,7 @@ impl TestServer {
             ops,
             broker,
             clock,
-            told,
+            events,
             stop: Some(stop),
             thread: Some(thread.unwrap()),
         }
@@ -149,24 +152,36 @@ impl TestServer {
     /// Moves the clock and does all that is due.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
-        self.broker().sweep();
+        self.node().sweep();
     }
 
-    pub fn broker(&self) -> &Broker {
-        self.broker.broker()
+    pub fn node(&self) -> &Node {
+        self.broker.node()
     }
 
     pub fn realm(&self) -> Arc<Realm> {
-        let tenant = self.broker().tenant(self.broker.config().key.as_str()).expect("the built-in key");
-        Arc::clone(&tenant.peers)
+        let tenant = self.node().tenant(self.broker.config().key.as_str()).expect("the built-in key");
+        tenant.peers()
     }
 
-    /// What the hooks told about one peer so far.
+    /// What the events told about one peer so far.
     pub fn told_about(&self, id: &str) -> Vec<Told> {
-        let told = self.told.lock().unwrap().clone();
+        let (subscription, told) = &mut *self.events.lock().unwrap();
+        while let Some(notice) = subscription.try_next() {
+            let Notice::Event(event) = notice else { panic!("{notice:?}") };
+            match &*event {
+                Event::PeerConnected(Connected { peer, .. }) => {
+                    told.push(Told::Connected(peer.id.to_string()))
+                }
+                Event::PeerDisconnected(Disconnected { peer, reason, .. }) => {
+                    told.push(Told::Disconnected(peer.id.to_string(), *reason));
+                }
+                _ => {}
+            }
+        }
         let is_about =
-            |told: &Told| matches!(told, Told::Connected(of) | Told::Disconnected(of, _) if of == id);
-        told.into_iter().filter(is_about).collect()
+            |told: &&Told| matches!(told, Told::Connected(of) | Told::Disconnected(of, _) if of == id);
+        told.iter().filter(is_about).cloned().collect()
     }
 
     pub fn wait_until_gone(&self, id: &str) {
@@ -210,7 +225,8 @@ impl TestServer {
 
     /// A client whose handshake is accepted, with the query as it stands.
     pub fn connect_with_query(&self, query: &str) -> RawClient {
-        let path = self.broker.config().path.as_str();
+        let config = self.broker.config();
+        let path = config.path.as_str();
         let mut client = self.begin_at(&format!("{path}peerjs?{query}"));
         client.expect_accepted();
         client
@@ -218,7 +234,8 @@ impl TestServer {
 
     /// The address of a client's WebSocket.
     pub fn target(&self, id: &str, token: &str) -> String {
-        let (path, key) = (self.broker.config().path.as_str(), self.broker.config().key.as_str());
+        let config = self.broker.config();
+        let (path, key) = (config.path.as_str(), config.key.as_str());
         let query = form_urlencoded::Serializer::new(String::new())
             .extend_pairs([("key", key), ("id", id), ("token", token)])
             .finish();
@@ -286,27 +303,12 @@ pub fn token_of(id: &str) -> String {
     format!("token-of-{id}")
 }
 
-fn broker(
-    config: Config,
-    clock: &Clock,
-    told: &Arc<Mutex<Vec<Told>>>,
-    keys: Option<Arc<dyn KeyStore>>,
-) -> PeerBroker {
-    let (connected, disconnected) = (Arc::clone(told), Arc::clone(told));
-    let builder = match keys {
-        Some(keys) => PeerBroker::builder().keys(keys),
-        None => PeerBroker::builder(),
-    };
-    builder
-        .config(config)
-        .clock(clock.clone())
-        .on_connect(move |client| {
-            connected.lock().unwrap().push(Told::Connected(client.id.to_string()));
-        })
-        .on_disconnect(move |client, why| {
-            disconnected.lock().unwrap().push(Told::Disconnected(client.id.to_string(), why));
-        })
-        .build()
+fn broker(config: Config, clock: &Clock, keys: Option<Arc<dyn KeyStore>>) -> PeerBroker {
+    let builder = PeerBroker::builder().config(config).clock(clock.clone());
+    match keys {
+        Some(keys) => builder.keys(keys).build(),
+        None => builder.build(),
+    }
 }
 
 async fn serve_own(

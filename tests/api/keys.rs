@@ -72,7 +72,7 @@ fn what_waits_for_an_id_waits_under_its_key_alone() {
         server.client_of("one", "b").expect(relayed_offer("a", "b", "1"));
         a1.send(offer("c", "1"));
         a1.expect_nothing("a");
-        server.advance(server.broker().limits().expire_timeout);
+        server.advance(server.node().config().load().limits.expire_timeout);
         a1.expect(expired("c", "a"));
         a2.expect_nothing("a");
     });
@@ -116,7 +116,10 @@ fn rooms_are_found_under_their_key_alone() {
         host.expect_quiet();
         player.send(join(&room, "anna", OFFER));
         host.expect(offered("anna"));
-        assert_eq!([server.tenant("one").rooms.len(), server.tenant("two").rooms.len()], [1, 0]);
+        assert_eq!(
+            [server.tenant("one").guests().rooms.len(), server.tenant("two").guests().rooms.len()],
+            [1, 0]
+        );
     });
 }
 
@@ -237,7 +240,7 @@ fn without_the_default_key_only_stored_ones_are_there() {
         &[plain_key("one")],
         |server, _| {
             server.newcomer_of("peerjs", "a").expect_refused(error(INVALID_KEY));
-            server.begin_guest("guest", server.root()).expect_refused(problem(INVALID_KEY));
+            server.begin_guest("guest", &server.root()).expect_refused(problem(INVALID_KEY));
             assert_eq!(server.get("/peerjs/peers").status, 401);
             let stream = post(&server.post_target_of("peerjs", "a", "id?i=0"), "", b"");
             let mut http = server.http();

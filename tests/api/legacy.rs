@@ -133,7 +133,7 @@ fn what_waited_for_an_absent_peer_follows_its_open() {
         a.expect(relayed_offer("b", "a", "1"));
         a.expect(relayed("CANDIDATE", "b", "a", "2"));
         a.expect_nothing(server, "a");
-        assert_eq!(server.broker().queued_bytes(), 0);
+        assert_eq!(server.node().queued_bytes(), 0);
     });
 }
 

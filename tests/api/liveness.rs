@@ -1,6 +1,5 @@
 //! Who is alive, who is not, and how a peer goes.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use peerbroker::wire::CloseReason;
@@ -38,7 +37,7 @@ fn a_client_that_answers_nothing_is_pinged_and_then_goes() {
         assert!(!server.realm().contains("a"));
         a.expect_closed_with(None);
         expect_gone_once(server, "a", CloseReason::TimedOut);
-        assert_eq!(server.broker().counters().timed_out.load(Ordering::Relaxed), 1);
+        assert_eq!(server.node().counters().totals().closed(CloseReason::TimedOut), 1);
     });
 }
 
@@ -177,7 +176,8 @@ fn however_a_peer_goes_it_is_gone_exactly_once() {
         let mut bystander = server.client("bystander");
         for (id, go) in ways {
             go(server.client(id));
-            expect_gone_once(server, id, CloseReason::Left);
+            let why = if id == "violation" { CloseReason::ProtocolError } else { CloseReason::Left };
+            expect_gone_once(server, id, why);
         }
         server.wait_for_peers(1);
         bystander.expect_nothing("bystander");

@@ -21,7 +21,7 @@ fn what_was_sent_to_an_absent_peer_follows_its_open() {
             b.expect(relayed(kind, "a", "b", &n.to_string()));
         }
         b.expect_nothing("b");
-        assert_eq!(server.broker().queued_bytes(), 0);
+        assert_eq!(server.node().queued_bytes(), 0);
     });
 }
 
@@ -114,7 +114,7 @@ fn what_waits_too_long_expires_and_its_sender_hears_it_once() {
         a.expect(r#"{"type":"EXPIRE","src":"b","dst":"a"}"#);
         server.advance(EXPIRE);
         a.expect_nothing("a");
-        assert_eq!(server.broker().queued_bytes(), 0);
+        assert_eq!(server.node().queued_bytes(), 0);
         server.client("b").expect_nothing("b");
     });
 }
@@ -242,7 +242,7 @@ fn an_expire_for_a_sender_that_is_gone_is_dropped() {
         drop(a);
         server.wait_until_gone("a");
         server.advance(EXPIRE);
-        assert_eq!(server.broker().queued_bytes(), 0);
+        assert_eq!(server.node().queued_bytes(), 0);
         server.client("a").expect_nothing("a");
     });
 }
@@ -257,7 +257,7 @@ fn an_id_that_nobody_can_have_is_answered_with_expire_at_once() {
         a.send(r#"{"type":"OFFER","dst":"line\nbreak","payload":1}"#);
         a.expect(expired("line\nbreak", "a"));
         a.expect_nothing("a");
-        assert_eq!(server.broker().queued_bytes(), 0);
+        assert_eq!(server.node().queued_bytes(), 0);
     });
 }
 

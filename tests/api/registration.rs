@@ -34,7 +34,7 @@ fn post_form(server: &TestServer, target: &str, headers: &str, body: impl AsRef<
 }
 
 fn register_with(server: &TestServer, headers: &str, name: &str, origin: &str) -> Response {
-    let target = format!("{}broker/register", server.root());
+    let target = format!("{}broker/register", &server.root());
     post_form(server, &target, &format!("{FORM}{headers}"), filled(name, origin))
 }
 

@@ -171,7 +171,7 @@ fn leave_to_an_absent_peer_is_dropped_in_silence() {
         let mut a = server.client("a");
         a.send(message("LEAVE", "b", "1"));
         a.expect_nothing("a");
-        assert_eq!(server.broker().queued_bytes(), 0);
+        assert_eq!(server.node().queued_bytes(), 0);
         server.client("b").expect_nothing("b");
         server.advance(std::time::Duration::from_secs(6));
         a.expect_nothing("a");

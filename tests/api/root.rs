@@ -224,7 +224,7 @@ fn guests_are_closed_with_1001_when_the_server_stops() {
 fn no_guest_is_admitted_while_the_server_stops() {
     on_both(|server| {
         let (mut host, _) = server.host();
-        server.broker().close();
+        server.node().close();
         host.expect_closed_with(Some(1001));
         let mut late = server.begin_guest("late", "/");
         late.expect(problem("Server is stopping"));

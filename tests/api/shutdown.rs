@@ -49,7 +49,7 @@ fn idle_connections_do_not_hold_up_the_end() {
 fn nobody_is_admitted_while_the_server_stops() {
     on_both(|server| {
         let mut a = server.client("a");
-        server.broker().close();
+        server.node().close();
         a.expect_closed_with(Some(1001));
         for id in ["a", "b"] {
             let mut late = server.begin(id, "t");
@@ -65,7 +65,7 @@ fn nobody_is_admitted_while_the_server_stops() {
 fn what_a_client_sends_while_it_is_dismissed_harms_nobody() {
     on_both(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
-        server.broker().close();
+        server.node().close();
         for n in 0..100 {
             a.send(offer("b", &n.to_string()));
         }

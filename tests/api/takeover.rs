@@ -238,7 +238,7 @@ fn of_two_newcomers_with_different_tokens_one_gets_the_id() {
             let mut answers = [answers.recv().unwrap(), answers.recv().unwrap()];
             answers.sort();
             assert_eq!(answers, [ID_TAKEN, r#"{"type":"OPEN"}"#]);
-            server.broker().close();
+            server.node().close();
         });
     });
 

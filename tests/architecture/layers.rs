@@ -58,7 +58,11 @@ pub const LAYERS: &[Layer] = &[
         "service transport auth dialect keys limits broker frame",
         "form_urlencoded log rand tokio::select tokio::time",
     ),
-    layer("service", "config auth dialect keys limits broker", "dashmap log serde_json thiserror tokio::time"),
+    layer(
+        "service",
+        "config auth dialect keys limits broker",
+        "dashmap log serde_json thiserror tokio::time",
+    ),
     layer(
         "transport",
         "limits broker frame",

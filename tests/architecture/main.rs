@@ -4,8 +4,8 @@
 //! Every path in `src` is looked at, not only those of `use` items. Comments, documentation and
 //! strings are not.
 
-mod names;
 mod layers;
+mod names;
 mod scan;
 mod self_check;
 mod sources;
@@ -44,7 +44,9 @@ fn the_table_of_layers_allows_nothing_that_is_not_used() {
     let unused: Vec<String> = LAYERS
         .iter()
         .flat_map(|layer| layer.layers().chain(layer.external()).map(|path| (layer.name, path)))
-        .filter(|(layer, path)| !edges.iter().any(|edge| edge.layer == *layer && edge.target.allowed_by(path)))
+        .filter(|(layer, path)| {
+            !edges.iter().any(|edge| edge.layer == *layer && edge.target.allowed_by(path))
+        })
         .map(|(layer, path)| format!("{layer} does not use {path}"))
         .collect();
     assert!(unused.is_empty(), "take out of the table:\n{}", unused.join("\n"));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proc_macro2::TokenStream;
 
-use crate::layers::{PROGRAM, LAYERS};
+use crate::layers::{LAYERS, PROGRAM};
 use crate::scan::{Scan, flatten};
 
 /// Something that a file names outside its own layer.
@@ -61,7 +61,11 @@ pub fn edges_of(path: &Path, text: &str, crates: &BTreeSet<String>) -> Vec<Edge>
         .iter()
         .filter_map(|name| {
             let target = name.resolve(&module[0], crates, &hidden)?;
-            Some(Edge { place: format!("{}:{}", path.display(), name.line), layer: module[0].clone(), target })
+            Some(Edge {
+                place: format!("{}:{}", path.display(), name.line),
+                layer: module[0].clone(),
+                target,
+            })
         })
         .collect()
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::names::edges_of;
 use crate::layers::violation;
+use crate::names::edges_of;
 use crate::sources::dependencies;
 
 fn found(path: &str, text: &str) -> Vec<String> {

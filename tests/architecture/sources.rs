@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::names::{Edge, edges_of, module_of};
 use crate::layers::{LAYERS, violation};
+use crate::names::{Edge, edges_of, module_of};
 
 pub struct Sources {
     /// Path below the root, and text.

@@ -9,18 +9,19 @@ mod stress;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerbroker::broker::{
-    Broker, ConnectionInfo, IdLease, Limits, Outbox, Realm, RegisterOutcome, RegisterRequest, Routed,
-};
+use peerbroker::broker::{ConnectionInfo, IdLease, Outbox, Realm, RegisterOutcome, RegisterRequest, Routed};
 use peerbroker::clock::Clock;
+use peerbroker::config::Limits;
+use peerbroker::events::Events;
+use peerbroker::node::Node;
 use peerbroker::wire::Frame;
-use peerbroker::wire::{ApiKey, Link, PeerId, Token};
+use peerbroker::wire::{ApiKey, Link, MessageKind, PeerId, Token};
 
 use socket::Socket;
 
 /// A broker with one realm.
 struct House {
-    broker: Broker,
+    broker: Node,
     realm: Arc<Realm>,
     clock: Clock,
 }
@@ -28,8 +29,9 @@ struct House {
 impl House {
     fn new(limits: Limits) -> Self {
         let clock = Clock::manual();
-        let broker = Broker::new(limits, clock.clone());
-        let realm = Arc::clone(&broker.add_tenant(ApiKey::parse("peerjs").unwrap(), expired).peers);
+        let broker = Node::new(limits, clock.clone(), Events::default());
+        let limit = broker.config().load().limits.concurrent_limit;
+        let realm = broker.add_tenant(ApiKey::parse("peerjs").unwrap(), limit, expired).peers();
         House { broker, realm, clock }
     }
 
@@ -40,7 +42,7 @@ impl House {
     }
 
     fn try_connect(&self, id: &str, token: &str, socket: &Socket) -> RegisterOutcome {
-        let mut outbox = socket.outbox(self.broker.limits().outbox_bytes);
+        let mut outbox = socket.outbox(self.broker.config().load().limits.outbox_bytes);
         register(&self.realm, id, token, &mut outbox)
     }
 
@@ -59,7 +61,7 @@ fn register(realm: &Arc<Realm>, id: &str, token: &str, outbox: &mut Outbox) -> R
         token: &token,
         link: Link::Socket,
         greeting: Some(text("OPEN")),
-        about: ConnectionInfo::default(),
+        info: ConnectionInfo::default(),
     };
     realm.register(newcomer, outbox)
 }
@@ -79,8 +81,9 @@ fn expired(absent: &str, sender: &str) -> Frame {
 
 /// Sends as a session does: what could not be kept is answered at once.
 fn send(from: &IdLease, to: &str, frame: Frame, keep: bool) -> Routed {
-    let routed = from.route(to, frame, keep);
-    if matches!(routed, Routed::Expired) {
+    let kind = if keep { MessageKind::Offer } else { MessageKind::Leave };
+    let routed = from.route(to, kind, frame);
+    if keep && matches!(routed, Routed::Dropped(_)) {
         from.reply(expired(to, from.id().as_str()));
     }
     routed
@@ -89,8 +92,7 @@ fn send(from: &IdLease, to: &str, frame: Frame, keep: bool) -> Routed {
 /// Sends a message that is worth keeping.
 fn offer(from: &IdLease, to: &str, message: &str) {
     match send(from, to, text(message), true) {
-        Routed::Sent(Some(flush)) => flush.flush(),
-        Routed::Sent(None) | Routed::Kept | Routed::Expired => {}
-        Routed::Dropped => panic!("{message} was not kept"),
+        Routed::Delivered(Some(flush)) => flush.flush(),
+        Routed::Delivered(None) | Routed::Queued | Routed::Dropped(_) => {}
     }
 }

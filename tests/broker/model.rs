@@ -13,7 +13,7 @@ mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use peerbroker::broker::Limits;
+use peerbroker::config::Limits;
 
 pub use chooser::Chooser;
 pub use conn::Stage;
@@ -25,8 +25,8 @@ pub type MessageNo = usize;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Routing {
-    Sent,
-    Kept,
+    Delivered,
+    Queued,
     Expired,
     Dropped,
 }

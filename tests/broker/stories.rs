@@ -11,9 +11,8 @@ mod slow_reader;
 mod streams;
 mod writing;
 
-use std::sync::atomic::Ordering;
-
-use peerbroker::broker::{Departure, Limits, Outbox, Probe};
+use peerbroker::broker::{Departure, Outbox, Probe};
+use peerbroker::config::Limits;
 use peerbroker::wire::CloseReason;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
@@ -70,5 +69,5 @@ fn is_pending(probe: &mut oneshot::Receiver<()>) -> bool {
 }
 
 fn slow_readers(house: &House) -> u64 {
-    house.broker.counters().slow_readers.load(Ordering::Relaxed)
+    house.broker.counters().totals().closed(CloseReason::SlowReader)
 }

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use peerbroker::broker::{IdLease, Limits, Outbox, Outgoing, RegisterOutcome, Routed};
+use peerbroker::broker::{IdLease, Outbox, Outgoing, RegisterOutcome, Routed};
+use peerbroker::config::Limits;
+use peerbroker::wire::CloseReason;
 use peerbroker::wire::Frame;
 
 use crate::socket::{Heard, Socket};
@@ -90,9 +92,8 @@ fn send_all(house: &House, no: usize) -> Sender {
         let message = text(&format!("{id}#{}", sent[to]));
         sent[to] += 1;
         match send(&registration, &recipient(to), message, true) {
-            Routed::Sent(flush) => flushes.extend(flush),
-            Routed::Kept | Routed::Expired => {}
-            Routed::Dropped => panic!("not kept"),
+            Routed::Delivered(flush) => flushes.extend(flush),
+            Routed::Queued | Routed::Dropped(_) => {}
         }
         if dice.below(8) == 0 {
             drop(send(&registration, &recipient(to), text("LEAVE"), false));
@@ -128,9 +129,9 @@ fn contend(house: &House, id: &str, seed: u64, deliveries: &Deliveries, done: &A
         }
         match dice.below(4) {
             0 => drop(registration),
-            1 => drop(registration.part(true)),
+            1 => drop(registration.part(CloseReason::Left, true)),
             _ => {
-                let parting = registration.part(false).expect("it parts once");
+                let parting = registration.part(CloseReason::Left, false).expect("it parts once");
                 for _ in 0..dice.below(4) {
                     thread::yield_now();
                     socket.set_room(dice.below(200));
@@ -155,7 +156,7 @@ fn run(house: &House, millis: u64) -> (Vec<Sender>, Delivered) {
         scope.spawn(|| {
             while !done.load(Ordering::SeqCst) {
                 house.pass(millis);
-                assert!(house.broker.queued_bytes() <= house.broker.limits().queue_total_bytes);
+                assert!(house.broker.queued_bytes() <= house.broker.config().load().limits.queue_total_bytes);
                 assert!(house.realm.ids().len() <= SENDERS + RECIPIENTS);
                 thread::yield_now();
             }
@@ -238,7 +239,7 @@ fn without_room_or_time_every_gap_was_told_to_its_sender() {
                 assert!(gaps <= told, "{pair:?}: {gaps} gaps, told {told} times");
             }
         }
-        let expired = house.broker.counters().expired.load(Ordering::SeqCst);
+        let expired = house.broker.counters().totals().expired();
         assert_eq!(expired, all_told as u64, "each expiry was told once");
     });
 }

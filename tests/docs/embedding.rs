@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, HttpServer, web};
-use peerbroker::broker::Limits;
 use peerbroker::clock::Clock;
+use peerbroker::config::Limits;
 use peerbroker::{Config, Listen, PeerBroker, Server};
 
 use crate::api::harness::RawClient;
@@ -37,7 +37,7 @@ async fn an_app_closes_its_broker_before_it_stops() {
     let mut client = client.await.unwrap();
     let goodbye = thread::spawn(move || client.expect_closed_with(Some(1001)));
 
-    broker.broker().close();
+    broker.node().close();
     handle.stop(true).await;
     serving.await.unwrap().unwrap();
     goodbye.join().unwrap();
@@ -81,6 +81,6 @@ fn time_passes_when_a_test_says_so() {
     let broker = PeerBroker::builder().clock(clock.clone()).build();
     // … clients connect …
     clock.advance(Duration::from_secs(6));
-    broker.broker().sweep();
-    assert_eq!(broker.broker().peers(), 0);
+    broker.node().sweep();
+    assert_eq!(broker.node().peers(), 0);
 }

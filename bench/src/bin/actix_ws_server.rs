@@ -3,7 +3,7 @@
 use actix_web::{App, HttpServer};
 use anyhow::Result;
 use clap::Parser;
-use peerbroker::broker::Limits;
+use peerbroker::config::Limits;
 use peerbroker::{Config, PeerBroker};
 use std::time::Duration;
 

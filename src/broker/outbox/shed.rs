@@ -2,17 +2,20 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Outbox, Outgoing, cost};
-use crate::wire::PeerId;
+use super::{Outbox, cost};
+use crate::broker::outgoing::Outgoing;
+use crate::wire::{MessageKind, PeerId};
 
 /// The fate of a pushed frame.
 #[derive(Debug, Default)]
-pub(crate) struct Pushed {
+pub(in crate::broker) struct Pushed {
     /// The frame is not in the outbox.
-    pub(crate) refused: bool,
+    pub(in crate::broker) refused: bool,
     /// The senders that lost messages here which must not be lost in silence. If the frame's own sender
     /// is among them, the frame was refused.
-    pub(crate) expired: Vec<PeerId>,
+    pub(in crate::broker) expired: Vec<PeerId>,
+    /// The messages that were lost, the refused one included.
+    pub(in crate::broker) lost: Vec<MessageKind>,
 }
 
 /// A sender's share of an outbox, in bytes.
@@ -40,7 +43,7 @@ impl Outbox {
             }
             // With no sender left, the broker itself says too much, because of what this client did.
             let heaviest = senders.next_back();
-            let is_its_own = heaviest.as_ref().map(|(sender, _)| sender) == outgoing.from.as_ref();
+            let is_its_own = heaviest.as_ref().map(|(sender, _)| sender) == outgoing.from();
             if is_its_own && !overflows {
                 break;
             }
@@ -53,14 +56,15 @@ impl Outbox {
                 break;
             }
         }
-        let mut lost = self.shed(&gone);
+        let mut shed = self.shed(&gone);
         if refused {
-            lost.extend(outgoing.kept_from().cloned());
+            shed.push(outgoing);
         } else {
             self.push_unbounded(outgoing);
         }
-        gone.retain(|sender| lost.contains(sender));
-        Pushed { refused, expired: gone }
+        let losers: HashSet<&PeerId> = shed.iter().filter_map(Outgoing::kept_from).collect();
+        gone.retain(|sender| losers.contains(sender));
+        Pushed { refused, expired: gone, lost: shed.iter().filter_map(Outgoing::kind).collect() }
     }
 
     /// The senders by the bytes that they have waiting, `outgoing` included. Of several with as much the one of
@@ -70,33 +74,28 @@ impl Outbox {
         let waiting =
             self.frames.iter().enumerate().skip(self.begun()).map(|(at, outgoing)| (at > 0, outgoing));
         for (counts, outgoing) in waiting.chain([(false, outgoing)]) {
-            if let Some(from) = &outgoing.from {
+            if let Some(from) = outgoing.from() {
                 let share = shares.entry(from).or_default();
                 share.all += cost(outgoing);
                 share.behind += if counts { cost(outgoing) } else { 0 };
             }
         }
         let mut senders: Vec<_> = shares.into_iter().map(|(from, share)| (from.clone(), share)).collect();
-        let own = outgoing.from.as_ref();
+        let own = outgoing.from();
         senders
             .sort_unstable_by(|(a, x), (b, y)| (x.all, own != Some(a), a).cmp(&(y.all, own != Some(b), b)));
         senders
     }
 
-    /// Drops all that some senders have waiting, except what is begun. Gives those of them that lost what must
-    /// not be lost in silence.
-    fn shed(&mut self, senders: &[PeerId]) -> HashSet<PeerId> {
+    /// Takes out all that some senders have waiting, except the frame that is begun.
+    fn shed(&mut self, senders: &[PeerId]) -> Vec<Outgoing> {
         let senders: HashSet<&PeerId> = senders.iter().collect();
-        let (begun, mut at, mut lost) = (self.begun(), 0, HashSet::new());
-        self.frames.retain(|outgoing| {
-            let stays = at < begun || outgoing.from.as_ref().is_none_or(|from| !senders.contains(from));
-            at += 1;
-            if !stays {
-                lost.extend(outgoing.kept_from().cloned());
-            }
-            stays
-        });
+        let (stays, shed): (Vec<_>, Vec<_>) = self
+            .frames
+            .drain(self.begun()..)
+            .partition(|outgoing| outgoing.from().is_none_or(|from| !senders.contains(from)));
+        self.frames.extend(stays);
         self.recount();
-        lost
+        shed
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use peerbroker::broker::{Realm, Rooms, Tenant};
+use peerbroker::broker::Realm;
+use peerbroker::directory::Rooms;
+use peerbroker::node::Tenant;
 use serde_json::Value;
 
 use super::{RawClient, TestServer, wait_until, wire};
@@ -47,7 +49,7 @@ fn quoted(text: &str) -> Value {
 impl TestServer {
     /// A client at the root, with the built-in key.
     pub fn guest(&self, name: &str) -> RawClient {
-        self.guest_at(name, self.root())
+        self.guest_at(name, &self.root())
     }
 
     /// The same with another address.
@@ -65,8 +67,8 @@ impl TestServer {
         guest
     }
 
-    pub fn root(&self) -> &str {
-        self.broker.config().path.as_str()
+    pub fn root(&self) -> String {
+        self.broker.config().path.to_string()
     }
 
     /// A client with a room, and the room's code.
@@ -92,11 +94,11 @@ impl TestServer {
     }
 
     pub fn guests(&self) -> Arc<Realm> {
-        Arc::clone(&self.root_tenant().guests)
+        Arc::clone(&self.root_tenant().guests().realm)
     }
 
     pub fn rooms(&self) -> Arc<Rooms> {
-        Arc::clone(&self.root_tenant().rooms)
+        Arc::clone(&self.root_tenant().guests().rooms)
     }
 
     pub fn wait_for_guests(&self, count: usize) {
@@ -104,8 +106,8 @@ impl TestServer {
     }
 
     fn root_tenant(&self) -> Arc<Tenant> {
-        let key = self.broker.config().root_key();
-        self.broker().tenant(key.as_str()).expect("the key of the root")
+        let config = self.broker.config();
+        self.node().tenant(config.root_key().as_str()).expect("the key of the root")
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use peerbroker::broker::Tenant;
 use peerbroker::keys::memory::MemoryKeys;
 use peerbroker::keys::{Change, Key, KeyStore, Settings};
+use peerbroker::node::Tenant;
 use peerbroker::wire::ApiKey;
 use peerbroker::{Config, Listen};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -95,23 +95,23 @@ impl TestServer {
 
     /// What belongs to a key that is in force.
     pub fn tenant(&self, key: &str) -> Arc<Tenant> {
-        self.broker().tenant(key).unwrap_or_else(|| panic!("the key {key}"))
+        self.node().tenant(key).unwrap_or_else(|| panic!("the key {key}"))
     }
 
     /// The address of a WebSocket with another key than the built-in one.
     pub fn target_of(&self, key: &str, id: &str) -> String {
-        format!("{}peerjs?key={key}&id={id}&token={}", self.root(), token_of(id))
+        format!("{}peerjs?key={key}&id={id}&token={}", &self.root(), token_of(id))
     }
 
     pub fn root_of(&self, key: &str) -> String {
-        format!("{}?key={key}", self.root())
+        format!("{}?key={key}", &self.root())
     }
 
     /// Where a client of a key posts to.
     pub fn post_target_of(&self, key: &str, id: &str, word: &str) -> String {
         let token = token_of(id);
         let token = utf8_percent_encode(&token, NON_ALPHANUMERIC);
-        format!("{}{key}/{id}/{token}/{word}", self.root())
+        format!("{}{key}/{id}/{token}/{word}", &self.root())
     }
 
     /// A client of a key that is not known to be admitted.

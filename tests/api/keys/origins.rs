@@ -86,7 +86,7 @@ fn a_key_with_origins_may_be_used_from_these_alone() {
             peer(server, "web", &line(origin)).expect_refused(error(FOREIGN));
             guest(server, "web", &line(origin)).expect_refused(problem(FOREIGN));
         }
-        assert!(server.tenant("web").peers.is_empty());
+        assert!(server.tenant("web").peers().is_empty());
     });
 }
 
@@ -180,7 +180,7 @@ fn an_origin_longer_than_any_real_one_may_use_no_key() {
             } else {
                 client.expect_refused(error(FOREIGN));
             }
-            let ids = server.http().request("GET", &format!("{}k/id", server.root()), &of(length));
+            let ids = server.http().request("GET", &format!("{}k/id", &server.root()), &of(length));
             assert_eq!(ids.status, if fine { 200 } else { 403 }, "{length}");
         }
     });

@@ -109,7 +109,7 @@ fn it_comes_back_empty() {
             a.expect_closed_with(Some(4004));
             again(keys);
             assert!(server.tenant("one").is_empty());
-            assert_eq!(server.tenant("one").rooms.len(), 0);
+            assert_eq!(server.tenant("one").guests().rooms.len(), 0);
             // The id belongs to nobody, and nothing waits.
             let mut new = server.begin_at(&server.target_of("one", "a").replace("token=", "token=another-"));
             new.expect_accepted();
@@ -129,20 +129,20 @@ fn what_waited_in_it_is_gone_and_its_bytes_are_given_back() {
             let (mut a, mut other) = (server.client_of("one", "a"), server.client_of("two", "a"));
             other.send(offer("b", "2"));
             other.expect_nothing("a");
-            let others = server.broker().queued_bytes();
+            let others = server.node().queued_bytes();
             a.send(offer("b", "1"));
             a.send(offer("c", r#""much more""#));
             a.expect_nothing("a");
-            assert!(server.broker().queued_bytes() > others);
+            assert!(server.node().queued_bytes() > others);
             end(keys);
-            assert_eq!(server.broker().queued_bytes(), others);
+            assert_eq!(server.node().queued_bytes(), others);
             a.expect_closed_with(Some(4004));
             again(keys);
             server.client_of("one", "b").expect_nothing("b");
             let mut b = server.client_of("two", "b");
             b.expect(relayed_offer("a", "b", "2"));
             b.expect_nothing("b");
-            assert_eq!(server.broker().queued_bytes(), 0);
+            assert_eq!(server.node().queued_bytes(), 0);
         });
     }
 }
@@ -171,10 +171,10 @@ fn what_a_slow_client_did_not_read_is_kept_for_nobody() {
                 // It ends in the middle of a message.
                 slow.reset();
                 server.settle();
-                assert_eq!(server.broker().queued_bytes(), 0);
+                assert_eq!(server.node().queued_bytes(), 0);
                 again(keys);
                 server.client_of("one", "slow").expect_nothing("slow");
-                assert_eq!(server.broker().queued_bytes(), 0);
+                assert_eq!(server.node().queued_bytes(), 0);
             },
         );
     }

@@ -3,7 +3,6 @@
 //! The embedded form does not see a client leave until it writes, so what begins with that is tested
 //! with the server of its own alone.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use peerbroker::wire::CloseReason;
@@ -124,13 +123,13 @@ fn what_an_ended_stream_did_not_get_expires_after_its_grace_on_the_own_form() {
         b.expect_nothing("b");
         server.advance(GRACE);
         server.wait_until_gone("a");
-        wait_until("the message to wait", || server.broker().queued_bytes() > 0);
+        wait_until("the message to wait", || server.node().queued_bytes() > 0);
         b.expect_nothing("b");
         server.advance(EXPIRE - MS);
         b.expect_nothing("b");
         server.advance(MS);
         b.expect(expired("a", "b"));
-        assert_eq!(server.broker().queued_bytes(), 0);
+        assert_eq!(server.node().queued_bytes(), 0);
     });
 }
 
@@ -226,7 +225,7 @@ fn a_stream_that_is_not_read_is_closed_and_what_it_did_not_get_expires() {
             let mut a = server.greeted(stream);
             let told = relayed_offer("b", "b", "1");
             let (mut sent, mut expiries) = (0, 0);
-            let slow = || server.broker().counters().slow_readers.load(Ordering::Relaxed);
+            let slow = || server.node().counters().totals().closed(CloseReason::SlowReader);
             wait_until("the end of its patience", || {
                 b.send(offer("a", &payload(sent)));
                 b.send(offer("b", "1"));
@@ -305,7 +304,7 @@ fn a_stream_that_is_not_read_does_not_hold_up_the_end_of_the_server() {
 fn nobody_is_admitted_through_a_stream_while_the_server_stops() {
     on_both(|server| {
         let mut a = server.stream("a");
-        server.broker().close();
+        server.node().close();
         a.expect_end();
         for (id, number) in [("a", 1), ("b", 0)] {
             let mut late = server.begin_stream(id, number);

@@ -231,7 +231,7 @@ fn posts_of_many_clients_wait_beside_each_other() {
 fn a_post_is_refused_while_the_server_stops() {
     on_both(|server| {
         let mut held = server.begin_post("a", "offer", &offer("b", "1"));
-        server.broker().close();
+        server.node().close();
         let mut late = server.begin("a", &token_of("a"));
         late.expect_accepted();
         late.expect(crate::harness::messages::error("Server is stopping"));

@@ -75,11 +75,11 @@ fn next_client_from(server: &TestServer, headers: &str, id: &str) -> RawClient {
 fn an_address_has_so_many_connections_at_a_time_of_every_kind() {
     on_both_with(connections(3), |server| {
         let (mut a, mut b) = (client_from(server, HERE, "a"), client_from(server, HERE, "b"));
-        let mut guest = server.begin_with(server.root(), HERE);
+        let mut guest = server.begin_with(&server.root(), HERE);
         guest.expect_accepted();
         guest.expect_quiet();
         expect_refused(server, HERE);
-        let mut root = server.begin_with(server.root(), HERE);
+        let mut root = server.begin_with(&server.root(), HERE);
         expect_too_many(&root.expect_response(), "10");
         let mut http = server.http();
         http.send(post(&server.post_target("s", "id?i=0"), HERE, b""));

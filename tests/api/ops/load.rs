@@ -60,7 +60,7 @@ fn keys_that_are_changed_and_removed_while_clients_come_and_go_leave_nothing_beh
     wait_until("nobody", || server.tenant("one").is_empty());
     assert_eq!(api.get("/api/keys/one").json["clients"], 0);
     assert_eq!(api.delete("/api/keys/one").status, 204);
-    wait_until("nothing that waits", || server.broker().queued_bytes() == 0);
+    wait_until("nothing that waits", || server.node().queued_bytes() == 0);
     bystander.expect_nothing("bystander");
-    assert_eq!(server.broker().peers(), 1);
+    assert_eq!(server.node().peers(), 1);
 }

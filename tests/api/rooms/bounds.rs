@@ -99,7 +99,7 @@ fn an_address_that_tries_too_many_wrong_codes_finds_no_room() {
         |config| config.proxied = true,
         |server| {
             let guest = |address: &str| {
-                let mut guest = server.begin_with(server.root(), &format!("X-Forwarded-For: {address}\r\n"));
+                let mut guest = server.begin_with(&server.root(), &format!("X-Forwarded-For: {address}\r\n"));
                 guest.expect_accepted();
                 guest
             };

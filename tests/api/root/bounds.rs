@@ -1,6 +1,6 @@
 //! Bounds and liveness at the root: those of PeerJS hold there as well.
 
-use std::sync::atomic::Ordering;
+use peerbroker::wire::CloseReason;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
@@ -65,7 +65,7 @@ fn a_silent_guest_is_pinged_and_then_goes() {
         server.advance(MS);
         caller.expect_closed_with(None);
         wait_until("the guest to be gone", || server.guests().is_empty());
-        assert_eq!(server.broker().counters().timed_out.load(Ordering::Relaxed), 1);
+        assert_eq!(server.node().counters().totals().closed(CloseReason::TimedOut), 1);
     });
 }
 
@@ -105,7 +105,7 @@ fn expect_slow_reader(server: &TestServer, sender: &mut RawClient, frame: &str, 
         sender.ping(b"");
         while sender.next_frame("a pong").expect("a pong").opcode() != opcode::PONG {}
         server.advance(STALL);
-        server.broker().counters().slow_readers.load(Ordering::Relaxed) == 1
+        server.node().counters().totals().closed(CloseReason::SlowReader) == 1
     });
     let close = loop {
         let frame = slow.next_frame("what was sent, and the close").expect("a close frame");
@@ -114,7 +114,7 @@ fn expect_slow_reader(server: &TestServer, sender: &mut RawClient, frame: &str, 
         }
     };
     assert_eq!(close.payload[..2], 4003_u16.to_be_bytes());
-    assert_eq!(server.broker().queued_bytes(), 0);
+    assert_eq!(server.node().queued_bytes(), 0);
 }
 
 fn with_small_outboxes(test: impl Fn(&TestServer)) {

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -163,13 +162,13 @@ impl World {
                         break;
                     }
                     routings.push(match send(registration, &message.to, text(&message.text), message.kept) {
-                        Routed::Sent(flush) => {
+                        Routed::Delivered(flush) => {
                             flushes.extend(flush);
-                            Routing::Sent
+                            Routing::Delivered
                         }
-                        Routed::Kept => Routing::Kept,
-                        Routed::Expired => Routing::Expired,
-                        Routed::Dropped => Routing::Dropped,
+                        Routed::Queued => Routing::Queued,
+                        Routed::Dropped(_) if message.kept => Routing::Expired,
+                        Routed::Dropped(_) => Routing::Dropped,
                     });
                 }
                 drop(flushes);
@@ -227,7 +226,7 @@ impl World {
     fn part(&mut self, conn: ConnNo, dead: bool) {
         let held = std::mem::replace(&mut self.conns[conn].1, Held::Over);
         let parting = match held {
-            Held::In(registration) => registration.part(dead).expect("it parts once"),
+            Held::In(registration) => registration.part(CloseReason::Left, dead).expect("it parts once"),
             held => return self.conns[conn].1 = held,
         };
         if !dead {
@@ -256,12 +255,12 @@ impl World {
         let ids: Vec<String> = realm.ids().iter().map(ToString::to_string).collect();
         compare("ids", &ids, &model.ids());
         compare("queued bytes", &broker.queued_bytes(), &model.queued_bytes());
-        let counters = broker.counters();
+        let totals = broker.counters().totals();
         let counts = Counts {
-            slow_readers: counters.slow_readers.load(Ordering::Relaxed),
-            timed_out: counters.timed_out.load(Ordering::Relaxed),
-            evicted: counters.evicted.load(Ordering::Relaxed),
-            expired: counters.expired.load(Ordering::Relaxed),
+            slow_readers: totals.closed(CloseReason::SlowReader),
+            timed_out: totals.closed(CloseReason::TimedOut),
+            evicted: totals.closed(CloseReason::Evicted),
+            expired: totals.expired(),
         };
         compare("counters", &counts, &model.counts);
         compare("connections", &self.conns.len(), &model.conns.len());

@@ -98,7 +98,7 @@ impl Model {
         let routing = match self.holders.get(&to).copied() {
             None if !kept => Routing::Dropped,
             None => match self.keep(&to, self.item(no), false) {
-                Ok(()) => Routing::Kept,
+                Ok(()) => Routing::Queued,
                 Err(lost) => {
                     self.expiries.insert(Expiry { messages: lost, told: self.holds(from).then_some(from) });
                     Routing::Expired
@@ -114,7 +114,7 @@ impl Model {
                 }
                 self.tell(losses, choose);
                 match accepted {
-                    true => Routing::Sent,
+                    true => Routing::Delivered,
                     false if kept => Routing::Expired,
                     false => Routing::Dropped,
                 }

@@ -1,21 +1,29 @@
 //! The bounds of what waits for the absent.
 
-use std::sync::atomic::Ordering;
-
-use peerbroker::broker::{Limits, Routed};
+use peerbroker::broker::Routed;
+use peerbroker::config::Limits;
+use peerbroker::wire::DropReason;
 
 use super::{blocked, house, house_with, messages};
 use crate::socket::Socket;
 use crate::{offer, send, text};
 
+/// Why a message was lost.
+fn dropped(routed: Routed) -> Option<DropReason> {
+    match routed {
+        Routed::Dropped(reason) => Some(reason),
+        Routed::Delivered(_) | Routed::Queued => None,
+    }
+}
+
 #[test]
 fn an_overflow_expires_that_conversation_only() {
-    let bounds: [fn(&mut Limits); 3] = [
-        |limits| limits.queue_messages = 3,
-        |limits| limits.queue_bytes = 45,
-        |limits| limits.queue_total_bytes = 3 * 512 + 45,
+    let bounds: [(fn(&mut Limits), DropReason); 3] = [
+        (|limits| limits.queue_messages = 3, DropReason::QueueMessages),
+        (|limits| limits.queue_bytes = 45, DropReason::QueueBytes),
+        (|limits| limits.queue_total_bytes = 3 * 512 + 45, DropReason::QueueTotalBytes),
     ];
-    for bound in bounds {
+    for (bound, reason) in bounds {
         let house = house_with(bound);
         let (a_socket, c_socket) = (Socket::open(), Socket::open());
         let (a, c) = (house.connect("a", "s", &a_socket), house.connect("c", "s", &c_socket));
@@ -23,7 +31,7 @@ fn an_overflow_expires_that_conversation_only() {
         offer(&a, "b", "of a, first");
         offer(&c, "b", "of c, first");
         offer(&a, "b", "of a, other");
-        assert!(matches!(send(&a, "b", text("of a, third"), true), Routed::Expired));
+        assert_eq!(dropped(send(&a, "b", text("of a, third"), true)), Some(reason));
         assert_eq!(messages(&a_socket), ["EXPIRE b a"]);
         assert_eq!(messages(&c_socket), Vec::<String>::new());
         // There is room again, and the clock starts anew.
@@ -42,7 +50,7 @@ fn the_total_is_shared_by_all_recipients_and_given_back() {
     let a = house.connect("a", "s", &socket);
     offer(&a, "b", "x");
     offer(&a, "c", "x");
-    assert!(matches!(send(&a, "d", text("x"), true), Routed::Expired));
+    assert!(matches!(send(&a, "d", text("x"), true), Routed::Dropped(_)));
     assert_eq!(messages(&socket), ["EXPIRE d a"]);
     assert!(house.broker.queued_bytes() <= 2 * 512 + 100);
     drop(house.connect("b", "t", &Socket::open()));
@@ -71,7 +79,7 @@ fn what_follows_a_loss_is_lost_with_it() {
     let new = Socket::open();
     let _b = house.connect("b", "t", &new);
     assert_eq!(messages(&new), ["of c"]);
-    assert_eq!(house.broker.counters().expired.load(Ordering::Relaxed), 1);
+    assert_eq!(house.broker.counters().totals().expired(), 1);
 }
 
 #[test]
@@ -80,8 +88,8 @@ fn what_nobody_can_be_called_expires_at_once() {
     let socket = Socket::open();
     let a = house.connect("a", "s", &socket);
     let impossible = "x".repeat(513);
-    assert!(matches!(send(&a, &impossible, text("x"), true), Routed::Expired));
-    assert!(matches!(send(&a, "line\nbreak", text("x"), true), Routed::Expired));
-    assert!(matches!(send(&a, &impossible, text("x"), false), Routed::Dropped));
+    for (id, keep) in [(impossible.as_str(), true), ("line\nbreak", true), (&impossible, false)] {
+        assert_eq!(dropped(send(&a, id, text("x"), keep)), Some(DropReason::InvalidId));
+    }
     assert_eq!(messages(&socket), [format!("EXPIRE {impossible} a"), "EXPIRE line\nbreak a".to_owned()]);
 }

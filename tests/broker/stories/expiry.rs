@@ -63,7 +63,7 @@ fn what_is_not_kept_is_dropped_in_silence() {
     let house = house();
     let socket = Socket::open();
     let a = house.connect("a", "s", &socket);
-    assert!(matches!(send(&a, "b", text("LEAVE"), false), Routed::Dropped));
+    assert!(matches!(send(&a, "b", text("LEAVE"), false), Routed::Dropped(_)));
     house.pass(60_000 - 1);
     let b_socket = Socket::open();
     let _b = house.connect("b", "t", &b_socket);

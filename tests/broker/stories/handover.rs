@@ -35,7 +35,7 @@ fn a_message_cut_during_the_goodbye_waits_in_front_of_what_came_later() {
     let b = house.connect("b", "t", &old);
     offer(&a, "b", "first");
     offer(&a, "b", "second");
-    let parting = b.part(false).unwrap();
+    let parting = b.part(CloseReason::Left, false).unwrap();
     offer(&c, "b", "from somebody else");
     offer(&a, "b", "third");
     drop(parting);
@@ -52,7 +52,7 @@ fn a_message_finished_during_the_goodbye_is_delivered_there_and_only_there() {
     let b = house.connect("b", "t", &old);
     offer(&a, "b", "first");
     offer(&a, "b", "second");
-    let parting = b.part(false).unwrap();
+    let parting = b.part(CloseReason::Left, false).unwrap();
     old.set_room(usize::MAX);
     parting.with_outbox(|outbox| {
         outbox.push_unbounded(Outgoing::notice(Frame::close(None)));
@@ -72,7 +72,7 @@ fn a_takeover_moves_what_was_not_written_to_the_new_socket_behind_open_in_order(
     let old = blocked(0);
     let before = house.connect("b", "t", &old);
     offer(&a, "b", "first");
-    assert!(matches!(send(&a, "b", text("a notice"), false), Routed::Sent(_)));
+    assert!(matches!(send(&a, "b", text("a notice"), false), Routed::Delivered(_)));
     offer(&a, "b", "second");
     let new = Socket::open();
     let b = house.connect("b", "t", &new);
@@ -81,7 +81,7 @@ fn a_takeover_moves_what_was_not_written_to_the_new_socket_behind_open_in_order(
     assert!(b.is_current());
     old.set_room(usize::MAX);
     assert_eq!(
-        before.part(false).map(|parting| (flush(&parting), parting.why()).1),
+        before.part(CloseReason::Left, false).map(|parting| (flush(&parting), parting.why()).1),
         Some(CloseReason::Replaced)
     );
     assert_eq!((messages(&old), last(&old)), (vec![], Some(closed(CloseReason::Replaced))));
@@ -100,7 +100,7 @@ fn a_takeover_takes_back_the_message_that_the_old_socket_is_in_the_middle_of() {
     let _b = house.connect("b", "t", &new);
     assert_eq!(messages(&new), ["first", "second", "third"]);
     // Nothing can follow half a message, so the old one is cut off without a word.
-    let parting = before.part(false).unwrap();
+    let parting = before.part(CloseReason::Left, false).unwrap();
     assert!(parting.with_outbox(|outbox| outbox.is_broken()).unwrap());
     old.set_room(usize::MAX);
     flush(&parting);
@@ -121,7 +121,11 @@ fn a_successor_gets_first_what_a_dismissed_predecessor_is_still_in_the_middle_of
         }
         assert!(house.realm.dismiss_id("b", CloseReason::Kicked));
         // Its goodbye may have begun.
-        let parting = if noticed { before.take().and_then(|before| before.part(false)) } else { None };
+        let parting = if noticed {
+            before.take().and_then(|before| before.part(CloseReason::Left, false))
+        } else {
+            None
+        };
         let new = Socket::open();
         let _b = house.connect("b", "another token", &new);
         assert_eq!(messages(&new), ["1st", "2nd", "3rd", "4th", "5th"], "noticed: {noticed}");
@@ -147,7 +151,7 @@ fn the_opening_of_a_connection_goes_to_no_other() {
     assert_eq!(messages(&new), ["first"]);
     // The old one hears all that it needs to understand why it ends.
     old.set_room(usize::MAX);
-    flush(&before.part(false).unwrap());
+    flush(&before.part(CloseReason::Left, false).unwrap());
     let open = Heard::Text("OPEN".to_owned());
     assert_eq!(old.heard(), [Heard::Handshake, open, closed(CloseReason::Replaced)]);
 }
@@ -161,7 +165,7 @@ fn a_connection_that_ends_before_its_opening_was_written_still_gets_it() {
     house.broker.close();
     for (registration, socket) in registrations.into_iter().zip(&sockets) {
         socket.set_room(usize::MAX);
-        flush(&registration.part(false).unwrap());
+        flush(&registration.part(CloseReason::Left, false).unwrap());
         let open = Heard::Text("OPEN".to_owned());
         assert_eq!(socket.heard(), [Heard::Handshake, open, closed(CloseReason::Shutdown)]);
     }

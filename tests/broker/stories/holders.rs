@@ -9,8 +9,11 @@ use crate::{expired, offer, peer, register, send, text};
 
 #[test]
 fn a_late_goodbye_does_not_remove_the_successor() {
-    let goodbyes: [fn(IdLease); 3] =
-        [|old| drop(old.part(false)), |old| drop(old.part(true)), |old| drop(old)];
+    let goodbyes: [fn(IdLease); 3] = [
+        |old| drop(old.part(CloseReason::Left, false)),
+        |old| drop(old.part(CloseReason::Left, true)),
+        |old| drop(old),
+    ];
     for goodbye in goodbyes {
         let house = house();
         let old = house.connect("a", "s", &Socket::open());
@@ -30,7 +33,7 @@ fn a_goodbye_after_a_timeout_does_not_remove_whoever_came_then() {
     let old = house.connect("a", "s", &Socket::open());
     house.pass(60_000);
     let new = house.connect("a", "another token", &Socket::open());
-    assert_eq!(old.part(true).map(|parting| parting.why()), Some(CloseReason::TimedOut));
+    assert_eq!(old.part(CloseReason::Left, true).map(|parting| parting.why()), Some(CloseReason::TimedOut));
     assert!(new.is_current());
     assert_eq!(house.realm.len(), 1);
 }
@@ -112,13 +115,13 @@ fn ids_are_in_order_of_first_registration_and_a_takeover_keeps_its_place() {
 #[test]
 fn realms_do_not_know_each_other() {
     let house = house();
-    let other = house.broker.add_tenant(ApiKey::parse("other").unwrap(), expired);
+    let other = house.broker.add_tenant(ApiKey::parse("other").unwrap(), 10, expired);
     let a = house.connect("a", "s", &Socket::open());
     let socket = Socket::open();
-    let registered = register(&other.peers, "b", "s", &mut socket.outbox(1000));
+    let registered = register(&other.peers(), "b", "s", &mut socket.outbox(1000));
     assert!(matches!(registered, RegisterOutcome::Registered(_)));
-    assert!(matches!(send(&a, "b", text("x"), true), Routed::Kept));
-    assert!(matches!(send(&a, "b", text("x"), false), Routed::Dropped));
+    assert!(matches!(send(&a, "b", text("x"), true), Routed::Queued));
+    assert!(matches!(send(&a, "b", text("x"), false), Routed::Dropped(_)));
     assert_eq!(messages(&socket), Vec::<String>::new());
     assert_eq!(house.realm.ids(), [peer("a")]);
     assert!(house.broker.tenant("third").is_none());

@@ -1,9 +1,9 @@
 //! Signs of life, and those who give none.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use peerbroker::broker::{Limits, Probe, RegisterOutcome};
+use peerbroker::broker::{Probe, RegisterOutcome};
+use peerbroker::config::Limits;
 use peerbroker::wire::CloseReason;
 
 use super::{asked, blocked, closed, house, house_with, is_pending, last, messages};
@@ -24,7 +24,7 @@ fn the_silent_are_pinged_and_then_dropped() {
     house.pass(1);
     assert!(!a.is_current());
     assert_eq!(last(&socket), Some(closed(CloseReason::TimedOut)));
-    assert_eq!(house.broker.counters().timed_out.load(Ordering::Relaxed), 1);
+    assert_eq!(house.broker.counters().totals().closed(CloseReason::TimedOut), 1);
 }
 
 #[test]
@@ -53,11 +53,11 @@ fn a_holder_that_does_not_answer_a_probe_loses_its_id_but_not_its_messages() {
     assert!(is_pending(&mut probe) && b.is_current());
     house.pass(1);
     assert!(!is_pending(&mut probe) && !b.is_current());
-    assert_eq!(house.broker.counters().evicted.load(Ordering::Relaxed), 1);
+    assert_eq!(house.broker.counters().totals().closed(CloseReason::Evicted), 1);
     let new = Socket::open();
     let _new = house.connect("b", "t", &new);
     assert_eq!(messages(&new), ["x"]);
-    assert_eq!(b.part(false).map(|parting| parting.why()), Some(CloseReason::Evicted));
+    assert_eq!(b.part(CloseReason::Left, false).map(|parting| parting.why()), Some(CloseReason::Evicted));
 }
 
 #[test]

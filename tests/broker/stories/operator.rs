@@ -28,8 +28,8 @@ fn pages_are_in_the_order_of_ids_and_go_on_behind_one_that_has_left() {
 fn a_connection_counts_its_own_messages() {
     let house = house();
     let first = house.connect("a", "s", &Socket::open());
-    first.count_messages(3);
-    first.count_messages(2);
+    first.count_messages(3, 30);
+    first.count_messages(2, 20);
     let messages = || house.realm.present("a").unwrap().messages;
     assert_eq!(messages(), 5);
     let _second = house.connect("a", "s", &Socket::open());

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerbroker::broker::{HostedRoom, Limits, PlayerName, RoomError, Rooms};
+use peerbroker::config::Limits;
+use peerbroker::directory::{HostedRoom, PlayerName, RoomError, Rooms};
 
 use crate::{House, peer};
 
@@ -14,7 +15,7 @@ fn house_with(set: impl FnOnce(&mut Limits)) -> (House, Arc<Rooms>) {
     let mut limits = Limits { room_timeout: Duration::from_millis(ROOM), ..Limits::default() };
     set(&mut limits);
     let house = House::new(limits);
-    let rooms = Arc::clone(&house.broker.tenant("peerjs").unwrap().rooms);
+    let rooms = Arc::clone(&house.broker.tenant("peerjs").unwrap().guests().rooms);
     (house, rooms)
 }
 
@@ -205,13 +206,13 @@ fn as_many_names_are_remembered_as_there_may_be_players() {
 #[test]
 fn an_id_to_be_called_under_leads_to_its_guest_until_it_is_given_up() {
     let (house, _rooms) = rooms();
-    let callers = &house.broker.tenant("peerjs").unwrap().callers;
-    let first = callers.add(peer("first"), &peer("guest"));
-    let second = callers.add(peer("second"), &peer("guest"));
-    assert_eq!((callers.guest("first"), callers.guest("second")), (Some(peer("guest")), Some(peer("guest"))));
+    let aliases = &house.broker.tenant("peerjs").unwrap().guests().aliases;
+    let first = aliases.add(peer("first"), &peer("guest"));
+    let second = aliases.add(peer("second"), &peer("guest"));
+    assert_eq!((aliases.guest("first"), aliases.guest("second")), (Some(peer("guest")), Some(peer("guest"))));
     drop(first);
-    assert_eq!((callers.guest("first"), callers.guest("second")), (None, Some(peer("guest"))));
-    assert_eq!((second.id(), callers.guest("guest")), (&peer("second"), None));
+    assert_eq!((aliases.guest("first"), aliases.guest("second")), (None, Some(peer("guest"))));
+    assert_eq!((second.id(), aliases.guest("guest")), (&peer("second"), None));
 }
 
 #[test]
@@ -229,7 +230,7 @@ fn what_cannot_be_a_code_is_no_room() {
 fn rooms_of_two_keys_do_not_meet() {
     let (house, rooms) = rooms();
     let key = peerbroker::wire::ApiKey::parse("other").unwrap();
-    let others = Arc::clone(&house.broker.add_tenant(key, crate::expired).rooms);
+    let others = Arc::clone(&house.broker.add_tenant(key, 10, crate::expired).guests().rooms);
     let hosting = host(&rooms);
     assert!(!others.contains(hosting.code()));
     assert_eq!(problem(&others, hosting.code(), "anna"), Some(RoomError::NoRoom));

@@ -1,7 +1,5 @@
 //! Those who do not read.
 
-use std::sync::atomic::Ordering;
-
 use peerbroker::broker::{IdLease, Outbox};
 use peerbroker::wire::CloseReason;
 use peerbroker::wire::Frame;
@@ -25,7 +23,7 @@ fn a_flood_expires_for_its_sender_and_its_recipient_stays() {
     assert!(b.is_current());
     let expired = messages(&flooder).len();
     assert!(expired > 0 && messages(&flooder).iter().all(|text| text == "EXPIRE b a"));
-    assert_eq!(house.broker.counters().expired.load(Ordering::Relaxed), expired as u64);
+    assert_eq!(house.broker.counters().totals().expired(), expired as u64);
     offer(&c, "b", "another");
     slow.set_room(usize::MAX);
     b.with_outbox(Outbox::flush);
@@ -75,7 +73,7 @@ fn a_client_that_takes_nothing_of_a_full_outbox_is_closed_and_the_rest_waits() {
     assert!(!b.is_current());
     assert_eq!((slow_readers(&house), house.realm.len()), (1, 2));
     slow.set_room(usize::MAX);
-    let parting = b.part(false).unwrap();
+    let parting = b.part(CloseReason::Left, false).unwrap();
     flush(&parting);
     assert_eq!(parting.why(), CloseReason::SlowReader);
     drop(parting);
@@ -170,7 +168,7 @@ fn one_that_does_not_read_the_answers_to_its_own_pings_is_a_slow_reader() {
     }
     assert!(!a.is_current());
     assert_eq!(slow_readers(&house), 1);
-    assert_eq!(a.part(false).map(|parting| parting.why()), Some(CloseReason::SlowReader));
+    assert_eq!(a.part(CloseReason::Left, false).map(|parting| parting.why()), Some(CloseReason::SlowReader));
 }
 
 #[test]
@@ -183,7 +181,7 @@ fn one_that_does_not_read_that_its_messages_expired_is_a_slow_reader() {
     assert!(a.is_current());
     house.pass(5000);
     assert_eq!(slow_readers(&house), 1);
-    assert_eq!(a.part(false).map(|parting| parting.why()), Some(CloseReason::SlowReader));
+    assert_eq!(a.part(CloseReason::Left, false).map(|parting| parting.why()), Some(CloseReason::SlowReader));
 }
 
 #[test]

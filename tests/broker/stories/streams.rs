@@ -19,9 +19,10 @@ fn connect(house: &House, link: Link, token: &str, socket: &Socket) -> IdLease {
         token: &token,
         link,
         greeting: Some(text("OPEN")),
-        about: ConnectionInfo::default(),
+        info: ConnectionInfo::default(),
     };
-    match house.realm.register(newcomer, &mut socket.outbox(house.broker.limits().outbox_bytes)) {
+    match house.realm.register(newcomer, &mut socket.outbox(house.broker.config().load().limits.outbox_bytes))
+    {
         RegisterOutcome::Registered(registration) => registration,
         _ => panic!("not admitted"),
     }
@@ -161,7 +162,7 @@ fn a_stream_takes_nothing_from_a_websocket_of_its_client() {
         token: &token,
         link: Link::Stream,
         greeting: Some(text("OPEN")),
-        about: ConnectionInfo::default(),
+        info: ConnectionInfo::default(),
     };
     let refused = house.realm.register(newcomer, &mut stream.outbox(1000));
     assert!(matches!(refused, RegisterOutcome::Elsewhere));

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
 use peerbroker::broker::{Outbox, RegisterOutcome, Routed};
+use peerbroker::wire::CloseReason;
 
 use super::{blocked, house, messages};
 use crate::socket::Socket;
@@ -17,7 +18,7 @@ fn what_is_sent_in_one_go_is_written_in_one_go_also_by_who_forgets_to() {
     let a = house.connect("a", "s", &Socket::open());
     let _b = house.connect("b", "t", &socket);
     let first = send(&a, "b", text("first"), true);
-    assert!(matches!(send(&a, "b", text("second"), true), Routed::Sent(None)));
+    assert!(matches!(send(&a, "b", text("second"), true), Routed::Delivered(None)));
     assert_eq!(messages(&socket), Vec::<String>::new());
     drop(first);
     assert_eq!(messages(&socket), ["first", "second"]);
@@ -68,7 +69,7 @@ fn a_goodbye_that_was_cut_off_by_a_successor_is_woken_to_end() {
     let a = house.connect("a", "s", &Socket::open());
     let b = house.connect("b", "t", &blocked(3));
     offer(&a, "b", "first");
-    let parting = b.part(false).unwrap();
+    let parting = b.part(CloseReason::Left, false).unwrap();
     parting.with_outbox(|outbox| outbox.set_owner(&Waker::from(Arc::clone(&bell))));
     let _b = house.connect("b", "t", &Socket::open());
     assert!(bell.0.load(Ordering::SeqCst) > 0);
@@ -87,7 +88,7 @@ fn a_broken_socket_wakes_its_task_and_loses_nothing() {
     offer(&a, "b", "second");
     assert!(bell.0.load(Ordering::SeqCst) > 0);
     assert_eq!(b.with_outbox(|outbox| outbox.is_broken()), Some(true));
-    drop(b.part(true));
+    drop(b.part(CloseReason::Left, true));
     let new = Socket::open();
     let _b = house.connect("b", "t", &new);
     assert_eq!(messages(&new), ["first", "second"]);

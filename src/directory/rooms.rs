@@ -4,13 +4,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use rand::seq::IndexedRandom as _;
 
-use super::Shared;
-use crate::clock::millis;
+use crate::clock::{Clock, millis};
+use crate::config::LiveConfig;
 use crate::wire::PeerId;
 
 /// Letters of a room code, unless nearly all such codes are taken.
@@ -22,7 +23,9 @@ const MAX_CODE_BYTES: usize = 16;
 
 /// The rooms of one key.
 pub struct Rooms {
-    shared: Arc<Shared>,
+    config: LiveConfig,
+    clock: Clock,
+    last_number: AtomicU64,
     rooms: DashMap<String, Room>,
 }
 
@@ -75,20 +78,26 @@ pub enum RoomError {
 }
 
 impl Rooms {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Rooms { shared, rooms: DashMap::new() }
+    /// No room yet.
+    pub fn new(config: LiveConfig, clock: Clock) -> Self {
+        Rooms { config, clock, last_number: AtomicU64::new(0), rooms: DashMap::new() }
+    }
+
+    /// A number that was never used before.
+    fn next_number(&self) -> u64 {
+        self.last_number.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Opens a room with a code that nobody else has.
     pub fn create(self: &Arc<Self>, host: &PeerId) -> Result<HostedRoom, RoomError> {
-        if self.rooms.len() >= self.shared.limits.rooms {
+        if self.rooms.len() >= self.config.load().limits.rooms {
             return Err(RoomError::TooMany);
         }
-        let number = self.shared.next_number();
+        let number = self.next_number();
         for tries in 0.. {
             let code = random("ABCDEFGHIJKLMNOPQRSTUVWXYZ", CODE_LETTERS + tries / TRIES);
             if let Entry::Vacant(vacant) = self.rooms.entry(code.clone()) {
-                let (players, left, used) = (HashMap::new(), VecDeque::new(), self.shared.clock.now());
+                let (players, left, used) = (HashMap::new(), VecDeque::new(), self.clock.now());
                 vacant.insert(Room { number, host: host.clone(), players, left, started: false, used });
                 return Ok(HostedRoom { rooms: Arc::clone(self), code, number });
             }
@@ -122,13 +131,13 @@ impl Rooms {
     ) -> Result<(PlayerName, PeerId), RoomError> {
         let code = self.find(code).ok_or(RoomError::NoRoom)?;
         let mut room = self.rooms.get_mut(&code).ok_or(RoomError::NoRoom)?;
-        let generation = self.shared.next_number();
+        let generation = self.next_number();
         let mut name = name.to_owned();
         if room.started {
             if !room.players.contains_key(&name) {
                 return Err(RoomError::NoPlayer);
             }
-        } else if room.players.len() >= self.shared.limits.room_players {
+        } else if room.players.len() >= self.config.load().limits.room_players {
             return Err(RoomError::Full);
         } else {
             while room.players.contains_key(&name) {
@@ -136,15 +145,15 @@ impl Rooms {
             }
         }
         room.players.insert(name.clone(), Player { peer: Some(player.clone()), generation });
-        room.used = self.shared.clock.now();
+        room.used = self.clock.now();
         let playing = PlayerName { rooms: Arc::clone(self), code, number: room.number, name, generation };
         Ok((playing, room.host.clone()))
     }
 
     /// Removes the rooms in which nothing has happened for too long.
-    pub(super) fn sweep(&self) {
-        let timeout = millis(self.shared.limits.room_timeout);
-        let now = self.shared.clock.now();
+    pub fn sweep(&self) {
+        let timeout = millis(self.config.load().limits.room_timeout);
+        let now = self.clock.now();
         self.rooms.retain(|_, room| now.saturating_sub(room.used) < timeout);
     }
 
@@ -182,7 +191,7 @@ impl HostedRoom {
 
     /// The player of a name; `None` is one who has left.
     pub fn player(&self, name: &str) -> Result<Option<PeerId>, RoomError> {
-        let now = self.rooms.shared.clock.now();
+        let now = self.rooms.clock.now();
         self.rooms.with(&self.code, self.number, |room| {
             room.used = now;
             match room.players.get(name) {
@@ -195,7 +204,7 @@ impl HostedRoom {
 
     /// From now on only players that are known get in.
     pub fn start(&self) -> Result<(), RoomError> {
-        let now = self.rooms.shared.clock.now();
+        let now = self.rooms.clock.now();
         self.rooms.with(&self.code, self.number, |room| {
             room.used = now;
             room.started = true;
@@ -233,7 +242,7 @@ impl PlayerName {
 
 impl Drop for PlayerName {
     fn drop(&mut self) {
-        let most = self.rooms.shared.limits.room_players;
+        let most = self.rooms.config.load().limits.room_players;
         self.if_current(|room| match room.players.get_mut(&self.name) {
             Some(mine) if room.started => mine.peer = None,
             _ => room.give_up(&self.name, most),

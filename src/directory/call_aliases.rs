@@ -13,7 +13,7 @@ pub struct CallAliases {
 
 /// A guest's hold on an id under which it can be called. Dropping it frees the id.
 pub struct CallAlias {
-    callers: Arc<CallAliases>,
+    aliases: Arc<CallAliases>,
     id: PeerId,
 }
 
@@ -21,7 +21,7 @@ impl CallAliases {
     /// Has `id`, which has to be a fresh one, lead to a guest.
     pub fn add(self: &Arc<Self>, id: PeerId, guest: &PeerId) -> CallAlias {
         self.guests.insert(id.clone(), guest.clone());
-        CallAlias { callers: Arc::clone(self), id }
+        CallAlias { aliases: Arc::clone(self), id }
     }
 
     /// Who can be called under an id.
@@ -39,6 +39,6 @@ impl CallAlias {
 
 impl Drop for CallAlias {
     fn drop(&mut self) {
-        self.callers.guests.remove(&self.id);
+        self.aliases.guests.remove(&self.id);
     }
 }

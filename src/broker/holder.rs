@@ -1,0 +1,154 @@
+//! The connection that holds an id: how it gets the id, what it is sent, and how it loses the id.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::guard::Guard;
+use super::outbox::{Outbox, Pushed};
+use super::outgoing::Outgoing;
+use super::queue::QueueEnd;
+use super::slot::Slot;
+use super::state::{Conn, Usage};
+use crate::clock::millis;
+use crate::events::Outcome;
+use crate::wire::{CloseReason, ConnId, DropReason, Frame};
+
+/// The recipient of something that is not flushed yet. Dropping it flushes.
+pub struct Flush(Arc<Slot>);
+
+impl Flush {
+    /// Writes what the recipient's outbox holds, as far as its socket takes it now.
+    pub fn flush(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        if let Some(conn) = &mut self.0.lock().conn {
+            conn.outbox.flush();
+        }
+    }
+}
+
+impl Guard<'_> {
+    /// Whether this connection holds the id.
+    pub(super) fn is_held_by(&self, conn: ConnId) -> bool {
+        self.conn.as_ref().is_some_and(|holder| holder.id == conn)
+    }
+
+    /// The outbox of this connection, if it holds the id.
+    pub(super) fn outbox_of(&mut self, conn: ConnId) -> Option<&mut Outbox> {
+        self.conn.as_mut().filter(|holder| holder.id == conn).map(|holder| &mut holder.outbox)
+    }
+
+    /// A flush for the holder, unless somebody has promised one.
+    pub(super) fn promise_flush(&mut self) -> Option<Flush> {
+        let wanted = self.conn.as_mut()?.outbox.wants_flush();
+        wanted.then(|| Flush(Arc::clone(self.slot)))
+    }
+
+    /// Makes `conn` the holder, and writes what its outbox begins with. A former holder must have been dismissed.
+    pub(super) fn install(&mut self, conn: Conn, now: u64) {
+        self.slot.set_holder(conn.id, now);
+        self.end_reservation(u64::MAX);
+        if self.takes_over_from_stranger(&conn.token) {
+            self.slot.rate.forgive(now);
+        }
+        self.slot.set_due(false);
+        self.realm.shared.counters().opened();
+        let outbox = &mut self.conn.insert(conn).outbox;
+        outbox.flush();
+        if outbox.is_preloaded() && !outbox.is_empty() {
+            self.note_crowded(now);
+        }
+    }
+
+    /// Takes the id away from its holder, with a close frame behind the frame that is being written. What the holder
+    /// did not get waits for the next one.
+    pub(super) fn dismiss(&mut self, why: CloseReason) {
+        if self.conn.is_some() {
+            self.realm.release();
+        }
+        let unsent = self.displace(why);
+        self.keep_all(unsent, QueueEnd::Back);
+    }
+
+    /// The same for a connection whose client goes on with another one, which takes over its place in the quota. Gives
+    /// what the old one did not get.
+    pub(super) fn displace(&mut self, why: CloseReason) -> Vec<Outgoing> {
+        let reclaim = millis(self.realm.shared.config().limits.reclaim_timeout);
+        if why.is_reclaimable()
+            && reclaim > 0
+            && let Some(token) = self.conn.as_ref().map(|holder| holder.token.clone())
+        {
+            let until = self.now().saturating_add(reclaim);
+            self.reserve(token, until);
+        }
+        let Some((mut conn, usage)) = self.uninstall(why) else { return Vec::new() };
+        let unsent = conn.outbox.take_unsent(false);
+        conn.outbox.push_unbounded(Outgoing::notice(Frame::close(why.close())));
+        conn.outbox.flush();
+        conn.outbox.wake_owner();
+        self.leave(conn, why, usage);
+        unsent
+    }
+
+    /// Takes the id back from its holder, whose own session has ended. `dead` says that nothing can be written any
+    /// more.
+    pub(super) fn vacate(&mut self, why: CloseReason, dead: bool) {
+        let Some((mut conn, usage)) = self.uninstall(why) else { return };
+        self.realm.release();
+        let unsent = conn.outbox.take_unsent(dead);
+        self.leave(conn, why, usage);
+        self.keep_all(unsent, QueueEnd::Back);
+    }
+
+    fn uninstall(&mut self, why: CloseReason) -> Option<(Conn, Usage)> {
+        let conn = self.conn.take()?;
+        let duration = Duration::from_millis(self.now().saturating_sub(conn.opened));
+        let usage = Usage { duration, messages: self.slot.messages(), bytes: self.slot.bytes() };
+        self.slot.clear_holder();
+        self.forget_probes();
+        self.slot.set_probed(false);
+        self.slot.set_due(self.is_reserved());
+        if !self.slot.rate.is_new() {
+            let token = conn.token.clone();
+            self.remember(token);
+        }
+        self.realm.shared.counters().closed(why);
+        Some((conn, usage))
+    }
+
+    /// Adds a frame to the holder's outbox; says whether it is in there. Other senders may lose what they had waiting.
+    /// The frame's own sender is never among them: its session tells it.
+    pub(super) fn push(&mut self, outgoing: Outgoing) -> bool {
+        let Some(conn) = &mut self.conn else { return false };
+        let from = outgoing.kept_from().cloned();
+        let Pushed { refused, mut expired, lost } = conn.outbox.push(outgoing);
+        if refused || !expired.is_empty() {
+            self.note_crowded(self.now());
+            self.realm.shared.counters().expired(expired.len());
+            expired.retain(|loser| !refused || Some(loser) != from.as_ref());
+            self.losers.extend(expired);
+        }
+        self.count_all(lost, Outcome::Dropped(DropReason::OutboxFull));
+        !refused
+    }
+
+    /// Sends the holder a notice of the broker. A client without room for it does not read its own answers: it is
+    /// dismissed.
+    pub(super) fn notify(&mut self, notice: Frame) {
+        if self.conn.is_some() && !self.push(Outgoing::notice(notice)) {
+            self.dismiss(CloseReason::SlowReader);
+        }
+    }
+
+    /// The outbox of the holder was full, or holds much from the beginning.
+    fn note_crowded(&mut self, now: u64) {
+        if let Some(conn) = &mut self.conn {
+            conn.crowded.get_or_insert(now);
+            self.slot.set_due(true);
+        }
+    }
+}

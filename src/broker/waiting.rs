@@ -1,0 +1,116 @@
+//! What waits for an absent peer, and the senders that lose it.
+
+use std::collections::VecDeque;
+
+use super::budget::Reservation;
+use super::guard::Guard;
+use super::outgoing::Outgoing;
+use super::queue::{Overflow, QueueEnd};
+use super::slot::Timeouts;
+use crate::events::Outcome;
+use crate::wire::{DropReason, MessageKind};
+
+impl Guard<'_> {
+    /// Keeps a message for the next holder. Its sender is not told if that fails.
+    pub(super) fn keep(&mut self, outgoing: Outgoing, end: QueueEnd) -> Result<(), DropReason> {
+        let (realm, kind) = (self.realm, outgoing.kind());
+        let shared = &realm.shared;
+        if realm.quota.is_revoked() {
+            // Nobody comes for it any more, and no sweep.
+            self.count(kind, Outcome::Dropped(DropReason::KeyRevoked));
+            return Err(DropReason::KeyRevoked);
+        }
+        let now = shared.now();
+        let must_not_be_lost = outgoing.kept_from().is_some();
+        let queue = self.queue.get_or_insert_default();
+        let kept = queue.keep(outgoing, end, now, &shared.config().limits, &shared.queued);
+        self.note_queue();
+        match kept {
+            Ok(()) => {
+                self.count(kind, Outcome::Queued);
+                Ok(())
+            }
+            Err(Overflow { reason, lost }) => {
+                self.count_all(lost, Outcome::Dropped(reason));
+                shared.counters().expired(usize::from(must_not_be_lost));
+                Err(reason)
+            }
+        }
+    }
+
+    /// Keeps what an outbox still held and must not be lost. The rest is dropped with its connection.
+    pub(super) fn keep_all(&mut self, unsent: impl IntoIterator<Item = Outgoing>, end: QueueEnd) {
+        let kept = unsent.into_iter().filter(|outgoing| {
+            let stays = outgoing.kept_from().is_some();
+            if !stays {
+                self.realm.shared.count(outgoing.kind(), Outcome::Dropped(DropReason::Disconnected));
+            }
+            stays
+        });
+        let kept: Vec<Outgoing> = kept.collect();
+        self.carry_over(kept, end);
+    }
+
+    /// Keeps all that an outbox still held for the next connection of the same client, which takes it before anybody
+    /// else gets to the slot.
+    pub(super) fn carry_over(&mut self, unsent: impl IntoIterator<Item = Outgoing>, end: QueueEnd) {
+        for outgoing in unsent {
+            let from = outgoing.kept_from().cloned();
+            // The batch is lost as a whole.
+            if from.as_ref().is_some_and(|from| self.losers.contains(from)) {
+                self.count(outgoing.kind(), Outcome::Expired);
+            } else if self.keep(outgoing, end).is_err() {
+                self.losers.extend(from);
+            }
+        }
+    }
+
+    /// Takes out the batches that have waited too long at `now`.
+    pub(super) fn expire(&mut self, now: u64, timeouts: &Timeouts) {
+        let Some(began) = now.checked_sub(timeouts.expire) else { return };
+        let realm = self.realm;
+        let shared = &realm.shared;
+        let Some(queue) = &mut self.queue else { return };
+        let expired = queue.expire(began, &shared.queued);
+        self.note_queue();
+        shared.counters().expired(expired.len());
+        for (sender, messages) in expired {
+            self.count_all(messages, Outcome::Expired);
+            self.losers.push(sender);
+        }
+    }
+
+    /// All that waits, for the new holder.
+    pub(super) fn take_queue(&mut self) -> Option<(VecDeque<Outgoing>, Reservation)> {
+        self.slot.set_waiting_since(None);
+        let (messages, reservation) = self.queue.take()?.drain(&self.realm.shared.queued);
+        for outgoing in &messages {
+            self.count(outgoing.kind(), Outcome::Delivered);
+        }
+        Some((messages, reservation))
+    }
+
+    /// Drops all that waits. Nobody is told.
+    pub(super) fn drop_queue(&mut self) {
+        self.slot.set_waiting_since(None);
+        let Some(queue) = self.queue.take() else { return };
+        let (messages, _reservation) = queue.drain(&self.realm.shared.queued);
+        let kinds = messages.iter().filter_map(Outgoing::kind).collect();
+        self.count_all(kinds, Outcome::Dropped(DropReason::KeyRevoked));
+    }
+
+    fn note_queue(&mut self) {
+        self.slot.set_waiting_since(self.queue.as_ref().and_then(|queue| queue.oldest()));
+        if self.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
+            self.queue = None;
+        }
+    }
+
+    pub(super) fn count(&self, kind: Option<MessageKind>, outcome: Outcome) {
+        self.realm.shared.count(kind, outcome);
+    }
+
+    pub(super) fn count_all(&self, kinds: Vec<MessageKind>, outcome: Outcome) {
+        kinds.into_iter().for_each(|kind| self.count(Some(kind), outcome));
+    }
+}

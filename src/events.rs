@@ -1,0 +1,13 @@
+//! One account of what happens: events of the lives of peers and keys, and counters of messages.
+//!
+//! An event is made where it happens and goes to every [`Subscription`]. Nothing that emits one ever waits: a
+//! subscriber that lags loses the oldest events and hears how many. Messages are too many to be events, so they
+//! are [`Counters`].
+
+mod bus;
+mod counters;
+mod event;
+
+pub use bus::{Events, Notice, Subscription, follow};
+pub use counters::{Counters, Outcome, Totals};
+pub use event::{Actor, Connected, Disconnected, Event, KeyEvent, PeerAddress, Refused};

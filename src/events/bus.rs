@@ -1,0 +1,221 @@
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::broadcast::{Receiver, Sender};
+
+use super::counters::Counters;
+use super::event::{Event, KeyEvent};
+
+/// Events about clients that a subscriber may lag behind. Enough for a thousand clients that come back at once.
+const CLIENT_EVENTS: usize = 8192;
+
+/// Events about the server and its keys. They have a ring of their own, so that a flood of clients cannot push an
+/// operator's action out.
+const SERVER_EVENTS: usize = 1024;
+
+/// How long a followed event waits for others. Waking a thread for each of thousands of clients that come at once costs
+/// a fifth of what the client itself costs.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Where events go. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Events(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    clients: Sender<Arc<Event>>,
+    server: Sender<Arc<Event>>,
+    counters: Counters,
+}
+
+/// What a subscriber gets.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// Something happened.
+    Event(Arc<Event>),
+    /// The subscriber was too slow, and this many events are lost to it.
+    Missed(u64),
+}
+
+/// One subscriber's events. Those about the server and its keys come before those about clients.
+#[derive(Debug)]
+pub struct Subscription {
+    clients: Receiver<Arc<Event>>,
+    server: Receiver<Arc<Event>>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        let (clients, server) = (Sender::new(CLIENT_EVENTS), Sender::new(SERVER_EVENTS));
+        Events(Arc::new(Inner { clients, server, counters: Counters::default() }))
+    }
+}
+
+impl Events {
+    /// Tells every subscriber, and never waits. The event is made only if there are subscribers.
+    pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
+        if self.0.clients.receiver_count() == 0 {
+            return;
+        }
+        let event = event();
+        let ring = if is_about_clients(&event) { &self.0.clients } else { &self.0.server };
+        // An error means that the last subscriber has left meanwhile.
+        let _ = ring.send(Arc::new(event));
+    }
+
+    /// Gets all that happens from now on.
+    pub fn subscribe(&self) -> Subscription {
+        Subscription { clients: self.0.clients.subscribe(), server: self.0.server.subscribe() }
+    }
+
+    /// What has happened to messages and connections since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+}
+
+// `Stopped` is one of them, because it is the last event of all.
+fn is_about_clients(event: &Event) -> bool {
+    match event {
+        Event::PeerConnected(_)
+        | Event::PeerDisconnected(_)
+        | Event::Refused(_)
+        | Event::Expired { .. }
+        | Event::LimitHit { .. }
+        | Event::Key { what: KeyEvent::UsedUp(_), .. }
+        | Event::Stopped => true,
+        Event::Started { .. }
+        | Event::CertificateLoaded { .. }
+        | Event::Draining { .. }
+        | Event::PeerKicked { .. }
+        | Event::Key { .. } => false,
+    }
+}
+
+impl Subscription {
+    /// Waits for the next event. `None` once the broker is gone.
+    pub async fn next(&mut self) -> Option<Notice> {
+        let received = tokio::select! {
+            biased;
+            received = self.server.recv() => received,
+            received = self.clients.recv() => received,
+        };
+        match received {
+            Ok(event) => Some(Notice::Event(event)),
+            Err(RecvError::Lagged(missed)) => Some(Notice::Missed(missed)),
+            Err(RecvError::Closed) => self.try_next(),
+        }
+    }
+
+    /// The next event, if it has happened already.
+    pub fn try_next(&mut self) -> Option<Notice> {
+        let received = self.server.try_recv().or_else(|error| match error {
+            TryRecvError::Lagged(_) => Err(error),
+            TryRecvError::Empty | TryRecvError::Closed => self.clients.try_recv(),
+        });
+        match received {
+            Ok(event) => Some(Notice::Event(event)),
+            Err(TryRecvError::Lagged(missed)) => Some(Notice::Missed(missed)),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        }
+    }
+}
+
+/// Gives events to `handle` on a thread of its own until the broker is gone, a few milliseconds after they happened. So
+/// `handle` may wait as long as it likes: it delays nobody, and loses events if it lags. An empty batch is never given.
+pub fn follow(
+    name: &str,
+    mut subscription: Subscription,
+    mut handle: impl FnMut(&[Notice]) + Send + 'static,
+) -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread().build()?;
+    let work = move || {
+        while let Some(first) = runtime.block_on(subscription.next()) {
+            thread::sleep(GATHER);
+            let mut batch = vec![first];
+            batch.extend(std::iter::from_fn(|| subscription.try_next()));
+            handle(&batch);
+        }
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{ApiKey, CloseReason};
+
+    fn hit(limit: &'static str) -> Event {
+        Event::LimitHit { limit, key: None, address: None }
+    }
+
+    fn name(notice: Option<Notice>) -> String {
+        match notice {
+            Some(Notice::Event(event)) => match &*event {
+                Event::LimitHit { limit, .. } => (*limit).to_owned(),
+                event => format!("{event:?}"),
+            },
+            Some(Notice::Missed(missed)) => format!("missed {missed}"),
+            None => "nothing".to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_subscriber_gets_every_event_in_order() {
+        let events = Events::default();
+        let (mut one, mut other) = (events.subscribe(), events.subscribe());
+        events.emit(|| hit("a"));
+        events.emit(|| hit("b"));
+        for subscription in [&mut one, &mut other] {
+            assert_eq!([0; 3].map(|_| name(subscription.try_next())), ["a", "b", "nothing"]);
+        }
+    }
+
+    #[test]
+    fn a_subscriber_that_lags_loses_the_oldest_and_hears_how_many() {
+        let events = Events::default();
+        let mut slow = events.subscribe();
+        for _ in 0..CLIENT_EVENTS {
+            events.emit(|| hit("old"));
+        }
+        for limit in ["new", "newer", "newest"] {
+            events.emit(|| hit(limit));
+        }
+        assert_eq!(name(slow.try_next()), "missed 3");
+        let kept: Vec<String> =
+            std::iter::from_fn(|| slow.try_next()).map(|notice| name(Some(notice))).collect();
+        assert_eq!(kept.len(), CLIENT_EVENTS);
+        assert_eq!(kept[CLIENT_EVENTS - 3..], ["new", "newer", "newest"]);
+    }
+
+    #[test]
+    fn a_flood_of_clients_pushes_no_action_of_an_operator_out() {
+        let events = Events::default();
+        let mut slow = events.subscribe();
+        let key = ApiKey::parse("k").unwrap();
+        events.emit(|| Event::Key { key, what: KeyEvent::Unused(90) });
+        for _ in 0..2 * CLIENT_EVENTS {
+            events.emit(|| hit("flood"));
+        }
+        assert!(name(slow.try_next()).contains("Unused(90)"));
+    }
+
+    #[test]
+    fn an_event_that_nobody_wants_is_not_made() {
+        Events::default().emit(|| panic!("nobody listens to {:?}", CloseReason::Left));
+    }
+
+    #[tokio::test]
+    async fn what_happened_before_the_end_is_still_got() {
+        let events = Events::default();
+        let mut subscription = events.subscribe();
+        events.emit(|| hit("last"));
+        drop(events);
+        assert_eq!(name(subscription.next().await), "last");
+        assert_eq!(name(subscription.next().await), "nothing");
+    }
+}

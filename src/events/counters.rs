@@ -1,0 +1,222 @@
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::wire::{CloseReason, DropReason, MessageKind, Refusal};
+
+/// Cells for threads. More threads than this share them, which costs time and no counts.
+const MAX_CELLS: usize = 64;
+
+const OUTCOMES: usize = 3 + DropReason::ALL.len();
+
+/// What became of a message. One that had to wait is counted once more at the end: as delivered, expired or dropped.
+/// It is queued again if its recipient's connection ends before it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is in the outbox of its recipient's connection.
+    Delivered,
+    /// It waits for its recipient.
+    Queued,
+    /// It has waited too long, or something that belongs to it was dropped. Its sender gets EXPIRE.
+    Expired,
+    /// It is lost.
+    Dropped(DropReason),
+}
+
+/// Counts since the start.
+///
+/// Each thread adds to cells of its own, on cache lines of their own: workers that share a counter would spend
+/// more time on passing its cache line around than on counting. Sums are made when somebody reads.
+#[derive(Debug)]
+pub struct Counters {
+    cells: Box<[Cells]>,
+}
+
+// Two cache lines of x86-64, which fetches them in pairs.
+#[repr(align(128))]
+#[derive(Debug)]
+struct Cells {
+    messages: [[AtomicU64; OUTCOMES]; MessageKind::ALL.len()],
+    opened: AtomicU64,
+    closed: [AtomicU64; CloseReason::ALL.len()],
+    refused: [AtomicU64; Refusal::ALL.len()],
+    expired: AtomicU64,
+}
+
+/// The sums of [`Counters`] at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Totals<'a>(&'a Counters);
+
+impl Default for Cells {
+    fn default() -> Self {
+        let zero = || AtomicU64::new(0);
+        Cells {
+            messages: std::array::from_fn(|_| std::array::from_fn(|_| zero())),
+            opened: zero(),
+            closed: std::array::from_fn(|_| zero()),
+            refused: std::array::from_fn(|_| zero()),
+            expired: zero(),
+        }
+    }
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        // Workers, and the threads that sweep and watch.
+        let threads = thread::available_parallelism().map_or(1, usize::from) + 2;
+        Counters { cells: (0..threads.min(MAX_CELLS)).map(|_| Cells::default()).collect() }
+    }
+}
+
+impl Outcome {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Outcome> {
+        let reasons = DropReason::ALL.into_iter().map(Outcome::Dropped);
+        [Outcome::Delivered, Outcome::Queued, Outcome::Expired].into_iter().chain(reasons)
+    }
+
+    /// The name in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Outcome::Delivered => "delivered",
+            Outcome::Queued => "queued",
+            Outcome::Expired => "expired",
+            Outcome::Dropped(DropReason::Absent) => "dropped_absent",
+            Outcome::Dropped(DropReason::InvalidId) => "dropped_invalid_id",
+            Outcome::Dropped(DropReason::KeyRevoked) => "dropped_key_revoked",
+            Outcome::Dropped(DropReason::OutboxFull) => "dropped_outbox_full",
+            Outcome::Dropped(DropReason::QueueMessages) => "dropped_queue_messages",
+            Outcome::Dropped(DropReason::QueueBytes) => "dropped_queue_bytes",
+            Outcome::Dropped(DropReason::QueueTotalBytes) => "dropped_queue_total_bytes",
+            Outcome::Dropped(DropReason::Disconnected) => "dropped_disconnected",
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Outcome::Delivered => 0,
+            Outcome::Queued => 1,
+            Outcome::Expired => 2,
+            Outcome::Dropped(reason) => 3 + reason as usize,
+        }
+    }
+}
+
+impl Counters {
+    /// Counts a message.
+    pub(crate) fn message(&self, kind: MessageKind, outcome: Outcome) {
+        self.add(|cells| cells.messages.get(kind as usize)?.get(outcome.index()), 1);
+    }
+
+    /// Counts a connection that got an id.
+    pub(crate) fn opened(&self) {
+        self.add(|cells| Some(&cells.opened), 1);
+    }
+
+    /// Counts a connection that lost its id.
+    pub(crate) fn closed(&self, reason: CloseReason) {
+        self.add(|cells| cells.closed.get(reason as usize), 1);
+    }
+
+    /// Counts a client that did not get an id.
+    pub(crate) fn refused(&self, reason: Refusal) {
+        self.add(|cells| cells.refused.get(refusal_index(reason)), 1);
+    }
+
+    /// Counts senders that lost all that they had waiting for a peer.
+    pub(crate) fn expired(&self, senders: usize) {
+        self.add(|cells| Some(&cells.expired), senders as u64);
+    }
+
+    /// The sums.
+    pub fn totals(&self) -> Totals<'_> {
+        Totals(self)
+    }
+
+    fn add<'a>(&'a self, counter: impl FnOnce(&'a Cells) -> Option<&'a AtomicU64>, count: u64) {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed));
+        let own = NUMBER.with(|number| number % self.cells.len().max(1));
+        if let Some(counter) = self.cells.get(own).and_then(counter) {
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Totals<'_> {
+    /// Messages of one kind and outcome.
+    pub fn messages(self, kind: MessageKind, outcome: Outcome) -> u64 {
+        self.sum(|cells| cells.messages.get(kind as usize)?.get(outcome.index()))
+    }
+
+    /// Connections that got an id.
+    pub fn opened(self) -> u64 {
+        self.sum(|cells| Some(&cells.opened))
+    }
+
+    /// Connections that lost their id, by reason.
+    pub fn closed(self, reason: CloseReason) -> u64 {
+        self.sum(|cells| cells.closed.get(reason as usize))
+    }
+
+    /// Clients that did not get an id, by reason.
+    pub fn refused(self, reason: Refusal) -> u64 {
+        self.sum(|cells| cells.refused.get(refusal_index(reason)))
+    }
+
+    /// Times that a sender lost all that it had waiting for a peer, and was told.
+    pub fn expired(self) -> u64 {
+        self.sum(|cells| Some(&cells.expired))
+    }
+
+    fn sum<'a>(&'a self, counter: impl Fn(&'a Cells) -> Option<&'a AtomicU64>) -> u64 {
+        let counters = self.0.cells.iter().filter_map(counter);
+        counters.map(|counter| counter.load(Ordering::Relaxed)).sum()
+    }
+}
+
+fn refusal_index(reason: Refusal) -> usize {
+    let same = |other: &Refusal| std::mem::discriminant(other) == std::mem::discriminant(&reason);
+    Refusal::ALL.iter().position(same).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_all_threads_are_summed() {
+        let counters = Counters::default();
+        thread::scope(|scope| {
+            for _ in 0..100 {
+                scope.spawn(|| {
+                    counters.message(MessageKind::Offer, Outcome::Delivered);
+                    counters.message(MessageKind::Leave, Outcome::Dropped(DropReason::Absent));
+                    counters.expired(2);
+                });
+            }
+        });
+        let totals = counters.totals();
+        assert_eq!(totals.messages(MessageKind::Offer, Outcome::Delivered), 100);
+        assert_eq!(totals.messages(MessageKind::Leave, Outcome::Dropped(DropReason::Absent)), 100);
+        assert_eq!(totals.messages(MessageKind::Answer, Outcome::Delivered), 0);
+        assert_eq!(totals.expired(), 200);
+    }
+
+    #[test]
+    fn everything_that_can_be_counted_has_a_counter_of_its_own() {
+        let counters = Counters::default();
+        for kind in MessageKind::ALL {
+            for outcome in Outcome::all() {
+                counters.message(kind, outcome);
+            }
+        }
+        CloseReason::ALL.into_iter().for_each(|reason| counters.closed(reason));
+        Refusal::ALL.into_iter().for_each(|reason| counters.refused(reason));
+        let totals = counters.totals();
+        for kind in MessageKind::ALL {
+            assert!(Outcome::all().all(|outcome| totals.messages(kind, outcome) == 1));
+        }
+        assert!(CloseReason::ALL.into_iter().all(|reason| totals.closed(reason) == 1));
+        assert!(Refusal::ALL.into_iter().all(|reason| totals.refused(reason) == 1));
+    }
+}

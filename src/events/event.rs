@@ -1,0 +1,161 @@
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::wire::{ApiKey, ClientVersion, CloseReason, ConnId, Link, PeerId, RealmKind, Refusal};
+
+/// Something that happened. Strings in it come from strangers and may hold anything but control characters.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The server listens.
+    Started {
+        /// For clients.
+        address: SocketAddr,
+        /// For the operator's API, if there is one.
+        ops_address: Option<SocketAddr>,
+    },
+    /// A certificate and its key were read and are in use.
+    CertificateLoaded {
+        /// The file of the certificate.
+        path: String,
+    },
+    /// The server stops: it accepts nobody and closes every client.
+    Draining {
+        /// WebSockets and streams at that moment.
+        connections: usize,
+    },
+    /// The server has stopped. The last event.
+    Stopped,
+    /// A client got an id.
+    PeerConnected(Connected),
+    /// A connection that had an id ended.
+    PeerDisconnected(Disconnected),
+    /// A client did not get an id.
+    Refused(Box<Refused>),
+    /// Everything that a sender had waiting for a peer was dropped, and the sender was told.
+    Expired {
+        /// The peer that the messages were for.
+        to: PeerAddress,
+        /// The sender.
+        from: PeerId,
+    },
+    /// An operator closed a client's connection.
+    PeerKicked {
+        /// The client.
+        peer: PeerAddress,
+        /// Whoever did it.
+        by: Actor,
+    },
+    /// A key was changed, or has changed by itself.
+    Key {
+        /// The key.
+        key: ApiKey,
+        /// What happened to it.
+        what: KeyEvent,
+    },
+    /// A limit was reached, and something was refused for it.
+    LimitHit {
+        /// The name of the limit, as in metrics.
+        limit: &'static str,
+        /// The key that it concerns, if it is one of a key.
+        key: Option<ApiKey>,
+        /// The address that it concerns, if it is one of an address.
+        address: Option<IpAddr>,
+    },
+}
+
+/// A peer: its id means something only within its realm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerAddress {
+    /// The key of its realm.
+    pub key: ApiKey,
+    /// The realm of that key.
+    pub realm: RealmKind,
+    /// Its id.
+    pub id: PeerId,
+}
+
+/// A client that got an id.
+#[derive(Clone, Debug)]
+pub struct Connected {
+    /// The peer.
+    pub peer: PeerAddress,
+    /// Its connection.
+    pub connection: ConnId,
+    /// Where it is, if that is known.
+    pub address: Option<IpAddr>,
+    /// What it says about itself.
+    pub client_version: Option<ClientVersion>,
+    /// What carries its connection.
+    pub link: Link,
+}
+
+/// A connection that has ended.
+#[derive(Clone, Debug)]
+pub struct Disconnected {
+    /// The peer. With [`CloseReason::Replaced`] it has a newer connection.
+    pub peer: PeerAddress,
+    /// The connection.
+    pub connection: ConnId,
+    /// Why.
+    pub reason: CloseReason,
+    /// How long it had the id.
+    pub duration: Duration,
+    /// Messages that the client sent, posted ones included.
+    pub messages: u64,
+    /// Bytes of their text.
+    pub bytes: u64,
+}
+
+/// A client that did not get an id.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Why.
+    pub reason: Refusal,
+    /// The key that it named, if it is one.
+    pub key: Option<ApiKey>,
+    /// The id that it wanted, if it is one.
+    pub id: Option<PeerId>,
+    /// The origin of its page, if it named one.
+    pub origin: Option<String>,
+    /// Where it is, if that is known.
+    pub address: Option<IpAddr>,
+}
+
+/// What happened to a key.
+#[derive(Clone, Debug)]
+pub enum KeyEvent {
+    /// It was added. The text is the key as JSON, without secrets.
+    Created(Actor, String),
+    /// It was changed. The text is the key as JSON, without secrets.
+    Changed(Actor, String),
+    /// It was removed.
+    Removed(Actor),
+    /// It was registered through the form, was not used for this many days, and was removed.
+    Unused(u32),
+    /// It has this many clients, which is its limit.
+    UsedUp(usize),
+}
+
+/// Whoever changes something while the server runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Actor {
+    /// A client of the operator's API, at this address.
+    Api(Option<IpAddr>),
+    /// A person who registers a key, at this address.
+    Signup(Option<IpAddr>),
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, address) = match self {
+            Actor::Api(address) => ("the API", address),
+            Actor::Signup(address) => ("registration", address),
+        };
+        match address {
+            Some(address) => write!(f, "{what}, from {address},"),
+            None => write!(f, "{what}"),
+        }
+    }
+}

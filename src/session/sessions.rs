@@ -1,0 +1,135 @@
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::Guard;
+
+use super::admission::{Rejection, Source};
+use crate::config::Config;
+use crate::dialect::peerjs::Kind;
+use crate::events::{Event, Events, Refused};
+use crate::limits::{ConnectionPermit, GuessLimiter, Quota};
+use crate::node::{ActiveKeys, Node};
+use crate::wire::PeerId;
+
+/// What sessions need, and nothing else of the broker. Counts them.
+pub(crate) struct Sessions {
+    pub(super) node: Arc<Node>,
+    pub(super) keys: Arc<ActiveKeys>,
+    pub(super) wrong_codes: GuessLimiter,
+    on_message: Vec<OnMessage>,
+    /// Bytes of unfinished messages.
+    unfinished: Arc<Quota>,
+    open: AtomicUsize,
+}
+
+/// A WebSocket or stream that is served, registered or not.
+pub(super) struct OpenSession {
+    sessions: Arc<Sessions>,
+    _permit: Option<ConnectionPermit>,
+}
+
+/// A peer, as hooks see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    /// The key of its realm.
+    pub key: &'a str,
+    /// Its id.
+    pub id: &'a PeerId,
+}
+
+/// A message that is relayed, as hooks see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// The id that it goes to.
+    pub dst: &'a str,
+    /// Its payload, as the sender's JSON text.
+    pub payload: Option<&'a str>,
+}
+
+/// Called by the sender's own session with no lock held. Waiting in it delays the other sessions of that worker.
+pub(crate) type OnMessage = Box<dyn Fn(Client<'_>, Message<'_>) + Send + Sync>;
+
+impl Sessions {
+    pub(crate) fn new(node: Arc<Node>, keys: Arc<ActiveKeys>, on_message: Vec<OnMessage>) -> Arc<Self> {
+        let unfinished = Quota::of_unfinished(node.config().clone());
+        let (wrong_codes, open) = (GuessLimiter::default(), AtomicUsize::new(0));
+        Arc::new(Sessions { node, keys, wrong_codes, on_message, unfinished, open })
+    }
+
+    /// How many WebSockets and streams are served, those that say goodbye included.
+    pub(crate) fn len(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// The bytes that unfinished messages of all sessions may have.
+    pub(crate) fn unfinished(&self) -> &Arc<Quota> {
+        &self.unfinished
+    }
+
+    /// Forgets addresses that could do everything again.
+    pub(crate) fn sweep(&self, now: u64) {
+        self.wrong_codes.sweep(now);
+    }
+
+    /// Counts a WebSocket, or a stream, for as long as it is served.
+    pub(super) fn open(self: &Arc<Self>, permit: Option<ConnectionPermit>) -> OpenSession {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        OpenSession { sessions: Arc::clone(self), _permit: permit }
+    }
+
+    pub(super) fn config(&self) -> Guard<Arc<Config>> {
+        self.node.config().load()
+    }
+
+    pub(super) fn events(&self) -> &Events {
+        self.node.events()
+    }
+
+    /// Tells the hooks of a message before it is delivered.
+    pub(super) fn note_message(&self, client: Client<'_>, message: Message<'_>) {
+        self.on_message.iter().for_each(|hook| hook(client, message));
+    }
+
+    /// Counts a client that gets no id, and tells of it.
+    pub(super) fn refuse(&self, Rejection { reason, key, id }: Rejection, source: &Source) {
+        self.events().counters().refused(reason);
+        self.events().emit(|| {
+            let Source { origin, address } = source.clone();
+            Event::Refused(Box::new(Refused { reason, key, id, origin, address }))
+        });
+    }
+
+    /// Milliseconds by the broker's clock.
+    pub(super) fn now(&self) -> u64 {
+        self.node.clock().now()
+    }
+
+    /// Waits, by the broker's clock, from the first poll on.
+    pub(super) fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + use<> {
+        let clock = self.node.clock().clone();
+        async move {
+            match clock.advanced(duration) {
+                Some(advanced) => advanced.await,
+                None => tokio::time::sleep(duration).await,
+            }
+        }
+    }
+}
+
+impl Deref for OpenSession {
+    type Target = Sessions;
+
+    fn deref(&self) -> &Sessions {
+        &self.sessions
+    }
+}
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        self.sessions.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}

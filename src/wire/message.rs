@@ -1,0 +1,80 @@
+//! What peers say to each other, and why a message can be lost.
+
+/// The messages that go from one peer to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum MessageKind {
+    Offer,
+    Answer,
+    Candidate,
+    /// A PeerJS client closes its connections to one peer.
+    Leave,
+    /// Between a room's host and its players.
+    Room,
+    /// Between the two ends of a one-to-one call.
+    Call,
+}
+
+impl MessageKind {
+    /// All of them.
+    pub const ALL: [MessageKind; 6] = [
+        MessageKind::Offer,
+        MessageKind::Answer,
+        MessageKind::Candidate,
+        MessageKind::Leave,
+        MessageKind::Room,
+        MessageKind::Call,
+    ];
+
+    /// The name in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            MessageKind::Offer => "offer",
+            MessageKind::Answer => "answer",
+            MessageKind::Candidate => "candidate",
+            MessageKind::Leave => "leave",
+            MessageKind::Room => "room",
+            MessageKind::Call => "call",
+        }
+    }
+
+    /// Whether such a message waits for an absent peer. If it is lost, its sender gets EXPIRE.
+    pub fn waits(self) -> bool {
+        matches!(self, MessageKind::Offer | MessageKind::Answer | MessageKind::Candidate)
+    }
+}
+
+/// Why a message was not delivered and does not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// The recipient is absent, and messages of this kind do not wait.
+    Absent,
+    /// No client can have this id.
+    InvalidId,
+    /// The key of the realm was disabled or removed.
+    KeyRevoked,
+    /// The recipient's outbox is full, and this sender has the most in it.
+    OutboxFull,
+    /// `queue_messages` wait for the recipient.
+    QueueMessages,
+    /// `queue_bytes` wait for the recipient.
+    QueueBytes,
+    /// `queue_total_bytes` wait for all absent peers.
+    QueueTotalBytes,
+    /// The recipient's connection ended before the message was written, and messages of this kind do not wait.
+    Disconnected,
+}
+
+impl DropReason {
+    /// All of them.
+    pub const ALL: [DropReason; 8] = [
+        DropReason::Absent,
+        DropReason::InvalidId,
+        DropReason::KeyRevoked,
+        DropReason::OutboxFull,
+        DropReason::QueueMessages,
+        DropReason::QueueBytes,
+        DropReason::QueueTotalBytes,
+        DropReason::Disconnected,
+    ];
+}

@@ -68,8 +68,6 @@ pub struct Settings {
     pub auth: Auth,
     /// Messages that one client may send a second, for long; ten times as many at once. 0 is any number.
     pub messages_per_second: u32,
-    /// Whether its clients get ICE servers and credentials for them.
-    pub ice: bool,
 }
 
 /// What is to be changed of a key; what is left out stays. The meaning of each is that of [`Settings`].
@@ -88,7 +86,6 @@ pub struct Change {
     #[schema(value_type = Option<WrittenAuth>)]
     pub auth: Option<Auth>,
     pub messages_per_second: Option<u32>,
-    pub ice: Option<bool>,
 }
 
 /// Why a text cannot be the name of a key.
@@ -160,7 +157,6 @@ impl Key {
             allow_no_origin,
             auth,
             messages_per_second,
-            ice,
         } = change;
         set(&mut self.name, name);
         let settings = &mut self.settings;
@@ -171,7 +167,6 @@ impl Key {
         set(&mut settings.allow_no_origin, allow_no_origin);
         set(&mut settings.auth, auth);
         set(&mut settings.messages_per_second, messages_per_second);
-        set(&mut settings.ice, ice);
     }
 
     /// The key as JSON for those who administer it: all but its secret.
@@ -209,7 +204,6 @@ impl Default for Settings {
             allow_no_origin: false,
             auth: Auth::None,
             messages_per_second: DEFAULT_MESSAGES_PER_SECOND,
-            ice: false,
         }
     }
 }

@@ -151,10 +151,6 @@ pub struct KeySettings {
     #[arg(long = "messages_per_second", alias = "messages-per-second", value_name = "N", value_parser = count::<u32>)]
     messages_per_second: Option<u32>,
 
-    /// Give its clients ICE servers. A new key: false
-    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", value_parser = yes_or_no)]
-    ice: Option<bool>,
-
     /// How a client proves that an id is its own. A new key: none
     #[arg(long, value_name = "METHOD")]
     auth: Option<Method>,
@@ -244,7 +240,6 @@ impl KeySettings {
             allow_no_origin: self.allow_no_origin,
             auth: self.auth()?,
             messages_per_second: self.messages_per_second,
-            ice: self.ice,
         })
     }
 

@@ -113,7 +113,6 @@ pub(super) fn details(key: &Key) -> String {
         ("Clients", format!("{} at most", settings.concurrent_limit)),
         ("Messages", messages),
         ("Discovery", yes_or_no(settings.allow_discovery)),
-        ("ICE", yes_or_no(settings.ice)),
     ] {
         let line = format!("{what:11}{value}");
         let _ = writeln!(text, "{}", line.trim_end());

@@ -320,10 +320,10 @@ mod tests {
 
     #[test]
     fn the_defaults_shown_are_those_of_the_library() {
-        let Settings { config, listen, given_path } = settings(&["--port", "9000", "--path", "/"]);
+        let Settings { config, listen, given_path, data_dir } = settings(&["--port", "9000", "--path", "/"]);
         assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
         assert_eq!(format!("{listen:?}"), format!("{:?}", Listen::default()));
-        assert_eq!(given_path, "/");
+        assert_eq!((given_path.as_str(), data_dir), ("/", None));
     }
 
     #[test]
@@ -366,8 +366,8 @@ mod tests {
 
     #[test]
     fn keys_may_come_from_a_directory_alone() {
-        let config = settings(&["--data-dir", "data", "--no_default_key"]).config;
-        assert_eq!((config.data_dir, config.default_key), (Some(PathBuf::from("data")), false));
+        let Settings { config, data_dir, .. } = settings(&["--data-dir", "data", "--no_default_key"]);
+        assert_eq!((data_dir, config.default_key), (Some(PathBuf::from("data")), false));
         assert!(settings(&["--no_default_key=false"]).config.default_key);
     }
 

@@ -27,10 +27,8 @@ pub struct Config {
     pub path: MountPath,
     /// The key that clients must name on the WebSocket.
     pub key: ApiKey,
-    /// Whether [`key`](Self::key) is there at all, besides those of [`data_dir`](Self::data_dir).
+    /// Whether [`key`](Self::key) is there at all, besides those of [`Builder::keys`](crate::Builder::keys).
     pub default_key: bool,
-    /// A directory with a database of further keys, which `peerbroker keys` edits while the server runs.
-    pub data_dir: Option<PathBuf>,
     /// Whether strangers may register keys.
     pub registration: KeySignup,
     /// Whether `GET {path}{key}/peers` lists the ids of all peers.
@@ -191,7 +189,6 @@ impl Default for Config {
             path: MountPath::default(),
             key: ApiKey::parse(DEFAULT_KEY).unwrap_or_else(|_| unreachable!("a valid key")),
             default_key: true,
-            data_dir: None,
             registration: KeySignup::default(),
             allow_discovery: false,
             proxied: false,

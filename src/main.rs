@@ -59,8 +59,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli, settings: &Settings, lines: &Lines) -> anyhow::Result<()> {
-    let Settings { config, listen, given_path } = settings;
-    let store = config.data_dir.as_deref().map(SqliteKeys::open).transpose()?;
+    let Settings { config, listen, given_path, data_dir } = settings;
+    let store = data_dir.as_deref().map(SqliteKeys::open).transpose()?;
     if cli.check_config {
         Server::check(listen)?;
         lines.print("The configuration is valid.".to_owned());
@@ -70,7 +70,9 @@ fn run(cli: &Cli, settings: &Settings, lines: &Lines) -> anyhow::Result<()> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         log::warn!("cannot raise the limit of open files: {error}");
     }
-    warn_of_lost_keys(config, listen);
+    if store.is_none() {
+        warn_of_lost_keys(config, listen);
+    }
     let (connected, disconnected) = (lines.clone(), lines.clone());
     let mut builder = PeerBroker::builder().config(config.clone());
     if let Some(store) = store {
@@ -99,10 +101,9 @@ fn run(cli: &Cli, settings: &Settings, lines: &Lines) -> anyhow::Result<()> {
     })
 }
 
-/// Says so where keys can be made while the server runs and nothing keeps them.
+/// Warns if keys can be made while the server runs: there is no store, so nothing keeps them.
 fn warn_of_lost_keys(config: &Config, listen: &Listen) {
-    let can_be_made = config.registration.open || listen.ops.is_some();
-    if can_be_made && config.data_dir.is_none() {
+    if config.registration.open || listen.ops.is_some() {
         log::warn!(
             "keys that are registered or added while the server runs are lost when it stops: --data_dir keeps them"
         );

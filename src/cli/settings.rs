@@ -21,6 +21,8 @@ pub struct Settings {
     pub listen: Listen,
     /// The mount path as it was given, for the start line.
     pub given_path: String,
+    /// Where stored keys are.
+    pub data_dir: Option<PathBuf>,
 }
 
 /// Why the flags cannot be followed; the program says so and ends.
@@ -86,7 +88,6 @@ impl Cli {
             path,
             key: self.key.clone(),
             default_key: !self.no_default_key,
-            data_dir: self.data_dir.clone(),
             registration: KeySignup {
                 open: self.registration == RegistrationState::Open,
                 per_day: self.registrations_per_day,
@@ -138,7 +139,7 @@ impl Cli {
         });
         let ops = ops.transpose()?;
         let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls, ops };
-        Ok(Settings { config, listen, given_path })
+        Ok(Settings { config, listen, given_path, data_dir: self.data_dir.clone() })
     }
 }
 

@@ -32,7 +32,7 @@ pub enum BadSettings {
     Value { name: &'static str, value: String, accepted: String },
     #[error("--sslkey and --sslcert must be used together: --{missing} is missing")]
     HalfTls { missing: &'static str },
-    #[error("--registration open needs the landing page, which has the form: remove --pages=false")]
+    #[error("--registration open cannot be used with --pages false: the registration form is on the landing page")]
     NoForm,
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),

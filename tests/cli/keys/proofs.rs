@@ -42,7 +42,7 @@ fn a_secret_is_taken_from_its_file_and_never_shown() {
     for key in ["added", "short", "changed"] {
         assert_eq!(shown(&directory, key)["auth"], json!({"method": "jwt", "kind": "secret"}));
         let text = done(&directory, &["show", key]).join("\n");
-        assert!(text.contains("HS256 with a secret, which is not shown"), "{text}");
+        assert!(text.contains("HS256 with a secret (not shown)"), "{text}");
     }
     let stored = std::fs::read(directory.at("data/peerbroker.db")).unwrap();
     let stored = String::from_utf8_lossy(&stored);

@@ -1,4 +1,4 @@
-//! What the program prints: the reference's lines on stdout, the log on stderr.
+//! The program's output: the lines of peerjs-server on stdout, the log on stderr.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -17,21 +17,20 @@ use crate::cli::LogFormat;
 /// Lines that wait for a slow reader of stdout; more are dropped.
 const WAITING_LINES: usize = 4096;
 
-/// How long a line waits for others, to be written with them: when very many clients come at once, a
-/// wake-up of the writer for each of them costs a fifth of what the client itself costs.
+/// How long a line waits for others, to be written with them. Waking the writer for each line would cost a
+/// fifth of what it costs to open a connection.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// How long a reader of stdout that has stopped can hold up the end.
+/// How long a stalled reader of stdout can delay the end of the program.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Writes lines to stdout from a thread of its own, so that a reader that stops never stops the
-/// server.
+/// Writes lines to stdout from a thread of its own, so that a stalled reader never blocks the server.
 pub struct Console {
     lines: SyncSender<Line>,
     finished: Receiver<()>,
 }
 
-/// Where lines go to.
+/// The sending end of a `Console`.
 #[derive(Clone)]
 pub struct Lines(SyncSender<Line>);
 
@@ -55,7 +54,7 @@ impl Console {
         Lines(self.lines.clone())
     }
 
-    /// Waits until everything is written, within bounds.
+    /// Waits until everything is written, but at most for `PATIENCE`.
     pub fn finish(self) {
         if self.lines.try_send(Line::Last).is_ok() {
             let _ = self.finished.recv_timeout(PATIENCE);
@@ -65,7 +64,7 @@ impl Console {
 
 impl Lines {
     pub fn print(&self, line: String) {
-        // Dropped when nobody reads: the alternative is to wait or to grow.
+        // Dropped if nobody reads: waiting would block the server, and buffering would grow without a limit.
         let _ = self.0.try_send(Line::Text(line));
     }
 }
@@ -85,7 +84,7 @@ fn write_lines(waiting: &Receiver<Line>) {
                 Line::Last => last = true,
             }
         }
-        // Whoever closed stdout does not want to know.
+        // If stdout is closed, nobody wants the lines.
         let _ = stdout.write_all(batch.as_bytes()).and_then(|()| stdout.flush());
         if last {
             return;
@@ -93,13 +92,13 @@ fn write_lines(waiting: &Receiver<Line>) {
     }
 }
 
-/// Where the operator's API is.
+/// The line with the address of the API.
 pub fn api(address: SocketAddr, has_token: bool) -> String {
     let only = if has_token { "" } else { ", without a token: for programs of this machine only" };
     format!("The API listens on http://{address}/api{only}")
 }
 
-/// An id that cannot forge a line or command a terminal.
+/// The id with control characters escaped, so that it cannot forge a line or control a terminal.
 pub fn printable(id: &str) -> String {
     id.chars().fold(String::with_capacity(id.len()), |mut text, c| {
         match c {
@@ -110,7 +109,7 @@ pub fn printable(id: &str) -> String {
     })
 }
 
-/// The reference's start line, and what a person does next.
+/// The start line of peerjs-server, then the code for a client and the address of the landing page.
 pub fn welcome(config: &Config, listen: &Listen, bound: SocketAddr, given_path: &str) -> String {
     let host = match bound.ip() {
         ip if ip.is_unspecified() => {
@@ -133,7 +132,7 @@ pub fn welcome(config: &Config, listen: &Listen, bound: SocketAddr, given_path: 
         if io::stdout().is_terminal()
             && let Ok(code) = QrCode::new(&url)
         {
-            // Most terminals are dark: what is light in the code is what has to be drawn.
+            // Most terminals are dark, so the light modules are drawn.
             let code = code.render().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
             let _ = write!(text, "\n{code}\n");
         }
@@ -141,8 +140,7 @@ pub fn welcome(config: &Config, listen: &Listen, bound: SocketAddr, given_path: 
     text
 }
 
-/// What is logged unless `RUST_LOG` asks for other. actix-http calls each malformed request of any
-/// scanner an error.
+/// The default of `RUST_LOG`. actix-http is off, because it logs every malformed request of a scanner as an error.
 const DEFAULT_LOG: &str = "warn,peerbroker=info,actix_http=off";
 
 /// Starts the log.

@@ -310,7 +310,7 @@ visit('a phone that loses the broker while it waits is still in', async (visit) 
 });
 
 const roomless = [
-  { flags: ['--dialects', 'calls'], silent: true, problem: 'The broker opens no room' },
+  { flags: ['--dialects', 'calls'], silent: true, problem: 'The broker opened no room' },
   { flags: ['--concurrent_limit', '0'], silent: false, problem: 'The broker refused: “Server has reached' },
 ];
 

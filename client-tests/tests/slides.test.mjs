@@ -142,8 +142,8 @@ visit('when the broker dies the slides go on, and both sides say so', async (vis
 
   visit.tolerate(UNREACHABLE);
   server.signal('SIGKILL');
-  await says(remote, 'connected', 'Connected, without the broker');
-  await says(presenter, 'retrying', '1 phone connected. The broker is out of reach: new phones have to wait.');
+  await says(remote, 'connected', 'Connected; the broker is not reachable');
+  await says(presenter, 'retrying', '1 phone connected. The broker is not reachable: new phones have to wait.');
 
   await remote.locator('#remote-next').tap();
   await shows(presenter, remote, 2);
@@ -159,8 +159,8 @@ visit('when the broker comes back so do both sides, and another phone can join',
   visit.tolerate(UNREACHABLE);
   await first.stop();
   // Both have to know of it: what they say next is about the other broker then.
-  await says(anna, 'connected', 'Connected, without the broker');
-  await says(presenter, 'retrying', '1 phone connected. The broker is out of reach: new phones have to wait.');
+  await says(anna, 'connected', 'Connected; the broker is not reachable');
+  await says(presenter, 'retrying', '1 phone connected. The broker is not reachable: new phones have to wait.');
   proxy.leadTo(await visit.server());
   await says(anna, 'connected', 'Connected');
   await says(presenter, 'connected', '1 phone connected');
@@ -178,7 +178,7 @@ visit('a phone without a broker says so, and how to get on', async (visit) => {
 
   visit.tolerate(UNREACHABLE);
   await server.stop();
-  await says(remote, 'connected', 'Connected, without the broker');
+  await says(remote, 'connected', 'Connected; the broker is not reachable');
   await presenter.close();
 
   await problem(remote, 'broker', /Check that peerbroker is running/);

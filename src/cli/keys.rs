@@ -12,23 +12,23 @@ use peerbroker::{BadAuth, check_auth};
 
 use super::values::{count, key, name, origin, yes_or_no};
 
-/// What stands below the list of commands.
+/// The text below the list of commands.
 pub(super) const HELP: &str = "\
-The server has to be started with the same --data_dir. It follows changes within two seconds.
+Start the server with the same --data_dir. It applies changes within two seconds.
 
   peerbroker keys add --data_dir data --name 'My game' --origin https://game.example.org
   peerbroker keys set KEY --data_dir data --concurrent_limit 100
   peerbroker keys list --data_dir data
 
-`peerbroker keys add --help` says what can be set.";
+`peerbroker keys add --help` lists the settings.";
 
-/// Longest secret or public key: as much as a body of the API has.
+/// Longest secret or public key, as long as a body of the API.
 const MAX_FILE_BYTES: u64 = 64 << 10;
 
-/// What is to be done with the keys.
+/// The commands of `peerbroker keys`.
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
-    /// Add a key, and print it and what a client needs
+    /// Add a key, and print it with the code for a client
     Add {
         #[command(flatten)]
         at: DataDir,
@@ -51,7 +51,7 @@ pub enum KeysCommand {
         json: bool,
     },
 
-    /// Show all of one key but its secret
+    /// Show one key, except its secret
     Show {
         #[command(flatten)]
         at: DataDir,
@@ -65,7 +65,7 @@ pub enum KeysCommand {
         json: bool,
     },
 
-    /// Change what is named of a key; all else stays
+    /// Change the given settings of a key and keep the others
     #[command(override_usage = "peerbroker keys set <KEY> --data_dir <DIR> [OPTIONS]")]
     Set {
         #[command(flatten)]
@@ -78,7 +78,7 @@ pub enum KeysCommand {
         #[command(flatten)]
         settings: KeySettings,
 
-        /// Let pages from anywhere use it
+        /// Let pages from anywhere use the key
         #[arg(long = "no_origins", alias = "no-origins", conflicts_with = "origins")]
         no_origins: bool,
     },
@@ -93,7 +93,7 @@ pub enum KeysCommand {
         key: ApiKey,
     },
 
-    /// Let nobody use a key, and keep its settings
+    /// Refuse all clients of a key, but keep its settings
     Disable {
         #[command(flatten)]
         at: DataDir,
@@ -114,28 +114,29 @@ pub enum KeysCommand {
     },
 }
 
-/// Where the keys are.
+/// The option for the directory of the keys.
 #[derive(Debug, Args)]
 pub struct DataDir {
-    /// Directory of the keys, as the server has it
+    /// Data directory of the server
     #[arg(long = "data_dir", alias = "data-dir", env = "PEERBROKER_DATA_DIR", value_name = "DIR")]
     pub data_dir: PathBuf,
 }
 
-/// What a key may be given. What is not named is the default of a new key, and stays with an old one.
+/// The settings of a key. A setting that is not given has its default in a new key, and does not change in an
+/// existing one.
 #[derive(Debug, Args)]
 pub struct KeySettings {
-    /// What people call it: the name of your app
+    /// Name for people, such as that of your app
     #[arg(long, value_parser = name)]
     name: Option<String>,
 
-    /// Pages that may use it, as in https://example.org or https://*.example.org; may be given several
-    /// times. A new key is for all pages
+    /// Pages that may use the key, as in https://example.org or https://*.example.org; may be repeated.
+    /// A new key: all pages
     #[arg(long = "origin", value_name = "ORIGIN", value_parser = origin)]
     origins: Vec<Origin>,
 
-    /// Where origins are named, whether apps that name none (all but browsers) may use it too. A new
-    /// key: false
+    /// If the key has origins: whether clients without an `Origin` (programs other than browsers) may
+    /// use it too. A new key: false
     #[arg(long = "allow_no_origin", alias = "allow-no-origin", value_name = "true|false", num_args = 0..=1, default_missing_value = "true", value_parser = yes_or_no)]
     allow_no_origin: Option<bool>,
 
@@ -143,19 +144,19 @@ pub struct KeySettings {
     #[arg(long = "allow_discovery", alias = "allow-discovery", value_name = "true|false", num_args = 0..=1, default_missing_value = "true", value_parser = yes_or_no)]
     allow_discovery: Option<bool>,
 
-    /// Most clients at a time. A new key: 5000
+    /// Clients at a time. A new key: 5000
     #[arg(long = "concurrent_limit", alias = "concurrent-limit", short = 'c', value_name = "N", value_parser = count::<usize>)]
     concurrent_limit: Option<usize>,
 
-    /// Messages that one client may send a second, for long; 0 is any number. A new key: 200
+    /// Messages per second and client; bursts up to ten times that; 0 means no limit. A new key: 200
     #[arg(long = "messages_per_second", alias = "messages-per-second", value_name = "N", value_parser = count::<u32>)]
     messages_per_second: Option<u32>,
 
-    /// How a client proves that an id is its own. A new key: none
+    /// How clients prove that they own an id. A new key: none
     #[arg(long, value_name = "METHOD")]
     auth: Option<Method>,
 
-    /// With --auth jwt: file with the secret that tokens are signed with by HS256, 32 bytes or more
+    /// With --auth jwt: file with the HS256 secret that signs tokens, 32 bytes or more
     #[arg(
         long = "jwt_secret_file",
         alias = "jwt-secret-file",
@@ -185,7 +186,7 @@ pub struct KeySettings {
     )]
     jwks_file: Option<PathBuf>,
 
-    /// With --auth webhook: URL that is asked
+    /// With --auth webhook: URL that the server asks about each client
     #[arg(long = "auth_url", alias = "auth-url", value_name = "URL")]
     auth_url: Option<String>,
 }
@@ -193,22 +194,22 @@ pub struct KeySettings {
 /// The methods of `--auth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Method {
-    /// Whoever comes first has it
+    /// The first client to claim an id owns it
     None,
-    /// By a JSON Web Token
+    /// The token is a JSON Web Token for the id
     Jwt,
-    /// A URL of yours is asked
+    /// The server asks your URL
     Webhook,
 }
 
-/// Why the settings of a key cannot be followed.
+/// Why the settings of a key are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum BadKeySettings {
     #[error("--auth jwt needs --jwt_secret_file, --jwt_key_file or --jwks_file")]
     NoJwtKey,
     #[error("--auth webhook needs --auth_url")]
     NoUrl,
-    #[error("--{flag} goes with --auth {method}")]
+    #[error("--{flag} needs --auth {method}")]
     OtherMethod { flag: &'static str, method: &'static str },
     #[error("invalid value {value:?} for --auth_url: {why}")]
     Url { value: String, why: BadAuth },
@@ -219,7 +220,7 @@ pub enum BadKeySettings {
 }
 
 impl BadKeySettings {
-    /// 2 for wrong arguments, as clap; 1 for files.
+    /// 2 for wrong arguments, like clap; 1 for files.
     pub fn exit_code(&self) -> u8 {
         match self {
             BadKeySettings::Unreadable { .. } | BadKeySettings::Unusable { .. } => 1,
@@ -229,7 +230,7 @@ impl BadKeySettings {
 }
 
 impl KeySettings {
-    /// What is to be changed; reads and checks the files.
+    /// The change that the options ask for; reads and checks the files.
     pub fn change(&self) -> Result<Change, BadKeySettings> {
         Ok(Change {
             name: self.name.clone(),
@@ -243,7 +244,7 @@ impl KeySettings {
         })
     }
 
-    /// A file or a URL says the method by itself: who gives a key a new secret need not repeat it.
+    /// A file or a URL implies the method, so a new secret needs no `--auth`.
     fn auth(&self) -> Result<Option<Auth>, BadKeySettings> {
         let jwt = [
             ("jwt_secret_file", &self.jwt_secret_file),
@@ -273,7 +274,7 @@ fn jwt_auth(flag: &'static str, path: &Path) -> Result<Auth, BadKeySettings> {
     let verify = match flag {
         "jwt_secret_file" => JwtKey::secret(read(path).map_err(unreadable)?),
         "jwt_key_file" => JwtKey::Pem(read(path).map_err(unreadable)?),
-        // The server runs somewhere else. A link stays one, so that it can be turned.
+        // Absolute, because the server runs in another directory. Links are kept, so that they can be switched.
         _ => JwtKey::Jwks(absolute(path).map_err(unreadable)?),
     };
     let auth = Auth::Jwt { verify };
@@ -281,7 +282,7 @@ fn jwt_auth(flag: &'static str, path: &Path) -> Result<Auth, BadKeySettings> {
     Ok(auth)
 }
 
-/// May be a pipe: a shell's `<(…)` keeps a secret out of the file system.
+/// The path may be a pipe: a shell's `<(…)` keeps a secret out of the file system.
 fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;

@@ -175,7 +175,7 @@ fn show_tells_all_of_one_key() {
     );
     let text = done(&directory, &["show", "k"]).join("\n");
     for part in
-        ["Key        k", "My game", "enabled", "https://a.test; and apps that name none", "5000 at most"]
+        ["Key        k", "My game", "enabled", "https://a.test; and clients without an Origin", "5000 at most"]
     {
         assert!(text.contains(part), "{part:?} in {text}");
     }
@@ -282,8 +282,8 @@ fn a_wrong_value_ends_with_2_and_names_its_flag_and_what_is_accepted() {
         ("--origin", "", "a scheme and a host"),
         ("--name", long_name.as_str(), "at most 100 characters"),
         ("--name", "a\nb", "no control characters"),
-        ("--concurrent_limit", "-1", "a whole number from 0 on"),
-        ("--messages_per_second", "4294967296", "a whole number from 0 on"),
+        ("--concurrent_limit", "-1", "a whole number of 0 or more"),
+        ("--messages_per_second", "4294967296", "a whole number of 0 or more"),
         ("--allow_discovery", "maybe", "true or false"),
         ("--allow_no_origin", "2", "true or false"),
         ("--auth", "password", "none, jwt, webhook"),
@@ -309,7 +309,7 @@ fn arguments_that_do_not_fit_together_end_with_2() {
     let directory = Directory::new();
     done(&directory, &["add", "-k", "k"]);
     for (args, named) in [
-        (&["set", "k"][..], "nothing is to be changed"),
+        (&["set", "k"][..], "no setting to change was given"),
         (&["set", "--allow_discovery"], "<KEY>"),
         (&["set", "k", "--no_origins", "--origin", "https://a.test"], "cannot be used with"),
         (&["add", "--no_origins"], "--no_origins"),

@@ -42,7 +42,7 @@ fn a_secret_is_taken_from_its_file_and_never_shown() {
     for key in ["added", "short", "changed"] {
         assert_eq!(shown(&directory, key)["auth"], json!({"method": "jwt", "kind": "secret"}));
         let text = done(&directory, &["show", key]).join("\n");
-        assert!(text.contains("HS256 with a secret, which is not shown"), "{text}");
+        assert!(text.contains("HS256 with a secret (not shown)"), "{text}");
     }
     let stored = std::fs::read(directory.at("data/peerbroker.db")).unwrap();
     let stored = String::from_utf8_lossy(&stored);
@@ -194,10 +194,10 @@ fn methods_and_files_that_do_not_fit_together_end_with_2() {
     for (args, named) in [
         (&["--auth", "jwt"][..], "--auth jwt needs --jwt_secret_file, --jwt_key_file or --jwks_file"),
         (&["--auth", "webhook"], "--auth webhook needs --auth_url"),
-        (&["--auth", "none", "--jwt_secret_file", &secret], "--jwt_secret_file goes with --auth jwt"),
-        (&["--auth", "webhook", "--jwt_key_file", &key], "--jwt_key_file goes with --auth jwt"),
-        (&["--auth", "jwt", "--auth_url", url], "--auth_url goes with --auth webhook"),
-        (&["--auth", "none", "--auth_url", url], "--auth_url goes with --auth webhook"),
+        (&["--auth", "none", "--jwt_secret_file", &secret], "--jwt_secret_file needs --auth jwt"),
+        (&["--auth", "webhook", "--jwt_key_file", &key], "--jwt_key_file needs --auth jwt"),
+        (&["--auth", "jwt", "--auth_url", url], "--auth_url needs --auth webhook"),
+        (&["--auth", "none", "--auth_url", url], "--auth_url needs --auth webhook"),
         (&["--jwt_secret_file", &secret, "--jwt_key_file", &key], "cannot be used with"),
         (&["--jwt_secret_file", &secret, "--auth_url", url], "cannot be used with"),
     ] {

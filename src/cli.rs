@@ -8,16 +8,18 @@ mod values;
 use std::env;
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
-use peerbroker::config::{DEFAULT_HOST, DEFAULT_OPS_HOST};
+use peerbroker::config::{DEFAULT_HOST, DEFAULT_OPS_HOST, DEFAULT_PORT, Dialects};
 use peerbroker::wire::ApiKey;
+use peerbroker::{Config, Listen};
 
 pub use keys::{BadKeySettings, KeySettings, KeysCommand};
 pub use settings::Settings;
-use values::{count, key, millis, millis_or_none, port, positive, workers, yes_or_no};
+use values::{count, in_millis, key, millis, millis_or_none, port, positive, workers, yes_or_no};
 
 /// A broker that lets WebRTC clients find each other. Drop-in replacement for peerjs-server.
 #[derive(Debug, Parser)]
@@ -33,24 +35,32 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// TCP port; 0 takes a free one [default: $PORT or 9000]
-    #[arg(long, short, env = "PEERBROKER_PORT", value_parser = port)]
+    #[arg(
+        long,
+        short,
+        env = "PEERBROKER_PORT",
+        value_parser = port,
+        help = format!("TCP port; 0 takes a free one [default: $PORT or {DEFAULT_PORT}]")
+    )]
     port: Option<u16>,
 
     /// Address or name to listen on; `::` is IPv6 and IPv4
     #[arg(long, short = 'H', env = "PEERBROKER_HOST", default_value = DEFAULT_HOST)]
     host: String,
 
-    /// Mount path [default: $PEERSERVER_PATH or /]
-    #[arg(long, env = "PEERBROKER_PATH")]
+    #[arg(
+        long,
+        env = "PEERBROKER_PATH",
+        help = format!("Mount path [default: $PEERSERVER_PATH or {}]", defaults().path)
+    )]
     path: Option<String>,
 
     /// The built-in API key, which clients must send
-    #[arg(long, short, env = "PEERBROKER_KEY", default_value = "peerjs", value_parser = key)]
+    #[arg(long, short, env = "PEERBROKER_KEY", default_value_t = defaults().key.clone(), value_parser = key)]
     key: ApiKey,
 
     /// Disable the built-in key; only stored keys are accepted
-    #[arg(long = "no_default_key", alias = "no-default-key", env = "PEERBROKER_NO_DEFAULT_KEY", value_name = "true|false", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
+    #[arg(long = "no_default_key", alias = "no-default-key", env = "PEERBROKER_NO_DEFAULT_KEY", value_name = "true|false", num_args = 0..=1, default_value_t = !defaults().default_key, default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
     no_default_key: bool,
 
     /// Directory for stored keys, which `peerbroker keys` edits while the server runs
@@ -58,51 +68,51 @@ pub struct Cli {
     data_dir: Option<PathBuf>,
 
     /// Whether anybody may register a key, through a form on the landing page
-    #[arg(long, env = "PEERBROKER_REGISTRATION", value_name = "open|closed", default_value = "closed")]
+    #[arg(long, env = "PEERBROKER_REGISTRATION", value_enum, value_name = "open|closed", default_value_t = RegistrationState::of(defaults()))]
     registration: RegistrationState,
 
     /// Keys that one address may register within 24 hours; 0 means no limit
-    #[arg(long = "registrations_per_day", alias = "registrations-per-day", env = "PEERBROKER_REGISTRATIONS_PER_DAY", value_name = "N", default_value = "5", value_parser = count::<u32>)]
+    #[arg(long = "registrations_per_day", alias = "registrations-per-day", env = "PEERBROKER_REGISTRATIONS_PER_DAY", value_name = "N", default_value_t = defaults().registration.per_day, value_parser = count::<u32>)]
     registrations_per_day: u32,
 
     /// Registered keys at a time; 0 means no limit
-    #[arg(long = "registration_limit", alias = "registration-limit", env = "PEERBROKER_REGISTRATION_LIMIT", value_name = "N", default_value = "10000", value_parser = count::<usize>)]
+    #[arg(long = "registration_limit", alias = "registration-limit", env = "PEERBROKER_REGISTRATION_LIMIT", value_name = "N", default_value_t = defaults().registration.limit, value_parser = count::<usize>)]
     registration_limit: usize,
 
     /// Delete registered keys that had no client for this many days; 0 keeps them
-    #[arg(long = "registration_ttl", alias = "registration-ttl", env = "PEERBROKER_REGISTRATION_TTL", value_name = "DAYS", default_value = "90", value_parser = count::<u32>)]
+    #[arg(long = "registration_ttl", alias = "registration-ttl", env = "PEERBROKER_REGISTRATION_TTL", value_name = "DAYS", default_value_t = defaults().registration.ttl_days, value_parser = count::<u32>)]
     registration_ttl: u32,
 
     /// Milliseconds that messages wait for an absent peer
-    #[arg(long = "expire_timeout", alias = "expire-timeout", short = 't', env = "PEERBROKER_EXPIRE_TIMEOUT", value_name = "MS", default_value = "5000", value_parser = millis)]
+    #[arg(long = "expire_timeout", alias = "expire-timeout", short = 't', env = "PEERBROKER_EXPIRE_TIMEOUT", value_name = "MS", default_value = in_millis(defaults().limits.expire_timeout), value_parser = millis)]
     expire_timeout: Duration,
 
     /// Milliseconds after which a silent client is disconnected
-    #[arg(long = "alive_timeout", alias = "alive-timeout", env = "PEERBROKER_ALIVE_TIMEOUT", value_name = "MS", default_value = "60000", value_parser = millis)]
+    #[arg(long = "alive_timeout", alias = "alive-timeout", env = "PEERBROKER_ALIVE_TIMEOUT", value_name = "MS", default_value = in_millis(defaults().limits.alive_timeout), value_parser = millis)]
     alive_timeout: Duration,
 
     /// Milliseconds after which a silent client is pinged; capped at a third of --alive_timeout
-    #[arg(long = "ping_interval", alias = "ping-interval", env = "PEERBROKER_PING_INTERVAL", value_name = "MS", default_value = "20000", value_parser = millis)]
+    #[arg(long = "ping_interval", alias = "ping-interval", env = "PEERBROKER_PING_INTERVAL", value_name = "MS", default_value = in_millis(defaults().limits.ping_interval), value_parser = millis)]
     ping_interval: Duration,
 
     /// Milliseconds that the holder of an id has to answer when another client asks for the id
-    #[arg(long = "probe_timeout", alias = "probe-timeout", env = "PEERBROKER_PROBE_TIMEOUT", value_name = "MS", default_value = "3000", value_parser = millis)]
+    #[arg(long = "probe_timeout", alias = "probe-timeout", env = "PEERBROKER_PROBE_TIMEOUT", value_name = "MS", default_value = in_millis(defaults().limits.probe_timeout), value_parser = millis)]
     probe_timeout: Duration,
 
     /// Milliseconds that an id is kept for its token after its client was closed with 4002 or 4003; 0 turns it off
-    #[arg(long = "reclaim_timeout", alias = "reclaim-timeout", env = "PEERBROKER_RECLAIM_TIMEOUT", value_name = "MS", default_value = "10000", value_parser = millis_or_none)]
+    #[arg(long = "reclaim_timeout", alias = "reclaim-timeout", env = "PEERBROKER_RECLAIM_TIMEOUT", value_name = "MS", default_value = in_millis(defaults().limits.reclaim_timeout), value_parser = millis_or_none)]
     reclaim_timeout: Duration,
 
     /// Connected clients at a time
-    #[arg(long = "concurrent_limit", alias = "concurrent-limit", short = 'c', env = "PEERBROKER_CONCURRENT_LIMIT", value_name = "N", default_value = "5000", value_parser = count::<usize>)]
+    #[arg(long = "concurrent_limit", alias = "concurrent-limit", short = 'c', env = "PEERBROKER_CONCURRENT_LIMIT", value_name = "N", default_value_t = defaults().limits.concurrent_limit, value_parser = count::<usize>)]
     concurrent_limit: usize,
 
     /// Let clients list the ids of all peers
-    #[arg(long = "allow_discovery", alias = "allow-discovery", env = "PEERBROKER_ALLOW_DISCOVERY", value_name = "true|false", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
+    #[arg(long = "allow_discovery", alias = "allow-discovery", env = "PEERBROKER_ALLOW_DISCOVERY", value_name = "true|false", num_args = 0..=1, default_value_t = defaults().allow_discovery, default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
     allow_discovery: bool,
 
     /// Trust X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto of the proxies of --trusted_proxy
-    #[arg(long, env = "PEERBROKER_PROXIED", value_name = "true|false", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
+    #[arg(long, env = "PEERBROKER_PROXIED", value_name = "true|false", num_args = 0..=1, default_value_t = defaults().proxied, default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
     proxied: bool,
 
     /// Networks of trusted proxies, with --proxied [default: loopback and private networks]
@@ -115,7 +125,7 @@ pub struct Cli {
         alias = "connections-per-address",
         env = "PEERBROKER_CONNECTIONS_PER_ADDRESS",
         value_name = "N",
-        default_value = "1000"
+        default_value_t = defaults().address_limits.connections
     )]
     connections_per_address: u32,
 
@@ -125,7 +135,7 @@ pub struct Cli {
         alias = "opens-per-second-per-address",
         env = "PEERBROKER_OPENS_PER_SECOND_PER_ADDRESS",
         value_name = "N",
-        default_value = "50"
+        default_value_t = defaults().address_limits.opens_per_second
     )]
     opens_per_second_per_address: u32,
 
@@ -135,7 +145,7 @@ pub struct Cli {
         alias = "messages-per-second",
         env = "PEERBROKER_MESSAGES_PER_SECOND",
         value_name = "N",
-        default_value = "200"
+        default_value_t = defaults().messages_per_second
     )]
     messages_per_second: u32,
 
@@ -180,23 +190,23 @@ pub struct Cli {
     sslcert: Option<PathBuf>,
 
     /// Largest message in bytes
-    #[arg(long = "max_message_bytes", alias = "max-message-bytes", env = "PEERBROKER_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value = "1048576", value_parser = positive)]
+    #[arg(long = "max_message_bytes", alias = "max-message-bytes", env = "PEERBROKER_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value_t = defaults().max_message_bytes, value_parser = positive)]
     max_message_bytes: usize,
 
     /// Bytes of unfinished messages of all connections; the first 16 KiB of each are not counted
-    #[arg(long = "unfinished_total_bytes", alias = "unfinished-total-bytes", env = "PEERBROKER_UNFINISHED_TOTAL_BYTES", value_name = "BYTES", default_value = "268435456", value_parser = count::<usize>)]
+    #[arg(long = "unfinished_total_bytes", alias = "unfinished-total-bytes", env = "PEERBROKER_UNFINISHED_TOTAL_BYTES", value_name = "BYTES", default_value_t = defaults().unfinished_total_bytes, value_parser = count::<usize>)]
     unfinished_total_bytes: usize,
 
     /// Messages queued for one absent peer
-    #[arg(long = "queue_messages", alias = "queue-messages", env = "PEERBROKER_QUEUE_MESSAGES", value_name = "N", default_value = "1000", value_parser = count::<usize>)]
+    #[arg(long = "queue_messages", alias = "queue-messages", env = "PEERBROKER_QUEUE_MESSAGES", value_name = "N", default_value_t = defaults().limits.queue_messages, value_parser = count::<usize>)]
     queue_messages: usize,
 
     /// Bytes queued for one absent peer
-    #[arg(long = "queue_bytes", alias = "queue-bytes", env = "PEERBROKER_QUEUE_BYTES", value_name = "BYTES", default_value = "4194304", value_parser = count::<usize>)]
+    #[arg(long = "queue_bytes", alias = "queue-bytes", env = "PEERBROKER_QUEUE_BYTES", value_name = "BYTES", default_value_t = defaults().limits.queue_bytes, value_parser = count::<usize>)]
     queue_bytes: usize,
 
     /// Bytes queued for all absent peers; each message is charged its size plus 512
-    #[arg(long = "queue_total_bytes", alias = "queue-total-bytes", env = "PEERBROKER_QUEUE_TOTAL_BYTES", value_name = "BYTES", default_value = "67108864", value_parser = count::<usize>)]
+    #[arg(long = "queue_total_bytes", alias = "queue-total-bytes", env = "PEERBROKER_QUEUE_TOTAL_BYTES", value_name = "BYTES", default_value_t = defaults().limits.queue_total_bytes, value_parser = count::<usize>)]
     queue_total_bytes: usize,
 
     /// Protocols that clients may use: PeerJS; room codes and one-to-one calls at the root
@@ -205,7 +215,7 @@ pub struct Cli {
         env = "PEERBROKER_DIALECTS",
         value_name = "LIST",
         value_delimiter = ',',
-        default_value = "peerjs,rooms,calls"
+        default_value = Dialect::list(defaults().dialects)
     )]
     dialects: Vec<Dialect>,
 
@@ -214,19 +224,19 @@ pub struct Cli {
     root_key: Option<ApiKey>,
 
     /// Rooms at a time
-    #[arg(long, env = "PEERBROKER_ROOMS", value_name = "N", default_value = "10000", value_parser = count::<usize>)]
+    #[arg(long, env = "PEERBROKER_ROOMS", value_name = "N", default_value_t = defaults().limits.rooms, value_parser = count::<usize>)]
     rooms: usize,
 
     /// Players in one room
-    #[arg(long = "room_players", alias = "room-players", env = "PEERBROKER_ROOM_PLAYERS", value_name = "N", default_value = "64", value_parser = count::<usize>)]
+    #[arg(long = "room_players", alias = "room-players", env = "PEERBROKER_ROOM_PLAYERS", value_name = "N", default_value_t = defaults().limits.room_players, value_parser = count::<usize>)]
     room_players: usize,
 
     /// Milliseconds after which an inactive room is removed
-    #[arg(long = "room_timeout", alias = "room-timeout", env = "PEERBROKER_ROOM_TIMEOUT", value_name = "MS", default_value = "86400000", value_parser = millis)]
+    #[arg(long = "room_timeout", alias = "room-timeout", env = "PEERBROKER_ROOM_TIMEOUT", value_name = "MS", default_value = in_millis(defaults().limits.room_timeout), value_parser = millis)]
     room_timeout: Duration,
 
     /// Serve the landing page and the demos
-    #[arg(long, env = "PEERBROKER_PAGES", value_name = "true|false", num_args = 0..=1, default_value = "true", default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
+    #[arg(long, env = "PEERBROKER_PAGES", value_name = "true|false", num_args = 0..=1, default_value_t = defaults().pages, default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
     pages: bool,
 
     /// Directory of an app's files to serve beside the broker; its index.html replaces the landing page
@@ -234,7 +244,7 @@ pub struct Cli {
     static_dir: Option<PathBuf>,
 
     /// Worker threads; 0 means one per core
-    #[arg(long, env = "PEERBROKER_WORKERS", value_name = "N", default_value = "0", value_parser = workers)]
+    #[arg(long, env = "PEERBROKER_WORKERS", value_name = "N", default_value_t = Listen::default().workers, value_parser = workers)]
     workers: usize,
 
     /// Format of the log on stderr
@@ -284,6 +294,27 @@ enum Dialect {
     Calls,
 }
 
+impl RegistrationState {
+    fn of(config: &Config) -> Self {
+        if config.registration.open { RegistrationState::Open } else { RegistrationState::Closed }
+    }
+}
+
+impl Dialect {
+    /// As `--dialects` takes them.
+    fn list(Dialects { peerjs, rooms, calls }: Dialects) -> String {
+        let all = [("peerjs", peerjs), ("rooms", rooms), ("calls", calls)];
+        let spoken = all.into_iter().filter(|(_, spoken)| *spoken).map(|(name, _)| name);
+        spoken.collect::<Vec<_>>().join(",")
+    }
+}
+
+/// What the flags have as their defaults: those of the library.
+fn defaults() -> &'static Config {
+    static DEFAULTS: LazyLock<Config> = LazyLock::new(Config::default);
+    &DEFAULTS
+}
+
 impl Cli {
     /// Reads flags and environment, or ends the program with an error. An empty
     /// variable counts as unset: compose files cannot leave one out.
@@ -304,8 +335,6 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 
 #[cfg(test)]
 mod tests {
-    use peerbroker::{Config, Listen};
-
     use super::*;
 
     fn settings(args: &[&str]) -> Settings {

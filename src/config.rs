@@ -12,7 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::broker::Limits;
-use crate::keys::{DEFAULT_MESSAGES_PER_SECOND, Key, Settings};
+use crate::keys::{Key, Settings};
 use crate::limits::AddressLimits;
 use crate::wire::ApiKey;
 
@@ -115,12 +115,8 @@ pub const DEFAULT_HOST: &str = "::";
 pub const DEFAULT_OPS_HOST: &str = "127.0.0.1";
 /// The default of `--port`.
 pub const DEFAULT_PORT: u16 = 9000;
-/// The default of `--key`: what PeerJS clients send when they are told none.
-pub const DEFAULT_KEY: &str = "peerjs";
 /// The default of `--max_message_bytes`. An offer with all its candidates has some 10 KB.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1 << 20;
-/// The default of `--unfinished_total_bytes`.
-pub const DEFAULT_UNFINISHED_TOTAL_BYTES: usize = 256 << 20;
 
 /// Why the files of [`Config::static_dir`] cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -185,12 +181,15 @@ impl Config {
 impl Default for Config {
     #[cfg_attr(not(test), expect(clippy::unreachable, reason = "a constant that a test parses"))]
     fn default() -> Self {
+        // The built-in key has the defaults of a stored one.
+        let key = Settings::default();
         Config {
             path: MountPath::default(),
-            key: ApiKey::parse(DEFAULT_KEY).unwrap_or_else(|_| unreachable!("a valid key")),
+            // What PeerJS clients send if their app names no key.
+            key: ApiKey::parse("peerjs").unwrap_or_else(|_| unreachable!("a valid key")),
             default_key: true,
             registration: KeySignup::default(),
-            allow_discovery: false,
+            allow_discovery: key.allow_discovery,
             proxied: false,
             trusted_proxies: default_trusted_proxies(),
             cors: Vec::new(),
@@ -199,9 +198,9 @@ impl Default for Config {
             pages: true,
             static_dir: None,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
-            unfinished_total_bytes: DEFAULT_UNFINISHED_TOTAL_BYTES,
+            unfinished_total_bytes: 256 << 20,
             close_timeout: Duration::from_secs(5),
-            messages_per_second: DEFAULT_MESSAGES_PER_SECOND,
+            messages_per_second: key.messages_per_second,
             address_limits: AddressLimits::default(),
             limits: Limits::default(),
         }
@@ -211,7 +210,7 @@ impl Default for Config {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            concurrent_limit: 5000,
+            concurrent_limit: Settings::default().concurrent_limit,
             expire_timeout: Duration::from_millis(5000),
             alive_timeout: Duration::from_millis(60_000),
             ping_interval: Duration::from_millis(20_000),
@@ -230,11 +229,11 @@ impl Default for Limits {
 }
 
 /// Loopback and private networks: where a proxy of one's own is.
-pub const DEFAULT_TRUSTED_PROXIES: [&str; 7] =
+const TRUSTED_PROXIES: [&str; 7] =
     ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"];
 
 fn default_trusted_proxies() -> Vec<IpNet> {
-    DEFAULT_TRUSTED_PROXIES.iter().filter_map(|network| network.parse().ok()).collect()
+    TRUSTED_PROXIES.iter().filter_map(|network| network.parse().ok()).collect()
 }
 
 /// The path below which everything hangs: `/`, or `/a/b/`. Always begins and ends with a slash

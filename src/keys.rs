@@ -16,14 +16,11 @@ use crate::wire::ApiKey;
 pub use auth::{Auth, JwtKey, WrittenAuth};
 pub use origin::{InvalidOrigin, MAX_ORIGIN_BYTES, Origin};
 
-/// Messages a second of a client, for long: a mesh of fifty peers stays below it.
-pub const DEFAULT_MESSAGES_PER_SECOND: u32 = 200;
-
 /// Most characters of a key's name: it is shown in tables.
 pub const MAX_NAME_CHARS: usize = 100;
 
 /// Characters of a key that is made here: as hard to guess as a UUID.
-const KEY_LEN: usize = 24;
+pub const RANDOM_KEY_CHARS: usize = 24;
 
 /// One key, and what its clients may do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -203,7 +200,8 @@ impl Default for Settings {
             origins: Vec::new(),
             allow_no_origin: false,
             auth: Auth::None,
-            messages_per_second: DEFAULT_MESSAGES_PER_SECOND,
+            // A mesh of fifty peers stays below it.
+            messages_per_second: 200,
         }
     }
 }
@@ -225,7 +223,7 @@ fn read_key<'de, D: Deserializer<'de>>(from: D) -> Result<ApiKey, D::Error> {
 
 /// A key that nobody can guess.
 pub fn random_key() -> ApiKey {
-    let text = Alphanumeric.sample_string(&mut rand::rng(), KEY_LEN);
+    let text = Alphanumeric.sample_string(&mut rand::rng(), RANDOM_KEY_CHARS);
     #[expect(clippy::expect_used, reason = "letters and digits, fewer than the bound")]
     ApiKey::parse(&text).expect("a valid key")
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use peerbroker::keys::{Auth, Change, JwtKey, Origin};
+use peerbroker::keys::{Auth, Change, JwtKey, Origin, RANDOM_KEY_CHARS, Settings};
 use peerbroker::wire::ApiKey;
 use peerbroker::{BadAuth, check_auth};
 
@@ -33,8 +33,15 @@ pub enum KeysCommand {
         #[command(flatten)]
         at: DataDir,
 
-        /// The key itself, 1 to 128 bytes [default: 24 random letters and digits]
-        #[arg(long, short, value_parser = key)]
+        #[arg(
+            long,
+            short,
+            value_parser = key,
+            help = format!(
+                "The key itself, 1 to {} bytes [default: {RANDOM_KEY_CHARS} random letters and digits]",
+                ApiKey::MAX_BYTES
+            )
+        )]
         key: Option<ApiKey>,
 
         #[command(flatten)]
@@ -131,25 +138,55 @@ pub struct KeySettings {
     name: Option<String>,
 
     /// Pages that may use the key, as in https://example.org or https://*.example.org; may be repeated.
-    /// A new key: all pages
+    /// A new key: all
     #[arg(long = "origin", value_name = "ORIGIN", value_parser = origin)]
     origins: Vec<Origin>,
 
-    /// If the key has origins: whether clients without an `Origin` (programs other than browsers) may
-    /// use it too. A new key: false
-    #[arg(long = "allow_no_origin", alias = "allow-no-origin", value_name = "true|false", num_args = 0..=1, default_missing_value = "true", value_parser = yes_or_no)]
+    #[arg(
+        long = "allow_no_origin",
+        alias = "allow-no-origin",
+        value_name = "true|false",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = yes_or_no,
+        help = of_new_key(
+            "If the key has origins: whether clients without an `Origin` (programs other than browsers) may use it too",
+            |new| new.allow_no_origin.to_string()
+        )
+    )]
     allow_no_origin: Option<bool>,
 
-    /// Let clients list the ids of its peers. A new key: false
-    #[arg(long = "allow_discovery", alias = "allow-discovery", value_name = "true|false", num_args = 0..=1, default_missing_value = "true", value_parser = yes_or_no)]
+    #[arg(
+        long = "allow_discovery",
+        alias = "allow-discovery",
+        value_name = "true|false",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = yes_or_no,
+        help = of_new_key("Let clients list the ids of its peers", |new| new.allow_discovery.to_string())
+    )]
     allow_discovery: Option<bool>,
 
-    /// Clients at a time. A new key: 5000
-    #[arg(long = "concurrent_limit", alias = "concurrent-limit", short = 'c', value_name = "N", value_parser = count::<usize>)]
+    #[arg(
+        long = "concurrent_limit",
+        alias = "concurrent-limit",
+        short = 'c',
+        value_name = "N",
+        value_parser = count::<usize>,
+        help = of_new_key("Clients at a time", |new| new.concurrent_limit.to_string())
+    )]
     concurrent_limit: Option<usize>,
 
-    /// Messages per second and client; bursts up to ten times that; 0 means no limit. A new key: 200
-    #[arg(long = "messages_per_second", alias = "messages-per-second", value_name = "N", value_parser = count::<u32>)]
+    #[arg(
+        long = "messages_per_second",
+        alias = "messages-per-second",
+        value_name = "N",
+        value_parser = count::<u32>,
+        help = of_new_key(
+            "Messages per second and client; bursts up to ten times that; 0 means no limit",
+            |new| new.messages_per_second.to_string()
+        )
+    )]
     messages_per_second: Option<u32>,
 
     /// How clients prove that they own an id. A new key: none
@@ -189,6 +226,11 @@ pub struct KeySettings {
     /// With --auth webhook: URL that the server asks about each client
     #[arg(long = "auth_url", alias = "auth-url", value_name = "URL")]
     auth_url: Option<String>,
+}
+
+/// The help of an option, with what a new key has without it.
+fn of_new_key(help: &str, value: fn(&Settings) -> String) -> String {
+    format!("{help}. A new key: {}", value(&Settings::default()))
 }
 
 /// The methods of `--auth`.

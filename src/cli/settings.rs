@@ -33,7 +33,9 @@ pub enum BadSettings {
     Value { name: &'static str, value: String, accepted: String },
     #[error("--sslkey and --sslcert must be used together: --{missing} is missing")]
     HalfTls { missing: &'static str },
-    #[error("--registration open cannot be used with --pages false: the registration form is on the landing page")]
+    #[error(
+        "--registration open cannot be used with --pages false: the registration form is on the landing page"
+    )]
     NoForm,
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),
@@ -67,7 +69,7 @@ impl Cli {
         };
         let given_path = match (&self.path, fallback("PEERSERVER_PATH")) {
             (Some(path), _) => path.clone(),
-            (None, path) => path.unwrap_or_else(|| "/".to_owned()),
+            (None, path) => path.unwrap_or_else(|| MountPath::default().to_string()),
         };
         let path = MountPath::parse(&given_path).map_err(|error| BadSettings::Value {
             name: "--path",

@@ -27,9 +27,12 @@ pub(super) fn origin(text: &str) -> Result<Origin, String> {
 
 pub(super) fn millis(text: &str) -> Result<Duration, String> {
     let millis = text.parse().ok().filter(|millis| (1..=MAX_MILLIS).contains(millis));
-    millis
-        .map(Duration::from_millis)
-        .ok_or_else(|| format!("expected milliseconds from 1 to {MAX_MILLIS}"))
+    millis.map(Duration::from_millis).ok_or_else(|| format!("expected milliseconds from 1 to {MAX_MILLIS}"))
+}
+
+/// A time in the form that [`millis`] reads.
+pub(super) fn in_millis(time: Duration) -> String {
+    time.as_millis().to_string()
 }
 
 /// Like [`millis`], but 0 is allowed and turns the timeout off.

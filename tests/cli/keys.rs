@@ -174,9 +174,13 @@ fn show_tells_all_of_one_key() {
         &["add", "-k", "k", "--name", "My game", "--origin", "https://a.test", "--allow_no_origin"],
     );
     let text = done(&directory, &["show", "k"]).join("\n");
-    for part in
-        ["Key        k", "My game", "enabled", "https://a.test; and clients without an Origin", "5000 at most"]
-    {
+    for part in [
+        "Key        k",
+        "My game",
+        "enabled",
+        "https://a.test; and clients without an Origin",
+        "5000 at most",
+    ] {
         assert!(text.contains(part), "{part:?} in {text}");
     }
 }
@@ -245,7 +249,13 @@ fn a_key_that_is_there_or_is_not_there_ends_with_1() {
 #[test]
 fn a_directory_without_keys_is_named_and_not_made() {
     let directory = Directory::new();
-    for args in [&["list"][..], &["show", "k"], &["set", "k", "--allow_discovery"], &["disable", "k"], &["remove", "k"]] {
+    for args in [
+        &["list"][..],
+        &["show", "k"],
+        &["set", "k", "--allow_discovery"],
+        &["disable", "k"],
+        &["remove", "k"],
+    ] {
         let text = refused(&directory, args, 1);
         assert!(
             text.contains("there is no peerbroker.db in") && text.contains(&directory.arg("data")),

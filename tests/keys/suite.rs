@@ -332,7 +332,10 @@ fn changes_from_many_threads_are_all_kept(store: &dyn KeyStore) {
     });
     let shared = store.get(&key("shared")).unwrap().unwrap();
     let settings = &shared.settings;
-    assert_eq!((shared.name.as_str(), settings.allow_no_origin, settings.messages_per_second), ("named", true, 7));
+    assert_eq!(
+        (shared.name.as_str(), settings.allow_no_origin, settings.messages_per_second),
+        ("named", true, 7)
+    );
     assert!(settings.allow_discovery);
     assert_eq!(store.all().unwrap().len(), 1 + 8 * 2);
 }

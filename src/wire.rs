@@ -2,8 +2,10 @@
 
 mod connection;
 mod frame;
+mod limit;
 mod names;
 
 pub use connection::{ClientVersion, CloseReason, ConnId, Link};
 pub use frame::{Frame, Opcode};
+pub use limit::{Limit, Scope};
 pub use names::{ApiKey, InvalidName, PeerId, Token};

@@ -67,18 +67,18 @@ fn every_flag_that_is_named_exists() {
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Flag {
-    long: String,
+pub struct Flag {
+    pub long: String,
     short: Option<String>,
     variable: Option<String>,
-    default: Option<String>,
+    pub default: Option<String>,
 }
 
 /// How far right the text of a flag stands in the help.
 const TEXT_INDENT: usize = 10;
 
 /// The flags of the program, or of a command.
-fn flags_of_the_help(command: &[&str]) -> BTreeSet<Flag> {
+pub fn flags_of_the_help(command: &[&str]) -> BTreeSet<Flag> {
     let mut program = Command::new(env!("CARGO_BIN_EXE_peerbroker"));
     let help = program.args(command).arg("--help").env_clear().output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();

@@ -10,7 +10,6 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
+use crate::files::FileError;
 use crate::keys::{Auth, JwtKey};
 use crate::wire::{ApiKey, InvalidName, PeerId, Token};
 use jwks::Jwks;
@@ -138,11 +138,7 @@ pub enum BadAuth {
     #[error("the path {path} is not UTF-8", path = .0.display())]
     OddPath(PathBuf),
     #[error("cannot read {path}: {error}", path = .path.display())]
-    Unreadable { path: PathBuf, error: io::Error },
-    #[error("{path} is not a regular file", path = .0.display())]
-    NoFile(PathBuf),
-    #[error("{path} has more than {max} bytes", path = .0.display(), max = jwks::MAX_BYTES)]
-    LongFile(PathBuf),
+    Unreadable { path: PathBuf, error: FileError },
     // Not what the parser says: it might quote a key.
     #[error("{path} is not a JSON Web Key Set: line {line}, column {column}", path = .path.display())]
     NoKeySet { path: PathBuf, line: usize, column: usize },

@@ -40,6 +40,7 @@ pub mod clock;
 pub mod config;
 pub mod dialect;
 mod embed;
+pub mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -1,16 +1,15 @@
 //! The arguments of `peerbroker keys`.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf, absolute};
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use peerbroker::files::{self, FileError};
 use peerbroker::keys::{Auth, Change, JwtKey, Origin, RANDOM_KEY_CHARS, Settings};
 use peerbroker::wire::ApiKey;
 use peerbroker::{BadAuth, check_auth};
 
-use super::values::{count, key, name, origin, yes_or_no};
+use super::values::{MAX_SECRET_FILE_BYTES, count, key, name, origin, yes_or_no};
 
 /// The text below the list of commands.
 pub(super) const HELP: &str = "\
@@ -21,9 +20,6 @@ Start the server with the same --data_dir. It applies changes within two seconds
   peerbroker keys list --data_dir data
 
 `peerbroker keys add --help` lists the settings.";
-
-/// Longest secret or public key, as long as a body of the API.
-const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// The commands of `peerbroker keys`.
 #[derive(Debug, Subcommand)]
@@ -256,7 +252,7 @@ pub enum BadKeySettings {
     #[error("invalid value {value:?} for --auth_url: {why}")]
     Url { value: String, why: BadAuth },
     #[error("cannot read --{flag} {path}: {error}", path = .path.display())]
-    Unreadable { flag: &'static str, path: PathBuf, error: io::Error },
+    Unreadable { flag: &'static str, path: PathBuf, error: FileError },
     #[error("--{flag} {path} cannot be used: {why}", path = .path.display())]
     Unusable { flag: &'static str, path: PathBuf, why: BadAuth },
 }
@@ -313,23 +309,14 @@ impl KeySettings {
 
 fn jwt_auth(flag: &'static str, path: &Path) -> Result<Auth, BadKeySettings> {
     let unreadable = |error| BadKeySettings::Unreadable { flag, path: path.to_owned(), error };
+    let read = |path| files::read_text(path, MAX_SECRET_FILE_BYTES).map_err(unreadable);
     let verify = match flag {
-        "jwt_secret_file" => JwtKey::secret(read(path).map_err(unreadable)?),
-        "jwt_key_file" => JwtKey::Pem(read(path).map_err(unreadable)?),
+        "jwt_secret_file" => JwtKey::secret(read(path)?),
+        "jwt_key_file" => JwtKey::Pem(read(path)?),
         // Absolute, because the server runs in another directory. Links are kept, so that they can be switched.
-        _ => JwtKey::Jwks(absolute(path).map_err(unreadable)?),
+        _ => JwtKey::Jwks(absolute(path).map_err(|error| unreadable(error.into()))?),
     };
     let auth = Auth::Jwt { verify };
     check_auth(&auth).map_err(|why| BadKeySettings::Unusable { flag, path: path.to_owned(), why })?;
     Ok(auth)
-}
-
-/// The path may be a pipe: a shell's `<(…)` keeps a secret out of the file system.
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 64 KiB"));
-    }
-    Ok(text)
 }

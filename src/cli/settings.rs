@@ -1,18 +1,17 @@
 //! Turns the flags into settings, and checks combinations of flags.
 
 use std::env;
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 use peerbroker::broker::Limits;
 use peerbroker::config::{
     AdminToken, BadStaticDir, DEFAULT_PORT, Dialects, InvalidToken, KeySignup, ListenOps, MountPath, TlsFiles,
 };
+use peerbroker::files::{self, FileError};
 use peerbroker::limits::AddressLimits;
 use peerbroker::{Config, Listen};
 
-use super::values::port;
+use super::values::{MAX_SECRET_FILE_BYTES, port};
 use super::{Cli, Dialect, RegistrationState};
 
 /// The settings of the flags.
@@ -40,7 +39,7 @@ pub enum BadSettings {
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),
     #[error("cannot read --admin_token_file {path}: {error}", path = .path.display())]
-    TokenFile { path: PathBuf, error: io::Error },
+    TokenFile { path: PathBuf, error: FileError },
     #[error("invalid value for --{flag}: {why}")]
     Token { flag: &'static str, why: InvalidToken },
 }
@@ -150,7 +149,7 @@ impl Cli {
         let (flag, text) = match (&self.admin_token, &self.admin_token_file) {
             (Some(token), _) => ("admin_token", token.clone()),
             (None, Some(path)) => {
-                let read = fs::read_to_string(path);
+                let read = files::read_text(path, MAX_SECRET_FILE_BYTES);
                 let text = read.map_err(|error| BadSettings::TokenFile { path: path.clone(), error })?;
                 ("admin_token_file", text.trim_end().to_owned())
             }

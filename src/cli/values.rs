@@ -8,6 +8,9 @@ use peerbroker::wire::ApiKey;
 /// About a year: longer times are surely mistakes.
 const MAX_MILLIS: u64 = 31_536_000_000;
 
+/// Longest file with a token, a secret or a public key: as long as the body of an API request.
+pub(super) const MAX_SECRET_FILE_BYTES: u64 = 64 << 10;
+
 pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "expected a port from 0 to 65535".to_owned())
 }

@@ -91,11 +91,11 @@ fn what_cannot_prove_anything_ends_with_1_and_is_named_and_nothing_is_added() {
     for (flag, file, why) in [
         ("--jwt_secret_file", &short, "has 31 bytes: at least 32"),
         ("--jwt_secret_file", &absent, "cannot read"),
-        ("--jwt_secret_file", &long, "more than 64 KiB"),
+        ("--jwt_secret_file", &long, "more than 65536 bytes"),
         ("--jwt_key_file", &private, "has a private key"),
         ("--jwt_key_file", &other, "there is no public key in it"),
         ("--jwt_key_file", &absent, "cannot read"),
-        ("--jwt_key_file", &"/dev/zero".to_owned(), "more than 64 KiB"),
+        ("--jwt_key_file", &"/dev/zero".to_owned(), "more than 65536 bytes"),
         ("--jwks_file", &other, "is not a JSON Web Key Set"),
         ("--jwks_file", &no_keys, "has no key for"),
         ("--jwks_file", &symmetric, "has no key for"),

@@ -112,6 +112,10 @@ pub enum BadAuth {
     #[error("the secret is PEM text: set a public key with --jwt_key_file, or as kind \"pem\" in the API")]
     SecretIsPem,
     #[error(
+        "the secret is a JSON Web Key: set the secret itself, or public keys in a key set with --jwks_file, or as kind \"jwks\" in the API"
+    )]
+    SecretIsJwk,
+    #[error(
         "the PEM text has a private key, which only the signer of tokens may have: `openssl pkey -pubout` gives the public one"
     )]
     PrivateKey,

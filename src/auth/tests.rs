@@ -212,6 +212,7 @@ fn what_cannot_verify_is_refused_and_says_why() {
         (secret(""), "has 0 bytes: at least 32"),
         (secret(&"x".repeat(31)), "has 31 bytes: at least 32"),
         (secret(&text_of("rsa.pem")), "is PEM text"),
+        (secret(&text_of("jwks.json")), "is a JSON Web Key"),
         (pem(""), "'BEGIN PUBLIC KEY' is needed"),
         (pem("nonsense"), "'BEGIN PUBLIC KEY' is needed"),
         (pem(certificate), "certificate"),

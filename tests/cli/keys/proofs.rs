@@ -120,12 +120,15 @@ fn what_cannot_prove_anything_is_refused_by_the_command_and_the_api_in_the_same_
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let file = |name: &str, content: &str| directory.file(name, content);
     let weak = r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#;
+    let jwk = KEY_SET.replace(r#"{"keys":["#, "").replace("]}", "");
     let odd = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AA"}]}"#;
     // With this point anybody can make signatures.
     let forgeable = odd.replace("AA", &format!("AQ{}", "A".repeat(41)));
     let proofs = [
         ("secret", file("short", "0123456789abcdef0123456789abcde"), "has 31 bytes"),
         ("secret", fixture("rsa.pem"), "is PEM text"),
+        ("secret", file("jwk", &jwk), "is a JSON Web Key"),
+        ("secret", file("jwks", KEY_SET), "is a JSON Web Key"),
         ("pem", fixture("tiny.pem"), "has 512 bits"),
         ("pem", fixture("small.pem"), "has 1024 bits"),
         ("pem", fixture("compressed.pem"), "compressed"),

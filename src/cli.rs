@@ -11,15 +11,19 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use ipnet::IpNet;
-use peerbroker::config::{DEFAULT_HOST, DEFAULT_OPS_HOST, DEFAULT_PORT, Dialects};
+use peerbroker::config::{DEFAULT_HOST, DEFAULT_OPS_HOST, DEFAULT_PORT};
 use peerbroker::wire::ApiKey;
 use peerbroker::{Config, Listen};
 
 pub use keys::{BadKeySettings, KeySettings, KeysCommand};
 pub use settings::Settings;
-use values::{count, in_millis, key, millis, millis_or_none, port, positive, workers, yes_or_no};
+pub use values::LogFormat;
+use values::{
+    Dialect, RegistrationState, count, in_millis, key, millis, millis_or_none, port, positive, workers,
+    yes_or_no,
+};
 
 /// A broker that lets WebRTC clients find each other. Drop-in replacement for peerjs-server.
 #[derive(Debug, Parser)]
@@ -268,45 +272,6 @@ pub enum Command {
     /// Add, list, change and remove API keys; works while the server runs
     #[command(subcommand, after_help = keys::HELP, disable_help_subcommand = true)]
     Keys(KeysCommand),
-}
-
-/// The format of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Lines for people.
-    Text,
-    /// One JSON object per line.
-    Json,
-}
-
-/// Whether strangers may register keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum RegistrationState {
-    Open,
-    Closed,
-}
-
-/// One of the dialects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Dialect {
-    Peerjs,
-    Rooms,
-    Calls,
-}
-
-impl RegistrationState {
-    fn of(config: &Config) -> Self {
-        if config.registration.open { RegistrationState::Open } else { RegistrationState::Closed }
-    }
-}
-
-impl Dialect {
-    /// As `--dialects` takes them.
-    fn list(Dialects { peerjs, rooms, calls }: Dialects) -> String {
-        let all = [("peerjs", peerjs), ("rooms", rooms), ("calls", calls)];
-        let spoken = all.into_iter().filter(|(_, spoken)| *spoken).map(|(name, _)| name);
-        spoken.collect::<Vec<_>>().join(",")
-    }
 }
 
 /// What the flags have as their defaults: those of the library.

@@ -11,8 +11,8 @@ use peerbroker::files::{self, FileError};
 use peerbroker::limits::AddressLimits;
 use peerbroker::{Config, Listen};
 
-use super::values::{MAX_SECRET_FILE_BYTES, port};
-use super::{Cli, Dialect, RegistrationState};
+use super::Cli;
+use super::values::{Dialect, MAX_SECRET_FILE_BYTES, RegistrationState, port};
 
 /// The settings of the flags.
 pub struct Settings {

@@ -1,7 +1,10 @@
-//! Parsers of flag values. An error says what is accepted; clap prefixes it with the flag and the value.
+//! The values of flags: their types and parsers. An error says what is accepted; clap prefixes it with the flag and the value.
 
 use std::time::Duration;
 
+use clap::ValueEnum;
+use peerbroker::Config;
+use peerbroker::config::Dialects;
 use peerbroker::keys::{Origin, check_name};
 use peerbroker::wire::ApiKey;
 
@@ -10,6 +13,45 @@ const MAX_MILLIS: u64 = 31_536_000_000;
 
 /// Longest file with a token, a secret or a public key: as long as the body of an API request.
 pub(super) const MAX_SECRET_FILE_BYTES: u64 = 64 << 10;
+
+/// The format of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Whether strangers may register keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum RegistrationState {
+    Open,
+    Closed,
+}
+
+/// One of the dialects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Dialect {
+    Peerjs,
+    Rooms,
+    Calls,
+}
+
+impl RegistrationState {
+    pub(super) fn of(config: &Config) -> Self {
+        if config.registration.open { RegistrationState::Open } else { RegistrationState::Closed }
+    }
+}
+
+impl Dialect {
+    /// As `--dialects` takes them.
+    pub(super) fn list(Dialects { peerjs, rooms, calls }: Dialects) -> String {
+        let all = [("peerjs", peerjs), ("rooms", rooms), ("calls", calls)];
+        let spoken = all.into_iter().filter(|(_, spoken)| *spoken).map(|(name, _)| name);
+        spoken.collect::<Vec<_>>().join(",")
+    }
+}
 
 pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "expected a port from 0 to 65535".to_owned())

@@ -32,7 +32,9 @@ pub enum BadSettings {
     Value { name: &'static str, value: String, accepted: String },
     #[error("--sslkey and --sslcert must be used together: --{missing} is missing")]
     HalfTls { missing: &'static str },
-    #[error("--registration open cannot be used with --pages false: the registration form is on the landing page")]
+    #[error(
+        "--registration open cannot be used with --pages false: the registration form is on the landing page"
+    )]
     NoForm,
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),

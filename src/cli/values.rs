@@ -27,9 +27,7 @@ pub(super) fn origin(text: &str) -> Result<Origin, String> {
 
 pub(super) fn millis(text: &str) -> Result<Duration, String> {
     let millis = text.parse().ok().filter(|millis| (1..=MAX_MILLIS).contains(millis));
-    millis
-        .map(Duration::from_millis)
-        .ok_or_else(|| format!("expected milliseconds from 1 to {MAX_MILLIS}"))
+    millis.map(Duration::from_millis).ok_or_else(|| format!("expected milliseconds from 1 to {MAX_MILLIS}"))
 }
 
 /// Like [`millis`], but 0 is allowed and turns the timeout off.

@@ -177,9 +177,13 @@ fn show_tells_all_of_one_key() {
         &["add", "-k", "k", "--name", "My game", "--origin", "https://a.test", "--allow_no_origin"],
     );
     let text = done(&directory, &["show", "k"]).join("\n");
-    for part in
-        ["Key        k", "My game", "enabled", "https://a.test; and clients without an Origin", "5000 at most"]
-    {
+    for part in [
+        "Key        k",
+        "My game",
+        "enabled",
+        "https://a.test; and clients without an Origin",
+        "5000 at most",
+    ] {
         assert!(text.contains(part), "{part:?} in {text}");
     }
 }

@@ -95,7 +95,7 @@ pub struct Cli {
     #[arg(long = "alive_timeout", alias = "alive-timeout", env = "PEERBROKER_ALIVE_TIMEOUT", value_name = "MS", default_value = in_millis(defaults().limits.alive_timeout), value_parser = millis)]
     alive_timeout: Duration,
 
-    /// Milliseconds after which a silent client is pinged; capped at a third of --alive_timeout
+    /// Milliseconds after which a silent client is pinged; capped at a third of the alive timeout
     #[arg(long = "ping_interval", alias = "ping-interval", env = "PEERBROKER_PING_INTERVAL", value_name = "MS", default_value = in_millis(defaults().limits.ping_interval), value_parser = millis)]
     ping_interval: Duration,
 
@@ -115,7 +115,7 @@ pub struct Cli {
     #[arg(long = "allow_discovery", alias = "allow-discovery", env = "PEERBROKER_ALLOW_DISCOVERY", value_name = "true|false", num_args = 0..=1, default_value_t = defaults().allow_discovery, default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
     allow_discovery: bool,
 
-    /// Trust X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto of the proxies of --trusted_proxy
+    /// Trust X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto of trusted proxies
     #[arg(long, env = "PEERBROKER_PROXIED", value_name = "true|false", num_args = 0..=1, default_value_t = defaults().proxied, default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
     proxied: bool,
 

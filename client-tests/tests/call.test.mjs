@@ -1,4 +1,4 @@
-// The video call: one page shows a link, and whoever opens that calls it.
+// The video call: one page shows a link, and opening the link calls it.
 
 import assert from 'node:assert/strict';
 import { localLink, says, scan } from '../lib/demos.mjs';

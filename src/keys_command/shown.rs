@@ -84,7 +84,10 @@ pub(super) fn details(key: &Key) -> String {
         [] => "any".to_owned(),
         origins => {
             let names = origins.iter().map(Origin::as_str).collect::<Vec<_>>().join(", ");
-            format!("{names}{}", if settings.allow_no_origin { "; and clients without an Origin" } else { "" })
+            format!(
+                "{names}{}",
+                if settings.allow_no_origin { "; and clients without an Origin" } else { "" }
+            )
         }
     };
     let messages = match settings.messages_per_second {

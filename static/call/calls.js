@@ -327,7 +327,7 @@ class Calls {
   }
 
   #send({ remoteId, token }, action, data) {
-    // Who gives a call no token is a plainer client, and knows only what is needed.
+    // A caller without a token is a simpler client, which understands only the basic frames.
     if (token === undefined && !data) return;
     this.#line.send(action, { remoteId, call: token, ...data });
   }

@@ -1,4 +1,4 @@
-// Brings the pinned PeerJS releases of clients.json to clients/<version>/.
+// Downloads the pinned PeerJS releases of clients.json to clients/<version>/.
 //
 // `npm pack` and not `npm install`: the oldest releases have git dependencies that no longer
 // install, and only their built dist/ is wanted.
@@ -13,8 +13,8 @@ const integrities = JSON.parse(readFileSync(join(here, 'clients.json'), 'utf8'))
 const shelf = join(here, 'clients');
 
 function fetchRelease(version, integrity) {
-  // Inside the shelf, so that the last step is a rename on one file system: a client folder is
-  // either complete or not there.
+  // Inside `clients/`, so that the last step is a rename on one file system: a client's folder is
+  // either complete or missing.
   const scratch = mkdtempSync(join(shelf, '.fetching-'));
   try {
     const output = execFileSync('npm', ['pack', `peerjs@${version}`, '--silent', '--pack-destination', scratch], {

@@ -8,7 +8,7 @@ import { startServer } from './lib/server.mjs';
 const folder = join(import.meta.dirname, '../docs/pictures');
 const LARGEST = 200_000;
 
-// As somebody at home would see it; nothing but this machine is behind the name.
+// A name as in a home network; it resolves to this machine.
 const HOME = '192.168.1.20:9000';
 
 const desk = { viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce' };
@@ -35,7 +35,7 @@ async function open(context, url) {
 
 async function landing() {
   const page = await open(desk, `http://${HOME}/broker/`);
-  // The first run also warms everything up: its times are nobody's.
+  // The first run only warms up; its times are not shown.
   for (const label of ['Test this broker', 'Test again']) {
     await page.getByRole('button', { name: label }).click();
     await page.locator('#test-summary[data-state="ok"]').waitFor();
@@ -77,7 +77,7 @@ async function party() {
 }
 
 async function call() {
-  // Cameras are for secure pages only.
+  // Cameras need a secure page.
   const callee = await open(desk, `http://127.0.0.1:${server.port}/broker/call/`);
   await callee.locator('#status[data-state="ready"]').waitFor();
   const caller = await open(hand, await callee.locator('#local-link').evaluate((link) => link.href));

@@ -1,4 +1,4 @@
-//! A broker inside somebody's own actix-web app, with hooks.
+//! A broker inside an actix-web app, with hooks.
 //!
 //! `cargo run --example embed [ADDRESS]`, then point a client at it:
 //! `new Peer({host: "localhost", port: 9000, path: "/myapp", key: "peerjs"})`.
@@ -14,7 +14,7 @@ async fn hello() -> impl Responder {
 async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9000".to_owned());
 
-    // Once, outside the factory: all workers share it.
+    // Built once, outside the factory, so that all workers share it.
     let broker = PeerBroker::builder()
         .on_connect(|client| println!("{} is here", client.id))
         .on_message(|client, message| println!("{} sends {:?} to {}", client.id, message.kind, message.dst))
@@ -35,7 +35,7 @@ async fn main() -> std::io::Result<()> {
     let handle = server.handle();
     actix_web::rt::spawn(async move {
         if actix_web::rt::signal::ctrl_c().await.is_ok() {
-            // Without this, actix-web would wait for its clients to leave by themselves.
+            // Otherwise actix-web's graceful stop would wait for the WebSockets.
             broker.node().close();
             handle.stop(true).await;
         }

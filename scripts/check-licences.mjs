@@ -1,5 +1,5 @@
-// Reads `cargo metadata` and fails if a dependency's licence is not one that a program under
-// MIT OR Apache-2.0 may carry.
+// Reads `cargo metadata` and fails if a dependency's licence is not compatible with
+// MIT OR Apache-2.0.
 import { readFileSync } from 'node:fs';
 
 const allowed = new Set([
@@ -7,7 +7,7 @@ const allowed = new Set([
   'CDLA-Permissive-2.0', 'ISC', 'MIT', 'MIT-0', 'Unicode-3.0', 'Unlicense', 'Zlib',
 ]);
 
-// An expression of OR is fine if one side is, one of AND if both are.
+// `A OR B` fits if one of them does, `A AND B` if both do.
 const fits = (expression) =>
   expression
     .replaceAll('/', ' OR ')

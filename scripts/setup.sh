@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what the tests need and this machine has not. Where it cannot, it says what to install.
+# Installs missing packages that the tests need. Without the rights to do so, it lists them.
 set -euo pipefail
 
 # program:package
 needs=(cc:build-essential node:nodejs npm:npm openssl:openssl chromium:chromium firefox-esr:firefox-esr)
-# Installed, these would run as services of this machine, now and at every start. So they are only unpacked.
+# Installed packages of these would start services on this machine. So they are only unpacked.
 proxies=(nginx caddy)
 unpacked="$(cd "$(dirname "$0")/.." && pwd)/target/proxies"
 
@@ -33,7 +33,7 @@ unpack() {
   mkdir -p "$unpacked"
   (cd "$unpacked" && apt-get download -q "${packed[@]}" && for file in *.deb; do dpkg-deb -x "$file" .; done && rm -- *.deb)
 }
-# Needs no rights where apt knows its packages.
+# Needs no root rights if apt has its package lists.
 [ ${#missing[@]} -eq 0 ] && unpack && exit 0
 
 install=(apt-get install -y --no-install-recommends "${missing[@]}")

@@ -10,17 +10,14 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::hmac;
 use uuid::Uuid;
 
+use crate::files::FileError;
 use crate::keys::{Auth, JwtKey};
 use crate::wire::{ApiKey, InvalidName, PeerId, Token};
 use jwks::Jwks;
@@ -115,6 +112,10 @@ pub enum BadAuth {
     #[error("the secret is PEM text: set a public key with --jwt_key_file, or as kind \"pem\" in the API")]
     SecretIsPem,
     #[error(
+        "the secret is a JSON Web Key: set the secret itself, or public keys in a key set with --jwks_file, or as kind \"jwks\" in the API"
+    )]
+    SecretIsJwk,
+    #[error(
         "the PEM text has a private key, which only the signer of tokens may have: `openssl pkey -pubout` gives the public one"
     )]
     PrivateKey,
@@ -141,11 +142,7 @@ pub enum BadAuth {
     #[error("the path {path} is not UTF-8", path = .0.display())]
     OddPath(PathBuf),
     #[error("cannot read {path}: {error}", path = .path.display())]
-    Unreadable { path: PathBuf, error: io::Error },
-    #[error("{path} is not a regular file", path = .0.display())]
-    NoFile(PathBuf),
-    #[error("{path} has more than {max} bytes", path = .0.display(), max = jwks::MAX_BYTES)]
-    LongFile(PathBuf),
+    Unreadable { path: PathBuf, error: FileError },
     // Not what the parser says: it might quote a key.
     #[error("{path} is not a JSON Web Key Set: line {line}, column {column}", path = .path.display())]
     NoKeySet { path: PathBuf, line: usize, column: usize },
@@ -192,10 +189,11 @@ impl Verifier {
         let Some(keys) = self.keys().await else {
             return Ok(Token::clone(token));
         };
-        match jwt::read(token.as_str(), &keys)?.owner(key, id, now())? {
-            Owner::Subject => subject_token(key, id),
-            Owner::Bearer => Ok(Token::clone(token)),
-        }
+        Ok(match jwt::read(token.as_str(), &keys)?.owner(key, id, now())? {
+            // A fresh token of the same subject is the same owner.
+            Owner::Subject => Token::of_subject(id),
+            Owner::Bearer => Token::clone(token),
+        })
     }
 
     /// The id that a token is for; for a prefix, a fresh one. `None` if the key has no tokens that say.
@@ -225,18 +223,6 @@ impl Verifier {
 pub(crate) fn is_signed(token: &str, key_set: &[u8]) -> bool {
     let keys = jwks::parse(std::path::Path::new("key set"), key_set);
     keys.is_ok_and(|keys| jwt::read(token, &keys).is_ok())
-}
-
-/// What only this process knows. It makes tokens that nobody can send, whatever the key's settings were or
-/// will be, and hashes that tell nothing about what was hashed.
-static SECRET: LazyLock<hmac::Key> =
-    LazyLock::new(|| hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>()));
-
-/// The same for every token of one subject, so that a fresh one is the same owner.
-fn subject_token(key: &ApiKey, id: &PeerId) -> Result<Token, Denied> {
-    // A zero byte ends the parts: it is in none of them.
-    let tag = hmac::sign(&SECRET, format!("subject\0{key}\0{id}").as_bytes());
-    Token::parse(&URL_SAFE_NO_PAD.encode(tag)).map_err(Denied::NoToken)
 }
 
 /// Seconds since 1970.

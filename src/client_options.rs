@@ -5,8 +5,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::config::MountPath;
 use crate::wire::ApiKey;
 
-/// What a PeerJS client must be told to find a broker. Shows itself as the object that `new Peer`
-/// takes.
+/// The options with which a PeerJS client finds a broker. `Display` writes the object that `new Peer` takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientOptions {
     /// Host name or address.
@@ -15,16 +14,16 @@ pub struct ClientOptions {
     pub port: u16,
     /// The mount path.
     pub path: String,
-    /// The key, percent-encoded: PeerJS puts it into its URLs as it is.
+    /// The key, percent-encoded, because PeerJS puts it into its URLs unchanged.
     pub key: String,
-    /// Whether over TLS.
+    /// Whether the broker uses TLS.
     pub secure: bool,
 }
 
 impl ClientOptions {
     /// The options for a broker at `path` with the key `key`.
     pub fn new(host: String, port: u16, path: &MountPath, key: &ApiKey, secure: bool) -> Self {
-        // What JavaScript's encodeURIComponent leaves as it is.
+        // The characters that JavaScript's encodeURIComponent does not escape.
         const SPECIAL: &AsciiSet = &NON_ALPHANUMERIC
             .remove(b'-')
             .remove(b'_')
@@ -41,7 +40,7 @@ impl ClientOptions {
 }
 
 impl ClientOptions {
-    /// The origin of pages that come from there, as browsers write it.
+    /// The origin of the broker's pages, as browsers write it.
     pub fn origin(&self) -> String {
         let ClientOptions { host, port, secure, .. } = self;
         let host = host.to_ascii_lowercase();

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::keys::{DEFAULT_MESSAGES_PER_SECOND, Key, Settings};
+use crate::keys::{Key, Settings};
 use crate::wire::ApiKey;
 
 pub use crate::tls::TlsFiles;
@@ -29,10 +29,8 @@ pub struct Config {
     pub path: MountPath,
     /// The key that clients must name on the WebSocket.
     pub key: ApiKey,
-    /// Whether [`key`](Self::key) is there at all, besides those of [`data_dir`](Self::data_dir).
+    /// Whether [`key`](Self::key) is there at all, besides those of [`Builder::keys`](crate::Builder::keys).
     pub default_key: bool,
-    /// A directory with a database of further keys, which `peerbroker keys` edits while the server runs.
-    pub data_dir: Option<PathBuf>,
     /// Whether strangers may register keys.
     pub registration: KeySignup,
     /// Whether `GET {path}{key}/peers` lists the ids of all peers.
@@ -119,12 +117,8 @@ pub const DEFAULT_HOST: &str = "::";
 pub const DEFAULT_OPS_HOST: &str = "127.0.0.1";
 /// The default of `--port`.
 pub const DEFAULT_PORT: u16 = 9000;
-/// The default of `--key`: what PeerJS clients send when they are told none.
-pub const DEFAULT_KEY: &str = "peerjs";
 /// The default of `--max_message_bytes`. An offer with all its candidates has some 10 KB.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1 << 20;
-/// The default of `--unfinished_total_bytes`.
-pub const DEFAULT_UNFINISHED_TOTAL_BYTES: usize = 256 << 20;
 
 /// Why the files of [`Config::static_dir`] cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -189,13 +183,15 @@ impl Config {
 impl Default for Config {
     #[cfg_attr(not(test), expect(clippy::unreachable, reason = "a constant that a test parses"))]
     fn default() -> Self {
+        // The built-in key has the defaults of a stored one.
+        let key = Settings::default();
         Config {
             path: MountPath::default(),
-            key: ApiKey::parse(DEFAULT_KEY).unwrap_or_else(|_| unreachable!("a valid key")),
+            // What PeerJS clients send if their app names no key.
+            key: ApiKey::parse("peerjs").unwrap_or_else(|_| unreachable!("a valid key")),
             default_key: true,
-            data_dir: None,
             registration: KeySignup::default(),
-            allow_discovery: false,
+            allow_discovery: key.allow_discovery,
             proxied: false,
             trusted_proxies: default_trusted_proxies(),
             cors: Vec::new(),
@@ -204,9 +200,9 @@ impl Default for Config {
             pages: true,
             static_dir: None,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
-            unfinished_total_bytes: DEFAULT_UNFINISHED_TOTAL_BYTES,
+            unfinished_total_bytes: 256 << 20,
             close_timeout: Duration::from_secs(5),
-            messages_per_second: DEFAULT_MESSAGES_PER_SECOND,
+            messages_per_second: key.messages_per_second,
             address_limits: AddressLimits::default(),
             limits: Limits::default(),
         }
@@ -214,11 +210,11 @@ impl Default for Config {
 }
 
 /// Loopback and private networks: where a proxy of one's own is.
-pub const DEFAULT_TRUSTED_PROXIES: [&str; 7] =
+const TRUSTED_PROXIES: [&str; 7] =
     ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"];
 
 fn default_trusted_proxies() -> Vec<IpNet> {
-    DEFAULT_TRUSTED_PROXIES.iter().filter_map(|network| network.parse().ok()).collect()
+    TRUSTED_PROXIES.iter().filter_map(|network| network.parse().ok()).collect()
 }
 
 /// The path below which everything hangs: `/`, or `/a/b/`. Always begins and ends with a slash

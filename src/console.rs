@@ -1,4 +1,4 @@
-//! What the program prints: the reference's lines on stdout, the log on stderr.
+//! The program's output: the lines of peerjs-server on stdout, the log on stderr.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -80,13 +80,13 @@ fn write_event(
     };
 }
 
-/// Where the operator's API is.
+/// The line with the address of the API.
 pub fn api(address: SocketAddr, has_token: bool) -> String {
     let only = if has_token { "" } else { ", without a token: for programs of this machine only" };
     format!("The API listens on http://{address}/api{only}\n")
 }
 
-/// An id that cannot forge a line or command a terminal.
+/// The id with control characters escaped, so that it cannot forge a line or control a terminal.
 pub fn printable(id: &str) -> String {
     id.chars().fold(String::with_capacity(id.len()), |mut text, c| {
         match c {
@@ -97,7 +97,7 @@ pub fn printable(id: &str) -> String {
     })
 }
 
-/// The reference's start line, and what a person does next.
+/// The start line of peerjs-server, then the code for a client and the address of the landing page.
 pub fn welcome(config: &Config, listen: &Listen, bound: SocketAddr, given_path: &str) -> String {
     let host = match bound.ip() {
         ip if ip.is_unspecified() => {
@@ -120,7 +120,7 @@ pub fn welcome(config: &Config, listen: &Listen, bound: SocketAddr, given_path: 
         if io::stdout().is_terminal()
             && let Ok(code) = QrCode::new(&url)
         {
-            // Most terminals are dark: what is light in the code is what has to be drawn.
+            // Most terminals are dark, so the light modules are drawn.
             let code = code.render().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
             let _ = write!(text, "\n{code}\n");
         }
@@ -128,8 +128,7 @@ pub fn welcome(config: &Config, listen: &Listen, bound: SocketAddr, given_path: 
     text
 }
 
-/// What is logged unless `RUST_LOG` asks for other. actix-http calls each malformed request of any
-/// scanner an error.
+/// The default of `RUST_LOG`. actix-http is off, because it logs every malformed request of a scanner as an error.
 const DEFAULT_LOG: &str = "warn,peerbroker=info,actix_http=off";
 
 /// Starts the log.

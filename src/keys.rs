@@ -16,14 +16,11 @@ use crate::wire::ApiKey;
 pub use auth::{Auth, JwtKey, WrittenAuth};
 pub use origin::{InvalidOrigin, MAX_ORIGIN_BYTES, Origin};
 
-/// Messages a second of a client, for long: a mesh of fifty peers stays below it.
-pub const DEFAULT_MESSAGES_PER_SECOND: u32 = 200;
-
 /// Most characters of a key's name: it is shown in tables.
 pub const MAX_NAME_CHARS: usize = 100;
 
 /// Characters of a key that is made here: as hard to guess as a UUID.
-const KEY_LEN: usize = 24;
+pub const RANDOM_KEY_CHARS: usize = 24;
 
 /// One key, and what its clients may do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -68,8 +65,6 @@ pub struct Settings {
     pub auth: Auth,
     /// Messages that one client may send a second, for long; ten times as many at once. 0 is any number.
     pub messages_per_second: u32,
-    /// Whether its clients get ICE servers and credentials for them.
-    pub ice: bool,
 }
 
 /// What is to be changed of a key; what is left out stays. The meaning of each is that of [`Settings`].
@@ -88,7 +83,6 @@ pub struct Change {
     #[schema(value_type = Option<WrittenAuth>)]
     pub auth: Option<Auth>,
     pub messages_per_second: Option<u32>,
-    pub ice: Option<bool>,
 }
 
 /// Why a text cannot be the name of a key.
@@ -160,7 +154,6 @@ impl Key {
             allow_no_origin,
             auth,
             messages_per_second,
-            ice,
         } = change;
         set(&mut self.name, name);
         let settings = &mut self.settings;
@@ -171,7 +164,6 @@ impl Key {
         set(&mut settings.allow_no_origin, allow_no_origin);
         set(&mut settings.auth, auth);
         set(&mut settings.messages_per_second, messages_per_second);
-        set(&mut settings.ice, ice);
     }
 
     /// The key as JSON for those who administer it: all but its secret.
@@ -208,8 +200,8 @@ impl Default for Settings {
             origins: Vec::new(),
             allow_no_origin: false,
             auth: Auth::None,
-            messages_per_second: DEFAULT_MESSAGES_PER_SECOND,
-            ice: false,
+            // A mesh of fifty peers stays below it.
+            messages_per_second: 200,
         }
     }
 }
@@ -231,7 +223,7 @@ fn read_key<'de, D: Deserializer<'de>>(from: D) -> Result<ApiKey, D::Error> {
 
 /// A key that nobody can guess.
 pub fn random_key() -> ApiKey {
-    let text = Alphanumeric.sample_string(&mut rand::rng(), KEY_LEN);
+    let text = Alphanumeric.sample_string(&mut rand::rng(), RANDOM_KEY_CHARS);
     #[expect(clippy::expect_used, reason = "letters and digits, fewer than the bound")]
     ApiKey::parse(&text).expect("a valid key")
 }

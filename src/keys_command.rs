@@ -1,4 +1,4 @@
-//! `peerbroker keys`: edits the database of keys, which a server that runs follows.
+//! `peerbroker keys`: edits the database of keys. A running server applies the changes.
 
 mod shown;
 
@@ -11,14 +11,14 @@ use peerbroker::wire::ApiKey;
 
 use crate::cli::{BadKeySettings, KeySettings, KeysCommand};
 
-/// Why a command did nothing, or could not tell what it did.
+/// Why a command failed, or could not print its result.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysFailed {
     #[error(transparent)]
     Settings(#[from] BadKeySettings),
-    #[error("nothing is to be changed: name an option, `peerbroker keys set --help` lists them")]
+    #[error("no setting to change was given; `peerbroker keys set --help` lists the options")]
     NothingToChange,
-    #[error("there is no {FILE_NAME} in {}: `peerbroker keys add`, or a server with this --data_dir, makes one", .0.display())]
+    #[error("there is no {FILE_NAME} in --data_dir {}: check the path, or add a first key with `peerbroker keys add`", .0.display())]
     NoDatabase(PathBuf),
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -29,7 +29,7 @@ pub enum KeysFailed {
 }
 
 impl KeysFailed {
-    /// 2 for wrong arguments, as clap; 1 for all else.
+    /// 2 for wrong arguments, like clap; 1 for all other errors.
     pub fn exit_code(&self) -> u8 {
         match self {
             KeysFailed::Settings(error) => error.exit_code(),
@@ -39,7 +39,7 @@ impl KeysFailed {
     }
 }
 
-/// Does it, and prints what was done.
+/// Runs a command and prints its result.
 pub fn run(command: &KeysCommand) -> Result<(), KeysFailed> {
     let text = match command {
         KeysCommand::Add { at, key, settings } => add(&at.data_dir, key.clone(), settings)?,
@@ -72,7 +72,7 @@ pub fn run(command: &KeysCommand) -> Result<(), KeysFailed> {
 }
 
 fn add(data_dir: &Path, key: Option<ApiKey>, settings: &KeySettings) -> Result<String, KeysFailed> {
-    // Before the directory is made.
+    // First: invalid settings must not create the directory.
     let change = settings.change()?;
     let mut key = Key::new(key, "", Settings::default());
     key.apply(change);
@@ -87,9 +87,9 @@ fn switch(data_dir: &Path, key: &ApiKey, enabled: bool) -> Result<String, KeysFa
     Ok(format!("{} {}.\n", if enabled { "Enabled" } else { "Disabled" }, shown::name_of(key)))
 }
 
-/// The keys of a directory that has some: a wrong path should say so, and not become a directory.
+/// Opens an existing database: a wrong path is an error and does not create a directory.
 fn existing(data_dir: &Path) -> Result<SqliteKeys, KeysFailed> {
-    // What cannot be looked into fails better when it is opened.
+    // If existence cannot be checked, opening gives the better error.
     if let Ok(false) = data_dir.join(FILE_NAME).try_exists() {
         return Err(KeysFailed::NoDatabase(data_dir.to_owned()));
     }
@@ -99,7 +99,7 @@ fn existing(data_dir: &Path) -> Result<SqliteKeys, KeysFailed> {
 fn print(text: &str) -> Result<(), KeysFailed> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        // Who has read enough, as `head -1`, does not want to know.
+        // The reader, such as `head -1`, has read enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(KeysFailed::Stdout(error)),
         _ => Ok(()),
     }

@@ -42,6 +42,7 @@ pub mod dialect;
 pub mod directory;
 mod embed;
 pub mod events;
+pub mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -57,8 +57,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli, settings: &Settings) -> anyhow::Result<()> {
-    let Settings { config, listen, .. } = settings;
-    let store = config.data_dir.as_deref().map(SqliteKeys::open).transpose()?;
+    let Settings { config, listen, data_dir, .. } = settings;
+    let store = data_dir.as_deref().map(SqliteKeys::open).transpose()?;
     if cli.check_config {
         Server::check(listen)?;
         println!("The configuration is valid.");
@@ -68,7 +68,9 @@ fn run(cli: &Cli, settings: &Settings) -> anyhow::Result<()> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         log::warn!("cannot raise the limit of open files: {error}");
     }
-    warn_of_lost_keys(config, listen);
+    if store.is_none() {
+        warn_of_lost_keys(config, listen);
+    }
     let mut builder = PeerBroker::builder().config(config.clone());
     if let Some(store) = store {
         builder = builder.keys(Arc::new(store));
@@ -96,10 +98,9 @@ fn started(settings: Settings) -> impl Fn(SocketAddr, Option<SocketAddr>) -> Str
     }
 }
 
-/// Says so where keys can be made while the server runs and nothing keeps them.
+/// Warns if keys can be made while the server runs: there is no store, so nothing keeps them.
 fn warn_of_lost_keys(config: &Config, listen: &Listen) {
-    let can_be_made = config.registration.open || listen.ops.is_some();
-    if can_be_made && config.data_dir.is_none() {
+    if config.registration.open || listen.ops.is_some() {
         log::warn!(
             "keys that are registered or added while the server runs are lost when it stops: --data_dir keeps them"
         );

@@ -1,6 +1,5 @@
 //! PEM files to a TLS configuration.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +7,11 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls_pki_types::pem::{self, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::files::{self, FileError};
+
+/// Longest file that is read: a chain of certificates has some KB.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// PEM files. One file may hold both.
 #[derive(Clone, Debug)]
@@ -28,8 +32,8 @@ pub enum TlsError {
         flag: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system says.
-        error: io::Error,
+        /// Why.
+        error: FileError,
     },
     /// No certificate in it.
     #[error("--sslcert {} has no certificate: it must be a PEM file with 'BEGIN CERTIFICATE'", .0.display())]
@@ -61,5 +65,5 @@ pub(crate) fn load(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
 }
 
 fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|error| TlsError::Unreadable { flag, path: path.to_owned(), error })
+    files::read(path, MAX_BYTES).map_err(|error| TlsError::Unreadable { flag, path: path.to_owned(), error })
 }

@@ -4,11 +4,13 @@
 mod connection;
 mod endings;
 mod frame;
+mod limit;
 mod message;
 mod names;
 
 pub use connection::{ClientVersion, ConnId, Link, RealmKind};
 pub use endings::{CloseReason, Ending, Refusal};
 pub use frame::{Frame, Opcode};
+pub use limit::{Limit, Scope};
 pub use message::{DropReason, MessageKind};
 pub use names::{ApiKey, InvalidName, PeerId, Token};

@@ -1,4 +1,4 @@
-/** Keeps the screen on. Browsers offer this on secure pages only; the demos work without it, too. */
+/** Keeps the screen on. Browsers allow this on secure pages only; the demos also work without it. */
 export function keepAwake() {
   navigator.wakeLock?.request('screen').catch(() => {});
 }

@@ -8,13 +8,13 @@ const DATA_WAIT = 20_000;
 const ROUND_TRIPS = 7;
 
 const NO_DIRECT_WAY =
-  'The peers were introduced but found no direct way to each other. That is up to this browser and ' +
-  'its network, not to the broker: look for extensions, a VPN or a policy that limits WebRTC.';
+  'The broker works, but the peers found no direct connection. The cause is this browser or its ' +
+  'network: look for extensions, a VPN or a policy that limits WebRTC.';
 
 /**
  * Opens two peers with this key in this page and connects them through the broker.
- * Calls `report(step, state, detail)` as it goes, with the step's name, `running`,
- * `ok` or `failed`, and a text for people. Resolves to whether all went well.
+ * Calls `report(step, state, detail)` for each step, with its name, `running`,
+ * `ok` or `failed`, and a text for people. Resolves to whether all steps passed.
  */
 export async function testBroker(report, key) {
   const peers = [];
@@ -43,7 +43,7 @@ export async function testBroker(report, key) {
     await within(
       SOCKET_WAIT,
       opened,
-      'The broker did not greet the new peer in time. A proxy in front of it may hold WebSockets back.',
+      'The broker did not answer the new peer in time. A proxy in front of it may block WebSockets.',
     );
     return { result: peer, detail: milliseconds(performance.now() - started) };
   }
@@ -64,7 +64,7 @@ export async function testBroker(report, key) {
       await within(
         ANSWER_WAIT,
         answered(a, result),
-        'Peer B’s answer did not arrive. The WebSockets are open, but messages do not get through.',
+        'Peer B’s answer did not arrive. The WebSockets are open, but messages are not delivered.',
       );
       return { result, detail: milliseconds(performance.now() - started) };
     });

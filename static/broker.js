@@ -6,7 +6,7 @@ const ID_WAIT = 8_000;
 // The ids that PeerJS accepts.
 export const VALID_ID = /^[A-Za-z0-9]+(?:[ _-][A-Za-z0-9]+)*$/;
 
-/** The `Peer` class, once its script is there and if this browser can use it. */
+/** Resolves to the `Peer` class once its script has loaded; rejects if this browser has no WebRTC. */
 export async function loadPeer() {
   const Peer = await loadLibrary('Peer', 'PeerJS');
   requireWebRtc();
@@ -30,8 +30,8 @@ export async function fetchId(key = broker.key) {
   }
   if (!response.ok) {
     throw new Error(
-      `${url.pathname} answered with status ${response.status}. If a proxy stands in front of ` +
-        `peerbroker, it must pass everything below ${broker.path} on.`,
+      `${url.pathname} answered with status ${response.status}. If there is a proxy in front of ` +
+        `peerbroker, it must forward everything below ${broker.path}.`,
     );
   }
   const id = (await response.text()).trim();
@@ -52,16 +52,16 @@ export function explain(error) {
     case 'socket-closed':
       return (
         `The WebSocket to ${broker.host} could not be opened, or was closed. Check that peerbroker is ` +
-        'running; a proxy in front of it must pass WebSocket upgrades on.'
+        'running. A proxy in front of it must forward WebSocket upgrades.'
       );
     case 'unavailable-id':
-      return 'The broker says that this id is in use by somebody else.';
+      return 'Another client uses this id.';
     case 'invalid-key':
       return 'The broker does not accept this key.';
     case 'server-error':
       return `The broker refused: “${error.message}”.`;
     case 'peer-unavailable':
-      return 'The broker could not deliver the message: the other peer did not show up.';
+      return 'The broker could not deliver the message: the other peer is not connected.';
     default:
       return error.message;
   }

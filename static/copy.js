@@ -1,6 +1,6 @@
 const SHOWN_FOR = 2_000;
 
-/** Lets `button` copy what `text()` returns and say so for a moment. */
+/** Makes `button` copy the result of `text()` and confirm it for a moment. */
 export function enableCopy(button, text) {
   const label = button.textContent;
   let timer;
@@ -21,7 +21,7 @@ async function copy(text) {
   }
 }
 
-// The clipboard API is missing on plain http, where most first steps happen.
+// The clipboard API is missing on plain HTTP, which most people use at first.
 function copySelected(text) {
   const focused = document.activeElement;
   const field = document.createElement('textarea');

@@ -1,4 +1,4 @@
-/** Lets `button` go to full screen and back. */
+/** Makes `button` switch full screen on and off. */
 export function enableFullscreen(button) {
   button.hidden = !document.fullscreenEnabled;
   button.addEventListener('click', toggleFullscreen);

@@ -37,7 +37,7 @@ function enableTest() {
     const passed = await testBroker(show, key);
 
     if (passed) tell('ok', 'All steps passed: this broker works with this browser.');
-    else tell('failed', 'The test stopped here. The text above says what to look at.');
+    else tell('failed', 'The test failed. The failed step says what to check.');
     button.setAttribute('aria-disabled', 'false');
     button.textContent = 'Test again';
   });

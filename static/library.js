@@ -2,7 +2,7 @@ import { within } from './within.js';
 
 const LIBRARY_WAIT = 15_000;
 
-/** What the script of a library puts on `window` under this name, once it is there. */
+/** Resolves to the global `name` of a library once its script has loaded. */
 export async function loadLibrary(name, title) {
   if (!window[name] && document.readyState !== 'complete') {
     const loaded = new Promise((resolve) => window.addEventListener('load', resolve, { once: true }));
@@ -10,8 +10,8 @@ export async function loadLibrary(name, title) {
   }
   if (!window[name]) {
     throw new Error(
-      `The ${title} library did not load. A peerbroker that was built without it takes it from the ` +
-        'internet: connect, or use a build that includes it, then reload the page.',
+      `The ${title} library did not load. This peerbroker may have been built without it; the page then loads it ` +
+        'from the internet. Connect to the internet, or use a build that includes it, and reload the page.',
     );
   }
   return window[name];

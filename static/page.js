@@ -1,9 +1,9 @@
-/** Starts a demo; if that fails, says why and offers to load the page again. */
+/** Starts a demo. On failure it shows the reason and a button to reload. */
 export async function startPage(start) {
-  // Another link opened in this tab changes only the hash, but is another page.
+  // A link to another demo room or peer changes only the hash, but needs a fresh page.
   window.addEventListener('hashchange', () => location.reload());
 
-  // A page that the browser kept in memory has lost its connections.
+  // A page restored from the browser's cache has lost its connections.
   window.addEventListener('pageshow', (event) => event.persisted && location.reload());
 
   try {

@@ -1,4 +1,4 @@
-// The answer to the form that registers a key: with a key, or without.
+// The page that answers the registration form, with or without a key.
 import { enableCopy } from './copy.js';
 import { fillSnippet } from './snippet.js';
 

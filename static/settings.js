@@ -1,5 +1,5 @@
-// What the pages know about their broker. Path and key are the server's word;
-// host, port and scheme are the browser's, which is right behind proxies too.
+// The pages' settings of their broker. Path and key come from the server. Host, port
+// and scheme come from the browser, so that they are right behind proxies too.
 const { path, key, defaultKey, lanHost } = document.documentElement.dataset;
 const secure = location.protocol === 'https:';
 
@@ -7,12 +7,12 @@ export const broker = {
   host: location.hostname,
   port: Number(location.port) || (secure ? 443 : 80),
   path,
-  // Percent-encoded already: PeerJS puts it into its URLs as it is.
+  // Percent-encoded already: PeerJS puts it into its URLs unchanged.
   key,
   secure,
 };
 
-/** Whether `key` is one that works, or stands for one that people have to bring. */
+/** Whether `key` works. If not, it is a placeholder, and people must enter a key. */
 export const hasDefaultKey = defaultKey !== 'false';
 
 export { lanHost };

@@ -1,7 +1,7 @@
 import { enableCopy } from './copy.js';
 import { broker } from './settings.js';
 
-/** Puts what this page knows of its broker into the snippet, and lets it be copied. */
+/** Fills the snippet with the broker's settings and enables its copy button. */
 export function fillSnippet() {
   const snippet = document.querySelector('#snippet');
   for (const [option, value] of Object.entries(broker)) {

@@ -9,7 +9,7 @@ const scheme = broker.secure ? 'wss:' : 'ws:';
 
 /**
  * Opens a WebSocket at the root of the broker, where frames are JSON objects. Calls `onFrame(frame)` for each
- * that comes, and `onClose()` once it is closed, unless this side closed it.
+ * frame, and `onClose()` when the socket closes, unless this side closed it.
  */
 export async function openSocket(onFrame, onClose) {
   const socket = new WebSocket(`${scheme}//${location.host}${broker.path}`);
@@ -40,7 +40,7 @@ export async function openSocket(onFrame, onClose) {
       if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame));
     },
 
-    /** Resolves once the other side knows, or does not seem to listen any more. */
+    /** Resolves when the other side has confirmed, or after a timeout. */
     close() {
       wanted = false;
       socket.close();
@@ -51,7 +51,7 @@ export async function openSocket(onFrame, onClose) {
 
 /**
  * Opens a socket and sends `{ action }`. Resolves to the `socket` and the `reply`, the first frame that
- * `isReply(frame)`; from then on calls `onFrame` and `onClose`. If no reply comes, the error says `silence`.
+ * `isReply(frame)` accepts; from then on calls `onFrame` and `onClose`. If no reply comes, the error text is `silence`.
  */
 export async function openSocketAndAsk(action, isReply, { onFrame, onClose, silence }) {
   let isOpen = false;
@@ -86,4 +86,4 @@ export async function openSocketAndAsk(action, isReply, { onFrame, onClose, sile
 
 const unreachable = () =>
   `The WebSocket to ${broker.host} could not be opened. Check that peerbroker is running and that this ` +
-  'device is on a network that reaches it; a proxy in front of it must pass WebSocket upgrades on.';
+  'device is on a network that reaches it. A proxy in front of it must forward WebSocket upgrades.';

@@ -1,6 +1,6 @@
-// What a page keeps over a reload. Storage may be forbidden; then it starts afresh.
+// State that survives a reload. If storage is blocked, the page starts without it.
 
-/** Reads and forgets: a tab that is duplicated meanwhile must not get a copy. */
+/** Reads and deletes a value, so that a duplicated tab does not get a copy. */
 export function take(name) {
   const value = recall(name);
   try {

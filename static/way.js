@@ -7,9 +7,9 @@ const LOOPBACK = /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/;
 const element = (id) => document.getElementById(id);
 
 /**
- * Shows how another device gets to `here`, an address at this page's origin: with a code to scan, or, where no
- * other device gets there, what to do about it. The pages have the elements; `label` is what the code is for those
- * who do not see it. Returns the address for other devices, if there is one.
+ * Shows how another device opens `here`, an address at this page's origin: with a QR code, or, if other devices
+ * cannot reach it, with instructions. The pages have the elements; `label` describes the code for screen
+ * readers. Returns the address for other devices, if there is one.
  */
 export function showWay(here, label) {
   const isLoopback = LOOPBACK.test(location.hostname);

@@ -1,4 +1,4 @@
-/** `promise`, or an Error with `message` when it takes longer than `wait` milliseconds. */
+/** Resolves like `promise`, or rejects with `message` after `wait` milliseconds. */
 export function within(wait, promise, message) {
   let timer;
   const late = new Promise((_, reject) => {

@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict';
 import { within } from './within.mjs';
 
-/** Time goes six times as fast for the game, which takes it from the frames. */
+/** Makes time run six times as fast for the game, which reads it from the frames. */
 export const hasten = (host) =>
   host.addInitScript(() => {
     const { requestAnimationFrame } = window;
     window.requestAnimationFrame = (draw) => requestAnimationFrame((now) => draw(now * 6));
   });
 
-/** From now on `window.phases` has each phase. */
+/** From now on `window.phases` records each phase. */
 export async function recordPhases(host) {
   await host.evaluate(() => {
     const game = document.querySelector('#host');
@@ -22,14 +22,14 @@ export async function recordPhases(host) {
   });
 }
 
-/** Waits until the game has entered this phase so many times; it may have left it since. */
+/** Waits until the game has entered this phase this often, even if it has left it since. */
 export const reaches = (host, phase, times = 1) =>
   host.waitForFunction(
     ([wanted, enough]) => window.phases.filter(({ name }) => name === wanted).length >= enough,
     [phase, times],
   );
 
-/** Follows the first player on the screen until the place is reached again where that began. */
+/** Follows the first player on the screen until it returns to its starting place. */
 export async function circles(host) {
   const extent = await within('a full circle', host.evaluate(async () => {
     const canvas = document.querySelector('#arena');

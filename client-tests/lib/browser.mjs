@@ -9,12 +9,12 @@ const launchers = {
   chromium: startChromium,
   firefox: startFirefox,
 };
-// A cold Firefox on a busy machine may take half a minute, and a test a whole one.
+// On a busy machine, a cold start of Firefox may take half a minute, and a test a whole minute.
 const START = 45_000;
 const running = new Map();
 const idle = { chromium: [], firefox: [] };
 
-/** A new blank page of the named browser; with a context of its own if it says which. Chromium only. */
+/** A new blank page of the named browser; in its own context if one is given (Chromium only). */
 export async function newPage(name, context) {
   if (!running.has(name)) running.set(name, launchers[name]());
   const browser = await within(`${name} to start`, running.get(name), START);
@@ -26,7 +26,7 @@ export async function borrowPage(name) {
   return idle[name].pop() ?? newPage(name);
 }
 
-/** What ran in the page ends as in one that is closed; but a new one costs three times as much. */
+/** Ends everything in the page like closing it; a new page would cost three times as much. */
 export async function returnPage(name, page) {
   try {
     await within('a page to be blank', page.goto('about:blank'));
@@ -44,7 +44,7 @@ after(async () => {
 });
 
 async function startChromium() {
-  // Another name for this machine that is no secure context: as on a LAN.
+  // Another name for this machine that is not a secure context, as on a LAN.
   const browser = await launchChromium({ 'lan.test': '127.0.0.1' });
   const shared = await browser.newContext({ ignoreHTTPSErrors: true });
   return {
@@ -68,7 +68,7 @@ async function startFirefox() {
     },
   });
   return {
-    // A window each: a tab in the background gets no video frames.
+    // One window per page: a background tab gets no video frames.
     newPage: () => browser.newPage({ type: 'window' }),
     close: () => browser.close(),
   };

@@ -1,12 +1,12 @@
-// Runs in the pages that call each other with nothing but the browser's own RTCPeerConnection and a
-// WebSocket, as tutorials write them.
+// Runs in the pages that call each other with only RTCPeerConnection and a WebSocket, like the code
+// of tutorials.
 
 window.harness = (() => {
   const { record, next, must, count, story } = window.log;
   let socket;
   let connection;
   let remoteId;
-  // Candidates may overtake the work on the description that they belong to.
+  // Candidates may arrive while their description is still being processed.
   let settled = Promise.resolve();
   const inTurn = (work) => { settled = settled.then(work).catch((error) => record('error', error.message)); };
 
@@ -65,21 +65,21 @@ window.harness = (() => {
     const video = document.body.appendChild(document.createElement('video'));
     video.muted = true;
     video.srcObject = stream;
-    // The second frame: one could be a poster.
+    // The second frame, because the first could be a poster.
     video.requestVideoFrameCallback(() => {
       video.requestVideoFrameCallback(() => record('moving picture'));
     });
     video.play();
   }
 
-  /** The kinds of media of which bytes went out, and of which bytes came in. */
+  /** The kinds of media that were sent and that were received. */
   async function media() {
     const reports = [...(await connection.getStats()).values()];
     const kinds = (type, bytes) => reports.filter((report) => report.type === type && report[bytes] > 0).map(({ kind }) => kind).sort();
     return { sent: kinds('outbound-rtp', 'bytesSent'), received: kinds('inbound-rtp', 'bytesReceived') };
   }
 
-  /** Any frame as it is. */
+  /** Sends a frame unchanged. */
   const say = ({ action, data }) => send(action, data);
 
   return { next, must, count, story, enter, call, media, say };

@@ -1,16 +1,16 @@
 import { chromium } from 'playwright-core';
 
 const UNWANTED = [
-  // Plain host candidates: nothing resolves *.local here, and there may be no interface but loopback.
+  // Plain host candidates: nothing resolves *.local here, and loopback may be the only interface.
   'WebRtcHideLocalIpsWithMdns',
-  // An address bar of two processes for each window, and a process to spare for each context: half of
-  // what a page costs, and nobody sees them.
+  // Turns off two processes for the address bar of each window and a spare one for each context: they
+  // are half of the cost of a page.
   'WebUIOmniboxPopup',
   'WebUIOmniboxAimPopup',
   'SpareRendererForSitePerProcess',
 ];
 
-/** Starts Chromium. `names` are host names, or hosts with ports, and what is meant on this machine. */
+/** Starts Chromium. `names` maps host names, or hosts with ports, to addresses of this machine. */
 export function launchChromium(names = {}) {
   const ours = Object.entries(names).map(([name, target]) => `MAP ${name} ${target}, `);
   return chromium.launch({

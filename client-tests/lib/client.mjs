@@ -4,7 +4,7 @@ import { Page } from './page.mjs';
 import { within } from './within.mjs';
 
 export class Client extends Page {
-  /** What went over the peer's WebSocket, in order: `{way: 'sent' | 'received', type, …}`. Chromium only. */
+  /** The frames of the peer's WebSocket, in order: `{way: 'sent' | 'received', type, …}`. Chromium only. */
   frames = [];
   #frameWatchers = new Set();
 
@@ -39,7 +39,7 @@ export class Client extends Page {
     return this.#line(number);
   }
 
-  /** Opens when the server admits it, which it may not do yet. */
+  /** Retries until the server admits it. */
   openAtLast(server, id, options) {
     return this.ask('insist', { id, options: at(server, options) });
   }

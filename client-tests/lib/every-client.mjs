@@ -1,4 +1,4 @@
-// One behaviour, told once, run with every client: `everyClient(name, {firefox}, async (stage) => …)`.
+// States a behaviour once and runs it with every client: `everyClient(name, {firefox}, async (stage) => …)`.
 
 import { after, test } from 'node:test';
 import { Client } from './client.mjs';
@@ -25,7 +25,7 @@ export function everyClient(behaviour, { firefox = false, unless = () => false }
   }
 }
 
-/** The same once: a behaviour that is no release's, or several releases'. Chromium only. */
+/** Runs a test once, for behaviour that concerns no release or several at once. Chromium only. */
 export function onStage(behaviour, run) {
   testOn(behaviour, { browser: 'chromium' }, run);
 }
@@ -51,7 +51,7 @@ let pages;
 const commonSite = () => (pages ??= startPages());
 after(async () => (await pages)?.stop());
 
-/** What one test puts up, and takes down whatever happens. */
+/** The servers, proxies and pages of one test. They are stopped however the test ends. */
 class Stage {
   #pages = [];
   #proxies = [];
@@ -77,7 +77,7 @@ class Stage {
     return proxy;
   }
 
-  /** A proxy through which only HTTP comes: it never answers to a WebSocket. */
+  /** A proxy that forwards only HTTP and never answers a WebSocket. */
   async httpOnlyProxy(server) {
     const proxy = await startReverseProxy(server, { sockets: 0, refuse: false });
     this.#proxies.push(proxy);
@@ -91,14 +91,14 @@ class Stage {
     return keys;
   }
 
-  /** A web site for pages of an origin of their own. */
+  /** A web site with its own origin. */
   async site() {
     const site = await startPages();
     this.#sites.push(site);
     return site;
   }
 
-  /** A fresh page with a PeerJS: this test's. */
+  /** A fresh page with the PeerJS release of this test. */
   client(version = this.version, site = commonSite()) {
     return this.#load(Client, version, site);
   }

@@ -1,5 +1,4 @@
-// A TCP proxy that can break a connection in the two ways a network does: with a reset, or
-// without a word.
+// A TCP proxy that can break connections in both ways of a network: with a reset, or silently.
 
 import { once } from 'node:events';
 import net from 'node:net';
@@ -16,7 +15,7 @@ export async function startProxy(targetPort) {
       from.on('data', (bytes) => to.write(bytes));
       from.on('end', () => to.end());
       from.on('error', () => to.destroy());
-      // One side may be gone long before the other, above all of a pair that was silenced.
+      // One side may close long before the other, especially in a silenced pair.
       from.on('close', () => pair.every((socket) => socket.closed) && pairs.delete(pair));
     }
     if (frozen) silence(pair);
@@ -33,7 +32,7 @@ export async function startProxy(targetPort) {
     /** Resets every connection; new ones are forwarded as before. */
     cut,
 
-    /** Copies nothing any more, in either direction, and closes nothing: a lost network. */
+    /** Simulates a lost network: stops copying in both directions, but closes nothing. */
     freeze() {
       frozen = true;
       pairs.forEach(silence);

@@ -1,4 +1,4 @@
-// Runs in the pages with a PeerJS release: one peer, told in events of `log`.
+// Runs in the pages with a PeerJS release: one peer, which reports events to `log`.
 //
 // Written for every PeerJS since 0.3.14, so it uses only what all of them have.
 
@@ -39,11 +39,11 @@ window.harness = (() => {
     do {
       forget();
       start(what);
-      // Whatever else a refused one tells, this comes last or at once with the last.
+      // `disconnected` is the last event of a refused peer, or comes together with the last.
     } while ((await next(['open', 'disconnected'])).name !== 'open');
   }
 
-  /** Both in one go, as pages do that do not wait for `open`. */
+  /** Both at once, like pages that do not wait for `open`. */
   function startAndDial({ id, options, to }) {
     start({ id, options });
     return dial({ to });
@@ -63,7 +63,7 @@ window.harness = (() => {
     return lines.push(line) - 1;
   }
 
-  /** When all that is to be said about the connections that were dialled is said. */
+  /** Resolves when ICE gathering is complete for every dialled connection. */
   const gathered = () => Promise.all(lines.map(({ peerConnection }) => new Promise((done) => {
     const look = () => {
       if (peerConnection.iceGatheringState === 'complete') done();
@@ -72,7 +72,7 @@ window.harness = (() => {
     look();
   })));
 
-  /** Sends a value and hands back what the other side, which echoes, made of it. */
+  /** Sends a value and returns the echo of the other side. */
   async function echo({ number, value }) {
     lines[number].send(value);
     return must('data');
@@ -97,7 +97,7 @@ window.harness = (() => {
       const video = document.body.appendChild(document.createElement('video'));
       video.muted = true;
       video.srcObject = stream;
-      // The second frame: one could be a poster.
+      // The second frame, because the first could be a poster.
       video.requestVideoFrameCallback(() => {
         video.requestVideoFrameCallback(() => record('moving picture', call.peer));
       });

@@ -1,8 +1,8 @@
-// What a PeerJS release that streams does on its two transports, for a test to see and to hurry.
+// Watches both transports of a PeerJS release with HTTP streams, and can run its timers early.
 
 /**
- * From now on the client's log tells 'socket open', 'stream' with its number when it begins, and
- * 'stream line' with the type of each message in it; and `hurry` can end the client's long waits.
+ * From now on the client's log has 'socket open', 'stream' with its number when it begins, and
+ * 'stream line' with the type of each message in it; and `hurry` ends the client's long waits.
  */
 export function watchTransports(client) {
   return client.run(() => {
@@ -18,7 +18,7 @@ export function watchTransports(client) {
       let told = 0;
       request.addEventListener('readystatechange', () => {
         if (request.readyState === XMLHttpRequest.HEADERS_RECEIVED) record('stream', number);
-        // An aborted one has forgotten its text.
+        // An aborted request has lost its text.
         const lines = request.responseText.split('\n').slice(0, -1);
         lines.slice(told).forEach((line) => record('stream line', gist(line)));
         told = Math.max(told, lines.length);
@@ -45,7 +45,7 @@ export function watchTransports(client) {
   });
 }
 
-/** Does at once what the client would do when this long is over. */
+/** Runs the client's timers of this duration at once. */
 export function hurry(client, milliseconds) {
   return client.run((wanted) => {
     const due = window.longWaits.filter((wait) => wait.milliseconds === wanted);

@@ -1,4 +1,4 @@
-// API keys as an operator manages them: by the command line, in a data directory of a test's own.
+// Manages API keys like an operator: by the command line, in the test's own data directory.
 
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -19,7 +19,7 @@ export class Keys {
     process.once('exit', this.#removeWithUs);
   }
 
-  /** For a server that knows these keys and no other. */
+  /** Flags for a server that accepts only these keys. */
   get flags() {
     return ['--data_dir', this.#folder, '--no_default_key'];
   }
@@ -51,7 +51,7 @@ export class Keys {
   }
 }
 
-/** As the server of an app does it: a token that is good for so many seconds, which may be in the past. */
+/** Creates a token like an app's server; a negative number of seconds makes an expired one. */
 async function mint(secret, id, seconds) {
   const words = [minter, '--id', id, `--seconds=${seconds}`];
   const env = { ...process.env, JWT_SECRET: secret };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 
 const FINGER = 44;
 
-/** No scrolling sideways, and nothing to press that is smaller than a finger. */
+/** Checks that nothing scrolls sideways and that every button is large enough for a finger. */
 export async function fits(page, device) {
   const { width } = device.viewport;
   const found = await page.evaluate(({ finger, screen }) => {
@@ -12,7 +12,7 @@ export async function fits(page, device) {
       return { name: element.textContent.trim(), width, height };
     };
     return {
-      // A phone zooms out for what is too wide: compare with the screen, not the viewport.
+      // A phone zooms out if content is too wide, so compare with the screen, not the viewport.
       width: Math.max(document.documentElement.scrollWidth, screen),
       small: [...document.querySelectorAll('button, .button, nav a, summary')]
         .filter(shown)

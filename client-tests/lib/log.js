@@ -1,8 +1,7 @@
-// Runs in every page under test, before the script that plays a part there: what happened so far,
-// and all the waiting.
+// Runs in every page under test, before the page's own script: logs events and waits for them.
 //
-// Tests never poll. They ask for the next event of a name, which may have happened already, and it is
-// they who lose patience (page.mjs).
+// Tests never poll. They ask for the next event of a name, which may have happened already. The
+// timeout is in the test (page.mjs).
 
 window.log = (() => {
   const events = [];
@@ -39,7 +38,7 @@ window.log = (() => {
 
   const forget = () => events.forEach((event) => { event.taken = true; });
 
-  /** Of every event of this name. */
+  /** The details of every event of this name. */
   const details = (name) => events.filter((event) => event.name === name).map(({ detail }) => detail);
 
   const count = (name) => details(name).length;

@@ -1,5 +1,5 @@
-// A page with a script that plays a part (window.harness), seen from a test. The script waits as
-// long as it takes; the bound is here.
+// Controls a page and its script (window.harness) from a test. The script waits without limit; the
+// timeout is here.
 
 import { borrowPage, returnPage } from './browser.mjs';
 import { within } from './within.mjs';
@@ -54,7 +54,7 @@ export class Page {
     return this.ask('count', name);
   }
 
-  /** Answers to the next `prompt()` with what a function resolves with. */
+  /** Answers the next `prompt()` with the result of a function. */
   async onPrompt(think) {
     const dialog = await within('a prompt', this.#page.waitForEvent('dialog'));
     await dialog.accept(await think());
@@ -64,12 +64,12 @@ export class Page {
     return this.ask('story');
   }
 
-  /** Closes it for good, as a person does. */
+  /** Closes the page like a person. */
   close() {
     return within('a page to close', this.#page.close());
   }
 
-  /** The test is over: another one may have the browser's page. */
+  /** Releases the browser's page for another test. */
   async stop() {
     for (const [event, listener] of this.#listeners) this.#page.off(event, listener);
     if (!this.#page.isClosed()) await returnPage(this.#browser, this.#page);

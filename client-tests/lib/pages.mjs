@@ -1,6 +1,5 @@
-// A local web server for the pages under test. It must be a real one: a document that a browser
-// driver makes up itself may not open WebSockets to loopback, and the camera wants a secure
-// context, which http://127.0.0.1 is.
+// A local web server for the pages under test. A document that a browser driver makes up may not open
+// WebSockets to loopback, and the camera needs a secure context, which http://127.0.0.1 is.
 
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
@@ -10,7 +9,7 @@ import { releases } from './releases.mjs';
 
 const root = join(import.meta.dirname, '..');
 
-/** What a page under test runs: a PeerJS release with the harness, or a part that needs no PeerJS. */
+/** The scripts of a page under test: a PeerJS release with the harness, or a script without PeerJS. */
 const scripts = {
   ...Object.fromEntries(Object.keys(releases).map((version) => [version, [`peerjs-${version}.js`, 'log.js', 'harness.js']])),
   rooms: ['simplepeer.min.js', 'log.js', 'rooms-page.js'],
@@ -18,7 +17,7 @@ const scripts = {
 };
 const ours = ['log.js', 'harness.js', 'rooms-page.js', 'calls-page.js'];
 
-/** Serves `/<version>`, `/rooms` and `/calls`: a blank page with what it runs. */
+/** Serves `/<version>`, `/rooms` and `/calls`: a blank page with its scripts. */
 export async function startPages() {
   const server = http.createServer(async (request, response) => {
     const name = request.url.slice(1);

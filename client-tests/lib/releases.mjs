@@ -1,11 +1,11 @@
-// What differs between the PeerJS releases, as far as a test can notice it.
+// The differences between PeerJS releases that tests can notice.
 
 export const releases = {
   '0.3.14': release({
     script: 'peer.min.js',
     streams: true,
     refusedListing: 'an empty list',
-    // It says the string as it is with 'none'; later releases call that 'raw'.
+    // Sends a string unchanged with 'none'; later releases call that 'raw'.
     asIs: 'none',
   }),
   '0.3.24': release({
@@ -26,7 +26,7 @@ function release(differences) {
     script: 'peerjs.min.js',
     asIs: 'raw',
     honoursKey: true,
-    // It opens an HTTP stream beside its WebSocket, and makes do with it.
+    // It opens an HTTP stream beside its WebSocket, and works with the stream alone.
     streams: false,
     refusedListing: 'an error',
     ...differences,

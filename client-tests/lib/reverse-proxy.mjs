@@ -1,4 +1,4 @@
-// An HTTP proxy in front of a server, as it should be, or as people find theirs to be.
+// An HTTP proxy in front of a server, correct or with common faults.
 
 import { once } from 'node:events';
 import http from 'node:http';
@@ -72,7 +72,7 @@ export async function startReverseProxy(server, { sockets = Infinity, refuse = t
       open.delete(client);
       held.delete(client);
     });
-    // Unread, its end would go unnoticed; a client says nothing before it has an answer.
+    // Read, so that its end is noticed; a client sends nothing before it has an answer.
     client.resume();
   }
 
@@ -83,19 +83,19 @@ export async function startReverseProxy(server, { sockets = Infinity, refuse = t
     host: '127.0.0.1',
     port: proxy.address().port,
 
-    /** From now on stands in front of another server. */
+    /** Switches to another server. */
     leadTo(other) {
       target = other.port;
     },
 
-    /** Lets the WebSockets through that had no answer yet, and all that come. */
+    /** Forwards the WebSockets that are waiting for an answer, and all later ones. */
     admit() {
       left = Infinity;
       for (const [client, request] of held) connect(request, client);
       held.clear();
     },
 
-    /** Waits until so many matches of a pattern with the flag `g` went to clients, over HTTP. */
+    /** Waits until a pattern (with the flag `g`) has matched this often in HTTP answers to clients. */
     passed(pattern, times) {
       return within(`${times} × ${pattern} to pass`, new Promise((done) => {
         const look = () => {

@@ -1,9 +1,9 @@
-// Runs in the pages of a game with rooms, with simple-peer: `host` opens a room and takes whoever
-// offers, `join` offers. Written as such games are: the socket is for meeting only.
+// Runs in the pages of a game with rooms, with simple-peer: `host` opens a room and accepts
+// every offer, `join` offers. As in such games, the socket is used only to connect.
 
 window.harness = (() => {
   const { record, next, must, count, story } = window.log;
-  /** By the player's name; a player's only one is under 'host'. */
+  /** Connections by the player's name; a player's only connection is under 'host'. */
   const peers = new Map();
   let socket;
 
@@ -33,7 +33,7 @@ window.harness = (() => {
     return peer;
   }
 
-  /** Enters and asks for a room; the answer is an event. */
+  /** Connects and requests a room; the answer is an event. */
   async function ask(url) {
     await enter(url);
     send({ action: 'createRoom' });
@@ -50,7 +50,7 @@ window.harness = (() => {
     peer.signal(offer);
   }
 
-  /** Enters, unless it has, and asks to join; the answer is an event. */
+  /** Connects if necessary, and requests to join; the answer is an event. */
   async function join({ url, room, username }) {
     if (!socket) await enter(url);
     const peer = meet('host', true);
@@ -59,7 +59,7 @@ window.harness = (() => {
 
   const start = () => send({ action: 'startGame' });
 
-  /** Closes the socket, and then the connections: who loses one knows that the server was told. */
+  /** Closes the socket first, then the connections, so that the server knows before the other side does. */
   async function leave() {
     socket.close();
     await must('socket closed');

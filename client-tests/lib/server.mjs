@@ -33,7 +33,7 @@ export async function startServer(flags = [], { tls = false } = {}) {
   return server;
 }
 
-/** Runs a command of the binary that does not serve; resolves with what it says. */
+/** Runs another command of the binary; resolves with its output. */
 export async function runCommand(...words) {
   const { stdout } = await promisify(execFile)(binary, words, { env: plainEnvironment(), timeout: PATIENCE });
   return stdout;
@@ -67,7 +67,7 @@ class Server {
     this.exited.catch(() => {});
   }
 
-  /** Of the WebSocket at its root, which rooms and calls share. */
+  /** The URL of the WebSocket at the root, for rooms and calls. */
   get socketUrl() {
     return `${this.secure ? 'wss' : 'ws'}://localhost:${this.port}/`;
   }
@@ -96,7 +96,7 @@ class Server {
     this.#child.kill(name);
   }
 
-  /** Ends the process for certain, politely if it listens to that. */
+  /** Ends the process, by SIGTERM if it reacts to that, otherwise by SIGKILL. */
   async stop() {
     this.signal('SIGTERM');
     const insist = setTimeout(() => this.signal('SIGKILL'), 2_000);
@@ -110,10 +110,10 @@ class Server {
   }
 }
 
-/** Ours, without what would configure the server behind a test's back. */
+/** The environment without variables that would configure the server. */
 function plainEnvironment() {
   const settings = Object.entries(process.env).filter(([name]) => !/^(PEERBROKER|PEERSERVER)_/.test(name));
-  // peerjs-server takes a 0 for the port only from here.
+  // peerjs-server accepts port 0 only from this variable.
   return { ...Object.fromEntries(settings), PORT: '0' };
 }
 

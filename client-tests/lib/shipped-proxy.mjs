@@ -1,4 +1,4 @@
-// The proxies of examples/proxy, run as they are shipped: only ports, names and certificates are others.
+// Runs the proxies of examples/proxy as shipped; only ports, names and certificates are replaced.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ import { PATIENCE, within } from './within.mjs';
 
 const root = resolve(import.meta.dirname, '../..');
 
-/** What the files in examples/proxy are run with, and what is changed in them. */
+/** How each proxy is run, and the replacements in its file. */
 const KINDS = {
   nginx: {
     example: 'nginx.conf',
@@ -23,7 +23,7 @@ const KINDS = {
       ['/etc/ssl/broker.example.com.pem', cert],
       ['/etc/ssl/broker.example.com.key', key],
     ],
-    // What Debian's nginx.conf has around the file: one process, with its files in the folder.
+    // The rest of an nginx.conf, like Debian's: one process, with its files in the folder.
     around: (config, folder) => `
       daemon off; master_process off; pid ${folder}/pid; error_log stderr;
       events {}
@@ -47,7 +47,7 @@ const KINDS = {
 
 export const SHIPPED = Object.keys(KINDS);
 
-/** Starts one in front of a server, and waits until it listens. */
+/** Starts a proxy in front of a server, and waits until it listens. */
 export async function startShippedProxy(kind, server) {
   const { example, changes, around, command } = KINDS[kind];
   const folder = mkdtempSync(join(tmpdir(), `peerbroker-${kind}-`));
@@ -102,7 +102,7 @@ function find(program) {
   return found;
 }
 
-/** Neither of them takes port 0 and says which one it got. */
+/** Picks a free port, because neither proxy supports port 0. */
 async function freePort() {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -1,4 +1,4 @@
-/** What the snippet of the built-in pages hands to `new Peer`. */
+/** The options in the snippet of the built-in pages. */
 export function optionsIn(snippet) {
   const Peer = function (options) {
     return { ...options };

@@ -1,4 +1,4 @@
-// The end of a test: what it put up goes, whatever happened to it.
+// Stops everything that a test started.
 
 import { within } from './within.mjs';
 
@@ -6,12 +6,12 @@ import { within } from './within.mjs';
 export async function takeDown(kinds) {
   const stopped = [];
   for (const [kind, all] of Object.entries(kinds)) {
-    // Settled, not all: what one of them cannot stop must not keep the others running.
+    // allSettled: if one cannot be stopped, the others must still be.
     stopped.push(...(await Promise.allSettled(all.map((one) => within(`one of the ${kind} to stop`, one.stop())))));
   }
   const failure = stopped.find(({ status }) => status === 'rejected');
   if (failure) throw failure.reason;
-  // A panic that no client happened to notice is still one.
+  // A panic fails the test even if no client noticed it.
   const panic = kinds.servers.flatMap((server) => server.errors).find((line) => line.includes('panicked'));
   if (panic) throw new Error(`the server panicked: ${panic}`);
 }

@@ -1,9 +1,9 @@
-// A call as the people in it see and hear it.
+// Checks of a call from the participants' point of view.
 
 import assert from 'node:assert/strict';
 import { within } from './within.mjs';
 
-/** The picture of the other side goes on from now. */
+/** Waits for new video frames of the other side. */
 export async function talking(page) {
   await page.locator('#status[data-state="connected"]').waitFor();
   await within('a moving picture of the other side', page.locator('#remote').evaluate(async (video) => {
@@ -14,7 +14,7 @@ export async function talking(page) {
   }));
 }
 
-/** There is sound from the other side, even without a picture. */
+/** Waits for sound of the other side, even without video. */
 export async function hearing(page, kinds) {
   await page.locator('#status[data-state="connected"]').waitFor();
   const heard = await within('sound of the other side', page.locator('#remote').evaluate(async ({ srcObject }) => {
@@ -25,7 +25,7 @@ export async function hearing(page, kinds) {
   assert.deepEqual(heard, kinds);
 }
 
-/** From now on `window.prompts` has the title of each prompt, also of one that is soon replaced. */
+/** From now on `window.prompts` records the title of each prompt, also of short-lived ones. */
 export async function recordPrompts(page) {
   await page.locator('#prompt-title').evaluate((title) => {
     window.prompts = [];
@@ -33,11 +33,11 @@ export async function recordPrompts(page) {
   });
 }
 
-/** Waits until the page has prompted with this title; it may say something else by now. */
+/** Waits until the page has shown a prompt with this title, even if it was replaced since. */
 export const hasPrompted = (page, title) =>
   page.waitForFunction((wanted) => window.prompts.includes(wanted), title);
 
-/** A page that is in no call has let go of camera and microphone. */
+/** Checks that a page without a call has released camera and microphone. */
 export async function camerasOff(...pages) {
   for (const page of pages) {
     const own = await page.locator('#local').evaluate(({ srcObject }) => srcObject?.getTracks().length ?? 0);
@@ -45,7 +45,7 @@ export async function camerasOff(...pages) {
   }
 }
 
-/** What a person refuses who was asked. Runs in the page. */
+/** Simulates a refused permission. Runs in the page. */
 export function refuse(kinds) {
   const { getUserMedia } = MediaDevices.prototype;
   MediaDevices.prototype.getUserMedia = function (wanted) {

@@ -1,5 +1,5 @@
-// The built-in pages, opened as people do: `visit(behaviour, async (visit) => …)`. Every visit ends
-// with the proof that no page complained and that nothing was asked of another machine.
+// Opens the built-in pages like a person: `visit(behaviour, async (visit) => …)`. Every visit ends
+// with a check that no page logged an error and that no request went to another machine.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -20,10 +20,10 @@ function handheld(name, width, height) {
   return { name, press: 'tap', viewport: { width, height }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
 }
 
-/** What Chromium says on the console about a server that is gone, or a file that is kept from it. */
+/** Chromium's console messages about a stopped server, or a file that the test blocks. */
 export const UNREACHABLE = /net::ERR_|WebSocket connection to .* failed/;
 
-/** This machine: by its loopback address, and by a name that is no secure context, as on a LAN. */
+/** This machine by its loopback address, and by a name that is not a secure context, as on a LAN. */
 const OURS = ['127.0.0.1', 'lan.test'];
 
 export function visit(behaviour, run) {
@@ -70,21 +70,21 @@ class Visit {
     return keys;
   }
 
-  /** A web site of somebody's, with an origin of its own. */
+  /** A web site with its own origin. */
   async site() {
     const site = await startPages();
     this.#sites.push(site);
     return site;
   }
 
-  /** A page of a site, with a PeerJS. */
+  /** A page of a site, with PeerJS. */
   async client(site) {
     const client = await Client.load('chromium', site.url('1.5.5'));
     this.#clients.push(client);
     return client;
   }
 
-  /** A fresh page in a browser context of its own, as of another person. */
+  /** A fresh page in its own browser context, like another person's. */
   async page({ name, press, ...context }, { javaScript = true } = {}) {
     const page = await newPage('chromium', { ...context, javaScriptEnabled: javaScript });
     page.setDefaultTimeout(PATIENCE);
@@ -115,7 +115,7 @@ class Visit {
     page.on('websocket', (socket) => ask(socket.url()));
   }
 
-  /** From now on, and before, pages may complain about this. */
+  /** Allows console errors that match, earlier ones included. */
   tolerate(pattern) {
     this.#tolerated.push(pattern);
   }
@@ -149,13 +149,13 @@ class Visit {
   }
 }
 
-/** Where a server or proxy is found; `lan.test` is this machine too. */
+/** The address of a server or proxy; `lan.test` is this machine too. */
 export function urlOf({ port, secure }, path, host = '127.0.0.1') {
   return `${secure ? 'https' : 'http'}://${host}:${port}${path}`;
 }
 
-// Asking a STUN server is no request that Playwright would see. It happens once there is a local
-// description; PeerJS makes connections without one, with servers, to see what the browser can do.
+// Playwright does not see requests to STUN servers. They happen once there is a local description;
+// PeerJS creates connections without one, with servers, only to detect features.
 function complainAboutIceServers() {
   const { setLocalDescription } = RTCPeerConnection.prototype;
   RTCPeerConnection.prototype.setLocalDescription = function (...description) {

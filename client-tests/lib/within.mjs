@@ -1,9 +1,9 @@
-// All waiting has a bound, and this is it.
+// The timeout of every wait.
 
 /** How long a test waits for anything, in milliseconds. */
 export const PATIENCE = 15_000;
 
-/** The promise, or an error that says what was waited for (a text, or a function for one made then). */
+/** Resolves like the promise, or rejects with an error that names the event (a text, or a function that returns one). */
 export async function within(what, promise, patience = PATIENCE) {
   let timer;
   const late = new Promise((_, fail) => {

@@ -22,7 +22,7 @@ everyClient('hears once that a peer is absent', {}, async (stage) => {
 
   await alice.dial('nobody');
   assert.equal((await alice.next('error')).detail, 'peer-unavailable');
-  // A second notice about the first would come with or before the one about another.
+  // A second EXPIRE for the first peer would arrive before the one for another peer.
   await alice.dial('nobody-else');
   assert.equal((await alice.next('error')).detail, 'peer-unavailable');
 

@@ -1,4 +1,4 @@
-// The video call: one page shows a link, and whoever opens that calls it.
+// The video call: one page shows a link, and opening the link calls it.
 
 import assert from 'node:assert/strict';
 import { localLink, says, scan } from '../lib/demos.mjs';
@@ -55,7 +55,7 @@ visit('a call can be declined, and come again', async (visit) => {
   const anna = await wait(visit, urlOf(await visit.server(), CALL));
   const ben = await visit.open(phone, await localLink(anna));
 
-  await prompts(ben, 'It rings…');
+  await prompts(ben, 'Ringing…');
   await press(anna, 'decline');
   await prompts(anna, 'You declined the call');
   await prompts(ben, 'The call was declined');
@@ -107,7 +107,7 @@ visit('a link behind which nobody is says so', async (visit) => {
     await ben.goto(dead);
     await prompts(ben, 'Calling…');
     await ben.clock.fastForward('00:10');
-    await prompts(ben, 'Nobody is behind this link');
+    await prompts(ben, 'Nobody answered at this link');
     await camerasOff(ben);
   }
 });
@@ -118,7 +118,7 @@ visit('a call that nobody accepts ends', async (visit) => {
   await ben.clock.install();
   await ben.goto(await localLink(anna));
 
-  await prompts(ben, 'It rings…');
+  await prompts(ben, 'Ringing…');
   await ben.clock.fastForward('02:00');
   await prompts(ben, 'No answer');
   await prompts(anna, 'You missed a call');
@@ -209,14 +209,14 @@ visit('when the broker dies a call goes on, and a hang-up is heard', async (visi
 
   visit.tolerate(UNREACHABLE);
   await first.stop();
-  await says(anna, 'connected', 'In a call, without the broker');
+  await says(anna, 'connected', 'In a call; the broker is not reachable');
   await talking(anna);
   await talking(ben);
   await recordPrompts(anna);
   await ben.locator('#hang-up').tap();
-  // Next it says that the broker is out of reach, which may be at once.
+  // Next it says that the broker is not reachable, perhaps at once.
   await hasPrompted(anna, 'The other person hung up');
-  await says(anna, 'retrying', 'No broker, trying again…');
+  await says(anna, 'retrying', 'The broker is not reachable, trying again…');
   assert.equal(await anna.locator('#join').isVisible(), false);
 
   proxy.leadTo(await visit.server());
@@ -230,7 +230,7 @@ visit('when the broker dies before the answer both sides say so', async (visit) 
   const server = await visit.server();
   const anna = await wait(visit, urlOf(server, CALL));
   const ben = await visit.open(phone, await localLink(anna));
-  await prompts(ben, 'It rings…');
+  await prompts(ben, 'Ringing…');
 
   visit.tolerate(UNREACHABLE);
   await server.stop();
@@ -246,7 +246,7 @@ for (const flags of [['--dialects', 'peerjs'], ['--concurrent_limit', '0']]) {
     visit.tolerate(UNREACHABLE);
     await anna.goto(urlOf(server, CALL));
 
-    await prompts(anna, 'The broker is out of reach', /could not be opened|The broker refused: “Server has reached/);
+    await prompts(anna, 'The broker is not reachable', /could not be opened|The broker refused: “Server has reached/);
     await fits(anna, phone);
   });
 }
@@ -342,7 +342,7 @@ for (const device of [desktop, phone, smallPhone]) {
     await says(anna, 'ready', 'Waiting for a call');
     await fits(anna, device);
     const ben = await visit.open(device, await localLink(anna));
-    await prompts(ben, 'It rings…');
+    await prompts(ben, 'Ringing…');
     await prompts(anna, 'Somebody is calling');
     for (const page of [anna, ben]) await fits(page, device);
     await press(anna, 'accept');

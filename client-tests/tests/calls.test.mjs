@@ -1,4 +1,4 @@
-// Calls without a library: RTCPeerConnection and a WebSocket, as tutorials write them.
+// Calls without a library: RTCPeerConnection and a WebSocket, like the code of tutorials.
 
 import assert from 'node:assert/strict';
 import { onStage } from '../lib/every-client.mjs';
@@ -38,7 +38,7 @@ onStage('a call to an unknown id is answered by nobody, and the caller stays', a
   await anna.ask('say', { action: 'offer', data: { remoteId: 'nobody-has-this-id-xx', offer: {} } });
   await anna.ask('say', { action: 'hangup', data: { remoteId: 'nobody-has-this-id-xx' } });
 
-  // What went to nobody would have come before what is sent after it.
+  // A misdelivered frame would have arrived before this later one.
   await anna.ask('say', { action: 'hangup', data: { remoteId: bens } });
   await ben.must('hangup');
   await ben.ask('say', { action: 'hangup', data: { remoteId: annas } });

@@ -1,4 +1,4 @@
-// Everything that the server speaks, at the same time from the same server.
+// All protocols at the same time on the same server.
 
 import assert from 'node:assert/strict';
 import { onStage } from '../lib/every-client.mjs';

@@ -1,4 +1,4 @@
-// API keys of a data directory: who may use them, what they keep apart, and that changes are followed.
+// API keys of a data directory: access, separation, and changes at run time.
 
 import assert from 'node:assert/strict';
 import { everyClient, onStage } from '../lib/every-client.mjs';
@@ -20,7 +20,7 @@ everyClient('a page of the origin that a key names opens, and one of another nev
 
   await named.start(server, 'mallory', { key: 'app' });
   await refused(named, FOREIGN);
-  // It asks for an id over HTTP, and what it makes of the answer is not the same in all releases.
+  // It requests an id over HTTP; releases report the refusal differently.
   await nameless.start(server, undefined, { key: 'app' });
   assert.deepEqual(await nameless.next('open', 'error'), { name: 'error', detail: 'server-error' });
 
@@ -41,7 +41,7 @@ onStage('a page of another origin is told so over HTTP, and one of its own gets 
   assert.match(text, UUID);
 });
 
-// A browser names no origin when a page asks where it came from itself.
+// Browsers send no `Origin` on same-origin requests.
 onStage('a page that the server itself serves gets an id, if the key names its origin', async (stage) => {
   const ours = await stage.site();
   const keys = stage.keys();
@@ -106,7 +106,7 @@ everyClient('without a good token it gets no id, and who has it is undisturbed',
 
   for (const [what, token] of Object.entries(bad)) {
     const mallory = await stage.client();
-    // Releases take an option that is undefined for a token.
+    // Releases treat an undefined option as a token.
     await mallory.start(server, 'alice', token && { token });
     await refused(mallory, NOT_VALID, what);
   }
@@ -118,7 +118,7 @@ everyClient('without a good token it gets no id, and who has it is undisturbed',
 });
 
 everyClient('with another token for its id it takes that over, while its old connection hangs', {}, async (stage) => {
-  // It could not be found dead in time: this is no matter of who answers.
+  // The holder could not be found dead in time, so the probe does not decide this.
   const { server, tokenFor } = await withTokens(stage, ['--probe_timeout', '60000']);
   const proxy = await stage.proxy(server);
   const [before, reloaded, bob] = [await stage.client(), await stage.client(), await stage.client()];
@@ -237,7 +237,7 @@ everyClient('a key comes, goes and comes back while the server runs', inFirefoxT
   assert.equal(await line.echo('and without the server'), 'and without the server');
 
   await keys.enable('app');
-  // Another one tries until it is let in: older releases, refused twice in a row, lose track of their sockets.
+  // Uses another client, which retries: older releases lose track of their sockets after two refusals.
   await early.openAtLast(server, 'early', { key: 'app' });
   for (const client of [alice, bob]) await client.reconnect();
   await talk(bob, alice, 'alice');
@@ -271,7 +271,7 @@ async function withOrigin(stage) {
   return { server: await stage.server(keys.flags), ours, theirs };
 }
 
-/** A server with a key that wants tokens: the one that 0.3.24 always has. */
+/** A server whose key requires tokens; it is the key that 0.3.24 always sends. */
 async function withTokens(stage, flags = []) {
   const keys = stage.keys();
   const tokenFor = await keys.addWithTokens('peerjs');
@@ -291,7 +291,7 @@ async function twoApps(stage) {
   return { server, apps };
 }
 
-/** It gets an error that says this, and does not open. */
+/** Waits for an error with this text; the client must not open. */
 async function refused(client, text, what) {
   assert.deepEqual(await client.next('open', 'error'), { name: 'error', detail: 'server-error' }, what);
   assert.equal((await client.next('error text')).detail, text, what);

@@ -1,4 +1,4 @@
-// PeerJS 0.3: an HTTP stream beside the WebSocket, and instead of it where none comes through.
+// PeerJS 0.3: an HTTP stream beside the WebSocket, and instead of it where WebSockets are blocked.
 
 import assert from 'node:assert/strict';
 import { everyClient } from '../lib/every-client.mjs';
@@ -119,7 +119,7 @@ for (const websocket of [true, false]) {
     assert.deepEqual([await alice.count('open'), await bob.count('open')], [1, 1]);
   });
 
-  // The desk asks for the id that the phone shows, and connects without waiting for its own.
+  // The desk connects to the id that the phone shows, without waiting for its own.
   streaming(`turns slides from a phone that the desk connects to at once, ${how}`, async (stage) => {
     const server = await stage.server();
     const proxy = await wayTo(stage, server);
@@ -127,7 +127,7 @@ for (const websocket of [true, false]) {
     await phone.run(holdRemote, place(await wayTo(stage, server)));
     const id = await phone.must('open');
     const typed = desk.onPrompt(async () => {
-      // Whoever types takes longer than the server: the desk's own id is on its way already.
+      // Typing takes longer than the server: the desk's own id is already in transit.
       await proxy.passed(UUID, 1);
       return id;
     });
@@ -182,7 +182,7 @@ streaming('takes nothing from one with a wrong token', async (stage) => {
   await talk(alice, bob);
 });
 
-/** Both ways, over connections of either making. */
+/** Sends both ways, over connections opened by either side. */
 async function talk(alice, bob) {
   const there = await alice.connect(await name(bob));
   assert.equal(await there.echo('there'), 'there');
@@ -190,7 +190,7 @@ async function talk(alice, bob) {
   assert.equal(await back.echo('and back'), 'and back');
 }
 
-/** How often the server said OPEN, on both transports; and the client said so no more than once. */
+/** Counts OPEN on both transports; checks that the client reported `open` at most once. */
 async function opens(client) {
   assert.equal(await client.count('open'), 1);
   const streamed = await client.run(() => window.log.details('stream line').filter((type) => type === 'OPEN').length);
@@ -207,7 +207,7 @@ const post = async ({ url, message }) => {
 
 const place = ({ host, port }) => ({ host, port, path: '/', config: { iceServers: [] } });
 
-/** The phone: it tells its id, and what it is told. */
+/** The phone: it shows its id and the received messages. */
 function holdRemote(options) {
   const { record } = window.log;
   const peer = new Peer(options);

@@ -57,7 +57,7 @@ everyClient('stays without heartbeats as long as its browser answers, unlike one
   await throttled.open(server, 'throttled', { pingInterval: 3_600_000 });
   await gone.open(proxy, 'gone');
 
-  // The later of the two is dropped: so the earlier one has outlived the timeout, too.
+  // The later client is dropped, so the earlier one has outlived the timeout too.
   proxy.freeze();
   await server.line(/^Client disconnected: gone$/);
 

@@ -138,7 +138,7 @@ visit('behind a proxy without WebSockets the test stops at the first of them', a
   const page = await visit.open(phone, urlOf(proxy, '/'));
 
   visit.tolerate(UNREACHABLE);
-  await failTheTest(page, phone, { at: 'peer-a', after: ['id'], says: /a proxy in front of it must pass WebSocket upgrades on/ });
+  await failTheTest(page, phone, { at: 'peer-a', after: ['id'], says: /A proxy in front of it must forward WebSocket upgrades/ });
 });
 
 visit('behind a proxy that lets one WebSocket through the test stops at the second', async (visit) => {

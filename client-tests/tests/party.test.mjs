@@ -61,7 +61,7 @@ visit('three phones play a round, there is a winner, and they play again', async
 });
 
 visit('a finger or a key that is held goes round in a circle', async (visit) => {
-  // The test's own looking at the canvas.
+  // The test itself reads the canvas.
   visit.tolerate(/willReadFrequently/);
   const host = await open(visit, urlOf(await visit.server(), PARTY));
   const anna = await join(visit, await localLink(host), 'Anna', desktop);
@@ -155,7 +155,7 @@ visit('a player who is back after the start keeps colour and points; nobody new 
   assert.equal(await ben.locator('#my-name').innerText(), 'Ben');
   await ben.locator('#my-points', { hasText: new RegExp(`^${points}$`) }).waitFor();
 
-  // On another device there is only the name to tell who it is.
+  // Another device is identified only by the name.
   const elsewhere = await join(visit, link, 'Ben');
   await says(elsewhere, 'connected', 'You are blue');
   await elsewhere.locator('#my-points', { hasText: new RegExp(`^${points}$`) }).waitFor();
@@ -186,7 +186,7 @@ visit('who leaves before the start is forgotten, and the name is free', async (v
   const host = await open(visit, urlOf(await visit.server(), PARTY));
   const [anna, ben] = await joinAll(visit, host, ['Anna', 'Ben']);
 
-  // Not close(): that may end the page's process before its goodbye is on the way.
+  // Not close(): that may end the page's process before it sends its `bye`.
   await anna.goto('about:blank');
   await says(host, 'connected', '1 player');
   await ben.reload();
@@ -310,7 +310,7 @@ visit('a phone that loses the broker while it waits is still in', async (visit) 
 });
 
 const roomless = [
-  { flags: ['--dialects', 'calls'], silent: true, problem: 'The broker opens no room' },
+  { flags: ['--dialects', 'calls'], silent: true, problem: 'The broker opened no room' },
   { flags: ['--concurrent_limit', '0'], silent: false, problem: 'The broker refused: “Server has reached' },
 ];
 
@@ -323,7 +323,7 @@ for (const { flags, silent, problem } of roomless) {
     const asked = new Promise((done) => host.on('websocket', (socket) => socket.once('framesent', done)));
     await host.goto(urlOf(server, PARTY));
     if (silent) {
-      // Until then the page waits for its WebSocket.
+      // Before that the page waits for its WebSocket.
       await within('the page to ask for a room', asked);
       await host.clock.fastForward('00:11');
     }
@@ -367,7 +367,7 @@ for (const device of [desktop, phone, smallPhone]) {
 /** Opens a room and waits until players can come. */
 async function open(visit, url, device = desktop) {
   const host = await visit.page(device);
-  // Nobody looks at how it runs in a round: only at what is before and after.
+  // Rounds may run fast: tests check only the state before and after them.
   if (url.includes('?seconds=')) await hasten(host);
   await host.goto(url);
   await says(host, 'ready', 'Waiting for players');

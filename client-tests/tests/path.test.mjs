@@ -1,5 +1,5 @@
-// The id comes over HTTP and the rest over the WebSocket: an id that the server gives needs both
-// to be where the client looks.
+// The id comes over HTTP, everything else over the WebSocket. So a peer without an id of its own needs
+// both at the right path.
 
 import assert from 'node:assert/strict';
 import { everyClient } from '../lib/every-client.mjs';
@@ -21,7 +21,7 @@ for (const path of fitting) {
   });
 }
 
-// What a client asks for whose author took the last part of the WebSocket's URL for the path.
+// The requests of a client whose author mistook the last part of the WebSocket's URL for the path.
 everyClient('with a stray path /peerjs opens at a server at /', {}, async (stage) => {
   const server = await stage.server();
   const alice = await stage.client();

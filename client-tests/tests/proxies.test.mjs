@@ -1,4 +1,4 @@
-// The proxies of examples/proxy tell the broker who its clients are, whatever these write themselves.
+// The proxies of examples/proxy pass the true address of clients on, whatever headers the clients send.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -8,7 +8,7 @@ import { SHIPPED, startShippedProxy } from '../lib/shipped-proxy.mjs';
 import { startServer } from '../lib/server.mjs';
 import { within } from '../lib/within.mjs';
 
-/** What a client writes that would be somebody else. */
+/** Headers of a client that claims another address. */
 const FORGED = {
   'X-Forwarded-For': '203.0.113.9',
   Forwarded: 'for=203.0.113.9',
@@ -71,7 +71,7 @@ async function behind(kind, body) {
   }
 }
 
-/** A WebSocket from this address that has heard that it is open. */
+/** A WebSocket from this address that has received OPEN. */
 async function open(proxy, localAddress, id, headers = {}) {
   const request = https.get({
     ...to(proxy, localAddress),

@@ -1,4 +1,4 @@
-// The form on the landing page that gives keys to apps, and what it answers.
+// The form on the landing page that registers keys, and its answers.
 
 import assert from 'node:assert/strict';
 import { newPage } from '../lib/browser.mjs';
@@ -113,7 +113,7 @@ visit('key and snippet can be copied', async (visit) => {
 for (const [where, flags, options, path, host] of [
   ['at another path', ['--path', '/myapp'], {}, '/myapp/', '127.0.0.1'],
   ['over TLS', [], { tls: true }, '/', '127.0.0.1'],
-  // No secure context: the browser says its origin there, and not how it stands to the server's.
+  // Not a secure context: the browser sends `Origin` there, but no `Sec-Fetch-Site`.
   ['at an insecure origin', [], {}, '/', 'lan.test'],
 ]) {
   visit(`the form works ${where}`, async (visit) => {
@@ -145,7 +145,7 @@ for (const host of ['127.0.0.1', 'lan.test']) {
   visit(`a page of another site cannot send the form for its visitor, at ${host}`, async (visit) => {
     const server = await visit.server(OPEN);
     const page = await visit.open(desktop, (await visit.site()).url('rooms'));
-    // The answer is plain text, for which the browser looks for an icon.
+    // For the plain-text answer the browser requests a favicon.
     visit.tolerate(/status of (403|404)/);
 
     await page.evaluate((action) => {

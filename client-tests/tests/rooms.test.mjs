@@ -1,4 +1,4 @@
-// Games with rooms: a host and players who find each other by a code, with simple-peer.
+// Games with rooms: a host and players find each other by a code, with simple-peer.
 
 import assert from 'node:assert/strict';
 import { onStage } from '../lib/every-client.mjs';
@@ -113,7 +113,7 @@ onStage('a host takes the room along, and nobody else', async (stage) => {
   await host.ask('leave');
   await player.must('lost');
 
-  // The player asks on the socket it has.
+  // The player asks on its existing socket.
   await player.ask('join', { room, username: 'ANNA' });
   assert.equal(await player.must('refused'), 'wrong room');
   assert.equal(await player.count('socket closed'), 0);
@@ -139,7 +139,7 @@ async function meet(host, player, name) {
   assert.equal(await host.must('connected'), name);
 }
 
-/** Both ways, over the data channel. */
+/** Sends both ways over the data channel. */
 async function talk(host, player, name) {
   await player.ask('say', { to: 'host', text: `I am ${name}` });
   assert.equal(await host.must('heard'), `${name}: I am ${name}`);

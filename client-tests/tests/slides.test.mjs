@@ -71,7 +71,7 @@ visit('the slides turn by key and button, and the phone hears of it', async (vis
 
 visit('a phone asks which slide is shown, and need not be told when it comes', async (visit) => {
   const presenter = await present(visit, urlOf(await visit.server(), SLIDES));
-  // What is sent in the moment in which a channel opens is lost now and then on a busy machine.
+  // On a busy machine, a message sent just when a channel opens is sometimes lost.
   await presenter.evaluate(() => {
     const { send } = RTCDataChannel.prototype;
     RTCDataChannel.prototype.send = function (data) {
@@ -142,8 +142,8 @@ visit('when the broker dies the slides go on, and both sides say so', async (vis
 
   visit.tolerate(UNREACHABLE);
   server.signal('SIGKILL');
-  await says(remote, 'connected', 'Connected, without the broker');
-  await says(presenter, 'retrying', '1 phone connected. The broker is out of reach: new phones have to wait.');
+  await says(remote, 'connected', 'Connected; the broker is not reachable');
+  await says(presenter, 'retrying', '1 phone connected. The broker is not reachable: new phones have to wait.');
 
   await remote.locator('#remote-next').tap();
   await shows(presenter, remote, 2);
@@ -158,9 +158,9 @@ visit('when the broker comes back so do both sides, and another phone can join',
 
   visit.tolerate(UNREACHABLE);
   await first.stop();
-  // Both have to know of it: what they say next is about the other broker then.
-  await says(anna, 'connected', 'Connected, without the broker');
-  await says(presenter, 'retrying', '1 phone connected. The broker is out of reach: new phones have to wait.');
+  // Both must notice it, so that their next status is about the new broker.
+  await says(anna, 'connected', 'Connected; the broker is not reachable');
+  await says(presenter, 'retrying', '1 phone connected. The broker is not reachable: new phones have to wait.');
   proxy.leadTo(await visit.server());
   await says(anna, 'connected', 'Connected');
   await says(presenter, 'connected', '1 phone connected');
@@ -178,7 +178,7 @@ visit('a phone without a broker says so, and how to get on', async (visit) => {
 
   visit.tolerate(UNREACHABLE);
   await server.stop();
-  await says(remote, 'connected', 'Connected, without the broker');
+  await says(remote, 'connected', 'Connected; the broker is not reachable');
   await presenter.close();
 
   await problem(remote, 'broker', /Check that peerbroker is running/);
@@ -218,7 +218,7 @@ for (const id of ['', '-', 'a/b']) {
 visit('opened as localhost the code leads to the address in the network', async (visit) => {
   const server = await visit.server();
   const presenter = await visit.page(desktop);
-  // What a server says that listens on all addresses.
+  // The output of a server that listens on all addresses.
   await presenter.addInitScript(() => {
     new MutationObserver(() => {
       document.documentElement.dataset.lanHost = '192.168.1.20';
@@ -296,7 +296,7 @@ async function present(visit, url, device = desktop) {
 async function join(visit, link, device = phone) {
   const remote = await visit.open(device, link);
   await says(remote, 'connected', 'Connected');
-  // It has nothing to press before it has heard which slide is shown.
+  // Its buttons are disabled until it knows the current slide.
   await remote.locator('#remote-number', { hasText: /^Slide \d of \d$/ }).waitFor();
   return remote;
 }

@@ -1,13 +1,13 @@
-// Makes a token with which a client proves that an id is its own. Needs nothing but Node.
+// Creates a token that proves that a client owns an id. Needs only Node.
 //
 //   JWT_SECRET=… node mint.mjs --id alice                HS256, for a key with a secret
 //   node mint.mjs --id alice --pem private.pem           RS256, ES256 or EdDSA, by the kind of the key
 //
-//   --key peerjs       the token is good for this key of the broker only
-//   --seconds 3600     for how long it is good
-//   --kid main         the name of the key, where the broker has a JSON Web Key Set
+//   --key peerjs       make the token valid for this API key only
+//   --seconds 3600     how long the token is valid
+//   --kid main         the name of the signing key, if the broker has a JSON Web Key Set
 //
-// An --id that ends in * allows all ids that begin so. Never take it from what a user may choose freely.
+// An --id that ends in * allows all ids with that prefix. Never let users choose it freely.
 import { createHmac, createPrivateKey, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -24,7 +24,7 @@ const { values } = parseArgs({
 
 const signers = {
   rsa: { alg: 'RS256', sign: (text, key) => sign('sha256', text, key) },
-  // A token has both numbers side by side, where OpenSSL would wrap them in DER.
+  // JWT wants the two numbers concatenated; OpenSSL's default is DER.
   ec: { alg: 'ES256', sign: (text, key) => sign('sha256', text, { key, dsaEncoding: 'ieee-p1363' }) },
   ed25519: { alg: 'EdDSA', sign: (text, key) => sign(null, text, key) },
 };
@@ -33,11 +33,11 @@ function signer() {
   if (values.pem) {
     const key = createPrivateKey(readFileSync(values.pem));
     const found = signers[key.asymmetricKeyType];
-    if (!found) throw new Error(`a key of the kind ${key.asymmetricKeyType} is not supported`);
+    if (!found) throw new Error(`keys of type ${key.asymmetricKeyType} are not supported; use RSA, EC P-256 or Ed25519`);
     return { alg: found.alg, sign: (text) => found.sign(Buffer.from(text), key) };
   }
   const secret = process.env.JWT_SECRET;
-  if (!secret) throw new Error('set JWT_SECRET, or name a private key with --pem');
+  if (!secret) throw new Error('set JWT_SECRET, or give a private key with --pem');
   return { alg: 'HS256', sign: (text) => createHmac('sha256', secret).update(text).digest() };
 }
 
@@ -45,7 +45,7 @@ function mint(id) {
   const { alg, sign } = signer();
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const exp = Math.floor(Date.now() / 1000) + Number(values.seconds);
-  // What is undefined is left out.
+  // JSON leaves out undefined values.
   const text = `${part({ alg, typ: 'JWT', kid: values.kid })}.${part({ sub: id, exp, aud: values.key })}`;
   return `${text}.${sign(text).toString('base64url')}`;
 }

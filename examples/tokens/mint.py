@@ -1,13 +1,13 @@
-"""Makes a token with which a client proves that an id is its own. Needs nothing but Python.
+"""Creates a token that proves that a client owns an id. Needs only Python.
 
     JWT_SECRET=... python3 mint.py --id alice
 
-    --key peerjs       the token is good for this key of the broker only
-    --seconds 3600     for how long it is good
+    --key peerjs       make the token valid for this API key only
+    --seconds 3600     how long the token is valid
 
-An --id that ends in * allows all ids that begin so. Never take it from what a user may choose freely.
+An --id that ends in * allows all ids with that prefix. Never let users choose it freely.
 
-The standard library signs with a secret (HS256) only. For RS256, ES256 and EdDSA: pip install 'pyjwt[crypto]', and
+The standard library can sign only with a secret (HS256). For RS256, ES256 and EdDSA: pip install 'pyjwt[crypto]', and
 
     jwt.encode({"sub": "alice", "exp": int(time.time()) + 3600}, private_pem, algorithm="ES256")
 """

@@ -1,4 +1,4 @@
-//! Makes a token with which a client proves that an id is its own.
+//! Creates a token that proves that a client owns an id.
 //!
 //! ```sh
 //! # HS256, for a key with a secret.
@@ -7,9 +7,9 @@
 //! cargo run --example mint -- --id alice --pem private.pem
 //! ```
 //!
-//! An `--id` that ends in `*` allows all ids that begin so. Never take it from what a user may choose freely.
+//! An `--id` that ends in `*` allows all ids with that prefix. Never let users choose it freely.
 //!
-//! In a program of its own: `jsonwebtoken = { version = "11", features = ["rust_crypto"] }`.
+//! In your own program: `jsonwebtoken = { version = "11", features = ["rust_crypto"] }`.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,19 +21,19 @@ use serde::Serialize;
 
 #[derive(Parser)]
 struct Options {
-    /// Who the token is for.
+    /// The id that the token proves.
     #[arg(long)]
     id: String,
-    /// A private key; without one, the secret in `JWT_SECRET` signs.
+    /// The private key that signs; without it, the secret in `JWT_SECRET` signs.
     #[arg(long)]
     pem: Option<PathBuf>,
-    /// The token is good for this key of the broker only.
+    /// Makes the token valid for this API key only.
     #[arg(long)]
     key: Option<String>,
-    /// For how long it is good.
+    /// How long the token is valid, in seconds.
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
-    /// The name of the private key, where the broker has a JSON Web Key Set.
+    /// The name of the signing key, if the broker has a JSON Web Key Set.
     #[arg(long)]
     kid: Option<String>,
 }
@@ -65,7 +65,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The kind of a key says how it signs.
+/// The type of the key decides the algorithm.
 fn of_pem(pem: &[u8]) -> Option<(Algorithm, EncodingKey)> {
     let rsa = EncodingKey::from_rsa_pem(pem).map(|key| (Algorithm::RS256, key));
     let ec = || EncodingKey::from_ec_pem(pem).map(|key| (Algorithm::ES256, key));

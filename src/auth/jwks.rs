@@ -1,9 +1,7 @@
 //! A file with a JSON Web Key Set, read again when it changes.
 
 use std::collections::HashSet;
-use std::fs::{self, OpenOptions};
-use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,12 +11,13 @@ use tokio::task::spawn_blocking;
 
 use super::BadAuth;
 use super::verifying_keys::{VerifyingKey, VerifyingKeys};
+use crate::files;
 
 /// How often the file is looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Longest file that is read: a thousand keys and more.
-pub(super) const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 pub(super) struct Jwks {
     path: Arc<Path>,
@@ -92,26 +91,10 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some(Stamp { modified: metadata.modified().ok(), len: metadata.len() })
 }
 
-/// Reads a regular file of at most [`MAX_BYTES`]. Whatever the path names, it answers at once: whoever may set it
-/// could name a device or a pipe.
+/// Not for a worker's thread, but whatever the path names, it answers at once.
 fn read(path: &Path) -> Result<VerifyingKeys, BadAuth> {
-    let unreadable = |error| BadAuth::Unreadable { path: path.to_owned(), error };
-    // Without O_NONBLOCK, opening a pipe waits for its writer. For regular files it means nothing.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
-    let file = file.map_err(unreadable)?;
-    // Asks the opened file: the path could name another one by now.
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(BadAuth::NoFile(path.to_owned()));
-    }
-    let mut text = Vec::new();
-    // Files of /proc say that they have no bytes, so their size alone proves nothing.
-    if metadata.len() <= MAX_BYTES {
-        file.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(unreadable)?;
-    }
-    if metadata.len().max(text.len() as u64) > MAX_BYTES {
-        return Err(BadAuth::LongFile(path.to_owned()));
-    }
+    let text = files::read_regular(path, MAX_BYTES)
+        .map_err(|error| BadAuth::Unreadable { path: path.to_owned(), error })?;
     parse(path, &text)
 }
 

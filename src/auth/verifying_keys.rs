@@ -56,6 +56,10 @@ impl VerifyingKeys {
         if secret.contains("-----BEGIN") {
             return Err(BadAuth::SecretIsPem);
         }
+        // So it is of a public JWK. The member that every one has (RFC 7517, section 4.1) is in no other secret.
+        if secret.contains("\"kty\"") {
+            return Err(BadAuth::SecretIsJwk);
+        }
         if secret.len() < MIN_SECRET_BYTES {
             return Err(BadAuth::ShortSecret(secret.len()));
         }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -17,7 +17,7 @@ use rustls::crypto::ring::default_provider;
 use serde::{Deserialize, Serialize};
 
 use super::answers::{Answer, Answers, Found, Hash};
-use super::{BadAuth, Claimant, Denied, SECRET, jwt};
+use super::{BadAuth, Claimant, Denied, jwt};
 use crate::wire::PeerId;
 
 /// For the whole of a question: name, connection, TLS, and all of the answer.
@@ -163,11 +163,12 @@ fn question(Claimant { key, id, token, address, origin }: &Claimant<'_>) -> Resu
     .map_err(|error| failure(&error))
 }
 
+/// Only this process knows it, so a hash tells nothing about the tokens that were hashed.
+static SECRET: LazyLock<hmac::Key> =
+    LazyLock::new(|| hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>()));
+
 fn hash(question: &[u8]) -> Result<Hash, Denied> {
-    let mut context = hmac::Context::with_key(&SECRET);
-    context.update(b"question\0");
-    context.update(question);
-    context.sign().as_ref().try_into().map_err(|_| Denied::Overloaded)
+    hmac::sign(&SECRET, question).as_ref().try_into().map_err(|_| Denied::Overloaded)
 }
 
 /// An answer of 2xx is a yes, whatever it says; unless it is an object that names another id, or one that

@@ -1,40 +1,43 @@
 //! The arguments of `peerbroker keys`.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf, absolute};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use peerbroker::keys::{Auth, Change, JwtKey, Origin};
+use peerbroker::files::{self, FileError};
+use peerbroker::keys::{Auth, Change, JwtKey, Origin, RANDOM_KEY_CHARS, Settings};
 use peerbroker::wire::ApiKey;
 use peerbroker::{BadAuth, check_auth};
 
-use super::values::{count, key, name, origin, yes_or_no};
+use super::values::{MAX_SECRET_FILE_BYTES, count, key, name, origin, yes_or_no};
 
-/// What stands below the list of commands.
+/// The text below the list of commands.
 pub(super) const HELP: &str = "\
-The server has to be started with the same --data_dir. It follows changes within two seconds.
+Start the server with the same --data_dir. It applies changes within two seconds.
 
   peerbroker keys add --data_dir data --name 'My game' --origin https://game.example.org
   peerbroker keys set KEY --data_dir data --concurrent_limit 100
   peerbroker keys list --data_dir data
 
-`peerbroker keys add --help` says what can be set.";
+`peerbroker keys add --help` lists the settings.";
 
-/// Longest secret or public key: as much as a body of the API has.
-const MAX_FILE_BYTES: u64 = 64 << 10;
-
-/// What is to be done with the keys.
+/// The commands of `peerbroker keys`.
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
-    /// Add a key, and print it and what a client needs
+    /// Add a key, and print it with the code for a client
     Add {
         #[command(flatten)]
         at: DataDir,
 
-        /// The key itself, 1 to 128 bytes [default: 24 random letters and digits]
-        #[arg(long, short, value_parser = key)]
+        #[arg(
+            long,
+            short,
+            value_parser = key,
+            help = format!(
+                "The key itself, 1 to {} bytes [default: {RANDOM_KEY_CHARS} random letters and digits]",
+                ApiKey::MAX_BYTES
+            )
+        )]
         key: Option<ApiKey>,
 
         #[command(flatten)]
@@ -51,7 +54,7 @@ pub enum KeysCommand {
         json: bool,
     },
 
-    /// Show all of one key but its secret
+    /// Show one key, except its secret
     Show {
         #[command(flatten)]
         at: DataDir,
@@ -65,7 +68,7 @@ pub enum KeysCommand {
         json: bool,
     },
 
-    /// Change what is named of a key; all else stays
+    /// Change the given settings of a key and keep the others
     #[command(override_usage = "peerbroker keys set <KEY> --data_dir <DIR> [OPTIONS]")]
     Set {
         #[command(flatten)]
@@ -78,7 +81,7 @@ pub enum KeysCommand {
         #[command(flatten)]
         settings: KeySettings,
 
-        /// Let pages from anywhere use it
+        /// Let pages from anywhere use the key
         #[arg(long = "no_origins", alias = "no-origins", conflicts_with = "origins")]
         no_origins: bool,
     },
@@ -93,7 +96,7 @@ pub enum KeysCommand {
         key: ApiKey,
     },
 
-    /// Let nobody use a key, and keep its settings
+    /// Refuse all clients of a key, but keep its settings
     Disable {
         #[command(flatten)]
         at: DataDir,
@@ -114,52 +117,79 @@ pub enum KeysCommand {
     },
 }
 
-/// Where the keys are.
+/// The option for the directory of the keys.
 #[derive(Debug, Args)]
 pub struct DataDir {
-    /// Directory of the keys, as the server has it
+    /// Data directory of the server
     #[arg(long = "data_dir", alias = "data-dir", env = "PEERBROKER_DATA_DIR", value_name = "DIR")]
     pub data_dir: PathBuf,
 }
 
-/// What a key may be given. What is not named is the default of a new key, and stays with an old one.
+/// The settings of a key. A setting that is not given has its default in a new key, and does not change in an
+/// existing one.
 #[derive(Debug, Args)]
 pub struct KeySettings {
-    /// What people call it: the name of your app
+    /// Name for people, such as that of your app
     #[arg(long, value_parser = name)]
     name: Option<String>,
 
-    /// Pages that may use it, as in https://example.org or https://*.example.org; may be given several
-    /// times. A new key is for all pages
+    /// Pages that may use the key, as in https://example.org or https://*.example.org; may be repeated.
+    /// A new key: all
     #[arg(long = "origin", value_name = "ORIGIN", value_parser = origin)]
     origins: Vec<Origin>,
 
-    /// Where origins are named, whether apps that name none (all but browsers) may use it too. A new
-    /// key: false
-    #[arg(long = "allow_no_origin", alias = "allow-no-origin", value_name = "true|false", num_args = 0..=1, default_missing_value = "true", value_parser = yes_or_no)]
+    #[arg(
+        long = "allow_no_origin",
+        alias = "allow-no-origin",
+        value_name = "true|false",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = yes_or_no,
+        help = of_new_key(
+            "If the key has origins: whether clients without an `Origin` (programs other than browsers) may use it too",
+            |new| new.allow_no_origin.to_string()
+        )
+    )]
     allow_no_origin: Option<bool>,
 
-    /// Let clients list the ids of its peers. A new key: false
-    #[arg(long = "allow_discovery", alias = "allow-discovery", value_name = "true|false", num_args = 0..=1, default_missing_value = "true", value_parser = yes_or_no)]
+    #[arg(
+        long = "allow_discovery",
+        alias = "allow-discovery",
+        value_name = "true|false",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = yes_or_no,
+        help = of_new_key("Let clients list the ids of its peers", |new| new.allow_discovery.to_string())
+    )]
     allow_discovery: Option<bool>,
 
-    /// Most clients at a time. A new key: 5000
-    #[arg(long = "concurrent_limit", alias = "concurrent-limit", short = 'c', value_name = "N", value_parser = count::<usize>)]
+    #[arg(
+        long = "concurrent_limit",
+        alias = "concurrent-limit",
+        short = 'c',
+        value_name = "N",
+        value_parser = count::<usize>,
+        help = of_new_key("Clients at a time", |new| new.concurrent_limit.to_string())
+    )]
     concurrent_limit: Option<usize>,
 
-    /// Messages that one client may send a second, for long; 0 is any number. A new key: 200
-    #[arg(long = "messages_per_second", alias = "messages-per-second", value_name = "N", value_parser = count::<u32>)]
+    #[arg(
+        long = "messages_per_second",
+        alias = "messages-per-second",
+        value_name = "N",
+        value_parser = count::<u32>,
+        help = of_new_key(
+            "Messages per second and client; bursts up to ten times that; 0 means no limit",
+            |new| new.messages_per_second.to_string()
+        )
+    )]
     messages_per_second: Option<u32>,
 
-    /// Give its clients ICE servers. A new key: false
-    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", value_parser = yes_or_no)]
-    ice: Option<bool>,
-
-    /// How a client proves that an id is its own. A new key: none
+    /// How clients prove that they own an id. A new key: none
     #[arg(long, value_name = "METHOD")]
     auth: Option<Method>,
 
-    /// With --auth jwt: file with the secret that tokens are signed with by HS256, 32 bytes or more
+    /// With --auth jwt: file with the HS256 secret that signs tokens, 32 bytes or more
     #[arg(
         long = "jwt_secret_file",
         alias = "jwt-secret-file",
@@ -189,41 +219,46 @@ pub struct KeySettings {
     )]
     jwks_file: Option<PathBuf>,
 
-    /// With --auth webhook: URL that is asked
+    /// With --auth webhook: URL that the server asks about each client
     #[arg(long = "auth_url", alias = "auth-url", value_name = "URL")]
     auth_url: Option<String>,
+}
+
+/// The help of an option, with what a new key has without it.
+fn of_new_key(help: &str, value: fn(&Settings) -> String) -> String {
+    format!("{help}. A new key: {}", value(&Settings::default()))
 }
 
 /// The methods of `--auth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Method {
-    /// Whoever comes first has it
+    /// The first client to claim an id owns it
     None,
-    /// By a JSON Web Token
+    /// The token is a JSON Web Token for the id
     Jwt,
-    /// A URL of yours is asked
+    /// The server asks your URL
     Webhook,
 }
 
-/// Why the settings of a key cannot be followed.
+/// Why the settings of a key are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum BadKeySettings {
     #[error("--auth jwt needs --jwt_secret_file, --jwt_key_file or --jwks_file")]
     NoJwtKey,
     #[error("--auth webhook needs --auth_url")]
     NoUrl,
-    #[error("--{flag} goes with --auth {method}")]
+    #[error("--{flag} needs --auth {method}")]
     OtherMethod { flag: &'static str, method: &'static str },
     #[error("invalid value {value:?} for --auth_url: {why}")]
     Url { value: String, why: BadAuth },
     #[error("cannot read --{flag} {path}: {error}", path = .path.display())]
-    Unreadable { flag: &'static str, path: PathBuf, error: io::Error },
+    Unreadable { flag: &'static str, path: PathBuf, error: FileError },
     #[error("--{flag} {path} cannot be used: {why}", path = .path.display())]
     Unusable { flag: &'static str, path: PathBuf, why: BadAuth },
 }
 
 impl BadKeySettings {
-    /// 2 for wrong arguments, as clap; 1 for files.
+    /// 2 for wrong arguments, like clap; 1 for files.
     pub fn exit_code(&self) -> u8 {
         match self {
             BadKeySettings::Unreadable { .. } | BadKeySettings::Unusable { .. } => 1,
@@ -233,7 +268,7 @@ impl BadKeySettings {
 }
 
 impl KeySettings {
-    /// What is to be changed; reads and checks the files.
+    /// The change that the options ask for; reads and checks the files.
     pub fn change(&self) -> Result<Change, BadKeySettings> {
         Ok(Change {
             name: self.name.clone(),
@@ -244,11 +279,10 @@ impl KeySettings {
             allow_no_origin: self.allow_no_origin,
             auth: self.auth()?,
             messages_per_second: self.messages_per_second,
-            ice: self.ice,
         })
     }
 
-    /// A file or a URL says the method by itself: who gives a key a new secret need not repeat it.
+    /// A file or a URL implies the method, so a new secret needs no `--auth`.
     fn auth(&self) -> Result<Option<Auth>, BadKeySettings> {
         let jwt = [
             ("jwt_secret_file", &self.jwt_secret_file),
@@ -275,23 +309,14 @@ impl KeySettings {
 
 fn jwt_auth(flag: &'static str, path: &Path) -> Result<Auth, BadKeySettings> {
     let unreadable = |error| BadKeySettings::Unreadable { flag, path: path.to_owned(), error };
+    let read = |path| files::read_text(path, MAX_SECRET_FILE_BYTES).map_err(unreadable);
     let verify = match flag {
-        "jwt_secret_file" => JwtKey::secret(read(path).map_err(unreadable)?),
-        "jwt_key_file" => JwtKey::Pem(read(path).map_err(unreadable)?),
-        // The server runs somewhere else. A link stays one, so that it can be turned.
-        _ => JwtKey::Jwks(absolute(path).map_err(unreadable)?),
+        "jwt_secret_file" => JwtKey::secret(read(path)?),
+        "jwt_key_file" => JwtKey::Pem(read(path)?),
+        // Absolute, because the server runs in another directory. Links are kept, so that they can be switched.
+        _ => JwtKey::Jwks(absolute(path).map_err(|error| unreadable(error.into()))?),
     };
     let auth = Auth::Jwt { verify };
     check_auth(&auth).map_err(|why| BadKeySettings::Unusable { flag, path: path.to_owned(), why })?;
     Ok(auth)
-}
-
-/// May be a pipe: a shell's `<(…)` keeps a secret out of the file system.
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 64 KiB"));
-    }
-    Ok(text)
 }

@@ -1,48 +1,51 @@
-//! What the flags ask for, and what is wrong in them that no flag can see alone.
+//! Turns the flags into settings, and checks combinations of flags.
 
 use std::env;
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 use peerbroker::config::{
     AddressLimits, AdminToken, BadStaticDir, DEFAULT_PORT, Dialects, InvalidToken, KeySignup, Limits,
     ListenOps, MountPath, TlsFiles,
 };
+use peerbroker::files::{self, FileError};
 use peerbroker::{Config, Listen};
 
-use super::values::port;
-use super::{Cli, Dialect, RegistrationState};
+use super::Cli;
+use super::values::{Dialect, MAX_SECRET_FILE_BYTES, RegistrationState, port};
 
-/// What the flags ask for.
+/// The settings of the flags.
 #[derive(Clone)]
 pub struct Settings {
     pub config: Config,
     pub listen: Listen,
-    /// The mount path as it was given, for the start line.
+    /// The mount path as the user wrote it, for the start line.
     pub given_path: String,
+    /// Where stored keys are.
+    pub data_dir: Option<PathBuf>,
 }
 
-/// Why the flags cannot be followed; the program says so and ends.
+/// Why the flags are invalid; the program prints it and exits.
 #[derive(Debug, thiserror::Error)]
 pub enum BadSettings {
-    /// Found in a fallback of the environment; clap finds all others.
+    /// In a variable that clap does not know, or in the path; clap reports all others.
     #[error("invalid value {value:?} for {name}: {accepted}")]
     Value { name: &'static str, value: String, accepted: String },
-    #[error("--sslkey and --sslcert go together: --{missing} is missing")]
+    #[error("--sslkey and --sslcert must be used together: --{missing} is missing")]
     HalfTls { missing: &'static str },
-    #[error("--registration open and --pages false do not go together: the form is on the landing page")]
+    #[error(
+        "--registration open cannot be used with --pages false: the registration form is on the landing page"
+    )]
     NoForm,
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),
     #[error("cannot read --admin_token_file {path}: {error}", path = .path.display())]
-    TokenFile { path: PathBuf, error: io::Error },
+    TokenFile { path: PathBuf, error: FileError },
     #[error("invalid value for --{flag}: {why}")]
     Token { flag: &'static str, why: InvalidToken },
 }
 
 impl BadSettings {
-    /// 2 for a wrong value or pair of values, as clap; 1 for files, and for what the reference ends with 1 as well.
+    /// 2 for a wrong value or combination, like clap; 1 for files, and where peerjs-server exits with 1.
     pub fn exit_code(&self) -> u8 {
         match self {
             BadSettings::Value { .. }
@@ -54,8 +57,7 @@ impl BadSettings {
 }
 
 impl Cli {
-    /// Adds the reference's own variables, `PORT` and `PEERSERVER_PATH`, and checks what no flag
-    /// can check alone.
+    /// Adds the variables of peerjs-server, `PORT` and `PEERSERVER_PATH`, and checks combinations of flags.
     pub fn settings(&self) -> Result<Settings, BadSettings> {
         let port = match (self.port, fallback("PORT")) {
             (Some(port), _) => port,
@@ -66,7 +68,7 @@ impl Cli {
         };
         let given_path = match (&self.path, fallback("PEERSERVER_PATH")) {
             (Some(path), _) => path.clone(),
-            (None, path) => path.unwrap_or_else(|| "/".to_owned()),
+            (None, path) => path.unwrap_or_else(|| MountPath::default().to_string()),
         };
         let path = MountPath::parse(&given_path).map_err(|error| BadSettings::Value {
             name: "--path",
@@ -86,7 +88,6 @@ impl Cli {
             path,
             key: self.key.clone(),
             default_key: !self.no_default_key,
-            data_dir: self.data_dir.clone(),
             registration: KeySignup {
                 open: self.registration == RegistrationState::Open,
                 per_day: self.registrations_per_day,
@@ -138,17 +139,17 @@ impl Cli {
         });
         let ops = ops.transpose()?;
         let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls, ops };
-        Ok(Settings { config, listen, given_path })
+        Ok(Settings { config, listen, given_path, data_dir: self.data_dir.clone() })
     }
 }
 
 impl Cli {
-    /// The token of the API, which is not asked for where there is no API.
+    /// The bearer token of the API.
     fn token(&self) -> Result<Option<AdminToken>, BadSettings> {
         let (flag, text) = match (&self.admin_token, &self.admin_token_file) {
             (Some(token), _) => ("admin_token", token.clone()),
             (None, Some(path)) => {
-                let read = fs::read_to_string(path);
+                let read = files::read_text(path, MAX_SECRET_FILE_BYTES);
                 let text = read.map_err(|error| BadSettings::TokenFile { path: path.clone(), error })?;
                 ("admin_token_file", text.trim_end().to_owned())
             }

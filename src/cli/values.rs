@@ -1,22 +1,67 @@
-//! What flags accept. An error says what that is; clap puts the flag and the value in front of it.
+//! The values of flags: their types and parsers. An error says what is accepted; clap prefixes it with the flag and the value.
 
 use std::time::Duration;
 
+use clap::ValueEnum;
+use peerbroker::Config;
+use peerbroker::config::Dialects;
 use peerbroker::keys::{Origin, check_name};
 use peerbroker::wire::ApiKey;
 
-/// About a year: longer is a mistake.
+/// About a year: longer times are surely mistakes.
 const MAX_MILLIS: u64 = 31_536_000_000;
 
+/// Longest file with a token, a secret or a public key: as long as the body of an API request.
+pub(super) const MAX_SECRET_FILE_BYTES: u64 = 64 << 10;
+
+/// The format of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Whether strangers may register keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum RegistrationState {
+    Open,
+    Closed,
+}
+
+/// One of the dialects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Dialect {
+    Peerjs,
+    Rooms,
+    Calls,
+}
+
+impl RegistrationState {
+    pub(super) fn of(config: &Config) -> Self {
+        if config.registration.open { RegistrationState::Open } else { RegistrationState::Closed }
+    }
+}
+
+impl Dialect {
+    /// As `--dialects` takes them.
+    pub(super) fn list(Dialects { peerjs, rooms, calls }: Dialects) -> String {
+        let all = [("peerjs", peerjs), ("rooms", rooms), ("calls", calls)];
+        let spoken = all.into_iter().filter(|(_, spoken)| *spoken).map(|(name, _)| name);
+        spoken.collect::<Vec<_>>().join(",")
+    }
+}
+
 pub(super) fn port(text: &str) -> Result<u16, String> {
-    text.parse().map_err(|_| "a port is a number from 0 to 65535".to_owned())
+    text.parse().map_err(|_| "expected a port from 0 to 65535".to_owned())
 }
 
 pub(super) fn key(text: &str) -> Result<ApiKey, String> {
     ApiKey::parse(text).map_err(|why| format!("{why}; a key has 1 to {} bytes", ApiKey::MAX_BYTES))
 }
 
-/// What people call a key.
+/// The name of a key.
 pub(super) fn name(text: &str) -> Result<String, String> {
     check_name(text).map(|()| text.to_owned()).map_err(|why| why.to_string())
 }
@@ -27,31 +72,34 @@ pub(super) fn origin(text: &str) -> Result<Origin, String> {
 
 pub(super) fn millis(text: &str) -> Result<Duration, String> {
     let millis = text.parse().ok().filter(|millis| (1..=MAX_MILLIS).contains(millis));
-    millis
-        .map(Duration::from_millis)
-        .ok_or_else(|| format!("a time is a number of milliseconds from 1 to {MAX_MILLIS}"))
+    millis.map(Duration::from_millis).ok_or_else(|| format!("expected milliseconds from 1 to {MAX_MILLIS}"))
 }
 
-/// As [`millis`], and 0 turns it off.
+/// A time in the form that [`millis`] reads.
+pub(super) fn in_millis(time: Duration) -> String {
+    time.as_millis().to_string()
+}
+
+/// Like [`millis`], but 0 is allowed and turns the timeout off.
 pub(super) fn millis_or_none(text: &str) -> Result<Duration, String> {
     if text == "0" { Ok(Duration::ZERO) } else { millis(text) }
 }
 
 pub(super) fn count<N: std::str::FromStr>(text: &str) -> Result<N, String> {
-    text.parse().map_err(|_| "a whole number from 0 on is needed".to_owned())
+    text.parse().map_err(|_| "expected a whole number of 0 or more".to_owned())
 }
 
 pub(super) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..) => Ok(number),
-        _ => Err("a whole number from 1 on is needed".to_owned()),
+        _ => Err("expected a whole number of 1 or more".to_owned()),
     }
 }
 
 pub(super) fn workers(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 0..=1024) => Ok(number),
-        _ => Err("a whole number from 0 to 1024 is needed".to_owned()),
+        _ => Err("expected a whole number from 0 to 1024".to_owned()),
     }
 }
 
@@ -59,6 +107,6 @@ pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     match text {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
-        _ => Err("true or false is needed".to_owned()),
+        _ => Err("expected true or false".to_owned()),
     }
 }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::keys::Settings;
+
 /// The bounds and times that the broker keeps.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -55,7 +57,7 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            concurrent_limit: 5000,
+            concurrent_limit: Settings::default().concurrent_limit,
             expire_timeout: Duration::from_millis(5000),
             alive_timeout: Duration::from_millis(60_000),
             ping_interval: Duration::from_millis(20_000),

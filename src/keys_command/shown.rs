@@ -1,4 +1,4 @@
-//! Keys as they are printed. Never a secret.
+//! Prints keys, never their secrets.
 
 use std::fmt::Write as _;
 
@@ -11,18 +11,18 @@ use peerbroker::{ClientOptions, lan_address};
 
 use crate::console::printable;
 
-/// The key alone on the first line, for scripts, and what a client needs.
+/// The key alone on the first line, for scripts, then the code for a client.
 pub(super) fn added(key: &Key) -> String {
     format!("{}\n\n{}", name_of(&key.key), snippet(&key.key))
 }
 
-/// Nobody knows here where the server listens, or under what name: this machine's address on the LAN is right
-/// for a first test.
+/// This command does not know where the server listens. This machine's address on the LAN is right for a first
+/// test.
 fn snippet(key: &ApiKey) -> String {
     let host = lan_address().map_or_else(|| "localhost".to_owned(), |address| address.to_string());
     let client = ClientOptions::new(host, DEFAULT_PORT, &MountPath::default(), key, false);
     format!(
-        "  // host, port and path: put those of your server, which prints them when it starts\n  new Peer({client})\n"
+        "  // replace host, port and path by those of your server, which prints them when it starts\n  new Peer({client})\n"
     )
 }
 
@@ -39,7 +39,7 @@ pub(super) fn json_of_one(key: &Key) -> serde_json::Result<String> {
     Ok(serde_json::to_string_pretty(&key.public_json()?)? + "\n")
 }
 
-/// One line for each, below headings.
+/// A table with one line for each key.
 pub(super) fn table(keys: &[Key]) -> String {
     if keys.is_empty() {
         return "There are no keys.\n".to_owned();
@@ -76,7 +76,7 @@ fn cells(key: &Key) -> [String; 7] {
     [name_of(&key.key), name, state(key).to_owned(), auth.to_owned(), origins, date(key.created), used]
 }
 
-/// All of one key.
+/// All settings of one key, except its secret.
 pub(super) fn details(key: &Key) -> String {
     let settings = &key.settings;
     let yes_or_no = |value| if value { "yes" } else { "no" }.to_owned();
@@ -84,16 +84,19 @@ pub(super) fn details(key: &Key) -> String {
         [] => "any".to_owned(),
         origins => {
             let names = origins.iter().map(Origin::as_str).collect::<Vec<_>>().join(", ");
-            format!("{names}{}", if settings.allow_no_origin { "; and apps that name none" } else { "" })
+            format!(
+                "{names}{}",
+                if settings.allow_no_origin { "; and clients without an Origin" } else { "" }
+            )
         }
     };
     let messages = match settings.messages_per_second {
-        0 => "any number".to_owned(),
-        number => format!("{number} a second from one client"),
+        0 => "no limit".to_owned(),
+        number => format!("{number} per second and client"),
     };
     let auth = match &settings.auth {
         Auth::None => "none".to_owned(),
-        Auth::Jwt { verify: JwtKey::Secret(_) } => "jwt, HS256 with a secret, which is not shown".to_owned(),
+        Auth::Jwt { verify: JwtKey::Secret(_) } => "jwt, HS256 with a secret (not shown)".to_owned(),
         Auth::Jwt { verify: JwtKey::Pem(_) } => "jwt, with a public key in PEM".to_owned(),
         Auth::Jwt { verify: JwtKey::Jwks(path) } => {
             format!("jwt, with the key set {}", path.display())
@@ -113,7 +116,6 @@ pub(super) fn details(key: &Key) -> String {
         ("Clients", format!("{} at most", settings.concurrent_limit)),
         ("Messages", messages),
         ("Discovery", yes_or_no(settings.allow_discovery)),
-        ("ICE", yes_or_no(settings.ice)),
     ] {
         let line = format!("{what:11}{value}");
         let _ = writeln!(text, "{}", line.trim_end());
@@ -125,7 +127,7 @@ fn state(key: &Key) -> &'static str {
     if key.settings.enabled { "enabled" } else { "disabled" }
 }
 
-/// In UTC, as the log has it.
+/// In UTC, like the log.
 fn date(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     time.map_or_else(|| "?".to_owned(), |time| time.strftime("%Y-%m-%d %H:%MZ").to_string())

@@ -13,7 +13,7 @@ use super::page::{self, Page};
 use super::problem::Problem;
 use super::{Ops, blocking, by};
 use crate::app::Parts;
-use crate::keys::{Change, Key, Settings};
+use crate::keys::{Change, Key, RANDOM_KEY_CHARS, Settings};
 use crate::wire::ApiKey;
 
 /// An object of JSON. The types that it is read into would take arrays as well.
@@ -47,7 +47,10 @@ pub(super) struct Keys {
 impl PartialSchema for NewKey {
     fn schema() -> RefOr<Schema> {
         let key = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).description(Some(
-            "The key itself, 1 to 128 bytes; if it is left out, 24 random letters and digits.",
+            format!(
+                "The key itself, 1 to {} bytes; if it is left out, {RANDOM_KEY_CHARS} random letters and digits.",
+                ApiKey::MAX_BYTES
+            ),
         ));
         let mut schema = Change::schema();
         if let RefOr::T(Schema::Object(object)) = &mut schema {

@@ -16,6 +16,9 @@ pub enum InvalidName {
     ControlCharacter,
 }
 
+/// What the token of a verified subject begins with.
+const SUBJECT_MARK: char = '\u{1}';
+
 fn check(text: &str, max: usize) -> Result<&str, InvalidName> {
     if text.is_empty() {
         Err(InvalidName::Empty)
@@ -90,8 +93,48 @@ name!(
     Token, Box<str>, 4096
 );
 
+impl Token {
+    /// The token of a verified subject, the same on every server. No client can send it: [`parse`](Self::parse)
+    /// takes no control characters. An id and its mark are shorter than [`MAX_BYTES`](Self::MAX_BYTES).
+    pub fn of_subject(subject: &PeerId) -> Self {
+        Token(format!("{SUBJECT_MARK}{subject}").into())
+    }
+}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of_subject(id: &str) -> Token {
+        Token::of_subject(&PeerId::parse(id).unwrap())
+    }
+
+    #[test]
+    fn a_subject_has_one_token_within_the_bound_and_no_other_subject_has_it() {
+        assert_eq!(of_subject("alice"), of_subject("alice"));
+        let long = "x".repeat(PeerId::MAX_BYTES);
+        for other in ["bob", "Alice", "alice ", long.as_str()] {
+            assert_ne!(of_subject("alice"), of_subject(other));
+        }
+        assert!(of_subject(&long).as_str().len() <= Token::MAX_BYTES);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_taken_for_the_token_of_a_subject(id in "\\PC{1,40}", text in "\\p{Any}{0,40}") {
+            let owner = of_subject(&id);
+            prop_assert!(Token::parse(owner.as_str()).is_err());
+            for text in [text.as_str(), id.as_str()] {
+                prop_assert_ne!(Token::parse(text).ok(), Some(owner.clone()));
+            }
+        }
     }
 }

@@ -11,17 +11,17 @@ import { INCOMING, OUTCOMES, WAITING } from './words.js';
 const RINGING_WAIT = 8_000;
 const ANSWER_WAIT = 60_000;
 const CONNECT_WAIT = 20_000;
-// Longer than a caller waits, who gives up with a word.
+// Longer than the caller waits, because the caller says when it gives up.
 const INCOMING_WAIT = 75_000;
 
-// Stages of a call in which both sides need the broker.
+// Phases of a call in which both sides need the broker.
 const UNANSWERED = new Set(['calling', 'ringing', 'incoming', 'accepting']);
 
 const MOST_STRAYS = 64;
 
 const element = (id) => document.getElementById(id);
 
-/** Waits for calls, or, with a target, calls that id. */
+/** Calls `target`, or waits for calls if there is none. */
 export function startCalls(target) {
   new Calls(target).start();
 }
@@ -31,9 +31,9 @@ class Calls {
   #line = new Line();
   #brokerProblem;
   #hadId = false;
-  /** The one call that there can be: its `token`, the other side's `remoteId`, and what comes with time. */
+  /** The current call, with its `token`, the other side's `remoteId`, and its state. */
   #call;
-  /** Candidates that came before the offer to which they belong, and the token of that. */
+  /** Candidates that arrived before their offer, and the token of that call. */
   #strays = { candidates: [] };
   #local;
   #stage = new Stage({
@@ -75,11 +75,11 @@ class Calls {
     this.#brokerProblem = reason;
     this.#showJoin();
     this.#showStatus();
-    // An offer that nobody has answered yet came from an id that is no more.
+    // The id of an unanswered offer no longer exists.
     const call = this.#call;
     if (UNANSWERED.has(call?.phase)) this.#end(call, 'broker');
     else if (call?.phase === 'ready') this.#showPhase(call, 'ready');
-    else if (!call && !this.#target) showPrompt({ title: 'The broker is out of reach', text: reason });
+    else if (!call && !this.#target) showPrompt({ title: 'The broker is not reachable', text: reason });
   }
 
   #receive({ action, data }) {
@@ -234,7 +234,7 @@ class Calls {
       showPrompt({
         title,
         text: advice,
-        // Where there is no camera for any page, asking again is of no use.
+        // Insecure pages never get a camera, so trying again is useless.
         buttons: [...(reason === 'insecure' ? buttons.slice(2) : buttons), this.#cancelButton(call)],
       });
     });
@@ -242,18 +242,18 @@ class Calls {
 
   #createTalk(call) {
     const talk = new Talk((action, data) => this.#send(call, action, data));
-    // What happens to a call that is over must not touch its successor.
+    // Events of an ended call must not affect the next call.
     const ifCurrent = (action) => ({ detail }) => call === this.#call && action(detail);
     talk.media = this.#stage.media;
     talk.addEventListener('connected', ifCurrent(() => this.#connected(call)));
-    talk.addEventListener('shaky', ifCurrent(() => setStatus('retrying', 'The connection is unsteady…')));
+    talk.addEventListener('shaky', ifCurrent(() => setStatus('retrying', 'The connection is unstable…')));
     talk.addEventListener('media', ifCurrent((media) => this.#stage.showTheirs(media)));
     talk.addEventListener('ended', ifCurrent((reason) => this.#end(call, reason)));
     call.talk = talk;
   }
 
   #candidate(call, candidate) {
-    // The connection is there once the call is accepted.
+    // The connection exists once the call is accepted.
     if (!call.talk) call.early?.push(candidate);
     else call.talk.addCandidate(candidate).catch(() => {});
   }
@@ -280,7 +280,7 @@ class Calls {
     if (call !== this.#call) return;
     clearTimeout(call.timer);
     call.talk?.close();
-    // The other side waits for an answer no longer.
+    // Tell the other side to stop waiting.
     if (['nobody', 'no answer', 'direct'].includes(reason)) this.#send(call, 'hangUp');
     this.#call = undefined;
     stopMedia(this.#local);
@@ -306,9 +306,9 @@ class Calls {
   #showPhase(call, phase) {
     const words = {
       preparing: ['Camera and microphone', 'The browser may ask whether this page may use them.'],
-      ready: ['Reaching the broker…', this.#brokerProblem],
+      ready: ['Connecting to the broker…', this.#brokerProblem],
       calling: ['Calling…', ''],
-      ringing: ['It rings…', 'The other person has to accept the call.'],
+      ringing: ['Ringing…', 'The other person has to accept the call.'],
       connecting: ['Connecting…', ''],
     };
     const [title, text] = words[phase] ?? [];
@@ -327,7 +327,7 @@ class Calls {
   }
 
   #send({ remoteId, token }, action, data) {
-    // Who gives a call no token is a plainer client, and knows only what is needed.
+    // A caller without a token is a simpler client, which understands only the basic frames.
     if (token === undefined && !data) return;
     this.#line.send(action, { remoteId, call: token, ...data });
   }
@@ -341,10 +341,10 @@ class Calls {
 
   #showStatus() {
     const phase = this.#call?.phase;
-    if (phase === 'talking') setStatus('connected', this.#line.id ? 'In a call' : 'In a call, without the broker');
-    else if (this.#brokerProblem) setStatus('retrying', 'No broker, trying again…');
+    if (phase === 'talking') setStatus('connected', this.#line.id ? 'In a call' : 'In a call; the broker is not reachable');
+    else if (this.#brokerProblem) setStatus('retrying', 'The broker is not reachable, trying again…');
     else if (phase === 'incoming') setStatus('connecting', 'Incoming call');
-    else if (phase === 'ringing') setStatus('connecting', 'It rings…');
+    else if (phase === 'ringing') setStatus('connecting', 'Ringing…');
     else if (phase === 'preparing' || phase === 'accepting') setStatus('connecting', 'Preparing the call…');
     else if (phase) setStatus('connecting', 'Connecting…');
     else if (!this.#line.id) setStatus('connecting', 'Connecting…');

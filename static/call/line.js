@@ -3,14 +3,14 @@ import { openSocketAndAsk } from '../socket.js';
 const FIRST_RETRY = 500;
 const LAST_RETRY = 8_000;
 
-const NO_ID = 'The broker gives no id. It may have been started without calls: look at its --dialects.';
+const NO_ID = 'The broker gave this page no id. Calls may be turned off: check its --dialects flag.';
 
 /**
- * The line to the broker, which gives this page an id for as long as the line holds. Its events:
+ * The connection to the broker. It gives this page an id for as long as it is open. Its events:
  *
- * - `open`: `id` is new;
- * - `lost`: there is no id, and another attempt is to come. `detail` is the reason, for people;
- * - `frame`: `detail` has the `action` and the `data` that somebody sent.
+ * - `open`: there is a new `id`;
+ * - `lost`: there is no id, and a retry is scheduled. `detail` is the reason, for people;
+ * - `frame`: `detail` has the `action` and the `data` of a frame.
  */
 export class Line extends EventTarget {
   #socket;

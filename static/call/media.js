@@ -1,4 +1,4 @@
-/** Asks for camera and microphone, or what of it is wanted; rejects with a `MediaProblem`. */
+/** Asks for the camera, the microphone or both; rejects with a `MediaProblem`. */
 export async function openMedia(wanted) {
   if (!wanted.audio && !wanted.video) return new MediaStream();
   if (!navigator.mediaDevices?.getUserMedia) {
@@ -48,26 +48,26 @@ const PROBLEMS = {
     title: 'Camera and microphone are not allowed',
     advice:
       'To allow them, press the icon beside the address and set both to “Allow”; on an iPhone it is under ' +
-      '“Website Settings” of the page menu. If they are allowed there, the settings of the computer or phone may ' +
-      'keep them from the browser. Then try again.',
+      '“Website Settings” of the page menu. If they are allowed there, check in the settings of the computer or phone ' +
+      'that the browser may use them. Then try again.',
   },
   missing: {
     title: 'No camera or no microphone found',
-    advice: 'Connect what is missing and try again, or go on without it.',
+    advice: 'Connect one and try again, or continue without it.',
   },
   busy: {
     title: 'The camera or the microphone is in use',
-    advice: 'Another program or tab has it. Close that and try again, or go on without it.',
+    advice: 'Another program or tab is using it. Close that one and try again, or continue without it.',
   },
   unsupported: {
-    title: 'No camera and no microphone here',
-    advice: 'This browser gave none, and did not say why. Try again, or go on without.',
+    title: 'Camera and microphone do not work',
+    advice: 'The browser gave no reason. Try again, or continue without them.',
   },
   insecure: {
     title: 'Camera and microphone need HTTPS',
     advice:
-      'This page came over http://, and browsers give camera and microphone only to pages from https:// or from ' +
-      'localhost. “Serving your app” in docs/OPERATING.md says how to get there. Without them you can still watch ' +
+      'Browsers allow camera and microphone only on pages from https:// or localhost, but this page came over ' +
+      'http://. “Serving your app” in docs/OPERATING.md shows how to set up HTTPS. Without them you can still watch ' +
       'and listen.',
   },
 };

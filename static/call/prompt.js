@@ -1,11 +1,11 @@
 const prompt = document.querySelector('#prompt');
 
 /**
- * Shows what goes on, what one can do about it, and the buttons for that: `{ title, text, buttons }`, each button
- * with a `name`, a `label` and an `action`; the first one is what most people want, unless it is to cancel.
+ * Shows the state of the call, advice and buttons: `{ title, text, buttons }`. Each button has a `name`, a `label`
+ * and an `action`. The first one is highlighted, unless it is `cancel`.
  */
 export function showPrompt({ title, text = '', buttons = [] }) {
-  // Who presses a button that goes away is led to the next one.
+  // If the pressed button disappears, the focus moves to the next one.
   const hadFocus = prompt.contains(document.activeElement);
   document.querySelector('#prompt-title').textContent = title;
   document.querySelector('#prompt-text').textContent = text;

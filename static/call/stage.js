@@ -3,8 +3,8 @@ import { enableFullscreen } from '../fullscreen.js';
 const element = (id) => document.getElementById(id);
 
 /**
- * The pictures of both sides and the buttons of a call. Calls `onHangUp()`, and `onMedia(media)` when `camera` or
- * `microphone` are turned on or off.
+ * The videos of both sides and the buttons of a call. Calls `onHangUp()`, and `onMedia(media)` when `camera` or
+ * `microphone` is turned on or off.
  */
 export class Stage {
   #local = new MediaStream();
@@ -22,7 +22,7 @@ export class Stage {
     enableFullscreen(element('fullscreen'));
   }
 
-  /** What is sent; none at all when no call goes on. */
+  /** The stream that is sent; undefined without a call. */
   set local(stream) {
     this.#local = stream ?? new MediaStream();
     element('local').srcObject = this.#local;
@@ -34,7 +34,7 @@ export class Stage {
     return { camera: isOn(this.#local.getVideoTracks()), microphone: isOn(this.#local.getAudioTracks()) };
   }
 
-  /** Shows the other side, or an empty stage again. */
+  /** Shows the other side's stream, or clears the stage. */
   set remote(stream) {
     const video = element('remote');
     element('controls').hidden = !stream;
@@ -46,14 +46,14 @@ export class Stage {
     else this.showTheirs({ camera: true, microphone: true });
   }
 
-  /** What the other side has on; it counts as on until that is heard. */
+  /** Shows what the other side has turned off. Until it tells, everything counts as on. */
   showTheirs({ camera, microphone }) {
     element('remote').classList.toggle('dark', !camera);
     const what = [camera ? '' : 'camera', microphone ? '' : 'microphone'].filter(Boolean).join(' and ');
     element('remote-note').textContent = what ? `Their ${what} ${what.includes(' ') ? 'are' : 'is'} off` : '';
   }
 
-  /** Without a touch of this page, and without a camera, a browser may refuse to make a sound. */
+  /** Browsers may block sound if the user has not touched the page and there is no camera. */
   async #play(video) {
     try {
       await video.play();

@@ -1,11 +1,10 @@
 import { peerOptions } from '../settings.js';
 
 /**
- * The direct connection of one call. `send(action, data)` carries what the other side must know before there is
- * one. Its events:
+ * The direct connection of one call. `send(action, data)` sends signalling messages through the broker. Its events:
  *
  * - `connected`;
- * - `shaky`: nothing comes through at the moment;
+ * - `shaky`: the connection is interrupted;
  * - `media`: `detail` says whether the other side has its `camera` and `microphone` on;
  * - `ended`: `detail` is `hung up`, `lost`, or `direct` if there never was a connection.
  */
@@ -18,7 +17,7 @@ export class Talk extends EventTarget {
   #wasConnected = false;
   #isOver = false;
 
-  /** What comes from the other side. */
+  /** The other side's stream. */
   remote = new MediaStream();
 
   constructor(send) {
@@ -31,11 +30,11 @@ export class Talk extends EventTarget {
     this.#connection.addEventListener('connectionstatechange', () => this.#stateChanged());
     this.#channel.addEventListener('open', () => this.#tellMedia());
     this.#channel.addEventListener('message', ({ data }) => this.#tell('media', JSON.parse(data)));
-    // The other side has closed its connection, whatever became of the broker.
+    // The other side has closed its connection; this works without the broker.
     this.#channel.addEventListener('close', () => this.#end('hung up'));
   }
 
-  /** Begins a call with what there is in `local`; sound and picture of the other side are always welcome. */
+  /** Starts a call with the tracks of `local`; always offers to receive sound and video. */
   async offer(local) {
     for (const kind of ['audio', 'video']) {
       const [track] = local.getTracks().filter((own) => own.kind === kind);
@@ -58,19 +57,19 @@ export class Talk extends EventTarget {
     await this.#addEarly();
   }
 
-  /** Candidates may come before the description to which they belong. */
+  /** Candidates may arrive before their description; those are kept. */
   async addCandidate(candidate) {
     if (this.#connection.remoteDescription) await this.#connection.addIceCandidate(candidate);
     else this.#early.push(candidate);
   }
 
-  /** Whether `camera` and `microphone` are on, for the other side to show. */
+  /** Tells the other side whether `camera` and `microphone` are on. */
   set media(media) {
     this.#media = media;
     this.#tellMedia();
   }
 
-  /** No `ended` event: whoever calls this knows. */
+  /** Closes the connection without an `ended` event. */
   close() {
     this.#isOver = true;
     this.#connection.close();

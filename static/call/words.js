@@ -1,18 +1,18 @@
 export const WAITING = {
   title: 'Nobody is calling yet',
-  text: 'Send your link to one person. Whoever opens it calls you here, and you decide whether to accept.',
+  text: 'Send your link to one person. Opening it calls you here, and you decide whether to accept.',
 };
 
 export const INCOMING = {
   title: 'Somebody is calling',
-  text: 'Somebody who has your link. You are neither seen nor heard before you accept.',
+  text: 'Somebody opened your link. They cannot see or hear you before you accept.',
 };
 
 const SAME_NETWORK =
-  'The broker introduced both devices, but they cannot reach each other. Put both on the same Wi-Fi, not on a guest ' +
+  'The broker works, but the devices cannot reach each other directly. Put both on the same Wi-Fi, not on a guest ' +
   'network, and turn off VPN and mobile data.';
 
-/** What a call came to. */
+/** Why a call ended. */
 export const OUTCOMES = {
   'hung up': { title: 'The other person hung up' },
   'hung up by us': { title: 'The call is over' },
@@ -21,16 +21,16 @@ export const OUTCOMES = {
   'declined by us': { title: 'You declined the call' },
   busy: { title: 'The other person is in another call', text: 'Try again a little later.' },
   nobody: {
-    title: 'Nobody is behind this link',
+    title: 'Nobody answered at this link',
     text:
-      'A link works as long as the page that showed it stays open, and that page did not answer. Ask for a new link.',
+      'A link works only while the page that showed it is open, and that page did not answer. Ask for a new link.',
   },
   'no answer': { title: 'No answer', text: 'The page rang for a minute, but nobody accepted the call.' },
   ourselves: { title: 'This is your own link', text: 'Send it to somebody else.' },
-  direct: { title: 'No direct way to the other device', text: SAME_NETWORK },
-  lost: { title: 'The connection was lost', text: 'One of the devices may have changed its network, or fallen asleep.' },
+  direct: { title: 'No direct connection to the other device', text: SAME_NETWORK },
+  lost: { title: 'The connection was lost', text: 'One of the devices may have changed its network or gone to sleep.' },
   broker: {
-    title: 'The broker was lost before the call came about',
+    title: 'The broker was lost before the call started',
     text: 'Check that peerbroker is running and that this device is on a network that reaches it.',
   },
 };

@@ -12,13 +12,13 @@ const TRAIL_STEP = 10;
 const SHORTEST_TRAIL = 8;
 const TRAIL_FOR_A_POINT = 3;
 
-// Eighths of a circle: few players start far from each other.
+// Starting places in eighths of a circle, ordered so that a few players start far apart.
 const PLACES = [0, 4, 2, 6, 1, 5, 3, 7];
 
 const LANDSCAPE = { width: 1600, height: 900 };
 const PORTRAIT = { width: 900, height: 1100 };
 
-/** Where the runners are, and the dots. Knows no screen and no network. */
+/** The positions of runners and dots. Independent of screen and network. */
 export class Arena {
   #size = LANDSCAPE;
   #runners = new Map();
@@ -37,7 +37,7 @@ export class Arena {
     return [...this.#runners.values()];
   }
 
-  /** Puts everybody into an empty arena of a shape that suits the screen. */
+  /** Restarts with an empty arena in the shape of the screen. */
   reset({ portrait, withDots }) {
     this.clear();
     this.#size = portrait ? PORTRAIT : LANDSCAPE;
@@ -46,13 +46,13 @@ export class Arena {
     while (withDots && this.#dots.length < DOTS) this.#dots.push(this.#newDot());
   }
 
-  /** Takes the dots away. */
+  /** Removes the dots. */
   clear() {
     this.#dots = [];
     this.#withDots = false;
   }
 
-  /** Lets `time` seconds pass for these players; calls `onPoints(player)` when one gets some. */
+  /** Advances by `time` seconds for these players; calls `onPoints(player)` when a player scores. */
   step(time, players, onPoints = () => {}) {
     for (const player of this.#runners.keys()) if (!players.includes(player)) this.#runners.delete(player);
     for (const player of players) if (!this.#runners.has(player)) this.#enter(player, players.indexOf(player));
@@ -104,7 +104,7 @@ export class Arena {
     }
   }
 
-  /** Somewhere, but under nobody's nose. */
+  /** A dot at a random place, away from runners and other dots. */
   #newDot() {
     const kind = Math.random() < GOLDEN_SHARE ? GOLDEN : SMALL;
     const margin = 2 * HEAD;
@@ -121,7 +121,7 @@ export class Arena {
   }
 }
 
-/** Two who meet turn away from each other. */
+/** Two runners that touch turn away from each other. */
 function bounce(one, other) {
   const apart = distance(one, other);
   if (apart >= 2 * HEAD) return;

@@ -3,7 +3,7 @@ import { Link } from './link.js';
 
 const WAIT = 15_000;
 
-/** Why there is no seat. `reason` is broker, silent, direct, or what the broker says, as `wrong room`. */
+/** Why joining failed. `reason` is `broker`, `silent`, `direct`, or the broker's error, such as `wrong room`. */
 export class Refused extends Error {
   constructor(reason, message = reason) {
     super(message);
@@ -12,8 +12,8 @@ export class Refused extends Error {
 }
 
 /**
- * Asks for a seat in a room, once. Resolves to the `link` to the computer, its `welcome`, the `socket`,
- * and `socketClosed`, which resolves if the other side closes that.
+ * Asks once for a seat in a room. Resolves to the `link` to the computer, its `welcome`, the `socket`,
+ * and `socketClosed`, a promise that resolves when the other side closes the socket.
  */
 export async function askForSeat({ room, name, key }) {
   const link = new Link({ initiator: true });

@@ -4,8 +4,8 @@ const COUNTDOWN = 3;
 const LONGEST_STEP = 0.1;
 
 /**
- * One round after the other. Its `phase` is `lobby`, `countdown`, `round` or `over`; in the lobby and after
- * the round everybody may run about. Calls `onPhase()` and `onPoints(player)`.
+ * Runs the rounds. Its `phase` is `lobby`, `countdown`, `round` or `over`; in the lobby and after
+ * the round, players can move freely. Calls `onPhase()` and `onPoints(player)`.
  */
 export class Game {
   arena = new Arena();
@@ -33,7 +33,7 @@ export class Game {
   run(draw) {
     let last;
     const frame = (now) => {
-      // After a pause, as in a background tab, the game goes on where it was.
+      // After a pause, such as in a background tab, the game continues where it was.
       const elapsed = Math.min((now - (last ?? now)) / 1_000, LONGEST_STEP);
       last = now;
       this.#step(elapsed);
@@ -47,7 +47,7 @@ export class Game {
     return this.phase === 'countdown' || this.phase === 'round';
   }
 
-  /** Whether a round stands still because nobody is there to play it. */
+  /** Whether a round is paused because all players are away. */
   get isPaused() {
     return this.isRunning && this.#players.present.length === 0;
   }

@@ -14,8 +14,8 @@ const ROUND = 45;
 const LOST = {
   title: 'The room is closed',
   advice:
-    'The connection to the broker was lost. Who is here plays on, for the game does not need it. But nobody new ' +
-    'can join until a new room is open, and who loses the connection cannot come back.',
+    'The connection to the broker was lost. Connected players can keep playing. But nobody new ' +
+    'can join until a new room is open, and players who lose their connection cannot come back.',
 };
 
 const element = (id) => document.getElementById(id);
@@ -52,7 +52,7 @@ class Host {
     this.#phaseChanged();
   }
 
-  /** A room, or another one: whoever plays already moves there. */
+  /** Opens a room, or a new one, to which present players move. */
   async #openRoom() {
     if (this.#isOpening) return;
     this.#isOpening = true;
@@ -83,7 +83,7 @@ class Host {
   #arrived({ link, name, key }) {
     const player = this.#players.seat({ link, name, key }, this.#room.locked);
     if (!player) {
-      // Closed by the other side, once it has read this.
+      // The player closes the link after reading this.
       link.send({ type: 'full' });
       return;
     }
@@ -153,7 +153,7 @@ class Host {
     setText('clock', phase === 'round' ? `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}` : '');
   }
 
-  /** The code is of use only while new players may come. */
+  /** Shows the code only while new players can join. */
   #showRoom() {
     const isInviting = this.#room ? this.#room.isOpen && !this.#room.locked : this.#isOpening;
     element('host').classList.toggle('without-join', !isInviting);
@@ -182,7 +182,7 @@ class Host {
   }
 }
 
-/** 45, or what the address says: `?seconds=90`. */
+/** 45, or the value in the address: `?seconds=90`. */
 function secondsOfARound() {
   const wanted = Number(new URLSearchParams(location.search).get('seconds'));
   return wanted >= 3 && wanted <= 600 ? wanted : ROUND;
@@ -194,7 +194,7 @@ function playerUrl(code) {
   return url;
 }
 
-/** Without touching what is right already, many times in a second. */
+/** Called many times a second, so it does not touch unchanged text. */
 function setText(id, text) {
   if (element(id).textContent !== text) element(id).textContent = text;
 }

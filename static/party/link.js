@@ -3,10 +3,10 @@ import { peerOptions } from '../settings.js';
 /**
  * A data channel to the other side, with JSON both ways. Its events:
  *
- * - `signal`: `detail` is the one description that the other side needs, candidates included;
+ * - `signal`: `detail` is the description for the other side, with all candidates;
  * - `open`;
- * - `message`: `detail` is what the other side sent;
- * - `close`: it is over, or never came about.
+ * - `message`: `detail` is a message of the other side;
+ * - `close`: the connection ended or could not be opened.
  */
 export class Link extends EventTarget {
   #peer;
@@ -31,12 +31,12 @@ export class Link extends EventTarget {
   }
 
   send(message) {
-    // What the other side says first may be here before this side knows that it is connected.
+    // The other side's first message can arrive before this side's `connect` event.
     if (this.#peer.connected) this.#peer.send(JSON.stringify(message));
     else if (!this.#peer.destroyed) this.#unsent.push(message);
   }
 
-  /** Ends it without a `close` event: whoever calls this knows. */
+  /** Closes the link without a `close` event. */
   close() {
     this.#peer.removeAllListeners('close');
     this.#peer.destroy();

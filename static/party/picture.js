@@ -4,7 +4,7 @@ const FULL_TURN = 2 * Math.PI;
 const GRID = 100;
 const EYE = { ahead: 12, aside: 11, radius: 9, pupil: 4.5, look: 3 };
 
-/** Draws an arena on a canvas, with the colours that the style sheet names. */
+/** Draws an arena on a canvas, with the colours of the style sheet. */
 export class Picture {
   #canvas;
   #context;
@@ -23,7 +23,7 @@ export class Picture {
     const context = this.#context;
     canvas.dataset.shape = width > height ? 'landscape' : 'portrait';
 
-    // As many pixels as the screen shows of it; the style sheet keeps the proportions.
+    // One canvas pixel per screen pixel; the style sheet keeps the proportions.
     const scale = Math.min(canvas.clientWidth / width, canvas.clientHeight / height) * devicePixelRatio;
     if (!scale) return;
     const [wide, high] = [Math.round(width * scale), Math.round(height * scale)];
@@ -35,7 +35,7 @@ export class Picture {
     for (const dot of arena.dots) this.#drawDot(dot);
     for (const runner of arena.runners) this.#drawTrail(runner);
     for (const runner of arena.runners) this.#drawHead(runner);
-    // Letters stay readable where the arena is small.
+    // Keeps names readable in a small arena.
     const letters = Math.max(30, (12 * devicePixelRatio) / scale);
     for (const runner of arena.runners) this.#drawName(runner, letters, width, height);
   }

@@ -10,15 +10,15 @@ const STORED = 'party';
 const NO_SEAT = {
   'wrong room': 'There is no room with this code. Compare it with the one on the computer’s screen.',
   'no player':
-    'This game has begun and the room is locked. Whoever was in it comes back with the same name; others need a ' +
-    'new room, which the computer offers after the round.',
+    'This game has started and the room is locked. If you were in it, join with the same name. Otherwise ' +
+    'wait for a new room, which the computer offers after the round.',
   'room full': 'This room is full.',
-  silent: 'The room is there, but the computer does not answer. It may be asleep: wake it and bring the game to the front.',
+  silent: 'The room exists, but the computer does not answer. It may be asleep: wake it and bring the game to the front.',
   direct:
-    'The broker introduced both devices, but they cannot reach each other. Put both on the same Wi-Fi, not on a ' +
+    'The broker works, but the devices cannot reach each other directly. Put both on the same Wi-Fi, not on a ' +
     'guest network, and turn off VPN and mobile data.',
   closed: 'The computer has closed this room. If it shows another code, join with that one.',
-  replaced: 'Another device has joined with your name and plays on for you.',
+  replaced: 'Another device has joined with your name and took your place.',
 };
 
 const COLOURS = ['', 'red', 'blue', 'green', 'yellow', 'violet', 'pink', 'grey', 'brown'];
@@ -73,7 +73,7 @@ class Player {
       return;
     }
     this.#wantedName = name;
-    // The same device is known again even where the broker has to give it another name.
+    // The key identifies the device even if the broker changes its name.
     const key = this.#stored?.key ?? randomKey();
     this.#stored = { room, name, key };
 
@@ -116,7 +116,7 @@ class Player {
     keepAwake();
   }
 
-  /** In the form and in the address, for a reload. */
+  /** Puts the room into the form and the address, for a reload. */
   #showRoom(room) {
     element('room').value = room;
     history.replaceState(null, '', `${location.pathname}?${new URLSearchParams({ room })}`);
@@ -124,7 +124,7 @@ class Player {
 
   #lost(error) {
     setStatus('retrying', 'Reconnecting…');
-    // A link that broke while the phone slept is back at once, and not worth a word.
+    // A link that broke while the phone slept usually reconnects at once, so say nothing yet.
     element('seat-problem').hidden = !error;
     if (error) element('seat-problem-advice').textContent = NO_SEAT[error.reason] ?? error.message;
   }
@@ -132,7 +132,7 @@ class Player {
   #showState({ phase, points, place, players, best, leaders }) {
     const isNew = points > this.#points;
     this.#points = points;
-    // Browsers complain about a page that shakes before anybody has touched it.
+    // Browsers log an error if a page vibrates before the user has touched it.
     if (isNew && navigator.userActivation?.hasBeenActive) navigator.vibrate?.(30);
 
     element('my-points').textContent = phase === 'lobby' ? '' : count(points, 'point');

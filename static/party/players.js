@@ -3,8 +3,8 @@ export const MOST_PLAYERS = 8;
 const SILENCE_ALLOWED = 5_000;
 
 /**
- * Those who play, in the order in which they came. Who is out of reach is `away` and keeps place,
- * colour and points. Calls `onChange()` when one comes, goes or returns.
+ * The players in the order in which they joined. A disconnected player is `away` and keeps place,
+ * colour and points. Calls `onChange()` when a player joins, leaves or returns.
  */
 export class Players {
   #list = [];
@@ -23,22 +23,22 @@ export class Players {
     return this.#list.filter((player) => !player.away);
   }
 
-  /** Those who are first, if anybody has points. */
+  /** The players with the most points, if anybody has points. */
   get leaders() {
     const best = Math.max(0, ...this.#list.map(({ points }) => points));
     return best > 0 ? this.#list.filter(({ points }) => points === best) : [];
   }
 
   /**
-   * Whoever came through this link: a player who was here already, by the key of the device or, in a
-   * room that is locked, by the name; else a new one. Nothing if there is no place.
+   * Returns the player for this link: a known one with the same device key or, in a locked room, the
+   * same name; otherwise a new one. Returns undefined if the game is full.
    */
   seat({ link, name, key }, locked) {
     let player = this.#list.find((known) => known.key === key);
     player ??= locked ? this.#list.find((known) => known.name === name) : undefined;
 
     if (player) {
-      // Another device has the name now. The old link of the same device just ends.
+      // Another device took over the name. An old link of the same device is just closed.
       if (player.key !== key) player.link.send({ type: 'replaced' });
       player.link.close();
     } else {
@@ -51,7 +51,7 @@ export class Players {
     return player;
   }
 
-  /** A round begins: nobody has points yet, and who has left is no longer expected. */
+  /** Starts a round: resets the points and removes players who have left. */
   startAfresh() {
     for (const player of this.#list.filter(({ left }) => left)) this.#remove(player);
     for (const player of this.#list) Object.assign(player, { points: 0, isNew: false });
@@ -83,7 +83,7 @@ export class Players {
   }
 
   #listen(player, link) {
-    // What an old link says must not touch its successor.
+    // Events of an old link must not affect the new one.
     const ifCurrent = (action) => (event) => player.link === link && action(event);
     link.addEventListener('message', ifCurrent(({ detail }) => this.#receive(player, detail)));
     link.addEventListener('close', ifCurrent(() => this.#setAway(player, true)));
@@ -92,7 +92,7 @@ export class Players {
   #receive(player, message) {
     player.heardAt = Date.now();
     if (message.type === 'bye') {
-      // Before anything has begun there is nothing to come back to.
+      // Before the first round a player has nothing to come back to.
       player.left = true;
       if (player.isNew) this.#remove(player);
     }
@@ -108,7 +108,7 @@ export class Players {
     this.#onChange();
   }
 
-  /** A device that sleeps does not say so. */
+  /** A sleeping device sends nothing, so silence means away. */
   #watch() {
     const now = Date.now();
     for (const player of this.#list) {

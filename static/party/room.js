@@ -3,14 +3,14 @@ import { Link } from './link.js';
 
 const HELLO_WAIT = 20_000;
 
-const NO_ROOM = 'The broker opens no room. It may have been started without them: look at its --dialects.';
+const NO_ROOM = 'The broker opened no room. Rooms may be turned off: check its --dialects flag.';
 
 /**
- * A room at the broker, and the way into it. Its events:
+ * A room at the broker. It connects players that join. Its events:
  *
- * - `arrived`: somebody's data channel is open. `detail` has the `link`, the `name` that the broker
- *   knows, and the `key` by which a player's device is known again;
- * - `lost`: the room is gone at the broker. Links are not touched by that.
+ * - `arrived`: a player's data channel is open. `detail` has the `link`, the `name` at the broker,
+ *   and the `key` that identifies the player's device;
+ * - `lost`: the broker no longer has the room. Links stay open.
  */
 export class Room extends EventTarget {
   #socket;
@@ -46,7 +46,7 @@ export class Room extends EventTarget {
 
   #receive(frame) {
     if (frame.type === 'offer') this.#answer(frame);
-    // Other errors are about an answer for a player who has gone.
+    // Other errors concern an answer for a player who has left.
     if (frame.type === 'error' && frame.val === 'wrong room') this.#lost();
   }
 

@@ -2,7 +2,7 @@ import { count } from './words.js';
 
 const list = document.querySelector('#scores');
 
-/** Shows who plays; with the best first once there is something to compare. */
+/** Shows the players; after the lobby sorted by points. */
 export function showScores(players, phase) {
   const inOrder = phase === 'lobby' ? players : [...players].sort((a, b) => b.points - a.points);
   list.replaceChildren(...inOrder.map((player) => line(player, phase)));

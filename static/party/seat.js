@@ -6,23 +6,23 @@ const PING_EVERY = 2_000;
 const SILENCE_ALLOWED = 6_000;
 const SILENCE_ALLOWED_AFTER_WAKING = 2_500;
 
-/** With these there is no use in asking again. */
+/** Retrying is useless after these errors. */
 const FINAL = new Set(['wrong room', 'no player', 'room full']);
 
 /**
- * A place in a room, with a way back to it. Its events:
+ * A place in a room that reconnects by itself. Its events:
  *
- * - `joined`: for the first time, or again. `detail` is the computer's welcome;
- * - `message`: `detail` is what else the computer says;
- * - `lost`: another attempt goes on. `detail` is why the last one failed, if there was one;
- * - `ended`: for good, `detail` is the reason: one of those of `Refused`, `closed` or `replaced`.
+ * - `joined`: joined or rejoined. `detail` is the computer's welcome;
+ * - `message`: `detail` is any other message of the computer;
+ * - `lost`: disconnected and retrying. `detail` is the error of the last attempt, if there was one;
+ * - `ended`: gave up. `detail` is the reason: one of `Refused`, `closed` or `replaced`.
  */
 export class Seat extends EventTarget {
   #room;
   #name;
   #key;
   #current;
-  /** An attempt to get another seat while there is one. */
+  /** An attempt to get a new seat while the current one still works. */
   #besides;
   #isOver = false;
   #isRejoining = false;
@@ -40,7 +40,7 @@ export class Seat extends EventTarget {
     setInterval(() => this.#watch(), 1_000);
   }
 
-  /** What it takes to come back. */
+  /** The values needed to rejoin. */
   get identity() {
     return { room: this.#room, name: this.#name, key: this.#key };
   }
@@ -50,7 +50,7 @@ export class Seat extends EventTarget {
     this.#use(await askForSeat(this.identity));
   }
 
-  /** As after a reload: tries until it is clear that there is no way back. */
+  /** Rejoins after a reload: retries until the error is final. */
   rejoin() {
     this.#lost();
   }
@@ -59,7 +59,7 @@ export class Seat extends EventTarget {
     this.#current?.link.send(message);
   }
 
-  /** Tries again now, if an attempt is to come. */
+  /** Makes the next attempt now, if one is scheduled. */
   hurry() {
     this.#hurry();
   }
@@ -76,7 +76,7 @@ export class Seat extends EventTarget {
     this.#name = seat.welcome.name;
     this.#heardAt = Date.now();
 
-    // What an old link says must not touch its successor.
+    // Events of an old link must not affect the new one.
     const ifCurrent = (action) => (event) => seat === this.#current && !this.#isOver && action(event);
     seat.link.addEventListener('message', ifCurrent(({ detail }) => this.#receive(detail)));
     seat.link.addEventListener('close', ifCurrent(() => this.#lost()));
@@ -96,14 +96,14 @@ export class Seat extends EventTarget {
     }
   }
 
-  /** The link is gone, or as good as gone. */
+  /** Rejoins because the link is closed or silent. */
   async #lost() {
     if (this.#isRejoining || this.#isOver) return;
     this.#isRejoining = true;
     this.#tell('lost');
     const lost = this.#current;
-    // The computer closes a link once it has welcomed the same phone on another. To ask once more would
-    // give that phone another name: its own is taken, by itself.
+    // The computer closes the old link when it has welcomed this phone on a new one. Joining once more would
+    // get another name, because the new link already uses this one.
     await this.#besides;
     if (this.#current !== lost) {
       this.#isRejoining = false;
@@ -112,7 +112,7 @@ export class Seat extends EventTarget {
     const { link, socket } = lost ?? {};
     this.#current = undefined;
     link?.close();
-    // Only then is the name free.
+    // The name is free only after the socket has closed.
     await socket?.close();
 
     for (let attempts = 0; !this.#isOver; attempts += 1) {
@@ -128,13 +128,13 @@ export class Seat extends EventTarget {
     this.#isRejoining = false;
   }
 
-  /** The computer has another room. The link holds until there is one for that, or else stays. */
+  /** Joins the computer's new room. The old link stays until that works. */
   async #move(room) {
     this.#room = room;
     await this.#askBesides();
   }
 
-  /** Before the start the broker keeps a name only for who has a socket; later it remembers all names. */
+  /** Before the start, the broker frees a name when its socket closes, so this rejoins at once. */
   async #keepTheName(seat) {
     for (let attempts = 0; seat === this.#current && this.#isInLobby && !this.#isOver; attempts += 1) {
       if (await this.#askBesides()) return;
@@ -142,7 +142,7 @@ export class Seat extends EventTarget {
     }
   }
 
-  /** Resolves to whether there is no use in asking again. */
+  /** Resolves to whether retrying is useless: it worked, or the error is final. */
   #askBesides() {
     return (this.#besides = this.#tryBesides());
   }
@@ -170,7 +170,7 @@ export class Seat extends EventTarget {
     });
   }
 
-  /** A phone hardly ever hears that its connection is gone; it has to ask. */
+  /** A phone rarely notices a dead connection, so it pings. */
   #watch() {
     if (!this.#current || this.#isOver || document.hidden) return;
     const now = Date.now();

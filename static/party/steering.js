@@ -1,11 +1,11 @@
 const KEYS = { ArrowLeft: -1, a: -1, A: -1, ArrowRight: 1, d: 1, D: 1 };
 
 /**
- * Turns what fingers and keys do into a direction: -1 is left, 1 is right, and 0 straight on. `pads` are
+ * Turns touches and keys into a direction: -1 is left, 1 is right, and 0 straight on. `pads` are
  * buttons with `data-turn`. Calls `onTurn(direction)` for each change.
  */
 export function enableSteering(pads, onTurn) {
-  // Each finger and each key, with the side that it holds.
+  // Each finger or key that is down, with its side.
   const held = new Map();
   let turn = 0;
 
@@ -35,7 +35,7 @@ export function enableSteering(pads, onTurn) {
     for (const type of ['pointerup', 'pointercancel', 'lostpointercapture']) {
       pad.addEventListener(type, (event) => release(event.pointerId));
     }
-    // A finger that rests is no right click.
+    // A long press must not open the context menu.
     pad.addEventListener('contextmenu', (event) => event.preventDefault());
   }
 

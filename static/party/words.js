@@ -8,5 +8,5 @@ export function names(players) {
   return all.length === 0 ? last : `${all.join(', ')} and ${last}`;
 }
 
-/** `1st`, `2nd`, `3rd`, `4th`: as far as there are players. */
+/** `1st`, `2nd`, `3rd`, `4th` …; right up to 20th. */
 export const nth = (place) => `${place}${['st', 'nd', 'rd'][place - 1] ?? 'th'}`;

@@ -16,14 +16,13 @@ const BROKER_ERRORS = new Set([
 ]);
 
 /**
- * One Peer that finds its way back to the broker, and keeps its id when the page
- * is reloaded. Its events:
+ * A Peer that reconnects to the broker, and keeps its id when the page is reloaded. Its events:
  *
- * - `open`: the broker knows this peer;
- * - `lost`: it does not, and the next attempt is to come. `detail` has the `reason`
- *   and how many `attempts` have failed since the last `open`;
- * - `connection`: somebody connected, `detail` is the DataConnection;
- * - `unavailable`: the broker did not find the peer that was asked for.
+ * - `open`: the peer is connected to the broker;
+ * - `lost`: it is disconnected, and a retry is scheduled. `detail` has the `reason`
+ *   and the number of failed `attempts` since the last `open`;
+ * - `connection`: another peer connected; `detail` is the DataConnection;
+ * - `unavailable`: the requested peer is not connected to the broker.
  */
 export class BrokerLink extends EventTarget {
   #identity;
@@ -42,7 +41,7 @@ export class BrokerLink extends EventTarget {
     document.addEventListener('visibilitychange', hurry);
     window.addEventListener('pagehide', () => {
       if (this.#identity) remember(role, this.#identity);
-      // Says goodbye, so that the other side need not wait for a timeout.
+      // Closes the connections, so that the other side need not wait for a timeout.
       this.#peer?.destroy();
     });
   }
@@ -59,7 +58,7 @@ export class BrokerLink extends EventTarget {
     this.#connect();
   }
 
-  /** Drops the socket, which may be dead without knowing it, and opens a new one. */
+  /** Replaces the socket, which may be dead although it looks open. */
   renew() {
     if (this.isOpen) this.#peer.disconnect();
     if (this.#retryTimer) this.#connect();

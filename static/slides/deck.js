@@ -2,46 +2,46 @@ const SLIDES = [
   {
     title: 'Two browsers want to talk',
     text: [
-      'A laptop and a phone have something to tell each other.',
-      'Neither knows where the other one is, or even that it exists.',
+      'A laptop and a phone want to exchange data.',
+      'Neither knows the other one’s address, or even that it exists.',
     ],
   },
   {
     title: 'They meet at a broker',
     text: [
-      'Each of them opens a WebSocket to the broker and gets an id, like a ticket in a cloakroom.',
-      'Whoever is told the id can now ask for its owner. The code on this screen is just that.',
+      'Each of them opens a WebSocket to the broker and gets an id.',
+      'Anyone who knows the id can send its owner a message. The code on this screen contains such an id.',
     ],
   },
   {
     title: 'One offers, one answers',
     text: [
       '“This is what I can do.” – “Good. So can I.”',
-      'The broker carries these two letters and opens neither.',
+      'The broker relays these two messages without reading them.',
     ],
   },
   {
     title: 'They try every path',
     text: [
-      'Each names the addresses where it might be found.',
-      'Both knock on all doors at once and keep the first good way through.',
+      'Each sends the other a list of addresses where it may be reachable: its candidates.',
+      'Both try all of them at once and keep the first that works well.',
     ],
   },
   {
     title: 'The broker steps aside',
     text: [
-      'From here on data goes straight from one to the other, encrypted all the way.',
-      'Stop the broker now, and this conversation goes on.',
+      'From now on data goes directly from one to the other, encrypted end to end.',
+      'If you stop the broker now, the connection stays.',
     ],
   },
   {
     title: 'That was you, just now',
-    text: ['Every tap on a phone that turns these slides takes this way.'],
+    text: ['Every tap on a phone that turns these slides uses this direct connection.'],
     isLive: true,
   },
 ];
 
-/** The slides, and which one is shown. Calls `onChange(position)` after each move. */
+/** The slides and the current position. Calls `onChange(position)` after each move. */
 export class Deck {
   #index = 0;
   #onChange;
@@ -58,7 +58,7 @@ export class Deck {
     return SLIDES[this.#index];
   }
 
-  /** What the remotes are told; `index` counts from 0. */
+  /** The position for the remotes; `index` counts from 0. */
   get position() {
     return {
       index: this.#index,

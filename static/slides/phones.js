@@ -1,6 +1,6 @@
 /**
  * The phones that are connected to the presentation. Calls `onChange()` when one
- * comes or goes, and `onCommand(name)` with `next` or `previous`.
+ * connects or disconnects, and `onCommand(name)` with `next` or `previous`.
  */
 export class Phones {
   #connections = new Map();
@@ -8,7 +8,7 @@ export class Phones {
   #onChange;
   #onCommand;
 
-  /** The last round-trip time, in milliseconds, that a phone has told. */
+  /** The last round-trip time in milliseconds that a phone reported. */
   roundTrip;
 
   constructor({ position, onChange, onCommand }) {
@@ -17,12 +17,12 @@ export class Phones {
     this.#onCommand = onCommand;
   }
 
-  /** How many are within reach right now. */
+  /** The number of reachable phones. */
   get count() {
     return [...this.#connections.values()].filter((phone) => phone.reachable).length;
   }
 
-  /** The id of one of them, if there is any. */
+  /** The id of one phone, if there is one. */
   get someId() {
     return this.#connections.keys().next().value;
   }
@@ -31,7 +31,7 @@ export class Phones {
     const phone = { connection, reachable: true };
 
     connection.on('open', () => {
-      // A phone that comes back has its old id; its old connection is dead by now.
+      // A phone that reconnects has its old id; its old connection is dead.
       this.#connections.get(connection.peer)?.connection.close();
       this.#connections.set(connection.peer, phone);
       this.#onChange();
@@ -61,7 +61,7 @@ export class Phones {
         this.#onCommand(message.type);
         break;
       case 'ping':
-        // With the position: what is sent as soon as the channel is open may be lost, but a phone asks again.
+        // Repeats the position, because a message sent as soon as the channel opens may be lost.
         connection.send({ type: 'pong', sentAt: message.sentAt, ...this.#position() });
         if (Number.isFinite(message.roundTrip)) {
           this.roundTrip = message.roundTrip;

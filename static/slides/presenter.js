@@ -73,7 +73,7 @@ export function startPresenter() {
     const { count } = phones;
     const phonesText = count === 1 ? '1 phone connected' : `${count} phones connected`;
     if (lostBecause && count > 0) {
-      setStatus('retrying', `${phonesText}. The broker is out of reach: new phones have to wait.`);
+      setStatus('retrying', `${phonesText}. The broker is not reachable: new phones have to wait.`);
     } else if (lostBecause) {
       setStatus('retrying', `${lostBecause} Trying again…`);
     } else if (count > 0) {
@@ -81,7 +81,7 @@ export function startPresenter() {
     } else {
       setStatus('ready', hadPhone ? 'No phone connected' : 'Waiting for a phone');
     }
-    // The code has done its work once the first phone is here.
+    // The code is no longer needed once the first phone is connected.
     if (count > 0 && !hadPhone) {
       hadPhone = true;
       showJoin(false);
@@ -115,13 +115,13 @@ function paragraph(text) {
 }
 
 function liveFacts({ count, roundTrip }) {
-  if (count === 0) return 'Connect one with the code and see.';
+  if (count === 0) return 'Connect a phone with the code to see it.';
   if (roundTrip === undefined) return '';
   const time = roundTrip < 1 ? 'less than a millisecond' : `${Math.round(roundTrip)} ms`;
   return `The last round trip took ${time} and did not touch the broker.`;
 }
 
-/** Parts of the picture name the slides, counted from 1, that show them. */
+/** Each part of the picture lists the slides that show it, counted from 1. */
 function setStage(number) {
   element('stage').dataset.slide = number;
   const listed = (list) => list.split(' ').includes(String(number));

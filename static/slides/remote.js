@@ -11,24 +11,24 @@ const SILENCE_ALLOWED_AFTER_WAKING = 2_500;
 
 const PROBLEMS = {
   link: {
-    title: 'This link is not complete',
+    title: 'This link is incomplete',
     advice: 'Scan the code on the presentation’s screen again, or copy the whole link.',
   },
   broker: { title: 'The broker cannot be reached' },
   absent: {
     title: 'The presentation is not open',
     advice:
-      'Open it on the computer, and keep it open. If it shows a new code, scan that one: the link changes ' +
-      'with every new presentation.',
+      'Open it on the computer, and keep it open. If it shows a new code, scan that one: every ' +
+      'presentation has its own link.',
   },
   silent: {
     title: 'The presentation does not answer',
     advice: 'It may be asleep. Wake the computer and bring the presentation to the front.',
   },
   direct: {
-    title: 'No direct way to the computer',
+    title: 'No direct connection to the computer',
     advice:
-      'The broker introduced both devices, but they cannot reach each other. Put both on the same Wi-Fi, not ' +
+      'The broker works, but the devices cannot reach each other directly. Put both on the same Wi-Fi, not ' +
       'on a guest network, and turn off VPN and mobile data.',
   },
 };
@@ -87,7 +87,7 @@ class Remote {
     this.#hangUp();
 
     const connection = this.#link.connect(this.#presenterId);
-    // Events of a connection that was given up must not touch its successor.
+    // Events of an abandoned connection must not affect the new one.
     const ifCurrent = (action) => (argument) => connection === this.#connection && action(argument);
 
     this.#connection = connection;
@@ -118,7 +118,7 @@ class Remote {
   }
 
   #tellConnected() {
-    setStatus('connected', this.#link.isOpen ? 'Connected' : 'Connected, without the broker');
+    setStatus('connected', this.#link.isOpen ? 'Connected' : 'Connected; the broker is not reachable');
   }
 
   #connectionLost() {
@@ -132,7 +132,7 @@ class Remote {
     if (this.#isConnected) return;
     this.#hangUp();
     showProblem(problem);
-    // The socket may be dead without knowing it, as after a locked screen.
+    // The socket may be dead although it looks open, for example after a locked screen.
     if (problem === 'silent') this.#link.renew();
     this.#redialLater();
   }
@@ -143,14 +143,14 @@ class Remote {
   }
 
   #brokerLost({ reason, attempts }) {
-    // The slides go on without the broker as long as the connection holds.
+    // The remote works without the broker while its connection is open.
     if (this.#isConnected) {
       this.#tellConnected();
       return;
     }
     this.#hangUp();
     enablePads(false);
-    // A socket that broke while the phone slept is back at once, and not worth a word.
+    // A socket that broke while the phone slept usually reconnects at once, so say nothing yet.
     if (attempts > 0) showProblem('broker', reason);
     else if (element('problem').hidden) setStatus('retrying', 'Reconnecting…');
   }
@@ -182,7 +182,7 @@ class Remote {
     this.#connection.send({ type: 'ping', sentAt: performance.now(), roundTrip: this.#roundTrip });
   }
 
-  /** A phone hardly ever hears that its connection is gone; it has to ask. */
+  /** A phone rarely notices a dead connection, so it pings. */
   #watch() {
     if (!this.#isConnected || document.hidden) return;
     const now = Date.now();

@@ -199,6 +199,7 @@ fn what_cannot_be_is_a_problem_that_says_why() {
     let no_file = json!({"auth": {"method": "jwt", "kind": "jwks", "value": "/nowhere/keys.json"}});
     for (body, word) in [
         (json!({"nam": "x"}), "nam"),
+        (json!({"ice": true}), "unknown field `ice`"),
         (json!({"name": "a\nb"}), "name"),
         (json!({"name": "x".repeat(101)}), "name"),
         (json!({"origins": ["example.org"]}), "origin"),

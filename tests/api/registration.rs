@@ -167,7 +167,7 @@ fn a_stranger_sets_a_name_and_an_origin_and_nothing_else() {
             settings.origins.iter().map(|origin| origin.as_str()).collect::<Vec<_>>(),
             ["https://a.test"]
         );
-        assert!(settings.enabled && !settings.allow_discovery && !settings.allow_no_origin && !settings.ice);
+        assert!(settings.enabled && !settings.allow_discovery && !settings.allow_no_origin);
         assert_eq!((settings.concurrent_limit, settings.auth), (7, Auth::None));
         assert_eq!(settings.messages_per_second, 200);
     });

@@ -72,14 +72,16 @@ pub const LAYERS: &[Layer] = &[
     layer("client_options", "config broker", "percent_encoding"),
     layer("config", "tls keys limits broker", "ipnet thiserror"),
     // Its `ring` is that of rustls.
-    layer("tls", "", "ring::default_provider rustls rustls_pki_types thiserror"),
+    layer("tls", "files", "ring::default_provider rustls rustls_pki_types thiserror"),
     layer("lan", "", ""),
     layer(
         "auth",
-        "keys broker",
-        "base64 curve25519_dalek http_body_util hyper hyper_rustls hyper_util jsonwebtoken libc log rand ring rustls rustls_pki_types \
+        "files keys broker",
+        "base64 curve25519_dalek http_body_util hyper hyper_rustls hyper_util jsonwebtoken log rand ring rustls rustls_pki_types \
          serde serde_json simple_asn1 thiserror tokio::join tokio::sync tokio::task tokio::test tokio::time uuid",
     ),
+    // Files that people name.
+    layer("files", "", "libc thiserror"),
     layer("limits", "pace", "dashmap"),
     layer("keys", "broker", "rand rusqlite serde serde_json thiserror utoipa"),
     // Plain Rust: no runtime, and neither knows of the other.

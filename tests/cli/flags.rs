@@ -221,6 +221,8 @@ fn tls_files_that_cannot_be_used_end_with_1_and_are_named() {
         ("/no/such/key.pem", cert.as_str(), "/no/such/key.pem"),
         (&key, "/no/such/cert.pem", "/no/such/cert.pem"),
         ("/", &cert, "--sslkey /"),
+        ("/dev/zero", &cert, "--sslkey /dev/zero: it has more than 1048576 bytes"),
+        (&key, "/dev/zero", "--sslcert /dev/zero: it has more than 1048576 bytes"),
         (&cert, &key, "--sslcert"),
         (&rsa_key, &cert, "--sslkey and --sslcert"),
         (&locked, &cert, "passphrase"),

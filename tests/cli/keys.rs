@@ -63,7 +63,7 @@ fn a_new_key_has_the_defaults_that_the_help_tells() {
     assert!(key.as_object_mut().unwrap().remove("created").unwrap().is_u64());
     let expected = json!({
         "key": "mykey", "name": "", "enabled": true, "origins": [], "allow_no_origin": false,
-        "allow_discovery": false, "concurrent_limit": 5000, "messages_per_second": 200, "ice": false,
+        "allow_discovery": false, "concurrent_limit": 5000, "messages_per_second": 200,
         "auth": {"method": "none"}, "used": null, "registered": false, "built_in": false,
     });
     assert_eq!(key, expected);
@@ -84,8 +84,6 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
         "7",
         "--messages-per-second",
         "0",
-        "--ice",
-        "true",
         "--auth",
         "webhook",
         "--auth-url",
@@ -103,7 +101,6 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
             ("allow_discovery", json!(true)),
             ("concurrent_limit", json!(7)),
             ("messages_per_second", json!(0)),
-            ("ice", json!(true)),
             ("auth", json!({"method": "webhook", "url": "https://example.org/auth"})),
         ] {
             assert_eq!(shown[member], value, "{member} of {key}");
@@ -115,12 +112,12 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
 fn set_changes_what_is_named_and_nothing_else() {
     let directory = Directory::new();
     let origins = ["--origin", "https://a.test", "--origin", "https://b.test"];
-    done(&directory, &[&["add", "-k", "k", "--name", "n", "--ice"], &origins[..]].concat());
+    done(&directory, &[&["add", "-k", "k", "--name", "n", "--allow_discovery"], &origins[..]].concat());
     let mut expected = shown(&directory, "k");
     for (args, member, value) in [
         (&["--concurrent_limit", "3"][..], "concurrent_limit", json!(3)),
         (&["--origin", "https://c.test"], "origins", json!(["https://c.test"])),
-        (&["--ice", "false"], "ice", json!(false)),
+        (&["--allow_discovery", "false"], "allow_discovery", json!(false)),
         (&["--name", ""], "name", json!("")),
         (&["--no_origins"], "origins", json!([])),
     ] {
@@ -177,9 +174,13 @@ fn show_tells_all_of_one_key() {
         &["add", "-k", "k", "--name", "My game", "--origin", "https://a.test", "--allow_no_origin"],
     );
     let text = done(&directory, &["show", "k"]).join("\n");
-    for part in
-        ["Key        k", "My game", "enabled", "https://a.test; and apps that name none", "5000 at most"]
-    {
+    for part in [
+        "Key        k",
+        "My game",
+        "enabled",
+        "https://a.test; and clients without an Origin",
+        "5000 at most",
+    ] {
         assert!(text.contains(part), "{part:?} in {text}");
     }
 }
@@ -236,7 +237,7 @@ fn a_key_that_is_there_or_is_not_there_ends_with_1() {
     assert_eq!(shown(&directory, "k")["name"], "");
     for args in [
         &["show", "absent"][..],
-        &["set", "absent", "--ice"],
+        &["set", "absent", "--allow_discovery"],
         &["enable", "absent"],
         &["disable", "absent"],
         &["remove", "absent"],
@@ -248,7 +249,13 @@ fn a_key_that_is_there_or_is_not_there_ends_with_1() {
 #[test]
 fn a_directory_without_keys_is_named_and_not_made() {
     let directory = Directory::new();
-    for args in [&["list"][..], &["show", "k"], &["set", "k", "--ice"], &["disable", "k"], &["remove", "k"]] {
+    for args in [
+        &["list"][..],
+        &["show", "k"],
+        &["set", "k", "--allow_discovery"],
+        &["disable", "k"],
+        &["remove", "k"],
+    ] {
         let text = refused(&directory, args, 1);
         assert!(
             text.contains("there is no peerbroker.db in") && text.contains(&directory.arg("data")),
@@ -285,11 +292,10 @@ fn a_wrong_value_ends_with_2_and_names_its_flag_and_what_is_accepted() {
         ("--origin", "", "a scheme and a host"),
         ("--name", long_name.as_str(), "at most 100 characters"),
         ("--name", "a\nb", "no control characters"),
-        ("--concurrent_limit", "-1", "a whole number from 0 on"),
-        ("--messages_per_second", "4294967296", "a whole number from 0 on"),
+        ("--concurrent_limit", "-1", "a whole number of 0 or more"),
+        ("--messages_per_second", "4294967296", "a whole number of 0 or more"),
         ("--allow_discovery", "maybe", "true or false"),
         ("--allow_no_origin", "2", "true or false"),
-        ("--ice", "on", "true or false"),
         ("--auth", "password", "none, jwt, webhook"),
         ("--auth_url", "example.org", "must begin with http:// or https://"),
         ("--auth_url", "https://user:password@example.org/", "must not have a user name"),
@@ -313,8 +319,8 @@ fn arguments_that_do_not_fit_together_end_with_2() {
     let directory = Directory::new();
     done(&directory, &["add", "-k", "k"]);
     for (args, named) in [
-        (&["set", "k"][..], "nothing is to be changed"),
-        (&["set", "--ice"], "<KEY>"),
+        (&["set", "k"][..], "no setting to change was given"),
+        (&["set", "--allow_discovery"], "<KEY>"),
         (&["set", "k", "--no_origins", "--origin", "https://a.test"], "cannot be used with"),
         (&["add", "--no_origins"], "--no_origins"),
         (&["set", "k", "--key", "other"], "--key"),

@@ -1,12 +1,14 @@
 //! The flags of the operator's API.
 
+use std::io::Write as _;
 use std::net::TcpListener;
+use std::process::Stdio;
 
 use serde_json::json;
 
 use crate::api::Api;
 use crate::directory::Directory;
-use crate::program::{Program, run};
+use crate::program::{Program, command, run};
 
 const TOKEN: &str = "a-secret-of-sixteen-or-more";
 
@@ -79,6 +81,12 @@ fn wrong_values_end_the_program_with_what_is_wrong_and_never_show_the_token() {
             1,
             &["--admin_token_file", "/nowhere"],
         ),
+        (
+            &["--ops_port", "0", "--admin_token_file", "/dev/zero"],
+            1,
+            &["--admin_token_file /dev/zero: it has more than 65536 bytes"],
+        ),
+        (&["--ops_port", "0", "--admin_token_file", "/"], 1, &["--admin_token_file /: Is a directory"]),
         (&["--ops_port", "0", "--admin_token_file", &odd], 1, &["--admin_token_file", "no spaces"]),
         (&["--ops_port", "0", "--admin_token_file", &empty], 1, &["--admin_token_file", "16 to 4096"]),
         (&["--ops_port", "0", "--ops_host", "nowhere.invalid"], 1, &["--ops_host nowhere.invalid"]),
@@ -125,6 +133,17 @@ fn what_the_api_does_is_kept_and_written_down_without_secrets() {
     let kept = api.get("/api/keys").json["keys"].take();
     let kept: Vec<_> = kept.as_array().unwrap().iter().map(|key| (&key["key"], &key["name"])).collect();
     assert_eq!(kept, [(&json!("kept"), &json!("a name")), (&json!("peerjs"), &json!("built in"))]);
+}
+
+#[test]
+fn the_token_may_come_through_a_pipe() {
+    for (token, code) in [("secret-of-16-chr", 0), ("secret-of-15-ch", 1)] {
+        let args = ["--check_config", "--ops_port", "0", "--admin_token_file", "/dev/stdin"];
+        let mut child = command(&args).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        // Its end is that of the file.
+        child.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{token}");
+    }
 }
 
 #[test]

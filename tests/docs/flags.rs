@@ -22,17 +22,19 @@ fn the_table_of_flags_is_that_of_the_help() {
 
 #[test]
 fn the_table_of_options_of_keys_is_that_of_their_help() {
-    let documented: BTreeSet<Vec<String>> = table_of("## API keys")
+    type Row = (Vec<String>, Option<String>);
+    let documented: BTreeSet<Row> = table_of("## API keys")
         .map(|line| {
-            let names = line.split('|').nth(1).unwrap_or_default().split(", ");
-            names.map(|name| name.trim().replace('`', "")).collect()
+            let cells: Vec<String> = line.split('|').map(|cell| cell.trim().replace('`', "")).collect();
+            let default = Some(cells[2].clone()).filter(|text| text != "–");
+            (cells[1].split(", ").map(str::to_owned).collect(), default)
         })
         .collect();
     let of = |command| flags_of_the_help(&["keys", command]).into_iter();
-    let known: BTreeSet<Vec<String>> = of("add")
+    let known: BTreeSet<Row> = of("add")
         .chain(of("set"))
         .filter(|flag| flag.long != "--help")
-        .map(|flag| std::iter::once(flag.long).chain(flag.short).collect())
+        .map(|flag| (std::iter::once(flag.long).chain(flag.short).collect(), flag.default))
         .collect();
     assert_eq!(documented, known);
 }
@@ -65,21 +67,26 @@ fn every_flag_that_is_named_exists() {
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Flag {
-    long: String,
+pub struct Flag {
+    pub long: String,
     short: Option<String>,
     variable: Option<String>,
-    default: Option<String>,
+    pub default: Option<String>,
 }
 
+/// How far right the text of a flag stands in the help.
+const TEXT_INDENT: usize = 10;
+
 /// The flags of the program, or of a command.
-fn flags_of_the_help(command: &[&str]) -> BTreeSet<Flag> {
+pub fn flags_of_the_help(command: &[&str]) -> BTreeSet<Flag> {
     let mut program = Command::new(env!("CARGO_BIN_EXE_peerbroker"));
     let help = program.args(command).arg("--help").env_clear().output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let mut flags: Vec<(String, String)> = Vec::new();
-    for line in help.lines().map(str::trim) {
-        if line.starts_with('-') && !line.starts_with("- ") {
+    for line in help.lines() {
+        // A text that is wrapped may begin a line with a flag as well, but stands further right.
+        let (line, indent) = (line.trim(), line.len() - line.trim_start().len());
+        if line.starts_with('-') && indent < TEXT_INDENT {
             flags.push((line.to_owned(), String::new()));
         } else if let Some((_, text)) = flags.last_mut() {
             text.push_str(line);
@@ -90,6 +97,11 @@ fn flags_of_the_help(command: &[&str]) -> BTreeSet<Flag> {
         let (_, rest) = text.split_once(&format!("[{name}: "))?;
         rest.split(']').next().map(|value| value.trim_end_matches('=').to_owned())
     };
+    // An option of a key that is there changes nothing by default, so its help says what a new one has.
+    let of_new_key = |text: &str| {
+        let (_, value) = text.split_once("A new key: ")?;
+        value.split_whitespace().next().map(str::to_owned)
+    };
     let flag = |(names, text): (String, String)| {
         let names: Vec<&str> = names.split([',', ' ']).filter(|name| name.starts_with('-')).collect();
         let long = names.iter().find(|name| name.starts_with("--")).unwrap();
@@ -98,7 +110,7 @@ fn flags_of_the_help(command: &[&str]) -> BTreeSet<Flag> {
             long: (*long).to_owned(),
             short: short.map(|&name| name.to_owned()),
             variable: bracketed(&text, "env"),
-            default: bracketed(&text, "default"),
+            default: bracketed(&text, "default").or_else(|| of_new_key(&text)),
         }
     };
     flags.into_iter().map(flag).collect()

@@ -12,5 +12,6 @@ mod choosing;
 mod embedding;
 mod examples;
 mod flags;
+mod limits;
 mod pages;
 mod references;

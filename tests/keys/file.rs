@@ -194,6 +194,23 @@ fn a_setting_that_an_older_version_did_not_store_has_its_default() {
 }
 
 #[test]
+fn a_setting_that_there_is_no_more_is_ignored_and_goes_with_the_next_change() {
+    let directory = Directory::new();
+    let keys = open(&directory.at(""));
+    let stored = made_at(1, "k");
+    keys.add(stored.clone()).unwrap();
+    let other = Connection::open(directory.at(FILE_NAME)).unwrap();
+    let with_ice = "UPDATE keys SET settings = json_set(settings, '$.ice', json('true'))";
+    assert_eq!(other.execute(with_ice, []).unwrap(), 1);
+    assert_eq!(keys.get(&key("k")).unwrap().as_ref(), Some(&stored));
+    assert_eq!(keys.all().unwrap(), [stored]);
+
+    keys.change(&key("k"), Change::default()).unwrap();
+    let settings: String = other.query_row("SELECT settings FROM keys", [], |row| row.get(0)).unwrap();
+    assert!(!settings.contains("ice"), "{settings}");
+}
+
+#[test]
 fn a_secret_is_not_in_the_error_of_its_entry() {
     let directory = Directory::new();
     let keys = open(&directory.at(""));

@@ -61,9 +61,9 @@ fn what_another_process_does_is_seen() {
     let theirs = key(printed.lines().next().unwrap());
     assert_eq!(keys.get(&theirs).unwrap().unwrap().name, "theirs");
 
-    peerbroker_keys(&["set", theirs.as_str(), "--ice"], &data_dir);
+    peerbroker_keys(&["set", theirs.as_str(), "--allow_discovery"], &data_dir);
     assert_seen("set");
-    assert!(keys.get(&theirs).unwrap().unwrap().settings.ice);
+    assert!(keys.get(&theirs).unwrap().unwrap().settings.allow_discovery);
 
     peerbroker_keys(&["disable", theirs.as_str()], &data_dir);
     assert_seen("disable");

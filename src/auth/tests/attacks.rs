@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
+use ring::hmac;
 
 use super::*;
 use crate::auth::jwt::read;

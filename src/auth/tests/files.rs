@@ -190,24 +190,33 @@ fn only_a_regular_file_of_a_mebibyte_is_read() {
     assert!(open(&fitting.0).is_ok());
     for size in [(1 << 20) + 1, 2 << 20] {
         let long = Scratch::new("long", &padded(size));
-        assert!(matches!(open_in_time(&long.0), Err(BadAuth::LongFile(_))), "{size}");
+        assert!(
+            matches!(open_in_time(&long.0), Err(BadAuth::Unreadable { error: FileError::TooLong(_), .. })),
+            "{size}"
+        );
     }
     let sparse = Scratch::new("sparse", "");
     File::options().write(true).open(&sparse.0).unwrap().set_len(1 << 40).unwrap();
-    assert!(matches!(open_in_time(&sparse.0), Err(BadAuth::LongFile(_))));
+    assert!(matches!(open_in_time(&sparse.0), Err(BadAuth::Unreadable { error: FileError::TooLong(_), .. })));
     // It says that it is empty.
     assert!(matches!(open_in_time(Path::new("/proc/self/environ")), Err(BadAuth::NoKeySet { .. })));
     for device in ["/dev/zero", "/dev/null", "/"] {
-        assert!(matches!(open_in_time(Path::new(device)), Err(BadAuth::NoFile(_))), "{device}");
+        assert!(
+            matches!(
+                open_in_time(Path::new(device)),
+                Err(BadAuth::Unreadable { error: FileError::NotRegular, .. })
+            ),
+            "{device}"
+        );
     }
     let pipe = Scratch::new("pipe", "");
     fs::remove_file(&pipe.0).unwrap();
     assert!(Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
-    assert!(matches!(open_in_time(&pipe.0), Err(BadAuth::NoFile(_))));
+    assert!(matches!(open_in_time(&pipe.0), Err(BadAuth::Unreadable { error: FileError::NotRegular, .. })));
     let link = Scratch::new("link", "");
     fs::remove_file(&link.0).unwrap();
     symlink("/dev/zero", &link.0).unwrap();
-    assert!(matches!(open_in_time(&link.0), Err(BadAuth::NoFile(_))));
+    assert!(matches!(open_in_time(&link.0), Err(BadAuth::Unreadable { error: FileError::NotRegular, .. })));
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ fn a_secret_is_taken_from_its_file_and_never_shown() {
     for key in ["added", "short", "changed"] {
         assert_eq!(shown(&directory, key)["auth"], json!({"method": "jwt", "kind": "secret"}));
         let text = done(&directory, &["show", key]).join("\n");
-        assert!(text.contains("HS256 with a secret, which is not shown"), "{text}");
+        assert!(text.contains("HS256 with a secret (not shown)"), "{text}");
     }
     let stored = std::fs::read(directory.at("data/peerbroker.db")).unwrap();
     let stored = String::from_utf8_lossy(&stored);
@@ -91,11 +91,11 @@ fn what_cannot_prove_anything_ends_with_1_and_is_named_and_nothing_is_added() {
     for (flag, file, why) in [
         ("--jwt_secret_file", &short, "has 31 bytes: at least 32"),
         ("--jwt_secret_file", &absent, "cannot read"),
-        ("--jwt_secret_file", &long, "more than 64 KiB"),
+        ("--jwt_secret_file", &long, "more than 65536 bytes"),
         ("--jwt_key_file", &private, "has a private key"),
         ("--jwt_key_file", &other, "there is no public key in it"),
         ("--jwt_key_file", &absent, "cannot read"),
-        ("--jwt_key_file", &"/dev/zero".to_owned(), "more than 64 KiB"),
+        ("--jwt_key_file", &"/dev/zero".to_owned(), "more than 65536 bytes"),
         ("--jwks_file", &other, "is not a JSON Web Key Set"),
         ("--jwks_file", &no_keys, "has no key for"),
         ("--jwks_file", &symmetric, "has no key for"),
@@ -120,12 +120,15 @@ fn what_cannot_prove_anything_is_refused_by_the_command_and_the_api_in_the_same_
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let file = |name: &str, content: &str| directory.file(name, content);
     let weak = r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#;
+    let jwk = KEY_SET.replace(r#"{"keys":["#, "").replace("]}", "");
     let odd = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AA"}]}"#;
     // With this point anybody can make signatures.
     let forgeable = odd.replace("AA", &format!("AQ{}", "A".repeat(41)));
     let proofs = [
         ("secret", file("short", "0123456789abcdef0123456789abcde"), "has 31 bytes"),
         ("secret", fixture("rsa.pem"), "is PEM text"),
+        ("secret", file("jwk", &jwk), "is a JSON Web Key"),
+        ("secret", file("jwks", KEY_SET), "is a JSON Web Key"),
         ("pem", fixture("tiny.pem"), "has 512 bits"),
         ("pem", fixture("small.pem"), "has 1024 bits"),
         ("pem", fixture("compressed.pem"), "compressed"),
@@ -194,10 +197,10 @@ fn methods_and_files_that_do_not_fit_together_end_with_2() {
     for (args, named) in [
         (&["--auth", "jwt"][..], "--auth jwt needs --jwt_secret_file, --jwt_key_file or --jwks_file"),
         (&["--auth", "webhook"], "--auth webhook needs --auth_url"),
-        (&["--auth", "none", "--jwt_secret_file", &secret], "--jwt_secret_file goes with --auth jwt"),
-        (&["--auth", "webhook", "--jwt_key_file", &key], "--jwt_key_file goes with --auth jwt"),
-        (&["--auth", "jwt", "--auth_url", url], "--auth_url goes with --auth webhook"),
-        (&["--auth", "none", "--auth_url", url], "--auth_url goes with --auth webhook"),
+        (&["--auth", "none", "--jwt_secret_file", &secret], "--jwt_secret_file needs --auth jwt"),
+        (&["--auth", "webhook", "--jwt_key_file", &key], "--jwt_key_file needs --auth jwt"),
+        (&["--auth", "jwt", "--auth_url", url], "--auth_url needs --auth webhook"),
+        (&["--auth", "none", "--auth_url", url], "--auth_url needs --auth webhook"),
         (&["--jwt_secret_file", &secret, "--jwt_key_file", &key], "cannot be used with"),
         (&["--jwt_secret_file", &secret, "--auth_url", url], "cannot be used with"),
     ] {

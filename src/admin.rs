@@ -10,7 +10,7 @@ use crate::events::{Actor, Event, KeyEvent, PeerAddress};
 use crate::keys::{Change, InvalidName, Key, KeyError, KeyStore, check_name, unix_time};
 use crate::limits::{DailyQuota, GuessLimiter};
 use crate::node::{ActiveKeys, Node};
-use crate::wire::{ApiKey, PeerId};
+use crate::wire::{ApiKey, Limit, PeerId};
 
 pub(crate) use key_signup::{InvalidSignup, SignupError, SignupRequest};
 
@@ -58,7 +58,7 @@ impl Admin {
             keys,
             store,
             signing_up: Mutex::new(()),
-            wrong_tokens: GuessLimiter::default(),
+            wrong_tokens: GuessLimiter::new(Limit::WrongAdminTokens),
             writing: Mutex::new(()),
         }
     }

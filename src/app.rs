@@ -3,6 +3,7 @@
 mod background;
 mod log_events;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::keys::{KeyError, KeyStore};
 use crate::limits::Addresses;
 use crate::node::{ActiveKeys, Node};
 use crate::session::{OnMessage, Sessions};
+use crate::wire::Limit;
 
 /// The parts of a broker. Built once, before any worker starts.
 pub(crate) struct Parts {
@@ -86,6 +88,11 @@ impl Parts {
         let connections = self.sessions.len();
         self.events.emit(|| Event::Draining { connections });
         self.node.close();
+    }
+
+    /// Tells that an address has reached a limit.
+    pub(crate) fn limit_hit(&self, limit: Limit, address: Option<IpAddr>) {
+        self.events.emit(|| Event::LimitHit { limit, key: None, address });
     }
 
     /// Milliseconds by the broker's clock.

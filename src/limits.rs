@@ -8,6 +8,8 @@ mod quota;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use crate::wire::Limit;
+
 pub(crate) use addresses::{Addresses, ConnectionPermit};
 pub(crate) use daily::DailyQuota;
 pub(crate) use guesses::{GuessLimiter, Guesser};
@@ -33,6 +35,8 @@ impl Network {
 /// Too much: come again after so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMany {
+    /// Of what.
+    pub(crate) limit: Limit,
     pub(crate) retry_after: Duration,
 }
 

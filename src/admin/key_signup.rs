@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use super::{Admin, AdminError, lock};
-use crate::events::Actor;
+use crate::events::{Actor, Event};
 use crate::keys::{Key, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings, check_name};
 use crate::limits::TooMany;
+use crate::wire::Limit;
 
 /// What somebody says of an app: how it is called, and where its pages come from.
 pub(crate) struct SignupRequest {
@@ -71,8 +72,13 @@ impl Admin {
         let config = self.node.config().load_full();
         let limit = config.registration.limit;
         let _signing_up = lock(&self.signing_up);
-        self.signups.check(address, now).map_err(SignupError::TooMany)?;
+        let hit = |limit| self.node.events().emit(|| Event::LimitHit { limit, key: None, address });
+        self.signups
+            .check(address, now)
+            .inspect_err(|too_many| hit(too_many.limit))
+            .map_err(SignupError::TooMany)?;
         if limit > 0 && self.store.count_registered().map_err(AdminError::from)? >= limit {
+            hit(Limit::SignupLimit);
             return Err(SignupError::Full);
         }
         // Nothing else is for strangers to set.

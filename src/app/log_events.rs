@@ -34,7 +34,7 @@ fn write(notice: &Notice) {
             );
         }
         Event::LimitHit { limit, key, address } => {
-            log::debug!("limit reached: {limit}; key {key:?}, address {address:?}");
+            log::debug!("limit reached: {}; key {key:?}, address {address:?}", limit.label());
         }
         Event::Expired { to, from } => {
             log::debug!("messages of {from:?} to {:?} of the key {:?} expired", to.id, to.key);

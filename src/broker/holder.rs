@@ -132,7 +132,10 @@ impl Guard<'_> {
             expired.retain(|loser| !refused || Some(loser) != from.as_ref());
             self.losers.extend(expired);
         }
-        self.count_all(lost, Outcome::Dropped(DropReason::OutboxFull));
+        if !lost.is_empty() {
+            self.note_limit(DropReason::OutboxFull);
+            self.count_all(lost, Outcome::Dropped(DropReason::OutboxFull));
+        }
         !refused
     }
 

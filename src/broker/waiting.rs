@@ -7,7 +7,7 @@ use super::guard::Guard;
 use super::outgoing::Outgoing;
 use super::queue::{Overflow, QueueEnd};
 use super::slot::Timeouts;
-use crate::events::Outcome;
+use crate::events::{Event, Outcome};
 use crate::wire::{DropReason, MessageKind};
 
 impl Guard<'_> {
@@ -33,6 +33,7 @@ impl Guard<'_> {
             Err(Overflow { reason, lost }) => {
                 self.count_all(lost, Outcome::Dropped(reason));
                 shared.counters().expired(usize::from(must_not_be_lost));
+                self.note_limit(reason);
                 Err(reason)
             }
         }
@@ -103,6 +104,13 @@ impl Guard<'_> {
         self.slot.set_waiting_since(self.queue.as_ref().and_then(|queue| queue.oldest()));
         if self.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
             self.queue = None;
+        }
+    }
+
+    pub(super) fn note_limit(&self, reason: DropReason) {
+        if let Some(limit) = reason.limit() {
+            let key = || Some(self.realm.key().clone());
+            self.realm.shared.events.emit(|| Event::LimitHit { limit, key: key(), address: None });
         }
     }
 

@@ -147,16 +147,16 @@ pub fn follow(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{ApiKey, CloseReason};
+    use crate::wire::{ApiKey, CloseReason, Limit};
 
-    fn hit(limit: &'static str) -> Event {
+    fn hit(limit: Limit) -> Event {
         Event::LimitHit { limit, key: None, address: None }
     }
 
     fn name(notice: Option<Notice>) -> String {
         match notice {
             Some(Notice::Event(event)) => match &*event {
-                Event::LimitHit { limit, .. } => (*limit).to_owned(),
+                Event::LimitHit { limit, .. } => limit.label().to_owned(),
                 event => format!("{event:?}"),
             },
             Some(Notice::Missed(missed)) => format!("missed {missed}"),
@@ -168,10 +168,10 @@ mod tests {
     fn every_subscriber_gets_every_event_in_order() {
         let events = Events::default();
         let (mut one, mut other) = (events.subscribe(), events.subscribe());
-        events.emit(|| hit("a"));
-        events.emit(|| hit("b"));
+        events.emit(|| hit(Limit::Rooms));
+        events.emit(|| hit(Limit::RoomPlayers));
         for subscription in [&mut one, &mut other] {
-            assert_eq!([0; 3].map(|_| name(subscription.try_next())), ["a", "b", "nothing"]);
+            assert_eq!([0; 3].map(|_| name(subscription.try_next())), ["rooms", "room_players", "nothing"]);
         }
     }
 
@@ -180,16 +180,17 @@ mod tests {
         let events = Events::default();
         let mut slow = events.subscribe();
         for _ in 0..CLIENT_EVENTS {
-            events.emit(|| hit("old"));
+            events.emit(|| hit(Limit::QueueBytes));
         }
-        for limit in ["new", "newer", "newest"] {
+        let newest = [Limit::Rooms, Limit::RoomPlayers, Limit::QueueMessages];
+        for limit in newest {
             events.emit(|| hit(limit));
         }
         assert_eq!(name(slow.try_next()), "missed 3");
         let kept: Vec<String> =
             std::iter::from_fn(|| slow.try_next()).map(|notice| name(Some(notice))).collect();
         assert_eq!(kept.len(), CLIENT_EVENTS);
-        assert_eq!(kept[CLIENT_EVENTS - 3..], ["new", "newer", "newest"]);
+        assert_eq!(kept[CLIENT_EVENTS - 3..], newest.map(Limit::label));
     }
 
     #[test]
@@ -199,7 +200,7 @@ mod tests {
         let key = ApiKey::parse("k").unwrap();
         events.emit(|| Event::Key { key, what: KeyEvent::Unused(90) });
         for _ in 0..2 * CLIENT_EVENTS {
-            events.emit(|| hit("flood"));
+            events.emit(|| hit(Limit::Rooms));
         }
         assert!(name(slow.try_next()).contains("Unused(90)"));
     }
@@ -213,9 +214,9 @@ mod tests {
     async fn what_happened_before_the_end_is_still_got() {
         let events = Events::default();
         let mut subscription = events.subscribe();
-        events.emit(|| hit("last"));
+        events.emit(|| hit(Limit::Rooms));
         drop(events);
-        assert_eq!(name(subscription.next().await), "last");
+        assert_eq!(name(subscription.next().await), "rooms");
         assert_eq!(name(subscription.next().await), "nothing");
     }
 }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::wire::{ApiKey, ClientVersion, CloseReason, ConnId, Link, PeerId, RealmKind, Refusal};
+use crate::wire::{ApiKey, ClientVersion, CloseReason, ConnId, Limit, Link, PeerId, RealmKind, Refusal};
 
 /// Something that happened. Strings in it come from strangers and may hold anything but control characters.
 #[derive(Clone, Debug)]
@@ -54,10 +54,11 @@ pub enum Event {
         /// What happened to it.
         what: KeyEvent,
     },
-    /// A limit was reached, and something was refused for it.
+    /// A limit was reached, and something was refused for it. A connection that ends for a limit, or gets no id for it,
+    /// is none of these: the limit is in the reason.
     LimitHit {
-        /// The name of the limit, as in metrics.
-        limit: &'static str,
+        /// The limit.
+        limit: Limit,
         /// The key that it concerns, if it is one of a key.
         key: Option<ApiKey>,
         /// The address that it concerns, if it is one of an address.

@@ -54,7 +54,9 @@ pub(crate) fn connect(
     service: &Parts,
     peer: Option<SocketAddr>,
 ) -> Result<Option<ConnectionPermit>, TooMany> {
-    service.addresses.connect(peer.and_then(|peer| counted_address(&service.config(), peer)))
+    let address = peer.and_then(|peer| counted_address(&service.config(), peer));
+    let connected = service.addresses.connect(address);
+    connected.inspect_err(|too_many| service.limit_hit(too_many.limit, address))
 }
 
 /// Whose a connection is. All clients of a proxy share its connections, and are counted one by one when they
@@ -73,7 +75,8 @@ pub(super) fn caller(
 ) -> Result<ConnectRequest, TooMany> {
     let source = source(service, headers, peer);
     let connection = exchange.and_then(|exchange| exchange.counted());
-    let permit = service.addresses.open(source.address, service.now(), connection)?;
+    let opened = service.addresses.open(source.address, service.now(), connection);
+    let permit = opened.inspect_err(|too_many| service.limit_hit(too_many.limit, source.address))?;
     Ok(ConnectRequest { query: query.to_owned(), source, permit })
 }
 

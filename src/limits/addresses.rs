@@ -9,6 +9,7 @@ use dashmap::DashMap;
 use super::{Network, TooMany};
 use crate::config::LiveConfig;
 use crate::rate_limit::RateLimit;
+use crate::wire::Limit;
 
 /// The addresses that have connections, or had some a moment ago.
 pub(crate) struct Addresses {
@@ -65,13 +66,18 @@ impl Addresses {
         // A place of its own goes back below, when nothing is locked.
         let spent = known.opens.try_charge_one(self.config.load().address_limits.opens_per_second, now);
         drop(known);
-        spent.map(|()| Some(placed)).map_err(|retry_after| TooMany { retry_after })
+        spent
+            .map(|()| Some(placed))
+            .map_err(|retry_after| TooMany { limit: Limit::OpensPerSecond, retry_after })
     }
 
     fn place(self: &Arc<Self>, network: Network, known: &mut Known) -> Result<ConnectionPermit, TooMany> {
         let most = self.config.load().address_limits.connections;
         if most > 0 && known.open >= most {
-            return Err(TooMany { retry_after: Duration::from_secs(10) });
+            return Err(TooMany {
+                limit: Limit::ConnectionsPerAddress,
+                retry_after: Duration::from_secs(10),
+            });
         }
         known.open += 1;
         Ok(ConnectionPermit(Arc::new(CountedConnection { addresses: Arc::clone(self), network })))
@@ -161,7 +167,10 @@ mod tests {
         for _ in 0..50 {
             assert!(open(0).is_ok());
         }
-        assert_eq!(open(0), Err(TooMany { retry_after: Duration::from_millis(200) }));
+        assert_eq!(
+            open(0),
+            Err(TooMany { limit: Limit::OpensPerSecond, retry_after: Duration::from_millis(200) })
+        );
         assert!(open(199).is_err());
         assert!(open(200).is_ok() && open(200).is_err());
         for _ in 0..50 {

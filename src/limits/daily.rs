@@ -8,6 +8,7 @@ use dashmap::DashMap;
 
 use super::{Network, TooMany};
 use crate::config::LiveConfig;
+use crate::wire::Limit;
 
 /// Milliseconds.
 const DAY: u64 = 24 * 60 * 60 * 1000;
@@ -40,9 +41,10 @@ impl DailyQuota {
         };
         done.retain(|at| is_recent(*at, now));
         match done.front() {
-            Some(oldest) if done.len() as u64 >= u64::from(most) => {
-                Err(TooMany { retry_after: Duration::from_millis((oldest + DAY).saturating_sub(now)) })
-            }
+            Some(oldest) if done.len() as u64 >= u64::from(most) => Err(TooMany {
+                limit: Limit::SignupsPerDay,
+                retry_after: Duration::from_millis((oldest + DAY).saturating_sub(now)),
+            }),
             _ => Ok(()),
         }
     }
@@ -90,10 +92,19 @@ mod tests {
         let daily = daily(2);
         let here = |now| try_it(&daily, ip("192.0.2.1"), now);
         assert!(here(0).is_ok() && here(10 * HOUR).is_ok());
-        assert_eq!(here(20 * HOUR), Err(TooMany { retry_after: Duration::from_millis(4 * HOUR) }));
-        assert_eq!(here(DAY - 1), Err(TooMany { retry_after: Duration::from_millis(1) }));
+        assert_eq!(
+            here(20 * HOUR),
+            Err(TooMany { limit: Limit::SignupsPerDay, retry_after: Duration::from_millis(4 * HOUR) })
+        );
+        assert_eq!(
+            here(DAY - 1),
+            Err(TooMany { limit: Limit::SignupsPerDay, retry_after: Duration::from_millis(1) })
+        );
         assert!(here(DAY).is_ok());
-        assert_eq!(here(DAY), Err(TooMany { retry_after: Duration::from_millis(10 * HOUR) }));
+        assert_eq!(
+            here(DAY),
+            Err(TooMany { limit: Limit::SignupsPerDay, retry_after: Duration::from_millis(10 * HOUR) })
+        );
         assert!(try_it(&daily, ip("192.0.2.2"), DAY).is_ok());
     }
 

@@ -54,7 +54,8 @@ fn check_token(service: &Parts, token: &AdminToken, request: &ServiceRequest) ->
     };
     let address = request.peer_addr().map(|peer| peer.ip());
     let (guesser, now) = (Guesser::new(address, is_forwarded(request.headers())), service.now());
-    service.admin.wrong_tokens.check(guesser, now)?;
+    let checked = service.admin.wrong_tokens.check(guesser, now);
+    checked.inspect_err(|too_many| service.limit_hit(too_many.limit, address))?;
     let (scheme, given) = given.split_at_checked(BEARER.len()).unwrap_or_default();
     // Compared in a time that says nothing of where the first difference is.
     let fits = scheme.eq_ignore_ascii_case(BEARER) && bool::from(given.ct_eq(token.as_str().as_bytes()));

@@ -12,8 +12,9 @@ use super::sessions::Sessions;
 use crate::dialect::rooms::Problem;
 use crate::dialect::{Object, calls, rooms, root};
 use crate::directory::{CallAlias, HostedRoom, PlayerName, RoomError};
+use crate::events::Event;
 use crate::keys::Auth;
-use crate::limits::Guesser;
+use crate::limits::{Guesser, TooMany};
 use crate::node::Guests;
 use crate::wire::{ApiKey, Frame, MessageKind, PeerId, Refusal, Token};
 
@@ -167,7 +168,8 @@ impl Guest {
             return self.guests.rooms.contains(code);
         };
         let now = sessions.now();
-        if sessions.wrong_codes.check(guesser, now).is_err() {
+        if let Err(TooMany { limit, .. }) = sessions.wrong_codes.check(guesser, now) {
+            sessions.events().emit(|| Event::LimitHit { limit, key: None, address: guesser.address() });
             return false;
         }
         let found = self.guests.rooms.contains(code);

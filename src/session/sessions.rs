@@ -11,7 +11,7 @@ use crate::dialect::peerjs::Kind;
 use crate::events::{Event, Events, Refused};
 use crate::limits::{ConnectionPermit, GuessLimiter, Quota};
 use crate::node::{ActiveKeys, Node};
-use crate::wire::PeerId;
+use crate::wire::{Limit, PeerId};
 
 /// What sessions need, and nothing else of the broker. Counts them.
 pub(crate) struct Sessions {
@@ -56,7 +56,7 @@ pub(crate) type OnMessage = Box<dyn Fn(Client<'_>, Message<'_>) + Send + Sync>;
 impl Sessions {
     pub(crate) fn new(node: Arc<Node>, keys: Arc<ActiveKeys>, on_message: Vec<OnMessage>) -> Arc<Self> {
         let unfinished = Quota::of_unfinished(node.config().clone());
-        let (wrong_codes, open) = (GuessLimiter::default(), AtomicUsize::new(0));
+        let (wrong_codes, open) = (GuessLimiter::new(Limit::WrongRoomCodes), AtomicUsize::new(0));
         Arc::new(Sessions { node, keys, wrong_codes, on_message, unfinished, open })
     }
 

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::InvalidName;
+use super::names::InvalidName;
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

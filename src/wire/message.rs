@@ -1,5 +1,7 @@
 //! What peers say to each other, and why a message can be lost.
 
+use super::limit::Limit;
+
 /// The messages that go from one peer to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
@@ -77,4 +79,18 @@ impl DropReason {
         DropReason::QueueTotalBytes,
         DropReason::Disconnected,
     ];
+
+    /// The limit that was reached, if it was one.
+    pub fn limit(self) -> Option<Limit> {
+        match self {
+            DropReason::OutboxFull => Some(Limit::OutboxBytes),
+            DropReason::QueueMessages => Some(Limit::QueueMessages),
+            DropReason::QueueBytes => Some(Limit::QueueBytes),
+            DropReason::QueueTotalBytes => Some(Limit::QueueTotalBytes),
+            DropReason::Absent
+            | DropReason::InvalidId
+            | DropReason::KeyRevoked
+            | DropReason::Disconnected => None,
+        }
+    }
 }

@@ -6,6 +6,8 @@ mod guest;
 mod peerjs;
 mod run;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

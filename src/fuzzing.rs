@@ -11,15 +11,15 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::auth;
-use crate::config::{Config, MountPath};
+use crate::config::{Config, Dialects, MountPath};
 use crate::dialect::json::{is_name, members};
 use crate::dialect::{calls, peerjs, rooms, root};
-use crate::http::{routes, seen};
+use crate::http::{handshake, routes, seen};
 use crate::keys::Origin;
 use crate::limits::Quota;
 use crate::session::Claim;
 use crate::transport::decoder::Decoder;
-use crate::transport::{Bounds, Disconnect, handshake};
+use crate::transport::{Bounds, Disconnect};
 use crate::wire::Frame;
 
 /// Frames mean the same however their bytes are split. The first byte is the seed of the splits.
@@ -71,8 +71,9 @@ pub fn handshake(input: &[u8]) {
         }
         head.headers.append(name, value);
     }
-    let Ok(answer) = handshake::accept(&head) else { return };
-    let answer = String::from_utf8(answer).expect("headers of ASCII");
+    let decision = handshake::decide(&head, routes::Route::Socket, Dialects::default());
+    let Some(Ok(accepted)) = decision else { return };
+    let answer = String::from_utf8(accepted.to_bytes()).expect("headers of ASCII");
     let lines: Vec<&str> = answer.split("\r\n").collect();
     assert_eq!(lines.first(), Some(&"HTTP/1.1 101 Switching Protocols"));
     assert!(matches!(lines.len(), 6 | 7) && answer.ends_with("\r\n\r\n"), "{answer:?}");

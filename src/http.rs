@@ -4,6 +4,7 @@ mod body;
 mod cors;
 pub(crate) mod endpoint;
 mod files;
+pub(crate) mod handshake;
 mod key_signup;
 mod legacy;
 mod not_found;
@@ -23,8 +24,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::app::Parts;
 use crate::config::MountPath;
 use crate::limits::TooMany;
-use crate::transport::{actix_ws, handshake};
-use endpoint::Endpoint;
+use crate::session::ConnectRequest;
+use crate::transport::actix_ws;
+use handshake::{Accepted, HandshakeRefusal};
 use routes::Route;
 
 /// A broker at a path.
@@ -59,18 +61,16 @@ pub(crate) fn handler(mounted: Arc<Mounted>) -> actix_web::Route {
 }
 
 async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
+    match handshake::open(mounted, request.head(), mounted.is_secure(request), None) {
+        Some(Ok(opened)) => return open_socket(&mounted.service, opened, payload).await,
+        Some(Err(refused)) => return refused.into_response(),
+        None => {}
+    }
     let route = routes::find(&mounted.path, request.path());
     let mut response = match *request.method() {
         // No page may send the form with a header that names another host than it was asked for.
         Method::OPTIONS if route == Route::Register => HttpResponse::NoContent().finish(),
         Method::OPTIONS if route != Route::Outside => cors::preflight(request),
-        Method::GET if asks_for_upgrade(request) => {
-            match Endpoint::at(&mounted.service, route, request.headers()) {
-                Some(endpoint) => return open_socket(mounted, endpoint, request, payload).await,
-                None if handshake::asks_for_websocket(request.headers()) => not_found::page(mounted, request),
-                None => page(mounted, request, route).await,
-            }
-        }
         Method::GET | Method::HEAD => page(mounted, request, route).await,
         Method::POST => post(mounted, request, route, payload).await,
         _ => not_found::page(mounted, request),
@@ -132,51 +132,35 @@ async fn post(
     }
 }
 
-/// A file of the app that is served beside the broker. Who asks for an upgrade wants none.
+/// A file of the app that is served beside the broker. No files for upgrade requests.
 async fn file(mounted: &Mounted, request: &HttpRequest, below: &str) -> Option<HttpResponse> {
     let config = mounted.service.config.load_full();
     let directory = config.static_dir.as_deref()?;
-    if asks_for_upgrade(request) {
+    if request.headers().contains_key(header::UPGRADE) {
         return None;
     }
     files::answer(directory, request, below).await
 }
 
 async fn open_socket(
-    mounted: &Mounted,
-    endpoint: Endpoint,
-    request: &HttpRequest,
+    service: &Arc<Parts>,
+    (accepted, request): (Accepted, ConnectRequest),
     payload: web::Payload,
 ) -> HttpResponse {
-    let service = &mounted.service;
-    // actix-ws is content with less, and would answer 101 where no frame can follow.
-    if let Err(why) = handshake::check(request.head()) {
-        return HttpResponse::BadRequest()
-            .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
-            .force_close()
-            .body(format!("{why}\n"));
-    }
-    let (query, peer) = (request.query_string(), request.peer_addr());
-    let caller = match endpoint::caller(service, query, request.headers(), peer, None) {
-        Ok(caller) => caller,
-        Err(too_many) => return too_many_requests(too_many),
-    };
-    match actix_ws::upgrade(request, payload, endpoint::bounds(service)).await {
-        Ok((response, socket)) => {
-            endpoint.serve(socket, service, caller);
+    match actix_ws::upgrade(payload, endpoint::bounds(service)).await {
+        Ok((mut response, socket)) => {
+            accepted.write_to(&mut response);
+            accepted.endpoint.serve(socket, service, request);
             response
         }
         Err(error) => error.error_response(),
     }
 }
 
-fn asks_for_upgrade(request: &HttpRequest) -> bool {
-    request.headers().contains_key(header::UPGRADE)
-}
-
 fn too_many_requests(too_many: TooMany) -> HttpResponse {
-    let mut response = plain(StatusCode::TOO_MANY_REQUESTS, endpoint::TOO_MANY);
-    response.headers_mut().insert(header::RETRY_AFTER, endpoint::retry_after(too_many).into());
+    let refusal = HandshakeRefusal::TooManyConnections;
+    let mut response = plain(refusal.status(), refusal.text().unwrap_or_default());
+    response.headers_mut().insert(header::RETRY_AFTER, too_many.seconds().into());
     response
 }
 

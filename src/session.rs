@@ -7,6 +7,8 @@ mod peerjs;
 mod run;
 mod sessions;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

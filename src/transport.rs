@@ -8,7 +8,6 @@ pub(crate) mod actix_ws;
 pub(crate) mod connection;
 pub(crate) mod decoder;
 pub(crate) mod exchange;
-pub(crate) mod handshake;
 pub(crate) mod stream;
 mod unfinished;
 pub(crate) mod upgrade;

@@ -10,14 +10,14 @@ use actix_web::rt;
 use super::routes::Route;
 use super::seen;
 use crate::app::Parts;
-use crate::config::Config;
+use crate::config::{Config, Dialects};
 use crate::limits::{ConnectionPermit, TooMany};
 use crate::session::{self, ConnectRequest, Source};
 use crate::transport::exchange::Exchange;
-use crate::transport::{Bounds, Socket, handshake};
+use crate::transport::{Bounds, Socket};
 
 /// Where a WebSocket can be opened.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     /// That of PeerJS.
     Peers,
@@ -26,15 +26,11 @@ pub(super) enum Endpoint {
 }
 
 impl Endpoint {
-    /// That of an address, if there is one and its dialects are on. At the root there is also a page,
-    /// for those who would upgrade to something else.
-    pub(super) fn at(service: &Parts, route: Route<'_>, headers: &HeaderMap) -> Option<Self> {
-        let dialects = service.config().dialects;
+    /// That of an address, if there is one and its dialects are on.
+    pub(super) fn at(route: Route<'_>, dialects: Dialects) -> Option<Self> {
         match route {
             Route::Socket if dialects.peerjs => Some(Endpoint::Peers),
-            Route::Root if dialects.any_at_root() && handshake::asks_for_websocket(headers) => {
-                Some(Endpoint::Root)
-            }
+            Route::Root if dialects.any_at_root() => Some(Endpoint::Root),
             _ => None,
         }
     }
@@ -95,14 +91,6 @@ pub(super) fn source(service: &Parts, headers: &HeaderMap, peer: Option<SocketAd
 pub(super) fn origin(headers: &HeaderMap) -> Option<String> {
     let origin = headers.get(header::ORIGIN).filter(|origin| !origin.is_empty())?;
     Some(String::from_utf8_lossy(origin.as_bytes()).into_owned())
-}
-
-/// What is said to an address that asks too often.
-pub(super) const TOO_MANY: &str = "Too many connections from this address\n";
-
-/// What `Retry-After` says to it.
-pub(super) fn retry_after(too_many: TooMany) -> u64 {
-    too_many.seconds()
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
     match registered {
         Ok(Ok(key)) => here_it_is(mounted, request, &key),
         Ok(Err(SignupError::TooMany(too_many))) => {
-            let seconds = endpoint::retry_after(too_many);
+            let seconds = too_many.seconds();
             let why = format!(
                 "Your address has registered all the keys that it may within 24 hours. The next one is possible in {}.",
                 in_words(Duration::from_secs(seconds))

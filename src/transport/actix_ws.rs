@@ -10,6 +10,8 @@ use std::task::{Context, Poll, ready};
 use actix_http::error::PayloadError;
 use actix_http::ws::{self, CloseCode, Item, Message, ProtocolError};
 use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::test::TestRequest;
 use actix_web::{FromRequest as _, HttpRequest, HttpResponse, web};
 use actix_ws::{MessageStream, Session};
 use bytes::Bytes;
@@ -18,7 +20,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 
 use super::unfinished::Unfinished;
-use super::{Bounds, Disconnect, Event, Socket, handshake};
+use super::{Bounds, Disconnect, Event, Socket};
 use crate::broker::Outbox;
 use crate::limits::Held;
 use crate::wire::CloseReason;
@@ -49,9 +51,9 @@ struct Fragments {
     payload: Unfinished,
 }
 
-/// Accepts a handshake through actix-ws.
+/// Opens a WebSocket whose handshake is accepted. Of the answer, the headers that depend on the client's are left to
+/// the caller.
 pub(crate) async fn upgrade(
-    request: &HttpRequest,
     payload: web::Payload,
     bounds: Bounds,
 ) -> actix_web::Result<(HttpResponse, ActixSocket)> {
@@ -65,11 +67,21 @@ pub(crate) async fn upgrade(
         failed: None,
     };
     let mut capped: Payload = Payload::Stream { payload: Box::pin(capped) };
-    let payload = web::Payload::from_request(request, &mut capped).await?;
-    let protocols: Vec<&str> = handshake::first_protocol(request.headers()).into_iter().collect();
-    let (response, session, frames) = actix_ws::handle_with_protocols(request, payload, &protocols)?;
+    let request = good_handshake();
+    let payload = web::Payload::from_request(&request, &mut capped).await?;
+    let (response, session, frames) = actix_ws::handle(&request, payload)?;
     let frames = frames.max_frame_size(bounds.max_message_bytes);
     Ok((response, ActixSocket { session, frames, fragments: None, bounds, passage, ended: false }))
+}
+
+/// actix-ws decides about the handshake once more, and refuses version 8. So it sees this one.
+fn good_handshake() -> HttpRequest {
+    TestRequest::get()
+        .insert_header((header::CONNECTION, "Upgrade"))
+        .insert_header((header::UPGRADE, "websocket"))
+        .insert_header((header::SEC_WEBSOCKET_VERSION, "13"))
+        .insert_header((header::SEC_WEBSOCKET_KEY, "AAAAAAAAAAAAAAAAAAAAAA=="))
+        .to_http_request()
 }
 
 impl ActixSocket {

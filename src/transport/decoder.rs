@@ -3,6 +3,9 @@
     expect(clippy::indexing_slicing, reason = "each index was compared with the length just before")
 )]
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::ControlFlow;
 
 use super::unfinished::Unfinished;
@@ -272,118 +275,5 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     }
     for (byte, mask) in rest.iter_mut().zip(mask.iter().cycle()) {
         *byte ^= mask;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::limits::Quota;
-
-    const MASK: [u8; 4] = [1, 2, 3, 4];
-    const TOO_BIG: Result<(), Disconnect> = Err(Disconnect::Violation(CloseReason::TooBig));
-    const TRY_AGAIN_LATER: Result<(), Disconnect> = Err(Disconnect::Violation(CloseReason::TryAgainLater));
-
-    /// As 16 bits wide as need be.
-    fn header(first: u8, len: usize) -> Vec<u8> {
-        let len = u16::try_from(len).unwrap().to_be_bytes();
-        [&[first, 0x80 | 126][..], &len, &MASK].concat()
-    }
-
-    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-        let mut payload = payload.to_vec();
-        unmask(&mut payload, MASK);
-        [header(first, payload.len()), payload].concat()
-    }
-
-    fn decoder(max_message_bytes: usize, quota: &Arc<Quota>) -> Decoder {
-        Decoder::new(Bounds { max_message_bytes, unfinished: Arc::clone(quota) })
-    }
-
-    fn feed(decoder: &mut Decoder, bytes: &[u8]) -> (Vec<String>, Result<(), Disconnect>) {
-        let mut events = Vec::new();
-        let ended = decoder.feed(&mut bytes.to_vec(), &mut |event| {
-            events.push(format!("{event:?}"));
-            ControlFlow::Continue(())
-        });
-        (events, ended)
-    }
-
-    #[test]
-    fn the_same_comes_out_however_the_bytes_come_in() {
-        let quota = Quota::new(0);
-        let bytes = [
-            frame(0x81, "plain".as_bytes()),
-            frame(0x01, "in é".as_bytes()),
-            [&[0x89, 0x84][..], &MASK, &[b'p' ^ 1, b'i' ^ 2, b'n' ^ 3, b'g' ^ 4]].concat(),
-            frame(0x00, b""),
-            frame(0x80, b" parts"),
-            frame(0x02, &[0; 300]),
-            frame(0x80, &[1; 301]),
-            frame(0x82, b""),
-        ]
-        .concat();
-        let (whole, ended) = feed(&mut decoder(1000, &quota), &bytes);
-        assert_eq!((whole.len(), ended), (8, Ok(())));
-        for size in 1..bytes.len() {
-            let (mut decoder, mut events) = (decoder(1000, &quota), Vec::new());
-            for chop in bytes.chunks(size) {
-                let (some, ended) = feed(&mut decoder, chop);
-                assert_eq!(ended, Ok(()));
-                events.extend(some);
-            }
-            assert_eq!(events, whole, "in pieces of {size}");
-            assert!(decoder.partial.is_empty() && decoder.message.is_none(), "nothing is kept");
-        }
-    }
-
-    #[test]
-    fn the_sum_of_fragments_is_checked_before_the_payload_comes() {
-        let mut decoder = decoder(1000, &Quota::new(0));
-        assert_eq!(feed(&mut decoder, &frame(0x01, &[b'x'; 600])).1, Ok(()));
-        assert_eq!(feed(&mut decoder, &frame(0x00, &[b'x'; 399])).1, Ok(()));
-        assert_eq!(feed(&mut decoder, &header(0x00, 2)).1, TOO_BIG);
-        assert!(decoder.message.is_none(), "nothing is kept");
-        assert_eq!(feed(&mut decoder, &frame(0x81, b"x")), (vec![], TOO_BIG), "nothing is read after that");
-    }
-
-    #[test]
-    fn a_frame_out_of_order_is_refused_before_its_payload_comes() {
-        let mut stray = decoder(1000, &Quota::new(0));
-        assert_eq!(feed(&mut stray, &header(0x80, 600)).1, Err(PROTOCOL));
-        let mut within = decoder(1000, &Quota::new(0));
-        assert_eq!(feed(&mut within, &[frame(0x01, b"x"), header(0x81, 600)].concat()).1, Err(PROTOCOL));
-    }
-
-    #[test]
-    fn what_is_unfinished_is_charged_once_and_given_back() {
-        let quota = Quota::new(100_000);
-        let mut one = decoder(60_000, &quota);
-        // A frame that is not whole, behind one that is.
-        feed(&mut one, &frame(0x01, &[b'x'; 30_000])).1.unwrap();
-        feed(&mut one, &[header(0x00, 30_000), vec![b'x'; 29_000]].concat()).1.unwrap();
-        let used = quota.used();
-        assert!(
-            (43_000..=44_000).contains(&used),
-            "{used} of 59,000 and none twice, without the first 16 KiB"
-        );
-        let mut others: Vec<_> = (0..3).map(|_| decoder(60_000, &quota)).collect();
-        let refused = others.iter_mut().filter_map(|other| {
-            let ended = feed(other, &[header(0x82, 60_000), vec![0; 50_000]].concat()).1;
-            (ended == TRY_AGAIN_LATER).then_some(())
-        });
-        assert_eq!(refused.count(), 2);
-        // Small messages come through all the same, in whatever pieces.
-        let mut small = decoder(60_000, &quota);
-        for byte in frame(0x81, &[b'x'; 10_000]) {
-            feed(&mut small, &[byte]).1.unwrap();
-        }
-        drop(others);
-        assert_eq!(quota.used(), used);
-        let (events, ended) = feed(&mut one, &[vec![b'x'; 1000], frame(0x80, b"")].concat());
-        assert_eq!((events.len(), ended), (2, Ok(())));
-        assert_eq!(quota.used(), 0);
     }
 }

@@ -10,10 +10,11 @@ use socket2::{Domain, Socket, Type};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     pub version: String,
     pub status: u16,
+    pub reason: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
@@ -43,11 +44,12 @@ impl Response {
         let mut status_line = lines.next().unwrap().splitn(3, ' ');
         let version = status_line.next().unwrap().to_owned();
         let status = status_line.next().and_then(|status| status.parse().ok()).expect("a status");
+        let reason = status_line.next().unwrap_or_default().to_owned();
         let headers = lines
             .map(|line| line.split_once(':').unwrap_or_else(|| panic!("a header: {line:?}")))
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
             .collect();
-        Some(Response { version, status, headers, body: Vec::new() })
+        Some(Response { version, status, reason, headers, body: Vec::new() })
     }
 }
 

@@ -1,0 +1,144 @@
+//! The opening handshake (RFC 6455, section 4.2), decided once for both transports: they only carry the
+//! decision out.
+
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+
+use actix_http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_http::{Method, RequestHead, Version, ws};
+use actix_web::HttpResponse;
+
+use super::Mounted;
+use super::endpoint::{self, Endpoint};
+use super::routes::{self, Route};
+use crate::config::Dialects;
+use crate::session::ConnectRequest;
+use crate::transport::exchange::Exchange;
+
+pub(crate) use refusal::{HandshakeRefusal, Refused};
+
+/// A handshake that opens a WebSocket.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    pub(super) endpoint: Endpoint,
+    /// The value of `Sec-WebSocket-Accept`.
+    accept: [u8; 28],
+    /// The subprotocol to agree to: the first one offered, because none changes anything here.
+    protocol: Option<String>,
+}
+
+/// Decides about a request with the settings and counts its connection. `None` if the request is no
+/// handshake. `is_secure` says whether it came over TLS.
+pub(super) fn open(
+    mounted: &Mounted,
+    head: &RequestHead,
+    is_secure: bool,
+    exchange: Option<&Rc<Exchange>>,
+) -> Option<Result<(Accepted, ConnectRequest), Refused>> {
+    let service = &mounted.service;
+    let route = routes::find(&mounted.path, head.uri.path());
+    let accepted = match decide(head, route, service.config().dialects)? {
+        Ok(accepted) => accepted,
+        Err(why) => return Some(Err(Refused::new(why, mounted, head, is_secure))),
+    };
+    let query = head.uri.query().unwrap_or_default();
+    let request = endpoint::caller(service, query, head.headers(), head.peer_addr, exchange);
+    Some(request.map(|request| (accepted, request)).map_err(Refused::too_many))
+}
+
+/// Decides about a request. `None` if it is no handshake.
+pub(crate) fn decide(
+    head: &RequestHead,
+    route: Route<'_>,
+    dialects: Dialects,
+) -> Option<Result<Accepted, HandshakeRefusal>> {
+    let asks_for_websocket = asks_for_websocket(head.headers());
+    match Endpoint::at(route, dialects) {
+        Some(endpoint) if asks_for_websocket => Some(accept(head, endpoint)),
+        // Nothing else can be upgraded to here, whereas at the root there is also a page.
+        Some(Endpoint::Peers)
+            if head.method == Method::GET && head.headers().contains_key(header::UPGRADE) =>
+        {
+            Some(Err(HandshakeRefusal::NoUpgrade))
+        }
+        None if asks_for_websocket => Some(Err(HandshakeRefusal::NotFound)),
+        _ => None,
+    }
+}
+
+fn accept(head: &RequestHead, endpoint: Endpoint) -> Result<Accepted, HandshakeRefusal> {
+    if head.method != Method::GET {
+        return Err(HandshakeRefusal::BadMethod);
+    }
+    let is_websocket =
+        header(head, &header::UPGRADE).is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(WEBSOCKET));
+    if !head.upgrade() || head.version != Version::HTTP_11 || !is_websocket {
+        return Err(HandshakeRefusal::NoUpgrade);
+    }
+    if head.headers().contains_key(header::TRANSFER_ENCODING) {
+        return Err(HandshakeRefusal::BadBody);
+    }
+    if !matches!(header(head, &header::SEC_WEBSOCKET_VERSION), Some("13" | "8")) {
+        return Err(HandshakeRefusal::BadVersion);
+    }
+    let key = header(head, &header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key));
+    let key = key.ok_or(HandshakeRefusal::BadKey)?;
+    let offered = header(head, &header::SEC_WEBSOCKET_PROTOCOL).unwrap_or_default();
+    let protocol = offered.split(',').map(str::trim).find(|protocol| !protocol.is_empty());
+    Ok(Accepted { endpoint, accept: ws::hash_key(key.as_bytes()), protocol: protocol.map(str::to_owned) })
+}
+
+impl Accepted {
+    /// The answer as it goes over the wire, for a connection that is taken over from HTTP.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut answer = Vec::with_capacity(160);
+        answer.extend_from_slice(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
+        );
+        answer.extend_from_slice(&self.accept);
+        if let Some(protocol) = &self.protocol {
+            answer.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
+            answer.extend_from_slice(protocol.as_bytes());
+        }
+        answer.extend_from_slice(b"\r\n\r\n");
+        answer
+    }
+
+    /// Puts what was agreed to into an answer of actix-ws.
+    pub(super) fn write_to(&self, answer: &mut HttpResponse) {
+        let mut set = |name, value| {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                answer.headers_mut().insert(name, value);
+            }
+        };
+        set(header::SEC_WEBSOCKET_ACCEPT, &self.accept);
+        if let Some(protocol) = &self.protocol {
+            set(header::SEC_WEBSOCKET_PROTOCOL, protocol.as_bytes());
+        }
+    }
+}
+
+const WEBSOCKET: &str = "websocket";
+
+/// Whether a request wants a WebSocket, well or not. As actix-http decides which connections it gives away:
+/// any of several `Upgrade` headers is enough.
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    headers.get_all(header::UPGRADE).filter_map(text).any(|upgrade| upgrade.eq_ignore_ascii_case(WEBSOCKET))
+}
+
+fn header<'a>(head: &'a RequestHead, name: &HeaderName) -> Option<&'a str> {
+    head.headers().get(name).and_then(text)
+}
+
+fn text(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok().map(str::trim)
+}
+
+// 16 bytes are 22 characters and two signs of padding.
+fn is_key(key: &str) -> bool {
+    let alphabet = |c: u8| c.is_ascii_alphanumeric() || c == b'+' || c == b'/';
+    key.len() == 24 && key.ends_with("==") && key.bytes().take(22).all(alphabet)
+}

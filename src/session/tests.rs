@@ -1,0 +1,118 @@
+//! The session from its handshake on, over a mock socket and with a clock that tests move.
+
+mod admission;
+mod ending;
+mod messages;
+mod mock;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+
+use super::{ConnectRequest, Sessions, Source, serve_guest, serve_peer};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::events::Events;
+use crate::node::{ActiveKeys, Node};
+use crate::transport::Disconnect;
+use mock::{Input, MockClient, MockSocket, Output, idle, mock};
+
+const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;
+const LEAVE: &str = r#"{"type":"LEAVE"}"#;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Serves sessions. Only this type knows what they are made from.
+struct World {
+    sessions: Arc<Sessions>,
+    node: Arc<Node>,
+    clock: Clock,
+}
+
+impl World {
+    fn new(configure: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config { messages_per_second: 0, ..Config::default() };
+        configure(&mut config);
+        let (clock, built_in) = (Clock::manual(), config.built_in_keys());
+        let node = Arc::new(Node::new(config, clock.clone(), Events::default()));
+        let keys = Arc::new(ActiveKeys::default());
+        built_in.into_iter().for_each(|key| keys.put(key, &node));
+        World { sessions: Sessions::new(Arc::clone(&node), keys, Vec::new()), node, clock }
+    }
+
+    fn serve_peer(&self, socket: MockSocket, request: ConnectRequest) -> JoinHandle<()> {
+        spawn_local(serve_peer(socket, &self.sessions, request))
+    }
+
+    fn serve_guest(&self, socket: MockSocket, request: ConnectRequest) -> JoinHandle<()> {
+        spawn_local(serve_guest(socket, &self.sessions, request))
+    }
+
+    fn is_here(&self, id: &str) -> bool {
+        self.node.tenant("peerjs").is_some_and(|tenant| tenant.has_peer(id))
+    }
+
+    fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Moves the clock, does what is due, and lets the sessions go on.
+    async fn advance(&self, by: Duration) {
+        // Sessions that are about to wait read the clock first.
+        idle().await;
+        self.clock.advance(by);
+        self.node.sweep();
+        idle().await;
+    }
+
+    fn stop(&self) {
+        self.node.close();
+    }
+
+    /// A client that has asked for an id with a token.
+    fn begin(&self, id: &str, token: &str) -> MockClient {
+        self.begin_with(&format!("key=peerjs&id={id}&token={token}"))
+    }
+
+    fn begin_with(&self, query: &str) -> MockClient {
+        let (socket, client) = mock();
+        self.serve_peer(socket, request(query));
+        client
+    }
+
+    /// A client that is registered.
+    async fn client(&self, id: &str) -> MockClient {
+        let mut client = self.begin(id, "t");
+        client.expect(Output::Handshake).await;
+        expect_open(&mut client).await;
+        client
+    }
+}
+
+fn request(query: &str) -> ConnectRequest {
+    let source = Source { origin: None, address: None };
+    ConnectRequest { query: query.to_owned(), source, permit: None }
+}
+
+/// Runs a test on a runtime whose clock moves only when no task can go on.
+fn run(configure: impl FnOnce(&mut Config), test: impl AsyncFnOnce(World)) {
+    let runtime = runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    LocalSet::new().block_on(&runtime, test(World::new(configure)));
+}
+
+async fn expect_open(client: &mut MockClient) {
+    client.expect_text(r#"{"type":"OPEN"}"#).await;
+}
+
+fn offer(dst: &str) -> String {
+    format!(r#"{{"type":"OFFER","dst":"{dst}","payload":{{"sdp":"…"}}}}"#)
+}
+
+fn relayed_offer(src: &str, dst: &str) -> String {
+    format!(r#"{{"type":"OFFER","src":"{src}","dst":"{dst}","payload":{{"sdp":"…"}}}}"#)
+}
+
+fn error(message: &str) -> String {
+    format!(r#"{{"type":"ERROR","payload":{{"msg":"{message}"}}}}"#)
+}

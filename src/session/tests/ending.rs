@@ -1,0 +1,171 @@
+//! Sessions end and give back what they hold.
+
+use super::*;
+use crate::wire::CloseReason;
+
+#[test]
+fn a_client_that_gives_signs_of_life_stays_and_a_silent_one_is_dropped() {
+    run(
+        |_| {},
+        async |world| {
+            let mut a = world.client("a").await;
+            for sign in [Input::Texts(vec![HEARTBEAT.to_owned()]), Input::Pong, Input::Part] {
+                world.advance(50 * SECOND).await;
+                a.expect(Output::Ping).await;
+                a.comes(sign);
+                a.expect_nothing().await;
+            }
+            world.advance(50 * SECOND).await;
+            a.expect(Output::Ping).await;
+            assert!(world.is_here("a"));
+            world.advance(11 * SECOND).await;
+            a.expect_closed_with(None).await;
+            assert!(!world.is_here("a"));
+            assert_eq!(world.sessions(), 0);
+        },
+    );
+}
+
+#[test]
+fn leave_ends_the_session_and_gives_the_id_back() {
+    run(
+        |_| {},
+        async |world| {
+            let mut a = world.client("a").await;
+            a.comes(Input::Texts(vec![LEAVE.to_owned(), offer("a")]));
+            a.expect_closed_with(Some(1000)).await;
+            assert!(!world.is_here("a"));
+            let mut again = world.begin("a", "another");
+            again.expect(Output::Handshake).await;
+            expect_open(&mut again).await;
+            again.expect_nothing().await;
+        },
+    );
+}
+
+#[test]
+fn a_close_frame_of_the_client_is_answered_and_no_other_waited_for() {
+    run(
+        |_| {},
+        async |world| {
+            for code in [None, Some(1000), Some(3999)] {
+                let mut a = world.client("a").await;
+                a.end(Disconnect::Closed(code));
+                a.expect(Output::Close(code)).await;
+                a.expect(Output::Shutdown).await;
+                // The client ends its side as well.
+                a.expect_nothing().await;
+                assert_eq!(world.sessions(), 1);
+                assert!(!world.is_here("a"));
+                a.end(Disconnect::Gone);
+                a.expect_end().await;
+            }
+            assert_eq!(world.sessions(), 0);
+        },
+    );
+}
+
+#[test]
+fn a_violation_is_closed_with_its_code() {
+    run(
+        |_| {},
+        async |world| {
+            for (reason, code) in [
+                (CloseReason::ProtocolError, 1002),
+                (CloseReason::NotUtf8, 1007),
+                (CloseReason::TooBig, 1009),
+                (CloseReason::TryAgainLater, 1013),
+            ] {
+                let mut a = world.client("a").await;
+                a.end(Disconnect::Violation(reason));
+                a.expect_closed_with(Some(code)).await;
+                assert!(!world.is_here("a"));
+            }
+        },
+    );
+}
+
+#[test]
+fn a_client_that_does_not_answer_a_close_frame_is_cut_off() {
+    run(
+        |_| {},
+        async |world| {
+            let mut a = world.client("a").await;
+            a.send(LEAVE);
+            a.expect(Output::Close(Some(1000))).await;
+            a.expect_nothing().await;
+            assert_eq!(world.sessions(), 1);
+            a.expect_end().await;
+            assert_eq!(world.sessions(), 0);
+        },
+    );
+}
+
+#[test]
+fn a_broken_connection_gives_the_id_back_with_nothing_said() {
+    run(
+        |_| {},
+        async |world| {
+            let mut a = world.client("a").await;
+            a.end(Disconnect::Gone);
+            a.expect_end().await;
+            assert!(!world.is_here("a"));
+            let mut b = world.client("b").await;
+            b.break_writing();
+            b.expect_end().await;
+            assert!(!world.is_here("b"));
+            assert_eq!(world.sessions(), 0);
+        },
+    );
+}
+
+#[test]
+fn what_a_broken_connection_did_not_get_waits_for_the_next_one() {
+    run(
+        |_| {},
+        async |world| {
+            let (a, mut b) = (world.client("a").await, world.client("b").await);
+            b.stop_reading();
+            a.send(offer("b"));
+            idle().await;
+            b.break_writing();
+            b.expect_end().await;
+            let mut b = world.client("b").await;
+            b.expect_text(&relayed_offer("a", "b")).await;
+        },
+    );
+}
+
+#[test]
+fn everybody_is_closed_when_the_server_stops_and_nobody_is_admitted() {
+    run(
+        |_| {},
+        async |world| {
+            let mut a = world.client("a").await;
+            world.stop();
+            let mut b = world.begin("b", "t");
+            b.expect(Output::Handshake).await;
+            b.expect_text(&error("Server is stopping")).await;
+            b.expect_closed_with(Some(1001)).await;
+            a.expect_closed_with(Some(1001)).await;
+            assert_eq!(world.sessions(), 0);
+        },
+    );
+}
+
+#[test]
+fn a_session_that_is_dropped_gives_the_id_back() {
+    run(
+        |_| {},
+        async |world| {
+            let (socket, mut a) = mock();
+            let session = world.serve_peer(socket, request("key=peerjs&id=a&token=t"));
+            a.expect(Output::Handshake).await;
+            expect_open(&mut a).await;
+            session.abort();
+            a.expect_end().await;
+            assert!(!world.is_here("a"));
+            assert_eq!(world.sessions(), 0);
+        },
+    );
+}

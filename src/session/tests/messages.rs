@@ -1,0 +1,182 @@
+//! Messages between clients, and the rate at which they are read.
+
+use super::*;
+
+#[test]
+fn a_message_reaches_its_recipient_as_text_or_bytes() {
+    run(
+        |_| {},
+        async |world| {
+            let (mut a, mut b) = (world.client("a").await, world.client("b").await);
+            a.send(offer("b"));
+            b.expect_text(&relayed_offer("a", "b")).await;
+            b.comes(Input::Binary(offer("a").into_bytes()));
+            a.expect_text(&relayed_offer("b", "a")).await;
+            a.expect_nothing().await;
+            b.expect_nothing().await;
+        },
+    );
+}
+
+#[test]
+fn messages_of_one_read_arrive_in_order() {
+    run(
+        |_| {},
+        async |world| {
+            let (mut a, mut b) = (world.client("a").await, world.client("b").await);
+            let messages = ["b", "a", "b", "nobody", "b"].map(offer).to_vec();
+            a.comes(Input::Texts(messages));
+            for _ in 0..3 {
+                b.expect_text(&relayed_offer("a", "b")).await;
+            }
+            b.expect_nothing().await;
+            a.expect_text(&relayed_offer("a", "a")).await;
+            a.expect_nothing().await;
+        },
+    );
+}
+
+#[test]
+fn a_ping_is_answered_with_its_payload() {
+    run(
+        |_| {},
+        async |world| {
+            let mut a = world.client("a").await;
+            for payload in [&b""[..], b"are you there?"] {
+                a.comes(Input::Ping(payload.to_vec()));
+                a.expect(Output::Pong(payload.to_vec())).await;
+            }
+        },
+    );
+}
+
+#[test]
+fn a_client_that_does_not_read_gets_all_when_it_goes_on() {
+    run(
+        |_| {},
+        async |world| {
+            let (a, mut b) = (world.client("a").await, world.client("b").await);
+            b.stop_reading();
+            for _ in 0..3 {
+                a.send(offer("b"));
+            }
+            b.expect_nothing().await;
+            b.read_on();
+            for _ in 0..3 {
+                b.expect_text(&relayed_offer("a", "b")).await;
+            }
+        },
+    );
+}
+
+#[test]
+fn a_message_to_an_absent_peer_waits_for_it_and_then_expires() {
+    run(
+        |_| {},
+        async |world| {
+            let mut a = world.client("a").await;
+            a.send(offer("b"));
+            world.advance(4 * SECOND).await;
+            let mut b = world.client("b").await;
+            b.expect_text(&relayed_offer("a", "b")).await;
+            a.send(offer("c"));
+            world.advance(4 * SECOND).await;
+            a.expect_nothing().await;
+            world.advance(SECOND).await;
+            a.expect_text(r#"{"type":"EXPIRE","src":"c","dst":"a"}"#).await;
+            world.client("c").await.expect_nothing().await;
+        },
+    );
+}
+
+#[test]
+fn a_client_that_sends_too_much_is_not_read_for_a_while() {
+    run(
+        |config| config.messages_per_second = 1,
+        async |world| {
+            let mut a = world.client("a").await;
+            // Ten at once are fine, and two are on credit.
+            a.comes(Input::Texts(vec![offer("a"); 12]));
+            a.send(offer("a"));
+            for _ in 0..12 {
+                a.expect_text(&relayed_offer("a", "a")).await;
+            }
+            for _ in 0..7 {
+                world.advance(SECOND / 4).await;
+                assert_eq!(a.unread(), 1);
+            }
+            a.expect_nothing().await;
+            world.advance(SECOND / 4).await;
+            assert_eq!(a.unread(), 0);
+            a.expect_text(&relayed_offer("a", "a")).await;
+        },
+    );
+}
+
+#[test]
+fn pings_count_towards_the_rate() {
+    run(
+        |config| config.messages_per_second = 1,
+        async |world| {
+            let mut a = world.client("a").await;
+            for _ in 0..12 {
+                a.comes(Input::Ping(Vec::new()));
+            }
+            for _ in 0..11 {
+                a.expect(Output::Pong(Vec::new())).await;
+            }
+            a.expect_nothing().await;
+            assert_eq!(a.unread(), 1);
+        },
+    );
+}
+
+#[test]
+fn a_client_that_leaves_while_it_is_not_read_is_noticed() {
+    run(
+        |config| config.messages_per_second = 1,
+        async |world| {
+            let mut a = world.client("a").await;
+            a.comes(Input::Texts(vec![HEARTBEAT.to_owned(); 60]));
+            a.expect_nothing().await;
+            a.leave();
+            idle().await;
+            assert!(world.is_here("a"), "nothing is read, so nothing is seen");
+            world.advance(SECOND / 4).await;
+            a.expect_end().await;
+            assert!(!world.is_here("a"));
+        },
+    );
+}
+
+#[test]
+fn a_message_that_may_not_wait_expires_at_once() {
+    run(
+        |config| config.limits.queue_messages = 0,
+        async |world| {
+            let mut a = world.client("a").await;
+            a.send(offer("b"));
+            a.expect_text(r#"{"type":"EXPIRE","src":"b","dst":"a"}"#).await;
+        },
+    );
+}
+
+#[test]
+fn a_client_that_is_not_read_is_not_taken_for_silent() {
+    let configure = |config: &mut Config| {
+        config.messages_per_second = 1;
+        config.limits.alive_timeout = 10 * SECOND;
+    };
+    run(configure, async |world| {
+        let a = world.client("a").await;
+        a.comes(Input::Texts(vec![HEARTBEAT.to_owned(); 60]));
+        a.send(HEARTBEAT);
+        for _ in 0..6 {
+            world.advance(8 * SECOND).await;
+            assert!(world.is_here("a"));
+        }
+        assert_eq!(a.unread(), 1);
+        world.advance(2 * SECOND).await;
+        assert_eq!(a.unread(), 0);
+    });
+}

@@ -1,0 +1,244 @@
+//! A socket without a network: a test scripts the input and sees the output.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
+
+use crate::broker::Outbox;
+use crate::transport::{Disconnect, Event, Socket};
+use crate::wire::{Frame, Opcode};
+
+/// How long a test waits for anything, by the runtime's clock. That stands still while any task can run, and
+/// moves on at once when none can.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What one read brings.
+#[derive(Debug)]
+pub(super) enum Input {
+    Texts(Vec<String>),
+    Binary(Vec<u8>),
+    Ping(Vec<u8>),
+    Pong,
+    /// Part of a frame: nothing to hand over yet.
+    Part,
+    End(Disconnect),
+}
+
+/// What a client sees.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    /// The answer to the handshake.
+    Handshake,
+    Text(String),
+    Ping,
+    Pong(Vec<u8>),
+    Close(Option<u16>),
+    /// The end of the server's sending direction.
+    Shutdown,
+}
+
+/// What a socket and its client share.
+#[derive(Default)]
+struct Shared {
+    input: RefCell<VecDeque<Input>>,
+    /// Nothing more comes in.
+    ended: Cell<bool>,
+    has_left: Cell<bool>,
+    /// The client takes nothing.
+    is_full: Cell<bool>,
+    is_broken: Cell<bool>,
+    task: RefCell<Option<Waker>>,
+}
+
+impl Shared {
+    fn wake(&self) {
+        self.task.take().into_iter().for_each(Waker::wake);
+    }
+
+    fn pending<T>(&self, cx: &Context<'_>) -> Poll<T> {
+        self.task.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+/// The server's end.
+pub(super) struct MockSocket {
+    shared: Rc<Shared>,
+    output: UnboundedSender<Output>,
+    is_opened: bool,
+}
+
+/// The client's end.
+pub(super) struct MockClient {
+    shared: Rc<Shared>,
+    output: UnboundedReceiver<Output>,
+}
+
+pub(super) fn mock() -> (MockSocket, MockClient) {
+    let (shared, (sender, output)) = (Rc::<Shared>::default(), unbounded_channel());
+    let socket = MockSocket { shared: Rc::clone(&shared), output: sender, is_opened: false };
+    (socket, MockClient { shared, output })
+}
+
+impl MockSocket {
+    fn output(&mut self, frame: &Frame) -> Output {
+        if !std::mem::replace(&mut self.is_opened, true) {
+            return Output::Handshake;
+        }
+        let payload = frame.payload();
+        match frame.opcode() {
+            Opcode::Text => Output::Text(String::from_utf8(payload.to_vec()).unwrap()),
+            Opcode::Ping => Output::Ping,
+            Opcode::Pong => Output::Pong(payload.to_vec()),
+            Opcode::Close => {
+                Output::Close(payload.first_chunk().map(|code: &[u8; 2]| u16::from_be_bytes(*code)))
+            }
+        }
+    }
+}
+
+impl Socket for MockSocket {
+    fn open_outbox(&mut self, limit: usize) -> Outbox {
+        let mut outbox = Outbox::direct(limit, None);
+        outbox.push_opening(Frame::raw(b"HTTP/1.1 101\r\n\r\n".to_vec()));
+        outbox
+    }
+
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Poll<Result<(), Disconnect>> {
+        let input = self.shared.input.borrow_mut().pop_front();
+        match input {
+            Some(Input::Texts(texts)) => {
+                // Stops when the session breaks, as the decoder does.
+                let _ = texts.iter().try_for_each(|text| on_event(Event::Text(text)));
+            }
+            Some(Input::Binary(bytes)) => drop(on_event(Event::Binary(&bytes))),
+            Some(Input::Ping(payload)) => drop(on_event(Event::Ping(&payload))),
+            Some(Input::Pong) => drop(on_event(Event::Pong)),
+            Some(Input::Part) => {}
+            Some(Input::End(disconnect)) => {
+                self.shared.ended.set(disconnect == Disconnect::Gone);
+                return Poll::Ready(Err(disconnect));
+            }
+            None if self.shared.ended.get() => return Poll::Ready(Err(Disconnect::Gone)),
+            None => return self.shared.pending(cx),
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn has_left(&mut self, _cx: &mut Context<'_>) -> bool {
+        self.shared.has_left.get()
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>> {
+        if self.shared.is_broken.get() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        while let Some(frame) = outbox.front() {
+            if self.shared.is_full.get() {
+                return self.shared.pending(cx);
+            }
+            let (output, len) = (self.output(frame), frame.len());
+            // An error means that the test has dropped its client.
+            let _ = self.output.send(output);
+            outbox.advance(len);
+        }
+        outbox.unblock();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = self.output.send(Output::Shutdown);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl MockClient {
+    pub(super) fn comes(&self, input: Input) {
+        self.shared.input.borrow_mut().push_back(input);
+        self.shared.wake();
+    }
+
+    pub(super) fn send(&self, text: impl Into<String>) {
+        self.comes(Input::Texts(vec![text.into()]));
+    }
+
+    pub(super) fn end(&self, disconnect: Disconnect) {
+        self.comes(Input::End(disconnect));
+    }
+
+    /// What was sent and is not read yet, in reads.
+    pub(super) fn unread(&self) -> usize {
+        self.shared.input.borrow().len()
+    }
+
+    /// The client leaves. A session that does not read sees it only through `has_left`.
+    pub(super) fn leave(&self) {
+        self.shared.has_left.set(true);
+        self.end(Disconnect::Gone);
+    }
+
+    pub(super) fn stop_reading(&self) {
+        self.shared.is_full.set(true);
+    }
+
+    pub(super) fn read_on(&self) {
+        self.shared.is_full.set(false);
+        self.shared.wake();
+    }
+
+    /// From now on writing fails.
+    pub(super) fn break_writing(&self) {
+        self.shared.is_broken.set(true);
+        self.shared.wake();
+    }
+
+    /// What arrives next; `None` is the end of the session.
+    async fn next(&mut self) -> Option<Output> {
+        timeout(PATIENCE, self.output.recv()).await.expect("a frame or the end")
+    }
+
+    pub(super) async fn expect(&mut self, output: Output) {
+        assert_eq!(self.next().await, Some(output));
+    }
+
+    pub(super) async fn expect_text(&mut self, text: &str) {
+        self.expect(Output::Text(text.to_owned())).await;
+    }
+
+    /// Expects that the session ends with nothing more said.
+    pub(super) async fn expect_end(&mut self) {
+        assert_eq!(self.next().await, None);
+    }
+
+    /// Expects a close frame, answers it, and expects the end.
+    pub(super) async fn expect_closed_with(&mut self, code: Option<u16>) {
+        self.expect(Output::Close(code)).await;
+        self.end(Disconnect::Closed(code));
+        self.expect(Output::Shutdown).await;
+        self.end(Disconnect::Gone);
+        self.expect_end().await;
+    }
+
+    /// Expects that nothing has arrived, and nothing will before something happens.
+    pub(super) async fn expect_nothing(&mut self) {
+        idle().await;
+        assert_eq!(self.output.try_recv().ok(), None);
+    }
+}
+
+/// Waits until no task can go on by itself.
+pub(super) async fn idle() {
+    // The runtime's clock moves on only then.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}

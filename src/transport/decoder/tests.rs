@@ -1,0 +1,142 @@
+mod bounds;
+mod messages;
+mod violations;
+
+use crate::wire::CloseReason;
+use std::sync::Arc;
+
+use super::*;
+use crate::limits::Quota;
+
+const FIN: u8 = 0x80;
+const MASKED: u8 = 0x80;
+const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
+const MAX: usize = 100_000;
+
+const TOO_BIG: Result<(), Disconnect> = Err(Disconnect::Violation(CloseReason::TooBig));
+const TRY_AGAIN_LATER: Result<(), Disconnect> = Err(Disconnect::Violation(CloseReason::TryAgainLater));
+const NOT_UTF8: Result<(), Disconnect> = Err(Disconnect::Violation(CloseReason::NotUtf8));
+const BROKEN: Result<(), Disconnect> = Err(PROTOCOL);
+
+/// What the decoder handed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Got {
+    Text(String),
+    Binary(Vec<u8>),
+    Ping(Vec<u8>),
+    Pong,
+    Fragment,
+}
+
+fn text(text: &str) -> Got {
+    Got::Text(text.to_owned())
+}
+
+fn got(event: Event<'_>) -> Got {
+    match event {
+        Event::Text(text) => Got::Text(text.to_owned()),
+        Event::Binary(bytes) => Got::Binary(bytes.to_vec()),
+        Event::Ping(payload) => Got::Ping(payload.to_vec()),
+        Event::Pong => Got::Pong,
+        Event::Fragment => Got::Fragment,
+    }
+}
+
+/// How a header says how long its payload is (RFC 6455, section 5.2).
+#[derive(Clone, Copy, Debug)]
+enum Width {
+    Seven,
+    Sixteen,
+    SixtyFour,
+}
+
+impl Width {
+    const ALL: [Width; 3] = [Width::Seven, Width::Sixteen, Width::SixtyFour];
+
+    fn fits(self, len: usize) -> bool {
+        match self {
+            Width::Seven => len < 126,
+            Width::Sixteen => len < 1 << 16,
+            Width::SixtyFour => true,
+        }
+    }
+
+    fn least(len: usize) -> Self {
+        Self::ALL.into_iter().find(|width| width.fits(len)).unwrap()
+    }
+}
+
+/// A header without its mask.
+fn head(first: u8, width: Width, len: u64) -> Vec<u8> {
+    match width {
+        Width::Seven => vec![first, MASKED | len as u8],
+        Width::Sixteen => [&[first, MASKED | 126][..], &(len as u16).to_be_bytes()].concat(),
+        Width::SixtyFour => [&[first, MASKED | 127][..], &len.to_be_bytes()].concat(),
+    }
+}
+
+/// A header with its mask.
+fn header(first: u8, len: usize) -> Vec<u8> {
+    [head(first, Width::least(len), len as u64), MASK.to_vec()].concat()
+}
+
+fn frame_in(width: Width, first: u8, mask: [u8; 4], payload: &[u8]) -> Vec<u8> {
+    let mut bytes = head(first, width, payload.len() as u64);
+    bytes.extend(mask);
+    // Byte by byte, other than the decoder does it.
+    bytes.extend(payload.iter().enumerate().map(|(at, byte)| byte ^ mask[at % 4]));
+    bytes
+}
+
+/// `first` is FIN, the reserved bits and the opcode.
+fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    let payload = payload.as_ref();
+    frame_in(Width::least(payload.len()), first, MASK, payload)
+}
+
+fn whole(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    frame(FIN | opcode, payload)
+}
+
+fn decoder(max_message_bytes: usize, quota: &Arc<Quota>) -> Decoder {
+    Decoder::new(Bounds { max_message_bytes, unfinished: Arc::clone(quota) })
+}
+
+fn feed(decoder: &mut Decoder, bytes: &[u8]) -> (Vec<Got>, Result<(), Disconnect>) {
+    let mut events = Vec::new();
+    let ended = decoder.feed(&mut bytes.to_vec(), &mut |event| {
+        events.push(got(event));
+        ControlFlow::Continue(())
+    });
+    (events, ended)
+}
+
+/// What comes out of bytes that come in pieces of a size.
+fn decode_in(size: usize, bytes: &[u8]) -> (Vec<Got>, Result<(), Disconnect>) {
+    let quota = Quota::new(usize::MAX);
+    let (mut decoder, mut events) = (decoder(MAX, &quota), Vec::new());
+    let mut ended = Ok(());
+    for piece in bytes.chunks(size) {
+        let some = feed(&mut decoder, piece);
+        events.extend(some.0);
+        ended = some.1;
+        if ended.is_err() {
+            assert_eq!(
+                feed(&mut decoder, &whole(opcode::TEXT, "x")),
+                (vec![], ended),
+                "nothing is read after that"
+            );
+            break;
+        }
+    }
+    drop(decoder);
+    assert_eq!(quota.used(), 0, "all is given back");
+    (events, ended)
+}
+
+/// What comes out of bytes, which has to be the same at once and byte by byte.
+fn decode(bytes: &[u8]) -> (Vec<Got>, Result<(), Disconnect>) {
+    let at_once = decode_in(bytes.len().max(1), bytes);
+    assert_eq!(decode_in(1, bytes), at_once, "byte by byte");
+    at_once
+}

@@ -1,0 +1,230 @@
+//! What is right comes out as it was sent.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn messages_of_every_length_come_out_in_every_form_of_the_length() {
+    for len in [0, 1, 7, 8, 9, 15, 16, 17, 125, 126, 127, 128, 255, 256, 65_535, 65_536, 65_537] {
+        let payload: Vec<u8> = (0..len).map(|n| b'a' + (n % 26) as u8).collect();
+        let whole_text = text(std::str::from_utf8(&payload).unwrap());
+        // A length may take more bytes than it has to: the reference accepts that as well.
+        for width in Width::ALL.into_iter().filter(|width| width.fits(len)) {
+            let bytes = |opcode| frame_in(width, FIN | opcode, MASK, &payload);
+            let (texts, binaries) = (decode(&bytes(opcode::TEXT)), decode(&bytes(opcode::BINARY)));
+            assert!(texts == (vec![whole_text.clone()], Ok(())), "{len} bytes in {width:?}");
+            assert!(binaries == (vec![Got::Binary(payload.clone())], Ok(())), "{len} bytes in {width:?}");
+        }
+    }
+}
+
+#[test]
+fn every_mask_is_undone_wherever_the_payload_is_cut() {
+    for mask in [[0; 4], [0xFF; 4], [1, 2, 3, 4], [0x80, 0, 0, 1]] {
+        for len in 0..=33 {
+            let payload: Vec<u8> = (0..len).map(|n| n * 7).collect();
+            let bytes = frame_in(Width::Seven, FIN | opcode::BINARY, mask, &payload);
+            for cut in 0..=bytes.len() {
+                let mut decoder = decoder(MAX, &Quota::new(0));
+                let (mut events, begun) = feed(&mut decoder, &bytes[..cut]);
+                let (rest, ended) = feed(&mut decoder, &bytes[cut..]);
+                events.extend(rest);
+                assert_eq!((begun, ended), (Ok(()), Ok(())));
+                assert_eq!(events, [Got::Binary(payload.clone())], "{mask:?}, {len} bytes cut at {cut}");
+            }
+        }
+    }
+}
+
+#[test]
+fn each_frame_has_a_mask_of_its_own() {
+    let bytes = [
+        frame_in(Width::Seven, opcode::TEXT, [1, 2, 3, 4], b"fragm"),
+        frame_in(Width::Seven, FIN | opcode::PING, [9, 9, 9, 9], b"ping"),
+        frame_in(Width::Sixteen, FIN | opcode::CONTINUATION, [5, 6, 7, 8], b"ented"),
+        frame_in(Width::Seven, FIN | opcode::TEXT, [0xAA; 4], b"whole"),
+    ];
+    let events = vec![Got::Fragment, Got::Ping(b"ping".to_vec()), text("fragmented"), text("whole")];
+    assert_eq!(decode(&bytes.concat()), (events, Ok(())));
+}
+
+#[test]
+fn fragments_are_put_together_and_may_be_empty() {
+    for (opcode, message) in [(opcode::TEXT, text("abc")), (opcode::BINARY, Got::Binary(b"abc".to_vec()))] {
+        for parts in [&["abc", ""][..], &["", "abc"], &["a", "b", "c"], &["", "", "abc", "", ""]] {
+            let mut bytes = Vec::new();
+            for (at, part) in parts.iter().enumerate() {
+                let opcode = if at == 0 { opcode } else { opcode::CONTINUATION };
+                bytes.extend(frame(if at + 1 == parts.len() { FIN | opcode } else { opcode }, part));
+            }
+            let mut events = vec![Got::Fragment; parts.len() - 1];
+            events.push(message.clone());
+            assert_eq!(decode(&bytes), (events, Ok(())), "{parts:?}");
+        }
+    }
+    let nothing = [frame(opcode::TEXT, ""), whole(opcode::CONTINUATION, "")].concat();
+    assert_eq!(decode(&nothing), (vec![Got::Fragment, text("")], Ok(())));
+}
+
+#[test]
+fn control_frames_within_a_message_are_handed_over_before_it() {
+    let bytes = [
+        whole(opcode::PING, "0"),
+        frame(opcode::TEXT, "one "),
+        whole(opcode::PING, [b'1'; 125]),
+        whole(opcode::PONG, "unasked"),
+        frame(opcode::CONTINUATION, "two "),
+        whole(opcode::PING, ""),
+        whole(opcode::CONTINUATION, "three"),
+        whole(opcode::PONG, ""),
+    ];
+    let ping = |payload: &[u8]| Got::Ping(payload.to_vec());
+    let events = vec![
+        ping(b"0"),
+        Got::Fragment,
+        ping(&[b'1'; 125]),
+        Got::Pong,
+        Got::Fragment,
+        ping(b""),
+        text("one two three"),
+        Got::Pong,
+    ];
+    assert_eq!(decode(&bytes.concat()), (events, Ok(())));
+}
+
+#[test]
+fn a_character_may_be_cut_by_fragments_and_reads() {
+    for character in ["é", "€", "😀", "\u{7FF}", "\u{800}", "\u{FFFF}", "\u{10FFFF}", "\0"] {
+        let (left, right) = ("a".to_owned() + character, character.to_owned() + "z");
+        let message = [left.as_bytes(), right.as_bytes()].concat();
+        let expected = text(&(left + &right));
+        for cut in 0..=message.len() {
+            let (one, two) = message.split_at(cut);
+            let bytes = [frame(opcode::TEXT, one), whole(opcode::CONTINUATION, two)].concat();
+            assert_eq!(
+                decode(&bytes),
+                (vec![Got::Fragment, expected.clone()], Ok(())),
+                "{character:?} at {cut}"
+            );
+        }
+    }
+}
+
+#[test]
+fn binary_messages_may_hold_any_bytes() {
+    let all: Vec<u8> = (0..=255).collect();
+    let (one, two) = all.split_at(130);
+    let bytes = [whole(opcode::BINARY, &all), frame(opcode::BINARY, one), whole(opcode::CONTINUATION, two)];
+    let events = vec![Got::Binary(all.clone()), Got::Fragment, Got::Binary(all.clone())];
+    assert_eq!(decode(&bytes.concat()), (events, Ok(())));
+}
+
+#[test]
+fn after_the_receiver_has_had_enough_the_rest_of_the_read_is_dropped() {
+    let bytes = [whole(opcode::TEXT, "one"), whole(opcode::TEXT, "two"), whole(opcode::PING, "")].concat();
+    let mut events = Vec::new();
+    let ended = decoder(MAX, &Quota::new(0)).feed(&mut bytes.clone(), &mut |event| {
+        events.push(got(event));
+        ControlFlow::Break(())
+    });
+    assert_eq!((events, ended), (vec![text("one")], Ok(())));
+}
+
+#[test]
+fn nothing_is_kept_between_messages() {
+    let mut decoder = decoder(MAX, &Quota::new(0));
+    let bytes = [frame(opcode::TEXT, "one"), whole(opcode::PING, "x"), whole(opcode::CONTINUATION, "two")];
+    for byte in bytes.concat() {
+        assert_eq!(feed(&mut decoder, &[byte]).1, Ok(()));
+    }
+    assert_eq!(decoder.partial.capacity(), 0);
+    assert!(decoder.message.is_none());
+}
+
+/// Some of a client's messages, and what is to come out of them.
+fn messages() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<Got>)>> {
+    let mask = any::<[u8; 4]>();
+    let control = (any::<bool>(), mask, prop::collection::vec(any::<u8>(), 0..=125)).prop_map(
+        |(is_ping, mask, payload)| {
+            let opcode = if is_ping { opcode::PING } else { opcode::PONG };
+            let bytes = frame_in(Width::Seven, FIN | opcode, mask, &payload);
+            (bytes, if is_ping { Got::Ping(payload) } else { Got::Pong })
+        },
+    );
+    let part = (any::<[u8; 4]>(), 0..3_usize, "[a-zé€😀]{0,90}", prop::option::of(control));
+    let message = (any::<bool>(), prop::collection::vec(part, 1..5)).prop_map(|(is_text, parts)| {
+        let (mut bytes, mut events, mut message) = (Vec::new(), Vec::new(), String::new());
+        let last = parts.len() - 1;
+        for (at, (mask, wider, part, control)) in parts.into_iter().enumerate() {
+            message += &part;
+            if let Some((frame, event)) = control {
+                bytes.extend(frame);
+                events.push(event);
+            }
+            let opcode = match (at, is_text) {
+                (0, true) => opcode::TEXT,
+                (0, false) => opcode::BINARY,
+                _ => opcode::CONTINUATION,
+            };
+            let width = if Width::ALL[wider].fits(part.len()) { Width::ALL[wider] } else { Width::Sixteen };
+            bytes.extend(frame_in(
+                width,
+                if at == last { FIN | opcode } else { opcode },
+                mask,
+                part.as_bytes(),
+            ));
+            events.push(match (at == last, is_text) {
+                (false, _) => Got::Fragment,
+                (true, true) => Got::Text(message.clone()),
+                (true, false) => Got::Binary(message.clone().into_bytes()),
+            });
+        }
+        (bytes, events)
+    });
+    prop::collection::vec(message, 0..4)
+}
+
+/// Feeds bytes in pieces of given sizes, again and again.
+fn decode_in_pieces(mut bytes: &[u8], sizes: &[usize]) -> (Vec<Got>, Result<(), Disconnect>) {
+    let mut decoder = decoder(MAX, &Quota::new(usize::MAX));
+    let (mut events, mut ended) = (Vec::new(), Ok(()));
+    for size in sizes.iter().cycle() {
+        let (piece, rest) = bytes.split_at(bytes.len().min(*size));
+        let (some, end) = feed(&mut decoder, piece);
+        events.extend(some);
+        ended = end;
+        bytes = rest;
+        if bytes.is_empty() || ended.is_err() {
+            break;
+        }
+    }
+    (events, ended)
+}
+
+proptest! {
+    #[test]
+    fn what_is_sent_comes_out_in_whatever_pieces_it_comes(
+        messages in messages(),
+        sizes in prop::collection::vec(1..200_usize, 1..20),
+    ) {
+        let (bytes, events): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
+        let (bytes, events) = (bytes.concat(), events.concat());
+        prop_assert_eq!(decode_in_pieces(&bytes, &sizes), (events.clone(), Ok(())));
+        prop_assert_eq!(decode_in(bytes.len().max(1), &bytes), (events, Ok(())));
+    }
+
+    #[test]
+    fn any_bytes_mean_the_same_in_whatever_pieces_they_come(
+        messages in messages(),
+        changed in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        sizes in prop::collection::vec(1..200_usize, 1..20),
+    ) {
+        let mut bytes: Vec<u8> = messages.into_iter().flat_map(|(bytes, _)| bytes).collect();
+        for (at, byte) in changed.iter().filter(|_| !bytes.is_empty()).collect::<Vec<_>>() {
+            let at = at.index(bytes.len());
+            bytes[at] = *byte;
+        }
+        prop_assert_eq!(decode_in_pieces(&bytes, &sizes), decode(&bytes));
+    }
+}

@@ -73,7 +73,7 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
     let mut response = if name.ends_with(".html") {
         let values = Values::of(mounted, seen_options(mounted, request));
         let form = key_signup::section(&mounted.service, &values);
-        let values = values.with_html("{{key_signup}}", form);
+        let values = values.with_html("{{registration}}", form);
         html(StatusCode::OK, values.fill(&String::from_utf8_lossy(&file.data)))
     } else {
         asset(request, &file)

@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build vendor setup test test-rust test-hostile test-browser lint pictures fuzz bench bench-quick bench-baseline
+.PHONY: run build vendor setup check test test-rust test-hostile test-browser lint pictures fuzz bench bench-quick bench-baseline
 
 run: vendor
 	cargo run --release -- $(ARGS)
@@ -24,6 +24,13 @@ vendor/dist/peerjs.min.js: vendor/package-lock.json vendor/copy.mjs
 # What the tests need on this machine; installed where that is possible, named where it is not.
 setup:
 	@scripts/setup.sh
+
+# The fast round after a change: what is likely to break, in under a minute on two cores once it is built.
+check:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked --quiet --lib --test architecture --test dialect --test broker
+	cargo test --locked --quiet --test api smoke
 
 test: setup vendor test-rust test-hostile test-browser
 

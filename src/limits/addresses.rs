@@ -134,6 +134,13 @@ mod tests {
     }
 
     #[test]
+    fn zero_is_any_number() {
+        let addresses = addresses(0, 0);
+        let open: Vec<_> = (0..2000).map(|_| addresses.open(ip("192.0.2.1"), 0, None)).collect();
+        assert!(open.iter().all(Result::is_ok));
+    }
+
+    #[test]
     fn a_websocket_shares_the_place_of_its_connection_and_keeps_it() {
         let addresses = addresses(1, 0);
         let connection = addresses.connect(ip("192.0.2.1")).unwrap().unwrap();

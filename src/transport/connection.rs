@@ -161,7 +161,10 @@ mod tests {
         let (_client, server) = duplex(16);
         let mut connection = Connection::new(server, None);
         connection.write_all(&[0; 16]).await.unwrap();
-        assert!(timeout(STALL - MS, connection.write_all(&[0; 16])).await.is_err(), "waits so long");
+        assert!(
+            timeout(Duration::from_secs(10) - MS, connection.write_all(&[0; 16])).await.is_err(),
+            "waits so long"
+        );
         // It is the connection that counts, not who waits.
         let failed = timeout(MS, connection.write_all(&[0; 16])).await.expect("an end");
         assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -217,7 +220,11 @@ mod tests {
         };
         let (failed, ()) = join!(serve, drip);
         assert_eq!(failed, io::ErrorKind::TimedOut);
-        assert!(begin.elapsed() < REQUEST_TIMEOUT + 2 * MS + Duration::from_secs(1), "{:?}", begin.elapsed());
+        let took = begin.elapsed();
+        assert!(
+            took >= REQUEST_TIMEOUT && took < REQUEST_TIMEOUT + 2 * MS + Duration::from_secs(1),
+            "{took:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

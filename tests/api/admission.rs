@@ -1,7 +1,7 @@
 //! Who comes in, who does not, and what each is told.
 
 use crate::harness::messages::{HEARTBEAT, ID_TAKEN, error, offer, relayed_offer};
-use crate::harness::{RawClient, Told, on_both, on_both_with, wait_until, wire};
+use crate::harness::{RawClient, Told, on_both, on_both_with, on_own, on_own_with, wait_until, wire};
 
 const INCOMPLETE: &str = "No id, token, or key supplied to websocket server";
 const WRONG_KEY: &str = "Invalid key provided";
@@ -45,7 +45,7 @@ fn a_missing_or_empty_id_token_or_key_is_refused_first_of_all() {
 
 #[test]
 fn a_wrong_key_is_refused_before_a_taken_id_is_looked_at() {
-    on_both(|server| {
+    on_own(|server| {
         let mut holder = server.client("a");
         for key in ["wrong", "PEERJS", "peerjs2", "peer", "%20peerjs"] {
             let mut client = server.connect_with_query(&format!("key={key}&id=a&token=other"));
@@ -71,7 +71,7 @@ fn an_id_that_is_taken_is_refused_and_the_holder_stays() {
 
 #[test]
 fn an_id_that_is_taken_is_refused_before_the_limit_is_looked_at() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.concurrent_limit = 1,
         |server| {
             let mut holder = server.client("a");
@@ -86,7 +86,7 @@ fn an_id_that_is_taken_is_refused_before_the_limit_is_looked_at() {
 
 #[test]
 fn the_limit_refuses_newcomers_but_no_takeover() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.concurrent_limit = 2,
         |server| {
             let (mut a, _b) = (server.client("a"), server.client("b"));
@@ -102,7 +102,7 @@ fn the_limit_refuses_newcomers_but_no_takeover() {
 
 #[test]
 fn a_place_that_was_given_back_can_be_taken_again() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.concurrent_limit = 1,
         |server| {
             let mut a = server.client("a");
@@ -116,7 +116,7 @@ fn a_place_that_was_given_back_can_be_taken_again() {
 
 #[test]
 fn a_limit_of_zero_refuses_everybody() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.concurrent_limit = 0,
         |server| {
             let mut client = server.connect_with_query("key=peerjs&id=a&token=t");
@@ -127,7 +127,7 @@ fn a_limit_of_zero_refuses_everybody() {
 
 #[test]
 fn a_refused_socket_holds_no_place_and_is_in_no_list() {
-    on_both_with(
+    on_own_with(
         |config| config.allow_discovery = true,
         |server| {
             let mut refused = server.connect_with_query("key=wrong&id=a&token=t");
@@ -184,7 +184,7 @@ fn half_a_message_sent_with_the_handshake_is_completed_later() {
 
 #[test]
 fn of_repeated_parameters_the_last_counts_and_unknown_ones_are_ignored() {
-    on_both(|server| {
+    on_own(|server| {
         let query = "id=x&key=wrong&version=1.5.5&id=last&token=u&key=peerjs&ts=17&token=t";
         let mut client = server.connect_with_query(query);
         client.expect_open();
@@ -216,7 +216,7 @@ fn parameters_are_form_encoded() {
 
 #[test]
 fn ids_are_compared_exactly() {
-    on_both(|server| {
+    on_own(|server| {
         let ids = ["abc", "ABC", "abc ", "\u{e9}", "e\u{301}", "__proto__", "constructor"];
         let mut clients: Vec<RawClient> = ids.iter().map(|id| server.client(id)).collect();
         for (client, id) in clients.iter_mut().zip(ids) {
@@ -228,7 +228,7 @@ fn ids_are_compared_exactly() {
 
 #[test]
 fn a_key_that_looks_like_a_number_is_a_key() {
-    on_both_with(
+    on_own_with(
         |config| config.key = peerbroker::wire::ApiKey::parse("123").unwrap(),
         |server| {
             server.client("a").expect_nothing("a");
@@ -240,7 +240,7 @@ fn a_key_that_looks_like_a_number_is_a_key() {
 
 #[test]
 fn values_beyond_their_bounds_are_refused() {
-    on_both(|server| {
+    on_own(|server| {
         let long = |len| "x".repeat(len);
         for (key, id, token, text) in [
             ("peerjs".into(), long(513), long(1), "Invalid id provided: it is longer than 512 bytes"),
@@ -260,7 +260,7 @@ fn values_beyond_their_bounds_are_refused() {
 
 #[test]
 fn values_at_their_bounds_are_accepted() {
-    on_both(|server| {
+    on_own(|server| {
         let (id, token) = ("é".repeat(256), "t".repeat(4096));
         server.client_with_token(&id, &token).expect_nothing(&id);
     });
@@ -268,7 +268,7 @@ fn values_at_their_bounds_are_accepted() {
 
 #[test]
 fn a_token_that_only_begins_alike_is_another_token() {
-    on_both(|server| {
+    on_own(|server| {
         let mut holder = server.client_with_token("a", "secret");
         for token in ["secre", "secret2", "Secret", "secret "] {
             let mut newcomer = server.begin("a", token);
@@ -316,7 +316,7 @@ fn a_refused_socket_that_does_not_answer_its_close_is_cut_off() {
 
 #[test]
 fn the_limit_holds_when_many_come_at_once() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.concurrent_limit = 10,
         |server| {
             let mut clients: Vec<RawClient> =

@@ -11,7 +11,7 @@ use crate::harness::http_client::PATIENCE;
 use crate::harness::messages::{ID_TAKEN, expired, offer, relayed_offer};
 use crate::harness::wire::opcode;
 use crate::harness::{
-    RawClient, TestServer, Transport, on_both, on_both_with, on_own_with, token_of, wait_until, wire,
+    RawClient, TestServer, Transport, on_both, on_both_with, on_own, on_own_with, token_of, wait_until, wire,
 };
 
 /// How long a client may take nothing of a full outbox.
@@ -38,7 +38,7 @@ fn payload(n: usize, len: usize) -> String {
 
 #[test]
 fn what_overflows_the_messages_of_one_peer_expires_at_once() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.queue_messages = 3,
         |server| {
             let mut a = server.client("a");
@@ -61,7 +61,7 @@ fn what_overflows_the_messages_of_one_peer_expires_at_once() {
 
 #[test]
 fn an_overflow_expires_the_conversation_of_its_sender_alone() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.queue_messages = 3,
         |server| {
             let (mut a, mut c) = (server.client("a"), server.client("c"));
@@ -106,7 +106,7 @@ fn a_thousand_messages_wait_for_one_peer_and_no_more() {
 
 #[test]
 fn four_mebibytes_wait_for_one_peer_and_no_more() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         let half = payload(1, 512 << 10);
         for _ in 0..7 {
@@ -145,7 +145,7 @@ fn the_bytes_that_wait_for_all_peers_are_bounded() {
 
 #[test]
 fn a_bound_of_zero_keeps_nothing() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.queue_messages = 0,
         |server| {
             let mut a = server.client("a");
@@ -348,7 +348,7 @@ fn a_client_that_pings_and_does_not_read_the_pongs_is_cut_off() {
 
 #[test]
 fn no_more_than_sixteen_newcomers_wait_for_the_answer_of_one_holder() {
-    on_both(|server| {
+    on_own(|server| {
         let mut holder = server.client("a");
         let id = PeerId::parse("a").unwrap();
         let waiting: Vec<Probe> = (0..16).map(|_| server.realm().probe(&id)).collect();

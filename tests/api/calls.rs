@@ -2,11 +2,11 @@
 
 use crate::harness::guests::{OFFER, call};
 use crate::harness::messages::offer;
-use crate::harness::{on_both, on_both_with};
+use crate::harness::{on_both, on_own, on_own_with};
 
 #[test]
 fn an_id_has_21_url_safe_characters_that_nobody_can_guess() {
-    on_both(|server| {
+    on_own(|server| {
         let callers: Vec<_> = (0..20).map(|_| server.caller("caller")).collect();
         for (n, (_, id)) in callers.iter().enumerate() {
             assert_eq!(id.len(), 21, "{id}");
@@ -39,7 +39,7 @@ fn a_call_goes_to_and_fro() {
 
 #[test]
 fn any_other_action_with_a_recipient_is_passed_on() {
-    on_both(|server| {
+    on_own(|server| {
         let ((mut a, _), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
         for action in ["bye", "", "Offer", "__proto__", "constructor", "error", "start ", "createroom"] {
             a.send(call(action, &b_id, ""));
@@ -50,7 +50,7 @@ fn any_other_action_with_a_recipient_is_passed_on() {
 
 #[test]
 fn all_but_the_recipient_goes_out_as_it_was_written() {
-    on_both(|server| {
+    on_own(|server| {
         let ((mut a, a_id), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
         for (sent, arrives) in [
             (
@@ -113,7 +113,7 @@ fn binary_frames_are_as_good_as_text() {
 
 #[test]
 fn a_caller_may_send_to_itself_and_more_than_a_frame_at_a_time() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, id) = server.caller("a");
         for n in 0..100 {
             a.send(call("x", &id, &format!(r#","n":{n}"#)));
@@ -126,7 +126,7 @@ fn a_caller_may_send_to_itself_and_more_than_a_frame_at_a_time() {
 
 #[test]
 fn what_is_sent_to_an_unknown_id_goes_nowhere_and_its_sender_stays() {
-    on_both(|server| {
+    on_own(|server| {
         let ((mut a, id), (mut b, _)) = (server.caller("a"), server.caller("b"));
         let long = "x".repeat(100_000);
         for unknown in ["", "nobody", "__proto__", "constructor", &id[..20], &format!("{id} "), &long, "a\nb"]
@@ -144,7 +144,7 @@ fn what_is_sent_to_an_unknown_id_goes_nowhere_and_its_sender_stays() {
 
 #[test]
 fn nothing_waits_for_a_caller_that_is_gone() {
-    on_both(|server| {
+    on_own(|server| {
         let ((mut a, _), (b, b_id)) = (server.caller("a"), server.caller("b"));
         b.reset();
         server.wait_for_guests(1);
@@ -156,7 +156,7 @@ fn nothing_waits_for_a_caller_that_is_gone() {
 
 #[test]
 fn a_second_start_gives_another_id_and_the_old_one_leads_nowhere() {
-    on_both(|server| {
+    on_own(|server| {
         let ((mut a, old), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
         let mut ids = vec![old];
         for _ in 0..5 {
@@ -178,7 +178,7 @@ fn a_second_start_gives_another_id_and_the_old_one_leads_nowhere() {
 
 #[test]
 fn who_starts_and_sends_in_one_go_sends_as_its_new_self() {
-    on_both(|server| {
+    on_own(|server| {
         let ((mut a, old), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
         // All in one segment, so that one read brings it all.
         let frames = [call("offer", &b_id, ""), r#"{"action":"start"}"#.to_owned(), call("offer", &b_id, "")];
@@ -194,7 +194,7 @@ fn who_starts_and_sends_in_one_go_sends_as_its_new_self() {
 
 #[test]
 fn who_has_not_asked_for_its_id_can_call_all_the_same() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, (mut b, b_id)) = (server.guest("a"), server.caller("b"));
         a.send(call("offer", &b_id, ""));
         let offer = b.expect_text();
@@ -207,7 +207,7 @@ fn who_has_not_asked_for_its_id_can_call_all_the_same() {
 
 #[test]
 fn what_is_no_frame_of_a_call_is_dropped_in_silence() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, id) = server.caller("a");
         for odd in [
             "",
@@ -244,7 +244,7 @@ fn what_is_no_frame_of_a_call_is_dropped_in_silence() {
 
 #[test]
 fn peerjs_and_calls_never_meet() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut peer, (mut a, id)) = (server.client("peer"), server.caller("a"));
         a.send(call("offer", "peer", ""));
         a.send(offer("peer", "1"));
@@ -264,7 +264,7 @@ fn peerjs_and_calls_never_meet() {
 
 #[test]
 fn callers_of_two_keys_do_not_meet() {
-    on_both_with(
+    on_own_with(
         |config| config.root_key = Some(peerbroker::wire::ApiKey::parse("games").unwrap()),
         |server| {
             let (mut a, id) = server.caller("a");

@@ -31,7 +31,8 @@ fn collect(dir: &Path, extension: &str, found: &mut HashSet<String>) {
 }
 
 fn test_functions(source: &str) -> Vec<String> {
-    let behind_attributes = source.split("#[test]").skip(1);
+    let behind_attributes =
+        ["#[test]", "#[tokio::test"].into_iter().flat_map(|test| source.split(test).skip(1));
     behind_attributes
         .filter_map(|rest| rest.split_once("fn ")?.1.split_once('(').map(|(name, _)| name.to_owned()))
         .collect()

@@ -1,7 +1,7 @@
 //! Which pages of other origins may read the answers.
 
 use crate::harness::http_client::Response;
-use crate::harness::{TestServer, on_both, on_both_with};
+use crate::harness::{TestServer, on_both, on_own, on_own_with};
 
 const ALLOWED: &str = "access-control-allow-origin";
 const TARGETS: [&str; 5] = ["/", "/peerjs/id", "/peerjs/peers", "/nothing", "/%zz/id"];
@@ -29,7 +29,7 @@ fn every_origin_may_read_every_answer_by_default() {
 
 #[test]
 fn without_an_origin_there_is_no_header_but_the_answer_still_varies() {
-    on_both(|server| {
+    on_own(|server| {
         for target in TARGETS {
             for response in [server.get(target), ask(server, "GET", target, "")] {
                 assert_eq!(response.header(ALLOWED), None, "{target}");
@@ -41,7 +41,7 @@ fn without_an_origin_there_is_no_header_but_the_answer_still_varies() {
 
 #[test]
 fn listed_origins_are_compared_exactly() {
-    on_both_with(
+    on_own_with(
         |config| config.cors = vec!["http://a.test".into(), "http://b.test".into()],
         |server| {
             for origin in ["http://a.test", "http://b.test"] {
@@ -82,7 +82,7 @@ fn options_are_answered_on_every_path_known_or_not() {
 
 #[test]
 fn the_headers_that_a_page_wants_to_send_are_allowed() {
-    on_both(|server| {
+    on_own(|server| {
         let headers = "Origin: null\r\nAccess-Control-Request-Headers: X-One, x-two\r\n";
         let response = server.request("OPTIONS", "/peerjs/id", headers);
         assert_eq!(response.header("access-control-allow-headers").as_deref(), Some("X-One, x-two"));
@@ -94,7 +94,7 @@ fn the_headers_that_a_page_wants_to_send_are_allowed() {
 
 #[test]
 fn credentials_and_exposed_headers_are_never_allowed() {
-    on_both(|server| {
+    on_own(|server| {
         for (method, target) in [("GET", "/peerjs/id"), ("OPTIONS", "/peerjs/id"), ("GET", "/nothing")] {
             let response = ask(server, method, target, "http://page.test");
             assert_eq!(response.header("access-control-allow-credentials"), None);

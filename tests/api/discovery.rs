@@ -2,16 +2,16 @@
 
 use peerbroker::keys::{Change, Origin};
 
-use crate::harness::keys::{key, on_both_with_keys};
-use crate::harness::{RawClient, TestServer, on_both, on_both_with};
+use crate::harness::keys::{key, on_own_with_keys};
+use crate::harness::{RawClient, TestServer, on_own, on_own_with};
 
 /// Ids in an order in which nothing else would list them.
 const IDS: [&str; 7] = ["b", "a", "ü", "Z", "a b&c=d+e%", "10", "9"];
 const SORTED: [&str; 7] = ["10", "9", "Z", "a", "a b&c=d+e%", "b", "ü"];
 const MOST: usize = 1000;
 
-fn on_both_with_discovery(test: impl Fn(&TestServer)) {
-    on_both_with(|config| config.allow_discovery = true, test);
+fn on_own_with_discovery(test: impl Fn(&TestServer)) {
+    on_own_with(|config| config.allow_discovery = true, test);
 }
 
 fn ids(server: &TestServer, query: &str) -> Vec<String> {
@@ -44,7 +44,7 @@ fn clients(server: &TestServer) -> Vec<RawClient> {
 
 #[test]
 fn peers_come_in_pages_in_the_order_of_their_bytes() {
-    on_both_with_discovery(|server| {
+    on_own_with_discovery(|server| {
         let _clients = clients(server);
         for limit in [1, 2, 3, 7, 8, 100_000] {
             assert_eq!(all_in_pages_of(server, limit), SORTED, "{limit}");
@@ -61,7 +61,7 @@ fn peers_come_in_pages_in_the_order_of_their_bytes() {
 
 #[test]
 fn pages_go_on_behind_a_peer_that_has_left() {
-    on_both_with_discovery(|server| {
+    on_own_with_discovery(|server| {
         let mut clients = clients(server);
         assert_eq!(ids(server, "?limit=3"), SORTED[..3]);
         let gone = clients.remove(IDS.iter().position(|id| *id == "Z").unwrap());
@@ -73,7 +73,7 @@ fn pages_go_on_behind_a_peer_that_has_left() {
 
 #[test]
 fn no_page_has_more_than_a_thousand() {
-    on_both_with_discovery(|server| {
+    on_own_with_discovery(|server| {
         let _clients: Vec<_> = (0..=MOST).map(|n| server.client(&format!("{n:05}"))).collect();
         for query in ["?limit=1000", "?limit=1001", "?after=", "?limit=18446744073709551615"] {
             assert_eq!(ids(server, query).len(), MOST, "{query}");
@@ -85,7 +85,7 @@ fn no_page_has_more_than_a_thousand() {
 
 #[test]
 fn a_limit_that_is_none_is_a_bad_request() {
-    on_both_with_discovery(|server| {
+    on_own_with_discovery(|server| {
         for limit in ["0", "-1", "x", "", "1.5", "%20", "18446744073709551616"] {
             let refused = server.get(&format!("/peerjs/peers?limit={limit}"));
             assert_eq!(
@@ -99,7 +99,7 @@ fn a_limit_that_is_none_is_a_bad_request() {
 
 #[test]
 fn who_may_not_have_the_list_gets_no_page_of_it() {
-    on_both(|server| {
+    on_own(|server| {
         for query in ["?limit=1", "?after=a", "?limit=0"] {
             assert_eq!(server.get(&format!("/peerjs/peers{query}")).status, 401, "{query}");
             assert_eq!(server.get(&format!("/unknown/peers{query}")).status, 401, "{query}");
@@ -107,7 +107,7 @@ fn who_may_not_have_the_list_gets_no_page_of_it() {
     });
     let origins = Some(vec![Origin::parse("https://a.example").unwrap()]);
     let web = key("web", Change { allow_discovery: Some(true), origins, ..Change::default() });
-    on_both_with_keys(&[web], |server, _| {
+    on_own_with_keys(&[web], |server, _| {
         let from =
             |origin| server.request("GET", "/web/peers?limit=1", &format!("Origin: {origin}\r\n")).status;
         assert_eq!((from("https://a.example"), from("https://b.example")), (200, 403));
@@ -117,7 +117,7 @@ fn who_may_not_have_the_list_gets_no_page_of_it() {
 #[test]
 fn a_page_has_the_peers_of_its_key_alone() {
     let discovery = || Change { allow_discovery: Some(true), ..Change::default() };
-    on_both_with_keys(&[key("one", discovery()), key("two", discovery())], |server, _| {
+    on_own_with_keys(&[key("one", discovery()), key("two", discovery())], |server, _| {
         let _clients = (server.client_of("one", "a"), server.client_of("two", "b"), server.client("c"));
         let _guest = server.guest_of("one", "a guest");
         assert_eq!(server.get("/one/peers?limit=5").text(), r#"["a"]"#);

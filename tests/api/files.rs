@@ -13,7 +13,7 @@ use peerbroker::{Config, Listen, PeerBroker, Server, StartError};
 
 use crate::harness::http_client::Response;
 use crate::harness::messages::{offer, relayed_offer};
-use crate::harness::{TestServer, Transport, on_both, on_both_with};
+use crate::harness::{TestServer, Transport, on_both_with, on_own, on_own_with};
 
 const BROWSER: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
 /// A directory of files and what is beside it; gone when dropped.
@@ -63,7 +63,12 @@ impl Tree {
             config.static_dir = Some(self.app());
             configure(config);
         };
-        on_both_with(configure, test);
+        on_own_with(configure, test);
+    }
+
+    /// The same in an embedded broker as well.
+    fn serve_on_both(&self, test: impl Fn(&TestServer)) {
+        on_both_with(|config| config.static_dir = Some(self.app()), test);
     }
 }
 
@@ -96,7 +101,7 @@ fn files_are_served_with_their_types_and_without_our_policy() {
         .file("two words é.txt", "text")
         .file("game.zip", "zip")
         .file("empty.css", "");
-    tree.serve(|server| {
+    tree.serve_on_both(|server| {
         for (target, kind, content) in [
             ("/app.mjs", "text/javascript; charset=utf-8", "export {}"),
             ("/app.mjs?v=1", "text/javascript; charset=utf-8", "export {}"),
@@ -134,7 +139,7 @@ fn files_are_served_below_the_path_and_nowhere_else() {
 
 #[test]
 fn without_the_flag_there_are_no_files() {
-    on_both(|server| expect_nothing_at(server, "/Cargo.toml"));
+    on_own(|server| expect_nothing_at(server, "/Cargo.toml"));
 }
 
 #[test]

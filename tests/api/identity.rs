@@ -6,7 +6,7 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use peerbroker::keys::{Auth, Change, JwtKey, Key};
 use serde_json::{Value, json};
 
-use crate::harness::keys::{Keys, key, on_both_with_keys};
+use crate::harness::keys::{Keys, key, on_own_with_keys};
 use crate::harness::legacy::post;
 use crate::harness::messages::{ID_TAKEN, error, offer, relayed_offer};
 use crate::harness::{RawClient, TestServer};
@@ -42,13 +42,13 @@ fn expect_refused(mut client: RawClient, text: &str) {
     client.expect_closed_with(None);
 }
 
-fn on_both_with_tokens(test: impl Fn(&TestServer, &Keys<'_>)) {
-    on_both_with_keys(&[with_tokens()], test);
+fn on_own_with_tokens(test: impl Fn(&TestServer, &Keys<'_>)) {
+    on_own_with_keys(&[with_tokens()], test);
 }
 
 #[test]
 fn who_has_a_token_for_an_id_has_the_id() {
-    on_both_with_tokens(|server, _| {
+    on_own_with_tokens(|server, _| {
         let (mut a, mut b) = (come(server, "a", &token("a", 1)), come(server, "b", &token("b", 1)));
         a.expect(OPEN);
         b.expect(OPEN);
@@ -59,7 +59,7 @@ fn who_has_a_token_for_an_id_has_the_id() {
 
 #[test]
 fn no_other_token_gets_it() {
-    on_both_with_tokens(|server, _| {
+    on_own_with_tokens(|server, _| {
         let hour = seconds() + 3600;
         for bad in [
             "anything".to_owned(),
@@ -80,7 +80,7 @@ fn no_other_token_gets_it() {
 
 #[test]
 fn a_fresh_token_of_the_same_subject_takes_over_and_a_stolen_one_of_another_does_not() {
-    on_both_with_tokens(|server, _| {
+    on_own_with_tokens(|server, _| {
         let mut old = come(server, "a", &token("a", 1));
         old.expect(OPEN);
         expect_refused(come(server, "a", &token("b", 1)), &error(INVALID));
@@ -92,7 +92,7 @@ fn a_fresh_token_of_the_same_subject_takes_over_and_a_stolen_one_of_another_does
 
 #[test]
 fn a_prefix_gives_any_id_that_begins_so_to_who_comes_first() {
-    on_both_with_tokens(|server, _| {
+    on_own_with_tokens(|server, _| {
         let (mine, other) = (token("room-*", 1), token("room-*", 2));
         let mut a = come(server, "room-1", &mine);
         a.expect(OPEN);
@@ -114,7 +114,7 @@ fn expect_refused_as_taken(client: &mut RawClient) {
 
 #[test]
 fn a_token_in_a_request_for_an_id_gives_its_own() {
-    on_both_with_tokens(|server, _| {
+    on_own_with_tokens(|server, _| {
         let get =
             |token: &str| server.request("GET", "/app/id", &format!("Authorization: Bearer {token}\r\n"));
         let alice = get(&token("alice", 1));
@@ -129,7 +129,7 @@ fn a_token_in_a_request_for_an_id_gives_its_own() {
 
 #[test]
 fn streams_and_posts_need_a_token_as_well() {
-    on_both_with_tokens(|server, _| {
+    on_own_with_tokens(|server, _| {
         let mut b = come(server, "b", &token("b", 1));
         b.expect(OPEN);
         let mut a = come(server, "a", &token("a", 1));
@@ -153,7 +153,7 @@ fn streams_and_posts_need_a_token_as_well() {
 
 #[test]
 fn guests_have_no_way_to_prove_anything_and_are_refused() {
-    on_both_with_tokens(|server, _| {
+    on_own_with_tokens(|server, _| {
         let mut guest = server.begin_at(&server.root_of("app"));
         guest.expect_accepted();
         guest.expect(json!({ "type": "error", "val": INVALID }).to_string());
@@ -163,7 +163,7 @@ fn guests_have_no_way_to_prove_anything_and_are_refused() {
 
 #[test]
 fn another_secret_is_in_force_for_who_comes_next() {
-    on_both_with_tokens(|server, keys| {
+    on_own_with_tokens(|server, keys| {
         let mut here = come(server, "a", &token("a", 1));
         here.expect(OPEN);
         let auth =
@@ -179,7 +179,7 @@ fn another_secret_is_in_force_for_who_comes_next() {
 fn with_a_secret_that_cannot_be_used_nobody_comes_in() {
     let short = Auth::Jwt { verify: JwtKey::Secret("short".to_owned()) };
     let broken = key("app", Change { auth: Some(short), ..Change::default() });
-    on_both_with_keys(&[broken], |server, _| {
+    on_own_with_keys(&[broken], |server, _| {
         expect_refused(come(server, "a", &token("a", 1)), &error(INVALID));
         // The other keys are as they were.
         let _b = server.client("b");

@@ -44,14 +44,12 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-/// Runs a test on both transports, with keys in a database of SQLite.
-fn on_both_with_database(keys: &[Key], test: impl Fn(&TestServer, &SqliteKeys)) {
-    for transport in Transport::ALL {
-        let directory = Directory::new();
-        let store = Arc::new(SqliteKeys::open(&directory.at("data")).unwrap());
-        keys.iter().for_each(|key| store.add(key.clone()).unwrap());
-        test(&TestServer::start_with_keys(transport, |_| {}, store.clone()), &store);
-    }
+/// Runs a test with keys in a database of SQLite.
+fn on_own_with_database(keys: &[Key], test: impl Fn(&TestServer, &SqliteKeys)) {
+    let directory = Directory::new();
+    let store = Arc::new(SqliteKeys::open(&directory.at("data")).unwrap());
+    keys.iter().for_each(|key| store.add(key.clone()).unwrap());
+    test(&TestServer::start_with_keys(Transport::Own, |_| {}, store.clone()), &store);
 }
 
 fn come(server: &TestServer, key: &str, id: &str) -> RawClient {
@@ -73,7 +71,7 @@ fn get(server: &TestServer, key: &str, what: &str) -> Response {
 #[test]
 fn a_key_that_is_not_there_is_not_there_whatever_it_is_called() {
     let keys = [plain_key("one"), plain_key("two")];
-    on_both_with_database(&keys, |server, store| {
+    on_own_with_database(&keys, |server, store| {
         let before = store.all().unwrap();
         for text in HOSTILE {
             come(server, text, "a").expect_refused(error(INVALID_KEY));
@@ -92,7 +90,7 @@ fn a_key_that_is_not_there_is_not_there_whatever_it_is_called() {
 #[test]
 fn a_key_that_is_there_is_exactly_that_one() {
     let discovery = Change { allow_discovery: Some(true), ..Change::default() };
-    on_both_with_database(&[plain_key("one")], |server, store| {
+    on_own_with_database(&[plain_key("one")], |server, store| {
         HOSTILE.iter().for_each(|text| store.add(key(text, discovery.clone())).unwrap());
         server.read_keys();
         for (n, text) in HOSTILE.into_iter().enumerate() {
@@ -114,7 +112,7 @@ fn a_key_that_is_there_is_exactly_that_one() {
 #[test]
 fn an_id_is_exactly_that_one_whatever_it_is() {
     let discovery = Change { allow_discovery: Some(true), ..Change::default() };
-    on_both_with_database(&[key("one", discovery)], |server, store| {
+    on_own_with_database(&[key("one", discovery)], |server, store| {
         let before = store.all().unwrap();
         let mut bystander = server.client_of("one", "bystander");
         for text in HOSTILE {
@@ -128,7 +126,7 @@ fn an_id_is_exactly_that_one_whatever_it_is() {
             assert_eq!(listed, ["bystander", text]);
             let page = format!("peers?after={}", encoded(text));
             let behind: Vec<String> = serde_json::from_slice(&get(server, "one", &page).body).unwrap();
-            assert!(behind.iter().all(|id| id.as_str() > text), "{behind:?}");
+            assert_eq!(behind, if text < "bystander" { vec!["bystander"] } else { vec![] }, "{text}");
             client.expect_closed_by_us(Some(1000));
             bystander.expect_nothing("bystander");
         }
@@ -138,7 +136,7 @@ fn an_id_is_exactly_that_one_whatever_it_is() {
 
 #[test]
 fn a_path_is_not_walked_and_is_decoded_once() {
-    on_both_with_database(&[plain_key("one"), plain_key("..")], |server, _| {
+    on_own_with_database(&[plain_key("one"), plain_key("..")], |server, _| {
         // Each asks for the peers of a key that is there and does not show them, of one that is not, or for nothing.
         for (target, status) in [
             ("/../peers", 401),
@@ -163,7 +161,7 @@ fn a_path_is_not_walked_and_is_decoded_once() {
 
 #[test]
 fn a_zero_byte_and_other_control_characters_are_refused_wherever_a_name_can_stand() {
-    on_both_with_database(&[plain_key("one")], |server, store| {
+    on_own_with_database(&[plain_key("one")], |server, store| {
         let before = store.all().unwrap();
         for text in ["\0", "one\0", "\0one", "a\nb", "a\r\nb", "\u{1b}[2J", "\u{7f}", "\u{85}"] {
             let has = |what: &str| error(&format!("Invalid {what} provided: it has control characters"));

@@ -7,7 +7,9 @@ mod revoked;
 use peerbroker::keys::Change;
 
 use crate::harness::guests::{OFFER, call, join, offered, problem};
-use crate::harness::keys::{FULL, INVALID_KEY, key, on_both_with_keys, on_both_with_keys_and, plain_key};
+use crate::harness::keys::{
+    FULL, INVALID_KEY, key, on_both_with_keys, on_own_with_keys, on_own_with_keys_and, plain_key,
+};
 use crate::harness::legacy::{HEAD_START, post};
 use crate::harness::messages::{LEAVE, error, expired, message, offer, relayed, relayed_offer};
 
@@ -48,7 +50,7 @@ fn the_same_ids_under_two_keys_are_different_peers() {
 
 #[test]
 fn an_id_that_is_taken_under_one_key_is_free_under_another() {
-    on_both_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
+    on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
         let mut one = server.client_of("one", "a");
         let target = server.target_of("two", "a").replace("token=", "token=another-");
         let mut two = server.begin_at(&target);
@@ -63,7 +65,7 @@ fn an_id_that_is_taken_under_one_key_is_free_under_another() {
 
 #[test]
 fn what_waits_for_an_id_waits_under_its_key_alone() {
-    on_both_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
+    on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
         let (mut a1, mut a2) = (server.client_of("one", "a"), server.client_of("two", "a"));
         a1.send(offer("b", "1"));
         a1.expect_nothing("a");
@@ -80,7 +82,7 @@ fn what_waits_for_an_id_waits_under_its_key_alone() {
 
 #[test]
 fn streams_and_posts_stay_within_their_key() {
-    on_both_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
+    on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
         let [mut one, mut two] = ["one", "two"].map(|key| {
             let mut stream = server.begin_stream_at(key, &server.post_target_of(key, "a", "id?i=0"));
             server.settle();
@@ -107,7 +109,7 @@ fn streams_and_posts_stay_within_their_key() {
 
 #[test]
 fn rooms_are_found_under_their_key_alone() {
-    on_both_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
+    on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
         let (mut host, mut player) = (server.guest_of("one", "host"), server.guest_of("one", "player"));
         let (mut stranger, mut another) = (server.guest_of("two", "stranger"), server.guest("another"));
         let room = host.create_room();
@@ -125,7 +127,7 @@ fn rooms_are_found_under_their_key_alone() {
 
 #[test]
 fn calls_go_to_ids_of_their_own_key_alone() {
-    on_both_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
+    on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
         let (mut a, mut b) = (server.guest_of("one", "a"), server.guest_of("one", "b"));
         let mut stranger = server.guest_of("two", "stranger");
         let (a_id, b_id) = (a.start(), b.start());
@@ -139,7 +141,7 @@ fn calls_go_to_ids_of_their_own_key_alone() {
 
 #[test]
 fn the_limit_of_a_key_is_its_own_and_its_peers_and_guests_share_it() {
-    on_both_with_keys(&[key("one", limit(2)), key("two", limit(2))], |server, _| {
+    on_own_with_keys(&[key("one", limit(2)), key("two", limit(2))], |server, _| {
         let (mut a, mut guest) = (server.client_of("one", "a"), server.guest_of("one", "guest"));
         server.newcomer_of("one", "b").expect_refused(error(FULL));
         server.begin_guest("another", &server.root_of("one")).expect_refused(problem(FULL));
@@ -156,7 +158,7 @@ fn the_limit_of_a_key_is_its_own_and_its_peers_and_guests_share_it() {
 
 #[test]
 fn the_limit_of_a_key_can_be_changed_while_its_clients_are_here() {
-    on_both_with_keys(&[key("one", limit(1))], |server, keys| {
+    on_own_with_keys(&[key("one", limit(1))], |server, keys| {
         let mut a = server.client_of("one", "a");
         server.newcomer_of("one", "b").expect_refused(error(FULL));
         keys.change("one", limit(2));
@@ -177,7 +179,7 @@ fn the_limit_of_a_key_can_be_changed_while_its_clients_are_here() {
 
 #[test]
 fn discovery_is_a_matter_of_each_key() {
-    on_both_with_keys(&[key("one", discovery(true)), plain_key("two")], |server, keys| {
+    on_own_with_keys(&[key("one", discovery(true)), plain_key("two")], |server, keys| {
         let (_a, _b, _c) =
             (server.client_of("one", "a"), server.client_of("one", "b"), server.client_of("two", "c"));
         let _guest = server.guest_of("one", "guest");
@@ -193,7 +195,7 @@ fn discovery_is_a_matter_of_each_key() {
 
 #[test]
 fn a_key_that_is_added_is_in_force_once_the_keys_are_read() {
-    on_both_with_keys(&[], |server, keys| {
+    on_own_with_keys(&[], |server, keys| {
         server.newcomer_of("one", "a").expect_refused(error(INVALID_KEY));
         assert_eq!(server.get("/one/peers").status, 401);
         keys.add(key("one", discovery(true)));
@@ -204,7 +206,7 @@ fn a_key_that_is_added_is_in_force_once_the_keys_are_read() {
 
 #[test]
 fn a_stored_key_with_the_text_of_the_built_in_one_says_what_that_may_do() {
-    on_both_with_keys_and(
+    on_own_with_keys_and(
         |config| config.allow_discovery = true,
         &[key("peerjs", limit(1))],
         |server, keys| {
@@ -223,7 +225,7 @@ fn a_stored_key_with_the_text_of_the_built_in_one_says_what_that_may_do() {
 
 #[test]
 fn a_stored_key_that_is_disabled_closes_the_built_in_one() {
-    on_both_with_keys(&[plain_key("peerjs")], |server, keys| {
+    on_own_with_keys(&[plain_key("peerjs")], |server, keys| {
         let mut a = server.client("a");
         keys.change("peerjs", crate::harness::keys::enabled(false));
         a.expect_closed_with(Some(4004));
@@ -235,7 +237,7 @@ fn a_stored_key_that_is_disabled_closes_the_built_in_one() {
 
 #[test]
 fn without_the_default_key_only_stored_ones_are_there() {
-    on_both_with_keys_and(
+    on_own_with_keys_and(
         |config| config.default_key = false,
         &[plain_key("one")],
         |server, _| {

@@ -6,7 +6,7 @@ use peerbroker::wire::CloseReason;
 
 use crate::harness::messages::{HEARTBEAT, LEAVE, offer, relayed_offer};
 use crate::harness::wire::{self, FIN, opcode};
-use crate::harness::{RawClient, TestServer, Told, on_both, on_both_with, wait_until};
+use crate::harness::{RawClient, TestServer, Told, on_both, on_both_with, on_own, on_own_with, wait_until};
 
 const MS: Duration = Duration::from_millis(1);
 const PING: Duration = Duration::from_secs(20);
@@ -83,7 +83,7 @@ fn any_frame_is_a_sign_of_life() {
 
 #[test]
 fn a_client_that_speaks_is_not_pinged() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         for _ in 0..10 {
             server.advance(PING - MS);
@@ -95,7 +95,7 @@ fn a_client_that_speaks_is_not_pinged() {
 
 #[test]
 fn three_pings_fit_into_the_alive_timeout() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.alive_timeout = Duration::from_secs(3),
         |server| {
             let mut a = server.client("a");
@@ -111,7 +111,7 @@ fn three_pings_fit_into_the_alive_timeout() {
 
 #[test]
 fn the_clock_starts_at_registration() {
-    on_both(|server| {
+    on_own(|server| {
         server.advance(ALIVE * 10);
         let mut a = server.client("a");
         server.advance(PING - MS);
@@ -121,7 +121,7 @@ fn the_clock_starts_at_registration() {
 
 #[test]
 fn the_id_of_a_timed_out_client_is_free_at_once_and_others_are_not_told() {
-    on_both(|server| {
+    on_own(|server| {
         let _dead = server.client("a");
         server.advance(ALIVE - PING);
         let mut b = server.client("b");
@@ -199,7 +199,7 @@ fn a_client_that_ends_its_sending_direction_is_gone_after_what_it_sent() {
 
 #[test]
 fn the_id_of_a_client_that_is_gone_is_free_for_any_token() {
-    on_both(|server| {
+    on_own(|server| {
         let first = server.client_with_token("a", "first");
         first.reset();
         server.wait_until_gone("a");

@@ -33,6 +33,7 @@ mod relay;
 mod rooms;
 mod root;
 mod shutdown;
+mod smoke;
 mod takeover;
 mod tls;
 mod unfinished_messages;

@@ -31,7 +31,8 @@ fn a_key_is_in_force_when_it_is_answered_and_not_when_it_is_removed() {
     let mut client = server.client_of(key, "a");
     let shown = api.get(&format!("/api/keys/{key}")).json;
     assert_eq!((&shown["clients"], &shown["built_in"]), (&json!(1), &json!(false)));
-    assert!(shown["used"].as_u64() >= shown["created"].as_u64());
+    let [used, created] = ["used", "created"].map(|time| shown[time].as_u64().expect(time));
+    assert!(used >= created, "{shown}");
 
     assert_eq!(api.delete(&format!("/api/keys/{key}")).status, 204);
     client.expect_closed_with(Some(4004));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::messages::{KINDS, expired, message, offer, relayed, relayed_offer};
-use crate::harness::{on_both, on_both_with};
+use crate::harness::{on_both, on_own, on_own_with};
 
 const MS: Duration = Duration::from_millis(1);
 const EXPIRE: Duration = Duration::from_millis(5000);
@@ -27,7 +27,7 @@ fn what_was_sent_to_an_absent_peer_follows_its_open() {
 
 #[test]
 fn messages_of_all_senders_are_delivered_in_order_of_arrival() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut c) = (server.client("a"), server.client("c"));
         for n in 0..3 {
             a.send(offer("b", &format!("{n}")));
@@ -45,7 +45,7 @@ fn messages_of_all_senders_are_delivered_in_order_of_arrival() {
 
 #[test]
 fn what_waits_is_delivered_to_whoever_registers_with_any_token() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         server.client_with_token("b", "first").close(None);
         server.wait_until_gone("b");
@@ -57,7 +57,7 @@ fn what_waits_is_delivered_to_whoever_registers_with_any_token() {
 
 #[test]
 fn what_waits_is_delivered_once() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         a.send(offer("b", "1"));
         a.expect_nothing("a");
@@ -71,7 +71,7 @@ fn what_waits_is_delivered_once() {
 
 #[test]
 fn messages_outlive_their_sender() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         a.send(offer("b", "1"));
         a.expect_nothing("a");
@@ -83,7 +83,7 @@ fn messages_outlive_their_sender() {
 
 #[test]
 fn a_refused_registration_gets_nothing_of_what_waits() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.concurrent_limit = 2,
         |server| {
             let (mut a, c) = (server.client("a"), server.client("c"));
@@ -121,7 +121,7 @@ fn what_waits_too_long_expires_and_its_sender_hears_it_once() {
 
 #[test]
 fn after_an_expiry_a_later_message_starts_anew() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         for n in 0..3 {
             a.send(offer("b", &n.to_string()));
@@ -137,7 +137,7 @@ fn after_an_expiry_a_later_message_starts_anew() {
 
 #[test]
 fn a_delivery_before_the_expiry_means_no_expire() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         a.send(offer("b", "1"));
         a.expect_nothing("a");
@@ -150,7 +150,7 @@ fn a_delivery_before_the_expiry_means_no_expire() {
 
 #[test]
 fn a_conversation_has_one_clock_from_its_first_message() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         a.send(offer("b", "1"));
         a.expect_nothing("a");
@@ -167,7 +167,7 @@ fn a_conversation_has_one_clock_from_its_first_message() {
 
 #[test]
 fn each_sender_has_a_clock_of_its_own() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut c) = (server.client("a"), server.client("c"));
         a.send(offer("b", "1"));
         a.expect_nothing("a");
@@ -185,7 +185,7 @@ fn each_sender_has_a_clock_of_its_own() {
 
 #[test]
 fn each_absent_peer_expires_with_a_notice_of_its_own() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         a.send(offer("b", "1"));
         a.send(offer("c", "1"));
@@ -200,7 +200,7 @@ fn each_absent_peer_expires_with_a_notice_of_its_own() {
 
 #[test]
 fn pairs_that_look_alike_do_not_hide_each_other() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut a_b) = (server.client("a"), server.client("a_b"));
         let (mut proto, mut odd) = (server.client("__proto"), server.client("__proto__"));
         a.send(offer("b_c", "1"));
@@ -221,7 +221,7 @@ fn pairs_that_look_alike_do_not_hide_each_other() {
 
 #[test]
 fn expire_goes_to_whoever_holds_the_senders_id_then() {
-    on_both(|server| {
+    on_own(|server| {
         let mut first = server.client_with_token("a", "first");
         first.send(offer("b", "1"));
         first.expect_nothing("a");
@@ -235,7 +235,7 @@ fn expire_goes_to_whoever_holds_the_senders_id_then() {
 
 #[test]
 fn an_expire_for_a_sender_that_is_gone_is_dropped() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         a.send(offer("b", "1"));
         a.expect_nothing("a");
@@ -249,7 +249,7 @@ fn an_expire_for_a_sender_that_is_gone_is_dropped() {
 
 #[test]
 fn an_id_that_nobody_can_have_is_answered_with_expire_at_once() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         let long = "x".repeat(513);
         a.send(offer(&long, "1"));
@@ -263,7 +263,7 @@ fn an_id_that_nobody_can_have_is_answered_with_expire_at_once() {
 
 #[test]
 fn peers_are_not_told_when_another_leaves() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         a.send(offer("b", "1"));
         b.expect(relayed_offer("a", "b", "1"));
@@ -275,7 +275,7 @@ fn peers_are_not_told_when_another_leaves() {
 
 #[test]
 fn another_expire_timeout_is_kept() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.expire_timeout = Duration::from_millis(100),
         |server| {
             let mut a = server.client("a");

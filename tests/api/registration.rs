@@ -8,10 +8,10 @@ use peerbroker::keys::{Auth, KeyStore as _};
 use peerbroker::wire::ApiKey;
 
 use crate::harness::http_client::Response;
-use crate::harness::keys::{INVALID_KEY, on_both_with_keys_and};
+use crate::harness::keys::{INVALID_KEY, on_own_with_keys_and};
 use crate::harness::legacy::post;
 use crate::harness::messages::error;
-use crate::harness::{TestServer, on_both, on_both_with};
+use crate::harness::{TestServer, on_both, on_both_with, on_own_with};
 
 const FOREIGN: &str = "This origin may not use the key";
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
@@ -88,7 +88,7 @@ fn the_form_is_on_the_landing_page_if_registration_is_open() {
 
 #[test]
 fn parts_of_pages_are_no_pages() {
-    on_both_with(open, |server| {
+    on_own_with(open, |server| {
         for name in ["frame.html", "register.html", "key.html", "no-key.html", "snippet.html", ""] {
             assert_eq!(server.get(&format!("/broker/parts/{name}")).status, 404, "{name}");
         }
@@ -97,7 +97,7 @@ fn parts_of_pages_are_no_pages() {
 
 #[test]
 fn a_registered_key_works_at_once_for_pages_of_its_origin_alone() {
-    on_both_with(open, |server| {
+    on_own_with(open, |server| {
         let response = register(server, "My game", "https://game.example.org/play/?x#y");
         expect_page(&response, 201);
         let key = key_in(&response);
@@ -128,7 +128,7 @@ fn the_answer_has_the_snippet_with_the_key() {
         config.path = MountPath::parse("/x").unwrap();
         config.default_key = false;
     };
-    on_both_with(configure, |server| {
+    on_own_with(configure, |server| {
         let page = server.get("/x/broker/");
         assert!(page.text().contains(r#"action="/x/broker/register""#));
         let response = register(server, "My game", "https://a.test");
@@ -156,7 +156,7 @@ fn a_stranger_sets_a_name_and_an_origin_and_nothing_else() {
         config.limits.concurrent_limit = 7;
         config.allow_discovery = true;
     };
-    on_both_with_keys_and(configure, &[], |server, keys| {
+    on_own_with_keys_and(configure, &[], |server, keys| {
         let body = filled("  My game  ", "HTTPS://A.test:443/")
             + "&key=mine&auth_url=http%3A%2F%2Flocalhost&allow_discovery=true&registered=false&name=second";
         let key = key_in(&post_form(server, "/broker/register", FORM, body));
@@ -176,7 +176,7 @@ fn a_stranger_sets_a_name_and_an_origin_and_nothing_else() {
 #[test]
 fn wrong_input_is_answered_with_the_form_and_what_was_typed() {
     let long = "n".repeat(101);
-    on_both_with_keys_and(open, &[], |server, keys| {
+    on_own_with_keys_and(open, &[], |server, keys| {
         for (name, origin, wrong) in [
             ("", "https://a.test", "name"),
             (" \t", "https://a.test", "name"),
@@ -212,7 +212,7 @@ fn wrong_input_is_answered_with_the_form_and_what_was_typed() {
 fn what_was_typed_is_shown_as_text() {
     let name = r#"</title><script>alert("1")</script>'&amp; {{key}}"#;
     let shown = "&lt;/title&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&#39;&amp;amp; {{key}}";
-    on_both_with(open, |server| {
+    on_own_with(open, |server| {
         for (origin, status) in [("https://a.test", 201), (r#"">'<b>{{name}}"#, 422)] {
             let response = register(server, name, origin);
             assert_eq!(response.status, status);
@@ -225,7 +225,7 @@ fn what_was_typed_is_shown_as_text() {
 
 #[test]
 fn other_sites_cannot_have_their_visitors_register_keys() {
-    on_both_with(open, |server| {
+    on_own_with(open, |server| {
         for headers in [
             "Sec-Fetch-Site: cross-site\r\n",
             "Sec-Fetch-Site: same-site\r\n",
@@ -286,12 +286,12 @@ fn a_host_that_a_client_writes_itself_does_not_make_a_page_one_of_this_server() 
         register_with(server, &headers, "My game", "https://a.test")
     };
     let proto = "X-Forwarded-Proto: https\r\n";
-    on_both_with(configure("127.0.0.0/8"), |server| {
+    on_own_with(configure("127.0.0.0/8"), |server| {
         for host in ["evil.test, public.test", "evil.test\r\nX-Forwarded-Host: public.test", "public.test"] {
             expect_plain(&from(server, &format!("{proto}X-Forwarded-Host: {host}\r\n")), 403);
         }
     });
-    on_both_with(configure("192.0.2.0/24"), |server| {
+    on_own_with(configure("192.0.2.0/24"), |server| {
         expect_plain(&from(server, &format!("{proto}X-Forwarded-Host: evil.test\r\n")), 403);
         let page = server.http().request("GET", "/broker/", "X-Forwarded-Host: evil.test\r\n");
         assert!(!page.text().contains("evil.test"), "{}", page.text());
@@ -300,7 +300,7 @@ fn a_host_that_a_client_writes_itself_does_not_make_a_page_one_of_this_server() 
 
 #[test]
 fn no_page_may_send_other_headers_with_the_form() {
-    on_both_with(open, |server| {
+    on_own_with(open, |server| {
         let asked = "Origin: https://evil.test\r\nAccess-Control-Request-Method: POST\r\n\
                      Access-Control-Request-Headers: x-forwarded-host\r\n";
         let allowed = |path: &str| {
@@ -315,7 +315,7 @@ fn no_page_may_send_other_headers_with_the_form() {
 
 #[test]
 fn only_a_small_form_is_read() {
-    on_both_with(open, |server| {
+    on_own_with(open, |server| {
         let fitting = filled("My game", "https://a.test") + "&rest=";
         let fitting = fitting.clone() + &"x".repeat(4096 - fitting.len());
         key_in(&post_form(server, "/broker/register", FORM, &fitting));
@@ -341,7 +341,7 @@ fn where_registration_is_closed_or_has_no_page_there_is_nothing() {
     };
     let configurations: [fn(&mut Config); 2] = [closed, without_pages];
     for configure in configurations {
-        on_both_with_keys_and(configure, &[], |server, keys| {
+        on_own_with_keys_and(configure, &[], |server, keys| {
             let response = register(server, "My game", "https://a.test");
             assert_eq!(response.status, 404);
             assert!(response.text().contains("POST /broker/register is nothing here"), "{}", response.text());
@@ -353,7 +353,7 @@ fn where_registration_is_closed_or_has_no_page_there_is_nothing() {
 
 #[test]
 fn the_address_of_the_answer_leads_to_the_form() {
-    on_both_with(open, |server| {
+    on_own_with(open, |server| {
         for method in ["GET", "HEAD"] {
             let response = server.request(method, "/broker/register", "");
             assert_eq!((response.status, response.header("location").as_deref()), (303, Some("./")));
@@ -364,7 +364,7 @@ fn the_address_of_the_answer_leads_to_the_form() {
 
 #[test]
 fn a_registered_key_can_be_taken_back() {
-    on_both_with_keys_and(open, &[], |server, keys| {
+    on_own_with_keys_and(open, &[], |server, keys| {
         let key = key_in(&register(server, "My game", "https://a.test"));
         let mut client = server.begin_with(&server.target_of(&key, "a"), "Origin: https://a.test\r\n");
         client.expect_accepted();

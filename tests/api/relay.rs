@@ -1,7 +1,7 @@
 //! Messages between peers that are here.
 
 use crate::harness::messages::{HEARTBEAT, KINDS, LEAVE, message, offer, relayed, relayed_offer};
-use crate::harness::{on_both, on_both_with};
+use crate::harness::{on_both, on_both_with, on_own};
 
 #[test]
 fn offers_answers_and_candidates_are_relayed() {
@@ -18,7 +18,7 @@ fn offers_answers_and_candidates_are_relayed() {
 
 #[test]
 fn src_is_always_the_senders_id() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         for forged in [r#""src":"c","#, r#""src":null,"#, r#""src":{"x":1},"#, r#""src":"b","src":"c","#] {
             a.send(format!(r#"{{{forged}"type":"OFFER","dst":"b","payload":1}}"#));
@@ -29,7 +29,7 @@ fn src_is_always_the_senders_id() {
 
 #[test]
 fn the_recipient_gets_four_members_in_order_and_nothing_else() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         a.send(r#" { "extra" : [1] , "payload" : 5 , "dst" : "b" , "x" : {} , "type" : "ANSWER" } "#);
         b.expect(r#"{"type":"ANSWER","src":"a","dst":"b","payload":5}"#);
@@ -38,7 +38,7 @@ fn the_recipient_gets_four_members_in_order_and_nothing_else() {
 
 #[test]
 fn any_json_value_is_a_payload() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         for payload in [
             "{}",
@@ -59,7 +59,7 @@ fn any_json_value_is_a_payload() {
 
 #[test]
 fn without_a_payload_the_member_is_absent() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         a.send(r#"{"type":"OFFER","dst":"b"}"#);
         b.expect(r#"{"type":"OFFER","src":"a","dst":"b"}"#);
@@ -87,7 +87,7 @@ fn the_payload_goes_through_as_the_senders_bytes() {
 
 #[test]
 fn of_duplicate_members_the_last_counts() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         a.send(r#"{"type":"LEAVE","dst":"c","payload":1,"type":"OFFER","payload":2,"dst":"b"}"#);
         b.expect(relayed_offer("a", "b", "2"));
@@ -100,7 +100,7 @@ fn of_duplicate_members_the_last_counts() {
 
 #[test]
 fn names_and_dst_are_unescaped_first() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("bé\"\\/"));
         a.send(r#"{"t\u0079pe":"OFF\u0045R","\u0064st":"b\u00e9\"\\\/","pa\u0079load":1}"#);
         b.expect(relayed_offer("a", "bé\"\\/", "1"));
@@ -109,7 +109,7 @@ fn names_and_dst_are_unescaped_first() {
 
 #[test]
 fn a_peer_may_send_to_itself() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         a.send(offer("a", "1"));
         a.expect(relayed_offer("a", "a", "1"));
@@ -120,7 +120,7 @@ fn a_peer_may_send_to_itself() {
 
 #[test]
 fn types_are_compared_exactly_and_unknown_ones_are_dropped_in_silence() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         for kind in ["offer", "Offer", "OFFER ", "OPEN", "ERROR", "ID-TAKEN", "INVALID-KEY", "toString", ""] {
             a.send(message(kind, "b", "1"));
@@ -132,7 +132,7 @@ fn types_are_compared_exactly_and_unknown_ones_are_dropped_in_silence() {
 
 #[test]
 fn a_client_cannot_forge_expire() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         a.send(message("EXPIRE", "b", "null"));
         a.send(r#"{"type":"EXPIRE","src":"c","dst":"b"}"#);
@@ -143,7 +143,7 @@ fn a_client_cannot_forge_expire() {
 
 #[test]
 fn a_heartbeat_is_not_answered_and_not_relayed() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         a.send(HEARTBEAT);
         a.send(message("HEARTBEAT", "b", "1"));
@@ -155,7 +155,7 @@ fn a_heartbeat_is_not_answered_and_not_relayed() {
 
 #[test]
 fn leave_with_a_dst_is_relayed_to_it_and_the_sender_stays() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         a.send(r#"{"type":"LEAVE","dst":"b"}"#);
         b.expect(r#"{"type":"LEAVE","src":"a","dst":"b"}"#);
@@ -167,7 +167,7 @@ fn leave_with_a_dst_is_relayed_to_it_and_the_sender_stays() {
 
 #[test]
 fn leave_to_an_absent_peer_is_dropped_in_silence() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         a.send(message("LEAVE", "b", "1"));
         a.expect_nothing("a");
@@ -220,7 +220,7 @@ fn order_between_two_peers_is_kept() {
 
 #[test]
 fn messages_go_to_dst_only() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b, mut c) = (server.client("a"), server.client("b"), server.client("B"));
         a.send(offer("b", "1"));
         b.expect(relayed_offer("a", "b", "1"));
@@ -240,7 +240,7 @@ fn a_binary_message_of_json_is_treated_as_text() {
 
 #[test]
 fn the_sender_hears_nothing_of_what_was_delivered() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         a.send(offer("b", "1"));
         b.expect(relayed_offer("a", "b", "1"));

@@ -4,11 +4,11 @@ mod bounds;
 mod names;
 
 use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, problem, respond};
-use crate::harness::{on_both, on_both_with, wait_until};
+use crate::harness::{on_both, on_both_with, on_own, on_own_with, wait_until};
 
 #[test]
 fn a_host_gets_a_code_of_four_letters_that_is_its_own() {
-    on_both(|server| {
+    on_own(|server| {
         let mut hosts: Vec<_> = (0..20).map(|_| server.host()).collect();
         for (_, room) in &hosts {
             assert!(room.len() == 4 && room.bytes().all(|letter| letter.is_ascii_uppercase()), "{room}");
@@ -41,7 +41,7 @@ fn a_player_and_its_host_reach_each_other() {
 
 #[test]
 fn each_answer_goes_to_its_player_alone() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut players: Vec<_> =
             ["anna", "bert", "cleo"].map(|name| (name, server.player(&mut host, &room, name))).into();
@@ -58,7 +58,7 @@ fn each_answer_goes_to_its_player_alone() {
 
 #[test]
 fn an_offer_goes_to_the_host_as_it_was_written() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.guest("anna");
         let offers = [
@@ -93,7 +93,7 @@ fn an_offer_goes_to_the_host_as_it_was_written() {
 
 #[test]
 fn an_answer_goes_to_the_player_as_it_was_written() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.player(&mut host, &room, "anna");
         for response in [
@@ -110,7 +110,7 @@ fn an_answer_goes_to_the_player_as_it_was_written() {
 
 #[test]
 fn names_of_members_are_read_without_their_escapes_and_the_last_of_one_name_counts() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.guest("anna");
         player.send(format!(
@@ -139,7 +139,7 @@ fn binary_frames_are_as_good_as_text() {
 
 #[test]
 fn a_code_is_taken_in_any_case() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let _player = server.player(&mut host, &room.to_lowercase(), "anna");
         let mixed: String = room
@@ -153,7 +153,7 @@ fn a_code_is_taken_in_any_case() {
 
 #[test]
 fn an_unknown_room_is_a_wrong_room() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.guest("anna");
         for wrong in
@@ -172,7 +172,7 @@ fn an_unknown_room_is_a_wrong_room() {
 
 #[test]
 fn what_is_missing_in_a_known_room_is_named() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.guest("anna");
         for username in ["", r#","username":null"#, r#","username":5"#, r#","username":{}"#] {
@@ -203,7 +203,7 @@ fn what_is_missing_in_a_known_room_is_named() {
 
 #[test]
 fn only_the_host_answers_and_starts() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.player(&mut host, &room, "anna");
         let mut stranger = server.guest("stranger");
@@ -259,7 +259,7 @@ fn a_host_that_breaks_off_gives_its_room_and_its_seat_back() {
 
 #[test]
 fn who_creates_again_has_the_new_room_alone() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, old) = server.host();
         let mut player = server.player(&mut host, &old, "anna");
         let new = host.create_room();
@@ -275,7 +275,7 @@ fn who_creates_again_has_the_new_room_alone() {
 
 #[test]
 fn a_host_may_play_as_well() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         host.send(join(&room, "me", OFFER));
         host.expect(offered("me"));
@@ -291,7 +291,7 @@ fn a_host_may_play_as_well() {
 
 #[test]
 fn rooms_of_two_keys_do_not_meet() {
-    on_both_with(
+    on_own_with(
         |config| config.root_key = Some(peerbroker::wire::ApiKey::parse("games").unwrap()),
         |server| {
             let (mut host, room) = server.host();

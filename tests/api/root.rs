@@ -6,7 +6,9 @@ use peerbroker::config::{Dialects, MountPath};
 use peerbroker::wire::CloseReason;
 
 use crate::harness::guests::{ANSWER, OFFER, START, START_GAME, call, join, problem, respond};
-use crate::harness::{RawClient, TestServer, Told, Transport, on_both, on_both_with, wait_until, wire};
+use crate::harness::{
+    RawClient, TestServer, Told, Transport, on_both, on_both_with, on_own, wait_until, wire,
+};
 
 #[test]
 fn one_socket_speaks_both_dialects() {
@@ -23,7 +25,7 @@ fn one_socket_speaks_both_dialects() {
 
 #[test]
 fn a_host_that_starts_twice_is_found_under_its_code() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.player(&mut host, &room, "anna");
         let first = host.start();
@@ -42,7 +44,7 @@ fn a_host_that_starts_twice_is_found_under_its_code() {
 
 #[test]
 fn a_player_that_starts_twice_is_found_under_its_name() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.player(&mut host, &room, "anna");
         for _ in 0..3 {
@@ -192,7 +194,7 @@ fn a_frame_sent_with_the_handshake_is_handled() {
 
 #[test]
 fn a_key_that_cannot_be_one_is_refused() {
-    on_both(|server| {
+    on_own(|server| {
         for (key, text) in [
             ("wrong", "Invalid key provided"),
             ("Peerjs", "Invalid key provided"),
@@ -216,6 +218,8 @@ fn guests_are_closed_with_1001_when_the_server_stops() {
     for client in [&mut host, &mut player, &mut caller] {
         client.expect_closed_with(Some(1001));
     }
+    // The server waits until its clients have ended their side.
+    drop((host, player, caller));
     server.join();
     assert!(server.guests().is_empty() && server.rooms().is_empty());
 }
@@ -255,7 +259,7 @@ fn hooks_hear_of_a_guest_when_it_comes_and_when_it_goes() {
 
 #[test]
 fn hooks_know_a_guest_by_its_first_id() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, first) = server.caller("a");
         let second = a.start();
         a.expect_closed_by_us(None);

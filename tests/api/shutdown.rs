@@ -1,9 +1,11 @@
 //! The end of a server, as a signal asks for it.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use peerbroker::wire::CloseReason;
 
+use crate::harness::http_client::connect;
 use crate::harness::messages::offer;
 use crate::harness::{TestServer, Told, Transport, on_both, wait_until};
 
@@ -36,11 +38,17 @@ fn a_client_that_does_not_answer_its_close_does_not_hold_up_the_end() {
 #[test]
 fn idle_connections_do_not_hold_up_the_end() {
     let mut server = TestServer::start(Transport::Own, |_| {});
+    let other = TestServer::start(Transport::Own, |_| {});
+    // Every server closes idle connections some time. At the end of this one that time is not over.
+    let elsewhere = connect(other.address);
     let mut http = server.http();
     assert_eq!(http.request("GET", "/", "").status, 200);
     let mut silent = server.http();
     server.begin_stop();
     server.join();
+    elsewhere.set_nonblocking(true).unwrap();
+    let open = elsewhere.peek(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(open, Err(ErrorKind::WouldBlock), "the server ended only when it had given up on them");
     http.expect_end();
     silent.expect_end();
 }

@@ -9,7 +9,7 @@ use peerbroker::wire::CloseReason;
 use crate::harness::http_client::PATIENCE;
 use crate::harness::messages::{ID_TAKEN, LEAVE, expired, offer, relayed_offer};
 use crate::harness::wire::opcode;
-use crate::harness::{RawClient, Told, on_both, on_both_with, wait_until, wire};
+use crate::harness::{RawClient, Told, on_both, on_both_with, on_own, on_own_with, wait_until, wire};
 
 const PROBE: Duration = Duration::from_millis(3000);
 const RECLAIM: Duration = Duration::from_secs(10);
@@ -55,7 +55,7 @@ fn a_replaced_socket_is_not_heard_any_more() {
 
 #[test]
 fn a_late_goodbye_does_not_remove_the_successor() {
-    on_both(|server| {
+    on_own(|server| {
         let old = server.client("a");
         let mut new = server.client("a");
         drop(old);
@@ -69,7 +69,7 @@ fn a_late_goodbye_does_not_remove_the_successor() {
 
 #[test]
 fn the_end_of_the_new_socket_frees_the_id() {
-    on_both(|server| {
+    on_own(|server| {
         let _old = server.client("a");
         drop(server.client("a"));
         server.wait_until_gone("a");
@@ -79,7 +79,7 @@ fn the_end_of_the_new_socket_frees_the_id() {
 
 #[test]
 fn a_takeover_restarts_the_clock() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.ping_interval = Duration::from_secs(3600),
         |server| {
             let _old = server.client("a");
@@ -101,7 +101,7 @@ fn a_takeover_restarts_the_clock() {
 
 #[test]
 fn a_takeover_keeps_its_place_in_the_list() {
-    on_both_with(
+    on_own_with(
         |config| config.allow_discovery = true,
         |server| {
             let _others = [server.client("b"), server.client("a"), server.client("c")];
@@ -181,7 +181,7 @@ fn a_holder_that_does_not_answer_loses_its_id() {
 
 #[test]
 fn an_id_is_kept_for_a_holder_that_did_not_answer_and_comes_back() {
-    on_both(|server| {
+    on_own(|server| {
         let mut holder = server.client("a");
         let mut b = server.client("b");
         let mut newcomer = server.begin("a", "another token");
@@ -221,7 +221,7 @@ fn a_holder_that_leaves_while_it_is_asked_loses_its_id_at_once() {
 
 #[test]
 fn of_two_newcomers_with_different_tokens_one_gets_the_id() {
-    on_both(|server| {
+    on_own(|server| {
         let mut holder = server.client("a");
         let newcomers = [server.begin("a", "second"), server.begin("a", "third")];
         holder.expect_ping();
@@ -270,7 +270,7 @@ fn a_newcomer_that_gives_up_while_the_holder_is_asked_leaves_nothing() {
 
 #[test]
 fn a_reconnect_with_the_right_token_does_not_wait_for_a_probe() {
-    on_both(|server| {
+    on_own(|server| {
         let mut holder = server.client("a");
         let mut thief = server.begin("a", "another token");
         holder.expect_ping();
@@ -284,7 +284,7 @@ fn a_reconnect_with_the_right_token_does_not_wait_for_a_probe() {
 
 #[test]
 fn what_was_sent_between_two_connections_waits_for_the_second() {
-    on_both(|server| {
+    on_own(|server| {
         let (a, mut b) = (server.client("a"), server.client("b"));
         drop(a);
         server.wait_until_gone("a");
@@ -299,7 +299,7 @@ fn what_was_sent_between_two_connections_waits_for_the_second() {
 
 #[test]
 fn what_waits_for_a_peer_that_timed_out_still_expires() {
-    on_both(|server| {
+    on_own(|server| {
         let (a, mut b) = (server.client("a"), server.client("b"));
         server.advance(Duration::from_secs(40));
         b.expect_ping();

@@ -79,17 +79,6 @@ fn each_head_has_its_time_however_many_bytes_of_it_come() {
     });
 }
 
-#[test]
-fn a_body_has_its_time_however_many_bytes_of_it_come() {
-    on_own(|server| {
-        let _a = server.client("a");
-        let mut stream = connect(server.address);
-        let begun = format!("POST {} HTTP/1.1\r\n{CHUNKED}ffff\r\n", server.post_target("a", "offer"));
-        stream.write_all(begun.as_bytes()).unwrap();
-        drip_until_cut_off("half a body", stream);
-    });
-}
-
 /// Requests of every kind, many times, and the statuses that answer them.
 fn pipeline(server: &TestServer) -> (String, Vec<u16>) {
     let long = format!("X-Long: {}\r\n", "x".repeat(1500));

@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use proc_macro2::TokenStream;
-
 use crate::layers::{LAYERS, PROGRAM};
-use crate::scan::{Scan, flatten};
+use crate::scan::{Scan, tokens_of};
 
 /// Something that a file names outside its own layer.
 pub struct Edge {
@@ -44,17 +42,14 @@ impl std::fmt::Display for Target {
 }
 
 pub fn edges_of(path: &Path, text: &str, crates: &BTreeSet<String>) -> Vec<Edge> {
-    let stream: TokenStream = text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut tokens = Vec::new();
-    flatten(stream, &mut tokens);
     let module = module_of(path);
-    let mut names = Vec::new();
-    Scan { tokens: &tokens, at: 0 }.module(&module, &mut names);
+    let mut names = names_of(path, text, true);
+    names.retain(|name| name.kind != Kind::Word);
 
     // A crate's name may also be that of a module, which then hides it.
     let hidden: BTreeSet<&str> = names
         .iter()
-        .filter(|name| name.imported && !crates.contains(&name.segments[0]))
+        .filter(|name| name.is_imported() && !crates.contains(&name.segments[0]))
         .filter_map(|name| name.segments.last().map(String::as_str))
         .collect();
     names
@@ -68,6 +63,13 @@ pub fn edges_of(path: &Path, text: &str, crates: &BTreeSet<String>) -> Vec<Edge>
             })
         })
         .collect()
+}
+
+/// What a file names, with what its tests name only if `tests` says so.
+pub fn names_of(path: &Path, text: &str, tests: bool) -> Vec<Name> {
+    let mut names = Vec::new();
+    Scan { tokens: &tokens_of(path, text, tests), at: 0 }.module(&module_of(path), &mut names);
+    names
 }
 
 /// The module that a file is: its layer first. `lib.rs` is the layer of the library's front.
@@ -84,6 +86,11 @@ pub fn module_of(path: &Path) -> Vec<String> {
     module
 }
 
+/// Whether a whole file is a test.
+pub fn is_test(path: &Path) -> bool {
+    path.with_extension("").components().any(|part| part.as_os_str() == "tests")
+}
+
 /// A path as it is written, and the module that it is written in.
 #[derive(Debug)]
 pub struct Name {
@@ -91,32 +98,35 @@ pub struct Name {
     pub within: Vec<String>,
     /// It begins with `::`.
     pub global: bool,
-    /// It is brought into scope: by `use`, or as a module that is declared here.
-    pub imported: bool,
+    pub kind: Kind,
     pub line: usize,
 }
 
+#[derive(Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `use`, under the name that the item has here; `*` for all of a module.
+    Import { called: String, exported: bool },
+    /// `mod`
+    Module,
+    /// More than one segment, in code.
+    Path,
+    /// One word, in code.
+    Word,
+}
+
 impl Name {
+    /// Whether it is brought into scope: by `use`, or as a module that is declared here.
+    fn is_imported(&self) -> bool {
+        matches!(self.kind, Kind::Import { .. } | Kind::Module)
+    }
+
     /// Where it leads, unless that is the same layer, `std`, or something local.
     fn resolve(&self, layer: &str, crates: &BTreeSet<String>, hidden: &BTreeSet<&str>) -> Option<Target> {
-        let root = if PROGRAM.contains(&layer) { "main" } else { "peerbroker" };
-        let front = || Some(Target::Layer(root.to_owned()));
+        let front = || Some(Target::Layer(root_of(layer).to_owned()));
         let first = self.segments[0].as_str();
         let absolute: Vec<String> = match first {
             _ if self.global => self.segments.clone(),
-            "crate" => self.segments[1..].to_vec(),
-            "super" | "self" => {
-                let mut module = self.within.clone();
-                let ups = self.segments.iter().take_while(|segment| *segment == "super").count();
-                let rest =
-                    self.segments.iter().skip_while(|segment| *segment == "super" || *segment == "self");
-                // The front of the library is the root itself.
-                if module == ["peerbroker"] || module == ["main"] {
-                    module.clear();
-                }
-                module.truncate(module.len().saturating_sub(ups));
-                module.into_iter().chain(rest.cloned()).collect()
-            }
+            "crate" | "super" | "self" => self.path_from_root()?,
             "peerbroker" => Vec::new(),
             name if hidden.contains(name) || !crates.contains(name) => return None,
             _ => return Some(Target::External(self.segments.clone())),
@@ -133,4 +143,28 @@ impl Name {
         }
         .filter(|target| *target != Target::Layer(layer.to_owned()))
     }
+
+    /// A path that begins with `crate`, `super` or `self`, as it is from the root of its crate.
+    pub fn path_from_root(&self) -> Option<Vec<String>> {
+        let mut module = match self.segments[0].as_str() {
+            "crate" => Vec::new(),
+            "super" | "self" => self.within.clone(),
+            _ => return None,
+        };
+        // The front of the library is the root itself.
+        if module == ["peerbroker"] || module == ["main"] {
+            module.clear();
+        }
+        let ups = self.segments.iter().take_while(|segment| *segment == "super").count();
+        module.truncate(module.len().saturating_sub(ups));
+        let rest =
+            self.segments.iter().skip_while(|segment| matches!(segment.as_str(), "crate" | "super" | "self"));
+        module.extend(rest.cloned());
+        Some(module)
+    }
+}
+
+/// The layer that is the root of the crate of `layer`.
+pub fn root_of(layer: &str) -> &'static str {
+    if PROGRAM.contains(&layer) { "main" } else { "peerbroker" }
 }

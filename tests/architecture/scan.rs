@@ -1,17 +1,53 @@
 //! Finds the paths in a stream of tokens.
 
+use std::path::Path;
+
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 
-use crate::names::Name;
+use crate::names::{Kind, Name};
 
 /// A token with its line; what is in brackets follows its opening bracket.
 #[derive(Debug)]
 pub struct Token {
-    text: String,
-    line: usize,
+    pub text: String,
+    pub line: usize,
 }
 
-pub fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
+/// The tokens of a file, with those of its tests only if `tests` says so.
+pub fn tokens_of(path: &Path, text: &str, tests: bool) -> Vec<Token> {
+    let stream: TokenStream = text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut tokens = Vec::new();
+    flatten(stream, &mut tokens);
+    if tests { tokens } else { without_tests(tokens) }
+}
+
+/// Leaves out each item behind `#[cfg(test)]`.
+fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
+    const ATTRIBUTE: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let mut kept = Vec::new();
+    let mut tokens = tokens.into_iter();
+    while let Some(token) = tokens.next() {
+        kept.push(token);
+        let end = kept.len().saturating_sub(ATTRIBUTE.len());
+        if !kept[end..].iter().map(|token| token.text.as_str()).eq(ATTRIBUTE) {
+            continue;
+        }
+        kept.truncate(end);
+        let mut depth = 0_usize;
+        for token in tokens.by_ref() {
+            match token.text.as_str() {
+                "{" | "(" | "[" => depth += 1,
+                "}" if depth == 1 => break,
+                "}" | ")" | "]" => depth -= 1,
+                ";" if depth == 0 => break,
+                _ => {}
+            }
+        }
+    }
+    kept
+}
+
+fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
     let mut joint = false;
     for tree in stream {
         let line = tree.span().start().line;
@@ -27,8 +63,12 @@ pub fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
                 flatten(group.stream(), tokens);
                 tokens.push(Token { text: close.to_owned(), line: group.span_close().start().line });
             }
-            // What it says does not matter, only that it is no path.
-            TokenTree::Literal(_) => tokens.push(Token { text: "literal".to_owned(), line }),
+            // Of a literal only a number matters: it may be a close code.
+            TokenTree::Literal(literal) => {
+                let text = literal.to_string();
+                let number = text.starts_with(|c: char| c.is_ascii_digit());
+                tokens.push(Token { text: if number { text } else { "literal".to_owned() }, line });
+            }
             // The only sign of two characters that matters here.
             TokenTree::Punct(punct) if punct.as_char() == ':' && joint => {
                 if let Some(first) = tokens.last_mut() {
@@ -78,7 +118,7 @@ impl Scan<'_> {
                         segments,
                         within: within.to_vec(),
                         global: false,
-                        imported: true,
+                        kind: Kind::Module,
                         line,
                     });
                     let inline = self.text(2) == "{";
@@ -89,12 +129,13 @@ impl Scan<'_> {
                 }
                 // Not the `use<…>` of a type, and `extern crate` is nothing but an older `use`.
                 "use" if self.text(1) != "<" => {
+                    let exported = self.is_exported();
                     self.at += 1;
-                    self.tree(&[], within, names);
+                    self.tree(&[], exported, within, names);
                 }
                 "extern" if self.text(1) == "crate" => {
                     self.at += 2;
-                    self.tree(&[], within, names);
+                    self.tree(&[], false, within, names);
                 }
                 "{" | "(" | "[" => {
                     depth += 1;
@@ -123,8 +164,31 @@ impl Scan<'_> {
                         names.truncate(before);
                     }
                 }
-                _ => self.at += 1,
+                _ => {
+                    let before = self.at.checked_sub(1).map_or("", |at| &self.tokens[at].text);
+                    if self.is_word(0) && !matches!(before, "." | "::") {
+                        let segments = vec![self.text(0).to_owned()];
+                        names.push(Name {
+                            segments,
+                            within: within.to_vec(),
+                            global: false,
+                            kind: Kind::Word,
+                            line,
+                        });
+                    }
+                    self.at += 1;
+                }
             }
+        }
+    }
+
+    /// Whether the `use` here begins with `pub`, or with `pub(…)`.
+    fn is_exported(&self) -> bool {
+        let mut before = self.tokens[..self.at].iter().rev().map(|token| token.text.as_str());
+        match before.next() {
+            Some("pub") => true,
+            Some(")") => before.find(|text| *text == "(").is_some() && before.next() == Some("pub"),
+            _ => false,
         }
     }
 
@@ -141,13 +205,14 @@ impl Scan<'_> {
             self.at += 1;
         }
         if !segments.is_empty() {
-            names.push(Name { segments, within: within.to_vec(), global, imported: false, line });
+            names.push(Name { segments, within: within.to_vec(), global, kind: Kind::Path, line });
         }
     }
 
     /// A tree of `use`, from here to its end.
-    fn tree(&mut self, prefix: &[String], within: &[String], names: &mut Vec<Name>) {
+    fn tree(&mut self, prefix: &[String], exported: bool, within: &[String], names: &mut Vec<Name>) {
         let mut segments = prefix.to_vec();
+        let mut called = None;
         let mut global = false;
         let line = self.tokens[self.at].line;
         loop {
@@ -157,6 +222,7 @@ impl Scan<'_> {
                     self.at += 1;
                 }
                 "*" => {
+                    called = Some("*".to_owned());
                     self.at += 1;
                     break;
                 }
@@ -164,7 +230,7 @@ impl Scan<'_> {
                     self.at += 1;
                     while self.text(0) != "}" {
                         let before = names.len();
-                        self.tree(&segments, within, names);
+                        self.tree(&segments, exported, within, names);
                         names[before..].iter_mut().for_each(|name| name.global |= global);
                         if self.text(0) == "," {
                             self.at += 1;
@@ -174,7 +240,7 @@ impl Scan<'_> {
                     return;
                 }
                 "as" => {
-                    // The new name hides nothing that the old one did not.
+                    called = Some(self.text(1).to_owned());
                     self.at += 2;
                     break;
                 }
@@ -186,8 +252,9 @@ impl Scan<'_> {
                 _ => break,
             }
         }
-        if !segments.is_empty() {
-            names.push(Name { segments, within: within.to_vec(), global, imported: true, line });
+        if let Some(last) = segments.last() {
+            let kind = Kind::Import { called: called.unwrap_or_else(|| last.clone()), exported };
+            names.push(Name { segments, within: within.to_vec(), global, kind, line });
         }
     }
 }

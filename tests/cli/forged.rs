@@ -43,6 +43,7 @@ fn heard(more: &[&str]) -> (Vec<String>, Vec<String>) {
     let api = api(&mut program);
     let secret = json!({"method": "jwt", "kind": "secret", "value": "x".repeat(32)});
     assert_eq!(api.post("/api/keys", &json!({"key": "jwt", "auth": secret})).status, 201);
+    let mut kicks = 0;
     for text in forgeries() {
         let odd = encoded(&text);
         for query in [
@@ -75,9 +76,11 @@ fn heard(more: &[&str]) -> (Vec<String>, Vec<String>) {
         if let Ok(mut client) = kick_target(&program, &odd) {
             assert_eq!(api.delete(&format!("/api/keys/peerjs/peers/{odd}")).status, 204);
             client.expect_closed_with(Some(4005));
+            kicks += 1;
         }
         api.delete(&format!("/api/keys/{odd}"));
     }
+    assert_eq!(kicks, ODD.len(), "ids without control characters are no reason to refuse a client");
     let ended = program.stop();
     (ended.stderr.split_inclusive('\n').map(str::to_owned).collect(), ended.stdout)
 }
@@ -107,6 +110,7 @@ fn no_text_of_anybody_forges_a_line_of_the_log_or_of_stdout() {
         expect_harmless(line);
         assert!(line.starts_with("[20") && !line.starts_with("[2020"), "{line}");
     }
+    assert!(stdout.iter().any(|line| line.contains(" connected")), "{stdout:#?}");
     for line in &stdout {
         expect_harmless(line);
         assert!(!line.starts_with("[2020"), "{line}");
@@ -116,6 +120,8 @@ fn no_text_of_anybody_forges_a_line_of_the_log_or_of_stdout() {
 #[test]
 fn nor_one_of_the_log_in_json() {
     let (log, _) = heard(&["--log_format", "json"]);
+    let audits = log.iter().filter(|line| line.contains("peerbroker::audit")).count();
+    assert!(audits > 3 * ODD.len(), "{audits} in {log:#?}");
     for line in &log {
         expect_harmless(line);
         let record: serde_json::Value = serde_json::from_str(line).expect(line);

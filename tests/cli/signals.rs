@@ -1,8 +1,9 @@
 //! How the program ends.
 
+use std::io::ErrorKind;
 use std::net::TcpStream;
 
-use crate::http_client::HttpConnection;
+use crate::http_client::{HttpConnection, connect};
 use crate::program::Program;
 
 #[test]
@@ -41,11 +42,17 @@ fn a_signal_closes_every_client_with_1001_and_ends_it_with_0() {
 #[test]
 fn an_idle_connection_and_half_a_request_do_not_delay_the_end() {
     let mut program = Program::start(&[]);
+    let other = Program::start(&[]);
+    // Every server closes idle connections some time. At the end of this program that time is not over.
+    let elsewhere = connect(other.address);
     let mut idle = HttpConnection::open(program.address);
     assert_eq!(idle.request("GET", "/", "").status, 200);
     let mut half = HttpConnection::open(program.address);
     half.send("GET /peerjs/id HTTP/1.1\r\n");
     assert_eq!(program.stop().status.code(), Some(0));
+    elsewhere.set_nonblocking(true).unwrap();
+    let open = elsewhere.peek(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(open, Err(ErrorKind::WouldBlock), "the program ended only when it had given up on them");
     idle.expect_end();
 }
 

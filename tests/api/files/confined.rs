@@ -14,7 +14,7 @@ fn no_redirect_leads_to_another_host() {
     tree.serve(|server| {
         for target in ["//evil.test", "///evil.test", "/\\evil.test", "/%2fevil.test", "/%5cevil.test"] {
             let response = server.get(target);
-            assert!(matches!(response.status, 400 | 404), "{target}: {response:?}");
+            assert_eq!(response.status, 404, "{target}: {response:?}");
             assert_eq!(response.header("location"), None, "{target}");
         }
         assert_eq!(header(&server.get("/https:"), "location"), "./https:/");
@@ -53,6 +53,7 @@ fn nothing_hidden_and_nothing_outside_is_served() {
             "/%2E%2E%2Fsecret.txt",
             "/..%2fsecret.txt",
             "/..%5csecret.txt",
+            "/..\\secret.txt",
             "/a%2fb.txt",
             "/a%5cb.txt",
             "/back%5cslash",
@@ -77,9 +78,9 @@ fn nothing_hidden_and_nothing_outside_is_served() {
             expect_nothing_at(server, target);
         }
         // Not even HTTP.
-        for target in ["/..\\secret.txt", "../secret.txt", "/a b.txt"] {
+        for target in ["../secret.txt", "/a b.txt"] {
             let response = server.get(target);
-            assert!(matches!(response.status, 400 | 404), "{target}: {response:?}");
+            assert_eq!(response.status, 400, "{target}: {response:?}");
         }
         assert_eq!(server.get("/a/b.txt").text(), "fine");
     });

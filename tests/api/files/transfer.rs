@@ -104,7 +104,7 @@ fn what_the_browser_has_already_is_not_sent_again() {
 fn a_large_file_comes_whole() {
     let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
     let tree = Tree::new().file("large.bin", &content);
-    tree.serve(|server| {
+    tree.serve_on_both(|server| {
         let mut http = server.http();
         let response = http.request("GET", "/large.bin", "");
         assert!(response.body == content, "{} bytes", response.body.len());
@@ -117,7 +117,7 @@ fn a_huge_file_is_neither_read_to_memory_nor_by_who_does_not_want_it() {
     let tree = Tree::new().file("huge.webm", "");
     let file = File::options().write(true).open(tree.app().join("huge.webm")).unwrap();
     file.set_len(HUGE).unwrap();
-    tree.serve(|server| {
+    tree.serve_on_both(|server| {
         let mut slow = server.http();
         slow.send("GET /huge.webm HTTP/1.1\r\nHost: h\r\n\r\n");
         let mut http = server.http();

@@ -61,7 +61,7 @@ impl Keys<'_> {
 
 /// Runs a test on both transports, with these keys beside the built-in one.
 pub fn on_both_with_keys(keys: &[Key], test: impl Fn(&TestServer, &Keys<'_>)) {
-    on_both_with_keys_and(|_| {}, keys, test);
+    on_with_keys(&Transport::ALL, |_| {}, keys, test);
 }
 
 /// The same with another configuration than the default one.
@@ -70,7 +70,30 @@ pub fn on_both_with_keys_and(
     keys: &[Key],
     test: impl Fn(&TestServer, &Keys<'_>),
 ) {
-    for transport in Transport::ALL {
+    on_with_keys(&Transport::ALL, configure, keys, test);
+}
+
+/// Runs a test on the server's own transport alone, with these keys beside the built-in one.
+pub fn on_own_with_keys(keys: &[Key], test: impl Fn(&TestServer, &Keys<'_>)) {
+    on_with_keys(&[Transport::Own], |_| {}, keys, test);
+}
+
+/// The same with another configuration than the default one.
+pub fn on_own_with_keys_and(
+    configure: impl Fn(&mut Config),
+    keys: &[Key],
+    test: impl Fn(&TestServer, &Keys<'_>),
+) {
+    on_with_keys(&[Transport::Own], configure, keys, test);
+}
+
+fn on_with_keys(
+    transports: &[Transport],
+    configure: impl Fn(&mut Config),
+    keys: &[Key],
+    test: impl Fn(&TestServer, &Keys<'_>),
+) {
+    for &transport in transports {
         eprintln!("on the transport {transport:?}:");
         let store = Arc::new(MemoryKeys::new());
         keys.iter().for_each(|key| store.add(key.clone()).unwrap());

@@ -6,7 +6,7 @@ use std::thread;
 use peerbroker::keys::KeyStore as _;
 
 use crate::harness::guests::{OFFER, join};
-use crate::harness::keys::{INVALID_KEY, api_key, enabled, on_both_with_keys, plain_key};
+use crate::harness::keys::{INVALID_KEY, api_key, enabled, on_own_with_keys, plain_key};
 use crate::harness::messages::{error, offer};
 use crate::harness::wire::opcode;
 use crate::harness::{TestServer, wait_until};
@@ -51,7 +51,7 @@ fn play(server: &TestServer, over: &AtomicBool) {
 
 #[test]
 fn a_key_that_goes_on_and_off_under_load_leaves_nothing_behind() {
-    on_both_with_keys(&[plain_key("one"), plain_key("two")], |server, keys| {
+    on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, keys| {
         let mut bystander = server.client_of("two", "bystander");
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -85,7 +85,7 @@ fn a_key_that_goes_on_and_off_under_load_leaves_nothing_behind() {
 
 #[test]
 fn keys_that_are_read_by_several_at_once_are_in_force_as_they_were_read_last() {
-    on_both_with_keys(&[plain_key("one")], |server, keys| {
+    on_own_with_keys(&[plain_key("one")], |server, keys| {
         for _ in 0..FLIPS {
             keys.store.change(&api_key("one"), enabled(false)).unwrap();
             thread::scope(|scope| {

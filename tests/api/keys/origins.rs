@@ -3,7 +3,7 @@
 use peerbroker::keys::{Change, Key, Origin};
 
 use crate::harness::guests::problem;
-use crate::harness::keys::{key, on_both_with_keys, plain_key};
+use crate::harness::keys::{key, on_both_with_keys, on_own_with_keys, plain_key};
 use crate::harness::legacy::post;
 use crate::harness::messages::{error, message};
 use crate::harness::{RawClient, TestServer};
@@ -67,7 +67,7 @@ fn begin_post(server: &TestServer, word: &str, headers: &str, body: &str) -> (u1
 
 #[test]
 fn a_key_without_origins_may_be_used_from_everywhere() {
-    on_both_with_keys(&[plain_key("one")], |server, _| {
+    on_own_with_keys(&[plain_key("one")], |server, _| {
         for headers in ["", "Origin: https://anywhere.test\r\n", "Origin: null\r\n", "Origin: \r\n"] {
             expect_admitted(server, "one", headers);
             guest(server, "one", headers).expect_quiet();
@@ -92,7 +92,7 @@ fn a_key_with_origins_may_be_used_from_these_alone() {
 
 #[test]
 fn who_names_no_origin_comes_in_only_where_that_is_allowed() {
-    on_both_with_keys(&bound(), |server, _| {
+    on_own_with_keys(&bound(), |server, _| {
         for headers in ["", "Origin: \r\n"] {
             peer(server, "web", headers).expect_refused(error(FOREIGN));
             guest(server, "web", headers).expect_refused(problem(FOREIGN));
@@ -107,7 +107,7 @@ fn who_names_no_origin_comes_in_only_where_that_is_allowed() {
 
 #[test]
 fn an_unknown_key_is_told_before_a_foreign_origin() {
-    on_both_with_keys(&bound(), |server, _| {
+    on_own_with_keys(&bound(), |server, _| {
         let mut client = server.begin_with(&server.target_of("unknown", "a"), &line("https://evil.test"));
         client.expect_accepted();
         client.expect_refused(error("Invalid key provided"));
@@ -116,7 +116,7 @@ fn an_unknown_key_is_told_before_a_foreign_origin() {
 
 #[test]
 fn streams_and_posts_from_elsewhere_are_401() {
-    on_both_with_keys(&bound(), |server, _| {
+    on_own_with_keys(&bound(), |server, _| {
         let mut here = peer(server, "web", &line(ADMITTED[0]));
         here.expect_open();
         let body = message("OFFER", "a", "1");
@@ -132,7 +132,7 @@ fn streams_and_posts_from_elsewhere_are_401() {
 
 #[test]
 fn ids_and_peers_are_not_for_pages_from_elsewhere() {
-    on_both_with_keys(&bound(), |server, _| {
+    on_own_with_keys(&bound(), |server, _| {
         for target in ["/web/id", "/web/peers", "/w%65b/peers"] {
             for origin in ADMITTED {
                 assert_eq!(server.request("GET", target, &line(origin)).status, 200, "{target} {origin}");
@@ -153,7 +153,7 @@ fn ids_and_peers_are_not_for_pages_from_elsewhere() {
 
 #[test]
 fn other_origins_count_for_newcomers_and_nobody_has_to_go() {
-    on_both_with_keys(&bound(), |server, keys| {
+    on_own_with_keys(&bound(), |server, keys| {
         let mut here = peer(server, "web", &line(ADMITTED[0]));
         here.expect_open();
         let other = vec![Origin::parse("https://other.test").unwrap()];
@@ -169,7 +169,7 @@ fn other_origins_count_for_newcomers_and_nobody_has_to_go() {
 
 #[test]
 fn an_origin_longer_than_any_real_one_may_use_no_key() {
-    on_both_with_keys(&[plain_key("k")], |server, _| {
+    on_own_with_keys(&[plain_key("k")], |server, _| {
         let of = |length: usize| format!("Origin: https://{}\r\n", "a".repeat(length - "https://".len()));
         for (length, fine) in [(300, true), (301, false), (60_000, false)] {
             let mut client = server.begin_with(&server.target_of("k", "a"), &of(length));

@@ -5,7 +5,9 @@ use peerbroker::wire::CloseReason;
 
 use crate::harness::guests::{OFFER, join, offered, problem};
 use crate::harness::http_client::PATIENCE;
-use crate::harness::keys::{INVALID_KEY, Keys, enabled, on_both_with_keys, on_both_with_keys_and, plain_key};
+use crate::harness::keys::{
+    INVALID_KEY, Keys, enabled, on_both_with_keys, on_both_with_keys_and, on_own_with_keys, plain_key,
+};
 use crate::harness::legacy::{HEAD_START, post};
 use crate::harness::messages::{error, message, offer, relayed_offer};
 use crate::harness::{TestServer, Told, wait_until};
@@ -81,7 +83,7 @@ fn newcomers_hear_that_the_key_is_invalid() {
 #[test]
 fn a_newcomer_that_waits_for_a_holders_answer_hears_it_as_well() {
     for (end, _) in WAYS {
-        on_both_with_keys(&[plain_key("one")], |server, keys| {
+        on_own_with_keys(&[plain_key("one")], |server, keys| {
             let mut holder = server.client_of("one", "a");
             let target = server.target_of("one", "a").replace("token=", "token=another-");
             let mut newcomer = server.begin_at(&target);
@@ -97,7 +99,7 @@ fn a_newcomer_that_waits_for_a_holders_answer_hears_it_as_well() {
 #[test]
 fn it_comes_back_empty() {
     for (end, again) in WAYS {
-        on_both_with_keys(&[plain_key("one")], |server, keys| {
+        on_own_with_keys(&[plain_key("one")], |server, keys| {
             let mut a = server.client_of("one", "a");
             let (mut host, mut player) = (server.guest_of("one", "host"), server.guest_of("one", "player"));
             let room = host.create_room();
@@ -125,7 +127,7 @@ fn it_comes_back_empty() {
 #[test]
 fn what_waited_in_it_is_gone_and_its_bytes_are_given_back() {
     for (end, again) in WAYS {
-        on_both_with_keys(&[plain_key("one"), plain_key("two")], |server, keys| {
+        on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, keys| {
             let (mut a, mut other) = (server.client_of("one", "a"), server.client_of("two", "a"));
             other.send(offer("b", "2"));
             other.expect_nothing("a");
@@ -182,7 +184,7 @@ fn what_a_slow_client_did_not_read_is_kept_for_nobody() {
 
 #[test]
 fn another_name_or_limit_sends_nobody_away() {
-    on_both_with_keys(&[plain_key("one")], |server, keys| {
+    on_own_with_keys(&[plain_key("one")], |server, keys| {
         let (mut a, mut guest) = (server.client_of("one", "a"), server.guest_of("one", "guest"));
         a.send(offer("b", "1"));
         a.expect_nothing("a");

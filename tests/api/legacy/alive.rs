@@ -258,6 +258,8 @@ fn streams_end_cleanly_when_the_server_stops() {
         stream.expect_end();
     }
     client.expect_closed_with(Some(1001));
+    // The server waits until its clients have ended their side.
+    drop((streams, client));
     server.join();
     let gone = Told::Disconnected("a0".into(), CloseReason::Shutdown);
     assert_eq!(server.told_about("a0")[1..], [gone]);

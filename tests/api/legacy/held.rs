@@ -6,7 +6,7 @@ use peerbroker::wire::{PeerId, Token};
 
 use crate::harness::legacy::{HEAD_START, MAX_WAITING, MS, PATIENCE};
 use crate::harness::messages::{ID_TAKEN, offer, relayed_offer};
-use crate::harness::{TestServer, on_both, on_both_with, token_of};
+use crate::harness::{TestServer, on_both, on_own, on_own_with, token_of};
 
 #[test]
 fn a_post_before_the_websocket_waits_for_it_and_is_relayed() {
@@ -23,7 +23,7 @@ fn a_post_before_the_websocket_waits_for_it_and_is_relayed() {
 
 #[test]
 fn a_post_before_the_stream_is_registered_waits_for_it() {
-    on_both(|server| {
+    on_own(|server| {
         let mut b = server.client("b");
         let stream = server.begin_stream("a", 0);
         let mut held = server.begin_post("a", "offer", &offer("b", "1"));
@@ -37,7 +37,7 @@ fn a_post_before_the_stream_is_registered_waits_for_it() {
 
 #[test]
 fn a_post_whose_client_does_not_come_is_refused_and_never_relayed() {
-    on_both(|server| {
+    on_own(|server| {
         let mut b = server.client("b");
         let mut held = server.begin_post("a", "offer", &offer("b", "1"));
         server.advance(PATIENCE - MS);
@@ -53,7 +53,7 @@ fn a_post_whose_client_does_not_come_is_refused_and_never_relayed() {
 
 #[test]
 fn a_post_is_held_to_the_end_of_its_patience() {
-    on_both(|server| {
+    on_own(|server| {
         let mut held = server.begin_post("a", "offer", &offer("b", "1"));
         server.advance(PATIENCE - MS);
         server.settle();
@@ -65,7 +65,7 @@ fn a_post_is_held_to_the_end_of_its_patience() {
 
 #[test]
 fn a_post_with_another_token_than_the_holders_is_never_relayed() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut stream, mut a, mut b) = (server.stream("s"), server.client("a"), server.client("b"));
         for id in ["a", "s"] {
             let target = server.post_target_with(id, "another token", "offer");
@@ -81,7 +81,7 @@ fn a_post_with_another_token_than_the_holders_is_never_relayed() {
 
 #[test]
 fn a_post_is_refused_as_soon_as_its_client_is() {
-    on_both(|server| {
+    on_own(|server| {
         let mut holder = server.client_with_token("a", "another token");
         let mut b = server.client("b");
         let mut held = server.begin_post("a", "offer", &offer("b", "1"));
@@ -97,7 +97,7 @@ fn a_post_is_refused_as_soon_as_its_client_is() {
 
 #[test]
 fn a_refusal_with_another_token_refuses_no_post() {
-    on_both(|server| {
+    on_own(|server| {
         // Both wait for the id that a third one holds.
         let mut holder = server.client_with_token("a", "third");
         let mut held = server.begin_post("a", "offer", &offer("b", "1"));
@@ -115,7 +115,7 @@ fn a_refusal_with_another_token_refuses_no_post() {
 
 #[test]
 fn what_was_held_is_relayed_behind_the_open_of_its_client() {
-    on_both(|server| {
+    on_own(|server| {
         let mut held = server.begin_post("a", "offer", &offer("a", r#""to myself""#));
         let mut a = server.client("a");
         a.expect(relayed_offer("a", "a", r#""to myself""#));
@@ -145,7 +145,7 @@ fn sixty_four_wait_for_one_id_with_one_token_and_one_more_is_refused_at_once() {
 
 #[test]
 fn posts_with_wrong_tokens_take_no_place_of_the_owner() {
-    on_both(|server| {
+    on_own(|server| {
         let guess = |n: usize| server.post_target_with("a", &format!("guessed {}", n % 3), "offer");
         let held: Vec<_> = (0..2 * MAX_WAITING).map(|n| server.begin_post_at(&guess(n), "{}")).collect();
         server.settle();
@@ -188,7 +188,7 @@ fn begin_post_unsettled(server: &TestServer, id: &str) -> crate::harness::http_c
 
 #[test]
 fn nobody_is_left_waiting_once_all_are_answered() {
-    on_both(|server| {
+    on_own(|server| {
         let mut held = server.begin_post("a", "offer", &offer("b", "1"));
         let gone = server.begin_post("a", "offer", &offer("b", "2"));
         drop(gone);
@@ -203,7 +203,7 @@ fn nobody_is_left_waiting_once_all_are_answered() {
 
 #[test]
 fn posts_of_many_clients_wait_beside_each_other() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.concurrent_limit = 100,
         |server| {
             let mut b = server.client("b");

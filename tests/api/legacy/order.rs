@@ -55,7 +55,7 @@ fn what_waits_in_a_stream_goes_on_in_the_websocket() {
 
 #[test]
 fn across_renewals_nothing_is_lost_doubled_or_out_of_order() {
-    const COUNT: usize = 300;
+    const COUNT: usize = 100;
     on_both(|server| {
         let (mut a, mut b) = (server.stream("a"), server.client("b"));
         thread::scope(|scope| {

@@ -7,7 +7,7 @@ use peerbroker::Config;
 use crate::harness::http_client::HttpConnection;
 use crate::harness::legacy::MS;
 use crate::harness::messages::{offer, relayed_offer};
-use crate::harness::{RawClient, TestServer, on_both_with, wire};
+use crate::harness::{RawClient, TestServer, on_both_with, on_own_with, wire};
 
 fn rate(per_second: u32) -> impl Fn(&mut Config) {
     move |config| config.messages_per_second = per_second
@@ -39,7 +39,7 @@ fn expect_turn(server: &TestServer, mut held: HttpConnection, b: &mut RawClient,
 
 #[test]
 fn a_post_beyond_the_rate_of_its_client_waits_for_its_turn_and_those_of_others_do_not() {
-    on_both_with(rate(2), |server| {
+    on_own_with(rate(2), |server| {
         let (_a, mut b, _c) = (server.client("a"), server.client("b"), server.client("c"));
         // Ten times the rate, and one on credit, for half a second.
         post_and_hear(server, "a", &mut b, 0..21);
@@ -60,7 +60,7 @@ fn a_post_beyond_the_rate_of_its_client_waits_for_its_turn_and_those_of_others_d
 
 #[test]
 fn a_post_that_would_have_to_wait_for_more_than_five_seconds_is_429() {
-    on_both_with(rate(1), |server| {
+    on_own_with(rate(1), |server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         // Seven seconds on credit.
         send_at_once(server, &mut a, &mut b, 17);
@@ -119,7 +119,7 @@ fn a_stream_has_the_rate_of_a_socket() {
 
 #[test]
 fn who_comes_again_with_the_same_token_has_no_new_burst() {
-    on_both_with(rate(2), |server| {
+    on_own_with(rate(2), |server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         send_at_once(server, &mut a, &mut b, 21);
         let _again = server.client("a");

@@ -15,7 +15,7 @@ fn post_bytes(server: &TestServer, id: &str, body: &[u8]) -> Response {
 
 #[test]
 fn what_is_no_message_is_refused_and_reaches_nobody() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         let refused = [
             "",
@@ -43,7 +43,7 @@ fn what_is_no_message_is_refused_and_reaches_nobody() {
 
 #[test]
 fn the_message_says_what_it_is_and_not_the_address() {
-    on_both(|server| {
+    on_own(|server| {
         let (_a, mut b) = (server.client("a"), server.client("b"));
         for word in ["offer", "answer", "candidate", "leave"] {
             assert_eq!(server.post("a", word, &message("ANSWER", "b", "1")).status, 200);
@@ -54,7 +54,7 @@ fn the_message_says_what_it_is_and_not_the_address() {
 
 #[test]
 fn the_sender_of_what_is_posted_is_who_posted_it() {
-    on_both(|server| {
+    on_own(|server| {
         let (_a, mut b) = (server.client("a"), server.client("b"));
         server.post("a", "offer", r#"{"type":"OFFER","src":"forged","dst":"b","payload":1,"more":2}"#);
         b.expect(relayed_offer("a", "b", "1"));
@@ -214,7 +214,7 @@ fn a_body_waits_with_its_client_while_the_post_is_held() {
 
 #[test]
 fn nothing_is_relayed_for_a_client_that_left_while_its_body_came() {
-    on_both(|server| {
+    on_own(|server| {
         let (a, mut b) = (server.client("a"), server.client("b"));
         let mut http = server.http();
         let request = post(&server.post_target("a", "offer"), "", offer("b", "1").as_bytes());
@@ -232,7 +232,7 @@ fn nothing_is_relayed_for_a_client_that_left_while_its_body_came() {
 
 #[test]
 fn nothing_is_relayed_under_an_id_that_is_somebody_elses_by_now() {
-    on_both(|server| {
+    on_own(|server| {
         let (a, mut b) = (server.client("a"), server.client("b"));
         let mut http = server.http();
         let request = post(&server.post_target("a", "offer"), "", offer("b", r#""forged""#).as_bytes());
@@ -252,7 +252,7 @@ fn nothing_is_relayed_under_an_id_that_is_somebody_elses_by_now() {
 
 #[test]
 fn what_is_posted_while_a_client_changes_its_connection_counts_for_the_new_one() {
-    on_both(|server| {
+    on_own(|server| {
         let _a = server.client("a");
         let mut http = server.http();
         let request = post(&server.post_target("a", "offer"), "", offer("b\nb", "1").as_bytes());

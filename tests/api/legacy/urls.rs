@@ -4,7 +4,7 @@ use peerbroker::config::MountPath;
 
 use crate::harness::legacy::{HEAD_START, post};
 use crate::harness::messages::{message, offer, relayed, relayed_offer};
-use crate::harness::{TestServer, on_both, on_both_with, token_of};
+use crate::harness::{TestServer, on_both, on_both_with, on_own, on_own_with, token_of};
 
 const WORDS: [&str; 5] = ["id?i=0", "offer", "answer", "candidate", "leave"];
 
@@ -14,7 +14,7 @@ fn status(server: &TestServer, target: &str) -> u16 {
 
 #[test]
 fn a_wrong_key_is_refused() {
-    on_both(|server| {
+    on_own(|server| {
         for word in WORDS {
             let response = server.begin_post_at(&format!("/wrong/a/t/{word}"), "{}").response(false);
             assert_eq!(response.status, 401, "{word}");
@@ -28,7 +28,7 @@ fn a_wrong_key_is_refused() {
 
 #[test]
 fn the_key_in_the_address_counts() {
-    on_both_with(
+    on_own_with(
         |config| config.key = peerbroker::wire::ApiKey::parse("my key").unwrap(),
         |server| {
             let stream = server.begin_stream_at("a", &format!("/my%20key/a/{}/id?i=0", token_of("a")));
@@ -41,7 +41,7 @@ fn the_key_in_the_address_counts() {
 
 #[test]
 fn malformed_parts_are_bad_requests_that_say_why() {
-    on_both(|server| {
+    on_own(|server| {
         let long = |len| "x".repeat(len);
         let ways = [
             ("/peerjs//t".to_owned(), "No id, token, or key supplied to websocket server"),
@@ -66,7 +66,7 @@ fn malformed_parts_are_bad_requests_that_say_why() {
 
 #[test]
 fn parts_at_their_bounds_are_taken() {
-    on_both(|server| {
+    on_own(|server| {
         let (id, token) = ("x".repeat(512), "y".repeat(4096));
         let stream = server.begin_stream_at("long", &server.post_target_with(&id, &token, "id?i=0"));
         let mut stream = server.greeted(stream);
@@ -94,7 +94,7 @@ fn id_and_token_are_percent_decoded_once() {
 
 #[test]
 fn a_doubled_path_is_understood() {
-    on_both(|server| {
+    on_own(|server| {
         for doubled in ["/peerjs/peerjs", "/peerjs/peerjs/"] {
             let at = |word: &str| format!("{}/a/{}/{word}", doubled.trim_end_matches('/'), token_of("a"));
             let stream = server.begin_stream_at("a", &at("id?i=0"));
@@ -108,7 +108,7 @@ fn a_doubled_path_is_understood() {
 
 #[test]
 fn a_peer_that_is_called_as_the_key_is_posted_for_as_any_other() {
-    on_both(|server| {
+    on_own(|server| {
         let mut stream = server.stream("peerjs");
         assert_eq!(server.post("peerjs", "candidate", &message("CANDIDATE", "peerjs", "1")).status, 200);
         stream.expect(relayed("CANDIDATE", "peerjs", "peerjs", "1"));
@@ -154,7 +154,7 @@ fn other_addresses_and_other_methods_are_nothing_here() {
 
 #[test]
 fn a_final_slash_does_not_matter_here_either() {
-    on_both(|server| {
+    on_own(|server| {
         let _a = server.client("a");
         let target = format!("{}/", server.post_target("a", "offer"));
         assert_eq!(server.begin_post_at(&target, &offer("a", "1")).response(false).status, 200);
@@ -163,7 +163,7 @@ fn a_final_slash_does_not_matter_here_either() {
 
 #[test]
 fn without_peerjs_there_are_no_streams_and_no_posts() {
-    on_both_with(
+    on_own_with(
         |config| config.dialects.peerjs = false,
         |server| {
             for word in WORDS {
@@ -176,7 +176,7 @@ fn without_peerjs_there_are_no_streams_and_no_posts() {
 
 #[test]
 fn every_answer_may_be_read_by_the_page_that_asked() {
-    on_both(|server| {
+    on_own(|server| {
         let origin = "Origin: http://page.test\r\n";
         let allowed = |headers: &crate::harness::http_client::Response| {
             assert_eq!(headers.header("access-control-allow-origin").as_deref(), Some("http://page.test"));
@@ -208,7 +208,7 @@ fn every_answer_may_be_read_by_the_page_that_asked() {
 
 #[test]
 fn a_page_may_ask_whether_it_may_post_json() {
-    on_both(|server| {
+    on_own(|server| {
         let headers = "Origin: http://page.test\r\nAccess-Control-Request-Method: POST\r\n\
                        Access-Control-Request-Headers: content-type\r\n";
         for word in WORDS {
@@ -223,7 +223,7 @@ fn a_page_may_ask_whether_it_may_post_json() {
 
 #[test]
 fn only_pages_of_listed_origins_may_read_the_answers() {
-    on_both_with(
+    on_own_with(
         |config| config.cors = vec!["http://a.test".into()],
         |server| {
             for (origin, allowed) in [("http://a.test", Some("http://a.test")), ("http://b.test", None)] {

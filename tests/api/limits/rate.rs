@@ -11,9 +11,9 @@ use peerbroker::wire::PeerId;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::harness::guests::call;
-use crate::harness::keys::{key, on_both_with_keys};
+use crate::harness::keys::{key, on_both_with_keys, on_own_with_keys};
 use crate::harness::messages::{HEARTBEAT, ID_TAKEN, offer, relayed_offer};
-use crate::harness::{RawClient, TestServer, Transport, on_both, on_both_with, wait_until, wire};
+use crate::harness::{RawClient, TestServer, Transport, on_both_with, on_own_with, wait_until, wire};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -250,7 +250,7 @@ fn a_client_that_leaves_while_it_has_to_wait_is_gone_at_once() {
 
 #[test]
 fn guests_have_the_rate_of_their_key() {
-    on_both_with(rate(1), |server| {
+    on_own_with(rate(1), |server| {
         let ((mut a, a_id), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
         for _ in 0..9 {
             a.send(call("offer", &b_id, ""));
@@ -266,7 +266,7 @@ fn guests_have_the_rate_of_their_key() {
 
 #[test]
 fn a_rate_is_that_of_its_key_and_of_each_client() {
-    on_both_with_keys(
+    on_own_with_keys(
         &[key("one", Change { messages_per_second: Some(1), ..Change::default() })],
         |server, keys| {
             let (mut a, mut b) = (server.client_of("one", "a"), server.client_of("one", "b"));
@@ -284,18 +284,4 @@ fn a_rate_is_that_of_its_key_and_of_each_client() {
             send_and_hear(&mut again, &mut b, 0..100);
         },
     );
-}
-
-#[test]
-fn a_rate_of_zero_is_none() {
-    on_both(|server| {
-        let (mut a, mut b) = (server.client("a"), server.client("b"));
-        let burst: Vec<u8> = (0..5000).flat_map(|n| wire::text(&offer("b", &n.to_string()))).collect();
-        thread::scope(|scope| {
-            scope.spawn(|| a.send_raw(&burst));
-            for n in 0..5000 {
-                b.expect(relayed_offer("a", "b", &n.to_string()));
-            }
-        });
-    });
 }

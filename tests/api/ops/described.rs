@@ -130,6 +130,7 @@ fn a_secret_is_described_as_it_is_shown() {
     let secret = json!({"method": "jwt", "kind": "secret", "value": "x".repeat(32)});
     for auth in [json!({"method": "none"}), json!({"method": "webhook", "url": "https://a.test/"}), secret] {
         let added = api.post("/api/keys", &json!({"auth": auth}));
+        assert_eq!(added.status, 201, "{auth}");
         let operations = operations(&document);
         operations.iter().find(|operation| operation.name() == "add_key").unwrap().check(&added, &document);
     }

@@ -9,8 +9,8 @@ use peerbroker::keys::KeyStore as _;
 
 use super::{expect_page, key_in, register, register_with};
 use crate::harness::http_client::Response;
-use crate::harness::keys::{on_both_with_keys_and, plain_key};
-use crate::harness::{TestServer, on_both_with};
+use crate::harness::keys::{on_own_with_keys_and, plain_key};
+use crate::harness::{TestServer, on_own_with};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -38,7 +38,7 @@ fn expect_too_many(response: &Response, after: Duration) {
 
 #[test]
 fn an_address_registers_so_many_keys_in_any_24_hours() {
-    on_both_with(bounds(2, 0), |server| {
+    on_own_with(bounds(2, 0), |server| {
         key_in(&register_from(server, "192.0.2.1"));
         server.advance(10 * HOUR);
         key_in(&register_from(server, "192.0.2.1"));
@@ -56,21 +56,12 @@ fn an_address_registers_so_many_keys_in_any_24_hours() {
 }
 
 #[test]
-fn a_household_of_ipv6_registers_as_one_address() {
-    on_both_with(bounds(1, 0), |server| {
-        key_in(&register_from(server, "2001:db8::1"));
-        expect_too_many(&register_from(server, "2001:db8::ffff:ffff:ffff:ffff"), 24 * HOUR);
-        key_in(&register_from(server, "2001:db8:0:1::1"));
-    });
-}
-
-#[test]
 fn behind_a_proxy_that_the_server_was_not_told_of_all_share_one_bound() {
     let configure = |config: &mut Config| {
         bounds(1, 0)(config);
         config.proxied = false;
     };
-    on_both_with(configure, |server| {
+    on_own_with(configure, |server| {
         key_in(&register_from(server, "192.0.2.1"));
         expect_too_many(&register_from(server, "192.0.2.2"), 24 * HOUR);
         expect_too_many(&register(server, "My game", "https://a.test"), 24 * HOUR);
@@ -79,7 +70,7 @@ fn behind_a_proxy_that_the_server_was_not_told_of_all_share_one_bound() {
 
 #[test]
 fn what_is_refused_does_not_count() {
-    on_both_with(bounds(1, 0), |server| {
+    on_own_with(bounds(1, 0), |server| {
         for _ in 0..3 {
             assert_eq!(register(server, "", "https://a.test").status, 422);
             assert_eq!(register(server, "My game", "a.test").status, 422);
@@ -92,7 +83,7 @@ fn what_is_refused_does_not_count() {
 
 #[test]
 fn so_many_keys_can_be_registered_in_all() {
-    on_both_with_keys_and(bounds(1, 2), &[plain_key("an operator's")], |server, keys| {
+    on_own_with_keys_and(bounds(1, 2), &[plain_key("an operator's")], |server, keys| {
         let first = key_in(&register_from(server, "192.0.2.1"));
         key_in(&register_from(server, "192.0.2.2"));
         let full = register_from(server, "192.0.2.3");
@@ -125,7 +116,7 @@ fn at_once(server: &TestServer, addresses: &[String]) -> Vec<u16> {
 
 #[test]
 fn the_bounds_hold_when_many_register_at_once() {
-    on_both_with_keys_and(bounds(3, 5), &[], |server, keys| {
+    on_own_with_keys_and(bounds(3, 5), &[], |server, keys| {
         let statuses = at_once(server, &vec!["192.0.2.1".to_owned(); 8]);
         assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 3, "{statuses:?}");
         assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 5, "{statuses:?}");
@@ -139,7 +130,7 @@ fn the_bounds_hold_when_many_register_at_once() {
 
 #[test]
 fn bounds_of_zero_are_none() {
-    on_both_with(bounds(0, 0), |server| {
+    on_own_with(bounds(0, 0), |server| {
         for _ in 0..20 {
             key_in(&register_from(server, "192.0.2.1"));
         }

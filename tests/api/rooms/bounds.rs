@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, respond};
-use crate::harness::{TestServer, on_both, on_both_with, wait_until};
+use crate::harness::{TestServer, on_both, on_both_with, on_own, on_own_with, wait_until};
 
 const ROOM: Duration = Duration::from_secs(10);
 const MS: Duration = Duration::from_millis(1);
@@ -15,7 +15,7 @@ fn with_short_rooms(test: impl Fn(&TestServer)) {
 
 #[test]
 fn there_are_so_many_rooms_and_no_more() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.rooms = 2,
         |server| {
             let (mut first, _) = server.host();
@@ -34,7 +34,7 @@ fn there_are_so_many_rooms_and_no_more() {
 
 #[test]
 fn a_room_has_so_many_players_and_no_more() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.room_players = 2,
         |server| {
             let (mut host, room) = server.host();
@@ -62,7 +62,7 @@ fn a_room_has_so_many_players_and_no_more() {
 
 #[test]
 fn sixty_four_players_are_in_a_room_by_default() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut players: Vec<_> = (0..8).map(|n| server.guest(&format!("guest {n}"))).collect();
         for n in 0..64 {
@@ -95,7 +95,7 @@ fn a_room_in_which_nothing_happens_is_removed() {
 
 #[test]
 fn an_address_that_tries_too_many_wrong_codes_finds_no_room() {
-    on_both_with(
+    on_own_with(
         |config| config.proxied = true,
         |server| {
             let guest = |address: &str| {

@@ -1,7 +1,7 @@
 //! Names of players: who has one, for how long, and who gets it back.
 
 use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, respond};
-use crate::harness::{RawClient, on_both, wait_until};
+use crate::harness::{RawClient, on_both, on_own, wait_until};
 
 /// The name that the host is told of the next player.
 fn next_name(host: &mut RawClient) -> String {
@@ -11,7 +11,7 @@ fn next_name(host: &mut RawClient) -> String {
 
 #[test]
 fn a_name_is_cut_to_twenty_characters() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         for name in
             ["x".repeat(21), "é".repeat(500), "🙂".repeat(21), "\"\\".repeat(10) + "x", "a\n".repeat(40)]
@@ -41,7 +41,7 @@ fn a_name_of_a_megabyte_is_cut_as_well() {
 
 #[test]
 fn a_name_that_means_something_to_javascript_is_only_a_name() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         for name in ["__proto__", "constructor", "toString", "hasOwnProperty", "", " ", "null"] {
             host.expect_problem(respond(name, ANSWER), "no player");
@@ -54,7 +54,7 @@ fn a_name_that_means_something_to_javascript_is_only_a_name() {
 
 #[test]
 fn a_name_in_use_is_made_longer_until_it_is_free() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut first = server.player(&mut host, &room, "anna");
         let mut names = vec!["anna".to_owned()];
@@ -81,7 +81,7 @@ fn a_name_in_use_is_made_longer_until_it_is_free() {
 
 #[test]
 fn a_name_of_full_length_in_use_is_still_made_longer() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let long = "z".repeat(20);
         let _first = server.player(&mut host, &room, &long);
@@ -96,7 +96,7 @@ fn a_name_of_full_length_in_use_is_still_made_longer() {
 
 #[test]
 fn a_player_that_goes_before_the_start_frees_its_name() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.player(&mut host, &room, "anna");
         player.expect_closed_by_us(None);
@@ -112,7 +112,7 @@ fn a_player_that_goes_before_the_start_frees_its_name() {
 
 #[test]
 fn the_start_locks_the_room() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.player(&mut host, &room, "anna");
         host.send(START_GAME);
@@ -133,7 +133,7 @@ fn the_start_locks_the_room() {
 
 #[test]
 fn after_the_start_a_known_name_is_a_reconnect() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut old = server.player(&mut host, &room, "anna");
         host.send(START_GAME);
@@ -152,7 +152,7 @@ fn after_the_start_a_known_name_is_a_reconnect() {
 
 #[test]
 fn after_the_start_a_player_that_goes_may_come_back() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let long = "n".repeat(30);
         let mut player = server.guest("player");
@@ -176,7 +176,7 @@ fn after_the_start_a_player_that_goes_may_come_back() {
 
 #[test]
 fn one_client_has_eight_names_at_most_and_gives_the_oldest_up() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.guest("player");
         for n in 0..9 {
@@ -195,7 +195,7 @@ fn one_client_has_eight_names_at_most_and_gives_the_oldest_up() {
 
 #[test]
 fn the_same_client_may_join_again_under_a_name_that_it_has() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.player(&mut host, &room, "anna");
         player.send(join(&room, "anna", OFFER));
@@ -219,7 +219,7 @@ fn the_same_client_may_join_again_under_a_name_that_it_has() {
 
 #[test]
 fn an_answer_to_a_player_who_has_left_is_dropped_in_silence() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let early = server.player(&mut host, &room, "early");
         let late = server.player(&mut host, &room, "late");

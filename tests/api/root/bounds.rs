@@ -8,7 +8,9 @@ use socket2::{Domain, Socket, Type};
 use crate::harness::guests::{OFFER, call, join, offered, problem};
 use crate::harness::http_client::PATIENCE;
 use crate::harness::wire::opcode;
-use crate::harness::{RawClient, TestServer, Transport, messages, on_both, on_both_with, wait_until};
+use crate::harness::{
+    RawClient, TestServer, Transport, messages, on_both, on_both_with, on_own, on_own_with, wait_until,
+};
 
 const FULL: &str = "Server has reached its concurrent user limit";
 const ALIVE: Duration = Duration::from_secs(60);
@@ -18,7 +20,7 @@ const MS: Duration = Duration::from_millis(1);
 
 #[test]
 fn all_clients_of_a_key_share_its_limit() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.concurrent_limit = 3,
         |server| {
             let (mut host, room) = server.host();
@@ -71,7 +73,7 @@ fn a_silent_guest_is_pinged_and_then_goes() {
 
 #[test]
 fn a_guest_is_kept_alive_by_any_frame_also_behind_a_new_id() {
-    on_both(|server| {
+    on_own(|server| {
         let mut guest = server.guest("guest");
         for _ in 0..3 {
             guest.start();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::guard::Guard;
-use super::outbox::{Outbox, Pushed};
+use super::outbox::{Outbox, Shed};
 use super::outgoing::Outgoing;
 use super::queue::QueueEnd;
 use super::slot::Slot;
@@ -120,18 +120,13 @@ impl Guard<'_> {
         Some((conn, usage))
     }
 
-    /// Adds a frame to the holder's outbox; says whether it is in there. Other senders may lose what they had waiting.
-    /// The frame's own sender is never among them: its session tells it.
+    /// Adds a frame to the holder's outbox; says whether it is in there. Other senders may lose what they had there.
     pub(super) fn push(&mut self, outgoing: Outgoing) -> bool {
         let Some(conn) = &mut self.conn else { return false };
-        let from = outgoing.kept_from().cloned();
-        let Pushed { refused, mut expired, lost } = conn.outbox.push(outgoing);
-        if refused || !expired.is_empty() {
-            self.note_crowded(self.now());
-            self.realm.shared.counters().expired(expired.len());
-            expired.retain(|loser| !refused || Some(loser) != from.as_ref());
-            self.losers.extend(expired);
-        }
+        let Some(Shed { refused, losers, expired, lost }) = conn.outbox.push(outgoing) else { return true };
+        self.note_crowded(self.now());
+        self.realm.shared.counters().expired(expired);
+        self.losers.extend(losers);
         if !lost.is_empty() {
             self.note_limit(DropReason::OutboxFull);
             self.count_all(lost, Outcome::Dropped(DropReason::OutboxFull));

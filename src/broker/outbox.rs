@@ -8,7 +8,7 @@ use crate::wire::{Frame, Opcode};
 
 mod shed;
 
-pub(super) use shed::Pushed;
+pub(super) use shed::Shed;
 
 /// The end of a socket that any thread may write to.
 pub trait Writer: Send {
@@ -86,17 +86,17 @@ impl Outbox {
         }
     }
 
-    /// Adds a frame. If the bound is reached even after a flush, the senders with the most waiting here
-    /// lose it, until the frame fits.
-    pub(super) fn push(&mut self, outgoing: Outgoing) -> Pushed {
+    /// Adds a frame. If the bound is reached even after a flush, the senders with the most data here lose all of it
+    /// until the frame fits.
+    pub(super) fn push(&mut self, outgoing: Outgoing) -> Option<Shed> {
         if self.overflows(&outgoing) {
             self.flush();
             if self.overflows(&outgoing) {
-                return self.push_crowded(outgoing);
+                return Some(self.push_crowded(outgoing));
             }
         }
         self.push_unbounded(outgoing);
-        Pushed::default()
+        None
     }
 
     /// Asks the client for a sign of life, in front of all that is not begun: the answer must not wait

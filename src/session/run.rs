@@ -90,8 +90,10 @@ where
     let session = sessions.open(permit);
     let admission = Box::pin(admit(socket, Arc::clone(sessions), source, entry));
     async move {
-        let Some(admitted) = admission.await else { return };
-        let Admitted { mut socket, lease, handler, messages_per_second, info } = admitted;
+        // In one pattern: a variable for the whole would stay in the future for as long as the client is here.
+        let Some(Admitted { mut socket, lease, handler, messages_per_second, info }) = admission.await else {
+            return;
+        };
         socket.on_registered(&lease);
         let mut active = ActiveSession::begin::<S>(lease, handler, messages_per_second, info, &session);
         let end = poll_fn(|cx| active.poll(cx, &mut socket)).await;

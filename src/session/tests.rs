@@ -116,3 +116,18 @@ fn relayed_offer(src: &str, dst: &str) -> String {
 fn error(message: &str) -> String {
     format!(r#"{{"type":"ERROR","payload":{{"msg":"{message}"}}}}"#)
 }
+
+/// Very many clients are just there, so what a session keeps for each of them must not grow by accident.
+#[test]
+fn the_future_of_a_session_is_small() {
+    run(
+        |_| {},
+        async |world| {
+            let (socket, _client) = mock();
+            let of_socket = size_of_val(&socket);
+            let session = serve_peer(socket, &world.sessions, request("key=peerjs&id=a&token=t"));
+            let own = size_of_val(&session) - of_socket;
+            assert!(own <= 200, "{own} bytes beside the socket");
+        },
+    );
+}

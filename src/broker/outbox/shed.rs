@@ -6,14 +6,16 @@ use super::{Outbox, cost};
 use crate::broker::outgoing::Outgoing;
 use crate::wire::{MessageKind, PeerId};
 
-/// The fate of a pushed frame.
+/// What a full outbox lost for a frame that was pushed.
 #[derive(Debug, Default)]
-pub(in crate::broker) struct Pushed {
-    /// The frame is not in the outbox.
+pub(in crate::broker) struct Shed {
+    /// The frame itself is not in the outbox, and everything that its sender had there is gone.
     pub(in crate::broker) refused: bool,
-    /// The senders that lost messages here which must not be lost in silence. If the frame's own sender
-    /// is among them, the frame was refused.
-    pub(in crate::broker) expired: Vec<PeerId>,
+    /// Other senders that lost everything they had there, and have to be told. If the frame was refused and does not
+    /// wait, its own sender too: it lost earlier messages that do.
+    pub(in crate::broker) losers: Vec<PeerId>,
+    /// How many senders lost messages that wait, the frame's own included.
+    pub(in crate::broker) expired: usize,
     /// The messages that were lost, the refused one included.
     pub(in crate::broker) lost: Vec<MessageKind>,
 }
@@ -32,7 +34,7 @@ impl Outbox {
     /// conversation is delivered with a hole.
     ///
     /// A quarter is freed at once, because finding these senders takes a walk over all that waits.
-    pub(super) fn push_crowded(&mut self, outgoing: Outgoing) -> Pushed {
+    pub(super) fn push_crowded(&mut self, outgoing: Outgoing) -> Shed {
         let (mut refused, mut gone) = (false, Vec::new());
         let (bound, mut behind) = (self.bound(), self.behind);
         let mut senders = self.lightest_first(&outgoing).into_iter();
@@ -56,15 +58,18 @@ impl Outbox {
                 break;
             }
         }
+        let own = outgoing.kept_from().filter(|_| refused).cloned();
         let mut shed = self.shed(&gone);
         if refused {
             shed.push(outgoing);
         } else {
             self.push_unbounded(outgoing);
         }
-        let losers: HashSet<&PeerId> = shed.iter().filter_map(Outgoing::kept_from).collect();
-        gone.retain(|sender| losers.contains(sender));
-        Pushed { refused, expired: gone, lost: shed.iter().filter_map(Outgoing::kind).collect() }
+        let kept: HashSet<&PeerId> = shed.iter().filter_map(Outgoing::kept_from).collect();
+        let expired = kept.len();
+        // The session of the frame's own sender tells it.
+        gone.retain(|sender| kept.contains(sender) && own.as_ref() != Some(sender));
+        Shed { refused, losers: gone, expired, lost: shed.iter().filter_map(Outgoing::kind).collect() }
     }
 
     /// The senders by the bytes that they have waiting, `outgoing` included. Of several with as much the one of

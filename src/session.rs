@@ -1,8 +1,10 @@
 //! One connected client, from admission to goodbye.
 
 mod admission;
+mod admit;
 mod farewell;
 mod guest;
+mod handler;
 mod peerjs;
 mod run;
 mod sessions;

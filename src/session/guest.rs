@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::admission::{Entry, Rejection, Source, active_key, values};
-use super::run::{Context, ProtocolHandler};
+use super::handler::{Context, ProtocolHandler};
 use super::sessions::Sessions;
 use crate::dialect::rooms::Problem;
 use crate::dialect::{Object, calls, rooms, root};

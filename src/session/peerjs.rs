@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::admission::{Claim, Entry, Rejection, Source, active_key, values};
-use super::run::{Context, ProtocolHandler};
+use super::handler::{Context, ProtocolHandler};
 use super::sessions::{Client, Message, Sessions};
 use crate::auth::Claimant;
 use crate::broker::{Flush, Peer, Routed};

@@ -1,4 +1,4 @@
-//! The loop: frame, decode, route, replies.
+//! The loop of a client that has its id: read, handle, flush, until it leaves.
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -8,68 +8,21 @@ use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use super::admission::{Entry, Rejection, Source};
+use super::admit::{Admitted, admit};
 use super::farewell::farewell;
+use super::handler::{Context, ProtocolHandler};
 use super::sessions::{OpenSession, Sessions};
-use crate::broker::{
-    ConnectionInfo, Departure, Flush, IdLease, Outbox, Outgoing, Probe, RegisterOutcome, RegisterRequest,
-    Routed,
-};
+use crate::broker::{ConnectionInfo, Departure, Flush, IdLease, Outgoing};
 use crate::events::{Connected, Disconnected, Event as Happened};
 use crate::limits::ConnectionPermit;
 use crate::transport::{self, Disconnect, Event, Socket};
-use crate::wire::{CloseReason, Frame, MessageKind, Refusal};
+use crate::wire::{CloseReason, Frame};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 const READS_PER_TURN: usize = 2;
 
-/// How often a client that is not read is looked after: whether it has left.
+/// Longest pause of a client above its rate limit before we look whether it has left.
 const MAX_PAUSE: Duration = Duration::from_millis(250);
-
-/// The protocol that a client speaks.
-pub(super) trait ProtocolHandler: Sized + 'static {
-    /// The first frame for a client that got its id.
-    fn greeting() -> Option<Frame>;
-
-    /// Tells a client why it is not admitted.
-    fn refusal(refusal: Refusal) -> Frame;
-
-    /// Handles one message; breaks when the client says goodbye.
-    fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()>;
-}
-
-/// What a handler works with.
-pub(super) struct Context<'a> {
-    pub(super) peer: &'a IdLease,
-    pub(super) sessions: &'a Sessions,
-    /// What one read brought for one recipient is written once, when the read is dealt with.
-    pub(super) flushes: &'a mut Vec<Flush>,
-}
-
-impl Context<'_> {
-    /// Sends something to this very client.
-    pub(super) fn reply(&mut self, frame: Frame) {
-        self.flushes.extend(self.peer.reply(frame));
-    }
-
-    /// Sends something to another peer of the realm. Says whether it is not lost.
-    pub(super) fn send(&mut self, to: &str, kind: MessageKind, frame: Frame) -> bool {
-        match self.peer.route(to, kind, frame) {
-            Routed::Delivered(flush) => self.flushes.extend(flush),
-            Routed::Queued => {}
-            Routed::Dropped(_) => return false,
-        }
-        true
-    }
-}
-
-/// A client that has its id.
-struct Admitted<S, H> {
-    socket: S,
-    lease: IdLease,
-    handler: H,
-    messages_per_second: u32,
-    info: ConnectionInfo,
-}
 
 /// Serves one client until it is gone.
 ///
@@ -99,95 +52,6 @@ where
         let end = poll_fn(|cx| active.poll(cx, &mut socket)).await;
         if let Some(goodbye) = active.goodbye(end, &mut socket) {
             goodbye.await;
-        }
-    }
-}
-
-/// Registers a client, or tells it why not.
-async fn admit<S: Socket, H: ProtocolHandler>(
-    mut socket: S,
-    sessions: Arc<Sessions>,
-    source: Source,
-    entry: impl Future<Output = Result<(Entry, H), Rejection>>,
-) -> Option<Admitted<S, H>> {
-    let mut outbox = socket.open_outbox(sessions.config().limits.outbox_bytes);
-    let rejection = match entry.await {
-        Err(rejection) => rejection,
-        Ok((entry, handler)) => match register::<S, H>(&entry, &mut socket, &mut outbox, &sessions).await {
-            Ok(lease) => {
-                let Entry { messages_per_second, info, .. } = entry;
-                return Some(Admitted { socket, lease, handler, messages_per_second, info });
-            }
-            Err(reason) => {
-                if reason != Refusal::Elsewhere {
-                    entry.realm.announce_refusal(&entry.id, &entry.token);
-                }
-                Rejection { reason, key: Some(entry.realm.key().clone()), id: Some(entry.id) }
-            }
-        },
-    };
-    let reason = rejection.reason;
-    sessions.refuse(rejection, &source);
-    // The client of a stream has heard on its WebSocket all there is to hear.
-    if reason != Refusal::Elsewhere {
-        outbox.push_unbounded(Outgoing::notice(H::refusal(reason)));
-    }
-    outbox.push_unbounded(Outgoing::notice(Frame::close(reason.close())));
-    let send = move |cx: &mut task::Context<'_>, socket: &mut S| socket.poll_send(cx, &mut outbox);
-    farewell(&mut socket, send, &sessions, false).await;
-    None
-}
-
-async fn register<S: Socket, H: ProtocolHandler>(
-    Entry { realm, id, token, info, .. }: &Entry,
-    socket: &mut S,
-    outbox: &mut Outbox,
-    sessions: &Sessions,
-) -> Result<IdLease, Refusal> {
-    let mut probed = false;
-    loop {
-        let greeting = H::greeting();
-        let request = RegisterRequest { id, token, link: S::LINK, greeting, info: info.clone() };
-        match realm.register(request, outbox) {
-            RegisterOutcome::Registered(lease) => return Ok(lease),
-            RegisterOutcome::Elsewhere => return Err(Refusal::Elsewhere),
-            RegisterOutcome::Full => return Err(Refusal::LimitReached),
-            RegisterOutcome::Revoked => return Err(Refusal::InvalidKey),
-            RegisterOutcome::Closing => return Err(Refusal::Closing),
-            RegisterOutcome::Taken if probed => return Err(Refusal::IdTaken),
-            // The holder may be a phone that lost its network: only an answer keeps the id.
-            RegisterOutcome::Taken => probed = true,
-            // Its owner was closed a moment ago and may come back.
-            RegisterOutcome::Reserved => {}
-        }
-        let Probe::Asked(answered) = realm.probe(id) else {
-            return Err(Refusal::IdTaken);
-        };
-        // The answer to the client's handshake need not wait. If it cannot be sent, the session
-        // will find out.
-        let _ = poll_fn(|cx| socket.poll_send(cx, outbox)).await;
-        // The WebSocket of a client whose stream is abandoned may wait for the same, and would not be greeted after
-        // a stream was.
-        if has_left_meanwhile(answered, socket, sessions).await || socket.is_abandoned() {
-            return Err(Refusal::Elsewhere);
-        }
-    }
-}
-
-/// Waits for the holder of an id, or for its owner. An error is the answer: the holder gave a sign of life, or
-/// there is none any more. Says whether the newcomer has left before that; its place is somebody else's then.
-async fn has_left_meanwhile<S: Socket>(
-    mut answered: impl Future + Unpin,
-    socket: &mut S,
-    sessions: &Sessions,
-) -> bool {
-    loop {
-        tokio::select! {
-            _ = &mut answered => return false,
-            () = sessions.sleep(MAX_PAUSE) => {}
-        }
-        if poll_fn(|cx| Poll::Ready(socket.has_left(cx))).await {
-            return true;
         }
     }
 }

@@ -24,71 +24,75 @@ pub const LAYERS: &[Layer] = &[
         "actix_web::rt anyhow log rlimit tikv_jemallocator tokio::signal tokio::select tokio::sync",
     ),
     layer("keys_command", "console cli peerbroker", "jiff serde_json thiserror"),
-    layer("console", "cli peerbroker", "env_logger qrcode serde_json"),
+    layer("console", "cli peerbroker", "env_logger log qrcode serde_json"),
     layer("cli", "peerbroker", "clap ipnet thiserror"),
     // The library's front: re-exports.
     layer(
         "peerbroker",
-        "fuzzing server embed http ops session service transport client_options config limits tls lan auth keys dialect broker frame pace",
+        "fuzzing server embed http ops app admin session transport node client_options limits auth dialect directory broker events config \
+         tls files lan keys wire clock rate_limit",
         "",
     ),
     // The fuzz targets, which look into every other layer.
-    layer("fuzzing", "http session transport config auth keys limits dialect frame", "actix_http serde_json"),
+    layer("fuzzing", "http session transport auth dialect limits config keys wire", "actix_http serde_json"),
     // What speaks HTTP.
     layer(
         "server",
-        "embed http ops service transport config tls lan limits",
+        "embed http ops app transport limits events config tls lan",
         "actix_codec actix_http actix_server actix_service actix_tls actix_web log rustls socket2 thiserror \
          tokio",
     ),
-    layer("embed", "http ops service config keys lan broker", "actix_web"),
+    layer("embed", "http ops app session node events config keys lan clock wire", "actix_web log"),
     layer(
         "http",
-        "session service transport client_options config keys limits",
+        "app admin session transport client_options limits config keys wire",
         "actix_codec actix_files actix_http actix_web form_urlencoded log mime mime_guess percent_encoding rust_embed serde_json tokio uuid",
     ),
     layer(
         "ops",
-        "service config keys limits broker",
+        "app admin broker limits events config keys wire",
         "actix_web log mime percent_encoding serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
+    // The parts of a broker, put together.
+    layer("app", "admin session node limits events config keys clock wire", "arc_swap log"),
+    // Everything that changes the running server.
+    layer("admin", "node auth limits events config keys wire", "serde_json thiserror"),
     // One connected client.
     layer(
         "session",
-        "service transport auth dialect keys limits broker frame",
-        "form_urlencoded log rand tokio::select tokio::time",
-    ),
-    layer(
-        "service",
-        "config auth dialect keys limits broker",
-        "dashmap log serde_json thiserror tokio::time",
+        "transport node auth dialect directory broker limits events config keys clock wire",
+        "arc_swap form_urlencoded log rand tokio::select tokio::time tokio::sync tokio::task tokio::runtime",
     ),
     layer(
         "transport",
-        "limits broker frame",
+        "broker limits wire",
         "actix_codec actix_http actix_tls actix_web actix_ws bytes bytestring futures_core futures_sink log socket2 \
-         thiserror tokio::io tokio::net tokio::time tokio::test tokio::join",
+         tokio::io tokio::net tokio::time tokio::test tokio::join",
     ),
-    layer("client_options", "config broker", "percent_encoding"),
-    layer("config", "tls keys limits broker", "ipnet thiserror"),
+    // Whose peers these are, and where they are.
+    layer("node", "auth dialect directory broker events config keys clock wire", "dashmap log"),
+    layer("client_options", "config wire", "percent_encoding"),
     // Its `ring` is that of rustls.
-    layer("tls", "files", "ring::default_provider rustls rustls_pki_types thiserror"),
-    layer("lan", "", ""),
     layer(
         "auth",
-        "files keys broker",
+        "keys files wire",
         "base64 curve25519_dalek http_body_util hyper hyper_rustls hyper_util jsonwebtoken log rand ring rustls rustls_pki_types \
          serde serde_json simple_asn1 thiserror tokio::join tokio::sync tokio::task tokio::test tokio::time uuid",
     ),
-    // Files that people name.
+    // Plain Rust: no runtime, and none of the three knows of the others.
+    layer("dialect", "wire", "memchr serde_json"),
+    layer("directory", "config clock wire", "dashmap rand"),
+    layer("broker", "events config clock rate_limit wire", "dashmap tokio::sync"),
+    layer("limits", "config rate_limit wire", "dashmap"),
+    layer("events", "wire", "tokio::runtime tokio::select tokio::sync tokio::test"),
+    layer("config", "tls keys wire", "arc_swap ipnet thiserror"),
+    layer("tls", "files", "ring::default_provider rustls rustls_pki_types thiserror"),
+    layer("lan", "", ""),
+    layer("keys", "wire", "rand rusqlite serde serde_json thiserror utoipa"),
     layer("files", "", "libc thiserror"),
-    layer("limits", "pace", "dashmap"),
-    layer("keys", "broker", "rand rusqlite serde serde_json thiserror utoipa"),
-    // Plain Rust: no runtime, and neither knows of the other.
-    layer("dialect", "frame", "memchr serde_json"),
-    layer("broker", "frame pace", "dashmap rand thiserror tokio::sync"),
-    layer("frame", "", ""),
-    layer("pace", "", ""),
+    layer("clock", "", "tokio::sync"),
+    layer("rate_limit", "", ""),
+    layer("wire", "", "thiserror"),
 ];
 
 impl Layer {

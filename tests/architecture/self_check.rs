@@ -21,7 +21,7 @@ fn found(path: &str, text: &str) -> Vec<String> {
 fn every_kind_of_path_is_seen() {
     for (line, target) in [
         ("use crate::broker::Outbox;", "broker"),
-        ("use crate::{frame::Frame, broker::{self, Outbox}};", "broker"),
+        ("use crate::{wire::Frame, broker::{self, Outbox}};", "broker"),
         ("use super::broker;", "broker"),
         ("use super::http::routes;", "http"),
         ("use crate as everything;", "peerbroker"),
@@ -60,10 +60,11 @@ fn each_rule_can_be_broken() {
             "use super::queue::Queue; use crate::clock::Clock; use crate::wire::Frame;",
             false,
         ),
-        ("src/dialect/peerjs.rs", "use crate::wire::PeerId;", true),
+        ("src/dialect/peerjs.rs", "use crate::wire::PeerId;", false),
+        ("src/dialect/peerjs.rs", "use crate::broker::Realm;", true),
         ("src/transport.rs", "use crate::session::run;", true),
         ("src/session/run.rs", "fn f(_: actix_web::HttpRequest) {}", true),
-        ("src/service.rs", "use crate::http::Mounted;", true),
+        ("src/app.rs", "use crate::http::Mounted;", true),
         ("src/config.rs", "use crate::server::Server;", true),
         ("src/main.rs", "mod cli; use cli::Cli; use peerbroker::Config;", false),
         ("src/main.rs", "use actix_web::App;", true),
@@ -71,7 +72,7 @@ fn each_rule_can_be_broken() {
         ("src/keys/sqlite/database.rs", "use rusqlite::Connection;", false),
         ("src/keys/memory.rs", "use rusqlite::Connection;", true),
         ("src/keys/sqlite_too.rs", "use rusqlite::Connection;", true),
-        ("src/service.rs", "use rusqlite::Connection;", true),
+        ("src/app.rs", "use rusqlite::Connection;", true),
         ("src/elsewhere.rs", "use crate::broker::Outbox;", true),
     ] {
         assert_eq!(!found(path, line).is_empty(), broken, "{path}: {line}");

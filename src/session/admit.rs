@@ -1,0 +1,115 @@
+//! From a handshake to an id, or to a refusal.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use super::admission::{Entry, Rejection, Source};
+use super::farewell::farewell;
+use super::handler::ProtocolHandler;
+use super::sessions::Sessions;
+use crate::broker::{ConnectionInfo, IdLease, Outbox, Outgoing, Probe, RegisterOutcome, RegisterRequest};
+use crate::transport::Socket;
+use crate::wire::{Frame, Refusal};
+
+/// How often a client that waits for an id is looked after: whether it has left.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A client that has its id.
+pub(super) struct Admitted<S, H> {
+    pub(super) socket: S,
+    pub(super) lease: IdLease,
+    pub(super) handler: H,
+    pub(super) messages_per_second: u32,
+    pub(super) info: ConnectionInfo,
+}
+
+/// Registers a client, or tells it why not.
+pub(super) async fn admit<S: Socket, H: ProtocolHandler>(
+    mut socket: S,
+    sessions: Arc<Sessions>,
+    source: Source,
+    entry: impl Future<Output = Result<(Entry, H), Rejection>>,
+) -> Option<Admitted<S, H>> {
+    let mut outbox = socket.open_outbox(sessions.config().limits.outbox_bytes);
+    let rejection = match entry.await {
+        Err(rejection) => rejection,
+        Ok((entry, handler)) => match register::<S, H>(&entry, &mut socket, &mut outbox, &sessions).await {
+            Ok(lease) => {
+                let Entry { messages_per_second, info, .. } = entry;
+                return Some(Admitted { socket, lease, handler, messages_per_second, info });
+            }
+            Err(reason) => {
+                if reason != Refusal::Elsewhere {
+                    entry.realm.announce_refusal(&entry.id, &entry.token);
+                }
+                Rejection { reason, key: Some(entry.realm.key().clone()), id: Some(entry.id) }
+            }
+        },
+    };
+    let reason = rejection.reason;
+    sessions.refuse(rejection, &source);
+    // The client of a stream has heard on its WebSocket all there is to hear.
+    if reason != Refusal::Elsewhere {
+        outbox.push_unbounded(Outgoing::notice(H::refusal(reason)));
+    }
+    outbox.push_unbounded(Outgoing::notice(Frame::close(reason.close())));
+    let send = move |cx: &mut task::Context<'_>, socket: &mut S| socket.poll_send(cx, &mut outbox);
+    farewell(&mut socket, send, &sessions, false).await;
+    None
+}
+
+async fn register<S: Socket, H: ProtocolHandler>(
+    Entry { realm, id, token, info, .. }: &Entry,
+    socket: &mut S,
+    outbox: &mut Outbox,
+    sessions: &Sessions,
+) -> Result<IdLease, Refusal> {
+    let mut probed = false;
+    loop {
+        let greeting = H::greeting();
+        let request = RegisterRequest { id, token, link: S::LINK, greeting, info: info.clone() };
+        match realm.register(request, outbox) {
+            RegisterOutcome::Registered(lease) => return Ok(lease),
+            RegisterOutcome::Elsewhere => return Err(Refusal::Elsewhere),
+            RegisterOutcome::Full => return Err(Refusal::LimitReached),
+            RegisterOutcome::Revoked => return Err(Refusal::InvalidKey),
+            RegisterOutcome::Closing => return Err(Refusal::Closing),
+            RegisterOutcome::Taken if probed => return Err(Refusal::IdTaken),
+            // The holder may be a phone that lost its network: only an answer keeps the id.
+            RegisterOutcome::Taken => probed = true,
+            // Its owner was closed a moment ago and may come back.
+            RegisterOutcome::Reserved => {}
+        }
+        let Probe::Asked(answered) = realm.probe(id) else {
+            return Err(Refusal::IdTaken);
+        };
+        // The answer to the client's handshake need not wait. If it cannot be sent, the session
+        // will find out.
+        let _ = poll_fn(|cx| socket.poll_send(cx, outbox)).await;
+        // The WebSocket of a client whose stream is abandoned may wait for the same, and would not be greeted after
+        // a stream was.
+        if has_left_meanwhile(answered, socket, sessions).await || socket.is_abandoned() {
+            return Err(Refusal::Elsewhere);
+        }
+    }
+}
+
+/// Waits for the holder of an id, or for its owner. An error is the answer: the holder gave a sign of life, or
+/// there is none any more. Says whether the newcomer has left before that; its place is somebody else's then.
+async fn has_left_meanwhile<S: Socket>(
+    mut answered: impl Future + Unpin,
+    socket: &mut S,
+    sessions: &Sessions,
+) -> bool {
+    loop {
+        tokio::select! {
+            _ = &mut answered => return false,
+            () = sessions.sleep(LOOK_INTERVAL) => {}
+        }
+        if poll_fn(|cx| Poll::Ready(socket.has_left(cx))).await {
+            return true;
+        }
+    }
+}

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use rand::distr::{Alphanumeric, SampleString as _};
 
-use super::admission::{Entry, Rejection, Source, active_key, values};
+use super::admission::{ConnectRequest, Entry, Rejection, Source, active_key, values};
 use super::handler::{Context, ProtocolHandler};
+use super::run::run;
 use super::sessions::Sessions;
 use crate::dialect::rooms::Problem;
 use crate::dialect::{Object, calls, rooms, root};
@@ -16,6 +17,7 @@ use crate::events::Event;
 use crate::keys::Auth;
 use crate::limits::{Guesser, TooMany};
 use crate::node::Guests;
+use crate::transport::Socket;
 use crate::wire::{ApiKey, Frame, MessageKind, PeerId, Refusal, Token};
 
 /// Characters of an id or a token that we choose: as hard to guess as a UUID.
@@ -36,12 +38,18 @@ pub(super) struct Guest {
     introduced: bool,
 }
 
-/// A fresh id, for the key in the query or else that of the root.
-pub(super) async fn entry(
-    sessions: Arc<Sessions>,
-    query: String,
-    source: Source,
-) -> Result<(Entry, Guest), Rejection> {
+/// Serves a client at the root, in the dialect that it speaks.
+pub(crate) fn serve<S: Socket>(
+    socket: S,
+    sessions: &Arc<Sessions>,
+    ConnectRequest { query, source, permit }: ConnectRequest,
+) -> impl Future<Output = ()> + use<S> {
+    let entry = entry(Arc::clone(sessions), query, source.clone());
+    run(socket, sessions, source, permit, entry)
+}
+
+/// A fresh id. The key is the one in the query, or that of the root.
+async fn entry(sessions: Arc<Sessions>, query: String, source: Source) -> Result<(Entry, Guest), Rejection> {
     let [key] = values(&query, ["key"]);
     decide(&sessions, &key, &source).map_err(|reason| Rejection {
         reason,

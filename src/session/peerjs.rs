@@ -3,22 +3,30 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::admission::{Claim, Entry, Rejection, Source, active_key, values};
+use super::admission::{Claim, ConnectRequest, Entry, Rejection, Source, active_key, values};
 use super::handler::{Context, ProtocolHandler};
+use super::run::run;
 use super::sessions::{Client, Message, Sessions};
 use crate::auth::Claimant;
 use crate::broker::{Flush, Peer, Routed};
 use crate::dialect::peerjs::{self, Command, Envelope};
+use crate::transport::Socket;
 use crate::wire::{Frame, MessageKind, Refusal};
 
 pub(super) struct PeerJs;
 
+/// Serves a client at the endpoint of PeerJS.
+pub(crate) fn serve<S: Socket>(
+    socket: S,
+    sessions: &Arc<Sessions>,
+    ConnectRequest { query, source, permit }: ConnectRequest,
+) -> impl Future<Output = ()> + use<S> {
+    let entry = entry(Arc::clone(sessions), query, source.clone());
+    run(socket, sessions, source, permit, entry)
+}
+
 /// What the client asks for in the query of its URL.
-pub(super) async fn entry(
-    sessions: Arc<Sessions>,
-    query: String,
-    source: Source,
-) -> Result<(Entry, PeerJs), Rejection> {
+async fn entry(sessions: Arc<Sessions>, query: String, source: Source) -> Result<(Entry, PeerJs), Rejection> {
     let claim = Claim::parse(&query).map_err(|reason| {
         let [key, id] = values(&query, ["key", "id"]);
         Claim::reject(reason, &key, &id)

@@ -87,8 +87,8 @@ impl Node {
         self.active_tenants().iter().map(|tenant| tenant.len()).sum()
     }
 
-    /// Keys that have or had clients a moment ago: those that cost memory and a visit of the sweeper.
-    pub fn active_tenants_count(&self) -> usize {
+    /// Keys with clients, now or a moment ago. Only these cost more than their settings.
+    pub fn active_keys(&self) -> usize {
         lock(&self.active).len()
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Stats {
     uptime: u64,
     /// Keys, those that are disabled included.
     keys: usize,
+    /// Keys with clients, now or a moment ago.
+    active_keys: usize,
     /// Clients that have an id, of all keys.
     clients: usize,
     /// WebSockets and streams, those that are not in yet or say goodbye included.
@@ -60,6 +62,7 @@ pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Proble
             version: env!("CARGO_PKG_VERSION"),
             uptime: service.uptime().as_secs(),
             keys: service.admin.all_keys()?.len(),
+            active_keys: service.node.active_keys(),
             clients: service.node.peers(),
             connections: service.sessions.len(),
             queued_bytes: service.node.queued_bytes(),

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::flow::exchange;
 use crate::harness::Target;
 use crate::http_client::connect;
+use crate::process::Process;
 use crate::program::{Program, run};
 use crate::raw_client::RawClient;
 
@@ -72,6 +73,24 @@ pub fn keys_that_cannot_work(target: &mut Target) {
         .map(|(what, _)| *what)
         .collect();
     assert!(stored.is_empty(), "accepted: {stored:?}");
+}
+
+/// Stored keys on a machine of any number of cores: a key without clients has no map of its own.
+pub fn many_keys(target: &mut Target) {
+    const KEYS: usize = 10_000;
+    let resident = || Process(target.program.id()).resident().expect("its memory") >> 10;
+    let before = resident();
+    for number in 0..KEYS {
+        let key = json!({"key": format!("key-{number:05}"), "name": format!("App {number}")});
+        assert_eq!(target.api.post("/api/keys", &key).status, 201);
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 20 << 10, "{KEYS} keys took {grown} KiB");
+    assert_eq!(
+        target.api.get("/api/stats").json["active_keys"],
+        1,
+        "only the key of the bystanders has clients"
+    );
 }
 
 pub fn claimed_addresses(_: &mut Target) {

@@ -1,6 +1,10 @@
 //! Who holds an id, and who comes in.
 
 use peerbroker::broker::{IdLease, Outgoing, RegisterOutcome, Routed};
+use peerbroker::clock::Clock;
+use peerbroker::config::Limits;
+use peerbroker::events::Events;
+use peerbroker::node::Node;
 use peerbroker::wire::{ApiKey, CloseReason};
 
 use super::{asked, closed, house, house_with, is_pending, last, messages};
@@ -165,4 +169,40 @@ fn a_message_to_oneself_comes_back() {
     let a = house.connect("a", "s", &socket);
     offer(&a, "a", "x");
     assert_eq!(messages(&socket), ["x"]);
+}
+
+#[test]
+fn a_key_has_realms_only_while_it_has_clients() {
+    let node = Node::new(Limits::default(), Clock::manual(), Events::default());
+    let key = |number: usize| ApiKey::parse(&format!("key-{number}")).unwrap();
+    let tenants: Vec<_> = (0..100).map(|number| node.add_tenant(key(number), 10, expired)).collect();
+    assert_eq!(node.active_keys(), 0);
+    for realm in [tenants[3].peers(), tenants[3].guests().realm.clone(), tenants[7].peers()] {
+        let lease = register(&realm, "a", "s", &mut Socket::open().outbox(1000));
+        drop(realm);
+        node.sweep();
+        assert!(node.active_keys() > 0, "one with a client stays");
+        drop(lease);
+    }
+    node.sweep();
+    assert_eq!(node.active_keys(), 0);
+    // It comes back with the next client.
+    let realm = tenants[3].peers();
+    let _lease = register(&realm, "b", "s", &mut Socket::open().outbox(1000));
+    node.sweep();
+    assert_eq!((node.active_keys(), node.peers(), tenants[3].has_peer("b")), (1, 1, true));
+}
+
+#[test]
+fn what_waits_keeps_its_realm_until_it_expires() {
+    let house = house();
+    let a = house.connect("a", "s", &Socket::open());
+    assert!(matches!(send(&a, "b", text("x"), true), Routed::Queued));
+    let (clock, node) = (house.clock.clone(), house.broker);
+    drop((a, house.realm));
+    node.sweep();
+    assert_eq!(node.active_keys(), 1);
+    clock.advance(node.config().load().limits.expire_timeout);
+    node.sweep();
+    assert_eq!((node.active_keys(), node.queued_bytes()), (0, 0));
 }

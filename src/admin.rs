@@ -16,21 +16,21 @@ pub(crate) use key_signup::{InvalidSignup, SignupError, SignupRequest};
 
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
-/// Why something was not done to a key.
+/// Why a change of a key failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminError {
-    /// The flags say what it is.
+    /// The key is a built-in one.
     #[error(
         "the key {0} is set by the flags of the server; store one of the same name, and that counts instead"
     )]
     BuiltIn(ApiKey),
-    /// Its name.
+    /// Its name is not valid.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// Nobody could prove an id by it.
+    /// Its `auth` could verify nobody.
     #[error("auth: {0}")]
     Auth(#[from] BadAuth),
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Keys(#[from] KeyError),
 }
@@ -42,11 +42,11 @@ pub(crate) struct Admin {
     store: Arc<dyn KeyStore>,
     /// Addresses that have registered keys.
     signups: DailyQuota,
-    /// Held while a key is registered: what was counted has to be true when one is added.
+    /// Held while a key is registered, so that the counts are still right when the key is added.
     signing_up: Mutex<()>,
     /// Wrong guesses at the admin token.
     pub(crate) wrong_tokens: GuessLimiter,
-    /// Held while keys are written or put in force: what was written last has to be in force.
+    /// Held while keys are written or put in force, so that the last written state is in force.
     writing: Mutex<()>,
 }
 
@@ -63,7 +63,7 @@ impl Admin {
         }
     }
 
-    /// All keys, those that are disabled and those of the flags included; oldest first.
+    /// All keys, including disabled and built-in ones; oldest first.
     pub(crate) fn all_keys(&self) -> Result<Vec<Key>, KeyError> {
         let stored = self.store.all()?;
         let mut keys = self.built_in_beside(&stored);
@@ -72,7 +72,7 @@ impl Admin {
         Ok(keys)
     }
 
-    /// One of them.
+    /// One key.
     pub(crate) fn one_key(&self, key: &ApiKey) -> Result<Key, KeyError> {
         let found = self.store.get(key)?.or_else(|| self.built_in(key));
         let mut found = found.ok_or_else(|| KeyError::Unknown(key.clone()))?;
@@ -114,7 +114,7 @@ impl Admin {
         Ok(())
     }
 
-    /// Dismisses the clients of a key that have an id. Says whether there was one.
+    /// Dismisses the clients of a key with this id. False if there was none.
     pub(crate) fn kick(&self, by: Actor, key: &ApiKey, id: &PeerId) -> bool {
         let kicked =
             self.node.tenant(key.as_str()).map(|tenant| tenant.kick(id.as_str())).unwrap_or_default();
@@ -125,7 +125,7 @@ impl Admin {
         !kicked.is_empty()
     }
 
-    /// Puts the keys in force that the flags and the store say.
+    /// Puts the keys of the flags and of the store in force.
     pub(crate) fn read_keys(&self) -> Result<(), KeyError> {
         let _writing = lock(&self.writing);
         let stored = self.store.all()?;
@@ -140,7 +140,7 @@ impl Admin {
         self.store.version()
     }
 
-    /// Notes which keys were used, and removes those that were registered and not used for too long.
+    /// Stores which keys were used, and removes registered keys that were unused for too long.
     pub(crate) fn keep_house(&self) -> Result<(), KeyError> {
         self.store.note_used(&self.keys.take_used())?;
         let KeySignup { ttl_days: ttl @ 1.., .. } = self.node.config().load().registration else {
@@ -155,7 +155,7 @@ impl Admin {
         Ok(())
     }
 
-    /// Forgets addresses that could do everything again.
+    /// Forgets addresses whose limits are back to full.
     pub(crate) fn sweep(&self, now: u64) {
         self.signups.sweep(now);
         self.wrong_tokens.sweep(now);
@@ -169,7 +169,7 @@ impl Admin {
         self.node.config().load().built_in_keys().into_iter().find(|built_in| built_in.key == *key)
     }
 
-    /// The keys of the flags. A stored key of the same name overrides one.
+    /// The keys of the flags. Stored keys override them.
     fn built_in_beside(&self, stored: &[Key]) -> Vec<Key> {
         let mut keys = self.node.config().load().built_in_keys();
         keys.retain(|key| !stored.iter().any(|stored| stored.key == key.key));
@@ -188,8 +188,7 @@ fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// As JSON on one line: without its secret, and without the query of a webhook's URL, where its owner may have
-/// put one. Strangers name keys too.
+/// The key as one line of JSON, without its secret and without the query of a webhook's URL, which may hold one.
 fn described(key: &Key) -> String {
     let mut json = match key.public_json() {
         Ok(json) => json,
@@ -204,7 +203,7 @@ fn described(key: &Key) -> String {
     escaped(&json.to_string())
 }
 
-/// JSON with escapes for all that could forge a line of the log, or command a terminal.
+/// JSON with escapes for characters that could forge a log line or control a terminal. Strangers choose names of keys.
 fn escaped(json: &str) -> String {
     let mut line = String::with_capacity(json.len());
     for c in json.chars() {

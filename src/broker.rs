@@ -1,4 +1,4 @@
-//! Who holds an id, and what waits for whom.
+//! The holders of ids, and the messages for them.
 //!
 //! Plain Rust: no runtime, no HTTP, no JSON. A session registers a peer in a [`Realm`], routes ready-made frames to ids,
 //! and is told what happened. Time comes from a [`Clock`] and passes only in [`Realm::sweep`], so tests drive both.

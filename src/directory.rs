@@ -1,5 +1,5 @@
-//! How clients find peers by something else than an id: room codes, names in rooms, ids for calls. It leads to ids of
-//! peers and knows nothing of their connections.
+//! Directories of peers: room codes, names in rooms, aliases for calls. They lead to ids of peers and know nothing of
+//! connections.
 
 mod call_aliases;
 mod rooms;

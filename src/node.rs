@@ -1,4 +1,4 @@
-//! What one process serves: the tenants of all keys, and the keys in force.
+//! The tenants of all keys in one process, and the keys in force.
 
 mod active_keys;
 mod tenant;
@@ -72,7 +72,7 @@ impl Node {
         &self.events
     }
 
-    /// What has happened so far.
+    /// The counters of messages and connections.
     pub fn counters(&self) -> &Counters {
         self.events.counters()
     }

@@ -1,5 +1,5 @@
 //! What goes over the wire, and what it is called: frames, ids, keys, tokens, kinds of messages, and the table of
-//! endings. Depends on nothing else here.
+//! endings. The lowest layer.
 
 mod connection;
 mod endings;

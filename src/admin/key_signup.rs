@@ -1,4 +1,4 @@
-//! Keys that people register for their apps by themselves.
+//! Keys that people register through the form.
 
 use std::net::IpAddr;
 
@@ -8,13 +8,13 @@ use crate::keys::{Key, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings, check
 use crate::limits::TooMany;
 use crate::wire::Limit;
 
-/// What somebody says of an app: how it is called, and where its pages come from.
+/// The form: the name of an app, and the origin of its pages.
 pub(crate) struct SignupRequest {
     name: String,
     origin: Origin,
 }
 
-/// What cannot be taken, and why.
+/// Why fields of the form are not valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct InvalidSignup {
     pub(crate) name: Option<String>,
@@ -24,19 +24,19 @@ pub(crate) struct InvalidSignup {
 /// Why no key was registered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SignupError {
-    /// Of this address, for now.
+    /// The address has reached its limit.
     #[error("too many from this address")]
     TooMany(TooMany),
-    /// Of all.
+    /// As many keys are registered as may be.
     #[error("all places are taken")]
     Full,
-    /// It could not be added.
+    /// The key could not be added.
     #[error(transparent)]
     AdminError(#[from] AdminError),
 }
 
 impl SignupRequest {
-    /// Takes the address of any page for its origin.
+    /// Checks the fields. The origin may be the URL of any page of the app.
     pub(crate) fn check(name: &str, origin: &str) -> Result<Self, InvalidSignup> {
         let (name, address) = (name.trim(), origin.trim());
         let wrong_name = match check_name(name) {
@@ -62,7 +62,7 @@ fn why_no_origin(address: &str) -> &'static str {
 }
 
 impl Admin {
-    /// Makes a key for an app and puts it in force. Works on disk, so not for a worker's thread.
+    /// Makes a key for an app and puts it in force. Uses the disk, so do not call it on a worker's thread.
     pub(crate) fn register(
         &self,
         address: Option<IpAddr>,
@@ -81,7 +81,7 @@ impl Admin {
             hit(Limit::SignupLimit);
             return Err(SignupError::Full);
         }
-        // Nothing else is for strangers to set.
+        // Strangers set nothing else.
         let settings = Settings {
             origins: vec![request.origin],
             concurrent_limit: config.limits.concurrent_limit,

@@ -1,4 +1,4 @@
-//! The threads of a broker: one does what is due by the clock, one follows the store of keys.
+//! The background threads: one sweeps, one watches the store of keys.
 
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::Parts;
 use crate::keys::KeyError;
 
-/// How often somebody looks whether keys have changed.
+/// How often the store is asked whether keys have changed.
 const KEY_WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often it is noted which keys were used, and those are removed that were not for too long.
+/// How often the last uses of keys are stored, and unused registered keys are removed.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(super) fn start(parts: &Arc<Parts>) {
@@ -26,7 +26,7 @@ pub(super) fn start(parts: &Arc<Parts>) {
     );
 }
 
-/// Sees what other processes do to the keys, and tells them which were used.
+/// Notices changes of keys by other processes, and stores which keys were used.
 struct KeyWatch {
     version: Option<u64>,
     /// Time since the last housekeeping.
@@ -49,8 +49,8 @@ impl KeyWatch {
     }
 }
 
-// A thread rather than a task: it belongs to no worker, and works in whatever runtime a broker is
-// embedded. It ends with the parts.
+// A thread and not a task: it belongs to no worker, and needs no runtime of the embedding program. It ends with the
+// broker.
 fn in_background(
     name: &str,
     parts: &Arc<Parts>,

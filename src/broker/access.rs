@@ -10,7 +10,7 @@ use crate::events::Event;
 use crate::wire::PeerId;
 
 impl Realm {
-    /// Works on a slot under its lock. It may be retired by now: then nobody holds it and nothing waits in it.
+    /// Works on a slot under its lock. It may be retired: then it has no holder and no queue.
     pub(super) fn with<R>(&self, slot: &Arc<Slot>, act: impl FnOnce(&mut Guard<'_>) -> R) -> R {
         let mut guard = Guard::lock(self, slot);
         let result = act(&mut guard);

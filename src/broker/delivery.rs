@@ -10,13 +10,13 @@ use crate::wire::{DropReason, Frame, MessageKind, PeerId};
 
 /// What became of a message.
 pub enum Routed {
-    /// It is in the outbox of its recipient's connection, or on its way to another node. What was sent in one go is
-    /// written in one go: call [`Flush::flush`] once per batch. `None` if somebody is about to.
+    /// It is in the outbox of its recipient's connection, or on its way to another node. Call [`Flush::flush`] once per
+    /// batch, so that a batch is written together. `None` if a flush is already promised.
     Delivered(Option<Flush>),
     /// The recipient is absent, and the message waits for it.
     Queued,
-    /// It is lost. If its kind [waits](MessageKind::waits), so is all that this sender had waiting for this recipient,
-    /// and the sender has to be told.
+    /// It is lost. If its kind [waits](MessageKind::waits), everything that this sender had queued for this recipient is
+    /// lost too, and the caller has to tell the sender.
     Dropped(DropReason),
 }
 

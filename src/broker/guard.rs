@@ -30,7 +30,7 @@ impl<'a> Guard<'a> {
         self.losers
     }
 
-    // Under the slot's lock, so that whoever finds the slot retired finds the map without it.
+    // Under the slot's lock: a thread that finds the slot retired must find the map without it.
     fn retire_if_vacant(&mut self) {
         if self.retired || !self.is_vacant() {
             return;

@@ -42,7 +42,7 @@ impl Guard<'_> {
         self.conn.as_mut().filter(|holder| holder.id == conn).map(|holder| &mut holder.outbox)
     }
 
-    /// A flush for the holder, unless somebody has promised one.
+    /// A flush for the holder, unless a flush is already promised.
     pub(super) fn promise_flush(&mut self) -> Option<Flush> {
         let wanted = self.conn.as_mut()?.outbox.wants_flush();
         wanted.then(|| Flush(Arc::clone(self.slot)))
@@ -64,8 +64,7 @@ impl Guard<'_> {
         }
     }
 
-    /// Takes the id away from its holder, with a close frame behind the frame that is being written. What the holder
-    /// did not get waits for the next one.
+    /// Takes the id away from its holder and sends it a close frame. Unwritten messages are queued for the next holder.
     pub(super) fn dismiss(&mut self, why: CloseReason) {
         if self.conn.is_some() {
             self.realm.release();
@@ -74,8 +73,7 @@ impl Guard<'_> {
         self.keep_all(unsent, QueueEnd::Back);
     }
 
-    /// The same for a connection whose client goes on with another one, which takes over its place in the quota. Gives
-    /// what the old one did not get.
+    /// The same for a takeover: the new connection inherits the place in the quota. Gives the unwritten frames.
     pub(super) fn displace(&mut self, why: CloseReason) -> Vec<Outgoing> {
         let reclaim = millis(self.realm.shared.config().limits.reclaim_timeout);
         if why.is_reclaimable()
@@ -94,8 +92,7 @@ impl Guard<'_> {
         unsent
     }
 
-    /// Takes the id back from its holder, whose own session has ended. `dead` says that nothing can be written any
-    /// more.
+    /// Takes the id back from a holder whose session ends. `dead` means that the connection is broken.
     pub(super) fn vacate(&mut self, why: CloseReason, dead: bool) {
         let Some((mut conn, usage)) = self.uninstall(why) else { return };
         self.realm.release();
@@ -120,7 +117,7 @@ impl Guard<'_> {
         Some((conn, usage))
     }
 
-    /// Adds a frame to the holder's outbox; says whether it is in there. Other senders may lose what they had there.
+    /// Adds a frame to the holder's outbox. False if it was refused. Other senders may lose their frames there.
     pub(super) fn push(&mut self, outgoing: Outgoing) -> bool {
         let Some(conn) = &mut self.conn else { return false };
         let Some(Shed { refused, losers, expired, lost }) = conn.outbox.push(outgoing) else { return true };
@@ -134,15 +131,14 @@ impl Guard<'_> {
         !refused
     }
 
-    /// Sends the holder a notice of the broker. A client without room for it does not read its own answers: it is
-    /// dismissed.
+    /// Sends the holder a notice of the broker. A client that does not even read its own answers is dismissed.
     pub(super) fn notify(&mut self, notice: Frame) {
         if self.conn.is_some() && !self.push(Outgoing::notice(notice)) {
             self.dismiss(CloseReason::SlowReader);
         }
     }
 
-    /// The outbox of the holder was full, or holds much from the beginning.
+    /// Notes that the holder's outbox is full, or starts with queued messages: the sweeper watches it.
     fn note_crowded(&mut self, now: u64) {
         if let Some(conn) = &mut self.conn {
             conn.crowded.get_or_insert(now);

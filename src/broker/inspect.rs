@@ -1,4 +1,4 @@
-//! What an operator sees of a realm.
+//! Lists of peers, for discovery and for the operator.
 
 use super::realm::Realm;
 use super::state::ConnectionInfo;
@@ -9,9 +9,9 @@ use crate::wire::{CloseReason, Link, PeerId};
 pub struct PeerInfo {
     /// The id.
     pub id: PeerId,
-    /// What carries it.
+    /// What carries its connection.
     pub link: Link,
-    /// What its session knows.
+    /// Details from its session.
     pub info: ConnectionInfo,
     /// How many messages it has sent.
     pub messages: u64,
@@ -27,8 +27,8 @@ impl Realm {
         Some(PeerInfo { id: slot.id.clone(), link, info, messages: slot.messages() })
     }
 
-    /// Ids of registered peers in the order of their bytes: the first `limit` of those behind `after`. The
-    /// last of one page is the `after` of the next, also if it has left meanwhile.
+    /// One page of registered ids, sorted by their bytes: the first `limit` ids after `after`. The last id of a page is
+    /// the `after` of the next one, even if that peer has left meanwhile.
     pub fn page(&self, after: Option<&str>, limit: usize) -> Vec<PeerId> {
         let is_behind = |id: &PeerId| after.is_none_or(|after| id.as_str() > after);
         let held = self.slots.iter().filter(|slot| slot.is_held() && is_behind(&slot.id));

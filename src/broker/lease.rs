@@ -13,7 +13,7 @@ use super::slot::Slot;
 use super::state::Usage;
 use crate::wire::{CloseReason, ConnId, Frame, MessageKind, PeerId};
 
-/// One connection of a peer. Does not keep its id: see [`Peer::is_current`].
+/// One connection of a peer. It may have lost its id: see [`Peer::is_current`].
 #[derive(Clone)]
 pub struct Peer {
     realm: Arc<Realm>,
@@ -21,11 +21,11 @@ pub struct Peer {
     conn: ConnId,
 }
 
-/// A connection's hold on its id. Dropping it gives the id back, exactly once, and never touches
-/// a successor; what was not written yet waits for the next holder.
+/// A connection's hold on its id. Dropping it gives the id back exactly once, and never affects a successor. Unwritten
+/// messages are queued for the next holder.
 pub struct IdLease(Peer);
 
-/// A connection whose lease has ended: an outbox for the last words, until it is dropped.
+/// A connection whose lease has ended. It keeps the outbox for the last frames until it is dropped.
 pub struct Departure {
     peer: Peer,
     ended: EndedLease,
@@ -90,8 +90,8 @@ impl Peer {
         self.realm.route(self.id(), to, kind, frame)
     }
 
-    /// Sends something to this very client. What answers one batch of input is written once: when
-    /// the [`Flush`] is dropped.
+    /// Sends a frame to this client. All answers to one batch of input are written together: when the [`Flush`] is
+    /// dropped.
     pub fn reply(&self, frame: Frame) -> Option<Flush> {
         self.realm.with(&self.slot, |guard| {
             if !guard.is_held_by(self.conn) {
@@ -107,7 +107,7 @@ impl Peer {
         self.realm.with(&self.slot, |guard| guard.outbox_of(self.conn).map(act))
     }
 
-    /// Works on the outbox, also after the id was taken away, for as long as last words may be said.
+    /// Works on the outbox, also after the id was taken away, until the session has ended.
     pub fn with_last_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
         self.realm.with(&self.slot, |guard| {
             if guard.is_held_by(self.conn) {
@@ -118,7 +118,7 @@ impl Peer {
         })
     }
 
-    /// Ends the connection, as if it had ended by itself; its client is told why.
+    /// Ends the connection. Its client is told why.
     pub fn dismiss(&self, why: CloseReason) {
         self.realm.with(&self.slot, |guard| {
             if guard.is_held_by(self.conn) {
@@ -127,7 +127,7 @@ impl Peer {
         });
     }
 
-    /// Ends the lease, by its own session, or tells that session once why it has ended already.
+    /// Ends the lease for its session. If the broker ended it before, gives that reason, once.
     fn end_lease(&self, why: CloseReason, dead: bool) -> Option<EndedLease> {
         self.realm.with(&self.slot, |guard| {
             let by_session = guard.is_held_by(self.conn);
@@ -139,8 +139,8 @@ impl Peer {
         })
     }
 
-    /// The connection is over. What it was in the middle of waits in front of what came later; if there is a
-    /// successor, that has it already.
+    /// Forgets the connection. A partly written message is queued in front of later ones, unless a successor has it
+    /// already.
     fn forget(&self) {
         let outbox = self.realm.with(&self.slot, |guard| {
             let mut outbox = guard.forget(self.conn);
@@ -158,8 +158,8 @@ impl IdLease {
         IdLease(peer)
     }
 
-    /// Gives the id back and returns what is left for the last words. `why` is the reason unless the broker had one
-    /// before; `dead` says that nothing can be written any more.
+    /// Gives the id back and returns the outbox for the last frames. `why` is the reason, unless the broker ended the
+    /// lease before. `dead` means that the connection is broken.
     pub fn part(self, why: CloseReason, dead: bool) -> Option<Departure> {
         let ended = self.end_lease(why, dead)?;
         Some(Departure { peer: self.0.clone(), ended })
@@ -188,7 +188,7 @@ impl Departure {
         self.ended.reason
     }
 
-    /// What the connection did meanwhile.
+    /// What the connection did while it had its id.
     pub fn usage(&self) -> Usage {
         self.ended.usage
     }

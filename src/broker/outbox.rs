@@ -10,45 +10,43 @@ mod shed;
 
 pub(super) use shed::Shed;
 
-/// The end of a socket that any thread may write to.
+/// The sending side of a socket, for any thread.
 pub trait Writer: Send {
-    /// Writes as much as the kernel takes at once, and never waits: a full socket is
-    /// [`io::ErrorKind::WouldBlock`].
+    /// Writes as much as the kernel takes without waiting. A full socket is [`io::ErrorKind::WouldBlock`].
     fn write(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
 }
 
-// What a frame costs beside its bytes, so that many tiny ones are bounded as well.
+// Charged for each frame besides its bytes, so that many tiny frames are bounded too.
 const OVERHEAD: usize = 256;
 
-// As many frames as one system call takes; more are rare.
+// Most frames in one system call. More are rare.
 const GATHER: usize = 16;
 
-/// What waits to be written to one socket, in order.
+/// The frames that wait to be written to one socket, in order.
 ///
-/// If the socket has a [`Writer`], whoever adds a frame flushes it, from any thread; the socket's
-/// own task is woken only when the socket is full. Without one (TLS, actix-ws) a flush wakes the
-/// task, which takes the frames from here.
+/// With a [`Writer`], the thread that adds a frame also flushes it. The socket's own task is woken only if the socket is
+/// full. Without one (TLS, actix-ws) a flush wakes that task, and it takes the frames from here.
 #[derive(Default)]
 pub struct Outbox {
     frames: VecDeque<Outgoing>,
-    // Bytes of the first frame that are written already.
+    // Bytes of the first frame that are already written.
     written: usize,
-    // Frames at the front that mean nothing on any other connection.
+    // Frames at the front that belong to this connection only.
     opening: usize,
     // Cost of all frames but the first.
     behind: usize,
     limit: usize,
-    // Messages that waited for the peer raise the bound until the outbox was empty once.
+    // Queued messages raise the bound until the outbox was empty once.
     waited: Option<Reservation>,
     writer: Option<Box<dyn Writer>>,
     owner: Option<Waker>,
     flush_promised: bool,
     broken: bool,
-    // The socket took no more at the last try.
+    // The socket was full at the last try.
     blocked: bool,
-    // The socket took something after it had been full.
+    // The socket took something after it was full.
     progressed: bool,
-    // Frames that are written are with the kernel, and not with a library in between.
+    // Written frames are in the kernel, not in a library's buffer.
     direct: bool,
 }
 
@@ -58,7 +56,7 @@ impl Outbox {
         Outbox { limit, direct: writer.is_some(), writer, ..Outbox::default() }
     }
 
-    /// The same for a socket whose own task writes to the kernel.
+    /// The same for a socket whose own task writes straight to the kernel.
     pub fn direct(limit: usize, writer: Option<Box<dyn Writer>>) -> Self {
         Outbox { direct: true, ..Outbox::new(limit, writer) }
     }
@@ -73,7 +71,7 @@ impl Outbox {
         self.broken
     }
 
-    /// Wakes `waker` when the socket's own task has to go on writing.
+    /// Sets the waker of the socket's own task, for when that task has to write.
     pub fn set_owner(&mut self, waker: &Waker) {
         if !self.owner.as_ref().is_some_and(|owner| owner.will_wake(waker)) {
             self.owner = Some(waker.clone());
@@ -99,8 +97,8 @@ impl Outbox {
         None
     }
 
-    /// Asks the client for a sign of life, in front of all that is not begun: the answer must not wait
-    /// until a slow client has read what others sent it. One such question at a time is enough.
+    /// Adds a ping in front of all frames that are not partly written: a slow client must not read everything else
+    /// first. Does nothing if a ping is there already.
     pub(super) fn push_ping(&mut self) {
         let begun = self.begun();
         if self.frames.get(begun).is_some_and(|next| next.frame.opcode() == Opcode::Ping) {
@@ -110,7 +108,7 @@ impl Outbox {
         self.recount();
     }
 
-    /// Adds a frame whatever the bound: for what a connection begins or ends with.
+    /// Adds a frame regardless of the bound: for the first and the last frames of a connection.
     pub fn push_unbounded(&mut self, outgoing: Outgoing) {
         if !self.frames.is_empty() {
             self.behind += cost(&outgoing);
@@ -118,28 +116,28 @@ impl Outbox {
         self.frames.push_back(outgoing);
     }
 
-    /// Adds a frame that a connection begins with, such as the answer to its handshake. It never
-    /// goes to another connection. Only further ones of its kind may be in front of it.
+    /// Adds one of the first frames of a connection, such as the response to its handshake. It never moves to another
+    /// connection. Only frames of this kind may be in front of it.
     pub fn push_opening(&mut self, frame: Frame) {
         self.opening += 1;
         self.push_unbounded(Outgoing::notice(frame));
     }
 
-    /// Adds what waited for the peer. It raises the bound, and goes on counting for that of all queues
-    /// until this outbox was empty once.
+    /// Adds the messages that waited for the peer. They raise the bound, and count for the budget of all queues until
+    /// this outbox was empty once.
     pub(super) fn preload(&mut self, messages: VecDeque<Outgoing>, reservation: Reservation) {
         messages.into_iter().for_each(|outgoing| self.push_unbounded(outgoing));
         self.waited = Some(reservation);
     }
 
-    /// Whether some of what waited for the peer may still be here.
+    /// Whether messages that waited for the peer may still be here.
     pub(super) fn is_preloaded(&self) -> bool {
         self.waited.is_some()
     }
 
     fn bound(&self) -> usize {
-        // Without a writer a flush only wakes the socket's own task. Until that has tried, nobody knows whether
-        // the client is slow.
+        // Without a writer, a flush only wakes the socket's own task. Until that task has tried to write, we cannot tell
+        // whether the client is slow.
         let untried = self.writer.is_none() && !self.blocked;
         let limit = if untried { 2 * self.limit } else { self.limit };
         limit + self.waited.as_ref().map_or(0, Reservation::bytes)
@@ -149,7 +147,7 @@ impl Outbox {
         !self.frames.is_empty() && self.behind + cost(outgoing) > self.bound()
     }
 
-    // Frames in front that stay where they are.
+    // Frames at the front that must stay there.
     fn begun(&self) -> usize {
         usize::from(self.written > 0).max(self.opening).min(self.frames.len())
     }
@@ -158,28 +156,27 @@ impl Outbox {
         self.behind = self.frames.iter().skip(1).map(cost).sum();
     }
 
-    /// Whether the socket took something after it had been full, since this was asked last.
+    /// Whether the socket took something after it was full, since the last call.
     pub(super) fn take_progress(&mut self) -> bool {
         std::mem::take(&mut self.progressed)
     }
 
-    /// Whether progress is a sign of life: the kernel has room again because the client's TCP has acknowledged.
+    /// Whether progress is a sign of life: the kernel has room again only after the client's TCP has acknowledged.
     pub(super) fn is_direct(&self) -> bool {
         self.direct
     }
 
-    /// Whether the socket took no more at the last try. It may be so with nothing left to write, because a flood
-    /// has expired.
+    /// Whether the socket was full at the last try. The outbox may be empty all the same, if a flood was dropped.
     pub fn is_blocked(&self) -> bool {
         self.blocked
     }
 
-    /// Says that the socket's own task could not write all.
+    /// Notes that the socket's own task could not write everything.
     pub fn block(&mut self) {
         self.blocked |= !self.frames.is_empty();
     }
 
-    /// Says that the socket has room again.
+    /// Notes that the socket has room again.
     pub fn unblock(&mut self) {
         self.progressed |= std::mem::take(&mut self.blocked);
     }
@@ -230,7 +227,7 @@ impl Outbox {
         self.unblock();
     }
 
-    /// The first frame that is not wholly written.
+    /// The first frame that is not fully written.
     pub fn front(&self) -> Option<&Frame> {
         self.frames.front().map(|outgoing| &outgoing.frame)
     }
@@ -240,12 +237,12 @@ impl Outbox {
         [IoSlice::new(&[]); GATHER]
     }
 
-    /// What is to be written next, for one vectored write.
+    /// The bytes to write next, for one vectored write.
     pub fn gather<'s, 'a>(&'a self, slices: &'s mut [IoSlice<'a>; GATHER]) -> &'s [IoSlice<'a>] {
         gather(&self.frames, self.written, slices)
     }
 
-    /// Says that `count` more bytes were written by the socket's own task.
+    /// Notes that the socket's own task has written `count` more bytes.
     pub fn advance(&mut self, count: usize) {
         self.note_written(count);
         if self.frames.is_empty() {
@@ -253,9 +250,8 @@ impl Outbox {
         }
     }
 
-    /// Takes out what was not written. Unless nothing can be written any more, a frame that was
-    /// begun stays, and so does what the connection begins with, so that something can still be
-    /// sent behind it.
+    /// Takes out the unwritten frames. Unless the connection is dead, a partly written frame stays, and so do the first
+    /// frames of the connection: a close frame can still follow them.
     pub(super) fn take_unsent(&mut self, dead: bool) -> Vec<Outgoing> {
         if dead {
             self.broken = true;
@@ -267,8 +263,8 @@ impl Outbox {
         unsent
     }
 
-    /// Takes out a message that was begun, for another connection of the client. Nothing can be
-    /// written behind half a message, so this one is cut off.
+    /// Takes out a partly written message, for another connection of the client. This connection is cut off, because
+    /// nothing can follow half a message.
     pub(super) fn revoke(&mut self) -> Option<Outgoing> {
         let begun = self.written > 0 && self.frames.front().is_some_and(|first| first.kept_from().is_some());
         if !begun {
@@ -279,7 +275,7 @@ impl Outbox {
         message
     }
 
-    /// What was begun and will never be finished now, if it must not be lost.
+    /// Takes out the unwritten messages of a connection that has ended, if they must not be lost.
     pub(super) fn take_undelivered(&mut self) -> Vec<Outgoing> {
         let mut undelivered = self.take_unsent(true);
         undelivered.retain(|outgoing| outgoing.kept_from().is_some());

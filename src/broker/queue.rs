@@ -6,18 +6,18 @@ use super::outgoing::Outgoing;
 use crate::config::Limits;
 use crate::wire::{DropReason, MessageKind, PeerId};
 
-// About what a kept message costs beside its bytes if it is the only one for its recipient, so that
-// very many tiny ones are bounded as well.
+// Charged for each message besides its bytes: about the memory that it takes if it is the only one for its recipient. So
+// many tiny messages are bounded too.
 const OVERHEAD: usize = 512;
 
-/// What waits for one absent peer.
+/// The messages that wait for one absent peer.
 ///
-/// What one sender has waiting here is one batch with one clock, from its first message: it is delivered whole and in
-/// order, or it expires whole.
+/// The messages of one sender are a batch with one clock, which starts with the first of them. A batch is delivered as a
+/// whole and in order, or expires as a whole.
 #[derive(Default)]
 pub(super) struct Queue {
     messages: VecDeque<Outgoing>,
-    /// Of messages that must not be lost. Other frames are here only during a takeover.
+    /// Of messages that must not be lost. Other frames are queued only during a takeover.
     batches: HashMap<PeerId, PendingBatch>,
     bytes: usize,
 }
@@ -29,7 +29,7 @@ struct PendingBatch {
 /// Where a message goes in the order of delivery.
 #[derive(Clone, Copy)]
 pub(super) enum QueueEnd {
-    /// In front: it was sent before all that waits.
+    /// In front: the message is older than all that wait.
     Front,
     /// Behind: the usual case.
     Back,
@@ -109,7 +109,7 @@ impl Queue {
         dropped
     }
 
-    /// What this queue takes of the budget.
+    /// The share of this queue in the budget.
     fn cost(&self) -> usize {
         self.bytes + self.messages.len() * OVERHEAD
     }
@@ -123,7 +123,7 @@ impl Queue {
         self.messages.is_empty()
     }
 
-    /// All there is, in order of arrival, and what it takes of the budget.
+    /// All messages in order of arrival, and their share of the budget.
     pub(super) fn drain(self, budget: &Arc<Budget>) -> (VecDeque<Outgoing>, Reservation) {
         let reservation = budget.reserved(self.cost());
         (self.messages, reservation)

@@ -13,7 +13,7 @@ use crate::wire::{ApiKey, Frame, PeerId, RealmKind};
 /// sender's.
 pub type ExpireNotice = fn(&str, &str) -> Frame;
 
-/// Peers that find each other, and that nobody else finds.
+/// Peers that can reach each other, and nobody else.
 pub struct Realm {
     key: ApiKey,
     kind: RealmKind,

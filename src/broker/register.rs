@@ -14,7 +14,7 @@ use crate::wire::{CloseReason, Link, Opcode, PeerId};
 
 /// The answer to a client that asks for an id.
 pub enum RegisterOutcome {
-    /// It has the id: the greeting and what waited are in the outbox.
+    /// The client has the id. The greeting and the queued messages are in its outbox.
     Registered(IdLease),
     /// The id belongs to a connection with another token.
     Taken,
@@ -30,10 +30,9 @@ pub enum RegisterOutcome {
     Closing,
 }
 
-/// The state of a question whether the holder of an id is alive.
+/// A probe of the holder of an id.
 pub enum Probe {
-    /// Ends when the holder gave a sign of life, left, or was dropped for giving none; or when the owner
-    /// for whom the id was reserved came back, or did not.
+    /// Ends when the holder gave a sign of life, left, or was dropped; or when the reservation ends.
     Asked(oneshot::Receiver<()>),
     /// Too many wait already.
     TooMany,
@@ -50,8 +49,8 @@ impl Realm {
         }
     }
 
-    /// Asks whether the holder of an id is alive, by a ping. If it is not, it is dropped after the
-    /// probe timeout. The end of a reservation is waited for as well.
+    /// Pings the holder of an id to find out whether it is alive. A dead holder is dropped after the probe timeout. For a
+    /// reserved id, waits for the end of the reservation.
     pub fn probe(&self, id: &PeerId) -> Probe {
         match self.with_id(id, |guard| guard.probe()) {
             Some(receiver) => Probe::Asked(receiver),
@@ -92,8 +91,8 @@ impl Guard<'_> {
             None if !realm.acquire() => return Err(RegisterOutcome::Full),
             None => conn.get(),
         };
-        // It goes through the queue, and so through its bounds: a client that takes over from itself
-        // again and again, and reads nothing, gathers no more than an absent one.
+        // Through the queue, so that its limits apply: a client that keeps taking over from itself and reads nothing must
+        // not collect more than an absent one.
         let begun = self.revoke().into_iter().rev();
         self.keep_all(begun, QueueEnd::Front);
         let waited = self.take_queue();
@@ -107,7 +106,7 @@ impl Guard<'_> {
         self.install(Conn::new(conn, outbox, since, now, request), now);
         self.announce(token, true);
         if realm.quota.is_revoked() {
-            // In between, and not found by the end of the key.
+            // The key was revoked meanwhile, and the revocation did not find this peer.
             self.dismiss(CloseReason::KeyRevoked);
         }
         Ok(IdLease::new(Peer::new(Arc::clone(realm), Arc::clone(self.slot), conn)))

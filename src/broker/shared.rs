@@ -1,4 +1,4 @@
-//! What all realms of one broker share.
+//! State that all realms of one broker share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) events: Events,
     pub(super) cluster: Arc<dyn Cluster>,
-    /// What waits for absent peers, in bytes.
+    /// Bytes queued for absent peers.
     pub(super) queued: Arc<Budget>,
     connections: AtomicU64,
     closing: AtomicBool,

@@ -48,7 +48,7 @@ impl Slot {
         }
     }
 
-    /// For looking only: whoever changes the state does it through a guard, see `guard.rs`.
+    /// For reading only. Changes go through a guard, see `guard.rs`.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -61,7 +61,7 @@ impl Slot {
         self.holder.load(Ordering::Acquire) == conn.get()
     }
 
-    /// Says who holds the id from `now` on.
+    /// Sets the holder of the id, from `now` on.
     pub(super) fn set_holder(&self, conn: ConnId, now: u64) {
         self.heard.store(now, Ordering::Relaxed);
         self.messages.store(0, Ordering::Relaxed);
@@ -69,12 +69,12 @@ impl Slot {
         self.holder.store(conn.get(), Ordering::Release);
     }
 
-    /// Says that nobody holds the id.
+    /// Notes that nobody holds the id.
     pub(super) fn clear_holder(&self) {
         self.holder.store(0, Ordering::Release);
     }
 
-    /// Notes a sign of life of the holder, for somebody who has the lock.
+    /// Notes a sign of life of the holder. For callers that have the lock.
     pub(super) fn note_heard(&self, now: u64) {
         self.heard.store(now, Ordering::Relaxed);
     }
@@ -93,7 +93,7 @@ impl Slot {
         self.heard.load(Ordering::Relaxed)
     }
 
-    /// Somebody asks whether the holder is alive, or nobody any more.
+    /// Sets whether somebody waits to hear whether the holder is alive.
     pub(super) fn set_probed(&self, probed: bool) {
         self.probed.store(probed, Ordering::SeqCst);
     }
@@ -118,12 +118,12 @@ impl Slot {
         if per_second == 0 { Duration::ZERO } else { self.rate.charge(frames, per_second, now()) }
     }
 
-    /// Whether it is as if nobody had ever sent anything under this id.
+    /// Whether the rate limit is back to its full burst.
     pub(super) fn is_rested(&self, now: impl FnOnce() -> u64) -> bool {
         self.rate.is_new() || self.rate.is_rested(now())
     }
 
-    /// Has the sweeper look here, or not any more.
+    /// Sets whether the sweeper has to look here.
     pub(super) fn set_due(&self, due: bool) {
         self.due.store(due, Ordering::Relaxed);
     }

@@ -23,7 +23,7 @@ pub struct RegisterRequest<'a> {
     pub info: ConnectionInfo,
 }
 
-/// What an operator can see of a connection, and only its session knows.
+/// What the session knows of a connection, for the operator.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionInfo {
     /// When it was opened, in seconds since 1970.
@@ -52,20 +52,20 @@ pub(super) struct State {
     pub(super) queue: Option<Box<Queue>>,
     /// Boxed: almost no id needs this.
     rare: Option<Box<Rare>>,
-    /// No longer in the map; look the id up again.
+    /// The slot is no longer in the map. Look the id up again.
     pub(super) retired: bool,
 }
 
 #[derive(Default)]
 struct Rare {
-    /// Connections that lost the id and still say goodbye.
+    /// Connections that lost the id and are still closing.
     leaving: Vec<Leaving>,
     probes: Vec<PendingProbe>,
     awaited: Vec<Awaited>,
     reserved: Option<Reserved>,
-    /// The last holder's token, while the pace of the id is not rested.
+    /// The last holder's token, while the rate limit of the id is not back to its full burst.
     last_token: Option<Token>,
-    /// Messages that are being posted.
+    /// POSTs of messages that are being read.
     posted: usize,
 }
 
@@ -81,18 +81,18 @@ pub(super) struct Conn {
     /// When it got the id, by the broker's clock.
     pub(super) opened: u64,
     pub(super) pinged: u64,
-    /// Since when the client has taken nothing, if its outbox was full or holds what waited for it.
+    /// When the client last took something, if its outbox is full or still holds queued messages.
     pub(super) crowded: Option<u64>,
 }
 
-/// A connection that lost its id. It stays here until its session is over, so that a successor can
-/// have the message that it is in the middle of.
+/// A connection that lost its id. It stays here until its session ends, so that a successor can get the message that
+/// was only partly written.
 struct Leaving {
     conn: ConnId,
     why: CloseReason,
     usage: Usage,
     outbox: Outbox,
-    /// Its session knows.
+    /// Whether its session was told.
     claimed: bool,
 }
 
@@ -101,26 +101,26 @@ struct PendingProbe {
     answer: oneshot::Sender<()>,
 }
 
-/// The id waits for its owner, who was closed for being slow or silent and may come back.
+/// The id is reserved: its owner was closed for being slow or silent and may come back.
 struct Reserved {
     token: Token,
     until: u64,
 }
 
-/// Somebody waits for a connection with this token.
+/// A stream or a POST that waits for a connection with this token.
 struct Awaited {
     token: Token,
     arrived: oneshot::Sender<bool>,
 }
 
-/// Most newcomers that wait for one id.
+/// Most clients that wait for one id.
 const MAX_PROBES: usize = 16;
 
-/// Most that wait for one id to be registered with one token. Each waits on a connection of its own, so
-/// the number of connections bounds those with other tokens, and they cannot use up the owner's.
+/// Most streams and POSTs that wait for one id with one token. Other tokens have their own number, so a stranger cannot
+/// use up the owner's; the limit of connections bounds all of them.
 const MAX_AWAITED: usize = 64;
 
-/// Most messages that one client posts at a time. Browsers open six connections.
+/// Most POSTs of one client at a time. Browsers open six connections.
 const MAX_POSTED: usize = 8;
 
 impl Conn {
@@ -135,7 +135,7 @@ impl Conn {
         Conn { id, token: token.clone(), outbox, since, link, info, opened, pinged: 0, crowded: None }
     }
 
-    /// Looks whether the client has taken something of a full outbox.
+    /// Notes whether the client has taken something from a full outbox.
     pub(super) fn note_progress(&mut self, now: u64) -> bool {
         let progressed = self.outbox.take_progress();
         if progressed {
@@ -150,7 +150,7 @@ impl Conn {
 }
 
 impl State {
-    /// Nobody is here and nothing waits: the slot can go.
+    /// Whether the slot can be removed: no connection, nothing queued, nobody waiting.
     pub(super) fn is_vacant(&mut self) -> bool {
         let nothing = self.rare.as_ref().is_none_or(|rare| rare.is_empty());
         if nothing && self.rare.as_ref().is_some_and(|rare| rare.last_token.is_none()) {
@@ -163,7 +163,7 @@ impl State {
         self.rare.get_or_insert_default()
     }
 
-    /// Keeps a connection that lost its id until its session is over.
+    /// Keeps a connection that lost its id until its session ends.
     pub(super) fn leave(&mut self, Conn { id: conn, outbox, .. }: Conn, why: CloseReason, usage: Usage) {
         self.rare().leaving.push(Leaving { conn, why, usage, outbox, claimed: false });
     }
@@ -173,18 +173,18 @@ impl State {
         self.rare().last_token = Some(token);
     }
 
-    /// Forgets the last holder's token; says whether it is another one.
+    /// Forgets the last holder's token. True if there was one and it differs.
     pub(super) fn takes_over_from_stranger(&mut self, token: &Token) -> bool {
         let last = self.rare.as_mut().and_then(|rare| rare.last_token.take());
         last.is_some_and(|last| last != *token)
     }
 
-    /// Keeps the id for its owner.
+    /// Reserves the id for its owner.
     pub(super) fn reserve(&mut self, token: Token, until: u64) {
         self.rare().reserved = Some(Reserved { token, until });
     }
 
-    /// Whether the id is kept for another token.
+    /// Whether the id is reserved for another token.
     pub(super) fn is_reserved_from(&self, token: &Token, now: u64) -> bool {
         let reserved = self.rare.as_ref().and_then(|rare| rare.reserved.as_ref());
         reserved.is_some_and(|reserved| now < reserved.until && reserved.token != *token)
@@ -194,7 +194,7 @@ impl State {
         self.rare.as_ref().is_some_and(|rare| rare.reserved.is_some())
     }
 
-    /// Ends a reservation whose time is up at `now`, and wakes the newcomers that wait for the id.
+    /// Ends a reservation that is over at `now`, and wakes the clients that wait for the id.
     pub(super) fn end_reservation(&mut self, now: u64) {
         if let Some(rare) = &mut self.rare
             && rare.reserved.take_if(|reserved| reserved.until <= now).is_some()
@@ -203,7 +203,7 @@ impl State {
         }
     }
 
-    /// One more waits for the id; says whether it is the first. `None` if too many wait already.
+    /// Adds a client that waits for the id; the flag says whether it is the first. `None` if too many wait already.
     pub(super) fn ask(&mut self, now: u64) -> Option<(oneshot::Receiver<()>, bool)> {
         let probes = &mut self.rare().probes;
         probes.retain(|probe| !probe.answer.is_closed());
@@ -216,7 +216,7 @@ impl State {
         Some((receiver, first))
     }
 
-    /// When the oldest question was asked that is still open.
+    /// When the oldest probe began that is still open.
     pub(super) fn first_asked(&self) -> Option<u64> {
         self.rare.as_ref()?.probes.iter().map(|probe| probe.asked).min()
     }
@@ -253,21 +253,21 @@ impl State {
         self.leaving(conn).map(|leaving| &mut leaving.outbox)
     }
 
-    /// Forgets a connection that lost its id and is over.
+    /// Forgets a connection that lost its id, once its session has ended.
     pub(super) fn forget(&mut self, conn: ConnId) -> Option<Outbox> {
         let leaving = &mut self.rare.as_mut()?.leaving;
         let at = leaving.iter().position(|leaving| leaving.conn == conn)?;
         Some(leaving.swap_remove(at).outbox)
     }
 
-    /// What predecessors are in the middle of, for a successor. They are cut off.
+    /// Takes partly written messages from the predecessors, for a successor. Those connections are cut off.
     pub(super) fn revoke(&mut self) -> Vec<Outgoing> {
         let leaving = self.rare.iter_mut().flat_map(|rare| &mut rare.leaving);
         leaving.filter_map(|leaving| leaving.outbox.revoke()).collect()
     }
 
-    /// Waits for a connection with this token; the receiver hears whether it was admitted. `None`
-    /// if too many wait with this token.
+    /// Waits for a connection with this token. The receiver gets whether it was admitted. `None` if too many wait with
+    /// this token.
     pub(super) fn wait_for(&mut self, token: &Token) -> Option<oneshot::Receiver<bool>> {
         let awaited = &mut self.rare().awaited;
         awaited.retain(|awaited| !awaited.arrived.is_closed());
@@ -279,16 +279,16 @@ impl State {
         Some(arrival)
     }
 
-    /// A connection with this token has come, and is in or not.
+    /// Tells those that wait for this token whether its connection was admitted.
     pub(super) fn announce(&mut self, token: &Token, admitted: bool) {
         let Some(rare) = &mut self.rare else { return };
         for Awaited { arrived, .. } in rare.awaited.extract_if(.., |awaited| awaited.token == *token) {
-            // Who waited may be gone.
+            // An error means that the waiting client has left.
             let _ = arrived.send(admitted);
         }
     }
 
-    /// One more message is being posted, unless there are too many.
+    /// Counts a POST. False if there are too many.
     pub(super) fn begin_post(&mut self) -> bool {
         let posted = &mut self.rare().posted;
         let begins = *posted < MAX_POSTED;
@@ -296,14 +296,14 @@ impl State {
         begins
     }
 
-    /// One message less is being posted.
+    /// Counts a POST that has ended.
     pub(super) fn end_post(&mut self) {
         if let Some(rare) = &mut self.rare {
             rare.posted = rare.posted.saturating_sub(1);
         }
     }
 
-    /// Who has stopped waiting is forgotten.
+    /// Forgets streams and POSTs that no longer wait.
     pub(super) fn forget_waiting(&mut self) {
         if let Some(rare) = &mut self.rare {
             rare.awaited.retain(|awaited| !awaited.arrived.is_closed());

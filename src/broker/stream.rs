@@ -1,5 +1,4 @@
-//! What the HTTP form of the oldest clients asks of a realm: they say who they are with every
-//! request, and some requests come before the connection that they belong to.
+//! For PeerJS 0.3.x over HTTP: each request names id and token, and some arrive before the stream that they belong to.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,10 +11,10 @@ use super::realm::Realm;
 use super::slot::Slot;
 use crate::wire::{CloseReason, PeerId, Token};
 
-/// Ready when the id that is waited for is registered with its token (`true`), or refused to it.
+/// Ready when the id is registered with this token (`true`), or was refused to it (`false`).
 pub struct Arrival(Option<Waiting>);
 
-/// Something that a client is posting. It counts until it is dropped.
+/// A POST whose body is being read. It counts until it is dropped.
 pub struct Posting {
     realm: Arc<Realm>,
     slot: Arc<Slot>,
@@ -35,7 +34,7 @@ impl Realm {
         Some(Peer::new(Arc::clone(self), slot, conn))
     }
 
-    /// Waits until an id is registered with this token. `None` if too many wait for that id with it.
+    /// Waits until an id is registered with this token. `None` if too many requests wait for that already.
     pub fn wait_for(self: &Arc<Self>, id: &PeerId, token: &Token) -> Option<Arrival> {
         self.with_id(id, |guard| {
             if guard.is_held_with(token) {
@@ -47,7 +46,7 @@ impl Realm {
         })
     }
 
-    /// Begins to read what a client posts. `None` if it posts too much at a time.
+    /// Counts a POST of a client. `None` if it has too many at a time.
     pub fn begin_post(self: &Arc<Self>, id: &PeerId) -> Option<Posting> {
         self.with_id(id, |guard| {
             let begun = guard.begin_post();
@@ -55,19 +54,19 @@ impl Realm {
         })
     }
 
-    /// Tells those who wait that an id was refused to this token.
+    /// Tells waiting requests that an id was refused to this token.
     pub fn announce_refusal(&self, id: &PeerId, token: &Token) {
         if let Some(slot) = self.find(id.as_str()) {
             slot.lock().announce(token, false);
         }
     }
 
-    /// Whether a stream with this token holds an id, so that another one may go on with it.
+    /// Whether a stream with this token holds an id, so that another stream may continue it.
     pub fn is_streamed(&self, id: &PeerId, token: &Token) -> bool {
         self.find(id.as_str()).is_some_and(|slot| slot.lock().is_streamed(token))
     }
 
-    /// Dismisses the stream that holds an id with this token, if one does: its client starts anew.
+    /// Dismisses the stream that holds an id with this token, if there is one: its client starts anew.
     pub fn end_stream(self: &Arc<Self>, id: &PeerId, token: &Token) {
         if self.is_streamed(id, token)
             && let Some(stream) = self.holder(id, token)
@@ -83,7 +82,7 @@ impl Future for Arrival {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
         match &mut self.0 {
             None => Poll::Ready(true),
-            // The slot keeps the other end for as long as this one is there.
+            // The slot keeps the sender for as long as this receiver exists.
             Some(waiting) => Poll::Ready(ready!(Pin::new(&mut waiting.arrived).poll(cx)).unwrap_or(false)),
         }
     }

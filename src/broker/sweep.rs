@@ -7,7 +7,7 @@ use super::realm::Realm;
 use super::slot::{Slot, Timeouts};
 use crate::wire::CloseReason;
 
-/// What is to be done with the holder of an id.
+/// What the sweeper does with the holder of an id.
 enum HolderCheck {
     Keep,
     Ping,
@@ -24,12 +24,12 @@ impl Realm {
             self.with(&slot, |guard| guard.sweep(now, &timeouts));
         }
         if self.shared.is_closing() {
-            // Somebody may have come in between.
+            // A peer may have registered meanwhile.
             self.close(CloseReason::Shutdown);
         }
     }
 
-    /// Dismisses everybody who is here.
+    /// Dismisses every peer.
     pub fn close(&self, why: CloseReason) {
         for slot in self.slots_that(Slot::is_held) {
             self.with(&slot, |guard| guard.dismiss(why));

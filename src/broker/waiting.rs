@@ -1,4 +1,4 @@
-//! What waits for an absent peer, and the senders that lose it.
+//! The queue of an absent peer, and the senders that lose messages there.
 
 use std::collections::VecDeque;
 
@@ -16,7 +16,7 @@ impl Guard<'_> {
         let (realm, kind) = (self.realm, outgoing.kind());
         let shared = &realm.shared;
         if realm.quota.is_revoked() {
-            // Nobody comes for it any more, and no sweep.
+            // Nobody can register any more to get it.
             self.count(kind, Outcome::Dropped(DropReason::KeyRevoked));
             return Err(DropReason::KeyRevoked);
         }
@@ -81,7 +81,7 @@ impl Guard<'_> {
         }
     }
 
-    /// All that waits, for the new holder.
+    /// Takes all queued messages, for the new holder.
     pub(super) fn take_queue(&mut self) -> Option<(VecDeque<Outgoing>, Reservation)> {
         self.slot.set_waiting_since(None);
         let (messages, reservation) = self.queue.take()?.drain(&self.realm.shared.queued);
@@ -91,7 +91,7 @@ impl Guard<'_> {
         Some((messages, reservation))
     }
 
-    /// Drops all that waits. Nobody is told.
+    /// Drops all queued messages. The senders are not told.
     pub(super) fn drop_queue(&mut self) {
         self.slot.set_waiting_since(None);
         let Some(queue) = self.queue.take() else { return };

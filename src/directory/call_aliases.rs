@@ -4,27 +4,27 @@ use dashmap::DashMap;
 
 use crate::wire::PeerId;
 
-/// The ids under which guests can be called. Each leads to the guest's own id, which stays the same
-/// while the guest takes one such id after the other.
+/// Ids under which guests can be called. Each alias leads to the guest's own id. A guest can change its alias; its own id
+/// stays.
 #[derive(Default)]
 pub struct CallAliases {
     guests: DashMap<PeerId, PeerId>,
 }
 
-/// A guest's hold on an id under which it can be called. Dropping it frees the id.
+/// A guest's hold on an alias. Dropping it frees the alias.
 pub struct CallAlias {
     aliases: Arc<CallAliases>,
     id: PeerId,
 }
 
 impl CallAliases {
-    /// Has `id`, which has to be a fresh one, lead to a guest.
+    /// Adds an alias for a guest. `id` must be new.
     pub fn add(self: &Arc<Self>, id: PeerId, guest: &PeerId) -> CallAlias {
         self.guests.insert(id.clone(), guest.clone());
         CallAlias { aliases: Arc::clone(self), id }
     }
 
-    /// Who can be called under an id.
+    /// The guest of an alias.
     pub fn guest(&self, id: &str) -> Option<PeerId> {
         self.guests.get(id).map(|guest| guest.clone())
     }

@@ -1,6 +1,6 @@
-//! Rooms: a code leads to a host, and names within it to players.
+//! Rooms: a code identifies a host, and names in the room identify players.
 //!
-//! A room is only a directory of peers: what they say to each other goes through their realm.
+//! A room is only a directory of peers. Messages go through their realm.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::wire::PeerId;
 const CODE_LETTERS: usize = 4;
 /// Taken codes in a row after which one letter more is used.
 const TRIES: usize = 8;
-/// Longest code there can be; longer ones need not be looked up.
+/// The longest possible code. Longer texts are not looked up.
 const MAX_CODE_BYTES: usize = 16;
 
 /// The rooms of one key.
@@ -30,19 +30,19 @@ pub struct Rooms {
 }
 
 struct Room {
-    /// Codes are used again; this is not.
+    /// Identifies the room: codes are reused, numbers are not.
     number: u64,
     host: PeerId,
     players: HashMap<String, Player>,
-    /// Names that were given up before the start, the latest last: no more than there may be players.
+    /// Names of players that left before the start, the latest last. At most as many as there may be players.
     left: VecDeque<String>,
     started: bool,
-    /// When somebody joined, was answered, or started.
+    /// When a player last joined or was answered, or the room started.
     used: u64,
 }
 
 struct Player {
-    /// `None` if a player that may come back is away.
+    /// `None` if the player is away and may come back.
     peer: Option<PeerId>,
     generation: u64,
 }
@@ -69,7 +69,7 @@ pub struct PlayerName {
 pub enum RoomError {
     /// There is no such room, or not any more.
     NoRoom,
-    /// There is no such player: the room has started without it, or never had it.
+    /// There is no such player in the room.
     NoPlayer,
     /// As many players are in the room as the limit allows.
     Full,
@@ -88,7 +88,7 @@ impl Rooms {
         self.last_number.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Opens a room with a code that nobody else has.
+    /// Opens a room with a new code.
     pub fn create(self: &Arc<Self>, host: &PeerId) -> Result<HostedRoom, RoomError> {
         if self.rooms.len() >= self.config.load().limits.rooms {
             return Err(RoomError::TooMany);
@@ -120,9 +120,8 @@ impl Rooms {
         self.rooms.is_empty()
     }
 
-    /// Takes a name in a room, and gives the host with it. Until the room starts, a name that is
-    /// taken is made longer until it is free; after that, only names that are known get in, and
-    /// whoever had the name before has it no more.
+    /// Takes a name in a room, and gives the host as well. Until the room starts, a taken name is made longer until it is
+    /// free. After that, only known names get in, and the player that had the name before loses it.
     pub fn join(
         self: &Arc<Self>,
         code: &str,
@@ -157,7 +156,7 @@ impl Rooms {
         self.rooms.retain(|_, room| now.saturating_sub(room.used) < timeout);
     }
 
-    /// A code as it is kept; `None` if no room could have it.
+    /// The normalized code; `None` if no room can have it.
     fn find(&self, code: &str) -> Option<String> {
         (code.len() <= MAX_CODE_BYTES).then(|| code.to_ascii_uppercase())
     }
@@ -174,7 +173,7 @@ impl Rooms {
 }
 
 impl Room {
-    /// Frees a name, and remembers it: the host may be about to answer it.
+    /// Frees a name and remembers it, because the host may still answer it.
     fn give_up(&mut self, name: &str, most: usize) {
         self.left.retain(|left| left != name);
         self.left.extend(self.players.remove_entry(name).map(|(name, _)| name));
@@ -189,7 +188,7 @@ impl HostedRoom {
         &self.code
     }
 
-    /// The player of a name; `None` is one who has left.
+    /// The player of a name; `None` if that player has left.
     pub fn player(&self, name: &str) -> Result<Option<PeerId>, RoomError> {
         let now = self.rooms.clock.now();
         self.rooms.with(&self.code, self.number, |room| {
@@ -230,7 +229,7 @@ impl PlayerName {
         self.rooms.with(&self.code, self.number, |_| Ok(())).is_ok()
     }
 
-    /// Works on the room, unless the name is somebody else's by now.
+    /// Works on the room, unless another player has the name now.
     fn if_current(&self, act: impl FnOnce(&mut Room)) {
         let _ = self.rooms.with(&self.code, self.number, |room| {
             let is_mine =
@@ -250,7 +249,7 @@ impl Drop for PlayerName {
     }
 }
 
-/// Text that nobody can guess.
+/// Random text.
 fn random(alphabet: &str, len: usize) -> String {
     let mut rng = rand::rng();
     let letters = alphabet.as_bytes();

@@ -10,15 +10,15 @@ use tokio::sync::broadcast::{Receiver, Sender};
 use super::counters::Counters;
 use super::event::{Event, KeyEvent};
 
-/// Events about clients that a subscriber may lag behind. Enough for a thousand clients that come back at once.
+/// Events about clients that a subscriber may lag behind: thousands of clients may reconnect at the same time.
 const CLIENT_EVENTS: usize = 8192;
 
 /// Events about the server and its keys. They have a ring of their own, so that a flood of clients cannot push an
 /// operator's action out.
 const SERVER_EVENTS: usize = 1024;
 
-/// How long a followed event waits for others. Waking a thread for each of thousands of clients that come at once costs
-/// a fifth of what the client itself costs.
+/// How long a followed event waits for others. While thousands of clients connect, waking the thread for each would cost
+/// a fifth of what a connection costs.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// Where events go. Clones are the same.
@@ -72,7 +72,7 @@ impl Events {
         Subscription { clients: self.0.clients.subscribe(), server: self.0.server.subscribe() }
     }
 
-    /// What has happened to messages and connections since the start.
+    /// The counters of messages and connections.
     pub fn counters(&self) -> &Counters {
         &self.0.counters
     }

@@ -44,7 +44,7 @@ pub enum Event {
     PeerKicked {
         /// The client.
         peer: PeerAddress,
-        /// Whoever did it.
+        /// The actor.
         by: Actor,
     },
     /// A key was changed, or has changed by itself.
@@ -54,8 +54,8 @@ pub enum Event {
         /// What happened to it.
         what: KeyEvent,
     },
-    /// A limit was reached, and something was refused for it. A connection that ends for a limit, or gets no id for it,
-    /// is none of these: the limit is in the reason.
+    /// A limit was reached, and a request or a message was refused. Connections that a limit ends or refuses are other
+    /// events: their reason names the limit.
     LimitHit {
         /// The limit.
         limit: Limit,
@@ -86,7 +86,7 @@ pub struct Connected {
     pub connection: ConnId,
     /// Where it is, if that is known.
     pub address: Option<IpAddr>,
-    /// What it says about itself.
+    /// The version that it gives.
     pub client_version: Option<ClientVersion>,
     /// What carries its connection.
     pub link: Link,
@@ -139,7 +139,7 @@ pub enum KeyEvent {
     UsedUp(usize),
 }
 
-/// Whoever changes something while the server runs.
+/// The person or program that changes something while the server runs.
 #[derive(Clone, Copy, Debug)]
 pub enum Actor {
     /// A client of the operator's API, at this address.

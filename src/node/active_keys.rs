@@ -1,4 +1,4 @@
-//! The keys in force: what the flags and the store say, kept in memory.
+//! The keys in force, in memory: those of the flags and of the store.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::dialect::peerjs;
 use crate::keys::{Key, unix_time};
 use crate::wire::{ApiKey, PeerId, Token};
 
-/// Seconds to within which it is known when a key was last used.
+/// Precision of the time of the last use, in seconds.
 const USED_PRECISION: u64 = 60;
 
 /// A token is not valid.
@@ -24,14 +24,13 @@ pub(crate) struct ActiveKeys {
     keys: DashMap<ApiKey, Arc<ActiveKey>>,
 }
 
-/// A key in force. When its settings change there is another one, over the same tenant; who was
-/// admitted by the old one stays.
+/// A key in force. A change of its settings makes a new one with the same tenant, so clients stay connected.
 pub(crate) struct ActiveKey {
     pub(crate) key: Key,
     pub(crate) tenant: Arc<Tenant>,
-    /// `None` if what it needs cannot be used: then nobody is admitted.
+    /// `None` if its key, file or URL cannot be used: then nobody is admitted.
     verifier: Option<Verifier>,
-    /// As in [`Key::used`]; 0 is not since the process began.
+    /// As in [`Key::used`]; 0 means not since the process started.
     used: AtomicU64,
 }
 
@@ -41,8 +40,8 @@ impl ActiveKeys {
         self.keys.get(key).map(|active| Arc::clone(&active))
     }
 
-    /// Puts a key in force as it is now, or takes it out of force if it is not enabled: then its clients are
-    /// dismissed. Reads files, so not for a worker's thread.
+    /// Puts a key in force. If it is disabled, takes it out of force and dismisses its clients. Reads files, so do not call
+    /// it on a worker's thread.
     pub(crate) fn put(&self, key: Key, node: &Node) {
         if !key.settings.enabled {
             return self.remove(&key.key, node);
@@ -65,7 +64,7 @@ impl ActiveKeys {
         node.remove_tenant(key.as_str());
     }
 
-    /// Puts exactly these keys in force. Clients of other keys are dismissed. Reads files, so not for a worker's
+    /// Puts exactly these keys in force. Clients of other keys are dismissed. Reads files, so do not call it on a worker's
     /// thread.
     pub(crate) fn replace(&self, keys: Vec<Key>, node: &Node) {
         let wanted: HashSet<ApiKey> = keys.iter().map(|key| key.key.clone()).collect();
@@ -76,7 +75,7 @@ impl ActiveKeys {
         keys.into_iter().for_each(|key| self.put(key, node));
     }
 
-    /// The keys that were used since they were last asked for, and when. One with clients is being used.
+    /// The keys that were used since the last call, and when. A key with clients counts as used now.
     pub(crate) fn take_used(&self) -> Vec<(ApiKey, u64)> {
         let used = self.keys.iter().filter_map(|active| {
             let came = active.used.swap(0, Ordering::Relaxed);
@@ -86,7 +85,7 @@ impl ActiveKeys {
         used.collect()
     }
 
-    /// Adds to a key what its store does not know yet.
+    /// Adds the last use, if the store does not have it yet.
     pub(crate) fn complete(&self, key: &mut Key) {
         let came = self.get(key.key.as_str()).map_or(0, |active| active.used.load(Ordering::Relaxed));
         if came != 0 {
@@ -96,14 +95,14 @@ impl ActiveKeys {
 }
 
 impl ActiveKey {
-    /// The token under which the broker keeps an id, if it is the claimant's. Why not is for the log.
+    /// The token under which the broker registers the id, if the client may have it. A denial is logged.
     pub(crate) async fn verify(&self, claimant: &Claimant<'_>) -> Option<Token> {
         let verified = self.verifier.as_ref()?.verify(claimant).await;
         let Claimant { key, id, .. } = claimant;
         verified.inspect_err(|denied| log::debug!("key {key:?}: {id:?} is denied: {denied}")).ok()
     }
 
-    /// The id that a token is for; `None` if the key has no tokens that say, `Err` if it is not valid.
+    /// The id in a token; `None` if tokens of this key name none, `Err` if the token is not valid.
     pub(crate) async fn id_of(&self, token: &str) -> Result<Option<PeerId>, NotValid> {
         let verifier = self.verifier.as_ref().ok_or(NotValid)?;
         let id = verifier.id_of(&self.key.key, token).await;
@@ -111,7 +110,7 @@ impl ActiveKey {
             .map_err(|_| NotValid)
     }
 
-    /// A client has come with this key.
+    /// Notes that a client uses this key.
     pub(crate) fn note_use(&self) {
         let now = unix_time();
         if now.saturating_sub(self.used.load(Ordering::Relaxed)) >= USED_PRECISION {

@@ -23,7 +23,7 @@ pub struct Tenant {
 /// The tenants that have a realm.
 pub(super) type ActiveTenants = Mutex<Vec<Arc<Tenant>>>;
 
-/// What all tenants of a node share.
+/// State that all tenants of a node share.
 pub(super) struct Shared {
     pub(super) config: LiveConfig,
     pub(super) clock: Clock,
@@ -141,7 +141,7 @@ impl Tenant {
         }
     }
 
-    /// Dismisses everybody who is here.
+    /// Dismisses every client.
     pub(super) fn close(&self, why: CloseReason) {
         self.existing_realms().for_each(|realm| realm.close(why));
     }

@@ -1,4 +1,4 @@
-//! Who may come in. Pure: what the request says and what was looked up, to a decision.
+//! Reads what a client asks for, and decides whether its key may be used.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use crate::limits::ConnectionPermit;
 use crate::node::{ActiveKey, ActiveKeys};
 use crate::wire::{ApiKey, ClientVersion, PeerId, Refusal, Token};
 
-/// What a client says about itself in the query of its WebSocket address.
+/// The parameters in the query of a PeerJS client.
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) key: ApiKey,
@@ -22,7 +22,7 @@ pub(crate) struct Claim {
 /// Where a client comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
-    /// The page that it is, if it is one.
+    /// The origin of its page, if it named one.
     pub(crate) origin: Option<String>,
     pub(crate) address: Option<IpAddr>,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Rejection {
 }
 
 impl Claim {
-    /// Reads a query string. Unknown names mean nothing.
+    /// Reads a query string. Ignores unknown names.
     pub(crate) fn parse(query: &str) -> Result<Self, Refusal> {
         let [key, id, token, version] = values(query, ["key", "id", "token", "version"]);
         Ok(Claim { version: ClientVersion::parse(&version), ..Claim::check(&key, &id, &token)? })
@@ -65,7 +65,7 @@ impl Claim {
         Rejection { reason, key: ApiKey::parse(key).ok(), id: PeerId::parse(id).ok() }
     }
 
-    /// Takes what is within bounds.
+    /// Checks the lengths and characters of the values.
     pub(crate) fn check(key: &str, id: &str, token: &str) -> Result<Self, Refusal> {
         if key.is_empty() || id.is_empty() || token.is_empty() {
             return Err(Refusal::Incomplete);
@@ -80,7 +80,7 @@ impl Claim {
 }
 
 impl Source {
-    /// What the operator is told about a connection that is opened now.
+    /// Details for the operator about a connection that is opened now.
     pub(super) fn info(&self, version: Option<ClientVersion>) -> ConnectionInfo {
         ConnectionInfo { since: unix_time(), address: self.address, version }
     }
@@ -99,7 +99,7 @@ pub(super) fn active_key(
     Ok(active)
 }
 
-/// Values of a query string; empty where one is missing. Of repeated names the last counts.
+/// Values of a query string; empty if missing. The last of repeated names counts.
 pub(super) fn values<'a, const N: usize>(query: &'a str, names: [&str; N]) -> [Cow<'a, str>; N] {
     let mut values = names.map(|_| Cow::default());
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {

@@ -13,7 +13,7 @@ use crate::broker::{ConnectionInfo, IdLease, Outbox, Outgoing, Probe, RegisterOu
 use crate::transport::Socket;
 use crate::wire::{Frame, Refusal};
 
-/// How often a client that waits for an id is looked after: whether it has left.
+/// How often we check whether a client that waits for an id has left.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A client that has its id.
@@ -50,7 +50,7 @@ pub(super) async fn admit<S: Socket, H: ProtocolHandler>(
     };
     let reason = rejection.reason;
     sessions.refuse(rejection, &source);
-    // The client of a stream has heard on its WebSocket all there is to hear.
+    // A client that is connected by a WebSocket already needs no second message.
     if reason != Refusal::Elsewhere {
         outbox.push_unbounded(Outgoing::notice(H::refusal(reason)));
     }
@@ -88,16 +88,16 @@ async fn register<S: Socket, H: ProtocolHandler>(
         // The answer to the client's handshake need not wait. If it cannot be sent, the session
         // will find out.
         let _ = poll_fn(|cx| socket.poll_send(cx, outbox)).await;
-        // The WebSocket of a client whose stream is abandoned may wait for the same, and would not be greeted after
-        // a stream was.
+        // The client of an abandoned stream may wait here with its WebSocket too. If the stream registered first, the
+        // WebSocket would get no OPEN.
         if has_left_meanwhile(answered, socket, sessions).await || socket.is_abandoned() {
             return Err(Refusal::Elsewhere);
         }
     }
 }
 
-/// Waits for the holder of an id, or for its owner. An error is the answer: the holder gave a sign of life, or
-/// there is none any more. Says whether the newcomer has left before that; its place is somebody else's then.
+/// Waits for the end of a probe. An error ends it too: the holder gave a sign of life, or there is none any more. True if
+/// the waiting client has left before that.
 async fn has_left_meanwhile<S: Socket>(
     mut answered: impl Future + Unpin,
     socket: &mut S,

@@ -11,9 +11,8 @@ use tokio::time::{sleep, timeout};
 use super::sessions::Sessions;
 use crate::transport::{Disconnect, Socket};
 
-/// Sends the last words, waits for the client's close frame unless it came already, and ends the
-/// connection. `send` writes what is left to say. A close with unread input would be a reset,
-/// which may undo what was sent last.
+/// Sends the last frames with `send`, waits for the client's close frame unless it came already, and ends the connection.
+/// Closing a socket with unread input resets it, and the client may lose the last frames.
 pub(super) async fn farewell<S: Socket>(
     socket: &mut S,
     mut send: impl FnMut(&mut Context<'_>, &mut S) -> Poll<io::Result<()>>,
@@ -22,7 +21,7 @@ pub(super) async fn farewell<S: Socket>(
 ) {
     let close_timeout = sessions.config().close_timeout;
     let goodbye = async {
-        // If it ends in the middle of a message, which a successor has got, no close is to come.
+        // If the last message is cut off because a successor has it, there will be no close frame.
         let said = poll_fn(|cx| send(cx, socket)).await.is_ok();
         if said && !closed_by_client && next_disconnect(socket).await == Disconnect::Gone {
             return None;
@@ -32,14 +31,14 @@ pub(super) async fn farewell<S: Socket>(
         while next_disconnect(socket).await != Disconnect::Gone {}
         Some(())
     };
-    // A client that does not play along is cut off.
+    // A client that does not answer is cut off.
     let _ = timeout(close_timeout, goodbye).await;
 }
 
-/// Reads at full speed while a client says goodbye: more than is on its way from one that plays along.
+/// Reads at full speed while a connection closes. A well-behaved client needs fewer.
 const FREE_READS: usize = 4;
 
-/// Between further reads: nothing that comes means anything any more, so a flood must not cost much.
+/// Pause between further reads: their input is ignored, so a flood must not cost much.
 const REST: Duration = Duration::from_millis(50);
 
 async fn next_disconnect<S: Socket>(socket: &mut S) -> Disconnect {

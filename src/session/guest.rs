@@ -1,5 +1,5 @@
-//! A client at the root: a host and its players, a caller and a callee. Each is a guest, a peer with
-//! an id of our choice; a room code, or that id, is how others find it.
+//! A client at the root: the host of a room, a player, a caller or a callee. It is a peer with an id that we choose. Others
+//! find it by a room code or an alias.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -20,21 +20,21 @@ use crate::node::Guests;
 use crate::transport::Socket;
 use crate::wire::{ApiKey, Frame, MessageKind, PeerId, Refusal, Token};
 
-/// Characters of an id or a token that we choose: as hard to guess as a UUID.
+/// Characters of an id or a token that we choose. As hard to guess as a UUID.
 const ID_LEN: usize = 21;
 
-/// Most names that one client has in rooms; of more, the oldest is given up.
+/// Most names that one client has in rooms. Beyond that, the oldest is given up.
 const MAX_NAMES: usize = 8;
 
-/// What a guest holds.
+/// A guest's room, names and alias.
 pub(super) struct Guest {
     guests: Arc<Guests>,
     guesser: Option<Guesser>,
     hosting: Option<HostedRoom>,
     playing: Vec<PlayerName>,
-    /// Under what id it can be called.
+    /// The id under which it can be called.
     calling: Option<CallAlias>,
-    /// It was told.
+    /// Whether it was told that id.
     introduced: bool,
 }
 
@@ -65,7 +65,7 @@ fn decide(sessions: &Sessions, key: &str, source: &Source) -> Result<(Entry, Gue
     };
     let active = active_key(&sessions.keys, &key, source.origin.as_deref())?;
     if active.key.settings.auth != Auth::None {
-        // These dialects have no way to say who one is.
+        // These dialects have no way to prove an identity.
         return Err(Refusal::TokenRefused);
     }
     active.note_use();
@@ -122,7 +122,7 @@ impl ProtocolHandler for Guest {
 }
 
 impl Guest {
-    /// Tells the client under what id it can be called: another one each time.
+    /// Tells the client the id under which it can be called: a new one each time.
     fn introduce(&mut self, context: &mut Context<'_>) {
         if std::mem::replace(&mut self.introduced, true)
             && let Ok(id) = fresh_id()
@@ -133,8 +133,8 @@ impl Guest {
         context.reply(calls::started(id));
     }
 
-    /// The first id is that of the peer itself, so that hooks and logs know it. Who calls without one
-    /// gets it as well, because it wants an answer.
+    /// The first alias is the id of the peer itself, so that hooks and logs know it. A caller without an alias gets it too,
+    /// so that it can be answered.
     fn calling(&mut self, context: &Context<'_>) -> &CallAlias {
         let peer = context.peer.id();
         self.calling.get_or_insert_with(|| self.guests.aliases.add(peer.clone(), peer))
@@ -143,7 +143,7 @@ impl Guest {
     fn play(&mut self, command: rooms::Command<'_>, context: &mut Context<'_>) -> Result<(), Problem> {
         match command {
             rooms::Command::Create => {
-                // The one before goes first: a host has one room.
+                // A host has one room: the one before is closed first.
                 self.hosting = None;
                 let hosting = self.guests.rooms.create(context.peer.id()).map_err(problem)?;
                 context.reply(rooms::confirm(hosting.code()));
@@ -159,8 +159,7 @@ impl Guest {
             rooms::Command::Answer { username, response } => {
                 let player = self.hosting()?.player(&username.ok_or(Problem::NoPlayer)?).map_err(problem)?;
                 let response = response.ok_or(Problem::NoResponse)?;
-                // Nothing is said of a player that has just left: the host could do nothing about it, and games
-                // would show an error.
+                // No error for a player that has just left: the host could do nothing about it, and games would show it.
                 if let Some(player) = player {
                     context.send(player.as_str(), MessageKind::Room, rooms::response(response));
                 }
@@ -170,7 +169,7 @@ impl Guest {
         Ok(())
     }
 
-    /// Whether there is a room of this code. An address that has tried too many wrong codes finds none.
+    /// Whether there is a room with this code. For an address above the limit of wrong codes, always false.
     fn finds(&self, code: &str, sessions: &Sessions) -> bool {
         let Some(guesser) = self.guesser else {
             return self.guests.rooms.contains(code);

@@ -1,4 +1,4 @@
-//! What the session loop asks of a protocol.
+//! The interface between the session loop and a protocol.
 
 use std::ops::ControlFlow;
 
@@ -18,21 +18,21 @@ pub(super) trait ProtocolHandler: Sized + 'static {
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()>;
 }
 
-/// What a handler works with.
+/// What a handler may use.
 pub(super) struct Context<'a> {
     pub(super) peer: &'a IdLease,
     pub(super) sessions: &'a Sessions,
-    /// What one read brought for one recipient is written once, when the read is dealt with.
+    /// Flushed once per read, so that a batch for one recipient is written together.
     pub(super) flushes: &'a mut Vec<Flush>,
 }
 
 impl Context<'_> {
-    /// Sends something to this very client.
+    /// Sends a frame to this client.
     pub(super) fn reply(&mut self, frame: Frame) {
         self.flushes.extend(self.peer.reply(frame));
     }
 
-    /// Sends something to another peer of the realm. Says whether it is not lost.
+    /// Sends a message to another peer of the realm. False if it is lost.
     pub(super) fn send(&mut self, to: &str, kind: MessageKind, frame: Frame) -> bool {
         match self.peer.route(to, kind, frame) {
             Routed::Delivered(flush) => self.flushes.extend(flush),

@@ -25,7 +25,7 @@ pub(crate) fn serve<S: Socket>(
     run(socket, sessions, source, permit, entry)
 }
 
-/// What the client asks for in the query of its URL.
+/// Admits the client by the query of its URL.
 async fn entry(sessions: Arc<Sessions>, query: String, source: Source) -> Result<(Entry, PeerJs), Rejection> {
     let claim = Claim::parse(&query).map_err(|reason| {
         let [key, id] = values(&query, ["key", "id"]);
@@ -79,7 +79,7 @@ impl ProtocolHandler for PeerJs {
     }
 }
 
-/// Passes a message on; its sender hears at once if it is lost.
+/// Relays a message. If it is lost, its sender gets EXPIRE at once.
 pub(super) fn relay(
     peer: &Peer,
     sessions: &Sessions,

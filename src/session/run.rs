@@ -26,8 +26,7 @@ const MAX_PAUSE: Duration = Duration::from_millis(250);
 
 /// Serves one client until it is gone.
 ///
-/// What a client needs only when it comes and goes is boxed, so that the future of one that is
-/// just there stays small: there are very many of those.
+/// Admission and farewell are boxed, so that the future of an idle client stays small: most clients are idle.
 pub(super) fn run<S, H, F>(
     socket: S,
     sessions: &Arc<Sessions>,
@@ -43,7 +42,7 @@ where
     let session = sessions.open(permit);
     let admission = Box::pin(admit(socket, Arc::clone(sessions), source, entry));
     async move {
-        // In one pattern: a variable for the whole would stay in the future for as long as the client is here.
+        // One pattern: a variable for the whole would take space in the future for as long as the client is connected.
         let Some(Admitted { mut socket, lease, handler, messages_per_second, info }) = admission.await else {
             return;
         };
@@ -68,12 +67,12 @@ enum SessionEnd {
 }
 
 impl SessionEnd {
-    /// Nothing can be sent any more.
+    /// Whether the connection is broken.
     fn is_gone(self) -> bool {
         self == SessionEnd::Disconnected(Disconnect::Gone)
     }
 
-    /// The client has sent its close frame already.
+    /// Whether the client has sent its close frame already.
     fn is_by_client(self) -> bool {
         matches!(self, SessionEnd::Disconnected(Disconnect::Closed(_)))
     }
@@ -99,10 +98,10 @@ impl SessionEnd {
 
 /// A registered client. Dropping it gives the id back, and tells of its end.
 struct ActiveSession<'a, H> {
-    // Taken when the client leaves. What the handler holds goes with the id.
+    // Taken when the client leaves: the handler is dropped with the id.
     present: Option<(IdLease, H)>,
     messages_per_second: u32,
-    /// Nothing is read until then, because too much came.
+    /// The pause of a client above its rate limit: nothing is read until it ends.
     pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
     session: &'a OpenSession,
 }
@@ -159,7 +158,7 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
             }
             let (mut heard, mut left, mut messages, mut bytes, mut frames) = (false, false, 0, 0, 0);
             let received = ready!(socket.poll_recv(cx, &mut |event| {
-                // Asked for each: nothing is heard of one whose id was taken away meanwhile.
+                // Checked for each event: the client may lose its id meanwhile.
                 if !lease.is_current() {
                     return ControlFlow::Break(());
                 }
@@ -176,7 +175,7 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
                 left |= flow.is_break();
                 flow
             }));
-            // What one read brought for one recipient is written once.
+            // Messages of one read to one recipient are written together.
             flushes.drain(..).for_each(Flush::flush);
             if let Err(disconnect) = received {
                 return Poll::Ready(SessionEnd::Disconnected(disconnect));
@@ -192,14 +191,14 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
                 lease.heard();
             }
             lease.count_messages(messages, bytes);
-            // Pings, pongs and fragments take work as well.
+            // Pings, pongs and fragments count too, because they cost CPU time.
             self.pause = pause_for(lease.charge(frames, self.messages_per_second), self.session);
         }
         transport::give_way(cx);
         Poll::Pending
     }
 
-    /// Gives the id back; what is left is to say goodbye, if the client can still hear it.
+    /// Gives the id back. The future, if any, closes the connection.
     fn goodbye<S: Socket>(
         &mut self,
         end: SessionEnd,
@@ -219,7 +218,7 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
 }
 
 impl<H> ActiveSession<'_, H> {
-    /// Gives the id back. `dead` says that nothing can be written any more.
+    /// Gives the id back. `dead` means that the connection is broken.
     fn depart(&mut self, reason: CloseReason, dead: bool) -> Option<Departure> {
         let (lease, handler) = self.present.take()?;
         drop(handler);
@@ -245,7 +244,7 @@ impl<H> Drop for ActiveSession<'_, H> {
     }
 }
 
-/// Waits while too much was sent, for a part of the time if it is long.
+/// The pause of a client above its rate limit, cut into parts so that we notice when it leaves.
 fn pause_for(excess: Duration, sessions: &Sessions) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
     let pause = excess.min(MAX_PAUSE);
     if pause.is_zero() { None } else { Some(Box::pin(sessions.sleep(pause))) }

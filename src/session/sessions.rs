@@ -13,7 +13,7 @@ use crate::limits::{ConnectionPermit, GuessLimiter, Quota};
 use crate::node::{ActiveKeys, Node};
 use crate::wire::{Limit, PeerId};
 
-/// What sessions need, and nothing else of the broker. Counts them.
+/// The dependencies of all sessions, and their number.
 pub(crate) struct Sessions {
     pub(super) node: Arc<Node>,
     pub(super) keys: Arc<ActiveKeys>,
@@ -42,9 +42,9 @@ pub struct Client<'a> {
 /// A message that is relayed, as hooks see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    /// What it is.
+    /// Its type.
     pub kind: Kind,
-    /// The id that it goes to.
+    /// The id of the recipient.
     pub dst: &'a str,
     /// Its payload, as the sender's JSON text.
     pub payload: Option<&'a str>,
@@ -60,17 +60,17 @@ impl Sessions {
         Arc::new(Sessions { node, keys, wrong_codes, on_message, unfinished, open })
     }
 
-    /// How many WebSockets and streams are served, those that say goodbye included.
+    /// How many WebSockets and streams are served, including those that are closing.
     pub(crate) fn len(&self) -> usize {
         self.open.load(Ordering::SeqCst)
     }
 
-    /// The bytes that unfinished messages of all sessions may have.
+    /// The quota of bytes for the unfinished messages of all sessions.
     pub(crate) fn unfinished(&self) -> &Arc<Quota> {
         &self.unfinished
     }
 
-    /// Forgets addresses that could do everything again.
+    /// Forgets addresses whose rate limit is back to its full burst.
     pub(crate) fn sweep(&self, now: u64) {
         self.wrong_codes.sweep(now);
     }

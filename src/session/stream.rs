@@ -1,5 +1,4 @@
-//! A PeerJS 0.3.x client where it has no WebSocket, or not yet: it hears through a stream and posts
-//! what it has to say.
+//! A PeerJS 0.3.x client without a WebSocket, or before it has one: it receives over an HTTP stream and sends by POST.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +16,16 @@ use crate::transport::Socket;
 use crate::transport::stream::{StreamBody, StreamSocket, stream};
 use crate::wire::{CloseReason, Refusal};
 
-/// How long a stream waits for the WebSocket that its client opens together with it: of the two only
-/// one may be greeted.
+/// How long a stream waits for the WebSocket that its client opens at the same time: only one of the two may get OPEN.
 const HEAD_START: Duration = Duration::from_secs(1);
 
-/// How long a stream that has ended counts as open: its client comes with the next one.
+/// How long an ended stream counts as open: its client opens the next one.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long something that is posted waits for its client's stream or WebSocket.
+/// How long a POST waits for its client's stream or WebSocket.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Opens a stream; the session goes on by itself. `renewed` says that it follows another one.
+/// Opens a stream and gives its session. `renewed` means that it continues an earlier stream.
 pub(crate) async fn open_stream(
     sessions: &Arc<Sessions>,
     claim: Claim,
@@ -61,7 +59,7 @@ async fn serve(
             return log::debug!("too many streams wait for one id");
         };
         select! {
-            // It is greeted there, or hears there why not.
+            // The WebSocket gets OPEN, or the refusal.
             _ = websocket => return,
             () = sessions.sleep(HEAD_START) => {}
         }
@@ -72,31 +70,31 @@ async fn serve(
     run(socket, &sessions, source, permit, std::future::ready(Ok((entry, PeerJs)))).await;
 }
 
-/// A client that posts something.
+/// A client that may post a message.
 pub(crate) struct Sender {
     entry: Entry,
     _posting: Posting,
 }
 
-/// What became of something that was posted.
+/// The result of a POST.
 pub(crate) enum PostOutcome {
-    /// It is done.
+    /// The message was handled.
     Done,
-    /// It means nothing.
+    /// The body is not a message.
     Nothing,
-    /// Its client is not here any more.
+    /// The client is no longer registered.
     Refused,
 }
 
-/// Why a client's message is not read.
+/// Why a POST is not read.
 pub(crate) enum PostRefusal {
-    /// It does not come, or is another one.
+    /// The client is not registered with this id and token.
     Absent,
-    /// It posts too much at a time, or too many wait for it.
+    /// The client has too many POSTs, or too many requests wait for it.
     TooMuch,
 }
 
-/// Waits, within bounds, until a client is here.
+/// Waits up to `PATIENCE` until the client is registered.
 pub(crate) async fn sender(
     sessions: &Sessions,
     claim: Claim,
@@ -124,8 +122,8 @@ pub(crate) async fn sender(
 }
 
 impl Sender {
-    /// Does what is posted. Its client is looked up anew: it may have come back, or left its id to
-    /// somebody else, while the body came.
+    /// Handles the posted message. Looks the client up again: it may have reconnected, or lost its id, while the body
+    /// arrived.
     pub(crate) fn post(&self, sessions: &Sessions, text: &str) -> PostOutcome {
         let Entry { realm, id, token, .. } = &self.entry;
         let Some(peer) = realm.holder(id, token) else { return PostOutcome::Refused };

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// One connection of a peer. Never used again within a process.
+/// The number of one connection. Never reused within a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnId(u64);
 
@@ -45,7 +45,7 @@ pub enum Link {
     Stream,
 }
 
-/// A version as a client names it. Kept in slot, because very many connections have one.
+/// The version that a client gives. Stored inline, because nearly every connection has one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ClientVersion {
     len: u8,
@@ -56,7 +56,7 @@ impl ClientVersion {
     /// Most bytes of a version.
     pub const MAX_BYTES: usize = 14;
 
-    /// Takes printable ASCII without spaces; `None` is anything else, or longer.
+    /// Accepts printable ASCII without spaces, up to [`MAX_BYTES`](Self::MAX_BYTES).
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; Self::MAX_BYTES];
         let fine = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());

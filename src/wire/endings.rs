@@ -26,7 +26,7 @@ pub enum CloseReason {
     Left,
     /// The same id and token came on a new connection.
     Replaced,
-    /// The client did not answer a probe, and somebody else got its id.
+    /// The client did not answer a probe, and another client may get its id.
     Evicted,
     /// Nothing was heard of the client for the alive timeout.
     TimedOut,

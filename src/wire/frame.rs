@@ -10,8 +10,7 @@
 
 /// A whole server-to-client WebSocket frame, encoded once: header and payload in one piece.
 ///
-/// Frames are made where a message is made, so that it is written into its final place and never
-/// copied again, whether it is sent at once or waits for an absent peer first.
+/// The dialect writes a message straight into its frame, which is never copied again, even if it is queued first.
 #[derive(Debug)]
 pub struct Frame {
     // The header is right-aligned in the first HEADROOM bytes, because its length is known only
@@ -34,8 +33,7 @@ const HEADROOM: usize = 10;
 const FIN: u8 = 0x80;
 
 impl Frame {
-    /// A text message that `write` appends to the buffer it is given; `capacity` is about how
-    /// many bytes that will be.
+    /// A text message. `write` appends it to the buffer; `capacity` is its approximate length in bytes.
     pub fn text(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
         let mut buf = Vec::with_capacity(HEADROOM + capacity);
         buf.resize(HEADROOM, 0);

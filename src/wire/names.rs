@@ -5,18 +5,18 @@ use std::sync::Arc;
 /// Why a text cannot be an id, a token or a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
-    /// Nothing in it.
+    /// It is empty.
     #[error("it is empty")]
     Empty,
-    /// More bytes than allowed.
+    /// It has more bytes than allowed.
     #[error("it is longer than {0} bytes")]
     TooLong(usize),
-    /// A control character, which could forge a line of a log or a terminal's command.
+    /// It has a control character, which could forge a log line or control a terminal.
     #[error("it has control characters")]
     ControlCharacter,
 }
 
-/// What the token of a verified subject begins with.
+/// The first character of the token of a verified subject.
 const SUBJECT_MARK: char = '\u{1}';
 
 fn check(text: &str, max: usize) -> Result<&str, InvalidName> {
@@ -41,8 +41,7 @@ macro_rules! name {
             /// Most bytes of the text.
             pub const MAX_BYTES: usize = $max;
 
-            /// Takes a text that is not empty, not longer than [`Self::MAX_BYTES`] and free of
-            /// control characters.
+            /// Accepts text of 1 to [`Self::MAX_BYTES`] bytes without control characters.
             pub fn parse(text: &str) -> Result<Self, InvalidName> {
                 check(text, Self::MAX_BYTES).map(|text| Self(text.into()))
             }
@@ -77,7 +76,7 @@ macro_rules! shown {
 }
 
 name!(
-    /// The id of a peer: what others call it by. Compared exactly.
+    /// The id of a peer. Compared byte by byte.
     PeerId, Arc<str>, 512
 );
 shown!(PeerId);
@@ -89,7 +88,7 @@ name!(
 shown!(ApiKey);
 
 name!(
-    /// What a client proves with that an id is its own. Never shown, not even by `Debug`.
+    /// The token with which a client proves that it owns an id. Never shown, not even by `Debug`.
     Token, Box<str>, 4096
 );
 

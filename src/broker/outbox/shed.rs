@@ -1,4 +1,4 @@
-//! Makes room in a full outbox: a flood harms its senders, and not their recipient.
+//! Makes room in a full outbox: a flood is lost for its senders, and the recipient stays connected.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,17 +23,17 @@ pub(in crate::broker) struct Shed {
 /// A sender's share of an outbox, in bytes.
 #[derive(Default)]
 struct Share {
-    /// With the frame that is being pushed.
+    /// All, with the frame that is pushed.
     all: usize,
     /// Behind the first frame: this counts for the bound.
     behind: usize,
 }
 
 impl Outbox {
-    /// Adds a frame to a full outbox. The senders with the most waiting lose all of it, so that no
-    /// conversation is delivered with a hole.
+    /// Adds a frame to a full outbox. The senders with the most data here lose all of it, so that no batch arrives with
+    /// a gap.
     ///
-    /// A quarter is freed at once, because finding these senders takes a walk over all that waits.
+    /// Frees a quarter of the outbox each time, because finding these senders visits every frame.
     pub(super) fn push_crowded(&mut self, outgoing: Outgoing) -> Shed {
         let (mut refused, mut gone) = (false, Vec::new());
         let (bound, mut behind) = (self.bound(), self.behind);
@@ -43,7 +43,7 @@ impl Outbox {
             if !overflows && behind <= bound / 4 * 3 {
                 break;
             }
-            // With no sender left, the broker itself says too much, because of what this client did.
+            // With no sender left, the frames are the broker's answers to this client.
             let heaviest = senders.next_back();
             let is_its_own = heaviest.as_ref().map(|(sender, _)| sender) == outgoing.from();
             if is_its_own && !overflows {
@@ -72,8 +72,7 @@ impl Outbox {
         Shed { refused, losers: gone, expired, lost: shed.iter().filter_map(Outgoing::kind).collect() }
     }
 
-    /// The senders by the bytes that they have waiting, `outgoing` included. Of several with as much the one of
-    /// `outgoing` comes first.
+    /// The senders, ordered by their bytes, `outgoing` included. Of equal ones the sender of `outgoing` comes first.
     fn lightest_first(&self, outgoing: &Outgoing) -> Vec<(PeerId, Share)> {
         let mut shares: HashMap<&PeerId, Share> = HashMap::new();
         let waiting =
@@ -92,7 +91,7 @@ impl Outbox {
         senders
     }
 
-    /// Takes out all that some senders have waiting, except the frame that is begun.
+    /// Takes out the frames of some senders, except a partly written one.
     fn shed(&mut self, senders: &[PeerId]) -> Vec<Outgoing> {
         let senders: HashSet<&PeerId> = senders.iter().collect();
         let (stays, shed): (Vec<_>, Vec<_>) = self

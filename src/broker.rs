@@ -47,7 +47,7 @@ pub use quota::ClientQuota;
 pub use realm::{ExpireNotice, Realm};
 pub use register::{Probe, RegisterOutcome};
 pub use state::{ConnectionInfo, RegisterRequest, Usage};
-pub use stream::{Arrival, Posting};
+pub use stream::{PendingRegistration, PostPermit};
 
 /// Makes realms, which share their limits, their clock, and the budget of their queues.
 pub struct Broker {

@@ -121,9 +121,11 @@ impl Guard<'_> {
     pub(super) fn push(&mut self, outgoing: Outgoing) -> bool {
         let Some(conn) = &mut self.conn else { return false };
         let Some(Shed { refused, losers, expired, lost }) = conn.outbox.push(outgoing) else { return true };
-        self.note_crowded(self.now());
-        self.realm.shared.counters().expired(expired);
-        self.losers.extend(losers);
+        if refused || expired > 0 {
+            self.note_crowded(self.now());
+            self.realm.shared.counters().expired(expired);
+            self.losers.extend(losers);
+        }
         if !lost.is_empty() {
             self.note_limit(DropReason::OutboxFull);
             self.count_all(lost, Outcome::Dropped(DropReason::OutboxFull));

@@ -12,10 +12,10 @@ use super::slot::Slot;
 use crate::wire::{CloseReason, PeerId, Token};
 
 /// Ready when the id is registered with this token (`true`), or was refused to it (`false`).
-pub struct Arrival(Option<Waiting>);
+pub struct PendingRegistration(Option<Waiting>);
 
 /// A POST whose body is being read. It counts until it is dropped.
-pub struct Posting {
+pub struct PostPermit {
     realm: Arc<Realm>,
     slot: Arc<Slot>,
 }
@@ -35,22 +35,22 @@ impl Realm {
     }
 
     /// Waits until an id is registered with this token. `None` if too many requests wait for that already.
-    pub fn wait_for(self: &Arc<Self>, id: &PeerId, token: &Token) -> Option<Arrival> {
+    pub fn wait_for(self: &Arc<Self>, id: &PeerId, token: &Token) -> Option<PendingRegistration> {
         self.with_id(id, |guard| {
             if guard.is_held_with(token) {
-                return Some(Arrival(None));
+                return Some(PendingRegistration(None));
             }
             let arrived = guard.wait_for(token)?;
             let (realm, slot) = (Arc::clone(self), Arc::clone(guard.slot));
-            Some(Arrival(Some(Waiting { realm, slot, arrived })))
+            Some(PendingRegistration(Some(Waiting { realm, slot, arrived })))
         })
     }
 
     /// Counts a POST of a client. `None` if it has too many at a time.
-    pub fn begin_post(self: &Arc<Self>, id: &PeerId) -> Option<Posting> {
+    pub fn begin_post(self: &Arc<Self>, id: &PeerId) -> Option<PostPermit> {
         self.with_id(id, |guard| {
             let begun = guard.begin_post();
-            begun.then(|| Posting { realm: Arc::clone(self), slot: Arc::clone(guard.slot) })
+            begun.then(|| PostPermit { realm: Arc::clone(self), slot: Arc::clone(guard.slot) })
         })
     }
 
@@ -76,7 +76,7 @@ impl Realm {
     }
 }
 
-impl Future for Arrival {
+impl Future for PendingRegistration {
     type Output = bool;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
@@ -95,7 +95,7 @@ impl Drop for Waiting {
     }
 }
 
-impl Drop for Posting {
+impl Drop for PostPermit {
     fn drop(&mut self) {
         self.realm.with(&self.slot, |guard| guard.end_post());
     }

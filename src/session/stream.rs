@@ -9,7 +9,7 @@ use super::admission::{Claim, ConnectRequest, Entry, Source};
 use super::peerjs::{self, PeerJs};
 use super::run::run;
 use super::sessions::Sessions;
-use crate::broker::Posting;
+use crate::broker::PostPermit;
 use crate::dialect::peerjs::{Command, decode};
 use crate::limits::ConnectionPermit;
 use crate::transport::Socket;
@@ -73,7 +73,7 @@ async fn serve(
 /// A client that may post a message.
 pub(crate) struct Sender {
     entry: Entry,
-    _posting: Posting,
+    _posting: PostPermit,
 }
 
 /// The result of a POST.

@@ -2,7 +2,8 @@
 
 use peerbroker::broker::Routed;
 use peerbroker::config::Limits;
-use peerbroker::wire::DropReason;
+use peerbroker::events::Outcome;
+use peerbroker::wire::{CloseReason, DropReason, MessageKind};
 
 use super::{blocked, house, house_with, messages};
 use crate::socket::Socket;
@@ -92,4 +93,52 @@ fn what_nobody_can_be_called_expires_at_once() {
         assert_eq!(dropped(send(&a, id, text("x"), keep)), Some(DropReason::InvalidId));
     }
     assert_eq!(messages(&socket), [format!("EXPIRE {impossible} a"), "EXPIRE line\nbreak a".to_owned()]);
+}
+
+#[test]
+fn a_message_that_does_not_wait_is_lost_to_a_peer_that_was_just_dismissed() {
+    let house = house();
+    let a = house.connect("a", "s", &Socket::open());
+    let b = house.connect("b", "s", &Socket::open());
+    assert_eq!(dropped(send(&a, "b", text("x"), false)), None);
+    b.dismiss(CloseReason::Kicked);
+    assert_eq!(dropped(send(&a, "b", text("x"), false)), Some(DropReason::Absent));
+    let totals = house.broker.counters().totals();
+    let leaves = |outcome| totals.messages(MessageKind::Leave, outcome);
+    assert_eq!(leaves(Outcome::Delivered), 1);
+    assert_eq!(leaves(Outcome::Dropped(DropReason::Absent)), 1);
+}
+
+#[test]
+fn nothing_waits_under_a_key_that_was_revoked() {
+    let house = house();
+    let a = house.connect("a", "s", &Socket::open());
+    house.broker.remove_tenant("peerjs");
+    for (keep, reason) in [(true, DropReason::KeyRevoked), (false, DropReason::Absent)] {
+        assert_eq!(dropped(send(&a, "b", text("x"), keep)), Some(reason));
+    }
+    assert_eq!(house.broker.queued_bytes(), 0);
+}
+
+#[test]
+fn each_message_is_counted_where_it_ends() {
+    let house = house_with(|limits| limits.queue_messages = 2);
+    let a = house.connect("a", "s", &Socket::open());
+    offer(&a, "b", "first");
+    offer(&a, "b", "second");
+    let _b = house.connect("b", "t", &Socket::open());
+    offer(&a, "b", "third");
+    offer(&a, "c", "expires");
+    house.pass(5000);
+    for message in ["fits", "fits too", "one too many"] {
+        offer(&a, "d", message);
+    }
+    let totals = house.broker.counters().totals();
+    let offers = |outcome| totals.messages(MessageKind::Offer, outcome);
+    assert_eq!(offers(Outcome::Queued), 5);
+    assert_eq!(offers(Outcome::Delivered), 3);
+    assert_eq!(offers(Outcome::Expired), 1);
+    // All that its sender had waiting there is lost with it.
+    assert_eq!(offers(Outcome::Dropped(DropReason::QueueMessages)), 3);
+    assert_eq!((totals.expired(), totals.opened()), (2, 2));
 }

@@ -4,7 +4,7 @@ use std::future::Future as _;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use peerbroker::broker::{Arrival, ConnectionInfo, IdLease, RegisterOutcome, RegisterRequest};
+use peerbroker::broker::{ConnectionInfo, IdLease, PendingRegistration, RegisterOutcome, RegisterRequest};
 use peerbroker::wire::{CloseReason, Link, Token};
 
 use super::{blocked, closed, house, house_with, last};
@@ -32,7 +32,7 @@ fn token(text: &str) -> Token {
     Token::parse(text).unwrap()
 }
 
-fn now(arrival: &mut Arrival) -> Poll<bool> {
+fn now(arrival: &mut PendingRegistration) -> Poll<bool> {
     pin!(arrival).as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
@@ -136,7 +136,7 @@ fn a_takeover_is_an_arrival_as_well_and_a_limit_is_none() {
 fn no_more_than_sixty_four_wait_for_one_id_with_one_token_and_a_place_that_is_given_up_is_free() {
     let house = house();
     let wait = |token_text: &str| house.realm.wait_for(&peer("a"), &token(token_text));
-    let mut waiting: Vec<Arrival> = (0..64).map(|_| wait("guessed").unwrap()).collect();
+    let mut waiting: Vec<PendingRegistration> = (0..64).map(|_| wait("guessed").unwrap()).collect();
     assert!(wait("guessed").is_none());
     // Others cannot use up the owner's places, however many tokens they try.
     waiting.extend((0..1000).map(|n| wait(&format!("guessed {n}")).unwrap()));

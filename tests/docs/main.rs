@@ -10,6 +10,7 @@ mod api {
 
 mod choosing;
 mod embedding;
+mod endings;
 mod examples;
 mod flags;
 mod limits;

@@ -16,3 +16,4 @@ mod flags;
 mod limits;
 mod pages;
 mod references;
+mod statistics;

@@ -5,6 +5,7 @@
 
 use actix_web::{App, HttpServer, Responder, web};
 use peerbroker::PeerBroker;
+use peerbroker::events::{Event, Notice};
 
 async fn hello() -> impl Responder {
     "This is the app. Its broker is at /myapp.\n"
@@ -19,6 +20,14 @@ async fn main() -> std::io::Result<()> {
         .on_connect(|client| println!("{} is here", client.id))
         .on_message(|client, message| println!("{} sends {:?} to {}", client.id, message.kind, message.dst))
         .on_disconnect(|client, why| println!("{} is gone: {why:?}", client.id))
+        .on_event(|notice| match notice {
+            Notice::Event(event) => {
+                if let Event::Refused(refused) = &**event {
+                    println!("{:?} got no id: {}", refused.id, refused.reason.ending().label);
+                }
+            }
+            Notice::Missed(missed) => println!("{missed} events are lost"),
+        })
         .build();
 
     let mounted = broker.clone();

@@ -105,8 +105,9 @@ impl PeerBroker {
     }
 
     /// Replaces the configuration while clients are connected: limits, timeouts, origins, pages, dialects and the
-    /// built-in keys change at once. [`Config::path`] is the exception: a mounted broker stays where it is. Reads the
-    /// store of keys, so not for a worker's thread.
+    /// built-in keys change at once. A connection keeps the rate limit, the largest message and the outbox that it began
+    /// with, and a mounted broker stays where it is, whatever [`Config::path`] says. Reads the store of keys, so not for
+    /// a worker's thread.
     pub fn reconfigure(&self, config: Config) -> Result<(), KeyError> {
         self.parts.reconfigure(config)
     }

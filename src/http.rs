@@ -26,7 +26,8 @@ use crate::config::MountPath;
 use crate::limits::TooMany;
 use crate::session::ConnectRequest;
 use crate::transport::actix_ws;
-use handshake::{Accepted, HandshakeRefusal};
+use crate::wire::HandshakeRefusal;
+use handshake::Accepted;
 use routes::Route;
 
 /// A broker at a path.
@@ -159,7 +160,7 @@ async fn open_socket(
 
 fn too_many_requests(too_many: TooMany) -> HttpResponse {
     let refusal = HandshakeRefusal::TooManyConnections;
-    let mut response = plain(refusal.status(), refusal.text().unwrap_or_default());
+    let mut response = plain(refusal.status(), refusal.ending().text.unwrap_or_default());
     response.headers_mut().insert(header::RETRY_AFTER, too_many.seconds().into());
     response
 }

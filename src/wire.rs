@@ -9,7 +9,8 @@ mod message;
 mod names;
 
 pub use connection::{ClientVersion, ConnId, Link, RealmKind};
-pub use endings::{CloseReason, Ending, Refusal};
+pub(crate) use endings::is_close_code;
+pub use endings::{CloseReason, Ending, HandshakeEnding, HandshakeRefusal, Refusal};
 pub use frame::{Frame, Opcode};
 pub use limit::{Limit, Scope};
 pub use message::{DropReason, MessageKind};

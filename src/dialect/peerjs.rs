@@ -111,14 +111,20 @@ pub fn open() -> Frame {
 }
 
 /// Refuses a client whose id belongs to somebody else.
-pub fn id_taken() -> Frame {
-    constant(r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#)
+pub fn id_taken(message: &str) -> Frame {
+    refusal("ID-TAKEN", message)
 }
 
 /// Refuses a client for any other reason. Never sent to one that can go on.
 pub fn error(message: &str) -> Frame {
+    refusal("ERROR", message)
+}
+
+fn refusal(kind: &str, message: &str) -> Frame {
     Frame::text(48 + message.len(), |out| {
-        out.extend_from_slice(br#"{"type":"ERROR","payload":{"msg":"#);
+        out.extend_from_slice(b"{\"type\":\"");
+        out.extend_from_slice(kind.as_bytes());
+        out.extend_from_slice(b"\",\"payload\":{\"msg\":");
         json::write_string(out, message);
         out.extend_from_slice(b"}}");
     })

@@ -17,8 +17,9 @@ use super::routes::{self, Route};
 use crate::config::Dialects;
 use crate::session::ConnectRequest;
 use crate::transport::exchange::Exchange;
+use crate::wire::HandshakeRefusal;
 
-pub(crate) use refusal::{HandshakeRefusal, Refused};
+pub(crate) use refusal::Refused;
 
 /// A handshake that opens a WebSocket.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,11 +10,12 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::handshake::{self, HandshakeRefusal, Refused};
+use super::handshake::{self, Refused};
 use super::{Mounted, endpoint};
 use crate::limits::TooMany;
 use crate::transport::exchange::Exchange;
 use crate::transport::upgrade::{Takeover, UpgradedSocket};
+use crate::wire::HandshakeRefusal;
 
 /// How long a client may take to read why it was turned away.
 const PATIENCE: Duration = Duration::from_secs(5);

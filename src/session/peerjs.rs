@@ -64,7 +64,7 @@ impl ProtocolHandler for PeerJs {
 
     fn refusal(refusal: Refusal) -> Frame {
         match refusal {
-            Refusal::IdTaken => peerjs::id_taken(),
+            Refusal::IdTaken => peerjs::id_taken(&refusal.text()),
             refusal => peerjs::error(&refusal.text()),
         }
     }

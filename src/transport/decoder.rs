@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use super::unfinished::Unfinished;
 use super::{Bounds, Disconnect, Event, message};
-use crate::wire::CloseReason;
+use crate::wire::{CloseReason, is_close_code};
 
 /// Turns a client's bytes into [`Event`]s (RFC 6455, section 5).
 ///
@@ -210,11 +210,9 @@ fn closed(payload: &[u8]) -> Disconnect {
     Disconnect::Closed(match payload {
         [] => None,
         [high, low, reason @ ..] => match u16::from_be_bytes([*high, *low]) {
-            1000..=1003 | 1007..=1014 | 3000..=4999 if std::str::from_utf8(reason).is_err() => {
-                CloseReason::NotUtf8.ending().code
-            }
-            code @ (1000..=1003 | 1007..=1014 | 3000..=4999) => Some(code),
-            _ => CloseReason::ProtocolError.ending().code,
+            code if !is_close_code(code) => CloseReason::ProtocolError.ending().code,
+            _ if std::str::from_utf8(reason).is_err() => CloseReason::NotUtf8.ending().code,
+            code => Some(code),
         },
         [_] => CloseReason::ProtocolError.ending().code,
     })

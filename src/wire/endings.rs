@@ -1,6 +1,6 @@
-//! The table of endings: why a client is not admitted, and why a connection ends.
+//! The table of endings: why a handshake opens no WebSocket, why a client is not admitted, and why a connection ends.
 //!
-//! `docs/PROTOCOL.md` has the same table, and a test compares the two. No other file has a close code.
+//! `docs/PROTOCOL.md` has the same table, and `tests/docs/endings.rs` compares the two. No other file has a close code.
 
 use std::borrow::Cow;
 
@@ -116,7 +116,7 @@ pub enum Refusal {
     TokenRefused,
     /// A live connection with another token holds the id.
     IdTaken,
-    /// The client of a stream has a WebSocket already.
+    /// The client of a stream has a WebSocket already, or a client left while it waited for the id. Nobody is told.
     Elsewhere,
     /// The key has as many clients as it may.
     LimitReached,
@@ -155,7 +155,8 @@ impl Refusal {
             Refusal::InvalidKey => ("invalid_key", None, "Invalid key provided", false),
             Refusal::ForeignOrigin => ("foreign_origin", None, "This origin may not use the key", false),
             Refusal::IdTaken => ("id_taken", None, "ID is taken", true),
-            Refusal::Elsewhere => ("elsewhere", None, "Connected by a WebSocket already", false),
+            // On its WebSocket the client hears all there is to hear.
+            Refusal::Elsewhere => ("elsewhere", None, "", false),
             Refusal::LimitReached => {
                 ("limit_reached", None, "Server has reached its concurrent user limit", true)
             }
@@ -182,4 +183,86 @@ impl Refusal {
             _ => None,
         }
     }
+}
+
+/// One row of the table for a handshake, which is refused over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandshakeEnding {
+    /// The name in metrics and logs.
+    pub label: &'static str,
+    /// The status of the answer.
+    pub status: u16,
+    /// The body of the answer. `None` is the 404, whose text depends on the request.
+    pub text: Option<&'static str>,
+    /// Whether the same handshake can succeed later.
+    pub retry: bool,
+}
+
+/// Why a handshake opens no WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeRefusal {
+    /// No WebSocket is at this address.
+    NotFound,
+    /// Only GET opens a WebSocket.
+    BadMethod,
+    /// HTTP/1.0, or a header of the upgrade is missing.
+    NoUpgrade,
+    /// The body is chunked, so frames would come in chunks, which no WebSocket client sends.
+    BadBody,
+    /// The version of the WebSocket protocol is neither 13 nor 8.
+    BadVersion,
+    /// The key of the handshake is missing or malformed.
+    BadKey,
+    /// The address of the client has too many connections, or opens too many.
+    TooManyConnections,
+}
+
+impl HandshakeRefusal {
+    /// All of them.
+    pub const ALL: [HandshakeRefusal; 7] = [
+        HandshakeRefusal::NotFound,
+        HandshakeRefusal::BadMethod,
+        HandshakeRefusal::NoUpgrade,
+        HandshakeRefusal::BadBody,
+        HandshakeRefusal::BadVersion,
+        HandshakeRefusal::BadKey,
+        HandshakeRefusal::TooManyConnections,
+    ];
+
+    /// Its row.
+    pub const fn ending(self) -> HandshakeEnding {
+        let (label, status, text, retry) = match self {
+            HandshakeRefusal::NotFound => ("not_found", 404, None, false),
+            HandshakeRefusal::BadMethod => {
+                ("bad_method", 405, Some("a WebSocket is opened with GET\n"), false)
+            }
+            HandshakeRefusal::NoUpgrade => (
+                "no_upgrade",
+                400,
+                Some(
+                    "a WebSocket needs HTTP/1.1 and the headers 'Upgrade: websocket' and 'Connection: Upgrade'\n",
+                ),
+                false,
+            ),
+            HandshakeRefusal::BadBody => {
+                ("bad_body", 400, Some("a WebSocket is opened without Transfer-Encoding\n"), false)
+            }
+            HandshakeRefusal::BadVersion => {
+                ("bad_version", 400, Some("Sec-WebSocket-Version must be 13 or 8\n"), false)
+            }
+            HandshakeRefusal::BadKey => {
+                ("bad_websocket_key", 400, Some("Sec-WebSocket-Key must be 16 bytes in base64\n"), false)
+            }
+            HandshakeRefusal::TooManyConnections => {
+                ("too_many_connections", 429, Some("Too many connections from this address\n"), true)
+            }
+        };
+        HandshakeEnding { label, status, text, retry }
+    }
+}
+
+/// Whether a close frame of a client may have this code: those of RFC 6455, section 7.4, and of IANA's registry, and
+/// those of applications.
+pub(crate) fn is_close_code(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }

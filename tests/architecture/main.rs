@@ -110,7 +110,6 @@ fn no_module_imports_in_a_circle() {
 }
 
 #[test]
-#[ignore = "until the table of endings is there"]
 fn close_codes_stand_in_the_table_of_endings_only() {
     let sources = Sources::read(Path::new(env!("CARGO_MANIFEST_DIR")));
     let others = sources.files.iter().filter(|(path, _)| !path.starts_with("src/wire") && !is_test(path));

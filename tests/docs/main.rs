@@ -10,8 +10,10 @@ mod api {
 
 mod choosing;
 mod embedding;
+mod endings;
 mod examples;
 mod flags;
 mod limits;
 mod pages;
 mod references;
+mod statistics;

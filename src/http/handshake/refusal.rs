@@ -7,51 +7,17 @@ use actix_web::HttpResponse;
 
 use crate::http::{Mounted, not_found, seen};
 use crate::limits::TooMany;
-
-/// Why a handshake opens no WebSocket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HandshakeRefusal {
-    /// No WebSocket is at this address.
-    NotFound,
-    /// Only GET opens a WebSocket.
-    BadMethod,
-    /// HTTP/1.0, or a header of the upgrade is missing.
-    NoUpgrade,
-    /// The body is chunked, so frames would come in chunks, which no WebSocket client sends.
-    BadBody,
-    BadVersion,
-    BadKey,
-    /// The address of the client has too many connections, or opens too many.
-    TooManyConnections,
-}
+use crate::wire::HandshakeRefusal;
 
 impl HandshakeRefusal {
-    /// Every refusal.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the table of endings"))]
-    pub(crate) const ALL: [HandshakeRefusal; 7] = [
-        HandshakeRefusal::NotFound,
-        HandshakeRefusal::BadMethod,
-        HandshakeRefusal::NoUpgrade,
-        HandshakeRefusal::BadBody,
-        HandshakeRefusal::BadVersion,
-        HandshakeRefusal::BadKey,
-        HandshakeRefusal::TooManyConnections,
-    ];
-
-    pub(crate) fn status(self) -> StatusCode {
-        match self {
-            HandshakeRefusal::NotFound => StatusCode::NOT_FOUND,
-            HandshakeRefusal::BadMethod => StatusCode::METHOD_NOT_ALLOWED,
-            HandshakeRefusal::NoUpgrade
-            | HandshakeRefusal::BadBody
-            | HandshakeRefusal::BadVersion
-            | HandshakeRefusal::BadKey => StatusCode::BAD_REQUEST,
-            HandshakeRefusal::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
-        }
+    /// The status of the answer.
+    pub(in crate::http) fn status(self) -> StatusCode {
+        // Never anything else: a test goes through all rows.
+        StatusCode::from_u16(self.ending().status).unwrap_or(StatusCode::BAD_REQUEST)
     }
 
     /// The headers of this refusal; [`Refused`] adds those of all, and `Retry-After`.
-    pub(crate) fn headers(self) -> &'static [(&'static str, &'static str)] {
+    fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
             // The text repeats the host, and a cache in front may not use it as a part of its key.
             HandshakeRefusal::NotFound => &[("Cache-Control", "no-store")],
@@ -62,41 +28,6 @@ impl HandshakeRefusal {
             | HandshakeRefusal::BadKey
             | HandshakeRefusal::TooManyConnections => &[],
         }
-    }
-
-    /// The body of the answer. The text of a 404 depends on the request, so it is not here.
-    pub(crate) fn text(self) -> Option<&'static str> {
-        Some(match self {
-            HandshakeRefusal::NotFound => return None,
-            HandshakeRefusal::BadMethod => "a WebSocket is opened with GET\n",
-            HandshakeRefusal::NoUpgrade => {
-                "a WebSocket needs HTTP/1.1 and the headers 'Upgrade: websocket' and 'Connection: Upgrade'\n"
-            }
-            HandshakeRefusal::BadBody => "a WebSocket is opened without Transfer-Encoding\n",
-            HandshakeRefusal::BadVersion => "Sec-WebSocket-Version must be 13 or 8\n",
-            HandshakeRefusal::BadKey => "Sec-WebSocket-Key must be 16 bytes in base64\n",
-            HandshakeRefusal::TooManyConnections => "Too many connections from this address\n",
-        })
-    }
-
-    /// Its name in metrics.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the table of endings"))]
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            HandshakeRefusal::NotFound => "not_found",
-            HandshakeRefusal::BadMethod => "bad_method",
-            HandshakeRefusal::NoUpgrade => "no_upgrade",
-            HandshakeRefusal::BadBody => "bad_body",
-            HandshakeRefusal::BadVersion => "bad_version",
-            HandshakeRefusal::BadKey => "bad_websocket_key",
-            HandshakeRefusal::TooManyConnections => "too_many_connections",
-        }
-    }
-
-    /// Whether the same handshake may succeed later.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the table of endings"))]
-    pub(crate) fn retry(self) -> bool {
-        self == HandshakeRefusal::TooManyConnections
     }
 }
 
@@ -117,7 +48,7 @@ impl Refused {
         head: &RequestHead,
         is_secure: bool,
     ) -> Self {
-        let text = why.text().map_or_else(
+        let text = why.ending().text.map_or_else(
             || {
                 let options = seen::by_client(mounted, head.headers(), head.peer_addr, is_secure);
                 not_found::text(mounted, head.method.as_str(), head.uri.path(), &options).into()
@@ -130,7 +61,7 @@ impl Refused {
     /// The answer to a client whose address has too many connections.
     pub(crate) fn too_many(too_many: TooMany) -> Self {
         let why = HandshakeRefusal::TooManyConnections;
-        let text = why.text().unwrap_or_default().into();
+        let text = why.ending().text.unwrap_or_default().into();
         Refused { why, text, retry_after: Some(too_many.seconds()), is_to_head: false }
     }
 

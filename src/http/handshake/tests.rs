@@ -176,14 +176,16 @@ fn an_accepted_handshake_is_answered_as_the_rfc_says() {
 }
 
 #[test]
-fn each_refusal_has_a_label_of_its_own_and_only_one_is_worth_another_try() {
-    let labels: HashSet<&str> = HandshakeRefusal::ALL.iter().map(|why| why.label()).collect();
+fn each_refusal_has_the_status_of_its_row_and_only_one_is_worth_another_try() {
+    let labels: HashSet<&str> = HandshakeRefusal::ALL.iter().map(|why| why.ending().label).collect();
     assert_eq!(labels.len(), HandshakeRefusal::ALL.len());
     for why in HandshakeRefusal::ALL {
-        assert!(why.label().bytes().all(|c| c.is_ascii_lowercase() || c == b'_'), "{}", why.label());
+        let row = why.ending();
+        assert!(row.label.bytes().all(|c| c.is_ascii_lowercase() || c == b'_'), "{}", row.label);
+        assert_eq!(why.status().as_u16(), row.status);
         assert!(why.status().is_client_error(), "{why:?}");
-        assert_eq!(why.retry(), why.status() == StatusCode::TOO_MANY_REQUESTS, "{why:?}");
-        assert!(why.text().is_none_or(|text| text.ends_with('\n')), "{why:?}");
+        assert_eq!(row.retry, why.status() == StatusCode::TOO_MANY_REQUESTS, "{why:?}");
+        assert!(row.text.is_none_or(|text| text.ends_with('\n')), "{why:?}");
     }
 }
 

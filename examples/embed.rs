@@ -45,7 +45,7 @@ async fn main() -> std::io::Result<()> {
     actix_web::rt::spawn(async move {
         if actix_web::rt::signal::ctrl_c().await.is_ok() {
             // Otherwise actix-web's graceful stop would wait for the WebSockets.
-            broker.node().close();
+            broker.close();
             handle.stop(true).await;
         }
     });

@@ -3,11 +3,9 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Duration;
 
 use env_logger::Env;
-use peerbroker::events::{Event, Notice, Subscription, follow};
+use peerbroker::events::{Event, Events, Notice};
 use peerbroker::wire::CloseReason;
 use peerbroker::{ClientOptions, Config, Listen, lan_address};
 use qrcode::QrCode;
@@ -15,50 +13,26 @@ use qrcode::render::unicode::Dense1x2;
 
 use crate::cli::LogFormat;
 
-/// How long a reader of stdout that has stopped can delay the end of the program.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Prints what happens, from a thread of its own: a reader of stdout that stops never stops the server.
-pub struct Console {
-    finished: Receiver<()>,
-}
-
-impl Console {
-    /// Prints the lines of the reference. `started` gives the text for a server that listens, for clients and for the
-    /// operator's API.
-    pub fn start(
-        subscription: Subscription,
-        started: impl Fn(SocketAddr, Option<SocketAddr>) -> String + Send + 'static,
-    ) -> io::Result<Self> {
-        let (end, finished) = sync_channel(1);
-        follow("console", subscription, move |notices| {
-            let mut text = String::new();
-            let mut stopped = false;
-            for notice in notices {
-                match notice {
-                    Notice::Event(event) => {
-                        stopped |= matches!(**event, Event::Stopped);
-                        write_event(&mut text, event, &started);
-                    }
-                    Notice::Missed(missed) => {
-                        log::warn!("stdout was read too slowly: {missed} events are not printed");
-                    }
+/// Prints the lines of the reference, from a thread of its own: a stalled reader of stdout never blocks the server.
+/// `started` gives the text for a server that listens, for clients and for the operator's API.
+pub fn follow(
+    events: &Events,
+    started: impl Fn(SocketAddr, Option<SocketAddr>) -> String + Send + 'static,
+) -> io::Result<()> {
+    events.follow("console", move |notices| {
+        let mut text = String::new();
+        for notice in notices {
+            match notice {
+                Notice::Event(event) => write_event(&mut text, event, &started),
+                Notice::Missed(missed) => {
+                    log::warn!("stdout was read too slowly: {missed} events are not printed");
                 }
             }
-            let mut stdout = io::stdout().lock();
-            // An error means that stdout is closed, so nobody wants to know.
-            let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-            if stopped {
-                let _ = end.try_send(());
-            }
-        })?;
-        Ok(Console { finished })
-    }
-
-    /// Waits until everything up to the server's end is printed, within bounds.
-    pub fn finish(self) {
-        let _ = self.finished.recv_timeout(PATIENCE);
-    }
+        }
+        let mut stdout = io::stdout().lock();
+        // If stdout is closed, nobody wants the lines.
+        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    })
 }
 
 fn write_event(

@@ -6,7 +6,7 @@ use actix_web::web::ServiceConfig;
 use crate::app::Parts;
 use crate::clock::Clock;
 use crate::config::{AdminToken, Config, InvalidPath, MountPath};
-use crate::events::{Event, Events, Notice, Subscription, follow};
+use crate::events::{Event, Events, Notice};
 use crate::http::{self, Mounted};
 use crate::keys::memory::MemoryKeys;
 use crate::keys::{KeyError, KeyStore};
@@ -88,9 +88,15 @@ impl PeerBroker {
         &self.parts.node
     }
 
-    /// Everything that happens from now on. See [`Builder::on_event`] for a hook that needs no runtime.
-    pub fn subscribe(&self) -> Subscription {
-        self.parts.events.subscribe()
+    /// The events of the broker, to subscribe to, and its counters.
+    pub fn events(&self) -> &Events {
+        &self.parts.events
+    }
+
+    /// Closes every client with 1001 and admits nobody any more. For an app that stops:
+    /// [`Server::run`](crate::Server::run) does it itself.
+    pub fn close(&self) {
+        self.parts.close();
     }
 
     /// Puts what has changed in the [store of keys](Builder::keys) in force at once. Reads it all, so not
@@ -110,10 +116,6 @@ impl PeerBroker {
     /// a worker's thread.
     pub fn reconfigure(&self, config: Config) -> Result<(), KeyError> {
         self.parts.reconfigure(config)
-    }
-
-    pub(crate) fn events(&self) -> &Events {
-        &self.parts.events
     }
 
     /// What the operator's API works on.
@@ -199,8 +201,7 @@ impl Builder {
         let keys = self.keys.unwrap_or_else(|| Arc::new(MemoryKeys::new()));
         let events = Events::default();
         for mut hook in self.on_event {
-            let followed =
-                follow("hook", events.subscribe(), move |notices| notices.iter().for_each(&mut hook));
+            let followed = events.follow("hook", move |notices| notices.iter().for_each(&mut hook));
             if let Err(error) = followed {
                 log::error!("cannot start the thread of a hook, so it is never called: {error}");
             }

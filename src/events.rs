@@ -8,6 +8,6 @@ mod bus;
 mod counters;
 mod event;
 
-pub use bus::{Events, Notice, Subscription, follow};
+pub use bus::{Events, Notice, Subscription};
 pub use counters::{Counters, Outcome, Totals};
 pub use event::{Actor, Connected, Disconnected, Event, KeyEvent, PeerAddress, Refused};

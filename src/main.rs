@@ -13,6 +13,7 @@ mod keys_command;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use peerbroker::keys::sqlite::SqliteKeys;
@@ -20,12 +21,14 @@ use peerbroker::{Config, Listen, PeerBroker, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 use cli::{Cli, Command, Settings};
-use console::Console;
 
 /// Gives memory back some seconds after it was freed, and not at once: what a flood frees and takes
 /// again stays meanwhile, and nothing of an attack stays for long. glibc's does one or the other.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// How long a stalled reader of stdout or stderr can delay the end of the program.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::read();
@@ -76,13 +79,13 @@ fn run(cli: &Cli, settings: &Settings) -> anyhow::Result<()> {
         builder = builder.keys(Arc::new(store));
     }
     let broker = builder.build();
-    let console = Console::start(broker.subscribe(), started(settings.clone()))?;
+    console::follow(broker.events(), started(settings.clone()))?;
     let server = Server::bind(&broker, listen)?;
     actix_web::rt::System::new().block_on(async {
         let stop = stop_signal().context("cannot listen for signals")?;
         server.run(stop).await.context("the server failed")
     })?;
-    console.finish();
+    broker.events().wait_for_followers(PATIENCE);
     Ok(())
 }
 

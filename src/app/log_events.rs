@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::events::{Event, Events, KeyEvent, Notice, follow};
+use crate::events::{Event, Events, KeyEvent, Notice};
 use crate::wire::ApiKey;
 
 /// The log's target for all that is done by people.
@@ -10,7 +10,7 @@ const AUDIT: &str = "peerbroker::audit";
 
 /// Writes lines until the broker is gone.
 pub(super) fn start(events: &Events) -> io::Result<()> {
-    follow("log", events.subscribe(), |notices| notices.iter().for_each(write))
+    events.follow("log", |notices| notices.iter().for_each(write))
 }
 
 fn write(notice: &Notice) {

@@ -1,5 +1,6 @@
 use std::io;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -30,6 +31,15 @@ struct Inner {
     clients: Sender<Arc<Event>>,
     server: Sender<Arc<Event>>,
     counters: Counters,
+    followers: Arc<Followers>,
+}
+
+/// The threads of [`Events::follow`], and how many of them have not handled [`Event::Stopped`] yet.
+#[derive(Debug, Default)]
+struct Followers {
+    running: AtomicUsize,
+    pending: Mutex<usize>,
+    handled: Condvar,
 }
 
 /// What a subscriber gets.
@@ -51,7 +61,8 @@ pub struct Subscription {
 impl Default for Events {
     fn default() -> Self {
         let (clients, server) = (Sender::new(CLIENT_EVENTS), Sender::new(SERVER_EVENTS));
-        Events(Arc::new(Inner { clients, server, counters: Counters::default() }))
+        let (counters, followers) = (Counters::default(), Arc::default());
+        Events(Arc::new(Inner { clients, server, counters, followers }))
     }
 }
 
@@ -62,6 +73,9 @@ impl Events {
             return;
         }
         let event = event();
+        if matches!(event, Event::Stopped) {
+            self.0.followers.expect_end();
+        }
         let ring = if is_about_clients(&event) { &self.0.clients } else { &self.0.server };
         // An error means that the last subscriber has left meanwhile.
         let _ = ring.send(Arc::new(event));
@@ -72,9 +86,60 @@ impl Events {
         Subscription { clients: self.0.clients.subscribe(), server: self.0.server.subscribe() }
     }
 
+    /// Gives all that happens from now on to `handle`, on a thread of its own until the broker is gone, a few
+    /// milliseconds after it happened. `handle` may block: it delays nobody, and loses events if it lags. It gets events
+    /// in batches that are never empty.
+    pub fn follow(&self, name: &str, mut handle: impl FnMut(&[Notice]) + Send + 'static) -> io::Result<()> {
+        let runtime = runtime::Builder::new_current_thread().build()?;
+        let (mut subscription, followers) = (self.subscribe(), Arc::clone(&self.0.followers));
+        followers.running.fetch_add(1, Ordering::SeqCst);
+        let work = move || {
+            while let Some(first) = runtime.block_on(subscription.next()) {
+                thread::sleep(GATHER);
+                let mut batch = vec![first];
+                batch.extend(std::iter::from_fn(|| subscription.try_next()));
+                handle(&batch);
+                for notice in &batch {
+                    if matches!(notice, Notice::Event(event) if matches!(**event, Event::Stopped)) {
+                        followers.note_end();
+                    }
+                }
+            }
+        };
+        thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+    }
+
+    /// Waits until every follower has handled [`Event::Stopped`], so that nothing is missing in a log, but at most for
+    /// `patience`.
+    pub fn wait_for_followers(&self, patience: Duration) {
+        self.0.followers.wait(patience);
+    }
+
     /// The counters of messages and connections.
     pub fn counters(&self) -> &Counters {
         &self.0.counters
+    }
+}
+
+impl Followers {
+    fn pending(&self) -> MutexGuard<'_, usize> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn expect_end(&self) {
+        *self.pending() = self.running.load(Ordering::SeqCst);
+    }
+
+    fn note_end(&self) {
+        let mut pending = self.pending();
+        *pending = pending.saturating_sub(1);
+        self.handled.notify_all();
+    }
+
+    fn wait(&self, patience: Duration) {
+        let waited = self.handled.wait_timeout_while(self.pending(), patience, |pending| *pending > 0);
+        // A follower that blocks for longer is left behind.
+        drop(waited);
     }
 }
 
@@ -123,25 +188,6 @@ impl Subscription {
             Err(TryRecvError::Empty | TryRecvError::Closed) => None,
         }
     }
-}
-
-/// Gives events to `handle` on a thread of its own until the broker is gone, a few milliseconds after they happened. So
-/// `handle` may wait as long as it likes: it delays nobody, and loses events if it lags. An empty batch is never given.
-pub fn follow(
-    name: &str,
-    mut subscription: Subscription,
-    mut handle: impl FnMut(&[Notice]) + Send + 'static,
-) -> io::Result<()> {
-    let runtime = runtime::Builder::new_current_thread().build()?;
-    let work = move || {
-        while let Some(first) = runtime.block_on(subscription.next()) {
-            thread::sleep(GATHER);
-            let mut batch = vec![first];
-            batch.extend(std::iter::from_fn(|| subscription.try_next()));
-            handle(&batch);
-        }
-    };
-    thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
 }
 
 #[cfg(test)]
@@ -208,6 +254,34 @@ mod tests {
     #[test]
     fn an_event_that_nobody_wants_is_not_made() {
         Events::default().emit(|| panic!("nobody listens to {:?}", CloseReason::Left));
+    }
+
+    #[test]
+    fn the_end_is_waited_for_until_every_follower_has_handled_it() {
+        let events = Events::default();
+        let handled = Arc::new(AtomicUsize::new(0));
+        for _ in 0..3 {
+            let handled = Arc::clone(&handled);
+            events
+                .follow("test", move |notices| {
+                    handled.fetch_add(notices.len(), Ordering::SeqCst);
+                })
+                .unwrap();
+        }
+        events.emit(|| hit(Limit::Rooms));
+        events.emit(|| Event::Stopped);
+        events.wait_for_followers(Duration::from_secs(60));
+        assert_eq!(handled.load(Ordering::SeqCst), 6);
+    }
+
+    #[test]
+    fn a_follower_that_blocks_is_not_waited_for_longer_than_asked() {
+        let events = Events::default();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        events.follow("test", move |_| assert!(released.recv().is_err())).unwrap();
+        events.emit(|| Event::Stopped);
+        events.wait_for_followers(Duration::from_millis(1));
+        drop(release);
     }
 
     #[tokio::test]

@@ -144,7 +144,7 @@ fn any_number_of_hooks_hear_of_a_client_and_one_that_waits_delays_nobody() {
 #[test]
 fn an_event_tells_what_a_client_was_and_did() {
     let broker = PeerBroker::new();
-    let mut events = broker.subscribe();
+    let mut events = broker.events().subscribe();
     let (address, stop) = serve(&broker);
     let mut a = client(address, "", "a");
     a.send(message("OFFER", "b", "{}"));

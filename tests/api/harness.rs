@@ -124,7 +124,7 @@ impl TestServer {
         configure(&mut config);
         let clock = Clock::manual();
         let broker = broker(config, &clock, keys);
-        let events = Mutex::new((broker.subscribe(), Vec::new()));
+        let events = Mutex::new((broker.events().subscribe(), Vec::new()));
         let (stop, stopped) = oneshot::channel();
         let (started, address) = mpsc::channel();
         let served = broker.clone();

@@ -40,7 +40,7 @@ async fn an_app_closes_its_broker_before_it_stops() {
     let mut client = client.await.unwrap();
     let goodbye = thread::spawn(move || client.expect_closed_with(Some(1001)));
 
-    broker.node().close();
+    broker.close();
     handle.stop(true).await;
     serving.await.unwrap().unwrap();
     goodbye.join().unwrap();
@@ -91,7 +91,7 @@ fn time_passes_when_a_test_says_so() {
 #[actix_web::test]
 async fn a_subscriber_hears_of_the_end_of_the_server() {
     let broker = PeerBroker::new();
-    let mut events = broker.subscribe();
+    let mut events = broker.events().subscribe();
     let follower = actix_web::rt::spawn(async move {
         while let Some(notice) = events.next().await {
             match notice {

@@ -2,48 +2,37 @@
 
 mod body;
 mod cors;
+mod embedded;
 pub(crate) mod endpoint;
 mod files;
 pub(crate) mod handshake;
+mod html;
 mod key_signup;
 mod legacy;
+mod mounted;
 mod not_found;
 mod pages;
 mod peerjs;
+mod percent;
+mod response;
 pub(crate) mod routes;
 pub(crate) mod seen;
+mod template;
 pub(crate) mod upgrade;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::http::header::{self, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::app::Parts;
-use crate::config::MountPath;
-use crate::limits::TooMany;
 use crate::session::ConnectRequest;
 use crate::transport::actix_ws;
-use handshake::{Accepted, HandshakeRefusal};
+use handshake::Accepted;
+use response::plain;
 use routes::Route;
 
-/// A broker at a path.
-pub(crate) struct Mounted {
-    pub(crate) service: Arc<Parts>,
-    pub(crate) path: MountPath,
-    /// Over TLS for sure. An embedded broker has to ask each request.
-    pub(crate) secure: bool,
-    /// This machine's address on the local network, if the server listens there.
-    pub(crate) lan_host: Option<IpAddr>,
-}
-
-impl Mounted {
-    fn is_secure(&self, request: &HttpRequest) -> bool {
-        self.secure || request.app_config().secure()
-    }
-}
+pub(crate) use mounted::Mounted;
 
 /// Mounts the broker in an actix-web app, WebSocket included.
 pub(crate) fn configure(app: &mut web::ServiceConfig, mounted: Arc<Mounted>) {
@@ -96,7 +85,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
             None => peerjs::about(),
         },
         Route::Root => peerjs::about(),
-        Route::Id(key) if peerjs::decode_key(key).is_none() => plain(StatusCode::BAD_REQUEST, "Bad Request"),
+        Route::Id(key) if percent::decode(key).is_none() => plain(StatusCode::BAD_REQUEST, "Bad Request"),
         Route::Id(key) | Route::Peers(key) if !peerjs::admits(mounted, key, request) => {
             plain(StatusCode::FORBIDDEN, "Forbidden")
         }
@@ -155,17 +144,4 @@ async fn open_socket(
         }
         Err(error) => error.error_response(),
     }
-}
-
-fn too_many_requests(too_many: TooMany) -> HttpResponse {
-    let refusal = HandshakeRefusal::TooManyConnections;
-    let mut response = plain(refusal.status(), refusal.text().unwrap_or_default());
-    response.headers_mut().insert(header::RETRY_AFTER, too_many.seconds().into());
-    response
-}
-
-fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
-    HttpResponse::build(status)
-        .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
-        .body(text)
 }

@@ -5,6 +5,7 @@ mod keys;
 mod page;
 mod peers;
 mod problem;
+mod state;
 mod stats;
 
 use std::sync::Arc;
@@ -17,25 +18,12 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_actix_web::AppExt as _;
 
-use crate::app::Parts;
-use crate::config::AdminToken;
-use crate::events::Actor;
 use problem::Problem;
+
+pub(crate) use state::Ops;
 
 /// Longest body of a request.
 const MAX_BODY: usize = 64 << 10;
-
-/// What all operations share.
-pub(crate) struct Ops {
-    service: Arc<Parts>,
-    token: Option<AdminToken>,
-}
-
-impl Ops {
-    pub(crate) fn new(service: Arc<Parts>, token: Option<AdminToken>) -> Self {
-        Ops { service, token }
-    }
-}
 
 /// The app that answers there.
 pub(crate) fn app(
@@ -102,17 +90,4 @@ async fn unknown(request: HttpRequest) -> Result<HttpResponse, Problem> {
         request.method(),
         request.path()
     )))
-}
-
-/// Who asks, for the log.
-fn by(request: &HttpRequest) -> Actor {
-    Actor::Api(request.peer_addr().map(|peer| peer.ip().to_canonical()))
-}
-
-/// Works where waiting for a disk delays nobody.
-async fn blocking<T: Send + 'static>(
-    ops: web::Data<Ops>,
-    work: impl FnOnce(&Parts) -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    web::block(move || work(&ops.service)).await.map_err(|_| Problem::failed())?
 }

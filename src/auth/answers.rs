@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
-use super::Denied;
+use super::error::Denied;
 
 /// How long an answer counts.
 const YES_FOR: Duration = Duration::from_secs(30);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use jsonwebtoken::jwk::{AlgorithmParameters, JwkSet};
 use tokio::task::spawn_blocking;
 
-use super::BadAuth;
+use super::error::BadAuth;
 use super::verifying_keys::{VerifyingKey, VerifyingKeys};
 use crate::files;
 

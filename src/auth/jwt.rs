@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer};
 
-use super::Denied;
+use super::error::Denied;
 use super::verifying_keys::VerifyingKeys;
 use crate::wire::{ApiKey, PeerId};
 

@@ -15,13 +15,13 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{SubjectPublicKeyInfoDer, alg_id};
 use simple_asn1::ASN1Block;
 
-use super::{BadAuth, Denied};
+use super::error::{BadAuth, Denied};
 
 /// What HS256 asks for. Who has a token could guess a shorter secret at leisure.
-pub(super) const MIN_SECRET_BYTES: usize = 32;
+const MIN_SECRET_BYTES: usize = 32;
 
 /// The sizes of RSA keys that are neither weak nor slow.
-pub(super) const RSA_BITS: RangeInclusive<u64> = 2048..=8192;
+const RSA_BITS: RangeInclusive<u64> = 2048..=8192;
 
 /// RSA exponents that ring accepts, if they are odd.
 const RSA_EXPONENTS: RangeInclusive<u64> = 3..=(1 << 33) - 1;
@@ -61,7 +61,7 @@ impl VerifyingKeys {
             return Err(BadAuth::SecretIsJwk);
         }
         if secret.len() < MIN_SECRET_BYTES {
-            return Err(BadAuth::ShortSecret(secret.len()));
+            return Err(BadAuth::ShortSecret { bytes: secret.len(), min: MIN_SECRET_BYTES });
         }
         Ok(VerifyingKeys::One(VerifyingKey::Hs256(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))))
     }
@@ -184,7 +184,7 @@ fn rsa(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
     let unused = n.first().map_or(0, |first| first.leading_zeros());
     let bits = (n.len() as u64 * 8).saturating_sub(u64::from(unused));
     if !RSA_BITS.contains(&bits) {
-        return Err(BadAuth::RsaSize(bits));
+        return Err(BadAuth::RsaSize { bits, min: *RSA_BITS.start(), max: *RSA_BITS.end() });
     }
     // ring looks at these only when it verifies.
     let exponent = e.iter().try_fold(0_u64, |e, &byte| Some(e.checked_mul(256)? | u64::from(byte)));

@@ -17,7 +17,9 @@ use rustls::crypto::ring::default_provider;
 use serde::{Deserialize, Serialize};
 
 use super::answers::{Answer, Answers, Found, Hash};
-use super::{BadAuth, Claimant, Denied, jwt};
+use super::claimant::Claimant;
+use super::error::{BadAuth, Denied};
+use super::jwt;
 use crate::wire::PeerId;
 
 /// For the whole of a question: name, connection, TLS, and all of the answer.

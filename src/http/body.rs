@@ -7,7 +7,7 @@ use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
 use tokio::time::timeout;
 
-use super::plain;
+use super::response::plain;
 
 /// How long a body may take to come.
 const TIMEOUT: Duration = Duration::from_secs(10);

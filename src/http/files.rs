@@ -13,7 +13,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use mime::Mime;
 
-use super::peerjs::decode_key as decode;
+use super::percent;
 
 /// What is served where a directory is asked for.
 const INDEX: &str = "index.html";
@@ -49,7 +49,7 @@ fn local_name(below: &str) -> Option<PathBuf> {
         return Some(PathBuf::new());
     }
     let segment = |encoded| {
-        let name = decode(encoded)?.into_owned();
+        let name = percent::decode(encoded)?.into_owned();
         (!name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])).then_some(name)
     };
     below.strip_suffix('/').unwrap_or(below).split('/').map(segment).collect()

@@ -11,8 +11,8 @@ use actix_http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_http::{Method, RequestHead, Version, ws};
 use actix_web::HttpResponse;
 
-use super::Mounted;
 use super::endpoint::{self, Endpoint};
+use super::mounted::Mounted;
 use super::routes::{self, Route};
 use crate::config::Dialects;
 use crate::session::ConnectRequest;

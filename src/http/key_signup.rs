@@ -7,8 +7,10 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 
-use super::pages::{self, Values};
-use super::{Mounted, body, endpoint, peerjs, plain, seen};
+use super::mounted::Mounted;
+use super::response::plain;
+use super::template::Values;
+use super::{body, endpoint, html, peerjs, seen};
 use crate::admin::{InvalidSignup, SignupError, SignupRequest};
 use crate::app::Parts;
 use crate::client_options::ClientOptions;
@@ -129,23 +131,23 @@ fn once_more(
     typed: &Typed,
     wrong: &InvalidSignup,
 ) -> HttpResponse {
-    let values = Values::of(mounted, pages::seen_options(mounted, request));
+    let values = Values::of(mounted, seen::client_options(mounted, request));
     let form = form(&mounted.service, &values, typed, wrong);
     let values = values.with("{{why}}", why).with_html("{{registration}}", form);
     let content = values.part("no-key.html");
-    pages::answer(status, "No key yet", content, values)
+    html::answer(status, "No key yet", content, values)
 }
 
 /// The key and how to use it.
 fn here_it_is(mounted: &Mounted, request: &HttpRequest, key: &Key) -> HttpResponse {
-    let options = ClientOptions { key: key.key.to_string(), ..pages::seen_options(mounted, request) };
+    let options = ClientOptions { key: key.key.to_string(), ..seen::client_options(mounted, request) };
     let origin = key.settings.origins.first().map(|origin| origin.as_str()).unwrap_or_default();
     let values = Values::of(mounted, options)
         .with("{{name}}", &key.name)
         .with("{{origin}}", origin)
         .with("{{removal}}", &removal(&mounted.service));
     let content = values.part("key.html");
-    pages::answer(StatusCode::CREATED, "Your key", content, values)
+    html::answer(StatusCode::CREATED, "Your key", content, values)
 }
 
 fn form(service: &Parts, values: &Values, typed: &Typed, wrong: &InvalidSignup) -> String {

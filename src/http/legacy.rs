@@ -10,10 +10,12 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, rt, web};
 use tokio::select;
 
-use super::peerjs::decode_key as decode;
+use super::handshake::HandshakeRefusal;
+use super::response::plain;
 use super::routes::{Post, Posted};
-use super::{body, endpoint, plain, too_many_requests};
+use super::{body, endpoint, percent};
 use crate::app::Parts;
+use crate::limits::TooMany;
 use crate::session::{self, Claim, PostRefusal};
 use crate::transport::exchange::Exchange;
 use crate::wire::Refusal;
@@ -39,7 +41,7 @@ pub(super) async fn answer(
 }
 
 fn claim(Post { key, id, token, .. }: Post<'_>) -> Result<Claim, Refusal> {
-    let [key, id, token] = [key, id, token].map(|part| decode(part).unwrap_or_default());
+    let [key, id, token] = [key, id, token].map(|part| percent::decode(part).unwrap_or_default());
     Claim::check(&key, &id, &token)
 }
 
@@ -103,8 +105,13 @@ fn is_too_large(service: &Parts, request: &HttpRequest) -> bool {
     })
 }
 
+fn too_many_requests(too_many: TooMany) -> HttpResponse {
+    let refusal = HandshakeRefusal::TooManyConnections;
+    let mut response = plain(refusal.status(), refusal.text().unwrap_or_default());
+    response.headers_mut().insert(header::RETRY_AFTER, too_many.seconds().into());
+    response
+}
+
 fn refuse(status: StatusCode, refusal: Refusal) -> HttpResponse {
-    HttpResponse::build(status)
-        .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
-        .body(refusal.text().into_owned())
+    plain(status, refusal.text().into_owned())
 }

@@ -3,15 +3,16 @@
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::mounted::Mounted;
 use super::routes::{self, Route};
-use super::{Mounted, pages};
+use super::seen;
 use crate::client_options::ClientOptions;
 
 /// Most characters of the asked path that are shown.
 const SHOWN: usize = 200;
 
 pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
-    let options = pages::seen_options(mounted, request);
+    let options = seen::client_options(mounted, request);
     let text = text(mounted, request.method().as_str(), request.path(), &options);
     HttpResponse::NotFound()
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))

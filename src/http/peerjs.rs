@@ -7,7 +7,9 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
-use super::{Mounted, endpoint, pages, plain};
+use super::mounted::Mounted;
+use super::response::plain;
+use super::{endpoint, percent, seen};
 use crate::app::Parts;
 use crate::wire::RealmKind;
 
@@ -22,7 +24,7 @@ pub(super) fn about() -> HttpResponse {
 /// reference. Browsers name no origin when a page asks the very server it comes from, so who names none
 /// counts as such a page.
 pub(super) fn admits(mounted: &Mounted, key: &str, request: &HttpRequest) -> bool {
-    let active = decode_key(key).and_then(|key| mounted.service.keys.get(&key));
+    let active = percent::decode(key).and_then(|key| mounted.service.keys.get(&key));
     active.is_none_or(|active| {
         let settings = &active.key.settings;
         match endpoint::origin(request.headers()) {
@@ -34,13 +36,13 @@ pub(super) fn admits(mounted: &Mounted, key: &str, request: &HttpRequest) -> boo
 
 /// The origin of pages that come from this server.
 pub(super) fn own_origin(mounted: &Mounted, request: &HttpRequest) -> String {
-    pages::seen_options(mounted, request).origin()
+    seen::client_options(mounted, request).origin()
 }
 
 /// A fresh id, never that of a connected peer; for one who brings a token that says whose it is, that
 /// id. `text/html` as in the reference, though it is text.
 pub(super) async fn new_id(service: &Parts, key: &str, request: &HttpRequest) -> HttpResponse {
-    let active = decode_key(key).and_then(|key| service.keys.get(&key));
+    let active = percent::decode(key).and_then(|key| service.keys.get(&key));
     let is_held = |id: &str| active.as_ref().is_some_and(|active| active.tenant.has_peer(id));
     let mut id = Uuid::new_v4().to_string();
     while is_held(&id) {
@@ -70,7 +72,7 @@ const PAGE: usize = 1000;
 /// The ids of all peers of a key, where discovery is on: those of a page if the query asks for one. `key` is
 /// percent-encoded.
 pub(super) fn peers(service: &Parts, key: &str, query: &str) -> HttpResponse {
-    let Some(key) = decode_key(key) else {
+    let Some(key) = percent::decode(key) else {
         return plain(StatusCode::BAD_REQUEST, "Bad Request");
     };
     match service.keys.get(&key) {
@@ -116,16 +118,6 @@ impl<'a> Page<'a> {
         });
         Some(limit.map(|limit| Page { after, limit }))
     }
-}
-
-/// Undoes percent-escapes; `None` if they are malformed or no UTF-8.
-pub(super) fn decode_key(key: &str) -> Option<Cow<'_, str>> {
-    let whole =
-        |escape: &str| escape.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-    if !key.split('%').skip(1).all(whole) {
-        return None;
-    }
-    percent_encoding::percent_decode_str(key).decode_utf8().ok()
 }
 
 fn json(text: String) -> HttpResponse {

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
-use super::Mounted;
+use super::mounted::Mounted;
 use crate::app::Parts;
 use crate::client_options::ClientOptions;
 use crate::config::Config;
@@ -18,6 +19,11 @@ pub(crate) struct Way {
     proxies: usize,
     /// Whether a proxy has said who the client is.
     is_named: bool,
+}
+
+/// The options of a client, as the one who asks sees this server.
+pub(super) fn client_options(mounted: &Mounted, request: &HttpRequest) -> ClientOptions {
+    by_client(mounted, request.headers(), request.peer_addr(), mounted.is_secure(request))
 }
 
 /// The options that match what a request says, or what the trusted proxies in front of us say. `secure`

@@ -10,8 +10,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::endpoint;
 use super::handshake::{self, HandshakeRefusal, Refused};
-use super::{Mounted, endpoint};
+use super::mounted::Mounted;
 use crate::limits::TooMany;
 use crate::transport::exchange::Exchange;
 use crate::transport::upgrade::{Takeover, UpgradedSocket};

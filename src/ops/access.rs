@@ -11,8 +11,8 @@ use actix_web::{Error, web};
 use subtle::ConstantTimeEq as _;
 use tokio::time::timeout;
 
-use super::Ops;
 use super::problem::Problem;
+use super::state::Ops;
 use crate::app::Parts;
 use crate::config::AdminToken;
 use crate::limits::Guesser;

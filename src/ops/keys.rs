@@ -11,7 +11,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::page::{self, Page};
 use super::problem::Problem;
-use super::{Ops, blocking, by};
+use super::state::{Ops, blocking, by};
 use crate::app::Parts;
 use crate::keys::{Change, Key, RANDOM_KEY_CHARS, Settings};
 use crate::wire::ApiKey;

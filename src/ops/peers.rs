@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::keys::named;
 use super::page::{self, Page};
 use super::problem::Problem;
-use super::{Ops, blocking, by};
+use super::state::{Ops, blocking, by};
 use crate::broker::PeerInfo;
 use crate::wire::{Link, PeerId, RealmKind};
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
-use super::{Ops, blocking};
+use super::state::{Ops, blocking};
 use crate::events::Outcome;
 use crate::wire::{CloseReason, MessageKind, Refusal};
 

@@ -13,7 +13,6 @@ mod scan;
 mod self_check;
 mod sources;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use circles::{Modules, knots};
@@ -59,54 +58,13 @@ fn the_table_of_layers_allows_nothing_that_is_not_used() {
     assert!(unused.is_empty(), "take out of the table:\n{}", unused.join("\n"));
 }
 
-/// Circles that are still to be taken apart.
-const KNOWN_CIRCLES: &[&[&str]] = &[
-    &["app", "app::background"],
-    &["auth", "auth::answers", "auth::jwks", "auth::jwt", "auth::verifying_keys", "auth::webhook"],
-    &[
-        "broker",
-        "broker::delivery",
-        "broker::inspect",
-        "broker::lease",
-        "broker::outbox",
-        "broker::outbox::shed",
-        "broker::queue",
-        "broker::realm",
-        "broker::rooms",
-        "broker::slot",
-        "broker::state",
-        "broker::tenant",
-    ],
-    &[
-        "http",
-        "http::body",
-        "http::endpoint",
-        "http::files",
-        "http::key_signup",
-        "http::legacy",
-        "http::not_found",
-        "http::pages",
-        "http::peerjs",
-        "http::seen",
-    ],
-    &["ops", "ops::access", "ops::keys", "ops::peers", "ops::stats"],
-];
-
 #[test]
 fn no_module_imports_in_a_circle() {
     let sources = Sources::read(Path::new(env!("CARGO_MANIFEST_DIR")));
     let modules = Modules::read(sources.files.iter().map(|(path, text)| (path.as_path(), text.as_str())));
-    let knots = knots(&modules.uses());
-    let known: Vec<BTreeSet<String>> =
-        KNOWN_CIRCLES.iter().map(|circle| circle.iter().map(|&module| module.to_owned()).collect()).collect();
-
-    let new = knots.iter().filter(|knot| !known.iter().any(|known| knot.modules.is_subset(known)));
-    let new: String = new.map(|knot| format!("{:?}:\n{}\n", knot.modules, knot.text)).collect();
-    assert!(new.is_empty(), "modules that import each other in a circle:\n{new}");
-    for known in known {
-        let found = knots.iter().any(|knot| knot.modules.is_subset(&known));
-        assert!(found, "take out of the list of circles: {known:?}");
-    }
+    let knots: String =
+        knots(&modules.uses()).iter().map(|knot| format!("{:?}:\n{}\n", knot.modules, knot.text)).collect();
+    assert!(knots.is_empty(), "modules that import each other in a circle:\n{knots}");
 }
 
 #[test]

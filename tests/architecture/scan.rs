@@ -127,6 +127,13 @@ impl Scan<'_> {
                         self.module(&inner, names);
                     }
                 }
+                // `pub(in a::b)` says who may use an item, and uses nothing.
+                "pub" if self.text(1) == "(" && self.text(2) == "in" => {
+                    while !matches!(self.text(0), ")" | "") {
+                        self.at += 1;
+                    }
+                    self.at += 1;
+                }
                 // Not the `use<…>` of a type, and `extern crate` is nothing but an older `use`.
                 "use" if self.text(1) != "<" => {
                     let exported = self.is_exported();

@@ -205,6 +205,8 @@ fn what_does_not_lead_to_another_module_of_the_layer_is_no_use() {
         "use std::b::Thing; fn f() { b::Thing::new(); x.b::<u8>(); }",
         "struct b; fn f() { b::new(); Self::b(); }",
         "fn f() { self::g(); }",
+        "pub(in crate::a) fn f() {}",
+        "struct Own { pub(in crate::a) field: u8, pub(in super::super) other: u8 }",
     ] {
         let files = [("a.rs", ""), ("a/b.rs", ""), ("other.rs", ""), ("a/c.rs", line)];
         assert_eq!(used(&files), Vec::<String>::new(), "{line}");

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
+use crate::files::FileError;
 
 /// A file of one test, gone after it.
 struct Scratch(PathBuf);

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use actix_http::{Method, RequestHead, StatusCode};
 use actix_web::HttpResponse;
 
-use crate::http::{Mounted, not_found, seen};
+use crate::http::mounted::Mounted;
+use crate::http::{not_found, seen};
 use crate::limits::TooMany;
 
 /// Why a handshake opens no WebSocket.

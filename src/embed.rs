@@ -78,8 +78,8 @@ impl PeerBroker {
         &self,
         path: &str,
     ) -> Result<impl FnOnce(&mut ServiceConfig) + Clone + use<>, InvalidPath> {
-        let (service, path) = (Arc::clone(&self.parts), MountPath::parse(path)?);
-        let mounted = Arc::new(Mounted { service, path, secure: false, lan_host: lan_address() });
+        let (parts, path) = (Arc::clone(&self.parts), MountPath::parse(path)?);
+        let mounted = Arc::new(Mounted { parts, path, secure: false, lan_host: lan_address() });
         Ok(move |app: &mut ServiceConfig| http::configure(app, mounted))
     }
 
@@ -123,7 +123,7 @@ impl PeerBroker {
     /// The broker at its configured path, in a server of its own.
     pub(crate) fn mounted(&self, secure: bool, lan_host: Option<IpAddr>) -> Arc<Mounted> {
         let path = self.parts.config().path.clone();
-        Arc::new(Mounted { service: Arc::clone(&self.parts), path, secure, lan_host })
+        Arc::new(Mounted { parts: Arc::clone(&self.parts), path, secure, lan_host })
     }
 }
 

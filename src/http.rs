@@ -51,7 +51,7 @@ pub(crate) fn handler(mounted: Arc<Mounted>) -> actix_web::Route {
 
 async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
     match handshake::open(mounted, request.head(), mounted.is_secure(request), None) {
-        Some(Ok(opened)) => return open_socket(&mounted.service, opened, payload).await,
+        Some(Ok(opened)) => return open_socket(&mounted.parts, opened, payload).await,
         Some(Err(refused)) => return refused.into_response(),
         None => {}
     }
@@ -68,15 +68,15 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload)
         cors::vary(&mut response, "Accept");
     }
     if route != Route::Outside {
-        cors::allow(&mounted.service.config().cors, request, &mut response);
+        cors::allow(&mounted.parts.config().cors, request, &mut response);
     }
     response
 }
 
 async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpResponse {
-    let service = &mounted.service;
-    let pages = service.config().pages;
-    let peerjs = service.config().dialects.peerjs;
+    let parts = &mounted.parts;
+    let pages = parts.config().pages;
+    let peerjs = parts.config().dialects.peerjs;
     match route {
         Route::Id(_) | Route::Peers(_) if !peerjs => not_found::page(mounted, request),
         Route::Root if pages::prefers_html(request) => match file(mounted, request, "").await {
@@ -89,14 +89,14 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         Route::Id(key) | Route::Peers(key) if !peerjs::admits(mounted, key, request) => {
             plain(StatusCode::FORBIDDEN, "Forbidden")
         }
-        Route::Id(key) => peerjs::new_id(service, key, request).await,
-        Route::Peers(key) => peerjs::peers(service, key, request.query_string()),
+        Route::Id(key) => peerjs::new_id(parts, key, request).await,
+        Route::Peers(key) => peerjs::peers(parts, key, request.query_string()),
         Route::Health => plain(StatusCode::OK, "ok"),
         Route::Page(name) if pages => pages::page(mounted, request, name),
         Route::File(below) => {
             file(mounted, request, below).await.unwrap_or_else(|| not_found::page(mounted, request))
         }
-        Route::Register if key_signup::is_open(service) => key_signup::to_the_form(),
+        Route::Register if key_signup::is_open(parts) => key_signup::to_the_form(),
         Route::Page(_) | Route::Register | Route::Socket | Route::Outside => {
             not_found::page(mounted, request)
         }
@@ -109,21 +109,19 @@ async fn post(
     route: Route<'_>,
     payload: web::Payload,
 ) -> HttpResponse {
-    let service = &mounted.service;
-    if route == Route::Register && key_signup::is_open(service) {
+    let parts = &mounted.parts;
+    if route == Route::Register && key_signup::is_open(parts) {
         return key_signup::answer(mounted, request, payload).await;
     }
     match routes::find_post(&mounted.path, request.path()) {
-        Some(post) if service.config().dialects.peerjs => {
-            legacy::answer(service, request, post, payload).await
-        }
+        Some(post) if parts.config().dialects.peerjs => legacy::answer(parts, request, post, payload).await,
         _ => not_found::page(mounted, request),
     }
 }
 
 /// A file of the app that is served beside the broker. No files for upgrade requests.
 async fn file(mounted: &Mounted, request: &HttpRequest, below: &str) -> Option<HttpResponse> {
-    let config = mounted.service.config.load_full();
+    let config = mounted.parts.config.load_full();
     let directory = config.static_dir.as_deref()?;
     if request.headers().contains_key(header::UPGRADE) {
         return None;
@@ -132,14 +130,14 @@ async fn file(mounted: &Mounted, request: &HttpRequest, below: &str) -> Option<H
 }
 
 async fn open_socket(
-    service: &Arc<Parts>,
+    parts: &Arc<Parts>,
     (accepted, request): (Accepted, ConnectRequest),
     payload: web::Payload,
 ) -> HttpResponse {
-    match actix_ws::upgrade(payload, endpoint::bounds(service)).await {
+    match actix_ws::upgrade(payload, endpoint::bounds(parts)).await {
         Ok((mut response, socket)) => {
             accepted.write_to(&mut response);
-            accepted.endpoint.serve(socket, service, request);
+            accepted.endpoint.serve(socket, parts, request);
             response
         }
         Err(error) => error.error_response(),

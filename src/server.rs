@@ -120,7 +120,7 @@ struct Arrival {
 
 impl Arrival {
     /// What is written is on its way at once: there is no more to come that would be worth waiting for.
-    fn of(io: &TcpStream, service: &Parts) -> Result<Self, TooMany> {
+    fn of(io: &TcpStream, parts: &Parts) -> Result<Self, TooMany> {
         if let Err(error) = io.set_nodelay(true) {
             log::debug!("cannot set TCP_NODELAY: {error}");
         }
@@ -128,7 +128,7 @@ impl Arrival {
             log::debug!("cannot set SO_SNDBUF: {error}");
         }
         let address = io.peer_addr().ok();
-        Ok(Arrival { address, counted: endpoint::connect(service, address)? })
+        Ok(Arrival { address, counted: endpoint::connect(parts, address)? })
     }
 
     /// As HTTP gets it.
@@ -140,9 +140,9 @@ impl Arrival {
 /// What HTTP gets over plain TCP.
 async fn plain(
     io: TcpStream,
-    service: Arc<Parts>,
+    parts: Arc<Parts>,
 ) -> Result<(Connection<TcpStream>, Option<SocketAddr>), DispatchError> {
-    match Arrival::of(&io, &service) {
+    match Arrival::of(&io, &parts) {
         Ok(arrival) => Ok(arrival.below_http(io)),
         Err(too_many) => {
             turn_away(&io, too_many).await;
@@ -224,7 +224,7 @@ impl Server {
         let mounted = Arc::clone(&self.mounted);
         let (address, ops_address) = (self.address, self.ops_address());
         let server = self.start()?;
-        let events = &mounted.service.events;
+        let events = &mounted.parts.events;
         events.emit(|| Event::Started { address, ops_address });
         let handle = server.handle();
         let mut serving = actix_web::rt::spawn(server);
@@ -247,20 +247,20 @@ impl Server {
         if workers > 0 {
             builder = builder.workers(workers);
         }
-        let service = &mounted.service;
-        let plain = |service: &Arc<Parts>| {
-            let service = Arc::clone(service);
-            fn_service(move |io: TcpStream| plain(io, Arc::clone(&service)))
+        let parts = &mounted.parts;
+        let plain = |parts: &Arc<Parts>| {
+            let parts = Arc::clone(parts);
+            fn_service(move |io: TcpStream| plain(io, Arc::clone(&parts)))
         };
         if let Some((listener, ops)) = ops {
-            let plain = plain(service);
+            let plain = plain(parts);
             builder = builder.listen(OPS_NAME, listener, move || {
                 plain.clone().and_then(http_over!(Connection<TcpStream>, ops::app(Arc::clone(&ops))))
             })?;
         }
         let builder = match tls {
             None => {
-                let plain = plain(service);
+                let plain = plain(parts);
                 builder.listen(NAME, listener, move || {
                     plain.clone().and_then(http_service!(Connection<TcpStream>, mounted))
                 })?
@@ -269,10 +269,10 @@ impl Server {
                 max_concurrent_tls_connect(MAX_TLS_HANDSHAKES);
                 builder.listen(NAME, listener, move || {
                     let http = http_service!(Connection<TlsStream<TcpStream>>, mounted);
-                    let service = Arc::clone(&mounted.service);
+                    let parts = Arc::clone(&mounted.parts);
                     // ConnectionPermit before its handshake, which costs more than all else.
                     let accept = move |io: TcpStream, acceptor: &AcceptorService| {
-                        let arrival = Arrival::of(&io, &service);
+                        let arrival = Arrival::of(&io, &parts);
                         let accepted = arrival.map(|arrival| (arrival, acceptor.call(io)));
                         async move {
                             let (arrival, accepting) =
@@ -293,14 +293,14 @@ impl Server {
 
 /// Stops accepting, dismisses every client, and waits for their goodbyes, within bounds.
 async fn drain(mounted: &Mounted, handle: &ServerHandle) {
-    let service = &mounted.service;
+    let parts = &mounted.parts;
     handle.pause().await;
-    service.close();
+    parts.close();
     let deadline = Instant::now() + DRAIN_TIMEOUT;
-    while service.sessions.len() > 0 && Instant::now() < deadline {
+    while parts.sessions.len() > 0 && Instant::now() < deadline {
         sleep(Duration::from_millis(10)).await;
     }
-    match service.sessions.len() {
+    match parts.sessions.len() {
         0 => {}
         left => log::warn!("{left} clients did not answer their close frame and are cut off"),
     }

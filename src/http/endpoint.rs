@@ -37,22 +37,19 @@ impl Endpoint {
 
     /// Lets the session go on by itself, as a small task of its own: HTTP's is four times as large and
     /// can end now.
-    pub(super) fn serve<S: Socket + 'static>(self, socket: S, service: &Arc<Parts>, caller: ConnectRequest) {
+    pub(super) fn serve<S: Socket + 'static>(self, socket: S, parts: &Arc<Parts>, caller: ConnectRequest) {
         match self {
-            Endpoint::Peers => drop(rt::spawn(session::serve_peer(socket, &service.sessions, caller))),
-            Endpoint::Root => drop(rt::spawn(session::serve_guest(socket, &service.sessions, caller))),
+            Endpoint::Peers => drop(rt::spawn(session::serve_peer(socket, &parts.sessions, caller))),
+            Endpoint::Root => drop(rt::spawn(session::serve_guest(socket, &parts.sessions, caller))),
         }
     }
 }
 
 /// Counts a connection that has just come.
-pub(crate) fn connect(
-    service: &Parts,
-    peer: Option<SocketAddr>,
-) -> Result<Option<ConnectionPermit>, TooMany> {
-    let address = peer.and_then(|peer| counted_address(&service.config(), peer));
-    let connected = service.addresses.connect(address);
-    connected.inspect_err(|too_many| service.limit_hit(too_many.limit, address))
+pub(crate) fn connect(parts: &Parts, peer: Option<SocketAddr>) -> Result<Option<ConnectionPermit>, TooMany> {
+    let address = peer.and_then(|peer| counted_address(&parts.config(), peer));
+    let connected = parts.addresses.connect(address);
+    connected.inspect_err(|too_many| parts.limit_hit(too_many.limit, address))
 }
 
 /// Whose a connection is. All clients of a proxy share its connections, and are counted one by one when they
@@ -63,28 +60,28 @@ fn counted_address(config: &Config, peer: SocketAddr) -> Option<IpAddr> {
 
 /// Who asks, unless its address asks too often.
 pub(super) fn caller(
-    service: &Parts,
+    parts: &Parts,
     query: &str,
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
     exchange: Option<&Rc<Exchange>>,
 ) -> Result<ConnectRequest, TooMany> {
-    let source = source(service, headers, peer);
+    let source = source(parts, headers, peer);
     let connection = exchange.and_then(|exchange| exchange.counted());
-    let opened = service.addresses.open(source.address, service.now(), connection);
-    let permit = opened.inspect_err(|too_many| service.limit_hit(too_many.limit, source.address))?;
+    let opened = parts.addresses.open(source.address, parts.now(), connection);
+    let permit = opened.inspect_err(|too_many| parts.limit_hit(too_many.limit, source.address))?;
     Ok(ConnectRequest { query: query.to_owned(), source, permit })
 }
 
 /// How much of a message a WebSocket may bring.
-pub(super) fn bounds(service: &Parts) -> Bounds {
-    let unfinished = Arc::clone(service.sessions.unfinished());
-    Bounds { max_message_bytes: service.config().max_message_bytes, unfinished }
+pub(super) fn bounds(parts: &Parts) -> Bounds {
+    let unfinished = Arc::clone(parts.sessions.unfinished());
+    Bounds { max_message_bytes: parts.config().max_message_bytes, unfinished }
 }
 
 /// Where a request comes from.
-pub(super) fn source(service: &Parts, headers: &HeaderMap, peer: Option<SocketAddr>) -> Source {
-    Source { origin: origin(headers), address: seen::client_address(service, headers, peer) }
+pub(super) fn source(parts: &Parts, headers: &HeaderMap, peer: Option<SocketAddr>) -> Source {
+    Source { origin: origin(headers), address: seen::client_address(parts, headers, peer) }
 }
 
 /// The page that asks. Native apps name none.

@@ -38,14 +38,14 @@ pub(super) fn open(
     is_secure: bool,
     exchange: Option<&Rc<Exchange>>,
 ) -> Option<Result<(Accepted, ConnectRequest), Refused>> {
-    let service = &mounted.service;
+    let parts = &mounted.parts;
     let route = routes::find(&mounted.path, head.uri.path());
-    let accepted = match decide(head, route, service.config().dialects)? {
+    let accepted = match decide(head, route, parts.config().dialects)? {
         Ok(accepted) => accepted,
         Err(why) => return Some(Err(Refused::new(why, mounted, head, is_secure))),
     };
     let query = head.uri.query().unwrap_or_default();
-    let request = endpoint::caller(service, query, head.headers(), head.peer_addr, exchange);
+    let request = endpoint::caller(parts, query, head.headers(), head.peer_addr, exchange);
     Some(request.map(|request| (accepted, request)).map_err(Refused::too_many))
 }
 

@@ -32,14 +32,14 @@ struct Typed {
     origin: String,
 }
 
-pub(super) fn is_open(service: &Parts) -> bool {
-    service.config().pages && service.config().registration.open
+pub(super) fn is_open(parts: &Parts) -> bool {
+    parts.config().pages && parts.config().registration.open
 }
 
 /// The form as a section of the landing page; nothing if registration is closed.
-pub(super) fn section(service: &Parts, values: &Values) -> String {
-    if is_open(service) {
-        form(service, values, &Typed::default(), &InvalidSignup::default())
+pub(super) fn section(parts: &Parts, values: &Values) -> String {
+    if is_open(parts) {
+        form(parts, values, &Typed::default(), &InvalidSignup::default())
     } else {
         String::new()
     }
@@ -70,9 +70,9 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
             return once_more(mounted, request, StatusCode::UNPROCESSABLE_ENTITY, why, &typed, &wrong);
         }
     };
-    let service = Arc::clone(&mounted.service);
-    let address = seen::client_address(&service, request.headers(), request.peer_addr());
-    let registered = web::block(move || service.admin.register(address, app)).await;
+    let parts = Arc::clone(&mounted.parts);
+    let address = seen::client_address(&parts, request.headers(), request.peer_addr());
+    let registered = web::block(move || parts.admin.register(address, app)).await;
     let no_key =
         |status, why: &str| once_more(mounted, request, status, why, &typed, &InvalidSignup::default());
     match registered {
@@ -132,7 +132,7 @@ fn once_more(
     wrong: &InvalidSignup,
 ) -> HttpResponse {
     let values = Values::of(mounted, seen::client_options(mounted, request));
-    let form = form(&mounted.service, &values, typed, wrong);
+    let form = form(&mounted.parts, &values, typed, wrong);
     let values = values.with("{{why}}", why).with_html("{{registration}}", form);
     let content = values.part("no-key.html");
     html::answer(status, "No key yet", content, values)
@@ -145,12 +145,12 @@ fn here_it_is(mounted: &Mounted, request: &HttpRequest, key: &Key) -> HttpRespon
     let values = Values::of(mounted, options)
         .with("{{name}}", &key.name)
         .with("{{origin}}", origin)
-        .with("{{removal}}", &removal(&mounted.service));
+        .with("{{removal}}", &removal(&mounted.parts));
     let content = values.part("key.html");
     html::answer(StatusCode::CREATED, "Your key", content, values)
 }
 
-fn form(service: &Parts, values: &Values, typed: &Typed, wrong: &InvalidSignup) -> String {
+fn form(parts: &Parts, values: &Values, typed: &Typed, wrong: &InvalidSignup) -> String {
     let (name, origin) = (wrong.name.as_deref(), wrong.origin);
     let focus = |it: bool| if it { "autofocus" } else { "" };
     values
@@ -163,13 +163,13 @@ fn form(service: &Parts, values: &Values, typed: &Typed, wrong: &InvalidSignup) 
         .with("{{origin_invalid}}", &origin.is_some().to_string())
         .with("{{name_focus}}", focus(name.is_some()))
         .with("{{origin_focus}}", focus(name.is_none() && origin.is_some()))
-        .with("{{removal}}", &removal(service))
+        .with("{{removal}}", &removal(parts))
         .part("register.html")
 }
 
 /// What becomes of a key that nobody uses.
-fn removal(service: &Parts) -> String {
-    match service.config().registration.ttl_days {
+fn removal(parts: &Parts) -> String {
+    match parts.config().registration.ttl_days {
         0 => String::new(),
         1 => "It is removed when nobody uses it for a day.".to_owned(),
         days => format!("It is removed when nobody uses it for {days} days."),

@@ -24,7 +24,7 @@ use crate::wire::Refusal;
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 pub(super) async fn answer(
-    service: &Arc<Parts>,
+    parts: &Arc<Parts>,
     request: &HttpRequest,
     post: Post<'_>,
     payload: web::Payload,
@@ -34,9 +34,9 @@ pub(super) async fn answer(
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, refusal),
     };
     match post.what {
-        Posted::Stream => open(service, request, claim).await,
-        Posted::Message if is_too_large(service, request) => body::too_large(),
-        Posted::Message => relay(service, request, claim, payload).await,
+        Posted::Stream => open(parts, request, claim).await,
+        Posted::Message if is_too_large(parts, request) => body::too_large(),
+        Posted::Message => relay(parts, request, claim, payload).await,
     }
 }
 
@@ -45,15 +45,15 @@ fn claim(Post { key, id, token, .. }: Post<'_>) -> Result<Claim, Refusal> {
     Claim::check(&key, &id, &token)
 }
 
-async fn open(service: &Arc<Parts>, request: &HttpRequest, claim: Claim) -> HttpResponse {
+async fn open(parts: &Arc<Parts>, request: &HttpRequest, claim: Claim) -> HttpResponse {
     let exchange = request.conn_data::<Rc<Exchange>>();
-    let caller = match endpoint::caller(service, "", request.headers(), request.peer_addr(), exchange) {
+    let caller = match endpoint::caller(parts, "", request.headers(), request.peer_addr(), exchange) {
         Ok(caller) => caller,
         Err(too_many) => return too_many_requests(too_many),
     };
     // The first stream of a client has the number 0.
     let renewed = !request.query_string().split('&').any(|pair| pair == "i=0");
-    match session::open_stream(&service.sessions, claim, caller, renewed).await {
+    match session::open_stream(&parts.sessions, claim, caller, renewed).await {
         Ok((mut body, session)) => {
             rt::spawn(session);
             if let Some(exchange) = exchange {
@@ -70,14 +70,14 @@ async fn open(service: &Arc<Parts>, request: &HttpRequest, claim: Claim) -> Http
     }
 }
 
-async fn relay(service: &Parts, request: &HttpRequest, claim: Claim, payload: web::Payload) -> HttpResponse {
-    let source = endpoint::source(service, request.headers(), request.peer_addr());
+async fn relay(parts: &Parts, request: &HttpRequest, claim: Claim, payload: web::Payload) -> HttpResponse {
+    let source = endpoint::source(parts, request.headers(), request.peer_addr());
     // Before the body is read: until then it is with the client, and costs us nothing.
     let exchange = request.conn_data::<Rc<Exchange>>();
     let left = poll_fn(|cx| exchange.map_or(Poll::Pending, |exchange| exchange.poll_ended(cx)));
     let sender = select! {
         biased;
-        sender = session::sender(&service.sessions, claim, &source) => sender,
+        sender = session::sender(&parts.sessions, claim, &source) => sender,
         // Nobody waits for the answer.
         () = left => Err(PostRefusal::Absent),
     };
@@ -86,22 +86,22 @@ async fn relay(service: &Parts, request: &HttpRequest, claim: Claim, payload: we
         Err(PostRefusal::Absent) => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
         Err(PostRefusal::TooMuch) => return plain(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
     };
-    let body = match body::read(payload, service.config().max_message_bytes).await {
+    let body = match body::read(payload, parts.config().max_message_bytes).await {
         Ok(body) => body,
         Err(response) => return response,
     };
     // Without text it is a message of nothing.
-    match sender.post(&service.sessions, std::str::from_utf8(&body).unwrap_or_default()) {
+    match sender.post(&parts.sessions, std::str::from_utf8(&body).unwrap_or_default()) {
         session::PostOutcome::Done => plain(StatusCode::OK, "OK"),
         session::PostOutcome::Nothing => plain(StatusCode::BAD_REQUEST, "This is no message of PeerJS."),
         session::PostOutcome::Refused => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
     }
 }
 
-fn is_too_large(service: &Parts, request: &HttpRequest) -> bool {
+fn is_too_large(parts: &Parts, request: &HttpRequest) -> bool {
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     announced.and_then(|length| length.parse().ok()).is_some_and(|length: u64| {
-        usize::try_from(length).map_or(true, |length| length > service.config().max_message_bytes)
+        usize::try_from(length).map_or(true, |length| length > parts.config().max_message_bytes)
     })
 }
 

@@ -10,7 +10,7 @@ use crate::config::MountPath;
 
 /// A broker at a path.
 pub(crate) struct Mounted {
-    pub(crate) service: Arc<Parts>,
+    pub(crate) parts: Arc<Parts>,
     pub(crate) path: MountPath,
     /// Over TLS for sure. An embedded broker has to ask each request.
     pub(crate) secure: bool,

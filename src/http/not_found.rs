@@ -26,7 +26,7 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
 pub(super) fn text(mounted: &Mounted, method: &str, path: &str, options: &ClientOptions) -> String {
     let asked = without_token(path);
     let mount = mounted.path.as_str();
-    let key = mounted.service.config().shown_key();
+    let key = mounted.parts.config().shown_key();
     let key = key.as_str();
     let hint = match routes::find(&mounted.path, path) {
         Route::Socket => {

@@ -36,7 +36,7 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
     };
     let mut response = if name.ends_with(".html") {
         let values = Values::of(mounted, seen::client_options(mounted, request));
-        let form = key_signup::section(&mounted.service, &values);
+        let form = key_signup::section(&mounted.parts, &values);
         let values = values.with_html("{{registration}}", form);
         html::page(StatusCode::OK, values.fill(&String::from_utf8_lossy(&file.data)))
     } else {

@@ -24,7 +24,7 @@ pub(super) fn about() -> HttpResponse {
 /// reference. Browsers name no origin when a page asks the very server it comes from, so who names none
 /// counts as such a page.
 pub(super) fn admits(mounted: &Mounted, key: &str, request: &HttpRequest) -> bool {
-    let active = percent::decode(key).and_then(|key| mounted.service.keys.get(&key));
+    let active = percent::decode(key).and_then(|key| mounted.parts.keys.get(&key));
     active.is_none_or(|active| {
         let settings = &active.key.settings;
         match endpoint::origin(request.headers()) {
@@ -41,8 +41,8 @@ pub(super) fn own_origin(mounted: &Mounted, request: &HttpRequest) -> String {
 
 /// A fresh id, never that of a connected peer; for one who brings a token that says whose it is, that
 /// id. `text/html` as in the reference, though it is text.
-pub(super) async fn new_id(service: &Parts, key: &str, request: &HttpRequest) -> HttpResponse {
-    let active = percent::decode(key).and_then(|key| service.keys.get(&key));
+pub(super) async fn new_id(parts: &Parts, key: &str, request: &HttpRequest) -> HttpResponse {
+    let active = percent::decode(key).and_then(|key| parts.keys.get(&key));
     let is_held = |id: &str| active.as_ref().is_some_and(|active| active.tenant.has_peer(id));
     let mut id = Uuid::new_v4().to_string();
     while is_held(&id) {
@@ -71,11 +71,11 @@ const PAGE: usize = 1000;
 
 /// The ids of all peers of a key, where discovery is on: those of a page if the query asks for one. `key` is
 /// percent-encoded.
-pub(super) fn peers(service: &Parts, key: &str, query: &str) -> HttpResponse {
+pub(super) fn peers(parts: &Parts, key: &str, query: &str) -> HttpResponse {
     let Some(key) = percent::decode(key) else {
         return plain(StatusCode::BAD_REQUEST, "Bad Request");
     };
-    match service.keys.get(&key) {
+    match parts.keys.get(&key) {
         Some(active) if active.key.settings.allow_discovery => {
             let peers = active.tenant.existing(RealmKind::PeerJs);
             let ids = match Page::asked_for(query) {

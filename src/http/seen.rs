@@ -34,7 +34,7 @@ pub(super) fn by_client(
     peer: Option<SocketAddr>,
     secure: bool,
 ) -> ClientOptions {
-    let config = &mounted.service.config();
+    let config = &mounted.parts.config();
     let proxies = peer.map_or(0, |peer| way(config, headers, peer).proxies);
     let forwarded = |name| forwarded(headers, name, proxies);
     let secure = forwarded("x-forwarded-proto").map_or(secure, |proto| proto == "https");
@@ -61,15 +61,11 @@ fn forwarded<'a>(headers: &'a HeaderMap, name: &'static str, proxies: usize) -> 
 }
 
 /// The address of a client: that of its connection, or what trusted proxies say.
-pub(super) fn client_address(
-    service: &Parts,
-    headers: &HeaderMap,
-    peer: Option<SocketAddr>,
-) -> Option<IpAddr> {
+pub(super) fn client_address(parts: &Parts, headers: &HeaderMap, peer: Option<SocketAddr>) -> Option<IpAddr> {
     let peer = peer?;
-    let Way { client, proxies, is_named } = way(&service.config(), headers, peer);
+    let Way { client, proxies, is_named } = way(&parts.config(), headers, peer);
     if proxies > 0 && !is_named {
-        service.silent_proxy.call_once(|| {
+        parts.silent_proxy.call_once(|| {
             log::warn!(
                 "a request from the trusted proxy {client} has no X-Forwarded-For, so all clients of that proxy \
                  share its address and its limits: have the proxy set the header (logged once)"

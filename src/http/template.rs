@@ -24,7 +24,7 @@ impl Values {
             .with("{{port}}", &port.to_string())
             .with("{{secure}}", &secure.to_string())
             .with("{{lan_host}}", &lan_host)
-            .with("{{default_key}}", &mounted.service.config().default_key.to_string())
+            .with("{{default_key}}", &mounted.parts.config().default_key.to_string())
             .with("{{version}}", env!("CARGO_PKG_VERSION"))
             .with_html("{{peerjs}}", PEERJS.script())
             .with_html("{{qrcode}}", QRCODE.script())

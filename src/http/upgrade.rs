@@ -35,9 +35,9 @@ where
         Ok(opened) => opened,
         Err(refused) => return refuse(framed, refused).await,
     };
-    let service = &mounted.service;
-    let socket = UpgradedSocket::new(framed.into_parts(), accepted.to_bytes(), endpoint::bounds(service));
-    accepted.endpoint.serve(socket, service, request);
+    let parts = &mounted.parts;
+    let socket = UpgradedSocket::new(framed.into_parts(), accepted.to_bytes(), endpoint::bounds(parts));
+    accepted.endpoint.serve(socket, parts, request);
 }
 
 /// Says to a client that its address has too many connections, if that goes through at once.

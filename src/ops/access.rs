@@ -33,7 +33,7 @@ pub(super) async fn guard<B: MessageBody>(
 ) -> Result<ServiceResponse<B>, Error> {
     check_site(request.headers())?;
     match &ops.token {
-        Some(token) => check_token(&ops.service, token, &request)?,
+        Some(token) => check_token(&ops.parts, token, &request)?,
         None => check_local(&request)?,
     }
     timeout(REQUEST_TIMEOUT, next.call(request)).await.map_err(|_| Problem::too_slow())?
@@ -48,19 +48,19 @@ fn check_site(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// Over the limit of wrong tokens, none is compared, not even the right one: an answer that differs for the right
 /// token would allow any number of guesses.
-fn check_token(service: &Parts, token: &AdminToken, request: &ServiceRequest) -> Result<(), Problem> {
+fn check_token(parts: &Parts, token: &AdminToken, request: &ServiceRequest) -> Result<(), Problem> {
     let Some(given) = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes()) else {
         return Err(Problem::unauthorized());
     };
     let address = request.peer_addr().map(|peer| peer.ip());
-    let (guesser, now) = (Guesser::new(address, is_forwarded(request.headers())), service.now());
-    let checked = service.admin.wrong_tokens.check(guesser, now);
-    checked.inspect_err(|too_many| service.limit_hit(too_many.limit, address))?;
+    let (guesser, now) = (Guesser::new(address, is_forwarded(request.headers())), parts.now());
+    let checked = parts.admin.wrong_tokens.check(guesser, now);
+    checked.inspect_err(|too_many| parts.limit_hit(too_many.limit, address))?;
     let (scheme, given) = given.split_at_checked(BEARER.len()).unwrap_or_default();
     // Compared in a time that says nothing of where the first difference is.
     let fits = scheme.eq_ignore_ascii_case(BEARER) && bool::from(given.ct_eq(token.as_str().as_bytes()));
     if !fits {
-        service.admin.wrong_tokens.count_wrong(guesser, now);
+        parts.admin.wrong_tokens.count_wrong(guesser, now);
         return Err(Problem::unauthorized());
     }
     Ok(())

@@ -79,14 +79,14 @@ impl ToSchema for NewKey {
 #[get("/api/keys")]
 pub(super) async fn list(ops: web::Data<Ops>, page: web::Query<Page>) -> Result<web::Json<Keys>, Problem> {
     let limit = page.limit()?;
-    let keys = blocking(ops, move |service| {
-        let mut keys = service.admin.all_keys()?;
+    let keys = blocking(ops, move |parts| {
+        let mut keys = parts.admin.all_keys()?;
         let after = page.after.as_deref();
         keys.retain(|key| after.is_none_or(|after| key.key.as_str() > after));
         keys.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         keys.truncate(limit + 1);
         let next = page::cut(&mut keys, limit, |key| key.key.to_string());
-        let keys = keys.iter().map(|key| shown(service, key)).collect::<Result<_, _>>()?;
+        let keys = keys.iter().map(|key| shown(parts, key)).collect::<Result<_, _>>()?;
         Ok(Keys { keys, next })
     });
     Ok(web::Json(keys.await?))
@@ -112,11 +112,11 @@ pub(super) async fn add(
     let key: Option<String> = read(body.remove("key").unwrap_or_default())?;
     let key = key.map(|key| ApiKey::parse(&key)).transpose()?;
     let settings: Change = read(Value::Object(body))?;
-    let (added, location) = blocking(ops, move |service| {
+    let (added, location) = blocking(ops, move |parts| {
         let mut key = Key::new(key, "", Settings::default());
         key.apply(settings);
-        let key = service.admin.add_key(by, key)?;
-        Ok((shown(service, &key)?, format!("/api/keys/{}", in_path(key.key.as_str()))))
+        let key = parts.admin.add_key(by, key)?;
+        Ok((shown(parts, &key)?, format!("/api/keys/{}", in_path(key.key.as_str()))))
     })
     .await?;
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(added))
@@ -132,7 +132,7 @@ pub(super) async fn add(
 #[get("/api/keys/{key}")]
 pub(super) async fn show(ops: web::Data<Ops>, key: web::Path<String>) -> Result<web::Json<Shown>, Problem> {
     let key = named(&key)?;
-    let found = blocking(ops, move |service| shown(service, &service.admin.one_key(&key)?));
+    let found = blocking(ops, move |parts| shown(parts, &parts.admin.one_key(&key)?));
     Ok(web::Json(found.await?))
 }
 
@@ -153,9 +153,9 @@ pub(super) async fn change(
 ) -> Result<web::Json<Shown>, Problem> {
     let (by, key) = (by(&request), named(&key)?);
     let change: Change = read(Value::Object(body.into_inner()))?;
-    let changed = blocking(ops, move |service| {
-        let changed = service.admin.change_key(by, &key, change)?;
-        shown(service, &changed)
+    let changed = blocking(ops, move |parts| {
+        let changed = parts.admin.change_key(by, &key, change)?;
+        shown(parts, &changed)
     });
     Ok(web::Json(changed.await?))
 }
@@ -174,7 +174,7 @@ pub(super) async fn remove(
     key: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let (by, key) = (by(&request), named(&key)?);
-    blocking(ops, move |service| Ok(service.admin.remove_key(by, &key)?)).await?;
+    blocking(ops, move |parts| Ok(parts.admin.remove_key(by, &key)?)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -191,13 +191,10 @@ fn in_path(key: &str) -> String {
     percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-fn shown(service: &Parts, key: &Key) -> Result<Shown, Problem> {
+fn shown(parts: &Parts, key: &Key) -> Result<Shown, Problem> {
     let json = key.public_json().map_err(|error| {
         log::error!("cannot write a key as JSON: {error}");
         Problem::failed()
     })?;
-    Ok(Shown {
-        key: json,
-        clients: service.keys.get(key.key.as_str()).map_or(0, |active| active.tenant.len()),
-    })
+    Ok(Shown { key: json, clients: parts.keys.get(key.key.as_str()).map_or(0, |active| active.tenant.len()) })
 }

@@ -76,10 +76,10 @@ pub(super) async fn list(
     page: web::Query<Page>,
 ) -> Result<web::Json<Peers>, Problem> {
     let (key, limit) = (named(&key)?, page.limit()?);
-    let peers = blocking(ops, move |service| {
-        let Some(active) = service.keys.get(key.as_str()) else {
+    let peers = blocking(ops, move |parts| {
+        let Some(active) = parts.keys.get(key.as_str()) else {
             // Nobody is here where nobody may be; but a key that is not there is a mistake.
-            service.admin.one_key(&key)?;
+            parts.admin.one_key(&key)?;
             return Ok(Peers { peers: Vec::new(), next: None });
         };
         let tenant = &active.tenant;
@@ -113,7 +113,7 @@ pub(super) async fn kick(
 ) -> Result<HttpResponse, Problem> {
     let (by, (key, id)) = (by(&request), path.into_inner());
     let key = named(&key)?;
-    let kicked = PeerId::parse(&id).is_ok_and(|id| ops.service.admin.kick(by, &key, &id));
+    let kicked = PeerId::parse(&id).is_ok_and(|id| ops.parts.admin.kick(by, &key, &id));
     if !kicked {
         return Err(Problem::not_found("no such client is here"));
     }

@@ -11,13 +11,13 @@ use crate::events::Actor;
 
 /// What all operations share.
 pub(crate) struct Ops {
-    pub(super) service: Arc<Parts>,
+    pub(super) parts: Arc<Parts>,
     pub(super) token: Option<AdminToken>,
 }
 
 impl Ops {
-    pub(crate) fn new(service: Arc<Parts>, token: Option<AdminToken>) -> Self {
-        Ops { service, token }
+    pub(crate) fn new(parts: Arc<Parts>, token: Option<AdminToken>) -> Self {
+        Ops { parts, token }
     }
 }
 
@@ -31,5 +31,5 @@ pub(super) async fn blocking<T: Send + 'static>(
     ops: web::Data<Ops>,
     work: impl FnOnce(&Parts) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    web::block(move || work(&ops.service)).await.map_err(|_| Problem::failed())?
+    web::block(move || work(&ops.parts)).await.map_err(|_| Problem::failed())?
 }

@@ -50,19 +50,19 @@ pub(super) struct Stats {
 #[utoipa::path(tag = "stats", operation_id = "show_stats", responses((status = OK, body = Stats, description = "how it is"), Problem))]
 #[get("/api/stats")]
 pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Problem> {
-    let stats = blocking(ops, |service| {
-        let totals = service.events.counters().totals();
+    let stats = blocking(ops, |parts| {
+        let totals = parts.events.counters().totals();
         let closed = |reason: CloseReason| totals.closed(reason);
         let outcomes = |kind: MessageKind| {
             Outcome::all().map(|outcome| (outcome.label(), totals.messages(kind, outcome))).collect()
         };
         Ok(Stats {
             version: env!("CARGO_PKG_VERSION"),
-            uptime: service.uptime().as_secs(),
-            keys: service.admin.all_keys()?.len(),
-            clients: service.node.peers(),
-            connections: service.sessions.len(),
-            queued_bytes: service.node.queued_bytes(),
+            uptime: parts.uptime().as_secs(),
+            keys: parts.admin.all_keys()?.len(),
+            clients: parts.node.peers(),
+            connections: parts.sessions.len(),
+            queued_bytes: parts.node.queued_bytes(),
             opened: totals.opened(),
             closed: CloseReason::ALL
                 .into_iter()

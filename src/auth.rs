@@ -1,5 +1,4 @@
-//! Whether a client owns the id that it asks for: by nothing, by a JSON Web Token, or by asking the
-//! owner of the key.
+//! Verifies that a client owns the id that it asks for: by a JSON Web Token, or with a webhook of the key's owner.
 
 mod answers;
 mod claimant;
@@ -28,28 +27,28 @@ pub(crate) use claimant::Claimant;
 pub use error::BadAuth;
 pub(crate) use error::Denied;
 
-/// Decides whether a client owns an id. One for each key, made anew when the key's settings change.
+/// Decides whether a client owns an id. Each key has its own, which is replaced when the key's settings change.
 pub(crate) struct Verifier {
     method: Method,
 }
 
 enum Method {
     None,
-    /// What verifies tokens does not change.
+    /// Fixed keys verify tokens.
     Jwt(Arc<VerifyingKeys>),
-    /// It stands in a file that may change.
+    /// A file has the keys, and may change.
     Jwks(Jwks),
     Webhook(Box<Webhook>),
 }
 
-/// Checks with the code that verifies clients whether these settings can verify any. It reads the file of a key set,
-/// so call it where blocking delays nobody.
+/// Checks whether these settings can verify clients, with the code that does so later. It may read a file and block, so
+/// do not call it on a worker's thread.
 pub fn check_auth(auth: &Auth) -> Result<(), BadAuth> {
     Verifier::new(auth).map(drop)
 }
 
 impl Verifier {
-    /// Reads the key, the file or the URL. A file is read here and now, so this belongs on no worker's thread.
+    /// Reads the key, the file or the URL. It may block, so do not call it on a worker's thread.
     pub(crate) fn new(auth: &Auth) -> Result<Self, BadAuth> {
         let method = match auth {
             Auth::None => Method::None,
@@ -63,8 +62,8 @@ impl Verifier {
         Ok(Verifier { method })
     }
 
-    /// The token under which the broker keeps the id, if it is the client's: who comes with the same one
-    /// later is its owner.
+    /// Returns the token under which the broker keeps the id, if the client owns it. A later connection with the same token
+    /// is the same owner.
     pub(crate) async fn verify(&self, claimant: &Claimant<'_>) -> Result<Token, Denied> {
         let Claimant { key, id, token, .. } = claimant;
         if let Method::Webhook(webhook) = &self.method {
@@ -74,13 +73,13 @@ impl Verifier {
             return Ok(Token::clone(token));
         };
         Ok(match jwt::read(token.as_str(), &keys)?.owner(key, id, now())? {
-            // A fresh token of the same subject is the same owner.
+            // A new token with the same subject is the same owner.
             Owner::Subject => Token::of_subject(id),
             Owner::Bearer => Token::clone(token),
         })
     }
 
-    /// The id that a token is for; for a prefix, a fresh one. `None` if the key has no tokens that say.
+    /// The id in the subject of a token. A prefix gets a random ending. `None` if the key does not use tokens with subjects.
     pub(crate) async fn id_of(&self, key: &ApiKey, token: &str) -> Result<Option<PeerId>, Denied> {
         let Some(keys) = self.keys().await else {
             return Ok(None);
@@ -102,7 +101,7 @@ impl Verifier {
     }
 }
 
-/// Whether one of the keys of a set has signed a token.
+/// Whether a key of this set has signed the token.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn is_signed(token: &str, key_set: &[u8]) -> bool {
     let keys = jwks::parse(std::path::Path::new("key set"), key_set);

@@ -1,10 +1,11 @@
-//! The only place that knows URLs and status codes.
+//! Answers HTTP requests from clients and browsers. Only this layer knows their URLs and status codes.
 
 mod body;
 mod cors;
 mod embedded;
 pub(crate) mod endpoint;
 mod files;
+pub(crate) mod forwarded;
 pub(crate) mod handshake;
 mod html;
 mod key_signup;
@@ -16,7 +17,6 @@ mod peerjs;
 mod percent;
 mod response;
 pub(crate) mod routes;
-pub(crate) mod seen;
 mod template;
 pub(crate) mod upgrade;
 
@@ -40,8 +40,7 @@ pub(crate) fn configure(app: &mut web::ServiceConfig, mounted: Arc<Mounted>) {
     app.service(web::scope(&scope).default_service(handler(mounted)));
 }
 
-/// Answers every request: what [`configure`] mounts, and what a server of its own has outside the mount
-/// path as well.
+/// Answers every request below the mount path. A server of its own also uses it for all other paths.
 pub(crate) fn handler(mounted: Arc<Mounted>) -> actix_web::Route {
     web::to(move |request: HttpRequest, payload: web::Payload| {
         let mounted = Arc::clone(&mounted);
@@ -57,7 +56,7 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload)
     }
     let route = routes::find(&mounted.path, request.path());
     let mut response = match *request.method() {
-        // No page may send the form with a header that names another host than it was asked for.
+        // Refuses the preflight: otherwise a page could send the form with an `X-Forwarded-Host` of its choice.
         Method::OPTIONS if route == Route::Register => HttpResponse::NoContent().finish(),
         Method::OPTIONS if route != Route::Outside => cors::preflight(request),
         Method::GET | Method::HEAD => page(mounted, request, route).await,
@@ -96,7 +95,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         Route::File(below) => {
             file(mounted, request, below).await.unwrap_or_else(|| not_found::page(mounted, request))
         }
-        Route::Register if key_signup::is_open(parts) => key_signup::to_the_form(),
+        Route::Register if key_signup::is_open(parts) => key_signup::redirect_to_form(),
         Route::Page(_) | Route::Register | Route::Socket | Route::Outside => {
             not_found::page(mounted, request)
         }
@@ -119,7 +118,7 @@ async fn post(
     }
 }
 
-/// A file of the app that is served beside the broker. No files for upgrade requests.
+/// A file of `--static_dir`. Upgrade requests get none.
 async fn file(mounted: &Mounted, request: &HttpRequest, below: &str) -> Option<HttpResponse> {
     let config = mounted.parts.config.load_full();
     let directory = config.static_dir.as_deref()?;

@@ -1,4 +1,4 @@
-//! The operator's listener: an API for keys and peers, which describes itself.
+//! The operator's API for keys and peers, with its OpenAPI description.
 
 mod access;
 mod keys;
@@ -22,10 +22,10 @@ use problem::Problem;
 
 pub(crate) use state::Ops;
 
-/// Longest body of a request.
+/// Most bytes of a request body.
 const MAX_BODY: usize = 64 << 10;
 
-/// The app that answers there.
+/// The app that serves the API.
 pub(crate) fn app(
     ops: Arc<Ops>,
 ) -> App<
@@ -53,8 +53,8 @@ pub(crate) fn app(
         .service(peers::kick)
         .service(stats::show)
         .split_for_parts();
-    app.route("/api/openapi.json", web::get().to(move || std::future::ready(described(&description))))
-        .default_service(web::to(unknown))
+    app.route("/api/openapi.json", web::get().to(move || std::future::ready(send_description(&description))))
+        .default_service(web::to(not_found))
         .wrap(from_fn(access::guard))
 }
 
@@ -62,11 +62,11 @@ pub(crate) fn app(
 #[openapi(
     info(
         title = "peerbroker",
-        description = "Keys, the peers of each, and what the broker does. Changes are in force when they are answered."
+        description = "Manages keys and peers, and shows statistics. A change is in force when the API answers."
     ),
     components(schemas(Problem)),
     modifiers(&Bearer),
-    // None at all is for programs of the same machine, where the server has no token.
+    // Without an admin token, programs of the same machine need no authorization.
     security((), ("token" = []))
 )]
 struct Description;
@@ -80,13 +80,13 @@ impl Modify for Bearer {
     }
 }
 
-fn described(description: &utoipa::openapi::OpenApi) -> HttpResponse {
+fn send_description(description: &utoipa::openapi::OpenApi) -> HttpResponse {
     HttpResponse::Ok().json(description)
 }
 
-async fn unknown(request: HttpRequest) -> Result<HttpResponse, Problem> {
+async fn not_found(request: HttpRequest) -> Result<HttpResponse, Problem> {
     Err(Problem::not_found(format!(
-        "there is no {} {} here; GET /api/openapi.json describes what there is",
+        "there is no {} {} here; GET /api/openapi.json describes the API",
         request.method(),
         request.path()
     )))

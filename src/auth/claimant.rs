@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::wire::{ApiKey, PeerId, Token};
 
-/// What a client says, and where it comes from.
+/// A client that asks for an id, with its token, address and origin.
 #[derive(Clone, Copy)]
 pub(crate) struct Claimant<'a> {
     pub(crate) key: &'a ApiKey,

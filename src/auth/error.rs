@@ -1,4 +1,4 @@
-//! Why a client does not own an id, and why settings cannot tell.
+//! The errors of this layer.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,65 +6,68 @@ use std::sync::Arc;
 use crate::files::FileError;
 use crate::wire::InvalidName;
 
-/// Why a client does not own an id. For the log: to a client, all of them are the same. None of them holds
-/// text of a token.
+/// The reason why a client does not own an id. It is for the log; all clients get the same refusal. No variant holds text
+/// of a token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Denied {
-    #[error("as a token, {0}")]
+    #[error("the token is invalid: {0}")]
     NoToken(InvalidName),
-    #[error("it is no JSON Web Token: those are three parts of base64url without padding")]
+    #[error("the token is not a JSON Web Token: expected three parts of base64url without padding")]
     Malformed,
-    #[error("its header cannot be read, or names an algorithm that is not known")]
+    #[error("the header of the token cannot be parsed, or its algorithm (alg) is unknown")]
     Header,
-    #[error("its header asks for extensions (crit); none is known")]
+    #[error("the token requires extensions (crit), and none is supported")]
     Critical,
-    #[error("its header names another algorithm than {0}, which is that of the key")]
+    #[error("the token has another algorithm (alg) than the key: expected {0}")]
     Algorithm(&'static str),
-    #[error("there is no key of the kid in its header")]
+    #[error("the token names an unknown key (kid)")]
     UnknownKeyId,
-    #[error("its header has no kid, and there are several keys")]
+    #[error("the token names no key (kid), and the set has several")]
     NoKeyId,
-    #[error("its signature is wrong")]
+    #[error("the signature of the token is wrong")]
     Signature,
-    #[error("its claims cannot be read, or are not of the right type")]
+    #[error("the claims of the token cannot be parsed, or have a wrong type")]
     Claims,
-    #[error("it has no expiry (exp)")]
+    #[error("the token has no expiry (exp)")]
     NoExpiry,
-    #[error("it has expired (exp)")]
+    #[error("the token has expired (exp)")]
     Expired,
-    #[error("it is not valid yet (nbf)")]
+    #[error("the token is not valid yet (nbf)")]
     NotYet,
-    #[error("it is for somebody else than this key (aud)")]
+    #[error("the token is for another audience than this key (aud)")]
     Audience,
-    #[error("it has no subject (sub)")]
+    #[error("the token has no subject (sub)")]
     NoSubject,
-    #[error("its subject (sub) is another id")]
+    #[error("the subject of the token (sub) is another id")]
     Subject,
-    #[error("its subject (sub) is a lone star, which would be every id")]
+    #[error("the subject of the token (sub) is '*', which would allow every id")]
     EveryId,
-    #[error("its subject (sub) cannot be an id: {0}")]
+    #[error("the subject of the token (sub) is not a valid id: {0}")]
     UnusableSubject(InvalidName),
-    #[error("too many questions to the webhook are open")]
+    #[error("too many webhook requests are running")]
     Overloaded,
     #[error("the webhook did not answer in time")]
     TimedOut,
-    #[error("the webhook cannot be asked: {0}")]
+    #[error("the request to the webhook failed: {0}")]
     Unreachable(Arc<str>),
     #[error("the webhook answered {0}")]
     Refused(u16),
     #[error("the webhook answered with another id")]
     OtherId,
-    #[error("the webhook's answer cannot be read")]
+    #[error("the answer of the webhook cannot be parsed")]
     BadAnswer,
-    #[error("the webhook's answer is too long")]
+    #[error("the answer of the webhook is too long")]
     LongAnswer,
 }
 
-/// Why the settings of a key for proofs cannot work. The message of each variant says what it means; none holds a secret.
+/// The reason why the `auth` settings of a key cannot verify clients. Each message explains its variant. No variant holds a
+/// secret.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum BadAuth {
-    #[error("the secret has {bytes} bytes: at least {min} are needed, or it could be guessed from a token")]
+    #[error(
+        "the secret has {bytes} bytes: at least {min} are needed, because a shorter secret could be guessed from a token"
+    )]
     ShortSecret { bytes: usize, min: usize },
     #[error("the secret is PEM text: set a public key with --jwt_key_file, or as kind \"pem\" in the API")]
     SecretIsPem,
@@ -95,12 +98,12 @@ pub enum BadAuth {
     )]
     CompressedPoint,
     #[error("the key verifies nothing: its point is not on the curve, or of small order")]
-    NoPoint,
+    InvalidPoint,
     #[error("the path {path} is not UTF-8", path = .0.display())]
-    OddPath(PathBuf),
+    PathNotUtf8(PathBuf),
     #[error("cannot read {path}: {error}", path = .path.display())]
     Unreadable { path: PathBuf, error: FileError },
-    // Not what the parser says: it might quote a key.
+    // Without the message of the parser, which might quote a key.
     #[error("{path} is not a JSON Web Key Set: line {line}, column {column}", path = .path.display())]
     NoKeySet { path: PathBuf, line: usize, column: usize },
     #[error("{path} has two keys of the kid {kid:?}", path = .path.display())]

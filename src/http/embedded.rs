@@ -6,37 +6,36 @@ use rust_embed::RustEmbed;
 #[folder = "static/"]
 pub(super) struct Static;
 
-/// Published builds of the libraries that the pages use; there if `make vendor` ran before the
-/// build.
+/// Published builds of the libraries that the pages use. Empty unless `make vendor` ran before the build.
 #[derive(RustEmbed)]
 #[folder = "vendor/dist/"]
 #[allow_missing = true]
 pub(super) struct Vendor;
 
-/// A library of the pages: from the binary, or else from where npm packages are served.
+/// A library of the pages. Pages load it from the binary if it is embedded, otherwise from the CDN.
 pub(super) struct Library {
     file: &'static str,
-    elsewhere: &'static str,
+    cdn_path: &'static str,
     integrity: &'static str,
 }
 
-const CDN: &str = "https://unpkg.com";
+pub(super) const CDN: &str = "https://unpkg.com";
 
 pub(super) const PEERJS: Library = Library {
     file: "peerjs.min.js",
-    elsewhere: "/peerjs@1.5.5/dist/peerjs.min.js",
+    cdn_path: "/peerjs@1.5.5/dist/peerjs.min.js",
     integrity: "sha384-x0YgkOr/3UOZP2CRDxGW9e0Q+2Qjyr3uJrm4xU32Y7ZCNAo7Cc7bjhrZMi/dwczu",
 };
 
 pub(super) const QRCODE: Library = Library {
     file: "qrcode.js",
-    elsewhere: "/qrcode-generator@2.0.4/dist/qrcode.js",
+    cdn_path: "/qrcode-generator@2.0.4/dist/qrcode.js",
     integrity: "sha384-e9EFD6BGC90bkW9aDV5xbbBfzwN7G8YImHao2lfLVKV/hPB0E0go+H3I64h7oHtA",
 };
 
 pub(super) const SIMPLE_PEER: Library = Library {
     file: "simplepeer.min.js",
-    elsewhere: "/simple-peer@9.11.1/simplepeer.min.js",
+    cdn_path: "/simple-peer@9.11.1/simplepeer.min.js",
     integrity: "sha384-MZ3ciGjiWCKKLGxi6Gf7uIU8N5/QSyhpZHhvn2TdHP0ofkCkbCGW1j3ZMzYhocpu",
 };
 
@@ -46,12 +45,12 @@ impl Library {
     }
 
     pub(super) fn script(&self) -> String {
-        let Library { file, elsewhere, integrity } = self;
+        let Library { file, cdn_path, integrity } = self;
         if self.is_embedded() {
             format!(r#"<script src="vendor/{file}"></script>"#)
         } else {
             format!(
-                r#"<script src="{CDN}{elsewhere}" integrity="{integrity}" crossorigin="anonymous"></script>"#
+                r#"<script src="{CDN}{cdn_path}" integrity="{integrity}" crossorigin="anonymous"></script>"#
             )
         }
     }

@@ -4,11 +4,11 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 
-use super::embedded::{Library, PEERJS, QRCODE, SIMPLE_PEER};
+use super::embedded::{CDN, Library, PEERJS, QRCODE, SIMPLE_PEER};
 use super::template::Values;
 
-/// A page that no file has, with this in its frame: an answer to one person, for whom alone it is.
-pub(super) fn answer(status: StatusCode, title: &str, content: String, values: Values) -> HttpResponse {
+/// A page with this content in the frame of all pages. It is for one visitor, so nothing caches it.
+pub(super) fn framed(status: StatusCode, title: &str, content: String, values: Values) -> HttpResponse {
     let text = values.with("{{title}}", title).with_html("{{content}}", content).part("frame.html");
     let mut response = page(status, text);
     let headers = response.headers_mut();
@@ -21,17 +21,17 @@ pub(super) fn answer(status: StatusCode, title: &str, content: String, values: V
 pub(super) fn page(status: StatusCode, page: String) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((header::CONTENT_SECURITY_POLICY, policy()))
-        // Not `no-referrer`: with it browsers do not say of a form which origin it comes from.
+        // With `no-referrer`, browsers would send `Origin: null` with the form.
         .insert_header((header::REFERRER_POLICY, HeaderValue::from_static("same-origin")))
         .body(page)
 }
 
-/// What the pages may load and whom they may talk to.
+/// The content security policy: what pages may load, and which servers they may talk to.
 fn policy() -> String {
     let libraries = [PEERJS, QRCODE, SIMPLE_PEER];
-    let elsewhere = if libraries.iter().all(Library::is_embedded) { "" } else { " https://unpkg.com" };
+    let cdn = if libraries.iter().all(Library::is_embedded) { String::new() } else { format!(" {CDN}") };
     format!(
-        "default-src 'none'; script-src 'self'{elsewhere}; style-src 'self'; img-src 'self' data:; \
+        "default-src 'none'; script-src 'self'{cdn}; style-src 'self'; img-src 'self' data:; \
          connect-src 'self' ws: wss:; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
     )
 }

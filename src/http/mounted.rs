@@ -1,4 +1,4 @@
-//! A broker with all that answering a request needs.
+//! A broker at a path.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use actix_web::HttpRequest;
 use crate::app::Parts;
 use crate::config::MountPath;
 
-/// A broker at a path.
+/// A broker at a path: everything that handlers of requests need.
 pub(crate) struct Mounted {
     pub(crate) parts: Arc<Parts>,
     pub(crate) path: MountPath,
-    /// Over TLS for sure. An embedded broker has to ask each request.
+    /// The server speaks TLS. An embedded broker does not know that, so it looks at each request.
     pub(crate) secure: bool,
-    /// This machine's address on the local network, if the server listens there.
+    /// The machine's LAN address, if the server listens on it.
     pub(crate) lan_host: Option<IpAddr>,
 }
 

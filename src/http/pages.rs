@@ -1,4 +1,4 @@
-//! The landing page and the demos, embedded in the binary.
+//! Serves the landing page and the demos.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, Header as _, HeaderValue};
@@ -8,15 +8,15 @@ use rust_embed::EmbeddedFile;
 use super::embedded::{Static, Vendor};
 use super::mounted::Mounted;
 use super::template::{PARTS, Values};
-use super::{html, key_signup, not_found, seen};
+use super::{forwarded, html, key_signup, not_found};
 
-/// Whether a request would rather have HTML than JSON. Equal is no: programs say `*/*`.
+/// Whether a request prefers HTML to JSON. With `*/*`, which programs send, it does not.
 pub(super) fn prefers_html(request: &HttpRequest) -> bool {
     let Ok(accept) = header::Accept::parse(request) else {
         return false;
     };
     let quality = |wanted: &mime::Mime| {
-        // The most specific range counts, wherever it stands.
+        // The most specific range counts (RFC 9110, section 12.5.1).
         let fits = |range: &mime::Mime| match (range.type_(), range.subtype()) {
             (mime::STAR, _) => Some(0),
             (kind, mime::STAR) if kind == wanted.type_() => Some(1),
@@ -35,7 +35,7 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
         return not_found::page(mounted, request);
     };
     let mut response = if name.ends_with(".html") {
-        let values = Values::of(mounted, seen::client_options(mounted, request));
+        let values = Values::of(mounted, forwarded::client_options(mounted, request));
         let form = key_signup::section(&mounted.parts, &values);
         let values = values.with_html("{{registration}}", form);
         html::page(StatusCode::OK, values.fill(&String::from_utf8_lossy(&file.data)))
@@ -74,14 +74,15 @@ fn asset(request: &HttpRequest, file: &EmbeddedFile) -> HttpResponse {
     let hash: String =
         file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let tag = header::EntityTag::new_strong(hash);
-    let known = match header::IfNoneMatch::parse(request) {
+    let is_cached = match header::IfNoneMatch::parse(request) {
         Ok(header::IfNoneMatch::Any) => true,
-        Ok(header::IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
+        Ok(header::IfNoneMatch::Items(tags)) => tags.iter().any(|cached| cached.weak_eq(&tag)),
         Err(_) => false,
     };
-    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::build(StatusCode::OK) };
+    let mut response =
+        if is_cached { HttpResponse::NotModified() } else { HttpResponse::build(StatusCode::OK) };
     response.insert_header(header::ETag(tag));
-    if known { response.finish() } else { response.body(file.data.to_vec()) }
+    if is_cached { response.finish() } else { response.body(file.data.to_vec()) }
 }
 
 #[cfg(test)]

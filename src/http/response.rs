@@ -1,4 +1,4 @@
-//! Answers of plain text.
+//! Plain-text answers.
 
 use actix_web::HttpResponse;
 use actix_web::body::MessageBody;

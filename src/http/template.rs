@@ -1,18 +1,18 @@
-//! Placeholders in the built-in pages, and what they stand for.
+//! Fills the placeholders of the built-in pages.
 
 use super::embedded::{PEERJS, QRCODE, SIMPLE_PEER, Static};
 use super::mounted::Mounted;
 use crate::client_options::ClientOptions;
 
-/// Parts of pages, in `static/`, which are no pages.
+/// The folder in `static/` with parts of pages. It is not served.
 pub(super) const PARTS: &str = "parts/";
 
-/// What the placeholders of a page stand for: what only this server knows.
+/// The values of placeholders.
 #[derive(Clone)]
 pub(super) struct Values(Vec<(&'static str, String)>);
 
 impl Values {
-    /// What every page may have.
+    /// The values that every page can use.
     pub(super) fn of(mounted: &Mounted, options: ClientOptions) -> Self {
         let ClientOptions { host, port, path, key, secure } = options;
         let lan_host = mounted.lan_host.map(|host| host.to_string()).unwrap_or_default();
@@ -33,17 +33,18 @@ impl Values {
         values.with_html("{{snippet}}", snippet)
     }
 
-    /// The same with one more; what a text has of HTML is shown as it is.
+    /// Adds a text, with its HTML escaped.
     pub(super) fn with(self, name: &'static str, text: &str) -> Self {
         self.with_html(name, escape(text))
     }
 
+    /// Adds HTML.
     pub(super) fn with_html(mut self, name: &'static str, html: String) -> Self {
         self.0.push((name, html));
         self
     }
 
-    /// A part of pages, filled.
+    /// A part of pages with its placeholders filled.
     pub(super) fn part(&self, name: &str) -> String {
         let part = Static::get(&format!("{PARTS}{name}"));
         part.map(|part| self.fill(&String::from_utf8_lossy(&part.data))).unwrap_or_default()
@@ -54,7 +55,7 @@ impl Values {
     }
 }
 
-/// Replaces each placeholder, in one walk: a value that looks like a placeholder stays as it is.
+/// Replaces each placeholder in one pass, so a value that looks like a placeholder is not replaced.
 fn fill(template: &str, values: &[(&str, String)]) -> String {
     let mut filled = String::with_capacity(template.len() + 512);
     let mut rest = template;
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_never_taken_for_a_placeholder() {
+    fn a_value_that_looks_like_a_placeholder_stays() {
         let values = [("{{key}}", "{{path}}".to_owned()), ("{{path}}", "/".to_owned())];
         assert_eq!(fill("<{{key}}> {{ {{path}}", &values), "<{{path}}> {{ /");
     }

@@ -1,4 +1,4 @@
-//! What all operations share.
+//! The state that all operations share.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::app::Parts;
 use crate::config::AdminToken;
 use crate::events::Actor;
 
-/// What all operations share.
+/// The state that all operations share.
 pub(crate) struct Ops {
     pub(super) parts: Arc<Parts>,
     pub(super) token: Option<AdminToken>,
@@ -21,15 +21,15 @@ impl Ops {
     }
 }
 
-/// Who asks, for the log.
-pub(super) fn by(request: &HttpRequest) -> Actor {
+/// The caller, as the log names it.
+pub(super) fn actor(request: &HttpRequest) -> Actor {
     Actor::Api(request.peer_addr().map(|peer| peer.ip().to_canonical()))
 }
 
-/// Works where waiting for a disk delays nobody.
+/// Runs work on the blocking pool, because the store of keys may wait for the disk.
 pub(super) async fn blocking<T: Send + 'static>(
     ops: web::Data<Ops>,
     work: impl FnOnce(&Parts) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    web::block(move || work(&ops.parts)).await.map_err(|_| Problem::failed())?
+    web::block(move || work(&ops.parts)).await.map_err(|_| Problem::internal())?
 }

@@ -1,8 +1,7 @@
-//! Holds the rules of the house that neither the compiler nor a lint can hold: which part may use
-//! which, how large a file may grow, and how many files a change may touch.
+//! Checks design rules that neither the compiler nor a lint can check: the allowed imports, circles of modules, the length of
+//! files, and how many files a change may touch.
 //!
-//! Every path in `src` is looked at, not only those of `use` items. Comments, documentation and
-//! strings are not.
+//! Checks every path in the code of `src`, not only `use` items. Ignores comments and strings.
 
 mod additions;
 mod circles;
@@ -21,7 +20,7 @@ use layers::{ACTIX, LAYERS};
 use names::is_test;
 use sources::Sources;
 
-/// A file that is longer is usually two layers.
+/// A longer file usually has two subjects.
 const MAX_LINES: usize = 400;
 
 #[test]
@@ -77,7 +76,7 @@ fn close_codes_stand_in_the_table_of_endings_only() {
 }
 
 #[test]
-fn no_file_is_two_layers() {
+fn no_file_is_too_long() {
     for (path, text) in &Sources::read(Path::new(env!("CARGO_MANIFEST_DIR"))).files {
         let lines = text.lines().count();
         assert!(lines <= MAX_LINES, "{} has {lines} lines", path.display());

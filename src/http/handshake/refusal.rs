@@ -1,4 +1,4 @@
-//! The answers to handshakes that open no WebSocket.
+//! Refusals of handshakes, and their answers.
 
 use std::borrow::Cow;
 
@@ -6,23 +6,23 @@ use actix_http::{Method, RequestHead, StatusCode};
 use actix_web::HttpResponse;
 
 use crate::http::mounted::Mounted;
-use crate::http::{not_found, seen};
+use crate::http::{forwarded, not_found};
 use crate::limits::TooMany;
 
-/// Why a handshake opens no WebSocket.
+/// The reason why a handshake is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HandshakeRefusal {
-    /// No WebSocket is at this address.
+    /// The path has no WebSocket.
     NotFound,
     /// Only GET opens a WebSocket.
     BadMethod,
-    /// HTTP/1.0, or a header of the upgrade is missing.
+    /// The request is HTTP/1.0, or lacks a header of the upgrade.
     NoUpgrade,
-    /// The body is chunked, so frames would come in chunks, which no WebSocket client sends.
+    /// The body is chunked. Frames would arrive in chunks, and no WebSocket client sends that.
     BadBody,
     BadVersion,
     BadKey,
-    /// The address of the client has too many connections, or opens too many.
+    /// The address has too many connections, or opens too many per second.
     TooManyConnections,
 }
 
@@ -51,10 +51,10 @@ impl HandshakeRefusal {
         }
     }
 
-    /// The headers of this refusal; [`Refused`] adds those of all, and `Retry-After`.
+    /// The headers of this refusal. [`Refused`] adds the common ones and `Retry-After`.
     pub(crate) fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            // The text repeats the host, and a cache in front may not use it as a part of its key.
+            // The text contains the host, and the key of a cache in front may lack it.
             HandshakeRefusal::NotFound => &[("Cache-Control", "no-store")],
             HandshakeRefusal::BadMethod => &[("Allow", "GET")],
             HandshakeRefusal::BadVersion => &[("Sec-WebSocket-Version", "13, 8")],
@@ -65,7 +65,7 @@ impl HandshakeRefusal {
         }
     }
 
-    /// The body of the answer. The text of a 404 depends on the request, so it is not here.
+    /// The body of the answer. `None` for a 404, whose text depends on the request.
     pub(crate) fn text(self) -> Option<&'static str> {
         Some(match self {
             HandshakeRefusal::NotFound => return None,
@@ -80,7 +80,7 @@ impl HandshakeRefusal {
         })
     }
 
-    /// Its name in metrics.
+    /// The label in metrics.
     #[cfg_attr(not(test), expect(dead_code, reason = "for the table of endings"))]
     pub(crate) fn label(self) -> &'static str {
         match self {
@@ -101,7 +101,7 @@ impl HandshakeRefusal {
     }
 }
 
-/// A whole answer that refuses a handshake.
+/// The answer that refuses a handshake.
 pub(crate) struct Refused {
     why: HandshakeRefusal,
     text: Cow<'static, str>,
@@ -120,7 +120,8 @@ impl Refused {
     ) -> Self {
         let text = why.text().map_or_else(
             || {
-                let options = seen::by_client(mounted, head.headers(), head.peer_addr, is_secure);
+                let options =
+                    forwarded::client_options_of(mounted, head.headers(), head.peer_addr, is_secure);
                 not_found::text(mounted, head.method.as_str(), head.uri.path(), &options).into()
             },
             Cow::Borrowed,
@@ -142,7 +143,7 @@ impl Refused {
         retry_after.into_iter().chain(fixed.map(|(name, value)| (name, value.into())))
     }
 
-    /// The answer as it goes over the wire, for a connection that was taken over from HTTP.
+    /// The bytes of the answer, for a connection that was taken over from HTTP.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         let (status, length) = (self.why.status(), self.text.len());
         let reason = status.canonical_reason().unwrap_or_default();
@@ -157,7 +158,7 @@ impl Refused {
         answer.into_bytes()
     }
 
-    /// The answer for actix-web, which leaves out the body if the request is a HEAD.
+    /// The answer for actix-web, which omits the body if the request is a HEAD.
     pub(crate) fn into_response(self) -> HttpResponse {
         let mut response = HttpResponse::build(self.why.status());
         for (name, value) in self.headers() {

@@ -1,6 +1,7 @@
 //! The parts of one broker, put together: what may change while it runs, and what all workers share.
 
 mod background;
+mod key_watch;
 mod log_events;
 
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use crate::limits::Addresses;
 use crate::node::{ActiveKeys, Node};
 use crate::session::{OnMessage, Sessions};
 use crate::wire::Limit;
+use key_watch::KeyWatch;
 
 /// The parts of a broker. Built once, before any worker starts.
 pub(crate) struct Parts {
@@ -58,7 +60,21 @@ impl Parts {
             log::error!("{error}");
         }
         if is_live {
-            background::start(&parts);
+            background::repeat(
+                "sweeper",
+                &parts,
+                |parts| parts.config().limits.sweep_interval(),
+                Parts::sweep,
+            );
+            let mut watch = KeyWatch::default();
+            background::repeat(
+                "keys",
+                &parts,
+                |_| KeyWatch::INTERVAL,
+                move |parts| {
+                    watch.look(&parts.admin).unwrap_or_else(|error| log::error!("{error}"));
+                },
+            );
         }
         parts
     }

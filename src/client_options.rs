@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_names_its_port_unless_it_is_the_schemes_own() {
+    fn an_origin_has_its_port_unless_it_is_the_default_of_the_scheme() {
         let path = MountPath::default();
         let origin = |host: &str, port, secure| {
             let key = ApiKey::parse("k").unwrap();
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_options_are_what_a_person_pastes() {
+    fn the_options_are_written_as_a_javascript_object() {
         let (path, key) = (MountPath::parse("x").unwrap(), ApiKey::parse("50% ü/&#-_.").unwrap());
         let options = ClientOptions::new("example.org".to_owned(), 443, &path, &key, true);
         let text = r#"{host: "example.org", port: 443, path: "/x/", key: "50%25%20%C3%BC%2F%26%23-_.", secure: true}"#;

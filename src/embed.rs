@@ -27,7 +27,7 @@ pub struct PeerBroker {
 
 type OnEvent = Box<dyn FnMut(&Notice) + Send>;
 
-/// Collects what a [`PeerBroker`] needs.
+/// Builds a [`PeerBroker`].
 #[derive(Default)]
 pub struct Builder {
     config: Config,
@@ -43,7 +43,7 @@ impl PeerBroker {
         Builder::default().build()
     }
 
-    /// Starts with the default configuration.
+    /// A builder with the default configuration.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -67,23 +67,23 @@ impl PeerBroker {
     ///
     /// # Panics
     ///
-    /// If the path is no path of a URL; see [`try_mount`](Self::try_mount).
+    /// On an invalid path; use [`try_mount`](Self::try_mount) for paths from user input.
     pub fn mount(&self, path: &str) -> impl FnOnce(&mut ServiceConfig) + Clone + use<> {
-        #[expect(clippy::expect_used, reason = "documented, and for paths that are written in code")]
+        #[expect(clippy::expect_used, reason = "documented, and meant for paths in code")]
         self.try_mount(path).expect("a mount path")
     }
 
-    /// The same for a path that comes from outside.
+    /// Mounts the broker at a path from user input.
     pub fn try_mount(
         &self,
         path: &str,
     ) -> Result<impl FnOnce(&mut ServiceConfig) + Clone + use<>, InvalidPath> {
-        let (service, path) = (Arc::clone(&self.parts), MountPath::parse(path)?);
-        let mounted = Arc::new(Mounted { service, path, secure: false, lan_host: lan_address() });
+        let (parts, path) = (Arc::clone(&self.parts), MountPath::parse(path)?);
+        let mounted = Arc::new(Mounted { parts, path, secure: false, lan_host: lan_address() });
         Ok(move |app: &mut ServiceConfig| http::configure(app, mounted))
     }
 
-    /// The clients of all keys, and what waits for whom.
+    /// The clients of all keys, and the messages that wait for them.
     pub fn node(&self) -> &Node {
         &self.parts.node
     }
@@ -99,8 +99,8 @@ impl PeerBroker {
         self.parts.close();
     }
 
-    /// Puts what has changed in the [store of keys](Builder::keys) in force at once. Reads it all, so not
-    /// for a worker's thread.
+    /// Puts changes of the [store of keys](Builder::keys) in force at once. It reads the whole store and blocks, so do not
+    /// call it on a worker's thread.
     pub fn read_keys(&self) -> Result<(), KeyError> {
         self.parts.admin.read_keys()
     }
@@ -112,13 +112,13 @@ impl PeerBroker {
 
     /// Replaces the configuration while clients are connected: limits, timeouts, origins, pages, dialects and the
     /// built-in keys change at once. A connection keeps the rate limit, the largest message and the outbox that it began
-    /// with, and a mounted broker stays where it is, whatever [`Config::path`] says. Reads the store of keys, so not for
-    /// a worker's thread.
+    /// with, and a mounted broker stays where it is, whatever [`Config::path`] says. It reads the store of keys and blocks,
+    /// so do not call it on a worker's thread.
     pub fn reconfigure(&self, config: Config) -> Result<(), KeyError> {
         self.parts.reconfigure(config)
     }
 
-    /// What the operator's API works on.
+    /// The state of the operator's API.
     pub(crate) fn ops(&self, token: Option<AdminToken>) -> Arc<Ops> {
         Arc::new(Ops::new(Arc::clone(&self.parts), token))
     }
@@ -126,7 +126,7 @@ impl PeerBroker {
     /// The broker at its configured path, in a server of its own.
     pub(crate) fn mounted(&self, secure: bool, lan_host: Option<IpAddr>) -> Arc<Mounted> {
         let path = self.parts.config().path.clone();
-        Arc::new(Mounted { service: Arc::clone(&self.parts), path, secure, lan_host })
+        Arc::new(Mounted { parts: Arc::clone(&self.parts), path, secure, lan_host })
     }
 }
 
@@ -143,15 +143,15 @@ impl Builder {
         self
     }
 
-    /// Called for everything that happens, in order, on a thread of the hook's own. A hook delays nobody; one that lags
-    /// by thousands of events loses the oldest and gets [`Notice::Missed`]. There may be any number of hooks.
+    /// Adds a hook that is called for each event, in order, on its own thread. A hook never delays clients. If it lags by
+    /// thousands of events, it loses the oldest ones and gets [`Notice::Missed`]. You may add any number of hooks.
     pub fn on_event(mut self, hook: impl FnMut(&Notice) + Send + 'static) -> Self {
         self.on_event.push(Box::new(hook));
         self
     }
 
-    /// Called when a peer has registered, and again when it does so on a new connection. A shorthand for
-    /// [`on_event`](Self::on_event).
+    /// Adds a hook that is called when a peer has registered, and again when it registers on a new connection. A shorthand
+    /// for [`on_event`](Self::on_event).
     pub fn on_connect(self, hook: impl Fn(Client<'_>) + Send + 'static) -> Self {
         self.on_event(move |notice| {
             if let Notice::Event(event) = notice
@@ -162,8 +162,8 @@ impl Builder {
         })
     }
 
-    /// Called once for each connection that was registered and has ended. With [`CloseReason::Replaced`] the peer is
-    /// still here, on a newer connection. A shorthand for [`on_event`](Self::on_event).
+    /// Adds a hook that is called once for each registered connection that ends. After [`CloseReason::Replaced`], the peer
+    /// is still connected, on a newer connection. A shorthand for [`on_event`](Self::on_event).
     pub fn on_disconnect(self, hook: impl Fn(Client<'_>, CloseReason) + Send + 'static) -> Self {
         self.on_event(move |notice| {
             if let Notice::Event(event) = notice
@@ -175,21 +175,21 @@ impl Builder {
         })
     }
 
-    /// Called for each message that a peer sends to another, before it is delivered, by the session of the sender: if
-    /// the hook waits, the other clients of its worker wait too. There may be any number of hooks.
+    /// Adds a hook that is called for each message from a peer to another, before its delivery. It runs in the session of
+    /// the sender: if the hook blocks, all clients of that worker wait. You may add any number of hooks.
     pub fn on_message(mut self, hook: impl Fn(Client<'_>, Message<'_>) + Send + Sync + 'static) -> Self {
         self.on_message.push(Box::new(hook));
         self
     }
 
-    /// Adds the keys of a store to the built-in one. What changes there is in force within a second.
+    /// Adds the keys of a store to the built-in key. Changes in the store are in force within a second.
     pub fn keys(mut self, store: Arc<dyn KeyStore>) -> Self {
         self.keys = Some(store);
         self
     }
 
-    /// Takes the time from somewhere else. With a [manual](Clock::manual) clock nothing happens by
-    /// itself: call [`Node::sweep`] after each step.
+    /// Replaces the clock. With a [manual](Clock::manual) clock, no timeout happens by itself: call [`Node::sweep`] after each
+    /// step.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
         self
@@ -203,7 +203,7 @@ impl Builder {
         for mut hook in self.on_event {
             let followed = events.follow("hook", move |notices| notices.iter().for_each(&mut hook));
             if let Err(error) = followed {
-                log::error!("cannot start the thread of a hook, so it is never called: {error}");
+                log::error!("cannot start the thread of a hook, so the hook is never called: {error}");
             }
         }
         PeerBroker { parts: Parts::start(self.config, events, self.on_message, clock, keys) }

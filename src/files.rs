@@ -1,51 +1,50 @@
-//! Files that people name, read within bounds. A path may lead to a device without an end, or to a pipe.
+//! Reads files that operators name, up to a size. A path may lead to an endless device or a pipe.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Why a file cannot be read.
+/// The reason why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The system says so.
+    /// An error of the system.
     #[error(transparent)]
     System(#[from] io::Error),
-    /// It is a directory, a device or a pipe.
+    /// The path is a directory, a device or a pipe.
     #[error("it is not a regular file")]
     NotRegular,
-    /// It is longer than this.
+    /// The file is longer than this many bytes.
     #[error("it has more than {0} bytes")]
     TooLong(u64),
-    /// It is no text.
+    /// The file is not text.
     #[error("it is not UTF-8 text")]
     NotText,
 }
 
-/// Reads a regular file of at most `max` bytes. It answers at once, whatever the path names, so it can be called
-/// for a path that somebody else chose.
+/// Reads a regular file of at most `max` bytes. It never waits, not even for a pipe, so the path may come from the API.
 pub fn read_regular(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
     // Without O_NONBLOCK, opening a pipe waits for its writer. For regular files it means nothing.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-    // Asks the opened file: the path could name another one by now.
+    // Checks the opened file: the path could lead to another one by now.
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(FileError::NotRegular);
     }
-    // Spares reading a long one. Files of /proc say that they have no bytes, so this alone proves nothing.
+    // Avoids reading a long file. Files in /proc report a size of 0, so the limit below is needed too.
     if metadata.len() > max {
         return Err(FileError::TooLong(max));
     }
     read_all(file, max)
 }
 
-/// Reads at most `max` bytes of a file that the caller's own user chose. It may be a pipe, and is waited for: a
-/// shell's `<(…)` keeps a secret out of the file system.
+/// Reads a file of at most `max` bytes that the user of this program chose. It waits for pipes: with `<(…)`, a shell keeps a
+/// secret out of the file system.
 pub fn read(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
     read_all(File::open(path)?, max)
 }
 
-/// [`read`], for a text.
+/// Reads a text file like [`read`].
 pub fn read_text(path: &Path, max: u64) -> Result<String, FileError> {
     String::from_utf8(read(path, max)?).map_err(|_| FileError::NotText)
 }
@@ -61,14 +60,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_without_an_end_is_read_to_the_bound_at_most() {
+    fn an_endless_device_is_read_only_up_to_the_limit() {
         let zero = Path::new("/dev/zero");
         assert!(matches!(read(zero, 10), Err(FileError::TooLong(10))));
         assert!(matches!(read_regular(zero, 10), Err(FileError::NotRegular)));
     }
 
     #[test]
-    fn a_file_may_have_exactly_as_many_bytes_as_the_bound() {
+    fn a_file_may_have_exactly_as_many_bytes_as_the_limit() {
         let path = std::env::temp_dir().join(format!("peerbroker-files-{}", std::process::id()));
         std::fs::write(&path, "four").unwrap();
         for read in [read, read_regular] {
@@ -82,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_says_it_is_empty_is_read_within_the_bound() {
+    fn a_file_that_reports_no_size_is_read_only_up_to_the_limit() {
         let proc = Path::new("/proc/self/status");
         assert_eq!(std::fs::metadata(proc).unwrap().len(), 0);
         assert!(matches!(read_regular(proc, 10), Err(FileError::TooLong(10))));

@@ -14,7 +14,7 @@ use crate::auth;
 use crate::config::{Config, Dialects, MountPath};
 use crate::dialect::json::{is_name, members};
 use crate::dialect::{calls, peerjs, rooms, root};
-use crate::http::{handshake, routes, seen};
+use crate::http::{forwarded, handshake, routes};
 use crate::keys::Origin;
 use crate::limits::Quota;
 use crate::session::Claim;
@@ -185,7 +185,7 @@ pub fn requests(input: &[u8]) {
     let stranger = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     let seen = |proxied| {
         let config = Config { proxied, ..Config::default() };
-        let address = |peer| seen::way(&config, &map, SocketAddr::new(peer, 1)).client;
+        let address = |peer| forwarded::proxy_chain(&config, &map, SocketAddr::new(peer, 1)).client;
         [stranger, IpAddr::V4(Ipv4Addr::LOCALHOST)].map(address)
     };
     assert_eq!(seen(false), [stranger, IpAddr::V4(Ipv4Addr::LOCALHOST)]);

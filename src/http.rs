@@ -1,50 +1,38 @@
-//! The only place that knows URLs and status codes.
+//! Answers HTTP requests from clients and browsers. Only this layer knows their URLs and status codes.
 
 mod body;
 mod cors;
+mod embedded;
 pub(crate) mod endpoint;
 mod files;
+pub(crate) mod forwarded;
 pub(crate) mod handshake;
+mod html;
 mod key_signup;
 mod legacy;
+mod mounted;
 mod not_found;
 mod pages;
 mod peerjs;
+mod percent;
+mod response;
 pub(crate) mod routes;
-pub(crate) mod seen;
+mod template;
 pub(crate) mod upgrade;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::http::header::{self, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::app::Parts;
-use crate::config::MountPath;
-use crate::limits::TooMany;
 use crate::session::ConnectRequest;
 use crate::transport::actix_ws;
-use crate::wire::HandshakeRefusal;
 use handshake::Accepted;
+use response::plain;
 use routes::Route;
 
-/// A broker at a path.
-pub(crate) struct Mounted {
-    pub(crate) service: Arc<Parts>,
-    pub(crate) path: MountPath,
-    /// Over TLS for sure. An embedded broker has to ask each request.
-    pub(crate) secure: bool,
-    /// This machine's address on the local network, if the server listens there.
-    pub(crate) lan_host: Option<IpAddr>,
-}
-
-impl Mounted {
-    fn is_secure(&self, request: &HttpRequest) -> bool {
-        self.secure || request.app_config().secure()
-    }
-}
+pub(crate) use mounted::Mounted;
 
 /// Mounts the broker in an actix-web app, WebSocket included.
 pub(crate) fn configure(app: &mut web::ServiceConfig, mounted: Arc<Mounted>) {
@@ -52,8 +40,7 @@ pub(crate) fn configure(app: &mut web::ServiceConfig, mounted: Arc<Mounted>) {
     app.service(web::scope(&scope).default_service(handler(mounted)));
 }
 
-/// Answers every request: what [`configure`] mounts, and what a server of its own has outside the mount
-/// path as well.
+/// Answers every request below the mount path. A server of its own also uses it for all other paths.
 pub(crate) fn handler(mounted: Arc<Mounted>) -> actix_web::Route {
     web::to(move |request: HttpRequest, payload: web::Payload| {
         let mounted = Arc::clone(&mounted);
@@ -63,13 +50,13 @@ pub(crate) fn handler(mounted: Arc<Mounted>) -> actix_web::Route {
 
 async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
     match handshake::open(mounted, request.head(), mounted.is_secure(request), None) {
-        Some(Ok(opened)) => return open_socket(&mounted.service, opened, payload).await,
+        Some(Ok(opened)) => return open_socket(&mounted.parts, opened, payload).await,
         Some(Err(refused)) => return refused.into_response(),
         None => {}
     }
     let route = routes::find(&mounted.path, request.path());
     let mut response = match *request.method() {
-        // No page may send the form with a header that names another host than it was asked for.
+        // Refuses the preflight: otherwise a page could send the form with an `X-Forwarded-Host` of its choice.
         Method::OPTIONS if route == Route::Register => HttpResponse::NoContent().finish(),
         Method::OPTIONS if route != Route::Outside => cors::preflight(request),
         Method::GET | Method::HEAD => page(mounted, request, route).await,
@@ -80,15 +67,15 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload)
         cors::vary(&mut response, "Accept");
     }
     if route != Route::Outside {
-        cors::allow(&mounted.service.config().cors, request, &mut response);
+        cors::allow(&mounted.parts.config().cors, request, &mut response);
     }
     response
 }
 
 async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpResponse {
-    let service = &mounted.service;
-    let pages = service.config().pages;
-    let peerjs = service.config().dialects.peerjs;
+    let parts = &mounted.parts;
+    let pages = parts.config().pages;
+    let peerjs = parts.config().dialects.peerjs;
     match route {
         Route::Id(_) | Route::Peers(_) if !peerjs => not_found::page(mounted, request),
         Route::Root if pages::prefers_html(request) => match file(mounted, request, "").await {
@@ -97,18 +84,18 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
             None => peerjs::about(),
         },
         Route::Root => peerjs::about(),
-        Route::Id(key) if peerjs::decode_key(key).is_none() => plain(StatusCode::BAD_REQUEST, "Bad Request"),
+        Route::Id(key) if percent::decode(key).is_none() => plain(StatusCode::BAD_REQUEST, "Bad Request"),
         Route::Id(key) | Route::Peers(key) if !peerjs::admits(mounted, key, request) => {
             plain(StatusCode::FORBIDDEN, "Forbidden")
         }
-        Route::Id(key) => peerjs::new_id(service, key, request).await,
-        Route::Peers(key) => peerjs::peers(service, key, request.query_string()),
+        Route::Id(key) => peerjs::new_id(parts, key, request).await,
+        Route::Peers(key) => peerjs::peers(parts, key, request.query_string()),
         Route::Health => plain(StatusCode::OK, "ok"),
         Route::Page(name) if pages => pages::page(mounted, request, name),
         Route::File(below) => {
             file(mounted, request, below).await.unwrap_or_else(|| not_found::page(mounted, request))
         }
-        Route::Register if key_signup::is_open(service) => key_signup::to_the_form(),
+        Route::Register if key_signup::is_open(parts) => key_signup::redirect_to_form(),
         Route::Page(_) | Route::Register | Route::Socket | Route::Outside => {
             not_found::page(mounted, request)
         }
@@ -121,21 +108,19 @@ async fn post(
     route: Route<'_>,
     payload: web::Payload,
 ) -> HttpResponse {
-    let service = &mounted.service;
-    if route == Route::Register && key_signup::is_open(service) {
+    let parts = &mounted.parts;
+    if route == Route::Register && key_signup::is_open(parts) {
         return key_signup::answer(mounted, request, payload).await;
     }
     match routes::find_post(&mounted.path, request.path()) {
-        Some(post) if service.config().dialects.peerjs => {
-            legacy::answer(service, request, post, payload).await
-        }
+        Some(post) if parts.config().dialects.peerjs => legacy::answer(parts, request, post, payload).await,
         _ => not_found::page(mounted, request),
     }
 }
 
-/// A file of the app that is served beside the broker. No files for upgrade requests.
+/// A file of `--static_dir`. Upgrade requests get none.
 async fn file(mounted: &Mounted, request: &HttpRequest, below: &str) -> Option<HttpResponse> {
-    let config = mounted.service.config.load_full();
+    let config = mounted.parts.config.load_full();
     let directory = config.static_dir.as_deref()?;
     if request.headers().contains_key(header::UPGRADE) {
         return None;
@@ -144,29 +129,16 @@ async fn file(mounted: &Mounted, request: &HttpRequest, below: &str) -> Option<H
 }
 
 async fn open_socket(
-    service: &Arc<Parts>,
+    parts: &Arc<Parts>,
     (accepted, request): (Accepted, ConnectRequest),
     payload: web::Payload,
 ) -> HttpResponse {
-    match actix_ws::upgrade(payload, endpoint::bounds(service)).await {
+    match actix_ws::upgrade(payload, endpoint::bounds(parts)).await {
         Ok((mut response, socket)) => {
             accepted.write_to(&mut response);
-            accepted.endpoint.serve(socket, service, request);
+            accepted.endpoint.serve(socket, parts, request);
             response
         }
         Err(error) => error.error_response(),
     }
-}
-
-fn too_many_requests(too_many: TooMany) -> HttpResponse {
-    let refusal = HandshakeRefusal::TooManyConnections;
-    let mut response = plain(refusal.status(), refusal.ending().text.unwrap_or_default());
-    response.headers_mut().insert(header::RETRY_AFTER, too_many.seconds().into());
-    response
-}
-
-fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
-    HttpResponse::build(status)
-        .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
-        .body(text)
 }

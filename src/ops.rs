@@ -1,10 +1,11 @@
-//! The operator's listener: an API for keys and peers, which describes itself.
+//! The operator's API for keys and peers, with its OpenAPI description.
 
 mod access;
 mod keys;
 mod page;
 mod peers;
 mod problem;
+mod state;
 mod stats;
 
 use std::sync::Arc;
@@ -17,27 +18,14 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_actix_web::AppExt as _;
 
-use crate::app::Parts;
-use crate::config::AdminToken;
-use crate::events::Actor;
 use problem::Problem;
 
-/// Longest body of a request.
+pub(crate) use state::Ops;
+
+/// Most bytes of a request body.
 const MAX_BODY: usize = 64 << 10;
 
-/// What all operations share.
-pub(crate) struct Ops {
-    service: Arc<Parts>,
-    token: Option<AdminToken>,
-}
-
-impl Ops {
-    pub(crate) fn new(service: Arc<Parts>, token: Option<AdminToken>) -> Self {
-        Ops { service, token }
-    }
-}
-
-/// The app that answers there.
+/// The app that serves the API.
 pub(crate) fn app(
     ops: Arc<Ops>,
 ) -> App<
@@ -65,8 +53,8 @@ pub(crate) fn app(
         .service(peers::kick)
         .service(stats::show)
         .split_for_parts();
-    app.route("/api/openapi.json", web::get().to(move || std::future::ready(described(&description))))
-        .default_service(web::to(unknown))
+    app.route("/api/openapi.json", web::get().to(move || std::future::ready(send_description(&description))))
+        .default_service(web::to(not_found))
         .wrap(from_fn(access::guard))
 }
 
@@ -74,11 +62,11 @@ pub(crate) fn app(
 #[openapi(
     info(
         title = "peerbroker",
-        description = "Keys, the peers of each, and what the broker does. Changes are in force when they are answered."
+        description = "Manages keys and peers, and shows statistics. A change is in force when the API answers."
     ),
     components(schemas(Problem)),
     modifiers(&Bearer),
-    // None at all is for programs of the same machine, where the server has no token.
+    // Without an admin token, programs of the same machine need no authorization.
     security((), ("token" = []))
 )]
 struct Description;
@@ -92,27 +80,14 @@ impl Modify for Bearer {
     }
 }
 
-fn described(description: &utoipa::openapi::OpenApi) -> HttpResponse {
+fn send_description(description: &utoipa::openapi::OpenApi) -> HttpResponse {
     HttpResponse::Ok().json(description)
 }
 
-async fn unknown(request: HttpRequest) -> Result<HttpResponse, Problem> {
+async fn not_found(request: HttpRequest) -> Result<HttpResponse, Problem> {
     Err(Problem::not_found(format!(
-        "there is no {} {} here; GET /api/openapi.json describes what there is",
+        "there is no {} {} here; GET /api/openapi.json describes the API",
         request.method(),
         request.path()
     )))
-}
-
-/// Who asks, for the log.
-fn by(request: &HttpRequest) -> Actor {
-    Actor::Api(request.peer_addr().map(|peer| peer.ip().to_canonical()))
-}
-
-/// Works where waiting for a disk delays nobody.
-async fn blocking<T: Send + 'static>(
-    ops: web::Data<Ops>,
-    work: impl FnOnce(&Parts) -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    web::block(move || work(&ops.service)).await.map_err(|_| Problem::failed())?
 }

@@ -1,4 +1,4 @@
-//! Builds the parts once, binds the listener, starts and drains.
+//! The server: binds its ports, serves, and drains.
 
 use std::future::Future;
 use std::io;
@@ -23,7 +23,7 @@ use crate::app::Parts;
 use crate::config::{BadStaticDir, DEFAULT_HOST, Listen, TlsFiles};
 use crate::embed::PeerBroker;
 use crate::events::Event;
-use crate::http::upgrade::{turn_away, upgrade};
+use crate::http::upgrade::{refuse_connection, upgrade};
 use crate::http::{self, Mounted, endpoint};
 use crate::lan::lan_address;
 use crate::limits::{ConnectionPermit, TooMany};
@@ -34,55 +34,54 @@ use crate::transport::exchange::handle;
 
 /// How long clients may take to answer their close frames when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
-/// Bytes of answers that the kernel keeps. It says that there is room again when a third is free: with a buffer
-/// that grows to megabytes a download over a slow network would seem stuck for minutes.
+/// Size of the kernel's send buffer. The kernel reports progress when a third of it is free. With a buffer of megabytes,
+/// a download over a slow network would look stuck for minutes.
 const SEND_BUFFER: usize = 256 << 10;
-/// What actix-server calls the listeners in its log lines.
+/// The names of the listeners in the log lines of actix-server.
 const NAME: &str = "peerbroker";
 const OPS_NAME: &str = "peerbroker's API";
-/// Connections that wait to be accepted.
+/// Most connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
-/// Connections of one worker that are in HTTP; those of peers are not counted.
+/// Most HTTP connections of a worker. WebSockets do not count.
 const MAX_HTTP_CONNECTIONS: usize = 25_000;
 
-/// TLS handshakes of one worker at a time. Each may take 3 s, and at the default of 256 a few hundred
-/// silent connections would keep everybody else waiting.
+/// Most concurrent TLS handshakes of a worker. Each may take 3 s, so with the default of 256 a few hundred silent
+/// connections would block all other clients.
 const MAX_TLS_HANDSHAKES: usize = 10_000;
 
-/// Why a server does not start.
+/// The reason why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The TLS files.
+    /// The TLS files cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The directory of files.
+    /// The directory of static files cannot be used.
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),
-    /// No such host.
+    /// The host cannot be resolved or bound.
     #[error("cannot listen on --{flag} {host}: {error}")]
     Host {
-        /// The flag that said so: `host` or `ops_host`.
+        /// The flag that named the host: `host` or `ops_host`.
         flag: &'static str,
-        /// The host that was asked for.
+        /// The value of the flag.
         host: String,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
-    /// Somebody else listens there.
+    /// Another program listens on the port.
     #[error("port {0} is in use: stop the program that listens there, or choose another --{1}")]
     PortInUse(u16, &'static str),
-    /// Low ports are for the privileged.
+    /// Ports below 1024 need a privilege.
     #[error(
         "no permission to listen on port {0}: choose a --{1} of 1024 or more, or allow it with 'setcap cap_net_bind_service=+ep'"
     )]
     NoPermission(u16, &'static str),
-    /// Something else.
+    /// Any other error of the system.
     #[error("cannot start the server: {0}")]
     Io(#[from] io::Error),
 }
 
-// A macro, because the type of a service over TCP and that over TLS have nothing in common that
-// could be written down.
+// A macro, because no common type can be written for the services over TCP and over TLS.
 macro_rules! http_service {
     ($io:ty, $mounted:ident) => {{
         let (sockets, pages) = (Arc::clone(&$mounted), Arc::clone(&$mounted));
@@ -112,15 +111,15 @@ macro_rules! http_over {
     };
 }
 
-/// A connection that has just come.
-struct Arrival {
+/// An accepted connection.
+struct NewConnection {
     address: Option<SocketAddr>,
-    counted: Option<ConnectionPermit>,
+    permit: Option<ConnectionPermit>,
 }
 
-impl Arrival {
-    /// What is written is on its way at once: there is no more to come that would be worth waiting for.
-    fn of(io: &TcpStream, service: &Parts) -> Result<Self, TooMany> {
+impl NewConnection {
+    fn of(io: &TcpStream, parts: &Parts) -> Result<Self, TooMany> {
+        // Answers are written whole, so waiting for more data only delays them.
         if let Err(error) = io.set_nodelay(true) {
             log::debug!("cannot set TCP_NODELAY: {error}");
         }
@@ -128,34 +127,34 @@ impl Arrival {
             log::debug!("cannot set SO_SNDBUF: {error}");
         }
         let address = io.peer_addr().ok();
-        Ok(Arrival { address, counted: endpoint::connect(service, address)? })
+        Ok(NewConnection { address, permit: endpoint::count_connection(parts, address)? })
     }
 
-    /// As HTTP gets it.
-    fn below_http<T>(self, io: T) -> (Connection<T>, Option<SocketAddr>) {
-        (Connection::new(io, self.counted), self.address)
+    /// The connection as the HTTP service takes it.
+    fn for_http<T>(self, io: T) -> (Connection<T>, Option<SocketAddr>) {
+        (Connection::new(io, self.permit), self.address)
     }
 }
 
-/// What HTTP gets over plain TCP.
-async fn plain(
+/// Counts a connection over plain TCP, or refuses it.
+async fn accept_plain(
     io: TcpStream,
-    service: Arc<Parts>,
+    parts: Arc<Parts>,
 ) -> Result<(Connection<TcpStream>, Option<SocketAddr>), DispatchError> {
-    match Arrival::of(&io, &service) {
-        Ok(arrival) => Ok(arrival.below_http(io)),
+    match NewConnection::of(&io, &parts) {
+        Ok(connection) => Ok(connection.for_http(io)),
         Err(too_many) => {
-            turn_away(&io, too_many).await;
-            Err(turned_away().into())
+            refuse_connection(&io, too_many).await;
+            Err(refused().into())
         }
     }
 }
 
-fn turned_away() -> io::Error {
+fn refused() -> io::Error {
     io::ErrorKind::QuotaExceeded.into()
 }
 
-/// A server that is bound and not yet serving.
+/// A server that has bound its ports and does not serve yet.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
@@ -165,7 +164,7 @@ pub struct Server {
     ops: Option<(TcpListener, Arc<Ops>)>,
 }
 
-/// The flags that say where to listen, for errors.
+/// The flags of a listener, for errors.
 #[derive(Clone, Copy)]
 struct Flags {
     host: &'static str,
@@ -176,7 +175,7 @@ const MAIN: Flags = Flags { host: "host", port: "port" };
 const OPS: Flags = Flags { host: "ops_host", port: "ops_port" };
 
 impl Server {
-    /// Looks up the host and reads the TLS files, without taking the port.
+    /// Checks the hosts and the TLS files without binding a port.
     pub fn check(listen: &Listen) -> Result<(), StartError> {
         listen.tls.as_ref().map(tls::load).transpose()?;
         if let Some(ops) = &listen.ops {
@@ -185,7 +184,7 @@ impl Server {
         resolve(&listen.host, listen.port, MAIN).map(drop)
     }
 
-    /// Reads the TLS files, looks for the directory of files, and takes the ports.
+    /// Checks the directory of static files, reads the TLS files, and binds the ports.
     pub fn bind(broker: &PeerBroker, listen: &Listen) -> Result<Self, StartError> {
         broker.config().check()?;
         let tls = listen.tls.as_ref().map(tls::load).transpose()?;
@@ -209,22 +208,22 @@ impl Server {
         })
     }
 
-    /// Where it listens: with port 0, the port that was free.
+    /// The bound address. With port 0, it has the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where the operator's API listens, if it does.
+    /// The bound address of the operator's API, if it is enabled.
     pub fn ops_address(&self) -> Option<SocketAddr> {
         self.ops.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
     }
 
-    /// Serves until `stop` is ready; then closes every client with 1001 and ends.
+    /// Serves until `stop` is ready. Then it closes every client with 1001 and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let mounted = Arc::clone(&self.mounted);
         let (address, ops_address) = (self.address, self.ops_address());
         let server = self.start()?;
-        let events = &mounted.service.events;
+        let events = &mounted.parts.events;
         events.emit(|| Event::Started { address, ops_address });
         let handle = server.handle();
         let mut serving = actix_web::rt::spawn(server);
@@ -233,7 +232,7 @@ impl Server {
             () = stop => {}
         }
         drain(&mounted, &handle).await;
-        // Not graceful: sessions are over, and idle keep-alive connections are not worth waiting for.
+        // Not graceful: all sessions have ended, and idle keep-alive connections need no wait.
         handle.stop(false).await;
         let served = serving.await.unwrap_or_else(|error| Err(io::Error::other(error)));
         events.emit(|| Event::Stopped);
@@ -247,20 +246,20 @@ impl Server {
         if workers > 0 {
             builder = builder.workers(workers);
         }
-        let service = &mounted.service;
-        let plain = |service: &Arc<Parts>| {
-            let service = Arc::clone(service);
-            fn_service(move |io: TcpStream| plain(io, Arc::clone(&service)))
+        let parts = &mounted.parts;
+        let plain = |parts: &Arc<Parts>| {
+            let parts = Arc::clone(parts);
+            fn_service(move |io: TcpStream| accept_plain(io, Arc::clone(&parts)))
         };
         if let Some((listener, ops)) = ops {
-            let plain = plain(service);
+            let plain = plain(parts);
             builder = builder.listen(OPS_NAME, listener, move || {
                 plain.clone().and_then(http_over!(Connection<TcpStream>, ops::app(Arc::clone(&ops))))
             })?;
         }
         let builder = match tls {
             None => {
-                let plain = plain(service);
+                let plain = plain(parts);
                 builder.listen(NAME, listener, move || {
                     plain.clone().and_then(http_service!(Connection<TcpStream>, mounted))
                 })?
@@ -269,15 +268,15 @@ impl Server {
                 max_concurrent_tls_connect(MAX_TLS_HANDSHAKES);
                 builder.listen(NAME, listener, move || {
                     let http = http_service!(Connection<TlsStream<TcpStream>>, mounted);
-                    let service = Arc::clone(&mounted.service);
-                    // ConnectionPermit before its handshake, which costs more than all else.
+                    let parts = Arc::clone(&mounted.parts);
+                    // Counted before the TLS handshake, which costs the most CPU.
                     let accept = move |io: TcpStream, acceptor: &AcceptorService| {
-                        let arrival = Arrival::of(&io, &service);
-                        let accepted = arrival.map(|arrival| (arrival, acceptor.call(io)));
+                        let connection = NewConnection::of(&io, &parts);
+                        let accepted = connection.map(|connection| (connection, acceptor.call(io)));
                         async move {
-                            let (arrival, accepting) =
-                                accepted.map_err(|_| TlsAcceptError::Tls(turned_away()))?;
-                            Ok(arrival.below_http(accepting.await?))
+                            let (connection, accepting) =
+                                accepted.map_err(|_| TlsAcceptError::Tls(refused()))?;
+                            Ok(connection.for_http(accepting.await?))
                         }
                     };
                     apply_fn_factory::<_, _, _, _, _, TcpStream, _, _>(Acceptor::new(tls.clone()), accept)
@@ -291,16 +290,16 @@ impl Server {
     }
 }
 
-/// Stops accepting, dismisses every client, and waits for their goodbyes, within bounds.
+/// Stops accepting, closes every client, and waits up to [`DRAIN_TIMEOUT`] for their close frames.
 async fn drain(mounted: &Mounted, handle: &ServerHandle) {
-    let service = &mounted.service;
+    let parts = &mounted.parts;
     handle.pause().await;
-    service.close();
+    parts.close();
     let deadline = Instant::now() + DRAIN_TIMEOUT;
-    while service.sessions.len() > 0 && Instant::now() < deadline {
+    while parts.sessions.len() > 0 && Instant::now() < deadline {
         sleep(Duration::from_millis(10)).await;
     }
-    match service.sessions.len() {
+    match parts.sessions.len() {
         0 => {}
         left => log::warn!("{left} clients did not answer their close frame and are cut off"),
     }
@@ -308,7 +307,7 @@ async fn drain(mounted: &Mounted, handle: &ServerHandle) {
 
 fn bind(host: &str, port: u16, flags: Flags) -> Result<TcpListener, StartError> {
     match listen(resolve(host, port, flags)?) {
-        // A machine without IPv6.
+        // The machine has no IPv6.
         Err(error) if host == DEFAULT_HOST && !in_use_or_forbidden(&error) => {
             listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
         }
@@ -336,10 +335,10 @@ fn in_use_or_forbidden(error: &io::Error) -> bool {
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        // IPv4 clients as well, if the address is the unspecified one.
+        // Accepts IPv4 clients too, if the address is `::`.
         socket.set_only_v6(false)?;
     }
-    // A restart need not wait for the kernel to forget the old connections.
+    // A restart does not wait until the kernel has forgotten the old connections.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -1,4 +1,4 @@
-//! PEM files to a TLS configuration.
+//! Reads PEM files into a TLS configuration.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::files::{self, FileError};
 
-/// Longest file that is read: a chain of certificates has some KB.
+/// Most bytes of a file. A chain of certificates has a few KB.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// PEM files. One file may hold both.
@@ -18,11 +18,11 @@ const MAX_BYTES: u64 = 1 << 20;
 pub struct TlsFiles {
     /// Private key: PKCS#8, PKCS#1 or SEC1.
     pub key: PathBuf,
-    /// Certificate, with its chain behind it.
+    /// Certificate, followed by its chain.
     pub cert: PathBuf,
 }
 
-/// Why TLS files cannot be used.
+/// The reason why TLS files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file cannot be read.
@@ -32,21 +32,21 @@ pub enum TlsError {
         flag: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         error: FileError,
     },
-    /// No certificate in it.
+    /// The file has no certificate.
     #[error("--sslcert {} has no certificate: it must be a PEM file with 'BEGIN CERTIFICATE'", .0.display())]
     NoCertificate(PathBuf),
-    /// No key in it that could be used.
+    /// The file has no usable private key.
     #[error("--sslkey {} has no private key: it must be a PEM file (PKCS#8, PKCS#1 or SEC1) without a passphrase", .0.display())]
     NoKey(PathBuf),
-    /// The two do not belong together, or are of a kind that is not supported.
+    /// Key and certificate do not match, or their kind is not supported.
     #[error("--sslkey and --sslcert cannot be used together: {0}")]
     Unusable(rustls::Error),
 }
 
-/// Reads key and certificate chain, and checks that they belong together.
+/// Reads the key and the certificate chain, and checks that they match.
 pub(crate) fn load(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let certs = read("--sslcert", &files.cert)?;
     let key = read("--sslkey", &files.key)?;
@@ -57,7 +57,7 @@ pub(crate) fn load(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         return Err(TlsError::NoCertificate(files.cert.clone()));
     }
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| TlsError::NoKey(files.key.clone()))?;
-    // Named, because with two providers in the build there would be none by default.
+    // Names ring, because rustls has no default provider if the build has two.
     ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))

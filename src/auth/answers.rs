@@ -1,4 +1,4 @@
-//! What the webhook said, for a while, and what it is being asked. Pure: the time is given.
+//! The cache of the webhook's answers, and its open questions. Pure: the time is a parameter.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -6,28 +6,28 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
-use super::Denied;
+use super::error::Denied;
 
-/// How long an answer counts.
-const YES_FOR: Duration = Duration::from_secs(30);
-const NO_FOR: Duration = Duration::from_secs(2);
+/// How long answers are cached.
+const YES_TTL: Duration = Duration::from_secs(30);
+const NO_TTL: Duration = Duration::from_secs(2);
 
-/// Most answers that are kept.
+/// Most cached answers.
 pub(super) const MAX_ANSWERS: usize = 1000;
 
-/// Most questions that are open.
-pub(super) const MAX_ASKING: usize = 64;
+/// Most open questions.
+pub(super) const MAX_QUESTIONS: usize = 64;
 
-/// A keyed hash of everything that is asked.
+/// A keyed hash of a question.
 pub(super) type Hash = [u8; 32];
 
 pub(super) type Answer = Result<(), Denied>;
 
 pub(super) struct Answers {
     known: HashMap<Hash, Known>,
-    /// Who asks holds the question; a weak one that is dead was given up.
+    /// Clients that wait hold the question. A dead reference means that all of them left.
     asking: HashMap<Hash, Weak<Question>>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 struct Known {
@@ -35,10 +35,10 @@ struct Known {
     until: Instant,
 }
 
-/// A question that somebody is asking; all that want to know the same wait for one answer.
+/// A question that is being asked. Clients with the same question wait for one answer.
 pub(super) struct Question {
     pub(super) answer: OnceCell<Answer>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 pub(super) enum Found {
@@ -48,11 +48,11 @@ pub(super) enum Found {
 
 impl Answers {
     pub(super) fn new() -> Self {
-        let places = Arc::new(Semaphore::new(MAX_ASKING));
-        Answers { known: HashMap::new(), asking: HashMap::new(), places }
+        let permits = Arc::new(Semaphore::new(MAX_QUESTIONS));
+        Answers { known: HashMap::new(), asking: HashMap::new(), permits }
     }
 
-    /// The answer, or the question that is to be asked: by whoever comes first to its cell.
+    /// Returns the cached answer, or the question. The first client that initializes its cell asks the webhook.
     pub(super) fn find(&mut self, hash: Hash, now: Instant) -> Found {
         if let Some(known) = self.known.get(&hash).filter(|known| now < known.until) {
             return Found::Answer(known.answer.clone());
@@ -61,15 +61,15 @@ impl Answers {
             return Found::Question(question);
         }
         self.asking.retain(|_, question| question.strong_count() > 0);
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             return Found::Answer(Err(Denied::Overloaded));
         };
-        let question = Arc::new(Question { answer: OnceCell::new(), _place: place });
+        let question = Arc::new(Question { answer: OnceCell::new(), _permit: permit });
         self.asking.insert(hash, Arc::downgrade(&question));
         Found::Question(question)
     }
 
-    /// Keeps an answer; of all that waited for it, once.
+    /// Caches an answer. Each waiting client calls this; only the first call has an effect.
     pub(super) fn keep(&mut self, hash: Hash, question: &Arc<Question>, answer: &Answer, now: Instant) {
         let is_this = |asked: &Weak<Question>| std::ptr::eq(asked.as_ptr(), Arc::as_ptr(question));
         if !self.asking.get(&hash).is_some_and(is_this) {
@@ -79,11 +79,11 @@ impl Answers {
         if self.known.len() >= MAX_ANSWERS && !self.known.contains_key(&hash) {
             self.make_room(now);
         }
-        let until = now + if answer.is_ok() { YES_FOR } else { NO_FOR };
+        let until = now + if answer.is_ok() { YES_TTL } else { NO_TTL };
         self.known.insert(hash, Known { answer: answer.clone(), until });
     }
 
-    /// Drops what does not count any more; if there is nothing, what would be the next.
+    /// Drops expired answers. If there are none, drops the one that expires next.
     fn make_room(&mut self, now: Instant) {
         self.known.retain(|_, known| now < known.until);
         if self.known.len() < MAX_ANSWERS {
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn questions_that_were_given_up_are_forgotten() {
+    fn questions_without_a_waiting_client_are_dropped() {
         let (mut answers, now) = (Answers::new(), Instant::now());
         for number in 0..u8::MAX {
             drop(answers.find([number; 32], now));

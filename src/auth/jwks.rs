@@ -1,4 +1,4 @@
-//! A file with a JSON Web Key Set, read again when it changes.
+//! A JSON Web Key Set in a file, which is read again when it changes.
 
 use std::collections::HashSet;
 use std::fs;
@@ -9,29 +9,29 @@ use std::time::{Duration, Instant, SystemTime};
 use jsonwebtoken::jwk::{AlgorithmParameters, JwkSet};
 use tokio::task::spawn_blocking;
 
-use super::BadAuth;
+use super::error::BadAuth;
 use super::verifying_keys::{VerifyingKey, VerifyingKeys};
 use crate::files;
 
-/// How often the file is looked at, at most.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The shortest time between two checks of the file.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Longest file that is read: a thousand keys and more.
+/// Most bytes of the file: enough for over a thousand keys.
 const MAX_BYTES: u64 = 1 << 20;
 
 pub(super) struct Jwks {
     path: Arc<Path>,
-    kept: Mutex<Kept>,
+    cached: Mutex<Cached>,
 }
 
-struct Kept {
+struct Cached {
     keys: Arc<VerifyingKeys>,
-    /// That of the version that was read last, good or not; `None` if there was no file.
+    /// The stamp of the version that was read last, even if it was invalid. `None` if there was no file.
     stamp: Option<Stamp>,
-    looked: Instant,
+    checked_at: Instant,
 }
 
-/// What changes when a file does.
+/// Changes when the file does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     modified: Option<SystemTime>,
@@ -40,50 +40,49 @@ struct Stamp {
 
 impl Jwks {
     pub(super) fn open(path: &Path, now: Instant) -> Result<Self, BadAuth> {
-        // It is stored as text.
+        // The store keeps the path as text.
         if path.to_str().is_none() {
-            return Err(BadAuth::OddPath(path.to_owned()));
+            return Err(BadAuth::PathNotUtf8(path.to_owned()));
         }
         let stamp = stamp(path);
         let keys = Arc::new(read(path)?);
-        Ok(Jwks { path: path.into(), kept: Mutex::new(Kept { keys, stamp, looked: now }) })
+        Ok(Jwks { path: path.into(), cached: Mutex::new(Cached { keys, stamp, checked_at: now }) })
     }
 
-    /// The keys as the file has them; for a second, or if it cannot be read now, as it had them.
+    /// The keys of the file. They may be a second old, or older while the file is invalid.
     pub(super) async fn keys(&self, now: Instant) -> Arc<VerifyingKeys> {
-        let seen = {
-            let mut kept = self.lock();
-            if now.saturating_duration_since(kept.looked) < LOOK_EVERY {
-                return Arc::clone(&kept.keys);
+        let last_stamp = {
+            let mut cached = self.lock();
+            if now.saturating_duration_since(cached.checked_at) < CHECK_INTERVAL {
+                return Arc::clone(&cached.keys);
             }
-            // Now, so that nobody else looks meanwhile.
-            kept.looked = now;
-            kept.stamp
+            // Set before reading, so that no other client also checks.
+            cached.checked_at = now;
+            cached.stamp
         };
         let path = Arc::clone(&self.path);
-        // An error is the end of the runtime.
-        let look = spawn_blocking(move || look(&path, seen)).await;
-        let mut kept = self.lock();
-        if let Ok(Some((stamp, read))) = look {
-            kept.stamp = stamp;
+        // It fails only when the runtime ends.
+        let reread = spawn_blocking(move || reread(&path, last_stamp)).await;
+        let mut cached = self.lock();
+        if let Ok(Some((stamp, read))) = reread {
+            cached.stamp = stamp;
             match read {
-                Ok(keys) => kept.keys = Arc::new(keys),
-                Err(error) => log::error!("the old keys stay: {error}"),
+                Ok(keys) => cached.keys = Arc::new(keys),
+                Err(error) => log::error!("the previous keys stay in force: {error}"),
             }
         }
-        Arc::clone(&kept.keys)
+        Arc::clone(&cached.keys)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Cached> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Reads the file if it is not as it was seen. Its stamp is taken first: what is written meanwhile is another
-/// change.
-fn look(path: &Path, seen: Option<Stamp>) -> Option<(Option<Stamp>, Result<VerifyingKeys, BadAuth>)> {
+/// Reads the file if its stamp has changed. The stamp is taken first, so a write during the read counts as another change.
+fn reread(path: &Path, last_stamp: Option<Stamp>) -> Option<(Option<Stamp>, Result<VerifyingKeys, BadAuth>)> {
     let stamp = stamp(path);
-    (stamp != seen).then(|| (stamp, read(path)))
+    (stamp != last_stamp).then(|| (stamp, read(path)))
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {
@@ -91,7 +90,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some(Stamp { modified: metadata.modified().ok(), len: metadata.len() })
 }
 
-/// Not for a worker's thread, but whatever the path names, it answers at once.
+/// Reads the file. It may block on a disk, so it does not run on a worker's thread.
 fn read(path: &Path) -> Result<VerifyingKeys, BadAuth> {
     let text = files::read_regular(path, MAX_BYTES)
         .map_err(|error| BadAuth::Unreadable { path: path.to_owned(), error })?;
@@ -107,7 +106,7 @@ pub(super) fn parse(path: &Path, text: &[u8]) -> Result<VerifyingKeys, BadAuth> 
     let (mut keys, mut kids) = (Vec::new(), HashSet::new());
     for jwk in &set.keys {
         if matches!(jwk.algorithm, AlgorithmParameters::OctetKey(_)) {
-            log::warn!("{} has a symmetric key (oct): it is never used", path.display());
+            log::warn!("{} has a symmetric key (oct), which is never used", path.display());
         }
         let key = VerifyingKey::from_jwk(jwk)
             .map_err(|error| BadAuth::KeyInSet { path: path.to_owned(), error: Box::new(error) })?;

@@ -1,17 +1,17 @@
-//! A JSON Web Token to what it allows. Pure: the keys and the time are given.
+//! Reads a JSON Web Token and decides what it allows. Pure: the keys and the time are parameters.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer};
 
-use super::Denied;
+use super::error::Denied;
 use super::verifying_keys::VerifyingKeys;
 use crate::wire::{ApiKey, PeerId};
 
-/// Seconds by which the clock of who made the token may differ from this one.
+/// Seconds by which the clock of the token's issuer may differ.
 const LEEWAY: f64 = 30.0;
 
-/// What a token whose signature is right says. Of what it does not name, nothing counts.
+/// The claims of a token whose signature is right. Other claims are ignored.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Claims {
     #[serde(default, deserialize_with = "present")]
@@ -31,29 +31,29 @@ enum Audience {
     Several(Vec<String>),
 }
 
-/// Which ids a token is for.
+/// The ids that a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject<'a> {
     Exactly(&'a str),
-    /// All that begin so.
+    /// All ids with this prefix.
     Prefix(&'a str),
 }
 
-/// Who is the owner of an id from now on.
+/// The owner of an id after a verified connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// Who has a token of this subject.
+    /// Any client with a token of this subject.
     Subject,
-    /// Who has this very token: others of the same prefix may belong to others.
+    /// Only clients with the same token: other tokens with this prefix may belong to other users.
     Bearer,
 }
 
-/// Reads a token that one of the keys has signed. Where its header points to is never looked at (`jku`, `x5u`,
-/// `jwk`, `x5c`): who makes a token would choose with what it is verified.
+/// Reads a token that one of the keys has signed. Keys in its header (`jku`, `x5u`, `jwk`, `x5c`) are ignored: an attacker
+/// could otherwise choose the key.
 pub(super) fn read(token: &str, keys: &VerifyingKeys) -> Result<Claims, Denied> {
     let (message, signature) = token.rsplit_once('.').ok_or(Denied::Malformed)?;
     let (header, payload) = message.split_once('.').ok_or(Denied::Malformed)?;
-    // A further dot is no base64url.
+    // A third dot is not base64url, so decoding fails.
     let [signature, payload] = [decode(signature)?, decode(payload)?];
     decode(header)?;
     let header = jsonwebtoken::decode_header(token).map_err(|_| Denied::Header)?;
@@ -67,13 +67,13 @@ pub(super) fn read(token: &str, keys: &VerifyingKeys) -> Result<Claims, Denied> 
     if !key.verifies(message.as_bytes(), &signature) {
         return Err(Denied::Signature);
     }
-    // serde would take the values in a list as well.
+    // serde would also read the claims from a JSON array.
     let object = Some(&payload).filter(|payload| payload.trim_ascii_start().starts_with(b"{"));
     serde_json::from_slice(object.ok_or(Denied::Claims)?).map_err(|_| Denied::Claims)
 }
 
 impl Claims {
-    /// Whether the token is good for this id at this time, and who owns the id then.
+    /// The owner of this id, if the token allows the id at this time.
     pub(super) fn owner(&self, key: &ApiKey, id: &PeerId, now: f64) -> Result<Owner, Denied> {
         match self.subject(key, now)? {
             Subject::Exactly(subject) if subject == id.as_str() => Ok(Owner::Subject),
@@ -82,7 +82,7 @@ impl Claims {
         }
     }
 
-    /// What the token is for, if it is good for this key at this time: seconds since 1970.
+    /// The ids that the token allows, if it is valid for this key at this time (seconds since 1970).
     pub(super) fn subject(&self, key: &ApiKey, now: f64) -> Result<Subject<'_>, Denied> {
         let expiry = self.exp.ok_or(Denied::NoExpiry)?;
         if now >= expiry + LEEWAY {
@@ -91,12 +91,12 @@ impl Claims {
         if self.nbf.is_some_and(|start| now < start - LEEWAY) {
             return Err(Denied::NotYet);
         }
-        let for_this = match &self.aud {
+        let is_for_key = match &self.aud {
             None => true,
             Some(Audience::One(one)) => one == key.as_str(),
             Some(Audience::Several(several)) => several.iter().any(|one| one == key.as_str()),
         };
-        if !for_this {
+        if !is_for_key {
             return Err(Denied::Audience);
         }
         let subject = self.sub.as_deref().filter(|subject| !subject.is_empty()).ok_or(Denied::NoSubject)?;
@@ -112,7 +112,7 @@ fn decode(part: &str) -> Result<Vec<u8>, Denied> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Denied::Malformed)
 }
 
-/// A value that must be of its type where its name is: a `null` is none.
+/// Reads an optional member that must have its type if it is present. `null` is an error.
 pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     from: D,
 ) -> Result<Option<T>, D::Error> {

@@ -1,4 +1,4 @@
-//! What is asked of a [`Verifier`], and what all tests of it share.
+//! Tests of [`Verifier`], and helpers that its other tests share.
 
 mod attacks;
 mod claims;
@@ -15,6 +15,7 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::wire::InvalidName;
 
 const SECRET_TEXT: &str = "thirty-two bytes, or a few more of them";
 
@@ -50,7 +51,7 @@ fn by_jwks(path: PathBuf) -> Auth {
     Auth::Jwt { verify: JwtKey::Jwks(path) }
 }
 
-/// What signs for the fixture of that name.
+/// The key that signs for this fixture.
 fn signer(name: &str) -> (Algorithm, EncodingKey) {
     let pem = || std::fs::read(fixture(&format!("{name}.key"))).unwrap();
     match name {
@@ -66,7 +67,7 @@ fn encode(part: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(part)
 }
 
-/// A token of exactly this text.
+/// Signs exactly this text.
 fn sign_text(name: &str, header: &str, claims: &str) -> String {
     let (algorithm, signer) = signer(name);
     let message = format!("{}.{}", encode(header), encode(claims));
@@ -78,7 +79,7 @@ fn sign(name: &str, header: &Value, claims: &Value) -> String {
     sign_text(name, &header.to_string(), &claims.to_string())
 }
 
-/// A token as it should be, good for an hour of the system's time.
+/// A valid token that expires in an hour.
 fn mint(name: &str, subject: &str) -> String {
     mint_with(name, json!({ "sub": subject, "exp": now() + 3600.0 }))
 }
@@ -121,7 +122,7 @@ async fn all_tokens_of_one_subject_are_one_owner() {
     let later = mint_with("secret", json!({ "sub": "alice", "exp": now() + 7200.0 }));
     assert_eq!(verify_text(&verifier, "alice", &later).await, Ok(first.clone()));
 
-    // Whatever signs: the settings may have changed.
+    // Also with another key, because the settings may have changed.
     let other = Verifier::new(&by_pem("ed.pem")).unwrap();
     assert_eq!(verify_text(&other, "alice", &mint("ed", "alice")).await, Ok(first.clone()));
 
@@ -134,7 +135,7 @@ async fn no_client_can_send_the_token_of_a_subject() {
     let verifier = Verifier::new(&by_secret()).unwrap();
     let kept = verify_text(&verifier, "alice", &mint("secret", "alice")).await.unwrap();
     assert_eq!(Token::parse(kept.as_str()), Err(InvalidName::ControlCharacter));
-    // No key whose clients choose their tokens gives the same owner, whatever they send.
+    // Without `auth`, no token that a client can send makes it the same owner.
     let open = Verifier::new(&Auth::None).unwrap();
     for sent in ["alice", kept.as_str().trim_matches(char::is_control), &mint("secret", "alice")] {
         assert_ne!(verify_text(&open, "alice", sent).await, Ok(kept.clone()), "{sent:?}");
@@ -183,7 +184,7 @@ async fn every_kind_of_key_verifies_what_was_signed_for_it() {
         (&by_pem("rsa-pkcs1.pem"), "rsa", None),
         (&by_pem("ec.pem"), "ec", None),
         (&commented, "ec", None),
-        // A name does not matter where there is nothing to choose.
+        // The kid does not matter if there is only one key.
         (&by_pem("ed.pem"), "ed", Some("whatever")),
         (&jwks, "rsa", Some("rsa")),
         (&jwks, "ec", Some("ec")),
@@ -202,7 +203,7 @@ async fn every_kind_of_key_verifies_what_was_signed_for_it() {
 }
 
 #[test]
-fn what_cannot_verify_is_refused_and_says_why() {
+fn settings_that_cannot_verify_are_refused_with_the_reason() {
     let secret = |text: &str| Auth::Jwt { verify: JwtKey::Secret(text.to_owned()) };
     let pem = |text: &str| Auth::Jwt { verify: JwtKey::Pem(text.to_owned()) };
     let ed = text_of("ed.pem");

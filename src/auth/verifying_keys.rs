@@ -1,4 +1,4 @@
-//! What verifies signatures. A key has one algorithm, which follows from its type and never from a token.
+//! Keys that verify signatures. The algorithm follows from the key, never from the token.
 
 use std::ops::RangeInclusive;
 
@@ -15,26 +15,26 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{SubjectPublicKeyInfoDer, alg_id};
 use simple_asn1::ASN1Block;
 
-use super::{BadAuth, Denied};
+use super::error::{BadAuth, Denied};
 
-/// What HS256 asks for. Who has a token could guess a shorter secret at leisure.
-pub(super) const MIN_SECRET_BYTES: usize = 32;
+/// The minimum for HS256 (RFC 7518, section 3.2). A shorter secret could be guessed offline from a token.
+const MIN_SECRET_BYTES: usize = 32;
 
-/// The sizes of RSA keys that are neither weak nor slow.
-pub(super) const RSA_BITS: RangeInclusive<u64> = 2048..=8192;
+/// Shorter RSA keys are weak, longer ones are slow.
+const RSA_BITS: RangeInclusive<u64> = 2048..=8192;
 
-/// RSA exponents that ring accepts, if they are odd.
+/// The range of RSA exponents that ring accepts. They must also be odd.
 const RSA_EXPONENTS: RangeInclusive<u64> = 3..=(1 << 33) - 1;
 
-/// A point of P-256 that is not compressed, and the first byte of one that is (SEC 1, section 2.3.3).
+/// The size of an uncompressed P-256 point, and the first bytes of compressed ones (SEC 1, section 2.3.3).
 const P256_POINT_BYTES: usize = 65;
 const COMPRESSED: [u8; 2] = [2, 3];
 const ED25519_KEY_BYTES: usize = 32;
 
-/// The keys that may have signed a token.
+/// The keys that verify the tokens of an API key.
 pub(super) enum VerifyingKeys {
     One(VerifyingKey),
-    /// Of a set: with their names.
+    /// A key set, with the `kid` of each key.
     Several(Vec<(Option<String>, VerifyingKey)>),
 }
 
@@ -52,16 +52,16 @@ pub(super) struct Rsa {
 
 impl VerifyingKeys {
     pub(super) fn secret(secret: &str) -> Result<Self, BadAuth> {
-        // Everybody knows a public key: as a secret it would let anybody make tokens.
+        // A public key is no secret: anybody could sign tokens with it.
         if secret.contains("-----BEGIN") {
             return Err(BadAuth::SecretIsPem);
         }
-        // So it is of a public JWK. The member that every one has (RFC 7517, section 4.1) is in no other secret.
+        // A JWK may be public too. Every JWK has `kty` (RFC 7517, section 4.1), and no other secret does.
         if secret.contains("\"kty\"") {
             return Err(BadAuth::SecretIsJwk);
         }
         if secret.len() < MIN_SECRET_BYTES {
-            return Err(BadAuth::ShortSecret(secret.len()));
+            return Err(BadAuth::ShortSecret { bytes: secret.len(), min: MIN_SECRET_BYTES });
         }
         Ok(VerifyingKeys::One(VerifyingKey::Hs256(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))))
     }
@@ -79,7 +79,7 @@ impl VerifyingKeys {
         }
         let info = SubjectPublicKeyInfoDer::from_pem_slice(text).map_err(|_| BadAuth::NoPublicKey)?;
         let key = if let Ok(key) = DecodingKey::from_ec_pem(text) {
-            // Points of other curves may have the same size.
+            // The size does not tell the curve.
             let is_p256 = info.windows(alg_id::ECDSA_P256.len()).any(|part| part == &*alg_id::ECDSA_P256);
             if is_p256 { es256(&key) } else { Err(BadAuth::UnsupportedKey) }
         } else if let Ok(key) = DecodingKey::from_ed_pem(text) {
@@ -90,7 +90,7 @@ impl VerifyingKeys {
         key.map(VerifyingKeys::One)
     }
 
-    /// The key for a token. Where there is only one, a name in the token does not matter.
+    /// The key for a token. A single key verifies tokens with any `kid`.
     pub(super) fn choose(&self, kid: Option<&str>) -> Result<&VerifyingKey, Denied> {
         match (self, kid) {
             (VerifyingKeys::One(key), _) => Ok(key),
@@ -107,8 +107,7 @@ impl VerifyingKeys {
 }
 
 impl VerifyingKey {
-    /// A key of a set; `None` if it is for something else, or symmetric: a secret has no place in a file of
-    /// public keys.
+    /// Reads a key of a set. `None` if the key is for another use, or symmetric: a file of public keys must not have secrets.
     pub(super) fn from_jwk(jwk: &Jwk) -> Result<Option<Self>, BadAuth> {
         let common = &jwk.common;
         let for_another_use =
@@ -152,8 +151,8 @@ impl VerifyingKey {
         }
     }
 
-    /// Not by jsonwebtoken: it knows two libraries, neither of them ring, and any other only for the whole
-    /// process, which may be somebody else's.
+    /// Verifies with ring. jsonwebtoken supports ring only as a setting of the whole process, which may belong to an
+    /// embedding program.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let verified = match self {
             VerifyingKey::Hs256(key) => hmac::verify(key, message, signature),
@@ -169,7 +168,7 @@ impl VerifyingKey {
 fn rsa(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
     let (n, e) = match key.kind() {
         DecodingKeyKind::RsaModulusExponent { n, e } => (n.clone(), e.clone()),
-        // PKCS#1: a sequence of the two.
+        // PKCS#1: a sequence of modulus and exponent.
         DecodingKeyKind::SecretOrDer(der) => match simple_asn1::from_der(der).as_deref() {
             Ok([ASN1Block::Sequence(_, parts)]) => match parts.as_slice() {
                 [ASN1Block::Integer(_, n), ASN1Block::Integer(_, e)] => {
@@ -184,9 +183,9 @@ fn rsa(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
     let unused = n.first().map_or(0, |first| first.leading_zeros());
     let bits = (n.len() as u64 * 8).saturating_sub(u64::from(unused));
     if !RSA_BITS.contains(&bits) {
-        return Err(BadAuth::RsaSize(bits));
+        return Err(BadAuth::RsaSize { bits, min: *RSA_BITS.start(), max: *RSA_BITS.end() });
     }
-    // ring looks at these only when it verifies.
+    // ring checks these only when it verifies.
     let exponent = e.iter().try_fold(0_u64, |e, &byte| Some(e.checked_mul(256)? | u64::from(byte)));
     let is_odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
     if !(exponent.is_some_and(|e| RSA_EXPONENTS.contains(&e)) && is_odd(&e) && is_odd(&n)) {
@@ -195,7 +194,7 @@ fn rsa(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
     Ok(VerifyingKey::Rs256(Rsa { n, e }))
 }
 
-/// ring takes numbers only in their shortest form; some who write key sets do not.
+/// ring accepts only the shortest form of a number. Some issuers of key sets write leading zeros.
 fn without_leading_zeros(number: Vec<u8>) -> Vec<u8> {
     number.into_iter().skip_while(|&byte| byte == 0).collect()
 }
@@ -206,11 +205,11 @@ fn es256(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
         point if point.len() != P256_POINT_BYTES => return Err(BadAuth::UnsupportedKey),
         point => point.to_vec(),
     };
-    // ring says whether a point is on the curve only when it is used. An agreement needs no signature.
+    // ring checks that a point is on the curve only when it uses it. A key agreement does so without a signature.
     let on_curve = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new()).and_then(|private| {
         agree_ephemeral(private, &agreement::UnparsedPublicKey::new(&ECDH_P256, &point), |_| ())
     });
-    on_curve.map_err(|_| BadAuth::NoPoint)?;
+    on_curve.map_err(|_| BadAuth::InvalidPoint)?;
     Ok(VerifyingKey::Es256(UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)))
 }
 
@@ -219,10 +218,10 @@ fn ed_dsa(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
     if public.len() != ED25519_KEY_BYTES {
         return Err(BadAuth::UnsupportedKey);
     }
-    // ring verifies with any point. With one of small order anybody can make signatures that it takes for good.
+    // ring accepts any point. With a point of small order, anybody could forge signatures.
     let point = CompressedEdwardsY::from_slice(public).ok().and_then(|point| point.decompress());
     if point.is_none_or(|point| point.is_small_order()) {
-        return Err(BadAuth::NoPoint);
+        return Err(BadAuth::InvalidPoint);
     }
     Ok(VerifyingKey::EdDsa(UnparsedPublicKey::new(&ED25519, public.to_vec())))
 }

@@ -1,4 +1,4 @@
-//! Asking the owner of a key whether a client may have an id.
+//! Asks the webhook of a key's owner whether a client may have an id.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -17,13 +17,15 @@ use rustls::crypto::ring::default_provider;
 use serde::{Deserialize, Serialize};
 
 use super::answers::{Answer, Answers, Found, Hash};
-use super::{BadAuth, Claimant, Denied, jwt};
+use super::claimant::Claimant;
+use super::error::{BadAuth, Denied};
+use super::jwt;
 use crate::wire::PeerId;
 
-/// For the whole of a question: name, connection, TLS, and all of the answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// The timeout of a request, from DNS to the last byte of the answer.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Most bytes of an answer, and of its head.
+/// Most bytes of an answer's body, and of its head.
 const MAX_ANSWER_BYTES: usize = 4096;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
@@ -31,10 +33,10 @@ pub(super) struct Webhook {
     url: Uri,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     answers: Mutex<Answers>,
-    patience: Duration,
+    timeout: Duration,
 }
 
-/// What the owner of the key gets.
+/// The body of the request.
 #[derive(Serialize)]
 struct Question<'a> {
     key: &'a str,
@@ -44,39 +46,39 @@ struct Question<'a> {
     origin: Option<&'a str>,
 }
 
-/// What counts of an answer, if it is an object.
+/// The body of an answer, if it is an object. Other members are ignored.
 #[derive(Deserialize)]
-struct Said {
+struct WebhookAnswer {
     #[serde(default, deserialize_with = "jwt::present")]
     id: Option<String>,
 }
 
 impl Webhook {
     pub(super) fn new(url: &str) -> Result<Self, BadAuth> {
-        // The roots of the binary: a container may have none. ring is named, because with two providers in
-        // the build there would be none by default.
+        // Uses the embedded root certificates, because a container may have none. Names ring, because rustls has no
+        // default provider if the build has two.
         let connector = HttpsConnectorBuilder::new().with_provider_and_webpki_roots(default_provider())?;
-        Ok(Webhook::with(parse(url)?, connector.https_or_http().enable_http1().build(), PATIENCE))
+        Ok(Webhook::with(parse(url)?, connector.https_or_http().enable_http1().build(), TIMEOUT))
     }
 
-    /// One that trusts others than everybody does, or waits for another time.
+    /// A webhook with other root certificates or another timeout.
     #[cfg(test)]
-    pub(super) fn custom(url: &str, tls: rustls::ClientConfig, patience: Duration) -> Result<Self, BadAuth> {
+    pub(super) fn custom(url: &str, tls: rustls::ClientConfig, timeout: Duration) -> Result<Self, BadAuth> {
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls);
-        Ok(Webhook::with(parse(url)?, connector.https_or_http().enable_http1().build(), patience))
+        Ok(Webhook::with(parse(url)?, connector.https_or_http().enable_http1().build(), timeout))
     }
 
-    fn with(url: Uri, connector: HttpsConnector<HttpConnector>, patience: Duration) -> Self {
-        // No connection is kept: it would be served by the worker that opened it, which may be busy or gone
-        // when another one asks. Answers are kept instead.
+    fn with(url: Uri, connector: HttpsConnector<HttpConnector>, timeout: Duration) -> Self {
+        // Connections are not reused: the worker that opened one may be busy or gone when another worker needs it.
+        // Answers are cached instead.
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .http1_max_buf_size(MAX_HEAD_BYTES)
             .build(connector);
-        Webhook { url, client, answers: Mutex::new(Answers::new()), patience }
+        Webhook { url, client, answers: Mutex::new(Answers::new()), timeout }
     }
 
-    /// Whether the owner of the key lets the client have the id. A failure of any kind is a no.
+    /// Whether the owner of the key lets the client have the id. Any failure is a no.
     pub(super) async fn ask(&self, claimant: &Claimant<'_>) -> Answer {
         let text = question(claimant)?;
         let hash = hash(&text)?;
@@ -84,14 +86,14 @@ impl Webhook {
             Found::Answer(answer) => return answer,
             Found::Question(question) => question,
         };
-        // If who asks leaves, the next one that waits asks again.
+        // If the asking client leaves, the next waiting one asks again.
         let answer = question.answer.get_or_init(|| self.post(text, claimant.id)).await;
         self.answers().keep(hash, &question, answer, Instant::now());
         answer.clone()
     }
 
     async fn post(&self, text: Vec<u8>, id: &PeerId) -> Answer {
-        let asked = tokio::time::timeout(self.patience, self.exchange(text, id)).await;
+        let asked = tokio::time::timeout(self.timeout, self.exchange(text, id)).await;
         asked.unwrap_or(Err(Denied::TimedOut))
     }
 
@@ -103,7 +105,7 @@ impl Webhook {
             .body(Full::from(text))
             .map_err(|error| failure(&error))?;
         let response = self.client.request(request).await.map_err(|error| failure(&error))?;
-        // Redirects are a no as well: to follow them would tell the token to somebody else.
+        // A redirect is a no: following it would send the token to another server.
         if !response.status().is_success() {
             return Err(Denied::Refused(response.status().as_u16()));
         }
@@ -114,7 +116,7 @@ impl Webhook {
                     if error.is::<LengthLimitError>() { Denied::LongAnswer } else { failure(&*error) }
                 },
             )?;
-        judge(&body.to_bytes(), id)
+        check_answer(&body.to_bytes(), id)
     }
 
     fn answers(&self) -> MutexGuard<'_, Answers> {
@@ -122,9 +124,9 @@ impl Webhook {
     }
 }
 
-/// Takes a URL that can be asked.
+/// Reads the URL of a webhook.
 fn parse(text: &str) -> Result<Uri, BadAuth> {
-    // The parser takes other letters, and drops a fragment.
+    // The parser accepts non-ASCII text, and drops a fragment.
     if !text.chars().all(|c| c.is_ascii_graphic()) {
         return Err(BadAuth::Url("must have no spaces and no letters beyond ASCII: percent-encode them"));
     }
@@ -137,7 +139,7 @@ fn parse(text: &str) -> Result<Uri, BadAuth> {
     let (Some("http" | "https"), Some(authority)) = (url.scheme_str(), url.authority()) else {
         return Err(BadAuth::Url("must begin with http:// or https://, and a host"));
     };
-    // It would not be sent, and whoever lists keys would see it.
+    // It would not be sent, and would be visible in lists of keys.
     if authority.as_str().contains('@') {
         return Err(BadAuth::Url("must not have a user name: put a secret into its path or query"));
     }
@@ -156,14 +158,14 @@ fn question(Claimant { key, id, token, address, origin }: &Claimant<'_>) -> Resu
         key: key.as_str(),
         id: id.as_str(),
         token: token.as_str(),
-        // An IPv4 client of an IPv6 socket is an IPv4 client.
+        // An IPv6 socket reports IPv4 clients as mapped addresses.
         address: address.map(|address| address.to_canonical().to_string()),
         origin: *origin,
     })
     .map_err(|error| failure(&error))
 }
 
-/// Only this process knows it, so a hash tells nothing about the tokens that were hashed.
+/// Keys the hashes of questions. It never leaves the process, so a hash reveals nothing about a token.
 static SECRET: LazyLock<hmac::Key> =
     LazyLock::new(|| hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>()));
 
@@ -171,21 +173,20 @@ fn hash(question: &[u8]) -> Result<Hash, Denied> {
     hmac::sign(&SECRET, question).as_ref().try_into().map_err(|_| Denied::Overloaded)
 }
 
-/// An answer of 2xx is a yes, whatever it says; unless it is an object that names another id, or one that
-/// cannot be read and might have.
-fn judge(body: &[u8], id: &PeerId) -> Answer {
+/// An answer of 2xx is a yes, except if its body is an object with another `id`, or begins with `{` and cannot be parsed.
+fn check_answer(body: &[u8], id: &PeerId) -> Answer {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii();
     if !body.starts_with(b"{") {
         return Ok(());
     }
-    let said: Said = serde_json::from_slice(body).map_err(|_| Denied::BadAnswer)?;
-    match said.id {
-        Some(said) if said != id.as_str() => Err(Denied::OtherId),
+    let answered: WebhookAnswer = serde_json::from_slice(body).map_err(|_| Denied::BadAnswer)?;
+    match answered.id {
+        Some(answered) if answered != id.as_str() => Err(Denied::OtherId),
         Some(_) | None => Ok(()),
     }
 }
 
-/// Why, with all its reasons: that of the outermost is never more than "client error".
+/// The error with its sources. The outermost message is only "client error".
 fn failure(error: &(dyn Error + 'static)) -> Denied {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -5,7 +5,7 @@ use super::holder::Flush;
 use super::outgoing::Outgoing;
 use super::queue::QueueEnd;
 use super::realm::Realm;
-use crate::events::Outcome;
+use crate::events::{Event, Outcome};
 use crate::wire::{DropReason, Frame, MessageKind, PeerId};
 
 /// What became of a message.
@@ -32,7 +32,7 @@ impl Realm {
                 Err(_) => return self.drop_message(kind, DropReason::InvalidId),
             },
         };
-        self.with_live(slot, |guard| guard.deliver(kind, message))
+        self.with_live(slot, |guard| guard.deliver(from, kind, message))
     }
 
     fn forward_or_drop(&self, to: &PeerId, message: Outgoing, kind: MessageKind) -> Routed {
@@ -57,9 +57,10 @@ impl Realm {
 }
 
 impl Guard<'_> {
-    fn deliver(&mut self, kind: MessageKind, message: Outgoing) -> Routed {
+    fn deliver(&mut self, from: &PeerId, kind: MessageKind, message: Outgoing) -> Routed {
         if self.conn.is_some() {
             if !self.push(message) {
+                self.note_own_loss(kind, from);
                 return Routed::Dropped(DropReason::OutboxFull);
             }
             self.count(Some(kind), Outcome::Delivered);
@@ -73,7 +74,18 @@ impl Guard<'_> {
         };
         match self.keep(message, QueueEnd::Back) {
             Ok(()) => Routed::Queued,
-            Err(reason) => Routed::Dropped(reason),
+            Err(reason) => {
+                self.note_own_loss(kind, from);
+                Routed::Dropped(reason)
+            }
+        }
+    }
+
+    /// Tells that a sender lost what it had here. Its session tells the client.
+    fn note_own_loss(&self, kind: MessageKind, from: &PeerId) {
+        if kind.waits() {
+            let to = || self.realm.address(&self.slot.id);
+            self.realm.shared.events.emit(|| Event::Expired { to: to(), from: from.clone() });
         }
     }
 }

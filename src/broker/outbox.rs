@@ -4,16 +4,28 @@ use std::task::Waker;
 
 use super::budget::Reservation;
 use super::outgoing::Outgoing;
-use crate::wire::{Frame, Opcode};
+use crate::wire::{Frame, MessageKind, Opcode, PeerId};
 
 mod shed;
-
-pub(super) use shed::Shed;
 
 /// The sending side of a socket, for any thread.
 pub trait Writer: Send {
     /// Writes as much as the kernel takes without waiting. A full socket is [`io::ErrorKind::WouldBlock`].
     fn write(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+/// What a full outbox lost for a frame that was pushed.
+#[derive(Debug, Default)]
+pub(super) struct Shed {
+    /// The frame itself is not in the outbox, and everything that its sender had there is gone.
+    pub(super) refused: bool,
+    /// Other senders that lost everything they had there, and have to be told. If the frame was refused and does not
+    /// wait, its own sender too: it lost earlier messages that do.
+    pub(super) losers: Vec<PeerId>,
+    /// How many senders lost messages that wait, the frame's own included.
+    pub(super) expired: usize,
+    /// The messages that were lost, the refused one included.
+    pub(super) lost: Vec<MessageKind>,
 }
 
 // Charged for each frame besides its bytes, so that many tiny frames are bounded too.

@@ -1,4 +1,4 @@
-//! Bodies of requests, within bounds of size and time.
+//! Reads bodies of requests, with a limit of size and a timeout.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
 use tokio::time::timeout;
 
-use super::plain;
+use super::response::plain;
 
-/// How long a body may take to come.
+/// How long a client may take to send a body.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads a body of at most `max` bytes, within bounds of time.
+/// Reads a body of at most `max` bytes.
 pub(super) async fn read(payload: web::Payload, max: usize) -> Result<Bytes, HttpResponse> {
     match timeout(TIMEOUT, payload.to_bytes_limited(max)).await {
         Ok(Ok(Ok(body))) => Ok(body),

@@ -1,10 +1,10 @@
-//! Which pages of other origins may read the answers.
+//! CORS: lets pages of other origins read the answers.
 
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
-/// Adds the headers that let the asking page read the answer: any page, or one of `allowed`,
-/// where `*` is any as well.
+/// Adds the headers that let the requesting page read the answer, if its origin is in `allowed`. An empty list or `*`
+/// allows every origin.
 pub(super) fn allow(allowed: &[String], request: &HttpRequest, response: &mut HttpResponse) {
     vary(response, "Origin");
     let Some(origin) = request.headers().get(header::ORIGIN).filter(|origin| !origin.is_empty()) else {
@@ -16,7 +16,7 @@ pub(super) fn allow(allowed: &[String], request: &HttpRequest, response: &mut Ht
     }
 }
 
-/// The answer to `OPTIONS`: whatever the page wants to send, it may.
+/// The answer to `OPTIONS`. It allows every header, and the methods that peerjs-server allows.
 pub(super) fn preflight(request: &HttpRequest) -> HttpResponse {
     let mut response = HttpResponse::NoContent().finish();
     let headers = response.headers_mut();
@@ -24,9 +24,9 @@ pub(super) fn preflight(request: &HttpRequest) -> HttpResponse {
         header::ACCESS_CONTROL_ALLOW_METHODS,
         HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE"),
     );
-    let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS);
-    if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+    let requested = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    if let Some(requested) = requested.filter(|requested| !requested.is_empty()) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, requested.clone());
     }
     vary(&mut response, "Access-Control-Request-Headers");
     response

@@ -1,4 +1,4 @@
-//! The WebSockets that there are.
+//! The endpoints of WebSockets, and the connections that clients open there.
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::rt;
 
+use super::forwarded;
 use super::routes::Route;
-use super::seen;
 use crate::app::Parts;
 use crate::config::{Config, Dialects};
 use crate::limits::{ConnectionPermit, TooMany};
@@ -16,17 +16,17 @@ use crate::session::{self, ConnectRequest, Source};
 use crate::transport::exchange::Exchange;
 use crate::transport::{Bounds, Socket};
 
-/// Where a WebSocket can be opened.
+/// An endpoint that opens WebSockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
-    /// That of PeerJS.
+    /// `{path}peerjs`, for PeerJS clients.
     Peers,
-    /// That of room codes and calls.
+    /// The mount path itself, for room codes and calls.
     Root,
 }
 
 impl Endpoint {
-    /// That of an address, if there is one and its dialects are on.
+    /// The endpoint of a route, if it has one and its dialects are enabled.
     pub(super) fn at(route: Route<'_>, dialects: Dialects) -> Option<Self> {
         match route {
             Route::Socket if dialects.peerjs => Some(Endpoint::Peers),
@@ -35,59 +35,58 @@ impl Endpoint {
         }
     }
 
-    /// Lets the session go on by itself, as a small task of its own: HTTP's is four times as large and
-    /// can end now.
-    pub(super) fn serve<S: Socket + 'static>(self, socket: S, service: &Arc<Parts>, caller: ConnectRequest) {
+    /// Runs the session as a task of its own. The task of HTTP is four times as large, and can end now.
+    pub(super) fn serve<S: Socket + 'static>(self, socket: S, parts: &Arc<Parts>, request: ConnectRequest) {
         match self {
-            Endpoint::Peers => drop(rt::spawn(session::serve_peer(socket, &service.sessions, caller))),
-            Endpoint::Root => drop(rt::spawn(session::serve_guest(socket, &service.sessions, caller))),
+            Endpoint::Peers => drop(rt::spawn(session::serve_peer(socket, &parts.sessions, request))),
+            Endpoint::Root => drop(rt::spawn(session::serve_guest(socket, &parts.sessions, request))),
         }
     }
 }
 
-/// Counts a connection that has just come.
-pub(crate) fn connect(
-    service: &Parts,
+/// Counts a new connection.
+pub(crate) fn count_connection(
+    parts: &Parts,
     peer: Option<SocketAddr>,
 ) -> Result<Option<ConnectionPermit>, TooMany> {
-    let address = peer.and_then(|peer| counted_address(&service.config(), peer));
-    let connected = service.addresses.connect(address);
-    connected.inspect_err(|too_many| service.limit_hit(too_many.limit, address))
+    let address = peer.and_then(|peer| counted_address(&parts.config(), peer));
+    let connected = parts.addresses.connect(address);
+    connected.inspect_err(|too_many| parts.limit_hit(too_many.limit, address))
 }
 
-/// Whose a connection is. All clients of a proxy share its connections, and are counted one by one when they
-/// open something.
+/// The address that a connection counts for. Clients of a trusted proxy share its connections, so each client is counted
+/// later, when it opens a WebSocket or a stream.
 fn counted_address(config: &Config, peer: SocketAddr) -> Option<IpAddr> {
     Some(peer.ip().to_canonical()).filter(|address| !config.is_proxy(address))
 }
 
-/// Who asks, unless its address asks too often.
-pub(super) fn caller(
-    service: &Parts,
+/// Counts a WebSocket or stream that a client opens, unless its address is over a limit.
+pub(super) fn connect_request(
+    parts: &Parts,
     query: &str,
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
     exchange: Option<&Rc<Exchange>>,
 ) -> Result<ConnectRequest, TooMany> {
-    let source = source(service, headers, peer);
+    let source = source(parts, headers, peer);
     let connection = exchange.and_then(|exchange| exchange.counted());
-    let opened = service.addresses.open(source.address, service.now(), connection);
-    let permit = opened.inspect_err(|too_many| service.limit_hit(too_many.limit, source.address))?;
+    let opened = parts.addresses.open(source.address, parts.now(), connection);
+    let permit = opened.inspect_err(|too_many| parts.limit_hit(too_many.limit, source.address))?;
     Ok(ConnectRequest { query: query.to_owned(), source, permit })
 }
 
-/// How much of a message a WebSocket may bring.
-pub(super) fn bounds(service: &Parts) -> Bounds {
-    let unfinished = Arc::clone(service.sessions.unfinished());
-    Bounds { max_message_bytes: service.config().max_message_bytes, unfinished }
+/// The size limits of messages on a WebSocket.
+pub(super) fn bounds(parts: &Parts) -> Bounds {
+    let unfinished = Arc::clone(parts.sessions.unfinished());
+    Bounds { max_message_bytes: parts.config().max_message_bytes, unfinished }
 }
 
-/// Where a request comes from.
-pub(super) fn source(service: &Parts, headers: &HeaderMap, peer: Option<SocketAddr>) -> Source {
-    Source { origin: origin(headers), address: seen::client_address(service, headers, peer) }
+/// The page and the address that a request comes from.
+pub(super) fn source(parts: &Parts, headers: &HeaderMap, peer: Option<SocketAddr>) -> Source {
+    Source { origin: origin(headers), address: forwarded::client_address(parts, headers, peer) }
 }
 
-/// The page that asks. Native apps name none.
+/// The origin of the page that sends the request. Native apps send none.
 pub(super) fn origin(headers: &HeaderMap) -> Option<String> {
     let origin = headers.get(header::ORIGIN).filter(|origin| !origin.is_empty())?;
     Some(String::from_utf8_lossy(origin.as_bytes()).into_owned())

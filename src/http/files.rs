@@ -1,4 +1,4 @@
-//! Files of an app, served beside the broker.
+//! Serves the files of `--static_dir`.
 
 use std::convert::Infallible;
 use std::fs::{self, File};
@@ -13,25 +13,24 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use mime::Mime;
 
-use super::peerjs::decode_key as decode;
+use super::percent;
 
-/// What is served where a directory is asked for.
+/// The file that is served for a directory.
 const INDEX: &str = "index.html";
 
-/// What a name leads to.
+/// The target of a path.
 enum Found {
     File(Box<NamedFile>),
-    /// A directory with an index, asked for without its final slash: relative links would miss it.
+    /// A directory with an index. The path lacks the final slash, without which relative links would break.
     Directory,
 }
 
-/// The file that a request asks for, if there is one; `below` is the request's path below the mount
-/// path, still encoded.
+/// The requested file, if it exists. `below` is the path below the mount path, still percent-encoded.
 pub(super) async fn answer(directory: &Path, request: &HttpRequest, below: &str) -> Option<HttpResponse> {
     let name = local_name(below)?;
     let directory = directory.to_owned();
     let with_slash = request.path().ends_with('/');
-    // Not on the worker: disks and network drives may be slow.
+    // Disks and network drives may be slow, so this does not run on the worker.
     let found = web::block(move || find(&directory, &name, with_slash)).await.ok()??;
     let mut response = match found {
         Found::File(file) => send(*file, request),
@@ -43,20 +42,20 @@ pub(super) async fn answer(directory: &Path, request: &HttpRequest, below: &str)
     Some(response)
 }
 
-/// The relative path that a URL names: nothing hidden, nothing above, and no separator in disguise.
+/// The relative path that a URL names. Refuses hidden names, `..`, and encoded separators.
 fn local_name(below: &str) -> Option<PathBuf> {
     if below.is_empty() {
         return Some(PathBuf::new());
     }
     let segment = |encoded| {
-        let name = decode(encoded)?.into_owned();
+        let name = percent::decode(encoded)?.into_owned();
         (!name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])).then_some(name)
     };
     below.strip_suffix('/').unwrap_or(below).split('/').map(segment).collect()
 }
 
 fn find(directory: &Path, name: &Path, with_slash: bool) -> Option<Found> {
-    // Each time anew, so that a link may be turned to another release while the server runs.
+    // Resolved for each request: operators may switch a link to another release while the server runs.
     let root = directory.canonicalize().ok()?;
     let index = || open(&root, &name.join(INDEX));
     if with_slash {
@@ -66,22 +65,22 @@ fn find(directory: &Path, name: &Path, with_slash: bool) -> Option<Found> {
     file.or_else(|| index().map(|_| Found::Directory))
 }
 
-/// Opens a regular file that is below `root`, wherever the links on the way lead.
+/// Opens a regular file below `root`. Links that lead out of `root` are refused.
 fn open(root: &Path, name: &Path) -> Option<NamedFile> {
     let path = root.join(name).canonicalize().ok()?;
-    // Looked at before it is opened: to open a FIFO is to wait for somebody at its other end.
+    // Checked before opening: opening a FIFO waits for a writer.
     if !path.starts_with(root) || !fs::symlink_metadata(&path).ok()?.is_file() {
         return None;
     }
     let file = File::open(&path).inspect_err(|error| log::debug!("cannot serve {path:?}: {error}")).ok()?;
-    // The type is that of the name which was asked for; a link may lead to any other.
+    // The type follows from the requested name; the target of a link may have another extension.
     let file = NamedFile::from_file(file, name).ok()?;
     Some(file.set_content_type(content_type(name)).disable_content_disposition())
 }
 
 fn send(file: NamedFile, request: &HttpRequest) -> HttpResponse {
     if file.metadata().len() == 0 {
-        // Nothing to cut or to save. And actix-files would count below zero for its last bytes.
+        // For a range at the end of an empty file, actix-files would count below zero.
         return HttpResponse::Ok().content_type(file.content_type().clone()).finish();
     }
     let response = file.into_response(request);
@@ -91,8 +90,8 @@ fn send(file: NamedFile, request: &HttpRequest) -> HttpResponse {
     response
 }
 
-/// To the same path with a final slash. Relative, so it can lead nowhere else and is right behind any
-/// proxy; the dot keeps a name with a colon from being a scheme.
+/// Redirects to the same path with a final slash. The URL is relative, so it works behind any proxy and cannot lead to
+/// another host. It starts with a dot because a name with a colon would look like a scheme.
 fn redirect(request: &HttpRequest) -> Option<HttpResponse> {
     let (_, last) = request.path().rsplit_once('/')?;
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -102,10 +101,10 @@ fn redirect(request: &HttpRequest) -> Option<HttpResponse> {
     Some(response)
 }
 
-/// The type of a file by its name; text is UTF-8.
+/// The media type of a file by its extension. Text is UTF-8.
 fn content_type(name: &Path) -> Mime {
     let extension = name.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    // Where mime_guess knows nothing, or a name that is not the registered one.
+    // mime_guess does not know these, or knows an unregistered name.
     let known = match extension.to_ascii_lowercase().as_str() {
         "mjs" | "cjs" => "text/javascript",
         "map" | "importmap" => "application/json",
@@ -124,8 +123,7 @@ fn content_type(name: &Path) -> Mime {
     }
 }
 
-/// The length of a body that is not sent. For a HEAD actix-http asks for the whole body and throws it
-/// away: it would read the file to its end.
+/// Stands for the body in an answer to HEAD. actix-http would read the whole file and discard it.
 struct Unsent(BodySize);
 
 impl MessageBody for Unsent {
@@ -145,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stays_below_its_directory_and_shows_nothing_hidden() {
+    fn a_path_cannot_leave_its_directory_or_name_a_hidden_file() {
         for (below, name) in [
             ("", Some("")),
             ("a", Some("a")),

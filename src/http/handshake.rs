@@ -1,5 +1,4 @@
-//! The opening handshake (RFC 6455, section 4.2), decided once for both transports: they only carry the
-//! decision out.
+//! The opening handshake (RFC 6455, section 4.2). Both transports carry out the decision that is made here.
 
 mod refusal;
 #[cfg(test)]
@@ -11,8 +10,8 @@ use actix_http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_http::{Method, RequestHead, Version, ws};
 use actix_web::HttpResponse;
 
-use super::Mounted;
 use super::endpoint::{self, Endpoint};
+use super::mounted::Mounted;
 use super::routes::{self, Route};
 use crate::config::Dialects;
 use crate::session::ConnectRequest;
@@ -27,30 +26,30 @@ pub(crate) struct Accepted {
     pub(super) endpoint: Endpoint,
     /// The value of `Sec-WebSocket-Accept`.
     accept: [u8; 28],
-    /// The subprotocol to agree to: the first one offered, because none changes anything here.
+    /// The agreed subprotocol: the first one offered, because subprotocols change nothing here.
     protocol: Option<String>,
 }
 
-/// Decides about a request with the settings and counts its connection. `None` if the request is no
-/// handshake. `is_secure` says whether it came over TLS.
+/// Accepts or refuses a handshake, and counts the WebSocket. `None` if the request is not a handshake. `is_secure` says
+/// whether it came over TLS.
 pub(super) fn open(
     mounted: &Mounted,
     head: &RequestHead,
     is_secure: bool,
     exchange: Option<&Rc<Exchange>>,
 ) -> Option<Result<(Accepted, ConnectRequest), Refused>> {
-    let service = &mounted.service;
+    let parts = &mounted.parts;
     let route = routes::find(&mounted.path, head.uri.path());
-    let accepted = match decide(head, route, service.config().dialects)? {
+    let accepted = match decide(head, route, parts.config().dialects)? {
         Ok(accepted) => accepted,
         Err(why) => return Some(Err(Refused::new(why, mounted, head, is_secure))),
     };
     let query = head.uri.query().unwrap_or_default();
-    let request = endpoint::caller(service, query, head.headers(), head.peer_addr, exchange);
+    let request = endpoint::connect_request(parts, query, head.headers(), head.peer_addr, exchange);
     Some(request.map(|request| (accepted, request)).map_err(Refused::too_many))
 }
 
-/// Decides about a request. `None` if it is no handshake.
+/// Accepts or refuses a handshake. `None` if the request is not a handshake.
 pub(crate) fn decide(
     head: &RequestHead,
     route: Route<'_>,
@@ -59,7 +58,7 @@ pub(crate) fn decide(
     let asks_for_websocket = asks_for_websocket(head.headers());
     match Endpoint::at(route, dialects) {
         Some(endpoint) if asks_for_websocket => Some(accept(head, endpoint)),
-        // Nothing else can be upgraded to here, whereas at the root there is also a page.
+        // The root also serves pages, and a GET with another `Upgrade` gets the page there.
         Some(Endpoint::Peers)
             if head.method == Method::GET && head.headers().contains_key(header::UPGRADE) =>
         {
@@ -93,7 +92,7 @@ fn accept(head: &RequestHead, endpoint: Endpoint) -> Result<Accepted, HandshakeR
 }
 
 impl Accepted {
-    /// The answer as it goes over the wire, for a connection that is taken over from HTTP.
+    /// The bytes of the answer, for a connection that is taken over from HTTP.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut answer = Vec::with_capacity(160);
         answer.extend_from_slice(
@@ -108,7 +107,7 @@ impl Accepted {
         answer
     }
 
-    /// Puts what was agreed to into an answer of actix-ws.
+    /// Sets the headers of this handshake in an answer of actix-ws.
     pub(super) fn write_to(&self, answer: &mut HttpResponse) {
         let mut set = |name, value| {
             if let Ok(value) = HeaderValue::from_bytes(value) {
@@ -124,8 +123,8 @@ impl Accepted {
 
 const WEBSOCKET: &str = "websocket";
 
-/// Whether a request wants a WebSocket, well or not. As actix-http decides which connections it gives away:
-/// any of several `Upgrade` headers is enough.
+/// Whether a request asks for a WebSocket, even with a malformed handshake. Any of several `Upgrade` headers counts, as
+/// in actix-http.
 fn asks_for_websocket(headers: &HeaderMap) -> bool {
     headers.get_all(header::UPGRADE).filter_map(text).any(|upgrade| upgrade.eq_ignore_ascii_case(WEBSOCKET))
 }
@@ -138,7 +137,7 @@ fn text(value: &HeaderValue) -> Option<&str> {
     value.to_str().ok().map(str::trim)
 }
 
-// 16 bytes are 22 characters and two signs of padding.
+// 16 bytes in base64 are 22 characters and two padding characters.
 fn is_key(key: &str) -> bool {
     let alphabet = |c: u8| c.is_ascii_alphanumeric() || c == b'+' || c == b'/';
     key.len() == 24 && key.ends_with("==") && key.bytes().take(22).all(alphabet)

@@ -1,4 +1,4 @@
-//! The form on the landing page that registers a key for somebody's app, and what is answered to it.
+//! The form on the landing page that registers a key, and the answers to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,51 +7,53 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 
-use super::pages::{self, Values};
-use super::{Mounted, body, endpoint, peerjs, plain, seen};
+use super::mounted::Mounted;
+use super::response::plain;
+use super::template::Values;
+use super::{body, endpoint, forwarded, html, peerjs};
 use crate::admin::{InvalidSignup, SignupError, SignupRequest};
 use crate::app::Parts;
 use crate::client_options::ClientOptions;
 use crate::keys::Key;
 
-/// Most bytes of a form that is sent.
+/// Most bytes of a submitted form.
 const MAX_BYTES: usize = 4096;
 
-/// Said by browsers, and by no page.
+/// Browsers set it, and pages cannot change it.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-const NOT_FROM_HERE: &str = "Forbidden: this form is for pages of this server. If you sent it from its landing page, \
+const CROSS_SITE: &str = "Forbidden: this form is for pages of this server. If you sent it from its landing page, \
     the proxy in front of it has to pass the Host header on, or the server needs --proxied.\n";
 
-/// What was typed into the form.
+/// The values of the form.
 #[derive(Default)]
-struct Typed {
+struct FormInput {
     name: String,
     origin: String,
 }
 
-pub(super) fn is_open(service: &Parts) -> bool {
-    service.config().pages && service.config().registration.open
+pub(super) fn is_open(parts: &Parts) -> bool {
+    parts.config().pages && parts.config().registration.open
 }
 
-/// The form as a section of the landing page; nothing if registration is closed.
-pub(super) fn section(service: &Parts, values: &Values) -> String {
-    if is_open(service) {
-        form(service, values, &Typed::default(), &InvalidSignup::default())
+/// The form as a section of the landing page. Empty if registration is closed.
+pub(super) fn section(parts: &Parts, values: &Values) -> String {
+    if is_open(parts) {
+        form(parts, values, &FormInput::default(), &InvalidSignup::default())
     } else {
         String::new()
     }
 }
 
-/// For those who open the address of the answer again.
-pub(super) fn to_the_form() -> HttpResponse {
+/// Answers a GET of the form's address, as when a visitor reloads it.
+pub(super) fn redirect_to_form() -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, HeaderValue::from_static("./"))).finish()
 }
 
 /// Registers a key.
 pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
-    if !is_from_here(mounted, request) {
-        return plain(StatusCode::FORBIDDEN, NOT_FROM_HERE);
+    if !is_from_own_page(mounted, request) {
+        return plain(StatusCode::FORBIDDEN, CROSS_SITE);
     }
     if !request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type");
@@ -60,25 +62,25 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
         Ok(body) => body,
         Err(response) => return response,
     };
-    let typed = Typed::of(&body);
-    let app = match SignupRequest::check(&typed.name, &typed.origin) {
+    let input = FormInput::of(&body);
+    let app = match SignupRequest::check(&input.name, &input.origin) {
         Ok(app) => app,
-        Err(wrong) => {
-            let why = "Something in the form needs another look.";
-            return once_more(mounted, request, StatusCode::UNPROCESSABLE_ENTITY, why, &typed, &wrong);
+        Err(problems) => {
+            let why = "Please correct the form.";
+            return form_again(mounted, request, StatusCode::UNPROCESSABLE_ENTITY, why, &input, &problems);
         }
     };
-    let service = Arc::clone(&mounted.service);
-    let address = seen::client_address(&service, request.headers(), request.peer_addr());
-    let registered = web::block(move || service.admin.register(address, app)).await;
+    let parts = Arc::clone(&mounted.parts);
+    let address = forwarded::client_address(&parts, request.headers(), request.peer_addr());
+    let registered = web::block(move || parts.admin.register(address, app)).await;
     let no_key =
-        |status, why: &str| once_more(mounted, request, status, why, &typed, &InvalidSignup::default());
+        |status, why: &str| form_again(mounted, request, status, why, &input, &InvalidSignup::default());
     match registered {
-        Ok(Ok(key)) => here_it_is(mounted, request, &key),
+        Ok(Ok(key)) => key_page(mounted, request, &key),
         Ok(Err(SignupError::TooMany(too_many))) => {
             let seconds = too_many.seconds();
             let why = format!(
-                "Your address has registered all the keys that it may within 24 hours. The next one is possible in {}.",
+                "Your address has registered the maximum number of keys for 24 hours. The next one is possible in {}.",
                 in_words(Duration::from_secs(seconds))
             );
             let mut response = no_key(StatusCode::TOO_MANY_REQUESTS, &why);
@@ -86,23 +88,22 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
             response
         }
         Ok(Err(SignupError::Full)) => {
-            let why = "All the keys that this server gives away are taken. Ask those who run it, or try again another day: \
-                       keys that nobody uses may become free.";
+            let why = "This server has no free keys left. Ask its operator, or try again another day: unused keys may become free.";
             no_key(StatusCode::SERVICE_UNAVAILABLE, why)
         }
         Ok(Err(SignupError::AdminError(error))) => {
             log::error!("cannot register a key: {error}");
-            no_key(StatusCode::INTERNAL_SERVER_ERROR, COULD_NOT)
+            no_key(StatusCode::INTERNAL_SERVER_ERROR, NOT_STORED)
         }
-        Err(_) => no_key(StatusCode::INTERNAL_SERVER_ERROR, COULD_NOT),
+        Err(_) => no_key(StatusCode::INTERNAL_SERVER_ERROR, NOT_STORED),
     }
 }
 
-const COULD_NOT: &str = "The key could not be stored, which is this server’s fault. Try again later.";
+const NOT_STORED: &str = "The key could not be stored, which is this server’s fault. Try again later.";
 
-/// Whether a page of this server sent the form, or no page. Other sites must not have the browsers of their visitors
-/// register keys.
-fn is_from_here(mounted: &Mounted, request: &HttpRequest) -> bool {
+/// Whether a page of this server sent the form, or a program. Pages of other sites could otherwise register keys with
+/// the browsers of their visitors.
+fn is_from_own_page(mounted: &Mounted, request: &HttpRequest) -> bool {
     match (request.headers().get(SEC_FETCH_SITE), endpoint::origin(request.headers())) {
         (Some(site), _) => site == "same-origin" || site == "none",
         (None, Some(origin)) => origin == peerjs::own_origin(mounted, request),
@@ -110,71 +111,71 @@ fn is_from_here(mounted: &Mounted, request: &HttpRequest) -> bool {
     }
 }
 
-impl Typed {
+impl FormInput {
     fn of(body: &[u8]) -> Self {
         let value = |wanted: &str| {
             let mut pairs = form_urlencoded::parse(body);
             pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned()).unwrap_or_default()
         };
-        Typed { name: value("name"), origin: value("origin") }
+        FormInput { name: value("name"), origin: value("origin") }
     }
 }
 
-/// The form again, with what was typed, and what is wrong with it.
-fn once_more(
+/// The form again, with its values and the problems.
+fn form_again(
     mounted: &Mounted,
     request: &HttpRequest,
     status: StatusCode,
     why: &str,
-    typed: &Typed,
-    wrong: &InvalidSignup,
+    input: &FormInput,
+    problems: &InvalidSignup,
 ) -> HttpResponse {
-    let values = Values::of(mounted, pages::seen_options(mounted, request));
-    let form = form(&mounted.service, &values, typed, wrong);
+    let values = Values::of(mounted, forwarded::client_options(mounted, request));
+    let form = form(&mounted.parts, &values, input, problems);
     let values = values.with("{{why}}", why).with_html("{{registration}}", form);
     let content = values.part("no-key.html");
-    pages::answer(status, "No key yet", content, values)
+    html::framed(status, "No key yet", content, values)
 }
 
-/// The key and how to use it.
-fn here_it_is(mounted: &Mounted, request: &HttpRequest, key: &Key) -> HttpResponse {
-    let options = ClientOptions { key: key.key.to_string(), ..pages::seen_options(mounted, request) };
+/// Shows the key and how to use it.
+fn key_page(mounted: &Mounted, request: &HttpRequest, key: &Key) -> HttpResponse {
+    let options = ClientOptions { key: key.key.to_string(), ..forwarded::client_options(mounted, request) };
     let origin = key.settings.origins.first().map(|origin| origin.as_str()).unwrap_or_default();
     let values = Values::of(mounted, options)
         .with("{{name}}", &key.name)
         .with("{{origin}}", origin)
-        .with("{{removal}}", &removal(&mounted.service));
+        .with("{{removal}}", &removal(&mounted.parts));
     let content = values.part("key.html");
-    pages::answer(StatusCode::CREATED, "Your key", content, values)
+    html::framed(StatusCode::CREATED, "Your key", content, values)
 }
 
-fn form(service: &Parts, values: &Values, typed: &Typed, wrong: &InvalidSignup) -> String {
-    let (name, origin) = (wrong.name.as_deref(), wrong.origin);
-    let focus = |it: bool| if it { "autofocus" } else { "" };
+fn form(parts: &Parts, values: &Values, input: &FormInput, problems: &InvalidSignup) -> String {
+    let (name, origin) = (problems.name.as_deref(), problems.origin);
+    let focus = |focused: bool| if focused { "autofocus" } else { "" };
     values
         .clone()
-        .with("{{name}}", &typed.name)
-        .with("{{origin}}", &typed.origin)
+        .with("{{name}}", &input.name)
+        .with("{{origin}}", &input.origin)
         .with("{{name_problem}}", name.unwrap_or_default())
         .with("{{origin_problem}}", origin.unwrap_or_default())
         .with("{{name_invalid}}", &name.is_some().to_string())
         .with("{{origin_invalid}}", &origin.is_some().to_string())
         .with("{{name_focus}}", focus(name.is_some()))
         .with("{{origin_focus}}", focus(name.is_none() && origin.is_some()))
-        .with("{{removal}}", &removal(service))
+        .with("{{removal}}", &removal(parts))
         .part("register.html")
 }
 
-/// What becomes of a key that nobody uses.
-fn removal(service: &Parts) -> String {
-    match service.config().registration.ttl_days {
+/// Tells when an unused key is removed.
+fn removal(parts: &Parts) -> String {
+    match parts.config().registration.ttl_days {
         0 => String::new(),
         1 => "It is removed when nobody uses it for a day.".to_owned(),
         days => format!("It is removed when nobody uses it for {days} days."),
     }
 }
 
-/// Rounded up.
+/// Rounds up.
 fn in_words(duration: Duration) -> String {
     let minutes = duration.as_secs().div_ceil(60);
     match minutes.div_ceil(60) {
@@ -189,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_told_in_words() {
+    fn a_time_is_shown_in_words() {
         for (seconds, words) in [
             (1, "a minute"),
             (60, "a minute"),
@@ -203,12 +204,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_typed_may_be_anything() {
-        let typed = |body: &[u8]| Typed::of(body);
-        let both = typed(b"name=My+game%21&origin=https%3A%2F%2Fa.test%2F&more=x&name=second");
+    fn any_body_is_read_as_a_form() {
+        let input = |body: &[u8]| FormInput::of(body);
+        let both = input(b"name=My+game%21&origin=https%3A%2F%2Fa.test%2F&more=x&name=second");
         assert_eq!((both.name.as_str(), both.origin.as_str()), ("My game!", "https://a.test/"));
         for body in [&b""[..], b"&&==&", b"\xff\0=%zz", b"name", b"Name=x"] {
-            assert_eq!(typed(body).name, "", "{body:?}");
+            assert_eq!(input(body).name, "", "{body:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP form of PeerJS 0.3.x: a stream to hear through, and a POST for each message.
+//! The HTTP transport of PeerJS 0.3.x: a stream to the client, and a POST for each of its messages.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -10,19 +10,20 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, rt, web};
 use tokio::select;
 
-use super::peerjs::decode_key as decode;
-use super::routes::{Post, Posted};
-use super::{body, endpoint, plain, too_many_requests};
+use super::response::plain;
+use super::routes::{Post, PostKind};
+use super::{body, endpoint, percent};
 use crate::app::Parts;
+use crate::limits::TooMany;
 use crate::session::{self, Claim, PostRefusal};
 use crate::transport::exchange::Exchange;
-use crate::wire::Refusal;
+use crate::wire::{HandshakeRefusal, Refusal};
 
-/// Has nginx pass on each line as it comes.
+/// Makes nginx forward each line at once.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 pub(super) async fn answer(
-    service: &Arc<Parts>,
+    parts: &Arc<Parts>,
     request: &HttpRequest,
     post: Post<'_>,
     payload: web::Payload,
@@ -31,27 +32,28 @@ pub(super) async fn answer(
         Ok(claim) => claim,
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, refusal),
     };
-    match post.what {
-        Posted::Stream => open(service, request, claim).await,
-        Posted::Message if is_too_large(service, request) => body::too_large(),
-        Posted::Message => relay(service, request, claim, payload).await,
+    match post.kind {
+        PostKind::Stream => open_stream(parts, request, claim).await,
+        PostKind::Message if is_too_large(parts, request) => body::too_large(),
+        PostKind::Message => relay(parts, request, claim, payload).await,
     }
 }
 
 fn claim(Post { key, id, token, .. }: Post<'_>) -> Result<Claim, Refusal> {
-    let [key, id, token] = [key, id, token].map(|part| decode(part).unwrap_or_default());
+    let [key, id, token] = [key, id, token].map(|part| percent::decode(part).unwrap_or_default());
     Claim::check(&key, &id, &token)
 }
 
-async fn open(service: &Arc<Parts>, request: &HttpRequest, claim: Claim) -> HttpResponse {
+async fn open_stream(parts: &Arc<Parts>, request: &HttpRequest, claim: Claim) -> HttpResponse {
     let exchange = request.conn_data::<Rc<Exchange>>();
-    let caller = match endpoint::caller(service, "", request.headers(), request.peer_addr(), exchange) {
-        Ok(caller) => caller,
+    let connect = match endpoint::connect_request(parts, "", request.headers(), request.peer_addr(), exchange)
+    {
+        Ok(request) => request,
         Err(too_many) => return too_many_requests(too_many),
     };
-    // The first stream of a client has the number 0.
+    // A client numbers its streams from 0, so any other number renews a stream.
     let renewed = !request.query_string().split('&').any(|pair| pair == "i=0");
-    match session::open_stream(&service.sessions, claim, caller, renewed).await {
+    match session::open_stream(&parts.sessions, claim, connect, renewed).await {
         Ok((mut body, session)) => {
             rt::spawn(session);
             if let Some(exchange) = exchange {
@@ -68,43 +70,48 @@ async fn open(service: &Arc<Parts>, request: &HttpRequest, claim: Claim) -> Http
     }
 }
 
-async fn relay(service: &Parts, request: &HttpRequest, claim: Claim, payload: web::Payload) -> HttpResponse {
-    let source = endpoint::source(service, request.headers(), request.peer_addr());
-    // Before the body is read: until then it is with the client, and costs us nothing.
+async fn relay(parts: &Parts, request: &HttpRequest, claim: Claim, payload: web::Payload) -> HttpResponse {
+    let source = endpoint::source(parts, request.headers(), request.peer_addr());
+    // Runs before the body is read: until then the client holds the body, and it costs no memory here.
     let exchange = request.conn_data::<Rc<Exchange>>();
-    let left = poll_fn(|cx| exchange.map_or(Poll::Pending, |exchange| exchange.poll_ended(cx)));
+    let client_left = poll_fn(|cx| exchange.map_or(Poll::Pending, |exchange| exchange.poll_ended(cx)));
     let sender = select! {
         biased;
-        sender = session::sender(&service.sessions, claim, &source) => sender,
+        sender = session::sender(&parts.sessions, claim, &source) => sender,
         // Nobody waits for the answer.
-        () = left => Err(PostRefusal::Absent),
+        () = client_left => Err(PostRefusal::Absent),
     };
     let sender = match sender {
         Ok(sender) => sender,
         Err(PostRefusal::Absent) => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
         Err(PostRefusal::TooMuch) => return plain(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
     };
-    let body = match body::read(payload, service.config().max_message_bytes).await {
+    let body = match body::read(payload, parts.config().max_message_bytes).await {
         Ok(body) => body,
         Err(response) => return response,
     };
-    // Without text it is a message of nothing.
-    match sender.post(&service.sessions, std::str::from_utf8(&body).unwrap_or_default()) {
+    // A body that is not UTF-8 is handled as an empty one.
+    match sender.post(&parts.sessions, std::str::from_utf8(&body).unwrap_or_default()) {
         session::PostOutcome::Done => plain(StatusCode::OK, "OK"),
-        session::PostOutcome::Nothing => plain(StatusCode::BAD_REQUEST, "This is no message of PeerJS."),
+        session::PostOutcome::Nothing => plain(StatusCode::BAD_REQUEST, "This is not a PeerJS message."),
         session::PostOutcome::Refused => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
     }
 }
 
-fn is_too_large(service: &Parts, request: &HttpRequest) -> bool {
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    announced.and_then(|length| length.parse().ok()).is_some_and(|length: u64| {
-        usize::try_from(length).map_or(true, |length| length > service.config().max_message_bytes)
+fn is_too_large(parts: &Parts, request: &HttpRequest) -> bool {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    length.and_then(|length| length.parse().ok()).is_some_and(|length: u64| {
+        usize::try_from(length).map_or(true, |length| length > parts.config().max_message_bytes)
     })
 }
 
+fn too_many_requests(too_many: TooMany) -> HttpResponse {
+    let refusal = HandshakeRefusal::TooManyConnections;
+    let mut response = plain(refusal.status(), refusal.ending().text.unwrap_or_default());
+    response.headers_mut().insert(header::RETRY_AFTER, too_many.seconds().into());
+    response
+}
+
 fn refuse(status: StatusCode, refusal: Refusal) -> HttpResponse {
-    HttpResponse::build(status)
-        .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
-        .body(refusal.text().into_owned())
+    plain(status, refusal.text().into_owned())
 }

@@ -1,4 +1,4 @@
-//! What PeerJS clients ask for over HTTP.
+//! The HTTP endpoints of PeerJS: ids, and the list of peers.
 
 use std::borrow::Cow;
 
@@ -7,22 +7,23 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
-use super::{Mounted, endpoint, pages, plain};
+use super::mounted::Mounted;
+use super::response::plain;
+use super::{endpoint, forwarded, percent};
 use crate::app::Parts;
 use crate::wire::RealmKind;
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
 
-/// What the reference says about itself: tools look for it.
+/// The same text as peerjs-server: tools look for it.
 pub(super) fn about() -> HttpResponse {
     json(ABOUT.to_owned())
 }
 
-/// Whether a key may be used from the page that asks. An unknown key is refused to nobody here, as in the
-/// reference. Browsers name no origin when a page asks the very server it comes from, so who names none
-/// counts as such a page.
+/// Whether the page that sends the request may use the key. An unknown key is admitted here, as in peerjs-server.
+/// Browsers omit `Origin` on same-origin requests, so a request without it counts as one from this server's own page.
 pub(super) fn admits(mounted: &Mounted, key: &str, request: &HttpRequest) -> bool {
-    let active = decode_key(key).and_then(|key| mounted.service.keys.get(&key));
+    let active = percent::decode(key).and_then(|key| mounted.parts.keys.get(&key));
     active.is_none_or(|active| {
         let settings = &active.key.settings;
         match endpoint::origin(request.headers()) {
@@ -32,15 +33,15 @@ pub(super) fn admits(mounted: &Mounted, key: &str, request: &HttpRequest) -> boo
     })
 }
 
-/// The origin of pages that come from this server.
+/// The origin of this server's own pages.
 pub(super) fn own_origin(mounted: &Mounted, request: &HttpRequest) -> String {
-    pages::seen_options(mounted, request).origin()
+    forwarded::client_options(mounted, request).origin()
 }
 
-/// A fresh id, never that of a connected peer; for one who brings a token that says whose it is, that
-/// id. `text/html` as in the reference, though it is text.
-pub(super) async fn new_id(service: &Parts, key: &str, request: &HttpRequest) -> HttpResponse {
-    let active = decode_key(key).and_then(|key| service.keys.get(&key));
+/// Answers with a fresh id, never that of a connected peer. If the client sends a token with a subject, it gets that id.
+/// The type is `text/html`, as in peerjs-server.
+pub(super) async fn new_id(parts: &Parts, key: &str, request: &HttpRequest) -> HttpResponse {
+    let active = percent::decode(key).and_then(|key| parts.keys.get(&key));
     let is_held = |id: &str| active.as_ref().is_some_and(|active| active.tenant.has_peer(id));
     let mut id = Uuid::new_v4().to_string();
     while is_held(&id) {
@@ -64,22 +65,21 @@ fn bearer(request: &HttpRequest) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Most ids on one page.
-const PAGE: usize = 1000;
+/// Most ids of a page.
+const MAX_PAGE: usize = 1000;
 
-/// The ids of all peers of a key, where discovery is on: those of a page if the query asks for one. `key` is
-/// percent-encoded.
-pub(super) fn peers(service: &Parts, key: &str, query: &str) -> HttpResponse {
-    let Some(key) = decode_key(key) else {
+/// Answers with the ids of all peers of a key, or of one page of them, if discovery is on. `key` is percent-encoded.
+pub(super) fn peers(parts: &Parts, key: &str, query: &str) -> HttpResponse {
+    let Some(key) = percent::decode(key) else {
         return plain(StatusCode::BAD_REQUEST, "Bad Request");
     };
-    match service.keys.get(&key) {
+    match parts.keys.get(&key) {
         Some(active) if active.key.settings.allow_discovery => {
             let peers = active.tenant.existing(RealmKind::PeerJs);
             let ids = match Page::asked_for(query) {
                 None => peers.map(|peers| peers.ids()),
                 Some(Ok(Page { after, limit })) => peers.map(|peers| peers.page(after.as_deref(), limit)),
-                Some(Err(NoPage)) => {
+                Some(Err(InvalidLimit)) => {
                     return plain(StatusCode::BAD_REQUEST, "limit is a whole number from 1 on\n");
                 }
             };
@@ -91,18 +91,18 @@ pub(super) fn peers(service: &Parts, key: &str, query: &str) -> HttpResponse {
     }
 }
 
-/// Some of the ids of a key.
+/// The page of ids that a query asks for.
 struct Page<'a> {
     after: Option<Cow<'a, str>>,
     limit: usize,
 }
 
-/// A page that cannot be.
-struct NoPage;
+/// The `limit` of a query is not a whole number from 1 on.
+struct InvalidLimit;
 
 impl<'a> Page<'a> {
-    /// What a query asks for; `None` is all that there are, as the reference gives them.
-    fn asked_for(query: &'a str) -> Option<Result<Self, NoPage>> {
+    /// `None` if the query asks for all ids, as PeerJS does.
+    fn asked_for(query: &'a str) -> Option<Result<Self, InvalidLimit>> {
         let value = |wanted: &str| {
             form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == wanted).last().map(|(_, v)| v)
         };
@@ -110,22 +110,12 @@ impl<'a> Page<'a> {
         if after.is_none() && limit.is_none() {
             return None;
         }
-        let limit = limit.map_or(Ok(PAGE), |limit| match limit.parse() {
-            Ok(limit @ 1_usize..) => Ok(limit.min(PAGE)),
-            _ => Err(NoPage),
+        let limit = limit.map_or(Ok(MAX_PAGE), |limit| match limit.parse() {
+            Ok(limit @ 1_usize..) => Ok(limit.min(MAX_PAGE)),
+            _ => Err(InvalidLimit),
         });
         Some(limit.map(|limit| Page { after, limit }))
     }
-}
-
-/// Undoes percent-escapes; `None` if they are malformed or no UTF-8.
-pub(super) fn decode_key(key: &str) -> Option<Cow<'_, str>> {
-    let whole =
-        |escape: &str| escape.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-    if !key.split('%').skip(1).all(whole) {
-        return None;
-    }
-    percent_encoding::percent_decode_str(key).decode_utf8().ok()
 }
 
 fn json(text: String) -> HttpResponse {

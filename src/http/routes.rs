@@ -1,13 +1,13 @@
-//! Every URL, in one table.
+//! The URLs of clients and pages.
 
 use crate::config::MountPath;
 
-/// What a path means.
+/// The endpoint of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
-    /// Says what this is: JSON for programs, the landing page for people.
+    /// The mount path: JSON for programs, the landing page for browsers.
     Root,
-    /// A fresh id. The key is not compared, as in the reference.
+    /// A fresh id. An unknown key gets one too, as in peerjs-server.
     Id(&'a str),
     /// The ids of all peers of a key.
     Peers(&'a str),
@@ -17,22 +17,21 @@ pub(crate) enum Route<'a> {
     Health,
     /// A file of the landing page and the demos.
     Page(&'a str),
-    /// Where the form of the landing page is posted to that registers keys.
+    /// Takes the form of the landing page that registers keys.
     Register,
-    /// Below the mount path, and nothing of the broker's: a file of the app, if there is one.
+    /// Any other path below the mount path: a file of `--static_dir`, if it exists.
     File(&'a str),
     /// Not below the mount path.
     Outside,
 }
 
-/// The last segment of the WebSocket's address, whatever the key is.
+/// The last segment of the WebSocket's path. It does not depend on the key.
 const SOCKET: &str = "peerjs";
 
-/// Finds what a path means below a mount path.
+/// Finds the route of a path below a mount path.
 ///
-/// People's first mistake is the client's `path`: with `path: "/peerjs"` against a server at `/` a
-/// client asks for `/peerjs/peerjs` and `/peerjs/{key}/id`. That cannot mean anything else, so it
-/// is simply right.
+/// A wrong `path` is the most common mistake: with `path: "/peerjs"` against a server at `/`, a client requests
+/// `/peerjs/peerjs` and `/peerjs/{key}/id`. Such paths are unambiguous, so they work.
 pub(crate) fn find<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
     let mount = mount.as_str();
     if path == mount.trim_end_matches('/') || path == mount {
@@ -60,39 +59,39 @@ pub(crate) fn find<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
     }
 }
 
-/// What PeerJS 0.3.x posts, and as whom. All three are percent-encoded.
+/// A POST of PeerJS 0.3.x. Key, id and token are percent-encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Post<'a> {
     pub(crate) key: &'a str,
     pub(crate) id: &'a str,
     pub(crate) token: &'a str,
-    pub(crate) what: Posted,
+    pub(crate) kind: PostKind,
 }
 
-/// What is posted.
+/// The purpose of a POST.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Posted {
-    /// A wish to hear what comes.
+pub(crate) enum PostKind {
+    /// Opens a stream of messages for this client.
     Stream,
-    /// A message for somebody else.
+    /// Sends a message to another peer.
     Message,
 }
 
-/// Finds what a path means that is posted to.
+/// Finds the PeerJS 0.3.x request of a path.
 pub(crate) fn find_post<'a>(mount: &MountPath, path: &'a str) -> Option<Post<'a>> {
     let below = path.strip_prefix(mount.as_str())?;
     let below = below.strip_suffix('/').unwrap_or(below);
     let (rest, word) = below.rsplit_once('/')?;
-    let what = match word {
-        "id" => Posted::Stream,
-        "offer" | "answer" | "candidate" | "leave" => Posted::Message,
+    let kind = match word {
+        "id" => PostKind::Stream,
+        "offer" | "answer" | "candidate" | "leave" => PostKind::Message,
         _ => return None,
     };
-    // As above: the client's `path` may have the server's word for its WebSocket at its end.
+    // The client's `path` may end in `peerjs`, as in `find`.
     let mut segments = rest.split('/').rev();
     let (token, id, key) = (segments.next()?, segments.next()?, segments.next()?);
     let rest = (segments.next(), segments.next());
-    matches!(rest, (None, _) | (Some(SOCKET), None)).then_some(Post { key, id, token, what })
+    matches!(rest, (None, _) | (Some(SOCKET), None)).then_some(Post { key, id, token, kind })
 }
 
 fn resource(path: &str) -> Option<Route<'_>> {

@@ -1,4 +1,4 @@
-//! Requests that upgrade: taken over from HTTP before actix-web sees them.
+//! Takes over connections that upgrade, before actix-web sees their requests.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,17 +10,18 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::endpoint;
 use super::handshake::{self, Refused};
-use super::{Mounted, endpoint};
+use super::mounted::Mounted;
 use crate::limits::TooMany;
 use crate::transport::exchange::Exchange;
 use crate::transport::upgrade::{Takeover, UpgradedSocket};
 use crate::wire::HandshakeRefusal;
 
-/// How long a client may take to read why it was turned away.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client may take to read a refusal.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Answers the handshake and lets the session go on by itself, so that HTTP's task can end.
+/// Answers the handshake and starts the session as a task of its own, so that the task of HTTP can end.
 pub(crate) async fn upgrade<T>(mounted: Arc<Mounted>, request: Request, framed: Framed<T, h1::Codec>)
 where
     T: Takeover + AsyncWrite + Unpin + 'static,
@@ -28,35 +29,35 @@ where
     let exchange = request.conn_data::<Rc<Exchange>>();
     let opened = match handshake::open(&mounted, request.head(), mounted.secure, exchange) {
         Some(opened) => opened,
-        // actix-http gives away CONNECT as well.
+        // actix-http also hands over CONNECT requests.
         None => Err(Refused::new(HandshakeRefusal::NotFound, &mounted, request.head(), mounted.secure)),
     };
     let (accepted, request) = match opened {
         Ok(opened) => opened,
         Err(refused) => return refuse(framed, refused).await,
     };
-    let service = &mounted.service;
-    let socket = UpgradedSocket::new(framed.into_parts(), accepted.to_bytes(), endpoint::bounds(service));
-    accepted.endpoint.serve(socket, service, request);
+    let parts = &mounted.parts;
+    let socket = UpgradedSocket::new(framed.into_parts(), accepted.to_bytes(), endpoint::bounds(parts));
+    accepted.endpoint.serve(socket, parts, request);
 }
 
-/// Says to a client that its address has too many connections, if that goes through at once.
-pub(crate) async fn turn_away(io: &TcpStream, too_many: TooMany) {
-    let said = io.writable().await.and_then(|()| io.try_write(&Refused::too_many(too_many).into_bytes()));
-    if let Err(error) = said {
-        log::debug!("could not turn a client away: {error}");
+/// Tells a client that its address has too many connections, if the socket takes the answer at once.
+pub(crate) async fn refuse_connection(io: &TcpStream, too_many: TooMany) {
+    let sent = io.writable().await.and_then(|()| io.try_write(&Refused::too_many(too_many).into_bytes()));
+    if let Err(error) = sent {
+        log::debug!("cannot send a refusal: {error}");
     }
 }
 
 async fn refuse<T: AsyncWrite + Unpin>(framed: Framed<T, h1::Codec>, refused: Refused) {
     let FramedParts { mut io, write_buf, .. } = framed.into_parts();
     let sent = async {
-        // Answers to requests in front of this one.
+        // Answers to earlier requests of this connection.
         io.write_all(&write_buf).await?;
         io.write_all(&refused.into_bytes()).await?;
         io.shutdown().await
     };
-    if let Ok(Err(error)) = timeout(PATIENCE, sent).await {
-        log::debug!("could not turn a client away: {error}");
+    if let Ok(Err(error)) = timeout(REFUSAL_TIMEOUT, sent).await {
+        log::debug!("cannot send a refusal: {error}");
     }
 }

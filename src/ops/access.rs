@@ -1,4 +1,4 @@
-//! Who may use the API.
+//! Decides whether a caller may use the API.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use actix_web::{Error, web};
 use subtle::ConstantTimeEq as _;
 use tokio::time::timeout;
 
-use super::Ops;
 use super::problem::Problem;
+use super::state::Ops;
 use crate::app::Parts;
 use crate::config::AdminToken;
 use crate::limits::Guesser;
@@ -20,11 +20,11 @@ use crate::limits::Guesser;
 /// How long a request may take, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Said by browsers, and by no page.
+/// Browsers set it, and pages cannot change it.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// What proxies add.
-const FORWARDED: [HeaderName; 2] = [header::FORWARDED, HeaderName::from_static("x-forwarded-for")];
+/// Headers that proxies add.
+const PROXY_HEADERS: [HeaderName; 2] = [header::FORWARDED, HeaderName::from_static("x-forwarded-for")];
 
 pub(super) async fn guard<B: MessageBody>(
     ops: web::Data<Ops>,
@@ -33,34 +33,34 @@ pub(super) async fn guard<B: MessageBody>(
 ) -> Result<ServiceResponse<B>, Error> {
     check_site(request.headers())?;
     match &ops.token {
-        Some(token) => check_token(&ops.service, token, &request)?,
+        Some(token) => check_token(&ops.parts, token, &request)?,
         None => check_local(&request)?,
     }
-    timeout(REQUEST_TIMEOUT, next.call(request)).await.map_err(|_| Problem::too_slow())?
+    timeout(REQUEST_TIMEOUT, next.call(request)).await.map_err(|_| Problem::timed_out())?
 }
 
-/// No page of another site may ask, not even with the token.
+/// Refuses requests from pages of other sites, even with the token.
 fn check_site(headers: &HeaderMap) -> Result<(), Problem> {
     let site = headers.get(SEC_FETCH_SITE);
-    let fine = site.is_none_or(|site| site == "same-origin" || site == "none");
-    fine.then_some(()).ok_or_else(Problem::other_site)
+    let is_allowed = site.is_none_or(|site| site == "same-origin" || site == "none");
+    is_allowed.then_some(()).ok_or_else(Problem::other_site)
 }
 
-/// Over the limit of wrong tokens, none is compared, not even the right one: an answer that differs for the right
-/// token would allow any number of guesses.
-fn check_token(service: &Parts, token: &AdminToken, request: &ServiceRequest) -> Result<(), Problem> {
+/// Above the rate limit of wrong tokens, no token is compared. If the right one still passed, the limit would not limit
+/// guesses.
+fn check_token(parts: &Parts, token: &AdminToken, request: &ServiceRequest) -> Result<(), Problem> {
     let Some(given) = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes()) else {
         return Err(Problem::unauthorized());
     };
     let address = request.peer_addr().map(|peer| peer.ip());
-    let (guesser, now) = (Guesser::new(address, is_forwarded(request.headers())), service.now());
-    let checked = service.admin.wrong_tokens.check(guesser, now);
-    checked.inspect_err(|too_many| service.limit_hit(too_many.limit, address))?;
+    let (guesser, now) = (Guesser::new(address, is_forwarded(request.headers())), parts.now());
+    let checked = parts.admin.wrong_tokens.check(guesser, now);
+    checked.inspect_err(|too_many| parts.limit_hit(too_many.limit, address))?;
     let (scheme, given) = given.split_at_checked(BEARER.len()).unwrap_or_default();
-    // Compared in a time that says nothing of where the first difference is.
+    // Compares in constant time, so the time tells nothing about the token.
     let fits = scheme.eq_ignore_ascii_case(BEARER) && bool::from(given.ct_eq(token.as_str().as_bytes()));
     if !fits {
-        service.admin.wrong_tokens.count_wrong(guesser, now);
+        parts.admin.wrong_tokens.count_wrong(guesser, now);
         return Err(Problem::unauthorized());
     }
     Ok(())
@@ -68,22 +68,23 @@ fn check_token(service: &Parts, token: &AdminToken, request: &ServiceRequest) ->
 
 const BEARER: &[u8] = b"Bearer ";
 
-/// Without a token: only programs of this machine, and no pages in a browser or proxies that run on it.
+/// Without a token, only programs of this machine are allowed, but not web pages or proxies on it.
 fn check_local(request: &ServiceRequest) -> Result<(), Problem> {
     let headers = request.headers();
     let is_local = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    let of_others = is_forwarded(headers) || headers.contains_key(header::ORIGIN);
-    // A page could have a name of its own lead to this machine, and would be of the same origin then.
-    let is_by_name = headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_some_and(is_local_name);
-    (is_local && is_by_name && !of_others).then_some(()).ok_or_else(Problem::only_local)
+    let is_by_proxy_or_page = is_forwarded(headers) || headers.contains_key(header::ORIGIN);
+    // DNS rebinding: a page could make its own host name resolve to this machine, and would be same-origin.
+    let is_by_name =
+        headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_some_and(is_loopback_name);
+    (is_local && is_by_name && !is_by_proxy_or_page).then_some(()).ok_or_else(Problem::not_local)
 }
 
 fn is_forwarded(headers: &HeaderMap) -> bool {
-    FORWARDED.iter().any(|name| headers.contains_key(name))
+    PROXY_HEADERS.iter().any(|name| headers.contains_key(name))
 }
 
-/// Whether a `Host` is a name of this machine that nobody else gives it.
-fn is_local_name(host: &str) -> bool {
+/// Whether a `Host` is `localhost` or a loopback address.
+fn is_loopback_name(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next(),
         None => host.split(':').next(),
@@ -101,12 +102,12 @@ mod tests {
     #[test]
     fn only_names_of_this_machine_are_local() {
         for local in ["localhost", "LOCALHOST:9001", "127.0.0.1:9001", "127.0.0.2", "[::1]:9001", "[::1]"] {
-            assert!(is_local_name(local), "{local}");
+            assert!(is_loopback_name(local), "{local}");
         }
         for other in
             ["", "evil.test", "evil.test:9001", "localhost.evil.test", "192.0.2.1", "[2001:db8::1]:1"]
         {
-            assert!(!is_local_name(other), "{other}");
+            assert!(!is_loopback_name(other), "{other}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Keys: what each of them may do.
+//! Operations on keys.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
@@ -11,52 +11,50 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::page::{self, Page};
 use super::problem::Problem;
-use super::{Ops, blocking, by};
+use super::state::{Ops, actor, blocking};
 use crate::app::Parts;
 use crate::keys::{Change, Key, RANDOM_KEY_CHARS, Settings};
 use crate::wire::ApiKey;
 
-/// An object of JSON. The types that it is read into would take arrays as well.
+/// A JSON object. serde would also read the types below from arrays.
 type Body = web::Json<Map<String, Value>>;
 
-/// A key that is to be added: what is in a [`Change`], and the key itself.
+/// The schema of a new key: a [`Change`] and the key itself.
 struct NewKey;
 
 /// A key as the API shows it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ShownKey)]
-pub(super) struct Shown {
-    /// Never with a secret.
+pub(super) struct ShownKey {
+    /// Without secrets.
     #[serde(flatten)]
     #[schema(value_type = Key)]
     key: Value,
-    /// How many clients it has now.
+    /// Number of connected clients.
     clients: usize,
 }
 
-/// Some keys.
+/// One page of keys.
 #[derive(Serialize, ToSchema)]
 #[schema(as = KeyPage)]
-pub(super) struct Keys {
-    /// In the order of their text.
-    keys: Vec<Shown>,
-    /// What to ask for as `after` to get the next page; `null` if this is the last one.
+pub(super) struct KeyPage {
+    /// Sorted by key.
+    keys: Vec<ShownKey>,
+    /// The `after` of the next page; `null` on the last page.
     next: Option<String>,
 }
 
 impl PartialSchema for NewKey {
     fn schema() -> RefOr<Schema> {
-        let key = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).description(Some(
-            format!(
-                "The key itself, 1 to {} bytes; if it is left out, {RANDOM_KEY_CHARS} random letters and digits.",
+        let key =
+            ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).description(Some(format!(
+                "The key itself, 1 to {} bytes. Default: {RANDOM_KEY_CHARS} random letters and digits.",
                 ApiKey::MAX_BYTES
-            ),
-        ));
+            )));
         let mut schema = Change::schema();
         if let RefOr::T(Schema::Object(object)) = &mut schema {
             object.properties.insert("key".to_owned(), key.into());
-            object.description =
-                Some("A key that is to be added. What is left out has its default.".to_owned());
+            object.description = Some("A new key. Omitted members have their defaults.".to_owned());
             object.examples = vec![json!({
                 "key": "my-game",
                 "name": "My game",
@@ -74,20 +72,20 @@ impl ToSchema for NewKey {
     }
 }
 
-/// The keys.
-#[utoipa::path(tag = "keys", operation_id = "list_keys", params(Page), responses((status = OK, body = Keys, description = "some keys"), Problem))]
+/// Lists keys.
+#[utoipa::path(tag = "keys", operation_id = "list_keys", params(Page), responses((status = OK, body = KeyPage, description = "one page of keys"), Problem))]
 #[get("/api/keys")]
-pub(super) async fn list(ops: web::Data<Ops>, page: web::Query<Page>) -> Result<web::Json<Keys>, Problem> {
+pub(super) async fn list(ops: web::Data<Ops>, page: web::Query<Page>) -> Result<web::Json<KeyPage>, Problem> {
     let limit = page.limit()?;
-    let keys = blocking(ops, move |service| {
-        let mut keys = service.admin.all_keys()?;
+    let keys = blocking(ops, move |parts| {
+        let mut keys = parts.admin.all_keys()?;
         let after = page.after.as_deref();
         keys.retain(|key| after.is_none_or(|after| key.key.as_str() > after));
         keys.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         keys.truncate(limit + 1);
-        let next = page::cut(&mut keys, limit, |key| key.key.to_string());
-        let keys = keys.iter().map(|key| shown(service, key)).collect::<Result<_, _>>()?;
-        Ok(Keys { keys, next })
+        let next = page::cut_to_page(&mut keys, limit, |key| key.key.to_string());
+        let keys = keys.iter().map(|key| to_shown(parts, key)).collect::<Result<_, _>>()?;
+        Ok(KeyPage { keys, next })
     });
     Ok(web::Json(keys.await?))
 }
@@ -98,7 +96,7 @@ pub(super) async fn list(ops: web::Data<Ops>, page: web::Query<Page>) -> Result<
     operation_id = "add_key",
     request_body = NewKey,
     responses(
-        (status = CREATED, body = Shown, description = "the key", headers(("Location" = String, description = "where it is"))),
+        (status = CREATED, body = ShownKey, description = "the key", headers(("Location" = String, description = "the path of the key"))),
         Problem
     )
 )]
@@ -108,41 +106,44 @@ pub(super) async fn add(
     request: HttpRequest,
     body: Body,
 ) -> Result<HttpResponse, Problem> {
-    let (by, mut body) = (by(&request), body.into_inner());
+    let (actor, mut body) = (actor(&request), body.into_inner());
     let key: Option<String> = read(body.remove("key").unwrap_or_default())?;
     let key = key.map(|key| ApiKey::parse(&key)).transpose()?;
     let settings: Change = read(Value::Object(body))?;
-    let (added, location) = blocking(ops, move |service| {
+    let (added, location) = blocking(ops, move |parts| {
         let mut key = Key::new(key, "", Settings::default());
         key.apply(settings);
-        let key = service.admin.add_key(by, key)?;
-        Ok((shown(service, &key)?, format!("/api/keys/{}", in_path(key.key.as_str()))))
+        let key = parts.admin.add_key(actor, key)?;
+        Ok((to_shown(parts, &key)?, format!("/api/keys/{}", in_path(key.key.as_str()))))
     })
     .await?;
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(added))
 }
 
-/// One key.
+/// Shows a key.
 #[utoipa::path(
     tag = "keys",
     operation_id = "show_key",
     params(("key" = String, Path, example = "my-game")),
-    responses((status = OK, body = Shown, description = "the key"), Problem)
+    responses((status = OK, body = ShownKey, description = "the key"), Problem)
 )]
 #[get("/api/keys/{key}")]
-pub(super) async fn show(ops: web::Data<Ops>, key: web::Path<String>) -> Result<web::Json<Shown>, Problem> {
-    let key = named(&key)?;
-    let found = blocking(ops, move |service| shown(service, &service.admin.one_key(&key)?));
+pub(super) async fn show(
+    ops: web::Data<Ops>,
+    key: web::Path<String>,
+) -> Result<web::Json<ShownKey>, Problem> {
+    let key = parse_key(&key)?;
+    let found = blocking(ops, move |parts| to_shown(parts, &parts.admin.one_key(&key)?));
     Ok(web::Json(found.await?))
 }
 
-/// Changes what is named of a key; all else stays.
+/// Changes the given settings of a key; the others stay.
 #[utoipa::path(
     tag = "keys",
     operation_id = "change_key",
     params(("key" = String, Path, example = "my-game")),
     request_body(content = Change, example = json!({"allow_discovery": true})),
-    responses((status = OK, body = Shown, description = "the key"), Problem)
+    responses((status = OK, body = ShownKey, description = "the key"), Problem)
 )]
 #[patch("/api/keys/{key}")]
 pub(super) async fn change(
@@ -150,12 +151,12 @@ pub(super) async fn change(
     request: HttpRequest,
     key: web::Path<String>,
     body: Body,
-) -> Result<web::Json<Shown>, Problem> {
-    let (by, key) = (by(&request), named(&key)?);
+) -> Result<web::Json<ShownKey>, Problem> {
+    let (actor, key) = (actor(&request), parse_key(&key)?);
     let change: Change = read(Value::Object(body.into_inner()))?;
-    let changed = blocking(ops, move |service| {
-        let changed = service.admin.change_key(by, &key, change)?;
-        shown(service, &changed)
+    let changed = blocking(ops, move |parts| {
+        let changed = parts.admin.change_key(actor, &key, change)?;
+        to_shown(parts, &changed)
     });
     Ok(web::Json(changed.await?))
 }
@@ -165,7 +166,7 @@ pub(super) async fn change(
     tag = "keys",
     operation_id = "remove_key",
     params(("key" = String, Path, example = "my-game")),
-    responses((status = NO_CONTENT, description = "done"), Problem)
+    responses((status = NO_CONTENT, description = "the key is removed"), Problem)
 )]
 #[delete("/api/keys/{key}")]
 pub(super) async fn remove(
@@ -173,13 +174,13 @@ pub(super) async fn remove(
     request: HttpRequest,
     key: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let (by, key) = (by(&request), named(&key)?);
-    blocking(ops, move |service| Ok(service.admin.remove_key(by, &key)?)).await?;
+    let (actor, key) = (actor(&request), parse_key(&key)?);
+    blocking(ops, move |parts| Ok(parts.admin.remove_key(actor, &key)?)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The key of a path. One that cannot be is simply not there.
-pub(super) fn named(key: &str) -> Result<ApiKey, Problem> {
+/// Reads the key of a path. An invalid key gets the same 404 as an unknown one.
+pub(super) fn parse_key(key: &str) -> Result<ApiKey, Problem> {
     ApiKey::parse(key).map_err(|_| Problem::not_found("there is no such key"))
 }
 
@@ -191,13 +192,13 @@ fn in_path(key: &str) -> String {
     percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-fn shown(service: &Parts, key: &Key) -> Result<Shown, Problem> {
+fn to_shown(parts: &Parts, key: &Key) -> Result<ShownKey, Problem> {
     let json = key.public_json().map_err(|error| {
         log::error!("cannot write a key as JSON: {error}");
-        Problem::failed()
+        Problem::internal()
     })?;
-    Ok(Shown {
+    Ok(ShownKey {
         key: json,
-        clients: service.keys.get(key.key.as_str()).map_or(0, |active| active.tenant.len()),
+        clients: parts.keys.get(key.key.as_str()).map_or(0, |active| active.tenant.len()),
     })
 }

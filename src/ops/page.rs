@@ -1,36 +1,40 @@
-//! Lists come in pages.
+//! Pages of lists.
 
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::problem::Problem;
 
-/// Most entries of one page.
-const MAX: usize = 1000;
+/// Most entries of a page.
+const MAX_LIMIT: usize = 1000;
 
-/// Which entries of a list are wanted.
+/// The page of a list that a request asks for.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Page {
-    /// Most entries of the answer; more than 1000 is 1000.
+    /// Most entries of the answer. Values above 1000 count as 1000.
     #[param(default = 1000, minimum = 1, example = 100)]
     limit: Option<usize>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     pub(super) after: Option<String>,
 }
 
 impl Page {
     pub(super) fn limit(&self) -> Result<usize, Problem> {
         match self.limit {
-            Some(0) => Err(Problem::unprocessable("limit: it is a whole number from 1 on")),
-            limit => Ok(limit.unwrap_or(MAX).min(MAX)),
+            Some(0) => Err(Problem::unprocessable("limit: must be a whole number from 1 on")),
+            limit => Ok(limit.unwrap_or(MAX_LIMIT).min(MAX_LIMIT)),
         }
     }
 }
 
-/// Takes a page from what was asked for with room for one more, and tells where the next one begins.
-pub(super) fn cut<T>(entries: &mut Vec<T>, limit: usize, name: impl FnOnce(&T) -> String) -> Option<String> {
+/// Cuts a list to `limit` entries, and returns the `after` of the next page if there were more.
+pub(super) fn cut_to_page<T>(
+    entries: &mut Vec<T>,
+    limit: usize,
+    name: impl FnOnce(&T) -> String,
+) -> Option<String> {
     let more = entries.len() > limit;
     entries.truncate(limit);
     entries.last().filter(|_| more).map(name)

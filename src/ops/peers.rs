@@ -1,4 +1,4 @@
-//! The clients of a key.
+//! Operations on the peers of a key.
 
 use std::net::IpAddr;
 
@@ -6,31 +6,31 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::keys::named;
+use super::keys::parse_key;
 use super::page::{self, Page};
 use super::problem::Problem;
-use super::{Ops, blocking, by};
+use super::state::{Ops, actor, blocking};
 use crate::broker::PeerInfo;
 use crate::wire::{Link, PeerId, RealmKind};
 
-/// A client that is here.
+/// A connected client.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Peer)]
 pub(super) struct Peer {
-    /// What others call it by.
+    /// The id of the peer.
     id: String,
-    /// What it speaks.
+    /// The protocol of the client.
     kind: Kind,
-    /// What it is connected by.
+    /// The kind of connection.
     connection: Connection,
-    /// When its connection was opened, in seconds since 1970.
+    /// When the connection was opened, in seconds since 1970.
     since: u64,
-    /// Where it is; `null` if that is not known.
+    /// The client's address; `null` if it is unknown.
     #[schema(value_type = Option<String>)]
     address: Option<IpAddr>,
-    /// The version that it says it has; `null` if it says none.
+    /// The version that the client sent; `null` if it sent none.
     client_version: Option<String>,
-    /// How many messages it has sent on this connection.
+    /// Number of messages that the client sent on this connection.
     messages: u64,
 }
 
@@ -38,9 +38,9 @@ pub(super) struct Peer {
 #[serde(rename_all = "lowercase")]
 #[schema(as = PeerKind)]
 enum Kind {
-    /// A client of PeerJS.
+    /// A PeerJS client.
     PeerJs,
-    /// One at the root: rooms and calls.
+    /// A client at the mount path: rooms and calls.
     Guest,
 }
 
@@ -48,43 +48,43 @@ enum Kind {
 #[serde(rename_all = "lowercase")]
 enum Connection {
     WebSocket,
-    /// An HTTP answer without end: PeerJS 0.3.x without a WebSocket.
+    /// An HTTP stream, for PeerJS 0.3.x without a WebSocket.
     Stream,
 }
 
-/// Some clients.
+/// One page of clients.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PeerPage)]
-pub(super) struct Peers {
-    /// In the order of their ids.
+pub(super) struct PeerPage {
+    /// Sorted by id.
     peers: Vec<Peer>,
-    /// What to ask for as `after` to get the next page; `null` if this is the last one.
+    /// The `after` of the next page; `null` on the last page.
     next: Option<String>,
 }
 
-/// The clients of a key that are here now.
+/// Lists the connected clients of a key.
 #[utoipa::path(
     tag = "peers",
     operation_id = "list_peers",
     params(("key" = String, Path, example = "my-game"), Page),
-    responses((status = OK, body = Peers, description = "some clients"), Problem)
+    responses((status = OK, body = PeerPage, description = "one page of clients"), Problem)
 )]
 #[get("/api/keys/{key}/peers")]
 pub(super) async fn list(
     ops: web::Data<Ops>,
     key: web::Path<String>,
     page: web::Query<Page>,
-) -> Result<web::Json<Peers>, Problem> {
-    let (key, limit) = (named(&key)?, page.limit()?);
-    let peers = blocking(ops, move |service| {
-        let Some(active) = service.keys.get(key.as_str()) else {
-            // Nobody is here where nobody may be; but a key that is not there is a mistake.
-            service.admin.one_key(&key)?;
-            return Ok(Peers { peers: Vec::new(), next: None });
+) -> Result<web::Json<PeerPage>, Problem> {
+    let (key, limit) = (parse_key(&key)?, page.limit()?);
+    let peers = blocking(ops, move |parts| {
+        let Some(active) = parts.keys.get(key.as_str()) else {
+            // A disabled key has no clients. An unknown key is an error.
+            parts.admin.one_key(&key)?;
+            return Ok(PeerPage { peers: Vec::new(), next: None });
         };
         let tenant = &active.tenant;
         let mut ids = tenant.page(page.after.as_deref(), limit + 1);
-        let next = page::cut(&mut ids, limit, ToString::to_string);
+        let next = page::cut_to_page(&mut ids, limit, ToString::to_string);
         let realms = [RealmKind::PeerJs, RealmKind::Guests].map(|kind| tenant.existing(kind));
         let of_id = |id: &PeerId| {
             let present = realms.iter().flatten().filter_map(|realm| {
@@ -92,18 +92,17 @@ pub(super) async fn list(
             });
             present.collect::<Vec<Peer>>()
         };
-        Ok(Peers { peers: ids.iter().flat_map(of_id).collect(), next })
+        Ok(PeerPage { peers: ids.iter().flat_map(of_id).collect(), next })
     });
     Ok(web::Json(peers.await?))
 }
 
-/// Closes the connection of a client, with 4005. It may come back: who shall not has to be kept out by the
-/// key's `auth`.
+/// Closes the connection of a client with the close code 4005. The client may reconnect: to ban it, set `auth` of the key.
 #[utoipa::path(
     tag = "peers",
     operation_id = "kick_peer",
     params(("key" = String, Path, example = "my-game"), ("id" = String, Path, example = "alice")),
-    responses((status = NO_CONTENT, description = "done"), Problem)
+    responses((status = NO_CONTENT, description = "the client is disconnected"), Problem)
 )]
 #[delete("/api/keys/{key}/peers/{id}")]
 pub(super) async fn kick(
@@ -111,11 +110,11 @@ pub(super) async fn kick(
     request: HttpRequest,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
-    let (by, (key, id)) = (by(&request), path.into_inner());
-    let key = named(&key)?;
-    let kicked = PeerId::parse(&id).is_ok_and(|id| ops.service.admin.kick(by, &key, &id));
+    let (actor, (key, id)) = (actor(&request), path.into_inner());
+    let key = parse_key(&key)?;
+    let kicked = PeerId::parse(&id).is_ok_and(|id| ops.parts.admin.kick(actor, &key, &id));
     if !kicked {
-        return Err(Problem::not_found("no such client is here"));
+        return Err(Problem::not_found("no such client is connected"));
     }
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,4 +1,4 @@
-//! What is said when something cannot be done: RFC 9457.
+//! Errors as problem details (RFC 9457).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,19 +18,19 @@ use crate::wire::InvalidName;
 
 const MEDIA_TYPE: &str = "application/problem+json";
 
-/// Why something was not done, as RFC 9457 has it.
+/// An error as problem details (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Problem {
-    /// `about:blank`: the status says what kind it is.
+    /// Always `about:blank`: `status` tells the kind of error.
     #[serde(rename = "type")]
     kind: &'static str,
-    /// The status in words.
+    /// The reason phrase of the status.
     title: &'static str,
-    /// The status.
+    /// The HTTP status.
     status: u16,
-    /// What is wrong with this very request.
+    /// The error in this request.
     detail: String,
-    /// For the header of that name.
+    /// The value of the `Retry-After` header.
     #[serde(skip)]
     retry_after: Option<u64>,
 }
@@ -47,28 +47,32 @@ impl Problem {
     }
 
     pub(super) fn unauthorized() -> Self {
-        let detail = "the server's admin token is needed: Authorization: Bearer …";
+        let detail = "the admin token of the server is missing or wrong: send Authorization: Bearer …";
         Problem::new(StatusCode::UNAUTHORIZED, detail)
     }
 
-    pub(super) fn only_local() -> Self {
-        let detail = "without --admin_token only programs of the server's own machine may ask, by the name \
-            localhost or its address, and not through a proxy or a browser's page";
+    pub(super) fn not_local() -> Self {
+        let detail = "without --admin_token_file, only programs on the server's machine are allowed: send requests to \
+            localhost or a loopback address, without a proxy, and not from a web page";
         Problem::new(StatusCode::FORBIDDEN, detail)
     }
 
     pub(super) fn other_site() -> Self {
-        let detail = "a browser sent this for a page of another site (Sec-Fetch-Site), and those may not ask";
+        let detail =
+            "a browser sent this request for a page of another site (Sec-Fetch-Site), which is not allowed";
         Problem::new(StatusCode::FORBIDDEN, detail)
     }
 
-    pub(super) fn too_slow() -> Self {
+    pub(super) fn timed_out() -> Self {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long")
     }
 
-    /// Why is in the log.
-    pub(super) fn failed() -> Self {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the server's log says why")
+    /// The log has the reason.
+    pub(super) fn internal() -> Self {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "an internal error; the log of the server has the reason",
+        )
     }
 
     pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
@@ -76,7 +80,7 @@ impl Problem {
     }
 }
 
-/// For bodies that are no JSON, or not what is needed.
+/// Handles bodies that are not JSON or do not have the expected members.
 pub(super) fn for_json(config: web::JsonConfig) -> web::JsonConfig {
     let is_json = |kind: mime::Mime| {
         kind.type_() == mime::APPLICATION && matches!(kind.subtype().as_str(), "json" | "merge-patch")
@@ -89,7 +93,7 @@ pub(super) fn for_json(config: web::JsonConfig) -> web::JsonConfig {
         };
         let detail = match &error {
             JsonPayloadError::Deserialize(error) => error.to_string(),
-            JsonPayloadError::ContentType => "the body has to be application/json".to_owned(),
+            JsonPayloadError::ContentType => "the body must be application/json".to_owned(),
             error => error.to_string(),
         };
         Problem::new(status, detail).into()
@@ -124,7 +128,7 @@ impl ResponseError for Problem {
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
         if self.retry_after.is_some() {
-            // Those who go on asking need a new connection for each answer.
+            // A client over the limit needs a new connection for each guess.
             response.force_close();
         }
         let mut response = response.json(self);
@@ -143,7 +147,7 @@ impl ResponseError for Problem {
 impl IntoResponses for Problem {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let body = Content::new(Some(Ref::from_schema_name("Problem")));
-        let response = ResponseBuilder::new().description("It was not done.").content(MEDIA_TYPE, body);
+        let response = ResponseBuilder::new().description("An error.").content(MEDIA_TYPE, body);
         BTreeMap::from([("default".to_owned(), response.build().into())])
     }
 }
@@ -155,7 +159,7 @@ impl From<KeyError> for Problem {
             KeyError::Unknown(_) => Problem::not_found(error.to_string()),
             KeyError::Store(_) => {
                 log::error!("{error}");
-                Problem::failed()
+                Problem::internal()
             }
         }
     }
@@ -173,7 +177,7 @@ impl From<AdminError> for Problem {
 
 impl From<TooMany> for Problem {
     fn from(too_many: TooMany) -> Self {
-        let detail = "too many wrong tokens came from this address: wait, or ask from another address";
+        let detail = "too many wrong tokens from this address: wait, or use another address";
         let retry_after = Some(too_many.seconds());
         Problem { retry_after, ..Problem::new(StatusCode::TOO_MANY_REQUESTS, detail) }
     }

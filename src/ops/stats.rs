@@ -1,4 +1,4 @@
-//! What the broker does.
+//! Statistics of the broker.
 
 use std::collections::BTreeMap;
 
@@ -7,65 +7,66 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
-use super::{Ops, blocking};
+use super::state::{Ops, blocking};
 use crate::events::Outcome;
 use crate::wire::{CloseReason, MessageKind, Refusal};
 
-/// What there is now, and what has happened since the start.
+/// Current state of the server, and totals since its start.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Stats)]
 pub(super) struct Stats {
-    /// Of the server.
+    /// Version of the server.
     version: &'static str,
     /// Seconds since the start.
     uptime: u64,
-    /// Keys, those that are disabled included.
+    /// Number of keys, including disabled ones.
     keys: usize,
     /// Keys with clients, now or a moment ago.
     active_keys: usize,
-    /// Clients that have an id, of all keys.
+    /// Number of clients that have an id, of all keys.
     clients: usize,
-    /// WebSockets and streams, those that are not in yet or say goodbye included.
+    /// Number of WebSockets and streams, including those that are opening or closing.
     connections: usize,
-    /// Bytes that wait for absent peers, with what it costs to keep them.
+    /// Bytes of messages that wait for absent peers, including the overhead of storing them.
     queued_bytes: usize,
-    /// Connections that got an id, since the start.
+    /// Connections that got an id since the start.
     opened: u64,
     /// Connections that lost their id since the start, by reason.
     closed: BTreeMap<&'static str, u64>,
-    /// Clients that did not get an id since the start, by reason.
+    /// Refused clients since the start, by reason.
     refused: BTreeMap<&'static str, u64>,
-    /// What became of messages since the start, by kind of message and outcome. A message that had to wait counts as
-    /// `queued`, and later as `delivered`, `expired` or dropped.
+    /// Messages since the start, by kind and outcome. A message that waits counts as `queued`, and later also as
+    /// `delivered`, `expired` or dropped.
     messages: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
-    /// Connections closed because their clients did not read: `closed.slow_reader`.
+    /// Connections closed because the client did not read. The same as `closed.slow_reader`.
     slow_readers: u64,
-    /// Connections closed because nothing was heard of their clients: `closed.timed_out`.
+    /// Connections closed because the client was silent. The same as `closed.timed_out`.
     timed_out: u64,
-    /// Connections that lost their id because they did not answer when somebody else asked for it: `closed.evicted`.
+    /// Connections that lost their id because they did not answer when another client asked for it. The same as
+    /// `closed.evicted`.
     evicted: u64,
-    /// How often a sender lost all that it had waiting for a peer, and was told.
+    /// Number of times that all waiting messages from a sender to a peer expired and the sender was told.
     expired: u64,
 }
 
-/// How the broker is.
-#[utoipa::path(tag = "stats", operation_id = "show_stats", responses((status = OK, body = Stats, description = "how it is"), Problem))]
+/// Shows statistics.
+#[utoipa::path(tag = "stats", operation_id = "show_stats", responses((status = OK, body = Stats, description = "the statistics"), Problem))]
 #[get("/api/stats")]
 pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Problem> {
-    let stats = blocking(ops, |service| {
-        let totals = service.events.counters().totals();
+    let stats = blocking(ops, |parts| {
+        let totals = parts.events.counters().totals();
         let closed = |reason: CloseReason| totals.closed(reason);
         let outcomes = |kind: MessageKind| {
             Outcome::all().map(|outcome| (outcome.label(), totals.messages(kind, outcome))).collect()
         };
         Ok(Stats {
             version: env!("CARGO_PKG_VERSION"),
-            uptime: service.uptime().as_secs(),
-            keys: service.admin.all_keys()?.len(),
-            active_keys: service.node.active_keys(),
-            clients: service.node.peers(),
-            connections: service.sessions.len(),
-            queued_bytes: service.node.queued_bytes(),
+            uptime: parts.uptime().as_secs(),
+            keys: parts.admin.all_keys()?.len(),
+            active_keys: parts.node.active_keys(),
+            clients: parts.node.peers(),
+            connections: parts.sessions.len(),
+            queued_bytes: parts.node.queued_bytes(),
             opened: totals.opened(),
             closed: CloseReason::ALL
                 .into_iter()

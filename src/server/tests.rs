@@ -18,21 +18,21 @@ async fn client() -> DuplexStream {
     client
 }
 
-/// What the server says until it has said nothing for `patience`: none if it ends the connection.
-async fn heard(client: &mut DuplexStream, patience: Duration) -> Option<String> {
-    let mut heard = Vec::new();
+/// The bytes that the server sends until it is silent for `patience`. `None` if it ends the connection.
+async fn received(client: &mut DuplexStream, patience: Duration) -> Option<String> {
+    let mut received = Vec::new();
     loop {
-        match timeout(patience, client.read_buf(&mut heard)).await {
-            Ok(Ok(0)) if heard.is_empty() => return None,
-            Ok(Ok(0)) | Err(_) => return Some(String::from_utf8(heard).expect("text")),
+        match timeout(patience, client.read_buf(&mut received)).await {
+            Ok(Ok(0)) if received.is_empty() => return None,
+            Ok(Ok(0)) | Err(_) => return Some(String::from_utf8(received).expect("text")),
             Ok(read) => drop(read.expect("a read")),
         }
     }
 }
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
-/// What the documentation promises.
-const FIVE: Duration = Duration::from_secs(5);
+/// The timeout of PROTOCOL.md.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 const MS: Duration = Duration::from_millis(1);
 /// actix reads its clock twice a second, so an idle connection may end this much earlier.
 const TICK: Duration = Duration::from_millis(500);
@@ -44,11 +44,11 @@ async fn an_idle_connection_is_closed_after_five_seconds() {
             let mut client = client().await;
             for _ in 0..3 {
                 client.write_all(REQUEST).await.unwrap();
-                let answer = heard(&mut client, FIVE - TICK).await.expect("an answer");
+                let answer = received(&mut client, HTTP_TIMEOUT - TICK).await.expect("an answer");
                 assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
             }
             let begin = Instant::now();
-            assert_eq!(heard(&mut client, FIVE).await, None);
+            assert_eq!(received(&mut client, HTTP_TIMEOUT).await, None);
             assert!(begin.elapsed() <= TICK + 2 * MS, "{:?} too late", begin.elapsed());
         })
         .await;
@@ -61,9 +61,9 @@ async fn a_head_that_is_not_whole_after_five_seconds_is_answered_with_408() {
             for begun in [&b""[..], b"GET", b"GET / HTTP/1.1\r\nHost: h\r\n"] {
                 let mut client = client().await;
                 client.write_all(begun).await.unwrap();
-                assert_eq!(heard(&mut client, FIVE - MS).await.as_deref(), Some(""), "not yet");
+                assert_eq!(received(&mut client, HTTP_TIMEOUT - MS).await.as_deref(), Some(""), "not yet");
                 let begin = Instant::now();
-                let answer = heard(&mut client, FIVE).await.expect("an answer");
+                let answer = received(&mut client, HTTP_TIMEOUT).await.expect("an answer");
                 assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
                 assert!(begin.elapsed() <= 2 * MS, "{:?} too late", begin.elapsed());
             }

@@ -90,7 +90,7 @@ fn header(response: &Response, name: &str) -> String {
 fn expect_nothing_at(server: &TestServer, target: &str) {
     let response = server.get(target);
     assert_eq!(response.status, 404, "{target}: {response:?}");
-    assert!(response.text().contains("is nothing here"), "{target}: {}", response.text());
+    assert!(response.text().contains("was not found"), "{target}: {}", response.text());
 }
 
 #[test]

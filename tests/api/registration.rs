@@ -344,7 +344,7 @@ fn where_registration_is_closed_or_has_no_page_there_is_nothing() {
         on_own_with_keys_and(configure, &[], |server, keys| {
             let response = register(server, "My game", "https://a.test");
             assert_eq!(response.status, 404);
-            assert!(response.text().contains("POST /broker/register is nothing here"), "{}", response.text());
+            assert!(response.text().contains("POST /broker/register was not found"), "{}", response.text());
             assert_eq!(server.get("/broker/register").status, 404);
             assert_eq!(keys.store.all().unwrap(), []);
         });

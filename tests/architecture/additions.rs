@@ -1,12 +1,12 @@
-//! The table of `docs/ARCHITECTURE.md` that says which files a change touches.
+//! Checks the table in `docs/ARCHITECTURE.md` that names the files of a change.
 
 use std::path::Path;
 
 const PAGE: &str = "docs/ARCHITECTURE.md";
-/// More than three files for one change are a sign that something has no place of its own.
+/// A change that needs more files lacks a place of its own.
 const MAX_FILES: usize = 3;
 
-/// What is wrong with the table.
+/// The faults of the table.
 fn faults(page: &str, root: &Path) -> Vec<String> {
     let Some(rows) = rows(page) else { return vec![format!("no table `| To add | touch |` in {PAGE}")] };
     let mut faults = Vec::new();

@@ -1,4 +1,4 @@
-//! Which modules of one layer use each other, and where that goes round in a circle.
+//! Finds modules of one layer that use each other in a circle.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -7,27 +7,27 @@ use crate::names::{Kind, Name, is_test, module_of, names_of, root_of};
 
 type Module = Vec<String>;
 
-/// From a module to one that it uses: each item with the place where it is named first.
+/// For each module, the modules that it uses; for each of them, the used items with their first place.
 type Uses = BTreeMap<Module, BTreeMap<Module, BTreeMap<String, String>>>;
 
-/// The item, if a name leads to a module.
+/// Stands for the item if a name leads to a module.
 const ITSELF: &str = "the module itself";
 
-/// What the names of one module lead to.
+/// The names in scope of one module.
 #[derive(Default)]
 struct Scope {
     /// The file that the module is in, as a module: an inline module is part of its file.
     file: Module,
-    /// What `use` brings into it: none if that is from another crate.
+    /// The targets of its `use` items; `None` for items of other crates.
     imports: BTreeMap<String, Option<Module>>,
-    /// Those of them that are re-exported.
+    /// The re-exported imports.
     exports: BTreeSet<String>,
 }
 
-/// The modules of a set of files, with all that they name. Tests are left out.
+/// The modules of a set of files, with the names in their code. Tests are left out.
 pub struct Modules {
     scopes: BTreeMap<Module, Scope>,
-    /// With the file that each stands in.
+    /// The names, each with its file.
     names: Vec<(PathBuf, Name)>,
 }
 
@@ -55,7 +55,7 @@ impl Modules {
         modules
     }
 
-    /// Who uses what within each layer.
+    /// The uses between modules of the same layer.
     pub fn uses(&self) -> Uses {
         let mut uses = Uses::new();
         for (path, name) in &self.names {
@@ -74,7 +74,7 @@ impl Modules {
     /// The file, as a module, and the item in it that a name leads to.
     fn used(&self, name: &Name) -> Option<(Module, String)> {
         let target = match &name.kind {
-            // A facade does not use what it shows.
+            // A facade does not use the items that it re-exports.
             Kind::Module | Kind::Import { exported: true, .. } => return None,
             Kind::Word if !self.scopes[&name.within].exports.contains(&name.segments[0]) => return None,
             Kind::Word | Kind::Path | Kind::Import { .. } => self.path_from_root(name)?,
@@ -83,7 +83,7 @@ impl Modules {
         self.find(&root, &target, 0)
     }
 
-    /// The path of a name from the root of its crate, unless it leads out of that or is local.
+    /// The path of a name from the root of its crate. `None` for names of other crates and local names.
     fn path_from_root(&self, name: &Name) -> Option<Module> {
         if name.global {
             return None;
@@ -104,7 +104,7 @@ impl Modules {
 
     /// Follows a path from `scope` through modules and re-exports to the item's own module.
     fn find(&self, scope: &Module, path: &[String], depth: usize) -> Option<(Module, String)> {
-        // A circle of re-exports does not compile; a name that hides itself might look like one.
+        // Real re-exports have no circles, but a name that hides itself may look like one.
         if depth > 16 {
             return None;
         }
@@ -129,24 +129,26 @@ impl Modules {
     }
 }
 
-/// Modules that all lead to each other.
+/// Modules that all use each other, directly or through others.
 #[derive(Debug)]
 pub struct Knot {
     pub modules: BTreeSet<String>,
-    /// The circles, and below them each use between these modules with its place.
+    /// Lists the circles, then each use between these modules with its place.
     pub text: String,
 }
 
-/// The knots of a graph. For each use in a knot, its text has the shortest circle that goes that way.
+/// The knots of a graph. The text of a knot has, for each use, the shortest circle through it.
 pub fn knots(uses: &Uses) -> Vec<Knot> {
     let mut knots: BTreeMap<BTreeSet<Module>, BTreeSet<Vec<Module>>> = BTreeMap::new();
     for (from, to) in uses.iter().flat_map(|(from, all)| all.keys().map(move |to| (from, to))) {
-        if let Some(mut circle) = way(uses, to, from) {
+        if let Some(mut circle) = shortest_path(uses, to, from) {
             let members = uses.keys().filter(|other| {
-                *other == from || (way(uses, from, other).is_some() && way(uses, other, from).is_some())
+                *other == from
+                    || (shortest_path(uses, from, other).is_some()
+                        && shortest_path(uses, other, from).is_some())
             });
             let knot = knots.entry(members.cloned().collect()).or_default();
-            // It begins with its smallest module, so that it is the same from wherever it is found.
+            // Begins with the smallest module, so that each circle is listed once.
             let first = (0..circle.len()).min_by_key(|&at| &circle[at]).unwrap_or(0);
             circle.rotate_left(first);
             knot.insert(circle);
@@ -165,7 +167,7 @@ impl Knot {
         }
         for from in modules {
             for (to, items) in uses[from].iter().filter(|(to, _)| modules.contains(*to)) {
-                // That a module is imported says nothing if what is used of it follows.
+                // The import of a module is left out if its used items are listed.
                 let telling = items.iter().filter(|(item, _)| items.len() == 1 || *item != ITSELF);
                 let items: Vec<String> = telling.map(|(item, place)| format!("{item} ({place})")).collect();
                 text += &format!("    {} uses of {}: {}\n", from.join("::"), to.join("::"), items.join(", "));
@@ -175,16 +177,16 @@ impl Knot {
     }
 }
 
-/// The shortest way from one module to another: every module on it, both ends included.
-fn way(uses: &Uses, from: &Module, to: &Module) -> Option<Vec<Module>> {
+/// The shortest path from one module to another, both included.
+fn shortest_path(uses: &Uses, from: &Module, to: &Module) -> Option<Vec<Module>> {
     let mut before: BTreeMap<&Module, Option<&Module>> = BTreeMap::from([(from, None)]);
     let mut next = VecDeque::from([from]);
     while let Some(module) = next.pop_front() {
         if module == to {
-            let mut way: Vec<Module> =
+            let mut path: Vec<Module> =
                 std::iter::successors(Some(module), |module| before[module]).cloned().collect();
-            way.reverse();
-            return Some(way);
+            path.reverse();
+            return Some(path);
         }
         for used in uses.get(module).into_iter().flat_map(BTreeMap::keys) {
             before.entry(used).or_insert_with(|| {

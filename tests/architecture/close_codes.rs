@@ -1,10 +1,10 @@
-//! Close codes as they stand in the code.
+//! Finds literal close codes in the code.
 
 use std::path::Path;
 
 use crate::scan::tokens_of;
 
-/// The literal close codes of a file, its tests left out.
+/// The literal close codes of a file, without its tests.
 pub fn close_codes(path: &Path, text: &str) -> Vec<String> {
     let tokens = tokens_of(path, text, false);
     let word = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
@@ -13,9 +13,9 @@ pub fn close_codes(path: &Path, text: &str) -> Vec<String> {
         let digits = token.text.replace('_', "");
         let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
         let is_code = match digits[..end].parse() {
-            // A round number too: a close code only as `Some(1000)`, or as the first of a pair.
+            // 1000 is also a round number, so it counts only in `Some(1000)` or first in a pair.
             Ok(1000) => at > 1 && word(at - 1) == "(" && matches!(word(at - 2), "Some" | "("),
-            // A size.
+            // 4096 is a size.
             Ok(4096) => false,
             Ok(1001..=1015 | 4000..=4999) => true,
             _ => false,

@@ -1,4 +1,4 @@
-//! What a source names, and which layer or crate that leads to.
+//! The names in a source file, and the layer or crate that each leads to.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::layers::{LAYERS, PROGRAM};
 use crate::scan::{Scan, tokens_of};
 
-/// Something that a file names outside its own layer.
+/// A use of another layer or an external crate.
 pub struct Edge {
     pub place: String,
     pub layer: String,
@@ -20,7 +20,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// Whether `path`, a layer or an external path of the table, covers this.
+    /// Whether `path`, a layer or an external path of the table, allows this.
     pub fn allowed_by(&self, path: &str) -> bool {
         match self {
             Target::Layer(layer) => layer == path,
@@ -46,7 +46,7 @@ pub fn edges_of(path: &Path, text: &str, crates: &BTreeSet<String>) -> Vec<Edge>
     let mut names = names_of(path, text, true);
     names.retain(|name| name.kind != Kind::Word);
 
-    // A crate's name may also be that of a module, which then hides it.
+    // A module may have the name of a crate, and hides it.
     let hidden: BTreeSet<&str> = names
         .iter()
         .filter(|name| name.is_imported() && !crates.contains(&name.segments[0]))
@@ -65,14 +65,14 @@ pub fn edges_of(path: &Path, text: &str, crates: &BTreeSet<String>) -> Vec<Edge>
         .collect()
 }
 
-/// What a file names, with what its tests name only if `tests` says so.
+/// The names in a file, with those in its tests if `tests` is set.
 pub fn names_of(path: &Path, text: &str, tests: bool) -> Vec<Name> {
     let mut names = Vec::new();
     Scan { tokens: &tokens_of(path, text, tests), at: 0 }.module(&module_of(path), &mut names);
     names
 }
 
-/// The module that a file is: its layer first. `lib.rs` is the layer of the library's front.
+/// The module of a file, beginning with its layer. `lib.rs` is the layer of the public API.
 pub fn module_of(path: &Path) -> Vec<String> {
     let mut module: Vec<String> = path
         .with_extension("")
@@ -86,17 +86,17 @@ pub fn module_of(path: &Path) -> Vec<String> {
     module
 }
 
-/// Whether a whole file is a test.
+/// Whether the whole file is a test.
 pub fn is_test(path: &Path) -> bool {
     path.with_extension("").components().any(|part| part.as_os_str() == "tests")
 }
 
-/// A path as it is written, and the module that it is written in.
+/// A path as written, and the module that contains it.
 #[derive(Debug)]
 pub struct Name {
     pub segments: Vec<String>,
     pub within: Vec<String>,
-    /// It begins with `::`.
+    /// The path begins with `::`.
     pub global: bool,
     pub kind: Kind,
     pub line: usize,
@@ -104,23 +104,23 @@ pub struct Name {
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `use`, under the name that the item has here; `*` for all of a module.
+    /// A `use` item, with the local name of the import; `*` for a glob.
     Import { called: String, exported: bool },
-    /// `mod`
+    /// A `mod` item.
     Module,
-    /// More than one segment, in code.
+    /// A path of several segments, in code.
     Path,
-    /// One word, in code.
+    /// A single identifier, in code.
     Word,
 }
 
 impl Name {
-    /// Whether it is brought into scope: by `use`, or as a module that is declared here.
+    /// Whether `use` or `mod` brings the name into scope.
     fn is_imported(&self) -> bool {
         matches!(self.kind, Kind::Import { .. } | Kind::Module)
     }
 
-    /// Where it leads, unless that is the same layer, `std`, or something local.
+    /// The target of the name. `None` for the same layer, `std`, and local names.
     fn resolve(&self, layer: &str, crates: &BTreeSet<String>, hidden: &BTreeSet<&str>) -> Option<Target> {
         let front = || Some(Target::Layer(root_of(layer).to_owned()));
         let first = self.segments[0].as_str();
@@ -132,7 +132,7 @@ impl Name {
             _ => return Some(Target::External(self.segments.clone())),
         };
         match absolute.first() {
-            // The root as a whole leads everywhere.
+            // The root gives access to everything.
             None if first == "peerbroker" => Some(Target::Layer(first.to_owned())),
             None => front(),
             Some(name) if self.global => crates.contains(name).then(|| Target::External(absolute.clone())),
@@ -144,14 +144,14 @@ impl Name {
         .filter(|target| *target != Target::Layer(layer.to_owned()))
     }
 
-    /// A path that begins with `crate`, `super` or `self`, as it is from the root of its crate.
+    /// The path from the root of the crate, if it begins with `crate`, `super` or `self`.
     pub fn path_from_root(&self) -> Option<Vec<String>> {
         let mut module = match self.segments[0].as_str() {
             "crate" => Vec::new(),
             "super" | "self" => self.within.clone(),
             _ => return None,
         };
-        // The front of the library is the root itself.
+        // These layers are the roots of their crates.
         if module == ["peerbroker"] || module == ["main"] {
             module.clear();
         }

@@ -1,4 +1,4 @@
-//! The rules can fail: what is against the design is seen, and nothing else.
+//! Checks that the rules can fail: they report violations, and only those.
 
 use std::path::Path;
 
@@ -80,7 +80,7 @@ fn each_rule_can_be_broken() {
 }
 
 #[test]
-fn what_only_looks_like_a_path_is_none() {
+fn text_that_only_looks_like_a_path_is_ignored() {
     for line in [
         "// use crate::http::x;",
         "/* crate::http /* nested */ crate::broker */",
@@ -104,7 +104,7 @@ fn the_crates_come_from_the_manifest() {
     assert_eq!(dependencies(manifest).into_iter().collect::<Vec<_>>(), ["a_b", "c", "f"]);
 }
 
-/// What each of these files, by its name below `src`, uses of another one: `from > to: item`.
+/// The uses between these files, which are named below `src`, as `from > to: item`.
 fn used(files: &[(&str, &str)]) -> Vec<String> {
     let uses = modules(files).uses();
     let mut used = Vec::new();
@@ -163,7 +163,7 @@ fn each_way_to_use_a_module_of_the_same_layer_is_seen() {
 }
 
 #[test]
-fn what_is_defined_in_a_parent_is_used_of_the_parent() {
+fn an_item_of_a_parent_is_a_use_of_the_parent() {
     let child = "use super::{Own, Shown}; use crate::a::f; fn g() { super::h(); }";
     let files = [
         ("a.rs", "mod b; mod c; pub use b::Shown; pub struct Own; fn f() {} fn h() {}"),
@@ -193,7 +193,7 @@ fn a_facade_uses_what_it_shows_only_if_its_own_code_names_it() {
 }
 
 #[test]
-fn what_does_not_lead_to_another_module_of_the_layer_is_no_use() {
+fn names_that_lead_elsewhere_are_no_uses() {
     for line in [
         "mod tests { } #[cfg(test)] mod more { use super::super::b::Thing; }",
         "#[cfg(test)] fn f(_: [u8; 2]) { crate::a::b::f(); }",
@@ -206,6 +206,8 @@ fn what_does_not_lead_to_another_module_of_the_layer_is_no_use() {
         "use std::b::Thing; fn f() { b::Thing::new(); x.b::<u8>(); }",
         "struct b; fn f() { b::new(); Self::b(); }",
         "fn f() { self::g(); }",
+        "pub(in crate::a) fn f() {}",
+        "struct Own { pub(in crate::a) field: u8, pub(in super::super) other: u8 }",
     ] {
         let files = [("a.rs", ""), ("a/b.rs", ""), ("other.rs", ""), ("a/c.rs", line)];
         assert_eq!(used(&files), Vec::<String>::new(), "{line}");
@@ -216,7 +218,7 @@ fn what_does_not_lead_to_another_module_of_the_layer_is_no_use() {
         ("a/tests/b.rs", "use super::super::f;"),
     ];
     assert_eq!(used(&test), Vec::<String>::new());
-    // What follows the test is seen again.
+    // Code after the test counts again.
     let after = "#[cfg(test)] fn f() {} #[cfg(test)] use x::{y}; fn g() { super::b::h(); }";
     assert_eq!(used(&[("a.rs", ""), ("a/b.rs", ""), ("a/c.rs", after)]), ["a::c > a::b: h"]);
 }
@@ -247,7 +249,7 @@ fn each_circle_is_shown_with_its_places() {
 }
 
 #[test]
-fn a_parent_and_its_child_can_be_a_circle_and_a_tree_is_none() {
+fn a_parent_and_its_child_can_be_a_circle_and_a_tree_is_not() {
     let found = circles(&[("a.rs", "mod b; use b::B; struct A;"), ("a/b.rs", "use super::A;")]);
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].modules.iter().collect::<Vec<_>>(), ["a", "a::b"]);
@@ -257,7 +259,7 @@ fn a_parent_and_its_child_can_be_a_circle_and_a_tree_is_none() {
 }
 
 #[test]
-fn a_literal_close_code_is_seen_and_a_size_is_none() {
+fn a_literal_close_code_is_found_and_a_size_is_not() {
     for (line, code) in [
         ("const A: u16 = 1001;", Some("1001")),
         ("const A: u16 = 1_009;", Some("1_009")),

@@ -1,4 +1,4 @@
-//! The sources as they are on the disk, and the crates of the manifest.
+//! Reads the sources, and the dependencies of the manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,9 +8,9 @@ use crate::layers::{LAYERS, violation};
 use crate::names::{Edge, edges_of, module_of};
 
 pub struct Sources {
-    /// Path below the root, and text.
+    /// The text of each file, by its path below the root.
     pub files: BTreeMap<PathBuf, String>,
-    /// External crates, as paths name them.
+    /// External crates, with `_` in their names.
     crates: BTreeSet<String>,
 }
 
@@ -50,7 +50,7 @@ impl Sources {
     }
 }
 
-/// The names under `[dependencies]`, as paths spell them. `std` and its parts are free for all.
+/// The names under `[dependencies]`, with `_`. `std` is not among them: every layer may use it.
 pub fn dependencies(manifest: &str) -> BTreeSet<String> {
     let mut section = "";
     let mut names = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Tokens that are not what they seem.
+//! Forged tokens.
 
 use std::sync::LazyLock;
 
@@ -21,11 +21,11 @@ fn claims() -> Value {
     json!({ "sub": "alice", "exp": NOW + 60.0 })
 }
 
-fn judge(keys: &VerifyingKeys, token: &str) -> Result<Owner, Denied> {
+fn decide(keys: &VerifyingKeys, token: &str) -> Result<Owner, Denied> {
     read(token, keys)?.owner(&key(), &id("alice"), NOW)
 }
 
-/// One token of each kind: some are slow to make.
+/// A valid token of each kind. They are made once, because some are slow to make.
 static GOOD: LazyLock<[(&str, String); 4]> =
     LazyLock::new(|| ["secret", "rsa", "ec", "ed"].map(|name| (name, mint_with(name, claims()))));
 
@@ -44,24 +44,24 @@ fn nothing_without_a_signature_is_taken() {
         let claims = encode(claims().to_string());
         for name in ["secret", "rsa", "ec", "ed"] {
             for token in [format!("{header}.{claims}."), format!("{header}.{claims}.AAAA")] {
-                assert_eq!(judge(&keys(name), &token), Err(Denied::Header), "{alg:?} {name}");
+                assert_eq!(decide(&keys(name), &token), Err(Denied::Header), "{alg:?} {name}");
             }
         }
     }
     for header in ["{}", r#"{"alg":null}"#, r#"{"alg":["HS256"]}"#, r#"{"alg":0}"#, "[]", "null", ""] {
         let token = format!("{}.{}.", encode(header), encode(claims().to_string()));
-        assert_eq!(judge(&keys("secret"), &token), Err(Denied::Header), "{header}");
+        assert_eq!(decide(&keys("secret"), &token), Err(Denied::Header), "{header}");
     }
-    // The right algorithm, and nothing behind it.
+    // The right algorithm with an empty signature.
     let [header, payload, _] = parts(good("ed"));
-    assert_eq!(judge(&keys("ed"), &format!("{header}.{payload}.")), Err(Denied::Signature));
+    assert_eq!(decide(&keys("ed"), &format!("{header}.{payload}.")), Err(Denied::Signature));
 }
 
 #[test]
 fn a_token_is_verified_by_the_algorithm_of_the_key_and_by_no_other() {
     for (signed, token) in &*GOOD {
         for (name, expected) in [("secret", "HS256"), ("rsa", "RS256"), ("ec", "ES256"), ("ed", "EdDSA")] {
-            let judged = judge(&keys(name), token);
+            let judged = decide(&keys(name), token);
             match *signed == name {
                 true => assert_eq!(judged, Ok(Owner::Subject), "{name}"),
                 false => assert_eq!(judged, Err(Denied::Algorithm(expected)), "{signed} with {name}"),
@@ -85,7 +85,7 @@ fn a_public_key_is_no_secret() {
                 let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), message.as_bytes());
                 let token = format!("{message}.{}", encode(tag));
                 let expected = if named == alg { Denied::Signature } else { Denied::Algorithm(alg) };
-                assert_eq!(judge(&keys(name), &token), Err(expected), "{named} with the text of {name}");
+                assert_eq!(decide(&keys(name), &token), Err(expected), "{named} with the text of {name}");
             }
         }
     }
@@ -105,19 +105,19 @@ fn a_header_cannot_say_how_it_is_verified() {
     ] {
         let mut header = json!({ "alg": "HS256" });
         header.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        // With another secret it is as wrong as without them; with the right one they do not matter.
+        // These headers change nothing: the secret alone decides.
         let token = sign("secret", &header, &claims());
-        assert_eq!(judge(&keys("secret"), &token), Ok(Owner::Subject), "{header}");
+        assert_eq!(decide(&keys("secret"), &token), Ok(Owner::Subject), "{header}");
         let other = VerifyingKeys::secret("another secret of more than thirty-two bytes").unwrap();
-        assert_eq!(judge(&other, &token), Err(Denied::Signature), "{header}");
+        assert_eq!(decide(&other, &token), Err(Denied::Signature), "{header}");
     }
     for crit in [json!(["exp"]), json!(["b64"]), json!([])] {
         let header = json!({ "alg": "HS256", "b64": false, "crit": crit });
-        assert_eq!(judge(&keys("secret"), &sign("secret", &header, &claims())), Err(Denied::Critical));
+        assert_eq!(decide(&keys("secret"), &sign("secret", &header, &claims())), Err(Denied::Critical));
     }
-    // One name, two values.
+    // `alg` twice.
     let token = sign_text("secret", r#"{"alg":"HS256","alg":"none"}"#, &claims().to_string());
-    assert_eq!(judge(&keys("secret"), &token), Err(Denied::Header));
+    assert_eq!(decide(&keys("secret"), &token), Err(Denied::Header));
 }
 
 #[test]
@@ -154,12 +154,12 @@ fn a_token_that_was_changed_is_not_taken() {
             (format!("{header}.{payload}.{}+/", &signature[2..]), Denied::Malformed),
             (format!("{header}.ä.{signature}"), Denied::Malformed),
         ] {
-            assert_eq!(judge(&keys, &token), Err(why), "{name}: {token}");
+            assert_eq!(decide(&keys, &token), Err(why), "{name}: {token}");
         }
-        let judged = judge(&keys, &format!("{header}.{payload}.{doubled}"));
+        let judged = decide(&keys, &format!("{header}.{payload}.{doubled}"));
         assert!(matches!(judged, Err(Denied::Signature | Denied::Malformed)), "{name}: {judged:?}");
         for end in 0..good(name).len() {
-            assert!(judge(&keys, &good(name)[..end]).is_err(), "{name} up to {end}");
+            assert!(decide(&keys, &good(name)[..end]).is_err(), "{name} up to {end}");
         }
     }
 }
@@ -187,23 +187,23 @@ fn claims_of_another_type_are_not_taken() {
         (r#"{"sub":"bob","sub":"alice","exp":1700000060}"#, Denied::Claims),
         (r#"{"sub":"alice","exp":0,"exp":1700000060}"#, Denied::Claims),
         ("[]", Denied::Claims),
-        // In the order of the fields here.
+        // serde would read an array in the order of the fields.
         (r#"[1700000060,0,"peerjs","alice"]"#, Denied::Claims),
         ("", Denied::Claims),
         ("null", Denied::Claims),
         (r#"{"sub":"alice","exp":1700000060} {}"#, Denied::Claims),
     ] {
         let token = sign_text("secret", r#"{"alg":"HS256"}"#, claims);
-        assert_eq!(judge(&keys("secret"), &token), Err(why), "{claims}");
+        assert_eq!(decide(&keys("secret"), &token), Err(why), "{claims}");
     }
-    // Depth costs no stack.
+    // Deep nesting does not overflow the stack.
     let deep = format!(r#"{{"x":{}"#, "[".repeat(2000));
     let token = sign_text("secret", r#"{"alg":"HS256"}"#, &deep);
-    assert_eq!(judge(&keys("secret"), &token), Err(Denied::Claims));
-    // What is not known does not matter.
+    assert_eq!(decide(&keys("secret"), &token), Err(Denied::Claims));
+    // Unknown claims are ignored.
     let more = r#"{"sub":"\u0061lice","exp":1700000060.5,"admin":[{"x":null}]}"#;
     let token = sign_text("secret", r#"{"alg":"HS256"}"#, more);
-    assert_eq!(judge(&keys("secret"), &token), Ok(Owner::Subject));
+    assert_eq!(decide(&keys("secret"), &token), Ok(Owner::Subject));
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_reason_shows_nothing_of_a_token() {
         sign_text("secret", r#"{"alg":"HS256"}"#, &claims),
     ];
     for token in tokens {
-        let denied = judge(&keys("secret"), &token).unwrap_err();
+        let denied = decide(&keys("secret"), &token).unwrap_err();
         assert!(!format!("{denied} {denied:?}").contains(private), "{denied:?}");
     }
     assert!(!format!("{:?}", token(private)).contains(private));
@@ -230,21 +230,21 @@ proptest! {
             let token = good(name);
             let at = at % token.len();
             let changed = format!("{}{with}{}", &token[..at], &token[at + 1..]);
-            prop_assert_eq!(judge(&keys(name), &changed).is_ok(), changed == token);
+            prop_assert_eq!(decide(&keys(name), &changed).is_ok(), changed == token);
         }
     }
 
     #[test]
     fn no_text_is_a_token(text in "\\PC{0,200}", parts in prop::collection::vec("[A-Za-z0-9_-]{0,60}", 0..5)) {
         for name in ["secret", "rsa", "ec", "ed"] {
-            prop_assert!(judge(&keys(name), &text).is_err());
-            prop_assert!(judge(&keys(name), &parts.join(".")).is_err());
+            prop_assert!(decide(&keys(name), &text).is_err());
+            prop_assert!(decide(&keys(name), &parts.join(".")).is_err());
         }
     }
 
     #[test]
     fn any_json_may_be_in_the_claims(text in "[\\[\\]{}\":,a-z0-9.eE+-]{0,80}") {
         let token = sign_text("secret", r#"{"alg":"HS256"}"#, &text);
-        prop_assert!(judge(&keys("secret"), &token).is_err());
+        prop_assert!(decide(&keys("secret"), &token).is_err());
     }
 }

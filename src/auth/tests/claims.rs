@@ -1,4 +1,4 @@
-//! What a token allows, at any time.
+//! Decisions about the claims of a token.
 
 use proptest::prelude::*;
 
@@ -67,7 +67,7 @@ fn a_subject_is_an_id_or_how_it_begins() {
         ("alice", "alic", Err(Denied::Subject)),
         ("alice ", "alice", Err(Denied::Subject)),
         ("zoë", "zoë", Ok(Owner::Subject)),
-        // Composed and decomposed: another id, as for the broker.
+        // Composed and decomposed letters are different ids, as in the broker.
         ("zoe\u{308}", "zoë", Err(Denied::Subject)),
         // A Cyrillic letter.
         ("\u{430}lice", "alice", Err(Denied::Subject)),
@@ -77,7 +77,7 @@ fn a_subject_is_an_id_or_how_it_begins() {
         ("guest-*", "guest", Err(Denied::Subject)),
         ("guest-*", "Guest-1", Err(Denied::Subject)),
         ("guest-*", "a guest-1", Err(Denied::Subject)),
-        // Only the last star is one.
+        // Only the last star is a wildcard.
         ("a**", "a*b", Ok(Owner::Bearer)),
         ("a**", "ab", Err(Denied::Subject)),
         ("a*b", "a*b", Ok(Owner::Subject)),

@@ -1,16 +1,15 @@
-//! What the examples mint is what the broker takes.
+//! The broker accepts the tokens of `examples/tokens`.
 
 use std::path::Path;
 use std::process::Command;
 
 use super::*;
 
-/// Runs a program of the examples; what it prints is a token.
+/// Runs an example and returns the token that it prints.
 fn run(program: &str, arguments: &[&str], more: &[&str]) -> String {
     let mut command = Command::new(program);
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments).args(more).env("JWT_SECRET", SECRET_TEXT);
-    // What Cargo says to a test about its package. Build scripts that look at it would run again: here, and then
-    // for whoever builds next.
+    // Cargo sets these variables for a test. Build scripts that read them would run again, here and in the next build.
     let of_test = |name: &str| {
         name == "OUT_DIR" || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
     };
@@ -25,7 +24,7 @@ fn run(program: &str, arguments: &[&str], more: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
 
-/// As this test was built, so that there is little to build.
+/// Builds the example with the profile of this test, so that little has to be built.
 fn cargo(more: &[&str]) -> String {
     let test = std::env::current_exe().unwrap();
     let target = test.ancestors().nth(3).unwrap().to_str().unwrap();

@@ -1,4 +1,4 @@
-//! Key sets in files, and what happens when they change.
+//! Key sets in files that change.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -9,8 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
+use crate::files::FileError;
 
-/// A file of one test, gone after it.
+/// A file that is removed after its test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -20,7 +21,7 @@ impl Scratch {
         Scratch(path)
     }
 
-    /// A version that can be told from those before it, however fast they follow each other.
+    /// Writes a version with its own modification time, however fast versions follow each other.
     fn write(&self, text: &str, version: u64) {
         fs::write(&self.0, text).unwrap();
         let written = UNIX_EPOCH + Duration::from_secs(version);
@@ -30,12 +31,12 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // It may be gone already.
+        // The test may have removed it.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// A set of those keys of the fixture.
+/// A key set with these keys of the fixture.
 fn set(kids: &[&str]) -> String {
     let mut set: Value = serde_json::from_str(&text_of("jwks.json")).unwrap();
     set["keys"].as_array_mut().unwrap().retain(|key| kids.contains(&key["kid"].as_str().unwrap()));
@@ -56,7 +57,7 @@ async fn a_token_names_its_key() {
     assert_eq!(chosen(&keys, Some("rsa")), Ok("RS256"));
     assert_eq!(chosen(&keys, Some("ec")), Ok("ES256"));
     assert_eq!(chosen(&keys, Some("ed")), Ok("EdDSA"));
-    // Of another use, algorithm or kind.
+    // Keys for another use, algorithm or type.
     for kid in ["rsa-encrypts", "rsa-pss", "p384", "from-the-future", "", "RSA"] {
         assert_eq!(chosen(&keys, Some(kid)), Err(Denied::UnknownKeyId), "{kid}");
     }
@@ -105,7 +106,7 @@ async fn a_file_that_changes_is_read_again_at_most_once_a_second() {
     assert_eq!(algorithm(after(1999)).await, Ok("ES256"));
     assert_eq!(algorithm(after(2000)).await, Ok("EdDSA"));
 
-    // Of the same time and size, it is taken for the same.
+    // With the same time and size, a change goes unnoticed.
     let padded = |kid| format!("{:4096}", set(&[kid]));
     file.write(&padded("ec"), 3);
     assert_eq!(algorithm(after(3000)).await, Ok("ES256"));
@@ -173,7 +174,7 @@ fn a_set_that_cannot_be_used_is_refused_and_says_why() {
     assert!(matches!(open(&fixture("nothing.json")), Err(BadAuth::Unreadable { .. })));
 }
 
-/// Opens a path that could be waited for, or read, for ever.
+/// Opens a path that could block forever.
 fn open_in_time(path: &Path) -> Result<(), BadAuth> {
     let (path, (done, opened)) = (path.to_owned(), mpsc::channel());
     thread::spawn(move || done.send(open(&path).map(drop)));
@@ -198,7 +199,7 @@ fn only_a_regular_file_of_a_mebibyte_is_read() {
     let sparse = Scratch::new("sparse", "");
     File::options().write(true).open(&sparse.0).unwrap().set_len(1 << 40).unwrap();
     assert!(matches!(open_in_time(&sparse.0), Err(BadAuth::Unreadable { error: FileError::TooLong(_), .. })));
-    // It says that it is empty.
+    // Its reported size is 0.
     assert!(matches!(open_in_time(Path::new("/proc/self/environ")), Err(BadAuth::NoKeySet { .. })));
     for device in ["/dev/zero", "/dev/null", "/"] {
         assert!(

@@ -1,4 +1,4 @@
-//! A web server of a few lines: it answers exactly what it is told, and remembers what it was asked.
+//! A small web server that sends prepared answers and records requests.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,10 +9,10 @@ use std::thread;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
-/// What a request gets: bytes, and then the end of the connection.
+/// The reply to a request.
 pub(super) enum Reply {
     Bytes(Vec<u8>),
-    /// Nothing, and the connection stays.
+    /// Sends nothing, and keeps the connection open.
     Silence,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Answers every request so.
+    /// Starts a server that answers every request with `reply`.
     pub(super) fn new(reply: impl Fn(&Value) -> Reply + Send + 'static) -> Self {
         Server::start(None, reply)
     }
@@ -41,7 +41,7 @@ impl Server {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}/hook?secret=1", listener.local_addr().unwrap());
         let (note, asked) = channel();
-        // It ends with the process: nothing tells it that nobody will come any more.
+        // The thread ends with the process: nothing tells it that no client will come.
         thread::spawn(move || {
             let mut silent: Vec<Box<dyn Stream>> = Vec::new();
             for tcp in listener.incoming() {
@@ -52,12 +52,12 @@ impl Server {
                         Box::new(StreamOwned::new(session, tcp.unwrap()))
                     }
                 };
-                // A client that does not trust the certificate asks nothing.
+                // A client that does not trust the certificate sends no request.
                 let Some(asked) = read(&mut stream) else { continue };
                 let reply = reply(&asked.body);
                 let _ = note.send(asked);
                 match reply {
-                    // The client may have heard enough before it is all sent.
+                    // The client may close before the whole reply is sent.
                     Reply::Bytes(bytes) => drop(stream.write_all(&bytes).and_then(|()| stream.flush())),
                     Reply::Silence => silent.push(stream),
                 }
@@ -66,7 +66,7 @@ impl Server {
         Server { url, asked }
     }
 
-    /// What it was asked since it was looked at last.
+    /// The requests since the last call.
     pub(super) fn asked(&self) -> Vec<Asked> {
         self.asked.try_iter().collect()
     }
@@ -91,7 +91,7 @@ fn read(stream: &mut impl Read) -> Option<Asked> {
     Some(Asked { head, body: serde_json::from_slice(&body).unwrap() })
 }
 
-/// An answer with this status and body.
+/// A reply with this status and body.
 pub(super) fn answer(status: &str, body: &str) -> Reply {
     let len = body.len();
     Reply::Bytes(format!("HTTP/1.1 {status}\r\nContent-Length: {len}\r\n\r\n{body}").into_bytes())

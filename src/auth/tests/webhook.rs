@@ -1,4 +1,4 @@
-//! Asking somebody else.
+//! Tests of webhooks.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -12,9 +12,9 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::server::{Reply, Server, answer};
 use super::*;
-use crate::auth::answers::{Answers, Found, MAX_ANSWERS, MAX_ASKING};
+use crate::auth::answers::{Answers, Found, MAX_ANSWERS, MAX_QUESTIONS};
 
-/// It is patient: a machine that runs tests may be busy.
+/// A verifier with a long timeout, because a machine that runs tests may be busy.
 fn verifier(server: &Server) -> Verifier {
     custom(&server.url, RootCertStore::empty(), Duration::from_secs(60))
 }
@@ -53,7 +53,7 @@ async fn the_owner_of_the_key_is_told_all_that_counts() {
     let (key, id, token) = (key(), id("alice"), token("sesame"));
     let address = Some("::ffff:192.0.2.7".parse().unwrap());
     let claimant = Claimant { key: &key, id: &id, token: &token, address, origin: Some("https://a.test") };
-    // A yes keeps the client's own token: it may come back with it.
+    // A yes keeps the client's own token, with which it may reconnect.
     assert_eq!(verifier.verify(&claimant).await, Ok(token.clone()));
     assert_eq!(verifier.id_of(&key, "sesame").await, Ok(None));
 
@@ -68,7 +68,7 @@ async fn the_owner_of_the_key_is_told_all_that_counts() {
 }
 
 #[tokio::test]
-async fn what_is_not_known_is_null() {
+async fn unknown_values_are_null() {
     let server = Server::new(|_| answer("200 OK", ""));
     ask(&server).await.unwrap();
     let body = &server.asked()[0].body;
@@ -138,7 +138,7 @@ async fn no_more_than_a_short_answer_is_read() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_says_no() {
+async fn a_webhook_that_does_not_answer_is_a_no() {
     let silent = Server::new(|_| Reply::Silence);
     let verifier = custom(&silent.url, RootCertStore::empty(), Duration::from_millis(20));
     assert_eq!(verify_text(&verifier, "alice", "sesame").await, Err(Denied::TimedOut));
@@ -155,7 +155,7 @@ async fn who_does_not_answer_says_no() {
         assert!(!format!("{denied:?} {denied}").contains("sesame"), "{denied}");
     }
 
-    // A port that was free a moment ago.
+    // Nothing listens on this port.
     let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
     let verifier =
         custom(&format!("http://127.0.0.1:{port}/"), RootCertStore::empty(), Duration::from_secs(60));
@@ -197,7 +197,7 @@ async fn the_same_is_asked_once_and_anything_else_again() {
 }
 
 #[tokio::test]
-async fn if_who_asks_leaves_who_waits_asks_again() {
+async fn if_the_asking_client_leaves_a_waiting_one_asks_again() {
     let server = Server::new(|_| answer("200 OK", ""));
     let verifier = verifier(&server);
     let (alice, sesame) = (id("alice"), token("sesame"));
@@ -247,7 +247,7 @@ fn hash(number: usize) -> [u8; 32] {
     hash
 }
 
-/// Asks and answers one question.
+/// Asks and answers a question.
 fn answered(answers: &mut Answers, number: usize, answer: Result<(), Denied>, now: Instant) {
     let Found::Question(question) = answers.find(hash(number), now) else { panic!("it is known") };
     answers.keep(hash(number), &question, &answer, now);
@@ -275,14 +275,14 @@ fn a_yes_counts_for_half_a_minute_and_a_no_for_two_seconds() {
 #[test]
 fn only_so_many_questions_are_open_at_once() {
     let (mut answers, now) = (Answers::new(), Instant::now());
-    let mut open: Vec<_> = (0..MAX_ASKING).map(|number| answers.find(hash(number), now)).collect();
+    let mut open: Vec<_> = (0..MAX_QUESTIONS).map(|number| answers.find(hash(number), now)).collect();
     assert!(open.iter().all(|found| matches!(found, Found::Question(_))));
-    assert_eq!(known(&mut answers, MAX_ASKING, now), Some(Err(Denied::Overloaded)));
-    // To wait for one of them is no other question.
+    assert_eq!(known(&mut answers, MAX_QUESTIONS, now), Some(Err(Denied::Overloaded)));
+    // A client that waits for an open question opens no new one.
     assert!(matches!(answers.find(hash(0), now), Found::Question(_)));
-    // One that is given up makes room, and its answer is not known.
+    // An abandoned question makes room, and leaves no answer.
     open.pop();
-    assert_eq!(known(&mut answers, MAX_ASKING, now), None);
+    assert_eq!(known(&mut answers, MAX_QUESTIONS, now), None);
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn a_late_answer_to_a_question_that_was_asked_anew_is_not_kept() {
     let (mut answers, now) = (Answers::new(), Instant::now());
     let Found::Question(question) = answers.find(hash(1), now) else { panic!("it is known") };
     answers.keep(hash(1), &question, &Err(Denied::TimedOut), now);
-    // Another one that waited for the same.
+    // Another client that waited for the same answer.
     answers.keep(hash(1), &question, &Err(Denied::TimedOut), now + Duration::from_secs(1));
     assert_eq!(known(&mut answers, 1, now + Duration::from_secs(2)), None);
 }

@@ -2,23 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Outbox, cost};
+use super::{Outbox, Shed, cost};
 use crate::broker::outgoing::Outgoing;
-use crate::wire::{MessageKind, PeerId};
-
-/// What a full outbox lost for a frame that was pushed.
-#[derive(Debug, Default)]
-pub(in crate::broker) struct Shed {
-    /// The frame itself is not in the outbox, and everything that its sender had there is gone.
-    pub(in crate::broker) refused: bool,
-    /// Other senders that lost everything they had there, and have to be told. If the frame was refused and does not
-    /// wait, its own sender too: it lost earlier messages that do.
-    pub(in crate::broker) losers: Vec<PeerId>,
-    /// How many senders lost messages that wait, the frame's own included.
-    pub(in crate::broker) expired: usize,
-    /// The messages that were lost, the refused one included.
-    pub(in crate::broker) lost: Vec<MessageKind>,
-}
+use crate::wire::PeerId;
 
 /// A sender's share of an outbox, in bytes.
 #[derive(Default)]

@@ -1,11 +1,12 @@
-//! The answers to handshakes that open no WebSocket.
+//! Refusals of handshakes, and their answers.
 
 use std::borrow::Cow;
 
 use actix_http::{Method, RequestHead, StatusCode};
 use actix_web::HttpResponse;
 
-use crate::http::{Mounted, not_found, seen};
+use crate::http::mounted::Mounted;
+use crate::http::{forwarded, not_found};
 use crate::limits::TooMany;
 use crate::wire::HandshakeRefusal;
 
@@ -16,10 +17,10 @@ impl HandshakeRefusal {
         StatusCode::from_u16(self.ending().status).unwrap_or(StatusCode::BAD_REQUEST)
     }
 
-    /// The headers of this refusal; [`Refused`] adds those of all, and `Retry-After`.
+    /// The headers of this refusal. [`Refused`] adds the common ones and `Retry-After`.
     fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            // The text repeats the host, and a cache in front may not use it as a part of its key.
+            // The text contains the host, and the key of a cache in front may lack it.
             HandshakeRefusal::NotFound => &[("Cache-Control", "no-store")],
             HandshakeRefusal::BadMethod => &[("Allow", "GET")],
             HandshakeRefusal::BadVersion => &[("Sec-WebSocket-Version", "13, 8")],
@@ -31,7 +32,7 @@ impl HandshakeRefusal {
     }
 }
 
-/// A whole answer that refuses a handshake.
+/// The answer that refuses a handshake.
 pub(crate) struct Refused {
     why: HandshakeRefusal,
     text: Cow<'static, str>,
@@ -50,7 +51,8 @@ impl Refused {
     ) -> Self {
         let text = why.ending().text.map_or_else(
             || {
-                let options = seen::by_client(mounted, head.headers(), head.peer_addr, is_secure);
+                let options =
+                    forwarded::client_options_of(mounted, head.headers(), head.peer_addr, is_secure);
                 not_found::text(mounted, head.method.as_str(), head.uri.path(), &options).into()
             },
             Cow::Borrowed,
@@ -72,7 +74,7 @@ impl Refused {
         retry_after.into_iter().chain(fixed.map(|(name, value)| (name, value.into())))
     }
 
-    /// The answer as it goes over the wire, for a connection that was taken over from HTTP.
+    /// The bytes of the answer, for a connection that was taken over from HTTP.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         let (status, length) = (self.why.status(), self.text.len());
         let reason = status.canonical_reason().unwrap_or_default();
@@ -87,7 +89,7 @@ impl Refused {
         answer.into_bytes()
     }
 
-    /// The answer for actix-web, which leaves out the body if the request is a HEAD.
+    /// The answer for actix-web, which omits the body if the request is a HEAD.
     pub(crate) fn into_response(self) -> HttpResponse {
         let mut response = HttpResponse::build(self.why.status());
         for (name, value) in self.headers() {

@@ -11,7 +11,7 @@ const GOOD: &str = "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Versi
 const ACCEPT: &[u8; 28] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const ALL_ON: Dialects = Dialects { peerjs: true, rooms: true, calls: true };
 
-/// A request with one header a line.
+/// A request; `headers` has one header per line.
 fn request(method: &str, headers: &str) -> RequestHead {
     let mut head = RequestHead::default();
     head.method = method.parse().unwrap();
@@ -128,9 +128,9 @@ fn a_request_that_asks_for_no_websocket_is_no_handshake() {
         ("GET", "", Route::Root),
         ("POST", "", Route::Socket),
         ("CONNECT", "", Route::Root),
-        // Key and version alone ask for nothing.
+        // Key and version alone are not a handshake.
         ("GET", "Sec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", Route::Socket),
-        // At the root there is a page as well.
+        // The root also serves a page.
         ("GET", "Connection: Upgrade\nUpgrade: h2c", Route::Root),
         ("GET", "Connection: Upgrade\nUpgrade: h2c", Route::File("x")),
         ("HEAD", "Connection: Upgrade\nUpgrade: h2c", Route::Socket),

@@ -31,7 +31,7 @@ fn what_is_no_message_is_refused_and_reaches_nobody() {
         ];
         for body in refused {
             let response = server.post("a", "offer", body);
-            assert_eq!((response.status, response.text()), (400, "This is no message of PeerJS."), "{body}");
+            assert_eq!((response.status, response.text()), (400, "This is not a PeerJS message."), "{body}");
         }
         for body in [&b"\xFF"[..], b"{\"type\":\"OFFER\",\"dst\":\"b\",\"payload\":\"\xC3\"}"] {
             assert_eq!(post_bytes(server, "a", body).status, 400);

@@ -32,7 +32,7 @@ fn expect_too_many(response: &Response, after: Duration) {
     expect_page(response, 429);
     let seconds = after.as_secs();
     assert_eq!(response.header("retry-after"), Some(seconds.to_string()));
-    assert!(response.text().contains("all the keys that it may within 24 hours"), "{}", response.text());
+    assert!(response.text().contains("the maximum number of keys for 24 hours"), "{}", response.text());
     assert!(response.text().contains(r#"name="name" value="My game""#));
 }
 
@@ -88,7 +88,7 @@ fn so_many_keys_can_be_registered_in_all() {
         key_in(&register_from(server, "192.0.2.2"));
         let full = register_from(server, "192.0.2.3");
         expect_page(&full, 503);
-        assert!(full.text().contains("All the keys that this server gives away are taken."));
+        assert!(full.text().contains("This server has no free keys left."));
         assert!(full.text().contains(r#"name="name" value="My game""#));
         keys.remove(&first);
         // To be told so has not counted for the address.

@@ -1,39 +1,45 @@
-//! What a proxy in front hides: under what address clients see this server, and theirs.
+//! Headers of trusted proxies: the client's address, and the URL under which clients reach this server.
 
 use std::net::{IpAddr, SocketAddr};
 
+use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
-use super::Mounted;
+use super::mounted::Mounted;
 use crate::app::Parts;
 use crate::client_options::ClientOptions;
 use crate::config::Config;
 
-/// Longest host that is believed: what DNS allows.
+/// Longest host name that DNS allows.
 const MAX_HOST: usize = 253;
 
-/// The way of a request: from which client, and through how many trusted proxies.
-pub(crate) struct Way {
+/// The client of a request, and the trusted proxies that forwarded it.
+pub(crate) struct ProxyChain {
     pub(crate) client: IpAddr,
     proxies: usize,
-    /// Whether a proxy has said who the client is.
-    is_named: bool,
+    /// A proxy named the client.
+    is_client_named: bool,
 }
 
-/// The options that match what a request says, or what the trusted proxies in front of us say. `secure`
-/// is whether the request came over TLS.
-pub(super) fn by_client(
+/// The client options with which the client of this request reaches the server.
+pub(super) fn client_options(mounted: &Mounted, request: &HttpRequest) -> ClientOptions {
+    client_options_of(mounted, request.headers(), request.peer_addr(), mounted.is_secure(request))
+}
+
+/// The client options by the request's `Host`, or by what the trusted proxies in front of this server say. `secure` says
+/// whether the request came over TLS.
+pub(super) fn client_options_of(
     mounted: &Mounted,
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
     secure: bool,
 ) -> ClientOptions {
-    let config = &mounted.service.config();
-    let proxies = peer.map_or(0, |peer| way(config, headers, peer).proxies);
-    let forwarded = |name| forwarded(headers, name, proxies);
-    let secure = forwarded("x-forwarded-proto").map_or(secure, |proto| proto == "https");
-    let asked = || headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = forwarded("x-forwarded-host").or_else(asked).unwrap_or("localhost");
+    let config = &mounted.parts.config();
+    let proxies = peer.map_or(0, |peer| proxy_chain(config, headers, peer).proxies);
+    let forwarded_value = |name| forwarded_value(headers, name, proxies);
+    let secure = forwarded_value("x-forwarded-proto").map_or(secure, |proto| proto == "https");
+    let own_host = || headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = forwarded_value("x-forwarded-host").or_else(own_host).unwrap_or("localhost");
     let host: String = host.chars().take(MAX_HOST).collect();
     let default = if secure { 443 } else { 80 };
     let (host, port) = match host.rsplit_once(':') {
@@ -45,25 +51,21 @@ pub(super) fn by_client(
     ClientOptions::new(host, port, &mounted.path, &config.shown_key(), secure)
 }
 
-/// The value of the furthest trusted proxy. Each proxy appends one value or replaces all, so the client wrote those that
-/// stand further left than there are proxies.
-fn forwarded<'a>(headers: &'a HeaderMap, name: &'static str, proxies: usize) -> Option<&'a str> {
+/// The value of the furthest trusted proxy. Each proxy appends one value or replaces all, so with n proxies all values
+/// before the last n come from the client.
+fn forwarded_value<'a>(headers: &'a HeaderMap, name: &'static str, proxies: usize) -> Option<&'a str> {
     let lines = headers.get_all(HeaderName::from_static(name)).filter_map(|line| line.to_str().ok());
     let values = lines.flat_map(|line| line.split(',')).map(str::trim).filter(|value| !value.is_empty());
     let values: Vec<&str> = values.collect();
     values.get(values.len().saturating_sub(proxies)..)?.first().copied()
 }
 
-/// The address of a client: that of its connection, or what trusted proxies say.
-pub(super) fn client_address(
-    service: &Parts,
-    headers: &HeaderMap,
-    peer: Option<SocketAddr>,
-) -> Option<IpAddr> {
+/// The client's address: that of its connection, or the one that trusted proxies name.
+pub(super) fn client_address(parts: &Parts, headers: &HeaderMap, peer: Option<SocketAddr>) -> Option<IpAddr> {
     let peer = peer?;
-    let Way { client, proxies, is_named } = way(&service.config(), headers, peer);
-    if proxies > 0 && !is_named {
-        service.silent_proxy.call_once(|| {
+    let ProxyChain { client, proxies, is_client_named } = proxy_chain(&parts.config(), headers, peer);
+    if proxies > 0 && !is_client_named {
+        parts.silent_proxy.call_once(|| {
             log::warn!(
                 "a request from the trusted proxy {client} has no X-Forwarded-For, so all clients of that proxy \
                  share its address and its limits: have the proxy set the header (logged once)"
@@ -73,12 +75,11 @@ pub(super) fn client_address(
     Some(client)
 }
 
-/// Follows the hops from the nearest on, up to the first that is not trusted. What is further off anybody
-/// could have written.
-pub(crate) fn way(config: &Config, headers: &HeaderMap, peer: SocketAddr) -> Way {
+/// Follows the hops from the nearest one to the first that is not trusted. Anybody could have written the hops beyond it.
+pub(crate) fn proxy_chain(config: &Config, headers: &HeaderMap, peer: SocketAddr) -> ProxyChain {
     let mut client = peer.ip().to_canonical();
     if !config.is_proxy(&client) {
-        return Way { client, proxies: 0, is_named: false };
+        return ProxyChain { client, proxies: 0, is_client_named: false };
     }
     let mut named = 0;
     let mut hops = forwarded_for(headers).into_iter().rev();
@@ -88,21 +89,21 @@ pub(crate) fn way(config: &Config, headers: &HeaderMap, peer: SocketAddr) -> Way
         client = hop;
         named += 1;
     }
-    // The nearest proxy is one even if it names nobody.
-    Way { client, proxies: named.max(1), is_named: named > 0 }
+    // The nearest proxy counts even if it names no client.
+    ProxyChain { client, proxies: named.max(1), is_client_named: named > 0 }
 }
 
-/// The hops that a request has taken, the client's own first; `None` is one that cannot be read.
+/// The hops of a request, the client first. A hop that cannot be parsed is `None`.
 fn forwarded_for(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    let all = |name: HeaderName| {
+    let values = |name: HeaderName| {
         let lines = headers.get_all(name).map(|line| line.to_str().unwrap_or_default());
         lines.flat_map(|line| line.split(',')).map(|hop| hop.trim().to_owned()).collect::<Vec<_>>()
     };
-    let hops = all(HeaderName::from_static("x-forwarded-for"));
+    let hops = values(HeaderName::from_static("x-forwarded-for"));
     if !hops.is_empty() {
         return hops.iter().map(|hop| hop_address(hop)).collect();
     }
-    let hops = all(header::FORWARDED);
+    let hops = values(header::FORWARDED);
     let address = |hop: &String| {
         let mut pairs = hop.split(';').filter_map(|pair| pair.trim().split_once('='));
         let (_, value) = pairs.find(|(name, _)| name.eq_ignore_ascii_case("for"))?;
@@ -111,7 +112,7 @@ fn forwarded_for(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     hops.iter().map(address).collect()
 }
 
-/// An address, perhaps with a port; IPv6 perhaps in brackets.
+/// Parses an address with or without a port. IPv6 may be in brackets.
 fn hop_address(hop: &str) -> Option<IpAddr> {
     let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
     let address = bare.parse().or_else(|_| hop.parse().map(|socket: SocketAddr| socket.ip()));
@@ -128,13 +129,13 @@ mod tests {
         request.to_http_request().headers().clone()
     }
 
-    fn way_of(peer: &str, headers: &HeaderMap) -> Way {
+    fn chain_of(peer: &str, headers: &HeaderMap) -> ProxyChain {
         let config = Config { proxied: true, ..Config::default() };
-        way(&config, headers, SocketAddr::new(peer.parse().unwrap(), 1))
+        proxy_chain(&config, headers, SocketAddr::new(peer.parse().unwrap(), 1))
     }
 
-    fn seen(peer: &str, lines: &[(&'static str, &str)]) -> String {
-        way_of(peer, &headers(lines)).client.to_string()
+    fn client_of(peer: &str, lines: &[(&'static str, &str)]) -> String {
+        chain_of(peer, &headers(lines)).client.to_string()
     }
 
     #[test]
@@ -144,16 +145,16 @@ mod tests {
             ("127.0.0.1", &[][..], "127.0.0.1"),
             ("127.0.0.1", &[(xff, "192.0.2.1")], "192.0.2.1"),
             ("10.0.0.1", &[(xff, "192.0.2.1")], "192.0.2.1"),
-            // The client's own values stand further left.
+            // The client wrote the values further left.
             ("127.0.0.1", &[(xff, "198.51.100.9, 192.0.2.1")], "192.0.2.1"),
             ("127.0.0.1", &[(xff, "198.51.100.9"), (xff, "192.0.2.1")], "192.0.2.1"),
             ("127.0.0.1", &[(xff, "198.51.100.9, 192.0.2.1, 10.1.2.3")], "192.0.2.1"),
             ("127.0.0.1", &[(xff, "192.0.2.1:4711")], "192.0.2.1"),
             ("127.0.0.1", &[(xff, "[2001:db8::1]:4711")], "2001:db8::1"),
             ("127.0.0.1", &[(xff, "::ffff:192.0.2.1")], "192.0.2.1"),
-            // All are trusted: the furthest.
+            // All hops are trusted, so the furthest counts.
             ("127.0.0.1", &[(xff, "10.0.0.7, 10.0.0.8")], "10.0.0.7"),
-            // What cannot be read ends the way.
+            // Parsing stops at the first invalid hop.
             ("127.0.0.1", &[(xff, "192.0.2.1, unknown")], "127.0.0.1"),
             ("127.0.0.1", &[(xff, "")], "127.0.0.1"),
             // Headers from other addresses than trusted proxies are ignored.
@@ -166,7 +167,7 @@ mod tests {
             ("127.0.0.1", &[("forwarded", "for=_hidden")], "127.0.0.1"),
             ("127.0.0.1", &[(xff, "192.0.2.1"), ("forwarded", "for=198.51.100.9")], "192.0.2.1"),
         ] {
-            assert_eq!(seen(peer, lines), address, "{peer} {lines:?}");
+            assert_eq!(client_of(peer, lines), address, "{peer} {lines:?}");
         }
     }
 
@@ -177,10 +178,10 @@ mod tests {
             ("127.0.0.1", &[][..], None),
             ("127.0.0.1", &[(xfh, "a.test")], Some("a.test")),
             ("127.0.0.1", &[(xfh, " , ")], None),
-            // The client's own values stand further left.
+            // The client wrote the values further left.
             ("127.0.0.1", &[(xff, "192.0.2.1"), (xfh, "evil.test, a.test")], Some("a.test")),
             ("127.0.0.1", &[(xff, "192.0.2.1"), (xfh, "evil.test"), (xfh, "a.test")], Some("a.test")),
-            // A client in a network of proxies is none.
+            // A client in a network of proxies is not a proxy.
             ("127.0.0.1", &[(xff, "10.0.0.7"), (xfh, "evil.test, a.test")], Some("a.test")),
             (
                 "127.0.0.1",
@@ -194,8 +195,8 @@ mod tests {
             ("192.0.2.5", &[(xff, "127.0.0.1"), (xfh, "evil.test")], None),
         ] {
             let headers = headers(lines);
-            let proxies = way_of(peer, &headers).proxies;
-            assert_eq!(forwarded(&headers, xfh, proxies), host, "{peer} {lines:?}");
+            let proxies = chain_of(peer, &headers).proxies;
+            assert_eq!(forwarded_value(&headers, xfh, proxies), host, "{peer} {lines:?}");
         }
     }
 }

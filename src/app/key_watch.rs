@@ -1,0 +1,40 @@
+//! Follows the store of keys, which other processes write to.
+
+use std::time::Duration;
+
+use crate::admin::Admin;
+use crate::keys::KeyError;
+
+/// How often the last use of keys is stored, and unused keys are removed.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Puts changes of the store in force, and stores which keys were used.
+pub(super) struct KeyWatch {
+    version: Option<u64>,
+    since_housekeeping: Duration,
+}
+
+impl Default for KeyWatch {
+    fn default() -> Self {
+        KeyWatch { version: None, since_housekeeping: HOUSEKEEPING_INTERVAL }
+    }
+}
+
+impl KeyWatch {
+    /// How often [`look`](Self::look) is called.
+    pub(super) const INTERVAL: Duration = Duration::from_millis(500);
+
+    pub(super) fn look(&mut self, admin: &Admin) -> Result<(), KeyError> {
+        self.since_housekeeping += Self::INTERVAL;
+        if self.since_housekeeping >= HOUSEKEEPING_INTERVAL {
+            self.since_housekeeping = Duration::ZERO;
+            admin.keep_house()?;
+        }
+        let version = Some(admin.version()?);
+        if version != self.version {
+            admin.read_keys()?;
+            self.version = version;
+        }
+        Ok(())
+    }
+}

@@ -41,7 +41,7 @@ pub(super) async fn admit<S: Socket, H: ProtocolHandler>(
                 return Some(Admitted { socket, lease, handler, messages_per_second, info });
             }
             Err(reason) => {
-                if reason != Refusal::Elsewhere {
+                if reason.is_told() {
                     entry.realm.announce_refusal(&entry.id, &entry.token);
                 }
                 Rejection { reason, key: Some(entry.realm.key().clone()), id: Some(entry.id) }
@@ -50,8 +50,7 @@ pub(super) async fn admit<S: Socket, H: ProtocolHandler>(
     };
     let reason = rejection.reason;
     sessions.refuse(rejection, &source);
-    // A client that is connected by a WebSocket already needs no second message.
-    if reason != Refusal::Elsewhere {
+    if reason.is_told() {
         outbox.push_unbounded(Outgoing::notice(H::refusal(reason)));
     }
     outbox.push_unbounded(Outgoing::notice(Frame::close(reason.close())));
@@ -90,7 +89,10 @@ async fn register<S: Socket, H: ProtocolHandler>(
         let _ = poll_fn(|cx| socket.poll_send(cx, outbox)).await;
         // The client of an abandoned stream may wait here with its WebSocket too. If the stream registered first, the
         // WebSocket would get no OPEN.
-        if has_left_meanwhile(answered, socket, sessions).await || socket.is_abandoned() {
+        if has_left_meanwhile(answered, socket, sessions).await {
+            return Err(Refusal::Gone);
+        }
+        if socket.is_abandoned() {
             return Err(Refusal::Elsewhere);
         }
     }

@@ -19,71 +19,64 @@ pub struct Ending {
     pub retry: bool,
 }
 
-/// Why a connection that had an id ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CloseReason {
+/// An enum whose variants are the rows of a table: `Variant: row`. So none can be forgotten in `ALL`.
+macro_rules! table {
+    (
+        $(#[$enum_doc:meta])* $enum:ident: $row:ident($($field:ident),*);
+        $($(#[$doc:meta])* $name:ident $(($payload:ident))?: $($value:expr),*;)*
+    ) => {
+        $(#[$enum_doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $enum {
+            $($(#[$doc])* $name $(($payload))?,)*
+        }
+
+        impl $enum {
+            /// All of them, once each.
+            pub const ALL: [$enum; [$(stringify!($name)),*].len()] = [$($enum::$name $(($payload::Empty))?),*];
+
+            /// Its row.
+            pub const fn ending(self) -> $row {
+                let ($($field,)*) = match self {
+                    $($enum::$name { .. } => ($($value,)*),)*
+                };
+                $row { $($field),* }
+            }
+        }
+    };
+}
+
+table! {
+    /// Why a connection that had an id ended. Codes below 4000 are those of RFC 6455, section 7.4.1, and of IANA's
+    /// registry (1013).
+    CloseReason: Ending(label, code, text, retry);
     /// The client closed it, or it broke.
-    Left,
+    Left: "left", Some(1000), "", true;
     /// The same id and token came on a new connection.
-    Replaced,
+    Replaced: "replaced", Some(4001), "replaced by a newer connection", false;
     /// The client did not answer a probe, and another client may get its id.
-    Evicted,
+    Evicted: "evicted", Some(4002), "did not answer, and its id was asked for", true;
     /// Nothing was heard of the client for the alive timeout.
-    TimedOut,
+    TimedOut: "timed_out", None, "", true;
     /// The client did not read what was sent to it.
-    SlowReader,
+    SlowReader: "slow_reader", Some(4003), "too slow in reading", true;
     /// The key was disabled or removed.
-    KeyRevoked,
+    KeyRevoked: "key_revoked", Some(4004), "the key is not valid any more", false;
     /// The operator removed the client.
-    Kicked,
+    Kicked: "kicked", Some(4005), "removed by the operator", false;
     /// The server stops.
-    Shutdown,
+    Shutdown: "shutdown", Some(1001), "server is stopping", true;
     /// The client broke RFC 6455.
-    ProtocolError,
+    ProtocolError: "protocol_error", Some(1002), "", false;
     /// A text message was not UTF-8.
-    NotUtf8,
+    NotUtf8: "not_utf8", Some(1007), "", false;
     /// A message was longer than `max_message_bytes`.
-    TooBig,
+    TooBig: "too_big", Some(1009), "", false;
     /// The unfinished messages of all connections use up their quota.
-    TryAgainLater,
+    TryAgainLater: "try_again_later", Some(1013), "", true;
 }
 
 impl CloseReason {
-    /// All of them.
-    pub const ALL: [CloseReason; 12] = [
-        CloseReason::Left,
-        CloseReason::Replaced,
-        CloseReason::Evicted,
-        CloseReason::TimedOut,
-        CloseReason::SlowReader,
-        CloseReason::KeyRevoked,
-        CloseReason::Kicked,
-        CloseReason::Shutdown,
-        CloseReason::ProtocolError,
-        CloseReason::NotUtf8,
-        CloseReason::TooBig,
-        CloseReason::TryAgainLater,
-    ];
-
-    /// Its row. Codes below 4000 are those of RFC 6455, section 7.4.1, and of IANA's registry (1013).
-    pub const fn ending(self) -> Ending {
-        let (label, code, text, retry) = match self {
-            CloseReason::Left => ("left", Some(1000), "", true),
-            CloseReason::Replaced => ("replaced", Some(4001), "replaced by a newer connection", false),
-            CloseReason::Evicted => ("evicted", Some(4002), "did not answer, and its id was asked for", true),
-            CloseReason::TimedOut => ("timed_out", None, "", true),
-            CloseReason::SlowReader => ("slow_reader", Some(4003), "too slow in reading", true),
-            CloseReason::KeyRevoked => ("key_revoked", Some(4004), "the key is not valid any more", false),
-            CloseReason::Kicked => ("kicked", Some(4005), "removed by the operator", false),
-            CloseReason::Shutdown => ("shutdown", Some(1001), "server is stopping", true),
-            CloseReason::ProtocolError => ("protocol_error", Some(1002), "", false),
-            CloseReason::NotUtf8 => ("not_utf8", Some(1007), "", false),
-            CloseReason::TooBig => ("too_big", Some(1009), "", false),
-            CloseReason::TryAgainLater => ("try_again_later", Some(1013), "", true),
-        };
-        Ending { label, code, text, retry }
-    }
-
     /// Close code and reason, for the close frame.
     pub fn close(self) -> Option<(u16, &'static str)> {
         let Ending { code, text, .. } = self.ending();
@@ -97,72 +90,40 @@ impl CloseReason {
     }
 }
 
-/// Why a client does not get an id. It is told in a frame of its protocol, and closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+table! {
+    /// Why a client does not get an id. It is told in a frame of its protocol, and closed. The texts of `Incomplete`,
+    /// `InvalidKey`, `LimitReached` and `IdTaken` are the reference's, and so are the close frames without a code.
+    Refusal: Ending(label, code, text, retry);
     /// The query lacks a key, an id or a token.
-    Incomplete,
-    /// The id cannot be one.
-    InvalidId(InvalidName),
-    /// The token cannot be one.
-    InvalidToken(InvalidName),
-    /// The key cannot be one.
-    MalformedKey(InvalidName),
+    Incomplete: "incomplete", None, "No id, token, or key supplied to websocket server", false;
+    /// The id is not valid.
+    InvalidId(InvalidName): "invalid_id", None, "Invalid id provided", false;
+    /// The token is not valid as text.
+    InvalidToken(InvalidName): "invalid_token", None, "Invalid token provided", false;
+    /// The key is not valid as text.
+    MalformedKey(InvalidName): "malformed_key", None, "Invalid key provided", false;
     /// The key does not exist, is disabled, or was removed.
-    InvalidKey,
+    InvalidKey: "invalid_key", None, "Invalid key provided", false;
     /// The page's origin may not use the key.
-    ForeignOrigin,
-    /// The token does not prove that the id is the client's.
-    TokenRefused,
+    ForeignOrigin: "foreign_origin", None, "This origin may not use the key", false;
+    /// The token does not prove that the id is the client's. The client is not told why: that is for the operator's log.
+    TokenRefused: "token_refused", None, "Invalid token provided", false;
     /// A live connection with another token holds the id.
-    IdTaken,
-    /// The client of a stream has a WebSocket already, or a client left while it waited for the id. Nobody is told.
-    Elsewhere,
+    IdTaken: "id_taken", None, "ID is taken", true;
+    /// The client of a stream has a WebSocket already, where it gets OPEN or the refusal.
+    Elsewhere: "elsewhere", None, "", false;
+    /// The client left while it waited for the id.
+    Gone: "gone", None, "", true;
     /// The key has as many clients as it may.
-    LimitReached,
+    LimitReached: "limit_reached", None, "Server has reached its concurrent user limit", true;
     /// The server stops.
-    Closing,
+    Closing: "closing", CloseReason::Shutdown.ending().code, "Server is stopping", true;
 }
 
 impl Refusal {
-    /// All of them, once each.
-    pub const ALL: [Refusal; 11] = [
-        Refusal::Incomplete,
-        Refusal::InvalidId(InvalidName::Empty),
-        Refusal::InvalidToken(InvalidName::Empty),
-        Refusal::MalformedKey(InvalidName::Empty),
-        Refusal::InvalidKey,
-        Refusal::ForeignOrigin,
-        Refusal::TokenRefused,
-        Refusal::IdTaken,
-        Refusal::Elsewhere,
-        Refusal::LimitReached,
-        Refusal::Closing,
-    ];
-
-    /// Its row. The texts of `Incomplete`, `InvalidKey`, `LimitReached` and `IdTaken` are the reference's, and so are
-    /// the close frames without a code.
-    pub const fn ending(self) -> Ending {
-        let (label, code, text, retry) = match self {
-            Refusal::Incomplete => {
-                ("incomplete", None, "No id, token, or key supplied to websocket server", false)
-            }
-            Refusal::InvalidId(_) => ("invalid_id", None, "Invalid id provided", false),
-            // Both say the same: why a proof failed is for the operator's log.
-            Refusal::InvalidToken(_) => ("invalid_token", None, "Invalid token provided", false),
-            Refusal::TokenRefused => ("token_refused", None, "Invalid token provided", false),
-            Refusal::MalformedKey(_) => ("malformed_key", None, "Invalid key provided", false),
-            Refusal::InvalidKey => ("invalid_key", None, "Invalid key provided", false),
-            Refusal::ForeignOrigin => ("foreign_origin", None, "This origin may not use the key", false),
-            Refusal::IdTaken => ("id_taken", None, "ID is taken", true),
-            // On its WebSocket the client hears all there is to hear.
-            Refusal::Elsewhere => ("elsewhere", None, "", false),
-            Refusal::LimitReached => {
-                ("limit_reached", None, "Server has reached its concurrent user limit", true)
-            }
-            Refusal::Closing => ("closing", CloseReason::Shutdown.ending().code, "Server is stopping", true),
-        };
-        Ending { label, code, text, retry }
+    /// Whether the client is told. The others have no text.
+    pub fn is_told(self) -> bool {
+        !matches!(self, Refusal::Elsewhere | Refusal::Gone)
     }
 
     /// What the client is told.
@@ -198,67 +159,24 @@ pub struct HandshakeEnding {
     pub retry: bool,
 }
 
-/// Why a handshake opens no WebSocket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HandshakeRefusal {
+table! {
+    /// Why a handshake opens no WebSocket.
+    HandshakeRefusal: HandshakeEnding(label, status, text, retry);
     /// No WebSocket is at this address.
-    NotFound,
+    NotFound: "not_found", 404, None, false;
     /// Only GET opens a WebSocket.
-    BadMethod,
+    BadMethod: "bad_method", 405, Some("a WebSocket is opened with GET\n"), false;
     /// HTTP/1.0, or a header of the upgrade is missing.
-    NoUpgrade,
+    NoUpgrade: "no_upgrade", 400,
+        Some("a WebSocket needs HTTP/1.1 and the headers 'Upgrade: websocket' and 'Connection: Upgrade'\n"), false;
     /// The body is chunked, so frames would come in chunks, which no WebSocket client sends.
-    BadBody,
+    BadBody: "bad_body", 400, Some("a WebSocket is opened without Transfer-Encoding\n"), false;
     /// The version of the WebSocket protocol is neither 13 nor 8.
-    BadVersion,
+    BadVersion: "bad_version", 400, Some("Sec-WebSocket-Version must be 13 or 8\n"), false;
     /// The key of the handshake is missing or malformed.
-    BadKey,
+    BadKey: "bad_websocket_key", 400, Some("Sec-WebSocket-Key must be 16 bytes in base64\n"), false;
     /// The address of the client has too many connections, or opens too many.
-    TooManyConnections,
-}
-
-impl HandshakeRefusal {
-    /// All of them.
-    pub const ALL: [HandshakeRefusal; 7] = [
-        HandshakeRefusal::NotFound,
-        HandshakeRefusal::BadMethod,
-        HandshakeRefusal::NoUpgrade,
-        HandshakeRefusal::BadBody,
-        HandshakeRefusal::BadVersion,
-        HandshakeRefusal::BadKey,
-        HandshakeRefusal::TooManyConnections,
-    ];
-
-    /// Its row.
-    pub const fn ending(self) -> HandshakeEnding {
-        let (label, status, text, retry) = match self {
-            HandshakeRefusal::NotFound => ("not_found", 404, None, false),
-            HandshakeRefusal::BadMethod => {
-                ("bad_method", 405, Some("a WebSocket is opened with GET\n"), false)
-            }
-            HandshakeRefusal::NoUpgrade => (
-                "no_upgrade",
-                400,
-                Some(
-                    "a WebSocket needs HTTP/1.1 and the headers 'Upgrade: websocket' and 'Connection: Upgrade'\n",
-                ),
-                false,
-            ),
-            HandshakeRefusal::BadBody => {
-                ("bad_body", 400, Some("a WebSocket is opened without Transfer-Encoding\n"), false)
-            }
-            HandshakeRefusal::BadVersion => {
-                ("bad_version", 400, Some("Sec-WebSocket-Version must be 13 or 8\n"), false)
-            }
-            HandshakeRefusal::BadKey => {
-                ("bad_websocket_key", 400, Some("Sec-WebSocket-Key must be 16 bytes in base64\n"), false)
-            }
-            HandshakeRefusal::TooManyConnections => {
-                ("too_many_connections", 429, Some("Too many connections from this address\n"), true)
-            }
-        };
-        HandshakeEnding { label, status, text, retry }
-    }
+    TooManyConnections: "too_many_connections", 429, Some("Too many connections from this address\n"), true;
 }
 
 /// Whether a close frame of a client may have this code: those of RFC 6455, section 7.4, and of IANA's registry, and

@@ -19,7 +19,7 @@ use crate::keys::Origin;
 use crate::limits::Quota;
 use crate::session::Claim;
 use crate::transport::decoder::Decoder;
-use crate::transport::{Bounds, Disconnect};
+use crate::transport::{Disconnect, MessageLimits};
 use crate::wire::Frame;
 
 /// Frames mean the same however their bytes are split. The first byte is the seed of the splits.
@@ -43,7 +43,8 @@ fn decode(
     mut next: impl FnMut(usize) -> usize,
 ) -> (Vec<String>, Result<(), Disconnect>) {
     let unfinished = Quota::new(usize::MAX);
-    let mut decoder = Decoder::new(Bounds { max_message_bytes: 1000, unfinished: Arc::clone(&unfinished) });
+    let mut decoder =
+        Decoder::new(MessageLimits { max_message_bytes: 1000, unfinished: Arc::clone(&unfinished) });
     let (mut events, mut ended) = (Vec::new(), Ok(()));
     while !bytes.is_empty() && ended.is_ok() {
         let (piece, rest) = bytes.split_at_mut(next(bytes.len()));

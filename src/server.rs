@@ -30,7 +30,7 @@ use crate::limits::{ConnectionPermit, TooMany};
 use crate::ops::{self, Ops};
 use crate::tls::{self, TlsError};
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
-use crate::transport::exchange::handle;
+use crate::transport::connection_state::handle;
 
 /// How long clients may take to answer their close frames when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -103,7 +103,7 @@ macro_rules! http_service {
 macro_rules! http_over {
     ($io:ty, $app:expr $(, $more:ident($with:expr))?) => {
         HttpService::build()
-            .on_connect_ext(|connection: &$io, data| drop(data.insert(connection.exchange())))
+            .on_connect_ext(|connection: &$io, data| drop(data.insert(connection.state())))
             .keep_alive(KeepAlive::Timeout(REQUEST_TIMEOUT))
             .client_request_timeout(REQUEST_TIMEOUT)
             .client_disconnect_timeout(REQUEST_TIMEOUT)

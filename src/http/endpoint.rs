@@ -13,8 +13,8 @@ use crate::app::Parts;
 use crate::config::{Config, Dialects};
 use crate::limits::{ConnectionPermit, TooMany};
 use crate::session::{self, ConnectRequest, Source};
-use crate::transport::exchange::Exchange;
-use crate::transport::{Bounds, Socket};
+use crate::transport::connection_state::ConnectionState;
+use crate::transport::{MessageLimits, Socket};
 
 /// Where a WebSocket can be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,19 +67,19 @@ pub(super) fn caller(
     query: &str,
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
-    exchange: Option<&Rc<Exchange>>,
+    exchange: Option<&Rc<ConnectionState>>,
 ) -> Result<ConnectRequest, TooMany> {
     let source = source(service, headers, peer);
-    let connection = exchange.and_then(|exchange| exchange.counted());
+    let connection = exchange.and_then(|exchange| exchange.permit());
     let opened = service.addresses.open(source.address, service.now(), connection);
     let permit = opened.inspect_err(|too_many| service.limit_hit(too_many.limit, source.address))?;
     Ok(ConnectRequest { query: query.to_owned(), source, permit })
 }
 
 /// How much of a message a WebSocket may bring.
-pub(super) fn bounds(service: &Parts) -> Bounds {
+pub(super) fn bounds(service: &Parts) -> MessageLimits {
     let unfinished = Arc::clone(service.sessions.unfinished());
-    Bounds { max_message_bytes: service.config().max_message_bytes, unfinished }
+    MessageLimits { max_message_bytes: service.config().max_message_bytes, unfinished }
 }
 
 /// Where a request comes from.

@@ -16,7 +16,7 @@ use super::endpoint::{self, Endpoint};
 use super::routes::{self, Route};
 use crate::config::Dialects;
 use crate::session::ConnectRequest;
-use crate::transport::exchange::Exchange;
+use crate::transport::connection_state::ConnectionState;
 
 pub(crate) use refusal::{HandshakeRefusal, Refused};
 
@@ -36,7 +36,7 @@ pub(super) fn open(
     mounted: &Mounted,
     head: &RequestHead,
     is_secure: bool,
-    exchange: Option<&Rc<Exchange>>,
+    exchange: Option<&Rc<ConnectionState>>,
 ) -> Option<Result<(Accepted, ConnectRequest), Refused>> {
     let service = &mounted.service;
     let route = routes::find(&mounted.path, head.uri.path());

@@ -15,7 +15,7 @@ use super::routes::{Post, Posted};
 use super::{body, endpoint, plain, too_many_requests};
 use crate::app::Parts;
 use crate::session::{self, Claim, PostRefusal};
-use crate::transport::exchange::Exchange;
+use crate::transport::connection_state::ConnectionState;
 use crate::wire::Refusal;
 
 /// Has nginx pass on each line as it comes.
@@ -44,7 +44,7 @@ fn claim(Post { key, id, token, .. }: Post<'_>) -> Result<Claim, Refusal> {
 }
 
 async fn open(service: &Arc<Parts>, request: &HttpRequest, claim: Claim) -> HttpResponse {
-    let exchange = request.conn_data::<Rc<Exchange>>();
+    let exchange = request.conn_data::<Rc<ConnectionState>>();
     let caller = match endpoint::caller(service, "", request.headers(), request.peer_addr(), exchange) {
         Ok(caller) => caller,
         Err(too_many) => return too_many_requests(too_many),
@@ -71,7 +71,7 @@ async fn open(service: &Arc<Parts>, request: &HttpRequest, claim: Claim) -> Http
 async fn relay(service: &Parts, request: &HttpRequest, claim: Claim, payload: web::Payload) -> HttpResponse {
     let source = endpoint::source(service, request.headers(), request.peer_addr());
     // Before the body is read: until then it is with the client, and costs us nothing.
-    let exchange = request.conn_data::<Rc<Exchange>>();
+    let exchange = request.conn_data::<Rc<ConnectionState>>();
     let left = poll_fn(|cx| exchange.map_or(Poll::Pending, |exchange| exchange.poll_ended(cx)));
     let sender = select! {
         biased;

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use super::handshake::{self, HandshakeRefusal, Refused};
 use super::{Mounted, endpoint};
 use crate::limits::TooMany;
-use crate::transport::exchange::Exchange;
-use crate::transport::upgrade::{Takeover, UpgradedSocket};
+use crate::transport::connection_state::ConnectionState;
+use crate::transport::upgrade::{Upgradable, UpgradedSocket};
 
 /// How long a client may take to read why it was turned away.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,9 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Answers the handshake and lets the session go on by itself, so that HTTP's task can end.
 pub(crate) async fn upgrade<T>(mounted: Arc<Mounted>, request: Request, framed: Framed<T, h1::Codec>)
 where
-    T: Takeover + AsyncWrite + Unpin + 'static,
+    T: Upgradable + AsyncWrite + Unpin + 'static,
 {
-    let exchange = request.conn_data::<Rc<Exchange>>();
+    let exchange = request.conn_data::<Rc<ConnectionState>>();
     let opened = match handshake::open(&mounted, request.head(), mounted.secure, exchange) {
         Some(opened) => opened,
         // actix-http gives away CONNECT as well.

@@ -8,7 +8,7 @@ use crate::auth::{BadAuth, check_auth};
 use crate::config::KeySignup;
 use crate::events::{Actor, Event, KeyEvent, PeerAddress};
 use crate::keys::{Change, InvalidName, Key, KeyError, KeyStore, check_name, unix_time};
-use crate::limits::{DailyQuota, GuessLimiter};
+use crate::limits::{GuessLimiter, SignupLimiter};
 use crate::node::{ActiveKeys, Node};
 use crate::wire::{ApiKey, Limit, PeerId};
 
@@ -41,7 +41,7 @@ pub(crate) struct Admin {
     keys: Arc<ActiveKeys>,
     store: Arc<dyn KeyStore>,
     /// Addresses that have registered keys.
-    signups: DailyQuota,
+    signups: SignupLimiter,
     /// Held while a key is registered: what was counted has to be true when one is added.
     signing_up: Mutex<()>,
     /// Wrong guesses at the admin token.
@@ -53,7 +53,7 @@ pub(crate) struct Admin {
 impl Admin {
     pub(crate) fn new(node: Arc<Node>, keys: Arc<ActiveKeys>, store: Arc<dyn KeyStore>) -> Self {
         Admin {
-            signups: DailyQuota::new(node.config().clone()),
+            signups: SignupLimiter::new(node.config().clone()),
             node,
             keys,
             store,

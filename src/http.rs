@@ -23,7 +23,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::app::Parts;
 use crate::config::MountPath;
-use crate::limits::TooMany;
+use crate::limits::LimitExceeded;
 use crate::session::ConnectRequest;
 use crate::transport::actix_ws;
 use handshake::{Accepted, HandshakeRefusal};
@@ -157,7 +157,7 @@ async fn open_socket(
     }
 }
 
-fn too_many_requests(too_many: TooMany) -> HttpResponse {
+fn too_many_requests(too_many: LimitExceeded) -> HttpResponse {
     let refusal = HandshakeRefusal::TooManyConnections;
     let mut response = plain(refusal.status(), refusal.text().unwrap_or_default());
     response.headers_mut().insert(header::RETRY_AFTER, too_many.seconds().into());

@@ -26,7 +26,7 @@ use crate::events::Event;
 use crate::http::upgrade::{turn_away, upgrade};
 use crate::http::{self, Mounted, endpoint};
 use crate::lan::lan_address;
-use crate::limits::{ConnectionPermit, TooMany};
+use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::ops::{self, Ops};
 use crate::tls::{self, TlsError};
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
@@ -120,7 +120,7 @@ struct Arrival {
 
 impl Arrival {
     /// What is written is on its way at once: there is no more to come that would be worth waiting for.
-    fn of(io: &TcpStream, service: &Parts) -> Result<Self, TooMany> {
+    fn of(io: &TcpStream, service: &Parts) -> Result<Self, LimitExceeded> {
         if let Err(error) = io.set_nodelay(true) {
             log::debug!("cannot set TCP_NODELAY: {error}");
         }

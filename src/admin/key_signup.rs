@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Admin, AdminError, lock};
 use crate::events::{Actor, Event};
 use crate::keys::{Key, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings, check_name};
-use crate::limits::TooMany;
+use crate::limits::LimitExceeded;
 use crate::wire::Limit;
 
 /// What somebody says of an app: how it is called, and where its pages come from.
@@ -26,7 +26,7 @@ pub(crate) struct InvalidSignup {
 pub(crate) enum SignupError {
     /// Of this address, for now.
     #[error("too many from this address")]
-    TooMany(TooMany),
+    TooMany(LimitExceeded),
     /// Of all.
     #[error("all places are taken")]
     Full,

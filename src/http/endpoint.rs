@@ -11,7 +11,7 @@ use super::routes::Route;
 use super::seen;
 use crate::app::Parts;
 use crate::config::{Config, Dialects};
-use crate::limits::{ConnectionPermit, TooMany};
+use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::session::{self, ConnectRequest, Source};
 use crate::transport::connection_state::ConnectionState;
 use crate::transport::{MessageLimits, Socket};
@@ -49,7 +49,7 @@ impl Endpoint {
 pub(crate) fn connect(
     service: &Parts,
     peer: Option<SocketAddr>,
-) -> Result<Option<ConnectionPermit>, TooMany> {
+) -> Result<Option<ConnectionPermit>, LimitExceeded> {
     let address = peer.and_then(|peer| counted_address(&service.config(), peer));
     let connected = service.addresses.connect(address);
     connected.inspect_err(|too_many| service.limit_hit(too_many.limit, address))
@@ -68,7 +68,7 @@ pub(super) fn caller(
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
     exchange: Option<&Rc<ConnectionState>>,
-) -> Result<ConnectRequest, TooMany> {
+) -> Result<ConnectRequest, LimitExceeded> {
     let source = source(service, headers, peer);
     let connection = exchange.and_then(|exchange| exchange.permit());
     let opened = service.addresses.open(source.address, service.now(), connection);

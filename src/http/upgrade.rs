@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::handshake::{self, HandshakeRefusal, Refused};
 use super::{Mounted, endpoint};
-use crate::limits::TooMany;
+use crate::limits::LimitExceeded;
 use crate::transport::connection_state::ConnectionState;
 use crate::transport::upgrade::{Upgradable, UpgradedSocket};
 
@@ -40,7 +40,7 @@ where
 }
 
 /// Says to a client that its address has too many connections, if that goes through at once.
-pub(crate) async fn turn_away(io: &TcpStream, too_many: TooMany) {
+pub(crate) async fn turn_away(io: &TcpStream, too_many: LimitExceeded) {
     let said = io.writable().await.and_then(|()| io.try_write(&Refused::too_many(too_many).into_bytes()));
     if let Err(error) = said {
         log::debug!("could not turn a client away: {error}");

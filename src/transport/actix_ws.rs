@@ -22,7 +22,7 @@ use futures_sink::Sink;
 use super::message_buffer::MessageBuffer;
 use super::{Disconnect, Event, MessageLimits, Socket};
 use crate::broker::Outbox;
-use crate::limits::Held;
+use crate::limits::QuotaShare;
 use crate::wire::CloseReason;
 use crate::wire::{Frame, Opcode};
 
@@ -57,8 +57,8 @@ pub(crate) async fn upgrade(
     payload: web::Payload,
     limits: MessageLimits,
 ) -> actix_web::Result<(HttpResponse, ActixSocket)> {
-    let held = RefCell::new(limits.unfinished.hold());
-    let meter = Rc::new(InputMeter { bytes: Cell::default(), held, end: Cell::default() });
+    let share = RefCell::new(limits.unfinished.share());
+    let meter = Rc::new(InputMeter { bytes: Cell::default(), share, end: Cell::default() });
     let capped = CappedPayload {
         payload: payload.into_inner(),
         meter: Rc::clone(&meter),
@@ -235,7 +235,7 @@ struct CappedPayload {
 struct InputMeter {
     /// Bytes since the last frame. actix-ws buffers at most this many.
     bytes: Cell<usize>,
-    held: RefCell<Held>,
+    share: RefCell<QuotaShare>,
     /// Why the input ended.
     end: Cell<Option<Disconnect>>,
 }
@@ -247,14 +247,14 @@ impl InputMeter {
         if bytes > max {
             return Err(Disconnect::Violation(CloseReason::TooBig));
         }
-        let charged = self.held.borrow_mut().set(bytes);
+        let charged = self.share.borrow_mut().set(bytes);
         charged.map_err(|_| Disconnect::Violation(CloseReason::TryAgainLater))
     }
 
     fn reset(&self) {
         self.bytes.set(0);
         // Zero bytes always fit.
-        let _ = self.held.borrow_mut().set(0);
+        let _ = self.share.borrow_mut().set(0);
     }
 
     fn fail(&self, error: PayloadError) -> PayloadError {

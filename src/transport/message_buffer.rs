@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Disconnect;
-use crate::limits::{Held, Quota};
+use crate::limits::{Quota, QuotaShare};
 use crate::wire::CloseReason;
 
 /// The size limit of one message, and the quota of all unfinished messages.
@@ -16,12 +16,12 @@ pub(crate) struct MessageLimits {
 /// The received part of a message. Its memory is charged to the quota of all connections until it is dropped.
 pub(super) struct MessageBuffer {
     bytes: Vec<u8>,
-    held: Held,
+    share: QuotaShare,
 }
 
 impl MessageBuffer {
     pub(super) fn new(quota: &Arc<Quota>) -> Self {
-        MessageBuffer { bytes: Vec::new(), held: quota.hold() }
+        MessageBuffer { bytes: Vec::new(), share: quota.share() }
     }
 
     /// Copies bytes into a new buffer.
@@ -39,7 +39,7 @@ impl MessageBuffer {
         if wanted > capacity {
             let grown = wanted.max(max_len.min(2 * capacity));
             // Charge before allocating.
-            self.held.set(grown).map_err(|_| Disconnect::Violation(CloseReason::TryAgainLater))?;
+            self.share.set(grown).map_err(|_| Disconnect::Violation(CloseReason::TryAgainLater))?;
             self.bytes.reserve_exact(grown - len);
         }
         self.bytes.extend_from_slice(bytes);

@@ -6,7 +6,7 @@ use actix_http::{Method, RequestHead, StatusCode};
 use actix_web::HttpResponse;
 
 use crate::http::{Mounted, not_found, seen};
-use crate::limits::TooMany;
+use crate::limits::LimitExceeded;
 
 /// Why a handshake opens no WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +128,7 @@ impl Refused {
     }
 
     /// The answer to a client whose address has too many connections.
-    pub(crate) fn too_many(too_many: TooMany) -> Self {
+    pub(crate) fn too_many(too_many: LimitExceeded) -> Self {
         let why = HandshakeRefusal::TooManyConnections;
         let text = why.text().unwrap_or_default().into();
         Refused { why, text, retry_after: Some(too_many.seconds()), is_to_head: false }

@@ -179,7 +179,7 @@ fn a_stream_that_is_not_let_in_holds_no_place() {
 }
 
 #[test]
-fn an_address_has_so_many_new_ones_a_second_and_ten_times_as_many_at_once() {
+fn new_websockets_of_an_address_have_a_rate_limit_and_a_burst_of_ten_seconds() {
     on_both_with(opens(2), |server| {
         let from = |n: usize, headers| drop(client_from(server, headers, &format!("client {n}")));
         (0..20).for_each(|n| from(n, HERE));

@@ -15,7 +15,7 @@ pub(crate) use guesses::{GuessLimiter, GuessSource};
 pub(crate) use quota::{Quota, QuotaShare};
 pub(crate) use signups::SignupLimiter;
 
-/// What limits count by: an IPv4 address, or the /64 of an IPv6 address, which is the usual size of one
+/// The unit that limits count by: an IPv4 address, or the /64 of an IPv6 address, which is the usual size of one
 /// household's network. Bytes, because the alignment of `u128` would make its containers larger.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct AddressPrefix([u8; 16]);

@@ -140,7 +140,7 @@ fn a_refused_socket_holds_no_place_and_is_in_no_list() {
 }
 
 #[test]
-fn what_a_refused_socket_sends_is_ignored() {
+fn messages_of_a_refused_socket_are_ignored() {
     on_both(|server| {
         let mut b = server.client("b");
         let mut refused = server.connect_with_query("key=wrong&id=a&token=t");
@@ -259,7 +259,7 @@ fn values_beyond_their_bounds_are_refused() {
 }
 
 #[test]
-fn values_at_their_bounds_are_accepted() {
+fn values_at_their_limits_are_accepted() {
     on_own(|server| {
         let (id, token) = ("é".repeat(256), "t".repeat(4096));
         server.client_with_token(&id, &token).expect_nothing(&id);

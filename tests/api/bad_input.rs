@@ -20,7 +20,7 @@ fn expect_ignored(server: &TestServer, texts: &[&str]) {
 }
 
 #[test]
-fn what_is_not_a_json_object_is_ignored() {
+fn text_that_is_not_a_json_object_is_ignored() {
     on_own(|server| {
         expect_ignored(
             server,

@@ -37,7 +37,7 @@ fn payload(n: usize, len: usize) -> String {
 }
 
 #[test]
-fn what_overflows_the_messages_of_one_peer_expires_at_once() {
+fn messages_beyond_the_queue_limit_of_a_peer_expire_at_once() {
     on_own_with(
         |config| config.limits.queue_messages = 3,
         |server| {
@@ -277,7 +277,7 @@ fn a_client_that_reads_stays_after_a_flood_that_left_nothing_to_write() {
 }
 
 #[test]
-fn what_an_outbox_holds_when_its_socket_dies_waits_for_the_next_one() {
+fn messages_in_the_outbox_of_a_dead_socket_wait_for_the_next_one() {
     on_both_with(
         |config| {
             config.limits.outbox_bytes = 64 << 20;
@@ -347,7 +347,7 @@ fn a_client_that_pings_and_does_not_read_the_pongs_is_cut_off() {
 }
 
 #[test]
-fn no_more_than_sixteen_newcomers_wait_for_the_answer_of_one_holder() {
+fn at_most_sixteen_clients_wait_for_the_answer_of_one_holder() {
     on_own(|server| {
         let mut holder = server.client("a");
         let id = PeerId::parse("a").unwrap();

@@ -125,7 +125,7 @@ fn a_caller_may_send_to_itself_and_more_than_a_frame_at_a_time() {
 }
 
 #[test]
-fn what_is_sent_to_an_unknown_id_goes_nowhere_and_its_sender_stays() {
+fn a_message_to_an_unknown_id_is_dropped_and_its_sender_stays() {
     on_own(|server| {
         let ((mut a, id), (mut b, _)) = (server.caller("a"), server.caller("b"));
         let long = "x".repeat(100_000);
@@ -177,7 +177,7 @@ fn a_second_start_gives_another_id_and_the_old_one_leads_nowhere() {
 }
 
 #[test]
-fn who_starts_and_sends_in_one_go_sends_as_its_new_self() {
+fn a_message_right_after_start_is_sent_under_the_new_id() {
     on_own(|server| {
         let ((mut a, old), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
         // All in one segment, so that one read brings it all.
@@ -193,7 +193,7 @@ fn who_starts_and_sends_in_one_go_sends_as_its_new_self() {
 }
 
 #[test]
-fn who_has_not_asked_for_its_id_can_call_all_the_same() {
+fn a_client_without_an_id_can_still_call() {
     on_own(|server| {
         let (mut a, (mut b, b_id)) = (server.guest("a"), server.caller("b"));
         a.send(call("offer", &b_id, ""));
@@ -206,7 +206,7 @@ fn who_has_not_asked_for_its_id_can_call_all_the_same() {
 }
 
 #[test]
-fn what_is_no_frame_of_a_call_is_dropped_in_silence() {
+fn malformed_frames_of_a_call_are_ignored() {
     on_own(|server| {
         let (mut a, id) = server.caller("a");
         for odd in [

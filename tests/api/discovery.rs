@@ -60,7 +60,7 @@ fn peers_come_in_pages_in_the_order_of_their_bytes() {
 }
 
 #[test]
-fn pages_go_on_behind_a_peer_that_has_left() {
+fn paging_continues_after_a_peer_that_has_left() {
     on_own_with_discovery(|server| {
         let mut clients = clients(server);
         assert_eq!(ids(server, "?limit=3"), SORTED[..3]);
@@ -84,7 +84,7 @@ fn no_page_has_more_than_a_thousand() {
 }
 
 #[test]
-fn a_limit_that_is_none_is_a_bad_request() {
+fn an_invalid_limit_is_a_bad_request() {
     on_own_with_discovery(|server| {
         for limit in ["0", "-1", "x", "", "1.5", "%20", "18446744073709551616"] {
             let refused = server.get(&format!("/peerjs/peers?limit={limit}"));
@@ -98,7 +98,7 @@ fn a_limit_that_is_none_is_a_bad_request() {
 }
 
 #[test]
-fn who_may_not_have_the_list_gets_no_page_of_it() {
+fn a_client_that_may_not_list_peers_gets_no_page_of_the_list() {
     on_own(|server| {
         for query in ["?limit=1", "?after=a", "?limit=0"] {
             assert_eq!(server.get(&format!("/peerjs/peers{query}")).status, 401, "{query}");

@@ -220,7 +220,7 @@ fn a_directory_is_its_index_and_has_a_final_slash() {
 }
 
 #[test]
-fn what_the_broker_answers_comes_first() {
+fn paths_of_the_broker_come_before_files() {
     let tree = Tree::new()
         .file("peerjs/id", "file")
         .file("peerjs/peers", "file")
@@ -299,7 +299,7 @@ fn other_origins_may_read_files_like_everything_else() {
 }
 
 #[test]
-fn a_directory_that_is_none_is_found_out_at_the_start() {
+fn an_invalid_static_directory_is_reported_at_the_start() {
     let tree = Tree::new().file("a.txt", "a");
     for path in [tree.app().join("none"), tree.app().join("a.txt"), PathBuf::new()] {
         let config = Config { static_dir: Some(path.clone()), ..Config::default() };

@@ -307,7 +307,7 @@ fn a_stray_final_slash_on_the_websocket_path_is_accepted() {
 }
 
 #[test]
-fn the_websocket_path_is_the_same_whatever_the_key_is() {
+fn the_websocket_path_does_not_depend_on_the_key() {
     on_both_with(
         |config| config.key = peerbroker::wire::ApiKey::parse("mykey").unwrap(),
         |server| {

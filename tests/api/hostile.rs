@@ -34,7 +34,7 @@ fn send(server: &TestServer, request: &str) -> (HttpConnection, Response) {
 }
 
 #[test]
-fn what_is_not_quite_an_upgrade_is_refused() {
+fn a_malformed_upgrade_is_refused() {
     on_both(|server| {
         for (upgrade, more) in [
             ("websocket, foo", ""),

@@ -47,7 +47,7 @@ fn on_own_with_tokens(test: impl Fn(&TestServer, &Keys<'_>)) {
 }
 
 #[test]
-fn who_has_a_token_for_an_id_has_the_id() {
+fn a_token_for_an_id_gives_the_id() {
     on_own_with_tokens(|server, _| {
         let (mut a, mut b) = (come(server, "a", &token("a", 1)), come(server, "b", &token("b", 1)));
         a.expect(OPEN);
@@ -91,7 +91,7 @@ fn a_fresh_token_of_the_same_subject_takes_over_and_a_stolen_one_of_another_does
 }
 
 #[test]
-fn a_prefix_gives_any_id_that_begins_so_to_who_comes_first() {
+fn a_prefix_gives_any_id_with_that_prefix_to_the_first_client() {
     on_own_with_tokens(|server, _| {
         let (mine, other) = (token("room-*", 1), token("room-*", 2));
         let mut a = come(server, "room-1", &mine);
@@ -162,7 +162,7 @@ fn guests_have_no_way_to_prove_anything_and_are_refused() {
 }
 
 #[test]
-fn another_secret_is_in_force_for_who_comes_next() {
+fn a_changed_secret_applies_to_the_next_client() {
     on_own_with_tokens(|server, keys| {
         let mut here = come(server, "a", &token("a", 1));
         here.expect(OPEN);

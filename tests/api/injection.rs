@@ -69,7 +69,7 @@ fn get(server: &TestServer, key: &str, what: &str) -> Response {
 }
 
 #[test]
-fn a_key_that_is_not_there_is_not_there_whatever_it_is_called() {
+fn an_unknown_key_is_unknown_for_any_text() {
     let keys = [plain_key("one"), plain_key("two")];
     on_own_with_database(&keys, |server, store| {
         let before = store.all().unwrap();
@@ -110,7 +110,7 @@ fn a_key_that_is_there_is_exactly_that_one() {
 }
 
 #[test]
-fn an_id_is_exactly_that_one_whatever_it_is() {
+fn any_text_as_an_id_names_exactly_that_id() {
     let discovery = Change { allow_discovery: Some(true), ..Change::default() };
     on_own_with_database(&[key("one", discovery)], |server, store| {
         let before = store.all().unwrap();

@@ -64,7 +64,7 @@ fn an_id_that_is_taken_under_one_key_is_free_under_another() {
 }
 
 #[test]
-fn what_waits_for_an_id_waits_under_its_key_alone() {
+fn queued_messages_wait_only_under_their_own_key() {
     on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
         let (mut a1, mut a2) = (server.client_of("one", "a"), server.client_of("two", "a"));
         a1.send(offer("b", "1"));

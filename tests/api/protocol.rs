@@ -17,7 +17,7 @@ struct Violation {
 
 /// Where the parser of actix-ws decides otherwise, and what its code is. It also decodes all that
 /// it has before it hands anything over, so what came right before a violation is lost with it:
-/// see [`what_came_before_a_violation_is_handled_and_nothing_behind_it`].
+/// see [`messages_before_a_violation_are_handled_and_those_after_it_are_not`].
 const ACTIX: &[(&str, u16)] = &[
     ("a length with its highest bit set", 1009),
     ("a reserved bit", 1007),
@@ -80,7 +80,7 @@ fn violations() -> Vec<Violation> {
 }
 
 #[test]
-fn whoever_breaks_the_protocol_is_closed_and_nobody_else() {
+fn only_the_client_that_breaks_the_protocol_is_closed() {
     on_both(|server| {
         let mut bystander = server.client("bystander");
         for Violation { what, bytes, code } in violations() {
@@ -97,7 +97,7 @@ fn whoever_breaks_the_protocol_is_closed_and_nobody_else() {
 }
 
 #[test]
-fn what_came_before_a_violation_is_handled_and_nothing_behind_it() {
+fn messages_before_a_violation_are_handled_and_those_after_it_are_not() {
     on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         let bytes = [wire::text(&offer("b", "1")), wire::frame(FIN | 0x3, b""), wire::text(&offer("b", "2"))];

@@ -87,7 +87,7 @@ fn the_form_is_on_the_landing_page_if_registration_is_open() {
 }
 
 #[test]
-fn parts_of_pages_are_no_pages() {
+fn fragments_of_pages_are_not_served() {
     on_own_with(open, |server| {
         for name in ["frame.html", "register.html", "key.html", "no-key.html", "snippet.html", ""] {
             assert_eq!(server.get(&format!("/broker/parts/{name}")).status, 404, "{name}");
@@ -209,7 +209,7 @@ fn wrong_input_is_answered_with_the_form_and_what_was_typed() {
 }
 
 #[test]
-fn what_was_typed_is_shown_as_text() {
+fn typed_input_is_shown_as_text() {
     let name = r#"</title><script>alert("1")</script>'&amp; {{key}}"#;
     let shown = "&lt;/title&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&#39;&amp;amp; {{key}}";
     on_own_with(open, |server| {

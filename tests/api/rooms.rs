@@ -171,7 +171,7 @@ fn an_unknown_room_is_a_wrong_room() {
 }
 
 #[test]
-fn what_is_missing_in_a_known_room_is_named() {
+fn the_error_names_what_is_missing_when_the_room_exists() {
     on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.guest("anna");
@@ -240,7 +240,7 @@ fn the_close_of_the_host_removes_its_room_and_its_players_stay() {
 }
 
 #[test]
-fn a_host_that_breaks_off_gives_its_room_and_its_seat_back() {
+fn a_host_that_disconnects_frees_its_room_and_its_place_in_the_client_limit() {
     on_both_with(
         |config| config.limits.concurrent_limit = 2,
         |server| {
@@ -258,7 +258,7 @@ fn a_host_that_breaks_off_gives_its_room_and_its_seat_back() {
 }
 
 #[test]
-fn who_creates_again_has_the_new_room_alone() {
+fn a_host_that_creates_a_second_room_loses_the_first() {
     on_own(|server| {
         let (mut host, old) = server.host();
         let mut player = server.player(&mut host, &old, "anna");

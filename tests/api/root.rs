@@ -153,7 +153,7 @@ fn a_get_of_the_root_is_json_or_a_page_as_ever() {
 }
 
 #[test]
-fn who_would_upgrade_to_something_else_gets_what_others_get_at_the_root() {
+fn an_upgrade_to_another_protocol_at_the_root_is_answered_like_a_plain_request() {
     on_both(|server| {
         let h2c =
             "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";

@@ -70,7 +70,7 @@ fn nobody_is_admitted_while_the_server_stops() {
 }
 
 #[test]
-fn what_a_client_sends_while_it_is_dismissed_harms_nobody() {
+fn messages_of_a_client_that_is_being_closed_harm_nobody() {
     on_both(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         server.node().close();

@@ -283,7 +283,7 @@ fn a_reconnect_with_the_right_token_does_not_wait_for_a_probe() {
 }
 
 #[test]
-fn what_was_sent_between_two_connections_waits_for_the_second() {
+fn messages_sent_between_two_connections_wait_for_the_second() {
     on_own(|server| {
         let (a, mut b) = (server.client("a"), server.client("b"));
         drop(a);
@@ -298,7 +298,7 @@ fn what_was_sent_between_two_connections_waits_for_the_second() {
 }
 
 #[test]
-fn what_waits_for_a_peer_that_timed_out_still_expires() {
+fn queued_messages_for_a_timed_out_peer_still_expire() {
     on_own(|server| {
         let (a, mut b) = (server.client("a"), server.client("b"));
         server.advance(Duration::from_secs(40));

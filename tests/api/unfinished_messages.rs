@@ -75,7 +75,7 @@ fn all_unfinished_messages_together_are_bounded() {
 }
 
 #[test]
-fn what_comes_with_the_handshake_counts_as_well() {
+fn messages_sent_with_the_handshake_count_towards_the_rate_limit() {
     on_own_with(
         |config| config.unfinished_total_bytes = 0,
         |server| {

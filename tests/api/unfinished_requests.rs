@@ -61,7 +61,7 @@ fn a_body_that_nobody_reads_does_not_hold_a_connection() {
 }
 
 #[test]
-fn each_head_has_its_time_however_many_bytes_of_it_come() {
+fn each_head_has_a_timeout_even_if_bytes_keep_coming() {
     let (server, api) = with_api(&[], None, |_| {});
     let cases = [
         (server.address, ""),
@@ -136,7 +136,7 @@ fn requests_that_are_sent_ahead_are_answered_one_after_the_other() {
 }
 
 #[test]
-fn a_post_is_not_waited_for_when_who_sent_it_has_left() {
+fn a_waiting_post_ends_when_its_sender_leaves() {
     on_own(|server| {
         // The clock stands still, so it would wait for ever.
         let mut http = server.begin_post("absent", "offer", &offer("b", "1"));

@@ -79,7 +79,7 @@ fn each_rule_can_be_broken() {
 }
 
 #[test]
-fn what_only_looks_like_a_path_is_none() {
+fn text_that_only_looks_like_a_path_is_ignored() {
     for line in [
         "// use crate::http::x;",
         "/* crate::http /* nested */ crate::broker */",
@@ -162,7 +162,7 @@ fn each_way_to_use_a_module_of_the_same_layer_is_seen() {
 }
 
 #[test]
-fn what_is_defined_in_a_parent_is_used_of_the_parent() {
+fn an_item_defined_in_a_parent_counts_as_a_use_of_the_parent() {
     let child = "use super::{Own, Shown}; use crate::a::f; fn g() { super::h(); }";
     let files = [
         ("a.rs", "mod b; mod c; pub use b::Shown; pub struct Own; fn f() {} fn h() {}"),
@@ -192,7 +192,7 @@ fn a_facade_uses_what_it_shows_only_if_its_own_code_names_it() {
 }
 
 #[test]
-fn what_does_not_lead_to_another_module_of_the_layer_is_no_use() {
+fn a_path_outside_the_layer_is_not_a_use() {
     for line in [
         "mod tests { } #[cfg(test)] mod more { use super::super::b::Thing; }",
         "#[cfg(test)] fn f(_: [u8; 2]) { crate::a::b::f(); }",
@@ -246,7 +246,7 @@ fn each_circle_is_shown_with_its_places() {
 }
 
 #[test]
-fn a_parent_and_its_child_can_be_a_circle_and_a_tree_is_none() {
+fn a_parent_and_its_child_can_be_a_circle_and_a_tree_is_not() {
     let found = circles(&[("a.rs", "mod b; use b::B; struct A;"), ("a/b.rs", "use super::A;")]);
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].modules.iter().collect::<Vec<_>>(), ["a", "a::b"]);
@@ -256,7 +256,7 @@ fn a_parent_and_its_child_can_be_a_circle_and_a_tree_is_none() {
 }
 
 #[test]
-fn a_literal_close_code_is_seen_and_a_size_is_none() {
+fn a_literal_close_code_is_found_and_a_size_is_not() {
     for (line, code) in [
         ("const A: u16 = 1001;", Some("1001")),
         ("const A: u16 = 1_009;", Some("1_009")),

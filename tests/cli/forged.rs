@@ -118,7 +118,7 @@ fn no_text_of_anybody_forges_a_line_of_the_log_or_of_stdout() {
 }
 
 #[test]
-fn nor_one_of_the_log_in_json() {
+fn no_text_of_anybody_forges_a_line_of_the_log_in_json() {
     let (log, _) = heard(&["--log_format", "json"]);
     let audits = log.iter().filter(|line| line.contains("peerbroker::audit")).count();
     assert!(audits > 3 * ODD.len(), "{audits} in {log:#?}");

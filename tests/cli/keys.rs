@@ -219,7 +219,7 @@ fn the_directory_may_come_from_the_environment() {
 }
 
 #[test]
-fn what_the_environment_says_to_the_server_does_not_matter() {
+fn variables_of_the_server_do_not_affect_the_keys_command() {
     let directory = Directory::new();
     let data_dir = directory.arg("data");
     let env = [("PORT", "x"), ("PEERBROKER_SSLKEY", "/no/such/key"), ("PEERBROKER_KEY", "server")];
@@ -367,7 +367,7 @@ fn without_a_command_it_serves_as_ever() {
 }
 
 #[test]
-fn a_reader_who_has_read_enough_is_no_error() {
+fn a_closed_stdout_is_not_an_error() {
     let directory = Directory::new();
     done(&directory, &["add", "-k", "k"]);
     let data_dir = directory.arg("data");

@@ -102,7 +102,7 @@ fn wrong_values_end_the_program_with_what_is_wrong_and_never_show_the_token() {
 }
 
 #[test]
-fn what_the_api_does_is_kept_and_written_down_without_secrets() {
+fn changes_through_the_api_are_stored_and_logged_without_secrets() {
     let directory = Directory::new();
     let data_dir = directory.arg("data");
     let args = ["--ops_port", "0", "--data_dir", &data_dir];

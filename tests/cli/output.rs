@@ -36,7 +36,7 @@ fn clients_that_come_and_go_leave_a_line_each() {
 }
 
 #[test]
-fn a_takeover_leaves_a_line_and_the_replaced_socket_none() {
+fn a_takeover_prints_a_line_and_the_replaced_socket_does_not() {
     let mut program = Program::start(&[]);
     let mut old = program.client("alice");
     assert_eq!(program.expect_event(), "Client connected: alice");

@@ -57,7 +57,7 @@ fn registration_is_opened_by_a_flag() {
 }
 
 #[test]
-fn its_bounds_are_flags() {
+fn the_limits_of_registration_are_flags() {
     for (args, env, expected) in [
         (&[][..], &[][..], &[201, 201, 201, 201, 201, 429][..]),
         (&["--registrations_per_day", "2"], &[], &[201, 201, 429]),

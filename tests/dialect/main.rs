@@ -176,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn a_destination_that_is_no_text_is_nobody(
+    fn a_destination_that_is_not_a_string_is_ignored(
         kind in select(vec!["OFFER", "ANSWER", "CANDIDATE"]),
         dst in json().prop_filter("no text", |dst| serde_json::from_str::<String>(dst).map_or(true, |dst| dst.is_empty())),
         payload in json(),
@@ -195,20 +195,20 @@ proptest! {
     }
 
     #[test]
-    fn what_is_no_object_is_no_command(value in json(), space in white_space()) {
+    fn text_that_is_not_an_object_is_not_a_command(value in json(), space in white_space()) {
         let value = if value.starts_with('{') { format!("[{value}]") } else { value };
         let text = format!("{space}{value}{space}");
         prop_assert!(matches!(peerjs::decode(&text), Command::Nothing));
     }
 
     #[test]
-    fn what_follows_an_object_spoils_it(behind in "[^ \t\r\n]{1,3}", payload in json()) {
+    fn text_after_an_object_makes_it_invalid(behind in "[^ \t\r\n]{1,3}", payload in json()) {
         let text = format!(r#"{{"type":"OFFER","dst":"a","payload":{payload}}}{behind}"#);
         prop_assert!(matches!(peerjs::decode(&text), Command::Nothing));
     }
 
     #[test]
-    fn notices_are_well_formed_whatever_the_ids(absent in id(), sender in id(), message in any::<String>()) {
+    fn notices_are_well_formed_for_any_ids(absent in id(), sender in id(), message in any::<String>()) {
         let notice = peerjs::expire(&absent, &sender);
         let expected =
             format!(r#"{{"type":"EXPIRE","src":{},"dst":{}}}"#, json_string(&absent), json_string(&sender));
@@ -310,7 +310,7 @@ fn a_lone_surrogate_is_nobody_as_a_destination_and_untouched_as_a_payload() {
 }
 
 #[test]
-fn a_client_cannot_say_who_it_is() {
+fn a_client_cannot_choose_its_sender_id() {
     let text = r#"{"src":"somebody","type":"OFFER","dst":"b","payload":{"src":"somebody"}}"#;
     assert_relayed(text, Kind::Offer, "a", "b", Some(r#"{"src":"somebody"}"#));
 }

@@ -158,7 +158,7 @@ proptest! {
     #![proptest_config(cases(300))]
 
     #[test]
-    fn the_host_gets_an_offer_with_nothing_changed_but_the_name(
+    fn the_host_gets_an_offer_unchanged_except_for_the_name(
         members in others(&[]),
         room in id(),
         username in id(),
@@ -211,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn a_call_goes_out_with_nothing_changed_but_whose_it_is(
+    fn a_call_is_relayed_unchanged_except_for_its_sender(
         members in others(&[]),
         action in prop_oneof![select(vec!["offer", "answer", "iceCandidate", "Offer", "__proto__"]).prop_map(str::to_owned), id()],
         to in id(),
@@ -242,7 +242,7 @@ proptest! {
     }
 
     #[test]
-    fn a_call_to_nobody_that_can_be_named_means_nothing(action in id(), data in json()) {
+    fn a_call_to_an_invalid_id_is_ignored(action in id(), data in json()) {
         prop_assume!(!["start", "createRoom", "joinRoom", "offerResponse", "startGame"].contains(&&*action));
         let to = data.starts_with('{').then(|| Members::of(&data).get("remoteId").map(str::to_owned)).flatten();
         let names_one = to.is_some_and(|to| serde_json::from_str::<String>(&to).is_ok());
@@ -252,7 +252,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_of_the_wrong_type_is_as_good_as_missing(room in json(), username in json(), offer in json(), response in json()) {
+    fn a_member_of_the_wrong_type_counts_as_missing(room in json(), username in json(), offer in json(), response in json()) {
         let as_text = |value: &str| serde_json::from_str::<String>(value).ok();
         let text = format!(r#"{{"action":"joinRoom","room":{room},"username":{username},"offer":{offer}}}"#);
         let Command::Rooms(rooms::Command::Join { room: found, username: found_name, offer: found_offer }) = root::decode(&text)
@@ -281,7 +281,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_server_says_by_itself_is_well_formed(message in any::<String>(), id in "[a-zA-Z0-9_-]{21}", room in "[A-Z]{4,5}") {
+    fn messages_of_the_server_itself_are_well_formed(message in any::<String>(), id in "[a-zA-Z0-9_-]{21}", room in "[A-Z]{4,5}") {
         let (error, started, confirm) = (rooms::error(&message), calls::started(&id), rooms::confirm(&room));
         prop_assert_eq!(unframe(&error), format!(r#"{{"type":"error","val":{}}}"#, json_string(&message)));
         prop_assert_eq!(unframe(&started), format!(r#"{{"action":"start","id":"{id}"}}"#));

@@ -32,7 +32,7 @@ fn the_snippets_are_short_and_well_formed() {
 }
 
 #[test]
-fn what_the_snippets_send_is_understood() {
+fn messages_of_the_snippets_are_understood() {
     let mut understood = Vec::new();
     for (block, tokens) in snippets() {
         for frame in frames(&tokens) {
@@ -57,7 +57,7 @@ fn what_the_snippets_send_is_understood() {
 }
 
 #[test]
-fn what_the_snippets_wait_for_is_what_the_server_says() {
+fn messages_that_the_snippets_expect_are_those_of_the_server() {
     let texts: Vec<String> = snippets().into_iter().map(|(block, _)| block.lines.join("\n")).collect();
     let [_, screen, phone, calls] = &texts[..] else { panic!("four snippets") };
     let awaited = |text: &str, member: &str| -> Vec<String> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::pages::{blocks, code_spans, lines, pages, prose, read, root};
 
 #[test]
-fn what_the_pages_point_at_is_there() {
+fn references_of_the_pages_exist() {
     let mut missing = Vec::new();
     for page in pages() {
         let directory = root().join(&page).parent().unwrap().to_owned();

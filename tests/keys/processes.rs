@@ -45,7 +45,7 @@ fn two_handles_see_each_others_changes() {
 }
 
 #[test]
-fn what_another_process_does_is_seen() {
+fn changes_of_another_process_are_seen() {
     let directory = Directory::new();
     let data_dir = directory.arg("data");
     let keys = open(directory.at("data").as_path());

@@ -36,15 +36,15 @@ on_every_store! {
     a_change_touches_only_what_it_names
     everything_of_a_key_can_be_changed
     a_removed_key_is_gone_and_can_be_added_again
-    what_is_not_there_can_be_neither_changed_nor_removed
+    a_missing_key_can_be_neither_changed_nor_removed
     the_version_is_another_one_after_every_change
-    what_fails_does_not_change_the_version
+    a_failed_change_does_not_change_the_version
     the_last_use_is_noted_and_is_no_change
     registered_keys_are_counted
     registered_keys_that_are_unused_are_removed_and_named
-    what_is_used_or_an_operators_stays
+    used_keys_and_keys_of_operators_stay
     changes_from_many_threads_are_all_kept
-    of_many_who_add_one_key_one_succeeds
+    if_many_add_the_same_key_one_succeeds
     readers_see_whole_keys_while_they_change
 }
 
@@ -182,7 +182,7 @@ fn a_removed_key_is_gone_and_can_be_added_again(store: &dyn KeyStore) {
     assert_eq!(store.get(&again.key).unwrap(), Some(again));
 }
 
-fn what_is_not_there_can_be_neither_changed_nor_removed(store: &dyn KeyStore) {
+fn a_missing_key_can_be_neither_changed_nor_removed(store: &dyn KeyStore) {
     store.add(made_at(1, "there")).unwrap();
     let absent = key("absent");
     let unknown = |error: KeyError| matches!(error, KeyError::Unknown(named) if named == absent);
@@ -210,7 +210,7 @@ fn the_version_is_another_one_after_every_change(store: &dyn KeyStore) {
     }
 }
 
-fn what_fails_does_not_change_the_version(store: &dyn KeyStore) {
+fn a_failed_change_does_not_change_the_version(store: &dyn KeyStore) {
     store.add(made_at(1, "there")).unwrap();
     let before = store.version().unwrap();
     store.add(made_at(2, "there")).unwrap_err();
@@ -283,7 +283,7 @@ fn registered_keys_that_are_unused_are_removed_and_named(store: &dyn KeyStore) {
     assert_eq!(store.count_registered().unwrap(), 3, "and it can be added again");
 }
 
-fn what_is_used_or_an_operators_stays(store: &dyn KeyStore) {
+fn used_keys_and_keys_of_operators_stay(store: &dyn KeyStore) {
     store.add(made_at(1, "an operator's")).unwrap();
     store.add(registered_at(2, "used")).unwrap();
     store.note_used(&[(key("used"), 1000)]).unwrap();
@@ -340,7 +340,7 @@ fn changes_from_many_threads_are_all_kept(store: &dyn KeyStore) {
     assert_eq!(store.all().unwrap().len(), 1 + 8 * 2);
 }
 
-fn of_many_who_add_one_key_one_succeeds(store: &dyn KeyStore) {
+fn if_many_add_the_same_key_one_succeeds(store: &dyn KeyStore) {
     let added = at_once(8, |thread| {
         let mine = Key { name: thread.to_string(), ..made_at(1, "k") };
         store.add(mine).is_ok()

@@ -29,7 +29,7 @@ fn nothing_behind_a_close_is_answered() {
 /// 7.1.6: a message that is not begun when the client closes waits for the next connection, and actix-ws may
 /// answer the close before the messages.
 #[test]
-fn what_comes_right_before_a_close_is_answered_now_or_at_the_next_connection() {
+fn messages_right_before_a_close_are_answered_now_or_on_the_next_connection() {
     let large = filler(256 << 10);
     let frames =
         [whole(TEXT, to_me(&large)), whole(TEXT, to_me(HELLO)), close(Some(NORMAL), b""), whole(PING, "")];

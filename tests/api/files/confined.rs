@@ -165,7 +165,7 @@ fn the_directory_may_be_a_link_that_is_turned_while_the_server_runs() {
 }
 
 #[test]
-fn what_is_no_file_is_never_opened() {
+fn only_regular_files_are_opened() {
     let tree = Tree::new().file("a.txt", "a").file("piped/a.txt", "a").file("nested/index.html/a.txt", "a");
     for name in ["fifo", "piped/index.html"] {
         assert!(Command::new("mkfifo").arg(tree.app().join(name)).status().unwrap().success());

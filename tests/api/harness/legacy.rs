@@ -24,7 +24,7 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 pub const MAX_WAITING: usize = 64;
 
 /// The line that means nothing.
-pub const NUDGE: &str = "{}";
+pub const FILLER: &str = "{}";
 
 /// A stream that was answered.
 pub struct StreamClient {
@@ -36,7 +36,7 @@ pub struct StreamClient {
 impl StreamClient {
     /// The next line that means something; `None` at the clean end of the answer.
     pub fn next_line(&mut self) -> Option<String> {
-        std::iter::from_fn(|| self.any_line()).find(|line| line != NUDGE)
+        std::iter::from_fn(|| self.any_line()).find(|line| line != FILLER)
     }
 
     /// The next line, which has to be a chunk of its own; `None` at the clean end of the answer.

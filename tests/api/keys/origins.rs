@@ -91,7 +91,7 @@ fn a_key_with_origins_may_be_used_from_these_alone() {
 }
 
 #[test]
-fn who_names_no_origin_comes_in_only_where_that_is_allowed() {
+fn a_client_without_an_origin_is_admitted_only_if_the_key_allows_it() {
     on_own_with_keys(&bound(), |server, _| {
         for headers in ["", "Origin: \r\n"] {
             peer(server, "web", headers).expect_refused(error(FOREIGN));

@@ -97,7 +97,7 @@ fn a_newcomer_that_waits_for_a_holders_answer_hears_it_as_well() {
 }
 
 #[test]
-fn it_comes_back_empty() {
+fn a_revoked_key_comes_back_without_its_queue() {
     for (end, again) in WAYS {
         on_own_with_keys(&[plain_key("one")], |server, keys| {
             let mut a = server.client_of("one", "a");
@@ -125,7 +125,7 @@ fn it_comes_back_empty() {
 }
 
 #[test]
-fn what_waited_in_it_is_gone_and_its_bytes_are_given_back() {
+fn the_queue_of_a_revoked_key_is_dropped_and_its_bytes_are_refunded() {
     for (end, again) in WAYS {
         on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, keys| {
             let (mut a, mut other) = (server.client_of("one", "a"), server.client_of("two", "a"));
@@ -150,7 +150,7 @@ fn what_waited_in_it_is_gone_and_its_bytes_are_given_back() {
 }
 
 #[test]
-fn what_a_slow_client_did_not_read_is_kept_for_nobody() {
+fn messages_that_a_slow_guest_did_not_read_are_dropped() {
     for (end, again) in WAYS {
         on_both_with_keys_and(
             |config| {

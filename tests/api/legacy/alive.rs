@@ -115,7 +115,7 @@ fn after_the_grace_a_client_is_greeted_anew_on_the_own_form() {
 }
 
 #[test]
-fn what_an_ended_stream_did_not_get_expires_after_its_grace_on_the_own_form() {
+fn unsent_messages_of_an_ended_stream_expire_after_its_grace_period_on_the_own_form() {
     on_own(|server| {
         let (a, mut b) = (server.stream("a"), server.client("b"));
         leave(server, a);
@@ -134,7 +134,7 @@ fn what_an_ended_stream_did_not_get_expires_after_its_grace_on_the_own_form() {
 }
 
 #[test]
-fn what_an_ended_stream_did_not_get_waits_for_whoever_comes_on_the_own_form() {
+fn unsent_messages_of_an_ended_stream_wait_for_the_next_connection_on_the_own_form() {
     on_own(|server| {
         let (a, mut b) = (server.stream("a"), server.client("b"));
         leave(server, a);

@@ -52,7 +52,7 @@ fn a_post_whose_client_does_not_come_is_refused_and_never_relayed() {
 }
 
 #[test]
-fn a_post_is_held_to_the_end_of_its_patience() {
+fn a_post_waits_until_its_timeout() {
     on_own(|server| {
         let mut held = server.begin_post("a", "offer", &offer("b", "1"));
         server.advance(PATIENCE - MS);
@@ -114,7 +114,7 @@ fn a_refusal_with_another_token_refuses_no_post() {
 }
 
 #[test]
-fn what_was_held_is_relayed_behind_the_open_of_its_client() {
+fn waiting_posts_are_relayed_after_the_open_of_their_client() {
     on_own(|server| {
         let mut held = server.begin_post("a", "offer", &offer("a", r#""to myself""#));
         let mut a = server.client("a");
@@ -164,7 +164,7 @@ fn posts_with_wrong_tokens_take_no_place_of_the_owner() {
 }
 
 #[test]
-fn who_stops_waiting_makes_room() {
+fn a_client_that_stops_waiting_makes_room() {
     on_both(|server| {
         let mut held: Vec<_> = (0..MAX_WAITING).map(|_| begin_post_unsettled(server, "a")).collect();
         server.settle();

@@ -20,7 +20,7 @@ fn rest(mut stream: StreamClient) -> Vec<usize> {
 }
 
 #[test]
-fn what_waits_in_a_stream_goes_on_in_the_next_one() {
+fn unsent_messages_of_a_stream_move_to_the_next_stream() {
     on_both(|server| {
         let (mut a, mut b) = (server.stream("a"), server.client("b"));
         (0..6).for_each(|n| b.send(offer("a", &n.to_string())));
@@ -37,7 +37,7 @@ fn what_waits_in_a_stream_goes_on_in_the_next_one() {
 }
 
 #[test]
-fn what_waits_in_a_stream_goes_on_in_the_websocket() {
+fn unsent_messages_of_a_stream_move_to_the_websocket() {
     on_both(|server| {
         let (mut a, mut b) = (server.stream("a"), server.client("b"));
         (0..6).for_each(|n| b.send(offer("a", &n.to_string())));

@@ -153,7 +153,7 @@ fn other_addresses_and_other_methods_are_nothing_here() {
 }
 
 #[test]
-fn a_final_slash_does_not_matter_here_either() {
+fn a_final_slash_in_the_path_of_discovery_does_not_matter() {
     on_own(|server| {
         let _a = server.client("a");
         let target = format!("{}/", server.post_target("a", "offer"));

@@ -72,7 +72,7 @@ fn next_client_from(server: &TestServer, headers: &str, id: &str) -> RawClient {
 }
 
 #[test]
-fn an_address_has_so_many_connections_at_a_time_of_every_kind() {
+fn connections_of_every_kind_count_towards_the_limit_of_an_address() {
     on_both_with(connections(3), |server| {
         let (mut a, mut b) = (client_from(server, HERE, "a"), client_from(server, HERE, "b"));
         let mut guest = server.begin_with(&server.root(), HERE);
@@ -104,7 +104,7 @@ fn plain_requests_are_not_counted() {
 }
 
 #[test]
-fn a_place_comes_back_however_a_connection_ends() {
+fn a_connection_frees_its_place_however_it_ends() {
     on_both_with(connections(1), |server| {
         let end: [fn(RawClient); 3] =
             [|mut client| client.expect_closed_by_us(Some(1000)), |client| client.reset(), drop];
@@ -212,7 +212,7 @@ fn retry_after_is_the_wait_in_whole_seconds_rounded_up() {
 }
 
 #[test]
-fn what_a_client_writes_in_front_of_its_address_changes_nothing() {
+fn addresses_that_a_client_puts_in_front_of_its_own_are_ignored() {
     on_own_with(connections(1), |server| {
         let _a = client_from(server, HERE, "a");
         for headers in [

@@ -51,7 +51,7 @@ fn lives_on(server: &TestServer, id: &str) {
 }
 
 #[test]
-fn ten_times_the_rate_may_come_at_once_and_then_nothing_is_read_until_time_has_passed() {
+fn after_a_burst_of_ten_times_the_rate_nothing_is_read_until_time_has_passed() {
     on_both_with(patient_rate(2), |server| {
         let (mut a, mut b, mut c) = (server.client("a"), server.client("b"), server.client("c"));
         // The last one is on credit, for half a second.
@@ -74,7 +74,7 @@ fn ten_times_the_rate_may_come_at_once_and_then_nothing_is_read_until_time_has_p
 }
 
 #[test]
-fn who_comes_again_before_its_turn_goes_on_waiting() {
+fn a_client_that_reconnects_during_its_rate_limit_pause_keeps_waiting() {
     on_both_with(patient_rate(2), |server| {
         let (mut a, mut b, mut c) = (server.client("a"), server.client("b"), server.client("c"));
         send_and_hear(&mut a, &mut b, 0..21);
@@ -89,7 +89,7 @@ fn who_comes_again_before_its_turn_goes_on_waiting() {
 }
 
 #[test]
-fn others_are_not_delayed_and_who_has_to_wait_still_receives() {
+fn a_client_above_its_rate_limit_delays_nobody_and_still_receives() {
     on_both_with(rate(2), |server| {
         let (mut a, mut b, mut c) = (server.client("a"), server.client("b"), server.client("c"));
         send_and_hear(&mut a, &mut b, 0..21);
@@ -133,7 +133,7 @@ fn nothing_is_lost_or_comes_in_another_order() {
 }
 
 #[test]
-fn who_has_to_wait_is_taken_for_alive() {
+fn a_client_counts_as_alive_during_its_rate_limit_pause() {
     let alive = Duration::from_secs(10);
     on_both_with(
         |config| {
@@ -162,7 +162,7 @@ fn who_has_to_wait_is_taken_for_alive() {
 }
 
 #[test]
-fn who_has_to_wait_can_be_sent_away() {
+fn a_client_can_be_closed_during_its_rate_limit_pause() {
     on_both_with_keys(
         &[key("one", Change { messages_per_second: Some(1), ..Change::default() })],
         |server, keys| {
@@ -265,7 +265,7 @@ fn guests_have_the_rate_of_their_key() {
 }
 
 #[test]
-fn a_rate_is_that_of_its_key_and_of_each_client() {
+fn the_rate_limit_is_a_setting_of_the_key_and_applies_to_each_client() {
     on_own_with_keys(
         &[key("one", Change { messages_per_second: Some(1), ..Change::default() })],
         |server, keys| {

@@ -10,7 +10,7 @@ use crate::harness::{on_both, wait_until};
 const TOKEN: &str = "a-token-of-the-operator";
 
 #[test]
-fn with_a_token_only_who_has_it_may_ask() {
+fn if_a_token_is_set_only_callers_with_it_are_allowed() {
     let (_server, api) = with_api(&[], Some(TOKEN), |_| {});
     assert_eq!(api.clone().with_token(TOKEN).get("/api/stats").status, 200);
     for line in [
@@ -40,7 +40,7 @@ fn with_a_token_only_who_has_it_may_ask() {
 }
 
 #[test]
-fn without_a_token_only_programs_of_this_machine_may_ask() {
+fn without_a_token_only_local_programs_are_allowed() {
     let (_server, api) = with_api(&[], None, |_| {});
     for host in ["localhost", "127.0.0.1:9001", "[::1]:9001"] {
         let line = format!("Host: {host}");

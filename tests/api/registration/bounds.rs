@@ -37,7 +37,7 @@ fn expect_too_many(response: &Response, after: Duration) {
 }
 
 #[test]
-fn an_address_registers_so_many_keys_in_any_24_hours() {
+fn an_address_has_a_limit_of_registrations_in_any_24_hours() {
     on_own_with(bounds(2, 0), |server| {
         key_in(&register_from(server, "192.0.2.1"));
         server.advance(10 * HOUR);
@@ -69,7 +69,7 @@ fn behind_a_proxy_that_the_server_was_not_told_of_all_share_one_bound() {
 }
 
 #[test]
-fn what_is_refused_does_not_count() {
+fn refused_registrations_do_not_count() {
     on_own_with(bounds(1, 0), |server| {
         for _ in 0..3 {
             assert_eq!(register(server, "", "https://a.test").status, 422);
@@ -82,7 +82,7 @@ fn what_is_refused_does_not_count() {
 }
 
 #[test]
-fn so_many_keys_can_be_registered_in_all() {
+fn registered_keys_have_a_limit_in_total() {
     on_own_with_keys_and(bounds(1, 2), &[plain_key("an operator's")], |server, keys| {
         let first = key_in(&register_from(server, "192.0.2.1"));
         key_in(&register_from(server, "192.0.2.2"));
@@ -129,7 +129,7 @@ fn the_bounds_hold_when_many_register_at_once() {
 }
 
 #[test]
-fn bounds_of_zero_are_none() {
+fn registration_limits_of_zero_are_off() {
     on_own_with(bounds(0, 0), |server| {
         for _ in 0..20 {
             key_in(&register_from(server, "192.0.2.1"));

@@ -14,7 +14,7 @@ fn with_short_rooms(test: impl Fn(&TestServer)) {
 }
 
 #[test]
-fn there_are_so_many_rooms_and_no_more() {
+fn rooms_of_a_key_are_limited() {
     on_own_with(
         |config| config.limits.rooms = 2,
         |server| {
@@ -33,7 +33,7 @@ fn there_are_so_many_rooms_and_no_more() {
 }
 
 #[test]
-fn a_room_has_so_many_players_and_no_more() {
+fn players_of_a_room_are_limited() {
     on_own_with(
         |config| config.limits.room_players = 2,
         |server| {

@@ -63,7 +63,7 @@ fn the_total_is_shared_by_all_recipients_and_given_back() {
 }
 
 #[test]
-fn what_follows_a_loss_is_lost_with_it() {
+fn later_messages_of_a_dropped_conversation_are_dropped_too() {
     // What a dead socket still held is more than may wait.
     let house = house_with(|limits| limits.queue_bytes = 60);
     let socket = Socket::open();
@@ -83,7 +83,7 @@ fn what_follows_a_loss_is_lost_with_it() {
 }
 
 #[test]
-fn what_nobody_can_be_called_expires_at_once() {
+fn a_message_to_an_impossible_id_expires_at_once() {
     let house = house();
     let socket = Socket::open();
     let a = house.connect("a", "s", &socket);

@@ -28,7 +28,7 @@ fn a_late_goodbye_does_not_remove_the_successor() {
 }
 
 #[test]
-fn a_goodbye_after_a_timeout_does_not_remove_whoever_came_then() {
+fn a_late_end_after_a_timeout_does_not_remove_the_next_holder() {
     let house = house();
     let old = house.connect("a", "s", &Socket::open());
     house.pass(60_000);
@@ -92,7 +92,7 @@ fn the_limit_is_of_registered_peers_and_not_of_takeovers() {
 }
 
 #[test]
-fn a_limit_of_nobody_refuses_everybody() {
+fn a_client_limit_of_zero_refuses_everybody() {
     let house = house_with(|limits| limits.concurrent_limit = 0);
     assert!(matches!(house.try_connect("a", "s", &Socket::open()), RegisterOutcome::Full));
     assert!(house.realm.is_empty());

@@ -28,7 +28,7 @@ fn the_silent_are_pinged_and_then_dropped() {
 }
 
 #[test]
-fn whoever_was_heard_is_left_alone_and_a_takeover_restarts_the_clock() {
+fn an_active_client_is_not_pinged_and_a_takeover_restarts_the_clock() {
     let house = house();
     let a = house.connect("a", "s", &Socket::open());
     house.pass(59_999);
@@ -135,7 +135,7 @@ fn a_holder_that_answers_a_probe_keeps_its_id() {
 }
 
 #[test]
-fn a_probe_ends_when_the_holder_leaves_or_there_is_none() {
+fn a_probe_ends_when_there_is_no_holder_or_the_holder_leaves() {
     let house = house();
     assert!(!is_pending(&mut asked(house.realm.probe(&peer("a")))));
     let a = house.connect("a", "s", &Socket::open());

@@ -37,7 +37,7 @@ fn now(arrival: &mut Arrival) -> Poll<bool> {
 }
 
 #[test]
-fn who_takes_over_from_a_stream_is_not_greeted_again() {
+fn a_takeover_from_a_stream_is_not_greeted_again() {
     for link in [Link::Socket, Link::Stream] {
         let house = house();
         let (old, new) = (Socket::open(), Socket::open());
@@ -50,7 +50,7 @@ fn who_takes_over_from_a_stream_is_not_greeted_again() {
 }
 
 #[test]
-fn who_takes_over_from_a_socket_is_greeted() {
+fn a_takeover_from_a_socket_is_greeted() {
     let house = house();
     let _first = connect(&house, Link::Socket, "t", &Socket::open());
     let new = Socket::open();
@@ -59,7 +59,7 @@ fn who_takes_over_from_a_socket_is_greeted() {
 }
 
 #[test]
-fn who_comes_after_a_stream_has_ended_is_greeted() {
+fn a_client_that_connects_after_its_stream_ended_is_greeted() {
     let house = house();
     drop(connect(&house, Link::Stream, "t", &Socket::open()));
     let new = Socket::open();
@@ -68,7 +68,7 @@ fn who_comes_after_a_stream_has_ended_is_greeted() {
 }
 
 #[test]
-fn what_a_stream_did_not_write_any_more_goes_to_who_goes_on_with_it() {
+fn unwritten_messages_of_a_stream_go_to_its_successor() {
     let house = house();
     let b = house.connect("b", "s", &Socket::open());
     let _first = connect(&house, Link::Stream, "t", &blocked(0));
@@ -102,7 +102,7 @@ fn a_stream_is_one_for_its_own_token_alone() {
 }
 
 #[test]
-fn who_waits_for_an_id_hears_when_it_is_registered_with_its_token() {
+fn a_client_that_waits_for_an_id_is_told_when_it_is_registered_with_its_token() {
     let house = house();
     let wait = |with: &str| house.realm.wait_for(&peer("a"), &token(with)).expect("not too many");
     let (mut one, mut two, mut other) = (wait("t"), wait("t"), wait("other"));
@@ -122,7 +122,7 @@ fn who_waits_for_an_id_hears_when_it_is_registered_with_its_token() {
 }
 
 #[test]
-fn a_takeover_is_an_arrival_as_well_and_a_limit_is_none() {
+fn a_refusal_at_the_limit_does_not_end_the_wait_for_an_id_and_an_announced_refusal_does() {
     let house = house_with(|limits| limits.concurrent_limit = 1);
     let _b = house.connect("b", "s", &Socket::open());
     let mut waiting = house.realm.wait_for(&peer("a"), &token("t")).unwrap();

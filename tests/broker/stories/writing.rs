@@ -12,7 +12,7 @@ use crate::socket::Socket;
 use crate::{offer, register, send, text};
 
 #[test]
-fn what_is_sent_in_one_go_is_written_in_one_go_also_by_who_forgets_to() {
+fn a_batch_is_written_at_once_even_without_a_flush() {
     let house = house();
     let socket = Socket::open();
     let a = house.connect("a", "s", &Socket::open());

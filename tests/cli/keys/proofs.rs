@@ -79,7 +79,7 @@ fn ids_can_be_left_unproved_again() {
 }
 
 #[test]
-fn what_cannot_prove_anything_ends_with_1_and_is_named_and_nothing_is_added() {
+fn invalid_proofs_end_with_1_and_are_named_and_nothing_is_added() {
     let directory = Directory::new();
     let short = directory.file("short", "0123456789abcdef0123456789abcde\n");
     let private = directory.file("private.pem", PRIVATE_KEY);
@@ -110,7 +110,7 @@ fn what_cannot_prove_anything_ends_with_1_and_is_named_and_nothing_is_added() {
 }
 
 #[test]
-fn what_cannot_prove_anything_is_refused_by_the_command_and_the_api_in_the_same_words() {
+fn invalid_proofs_are_refused_by_the_command_and_the_api_in_the_same_words() {
     let directory = Directory::new();
     let fixture = |name: &str| {
         let path = [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", "jwt", name].iter().collect::<PathBuf>();

@@ -38,7 +38,7 @@ fn expect_turn(server: &TestServer, mut held: HttpConnection, b: &mut RawClient,
 }
 
 #[test]
-fn a_post_beyond_the_rate_of_its_client_waits_for_its_turn_and_those_of_others_do_not() {
+fn a_post_above_the_rate_limit_of_its_client_waits_and_posts_of_others_do_not() {
     on_own_with(rate(2), |server| {
         let (_a, mut b, _c) = (server.client("a"), server.client("b"), server.client("c"));
         // Ten times the rate, and one on credit, for half a second.
@@ -59,7 +59,7 @@ fn a_post_beyond_the_rate_of_its_client_waits_for_its_turn_and_those_of_others_d
 }
 
 #[test]
-fn a_post_that_would_have_to_wait_for_more_than_five_seconds_is_429() {
+fn a_post_that_would_wait_for_more_than_five_seconds_is_429() {
     on_own_with(rate(1), |server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         // Seven seconds on credit.
@@ -83,7 +83,7 @@ fn a_post_that_would_have_to_wait_for_more_than_five_seconds_is_429() {
 }
 
 #[test]
-fn a_socket_and_what_is_posted_for_it_share_one_rate() {
+fn a_socket_and_its_posts_share_one_rate_limit() {
     on_both_with(rate(2), |server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         send_at_once(server, &mut a, &mut b, 21);
@@ -118,7 +118,7 @@ fn a_stream_has_the_rate_of_a_socket() {
 }
 
 #[test]
-fn who_comes_again_with_the_same_token_has_no_new_burst() {
+fn reconnecting_with_the_same_token_gives_no_new_burst() {
     on_own_with(rate(2), |server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         send_at_once(server, &mut a, &mut b, 21);

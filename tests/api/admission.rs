@@ -1,4 +1,4 @@
-//! Who comes in, who does not, and what each is told.
+//! Admission and refusal of clients.
 
 use crate::harness::messages::{HEARTBEAT, ID_TAKEN, error, offer, relayed_offer};
 use crate::harness::{RawClient, Told, on_both, on_both_with, on_own, on_own_with, wait_until, wire};
@@ -7,7 +7,7 @@ const INCOMPLETE: &str = "No id, token, or key supplied to websocket server";
 const WRONG_KEY: &str = "Invalid key provided";
 const FULL: &str = "Server has reached its concurrent user limit";
 
-/// One text frame, an empty close frame, the end.
+/// Expects one text frame, an empty close frame, and the end.
 fn expect_refused(client: &mut RawClient, text: &str) {
     client.expect(text);
     client.expect_closed_with(None);

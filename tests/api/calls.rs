@@ -65,7 +65,7 @@ fn all_but_the_recipient_goes_out_as_it_was_written() {
                 r#"{"action":"\u0078","d\u0061ta":{"rem\u006fteId":"B","k\u0065y":"\u00e9\/"}}"#,
                 r#"{"action":"\u0078","d\u0061ta":{"k\u0065y":"\u00e9\/"}}"#,
             ),
-            // Of duplicates the last counts.
+            // The last of duplicate members counts.
             (
                 r#"{"action":"x","data":{"remoteId":"nobody","a":1,"remoteId":5,"rem\u006fteId":"B"}}"#,
                 r#"{"action":"x","data":{"a":1}}"#,
@@ -74,7 +74,7 @@ fn all_but_the_recipient_goes_out_as_it_was_written() {
                 r#"{"action":"y","data":5,"a":1,"action":"x","data":{"remoteId":"B"}}"#,
                 r#"{"action":"y","data":{},"a":1,"action":"x"}"#,
             ),
-            // An offer says whose it is.
+            // An offer names its sender.
             (
                 r#"{"action":"offer","data":{"a":1,"remoteId":"B","b":2}}"#,
                 r#"{"action":"offer","data":{"a":1,"remoteId":"A","b":2}}"#,
@@ -180,7 +180,7 @@ fn a_second_start_gives_another_id_and_the_old_one_leads_nowhere() {
 fn a_message_right_after_start_is_sent_under_the_new_id() {
     on_own(|server| {
         let ((mut a, old), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
-        // All in one segment, so that one read brings it all.
+        // Everything in one segment, so that one read gets it all.
         let frames = [call("offer", &b_id, ""), r#"{"action":"start"}"#.to_owned(), call("offer", &b_id, "")];
         let bytes: Vec<u8> = frames.iter().flat_map(|text| crate::harness::wire::text(text)).collect();
         a.send_raw(bytes);
@@ -253,7 +253,7 @@ fn peerjs_and_calls_never_meet() {
         peer.send(offer(&id, "1"));
         peer.expect_nothing("peer");
         a.expect_quiet();
-        // Not even by having the other's id.
+        // Not even with the id of the other.
         let mut same = server.client(&id);
         same.expect(crate::harness::messages::relayed_offer("peer", &id, "1"));
         a.send(call("x", &id, ""));

@@ -5,7 +5,7 @@ use peerbroker::keys::{Change, Origin};
 use crate::harness::keys::{key, on_own_with_keys};
 use crate::harness::{RawClient, TestServer, on_own, on_own_with};
 
-/// Ids in an order in which nothing else would list them.
+/// Ids in an order that only their registration explains.
 const IDS: [&str; 7] = ["b", "a", "ü", "Z", "a b&c=d+e%", "10", "9"];
 const SORTED: [&str; 7] = ["10", "9", "Z", "a", "a b&c=d+e%", "b", "ü"];
 const MOST: usize = 1000;
@@ -21,7 +21,7 @@ fn ids(server: &TestServer, query: &str) -> Vec<String> {
     serde_json::from_slice(&answer.body).expect("an array of ids")
 }
 
-/// All pages of so many ids, each asked for with the last of the one before, up to a short one.
+/// All pages of this size, each requested after the last id of the previous one, up to a short page.
 fn all_in_pages_of(server: &TestServer, limit: usize) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     loop {

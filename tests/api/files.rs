@@ -1,4 +1,4 @@
-//! An app's files, served beside the broker.
+//! The static directory.
 
 mod confined;
 mod transfer;
@@ -16,7 +16,7 @@ use crate::harness::messages::{offer, relayed_offer};
 use crate::harness::{TestServer, Transport, on_both_with, on_own, on_own_with};
 
 const BROWSER: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
-/// A directory of files and what is beside it; gone when dropped.
+/// A directory of files and its surroundings. The drop removes both.
 struct Tree {
     root: PathBuf,
 }
@@ -25,7 +25,7 @@ impl Tree {
     fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("files-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
-        // Canonical, so that a test may expect what it made.
+        // Canonical, so that tests can compare paths.
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).canonicalize().unwrap().join(name);
         fs::create_dir_all(root.join("app")).unwrap();
         let tree = Tree { root };
@@ -33,7 +33,7 @@ impl Tree {
         tree
     }
 
-    /// The directory that is served.
+    /// The served directory.
     fn app(&self) -> PathBuf {
         self.root.join("app")
     }

@@ -1,4 +1,4 @@
-//! What is answered over HTTP.
+//! Responses over HTTP.
 
 use crate::harness::messages::{offer, relayed_offer};
 use crate::harness::{TestServer, on_both, on_both_with, on_own, on_own_with};

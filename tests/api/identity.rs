@@ -1,4 +1,4 @@
-//! Keys whose clients prove that an id is their own.
+//! Keys whose clients prove that they own an id.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,7 +28,7 @@ fn signed(claims: &Value) -> String {
     encode(&Header::default(), claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
 }
 
-/// A token that is good for an hour. Two are never the same: `number` tells them apart.
+/// A token that is valid for an hour. `number` makes it unique.
 fn token(sub: &str, number: u64) -> String {
     signed(&json!({ "sub": sub, "exp": seconds() + 3600, "jti": number }))
 }
@@ -140,7 +140,7 @@ fn streams_and_posts_need_a_token_as_well() {
             http.send(post(&target, "", offer("b", &number.to_string()).as_bytes()));
             http.response(false).status
         };
-        // A fresh token is the same owner.
+        // A new token with the same subject is the same owner.
         assert_eq!(send(&token("a", 2), 1), 200);
         b.expect(relayed_offer("a", "b", "1"));
         assert_eq!(send(&token("b", 1), 2), 401);
@@ -181,7 +181,7 @@ fn with_a_secret_that_cannot_be_used_nobody_comes_in() {
     let broken = key("app", Change { auth: Some(short), ..Change::default() });
     on_own_with_keys(&[broken], |server, _| {
         expect_refused(come(server, "a", &token("a", 1)), &error(INVALID));
-        // The other keys are as they were.
+        // The other keys are unchanged.
         let _b = server.client("b");
     });
 }

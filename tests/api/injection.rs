@@ -1,4 +1,4 @@
-//! Texts that mean something to a shell, a database or a file system are ids and keys like any.
+//! Texts with a meaning for shells, databases or file systems are ordinary ids and keys.
 
 use std::sync::Arc;
 
@@ -137,7 +137,7 @@ fn any_text_as_an_id_names_exactly_that_id() {
 #[test]
 fn a_path_is_not_walked_and_is_decoded_once() {
     on_own_with_database(&[plain_key("one"), plain_key("..")], |server, _| {
-        // Each asks for the peers of a key that is there and does not show them, of one that is not, or for nothing.
+        // Each asks for the peers of a key without discovery, of an unknown key, or for nothing.
         for (target, status) in [
             ("/../peers", 401),
             ("/%2e%2e/peers", 401),

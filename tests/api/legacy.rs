@@ -1,4 +1,4 @@
-//! PeerJS 0.3.x over HTTP: a stream of lines to hear through, and a POST for each message.
+//! PeerJS 0.3.x over HTTP: a stream of lines to receive messages, and a POST for each message sent.
 
 mod alive;
 mod handover;
@@ -203,7 +203,7 @@ fn streams_count_for_the_limit_and_hear_of_it() {
             server.advance(HEAD_START);
             refused.expect(error("Server has reached its concurrent user limit"));
             refused.expect_end();
-            // Whoever goes on with an id takes no more room.
+            // A takeover does not count towards the limit.
             let mut renewed = server.renewed("a", 1);
             a.expect_end();
             renewed.expect_nothing(server, "a");

@@ -1,4 +1,4 @@
-//! Who is alive, who is not, and how a peer goes.
+//! Liveness, and the ends of connections.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const MS: Duration = Duration::from_millis(1);
 const PING: Duration = Duration::from_secs(20);
 const ALIVE: Duration = Duration::from_secs(60);
 
-/// How a client goes.
+/// How a client leaves.
 type Way = fn(RawClient);
 
 fn expect_gone_once(server: &TestServer, id: &str, why: CloseReason) {

@@ -177,7 +177,7 @@ fn the_shown_address_is_never_one_that_a_client_makes_up() {
     };
     assert_eq!(address(false, "X-Forwarded-For: 192.0.2.1\r\n"), "127.0.0.1");
     assert_eq!(address(false, "Forwarded: for=192.0.2.1\r\nX-Real-IP: 192.0.2.1\r\n"), "127.0.0.1");
-    // What the client wrote stands in front of what the proxy has added.
+    // The client's own text comes before the address that the proxy appends.
     assert_eq!(address(true, "X-Forwarded-For: 10.0.0.1, 198.51.100.9, 192.0.2.1\r\n"), "192.0.2.1");
     assert_eq!(address(true, "X-Forwarded-For: 198.51.100.9\r\nX-Forwarded-For: 192.0.2.1\r\n"), "192.0.2.1");
 }

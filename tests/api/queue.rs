@@ -1,4 +1,4 @@
-//! Messages for peers that are absent.
+//! Messages for absent peers.
 
 use std::time::Duration;
 

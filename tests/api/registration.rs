@@ -1,4 +1,4 @@
-//! The form that registers a key for somebody's app.
+//! The form that registers a key.
 
 mod bounds;
 
@@ -20,7 +20,7 @@ fn open(config: &mut Config) {
     config.registration.open = true;
 }
 
-/// What a browser sends for a filled form.
+/// The form data as browsers send it.
 fn filled(name: &str, origin: &str) -> String {
     form_urlencoded::Serializer::new(String::new())
         .extend_pairs([("name", name), ("origin", origin)])
@@ -42,13 +42,13 @@ fn register(server: &TestServer, name: &str, origin: &str) -> Response {
     register_with(server, "", name, origin)
 }
 
-/// What stands between two texts.
+/// The text between two others.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     let rest = text.split_once(before).unwrap_or_else(|| panic!("{before} in {text}")).1;
     rest.split_once(after).unwrap_or_else(|| panic!("{after} behind {before}")).0
 }
 
-/// The key that an answer shows.
+/// The key that a response shows.
 fn key_in(response: &Response) -> String {
     assert_eq!(response.status, 201, "{response:?}");
     let key = between(response.text(), r#"<code id="key">"#, "</code>");
@@ -244,7 +244,7 @@ fn other_sites_cannot_have_their_visitors_register_keys() {
             "Origin: http://server.test\r\n",
             "Sec-Fetch-Site: same-origin\r\n",
             "Sec-Fetch-Site: none\r\n",
-            // Behind a proxy that this server was not told of.
+            // Behind a proxy without `--proxied`.
             "Sec-Fetch-Site: same-origin\r\nOrigin: https://public.test\r\n",
         ] {
             key_in(&register_with(server, headers, "My game", "https://a.test"));

@@ -76,7 +76,7 @@ fn an_offer_goes_to_the_host_as_it_was_written() {
                 r#"{"s\u0064p":"\u00e9\/","type":"offer","clientUsername":"N"}"#,
             ),
             (r#"{"in":{"clientUsername":"x"}}"#, r#"{"in":{"clientUsername":"x"},"clientUsername":"N"}"#),
-            // Nobody else's name can be had like this.
+            // This does not give access to another player's name.
             (r#"{"clientUsername":"forged","sdp":"x"}"#, r#"{"clientUsername":"N","sdp":"x"}"#),
             (
                 r#"{"a":1,"client\u0055sername":{"forged":1},"sdp":"x","clientUsername":2}"#,
@@ -184,7 +184,7 @@ fn the_error_names_what_is_missing_when_the_room_exists() {
             player.expect_problem(frame, "no offer");
         }
         host.expect_quiet();
-        // The name was not taken meanwhile.
+        // The refused joins have not taken the name.
         player.send(join(&room, "anna", OFFER));
         host.expect(offered("anna"));
         for response in ["", r#","response":null"#, r#","response":"sdp""#, r#","response":[{}]"#] {
@@ -211,7 +211,7 @@ fn only_the_host_answers_and_starts() {
         player.expect_problem(START_GAME, "not the host");
         stranger.expect_problem(respond("anna", ANSWER), "wrong room");
         stranger.expect_problem(START_GAME, "wrong room");
-        // The host of another room is no more than that.
+        // The host of another room has no rights in this one.
         let (mut other, _) = server.host();
         other.expect_problem(respond("anna", ANSWER), "no player");
         other.send(START_GAME);
@@ -232,7 +232,7 @@ fn the_close_of_the_host_removes_its_room_and_its_players_stay() {
         player.expect_problem(join(&room, "anna", OFFER), "wrong room");
         player.expect_problem(respond("anna", ANSWER), "wrong room");
         player.expect_problem(START_GAME, "wrong room");
-        // And may go on elsewhere.
+        // It may then join another room.
         let (mut host, room) = server.host();
         player.send(join(&room, "anna", OFFER));
         host.expect(offered("anna"));
@@ -284,7 +284,7 @@ fn a_host_may_play_as_well() {
         let (mut other, elsewhere) = server.host();
         host.send(join(&elsewhere, "guest", OFFER));
         other.expect(offered("guest"));
-        // It is still its own room that it answers for.
+        // It still answers for its own room.
         host.expect_problem(respond("guest", ANSWER), "no player");
     });
 }

@@ -1,4 +1,4 @@
-//! Section 9, as far as the bound of a message allows: messages of 1 MiB instead of up to 16.
+//! Section 9, as far as the message limit allows: 1 MiB instead of up to 16.
 
 use std::slice;
 

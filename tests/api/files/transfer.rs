@@ -1,11 +1,11 @@
-//! Parts of files, files that the browser has already, and files that nobody could keep in memory.
+//! Ranges, conditional requests, and huge files.
 
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
 use super::{Tree, header};
 
-/// Longer than anybody could read or keep in memory; takes no room on the disk.
+/// A sparse file, too long to read or to keep in memory.
 const HUGE: u64 = 1 << 40;
 
 #[test]

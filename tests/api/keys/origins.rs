@@ -1,4 +1,4 @@
-//! From which pages a key may be used.
+//! Origins that may use a key.
 
 use peerbroker::keys::{Change, Key, Origin};
 
@@ -45,7 +45,7 @@ fn peer(server: &TestServer, key: &str, headers: &str) -> RawClient {
     client
 }
 
-/// An admitted client that has left again.
+/// A client that was admitted and has left.
 fn expect_admitted(server: &TestServer, key: &str, headers: &str) {
     let mut client = peer(server, key, headers);
     client.expect_open();
@@ -99,7 +99,7 @@ fn a_client_without_an_origin_is_admitted_only_if_the_key_allows_it() {
             expect_admitted(server, "native", headers);
             guest(server, "native", headers).expect_quiet();
         }
-        // A page has an origin, and cannot hide it.
+        // A page always sends its origin.
         peer(server, "native", &line("https://evil.test")).expect_refused(error(FOREIGN));
         guest(server, "native", &line("https://evil.test")).expect_refused(problem(FOREIGN));
     });

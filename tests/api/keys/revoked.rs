@@ -1,4 +1,4 @@
-//! What becomes of the clients of a key that is disabled or removed.
+//! Clients of a key that is disabled or removed.
 
 use peerbroker::keys::Change;
 use peerbroker::wire::CloseReason;
@@ -74,7 +74,7 @@ fn newcomers_hear_that_the_key_is_invalid() {
             let offer = message("OFFER", "b", "1");
             assert_eq!(status_of_post(server, "offer", &offer), (401, "Unauthorized".to_owned()));
             assert_eq!(server.get("/one/peers").status, 401);
-            // As for any key that is not there.
+            // As for any unknown key.
             assert_eq!(server.get("/one/id").status, 200);
         });
     }
@@ -112,7 +112,7 @@ fn a_revoked_key_comes_back_without_its_queue() {
             again(keys);
             assert!(server.tenant("one").is_empty());
             assert_eq!(server.tenant("one").guests().rooms.len(), 0);
-            // The id belongs to nobody, and nothing waits.
+            // The id is free, and its queue is empty.
             let mut new = server.begin_at(&server.target_of("one", "a").replace("token=", "token=another-"));
             new.expect_accepted();
             new.expect_open();
@@ -161,7 +161,7 @@ fn messages_that_a_slow_guest_did_not_read_are_dropped() {
             |server, keys| {
                 let slow = server.client_of("one", "slow");
                 let mut a = server.client_of("one", "a");
-                // More than the system takes for one that does not read.
+                // More than the system's buffers hold for a client that does not read.
                 let payload = format!("\"{}\"", "x".repeat(512 << 10));
                 for _ in 0..40 {
                     a.send(offer("slow", &payload));

@@ -98,7 +98,7 @@ fn a_post_is_refused_as_soon_as_its_client_is() {
 #[test]
 fn a_refusal_with_another_token_refuses_no_post() {
     on_own(|server| {
-        // Both wait for the id that a third one holds.
+        // Both wait for an id that a third client holds.
         let mut holder = server.client_with_token("a", "third");
         let mut held = server.begin_post("a", "offer", &offer("b", "1"));
         let mut other = server.begin("a", "second");
@@ -131,7 +131,7 @@ fn sixty_four_wait_for_one_id_with_one_token_and_one_more_is_refused_at_once() {
         server.settle();
         assert_eq!(server.post("a", "offer", &offer("b", "1")).status, 429);
         server.begin_stream("a", 0).expect_end();
-        // Other ids have nothing to do with it.
+        // Other ids are not affected.
         let mut other = server.begin_post("c", "offer", &offer("b", "1"));
         let _c = server.client("c");
         assert_eq!(other.response(false).status, 200);

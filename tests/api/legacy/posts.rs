@@ -1,4 +1,4 @@
-//! What may be posted, and what is answered.
+//! Posted messages, and the responses.
 
 use peerbroker::wire::CloseReason;
 
@@ -72,7 +72,7 @@ fn many_posts_go_through_one_connection() {
             assert_eq!(http.response(false).status, 200);
             b.expect(relayed_offer("a", "b", &n.to_string()));
         }
-        // And without waiting for the answers.
+        // The same without waiting for the responses.
         let pipelined: Vec<u8> =
             (5..9).flat_map(|n: usize| post(&target, "", offer("b", &n.to_string()).as_bytes())).collect();
         http.send(pipelined);
@@ -179,7 +179,7 @@ fn a_post_is_a_sign_of_life() {
 
 #[test]
 fn a_body_that_breaks_off_reaches_nobody() {
-    // The embedded form answers as well, but to nobody.
+    // The embedded transport answers too, but nobody reads it.
     on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         let request = post(&server.post_target("a", "offer"), "", offer("b", "1").as_bytes());

@@ -1,4 +1,4 @@
-//! How many keys can be registered.
+//! Limits of registered keys.
 
 use std::sync::Barrier;
 use std::thread;
@@ -14,7 +14,7 @@ use crate::harness::{TestServer, on_own_with};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Behind a proxy, so many of one address, and so many in all.
+/// Behind a proxy, with limits per address and in total.
 fn bounds(per_day: u32, limit: usize) -> impl Fn(&mut Config) {
     move |config| {
         config.proxied = true;
@@ -47,7 +47,7 @@ fn an_address_has_a_limit_of_registrations_in_any_24_hours() {
             key_in(&register_from(server, "192.0.2.2"));
         }
         expect_too_many(&register_from(server, "192.0.2.2"), 24 * HOUR);
-        // What a client writes in front of its address changes nothing.
+        // Addresses that a client puts in front of its own are ignored.
         expect_too_many(&register_from(server, "198.51.100.1, 192.0.2.1"), 14 * HOUR);
         server.advance(14 * HOUR);
         key_in(&register_from(server, "192.0.2.1"));
@@ -91,14 +91,14 @@ fn registered_keys_have_a_limit_in_total() {
         assert!(full.text().contains("All the keys that this server gives away are taken."));
         assert!(full.text().contains(r#"name="name" value="My game""#));
         keys.remove(&first);
-        // To be told so has not counted for the address.
+        // The refusal has not counted towards the limit of the address.
         key_in(&register_from(server, "192.0.2.3"));
         assert_eq!(register_from(server, "192.0.2.4").status, 503);
         assert_eq!(keys.store.count_registered().unwrap(), 2);
     });
 }
 
-/// Registers from these addresses at once, and gives the status of each answer.
+/// Registers from these addresses at once, and returns the status of each response.
 fn at_once(server: &TestServer, addresses: &[String]) -> Vec<u16> {
     let start = Barrier::new(addresses.len());
     thread::scope(|scope| {

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 const PAGE: &str = "docs/ARCHITECTURE.md";
-/// More than three files for one change are a sign that something has no place of its own.
+/// More than three files for one change are a sign that a concern has no module.
 const MAX_FILES: usize = 3;
 
-/// What is wrong with the table.
+/// The faults of the table.
 fn faults(page: &str, root: &Path) -> Vec<String> {
     let Some(rows) = rows(page) else { return vec![format!("no table `| To add | touch |` in {PAGE}")] };
     let mut faults = Vec::new();

@@ -1,4 +1,4 @@
-//! Which modules of one layer use each other, and where that goes round in a circle.
+//! Dependencies between modules of one layer, and circles among them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -7,24 +7,24 @@ use crate::names::{Kind, Name, is_test, module_of, names_of, root_of};
 
 type Module = Vec<String>;
 
-/// From a module to one that it uses: each item with the place where it is named first.
+/// The uses of one module by another: each item with the first place where it is named.
 type Uses = BTreeMap<Module, BTreeMap<Module, BTreeMap<String, String>>>;
 
 /// The item, if a name leads to a module.
 const ITSELF: &str = "the module itself";
 
-/// What the names of one module lead to.
+/// The targets of the names in one module.
 #[derive(Default)]
 struct Scope {
     /// The file that the module is in, as a module: an inline module is part of its file.
     file: Module,
-    /// What `use` brings into it: none if that is from another crate.
+    /// The items that `use` brings into scope; `None` for items of other crates.
     imports: BTreeMap<String, Option<Module>>,
     /// Those of them that are re-exported.
     exports: BTreeSet<String>,
 }
 
-/// The modules of a set of files, with all that they name. Tests are left out.
+/// The modules of a set of files, with all names in them. Tests are left out.
 pub struct Modules {
     scopes: BTreeMap<Module, Scope>,
     /// With the file that each stands in.
@@ -55,7 +55,7 @@ impl Modules {
         modules
     }
 
-    /// Who uses what within each layer.
+    /// The uses within each layer.
     pub fn uses(&self) -> Uses {
         let mut uses = Uses::new();
         for (path, name) in &self.names {
@@ -74,7 +74,7 @@ impl Modules {
     /// The file, as a module, and the item in it that a name leads to.
     fn used(&self, name: &Name) -> Option<(Module, String)> {
         let target = match &name.kind {
-            // A facade does not use what it shows.
+            // A facade does not use the items that it re-exports.
             Kind::Module | Kind::Import { exported: true, .. } => return None,
             Kind::Word if !self.scopes[&name.within].exports.contains(&name.segments[0]) => return None,
             Kind::Word | Kind::Path | Kind::Import { .. } => self.path_from_root(name)?,
@@ -104,7 +104,7 @@ impl Modules {
 
     /// Follows a path from `scope` through modules and re-exports to the item's own module.
     fn find(&self, scope: &Module, path: &[String], depth: usize) -> Option<(Module, String)> {
-        // A circle of re-exports does not compile; a name that hides itself might look like one.
+        // A circle of re-exports does not compile, but a shadowed name might look like one.
         if depth > 16 {
             return None;
         }
@@ -137,7 +137,7 @@ pub struct Knot {
     pub text: String,
 }
 
-/// The knots of a graph. For each use in a knot, its text has the shortest circle that goes that way.
+/// The strongly connected parts of a graph. The text of each use in one has the shortest circle through it.
 pub fn knots(uses: &Uses) -> Vec<Knot> {
     let mut knots: BTreeMap<BTreeSet<Module>, BTreeSet<Vec<Module>>> = BTreeMap::new();
     for (from, to) in uses.iter().flat_map(|(from, all)| all.keys().map(move |to| (from, to))) {
@@ -146,7 +146,7 @@ pub fn knots(uses: &Uses) -> Vec<Knot> {
                 *other == from || (way(uses, from, other).is_some() && way(uses, other, from).is_some())
             });
             let knot = knots.entry(members.cloned().collect()).or_default();
-            // It begins with its smallest module, so that it is the same from wherever it is found.
+            // It starts with its smallest module, so that its text is always the same.
             let first = (0..circle.len()).min_by_key(|&at| &circle[at]).unwrap_or(0);
             circle.rotate_left(first);
             knot.insert(circle);
@@ -165,7 +165,7 @@ impl Knot {
         }
         for from in modules {
             for (to, items) in uses[from].iter().filter(|(to, _)| modules.contains(*to)) {
-                // That a module is imported says nothing if what is used of it follows.
+                // The import of a module is redundant if the used item follows.
                 let telling = items.iter().filter(|(item, _)| items.len() == 1 || *item != ITSELF);
                 let items: Vec<String> = telling.map(|(item, place)| format!("{item} ({place})")).collect();
                 text += &format!("    {} uses of {}: {}\n", from.join("::"), to.join("::"), items.join(", "));

@@ -1,4 +1,4 @@
-//! Close codes as they stand in the code.
+//! Literal close codes in the sources.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
-//! Holds the rules of the house that neither the compiler nor a lint can hold: which part may use
-//! which, how large a file may grow, and how many files a change may touch.
+//! Checks the rules of the project that neither the compiler nor a lint checks: which layer may use
+//! which, how large a file may be, and how many files a change may touch.
 //!
-//! Every path in `src` is looked at, not only those of `use` items. Comments, documentation and
+//! Every path in `src` is checked, not only those of `use` items. Comments, documentation and
 //! strings are not.
 
 mod additions;
@@ -22,7 +22,7 @@ use layers::{ACTIX, LAYERS};
 use names::is_test;
 use sources::Sources;
 
-/// A file that is longer is usually two layers.
+/// A longer file usually has two concerns.
 const MAX_LINES: usize = 400;
 
 #[test]
@@ -59,7 +59,7 @@ fn the_table_of_layers_allows_nothing_that_is_not_used() {
     assert!(unused.is_empty(), "take out of the table:\n{}", unused.join("\n"));
 }
 
-/// Circles that are still to be taken apart.
+/// Known circles that remain to be removed.
 const KNOWN_CIRCLES: &[&[&str]] = &[
     &["app", "app::background"],
     &["auth", "auth::answers", "auth::jwks", "auth::jwt", "auth::verifying_keys", "auth::webhook"],

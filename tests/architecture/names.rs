@@ -1,4 +1,4 @@
-//! What a source names, and which layer or crate that leads to.
+//! The names in a source, and the layers or crates that they lead to.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::layers::{LAYERS, PROGRAM};
 use crate::scan::{Scan, tokens_of};
 
-/// Something that a file names outside its own layer.
+/// A name in a file that leads outside its own layer.
 pub struct Edge {
     pub place: String,
     pub layer: String,
@@ -20,7 +20,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// Whether `path`, a layer or an external path of the table, covers this.
+    /// Whether `path`, a layer or an external path of the table, includes this.
     pub fn allowed_by(&self, path: &str) -> bool {
         match self {
             Target::Layer(layer) => layer == path,
@@ -65,14 +65,14 @@ pub fn edges_of(path: &Path, text: &str, crates: &BTreeSet<String>) -> Vec<Edge>
         .collect()
 }
 
-/// What a file names, with what its tests name only if `tests` says so.
+/// The names in a file; those of its tests only if `tests` is set.
 pub fn names_of(path: &Path, text: &str, tests: bool) -> Vec<Name> {
     let mut names = Vec::new();
     Scan { tokens: &tokens_of(path, text, tests), at: 0 }.module(&module_of(path), &mut names);
     names
 }
 
-/// The module that a file is: its layer first. `lib.rs` is the layer of the library's front.
+/// The module of a file, starting with its layer. `lib.rs` is the layer of the library's front.
 pub fn module_of(path: &Path) -> Vec<String> {
     let mut module: Vec<String> = path
         .with_extension("")
@@ -91,7 +91,7 @@ pub fn is_test(path: &Path) -> bool {
     path.with_extension("").components().any(|part| part.as_os_str() == "tests")
 }
 
-/// A path as it is written, and the module that it is written in.
+/// A path in the source, and the module that contains it.
 #[derive(Debug)]
 pub struct Name {
     pub segments: Vec<String>,
@@ -115,7 +115,7 @@ pub enum Kind {
 }
 
 impl Name {
-    /// Whether it is brought into scope: by `use`, or as a module that is declared here.
+    /// Whether it is brought into scope: by `use`, or as a declared module.
     fn is_imported(&self) -> bool {
         matches!(self.kind, Kind::Import { .. } | Kind::Module)
     }

@@ -6,14 +6,14 @@ use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 
 use crate::names::{Kind, Name};
 
-/// A token with its line; what is in brackets follows its opening bracket.
+/// A token with its line. The content of brackets follows the opening bracket.
 #[derive(Debug)]
 pub struct Token {
     pub text: String,
     pub line: usize,
 }
 
-/// The tokens of a file, with those of its tests only if `tests` says so.
+/// The tokens of a file; those of its tests only if `tests` is set.
 pub fn tokens_of(path: &Path, text: &str, tests: bool) -> Vec<Token> {
     let stream: TokenStream = text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut tokens = Vec::new();
@@ -63,13 +63,13 @@ fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
                 flatten(group.stream(), tokens);
                 tokens.push(Token { text: close.to_owned(), line: group.span_close().start().line });
             }
-            // Of a literal only a number matters: it may be a close code.
+            // Only numbers matter among literals: they may be close codes.
             TokenTree::Literal(literal) => {
                 let text = literal.to_string();
                 let number = text.starts_with(|c: char| c.is_ascii_digit());
                 tokens.push(Token { text: if number { text } else { "literal".to_owned() }, line });
             }
-            // The only sign of two characters that matters here.
+            // The only relevant sign of two characters.
             TokenTree::Punct(punct) if punct.as_char() == ':' && joint => {
                 if let Some(first) = tokens.last_mut() {
                     first.text.push(':');
@@ -105,7 +105,7 @@ impl Scan<'_> {
         self.text(ahead).starts_with(|c: char| c.is_alphabetic() || c == '_') && self.text(ahead) != "literal"
     }
 
-    /// Collects what is named up to the end of a module's bracket.
+    /// Collects the names up to the end of a module's bracket.
     pub fn module(&mut self, within: &[String], names: &mut Vec<Name>) {
         let mut depth = 0_usize;
         while self.at < self.tokens.len() {
@@ -150,7 +150,7 @@ impl Scan<'_> {
                     self.at += 1;
                 }
                 "::" if self.is_word(1) => {
-                    // What follows `>::` or `)::` is no path of its own.
+                    // The text after `>::` or `)::` is not a separate path.
                     let before = self.at.checked_sub(1).map_or("", |at| &self.tokens[at].text);
                     let global = !matches!(before, ">" | ")" | "]");
                     self.at += 1;

@@ -1,4 +1,4 @@
-//! The rules can fail: what is against the design is seen, and nothing else.
+//! The rules can fail: they find violations of the design, and nothing else.
 
 use std::path::Path;
 
@@ -103,7 +103,7 @@ fn the_crates_come_from_the_manifest() {
     assert_eq!(dependencies(manifest).into_iter().collect::<Vec<_>>(), ["a_b", "c", "f"]);
 }
 
-/// What each of these files, by its name below `src`, uses of another one: `from > to: item`.
+/// The uses between these files, given by their names below `src`: `from > to: item`.
 fn used(files: &[(&str, &str)]) -> Vec<String> {
     let uses = modules(files).uses();
     let mut used = Vec::new();
@@ -215,7 +215,7 @@ fn a_path_outside_the_layer_is_not_a_use() {
         ("a/tests/b.rs", "use super::super::f;"),
     ];
     assert_eq!(used(&test), Vec::<String>::new());
-    // What follows the test is seen again.
+    // Code after the test is read again.
     let after = "#[cfg(test)] fn f() {} #[cfg(test)] use x::{y}; fn g() { super::b::h(); }";
     assert_eq!(used(&[("a.rs", ""), ("a/b.rs", ""), ("a/c.rs", after)]), ["a::c > a::b: h"]);
 }

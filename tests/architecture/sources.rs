@@ -1,4 +1,4 @@
-//! The sources as they are on the disk, and the crates of the manifest.
+//! The sources on the disk, and the crates of the manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -50,7 +50,7 @@ impl Sources {
     }
 }
 
-/// The names under `[dependencies]`, as paths spell them. `std` and its parts are free for all.
+/// The names under `[dependencies]`, as paths spell them. All layers may use `std`.
 pub fn dependencies(manifest: &str) -> BTreeSet<String> {
     let mut section = "";
     let mut names = BTreeSet::new();

@@ -12,7 +12,7 @@ use crate::program::{Program, command, run};
 
 const TOKEN: &str = "a-secret-of-sixteen-or-more";
 
-/// A program with the API on a free port, and what the line about it ends with.
+/// A program with the API on a free port, and the end of the line about it.
 pub fn start(args: &[&str], env: &[(&str, &str)]) -> (Program, Api, String) {
     let mut program = Program::start_with_env(args, env);
     let (api, rest) = program.expect_api();
@@ -140,7 +140,7 @@ fn the_token_may_come_through_a_pipe() {
     for (token, code) in [("secret-of-16-chr", 0), ("secret-of-15-ch", 1)] {
         let args = ["--check_config", "--ops_port", "0", "--admin_token_file", "/dev/stdin"];
         let mut child = command(&args).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        // Its end is that of the file.
+        // The line break of the file is the end of the token.
         child.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(code), "{token}");
     }

@@ -1,4 +1,4 @@
-//! The file: how it is made, and what is told when it cannot be used.
+//! The database file: its creation, and the errors if it cannot be used.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,7 +17,7 @@ fn failure(dir: &Path) -> (DatabaseError, String) {
     problem_of(error)
 }
 
-/// What failed, and what people read of it.
+/// The path that failed, and the error text.
 fn problem_of(error: KeyError) -> (DatabaseError, String) {
     let text = error.to_string();
     match error {
@@ -101,7 +101,7 @@ fn a_database_of_a_newer_version_is_refused_and_left_alone() {
 
 #[test]
 fn an_empty_file_becomes_a_database() {
-    // As one who was killed at the right moment leaves it.
+    // As left by a process that was killed at the right moment.
     let directory = Directory::new();
     directory.file(FILE_NAME, "");
     open(&directory.at("")).add(made_at(1, "k")).unwrap();

@@ -1,4 +1,4 @@
-//! What every store does. Each test is a function of a store, and runs on each.
+//! Tests of every store. Each test is a function of a store, and runs on all of them.
 
 use std::sync::Barrier;
 use std::thread;
@@ -53,7 +53,7 @@ fn a_new_store_is_empty(store: &dyn KeyStore) {
     assert_eq!(store.get(&key("peerjs")).unwrap(), None);
 }
 
-/// A key where nothing is as it is by default.
+/// A key without default settings.
 fn odd_key() -> Key {
     let origins = ["https://example.org", "https://*.example.org:8443"];
     let settings = Settings {
@@ -113,7 +113,7 @@ fn keys_are_listed_by_age_and_then_by_text(store: &dyn KeyStore) {
 }
 
 fn a_key_is_compared_exactly(store: &dyn KeyStore) {
-    // Two forms of one letter among them.
+    // Two Unicode forms of one letter are among them.
     let different = ["key", "KEY", "key ", " key", "k\u{e9}y", "ke\u{301}y", "1", "1.0", "01"];
     for text in different {
         store.add(made_at(0, text)).unwrap();
@@ -294,7 +294,7 @@ fn used_keys_and_keys_of_operators_stay(store: &dyn KeyStore) {
     assert_eq!(texts(store), ["an operator's"]);
 }
 
-/// Runs `work` on so many threads that begin together.
+/// Runs `work` on several threads that start together.
 fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let (start, work) = (Barrier::new(threads), &work);
     thread::scope(|scope| {
@@ -317,7 +317,7 @@ fn changes_from_many_threads_are_all_kept(store: &dyn KeyStore) {
             let own: ApiKey = key(&format!("{thread}-{number}"));
             store.add(made_at(1, own.as_str())).unwrap();
             store.note_used(&[(own.clone(), 3), (key("shared"), 4)]).unwrap();
-            // Each thread changes something else of one key.
+            // Each thread changes another setting of one key.
             let change = match thread {
                 0 => Change { name: Some("named".to_owned()), ..Change::default() },
                 1 => Change { allow_no_origin: Some(true), ..Change::default() },

@@ -1,4 +1,4 @@
-//! What waited too long.
+//! Expiry of messages.
 
 use peerbroker::broker::{IdLease, Routed};
 

@@ -1,4 +1,4 @@
-//! Who holds an id, and who comes in.
+//! Holders of ids, and registration.
 
 use peerbroker::broker::{IdLease, Outgoing, RegisterOutcome, Routed};
 use peerbroker::wire::{ApiKey, CloseReason};
@@ -65,7 +65,7 @@ fn another_token_is_refused_and_gets_nothing() {
     let refused = register(&house.realm, "a", "other", &mut outbox);
     assert!(matches!(refused, RegisterOutcome::Taken));
     assert_eq!(socket.heard(), []);
-    // The outbox is as it was: for the refusal.
+    // The outbox is unchanged, so that it can send the refusal.
     outbox.push_unbounded(Outgoing::notice(text("ID-TAKEN")));
     outbox.flush();
     assert_eq!(socket.texts(), ["ID-TAKEN"]);

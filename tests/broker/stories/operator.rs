@@ -1,4 +1,4 @@
-//! What an operator sees and does.
+//! The broker's functions for operators.
 
 use peerbroker::wire::{ClientVersion, CloseReason, PeerId};
 

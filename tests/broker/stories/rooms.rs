@@ -1,4 +1,4 @@
-//! Room codes, names in a room, and how long both last.
+//! Room codes, names in rooms, and their lifetimes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ fn codes_have_one_letter_more_when_the_short_ones_run_short() {
     const SHORT_CODES: usize = 26 * 26 * 26 * 26;
     let (_house, rooms) = house_with(|limits| limits.rooms = usize::MAX);
     let mut hostings = Vec::new();
-    // Sure to come, for there is one room more than short codes. Likely at a third of that.
+    // Certain, because there is one room more than short codes. Likely at a third of them.
     let longer = (0..=SHORT_CODES).find_map(|_| {
         let hosting = host(&rooms);
         match hosting.code().len() {
@@ -128,7 +128,7 @@ fn a_room_ages_from_when_something_last_happened() {
 
 #[test]
 fn the_host_of_a_removed_room_does_not_affect_a_new_room_with_the_same_code() {
-    // Codes are given out by chance, so until one comes again.
+    // Codes are random, so create rooms until this code comes again.
     let (house, rooms) = house_with(|limits| limits.rooms = usize::MAX);
     let old: Vec<(HostedRoom, PlayerName)> = (0..200)
         .map(|_| {

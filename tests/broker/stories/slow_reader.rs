@@ -1,4 +1,4 @@
-//! Those who do not read.
+//! Clients that do not read.
 
 use peerbroker::broker::{IdLease, Outbox};
 use peerbroker::wire::CloseReason;
@@ -98,7 +98,7 @@ fn a_client_that_reads_slowly_but_reads_stays_and_keeps_its_id() {
         assert!(is_pending(&mut probe), "what it took before is no answer");
         slow.set_room(10);
         b.with_outbox(Outbox::flush);
-        // Another question does not make the answer to the first one void.
+        // A second probe does not invalidate the answer to the first.
         let _another = house.realm.probe(&peer("b"));
         house.pass(999);
         assert!(!is_pending(&mut probe) && b.is_current(), "round {round}");

@@ -1,4 +1,4 @@
-//! Connections that another one goes on with, those that wait for one, and new ids.
+//! Takeovers of streams, waiting for an id, and changes of id.
 
 use std::future::Future as _;
 use std::pin::pin;
@@ -11,7 +11,7 @@ use super::{blocked, closed, house, house_with, last};
 use crate::socket::Socket;
 use crate::{House, offer, peer, text};
 
-/// Registers a connection of either kind, with a greeting.
+/// Registers a connection of either kind, with its OPEN.
 fn connect(house: &House, link: Link, token: &str, socket: &Socket) -> IdLease {
     let (id, token) = (peer("a"), Token::parse(token).unwrap());
     let newcomer = RegisterRequest {
@@ -110,9 +110,9 @@ fn a_client_that_waits_for_an_id_is_told_when_it_is_registered_with_its_token() 
     let held = connect(&house, Link::Socket, "t", &Socket::open());
     assert_eq!((now(&mut one), now(&mut two)), (Poll::Ready(true), Poll::Ready(true)));
     assert_eq!(now(&mut other), Poll::Pending);
-    // It is there already.
+    // It is registered already.
     assert_eq!(now(&mut wait("t")), Poll::Ready(true));
-    // A refusal is told to those with that token.
+    // Only clients with that token are told the refusal.
     house.realm.announce_refusal(&peer("a"), &token("third"));
     assert_eq!(now(&mut other), Poll::Pending);
     house.realm.announce_refusal(&peer("a"), &token("other"));
@@ -138,13 +138,13 @@ fn no_more_than_sixty_four_wait_for_one_id_with_one_token_and_a_place_that_is_gi
     let wait = |token_text: &str| house.realm.wait_for(&peer("a"), &token(token_text));
     let mut waiting: Vec<Arrival> = (0..64).map(|_| wait("guessed").unwrap()).collect();
     assert!(wait("guessed").is_none());
-    // Others cannot use up the owner's places, however many tokens they try.
+    // Others cannot use up the owner's places with other tokens.
     waiting.extend((0..1000).map(|n| wait(&format!("guessed {n}")).unwrap()));
     waiting.push(wait("t").unwrap());
     drop(waiting.remove(0));
     waiting.push(wait("guessed").unwrap());
     assert!(wait("guessed").is_none());
-    // Many came and went, and the id is like new.
+    // After many have waited and left, no state is left.
     drop(waiting);
     let socket = Socket::open();
     let _a = connect(&house, Link::Socket, "t", &socket);

@@ -1,4 +1,4 @@
-//! Builds again when a page or a vendored library comes or goes: the macro that embeds them cannot say.
+//! Rebuilds when a page or a vendored library changes, because the macro that embeds them cannot tell cargo.
 
 fn main() {
     println!("cargo::rerun-if-changed=static");

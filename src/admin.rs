@@ -8,7 +8,7 @@ use crate::auth::{BadAuth, check_auth};
 use crate::config::KeySignup;
 use crate::events::{Actor, Event, KeyEvent, PeerAddress};
 use crate::keys::{Change, InvalidName, Key, KeyError, KeyStore, check_name, unix_time};
-use crate::limits::{DailyQuota, GuessLimiter};
+use crate::limits::{GuessLimiter, SignupLimiter};
 use crate::node::{ActiveKeys, Node};
 use crate::wire::{ApiKey, Limit, PeerId};
 
@@ -40,20 +40,20 @@ pub(crate) struct Admin {
     node: Arc<Node>,
     keys: Arc<ActiveKeys>,
     store: Arc<dyn KeyStore>,
-    /// Addresses that have registered keys.
-    signups: DailyQuota,
-    /// Held while a key is registered, so that the counts are still right when the key is added.
+    /// ConnectionLimiter that have registered keys.
+    signups: SignupLimiter,
+    /// QuotaShare while a key is registered, so that the counts are still right when the key is added.
     signing_up: Mutex<()>,
     /// Wrong guesses at the admin token.
     pub(crate) wrong_tokens: GuessLimiter,
-    /// Held while keys are written or put in force, so that the last written state is in force.
+    /// QuotaShare while keys are written or put in force, so that the last written state is in force.
     writing: Mutex<()>,
 }
 
 impl Admin {
     pub(crate) fn new(node: Arc<Node>, keys: Arc<ActiveKeys>, store: Arc<dyn KeyStore>) -> Self {
         Admin {
-            signups: DailyQuota::new(node.config().clone()),
+            signups: SignupLimiter::new(node.config().clone()),
             node,
             keys,
             store,

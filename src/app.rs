@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Config, LiveConfig};
 use crate::events::{Event, Events};
 use crate::keys::{KeyError, KeyStore};
-use crate::limits::Addresses;
+use crate::limits::ConnectionLimiter;
 use crate::node::{ActiveKeys, Node};
 use crate::session::{OnMessage, Sessions};
 use crate::wire::Limit;
@@ -29,7 +29,7 @@ pub(crate) struct Parts {
     pub(crate) keys: Arc<ActiveKeys>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) admin: Admin,
-    pub(crate) addresses: Arc<Addresses>,
+    pub(crate) addresses: Arc<ConnectionLimiter>,
     /// Done when the log has said that a trusted proxy names no clients.
     pub(crate) silent_proxy: Once,
     started: Instant,
@@ -49,7 +49,7 @@ impl Parts {
         let keys = Arc::new(ActiveKeys::default());
         let sessions = Sessions::new(Arc::clone(&node), Arc::clone(&keys), on_message);
         let admin = Admin::new(Arc::clone(&node), Arc::clone(&keys), store);
-        let addresses = Addresses::new(config.clone());
+        let addresses = ConnectionLimiter::new(config.clone());
         if let Err(error) = log_events::start(&events) {
             log::error!("cannot start the thread that logs, so what operators do is not logged: {error}");
         }

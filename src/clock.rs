@@ -1,11 +1,11 @@
-//! Where the broker gets the time from: the system, or a test.
+//! The broker's source of time: the system's clock, or a manual one for tests.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-/// Where the broker gets the time from.
+/// The broker's source of time.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
@@ -26,14 +26,14 @@ impl Clock {
         Clock(Source::Manual(Arc::default()))
     }
 
-    /// Moves a manual clock on; has no effect on the system's.
+    /// Advances a manual clock. Does nothing to the system's clock.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(now) = &self.0 {
             now.send_modify(|now| *now += millis(by));
         }
     }
 
-    /// Milliseconds since the clock was made.
+    /// Milliseconds since the clock was created.
     pub(crate) fn now(&self) -> u64 {
         match &self.0 {
             Source::System(start) => millis(start.elapsed()),
@@ -41,12 +41,12 @@ impl Clock {
         }
     }
 
-    /// Waits until a manual clock has moved on by `by`; `None` for the system's, for which the
+    /// Waits until a manual clock has advanced by `by`. `None` for the system's clock, for which the
     /// runtime has timers.
     pub(crate) fn advanced(&self, by: Duration) -> Option<impl Future<Output = ()> + use<>> {
         let Source::Manual(now) = &self.0 else { return None };
         let (at, mut moved) = (*now.borrow() + millis(by), now.subscribe());
-        // An error is the end of the clock, and with it of all that could wait.
+        // An error means that all clones of the clock are gone, and the broker with them.
         Some(async move { drop(moved.wait_for(|now| *now >= at).await) })
     }
 

@@ -1,4 +1,4 @@
-//! What can be set, and every default.
+//! All settings and their defaults.
 
 mod limits;
 mod listen;
@@ -21,53 +21,51 @@ pub use limits::{AddressLimits, Limits};
 pub use listen::{AdminToken, InvalidToken, Listen, ListenOps};
 pub use live::LiveConfig;
 
-/// How a broker behaves. [`Config::default`] is what the binary does without a flag.
+/// The configuration of a broker. [`Config::default`] is that of the program without flags.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where everything hangs. For an embedded broker the path of
-    /// [`mount`](crate::PeerBroker::mount) counts instead.
+    /// The path below which the broker answers. An embedded broker uses the path of
+    /// [`mount`](crate::PeerBroker::mount) instead.
     pub path: MountPath,
-    /// The key that clients must name on the WebSocket.
+    /// The built-in key of PeerJS clients.
     pub key: ApiKey,
-    /// Whether [`key`](Self::key) is there at all, besides those of [`Builder::keys`](crate::Builder::keys).
+    /// Whether [`key`](Self::key) is accepted, in addition to the keys of [`Builder::keys`](crate::Builder::keys).
     pub default_key: bool,
-    /// Whether strangers may register keys.
+    /// Registration of keys by anyone who can reach the server.
     pub registration: KeySignup,
     /// Whether `GET {path}{key}/peers` lists the ids of all peers.
     pub allow_discovery: bool,
-    /// Whether proxies in front say what the address of a client is, and under what host and scheme it sees this
-    /// server.
+    /// Whether trusted proxies tell the address of a client, and the host and scheme of its request, in headers.
     pub proxied: bool,
-    /// The proxies that are believed about clients, with [`proxied`](Self::proxied).
+    /// The proxies whose headers are trusted if [`proxied`](Self::proxied) is set.
     pub trusted_proxies: Vec<IpNet>,
-    /// The origins that may read HTTP answers; empty, or `*` among them, means every one.
+    /// The origins that may read HTTP responses (CORS). Empty, or `*` among them, means any.
     pub cors: Vec<String>,
-    /// The key of clients at the root that name none; by default [`key`](Self::key).
+    /// The key of clients at the root that send no key; by default [`key`](Self::key).
     pub root_key: Option<ApiKey>,
-    /// What clients may speak.
+    /// The protocols that the server offers.
     pub dialects: Dialects,
     /// Whether the landing page and the demos are served.
     pub pages: bool,
-    /// A directory whose files are served below the path; [`check`](Config::check) tells whether it can
-    /// be.
+    /// A directory whose files are served below the path. [`check`](Config::check) checks that it is readable.
     pub static_dir: Option<PathBuf>,
-    /// Largest WebSocket message in bytes; a larger one closes its socket with 1009.
+    /// Maximum size of a WebSocket message in bytes. A larger one closes its connection with 1009.
     pub max_message_bytes: usize,
-    /// Most bytes of unfinished messages of all connections together; a connection that needs more is closed
+    /// Maximum bytes of unfinished messages of all connections together. A connection that needs more is closed
     /// with 1013. The first 16 KiB of each connection do not count.
     pub unfinished_total_bytes: usize,
     /// How long a client may take to answer a close frame.
     pub close_timeout: Duration,
-    /// Messages that one client of the built-in key may send a second, for long; ten times as many at
-    /// once. 0 is any number.
+    /// Rate limit of messages per second for each client of the built-in key; bursts of ten times that. 0 turns it
+    /// off.
     pub messages_per_second: u32,
-    /// Bounds of one address.
+    /// Limits per address.
     pub address_limits: AddressLimits,
-    /// Bounds and times of the broker.
+    /// Limits and timeouts of the broker.
     pub limits: Limits,
 }
 
-/// The dialects that are spoken; by default all.
+/// The protocols that the server offers; by default all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dialects {
     /// PeerJS, at `{path}peerjs` and over HTTP.
@@ -79,7 +77,7 @@ pub struct Dialects {
 }
 
 impl Dialects {
-    /// Whether anything is spoken at the root.
+    /// Whether the server offers a protocol at the root.
     pub fn any_at_root(self) -> bool {
         self.rooms || self.calls
     }
@@ -91,17 +89,17 @@ impl Default for Dialects {
     }
 }
 
-/// Whether people may register keys for their apps by themselves, through a form on the landing page; by
-/// default not.
+/// Registration of keys through a form on the landing page, by anyone who can reach the server. By default
+/// closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeySignup {
-    /// Whether they may at all.
+    /// Whether registration is open.
     pub open: bool,
-    /// Most keys that one address registers within 24 hours; 0 is any number.
+    /// Maximum keys that one address registers within 24 hours; 0 means no limit.
     pub per_day: u32,
-    /// Most keys that are registered at a time; 0 is any number.
+    /// Maximum registered keys in total; 0 means no limit.
     pub limit: usize,
-    /// Days without a client after which such a key is removed, also when `open` is off by then; 0 is never.
+    /// Registered keys unused for this many days are deleted, even after registration closes; 0 means never.
     pub ttl_days: u32,
 }
 
@@ -117,32 +115,32 @@ pub const DEFAULT_HOST: &str = "::";
 pub const DEFAULT_OPS_HOST: &str = "127.0.0.1";
 /// The default of `--port`.
 pub const DEFAULT_PORT: u16 = 9000;
-/// The default of `--max_message_bytes`. An offer with all its candidates has some 10 KB.
+/// The default of `--max_message_bytes`. An offer with all its candidates has about 10 KB.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1 << 20;
 
 /// Why the files of [`Config::static_dir`] cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot serve --static_dir {path}: {error}", path = .path.display())]
 pub struct BadStaticDir {
-    /// What was to be the directory.
+    /// The configured directory.
     pub path: PathBuf,
-    /// What the system says.
+    /// The error of the operating system.
     pub error: io::Error,
 }
 
 impl Config {
-    /// Looks whether the directory of files is there. [`Server::bind`](crate::Server::bind) does it by
-    /// itself; who mounts the broker in an app may ask beforehand.
+    /// Checks that the static directory exists. [`Server::bind`](crate::Server::bind) does this too; call it before
+    /// [`mount`](crate::PeerBroker::mount).
     pub fn check(&self) -> Result<(), BadStaticDir> {
         let Some(path) = &self.static_dir else {
             return Ok(());
         };
-        // The dot is found only in a directory, and only by those who may enter it.
+        // The dot exists only in a directory, and looking it up needs permission to enter it.
         let entered = path.canonicalize().and_then(|root| fs::metadata(root.join(".")));
         entered.map(drop).map_err(|error| BadStaticDir { path: path.clone(), error })
     }
 
-    /// The keys that the flags name, with what they may do.
+    /// The keys of the flags, with their settings.
     pub fn built_in_keys(&self) -> Vec<Key> {
         let settings = Settings {
             allow_discovery: self.allow_discovery,
@@ -158,23 +156,23 @@ impl Config {
         keys.into_iter().map(built_in).collect()
     }
 
-    /// Whether the flags name a key.
+    /// Whether a key comes from the flags.
     pub fn is_built_in(&self, key: &ApiKey) -> bool {
         self.default_key && (*key == self.key || key == self.root_key())
     }
 
-    /// Whether an address is that of a proxy that is believed.
+    /// Whether an address is that of a trusted proxy.
     pub(crate) fn is_proxy(&self, address: &IpAddr) -> bool {
         self.proxied && self.trusted_proxies.iter().any(|network| network.contains(address))
     }
 
-    /// The key that people are told: the built-in one, or a stand-in for one of theirs.
+    /// The key that pages and examples show: the built-in key, or a placeholder if there is none.
     pub fn shown_key(&self) -> ApiKey {
-        let stand_in = if self.default_key { None } else { ApiKey::parse("YOUR-KEY").ok() };
-        stand_in.unwrap_or_else(|| self.key.clone())
+        let placeholder = if self.default_key { None } else { ApiKey::parse("YOUR-KEY").ok() };
+        placeholder.unwrap_or_else(|| self.key.clone())
     }
 
-    /// The key of clients at the root that name none.
+    /// The key of clients at the root that send no key.
     pub fn root_key(&self) -> &ApiKey {
         self.root_key.as_ref().unwrap_or(&self.key)
     }
@@ -187,7 +185,7 @@ impl Default for Config {
         let key = Settings::default();
         Config {
             path: MountPath::default(),
-            // What PeerJS clients send if their app names no key.
+            // The default key of PeerJS clients.
             key: ApiKey::parse("peerjs").unwrap_or_else(|_| unreachable!("a valid key")),
             default_key: true,
             registration: KeySignup::default(),
@@ -209,7 +207,7 @@ impl Default for Config {
     }
 }
 
-/// Loopback and private networks: where a proxy of one's own is.
+/// Loopback and private networks, where an operator's own proxy usually is.
 const TRUSTED_PROXIES: [&str; 7] =
     ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"];
 
@@ -217,7 +215,7 @@ fn default_trusted_proxies() -> Vec<IpNet> {
     TRUSTED_PROXIES.iter().filter_map(|network| network.parse().ok()).collect()
 }
 
-/// The path below which everything hangs: `/`, or `/a/b/`. Always begins and ends with a slash
+/// The path below which the broker answers: `/`, or `/a/b/`. Always begins and ends with a slash
 /// and has no empty segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountPath(String);
@@ -228,9 +226,9 @@ pub struct MountPath(String);
 pub struct InvalidPath;
 
 impl MountPath {
-    /// Takes any spelling: leading, final and doubled slashes do not matter.
+    /// Parses a path. Leading, final and doubled slashes do not matter.
     pub fn parse(text: &str) -> Result<Self, InvalidPath> {
-        // RFC 3986, section 3.3; anything else a client sends percent-encoded, and would not match.
+        // RFC 3986, section 3.3. Clients percent-encode other characters, so they would never match.
         let allowed = |c: char| c.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@%".contains(c);
         if !text.chars().all(allowed) {
             return Err(InvalidPath);
@@ -266,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slashes_around_and_within_a_path_do_not_matter() {
+    fn leading_final_and_doubled_slashes_do_not_matter() {
         for (text, path) in [
             ("", "/"),
             ("/", "/"),
@@ -281,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_no_client_could_ask_for_is_refused() {
+    fn a_path_that_no_client_can_request_is_refused() {
         for text in ["/x?y", "/x#y", "/x y", "/x\n", "/é", "/<b>"] {
             assert_eq!(MountPath::parse(text), Err(InvalidPath), "{text:?}");
         }

@@ -1,7 +1,7 @@
-//! The languages that clients speak: text in, commands out, and back.
+//! The protocols of clients: they turn JSON text into commands, and messages into JSON text.
 //!
-//! A dialect is pure. It knows every JSON field name and never sees the broker, so it can be
-//! tested with nothing but text.
+//! A dialect is pure: it knows the JSON field names and does not use the broker, so its tests need
+//! only text.
 
 pub mod calls;
 pub(crate) mod json;

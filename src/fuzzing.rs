@@ -1,5 +1,5 @@
-//! What `fuzz/` and the test of its corpus run: each target reads bytes of a stranger, and fails if they break
-//! a promise.
+//! The targets of `fuzz/` and of the test of its corpus. Each target reads hostile input and panics if the code
+//! breaks an invariant.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::ControlFlow;
@@ -19,16 +19,16 @@ use crate::keys::Origin;
 use crate::limits::Quota;
 use crate::session::Claim;
 use crate::transport::decoder::Decoder;
-use crate::transport::{Bounds, Disconnect};
+use crate::transport::{Disconnect, MessageLimits};
 use crate::wire::Frame;
 
-/// Frames mean the same however their bytes are split. The first byte is the seed of the splits.
+/// Frames are decoded the same however reads split them. The first byte is the seed of the splits.
 pub fn decoder(input: &[u8]) {
     let Some((&seed, bytes)) = input.split_first() else { return };
     let whole = decode(&mut bytes.to_vec(), |rest| rest);
     let mut state = u32::from(seed) + 1;
     let split = decode(&mut bytes.to_vec(), |rest| {
-        // Xorshift: some splits are long, most are short.
+        // Xorshift. Most splits are short, some are long.
         state ^= state << 13;
         state ^= state >> 17;
         state ^= state << 5;
@@ -43,7 +43,8 @@ fn decode(
     mut next: impl FnMut(usize) -> usize,
 ) -> (Vec<String>, Result<(), Disconnect>) {
     let unfinished = Quota::new(usize::MAX);
-    let mut decoder = Decoder::new(Bounds { max_message_bytes: 1000, unfinished: Arc::clone(&unfinished) });
+    let mut decoder =
+        Decoder::new(MessageLimits { max_message_bytes: 1000, unfinished: Arc::clone(&unfinished) });
     let (mut events, mut ended) = (Vec::new(), Ok(()));
     while !bytes.is_empty() && ended.is_ok() {
         let (piece, rest) = bytes.split_at_mut(next(bytes.len()));
@@ -58,7 +59,7 @@ fn decode(
     (events, ended)
 }
 
-/// A handshake is answered with the headers that are meant, whatever the client's headers are. The first line is
+/// The response to a handshake has exactly the intended headers, for any headers of the client. The first line is
 /// the method, the others are headers.
 pub fn handshake(input: &[u8]) {
     let mut lines = input.split(|&byte| byte == b'\n');
@@ -90,7 +91,7 @@ fn headers<'a>(
     })
 }
 
-/// An object has the members that serde_json finds in it, and what is relayed of it means what it meant.
+/// An object has the same members as serde_json finds, and relaying preserves their meaning.
 pub fn json(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let mut ours = Vec::new();
@@ -99,7 +100,7 @@ pub fn json(input: &[u8]) {
     assert_eq!(is_object, raw.is_some_and(|raw| raw.get().starts_with('{')));
     for (name, value) in &ours {
         let alone = serde_json::from_str::<&RawValue>(value).map(RawValue::get);
-        assert_eq!(alone.ok(), Some(*value), "a value is what stands there");
+        assert_eq!(alone.ok(), Some(*value), "a value is its own text");
         let read = serde_json::from_str::<String>(&format!("\"{name}\"")).ok();
         for wanted in ["type", "dst", "payload"] {
             assert_eq!(is_name(name, wanted), read.as_deref() == Some(wanted));
@@ -110,7 +111,7 @@ pub fn json(input: &[u8]) {
         let frame = peerjs::relay(kind, "sen\"der", &dst, payload);
         let relayed = text_of(&frame);
         assert!(is_one_object(relayed));
-        // Depth, numbers without an f64, and lone surrogates are beyond `Value`.
+        // `Value` cannot represent deep nesting, numbers outside of f64, and lone surrogates.
         if let (Ok(sent), Ok(got)) = (value(text), value(relayed)) {
             assert_eq!(got["type"], sent["type"]);
             assert_eq!((&got["src"], &got["dst"]), (&Value::from("sen\"der"), &sent["dst"]));
@@ -119,7 +120,7 @@ pub fn json(input: &[u8]) {
     }
 }
 
-/// Messages at the root reach their recipient as written, except for the members that the server sets.
+/// Messages at the root reach their recipient unchanged, except for the members that the server sets.
 pub fn dialects(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let sent = value(text).ok();
@@ -156,8 +157,8 @@ pub fn dialects(input: &[u8]) {
     }
 }
 
-/// Nothing in a path, a query or a header of a request is believed that should not be. The first line is the
-/// path and query, the others are headers.
+/// The server does not trust invalid paths, queries and headers. The first line is the path and query, the others
+/// are headers.
 pub fn requests(input: &[u8]) {
     let mut lines = input.split(|&byte| byte == b'\n');
     let target = lines.next().map(String::from_utf8_lossy).unwrap_or_default();
@@ -192,7 +193,7 @@ pub fn requests(input: &[u8]) {
     assert_eq!(seen(true)[0], stranger, "an address that is no trusted proxy is not believed");
 }
 
-/// No token is good that nobody has signed. The first line is the token, the rest a key set.
+/// Tokens without a valid signature are refused. The first line is the token, the rest a key set.
 pub fn tokens(input: &[u8]) {
     const KEY_SET: &[u8] = include_bytes!("../tests/fixtures/jwt/jwks.json");
     let mut parts = input.splitn(2, |&byte| byte == b'\n');
@@ -209,7 +210,7 @@ fn is_one_object(text: &str) -> bool {
     serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{'))
 }
 
-/// As JavaScript reads it.
+/// Parses JSON as JavaScript does.
 fn value(text: &str) -> serde_json::Result<Value> {
     serde_json::from_str(text)
 }
@@ -221,7 +222,7 @@ mod tests {
 
     use super::*;
 
-    /// Inputs that once failed keep passing.
+    /// Inputs that once failed must pass.
     #[test]
     fn every_input_of_the_corpus_passes() {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");

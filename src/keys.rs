@@ -1,4 +1,4 @@
-//! API keys: what each of them may do, and where they are kept.
+//! API keys: their settings, and the stores that keep them.
 
 mod auth;
 pub mod memory;
@@ -13,61 +13,61 @@ use utoipa::ToSchema;
 
 use crate::wire::ApiKey;
 
-pub use auth::{Auth, JwtKey, WrittenAuth};
+pub use auth::{Auth, JwtKey, SerializedAuth};
 pub use origin::{InvalidOrigin, MAX_ORIGIN_BYTES, Origin};
 
-/// Most characters of a key's name: it is shown in tables.
+/// Maximum characters of a key's name. Tables show it.
 pub const MAX_NAME_CHARS: usize = 100;
 
-/// Characters of a key that is made here: as hard to guess as a UUID.
+/// Characters of a random key: as hard to guess as a UUID.
 pub const RANDOM_KEY_CHARS: usize = 24;
 
-/// One key, and what its clients may do.
+/// A key and its settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Key {
-    /// What clients name it by.
+    /// The text that clients send.
     #[serde(serialize_with = "write_key", deserialize_with = "read_key")]
     #[schema(value_type = String, min_length = 1, example = "my-game")]
     pub key: ApiKey,
-    /// What people call it: the name of an app.
+    /// A name for people, usually that of an app.
     pub name: String,
-    /// What its clients may do.
+    /// The settings of its clients.
     #[serde(flatten)]
     pub settings: Settings,
-    /// When it was made, in seconds since 1970; 0 for one of the flags.
+    /// When the key was created, in seconds since 1970; 0 for a key of the flags.
     pub created: u64,
-    /// When a client last came with it, in seconds since 1970, to within a minute.
+    /// When a client last connected with the key, in seconds since 1970, to within a minute.
     pub used: Option<u64>,
-    /// Somebody has registered it by themselves; it goes when it is unused for long.
+    /// Whether it was created through the registration form. Such keys are deleted when they are unused.
     pub registered: bool,
-    /// The flags of the server name it, and no store keeps it.
+    /// Whether it comes from the flags of the server and not from a store.
     #[serde(default)]
     pub built_in: bool,
 }
 
-/// What the clients of a key may do.
+/// The settings of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Settings {
-    /// Whether anybody may use it at all.
+    /// Whether clients may use the key.
     pub enabled: bool,
-    /// Whether its clients may list each other's ids.
+    /// Whether clients may list each other's ids.
     pub allow_discovery: bool,
-    /// Most clients at a time.
+    /// Maximum clients at the same time.
     pub concurrent_limit: usize,
-    /// The pages that may use it, as `https://example.org` or `https://*.example.org`; empty is any.
+    /// The origins that may use the key, as `https://example.org` or `https://*.example.org`; empty means any.
     #[schema(value_type = Vec<String>)]
     pub origins: Vec<Origin>,
-    /// Whether clients that name no origin may use it where origins are named. Native apps name none.
+    /// Whether clients without an `Origin` header may use a key with origins. Native apps send none.
     pub allow_no_origin: bool,
-    /// How a client proves that an id is its own.
-    #[schema(value_type = WrittenAuth)]
+    /// How clients prove that they own an id.
+    #[schema(value_type = SerializedAuth)]
     pub auth: Auth,
-    /// Messages that one client may send a second, for long; ten times as many at once. 0 is any number.
+    /// Rate limit of messages per second for each client; bursts of ten times that. 0 turns it off.
     pub messages_per_second: u32,
 }
 
-/// What is to be changed of a key; what is left out stays. The meaning of each is that of [`Settings`].
+/// A change of a key. Missing fields keep their value. [`Settings`] describes the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
@@ -80,7 +80,7 @@ pub struct Change {
     #[schema(value_type = Option<Vec<String>>)]
     pub origins: Option<Vec<Origin>>,
     pub allow_no_origin: Option<bool>,
-    #[schema(value_type = Option<WrittenAuth>)]
+    #[schema(value_type = Option<SerializedAuth>)]
     pub auth: Option<Auth>,
     pub messages_per_second: Option<u32>,
 }
@@ -90,55 +90,55 @@ pub struct Change {
 #[error("a name has at most {MAX_NAME_CHARS} characters and no control characters")]
 pub struct InvalidName;
 
-/// Why something cannot be done with a key.
+/// Why an operation on a key failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// There is one with that text already.
+    /// The key already exists.
     #[error("the key {0} exists already")]
     Exists(ApiKey),
-    /// There is none with that text.
+    /// The key does not exist.
     #[error("there is no key {0}")]
     Unknown(ApiKey),
-    /// The place where keys are kept failed.
+    /// The store failed.
     #[error("cannot reach the keys: {0}")]
     Store(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Where keys are kept. Every call may wait for a disk, so none belongs on a worker's thread. All
-/// implementations pass one suite of tests.
+/// A store of keys. Calls may wait for a disk, so do not call them on a worker's thread. All implementations
+/// pass the same tests.
 pub trait KeyStore: Send + Sync {
-    /// All keys, oldest first; of one second, by their text.
+    /// All keys, oldest first. Keys of the same second are sorted by their text.
     fn all(&self) -> Result<Vec<Key>, KeyError>;
-    /// One key.
+    /// Finds a key.
     fn get(&self, key: &ApiKey) -> Result<Option<Key>, KeyError>;
-    /// Adds a key that must not be there.
+    /// Adds a key; fails if it exists.
     fn add(&self, key: Key) -> Result<(), KeyError>;
-    /// Changes a key that must be there, and gives it as it is then.
+    /// Changes a key and returns the result; fails if the key does not exist.
     fn change(&self, key: &ApiKey, change: Change) -> Result<Key, KeyError>;
-    /// Removes a key that must be there.
+    /// Removes a key; fails if it does not exist.
     fn remove(&self, key: &ApiKey) -> Result<(), KeyError>;
-    /// Notes when keys were last used. Unknown ones are passed over. Not a change: see
+    /// Stores when keys were last used; ignores unknown keys. This does not change the
     /// [`version`](Self::version).
     fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError>;
-    /// How many keys are registered.
+    /// Counts the registered keys.
     fn count_registered(&self) -> Result<usize, KeyError>;
-    /// Removes the registered keys that were last used, or else made, before this time, in seconds since 1970, and
-    /// says which.
+    /// Removes the registered keys that were unused since `before`, in seconds since 1970, and returns them. Keys
+    /// that were never used count from their creation.
     fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError>;
-    /// A number that is another one once any key was added, changed or removed, by this process or by
-    /// another. Cheap: it is asked for twice a second.
+    /// A number that changes whenever this or another process adds, changes or removes a key. Must be cheap: it is
+    /// called twice a second.
     fn version(&self) -> Result<u64, KeyError>;
 }
 
 impl Key {
-    /// A key made now, with the default settings; `key` is a random one unless given.
+    /// Creates a key now. Without `key` its text is random.
     pub fn new(key: Option<ApiKey>, name: &str, settings: Settings) -> Self {
         let key = key.unwrap_or_else(random_key);
         let (name, created) = (name.to_owned(), unix_time());
         Key { key, name, settings, created, used: None, registered: false, built_in: false }
     }
 
-    /// Changes what `change` names.
+    /// Applies a change.
     pub fn apply(&mut self, change: Change) {
         fn set<T>(field: &mut T, value: Option<T>) {
             if let Some(value) = value {
@@ -166,7 +166,7 @@ impl Key {
         set(&mut settings.messages_per_second, messages_per_second);
     }
 
-    /// The key as JSON for those who administer it: all but its secret.
+    /// The key as JSON for operators, without its secret.
     pub fn public_json(&self) -> serde_json::Result<serde_json::Value> {
         let mut json = serde_json::to_value(self)?;
         if matches!(self.settings.auth, Auth::Jwt { verify: JwtKey::Secret(_) })
@@ -179,8 +179,8 @@ impl Key {
 }
 
 impl Settings {
-    /// Whether a request from this origin may use the key. One longer than any real origin may use none, so that it
-    /// gets no further.
+    /// Whether a request from this origin may use the key. An origin longer than [`MAX_ORIGIN_BYTES`] may not, so that
+    /// nothing has to store it.
     pub fn admits(&self, origin: Option<&str>) -> bool {
         match origin {
             Some(origin) if origin.len() > MAX_ORIGIN_BYTES => false,
@@ -200,13 +200,13 @@ impl Default for Settings {
             origins: Vec::new(),
             allow_no_origin: false,
             auth: Auth::None,
-            // A mesh of fifty peers stays below it.
+            // Enough for a mesh of fifty peers.
             messages_per_second: 200,
         }
     }
 }
 
-/// Whether people may call a key so.
+/// Checks the name of a key.
 pub fn check_name(text: &str) -> Result<(), InvalidName> {
     let fine = text.chars().count() <= MAX_NAME_CHARS && !text.chars().any(char::is_control);
     fine.then_some(()).ok_or(InvalidName)
@@ -221,14 +221,14 @@ fn read_key<'de, D: Deserializer<'de>>(from: D) -> Result<ApiKey, D::Error> {
     ApiKey::parse(&text).map_err(de::Error::custom)
 }
 
-/// A key that nobody can guess.
+/// Creates a key that cannot be guessed.
 pub fn random_key() -> ApiKey {
     let text = Alphanumeric.sample_string(&mut rand::rng(), RANDOM_KEY_CHARS);
     #[expect(clippy::expect_used, reason = "letters and digits, fewer than the bound")]
     ApiKey::parse(&text).expect("a valid key")
 }
 
-/// Now, in seconds since 1970.
+/// The current time in seconds since 1970.
 pub(crate) fn unix_time() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default()
 }

@@ -17,7 +17,7 @@
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
-// Nothing that a client sends may end the server.
+// No input of a client may cause a panic.
 #![cfg_attr(
     not(test),
     warn(

@@ -1,47 +1,47 @@
-//! How much one address may do, and how much all connections may hold together.
+//! Limits per address, and the quota of all connections.
 
-mod addresses;
-mod daily;
+mod connections;
 mod guesses;
 mod quota;
+mod signups;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::wire::Limit;
 
-pub(crate) use addresses::{Addresses, ConnectionPermit};
-pub(crate) use daily::DailyQuota;
-pub(crate) use guesses::{GuessLimiter, Guesser};
-pub(crate) use quota::{Held, Quota};
+pub(crate) use connections::{ConnectionLimiter, ConnectionPermit};
+pub(crate) use guesses::{GuessLimiter, GuessSource};
+pub(crate) use quota::{Quota, QuotaShare};
+pub(crate) use signups::SignupLimiter;
 
-/// Whom an address counts as: itself, or its /64, which is what one household gets of IPv6. Bytes,
-/// because a number of that size would make everything that holds it larger.
+/// The unit that limits count by: an IPv4 address, or the /64 of an IPv6 address, which is the usual size of one
+/// household's network. Bytes, because the alignment of `u128` would make its containers larger.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Network([u8; 16]);
+struct AddressPrefix([u8; 16]);
 
-impl Network {
+impl AddressPrefix {
     fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
-            IpAddr::V4(address) => Network(address.to_ipv6_mapped().octets()),
+            IpAddr::V4(address) => AddressPrefix(address.to_ipv6_mapped().octets()),
             IpAddr::V6(address) => {
-                let household = address.to_bits() & (u128::MAX << 64);
-                Network(Ipv6Addr::from_bits(household).octets())
+                let prefix = address.to_bits() & (u128::MAX << 64);
+                AddressPrefix(Ipv6Addr::from_bits(prefix).octets())
             }
         }
     }
 }
 
-/// Too much: come again after so long.
+/// An address has exceeded a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMany {
-    /// Of what.
+pub(crate) struct LimitExceeded {
+    /// The limit that was exceeded.
     pub(crate) limit: Limit,
     pub(crate) retry_after: Duration,
 }
 
-impl TooMany {
-    /// Whole seconds, rounded up; none is too early.
+impl LimitExceeded {
+    /// `retry_after` in seconds for the `Retry-After` header: rounded up, and at least 1.
     pub(crate) fn seconds(self) -> u64 {
         let begun = u64::from(self.retry_after.subsec_nanos() > 0);
         (self.retry_after.as_secs() + begun).max(1)

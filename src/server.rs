@@ -26,11 +26,11 @@ use crate::events::Event;
 use crate::http::upgrade::{refuse_connection, upgrade};
 use crate::http::{self, Mounted, endpoint};
 use crate::lan::lan_address;
-use crate::limits::{ConnectionPermit, TooMany};
+use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::ops::{self, Ops};
 use crate::tls::{self, TlsError};
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
-use crate::transport::exchange::handle;
+use crate::transport::connection_state::handle;
 
 /// How long clients may take to answer their close frames when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -102,7 +102,7 @@ macro_rules! http_service {
 macro_rules! http_over {
     ($io:ty, $app:expr $(, $more:ident($with:expr))?) => {
         HttpService::build()
-            .on_connect_ext(|connection: &$io, data| drop(data.insert(connection.exchange())))
+            .on_connect_ext(|connection: &$io, data| drop(data.insert(connection.state())))
             .keep_alive(KeepAlive::Timeout(REQUEST_TIMEOUT))
             .client_request_timeout(REQUEST_TIMEOUT)
             .client_disconnect_timeout(REQUEST_TIMEOUT)
@@ -118,7 +118,7 @@ struct NewConnection {
 }
 
 impl NewConnection {
-    fn of(io: &TcpStream, parts: &Parts) -> Result<Self, TooMany> {
+    fn of(io: &TcpStream, parts: &Parts) -> Result<Self, LimitExceeded> {
         // Answers are written whole, so waiting for more data only delays them.
         if let Err(error) = io.set_nodelay(true) {
             log::debug!("cannot set TCP_NODELAY: {error}");

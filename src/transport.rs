@@ -1,15 +1,15 @@
-//! Bytes to WebSocket frames and back.
+//! Turns bytes into WebSocket frames and back.
 //!
-//! [`Socket`] is what a session needs of a connection. The server's own implementation takes the
-//! connection over from HTTP ([`upgrade`]); [`actix_ws`] serves brokers that are embedded in
-//! somebody's actix-web app; [`stream`] stands in where a client has no WebSocket.
+//! A session uses a connection through [`Socket`]. The server's own implementation takes the
+//! connection over from HTTP ([`upgrade`]). [`actix_ws`] serves embedded brokers, and [`stream`]
+//! serves clients without a WebSocket.
 
 pub(crate) mod actix_ws;
 pub(crate) mod connection;
+pub(crate) mod connection_state;
 pub(crate) mod decoder;
-pub(crate) mod exchange;
+mod message_buffer;
 pub(crate) mod stream;
-mod unfinished;
 pub(crate) mod upgrade;
 
 use std::io;
@@ -22,36 +22,36 @@ use actix_web::rt::task::yield_now;
 use crate::broker::{Outbox, Peer};
 use crate::wire::{CloseReason, Link};
 
-pub(crate) use unfinished::Bounds;
+pub(crate) use message_buffer::MessageLimits;
 
-/// Something a client sent.
+/// An event on a client's connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event<'a> {
-    /// A whole message, its fragments put together.
+    /// A complete text message.
     Text(&'a str),
-    /// The same, as a binary message.
+    /// A complete binary message.
     Binary(&'a [u8]),
-    /// To be answered with a pong of the same payload.
+    /// The receiver must send a pong with the same payload (RFC 6455, section 5.5.2).
     Ping(&'a [u8]),
-    /// An answer to a ping, or unasked for.
+    /// The answer to a ping, or an unsolicited pong.
     Pong,
-    /// A part of a message whose end has not come. It means nothing yet, but takes work.
+    /// A part of an unfinished message. It counts towards the rate limit, because decoding it takes work.
     Fragment,
 }
 
-/// Why nothing more comes from a client.
+/// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disconnect {
-    /// The connection ended or broke: nothing can be sent either.
+    /// The connection ended or broke. Nothing can be sent any more.
     Gone,
-    /// The client sent a close frame; this is the code to answer with.
+    /// The client sent a close frame. The close frame of the server has this code.
     Closed(Option<u16>),
-    /// The client broke the protocol or exceeded a limit, and is closed for this reason.
+    /// The client violated the protocol or exceeded a limit. The server closes with this reason.
     Violation(CloseReason),
 }
 
 impl Event<'_> {
-    /// Bytes of the message, if it is a whole one.
+    /// The size of the message in bytes; `None` for pings, pongs and fragments.
     pub(crate) fn message_len(&self) -> Option<usize> {
         match self {
             Event::Text(text) => Some(text.len()),
@@ -61,43 +61,43 @@ impl Event<'_> {
     }
 }
 
-/// A WebSocket after its handshake, or what stands in for one.
+/// A WebSocket after its handshake, or an HTTP stream.
 pub(crate) trait Socket {
-    /// What the connection is made of.
+    /// The kind of connection.
     const LINK: Link = Link::Socket;
 
-    /// The outbox for this connection, once. It begins with what the handshake still has to send.
+    /// Returns the outbox of this connection; call it once. The outbox starts with the unsent part of the handshake.
     fn open_outbox(&mut self, limit: usize) -> Outbox;
 
-    /// Says that the connection is registered, as `peer`.
+    /// The session calls this after it registered the connection as `peer`.
     fn on_registered(&mut self, _peer: &Peer) {}
 
-    /// Reads once and hands over each event that is complete, oldest first. Ready with `Ok` when
-    /// something was read; there may be more. Stops early when `on_event` breaks.
+    /// Reads once and passes each complete event to `on_event`, oldest first. `Ok` means that
+    /// something was read and that there may be more. Stops early when `on_event` breaks.
     fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Poll<Result<(), Disconnect>>;
 
-    /// Whether nobody would hear a greeting here any more: the client goes on elsewhere.
+    /// Whether the client has already moved to its next connection, so that a greeting here would be lost.
     fn is_abandoned(&self) -> bool {
         false
     }
 
-    /// Whether the client has ended its connection, as far as that can be seen without reading.
+    /// Whether the client has closed the connection, as far as the socket shows it without a read.
     fn has_left(&mut self, _cx: &mut Context<'_>) -> bool {
         false
     }
 
-    /// Writes what the outbox holds. Ready when all is with the kernel.
+    /// Writes the outbox to the connection. Ready when the kernel has taken everything.
     fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>>;
 
-    /// Ends the sending direction, after the outbox is dropped.
+    /// Shuts the sending direction down. The outbox must be dropped before.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// Hands over a whole message.
+/// Passes a complete message to `on_event`.
 fn message(
     text: bool,
     payload: &[u8],
@@ -112,9 +112,9 @@ fn message(
     }
 }
 
-/// Has the current task polled again after the worker has looked at its other sockets. The runtime
-/// polls a task that simply wakes itself dozens of times before that.
+/// Schedules the current task again, behind the other sockets of the worker. The runtime would poll a
+/// task that only wakes itself dozens of times before it polls the others.
 pub(crate) fn give_way(cx: &mut Context<'_>) {
-    // Its first poll is what does it.
+    // The first poll schedules the task.
     let _ = pin!(yield_now()).poll(cx);
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Admin, AdminError, lock};
 use crate::events::{Actor, Event};
 use crate::keys::{Key, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings, check_name};
-use crate::limits::TooMany;
+use crate::limits::LimitExceeded;
 use crate::wire::Limit;
 
 /// The form: the name of an app, and the origin of its pages.
@@ -26,7 +26,7 @@ pub(crate) struct InvalidSignup {
 pub(crate) enum SignupError {
     /// The address has reached its limit.
     #[error("too many from this address")]
-    TooMany(TooMany),
+    TooMany(LimitExceeded),
     /// As many keys are registered as may be.
     #[error("all places are taken")]
     Full,

@@ -2,50 +2,51 @@ use std::time::Duration;
 
 use crate::keys::Settings;
 
-/// The bounds and times that the broker keeps.
+/// Limits and timeouts of the broker.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Most registered peers of one key.
+    /// Maximum clients of the built-in key.
     pub concurrent_limit: usize,
-    /// How long a conversation waits for an absent peer before its sender hears that it expired.
+    /// How long messages wait for an absent peer before their sender is told that they expired.
     pub expire_timeout: Duration,
-    /// A peer that was not heard of for this long is dropped.
+    /// A client that was silent for this long is disconnected.
     pub alive_timeout: Duration,
-    /// A peer that was not heard of for this long is pinged. Never more than a third of
-    /// [`alive_timeout`](Self::alive_timeout) in force.
+    /// A client that was silent for this long is pinged. Capped at a third of
+    /// [`alive_timeout`](Self::alive_timeout).
     pub ping_interval: Duration,
-    /// How long the holder of an id has to answer when somebody else asks for that id.
+    /// How long the holder of an id may take to answer a ping when another client asks for the id.
     pub probe_timeout: Duration,
-    /// How long the id of a connection that was closed with [`Evicted`](crate::wire::CloseReason::Evicted) or
-    /// [`SlowReader`](crate::wire::CloseReason::SlowReader) is kept for its token. Zero: not at all.
+    /// How long an id is reserved for its token after the broker closed its connection with
+    /// [`Evicted`](crate::wire::CloseReason::Evicted) or
+    /// [`SlowReader`](crate::wire::CloseReason::SlowReader). Zero turns it off.
     pub reclaim_timeout: Duration,
-    /// How long a client whose outbox is full may take nothing before it is closed with
+    /// How long a client with a full outbox may read nothing before it is closed with
     /// [`SlowReader`](crate::wire::CloseReason::SlowReader).
     pub stall_timeout: Duration,
-    /// Most messages waiting for one absent peer.
+    /// Maximum messages in the queue of one absent peer.
     pub queue_messages: usize,
-    /// Most bytes waiting for one absent peer.
+    /// Maximum bytes in the queue of one absent peer.
     pub queue_bytes: usize,
-    /// Most bytes waiting for all absent peers of all realms, with what it costs to keep them.
+    /// Maximum bytes in the queues of all absent peers of all keys, including the overhead per message.
     pub queue_total_bytes: usize,
-    /// Most bytes one outbox holds beyond the message that is being written and what waited for the peer.
+    /// Maximum bytes of an outbox, without the message being written and those from the peer's queue.
     pub outbox_bytes: usize,
-    /// Most rooms of one key.
+    /// Maximum rooms of one key.
     pub rooms: usize,
-    /// Most players of one room.
+    /// Maximum players of one room.
     pub room_players: usize,
-    /// A room in which nobody joined, was answered or started for this long is removed.
+    /// A room without a join, an answer or a start for this long is removed.
     pub room_timeout: Duration,
 }
 
 impl Limits {
-    /// The ping interval in force: three pings fit into the alive timeout.
+    /// The ping interval, capped so that three pings fit into the alive timeout.
     pub fn effective_ping_interval(&self) -> Duration {
         self.ping_interval.min(self.alive_timeout / 3)
     }
 
-    /// How often the sweeper should run, so that no time above is overshot by much:
-    /// an eighth of the shortest, between 5 ms and 500 ms.
+    /// How often the sweeper should run: an eighth of the shortest timeout, between 5 ms and 500 ms, so that no
+    /// timeout is exceeded by much.
     pub fn sweep_interval(&self) -> Duration {
         let times =
             [self.expire_timeout, self.effective_ping_interval(), self.probe_timeout, self.stall_timeout];
@@ -75,12 +76,12 @@ impl Default for Limits {
     }
 }
 
-/// The bounds of one address; 0 turns one off.
+/// Limits per address; 0 turns one off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressLimits {
-    /// Most connections at a time: WebSockets, streams, and those that are in HTTP.
+    /// Maximum open connections: WebSockets, streams, and HTTP.
     pub connections: u32,
-    /// New WebSockets and streams a second, for long; ten times as many at once.
+    /// Rate limit of new WebSockets and streams per second; bursts of ten times that.
     pub opens_per_second: u32,
 }
 

@@ -7,13 +7,13 @@ use super::{DEFAULT_HOST, DEFAULT_PORT, TlsFiles};
 pub struct Listen {
     /// Address or name to listen on.
     pub host: String,
-    /// TCP port; 0 takes a free one.
+    /// TCP port; 0 selects a free one.
     pub port: u16,
-    /// Worker threads; 0 is one for each core.
+    /// Worker threads; 0 means one per core.
     pub workers: usize,
-    /// HTTPS and WSS instead of HTTP and WS.
+    /// Certificate and key; if set, the server uses HTTPS and WSS instead of HTTP and WS.
     pub tls: Option<TlsFiles>,
-    /// The operator's API, on a port of its own.
+    /// The operator's API, on its own port.
     pub ops: Option<ListenOps>,
 }
 
@@ -22,17 +22,17 @@ pub struct Listen {
 pub struct ListenOps {
     /// Address or name to listen on.
     pub host: String,
-    /// TCP port; 0 takes a free one.
+    /// TCP port; 0 selects a free one.
     pub port: u16,
-    /// What opens it. Without one it answers only programs of the same machine.
+    /// Bearer token for the API. Without it, only local programs may use the API.
     pub token: Option<AdminToken>,
 }
 
-/// Lengths of an admin token: 16 random characters are 64 bits or more.
+/// Minimum and maximum length of an admin token. 16 random characters have at least 64 bits of entropy.
 const MIN_TOKEN: usize = 16;
 const MAX_TOKEN: usize = 4096;
 
-/// What opens the operator's API. Never shown, not even by `Debug`.
+/// Bearer token for the operator's API. Never shown, not even by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdminToken(String);
 
@@ -44,7 +44,7 @@ pub struct AdminToken(String);
 pub struct InvalidToken;
 
 impl AdminToken {
-    /// Takes what can stand in a header and is not guessed soon.
+    /// Accepts texts that fit into a header and are long enough not to be guessed.
     pub fn parse(text: &str) -> Result<Self, InvalidToken> {
         let fine =
             (MIN_TOKEN..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());

@@ -4,28 +4,28 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::{Config, Limits};
 
-/// The configuration in force. Clones share it: everything that can change while the server runs is read from here
-/// each time, and kept nowhere else.
+/// The current configuration, shared by all clones. Code reads settings from here each time, because they can
+/// change while the server runs.
 #[derive(Clone, Debug)]
 pub struct LiveConfig(Arc<ArcSwap<Config>>);
 
 impl LiveConfig {
-    /// Puts a configuration in force.
+    /// Starts with a configuration.
     pub fn new(config: Config) -> Self {
         LiveConfig(Arc::new(ArcSwap::from_pointee(config)))
     }
 
-    /// The configuration in force now. Do not keep it across an await.
+    /// The current configuration. Do not hold it across an await.
     pub fn load(&self) -> Guard<Arc<Config>> {
         self.0.load()
     }
 
-    /// The configuration in force now, to be kept.
+    /// The current configuration, as an `Arc` that may be kept.
     pub fn load_full(&self) -> Arc<Config> {
         self.0.load_full()
     }
 
-    /// Replaces the configuration at once, for everybody who reads it from now on.
+    /// Replaces the configuration. The next read sees the new one.
     pub(crate) fn replace(&self, config: Config) {
         self.0.store(Arc::new(config));
     }

@@ -1,21 +1,21 @@
-//! What one-to-one calls say: an id for each client, and whatever they send to each other's ids.
+//! The protocol of one-to-one calls: each client gets an id, and clients send messages to ids.
 //!
-//! Frames are `{"action", "data"}`. What is in `data` goes from frame to frame as its sender's own
-//! JSON text, but for the member `remoteId`.
+//! Frames are `{"action", "data"}`. `data` is passed on as its sender's own JSON text, except for the
+//! member `remoteId`.
 
 use std::borrow::Cow;
 
-use super::json::{self, Object, Write};
+use super::json::{self, Object, WriteValue};
 use crate::wire::Frame;
 
-/// What a client wants.
+/// A command of a client.
 #[derive(Debug)]
 pub enum Command<'a> {
-    /// An id that others can reach it by.
+    /// The client asks for an id, by which others can reach it.
     Start,
-    /// Send something to another client.
+    /// Send a message to another client.
     Send(Message<'a>),
-    /// Nothing that means anything here: it is dropped in silence.
+    /// Malformed messages are ignored.
     Nothing,
 }
 
@@ -29,7 +29,7 @@ pub struct Message<'a> {
     is_offer: bool,
 }
 
-/// Understands a frame with any action that no other dialect knows.
+/// Decodes a frame with any action that no other dialect knows.
 pub(super) fn decode<'a>(action: &str, frame: Object<'a>) -> Command<'a> {
     if action == "start" {
         return Command::Start;
@@ -43,7 +43,7 @@ pub(super) fn decode<'a>(action: &str, frame: Object<'a>) -> Command<'a> {
     }
 }
 
-/// Tells a client its id: URL-safe characters only.
+/// Tells a client its id.
 pub fn started(id: &str) -> Frame {
     Frame::text(32 + id.len(), |out| {
         out.extend_from_slice(br#"{"action":"start","id":"#);
@@ -53,10 +53,10 @@ pub fn started(id: &str) -> Frame {
 }
 
 impl Message<'_> {
-    /// What the recipient gets. Whose offer it is, it has to know, to answer; all else it has asked
-    /// for.
+    /// The frame for the recipient. Only offers name their sender: the recipient needs that id for its answer,
+    /// and knows who sends it anything else.
     pub fn frame(&self, sender: &str) -> Frame {
-        let remote_id: Option<Write<'_>> =
+        let remote_id: Option<WriteValue<'_>> =
             if self.is_offer { Some(&|out| json::write_string(out, sender)) } else { None };
         let data = |out: &mut Vec<u8>| self.data.write_with(out, "remoteId", remote_id);
         Frame::text(self.frame.len() + sender.len(), |out| {

@@ -1,9 +1,9 @@
-//! Splits a JSON object into its members and leaves their values as they are written.
+//! Splits a JSON object into its members and keeps their values as raw text.
 //!
-//! serde_json does the same with `RawValue`, and this accepts what that accepts (a property test
-//! compares the two). It is here because finding the end of a session description is a quarter of
-//! the work of relaying one, and its text is full of escapes, at each of which serde_json starts
-//! anew: docs/BENCHMARKS.md has the figures. Depth costs no stack.
+//! serde_json does the same with `RawValue` and accepts the same text; a property test compares the
+//! two. But a session description has many escapes, and serde_json restarts its search for the end of
+//! the string at each, which is a quarter of the work of relaying it: see docs/BENCHMARKS.md.
+//! Nested values cost no stack.
 
 mod name;
 
@@ -13,9 +13,9 @@ use memchr::memchr;
 
 pub(crate) use name::is_name;
 
-/// Calls `each` with name and value of every member of the object that `text` is, in order. The
-/// name is without its quotes and with its escapes; the value is its own text. `None` if `text` is
-/// no JSON object.
+/// Parses `text` as a JSON object and calls `each` with the name and value of every member, in order.
+/// The name has no quotes but keeps its escapes; the value is raw text. `None` if `text` is not a JSON
+/// object.
 pub(crate) fn members<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str)) -> Option<()> {
     let mut scanner = Scanner { text, at: 0 };
     if scanner.next_token()? != b'{' {
@@ -40,8 +40,8 @@ pub(crate) fn members<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str))
     (scanner.at == text.len()).then_some(())
 }
 
-/// The text of a string value, its escapes undone. `None` for any other value, and for a lone
-/// surrogate, which is text to JavaScript and none here.
+/// The text of a JSON string, unescaped. `None` for other values, and for a string with a lone
+/// surrogate, which JavaScript allows but Rust cannot represent.
 pub(super) fn string(value: &str) -> Option<Cow<'_, str>> {
     let inner = value.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
@@ -51,7 +51,7 @@ pub(super) fn string(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Appends a text as a JSON string.
+/// Appends `text` as a JSON string.
 pub(super) fn write_string(out: &mut Vec<u8>, text: &str) {
     let plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
     if plain {
@@ -63,40 +63,40 @@ pub(super) fn write_string(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Appends a member's value.
-pub(super) type Write<'w> = &'w dyn Fn(&mut Vec<u8>);
+/// Appends the value of a member.
+pub(super) type WriteValue<'w> = &'w dyn Fn(&mut Vec<u8>);
 
-/// One level of a JSON object: its members in their order, each name and value as it is written. Of
-/// members with one name the last counts.
+/// A JSON object: its members in order, with raw names and values. The last of duplicate members
+/// counts.
 #[derive(Debug)]
 pub struct Object<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Object<'a> {
-    /// `None` if the text is no JSON object.
+    /// `None` if the text is not a JSON object.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let mut object = Object(Vec::new());
         members(text, |name, value| object.0.push((name, value)))?;
         Some(object)
     }
 
-    /// A member's value, as it is written.
+    /// The raw value of a member.
     pub(super) fn get(&self, wanted: &str) -> Option<&'a str> {
         self.0.iter().rev().find(|(name, _)| is_name(name, wanted)).map(|(_, value)| *value)
     }
 
-    /// A member's text, if it is a string.
+    /// The text of a member, if it is a string.
     pub(super) fn string(&self, wanted: &str) -> Option<Cow<'a, str>> {
         self.get(wanted).and_then(string)
     }
 
-    /// A member's members, if it is an object.
+    /// A member, if it is an object.
     pub(super) fn object(&self, wanted: &str) -> Option<Object<'a>> {
         self.get(wanted).and_then(Object::parse)
     }
 
-    /// Appends the object with one member set, in its place or else behind all others, or without
-    /// it. `value` writes the member's value.
-    pub(super) fn write_with(&self, out: &mut Vec<u8>, name: &str, value: Option<Write<'_>>) {
+    /// Appends the object with one member replaced, added at the end, or removed. `value` writes the
+    /// new value; `None` removes the member.
+    pub(super) fn write_with(&self, out: &mut Vec<u8>, name: &str, value: Option<WriteValue<'_>>) {
         let mut value = value;
         let mut separator = b'{';
         for (written, old) in &self.0 {
@@ -128,7 +128,7 @@ impl<'a> Object<'a> {
         out.push(b'}');
     }
 
-    /// About how long the object is when it is written.
+    /// The approximate length of the written object in bytes.
     pub(super) fn len(&self) -> usize {
         self.0.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>() + 2
     }
@@ -165,7 +165,7 @@ impl<'a> Scanner<'a> {
         self.next()
     }
 
-    /// Whether the container that was just opened closes at once.
+    /// Consumes the closing bracket of an empty object or array, and returns whether there was one.
     fn closes(&mut self, close: u8) -> bool {
         self.space();
         let closes = self.peek() == Some(close);
@@ -173,7 +173,7 @@ impl<'a> Scanner<'a> {
         closes
     }
 
-    /// A member's name and the colon behind it.
+    /// Consumes the name of a member and its colon, and returns the name.
     fn name(&mut self) -> Option<&'a str> {
         if self.next_token()? != b'"' {
             return None;
@@ -184,7 +184,7 @@ impl<'a> Scanner<'a> {
         (self.next_token()? == b':').then_some(name)
     }
 
-    /// A whole value. `open` is room for the brackets that wait to be closed.
+    /// Consumes a value. `open` is a stack of the closing brackets that are still missing.
     fn value(&mut self, open: &mut Vec<u8>) -> Option<()> {
         loop {
             match self.next_token()? {
@@ -205,7 +205,7 @@ impl<'a> Scanner<'a> {
                 first @ (b'-' | b'0'..=b'9') => self.number(first)?,
                 _ => return None,
             }
-            // Behind a value: the next one, or the ends of what it is in.
+            // After a value follows the next one, or the ends of the containers around it.
             loop {
                 let Some(&close) = open.last() else {
                     return Some(());
@@ -254,11 +254,11 @@ impl<'a> Scanner<'a> {
         (count > 0).then_some(())
     }
 
-    /// The rest of a string, its closing quote included.
+    /// Consumes the rest of a string and its closing quote.
     fn string(&mut self) -> Option<()> {
         let rest = self.rest();
         let mut end = memchr(b'"', rest)?;
-        // An escaped quote is no end: it has an odd number of backslashes before it.
+        // A quote after an odd number of backslashes is escaped, and does not end the string.
         while rest.get(..end)?.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1 {
             end += 1 + memchr(b'"', rest.get(end + 1..)?)?;
         }
@@ -268,9 +268,8 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Whether no byte of a string, with its closing quote, is a control character, and every backslash
-/// stands before what may be escaped. Says no to some that are valid, but without a branch for each
-/// byte, so that the compiler makes vector code of it.
+/// Whether a string with its closing quote has no control character and only simple escapes. It
+/// returns false for some valid strings, but has no branch per byte, so the compiler vectorizes it.
 fn is_plainly_valid(closed: &[u8]) -> bool {
     let simple = |byte: u8| {
         (byte == b'n') | (byte == b'r') | (byte == b't') | (byte == b'"') | (byte == b'\\') | (byte == b'/')
@@ -282,7 +281,7 @@ fn is_plainly_valid(closed: &[u8]) -> bool {
     wrong == 0
 }
 
-/// The same question, answered exactly.
+/// Whether a string with its closing quote is valid. Slower than [`is_plainly_valid`], but exact.
 fn is_valid(closed: &[u8]) -> bool {
     let mut bytes = closed.iter();
     while let Some(&byte) = bytes.next() {
@@ -311,12 +310,11 @@ mod tests {
         members(text, |_, _| {}).is_some()
     }
 
-    /// What serde_json makes of it.
     fn is_object_to_serde(text: &str) -> bool {
         serde_json::from_str::<&RawValue>(text).is_ok_and(|value| value.get().starts_with('{'))
     }
 
-    /// Text that is nearly JSON: its own pieces in any order.
+    /// Text that is almost JSON: tokens of JSON in any order.
     fn nearly_json() -> impl Strategy<Value = String> {
         let piece = prop::sample::select(vec![
             "{", "}", "[", "]", ",", ":", "\"", "\\", "\\\"", "\\\\", "\\u", "00e9", "\\n", "\\q", "a", "é",
@@ -330,14 +328,14 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn what_serde_json_takes_for_an_object_is_one(text in nearly_json()) {
+        fn objects_are_the_same_as_for_serde_json(text in nearly_json()) {
             for text in [text.clone(), format!("{{\"a\":{text}}}"), format!("{{{text}}}"), format!("{{\"{text}\":[{text}]}}")] {
                 prop_assert_eq!(is_object(&text), is_object_to_serde(&text), "{:?}", text);
             }
         }
 
         #[test]
-        fn an_object_with_one_character_changed_is_judged_alike(at in 0usize..60, with in any::<char>()) {
+        fn an_object_with_one_wrong_character_is_judged_as_by_serde_json(at in 0usize..60, with in any::<char>()) {
             let object = r#"{"a":[1,-2.5e+3,{"b\n":"é\u00e9\\"},[],{}],"c":null,"d":true}"#;
             let changed: String = object.chars().enumerate().map(|(n, c)| if n == at { with } else { c }).collect();
             prop_assert_eq!(is_object(&changed), is_object_to_serde(&changed), "{:?}", changed);
@@ -345,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn members_come_in_order_and_as_they_are_written() {
+    fn members_come_in_order_and_as_raw_text() {
         let mut found = Vec::new();
         let text = " { \"a\" : 1e400 ,\n\"\\u0061\":{ \"b\": [ ] } , \"\":\"\\\"\\\\\" } ";
         members(text, |name, value| found.push((name, value))).unwrap();
@@ -353,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_costs_no_stack() {
+    fn nested_values_cost_no_stack() {
         let deep =
             |open: &str, close: &str| format!("{{\"a\":{}1{}}}", open.repeat(200_000), close.repeat(200_000));
         assert!(is_object(&deep("[", "]")));

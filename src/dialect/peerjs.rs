@@ -1,38 +1,37 @@
-//! What PeerJS clients of every version say and hear.
+//! The PeerJS protocol, for clients of every version.
 //!
-//! A payload is never parsed into a tree: it goes from the sender's frame to the recipient's as
-//! the sender's own JSON text.
+//! A payload is never parsed into a tree: the recipient gets the sender's own JSON text.
 
 use std::borrow::Cow;
 
 use super::json;
 use crate::wire::{Frame, MessageKind};
 
-/// What a client wants.
+/// A command of a client.
 #[derive(Debug)]
 pub enum Command<'a> {
-    /// Pass a message on.
+    /// Relay a message to a peer.
     Relay(Envelope<'a>),
-    /// A sign of life, nothing else.
+    /// A heartbeat, which only shows that the client is alive.
     Heartbeat,
-    /// The client says goodbye to everybody.
+    /// The client leaves all its peers.
     Leave,
-    /// Nothing that means anything here: it is dropped in silence, as the reference does.
+    /// Malformed messages are ignored, as the reference does.
     Nothing,
 }
 
 /// A message from one peer to another.
 #[derive(Debug)]
 pub struct Envelope<'a> {
-    /// What it is.
+    /// The type of the message.
     pub kind: Kind,
     /// The id of the recipient. Never empty.
     pub dst: Cow<'a, str>,
-    /// The sender's own JSON text, if there was a `payload`.
+    /// The JSON text of the `payload`, if there is one.
     pub payload: Option<&'a str>,
 }
 
-/// The messages that are relayed.
+/// The types of relayed messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Kind {
@@ -65,7 +64,7 @@ impl From<Kind> for MessageKind {
     }
 }
 
-/// Understands one text frame. What is not a JSON object is [`Command::Nothing`].
+/// Decodes one text frame. Text that is not a JSON object is [`Command::Nothing`].
 pub fn decode(text: &str) -> Command<'_> {
     let mut members = Members::default();
     match json::members(text, |name, value| members.take(name, value)) {
@@ -74,7 +73,7 @@ pub fn decode(text: &str) -> Command<'_> {
     }
 }
 
-/// The frame that a recipient gets.
+/// Relays a message to its recipient.
 pub fn relay(kind: Kind, src: &str, dst: &str, payload: Option<&str>) -> Frame {
     let payload_len = payload.map_or(0, str::len);
     Frame::text(64 + src.len() + dst.len() + payload_len, |out| {
@@ -89,7 +88,7 @@ pub fn relay(kind: Kind, src: &str, dst: &str, payload: Option<&str>) -> Frame {
     })
 }
 
-/// Tells a sender that what it sent to an absent peer has expired.
+/// Tells a sender that its messages to an absent peer have expired.
 pub fn expire(absent: &str, sender: &str) -> Frame {
     Frame::text(48 + absent.len() + sender.len(), |out| {
         out.extend_from_slice(b"{\"type\":\"EXPIRE");
@@ -105,7 +104,7 @@ fn addresses(out: &mut Vec<u8>, src: &str, dst: &str) {
     json::write_string(out, dst);
 }
 
-/// The first frame of every admitted client.
+/// The first frame that an admitted client gets.
 pub fn open() -> Frame {
     constant(r#"{"type":"OPEN"}"#)
 }
@@ -115,7 +114,7 @@ pub fn id_taken(message: &str) -> Frame {
     refusal("ID-TAKEN", message)
 }
 
-/// Refuses a client for any other reason. Never sent to one that can go on.
+/// Refuses a client for any other reason. An admitted client never gets this.
 pub fn error(message: &str) -> Frame {
     refusal("ERROR", message)
 }
@@ -134,7 +133,7 @@ fn constant(text: &str) -> Frame {
     Frame::text(text.len(), |out| out.extend_from_slice(text.as_bytes()))
 }
 
-/// The members of a frame that mean anything, as raw text. Of duplicates the last counts.
+/// The known members of a frame, as raw JSON text. The last of duplicate members counts, as in JavaScript.
 #[derive(Default)]
 struct Members<'a> {
     kind: Option<&'a str>,
@@ -160,7 +159,7 @@ impl<'a> Members<'a> {
             Some("CANDIDATE") => Kind::Candidate,
             Some("LEAVE") => Kind::Leave,
             Some("HEARTBEAT") => return Command::Heartbeat,
-            // EXPIRE among them: only the server knows what has expired.
+            // This includes EXPIRE, which only the server may send.
             _ => return Command::Nothing,
         };
         match self.dst.and_then(json::string) {
@@ -170,7 +169,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Whether `dst` is missing or what JavaScript takes for nothing.
+    /// Whether `dst` is missing or falsy in JavaScript.
     fn names_nobody(&self) -> bool {
         self.dst.is_none_or(|dst| matches!(dst, "null" | "false" | "\"\"" | "0"))
     }

@@ -1,43 +1,43 @@
-//! What party games say: the computer shows a room code, phones join, and the computer answers the
-//! offer of each.
+//! The protocol of party games: a computer shows a room code, phones join, and the computer answers the
+//! offer of each phone.
 //!
-//! The client's frames have an `action`, the server's a `type`. Offers and answers go from frame to
-//! frame as their sender's own JSON text.
+//! Frames of clients have an `action`, those of the server a `type`. Offers and answers are passed on as
+//! their sender's own JSON text.
 
 use std::borrow::Cow;
 
 use super::json::{self, Object};
 use crate::wire::Frame;
 
-/// Most characters of a username; the rest is cut off.
+/// Maximum characters of a username; the rest is cut off.
 const MAX_USERNAME: usize = 20;
 
-/// What a client wants.
+/// A command of a client.
 #[derive(Debug)]
 pub enum Command<'a> {
     /// Open a room, with this client as its host.
     Create,
     /// Join a room.
     Join {
-        /// Its code; empty if there was none.
+        /// The code of the room; empty if it was missing.
         room: Cow<'a, str>,
-        /// Under what name.
+        /// The player's name, if it was given.
         username: Option<String>,
-        /// What the host gets.
+        /// The offer for the host.
         offer: Option<Object<'a>>,
     },
     /// The host answers a player's offer.
     Answer {
         /// The player's name in the room.
         username: Option<Cow<'a, str>>,
-        /// What the player gets: a JSON object, as it was written.
+        /// The answer for the player: the JSON text of an object.
         response: Option<&'a str>,
     },
-    /// The host lets nobody else in.
+    /// The host starts the game, so nobody else can join.
     Start,
 }
 
-/// Why something is not done.
+/// Why the server refuses a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Problem {
@@ -52,7 +52,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// What the client is told. The first two are what the public games know.
+    /// The text for the client. Existing games know the first two.
     pub fn text(self) -> &'static str {
         match self {
             Problem::WrongRoom => "wrong room",
@@ -67,7 +67,7 @@ impl Problem {
     }
 }
 
-/// Understands a frame with one of the actions of rooms; `None` is any other action.
+/// Decodes a frame with an action of this protocol; `None` for any other action.
 pub(super) fn decode<'a>(action: &str, frame: &Object<'a>) -> Option<Command<'a>> {
     Some(match action {
         "createRoom" => Command::Create,
@@ -85,24 +85,24 @@ pub(super) fn decode<'a>(action: &str, frame: &Object<'a>) -> Option<Command<'a>
     })
 }
 
-/// Tells a host the code of its room: letters only.
+/// Tells a host the code of its room. `room` must consist of letters.
 pub fn confirm(room: &str) -> Frame {
     text(&[r#"{"type":"confirmRoom","room":""#, room, r#""}"#])
 }
 
-/// What the host gets: the offer, and whose it is.
+/// Passes an offer on to the host, with the name of the player.
 pub fn offer(offer: &Object<'_>, username: &str) -> Frame {
     Frame::text(offer.len() + username.len() + 32, |out| {
         offer.write_with(out, "clientUsername", Some(&|out| json::write_string(out, username)));
     })
 }
 
-/// What a player gets.
+/// Passes an answer on to a player.
 pub fn response(response: &str) -> Frame {
     text(&[response])
 }
 
-/// Says what is wrong.
+/// Tells a client an error.
 pub fn error(message: &str) -> Frame {
     Frame::text(32 + message.len(), |out| {
         out.extend_from_slice(br#"{"type":"error","val":"#);

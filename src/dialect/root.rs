@@ -1,20 +1,20 @@
-//! The WebSocket at the root of a server speaks two dialects; the action says which one is meant.
+//! The WebSocket at the root of a server accepts two dialects. The action of a frame selects one.
 
 use super::json::Object;
 use super::{calls, rooms};
 
-/// What a client wants, in its dialect.
+/// A command of a client, in its dialect.
 #[derive(Debug)]
 pub enum Command<'a> {
-    /// Room codes.
+    /// A command for rooms.
     Rooms(rooms::Command<'a>),
-    /// One-to-one calls.
+    /// A command for one-to-one calls.
     Calls(calls::Command<'a>),
-    /// No JSON object with an action: it is dropped in silence.
+    /// Frames that are not JSON objects with an action are ignored.
     Nothing,
 }
 
-/// Understands one text frame.
+/// Decodes one text frame.
 pub fn decode(text: &str) -> Command<'_> {
     let Some(frame) = Object::parse(text) else {
         return Command::Nothing;

@@ -11,10 +11,10 @@ use super::forwarded;
 use super::routes::Route;
 use crate::app::Parts;
 use crate::config::{Config, Dialects};
-use crate::limits::{ConnectionPermit, TooMany};
+use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::session::{self, ConnectRequest, Source};
-use crate::transport::exchange::Exchange;
-use crate::transport::{Bounds, Socket};
+use crate::transport::connection_state::ConnectionState;
+use crate::transport::{MessageLimits, Socket};
 
 /// An endpoint that opens WebSockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Endpoint {
 pub(crate) fn count_connection(
     parts: &Parts,
     peer: Option<SocketAddr>,
-) -> Result<Option<ConnectionPermit>, TooMany> {
+) -> Result<Option<ConnectionPermit>, LimitExceeded> {
     let address = peer.and_then(|peer| counted_address(&parts.config(), peer));
     let connected = parts.addresses.connect(address);
     connected.inspect_err(|too_many| parts.limit_hit(too_many.limit, address))
@@ -66,19 +66,19 @@ pub(super) fn connect_request(
     query: &str,
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
-    exchange: Option<&Rc<Exchange>>,
-) -> Result<ConnectRequest, TooMany> {
+    connection: Option<&Rc<ConnectionState>>,
+) -> Result<ConnectRequest, LimitExceeded> {
     let source = source(parts, headers, peer);
-    let connection = exchange.and_then(|exchange| exchange.counted());
+    let connection = connection.and_then(|connection| connection.permit());
     let opened = parts.addresses.open(source.address, parts.now(), connection);
     let permit = opened.inspect_err(|too_many| parts.limit_hit(too_many.limit, source.address))?;
     Ok(ConnectRequest { query: query.to_owned(), source, permit })
 }
 
 /// The size limits of messages on a WebSocket.
-pub(super) fn bounds(parts: &Parts) -> Bounds {
+pub(super) fn bounds(parts: &Parts) -> MessageLimits {
     let unfinished = Arc::clone(parts.sessions.unfinished());
-    Bounds { max_message_bytes: parts.config().max_message_bytes, unfinished }
+    MessageLimits { max_message_bytes: parts.config().max_message_bytes, unfinished }
 }
 
 /// The page and the address that a request comes from.

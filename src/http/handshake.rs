@@ -15,7 +15,7 @@ use super::mounted::Mounted;
 use super::routes::{self, Route};
 use crate::config::Dialects;
 use crate::session::ConnectRequest;
-use crate::transport::exchange::Exchange;
+use crate::transport::connection_state::ConnectionState;
 use crate::wire::HandshakeRefusal;
 
 pub(crate) use refusal::Refused;
@@ -36,7 +36,7 @@ pub(super) fn open(
     mounted: &Mounted,
     head: &RequestHead,
     is_secure: bool,
-    exchange: Option<&Rc<Exchange>>,
+    connection: Option<&Rc<ConnectionState>>,
 ) -> Option<Result<(Accepted, ConnectRequest), Refused>> {
     let parts = &mounted.parts;
     let route = routes::find(&mounted.path, head.uri.path());
@@ -45,7 +45,7 @@ pub(super) fn open(
         Err(why) => return Some(Err(Refused::new(why, mounted, head, is_secure))),
     };
     let query = head.uri.query().unwrap_or_default();
-    let request = endpoint::connect_request(parts, query, head.headers(), head.peer_addr, exchange);
+    let request = endpoint::connect_request(parts, query, head.headers(), head.peer_addr, connection);
     Some(request.map(|request| (accepted, request)).map_err(Refused::too_many))
 }
 

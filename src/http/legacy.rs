@@ -14,9 +14,9 @@ use super::response::plain;
 use super::routes::{Post, PostKind};
 use super::{body, endpoint, percent};
 use crate::app::Parts;
-use crate::limits::TooMany;
+use crate::limits::LimitExceeded;
 use crate::session::{self, Claim, PostRefusal};
-use crate::transport::exchange::Exchange;
+use crate::transport::connection_state::ConnectionState;
 use crate::wire::{HandshakeRefusal, Refusal};
 
 /// Makes nginx forward each line at once.
@@ -45,19 +45,19 @@ fn claim(Post { key, id, token, .. }: Post<'_>) -> Result<Claim, Refusal> {
 }
 
 async fn open_stream(parts: &Arc<Parts>, request: &HttpRequest, claim: Claim) -> HttpResponse {
-    let exchange = request.conn_data::<Rc<Exchange>>();
-    let connect = match endpoint::connect_request(parts, "", request.headers(), request.peer_addr(), exchange)
-    {
-        Ok(request) => request,
-        Err(too_many) => return too_many_requests(too_many),
-    };
+    let connection = request.conn_data::<Rc<ConnectionState>>();
+    let connect =
+        match endpoint::connect_request(parts, "", request.headers(), request.peer_addr(), connection) {
+            Ok(request) => request,
+            Err(too_many) => return too_many_requests(too_many),
+        };
     // A client numbers its streams from 0, so any other number renews a stream.
     let renewed = !request.query_string().split('&').any(|pair| pair == "i=0");
     match session::open_stream(&parts.sessions, claim, connect, renewed).await {
         Ok((mut body, session)) => {
             rt::spawn(session);
-            if let Some(exchange) = exchange {
-                body.watch(Rc::clone(exchange));
+            if let Some(connection) = connection {
+                body.watch(Rc::clone(connection));
             }
             HttpResponse::Ok()
                 .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")))
@@ -73,8 +73,8 @@ async fn open_stream(parts: &Arc<Parts>, request: &HttpRequest, claim: Claim) ->
 async fn relay(parts: &Parts, request: &HttpRequest, claim: Claim, payload: web::Payload) -> HttpResponse {
     let source = endpoint::source(parts, request.headers(), request.peer_addr());
     // Runs before the body is read: until then the client holds the body, and it costs no memory here.
-    let exchange = request.conn_data::<Rc<Exchange>>();
-    let client_left = poll_fn(|cx| exchange.map_or(Poll::Pending, |exchange| exchange.poll_ended(cx)));
+    let connection = request.conn_data::<Rc<ConnectionState>>();
+    let client_left = poll_fn(|cx| connection.map_or(Poll::Pending, |connection| connection.poll_ended(cx)));
     let sender = select! {
         biased;
         sender = session::sender(&parts.sessions, claim, &source) => sender,
@@ -105,7 +105,7 @@ fn is_too_large(parts: &Parts, request: &HttpRequest) -> bool {
     })
 }
 
-fn too_many_requests(too_many: TooMany) -> HttpResponse {
+fn too_many_requests(too_many: LimitExceeded) -> HttpResponse {
     let refusal = HandshakeRefusal::TooManyConnections;
     let mut response = plain(refusal.status(), refusal.ending().text.unwrap_or_default());
     response.headers_mut().insert(header::RETRY_AFTER, too_many.seconds().into());

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use super::endpoint;
 use super::handshake::{self, Refused};
 use super::mounted::Mounted;
-use crate::limits::TooMany;
-use crate::transport::exchange::Exchange;
-use crate::transport::upgrade::{Takeover, UpgradedSocket};
+use crate::limits::LimitExceeded;
+use crate::transport::connection_state::ConnectionState;
+use crate::transport::upgrade::{Upgradable, UpgradedSocket};
 use crate::wire::HandshakeRefusal;
 
 /// How long a client may take to read a refusal.
@@ -24,10 +24,10 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Answers the handshake and starts the session as a task of its own, so that the task of HTTP can end.
 pub(crate) async fn upgrade<T>(mounted: Arc<Mounted>, request: Request, framed: Framed<T, h1::Codec>)
 where
-    T: Takeover + AsyncWrite + Unpin + 'static,
+    T: Upgradable + AsyncWrite + Unpin + 'static,
 {
-    let exchange = request.conn_data::<Rc<Exchange>>();
-    let opened = match handshake::open(&mounted, request.head(), mounted.secure, exchange) {
+    let connection = request.conn_data::<Rc<ConnectionState>>();
+    let opened = match handshake::open(&mounted, request.head(), mounted.secure, connection) {
         Some(opened) => opened,
         // actix-http also hands over CONNECT requests.
         None => Err(Refused::new(HandshakeRefusal::NotFound, &mounted, request.head(), mounted.secure)),
@@ -42,7 +42,7 @@ where
 }
 
 /// Tells a client that its address has too many connections, if the socket takes the answer at once.
-pub(crate) async fn refuse_connection(io: &TcpStream, too_many: TooMany) {
+pub(crate) async fn refuse_connection(io: &TcpStream, too_many: LimitExceeded) {
     let sent = io.writable().await.and_then(|()| io.try_write(&Refused::too_many(too_many).into_bytes()));
     if let Err(error) = sent {
         log::debug!("cannot send a refusal: {error}");

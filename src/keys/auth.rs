@@ -1,5 +1,5 @@
-//! How a client proves that an id is its own: what a key's settings say about it. Whether that can work is
-//! decided by the code that verifies, in `auth`.
+//! The setting of a key that says how clients prove that they own an id. `crate::auth` validates it, because it
+//! verifies the clients.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,85 +7,85 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// How a client proves that an id is its own.
+/// How clients prove that they own an id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "WrittenAuth", into = "WrittenAuth")]
+#[serde(try_from = "SerializedAuth", into = "SerializedAuth")]
 pub enum Auth {
-    /// Who comes first has it, for as long as it is here.
+    /// No proof: the first client to claim an id owns it while it is connected.
     #[default]
     None,
-    /// By a JSON Web Token whose subject is the id.
+    /// A JSON Web Token whose subject is the id.
     Jwt {
-        /// What its signature is verified with.
+        /// The key that verifies the signature.
         verify: JwtKey,
     },
-    /// The owner of the key is asked.
+    /// The broker asks a server of the key's owner.
     Webhook {
-        /// Where: an `http` or `https` URL.
+        /// An `http` or `https` URL.
         url: String,
     },
 }
 
-/// What verifies a JSON Web Token. The kind pins the algorithm.
+/// A key that verifies JSON Web Tokens. Its kind pins the algorithm.
 #[derive(Clone, PartialEq, Eq)]
 pub enum JwtKey {
     /// A secret for HS256.
     Secret(String),
-    /// A public key in PEM: RS256, ES256 or EdDSA, by its type.
+    /// A public key in PEM, for RS256, ES256 or EdDSA, depending on its type.
     Pem(String),
     /// A file with a JSON Web Key Set, read again when it changes.
     Jwks(PathBuf),
 }
 
-/// [`Auth`] as it is written, in a database and by those who administer keys.
+/// [`Auth`] as stored in the database and sent through the API.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Auth)]
 #[serde(rename_all = "snake_case", tag = "method")]
-pub enum WrittenAuth {
-    /// Who comes first has an id, for as long as it is here.
+pub enum SerializedAuth {
+    /// No proof: the first client to claim an id owns it while it is connected.
     None,
-    /// By a JSON Web Token whose subject is the id.
+    /// A JSON Web Token whose subject is the id.
     Jwt {
-        /// What `value` is.
+        /// The kind of `value`.
         kind: JwtKind,
-        /// The secret, the public key in PEM, or the path of the key set on the server. A secret is never
-        /// shown.
+        /// The secret, the public key in PEM, or the path of the key set on the server. Responses never contain a
+        /// secret.
         #[serde(skip_serializing_if = "Option::is_none")]
         value: Option<String>,
     },
-    /// The owner of the key is asked.
+    /// The broker asks a server of the key's owner.
     Webhook {
-        /// Where: an `http` or `https` URL.
+        /// An `http` or `https` URL.
         url: String,
     },
 }
 
-/// What a signature is verified with.
+/// The kind of key that verifies a signature.
 #[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JwtKind {
     /// A secret of 32 bytes or more: HS256.
     Secret,
-    /// A public key: RS256, ES256 or EdDSA, by its type.
+    /// A public key, for RS256, ES256 or EdDSA, depending on its type.
     Pem,
     /// A file with a JSON Web Key Set, read again when it changes.
     Jwks,
 }
 
-/// There is nothing to verify with.
+/// The key that verifies tokens is missing.
 #[derive(Debug, thiserror::Error)]
 #[error("jwt needs a value: the secret, the public key or the path of the key set")]
 pub struct NoValue;
 
-impl TryFrom<WrittenAuth> for Auth {
+impl TryFrom<SerializedAuth> for Auth {
     type Error = NoValue;
 
-    fn try_from(written: WrittenAuth) -> Result<Self, NoValue> {
+    fn try_from(written: SerializedAuth) -> Result<Self, NoValue> {
         Ok(match written {
-            WrittenAuth::None => Auth::None,
-            WrittenAuth::Webhook { url } => Auth::Webhook { url },
-            WrittenAuth::Jwt { value: None, .. } => return Err(NoValue),
-            WrittenAuth::Jwt { kind, value: Some(value) } => Auth::Jwt {
+            SerializedAuth::None => Auth::None,
+            SerializedAuth::Webhook { url } => Auth::Webhook { url },
+            SerializedAuth::Jwt { value: None, .. } => return Err(NoValue),
+            SerializedAuth::Jwt { kind, value: Some(value) } => Auth::Jwt {
                 verify: match kind {
                     JwtKind::Secret => JwtKey::secret(value),
                     JwtKind::Pem => JwtKey::Pem(value),
@@ -96,25 +96,25 @@ impl TryFrom<WrittenAuth> for Auth {
     }
 }
 
-impl From<Auth> for WrittenAuth {
+impl From<Auth> for SerializedAuth {
     fn from(auth: Auth) -> Self {
         let verify = match auth {
-            Auth::None => return WrittenAuth::None,
-            Auth::Webhook { url } => return WrittenAuth::Webhook { url },
+            Auth::None => return SerializedAuth::None,
+            Auth::Webhook { url } => return SerializedAuth::Webhook { url },
             Auth::Jwt { verify } => verify,
         };
         let (kind, value) = match verify {
             JwtKey::Secret(secret) => (JwtKind::Secret, secret),
             JwtKey::Pem(pem) => (JwtKind::Pem, pem),
-            // The verifier refuses a name that is not UTF-8.
+            // The verifier refuses paths that are not UTF-8.
             JwtKey::Jwks(path) => (JwtKind::Jwks, path.to_string_lossy().into_owned()),
         };
-        WrittenAuth::Jwt { kind, value: Some(value) }
+        SerializedAuth::Jwt { kind, value: Some(value) }
     }
 }
 
 impl JwtKey {
-    /// A secret for HS256; the newline at the end of a file is not part of it.
+    /// A secret for HS256, without the newline at the end of its file.
     pub fn secret(mut text: String) -> Self {
         let end = text.strip_suffix('\n').map(|line| line.strip_suffix('\r').unwrap_or(line).len());
         text.truncate(end.unwrap_or(text.len()));

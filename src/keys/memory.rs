@@ -1,4 +1,4 @@
-//! Keys that live as long as the process.
+//! A store of keys in memory.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,26 +6,26 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{Change, Key, KeyError, KeyStore};
 use crate::wire::ApiKey;
 
-/// Keys in memory: those of the flags, and what an embedder adds.
+/// Keys in memory. They are lost when the process ends.
 #[derive(Default)]
 pub struct MemoryKeys {
-    kept: Mutex<Kept>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct State {
     keys: BTreeMap<ApiKey, Key>,
     version: u64,
 }
 
 impl MemoryKeys {
-    /// No keys.
+    /// An empty store.
     pub fn new() -> Self {
         Self::default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -41,35 +41,35 @@ impl KeyStore for MemoryKeys {
     }
 
     fn add(&self, key: Key) -> Result<(), KeyError> {
-        let mut kept = self.lock();
-        if kept.keys.contains_key(&key.key) {
+        let mut state = self.lock();
+        if state.keys.contains_key(&key.key) {
             return Err(KeyError::Exists(key.key));
         }
-        kept.keys.insert(key.key.clone(), key);
-        kept.version += 1;
+        state.keys.insert(key.key.clone(), key);
+        state.version += 1;
         Ok(())
     }
 
     fn change(&self, key: &ApiKey, change: Change) -> Result<Key, KeyError> {
-        let mut kept = self.lock();
-        let found = kept.keys.get_mut(key).ok_or_else(|| KeyError::Unknown(key.clone()))?;
+        let mut state = self.lock();
+        let found = state.keys.get_mut(key).ok_or_else(|| KeyError::Unknown(key.clone()))?;
         found.apply(change);
         let changed = found.clone();
-        kept.version += 1;
+        state.version += 1;
         Ok(changed)
     }
 
     fn remove(&self, key: &ApiKey) -> Result<(), KeyError> {
-        let mut kept = self.lock();
-        kept.keys.remove(key).ok_or_else(|| KeyError::Unknown(key.clone()))?;
-        kept.version += 1;
+        let mut state = self.lock();
+        state.keys.remove(key).ok_or_else(|| KeyError::Unknown(key.clone()))?;
+        state.version += 1;
         Ok(())
     }
 
     fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
-        let mut kept = self.lock();
+        let mut state = self.lock();
         for (key, when) in used {
-            if let Some(key) = kept.keys.get_mut(key) {
+            if let Some(key) = state.keys.get_mut(key) {
                 key.used = Some(*when);
             }
         }
@@ -81,12 +81,12 @@ impl KeyStore for MemoryKeys {
     }
 
     fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError> {
-        let mut kept = self.lock();
+        let mut state = self.lock();
         let is_unused = |key: &Key| key.registered && key.used.unwrap_or(key.created) < before;
-        let unused = kept.keys.extract_if(.., |_, key| is_unused(key));
+        let unused = state.keys.extract_if(.., |_, key| is_unused(key));
         let removed: Vec<ApiKey> = unused.map(|(key, _)| key).collect();
         if !removed.is_empty() {
-            kept.version += 1;
+            state.version += 1;
         }
         Ok(removed)
     }

@@ -3,12 +3,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest origin of a request that any key admits: that of the longest name that DNS allows, and some.
+/// Maximum bytes of an origin in a request. The longest DNS name has 253.
 pub const MAX_ORIGIN_BYTES: usize = 300;
 
-/// Where pages come from: `https://example.org`, with a port unless it is the scheme's own, or
-/// `https://*.example.org` for all names below, at any depth, but not `example.org` itself. Compared as
-/// browsers write it.
+/// An origin of pages: `https://example.org`, with a port unless it is the default of the scheme. A pattern like
+/// `https://*.example.org` matches all subdomains at any depth, but not `example.org` itself. Origins are compared
+/// in the form that browsers send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Origin(String);
@@ -21,7 +21,7 @@ pub struct Origin(String);
 pub struct InvalidOrigin;
 
 impl Origin {
-    /// Takes an origin in any case of letters, and with or without a final slash.
+    /// Parses an origin, in upper or lower case, with or without a final slash.
     pub fn parse(text: &str) -> Result<Self, InvalidOrigin> {
         let text = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
         let (scheme, authority) = text.split_once("://").ok_or(InvalidOrigin)?;
@@ -36,33 +36,33 @@ impl Origin {
         valid.then_some(Origin(text)).ok_or(InvalidOrigin)
     }
 
-    /// That of a page with this address: without the path, and without a port that is the scheme's own.
+    /// The origin of a page: its address without the path, and without the default port of the scheme.
     pub fn of_page(address: &str) -> Result<Self, InvalidOrigin> {
         let (scheme, rest) = address.split_once("://").ok_or(InvalidOrigin)?;
         let scheme = scheme.to_ascii_lowercase();
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let own_port = match scheme.as_str() {
+        let default_port = match scheme.as_str() {
             "https" => ":443",
             "http" => ":80",
             _ => "",
         };
-        let authority = authority.strip_suffix(own_port).unwrap_or(authority);
+        let authority = authority.strip_suffix(default_port).unwrap_or(authority);
         Origin::parse(&format!("{scheme}://{authority}"))
             .ok()
             .filter(|origin| !origin.is_pattern())
             .ok_or(InvalidOrigin)
     }
 
-    /// Whether it stands for many.
+    /// Whether it matches several origins.
     fn is_pattern(&self) -> bool {
         self.0.contains('*')
     }
 
-    /// Whether a request's `Origin` is this one, or one of these.
+    /// Whether it matches the `Origin` header of a request.
     pub fn matches(&self, origin: &str) -> bool {
         match self.0.split_once("*.") {
             None => self.0 == origin,
-            // What the star stands for: the names in front of a dot, and nothing but names.
+            // The star matches DNS labels only, so no `/`, `@` or port can slip in.
             Some((scheme, parent)) => {
                 let host = origin.strip_prefix(scheme);
                 let below = host.and_then(|host| host.strip_suffix(parent)?.strip_suffix('.'));
@@ -73,7 +73,7 @@ impl Origin {
         }
     }
 
-    /// The origin, as browsers write it.
+    /// The origin in the form that browsers send.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_compared_whole() {
+    fn an_origin_matches_only_itself() {
         let allowed = origin("https://Example.org/");
         assert!(allowed.matches("https://example.org"));
         for other in [
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_names_below_only() {
+    fn a_star_matches_subdomains_only() {
         let allowed = origin("https://*.example.org");
         for fine in ["https://a.example.org", "https://a.b-c.example.org"] {
             assert!(allowed.matches(fine), "{fine}");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_refused() {
+    fn an_invalid_origin_is_refused() {
         for text in [
             "",
             "example.org",
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_an_origin() {
+    fn the_origin_of_a_page_has_no_path_and_no_default_port() {
         for (address, origin) in [
             ("https://example.org", "https://example.org"),
             ("HTTPS://Example.ORG/app/?a=//b#c", "https://example.org"),

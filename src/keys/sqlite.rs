@@ -1,4 +1,4 @@
-//! Keys in a database of SQLite, which other processes may edit meanwhile.
+//! A store of keys in an SQLite database, which other processes may edit at the same time.
 
 mod database;
 
@@ -12,26 +12,26 @@ use database::Database;
 
 pub use database::{DatabaseError, FILE_NAME, Problem};
 
-/// Keys in a file.
+/// Keys in an SQLite database.
 ///
-/// One thread owns the connection, so that every caller sees the changes of all others in one order and SQLite
-/// needs no locks of its own. A call sends it a piece of work and waits for the answer; what waits is
-/// bounded by the number of callers. Dropped, it waits for the thread to close the file.
+/// One thread owns the connection, so all callers see changes in the same order and SQLite needs no mutex. A call
+/// sends the thread a closure and waits for its answer, so there are never more requests than callers. The drop
+/// waits until the thread has closed the file.
 pub struct SqliteKeys {
-    /// `None` only while this is dropped.
+    /// `None` only during the drop.
     requests: Option<Sender<Request>>,
     thread: Option<JoinHandle<()>>,
 }
 
 type Request = Box<dyn FnOnce(&mut Database) + Send>;
 
-/// The thread that owns the database is no more.
+/// The thread that owns the database has ended.
 #[derive(Debug, thiserror::Error)]
 #[error("the thread of the database has ended")]
-struct Ended;
+struct ThreadEnded;
 
 impl SqliteKeys {
-    /// Opens the database in this directory; makes both if they are not there.
+    /// Opens the database in a directory, and creates both if they do not exist.
     pub fn open(dir: &Path) -> Result<Self, KeyError> {
         let mut database = Database::open(dir)?;
         let (requests, waiting) = channel::<Request>();
@@ -47,13 +47,13 @@ impl SqliteKeys {
     ) -> Result<T, KeyError> {
         let (answer, answered) = sync_channel(1);
         let request: Request = Box::new(move |database| {
-            // The caller waits for it, or has panicked.
+            // This fails only if the caller has panicked.
             let _ = answer.send(request(database));
         });
         let sent = self.requests.as_ref().is_some_and(|requests| requests.send(request).is_ok());
         match sent.then(|| answered.recv()) {
             Some(Ok(answer)) => answer,
-            _ => Err(KeyError::Store(Ended.into())),
+            _ => Err(KeyError::Store(ThreadEnded.into())),
         }
     }
 }
@@ -91,8 +91,8 @@ impl KeyStore for SqliteKeys {
         self.ask(move |database| database.remove(&key))
     }
 
-    /// For other processes this is a change like any, after which they read all keys again. It is harmless as
-    /// long as it is called once a minute, not for each client, and their reading writes nothing.
+    /// Other processes see this as a change and read all keys again. So call it at most once a minute, not for each
+    /// client.
     fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
         let used = used.to_vec();
         self.ask(move |database| database.note_used(&used))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
-use super::{Network, TooMany};
+use super::{AddressPrefix, LimitExceeded};
 use crate::rate_limit::RateLimit;
 use crate::wire::Limit;
 
@@ -13,61 +13,61 @@ use crate::wire::Limit;
 /// everybody mistypes a room code every six seconds.
 const PER_SECOND: u32 = 5;
 
-/// The guessers that were wrong lately.
+/// Counts recent wrong guesses and limits their rate.
 pub(crate) struct GuessLimiter {
     limit: Limit,
-    wrong: DashMap<Guesser, RateLimit>,
+    wrong: DashMap<GuessSource, RateLimit>,
 }
 
 /// An address, or all clients of a proxy at that address. So guesses through a proxy do not lock out an operator who
 /// connects directly.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Guesser {
-    /// `None` stands for all of loopback, where a program can choose from 16 million addresses.
-    network: Option<Network>,
+pub(crate) struct GuessSource {
+    /// `None` for loopback, where a program can choose from 16 million addresses.
+    prefix: Option<AddressPrefix>,
     forwarded: bool,
 }
 
-impl Guesser {
+impl GuessSource {
     pub(crate) fn new(address: Option<IpAddr>, forwarded: bool) -> Self {
         let remote = address.filter(|address| !address.to_canonical().is_loopback());
-        Guesser { network: remote.map(Network::of), forwarded }
+        GuessSource { prefix: remote.map(AddressPrefix::of), forwarded }
     }
 
-    /// Where it is; `None` for loopback.
+    /// The address; `None` for loopback.
     pub(crate) fn address(self) -> Option<IpAddr> {
-        self.network.map(|Network(octets)| IpAddr::from(octets).to_canonical())
+        self.prefix.map(|AddressPrefix(octets)| IpAddr::from(octets).to_canonical())
     }
 
-    /// `None` for loopback, which is not counted where it stands for the clients of an undeclared proxy.
+    /// A source that is not loopback. Use this where loopback may stand for all clients of an undeclared proxy.
     pub(crate) fn remote(address: Option<IpAddr>) -> Option<Self> {
-        Some(Guesser::new(address, false)).filter(|guesser| guesser.network.is_some())
+        Some(GuessSource::new(address, false)).filter(|source| source.prefix.is_some())
     }
 }
 
 impl GuessLimiter {
-    /// Nobody has guessed yet.
+    /// A limiter without guesses. `limit` names it in errors and events.
     pub(crate) fn new(limit: Limit) -> Self {
         GuessLimiter { limit, wrong: DashMap::new() }
     }
 
-    /// Whether a guess may be compared at `now` milliseconds.
-    pub(crate) fn check(&self, guesser: Guesser, now: u64) -> Result<(), TooMany> {
-        let Some(wrong) = self.wrong.get(&guesser) else {
+    /// Checks whether a guess may be compared at `now` milliseconds.
+    pub(crate) fn check(&self, source: GuessSource, now: u64) -> Result<(), LimitExceeded> {
+        let Some(wrong) = self.wrong.get(&source) else {
             return Ok(());
         };
         match wrong.charge(0, PER_SECOND, now) {
             Duration::ZERO => Ok(()),
-            retry_after => Err(TooMany { limit: self.limit, retry_after }),
+            retry_after => Err(LimitExceeded { limit: self.limit, retry_after }),
         }
     }
 
     /// Counts a wrong guess at `now` milliseconds.
-    pub(crate) fn count_wrong(&self, guesser: Guesser, now: u64) {
-        self.wrong.entry(guesser).or_default().charge(1, PER_SECOND, now);
+    pub(crate) fn count_wrong(&self, source: GuessSource, now: u64) {
+        self.wrong.entry(source).or_default().charge(1, PER_SECOND, now);
     }
 
-    /// Forgets guessers whose wrong guesses are long ago.
+    /// Forgets sources whose burst is full again.
     pub(crate) fn sweep(&self, now: u64) {
         self.wrong.retain(|_, wrong| !wrong.is_rested(now));
     }
@@ -77,12 +77,12 @@ impl GuessLimiter {
 mod tests {
     use super::*;
 
-    fn at(address: &str) -> Guesser {
-        Guesser::new(Some(address.parse().unwrap()), false)
+    fn at(address: &str) -> GuessSource {
+        GuessSource::new(Some(address.parse().unwrap()), false)
     }
 
     #[test]
-    fn wrong_guesses_are_bounded_and_right_ones_are_not() {
+    fn wrong_guesses_have_a_rate_limit_and_right_ones_do_not() {
         let guesses = GuessLimiter::new(Limit::WrongAdminTokens);
         let here = |now| guesses.check(at("192.0.2.1"), now);
         assert!((0..1000).all(|_| here(0).is_ok()));
@@ -90,16 +90,16 @@ mod tests {
         assert_eq!((0..1000).filter(|_| guess(0).is_ok()).count(), 51);
         assert_eq!(
             here(0),
-            Err(TooMany { limit: Limit::WrongAdminTokens, retry_after: Duration::from_millis(200) })
+            Err(LimitExceeded { limit: Limit::WrongAdminTokens, retry_after: Duration::from_millis(200) })
         );
         assert!(guess(199).is_err() && guess(200).is_ok() && guess(200).is_err());
-        // In a minute of trying, as many as a minute has.
+        // After the burst, one minute allows 60 seconds' worth.
         assert_eq!((200..=60_200).filter(|now| guess(*now).is_ok()).count(), 300);
     }
 
     #[test]
-    fn a_household_guesses_as_one_and_so_does_loopback_but_not_a_proxy_there() {
-        let proxied = |address: &str| Guesser::new(Some(address.parse().unwrap()), true);
+    fn an_ipv6_prefix_and_loopback_share_one_limit_and_a_proxy_on_loopback_has_its_own() {
+        let proxied = |address: &str| GuessSource::new(Some(address.parse().unwrap()), true);
         for (one, same, other) in [
             (at("192.0.2.1"), at("::ffff:192.0.2.1"), at("192.0.2.2")),
             (at("2001:db8::1"), at("2001:db8::ffff:ffff"), at("2001:db8:0:1::1")),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_not_guessed_for_long_is_forgotten() {
+    fn a_source_is_forgotten_when_its_burst_is_full_again() {
         let guesses = GuessLimiter::new(Limit::WrongAdminTokens);
         guesses.count_wrong(at("192.0.2.1"), 0);
         guesses.sweep(199);

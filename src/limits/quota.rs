@@ -1,41 +1,41 @@
-//! How many bytes all connections may hold together.
+//! The quota of bytes that all connections share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::config::LiveConfig;
 
-/// Bytes that each holder has for itself, outside the quota. An offer with all its candidates has some
-/// 10 KB, so an attacker that uses the quota up does not keep others from sending theirs.
+/// Bytes of each share that are not charged. An offer with all its candidates has about 10 KB, so other
+/// clients can still send offers when an attacker uses the whole quota.
 const FREE: usize = 16 << 10;
 
-/// A number of bytes that many holders share.
+/// A number of bytes that many connections share.
 #[derive(Debug)]
 pub(crate) struct Quota {
     config: LiveConfig,
     used: AtomicUsize,
 }
 
-/// The share of one holder in a quota. Dropping it gives it back.
+/// The bytes that one connection uses of a quota. The drop returns them.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct QuotaShare {
     quota: Arc<Quota>,
     charged: usize,
 }
 
-/// The quota is used up.
+/// The bytes do not fit into the quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct UsedUp;
+pub(crate) struct QuotaExceeded;
 
 impl Quota {
-    /// The quota of `unfinished_total_bytes`.
+    /// The quota of [`unfinished_total_bytes`](crate::Config::unfinished_total_bytes).
     pub(crate) fn of_unfinished(config: LiveConfig) -> Arc<Self> {
         Arc::new(Quota { config, used: AtomicUsize::new(0) })
     }
 
-    /// A holder of nothing.
-    pub(crate) fn hold(self: &Arc<Self>) -> Held {
-        Held { quota: Arc::clone(self), charged: 0 }
+    /// An empty share.
+    pub(crate) fn share(self: &Arc<Self>) -> QuotaShare {
+        QuotaShare { quota: Arc::clone(self), charged: 0 }
     }
 
     #[cfg(any(test, fuzzing))]
@@ -49,17 +49,17 @@ impl Quota {
         self.used.load(Ordering::Relaxed)
     }
 
-    fn take(&self, bytes: usize) -> Result<(), UsedUp> {
+    fn take(&self, bytes: usize) -> Result<(), QuotaExceeded> {
         let max = self.config.load().unfinished_total_bytes;
         let fits = |used: usize| used.checked_add(bytes).filter(|used| *used <= max);
         let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
-        taken.map(drop).map_err(|_| UsedUp)
+        taken.map(drop).map_err(|_| QuotaExceeded)
     }
 }
 
-impl Held {
-    /// Says how many bytes the holder has now. If they do not fit, it is charged what it was before.
-    pub(crate) fn set(&mut self, bytes: usize) -> Result<(), UsedUp> {
+impl QuotaShare {
+    /// Sets the size of the share. If the bytes do not fit, the share keeps its size.
+    pub(crate) fn set(&mut self, bytes: usize) -> Result<(), QuotaExceeded> {
         let charged = bytes.saturating_sub(FREE);
         if charged > self.charged {
             self.quota.take(charged - self.charged)?;
@@ -71,7 +71,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for QuotaShare {
     fn drop(&mut self) {
         // Fewer bytes always fit.
         let _ = self.set(0);
@@ -83,15 +83,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_many_hold_is_bounded_in_total_and_given_back_once() {
+    fn all_shares_together_are_limited_and_refunded_once() {
         let quota = Quota::new(100);
-        let (mut one, mut other) = (quota.hold(), quota.hold());
+        let (mut one, mut other) = (quota.share(), quota.share());
         assert_eq!(one.set(FREE + 60), Ok(()));
-        assert_eq!(other.set(FREE + 41), Err(UsedUp));
+        assert_eq!(other.set(FREE + 41), Err(QuotaExceeded));
         assert_eq!(other.set(FREE + 40), Ok(()));
         assert_eq!(quota.used(), 100);
-        // A holder that asks for more than there is keeps its share.
-        assert_eq!(one.set(FREE + 61), Err(UsedUp));
+        // A share that does not fit keeps its size.
+        assert_eq!(one.set(FREE + 61), Err(QuotaExceeded));
         assert_eq!(one.set(FREE + 10), Ok(()));
         assert_eq!(quota.used(), 50);
         drop(one);
@@ -102,11 +102,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_of_each_holder_are_not_counted() {
+    fn the_first_bytes_of_each_share_are_not_charged() {
         let quota = Quota::new(0);
-        let mut holders: Vec<_> = (0..10).map(|_| quota.hold()).collect();
-        assert!(holders.iter_mut().all(|held| held.set(FREE).is_ok()));
-        assert!(holders.iter_mut().all(|held| held.set(FREE + 1).is_err()));
+        let mut shares: Vec<_> = (0..10).map(|_| quota.share()).collect();
+        assert!(shares.iter_mut().all(|held| held.set(FREE).is_ok()));
+        assert!(shares.iter_mut().all(|held| held.set(FREE + 1).is_err()));
         assert_eq!(quota.used(), 0);
     }
 }

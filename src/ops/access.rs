@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::state::Ops;
 use crate::app::Parts;
 use crate::config::AdminToken;
-use crate::limits::Guesser;
+use crate::limits::GuessSource;
 
 /// How long a request may take, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ fn check_token(parts: &Parts, token: &AdminToken, request: &ServiceRequest) -> R
         return Err(Problem::unauthorized());
     };
     let address = request.peer_addr().map(|peer| peer.ip());
-    let (guesser, now) = (Guesser::new(address, is_forwarded(request.headers())), parts.now());
+    let (guesser, now) = (GuessSource::new(address, is_forwarded(request.headers())), parts.now());
     let checked = parts.admin.wrong_tokens.check(guesser, now);
     checked.inspect_err(|too_many| parts.limit_hit(too_many.limit, address))?;
     let (scheme, given) = given.split_at_checked(BEARER.len()).unwrap_or_default();

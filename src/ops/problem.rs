@@ -13,7 +13,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use crate::admin::AdminError;
 use crate::keys::KeyError;
-use crate::limits::TooMany;
+use crate::limits::LimitExceeded;
 use crate::wire::InvalidName;
 
 const MEDIA_TYPE: &str = "application/problem+json";
@@ -175,8 +175,8 @@ impl From<AdminError> for Problem {
     }
 }
 
-impl From<TooMany> for Problem {
-    fn from(too_many: TooMany) -> Self {
+impl From<LimitExceeded> for Problem {
+    fn from(too_many: LimitExceeded) -> Self {
         let detail = "too many wrong tokens from this address: wait, or use another address";
         let retry_after = Some(too_many.seconds());
         Problem { retry_after, ..Problem::new(StatusCode::TOO_MANY_REQUESTS, detail) }

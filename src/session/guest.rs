@@ -15,7 +15,7 @@ use crate::dialect::{Object, calls, rooms, root};
 use crate::directory::{CallAlias, HostedRoom, PlayerName, RoomError};
 use crate::events::Event;
 use crate::keys::Auth;
-use crate::limits::{Guesser, TooMany};
+use crate::limits::{GuessSource, LimitExceeded};
 use crate::node::Guests;
 use crate::transport::Socket;
 use crate::wire::{ApiKey, Frame, MessageKind, PeerId, Refusal, Token};
@@ -29,7 +29,7 @@ const MAX_NAMES: usize = 8;
 /// A guest's room, names and alias.
 pub(super) struct Guest {
     guests: Arc<Guests>,
-    guesser: Option<Guesser>,
+    guesser: Option<GuessSource>,
     hosting: Option<HostedRoom>,
     playing: Vec<PlayerName>,
     /// The id under which it can be called.
@@ -77,7 +77,7 @@ fn decide(sessions: &Sessions, key: &str, source: &Source) -> Result<(Entry, Gue
         messages_per_second: active.key.settings.messages_per_second,
         info: source.info(None),
     };
-    let guesser = Guesser::remote(source.address);
+    let guesser = GuessSource::remote(source.address);
     let guest =
         Guest { guests, guesser, hosting: None, playing: Vec::new(), calling: None, introduced: false };
     Ok((entry, guest))
@@ -175,7 +175,7 @@ impl Guest {
             return self.guests.rooms.contains(code);
         };
         let now = sessions.now();
-        if let Err(TooMany { limit, .. }) = sessions.wrong_codes.check(guesser, now) {
+        if let Err(LimitExceeded { limit, .. }) = sessions.wrong_codes.check(guesser, now) {
             sessions.events().emit(|| Event::LimitHit { limit, key: None, address: guesser.address() });
             return false;
         }

@@ -1,4 +1,4 @@
-//! The transport of a broker that is embedded in somebody's actix-web app.
+//! The transport of a broker that is embedded in an actix-web app.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -19,63 +19,63 @@ use bytestring::ByteString;
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use super::unfinished::Unfinished;
-use super::{Bounds, Disconnect, Event, Socket};
+use super::message_buffer::MessageBuffer;
+use super::{Disconnect, Event, MessageLimits, Socket};
 use crate::broker::Outbox;
-use crate::limits::Held;
+use crate::limits::QuotaShare;
 use crate::wire::CloseReason;
 use crate::wire::{Frame, Opcode};
 
-/// Most bytes of input that are handed to actix-ws at once. It decodes only after it has taken all
-/// that is there, so without this an oversized frame would be buffered whole.
+/// Maximum bytes of input that actix-ws gets at once. It decodes only after it has read all available
+/// input, so without this limit it would buffer a complete oversized frame.
 const BATCH: usize = 64 << 10;
 
-/// Most frames of one batch, so that one busy client leaves room for others.
+/// Maximum frames per batch, so that one busy client cannot starve others.
 const MAX_FRAMES: usize = 64;
 
-/// A WebSocket that actix-ws speaks.
+/// A WebSocket that uses actix-ws.
 pub(crate) struct ActixSocket {
     session: Session,
     frames: MessageStream,
     fragments: Option<Box<Fragments>>,
-    bounds: Bounds,
-    passage: Rc<Passage>,
-    // Nothing more is read: actix-ws would report one failure again and again, without end.
+    limits: MessageLimits,
+    meter: Rc<InputMeter>,
+    // actix-ws reports the same failure on every poll, so the socket stops reading after the first.
     ended: bool,
 }
 
-/// An unfinished message. actix-ws could put it together, but keeps a handle of 32 bytes for each fragment,
-/// which may have one byte.
+/// An unfinished message. actix-ws could join fragments too, but it spends 32 bytes on each, even for a
+/// fragment of one byte.
 struct Fragments {
     text: bool,
-    payload: Unfinished,
+    payload: MessageBuffer,
 }
 
-/// Opens a WebSocket whose handshake is accepted. Of the answer, the headers that depend on the client's are left to
-/// the caller.
+/// Opens a WebSocket after the handshake was accepted. The caller sets the response headers that depend on the
+/// request.
 pub(crate) async fn upgrade(
     payload: web::Payload,
-    bounds: Bounds,
+    limits: MessageLimits,
 ) -> actix_web::Result<(HttpResponse, ActixSocket)> {
-    let held = RefCell::new(bounds.unfinished.hold());
-    let passage = Rc::new(Passage { bytes: Cell::default(), held, end: Cell::default() });
-    let capped = Capped {
+    let share = RefCell::new(limits.unfinished.share());
+    let meter = Rc::new(InputMeter { bytes: Cell::default(), share, end: Cell::default() });
+    let capped = CappedPayload {
         payload: payload.into_inner(),
-        passage: Rc::clone(&passage),
-        max: bounds.max_message_bytes + BATCH,
+        meter: Rc::clone(&meter),
+        max: limits.max_message_bytes + BATCH,
         batch: 0,
         failed: None,
     };
     let mut capped: Payload = Payload::Stream { payload: Box::pin(capped) };
-    let request = good_handshake();
+    let request = valid_handshake();
     let payload = web::Payload::from_request(&request, &mut capped).await?;
     let (response, session, frames) = actix_ws::handle(&request, payload)?;
-    let frames = frames.max_frame_size(bounds.max_message_bytes);
-    Ok((response, ActixSocket { session, frames, fragments: None, bounds, passage, ended: false }))
+    let frames = frames.max_frame_size(limits.max_message_bytes);
+    Ok((response, ActixSocket { session, frames, fragments: None, limits, meter, ended: false }))
 }
 
-/// actix-ws decides about the handshake once more, and refuses version 8. So it sees this one.
-fn good_handshake() -> HttpRequest {
+/// actix-ws checks the handshake again and refuses version 8, which this server accepts. So it gets this one.
+fn valid_handshake() -> HttpRequest {
     TestRequest::get()
         .insert_header((header::CONNECTION, "Upgrade"))
         .insert_header((header::UPGRADE, "websocket"))
@@ -91,12 +91,12 @@ impl ActixSocket {
             ProtocolError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Disconnect::Violation(CloseReason::NotUtf8)
             }
-            ProtocolError::Io(_) => self.passage.end.get().unwrap_or(Disconnect::Gone),
+            ProtocolError::Io(_) => self.meter.end.get().unwrap_or(Disconnect::Gone),
             _ => Disconnect::Violation(CloseReason::ProtocolError),
         }
     }
 
-    /// Hands over what a frame says, or puts it to the rest of its message.
+    /// Passes a complete message to `on_event`, or appends a fragment to its message.
     fn on_frame(
         &mut self,
         frame: Message,
@@ -122,7 +122,7 @@ impl ActixSocket {
         }
     }
 
-    /// `text` is said by the first fragment. actix-ws has checked that they come in order.
+    /// Only the first fragment has `text`. actix-ws has checked the order of the fragments.
     fn on_fragment(
         &mut self,
         text: Option<bool>,
@@ -130,11 +130,11 @@ impl ActixSocket {
         last: bool,
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Disconnect> {
-        let quota = &self.bounds.unfinished;
+        let quota = &self.limits.unfinished;
         let fragments = self.fragments.get_or_insert_with(|| {
-            Box::new(Fragments { text: text.unwrap_or_default(), payload: Unfinished::new(quota) })
+            Box::new(Fragments { text: text.unwrap_or_default(), payload: MessageBuffer::new(quota) })
         });
-        let (len, max) = (fragments.payload.len() + payload.len(), self.bounds.max_message_bytes);
+        let (len, max) = (fragments.payload.len() + payload.len(), self.limits.max_message_bytes);
         if len > max {
             return Err(Disconnect::Violation(CloseReason::TooBig));
         }
@@ -167,7 +167,7 @@ impl Socket for ActixSocket {
                 Poll::Ready(Some(Err(error))) => Err(self.failed(&error)),
                 Poll::Ready(Some(Ok(frame))) => Ok(frame),
             };
-            self.passage.reset();
+            self.meter.reset();
             match frame.and_then(|frame| self.on_frame(frame, on_event)) {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(())) => break,
@@ -221,41 +221,40 @@ fn close_reason(payload: &[u8]) -> Option<ws::CloseReason> {
     Some(ws::CloseReason { code, description: Some(description).filter(|text| !text.is_empty()) })
 }
 
-/// A request's payload, in pieces that let actix-ws decode between them, and with an end when more
-/// came than a message may have.
-struct Capped {
+/// The payload of the request. It pauses after each batch so that actix-ws decodes, and fails when a
+/// message exceeds its limit.
+struct CappedPayload {
     payload: Payload,
-    passage: Rc<Passage>,
+    meter: Rc<InputMeter>,
     max: usize,
     batch: usize,
     failed: Option<PayloadError>,
 }
 
-/// What passed through to actix-ws.
-struct Passage {
-    /// Bytes since the last frame.
+/// Counts the input of actix-ws and charges it to the quota.
+struct InputMeter {
+    /// Bytes since the last frame. actix-ws buffers at most this many.
     bytes: Cell<usize>,
-    /// They are what actix-ws keeps, within the size of a batch.
-    held: RefCell<Held>,
-    /// Why nothing more passes.
+    share: RefCell<QuotaShare>,
+    /// Why the input ended.
     end: Cell<Option<Disconnect>>,
 }
 
-impl Passage {
+impl InputMeter {
     fn pass(&self, count: usize, max: usize) -> Result<(), Disconnect> {
         let bytes = self.bytes.get() + count;
         self.bytes.set(bytes);
         if bytes > max {
             return Err(Disconnect::Violation(CloseReason::TooBig));
         }
-        let charged = self.held.borrow_mut().set(bytes);
+        let charged = self.share.borrow_mut().set(bytes);
         charged.map_err(|_| Disconnect::Violation(CloseReason::TryAgainLater))
     }
 
     fn reset(&self) {
         self.bytes.set(0);
-        // Nothing always fits.
-        let _ = self.held.borrow_mut().set(0);
+        // Zero bytes always fit.
+        let _ = self.share.borrow_mut().set(0);
     }
 
     fn fail(&self, error: PayloadError) -> PayloadError {
@@ -264,13 +263,13 @@ impl Passage {
     }
 }
 
-impl Stream for Capped {
+impl Stream for CappedPayload {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         if let Some(error) = this.failed.take() {
-            return Poll::Ready(Some(Err(this.passage.fail(error))));
+            return Poll::Ready(Some(Err(this.meter.fail(error))));
         }
         if this.batch >= BATCH {
             this.batch = 0;
@@ -280,9 +279,9 @@ impl Stream for Capped {
         match Pin::new(&mut this.payload).poll_next(cx) {
             Poll::Ready(Some(Ok(bytes))) => {
                 this.batch += bytes.len();
-                let passed = this.passage.pass(bytes.len(), this.max);
+                let passed = this.meter.pass(bytes.len(), this.max);
                 Poll::Ready(Some(passed.map(|()| bytes).map_err(|end| {
-                    this.passage.end.set(Some(end));
+                    this.meter.end.set(Some(end));
                     PayloadError::Overflow
                 })))
             }
@@ -293,7 +292,7 @@ impl Stream for Capped {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(this.passage.fail(error)))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(this.meter.fail(error)))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
                 this.batch = 0;

@@ -1,5 +1,5 @@
-//! What HTTP speaks through: a connection that gives up on clients that do not go on, and reads no more
-//! than HTTP can do something with. A WebSocket takes the bare connection out of it.
+//! The connection below HTTP. It closes clients that stop reading or sending, and reads only as much as
+//! HTTP can handle. A WebSocket takes the inner connection out of it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,40 +10,40 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::exchange::Exchange;
-use super::upgrade::{Split, Takeover};
+use super::connection_state::ConnectionState;
+use super::upgrade::{SocketHalves, Upgradable};
 use crate::limits::ConnectionPermit;
 
-/// How long a client may take to read anything at all of an answer.
+/// How long a client may read nothing of a response.
 const STALL: Duration = Duration::from_secs(10);
 
-/// How long a client may take to begin its next request, and then to send the whole head.
+/// How long a client may take to start its next request, and then to send the complete head.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection below HTTP.
 pub(crate) struct Connection<T> {
     io: T,
-    exchange: Rc<Exchange>,
+    state: Rc<ConnectionState>,
     /// Runs while a write is stuck.
     stall: Option<Pin<Box<Sleep>>>,
-    /// HTTP has something to write that does not go through yet.
+    /// HTTP has output that the connection has not taken yet.
     is_writing: bool,
-    /// Looks from time to time whether the client owes a request for too long.
-    overdue: Option<Pin<Box<Sleep>>>,
+    /// Checks from time to time whether the next request is overdue.
+    request_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Connection<T> {
-    /// `counted` is its place among the connections of its address.
-    pub(crate) fn new(io: T, counted: Option<ConnectionPermit>) -> Self {
-        let exchange = Rc::new(Exchange::new(counted));
-        Connection { io, exchange, stall: None, is_writing: false, overdue: None }
+    /// `permit` counts the connection towards the limit of its address.
+    pub(crate) fn new(io: T, permit: Option<ConnectionPermit>) -> Self {
+        let state = Rc::new(ConnectionState::new(permit));
+        Connection { io, state, stall: None, is_writing: false, request_timer: None }
     }
 
-    pub(crate) fn exchange(&self) -> Rc<Exchange> {
-        Rc::clone(&self.exchange)
+    pub(crate) fn state(&self) -> Rc<ConnectionState> {
+        Rc::clone(&self.state)
     }
 
-    /// Bounds how long a write may be stuck.
+    /// Fails a write that is stuck for longer than [`STALL`].
     fn timed<R>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if written.is_ready() {
             self.stall = None;
@@ -54,26 +54,26 @@ impl<T> Connection<T> {
         stall.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Ready when the client has owed a request for too long, whatever HTTP thinks of it. The timer is not set
-    /// anew for each request: it runs out, and looks how it stands.
-    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let overdue = self.overdue.get_or_insert_with(|| Box::pin(sleep(REQUEST_TIMEOUT)));
+    /// Ready when the next request is overdue, independent of HTTP's own timeouts. The timer is not reset for each
+    /// request; it checks the state when it fires.
+    fn poll_request_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let request_timer = self.request_timer.get_or_insert_with(|| Box::pin(sleep(REQUEST_TIMEOUT)));
         loop {
-            ready!(overdue.as_mut().poll(cx));
+            ready!(request_timer.as_mut().poll(cx));
             let now = Instant::now();
-            let is_owing = !self.is_writing && !self.exchange.is_handling();
-            let due = if is_owing { self.exchange.owing_since() } else { now } + REQUEST_TIMEOUT;
+            let is_waiting = !self.is_writing && !self.state.is_handling();
+            let due = if is_waiting { self.state.waiting_since() } else { now } + REQUEST_TIMEOUT;
             if due <= now {
                 return Poll::Ready(());
             }
-            overdue.as_mut().reset(due);
+            request_timer.as_mut().reset(due);
         }
     }
 }
 
-impl<T: Takeover> Takeover for Connection<T> {
-    fn split(self) -> Split {
-        self.io.split()
+impl<T: Upgradable> Upgradable for Connection<T> {
+    fn into_halves(self) -> SocketHalves {
+        self.io.into_halves()
     }
 }
 
@@ -84,21 +84,21 @@ impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.poll_overdue(cx).is_ready() {
+        if this.poll_request_timeout(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         if this.is_writing {
-            return this.exchange.hold_back(cx);
+            return this.state.pause_reading(cx);
         }
-        let most = ready!(this.exchange.poll_readable(cx)).min(buf.remaining());
+        let most = ready!(this.state.poll_readable(cx)).min(buf.remaining());
         let mut some = ReadBuf::new(buf.initialize_unfilled_to(most));
         let read = Pin::new(&mut this.io).poll_read(cx, &mut some);
         let count = some.filled().len();
         match &read {
-            Poll::Ready(Ok(())) if count > 0 => this.exchange.has_read(count),
+            Poll::Ready(Ok(())) if count > 0 => this.state.has_read(count),
             Poll::Ready(Ok(())) if most == 0 => {}
-            Poll::Ready(_) => this.exchange.end(),
-            Poll::Pending => this.exchange.has_read_all(),
+            Poll::Ready(_) => this.state.end(),
+            Poll::Pending => this.state.has_read_all(),
         }
         buf.advance(count);
         read
@@ -124,14 +124,14 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         self.io.is_write_vectored()
     }
 
-    /// HTTP flushes when all that it has is written, so a client that was slow to read owes a request only
-    /// from here on.
+    /// HTTP flushes after it has written everything. The time for the next request starts here, so a client
+    /// that reads slowly loses none of it.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
         let flushed = ready!(self.timed(cx, flushed));
         if std::mem::take(&mut self.is_writing) {
-            self.exchange.restart_time();
-            self.exchange.resume();
+            self.state.restart_request_timeout();
+            self.state.resume_reading();
         }
         Poll::Ready(flushed)
     }
@@ -152,7 +152,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::transport::exchange::{AHEAD, TURN};
+    use crate::transport::connection_state::{READ_AHEAD, READ_SIZE};
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -163,15 +163,15 @@ mod tests {
         connection.write_all(&[0; 16]).await.unwrap();
         assert!(
             timeout(Duration::from_secs(10) - MS, connection.write_all(&[0; 16])).await.is_err(),
-            "waits so long"
+            "not before ten seconds"
         );
-        // It is the connection that counts, not who waits.
+        // The timeout belongs to the connection, so the second call does not restart it.
         let failed = timeout(MS, connection.write_all(&[0; 16])).await.expect("an end");
         assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_reads_slowly_may_go_on_for_as_long_as_something_moves() {
+    async fn a_client_that_reads_slowly_is_served_while_it_reads_something() {
         let (mut client, server) = duplex(16);
         let mut connection = Connection::new(server, None);
         let write = async {
@@ -188,7 +188,7 @@ mod tests {
         tokio::join!(write, read);
     }
 
-    /// What HTTP does: it reads, and is polled again if it is woken.
+    /// Reads like HTTP: it is polled again when it is woken.
     async fn read(connection: &mut Connection<DuplexStream>) -> io::Result<usize> {
         connection.read(&mut [0; 8 << 10]).await
     }
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_does_not_finish_a_head_is_cut_off_however_many_bytes_come() {
+    async fn a_client_that_does_not_finish_its_head_times_out_even_if_bytes_keep_coming() {
         let (mut client, server) = duplex(16);
         let mut connection = Connection::new(server, None);
         sleep(REQUEST_TIMEOUT - MS).await;
@@ -228,15 +228,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_time_runs_out_while_a_request_is_handled_and_one_begins_after_it() {
+    async fn the_request_timeout_stops_while_a_request_is_handled_and_restarts_after_it() {
         let (mut client, server) = duplex(16);
         let mut connection = Connection::new(server, None);
         for _ in 0..3 {
             client.write_all(b"request").await.unwrap();
             assert_eq!(read(&mut connection).await.unwrap(), 7);
-            let handled = connection.exchange().handle();
+            let active = connection.state().handle();
             assert!(timeout(REQUEST_TIMEOUT * 10, read(&mut connection)).await.is_err());
-            drop(handled);
+            drop(active);
         }
         assert!(timeout(REQUEST_TIMEOUT - MS, read(&mut connection)).await.is_err());
         let failed = timeout(2 * MS, read(&mut connection)).await.expect("an end").unwrap_err();
@@ -244,13 +244,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_slow_to_read_an_answer_owes_no_request_meanwhile() {
+    async fn a_client_that_reads_its_response_slowly_does_not_exceed_the_request_timeout() {
         let (mut client, server) = duplex(16);
         let mut connection = Connection::new(server, None);
         connection.write_all(&[0; 16]).await.unwrap();
         for _ in 0..4 {
             assert!(timeout(STALL - MS, connection.write_all(&[0])).await.is_err());
-            assert!(is_held(&mut connection).await, "nothing is read before the answer is written");
+            assert!(is_held(&mut connection).await, "nothing is read before the response is written");
             client.read_exact(&mut [0]).await.unwrap();
             connection.write_all(&[0]).await.unwrap();
         }
@@ -260,48 +260,48 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn beside_a_request_hardly_anything_is_read_but_the_body_that_is_waited_for() {
-        let (mut client, server) = duplex(100 * TURN);
+    async fn during_a_request_only_its_body_and_a_few_bytes_are_read() {
+        let (mut client, server) = duplex(100 * READ_SIZE);
         let mut connection = Connection::new(server, None);
         client.write_all(b"request").await.unwrap();
         assert_eq!(read(&mut connection).await.unwrap(), 7);
-        let handled = connection.exchange().handle();
-        client.write_all(&[1; 50 * TURN]).await.unwrap();
-        assert_eq!(read(&mut connection).await.unwrap(), AHEAD);
+        let active = connection.state().handle();
+        client.write_all(&[1; 50 * READ_SIZE]).await.unwrap();
+        assert_eq!(read(&mut connection).await.unwrap(), READ_AHEAD);
         assert!(is_held(&mut connection).await);
         for _ in 0..3 {
-            connection.exchange().want_body();
-            assert_eq!(read(&mut connection).await.unwrap(), TURN);
+            connection.state().want_body();
+            assert_eq!(read(&mut connection).await.unwrap(), READ_SIZE);
             assert!(is_held(&mut connection).await);
         }
-        drop(handled);
-        assert_eq!(read(&mut connection).await.unwrap(), TURN);
+        drop(active);
+        assert_eq!(read(&mut connection).await.unwrap(), READ_SIZE);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_held_back_goes_on_when_the_request_is_answered() {
-        let (mut client, server) = duplex(100 * TURN);
+    async fn reading_resumes_when_the_request_is_answered() {
+        let (mut client, server) = duplex(100 * READ_SIZE);
         let mut connection = Connection::new(server, None);
         client.write_all(b"request").await.unwrap();
         assert_eq!(read(&mut connection).await.unwrap(), 7);
-        let handled = connection.exchange().handle();
-        client.write_all(&[1; 50 * TURN]).await.unwrap();
-        assert_eq!(read(&mut connection).await.unwrap(), AHEAD);
-        let answer = async {
+        let active = connection.state().handle();
+        client.write_all(&[1; 50 * READ_SIZE]).await.unwrap();
+        assert_eq!(read(&mut connection).await.unwrap(), READ_AHEAD);
+        let response = async {
             sleep(MS).await;
-            drop(handled);
+            drop(active);
         };
-        let (count, ()) = join!(read(&mut connection), answer);
-        assert_eq!(count.unwrap(), TURN);
+        let (count, ()) = join!(read(&mut connection), response);
+        assert_eq!(count.unwrap(), READ_SIZE);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_hears_that_its_client_has_left() {
+    async fn a_request_is_told_when_its_client_leaves() {
         let (client, server) = duplex(16);
         let mut connection = Connection::new(server, None);
-        let exchange = connection.exchange();
-        let _handled = exchange.handle();
-        let mut ended = pin!(poll_fn(|cx| exchange.poll_ended(cx)));
+        let state = connection.state();
+        let _active = state.handle();
+        let mut ended = pin!(poll_fn(|cx| state.poll_ended(cx)));
         assert!(timeout(MS, &mut ended).await.is_err());
         drop(client);
         assert_eq!(read(&mut connection).await.unwrap(), 0);

@@ -8,34 +8,34 @@ mod tests;
 
 use std::ops::ControlFlow;
 
-use super::unfinished::Unfinished;
-use super::{Bounds, Disconnect, Event, message};
+use super::message_buffer::MessageBuffer;
+use super::{Disconnect, Event, MessageLimits, message};
 use crate::wire::{CloseReason, is_close_code};
 
 /// Turns a client's bytes into [`Event`]s (RFC 6455, section 5).
 ///
-/// A message that is one frame and came with one read is handed over out of the buffer it was read into,
-/// unmasked in place. The payload of any other goes straight to where its message is put together.
+/// A message in one frame and one read is unmasked in the read buffer and passed on without a copy. Payloads of
+/// other messages are copied to a [`MessageBuffer`].
 pub(crate) struct Decoder {
-    bounds: Bounds,
+    limits: MessageLimits,
     /// An incomplete header, or an incomplete control frame.
     partial: Vec<u8>,
-    message: Option<Box<Message>>,
-    /// Nothing is read after that.
+    message: Option<Box<PartialMessage>>,
+    /// The decoder reads nothing after this.
     ended: Option<Disconnect>,
 }
 
 /// An unfinished message.
-struct Message {
+struct PartialMessage {
     text: bool,
-    payload: Unfinished,
-    /// The frame that is coming.
+    payload: MessageBuffer,
+    /// The frame whose payload is incomplete.
     frame: Option<Frame>,
 }
 
 struct Frame {
     fin: bool,
-    /// Begins with the byte for the next byte of payload.
+    /// Rotated so that its first byte is for the next byte of payload.
     mask: [u8; 4],
     missing: usize,
 }
@@ -63,11 +63,11 @@ const PROTOCOL: Disconnect = Disconnect::Violation(CloseReason::ProtocolError);
 type OnEvent<'a> = &'a mut dyn FnMut(Event<'_>) -> ControlFlow<()>;
 
 impl Decoder {
-    pub(crate) fn new(bounds: Bounds) -> Self {
-        Decoder { bounds, partial: Vec::new(), message: None, ended: None }
+    pub(crate) fn new(limits: MessageLimits) -> Self {
+        Decoder { limits, partial: Vec::new(), message: None, ended: None }
     }
 
-    /// Decodes what was read.
+    /// Decodes the bytes of one read.
     pub(crate) fn feed(&mut self, mut input: &mut [u8], on_event: OnEvent<'_>) -> Result<(), Disconnect> {
         if let Some(ended) = self.ended {
             return Err(ended);
@@ -87,14 +87,14 @@ impl Decoder {
         Ok(())
     }
 
-    /// Decodes one frame, or a part of one. Says how many bytes that was.
+    /// Decodes one frame, or a part of one, and returns its size in bytes.
     fn step(
         &mut self,
         input: &mut [u8],
         on_event: OnEvent<'_>,
     ) -> Result<(usize, ControlFlow<()>), Disconnect> {
         if let Some(message) = self.message.as_mut().filter(|message| message.frame.is_some()) {
-            let taken = message.receive(input, self.bounds.max_message_bytes)?;
+            let taken = message.receive(input, self.limits.max_message_bytes)?;
             return Ok((taken, self.end_frame(on_event)?));
         }
         if !self.partial.is_empty() {
@@ -119,13 +119,13 @@ impl Decoder {
         }
     }
 
-    /// Moves input behind what is incomplete: as much as is known to belong to it.
+    /// Appends input to the incomplete header or control frame, as many bytes as are known to belong to it.
     fn complete_partial(
         &mut self,
         input: &[u8],
         on_event: OnEvent<'_>,
     ) -> Result<(usize, ControlFlow<()>), Disconnect> {
-        // Until a header is whole, its rest comes byte by byte.
+        // The length of a header is known only when it is complete, so append byte by byte.
         let wanted = match self.header(&self.partial)? {
             Some(header) => header.header_len + header.payload_len - self.partial.len(),
             None => 1,
@@ -146,10 +146,10 @@ impl Decoder {
         Ok((taken, flow))
     }
 
-    /// Reads a header and finds what is wrong with it before its payload comes.
+    /// Parses a header and checks it before its payload arrives.
     fn header(&self, bytes: &[u8]) -> Result<Option<Header>, Disconnect> {
         let begun = self.message.as_ref().map_or(0, |message| message.payload.len());
-        let header = Header::parse(bytes, self.bounds.max_message_bytes - begun)?;
+        let header = Header::parse(bytes, self.limits.max_message_bytes - begun)?;
         let fits = |header: &Header| {
             header.is_control() || (header.opcode == opcode::CONTINUATION) == self.message.is_some()
         };
@@ -157,17 +157,17 @@ impl Decoder {
     }
 
     fn begin_frame(&mut self, header: &Header, on_event: OnEvent<'_>) -> Result<ControlFlow<()>, Disconnect> {
-        let quota = &self.bounds.unfinished;
+        let quota = &self.limits.unfinished;
         let message = self.message.get_or_insert_with(|| {
-            let (text, payload) = (header.opcode == opcode::TEXT, Unfinished::new(quota));
-            Box::new(Message { text, payload, frame: None })
+            let (text, payload) = (header.opcode == opcode::TEXT, MessageBuffer::new(quota));
+            Box::new(PartialMessage { text, payload, frame: None })
         });
         let &Header { fin, mask, payload_len: missing, .. } = header;
         message.frame = Some(Frame { fin, mask, missing });
         self.end_frame(on_event)
     }
 
-    /// If the frame is whole, goes on; if the message is whole, hands it over.
+    /// Ends the frame if it is complete, and passes the message on if that is complete too.
     fn end_frame(&mut self, on_event: OnEvent<'_>) -> Result<ControlFlow<()>, Disconnect> {
         let whole = |frame: &mut Frame| frame.missing == 0;
         let frame = self.message.as_mut().and_then(|message| message.frame.take_if(whole));
@@ -179,13 +179,13 @@ impl Decoder {
     }
 }
 
-impl Message {
-    /// Takes what came of the frame.
+impl PartialMessage {
+    /// Appends the part of the frame that is in `input`, and returns its size in bytes.
     fn receive(&mut self, input: &[u8], max: usize) -> Result<usize, Disconnect> {
         let Some(frame) = &mut self.frame else { return Ok(0) };
-        let most = if frame.fin { self.payload.len() + frame.missing } else { max };
+        let max_len = if frame.fin { self.payload.len() + frame.missing } else { max };
         let taken = frame.missing.min(input.len());
-        unmask(self.payload.push(&input[..taken], most)?, frame.mask);
+        unmask(self.payload.push(&input[..taken], max_len)?, frame.mask);
         frame.mask.rotate_left(taken % 4);
         frame.missing -= taken;
         Ok(taken)
@@ -205,7 +205,7 @@ fn control(
     }
 }
 
-/// A bad close frame is one as well: no other is waited for.
+/// An invalid close frame closes the connection as well.
 fn closed(payload: &[u8]) -> Disconnect {
     Disconnect::Closed(match payload {
         [] => None,
@@ -227,7 +227,7 @@ impl Header {
         is_control(self.opcode)
     }
 
-    /// `None` if more bytes are needed. What is wrong in a header is found before its payload comes.
+    /// Returns `None` if more bytes are needed. Checks the header before its payload arrives.
     fn parse(bytes: &[u8], max: usize) -> Result<Option<Self>, Disconnect> {
         let &[first, second, ref rest @ ..] = bytes else {
             return Ok(None);
@@ -263,7 +263,7 @@ impl Header {
     }
 }
 
-/// Undoes the mask in wide words: eight bytes at a time.
+/// Unmasks the payload, eight bytes at a time.
 fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     let [a, b, c, d] = mask;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);

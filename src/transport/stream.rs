@@ -1,5 +1,5 @@
-//! An HTTP answer without end, as PeerJS 0.3.x reads it where it has no WebSocket: a first line to get
-//! past the buffers on the way, then a line of JSON for each message.
+//! An endless HTTP response for PeerJS 0.3.x clients without a WebSocket. The first line is padding that
+//! fills the buffers of proxies; then each message is a line of JSON.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -15,111 +15,111 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::time::{Sleep, sleep};
 
-use super::exchange::Exchange;
+use super::connection_state::ConnectionState;
 use super::{Disconnect, Event, Socket};
 use crate::broker::{Outbox, Peer};
 use crate::wire::Link;
 use crate::wire::{Frame, Opcode};
 
-/// Zeros of the first line.
+/// Number of zeros in the first line.
 const PADDING: usize = 2048;
 
-/// Time between two messages. The client reads one line each time its browser tells it that something
-/// came, and Chromium does so every 50 ms at most: what comes together with another is read late, or
-/// never.
-const PACE: Duration = Duration::from_millis(100);
+/// Time between two messages. The client reads one line for each progress event of its browser, and
+/// Chromium sends one every 50 ms at most. So the client would read two messages at once late or never.
+const MESSAGE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A line that means nothing. It has a client read one more line, if it read fewer than came: a browser
-/// that is busy tells of several at once after all.
-const NUDGE: Bytes = Bytes::from_static(b"{}\n");
+/// A line without a meaning. It makes the client read one more line, because a busy browser sends one
+/// progress event for several lines.
+const FILLER: Bytes = Bytes::from_static(b"{}\n");
 
-/// When nudges follow the last message, and each other: as many as there were messages, and no more than
-/// these. A page that is busy for seconds is rare, but what it left unread would stay so.
-const NUDGES: [Duration; 3] = [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
+/// Delays of the filler lines after the last message. There are as many fillers as messages, at most
+/// these. A page that is busy for seconds is rare, but would never read its last messages.
+const FILLER_DELAYS: [Duration; 3] =
+    [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 
-/// Most bytes that wait to be sent, because little goes through at that pace.
+/// Maximum bytes in the outbox. It is small because [`MESSAGE_INTERVAL`] makes a stream slow.
 const MAX_WAITING: usize = 256 << 10;
 
-/// A stream that is not renewed for so long has lost its client. Clients renew it after 25 s, or after
-/// a minute and a half where a browser slows down its timers.
+/// A stream that is not renewed within this time has lost its client. Clients renew it after 25 s, or after
+/// 90 s if the browser throttles timers.
 const MAX_AGE: Duration = Duration::from_secs(300);
 
 /// The session's side of a stream.
 ///
-/// No ping goes down it, so it answers for its client: as long as it is open, and for a while after
-/// that, in which a client that renews its stream comes with the next one.
+/// A stream transports no pings, so the server counts its client as alive while it is open, and for a
+/// grace period in which the client opens the next stream.
 pub(crate) struct StreamSocket {
-    pipe: Rc<RefCell<Pipe>>,
+    state: Rc<RefCell<StreamState>>,
     since: Instant,
-    /// What has to be waited for once the body is gone.
+    /// The grace period after the body is gone.
     grace: Pin<Box<dyn Future<Output = ()>>>,
-    /// It was looked after; its client is taken for alive.
+    /// The next `poll_recv` reports a sign of life.
     alive: bool,
 }
 
-/// HTTP's side of a stream: the body of the answer. It takes each message out of the outbox by itself,
-/// under the lock under which a successor would, so that a message goes to one of them.
+/// HTTP's side of a stream: the body of the response. It takes each message out of the outbox under the same
+/// lock as a takeover, so that exactly one stream gets the message.
 pub(crate) struct StreamBody {
-    pipe: Rc<RefCell<Pipe>>,
-    /// Of the connection below, unless that is another's server's.
-    exchange: Option<Rc<Exchange>>,
+    state: Rc<RefCell<StreamState>>,
+    /// State of the connection below; `None` in an embedded broker.
+    connection: Option<Rc<ConnectionState>>,
     padded: bool,
     pause: Option<Pin<Box<Sleep>>>,
-    nudges: Nudges,
+    fillers: FillerSchedule,
 }
 
-/// Those that are due once nothing else is.
+/// The filler lines that are due after the last message.
 #[derive(Default)]
-struct Nudges {
+struct FillerSchedule {
     left: usize,
     sent: usize,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// What the two share; both live on one worker.
+/// State shared by both sides of a stream; both run on the same worker.
 #[derive(Default)]
-struct Pipe {
-    /// Whose messages go out.
+struct StreamState {
+    /// The peer whose messages the stream sends.
     peer: Option<Peer>,
-    /// What a client hears that is not admitted.
+    /// Messages for a client that was refused.
     refusal: VecDeque<Bytes>,
-    /// No more messages will come.
+    /// No more messages follow.
     ended: bool,
-    /// The body is gone, and with it the client.
+    /// The body was dropped, because the client left.
     gone: bool,
     socket: Option<Waker>,
     body: Option<Waker>,
 }
 
-/// What the body does next.
-enum Next {
+/// The next step of the body.
+enum NextStep {
     Line(Bytes),
     Nothing,
     End,
 }
 
-/// Makes both sides. `grace` is waited for once the body is gone, before the client is.
+/// Creates both sides. The client counts as gone when the body was dropped and `grace` is ready.
 pub(crate) fn stream(grace: impl Future<Output = ()> + 'static) -> (StreamSocket, StreamBody) {
-    let pipe = Rc::<RefCell<Pipe>>::default();
+    let state = Rc::<RefCell<StreamState>>::default();
     let body = StreamBody {
-        pipe: Rc::clone(&pipe),
-        exchange: None,
+        state: Rc::clone(&state),
+        connection: None,
         padded: false,
         pause: None,
-        nudges: Nudges::default(),
+        fillers: FillerSchedule::default(),
     };
     let grace = Box::pin(grace);
-    (StreamSocket { pipe, since: Instant::now(), grace, alive: false }, body)
+    (StreamSocket { state, since: Instant::now(), grace, alive: false }, body)
 }
 
 impl StreamBody {
-    /// Has the stream end when its client leaves.
-    pub(crate) fn watch(&mut self, exchange: Rc<Exchange>) {
-        self.exchange = Some(exchange);
+    /// Ends the stream when the client leaves.
+    pub(crate) fn watch(&mut self, connection: Rc<ConnectionState>) {
+        self.connection = Some(connection);
     }
 }
 
-impl Pipe {
+impl StreamState {
     fn end(&mut self) {
         self.ended = true;
         self.wake_body();
@@ -129,38 +129,38 @@ impl Pipe {
         self.body.take().into_iter().for_each(Waker::wake);
     }
 
-    fn next(&mut self) -> Next {
+    fn next(&mut self) -> NextStep {
         let taken = self.peer.as_ref().and_then(|peer| peer.with_last_outbox(take_line));
-        match taken.or_else(|| self.refusal.pop_front().map(Next::Line)) {
+        match taken.or_else(|| self.refusal.pop_front().map(NextStep::Line)) {
             Some(next) => next,
-            None if self.ended => Next::End,
-            None => Next::Nothing,
+            None if self.ended => NextStep::End,
+            None => NextStep::Nothing,
         }
     }
 }
 
-/// Takes out the first message. It is written from here on.
-fn take_line(outbox: &mut Outbox) -> Next {
+/// Takes the first message out of the outbox. It counts as written then.
+fn take_line(outbox: &mut Outbox) -> NextStep {
     while let Some(frame) = outbox.front().filter(|_| !outbox.is_broken()) {
         let (opcode, len) = (frame.opcode(), frame.len());
         let line = (opcode == Opcode::Text).then(|| line(frame));
         outbox.advance(len);
         match (line, opcode) {
-            (Some(line), _) => return Next::Line(line),
-            (None, Opcode::Close) => return Next::End,
-            // Pings, which the other side answers.
+            (Some(line), _) => return NextStep::Line(line),
+            (None, Opcode::Close) => return NextStep::End,
+            // Pings, which `StreamSocket` answers.
             (None, _) => {}
         }
     }
     if outbox.is_broken() {
-        return Next::End;
+        return NextStep::End;
     }
     outbox.unblock();
-    Next::Nothing
+    NextStep::Nothing
 }
 
-/// A message as one line. A payload is the sender's own text, and a line break between its values
-/// could make a message of its own of what follows; within a text JSON has none.
+/// Writes a message as one line. A payload is the sender's own JSON text, and a line break in it could forge
+/// a second message. JSON strings contain no raw line breaks, so only whitespace changes.
 fn line(message: &Frame) -> Bytes {
     let unbroken = message.payload().iter().map(|&byte| if byte == b'\n' { b' ' } else { byte });
     unbroken.chain([b'\n']).collect()
@@ -174,7 +174,7 @@ impl Socket for StreamSocket {
     }
 
     fn on_registered(&mut self, peer: &Peer) {
-        self.pipe.borrow_mut().peer = Some(peer.clone());
+        self.state.borrow_mut().peer = Some(peer.clone());
     }
 
     fn poll_recv(
@@ -186,12 +186,12 @@ impl Socket for StreamSocket {
             return Poll::Ready(Ok(()));
         }
         {
-            let mut pipe = self.pipe.borrow_mut();
-            if pipe.ended {
+            let mut state = self.state.borrow_mut();
+            if state.ended {
                 return Poll::Ready(Err(Disconnect::Gone));
             }
-            pipe.socket = Some(cx.waker().clone());
-            if !pipe.gone {
+            state.socket = Some(cx.waker().clone());
+            if !state.gone {
                 return Poll::Pending;
             }
         }
@@ -200,21 +200,21 @@ impl Socket for StreamSocket {
     }
 
     fn is_abandoned(&self) -> bool {
-        self.pipe.borrow().gone
+        self.state.borrow().gone
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>> {
         self.alive = self.since.elapsed() < MAX_AGE;
-        let mut pipe = self.pipe.borrow_mut();
-        pipe.socket = Some(cx.waker().clone());
-        if pipe.peer.is_none() {
-            // Nobody's messages: the client is not admitted, and hears why.
+        let mut state = self.state.borrow_mut();
+        state.socket = Some(cx.waker().clone());
+        if state.peer.is_none() {
+            // The client was refused, and these messages say why.
             loop {
                 match take_line(outbox) {
-                    Next::Line(line) => pipe.refusal.push_back(line),
-                    Next::Nothing => break,
-                    Next::End => {
-                        pipe.end();
+                    NextStep::Line(line) => state.refusal.push_back(line),
+                    NextStep::Nothing => break,
+                    NextStep::End => {
+                        state.end();
                         break;
                     }
                 }
@@ -222,27 +222,27 @@ impl Socket for StreamSocket {
         }
         match outbox.front().map(Frame::opcode) {
             None => return Poll::Ready(Ok(())),
-            // What waits goes to the next stream; a goodbye reaches nobody.
-            Some(Opcode::Close) if pipe.gone => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            // Messages go to the next stream; a close frame reaches nobody.
+            Some(Opcode::Close) if state.gone => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
             Some(_) if outbox.is_broken() => {
-                pipe.end();
+                state.end();
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
             Some(_) => {}
         }
-        pipe.wake_body();
+        state.wake_body();
         Poll::Pending
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.pipe.borrow_mut().end();
+        self.state.borrow_mut().end();
         Poll::Ready(Ok(()))
     }
 }
 
 impl Drop for StreamSocket {
     fn drop(&mut self) {
-        self.pipe.borrow_mut().end();
+        self.state.borrow_mut().end();
     }
 }
 
@@ -251,7 +251,7 @@ impl Stream for StreamBody {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        if this.exchange.as_ref().is_some_and(|exchange| exchange.poll_ended(cx).is_ready()) {
+        if this.connection.as_ref().is_some_and(|connection| connection.poll_ended(cx).is_ready()) {
             return Poll::Ready(None);
         }
         if !std::mem::replace(&mut this.padded, true) {
@@ -263,38 +263,38 @@ impl Stream for StreamBody {
             ready!(pause.as_mut().poll(cx));
             this.pause = None;
         }
-        let mut pipe = this.pipe.borrow_mut();
-        let next = pipe.next();
-        // That it is written, or that there is a body to be woken.
-        pipe.socket.take().into_iter().for_each(Waker::wake);
+        let mut state = this.state.borrow_mut();
+        let next = state.next();
+        // Tell the socket that a message was written, or that the body waits.
+        state.socket.take().into_iter().for_each(Waker::wake);
         match next {
-            Next::Line(line) => {
-                this.pause = Some(Box::pin(sleep(PACE)));
-                this.nudges.message_sent();
+            NextStep::Line(line) => {
+                this.pause = Some(Box::pin(sleep(MESSAGE_INTERVAL)));
+                this.fillers.message_sent();
                 Poll::Ready(Some(Ok(line)))
             }
-            Next::Nothing => {
-                pipe.body = Some(cx.waker().clone());
-                this.nudges.poll_due(cx).map(|()| Some(Ok(NUDGE)))
+            NextStep::Nothing => {
+                state.body = Some(cx.waker().clone());
+                this.fillers.poll_due(cx).map(|()| Some(Ok(FILLER)))
             }
-            Next::End => {
-                pipe.ended = true;
+            NextStep::End => {
+                state.ended = true;
                 Poll::Ready(None)
             }
         }
     }
 }
 
-impl Nudges {
+impl FillerSchedule {
     fn message_sent(&mut self) {
-        self.left = (self.left + 1).min(NUDGES.len());
+        self.left = (self.left + 1).min(FILLER_DELAYS.len());
         self.sent = 0;
         self.timer = None;
     }
 
-    /// Never ready if none is left.
+    /// Pending forever if no filler is left.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(after) = NUDGES.get(self.sent).filter(|_| self.left > 0) else {
+        let Some(after) = FILLER_DELAYS.get(self.sent).filter(|_| self.left > 0) else {
             return Poll::Pending;
         };
         ready!(self.timer.get_or_insert_with(|| Box::pin(sleep(*after))).as_mut().poll(cx));
@@ -307,9 +307,9 @@ impl Nudges {
 
 impl Drop for StreamBody {
     fn drop(&mut self) {
-        let mut pipe = self.pipe.borrow_mut();
-        pipe.gone = true;
-        pipe.socket.take().into_iter().for_each(Waker::wake);
+        let mut state = self.state.borrow_mut();
+        state.gone = true;
+        state.socket.take().into_iter().for_each(Waker::wake);
     }
 }
 
@@ -321,7 +321,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes next, and after how many milliseconds.
+    /// Returns the next line, and after how many milliseconds it came.
     async fn next(body: &mut StreamBody) -> (u128, Bytes) {
         let begin = Instant::now();
         let line = poll_fn(|cx| Pin::new(&mut *body).poll_next(cx)).await.expect("a line").expect("bytes");
@@ -329,24 +329,24 @@ mod tests {
     }
 
     fn say(socket: &StreamSocket, line: &'static str) {
-        let mut pipe = socket.pipe.borrow_mut();
-        pipe.refusal.push_back(Bytes::from_static(line.as_bytes()));
-        pipe.wake_body();
+        let mut state = socket.state.borrow_mut();
+        state.refusal.push_back(Bytes::from_static(line.as_bytes()));
+        state.wake_body();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nudges_follow_the_last_message_and_give_way_to_the_next() {
+    async fn fillers_follow_the_last_message_and_stop_at_the_next() {
         let (socket, mut body) = stream(std::future::pending());
         assert_eq!(next(&mut body).await.1.len(), PADDING + 1);
         ["1\n", "2\n"].into_iter().for_each(|line| say(&socket, line));
         assert_eq!(next(&mut body).await, (0, "1\n".into()));
         assert_eq!(next(&mut body).await, (100, "2\n".into()));
-        assert_eq!(next(&mut body).await, (400, NUDGE));
+        assert_eq!(next(&mut body).await, (400, FILLER));
         say(&socket, "3\n");
         assert_eq!(next(&mut body).await, (0, "3\n".into()));
-        assert_eq!(next(&mut body).await, (400, NUDGE));
-        assert_eq!(next(&mut body).await, (1000, NUDGE));
+        assert_eq!(next(&mut body).await, (400, FILLER));
+        assert_eq!(next(&mut body).await, (1000, FILLER));
         let nothing = tokio::time::timeout(Duration::from_secs(60), next(&mut body)).await;
-        assert!(nothing.is_err(), "as many as there were messages");
+        assert!(nothing.is_err(), "one filler for each message");
     }
 }

@@ -1,8 +1,8 @@
-//! The server's own transport: the connection is taken over from HTTP, so that an idle peer keeps
-//! no HTTP buffers.
+//! The server's own transport. It takes the connection over from HTTP, so that an idle peer keeps no
+//! HTTP buffers.
 //!
-//! Over plain TCP, whoever sends to a peer writes straight into that peer's socket. With TLS only
-//! the session's own task can write; there a flush of the outbox wakes it.
+//! Over plain TCP, the sender of a message writes directly into the recipient's socket. With TLS only
+//! the recipient's task can write; a flush of its outbox wakes it.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -19,19 +19,18 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::decoder::Decoder;
-use super::unfinished::Unfinished;
-use super::{Bounds, Disconnect, Event, Socket};
+use super::message_buffer::MessageBuffer;
+use super::{Disconnect, Event, MessageLimits, Socket};
 use crate::broker::{Outbox, Writer};
 use crate::wire::Frame;
 
-/// Bytes read at once. One buffer of this size serves all connections of a worker.
+/// Maximum bytes per read. All connections of a worker share one buffer of this size.
 const SCRATCH: usize = 64 << 10;
 
-/// Bytes that the kernel keeps until the client has acknowledged them. Linux doubles this for its own
-/// needs.
+/// Size of the kernel's send buffer. Linux doubles it for its bookkeeping (socket(7), `SO_SNDBUF`).
 const SEND_BUFFER: usize = 64 << 10;
 
-/// Bytes that the kernel takes before it has sent what it has.
+/// Maximum unsent bytes in the kernel's send buffer (tcp(7), `TCP_NOTSENT_LOWAT`).
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NOT_SENT: u32 = 16 << 10;
 
@@ -39,19 +38,19 @@ thread_local! {
     static SCRATCH_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
 }
 
-/// A connection that was taken over.
+/// A WebSocket on a connection taken over from HTTP.
 pub(crate) struct UpgradedSocket {
     io: Io,
-    opening: Option<Box<Opening>>,
+    handshake: Option<Box<HandshakeData>>,
     decoder: Decoder,
 }
 
-/// What is needed only once.
-struct Opening {
-    answer: Vec<u8>,
+/// Data that only the start of the session needs. Boxed, so that it is freed after that.
+struct HandshakeData {
+    response: Vec<u8>,
     writer: Option<Box<dyn Writer>>,
-    /// What the client sent behind its handshake, without waiting for the answer.
-    early: Result<Unfinished, Disconnect>,
+    /// Bytes that the client sent directly after its request, before it got the response.
+    early: Result<MessageBuffer, Disconnect>,
 }
 
 enum Io {
@@ -59,20 +58,19 @@ enum Io {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// A connection that can be taken over from HTTP.
-pub(crate) trait Takeover: Sized {
-    fn split(self) -> Split;
+/// A connection that can be upgraded from HTTP to a WebSocket.
+pub(crate) trait Upgradable: Sized {
+    fn into_halves(self) -> SocketHalves;
 }
 
-/// Its two sides; without a writer, only the session's own task can write.
-pub(crate) struct Split {
+/// The two directions of a connection. Without a `writer`, only the session's own task can write.
+pub(crate) struct SocketHalves {
     io: Io,
     writer: Option<Box<dyn Writer>>,
 }
 
-/// Keeps the kernel's queue for this connection short. Its bytes cannot be taken back or overtaken: on a
-/// slow link even the ping that asks a client for a sign of life waits until they have gone. A window of
-/// this size is enough for signaling on any network.
+/// Keeps the kernel's send queue short. Nothing can overtake its bytes, so on a slow network a ping would
+/// wait behind them. Signaling needs no larger window.
 fn shorten_send_queue(tcp: &TcpStream) {
     let socket = SockRef::from(tcp);
     let set = socket.set_send_buffer_size(SEND_BUFFER);
@@ -83,18 +81,18 @@ fn shorten_send_queue(tcp: &TcpStream) {
     }
 }
 
-impl Takeover for TcpStream {
-    fn split(self) -> Split {
+impl Upgradable for TcpStream {
+    fn into_halves(self) -> SocketHalves {
         shorten_send_queue(&self);
         let (read, write) = self.into_split();
-        Split { io: Io::Plain(read), writer: Some(Box::new(TcpWriter(write))) }
+        SocketHalves { io: Io::Plain(read), writer: Some(Box::new(TcpWriter(write))) }
     }
 }
 
-impl Takeover for TlsStream<TcpStream> {
-    fn split(self) -> Split {
+impl Upgradable for TlsStream<TcpStream> {
+    fn into_halves(self) -> SocketHalves {
         shorten_send_queue(self.get_ref().0);
-        Split { io: Io::Tls(Box::new(self)), writer: None }
+        SocketHalves { io: Io::Tls(Box::new(self)), writer: None }
     }
 }
 
@@ -111,33 +109,33 @@ impl Writer for TcpWriter {
 }
 
 impl UpgradedSocket {
-    /// Takes the connection over and lets go of HTTP's buffers. `answer` accepts the handshake.
-    pub(crate) fn new<T: Takeover>(
+    /// Takes the connection over and drops the buffers of HTTP. `response` accepts the handshake.
+    pub(crate) fn new<T: Upgradable>(
         parts: FramedParts<T, h1::Codec>,
-        answer: Vec<u8>,
-        bounds: Bounds,
+        response: Vec<u8>,
+        limits: MessageLimits,
     ) -> Self {
-        let Split { io, writer } = parts.io.split();
-        let early = Unfinished::copy(&parts.read_buf, &bounds.unfinished);
-        // Answers to requests in front of the handshake that are not written yet.
-        let mut opening = parts.write_buf.to_vec();
-        opening.extend_from_slice(&answer);
+        let SocketHalves { io, writer } = parts.io.into_halves();
+        let early = MessageBuffer::copy(&parts.read_buf, &limits.unfinished);
+        // Responses to earlier requests on this connection may still be unwritten.
+        let mut unwritten = parts.write_buf.to_vec();
+        unwritten.extend_from_slice(&response);
         UpgradedSocket {
             io,
-            opening: Some(Box::new(Opening { answer: opening, writer, early })),
-            decoder: Decoder::new(bounds),
+            handshake: Some(Box::new(HandshakeData { response: unwritten, writer, early })),
+            decoder: Decoder::new(limits),
         }
     }
 }
 
 impl Socket for UpgradedSocket {
     fn open_outbox(&mut self, limit: usize) -> Outbox {
-        let opening = self.opening.as_mut();
-        let (answer, writer) = opening
-            .map(|opening| (std::mem::take(&mut opening.answer), opening.writer.take()))
+        let handshake = self.handshake.as_mut();
+        let (response, writer) = handshake
+            .map(|handshake| (std::mem::take(&mut handshake.response), handshake.writer.take()))
             .unwrap_or_default();
         let mut outbox = Outbox::direct(limit, writer);
-        outbox.push_opening(Frame::raw(answer));
+        outbox.push_opening(Frame::raw(response));
         outbox
     }
 
@@ -146,8 +144,8 @@ impl Socket for UpgradedSocket {
         cx: &mut Context<'_>,
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Poll<Result<(), Disconnect>> {
-        if let Some(opening) = self.opening.take() {
-            let mut early = opening.early?;
+        if let Some(handshake) = self.handshake.take() {
+            let mut early = handshake.early?;
             if early.len() > 0 {
                 return Poll::Ready(self.decoder.feed(early.bytes_mut(), on_event));
             }
@@ -163,7 +161,7 @@ impl Socket for UpgradedSocket {
     }
 
     fn has_left(&mut self, cx: &mut Context<'_>) -> bool {
-        // Ready at once, because unread input is there, or else pending with nobody to be woken.
+        // Unread input makes this ready at once. Otherwise it stays pending and registers no waker.
         let ready = match &self.io {
             Io::Plain(read) => pin!(read.ready(Interest::READABLE)).poll(cx),
             Io::Tls(tls) => pin!(tls.get_ref().0.ready(Interest::READABLE)).poll(cx),
@@ -175,7 +173,7 @@ impl Socket for UpgradedSocket {
         match &mut self.io {
             Io::Plain(read) => {
                 while (!outbox.is_empty() || outbox.is_blocked()) && !outbox.is_broken() {
-                    // Asked for first: to try a full socket would wake this task again and again.
+                    // A write to a full socket would wake this task in a loop, so check first.
                     ready!(read.as_ref().poll_write_ready(cx))?;
                     outbox.unblock();
                     outbox.flush();
@@ -205,7 +203,7 @@ impl Socket for UpgradedSocket {
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.io {
-            // Done by the drop of the outbox and its writer.
+            // The drop of the outbox and its writer has done this.
             Io::Plain(_) => Poll::Ready(Ok(())),
             Io::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
         }

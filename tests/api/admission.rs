@@ -1,4 +1,4 @@
-//! Who comes in, who does not, and what each is told.
+//! Admission and refusal of clients.
 
 use crate::harness::messages::{HEARTBEAT, ID_TAKEN, error, offer, relayed_offer};
 use crate::harness::{RawClient, Told, on_both, on_both_with, on_own, on_own_with, wait_until, wire};
@@ -7,7 +7,7 @@ const INCOMPLETE: &str = "No id, token, or key supplied to websocket server";
 const WRONG_KEY: &str = "Invalid key provided";
 const FULL: &str = "Server has reached its concurrent user limit";
 
-/// One text frame, an empty close frame, the end.
+/// Expects one text frame, an empty close frame, and the end.
 fn expect_refused(client: &mut RawClient, text: &str) {
     client.expect(text);
     client.expect_closed_with(None);
@@ -140,7 +140,7 @@ fn a_refused_socket_holds_no_place_and_is_in_no_list() {
 }
 
 #[test]
-fn what_a_refused_socket_sends_is_ignored() {
+fn messages_of_a_refused_socket_are_ignored() {
     on_both(|server| {
         let mut b = server.client("b");
         let mut refused = server.connect_with_query("key=wrong&id=a&token=t");
@@ -259,7 +259,7 @@ fn values_beyond_their_bounds_are_refused() {
 }
 
 #[test]
-fn values_at_their_bounds_are_accepted() {
+fn values_at_their_limits_are_accepted() {
     on_own(|server| {
         let (id, token) = ("é".repeat(256), "t".repeat(4096));
         server.client_with_token(&id, &token).expect_nothing(&id);

@@ -1,4 +1,4 @@
-//! Whatever a client sends, the server stays up and every other client is untouched.
+//! Invalid input of a client affects neither the server nor other clients.
 
 use std::io::Write as _;
 
@@ -6,7 +6,7 @@ use crate::harness::messages::{HEARTBEAT, expired, message, offer, relayed_offer
 use crate::harness::wire::{self, FIN, opcode};
 use crate::harness::{RawClient, TestServer, on_both, on_both_with, on_own};
 
-/// Sends texts that mean nothing, and proves that neither the sender nor a bystander is harmed.
+/// Sends malformed texts, and proves that neither the sender nor a bystander is affected.
 fn expect_ignored(server: &TestServer, texts: &[&str]) {
     let (mut bystander, mut a) = (server.client("bystander"), server.client("a"));
     for text in texts {
@@ -20,7 +20,7 @@ fn expect_ignored(server: &TestServer, texts: &[&str]) {
 }
 
 #[test]
-fn what_is_not_a_json_object_is_ignored() {
+fn text_that_is_not_a_json_object_is_ignored() {
     on_own(|server| {
         expect_ignored(
             server,
@@ -209,7 +209,7 @@ fn a_frame_that_announces_a_gigabyte_is_refused_long_before_it_has_come() {
         let mut bystander = server.client("bystander");
         let mut a = server.client("a");
         a.send_raw(wire::header(FIN | opcode::TEXT, wire::MASKED, 1 << 30));
-        // What a message may have, and the 64 KiB of grace of the embedded transport.
+        // The limit of a message, and 64 KiB more of the embedded transport.
         for _ in 0..(1 << 20) / (64 << 10) + 2 {
             a.send_raw(vec![0; 64 << 10]);
         }
@@ -294,7 +294,7 @@ fn a_head_of_128_kib_that_does_not_end_is_answered_with_431() {
     on_both(|server| {
         for begin in [target, header, &headers] {
             let mut http = server.http();
-            // Sent to the last byte that is read, so that no reset overtakes the answer.
+            // Sent up to the last byte that the server reads, so that no reset overtakes the response.
             http.send(filled(begin, MOST));
             assert_eq!(http.response(false).status, 431, "{begin}");
             http.expect_end();

@@ -1,4 +1,4 @@
-//! Everything that can grow has a bound.
+//! Everything that can grow has a limit.
 
 use peerbroker::wire::CloseReason;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::harness::{
     RawClient, TestServer, Transport, on_both, on_both_with, on_own, on_own_with, token_of, wait_until, wire,
 };
 
-/// How long a client may take nothing of a full outbox.
+/// How long a client with a full outbox may read nothing.
 const STALL: Duration = Duration::from_secs(5);
 
-/// A client whose system takes few bytes that it does not read.
+/// A client that reads late, with small system buffers.
 fn client_that_reads_late(server: &TestServer, id: &str) -> RawClient {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(16 << 10).unwrap();
@@ -37,7 +37,7 @@ fn payload(n: usize, len: usize) -> String {
 }
 
 #[test]
-fn what_overflows_the_messages_of_one_peer_expires_at_once() {
+fn messages_beyond_the_queue_limit_of_a_peer_expire_at_once() {
     on_own_with(
         |config| config.limits.queue_messages = 3,
         |server| {
@@ -49,7 +49,7 @@ fn what_overflows_the_messages_of_one_peer_expires_at_once() {
             a.send(offer("b", "3"));
             a.expect(expired("b", "a"));
             assert_eq!(server.node().queued_bytes(), 0);
-            // A new conversation, with a clock of its own.
+            // A new conversation, with its own timeout.
             a.send(offer("b", "4"));
             a.expect_nothing("a");
             server.client("b").expect(relayed_offer("a", "b", "4"));
@@ -156,7 +156,7 @@ fn a_bound_of_zero_keeps_nothing() {
     );
 }
 
-/// Sends until the recipient has no room for more; says how many came in front of what expired.
+/// Sends until the recipient's outbox is full; returns how many messages came before the expired ones.
 fn fill(sender: &mut RawClient, id: &str, to: &str) -> usize {
     for sent in 0..2000 {
         sender.send(offer(to, &payload(sent, 32 << 10)));
@@ -172,7 +172,7 @@ fn fill(sender: &mut RawClient, id: &str, to: &str) -> usize {
     panic!("the outbox is bounded");
 }
 
-/// Lets time pass until one slow reader was closed.
+/// Advances the clock until one slow reader was closed.
 fn wait_for_slow_reader(server: &TestServer) {
     wait_until("the slow reader to be closed", || {
         server.advance(STALL);
@@ -219,7 +219,7 @@ fn a_client_that_stops_reading_is_closed_and_what_did_not_expire_waits() {
     );
 }
 
-/// Not embedded: there the ping is behind 32 frames of actix-ws and what the system takes.
+/// Not embedded: there the ping is behind 32 frames of actix-ws and the system's buffers.
 #[test]
 fn a_client_on_a_slow_network_keeps_its_id_in_a_flood() {
     on_own_with(
@@ -232,7 +232,7 @@ fn a_client_on_a_slow_network_keeps_its_id_in_a_flood() {
             friend.expect_nothing("friend");
             let mut thief = server.begin("slow", "another token");
             thief.expect_accepted();
-            // The ping comes in front of all that is not begun, and the answer keeps the id.
+            // The ping comes before all unsent frames, and its answer keeps the id.
             let wanted = relayed_offer("friend", "slow", "\"from a friend\"");
             let (mut pinged, mut friendly) = (false, false);
             while !pinged || !friendly {
@@ -263,7 +263,7 @@ fn a_client_that_reads_stays_after_a_flood_that_left_nothing_to_write() {
         |server| {
             let (mut slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
             fill(&mut a, "a", "slow");
-            // It reads all that is on its way, and nobody writes to it any more.
+            // It reads everything that was sent, and nobody writes to it any more.
             slow.ping(b"all");
             while slow.next_frame("a pong").expect("a pong").opcode() != opcode::PONG {}
             for _ in 0..4 {
@@ -277,7 +277,7 @@ fn a_client_that_reads_stays_after_a_flood_that_left_nothing_to_write() {
 }
 
 #[test]
-fn what_an_outbox_holds_when_its_socket_dies_waits_for_the_next_one() {
+fn messages_in_the_outbox_of_a_dead_socket_wait_for_the_next_one() {
     on_both_with(
         |config| {
             config.limits.outbox_bytes = 64 << 20;
@@ -285,7 +285,7 @@ fn what_an_outbox_holds_when_its_socket_dies_waits_for_the_next_one() {
         },
         |server| {
             let (slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
-            // More than the system and actix-ws take, less than what may wait.
+            // More than the buffers of the system and actix-ws, less than the queue limit.
             let count = 300;
             for n in 0..count {
                 a.send(offer("slow", &payload(n, 64 << 10)));
@@ -347,7 +347,7 @@ fn a_client_that_pings_and_does_not_read_the_pongs_is_cut_off() {
 }
 
 #[test]
-fn no_more_than_sixteen_newcomers_wait_for_the_answer_of_one_holder() {
+fn at_most_sixteen_clients_wait_for_the_answer_of_one_holder() {
     on_own(|server| {
         let mut holder = server.client("a");
         let id = PeerId::parse("a").unwrap();
@@ -378,7 +378,7 @@ fn a_takeover_loses_nothing_that_the_old_socket_did_not_read() {
             a.expect_nothing("a");
             let mut new = server.client("slow");
             let mut got = 0;
-            // In the middle of a message it is cut off, and the new one gets that message whole.
+            // In the middle of a message it is cut off, and the new one gets that message complete.
             while let Some(frame) = old.next_frame("what was sent, and the end") {
                 if frame.opcode() == opcode::CLOSE {
                     assert_eq!(frame.payload[..2], 4001_u16.to_be_bytes());

@@ -65,7 +65,7 @@ fn all_but_the_recipient_goes_out_as_it_was_written() {
                 r#"{"action":"\u0078","d\u0061ta":{"rem\u006fteId":"B","k\u0065y":"\u00e9\/"}}"#,
                 r#"{"action":"\u0078","d\u0061ta":{"k\u0065y":"\u00e9\/"}}"#,
             ),
-            // Of duplicates the last counts.
+            // The last of duplicate members counts.
             (
                 r#"{"action":"x","data":{"remoteId":"nobody","a":1,"remoteId":5,"rem\u006fteId":"B"}}"#,
                 r#"{"action":"x","data":{"a":1}}"#,
@@ -74,7 +74,7 @@ fn all_but_the_recipient_goes_out_as_it_was_written() {
                 r#"{"action":"y","data":5,"a":1,"action":"x","data":{"remoteId":"B"}}"#,
                 r#"{"action":"y","data":{},"a":1,"action":"x"}"#,
             ),
-            // An offer says whose it is.
+            // An offer names its sender.
             (
                 r#"{"action":"offer","data":{"a":1,"remoteId":"B","b":2}}"#,
                 r#"{"action":"offer","data":{"a":1,"remoteId":"A","b":2}}"#,
@@ -125,7 +125,7 @@ fn a_caller_may_send_to_itself_and_more_than_a_frame_at_a_time() {
 }
 
 #[test]
-fn what_is_sent_to_an_unknown_id_goes_nowhere_and_its_sender_stays() {
+fn a_message_to_an_unknown_id_is_dropped_and_its_sender_stays() {
     on_own(|server| {
         let ((mut a, id), (mut b, _)) = (server.caller("a"), server.caller("b"));
         let long = "x".repeat(100_000);
@@ -177,10 +177,10 @@ fn a_second_start_gives_another_id_and_the_old_one_leads_nowhere() {
 }
 
 #[test]
-fn who_starts_and_sends_in_one_go_sends_as_its_new_self() {
+fn a_message_right_after_start_is_sent_under_the_new_id() {
     on_own(|server| {
         let ((mut a, old), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
-        // All in one segment, so that one read brings it all.
+        // Everything in one segment, so that one read gets it all.
         let frames = [call("offer", &b_id, ""), r#"{"action":"start"}"#.to_owned(), call("offer", &b_id, "")];
         let bytes: Vec<u8> = frames.iter().flat_map(|text| crate::harness::wire::text(text)).collect();
         a.send_raw(bytes);
@@ -193,7 +193,7 @@ fn who_starts_and_sends_in_one_go_sends_as_its_new_self() {
 }
 
 #[test]
-fn who_has_not_asked_for_its_id_can_call_all_the_same() {
+fn a_client_without_an_id_can_still_call() {
     on_own(|server| {
         let (mut a, (mut b, b_id)) = (server.guest("a"), server.caller("b"));
         a.send(call("offer", &b_id, ""));
@@ -206,7 +206,7 @@ fn who_has_not_asked_for_its_id_can_call_all_the_same() {
 }
 
 #[test]
-fn what_is_no_frame_of_a_call_is_dropped_in_silence() {
+fn malformed_frames_of_a_call_are_ignored() {
     on_own(|server| {
         let (mut a, id) = server.caller("a");
         for odd in [
@@ -253,7 +253,7 @@ fn peerjs_and_calls_never_meet() {
         peer.send(offer(&id, "1"));
         peer.expect_nothing("peer");
         a.expect_quiet();
-        // Not even by having the other's id.
+        // Not even with the id of the other.
         let mut same = server.client(&id);
         same.expect(crate::harness::messages::relayed_offer("peer", &id, "1"));
         a.send(call("x", &id, ""));

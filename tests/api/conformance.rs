@@ -1,17 +1,17 @@
 //! RFC 6455 by the case list of the Autobahn test suite, each case under its number there.
-//! `tests/CONTRACT.md` says which section is in which test. What Autobahn has no case for is in
+//! `tests/CONTRACT.md` says which test has which section. Cases that Autobahn lacks are in
 //! [`crate::protocol`].
 //!
-//! This server is no echo server. Here a peer sends offers to itself, and what it gets back is its
-//! echo. A text that is no message is ignored: then it is the connection that goes on.
+//! This server is not an echo server. Here a peer sends offers to itself, and gets them back as its
+//! echo. The server ignores text that is not a message, and the connection stays open.
 //!
-//! Where the choice differs from what Autobahn likes best:
+//! Differences to the behaviour that Autobahn prefers:
 //!
-//! - A text is judged when it is whole (6.4), because it has a bound: an earlier end gains little.
-//!   Autobahn calls this non-strict and lets it pass.
-//! - A message over the bound of 1 MiB is refused (9.1 to 9.4 go up to 16 MiB).
+//! - Text is checked when it is complete (6.4). Its size is limited, so an earlier end gains little.
+//!   Autobahn calls this non-strict and accepts it.
+//! - A message over the limit of 1 MiB is refused (9.1 to 9.4 go up to 16 MiB).
 //! - The codes 1012 to 1014 are accepted as well; Autobahn has no case for them.
-//! - What actix-ws decides by itself in an embedded broker: [`ACTIX`], and at 7.1.6 and 9.3.1.
+//! - In an embedded broker actix-ws decides some cases: [`ACTIX`], 7.1.6 and 9.3.1.
 
 mod closing;
 mod fragmentation;
@@ -33,7 +33,7 @@ const ME: &str = "a";
 
 /// Cases in which actix-ws closes with another code.
 const ACTIX: &[(&str, u16)] = &[
-    // A reserved bit is to it like a text that is not UTF-8.
+    // It treats a reserved bit like text that is not UTF-8.
     ("3.1", NOT_UTF8),
     ("3.2", NOT_UTF8),
     ("3.3", NOT_UTF8),
@@ -41,30 +41,30 @@ const ACTIX: &[(&str, u16)] = &[
     ("3.5", NOT_UTF8),
     ("3.6", NOT_UTF8),
     ("3.7", NOT_UTF8),
-    // A close reason that is not UTF-8 is to it a failure like any other.
+    // It treats a close reason that is not UTF-8 as a protocol error.
     ("7.5.1", PROTOCOL),
 ];
 
-/// What a client sends, and what comes back.
+/// A case: the frames of the client, and the expected answers.
 struct Case {
     number: String,
-    /// What is answered.
+    /// The expected answers.
     frames: Vec<Vec<u8>>,
     answers: Vec<Frame>,
-    /// What ends the connection, and anything behind it.
+    /// The bytes that end the connection, and any bytes after them.
     last: Vec<Vec<u8>>,
     end: End,
 }
 
 #[derive(Clone, Copy)]
 enum End {
-    /// The client has closed, and gets this code back.
+    /// The client closes, and gets this code back.
     Closed(Option<u16>),
     /// The server closes with this code.
     Failed(u16),
 }
 
-/// How the bytes of a case are cut into writes.
+/// How the bytes of a case are split into writes.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     AtOnce,
@@ -72,7 +72,7 @@ enum Way {
     InChops(usize),
 }
 
-/// A case in which nothing is answered but the end.
+/// A case in which the only answer is the end.
 fn case(number: impl Into<String>, last: impl Into<Vec<Vec<u8>>>, end: End) -> Case {
     Case { number: number.into(), frames: Vec::new(), answers: Vec::new(), last: last.into(), end }
 }
@@ -82,14 +82,14 @@ fn bad(number: impl Into<String>, frames: impl Into<Vec<Vec<u8>>>) -> Case {
     case(number, frames, End::Failed(PROTOCOL))
 }
 
-/// A good case, after which the client closes.
+/// A valid case, after which the client closes.
 fn good(number: impl Into<String>, frames: impl Into<Vec<Vec<u8>>>, answers: impl Into<Vec<Frame>>) -> Case {
     let close = wire::close(Some(NORMAL), b"");
     case(number, [close], End::Closed(Some(NORMAL))).behind(frames, answers)
 }
 
 impl Case {
-    /// The same behind frames that are answered.
+    /// The same after frames that are answered.
     fn behind(mut self, frames: impl Into<Vec<Vec<u8>>>, answers: impl Into<Vec<Frame>>) -> Self {
         (self.frames, self.answers) = (frames.into(), answers.into());
         self
@@ -103,7 +103,7 @@ impl Case {
         if server.transport == Transport::Own {
             send(server, &mut client, &[&self.frames[..], &self.last].concat(), way);
         } else {
-            // Here an end overtakes answers that are not written yet; Autobahn waits for them as well.
+            // An end overtakes answers that are not written yet. Autobahn accepts both.
             send(server, &mut client, &self.frames, way);
             answers.extend(self.answers.iter().map(|_| client.next_frame("an answer").expect("an answer")));
             send(server, &mut client, &self.last, way);
@@ -125,14 +125,14 @@ impl Case {
         server.wait_until_gone(ME);
     }
 
-    /// As Autobahn does: small cases octet by octet, large ones in larger chops.
+    /// Small cases byte by byte, large ones in larger pieces, as Autobahn does.
     fn chops(&self) -> Way {
         let len: usize = self.frames.iter().chain(&self.last).map(Vec::len).sum();
         Way::InChops(if len < 1000 { 1 } else { 997 })
     }
 }
 
-/// Runs each case on both transports, cut in all ways.
+/// Runs each case on both transports, with all splits.
 fn run_all(cases: &[Case]) {
     on_both(|server| {
         let mut bystander = server.client("bystander");
@@ -151,7 +151,7 @@ fn send(server: &TestServer, client: &mut RawClient, frames: &[Vec<u8>], way: Wa
         Way::FrameByFrame => {
             for frame in frames {
                 client.send_raw(frame);
-                // Gives the server the time for an HTTP answer to read what is there.
+                // The HTTP request gives the server time to read the input.
                 server.get("/healthz");
             }
         }
@@ -159,7 +159,7 @@ fn send(server: &TestServer, client: &mut RawClient, frames: &[Vec<u8>], way: Wa
     }
 }
 
-/// Adds all frames up to the close frame, and gives its code.
+/// Reads all frames up to the close frame, and returns its code.
 fn read_until_close(client: &mut RawClient, frames: &mut Vec<Frame>) -> Option<u16> {
     loop {
         let frame = client.next_frame("an answer, or a close frame").expect("a close frame before the end");
@@ -178,12 +178,12 @@ fn shown(frames: &[Frame]) -> String {
     frames.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// A frame of a whole message.
+/// A complete message in one frame.
 fn whole(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     wire::frame(FIN | opcode, payload.as_ref())
 }
 
-/// A frame with more to come.
+/// The first or a middle fragment of a message.
 fn first(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     wire::frame(opcode, payload.as_ref())
 }
@@ -198,7 +198,7 @@ fn fragments(opcode: u8, message: &[u8], size: usize) -> Vec<Vec<u8>> {
     message.chunks(size).enumerate().map(frame).collect()
 }
 
-/// A message to oneself with a text that needs no escapes.
+/// A message to its sender, with text that needs no escapes.
 fn to_me(text: &str) -> String {
     offer(ME, &format!("\"{text}\""))
 }
@@ -208,7 +208,7 @@ fn echo(text: &str) -> Frame {
     Frame { first: FIN | opcode::TEXT, payload }
 }
 
-/// The text with which a message to oneself has this length.
+/// A text with which a message to its sender has this length.
 fn filler(len: usize) -> String {
     "*".repeat(len - to_me("").len())
 }

@@ -1,4 +1,4 @@
-//! `tests/CONTRACT.md` says which test holds which line; here it is checked for truth.
+//! Checks that the tests exist that `tests/CONTRACT.md` names.
 
 use std::collections::HashSet;
 use std::fs;

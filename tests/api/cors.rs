@@ -1,4 +1,4 @@
-//! Which pages of other origins may read the answers.
+//! Pages of other origins that may read the responses.
 
 use crate::harness::http_client::Response;
 use crate::harness::{TestServer, on_both, on_own, on_own_with};

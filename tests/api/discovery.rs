@@ -5,7 +5,7 @@ use peerbroker::keys::{Change, Origin};
 use crate::harness::keys::{key, on_own_with_keys};
 use crate::harness::{RawClient, TestServer, on_own, on_own_with};
 
-/// Ids in an order in which nothing else would list them.
+/// Ids in an order that only their registration explains.
 const IDS: [&str; 7] = ["b", "a", "ü", "Z", "a b&c=d+e%", "10", "9"];
 const SORTED: [&str; 7] = ["10", "9", "Z", "a", "a b&c=d+e%", "b", "ü"];
 const MOST: usize = 1000;
@@ -21,7 +21,7 @@ fn ids(server: &TestServer, query: &str) -> Vec<String> {
     serde_json::from_slice(&answer.body).expect("an array of ids")
 }
 
-/// All pages of so many ids, each asked for with the last of the one before, up to a short one.
+/// All pages of this size, each requested after the last id of the previous one, up to a short page.
 fn all_in_pages_of(server: &TestServer, limit: usize) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     loop {
@@ -60,7 +60,7 @@ fn peers_come_in_pages_in_the_order_of_their_bytes() {
 }
 
 #[test]
-fn pages_go_on_behind_a_peer_that_has_left() {
+fn paging_continues_after_a_peer_that_has_left() {
     on_own_with_discovery(|server| {
         let mut clients = clients(server);
         assert_eq!(ids(server, "?limit=3"), SORTED[..3]);
@@ -84,7 +84,7 @@ fn no_page_has_more_than_a_thousand() {
 }
 
 #[test]
-fn a_limit_that_is_none_is_a_bad_request() {
+fn an_invalid_limit_is_a_bad_request() {
     on_own_with_discovery(|server| {
         for limit in ["0", "-1", "x", "", "1.5", "%20", "18446744073709551616"] {
             let refused = server.get(&format!("/peerjs/peers?limit={limit}"));
@@ -98,7 +98,7 @@ fn a_limit_that_is_none_is_a_bad_request() {
 }
 
 #[test]
-fn who_may_not_have_the_list_gets_no_page_of_it() {
+fn a_client_that_may_not_list_peers_gets_no_page_of_the_list() {
     on_own(|server| {
         for query in ["?limit=1", "?after=a", "?limit=0"] {
             assert_eq!(server.get(&format!("/peerjs/peers{query}")).status, 401, "{query}");

@@ -1,4 +1,4 @@
-//! The broker in somebody's actix-web app, and what hooks are told.
+//! The broker in an actix-web app, and the calls of hooks.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc};
@@ -13,7 +13,7 @@ use crate::harness::http_client::HttpConnection;
 use crate::harness::messages::{message, offer, relayed_offer};
 use crate::harness::{RawClient, Told, on_both, wait_until};
 
-/// Serves an app with routes of its own and two brokers, and gives the address to a test.
+/// Serves an app with its own routes and two brokers, and passes the address to a test.
 fn with_app(test: impl FnOnce(std::net::SocketAddr, [&PeerBroker; 2])) {
     let [one, two] = [PeerBroker::new(), PeerBroker::new()];
     let mounts = (one.mount("/one"), two.mount("two/"));
@@ -175,7 +175,7 @@ fn an_event_tells_what_a_client_was_and_did() {
     let (connected, gone, refused) = (connected.unwrap(), gone.unwrap(), refused.unwrap());
     assert_eq!((connected.peer.id.as_str(), connected.address), ("a", Some(address.ip())));
     assert_eq!((&gone.peer, gone.connection), (&connected.peer, connected.connection));
-    // The third one is the marker that asks whether all was handled.
+    // The third message is the marker: everything before it has been handled.
     assert_eq!((gone.reason, gone.messages), (CloseReason::Left, 3));
     assert!(gone.bytes > 50);
     assert_eq!(refused.reason, Refusal::InvalidKey);

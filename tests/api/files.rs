@@ -1,4 +1,4 @@
-//! An app's files, served beside the broker.
+//! The static directory.
 
 mod confined;
 mod transfer;
@@ -16,7 +16,7 @@ use crate::harness::messages::{offer, relayed_offer};
 use crate::harness::{TestServer, Transport, on_both_with, on_own, on_own_with};
 
 const BROWSER: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
-/// A directory of files and what is beside it; gone when dropped.
+/// A directory of files and its surroundings. The drop removes both.
 struct Tree {
     root: PathBuf,
 }
@@ -25,7 +25,7 @@ impl Tree {
     fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("files-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
-        // Canonical, so that a test may expect what it made.
+        // Canonical, so that tests can compare paths.
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).canonicalize().unwrap().join(name);
         fs::create_dir_all(root.join("app")).unwrap();
         let tree = Tree { root };
@@ -33,7 +33,7 @@ impl Tree {
         tree
     }
 
-    /// The directory that is served.
+    /// The served directory.
     fn app(&self) -> PathBuf {
         self.root.join("app")
     }
@@ -220,7 +220,7 @@ fn a_directory_is_its_index_and_has_a_final_slash() {
 }
 
 #[test]
-fn what_the_broker_answers_comes_first() {
+fn paths_of_the_broker_come_before_files() {
     let tree = Tree::new()
         .file("peerjs/id", "file")
         .file("peerjs/peers", "file")
@@ -299,7 +299,7 @@ fn other_origins_may_read_files_like_everything_else() {
 }
 
 #[test]
-fn a_directory_that_is_none_is_found_out_at_the_start() {
+fn an_invalid_static_directory_is_reported_at_the_start() {
     let tree = Tree::new().file("a.txt", "a");
     for path in [tree.app().join("none"), tree.app().join("a.txt"), PathBuf::new()] {
         let config = Config { static_dir: Some(path.clone()), ..Config::default() };

@@ -1,7 +1,7 @@
 //! The opening of a WebSocket (RFC 6455, section 4).
 //!
-//! Both transports carry out one decision. What is left to actix-web in an embedded broker: `Expect`, and
-//! answers to HTTP/1.0 are in HTTP/1.0.
+//! Both transports use the same decision. In an embedded broker actix-web handles `Expect`, and answers
+//! HTTP/1.0 in HTTP/1.0.
 
 use crate::harness::http_client::Response;
 use crate::harness::raw_client::{ACCEPT, KEY};
@@ -9,7 +9,7 @@ use crate::harness::wire;
 use crate::harness::{RawClient, TestServer, Transport, on_both, on_both_with, on_own};
 use peerbroker::config::MountPath;
 
-/// Sends a request line and headers for the id `a`, each header a whole line.
+/// Sends a request line and headers for the id `a`. Each header is a complete line.
 fn send(server: &TestServer, method: &str, headers: &[&str]) -> RawClient {
     let mut client = server.connect("a");
     let target = server.target("a", "t");
@@ -118,7 +118,7 @@ fn a_client_that_compresses_unagreed_is_closed() {
         let mut client = send(server, "GET", &[CONNECTION, UPGRADE, VERSION, &key(), offer]);
         client.expect_accepted();
         client.expect_open();
-        // An empty object, deflated. To actix-ws its mark is like a text that is not UTF-8.
+        // An empty object, deflated. actix-ws treats its reserved bit like text that is not UTF-8.
         client.send_raw(wire::frame(wire::FIN | 0x40 | wire::opcode::TEXT, b"\xaa\xae\x05\x00"));
         let code = if server.transport == Transport::Actix { 1007 } else { 1002 };
         client.expect_closed_with(Some(code));
@@ -199,13 +199,13 @@ fn another_method_than_get_is_not_allowed() {
     });
 }
 
-/// A refusal in full. The order and the case of its header names mean nothing, and only actix-web sends a date.
+/// A complete refusal. Order and case of header names do not matter, and only actix-web sends a date.
 fn refusal(server: &TestServer, request: &str) -> Response {
     let mut http = server.http();
     http.send(request);
     let mut response = http.response(request.starts_with("HEAD"));
     if server.transport == Transport::Actix {
-        // Else it waits for a second whether the client has more to say.
+        // Otherwise the server waits a second for more input.
         http.shutdown_write();
     }
     http.expect_end();
@@ -221,7 +221,7 @@ fn each_refusal_is_the_same_answer_on_both_transports() {
     let origin = "\r\nOrigin: http://a.test\r\n\r\n";
     let good = |target| RawClient::handshake(target).replacen("\r\n\r\n", origin, 1);
     let chunked = "\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-    // What stands in a good request, and what stands there instead.
+    // A part of a valid request, and its replacement.
     let faults = [
         (405, "GET", "POST"),
         (405, "GET", "HEAD"),
@@ -283,7 +283,7 @@ fn a_handshake_elsewhere_is_refused() {
                 let target = format!("{path}?key=peerjs&id=a&token=t");
                 let response = server.begin_at(&target).expect_response();
                 assert_eq!(response.status, 404, "{path}");
-                // Outside the path of an embedded broker the app answers.
+                // Outside the path of an embedded broker, the app answers.
                 if server.transport == Transport::Own || path.starts_with("/x/") {
                     assert_eq!(response.header("cache-control").as_deref(), Some("no-store"), "{path}");
                 }
@@ -307,7 +307,7 @@ fn a_stray_final_slash_on_the_websocket_path_is_accepted() {
 }
 
 #[test]
-fn the_websocket_path_is_the_same_whatever_the_key_is() {
+fn the_websocket_path_does_not_depend_on_the_key() {
     on_both_with(
         |config| config.key = peerbroker::wire::ApiKey::parse("mykey").unwrap(),
         |server| {

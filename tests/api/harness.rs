@@ -1,4 +1,4 @@
-//! A real server on a free port, and clients that say exactly what they are told.
+//! A real server on a free port, and clients that send exactly what the test says.
 
 pub mod api;
 pub mod guests;
@@ -32,7 +32,7 @@ pub use raw_client::RawClient;
 /// Threads of a server that serve connections.
 const WORKERS: usize = 2;
 
-/// Who speaks WebSocket on the server's side.
+/// The WebSocket implementation of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// The server's own, which takes connections over from HTTP.
@@ -45,14 +45,14 @@ impl Transport {
     pub const ALL: [Transport; 2] = [Transport::Own, Transport::Actix];
 }
 
-/// What the events told about a peer.
+/// The events of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     Connected(String),
     Disconnected(String, CloseReason),
 }
 
-/// A server in a thread of its own, stopped when it is dropped. Its clock stands still until
+/// A server in its own thread. The drop stops it. Its clock stands still until
 /// [`advance`](Self::advance).
 pub struct TestServer {
     pub transport: Transport,
@@ -71,7 +71,7 @@ pub fn on_both(test: impl Fn(&TestServer)) {
     on_both_with(|_| {}, test);
 }
 
-/// Runs a test on both transports with another configuration than the default one.
+/// Runs a test on both transports with a changed configuration.
 pub fn on_both_with(configure: impl Fn(&mut Config), test: impl Fn(&TestServer)) {
     for transport in Transport::ALL {
         eprintln!("on the transport {transport:?}:");
@@ -79,17 +79,17 @@ pub fn on_both_with(configure: impl Fn(&mut Config), test: impl Fn(&TestServer))
     }
 }
 
-/// Runs a test on the server's own transport alone.
+/// Runs a test on the server's own transport.
 pub fn on_own(test: impl Fn(&TestServer)) {
     on_own_with(|_| {}, test);
 }
 
-/// The same with another configuration than the default one.
+/// The same with a changed configuration.
 pub fn on_own_with(configure: impl Fn(&mut Config), test: impl Fn(&TestServer)) {
     test(&TestServer::start(Transport::Own, configure));
 }
 
-/// Waits for something that happens by itself, within bounds.
+/// Waits for a condition, and fails after a timeout.
 pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !happened() {
@@ -103,7 +103,7 @@ impl TestServer {
         Self::start_listening(transport, configure, Listen::default())
     }
 
-    /// The same with another way of listening, on a free port whatever `listen` says.
+    /// The same with other `listen` settings, but always on a free port.
     pub fn start_listening(
         transport: Transport,
         configure: impl FnOnce(&mut Config),
@@ -119,7 +119,7 @@ impl TestServer {
         keys: Option<Arc<dyn KeyStore>>,
     ) -> Self {
         notice_panics();
-        // The clock stands still, so who has used up its rate would wait for ever.
+        // The clock stands still, so a client above its rate limit would wait forever.
         let mut config = Config { messages_per_second: 0, ..Config::default() };
         configure(&mut config);
         let clock = Clock::manual();
@@ -149,7 +149,7 @@ impl TestServer {
         }
     }
 
-    /// Moves the clock and does all that is due.
+    /// Advances the clock and does everything that is due.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.node().sweep();
@@ -164,7 +164,7 @@ impl TestServer {
         tenant.peers()
     }
 
-    /// What the events told about one peer so far.
+    /// The events of one peer so far.
     pub fn told_about(&self, id: &str) -> Vec<Told> {
         let (subscription, told) = &mut *self.events.lock().unwrap();
         while let Some(notice) = subscription.try_next() {
@@ -192,7 +192,7 @@ impl TestServer {
         wait_until(&format!("{count} peers"), || self.realm().len() == count);
     }
 
-    /// A client that is registered; its token is made from its id.
+    /// A registered client, with a token made from its id.
     pub fn client(&self, id: &str) -> RawClient {
         self.client_with_token(id, &token_of(id))
     }
@@ -207,7 +207,7 @@ impl TestServer {
     /// A connection for a client, with nothing sent yet.
     pub fn connect(&self, name: &str) -> RawClient {
         let mut client = RawClient::connect(self.address, name);
-        // actix-http lingers for a second when a client does not end its own side.
+        // actix-http waits a second for a client that does not close its own direction.
         client.ends_its_side = self.transport == Transport::Actix;
         client
     }
@@ -223,7 +223,7 @@ impl TestServer {
         client
     }
 
-    /// A client whose handshake is accepted, with the query as it stands.
+    /// A client whose handshake is accepted, with this query.
     pub fn connect_with_query(&self, query: &str) -> RawClient {
         let config = self.broker.config();
         let path = config.path.as_str();
@@ -232,7 +232,7 @@ impl TestServer {
         client
     }
 
-    /// The address of a client's WebSocket.
+    /// The URL path of a client's WebSocket.
     pub fn target(&self, id: &str, token: &str) -> String {
         let config = self.broker.config();
         let (path, key) = (config.path.as_str(), config.key.as_str());
@@ -250,14 +250,14 @@ impl TestServer {
         self.request("GET", target, "")
     }
 
-    /// `headers` are whole lines, each with its end.
+    /// `headers` are complete lines, each with its line break.
     pub fn request(&self, method: &str, target: &str, headers: &str) -> Response {
         self.http().request(method, target, headers)
     }
 
-    /// Proves that a client is heard: asks it for a sign of life, lets it answer, and waits until
-    /// the answer has arrived. Whatever it sent before has been handled then, and its clock runs
-    /// from now on.
+    /// Proves that the server reads a client: pings it, lets it answer, and waits until the answer
+    /// has arrived. Then everything that it sent before has been handled, and its alive timeout
+    /// starts anew.
     pub fn hear(&self, client: &mut RawClient, id: &str) {
         self.hear_frame(client, id, &wire::frame(wire::FIN | wire::opcode::PONG, b""));
     }
@@ -275,7 +275,7 @@ impl TestServer {
         assert!(self.realm().contains(id), "{id} answered and is still here");
     }
 
-    /// Stops the server as a signal would. Returns at once; [`join`](Self::join) waits.
+    /// Stops the server like a signal. Returns at once; [`join`](Self::join) waits.
     pub fn begin_stop(&mut self) {
         drop(self.stop.take());
     }

@@ -1,4 +1,4 @@
-//! What a hostile client tried, once with success.
+//! Attacks of hostile clients; some once succeeded.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use rustls_pki_types::pem::PemObject as _;
 use crate::harness::http_client::{self, HttpConnection, Response};
 use crate::harness::{RawClient, TestServer, Transport, on_both, on_own, wait_until, wire};
 
-/// A handshake that is good, unless `upgrade` or `more` is not.
+/// A valid handshake, if `upgrade` and `more` are valid.
 fn handshake_with(upgrade: &str, more: &str) -> String {
     format!(
         "GET /peerjs?key=peerjs&id=a&token=t HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\n\
@@ -34,7 +34,7 @@ fn send(server: &TestServer, request: &str) -> (HttpConnection, Response) {
 }
 
 #[test]
-fn what_is_not_quite_an_upgrade_is_refused() {
+fn a_malformed_upgrade_is_refused() {
     on_both(|server| {
         for (upgrade, more) in [
             ("websocket, foo", ""),
@@ -73,8 +73,8 @@ fn answers_to_requests_in_front_of_a_refused_handshake_are_not_lost() {
     });
 }
 
-/// Counts and does not time: what two clients, one for each worker, can have the server read while
-/// a third gets its turn so many times.
+/// Counts how much two clients, one per worker, can make the server read while a third gets this
+/// many answers. A count does not depend on the speed of the machine.
 fn read_meanwhile(server: &TestServer, flood: &[u8], turns: usize) -> usize {
     let mut flooders = [server.client("flooder 1"), server.client("flooder 2")];
     let mut other = server.client("other");
@@ -109,7 +109,7 @@ fn a_flood_leaves_its_worker_time_for_others() {
 
 #[test]
 fn connections_that_begin_no_tls_handshake_hold_up_nobody() {
-    // More than all workers take at once by default.
+    // More than the default limit of pending TLS handshakes.
     const SILENT: usize = 700;
     let _ = rlimit::increase_nofile_limit(4096);
     let file = |name: &str| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name);
@@ -126,7 +126,7 @@ fn connections_that_begin_no_tls_handshake_hold_up_nobody() {
     client.send_raw(RawClient::handshake(&server.target("a", "t")));
     client.expect_accepted();
     client.expect_open();
-    // It was served while all of them waited, and not because the server had given up on some.
+    // It was served while all of them waited, not because the server had closed some.
     for connection in &silent {
         connection.set_nonblocking(true).unwrap();
         let waits = connection.peek(&mut [0]).map_err(|error| error.kind());

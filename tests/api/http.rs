@@ -1,4 +1,4 @@
-//! What is answered over HTTP.
+//! Responses over HTTP.
 
 use crate::harness::messages::{offer, relayed_offer};
 use crate::harness::{TestServer, on_both, on_both_with, on_own, on_own_with};
@@ -118,7 +118,7 @@ fn peers_are_listed_in_order_of_their_first_registration() {
 }
 
 #[test]
-fn the_peers_of_a_key_that_does_not_exist_are_nobodys_business() {
+fn the_peers_of_an_unknown_key_are_not_listed() {
     on_own_with(
         |config| config.allow_discovery = true,
         |server| {

@@ -1,4 +1,4 @@
-//! Keys whose clients prove that an id is their own.
+//! Keys whose clients prove that they own an id.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,7 +28,7 @@ fn signed(claims: &Value) -> String {
     encode(&Header::default(), claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
 }
 
-/// A token that is good for an hour. Two are never the same: `number` tells them apart.
+/// A token that is valid for an hour. `number` makes it unique.
 fn token(sub: &str, number: u64) -> String {
     signed(&json!({ "sub": sub, "exp": seconds() + 3600, "jti": number }))
 }
@@ -47,7 +47,7 @@ fn on_own_with_tokens(test: impl Fn(&TestServer, &Keys<'_>)) {
 }
 
 #[test]
-fn who_has_a_token_for_an_id_has_the_id() {
+fn a_token_for_an_id_gives_the_id() {
     on_own_with_tokens(|server, _| {
         let (mut a, mut b) = (come(server, "a", &token("a", 1)), come(server, "b", &token("b", 1)));
         a.expect(OPEN);
@@ -91,7 +91,7 @@ fn a_fresh_token_of_the_same_subject_takes_over_and_a_stolen_one_of_another_does
 }
 
 #[test]
-fn a_prefix_gives_any_id_that_begins_so_to_who_comes_first() {
+fn a_prefix_gives_any_id_with_that_prefix_to_the_first_client() {
     on_own_with_tokens(|server, _| {
         let (mine, other) = (token("room-*", 1), token("room-*", 2));
         let mut a = come(server, "room-1", &mine);
@@ -140,7 +140,7 @@ fn streams_and_posts_need_a_token_as_well() {
             http.send(post(&target, "", offer("b", &number.to_string()).as_bytes()));
             http.response(false).status
         };
-        // A fresh token is the same owner.
+        // A new token with the same subject is the same owner.
         assert_eq!(send(&token("a", 2), 1), 200);
         b.expect(relayed_offer("a", "b", "1"));
         assert_eq!(send(&token("b", 1), 2), 401);
@@ -162,7 +162,7 @@ fn guests_have_no_way_to_prove_anything_and_are_refused() {
 }
 
 #[test]
-fn another_secret_is_in_force_for_who_comes_next() {
+fn a_changed_secret_applies_to_the_next_client() {
     on_own_with_tokens(|server, keys| {
         let mut here = come(server, "a", &token("a", 1));
         here.expect(OPEN);
@@ -181,7 +181,7 @@ fn with_a_secret_that_cannot_be_used_nobody_comes_in() {
     let broken = key("app", Change { auth: Some(short), ..Change::default() });
     on_own_with_keys(&[broken], |server, _| {
         expect_refused(come(server, "a", &token("a", 1)), &error(INVALID));
-        // The other keys are as they were.
+        // The other keys are unchanged.
         let _b = server.client("b");
     });
 }

@@ -1,4 +1,4 @@
-//! Texts that mean something to a shell, a database or a file system are ids and keys like any.
+//! Texts with a meaning for shells, databases or file systems are ordinary ids and keys.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ fn get(server: &TestServer, key: &str, what: &str) -> Response {
 }
 
 #[test]
-fn a_key_that_is_not_there_is_not_there_whatever_it_is_called() {
+fn an_unknown_key_is_unknown_for_any_text() {
     let keys = [plain_key("one"), plain_key("two")];
     on_own_with_database(&keys, |server, store| {
         let before = store.all().unwrap();
@@ -110,7 +110,7 @@ fn a_key_that_is_there_is_exactly_that_one() {
 }
 
 #[test]
-fn an_id_is_exactly_that_one_whatever_it_is() {
+fn any_text_as_an_id_names_exactly_that_id() {
     let discovery = Change { allow_discovery: Some(true), ..Change::default() };
     on_own_with_database(&[key("one", discovery)], |server, store| {
         let before = store.all().unwrap();
@@ -137,7 +137,7 @@ fn an_id_is_exactly_that_one_whatever_it_is() {
 #[test]
 fn a_path_is_not_walked_and_is_decoded_once() {
     on_own_with_database(&[plain_key("one"), plain_key("..")], |server, _| {
-        // Each asks for the peers of a key that is there and does not show them, of one that is not, or for nothing.
+        // Each asks for the peers of a key without discovery, of an unknown key, or for nothing.
         for (target, status) in [
             ("/../peers", 401),
             ("/%2e%2e/peers", 401),

@@ -1,4 +1,4 @@
-//! Keys as realms: those of one never meet those of another, and each has its own bounds.
+//! Keys as realms: clients of different keys never meet, and each key has its own limits.
 
 mod load;
 mod origins;
@@ -25,7 +25,7 @@ fn discovery(allowed: bool) -> Change {
 fn the_same_ids_under_two_keys_are_different_peers() {
     on_both_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
         let (mut a1, mut b1) = (server.client_of("one", "a"), server.client_of("one", "b"));
-        // The same token as well: a takeover within a key.
+        // The same token: a takeover within a key.
         let (mut a2, mut b2) = (server.client_of("two", "a"), server.client_of("two", "b"));
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         a1.send(offer("b", "1"));
@@ -64,7 +64,7 @@ fn an_id_that_is_taken_under_one_key_is_free_under_another() {
 }
 
 #[test]
-fn what_waits_for_an_id_waits_under_its_key_alone() {
+fn queued_messages_wait_only_under_their_own_key() {
     on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
         let (mut a1, mut a2) = (server.client_of("one", "a"), server.client_of("two", "a"));
         a1.send(offer("b", "1"));
@@ -213,7 +213,7 @@ fn a_stored_key_with_the_text_of_the_built_in_one_says_what_that_may_do() {
             let mut a = server.client("a");
             server.newcomer_of("peerjs", "b").expect_refused(error(FULL));
             assert_eq!(server.get("/peerjs/peers").status, 401);
-            // Without it the flags count again, and nobody has to go.
+            // Without it the flags apply again, and everybody stays.
             keys.remove("peerjs");
             let mut b = server.client("b");
             a.send(offer("b", "1"));

@@ -1,16 +1,16 @@
-//! PeerJS 0.3.x over HTTP: a stream of lines to hear through, and a POST for each message.
+//! PeerJS 0.3.x over HTTP: a stream of lines to receive messages, and a POST for each message sent.
 
 mod alive;
 mod handover;
 mod held;
 mod order;
-mod pace;
 mod posts;
+mod rate_limit;
 mod urls;
 
 use std::time::Duration;
 
-use crate::harness::legacy::{HEAD_START, MS, NUDGE};
+use crate::harness::legacy::{FILLER, HEAD_START, MS};
 use crate::harness::messages::{ID_TAKEN, KINDS, error, expired, message, offer, relayed, relayed_offer};
 use crate::harness::{on_both, on_both_with};
 
@@ -34,13 +34,13 @@ fn a_stream_begins_with_a_line_of_zeros_and_then_says_open() {
 }
 
 #[test]
-fn a_line_that_means_nothing_has_a_client_read_what_it_may_have_left() {
+fn filler_lines_make_a_client_read_its_last_messages() {
     on_both(|server| {
         let mut a = server.stream("a");
-        assert_eq!(a.any_line().as_deref(), Some(NUDGE));
+        assert_eq!(a.any_line().as_deref(), Some(FILLER));
         assert_eq!(server.post("a", "offer", &offer("a", "1")).status, 200);
         a.expect(relayed_offer("a", "a", "1"));
-        assert_eq!(a.any_line().as_deref(), Some(NUDGE));
+        assert_eq!(a.any_line().as_deref(), Some(FILLER));
     });
 }
 
@@ -91,7 +91,7 @@ fn a_stream_and_a_websocket_exchange_messages_both_ways() {
 }
 
 #[test]
-fn what_is_sent_at_once_comes_one_line_a_chunk_in_order() {
+fn messages_sent_at_once_arrive_in_order_one_line_per_chunk() {
     on_both(|server| {
         let (mut a, mut b, mut c) = (server.stream("a"), server.client("b"), server.client("c"));
         let payload = |n: usize| format!("\"{n}{}\"", "x".repeat(n * 1000));
@@ -123,7 +123,7 @@ fn a_payload_with_line_breaks_is_one_line_and_can_forge_none() {
 }
 
 #[test]
-fn what_waited_for_an_absent_peer_follows_its_open() {
+fn queued_messages_of_a_stream_follow_its_open() {
     on_both(|server| {
         let mut b = server.client("b");
         b.send(offer("a", "1"));
@@ -203,7 +203,7 @@ fn streams_count_for_the_limit_and_hear_of_it() {
             server.advance(HEAD_START);
             refused.expect(error("Server has reached its concurrent user limit"));
             refused.expect_end();
-            // Whoever goes on with an id takes no more room.
+            // A takeover does not count towards the limit.
             let mut renewed = server.renewed("a", 1);
             a.expect_end();
             renewed.expect_nothing(server, "a");

@@ -1,4 +1,4 @@
-//! How much one address, and one client, may do.
+//! Limits per address and per client.
 
 mod addresses;
 mod flood;

@@ -1,4 +1,4 @@
-//! Who is alive, who is not, and how a peer goes.
+//! Liveness, and the ends of connections.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const MS: Duration = Duration::from_millis(1);
 const PING: Duration = Duration::from_secs(20);
 const ALIVE: Duration = Duration::from_secs(60);
 
-/// How a client goes.
+/// How a client leaves.
 type Way = fn(RawClient);
 
 fn expect_gone_once(server: &TestServer, id: &str, why: CloseReason) {
@@ -138,7 +138,7 @@ fn the_id_of_a_timed_out_client_is_free_at_once_and_others_are_not_told() {
 }
 
 #[test]
-fn what_a_timed_out_client_says_is_not_heard() {
+fn messages_of_a_timed_out_client_are_ignored() {
     on_both(|server| {
         let mut a = server.client("a");
         server.advance(ALIVE);
@@ -164,7 +164,7 @@ fn a_timed_out_client_that_does_not_answer_its_close_is_cut_off() {
 }
 
 #[test]
-fn however_a_peer_goes_it_is_gone_exactly_once() {
+fn a_peer_is_reported_as_gone_exactly_once_however_it_leaves() {
     on_both(|server| {
         let ways: [(&str, Way); 7] = [
             ("close", |mut client| client.close(Some(1000))),

@@ -1,5 +1,5 @@
-//! The wire contract, line by line, against a real server. `tests/CONTRACT.md` says which test
-//! holds which line.
+//! The wire contract, line by line, against a real server. `tests/CONTRACT.md` says which tests
+//! check which line.
 
 mod admission;
 mod bad_input;

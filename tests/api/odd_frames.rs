@@ -1,5 +1,5 @@
-//! Odd frames at the root, as a property: whatever one client says there, a well-behaved pair beside
-//! it is served, and the odd one hears nothing but well-formed JSON.
+//! Odd frames at the root, as a property: for any frames of one client, other clients are served, and
+//! the odd client gets only well-formed JSON.
 
 use std::cell::RefCell;
 
@@ -16,7 +16,7 @@ use crate::harness::{RawClient, TestServer, Transport, wait_until};
 
 const CASES: u32 = 48;
 
-/// What odd frames know of the others: a room, and an id.
+/// A room and an id of other clients, for use in odd frames.
 const ROOM: &str = "<room>";
 const ID: &str = "<id>";
 
@@ -107,7 +107,7 @@ fn action() -> impl Strategy<Value = String> {
     prop_oneof![8 => known.prop_map(|known| format!("{known:?}")), 1 => value()]
 }
 
-/// A frame of either dialect, or of none: members of both, missing, twice, and of any type.
+/// A frame of either dialect or neither: members of both, missing, repeated, and of any type.
 fn frame() -> impl Strategy<Value = String> {
     let member = select(vec![
         "action",
@@ -133,7 +133,7 @@ fn frame() -> impl Strategy<Value = String> {
     })
 }
 
-/// A frame that is nearly right.
+/// A frame that is almost valid.
 fn likely() -> impl Strategy<Value = String> {
     prop_oneof![
         Just(r#"{"action":"createRoom"}"#.to_owned()),
@@ -176,8 +176,8 @@ impl WellBehaved {
         WellBehaved { host, player, room, caller, callee, ids: [a, b], turn: 0 }
     }
 
-    /// The one takes part in a room, the others in a call. What the odd one sent them on purpose comes
-    /// before.
+    /// Plays one round in the room and in the call. Messages that the odd client sent to them come
+    /// first.
     fn expect_served(&mut self) {
         self.turn += 1;
         let offer = format!(r#"{{"turn":{}}}"#, self.turn);
@@ -197,7 +197,7 @@ impl WellBehaved {
     }
 }
 
-/// Reads up to the text that begins like this; before it is only JSON.
+/// Reads up to the text with this prefix; all texts before it must be JSON.
 fn skip_to(client: &mut RawClient, beginning: &str) -> String {
     loop {
         let text = client.expect_text();
@@ -208,14 +208,14 @@ fn skip_to(client: &mut RawClient, beginning: &str) -> String {
     }
 }
 
-/// JSON of which a tree can be made, but for what serde_json will have no tree of: lone surrogates, and
-/// numbers beyond all.
+/// Parses JSON, except for values that serde_json cannot represent: lone surrogates, and numbers
+/// that are too large.
 fn expect_object(text: &str) {
     let raw = serde_json::from_str::<&serde_json::value::RawValue>(text);
     assert!(raw.is_ok_and(|raw| raw.get().starts_with('{')), "{text}");
 }
 
-/// Says it, and says how long it was.
+/// Sends it, and returns its length.
 fn say(odd: &mut RawClient, said: &Said, pair: &WellBehaved) -> usize {
     let known = |text: &str| text.replace(ROOM, &pair.room).replace(ID, &pair.ids[1]).into_bytes();
     match said {
@@ -238,7 +238,7 @@ fn say(odd: &mut RawClient, said: &Said, pair: &WellBehaved) -> usize {
     }
 }
 
-/// The odd one is still there, unless it has said too much, and what it heard are objects.
+/// The odd client is still connected, unless it sent too much, and it got only objects.
 fn expect_alive(odd: &mut RawClient, too_much: bool) {
     odd.ping(b"still there?");
     loop {
@@ -253,7 +253,7 @@ fn expect_alive(odd: &mut RawClient, too_much: bool) {
 }
 
 fn odd_frames_harm_nobody(transport: Transport) {
-    // What waits for the pair while the odd one speaks is no matter of these tests.
+    // These tests do not check the queue of the other clients.
     let server = TestServer::start(transport, |config| config.limits.outbox_bytes = 64 << 20);
     let pair = RefCell::new(WellBehaved::begin(&server));
     let result = TestRunner::new(config()).run(&vec(said(), 1..12), |all| {

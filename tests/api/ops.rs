@@ -41,7 +41,7 @@ fn a_key_is_in_force_when_it_is_answered_and_not_when_it_is_removed() {
 }
 
 #[test]
-fn what_is_changed_of_a_key_is_in_force_and_all_else_stays() {
+fn a_change_of_a_key_applies_at_once_and_keeps_its_other_settings() {
     let (server, api) = with_api(&[plain_key("one")], None, |_| {});
     let changed = api.patch("/api/keys/one", &json!({"allow_discovery": true, "name": "new"}));
     assert_eq!(changed.status, 200);
@@ -97,7 +97,7 @@ fn keys_come_in_pages() {
 }
 
 #[test]
-fn peers_are_shown_with_what_an_operator_wants_to_know() {
+fn peers_are_shown_with_their_details() {
     let (server, api) = with_api(&[plain_key("one")], None, |_| {});
     let mut old = server.begin_at(&format!("{}&version=1.5.5", server.target_of("one", "b")));
     old.expect_accepted();
@@ -167,7 +167,7 @@ fn a_kick_ends_every_kind_of_connection() {
 }
 
 #[test]
-fn the_address_that_is_shown_is_none_that_a_client_makes_up() {
+fn the_shown_address_is_never_one_that_a_client_makes_up() {
     let address = |proxied, headers: &str| {
         let (server, api) = with_api(&[], None, |config| config.proxied = proxied);
         let mut client = server.begin_with(&server.target("a", "t"), headers);
@@ -177,7 +177,7 @@ fn the_address_that_is_shown_is_none_that_a_client_makes_up() {
     };
     assert_eq!(address(false, "X-Forwarded-For: 192.0.2.1\r\n"), "127.0.0.1");
     assert_eq!(address(false, "Forwarded: for=192.0.2.1\r\nX-Real-IP: 192.0.2.1\r\n"), "127.0.0.1");
-    // What the client wrote stands in front of what the proxy has added.
+    // The client's own text comes before the address that the proxy appends.
     assert_eq!(address(true, "X-Forwarded-For: 10.0.0.1, 198.51.100.9, 192.0.2.1\r\n"), "192.0.2.1");
     assert_eq!(address(true, "X-Forwarded-For: 198.51.100.9\r\nX-Forwarded-For: 192.0.2.1\r\n"), "192.0.2.1");
 }
@@ -193,7 +193,7 @@ fn figures_follow_what_happens() {
 }
 
 #[test]
-fn what_cannot_be_is_a_problem_that_says_why() {
+fn an_invalid_request_is_answered_with_a_problem_that_says_why() {
     let (_server, api) = with_api(&[plain_key("one")], None, |_| {});
     let short = json!({"auth": {"method": "jwt", "kind": "secret", "value": "short"}});
     let no_value = json!({"auth": {"method": "jwt", "kind": "pem"}});

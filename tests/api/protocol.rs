@@ -1,4 +1,4 @@
-//! RFC 6455 behind the handshake. The cases of the Autobahn test suite are in
+//! RFC 6455 after the handshake. The cases of the Autobahn test suite are in
 //! [`conformance`](crate::conformance).
 
 use crate::harness::messages::{message, offer, relayed_offer};
@@ -8,16 +8,16 @@ use crate::harness::{Transport, on_both, on_own};
 const PROTOCOL: u16 = 1002;
 const NOT_UTF8: u16 = 1007;
 
-/// What breaks the protocol, and the code that closes the socket.
+/// Protocol violations, and the close codes for them.
 struct Violation {
     what: &'static str,
     bytes: Vec<u8>,
     code: u16,
 }
 
-/// Where the parser of actix-ws decides otherwise, and what its code is. It also decodes all that
-/// it has before it hands anything over, so what came right before a violation is lost with it:
-/// see [`what_came_before_a_violation_is_handled_and_nothing_behind_it`].
+/// Violations for which actix-ws has another close code. It also decodes all its input
+/// before it passes anything on, so messages right before a violation are lost:
+/// see [`messages_before_a_violation_are_handled_and_those_after_it_are_not`].
 const ACTIX: &[(&str, u16)] = &[
     ("a length with its highest bit set", 1009),
     ("a reserved bit", 1007),
@@ -80,7 +80,7 @@ fn violations() -> Vec<Violation> {
 }
 
 #[test]
-fn whoever_breaks_the_protocol_is_closed_and_nobody_else() {
+fn only_the_client_that_breaks_the_protocol_is_closed() {
     on_both(|server| {
         let mut bystander = server.client("bystander");
         for Violation { what, bytes, code } in violations() {
@@ -97,7 +97,7 @@ fn whoever_breaks_the_protocol_is_closed_and_nobody_else() {
 }
 
 #[test]
-fn what_came_before_a_violation_is_handled_and_nothing_behind_it() {
+fn messages_before_a_violation_are_handled_and_those_after_it_are_not() {
     on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         let bytes = [wire::text(&offer("b", "1")), wire::frame(FIN | 0x3, b""), wire::text(&offer("b", "2"))];
@@ -270,7 +270,7 @@ fn a_message_that_is_cut_at_any_byte_arrives_whole() {
         let frame = wire::text(&offer("a", &format!("\"{}\"", "y".repeat(120))));
         for cut in (1..frame.len()).step_by(3) {
             a.send_raw(&frame[..cut]);
-            // Gives the server the time for an HTTP answer to read what is there.
+            // The HTTP request gives the server time to read the input.
             server.get("/healthz");
             a.send_raw(&frame[cut..]);
             assert!(a.expect_text().contains("yyy"));

@@ -1,4 +1,4 @@
-//! Messages for peers that are absent.
+//! Messages for absent peers.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ const MS: Duration = Duration::from_millis(1);
 const EXPIRE: Duration = Duration::from_millis(5000);
 
 #[test]
-fn what_was_sent_to_an_absent_peer_follows_its_open() {
+fn queued_messages_follow_the_open_of_their_recipient() {
     on_both(|server| {
         let mut a = server.client("a");
         for (n, kind) in KINDS.iter().enumerate() {
@@ -44,7 +44,7 @@ fn messages_of_all_senders_are_delivered_in_order_of_arrival() {
 }
 
 #[test]
-fn what_waits_is_delivered_to_whoever_registers_with_any_token() {
+fn queued_messages_are_delivered_to_the_next_client_with_any_token() {
     on_own(|server| {
         let mut a = server.client("a");
         server.client_with_token("b", "first").close(None);
@@ -56,7 +56,7 @@ fn what_waits_is_delivered_to_whoever_registers_with_any_token() {
 }
 
 #[test]
-fn what_waits_is_delivered_once() {
+fn queued_messages_are_delivered_once() {
     on_own(|server| {
         let mut a = server.client("a");
         a.send(offer("b", "1"));
@@ -102,7 +102,7 @@ fn a_refused_registration_gets_nothing_of_what_waits() {
 }
 
 #[test]
-fn what_waits_too_long_expires_and_its_sender_hears_it_once() {
+fn a_message_that_waits_too_long_expires_and_its_sender_is_told_once() {
     on_both(|server| {
         let mut a = server.client("a");
         a.send(offer("b", "1"));
@@ -220,7 +220,7 @@ fn pairs_that_look_alike_do_not_hide_each_other() {
 }
 
 #[test]
-fn expire_goes_to_whoever_holds_the_senders_id_then() {
+fn expire_goes_to_the_current_holder_of_the_senders_id() {
     on_own(|server| {
         let mut first = server.client_with_token("a", "first");
         first.send(offer("b", "1"));

@@ -1,4 +1,4 @@
-//! The form that registers a key for somebody's app.
+//! The form that registers a key.
 
 mod bounds;
 
@@ -20,7 +20,7 @@ fn open(config: &mut Config) {
     config.registration.open = true;
 }
 
-/// What a browser sends for a filled form.
+/// The form data as browsers send it.
 fn filled(name: &str, origin: &str) -> String {
     form_urlencoded::Serializer::new(String::new())
         .extend_pairs([("name", name), ("origin", origin)])
@@ -42,13 +42,13 @@ fn register(server: &TestServer, name: &str, origin: &str) -> Response {
     register_with(server, "", name, origin)
 }
 
-/// What stands between two texts.
+/// The text between two others.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     let rest = text.split_once(before).unwrap_or_else(|| panic!("{before} in {text}")).1;
     rest.split_once(after).unwrap_or_else(|| panic!("{after} behind {before}")).0
 }
 
-/// The key that an answer shows.
+/// The key that a response shows.
 fn key_in(response: &Response) -> String {
     assert_eq!(response.status, 201, "{response:?}");
     let key = between(response.text(), r#"<code id="key">"#, "</code>");
@@ -87,7 +87,7 @@ fn the_form_is_on_the_landing_page_if_registration_is_open() {
 }
 
 #[test]
-fn parts_of_pages_are_no_pages() {
+fn fragments_of_pages_are_not_served() {
     on_own_with(open, |server| {
         for name in ["frame.html", "register.html", "key.html", "no-key.html", "snippet.html", ""] {
             assert_eq!(server.get(&format!("/broker/parts/{name}")).status, 404, "{name}");
@@ -209,7 +209,7 @@ fn wrong_input_is_answered_with_the_form_and_what_was_typed() {
 }
 
 #[test]
-fn what_was_typed_is_shown_as_text() {
+fn typed_input_is_shown_as_text() {
     let name = r#"</title><script>alert("1")</script>'&amp; {{key}}"#;
     let shown = "&lt;/title&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&#39;&amp;amp; {{key}}";
     on_own_with(open, |server| {
@@ -244,7 +244,7 @@ fn other_sites_cannot_have_their_visitors_register_keys() {
             "Origin: http://server.test\r\n",
             "Sec-Fetch-Site: same-origin\r\n",
             "Sec-Fetch-Site: none\r\n",
-            // Behind a proxy that this server was not told of.
+            // Behind a proxy without `--proxied`.
             "Sec-Fetch-Site: same-origin\r\nOrigin: https://public.test\r\n",
         ] {
             key_in(&register_with(server, headers, "My game", "https://a.test"));

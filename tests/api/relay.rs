@@ -1,4 +1,4 @@
-//! Messages between peers that are here.
+//! Messages between connected peers.
 
 use crate::harness::messages::{HEARTBEAT, KINDS, LEAVE, message, offer, relayed, relayed_offer};
 use crate::harness::{on_both, on_both_with, on_own};
@@ -190,7 +190,7 @@ fn leave_without_a_dst_unregisters_the_sender_and_closes_its_socket() {
         ] {
             let (mut a, mut b) = (server.client("a"), server.client("b"));
             a.send(leave);
-            // What a zombie says is not heard.
+            // Messages of a replaced socket are ignored.
             a.send(offer("b", r#""from a zombie""#));
             a.expect_closed_with(Some(1000));
             server.wait_until_gone("a");

@@ -76,7 +76,7 @@ fn an_offer_goes_to_the_host_as_it_was_written() {
                 r#"{"s\u0064p":"\u00e9\/","type":"offer","clientUsername":"N"}"#,
             ),
             (r#"{"in":{"clientUsername":"x"}}"#, r#"{"in":{"clientUsername":"x"},"clientUsername":"N"}"#),
-            // Nobody else's name can be had like this.
+            // This does not give access to another player's name.
             (r#"{"clientUsername":"forged","sdp":"x"}"#, r#"{"clientUsername":"N","sdp":"x"}"#),
             (
                 r#"{"a":1,"client\u0055sername":{"forged":1},"sdp":"x","clientUsername":2}"#,
@@ -171,7 +171,7 @@ fn an_unknown_room_is_a_wrong_room() {
 }
 
 #[test]
-fn what_is_missing_in_a_known_room_is_named() {
+fn the_error_names_what_is_missing_when_the_room_exists() {
     on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.guest("anna");
@@ -184,7 +184,7 @@ fn what_is_missing_in_a_known_room_is_named() {
             player.expect_problem(frame, "no offer");
         }
         host.expect_quiet();
-        // The name was not taken meanwhile.
+        // The refused joins have not taken the name.
         player.send(join(&room, "anna", OFFER));
         host.expect(offered("anna"));
         for response in ["", r#","response":null"#, r#","response":"sdp""#, r#","response":[{}]"#] {
@@ -211,7 +211,7 @@ fn only_the_host_answers_and_starts() {
         player.expect_problem(START_GAME, "not the host");
         stranger.expect_problem(respond("anna", ANSWER), "wrong room");
         stranger.expect_problem(START_GAME, "wrong room");
-        // The host of another room is no more than that.
+        // The host of another room has no rights in this one.
         let (mut other, _) = server.host();
         other.expect_problem(respond("anna", ANSWER), "no player");
         other.send(START_GAME);
@@ -232,7 +232,7 @@ fn the_close_of_the_host_removes_its_room_and_its_players_stay() {
         player.expect_problem(join(&room, "anna", OFFER), "wrong room");
         player.expect_problem(respond("anna", ANSWER), "wrong room");
         player.expect_problem(START_GAME, "wrong room");
-        // And may go on elsewhere.
+        // It may then join another room.
         let (mut host, room) = server.host();
         player.send(join(&room, "anna", OFFER));
         host.expect(offered("anna"));
@@ -240,7 +240,7 @@ fn the_close_of_the_host_removes_its_room_and_its_players_stay() {
 }
 
 #[test]
-fn a_host_that_breaks_off_gives_its_room_and_its_seat_back() {
+fn a_host_that_disconnects_frees_its_room_and_its_place_in_the_client_limit() {
     on_both_with(
         |config| config.limits.concurrent_limit = 2,
         |server| {
@@ -258,7 +258,7 @@ fn a_host_that_breaks_off_gives_its_room_and_its_seat_back() {
 }
 
 #[test]
-fn who_creates_again_has_the_new_room_alone() {
+fn a_host_that_creates_a_second_room_loses_the_first() {
     on_own(|server| {
         let (mut host, old) = server.host();
         let mut player = server.player(&mut host, &old, "anna");
@@ -284,7 +284,7 @@ fn a_host_may_play_as_well() {
         let (mut other, elsewhere) = server.host();
         host.send(join(&elsewhere, "guest", OFFER));
         other.expect(offered("guest"));
-        // It is still its own room that it answers for.
+        // It still answers for its own room.
         host.expect_problem(respond("guest", ANSWER), "no player");
     });
 }

@@ -1,4 +1,4 @@
-//! The WebSocket at the root: what both its dialects share, and what it shares with PeerJS.
+//! The WebSocket at the root: behaviour that both its dialects share, also with PeerJS.
 
 mod bounds;
 
@@ -36,7 +36,7 @@ fn a_host_that_starts_twice_is_found_under_its_code() {
         player.expect(ANSWER);
         host.send(START_GAME);
         host.expect_quiet();
-        // The room still goes with its host.
+        // The room still ends with its host.
         host.reset();
         wait_until("the end of the room", || server.rooms().is_empty());
     });
@@ -55,7 +55,7 @@ fn a_player_that_starts_twice_is_found_under_its_name() {
         host.send(START_GAME);
         host.expect_quiet();
         let mut again = server.player(&mut host, &room, "anna");
-        // The name is somebody else's now, and does not follow.
+        // Another player has the name now, so the new start does not move it.
         player.start();
         host.send(respond("anna", ANSWER));
         again.expect(ANSWER);
@@ -146,14 +146,14 @@ fn a_get_of_the_root_is_json_or_a_page_as_ever() {
         assert_eq!(page.header("content-type").unwrap(), "text/html; charset=utf-8");
         assert_eq!(server.request("HEAD", "/", "").status, 200);
         assert_eq!(server.request("POST", "/", "").status, 404);
-        // Key and version without the wish to upgrade are no handshake.
+        // Key and version without an upgrade are not a handshake.
         let headers = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
         assert_eq!(server.request("GET", "/", headers).status, 200);
     });
 }
 
 #[test]
-fn who_would_upgrade_to_something_else_gets_what_others_get_at_the_root() {
+fn an_upgrade_to_another_protocol_at_the_root_is_answered_like_a_plain_request() {
     on_both(|server| {
         let h2c =
             "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
@@ -218,7 +218,7 @@ fn guests_are_closed_with_1001_when_the_server_stops() {
     for client in [&mut host, &mut player, &mut caller] {
         client.expect_closed_with(Some(1001));
     }
-    // The server waits until its clients have ended their side.
+    // The server waits until its clients have closed.
     drop((host, player, caller));
     server.join();
     assert!(server.guests().is_empty() && server.rooms().is_empty());

@@ -1,4 +1,4 @@
-//! The end of a server, as a signal asks for it.
+//! Shutdown of a server, as by a signal.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -39,7 +39,7 @@ fn a_client_that_does_not_answer_its_close_does_not_hold_up_the_end() {
 fn idle_connections_do_not_hold_up_the_end() {
     let mut server = TestServer::start(Transport::Own, |_| {});
     let other = TestServer::start(Transport::Own, |_| {});
-    // Every server closes idle connections some time. At the end of this one that time is not over.
+    // Servers close idle connections after a timeout. This server stops before that timeout.
     let elsewhere = connect(other.address);
     let mut http = server.http();
     assert_eq!(http.request("GET", "/", "").status, 200);
@@ -70,7 +70,7 @@ fn nobody_is_admitted_while_the_server_stops() {
 }
 
 #[test]
-fn what_a_client_sends_while_it_is_dismissed_harms_nobody() {
+fn messages_of_a_client_that_is_being_closed_harm_nobody() {
     on_both(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         server.node().close();

@@ -1,4 +1,4 @@
-//! Two connections that want the same id.
+//! Two connections that claim the same id.
 
 use std::sync::mpsc;
 use std::thread;
@@ -84,7 +84,7 @@ fn a_takeover_restarts_the_clock() {
         |server| {
             let _old = server.client("a");
             server.advance(Duration::from_millis(59_990));
-            // Pinged already, because three pings fit into the alive timeout.
+            // The server has pinged it before, because three pings fit into the alive timeout.
             let mut new = server.client("a");
             server.advance(Duration::from_millis(19_999));
             assert!(server.realm().contains("a"));
@@ -242,7 +242,7 @@ fn of_two_newcomers_with_different_tokens_one_gets_the_id() {
         });
     });
 
-    // Tells the first text and answers all pings, also those of a newcomer that comes late.
+    // Returns the first text and answers all pings, including those of a late claim.
     fn answer_pings(mut client: RawClient, told: &mpsc::Sender<String>) {
         client.expect_accepted();
         while let Some(frame) = client.next_frame("an answer") {
@@ -276,14 +276,14 @@ fn a_reconnect_with_the_right_token_does_not_wait_for_a_probe() {
         holder.expect_ping();
         let mut again = server.client("a");
         thief.expect_accepted();
-        // The one it asked about is gone, and the id has a holder all the same.
+        // The probed holder is gone, but the id has another holder.
         thief.expect(ID_TAKEN);
         again.expect_nothing("a");
     });
 }
 
 #[test]
-fn what_was_sent_between_two_connections_waits_for_the_second() {
+fn messages_sent_between_two_connections_wait_for_the_second() {
     on_own(|server| {
         let (a, mut b) = (server.client("a"), server.client("b"));
         drop(a);
@@ -298,7 +298,7 @@ fn what_was_sent_between_two_connections_waits_for_the_second() {
 }
 
 #[test]
-fn what_waits_for_a_peer_that_timed_out_still_expires() {
+fn queued_messages_for_a_timed_out_peer_still_expire() {
     on_own(|server| {
         let (a, mut b) = (server.client("a"), server.client("b"));
         server.advance(Duration::from_secs(40));
@@ -334,8 +334,8 @@ fn across_takeovers_nothing_is_lost_doubled_or_out_of_order() {
                 while got < COUNT {
                     let next = server.client("b");
                     let mut old = std::mem::replace(&mut b, next);
-                    // The old socket has all that it was sent before its close frame. In the middle of a message it
-                    // is cut off, and the new one gets that message whole.
+                    // The old socket has got all its messages before the close frame. In the middle of a message
+                    // it is cut off, and the new one gets that message complete.
                     while let Some(n) = next_number(&mut old) {
                         assert_eq!(n, got);
                         got += 1;

@@ -25,7 +25,7 @@ pub(crate) fn start(configure: impl FnOnce(&mut Config)) -> TestServer {
     TestServer::start_listening(Transport::Own, configure, listen("ec-pkcs8.key", "ec-chain.pem"))
 }
 
-/// A client's configuration that trusts the root of the test certificates and nobody else.
+/// A client configuration that trusts only the root of the test certificates.
 pub(crate) fn trust() -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(file("root.pem")).unwrap()).unwrap();
@@ -58,7 +58,7 @@ fn keys_of_every_form_and_chains_are_accepted() {
     ] {
         eprintln!("{key} {cert}");
         let server = TestServer::start_listening(Transport::Own, |_| {}, listen(key, cert));
-        // The client knows the root alone, so it needs the whole chain from the server.
+        // The client knows only the root, so the server must send the whole chain.
         client(&server, "a").expect_nothing("a");
     }
 }

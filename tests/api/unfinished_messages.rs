@@ -1,16 +1,16 @@
-//! Messages that are not finished: how much of them is kept.
+//! Limits of unfinished messages.
 
 use crate::harness::messages::{offer, relayed_offer};
 use crate::harness::wire::{self, opcode};
 use crate::harness::{RawClient, TestServer, on_both_with, on_own_with};
 
 const BOUND: usize = 100_000;
-/// For each connection, beside the total.
+/// Free bytes per connection, outside the quota.
 const FREE: usize = 16 << 10;
 const TOO_BIG: u16 = 1009;
 const TRY_AGAIN_LATER: u16 = 1013;
 
-/// A client whose message has all but its end, of which the server has taken note. Gives the end as well.
+/// A client whose message is complete except for its end. Returns the end as well.
 fn with_unfinished(server: &TestServer, id: &str) -> (RawClient, Vec<u8>) {
     let mut client = server.client(id);
     let message = offer("me", &format!("\"{}\"", "x".repeat(BOUND - 1000)));
@@ -45,7 +45,7 @@ fn all_unfinished_messages_together_are_bounded() {
         |server| {
             let (mut first, first_rest) = with_unfinished(server, "first");
             let (second, _) = with_unfinished(server, "second");
-            // A client that asks for more is closed, whether its message is one frame or many.
+            // A client that needs more is closed, whether its message is one frame or many.
             let mut third = server.client("third");
             let frame = wire::frame(wire::FIN | opcode::TEXT, &[b'x'; BOUND]);
             third.send_raw(&frame[..BOUND / 2]);
@@ -54,14 +54,14 @@ fn all_unfinished_messages_together_are_bounded() {
             fourth.send_raw(wire::frame(opcode::TEXT, &[b'x'; 1000]));
             fourth.send_raw(wire::frame(opcode::CONTINUATION, &[b'x'; 1000]).repeat(60));
             assert_eq!(fourth.expect_close(), Some(TRY_AGAIN_LATER));
-            // A message of usual size goes through, in whatever pieces it comes.
+            // A message of usual size is relayed, however it is split.
             let mut me = server.client("me");
             let payload = format!("\"{}\"", "y".repeat(10_000));
             for piece in wire::frame(wire::FIN | opcode::TEXT, offer("me", &payload).as_bytes()).chunks(100) {
                 me.send_raw(piece);
             }
             me.expect(relayed_offer("me", "me", &payload));
-            // Finished and abandoned messages count no more.
+            // Finished and abandoned messages no longer count.
             first.send_raw(first_rest);
             me.expect_text();
             second.reset();
@@ -75,7 +75,7 @@ fn all_unfinished_messages_together_are_bounded() {
 }
 
 #[test]
-fn what_comes_with_the_handshake_counts_as_well() {
+fn messages_sent_with_the_handshake_count_towards_the_rate_limit() {
     on_own_with(
         |config| config.unfinished_total_bytes = 0,
         |server| {

@@ -1,4 +1,4 @@
-//! Connections under HTTP that do not go on, and those that go on too fast.
+//! HTTP connections that stop sending, and those that pipeline.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ use crate::tls;
 
 const CHUNKED: &str = "Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-/// Sends a byte each second until the server ends the connection; what it says is not looked at.
+/// Sends a byte each second until the server ends the connection. Ignores the server's data.
 fn drip_until_cut_off(what: &str, mut stream: TcpStream) {
     let mut received = [0; 4096];
     let begin = Instant::now();
@@ -61,7 +61,7 @@ fn a_body_that_nobody_reads_does_not_hold_a_connection() {
 }
 
 #[test]
-fn each_head_has_its_time_however_many_bytes_of_it_come() {
+fn each_head_has_a_timeout_even_if_bytes_keep_coming() {
     let (server, api) = with_api(&[], None, |_| {});
     let cases = [
         (server.address, ""),
@@ -79,7 +79,7 @@ fn each_head_has_its_time_however_many_bytes_of_it_come() {
     });
 }
 
-/// Requests of every kind, many times, and the statuses that answer them.
+/// Requests of every kind, many times, and the expected statuses.
 fn pipeline(server: &TestServer) -> (String, Vec<u16>) {
     let long = format!("X-Long: {}\r\n", "x".repeat(1500));
     let target = server.post_target("a", "offer");
@@ -136,9 +136,9 @@ fn requests_that_are_sent_ahead_are_answered_one_after_the_other() {
 }
 
 #[test]
-fn a_post_is_not_waited_for_when_who_sent_it_has_left() {
+fn a_waiting_post_ends_when_its_sender_leaves() {
     on_own(|server| {
-        // The clock stands still, so it would wait for ever.
+        // The clock stands still, so it would wait forever.
         let mut http = server.begin_post("absent", "offer", &offer("b", "1"));
         http.shutdown_write();
         assert_eq!(http.response(false).status, 401);

@@ -2,7 +2,7 @@
 
 use crate::names::{Edge, Target};
 
-/// One layer: a module at the top of the library or of the program, with all that is below it.
+/// One layer: a top-level module of the library or of the program, with its submodules.
 pub struct Layer {
     pub name: &'static str,
     /// The layers that it may use. Each stands further down in [`LAYERS`], so no way leads back up.

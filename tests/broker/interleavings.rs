@@ -1,4 +1,4 @@
-//! Random interleavings of all that can happen to a broker, against the [model](crate::model).
+//! Random interleavings of all events of a broker, compared with the [model](crate::model).
 
 mod expected;
 mod history;
@@ -15,11 +15,11 @@ use proptest::test_runner::FileFailurePersistence;
 use wish::wish;
 use world::World;
 
-/// Pairs of them spell the same with an underscore between.
+/// Some pairs are equal when they are joined with an underscore.
 const IDS: [&str; 4] = ["a", "b_c", "a_b", "c"];
 const TOKENS: [&str; 2] = ["s", "t"];
 
-/// Small, so that every bound is met often.
+/// Small, so that every limit is reached often.
 fn limits() -> Limits {
     Limits {
         concurrent_limit: 3,
@@ -37,7 +37,7 @@ fn limits() -> Limits {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        // `PROPTEST_CASES=20000 cargo test --test broker` looks further.
+        // `PROPTEST_CASES=20000 cargo test --test broker` runs more cases.
         cases: std::env::var("PROPTEST_CASES").map_or(700, |cases| cases.parse().expect("a number")),
         max_shrink_iters: 20_000,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(

@@ -35,7 +35,7 @@ impl House {
         House { broker, realm, clock }
     }
 
-    /// Lets time pass, and the sweeper with it.
+    /// Advances the clock and runs the sweeper.
     fn pass(&self, millis: u64) {
         self.clock.advance(Duration::from_millis(millis));
         self.broker.sweep();
@@ -74,12 +74,12 @@ fn text(text: &str) -> Frame {
     Frame::text(text.len(), |out| out.extend_from_slice(text.as_bytes()))
 }
 
-/// Stands for the dialect's notice.
+/// A stand-in for the dialect's notice.
 fn expired(absent: &str, sender: &str) -> Frame {
     text(&format!("EXPIRE {absent} {sender}"))
 }
 
-/// Sends as a session does: what could not be kept is answered at once.
+/// Sends as a session does: dropped messages are answered at once.
 fn send(from: &IdLease, to: &str, frame: Frame, keep: bool) -> Routed {
     let kind = if keep { MessageKind::Offer } else { MessageKind::Leave };
     let routed = from.route(to, kind, frame);
@@ -89,7 +89,7 @@ fn send(from: &IdLease, to: &str, frame: Frame, keep: bool) -> Routed {
     routed
 }
 
-/// Sends a message that is worth keeping.
+/// Sends a message that must not be lost.
 fn offer(from: &IdLease, to: &str, message: &str) {
     match send(from, to, text(message), true) {
         Routed::Delivered(Some(flush)) => flush.flush(),

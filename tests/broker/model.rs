@@ -1,9 +1,9 @@
-//! What the broker promises, in the simplest words: no locks, no wake-ups, everything written as
-//! soon as the socket takes it.
+//! A simple model of the broker: no locks, no wake-ups, and everything is written as soon as the
+//! socket takes it.
 //!
 //! Where the broker may choose an order (which id a sweep comes to first, which sender is told
-//! first), the model asks a [`Chooser`]; the test goes on with
-//! all choices that explain what it saw.
+//! first), the model asks a [`Chooser`]. The test continues with
+//! all choices that explain the observations.
 
 mod chooser;
 mod conn;
@@ -39,7 +39,7 @@ pub enum Entry {
     Full,
 }
 
-/// What the broker has to keep in mind about a message.
+/// The properties of a message that the broker must respect.
 #[derive(Clone, Debug)]
 pub struct Message {
     pub from: String,
@@ -56,7 +56,7 @@ pub struct Counts {
     pub expired: u64,
 }
 
-/// An end of a conversation that was not delivery.
+/// A conversation that was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Expiry {
     pub messages: Vec<MessageNo>,
@@ -72,9 +72,9 @@ pub struct Model {
     pub messages: Vec<Message>,
     holders: BTreeMap<String, ConnNo>,
     queues: BTreeMap<String, Queue>,
-    /// When, and by which question.
+    /// The time, and the number of the probe.
     probes: BTreeMap<String, Vec<(u64, usize)>>,
-    /// Ids that are kept for a token until a time.
+    /// Ids that are reserved for a token until a time.
     reserved: BTreeMap<String, (String, u64)>,
     next_rank: u64,
     pub counts: Counts,
@@ -83,7 +83,7 @@ pub struct Model {
 
 impl PartialEq for Model {
     fn eq(&self, other: &Self) -> bool {
-        // All else follows from what was done.
+        // Everything else follows from earlier steps.
         self.conns == other.conns
             && self.holders == other.holders
             && self.queues == other.queues

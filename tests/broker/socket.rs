@@ -1,4 +1,4 @@
-//! A socket in memory whose other end reads as much as it is told to.
+//! A socket in memory. Its other end reads as much as the test says.
 
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use peerbroker::broker::{Outbox, Writer};
 use peerbroker::wire::Frame;
 
-/// What the client behind a socket got.
+/// The input of the client of a socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Heard {
     /// The answer to the handshake, before the first frame.
@@ -14,37 +14,37 @@ pub enum Heard {
     Text(String),
     Ping,
     Pong,
-    /// The code, if there was one.
+    /// The close code, if there was one.
     Close(Option<u16>),
 }
 
-/// The answer to the handshake, as far as these tests care.
+/// A stand-in for the response to the handshake.
 pub const HANDSHAKE: &[u8] = b"HTTP/1.1 101\r\n\r\n";
 
-/// Clones are the same socket.
+/// Clones share the socket.
 #[derive(Clone)]
 pub struct Socket(Arc<Mutex<Wire>>);
 
-/// Called for each whole frame, with the socket locked.
+/// Called for each complete frame, with the socket locked.
 type OnHeard = Box<dyn FnMut(&Heard) + Send>;
 
 struct Wire {
     /// Bytes that the kernel still takes.
     room: usize,
     broken: bool,
-    /// The beginning of a frame.
+    /// The start of an incomplete frame.
     partial: Vec<u8>,
     heard: Vec<Heard>,
     on_heard: Option<OnHeard>,
 }
 
 impl Socket {
-    /// One that takes everything.
+    /// A socket that takes everything.
     pub fn open() -> Self {
         Self::with_room(usize::MAX)
     }
 
-    /// One that takes so many bytes and then blocks.
+    /// A socket that takes this many bytes and then blocks.
     pub fn with_room(room: usize) -> Self {
         let (partial, heard) = (Vec::new(), Vec::new());
         Socket(Arc::new(Mutex::new(Wire { room, broken: false, partial, heard, on_heard: None })))
@@ -55,7 +55,7 @@ impl Socket {
         self
     }
 
-    /// An outbox for this socket, as the server's own transport begins it.
+    /// An outbox for this socket, as of the server's own transport.
     pub fn outbox(&self, limit: usize) -> Outbox {
         let mut outbox = Outbox::new(limit, Some(Box::new(self.clone())));
         outbox.push_opening(Frame::raw(HANDSHAKE.to_vec()));
@@ -66,17 +66,17 @@ impl Socket {
         self.0.lock().unwrap().room = room;
     }
 
-    /// From now on every write fails.
+    /// Makes every later write fail.
     pub fn break_off(&self) {
         self.0.lock().unwrap().broken = true;
     }
 
-    /// All frames that arrived whole.
+    /// All complete frames.
     pub fn heard(&self) -> Vec<Heard> {
         self.0.lock().unwrap().heard.clone()
     }
 
-    /// The texts that arrived whole.
+    /// All complete texts.
     pub fn texts(&self) -> Vec<String> {
         let texts = self.heard().into_iter().filter_map(|heard| match heard {
             Heard::Text(text) => Some(text),
@@ -85,7 +85,7 @@ impl Socket {
         texts.collect()
     }
 
-    /// Bytes of a frame that did not arrive whole.
+    /// Bytes of an incomplete frame.
     pub fn partial(&self) -> usize {
         self.0.lock().unwrap().partial.len()
     }
@@ -116,7 +116,7 @@ impl Writer for Socket {
 }
 
 impl Wire {
-    /// Turns what arrived into frames.
+    /// Turns the input into frames.
     fn read(&mut self) {
         loop {
             let (heard, len) = if self.heard.is_empty() {
@@ -140,7 +140,7 @@ impl Wire {
     }
 }
 
-/// The first frame, if it is whole, and its length. Longer ones than 65,535 bytes do not occur here.
+/// The first frame, if it is complete, and its length. These tests have no frames over 65,535 bytes.
 fn frame(bytes: &[u8]) -> Option<(Heard, usize)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     let (header, len) = match second {

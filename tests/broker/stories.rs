@@ -1,4 +1,4 @@
-//! The cases worth a name.
+//! Tests of single behaviours.
 
 mod bounds;
 mod expiry;
@@ -33,7 +33,7 @@ fn house_with(set: impl FnOnce(&mut Limits)) -> House {
     House::new(limits)
 }
 
-/// A socket that takes no more than the opening and `behind` bytes.
+/// A socket that takes the opening and `behind` more bytes.
 fn blocked(behind: usize) -> Socket {
     Socket::with_room(OPENING + behind)
 }

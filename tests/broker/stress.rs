@@ -1,4 +1,4 @@
-//! Many threads at once. What is checked at the end is true of every interleaving.
+//! Many threads at once. The checks at the end hold for every interleaving.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,14 +17,14 @@ use crate::{House, peer, send, text};
 
 const SENDERS: usize = 4;
 const RECIPIENTS: usize = 3;
-/// Two for each recipient, who take the id from each other.
+/// Two per recipient, which take the id over from each other.
 const RIVALS: usize = 2;
 const MESSAGES: usize = 5000;
 
-/// Nothing here takes nearly as long, unless it never ends.
+/// Much longer than any test here takes.
 const WATCHDOG: Duration = Duration::from_secs(120);
 
-/// Runs something that must come to an end.
+/// Runs a closure, and fails if it does not end.
 fn guarded(body: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel::<()>();
     let worker = thread::spawn(move || {
@@ -37,7 +37,7 @@ fn guarded(body: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Numbers that look random and are the same every time (xorshift).
+/// Reproducible pseudo-random numbers (xorshift).
 struct Dice(u64);
 
 impl Dice {
@@ -49,7 +49,7 @@ impl Dice {
     }
 }
 
-/// What recipients got, over all their connections, in order: the numbers of the messages.
+/// The numbers of the messages that recipients got, over all their connections, in order.
 type Deliveries = Arc<Mutex<Delivered>>;
 /// By sender and recipient.
 type Delivered = BTreeMap<(String, String), Vec<usize>>;
@@ -58,7 +58,7 @@ fn recipient(no: usize) -> String {
     format!("recipient {no}")
 }
 
-/// A socket that notes for whom what arrived.
+/// A socket that records the messages that arrive for a recipient.
 fn socket_of(id: &str, room: usize, deliveries: &Deliveries) -> Socket {
     let (id, deliveries) = (id.to_owned(), Arc::clone(deliveries));
     Socket::with_room(room).on_heard(move |heard| {
@@ -71,11 +71,11 @@ fn socket_of(id: &str, room: usize, deliveries: &Deliveries) -> Socket {
     })
 }
 
-/// A sender that is done but still there.
+/// A sender that has sent everything and is still connected.
 struct Sender {
     registration: IdLease,
     socket: Socket,
-    /// How many it sent to each recipient.
+    /// Number of messages to each recipient.
     sent: [usize; RECIPIENTS],
 }
 
@@ -105,7 +105,7 @@ fn send_all(house: &House, no: usize) -> Sender {
     Sender { registration, socket, sent }
 }
 
-/// Connects, takes over, is slow, and leaves in every way, again and again.
+/// Connects, takes over, is slow, and leaves in every way, repeatedly.
 fn contend(house: &House, id: &str, seed: u64, deliveries: &Deliveries, done: &AtomicBool) {
     let mut dice = Dice(seed);
     while !done.load(Ordering::SeqCst) {
@@ -143,8 +143,8 @@ fn contend(house: &House, id: &str, seed: u64, deliveries: &Deliveries, done: &A
     }
 }
 
-/// Lets senders and recipients loose on a house, with the sweeper beside them; `millis` pass between
-/// two sweeps.
+/// Runs senders and recipients on a house, together with the sweeper; `millis` pass between two
+/// sweeps.
 fn run(house: &House, millis: u64) -> (Vec<Sender>, Delivered) {
     let (deliveries, done) = (Deliveries::default(), AtomicBool::new(false));
     let senders = thread::scope(|scope| {
@@ -163,7 +163,7 @@ fn run(house: &House, millis: u64) -> (Vec<Sender>, Delivered) {
         });
         let sending: Vec<_> = (0..SENDERS).map(|no| scope.spawn(move || send_all(house, no))).collect();
         let senders: Vec<_> = sending.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        // Before anything can fail here, or the others would never end.
+        // Set before anything can fail here, so that the other threads end.
         done.store(true, Ordering::SeqCst);
         senders.into_iter().map(|sender| sender.expect("it has sent all")).collect::<Vec<_>>()
     });
@@ -178,7 +178,7 @@ fn run(house: &House, millis: u64) -> (Vec<Sender>, Delivered) {
     (senders, delivered)
 }
 
-/// Generous where a test is not about it.
+/// Large limits, for tests of other limits.
 fn limits() -> Limits {
     Limits {
         expire_timeout: Duration::from_secs(3600),
@@ -231,7 +231,7 @@ fn without_room_or_time_every_gap_was_told_to_its_sender() {
                 let notice = format!("EXPIRE {} {}", pair.1, pair.0);
                 let told = socket.texts().iter().filter(|text| **text == notice).count();
                 all_told += told;
-                // What is missing, in runs: each expired as a whole, or as several.
+                // Runs of missing messages. Each run expired as one conversation or several.
                 let arrived = delivered.get(&pair).map_or(&[][..], Vec::as_slice);
                 assert!(arrived.is_sorted_by(|a, b| a < b), "{pair:?}: {arrived:?}");
                 let begins = [0].into_iter().chain(arrived.iter().map(|no| no + 1));

@@ -1,4 +1,4 @@
-//! Lines of the log that somebody would like to have written.
+//! Forged lines of the log.
 
 use serde_json::json;
 
@@ -6,13 +6,13 @@ use crate::api::Api;
 use crate::directory::Directory;
 use crate::program::{Program, run};
 
-/// What a forged line would begin with.
+/// The start of a forged line.
 const FORGED: &str = "[2020-01-01T00:00:00Z INFO  peerbroker::audit] forged";
-/// Characters that end a line somewhere, hide what follows, or turn it round, and are no control characters to
-/// Rust.
+/// Characters that some programs treat as the end of a line, as invisible, or as a change of direction. Rust does
+/// not call them control characters.
 const ODD: [char; 5] = ['\u{2028}', '\u{2029}', '\u{202e}', '\u{feff}', '\u{e0001}'];
 
-/// The texts of a forger: ends of lines of every kind in front of the line.
+/// Forged texts: the line after every kind of line break.
 fn forgeries() -> Vec<String> {
     let ends = ["\n", "\r\n", "\r", "\0", "\u{85}", "\u{b}", "\u{1b}[2K\u{1b}[1G"].map(str::to_owned);
     let odd = ODD.map(String::from);
@@ -23,15 +23,15 @@ fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
-/// Where the API of a program is.
+/// The address of a program's API.
 fn api(program: &mut Program) -> Api {
     let line = std::iter::repeat_with(|| program.expect_line()).find(|line| line.contains("/api")).unwrap();
     let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
     Api { address: address.parse().unwrap(), headers: String::new() }
 }
 
-/// Has a program with the finest log of its own hear every forgery wherever a text can stand; gives all lines of
-/// the log, and those of stdout.
+/// Sends every forged text in every place to a program with its most detailed log. Returns all lines of the log
+/// and of stdout.
 fn heard(more: &[&str]) -> (Vec<String>, Vec<String>) {
     let directory = Directory::new();
     let data_dir = directory.arg("data");
@@ -55,7 +55,7 @@ fn heard(more: &[&str]) -> (Vec<String>, Vec<String>) {
         ] {
             program.connect(&format!("/peerjs?{query}")).expect_text();
         }
-        // A header has one line: what would be more of them is another text there.
+        // A header has one line, so line breaks are replaced there.
         let value: String = text.chars().filter(|c| !c.is_control()).collect();
         let headers = format!("Origin: {value}\r\nX-Forwarded-For: {value}\r\nUser-Agent: {value}\r\n");
         program.request(&format!("/{odd}/peers"), &headers);
@@ -118,7 +118,7 @@ fn no_text_of_anybody_forges_a_line_of_the_log_or_of_stdout() {
 }
 
 #[test]
-fn nor_one_of_the_log_in_json() {
+fn no_text_of_anybody_forges_a_line_of_the_log_in_json() {
     let (log, _) = heard(&["--log_format", "json"]);
     let audits = log.iter().filter(|line| line.contains("peerbroker::audit")).count();
     assert!(audits > 3 * ODD.len(), "{audits} in {log:#?}");

@@ -1,4 +1,4 @@
-//! `peerbroker keys`, as its users use it.
+//! The command `peerbroker keys`.
 
 mod proofs;
 
@@ -18,7 +18,7 @@ fn keys(directory: &Directory, args: &[&str]) -> Ended {
     run(&[&["keys"], args, &["--data_dir", &data_dir]].concat(), &[])
 }
 
-/// The same, where it has to do what it is told.
+/// The same; it must succeed.
 fn done(directory: &Directory, args: &[&str]) -> Vec<String> {
     let ended = keys(directory, args);
     assert_eq!(ended.status.code(), Some(0), "{args:?}: {}", ended.stderr);
@@ -26,7 +26,7 @@ fn done(directory: &Directory, args: &[&str]) -> Vec<String> {
     ended.stdout
 }
 
-/// The same, where it has to refuse; gives what it says.
+/// The same; it must fail. Returns its error message.
 fn refused(directory: &Directory, args: &[&str], code: i32) -> String {
     let ended = keys(directory, args);
     assert_eq!(ended.status.code(), Some(code), "{args:?}: {:?} {}", ended.stdout, ended.stderr);
@@ -155,7 +155,7 @@ fn list_is_a_table_with_one_line_for_each_key() {
         .collect();
     assert_eq!(cells[0], ["KEY", "NAME", "STATE", "AUTH", "ORIGINS", "CREATED", "LAST USED"]);
     assert_eq!(cells.len(), 3);
-    // Both of one second, perhaps, and then by their text.
+    // Both may be of the same second, and are sorted by their text then.
     assert_eq!(cells[1][..5], ["a-long-key", "My game", "enabled", "none", "https://a.test"]);
     assert_eq!(cells[2][..5], ["k", "-", "disabled", "none", "https://b.test +1"]);
     let created = cells[1][5];
@@ -219,7 +219,7 @@ fn the_directory_may_come_from_the_environment() {
 }
 
 #[test]
-fn what_the_environment_says_to_the_server_does_not_matter() {
+fn variables_of_the_server_do_not_affect_the_keys_command() {
     let directory = Directory::new();
     let data_dir = directory.arg("data");
     let env = [("PORT", "x"), ("PEERBROKER_SSLKEY", "/no/such/key"), ("PEERBROKER_KEY", "server")];
@@ -367,7 +367,7 @@ fn without_a_command_it_serves_as_ever() {
 }
 
 #[test]
-fn a_reader_who_has_read_enough_is_no_error() {
+fn a_closed_stdout_is_not_an_error() {
     let directory = Directory::new();
     done(&directory, &["add", "-k", "k"]);
     let data_dir = directory.arg("data");

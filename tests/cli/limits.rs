@@ -1,4 +1,4 @@
-//! The flags that bound what one address, and one client, may do.
+//! The flags for limits per address and per client.
 
 use crate::program::{Program, run};
 use crate::raw_client::RawClient;
@@ -56,7 +56,7 @@ fn proxies_that_are_trusted_are_named_by_a_flag() {
         (&["--trusted_proxy", "198.51.100.0/24", "--trusted_proxy", "127.0.0.0/8"], &[], 429),
         (&[], &[("PEERBROKER_TRUSTED_PROXY", "198.51.100.0/24 127.0.0.0/8")], 429),
         (&[], &[("PEERBROKER_TRUSTED_PROXY", "")], 429),
-        // What the proxy says is not believed, and loopback itself is not counted.
+        // The proxy is not trusted, and loopback itself does not count.
         (&["--trusted_proxy", "198.51.100.0/24"], &[], 101),
         (&["--trusted_proxy", "::1/128"], &[], 101),
     ] {

@@ -1,4 +1,4 @@
-//! The program as an operator meets it: flags, environment, output, signals, exit codes.
+//! The program as operators use it: flags, environment, output, signals, exit codes.
 
 #[allow(dead_code, reason = "shared with the tests of the wire contract")]
 #[path = "../api/harness/api.rs"]

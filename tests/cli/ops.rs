@@ -12,7 +12,7 @@ use crate::program::{Program, command, run};
 
 const TOKEN: &str = "a-secret-of-sixteen-or-more";
 
-/// A program with the API on a free port, and what the line about it ends with.
+/// A program with the API on a free port, and the end of the line about it.
 pub fn start(args: &[&str], env: &[(&str, &str)]) -> (Program, Api, String) {
     let mut program = Program::start_with_env(args, env);
     let (api, rest) = program.expect_api();
@@ -102,7 +102,7 @@ fn wrong_values_end_the_program_with_what_is_wrong_and_never_show_the_token() {
 }
 
 #[test]
-fn what_the_api_does_is_kept_and_written_down_without_secrets() {
+fn changes_through_the_api_are_stored_and_logged_without_secrets() {
     let directory = Directory::new();
     let data_dir = directory.arg("data");
     let args = ["--ops_port", "0", "--data_dir", &data_dir];
@@ -140,7 +140,7 @@ fn the_token_may_come_through_a_pipe() {
     for (token, code) in [("secret-of-16-chr", 0), ("secret-of-15-ch", 1)] {
         let args = ["--check_config", "--ops_port", "0", "--admin_token_file", "/dev/stdin"];
         let mut child = command(&args).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        // Its end is that of the file.
+        // The line break of the file is the end of the token.
         child.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(code), "{token}");
     }

@@ -1,4 +1,4 @@
-//! What the program prints.
+//! The program's output.
 
 use std::io::Read as _;
 
@@ -36,7 +36,7 @@ fn clients_that_come_and_go_leave_a_line_each() {
 }
 
 #[test]
-fn a_takeover_leaves_a_line_and_the_replaced_socket_none() {
+fn a_takeover_prints_a_line_and_the_replaced_socket_does_not() {
     let mut program = Program::start(&[]);
     let mut old = program.client("alice");
     assert_eq!(program.expect_event(), "Client connected: alice");
@@ -74,7 +74,7 @@ fn an_id_cannot_forge_a_line_or_command_a_terminal() {
     refused.expect_text();
     let mut refused = program.connect("/peerjs?key=peerjs&id=%1B[2J&token=t");
     refused.expect_text();
-    // No control characters to Rust, and yet not to be printed.
+    // Rust does not call these control characters, but they must not be printed.
     let _odd = program.client("it%27s%20%C3%BC%20%E2%80%AE%E2%80%A8x");
     assert_eq!(program.expect_event(), "Client connected: it's ü \\u{202e}\\u{2028}x");
 }
@@ -124,7 +124,7 @@ fn the_log_can_be_json() {
 fn a_reader_of_stdout_that_has_stopped_does_not_stop_the_server() {
     let (mut program, mut unread) = Program::start_unread(&[]);
     let long = "x".repeat(500);
-    // More than a pipe takes.
+    // More than the buffer of a pipe.
     for n in 0..300 {
         drop(program.client(&format!("{n}{long}")));
     }

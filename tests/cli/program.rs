@@ -1,4 +1,4 @@
-//! The program under test, ended when it is dropped.
+//! The program under test. The drop ends it.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
@@ -11,19 +11,19 @@ use crate::api::Api;
 use crate::http_client::{HttpConnection, PATIENCE, Response};
 use crate::raw_client::RawClient;
 
-/// The variable that names another program than the one that Cargo built with the tests.
+/// The variable for another program than the one that Cargo built.
 pub const PROGRAM: &str = "PEERBROKER_BIN";
 
 pub struct Program {
     child: Child,
     lines: Receiver<String>,
     stderr: Option<JoinHandle<String>>,
-    /// What was read of stdout so far.
+    /// The output read so far.
     seen: Vec<String>,
     pub address: SocketAddr,
 }
 
-/// What a program that has ended left.
+/// The result of a program that has ended.
 pub struct Ended {
     pub status: ExitStatus,
     /// All lines of stdout.
@@ -31,7 +31,7 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// The program with an empty environment and nothing running yet.
+/// The program with an empty environment, not started yet.
 pub fn command(args: &[&str]) -> Command {
     let program = std::env::var_os(PROGRAM).unwrap_or_else(|| env!("CARGO_BIN_EXE_peerbroker").into());
     let mut command = Command::new(program);
@@ -39,7 +39,7 @@ pub fn command(args: &[&str]) -> Command {
     command
 }
 
-/// Runs a program that ends by itself.
+/// Runs a program until it ends by itself.
 pub fn run(args: &[&str], env: &[(&str, &str)]) -> Ended {
     let mut program = Program::spawn(command(args).envs(env.iter().copied()), true);
     program.wait()
@@ -56,7 +56,7 @@ impl Program {
         Self::start_command(command(&args).envs(env.iter().copied()))
     }
 
-    /// Starts exactly this and waits for the start line.
+    /// Starts this command and waits for the start line.
     pub fn start_command(command: &mut Command) -> Self {
         let mut program = Self::spawn(command, true);
         let line = program.expect_line();
@@ -64,7 +64,7 @@ impl Program {
         program
     }
 
-    /// The same, and reads nothing of stdout behind the start line.
+    /// The same, but reads nothing of stdout after the start line.
     pub fn start_unread(args: &[&str]) -> (Self, BufReader<ChildStdout>) {
         let args = [&["--host", "127.0.0.1", "--port", "0"], args].concat();
         let mut program = Self::spawn(&mut command(&args), false);
@@ -99,7 +99,7 @@ impl Program {
         line
     }
 
-    /// The next line that tells of a client or of the end.
+    /// The next line about a client or the end.
     pub fn expect_event(&mut self) -> String {
         loop {
             let line = self.expect_line();
@@ -109,7 +109,7 @@ impl Program {
         }
     }
 
-    /// The API, and what the line about it ends with.
+    /// The API, and the end of the line about it.
     pub fn expect_api(&mut self) -> (Api, String) {
         const LINE: &str = "The API listens on http://";
         let line = std::iter::repeat_with(|| self.expect_line()).find(|line| line.starts_with(LINE)).unwrap();
@@ -143,7 +143,7 @@ impl Program {
         Ended { status, stdout, stderr }
     }
 
-    /// Ends the program as an operator does.
+    /// Stops the program as an operator does.
     pub fn stop(&mut self) -> Ended {
         self.signal("-TERM");
         self.wait()
@@ -165,7 +165,7 @@ impl Program {
         client
     }
 
-    /// A client that is registered.
+    /// A registered client.
     pub fn client(&self, id: &str) -> RawClient {
         let mut client = self.connect(&format!("/peerjs?key=peerjs&id={id}&token=t"));
         client.expect_open();

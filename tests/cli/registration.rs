@@ -1,4 +1,4 @@
-//! The flags of registration, and what becomes of registered keys.
+//! The flags of registration, and the lifetime of registered keys.
 
 use std::time::{Duration, Instant};
 
@@ -57,7 +57,7 @@ fn registration_is_opened_by_a_flag() {
 }
 
 #[test]
-fn its_bounds_are_flags() {
+fn the_limits_of_registration_are_flags() {
     for (args, env, expected) in [
         (&[][..], &[][..], &[201, 201, 201, 201, 201, 429][..]),
         (&["--registrations_per_day", "2"], &[], &[201, 201, 429]),
@@ -168,7 +168,7 @@ fn registered_keys_that_nobody_uses_are_removed() {
     }
     store.note_used(&[(old_but_used.key, now() - DAY)]).unwrap();
 
-    // Also where registration is closed by now.
+    // Even after registration is closed.
     let mut program = Program::start(&["--data_dir", &data_dir, "--registration_ttl", "7"]);
     let listed = || run(&["keys", "list", "--data_dir", &data_dir], &[]).stdout.join("\n");
     let deadline = Instant::now() + PATIENCE;
@@ -193,7 +193,7 @@ fn with_a_ttl_of_zero_every_key_stays() {
     let goes = Key { registered: true, created: 1, ..Key::new(None, "another", Settings::default()) };
     store.add(stays.clone()).unwrap();
     let mut program = Program::start(&["--data_dir", &data_dir, "--registration_ttl", "0"]);
-    // The server follows changes after it has kept house, so what it knows now has stayed.
+    // The server reads changes after it has deleted unused keys, so the keys that it knows now have stayed.
     store.add(goes.clone()).unwrap();
     let deadline = Instant::now() + PATIENCE;
     loop {

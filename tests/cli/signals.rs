@@ -43,7 +43,7 @@ fn a_signal_closes_every_client_with_1001_and_ends_it_with_0() {
 fn an_idle_connection_and_half_a_request_do_not_delay_the_end() {
     let mut program = Program::start(&[]);
     let other = Program::start(&[]);
-    // Every server closes idle connections some time. At the end of this program that time is not over.
+    // Servers close idle connections after a timeout. This program ends before that timeout.
     let elsewhere = connect(other.address);
     let mut idle = HttpConnection::open(program.address);
     assert_eq!(idle.request("GET", "/", "").status, 200);

@@ -1,4 +1,4 @@
-//! The dialect as a property: whatever JSON comes in, the sender's own bytes go out.
+//! The dialect as a property: for any JSON, the recipient gets the sender's own bytes.
 
 mod root;
 mod written;
@@ -27,7 +27,7 @@ fn cases(cases: u32) -> ProptestConfig {
     }
 }
 
-/// What a recipient's client reads out of a frame.
+/// A frame as the recipient's client reads it.
 #[derive(Deserialize)]
 struct Received<'a> {
     r#type: String,
@@ -78,7 +78,7 @@ fn json_string(text: &str) -> String {
     serde_json::to_string(text).unwrap()
 }
 
-/// Nobody's recursion limit is that of serde_json's trees.
+/// Parses without serde_json's recursion limit.
 fn tree(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok()
 }
@@ -100,7 +100,7 @@ fn assert_relayed(text: &str, kind: Kind, src: &str, dst: &str, payload: Option<
 
     let received: Received<'_> = serde_json::from_str(out).expect("well-formed JSON");
     assert_eq!((&*received.r#type, &*received.src, &*received.dst), (kind.as_str(), src, dst));
-    // A `null` is taken for an absent one by the reader here, not by the writer.
+    // The reader of this test treats `null` as absent; the writer does not.
     assert_eq!(received.payload.map(RawValue::get), payload.filter(|payload| *payload != "null"));
     if let Some(value) = payload.and_then(tree) {
         assert_eq!(tree(out).expect("a tree like its payload")["payload"], value);
@@ -123,14 +123,14 @@ proptest! {
         space in white_space(),
     ) {
         let mut members: Vec<Member> = noise;
-        // Of an absent payload no earlier one may take the place.
+        // Without a payload, no earlier payload may count.
         members.retain(|member| payload.is_some() || member.name != "payload");
         let last = [
             Some(Member { name: "type", spelling: spellings.0, value: json_string(kind.as_str()) }),
             Some(Member { name: "dst", spelling: spellings.1, value: spell(&dst, &dst_escapes) }),
             payload.clone().map(|value| Member { name: "payload", spelling: spellings.2, value }),
         ];
-        // Anywhere behind the earlier ones of its name.
+        // Anywhere after the earlier ones of its name.
         for (member, at) in last.into_iter().flatten().zip(order) {
             let first = members.iter().rposition(|earlier| earlier.name == member.name).map_or(0, |at| at + 1);
             members.insert(first + at.index(members.len() + 1 - first), member);
@@ -176,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn a_destination_that_is_no_text_is_nobody(
+    fn a_destination_that_is_not_a_string_is_ignored(
         kind in select(vec!["OFFER", "ANSWER", "CANDIDATE"]),
         dst in json().prop_filter("no text", |dst| serde_json::from_str::<String>(dst).map_or(true, |dst| dst.is_empty())),
         payload in json(),
@@ -195,20 +195,20 @@ proptest! {
     }
 
     #[test]
-    fn what_is_no_object_is_no_command(value in json(), space in white_space()) {
+    fn text_that_is_not_an_object_is_not_a_command(value in json(), space in white_space()) {
         let value = if value.starts_with('{') { format!("[{value}]") } else { value };
         let text = format!("{space}{value}{space}");
         prop_assert!(matches!(peerjs::decode(&text), Command::Nothing));
     }
 
     #[test]
-    fn what_follows_an_object_spoils_it(behind in "[^ \t\r\n]{1,3}", payload in json()) {
+    fn text_after_an_object_makes_it_invalid(behind in "[^ \t\r\n]{1,3}", payload in json()) {
         let text = format!(r#"{{"type":"OFFER","dst":"a","payload":{payload}}}{behind}"#);
         prop_assert!(matches!(peerjs::decode(&text), Command::Nothing));
     }
 
     #[test]
-    fn notices_are_well_formed_whatever_the_ids(absent in id(), sender in id(), message in any::<String>()) {
+    fn notices_are_well_formed_for_any_ids(absent in id(), sender in id(), message in any::<String>()) {
         let notice = peerjs::expire(&absent, &sender);
         let expected =
             format!(r#"{{"type":"EXPIRE","src":{},"dst":{}}}"#, json_string(&absent), json_string(&sender));
@@ -254,7 +254,7 @@ fn check_any(text: &str) {
     if !matches!(command, Command::Nothing) {
         let text = text.trim_matches([' ', '\t', '\r', '\n']);
         assert!(text.starts_with('{') && text.ends_with('}'), "{text:?} gave {command:?}");
-        // serde_json takes raw control characters in names that are read as bytes. Names are not
+        // serde_json accepts raw control characters in names that it reads as bytes. Names are not
         // relayed, so this is harmless.
         let strict = text.replace(|c: char| c < ' ', " ");
         assert!(
@@ -310,7 +310,7 @@ fn a_lone_surrogate_is_nobody_as_a_destination_and_untouched_as_a_payload() {
 }
 
 #[test]
-fn a_client_cannot_say_who_it_is() {
+fn a_client_cannot_choose_its_sender_id() {
     let text = r#"{"src":"somebody","type":"OFFER","dst":"b","payload":{"src":"somebody"}}"#;
     assert_relayed(text, Kind::Offer, "a", "b", Some(r#"{"src":"somebody"}"#));
 }

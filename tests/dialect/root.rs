@@ -1,4 +1,4 @@
-//! What is spoken at the root, as a property: all goes out as it came in, but for one member.
+//! The dialects of the root, as a property: messages are relayed unchanged, except for one member.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ use serde_json::value::RawValue;
 use crate::written::*;
 use crate::{cases, json_string, tree, unframe};
 
-/// The members of an object as serde_json finds them: all of them, in their order, the names without
-/// their escapes and the values as they are written.
+/// The members of an object as serde_json finds them: all of them, in order, with unescaped names and
+/// raw values.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Members(Vec<(Name, String)>);
 
-/// A name, lone surrogates included, which are no text in Rust.
+/// A name. It may have lone surrogates, which Rust strings cannot represent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Name(Vec<u8>);
 
@@ -72,13 +72,13 @@ impl Members {
         serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
     }
 
-    /// Of members with one name the last counts.
+    /// The last of duplicate members counts.
     fn get(&self, name: &str) -> Option<&str> {
         let name = Name::from(name);
         self.0.iter().rev().find(|(there, _)| *there == name).map(|(_, value)| value.as_str())
     }
 
-    /// The same with one member set, where it was first or else behind all others; or without it.
+    /// The same with one member replaced, added at the end, or removed.
     fn with(mut self, name: &str, value: Option<String>) -> Self {
         let name = Name::from(name);
         let at = self.0.iter().position(|(there, _)| *there == name);
@@ -90,7 +90,7 @@ impl Members {
     }
 }
 
-/// Members that must not matter: any names but `not`, which are for the test to add.
+/// Members that must be ignored: any names except `not`, which the test adds.
 fn others(not: &'static [&'static str]) -> impl Strategy<Value = Vec<(String, String)>> {
     let known = select(vec![
         "type",
@@ -117,12 +117,12 @@ fn others(not: &'static [&'static str]) -> impl Strategy<Value = Vec<(String, St
     })
 }
 
-/// Whether a name as it is written means this one.
+/// Whether a raw name means this one.
 fn means(written: &str, name: &str) -> bool {
     serde_json::from_str::<String>(written).is_ok_and(|written| written == name)
 }
 
-/// Puts a member in, behind all earlier ones of its name, so that it is the one that counts.
+/// Inserts a member after all others of its name, so that it counts.
 fn insert(members: &mut Vec<(String, String)>, name: &str, spelling: &[bool], value: String, at: &Index) {
     let first = members.iter().rposition(|(there, _)| means(there, name)).map_or(0, |last| last + 1);
     let at = first + at.index(members.len() + 1 - first);
@@ -135,7 +135,7 @@ fn object(members: &[(String, String)], space: &str) -> String {
     format!("{space}{{{space}{}}}{space}", members.join(","))
 }
 
-/// An object with odd members and odd space.
+/// An object with odd members and odd whitespace.
 fn any_object(not: &'static [&'static str]) -> impl Strategy<Value = String> {
     (others(not), white_space()).prop_map(|(members, space)| object(&members, &space).trim().to_owned())
 }
@@ -144,7 +144,7 @@ fn cut(name: &str) -> String {
     name.chars().take(20).collect()
 }
 
-/// What goes out parses to the same tree, for those who can make one, but for one member.
+/// The output parses to the same tree except for one member, if serde_json can parse it.
 fn assert_same_tree(came: &str, went: &str, name: &str) {
     if let (Some(mut came), Some(mut went)) = (tree(came), tree(went)) {
         for tree in [&mut came, &mut went] {
@@ -158,7 +158,7 @@ proptest! {
     #![proptest_config(cases(300))]
 
     #[test]
-    fn the_host_gets_an_offer_with_nothing_changed_but_the_name(
+    fn the_host_gets_an_offer_unchanged_except_for_the_name(
         members in others(&[]),
         room in id(),
         username in id(),
@@ -211,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn a_call_goes_out_with_nothing_changed_but_whose_it_is(
+    fn a_call_is_relayed_unchanged_except_for_its_sender(
         members in others(&[]),
         action in prop_oneof![select(vec!["offer", "answer", "iceCandidate", "Offer", "__proto__"]).prop_map(str::to_owned), id()],
         to in id(),
@@ -242,7 +242,7 @@ proptest! {
     }
 
     #[test]
-    fn a_call_to_nobody_that_can_be_named_means_nothing(action in id(), data in json()) {
+    fn a_call_to_an_invalid_id_is_ignored(action in id(), data in json()) {
         prop_assume!(!["start", "createRoom", "joinRoom", "offerResponse", "startGame"].contains(&&*action));
         let to = data.starts_with('{').then(|| Members::of(&data).get("remoteId").map(str::to_owned)).flatten();
         let names_one = to.is_some_and(|to| serde_json::from_str::<String>(&to).is_ok());
@@ -252,7 +252,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_of_the_wrong_type_is_as_good_as_missing(room in json(), username in json(), offer in json(), response in json()) {
+    fn a_member_of_the_wrong_type_counts_as_missing(room in json(), username in json(), offer in json(), response in json()) {
         let as_text = |value: &str| serde_json::from_str::<String>(value).ok();
         let text = format!(r#"{{"action":"joinRoom","room":{room},"username":{username},"offer":{offer}}}"#);
         let Command::Rooms(rooms::Command::Join { room: found, username: found_name, offer: found_offer }) = root::decode(&text)
@@ -281,7 +281,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_server_says_by_itself_is_well_formed(message in any::<String>(), id in "[a-zA-Z0-9_-]{21}", room in "[A-Z]{4,5}") {
+    fn messages_of_the_server_itself_are_well_formed(message in any::<String>(), id in "[a-zA-Z0-9_-]{21}", room in "[A-Z]{4,5}") {
         let (error, started, confirm) = (rooms::error(&message), calls::started(&id), rooms::confirm(&room));
         prop_assert_eq!(unframe(&error), format!(r#"{{"type":"error","val":{}}}"#, json_string(&message)));
         prop_assert_eq!(unframe(&started), format!(r#"{{"action":"start","id":"{id}"}}"#));
@@ -289,7 +289,7 @@ proptest! {
     }
 }
 
-/// Whatever is understood of a text is written again as an object.
+/// Every decoded command can be written as an object.
 fn check_any(text: &str) {
     let frame = match root::decode(text) {
         Command::Rooms(rooms::Command::Join { offer: Some(offer), .. }) => rooms::offer(&offer, "me"),

@@ -1,4 +1,4 @@
-//! Frames as clients could write them: any JSON, any spelling, members in any order.
+//! Frames that clients could write: any JSON, any escapes, members in any order.
 
 use std::fmt::Write as _;
 
@@ -30,7 +30,7 @@ pub(crate) fn number() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A string between its quotes, lone surrogates and needless escapes included.
+/// The inside of a JSON string, with lone surrogates and needless escapes.
 pub(crate) fn quoted() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => "[ !#-\\[\\]-~]{1,8}",
@@ -64,7 +64,7 @@ pub(crate) fn json() -> impl Strategy<Value = String> {
     })
 }
 
-/// Spells a text as JSON, with `\u` escapes where `escaped` says so and where there is no other way.
+/// Writes a text as JSON, with `\u` escapes where `escaped` says so and where JSON requires them.
 pub(crate) fn spell(text: &str, escaped: &[bool]) -> String {
     let mut spelt = String::from("\"");
     for (at, c) in text.chars().enumerate() {
@@ -114,7 +114,7 @@ pub(crate) fn frame_text(members: &[Member], space: &str) -> String {
     format!("{space}{{{}}}{space}", members.join(","))
 }
 
-/// Members that must not matter: other names, and earlier ones of the same name.
+/// Members that must be ignored: other names, and earlier ones of the same name.
 pub(crate) fn noise() -> impl Strategy<Value = Vec<Member>> {
     let name = select(vec!["type", "dst", "payload", "src", "Type", "payload ", "", "__proto__"]);
     vec((name, escapes(), json()), 0..5).prop_map(|members| {

@@ -1,5 +1,5 @@
-//! The snippets of docs/CHOOSING.md: JavaScript that is written so that its tokens are Rust's as well.
-//! They are taken to pieces here, and what they send is what the server understands.
+//! The snippets of docs/CHOOSING.md. Their JavaScript also consists of valid Rust tokens, so a Rust
+//! tokenizer can read it. The server must understand the messages that they send.
 
 use peerbroker::dialect::root::{self, Command};
 use peerbroker::dialect::{calls, rooms};
@@ -32,7 +32,7 @@ fn the_snippets_are_short_and_well_formed() {
 }
 
 #[test]
-fn what_the_snippets_send_is_understood() {
+fn messages_of_the_snippets_are_understood() {
     let mut understood = Vec::new();
     for (block, tokens) in snippets() {
         for frame in frames(&tokens) {
@@ -57,7 +57,7 @@ fn what_the_snippets_send_is_understood() {
 }
 
 #[test]
-fn what_the_snippets_wait_for_is_what_the_server_says() {
+fn messages_that_the_snippets_expect_are_those_of_the_server() {
     let texts: Vec<String> = snippets().into_iter().map(|(block, _)| block.lines.join("\n")).collect();
     let [_, screen, phone, calls] = &texts[..] else { panic!("four snippets") };
     let awaited = |text: &str, member: &str| -> Vec<String> {
@@ -70,14 +70,14 @@ fn what_the_snippets_wait_for_is_what_the_server_says() {
     assert_eq!(awaited(calls, "action"), ["start", "start", "iceCandidate", "offer"]);
 }
 
-/// The frames that a snippet sends: `send({ action: … })` and `send("action", { … })`, with samples for
-/// what it puts in.
+/// The frames that a snippet sends: `send({ action: … })` and `send("action", { … })`, with sample
+/// values.
 fn frames(tokens: &[TokenTree]) -> Vec<String> {
     let mut frames = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
         let TokenTree::Group(group) = token else { continue };
         let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-        // Not the connection's or the peer's own.
+        // Not a method of the connection or the peer.
         let sends = match &tokens[..at] {
             [.., TokenTree::Punct(dot), TokenTree::Ident(_)] if dot.as_char() == '.' => false,
             [.., TokenTree::Ident(name)] => name == "send",
@@ -108,7 +108,7 @@ fn frame(arguments: &[TokenTree]) -> Option<String> {
     Some(Value::Object(frame).to_string())
 }
 
-/// The members of an object as it is written: `name: "text"`, `name: value` and `name`.
+/// The members of an object literal: `name: "text"`, `name: value` and `name`.
 fn members(object: TokenStream) -> Map<String, Value> {
     let tokens: Vec<TokenTree> = object.into_iter().collect();
     let is_comma = |token: &TokenTree| matches!(token, TokenTree::Punct(comma) if comma.as_char() == ',');

@@ -47,7 +47,7 @@ async fn an_app_closes_its_broker_before_it_stops() {
 }
 
 #[actix_web::test]
-async fn at_the_root_it_answers_what_nothing_before_it_does() {
+async fn at_the_root_it_answers_requests_that_no_other_route_answers() {
     async fn hello() -> &'static str {
         "hello"
     }

@@ -59,13 +59,13 @@ fn the_http_answers_are_as_they_are_written() {
 }
 
 impl Block {
-    /// The ids of the peers that are here.
+    /// The ids of the connected peers.
     fn peers(&self) -> impl Iterator<Item = &str> {
         let ids = self.settings.iter().filter_map(|setting| setting.strip_prefix("peers="));
         ids.flat_map(|ids| ids.split(','))
     }
 
-    /// The words that stand for what the server makes up.
+    /// The placeholders for random values of the server.
     fn random(&self) -> Vec<String> {
         let words = self.settings.iter().filter_map(|setting| setting.strip_prefix("random="));
         words.flat_map(|words| words.split(',')).map(str::to_owned).collect()

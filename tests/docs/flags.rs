@@ -1,4 +1,4 @@
-//! The flags that the pages name are those of `--help`.
+//! The flags in the pages are those of `--help`.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -39,7 +39,7 @@ fn the_table_of_options_of_keys_is_that_of_their_help() {
     assert_eq!(documented, known);
 }
 
-/// The rows that begin with a flag, in the section with this heading.
+/// The rows that start with a flag, in the section with this heading.
 fn table_of(heading: &str) -> impl Iterator<Item = String> {
     let mut inside = false;
     lines("docs/OPERATING.md").filter(move |line| {
@@ -74,7 +74,7 @@ pub struct Flag {
     pub default: Option<String>,
 }
 
-/// How far right the text of a flag stands in the help.
+/// The column of the descriptions of flags in the help.
 const TEXT_INDENT: usize = 10;
 
 /// The flags of the program, or of a command.
@@ -84,7 +84,7 @@ pub fn flags_of_the_help(command: &[&str]) -> BTreeSet<Flag> {
     let help = String::from_utf8(help.stdout).unwrap();
     let mut flags: Vec<(String, String)> = Vec::new();
     for line in help.lines() {
-        // A text that is wrapped may begin a line with a flag as well, but stands further right.
+        // A wrapped description may start with a flag too, but is further right.
         let (line, indent) = (line.trim(), line.len() - line.trim_start().len());
         if line.starts_with('-') && indent < TEXT_INDENT {
             flags.push((line.to_owned(), String::new()));
@@ -97,7 +97,7 @@ pub fn flags_of_the_help(command: &[&str]) -> BTreeSet<Flag> {
         let (_, rest) = text.split_once(&format!("[{name}: "))?;
         rest.split(']').next().map(|value| value.trim_end_matches('=').to_owned())
     };
-    // An option of a key that is there changes nothing by default, so its help says what a new one has.
+    // Options for an existing key have no default. Their help says the default of a new key.
     let of_new_key = |text: &str| {
         let (_, value) = text.split_once("A new key: ")?;
         value.split_whitespace().next().map(str::to_owned)

@@ -1,4 +1,4 @@
-//! The tables of limits in docs/OPERATING.md say what the code does.
+//! The tables of limits in docs/OPERATING.md match the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use peerbroker::wire::Limit;
 use crate::flags::flags_of_the_help;
 use crate::pages::lines;
 
-/// A row of a table: what is limited, the limit, what sets it, and the name and scope if it has them.
+/// A row of a table: the limited thing, the limit, its setting, and its name and scope if it has them.
 struct Row {
     what: String,
     limit: String,
@@ -55,7 +55,7 @@ fn a_limit_that_a_flag_sets_has_the_default_of_the_flag() {
         flags_of_the_help(&[]).into_iter().map(|flag| (flag.long, flag.default)).collect();
     let mut compared = BTreeSet::new();
     for Row { what, limit, flag, .. } in rows() {
-        // The limit may be a flag by itself.
+        // The limit may be a flag.
         let Some(flag) = flag.filter(|_| !limit.starts_with('`')) else { continue };
         let default = defaults[&format!("--{flag}")].as_deref();
         assert_eq!(Some(&*in_units_of_the_flag(&limit)), default, "{what}");
@@ -76,7 +76,7 @@ fn a_burst_is_ten_times_its_rate() {
     assert_eq!(bursts, 4);
 }
 
-/// A limit, `64 MiB` or `10,000`, as its flag takes it: bytes, milliseconds, or a number.
+/// A limit like `64 MiB` or `10,000` in the unit of its flag: bytes, milliseconds, or a number.
 fn in_units_of_the_flag(limit: &str) -> String {
     let (number, rest) = limit.split_once(' ').unwrap_or((limit, ""));
     let number: u64 = number.replace(',', "").parse().unwrap_or_else(|error| panic!("{limit}: {error}"));

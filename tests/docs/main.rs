@@ -1,7 +1,7 @@
-//! The documentation is true: its examples are replayed against a real server, its table of flags
-//! is that of `--help`, its Rust stands in code that is compiled, and what it points at is there.
+//! Checks the documentation: its examples are replayed against a real server, its table of flags is
+//! that of `--help`, its Rust is in compiled code, and its references exist.
 
-// Not all of it is needed here.
+// These tests use only a part of it.
 #[allow(dead_code, reason = "shared with the tests of the API")]
 #[path = "../api"]
 mod api {

@@ -1,9 +1,9 @@
-//! The pages, and what is in them: blocks of code, prose, text in backticks.
+//! The pages and their content: blocks of code, prose, text in backticks.
 
 use std::fs;
 use std::path::Path;
 
-/// A block of code in a page: what follows its language, and its lines.
+/// A block of code in a page: the text after its language, and its lines.
 pub struct Block {
     page: String,
     line: usize,
@@ -12,7 +12,7 @@ pub struct Block {
 }
 
 impl Block {
-    /// Where the line `number` of the block stands.
+    /// The position of line `number` of the block.
     pub fn at(&self, number: usize) -> String {
         format!("{}:{}", self.page, self.line + number)
     }
@@ -41,7 +41,7 @@ pub fn pages() -> Vec<String> {
 
 pub fn blocks(page: &str, language: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
-    // Outside of a block, in one, or in one of this language.
+    // Outside of a block, in a block, or in a block of this language.
     let mut inside = None;
     for (number, line) in lines(page).enumerate() {
         match (line.strip_prefix("```"), inside) {

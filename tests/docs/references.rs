@@ -1,4 +1,4 @@
-//! What the pages point at is there: files, headings, and the Rust they quote.
+//! References of the pages exist: files, headings, and quoted Rust.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::pages::{blocks, code_spans, lines, pages, prose, read, root};
 
 #[test]
-fn what_the_pages_point_at_is_there() {
+fn references_of_the_pages_exist() {
     let mut missing = Vec::new();
     for page in pages() {
         let directory = root().join(&page).parent().unwrap().to_owned();
@@ -77,7 +77,7 @@ fn sources() -> Vec<String> {
     below("src")
 }
 
-/// Every file of Rust below a directory.
+/// All Rust files below a directory.
 fn below(directory: &str) -> Vec<String> {
     let mut sources = Vec::new();
     let mut directories = vec![root().join(directory)];
@@ -103,7 +103,7 @@ fn links(page: &str) -> impl Iterator<Item = (usize, String)> {
     })
 }
 
-/// Whether a text in backticks names a file of the project that is not made by a build.
+/// Whether a text in backticks names a file of the project, except for build results.
 fn is_path(span: &str) -> bool {
     let directories =
         ["src/", "tests/", "docs/", "static/", "client-tests/", "examples/", "vendor/", "scripts/"];
@@ -113,7 +113,7 @@ fn is_path(span: &str) -> bool {
         && !span.contains(['*', '{', ' '])
 }
 
-/// What a link to a heading of a page may be, as GitHub makes it.
+/// The anchors of the headings of a page, as GitHub makes them.
 fn anchors(page: &PathBuf) -> BTreeSet<String> {
     let text = fs::read_to_string(page).unwrap();
     let headings = text.lines().filter(|line| line.starts_with('#'));

@@ -1,4 +1,4 @@
-//! Clients that use the server as it is meant to be used, while others attack it.
+//! Clients that use the server normally while others attack it.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -8,12 +8,12 @@ use crate::harness::accepted;
 use crate::http_client::connect;
 use crate::raw_client::RawClient;
 
-/// Between two rounds, so that the pair stays below its rate limit.
+/// The pause between two rounds, so that the pair stays below its rate limit.
 const PAUSE: Duration = Duration::from_millis(15);
-/// A newcomer opens in every round of so many.
+/// One round in this many opens a new client.
 const NEWCOMER_EVERY: usize = 20;
 
-/// Two peers, and whether newcomers open and leave beside them.
+/// Two peers, and whether new clients connect and leave meanwhile.
 pub struct Bystanders {
     address: SocketAddr,
     newcomers: bool,
@@ -28,11 +28,11 @@ impl Bystanders {
         Bystanders { address, newcomers, a, b }
     }
 
-    /// The peers send each other messages until `is_done` says so of the number of a round.
+    /// The peers send each other messages until `is_done` is true for the number of a round.
     /// Returns the longest time that one of them waited for an answer. Panics if an answer is missing.
     pub fn talk(&mut self, is_done: impl Fn(usize) -> bool) -> Duration {
         let mut longest = Duration::ZERO;
-        // The last round comes after the attack. It notices a server that has given up.
+        // The last round comes after the attack, so it notices a server that has stopped.
         for round in 0.. {
             let last = is_done(round);
             let began = Instant::now();

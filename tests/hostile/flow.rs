@@ -1,4 +1,4 @@
-//! Bytes to a server that may stop reading, and from one that may end the connection.
+//! Writes to a server that may stop reading, and reads from one that may close.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-/// Connects as over a real network: in small segments and with a small window, so that the kernels
-/// hold some 100 KB of what is not read, and not megabytes as on loopback.
+/// Connects as over a real network: with small segments and a small window, so that the kernels buffer
+/// about 100 KB of unread data, instead of megabytes as on loopback.
 pub fn connect_with_small_segments(address: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(16 << 10).expect("a buffer");
@@ -16,7 +16,7 @@ pub fn connect_with_small_segments(address: SocketAddr) -> TcpStream {
     socket.into()
 }
 
-/// Sends as much as the server takes until `deadline`, and says how much that was.
+/// Sends as much as the server takes until `deadline`, and returns how much.
 pub fn push(mut stream: &TcpStream, bytes: &[u8], deadline: Instant) -> usize {
     let mut sent = 0;
     while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty())
@@ -32,12 +32,12 @@ pub fn push(mut stream: &TcpStream, bytes: &[u8], deadline: Instant) -> usize {
     sent
 }
 
-/// Reads until the server ends the connection or `deadline`, and says whether it was the former.
+/// Reads until the server ends the connection or `deadline`, and returns whether the server ended it.
 pub fn ended(stream: &TcpStream, deadline: Instant) -> bool {
     pull(stream, deadline, |_| {})
 }
 
-/// The same, and hands on what it reads.
+/// The same, and passes on its input.
 pub fn pull(mut stream: &TcpStream, deadline: Instant, mut got: impl FnMut(&[u8])) -> bool {
     let mut chunk = [0; 64 << 10];
     while let Some(left) = time_until(deadline) {
@@ -54,7 +54,7 @@ pub fn pull(mut stream: &TcpStream, deadline: Instant, mut got: impl FnMut(&[u8]
     false
 }
 
-/// Sends everything again and again until `deadline` while it reads, and hands on what it reads.
+/// Sends everything repeatedly until `deadline`, while it reads and passes on its input.
 pub fn exchange(stream: &TcpStream, bytes: &[u8], deadline: Instant, got: impl FnMut(&[u8])) {
     std::thread::scope(|scope| {
         scope.spawn(

@@ -1,4 +1,4 @@
-//! Frames and messages that cost more than they look, or are none.
+//! Expensive or malformed frames and messages.
 
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ pub fn ping_flood(target: &mut Target) {
         pongs += frames.filter(|frame| frame.opcode() == opcode::PONG).count();
     });
     assert!(pongs >= 2000, "{pongs} pings were answered, at least the burst");
-    // One burst and the rate, and what one read of 64 KiB brought on credit.
+    // One burst, the rate, and the credit of one read of 64 KiB.
     let most = 2000 + 200 * (1 + began.elapsed().as_secs() as usize) + (64 << 10) / ping().len();
     assert!(pongs <= most, "{pongs} pings were answered, at most {most}");
 }

@@ -1,5 +1,5 @@
-//! Runs one attack against a server of its own, while a bystander pair talks through it, and
-//! compares what the server used with the bounds of the attack.
+//! Runs one attack against its own server, while a pair of bystanders exchanges messages, and
+//! compares the server's resources with the limits of the attack.
 
 use std::any::Any;
 use std::net::{SocketAddr, TcpStream};
@@ -20,36 +20,36 @@ use crate::raw_client::RawClient;
 
 /// Resident memory that a server may keep once an attack has ended.
 const LEFT_MIB: u64 = 64;
-/// How long the server may take to give the rest back.
+/// How long the server may take to return the rest.
 const SETTLE: Duration = Duration::from_secs(15);
-/// The longest that a bystander may wait for an answer. Generous: the tests share few cores.
+/// How long a bystander may wait for an answer. Generous: the tests share few cores.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
-/// On a busy machine the bound is this many times the longest wait before the attack.
+/// On a busy machine the limit is this many times the longest wait before the attack.
 const SLOWER: u32 = 10;
 /// Rounds of the bystanders before the attack.
 const ROUNDS_BEFORE: usize = 20;
 /// The server is killed when an attack takes longer. Then all connections of the attack end, and
 /// so do the loops that read from them.
 const LONGEST_ATTACK: Duration = Duration::from_secs(180);
-/// A server that has this much is not worth waiting for: it would take the machine along.
+/// A server with this much memory is killed at once, to protect the machine.
 const HOPELESS_MIB: u64 = 2048;
 
 /// One row of the table.
 pub struct Attack {
     pub name: &'static str,
-    /// What the attacker sends.
+    /// The attack itself.
     pub sends: &'static str,
     run: fn(&mut Target),
     flags: &'static [&'static str],
-    /// The most resident memory while the attack lasts.
+    /// Maximum resident memory during the attack.
     peak_mib: u64,
-    /// The most CPU time for each second of the attack, in cores.
+    /// Maximum CPU time per second of the attack, in cores.
     cores: f64,
-    /// Whether newcomers have to get in while the attack lasts.
+    /// Whether new clients must be admitted during the attack.
     newcomers: bool,
-    /// The most file descriptors that the server may open.
+    /// Maximum file descriptors of the server.
     descriptors: Option<u32>,
-    /// Whether the attack waits more than it works, so that others may run beside it.
+    /// Whether the attack mostly waits, so that others may run at the same time.
     pub waits: bool,
 }
 
@@ -88,7 +88,7 @@ impl Attack {
         Attack { waits: true, ..self }
     }
 
-    /// Runs the attack and says what it did.
+    /// Runs the attack and returns its outcome.
     pub fn measure(&self) -> Row<'_> {
         let mut target = Target::start(self);
         let (address, server) = (target.address, Process(target.program.id()));
@@ -143,7 +143,7 @@ impl Attack {
     }
 }
 
-/// What an attack did.
+/// The outcome of an attack.
 pub struct Row<'a> {
     attack: &'a Attack,
     peak: u64,
@@ -174,13 +174,13 @@ impl Row<'_> {
     }
 }
 
-/// The server under attack, behind a proxy that says who is who.
+/// The server under attack, behind a proxy that tells the addresses of clients.
 pub struct Target {
     pub program: Program,
     pub address: SocketAddr,
     /// The operator's API.
     pub api: Api,
-    /// What the attacker may write in.
+    /// A directory for the attack.
     pub directory: Directory,
 }
 
@@ -206,8 +206,8 @@ impl Target {
         Target { program, address, api: api.with_token(ADMIN_TOKEN), directory }
     }
 
-    /// Waits until every worker has handled what was sent on earlier connections: new connections
-    /// go to the workers in turn.
+    /// Waits until every worker has handled the input of earlier connections: the workers get new
+    /// connections in turn.
     pub fn settle(&self) {
         let workers = thread::available_parallelism().map_or(1, usize::from);
         for _ in 0..2 * workers {
@@ -219,12 +219,12 @@ impl Target {
         http_client::connect(self.address)
     }
 
-    /// A client whose handshake is accepted, at an address that the proxy vouches for.
+    /// A client whose handshake is accepted, with an address from the proxy.
     pub fn accepted(&self, from: &str, id: &str, token: &str) -> RawClient {
         accepted(self.connect(), from, id, token)
     }
 
-    /// A client that is registered.
+    /// A registered client.
     pub fn client(&self, from: &str, id: &str, token: &str) -> RawClient {
         let mut client = self.accepted(from, id, token);
         client.expect_open();
@@ -240,13 +240,13 @@ pub fn accepted(stream: TcpStream, from: &str, id: &str, token: &str) -> RawClie
     client
 }
 
-/// The handshake of a client at an address that the proxy vouches for.
+/// The handshake of a client, with an address from the proxy.
 pub fn handshake(from: &str, id: &str, token: &str) -> String {
     let handshake = RawClient::handshake(&format!("/peerjs?key=peerjs&id={id}&token={token}"));
     handshake.replacen("\r\n\r\n", &format!("\r\nX-Forwarded-For: {from}\r\n\r\n"), 1)
 }
 
-/// Resident memory once it is within its bound, or when it will not be.
+/// Resident memory once it is within its limit, or after the timeout.
 fn settled(server: Process) -> u64 {
     let deadline = Instant::now() + SETTLE;
     loop {
@@ -266,7 +266,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn said(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()

@@ -1,4 +1,4 @@
-//! Requests that do not end, that nobody reads the answers of, and that are none.
+//! Requests that do not end, unread responses, and malformed requests.
 
 use std::io::ErrorKind;
 use std::net::{Shutdown, TcpStream};
@@ -10,7 +10,7 @@ use crate::harness::{Target, handshake};
 use crate::http_client::HttpConnection;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// When a request without progress has to be given up at the latest.
+/// The server must close a request without progress within this time.
 const GIVEN_UP: Duration = Duration::from_secs(30);
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 198.51.100.1\r\n\r\n";
@@ -64,10 +64,10 @@ pub fn pipelined_posts(target: &mut Target) {
     exchange(&target.connect(), posts.as_bytes(), Instant::now() + 6 * SECOND, |_| {});
 }
 
-/// What stands in a body, or behind one, and must never be answered as a request of its own.
+/// A request in a body, or after one, that must never be answered.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 192.0.2.66\r\n\r\n";
 
-/// Heads without their first line, and what follows them; `@` is the smuggled request.
+/// Heads without their first line, and their bodies; `@` is the smuggled request.
 const AMBIGUOUS: &[(&str, &str)] = &[
     ("Content-Length: 6\r\nTransfer-Encoding: chunked", "0\r\n\r\n@"),
     ("Transfer-Encoding: chunked\r\nContent-Length: 6", "0\r\n\r\n@"),

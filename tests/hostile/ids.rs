@@ -17,10 +17,10 @@ const ATTACKER: &str = "198.51.100.1";
 const THIEF: &str = "198.51.100.2";
 const VICTIM: &str = "203.0.113.10";
 const FRIEND: &str = "203.0.113.11";
-/// What a relayed message of the friend has in it.
+/// The payload of a relayed message of the friend.
 const FROM_FRIEND: &str = r#""src":"friend""#;
 
-/// A message with so many bytes in its payload.
+/// A message with this many bytes in its payload.
 pub fn message(dst: &str, bytes: usize) -> Vec<u8> {
     wire::text(&format!(r#"{{"type":"OFFER","dst":"{dst}","payload":"{}"}}"#, "x".repeat(bytes)))
 }
@@ -32,7 +32,7 @@ struct SlowPeer {
     bytes_per_second: usize,
     done: AtomicBool,
     closed: AtomicUsize,
-    /// What a friend sent and the peer has read.
+    /// The messages of the friend that the peer has read.
     from_friend: AtomicUsize,
 }
 
@@ -85,7 +85,7 @@ impl SlowPeer {
         }
     }
 
-    /// Lives until `done`.
+    /// Runs until `done`.
     fn live(&self, mut connection: (TcpStream, RawClient)) {
         loop {
             self.read(connection);
@@ -98,7 +98,7 @@ impl SlowPeer {
         }
     }
 
-    /// Has the peer read while `attack` lasts.
+    /// Lets the peer read during `attack`.
     fn lives_while(&self, attack: impl FnOnce()) {
         // Set also if the attack panics, so that the thread ends.
         struct Done<'a>(&'a AtomicBool);
@@ -116,7 +116,7 @@ impl SlowPeer {
         });
     }
 
-    /// Somebody with another token asks for the id and is refused.
+    /// A client with another token claims the id and is refused.
     fn expect_not_stolen(&self) {
         let mut thief = accepted(connect(self.address), THIEF, "victim", "another");
         let told = thief.expect_text();
@@ -130,7 +130,7 @@ pub fn delayed_probe(target: &mut Target) {
     victim.lives_while(|| {
         let flood = message("victim", 16 << 10).repeat(55);
         push(&flooder.0, &flood, Instant::now() + 3 * SECOND);
-        // What was sent is on its way to the victim when the thief comes.
+        // The messages are on their way to the victim when the thief connects.
         ended(&flooder.0, Instant::now() + SECOND);
         victim.expect_not_stolen();
         assert_eq!(victim.closed.load(Ordering::SeqCst), 0, "times that the victim was closed");
@@ -211,7 +211,7 @@ pub fn leaving_and_coming_back(target: &mut Target) {
         }
     });
     let least = 2000;
-    // One burst, the rate, and as much again as a busy machine may be late by.
+    // One burst, the rate, and the same again for the delays of a busy machine.
     let most = 2 * (2000 + 200 * began.elapsed().as_secs() as usize);
     let arrived = arrived.into_inner();
     assert!(
@@ -236,7 +236,7 @@ fn open(target: &Target, from: &str, id: &str) -> (TcpStream, RawClient) {
     (stream, client)
 }
 
-/// A frame that says how to go on: a ping.
+/// A ping.
 pub fn ping() -> Vec<u8> {
     wire::frame(FIN | opcode::PING, b"x")
 }

@@ -1,7 +1,7 @@
-//! Attacks on the program from outside, and what has to hold while they last and once they have ended.
+//! Attacks on the program from outside, and the limits that must hold during them and after them.
 //!
 //! `make test-hostile` runs them against the release binary; arguments choose attacks by parts of
-//! their names. Every attack has a server of its own, through which bystanders talk meanwhile.
+//! their names. Every attack has its own server, which also serves bystanders.
 
 #[allow(dead_code, reason = "shared with the tests of the wire contract")]
 #[path = "../api/harness/api.rs"]
@@ -39,14 +39,14 @@ use std::thread;
 
 use harness::{Attack, Row};
 
-/// An attack that is called as its function is.
+/// An attack with the name of its function.
 macro_rules! attack {
     ($theme:ident::$name:ident, $sends:literal) => {
         Attack::new(stringify!($name), $sends, $theme::$name)
     };
 }
 
-/// For what would take too long at the usual rate.
+/// For attacks that would take too long at the default rate limit.
 const NO_RATE: &[&str] = &["--messages_per_second", "0"];
 
 const ATTACKS: &[Attack] = &[
@@ -110,7 +110,7 @@ fn main() -> ExitCode {
         );
         return ExitCode::SUCCESS;
     }
-    // The rows say what has failed.
+    // The rows show the failures.
     std::panic::set_hook(Box::new(|_| {}));
     // A server with its clients in one process needs two descriptors for each connection.
     let _ = rlimit::increase_nofile_limit(u64::MAX);

@@ -1,4 +1,4 @@
-//! Attacks that fill memory. It has to be given back.
+//! Attacks that fill memory, which the server must return afterwards.
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::wire::{self, MASKED, opcode};
 const SECOND: Duration = Duration::from_secs(1);
 
 pub fn unfinished_messages(target: &mut Target) {
-    // Close to the bound of a message, and not beyond.
+    // Slightly below the message limit.
     const LEN: usize = (1 << 20) - 1024;
     let mut fragment = wire::frame(opcode::TEXT, &[b'x'; LEN]);
     let mut begun = wire::header(opcode::CONTINUATION, MASKED, LEN as u64);
@@ -60,7 +60,7 @@ pub fn unread_outboxes(target: &mut Target) {
             accepted(stream, "198.51.100.2", &format!("unread-{n}"), "t")
         })
         .collect();
-    // In turn, so that what belongs to one peer lies scattered among what belongs to others.
+    // In turn, so that the memory of different peers is interleaved.
     let round: Vec<u8> = (0..200).flat_map(|n| message(&format!("unread-{n}"), 15 << 10)).collect();
     let stream = target.connect();
     let mut client = accepted(stream.try_clone().expect("a connection"), "198.51.100.1", "flooder", "t");

@@ -1,4 +1,4 @@
-//! A machine that has run out of something, or loses its power.
+//! A machine that runs out of resources, or loses its power.
 
 use std::path::Path;
 use std::process::Command;
@@ -31,7 +31,7 @@ pub fn descriptors(target: &mut Target) {
     }
 }
 
-/// A server of its own with an API, in which `limit` is a command of the shell that runs before.
+/// A separate server with an API. The shell command `limit` runs before it.
 fn start(data_dir: &str, limit: &str) -> (Program, Api) {
     let args = ["--host", "127.0.0.1", "--port", "0", "--ops_port", "0", "--data_dir", data_dir];
     let mut limited = Command::new("sh");
@@ -42,7 +42,7 @@ fn start(data_dir: &str, limit: &str) -> (Program, Api) {
     (program, api)
 }
 
-/// All keys that the API has promised to keep are there.
+/// Checks that all keys are there that the API has confirmed.
 fn assert_kept(api: &Api, promised: &[String]) {
     for key in promised {
         assert_eq!(api.get(&format!("/api/keys/{key}")).status, 200, "{key} is lost");
@@ -51,7 +51,7 @@ fn assert_kept(api: &Api, promised: &[String]) {
 
 pub fn full_disk(target: &mut Target) {
     let data_dir = target.directory.arg("full");
-    // No file may grow beyond 100 KiB, and writing on is an error instead of a signal.
+    // No file may grow beyond 100 KiB. Writing more is an error instead of a signal.
     let (program, api) = start(&data_dir, "trap '' XFSZ; ulimit -f 200");
     let mut promised = Vec::new();
     let refused = (0..1000).find_map(|n| {
@@ -94,7 +94,7 @@ pub fn kills(target: &mut Target) {
                 std::io::Read::read_exact(&mut &stream, &mut head).ok()?;
                 (&head == b"HTTP/1.1 201").then(|| format!("killed-{round}-{n}"))
             };
-            // Ends when the server is killed, or when nobody takes the keys.
+            // Ends when the server is killed, or when nobody reads the keys.
             (0..).map_while(add).try_for_each(|key| stored.send(key))
         });
         for _ in 0..KEYS_BEFORE_KILL {

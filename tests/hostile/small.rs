@@ -14,21 +14,21 @@ use crate::wire::{self, FIN, opcode};
 const ATTACKER: &str = "198.51.100.1";
 const VICTIM: &str = "203.0.113.10";
 
-/// Sends a handshake with further headers. Each header is a whole line.
+/// Sends a handshake with further headers. Each header is a complete line.
 fn begin(target: &Target, path: &str, headers: &str) -> RawClient {
     let mut client = RawClient::over(target.connect(), path);
     client.send_raw(RawClient::handshake(path).replacen("\r\n\r\n", &format!("\r\n{headers}\r\n"), 1));
     client
 }
 
-/// Opens a WebSocket from an address that the proxy vouches for.
+/// Opens a WebSocket, with an address from the proxy.
 fn open(target: &Target, path: &str, from: &str) -> RawClient {
     let mut client = begin(target, path, &format!("X-Forwarded-For: {from}\r\n"));
     client.expect_accepted();
     client
 }
 
-/// Sends a request with a `Host` of its own and with further headers.
+/// Sends a request with its own `Host` and further headers.
 fn request(target: &Target, line: &str, headers: &str, body: &str) -> Response {
     let mut http = HttpConnection::over(target.connect());
     http.send(format!("{line} HTTP/1.1\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()));

@@ -1,4 +1,4 @@
-//! A directory of a test's own, gone when dropped.
+//! A temporary directory of a test. The drop removes it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The file: how it is made, and what is told when it cannot be used.
+//! The database file: its creation, and the errors if it cannot be used.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,7 +17,7 @@ fn failure(dir: &Path) -> (DatabaseError, String) {
     problem_of(error)
 }
 
-/// What failed, and what people read of it.
+/// The path that failed, and the error text.
 fn problem_of(error: KeyError) -> (DatabaseError, String) {
     let text = error.to_string();
     match error {
@@ -31,7 +31,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn what_was_kept_is_there_when_it_is_opened_again() {
+fn keys_are_there_when_the_file_is_opened_again() {
     let directory = Directory::new();
     let dir = directory.at("not/there/yet");
     let kept = made_at(5, "k");
@@ -101,7 +101,7 @@ fn a_database_of_a_newer_version_is_refused_and_left_alone() {
 
 #[test]
 fn an_empty_file_becomes_a_database() {
-    // As one who was killed at the right moment leaves it.
+    // As left by a process that was killed at the right moment.
     let directory = Directory::new();
     directory.file(FILE_NAME, "");
     open(&directory.at("")).add(made_at(1, "k")).unwrap();
@@ -109,7 +109,7 @@ fn an_empty_file_becomes_a_database() {
 }
 
 #[test]
-fn many_may_make_it_at_once() {
+fn many_processes_may_create_the_database_at_once() {
     for _ in 0..30 {
         let directory = Directory::new();
         let dir = directory.at("data");
@@ -147,7 +147,7 @@ fn a_directory_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_named_and_left_alone() {
+fn a_file_that_is_not_a_database_is_named_and_left_alone() {
     let directory = Directory::new();
     let content = "no database, but longer than a header of one is. ".repeat(10);
     let file = directory.file(FILE_NAME, &content);
@@ -194,7 +194,7 @@ fn a_setting_that_an_older_version_did_not_store_has_its_default() {
 }
 
 #[test]
-fn a_setting_that_there_is_no_more_is_ignored_and_goes_with_the_next_change() {
+fn a_removed_setting_is_ignored_and_deleted_with_the_next_change() {
     let directory = Directory::new();
     let keys = open(&directory.at(""));
     let stored = made_at(1, "k");
@@ -237,7 +237,7 @@ fn a_file_that_is_held_for_too_long_is_an_error_and_nothing_is_changed() {
 }
 
 #[test]
-fn what_is_written_after_the_file_was_removed_or_replaced_fails() {
+fn writing_after_the_file_was_removed_or_replaced_fails() {
     let remove_all = |dir: &Path| fs::remove_dir_all(dir).unwrap();
     let remove = |dir: &Path| fs::remove_file(dir.join(FILE_NAME)).unwrap();
     let replace = |dir: &Path| {

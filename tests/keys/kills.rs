@@ -1,4 +1,4 @@
-//! Who is killed, at whatever moment, leaves a database that opens, with all that was promised.
+//! A process that is killed at any moment leaves a valid database with all keys that it printed.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::directory::Directory;
 use crate::{key, made_at, open};
 
 const ROUNDS: usize = 30;
-/// Tells the test that is started as a child where to write.
+/// The variable that tells the child process where to write.
 const CHILD_DIR: &str = "PEERBROKER_TEST_KILLED_IN";
 
-/// Every key of a line that was printed whole is there, and the file is sound.
+/// Checks that every key of a complete output line is there, and that the file is valid.
 fn assert_kept(dir: &Path, promised: &[String]) {
     let keys = open(dir).all().expect("keys");
     for line in promised {
@@ -26,7 +26,7 @@ fn assert_kept(dir: &Path, promised: &[String]) {
     assert_eq!(check, "ok");
 }
 
-/// Kills it, and gives the rest of what it printed, without a line that was cut.
+/// Kills it, and returns the rest of its output, without an incomplete line.
 fn kill(mut child: Child, mut stdout: BufReader<impl io::Read>) -> Vec<String> {
     child.kill().expect("SIGKILL");
     child.wait().expect("its end");
@@ -36,13 +36,13 @@ fn kill(mut child: Child, mut stdout: BufReader<impl io::Read>) -> Vec<String> {
     whole.lines().map(str::to_owned).collect()
 }
 
-/// Kills `peerbroker keys add` somewhere between its start and behind its end; gives the key, if it had printed it.
+/// Kills `peerbroker keys add` at some moment between its start and its end. Returns the key, if it was printed.
 fn add_and_kill(dir: &Path) -> Option<String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peerbroker"));
     command.args(["keys", "add", "--data_dir"]).arg(dir).env_clear().stdout(Stdio::piped());
     let mut child = command.spawn().expect("the program");
     let stdout = BufReader::new(child.stdout.take().expect("piped"));
-    // Nothing is waited for: it is the moment that is to be any.
+    // The kill waits for nothing, so that it can come at any moment.
     thread::sleep(Duration::from_micros(rand::random_range(0..40_000)));
     kill(child, stdout).into_iter().next()
 }

@@ -1,4 +1,4 @@
-//! Where keys are kept: one suite for all stores, and what only a file can do.
+//! Stores of keys: one suite for all stores, and tests of the file.
 
 mod directory;
 mod file;
@@ -16,7 +16,7 @@ fn key(text: &str) -> ApiKey {
     ApiKey::parse(text).expect("a valid key")
 }
 
-/// A key with default settings that was made at this time.
+/// A key with default settings, created at this time.
 fn made_at(created: u64, text: &str) -> Key {
     Key { created, ..Key::new(Some(key(text)), "", Settings::default()) }
 }

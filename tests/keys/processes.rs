@@ -1,4 +1,4 @@
-//! Two who have the same file open.
+//! Two processes with the same file.
 
 use std::process::{Command, Stdio};
 
@@ -7,7 +7,7 @@ use peerbroker::keys::{Change, KeyStore as _};
 use crate::directory::Directory;
 use crate::{key, made_at, open};
 
-/// What `peerbroker keys` prints, run by another process.
+/// The output of `peerbroker keys`, as another process.
 fn peerbroker_keys(args: &[&str], data_dir: &str) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peerbroker"));
     command.arg("keys").args(args).args(["--data_dir", data_dir]).env_clear().stdin(Stdio::null());
@@ -36,7 +36,7 @@ fn two_handles_see_each_others_changes() {
         assert_eq!(ours.all().unwrap(), theirs.all().unwrap());
         versions.push(version);
     }
-    // And the other way round, with changes of both between.
+    // The other way round, with changes of both in between.
     let before = theirs.version().unwrap();
     ours.add(made_at(3, "ours")).unwrap();
     theirs.add(made_at(3, "theirs")).unwrap();
@@ -45,7 +45,7 @@ fn two_handles_see_each_others_changes() {
 }
 
 #[test]
-fn what_another_process_does_is_seen() {
+fn changes_of_another_process_are_seen() {
     let directory = Directory::new();
     let data_dir = directory.arg("data");
     let keys = open(directory.at("data").as_path());

@@ -1,4 +1,4 @@
-//! What every store does. Each test is a function of a store, and runs on each.
+//! Tests of every store. Each test is a function of a store, and runs on all of them.
 
 use std::sync::Barrier;
 use std::thread;
@@ -36,15 +36,15 @@ on_every_store! {
     a_change_touches_only_what_it_names
     everything_of_a_key_can_be_changed
     a_removed_key_is_gone_and_can_be_added_again
-    what_is_not_there_can_be_neither_changed_nor_removed
+    a_missing_key_can_be_neither_changed_nor_removed
     the_version_is_another_one_after_every_change
-    what_fails_does_not_change_the_version
+    a_failed_change_does_not_change_the_version
     the_last_use_is_noted_and_is_no_change
     registered_keys_are_counted
     registered_keys_that_are_unused_are_removed_and_named
-    what_is_used_or_an_operators_stays
+    used_keys_and_keys_of_operators_stay
     changes_from_many_threads_are_all_kept
-    of_many_who_add_one_key_one_succeeds
+    if_many_add_the_same_key_one_succeeds
     readers_see_whole_keys_while_they_change
 }
 
@@ -53,7 +53,7 @@ fn a_new_store_is_empty(store: &dyn KeyStore) {
     assert_eq!(store.get(&key("peerjs")).unwrap(), None);
 }
 
-/// A key where nothing is as it is by default.
+/// A key without default settings.
 fn odd_key() -> Key {
     let origins = ["https://example.org", "https://*.example.org:8443"];
     let settings = Settings {
@@ -113,7 +113,7 @@ fn keys_are_listed_by_age_and_then_by_text(store: &dyn KeyStore) {
 }
 
 fn a_key_is_compared_exactly(store: &dyn KeyStore) {
-    // Two forms of one letter among them.
+    // Two Unicode forms of one letter are among them.
     let different = ["key", "KEY", "key ", " key", "k\u{e9}y", "ke\u{301}y", "1", "1.0", "01"];
     for text in different {
         store.add(made_at(0, text)).unwrap();
@@ -182,7 +182,7 @@ fn a_removed_key_is_gone_and_can_be_added_again(store: &dyn KeyStore) {
     assert_eq!(store.get(&again.key).unwrap(), Some(again));
 }
 
-fn what_is_not_there_can_be_neither_changed_nor_removed(store: &dyn KeyStore) {
+fn a_missing_key_can_be_neither_changed_nor_removed(store: &dyn KeyStore) {
     store.add(made_at(1, "there")).unwrap();
     let absent = key("absent");
     let unknown = |error: KeyError| matches!(error, KeyError::Unknown(named) if named == absent);
@@ -210,7 +210,7 @@ fn the_version_is_another_one_after_every_change(store: &dyn KeyStore) {
     }
 }
 
-fn what_fails_does_not_change_the_version(store: &dyn KeyStore) {
+fn a_failed_change_does_not_change_the_version(store: &dyn KeyStore) {
     store.add(made_at(1, "there")).unwrap();
     let before = store.version().unwrap();
     store.add(made_at(2, "there")).unwrap_err();
@@ -283,7 +283,7 @@ fn registered_keys_that_are_unused_are_removed_and_named(store: &dyn KeyStore) {
     assert_eq!(store.count_registered().unwrap(), 3, "and it can be added again");
 }
 
-fn what_is_used_or_an_operators_stays(store: &dyn KeyStore) {
+fn used_keys_and_keys_of_operators_stay(store: &dyn KeyStore) {
     store.add(made_at(1, "an operator's")).unwrap();
     store.add(registered_at(2, "used")).unwrap();
     store.note_used(&[(key("used"), 1000)]).unwrap();
@@ -294,7 +294,7 @@ fn what_is_used_or_an_operators_stays(store: &dyn KeyStore) {
     assert_eq!(texts(store), ["an operator's"]);
 }
 
-/// Runs `work` on so many threads that begin together.
+/// Runs `work` on several threads that start together.
 fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let (start, work) = (Barrier::new(threads), &work);
     thread::scope(|scope| {
@@ -317,7 +317,7 @@ fn changes_from_many_threads_are_all_kept(store: &dyn KeyStore) {
             let own: ApiKey = key(&format!("{thread}-{number}"));
             store.add(made_at(1, own.as_str())).unwrap();
             store.note_used(&[(own.clone(), 3), (key("shared"), 4)]).unwrap();
-            // Each thread changes something else of one key.
+            // Each thread changes another setting of one key.
             let change = match thread {
                 0 => Change { name: Some("named".to_owned()), ..Change::default() },
                 1 => Change { allow_no_origin: Some(true), ..Change::default() },
@@ -340,7 +340,7 @@ fn changes_from_many_threads_are_all_kept(store: &dyn KeyStore) {
     assert_eq!(store.all().unwrap().len(), 1 + 8 * 2);
 }
 
-fn of_many_who_add_one_key_one_succeeds(store: &dyn KeyStore) {
+fn if_many_add_the_same_key_one_succeeds(store: &dyn KeyStore) {
     let added = at_once(8, |thread| {
         let mine = Key { name: thread.to_string(), ..made_at(1, "k") };
         store.add(mine).is_ok()

@@ -1,15 +1,15 @@
-//! Names of members, compared as they are written.
+//! Compares names of members without unescaping them first.
 
 use std::str::Chars;
 
-/// Whether a member's name, as it is written, means `wanted`. Stops at the first difference.
+/// Whether the raw name of a member means `wanted`. Stops at the first difference.
 pub(crate) fn is_name(written: &str, wanted: &str) -> bool {
-    // Most names have no escape, and then the texts are the same.
+    // Fast path: most names have no escapes.
     let same = written == wanted && !wanted.contains('\\');
     same || unescaped(written).eq(wanted.chars().map(Some))
 }
 
-/// The characters that the inside of a string means; `None` is none: a bad escape, or half of a surrogate pair.
+/// The unescaped characters of a raw name; `None` stands for an invalid escape or a lone surrogate.
 fn unescaped(written: &str) -> impl Iterator<Item = Option<char>> {
     let mut rest = written.chars();
     std::iter::from_fn(move || {
@@ -18,7 +18,7 @@ fn unescaped(written: &str) -> impl Iterator<Item = Option<char>> {
     })
 }
 
-/// The character that follows a backslash means.
+/// The character of the escape after a backslash.
 fn escaped(rest: &mut Chars<'_>) -> Option<char> {
     Some(match rest.next()? {
         plain @ ('"' | '\\' | '/') => plain,
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Names that mean `type`, or nearly.
+    /// Names that mean `type`, or almost.
     fn nearly_a_name() -> impl Strategy<Value = String> {
         let piece = prop::sample::select(vec![
             "t",
@@ -82,7 +82,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn a_name_means_what_serde_json_reads(written in nearly_a_name(), wanted in nearly_a_name()) {
+        fn names_mean_the_same_as_for_serde_json(written in nearly_a_name(), wanted in nearly_a_name()) {
             let read = |text: &str| serde_json::from_str::<String>(&format!("\"{text}\"")).ok();
             let meant = read(&written);
             prop_assert_eq!(is_name(&written, "type"), meant.as_deref() == Some("type"), "{:?}", written);

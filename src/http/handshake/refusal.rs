@@ -7,7 +7,7 @@ use actix_web::HttpResponse;
 
 use crate::http::mounted::Mounted;
 use crate::http::{forwarded, not_found};
-use crate::limits::TooMany;
+use crate::limits::LimitExceeded;
 use crate::wire::HandshakeRefusal;
 
 impl HandshakeRefusal {
@@ -61,7 +61,7 @@ impl Refused {
     }
 
     /// The answer to a client whose address has too many connections.
-    pub(crate) fn too_many(too_many: TooMany) -> Self {
+    pub(crate) fn too_many(too_many: LimitExceeded) -> Self {
         let why = HandshakeRefusal::TooManyConnections;
         let text = why.ending().text.unwrap_or_default().into();
         Refused { why, text, retry_after: Some(too_many.seconds()), is_to_head: false }

@@ -4,7 +4,7 @@ use HandshakeRefusal::{BadBody, BadKey, BadMethod, BadVersion, NoUpgrade, NotFou
 use actix_http::{ConnectionType, StatusCode};
 
 use super::*;
-use crate::limits::TooMany;
+use crate::limits::LimitExceeded;
 
 const GOOD: &str = "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\n\
                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
@@ -191,7 +191,7 @@ fn each_refusal_has_the_status_of_its_row_and_only_one_is_worth_another_try() {
 
 #[test]
 fn a_refusal_says_how_long_to_wait() {
-    let too_many = TooMany {
+    let too_many = LimitExceeded {
         limit: crate::wire::Limit::OpensPerSecond,
         retry_after: std::time::Duration::from_millis(9500),
     };

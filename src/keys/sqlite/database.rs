@@ -1,4 +1,4 @@
-//! The file: how it is made, and every statement of SQL.
+//! The database file, and all SQL statements.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
@@ -15,17 +15,17 @@ use rusqlite::{
 use crate::keys::{Change, Key, KeyError, Settings};
 use crate::wire::ApiKey;
 
-/// The name of the file in its directory.
+/// The name of the database file in its directory.
 pub const FILE_NAME: &str = "peerbroker.db";
 
-/// How long another process may hold the file; what we do with it takes milliseconds.
+/// How long to wait for another process that locks the file. Our own locks take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What makes a database of version N one of version N + 1, from an empty one on. What has been released
-/// stays as it is; another step follows it.
+/// Each step migrates a database of version N to N + 1; version 0 is empty. Never change a released step: append
+/// another one.
 ///
-/// What an operator may want to query are columns. The settings are JSON: what they lack has its default, so a
-/// new one needs no step, and `settings ->> '$.enabled'` finds them as well.
+/// Fields that operators query are columns. The settings are JSON, where missing fields have their default, so a
+/// new setting needs no step. `settings ->> '$.enabled'` queries one of them.
 const MIGRATIONS: &[&str] = &["CREATE TABLE keys (
         key TEXT NOT NULL PRIMARY KEY,
         name TEXT NOT NULL,
@@ -35,17 +35,17 @@ const MIGRATIONS: &[&str] = &["CREATE TABLE keys (
         settings TEXT NOT NULL
     ) STRICT"];
 
-/// Which file failed, and how.
+/// An error of a database file.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {problem}", path = .path.display())]
 pub struct DatabaseError {
-    /// The file, or the directory that it should be in.
+    /// The path of the file, or of its directory.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: Problem,
 }
 
-/// How a database can fail.
+/// A problem of a database.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum Problem {
@@ -69,17 +69,17 @@ pub enum Problem {
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// A device and the number of a file on it.
+/// Device number and inode number of a file.
 type FileId = (u64, u64);
 
 pub(super) struct Database {
     connection: Connection,
     path: PathBuf,
-    /// Which file that was when it was opened.
+    /// The identity of the file when it was opened.
     file: FileId,
-    /// Of its write-ahead log, if it has one.
+    /// The identity of its write-ahead log, if it has one.
     log: Option<FileId>,
-    /// Changes through this connection, which its `data_version` does not count.
+    /// Changes through this connection; SQLite's `data_version` counts only those of others.
     own_changes: u64,
 }
 
@@ -100,7 +100,7 @@ impl Database {
             let select =
                 "SELECT key, name, created, used, registered, settings FROM keys ORDER BY created, key";
             let mut statement = self.connection.prepare(select)?;
-            let rows = statement.query_map([], Entry::of)?;
+            let rows = statement.query_map([], KeyRow::of)?;
             rows.map(|row| row?.into_key()).collect::<Result<Vec<_>, Problem>>()
         };
         read().map_err(|problem| failed(&self.path, problem))
@@ -143,7 +143,7 @@ impl Database {
         self.changed_one(removed).ok_or_else(|| KeyError::Unknown(key.clone()))
     }
 
-    /// Writes nothing where nothing is new, so that other processes see no change then.
+    /// Writes nothing if no time is new, so that other processes see no change.
     pub(super) fn note_used(&mut self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
         self.write(|transaction| {
             let update = "UPDATE keys SET used = ?2 WHERE key = ?1 AND used IS NOT ?2";
@@ -172,19 +172,19 @@ impl Database {
         Ok(removed)
     }
 
-    /// `data_version` is another number after every commit of others, and only of others.
+    /// `data_version` changes after each commit of another connection, but not after our own.
     pub(super) fn version(&self) -> Result<u64, KeyError> {
         let of_others = self.connection.pragma_query_value(None, "data_version", |row| row.get::<_, u32>(0));
         let of_others = of_others.map_err(|error| failed(&self.path, error.into()))?;
         Ok((self.own_changes << u32::BITS) | u64::from(of_others))
     }
 
-    /// Does all of it or nothing. It is IMMEDIATE because what first reads and then wants to write is
-    /// refused at once, without waiting, if somebody else has written between.
+    /// Runs `work` in a transaction. It is IMMEDIATE because SQLite fails a transaction that reads first and then
+    /// writes, without waiting, if another process has written in between.
     fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Problem>) -> Result<T, KeyError> {
         let write = || {
-            // SQLite goes on with a file that nobody can find any more, and says that all is well. Its log stays
-            // for as long as any connection is open.
+            // SQLite reports success for a file that was removed or replaced, so compare its identity. The log exists
+            // as long as a connection is open.
             let is_log_gone = self.log.is_some() && file_at(&log_of(&self.path)).ok() != self.log;
             if is_log_gone || file_at(&self.path).ok() != Some(self.file) {
                 return Err(Problem::Moved);
@@ -202,8 +202,8 @@ impl Database {
     }
 }
 
-/// A row as it is stored.
-struct Entry {
+/// A row of the table of keys.
+struct KeyRow {
     key: String,
     name: String,
     created: u64,
@@ -212,9 +212,9 @@ struct Entry {
     settings: String,
 }
 
-impl Entry {
+impl KeyRow {
     fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Entry {
+        Ok(KeyRow {
             key: row.get("key")?,
             name: row.get("name")?,
             created: row.get("created")?,
@@ -225,7 +225,7 @@ impl Entry {
     }
 
     fn into_key(self) -> Result<Key, Problem> {
-        let Entry { key: text, name, created, used, registered, settings } = self;
+        let KeyRow { key: text, name, created, used, registered, settings } = self;
         let key = parse_key(&text)?;
         let settings = serde_json::from_str(&settings).map_err(|error| unreadable(&text, error))?;
         Ok(Key { key, name, settings, created, used, registered, built_in: false })
@@ -242,8 +242,8 @@ fn unreadable(key: &str, error: impl Into<Box<dyn std::error::Error + Send + Syn
 
 fn find(connection: &Connection, key: &ApiKey) -> Result<Option<Key>, Problem> {
     let select = "SELECT key, name, created, used, registered, settings FROM keys WHERE key = ?1";
-    let entry = connection.query_row(select, [key.as_str()], Entry::of).optional()?;
-    entry.map(Entry::into_key).transpose()
+    let entry = connection.query_row(select, [key.as_str()], KeyRow::of).optional()?;
+    entry.map(KeyRow::into_key).transpose()
 }
 
 fn json(settings: &Settings) -> Result<String, Problem> {
@@ -266,11 +266,11 @@ fn file_at(path: &Path) -> io::Result<FileId> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Makes an empty file that only its owner reads, for there are secrets in it; SQLite gives the files beside it the
-/// same mode. One that is there keeps the mode that somebody gave it.
+/// Creates an empty file that only its owner can read, because it contains secrets. SQLite gives its other files
+/// the same mode. An existing file keeps its mode.
 fn make_private(path: &Path) -> io::Result<()> {
-    // Closing a file gives up all locks that this process has on it, so nobody else may have opened the new
-    // one yet.
+    // Closing a file releases all locks of this process on it (fcntl(2)), so no other thread may have the new file
+    // open yet.
     static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
@@ -280,15 +280,15 @@ fn make_private(path: &Path) -> io::Result<()> {
 }
 
 fn connect(path: &Path) -> Result<Connection, Problem> {
-    // One thread has the connection, which need not guard itself.
+    // Only one thread uses the connection, so it needs no mutex.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(unopened)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    // Before anything is written: a newer version's file stays as it is.
+    // Check before the first write: the file of a newer version must not change.
     format_of(&connection)?;
     wal(&connection)?;
-    // A key that was printed is there after a power cut as well. NORMAL would keep the file whole, but not the last
-    // changes; a process that is killed loses nothing either way. Changes are rare, so it costs nothing.
+    // A key that was printed survives a power cut. NORMAL would keep the file valid but could lose the last changes.
+    // Changes are rare, so FULL costs nothing.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     if format_of(&connection)? < MIGRATIONS.len() {
@@ -297,7 +297,7 @@ fn connect(path: &Path) -> Result<Connection, Problem> {
     Ok(connection)
 }
 
-/// SQLite says no more than that it cannot, and repeats the path.
+/// SQLite's own message gives no reason and repeats the path.
 fn unopened(error: rusqlite::Error) -> Problem {
     match error.sqlite_error_code() {
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Problem::Unopened,
@@ -305,15 +305,15 @@ fn unopened(error: rusqlite::Error) -> Problem {
     }
 }
 
-/// How many of [`MIGRATIONS`] it has seen.
+/// The number of [`MIGRATIONS`] that were applied.
 fn format_of(connection: &Connection) -> Result<usize, Problem> {
     let found: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let known = MIGRATIONS.len();
     if found > known { Err(Problem::Newer { found, known }) } else { Ok(found) }
 }
 
-/// Has readers and a writer not wait for each other. A new file changes to it while nobody else uses the file, and
-/// that is the one thing for which SQLite does not wait by itself.
+/// Enables write-ahead logging, so that readers and a writer do not wait for each other. The change of mode needs
+/// exclusive access, and SQLite's busy timeout does not apply to it, so this waits itself.
 fn wal(connection: &Connection) -> Result<(), Problem> {
     let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
@@ -329,8 +329,8 @@ fn wal(connection: &Connection) -> Result<(), Problem> {
     }
 }
 
-/// All steps at once: who is killed meanwhile leaves the file as it was. Two processes may come to it; the second
-/// finds it done.
+/// Applies all steps in one transaction, so a process that is killed leaves the file unchanged. If two processes
+/// start at once, the second one has nothing left to do.
 fn migrate(connection: &mut Connection) -> Result<(), Problem> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let format = format_of(&transaction)?;

@@ -18,7 +18,7 @@ const TRY_AGAIN_LATER: Result<(), Disconnect> = Err(Disconnect::Violation(CloseR
 const NOT_UTF8: Result<(), Disconnect> = Err(Disconnect::Violation(CloseReason::NotUtf8));
 const BROKEN: Result<(), Disconnect> = Err(PROTOCOL);
 
-/// What the decoder handed over.
+/// An owned [`Event`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Got {
     Text(String),
@@ -42,7 +42,7 @@ fn got(event: Event<'_>) -> Got {
     }
 }
 
-/// How a header says how long its payload is (RFC 6455, section 5.2).
+/// The encoding of the payload length (RFC 6455, section 5.2).
 #[derive(Clone, Copy, Debug)]
 enum Width {
     Seven,
@@ -83,7 +83,7 @@ fn header(first: u8, len: usize) -> Vec<u8> {
 fn frame_in(width: Width, first: u8, mask: [u8; 4], payload: &[u8]) -> Vec<u8> {
     let mut bytes = head(first, width, payload.len() as u64);
     bytes.extend(mask);
-    // Byte by byte, other than the decoder does it.
+    // Byte by byte, unlike the decoder.
     bytes.extend(payload.iter().enumerate().map(|(at, byte)| byte ^ mask[at % 4]));
     bytes
 }
@@ -99,7 +99,7 @@ fn whole(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 fn decoder(max_message_bytes: usize, quota: &Arc<Quota>) -> Decoder {
-    Decoder::new(Bounds { max_message_bytes, unfinished: Arc::clone(quota) })
+    Decoder::new(MessageLimits { max_message_bytes, unfinished: Arc::clone(quota) })
 }
 
 fn feed(decoder: &mut Decoder, bytes: &[u8]) -> (Vec<Got>, Result<(), Disconnect>) {
@@ -111,7 +111,7 @@ fn feed(decoder: &mut Decoder, bytes: &[u8]) -> (Vec<Got>, Result<(), Disconnect
     (events, ended)
 }
 
-/// What comes out of bytes that come in pieces of a size.
+/// Decodes bytes in pieces of a given size.
 fn decode_in(size: usize, bytes: &[u8]) -> (Vec<Got>, Result<(), Disconnect>) {
     let quota = Quota::new(usize::MAX);
     let (mut decoder, mut events) = (decoder(MAX, &quota), Vec::new());
@@ -134,7 +134,7 @@ fn decode_in(size: usize, bytes: &[u8]) -> (Vec<Got>, Result<(), Disconnect>) {
     (events, ended)
 }
 
-/// What comes out of bytes, which has to be the same at once and byte by byte.
+/// Decodes bytes, and checks that the result is the same at once and byte by byte.
 fn decode(bytes: &[u8]) -> (Vec<Got>, Result<(), Disconnect>) {
     let at_once = decode_in(bytes.len().max(1), bytes);
     assert_eq!(decode_in(1, bytes), at_once, "byte by byte");

@@ -26,10 +26,10 @@ fn nothing_behind_a_close_is_answered() {
     ]);
 }
 
-/// 7.1.6: a message that is not begun when the client closes waits for the next connection, and actix-ws may
+/// 7.1.6: an unsent message waits for the next connection when the client closes, and actix-ws may
 /// answer the close before the messages.
 #[test]
-fn what_comes_right_before_a_close_is_answered_now_or_at_the_next_connection() {
+fn messages_right_before_a_close_are_answered_now_or_on_the_next_connection() {
     let large = filler(256 << 10);
     let frames =
         [whole(TEXT, to_me(&large)), whole(TEXT, to_me(HELLO)), close(Some(NORMAL), b""), whole(PING, "")];
@@ -83,8 +83,8 @@ fn a_close_code_that_may_be_sent_comes_back_and_any_other_is_a_failure() {
     run_all(&cases);
 }
 
-/// Autobahn prefers that the server ends the connection: a client that has sent a close frame,
-/// however bad, sends no other.
+/// Autobahn prefers that the server ends the connection. A client that has sent an invalid close
+/// frame sends no other.
 #[test]
 fn after_a_bad_close_frame_no_other_is_waited_for() {
     let server = TestServer::start(Transport::Own, |config| config.close_timeout = 10 * PATIENCE);

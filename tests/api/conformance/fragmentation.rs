@@ -6,7 +6,7 @@ use crate::harness::wire::opcode::{CONTINUATION, PING, PONG, TEXT};
 
 const TEXT_OF_TWO: &str = "fragment1fragment2";
 
-/// The two halves of a message to oneself.
+/// The two halves of a message to its sender.
 fn halves() -> [Vec<u8>; 2] {
     let message = to_me(TEXT_OF_TWO);
     let (left, right) = message.split_at(message.len() / 2);

@@ -1,4 +1,4 @@
-//! Section 9, as far as the bound of a message allows: messages of 1 MiB instead of up to 16.
+//! Section 9, as far as the message limit allows: 1 MiB instead of up to 16.
 
 use std::slice;
 
@@ -27,7 +27,7 @@ fn messages_up_to_the_bound_come_back_and_larger_ones_are_refused() {
 }
 
 #[test]
-fn a_full_message_comes_back_in_whatever_fragments_it_came() {
+fn a_full_message_comes_back_however_fragments_split_it() {
     let text = filler(BOUND);
     let message = to_me(&text);
     let mut all = Vec::new();
@@ -50,7 +50,7 @@ fn a_message_of_too_many_fragments_is_refused() {
 }
 
 #[test]
-fn a_full_message_comes_back_in_whatever_chops_it_came() {
+fn a_full_message_comes_back_however_writes_split_it() {
     let text = filler(BOUND);
     for (section, opcode) in [("9.5", TEXT), ("9.6", BINARY)] {
         let full = good(section, [whole(opcode, to_me(&text))], [echo(&text)]);

@@ -7,7 +7,7 @@ use crate::harness::wire::opcode::{CONTINUATION, TEXT};
 const HELLO: &str = "Hello-µ@ßöäüàá-UTF-8!!";
 const KOSME: &str = "κόσμε";
 
-/// A text frame that is not UTF-8, in the way of the case.
+/// A text frame that is not UTF-8, split as the case says.
 fn not_utf8(number: impl Into<String>, frames: impl Into<Vec<Vec<u8>>>) -> Case {
     case(number, frames, End::Failed(NOT_UTF8))
 }
@@ -35,8 +35,8 @@ fn fragments_may_be_empty_and_end_within_a_character() {
     ]);
 }
 
-/// 6.4: Autobahn likes it best if the second part ends the connection. Here a ping after each
-/// part shows that it goes on until the text is whole.
+/// 6.4: Autobahn prefers that the second part ends the connection. Here a ping after each part
+/// shows that the connection stays open until the text is complete.
 #[test]
 fn a_text_is_judged_when_it_is_whole() {
     let text = [KOSME.as_bytes(), b"\xf4\x90\x80\x80edited"].concat();
@@ -54,7 +54,7 @@ fn a_text_is_judged_when_it_is_whole() {
             client.expect_closed_with(Some(NOT_UTF8));
             server.wait_until_gone(ME);
         }
-        // The same as chops of one frame, in which no ping has a place.
+        // The same as pieces of one frame, between which no ping is possible.
         let frame = whole(TEXT, &text);
         let header = frame.len() - text.len();
         for (number, one, two) in [("6.4.3", 11, 15), ("6.4.4", 12, 13)] {
@@ -85,16 +85,16 @@ const SEQUENCES: &[(&str, usize, bool, &[&[u8]])] = &[
             b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5",
         ],
     ),
-    // The first of each length, up to lengths that there are not.
+    // The first of each length, including invalid lengths.
     ("6.7", 1, true, &[b"\x00", b"\xc2\x80", b"\xe0\xa0\x80", b"\xf0\x90\x80\x80"]),
     ("6.8", 1, false, &[b"\xf8\x88\x80\x80\x80", b"\xfc\x84\x80\x80\x80\x80"]),
-    // The last of each length, up to lengths and code points that there are not.
+    // The last of each length, including invalid lengths and code points.
     ("6.9", 1, true, &[b"\x7f", b"\xdf\xbf", b"\xef\xbf\xbf", b"\xf4\x8f\xbf\xbf"]),
     ("6.10", 1, false, &[b"\xf7\xbf\xbf\xbf", b"\xfb\xbf\xbf\xbf\xbf", b"\xfd\xbf\xbf\xbf\xbf\xbf"]),
-    // Before and behind the surrogates, and around the last code point.
+    // Before and after the surrogates, and around the last code point.
     ("6.11", 1, true, &[b"\xed\x9f\xbf", b"\xee\x80\x80", b"\xef\xbf\xbd", b"\xf4\x8f\xbf\xbf"]),
     ("6.11", 5, false, &[b"\xf4\x90\x80\x80"]),
-    // Continuation bytes of nothing.
+    // Continuation bytes without a first byte.
     (
         "6.12",
         1,
@@ -111,7 +111,7 @@ const SEQUENCES: &[(&str, usize, bool, &[&[u8]])] = &[
     ),
     // Sequences without their last byte.
     ("6.14", 1, false, WITHOUT_THEIR_LAST),
-    // Bytes that there are not.
+    // Bytes that are never valid.
     ("6.16", 1, false, &[b"\xfe", b"\xff", b"\xfe\xfe\xff\xff"]),
     // Overlong forms: of a slash, the longest ones, and of NUL.
     (
@@ -211,7 +211,7 @@ const WITHOUT_THEIR_LAST: &[&[u8]] = &[
 ];
 
 fn well_formed(number: String, text: &str) -> Case {
-    // A control character has no place in JSON as it is, so that what has one is no message.
+    // Raw control characters are invalid in JSON, so such a text is not a message.
     let echoed = !text.contains(|c: char| c < ' ');
     good(number, [whole(TEXT, to_me(text))], if echoed { vec![echo(text)] } else { vec![] })
 }
@@ -237,7 +237,7 @@ fn sequences_of_bytes_are_utf_8_or_the_end() {
 #[test]
 fn long_rows_of_sequences_are_utf_8_or_the_end() {
     let mut cases = Vec::new();
-    // All beginnings of a text.
+    // All prefixes of a text.
     for len in 1..=KOSME.len() {
         let number = format!("6.6.{len}");
         cases.push(match KOSME.get(..len) {
@@ -245,14 +245,14 @@ fn long_rows_of_sequences_are_utf_8_or_the_end() {
             None => not_utf8(number, [whole(TEXT, &KOSME.as_bytes()[..len])]),
         });
     }
-    // Many continuation bytes of nothing, and first bytes that stand alone.
+    // Many continuation bytes without a first byte, and single first bytes.
     cases.push(not_utf8("6.12.8", [whole(TEXT, (0x80..0xbf).collect::<Vec<u8>>())]));
     for (n, firsts) in (1..).zip([0xc0..0xdf, 0xe0..0xef, 0xf0..0xf7, 0xf8..0xfb, 0xfc..0xfd_u8]) {
         let alone: Vec<u8> = firsts.flat_map(|first| [first, b' ']).collect();
         cases.push(not_utf8(format!("6.13.{n}"), [whole(TEXT, alone)]));
     }
     cases.push(not_utf8("6.15.1", [whole(TEXT, WITHOUT_THEIR_LAST.concat())]));
-    // Code points that are no characters and still well-formed: the last two of each plane.
+    // Noncharacters, which are still well-formed: the last two code points of each plane.
     let no_characters = (0..=0x10).flat_map(|plane| [plane << 16 | 0xfffe, plane << 16 | 0xffff]);
     for (n, point) in (1..).zip(no_characters) {
         cases.push(well_formed(format!("6.22.{n}"), &char::from_u32(point).unwrap().to_string()));

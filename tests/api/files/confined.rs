@@ -1,4 +1,4 @@
-//! What no request may reach: hidden names, other directories, other hosts, what is no file.
+//! Requests cannot reach hidden names, other directories, other hosts, or anything but regular files.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -77,7 +77,7 @@ fn nothing_hidden_and_nothing_outside_is_served() {
         ] {
             expect_nothing_at(server, target);
         }
-        // Not even HTTP.
+        // This is not even HTTP.
         for target in ["../secret.txt", "/a b.txt"] {
             let response = server.get(target);
             assert_eq!(response.status, 400, "{target}: {response:?}");
@@ -165,7 +165,7 @@ fn the_directory_may_be_a_link_that_is_turned_while_the_server_runs() {
 }
 
 #[test]
-fn what_is_no_file_is_never_opened() {
+fn only_regular_files_are_opened() {
     let tree = Tree::new().file("a.txt", "a").file("piped/a.txt", "a").file("nested/index.html/a.txt", "a");
     for name in ["fifo", "piped/index.html"] {
         assert!(Command::new("mkfifo").arg(tree.app().join(name)).status().unwrap().success());

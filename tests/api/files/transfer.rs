@@ -1,11 +1,11 @@
-//! Parts of files, files that the browser has already, and files that nobody could keep in memory.
+//! Ranges, conditional requests, and huge files.
 
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
 use super::{Tree, header};
 
-/// Longer than anybody could read or keep in memory; takes no room on the disk.
+/// A sparse file, too long to read or to keep in memory.
 const HUGE: u64 = 1 << 40;
 
 #[test]
@@ -72,7 +72,7 @@ fn a_range_continues_only_the_file_that_was_begun() {
 }
 
 #[test]
-fn what_the_browser_has_already_is_not_sent_again() {
+fn files_that_the_browser_has_cached_are_not_sent_again() {
     let tree = Tree::new();
     tree.serve(|server| {
         let path = tree.app().join("app.js");
@@ -113,7 +113,7 @@ fn a_large_file_comes_whole() {
 }
 
 #[test]
-fn a_huge_file_is_neither_read_to_memory_nor_by_who_does_not_want_it() {
+fn a_huge_file_is_never_read_into_memory_and_only_requested_parts_are_read() {
     let tree = Tree::new().file("huge.webm", "");
     let file = File::options().write(true).open(tree.app().join("huge.webm")).unwrap();
     file.set_len(HUGE).unwrap();

@@ -6,15 +6,15 @@ use serde_json::Value;
 
 use super::http_client::{HttpConnection, Response};
 
-/// Who calls the API, and as whom.
+/// A caller of the API, with its headers.
 #[derive(Clone)]
 pub struct Api {
     pub address: SocketAddr,
-    /// Whole lines, each with its end.
+    /// Complete header lines, each with its line break.
     pub headers: String,
 }
 
-/// What the API says.
+/// A response of the API.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -77,7 +77,7 @@ impl Api {
 }
 
 impl Answer {
-    /// What RFC 9457 says that a problem is; its detail is given back.
+    /// Expects a problem as in RFC 9457, and returns its detail.
     pub fn problem(&self, status: u16) -> &str {
         assert_eq!(self.status, status, "{self:?}");
         let kind = self.response.header("content-type");

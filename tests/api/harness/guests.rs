@@ -1,4 +1,4 @@
-//! Clients at the root of a server, and what they say: room codes and calls.
+//! Clients at the root of a server, and their messages: room codes and calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,19 +10,19 @@ use serde_json::Value;
 
 use super::{RawClient, TestServer, wait_until, wire};
 
-/// What simple-peer makes.
+/// A signal of simple-peer.
 pub const OFFER: &str = r#"{"type":"offer","sdp":"v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\n"}"#;
 pub const ANSWER: &str = r#"{"type":"answer","sdp":"v=0\r\n"}"#;
 pub const START: &str = r#"{"action":"start"}"#;
 pub const START_GAME: &str = r#"{"action":"startGame"}"#;
 
-/// A player asks to be let in; `offer` is JSON.
+/// A player joins a room; `offer` is JSON.
 pub fn join(room: &str, username: &str, offer: &str) -> String {
     let (room, username) = (quoted(room), quoted(username));
     format!(r#"{{"action":"joinRoom","room":{room},"username":{username},"offer":{offer}}}"#)
 }
 
-/// What the host gets of [`OFFER`].
+/// The [`OFFER`] as the host gets it.
 pub fn offered(username: &str) -> String {
     let rest = OFFER.strip_suffix('}').unwrap();
     format!(r#"{rest},"clientUsername":{}}}"#, quoted(username))
@@ -37,7 +37,7 @@ pub fn problem(text: &str) -> String {
     format!(r#"{{"type":"error","val":{}}}"#, quoted(text))
 }
 
-/// A frame of the calls; `more` are members of `data` behind the id, each with a comma before it.
+/// A frame of calls; `more` are members of `data` after the id, each with a leading comma.
 pub fn call(action: &str, remote_id: &str, more: &str) -> String {
     format!(r#"{{"action":"{action}","data":{{"remoteId":{}{more}}}}}"#, quoted(remote_id))
 }
@@ -52,14 +52,14 @@ impl TestServer {
         self.guest_at(name, &self.root())
     }
 
-    /// The same with another address.
+    /// The same with another URL path.
     pub fn guest_at(&self, name: &str, target: &str) -> RawClient {
         let mut guest = self.begin_guest(name, target);
         guest.expect_quiet();
         guest
     }
 
-    /// A client at the root that is not known to be admitted.
+    /// A client at the root that may be refused.
     pub fn begin_guest(&self, name: &str, target: &str) -> RawClient {
         let mut guest = self.connect(name);
         guest.send_raw(RawClient::handshake(target));
@@ -78,7 +78,7 @@ impl TestServer {
         (host, room)
     }
 
-    /// A player of a room, under this name.
+    /// A player of a room, with this name.
     pub fn player(&self, host: &mut RawClient, room: &str, username: &str) -> RawClient {
         let mut player = self.guest(username);
         player.send(join(room, username, OFFER));
@@ -86,7 +86,7 @@ impl TestServer {
         player
     }
 
-    /// A client that was told its id, and the id.
+    /// A client that has got its id, and the id.
     pub fn caller(&self, name: &str) -> (RawClient, String) {
         let mut caller = self.guest(name);
         let id = caller.start();
@@ -112,7 +112,7 @@ impl TestServer {
 }
 
 impl RawClient {
-    /// Proves that all this client has sent was handled and that nothing was sent to it meanwhile:
+    /// Proves that the server has handled all messages of this client and has sent it nothing else:
     /// the answer to a ping is the next thing that arrives.
     pub fn expect_quiet(&mut self) {
         static MARKERS: AtomicUsize = AtomicUsize::new(0);
@@ -122,7 +122,7 @@ impl RawClient {
         assert_eq!(String::from_utf8_lossy(&payload), marker, "{}", self.name);
     }
 
-    /// Opens a room and gives its code.
+    /// Opens a room and returns its code.
     pub fn create_room(&mut self) -> String {
         self.send(r#"{"action":"createRoom"}"#);
         let confirmed = self.expect_text();
@@ -138,7 +138,7 @@ impl RawClient {
         id.and_then(|rest| rest.strip_suffix(r#""}"#)).unwrap_or_else(|| panic!("{started}")).to_owned()
     }
 
-    /// Sends something and is told what is wrong with it.
+    /// Sends a text and expects an error.
     pub fn expect_problem(&mut self, sent: impl AsRef<str>, text: &str) {
         self.send(sent);
         self.expect(problem(text));

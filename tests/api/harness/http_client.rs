@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 client: any bytes can be sent, answers are read one by one.
+//! A small HTTP/1.1 client. It can send any bytes, and reads responses one by one.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-/// How long anything is waited for before a test fails.
+/// How long a test waits for anything before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     pub version: String,
@@ -20,7 +20,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// The value of a header; several of one name are joined as HTTP does.
+    /// The value of a header. Several values of one name are joined as in HTTP.
     pub fn header(&self, name: &str) -> Option<String> {
         let values: Vec<&str> = self
             .headers
@@ -35,7 +35,7 @@ impl Response {
         std::str::from_utf8(&self.body).expect("a body of text")
     }
 
-    /// Takes the head from the front of `bytes`.
+    /// Removes the head from the front of `bytes`.
     pub fn take_head(bytes: &mut Vec<u8>) -> Option<Response> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
         let head: Vec<u8> = bytes.drain(..end + 4).collect();
@@ -64,18 +64,18 @@ impl HttpConnection {
         Self::over(connect(address))
     }
 
-    /// Speaks over a connection that is there.
+    /// Uses an existing connection.
     pub fn over(stream: TcpStream) -> Self {
         HttpConnection { stream, received: Vec::new() }
     }
 
-    /// Ends the sending direction.
+    /// Shuts the sending direction down.
     pub fn shutdown_write(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        // The server may have answered and closed before it has read all.
+        // The server may have responded and closed before it has read everything.
         if let Err(error) = self.stream.write_all(bytes.as_ref()) {
             assert!(is_reset(error.kind()), "cannot send: {error}");
         }
@@ -86,7 +86,7 @@ impl HttpConnection {
         self.response(method == "HEAD")
     }
 
-    /// Reads the head of an answer, and leaves its body.
+    /// Reads the head of a response, and leaves its body.
     pub fn head(&mut self) -> Response {
         loop {
             if let Some(response) = Response::take_head(&mut self.received) {
@@ -113,7 +113,7 @@ impl HttpConnection {
         (size > 0).then(|| chunk[..size].to_vec())
     }
 
-    /// Reads one answer; that to a HEAD has no body.
+    /// Reads one response. A response to HEAD has no body.
     pub fn response(&mut self, to_head: bool) -> Response {
         let mut response = self.head();
         let bodyless = to_head || matches!(response.status, 100..200 | 204 | 304);
@@ -133,7 +133,7 @@ impl HttpConnection {
         response
     }
 
-    /// Waits until the server has ended the connection, with nothing more sent.
+    /// Waits until the server has ended the connection, without further data.
     pub fn expect_end(&mut self) {
         while self.read("the end of the connection") {}
         assert_eq!(String::from_utf8_lossy(&self.received), "", "nothing before the end");
@@ -157,7 +157,7 @@ pub fn connect(address: SocketAddr) -> TcpStream {
     prepared(TcpStream::connect(address).expect("a connection"))
 }
 
-/// Connects so that the system takes few bytes that are not read.
+/// Connects with small system buffers.
 pub fn connect_with_small_buffer(address: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(16 << 10).unwrap();

@@ -1,4 +1,4 @@
-//! Servers with keys of their own, and clients that come with them.
+//! Servers with keys, and clients that use them.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{RawClient, TestServer, Transport, token_of};
 pub const INVALID_KEY: &str = "Invalid key provided";
 pub const FULL: &str = "Server has reached its concurrent user limit";
 
-/// What a key becomes when it is disabled, and when it is enabled.
+/// The changes that disable and enable a key.
 pub fn enabled(enabled: bool) -> Change {
     Change { enabled: Some(enabled), ..Change::default() }
 }
@@ -23,7 +23,7 @@ pub fn api_key(text: &str) -> ApiKey {
     ApiKey::parse(text).unwrap()
 }
 
-/// A key with the default settings but for the changed ones, and without a rate: the clock stands still.
+/// A key with a change of the default settings. It has no rate limit, because the clock stands still.
 pub fn key(text: &str, change: Change) -> Key {
     let settings = Settings { messages_per_second: 0, ..Settings::default() };
     let mut key = Key::new(Some(api_key(text)), "an app", settings);
@@ -35,14 +35,14 @@ pub fn plain_key(text: &str) -> Key {
     key(text, Change::default())
 }
 
-/// A store of keys and a server that has them in force.
+/// A store of keys and a server that uses them.
 pub struct Keys<'a> {
     pub store: &'a MemoryKeys,
     server: &'a TestServer,
 }
 
 impl Keys<'_> {
-    /// Changes a key and puts that in force.
+    /// Changes a key and makes the server read it.
     pub fn change(&self, key: &str, change: Change) {
         self.store.change(&api_key(key), change).unwrap();
         self.server.read_keys();
@@ -59,12 +59,12 @@ impl Keys<'_> {
     }
 }
 
-/// Runs a test on both transports, with these keys beside the built-in one.
+/// Runs a test on both transports, with these keys and the built-in one.
 pub fn on_both_with_keys(keys: &[Key], test: impl Fn(&TestServer, &Keys<'_>)) {
     on_with_keys(&Transport::ALL, |_| {}, keys, test);
 }
 
-/// The same with another configuration than the default one.
+/// The same with a changed configuration.
 pub fn on_both_with_keys_and(
     configure: impl Fn(&mut Config),
     keys: &[Key],
@@ -73,12 +73,12 @@ pub fn on_both_with_keys_and(
     on_with_keys(&Transport::ALL, configure, keys, test);
 }
 
-/// Runs a test on the server's own transport alone, with these keys beside the built-in one.
+/// Runs a test on the server's own transport, with these keys and the built-in one.
 pub fn on_own_with_keys(keys: &[Key], test: impl Fn(&TestServer, &Keys<'_>)) {
     on_with_keys(&[Transport::Own], |_| {}, keys, test);
 }
 
-/// The same with another configuration than the default one.
+/// The same with a changed configuration.
 pub fn on_own_with_keys_and(
     configure: impl Fn(&mut Config),
     keys: &[Key],
@@ -111,17 +111,17 @@ impl TestServer {
         Self::start_with(transport, configure, Listen::default(), Some(store))
     }
 
-    /// Puts in force what the store says: nobody looks there while the clock stands still.
+    /// Makes the server read the store, which it does not do while the clock stands still.
     pub fn read_keys(&self) {
         self.broker.read_keys().unwrap();
     }
 
-    /// What belongs to a key that is in force.
+    /// The tenant of an active key.
     pub fn tenant(&self, key: &str) -> Arc<Tenant> {
         self.node().tenant(key).unwrap_or_else(|| panic!("the key {key}"))
     }
 
-    /// The address of a WebSocket with another key than the built-in one.
+    /// The URL path of a WebSocket with this key.
     pub fn target_of(&self, key: &str, id: &str) -> String {
         format!("{}peerjs?key={key}&id={id}&token={}", &self.root(), token_of(id))
     }
@@ -130,21 +130,21 @@ impl TestServer {
         format!("{}?key={key}", &self.root())
     }
 
-    /// Where a client of a key posts to.
+    /// The path for posts of a client with this key.
     pub fn post_target_of(&self, key: &str, id: &str, word: &str) -> String {
         let token = token_of(id);
         let token = utf8_percent_encode(&token, NON_ALPHANUMERIC);
         format!("{}{key}/{id}/{token}/{word}", &self.root())
     }
 
-    /// A client of a key that is not known to be admitted.
+    /// A client of a key that may be refused.
     pub fn newcomer_of(&self, key: &str, id: &str) -> RawClient {
         let mut client = self.begin_at(&self.target_of(key, id));
         client.expect_accepted();
         client
     }
 
-    /// A client of a key that is registered.
+    /// A registered client of a key.
     pub fn client_of(&self, key: &str, id: &str) -> RawClient {
         let mut client = self.newcomer_of(key, id);
         client.expect_open();
@@ -156,7 +156,7 @@ impl TestServer {
         self.guest_at(name, &self.root_of(key))
     }
 
-    /// A connection that sends a handshake with further headers, which are whole lines.
+    /// A connection that sends a handshake with further headers, which are complete lines.
     pub fn begin_with(&self, target: &str, headers: &str) -> RawClient {
         let mut client = self.connect(target);
         let end = format!("\r\n{headers}\r\n");
@@ -166,7 +166,7 @@ impl TestServer {
 }
 
 impl RawClient {
-    /// One text frame, an empty close frame, the end.
+    /// Expects one text frame, an empty close frame, and the end.
     pub fn expect_refused(&mut self, text: impl AsRef<str>) {
         self.expect(text);
         self.expect_closed_with(None);

@@ -1,5 +1,5 @@
-//! PeerJS 0.3.x where it has no WebSocket, or not yet: streams to hear through, and a POST for each
-//! message.
+//! PeerJS 0.3.x without a WebSocket: a stream to receive messages, and a POST for each message
+//! sent.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,17 +16,17 @@ use super::{RawClient, TestServer, token_of, wait_until};
 pub const MS: Duration = Duration::from_millis(1);
 /// How long a stream waits for its WebSocket.
 pub const HEAD_START: Duration = Duration::from_secs(1);
-/// How long a stream that has ended counts as open.
+/// The grace period in which an ended stream counts as open.
 pub const GRACE: Duration = Duration::from_secs(5);
 /// How long a POST waits for its client.
 pub const PATIENCE: Duration = Duration::from_secs(5);
-/// Most that wait for one id.
+/// Maximum POSTs that wait for one id.
 pub const MAX_WAITING: usize = 64;
 
-/// The line that means nothing.
-pub const NUDGE: &str = "{}";
+/// A line without a meaning.
+pub const FILLER: &str = "{}";
 
-/// A stream that was answered.
+/// A stream whose response has begun.
 pub struct StreamClient {
     pub name: String,
     pub head: Response,
@@ -34,12 +34,12 @@ pub struct StreamClient {
 }
 
 impl StreamClient {
-    /// The next line that means something; `None` at the clean end of the answer.
+    /// The next line that is not a filler; `None` at the clean end of the response.
     pub fn next_line(&mut self) -> Option<String> {
-        std::iter::from_fn(|| self.any_line()).find(|line| line != NUDGE)
+        std::iter::from_fn(|| self.any_line()).find(|line| line != FILLER)
     }
 
-    /// The next line, which has to be a chunk of its own; `None` at the clean end of the answer.
+    /// The next line, which must be its own chunk; `None` at the clean end of the response.
     pub fn any_line(&mut self) -> Option<String> {
         let chunk = String::from_utf8(self.http.chunk()?).expect("UTF-8");
         let line = chunk.strip_suffix('\n').unwrap_or_else(|| panic!("{}: {chunk:?} is no line", self.name));
@@ -56,18 +56,18 @@ impl StreamClient {
         self.expect(r#"{"type":"OPEN"}"#);
     }
 
-    /// Expects the clean end of the answer next.
+    /// Expects the clean end of the response next.
     pub fn expect_end(&mut self) {
         assert_eq!(self.next_line(), None, "{}: the end of the stream", self.name);
     }
 
-    /// Ends the sending direction.
+    /// Shuts the sending direction down.
     pub fn shutdown_write(&mut self) {
         self.http.shutdown_write();
     }
 
-    /// Proves that nothing was sent through this stream: what its client posts to itself is the
-    /// next line. `id` is its own.
+    /// Proves that nothing was sent through this stream: a message that its client posts to itself
+    /// is the next line. `id` is its own.
     pub fn expect_nothing(&mut self, server: &TestServer, id: &str) {
         static MARKERS: AtomicUsize = AtomicUsize::new(0);
         let marker = format!("\"marker {}\"", MARKERS.fetch_add(1, Ordering::Relaxed));
@@ -77,7 +77,7 @@ impl StreamClient {
 }
 
 impl TestServer {
-    /// What a client posts to; its token is made from its id.
+    /// The path for posts of a client, with a token made from its id.
     pub fn post_target(&self, id: &str, word: &str) -> String {
         self.post_target_with(id, &token_of(id), word)
     }
@@ -89,7 +89,7 @@ impl TestServer {
         format!("{path}{key}/{id}/{token}/{word}")
     }
 
-    /// A stream that says nothing yet; `number` counts the renewals.
+    /// A stream that has sent only its padding; `number` counts the renewals.
     pub fn begin_stream(&self, id: &str, number: usize) -> StreamClient {
         self.begin_stream_at(id, &self.post_target(id, &format!("id?i={number}")))
     }
@@ -107,7 +107,7 @@ impl TestServer {
         stream
     }
 
-    /// A stream that is registered and greeted. Moves the clock on by the head start.
+    /// A registered stream that has got its OPEN. Advances the clock by the head start.
     pub fn stream(&self, id: &str) -> StreamClient {
         let stream = self.begin_stream(id, 0);
         self.greeted(stream)
@@ -120,7 +120,7 @@ impl TestServer {
         stream
     }
 
-    /// A connection whose system takes few bytes that are not read.
+    /// A connection with small system buffers.
     pub fn http_that_reads_late(&self) -> HttpConnection {
         HttpConnection::over(connect_with_small_buffer(self.address))
     }
@@ -132,7 +132,7 @@ impl TestServer {
         renewed
     }
 
-    /// Posts a message and waits for the answer.
+    /// Posts a message and waits for the response.
     pub fn post(&self, id: &str, word: &str, body: &str) -> Response {
         self.begin_post(id, word, body).response(false)
     }
@@ -149,22 +149,22 @@ impl TestServer {
         http
     }
 
-    /// A WebSocket that takes over from its own stream: accepted, and not greeted again.
+    /// A WebSocket that takes over from its own stream. It gets no second OPEN.
     pub fn upgraded(&self, id: &str) -> RawClient {
         let mut client = self.begin(id, &token_of(id));
         client.expect_accepted();
         client
     }
 
-    /// Waits until every worker has done what it had to do before: each answers two requests that
-    /// came later. Connections go to the workers in turn.
+    /// Waits until every worker has finished its earlier work: each answers two later requests.
+    /// The workers get connections in turn.
     pub fn settle(&self) {
         for _ in 0..2 * super::WORKERS {
             self.get("/healthz");
         }
     }
 
-    /// Waits until the connection that holds an id has given a sign of life.
+    /// Waits until the holder of an id has given a sign of life.
     pub fn wait_until_heard(&self, id: &str) {
         let Probe::Asked(mut answered) = self.realm().probe(&PeerId::parse(id).unwrap()) else {
             panic!("too many ask {id} already");
@@ -174,7 +174,7 @@ impl TestServer {
     }
 }
 
-/// A whole POST; `headers` are whole lines.
+/// A complete POST; `headers` are complete lines.
 pub fn post(target: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head =

@@ -1,4 +1,4 @@
-//! What PeerJS clients and servers say.
+//! Messages of PeerJS clients and servers.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ pub const LEAVE: &str = r#"{"type":"LEAVE"}"#;
 pub const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;
 pub const ID_TAKEN: &str = r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#;
 
-/// What a client sends; `payload` is JSON.
+/// A message as the client sends it; `payload` is JSON.
 pub fn message(kind: &str, dst: &str, payload: &str) -> String {
     format!(r#"{{"type":"{kind}","dst":{},"payload":{payload}}}"#, quoted(dst))
 }
@@ -16,7 +16,7 @@ pub fn offer(dst: &str, payload: &str) -> String {
     message("OFFER", dst, payload)
 }
 
-/// What the recipient gets of [`message`].
+/// The [`message`] as the recipient gets it.
 pub fn relayed(kind: &str, src: &str, dst: &str, payload: &str) -> String {
     let (src, dst) = (quoted(src), quoted(dst));
     format!(r#"{{"type":"{kind}","src":{src},"dst":{dst},"payload":{payload}}}"#)
@@ -26,7 +26,7 @@ pub fn relayed_offer(src: &str, dst: &str, payload: &str) -> String {
     relayed("OFFER", src, dst, payload)
 }
 
-/// The notice that what `sender` sent to `absent` has expired.
+/// The notice that messages of `sender` to `absent` have expired.
 pub fn expired(absent: &str, sender: &str) -> String {
     format!(r#"{{"type":"EXPIRE","src":{},"dst":{}}}"#, quoted(absent), quoted(sender))
 }

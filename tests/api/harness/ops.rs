@@ -10,7 +10,7 @@ use peerbroker::{Config, Listen};
 use super::api::Api;
 use super::{TestServer, Transport};
 
-/// A server with the API and these keys beside the built-in one.
+/// A server with the API, these keys and the built-in one.
 pub fn with_api(keys: &[Key], token: Option<&str>, configure: impl FnOnce(&mut Config)) -> (TestServer, Api) {
     let store = Arc::new(MemoryKeys::new());
     keys.iter().for_each(|key| store.add(key.clone()).unwrap());

@@ -1,4 +1,4 @@
-//! A small blocking WebSocket client that does nothing by itself: it answers no ping and no close,
+//! A small blocking WebSocket client that does nothing by itself: it does not answer pings or closes,
 //! and can send any bytes.
 
 use std::io::{Read, Write};
@@ -19,9 +19,9 @@ pub trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
 pub struct RawClient {
-    /// Who this is, in failures.
+    /// The name of the client in failures.
     pub name: String,
-    /// Whether it ends its own side before it waits for the end of the server's.
+    /// Whether it shuts its own direction down before it waits for the server's end.
     pub ends_its_side: bool,
     stream: Box<dyn Stream>,
     tcp: TcpStream,
@@ -34,7 +34,7 @@ impl RawClient {
         Self::over(connect(address), name)
     }
 
-    /// Speaks over a connection that is there.
+    /// Uses an existing connection.
     pub fn over(tcp: TcpStream, name: &str) -> Self {
         let stream = Box::new(tcp.try_clone().unwrap());
         RawClient { name: name.to_owned(), ends_its_side: false, stream, tcp, received: Vec::new() }
@@ -58,7 +58,7 @@ impl RawClient {
 
     pub fn send_raw(&mut self, bytes: impl AsRef<[u8]>) {
         let sent = self.stream.write_all(bytes.as_ref()).and_then(|()| self.stream.flush());
-        // What is sent to a server that has closed already is sent in vain, no more.
+        // Sending to a server that has already closed is not an error.
         if let Err(error) = sent {
             assert!(is_reset(error.kind()), "{}: cannot send: {error}", self.name);
         }
@@ -84,24 +84,24 @@ impl RawClient {
         self.send_raw(wire::close(code, b""));
     }
 
-    /// Ends the sending direction.
+    /// Shuts the sending direction down.
     pub fn shutdown_write(&mut self) {
         self.tcp.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Breaks the connection with a reset instead of an end.
+    /// Breaks the connection with a reset.
     pub fn reset(self) {
         let socket = socket2::Socket::from(self.tcp.try_clone().unwrap());
         socket.set_linger(Some(std::time::Duration::ZERO)).unwrap();
-        // Dropped with a linger of zero, which is a reset.
+        // Closing with a linger of zero sends a reset.
     }
 
-    /// Waits until the server has ended the connection, whatever it says before.
+    /// Waits until the server has ended the connection, and ignores its data.
     pub fn expect_cut_off(&mut self) {
         while self.read("the end of the connection") {}
     }
 
-    /// Reads an answer to the handshake, with its body unless it is the good one.
+    /// Reads the response to the handshake, with its body if it is a refusal.
     pub fn expect_response(&mut self) -> Response {
         let mut response = loop {
             if let Some(response) = Response::take_head(&mut self.received) {
@@ -122,7 +122,7 @@ impl RawClient {
         response
     }
 
-    /// The next frame, whatever it is; `None` at the end of the connection.
+    /// The next frame of any kind; `None` at the end of the connection.
     pub fn next_frame(&mut self, wanted: &str) -> Option<Frame> {
         loop {
             if let Some(frame) = Frame::take(&mut self.received) {
@@ -196,7 +196,7 @@ impl RawClient {
         self.expect_end();
     }
 
-    /// Proves that all this client has sent was handled and that nothing was sent to it meanwhile:
+    /// Proves that the server has handled all messages of this client and has sent it nothing else:
     /// a message to itself is the next thing that arrives. `id` is its own.
     pub fn expect_nothing(&mut self, id: &str) {
         static MARKERS: AtomicUsize = AtomicUsize::new(0);

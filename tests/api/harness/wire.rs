@@ -25,7 +25,7 @@ impl Frame {
         self.first & 0xF
     }
 
-    /// Takes one whole frame from the front of `bytes`.
+    /// Removes one complete frame from the front of `bytes`.
     pub fn take(bytes: &mut Vec<u8>) -> Option<Frame> {
         let (&first, &second) = (bytes.first()?, bytes.get(1)?);
         assert_eq!(second & MASKED, 0, "a server's frames are not masked");
@@ -61,7 +61,7 @@ pub fn close(code: Option<u16>, reason: &[u8]) -> Vec<u8> {
     frame(FIN | opcode::CLOSE, &payload)
 }
 
-/// A frame as only a broken client sends it: without a mask.
+/// A frame without a mask, which only a broken client sends.
 pub fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = header(first, 0, payload.len() as u64);
     bytes.extend_from_slice(payload);

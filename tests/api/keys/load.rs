@@ -13,7 +13,7 @@ use crate::harness::{TestServer, wait_until};
 
 const FLIPS: usize = 100;
 
-/// Comes, says something, and goes, over and over; says how often it was let in.
+/// Connects, sends a message and leaves, repeatedly; returns how often it was admitted.
 fn come_and_go(server: &TestServer, name: &str, over: &AtomicBool) -> usize {
     let mut admitted = 0;
     for n in 0.. {
@@ -27,11 +27,11 @@ fn come_and_go(server: &TestServer, name: &str, over: &AtomicBool) -> usize {
         match (frame.opcode(), &*frame.payload) {
             (opcode::TEXT, br#"{"type":"OPEN"}"#) => admitted += 1,
             (opcode::TEXT, text) => assert_eq!(String::from_utf8_lossy(text), error(INVALID_KEY)),
-            // Let in and sent away before it was greeted.
+            // Admitted, and closed before it got its OPEN.
             (opcode::CLOSE, code) => assert_eq!(code[..2], 4004_u16.to_be_bytes()),
             other => panic!("{other:?}"),
         }
-        // Half of them leave without a word.
+        // Half of them leave without a close frame.
         if n % 2 == 0 {
             client.close(None);
             client.expect_cut_off();
@@ -58,7 +58,7 @@ fn a_key_that_goes_on_and_off_under_load_leaves_nothing_behind() {
             let names = ["a", "b", "b"];
             let coming = names.map(|name| scope.spawn(|| come_and_go(server, name, &over)));
             scope.spawn(|| play(server, &over));
-            // As a command and the thread that watches the store.
+            // Like a command and the thread that watches the store.
             let reading = scope.spawn(|| {
                 while !over.load(Ordering::SeqCst) {
                     server.read_keys();

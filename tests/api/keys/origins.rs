@@ -1,4 +1,4 @@
-//! From which pages a key may be used.
+//! Origins that may use a key.
 
 use peerbroker::keys::{Change, Key, Origin};
 
@@ -45,7 +45,7 @@ fn peer(server: &TestServer, key: &str, headers: &str) -> RawClient {
     client
 }
 
-/// An admitted client that has left again.
+/// A client that was admitted and has left.
 fn expect_admitted(server: &TestServer, key: &str, headers: &str) {
     let mut client = peer(server, key, headers);
     client.expect_open();
@@ -91,7 +91,7 @@ fn a_key_with_origins_may_be_used_from_these_alone() {
 }
 
 #[test]
-fn who_names_no_origin_comes_in_only_where_that_is_allowed() {
+fn a_client_without_an_origin_is_admitted_only_if_the_key_allows_it() {
     on_own_with_keys(&bound(), |server, _| {
         for headers in ["", "Origin: \r\n"] {
             peer(server, "web", headers).expect_refused(error(FOREIGN));
@@ -99,7 +99,7 @@ fn who_names_no_origin_comes_in_only_where_that_is_allowed() {
             expect_admitted(server, "native", headers);
             guest(server, "native", headers).expect_quiet();
         }
-        // A page has an origin, and cannot hide it.
+        // A page always sends its origin.
         peer(server, "native", &line("https://evil.test")).expect_refused(error(FOREIGN));
         guest(server, "native", &line("https://evil.test")).expect_refused(problem(FOREIGN));
     });

@@ -1,4 +1,4 @@
-//! What becomes of the clients of a key that is disabled or removed.
+//! Clients of a key that is disabled or removed.
 
 use peerbroker::keys::Change;
 use peerbroker::wire::CloseReason;
@@ -74,7 +74,7 @@ fn newcomers_hear_that_the_key_is_invalid() {
             let offer = message("OFFER", "b", "1");
             assert_eq!(status_of_post(server, "offer", &offer), (401, "Unauthorized".to_owned()));
             assert_eq!(server.get("/one/peers").status, 401);
-            // As for any key that is not there.
+            // As for any unknown key.
             assert_eq!(server.get("/one/id").status, 200);
         });
     }
@@ -97,7 +97,7 @@ fn a_newcomer_that_waits_for_a_holders_answer_hears_it_as_well() {
 }
 
 #[test]
-fn it_comes_back_empty() {
+fn a_revoked_key_comes_back_without_its_queue() {
     for (end, again) in WAYS {
         on_own_with_keys(&[plain_key("one")], |server, keys| {
             let mut a = server.client_of("one", "a");
@@ -112,7 +112,7 @@ fn it_comes_back_empty() {
             again(keys);
             assert!(server.tenant("one").is_empty());
             assert_eq!(server.tenant("one").guests().rooms.len(), 0);
-            // The id belongs to nobody, and nothing waits.
+            // The id is free, and its queue is empty.
             let mut new = server.begin_at(&server.target_of("one", "a").replace("token=", "token=another-"));
             new.expect_accepted();
             new.expect_open();
@@ -125,7 +125,7 @@ fn it_comes_back_empty() {
 }
 
 #[test]
-fn what_waited_in_it_is_gone_and_its_bytes_are_given_back() {
+fn the_queue_of_a_revoked_key_is_dropped_and_its_bytes_are_refunded() {
     for (end, again) in WAYS {
         on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, keys| {
             let (mut a, mut other) = (server.client_of("one", "a"), server.client_of("two", "a"));
@@ -150,7 +150,7 @@ fn what_waited_in_it_is_gone_and_its_bytes_are_given_back() {
 }
 
 #[test]
-fn what_a_slow_client_did_not_read_is_kept_for_nobody() {
+fn messages_that_a_slow_guest_did_not_read_are_dropped() {
     for (end, again) in WAYS {
         on_both_with_keys_and(
             |config| {
@@ -161,7 +161,7 @@ fn what_a_slow_client_did_not_read_is_kept_for_nobody() {
             |server, keys| {
                 let slow = server.client_of("one", "slow");
                 let mut a = server.client_of("one", "a");
-                // More than the system takes for one that does not read.
+                // More than the system's buffers hold for a client that does not read.
                 let payload = format!("\"{}\"", "x".repeat(512 << 10));
                 for _ in 0..40 {
                     a.send(offer("slow", &payload));

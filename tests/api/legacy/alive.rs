@@ -1,7 +1,7 @@
-//! How long a stream counts as alive, and what becomes of it and of what it did not get.
+//! How long a stream counts as alive, and what happens to its unsent messages.
 //!
-//! The embedded form does not see a client leave until it writes, so what begins with that is tested
-//! with the server of its own alone.
+//! The embedded transport notices a disconnect only when it writes, so tests that start with one use
+//! the server's own transport.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const PING: Duration = Duration::from_secs(20);
 const STALL: Duration = Duration::from_secs(5);
 const EXPIRE: Duration = Duration::from_secs(5);
 
-/// The client goes, and the server has seen it.
+/// The client leaves, and the server has noticed it.
 fn leave(server: &TestServer, stream: StreamClient) {
     drop(stream);
     server.settle();
@@ -79,7 +79,7 @@ fn a_stream_that_has_ended_is_renewed_within_its_grace_without_an_open_on_the_ow
             server.advance(GRACE - MS);
             a = server.renewed("a", number);
             a.expect(relayed_offer("b", "a", &number.to_string()));
-            // Another grace begins with another end.
+            // Another end starts another grace period.
             server.advance(MS);
         }
         server.advance(GRACE);
@@ -115,7 +115,7 @@ fn after_the_grace_a_client_is_greeted_anew_on_the_own_form() {
 }
 
 #[test]
-fn what_an_ended_stream_did_not_get_expires_after_its_grace_on_the_own_form() {
+fn unsent_messages_of_an_ended_stream_expire_after_its_grace_period_on_the_own_form() {
     on_own(|server| {
         let (a, mut b) = (server.stream("a"), server.client("b"));
         leave(server, a);
@@ -134,7 +134,7 @@ fn what_an_ended_stream_did_not_get_expires_after_its_grace_on_the_own_form() {
 }
 
 #[test]
-fn what_an_ended_stream_did_not_get_waits_for_whoever_comes_on_the_own_form() {
+fn unsent_messages_of_an_ended_stream_wait_for_the_next_connection_on_the_own_form() {
     on_own(|server| {
         let (a, mut b) = (server.stream("a"), server.client("b"));
         leave(server, a);
@@ -258,7 +258,7 @@ fn streams_end_cleanly_when_the_server_stops() {
         stream.expect_end();
     }
     client.expect_closed_with(Some(1001));
-    // The server waits until its clients have ended their side.
+    // The server waits until its clients have closed.
     drop((streams, client));
     server.join();
     let gone = Told::Disconnected("a0".into(), CloseReason::Shutdown);
@@ -292,7 +292,7 @@ fn a_stream_that_is_not_read_does_not_hold_up_the_end_of_the_server() {
     let target = server.post_target("a", "id?i=0");
     let stream = server.begin_stream_over(server.http_that_reads_late(), "a", &target);
     let _a = server.greeted(stream);
-    // The first is more than the system's buffers hold, the second waits behind it.
+    // The first is larger than the system's buffers, so the second waits.
     for bytes in [900_000, 200_000] {
         b.send(offer("a", &format!("\"{}\"", "x".repeat(bytes))));
     }

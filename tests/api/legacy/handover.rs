@@ -1,4 +1,4 @@
-//! Who goes on when a stream ends: a WebSocket, or the next stream.
+//! Takeovers of a stream by a WebSocket or the next stream.
 
 use peerbroker::wire::CloseReason;
 
@@ -6,7 +6,7 @@ use crate::harness::legacy::{HEAD_START, MS, StreamClient};
 use crate::harness::messages::{offer, relayed_offer};
 use crate::harness::{TestServer, Told, on_both, wait_until};
 
-/// Expects that the hooks were told of each connection of `id` and of its end once, `ends` in any order.
+/// Expects one event for each connection of `id` and one for each of its ends, `ends` in any order.
 fn expect_told(server: &TestServer, id: &str, connected: usize, mut ends: Vec<CloseReason>) {
     wait_until("all ends", || server.told_about(id).len() >= connected + ends.len());
     let mut told = server.told_about(id);
@@ -104,7 +104,7 @@ fn a_renewed_stream_goes_on_without_an_open_and_the_older_one_ends() {
 #[test]
 fn the_older_stream_may_stay_open_while_the_next_one_goes_on() {
     on_both(|server| {
-        // The client ends it once the next one has begun; nothing it does changes anything.
+        // The client ends it after the next one has begun, which changes nothing.
         let older = server.stream("a");
         let mut renewed = server.renewed("a", 1);
         renewed.expect_nothing(server, "a");
@@ -150,7 +150,7 @@ fn of_two_first_streams_at_once_one_is_greeted_and_goes_on_in_the_other() {
         server.settle();
         let marker = r#"{"type":"LEAVE","src":"a","dst":"a"}"#;
         assert_eq!(server.post("a", "leave", r#"{"type":"LEAVE","dst":"a"}"#).status, 200);
-        // One goes on and hears that, and the other one ends; which of them was greeted is open.
+        // One stream continues and gets the message, and the other one ends. Either may have got the OPEN.
         let heard = |stream: &mut StreamClient| -> Vec<String> {
             let mut lines: Vec<String> = Vec::new();
             while lines.last().is_none_or(|last| last != marker) {

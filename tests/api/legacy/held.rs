@@ -52,7 +52,7 @@ fn a_post_whose_client_does_not_come_is_refused_and_never_relayed() {
 }
 
 #[test]
-fn a_post_is_held_to_the_end_of_its_patience() {
+fn a_post_waits_until_its_timeout() {
     on_own(|server| {
         let mut held = server.begin_post("a", "offer", &offer("b", "1"));
         server.advance(PATIENCE - MS);
@@ -98,7 +98,7 @@ fn a_post_is_refused_as_soon_as_its_client_is() {
 #[test]
 fn a_refusal_with_another_token_refuses_no_post() {
     on_own(|server| {
-        // Both wait for the id that a third one holds.
+        // Both wait for an id that a third client holds.
         let mut holder = server.client_with_token("a", "third");
         let mut held = server.begin_post("a", "offer", &offer("b", "1"));
         let mut other = server.begin("a", "second");
@@ -114,7 +114,7 @@ fn a_refusal_with_another_token_refuses_no_post() {
 }
 
 #[test]
-fn what_was_held_is_relayed_behind_the_open_of_its_client() {
+fn waiting_posts_are_relayed_after_the_open_of_their_client() {
     on_own(|server| {
         let mut held = server.begin_post("a", "offer", &offer("a", r#""to myself""#));
         let mut a = server.client("a");
@@ -131,7 +131,7 @@ fn sixty_four_wait_for_one_id_with_one_token_and_one_more_is_refused_at_once() {
         server.settle();
         assert_eq!(server.post("a", "offer", &offer("b", "1")).status, 429);
         server.begin_stream("a", 0).expect_end();
-        // Other ids have nothing to do with it.
+        // Other ids are not affected.
         let mut other = server.begin_post("c", "offer", &offer("b", "1"));
         let _c = server.client("c");
         assert_eq!(other.response(false).status, 200);
@@ -164,7 +164,7 @@ fn posts_with_wrong_tokens_take_no_place_of_the_owner() {
 }
 
 #[test]
-fn who_stops_waiting_makes_room() {
+fn a_client_that_stops_waiting_makes_room() {
     on_both(|server| {
         let mut held: Vec<_> = (0..MAX_WAITING).map(|_| begin_post_unsettled(server, "a")).collect();
         server.settle();

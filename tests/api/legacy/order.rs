@@ -14,13 +14,13 @@ fn number(message: &str) -> usize {
     message["payload"].as_u64().expect("a number") as usize
 }
 
-/// All that is left in a stream.
+/// The remaining lines of a stream.
 fn rest(mut stream: StreamClient) -> Vec<usize> {
     std::iter::from_fn(|| stream.next_line()).map(|line| number(&line)).collect()
 }
 
 #[test]
-fn what_waits_in_a_stream_goes_on_in_the_next_one() {
+fn unsent_messages_of_a_stream_move_to_the_next_stream() {
     on_both(|server| {
         let (mut a, mut b) = (server.stream("a"), server.client("b"));
         (0..6).for_each(|n| b.send(offer("a", &n.to_string())));
@@ -37,7 +37,7 @@ fn what_waits_in_a_stream_goes_on_in_the_next_one() {
 }
 
 #[test]
-fn what_waits_in_a_stream_goes_on_in_the_websocket() {
+fn unsent_messages_of_a_stream_move_to_the_websocket() {
     on_both(|server| {
         let (mut a, mut b) = (server.stream("a"), server.client("b"));
         (0..6).for_each(|n| b.send(offer("a", &n.to_string())));
@@ -65,7 +65,7 @@ fn across_renewals_nothing_is_lost_doubled_or_out_of_order() {
             });
             let (mut got, mut renewals) = (0, 0);
             while got < COUNT {
-                // The first message of a stream comes at once, so one that is renewed often is fast.
+                // A stream sends its first message at once, so frequent renewals make it fast.
                 renewals += 1;
                 let next = server.begin_stream("a", renewals);
                 for n in rest(std::mem::replace(&mut a, next)) {
@@ -101,7 +101,7 @@ fn in_a_ping_pong_of_stream_and_websocket_nothing_is_lost_doubled_or_out_of_orde
                     client.expect_accepted();
                     let old = rest(stream);
                     let mut more = old.into_iter().map(&mut take).last().unwrap_or(true);
-                    // A stream beside a WebSocket is not wanted, so the WebSocket says goodbye first.
+                    // The server refuses a stream beside an open WebSocket, so the WebSocket leaves first.
                     for _ in 0..3 {
                         more = more && take(next_number(&mut client).unwrap());
                     }

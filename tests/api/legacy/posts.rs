@@ -1,4 +1,4 @@
-//! What may be posted, and what is answered.
+//! Posted messages, and the responses.
 
 use peerbroker::wire::CloseReason;
 
@@ -14,7 +14,7 @@ fn post_bytes(server: &TestServer, id: &str, body: &[u8]) -> Response {
 }
 
 #[test]
-fn what_is_no_message_is_refused_and_reaches_nobody() {
+fn a_post_that_is_not_a_message_is_refused_and_reaches_nobody() {
     on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         let refused = [
@@ -53,7 +53,7 @@ fn the_message_says_what_it_is_and_not_the_address() {
 }
 
 #[test]
-fn the_sender_of_what_is_posted_is_who_posted_it() {
+fn the_sender_of_a_post_is_the_client_that_posted_it() {
     on_own(|server| {
         let (_a, mut b) = (server.client("a"), server.client("b"));
         server.post("a", "offer", r#"{"type":"OFFER","src":"forged","dst":"b","payload":1,"more":2}"#);
@@ -72,7 +72,7 @@ fn many_posts_go_through_one_connection() {
             assert_eq!(http.response(false).status, 200);
             b.expect(relayed_offer("a", "b", &n.to_string()));
         }
-        // And without waiting for the answers.
+        // The same without waiting for the responses.
         let pipelined: Vec<u8> =
             (5..9).flat_map(|n: usize| post(&target, "", offer("b", &n.to_string()).as_bytes())).collect();
         http.send(pipelined);
@@ -162,7 +162,7 @@ fn leave_without_a_dst_is_the_end_of_a_websocket_as_well() {
 }
 
 #[test]
-fn what_is_posted_is_a_sign_of_life() {
+fn a_post_is_a_sign_of_life() {
     on_both(|server| {
         let mut a = server.client("a");
         for body in [HEARTBEAT.to_owned(), offer("a", "1"), "nonsense".to_owned()] {
@@ -179,7 +179,7 @@ fn what_is_posted_is_a_sign_of_life() {
 
 #[test]
 fn a_body_that_breaks_off_reaches_nobody() {
-    // The embedded form answers as well, but to nobody.
+    // The embedded transport answers too, but nobody reads it.
     on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         let request = post(&server.post_target("a", "offer"), "", offer("b", "1").as_bytes());
@@ -251,7 +251,7 @@ fn nothing_is_relayed_under_an_id_that_is_somebody_elses_by_now() {
 }
 
 #[test]
-fn what_is_posted_while_a_client_changes_its_connection_counts_for_the_new_one() {
+fn a_post_during_a_takeover_counts_towards_the_rate_limit_of_the_new_connection() {
     on_own(|server| {
         let _a = server.client("a");
         let mut http = server.http();

@@ -1,4 +1,4 @@
-//! Where a 0.3.x client posts to, as what, and which page may read the answer.
+//! URLs and content types of posts of 0.3.x clients, and CORS.
 
 use peerbroker::config::MountPath;
 
@@ -85,7 +85,7 @@ fn id_and_token_are_percent_decoded_once() {
             stream.expect(relayed_offer("b", id, "1"));
             assert_eq!(server.post(id, "offer", &offer("b", "2")).status, 200);
             b.expect(relayed_offer(id, "b", "2"));
-            // The WebSocket's address has the same id and token, encoded in another way.
+            // The WebSocket's URL has the same id and token in another encoding.
             server.upgraded(id).expect_nothing(id);
             stream.expect_end();
         }
@@ -153,7 +153,7 @@ fn other_addresses_and_other_methods_are_nothing_here() {
 }
 
 #[test]
-fn a_final_slash_does_not_matter_here_either() {
+fn a_final_slash_in_the_path_of_discovery_does_not_matter() {
     on_own(|server| {
         let _a = server.client("a");
         let target = format!("{}/", server.post_target("a", "offer"));

@@ -1,4 +1,4 @@
-//! How many connections one address may have, and how many new ones a second.
+//! Limits of connections per address, and the rate limit of new ones.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::harness::{RawClient, TestServer, Transport, on_both_with, on_own_with
 const HERE: &str = "X-Forwarded-For: 192.0.2.1\r\n";
 const THERE: &str = "X-Forwarded-For: 192.0.2.2\r\n";
 
-/// Behind a proxy, so many at a time, and any number of new ones.
+/// Behind a proxy, with a limit of open connections and no rate limit.
 fn connections(connections: u32) -> impl Fn(&mut Config) {
     move |config| {
         config.proxied = true;
@@ -21,7 +21,7 @@ fn connections(connections: u32) -> impl Fn(&mut Config) {
     }
 }
 
-/// Behind a proxy, so many new ones a second, and any number at a time.
+/// Behind a proxy, with a rate limit of new connections and no limit of open ones.
 fn opens(per_second: u32) -> impl Fn(&mut Config) {
     move |config| {
         config.proxied = true;
@@ -30,7 +30,7 @@ fn opens(per_second: u32) -> impl Fn(&mut Config) {
     }
 }
 
-/// A client that was let in, from an address.
+/// An admitted client from an address.
 fn client_from(server: &TestServer, headers: &str, id: &str) -> RawClient {
     let mut client = server.begin_with(&server.target(id, &token_of(id)), headers);
     client.expect_accepted();
@@ -59,7 +59,7 @@ fn stream_from(server: &TestServer, headers: &str, id: &str) -> Response {
     http.head()
 }
 
-/// A client that is let in as soon as its address has a place again.
+/// A client that is admitted as soon as its address is below the limit.
 fn next_client_from(server: &TestServer, headers: &str, id: &str) -> RawClient {
     let mut admitted = None;
     wait_until("a place", || {
@@ -72,7 +72,7 @@ fn next_client_from(server: &TestServer, headers: &str, id: &str) -> RawClient {
 }
 
 #[test]
-fn an_address_has_so_many_connections_at_a_time_of_every_kind() {
+fn connections_of_every_kind_count_towards_the_limit_of_an_address() {
     on_both_with(connections(3), |server| {
         let (mut a, mut b) = (client_from(server, HERE, "a"), client_from(server, HERE, "b"));
         let mut guest = server.begin_with(&server.root(), HERE);
@@ -84,7 +84,7 @@ fn an_address_has_so_many_connections_at_a_time_of_every_kind() {
         let mut http = server.http();
         http.send(post(&server.post_target("s", "id?i=0"), HERE, b""));
         expect_too_many(&http.response(false), "10");
-        // Another address is served meanwhile, and so are those who are in.
+        // Other addresses and connected clients are still served.
         let mut other = client_from(server, THERE, "other");
         a.send(offer("other", "1"));
         other.expect(relayed_offer("a", "other", "1"));
@@ -104,7 +104,7 @@ fn plain_requests_are_not_counted() {
 }
 
 #[test]
-fn a_place_comes_back_however_a_connection_ends() {
+fn a_connection_frees_its_place_however_it_ends() {
     on_both_with(connections(1), |server| {
         let end: [fn(RawClient); 3] =
             [|mut client| client.expect_closed_by_us(Some(1000)), |client| client.reset(), drop];
@@ -179,7 +179,7 @@ fn a_stream_that_is_not_let_in_holds_no_place() {
 }
 
 #[test]
-fn an_address_has_so_many_new_ones_a_second_and_ten_times_as_many_at_once() {
+fn new_websockets_of_an_address_have_a_rate_limit_and_a_burst_of_ten_seconds() {
     on_both_with(opens(2), |server| {
         let from = |n: usize, headers| drop(client_from(server, headers, &format!("client {n}")));
         (0..20).for_each(|n| from(n, HERE));
@@ -191,7 +191,7 @@ fn an_address_has_so_many_new_ones_a_second_and_ten_times_as_many_at_once() {
         server.advance(Duration::from_millis(1));
         from(40, HERE);
         expect_too_many(&answer_to(server, HERE), "1");
-        // It never gets more than ten seconds' worth together.
+        // The burst is never more than ten seconds of the rate.
         server.advance(Duration::from_secs(1000));
         (50..70).for_each(|n| from(n, HERE));
         expect_too_many(&answer_to(server, HERE), "1");
@@ -203,7 +203,7 @@ fn retry_after_is_the_wait_in_whole_seconds_rounded_up() {
     on_own_with(opens(1), |server| {
         (0..10).for_each(|n| drop(client_from(server, HERE, &format!("client {n}"))));
         expect_too_many(&answer_to(server, HERE), "1");
-        // Half a second more is a whole one to wait for, and not two.
+        // 0.5 s is rounded up to 1 s.
         server.advance(Duration::from_millis(500));
         expect_too_many(&answer_to(server, HERE), "1");
         server.advance(Duration::from_millis(500));
@@ -212,7 +212,7 @@ fn retry_after_is_the_wait_in_whole_seconds_rounded_up() {
 }
 
 #[test]
-fn what_a_client_writes_in_front_of_its_address_changes_nothing() {
+fn addresses_that_a_client_puts_in_front_of_its_own_are_ignored() {
     on_own_with(connections(1), |server| {
         let _a = client_from(server, HERE, "a");
         for headers in [
@@ -265,7 +265,7 @@ fn only_trusted_proxies_are_believed() {
             config.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
         },
         |server| {
-            // The connection itself comes from loopback, which is no trusted proxy here.
+            // The connection comes from loopback, which is not a trusted proxy here.
             let _clients: Vec<_> = (0..5).map(|n| client_from(server, HERE, &n.to_string())).collect();
             assert_eq!(server.realm().len(), 5);
         },

@@ -1,4 +1,4 @@
-//! One address that opens connections without end, and clients that send without end.
+//! Floods of connections from one address, and floods of messages.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -9,10 +9,10 @@ use crate::harness::{RawClient, TestServer, on_both_with, token_of, wait_until};
 
 const LIMIT: u32 = 100;
 const CONNECTIONS: usize = 10_000;
-/// Open at a time beyond those that are in, so that descriptors suffice.
+/// Maximum pending connections, so that file descriptors suffice.
 const BATCH: usize = 50;
 
-/// Opens all of them, and keeps those that are let in.
+/// Opens all connections, and keeps those that are admitted.
 fn flood(server: &TestServer) -> Vec<RawClient> {
     let mut admitted = Vec::new();
     for batch in 0..CONNECTIONS / BATCH {
@@ -83,11 +83,11 @@ fn of_ten_thousand_connections_from_one_address_a_hundred_get_in_and_others_are_
 }
 
 const RATE: u32 = 20;
-/// What each flooder sends: a hundred times what it may send in a second, and ten times what it may at once.
+/// Messages of each flooder: 100 seconds of its rate limit, or ten bursts.
 const FLOOD: usize = 100 * RATE as usize;
-/// One for each worker of the server, and one more.
+/// One per worker of the server, and one more.
 const FLOODERS: [&str; 3] = ["flooder 1", "flooder 2", "flooder 3"];
-/// So long that a flood does not fit into one read. All that may come at once fits into an outbox.
+/// So long that a flood does not fit into one read, while a burst fits into an outbox.
 const FILLER: usize = 500;
 
 #[test]
@@ -131,7 +131,7 @@ fn at_a_hundred_times_the_rate_a_flood_is_not_read_on_and_others_are_served_mean
                 late.expect_open();
                 assert_eq!(server.get("/peerjs/id").status, 200);
                 assert_eq!(read(), before, "and nothing of the flood was read");
-                // All of it comes in the end, as fast as the victim reads it.
+                // Everything arrives in the end, as fast as the victim reads it.
                 wait_until("the whole flood", || {
                     let arrived = arrived.load(Ordering::SeqCst);
                     if arrived as u64 >= read().iter().sum() {

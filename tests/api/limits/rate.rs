@@ -1,4 +1,4 @@
-//! How many messages a client may send.
+//! The rate limit of messages per client.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -21,7 +21,7 @@ fn rate(per_second: u32) -> impl Fn(&mut Config) {
     move |config| config.messages_per_second = per_second
 }
 
-/// The same with clients that are given much time.
+/// The same with a long alive timeout.
 fn patient_rate(per_second: u32) -> impl Fn(&mut Config) {
     move |config| {
         config.messages_per_second = per_second;
@@ -30,7 +30,7 @@ fn patient_rate(per_second: u32) -> impl Fn(&mut Config) {
     }
 }
 
-/// Sends messages to `b` one by one, each after the one before has arrived.
+/// Sends messages to `b` one by one, each after the previous one has arrived.
 fn send_and_hear(a: &mut RawClient, b: &mut RawClient, numbers: impl IntoIterator<Item = usize>) {
     for n in numbers {
         a.send(offer("b", &n.to_string()));
@@ -38,9 +38,9 @@ fn send_and_hear(a: &mut RawClient, b: &mut RawClient, numbers: impl IntoIterato
     }
 }
 
-/// Asks for a sign of life, and waits for it while the clock moves on by a second.
+/// Waits until a client has answered a ping, while the clock advances by a second.
 fn lives_on(server: &TestServer, id: &str) {
-    // The pause before has ended, and the next one has begun.
+    // The first pause has ended and the next one has begun.
     server.settle();
     let Probe::Asked(mut answered) = server.realm().probe(&PeerId::parse(id).unwrap()) else {
         panic!("too many ask {id} already");
@@ -51,10 +51,10 @@ fn lives_on(server: &TestServer, id: &str) {
 }
 
 #[test]
-fn ten_times_the_rate_may_come_at_once_and_then_nothing_is_read_until_time_has_passed() {
+fn after_a_burst_of_ten_times_the_rate_nothing_is_read_until_time_has_passed() {
     on_both_with(patient_rate(2), |server| {
         let (mut a, mut b, mut c) = (server.client("a"), server.client("b"), server.client("c"));
-        // The last one is on credit, for half a second.
+        // The last one is on credit: half a second to wait.
         send_and_hear(&mut a, &mut b, 0..21);
         for n in 21..25 {
             a.send(offer("b", &n.to_string()));
@@ -74,7 +74,7 @@ fn ten_times_the_rate_may_come_at_once_and_then_nothing_is_read_until_time_has_p
 }
 
 #[test]
-fn who_comes_again_before_its_turn_goes_on_waiting() {
+fn a_client_that_reconnects_during_its_rate_limit_pause_keeps_waiting() {
     on_both_with(patient_rate(2), |server| {
         let (mut a, mut b, mut c) = (server.client("a"), server.client("b"), server.client("c"));
         send_and_hear(&mut a, &mut b, 0..21);
@@ -89,7 +89,7 @@ fn who_comes_again_before_its_turn_goes_on_waiting() {
 }
 
 #[test]
-fn others_are_not_delayed_and_who_has_to_wait_still_receives() {
+fn a_client_above_its_rate_limit_delays_nobody_and_still_receives() {
     on_both_with(rate(2), |server| {
         let (mut a, mut b, mut c) = (server.client("a"), server.client("b"), server.client("c"));
         send_and_hear(&mut a, &mut b, 0..21);
@@ -133,7 +133,7 @@ fn nothing_is_lost_or_comes_in_another_order() {
 }
 
 #[test]
-fn who_has_to_wait_is_taken_for_alive() {
+fn a_client_counts_as_alive_during_its_rate_limit_pause() {
     let alive = Duration::from_secs(10);
     on_both_with(
         |config| {
@@ -142,7 +142,7 @@ fn who_has_to_wait_is_taken_for_alive() {
         },
         |server| {
             let mut a = server.client("a");
-            // One read, and thirty seconds on credit.
+            // One read: thirty seconds on credit.
             let burst: Vec<u8> = (0..40).flat_map(|n| wire::text(&offer("a", &n.to_string()))).collect();
             a.send_raw(burst);
             for n in 0..40 {
@@ -162,7 +162,7 @@ fn who_has_to_wait_is_taken_for_alive() {
 }
 
 #[test]
-fn who_has_to_wait_can_be_sent_away() {
+fn a_client_can_be_closed_during_its_rate_limit_pause() {
     on_both_with_keys(
         &[key("one", Change { messages_per_second: Some(1), ..Change::default() })],
         |server, keys| {
@@ -230,7 +230,7 @@ fn a_client_that_leaves_while_it_has_to_wait_is_gone_at_once() {
     for leave in leave {
         let server = TestServer::start(Transport::Own, rate(1));
         let mut a = server.client("a");
-        // One read, and thirty seconds on credit; what follows is not read.
+        // One read: thirty seconds on credit. The server does not read the rest.
         let messages = |range: std::ops::Range<usize>| -> Vec<u8> {
             range.flat_map(|n| wire::text(&offer("a", &n.to_string()))).collect()
         };
@@ -238,7 +238,7 @@ fn a_client_that_leaves_while_it_has_to_wait_is_gone_at_once() {
         (0..40).for_each(|n| a.expect(relayed_offer("a", "a", &n.to_string())));
         a.send_raw(messages(40..50));
         leave(a);
-        // It would have to wait for half a minute.
+        // The wait would be half a minute.
         let noticed = (0..8).any(|_| {
             server.settle();
             server.advance(Duration::from_millis(250));
@@ -265,7 +265,7 @@ fn guests_have_the_rate_of_their_key() {
 }
 
 #[test]
-fn a_rate_is_that_of_its_key_and_of_each_client() {
+fn the_rate_limit_is_a_setting_of_the_key_and_applies_to_each_client() {
     on_own_with_keys(
         &[key("one", Change { messages_per_second: Some(1), ..Change::default() })],
         |server, keys| {
@@ -278,7 +278,7 @@ fn a_rate_is_that_of_its_key_and_of_each_client() {
             }
             let (mut free, mut other) = (server.client("a"), server.client("b"));
             send_and_hear(&mut free, &mut other, 0..100);
-            // Who comes now has the new one.
+            // New clients get the new setting.
             keys.change("one", Change { messages_per_second: Some(0), ..Change::default() });
             let mut again = server.client_of("one", "a");
             send_and_hear(&mut again, &mut b, 0..100);

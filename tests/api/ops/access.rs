@@ -1,4 +1,4 @@
-//! Who may use the API.
+//! Access to the API.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::harness::{on_both, wait_until};
 const TOKEN: &str = "a-token-of-the-operator";
 
 #[test]
-fn with_a_token_only_who_has_it_may_ask() {
+fn if_a_token_is_set_only_callers_with_it_are_allowed() {
     let (_server, api) = with_api(&[], Some(TOKEN), |_| {});
     assert_eq!(api.clone().with_token(TOKEN).get("/api/stats").status, 200);
     for line in [
@@ -34,20 +34,20 @@ fn with_a_token_only_who_has_it_may_ask() {
             assert_eq!(refused.response.header("www-authenticate").as_deref(), Some("Bearer"), "{line}");
         }
     }
-    // From wherever it comes.
+    // From any address.
     let line = format!("Host: ops.example.org\r\nOrigin: https://a.example\r\nAuthorization: bearer {TOKEN}");
     assert_eq!(api.with_header(&line).get("/api/stats").status, 200);
 }
 
 #[test]
-fn without_a_token_only_programs_of_this_machine_may_ask() {
+fn without_a_token_only_local_programs_are_allowed() {
     let (_server, api) = with_api(&[], None, |_| {});
     for host in ["localhost", "127.0.0.1:9001", "[::1]:9001"] {
         let line = format!("Host: {host}");
         assert_eq!(api.clone().with_header(&line).get("/api/stats").status, 200, "{line}");
     }
     for line in [
-        // A page whose name leads here, one from elsewhere, and a proxy that runs here.
+        // A page whose name resolves to this machine, a page of another site, and a local proxy.
         "Host: rebound.example.org",
         "Origin: https://example.org",
         "Origin: null",
@@ -80,7 +80,7 @@ fn a_stop_ends_the_api_too() {
 fn wrong_tokens_are_slowed_down_and_nobody_elsewhere_waits() {
     let (server, api) = with_api(&[], Some(TOKEN), |_| {});
     let right = api.clone().with_token(TOKEN);
-    // What is right, or is no guess, does not count.
+    // Right tokens, and requests without a token, do not count.
     for _ in 0..100 {
         assert_eq!(right.get("/api/stats").status, 200);
         api.get("/api/stats").problem(401);
@@ -93,7 +93,7 @@ fn wrong_tokens_are_slowed_down_and_nobody_elsewhere_waits() {
         assert!(refused.problem(429).contains("too many wrong tokens"));
         assert_eq!(refused.response.header("retry-after").as_deref(), Some("1"));
     }
-    // Through a proxy, and past one, are not the same.
+    // Requests through a proxy and direct ones are counted separately.
     let line = format!("X-Forwarded-For: 192.0.2.1\r\nAuthorization: Bearer {TOKEN}");
     assert_eq!(api.with_header(&line).get("/api/stats").status, 200);
     server.advance(Duration::from_millis(200));

@@ -1,4 +1,4 @@
-//! The API does what its own description says: each operation of it is called.
+//! The API does what its description says. This calls each operation.
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::api::{Answer, Api};
 use crate::harness::ops::with_api;
 
-/// The operations in an order in which they can be done, with the client `alice` connected after the first.
+/// The operations in an order that works, with the client `alice` connected after the first.
 const ORDER: [&str; 8] =
     ["add_key", "list_keys", "show_key", "change_key", "list_peers", "show_stats", "kick_peer", "remove_key"];
 
@@ -56,7 +56,7 @@ impl Operation<'_> {
         api.call(&self.method.to_uppercase(), &path, example)
     }
 
-    /// Whether an answer is one of those that are described.
+    /// Whether the description has this response.
     fn check(&self, answer: &Answer, document: &Value) {
         let responses = self.described["responses"].as_object().unwrap();
         let described = responses.get(&answer.status.to_string()).unwrap_or(&responses["default"]);
@@ -81,7 +81,7 @@ fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-/// Of a schema of the document, with what it refers to.
+/// A schema of the document, with its references resolved.
 fn validator(document: &Value, schema: &Value) -> Validator {
     let whole = json!({"components": document["components"], "allOf": [schema]});
     jsonschema::draft202012::new(&whole).expect("a schema")
@@ -115,7 +115,7 @@ fn every_operation_does_what_is_described() {
     }
     alice.unwrap().expect_closed_with(Some(4005));
 
-    // And each says as described that there is nothing.
+    // Without the key, its operations return the described 404.
     for operation in operations.iter().filter(|operation| operation.path.contains("{key}")) {
         let answer = operation.call(&api, &document);
         answer.problem(404);

@@ -13,7 +13,7 @@ use crate::harness::{TestServer, wait_until};
 
 const ROUNDS: usize = 40;
 
-/// Comes, says something and goes, over and over.
+/// Connects, sends a message and leaves, repeatedly.
 fn come_and_go(server: &TestServer, id: &str, over: &AtomicBool) {
     while !over.load(Ordering::SeqCst) {
         let mut client = server.newcomer_of("one", id);

@@ -1,4 +1,4 @@
-//! How many keys can be registered.
+//! Limits of registered keys.
 
 use std::sync::Barrier;
 use std::thread;
@@ -14,7 +14,7 @@ use crate::harness::{TestServer, on_own_with};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Behind a proxy, so many of one address, and so many in all.
+/// Behind a proxy, with limits per address and in total.
 fn bounds(per_day: u32, limit: usize) -> impl Fn(&mut Config) {
     move |config| {
         config.proxied = true;
@@ -37,7 +37,7 @@ fn expect_too_many(response: &Response, after: Duration) {
 }
 
 #[test]
-fn an_address_registers_so_many_keys_in_any_24_hours() {
+fn an_address_has_a_limit_of_registrations_in_any_24_hours() {
     on_own_with(bounds(2, 0), |server| {
         key_in(&register_from(server, "192.0.2.1"));
         server.advance(10 * HOUR);
@@ -47,7 +47,7 @@ fn an_address_registers_so_many_keys_in_any_24_hours() {
             key_in(&register_from(server, "192.0.2.2"));
         }
         expect_too_many(&register_from(server, "192.0.2.2"), 24 * HOUR);
-        // What a client writes in front of its address changes nothing.
+        // Addresses that a client puts in front of its own are ignored.
         expect_too_many(&register_from(server, "198.51.100.1, 192.0.2.1"), 14 * HOUR);
         server.advance(14 * HOUR);
         key_in(&register_from(server, "192.0.2.1"));
@@ -69,7 +69,7 @@ fn behind_a_proxy_that_the_server_was_not_told_of_all_share_one_bound() {
 }
 
 #[test]
-fn what_is_refused_does_not_count() {
+fn refused_registrations_do_not_count() {
     on_own_with(bounds(1, 0), |server| {
         for _ in 0..3 {
             assert_eq!(register(server, "", "https://a.test").status, 422);
@@ -82,7 +82,7 @@ fn what_is_refused_does_not_count() {
 }
 
 #[test]
-fn so_many_keys_can_be_registered_in_all() {
+fn registered_keys_have_a_limit_in_total() {
     on_own_with_keys_and(bounds(1, 2), &[plain_key("an operator's")], |server, keys| {
         let first = key_in(&register_from(server, "192.0.2.1"));
         key_in(&register_from(server, "192.0.2.2"));
@@ -91,14 +91,14 @@ fn so_many_keys_can_be_registered_in_all() {
         assert!(full.text().contains("This server has no free keys left."));
         assert!(full.text().contains(r#"name="name" value="My game""#));
         keys.remove(&first);
-        // To be told so has not counted for the address.
+        // The refusal has not counted towards the limit of the address.
         key_in(&register_from(server, "192.0.2.3"));
         assert_eq!(register_from(server, "192.0.2.4").status, 503);
         assert_eq!(keys.store.count_registered().unwrap(), 2);
     });
 }
 
-/// Registers from these addresses at once, and gives the status of each answer.
+/// Registers from these addresses at once, and returns the status of each response.
 fn at_once(server: &TestServer, addresses: &[String]) -> Vec<u16> {
     let start = Barrier::new(addresses.len());
     thread::scope(|scope| {
@@ -129,7 +129,7 @@ fn the_bounds_hold_when_many_register_at_once() {
 }
 
 #[test]
-fn bounds_of_zero_are_none() {
+fn registration_limits_of_zero_are_off() {
     on_own_with(bounds(0, 0), |server| {
         for _ in 0..20 {
             key_in(&register_from(server, "192.0.2.1"));

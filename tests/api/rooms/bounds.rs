@@ -1,4 +1,4 @@
-//! How many rooms and players there can be, and for how long.
+//! Limits and lifetimes of rooms and players.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use crate::harness::{TestServer, on_both, on_both_with, on_own, on_own_with, wai
 const ROOM: Duration = Duration::from_secs(10);
 const MS: Duration = Duration::from_millis(1);
 
-/// Rooms that are shorter-lived than a silent client is left alone.
+/// Rooms with a timeout shorter than the ping interval.
 fn with_short_rooms(test: impl Fn(&TestServer)) {
     on_both_with(|config| config.limits.room_timeout = ROOM, test);
 }
 
 #[test]
-fn there_are_so_many_rooms_and_no_more() {
+fn rooms_of_a_key_are_limited() {
     on_own_with(
         |config| config.limits.rooms = 2,
         |server| {
@@ -22,7 +22,7 @@ fn there_are_so_many_rooms_and_no_more() {
             let (second, _) = server.host();
             let mut third = server.guest("third");
             third.expect_problem(r#"{"action":"createRoom"}"#, "too many rooms");
-            // A room in place of one's own is none more.
+            // A host's second room replaces its first, so the number stays.
             first.create_room();
             second.reset();
             wait_until("the end of a room", || server.rooms().len() == 1);
@@ -33,7 +33,7 @@ fn there_are_so_many_rooms_and_no_more() {
 }
 
 #[test]
-fn a_room_has_so_many_players_and_no_more() {
+fn players_of_a_room_are_limited() {
     on_own_with(
         |config| config.limits.room_players = 2,
         |server| {
@@ -49,7 +49,7 @@ fn a_room_has_so_many_players_and_no_more() {
             server.wait_for_guests(3);
             cleo.send(join(&room, "cleo", OFFER));
             host.expect(offered("cleo"));
-            // A full room lets those back in that it knows.
+            // A full room still admits players that it knows.
             host.send(START_GAME);
             host.expect_quiet();
             let mut again = server.player(&mut host, &room, "bert");
@@ -105,7 +105,7 @@ fn an_address_that_tries_too_many_wrong_codes_finds_no_room() {
             };
             let (mut host, room) = server.host();
             let (mut one, mut other) = (guest("192.0.2.1"), guest("192.0.2.1"));
-            // Right ones do not count.
+            // Right codes do not count.
             for name in ["anna", "bert"] {
                 one.send(join(&room, name, OFFER));
                 host.expect(offered(name));
@@ -120,11 +120,11 @@ fn an_address_that_tries_too_many_wrong_codes_finds_no_room() {
             host.expect_quiet();
             guest("192.0.2.2").send(join(&room, "cleo", OFFER));
             host.expect(offered("cleo"));
-            // What is refused does not count, so the address is not locked out for long.
+            // Refused attempts do not count, so the address is locked out only briefly.
             server.advance(Duration::from_millis(200));
             one.send(join(&room, "dora", OFFER));
             host.expect(offered("dora"));
-            // Loopback is not counted, as with connections.
+            // Loopback does not count, as for connections.
             let mut here = server.guest("here");
             for _ in 0..100 {
                 here.expect_problem(join("NONE1", "x", OFFER), "wrong room");
@@ -147,7 +147,7 @@ fn a_room_in_which_something_happens_stays() {
         host.send(START_GAME);
         host.expect_quiet();
         assert_eq!(server.rooms().len(), 1);
-        // What is refused keeps no room.
+        // A refused command leaves no room.
         let mut stranger = server.guest("stranger");
         server.advance(ROOM - MS);
         stranger.expect_problem(join(&room, "stranger", OFFER), "no player");

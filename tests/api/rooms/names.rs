@@ -1,9 +1,9 @@
-//! Names of players: who has one, for how long, and who gets it back.
+//! Names of players: how they are taken, kept, and returned.
 
 use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, respond};
 use crate::harness::{RawClient, on_both, on_own, wait_until};
 
-/// The name that the host is told of the next player.
+/// The name of the next player, as the host gets it.
 fn next_name(host: &mut RawClient) -> String {
     let offer: serde_json::Value = serde_json::from_str(&host.expect_text()).unwrap();
     offer["clientUsername"].as_str().unwrap().to_owned()
@@ -59,7 +59,7 @@ fn a_name_in_use_is_made_longer_until_it_is_free() {
         let mut first = server.player(&mut host, &room, "anna");
         let mut names = vec!["anna".to_owned()];
         let mut others = Vec::new();
-        // More than there are single characters to append.
+        // More than there are characters to append.
         for _ in 0..40 {
             let mut other = server.guest("another anna");
             other.send(join(&room, "anna", OFFER));
@@ -123,7 +123,7 @@ fn the_start_locks_the_room() {
         }
         host.expect_quiet();
         player.expect_quiet();
-        // Once more changes nothing.
+        // A second time changes nothing.
         host.send(START_GAME);
         late.expect_problem(join(&room, "bert", OFFER), "no player");
         host.send(respond("anna", ANSWER));
@@ -142,7 +142,7 @@ fn after_the_start_a_known_name_is_a_reconnect() {
         host.send(respond("anna", ANSWER));
         new.expect(ANSWER);
         old.expect_quiet();
-        // What the old socket does later changes nothing.
+        // Later frames of the old socket change nothing.
         old.expect_closed_by_us(None);
         server.wait_for_guests(2);
         host.send(respond("anna", r#"{"again":1}"#));
@@ -203,7 +203,7 @@ fn the_same_client_may_join_again_under_a_name_that_it_has() {
         assert!(second.starts_with("anna") && second != "anna", "{second}");
         host.send(START_GAME);
         host.expect_quiet();
-        // From now on it is a reconnect, as often as it likes.
+        // From now on, each join is a reconnect.
         for _ in 0..20 {
             player.send(join(&room, "anna", OFFER));
             host.expect(offered("anna"));

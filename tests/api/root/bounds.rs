@@ -1,4 +1,4 @@
-//! Bounds and liveness at the root: those of PeerJS hold there as well.
+//! Limits and liveness at the root are those of PeerJS.
 
 use peerbroker::wire::CloseReason;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn all_clients_of_a_key_share_its_limit() {
             refused.expect_accepted();
             refused.expect(messages::error(FULL));
             refused.expect_closed_with(None);
-            // A seat of either kind is one for either kind.
+            // Peers and guests share the limit.
             peer.reset();
             server.wait_until_gone("peer");
             let second = server.player(&mut host, &room, "bert");
@@ -41,7 +41,7 @@ fn all_clients_of_a_key_share_its_limit() {
             server.wait_for_guests(2);
             server.client("peer").expect_nothing("peer");
             drop(second);
-            // A new id takes no seat.
+            // A new id does not count towards the limit.
             server.wait_for_guests(1);
             for _ in 0..5 {
                 host.start();
@@ -86,7 +86,7 @@ fn a_guest_is_kept_alive_by_any_frame_also_behind_a_new_id() {
     });
 }
 
-/// A guest whose system takes few bytes that it does not read.
+/// A guest that reads late, with small system buffers.
 fn guest_that_reads_late(server: &TestServer) -> RawClient {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(16 << 10).unwrap();
@@ -100,7 +100,7 @@ fn guest_that_reads_late(server: &TestServer) -> RawClient {
     guest
 }
 
-/// Sends and lets time pass until the slow one is closed, and reads what was sent to it.
+/// Sends and advances the clock until the slow reader is closed, and reads the messages to it.
 fn expect_slow_reader(server: &TestServer, sender: &mut RawClient, frame: &str, mut slow: RawClient) {
     wait_until("the slow reader to be closed", || {
         sender.send(frame);
@@ -137,7 +137,7 @@ fn a_callee_that_stops_reading_is_closed() {
         let mut slow = guest_that_reads_late(server);
         let (id, (mut caller, _)) = (slow.start(), server.caller("caller"));
         let frame = call("x", &id, &format!(r#","filler":"{}""#, "x".repeat(32 << 10)));
-        // More than the system, actix-ws and the outbox take.
+        // More than the buffers of the system and actix-ws and the outbox hold.
         (0..500).for_each(|_| caller.send(&frame));
         caller.expect_quiet();
         expect_slow_reader(server, &mut caller, &frame, slow);

@@ -1,10 +1,10 @@
-//! What the model does at each step.
+//! The model's steps.
 
 use super::wish::Step;
 use super::world::Outcome;
 use crate::model::{Chooser, ConnNo, Model, Stage};
 
-/// What the model does.
+/// Performs a step on the model.
 pub(super) fn expect(model: &mut Model, step: &Step, choose: &mut Chooser) -> Outcome {
     match step {
         Step::Connect { id, token, room } => return Outcome::Entry(model.connect(id, token, *room, choose)),

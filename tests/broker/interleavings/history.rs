@@ -1,4 +1,4 @@
-//! What must be true of every history, whatever the model says.
+//! Properties of every history, independent of the model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use crate::model::ConnNo;
 use crate::socket::Heard;
 
 impl World {
-    /// What must be true of every history, whatever the model says.
+    /// Properties of every history, independent of the model.
     pub(super) fn check_history(&self) {
         let log = self.log.lock().unwrap();
         let messages = &self.model().messages;
@@ -20,7 +20,7 @@ impl World {
             assert_eq!(message.text, *text, "a message arrives as it was sent");
             assert_eq!(message.to, self.model().conns[*conn].id, "message {no} is for its recipient only");
             assert!(delivered.insert(no), "message {no} arrives twice");
-            // In order on each connection, and what is kept also from one connection to the next.
+            // In order on each connection, and for important messages also across connections.
             for scope in [Some(Some(*conn)), message.kept.then_some(None)].into_iter().flatten() {
                 let before = latest.insert((scope, &message.from, &message.to), no);
                 assert!(before < Some(no), "message {no} arrives behind {before:?}");
@@ -34,7 +34,7 @@ impl World {
             let closed = heard.iter().position(|heard| matches!(heard, Heard::Close(_)));
             assert!(closed.is_none_or(|at| at + 1 == heard.len()), "{conn} hears nothing behind its close");
         }
-        // Delivered, or expired: never both, never neither.
+        // Each message is either delivered or expired.
         let mut expired = BTreeSet::new();
         for expiry in &self.model().expiries {
             for no in &expiry.messages {
@@ -47,11 +47,11 @@ impl World {
             assert!(!(delivered && expired), "message {no} was delivered and expired");
             assert!(delivered || expired || !message.kept, "message {no} was lost");
         }
-        // Whoever was there and read all the time heard of each conversation that expired.
+        // Clients that were connected and read all the time got all notices of expiry.
         for conn in (0..self.conns.len()).filter(|conn| !self.troubled.contains(conn)) {
             let told = self.model().expiries.iter().filter(|expiry| expiry.told == Some(conn)).count();
             let heard = self.conns[conn].0.texts().iter().filter(|text| text.starts_with("EXPIRE")).count();
-            // Those of a predecessor may have come to it as well.
+            // Notices for a predecessor may have arrived too.
             assert!(heard >= told, "{conn} heard of {heard} conversations that expired, not of {told}");
         }
     }

@@ -1,4 +1,4 @@
-//! What is asked of the random numbers, and what of it can be done.
+//! Random wishes, and the steps that they become.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -7,8 +7,7 @@ use proptest::sample::select;
 use super::IDS;
 use crate::model::{ConnNo, Message};
 
-/// What is asked of the random numbers. Connections are counted from the newest, among those that
-/// are not over.
+/// A random wish. Connections are counted from the newest, among those that are not over.
 #[derive(Clone, Debug)]
 pub(super) enum Wish {
     Connect { id: usize, token: usize, room: usize },
@@ -27,7 +26,7 @@ pub(super) enum Wish {
     Probe(usize),
 }
 
-/// A wish that can be fulfilled.
+/// A possible step.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Connect {
@@ -35,23 +34,23 @@ pub(super) enum Step {
         token: &'static str,
         room: usize,
     },
-    /// Several messages out of one read: written once per recipient, behind the last.
+    /// Several messages of one read: written once per recipient, after the last.
     Send {
         from: ConnNo,
         burst: Vec<Message>,
     },
-    /// Its client says goodbye.
+    /// Its client leaves with a close frame.
     Leave(ConnNo),
     /// Its socket is found dead.
     Die(ConnNo),
     /// Its session is dropped, as by a panic.
     Vanish(ConnNo),
-    /// Its session gets its turn: it writes, and hears that it was dismissed.
+    /// Its session runs: it writes, and is told that it was dismissed.
     Notice(ConnNo),
-    /// Its goodbye is over.
+    /// Its close is complete.
     End(ConnNo),
     Hear(ConnNo),
-    /// A reply that any frame may bring.
+    /// A reply of the session to any frame.
     Pong(ConnNo),
     Room(ConnNo, usize),
     Break(ConnNo),

@@ -1,4 +1,4 @@
-//! A broker and the models that explain it, step by step.
+//! A broker, and the models that explain it, step by step.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -18,14 +18,14 @@ use crate::model::{Chooser, ConnNo, Counts, Entry, Message, Model, Routing, Stag
 use crate::socket::{Heard, Socket};
 use crate::{House, peer, send, text};
 
-/// The broker's side of a connection.
+/// The broker's state of a connection.
 pub(super) enum Held {
     In(IdLease),
     Departure(Departure),
     Over,
 }
 
-/// What one step brought besides what can be seen later.
+/// Results of one step that cannot be observed later.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Entry(Entry),
@@ -35,11 +35,11 @@ pub(super) enum Outcome {
 
 pub(super) struct World {
     house: House,
-    /// Each is a way to explain what was seen so far.
+    /// Each model explains all observations so far.
     possible: Vec<Model>,
     pub(super) conns: Vec<(Socket, Held)>,
     probes: Vec<RefCell<oneshot::Receiver<()>>>,
-    /// Every frame that arrived anywhere, in order.
+    /// All frames that arrived anywhere, in order.
     pub(super) log: Arc<Mutex<Vec<(ConnNo, Heard)>>>,
     /// Connections whose socket was blocked or broken at some time.
     pub(super) troubled: BTreeSet<ConnNo>,
@@ -96,7 +96,7 @@ impl World {
             Wish::Break(conn) => Step::Break(pick(conn, &|stage| stage != Stage::Over)?),
             Wish::Advance(millis) => Step::Advance(millis),
             Wish::Sweep => Step::Sweep,
-            // One more than this, and it would be one too many for the broker.
+            // One more would exceed the limit of the broker.
             Wish::Probe(_) if self.probes.len() >= 16 => return None,
             Wish::Probe(id) => Step::Probe(IDS[id], self.probes.len()),
         })
@@ -129,7 +129,7 @@ impl World {
         &self.possible[0]
     }
 
-    /// What the broker does.
+    /// Performs a step on the broker.
     fn act(&mut self, step: &Step) -> Outcome {
         match step {
             Step::Connect { id, token, room } => {
@@ -157,7 +157,7 @@ impl World {
                 let Held::In(registration) = &self.conns[*from].1 else { unreachable!() };
                 let (mut flushes, mut routings) = (Vec::new(), Vec::new());
                 for message in burst {
-                    // A session that lost its id in the middle stops here.
+                    // A session that lost its id during the batch stops here.
                     if !registration.is_current() {
                         break;
                     }
@@ -210,7 +210,7 @@ impl World {
         Outcome::Nothing
     }
 
-    /// As a session that was woken.
+    /// As a woken session does.
     fn notice(&mut self, conn: ConnNo) {
         match &self.conns[conn].1 {
             Held::In(registration) => {
@@ -240,7 +240,7 @@ impl World {
         self.conns[conn].1 = Held::Departure(parting);
     }
 
-    /// What of the broker is not as the model says.
+    /// The differences between the broker and a model.
     fn difference(&self, model: &Model, outcome: &Outcome, expected: &Outcome) -> Option<String> {
         let House { broker, realm, .. } = &self.house;
         let mut differences = Vec::new();
@@ -282,9 +282,9 @@ impl World {
         (!differences.is_empty()).then(|| differences.join("\n"))
     }
 
-    /// Lets everything come to its end.
+    /// Lets everything finish.
     pub(super) fn finish(&mut self) {
-        // Whoever is there and reads gets all there is.
+        // Connected clients that read get everything.
         for conn in 0..self.conns.len() {
             if !self.model().conns[conn].broken && self.model().conns[conn].stage != Stage::Over {
                 self.step(&Step::Room(conn, usize::MAX));

@@ -1,9 +1,9 @@
-//! The orders that the broker may choose between.
+//! Choices of the broker between possible orders.
 
-/// Goes through all ways to choose, one way per round.
+/// Iterates over all combinations of choices, one per round.
 #[derive(Default)]
 pub struct Chooser {
-    /// What was chosen, and of how many.
+    /// Each choice, and the number of options.
     choices: Vec<(usize, usize)>,
     at: usize,
 }
@@ -17,7 +17,7 @@ impl Chooser {
         self.choices[self.at - 1].0
     }
 
-    /// Begins the next round; false if there is no other way left.
+    /// Starts the next round; false if no combination is left.
     pub fn next_round(&mut self) -> bool {
         self.at = 0;
         while let Some((chosen, options)) = self.choices.last_mut() {

@@ -1,4 +1,4 @@
-//! A connection as the model sees it: its stage, its outbox and its socket.
+//! A connection in the model: its stage, its outbox and its socket.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,16 +7,16 @@ use peerbroker::wire::CloseReason;
 use super::MessageNo;
 use crate::socket::Heard;
 
-/// What a frame costs an outbox beside its bytes.
+/// The overhead of a frame in an outbox.
 const OUTBOX_OVERHEAD: usize = 256;
 
-/// Where a connection is in its life.
+/// The stage of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     Holder,
     /// It lost the id; its session does not know yet.
     Dismissed(CloseReason),
-    /// Its session says goodbye.
+    /// Its session is closing it.
     Departure(CloseReason),
     Over,
 }
@@ -28,9 +28,9 @@ pub(super) struct Item {
     pub(super) len: usize,
     /// The peer that sent it.
     pub(super) from: Option<String>,
-    /// Of a message that must not be lost.
+    /// Belongs to a message that must not be lost.
     pub(super) message: Option<MessageNo>,
-    /// Goes to this connection or to none.
+    /// Is only for this connection.
     pub(super) own: bool,
 }
 
@@ -40,20 +40,20 @@ pub struct Conn {
     pub(super) token: String,
     pub stage: Stage,
     pub(super) outbox: VecDeque<Item>,
-    /// Bytes of the first item that are written.
+    /// Written bytes of the first item.
     pub written: usize,
     pub(super) limit: usize,
-    /// Messages that waited for it count as waiting, and raise the bound, until all was written once.
+    /// Messages from the queue raise the limit until everything was written once.
     pub(super) charge: usize,
-    /// It took no more at the last try.
+    /// The last write would have blocked.
     pub(super) blocked: bool,
-    /// It took something after that, and nobody has looked yet.
+    /// Bytes were written after that, and nobody has checked yet.
     pub(super) progressed: bool,
-    /// Since when it has taken nothing, if its outbox was full.
+    /// Since when a full outbox has made no progress.
     pub(super) crowded: Option<u64>,
     pub room: usize,
     pub broken: bool,
-    /// Half a message was taken back: nothing can follow.
+    /// Half a message was taken back, so nothing can follow.
     pub(super) cut: bool,
     pub(super) last_heard: u64,
     pub(super) last_pinged: u64,
@@ -94,7 +94,7 @@ impl Item {
 }
 
 impl Conn {
-    /// Everything is written as soon as the socket takes it.
+    /// Writes everything that the socket takes.
     pub(super) fn drain(&mut self) {
         while !self.broken && !self.cut && self.room > 0 {
             let Some(first) = self.outbox.front() else { break };
@@ -116,7 +116,7 @@ impl Conn {
         }
     }
 
-    /// Somebody looks whether it has taken something of a full outbox.
+    /// Checks whether a full outbox has made progress.
     pub(super) fn look(&mut self, now: u64) -> bool {
         let progressed = std::mem::take(&mut self.progressed);
         if progressed {
@@ -133,7 +133,7 @@ impl Conn {
         self.drain();
     }
 
-    /// In front of all that is not begun.
+    /// Before all items that are not partly written.
     pub(super) fn ping(&mut self) {
         let begun = self.begun();
         if self.outbox.get(begun).is_none_or(|next| next.what != Heard::Ping) {
@@ -142,7 +142,7 @@ impl Conn {
         self.drain();
     }
 
-    /// Adds an item, or not: says so, and what had to go for it, sender by sender.
+    /// Adds an item if it fits. Returns whether it did, and the dropped items by sender.
     pub(super) fn offer(&mut self, item: Item) -> (bool, Vec<(String, Vec<MessageNo>)>) {
         let mut lost = Vec::new();
         if self.has_room_for(&item) {
@@ -186,7 +186,7 @@ impl Conn {
         (accepted, lost)
     }
 
-    /// Of each sender: all bytes, and those behind the first item.
+    /// For each sender: all bytes, and those after the first item.
     fn shares(&self, item: &Item) -> BTreeMap<String, (usize, usize)> {
         let mut shares = BTreeMap::<String, (usize, usize)>::new();
         let waiting = self.outbox.iter().enumerate().skip(self.begun());
@@ -208,7 +208,7 @@ impl Conn {
         gone.into_iter().filter_map(|item| item.message).collect()
     }
 
-    /// What is being written does not count.
+    /// The partly written item does not count.
     fn behind(&self) -> usize {
         self.outbox.iter().skip(1).map(Item::cost).sum()
     }
@@ -217,13 +217,13 @@ impl Conn {
         self.outbox.is_empty() || self.behind() + item.cost() <= self.limit + self.charge
     }
 
-    /// How many items stay where they are.
+    /// Number of items that cannot move.
     fn begun(&self) -> usize {
         let opening = self.outbox.iter().take_while(|item| item.is_opening()).count();
         opening.max(usize::from(self.written > 0)).min(self.outbox.len())
     }
 
-    /// What was not begun and can go elsewhere.
+    /// Unwritten items that can move.
     pub(super) fn take_unsent(&mut self, dead: bool) -> Vec<Item> {
         let stays = if dead { 0 } else { self.begun() };
         self.cut |= dead;

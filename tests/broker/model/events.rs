@@ -1,4 +1,4 @@
-//! What can happen to a connection, from its registration to its end.
+//! Events of a connection, from its registration to its end.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use super::sweep::millis;
 use super::{Chooser, ConnNo, Entry, Expiry, Message, Model, Routing};
 use crate::socket::{HANDSHAKE, Heard};
 
-/// Newcomers that may wait for one holder's answer.
+/// Maximum clients that wait for one holder's answer.
 const MAX_PROBES: usize = 16;
 
 impl Model {
@@ -33,7 +33,7 @@ impl Model {
                 self.next_rank
             }
         };
-        // Half a message on a predecessor's socket is worth nothing: it goes out again, first.
+        // Half a message on the predecessor's socket is useless, so it is sent again, first.
         let mut begun = Vec::new();
         for conn in self.conns.iter_mut().filter(|conn| conn.id == id) {
             if conn.written > 0 && conn.outbox.front().is_some_and(|first| first.message.is_some()) {
@@ -107,7 +107,7 @@ impl Model {
             Some(holder) => {
                 let (accepted, mut losses) = self.offer(holder, self.item(no));
                 if !accepted && kept {
-                    // The sender's own session tells it.
+                    // The sender's own session sends the notice.
                     let at = losses.iter().position(|(_, loser, _)| *loser == sender);
                     let (_, _, messages) = losses.swap_remove(at.expect("its message is lost"));
                     self.expiries.insert(Expiry { messages, told: self.holds(from).then_some(from) });
@@ -121,7 +121,7 @@ impl Model {
             }
         };
         if routing == Routing::Expired {
-            // By its own session.
+            // Dismissed by its own session.
             self.reply(from, notice(format!("EXPIRE {to} {sender}")), choose);
         }
         routing
@@ -139,7 +139,7 @@ impl Model {
         self.tell(losses, choose);
     }
 
-    /// Says something to a client. A client without room for it does not read.
+    /// Sends a frame to a client. A client with a full outbox does not read.
     pub(super) fn notify(&mut self, conn: ConnNo, item: Item) -> Losses {
         let (accepted, mut losses) = self.offer(conn, item);
         if !accepted {
@@ -165,7 +165,7 @@ impl Model {
         }
     }
 
-    /// Its session ends it, or hears that it was ended. `dead`: nothing can be written any more.
+    /// Its session ends it, or is told that it was ended. `dead`: nothing can be written any more.
     pub fn part(&mut self, conn: ConnNo, dead: bool, choose: &mut Chooser) {
         match self.conns[conn].stage {
             Stage::Holder => {
@@ -217,7 +217,7 @@ impl Model {
         probes.push((self.now, probe));
     }
 
-    /// Takes the id away. What the connection is in the middle of stays, with the reason behind it.
+    /// Takes the id away. The partly written message stays, followed by the reason.
     pub(super) fn dismiss(&mut self, conn: ConnNo, why: CloseReason) -> Vec<Item> {
         let id = self.conns[conn].id.clone();
         self.holders.remove(&id);

@@ -1,21 +1,21 @@
-//! What waits for an absent peer, and what becomes of it when it cannot wait.
+//! The queue of an absent peer, and its overflow.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::conn::{Item, notice};
 use super::{Chooser, Expiry, MessageNo, Model};
 
-/// What a kept message costs the total beside its bytes.
+/// The overhead of a queued message in the total.
 pub(super) const QUEUE_OVERHEAD: usize = 512;
 
-/// What waits for an absent peer, oldest first, and when each sender's part of it began.
+/// The queue of an absent peer, oldest first, and the start of each sender's conversation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Queue {
     pub(super) items: VecDeque<Item>,
     pub(super) began: BTreeMap<String, u64>,
 }
 
-/// For whom, from whom, and what.
+/// Recipient, sender, and the message.
 pub(super) type Losses = Vec<(String, String, Vec<MessageNo>)>;
 
 impl Queue {
@@ -25,7 +25,7 @@ impl Queue {
 }
 
 impl Model {
-    /// Keeps what was not sent and must not be lost.
+    /// Queues unsent messages that must not be lost.
     pub(super) fn keep_all(&mut self, to: &str, unsent: Vec<Item>, in_front: bool) -> Losses {
         let kept = unsent.into_iter().filter(|item| item.message.is_some());
         let mut losses = Losses::new();
@@ -33,7 +33,7 @@ impl Model {
         losses
     }
 
-    /// Keeps what was not sent; what follows a loss of the same sender is lost with it.
+    /// Queues unsent messages. After a loss, later messages of the same sender are lost too.
     pub(super) fn carry_over(&mut self, to: &str, unsent: Vec<Item>, in_front: bool, losses: &mut Losses) {
         for item in unsent {
             let (from, no) = (item.from.clone(), item.message);
@@ -48,7 +48,7 @@ impl Model {
         }
     }
 
-    /// Keeps a message, or drops all that its sender had waiting here.
+    /// Queues a message, or drops all messages of its sender in this queue.
     pub(super) fn keep(&mut self, to: &str, item: Item, in_front: bool) -> Result<(), Vec<MessageNo>> {
         let total = self.queued_bytes();
         let queue = self.queues.entry(to.to_owned()).or_default();
@@ -88,8 +88,8 @@ impl Model {
         lost.into_iter().filter_map(|item| item.message).collect()
     }
 
-    /// Whoever holds the id of a sender hears what became of its messages. One that has no room for
-    /// it does not read: it is dismissed, which may cost others theirs.
+    /// The holder of a sender's id is told what happened to its messages. A holder whose outbox is full
+    /// does not read: it is dismissed, which may drop messages of others.
     pub(super) fn tell(&mut self, losses: Losses, choose: &mut Chooser) {
         let mut untold = losses;
         while !untold.is_empty() {

@@ -1,4 +1,4 @@
-//! What the sweeper does to an id when it is time.
+//! The sweeper's work on one id.
 
 use std::collections::BTreeSet;
 

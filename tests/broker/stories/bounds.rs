@@ -1,4 +1,4 @@
-//! The bounds of what waits for the absent.
+//! Limits of the queues of absent peers.
 
 use peerbroker::broker::Routed;
 use peerbroker::config::Limits;
@@ -9,7 +9,7 @@ use super::{blocked, house, house_with, messages};
 use crate::socket::Socket;
 use crate::{offer, send, text};
 
-/// Why a message was lost.
+/// The reason for a lost message.
 fn dropped(routed: Routed) -> Option<DropReason> {
     match routed {
         Routed::Dropped(reason) => Some(reason),
@@ -64,8 +64,8 @@ fn the_total_is_shared_by_all_recipients_and_given_back() {
 }
 
 #[test]
-fn what_follows_a_loss_is_lost_with_it() {
-    // What a dead socket still held is more than may wait.
+fn later_messages_of_a_dropped_conversation_are_dropped_too() {
+    // The outbox of the dead socket exceeds the queue limit.
     let house = house_with(|limits| limits.queue_bytes = 60);
     let socket = Socket::open();
     let a = house.connect("a", "s", &socket);
@@ -84,7 +84,7 @@ fn what_follows_a_loss_is_lost_with_it() {
 }
 
 #[test]
-fn what_nobody_can_be_called_expires_at_once() {
+fn a_message_to_an_impossible_id_expires_at_once() {
     let house = house();
     let socket = Socket::open();
     let a = house.connect("a", "s", &socket);

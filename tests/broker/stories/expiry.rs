@@ -1,4 +1,4 @@
-//! What waited too long.
+//! Expiry of messages.
 
 use peerbroker::broker::{IdLease, Routed};
 
@@ -43,7 +43,7 @@ fn a_message_after_the_expiry_begins_anew() {
 }
 
 #[test]
-fn messages_outlive_their_sender_and_the_notice_goes_to_whoever_has_its_id_then() {
+fn messages_outlive_their_sender_and_the_notice_goes_to_the_next_holder_of_its_id() {
     let house = house();
     let a = house.connect("a", "s", &Socket::open());
     for to in ["b", "c"] {
@@ -59,7 +59,7 @@ fn messages_outlive_their_sender_and_the_notice_goes_to_whoever_has_its_id_then(
 }
 
 #[test]
-fn what_is_not_kept_is_dropped_in_silence() {
+fn messages_that_may_be_dropped_are_dropped_without_notice() {
     let house = house();
     let socket = Socket::open();
     let a = house.connect("a", "s", &socket);

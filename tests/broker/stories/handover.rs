@@ -1,4 +1,4 @@
-//! What a connection was in the middle of when it lost its id, and who gets it.
+//! Messages that are partly written when a connection loses its id.
 
 use peerbroker::broker::{IdLease, Outgoing, Routed};
 use peerbroker::wire::CloseReason;
@@ -99,7 +99,7 @@ fn a_takeover_takes_back_the_message_that_the_old_socket_is_in_the_middle_of() {
     let new = Socket::open();
     let _b = house.connect("b", "t", &new);
     assert_eq!(messages(&new), ["first", "second", "third"]);
-    // Nothing can follow half a message, so the old one is cut off without a word.
+    // Nothing can follow half a message, so the old connection gets no close frame.
     let parting = before.part(CloseReason::Left, false).unwrap();
     assert!(parting.with_outbox(|outbox| outbox.is_broken()).unwrap());
     old.set_room(usize::MAX);
@@ -120,7 +120,7 @@ fn a_successor_gets_first_what_a_dismissed_predecessor_is_still_in_the_middle_of
             offer(&a, "b", message);
         }
         assert!(house.realm.dismiss_id("b", CloseReason::Kicked));
-        // Its goodbye may have begun.
+        // Its close may have begun.
         let parting = if noticed {
             before.take().and_then(|before| before.part(CloseReason::Left, false))
         } else {
@@ -149,7 +149,7 @@ fn the_opening_of_a_connection_goes_to_no_other() {
     let _b = house.connect("b", "t", &new);
     assert_eq!(new.heard().len(), 3, "{:?}", new.heard());
     assert_eq!(messages(&new), ["first"]);
-    // The old one hears all that it needs to understand why it ends.
+    // The old connection gets its close reason.
     old.set_room(usize::MAX);
     flush(&before.part(CloseReason::Left, false).unwrap());
     let open = Heard::Text("OPEN".to_owned());

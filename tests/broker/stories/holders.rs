@@ -1,4 +1,4 @@
-//! Who holds an id, and who comes in.
+//! Holders of ids, and registration.
 
 use peerbroker::broker::{IdLease, Outgoing, RegisterOutcome, Routed};
 use peerbroker::clock::Clock;
@@ -32,7 +32,7 @@ fn a_late_goodbye_does_not_remove_the_successor() {
 }
 
 #[test]
-fn a_goodbye_after_a_timeout_does_not_remove_whoever_came_then() {
+fn a_late_end_after_a_timeout_does_not_remove_the_next_holder() {
     let house = house();
     let old = house.connect("a", "s", &Socket::open());
     house.pass(60_000);
@@ -69,7 +69,7 @@ fn another_token_is_refused_and_gets_nothing() {
     let refused = register(&house.realm, "a", "other", &mut outbox);
     assert!(matches!(refused, RegisterOutcome::Taken));
     assert_eq!(socket.heard(), []);
-    // The outbox is as it was: for the refusal.
+    // The outbox is unchanged, so that it can send the refusal.
     outbox.push_unbounded(Outgoing::notice(text("ID-TAKEN")));
     outbox.flush();
     assert_eq!(socket.texts(), ["ID-TAKEN"]);
@@ -96,7 +96,7 @@ fn the_limit_is_of_registered_peers_and_not_of_takeovers() {
 }
 
 #[test]
-fn a_limit_of_nobody_refuses_everybody() {
+fn a_client_limit_of_zero_refuses_everybody() {
     let house = house_with(|limits| limits.concurrent_limit = 0);
     assert!(matches!(house.try_connect("a", "s", &Socket::open()), RegisterOutcome::Full));
     assert!(house.realm.is_empty());

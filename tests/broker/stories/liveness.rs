@@ -1,4 +1,4 @@
-//! Signs of life, and those who give none.
+//! Signs of life, and silent clients.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn the_silent_are_pinged_and_then_dropped() {
 }
 
 #[test]
-fn whoever_was_heard_is_left_alone_and_a_takeover_restarts_the_clock() {
+fn an_active_client_is_not_pinged_and_a_takeover_restarts_the_clock() {
     let house = house();
     let a = house.connect("a", "s", &Socket::open());
     house.pass(59_999);
@@ -81,7 +81,7 @@ fn an_id_is_kept_for_its_owner_who_was_closed_for_silence_or_slowness() {
         let mut wait = asked(house.realm.probe(&peer("b")));
         house.pass(9999);
         assert!(is_pending(&mut wait) && matches!(thief(), RegisterOutcome::Reserved));
-        // It comes back: those who waited hear of it, and its new connection is asked as any.
+        // It comes back: waiting clients are told, and its new connection can be probed.
         let back = house.connect("b", "t", &Socket::open());
         assert!(!is_pending(&mut wait) && matches!(thief(), RegisterOutcome::Taken));
         drop(back);
@@ -121,21 +121,21 @@ fn a_holder_that_answers_a_probe_keeps_its_id() {
     let socket = Socket::open();
     let a = house.connect("a", "s", &socket);
     let mut probes: Vec<_> = (0..3).map(|_| asked(house.realm.probe(&peer("a")))).collect();
-    // All wait for the same answer.
+    // All clients wait for the same answer.
     assert_eq!(socket.heard().iter().filter(|heard| **heard == Heard::Ping).count(), 1);
     house.pass(1000);
     a.heard();
     assert!(probes.iter_mut().all(|probe| !is_pending(probe)));
     house.pass(3000);
     assert!(a.is_current());
-    // The next one asks anew.
+    // The next client starts a new probe.
     let mut probe = asked(house.realm.probe(&peer("a")));
     assert_eq!(socket.heard().iter().filter(|heard| **heard == Heard::Ping).count(), 2);
     assert!(is_pending(&mut probe));
 }
 
 #[test]
-fn a_probe_ends_when_the_holder_leaves_or_there_is_none() {
+fn a_probe_ends_when_there_is_no_holder_or_the_holder_leaves() {
     let house = house();
     assert!(!is_pending(&mut asked(house.realm.probe(&peer("a")))));
     let a = house.connect("a", "s", &Socket::open());
@@ -156,7 +156,7 @@ fn only_so_many_may_wait_for_one_holder() {
     let _a = house.connect("a", "s", &Socket::open());
     let mut probes: Vec<_> = (0..16).map(|_| asked(house.realm.probe(&peer("a")))).collect();
     assert!(matches!(house.realm.probe(&peer("a")), Probe::TooMany));
-    // Those who gave up make room.
+    // Clients that gave up make room.
     drop(probes.pop());
     probes.push(asked(house.realm.probe(&peer("a"))));
     assert!(matches!(house.realm.probe(&peer("a")), Probe::TooMany));

@@ -1,4 +1,4 @@
-//! What an operator sees and does.
+//! The broker's functions for operators.
 
 use peerbroker::wire::{ClientVersion, CloseReason, PeerId};
 
@@ -38,7 +38,7 @@ fn a_connection_counts_its_own_messages() {
 }
 
 #[test]
-fn the_pace_of_an_id_outlives_its_connections_until_it_is_rested() {
+fn the_rate_limit_of_an_id_outlives_its_connections_until_its_burst_is_full_again() {
     let house = house();
     let first = house.connect("a", "s", &Socket::open());
     assert_eq!(first.charge(30, 1).as_secs(), 20);
@@ -59,7 +59,7 @@ fn the_pace_of_an_id_outlives_its_connections_until_it_is_rested() {
 }
 
 #[test]
-fn who_is_kicked_is_told_and_what_waited_for_it_waits_on() {
+fn a_kicked_client_is_told_and_its_queue_is_kept() {
     let house = house();
     let (kicked, other) = (Socket::open(), Socket::open());
     let (_a, b) = (house.connect("a", "s", &kicked), house.connect("b", "s", &other));

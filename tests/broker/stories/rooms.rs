@@ -1,4 +1,4 @@
-//! Room codes, names in a room, and how long both last.
+//! Room codes, names in rooms, and their lifetimes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ fn codes_have_one_letter_more_when_the_short_ones_run_short() {
     const SHORT_CODES: usize = 26 * 26 * 26 * 26;
     let (_house, rooms) = house_with(|limits| limits.rooms = usize::MAX);
     let mut hostings = Vec::new();
-    // Sure to come, for there is one room more than short codes. Likely at a third of that.
+    // Certain, because there is one room more than short codes. Likely at a third of them.
     let longer = (0..=SHORT_CODES).find_map(|_| {
         let hosting = host(&rooms);
         match hosting.code().len() {
@@ -127,8 +127,8 @@ fn a_room_ages_from_when_something_last_happened() {
 }
 
 #[test]
-fn who_held_a_removed_room_touches_no_other_of_that_code() {
-    // Codes are given out by chance, so until one comes again.
+fn the_host_of_a_removed_room_does_not_affect_a_new_room_with_the_same_code() {
+    // Codes are random, so create rooms until this code comes again.
     let (house, rooms) = house_with(|limits| limits.rooms = usize::MAX);
     let old: Vec<(HostedRoom, PlayerName)> = (0..200)
         .map(|_| {
@@ -178,7 +178,7 @@ fn a_name_is_free_again_before_the_start_and_kept_after_it() {
 }
 
 #[test]
-fn only_who_has_a_name_now_gives_it_back() {
+fn only_the_current_holder_of_a_name_frees_it() {
     let (_house, rooms) = rooms();
     let hosting = host(&rooms);
     let old = player(&rooms, &hosting, "anna");
@@ -216,7 +216,7 @@ fn an_id_to_be_called_under_leads_to_its_guest_until_it_is_given_up() {
 }
 
 #[test]
-fn what_cannot_be_a_code_is_no_room() {
+fn an_invalid_code_is_not_a_room() {
     let (_house, rooms) = rooms();
     let hosting = host(&rooms);
     for code in ["", " ", "é", "ſ", &"A".repeat(17), &"A".repeat(1 << 20), &format!("{}\0", hosting.code())]

@@ -1,4 +1,4 @@
-//! Those who do not read.
+//! Clients that do not read.
 
 use peerbroker::broker::{IdLease, Outbox};
 use peerbroker::wire::CloseReason;
@@ -98,7 +98,7 @@ fn a_client_that_reads_slowly_but_reads_stays_and_keeps_its_id() {
         assert!(is_pending(&mut probe), "what it took before is no answer");
         slow.set_room(10);
         b.with_outbox(Outbox::flush);
-        // Another question does not make the answer to the first one void.
+        // A second probe does not invalidate the answer to the first.
         let _another = house.realm.probe(&peer("b"));
         house.pass(999);
         assert!(!is_pending(&mut probe) && b.is_current(), "round {round}");
@@ -107,7 +107,7 @@ fn a_client_that_reads_slowly_but_reads_stays_and_keeps_its_id() {
 }
 
 #[test]
-fn what_waited_is_not_held_for_a_client_that_takes_none_of_it() {
+fn queued_messages_expire_for_a_client_that_reads_none_of_them() {
     let house = house();
     let a = house.connect("a", "s", &Socket::open());
     offer(&a, "b", "begun");
@@ -227,7 +227,7 @@ fn a_blocked_peer_does_not_hold_up_others_and_one_big_message_always_fits() {
 }
 
 #[test]
-fn what_waited_does_not_make_a_slow_reader() {
+fn queued_messages_do_not_make_a_client_a_slow_reader() {
     let house = house_with(|limits| limits.outbox_bytes = 1200);
     let a = house.connect("a", "s", &Socket::open());
     let sent: Vec<String> = (0..50).map(|no| format!("message {no}")).collect();

@@ -1,4 +1,4 @@
-//! Connections that another one goes on with, those that wait for one, and new ids.
+//! Takeovers of streams, waiting for an id, and changes of id.
 
 use std::future::Future as _;
 use std::pin::pin;
@@ -11,7 +11,7 @@ use super::{blocked, closed, house, house_with, last};
 use crate::socket::Socket;
 use crate::{House, offer, peer, text};
 
-/// Registers a connection of either kind, with a greeting.
+/// Registers a connection of either kind, with its OPEN.
 fn connect(house: &House, link: Link, token: &str, socket: &Socket) -> IdLease {
     let (id, token) = (peer("a"), Token::parse(token).unwrap());
     let newcomer = RegisterRequest {
@@ -37,7 +37,7 @@ fn now(arrival: &mut PendingRegistration) -> Poll<bool> {
 }
 
 #[test]
-fn who_takes_over_from_a_stream_is_not_greeted_again() {
+fn a_takeover_from_a_stream_is_not_greeted_again() {
     for link in [Link::Socket, Link::Stream] {
         let house = house();
         let (old, new) = (Socket::open(), Socket::open());
@@ -50,7 +50,7 @@ fn who_takes_over_from_a_stream_is_not_greeted_again() {
 }
 
 #[test]
-fn who_takes_over_from_a_socket_is_greeted() {
+fn a_takeover_from_a_socket_is_greeted() {
     let house = house();
     let _first = connect(&house, Link::Socket, "t", &Socket::open());
     let new = Socket::open();
@@ -59,7 +59,7 @@ fn who_takes_over_from_a_socket_is_greeted() {
 }
 
 #[test]
-fn who_comes_after_a_stream_has_ended_is_greeted() {
+fn a_client_that_connects_after_its_stream_ended_is_greeted() {
     let house = house();
     drop(connect(&house, Link::Stream, "t", &Socket::open()));
     let new = Socket::open();
@@ -68,7 +68,7 @@ fn who_comes_after_a_stream_has_ended_is_greeted() {
 }
 
 #[test]
-fn what_a_stream_did_not_write_any_more_goes_to_who_goes_on_with_it() {
+fn unwritten_messages_of_a_stream_go_to_its_successor() {
     let house = house();
     let b = house.connect("b", "s", &Socket::open());
     let _first = connect(&house, Link::Stream, "t", &blocked(0));
@@ -102,7 +102,7 @@ fn a_stream_is_one_for_its_own_token_alone() {
 }
 
 #[test]
-fn who_waits_for_an_id_hears_when_it_is_registered_with_its_token() {
+fn a_client_that_waits_for_an_id_is_told_when_it_is_registered_with_its_token() {
     let house = house();
     let wait = |with: &str| house.realm.wait_for(&peer("a"), &token(with)).expect("not too many");
     let (mut one, mut two, mut other) = (wait("t"), wait("t"), wait("other"));
@@ -110,9 +110,9 @@ fn who_waits_for_an_id_hears_when_it_is_registered_with_its_token() {
     let held = connect(&house, Link::Socket, "t", &Socket::open());
     assert_eq!((now(&mut one), now(&mut two)), (Poll::Ready(true), Poll::Ready(true)));
     assert_eq!(now(&mut other), Poll::Pending);
-    // It is there already.
+    // It is registered already.
     assert_eq!(now(&mut wait("t")), Poll::Ready(true));
-    // A refusal is told to those with that token.
+    // Only clients with that token are told the refusal.
     house.realm.announce_refusal(&peer("a"), &token("third"));
     assert_eq!(now(&mut other), Poll::Pending);
     house.realm.announce_refusal(&peer("a"), &token("other"));
@@ -122,7 +122,7 @@ fn who_waits_for_an_id_hears_when_it_is_registered_with_its_token() {
 }
 
 #[test]
-fn a_takeover_is_an_arrival_as_well_and_a_limit_is_none() {
+fn a_refusal_at_the_limit_does_not_end_the_wait_for_an_id_and_an_announced_refusal_does() {
     let house = house_with(|limits| limits.concurrent_limit = 1);
     let _b = house.connect("b", "s", &Socket::open());
     let mut waiting = house.realm.wait_for(&peer("a"), &token("t")).unwrap();
@@ -138,13 +138,13 @@ fn no_more_than_sixty_four_wait_for_one_id_with_one_token_and_a_place_that_is_gi
     let wait = |token_text: &str| house.realm.wait_for(&peer("a"), &token(token_text));
     let mut waiting: Vec<PendingRegistration> = (0..64).map(|_| wait("guessed").unwrap()).collect();
     assert!(wait("guessed").is_none());
-    // Others cannot use up the owner's places, however many tokens they try.
+    // Others cannot use up the owner's places with other tokens.
     waiting.extend((0..1000).map(|n| wait(&format!("guessed {n}")).unwrap()));
     waiting.push(wait("t").unwrap());
     drop(waiting.remove(0));
     waiting.push(wait("guessed").unwrap());
     assert!(wait("guessed").is_none());
-    // Many came and went, and the id is like new.
+    // After many have waited and left, no state is left.
     drop(waiting);
     let socket = Socket::open();
     let _a = connect(&house, Link::Socket, "t", &socket);

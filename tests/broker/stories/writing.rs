@@ -1,4 +1,4 @@
-//! Who writes to a socket, and who is woken to do it.
+//! Writes to a socket, and wake-ups of its task.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use crate::socket::Socket;
 use crate::{offer, register, send, text};
 
 #[test]
-fn what_is_sent_in_one_go_is_written_in_one_go_also_by_who_forgets_to() {
+fn a_batch_is_written_at_once_even_without_a_flush() {
     let house = house();
     let socket = Socket::open();
     let a = house.connect("a", "s", &Socket::open());
@@ -46,7 +46,7 @@ fn the_sockets_own_task_is_woken_when_only_it_can_go_on() {
     for (socket, wakes) in sockets.iter().zip([false, true, true]) {
         let mut outbox = match socket {
             Some(socket) => socket.outbox(1000),
-            // As with TLS: nobody but its task can write.
+            // As with TLS: only its task can write.
             None => Outbox::new(1000, None),
         };
         let RegisterOutcome::Registered(b) = register(&house.realm, "b", "t", &mut outbox) else {
@@ -55,7 +55,7 @@ fn the_sockets_own_task_is_woken_when_only_it_can_go_on() {
         b.with_outbox(|outbox| outbox.set_owner(&waker));
         offer(&a, "b", "x");
         assert_eq!(rung(), wakes);
-        // Also to hear that it was dismissed.
+        // Also to be told that it was dismissed.
         let again = house.connect("b", "t", &Socket::open());
         assert!(rung());
         drop((b, again));

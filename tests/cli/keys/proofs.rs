@@ -1,4 +1,4 @@
-//! `peerbroker keys add` and `set` with what proves ids.
+//! `peerbroker keys add` and `set` with proofs of ids.
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ fn a_secret_is_taken_from_its_file_and_never_shown() {
     let file = directory.file("secret", &format!("{SECRET}\n"));
     for args in [
         &["add", "-k", "added", "--auth", "jwt", "--jwt_secret_file", &file][..],
-        // The file says the method.
+        // The content of the file decides the algorithm.
         &["add", "-k", "short", "--jwt-secret-file", &file],
         &["add", "-k", "changed"],
         &["set", "changed", "--jwt_secret_file", &file],
@@ -65,7 +65,7 @@ fn a_key_set_is_remembered_by_where_it_is() {
     let args = ["keys", "add", "-k", "k", "--jwks_file", "keys.json", "--data_dir", &data_dir];
     let output = crate::program::command(&args).current_dir(directory.at("")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    // Whole, for the server is started elsewhere.
+    // An absolute path, because the server starts in another directory.
     assert_eq!(shown(&directory, "k")["auth"], json!({"method": "jwt", "kind": "jwks", "value": file}));
 }
 
@@ -79,7 +79,7 @@ fn ids_can_be_left_unproved_again() {
 }
 
 #[test]
-fn what_cannot_prove_anything_ends_with_1_and_is_named_and_nothing_is_added() {
+fn invalid_proofs_end_with_1_and_are_named_and_nothing_is_added() {
     let directory = Directory::new();
     let short = directory.file("short", "0123456789abcdef0123456789abcde\n");
     let private = directory.file("private.pem", PRIVATE_KEY);
@@ -110,7 +110,7 @@ fn what_cannot_prove_anything_ends_with_1_and_is_named_and_nothing_is_added() {
 }
 
 #[test]
-fn what_cannot_prove_anything_is_refused_by_the_command_and_the_api_in_the_same_words() {
+fn invalid_proofs_are_refused_by_the_command_and_the_api_in_the_same_words() {
     let directory = Directory::new();
     let fixture = |name: &str| {
         let path = [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", "jwt", name].iter().collect::<PathBuf>();
@@ -122,7 +122,7 @@ fn what_cannot_prove_anything_is_refused_by_the_command_and_the_api_in_the_same_
     let weak = r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#;
     let jwk = KEY_SET.replace(r#"{"keys":["#, "").replace("]}", "");
     let odd = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AA"}]}"#;
-    // With this point anybody can make signatures.
+    // With this point anybody can forge signatures.
     let forgeable = odd.replace("AA", &format!("AQ{}", "A".repeat(41)));
     let proofs = [
         ("secret", file("short", "0123456789abcdef0123456789abcde"), "has 31 bytes"),

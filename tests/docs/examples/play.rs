@@ -1,4 +1,4 @@
-//! One exchange: who says what to the server, and what it must say to whom.
+//! One exchange: the messages of clients, and those that the server must send.
 
 mod words;
 
@@ -9,7 +9,7 @@ use crate::api::harness::wire::{FIN, Frame, frame, opcode};
 use crate::api::harness::{RawClient, TestServer};
 use words::Words;
 
-/// One exchange as it goes on.
+/// The state of one exchange.
 pub(super) struct Play {
     // Dropped first: a server that stops waits for its clients.
     clients: BTreeMap<String, Actor>,
@@ -19,24 +19,24 @@ pub(super) struct Play {
 
 /// A client of an exchange.
 struct Actor {
-    /// `None` for one at the root: it is asked with a ping whether it has been heard.
+    /// `None` for a client at the root, which uses a ping to check that it was heard.
     id: Option<String>,
     client: RawClient,
-    /// The answer to its handshake was read.
+    /// The response to its handshake was read.
     accepted: bool,
-    /// What it was sent while something else was waited for.
+    /// Frames that arrived while the test waited for others.
     inbox: VecDeque<Said>,
-    /// It got its OPEN, if it is to get one, and no close frame, and answers.
+    /// It got its OPEN, if it expects one, and no close frame, so it answers pings.
     takes_part: bool,
 }
 
-/// What the server sent, as a line of an exchange has it.
+/// A frame of the server as a line of an exchange.
 type Said = String;
 
 const MARKER: &str = r#""marker""#;
 
 impl Play {
-    /// `random` are the words of the example that stand for what the server makes up.
+    /// `random` are placeholders of the example for random values of the server.
     pub(super) fn new(server: TestServer, random: &[String]) -> Self {
         Play { clients: BTreeMap::new(), server, words: Words::new(random) }
     }
@@ -94,17 +94,17 @@ impl Play {
         self.clients.insert(name.to_owned(), actor);
     }
 
-    /// Waits until every worker has put down what it had in hand: a session notes that its client was
-    /// heard only after it has answered, and that must not happen at a later time. Connections go to
-    /// the two workers in turn, and a worker does one thing at a time.
+    /// Waits until every worker has finished its earlier work. A session notes a sign of life only
+    /// after it has answered, and that must not happen at a later time of the clock. The two workers
+    /// get connections in turn, and a worker does one thing at a time.
     fn settle(&self) {
         for _ in 0..4 {
             assert_eq!(self.server.get("/healthz").status, 200);
         }
     }
 
-    /// Nothing was sent that is not in the example. Twice, because what one client said last may
-    /// have gone to one that was asked before it.
+    /// Checks that the server sent only frames of the example. Twice, because the last message of one
+    /// client may go to another that was checked before.
     pub(super) fn finish(mut self, at: &str) {
         for _ in 0..2 {
             for (name, actor) in &mut self.clients {
@@ -142,8 +142,8 @@ impl Actor {
         }
     }
 
-    /// Waits until the server has handled what this client said: a message to itself comes back, or a
-    /// pong.
+    /// Waits until the server has handled all messages of this client: a message to itself comes back,
+    /// or a pong.
     fn sync(&mut self, at: &str) {
         if !self.takes_part {
             return;

@@ -1,9 +1,9 @@
-//! How much may come, and how much is kept of it.
+//! Limits of messages and of buffered bytes.
 
 use super::*;
 
 #[test]
-fn a_message_may_have_as_many_bytes_as_the_bound_says() {
+fn a_message_may_be_as_large_as_its_limit() {
     let fill = |len: usize| vec![b'x'; len];
     let quota = Quota::new(0);
     for (len, bound) in [(10, 10), (125, 125), (126, 126), (1000, 1000)] {
@@ -35,7 +35,7 @@ fn the_sum_of_fragments_is_checked_before_the_payload_comes() {
 }
 
 #[test]
-fn control_frames_do_not_count_towards_the_bound_of_a_message() {
+fn control_frames_do_not_count_towards_the_limit_of_a_message() {
     let mut decoder = decoder(10, &Quota::new(0));
     let ping = [b'p'; 125];
     let bytes = [
@@ -50,10 +50,10 @@ fn control_frames_do_not_count_towards_the_bound_of_a_message() {
 }
 
 #[test]
-fn what_is_unfinished_is_charged_once_and_given_back() {
+fn unfinished_messages_are_charged_once_and_refunded() {
     let quota = Quota::new(100_000);
     let mut one = decoder(60_000, &quota);
-    // A frame that is not whole, behind one that is.
+    // An incomplete frame after a complete one.
     feed(&mut one, &frame(opcode::BINARY, [b'x'; 30_000])).1.unwrap();
     feed(&mut one, &[header(opcode::CONTINUATION, 30_000), vec![b'x'; 29_000]].concat()).1.unwrap();
     let used = quota.used();
@@ -64,7 +64,7 @@ fn what_is_unfinished_is_charged_once_and_given_back() {
         (ended == TRY_AGAIN_LATER).then_some(())
     });
     assert_eq!(refused.count(), 2);
-    // Small messages come through all the same, in whatever pieces.
+    // Small messages still arrive, in any pieces.
     let mut small = decoder(60_000, &quota);
     for byte in whole(opcode::TEXT, [b'x'; 10_000]) {
         feed(&mut small, &[byte]).1.unwrap();
@@ -82,6 +82,6 @@ fn memory_grows_no_further_than_the_frame_that_ends_a_message() {
     let mut decoder = decoder(MAX, &quota);
     feed(&mut decoder, &[header(FIN | opcode::BINARY, 30_000), vec![0; 20_000]].concat()).1.unwrap();
     feed(&mut decoder, &[0]).1.unwrap();
-    // Without the first 16 KiB, which are free.
+    // The first 16 KiB are free.
     assert_eq!(quota.used(), 30_000 - (16 << 10));
 }

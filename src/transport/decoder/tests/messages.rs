@@ -1,15 +1,15 @@
-//! What is right comes out as it was sent.
+//! Valid messages are decoded as they were sent.
 
 use proptest::prelude::*;
 
 use super::*;
 
 #[test]
-fn messages_of_every_length_come_out_in_every_form_of_the_length() {
+fn messages_of_every_length_are_decoded_in_every_encoding_of_the_length() {
     for len in [0, 1, 7, 8, 9, 15, 16, 17, 125, 126, 127, 128, 255, 256, 65_535, 65_536, 65_537] {
         let payload: Vec<u8> = (0..len).map(|n| b'a' + (n % 26) as u8).collect();
         let whole_text = text(std::str::from_utf8(&payload).unwrap());
-        // A length may take more bytes than it has to: the reference accepts that as well.
+        // The reference also accepts lengths with more bytes than necessary.
         for width in Width::ALL.into_iter().filter(|width| width.fits(len)) {
             let bytes = |opcode| frame_in(width, FIN | opcode, MASK, &payload);
             let (texts, binaries) = (decode(&bytes(opcode::TEXT)), decode(&bytes(opcode::BINARY)));
@@ -20,7 +20,7 @@ fn messages_of_every_length_come_out_in_every_form_of_the_length() {
 }
 
 #[test]
-fn every_mask_is_undone_wherever_the_payload_is_cut() {
+fn payloads_are_unmasked_wherever_reads_split_them() {
     for mask in [[0; 4], [0xFF; 4], [1, 2, 3, 4], [0x80, 0, 0, 1]] {
         for len in 0..=33 {
             let payload: Vec<u8> = (0..len).map(|n| n * 7).collect();
@@ -50,7 +50,7 @@ fn each_frame_has_a_mask_of_its_own() {
 }
 
 #[test]
-fn fragments_are_put_together_and_may_be_empty() {
+fn fragments_are_joined_and_may_be_empty() {
     for (opcode, message) in [(opcode::TEXT, text("abc")), (opcode::BINARY, Got::Binary(b"abc".to_vec()))] {
         for parts in [&["abc", ""][..], &["", "abc"], &["a", "b", "c"], &["", "", "abc", "", ""]] {
             let mut bytes = Vec::new();
@@ -68,7 +68,7 @@ fn fragments_are_put_together_and_may_be_empty() {
 }
 
 #[test]
-fn control_frames_within_a_message_are_handed_over_before_it() {
+fn control_frames_within_a_message_are_decoded_before_it() {
     let bytes = [
         whole(opcode::PING, "0"),
         frame(opcode::TEXT, "one "),
@@ -94,7 +94,7 @@ fn control_frames_within_a_message_are_handed_over_before_it() {
 }
 
 #[test]
-fn a_character_may_be_cut_by_fragments_and_reads() {
+fn fragments_and_reads_may_split_a_character() {
     for character in ["é", "€", "😀", "\u{7FF}", "\u{800}", "\u{FFFF}", "\u{10FFFF}", "\0"] {
         let (left, right) = ("a".to_owned() + character, character.to_owned() + "z");
         let message = [left.as_bytes(), right.as_bytes()].concat();
@@ -121,7 +121,7 @@ fn binary_messages_may_hold_any_bytes() {
 }
 
 #[test]
-fn after_the_receiver_has_had_enough_the_rest_of_the_read_is_dropped() {
+fn when_the_receiver_stops_the_rest_of_the_read_is_dropped() {
     let bytes = [whole(opcode::TEXT, "one"), whole(opcode::TEXT, "two"), whole(opcode::PING, "")].concat();
     let mut events = Vec::new();
     let ended = decoder(MAX, &Quota::new(0)).feed(&mut bytes.clone(), &mut |event| {
@@ -142,7 +142,7 @@ fn nothing_is_kept_between_messages() {
     assert!(decoder.message.is_none());
 }
 
-/// Some of a client's messages, and what is to come out of them.
+/// Messages of a client, and the expected events.
 fn messages() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<Got>)>> {
     let mask = any::<[u8; 4]>();
     let control = (any::<bool>(), mask, prop::collection::vec(any::<u8>(), 0..=125)).prop_map(
@@ -185,7 +185,7 @@ fn messages() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<Got>)>> {
     prop::collection::vec(message, 0..4)
 }
 
-/// Feeds bytes in pieces of given sizes, again and again.
+/// Feeds bytes in pieces of the given sizes, repeatedly.
 fn decode_in_pieces(mut bytes: &[u8], sizes: &[usize]) -> (Vec<Got>, Result<(), Disconnect>) {
     let mut decoder = decoder(MAX, &Quota::new(usize::MAX));
     let (mut events, mut ended) = (Vec::new(), Ok(()));
@@ -204,7 +204,7 @@ fn decode_in_pieces(mut bytes: &[u8], sizes: &[usize]) -> (Vec<Got>, Result<(), 
 
 proptest! {
     #[test]
-    fn what_is_sent_comes_out_in_whatever_pieces_it_comes(
+    fn messages_are_decoded_the_same_however_reads_split_them(
         messages in messages(),
         sizes in prop::collection::vec(1..200_usize, 1..20),
     ) {
@@ -215,7 +215,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_mean_the_same_in_whatever_pieces_they_come(
+    fn any_bytes_are_decoded_the_same_however_reads_split_them(
         messages in messages(),
         changed in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         sizes in prop::collection::vec(1..200_usize, 1..20),

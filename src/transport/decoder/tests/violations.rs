@@ -1,9 +1,9 @@
-//! What breaks the protocol ends the connection, as soon as its bytes are there and with the right code.
+//! Protocol violations end the connection at the first wrong byte, with the right code.
 
 use super::*;
 use crate::wire::CloseReason;
 
-/// Expects that a message before the fault comes out, and that the last byte is what shows the fault.
+/// Expects that a message before the violation is decoded, and that the last byte causes the violation.
 fn expect_broken(what: &str, bytes: &[u8]) {
     let mut decoder = decoder(MAX, &Quota::new(0));
     assert_eq!(feed(&mut decoder, &whole(opcode::TEXT, "before")), (vec![text("before")], Ok(())));
@@ -52,7 +52,7 @@ fn a_frame_without_a_mask_is_a_violation() {
 }
 
 #[test]
-fn a_control_frame_is_whole_and_has_at_most_125_bytes() {
+fn a_control_frame_is_unfragmented_and_has_at_most_125_bytes() {
     for opcode in [opcode::CLOSE, opcode::PING, opcode::PONG] {
         expect_broken("a fragmented control frame", &start(opcode));
         for len in [126, 127] {
@@ -76,7 +76,7 @@ fn a_length_with_its_highest_bit_set_is_a_violation() {
 }
 
 #[test]
-fn a_message_goes_on_with_continuations_and_nothing_else_does() {
+fn only_continuations_continue_a_message() {
     expect_broken("a continuation of nothing", &header(FIN | opcode::CONTINUATION, 600));
     expect_broken("an unfinished continuation of nothing", &header(opcode::CONTINUATION, 0));
     for (begun, next) in
@@ -92,7 +92,7 @@ fn a_message_goes_on_with_continuations_and_nothing_else_does() {
 }
 
 #[test]
-fn text_that_is_not_utf8_is_a_violation_when_the_message_is_whole() {
+fn text_that_is_not_utf8_is_a_violation_when_the_message_is_complete() {
     for bad in [
         &b"\x80"[..],
         b"\xFF",
@@ -134,12 +134,12 @@ fn a_close_ends_the_connection_with_the_code_to_answer_with() {
     assert_eq!(close(with(1005, b"\xED\xA0\x80")), closed(CloseReason::ProtocolError.ending().code));
 }
 
-/// RFC 6455, section 7.4, and the registry of IANA.
+/// RFC 6455, section 7.4, and the IANA registry of close codes.
 #[test]
 fn a_close_code_comes_back_if_it_may_be_sent() {
     for code in 0..=u16::MAX {
         let may_be_sent = match code {
-            // Not to be sent, or not given away.
+            // Reserved, or not assigned.
             1004..=1006 | 1015..=2999 => false,
             1000..=4999 => true,
             _ => false,

@@ -1,6 +1,6 @@
-//! Words of an example that stand for what the server makes up: a room code, an id.
+//! Placeholders in an example for random values of the server: a room code, an id.
 
-/// Each word, and what it stands for once that was heard.
+/// Each placeholder, and its value if it is known.
 pub(super) struct Words(Vec<(String, Option<String>)>);
 
 impl Words {
@@ -8,20 +8,20 @@ impl Words {
         Words(words.iter().map(|word| (word.clone(), None)).collect())
     }
 
-    /// A text of the example with what was heard instead of the words.
+    /// A text of the example with the known values of its placeholders.
     pub(super) fn fill(&self, text: &str) -> String {
         let known = self.0.iter().filter_map(|(word, heard)| Some((word, heard.as_ref()?)));
         known.fold(text.to_owned(), |text, (word, heard)| text.replace(word, heard))
     }
 
-    /// The same for a text that the server has said; what a word stands for in it, if that is not
-    /// known yet, is taken from what was `said`.
+    /// The same for a text of the server. Unknown values of placeholders are taken from the text that the
+    /// server `said`.
     pub(super) fn hear(&mut self, wanted: &str, said: &str) -> String {
         let mut filled = self.fill(wanted);
         for (word, heard) in self.0.iter_mut().filter(|(_, heard)| heard.is_none()) {
             let Some((before, behind)) = filled.split_once(word.as_str()) else { continue };
             let found = said.get(before.len()..before.len() + word.len()).unwrap_or_default();
-            // A word of another form stays, and the comparison fails.
+            // A value of another form is not taken, and the comparison fails.
             if is_alike(word, found) {
                 filled = format!("{before}{found}{}", behind.replace(word.as_str(), found));
                 *heard = Some(found.to_owned());
@@ -31,7 +31,7 @@ impl Words {
     }
 }
 
-/// As long, with capitals for capitals, and nothing that would have to be escaped.
+/// Same length, capitals for capitals, and no characters that need escapes.
 fn is_alike(word: &str, found: &str) -> bool {
     let only_capitals = word.bytes().all(|c| c.is_ascii_uppercase());
     let fits = |c: u8| {

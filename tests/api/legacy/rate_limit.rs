@@ -1,4 +1,4 @@
-//! What is posted counts for the rate of its client, as what comes through its socket does.
+//! Posts count towards the rate limit of their client, like messages of its socket.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn rate(per_second: u32) -> impl Fn(&mut Config) {
     move |config| config.messages_per_second = per_second
 }
 
-/// Posts messages to `b` one by one, each after the one before has arrived.
+/// Posts messages to `b` one by one, each after the previous one has arrived.
 fn post_and_hear(server: &TestServer, a: &str, b: &mut RawClient, numbers: impl IntoIterator<Item = usize>) {
     for n in numbers {
         assert_eq!(server.post(a, "offer", &offer("b", &n.to_string())).status, 200, "{n}");
@@ -21,16 +21,16 @@ fn post_and_hear(server: &TestServer, a: &str, b: &mut RawClient, numbers: impl 
     }
 }
 
-/// What is sent to the socket of `a` in one piece, to `b`, and has arrived there.
+/// Sends messages from `a` to `b` in one write, and waits until they have arrived.
 fn send_at_once(server: &TestServer, a: &mut RawClient, b: &mut RawClient, count: usize) {
     let burst: Vec<u8> = (0..count).flat_map(|n| wire::text(&offer("b", &n.to_string()))).collect();
     a.send_raw(burst);
     (0..count).for_each(|n| b.expect(relayed_offer("a", "b", &n.to_string())));
-    // It is counted when it was delivered.
+    // The server charges the messages after it has delivered them.
     server.settle();
 }
 
-/// Half a second later it is the turn of what `a` has posted.
+/// Half a second later the held post of `a` is relayed.
 fn expect_turn(server: &TestServer, mut held: HttpConnection, b: &mut RawClient, payload: &str) {
     server.advance(500 * MS);
     assert_eq!(held.response(false).status, 200);
@@ -38,10 +38,10 @@ fn expect_turn(server: &TestServer, mut held: HttpConnection, b: &mut RawClient,
 }
 
 #[test]
-fn a_post_beyond_the_rate_of_its_client_waits_for_its_turn_and_those_of_others_do_not() {
+fn a_post_above_the_rate_limit_of_its_client_waits_and_posts_of_others_do_not() {
     on_own_with(rate(2), |server| {
         let (_a, mut b, _c) = (server.client("a"), server.client("b"), server.client("c"));
-        // Ten times the rate, and one on credit, for half a second.
+        // The burst, and one on credit: half a second to wait.
         post_and_hear(server, "a", &mut b, 0..21);
         let mut held = server.begin_post("a", "offer", &offer("b", "21"));
         post_and_hear(server, "c", &mut b, 0..5);
@@ -51,7 +51,7 @@ fn a_post_beyond_the_rate_of_its_client_waits_for_its_turn_and_those_of_others_d
         server.advance(MS);
         assert_eq!(held.response(false).status, 200);
         b.expect(relayed_offer("a", "b", "21"));
-        // It was on credit as well.
+        // The held post was on credit as well.
         let held = server.begin_post("a", "offer", &offer("b", "22"));
         b.expect_nothing("b");
         expect_turn(server, held, &mut b, "22");
@@ -59,7 +59,7 @@ fn a_post_beyond_the_rate_of_its_client_waits_for_its_turn_and_those_of_others_d
 }
 
 #[test]
-fn a_post_that_would_have_to_wait_for_more_than_five_seconds_is_429() {
+fn a_post_that_would_wait_for_more_than_five_seconds_is_429() {
     on_own_with(rate(1), |server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         // Seven seconds on credit.
@@ -83,7 +83,7 @@ fn a_post_that_would_have_to_wait_for_more_than_five_seconds_is_429() {
 }
 
 #[test]
-fn a_socket_and_what_is_posted_for_it_share_one_rate() {
+fn a_socket_and_its_posts_share_one_rate_limit() {
     on_both_with(rate(2), |server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         send_at_once(server, &mut a, &mut b, 21);
@@ -92,7 +92,7 @@ fn a_socket_and_what_is_posted_for_it_share_one_rate() {
         b.expect_nothing("b");
         expect_turn(server, held, &mut b, "21");
 
-        // And the other way: what comes first is read on credit, and then nothing for two turns.
+        // The other way round: the first read is on credit, and then the server pauses.
         let mut d = server.client("d");
         post_and_hear(server, "d", &mut b, 0..20);
         d.send(offer("b", "20"));
@@ -118,7 +118,7 @@ fn a_stream_has_the_rate_of_a_socket() {
 }
 
 #[test]
-fn who_comes_again_with_the_same_token_has_no_new_burst() {
+fn reconnecting_with_the_same_token_gives_no_new_burst() {
     on_own_with(rate(2), |server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         send_at_once(server, &mut a, &mut b, 21);

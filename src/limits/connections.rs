@@ -1,4 +1,4 @@
-//! How many connections one address may have.
+//! Limits of connections per address.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,84 +6,87 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
-use super::{Network, TooMany};
+use super::{AddressPrefix, LimitExceeded};
 use crate::config::LiveConfig;
 use crate::rate_limit::RateLimit;
 use crate::wire::Limit;
 
-/// The addresses that have connections, or had some a moment ago.
-pub(crate) struct Addresses {
+/// Counts the connections of each address, and limits how fast it opens new ones.
+pub(crate) struct ConnectionLimiter {
     config: LiveConfig,
-    known: DashMap<Network, Known>,
+    known: DashMap<AddressPrefix, AddressUse>,
 }
 
 #[derive(Default)]
-struct Known {
+struct AddressUse {
     open: u32,
     opens: RateLimit,
 }
 
-/// A place among the connections of an address, shared by all that goes on in one connection.
+/// Counts one connection towards the limit of its address until the last clone is dropped.
 #[derive(Clone)]
-pub(crate) struct ConnectionPermit(Arc<CountedConnection>);
+pub(crate) struct ConnectionPermit(Arc<PermitInner>);
 
-/// Given back when it is dropped.
-struct CountedConnection {
-    addresses: Arc<Addresses>,
-    network: Network,
+struct PermitInner {
+    addresses: Arc<ConnectionLimiter>,
+    prefix: AddressPrefix,
 }
 
-impl Addresses {
+impl ConnectionLimiter {
     pub(crate) fn new(config: LiveConfig) -> Arc<Self> {
-        Arc::new(Addresses { config, known: DashMap::new() })
+        Arc::new(ConnectionLimiter { config, known: DashMap::new() })
     }
 
-    /// Counts a new connection; `None` is one that is not counted. Loopback is not: there it is somebody's
-    /// proxy, or somebody's own machine.
+    /// Counts a new connection. Returns `None` for loopback, which is not limited: it is a local proxy or
+    /// the operator.
     pub(crate) fn connect(
         self: &Arc<Self>,
         address: Option<IpAddr>,
-    ) -> Result<Option<ConnectionPermit>, TooMany> {
-        let Some(network) = network(address) else { return Ok(None) };
-        let mut known = self.known.entry(network).or_default();
-        self.place(network, &mut known).map(Some)
+    ) -> Result<Option<ConnectionPermit>, LimitExceeded> {
+        let Some(prefix) = prefix(address) else { return Ok(None) };
+        let mut known = self.known.entry(prefix).or_default();
+        self.acquire(prefix, &mut known).map(Some)
     }
 
-    /// Counts a new WebSocket or stream at `now` milliseconds. It needs no place of its own if its connection
-    /// has one.
+    /// Counts a new WebSocket or stream at `now` milliseconds. It shares the permit of its `connection`, unless
+    /// a proxy names another address.
     pub(crate) fn open(
         self: &Arc<Self>,
         address: Option<IpAddr>,
         now: u64,
         connection: Option<&ConnectionPermit>,
-    ) -> Result<Option<ConnectionPermit>, TooMany> {
-        let Some(network) = network(address) else { return Ok(None) };
-        let mut known = self.known.entry(network).or_default();
-        let placed = match connection.filter(|ConnectionPermit(place)| place.network == network) {
-            Some(placed) => placed.clone(),
-            None => self.place(network, &mut known)?,
+    ) -> Result<Option<ConnectionPermit>, LimitExceeded> {
+        let Some(prefix) = prefix(address) else { return Ok(None) };
+        let mut known = self.known.entry(prefix).or_default();
+        let permit = match connection.filter(|ConnectionPermit(inner)| inner.prefix == prefix) {
+            Some(permit) => permit.clone(),
+            None => self.acquire(prefix, &mut known)?,
         };
-        // A place of its own goes back below, when nothing is locked.
+        // A new permit may be dropped below, which locks `known` again.
         let spent = known.opens.try_charge_one(self.config.load().address_limits.opens_per_second, now);
         drop(known);
         spent
-            .map(|()| Some(placed))
-            .map_err(|retry_after| TooMany { limit: Limit::OpensPerSecond, retry_after })
+            .map(|()| Some(permit))
+            .map_err(|retry_after| LimitExceeded { limit: Limit::OpensPerSecond, retry_after })
     }
 
-    fn place(self: &Arc<Self>, network: Network, known: &mut Known) -> Result<ConnectionPermit, TooMany> {
-        let most = self.config.load().address_limits.connections;
-        if most > 0 && known.open >= most {
-            return Err(TooMany {
+    fn acquire(
+        self: &Arc<Self>,
+        prefix: AddressPrefix,
+        known: &mut AddressUse,
+    ) -> Result<ConnectionPermit, LimitExceeded> {
+        let max = self.config.load().address_limits.connections;
+        if max > 0 && known.open >= max {
+            return Err(LimitExceeded {
                 limit: Limit::ConnectionsPerAddress,
                 retry_after: Duration::from_secs(10),
             });
         }
         known.open += 1;
-        Ok(ConnectionPermit(Arc::new(CountedConnection { addresses: Arc::clone(self), network })))
+        Ok(ConnectionPermit(Arc::new(PermitInner { addresses: Arc::clone(self), prefix })))
     }
 
-    /// Forgets the addresses that have nothing open and could do all again.
+    /// Forgets addresses that have no connection and a full burst.
     pub(crate) fn sweep(&self, now: u64) {
         self.known.retain(|_, known| known.open > 0 || !known.opens.is_rested(now));
     }
@@ -94,17 +97,17 @@ impl Addresses {
     }
 }
 
-impl Drop for CountedConnection {
+impl Drop for PermitInner {
     fn drop(&mut self) {
-        if let Some(mut known) = self.addresses.known.get_mut(&self.network) {
+        if let Some(mut known) = self.addresses.known.get_mut(&self.prefix) {
             known.open = known.open.saturating_sub(1);
         }
     }
 }
 
-fn network(address: Option<IpAddr>) -> Option<Network> {
+fn prefix(address: Option<IpAddr>) -> Option<AddressPrefix> {
     let address = address.filter(|address| !address.to_canonical().is_loopback())?;
-    Some(Network::of(address))
+    Some(AddressPrefix::of(address))
 }
 
 #[cfg(test)]
@@ -116,13 +119,13 @@ mod tests {
         Some(text.parse().unwrap())
     }
 
-    fn addresses(connections: u32, opens_per_second: u32) -> Arc<Addresses> {
+    fn addresses(connections: u32, opens_per_second: u32) -> Arc<ConnectionLimiter> {
         let address_limits = AddressLimits { connections, opens_per_second };
-        Addresses::new(Config { address_limits, ..Config::default() }.into())
+        ConnectionLimiter::new(Config { address_limits, ..Config::default() }.into())
     }
 
     #[test]
-    fn an_address_has_so_many_connections_at_a_time() {
+    fn an_address_has_at_most_its_limit_of_connections() {
         let addresses = addresses(2, 0);
         let open = || addresses.open(ip("192.0.2.1"), 0, None);
         let first = open().unwrap();
@@ -134,21 +137,21 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_any_number() {
+    fn zero_turns_the_limit_off() {
         let addresses = addresses(0, 0);
         let open: Vec<_> = (0..2000).map(|_| addresses.open(ip("192.0.2.1"), 0, None)).collect();
         assert!(open.iter().all(Result::is_ok));
     }
 
     #[test]
-    fn a_websocket_shares_the_place_of_its_connection_and_keeps_it() {
+    fn a_websocket_shares_the_permit_of_its_connection_and_keeps_it() {
         let addresses = addresses(1, 0);
         let connection = addresses.connect(ip("192.0.2.1")).unwrap().unwrap();
         assert!(addresses.connect(ip("192.0.2.1")).is_err());
         let open = |address, connection| addresses.open(ip(address), 0, connection);
         let websocket = open("192.0.2.1", Some(&connection)).unwrap().unwrap();
         assert!(open("192.0.2.1", None).is_err());
-        // Whom a proxy speaks for has a place of its own.
+        // The client of a proxy has its own permit.
         let _another = open("192.0.2.2", Some(&connection)).unwrap();
         assert!(addresses.connect(ip("192.0.2.2")).is_err());
         drop(connection);
@@ -158,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_websocket_that_is_opened_too_soon_leaves_no_place_behind() {
+    fn a_websocket_over_the_rate_limit_releases_its_permit() {
         let addresses = addresses(20, 1);
         let opened: Vec<_> = (0..20).map(|_| addresses.open(ip("192.0.2.1"), 0, None)).collect();
         assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), 10);
@@ -168,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_so_many_new_ones_a_second_and_ten_times_as_many_at_once() {
+    fn new_websockets_of_an_address_have_a_rate_limit_and_a_burst_of_ten_seconds() {
         let addresses = addresses(0, 5);
         let open = |now| addresses.open(ip("192.0.2.1"), now, None).map(drop);
         for _ in 0..50 {
@@ -176,7 +179,7 @@ mod tests {
         }
         assert_eq!(
             open(0),
-            Err(TooMany { limit: Limit::OpensPerSecond, retry_after: Duration::from_millis(200) })
+            Err(LimitExceeded { limit: Limit::OpensPerSecond, retry_after: Duration::from_millis(200) })
         );
         assert!(open(199).is_err());
         assert!(open(200).is_ok() && open(200).is_err());
@@ -187,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_household_is_one_address_and_loopback_none() {
+    fn an_ipv6_prefix_is_one_address_and_loopback_is_not_limited() {
         let addresses = addresses(1, 0);
         let _first = addresses.open(ip("2001:db8::1"), 0, None).unwrap();
         assert!(addresses.open(ip("2001:db8::ffff:ffff"), 0, None).is_err());
@@ -200,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_gone_is_forgotten_when_it_could_do_all_again() {
+    fn an_address_without_connections_is_forgotten_when_its_burst_is_full_again() {
         let addresses = addresses(0, 5);
         let here = addresses.open(ip("192.0.2.1"), 0, None).unwrap();
         drop(addresses.open(ip("192.0.2.2"), 0, None).unwrap());

@@ -1,45 +1,45 @@
-//! The received part of a message, until the rest of it comes.
+//! The buffer of an unfinished message.
 
 use std::sync::Arc;
 
 use super::Disconnect;
-use crate::limits::{Held, Quota};
+use crate::limits::{Quota, QuotaShare};
 use crate::wire::CloseReason;
 
-/// How large one message may be, and all unfinished ones together.
+/// The size limit of one message, and the quota of all unfinished messages.
 #[derive(Clone)]
-pub(crate) struct Bounds {
+pub(crate) struct MessageLimits {
     pub(crate) max_message_bytes: usize,
     pub(crate) unfinished: Arc<Quota>,
 }
 
-/// Part of a message. Its memory is charged to the quota of all connections until it is dropped.
-pub(super) struct Unfinished {
+/// The received part of a message. Its memory is charged to the quota of all connections until it is dropped.
+pub(super) struct MessageBuffer {
     bytes: Vec<u8>,
-    held: Held,
+    share: QuotaShare,
 }
 
-impl Unfinished {
+impl MessageBuffer {
     pub(super) fn new(quota: &Arc<Quota>) -> Self {
-        Unfinished { bytes: Vec::new(), held: quota.hold() }
+        MessageBuffer { bytes: Vec::new(), share: quota.share() }
     }
 
-    /// A copy of some bytes.
+    /// Copies bytes into a new buffer.
     pub(super) fn copy(bytes: &[u8], quota: &Arc<Quota>) -> Result<Self, Disconnect> {
-        let mut unfinished = Unfinished::new(quota);
-        unfinished.push(bytes, bytes.len())?;
-        Ok(unfinished)
+        let mut buffer = MessageBuffer::new(quota);
+        buffer.push(bytes, bytes.len())?;
+        Ok(buffer)
     }
 
-    /// Appends bytes and gives them back where they are now. `most` is how many there can ever be: memory
-    /// grows by doubling, so that it is copied seldom, but never beyond that.
-    pub(super) fn push(&mut self, bytes: &[u8], most: usize) -> Result<&mut [u8], Disconnect> {
+    /// Appends bytes and returns the appended part. The buffer doubles when it is full, up to `max_len`, so that bytes
+    /// are rarely copied.
+    pub(super) fn push(&mut self, bytes: &[u8], max_len: usize) -> Result<&mut [u8], Disconnect> {
         let (len, capacity) = (self.bytes.len(), self.bytes.capacity());
         let wanted = len + bytes.len();
         if wanted > capacity {
-            let grown = wanted.max(most.min(2 * capacity));
-            // Charged first: it has to fit before it is there.
-            self.held.set(grown).map_err(|_| Disconnect::Violation(CloseReason::TryAgainLater))?;
+            let grown = wanted.max(max_len.min(2 * capacity));
+            // Charge before allocating.
+            self.share.set(grown).map_err(|_| Disconnect::Violation(CloseReason::TryAgainLater))?;
             self.bytes.reserve_exact(grown - len);
         }
         self.bytes.extend_from_slice(bytes);
@@ -64,26 +64,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_doubles_but_not_beyond_what_can_come() {
+    fn the_buffer_doubles_up_to_its_maximum_length() {
         let quota = Quota::new(usize::MAX);
-        let mut unfinished = Unfinished::new(&quota);
+        let mut buffer = MessageBuffer::new(&quota);
         let mut moved = 0;
         for n in 0..1000 {
-            let before = unfinished.bytes.capacity();
-            unfinished.push(&[n as u8; 100], 100_000).unwrap();
-            moved += usize::from(unfinished.bytes.capacity() != before);
+            let before = buffer.bytes.capacity();
+            buffer.push(&[n as u8; 100], 100_000).unwrap();
+            moved += usize::from(buffer.bytes.capacity() != before);
         }
-        assert_eq!(unfinished.bytes.capacity(), 100_000);
+        assert_eq!(buffer.bytes.capacity(), 100_000);
         assert!(moved < 12, "moved {moved} times");
     }
 
     #[test]
-    fn all_memory_that_is_held_is_charged_and_none_after_that() {
+    fn buffered_bytes_are_charged_until_the_buffer_is_dropped() {
         let quota = Quota::new(100_000);
-        let mut one = Unfinished::new(&quota);
+        let mut one = MessageBuffer::new(&quota);
         one.push(&[0; 60_000], 1 << 20).unwrap();
         assert!(quota.used() <= 60_000 && quota.used() > 40_000);
-        let mut two = Unfinished::new(&quota);
+        let mut two = MessageBuffer::new(&quota);
         let refused = two.push(&[0; 100_000], 1 << 20).err();
         assert_eq!(refused, Some(Disconnect::Violation(CloseReason::TryAgainLater)));
         drop(one);

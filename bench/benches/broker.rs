@@ -1,7 +1,7 @@
-//! The parts of the broker that a message walks through, without a socket.
+//! The parts of the broker that handle a message, without a socket.
 //!
-//! `fixed_work` never changes: the others are compared as ratios to it, so that a slower machine
-//! is no regression. `cargo bench --bench broker` shows them; `make bench-quick` compares them.
+//! `fixed_work` never changes. The others are compared as ratios to it, so that a slower machine
+//! is not a regression. `cargo bench --bench broker` shows them; `make bench-quick` compares them.
 
 use std::hint::black_box;
 use std::io::{self, IoSlice};
@@ -9,14 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use peerbroker::broker::{ConnectionInfo, RegisterOutcome, RegisterRequest, Outbox, Realm, IdLease, Routed, Writer};
-use peerbroker::node::Node;
-use peerbroker::config::Limits;
+use peerbroker::broker::{
+    ConnectionInfo, IdLease, Outbox, Realm, RegisterOutcome, RegisterRequest, Routed, Writer,
+};
 use peerbroker::clock::Clock;
-use peerbroker::events::Events;
-use peerbroker::wire::{ApiKey, Link, PeerId, Token, MessageKind};
+use peerbroker::config::Limits;
 use peerbroker::dialect::peerjs::{self, Command, Envelope};
+use peerbroker::events::Events;
+use peerbroker::node::Node;
 use peerbroker::wire::Frame;
+use peerbroker::wire::{ApiKey, Link, MessageKind, PeerId, Token};
 use peerbroker_bench::payload;
 
 /// A socket that takes everything at once.
@@ -28,7 +30,7 @@ impl Writer for Sink {
     }
 }
 
-/// Messages that one batch of the queue has.
+/// Messages per batch of the queue benchmark.
 const QUEUED: usize = 8;
 const CROWD: usize = 10_000;
 
@@ -42,8 +44,13 @@ fn realm() -> (Node, Arc<Realm>) {
 
 fn register(realm: &Arc<Realm>, id: &PeerId, token: &Token) -> IdLease {
     let mut outbox = Outbox::new(1 << 20, Some(Box::new(Sink)));
-    let newcomer =
-        RegisterRequest { id, token, link: Link::Socket, greeting: Some(peerjs::open()), info: ConnectionInfo::default() };
+    let newcomer = RegisterRequest {
+        id,
+        token,
+        link: Link::Socket,
+        greeting: Some(peerjs::open()),
+        info: ConnectionInfo::default(),
+    };
     match realm.register(newcomer, &mut outbox) {
         RegisterOutcome::Registered(registration) => registration,
         _ => panic!("not registered"),
@@ -101,8 +108,7 @@ fn dialect(criterion: &mut Criterion) {
 
 fn routing(criterion: &mut Criterion) {
     let (_broker, realm) = realm();
-    let crowd: Vec<IdLease> =
-        (0..CROWD).map(peer).map(|(id, token)| register(&realm, &id, &token)).collect();
+    let crowd: Vec<IdLease> = (0..CROWD).map(peer).map(|(id, token)| register(&realm, &id, &token)).collect();
     let (from, to) = (crowd[0].id().clone(), crowd[CROWD / 2].id().clone());
     let text = offer(&to);
     criterion.bench_function("route_to_present", |bench| {

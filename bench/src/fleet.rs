@@ -1,4 +1,4 @@
-//! Very many PeerJS clients in one thread.
+//! Many PeerJS clients in one thread.
 
 mod peer;
 
@@ -14,7 +14,7 @@ use rustls::ClientConfig;
 use crate::link::Link;
 use peer::{Peer, Phase};
 
-/// Where the server is.
+/// The address of the server.
 #[derive(Clone)]
 pub struct Target {
     pub address: SocketAddr,
@@ -32,7 +32,7 @@ pub struct Fleet {
     lost: usize,
 }
 
-/// Messages that one peer got at once.
+/// Messages that one peer received at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
     pub peer: usize,
@@ -40,11 +40,11 @@ pub struct Arrival {
     pub at: Instant,
 }
 
-/// Handshakes that are under way at once.
+/// Maximum concurrent handshakes.
 const OPENING: usize = 32;
 /// How long all peers together may take to open or to leave.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Loopback addresses that connections come from, so that ports last for all rounds.
+/// Loopback addresses of the clients; several, so that there are enough ports for all rounds.
 const SOURCES: usize = 16;
 const SCRATCH: usize = 256 << 10;
 const EVENTS: usize = 4096;
@@ -70,7 +70,7 @@ impl Fleet {
         self.peers.is_empty()
     }
 
-    /// Peers whose connection the server has ended unasked.
+    /// Peers whose connection the server has closed unexpectedly.
     pub fn lost(&self) -> usize {
         self.lost
     }
@@ -80,7 +80,7 @@ impl Fleet {
         format!("p{peer}")
     }
 
-    /// Opens peers until there are `count`, each up to its OPEN.
+    /// Opens peers until `count` of them have got their OPEN.
     pub fn open(&mut self, count: usize) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         let mut open = self.peers.len();
@@ -90,7 +90,7 @@ impl Fleet {
                 self.connect()?;
             }
             self.turn(Duration::from_millis(100))?;
-            // Most open in the order in which they came.
+            // Most handshakes finish in order.
             while waiting < self.peers.len() && self.peers[waiting].phase == Phase::Open {
                 waiting += 1;
             }
@@ -112,8 +112,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// Lets all peers from `first` on leave, every other one with a close frame as a page that says
-    /// goodbye, the rest as one that is gone, and waits until the server has closed them all.
+    /// Lets all peers from `first` on leave: every second one with a close frame, the others without, as
+    /// after a crash. Waits until the server has closed all connections.
     pub fn leave(&mut self, first: usize) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         for (index, peer) in self.peers.iter_mut().enumerate().skip(first) {
@@ -136,7 +136,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Puts a frame behind what a peer has to send; [`flush`](Self::flush) sends it.
+    /// Appends a frame to the output of a peer; [`flush`](Self::flush) sends it.
     pub fn queue(&mut self, peer: usize, frame: &[u8]) {
         self.peers[peer].queue(frame);
     }
@@ -150,13 +150,12 @@ impl Fleet {
         self.peers[peer].backlog()
     }
 
-    /// From now on, this peer reads nothing.
+    /// Makes a peer stop reading.
     pub fn stop_reading(&mut self, peer: usize) {
         self.peers[peer].reads = false;
     }
 
-    /// Waits for something to happen, at most for `timeout`, and handles it. Returns the messages
-    /// that arrived.
+    /// Waits for events for at most `timeout`, and handles them. Returns the messages that arrived.
     pub fn turn(&mut self, timeout: Duration) -> Result<&[Arrival]> {
         self.arrivals.clear();
         match self.poll.poll(&mut self.events, Some(timeout)) {
@@ -182,7 +181,7 @@ impl Fleet {
         Ok(&self.arrivals)
     }
 
-    /// Lets time pass; pings are answered.
+    /// Waits, and answers pings.
     pub fn idle(&mut self, time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         loop {

@@ -1,5 +1,5 @@
-//! What the programs of the benchmark share: frames, a fleet of peers, the kernel's accounting of
-//! the server, and how the numbers are put together.
+//! Shared code of the benchmark's programs: frames, a fleet of peers, the kernel's accounting of
+//! the server, and the reports.
 //!
 //! `load` drives one server and measures it; `compare` starts the servers one after the other,
 //! runs `load` against each, and reports; `yardstick` and `actix_ws_server` are two of the servers.

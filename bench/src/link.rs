@@ -19,8 +19,8 @@ pub enum Link {
 }
 
 impl Link {
-    /// Begins to connect, from a loopback address of the caller's choice: the ports of one would
-    /// not suffice for many rounds of many connections.
+    /// Starts to connect, from a given loopback address: the ports of one address are not enough for many
+    /// rounds of many connections.
     pub fn connect(to: SocketAddr, from: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Result<Self> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))
             .context("cannot make a socket: is the limit of open files reached?")?;
@@ -51,7 +51,7 @@ impl Link {
         }
     }
 
-    /// Whether a read that did not fill its buffer has read all there was.
+    /// Whether a read that did not fill its buffer has read all available input.
     pub fn short_read_is_last(&self) -> bool {
         matches!(self, Link::Plain(_))
     }
@@ -63,7 +63,7 @@ impl Link {
         }
     }
 
-    /// Sends what TLS has taken and not sent.
+    /// Sends the buffered output of TLS.
     pub fn flush(&mut self) -> io::Result<()> {
         match self {
             Link::Plain(_) => Ok(()),
@@ -75,7 +75,7 @@ impl Link {
 /// `EINPROGRESS` on Linux.
 const IN_PROGRESS: i32 = 115;
 
-/// A TLS client that trusts the certificate in a PEM file and no other.
+/// A TLS client that trusts only the certificate in a PEM file.
 pub fn trust(certificate: &Path) -> Result<Arc<ClientConfig>> {
     let certificate = CertificateDer::from_pem_file(certificate)
         .with_context(|| format!("cannot read {}", certificate.display()))?;

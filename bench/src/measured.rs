@@ -1,14 +1,14 @@
-//! What one scenario measured: `load` prints it as JSON, `compare` keeps it.
+//! The measurements of one scenario. `load` prints them as JSON, `compare` stores them.
 
 use serde::{Deserialize, Serialize};
 
-/// How messages are sent.
+/// The pace of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pace {
-    /// So many messages of each pair are always on their way.
+    /// Each pair always has this many messages in flight.
     InFlight(usize),
-    /// So many messages a second by all pairs together, whether answers come or not.
+    /// This many messages per second of all pairs together, even without answers.
     PerSecond(f64),
 }
 
@@ -18,20 +18,20 @@ pub struct Exchange {
     pub pace: Pace,
     pub messages: u64,
     pub per_second: f64,
-    /// CPU time of the server for one message.
+    /// CPU time of the server per message, in microseconds.
     pub cpu_us: f64,
-    /// CPU time of the server for one second.
+    /// CPU time of the server per second.
     pub busy: f64,
-    /// At each of [`PERCENTILES`](crate::statistics::PERCENTILES), from when it was due.
+    /// At each of [`PERCENTILES`](crate::statistics::PERCENTILES), counted from the due time.
     pub latency_us: Vec<f64>,
 }
 
-/// Very many peers that are just there.
+/// Many idle peers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Crowd {
-    /// Resident memory with so many peers.
+    /// Resident memory by number of peers.
     pub memory: Vec<Resident>,
-    /// CPU time of an open while so many peers were there.
+    /// CPU time of an open by number of peers.
     pub opens: Vec<OpenCost>,
     pub heartbeats: Vec<Heartbeats>,
 }
@@ -55,7 +55,7 @@ pub struct Heartbeats {
     pub cpu_us: f64,
 }
 
-/// Rounds in which all peers came and went.
+/// Rounds in which all peers connected and left.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Churn {
     pub peers: usize,
@@ -63,11 +63,11 @@ pub struct Churn {
     pub bytes_after: Vec<u64>,
 }
 
-/// One reader was sent very much, first reading it, then not.
+/// A flood to one reader, which first reads and then stops.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stalled {
     pub sent_bytes: u64,
-    /// How much the server grew at most while the reader had stopped.
+    /// Maximum growth of the server's memory while the reader had stopped.
     pub growth_bytes: u64,
     /// 99th percentile of the latency of other pairs while the reader read …
     pub reading_p99_us: f64,

@@ -1,6 +1,6 @@
-//! Messages as PeerJS clients send them.
+//! Messages of PeerJS clients.
 
-/// Bytes of the whole message of an offer with its candidates still to come.
+/// The size of a whole offer message, without candidates.
 pub const OFFER_BYTES: usize = 2048;
 
 pub const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;
@@ -29,7 +29,7 @@ pub fn signal(from: usize, to: &str, bytes: usize) -> String {
     envelope(kind, from, to, &sdp)
 }
 
-// Members in the order of the client: `dst` is the last.
+// Members in the client's order: `dst` is the last.
 fn envelope(kind: &str, from: usize, to: &str, sdp: &str) -> String {
     let lower = kind.to_lowercase();
     format!(

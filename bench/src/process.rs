@@ -1,4 +1,4 @@
-//! What the kernel says that a process has used.
+//! Resources of a process, as reported by the kernel.
 
 use std::fs;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use anyhow::{Context as _, Result};
 #[derive(Clone, Copy, Debug)]
 pub struct Process(pub u32);
 
-/// The unit of `/proc/PID/stat`, on every architecture that Linux calls its own.
+/// The unit of `/proc/PID/stat` (`USER_HZ`, proc(5)), which is 100 on all common architectures.
 const TICK: Duration = Duration::from_millis(10);
 
 impl Process {
-    /// CPU time of all its living threads, in user mode and in the kernel. In nanoseconds where
-    /// the kernel keeps `schedstat`, else in ticks of 10 ms.
+    /// CPU time of all its living threads, in user mode and in the kernel. Precise to nanoseconds if
+    /// the kernel has `schedstat`, otherwise to ticks of 10 ms.
     pub fn cpu(self) -> Result<Duration> {
         self.schedstat().map_or_else(|| self.stat(), Ok)
     }
 
     fn schedstat(self) -> Option<Duration> {
-        // /proc/PID/schedstat alone is that of the main thread.
+        // /proc/PID/schedstat covers only the main thread.
         let mut nanos = 0;
         for thread in fs::read_dir(self.path("task")).ok()? {
             let line = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
@@ -31,19 +31,19 @@ impl Process {
 
     fn stat(self) -> Result<Duration> {
         let line = self.read("stat")?;
-        // The name in brackets may hold anything; utime and stime are the 12th and 13th behind it.
+        // The name in brackets may contain anything; utime and stime are the 12th and 13th field after it.
         let fields =
             line.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).context("a strange stat")?;
         let ticks = fields.skip(11).take(2).map(str::parse::<u32>).sum::<Result<u32, _>>()?;
         Ok(TICK * ticks)
     }
 
-    /// Resident memory in bytes: exact where the kernel has `smaps_rollup`, else its estimate.
+    /// Resident memory in bytes: exact if the kernel has `smaps_rollup`, otherwise its estimate.
     pub fn resident(self) -> Result<u64> {
         self.field("smaps_rollup", "Rss:").or_else(|_| self.field("status", "VmRSS:"))
     }
 
-    /// The most memory that was resident since [`forget_peak`](Self::forget_peak).
+    /// Maximum resident memory since [`forget_peak`](Self::forget_peak).
     pub fn peak_resident(self) -> Result<u64> {
         self.field("status", "VmHWM:")
     }

@@ -1,4 +1,4 @@
-//! From the measurements of a run to tables, charts and the pages of the documentation.
+//! Turns the measurements of a run into tables, charts and pages of the documentation.
 
 mod baseline;
 mod charts;

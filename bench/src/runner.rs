@@ -1,7 +1,7 @@
 //! Starts the servers, one at a time, and runs the load against each.
 //!
-//! Every comparison is made in rounds that go through all servers (A B C, A B C, …), so that what
-//! else the machine does hits all alike.
+//! Every comparison has rounds that go through all servers (A B C, A B C, …), so that other load on
+//! the machine affects all servers alike.
 
 mod child;
 pub mod machine;
@@ -23,7 +23,7 @@ pub use plan::Plan;
 pub use servers::Kind;
 use servers::Stage;
 
-/// All that one run of the benchmark has measured.
+/// The measurements of one run of the benchmark.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Run {
     pub machine: Machine,
@@ -31,15 +31,15 @@ pub struct Run {
     pub servers: BTreeMap<String, ServerRun>,
     /// Nanoseconds of one iteration of each micro-benchmark.
     pub micro: BTreeMap<String, f64>,
-    /// What could not be measured, and why.
+    /// Failed measurements, with reasons.
     pub failures: Vec<String>,
     pub seconds: f64,
 }
 
-/// What was measured of one server; one element for each round.
+/// The measurements of one server, with one element per round.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ServerRun {
-    /// Of the program itself; `None` for scripts.
+    /// The size of the program; `None` for scripts.
     pub binary_bytes: Option<u64>,
     /// From the start of the process to the OPEN of the first peer.
     pub start_ms: Vec<f64>,
@@ -51,7 +51,7 @@ pub struct ServerRun {
     pub stalled: Option<Stalled>,
 }
 
-/// Where things are.
+/// Paths of the benchmark.
 pub struct Places {
     /// The directory of this package.
     pub package: PathBuf,
@@ -60,7 +60,7 @@ pub struct Places {
 }
 
 impl Run {
-    /// What was measured of a server, if it took part.
+    /// The measurements of a server, if it took part.
     pub fn of(&self, kind: Kind) -> Option<&ServerRun> {
         self.servers.get(kind.name())
     }
@@ -79,7 +79,7 @@ pub fn run(places: &Places, plan: &Plan) -> Result<Run> {
     for step in plan.steps() {
         eprintln!("{:5.0} s  {}: {}", start.elapsed().as_secs_f64(), step.kind.name(), step.what());
         let record = servers.entry(step.kind.name().to_owned()).or_default();
-        // The rest is worth having all the same.
+        // The other measurements are still useful.
         if let Err(error) = step.run(&stage, record) {
             failures.push(format!("{}, {}: {error:#}", step.kind.name(), step.what()));
         }

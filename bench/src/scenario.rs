@@ -1,4 +1,4 @@
-//! What is done to a server, and what is measured meanwhile.
+//! The scenarios: load on a server, and its measurements.
 
 pub mod churn;
 pub mod crowd;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// The percentiles that are kept of every distribution of latencies.
+/// The stored percentiles of every distribution of latencies.
 pub const PERCENTILES: [f64; 10] = [10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99];
 
-/// The middle of the values; `None` of none.
+/// The median; `None` without values.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_unstable_by(f64::total_cmp);
@@ -17,7 +17,7 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     }
 }
 
-/// The microseconds at each of [`PERCENTILES`]; empty if nothing was measured.
+/// The values in microseconds at [`PERCENTILES`]; empty if nothing was measured.
 pub fn percentiles(mut times: Vec<Duration>) -> Vec<f64> {
     times.sort_unstable();
     let Some(last) = times.len().checked_sub(1) else { return Vec::new() };
@@ -25,7 +25,7 @@ pub fn percentiles(mut times: Vec<Duration>) -> Vec<f64> {
     PERCENTILES.iter().map(|percentile| at(*percentile).as_secs_f64() * 1e6).collect()
 }
 
-/// Where a percentile stands in what [`percentiles`] gives.
+/// The index of a percentile in the result of [`percentiles`].
 pub fn index_of(percentile: f64) -> Option<usize> {
     PERCENTILES.iter().position(|known| *known == percentile)
 }

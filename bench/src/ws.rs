@@ -1,16 +1,16 @@
-//! Just enough of RFC 6455 for a load generator and a yardstick: unfragmented frames.
+//! The part of RFC 6455 that a load generator and a yardstick need: unfragmented frames.
 
 pub const TEXT: u8 = 0x1;
 pub const CLOSE: u8 = 0x8;
 pub const PING: u8 = 0x9;
 pub const PONG: u8 = 0xA;
 
-/// The key that all clients of the load generator send, and what accepts it. Constant, so that
-/// neither the load nor the yardstick spends time on a hash that says nothing about the server.
+/// The handshake key of all clients of the load generator, and the response to it. Constant, so that
+/// neither the load generator nor the yardstick spends time on a hash.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-// Not zero, so that a server does its real work of unmasking.
+// Not zero, so that servers really have to unmask.
 const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
 /// The head of a frame.
@@ -48,7 +48,7 @@ impl Header {
     }
 }
 
-/// The header of the first frame in `bytes`, if all of that frame is there.
+/// The header of the first frame in `bytes`, if that frame is complete.
 pub fn whole_frame(bytes: &[u8]) -> Option<Header> {
     Header::parse(bytes).filter(|header| bytes.len() >= header.frame_len())
 }

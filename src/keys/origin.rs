@@ -13,7 +13,7 @@ pub const MAX_ORIGIN_BYTES: usize = 300;
 #[serde(try_from = "String", into = "String")]
 pub struct Origin(String);
 
-/// Why a text is no origin.
+/// The text is not a valid origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an origin is a scheme and a host without a path, as in https://example.org or https://*.example.org"

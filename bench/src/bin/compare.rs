@@ -1,5 +1,5 @@
-//! Runs the servers side by side and says how they compare. `make bench` and `make bench-quick`
-//! build what this needs and call it.
+//! Runs the servers side by side and compares them. `make bench` and `make bench-quick` build its
+//! requirements and run it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ struct Cli {
 enum Task {
     /// Compare all servers in everything, and write docs/BENCHMARKS.md
     Full {
-        /// Write into a copy of docs instead
+        /// Write to a copy of docs instead
         #[arg(long, value_name = "DIR")]
         docs: Option<PathBuf>,
     },

@@ -21,10 +21,10 @@ struct Cli {
     /// Where the server listens
     #[arg(long)]
     address: SocketAddr,
-    /// The server's process, whose CPU time and memory are measured
+    /// Process id of the server, whose CPU time and memory are measured
     #[arg(long)]
     pid: u32,
-    /// Speak TLS, and trust the certificate in this PEM file
+    /// Use TLS, and trust the certificate in this PEM file
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
     #[command(subcommand)]
@@ -37,35 +37,35 @@ enum Scenario {
     Messages {
         #[arg(long, default_value_t = 100)]
         pairs: usize,
-        /// Messages of each pair in flight, one step for each
+        /// Messages in flight per pair, one step for each value
         #[arg(long, value_delimiter = ',')]
         in_flight: Vec<usize>,
-        /// Messages a second by all pairs, one step for each
+        /// Messages per second of all pairs, one step for each value
         #[arg(long, value_delimiter = ',')]
         per_second: Vec<f64>,
-        /// Of each step
+        /// Seconds per step
         #[arg(long, default_value_t = 2.0)]
         seconds: f64,
     },
-    /// Many peers are just there
+    /// Many idle peers
     Crowd {
-        /// Memory is read with so many peers
+        /// Numbers of peers at which memory is read
         #[arg(long, value_delimiter = ',', default_value = "1000,5000,10000")]
         steps: Vec<usize>,
-        /// The cost of an open is measured around so many peers
+        /// Numbers of peers around which the cost of an open is measured
         #[arg(long, value_delimiter = ',', default_value = "100,10000")]
         opens_at: Vec<usize>,
-        /// So many peers send heartbeats
+        /// Number of peers that send heartbeats
         #[arg(long, default_value_t = 10_000)]
         beating: usize,
-        /// Heartbeats a second by all peers, and how many at once; one step for each
+        /// Heartbeats per second of all peers, and how many at once; one step for each value
         #[arg(long, value_delimiter = ',', value_name = "RATExCOUNT", default_value = "10000x10")]
         beats: Vec<Beats>,
-        /// Of each step of heartbeats
+        /// Seconds per step of heartbeats
         #[arg(long, default_value_t = 2.0)]
         seconds: f64,
     },
-    /// All peers come and go
+    /// All peers connect and leave
     Churn {
         #[arg(long, default_value_t = 10_000)]
         peers: usize,

@@ -1,6 +1,6 @@
-//! What the other servers are measured by, and no server: one thread and one epoll that copies
-//! frames to the peer they name. It reads no JSON, checks nothing, keeps nothing for anybody who is
-//! absent, and lets a slow reader grow it without end. Whatever does more cannot cost less.
+//! A yardstick for the other servers, not a real server: one thread and one epoll that copies
+//! frames to the peer that they name. It parses no JSON, checks nothing, stores nothing for absent
+//! peers, and has no limit for slow readers. A server that does more cannot cost less.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
@@ -31,7 +31,7 @@ struct Yardstick {
     conns: Vec<Option<Conn>>,
     free: Vec<usize>,
     ids: HashMap<String, usize>,
-    /// Connections that were sent something in this turn.
+    /// Connections with new output in this turn.
     unflushed: Vec<usize>,
 }
 
@@ -86,7 +86,7 @@ impl Yardstick {
                     }
                 }
             }
-            // One write for all that a connection was sent in this turn.
+            // One write per connection for the output of this turn.
             for index in std::mem::take(&mut self.unflushed) {
                 if let Some(conn) = self.conns.get_mut(index).and_then(Option::as_mut) {
                     conn.flush();
@@ -134,7 +134,7 @@ impl Yardstick {
         }
     }
 
-    /// Handles input; false when the client says goodbye.
+    /// Handles input; false if the client closes.
     fn take(&mut self, index: usize, conn: &mut Conn, input: &mut [u8]) -> bool {
         if conn.inbox.is_empty() {
             let (used, alive) = self.understand(index, conn, input);
@@ -211,14 +211,14 @@ impl Conn {
     }
 }
 
-/// The id in the query of a request; a name of its own for a client without.
+/// The id in the query of a request; a generated name for a client without one.
 fn id(head: &[u8]) -> String {
     let head = String::from_utf8_lossy(head);
     let id = head.split_once("id=").and_then(|(_, rest)| rest.split(['&', ' ']).next());
     id.filter(|id| !id.is_empty()).unwrap_or("nobody").to_owned()
 }
 
-/// The recipient, by a scan from the end, where the load generator writes it.
+/// The recipient. The load generator writes it at the end, so this searches backwards.
 fn dst(payload: &[u8]) -> Option<&str> {
     const NAME: &[u8] = b"\"dst\":\"";
     let at = payload.windows(NAME.len()).rposition(|window| window == NAME)?;

@@ -1,4 +1,4 @@
-//! One client: the handshake, OPEN, and then messages to be counted.
+//! One client: the handshake, OPEN, and then messages, which are counted.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -11,7 +11,7 @@ pub(super) struct Peer {
     pub(super) phase: Phase,
     pub(super) leaving: bool,
     pub(super) reads: bool,
-    /// What was read of an incomplete frame.
+    /// The start of an incomplete frame.
     inbox: Vec<u8>,
     outbox: Vec<u8>,
     sent: usize,
@@ -19,9 +19,9 @@ pub(super) struct Peer {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The answer to the handshake has not come.
+    /// Waits for the response to the handshake.
     Upgrading,
-    /// It has, but OPEN has not.
+    /// Waits for OPEN.
     Greeting,
     Open,
     /// The server has ended the connection.
@@ -62,7 +62,7 @@ impl Peer {
                 Ok(0) => break,
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Not connected yet, or full; a broken connection is found by the next read.
+                // Not connected yet, or full. The next read notices a broken connection.
                 Err(_) => return,
             }
         }
@@ -81,7 +81,7 @@ impl Peer {
         }
     }
 
-    /// Reads all there is and returns how many messages that were.
+    /// Reads all available input and returns the number of messages.
     pub(super) fn receive(&mut self, scratch: &mut [u8]) -> usize {
         let mut messages = 0;
         loop {
@@ -120,7 +120,7 @@ impl Peer {
         messages
     }
 
-    /// Returns how many bytes were understood, and how many messages were in them.
+    /// Returns the number of consumed bytes and the number of messages in them.
     fn understand(&mut self, bytes: &[u8]) -> (usize, usize) {
         let (mut used, mut messages) = (0, 0);
         if self.phase == Phase::Upgrading {
@@ -136,7 +136,7 @@ impl Peer {
                 (ws::TEXT, Phase::Greeting) if payload == br#"{"type":"OPEN"}"# => self.phase = Phase::Open,
                 (ws::TEXT, Phase::Open) => messages += 1,
                 (ws::PING, _) => self.queue(&ws::client_frame(ws::PONG, payload)),
-                // The server's own goodbye, or its answer to ours; what follows is its EOF.
+                // The server's close frame, or its answer to ours. Its EOF follows.
                 (ws::CLOSE, _) if self.leaving => {
                     let _ = self.link.stream().shutdown(Shutdown::Write);
                 }

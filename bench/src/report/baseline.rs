@@ -1,4 +1,4 @@
-//! What a run is compared with to find what has become slower.
+//! The baseline of a run, to find regressions.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,14 +19,14 @@ pub struct Baseline {
     pub ratios: BTreeMap<String, f64>,
 }
 
-/// What has changed since the baseline; more is worse.
+/// A change since the baseline; a larger value is worse.
 pub struct Change<'a> {
     name: &'a str,
     before: f64,
     now: f64,
 }
 
-/// Worse by less is noise.
+/// Smaller changes are noise.
 const TOLERANCE: f64 = 1.15;
 
 impl Baseline {
@@ -48,7 +48,7 @@ impl Baseline {
         by_yardstick("CPU per open at 5,000 peers", &|server| server.open_us(5000));
         by_yardstick("CPU per heartbeat", &|server| server.heartbeat_us(10_000.0));
 
-        // The same on every machine, so a ratio to anything would only add that thing's noise.
+        // The same on every machine, so a ratio would only add noise.
         let ours = run.of(Kind::Peerbroker);
         if let Some(bytes) = ours.and_then(|server| server.bytes_per_peer(5000)) {
             ratios.insert("bytes per idle peer, 5,000 peers".to_owned(), bytes);
@@ -67,7 +67,7 @@ impl Baseline {
         Ok(fs::write(file, serde_json::to_string_pretty(self)? + "\n")?)
     }
 
-    /// All that both have.
+    /// All measures that both have.
     pub fn changes<'a>(&'a self, now: &Baseline) -> Vec<Change<'a>> {
         let change = |(name, before): (&'a String, &f64)| {
             Some(Change { name, before: *before, now: *now.ratios.get(name)? })

@@ -7,7 +7,7 @@ use crate::measured::Pace;
 use crate::runner::{Kind, Run, ServerRun};
 use crate::statistics::PERCENTILES;
 
-/// A chart, the name of its file, and what to see in it.
+/// A chart, the name of its file, and its description.
 pub(super) struct Picture {
     pub(super) file: &'static str,
     pub(super) chart: Chart,

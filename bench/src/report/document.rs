@@ -14,8 +14,8 @@ use crate::runner::Run;
 const BEGIN: &str = "<!-- numbers:begin -->";
 const END: &str = "<!-- numbers:end -->";
 
-/// Puts the numbers between the marks of `BENCHMARKS.md`, and charts and data into `benchmarks/`
-/// beside it.
+/// Writes the numbers between the marks of `BENCHMARKS.md`, and charts and data to `benchmarks/`
+/// next to it.
 pub fn write(docs: &Path, run: &Run, rows: &[Row]) -> Result<()> {
     let directory = docs.join("benchmarks");
     fs::create_dir_all(&directory)?;
@@ -34,7 +34,7 @@ pub fn write(docs: &Path, run: &Run, rows: &[Row]) -> Result<()> {
     Ok(fs::write(page, text)?)
 }
 
-/// Where and when the run was, and of what.
+/// The machine, the time and the versions of a run.
 pub fn facts(run: &Run) -> String {
     let machine = &run.machine;
     let versions: Vec<String> =

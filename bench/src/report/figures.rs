@@ -1,4 +1,4 @@
-//! One number of each kind from the rounds of a run.
+//! One number per measure from the rounds of a run.
 
 use crate::measured::{Exchange, Pace};
 use crate::runner::ServerRun;
@@ -9,12 +9,12 @@ impl ServerRun {
         self.exchanges.iter().flatten().filter(move |exchange| exchange.pace == pace)
     }
 
-    /// Server's CPU time of a message, in microseconds.
+    /// CPU time of the server per message, in microseconds.
     pub(super) fn message_us(&self, pace: Pace) -> Option<f64> {
         median(self.exchanges(pace).map(|exchange| exchange.cpu_us))
     }
 
-    /// Messages that arrived each second.
+    /// Messages that arrived per second.
     pub(super) fn per_second(&self, pace: Pace) -> Option<f64> {
         median(self.exchanges(pace).map(|exchange| exchange.per_second))
     }
@@ -24,7 +24,7 @@ impl ServerRun {
         self.exchanges(pace).filter_map(move |exchange| exchange.latency_us.get(index?).copied())
     }
 
-    /// Latency in microseconds, of the round in the middle.
+    /// Latency in microseconds, of the median round.
     pub(super) fn latency_us(&self, pace: Pace, percentile: f64) -> Option<f64> {
         median(self.latencies(pace, percentile))
     }
@@ -34,30 +34,30 @@ impl ServerRun {
         self.latencies(pace, percentile).min_by(f64::total_cmp)
     }
 
-    /// Server's CPU time of an open while there are so many peers, in microseconds.
+    /// CPU time of the server per open with this many peers, in microseconds.
     pub(super) fn open_us(&self, peers: usize) -> Option<f64> {
         let opens = self.crowds.iter().flat_map(|crowd| &crowd.opens);
         median(opens.filter(|open| open.peers == peers).map(|open| open.cpu_us))
     }
 
-    /// Server's CPU time of a heartbeat at so many a second, in microseconds.
+    /// CPU time of the server per heartbeat at this rate, in microseconds.
     pub(super) fn heartbeat_us(&self, per_second: f64) -> Option<f64> {
         let beats = self.crowds.iter().flat_map(|crowd| &crowd.heartbeats);
         median(beats.filter(|beat| beat.per_second == per_second).map(|beat| beat.cpu_us))
     }
 
-    /// Resident bytes while there are so many idle peers.
+    /// Resident bytes with this many idle peers.
     pub(super) fn resident(&self, peers: usize) -> Option<f64> {
         let memory = self.crowds.iter().flat_map(|crowd| &crowd.memory);
         median(memory.filter(|resident| resident.peers == peers).map(|resident| resident.bytes as f64))
     }
 
-    /// Resident bytes that each of so many idle peers costs.
+    /// Resident bytes per idle peer, with this many peers.
     pub(super) fn bytes_per_peer(&self, peers: usize) -> Option<f64> {
         Some((self.resident(peers)? - self.resident(0)?) / peers as f64)
     }
 
-    /// How many peers there were when memory was read.
+    /// The numbers of peers at which memory was read.
     pub(super) fn crowd_sizes(&self) -> Vec<usize> {
         let first = self.crowds.first();
         first.map_or_else(Vec::new, |crowd| crowd.memory.iter().map(|resident| resident.peers).collect())
@@ -73,7 +73,7 @@ impl ServerRun {
         median(self.start_ms.iter().copied())
     }
 
-    /// Resident bytes after a round of coming and going; the first round is 1.
+    /// Resident bytes after a round in which all peers connected and left; the first round is 1.
     pub(super) fn after_round(&self, round: usize) -> Option<f64> {
         Some(*self.churn.as_ref()?.bytes_after.get(round.checked_sub(1)?)? as f64)
     }

@@ -25,10 +25,10 @@ pub(super) struct Axis {
 
 #[derive(Clone, Copy)]
 pub(super) enum Scale {
-    /// From zero on.
+    /// Starts at zero.
     Linear,
     Log,
-    /// For percentiles: as much room between 90 and 99 as between 99 and 99.9.
+    /// For percentiles: the same distance from 90 to 99 as from 99 to 99.9.
     Nines,
 }
 
@@ -41,7 +41,7 @@ impl Scale {
         }
     }
 
-    /// Values that are worth a mark, up to the first that is not below `max`.
+    /// Values for marks, up to the first that is at least `max`.
     fn ticks(self, min: f64, max: f64) -> Vec<f64> {
         match self {
             Scale::Linear => {
@@ -71,7 +71,7 @@ const RIGHT: f64 = 20.0;
 const TOP: f64 = 64.0;
 const BOTTOM: f64 = 52.0;
 
-/// An axis with the values that it has to show.
+/// An axis with its values.
 struct Ruler {
     scale: Scale,
     ticks: Vec<f64>,
@@ -163,7 +163,7 @@ impl Chart {
 }
 
 fn label(tick: f64) -> String {
-    // Short where the number is round.
+    // Round numbers without decimals.
     if tick < 1000.0 { format!("{}", (tick * 1000.0).round() / 1000.0) } else { number(tick) }
 }
 

@@ -1,4 +1,4 @@
-//! Every measure that counts, with what it must reach and what it should.
+//! All measures, with their required limits and their goals.
 
 use crate::measured::Pace;
 use crate::runner::{Kind, Run, ServerRun};
@@ -13,14 +13,14 @@ pub struct Row {
     pub aim: Option<Claim>,
 }
 
-/// Something that a number has to hold.
+/// A limit for a value.
 #[derive(Clone, Copy)]
 pub struct Claim {
     pub value: f64,
     limit: f64,
-    /// Whether the limit is the least rather than the most.
+    /// Whether the limit is a minimum instead of a maximum.
     least: bool,
-    /// What the value is a multiple of, or its unit.
+    /// The reference of a ratio, or the unit of the value.
     of: &'static str,
 }
 
@@ -56,7 +56,7 @@ const YARDSTICK: &str = "× yardstick";
 const PEERJS: &str = "× peerjs-server";
 const PEERJS_BEST: &str = "× peerjs-server's best";
 
-/// Figures of each of [`Kind::COMPARED`], and of whom they are compared with.
+/// Figures of each of [`Kind::COMPARED`], and of the server that they are compared with.
 struct Figures {
     all: [Option<f64>; 4],
     ours: Option<f64>,
@@ -79,14 +79,14 @@ impl Figures {
         Row { measure, unit, values: self.all, must: None, aim: None }
     }
 
-    /// A row that is measured by the yardstick.
+    /// A row with ratios to the yardstick.
     fn by_yardstick(&self, measure: &'static str, must: f64, aim: f64) -> Row {
         let claim = |limit| at_most(self.to_yardstick(), limit, YARDSTICK);
         Row { must: claim(must), aim: claim(aim), ..self.row(measure, "µs") }
     }
 }
 
-/// A row with one value: what this server reaches in comparison with itself.
+/// A row with one value: peerbroker compared with itself in another setup.
 fn own(measure: &'static str, must: Option<Claim>, aim: Option<Claim>) -> Row {
     Row { measure, unit: "×", values: [must.map(|claim| claim.value), None, None, None], must, aim }
 }
@@ -108,7 +108,7 @@ fn messages(run: &Run) -> Vec<Row> {
         let best = peerjs.and_then(|server| server.best_latency_us(STEADY, percentile));
         Row {
             must: at_most(ratio(figures.ours, best), 1.0, PEERJS_BEST),
-            // The granularity of what one core can tell from another.
+            // Smaller differences cannot be measured between cores.
             aim: at_most(figures.to_yardstick(), 1.1, YARDSTICK),
             ..figures.row(measure, "µs")
         }

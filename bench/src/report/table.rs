@@ -1,4 +1,4 @@
-//! Markdown tables that can be read in a terminal as well.
+//! Markdown tables that are readable in a terminal too.
 
 use super::rows::{Claim, Row};
 use crate::runner::{FIXED_WORK, Kind, Run};
@@ -28,7 +28,7 @@ pub fn micro_table(run: &Run) -> String {
     aligned(&cells)
 }
 
-/// Three digits that count.
+/// Three significant digits.
 pub(super) fn number(value: f64) -> String {
     match value.abs() {
         1000.0.. => thousands(value),

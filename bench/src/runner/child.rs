@@ -1,4 +1,4 @@
-//! Processes that end when they are dropped, and when this one dies.
+//! Child processes that end when they are dropped, or when this process dies.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -10,15 +10,15 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::de::DeserializeOwned;
 
-/// The core that the load has to itself.
+/// The core reserved for the load generator.
 const LOAD_CORE: &str = "1";
 
 /// A child process.
 pub(super) struct Running(Child);
 
 impl Running {
-    /// Starts a program on some cores only. Its stdout goes through a pipe that is always drained,
-    /// as a service manager would have it; its stderr is this process's.
+    /// Starts a program on some cores. Its stdout is a pipe that is always drained, as with a service
+    /// manager; its stderr is that of this process.
     pub(super) fn start(cores: &str, program: &Path, args: &[String]) -> Result<Self> {
         let mut child = pinned(cores, program, args).spawn().with_context(|| {
             format!("cannot start {}: are setpriv and taskset (util-linux) there?", program.display())
@@ -33,7 +33,7 @@ impl Running {
         self.0.id()
     }
 
-    /// An error if it has ended already.
+    /// Fails if it has already ended.
     pub(super) fn check(&mut self) -> Result<()> {
         match self.0.try_wait()? {
             Some(status) => bail!("the process has ended: {status}"),
@@ -49,7 +49,7 @@ impl Drop for Running {
     }
 }
 
-/// Runs a program on the load's core to its end, and reads the JSON that it prints.
+/// Runs a program on the core of the load generator, and reads the JSON that it prints.
 pub(super) fn run_load<T: DeserializeOwned>(program: &Path, args: &[String], within: Duration) -> Result<T> {
     let mut child = pinned(LOAD_CORE, program, args).spawn().context("cannot start the load")?;
     let mut stdout = child.stdout.take().context("the load has no stdout")?;
@@ -62,13 +62,13 @@ pub(super) fn run_load<T: DeserializeOwned>(program: &Path, args: &[String], wit
     });
     let text =
         text.recv_timeout(within).with_context(|| format!("the load took longer than {within:?}"))??;
-    // It has closed its stdout, so it is at its end.
+    // It has closed its stdout, so it is about to exit.
     let status = load.0.wait()?;
     ensure!(status.success(), "the load failed: {status}");
     serde_json::from_str(&text).context("the load printed something strange")
 }
 
-// setpriv lets the child die with this process, whatever ends it.
+// setpriv kills the child when this process ends for any reason.
 fn pinned(cores: &str, program: &Path, args: &[String]) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", cores]).arg(program).args(args);

@@ -1,4 +1,4 @@
-//! Where and when, and with which versions.
+//! The machine, the time, and the versions of a run.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-/// What the numbers depend on beside the servers.
+/// Conditions of the run that affect the numbers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     pub date: String,
@@ -15,9 +15,9 @@ pub struct Machine {
     pub cores: usize,
     pub memory_bytes: u64,
     pub kernel: String,
-    /// Of the minute before the run.
+    /// The load average of the minute before the run.
     pub load_average: f64,
-    /// What is compared, and what it was built with: name and version.
+    /// Names and versions of the compared servers, and of their build tools.
     pub versions: Vec<(String, String)>,
 }
 
@@ -28,7 +28,7 @@ impl Machine {
             let line = text.lines().find(|line| line.starts_with(name))?;
             Some(line.split_once(':')?.1.trim().to_owned())
         };
-        // This process has only one of them.
+        // This process may use only one of them.
         let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let memory = field("/proc/meminfo", "MemTotal").unwrap_or_default();
         let memory_kb = memory.split(' ').next().and_then(|kb| kb.parse::<u64>().ok()).unwrap_or_default();
@@ -67,7 +67,7 @@ fn locked(lock: &str, name: &str) -> Option<String> {
     Some(rest.split_once('"')?.0.to_owned())
 }
 
-/// What a program prints; nothing if it fails.
+/// The output of a program; empty if it fails.
 fn output(directory: &Path, program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).current_dir(directory).output();
     output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())

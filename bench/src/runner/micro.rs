@@ -7,27 +7,27 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// The micro-benchmark that never changes. It runs before the others and again behind them.
+/// The micro-benchmark that never changes. It runs before the others and again after them.
 pub const FIXED_WORK: &str = "fixed_work";
 
-/// How long Criterion takes for each.
+/// Criterion's times for each benchmark.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct Timing {
     pub warm_up_seconds: f64,
     pub measure_seconds: f64,
 }
 
-/// Nanoseconds of one iteration of each.
-pub(super) fn run(package: &Path, pace: Pace) -> Result<BTreeMap<String, f64>> {
-    // A directory of its own, so that nothing old is found there.
+/// Runs the micro-benchmarks and returns the nanoseconds per iteration of each.
+pub(super) fn run(package: &Path, timing: Timing) -> Result<BTreeMap<String, f64>> {
+    // A separate directory, so that it contains no old results.
     let results = package.join("target/criterion");
     if results.exists() {
         fs::remove_dir_all(&results)?;
     }
-    let Pace { warm_up_seconds, measure_seconds } = pace;
+    let Timing { warm_up_seconds, measure_seconds } = timing;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    // What `cargo run` says about this package would make it build dependencies again that ask.
+    // The variables of `cargo run` for this package would make some dependencies rebuild.
     let of_this_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
         if of_this_package(&name) {
@@ -54,7 +54,7 @@ pub(super) fn run(package: &Path, pace: Pace) -> Result<BTreeMap<String, f64>> {
             json["median"]["point_estimate"].as_f64().context("Criterion's estimates have no median")?;
         found.insert(entry.file_name().to_string_lossy().into_owned(), nanos);
     }
-    // The mean of both, as what is between them ran on the mean machine.
+    // The mean of both runs stands for the machine's speed in between.
     let again = found.remove(&format!("{FIXED_WORK}_again")).context("no fixed work")?;
     let fixed = found.get_mut(FIXED_WORK).context("no fixed work")?;
     *fixed = f64::midpoint(*fixed, again);

@@ -1,4 +1,4 @@
-//! What is run, in which order.
+//! The scenarios of a run, in order.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::process::Process;
 pub struct Plan {
     kinds: Vec<Kind>,
     steps: Vec<Step>,
-    pub(super) micro: micro::Pace,
+    pub(super) micro: micro::Timing,
 }
 
 /// One server, started for one scenario.
@@ -34,7 +34,7 @@ enum Scenario {
 
 use Scenario::{Churn, Crowd, Messages, Stalled};
 
-/// No scenario takes longer.
+/// Timeout of a scenario.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 const CLOSED_AND_OPEN: Scenario =
@@ -48,7 +48,7 @@ const TO_5_000: Scenario =
     Crowd("--steps 1000,5000 --opens-at 100,5000 --beating 5000 --beats 10000x10 --seconds 1");
 
 impl Plan {
-    /// The whole comparison, in some ten minutes.
+    /// The full comparison, which takes about ten minutes.
     pub fn full() -> Self {
         let mut plan = Plan::of(Kind::ALL.to_vec(), 2.0);
         for _ in 0..3 {
@@ -63,7 +63,7 @@ impl Plan {
         plan
     }
 
-    /// This server and the yardstick, in about a minute.
+    /// peerbroker and the yardstick, which takes about a minute.
     pub fn quick() -> Self {
         let kinds = [Kind::Peerbroker, Kind::Yardstick];
         let mut plan = Plan::of(kinds.to_vec(), 0.5);
@@ -75,7 +75,7 @@ impl Plan {
     }
 
     fn of(kinds: Vec<Kind>, measure_seconds: f64) -> Self {
-        let micro = micro::Pace { warm_up_seconds: measure_seconds / 2.0, measure_seconds };
+        let micro = micro::Timing { warm_up_seconds: measure_seconds / 2.0, measure_seconds };
         Plan { kinds, steps: Vec::new(), micro }
     }
 
@@ -102,7 +102,7 @@ impl Step {
         }
     }
 
-    /// Starts the server, runs the load against it, and adds what was measured.
+    /// Starts the server, runs the load against it, and adds the measurements.
     pub(super) fn run(&self, stage: &Stage, record: &mut ServerRun) -> Result<()> {
         let server = stage.start(self.kind)?;
         record.start_ms.push(server.started_in.as_secs_f64() * 1e3);

@@ -1,4 +1,4 @@
-//! The servers that are compared, and how each is started.
+//! The compared servers, and how to start them.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -14,20 +14,20 @@ use super::child::Running;
 use crate::fleet::{Fleet, Target};
 use crate::link;
 
-/// A server, and how it is set up.
+/// A server and its setup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// This one, with one worker.
+    /// peerbroker with one worker.
     Peerbroker,
     /// The same broker in an actix-web app.
     ActixWs,
     /// npm's `peer`.
     PeerjsServer,
-    /// No server, but what a relay cannot do without.
+    /// The minimal work of any relay; not a real server.
     Yardstick,
-    /// This one, over TLS.
+    /// peerbroker over TLS.
     Tls,
-    /// This one, with two workers on two cores.
+    /// peerbroker with two workers on two cores.
     TwoWorkers,
 }
 
@@ -35,7 +35,7 @@ impl Kind {
     pub const ALL: [Kind; 6] =
         [Kind::Peerbroker, Kind::ActixWs, Kind::PeerjsServer, Kind::Yardstick, Kind::Tls, Kind::TwoWorkers];
 
-    /// Those that stand side by side in tables and charts.
+    /// The servers in tables and charts.
     pub const COMPARED: [Kind; 4] = [Kind::Peerbroker, Kind::ActixWs, Kind::PeerjsServer, Kind::Yardstick];
 
     pub fn name(self) -> &'static str {
@@ -57,11 +57,11 @@ impl Kind {
     }
 }
 
-/// All that is needed to start servers.
+/// Everything that is needed to start servers.
 pub(super) struct Stage {
     server: PathBuf,
     peerjs: PathBuf,
-    /// Where this package's own programs are.
+    /// The directory of this package's programs.
     programs: PathBuf,
     tls: Option<Certificate>,
 }
@@ -85,7 +85,7 @@ struct Certificate {
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Stage {
-    /// Looks whether all is there that these servers need.
+    /// Checks that everything is installed that these servers need.
     pub(super) fn set(places: &Places, kinds: &[Kind]) -> Result<Self> {
         let peerjs = places.package.join("node/node_modules/.bin/peerjs");
         let programs = std::env::current_exe()?.parent().context("no directory of programs")?.to_owned();
@@ -118,7 +118,7 @@ impl Stage {
         }
     }
 
-    /// Starts a server and waits until a peer was welcome there.
+    /// Starts a server and waits until it has admitted a peer.
     pub(super) fn start(&self, kind: Kind) -> Result<Server> {
         let address = free_address()?;
         let tls = if kind == Kind::Tls { self.tls.as_ref() } else { None };
@@ -152,7 +152,7 @@ impl Stage {
 }
 
 fn arguments(kind: Kind, port: u16, tls: Option<&Certificate>) -> Vec<String> {
-    // Nobody is pinged or dropped while something else is measured, and nobody has to wait for a turn.
+    // Pings, timeouts and rate limits must not affect the measurements.
     let mut args = match kind {
         Kind::Yardstick => String::new(),
         Kind::PeerjsServer => "--host 127.0.0.1 --concurrent_limit 100000 --alive_timeout 1800000".to_owned(),
@@ -176,13 +176,13 @@ fn arguments(kind: Kind, port: u16, tls: Option<&Certificate>) -> Vec<String> {
     args
 }
 
-// Free now; nobody else on this machine is likely to take it within a moment.
+// Free now, and unlikely to be taken before the server binds it.
 fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 impl Certificate {
-    /// A fresh one for loopback, in a directory of its own that goes with it.
+    /// A new certificate for loopback, in a temporary directory that its drop removes.
     fn make() -> Result<Self> {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
         let directory = std::env::temp_dir().join(format!("peerbroker-bench-{}", std::process::id()));

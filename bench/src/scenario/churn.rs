@@ -1,4 +1,4 @@
-//! Everybody comes and goes, again and again: memory must not grow.
+//! All peers connect and leave, repeatedly. Memory must not grow.
 
 use anyhow::Result;
 

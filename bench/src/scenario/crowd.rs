@@ -1,4 +1,4 @@
-//! Very many peers that are just there: what each costs, and what one more costs.
+//! Many idle peers: the cost of each, and the cost of one more.
 
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -13,25 +13,25 @@ use crate::payload;
 use crate::process::Process;
 use crate::ws;
 
-/// How far to go.
+/// The parameters of the scenario.
 pub struct Plan {
-    /// Memory is read with so many peers, in this order.
+    /// Memory is read at these numbers of peers, in this order.
     pub steps: Vec<usize>,
-    /// The cost of an open is measured around so many peers; each must be at or behind a step.
+    /// The cost of an open is measured around these numbers of peers; each must be at or after a step.
     pub opens_at: Vec<usize>,
-    /// Heartbeats are sent by so many peers …
+    /// Number of peers that send heartbeats.
     pub beating: usize,
-    /// … at one rate after the other.
+    /// The rates of heartbeats, one after the other.
     pub beats: Vec<Beats>,
     pub beat_time: Duration,
 }
 
-/// How heartbeats are sent.
+/// The rate of heartbeats.
 #[derive(Clone, Copy, Debug)]
 pub struct Beats {
-    /// By all peers together.
+    /// Heartbeats per second of all peers together.
     pub per_second: f64,
-    /// By so many peers in the same moment, so that the server is woken once for all of them.
+    /// This many peers send at the same moment, so that the server wakes up once for all of them.
     pub at_once: usize,
 }
 
@@ -45,7 +45,7 @@ impl FromStr for Beats {
     }
 }
 
-/// Peers that come and go while the cost of an open is measured, and how often.
+/// Peers that connect and leave while the cost of an open is measured, and how often.
 const BATCH: usize = 100;
 const BATCHES: usize = 10;
 
@@ -58,7 +58,7 @@ pub fn run(fleet: &mut Fleet, server: Process, plan: &Plan) -> Result<Crowd> {
         fleet.open(peers)?;
         crowd.memory.push(Resident { peers, bytes: settled(fleet, server)? });
         if !warm {
-            // Once the server has seen peers come and go, and its code is compiled where it is.
+            // After peers have connected and left, and a JIT has compiled the server's code.
             fleet.leave(0)?;
             warm = true;
         }
@@ -75,7 +75,7 @@ pub fn run(fleet: &mut Fleet, server: Process, plan: &Plan) -> Result<Crowd> {
     Ok(crowd)
 }
 
-/// CPU time of an open while there are `peers`, half a batch more or less.
+/// CPU time of an open with `peers` peers, plus or minus half a batch.
 fn open_cost(fleet: &mut Fleet, server: Process, peers: usize) -> Result<f64> {
     let few = peers - BATCH / 2;
     if fleet.len() > few {
@@ -87,7 +87,7 @@ fn open_cost(fleet: &mut Fleet, server: Process, peers: usize) -> Result<f64> {
         fleet.idle(Duration::from_millis(20))?;
         let before = server.cpu()?;
         fleet.open(few + BATCH)?;
-        // What the server does behind the last OPEN belongs to it.
+        // The work of the server after the last OPEN counts too.
         fleet.idle(Duration::from_millis(5))?;
         cpu += server.cpu()? - before;
         fleet.leave(few)?;

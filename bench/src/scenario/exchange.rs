@@ -13,14 +13,14 @@ use crate::process::Process;
 use crate::statistics::percentiles;
 use crate::ws;
 
-/// Before anything counts.
+/// Time before the measurement starts.
 const WARM_UP: Duration = Duration::from_millis(300);
-/// How long the last messages may take.
+/// How long to wait for the last messages.
 const DRAIN: Duration = Duration::from_secs(20);
-/// A peer with so many messages on their way misses its turn: the server does not keep up.
+/// A peer with this many messages in flight skips its turn, because the server does not keep up.
 const MAX_ON_THEIR_WAY: usize = 100;
 
-/// Pairs among the peers of a fleet: each peer of an even number with the next one.
+/// Pairs of the peers of a fleet: each peer with an even number and the next one.
 pub struct Pairs {
     peers: Vec<Member>,
     next: usize,
@@ -29,11 +29,11 @@ pub struct Pairs {
 pub(super) struct Member {
     index: usize,
     frame: Vec<u8>,
-    /// When the messages were due that are on their way from here.
+    /// The due times of the messages in flight from this peer.
     sent: VecDeque<Instant>,
 }
 
-/// Latencies of what has arrived.
+/// Latencies of the messages that have arrived.
 pub(super) type Latencies = Vec<Duration>;
 
 impl Pairs {
@@ -46,7 +46,7 @@ impl Pairs {
         Pairs { peers: (first..first + 2 * pairs).map(member).collect(), next: 0 }
     }
 
-    /// Exchanges messages at one pace for so long.
+    /// Exchanges messages at one pace for some time.
     pub fn exchange(
         &mut self,
         fleet: &mut Fleet,
@@ -79,7 +79,7 @@ impl Pairs {
                 let mut timetable = Timetable::new(rate);
                 while timetable.start.elapsed() < time {
                     self.send_due(fleet, &mut timetable);
-                    // It has a core to itself: to sleep would be to be late.
+                    // It has its own core, so it spins; after a sleep it would be late.
                     self.arrived(fleet, Duration::ZERO, &mut latencies, |_, _, _| {})?;
                 }
                 Ok(latencies)
@@ -104,7 +104,7 @@ impl Pairs {
         Ok(latencies)
     }
 
-    /// Sends what is due by now, one peer after the other.
+    /// Sends the due messages, one peer after the other.
     pub(super) fn send_due(&mut self, fleet: &mut Fleet, timetable: &mut Timetable) {
         while let Some(due) = timetable.next_due() {
             let count = self.peers.len();
@@ -116,7 +116,7 @@ impl Pairs {
         }
     }
 
-    /// Takes what has arrived, and lets each recipient react.
+    /// Handles the messages that have arrived, and lets each recipient answer.
     pub(super) fn arrived(
         &mut self,
         fleet: &mut Fleet,
@@ -127,7 +127,7 @@ impl Pairs {
         let first = self.peers[0].index;
         let arrivals = fleet.turn(timeout)?.to_vec();
         for arrival in arrivals {
-            // Others may be in the same fleet.
+            // The fleet may have other peers.
             let Some(at) = arrival.peer.checked_sub(first).filter(|at| *at < self.peers.len()) else {
                 continue;
             };
@@ -139,7 +139,7 @@ impl Pairs {
         Ok(())
     }
 
-    /// Waits for what is on its way.
+    /// Waits for the messages in flight.
     pub(super) fn drain(&mut self, fleet: &mut Fleet) -> Result<()> {
         let deadline = Instant::now() + DRAIN;
         while self.peers.iter().any(|peer| !peer.sent.is_empty()) {
@@ -160,7 +160,7 @@ impl Member {
     }
 }
 
-/// When messages are due that are sent at a fixed rate.
+/// The due times of messages at a fixed rate.
 pub(super) struct Timetable {
     pub(super) start: Instant,
     interval: Duration,
@@ -172,7 +172,7 @@ impl Timetable {
         Timetable { start: Instant::now(), interval: Duration::from_secs_f64(1.0 / per_second), sent: 0 }
     }
 
-    /// The time at which the next message was due, if that is over.
+    /// The due time of the next message, if it has passed.
     pub(super) fn next_due(&mut self) -> Option<Instant> {
         let due = self.start + self.interval * self.sent;
         let is_due = due <= Instant::now();

@@ -1,5 +1,5 @@
-//! One reader stops reading while very much is sent to it. Others must not notice, and the server
-//! must not keep it all.
+//! One reader stops reading during a flood of messages to it. Other peers must not notice, and the
+//! server must not store everything.
 
 use std::time::{Duration, Instant};
 
@@ -13,19 +13,19 @@ use crate::process::Process;
 use crate::statistics::{index_of, percentiles};
 use crate::ws;
 
-/// Of each message to the reader.
+/// Bytes of each message to the reader.
 const MESSAGE: usize = 16 << 10;
-/// What the reader is sent each second.
+/// Bytes per second to the reader.
 const BYTES_PER_SECOND: f64 = 200e6;
-/// Pairs that go on meanwhile, and what they send in all.
+/// The other pairs, and the messages per second of all of them.
 const PAIRS: usize = 50;
 const PER_SECOND: f64 = 5000.0;
-/// How long everything may take.
+/// Timeout of the scenario.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The sender of the flood waits while it has so much to send.
+/// The sender of the flood pauses while it has this much unsent.
 const MAX_BACKLOG: usize = 64 << 10;
 
-/// The two peers of the flood come first.
+/// The first two peers exchange the flood.
 const SENDER: usize = 0;
 const READER: usize = 1;
 
@@ -42,7 +42,7 @@ pub fn run(fleet: &mut Fleet, server: Process, bytes: u64) -> Result<Stalled> {
     Ok(Stalled { sent_bytes: bytes, growth_bytes, reading_p99_us, stalled_p99_us })
 }
 
-/// Sends so much to the reader, and returns the 99th percentile of the latency of the others.
+/// Floods the reader, and returns the 99th percentile of the latency of the others.
 fn flood(fleet: &mut Fleet, pairs: &mut Pairs, bytes: u64) -> Result<f64> {
     let text = payload::signal(SENDER, &Fleet::id(READER), MESSAGE);
     let frame = ws::client_frame(ws::TEXT, text.as_bytes());

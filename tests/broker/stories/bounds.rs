@@ -19,8 +19,8 @@ fn dropped(routed: Routed) -> Option<DropReason> {
 
 #[test]
 fn an_overflow_expires_that_conversation_only() {
-    type Limit = fn(&mut Limits);
-    let bounds: [(Limit, DropReason); 3] = [
+    type SetLimit = fn(&mut Limits);
+    let bounds: [(SetLimit, DropReason); 3] = [
         (|limits| limits.queue_messages = 3, DropReason::QueueMessages),
         (|limits| limits.queue_bytes = 45, DropReason::QueueBytes),
         (|limits| limits.queue_total_bytes = 3 * 512 + 45, DropReason::QueueTotalBytes),

@@ -22,8 +22,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use cli::{Cli, Command, Settings};
 
-/// Gives memory back some seconds after it was freed, and not at once: what a flood frees and takes
-/// again stays meanwhile, and nothing of an attack stays for long. glibc's does one or the other.
+/// Returns freed memory to the system after some seconds: a flood can reuse its memory, and the memory of an attack does
+/// not stay. glibc's allocator does one or the other.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

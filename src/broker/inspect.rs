@@ -9,7 +9,7 @@ use crate::wire::{CloseReason, Link, PeerId};
 pub struct PeerInfo {
     /// The id.
     pub id: PeerId,
-    /// What carries its connection.
+    /// The kind of its connection.
     pub link: Link,
     /// Details from its session.
     pub info: ConnectionInfo,

@@ -15,7 +15,7 @@ pub struct RegisterRequest<'a> {
     pub id: &'a PeerId,
     /// What makes the client the owner of the id.
     pub token: &'a Token,
-    /// What carries its connection.
+    /// The kind of its connection.
     pub link: Link,
     /// The first frame that it gets once it has the id.
     pub greeting: Option<Frame>,

@@ -84,11 +84,11 @@ pub struct Connected {
     pub peer: PeerAddress,
     /// Its connection.
     pub connection: ConnId,
-    /// Where it is, if that is known.
+    /// The address of the client, if it is known.
     pub address: Option<IpAddr>,
     /// The version that it gives.
     pub client_version: Option<ClientVersion>,
-    /// What carries its connection.
+    /// The kind of its connection.
     pub link: Link,
 }
 
@@ -120,7 +120,7 @@ pub struct Refused {
     pub id: Option<PeerId>,
     /// The origin of its page, if it named one.
     pub origin: Option<String>,
-    /// Where it is, if that is known.
+    /// The address of the client, if it is known.
     pub address: Option<IpAddr>,
 }
 

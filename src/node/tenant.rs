@@ -40,11 +40,11 @@ struct Realms {
 
 /// The clients of room codes and calls. The broker chooses their ids.
 pub struct Guests {
-    /// Where they are.
+    /// Their realm.
     pub realm: Arc<Realm>,
     /// Their rooms.
     pub rooms: Arc<Rooms>,
-    /// Those that can be called.
+    /// The ids under which they can be called.
     pub aliases: Arc<CallAliases>,
 }
 

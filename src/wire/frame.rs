@@ -4,7 +4,7 @@
     not(test),
     expect(
         clippy::indexing_slicing,
-        reason = "every buffer begins with HEADROOM bytes, but for raw ones, which start at 0"
+        reason = "every buffer begins with HEADROOM bytes, except raw ones, which start at 0"
     )
 )]
 

@@ -74,6 +74,8 @@ impl Guard<'_> {
         };
         match self.keep(message, QueueEnd::Back) {
             Ok(()) => Routed::Queued,
+            // With the key, its senders go too.
+            Err(DropReason::KeyRevoked) => Routed::Dropped(DropReason::KeyRevoked),
             Err(reason) => {
                 self.note_own_loss(kind, from);
                 Routed::Dropped(reason)

@@ -60,8 +60,12 @@ impl Guard<'_> {
             // The batch is lost as a whole.
             if from.as_ref().is_some_and(|from| self.losers.contains(from)) {
                 self.count(outgoing.kind(), Outcome::Expired);
-            } else if self.keep(outgoing, end).is_err() {
-                self.losers.extend(from);
+                continue;
+            }
+            match self.keep(outgoing, end) {
+                // With the key, its senders go too.
+                Ok(()) | Err(DropReason::KeyRevoked) => {}
+                Err(_) => self.losers.extend(from),
             }
         }
     }

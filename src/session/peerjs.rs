@@ -11,7 +11,7 @@ use crate::auth::Claimant;
 use crate::broker::{Flush, Peer, Routed};
 use crate::dialect::peerjs::{self, Command, Envelope};
 use crate::transport::Socket;
-use crate::wire::{Frame, MessageKind, Refusal};
+use crate::wire::{DropReason, Frame, MessageKind, Refusal};
 
 pub(super) struct PeerJs;
 
@@ -93,7 +93,8 @@ pub(super) fn relay(
     let kind = MessageKind::from(*kind);
     match peer.route(dst, kind, frame) {
         Routed::Delivered(flush) => flushes.extend(flush),
-        Routed::Queued => {}
+        // A client whose key was revoked is being closed.
+        Routed::Queued | Routed::Dropped(DropReason::KeyRevoked) => {}
         Routed::Dropped(_) if kind.waits() => flushes.extend(peer.reply(peerjs::expire(dst, id))),
         Routed::Dropped(_) => {}
     }

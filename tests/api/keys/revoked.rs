@@ -150,7 +150,7 @@ fn the_queue_of_a_revoked_key_is_dropped_and_its_bytes_are_refunded() {
 }
 
 #[test]
-fn messages_that_a_slow_guest_did_not_read_are_dropped() {
+fn messages_that_a_slow_client_of_a_revoked_key_did_not_read_are_dropped() {
     for (end, again) in WAYS {
         on_both_with_keys_and(
             |config| {

@@ -268,10 +268,10 @@ visit('with --pages false there is JSON for everybody, and no page', async (visi
 });
 
 test('a library from elsewhere is the one that would be embedded', async () => {
-  const source = await readFile(join(root, 'src/http/pages.rs'), 'utf8');
+  const source = await readFile(join(root, 'src/http/embedded.rs'), 'utf8');
   const { dependencies } = JSON.parse(await readFile(join(root, 'vendor/package.json'), 'utf8'));
   const libraries = [...source.matchAll(
-    /Library = Library \{\s+file: "([^"]+)",\s+elsewhere: "\/([^@]+)@([^/]+)\/[^"]+",\s+integrity: "([^"]+)",/g,
+    /Library = Library \{\s+file: "([^"]+)",\s+cdn_path: "\/([^@]+)@([^/]+)\/[^"]+",\s+integrity: "([^"]+)",/g,
   )];
 
   assert.deepEqual(libraries.map(([, file]) => file), ['peerjs.min.js', 'qrcode.js', 'simplepeer.min.js']);

@@ -3,7 +3,7 @@ use std::thread;
 
 use crate::wire::{CloseReason, DropReason, MessageKind, Refusal};
 
-/// Cells for threads. More threads than this share them, which costs time and no counts.
+/// Cells for threads, a power of two. More threads than this share them, which costs time and no counts.
 const MAX_CELLS: usize = 64;
 
 const OUTCOMES: usize = 3 + DropReason::ALL.len();
@@ -61,9 +61,10 @@ impl Default for Cells {
 
 impl Default for Counters {
     fn default() -> Self {
-        // Workers, and the threads that sweep and watch.
+        // Workers, and the threads that sweep and watch. A power of two, so that a mask finds a thread's cells.
         let threads = thread::available_parallelism().map_or(1, usize::from) + 2;
-        Counters { cells: (0..threads.min(MAX_CELLS)).map(|_| Cells::default()).collect() }
+        let cells = threads.next_power_of_two().min(MAX_CELLS);
+        Counters { cells: (0..cells).map(|_| Cells::default()).collect() }
     }
 }
 
@@ -135,7 +136,7 @@ impl Counters {
     fn add<'a>(&'a self, counter: impl FnOnce(&'a Cells) -> Option<&'a AtomicU64>, count: u64) {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed));
-        let own = NUMBER.with(|number| number % self.cells.len().max(1));
+        let own = NUMBER.with(|number| number & (self.cells.len().saturating_sub(1)));
         if let Some(counter) = self.cells.get(own).and_then(counter) {
             counter.fetch_add(count, Ordering::Relaxed);
         }

@@ -1,7 +1,7 @@
 // The timeout of every wait.
 
 /** How long a test waits for anything, in milliseconds. */
-export const PATIENCE = 15_000;
+export const PATIENCE = 30_000;
 
 /** Resolves like the promise, or rejects with an error that names the event (a text, or a function that returns one). */
 export async function within(what, promise, patience = PATIENCE) {

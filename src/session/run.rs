@@ -175,6 +175,10 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
                 left |= flow.is_break();
                 flow
             }));
+            // Charged before anybody can see the messages: a takeover right after them must not get a new burst. Pings,
+            // pongs and fragments count too, because they cost CPU time.
+            lease.count_messages(messages, bytes);
+            let excess = lease.charge(frames, self.messages_per_second);
             // Messages of one read to one recipient are written together.
             flushes.drain(..).for_each(Flush::flush);
             if let Err(disconnect) = received {
@@ -190,9 +194,7 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
                 // Part of a frame is a sign of life as well.
                 lease.heard();
             }
-            lease.count_messages(messages, bytes);
-            // Pings, pongs and fragments count too, because they cost CPU time.
-            self.pause = pause_for(lease.charge(frames, self.messages_per_second), self.session);
+            self.pause = pause_for(excess, self.session);
         }
         transport::give_way(cx);
         Poll::Pending

@@ -274,7 +274,7 @@ pub enum Command {
     Keys(KeysCommand),
 }
 
-/// What the flags have as their defaults: those of the library.
+/// The defaults of the flags: those of the library.
 fn defaults() -> &'static Config {
     static DEFAULTS: LazyLock<Config> = LazyLock::new(Config::default);
     &DEFAULTS

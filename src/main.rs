@@ -89,7 +89,7 @@ fn run(cli: &Cli, settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is printed once the server listens.
+/// The text that is printed once the server listens.
 fn started(settings: Settings) -> impl Fn(SocketAddr, Option<SocketAddr>) -> String {
     move |address, ops_address| {
         let Settings { config, listen, given_path, .. } = &settings;

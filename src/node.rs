@@ -34,7 +34,7 @@ impl Node {
         Node { shared, tenants: DashMap::new(), active: Arc::default(), events }
     }
 
-    /// Adds what belongs to `key`, or gives what is there, with a limit of clients.
+    /// Adds the tenant of `key`, or gives the existing one, and sets its limit of clients.
     ///
     /// `expire_notice` writes the notice that a sender gets when what it sent to an absent peer is lost.
     pub fn add_tenant(&self, key: ApiKey, limit: usize, expire_notice: ExpireNotice) -> Arc<Tenant> {
@@ -52,7 +52,7 @@ impl Node {
         }
     }
 
-    /// What belongs to a key, if there is such a key.
+    /// The tenant of a key, if there is such a key.
     pub fn tenant(&self, key: &str) -> Option<Arc<Tenant>> {
         self.tenants.get(key).map(|tenant| Arc::clone(&tenant))
     }
@@ -67,7 +67,7 @@ impl Node {
         &self.shared.clock
     }
 
-    /// What happens, as it happens.
+    /// The events and counters.
     pub fn events(&self) -> &Events {
         &self.events
     }

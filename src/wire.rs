@@ -1,4 +1,4 @@
-//! What goes over the wire, and what it is called: frames, ids, keys, tokens, kinds of messages, and the table of
+//! The names that all layers share: frames, ids, keys, tokens, kinds of messages, and the table of
 //! endings. The lowest layer.
 
 mod connection;

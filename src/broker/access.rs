@@ -12,11 +12,7 @@ use crate::wire::PeerId;
 impl Realm {
     /// Works on a slot under its lock. It may be retired: then it has no holder and no queue.
     pub(super) fn with<R>(&self, slot: &Arc<Slot>, act: impl FnOnce(&mut Guard<'_>) -> R) -> R {
-        let mut guard = Guard::lock(self, slot);
-        let result = act(&mut guard);
-        let losers = guard.unlock();
-        self.tell(&slot.id, losers);
-        result
+        self.act(Guard::lock(self, slot), act)
     }
 
     /// Works on the slot of an id under its lock. There is one afterwards only if something is in it.
@@ -27,16 +23,21 @@ impl Realm {
     /// Works on a slot that was just found, or on its successor if it was retired meanwhile.
     pub(super) fn with_live<R>(&self, mut slot: Arc<Slot>, act: impl FnOnce(&mut Guard<'_>) -> R) -> R {
         loop {
-            let mut guard = Guard::lock(self, &slot);
+            let guard = Guard::lock(self, &slot);
             if !guard.retired {
-                let result = act(&mut guard);
-                let losers = guard.unlock();
-                self.tell(&slot.id, losers);
-                return result;
+                return self.act(guard, act);
             }
             drop(guard);
             slot = self.find_or_create(&slot.id);
         }
+    }
+
+    fn act<R>(&self, mut guard: Guard<'_>, act: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+        let slot = guard.slot;
+        let result = act(&mut guard);
+        let losers = guard.unlock();
+        self.tell(&slot.id, losers);
+        result
     }
 
     /// Tells senders that everything they had waiting for a peer is gone. That may fill their outboxes, and others

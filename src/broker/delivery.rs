@@ -8,7 +8,7 @@ use super::realm::Realm;
 use crate::events::{Event, Outcome};
 use crate::wire::{DropReason, Frame, MessageKind, PeerId};
 
-/// What became of a message.
+/// The outcome of routing a message.
 pub enum Routed {
     /// It is in the outbox of its recipient's connection, or on its way to another node. Call [`Flush::flush`] once per
     /// batch, so that a batch is written together. `None` if a flush is already promised.

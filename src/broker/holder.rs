@@ -1,4 +1,4 @@
-//! The connection that holds an id: how it gets the id, what it is sent, and how it loses the id.
+//! The connection that holds an id: how it gets the id, how frames reach it, and how it loses the id.
 
 use std::sync::Arc;
 use std::time::Duration;

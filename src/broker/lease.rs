@@ -188,7 +188,7 @@ impl Departure {
         self.ended.reason
     }
 
-    /// What the connection did while it had its id.
+    /// The time, messages and bytes of the connection while it had its id.
     pub fn usage(&self) -> Usage {
         self.ended.usage
     }

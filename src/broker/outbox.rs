@@ -14,7 +14,7 @@ pub trait Writer: Send {
     fn write(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
 }
 
-/// What a full outbox lost for a frame that was pushed.
+/// The frames that a full outbox dropped to make room for a new one.
 #[derive(Debug, Default)]
 pub(super) struct Shed {
     /// The frame itself is not in the outbox, and everything that its sender had there is gone.

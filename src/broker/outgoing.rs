@@ -3,7 +3,7 @@ use crate::wire::{Frame, MessageKind, PeerId};
 /// A frame on its way to a client.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// What goes out.
+    /// The frame.
     pub frame: Frame,
     /// The peer that sent it, on this node or another, and what it is. `None` for what the broker itself says.
     pub message: Option<(PeerId, MessageKind)>,

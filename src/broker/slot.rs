@@ -7,7 +7,7 @@ use crate::config::Limits;
 use crate::rate_limit::RateLimit;
 use crate::wire::{ConnId, PeerId};
 
-/// What the broker knows about one id: the connection that holds it, or what waits for it.
+/// One id: the connection that holds it, or the queue of messages for it.
 ///
 /// One lock guards both, so a message is either in front of a registration or behind it and never between the two. No
 /// other slot's lock is taken while it is held. The atomics are hints that are read without it.

@@ -13,17 +13,17 @@ use crate::wire::{ClientVersion, CloseReason, ConnId, Frame, Link, PeerId, Token
 pub struct RegisterRequest<'a> {
     /// The id.
     pub id: &'a PeerId,
-    /// What makes the client the owner of the id.
+    /// The token that proves that the client owns the id.
     pub token: &'a Token,
     /// The kind of its connection.
     pub link: Link,
     /// The first frame that it gets once it has the id.
     pub greeting: Option<Frame>,
-    /// What the operator is told about it.
+    /// Details of the connection, for the operator.
     pub info: ConnectionInfo,
 }
 
-/// What the session knows of a connection, for the operator.
+/// Details of a connection that its session knows. The operator sees them.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionInfo {
     /// When it was opened, in seconds since 1970.
@@ -34,7 +34,7 @@ pub struct ConnectionInfo {
     pub version: Option<ClientVersion>,
 }
 
-/// What a connection did while it had its id.
+/// The time, messages and bytes of a connection while it had its id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// How long it had the id.
@@ -45,7 +45,7 @@ pub struct Usage {
     pub bytes: u64,
 }
 
-/// What a slot's lock guards.
+/// The part of a slot that its lock guards.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) conn: Option<Conn>,

@@ -1,4 +1,4 @@
-//! What time does to a realm: pings, timeouts, expiry, the end of probes.
+//! The periodic work of a realm: pings, timeouts, expiry, the end of probes.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::realm::Realm;
 use super::slot::{Slot, Timeouts};
 use crate::wire::CloseReason;
 
-/// What the sweeper does with the holder of an id.
+/// The sweeper's decision about the holder of an id.
 enum HolderCheck {
     Keep,
     Ping,

@@ -42,7 +42,7 @@ struct Followers {
     handled: Condvar,
 }
 
-/// What a subscriber gets.
+/// A delivery to a subscriber.
 #[derive(Clone, Debug)]
 pub enum Notice {
     /// Something happened.

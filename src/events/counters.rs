@@ -8,7 +8,7 @@ const MAX_CELLS: usize = 64;
 
 const OUTCOMES: usize = 3 + DropReason::ALL.len();
 
-/// What became of a message. One that had to wait is counted once more at the end: as delivered, expired or dropped.
+/// The outcome of a message. A queued message is counted once more at its end: as delivered, expired or dropped.
 /// It is queued again if its recipient's connection ends before it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

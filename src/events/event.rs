@@ -51,7 +51,7 @@ pub enum Event {
     Key {
         /// The key.
         key: ApiKey,
-        /// What happened to it.
+        /// The change.
         what: KeyEvent,
     },
     /// A limit was reached, and a request or a message was refused. Connections that a limit ends or refuses are other
@@ -124,7 +124,7 @@ pub struct Refused {
     pub address: Option<IpAddr>,
 }
 
-/// What happened to a key.
+/// A change of a key.
 #[derive(Clone, Debug)]
 pub enum KeyEvent {
     /// It was added. The text is the key as JSON, without secrets.

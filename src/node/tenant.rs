@@ -6,7 +6,7 @@ use crate::config::LiveConfig;
 use crate::directory::{CallAliases, Rooms};
 use crate::wire::{ApiKey, CloseReason, PeerId, RealmKind};
 
-/// What belongs to one key: its clients share a limit and never meet those of another key.
+/// The realms of one key: its clients share a limit and never meet those of another key.
 ///
 /// A key without clients has no realm: each comes into being with its first client and is dropped by the sweeper after
 /// the last one. So very many keys cost almost nothing.

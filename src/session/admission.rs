@@ -36,7 +36,7 @@ pub(crate) struct ConnectRequest {
     pub(crate) permit: Option<ConnectionPermit>,
 }
 
-/// What an admitted client gets: an id in a realm.
+/// The id, realm and token of an admitted client.
 pub(crate) struct Entry {
     pub(crate) realm: Arc<Realm>,
     pub(crate) id: PeerId,

@@ -8,7 +8,7 @@ use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::admission::{ConnectRequest, Entry, Rejection, Source, active_key, values};
 use super::handler::{Context, ProtocolHandler};
-use super::run::run;
+use super::run;
 use super::sessions::Sessions;
 use crate::dialect::rooms::Problem;
 use crate::dialect::{Object, calls, rooms, root};
@@ -42,10 +42,9 @@ pub(super) struct Guest {
 pub(crate) fn serve<S: Socket>(
     socket: S,
     sessions: &Arc<Sessions>,
-    ConnectRequest { query, source, permit }: ConnectRequest,
+    request: ConnectRequest,
 ) -> impl Future<Output = ()> + use<S> {
-    let entry = entry(Arc::clone(sessions), query, source.clone());
-    run(socket, sessions, source, permit, entry)
+    run::serve(socket, sessions, request, entry)
 }
 
 /// A fresh id. The key is the one in the query, or that of the root.

@@ -18,7 +18,7 @@ pub(super) trait ProtocolHandler: Sized + 'static {
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()>;
 }
 
-/// What a handler may use.
+/// The dependencies of a handler.
 pub(super) struct Context<'a> {
     pub(super) peer: &'a IdLease,
     pub(super) sessions: &'a Sessions,

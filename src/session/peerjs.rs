@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::admission::{Claim, ConnectRequest, Entry, Rejection, Source, active_key, values};
 use super::handler::{Context, ProtocolHandler};
-use super::run::run;
+use super::run;
 use super::sessions::{Client, Message, Sessions};
 use crate::auth::Claimant;
 use crate::broker::{Flush, Peer, Routed};
@@ -19,10 +19,9 @@ pub(super) struct PeerJs;
 pub(crate) fn serve<S: Socket>(
     socket: S,
     sessions: &Arc<Sessions>,
-    ConnectRequest { query, source, permit }: ConnectRequest,
+    request: ConnectRequest,
 ) -> impl Future<Output = ()> + use<S> {
-    let entry = entry(Arc::clone(sessions), query, source.clone());
-    run(socket, sessions, source, permit, entry)
+    run::serve(socket, sessions, request, entry)
 }
 
 /// Admits the client by the query of its URL.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
-use super::admission::{Entry, Rejection, Source};
+use super::admission::{ConnectRequest, Entry, Rejection, Source};
 use super::admit::{Admitted, admit};
 use super::farewell::farewell;
 use super::handler::{Context, ProtocolHandler};
@@ -23,6 +23,23 @@ const READS_PER_TURN: usize = 2;
 
 /// Longest pause of a client above its rate limit before we look whether it has left.
 const MAX_PAUSE: Duration = Duration::from_millis(250);
+
+/// Serves the client of a request until it is gone. `entry` admits it.
+pub(super) fn serve<S, H, F, E>(
+    socket: S,
+    sessions: &Arc<Sessions>,
+    ConnectRequest { query, source, permit }: ConnectRequest,
+    entry: E,
+) -> impl Future<Output = ()> + use<S, H, F, E>
+where
+    S: Socket,
+    H: ProtocolHandler,
+    F: Future<Output = Result<(Entry, H), Rejection>>,
+    E: FnOnce(Arc<Sessions>, String, Source) -> F,
+{
+    let entry = entry(Arc::clone(sessions), query, source.clone());
+    run(socket, sessions, source, permit, entry)
+}
 
 /// Serves one client until it is gone.
 ///

@@ -81,6 +81,16 @@ impl World {
         client
     }
 
+    /// The holder of an id, which was just pinged, and another client that waits for the id with its handshake
+    /// answered.
+    async fn contested(&self) -> (MockClient, MockClient) {
+        let mut holder = self.client("a").await;
+        let mut other = self.begin("a", "another");
+        other.expect(Output::Handshake).await;
+        holder.expect(Output::Ping).await;
+        (holder, other)
+    }
+
     /// A client that is registered.
     async fn client(&self, id: &str) -> MockClient {
         let mut client = self.begin(id, "t");

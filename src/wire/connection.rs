@@ -35,7 +35,7 @@ impl RealmKind {
     }
 }
 
-/// What carries a connection. It decides which connection is greeted when an id changes hands.
+/// The kind of a connection. It decides whether a connection that takes an id over gets OPEN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
     /// A WebSocket.

@@ -13,7 +13,7 @@ pub struct Ending {
     pub label: &'static str,
     /// The close code; `None` is a close frame without a code, as the reference sends it.
     pub code: Option<u16>,
-    /// What the client is told: in the frame before the close frame if it is refused, and else as the close reason.
+    /// The text for the client: in the frame before the close frame if it is refused, otherwise the close reason.
     pub text: &'static str,
     /// Whether the same client can succeed later without a change: it should reconnect, with a pause.
     pub retry: bool,
@@ -126,7 +126,7 @@ impl Refusal {
         !matches!(self, Refusal::Elsewhere | Refusal::Gone)
     }
 
-    /// What the client is told.
+    /// The text for the client.
     pub fn text(self) -> Cow<'static, str> {
         let text = self.ending().text;
         match self {

@@ -19,7 +19,7 @@ pub struct Frame {
     start: u8,
 }
 
-/// What a frame carries (RFC 6455, section 5.2).
+/// The opcode of a frame (RFC 6455, section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Opcode {
@@ -98,12 +98,12 @@ impl Frame {
         &self.buf[usize::from(self.start)..]
     }
 
-    /// What the frame carries, for a transport that writes headers itself.
+    /// The payload, for a transport that writes headers itself.
     pub fn payload(&self) -> &[u8] {
         &self.buf[HEADROOM.min(self.buf.len())..]
     }
 
-    /// What kind of frame it is.
+    /// The opcode.
     pub fn opcode(&self) -> Opcode {
         match self.as_bytes().first().map(|byte| byte & 0xF) {
             Some(0x8) => Opcode::Close,

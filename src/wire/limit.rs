@@ -27,7 +27,7 @@ macro_rules! limits {
                 }
             }
 
-            /// Who counts towards the limit.
+            /// Whether the limit counts per node or in the whole cluster.
             pub fn scope(self) -> Scope {
                 match self {
                     $(Limit::$name => Scope::$scope,)*
@@ -82,7 +82,7 @@ limits! {
     WebhookRequests: "webhook_requests", None, Node;
 }
 
-/// Who counts towards a limit.
+/// The extent of a limit: one node, or the whole cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// Each server counts by itself: its memory, its connections, its rates.

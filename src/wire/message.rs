@@ -1,4 +1,4 @@
-//! What peers say to each other, and why a message can be lost.
+//! The kinds of messages between peers, and the reasons why one can be lost.
 
 use super::limit::Limit;
 

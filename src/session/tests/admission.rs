@@ -58,11 +58,7 @@ fn an_id_stays_with_a_holder_that_answers() {
     run(
         |_| {},
         async |world| {
-            let mut holder = world.client("a").await;
-            let mut other = world.begin("a", "another");
-            // Its handshake is answered before the holder has to answer.
-            other.expect(Output::Handshake).await;
-            holder.expect(Output::Ping).await;
+            let (mut holder, mut other) = world.contested().await;
             other.expect_nothing().await;
             holder.comes(Input::Pong);
             other.expect_text(r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#).await;
@@ -78,10 +74,7 @@ fn an_id_goes_to_another_client_if_its_holder_does_not_answer() {
     run(
         |_| {},
         async |world| {
-            let mut holder = world.client("a").await;
-            let mut other = world.begin("a", "another");
-            other.expect(Output::Handshake).await;
-            holder.expect(Output::Ping).await;
+            let (mut holder, mut other) = world.contested().await;
             world.advance(3 * SECOND).await;
             holder.expect_closed_with(Some(4002)).await;
             // The id is kept for its owner for a while.
@@ -97,10 +90,7 @@ fn a_client_that_leaves_while_the_holder_is_asked_gets_no_id() {
     run(
         |_| {},
         async |world| {
-            let mut holder = world.client("a").await;
-            let mut other = world.begin("a", "another");
-            other.expect(Output::Handshake).await;
-            holder.expect(Output::Ping).await;
+            let (holder, other) = world.contested().await;
             other.leave();
             world.advance(SECOND).await;
             assert_eq!(world.sessions(), 1);

@@ -19,7 +19,7 @@ use crate::wire::{Frame, Opcode};
 /// moves on at once when none can.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What one read brings.
+/// The input of one read.
 #[derive(Debug)]
 pub(super) enum Input {
     Texts(Vec<String>),
@@ -31,7 +31,7 @@ pub(super) enum Input {
     End(Disconnect),
 }
 
-/// What a client sees.
+/// The output that a client sees.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Output {
     /// The answer to the handshake.
@@ -44,7 +44,7 @@ pub(super) enum Output {
     Shutdown,
 }
 
-/// What a socket and its client share.
+/// State that a socket and its client share.
 #[derive(Default)]
 struct Shared {
     input: RefCell<VecDeque<Input>>,
@@ -177,7 +177,7 @@ impl MockClient {
         self.comes(Input::End(disconnect));
     }
 
-    /// What was sent and is not read yet, in reads.
+    /// Input that is not read yet, by reads.
     pub(super) fn unread(&self) -> usize {
         self.shared.input.borrow().len()
     }
@@ -203,7 +203,7 @@ impl MockClient {
         self.shared.wake();
     }
 
-    /// What arrives next; `None` is the end of the session.
+    /// The next output; `None` is the end of the session.
     async fn next(&mut self) -> Option<Output> {
         timeout(PATIENCE, self.output.recv()).await.expect("a frame or the end")
     }

@@ -37,6 +37,7 @@ mod auth;
 pub mod broker;
 mod client_options;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod dialect;
 pub mod directory;

@@ -1,12 +1,12 @@
 use std::fmt;
 
 /// The number of one connection. Never reused within a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(u64);
 
 impl ConnId {
     /// The connection of this number, which must be used once.
-    pub(crate) fn new(number: u64) -> Self {
+    pub fn new(number: u64) -> Self {
         ConnId(number)
     }
 
@@ -16,8 +16,30 @@ impl ConnId {
     }
 }
 
+/// One life of a node: from when it joins the others until it leaves, or is believed dead. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(u64);
+
+impl NodeId {
+    /// The node of this number, which must be random.
+    pub fn new(number: u64) -> Self {
+        NodeId(number)
+    }
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 /// The clients that find each other within a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RealmKind {
     /// PeerJS clients. They choose their ids.
     PeerJs,

@@ -1,0 +1,248 @@
+//! The store between the nodes, as they see it.
+//!
+//! Two kinds of truth are in it. A **record** says which connection of which node owns a name: it is changed by
+//! compare-and-set on that one record. A **lease** says that a node is alive: it belongs to the node, not to its names, and
+//! once it has ended it is never renewed, so a node that was believed dead can come back only under a new [`NodeId`]. That
+//! is why what a node knows about dead nodes is never wrong, however old it is.
+//!
+//! Beside them each node has an **inbox**: a log of batches that others append to and that only it reads. Batches of one
+//! writer to one inbox keep their order. A batch may come twice, when a writer had to repeat it, or not at all, when the
+//! store lost it: the links between the nodes number their batches and notice both.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::wire::{ApiKey, ConnId, Link, NodeId, RealmKind};
+
+/// What names are names of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Entity {
+    /// A peer of a realm: the name is its id.
+    Peer(RealmKind),
+    /// A room: the name is its code.
+    Room,
+    /// A guest that can be called: the name is its alias.
+    Alias,
+}
+
+/// A name that at most one connection of all nodes owns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name {
+    /// The key of the clients among whom it is a name.
+    pub key: ApiKey,
+    /// What it is a name of.
+    pub entity: Entity,
+    /// The name, not empty, without control characters.
+    pub name: String,
+}
+
+/// A connection of a node, the owner of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// The node.
+    pub node: NodeId,
+    /// Its connection.
+    pub connection: ConnId,
+}
+
+/// A digest of a client's token. Tokens themselves never leave their node.
+pub type TokenDigest = [u8; 16];
+
+/// A connection that asks for a name.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The name.
+    pub name: Name,
+    /// The connection.
+    pub owner: Owner,
+    /// Of its client's token. The same token takes the name over from another connection.
+    pub token: TokenDigest,
+    /// The kind of the connection.
+    pub link: Link,
+    /// An owner that is known to be dead, and counts as none.
+    pub over: Option<Owner>,
+    /// Most clients of the key on all nodes; `None` if this name does not count as a client.
+    pub limit: Option<usize>,
+}
+
+/// What became of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimOutcome {
+    /// The connection owns the name.
+    Granted(Granted),
+    /// Another connection, with another token, owns it. It may be dead.
+    Taken(Owner),
+    /// A stream asked, and a WebSocket with the same token owns the name. It may be dead.
+    Elsewhere(Owner),
+    /// The key has as many clients as it may; the nodes that have any of them. One of them may be dead.
+    Full(Vec<NodeId>),
+}
+
+/// A connection owns a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// Higher than that of every earlier owner of the name.
+    pub fence: u64,
+    /// The connection that lost the name, and its kind. It may be dead.
+    pub replaced: Option<(Owner, Link)>,
+    /// Nodes with messages for this name, see [`Backplane::locate`].
+    pub waiting: Vec<NodeId>,
+}
+
+/// A connection that its node has, and whose record may be lost or another's: after an outage.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// As in [`Claim`].
+    pub name: Name,
+    /// As in [`Claim`].
+    pub owner: Owner,
+    /// As in [`Claim`].
+    pub token: TokenDigest,
+    /// As in [`Claim`].
+    pub link: Link,
+    /// As in [`Claim`].
+    pub over: Option<Owner>,
+    /// The fence that the connection got with its claim; 0 if it was opened without the backplane.
+    pub fence: u64,
+    /// When the connection was opened, in milliseconds since 1970.
+    pub since: u64,
+    /// What its node was called before, if it has a new name. Records of that one are its own.
+    pub former: Option<NodeId>,
+}
+
+/// What became of a registration.
+///
+/// Two connections with different tokens: the higher fence wins, of equal ones the older connection. With the same token
+/// the newer connection wins, as in a takeover.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegisterOutcome {
+    /// The connection owns the name. `replaced` is one that lost it now.
+    Kept(Granted),
+    /// Another connection owns it. It may be dead.
+    Lost(Owner),
+}
+
+/// Asks who owns a name.
+#[derive(Clone, Debug)]
+pub struct Locate {
+    /// The name.
+    pub name: Name,
+    /// The node that asks, and has messages for the owner.
+    pub asker: NodeId,
+    /// As in [`Claim`].
+    pub over: Option<Owner>,
+    /// If nobody owns the name, it is noted for this long that the asker waits; see [`Granted::waiting`].
+    pub mark: Duration,
+}
+
+/// A node, as the others know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// This life of the node.
+    pub node: NodeId,
+    /// Its name, for people.
+    pub name: String,
+    /// Whether its lease has not ended.
+    pub alive: bool,
+}
+
+/// The answer to the renewal of a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// The lease goes on. All nodes that are known, the dead ones of the last hour too.
+    Renewed(Vec<Member>),
+    /// The lease had ended, or the store has lost it. It never goes on.
+    Lost,
+}
+
+/// Where a reader of an inbox is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Position(pub String);
+
+/// A batch in an inbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its position.
+    pub position: Position,
+    /// Its bytes.
+    pub batch: Vec<u8>,
+}
+
+/// The backplane did not answer, or not in time. Whether it did what it was asked is not known.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
+
+/// The store between the nodes.
+///
+/// One thread uses it. Calls may overlap, and calls that were made one after the other may be carried out in any order. Each
+/// ends within a bound: with an answer, or as [`Unavailable`]. Lists of answers are in the order of the questions.
+pub trait Backplane: 'static {
+    /// Begins a node's life: its lease and an empty inbox. `node` was never used before.
+    fn join(
+        &self,
+        node: NodeId,
+        name: &str,
+        lease: Duration,
+    ) -> impl Future<Output = Result<(), Unavailable>>;
+
+    /// Renews the lease, unless it has ended, and keeps the inbox.
+    fn renew(&self, node: NodeId, lease: Duration) -> impl Future<Output = Result<Renewal, Unavailable>>;
+
+    /// Ends a node's life: its lease, its inbox.
+    fn leave(&self, node: NodeId) -> impl Future<Output = Result<(), Unavailable>>;
+
+    /// Gives names to connections, each at most to one. A claim that was granted and counts has to be released, exactly
+    /// once, whoever owns the name by then.
+    fn claim(&self, claims: Vec<Claim>) -> impl Future<Output = Result<Vec<ClaimOutcome>, Unavailable>>;
+
+    /// Makes sure that the names of connections that live are theirs. Does not count them: see
+    /// [`count`](Self::count).
+    fn register(
+        &self,
+        all: Vec<Registration>,
+    ) -> impl Future<Output = Result<Vec<RegisterOutcome>, Unavailable>>;
+
+    /// Frees names, if these connections still own them, and counts one client less for each.
+    fn release(&self, all: Vec<(Name, Owner)>) -> impl Future<Output = Result<(), Unavailable>>;
+
+    /// Sets how many clients of a key a node has. 0 forgets the node.
+    fn count(
+        &self,
+        key: &ApiKey,
+        node: NodeId,
+        clients: usize,
+    ) -> impl Future<Output = Result<(), Unavailable>>;
+
+    /// Who owns names. The owner may be dead.
+    fn locate(&self, all: Vec<Locate>) -> impl Future<Output = Result<Vec<Option<Owner>>, Unavailable>>;
+
+    /// Appends batches to inboxes, in this order. False for an inbox that does not exist: its node is dead.
+    fn append(&self, all: Vec<(NodeId, Vec<u8>)>) -> impl Future<Output = Result<Vec<bool>, Unavailable>>;
+
+    /// Reads the batches behind a position; the default position is before the first. Waits for up to `wait` if there is
+    /// none, and gives none then.
+    fn read(
+        &self,
+        inbox: NodeId,
+        after: &Position,
+        wait: Duration,
+    ) -> impl Future<Output = Result<Vec<Entry>, Unavailable>>;
+
+    /// Removes batches up to a position from an inbox.
+    fn trim(&self, inbox: NodeId, until: &Position) -> impl Future<Output = Result<(), Unavailable>>;
+
+    /// Changes whenever the store may have lost something: it was reached anew, or is another process.
+    fn generation(&self) -> u64;
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entity = match self.entity {
+            Entity::Peer(kind) => kind.label(),
+            Entity::Room => "room",
+            Entity::Alias => "alias",
+        };
+        write!(f, "{entity} {:?} of key {:?}", self.name, self.key.as_str())
+    }
+}

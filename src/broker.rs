@@ -20,6 +20,7 @@ mod queue;
 mod quota;
 mod realm;
 mod register;
+mod remote;
 mod shared;
 mod slot;
 mod state;
@@ -39,14 +40,15 @@ use crate::wire::{ApiKey, RealmKind};
 pub use cluster::{Alone, Cluster};
 pub use delivery::Routed;
 pub use holder::Flush;
-pub use inspect::PeerInfo;
+pub use inspect::{Holder, PeerInfo};
 pub use lease::{Departure, IdLease, Peer};
 pub use outbox::{Outbox, Writer};
-pub use outgoing::Outgoing;
+pub use outgoing::{HandOver, Outgoing, Receipt};
 pub use quota::ClientQuota;
 pub use realm::{ExpireNotice, Realm};
 pub use register::{Probe, RegisterOutcome};
-pub use state::{ConnectionInfo, RegisterRequest, Usage};
+pub use remote::Located;
+pub use state::{ClaimedId, ConnectionInfo, RegisterRequest, Usage};
 pub use stream::{PendingRegistration, PostPermit};
 
 /// Makes realms, which share their limits, their clock, and the budget of their queues.

@@ -49,7 +49,7 @@ fn register(realm: &Arc<Realm>, id: &PeerId, token: &Token) -> IdLease {
         token,
         link: Link::Socket,
         greeting: Some(peerjs::open()),
-        info: ConnectionInfo::default(),
+        info: ConnectionInfo::default(), claim: None,
     };
     match realm.register(newcomer, &mut outbox) {
         RegisterOutcome::Registered(registration) => registration,

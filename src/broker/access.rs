@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::guard::Guard;
-use super::outgoing::Outgoing;
 use super::realm::Realm;
 use super::slot::Slot;
 use crate::events::Event;
@@ -54,8 +53,8 @@ impl Realm {
                 self.shared.events.emit(|| Event::Expired { to: to(), from: from() });
                 let slot = self.find(sender.as_str()).filter(|slot| slot.is_held());
                 let Some(slot) = slot else {
-                    // Dropped if it is on no other node either: then the sender is gone.
-                    let _ = self.shared.cluster.forward(&self.address(&sender), Outgoing::notice(notice));
+                    // It may have moved to another node.
+                    self.shared.cluster.notify(self.address(&sender), notice);
                     continue;
                 };
                 let mut guard = Guard::lock(self, &slot);

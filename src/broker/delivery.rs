@@ -2,11 +2,11 @@
 
 use super::guard::Guard;
 use super::holder::Flush;
-use super::outgoing::Outgoing;
+use super::outgoing::{HandOver, Outgoing, Receipt};
 use super::queue::QueueEnd;
 use super::realm::Realm;
 use crate::events::{Event, Outcome};
-use crate::wire::{DropReason, Frame, MessageKind, PeerId};
+use crate::wire::{ConnId, DropReason, Frame, MessageKind, PeerId};
 
 /// The outcome of routing a message.
 pub enum Routed {
@@ -27,30 +27,49 @@ impl Realm {
         let slot = match self.find(to) {
             Some(slot) => slot,
             None => match PeerId::parse(to) {
-                Ok(to) if kind.waits() => self.find_or_create(&to),
-                Ok(to) => return self.forward_or_drop(&to, message, kind),
+                Ok(to) if kind.waits() || self.shared.cluster.is_shared() => self.find_or_create(&to),
+                Ok(_) => return self.drop_message(kind, DropReason::Absent),
                 Err(_) => return self.drop_message(kind, DropReason::InvalidId),
             },
         };
         self.with_live(slot, |guard| guard.deliver(from, kind, message))
     }
 
-    fn forward_or_drop(&self, to: &PeerId, message: Outgoing, kind: MessageKind) -> Routed {
-        match self.forward(to, message) {
-            Ok(()) => Routed::Delivered(None),
-            Err(_) => self.drop_message(kind, DropReason::Absent),
-        }
+    /// Takes a message from another node for a connection. The node that has it hears what becomes of it.
+    pub fn accept(
+        &self,
+        to: &PeerId,
+        connection: ConnId,
+        mut message: Outgoing,
+        receipt: Receipt,
+    ) -> Option<Flush> {
+        message.receipt = Some(receipt);
+        let Some(slot) = self.find(to.as_str()) else {
+            message.settle(HandOver::NotHere);
+            return None;
+        };
+        self.with(&slot, |guard| {
+            if !guard.is_held_by(connection) {
+                message.settle(HandOver::NotHere);
+                return None;
+            }
+            if guard.push(message) { guard.promise_flush() } else { None }
+        })
     }
 
-    /// Gives a message to the node that has its recipient. `Err` gives it back: no node has.
-    fn forward(&self, to: &PeerId, message: Outgoing) -> Result<(), Outgoing> {
-        let kind = message.kind();
-        self.shared.cluster.forward(&self.address(to), message)?;
-        self.shared.count(kind, Outcome::Delivered);
-        Ok(())
+    /// Sends a notice of another node to a connection.
+    pub fn accept_notice(&self, to: &PeerId, connection: ConnId, notice: Frame) -> Option<Flush> {
+        let slot = self.find(to.as_str())?;
+        self.with(&slot, |guard| {
+            if !guard.is_held_by(connection) {
+                return None;
+            }
+            guard.notify(notice);
+            guard.promise_flush()
+        })
     }
 
-    fn drop_message(&self, kind: MessageKind, reason: DropReason) -> Routed {
+    pub(super) fn drop_message(&self, kind: MessageKind, reason: DropReason) -> Routed {
         self.shared.count(Some(kind), Outcome::Dropped(reason));
         Routed::Dropped(reason)
     }
@@ -66,12 +85,17 @@ impl Guard<'_> {
             self.count(Some(kind), Outcome::Delivered);
             return Routed::Delivered(self.promise_flush());
         }
-        if !kind.waits() {
-            return self.realm.forward_or_drop(&self.slot.id, message, kind);
+        if self.realm.shared.cluster.is_shared() {
+            return self.deliver_elsewhere(from, kind, message);
         }
-        let Err(message) = self.realm.forward(&self.slot.id, message) else {
-            return Routed::Delivered(None);
-        };
+        if !kind.waits() {
+            return self.realm.drop_message(kind, DropReason::Absent);
+        }
+        self.keep_for(from, kind, message)
+    }
+
+    /// Keeps a message until its recipient comes, or is found.
+    pub(super) fn keep_for(&mut self, from: &PeerId, kind: MessageKind, message: Outgoing) -> Routed {
         match self.keep(message, QueueEnd::Back) {
             Ok(()) => Routed::Queued,
             // With the key, its senders go too.

@@ -114,14 +114,43 @@ impl Guard<'_> {
             self.remember(token);
         }
         self.realm.shared.counters().closed(why);
+        if conn.fence != 0 && !self.keep_claim(conn.id) {
+            self.release_claim(conn.id);
+        }
         Some((conn, usage))
+    }
+
+    /// Gives a claim back, so that the id is free on all nodes.
+    fn release_claim(&self, connection: ConnId) {
+        self.realm.shared.cluster.release(self.realm.address(&self.slot.id), connection);
+    }
+
+    /// Ends a reservation that is over at `now`, and wakes the clients that wait for the id.
+    pub(super) fn end_reservation(&mut self, now: u64) {
+        if let Some(claimed) = self.take_reservation(now) {
+            self.release_claim(claimed);
+        }
+    }
+
+    /// Gives the id up to a client's newer connection on another node.
+    pub(super) fn yield_id(&mut self, connection: ConnId, why: CloseReason) {
+        if self.is_held_by(connection) {
+            self.dismiss(why);
+            // A partly written message goes to the new connection too.
+            let begun = self.revoke();
+            self.keep_all(begun.into_iter().rev(), QueueEnd::Front);
+        }
+        if self.is_reserved_by(connection) {
+            self.end_reservation(u64::MAX);
+        }
     }
 
     /// Adds a frame to the holder's outbox. False if it was refused. Other senders may lose their frames there.
     pub(super) fn push(&mut self, outgoing: Outgoing) -> bool {
         let Some(conn) = &mut self.conn else { return false };
-        let Some(Shed { refused, losers, expired, lost }) = conn.outbox.push(outgoing) else { return true };
-        if refused || expired > 0 {
+        let Some(shed) = conn.outbox.push(outgoing) else { return true };
+        let Shed { refused, crowded, losers, expired, lost } = shed;
+        if refused || crowded {
             self.note_crowded(self.now());
             self.realm.shared.counters().expired(expired);
             self.losers.extend(losers);

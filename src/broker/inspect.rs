@@ -2,7 +2,7 @@
 
 use super::realm::Realm;
 use super::state::ConnectionInfo;
-use crate::wire::{CloseReason, Link, PeerId};
+use crate::wire::{CloseReason, ConnId, Link, PeerId, Token};
 
 /// A connection that holds an id.
 #[derive(Clone, Debug)]
@@ -55,6 +55,66 @@ impl Realm {
             guard.dismiss(why);
             held
         })
+    }
+}
+
+/// A connection that holds an id, for the directory of all nodes.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// The id.
+    pub id: PeerId,
+    /// The connection.
+    pub connection: ConnId,
+    /// The token of its client.
+    pub token: Token,
+    /// Its kind.
+    pub link: Link,
+    /// How long it has had the id, in milliseconds.
+    pub age: u64,
+    /// Of its claim; 0 if it has none.
+    pub fence: u64,
+}
+
+impl Realm {
+    /// All connections that hold an id.
+    pub fn holders(&self) -> Vec<Holder> {
+        let now = self.now();
+        let holder = |slot: &std::sync::Arc<super::slot::Slot>| {
+            let state = slot.lock();
+            let conn = state.conn.as_ref()?;
+            let (id, connection, token, link) = (slot.id.clone(), conn.id, conn.token.clone(), conn.link);
+            Some(Holder {
+                id,
+                connection,
+                token,
+                link,
+                age: now.saturating_sub(conn.opened),
+                fence: conn.fence,
+            })
+        };
+        self.slots_that(|slot| slot.is_held()).iter().filter_map(holder).collect()
+    }
+
+    /// Whether a connection holds the id, or the id is reserved for its client.
+    pub fn is_held_by(&self, id: &PeerId, connection: ConnId) -> bool {
+        let slot = self.find(id.as_str());
+        slot.is_some_and(|slot| slot.is_held_by(connection) || slot.lock().is_reserved_by(connection))
+    }
+
+    /// Notes the fence of a connection's claim, which it got after it was opened.
+    pub fn set_fence(&self, id: &PeerId, connection: ConnId, fence: u64) {
+        if let Some(slot) = self.find(id.as_str())
+            && let Some(conn) = slot.lock().conn.as_mut().filter(|conn| conn.id == connection)
+        {
+            conn.fence = fence;
+        }
+    }
+
+    /// Gives an id up: another node's connection owns it now. Ends this connection if it still holds the id.
+    pub fn yield_id(&self, id: &PeerId, connection: ConnId, why: CloseReason) {
+        if let Some(slot) = self.find(id.as_str()) {
+            self.with(&slot, |guard| guard.yield_id(connection, why));
+        }
     }
 }
 

@@ -3,7 +3,7 @@ use std::io::{self, IoSlice};
 use std::task::Waker;
 
 use super::budget::Reservation;
-use super::outgoing::Outgoing;
+use super::outgoing::{HandOver, Outgoing};
 use crate::wire::{Frame, MessageKind, Opcode, PeerId};
 
 mod shed;
@@ -19,6 +19,8 @@ pub trait Writer: Send {
 pub(super) struct Shed {
     /// The frame itself is not in the outbox, and everything that its sender had there is gone.
     pub(super) refused: bool,
+    /// Messages that wait were lost.
+    pub(super) crowded: bool,
     /// Other senders that lost everything they had there, and have to be told. If the frame was refused and does not
     /// wait, its own sender too: it lost earlier messages that do.
     pub(super) losers: Vec<PeerId>,
@@ -321,7 +323,9 @@ fn advance(frames: &mut VecDeque<Outgoing>, written: &mut usize, behind: &mut us
             return;
         }
         *written -= first.frame.len();
-        frames.pop_front();
+        if let Some(mut sent) = frames.pop_front() {
+            sent.settle(HandOver::Delivered);
+        }
         if let Some(next) = frames.front() {
             *behind -= cost(next);
         }

@@ -17,13 +17,13 @@ const OVERHEAD: usize = 512;
 #[derive(Default)]
 pub(super) struct Queue {
     messages: VecDeque<Outgoing>,
-    /// Of messages that must not be lost. Other frames are queued only during a takeover.
     batches: HashMap<PeerId, PendingBatch>,
     bytes: usize,
 }
 
 struct PendingBatch {
     since: u64,
+    messages: usize,
 }
 
 /// Where a message goes in the order of delivery.
@@ -69,12 +69,13 @@ impl Queue {
             if let Some(from) = outgoing.kept_from() {
                 lost = self.drop_batch(from, budget);
             }
-            lost.extend(outgoing.kind());
+            lost.extend(outgoing.counted());
             return Err(Overflow { reason, lost });
         }
         self.bytes += len;
-        if let Some(from) = outgoing.kept_from() {
-            self.batches.entry(from.clone()).or_insert(PendingBatch { since: now });
+        if let Some(from) = outgoing.from() {
+            let new = PendingBatch { since: now, messages: 0 };
+            self.batches.entry(from.clone()).or_insert(new).messages += 1;
         }
         match end {
             QueueEnd::Front => self.messages.push_front(outgoing),
@@ -88,22 +89,47 @@ impl Queue {
         let old = self.batches.iter().filter(|(_, batch)| batch.since <= began);
         let senders: Vec<PeerId> = old.map(|(from, _)| from.clone()).collect();
         let expired = senders.into_iter().map(|from| {
-            let messages = self.drop_batch(&from, budget);
+            let messages = self.drop_if(|outgoing| outgoing.from() == Some(&from), budget);
             (from, messages)
         });
         expired.collect()
     }
 
-    fn drop_batch(&mut self, from: &PeerId, budget: &Budget) -> Vec<MessageKind> {
-        self.batches.remove(from);
+    /// The oldest message.
+    pub(super) fn front(&self) -> Option<&Outgoing> {
+        self.messages.front()
+    }
+
+    /// Takes out the messages that do not wait.
+    pub(super) fn drop_impatient(&mut self, budget: &Budget) -> Vec<MessageKind> {
+        self.drop_if(|outgoing| outgoing.kept_from().is_none(), budget)
+    }
+
+    /// Takes out the oldest message.
+    pub(super) fn pop(&mut self, budget: &Budget) -> Option<Outgoing> {
+        let outgoing = self.messages.pop_front()?;
+        self.bytes -= outgoing.frame.len();
+        budget.give_back(outgoing.frame.len() + OVERHEAD);
+        leave(&mut self.batches, &outgoing);
+        Some(outgoing)
+    }
+
+    /// Takes out everything of one sender that must not be lost.
+    pub(super) fn drop_batch(&mut self, from: &PeerId, budget: &Budget) -> Vec<MessageKind> {
+        self.drop_if(|outgoing| outgoing.kept_from() == Some(from), budget)
+    }
+
+    fn drop_if(&mut self, goes: impl Fn(&Outgoing) -> bool, budget: &Budget) -> Vec<MessageKind> {
         let (before, mut dropped) = (self.cost(), Vec::new());
-        self.messages.retain(|kept| {
-            let stays = kept.kept_from() != Some(from);
-            if !stays {
-                self.bytes -= kept.frame.len();
-                dropped.extend(kept.kind());
+        let (messages, batches) = (&mut self.messages, &mut self.batches);
+        messages.retain(|outgoing| {
+            let goes = goes(outgoing);
+            if goes {
+                self.bytes -= outgoing.frame.len();
+                leave(batches, outgoing);
+                dropped.extend(outgoing.counted());
             }
-            stays
+            !goes
         });
         budget.give_back(before - self.cost());
         dropped
@@ -127,5 +153,17 @@ impl Queue {
     pub(super) fn drain(self, budget: &Arc<Budget>) -> (VecDeque<Outgoing>, Reservation) {
         let reservation = budget.reserved(self.cost());
         (self.messages, reservation)
+    }
+}
+
+/// Takes a message out of the batch of its sender.
+fn leave(batches: &mut HashMap<PeerId, PendingBatch>, outgoing: &Outgoing) {
+    if let Some(from) = outgoing.from()
+        && let Some(batch) = batches.get_mut(from)
+    {
+        batch.messages -= 1;
+        if batch.messages == 0 {
+            batches.remove(from);
+        }
     }
 }

@@ -28,6 +28,11 @@ impl ClientQuota {
         self.revoked.store(true, Ordering::SeqCst);
     }
 
+    /// The most clients.
+    pub(super) fn limit(&self) -> usize {
+        self.limit.load(Ordering::SeqCst)
+    }
+
     /// How many clients have an id.
     pub fn taken(&self) -> usize {
         self.taken.load(Ordering::SeqCst)

@@ -7,7 +7,7 @@ use super::quota::ClientQuota;
 use super::shared::Shared;
 use super::slot::Slot;
 use crate::events::{Event, KeyEvent, PeerAddress};
-use crate::wire::{ApiKey, Frame, PeerId, RealmKind};
+use crate::wire::{ApiKey, ConnId, Frame, PeerId, RealmKind};
 
 /// Writes the notice that a sender gets when what it sent to an absent peer is lost, from the absent peer's id and the
 /// sender's.
@@ -57,6 +57,16 @@ impl Realm {
     /// A peer of this realm, as others know it.
     pub fn address(&self, id: &PeerId) -> PeerAddress {
         PeerAddress { key: self.key.clone(), realm: self.kind, id: id.clone() }
+    }
+
+    /// The number of a connection that is going to be registered.
+    pub fn next_connection(&self) -> ConnId {
+        self.shared.next_connection()
+    }
+
+    /// The most clients of the key.
+    pub fn limit(&self) -> usize {
+        self.quota.limit()
     }
 
     /// Whether the id is registered now.

@@ -68,12 +68,14 @@ impl Guard<'_> {
     ) -> Result<IdLease, RegisterOutcome> {
         let RegisterRequest { token, link, .. } = request;
         let now = realm.now();
-        let conn = realm.shared.next_connection();
+        let conn = request.claim.map_or_else(|| realm.next_connection(), |claim| claim.connection);
         let mut greeting = request.greeting.take();
         let since = match &self.conn {
             _ if realm.shared.is_closing() => return Err(RegisterOutcome::Closing),
             _ if realm.quota.is_revoked() => return Err(RegisterOutcome::Revoked),
             Some(holder) if holder.token != *token => return Err(RegisterOutcome::Taken),
+            // A newer connection of the client was faster.
+            Some(holder) if holder.id > conn => return Err(RegisterOutcome::Elsewhere),
             // The client's WebSocket registered first.
             Some(holder) if (link, holder.link) == (Link::Stream, Link::Socket) => {
                 return Err(RegisterOutcome::Elsewhere);
@@ -94,7 +96,8 @@ impl Guard<'_> {
         // Through the queue, so that its limits apply: a client that keeps taking over from itself and reads nothing must
         // not collect more than an absent one.
         let begun = self.revoke().into_iter().rev();
-        self.keep_all(begun, QueueEnd::Front);
+        self.carry_over(begun, QueueEnd::Front);
+        self.end_remote();
         let waited = self.take_queue();
         let mut outbox = std::mem::take(outbox);
         if let Some(greeting) = greeting {

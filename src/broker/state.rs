@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
+use super::remote::Remote;
 use crate::wire::{ClientVersion, CloseReason, ConnId, Frame, Link, PeerId, Token};
 
 /// A client that asks for an id.
@@ -21,6 +22,17 @@ pub struct RegisterRequest<'a> {
     pub greeting: Option<Frame>,
     /// Details of the connection, for the operator.
     pub info: ConnectionInfo,
+    /// Its claim to the id, which all nodes know. `None` on a node by itself, or that cannot reach the others.
+    pub claim: Option<ClaimedId>,
+}
+
+/// A connection that owns its id in the whole cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimedId {
+    /// The connection, from [`Realm::next_connection`](super::Realm::next_connection).
+    pub connection: ConnId,
+    /// Higher than that of every earlier owner; not 0.
+    pub fence: u64,
 }
 
 /// Details of a connection that its session knows. The operator sees them.
@@ -67,6 +79,8 @@ struct Rare {
     last_token: Option<Token>,
     /// POSTs of messages that are being read.
     posted: usize,
+    /// Where the peer is, if it is not here and somebody asked.
+    remote: Option<Box<Remote>>,
 }
 
 /// The connection that holds an id.
@@ -74,6 +88,8 @@ pub(super) struct Conn {
     pub(super) id: ConnId,
     pub(super) token: Token,
     pub(super) outbox: Outbox,
+    /// Of its claim to the id; 0 if it has none.
+    pub(super) fence: u64,
     /// Rank in the order of first registrations; a takeover inherits it.
     pub(super) since: u64,
     pub(super) link: Link,
@@ -105,6 +121,8 @@ struct PendingProbe {
 struct Reserved {
     token: Token,
     until: u64,
+    /// The owner's last connection, if it still has a claim to the id.
+    claimed: Option<ConnId>,
 }
 
 /// A stream or a POST that waits for a connection with this token.
@@ -131,8 +149,9 @@ impl Conn {
         opened: u64,
         request: RegisterRequest<'_>,
     ) -> Self {
-        let RegisterRequest { token, link, info, .. } = request;
-        Conn { id, token: token.clone(), outbox, since, link, info, opened, pinged: 0, crowded: None }
+        let RegisterRequest { token, link, info, claim, .. } = request;
+        let fence = claim.map_or(0, |claim| claim.fence);
+        Conn { id, token: token.clone(), outbox, fence, since, link, info, opened, pinged: 0, crowded: None }
     }
 
     /// Notes whether the client has taken something from a full outbox.
@@ -163,6 +182,21 @@ impl State {
         self.rare.get_or_insert_default()
     }
 
+    /// Whether it is known, or asked, where the peer is.
+    pub(super) fn has_remote(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.remote.is_some())
+    }
+
+    pub(super) fn remote_mut(&mut self) -> &mut Remote {
+        self.rare().remote.get_or_insert_default()
+    }
+
+    pub(super) fn forget_remote(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.remote = None;
+        }
+    }
+
     /// Keeps a connection that lost its id until its session ends.
     pub(super) fn leave(&mut self, Conn { id: conn, outbox, .. }: Conn, why: CloseReason, usage: Usage) {
         self.rare().leaving.push(Leaving { conn, why, usage, outbox, claimed: false });
@@ -181,7 +215,19 @@ impl State {
 
     /// Reserves the id for its owner.
     pub(super) fn reserve(&mut self, token: Token, until: u64) {
-        self.rare().reserved = Some(Reserved { token, until });
+        self.rare().reserved = Some(Reserved { token, until, claimed: None });
+    }
+
+    /// Keeps the claim of a connection that left for as long as its id is reserved. False if it is not.
+    pub(super) fn keep_claim(&mut self, connection: ConnId) -> bool {
+        let reserved = self.rare.as_mut().and_then(|rare| rare.reserved.as_mut());
+        reserved.map(|reserved| reserved.claimed = Some(connection)).is_some()
+    }
+
+    /// Whether the id is reserved for the owner of this connection.
+    pub(super) fn is_reserved_by(&self, connection: ConnId) -> bool {
+        let reserved = self.rare.as_ref().and_then(|rare| rare.reserved.as_ref());
+        reserved.is_some_and(|reserved| reserved.claimed == Some(connection))
     }
 
     /// Whether the id is reserved for another token.
@@ -194,13 +240,13 @@ impl State {
         self.rare.as_ref().is_some_and(|rare| rare.reserved.is_some())
     }
 
-    /// Ends a reservation that is over at `now`, and wakes the clients that wait for the id.
-    pub(super) fn end_reservation(&mut self, now: u64) {
-        if let Some(rare) = &mut self.rare
-            && rare.reserved.take_if(|reserved| reserved.until <= now).is_some()
-        {
-            rare.probes.clear();
-        }
+    /// Ends a reservation that is over at `now`, and wakes the clients that wait for the id. Gives the connection whose claim
+    /// ends with it.
+    pub(super) fn take_reservation(&mut self, now: u64) -> Option<ConnId> {
+        let rare = self.rare.as_mut()?;
+        let reserved = rare.reserved.take_if(|reserved| reserved.until <= now)?;
+        rare.probes.clear();
+        reserved.claimed
     }
 
     /// Adds a client that waits for the id; the flag says whether it is the first. `None` if too many wait already.
@@ -314,6 +360,6 @@ impl State {
 impl Rare {
     fn is_empty(&self) -> bool {
         let nobody = self.leaving.is_empty() && self.probes.is_empty() && self.awaited.is_empty();
-        nobody && self.reserved.is_none() && self.posted == 0
+        nobody && self.reserved.is_none() && self.posted == 0 && self.remote.is_none()
     }
 }

@@ -62,14 +62,15 @@ impl Guard<'_> {
             HolderCheck::Dismiss(why) => self.dismiss(why),
         }
         self.end_reservation(now);
-        self.settle(now);
+        self.sweep_remote(now);
+        self.note_due(now);
     }
 
     /// Notes whether the sweeper has to look here again soon.
-    fn settle(&self, now: u64) {
+    fn note_due(&self, now: u64) {
         let crowded = self.conn.as_ref().is_some_and(|conn| conn.crowded.is_some());
         let unrested = self.conn.is_none() && !self.slot.is_rested(|| now);
-        self.slot.set_due(crowded || self.is_reserved() || unrested);
+        self.slot.set_due(crowded || self.is_reserved() || unrested || self.has_remote());
     }
 
     fn check_holder(&mut self, now: u64, timeouts: &Timeouts) -> HolderCheck {

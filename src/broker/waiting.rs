@@ -4,16 +4,16 @@ use std::collections::VecDeque;
 
 use super::budget::Reservation;
 use super::guard::Guard;
-use super::outgoing::Outgoing;
+use super::outgoing::{HandOver, Outgoing};
 use super::queue::{Overflow, QueueEnd};
 use super::slot::Timeouts;
 use crate::events::{Event, Outcome};
-use crate::wire::{DropReason, MessageKind};
+use crate::wire::{DropReason, MessageKind, PeerId};
 
 impl Guard<'_> {
     /// Keeps a message for the next holder. Its sender is not told if that fails.
     pub(super) fn keep(&mut self, outgoing: Outgoing, end: QueueEnd) -> Result<(), DropReason> {
-        let (realm, kind) = (self.realm, outgoing.kind());
+        let (realm, kind) = (self.realm, outgoing.counted());
         let shared = &realm.shared;
         if realm.quota.is_revoked() {
             // Nobody can register any more to get it.
@@ -41,12 +41,17 @@ impl Guard<'_> {
 
     /// Keeps what an outbox still held and must not be lost. The rest is dropped with its connection.
     pub(super) fn keep_all(&mut self, unsent: impl IntoIterator<Item = Outgoing>, end: QueueEnd) {
-        let kept = unsent.into_iter().filter(|outgoing| {
-            let stays = outgoing.kept_from().is_some();
-            if !stays {
-                self.realm.shared.count(outgoing.kind(), Outcome::Dropped(DropReason::Disconnected));
+        let kept = unsent.into_iter().filter_map(|mut outgoing| {
+            if outgoing.kept_from().is_none() {
+                self.realm.shared.count(outgoing.counted(), Outcome::Dropped(DropReason::Disconnected));
+                return None;
             }
-            stays
+            if outgoing.is_foreign() {
+                // Its own node keeps it, with the others of its sender.
+                outgoing.settle(HandOver::NotHere);
+                return None;
+            }
+            Some(outgoing)
         });
         let kept: Vec<Outgoing> = kept.collect();
         self.carry_over(kept, end);
@@ -59,7 +64,7 @@ impl Guard<'_> {
             let from = outgoing.kept_from().cloned();
             // The batch is lost as a whole.
             if from.as_ref().is_some_and(|from| self.losers.contains(from)) {
-                self.count(outgoing.kind(), Outcome::Expired);
+                self.count(outgoing.counted(), Outcome::Expired);
                 continue;
             }
             match self.keep(outgoing, end) {
@@ -78,10 +83,22 @@ impl Guard<'_> {
         let Some(queue) = &mut self.queue else { return };
         let expired = queue.expire(began, &shared.queued);
         self.note_queue();
-        shared.counters().expired(expired.len());
         for (sender, messages) in expired {
+            if messages.iter().any(|kind| kind.waits()) {
+                shared.counters().expired(1);
+                self.losers.push(sender);
+            }
             self.count_all(messages, Outcome::Expired);
-            self.losers.push(sender);
+        }
+    }
+
+    /// Drops everything that one sender has waiting here, without telling it.
+    pub(super) fn drop_batch(&mut self, sender: &PeerId, outcome: Outcome) {
+        let realm = self.realm;
+        if let Some(queue) = &mut self.queue {
+            let dropped = queue.drop_batch(sender, &realm.shared.queued);
+            self.note_queue();
+            self.count_all(dropped, outcome);
         }
     }
 
@@ -90,7 +107,7 @@ impl Guard<'_> {
         self.slot.set_waiting_since(None);
         let (messages, reservation) = self.queue.take()?.drain(&self.realm.shared.queued);
         for outgoing in &messages {
-            self.count(outgoing.kind(), Outcome::Delivered);
+            self.count(outgoing.counted(), Outcome::Delivered);
         }
         Some((messages, reservation))
     }
@@ -104,7 +121,7 @@ impl Guard<'_> {
         self.count_all(kinds, Outcome::Dropped(DropReason::KeyRevoked));
     }
 
-    fn note_queue(&mut self) {
+    pub(super) fn note_queue(&mut self) {
         self.slot.set_waiting_since(self.queue.as_ref().and_then(|queue| queue.oldest()));
         if self.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
             self.queue = None;

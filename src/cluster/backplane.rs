@@ -12,7 +12,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::wire::{ApiKey, ConnId, Link, NodeId, RealmKind};
+use crate::wire::{ApiKey, Link, NodeId, RealmKind};
+
+pub use crate::wire::Owner;
 
 /// What names are names of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,15 +36,6 @@ pub struct Name {
     pub entity: Entity,
     /// The name, not empty, without control characters.
     pub name: String,
-}
-
-/// A connection of a node, the owner of a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Owner {
-    /// The node.
-    pub node: NodeId,
-    /// Its connection.
-    pub connection: ConnId,
 }
 
 /// A digest of a client's token. Tokens themselves never leave their node.

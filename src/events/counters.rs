@@ -89,6 +89,7 @@ impl Outcome {
             Outcome::Dropped(DropReason::QueueBytes) => "dropped_queue_bytes",
             Outcome::Dropped(DropReason::QueueTotalBytes) => "dropped_queue_total_bytes",
             Outcome::Dropped(DropReason::Disconnected) => "dropped_disconnected",
+            Outcome::Dropped(DropReason::InDoubt) => "dropped_in_doubt",
         }
     }
 

@@ -68,7 +68,7 @@ async fn register<S: Socket, H: ProtocolHandler>(
     let mut probed = false;
     loop {
         let greeting = H::greeting();
-        let request = RegisterRequest { id, token, link: S::LINK, greeting, info: info.clone() };
+        let request = RegisterRequest { id, token, link: S::LINK, greeting, info: info.clone(), claim: None };
         match realm.register(request, outbox) {
             RegisterOutcome::Registered(lease) => return Ok(lease),
             RegisterOutcome::Elsewhere => return Err(Refusal::Elsewhere),

@@ -38,6 +38,15 @@ impl fmt::Display for NodeId {
     }
 }
 
+/// A connection of a node, the owner of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner {
+    /// The node.
+    pub node: NodeId,
+    /// Its connection.
+    pub connection: ConnId,
+}
+
 /// The clients that find each other within a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RealmKind {

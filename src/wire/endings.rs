@@ -64,6 +64,8 @@ table! {
     KeyRevoked: "key_revoked", Some(4004), "the key is not valid any more", false;
     /// The operator removed the client.
     Kicked: "kicked", Some(4005), "removed by the operator", false;
+    /// After an outage of the store that its nodes share, another client had the id, and the better claim to it.
+    Outranked: "outranked", Some(4006), "another client has its id", true;
     /// The server stops.
     Shutdown: "shutdown", Some(1001), "server is stopping", true;
     /// The client broke RFC 6455.
@@ -116,6 +118,8 @@ table! {
     Gone: "gone", None, "", true;
     /// The key has as many clients as it may.
     LimitReached: "limit_reached", None, "Server has reached its concurrent user limit", true;
+    /// The nodes cannot agree on who has the id, because the store that they share cannot be reached.
+    Unavailable: "unavailable", Some(1013), "Server is not available at the moment", true;
     /// The server stops.
     Closing: "closing", CloseReason::Shutdown.ending().code, "Server is stopping", true;
 }

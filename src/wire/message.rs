@@ -65,11 +65,14 @@ pub enum DropReason {
     QueueTotalBytes,
     /// The recipient's connection ended before the message was written, and messages of this kind do not wait.
     Disconnected,
+    /// Another node had it, and whether it was delivered will never be known: that node died, or lost what was between
+    /// the two.
+    InDoubt,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [DropReason; 8] = [
+    pub const ALL: [DropReason; 9] = [
         DropReason::Absent,
         DropReason::InvalidId,
         DropReason::KeyRevoked,
@@ -78,6 +81,7 @@ impl DropReason {
         DropReason::QueueBytes,
         DropReason::QueueTotalBytes,
         DropReason::Disconnected,
+        DropReason::InDoubt,
     ];
 
     /// The limit that was reached, if it was one.
@@ -90,7 +94,8 @@ impl DropReason {
             DropReason::Absent
             | DropReason::InvalidId
             | DropReason::KeyRevoked
-            | DropReason::Disconnected => None,
+            | DropReason::Disconnected
+            | DropReason::InDoubt => None,
         }
     }
 }

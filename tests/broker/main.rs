@@ -62,6 +62,7 @@ fn register(realm: &Arc<Realm>, id: &str, token: &str, outbox: &mut Outbox) -> R
         link: Link::Socket,
         greeting: Some(text("OPEN")),
         info: ConnectionInfo::default(),
+        claim: None,
     };
     realm.register(newcomer, outbox)
 }

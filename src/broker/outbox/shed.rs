@@ -51,11 +51,20 @@ impl Outbox {
         } else {
             self.push_unbounded(outgoing);
         }
-        let kept: HashSet<&PeerId> = shed.iter().filter_map(Outgoing::kept_from).collect();
+        let crowded = shed.iter().any(|outgoing| outgoing.kept_from().is_some());
+        // Other nodes tell their own senders.
+        let kept = shed.iter().filter(|outgoing| !outgoing.is_foreign());
+        let kept: HashSet<&PeerId> = kept.filter_map(Outgoing::kept_from).collect();
         let expired = kept.len();
         // The session of the frame's own sender tells it.
         gone.retain(|sender| kept.contains(sender) && own.as_ref() != Some(sender));
-        Shed { refused, losers: gone, expired, lost: shed.iter().filter_map(Outgoing::kind).collect() }
+        Shed {
+            refused,
+            crowded,
+            losers: gone,
+            expired,
+            lost: shed.iter().filter_map(Outgoing::counted).collect(),
+        }
     }
 
     /// The senders, ordered by their bytes, `outgoing` included. Of equal ones the sender of `outgoing` comes first.

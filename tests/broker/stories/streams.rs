@@ -20,6 +20,7 @@ fn connect(house: &House, link: Link, token: &str, socket: &Socket) -> IdLease {
         link,
         greeting: Some(text("OPEN")),
         info: ConnectionInfo::default(),
+        claim: None,
     };
     match house.realm.register(newcomer, &mut socket.outbox(house.broker.config().load().limits.outbox_bytes))
     {
@@ -163,6 +164,7 @@ fn a_stream_takes_nothing_from_a_websocket_of_its_client() {
         link: Link::Stream,
         greeting: Some(text("OPEN")),
         info: ConnectionInfo::default(),
+        claim: None,
     };
     let refused = house.realm.register(newcomer, &mut stream.outbox(1000));
     assert!(matches!(refused, RegisterOutcome::Elsewhere));

@@ -1,0 +1,393 @@
+//! A peer that is on another node, or may be: where it is, and which messages that node has.
+
+use std::collections::{HashMap, VecDeque};
+
+use tokio::sync::oneshot;
+
+use super::delivery::Routed;
+use super::guard::Guard;
+use super::outgoing::{HandOver, Outgoing};
+use super::queue::QueueEnd;
+use super::realm::Realm;
+use crate::clock::millis;
+use crate::events::Outcome;
+use crate::wire::{DropReason, MessageKind, NodeId, Owner, PeerId};
+
+/// What is known of a peer that is not here.
+#[derive(Default)]
+pub(super) struct Remote {
+    place: Place,
+    /// When the place was last asked for, learned, or used.
+    used: u64,
+    located: u64,
+    /// Messages that another node has, in order. What became of them is not known yet.
+    sent: VecDeque<Sent>,
+    last_ticket: u64,
+    /// Senders that lost a message, up to which ticket: what they had there by then is one loss, and told once.
+    told: HashMap<PeerId, u64>,
+    /// Woken when no other node has a message.
+    settled: Vec<oneshot::Sender<()>>,
+}
+
+/// Where a peer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Unknown,
+    /// The answer is on its way.
+    Asked,
+    /// On no node. Until then, the node that it opens on will tell.
+    Nowhere {
+        until: u64,
+    },
+    At(Owner),
+    /// It left its node. The messages that its node still has come back first, so that they stay in order.
+    Recalled,
+    /// As unknown, but it was asked for a moment ago: the sweeper asks.
+    Refused,
+}
+
+struct Sent {
+    ticket: u64,
+    node: NodeId,
+    since: u64,
+    outgoing: Outgoing,
+    returned: bool,
+}
+
+/// The answer to the question where a peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Located {
+    /// A connection of another node has the id.
+    At(Owner),
+    /// Nobody has it. For so many milliseconds, the node on which it opens will tell.
+    Nowhere(u64),
+}
+
+/// How long an unused place is remembered, in milliseconds.
+const REMEMBERED: u64 = 10_000;
+
+/// How long an answer may take before the question is asked again, in milliseconds.
+const PATIENCE: u64 = 2_000;
+
+/// A node that was named so few milliseconds ago and has not got the peer may get it in a moment.
+const HASTE: u64 = 100;
+
+/// How long another node may have a message. Far more than a slow client takes, which its own node sees to.
+const MAX_AWAY: u64 = 60_000;
+
+impl Realm {
+    /// The answer to [`Cluster::locate`](super::Cluster::locate).
+    pub fn located(&self, id: &PeerId, located: Located) {
+        self.with_existing(id, |guard| guard.located(located));
+    }
+
+    /// A peer has opened on another node, which was asked to tell.
+    pub fn appeared(&self, id: &PeerId, owner: Owner) {
+        self.with_existing(id, |guard| guard.appeared(owner));
+    }
+
+    /// What became of a message that was [forwarded](super::Cluster::forward).
+    pub fn settle(&self, id: &PeerId, ticket: u64, outcome: HandOver) {
+        self.with_existing(id, |guard| guard.settle_sent(ticket, outcome));
+    }
+
+    /// A node is gone, and with it the answers about messages that it had; or all are, for `None`.
+    pub fn lose_node(&self, node: Option<NodeId>) {
+        for slot in self.slots_that(|slot| slot.lock().has_remote()) {
+            self.with(&slot, |guard| guard.lose_node(node));
+        }
+    }
+
+    /// Stops handing messages for an id over, because its peer opens here. Ready when no other node has one.
+    pub fn recall(&self, id: &PeerId) -> Option<oneshot::Receiver<()>> {
+        self.find(id.as_str()).and_then(|slot| self.with(&slot, |guard| guard.recall()))
+    }
+
+    fn with_existing(&self, id: &PeerId, act: impl FnOnce(&mut Guard<'_>)) {
+        if let Some(slot) = self.find(id.as_str()) {
+            self.with(&slot, act);
+        }
+    }
+}
+
+impl Guard<'_> {
+    /// Sends a message to a peer that is not here.
+    pub(super) fn deliver_elsewhere(
+        &mut self,
+        from: &PeerId,
+        kind: MessageKind,
+        message: Outgoing,
+    ) -> Routed {
+        let now = self.now();
+        let expire = millis(self.realm.shared.config().limits.expire_timeout);
+        let place = self.remote_mut().place;
+        let message = match place {
+            Place::At(owner) if self.queue.is_none() => match self.hand_over(owner, message, now) {
+                None => return Routed::Delivered(None),
+                Some(message) => message,
+            },
+            Place::Nowhere { until } if now + expire <= until && !kind.waits() => {
+                return self.realm.drop_message(kind, DropReason::Absent);
+            }
+            _ => message,
+        };
+        let kept = self.keep_for(from, kind, message);
+        let remote = self.remote_mut();
+        if matches!(place, Place::Nowhere { until } if now + expire > until) {
+            remote.place = Place::Unknown;
+        }
+        if matches!(kept, Routed::Dropped(_)) {
+            // Its messages at another node are part of what the sender hears of now.
+            let last = remote.last_ticket;
+            remote.told.insert(from.clone(), last);
+        }
+        kept
+    }
+
+    /// Seeks the peer if messages for it are here and it is not.
+    pub(super) fn seek_if_waiting(&mut self) {
+        if self.conn.is_none()
+            && self.queue.is_some()
+            && self.realm.shared.cluster.is_shared()
+            && !self.retired
+        {
+            let now = self.now();
+            self.seek(now);
+        }
+    }
+
+    /// Asks where the peer is, unless that is known or asked already.
+    fn seek(&mut self, now: u64) {
+        if self.remote_mut().place == Place::Unknown && self.conn.is_none() {
+            let remote = self.remote_mut();
+            (remote.place, remote.used) = (Place::Asked, now);
+            self.slot.set_due(true);
+            self.realm.shared.cluster.locate(self.realm.address(&self.slot.id));
+        }
+    }
+
+    /// Hands a message over to the peer's node. Gives it back if there is no room.
+    fn hand_over(&mut self, owner: Owner, outgoing: Outgoing, now: u64) -> Option<Outgoing> {
+        let Some(ticket) = self.forward(owner, &outgoing) else { return Some(outgoing) };
+        self.note_sent(ticket, owner, outgoing, now);
+        None
+    }
+
+    fn forward(&mut self, owner: Owner, outgoing: &Outgoing) -> Option<u64> {
+        let address = self.realm.address(&self.slot.id);
+        let ticket = self.remote_mut().last_ticket + 1;
+        self.realm.shared.cluster.forward(owner, &address, ticket, outgoing).then_some(ticket)
+    }
+
+    fn note_sent(&mut self, ticket: u64, owner: Owner, outgoing: Outgoing, now: u64) {
+        self.slot.set_due(true);
+        let remote = self.remote_mut();
+        (remote.last_ticket, remote.used) = (ticket, now);
+        remote.sent.push_back(Sent { ticket, node: owner.node, since: now, outgoing, returned: false });
+    }
+
+    fn located(&mut self, located: Located) {
+        let now = self.now();
+        if self.conn.is_some() || self.remote_mut().place != Place::Asked {
+            return;
+        }
+        let remote = self.remote_mut();
+        (remote.used, remote.located) = (now, now);
+        match located {
+            Located::At(owner) => {
+                self.remote_mut().place = Place::At(owner);
+                self.hand_over_queue(now);
+            }
+            Located::Nowhere(mark) => {
+                self.remote_mut().place = Place::Nowhere { until: now.saturating_add(mark) };
+                self.drop_what_does_not_wait();
+            }
+        }
+    }
+
+    fn appeared(&mut self, owner: Owner) {
+        let now = self.now();
+        if self.conn.is_some() || !self.has_remote() {
+            return;
+        }
+        // Otherwise the messages that its old node has come back first.
+        if !matches!(self.remote_mut().place, Place::At(_) | Place::Recalled) {
+            let remote = self.remote_mut();
+            (remote.place, remote.used, remote.located) = (Place::At(owner), now, now);
+            self.hand_over_queue(now);
+        }
+    }
+
+    fn hand_over_queue(&mut self, now: u64) {
+        let Place::At(owner) = self.remote_mut().place else { return };
+        let realm = self.realm;
+        let budget = &realm.shared.queued;
+        let Some(mut queue) = self.queue.take() else { return };
+        while let Some(ticket) = queue.front().and_then(|oldest| self.forward(owner, oldest)) {
+            if let Some(oldest) = queue.pop(budget) {
+                self.note_sent(ticket, owner, oldest, now);
+            }
+        }
+        self.queue = Some(queue);
+        self.note_queue();
+    }
+
+    fn drop_what_does_not_wait(&mut self) {
+        let realm = self.realm;
+        if let Some(queue) = &mut self.queue {
+            let dropped = queue.drop_impatient(&realm.shared.queued);
+            self.note_queue();
+            self.count_all(dropped, Outcome::Dropped(DropReason::Absent));
+        }
+    }
+
+    fn settle_sent(&mut self, ticket: u64, outcome: HandOver) {
+        if !self.has_remote() {
+            return;
+        }
+        let remote = self.remote_mut();
+        let Some(at) = remote.sent.iter().position(|sent| sent.ticket == ticket && !sent.returned) else {
+            return;
+        };
+        let is_told = |sent: &Sent| {
+            let from = sent.outgoing.kept_from();
+            from.and_then(|from| remote.told.get(from)).is_some_and(|until| ticket <= *until)
+        };
+        let told = remote.sent.get(at).is_some_and(is_told);
+        match outcome {
+            HandOver::NotHere if !told => {
+                remote.place = Place::Recalled;
+                if let Some(sent) = remote.sent.get_mut(at) {
+                    sent.returned = true;
+                }
+            }
+            outcome => {
+                let Some(Sent { outgoing, .. }) = remote.sent.remove(at) else { return };
+                if outcome == HandOver::NotHere {
+                    remote.place = Place::Recalled;
+                }
+                if outcome == HandOver::Delivered {
+                    self.count(outgoing.kind(), Outcome::Delivered);
+                } else {
+                    self.lose(ticket, &outgoing, DropReason::OutboxFull);
+                }
+            }
+        }
+        self.end_recall();
+    }
+
+    /// A message is lost. Its sender has to hear of it, if it waits, and loses what else it has waiting here.
+    fn lose(&mut self, ticket: u64, outgoing: &Outgoing, reason: DropReason) {
+        self.count(outgoing.kind(), Outcome::Dropped(reason));
+        let Some(from) = outgoing.kept_from() else { return };
+        let remote = self.remote_mut();
+        if remote.told.get(from).is_some_and(|until| ticket <= *until) {
+            return;
+        }
+        let last = remote.last_ticket;
+        remote.told.insert(from.clone(), last);
+        let (lost, kept) = std::mem::take(&mut remote.sent)
+            .into_iter()
+            .partition(|sent| sent.returned && sent.outgoing.from() == Some(from));
+        remote.sent = kept;
+        let lost: VecDeque<Sent> = lost;
+        lost.iter().for_each(|sent| self.count(sent.outgoing.kind(), Outcome::Dropped(reason)));
+        self.drop_batch(from, Outcome::Dropped(reason));
+        self.realm.shared.counters().expired(1);
+        self.losers.push(from.clone());
+    }
+
+    /// Once all messages that came back are here, they wait again, in front, and the peer is sought anew.
+    fn end_recall(&mut self) {
+        let now = self.now();
+        let remote = self.remote_mut();
+        if remote.sent.iter().any(|sent| !sent.returned) {
+            return;
+        }
+        remote.told.clear();
+        remote.settled.clear();
+        if remote.place != Place::Recalled {
+            return;
+        }
+        let is_hasty = now.saturating_sub(remote.located) < HASTE;
+        remote.place = if is_hasty { Place::Refused } else { Place::Unknown };
+        let returned = std::mem::take(&mut remote.sent);
+        self.carry_over(returned.into_iter().rev().map(|sent| sent.outgoing), QueueEnd::Front);
+        self.slot.set_due(true);
+    }
+
+    fn lose_node(&mut self, gone: Option<NodeId>) {
+        let is_gone = |node: NodeId| gone.is_none_or(|gone| gone == node);
+        if let Place::At(owner) = self.remote_mut().place
+            && is_gone(owner.node)
+        {
+            self.remote_mut().place = Place::Recalled;
+        }
+        self.lose_sent(|sent| is_gone(sent.node));
+    }
+
+    /// Gives up messages whose fate will not be known.
+    fn lose_sent(&mut self, lost: impl Fn(&Sent) -> bool) {
+        let tickets: Vec<u64> = self
+            .remote_mut()
+            .sent
+            .iter()
+            .filter(|sent| !sent.returned && lost(sent))
+            .map(|sent| sent.ticket)
+            .collect();
+        for ticket in tickets {
+            let remote = self.remote_mut();
+            let at = remote.sent.iter().position(|sent| sent.ticket == ticket);
+            if let Some(Sent { outgoing, .. }) = at.and_then(|at| remote.sent.remove(at)) {
+                self.lose(ticket, &outgoing, DropReason::InDoubt);
+            }
+        }
+        self.end_recall();
+    }
+
+    fn recall(&mut self) -> Option<oneshot::Receiver<()>> {
+        if !self.has_remote() {
+            return None;
+        }
+        let remote = self.remote_mut();
+        if remote.sent.is_empty() {
+            return None;
+        }
+        remote.place = Place::Recalled;
+        let (settled, receiver) = oneshot::channel();
+        remote.settled.push(settled);
+        Some(receiver)
+    }
+
+    /// The peer has opened here.
+    pub(super) fn end_remote(&mut self) {
+        if self.has_remote() {
+            self.lose_sent(|_| true);
+            self.forget_remote();
+        }
+    }
+
+    /// What the sweeper does: asks again, hands over what had no room, and forgets what was not used for a while.
+    pub(super) fn sweep_remote(&mut self, now: u64) {
+        if !self.has_remote() {
+            return;
+        }
+        let remote = self.remote_mut();
+        let idle = now.saturating_sub(remote.used);
+        if remote.place == Place::Asked && idle >= PATIENCE {
+            remote.place = Place::Unknown;
+        }
+        let (place, is_idle) = (remote.place, remote.sent.is_empty() && self.queue.is_none());
+        if is_idle && (idle >= REMEMBERED || !matches!(place, Place::At(_))) {
+            return self.forget_remote();
+        }
+        self.lose_sent(|sent| now.saturating_sub(sent.since) >= MAX_AWAY);
+        match self.remote_mut().place {
+            // When its guard ends, it is sought.
+            Place::Refused => self.remote_mut().place = Place::Unknown,
+            Place::At(_) => self.hand_over_queue(now),
+            _ => {}
+        }
+    }
+}

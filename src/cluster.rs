@@ -4,6 +4,8 @@
 //! bytes, and nothing of brokers or clients: `node` does.
 
 mod backplane;
+pub mod link;
+pub mod packet;
 
 pub use backplane::{
     Backplane, Claim, ClaimOutcome, Entity, Entry, Granted, Locate, Member, Name, Owner, Position,

@@ -1,0 +1,118 @@
+//! One direction between two nodes: packets in order, in numbered batches.
+
+use std::collections::VecDeque;
+
+use super::packet::{self, Packet};
+use crate::wire::NodeId;
+
+/// Most bytes of one batch, about.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// Most bytes of messages that wait to be sent to one node. More of them stay in the queues of their recipients.
+const LINK_BYTES: usize = 8 * 1024 * 1024;
+
+/// What a node has to say to another.
+#[derive(Debug, Default)]
+pub struct Outbound {
+    last_number: u64,
+    /// Packets without a header, in pieces of about the size of a batch.
+    pieces: VecDeque<Vec<u8>>,
+    bytes: usize,
+}
+
+/// What a node has heard of another.
+#[derive(Debug, Default)]
+pub struct Inbound {
+    last_number: u64,
+}
+
+/// How a batch relates to those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It is the next one.
+    Next,
+    /// It came before: its writer did not know.
+    Repeated,
+    /// At least one before it is lost.
+    Gap,
+}
+
+impl Outbound {
+    /// Whether there is room for a message.
+    pub fn has_room(&self) -> bool {
+        self.bytes < LINK_BYTES
+    }
+
+    /// Adds a packet. Those that are no messages are few, and always have room.
+    pub fn push(&mut self, packet: &Packet<'_>) {
+        if self.pieces.back().is_none_or(|piece| piece.len() >= BATCH_BYTES) {
+            self.pieces.push_back(Vec::new());
+        }
+        if let Some(piece) = self.pieces.back_mut() {
+            let before = piece.len();
+            packet::write(packet, piece);
+            self.bytes += piece.len() - before;
+        }
+    }
+
+    /// Takes out the next batch. It has to be sent until it is known to have arrived, before any later one.
+    pub fn next_batch(&mut self, from: NodeId) -> Option<Vec<u8>> {
+        let piece = self.pieces.pop_front()?;
+        self.bytes -= piece.len();
+        self.last_number += 1;
+        let mut batch = packet::header(from, self.last_number);
+        batch.extend_from_slice(&piece);
+        Some(batch)
+    }
+}
+
+impl Inbound {
+    /// Notes a batch. One that was repeated has to be ignored.
+    pub fn note(&mut self, number: u64) -> Arrival {
+        let expected = self.last_number + 1;
+        if number < expected {
+            return Arrival::Repeated;
+        }
+        self.last_number = number;
+        if number == expected { Arrival::Next } else { Arrival::Gap }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::packet::Batch;
+
+    #[test]
+    fn batches_are_numbered_and_keep_the_order_of_packets() {
+        let mut outbound = Outbound::default();
+        let (payload, key) = ("x".repeat(BATCH_BYTES / 2), key());
+        for ticket in 0..5 {
+            let to = packet::NameRef::new(&key, crate::cluster::Entity::Room, "x");
+            outbound.push(&Packet::Message { to, connection: 1, ticket, from: "y", kind: 0, payload: &payload });
+        }
+        let (mut numbers, mut tickets) = (Vec::new(), Vec::new());
+        while let Some(bytes) = outbound.next_batch(NodeId::new(1)) {
+            let batch = Batch::read(&bytes).unwrap();
+            numbers.push(batch.number);
+            tickets.extend(batch.packets().map(|packet| match packet {
+                Packet::Message { ticket, .. } => ticket,
+                other => panic!("{other:?}"),
+            }));
+        }
+        assert_eq!(numbers, [1, 2, 3]);
+        assert_eq!(tickets, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_reader_notices_what_was_repeated_or_lost() {
+        let mut inbound = Inbound::default();
+        let arrivals = [1, 1, 2, 4, 3, 5].map(|number| inbound.note(number));
+        use Arrival::{Gap, Next, Repeated};
+        assert_eq!(arrivals, [Next, Repeated, Next, Gap, Repeated, Next]);
+    }
+
+    fn key() -> crate::wire::ApiKey {
+        crate::wire::ApiKey::parse("k").unwrap()
+    }
+}

@@ -1,0 +1,313 @@
+//! What nodes say to each other, as bytes.
+//!
+//! A batch is a header and packets. Each packet has its length in front, so a node skips those of kinds that it does not
+//! know; and a packet may be longer than a node expects, which ignores the rest. So new fields go to the end, new kinds to
+//! the end of their enum, and nodes of two versions understand each other.
+
+use serde::{Deserialize, Serialize};
+
+use super::backplane::{Entity, Name};
+use crate::wire::{ApiKey, ConnId, MessageKind, NodeId, RealmKind};
+
+/// The version of a batch. A node reads batches of other versions too: what it does not know, it skips.
+const VERSION: u8 = 1;
+
+const HEADER: usize = 17;
+
+/// One thing that a node says to another.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Packet<'a> {
+    /// A message for a connection of the reader.
+    Message {
+        /// The recipient's name.
+        to: NameRef<'a>,
+        /// The recipient's connection.
+        connection: u64,
+        /// Identifies it in the answer.
+        ticket: u64,
+        /// The id of its sender.
+        from: &'a str,
+        /// Its place in [`MessageKind::ALL`].
+        kind: u8,
+        /// The text for the recipient.
+        payload: &'a str,
+    },
+    /// What became of a message of the reader.
+    Settled {
+        /// Its recipient.
+        to: NameRef<'a>,
+        /// As in the message.
+        ticket: u64,
+        /// See [`HandOver`](crate::broker::HandOver), in the order of its variants.
+        outcome: u8,
+    },
+    /// A text of the writer's broker for a connection of the reader. Its end is not told.
+    Notice {
+        /// The recipient's name.
+        to: NameRef<'a>,
+        /// The recipient's connection.
+        connection: u64,
+        /// The text.
+        payload: &'a str,
+    },
+    /// A name for which the reader has messages is owned by a connection of the writer.
+    Appeared {
+        /// The name.
+        name: NameRef<'a>,
+        /// The connection.
+        connection: u64,
+    },
+    /// A question; the answer names its number.
+    Question {
+        /// Its number.
+        number: u64,
+        /// What is asked.
+        question: Question,
+    },
+    /// The answer to a question.
+    Answer {
+        /// The number of the question.
+        number: u64,
+        /// What is answered.
+        answer: Answer,
+    },
+    /// The writer missed a batch of the reader. What became of the messages between the two is not known.
+    Reset,
+    /// From a node to itself: its inbox works.
+    Echo {
+        /// Grows.
+        number: u64,
+    },
+}
+
+/// A question to one node, or to all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Question {
+    /// Is the client of this connection alive, or reserved the id for it?
+    Alive(OwnedName, u64),
+    /// The id of this connection is another's. End it, for this reason: a place in
+    /// [`CloseReason::ALL`](crate::wire::CloseReason::ALL).
+    Yield(OwnedName, u64, u8),
+    /// The first ids of a key after one, at most so many; of peers of a kind, or of both.
+    Page {
+        /// The key.
+        key: String,
+        /// `None` for all kinds.
+        realm: Option<u8>,
+        /// The last id of the page before.
+        after: Option<String>,
+        /// Most ids.
+        limit: u64,
+    },
+    /// Ends the connections with this id of a key.
+    Kick {
+        /// The key.
+        key: String,
+        /// The id.
+        id: String,
+    },
+    /// The text that a client without a WebSocket has posted, for the node that has its stream.
+    Post {
+        /// The client.
+        name: OwnedName,
+        /// Its connection.
+        connection: u64,
+        /// What it posted.
+        text: String,
+    },
+}
+
+/// The answer to a question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Done, or yes.
+    Yes,
+    /// It is not there, or no.
+    No,
+    /// Ids, sorted.
+    Ids(Vec<String>),
+    /// A number.
+    Number(u64),
+}
+
+/// A [`Name`], borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameRef<'a> {
+    key: &'a str,
+    entity: u8,
+    name: &'a str,
+}
+
+/// A [`Name`], in a question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedName {
+    key: String,
+    entity: u8,
+    name: String,
+}
+
+/// In the order of their numbers.
+const ENTITIES: [Entity; 4] =
+    [Entity::Peer(RealmKind::PeerJs), Entity::Peer(RealmKind::Guests), Entity::Room, Entity::Alias];
+
+/// A batch of one node to another.
+pub struct Batch<'a> {
+    /// The writer.
+    pub from: NodeId,
+    /// Grows by one with each batch of this writer to this reader, from 1 on.
+    pub number: u64,
+    packets: &'a [u8],
+}
+
+/// The header of a batch.
+pub fn header(from: NodeId, number: u64) -> Vec<u8> {
+    let mut header = Vec::with_capacity(HEADER);
+    header.push(VERSION);
+    header.extend_from_slice(&from.get().to_le_bytes());
+    header.extend_from_slice(&number.to_le_bytes());
+    header
+}
+
+/// Appends a packet to a batch.
+pub fn write(packet: &Packet<'_>, batch: &mut Vec<u8>) {
+    let start = batch.len();
+    batch.extend_from_slice(&[0; 4]);
+    // The only error is a full buffer, and a vector grows.
+    if let Ok(written) = postcard::to_extend(packet, std::mem::take(batch)) {
+        *batch = written;
+    }
+    let len = u32::try_from(batch.len().saturating_sub(start + 4)).unwrap_or(u32::MAX);
+    if let Some(place) = batch.get_mut(start..start + 4) {
+        place.copy_from_slice(&len.to_le_bytes());
+    }
+}
+
+impl<'a> Batch<'a> {
+    /// Reads the header. `None` if the bytes are no batch.
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (header, packets) = bytes.split_at_checked(HEADER)?;
+        let from = u64::from_le_bytes(header.get(1..9)?.try_into().ok()?);
+        let number = u64::from_le_bytes(header.get(9..17)?.try_into().ok()?);
+        Some(Batch { from: NodeId::new(from), number, packets })
+    }
+
+    /// The packets that this version knows.
+    pub fn packets(&self) -> impl Iterator<Item = Packet<'a>> + use<'a> {
+        let mut rest = self.packets;
+        std::iter::from_fn(move || {
+            let (len, behind) = rest.split_at_checked(4)?;
+            let len = usize::try_from(u32::from_le_bytes(len.try_into().ok()?)).ok()?;
+            let (packet, behind) = behind.split_at_checked(len)?;
+            rest = behind;
+            Some(packet)
+        })
+        .filter_map(|packet| Some(postcard::take_from_bytes(packet).ok()?.0))
+    }
+}
+
+impl Name {
+    /// The same, borrowed.
+    pub fn as_ref(&self) -> NameRef<'_> {
+        NameRef { key: self.key.as_str(), entity: number(self.entity), name: &self.name }
+    }
+
+    /// The same, for a question.
+    pub fn to_owned_name(&self) -> OwnedName {
+        OwnedName { key: self.key.as_str().to_owned(), entity: number(self.entity), name: self.name.clone() }
+    }
+}
+
+impl<'a> NameRef<'a> {
+    /// A name of its parts.
+    pub fn new(key: &'a ApiKey, entity: Entity, name: &'a str) -> Self {
+        NameRef { key: key.as_str(), entity: number(entity), name }
+    }
+
+    /// The key.
+    pub fn key(&self) -> &'a str {
+        self.key
+    }
+
+    /// What it is a name of. `None` in a newer version.
+    pub fn entity(&self) -> Option<Entity> {
+        ENTITIES.get(usize::from(self.entity)).copied()
+    }
+
+    /// The name.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+}
+
+impl OwnedName {
+    /// The same, borrowed.
+    pub fn borrowed(&self) -> NameRef<'_> {
+        NameRef { key: &self.key, entity: self.entity, name: &self.name }
+    }
+}
+
+fn number(entity: Entity) -> u8 {
+    ENTITIES.iter().position(|known| *known == entity).and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)
+}
+
+/// The number of a kind of message in a packet.
+pub fn kind_number(kind: MessageKind) -> u8 {
+    u8::try_from(kind as usize).unwrap_or(u8::MAX)
+}
+
+/// The kind of a number. `None` in a newer version.
+pub fn kind_of(number: u8) -> Option<MessageKind> {
+    MessageKind::ALL.get(usize::from(number)).copied()
+}
+
+/// The number of a connection in a packet.
+pub fn connection(number: u64) -> ConnId {
+    ConnId::new(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> NameRef<'_> {
+        NameRef { key: "k", entity: 0, name: text }
+    }
+
+    #[test]
+    fn a_batch_gives_back_what_was_written() {
+        let node = NodeId::new(7);
+        let packets = [
+            Packet::Message { to: name("x"), connection: 3, ticket: 9, from: "y", kind: 0, payload: "{}" },
+            Packet::Settled { to: name("x"), ticket: 9, outcome: 1 },
+            Packet::Reset,
+        ];
+        let mut bytes = header(node, 5);
+        packets.iter().for_each(|packet| write(packet, &mut bytes));
+        let batch = Batch::read(&bytes).unwrap();
+        assert_eq!((batch.from, batch.number), (node, 5));
+        assert_eq!(batch.packets().collect::<Vec<_>>(), packets);
+    }
+
+    #[test]
+    fn packets_and_fields_of_a_newer_version_are_skipped() {
+        let mut bytes = header(NodeId::new(1), 1);
+        bytes.extend_from_slice(&[2, 0, 0, 0, 99, 1]);
+        write(&Packet::Echo { number: 4 }, &mut bytes);
+        // The same packet with a field more.
+        let len = bytes.len();
+        write(&Packet::Echo { number: 5 }, &mut bytes);
+        bytes.push(77);
+        bytes[len] += 1;
+        let batch = Batch::read(&bytes).unwrap();
+        assert_eq!(batch.packets().collect::<Vec<_>>(), [Packet::Echo { number: 4 }, Packet::Echo { number: 5 }]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_batch_are_no_error() {
+        assert!(Batch::read(b"").is_none());
+        assert!(Batch::read(b"too short").is_none());
+        let mut bytes = header(NodeId::new(1), 1);
+        bytes.extend_from_slice(&[255, 255, 255, 255, 0]);
+        assert_eq!(Batch::read(&bytes).unwrap().packets().count(), 0);
+    }
+}

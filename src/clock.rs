@@ -1,7 +1,7 @@
 //! The broker's source of time: the system's clock, or a manual one for tests.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
@@ -37,6 +37,14 @@ impl Clock {
     pub(crate) fn now(&self) -> u64 {
         match &self.0 {
             Source::System(start) => millis(start.elapsed()),
+            Source::Manual(now) => *now.borrow(),
+        }
+    }
+
+    /// Milliseconds since 1970; of a manual clock, since it was created.
+    pub(crate) fn unix_millis(&self) -> u64 {
+        match &self.0 {
+            Source::System(_) => SystemTime::now().duration_since(UNIX_EPOCH).map(millis).unwrap_or_default(),
             Source::Manual(now) => *now.borrow(),
         }
     }

@@ -1,13 +1,14 @@
 //! The tenants of all keys in one process, and the keys in force.
 
 mod active_keys;
+mod membership;
 mod tenant;
 
 use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use crate::broker::{Alone, Broker, ExpireNotice};
+use crate::broker::{Alone, Broker, Cluster, ExpireNotice, Realm};
 use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::events::{Counters, Events};
@@ -15,6 +16,7 @@ use crate::wire::{ApiKey, CloseReason};
 use tenant::{ActiveTenants, Shared, lock};
 
 pub(crate) use active_keys::{ActiveKey, ActiveKeys};
+pub use membership::{ClaimedName, ClusterOptions, ClusterView, Membership, OpenRequest, Opening};
 pub use tenant::{Guests, Tenant};
 
 /// The tenants of one process, by key.
@@ -23,15 +25,54 @@ pub struct Node {
     tenants: DashMap<ApiKey, Arc<Tenant>>,
     active: Arc<ActiveTenants>,
     events: Events,
+    membership: Option<Arc<Membership>>,
 }
 
 impl Node {
-    /// No tenant yet.
+    /// A node by itself, without a tenant yet.
     pub fn new(config: impl Into<LiveConfig>, clock: Clock, events: Events) -> Self {
-        let config = config.into();
-        let broker = Broker::new(config.clone(), clock.clone(), events.clone(), Arc::new(Alone));
+        Node::build(config.into(), clock, events, Arc::new(Alone), None)
+    }
+
+    /// A node of a cluster. Somebody has to [run](Membership::run) its membership.
+    pub fn of_cluster(
+        config: impl Into<LiveConfig>,
+        clock: Clock,
+        events: Events,
+        membership: &Arc<Membership>,
+    ) -> Self {
+        let cluster = Arc::clone(membership) as Arc<dyn Cluster>;
+        Node::build(config.into(), clock, events, cluster, Some(Arc::clone(membership)))
+    }
+
+    fn build(
+        config: LiveConfig,
+        clock: Clock,
+        events: Events,
+        cluster: Arc<dyn Cluster>,
+        membership: Option<Arc<Membership>>,
+    ) -> Self {
+        let broker = Broker::new(config.clone(), clock.clone(), events.clone(), cluster);
         let shared = Arc::new(Shared { config, clock, broker });
-        Node { shared, tenants: DashMap::new(), active: Arc::default(), events }
+        Node { shared, tenants: DashMap::new(), active: Arc::default(), events, membership }
+    }
+
+    /// This node's part in a cluster, if it is in one.
+    pub fn membership(&self) -> Option<&Arc<Membership>> {
+        self.membership.as_ref()
+    }
+
+    /// Asks the cluster for an id. A node by itself grants each: its broker decides.
+    pub async fn open(&self, request: OpenRequest) -> Opening {
+        match &self.membership {
+            Some(membership) => membership.open(request).await,
+            None => Opening::Granted(ClaimedName::unclaimed()),
+        }
+    }
+
+    /// All realms that have or had clients a moment ago.
+    pub(crate) fn realms(&self) -> Vec<Arc<Realm>> {
+        self.active_tenants().iter().flat_map(|tenant| tenant.existing_realms()).collect()
     }
 
     /// Adds the tenant of `key`, or gives the existing one, and sets its limit of clients.

@@ -78,7 +78,8 @@ impl Receipt {
         Receipt(Some(Box::new(answer)))
     }
 
-    fn settle(mut self, outcome: HandOver) {
+    /// Tells it.
+    pub fn settle(mut self, outcome: HandOver) {
         if let Some(answer) = self.0.take() {
             answer(outcome);
         }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
 
@@ -67,6 +68,16 @@ impl Realm {
     /// The most clients of the key.
     pub fn limit(&self) -> usize {
         self.quota.limit()
+    }
+
+    /// How many clients the key has here, in all its realms.
+    pub fn clients(&self) -> usize {
+        self.quota.taken()
+    }
+
+    /// How long a holder may take to answer a probe.
+    pub fn probe_timeout(&self) -> Duration {
+        self.shared.config().limits.probe_timeout
     }
 
     /// Whether the id is registered now.

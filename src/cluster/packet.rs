@@ -213,7 +213,7 @@ impl Name {
 
     /// The same, for a question.
     pub fn to_owned_name(&self) -> OwnedName {
-        OwnedName { key: self.key.as_str().to_owned(), entity: number(self.entity), name: self.name.clone() }
+        self.as_ref().to_owned_name()
     }
 }
 
@@ -221,6 +221,11 @@ impl<'a> NameRef<'a> {
     /// A name of its parts.
     pub fn new(key: &'a ApiKey, entity: Entity, name: &'a str) -> Self {
         NameRef { key: key.as_str(), entity: number(entity), name }
+    }
+
+    /// The same, for a question.
+    pub fn to_owned_name(&self) -> OwnedName {
+        OwnedName { key: self.key.to_owned(), entity: self.entity, name: self.name.to_owned() }
     }
 
     /// The key.

@@ -181,7 +181,7 @@ impl Tenant {
         }
     }
 
-    fn existing_realms(&self) -> impl Iterator<Item = Arc<Realm>> + use<> {
+    pub(super) fn existing_realms(&self) -> impl Iterator<Item = Arc<Realm>> + use<> {
         let realms = [RealmKind::PeerJs, RealmKind::Guests].map(|kind| self.existing(kind));
         realms.into_iter().flatten()
     }

@@ -70,7 +70,13 @@ pub const LAYERS: &[Layer] = &[
          tokio::io tokio::net tokio::time tokio::test tokio::join",
     ),
     // Whose peers these are, and where they are.
-    layer("node", "auth dialect directory broker events config keys clock wire", "dashmap log"),
+    layer(
+        "node",
+        "auth dialect directory broker cluster events config keys clock wire",
+        "dashmap log rand ring::digest tokio::select tokio::sync tokio::task tokio::time",
+    ),
+    // What many nodes share.
+    layer("cluster", "wire", "postcard serde thiserror"),
     layer("client_options", "config wire", "percent_encoding"),
     // Its `ring` is that of rustls.
     layer(

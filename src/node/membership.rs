@@ -1,0 +1,237 @@
+//! This node's part in a cluster.
+//!
+//! [`Membership`] is what sessions and the broker see: it never waits, and passes on what they want. Its [`worker`] is one
+//! thread that talks to the [`Backplane`](crate::cluster::Backplane): it keeps the lease, asks, claims, sends and reads.
+
+mod arrivals;
+mod claims;
+mod life;
+mod opening;
+mod sending;
+mod worker;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+
+use super::tenant::lock;
+use crate::broker::{Cluster, Outgoing};
+use crate::clock::{Clock, millis};
+use crate::cluster::link::Outbound;
+use crate::cluster::packet::{self, Answer, NameRef, Packet, Question};
+use crate::cluster::{Entity, Member, Name, Owner};
+use crate::events::PeerAddress;
+use crate::wire::{ConnId, Frame, NodeId};
+
+pub use opening::{ClaimedName, Opening, OpenRequest};
+
+/// What the operator sets for a node of a cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    /// The name of this node, for people.
+    pub name: String,
+    /// How long the ids of a dead node stay taken.
+    pub lease: Duration,
+    /// Whether clients may get ids while the other nodes cannot be asked.
+    pub admits_degraded: bool,
+}
+
+/// What a node knows of its cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterView {
+    /// The name of this node.
+    pub name: String,
+    /// Its present life. `None` before it has joined, and in an outage that is longer than its lease.
+    pub node: Option<NodeId>,
+    /// Whether it can claim ids.
+    pub is_up: bool,
+    /// All nodes that it knows, itself included; the dead ones of the last hour too.
+    pub members: Vec<Member>,
+}
+
+/// This node's part in a cluster.
+pub struct Membership {
+    pub(super) options: ClusterOptions,
+    clock: Clock,
+    state: Mutex<State>,
+    /// Something is to be sent to other nodes.
+    sending: Notify,
+    /// Something is to be asked of the backplane.
+    asking: Notify,
+    /// A name is not being opened any more.
+    opened: Notify,
+    closed: Notify,
+    left: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// The present life.
+    node: Option<NodeId>,
+    /// When its lease ends, by our own clock. Never later than by that of the backplane.
+    good_until: u64,
+    /// Joined, and all ids that were here are registered.
+    is_up: bool,
+    /// The backplane was tried, and did not answer for too long.
+    is_out: bool,
+    is_closed: bool,
+    has_left: bool,
+    members: Vec<Member>,
+    /// They never come back: their names are new then.
+    dead: HashSet<NodeId>,
+    links: HashMap<NodeId, Outbound>,
+    asks: Vec<PeerAddress>,
+    notices: Vec<(PeerAddress, Frame)>,
+    releases: Vec<(Name, Owner)>,
+    openings: Vec<(OpenRequest, oneshot::Sender<Opening>)>,
+    questions: Vec<(Question, oneshot::Sender<Vec<Answer>>)>,
+    /// Names that are claimed, and not registered with the broker yet.
+    opening: HashSet<Name>,
+}
+
+impl Membership {
+    /// Not joined yet: [`run`](Self::run) joins.
+    pub fn new(options: ClusterOptions, clock: Clock) -> Arc<Self> {
+        Arc::new(Membership {
+            options,
+            clock,
+            state: Mutex::default(),
+            sending: Notify::new(),
+            asking: Notify::new(),
+            opened: Notify::new(),
+            closed: Notify::new(),
+            left: Notify::new(),
+        })
+    }
+
+    /// What this node knows of its cluster.
+    pub fn view(&self) -> ClusterView {
+        let state = self.state();
+        ClusterView {
+            name: self.options.name.clone(),
+            node: state.node,
+            is_up: self.may_claim(&state),
+            members: state.members.clone(),
+        }
+    }
+
+    /// Has the node leave its cluster, once everything that was said before is sent.
+    pub fn close(&self) {
+        self.state().is_closed = true;
+        self.closed.notify_waiters();
+        self.asking.notify_one();
+        self.sending.notify_one();
+    }
+
+    /// Waits until the node has left.
+    pub async fn left(&self) {
+        let left = self.left.notified();
+        if !self.state().has_left {
+            left.await;
+        }
+    }
+
+    /// Asks all other nodes that live. Those that do not answer in time are missing in the answer.
+    pub fn ask_all(&self, question: Question) -> impl Future<Output = Vec<Answer>> + use<> {
+        let (answer, answered) = oneshot::channel();
+        self.state().questions.push((question, answer));
+        self.asking.notify_one();
+        async move { answered.await.unwrap_or_default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    fn unix_millis(&self) -> u64 {
+        self.clock.unix_millis()
+    }
+
+    /// Whether a lease that was renewed in time stands behind what this node says.
+    fn is_alive(&self, state: &State) -> bool {
+        state.node.is_some() && self.now() < state.good_until
+    }
+
+    /// A node that could not renew its lease by half takes no new ids.
+    fn may_claim(&self, state: &State) -> bool {
+        state.is_up && self.now() < state.good_until.saturating_sub(self.lease() / 2)
+    }
+
+    fn lease(&self) -> u64 {
+        millis(self.options.lease)
+    }
+
+    /// Says something to a node, if both live.
+    fn say(&self, to: NodeId, packet: &Packet<'_>) {
+        let mut state = self.state();
+        if state.node.is_none() || state.dead.contains(&to) {
+            return;
+        }
+        state.links.entry(to).or_default().push(packet);
+        drop(state);
+        self.sending.notify_one();
+    }
+}
+
+impl Cluster for Membership {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn locate(&self, peer: PeerAddress) {
+        self.state().asks.push(peer);
+        self.asking.notify_one();
+    }
+
+    fn forward(&self, owner: Owner, to: &PeerAddress, ticket: u64, message: &Outgoing) -> bool {
+        let Some((from, kind)) = &message.message else { return false };
+        let Ok(payload) = std::str::from_utf8(message.frame.payload()) else { return false };
+        let mut state = self.state();
+        if !self.is_alive(&state) || state.dead.contains(&owner.node) {
+            return false;
+        }
+        let link = state.links.entry(owner.node).or_default();
+        if !link.has_room() {
+            return false;
+        }
+        link.push(&Packet::Message {
+            to: name_of(to),
+            connection: owner.connection.get(),
+            ticket,
+            from: from.as_str(),
+            kind: packet::kind_number(*kind),
+            payload,
+        });
+        drop(state);
+        self.sending.notify_one();
+        true
+    }
+
+    fn notify(&self, peer: PeerAddress, notice: Frame) {
+        self.state().notices.push((peer, notice));
+        self.asking.notify_one();
+    }
+
+    fn release(&self, peer: PeerAddress, connection: ConnId) {
+        let mut state = self.state();
+        if let Some(node) = state.node {
+            state.releases.push((name_of_peer(&peer), Owner { node, connection }));
+            drop(state);
+            self.asking.notify_one();
+        }
+    }
+}
+
+fn name_of(peer: &PeerAddress) -> NameRef<'_> {
+    NameRef::new(&peer.key, Entity::Peer(peer.realm), peer.id.as_str())
+}
+
+fn name_of_peer(peer: &PeerAddress) -> Name {
+    Name { key: peer.key.clone(), entity: Entity::Peer(peer.realm), name: peer.id.as_str().to_owned() }
+}

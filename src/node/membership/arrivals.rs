@@ -1,0 +1,187 @@
+//! What comes from other nodes.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_local;
+use tokio::time::{sleep, timeout};
+
+use super::claims::text_frame;
+use super::opening::peer_id;
+use super::worker::{End, Worker};
+use crate::broker::{Flush, HandOver, Outgoing, Probe, Realm, Receipt};
+use crate::cluster::link::Arrival;
+use crate::cluster::packet::{self, Answer, Batch, NameRef, OwnedName, Packet, Question};
+use crate::cluster::{Backplane, Entity, Entry, Position};
+use crate::wire::{CloseReason, ConnId, NodeId, Owner, PeerId};
+
+/// How long one read waits for a batch.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// How long to wait after a read failed.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// In the order of their numbers in packets.
+const OUTCOMES: [HandOver; 3] = [HandOver::Delivered, HandOver::NotHere, HandOver::Dropped];
+
+impl<B: Backplane> Worker<B> {
+    /// Reads the inbox for as long as the node lives.
+    pub(super) async fn read(self: &Rc<Self>, node: NodeId) -> End {
+        loop {
+            let position = self.position.borrow().clone();
+            match self.backplane.read(node, &position, WAIT).await {
+                Ok(entries) if entries.is_empty() => {}
+                Ok(entries) => {
+                    let mut flushes = Vec::new();
+                    for Entry { position, batch } in entries {
+                        if !self.shared.is_alive(&self.shared.state()) {
+                            // Others believe that we are dead, and have told their clients so.
+                            return End::Lost;
+                        }
+                        self.arrive(&batch, &mut flushes);
+                        self.position.replace(position);
+                    }
+                    flushes.into_iter().for_each(Flush::flush);
+                    self.trim(node);
+                }
+                Err(error) => {
+                    log::debug!("cannot read what other nodes say: {error}");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn trim(self: &Rc<Self>, node: NodeId) {
+        let (worker, until) = (Rc::clone(self), self.position.borrow().clone());
+        spawn_local(async move { worker.backplane.trim(node, &until).await });
+    }
+
+    fn arrive(self: &Rc<Self>, bytes: &[u8], flushes: &mut Vec<Flush>) {
+        let Some(batch) = Batch::read(bytes) else { return log::warn!("something in the inbox is no batch") };
+        let from = batch.from;
+        if self.is_dead(from) {
+            return;
+        }
+        let arrival = self.inbound.borrow_mut().entry(from).or_default().note(batch.number);
+        match arrival {
+            Arrival::Repeated => return,
+            Arrival::Gap => {
+                log::warn!("lost something that the node {from} said");
+                self.lose_node(Some(from));
+                self.shared.say(from, &Packet::Reset);
+            }
+            Arrival::Next => {}
+        }
+        for packet in batch.packets() {
+            self.handle(from, packet, flushes);
+        }
+    }
+
+    fn handle(self: &Rc<Self>, from: NodeId, packet: Packet<'_>, flushes: &mut Vec<Flush>) {
+        match packet {
+            Packet::Message { to, connection, ticket, from: sender, kind, payload } => {
+                let receipt = self.receipt(from, &to, ticket);
+                let (Some(realm), Some(id)) = (self.realm_of(&to), peer_id(&to)) else {
+                    return receipt.settle(HandOver::NotHere);
+                };
+                let (Ok(sender), Some(kind)) = (PeerId::parse(sender), packet::kind_of(kind)) else { return };
+                let message = Outgoing::message(sender, kind, text_frame(payload));
+                flushes.extend(realm.accept(&id, ConnId::new(connection), message, receipt));
+            }
+            Packet::Notice { to, connection, payload } => {
+                if let (Some(realm), Some(id)) = (self.realm_of(&to), peer_id(&to)) {
+                    flushes.extend(realm.accept_notice(&id, ConnId::new(connection), text_frame(payload)));
+                }
+            }
+            Packet::Settled { to, ticket, outcome } => self.settled(&to, ticket, outcome),
+            Packet::Appeared { name, connection } => {
+                if let (Some(realm), Some(id)) = (self.realm_of(&name), peer_id(&name)) {
+                    realm.appeared(&id, Owner { node: from, connection: ConnId::new(connection) });
+                }
+            }
+            Packet::Question { number, question } => {
+                let worker = Rc::clone(self);
+                spawn_local(async move {
+                    let answer = worker.answer(question).await;
+                    worker.shared.say(from, &Packet::Answer { number, answer });
+                });
+            }
+            Packet::Answer { number, answer } => self.answered(from, number, answer),
+            Packet::Reset => self.lose_node(Some(from)),
+            Packet::Echo { number } => self.echo_heard.set(number.max(self.echo_heard.get())),
+        }
+    }
+
+    pub(super) fn settled(&self, to: &NameRef<'_>, ticket: u64, outcome: u8) {
+        if let (Some(realm), Some(id)) = (self.realm_of(to), peer_id(to))
+            && let Some(outcome) = OUTCOMES.get(usize::from(outcome))
+        {
+            realm.settle(&id, ticket, *outcome);
+        }
+    }
+
+    /// Results that came before this node's life ended are worth reading: the rest is not for this one.
+    pub(super) async fn read_last_results(self: &Rc<Self>, node: NodeId) {
+        loop {
+            let position = self.position.borrow().clone();
+            let Ok(entries) = self.backplane.read(node, &position, Duration::ZERO).await else { return };
+            let Some(last) = entries.last() else { return };
+            self.position.replace(Position(last.position.0.clone()));
+            for entry in &entries {
+                let Some(batch) = Batch::read(&entry.batch) else { continue };
+                let known = self.inbound.borrow_mut().entry(batch.from).or_default().note(batch.number);
+                if known == Arrival::Repeated {
+                    continue;
+                }
+                for packet in batch.packets() {
+                    if let Packet::Settled { to, ticket, outcome } = packet {
+                        self.settled(&to, ticket, outcome);
+                    }
+                }
+            }
+        }
+    }
+
+    fn receipt(&self, from: NodeId, to: &NameRef<'_>, ticket: u64) -> Receipt {
+        let (membership, name) = (Arc::clone(&self.shared), to.to_owned_name());
+        Receipt::new(move |outcome| {
+            let outcome = OUTCOMES.iter().position(|known| *known == outcome);
+            let outcome = outcome.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
+            membership.say(from, &Packet::Settled { to: name.borrowed(), ticket, outcome });
+        })
+    }
+
+    fn realm_of(&self, name: &NameRef<'_>) -> Option<Arc<Realm>> {
+        let Entity::Peer(kind) = name.entity()? else { return None };
+        self.node.upgrade()?.tenant(name.key())?.existing(kind)
+    }
+
+    async fn answer(&self, question: Question) -> Answer {
+        match question {
+            Question::Alive(name, connection) => self.answer_alive(&name, ConnId::new(connection)).await,
+            Question::Yield(name, connection, why) => {
+                let why = CloseReason::ALL.get(usize::from(why)).copied().unwrap_or(CloseReason::Replaced);
+                if let (Some(realm), Some(id)) = (self.realm_of(&name.borrowed()), peer_id(&name.borrowed())) {
+                    realm.yield_id(&id, ConnId::new(connection), why);
+                }
+                Answer::Yes
+            }
+            Question::Page { .. } | Question::Kick { .. } | Question::Post { .. } => Answer::No,
+        }
+    }
+
+    async fn answer_alive(&self, name: &OwnedName, connection: ConnId) -> Answer {
+        let name = name.borrowed();
+        let (Some(realm), Some(id)) = (self.realm_of(&name), peer_id(&name)) else { return Answer::No };
+        if !realm.is_held_by(&id, connection) {
+            return Answer::No;
+        }
+        if let Probe::Asked(answered) = realm.probe(&id) {
+            // An error means the end of the probe, too.
+            let _ = timeout(realm.probe_timeout() * 2, answered).await;
+        }
+        if realm.is_held_by(&id, connection) { Answer::Yes } else { Answer::No }
+    }
+}

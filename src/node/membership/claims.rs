@@ -1,0 +1,138 @@
+//! What is asked of the directory of names, many at once.
+
+use std::rc::Rc;
+
+use tokio::sync::oneshot;
+
+use super::worker::Worker;
+use super::{name_of, name_of_peer};
+use crate::broker::{Located, Realm};
+use crate::clock::millis;
+use crate::cluster::packet::Packet;
+use crate::cluster::{Backplane, Claim, ClaimOutcome, Locate, Name, Owner};
+use crate::events::PeerAddress;
+use crate::wire::{Frame, NodeId};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much longer than a message it is noted where one waits, so that the next messages need no question.
+const MARKED: u32 = 4;
+
+impl<B: Backplane> Worker<B> {
+    pub(super) async fn claim_all(self: Rc<Self>, claims: Vec<(Claim, oneshot::Sender<Option<ClaimOutcome>>)>) {
+        let (claims, replies): (Vec<_>, Vec<_>) = claims.into_iter().unzip();
+        match self.backplane.claim(claims.clone()).await {
+            Ok(outcomes) => {
+                for ((claim, outcome), reply) in claims.into_iter().zip(outcomes).zip(replies) {
+                    let is_granted = matches!(outcome, ClaimOutcome::Granted(_));
+                    if reply.send(Some(outcome)).is_err() && is_granted {
+                        self.give_back(claim);
+                    }
+                }
+            }
+            // It may have been granted all the same.
+            Err(error) => {
+                log::debug!("cannot claim ids: {error}");
+                claims.into_iter().for_each(|claim| self.give_back(claim));
+            }
+        }
+    }
+
+    fn give_back(&self, claim: Claim) {
+        self.shared.state().releases.push((claim.name, claim.owner));
+        self.shared.asking.notify_one();
+    }
+
+    pub(super) async fn release_all(self: Rc<Self>, releases: Vec<(Name, Owner)>) {
+        // What is not released belongs to connections that are not there, as every claim finds out.
+        if let Err(error) = self.backplane.release(releases).await {
+            log::debug!("cannot release ids: {error}");
+        }
+    }
+
+    /// Finds peers for which messages wait here.
+    pub(super) async fn locate_all(self: Rc<Self>, asks: Vec<PeerAddress>) {
+        let mark = self.mark();
+        let mut asks: Vec<(PeerAddress, Option<Owner>)> = asks.into_iter().map(|peer| (peer, None)).collect();
+        // The second time over the dead ones.
+        for _ in 0..2 {
+            let mut again = Vec::new();
+            let peers = asks.iter().map(|(peer, over)| (peer, *over));
+            let Some(owners) = self.locate(peers, mark).await else { return };
+            for ((peer, over), owner) in asks.into_iter().zip(owners) {
+                let Some(realm) = self.realm(&peer) else { continue };
+                match owner {
+                    None => realm.located(&peer.id, Located::Nowhere(millis(mark))),
+                    Some(owner) if over.is_none() && self.is_gone_here(&realm, &peer, owner) => {
+                        again.push((peer, Some(owner)));
+                    }
+                    // It opens here in a moment.
+                    Some(owner) if self.is_ours(owner.node) => {}
+                    Some(owner) => realm.located(&peer.id, Located::At(owner)),
+                }
+            }
+            if again.is_empty() {
+                return;
+            }
+            asks = again;
+        }
+    }
+
+    /// Tells peers something, wherever they are.
+    pub(super) async fn notify_all(self: Rc<Self>, notices: Vec<(PeerAddress, Frame)>) {
+        let peers = notices.iter().map(|(peer, _)| (peer, None));
+        let Some(owners) = self.locate(peers, Duration::from_millis(1)).await else { return };
+        for ((peer, notice), owner) in notices.iter().zip(owners) {
+            let Some(owner) = owner else { continue };
+            if self.is_ours(owner.node) {
+                if let (Some(realm), Ok(text)) = (self.realm(peer), std::str::from_utf8(notice.payload())) {
+                    drop(realm.accept_notice(&peer.id, owner.connection, text_frame(text)));
+                }
+                continue;
+            }
+            let Ok(payload) = std::str::from_utf8(notice.payload()) else { continue };
+            let (to, connection) = (name_of(peer), owner.connection.get());
+            self.shared.say(owner.node, &Packet::Notice { to, connection, payload });
+        }
+    }
+
+    async fn locate<'a>(
+        &self,
+        peers: impl Iterator<Item = (&'a PeerAddress, Option<Owner>)>,
+        mark: Duration,
+    ) -> Option<Vec<Option<Owner>>> {
+        let asker = self.node()?;
+        let questions = peers.map(|(peer, over)| Locate { name: name_of_peer(peer), asker, over, mark }).collect();
+        let located = self.backplane.locate(questions).await;
+        located.inspect_err(|error| log::debug!("cannot find peers: {error}")).ok()
+    }
+
+    fn is_gone_here(&self, realm: &Realm, peer: &PeerAddress, owner: Owner) -> bool {
+        let is_ours = self.is_ours(owner.node);
+        let opens = || self.shared.state().opening.contains(&name_of_peer(peer));
+        self.is_dead(owner.node) || (is_ours && !realm.is_held_by(&peer.id, owner.connection) && !opens())
+    }
+
+    fn mark(&self) -> Duration {
+        let node = self.node.upgrade();
+        node.map_or(Duration::ZERO, |node| node.config().load().limits.expire_timeout * MARKED)
+    }
+
+    pub(super) fn realm(&self, peer: &PeerAddress) -> Option<Arc<Realm>> {
+        self.node.upgrade()?.tenant(peer.key.as_str())?.existing(peer.realm)
+    }
+
+    /// Takes the clients of dead nodes out of the count of a key. False if there are none.
+    pub(super) async fn discount_dead(&self, name: &Name, nodes: &[NodeId]) -> bool {
+        let mut any = false;
+        for dead in nodes.iter().filter(|node| self.is_dead(**node)) {
+            any |= self.backplane.count(&name.key, *dead, 0).await.is_ok();
+        }
+        any
+    }
+}
+
+/// A text as a frame for a client.
+pub(super) fn text_frame(text: &str) -> Frame {
+    Frame::text(text.len(), |frame| frame.extend_from_slice(text.as_bytes()))
+}

@@ -1,0 +1,265 @@
+//! A life of this node: it joins, registers what it has, keeps its lease, and loses it or leaves.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::select;
+use tokio::time::{sleep, timeout};
+
+use super::opening::{digest, yield_name};
+use super::worker::{End, Worker};
+use super::name_of_peer;
+use crate::broker::{Holder, Realm};
+use crate::cluster::packet::Packet;
+use crate::cluster::{Backplane, Granted, Owner, Position, RegisterOutcome, Registration, Renewal};
+use crate::wire::{CloseReason, NodeId};
+
+/// How often a node tries to join.
+const JOIN_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often a lease is renewed while it lasts.
+const RENEWALS: u32 = 5;
+
+/// How many intervals of renewal pass after a loss of data before ids are claimed.
+const SETTLING: u64 = 2;
+
+/// Names that are registered at once.
+const REGISTERED_AT_ONCE: usize = 500;
+
+/// How long a node that leaves says its last words.
+const LEAVE: Duration = Duration::from_secs(2);
+
+impl<B: Backplane> Worker<B> {
+    /// Joins, and registers the clients that are here. `None` if the node stops meanwhile.
+    pub(super) async fn begin_life(self: &Rc<Self>) -> Option<NodeId> {
+        loop {
+            if self.is_closed() {
+                return None;
+            }
+            let node = NodeId::new(rand::random());
+            let began = self.shared.now();
+            match self.backplane.join(node, &self.shared.options.name, self.shared.options.lease).await {
+                Ok(()) => {
+                    self.inbound.take();
+                    self.position.replace(Position::default());
+                    self.echo_heard.set(self.echo_sent.get());
+                    self.generation.set(self.backplane.generation());
+                    {
+                        let mut state = self.shared.state();
+                        state.node = Some(node);
+                        state.good_until = began + self.shared.lease();
+                    }
+                    if self.register_all(node, |_| true).await {
+                        log::info!("joined the cluster as {node}");
+                        return Some(node);
+                    }
+                    self.shared.state().node = None;
+                }
+                Err(error) => self.note_outage(&error.to_string()),
+            }
+            select! {
+                () = sleep(JOIN_INTERVAL) => {}
+                () = self.shared.closed.notified() => {}
+            }
+        }
+    }
+
+    fn note_outage(&self, error: &str) {
+        let was_out = std::mem::replace(&mut self.shared.state().is_out, true);
+        if !was_out {
+            log::error!("cannot reach the other nodes, so this one is by itself until it can: {error}");
+        }
+        self.renewed.notify_waiters();
+    }
+
+    /// Renews the lease until it is lost.
+    pub(super) async fn keep_lease(self: &Rc<Self>, node: NodeId) -> End {
+        let interval = self.shared.options.lease / RENEWALS;
+        let mut pause = Duration::ZERO;
+        loop {
+            select! {
+                () = sleep(pause) => {}
+                () = self.shared.closed.notified() => {}
+            }
+            if self.is_closed() {
+                return End::Closed;
+            }
+            let asked = self.shared.now();
+            let renewed = self.backplane.renew(node, self.shared.options.lease).await;
+            let now = self.shared.now();
+            match renewed {
+                Ok(Renewal::Renewed(members)) => {
+                    self.shared.state().good_until = asked + self.shared.lease();
+                    self.note_members(node, members);
+                    self.check_inbox(node);
+                    if self.reconcile(node).await && now >= self.settled_from.get() {
+                        self.note_up();
+                    }
+                    pause = interval;
+                }
+                Ok(Renewal::Lost) => return End::Lost,
+                Err(error) => {
+                    let good_until = self.shared.state().good_until;
+                    if now >= good_until.saturating_sub(self.shared.lease() / 2) {
+                        self.note_outage(&error.to_string());
+                    }
+                    if now >= good_until {
+                        return End::Lost;
+                    }
+                    pause = JOIN_INTERVAL;
+                }
+            }
+        }
+    }
+
+    fn note_up(&self) {
+        let was_out = {
+            let mut state = self.shared.state();
+            state.is_up = true;
+            std::mem::take(&mut state.is_out)
+        };
+        if was_out {
+            log::info!("the other nodes can be reached again");
+        }
+        self.renewed.notify_waiters();
+    }
+
+    fn note_members(&self, own: NodeId, members: Vec<crate::cluster::Member>) {
+        let known: Vec<NodeId> = {
+            let mut state = self.shared.state();
+            state.members = members.clone();
+            state.links.keys().copied().collect()
+        };
+        let is_alive = |node: &NodeId| members.iter().any(|member| member.node == *node && member.alive);
+        let gone = known.iter().chain(members.iter().map(|member| &member.node)).filter(|node| !is_alive(node));
+        gone.filter(|node| **node != own).for_each(|dead| self.bury(*dead));
+    }
+
+    /// Says something to itself. An inbox that does not bring it is read anew from its beginning.
+    fn check_inbox(&self, node: NodeId) {
+        if self.echo_sent.get() > self.echo_heard.get() + 1 {
+            self.position.replace(Position::default());
+        }
+        let number = self.echo_sent.get() + 1;
+        self.echo_sent.set(number);
+        self.shared.say(node, &Packet::Echo { number });
+    }
+
+    /// Registers clients that were opened in an outage; all of them, if the backplane may have lost some.
+    async fn reconcile(self: &Rc<Self>, node: NodeId) -> bool {
+        let generation = self.backplane.generation();
+        let all = generation != self.generation.get();
+        let is_done = self.register_all(node, |holder| all || holder.fence == 0).await;
+        if is_done {
+            self.generation.set(generation);
+        }
+        is_done
+    }
+
+    /// Registers the clients of this node. False if that failed.
+    async fn register_all(self: &Rc<Self>, node: NodeId, wanted: impl Fn(&Holder) -> bool) -> bool {
+        let Some(realms) = self.node.upgrade().map(|node| node.realms()) else { return true };
+        for realm in realms {
+            let holders: Vec<Holder> = realm.holders().into_iter().filter(|holder| wanted(holder)).collect();
+            let any = !holders.is_empty();
+            for some in holders.chunks(REGISTERED_AT_ONCE) {
+                if !self.register(node, &realm, some).await {
+                    return false;
+                }
+            }
+            if any && self.backplane.count(realm.key(), node, realm.clients()).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn register(self: &Rc<Self>, node: NodeId, realm: &Realm, holders: &[Holder]) -> bool {
+        let now = self.shared.unix_millis();
+        let mut asked: Vec<(&Holder, Registration)> = holders
+            .iter()
+            .map(|holder| {
+                let registration = Registration {
+                    name: name_of_peer(&realm.address(&holder.id)),
+                    owner: Owner { node, connection: holder.connection },
+                    token: digest(&holder.token),
+                    link: holder.link,
+                    over: None,
+                    fence: holder.fence,
+                    since: now.saturating_sub(holder.age),
+                    former: self.former.get(),
+                };
+                (holder, registration)
+            })
+            .collect();
+        // The second time over the dead ones.
+        for last in [false, true] {
+            let questions = asked.iter().map(|(_, registration)| registration.clone()).collect();
+            let Ok(outcomes) = self.backplane.register(questions).await else { return false };
+            let mut again = Vec::new();
+            for ((holder, mut registration), outcome) in asked.into_iter().zip(outcomes) {
+                match outcome {
+                    RegisterOutcome::Kept(Granted { fence, replaced, waiting }) => {
+                        realm.set_fence(&holder.id, holder.connection, fence);
+                        let connection = holder.connection.get();
+                        let appeared = Packet::Appeared { name: registration.name.as_ref(), connection };
+                        waiting.iter().for_each(|other| self.shared.say(*other, &appeared));
+                        if let Some((owner, _)) = replaced.filter(|(owner, _)| !self.is_ours(owner.node)) {
+                            self.outrank(owner, &registration);
+                        }
+                    }
+                    RegisterOutcome::Lost(owner) if !last && self.is_dead(owner.node) => {
+                        registration.over = Some(owner);
+                        again.push((holder, registration));
+                    }
+                    RegisterOutcome::Lost(_) => {
+                        realm.yield_id(&holder.id, holder.connection, CloseReason::Outranked);
+                    }
+                }
+            }
+            if again.is_empty() {
+                return true;
+            }
+            asked = again;
+        }
+        true
+    }
+
+    fn outrank(self: &Rc<Self>, owner: Owner, registration: &Registration) {
+        let (worker, question) = (Rc::clone(self), yield_name(&registration.name, owner.connection, CloseReason::Outranked));
+        tokio::task::spawn_local(async move { worker.ask(owner.node, question, LEAVE).await });
+    }
+
+    /// The life of this node is over. If it was lost, others may have what it had.
+    pub(super) async fn end_life(self: &Rc<Self>, node: NodeId, end: End) {
+        self.shared.state().is_up = false;
+        if end == End::Closed {
+            let _ = timeout(LEAVE, self.say_last_words(node)).await;
+            self.shared.state().node = None;
+            return;
+        }
+        log::warn!("the lease of this node has ended: it joins again");
+        if self.shared.now() < self.shared.state().good_until {
+            // Not we were late: the backplane lost it, and what the other nodes have too.
+            self.shared.state().is_out = true;
+            let settled = self.shared.now() + self.shared.lease() * SETTLING / u64::from(RENEWALS);
+            self.settled_from.set(settled);
+        }
+        self.read_last_results(node).await;
+        {
+            let mut state = self.shared.state();
+            (state.node, state.good_until) = (None, 0);
+            state.links.clear();
+            state.dead.insert(node);
+        }
+        self.former.set(Some(node));
+        self.lose_node(None);
+    }
+
+    async fn say_last_words(self: &Rc<Self>, node: NodeId) {
+        while self.send_turn(node).await {}
+        let releases = std::mem::take(&mut self.shared.state().releases);
+        let _ = self.backplane.release(releases).await;
+        let _ = self.backplane.leave(node).await;
+    }
+}

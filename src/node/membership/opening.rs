@@ -1,0 +1,266 @@
+//! How a client gets an id that nobody in the cluster has.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::worker::Worker;
+use super::{Membership, name_of_peer};
+use crate::broker::{ClaimedId, Realm};
+use crate::cluster::packet::{Answer, NameRef, Packet, Question};
+use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner, TokenDigest};
+use crate::wire::{CloseReason, ConnId, Link, NodeId, PeerId, Token};
+
+/// How long a claim waits for a lease that is being renewed, and for what an older connection still has.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How much longer than a probe of its own a node waits for another's.
+const PROBE_MARGIN: Duration = Duration::from_secs(1);
+
+/// A client that asks for an id.
+#[derive(Clone)]
+pub struct OpenRequest {
+    /// Where it wants to be.
+    pub realm: Arc<Realm>,
+    /// The id.
+    pub id: PeerId,
+    /// The token that proves that the client owns the id.
+    pub token: Token,
+    /// The kind of its connection.
+    pub link: Link,
+}
+
+/// What the cluster says to a client that asks for an id.
+pub enum Opening {
+    /// It may register here.
+    Granted(ClaimedName),
+    /// A connection of this node has the id, with another token: it can be probed here.
+    TakenHere,
+    /// A connection of another node has the id, with another token, and is alive.
+    Taken,
+    /// A stream came, and its client has a WebSocket already, on another node.
+    Elsewhere,
+    /// The key has as many clients as it may.
+    Full,
+    /// The other nodes cannot be asked.
+    Unavailable,
+}
+
+/// A name that a connection is going to have. Dropping it gives the name back, unless it was
+/// [registered](Self::registered).
+pub struct ClaimedName {
+    membership: Option<Arc<Membership>>,
+    name: Option<Name>,
+    claim: Option<ClaimedId>,
+    node: Option<NodeId>,
+    waiting: Vec<NodeId>,
+    continues_stream: bool,
+}
+
+impl ClaimedName {
+    /// No claim: for a node by itself, or in an outage.
+    pub fn unclaimed() -> Self {
+        ClaimedName {
+            membership: None,
+            name: None,
+            claim: None,
+            node: None,
+            waiting: Vec::new(),
+            continues_stream: false,
+        }
+    }
+
+    /// For the registration.
+    pub fn claim(&self) -> Option<ClaimedId> {
+        self.claim
+    }
+
+    /// Whether the connection continues a stream of another node, and its client is not greeted again.
+    pub fn continues_stream(&self) -> bool {
+        self.continues_stream
+    }
+
+    /// The broker has registered the connection: nodes that have messages for it are told.
+    pub fn registered(mut self) {
+        let (Some(membership), Some(name), Some(claim)) = (&self.membership, &self.name, self.claim.take()) else {
+            return;
+        };
+        let appeared = Packet::Appeared { name: name.as_ref(), connection: claim.connection.get() };
+        self.waiting.iter().for_each(|node| membership.say(*node, &appeared));
+    }
+}
+
+impl Drop for ClaimedName {
+    fn drop(&mut self) {
+        let (Some(membership), Some(name)) = (&self.membership, self.name.take()) else { return };
+        let mut state = membership.state();
+        state.opening.remove(&name);
+        if let (Some(claim), Some(node)) = (self.claim, self.node) {
+            state.releases.push((name, Owner { node, connection: claim.connection }));
+            membership.asking.notify_one();
+        }
+        drop(state);
+        membership.opened.notify_waiters();
+    }
+}
+
+impl Membership {
+    /// Asks the cluster for an id. Dropping the future gives up.
+    pub fn open(self: &Arc<Self>, request: OpenRequest) -> impl Future<Output = Opening> + use<> {
+        let (reply, replied) = oneshot::channel();
+        let membership = Arc::clone(self);
+        membership.state().openings.push((request, reply));
+        membership.asking.notify_one();
+        async move {
+            match replied.await.unwrap_or(Opening::Unavailable) {
+                Opening::Unavailable if membership.options.admits_degraded => {
+                    Opening::Granted(ClaimedName::unclaimed())
+                }
+                opening => opening,
+            }
+        }
+    }
+}
+
+impl<B: Backplane> Worker<B> {
+    /// Opens an id for a client, unless it leaves.
+    pub(super) async fn open(self: Rc<Self>, request: OpenRequest, mut reply: oneshot::Sender<Opening>) {
+        let opening = tokio::select! {
+            opening = self.claim_name(&request) => opening,
+            () = reply.closed() => return,
+        };
+        // A client that has left meanwhile drops its claim.
+        let _ = reply.send(opening);
+    }
+
+    async fn claim_name(&self, OpenRequest { realm, id, token, link }: &OpenRequest) -> Opening {
+        let name = name_of_peer(&realm.address(id));
+        if !self.wait_until_up().await {
+            return Opening::Unavailable;
+        }
+        let mut claimed = self.begin_opening(&name).await;
+        let (mut over, mut probed, mut counted) = (None, None, false);
+        loop {
+            let Some(node) = self.node() else { return Opening::Unavailable };
+            let connection = realm.next_connection();
+            let claim = Claim {
+                name: name.clone(),
+                owner: Owner { node, connection },
+                token: digest(token),
+                link: *link,
+                over,
+                limit: Some(realm.limit()),
+            };
+            match self.claim(claim).await {
+                None => return Opening::Unavailable,
+                Some(ClaimOutcome::Granted(Granted { fence, replaced, waiting })) => {
+                    claimed.claim = Some(ClaimedId { connection, fence });
+                    (claimed.node, claimed.waiting) = (Some(node), waiting);
+                    claimed.continues_stream = replaced.is_some_and(|(owner, was)| {
+                        was == Link::Stream && owner.node != node && !self.is_dead(owner.node)
+                    });
+                    self.take_over(realm, id, &name, replaced.map(|(owner, _)| owner)).await;
+                    return Opening::Granted(claimed);
+                }
+                Some(ClaimOutcome::Full(nodes)) => {
+                    if std::mem::replace(&mut counted, true) || !self.discount_dead(&name, &nodes).await {
+                        return Opening::Full;
+                    }
+                }
+                Some(ClaimOutcome::Taken(owner) | ClaimOutcome::Elsewhere(owner)) if self.is_gone(realm, id, owner) => {
+                    over = Some(owner);
+                }
+                Some(ClaimOutcome::Elsewhere(_)) => return Opening::Elsewhere,
+                Some(ClaimOutcome::Taken(owner)) if self.is_ours(owner.node) => return Opening::TakenHere,
+                Some(ClaimOutcome::Taken(owner)) if probed == Some(owner) => return Opening::Taken,
+                Some(ClaimOutcome::Taken(owner)) => {
+                    probed = Some(owner);
+                    if self.is_alive_there(realm, &name, owner).await {
+                        return Opening::Taken;
+                    }
+                    over = Some(owner);
+                }
+            }
+        }
+    }
+
+    /// One client of this node at a time opens a name: the outcome of one is what the next one meets.
+    async fn begin_opening(&self, name: &Name) -> ClaimedName {
+        loop {
+            let opened = self.shared.opened.notified();
+            if self.shared.state().opening.insert(name.clone()) {
+                let mut opening = ClaimedName::unclaimed();
+                opening.membership = Some(Arc::clone(&self.shared));
+                opening.name = Some(name.clone());
+                return opening;
+            }
+            opened.await;
+        }
+    }
+
+    /// Whether the owner of a record is certainly not there: its node is dead, or is this one and knows better.
+    fn is_gone(&self, realm: &Realm, id: &PeerId, owner: Owner) -> bool {
+        self.is_dead(owner.node) || (self.is_ours(owner.node) && !realm.is_held_by(id, owner.connection))
+    }
+
+    /// Asks another node whether the client of a connection is alive. One that does not answer is.
+    async fn is_alive_there(&self, realm: &Realm, name: &Name, owner: Owner) -> bool {
+        let question = Question::Alive(name.to_owned_name(), owner.connection.get());
+        let bound = realm.probe_timeout() + PROBE_MARGIN;
+        self.ask(owner.node, question, bound).await != Some(Answer::No)
+    }
+
+    /// Ends the connection that had the id before, and waits for the messages that its node had from us: so they stay in
+    /// order, and no two connections have the id.
+    async fn take_over(&self, realm: &Realm, id: &PeerId, name: &Name, replaced: Option<Owner>) {
+        let yielded = async {
+            if let Some(owner) = replaced.filter(|owner| !self.is_ours(owner.node)) {
+                self.ask(owner.node, yield_name(name, owner.connection, CloseReason::Replaced), PATIENCE).await;
+            }
+        };
+        yielded.await;
+        if let Some(settled) = realm.recall(id) {
+            // Too late is lost: the broker tells the senders.
+            let _ = timeout(PATIENCE, settled).await;
+        }
+    }
+
+    async fn wait_until_up(&self) -> bool {
+        let is_up = async {
+            while !self.shared.may_claim(&self.shared.state()) {
+                if self.shared.state().is_out {
+                    return false;
+                }
+                self.renewed.notified().await;
+            }
+            true
+        };
+        timeout(PATIENCE, is_up).await.unwrap_or(false)
+    }
+}
+
+/// The question that ends a connection.
+pub(super) fn yield_name(name: &Name, connection: ConnId, why: CloseReason) -> Question {
+    let why = CloseReason::ALL.iter().position(|known| *known == why);
+    let why = why.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
+    Question::Yield(name.to_owned_name(), connection.get(), why)
+}
+
+/// Sixteen bytes of its SHA-256: nobody can find another token of the same.
+pub(super) fn digest(token: &Token) -> TokenDigest {
+    let digest = ring::digest::digest(&ring::digest::SHA256, token.as_str().as_bytes());
+    let mut short = TokenDigest::default();
+    short.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+    short
+}
+
+/// The id of a peer in a packet.
+pub(super) fn peer_id(name: &NameRef<'_>) -> Option<PeerId> {
+    match name.entity()? {
+        Entity::Peer(_) => PeerId::parse(name.name()).ok(),
+        Entity::Room | Entity::Alias => None,
+    }
+}

@@ -1,0 +1,201 @@
+//! The thread that talks to the backplane.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::mem::take;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::select;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+use super::{Membership, State};
+use crate::cluster::link::Inbound;
+use crate::cluster::packet::{Answer, Packet, Question};
+use crate::cluster::{Backplane, Claim, ClaimOutcome, Position};
+use crate::node::Node;
+use crate::wire::NodeId;
+
+/// How long a question to all nodes may take.
+const ASK_ALL: Duration = Duration::from_secs(2);
+
+pub(super) struct Worker<B> {
+    pub(super) shared: Arc<Membership>,
+    pub(super) node: Weak<Node>,
+    pub(super) backplane: B,
+    /// The lease was renewed, or is out.
+    pub(super) renewed: Notify,
+    pub(super) inbound: RefCell<HashMap<NodeId, Inbound>>,
+    pub(super) position: RefCell<Position>,
+    pub(super) echo_sent: Cell<u64>,
+    pub(super) echo_heard: Cell<u64>,
+    pub(super) former: Cell<Option<NodeId>>,
+    pub(super) generation: Cell<u64>,
+    /// By our clock, until then no ids are claimed: after a loss of data, the others register what they have first.
+    pub(super) settled_from: Cell<u64>,
+    questions: RefCell<HashMap<u64, (NodeId, oneshot::Sender<Answer>)>>,
+    last_question: Cell<u64>,
+    claims: RefCell<Vec<(Claim, oneshot::Sender<Option<ClaimOutcome>>)>>,
+}
+
+/// Why a life of a node ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Its lease ended, or the backplane lost it.
+    Lost,
+    /// The node stops.
+    Closed,
+}
+
+impl Membership {
+    /// Takes part in the cluster until the node is dropped or [closed](Self::close). Call it in a `LocalSet` of a thread of
+    /// its own: everything between the nodes goes through here.
+    pub async fn run<B: Backplane>(self: Arc<Self>, node: Weak<Node>, backplane: B) {
+        let worker = Rc::new(Worker {
+            shared: self,
+            node,
+            backplane,
+            renewed: Notify::new(),
+            inbound: RefCell::default(),
+            position: RefCell::default(),
+            echo_sent: Cell::new(0),
+            echo_heard: Cell::new(0),
+            former: Cell::new(None),
+            generation: Cell::new(0),
+            settled_from: Cell::new(0),
+            questions: RefCell::default(),
+            last_question: Cell::new(0),
+            claims: RefCell::default(),
+        });
+        let asking = spawn_local(Rc::clone(&worker).ask_always());
+        while worker.live_once().await == End::Lost {}
+        asking.abort();
+        worker.shared.state().has_left = true;
+        worker.shared.left.notify_waiters();
+    }
+}
+
+impl<B: Backplane> Worker<B> {
+    async fn live_once(self: &Rc<Self>) -> End {
+        let Some(node) = self.begin_life().await else { return End::Closed };
+        let end = select! {
+            end = self.keep_lease(node) => end,
+            end = self.read(node) => end,
+            never = self.send(node) => match never {},
+        };
+        self.end_life(node, end).await;
+        end
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.shared.state().is_closed || self.node.strong_count() == 0
+    }
+
+    pub(super) fn node(&self) -> Option<NodeId> {
+        self.shared.state().node
+    }
+
+    pub(super) fn is_dead(&self, node: NodeId) -> bool {
+        self.shared.state().dead.contains(&node)
+    }
+
+    /// Whether this is a life of this node, the present one or the one before.
+    pub(super) fn is_ours(&self, node: NodeId) -> bool {
+        self.node() == Some(node) || self.former.get() == Some(node)
+    }
+
+    /// Asks a node. `None` if it does not answer in time.
+    pub(super) async fn ask(&self, to: NodeId, question: Question, bound: Duration) -> Option<Answer> {
+        if self.is_dead(to) {
+            return None;
+        }
+        let number = self.last_question.get() + 1;
+        self.last_question.set(number);
+        let (answer, answered) = oneshot::channel();
+        self.questions.borrow_mut().insert(number, (to, answer));
+        self.shared.say(to, &Packet::Question { number, question });
+        let answer = timeout(bound, answered).await.ok().and_then(Result::ok);
+        self.questions.borrow_mut().remove(&number);
+        answer
+    }
+
+    pub(super) fn answered(&self, from: NodeId, number: u64, answer: Answer) {
+        let mut questions = self.questions.borrow_mut();
+        if questions.get(&number).is_some_and(|(asked, _)| *asked == from)
+            && let Some((_, asker)) = questions.remove(&number)
+        {
+            // An error means that nobody waits any more.
+            let _ = asker.send(answer);
+        }
+    }
+
+    /// Nobody waits for answers of a dead node.
+    pub(super) fn forget_questions(&self, dead: NodeId) {
+        self.questions.borrow_mut().retain(|_, (asked, _)| *asked != dead);
+    }
+
+    async fn ask_others(self: Rc<Self>, question: Question, reply: oneshot::Sender<Vec<Answer>>) {
+        let own = self.node();
+        let others: Vec<NodeId> = {
+            let state = self.shared.state();
+            let alive = state.members.iter().filter(|member| member.alive && Some(member.node) != own);
+            alive.map(|member| member.node).collect()
+        };
+        let asked: Vec<_> = others
+            .into_iter()
+            .map(|other| {
+                let (worker, question) = (Rc::clone(&self), question.clone());
+                spawn_local(async move { worker.ask(other, question, ASK_ALL).await })
+            })
+            .collect();
+        let mut answers = Vec::new();
+        for asked in asked {
+            answers.extend(asked.await.ok().flatten());
+        }
+        let _ = reply.send(answers);
+    }
+
+    /// Claims a name, together with what others claim at the same time.
+    pub(super) async fn claim(&self, claim: Claim) -> Option<ClaimOutcome> {
+        let (reply, replied) = oneshot::channel();
+        self.claims.borrow_mut().push((claim, reply));
+        self.shared.asking.notify_one();
+        replied.await.ok().flatten()
+    }
+
+    /// Asks the backplane what sessions and the broker want to know, all of a turn at once. Never waits for an answer.
+    async fn ask_always(self: Rc<Self>) {
+        loop {
+            let (asks, notices, releases, openings, questions, is_up) = {
+                let mut state = self.shared.state();
+                let is_up = state.node.is_some();
+                let State { asks, notices, releases, openings, questions, .. } = &mut *state;
+                (take(asks), take(notices), take(releases), take(openings), take(questions), is_up)
+            };
+            for (request, reply) in openings {
+                spawn_local(Rc::clone(&self).open(request, reply));
+            }
+            for (question, reply) in questions {
+                spawn_local(Rc::clone(&self).ask_others(question, reply));
+            }
+            let claims = self.claims.take();
+            if !claims.is_empty() {
+                spawn_local(Rc::clone(&self).claim_all(claims));
+            }
+            if is_up && !asks.is_empty() {
+                spawn_local(Rc::clone(&self).locate_all(asks));
+            }
+            if is_up && !notices.is_empty() {
+                spawn_local(Rc::clone(&self).notify_all(notices));
+            }
+            if !releases.is_empty() {
+                spawn_local(Rc::clone(&self).release_all(releases));
+            }
+            self.shared.asking.notified().await;
+        }
+    }
+}
+

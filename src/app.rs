@@ -1,6 +1,7 @@
 //! The parts of one broker, put together: what may change while it runs, and what all workers share.
 
 mod background;
+mod cluster;
 mod key_watch;
 mod log_events;
 
@@ -12,11 +13,11 @@ use arc_swap::Guard;
 
 use crate::admin::Admin;
 use crate::clock::Clock;
-use crate::config::{Config, LiveConfig};
+use crate::config::{ClusterConfig, Config, LiveConfig};
 use crate::events::{Event, Events};
 use crate::keys::{KeyError, KeyStore};
 use crate::limits::ConnectionLimiter;
-use crate::node::{ActiveKeys, Node};
+use crate::node::{ActiveKeys, Membership, Node};
 use crate::session::{OnMessage, Sessions};
 use crate::wire::Limit;
 use key_watch::KeyWatch;
@@ -42,10 +43,12 @@ impl Parts {
         on_message: Vec<OnMessage>,
         clock: Clock,
         store: Arc<dyn KeyStore>,
+        cluster: Option<ClusterConfig>,
     ) -> Arc<Self> {
         let is_live = !clock.is_manual();
         let config = LiveConfig::new(config);
-        let node = Arc::new(Node::new(config.clone(), clock, events.clone()));
+        let membership = cluster.map(|cluster| Membership::new(cluster, clock.clone()));
+        let node = Arc::new(Node::new(config.clone(), clock, events.clone(), membership));
         let keys = Arc::new(ActiveKeys::default());
         let sessions = Sessions::new(Arc::clone(&node), Arc::clone(&keys), on_message);
         let admin = Admin::new(Arc::clone(&node), Arc::clone(&keys), store);
@@ -58,6 +61,9 @@ impl Parts {
             Arc::new(Parts { config, events, node, keys, sessions, admin, addresses, silent_proxy, started });
         if let Err(error) = parts.admin.read_keys() {
             log::error!("{error}");
+        }
+        if let Some(membership) = parts.node.membership() {
+            cluster::start(membership, Arc::downgrade(&parts.node));
         }
         if is_live {
             background::repeat(
@@ -104,6 +110,14 @@ impl Parts {
         let connections = self.sessions.len();
         self.events.emit(|| Event::Draining { connections });
         self.node.close();
+    }
+
+    /// Leaves the cluster, so that its nodes need not find out. Ready when that is done, or takes too long.
+    pub(crate) async fn leave(&self) {
+        if let Some(membership) = self.node.membership() {
+            membership.close();
+            membership.left().await;
+        }
     }
 
     /// Tells that an address has reached a limit.

@@ -1,5 +1,6 @@
 //! All settings and their defaults.
 
+mod cluster;
 mod limits;
 mod listen;
 mod live;
@@ -17,6 +18,7 @@ use crate::keys::{Key, Settings};
 use crate::wire::ApiKey;
 
 pub use crate::tls::TlsFiles;
+pub use cluster::{ClusterConfig, Degraded};
 pub use limits::{AddressLimits, Limits};
 pub use listen::{AdminToken, InvalidToken, Listen, ListenOps};
 pub use live::LiveConfig;

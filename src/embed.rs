@@ -5,7 +5,7 @@ use actix_web::web::ServiceConfig;
 
 use crate::app::Parts;
 use crate::clock::Clock;
-use crate::config::{AdminToken, Config, InvalidPath, MountPath};
+use crate::config::{AdminToken, ClusterConfig, Config, InvalidPath, MountPath};
 use crate::events::{Event, Events, Notice};
 use crate::http::{self, Mounted};
 use crate::keys::memory::MemoryKeys;
@@ -35,6 +35,7 @@ pub struct Builder {
     on_event: Vec<OnEvent>,
     clock: Option<Clock>,
     keys: Option<Arc<dyn KeyStore>>,
+    cluster: Option<ClusterConfig>,
 }
 
 impl PeerBroker {
@@ -97,6 +98,12 @@ impl PeerBroker {
     /// [`Server::run`](crate::Server::run) does it itself.
     pub fn close(&self) {
         self.parts.close();
+    }
+
+    /// Leaves the cluster after [`close`](Self::close), so that the ids of this node are free at once. For an app that stops:
+    /// [`Server::run`](crate::Server::run) does it itself. Takes 3 s at most.
+    pub async fn leave(&self) {
+        self.parts.leave().await;
     }
 
     /// Puts changes of the [store of keys](Builder::keys) in force at once. It reads the whole store and blocks, so do not
@@ -188,6 +195,13 @@ impl Builder {
         self
     }
 
+    /// Makes the broker a node of a cluster: all nodes that share a Redis or Valkey are one broker. Call
+    /// [`PeerBroker::leave`] when the program stops.
+    pub fn cluster(mut self, cluster: ClusterConfig) -> Self {
+        self.cluster = Some(cluster);
+        self
+    }
+
     /// Replaces the clock. With a [manual](Clock::manual) clock, no timeout happens by itself: call [`Node::sweep`] after each
     /// step.
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -206,6 +220,6 @@ impl Builder {
                 log::error!("cannot start the thread of a hook, so the hook is never called: {error}");
             }
         }
-        PeerBroker { parts: Parts::start(self.config, events, self.on_message, clock, keys) }
+        PeerBroker { parts: Parts::start(self.config, events, self.on_message, clock, keys, self.cluster) }
     }
 }

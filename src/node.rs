@@ -16,7 +16,7 @@ use crate::wire::{ApiKey, CloseReason};
 use tenant::{ActiveTenants, Shared, lock};
 
 pub(crate) use active_keys::{ActiveKey, ActiveKeys};
-pub use membership::{ClaimedName, ClusterOptions, ClusterView, Membership, OpenRequest, Opening};
+pub use membership::{ClaimedName, ClusterView, Membership, OpenRequest, Opening};
 pub use tenant::{Guests, Tenant};
 
 /// The tenants of one process, by key.
@@ -29,29 +29,18 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node by itself, without a tenant yet.
-    pub fn new(config: impl Into<LiveConfig>, clock: Clock, events: Events) -> Self {
-        Node::build(config.into(), clock, events, Arc::new(Alone), None)
-    }
-
-    /// A node of a cluster. Somebody has to [run](Membership::run) its membership.
-    pub fn of_cluster(
+    /// No tenant yet. With a membership it is a node of a cluster, and somebody has to [run](Membership::run) that.
+    pub fn new(
         config: impl Into<LiveConfig>,
         clock: Clock,
         events: Events,
-        membership: &Arc<Membership>,
-    ) -> Self {
-        let cluster = Arc::clone(membership) as Arc<dyn Cluster>;
-        Node::build(config.into(), clock, events, cluster, Some(Arc::clone(membership)))
-    }
-
-    fn build(
-        config: LiveConfig,
-        clock: Clock,
-        events: Events,
-        cluster: Arc<dyn Cluster>,
         membership: Option<Arc<Membership>>,
     ) -> Self {
+        let config = config.into();
+        let cluster: Arc<dyn Cluster> = match &membership {
+            Some(membership) => Arc::clone(membership) as _,
+            None => Arc::new(Alone),
+        };
         let broker = Broker::new(config.clone(), clock.clone(), events.clone(), cluster);
         let shared = Arc::new(Shared { config, clock, broker });
         Node { shared, tenants: DashMap::new(), active: Arc::default(), events, membership }
@@ -60,14 +49,6 @@ impl Node {
     /// This node's part in a cluster, if it is in one.
     pub fn membership(&self) -> Option<&Arc<Membership>> {
         self.membership.as_ref()
-    }
-
-    /// Asks the cluster for an id. A node by itself grants each: its broker decides.
-    pub async fn open(&self, request: OpenRequest) -> Opening {
-        match &self.membership {
-            Some(membership) => membership.open(request).await,
-            None => Opening::Granted(ClaimedName::unclaimed()),
-        }
     }
 
     /// All realms that have or had clients a moment ago.

@@ -232,6 +232,7 @@ impl Server {
             () = stop => {}
         }
         drain(&mounted, &handle).await;
+        mounted.parts.leave().await;
         // Not graceful: all sessions have ended, and idle keep-alive connections need no wait.
         handle.stop(false).await;
         let served = serving.await.unwrap_or_else(|error| Err(io::Error::other(error)));

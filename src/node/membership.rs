@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
 use super::tenant::lock;
 use crate::broker::{Cluster, Outgoing};
@@ -22,21 +23,14 @@ use crate::clock::{Clock, millis};
 use crate::cluster::link::Outbound;
 use crate::cluster::packet::{self, Answer, NameRef, Packet, Question};
 use crate::cluster::{Entity, Member, Name, Owner};
+use crate::config::ClusterConfig;
 use crate::events::PeerAddress;
 use crate::wire::{ConnId, Frame, NodeId};
 
 pub use opening::{ClaimedName, Opening, OpenRequest};
 
-/// What the operator sets for a node of a cluster.
-#[derive(Clone, Debug)]
-pub struct ClusterOptions {
-    /// The name of this node, for people.
-    pub name: String,
-    /// How long the ids of a dead node stay taken.
-    pub lease: Duration,
-    /// Whether clients may get ids while the other nodes cannot be asked.
-    pub admits_degraded: bool,
-}
+/// Longest time that a node that stops takes to leave.
+const LEAVING: Duration = Duration::from_secs(3);
 
 /// What a node knows of its cluster.
 #[derive(Clone, Debug)]
@@ -53,7 +47,7 @@ pub struct ClusterView {
 
 /// This node's part in a cluster.
 pub struct Membership {
-    pub(super) options: ClusterOptions,
+    config: ClusterConfig,
     clock: Clock,
     state: Mutex<State>,
     /// Something is to be sent to other nodes.
@@ -93,9 +87,9 @@ struct State {
 
 impl Membership {
     /// Not joined yet: [`run`](Self::run) joins.
-    pub fn new(options: ClusterOptions, clock: Clock) -> Arc<Self> {
+    pub fn new(config: ClusterConfig, clock: Clock) -> Arc<Self> {
         Arc::new(Membership {
-            options,
+            config,
             clock,
             state: Mutex::default(),
             sending: Notify::new(),
@@ -106,11 +100,16 @@ impl Membership {
         })
     }
 
+    /// As it was built.
+    pub fn config(&self) -> &ClusterConfig {
+        &self.config
+    }
+
     /// What this node knows of its cluster.
     pub fn view(&self) -> ClusterView {
         let state = self.state();
         ClusterView {
-            name: self.options.name.clone(),
+            name: self.config.node_name.clone(),
             node: state.node,
             is_up: self.may_claim(&state),
             members: state.members.clone(),
@@ -125,11 +124,12 @@ impl Membership {
         self.sending.notify_one();
     }
 
-    /// Waits until the node has left.
+    /// Waits until the node has left, for 3 s at most.
     pub async fn left(&self) {
         let left = self.left.notified();
         if !self.state().has_left {
-            left.await;
+            // The others find out by themselves otherwise.
+            let _ = timeout(LEAVING, left).await;
         }
     }
 
@@ -164,7 +164,7 @@ impl Membership {
     }
 
     fn lease(&self) -> u64 {
-        millis(self.options.lease)
+        millis(self.config.lease)
     }
 
     /// Says something to a node, if both live.

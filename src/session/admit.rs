@@ -10,6 +10,7 @@ use super::farewell::farewell;
 use super::handler::ProtocolHandler;
 use super::sessions::Sessions;
 use crate::broker::{ConnectionInfo, IdLease, Outbox, Outgoing, Probe, RegisterOutcome, RegisterRequest};
+use crate::node::{ClaimedName, OpenRequest, Opening};
 use crate::transport::Socket;
 use crate::wire::{Frame, Refusal};
 
@@ -60,16 +61,28 @@ pub(super) async fn admit<S: Socket, H: ProtocolHandler>(
 }
 
 async fn register<S: Socket, H: ProtocolHandler>(
-    Entry { realm, id, token, info, .. }: &Entry,
+    entry: &Entry,
     socket: &mut S,
     outbox: &mut Outbox,
     sessions: &Sessions,
 ) -> Result<IdLease, Refusal> {
+    let Entry { realm, id, token, info, .. } = entry;
     let mut probed = false;
     loop {
-        let greeting = H::greeting();
-        let request = RegisterRequest { id, token, link: S::LINK, greeting, info: info.clone(), claim: None };
-        match realm.register(request, outbox) {
+        let outcome = match claim(entry, socket, outbox, sessions).await? {
+            None => RegisterOutcome::Taken,
+            Some(claimed) => {
+                let (link, claim) = (S::LINK, claimed.claim());
+                let greeting = H::greeting().filter(|_| !claimed.continues_stream());
+                let request = RegisterRequest { id, token, link, greeting, info: info.clone(), claim };
+                let outcome = realm.register(request, outbox);
+                if let RegisterOutcome::Registered(_) = outcome {
+                    claimed.registered();
+                }
+                outcome
+            }
+        };
+        match outcome {
             RegisterOutcome::Registered(lease) => return Ok(lease),
             RegisterOutcome::Elsewhere => return Err(Refusal::Elsewhere),
             RegisterOutcome::Full => return Err(Refusal::LimitReached),
@@ -84,34 +97,53 @@ async fn register<S: Socket, H: ProtocolHandler>(
         let Probe::Asked(answered) = realm.probe(id) else {
             return Err(Refusal::IdTaken);
         };
-        // The answer to the client's handshake need not wait. If it cannot be sent, the session
-        // will find out.
-        let _ = poll_fn(|cx| socket.poll_send(cx, outbox)).await;
-        // The client of an abandoned stream may wait here with its WebSocket too. If the stream registered first, the
-        // WebSocket would get no OPEN.
-        if has_left_meanwhile(answered, socket, sessions).await {
-            return Err(Refusal::Gone);
-        }
-        if socket.is_abandoned() {
-            return Err(Refusal::Elsewhere);
-        }
+        // An error ends the probe too: the holder gave a sign of life, or there is none any more.
+        let _ = while_present(answered, socket, outbox, sessions).await?;
     }
 }
 
-/// Waits for the end of a probe. An error ends it too: the holder gave a sign of life, or there is none any more. True if
-/// the waiting client has left before that.
-async fn has_left_meanwhile<S: Socket>(
-    mut answered: impl Future + Unpin,
+/// Claims the id in the cluster, if there is one. `None` if a connection of this node has it.
+async fn claim<S: Socket>(
+    Entry { realm, id, token, .. }: &Entry,
     socket: &mut S,
+    outbox: &mut Outbox,
     sessions: &Sessions,
-) -> bool {
+) -> Result<Option<ClaimedName>, Refusal> {
+    let Some(membership) = sessions.node.membership() else {
+        return Ok(Some(ClaimedName::unclaimed()));
+    };
+    let request =
+        OpenRequest { realm: Arc::clone(realm), id: id.clone(), token: token.clone(), link: S::LINK };
+    match while_present(Box::pin(membership.open(request)), socket, outbox, sessions).await? {
+        Opening::Granted(claimed) => Ok(Some(claimed)),
+        Opening::TakenHere => Ok(None),
+        Opening::Taken => Err(Refusal::IdTaken),
+        Opening::Elsewhere => Err(Refusal::Elsewhere),
+        Opening::Full => Err(Refusal::LimitReached),
+        Opening::Unavailable => Err(Refusal::Unavailable),
+    }
+}
+
+/// Waits for something, unless the client leaves before that.
+async fn while_present<S: Socket, T>(
+    mut awaited: impl Future<Output = T> + Unpin,
+    socket: &mut S,
+    outbox: &mut Outbox,
+    sessions: &Sessions,
+) -> Result<T, Refusal> {
+    // The answer to the client's handshake need not wait. If it cannot be sent, the session will find out.
+    let _ = poll_fn(|cx| socket.poll_send(cx, outbox)).await;
     loop {
         tokio::select! {
-            _ = &mut answered => return false,
+            result = &mut awaited => {
+                // The client of an abandoned stream may wait here with its WebSocket too. If the stream registered first,
+                // the WebSocket would get no OPEN.
+                return if socket.is_abandoned() { Err(Refusal::Elsewhere) } else { Ok(result) };
+            }
             () = sessions.sleep(LOOK_INTERVAL) => {}
         }
         if poll_fn(|cx| Poll::Ready(socket.has_left(cx))).await {
-            return true;
+            return Err(Refusal::Gone);
         }
     }
 }

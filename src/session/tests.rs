@@ -35,7 +35,7 @@ impl World {
         let mut config = Config { messages_per_second: 0, ..Config::default() };
         configure(&mut config);
         let (clock, built_in) = (Clock::manual(), config.built_in_keys());
-        let node = Arc::new(Node::new(config, clock.clone(), Events::default()));
+        let node = Arc::new(Node::new(config, clock.clone(), Events::default(), None));
         let keys = Arc::new(ActiveKeys::default());
         built_in.into_iter().for_each(|key| keys.put(key, &node));
         World { sessions: Sessions::new(Arc::clone(&node), keys, Vec::new()), node, clock }

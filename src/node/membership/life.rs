@@ -38,7 +38,7 @@ impl<B: Backplane> Worker<B> {
             }
             let node = NodeId::new(rand::random());
             let began = self.shared.now();
-            match self.backplane.join(node, &self.shared.options.name, self.shared.options.lease).await {
+            match self.backplane.join(node, &self.shared.config.node_name, self.shared.config.lease).await {
                 Ok(()) => {
                     self.inbound.take();
                     self.position.replace(Position::default());
@@ -74,7 +74,7 @@ impl<B: Backplane> Worker<B> {
 
     /// Renews the lease until it is lost.
     pub(super) async fn keep_lease(self: &Rc<Self>, node: NodeId) -> End {
-        let interval = self.shared.options.lease / RENEWALS;
+        let interval = self.shared.config.lease / RENEWALS;
         let mut pause = Duration::ZERO;
         loop {
             select! {
@@ -85,7 +85,7 @@ impl<B: Backplane> Worker<B> {
                 return End::Closed;
             }
             let asked = self.shared.now();
-            let renewed = self.backplane.renew(node, self.shared.options.lease).await;
+            let renewed = self.backplane.renew(node, self.shared.config.lease).await;
             let now = self.shared.now();
             match renewed {
                 Ok(Renewal::Renewed(members)) => {

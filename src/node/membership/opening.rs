@@ -12,6 +12,7 @@ use super::{Membership, name_of_peer};
 use crate::broker::{ClaimedId, Realm};
 use crate::cluster::packet::{Answer, NameRef, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner, TokenDigest};
+use crate::config::Degraded;
 use crate::wire::{CloseReason, ConnId, Link, NodeId, PeerId, Token};
 
 /// How long a claim waits for a lease that is being renewed, and for what an older connection still has.
@@ -116,7 +117,7 @@ impl Membership {
         membership.asking.notify_one();
         async move {
             match replied.await.unwrap_or(Opening::Unavailable) {
-                Opening::Unavailable if membership.options.admits_degraded => {
+                Opening::Unavailable if membership.config.degraded == Degraded::Allow => {
                     Opening::Granted(ClaimedName::unclaimed())
                 }
                 opening => opening,

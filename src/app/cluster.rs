@@ -1,0 +1,26 @@
+//! The thread through which a node takes part in a cluster.
+
+use std::sync::{Arc, Weak};
+use std::thread;
+
+use tokio::runtime;
+use tokio::task::LocalSet;
+
+use crate::cluster::redis::{RedisBackplane, RedisSettings};
+use crate::node::{Membership, Node};
+
+/// Starts the thread. It ends when the membership is closed, or the node is gone.
+pub(super) fn start(membership: &Arc<Membership>, node: Weak<Node>) {
+    let backplane = match RedisBackplane::new(&RedisSettings::new(&membership.config().redis)) {
+        Ok(backplane) => backplane,
+        Err(error) => return log::error!("this node is in no cluster: {error}"),
+    };
+    let membership = Arc::clone(membership);
+    let work = move || match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => LocalSet::new().block_on(&runtime, membership.run(node, backplane)),
+        Err(error) => log::error!("this node is in no cluster: {error}"),
+    };
+    if let Err(error) = thread::Builder::new().name("cluster".to_owned()).spawn(work) {
+        log::error!("cannot start the thread of the cluster: {error}");
+    }
+}

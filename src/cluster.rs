@@ -4,6 +4,7 @@
 //! bytes, and nothing of brokers or clients: `node` does.
 
 mod backplane;
+pub mod redis;
 
 pub use backplane::{
     Backplane, Claim, ClaimOutcome, Entity, Entry, Granted, Locate, Member, Name, Owner, Position,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use ipnet::IpNet;
-use peerbroker::config::{DEFAULT_HOST, DEFAULT_OPS_HOST, DEFAULT_PORT};
+use peerbroker::config::{ClusterConfig, DEFAULT_HOST, DEFAULT_OPS_HOST, DEFAULT_PORT};
 use peerbroker::wire::ApiKey;
 use peerbroker::{Config, Listen};
 
@@ -21,8 +21,8 @@ pub use keys::{BadKeySettings, KeySettings, KeysCommand};
 pub use settings::Settings;
 pub use values::LogFormat;
 use values::{
-    Dialect, RegistrationState, count, in_millis, key, millis, millis_or_none, port, positive, workers,
-    yes_or_no,
+    DegradedPolicy, Dialect, RegistrationState, count, in_millis, key, lease, millis, millis_or_none,
+    node_name, port, positive, redis_url, workers, yes_or_no,
 };
 
 /// A broker that lets WebRTC clients find each other. Drop-in replacement for peerjs-server.
@@ -70,6 +70,22 @@ pub struct Cli {
     /// Directory for stored keys, which `peerbroker keys` edits while the server runs
     #[arg(long = "data_dir", alias = "data-dir", env = "PEERBROKER_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
+
+    /// Redis or Valkey that the nodes of a cluster share; may hold a password, so set the variable instead
+    #[arg(long, env = "PEERBROKER_REDIS", value_name = "URL", hide_env_values = true, value_parser = redis_url)]
+    redis: Option<String>,
+
+    /// Name of this node in its cluster [default: the host's name and four random characters]
+    #[arg(long = "node_name", alias = "node-name", env = "PEERBROKER_NODE_NAME", value_name = "NAME", value_parser = node_name)]
+    node_name: Option<String>,
+
+    /// Milliseconds after which the ids of a dead node are free
+    #[arg(long = "cluster_lease", alias = "cluster-lease", env = "PEERBROKER_CLUSTER_LEASE", value_name = "MS", default_value = in_millis(ClusterConfig::DEFAULT_LEASE), value_parser = lease)]
+    cluster_lease: Duration,
+
+    /// What happens to new clients while Redis cannot be reached
+    #[arg(long = "cluster_degraded", alias = "cluster-degraded", env = "PEERBROKER_CLUSTER_DEGRADED", value_enum, value_name = "allow|refuse", default_value_t = DegradedPolicy::Allow)]
+    cluster_degraded: DegradedPolicy,
 
     /// Whether anybody may register a key, through a form on the landing page
     #[arg(long, env = "PEERBROKER_REGISTRATION", value_enum, value_name = "open|closed", default_value_t = RegistrationState::of(defaults()))]

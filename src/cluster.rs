@@ -6,6 +6,7 @@
 mod backplane;
 pub mod link;
 pub mod packet;
+pub mod redis;
 
 pub use backplane::{
     Backplane, Claim, ClaimOutcome, Entity, Entry, Granted, Locate, Member, Name, Owner, Position,

@@ -78,6 +78,9 @@ fn run(cli: &Cli, settings: &Settings) -> anyhow::Result<()> {
     if let Some(store) = store {
         builder = builder.keys(Arc::new(store));
     }
+    if let Some(cluster) = &settings.cluster {
+        builder = builder.cluster(cluster.clone());
+    }
     let broker = builder.build();
     console::follow(broker.events(), started(settings.clone()))?;
     let server = Server::bind(&broker, listen)?;

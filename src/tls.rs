@@ -64,6 +64,12 @@ pub(crate) fn load(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         .map_err(TlsError::Unusable)
 }
 
+/// For clients that take the provider of the process, which panic if the build has two and none is named.
+pub(crate) fn install_default_provider() {
+    // An error says that the embedding program has named one.
+    let _ = ring::default_provider().install_default();
+}
+
 fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     files::read(path, MAX_BYTES).map_err(|error| TlsError::Unreadable { flag, path: path.to_owned(), error })
 }

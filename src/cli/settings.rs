@@ -3,12 +3,14 @@
 use std::env;
 use std::path::PathBuf;
 
+use gethostname::gethostname;
 use peerbroker::config::{
-    AddressLimits, AdminToken, BadStaticDir, DEFAULT_PORT, Dialects, InvalidToken, KeySignup, Limits,
-    ListenOps, MountPath, TlsFiles,
+    AddressLimits, AdminToken, BadStaticDir, ClusterConfig, DEFAULT_PORT, Dialects, InvalidToken, KeySignup,
+    Limits, ListenOps, MountPath, TlsFiles,
 };
 use peerbroker::files::{self, FileError};
 use peerbroker::{Config, Listen};
+use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::Cli;
 use super::values::{Dialect, MAX_SECRET_FILE_BYTES, RegistrationState, port};
@@ -20,6 +22,8 @@ pub struct Settings {
     pub listen: Listen,
     /// The mount path as the user wrote it, for the start line.
     pub given_path: String,
+    /// The cluster that the node is in, if it is in one.
+    pub cluster: Option<ClusterConfig>,
     /// Where stored keys are.
     pub data_dir: Option<PathBuf>,
 }
@@ -139,7 +143,21 @@ impl Cli {
         });
         let ops = ops.transpose()?;
         let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls, ops };
-        Ok(Settings { config, listen, given_path, data_dir: self.data_dir.clone() })
+        Ok(Settings { config, listen, given_path, cluster: self.cluster(), data_dir: self.data_dir.clone() })
+    }
+
+    fn cluster(&self) -> Option<ClusterConfig> {
+        let redis = self.redis.clone()?;
+        let node_name = self.node_name.clone().unwrap_or_else(|| {
+            let random = Alphanumeric.sample_string(&mut rand::rng(), 4).to_lowercase();
+            format!("{}-{random}", gethostname().to_string_lossy())
+        });
+        Some(ClusterConfig {
+            redis,
+            node_name,
+            lease: self.cluster_lease,
+            degraded: self.cluster_degraded.into(),
+        })
     }
 }
 

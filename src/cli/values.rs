@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use peerbroker::Config;
-use peerbroker::config::Dialects;
+use peerbroker::cluster::redis::check_url;
+use peerbroker::config::{Degraded, Dialects};
 use peerbroker::keys::{Origin, check_name};
 use peerbroker::wire::ApiKey;
 
@@ -13,6 +14,12 @@ const MAX_MILLIS: u64 = 31_536_000_000;
 
 /// Longest file with a token, a secret or a public key: as long as the body of an API request.
 pub(super) const MAX_SECRET_FILE_BYTES: u64 = 64 << 10;
+
+/// Longest name of a node, in bytes.
+const MAX_NODE_NAME: usize = 100;
+
+/// Shortest lease: a busy machine may not run us for a second.
+const MIN_LEASE: Duration = Duration::from_secs(1);
 
 /// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,6 +43,22 @@ pub(super) enum Dialect {
     Peerjs,
     Rooms,
     Calls,
+}
+
+/// What happens to new clients while Redis cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum DegradedPolicy {
+    Allow,
+    Refuse,
+}
+
+impl From<DegradedPolicy> for Degraded {
+    fn from(policy: DegradedPolicy) -> Self {
+        match policy {
+            DegradedPolicy::Allow => Degraded::Allow,
+            DegradedPolicy::Refuse => Degraded::Refuse,
+        }
+    }
 }
 
 impl RegistrationState {
@@ -68,6 +91,23 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 
 pub(super) fn origin(text: &str) -> Result<Origin, String> {
     Origin::parse(text).map_err(|why| why.to_string())
+}
+
+/// The URL of a Redis. The error never shows it: it may hold a password.
+pub(super) fn redis_url(text: &str) -> Result<String, String> {
+    check_url(text).map(|()| text.to_owned()).map_err(|why| why.to_string())
+}
+
+/// The name of a node.
+pub(super) fn node_name(text: &str) -> Result<String, String> {
+    let fits = (1..=MAX_NODE_NAME).contains(&text.len()) && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err(format!("expected 1 to {MAX_NODE_NAME} bytes of text")) }
+}
+
+/// A lease, which has to be long enough to be renewed several times.
+pub(super) fn lease(text: &str) -> Result<Duration, String> {
+    let lease = millis(text).ok().filter(|lease| *lease >= MIN_LEASE);
+    lease.ok_or_else(|| format!("expected milliseconds from {} to {MAX_MILLIS}", MIN_LEASE.as_millis()))
 }
 
 pub(super) fn millis(text: &str) -> Result<Duration, String> {

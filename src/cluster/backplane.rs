@@ -78,7 +78,7 @@ pub struct Granted {
     pub fence: u64,
     /// The connection that lost the name, and its kind. It may be dead.
     pub replaced: Option<(Owner, Link)>,
-    /// Nodes with messages for this name, see [`Backplane::locate`].
+    /// Nodes with messages for this name, see [`Backplane::locate`]. Every claim has them until their marks expire.
     pub waiting: Vec<NodeId>,
 }
 

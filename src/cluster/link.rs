@@ -89,7 +89,14 @@ mod tests {
         let (payload, key) = ("x".repeat(BATCH_BYTES / 2), key());
         for ticket in 0..5 {
             let to = packet::NameRef::new(&key, crate::cluster::Entity::Room, "x");
-            outbound.push(&Packet::Message { to, connection: 1, ticket, from: "y", kind: 0, payload: &payload });
+            outbound.push(&Packet::Message {
+                to,
+                connection: 1,
+                ticket,
+                from: "y",
+                kind: 0,
+                payload: &payload,
+            });
         }
         let (mut numbers, mut tickets) = (Vec::new(), Vec::new());
         while let Some(bytes) = outbound.next_batch(NodeId::new(1)) {

@@ -304,7 +304,10 @@ mod tests {
         bytes.push(77);
         bytes[len] += 1;
         let batch = Batch::read(&bytes).unwrap();
-        assert_eq!(batch.packets().collect::<Vec<_>>(), [Packet::Echo { number: 4 }, Packet::Echo { number: 5 }]);
+        assert_eq!(
+            batch.packets().collect::<Vec<_>>(),
+            [Packet::Echo { number: 4 }, Packet::Echo { number: 5 }]
+        );
     }
 
     #[test]

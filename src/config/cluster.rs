@@ -43,6 +43,10 @@ impl std::fmt::Debug for ClusterConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ClusterConfig { redis: _, node_name, lease, degraded } = self;
         let mut shown = f.debug_struct("ClusterConfig");
-        shown.field("node_name", node_name).field("lease", lease).field("degraded", degraded).finish_non_exhaustive()
+        shown
+            .field("node_name", node_name)
+            .field("lease", lease)
+            .field("degraded", degraded)
+            .finish_non_exhaustive()
     }
 }

@@ -27,7 +27,7 @@ use crate::config::ClusterConfig;
 use crate::events::PeerAddress;
 use crate::wire::{ConnId, Frame, NodeId};
 
-pub use opening::{ClaimedName, Opening, OpenRequest};
+pub use opening::{ClaimedName, OpenRequest, Opening};
 
 /// Longest time that a node that stops takes to leave.
 const LEAVING: Duration = Duration::from_secs(3);

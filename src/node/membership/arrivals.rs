@@ -163,7 +163,8 @@ impl<B: Backplane> Worker<B> {
             Question::Alive(name, connection) => self.answer_alive(&name, ConnId::new(connection)).await,
             Question::Yield(name, connection, why) => {
                 let why = CloseReason::ALL.get(usize::from(why)).copied().unwrap_or(CloseReason::Replaced);
-                if let (Some(realm), Some(id)) = (self.realm_of(&name.borrowed()), peer_id(&name.borrowed())) {
+                if let (Some(realm), Some(id)) = (self.realm_of(&name.borrowed()), peer_id(&name.borrowed()))
+                {
                     realm.yield_id(&id, ConnId::new(connection), why);
                 }
                 Answer::Yes

@@ -19,7 +19,10 @@ use std::time::Duration;
 const MARKED: u32 = 4;
 
 impl<B: Backplane> Worker<B> {
-    pub(super) async fn claim_all(self: Rc<Self>, claims: Vec<(Claim, oneshot::Sender<Option<ClaimOutcome>>)>) {
+    pub(super) async fn claim_all(
+        self: Rc<Self>,
+        claims: Vec<(Claim, oneshot::Sender<Option<ClaimOutcome>>)>,
+    ) {
         let (claims, replies): (Vec<_>, Vec<_>) = claims.into_iter().unzip();
         match self.backplane.claim(claims.clone()).await {
             Ok(outcomes) => {
@@ -102,7 +105,8 @@ impl<B: Backplane> Worker<B> {
         mark: Duration,
     ) -> Option<Vec<Option<Owner>>> {
         let asker = self.node()?;
-        let questions = peers.map(|(peer, over)| Locate { name: name_of_peer(peer), asker, over, mark }).collect();
+        let questions =
+            peers.map(|(peer, over)| Locate { name: name_of_peer(peer), asker, over, mark }).collect();
         let located = self.backplane.locate(questions).await;
         located.inspect_err(|error| log::debug!("cannot find peers: {error}")).ok()
     }

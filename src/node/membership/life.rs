@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::select;
 use tokio::time::{sleep, timeout};
 
+use super::name_of_peer;
 use super::opening::{digest, yield_name};
 use super::worker::{End, Worker};
-use super::name_of_peer;
 use crate::broker::{Holder, Realm};
 use crate::cluster::packet::Packet;
 use crate::cluster::{Backplane, Granted, Owner, Position, RegisterOutcome, Registration, Renewal};
@@ -131,7 +131,8 @@ impl<B: Backplane> Worker<B> {
             state.links.keys().copied().collect()
         };
         let is_alive = |node: &NodeId| members.iter().any(|member| member.node == *node && member.alive);
-        let gone = known.iter().chain(members.iter().map(|member| &member.node)).filter(|node| !is_alive(node));
+        let gone =
+            known.iter().chain(members.iter().map(|member| &member.node)).filter(|node| !is_alive(node));
         gone.filter(|node| **node != own).for_each(|dead| self.bury(*dead));
     }
 
@@ -226,7 +227,8 @@ impl<B: Backplane> Worker<B> {
     }
 
     fn outrank(self: &Rc<Self>, owner: Owner, registration: &Registration) {
-        let (worker, question) = (Rc::clone(self), yield_name(&registration.name, owner.connection, CloseReason::Outranked));
+        let (worker, question) =
+            (Rc::clone(self), yield_name(&registration.name, owner.connection, CloseReason::Outranked));
         tokio::task::spawn_local(async move { worker.ask(owner.node, question, LEAVE).await });
     }
 

@@ -86,7 +86,8 @@ impl ClaimedName {
 
     /// The broker has registered the connection: nodes that have messages for it are told.
     pub fn registered(mut self) {
-        let (Some(membership), Some(name), Some(claim)) = (&self.membership, &self.name, self.claim.take()) else {
+        let (Some(membership), Some(name), Some(claim)) = (&self.membership, &self.name, self.claim.take())
+        else {
             return;
         };
         let appeared = Packet::Appeared { name: name.as_ref(), connection: claim.connection.get() };
@@ -171,7 +172,9 @@ impl<B: Backplane> Worker<B> {
                         return Opening::Full;
                     }
                 }
-                Some(ClaimOutcome::Taken(owner) | ClaimOutcome::Elsewhere(owner)) if self.is_gone(realm, id, owner) => {
+                Some(ClaimOutcome::Taken(owner) | ClaimOutcome::Elsewhere(owner))
+                    if self.is_gone(realm, id, owner) =>
+                {
                     over = Some(owner);
                 }
                 Some(ClaimOutcome::Elsewhere(_)) => return Opening::Elsewhere,
@@ -219,7 +222,8 @@ impl<B: Backplane> Worker<B> {
     async fn take_over(&self, realm: &Realm, id: &PeerId, name: &Name, replaced: Option<Owner>) {
         let yielded = async {
             if let Some(owner) = replaced.filter(|owner| !self.is_ours(owner.node)) {
-                self.ask(owner.node, yield_name(name, owner.connection, CloseReason::Replaced), PATIENCE).await;
+                self.ask(owner.node, yield_name(name, owner.connection, CloseReason::Replaced), PATIENCE)
+                    .await;
             }
         };
         yielded.await;

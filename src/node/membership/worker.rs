@@ -198,4 +198,3 @@ impl<B: Backplane> Worker<B> {
         }
     }
 }
-

@@ -1,0 +1,318 @@
+//! The backplane on Redis or Valkey.
+
+mod answers;
+mod connection;
+mod line;
+mod scripts;
+mod target;
+
+use std::time::Duration;
+
+use redis::streams::StreamReadReply;
+use redis::{Script, Value};
+
+use self::answers::{Record, link_text, owner_text};
+use self::connection::Call;
+use self::line::Line;
+use self::target::Target;
+use super::backplane::{
+    Backplane, Claim, ClaimOutcome, Entity, Entry, Locate, Name, Owner, Position, RegisterOutcome,
+    Registration, Renewal, Unavailable,
+};
+use crate::wire::{ApiKey, NodeId, RealmKind};
+
+pub use self::target::BadUrl;
+
+/// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened
+/// without the backplane have a lower fence, and of two of those the older one the higher fence.
+const CLAIMED: u64 = 1 << 42;
+
+/// Most batches that one read returns.
+const MAX_READ: usize = 256;
+
+/// The entry that every inbox begins with, to exist at all.
+const FIRST_ENTRY: &str = "0-1";
+
+/// How to reach Redis.
+#[derive(Clone)]
+pub struct RedisSettings {
+    /// One of
+    ///
+    /// - `redis://[[user]:password@]host[:port][/database]`, with TLS `rediss://…`,
+    /// - `unix:///path[?db=…&user=…&pass=…]`,
+    /// - `redis-cluster://[[user]:password@]host[:port],host[:port]…`: any nodes of a Redis Cluster,
+    /// - `redis-sentinel://[[user]:password@]host[:port],host[:port]…[/database]#master`: all Sentinels, and the name under
+    ///   which they know the master. User, password and database are the master's; Sentinels are asked without a password.
+    ///
+    /// `rediss-cluster`, `rediss-sentinel`, `valkey…` for `redis…`, and `+` for `-` do as well. Special characters in a password are
+    /// percent-encoded.
+    pub url: String,
+    /// Nodes with the same prefix, on the same server, are one broker. All their keys begin with it and a colon.
+    pub prefix: String,
+    /// The bound of each call, connecting included. A read that waits may take that much longer than it waits.
+    pub timeout: Duration,
+    /// About as many unread batches stay in the inbox of a node that does not read. The oldest are lost then.
+    pub max_inbox: usize,
+}
+
+impl RedisSettings {
+    /// Those by default.
+    pub fn new(url: &str) -> Self {
+        RedisSettings {
+            url: url.to_owned(),
+            prefix: "peerbroker".to_owned(),
+            timeout: Duration::from_secs(2),
+            max_inbox: 10_000,
+        }
+    }
+}
+
+/// Checks the form of a URL.
+pub fn check_url(url: &str) -> Result<(), BadUrl> {
+    Target::parse(url).map(drop)
+}
+
+/// The backplane on Redis from version 7, or Valkey.
+///
+/// Connects when it is used, and again after a connection broke: the call that notices fails. Two connections: one for all
+/// commands, and one on which a [`read`](Backplane::read) blocks.
+///
+/// A release frees a name and counts one client less if the name is a peer's; names of rooms and guests were never counted.
+/// Records, and counts of clients, are forgotten an hour after the last call that wrote them. So a node registers its
+/// connections, and says how many clients it has, more often than that.
+pub struct RedisBackplane {
+    prefix: String,
+    max_inbox: usize,
+    commands: Line,
+    reader: Line,
+}
+
+impl RedisBackplane {
+    /// Reads the URL, and does not connect yet.
+    pub fn new(settings: &RedisSettings) -> Result<Self, BadUrl> {
+        let line = || Ok(Line::new(Target::parse(&settings.url)?, settings.timeout));
+        Ok(RedisBackplane {
+            prefix: settings.prefix.clone(),
+            max_inbox: settings.max_inbox,
+            commands: line()?,
+            reader: line()?,
+        })
+    }
+
+    /// No two names have the same key: what could have any character in it stands at the end, or behind its length. In the
+    /// empty braces no text can be a hash tag, so no client chooses the server that keeps its record.
+    fn record(&self, script: &Script, name: &Name) -> Call {
+        let entity = match name.entity {
+            Entity::Peer(RealmKind::PeerJs) => "peer",
+            Entity::Peer(RealmKind::Guests) => "guest",
+            Entity::Room => "room",
+            Entity::Alias => "alias",
+        };
+        let key = name.key.as_str();
+        Call::script(script, format!("{}:{entity}{{}}:{}:{key}:{}", self.prefix, key.len(), name.name))
+    }
+
+    fn claim_call(&self, claim: &Claim) -> Call {
+        self.record(&scripts::CLAIM, &claim.name)
+            .arg(owner_text(claim.owner))
+            .arg(&claim.token[..])
+            .arg(link_text(claim.link))
+            .arg(claim.over.map(owner_text).unwrap_or_default())
+    }
+
+    fn release_call(&self, name: &Name, owner: Owner) -> Call {
+        self.record(&scripts::RELEASE, name).arg(owner_text(owner))
+    }
+
+    fn clients(&self, key: &ApiKey, node: NodeId, what: &str) -> Call {
+        let key = format!("{}:clients{{}}:{}", self.prefix, key.as_str());
+        Call::script(&scripts::CLIENTS, key).arg(node.to_string()).arg(what)
+    }
+
+    fn lease(&self, node: NodeId, what: &str, lease: Duration) -> Call {
+        let key = format!("{}:nodes", self.prefix);
+        Call::script(&scripts::LEASE, key).arg(node.to_string()).arg(what).arg(millis(lease))
+    }
+
+    fn inbox(&self, node: NodeId) -> String {
+        format!("{}:inbox:{node}", self.prefix)
+    }
+}
+
+/// At least one, because to Redis 0 means "at once" or "for ever".
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 40)
+}
+
+/// The one answer to one call.
+fn only(answers: Vec<Value>) -> Result<Value, Unavailable> {
+    answers.into_iter().next().ok_or_else(|| Unavailable("no answer".to_owned()))
+}
+
+impl Backplane for RedisBackplane {
+    async fn join(&self, node: NodeId, name: &str, lease: Duration) -> Result<(), Unavailable> {
+        let inbox = Call::script(&scripts::INBOX, self.inbox(node)).arg(millis(lease.saturating_mul(3)));
+        let lease = self.lease(node, "join", lease).arg(name);
+        let answers = self.commands.run(vec![inbox, lease]).await?;
+        match answers.into_iter().nth(1).map(answers::members).transpose()?.flatten() {
+            Some(_) => Ok(()),
+            None => Err(Unavailable(format!("the lease of {node} has ended"))),
+        }
+    }
+
+    async fn renew(&self, node: NodeId, lease: Duration) -> Result<Renewal, Unavailable> {
+        let inbox = Call::command("PEXPIRE", self.inbox(node)).arg(millis(lease.saturating_mul(3)));
+        let answers = self.commands.run(vec![self.lease(node, "renew", lease), inbox]).await?;
+        let mut answers = answers.into_iter();
+        let members = answers.next().map(answers::members).transpose()?.flatten();
+        // A node without an inbox is dead to the others.
+        let inbox = answers.next() == Some(Value::Int(1));
+        Ok(members.filter(|_| inbox).map_or(Renewal::Lost, Renewal::Renewed))
+    }
+
+    async fn leave(&self, node: NodeId) -> Result<(), Unavailable> {
+        let lease = self.lease(node, "leave", Duration::ZERO);
+        self.commands.run(vec![lease, Call::command("DEL", self.inbox(node))]).await.map(drop)
+    }
+
+    async fn claim(&self, claims: Vec<Claim>) -> Result<Vec<ClaimOutcome>, Unavailable> {
+        let mut calls = Vec::with_capacity(claims.len() * 2);
+        for claim in &claims {
+            if let Some(limit) = claim.limit {
+                calls.push(self.clients(&claim.name.key, claim.owner.node, "add").arg(limit));
+            }
+            calls.push(self.claim_call(claim));
+        }
+        let mut answers = self.commands.run(calls).await?.into_iter();
+        let mut next = || answers.next().ok_or_else(|| Unavailable("an answer is missing".to_owned()));
+
+        // Record and number are two keys, so each was changed without regard to the other.
+        let mut outcomes = Vec::with_capacity(claims.len());
+        let mut amends = Vec::new();
+        for claim in &claims {
+            let full = if claim.limit.is_some() { answers::full(next()?)? } else { None };
+            let counted = claim.limit.is_some() && full.is_none();
+            let clients = |what: &str| self.clients(&claim.name.key, claim.owner.node, what);
+            let taken = match answers::record(next()?)? {
+                Record::Granted { granted, takeover } => {
+                    outcomes.push(match full {
+                        Some(nodes) if !takeover => {
+                            amends.push(self.release_call(&claim.name, claim.owner));
+                            ClaimOutcome::Full(nodes)
+                        }
+                        full => {
+                            if full.is_some() {
+                                amends.push(clients("add").arg(""));
+                            }
+                            ClaimOutcome::Granted(granted)
+                        }
+                    });
+                    continue;
+                }
+                Record::Taken(owner) | Record::Lost(owner) => ClaimOutcome::Taken(owner),
+                Record::Elsewhere(owner) => ClaimOutcome::Elsewhere(owner),
+            };
+            if counted {
+                amends.push(clients("drop"));
+            }
+            outcomes.push(taken);
+        }
+        self.commands.run(amends).await?;
+        Ok(outcomes)
+    }
+
+    async fn register(&self, all: Vec<Registration>) -> Result<Vec<RegisterOutcome>, Unavailable> {
+        let call = |one: &Registration| {
+            let former = one.former.map(|node| owner_text(Owner { node, ..one.owner }));
+            let fence = if one.fence == 0 { CLAIMED.saturating_sub(one.since).max(1) } else { one.fence };
+            self.record(&scripts::REGISTER, &one.name)
+                .arg(owner_text(one.owner))
+                .arg(&one.token[..])
+                .arg(link_text(one.link))
+                .arg(one.over.map(owner_text).unwrap_or_default())
+                .arg(fence)
+                .arg(one.since)
+                .arg(former.unwrap_or_default())
+                .arg(CLAIMED)
+        };
+        let answers = self.commands.run(all.iter().map(call).collect()).await?;
+        let outcome = |answer| {
+            Ok(match answers::record(answer)? {
+                Record::Granted { granted, .. } => RegisterOutcome::Kept(granted),
+                Record::Taken(owner) | Record::Elsewhere(owner) | Record::Lost(owner) => {
+                    RegisterOutcome::Lost(owner)
+                }
+            })
+        };
+        answers.into_iter().map(outcome).collect()
+    }
+
+    async fn release(&self, all: Vec<(Name, Owner)>) -> Result<(), Unavailable> {
+        let mut calls = Vec::with_capacity(all.len() * 2);
+        for (name, owner) in &all {
+            calls.push(self.release_call(name, *owner));
+            if let Entity::Peer(_) = name.entity {
+                calls.push(self.clients(&name.key, owner.node, "drop"));
+            }
+        }
+        self.commands.run(calls).await.map(drop)
+    }
+
+    async fn count(&self, key: &ApiKey, node: NodeId, clients: usize) -> Result<(), Unavailable> {
+        self.commands.run(vec![self.clients(key, node, "set").arg(clients)]).await.map(drop)
+    }
+
+    async fn locate(&self, all: Vec<Locate>) -> Result<Vec<Option<Owner>>, Unavailable> {
+        let call = |one: &Locate| {
+            self.record(&scripts::LOCATE, &one.name)
+                .arg(one.asker.to_string())
+                .arg(one.over.map(owner_text).unwrap_or_default())
+                .arg(if one.mark.is_zero() { 0 } else { millis(one.mark) })
+        };
+        let answers = self.commands.run(all.iter().map(call).collect()).await?;
+        answers.into_iter().map(answers::located).collect()
+    }
+
+    async fn append(&self, all: Vec<(NodeId, Vec<u8>)>) -> Result<Vec<bool>, Unavailable> {
+        let call = |(node, batch): (NodeId, Vec<u8>)| {
+            let add = Call::command("XADD", self.inbox(node)).arg("NOMKSTREAM");
+            add.arg("MAXLEN").arg("~").arg(self.max_inbox).arg("*").arg("b").arg(batch)
+        };
+        let answers = self.commands.run(all.into_iter().map(call).collect()).await?;
+        Ok(answers.into_iter().map(|answer| answer != Value::Nil).collect())
+    }
+
+    async fn read(&self, inbox: NodeId, after: &Position, wait: Duration) -> Result<Vec<Entry>, Unavailable> {
+        let key = self.inbox(inbox);
+        let after = if after.0.is_empty() { FIRST_ENTRY } else { &after.0 };
+        let mut command = redis::cmd("XREAD");
+        command.arg("COUNT").arg(MAX_READ);
+        if !wait.is_zero() {
+            command.arg("BLOCK").arg(millis(wait));
+        }
+        command.arg("STREAMS").arg(&key).arg(after);
+        let answers = self.reader.block(Call::raw(command, key), wait).await?;
+        let read: Option<StreamReadReply> = answers::from(only(answers)?)?;
+        let entries = read.into_iter().flat_map(|read| read.keys).flat_map(|stream| stream.ids);
+        // An entry of another kind is passed on without bytes, because its position counts.
+        let entry = |entry: redis::streams::StreamId| Entry {
+            batch: entry.get("b").unwrap_or_default(),
+            position: Position(entry.id),
+        };
+        Ok(entries.map(entry).collect())
+    }
+
+    async fn trim(&self, inbox: NodeId, until: &Position) -> Result<(), Unavailable> {
+        let next = until.0.split_once('-').and_then(|(time, number)| {
+            Some(format!("{time}-{}", number.parse::<u64>().ok()?.saturating_add(1)))
+        });
+        // The default position has nothing before it.
+        let Some(next) = next else { return Ok(()) };
+        let trim = Call::command("XTRIM", self.inbox(inbox)).arg("MINID").arg(next);
+        self.commands.run(vec![trim]).await.map(drop)
+    }
+
+    fn generation(&self) -> u64 {
+        self.commands.made()
+    }
+}

@@ -1,0 +1,144 @@
+//! Commands, and their way over a connection.
+
+use std::collections::BTreeMap;
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster_async::ClusterConnection;
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind, ToRedisArgs, Value};
+use tokio::task::JoinSet;
+
+use super::scripts;
+
+/// A command, and the one key that it is about.
+pub(super) struct Call {
+    key: String,
+    command: Cmd,
+}
+
+impl Call {
+    pub(super) fn script(script: &Script, key: String) -> Self {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(script.get_hash()).arg(1).arg(&key);
+        Call { key, command }
+    }
+
+    pub(super) fn command(name: &str, key: String) -> Self {
+        let mut command = redis::cmd(name);
+        command.arg(&key);
+        Call { key, command }
+    }
+
+    /// `XREAD` has its key behind its options.
+    pub(super) fn raw(command: Cmd, key: String) -> Self {
+        Call { key, command }
+    }
+
+    pub(super) fn arg(mut self, arg: impl ToRedisArgs) -> Self {
+        self.command.arg(arg);
+        self
+    }
+}
+
+/// A connection, to one server or to those of a cluster.
+#[derive(Clone)]
+pub(super) enum Connection {
+    One(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl Connection {
+    /// Runs calls as one batch: on one server in this order, in a cluster those about one key.
+    pub(super) async fn run(&mut self, calls: &[Call]) -> RedisResult<Vec<Value>> {
+        let calls: Vec<&Call> = calls.iter().collect();
+        let mut answers = self.send(&calls).await?;
+        let unknown = |answer: &RedisResult<Value>| {
+            let error = answer.as_ref().err();
+            error.is_some_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+        };
+        // The server is new, or has forgotten its scripts. These calls alone were not carried out.
+        if answers.iter().any(unknown) {
+            for script in scripts::ALL {
+                script.load_async(self).await?;
+            }
+            let again: Vec<&Call> = calls
+                .iter()
+                .zip(&answers)
+                .filter(|(_, answer)| unknown(answer))
+                .map(|(call, _)| *call)
+                .collect();
+            let mut second = self.send(&again).await?.into_iter();
+            for answer in answers.iter_mut().filter(|answer| unknown(answer)) {
+                if let Some(second) = second.next() {
+                    *answer = second;
+                }
+            }
+        }
+        answers.into_iter().collect()
+    }
+
+    async fn send(&mut self, calls: &[&Call]) -> RedisResult<Vec<RedisResult<Value>>> {
+        match self {
+            Connection::One(connection) => {
+                let mut pipeline = Pipeline::with_capacity(calls.len());
+                for call in calls {
+                    pipeline.add_command(call.command.clone());
+                }
+                let answers = connection.req_packed_commands(&pipeline, 0, calls.len()).await?;
+                Ok(answers.into_iter().map(Value::extract_error).collect())
+            }
+            Connection::Cluster(connection) => Ok(spread(connection, calls).await),
+        }
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> redis::RedisFuture<'a, Value> {
+        match self {
+            Connection::One(connection) => connection.req_packed_command(cmd),
+            Connection::Cluster(connection) => connection.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> redis::RedisFuture<'a, Vec<Value>> {
+        match self {
+            Connection::One(connection) => connection.req_packed_commands(pipeline, offset, count),
+            Connection::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        0
+    }
+}
+
+/// Sends all at once, but calls about the same key one after the other. A pipeline of a cluster cannot be used: all its keys
+/// have to be in one slot, and it does not follow slots that move.
+async fn spread(connection: &ClusterConnection, calls: &[&Call]) -> Vec<RedisResult<Value>> {
+    let mut by_key: BTreeMap<&str, Vec<(usize, Cmd)>> = BTreeMap::new();
+    for (at, call) in calls.iter().enumerate() {
+        by_key.entry(&call.key).or_default().push((at, call.command.clone()));
+    }
+    let mut tasks = JoinSet::new();
+    for commands in by_key.into_values() {
+        let mut connection = connection.clone();
+        tasks.spawn(async move {
+            let mut answers = Vec::with_capacity(commands.len());
+            for (at, command) in commands {
+                let answer = connection.req_packed_command(&command).await;
+                answers.push((at, answer.and_then(Value::extract_error)));
+            }
+            answers
+        });
+    }
+    let mut answers = BTreeMap::new();
+    while let Some(of_one_key) = tasks.join_next().await {
+        answers.extend(of_one_key.unwrap_or_default());
+    }
+    let lost = || Err(RedisError::from((ErrorKind::Client, "the call was not carried out")));
+    (0..calls.len()).map(|at| answers.remove(&at).unwrap_or_else(lost)).collect()
+}

@@ -1,0 +1,41 @@
+-- The leases of all nodes: node -> a JSON object with the end of the lease, `e`, and the node's name, `n`.
+-- ARGV: node, 'join' | 'renew' | 'leave', the lease in milliseconds, the name.
+local KNOWN = 3600000
+local node, what, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local known = {}
+local flat = redis.call('HGETALL', KEYS[1])
+for i = 1, #flat, 2 do
+  local fine, member = pcall(cjson.decode, flat[i + 1])
+  if not fine or member.e + KNOWN < now then
+    redis.call('HDEL', KEYS[1], flat[i])
+  else
+    known[flat[i]] = member
+  end
+end
+
+local own = known[node]
+if what == 'join' then
+  -- Alive: the same join, because its first answer was lost.
+  if own and own.e <= now then return false end
+  own = {v = 1, e = now + lease, n = ARGV[4]}
+  known[node] = own
+elseif not own or own.e <= now then
+  -- A lease that has ended never goes on.
+  return false
+elseif what == 'renew' then
+  own.e = now + lease
+else
+  own.e = now
+end
+redis.call('HSET', KEYS[1], node, cjson.encode(own))
+redis.call('PEXPIRE', KEYS[1], KNOWN + lease)
+
+local answer = {}
+for name, member in pairs(known) do
+  answer[#answer + 1] = name
+  answer[#answer + 1] = member.n
+  answer[#answer + 1] = member.e > now and '1' or '0'
+end
+return answer

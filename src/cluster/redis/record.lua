@@ -1,0 +1,42 @@
+-- The beginning of every script about a record, which is one hash: fields of the owner, if there is one, and marks of
+-- nodes that wait. Fields of a newer version are read over.
+local RECORD_TTL = 3600000
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local record, marks = {}, {}
+local flat = redis.call('HGETALL', KEYS[1])
+for i = 1, #flat, 2 do
+  local node = flat[i]:match('^m:(.*)$')
+  if not node then
+    record[flat[i]] = flat[i + 1]
+  elseif tonumber(flat[i + 1]) > now then
+    marks[node] = flat[i + 1]
+  end
+end
+
+-- Lua would write such a number as 1.7e+15.
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+-- Higher than that of all earlier owners: also of those that the store has lost, because it has the time in it.
+local function next_fence()
+  return math.max((tonumber(record.fence) or 0) + 1, time[1] * 1000000 + time[2])
+end
+
+-- Writes the owner, and answers with it and all marks. They stay for as long as they are good: the answer may be lost, or
+-- the owner's node may die before it has told those that wait. The status is 'granted', or 'own' if the record was the
+-- owner's already.
+local function own(status, owner, token, link, fence, since, replaced, replaced_link)
+  if status == 'granted' then redis.call('DEL', KEYS[1]) end
+  redis.call('HSET', KEYS[1], 'v', '1', 'owner', owner, 'token', token, 'link', link, 'fence', digits(fence),
+    'since', digits(since))
+  redis.call('PEXPIRE', KEYS[1], RECORD_TTL)
+  local answer = {status, digits(fence), replaced or '', replaced_link or ''}
+  for node, expiry in pairs(marks) do
+    if status == 'granted' then redis.call('HSET', KEYS[1], 'm:' .. node, expiry) end
+    answer[#answer + 1] = node
+    answer[#answer + 1] = expiry
+  end
+  return answer
+end

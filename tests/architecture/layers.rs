@@ -54,7 +54,11 @@ pub const LAYERS: &[Layer] = &[
         "actix_web log mime percent_encoding serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
     // The parts of a broker, put together.
-    layer("app", "admin session node limits events config keys clock wire", "arc_swap log"),
+    layer(
+        "app",
+        "admin session node cluster limits events config keys clock wire",
+        "arc_swap log tokio::runtime::Builder tokio::task::LocalSet",
+    ),
     // Everything that changes the running server.
     layer("admin", "node auth limits events config keys wire", "serde_json thiserror"),
     // One connected client.

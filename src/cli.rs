@@ -21,8 +21,8 @@ pub use keys::{BadKeySettings, KeySettings, KeysCommand};
 pub use settings::Settings;
 pub use values::LogFormat;
 use values::{
-    Dialect, RegistrationState, count, in_millis, key, millis, millis_or_none, port, positive, workers,
-    yes_or_no,
+    Cors, Dialect, RegistrationState, cors, count, in_millis, key, millis, millis_or_none, port, positive,
+    workers, yes_or_no,
 };
 
 /// A broker that lets WebRTC clients find each other. Drop-in replacement for peerjs-server.
@@ -182,8 +182,8 @@ pub struct Cli {
     admin_token_file: Option<PathBuf>,
 
     /// Origins whose pages may read HTTP answers; `*` means all [default: all origins]
-    #[arg(long, env = "PEERBROKER_CORS", value_name = "ORIGIN", num_args = 1.., value_delimiter = ' ')]
-    cors: Vec<String>,
+    #[arg(long, env = "PEERBROKER_CORS", value_name = "ORIGIN", num_args = 1.., value_delimiter = ' ', value_parser = cors)]
+    cors: Vec<Cors>,
 
     /// Private key for HTTPS and WSS (PEM), with --sslcert
     #[arg(long, env = "PEERBROKER_SSLKEY", value_name = "FILE")]
@@ -351,7 +351,8 @@ mod tests {
             "c",
         ]);
         assert_eq!(all.config.key.as_str(), "123");
-        assert_eq!(all.config.cors, ["http://a", "http://b", "http://c"]);
+        assert_eq!(all.config.cors, ["http://a", "http://b", "http://c"].map(|text| text.parse().unwrap()));
+        assert_eq!(settings(&["--cors", "http://a", "*"]).config.cors, []);
         assert!(all.config.allow_discovery && all.config.proxied);
         assert!(!settings(&["--allow_discovery", "false"]).config.allow_discovery);
         assert_eq!(all.config.limits.concurrent_limit, 3);

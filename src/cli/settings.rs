@@ -8,10 +8,11 @@ use peerbroker::config::{
     ListenOps, MountPath, TlsFiles,
 };
 use peerbroker::files::{self, FileError};
+use peerbroker::keys::Origin;
 use peerbroker::{Config, Listen};
 
 use super::Cli;
-use super::values::{Dialect, MAX_SECRET_FILE_BYTES, RegistrationState, port};
+use super::values::{Cors, Dialect, MAX_SECRET_FILE_BYTES, RegistrationState, port};
 
 /// The settings of the flags.
 #[derive(Clone)]
@@ -105,7 +106,7 @@ impl Cli {
                 opens_per_second: self.opens_per_second_per_address,
             },
             messages_per_second: self.messages_per_second,
-            cors: self.cors.clone(),
+            cors: self.origins(),
             root_key: self.root_key.clone(),
             dialects: Dialects {
                 peerjs: self.dialects.contains(&Dialect::Peerjs),
@@ -144,6 +145,15 @@ impl Cli {
 }
 
 impl Cli {
+    /// The origins of `--cors`; none if any origin may read answers.
+    fn origins(&self) -> Vec<Origin> {
+        let origin = |cors: &Cors| match cors {
+            Cors::All => None,
+            Cors::Origin(origin) => Some(origin.clone()),
+        };
+        self.cors.iter().map(origin).collect::<Option<_>>().unwrap_or_default()
+    }
+
     /// The bearer token of the API.
     fn token(&self) -> Result<Option<AdminToken>, BadSettings> {
         let (flag, text) = match (&self.admin_token, &self.admin_token_file) {

@@ -23,6 +23,13 @@ pub enum LogFormat {
     Json,
 }
 
+/// A value of `--cors`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cors {
+    All,
+    Origin(Origin),
+}
+
 /// Whether strangers may register keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum RegistrationState {
@@ -68,6 +75,10 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 
 pub(super) fn origin(text: &str) -> Result<Origin, String> {
     Origin::parse(text).map_err(|why| why.to_string())
+}
+
+pub(super) fn cors(text: &str) -> Result<Cors, String> {
+    if text == "*" { Ok(Cors::All) } else { origin(text).map(Cors::Origin) }
 }
 
 pub(super) fn millis(text: &str) -> Result<Duration, String> {

@@ -88,7 +88,7 @@ pub const LAYERS: &[Layer] = &[
     layer("config", "tls keys wire", "arc_swap ipnet thiserror"),
     layer("tls", "files", "ring::default_provider rustls rustls_pki_types thiserror"),
     layer("lan", "", ""),
-    layer("keys", "wire", "rand rusqlite serde serde_json thiserror utoipa"),
+    layer("keys", "wire", "percent_encoding rand rusqlite rustix::fs serde serde_json thiserror utoipa"),
     layer("files", "", "libc thiserror"),
     layer("clock", "", "tokio::sync"),
     layer("rate_limit", "", ""),

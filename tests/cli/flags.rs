@@ -223,8 +223,8 @@ fn tls_files_that_cannot_be_used_end_with_1_and_are_named() {
         ("/", &cert, "--sslkey /"),
         ("/dev/zero", &cert, "--sslkey /dev/zero: it has more than 1048576 bytes"),
         (&key, "/dev/zero", "--sslcert /dev/zero: it has more than 1048576 bytes"),
-        (&cert, &key, "--sslcert"),
-        (&rsa_key, &cert, "--sslkey and --sslcert"),
+        (&cert, &key, "are --sslkey and --sslcert swapped?"),
+        (&rsa_key, &cert, "is not the key of the first certificate in --sslcert"),
         (&locked, &cert, "passphrase"),
         ("", &cert, "--sslkey"),
     ] {

@@ -1,10 +1,12 @@
 //! The values of flags: their types and parsers. An error says what is accepted; clap prefixes it with the flag and the value.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use ipnet::IpNet;
 use peerbroker::Config;
-use peerbroker::config::Dialects;
+use peerbroker::config::{Dialects, MountPath};
 use peerbroker::keys::{Origin, check_name};
 use peerbroker::wire::ApiKey;
 
@@ -14,7 +16,7 @@ const MAX_MILLIS: u64 = 31_536_000_000;
 /// Longest file with a token, a secret or a public key: as long as the body of an API request.
 pub(super) const MAX_SECRET_FILE_BYTES: u64 = 64 << 10;
 
-/// The format of the log.
+/// The format of all lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// Lines for people.
@@ -28,6 +30,20 @@ pub enum LogFormat {
 pub(super) enum Cors {
     All,
     Origin(Origin),
+}
+
+/// A mount path, and how the user wrote it.
+#[derive(Clone, Debug)]
+pub(super) struct Path {
+    pub(super) path: MountPath,
+    pub(super) given: String,
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        let path = MountPath::default();
+        Path { given: path.to_string(), path }
+    }
 }
 
 /// Whether strangers may register keys.
@@ -77,8 +93,32 @@ pub(super) fn origin(text: &str) -> Result<Origin, String> {
     Origin::parse(text).map_err(|why| why.to_string())
 }
 
+/// An origin in a list.
 pub(super) fn cors(text: &str) -> Result<Cors, String> {
-    if text == "*" { Ok(Cors::All) } else { origin(text).map(Cors::Origin) }
+    if text == "*" {
+        return Ok(Cors::All);
+    }
+    origin(text).map(Cors::Origin).map_err(|why| in_list(text, &why))
+}
+
+/// A network in a list. An address is the network of it alone.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| address.into()));
+    network.map_err(|_| in_list(text, "expected an address or a network, as in 192.0.2.7 or 10.0.0.0/8"))
+}
+
+/// What is wrong with an entry of a list, whose separator is a space.
+fn in_list(text: &str, why: &str) -> String {
+    if text.contains(',') {
+        format!("{why}; separate several by spaces, not by commas")
+    } else {
+        why.to_owned()
+    }
+}
+
+pub(super) fn path(text: &str) -> Result<Path, String> {
+    let path = MountPath::parse(text).map_err(|why| why.to_string())?;
+    Ok(Path { path, given: text.to_owned() })
 }
 
 pub(super) fn millis(text: &str) -> Result<Duration, String> {

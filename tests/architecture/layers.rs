@@ -24,8 +24,8 @@ pub const LAYERS: &[Layer] = &[
         "actix_web::rt anyhow log rlimit tikv_jemallocator tokio::signal tokio::select tokio::sync",
     ),
     layer("keys_command", "console cli peerbroker", "jiff serde_json thiserror"),
-    layer("console", "cli peerbroker", "env_logger log qrcode serde_json"),
-    layer("cli", "peerbroker", "clap ipnet thiserror"),
+    layer("console", "cli peerbroker", "env_logger jiff log qrcode serde_json"),
+    layer("cli", "peerbroker", "clap clap_complete clap_mangen ipnet strsim thiserror"),
     // The library's front: re-exports.
     layer(
         "peerbroker",

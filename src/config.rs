@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::keys::{Key, Settings};
+use crate::keys::{Key, Origin, Settings};
 use crate::wire::ApiKey;
 
 pub use crate::tls::TlsFiles;
@@ -41,8 +41,8 @@ pub struct Config {
     pub proxied: bool,
     /// The proxies whose headers are trusted if [`proxied`](Self::proxied) is set.
     pub trusted_proxies: Vec<IpNet>,
-    /// The origins that may read HTTP responses (CORS). Empty, or `*` among them, means any.
-    pub cors: Vec<String>,
+    /// The origins that may read HTTP responses (CORS). Empty means any.
+    pub cors: Vec<Origin>,
     /// The key of clients at the root that send no key; by default [`key`](Self::key).
     pub root_key: Option<ApiKey>,
     /// The protocols that the server offers.

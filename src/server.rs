@@ -25,7 +25,7 @@ use crate::embed::PeerBroker;
 use crate::events::Event;
 use crate::http::upgrade::{refuse_connection, upgrade};
 use crate::http::{self, Mounted, endpoint};
-use crate::lan::lan_address;
+use crate::lan::{host_name, lan_address};
 use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::ops::{self, Ops};
 use crate::tls::{self, TlsError};
@@ -59,7 +59,10 @@ pub enum StartError {
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),
     /// The host cannot be resolved or bound.
-    #[error("cannot listen on --{flag} {host}: {error}")]
+    #[error(
+        "cannot listen on --{flag} {host}: {error}. Give an address of this machine{}, or leave --{flag} out",
+        if host.contains(':') { " (without IPv6, 0.0.0.0 or one like 192.168.1.20)" } else { "" }
+    )]
     Host {
         /// The flag that named the host: `host` or `ops_host`.
         flag: &'static str,
@@ -177,7 +180,7 @@ const OPS: Flags = Flags { host: "ops_host", port: "ops_port" };
 impl Server {
     /// Checks the hosts and the TLS files without binding a port.
     pub fn check(listen: &Listen) -> Result<(), StartError> {
-        listen.tls.as_ref().map(tls::load).transpose()?;
+        load_tls(listen)?;
         if let Some(ops) = &listen.ops {
             resolve(&ops.host, ops.port, OPS)?;
         }
@@ -187,7 +190,7 @@ impl Server {
     /// Checks the directory of static files, reads the TLS files, and binds the ports.
     pub fn bind(broker: &PeerBroker, listen: &Listen) -> Result<Self, StartError> {
         broker.config().check()?;
-        let tls = listen.tls.as_ref().map(tls::load).transpose()?;
+        let tls = load_tls(listen)?;
         if let Some(TlsFiles { cert, .. }) = &listen.tls {
             broker.events().emit(|| Event::CertificateLoaded { path: cert.display().to_string() });
         }
@@ -306,10 +309,27 @@ async fn drain(mounted: &Mounted, handle: &ServerHandle) {
     }
 }
 
+/// Reads the TLS files, and warns if clients will refuse the certificate.
+fn load_tls(listen: &Listen) -> Result<Option<rustls::ServerConfig>, TlsError> {
+    let Some(files) = &listen.tls else { return Ok(None) };
+    let tls = tls::load(files)?;
+    let host = host_name();
+    let mut names = vec!["localhost".to_owned(), format!("{host}.local"), host];
+    names.extend(lan_address().map(|address| address.to_string()));
+    if !matches!(&*listen.host, "::" | "0.0.0.0") {
+        names.push(listen.host.trim_matches(['[', ']']).to_owned());
+    }
+    tls::warnings(files, &names)?.iter().for_each(|warning| log::warn!("{warning}"));
+    Ok(Some(tls))
+}
+
 fn bind(host: &str, port: u16, flags: Flags) -> Result<TcpListener, StartError> {
+    let mut host = host;
     match listen(resolve(host, port, flags)?) {
         // The machine has no IPv6.
         Err(error) if host == DEFAULT_HOST && !in_use_or_forbidden(&error) => {
+            log::info!("cannot listen on ::, so the server listens on 0.0.0.0, for IPv4 only: {error}");
+            host = "0.0.0.0";
             listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
         }
         bound => bound,

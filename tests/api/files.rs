@@ -288,7 +288,7 @@ fn a_path_with_escapes_has_files_as_any_other() {
 #[test]
 fn other_origins_may_read_files_like_everything_else() {
     let tree = Tree::new().file("app.js", "app");
-    let only_a = |config: &mut Config| config.cors = vec!["http://a.test".into()];
+    let only_a = |config: &mut Config| config.cors = vec!["http://a.test".parse().unwrap()];
     tree.serve_with(only_a, |server| {
         for (origin, allowed) in [("http://a.test", Some("http://a.test")), ("http://b.test", None)] {
             let response = server.request("GET", "/app.js", &format!("Origin: {origin}\r\n"));

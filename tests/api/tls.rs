@@ -186,9 +186,13 @@ fn files_that_cannot_be_used_are_named() {
     let error = bind("ec-passphrase.key", "ec-chain.pem");
     assert!(matches!(error, StartError::Tls(TlsError::NoKey(_))), "{error}");
     assert!(error.to_string().contains("passphrase"), "{error}");
-    let error = bind("ec-pkcs8.key", "ec-sec1.key");
+    let error = bind("ec-pkcs8.key", "make.sh");
     assert!(matches!(error, StartError::Tls(TlsError::NoCertificate(_))), "{error}");
+    let error = bind("ec-pkcs8.key", "ec-sec1.key");
+    assert!(matches!(error, StartError::Tls(TlsError::Swapped(_))), "{error}");
+    let error = bind("ec-sec1.key", "version1.pem");
+    assert!(matches!(error, StartError::Tls(TlsError::Version1(_))), "{error}");
     let error = bind("rsa-pkcs8.key", "ec-chain.pem");
-    assert!(matches!(error, StartError::Tls(TlsError::Unusable(_))), "{error}");
+    assert!(matches!(error, StartError::Tls(TlsError::Mismatch(_))), "{error}");
     assert!(error.to_string().contains("--sslkey"), "{error}");
 }

@@ -24,8 +24,8 @@ pub const LAYERS: &[Layer] = &[
         "actix_web::rt anyhow log rlimit tikv_jemallocator tokio::signal tokio::select tokio::sync",
     ),
     layer("keys_command", "console cli peerbroker", "jiff serde_json thiserror"),
-    layer("console", "cli peerbroker", "env_logger log qrcode serde_json"),
-    layer("cli", "peerbroker", "clap ipnet thiserror"),
+    layer("console", "cli peerbroker", "env_logger jiff log qrcode serde_json"),
+    layer("cli", "peerbroker", "clap clap_complete clap_mangen gethostname ipnet rand strsim thiserror"),
     // The library's front: re-exports.
     layer(
         "peerbroker",
@@ -96,9 +96,9 @@ pub const LAYERS: &[Layer] = &[
     layer("limits", "config rate_limit wire", "dashmap"),
     layer("events", "wire", "tokio::runtime tokio::select tokio::sync tokio::test"),
     layer("config", "tls keys wire", "arc_swap ipnet thiserror"),
-    layer("tls", "files", "ring::default_provider rustls rustls_pki_types thiserror"),
-    layer("lan", "", ""),
-    layer("keys", "wire", "rand rusqlite serde serde_json thiserror utoipa"),
+    layer("tls", "lan files", "jiff ring::default_provider rustls rustls_pki_types thiserror webpki"),
+    layer("lan", "", "rustix::system"),
+    layer("keys", "wire", "percent_encoding rand rusqlite rustix::fs serde serde_json thiserror utoipa"),
     layer("files", "", "libc thiserror"),
     layer("clock", "", "tokio::sync"),
     layer("rate_limit", "", ""),

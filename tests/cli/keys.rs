@@ -233,7 +233,7 @@ fn a_key_that_is_there_or_is_not_there_ends_with_1() {
     let directory = Directory::new();
     done(&directory, &["add", "-k", "k"]);
     let text = refused(&directory, &["add", "-k", "k", "--name", "second"], 1);
-    assert_eq!(text, "Error: the key k exists already\n");
+    assert_eq!(text, "error: the key k exists already\n");
     assert_eq!(shown(&directory, "k")["name"], "");
     for args in [
         &["show", "absent"][..],
@@ -242,7 +242,7 @@ fn a_key_that_is_there_or_is_not_there_ends_with_1() {
         &["disable", "absent"],
         &["remove", "absent"],
     ] {
-        assert_eq!(refused(&directory, args, 1), "Error: there is no key absent\n", "{args:?}");
+        assert_eq!(refused(&directory, args, 1), "error: there is no key absent\n", "{args:?}");
     }
 }
 
@@ -272,7 +272,7 @@ fn a_directory_that_cannot_be_used_is_named() {
     for dir in [file.as_str(), "/proc"] {
         let ended = run(&["keys", "add", "--data_dir", dir], &[]);
         assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
-        assert!(ended.stderr.starts_with("Error: cannot reach the keys: ") && ended.stderr.contains(dir));
+        assert!(ended.stderr.starts_with("error: cannot reach the keys: ") && ended.stderr.contains(dir));
         assert!(ended.stdout.is_empty(), "no key that is nowhere: {:?}", ended.stdout);
     }
     fs::create_dir(directory.at("data")).unwrap();

@@ -17,8 +17,10 @@ mod wire;
 
 mod flags;
 mod forged;
+mod help;
 mod keys;
 mod limits;
+mod mistakes;
 mod ops;
 mod output;
 mod program;

@@ -1,6 +1,7 @@
 //! Answers HTTP requests from clients and browsers. Only this layer knows their URLs and status codes.
 
 mod body;
+mod client;
 mod cors;
 mod embedded;
 pub(crate) mod endpoint;
@@ -93,7 +94,10 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         Route::Health => plain(StatusCode::OK, "ok"),
         Route::Page(name) if pages => pages::page(mounted, request, name),
         Route::File(below) => {
-            file(mounted, request, below).await.unwrap_or_else(|| not_found::page(mounted, request))
+            // An app may have a file of this name, and serves it as before.
+            let file = file(mounted, request, below).await;
+            let client = || client::answer(mounted, request, below);
+            file.or_else(client).unwrap_or_else(|| not_found::page(mounted, request))
         }
         Route::Register if key_signup::is_open(parts) => key_signup::redirect_to_form(),
         Route::Page(_) | Route::Register | Route::Socket | Route::Outside => {

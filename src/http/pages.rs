@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, Header as _, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
+use ring::digest::{SHA256, digest};
 use rust_embed::EmbeddedFile;
 
 use super::embedded::{Static, Vendor};
@@ -40,7 +41,7 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
         let values = values.with_html("{{registration}}", form);
         html::page(StatusCode::OK, values.fill(&String::from_utf8_lossy(&file.data)))
     } else {
-        asset(request, &file)
+        cached(request, file.data.into_owned())
     };
     let headers = response.headers_mut();
     if let Ok(kind) = HeaderValue::from_str(content_type(&name).as_ref()) {
@@ -70,9 +71,10 @@ fn content_type(name: &str) -> String {
     }
 }
 
-fn asset(request: &HttpRequest, file: &EmbeddedFile) -> HttpResponse {
-    let hash: String =
-        file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+/// An answer that browsers keep, and ask for again with its tag.
+pub(super) fn cached(request: &HttpRequest, bytes: Vec<u8>) -> HttpResponse {
+    let hash = digest(&SHA256, &bytes);
+    let hash: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let tag = header::EntityTag::new_strong(hash);
     let is_cached = match header::IfNoneMatch::parse(request) {
         Ok(header::IfNoneMatch::Any) => true,
@@ -82,7 +84,7 @@ fn asset(request: &HttpRequest, file: &EmbeddedFile) -> HttpResponse {
     let mut response =
         if is_cached { HttpResponse::NotModified() } else { HttpResponse::build(StatusCode::OK) };
     response.insert_header(header::ETag(tag));
-    if is_cached { response.finish() } else { response.body(file.data.to_vec()) }
+    if is_cached { response.finish() } else { response.body(bytes) }
 }
 
 #[cfg(test)]

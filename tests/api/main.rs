@@ -5,6 +5,7 @@ mod admission;
 mod bad_input;
 mod bounds;
 mod calls;
+mod client;
 mod conformance;
 mod contract_table;
 mod cors;

@@ -245,6 +245,14 @@ impl MountPath {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The path as people write it: without its final slash, unless it is the root.
+    pub fn shown(&self) -> &str {
+        match self.0.trim_end_matches('/') {
+            "" => "/",
+            path => path,
+        }
+    }
 }
 
 impl Default for MountPath {

@@ -11,25 +11,6 @@ use super::mounted::Mounted;
 use super::template::{PARTS, Values};
 use super::{forwarded, html, key_signup, not_found};
 
-/// Whether a request prefers HTML to JSON. With `*/*`, which programs send, it does not.
-pub(super) fn prefers_html(request: &HttpRequest) -> bool {
-    let Ok(accept) = header::Accept::parse(request) else {
-        return false;
-    };
-    let quality = |wanted: &mime::Mime| {
-        // The most specific range counts (RFC 9110, section 12.5.1).
-        let fits = |range: &mime::Mime| match (range.type_(), range.subtype()) {
-            (mime::STAR, _) => Some(0),
-            (kind, mime::STAR) if kind == wanted.type_() => Some(1),
-            (kind, sub) if kind == wanted.type_() && sub == wanted.subtype() => Some(2),
-            _ => None,
-        };
-        let ranges = accept.iter().filter_map(|range| Some((fits(&range.item)?, range.quality)));
-        ranges.max_by_key(|(specific, _)| *specific).map(|(_, quality)| quality)
-    };
-    quality(&mime::TEXT_HTML) > quality(&mime::APPLICATION_JSON)
-}
-
 /// One file below `{path}broker/`; the empty name is the landing page.
 pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> HttpResponse {
     let Some((name, file)) = find(name) else {
@@ -85,28 +66,4 @@ pub(super) fn cached(request: &HttpRequest, bytes: Vec<u8>) -> HttpResponse {
         if is_cached { HttpResponse::NotModified() } else { HttpResponse::build(StatusCode::OK) };
     response.insert_header(header::ETag(tag));
     if is_cached { response.finish() } else { response.body(bytes) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use actix_web::test::TestRequest;
-
-    #[test]
-    fn html_is_for_those_who_prefer_it() {
-        for (accept, html) in [
-            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true),
-            ("text/html", true),
-            ("text/*", true),
-            ("*/*", false),
-            ("application/json", false),
-            ("application/json, text/html;q=0.5", false),
-            ("text/html;q=0, */*", false),
-            ("", false),
-        ] {
-            let request = TestRequest::default().insert_header(("accept", accept)).to_http_request();
-            assert_eq!(prefers_html(&request), html, "{accept}");
-        }
-        assert!(!prefers_html(&TestRequest::default().to_http_request()));
-    }
 }

@@ -116,6 +116,8 @@ table! {
     Gone: "gone", None, "", true;
     /// The key has as many clients as it may.
     LimitReached: "limit_reached", None, "Server has reached its concurrent user limit", true;
+    /// A PeerJS client opened a WebSocket that is not at the path of this server. The text goes on with that path.
+    WrongPath: "wrong_path", None, "Wrong path", false;
     /// The server stops.
     Closing: "closing", CloseReason::Shutdown.ending().code, "Server is stopping", true;
 }

@@ -1,7 +1,7 @@
 //! Responses over HTTP.
 
 use crate::harness::messages::{offer, relayed_offer};
-use crate::harness::{TestServer, on_both, on_both_with, on_own, on_own_with};
+use crate::harness::{TestServer, Transport, on_both, on_both_with, on_own, on_own_with};
 use peerbroker::config::MountPath;
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
@@ -189,7 +189,11 @@ fn nothing_is_outside_the_mount_path() {
         for target in ["/", "/peerjs/id", "/peerjs/peers", "/xy/peerjs/id", "/X/peerjs/id", "/y"] {
             let response = server.request("GET", target, "Origin: http://page.test\r\n");
             assert_eq!(response.status, 404, "{target}");
-            assert_eq!(response.header("access-control-allow-origin"), None, "{target}");
+            // Otherwise the console of the page would show an error of CORS and not the 404.
+            if server.transport == Transport::Own {
+                let allowed = response.header("access-control-allow-origin");
+                assert_eq!(allowed.as_deref(), Some("http://page.test"), "{target}");
+            }
         }
         assert_eq!(server.request("OPTIONS", "/peerjs/id", "").status, 404);
     });

@@ -244,6 +244,49 @@ fn a_404_explains_itself() {
 }
 
 #[test]
+fn a_404_for_a_browser_is_a_page_that_leads_to_the_right_path() {
+    let browser = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+    let pages = |configure: fn(&mut peerbroker::Config)| {
+        TestServer::start(Transport::Own, move |config| {
+            path("/x")(config);
+            configure(config);
+        })
+    };
+    let server = pages(|_| {});
+    for (method, target) in [("GET", "/"), ("GET", "/peerjs/id"), ("PUT", "/x/b&c/s/hushhush/offer")] {
+        let response = server.request(method, target, &format!("{browser}Content-Length: 0\r\n"));
+        assert_eq!((response.status, content_type(&response)), (404, "text/html; charset=utf-8".into()));
+        assert_eq!(response.header("cache-control").as_deref(), Some("no-store"));
+        assert!(response.header("content-security-policy").is_some());
+        let text = response.text();
+        for told in
+            ["There is nothing here", r#"href="/x/">Open /x/<"#, r#"<base href="/x/broker/">"#, method]
+        {
+            assert!(text.contains(told), "{told} in {text}");
+        }
+        for hidden in ["hushhush", "b&c", "{{"] {
+            assert!(!text.contains(hidden), "{hidden} in {text}");
+        }
+    }
+    assert_eq!(content_type(&pages(|config| config.pages = false).request("GET", "/", browser)), PLAIN);
+}
+
+#[test]
+fn a_404_names_no_key_if_there_is_none() {
+    on_own_with(
+        |config| config.default_key = false,
+        |server| {
+            for accept in ["", "Accept: text/html\r\n"] {
+                let response = server.request("GET", "/nothing", accept);
+                let text = response.text();
+                assert!(text.contains("no built-in key") && !text.contains("YOUR-KEY"), "{text}");
+            }
+            assert!(server.get("/nothing").text().contains(r#"path: "/", key: …})"#));
+        },
+    );
+}
+
+#[test]
 fn no_token_gets_onto_an_error_page() {
     on_both(|server| {
         for target in [

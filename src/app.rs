@@ -3,6 +3,7 @@
 mod background;
 mod key_watch;
 mod log_events;
+mod mistakes;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Once};
@@ -13,13 +14,14 @@ use arc_swap::Guard;
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, LiveConfig};
-use crate::events::{Event, Events};
+use crate::events::{ClientMistake, Event, Events, Mistake};
 use crate::keys::{KeyError, KeyStore};
 use crate::limits::ConnectionLimiter;
 use crate::node::{ActiveKeys, Node};
 use crate::session::{OnMessage, Sessions};
 use crate::wire::Limit;
 use key_watch::KeyWatch;
+use mistakes::Mistakes;
 
 /// The parts of a broker. Built once, before any worker starts.
 pub(crate) struct Parts {
@@ -30,6 +32,7 @@ pub(crate) struct Parts {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) admin: Admin,
     pub(crate) addresses: Arc<ConnectionLimiter>,
+    mistakes: Arc<Mistakes>,
     /// Done when the log has said that a trusted proxy names no clients.
     pub(crate) silent_proxy: Once,
     started: Instant,
@@ -53,9 +56,20 @@ impl Parts {
         if let Err(error) = log_events::start(&events) {
             log::error!("cannot start the thread that logs, so what operators do is not logged: {error}");
         }
-        let (silent_proxy, started) = (Once::new(), Instant::now());
-        let parts =
-            Arc::new(Parts { config, events, node, keys, sessions, admin, addresses, silent_proxy, started });
+        let (mistakes, silent_proxy, started) = (Arc::default(), Once::new(), Instant::now());
+        let parts = Arc::new(Parts {
+            config,
+            events,
+            node,
+            keys,
+            sessions,
+            admin,
+            addresses,
+            mistakes,
+            silent_proxy,
+            started,
+        });
+        parts.log_mistakes();
         if let Err(error) = parts.admin.read_keys() {
             log::error!("{error}");
         }
@@ -90,6 +104,15 @@ impl Parts {
         self.admin.read_keys()
     }
 
+    fn log_mistakes(self: &Arc<Self>) {
+        let parts = Arc::downgrade(self);
+        let keys = move || parts.upgrade().and_then(|parts| parts.admin.all_keys().ok()).unwrap_or_default();
+        let clock = self.node.clock().clone();
+        if let Err(error) = mistakes::start(&self.events, &self.mistakes, clock, keys) {
+            log::error!("cannot start the thread that logs mistakes of clients: {error}");
+        }
+    }
+
     /// Does what is due by the clock.
     pub(crate) fn sweep(&self) {
         let now = self.now();
@@ -97,6 +120,7 @@ impl Parts {
         self.addresses.sweep(now);
         self.sessions.sweep(now);
         self.admin.sweep(now);
+        self.mistakes.sweep(now);
     }
 
     /// Says that the server stops, dismisses every client, and admits nobody any more.
@@ -109,6 +133,11 @@ impl Parts {
     /// Tells that an address has reached a limit.
     pub(crate) fn limit_hit(&self, limit: Limit, address: Option<IpAddr>) {
         self.events.emit(|| Event::LimitHit { limit, key: None, address });
+    }
+
+    /// Tells that a client asked in a way that cannot work.
+    pub(crate) fn client_mistake(&self, mistake: Mistake, origin: Option<String>, address: Option<IpAddr>) {
+        self.events.emit(|| Event::ClientMistake(Box::new(ClientMistake { mistake, origin, address })));
     }
 
     /// Milliseconds by the broker's clock.

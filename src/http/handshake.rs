@@ -12,6 +12,7 @@ use actix_web::HttpResponse;
 
 use super::endpoint::{self, Endpoint};
 use super::mounted::Mounted;
+use super::not_found;
 use super::routes::{self, Route};
 use crate::config::Dialects;
 use crate::session::{Claim, ConnectRequest};
@@ -44,6 +45,9 @@ pub(super) fn open(
         Ok(accepted) => accepted,
         Err(why) => return Some(Err(Refused::new(why, mounted, head, is_secure))),
     };
+    if accepted.endpoint == Endpoint::WrongPath {
+        not_found::note(mounted, head);
+    }
     let query = head.uri.query().unwrap_or_default();
     let request = endpoint::connect_request(parts, query, head.headers(), head.peer_addr, connection);
     Some(request.map(|request| (accepted, request)).map_err(Refused::too_many))

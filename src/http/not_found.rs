@@ -1,5 +1,6 @@
 //! The 404 names the correct client options, because a wrong `path` is the most common mistake.
 
+use actix_http::RequestHead;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
@@ -7,13 +8,16 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::mounted::Mounted;
 use super::routes::{self, Route};
 use super::template::Values;
-use super::{forwarded, html};
+use super::{endpoint, forwarded, html};
 use crate::client_options::ClientOptions;
+use crate::events::Mistake;
+use crate::session::Source;
 
 /// Most characters of the requested path that are shown.
 const MAX_SHOWN_CHARS: usize = 200;
 
 pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
+    note(mounted, request.head());
     let options = forwarded::client_options(mounted, request);
     if mounted.parts.config().pages && html::prefers_html(request) {
         return framed(mounted, request, options);
@@ -25,6 +29,17 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
         .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
         .body(text)
+}
+
+/// Tells the operator that somebody asks for a path that has nothing.
+pub(super) fn note(mounted: &Mounted, head: &RequestHead) {
+    let mistake = Mistake::NotFound {
+        method: head.method.to_string(),
+        path: shown(head.uri.path()),
+        mount: mounted.path.shown().to_owned(),
+    };
+    let Source { origin, address } = endpoint::source(&mounted.parts, head.headers(), head.peer_addr);
+    mounted.parts.client_mistake(mistake, origin, address);
 }
 
 /// The 404 for people.

@@ -45,7 +45,7 @@ pub const LAYERS: &[Layer] = &[
     layer("embed", "http ops app session node events config keys lan clock wire", "actix_web log"),
     layer(
         "http",
-        "app admin session transport client_options limits config keys wire",
+        "app admin session transport client_options limits events config keys wire",
         "actix_codec actix_files actix_http actix_web base64 form_urlencoded log mime mime_guess percent_encoding ring::digest rust_embed serde_json tokio \
          uuid",
     ),
@@ -55,7 +55,7 @@ pub const LAYERS: &[Layer] = &[
         "actix_web log mime percent_encoding serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
     // The parts of a broker, put together.
-    layer("app", "admin session node limits events config keys clock wire", "arc_swap log"),
+    layer("app", "admin session node limits events config keys clock wire", "arc_swap log strsim"),
     // Everything that changes the running server.
     layer("admin", "node auth limits events config keys wire", "serde_json thiserror"),
     // One connected client.

@@ -19,6 +19,7 @@ mod flags;
 mod forged;
 mod keys;
 mod limits;
+mod mistakes;
 mod ops;
 mod output;
 mod program;

@@ -23,6 +23,9 @@ use crate::wire::Limit;
 use key_watch::KeyWatch;
 use mistakes::Mistakes;
 
+/// Makes an id for a client of a key.
+pub(crate) type GenerateId = Box<dyn Fn(&str) -> String + Send + Sync>;
+
 /// The parts of a broker. Built once, before any worker starts.
 pub(crate) struct Parts {
     pub(crate) config: LiveConfig,
@@ -33,6 +36,8 @@ pub(crate) struct Parts {
     pub(crate) admin: Admin,
     pub(crate) addresses: Arc<ConnectionLimiter>,
     mistakes: Arc<Mistakes>,
+    /// An embedding program's own ids.
+    pub(crate) generate_id: Option<GenerateId>,
     /// Done when the log has said that a trusted proxy names no clients.
     pub(crate) silent_proxy: Once,
     started: Instant,
@@ -45,6 +50,7 @@ impl Parts {
         on_message: Vec<OnMessage>,
         clock: Clock,
         store: Arc<dyn KeyStore>,
+        generate_id: Option<GenerateId>,
     ) -> Arc<Self> {
         let is_live = !clock.is_manual();
         let config = LiveConfig::new(config);
@@ -66,6 +72,7 @@ impl Parts {
             admin,
             addresses,
             mistakes,
+            generate_id,
             silent_proxy,
             started,
         });

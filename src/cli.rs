@@ -14,6 +14,7 @@ use std::time::Duration;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use ipnet::IpNet;
 use peerbroker::config::{DEFAULT_HOST, DEFAULT_OPS_HOST, DEFAULT_PORT};
+use peerbroker::keys::IdStyle;
 use peerbroker::wire::ApiKey;
 use peerbroker::{Config, Listen};
 
@@ -21,8 +22,8 @@ pub use keys::{BadKeySettings, KeySettings, KeysCommand};
 pub use settings::Settings;
 pub use values::LogFormat;
 use values::{
-    Dialect, RegistrationState, count, in_millis, key, millis, millis_or_none, port, positive, workers,
-    yes_or_no,
+    Dialect, RegistrationState, count, id_style, in_millis, key, millis, millis_or_none, port, positive,
+    workers, yes_or_no,
 };
 
 /// A broker that lets WebRTC clients find each other. Drop-in replacement for peerjs-server.
@@ -152,6 +153,10 @@ pub struct Cli {
         default_value_t = defaults().messages_per_second
     )]
     messages_per_second: u32,
+
+    /// Form of the ids that the server gives to clients: uuid, short or words
+    #[arg(long = "id_style", alias = "id-style", env = "PEERBROKER_ID_STYLE", value_name = "STYLE", default_value_t = defaults().id_style, value_parser = id_style)]
+    id_style: IdStyle,
 
     /// TCP port of the API for keys, peers and statistics; 0 takes a free one [default: no API]
     #[arg(long = "ops_port", alias = "ops-port", env = "PEERBROKER_OPS_PORT", value_name = "PORT", value_parser = port)]

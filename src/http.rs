@@ -9,6 +9,7 @@ mod files;
 pub(crate) mod forwarded;
 pub(crate) mod handshake;
 mod html;
+mod ids;
 mod key_signup;
 mod legacy;
 mod mounted;

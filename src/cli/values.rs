@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use peerbroker::Config;
 use peerbroker::config::Dialects;
-use peerbroker::keys::{Origin, check_name};
+use peerbroker::keys::{IdStyle, Origin, check_name};
 use peerbroker::wire::ApiKey;
 
 /// About a year: longer times are surely mistakes.
@@ -68,6 +68,11 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 
 pub(super) fn origin(text: &str) -> Result<Origin, String> {
     Origin::parse(text).map_err(|why| why.to_string())
+}
+
+pub(super) fn id_style(text: &str) -> Result<IdStyle, String> {
+    let style = IdStyle::ALL.into_iter().find(|style| style.name() == text);
+    style.ok_or_else(|| "expected uuid, short or words".to_owned())
 }
 
 pub(super) fn millis(text: &str) -> Result<Duration, String> {

@@ -20,6 +20,7 @@ mod harness;
 mod hostile;
 mod http;
 mod identity;
+mod ids;
 mod injection;
 mod keys;
 mod legacy;

@@ -3,31 +3,13 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, Header as _, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
+use ring::digest::{SHA256, digest};
 use rust_embed::EmbeddedFile;
 
 use super::embedded::{Static, Vendor};
 use super::mounted::Mounted;
 use super::template::{PARTS, Values};
 use super::{forwarded, html, key_signup, not_found};
-
-/// Whether a request prefers HTML to JSON. With `*/*`, which programs send, it does not.
-pub(super) fn prefers_html(request: &HttpRequest) -> bool {
-    let Ok(accept) = header::Accept::parse(request) else {
-        return false;
-    };
-    let quality = |wanted: &mime::Mime| {
-        // The most specific range counts (RFC 9110, section 12.5.1).
-        let fits = |range: &mime::Mime| match (range.type_(), range.subtype()) {
-            (mime::STAR, _) => Some(0),
-            (kind, mime::STAR) if kind == wanted.type_() => Some(1),
-            (kind, sub) if kind == wanted.type_() && sub == wanted.subtype() => Some(2),
-            _ => None,
-        };
-        let ranges = accept.iter().filter_map(|range| Some((fits(&range.item)?, range.quality)));
-        ranges.max_by_key(|(specific, _)| *specific).map(|(_, quality)| quality)
-    };
-    quality(&mime::TEXT_HTML) > quality(&mime::APPLICATION_JSON)
-}
 
 /// One file below `{path}broker/`; the empty name is the landing page.
 pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> HttpResponse {
@@ -40,7 +22,7 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
         let values = values.with_html("{{registration}}", form);
         html::page(StatusCode::OK, values.fill(&String::from_utf8_lossy(&file.data)))
     } else {
-        asset(request, &file)
+        cached(request, file.data.into_owned())
     };
     let headers = response.headers_mut();
     if let Ok(kind) = HeaderValue::from_str(content_type(&name).as_ref()) {
@@ -70,9 +52,10 @@ fn content_type(name: &str) -> String {
     }
 }
 
-fn asset(request: &HttpRequest, file: &EmbeddedFile) -> HttpResponse {
-    let hash: String =
-        file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+/// An answer that browsers keep, and ask for again with its tag.
+pub(super) fn cached(request: &HttpRequest, bytes: Vec<u8>) -> HttpResponse {
+    let hash = digest(&SHA256, &bytes);
+    let hash: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let tag = header::EntityTag::new_strong(hash);
     let is_cached = match header::IfNoneMatch::parse(request) {
         Ok(header::IfNoneMatch::Any) => true,
@@ -82,29 +65,5 @@ fn asset(request: &HttpRequest, file: &EmbeddedFile) -> HttpResponse {
     let mut response =
         if is_cached { HttpResponse::NotModified() } else { HttpResponse::build(StatusCode::OK) };
     response.insert_header(header::ETag(tag));
-    if is_cached { response.finish() } else { response.body(file.data.to_vec()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use actix_web::test::TestRequest;
-
-    #[test]
-    fn html_is_for_those_who_prefer_it() {
-        for (accept, html) in [
-            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true),
-            ("text/html", true),
-            ("text/*", true),
-            ("*/*", false),
-            ("application/json", false),
-            ("application/json, text/html;q=0.5", false),
-            ("text/html;q=0, */*", false),
-            ("", false),
-        ] {
-            let request = TestRequest::default().insert_header(("accept", accept)).to_http_request();
-            assert_eq!(prefers_html(&request), html, "{accept}");
-        }
-        assert!(!prefers_html(&TestRequest::default().to_http_request()));
-    }
+    if is_cached { response.finish() } else { response.body(bytes) }
 }

@@ -8,7 +8,7 @@ use crate::client_options::ClientOptions;
 pub(super) const PARTS: &str = "parts/";
 
 /// The values of placeholders.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Values(Vec<(&'static str, String)>);
 
 impl Values {

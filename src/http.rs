@@ -2,6 +2,7 @@
 
 mod body;
 mod cors;
+mod docs;
 mod embedded;
 pub(crate) mod endpoint;
 mod files;

@@ -12,6 +12,12 @@ pub(super) struct Static;
 #[allow_missing = true]
 pub(super) struct Vendor;
 
+/// The documentation, in Markdown.
+#[derive(RustEmbed)]
+#[folder = "docs/"]
+#[include = "*.md"]
+pub(super) struct Docs;
+
 /// A library of the pages. Pages load it from the binary if it is embedded, otherwise from the CDN.
 pub(super) struct Library {
     file: &'static str,

@@ -8,7 +8,7 @@ use rust_embed::EmbeddedFile;
 use super::embedded::{Static, Vendor};
 use super::mounted::Mounted;
 use super::template::{PARTS, Values};
-use super::{forwarded, html, key_signup, not_found};
+use super::{docs, forwarded, html, key_signup, not_found};
 
 /// Whether a request prefers HTML to JSON. With `*/*`, which programs send, it does not.
 pub(super) fn prefers_html(request: &HttpRequest) -> bool {
@@ -31,6 +31,9 @@ pub(super) fn prefers_html(request: &HttpRequest) -> bool {
 
 /// One file below `{path}broker/`; the empty name is the landing page.
 pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> HttpResponse {
+    if let Some(name) = docs::requested(name) {
+        return docs::page(mounted, request, name);
+    }
     let Some((name, file)) = find(name) else {
         return not_found::page(mounted, request);
     };

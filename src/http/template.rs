@@ -77,7 +77,8 @@ fn fill(template: &str, values: &[(&str, String)]) -> String {
     filled
 }
 
-fn escape(text: &str) -> String {
+/// A text as HTML, also within attributes.
+pub(super) fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
         match c {
             '&' => escaped.push_str("&amp;"),

@@ -46,7 +46,8 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "http",
         "app admin session transport client_options limits config keys wire",
-        "actix_codec actix_files actix_http actix_web form_urlencoded log mime mime_guess percent_encoding rust_embed serde_json tokio uuid",
+        "actix_codec actix_files actix_http actix_web form_urlencoded log mime mime_guess percent_encoding pulldown_cmark rust_embed serde_json tokio \
+         uuid",
     ),
     layer(
         "ops",

@@ -96,7 +96,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         Route::File(below) => {
             file(mounted, request, below).await.unwrap_or_else(|| not_found::page(mounted, request))
         }
-        Route::Register if key_signup::is_open(parts) => key_signup::redirect_to_form(),
+        Route::Register if key_signup::is_open(parts) => key_signup::shown(mounted, request),
         Route::Page(_) | Route::Register | Route::Socket | Route::Outside => {
             not_found::page(mounted, request)
         }

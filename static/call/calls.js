@@ -1,4 +1,5 @@
 import { keepAwake } from '../awake.js';
+import { pageUrl } from '../settings.js';
 import { setStatus } from '../status.js';
 import { enableCopyLink, showWay } from '../way.js';
 import { Line } from './line.js';
@@ -61,7 +62,7 @@ class Calls {
 
   #lineOpened() {
     this.#brokerProblem = undefined;
-    const link = showWay(linkTo(this.#line.id), 'QR code with the link for the other person');
+    const link = showWay(pageUrl({}, this.#line.id), 'QR code with the link for the other person');
     element('link-changed').hidden = !this.#hadId;
     element('https-note').hidden = (link?.protocol ?? 'https:') === 'https:';
     this.#hadId = true;
@@ -350,12 +351,6 @@ class Calls {
     else if (!this.#line.id) setStatus('connecting', 'Connecting…');
     else setStatus('ready', this.#target ? 'Not in a call' : 'Waiting for a call');
   }
-}
-
-function linkTo(id) {
-  const url = new URL(location.pathname, location.origin);
-  url.hash = id;
-  return url;
 }
 
 function randomToken() {

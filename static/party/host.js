@@ -1,5 +1,6 @@
 import { keepAwake } from '../awake.js';
 import { enableFullscreen } from '../fullscreen.js';
+import { pageUrl } from '../settings.js';
 import { setStatus } from '../status.js';
 import { enableCopyLink, showWay } from '../way.js';
 import { Game } from './game.js';
@@ -75,7 +76,7 @@ class Host {
     element('problem').hidden = true;
     element('room-code').textContent = room.code;
     element('room-reminder').textContent = `Room ${room.code}`;
-    showWay(playerUrl(room.code), 'QR code with the link to this game');
+    showWay(pageUrl({ room: room.code }), 'QR code with the link to this game');
     this.#players.tell(() => ({ type: 'room', room: room.code }));
     this.#showRoom();
   }
@@ -186,12 +187,6 @@ class Host {
 function secondsOfARound() {
   const wanted = Number(new URLSearchParams(location.search).get('seconds'));
   return wanted >= 3 && wanted <= 600 ? wanted : ROUND;
-}
-
-function playerUrl(code) {
-  const url = new URL(location.pathname, location.origin);
-  url.search = new URLSearchParams({ room: code });
-  return url;
 }
 
 /** Called many times a second, so it does not touch unchanged text. */

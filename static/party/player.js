@@ -1,4 +1,5 @@
 import { keepAwake } from '../awake.js';
+import { pageUrl } from '../settings.js';
 import { setStatus } from '../status.js';
 import { remember, take } from '../storage.js';
 import { Seat } from './seat.js';
@@ -119,7 +120,7 @@ class Player {
   /** Puts the room into the form and the address, for a reload. */
   #showRoom(room) {
     element('room').value = room;
-    history.replaceState(null, '', `${location.pathname}?${new URLSearchParams({ room })}`);
+    history.replaceState(null, '', pageUrl({ room }));
   }
 
   #lost(error) {

@@ -380,7 +380,11 @@ fn without_a_registered_key_the_address_of_the_answer_leads_to_the_form() {
         for query in ["", "?", "?key", "?key=unknown", "?key=peerjs", "?kez=peerjs", "?key=%00%zz"] {
             for method in ["GET", "HEAD"] {
                 let response = server.request(method, &format!("/broker/register{query}"), "");
-                assert_eq!((response.status, response.header("location").as_deref()), (303, Some("./")), "{query}");
+                assert_eq!(
+                    (response.status, response.header("location").as_deref()),
+                    (303, Some("./")),
+                    "{query}"
+                );
             }
         }
         assert_eq!(server.request("PUT", "/broker/register", "").status, 404);

@@ -19,6 +19,8 @@ const LOST = {
     'can join until a new room is open, and players who lose their connection cannot come back.',
 };
 
+const START_LABELS = { lobby: 'Start', countdown: 'Playing…', round: 'Playing…', over: 'Play again' };
+
 const element = (id) => document.getElementById(id);
 
 export function startHost() {
@@ -119,7 +121,7 @@ class Host {
     const { all, leaders } = this.#players;
     const { phase } = this.#game;
     showScores(all, phase);
-    this.#players.tell(({ points }) => ({
+    this.#players.tell(({ name, points }) => ({
       type: 'state',
       phase,
       points,
@@ -127,6 +129,8 @@ class Host {
       players: all.length,
       best: leaders[0]?.points ?? 0,
       leaders: names(leaders),
+      // Those who share the first place with this player.
+      tied: names(leaders.filter((other) => points === other.points && name !== other.name)),
     }));
   }
 
@@ -136,15 +140,12 @@ class Host {
       lobby: 'Dot hunt',
       countdown: 'Get ready',
       round: 'Go!',
-      over:
-        leaders.length === 0
-          ? 'Nobody found a dot'
-          : `${names(leaders)} ${leaders.length === 1 ? 'wins' : 'win'} with ${count(leaders[0].points, 'point')}`,
+      over: verdict(leaders),
     };
     element('headline').textContent = texts[this.#game.phase];
     element('host').dataset.phase = this.#game.phase;
     element('rules-seconds').textContent = secondsOfARound();
-    element('start').textContent = this.#game.phase === 'lobby' ? 'Start' : 'Play again';
+    element('start').textContent = START_LABELS[this.#game.phase];
   }
 
   #showTime() {
@@ -181,6 +182,12 @@ class Host {
     else if (all.length > 0) setStatus('connected', players);
     else setStatus('ready', 'Waiting for players');
   }
+}
+
+function verdict(leaders) {
+  if (leaders.length === 0) return 'Nobody found a dot';
+  const points = count(leaders[0].points, 'point');
+  return leaders.length === 1 ? `${names(leaders)} wins with ${points}` : `A tie: ${names(leaders)} have ${points} each`;
 }
 
 /** 45, or the value in the address: `?seconds=90`. */

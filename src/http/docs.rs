@@ -17,16 +17,8 @@ use super::{forwarded, html, not_found};
 const REPOSITORY: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/");
 
 /// The order of the list. Other documents follow.
-const ORDER: [&str; 8] = [
-    "MIGRATING",
-    "DEPLOY",
-    "OPERATING",
-    "TROUBLESHOOTING",
-    "SECURITY",
-    "PROTOCOL",
-    "CHOOSING",
-    "EMBEDDING",
-];
+const ORDER: [&str; 8] =
+    ["MIGRATING", "DEPLOY", "OPERATING", "TROUBLESHOOTING", "SECURITY", "PROTOCOL", "CHOOSING", "EMBEDDING"];
 
 /// All documents. Rendered once, because that costs more than an answer should.
 static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
@@ -116,7 +108,10 @@ impl Document {
 }
 
 /// The texts of the elements that begin with such a tag.
-fn text_of<'a>(events: &'a [Event<'a>], is_wanted: impl Fn(&Tag<'a>) -> bool) -> impl Iterator<Item = String> {
+fn text_of<'a>(
+    events: &'a [Event<'a>],
+    is_wanted: impl Fn(&Tag<'a>) -> bool,
+) -> impl Iterator<Item = String> {
     let starts = events.iter().enumerate();
     starts.filter_map(move |(at, event)| match event {
         Event::Start(tag) if is_wanted(tag) => {
@@ -152,6 +147,16 @@ fn shown<'a>(event: Event<'a>, document: &str) -> Event<'a> {
             let dest_url = address(&dest_url, document).into();
             Event::Start(Tag::Link { link_type, dest_url, title, id })
         }
+        // Pictures are not in the binary.
+        Event::Start(Tag::Image { link_type, dest_url, title, id }) => {
+            let dest_url = address(&dest_url, document).into();
+            Event::Start(Tag::Link { link_type, dest_url, title, id })
+        }
+        Event::End(TagEnd::Image) => Event::End(TagEnd::Link),
+        // Long names of flags and variables may break behind `_`.
+        Event::Code(text) => {
+            Event::InlineHtml(format!("<code>{}</code>", escape(&text).replace('_', "_<wbr>")).into())
+        }
         Event::Start(Tag::CodeBlock(_)) => Event::Html(r#"<pre tabindex="0"><code>"#.into()),
         Event::End(TagEnd::CodeBlock) => Event::Html("</code></pre>\n".into()),
         // Without alignments, which would become `style` attributes: the policy of the pages forbids those.
@@ -170,7 +175,7 @@ fn address(link: &str, document: &str) -> String {
     let anchor = if anchor.is_empty() { String::new() } else { format!("#{anchor}") };
     match (file, file.strip_suffix(".md")) {
         ("", _) => format!("docs/{document}{anchor}"),
-        (_, Some(name)) if !name.contains('/') => format!("docs/{name}{anchor}"),
+        (_, Some(name)) if Docs::get(file).is_some() => format!("docs/{name}{anchor}"),
         _ => match file.strip_prefix("../") {
             Some(file) => format!("{REPOSITORY}{file}{anchor}"),
             None => format!("{REPOSITORY}docs/{file}{anchor}"),
@@ -185,21 +190,23 @@ mod tests {
 
     #[test]
     fn a_document_is_rendered_with_the_anchors_and_links_of_this_server() {
-        let text = "# The *title* & more\n\nFirst `words`\nof it.\n\n## One, two\n\n[a](#one-two-1) [b](B.md#c) [d](../d/e.rs) \
-                    [f](f/g.json) [h](https://h.test/i.md#j)\n\n## One two\n\n    <code>\n\n|k|l|\n|-:|-|\n|m|n|\n";
+        let text = "# The *title* & more\n\nFirst `wo_rds`\nof it.\n\n## One, two\n\n[a](#one-two-1) [b](PROTOCOL.md#c) \
+                    [d](../d/e.rs) ![f](f/g.svg) [k](BENCHMARKS.md) [h](https://h.test/i.md#j)\n\n## One two\n\n    <code>\n\n|k|l|\n|-:|-|\n|m|n|\n";
         let Document { title, summary, contents, html, .. } = Document::render("A", text);
-        assert_eq!((title.as_str(), summary.as_str()), ("The title & more", "First words of it."));
+        assert_eq!((title.as_str(), summary.as_str()), ("The title & more", "First wo_rds of it."));
         assert_eq!(
             contents,
             "<li><a href=\"docs/A#one-two\">One, two</a></li>\n<li><a href=\"docs/A#one-two-1\">One two</a></li>\n"
         );
         for part in [
             r#"<h1 id="the-title--more">The <em>title</em> &amp; more</h1>"#,
-            r##"<a href="docs/A#one-two-1">a</a> <a href="docs/B#c">b</a>"##,
+            r##"<a href="docs/A#one-two-1">a</a> <a href="docs/PROTOCOL#c">b</a>"##,
             r#"<a href="https://github.com/peerbroker/peerbroker/blob/main/d/e.rs">d</a>"#,
-            r#"<a href="https://github.com/peerbroker/peerbroker/blob/main/docs/f/g.json">f</a>"#,
+            r#"<a href="https://github.com/peerbroker/peerbroker/blob/main/docs/f/g.svg">f</a>"#,
+            r#"<a href="https://github.com/peerbroker/peerbroker/blob/main/docs/BENCHMARKS.md">k</a>"#,
             r##"<a href="https://h.test/i.md#j">h</a>"##,
             r#"<pre tabindex="0"><code>&lt;code&gt;"#,
+            "First <code>wo_<wbr>rds</code>",
             "<th>k</th>",
             "<td>m</td>",
         ] {
@@ -219,7 +226,8 @@ mod tests {
                 })
         };
         let pages = Static::iter().filter_map(|name| Some((Static::get(&name)?.data, name)));
-        let pages = pages.map(|(data, name)| (name.into_owned(), String::from_utf8_lossy(&data).into_owned()));
+        let pages =
+            pages.map(|(data, name)| (name.into_owned(), String::from_utf8_lossy(&data).into_owned()));
         let documents = DOCUMENTS.iter().map(|document| (document.name.clone(), document.html.clone()));
         let mut links = 0;
         for (page, text) in pages.chain(documents) {

@@ -78,7 +78,7 @@ fn sources() -> Vec<String> {
 }
 
 /// All Rust files below a directory.
-fn below(directory: &str) -> Vec<String> {
+pub fn below(directory: &str) -> Vec<String> {
     let mut sources = Vec::new();
     let mut directories = vec![root().join(directory)];
     while let Some(directory) = directories.pop() {

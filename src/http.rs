@@ -3,6 +3,7 @@
 mod body;
 mod client;
 mod cors;
+mod docs;
 mod embedded;
 pub(crate) mod endpoint;
 mod files;
@@ -98,7 +99,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
             let client = || client::answer(mounted, request, below);
             file.or_else(client).unwrap_or_else(|| not_found::page(mounted, request))
         }
-        Route::Register if key_signup::is_open(parts) => key_signup::redirect_to_form(),
+        Route::Register if key_signup::is_open(parts) => key_signup::shown(mounted, request),
         Route::Page(_) | Route::Register | Route::Socket | Route::Outside => {
             not_found::page(mounted, request)
         }

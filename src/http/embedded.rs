@@ -14,6 +14,14 @@ pub(super) struct Static;
 #[allow_missing = true]
 pub(super) struct Vendor;
 
+/// The documentation, in Markdown: what those who run or use a server read.
+#[derive(RustEmbed)]
+#[folder = "docs/"]
+#[include = "*.md"]
+#[exclude = "ARCHITECTURE.md"]
+#[exclude = "BENCHMARKS.md"]
+pub(super) struct Docs;
+
 /// A library of the pages. Pages load it from the binary if it is embedded, otherwise from the CDN.
 pub(super) struct Library {
     pub(super) file: &'static str,

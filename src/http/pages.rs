@@ -1,5 +1,7 @@
 //! Serves the landing page and the demos.
 
+use std::net::IpAddr;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, Header as _, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
@@ -9,17 +11,23 @@ use rust_embed::EmbeddedFile;
 use super::embedded::{Static, Vendor};
 use super::mounted::Mounted;
 use super::template::{PARTS, Values};
-use super::{forwarded, html, key_signup, not_found};
+use super::{docs, forwarded, html, key_signup, not_found};
 
 /// One file below `{path}broker/`; the empty name is the landing page.
 pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> HttpResponse {
+    if let Some(name) = docs::requested(name) {
+        return docs::page(mounted, request, name);
+    }
     let Some((name, file)) = find(name) else {
         return not_found::page(mounted, request);
     };
     let mut response = if name.ends_with(".html") {
-        let values = Values::of(mounted, forwarded::client_options(mounted, request));
+        let options = forwarded::client_options(mounted, request);
+        let start = start(mounted, &options.host);
+        let values = Values::of(mounted, options);
         let form = key_signup::section(&mounted.parts, &values);
-        let values = values.with_html("{{registration}}", form);
+        let start = values.part(start);
+        let values = values.with_html("{{registration}}", form).with_html("{{start}}", start);
         html::page(StatusCode::OK, values.fill(&String::from_utf8_lossy(&file.data)))
     } else {
         cached(request, file.data.into_owned())
@@ -31,6 +39,23 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
+}
+
+/// The part with the main button of the landing page: the first thing that works here.
+fn start(mounted: &Mounted, host: &str) -> &'static str {
+    match (mounted.parts.config().default_key, key_signup::is_open(&mounted.parts)) {
+        (false, true) => "start-register.html",
+        (false, false) => "start-test.html",
+        (true, _) if is_loopback(host) && mounted.lan_host.is_none() => "start-windows.html",
+        (true, _) => "start-phone.html",
+    }
+}
+
+/// Whether only this machine reaches a host of this name.
+fn is_loopback(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let address: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
+    host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn find(name: &str) -> Option<(String, EmbeddedFile)> {
@@ -66,4 +91,19 @@ pub(super) fn cached(request: &HttpRequest, bytes: Vec<u8>) -> HttpResponse {
         if is_cached { HttpResponse::NotModified() } else { HttpResponse::build(StatusCode::OK) };
     response.insert_header(header::ETag(tag));
     if is_cached { response.finish() } else { response.body(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phone_cannot_reach_a_loopback_host() {
+        for host in ["localhost", "LOCALHOST", "a.localhost", "127.0.0.1", "127.9.9.9", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["example.org", "localhost.example.org", "192.168.1.20", "[::2]", "lan.test", ""] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
 }

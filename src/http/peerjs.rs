@@ -14,6 +14,9 @@ use crate::wire::{PeerId, RealmKind};
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
 
+/// Tells the built-in pages that no client can open with this key. PeerJS does not look at it.
+const UNKNOWN_KEY: (&str, &str) = ("x-peerbroker-key", "unknown");
+
 /// The same text as peerjs-server: tools look for it.
 pub(super) fn about() -> HttpResponse {
     json(ABOUT.to_owned())
@@ -55,7 +58,11 @@ pub(super) async fn new_id(parts: &Parts, key: &str, request: &HttpRequest) -> H
             Err(_) => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
         }
     }
-    HttpResponse::Ok()
+    let mut response = HttpResponse::Ok();
+    if active.is_none() {
+        response.insert_header(UNKNOWN_KEY);
+    }
+    response
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")))
         .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .body(id)

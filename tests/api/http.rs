@@ -86,6 +86,8 @@ fn an_id_is_given_for_any_key() {
         for key in ["peerjs", "other", "%C3%A9", "a%20b", "x.y", "0"] {
             let response = server.get(&format!("/{key}/id"));
             assert!(response.status == 200 && is_uuid(response.text()), "{key}: {response:?}");
+            let unknown = (key != "peerjs").then(|| "unknown".to_owned());
+            assert_eq!(response.header("x-peerbroker-key"), unknown, "{key}");
         }
     });
 }

@@ -46,7 +46,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "http",
         "app admin session transport client_options limits events config keys wire",
-        "actix_codec actix_files actix_http actix_web base64 form_urlencoded log mime mime_guess percent_encoding rand ring::digest rust_embed serde_json tokio \
+        "actix_codec actix_files actix_http actix_web base64 form_urlencoded log mime mime_guess percent_encoding pulldown_cmark rand ring::digest rust_embed serde_json tokio \
          uuid",
     ),
     layer(

@@ -14,6 +14,7 @@ mod endings;
 mod examples;
 mod flags;
 mod limits;
+mod mistakes;
 mod pages;
 mod references;
 mod statistics;

@@ -60,25 +60,6 @@ fn the_tests_of_the_threats_are_there() {
 }
 
 #[test]
-fn the_tests_of_the_mistakes_are_there() {
-    let rust = below("tests").into_iter().map(|name| read(&name));
-    let browsers = fs::read_dir(root().join("client-tests/tests")).unwrap();
-    let browsers = browsers.map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap_or_default());
-    let sources: Vec<String> = rust.chain(browsers).collect();
-    let mut mistakes = 0;
-    for row in
-        lines("tests/MISTAKES.md").filter(|line| line.starts_with("| ") && !line.starts_with("| Mistake"))
-    {
-        let test = row.trim_end_matches([' ', '|', '`']).rsplit('`').next().unwrap().to_owned();
-        let named = [format!("fn {test}("), format!("('{test}'"), format!("(`{test}`")];
-        let found = sources.iter().any(|source| named.iter().any(|name| source.contains(name)));
-        assert!(found, "{test:?} is no test: {row}");
-        mistakes += 1;
-    }
-    assert!(mistakes >= 12, "{mistakes} mistakes");
-}
-
-#[test]
 fn the_rust_in_the_pages_stands_in_code_that_is_compiled() {
     let sources = [read("tests/docs/embedding.rs"), read("examples/embed.rs")];
     for block in pages().iter().flat_map(|page| blocks(page, "rust")) {
@@ -97,7 +78,7 @@ fn sources() -> Vec<String> {
 }
 
 /// All Rust files below a directory.
-fn below(directory: &str) -> Vec<String> {
+pub fn below(directory: &str) -> Vec<String> {
     let mut sources = Vec::new();
     let mut directories = vec![root().join(directory)];
     while let Some(directory) = directories.pop() {

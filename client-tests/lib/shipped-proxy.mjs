@@ -1,4 +1,4 @@
-// Runs the proxies of examples/proxy as shipped; only ports, names and certificates are replaced.
+// Runs the proxies of deploy/ as shipped; only ports, names and certificates are replaced.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -52,9 +52,9 @@ export async function startShippedProxy(kind, server) {
   const { example, changes, around, command } = KINDS[kind];
   const folder = mkdtempSync(join(tmpdir(), `peerbroker-${kind}-`));
   const port = await freePort();
-  let config = readFileSync(join(root, 'examples/proxy', example), 'utf8');
+  let config = readFileSync(join(root, 'deploy', example), 'utf8');
   for (const [shipped, other] of changes({ port, target: server.port, ...selfSigned() })) {
-    if (!config.includes(shipped)) throw new Error(`examples/proxy/${example} has no ${shipped}`);
+    if (!config.includes(shipped)) throw new Error(`deploy/${example} has no ${shipped}`);
     config = config.replace(shipped, other);
   }
   const file = join(folder, example);

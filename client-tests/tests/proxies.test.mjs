@@ -1,4 +1,4 @@
-// The proxies of examples/proxy pass the true address of clients on, whatever headers the clients send.
+// The proxies of deploy/ pass the true address of clients on, whatever headers the clients send.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

@@ -32,6 +32,7 @@ const KINDS = {
         ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ')}
         ${config}
       }`,
+    behindAnother: (config) => `set_real_ip_from 127.0.0.0/8; real_ip_header X-Forwarded-For;\n${config}`,
     command: (file, folder) => ['nginx', '-e', 'stderr', '-p', folder, '-c', file],
   },
   caddy: {
@@ -41,15 +42,19 @@ const KINDS = {
       ['reverse_proxy 127.0.0.1:9000', `reverse_proxy 127.0.0.1:${target}`],
     ],
     around: (config) => `{\n\tadmin off\n\tauto_https off\n}\n${config}`,
+    behindAnother: (config) => config.replace('transport http', 'trusted_proxies 127.0.0.0/8\n\t\ttransport http'),
     command: (file) => ['caddy', 'run', '--adapter', 'caddyfile', '--config', file],
   },
 };
 
 export const SHIPPED = Object.keys(KINDS);
 
-/** Starts a proxy in front of a server, and waits until it listens. */
-export async function startShippedProxy(kind, server) {
-  const { example, changes, around, command } = KINDS[kind];
+/**
+ * Starts a proxy in front of a server, and waits until it listens. With `outer`, it believes the `X-Forwarded-For` of
+ * this machine, as behind a CDN, so that a test can come from any address. `edit` makes a mistake in the file.
+ */
+export async function startShippedProxy(kind, server, { outer = false, edit = (config) => config } = {}) {
+  const { example, changes, around, behindAnother, command } = KINDS[kind];
   const folder = mkdtempSync(join(tmpdir(), `peerbroker-${kind}-`));
   const port = await freePort();
   let config = readFileSync(join(root, 'deploy', example), 'utf8');
@@ -57,6 +62,8 @@ export async function startShippedProxy(kind, server) {
     if (!config.includes(shipped)) throw new Error(`deploy/${example} has no ${shipped}`);
     config = config.replace(shipped, other);
   }
+  config = edit(config);
+  if (outer) config = behindAnother(config);
   const file = join(folder, example);
   mkdirSync(folder, { recursive: true });
   writeFileSync(file, around(config, folder));

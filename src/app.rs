@@ -32,6 +32,8 @@ pub(crate) struct Parts {
     pub(crate) addresses: Arc<ConnectionLimiter>,
     /// Done when the log has said that a trusted proxy names no clients.
     pub(crate) silent_proxy: Once,
+    /// Done when the log has said that the `X-Forwarded-For` of an untrusted address is ignored.
+    pub(crate) ignored_proxy: Once,
     started: Instant,
 }
 
@@ -53,9 +55,18 @@ impl Parts {
         if let Err(error) = log_events::start(&events) {
             log::error!("cannot start the thread that logs, so what operators do is not logged: {error}");
         }
-        let (silent_proxy, started) = (Once::new(), Instant::now());
-        let parts =
-            Arc::new(Parts { config, events, node, keys, sessions, admin, addresses, silent_proxy, started });
+        let parts = Arc::new(Parts {
+            config,
+            events,
+            node,
+            keys,
+            sessions,
+            admin,
+            addresses,
+            silent_proxy: Once::new(),
+            ignored_proxy: Once::new(),
+            started: Instant::now(),
+        });
         if let Err(error) = parts.admin.read_keys() {
             log::error!("{error}");
         }

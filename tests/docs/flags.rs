@@ -70,7 +70,7 @@ fn every_flag_that_is_named_exists() {
 pub struct Flag {
     pub long: String,
     short: Option<String>,
-    variable: Option<String>,
+    pub variable: Option<String>,
     pub default: Option<String>,
 }
 

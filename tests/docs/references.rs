@@ -105,8 +105,17 @@ fn links(page: &str) -> impl Iterator<Item = (usize, String)> {
 
 /// Whether a text in backticks names a file of the project, except for build results.
 fn is_path(span: &str) -> bool {
-    let directories =
-        ["src/", "tests/", "docs/", "static/", "client-tests/", "examples/", "vendor/", "scripts/"];
+    let directories = [
+        "src/",
+        "tests/",
+        "docs/",
+        "static/",
+        "client-tests/",
+        "deploy/",
+        "examples/",
+        "vendor/",
+        "scripts/",
+    ];
     let made = ["vendor/dist", "client-tests/clients"];
     directories.iter().any(|directory| span.starts_with(directory))
         && !made.iter().any(|made| span.starts_with(made))

@@ -32,7 +32,10 @@ pub(super) fn text(mounted: &Mounted, method: &str, path: &str, options: &Client
         Route::Socket => {
             "This is the address of the WebSocket. It only answers a GET that asks for an upgrade.\n"
         }
-        Route::Outside => "This server only answers below its path.\n",
+        Route::Outside => {
+            "This server only answers below its path. If your browser shows another path than this one, the proxy in front \
+             changes it: have the proxy pass the path unchanged.\n"
+        }
         _ => "",
     };
     format!(

@@ -32,7 +32,9 @@ const KINDS = {
         ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ')}
         ${config}
       }`,
-    behindAnother: (config) => `set_real_ip_from 127.0.0.0/8; real_ip_header X-Forwarded-For;\n${config}`,
+    // As behind Cloudflare.
+    clientHeader: 'CF-Connecting-IP',
+    behindAnother: (config) => `set_real_ip_from 127.0.0.0/8; real_ip_header CF-Connecting-IP;\n${config}`,
     command: (file, folder) => ['nginx', '-e', 'stderr', '-p', folder, '-c', file],
   },
   caddy: {
@@ -42,6 +44,7 @@ const KINDS = {
       ['reverse_proxy 127.0.0.1:9000', `reverse_proxy 127.0.0.1:${target}`],
     ],
     around: (config) => `{\n\tadmin off\n\tauto_https off\n}\n${config}`,
+    clientHeader: 'X-Forwarded-For',
     behindAnother: (config) => config.replace('transport http', 'trusted_proxies 127.0.0.0/8\n\t\ttransport http'),
     command: (file) => ['caddy', 'run', '--adapter', 'caddyfile', '--config', file],
   },
@@ -50,11 +53,11 @@ const KINDS = {
 export const SHIPPED = Object.keys(KINDS);
 
 /**
- * Starts a proxy in front of a server, and waits until it listens. With `outer`, it believes the `X-Forwarded-For` of
- * this machine, as behind a CDN, so that a test can come from any address. `edit` makes a mistake in the file.
+ * Starts a proxy in front of a server, and waits until it listens. With `outer`, it believes the
+ * `clientHeader` of this machine, as behind a CDN, so that a test can come from any address. `edit` makes a mistake in the file.
  */
 export async function startShippedProxy(kind, server, { outer = false, edit = (config) => config } = {}) {
-  const { example, changes, around, behindAnother, command } = KINDS[kind];
+  const { example, changes, around, behindAnother, clientHeader, command } = KINDS[kind];
   const folder = mkdtempSync(join(tmpdir(), `peerbroker-${kind}-`));
   const port = await freePort();
   let config = readFileSync(join(root, 'deploy', example), 'utf8');
@@ -80,6 +83,7 @@ export async function startShippedProxy(kind, server, { outer = false, edit = (c
   const proxy = {
     host: '127.0.0.1',
     port,
+    clientHeader,
     async stop() {
       child.kill('SIGKILL');
       await exited;

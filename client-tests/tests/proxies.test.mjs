@@ -41,7 +41,7 @@ for (const kind of SHIPPED) {
   test(`${kind}: two strangers have separate allowances`, async () => {
     const flags = ['--connections_per_address', '2', '--opens_per_second_per_address', '0'];
     await behind(kind, async ({ proxy, addresses }) => {
-      const [one, other] = ['203.0.113.1', '203.0.113.2'].map((address) => ({ 'X-Forwarded-For': address }));
+      const [one, other] = ['203.0.113.1', '203.0.113.2'].map((address) => ({ [proxy.clientHeader]: address }));
       const opened = [];
       for (const id of ['a', 'b']) opened.push(await open(proxy, '127.0.0.2', id, one));
       assert.equal(await refused(proxy, '127.0.0.2', 'c', one), 429);

@@ -41,6 +41,8 @@ pub(crate) struct Parts {
     pub(crate) generate_id: Option<GenerateId>,
     /// Done when the log has said that a trusted proxy names no clients.
     pub(crate) silent_proxy: Once,
+    /// Done when the log has said that the `X-Forwarded-For` of an untrusted address is ignored.
+    pub(crate) ignored_proxy: Once,
     started: Instant,
 }
 
@@ -65,7 +67,7 @@ impl Parts {
         if let Err(error) = log_events::start(&events) {
             log::error!("cannot start the thread that logs, so what operators do is not logged: {error}");
         }
-        let (mistakes, silent_proxy, started) = (Arc::default(), Once::new(), Instant::now());
+        let mistakes = Arc::default();
         let parts = Arc::new(Parts {
             config,
             events,
@@ -76,8 +78,9 @@ impl Parts {
             addresses,
             mistakes,
             generate_id,
-            silent_proxy,
-            started,
+            silent_proxy: Once::new(),
+            ignored_proxy: Once::new(),
+            started: Instant::now(),
         });
         parts.log_mistakes();
         if let Err(error) = parts.admin.read_keys() {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use peerbroker::cluster::redis::BadUrl;
 use peerbroker::config::{
     AddressLimits, AdminToken, BadStaticDir, ClusterConfig, DEFAULT_PORT, Dialects, InvalidToken, KeySignup,
     Limits, ListenOps, TlsFiles,
@@ -40,7 +41,7 @@ pub enum BadSettings {
     )]
     SamePort { port: u16, other: u16 },
     #[error("invalid value for '--redis <URL>': {0}")]
-    Redis(String),
+    Redis(#[from] BadUrl),
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),
     #[error("cannot read --admin_token_file {path}: {error}", path = .path.display())]

@@ -84,7 +84,10 @@ fn hint(mounted: &Mounted, path: &str) -> Option<&'static str> {
         Route::Socket => {
             Some("This is the address of the WebSocket. It only answers a GET that asks for an upgrade.")
         }
-        Route::Outside => Some("This server only answers below its path."),
+        Route::Outside => Some(
+            "This server only answers below its path. If your browser shows another path than this one, the proxy in front \
+             changes it: have the proxy pass the path unchanged.",
+        ),
         _ => None,
     }
 }

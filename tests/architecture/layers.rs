@@ -29,7 +29,7 @@ pub const LAYERS: &[Layer] = &[
     // The library's front: re-exports.
     layer(
         "peerbroker",
-        "fuzzing server embed http ops app admin session transport node client_options limits auth dialect directory broker events config \
+        "fuzzing server embed http ops app admin session transport node client_options limits auth dialect directory broker cluster events config \
          tls files lan keys wire clock rate_limit",
         "",
     ),

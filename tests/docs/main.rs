@@ -9,12 +9,12 @@ mod api {
 }
 
 mod choosing;
+mod deploy;
 mod embedding;
 mod endings;
 mod examples;
 mod flags;
 mod limits;
-mod mistakes;
 mod pages;
 mod references;
 mod statistics;

@@ -60,8 +60,12 @@ impl Connection {
             for script in scripts::ALL {
                 script.load_async(self).await?;
             }
-            let again: Vec<&Call> =
-                calls.iter().zip(&answers).filter(|(_, answer)| unknown(answer)).map(|(call, _)| *call).collect();
+            let again: Vec<&Call> = calls
+                .iter()
+                .zip(&answers)
+                .filter(|(_, answer)| unknown(answer))
+                .map(|(call, _)| *call)
+                .collect();
             let mut second = self.send(&again).await?.into_iter();
             for answer in answers.iter_mut().filter(|answer| unknown(answer)) {
                 if let Some(second) = second.next() {

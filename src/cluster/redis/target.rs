@@ -165,7 +165,8 @@ mod tests {
 
     #[test]
     fn a_bad_url_is_refused_and_its_password_not_shown() {
-        for url in ["", "h:6379", "http://h", "redis://:hush@h/x", "redis-cluster://:hush@", "redis-x://:hush@h"]
+        for url in
+            ["", "h:6379", "http://h", "redis://:hush@h/x", "redis-cluster://:hush@", "redis-x://:hush@h"]
         {
             let Err(error) = Target::parse(url) else { panic!("{url}") };
             assert!(error.to_string().contains("expected redis://"), "{error}");

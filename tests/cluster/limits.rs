@@ -16,7 +16,7 @@ on_every_backplane! {
     every_release_of_a_peer_counts_even_if_another_connection_owns_the_name
     a_count_never_goes_below_zero
     names_without_a_limit_do_not_count
-    names_of_rooms_and_guests_do_not_count
+    names_of_rooms_and_aliases_do_not_count
     realms_of_a_key_share_its_limit_and_keys_do_not
     a_count_can_be_set_and_a_node_forgotten
     a_registration_does_not_count
@@ -118,7 +118,7 @@ pub async fn names_without_a_limit_do_not_count(stage: &impl Stage) {
     assert_eq!(clients(&a).await, 0);
 }
 
-pub async fn names_of_rooms_and_guests_do_not_count(stage: &impl Stage) {
+pub async fn names_of_rooms_and_aliases_do_not_count(stage: &impl Stage) {
     let a = stage.connect();
     granted(&a, limited("a", 1, 9)).await;
     for entity in [Entity::Room, Entity::Alias] {

@@ -45,7 +45,7 @@ impl RedisServer {
     }
 
     fn try_start(&mut self) -> bool {
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(program());
         if self.options.iter().any(|option| option == "--sentinel") {
             // Sentinel rewrites its file.
             fs::write(self.directory.join("sentinel.conf"), "").expect("a file");
@@ -57,7 +57,7 @@ impl RedisServer {
             command.args(["--cluster-port", &self.bus_port.to_string()]);
         }
         command.current_dir(&self.directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut process = command.spawn().expect("redis-server, see scripts/setup.sh");
+        let mut process = command.spawn().expect("redis-server, which scripts/setup.sh gets");
         let pid = process.id().to_string();
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until && process.try_wait().expect("a child").is_none() {
@@ -135,6 +135,12 @@ impl Drop for RedisServer {
         self.kill();
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Installed, or as scripts/setup.sh has unpacked it.
+fn program() -> PathBuf {
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/proxies/usr/bin/redis-server");
+    if unpacked.exists() { unpacked } else { "redis-server".into() }
 }
 
 fn free_port() -> u16 {

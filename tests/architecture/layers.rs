@@ -29,7 +29,7 @@ pub const LAYERS: &[Layer] = &[
     // The library's front: re-exports.
     layer(
         "peerbroker",
-        "fuzzing server embed http ops app admin session transport node client_options limits auth dialect directory broker events config \
+        "fuzzing server embed http ops app admin session transport node cluster client_options limits auth dialect directory broker events config \
          tls files lan keys wire clock rate_limit",
         "",
     ),
@@ -71,6 +71,8 @@ pub const LAYERS: &[Layer] = &[
     ),
     // Whose peers these are, and where they are.
     layer("node", "auth dialect directory broker events config keys clock wire", "dashmap log"),
+    // What many nodes share. It knows nothing of brokers.
+    layer("cluster", "tls wire", "redis thiserror tokio::sync tokio::task tokio::time"),
     layer("client_options", "config wire", "percent_encoding"),
     // Its `ring` is that of rustls.
     layer(
@@ -112,7 +114,7 @@ pub const PROGRAM: &[&str] = &["main", "keys_command", "console", "cli"];
 pub const ACTIX: &[&str] = &["main", "fuzzing", "server", "embed", "http", "ops", "transport"];
 
 /// Crates that only one module of their layer may know.
-pub const CONFINED: &[(&str, &str)] = &[("rusqlite", "src/keys/sqlite")];
+pub const CONFINED: &[(&str, &str)] = &[("rusqlite", "src/keys/sqlite"), ("redis", "src/cluster/redis")];
 
 pub fn violation(edge: &Edge) -> Option<String> {
     let Edge { place, layer, target } = edge;

@@ -14,6 +14,7 @@ use crate::broker::{Flush, HandOver, Outgoing, Probe, Realm, Receipt};
 use crate::cluster::link::Arrival;
 use crate::cluster::packet::{self, Answer, Batch, NameRef, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entity, Entry, Position};
+use crate::node::membership::name_of_peer;
 use crate::wire::{CloseReason, ConnId, NodeId, Owner, PeerId};
 
 /// How long one read waits for a batch.
@@ -165,7 +166,13 @@ impl<B: Backplane> Worker<B> {
                 let why = CloseReason::ALL.get(usize::from(why)).copied().unwrap_or(CloseReason::Replaced);
                 if let (Some(realm), Some(id)) = (self.realm_of(&name.borrowed()), peer_id(&name.borrowed()))
                 {
-                    realm.yield_id(&id, ConnId::new(connection), why);
+                    let connection = ConnId::new(connection);
+                    if let Some(yielded) =
+                        self.shared.state().opening.get_mut(&name_of_peer(&realm.address(&id)))
+                    {
+                        *yielded = Some(connection);
+                    }
+                    realm.yield_id(&id, connection, why);
                 }
                 Answer::Yes
             }
@@ -177,7 +184,8 @@ impl<B: Backplane> Worker<B> {
         let name = name.borrowed();
         let (Some(realm), Some(id)) = (self.realm_of(&name), peer_id(&name)) else { return Answer::No };
         if !realm.is_held_by(&id, connection) {
-            return Answer::No;
+            // Granted, and not registered yet: nobody else may have it meanwhile.
+            return if self.opens(&realm.address(&id)) { Answer::Yes } else { Answer::No };
         }
         if let Probe::Asked(answered) = realm.probe(&id) {
             // An error means the end of the probe, too.

@@ -113,8 +113,13 @@ impl<B: Backplane> Worker<B> {
 
     fn is_gone_here(&self, realm: &Realm, peer: &PeerAddress, owner: Owner) -> bool {
         let is_ours = self.is_ours(owner.node);
-        let opens = || self.shared.state().opening.contains(&name_of_peer(peer));
-        self.is_dead(owner.node) || (is_ours && !realm.is_held_by(&peer.id, owner.connection) && !opens())
+        self.is_dead(owner.node)
+            || (is_ours && !realm.is_held_by(&peer.id, owner.connection) && !self.opens(peer))
+    }
+
+    /// Whether a client is getting this id here.
+    pub(super) fn opens(&self, peer: &PeerAddress) -> bool {
+        self.shared.state().opening.contains_key(&name_of_peer(peer))
     }
 
     fn mark(&self) -> Duration {

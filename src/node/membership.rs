@@ -3,7 +3,7 @@
 //! [`Membership`] is what sessions and the broker see: it never waits, and passes on what they want. Its [worker](super::worker) is one
 //! thread that talks to the [`Backplane`](crate::cluster::Backplane): it keeps the lease, asks, claims, sends and reads.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ pub(super) struct State {
     pub(super) members: Vec<Member>,
     /// They never come back: their names are new then.
     pub(super) dead: HashSet<NodeId>,
-    pub(super) links: HashMap<NodeId, Outbound>,
+    pub(super) links: BTreeMap<NodeId, Outbound>,
     pub(super) asks: Vec<PeerAddress>,
     pub(super) notices: Vec<(PeerAddress, Frame)>,
     pub(super) releases: Vec<(Name, Owner)>,
@@ -148,6 +148,7 @@ impl Membership {
     fn end_opening(&self, name: &Name) -> Option<ConnId> {
         let yielded = self.state().opening.remove(name).flatten();
         self.opened.notify_waiters();
+        self.asking.notify_one();
         yielded
     }
 

@@ -99,6 +99,8 @@ struct NodeHandle {
     backplane: SimBackplane,
     pause: Rc<Pause>,
     tasks: JoinHandle<()>,
+    /// Sessions that ask for an id.
+    opening: Vec<JoinHandle<()>>,
 }
 
 struct Client {
@@ -175,7 +177,7 @@ impl World {
         let (local, backplane, pause) = (LocalSet::new(), self.store.connect(), Rc::default());
         local.spawn_local(membership.run(Arc::downgrade(&node), backplane.clone()));
         let tasks = spawn_local(Tasks { local, pause: Rc::clone(&pause) });
-        NodeHandle { node, realm, backplane, pause, tasks }
+        NodeHandle { node, realm, backplane, pause, tasks, opening: Vec::new() }
     }
 
     fn note(&self, what: What) {
@@ -253,15 +255,16 @@ impl World {
     fn open(&mut self) {
         let index = self.rng.below(NODES);
         let (id, token) = (IDS[self.rng.below(IDS.len())], u8::from(self.rng.chance(4)));
-        let Some(node) = &self.nodes[index] else { return };
-        if node.pause.paused.get() {
+        let Some(handle) = &mut self.nodes[index] else { return };
+        if handle.pause.paused.get() {
             return;
         }
+        let node = &*handle;
         self.conns += 1;
         let (conn, node, realm) = (self.conns, Arc::clone(&node.node), Arc::clone(&node.realm));
         let (clients, history, steps) =
             (Rc::clone(&self.clients), Rc::clone(&self.history), Rc::clone(&self.steps));
-        spawn_local(async move {
+        let opening = spawn_local(async move {
             let socket = Socket::default();
             let opened = timeout(Duration::from_secs(20), open(&node, &realm, id, token, &socket)).await;
             match opened {
@@ -273,6 +276,7 @@ impl World {
                 Err(_) => note(&history, &steps, What::Refused { conn, id, why: "NO ANSWER" }),
             }
         });
+        handle.opening.push(opening);
     }
 
     fn send(&mut self) {
@@ -369,6 +373,7 @@ impl World {
         };
         self.note(What::Fault { node: Some(index), what: "killed".to_owned() });
         node.tasks.abort();
+        node.opening.iter().for_each(JoinHandle::abort);
         self.in_doubt += in_doubt(&node.node);
         let gone: Vec<Client> =
             self.clients.borrow_mut().extract_if(.., |client| client.node == index).collect();

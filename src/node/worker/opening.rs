@@ -31,6 +31,7 @@ impl<B: Backplane> Worker<B> {
     /// Opens an id for a client, unless it leaves.
     pub(super) async fn open(self: Rc<Self>, request: OpenRequest, mut reply: oneshot::Sender<Opening>) {
         let opening = tokio::select! {
+            biased;
             opening = self.claim_name(&request) => opening,
             () = sleep(MAX_OPENING) => Opening::Unavailable,
             () = reply.closed() => return,

@@ -140,6 +140,7 @@ pub fn run(seed: u64) -> History {
 impl World {
     fn new(seed: u64) -> Self {
         let store = SimStore::new(seed);
+        store.set_timeout(LEASE / 5);
         let mut world = World {
             rng: Rng(seed),
             store,

@@ -257,6 +257,7 @@ impl<B: Backplane> Worker<B> {
             state.dead.insert(node);
         }
         self.former.set(Some(node));
+        self.parked.take();
         self.lose_node(None);
     }
 

@@ -67,7 +67,7 @@ pub(super) struct State {
     /// They never come back: their names are new then.
     pub(super) dead: HashSet<NodeId>,
     pub(super) links: BTreeMap<NodeId, Outbound>,
-    pub(super) asks: Vec<PeerAddress>,
+    pub(super) asks: Vec<(PeerAddress, Option<Owner>)>,
     pub(super) notices: Vec<(PeerAddress, Frame)>,
     pub(super) releases: Vec<(Name, Owner)>,
     pub(super) openings: Vec<(OpenRequest, oneshot::Sender<Opening>)>,
@@ -183,8 +183,8 @@ impl Cluster for Membership {
         true
     }
 
-    fn locate(&self, peer: PeerAddress) {
-        self.state().asks.push(peer);
+    fn locate(&self, peer: PeerAddress, over: Option<Owner>) {
+        self.state().asks.push((peer, over));
         self.asking.notify_one();
     }
 

@@ -54,19 +54,18 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Finds peers for which messages wait here.
-    pub(super) async fn locate_all(self: Rc<Self>, asks: Vec<PeerAddress>) {
+    pub(super) async fn locate_all(self: Rc<Self>, mut asks: Vec<(PeerAddress, Option<Owner>)>) {
         let mark = self.mark();
-        let mut asks: Vec<(PeerAddress, Option<Owner>)> = asks.into_iter().map(|peer| (peer, None)).collect();
-        // The second time over the dead ones.
-        for _ in 0..2 {
+        // The second time over those that turn out to be gone.
+        for is_last in [false, true] {
             let mut again = Vec::new();
             let peers = asks.iter().map(|(peer, over)| (peer, *over));
             let Some(owners) = self.locate(peers, mark).await else { return };
-            for ((peer, over), owner) in asks.into_iter().zip(owners) {
+            for ((peer, _), owner) in asks.into_iter().zip(owners) {
                 let Some(realm) = self.realm(&peer) else { continue };
                 match owner {
                     None => realm.located(&peer.id, Located::Nowhere(millis(mark))),
-                    Some(owner) if over.is_none() && self.is_gone_here(&realm, &peer, owner) => {
+                    Some(owner) if !is_last && self.is_gone_here(&realm, &peer, owner) => {
                         again.push((peer, Some(owner)));
                     }
                     // It opens here in a moment.

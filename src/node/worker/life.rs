@@ -50,6 +50,7 @@ impl<B: Backplane> Worker<B> {
                     {
                         let mut state = self.shared.state();
                         state.node = Some(node);
+                        state.epoch += 1;
                         state.good_until = began + self.shared.lease();
                     }
                     if self.register_all(node, |_| true).await {
@@ -158,6 +159,7 @@ impl<B: Backplane> Worker<B> {
         let is_due = now.saturating_sub(self.reconciled.get()) >= RECONCILE;
         let all = is_due || self.doubtful.get() || generation != self.generation.get();
         self.doubtful.set(false);
+        self.shared.state().epoch += u64::from(all);
         let is_done = self.register_all(node, |holder| all || holder.fence == 0).await;
         if is_done {
             self.generation.set(generation);

@@ -51,6 +51,7 @@ impl<B: Backplane> Worker<B> {
             }
             let Some(node) = self.node() else { continue };
             let connection = realm.next_connection();
+            let epoch = self.shared.state().epoch;
             let claim = Claim {
                 name: name.clone(),
                 owner: Owner { node, connection },
@@ -64,7 +65,7 @@ impl<B: Backplane> Worker<B> {
                 None => sleep(PAUSE).await,
                 Some(ClaimOutcome::Granted(Granted { fence, replaced, former, waiting })) => {
                     claimed.claim = Some(ClaimedId { connection, fence });
-                    (claimed.node, claimed.waiting) = (Some(node), waiting);
+                    (claimed.node, claimed.waiting, claimed.epoch) = (Some(node), waiting, epoch);
                     claimed.continues_stream = replaced.is_some_and(|(owner, was)| {
                         was == Link::Stream && owner.node != node && !self.is_dead(owner.node)
                     });

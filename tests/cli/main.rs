@@ -15,6 +15,7 @@ mod raw_client;
 #[path = "../api/harness/wire.rs"]
 mod wire;
 
+mod cluster;
 mod flags;
 mod forged;
 mod help;

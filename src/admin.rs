@@ -86,9 +86,13 @@ impl Admin {
         check_auth(&key.settings.auth)?;
         let _writing = lock(&self.writing);
         self.store.add(key.clone())?;
-        self.emit(&key.key, || KeyEvent::Created(by, described(&key)));
-        self.keys.put(key.clone(), &self.node);
+        self.note_added(by, &key);
         Ok(key)
+    }
+
+    fn note_added(&self, by: Actor, key: &Key) {
+        self.emit(&key.key, || KeyEvent::Created(by, described(key)));
+        self.keys.put(key.clone(), &self.node);
     }
 
     /// Changes a key and puts that in force.

@@ -73,14 +73,7 @@ impl Parts {
                 Parts::sweep,
             );
             let mut watch = KeyWatch::default();
-            background::repeat(
-                "keys",
-                &parts,
-                |_| KeyWatch::INTERVAL,
-                move |parts| {
-                    watch.look(&parts.admin).unwrap_or_else(|error| log::error!("{error}"));
-                },
-            );
+            background::repeat("keys", &parts, |_| KeyWatch::INTERVAL, move |parts| watch.look(&parts.admin));
         }
         parts
     }

@@ -21,8 +21,9 @@ use peerbroker::config::{DEFAULT_HOST, DEFAULT_OPS_HOST, DEFAULT_PORT};
 use peerbroker::wire::ApiKey;
 use peerbroker::{Config, Listen};
 
+pub use cluster::StoredKeys;
 pub use environment::Given;
-pub use keys::{BadKeySettings, KeySettings, KeysCommand};
+pub use keys::{BadKeySettings, KeySettings, KeysCommand, KeysPlace};
 pub use settings::Settings;
 pub use values::LogFormat;
 use values::{

@@ -11,6 +11,9 @@ mod http_client;
 #[allow(dead_code, reason = "shared with the tests of the wire contract")]
 #[path = "../api/harness/raw_client.rs"]
 mod raw_client;
+#[allow(dead_code, reason = "shared with the tests of the stores")]
+#[path = "../keys/redis_server.rs"]
+mod redis_server;
 #[allow(dead_code, reason = "shared with the tests of the wire contract")]
 #[path = "../api/harness/wire.rs"]
 mod wire;

@@ -4,6 +4,8 @@ mod directory;
 mod file;
 mod kills;
 mod processes;
+mod redis;
+mod redis_server;
 mod suite;
 
 use std::path::Path;

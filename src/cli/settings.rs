@@ -107,6 +107,7 @@ impl Cli {
                 opens_per_second: self.opens_per_second_per_address,
             },
             messages_per_second: self.messages_per_second,
+            id_style: self.id_style,
             cors: self.origins(),
             root_key: self.root_key.clone(),
             dialects: Dialects {

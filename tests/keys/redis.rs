@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use peerbroker::keys::{Change, KeyError, KeyStore, SignupCount};
 
 use crate::redis_server::RedisServer;
-use crate::{key, made_at};
+use crate::{key, keys_in, made_at};
 
 #[test]
 fn nodes_see_each_others_changes() {
     let server = RedisServer::start();
-    let (ours, theirs) = (server.keys(), server.keys());
+    let (ours, theirs) = (keys_in(&server), keys_in(&server));
     let disable = Change { enabled: Some(false), ..Change::default() };
     let changes: [&dyn Fn(); 4] = [
         &|| theirs.add(made_at(1, "k")).unwrap(),
@@ -32,10 +32,10 @@ fn nodes_see_each_others_changes() {
 #[test]
 fn changes_of_many_nodes_to_one_key_are_all_kept() {
     let server = RedisServer::start();
-    server.keys().add(made_at(1, "k")).unwrap();
+    keys_in(&server).add(made_at(1, "k")).unwrap();
     thread::scope(|scope| {
         for node in 0..4 {
-            let store = server.keys();
+            let store = keys_in(&server);
             scope.spawn(move || {
                 for number in 0..10 {
                     let change = match node {
@@ -49,7 +49,7 @@ fn changes_of_many_nodes_to_one_key_are_all_kept() {
             });
         }
     });
-    let changed = server.keys().get(&key("k")).unwrap().unwrap();
+    let changed = keys_in(&server).get(&key("k")).unwrap().unwrap();
     let settings = changed.settings;
     assert_eq!((changed.name.as_str(), settings.messages_per_second), ("9", 9));
     assert_eq!((settings.concurrent_limit, settings.allow_discovery), (7, true));
@@ -58,7 +58,7 @@ fn changes_of_many_nodes_to_one_key_are_all_kept() {
 #[test]
 fn of_two_times_of_use_the_later_one_counts() {
     let server = RedisServer::start();
-    let (ours, theirs) = (server.keys(), server.keys());
+    let (ours, theirs) = (keys_in(&server), keys_in(&server));
     ours.add(made_at(1, "k")).unwrap();
     ours.note_used(&[(key("k"), 20)]).unwrap();
     theirs.note_used(&[(key("k"), 10)]).unwrap();
@@ -68,7 +68,7 @@ fn of_two_times_of_use_the_later_one_counts() {
 #[test]
 fn the_uses_of_very_many_keys_are_stored() {
     let server = RedisServer::start();
-    let store = server.keys();
+    let store = keys_in(&server);
     let texts: Vec<String> = (0..1201).map(|number| format!("k{number}")).collect();
     texts.iter().for_each(|text| store.add(made_at(1, text)).unwrap());
     let used: Vec<_> = texts.iter().map(|text| (key(text), 5)).collect();
@@ -79,7 +79,7 @@ fn the_uses_of_very_many_keys_are_stored() {
 #[test]
 fn registrations_of_an_address_are_counted_for_all_nodes() {
     let server = RedisServer::start();
-    let (ours, theirs) = (server.keys(), server.keys());
+    let (ours, theirs) = (keys_in(&server), keys_in(&server));
     let is_day = |count| matches!(count, SignupCount::Wait(wait) if wait > Duration::from_secs(86_000));
     assert_eq!(ours.count_signup("192.0.2.1", 2).unwrap(), SignupCount::Counted);
     assert_eq!(theirs.count_signup("192.0.2.1", 2).unwrap(), SignupCount::Counted);
@@ -94,10 +94,10 @@ fn registrations_of_an_address_are_counted_for_all_nodes() {
 #[test]
 fn a_store_fails_while_redis_is_gone_and_works_when_it_is_back() {
     let mut server = RedisServer::start();
-    let store = server.keys();
+    let store = keys_in(&server);
     store.add(made_at(1, "k")).unwrap();
     let before = store.version().unwrap();
-    server.stop();
+    server.kill();
     assert!(matches!(store.all().unwrap_err(), KeyError::Store(_)));
     server.start_again();
     let deadline = Instant::now() + Duration::from_secs(20);

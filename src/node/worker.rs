@@ -147,8 +147,10 @@ impl<B: Backplane> Worker<B> {
         let own = self.node();
         let others: Vec<NodeId> = {
             let state = self.shared.state();
-            let alive = state.members.iter().filter(|member| member.alive && Some(member.node) != own);
-            alive.map(|member| member.node).collect()
+            // In an outage, nobody would answer.
+            let is_alive = self.shared.is_alive(&state);
+            let others = state.members.iter().filter(|member| member.alive && Some(member.node) != own);
+            others.filter(|_| is_alive).map(|member| member.node).collect()
         };
         let asked: Vec<_> = others
             .into_iter()

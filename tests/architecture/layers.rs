@@ -51,7 +51,7 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "ops",
-        "app admin broker limits events config keys wire",
+        "app admin node limits events config keys wire",
         "actix_web log mime percent_encoding serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
     // The parts of a broker, put together.
@@ -78,7 +78,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "node",
         "auth dialect directory broker cluster events config keys clock wire",
-        "dashmap log rand ring::digest tokio::select tokio::sync tokio::task tokio::time",
+        "dashmap log rand ring::digest serde serde_json tokio::select tokio::sync tokio::task tokio::time utoipa",
     ),
     // What many nodes share. It knows nothing of brokers.
     layer("cluster", "redis_link wire", "postcard redis serde thiserror"),

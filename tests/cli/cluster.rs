@@ -1,5 +1,8 @@
 //! Nodes of a cluster, as operators start them.
 
+mod everywhere;
+mod nodes;
+
 use std::time::Instant;
 
 use crate::directory::Directory;

@@ -169,7 +169,8 @@ impl<B: Backplane> Worker<B> {
                 }
                 Answer::Yes
             }
-            Question::Page { .. } | Question::Kick { .. } | Question::Post { .. } => Answer::No,
+            Question::Post { .. } => Answer::No,
+            question => self.node.upgrade().map_or(Answer::No, |node| node.answer(question)),
         }
     }
 

@@ -23,6 +23,7 @@ use super::membership::{Membership, State};
 use crate::cluster::link::Inbound;
 use crate::cluster::packet::{Answer, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Position};
+use crate::events::{ClusterEvent, Event};
 use crate::wire::NodeId;
 
 /// How long a question to all nodes may take.
@@ -42,6 +43,8 @@ struct Worker<B> {
     generation: Cell<u64>,
     /// By our clock, until then no ids are claimed: after a loss of data, the others register what they have first.
     settled_from: Cell<u64>,
+    /// Ids that clients of this node lost after an outage, and that no event has told of yet.
+    lost_ids: Cell<usize>,
     questions: RefCell<HashMap<u64, (NodeId, oneshot::Sender<Answer>)>>,
     last_question: Cell<u64>,
     claims: RefCell<Vec<(Claim, oneshot::Sender<Option<ClaimOutcome>>)>>,
@@ -72,6 +75,7 @@ impl Membership {
             former: Cell::new(None),
             generation: Cell::new(0),
             settled_from: Cell::new(0),
+            lost_ids: Cell::new(0),
             questions: RefCell::default(),
             last_question: Cell::new(0),
             claims: RefCell::default(),
@@ -102,6 +106,12 @@ impl<B: Backplane> Worker<B> {
 
     fn node(&self) -> Option<NodeId> {
         self.shared.state().node
+    }
+
+    fn tell(&self, event: impl FnOnce() -> ClusterEvent) {
+        if let Some(node) = self.node.upgrade() {
+            node.events().emit(|| Event::Cluster { what: event() });
+        }
     }
 
     fn is_dead(&self, node: NodeId) -> bool {

@@ -2,11 +2,10 @@
 
 mod everywhere;
 mod nodes;
-
-use std::time::Instant;
+mod shared_keys;
+mod told;
 
 use crate::directory::Directory;
-use crate::http_client::PATIENCE;
 use crate::program::{Program, run};
 use crate::redis_server::RedisServer;
 
@@ -95,33 +94,4 @@ fn a_bad_url_of_the_keys_command_is_refused_without_its_password() {
     let ended = run(&["keys", "list", "--redis", "redis://:hush-hush@host/x"], &[]);
     assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
     assert!(ended.stderr.contains("--redis") && !ended.stderr.contains(PASSWORD), "{}", ended.stderr);
-}
-
-/// Nodes of one cluster accept the keys of all, and hear of a change at once.
-#[test]
-fn a_key_in_redis_is_in_force_on_every_node() {
-    let redis = RedisServer::start();
-    let url = redis.url();
-    let args = ["--redis", &url, "--keys", "redis", "--no_default_key"];
-    let nodes = [Program::start(&args), Program::start(&args)];
-    let keys = |args: &[&str]| {
-        let ended = run(&[&["keys"], args, &["--redis", &url]].concat(), &[]);
-        assert_eq!(ended.status.code(), Some(0), "{args:?}: {}", ended.stderr);
-    };
-    let wait_until = |status: u16| {
-        for node in &nodes {
-            let deadline = Instant::now() + PATIENCE;
-            while node.get("/shared/peers").status != status {
-                assert!(Instant::now() < deadline, "waited for {status}");
-            }
-        }
-    };
-    keys(&["add", "--key", "shared", "--allow_discovery"]);
-    wait_until(200);
-    keys(&["set", "shared", "--allow_discovery=false"]);
-    wait_until(401);
-    keys(&["set", "shared", "--allow_discovery"]);
-    wait_until(200);
-    keys(&["remove", "shared"]);
-    wait_until(401);
 }

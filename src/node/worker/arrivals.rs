@@ -14,6 +14,7 @@ use crate::broker::{Flush, HandOver, Outgoing, Probe, Realm, Receipt};
 use crate::cluster::link::Arrival;
 use crate::cluster::packet::{self, Answer, Batch, NameRef, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entity, Entry, Position};
+use crate::events::ClusterEvent;
 use crate::wire::{CloseReason, ConnId, NodeId, Owner, PeerId};
 
 /// How long one read waits for a batch.
@@ -59,7 +60,9 @@ impl<B: Backplane> Worker<B> {
     }
 
     fn arrive(self: &Rc<Self>, bytes: &[u8], flushes: &mut Vec<Flush>) {
-        let Some(batch) = Batch::read(bytes) else { return log::warn!("something in the inbox is no batch") };
+        let Some(batch) = Batch::read(bytes) else {
+            return log::debug!("something in the inbox is no batch");
+        };
         let from = batch.from;
         if self.is_dead(from) {
             return;
@@ -68,7 +71,7 @@ impl<B: Backplane> Worker<B> {
         match arrival {
             Arrival::Repeated => return,
             Arrival::Gap => {
-                log::warn!("lost something that the node {from} said");
+                self.tell(|| ClusterEvent::BatchLost { life: from });
                 self.lose_node(Some(from));
                 self.shared.say(from, &Packet::Reset);
             }
@@ -166,6 +169,9 @@ impl<B: Backplane> Worker<B> {
                 if let (Some(realm), Some(id)) = (self.realm_of(&name.borrowed()), peer_id(&name.borrowed()))
                 {
                     realm.yield_id(&id, ConnId::new(connection), why);
+                    if why == CloseReason::Outranked {
+                        self.lost_ids.update(|lost| lost + 1);
+                    }
                 }
                 Answer::Yes
             }

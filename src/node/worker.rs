@@ -7,7 +7,7 @@ mod opening;
 mod sending;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::mem::take;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -25,6 +25,7 @@ use crate::cluster::packet::{Answer, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Position};
 use crate::events::{ClusterEvent, Event};
 use crate::wire::NodeId;
+use arrivals::Parked;
 
 /// How long a question to all nodes may take.
 const ASK_ALL: Duration = Duration::from_secs(2);
@@ -47,6 +48,7 @@ struct Worker<B> {
     lost_ids: Cell<usize>,
     questions: RefCell<HashMap<u64, (NodeId, oneshot::Sender<Answer>)>>,
     last_question: Cell<u64>,
+    parked: RefCell<VecDeque<Parked>>,
     claims: RefCell<Vec<(Claim, oneshot::Sender<Option<ClaimOutcome>>)>>,
 }
 
@@ -78,6 +80,7 @@ impl Membership {
             lost_ids: Cell::new(0),
             questions: RefCell::default(),
             last_question: Cell::new(0),
+            parked: RefCell::default(),
             claims: RefCell::default(),
         });
         let asking = spawn_local(Rc::clone(&worker).ask_always());
@@ -92,6 +95,7 @@ impl<B: Backplane> Worker<B> {
     async fn live_once(self: &Rc<Self>) -> End {
         let Some(node) = self.begin_life().await else { return End::Closed };
         let end = select! {
+            biased;
             end = self.keep_lease(node) => end,
             end = self.read(node) => end,
             never = self.send(node) => match never {},
@@ -199,6 +203,7 @@ impl<B: Backplane> Worker<B> {
             for (question, reply) in questions {
                 spawn_local(Rc::clone(&self).ask_others(question, reply));
             }
+            self.unpark();
             let claims = self.claims.take();
             if !claims.is_empty() {
                 spawn_local(Rc::clone(&self).claim_all(claims));

@@ -78,10 +78,10 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "node",
         "auth dialect directory broker cluster events config keys clock wire",
-        "dashmap log rand ring::digest serde serde_json tokio::select tokio::sync tokio::task tokio::time utoipa",
+        "dashmap log ring::digest serde serde_json tokio::select tokio::sync tokio::task tokio::time utoipa",
     ),
     // What many nodes share. It knows nothing of brokers.
-    layer("cluster", "redis_link wire", "postcard redis serde thiserror"),
+    layer("cluster", "redis_link wire", "postcard rand redis serde thiserror"),
     layer("client_options", "config wire", "percent_encoding"),
     // Its `ring` is that of rustls.
     layer(

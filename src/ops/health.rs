@@ -5,6 +5,7 @@ use actix_web::{HttpResponse, get, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::problem::Problem;
 use super::state::Ops;
 
 /// The paths of the probes.
@@ -31,7 +32,7 @@ pub(super) struct Readiness {
     tag = "health",
     operation_id = "show_health",
     security(()),
-    responses((status = OK, body = Health, description = "the process serves"))
+    responses((status = OK, body = Health, description = "the process serves"), Problem)
 )]
 #[get("/healthz")]
 pub(super) async fn healthz() -> web::Json<Health> {
@@ -45,7 +46,8 @@ pub(super) async fn healthz() -> web::Json<Health> {
     security(()),
     responses(
         (status = OK, body = Readiness, description = "the server should get clients"),
-        (status = SERVICE_UNAVAILABLE, body = Readiness, description = "it should not")
+        (status = SERVICE_UNAVAILABLE, body = Readiness, description = "it should not"),
+        Problem
     )
 )]
 #[get("/readyz")]

@@ -24,7 +24,9 @@ impl Nodes {
         let (mut programs, mut apis) = (Vec::new(), Vec::new());
         for name in ["a", "b", "c"].iter().take(count) {
             let own = ["--redis", &url, "--node_name", name, "--ops_port", "0"];
-            let mut program = Program::start_with_env(&[&own, args].concat(), &[("RUST_LOG", "info")]);
+            // Nodes know each other after a fifth of the lease.
+            let env = [("RUST_LOG", "info"), ("PEERBROKER_CLUSTER_LEASE", "5000")];
+            let mut program = Program::start_with_env(&[&own, args].concat(), &env);
             apis.push(program.expect_api().0);
             programs.push(program);
         }

@@ -68,6 +68,8 @@ impl<B: Backplane> Worker<B> {
         if was_known {
             self.tell(|| ClusterEvent::NodeGone { name, life: dead });
         }
+        // It may have taken names of clients of ours, and died before it told us.
+        self.doubtful.set(true);
         self.inbound.borrow_mut().remove(&dead);
         self.forget_questions(dead);
         self.lose_node(Some(dead));

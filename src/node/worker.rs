@@ -4,6 +4,7 @@ mod arrivals;
 mod claims;
 mod life;
 mod opening;
+mod parked;
 mod sending;
 
 use std::cell::{Cell, RefCell};
@@ -25,7 +26,7 @@ use crate::cluster::packet::{Answer, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Position};
 use crate::events::{ClusterEvent, Event};
 use crate::wire::NodeId;
-use arrivals::Parked;
+use parked::Parked;
 
 /// How long a question to all nodes may take.
 const ASK_ALL: Duration = Duration::from_secs(2);

@@ -14,7 +14,6 @@ const STEP: Millis = 25;
 struct Span {
     conn: Conn,
     id: &'static str,
-    token: u8,
     node: usize,
     from: Millis,
     /// Its place in the history, and that of its end.
@@ -52,10 +51,9 @@ fn spans(history: &History) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for (place, (at, what)) in history.events.iter().enumerate() {
         match what {
-            What::Opened { conn, id, token, node } => spans.push(Span {
+            What::Opened { conn, id, node, .. } => spans.push(Span {
                 conn: *conn,
                 id,
-                token: *token,
                 node: *node,
                 from: *at,
                 opened: place,
@@ -210,8 +208,10 @@ fn check_order(
         let mut last: HashMap<&str, (usize, u32)> = HashMap::new();
         for (number, message) in messages.iter().filter(|(_, message)| message.conn == span.conn) {
             let Some((place, _)) = message.received.first() else { continue };
-            if expired_between(history, message, *place) {
-                // One in doubt, of which its sender has heard.
+            if expired_between(history, message, *place)
+                || is_by_itself(history, span.node, message.sent, *place)
+            {
+                // One in doubt, which its node gave up.
                 continue;
             }
             if let Some((before, earlier)) = last.insert(message.to, (*place, *number))
@@ -221,6 +221,12 @@ fn check_order(
             }
         }
     }
+}
+
+/// Whether a node could not reach the others at a time between two places of the history.
+fn is_by_itself(history: &History, node: usize, from: usize, until: usize) -> bool {
+    let at = |place: usize| history.events.get(place).map_or(Millis::MAX, |(at, _)| *at);
+    outages(history, node).iter().any(|(begin, end)| *begin <= at(until) && at(from) <= *end)
 }
 
 /// Whether the sender of a message heard that it is lost before it was received.

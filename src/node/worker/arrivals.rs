@@ -10,12 +10,13 @@ use tokio::time::{sleep, timeout};
 
 use super::claims::text_frame;
 use super::opening::peer_id;
+use super::parked::Parked;
 use super::{End, Worker};
 use crate::broker::{Flush, HandOver, Outgoing, Probe, Realm, Receipt};
 use crate::cluster::link::Arrival;
 use crate::cluster::packet::{self, Answer, Batch, NameRef, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entity, Entry, Position};
-use crate::events::{ClusterEvent, PeerAddress};
+use crate::events::ClusterEvent;
 use crate::node::membership::name_of_peer;
 use crate::wire::{CloseReason, ConnId, NodeId, Owner, PeerId};
 
@@ -27,13 +28,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Most messages that wait for connections which are being opened.
 const MAX_PARKED: usize = 4096;
-
-/// A message for a connection that is being opened.
-pub(super) struct Parked {
-    to: PeerAddress,
-    connection: ConnId,
-    message: Outgoing,
-}
 
 /// In the order of their numbers in packets.
 const OUTCOMES: [HandOver; 3] = [HandOver::Delivered, HandOver::NotHere, HandOver::Dropped];

@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build vendor setup check test test-rust test-hostile test-browser lint pictures fuzz bench bench-quick bench-baseline
+.PHONY: run build vendor setup check test test-rust test-simulation test-hostile test-browser lint pictures fuzz bench bench-quick bench-baseline
 
 run: vendor
 	cargo run --release -- $(ARGS)
@@ -32,10 +32,14 @@ check:
 	cargo test --locked --quiet --lib --test architecture --test dialect --test broker
 	cargo test --locked --quiet --test api smoke
 
-test: setup vendor test-rust test-hostile test-browser
+test: setup vendor test-rust test-simulation test-hostile test-browser
 
 test-rust:
 	cargo test --locked
+
+# Nodes of a cluster in virtual time, optimized: ten thousand seeds in a minute. SIMULATION_SEEDS sets how many.
+test-simulation: build
+	cargo test --release --locked --test simulation
 
 # Attacks on the release binary, with bounds on its memory and on how long others wait: two minutes.
 # Some of them: make test-hostile ARGS='ping_flood self_takeover'

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::select;
 use tokio::time::{sleep, timeout};
 
-use super::opening::{digest, yield_name};
+use super::opening::digest;
 use super::{End, Worker};
 use crate::broker::{Holder, Realm};
 use crate::cluster::packet::Packet;
@@ -225,7 +225,9 @@ impl<B: Backplane> Worker<B> {
                         let appeared = Packet::Appeared { name: registration.name.as_ref(), connection };
                         waiting.iter().for_each(|other| self.shared.say(*other, &appeared));
                         let others = former.into_iter().filter(|owner| !self.is_ours(owner.node));
-                        others.for_each(|owner| self.outrank(owner, &registration));
+                        others.for_each(|owner| {
+                            drop(self.tell_to_yield(&registration.name, owner, CloseReason::Outranked));
+                        });
                     }
                     RegisterOutcome::Lost(owner) if !last && self.is_dead(owner.node) => {
                         registration.over = Some(owner);
@@ -243,12 +245,6 @@ impl<B: Backplane> Worker<B> {
             asked = again;
         }
         true
-    }
-
-    fn outrank(self: &Rc<Self>, owner: Owner, registration: &Registration) {
-        let (worker, question) =
-            (Rc::clone(self), yield_name(&registration.name, owner.connection, CloseReason::Outranked));
-        tokio::task::spawn_local(async move { worker.ask(owner.node, question, LEAVE).await });
     }
 
     /// The life of this node is over. If it was lost, others may have what it had.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::spawn_local;
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
 use super::Worker;
@@ -127,23 +127,38 @@ impl<B: Backplane> Worker<B> {
     /// Ends the connection that had the id before, and waits for the messages that its node had from us: so they stay in
     /// order, and no two connections have the id.
     async fn take_over(self: &Rc<Self>, realm: &Realm, id: &PeerId, name: &Name, former: Vec<Owner>) {
-        let told: Vec<_> = former
-            .into_iter()
-            .filter(|owner| !self.is_ours(owner.node) && !self.is_dead(owner.node))
-            .map(|owner| {
-                let question = yield_name(name, owner.connection, CloseReason::Replaced);
-                let worker = Rc::clone(self);
-                spawn_local(async move { worker.ask(owner.node, question, PATIENCE).await })
-            })
-            .collect();
-        for told in told {
-            // One that does not answer in time is not waited for.
-            let _ = told.await;
-        }
+        let others = former.into_iter().filter(|owner| !self.is_ours(owner.node));
+        let told: Vec<_> =
+            others.map(|owner| self.tell_to_yield(name, owner, CloseReason::Replaced)).collect();
+        let all_told = async {
+            for told in told {
+                let _ = told.await;
+            }
+        };
+        // One that does not answer in time is not waited for, and is told as soon as it can be.
+        let _ = timeout(PATIENCE, all_told).await;
         if let Some(settled) = realm.recall(id) {
             // Too late is lost: the broker tells the senders.
             let _ = timeout(PATIENCE, settled).await;
         }
+    }
+
+    /// Tells a connection of another node that its id is another's: until its node has heard it, or is dead.
+    pub(super) fn tell_to_yield(
+        self: &Rc<Self>,
+        name: &Name,
+        owner: Owner,
+        why: CloseReason,
+    ) -> JoinHandle<()> {
+        let (worker, question) = (Rc::clone(self), yield_name(name, owner.connection, why));
+        spawn_local(async move {
+            while !worker.is_dead(owner.node)
+                && !worker.is_closed()
+                && worker.ask(owner.node, question.clone(), PATIENCE).await.is_none()
+            {
+                sleep(PAUSE).await;
+            }
+        })
     }
 
     async fn wait_until_up(&self) -> bool {

@@ -110,10 +110,29 @@ pub enum Question {
     Post {
         /// The client.
         name: OwnedName,
-        /// Its connection.
-        connection: u64,
+        /// Of its token: it has to be the one of the connection.
+        token: [u8; 16],
         /// What it posted.
         text: String,
+    },
+    /// Takes a name in a room of the reader, for a player of the writer. The name is kept until [`Part`](Self::Part), or until
+    /// the writer is dead.
+    Join {
+        /// The key.
+        key: String,
+        /// The code of the room.
+        code: String,
+        /// The name that the player wants.
+        name: String,
+        /// The id of the player.
+        player: String,
+        /// Identifies the name that it gets, among those of the writer.
+        seat: u64,
+    },
+    /// A player of the writer gives a name up.
+    Part {
+        /// As in [`Join`](Self::Join).
+        seat: u64,
     },
 }
 
@@ -128,6 +147,17 @@ pub enum Answer {
     Ids(Vec<String>),
     /// A number.
     Number(u64),
+    /// A player is in the room.
+    Joined {
+        /// The name in force.
+        name: String,
+        /// The id of the host.
+        host: String,
+    },
+    /// A player is not in the room; a place in [`RoomError::ALL`](crate::directory::RoomError::ALL).
+    NotJoined(u8),
+    /// What became of a text that was posted; a place in [`Posted::ALL`](crate::node::Posted::ALL).
+    Posted(u8),
 }
 
 /// A [`Name`], borrowed.

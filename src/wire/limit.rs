@@ -61,7 +61,7 @@ limits! {
     /// Bytes in the outbox of one connected client.
     OutboxBytes: "outbox_bytes", None, Node;
     /// Rooms of a key.
-    Rooms: "rooms", Some("rooms"), Cluster;
+    Rooms: "rooms", Some("rooms"), Node;
     /// Players of one room.
     RoomPlayers: "room_players", Some("room_players"), Cluster;
     /// Names that one client has in rooms.

@@ -14,7 +14,7 @@ use crate::broker::{Flush, HandOver, Outgoing, Probe, Realm, Receipt};
 use crate::cluster::link::Arrival;
 use crate::cluster::packet::{self, Answer, Batch, NameRef, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entity, Entry, Position};
-use crate::wire::{CloseReason, ConnId, NodeId, Owner, PeerId};
+use crate::wire::{CloseReason, ConnId, MessageKind, NodeId, Owner, PeerId};
 
 /// How long one read waits for a batch.
 const WAIT: Duration = Duration::from_secs(1);
@@ -83,10 +83,11 @@ impl<B: Backplane> Worker<B> {
         match packet {
             Packet::Message { to, connection, ticket, from: sender, kind, payload } => {
                 let receipt = self.receipt(from, &to, ticket);
-                let (Some(realm), Some(id)) = (self.realm_of(&to), peer_id(&to)) else {
+                let (Ok(sender), Some(kind)) = (PeerId::parse(sender), packet::kind_of(kind)) else { return };
+                let id = if kind == MessageKind::Call { self.called(&to) } else { peer_id(&to) };
+                let (Some(realm), Some(id)) = (self.realm_of(&to), id) else {
                     return receipt.settle(HandOver::NotHere);
                 };
-                let (Ok(sender), Some(kind)) = (PeerId::parse(sender), packet::kind_of(kind)) else { return };
                 let message = Outgoing::message(sender, kind, text_frame(payload));
                 flushes.extend(realm.accept(&id, ConnId::new(connection), message, receipt));
             }
@@ -104,7 +105,7 @@ impl<B: Backplane> Worker<B> {
             Packet::Question { number, question } => {
                 let worker = Rc::clone(self);
                 spawn_local(async move {
-                    let answer = worker.answer(question).await;
+                    let answer = worker.answer(from, question).await;
                     worker.shared.say(from, &Packet::Answer { number, answer });
                 });
             }
@@ -158,7 +159,7 @@ impl<B: Backplane> Worker<B> {
         self.node.upgrade()?.tenant(name.key())?.existing(kind)
     }
 
-    async fn answer(&self, question: Question) -> Answer {
+    async fn answer(&self, from: NodeId, question: Question) -> Answer {
         match question {
             Question::Alive(name, connection) => self.answer_alive(&name, ConnId::new(connection)).await,
             Question::Yield(name, connection, why) => {
@@ -166,10 +167,18 @@ impl<B: Backplane> Worker<B> {
                 if let (Some(realm), Some(id)) = (self.realm_of(&name.borrowed()), peer_id(&name.borrowed()))
                 {
                     realm.yield_id(&id, ConnId::new(connection), why);
+                } else {
+                    self.yield_held(&name, ConnId::new(connection));
                 }
                 Answer::Yes
             }
-            Question::Page { .. } | Question::Kick { .. } | Question::Post { .. } => Answer::No,
+            Question::Post { name, token, text } => self.take_post(&name, token, text).await,
+            join @ Question::Join { .. } => self.let_in(from, &join),
+            Question::Part { seat } => {
+                self.let_out(from, seat);
+                Answer::Yes
+            }
+            Question::Page { .. } | Question::Kick { .. } => Answer::No,
         }
     }
 

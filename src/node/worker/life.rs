@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio::select;
 use tokio::time::{sleep, timeout};
 
-use super::opening::{digest, yield_name};
+use super::opening::yield_name;
 use super::{End, Worker};
 use crate::broker::{Holder, Realm};
 use crate::cluster::packet::Packet;
 use crate::cluster::{Backplane, Granted, Owner, Position, RegisterOutcome, Registration, Renewal};
+use crate::node::errand::digest;
 use crate::node::membership::name_of_peer;
 use crate::wire::{CloseReason, NodeId};
 
@@ -49,7 +50,7 @@ impl<B: Backplane> Worker<B> {
                         state.node = Some(node);
                         state.good_until = began + self.shared.lease();
                     }
-                    if self.register_all(node, |_| true).await {
+                    if self.register_all(node, |_| true).await && self.register_held(node, true).await {
                         log::info!("joined the cluster as {node}");
                         return Some(node);
                     }
@@ -150,7 +151,8 @@ impl<B: Backplane> Worker<B> {
     async fn reconcile(self: &Rc<Self>, node: NodeId) -> bool {
         let generation = self.backplane.generation();
         let all = generation != self.generation.get();
-        let is_done = self.register_all(node, |holder| all || holder.fence == 0).await;
+        let is_done = self.register_all(node, |holder| all || holder.fence == 0).await
+            && self.register_held(node, all).await;
         if is_done {
             self.generation.set(generation);
         }
@@ -226,7 +228,7 @@ impl<B: Backplane> Worker<B> {
         true
     }
 
-    fn outrank(self: &Rc<Self>, owner: Owner, registration: &Registration) {
+    pub(super) fn outrank(self: &Rc<Self>, owner: Owner, registration: &Registration) {
         let (worker, question) =
             (Rc::clone(self), yield_name(&registration.name, owner.connection, CloseReason::Outranked));
         tokio::task::spawn_local(async move { worker.ask(owner.node, question, LEAVE).await });
@@ -254,6 +256,8 @@ impl<B: Backplane> Worker<B> {
             state.links.clear();
             state.dead.insert(node);
         }
+        // The nodes of these players believe that this node is dead.
+        self.seats.take();
         self.former.set(Some(node));
         self.lose_node(None);
     }

@@ -63,6 +63,8 @@ impl<B: Backplane> Worker<B> {
         log::info!("the node {dead} is gone");
         self.inbound.borrow_mut().remove(&dead);
         self.forget_questions(dead);
+        let seats = self.seats.borrow_mut().remove(&dead);
+        drop(seats);
         self.lose_node(Some(dead));
     }
 

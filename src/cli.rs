@@ -18,6 +18,7 @@ use std::time::Duration;
 use clap::{ArgMatches, CommandFactory as _, Error, FromArgMatches as _, Parser, Subcommand};
 use ipnet::IpNet;
 use peerbroker::config::{DEFAULT_HOST, DEFAULT_OPS_HOST, DEFAULT_PORT};
+use peerbroker::keys::IdStyle;
 use peerbroker::wire::ApiKey;
 use peerbroker::{Config, Listen};
 
@@ -26,8 +27,8 @@ pub use keys::{BadKeySettings, KeySettings, KeysCommand};
 pub use settings::Settings;
 pub use values::LogFormat;
 use values::{
-    Cors, Dialect, Path, RegistrationState, cors, count, in_millis, key, millis, millis_or_none, network,
-    path, port, positive, workers, yes_or_no,
+    Cors, Dialect, Path, RegistrationState, cors, count, id_style, in_millis, key, millis, millis_or_none,
+    network, path, port, positive, workers, yes_or_no,
 };
 
 /// A broker that lets WebRTC clients find each other. Drop-in replacement for peerjs-server.
@@ -145,6 +146,10 @@ pub struct Cli {
     /// Delete registered keys that had no client for this many days; 0 keeps them
     #[arg(help_heading = help::KEYS, long = "registration_ttl", alias = "registration-ttl", env = "PEERBROKER_REGISTRATION_TTL", value_name = "DAYS", default_value_t = defaults().registration.ttl_days, value_parser = count::<u32>)]
     registration_ttl: u32,
+
+    /// Form of the ids that the server gives to clients: uuid, short or words
+    #[arg(help_heading = help::KEYS, long = "id_style", alias = "id-style", env = "PEERBROKER_ID_STYLE", value_name = "STYLE", default_value_t = defaults().id_style, value_parser = id_style)]
+    id_style: IdStyle,
 
     #[command(flatten)]
     cluster: cluster::ClusterArgs,

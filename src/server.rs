@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 use crate::app::Parts;
 use crate::config::{BadStaticDir, DEFAULT_HOST, Listen, TlsFiles};
 use crate::embed::PeerBroker;
-use crate::events::Event;
+use crate::events::{Event, Mistake};
 use crate::http::upgrade::{refuse_connection, upgrade};
 use crate::http::{self, Mounted, endpoint};
 use crate::lan::{host_name, lan_address};
@@ -31,6 +31,7 @@ use crate::ops::{self, Ops};
 use crate::tls::{self, TlsError};
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::connection_state::handle;
+use crate::transport::tls_port::TlsPort;
 
 /// How long clients may take to answer their close frames when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -145,12 +146,23 @@ async fn accept_plain(
     parts: Arc<Parts>,
 ) -> Result<(Connection<TcpStream>, Option<SocketAddr>), DispatchError> {
     match NewConnection::of(&io, &parts) {
-        Ok(connection) => Ok(connection.for_http(io)),
+        Ok(connection) => {
+            let on_tls = mistake_of(&io, &parts, Mistake::TlsOnPlainPort);
+            let (connection, address) = connection.for_http(io);
+            Ok((connection.watching_for_tls(on_tls), address))
+        }
         Err(too_many) => {
             refuse_connection(&io, too_many).await;
             Err(refused().into())
         }
     }
+}
+
+/// Tells of a client that speaks the wrong protocol to the port of this connection.
+fn mistake_of(io: &TcpStream, parts: &Arc<Parts>, mistake: fn(u16) -> Mistake) -> impl FnOnce() + use<> {
+    let (port, address) = (io.local_addr().map_or(0, |local| local.port()), io.peer_addr().ok());
+    let parts = Arc::clone(parts);
+    move || parts.client_mistake(mistake(port), None, address.map(|address| address.ip().to_canonical()))
 }
 
 fn refused() -> io::Error {
@@ -271,12 +283,14 @@ impl Server {
             Some(tls) => {
                 max_concurrent_tls_connect(MAX_TLS_HANDSHAKES);
                 builder.listen(NAME, listener, move || {
-                    let http = http_service!(Connection<TlsStream<TcpStream>>, mounted);
+                    let http = http_service!(Connection<TlsStream<TlsPort<TcpStream>>>, mounted);
                     let parts = Arc::clone(&mounted.parts);
                     // Counted before the TLS handshake, which costs the most CPU.
                     let accept = move |io: TcpStream, acceptor: &AcceptorService| {
                         let connection = NewConnection::of(&io, &parts);
-                        let accepted = connection.map(|connection| (connection, acceptor.call(io)));
+                        let on_http = mistake_of(&io, &parts, Mistake::HttpOnTlsPort);
+                        let accepted = connection
+                            .map(|connection| (connection, acceptor.call(TlsPort::new(io, on_http))));
                         async move {
                             let (connection, accepting) =
                                 accepted.map_err(|_| TlsAcceptError::Tls(refused()))?;

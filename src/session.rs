@@ -11,6 +11,7 @@ mod sessions;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod wrong_path;
 
 pub(crate) use admission::{Claim, ConnectRequest, Source};
 pub(crate) use guest::serve as serve_guest;
@@ -19,3 +20,4 @@ pub use sessions::{Client, Message};
 pub(crate) use sessions::{OnMessage, Sessions};
 pub(crate) use crate::node::Posted;
 pub(crate) use stream::{PostRefusal, open_stream, sender, take_posts_of_others};
+pub(crate) use wrong_path::redirect;

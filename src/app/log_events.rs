@@ -46,7 +46,12 @@ fn write(notice: &Notice) {
         Event::Draining { connections } => {
             log::debug!("the server stops and closes {connections} connections")
         }
-        Event::Started { .. } | Event::Stopped | Event::PeerConnected(_) | Event::PeerDisconnected(_) => {}
+        // For mistakes of clients, see `mistakes`.
+        Event::ClientMistake(_)
+        | Event::Started { .. }
+        | Event::Stopped
+        | Event::PeerConnected(_)
+        | Event::PeerDisconnected(_) => {}
     }
 }
 

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use gethostname::gethostname;
-use peerbroker::cluster::redis::check_url;
+use peerbroker::cluster::redis::{BadUrl, check_url};
 use peerbroker::config::{ClusterConfig, Degraded};
 use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::help;
-use super::settings::BadSettings;
 use super::values::{in_millis, millis};
 
 /// Longest name of a node, in bytes.
@@ -50,10 +49,10 @@ enum DegradedPolicy {
 
 impl ClusterArgs {
     /// The cluster that the node is in, if it is in one.
-    pub(super) fn config(&self) -> Result<Option<ClusterConfig>, BadSettings> {
+    pub(super) fn config(&self) -> Result<Option<ClusterConfig>, BadUrl> {
         let Some(redis) = self.redis.clone() else { return Ok(None) };
         // Not by clap, whose error would show the URL.
-        check_url(&redis).map_err(|why| BadSettings::Redis(why.to_string()))?;
+        check_url(&redis)?;
         let node_name = self.node_name.clone().unwrap_or_else(|| {
             let random = Alphanumeric.sample_string(&mut rand::rng(), 4).to_lowercase();
             format!("{}-{random}", gethostname().to_string_lossy())

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use peerbroker::cluster::redis::BadUrl;
 use peerbroker::config::{
     AddressLimits, AdminToken, BadStaticDir, ClusterConfig, DEFAULT_PORT, Dialects, InvalidToken, KeySignup,
     Limits, ListenOps, TlsFiles,
@@ -40,7 +41,7 @@ pub enum BadSettings {
     )]
     SamePort { port: u16, other: u16 },
     #[error("invalid value for '--redis <URL>': {0}")]
-    Redis(String),
+    Redis(#[from] BadUrl),
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),
     #[error("cannot read --admin_token_file {path}: {error}", path = .path.display())]
@@ -97,6 +98,7 @@ impl Cli {
                 opens_per_second: self.opens_per_second_per_address,
             },
             messages_per_second: self.messages_per_second,
+            id_style: self.id_style,
             cors: self.origins(),
             root_key: self.root_key.clone(),
             dialects: Dialects {

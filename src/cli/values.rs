@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use ipnet::IpNet;
 use peerbroker::Config;
 use peerbroker::config::{Dialects, MountPath};
-use peerbroker::keys::{Origin, check_name};
+use peerbroker::keys::{IdStyle, Origin, check_name};
 use peerbroker::wire::ApiKey;
 
 /// About a year: longer times are surely mistakes.
@@ -119,6 +119,11 @@ fn in_list(text: &str, why: &str) -> String {
 pub(super) fn path(text: &str) -> Result<Path, String> {
     let path = MountPath::parse(text).map_err(|why| why.to_string())?;
     Ok(Path { path, given: text.to_owned() })
+}
+
+pub(super) fn id_style(text: &str) -> Result<IdStyle, String> {
+    let style = IdStyle::ALL.into_iter().find(|style| style.name() == text);
+    style.ok_or_else(|| "expected uuid, short or words".to_owned())
 }
 
 pub(super) fn millis(text: &str) -> Result<Duration, String> {

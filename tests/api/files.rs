@@ -314,3 +314,12 @@ fn an_invalid_static_directory_is_reported_at_the_start() {
     }
     assert!(Config { static_dir: Some(tree.app()), ..Config::default() }.check().is_ok());
 }
+
+#[test]
+fn an_app_may_have_its_own_peerjs() {
+    let tree = Tree::new().file("peerjs.min.js", "its own");
+    tree.serve(|server| {
+        assert_eq!(server.get("/peerjs.min.js").text(), "its own");
+        assert_eq!(server.get("/peerjs.js").status, 200);
+    });
+}

@@ -63,7 +63,7 @@ fn a_new_key_has_the_defaults_that_the_help_tells() {
     assert!(key.as_object_mut().unwrap().remove("created").unwrap().is_u64());
     let expected = json!({
         "key": "mykey", "name": "", "enabled": true, "origins": [], "allow_no_origin": false,
-        "allow_discovery": false, "concurrent_limit": 5000, "messages_per_second": 200,
+        "allow_discovery": false, "concurrent_limit": 5000, "messages_per_second": 200, "id_style": "uuid",
         "auth": {"method": "none"}, "used": null, "registered": false, "built_in": false,
     });
     assert_eq!(key, expected);
@@ -84,6 +84,8 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
         "7",
         "--messages-per-second",
         "0",
+        "--id-style",
+        "words",
         "--auth",
         "webhook",
         "--auth-url",
@@ -101,6 +103,7 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
             ("allow_discovery", json!(true)),
             ("concurrent_limit", json!(7)),
             ("messages_per_second", json!(0)),
+            ("id_style", json!("words")),
             ("auth", json!({"method": "webhook", "url": "https://example.org/auth"})),
         ] {
             assert_eq!(shown[member], value, "{member} of {key}");

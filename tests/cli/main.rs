@@ -15,6 +15,7 @@ mod raw_client;
 #[path = "../api/harness/wire.rs"]
 mod wire;
 
+mod client_mistakes;
 mod flags;
 mod forged;
 mod help;

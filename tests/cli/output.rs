@@ -52,7 +52,7 @@ fn a_takeover_prints_a_line_and_the_replaced_socket_does_not() {
 }
 
 #[test]
-fn refused_sockets_messages_and_requests_leave_no_line() {
+fn refused_sockets_and_requests_leave_a_line_in_the_log_alone() {
     let mut program = Program::start(&[]);
     let mut refused = program.connect("/peerjs?key=wrong&id=a&token=t");
     refused.expect_text();
@@ -66,7 +66,11 @@ fn refused_sockets_messages_and_requests_leave_no_line() {
     let ended = program.stop();
     let events: Vec<&String> = ended.stdout.iter().filter(|line| line.contains("lient ")).collect();
     assert_eq!(events, ["Client connected: a", "Client disconnected: a"]);
-    assert_eq!(ended.stderr, "");
+    let log: Vec<&str> = ended.stderr.lines().collect();
+    assert_eq!(log.len(), 2, "{log:#?}");
+    for (line, told) in log.iter().zip(["asked for the key \"wrong\"", "GET \"/nothing\""]) {
+        assert!(line.contains(" INFO ") && line.contains(told), "{line}");
+    }
 }
 
 #[test]

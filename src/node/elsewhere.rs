@@ -79,7 +79,11 @@ impl Membership {
         host: &PeerId,
         connection: ConnId,
     ) -> (HeldName, impl Future<Output = Holding> + use<>) {
-        self.hold(Name { key: realm.key().clone(), entity: Entity::Room, name: code.to_owned() }, host, connection)
+        self.hold(
+            Name { key: realm.key().clone(), entity: Entity::Room, name: code.to_owned() },
+            host,
+            connection,
+        )
     }
 
     /// Holds an alias of a guest. The future tells, within a bound, when other nodes can find it.
@@ -172,7 +176,9 @@ impl Membership {
         let (name, token) = (name.to_owned_name(), digest(token));
         let question = Question::Post { name, token, text: text.to_owned() };
         match self.ask(node, question, POST_PATIENCE).await {
-            Some(Answer::Posted(what)) => Posted::ALL.get(usize::from(what)).copied().unwrap_or(Posted::Unknown),
+            Some(Answer::Posted(what)) => {
+                Posted::ALL.get(usize::from(what)).copied().unwrap_or(Posted::Unknown)
+            }
             // A node of a version that does not know the question.
             Some(_) => Posted::Absent,
             None => Posted::Unknown,

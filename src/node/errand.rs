@@ -86,5 +86,4 @@ impl Posted {
 }
 
 /// Handles a text of a client that has a connection here and posted it on another node.
-pub type OnPost =
-    Box<dyn Fn(Peer, String) -> Pin<Box<dyn Future<Output = Posted>>> + Send + Sync>;
+pub type OnPost = Box<dyn Fn(Peer, String) -> Pin<Box<dyn Future<Output = Posted>>> + Send + Sync>;

@@ -22,7 +22,7 @@ use crate::limits::{GuessSource, LimitExceeded};
 use crate::node::{Guests, HeldName, JoinRequest, Joined, RemoteSeat};
 use crate::transport::Socket;
 use crate::wire::{ApiKey, Frame, MessageKind, PeerId, Refusal, Token};
-use waiting::{Answer, Trouble, Waiting};
+use waiting::{Answer, Hosting, Trouble, Waiting};
 
 /// Characters of an id or a token that we choose. As hard to guess as a UUID.
 const ID_LEN: usize = 21;
@@ -42,13 +42,6 @@ pub(super) struct Guest {
     introduced: bool,
     /// A command that waits for other nodes, in a cluster.
     waiting: Option<Box<Waiting>>,
-}
-
-/// A host's room.
-struct Hosting {
-    room: HostedRoom,
-    /// In a cluster: dropped with the room.
-    _code: Option<HeldName>,
 }
 
 /// A player's name in a room.
@@ -196,7 +189,8 @@ impl Guest {
     /// so that it can be answered.
     fn calling(&mut self, context: &Context<'_>) -> &CallAlias {
         let peer = context.peer.id();
-        let (alias, _) = self.calling.get_or_insert_with(|| (self.guests.aliases.add(peer.clone(), peer), None));
+        let (alias, _) =
+            self.calling.get_or_insert_with(|| (self.guests.aliases.add(peer.clone(), peer), None));
         alias
     }
 
@@ -204,7 +198,8 @@ impl Guest {
     fn called(&self, alias: &str, context: &Context<'_>) -> Option<String> {
         let guest = self.guests.aliases.guest(alias);
         let elsewhere = || {
-            let is_elsewhere = context.sessions.node.membership().is_some() && !self.guests.realm.contains(alias);
+            let is_elsewhere =
+                context.sessions.node.membership().is_some() && !self.guests.realm.contains(alias);
             is_elsewhere.then(|| alias.to_owned())
         };
         guest.map(|guest| guest.as_str().to_owned()).or_else(elsewhere)
@@ -259,8 +254,10 @@ impl Guest {
     fn resume(&mut self, text: &str, answer: Answer, context: &mut Context<'_>) {
         match answer {
             Answer::Opened(Ok(hosting)) => self.host(hosting, context),
-            Answer::Opened(Err(Trouble::Problem(problem))) => context.reply(rooms::error(problem.text())),
-            Answer::Opened(Err(Trouble::Refusal(refusal))) => context.reply(rooms::error(&refusal.text())),
+            Answer::Opened(Err(Trouble::Room(error))) => context.reply(rooms::error(problem(error).text())),
+            Answer::Opened(Err(Trouble::Unavailable)) => {
+                context.reply(rooms::error(&Refusal::Unavailable.text()));
+            }
             Answer::Introduced(alias, held) => {
                 context.reply(calls::started(alias.id().as_str()));
                 self.calling = Some((alias, Some(held)));

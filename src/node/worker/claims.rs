@@ -84,9 +84,10 @@ impl<B: Backplane> Worker<B> {
 
     /// Guests that were not found are sought under their aliases. A dead owner of one counts as none.
     async fn seek_aliases(&self, asks: &[(PeerAddress, Option<Owner>)], owners: &mut [Option<Owner>]) {
-        let guests = asks.iter().zip(owners).filter(|((peer, _), owner)| {
-            owner.is_none() && peer.realm == RealmKind::Guests
-        });
+        let guests = asks
+            .iter()
+            .zip(owners)
+            .filter(|((peer, _), owner)| owner.is_none() && peer.realm == RealmKind::Guests);
         let sought: Vec<_> = guests.map(|((peer, _), owner)| (name_of_peer(peer), owner)).collect();
         let (Some(asker), false) = (self.node(), sought.is_empty()) else { return };
         let question = |name: &Name| {

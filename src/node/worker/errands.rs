@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::opening::peer_id;
 use super::Worker;
+use super::opening::peer_id;
 use crate::cluster::packet::{Answer, NameRef, OwnedName, Question};
 use crate::cluster::{
     Backplane, Claim, ClaimOutcome, Granted, Locate, Name, Owner, RegisterOutcome, Registration, TokenDigest,

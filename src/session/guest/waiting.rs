@@ -8,11 +8,9 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Hosting, problem};
-use crate::dialect::rooms::Problem;
-use crate::directory::CallAlias;
+use crate::directory::{CallAlias, HostedRoom, RoomError};
 use crate::node::{Guests, HeldName, Holding, Joined, Membership};
-use crate::wire::{ConnId, PeerId, Refusal};
+use crate::wire::{ConnId, PeerId};
 
 /// How long a client waits for other nodes.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -38,10 +36,17 @@ pub(super) enum Answer {
 
 /// Why there is no room.
 pub(super) enum Trouble {
-    /// This node has a reason.
-    Problem(Problem),
+    /// This node can open none.
+    Room(RoomError),
     /// The other nodes cannot be asked.
-    Refusal(Refusal),
+    Unavailable,
+}
+
+/// A host's room.
+pub(super) struct Hosting {
+    pub(super) room: HostedRoom,
+    /// In a cluster: dropped with the room.
+    pub(super) _code: Option<HeldName>,
 }
 
 impl Waiting {
@@ -63,18 +68,18 @@ pub(super) async fn open_room(
 ) -> Answer {
     let open = async {
         loop {
-            let room = guests.rooms.create(&host).map_err(|error| Trouble::Problem(problem(error)))?;
+            let room = guests.rooms.create(&host).map_err(Trouble::Room)?;
             let (code, claimed) = membership.hold_room(&guests.realm, room.code(), &host, connection);
             match claimed.await {
                 Holding::Taken => {}
                 Holding::Unavailable if !membership.allows_unclaimed() => {
-                    return Err(Trouble::Refusal(Refusal::Unavailable));
+                    return Err(Trouble::Unavailable);
                 }
                 Holding::Granted | Holding::Unavailable => return Ok(Hosting { room, _code: Some(code) }),
             }
         }
     };
-    Answer::Opened(timeout(PATIENCE * 2, open).await.unwrap_or(Err(Trouble::Refusal(Refusal::Unavailable))))
+    Answer::Opened(timeout(PATIENCE * 2, open).await.unwrap_or(Err(Trouble::Unavailable)))
 }
 
 /// Makes an alias known to other nodes. If they cannot be asked, it is made known later.

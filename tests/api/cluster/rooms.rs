@@ -1,7 +1,9 @@
 //! Room codes: host and players are on different nodes.
 
+use std::time::{Duration, Instant};
+
 use peerbroker::node::Holding;
-use peerbroker::wire::{ConnId, PeerId};
+use peerbroker::wire::{CloseReason, ConnId, PeerId};
 
 use super::{Nodes, membership};
 use crate::harness::guests::{ANSWER, OFFER, START, START_GAME, join, offered, problem, respond};
@@ -150,6 +152,27 @@ fn no_two_nodes_have_a_room_with_the_same_code() {
     assert_eq!(hold(1, 2).1, Holding::Taken);
     drop(first);
     wait_until("the code to be free", || hold(1, 3).1 == Holding::Granted);
+}
+
+#[test]
+fn of_two_hosts_that_got_one_code_in_an_outage_the_later_one_is_told() {
+    let mut nodes = Nodes::start(2);
+    let ((mut first, first_id), (mut second, second_id)) = (nodes[0].caller("a"), nodes[1].caller("b"));
+    nodes.redis.kill();
+    let hold = |node: usize, host: &str| {
+        let (realm, host) = (nodes[node].guests(), PeerId::parse(host).unwrap());
+        let membership = membership(&nodes[node]);
+        let (held, claimed) = membership.hold_room(&realm, "ABCD", &host, ConnId::new(1));
+        assert_eq!(actix_web::rt::System::new().block_on(claimed), Holding::Unavailable);
+        held
+    };
+    let _first = hold(0, &first_id);
+    let held = Instant::now();
+    wait_until("a later time", || held.elapsed() > Duration::from_millis(2));
+    let _second = hold(1, &second_id);
+    nodes.redis.start_again();
+    second.expect_closed_with(CloseReason::Outranked.close().map(|(code, _)| code));
+    first.expect_quiet();
 }
 
 #[test]

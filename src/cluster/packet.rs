@@ -341,6 +341,21 @@ mod tests {
     }
 
     #[test]
+    fn kinds_keep_their_numbers_between_versions() {
+        let question = |question: &Question| postcard::to_allocvec(question).unwrap()[0];
+        let name = || name("x").to_owned_name();
+        assert_eq!(question(&Question::Alive(name(), 1)), 0);
+        assert_eq!(question(&Question::Yield(name(), 1, 0)), 1);
+        assert_eq!(question(&Question::Post { name: name(), token: [0; 16], text: String::new() }), 4);
+        assert_eq!(question(&Question::Part { seat: 1 }), 6);
+        let answer = |answer: &Answer| postcard::to_allocvec(answer).unwrap()[0];
+        assert_eq!(answer(&Answer::Yes), 0);
+        assert_eq!(answer(&Answer::Number(1)), 3);
+        assert_eq!(answer(&Answer::NotJoined(0)), 5);
+        assert_eq!(answer(&Answer::Posted(0)), 6);
+    }
+
+    #[test]
     fn bytes_that_are_no_batch_are_no_error() {
         assert!(Batch::read(b"").is_none());
         assert!(Batch::read(b"too short").is_none());

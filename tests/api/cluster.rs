@@ -8,7 +8,7 @@ use std::ops::Index;
 use std::time::Duration;
 
 use peerbroker::Config;
-use peerbroker::config::ClusterConfig;
+use peerbroker::config::{ClusterConfig, Degraded};
 use peerbroker::node::Membership;
 
 use crate::harness::{TestServer, wait_until};
@@ -22,19 +22,20 @@ struct Nodes {
 
 impl Nodes {
     fn start(count: usize) -> Self {
-        Self::start_with(count, |_| {})
+        Self::start_with(count, Degraded::Allow, |_| {})
     }
 
-    fn start_with(count: usize, configure: impl Fn(&mut Config)) -> Self {
+    fn start_with(count: usize, degraded: Degraded, configure: impl Fn(&mut Config)) -> Self {
         let redis = RedisServer::start();
         let mut nodes = Nodes { nodes: Vec::new(), redis };
-        (0..count).for_each(|_| nodes.add(&configure));
+        (0..count).for_each(|_| nodes.add(degraded, &configure));
         nodes
     }
 
-    fn add(&mut self, configure: impl Fn(&mut Config)) {
+    fn add(&mut self, degraded: Degraded, configure: impl Fn(&mut Config)) {
         let cluster = ClusterConfig {
             lease: Duration::from_secs(3),
+            degraded,
             ..ClusterConfig::new(&self.redis.url(), &format!("node-{}", self.nodes.len()))
         };
         let node = TestServer::start_node(cluster, configure);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use peerbroker::config::Degraded;
 use peerbroker::node::Holding;
 use peerbroker::wire::{CloseReason, ConnId, PeerId};
 
@@ -116,7 +117,7 @@ fn names_are_given_once_and_kept_for_players_of_other_nodes() {
 
 #[test]
 fn a_name_is_free_when_its_player_leaves_or_its_node_stops() {
-    let mut nodes = Nodes::start_with(3, |config| config.limits.room_players = 1);
+    let mut nodes = Nodes::start_with(3, Degraded::Allow, |config| config.limits.room_players = 1);
     let (mut host, room) = nodes[0].host();
     let mut enters = |player: &mut RawClient, name: &str| {
         let is_in = is_let_in(player, &room, name, "room full");
@@ -152,6 +153,31 @@ fn no_two_nodes_have_a_room_with_the_same_code() {
     assert_eq!(hold(1, 2).1, Holding::Taken);
     drop(first);
     wait_until("the code to be free", || hold(1, 3).1 == Holding::Granted);
+}
+
+#[test]
+fn without_redis_rooms_are_for_players_of_the_same_node() {
+    let mut nodes = Nodes::start(2);
+    let (mut here, mut there) = (nodes[0].guest("here"), nodes[1].guest("there"));
+    let mut host = nodes[0].guest("host");
+    nodes.redis.kill();
+    let room = host.create_room();
+    here.send(join(&room, "anna", OFFER));
+    host.expect(offered("anna"));
+    there.expect_problem(join(&room, "bert", OFFER), "wrong room");
+    host.expect_quiet();
+}
+
+#[test]
+fn without_redis_there_are_no_new_rooms_if_clients_are_to_be_refused() {
+    let mut nodes = Nodes::start_with(1, Degraded::Refuse, |_| {});
+    let (mut first, room) = nodes[0].host();
+    let (mut host, mut player) = (nodes[0].guest("host"), nodes[0].guest("player"));
+    nodes.redis.kill();
+    host.expect_problem(r#"{"action":"createRoom"}"#, "Server is not available at the moment");
+    player.send(join(&room, "anna", OFFER));
+    first.expect(offered("anna"));
+    assert_eq!(nodes[0].rooms().len(), 1);
 }
 
 #[test]

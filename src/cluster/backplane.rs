@@ -78,6 +78,9 @@ pub struct Granted {
     pub fence: u64,
     /// The connection that lost the name, and its kind. It may be dead.
     pub replaced: Option<(Owner, Link)>,
+    /// Earlier owners that have lost the name to another connection, that one included, the latest first, at most four. Some
+    /// may not know yet: the node that displaced them may not have got the answer, or has died.
+    pub former: Vec<Owner>,
     /// Nodes with messages for this name, see [`Backplane::locate`]. Every claim has them until their marks expire.
     pub waiting: Vec<NodeId>,
 }
@@ -171,6 +174,9 @@ pub struct Unavailable(pub String);
 /// One thread uses it. Calls may overlap, and calls that were made one after the other may be carried out in any order. Each
 /// ends within a bound: with an answer, or as [`Unavailable`]. Lists of answers are in the order of the questions.
 pub trait Backplane: 'static {
+    /// A name for a life of a node, that was never used.
+    fn new_node(&self) -> NodeId;
+
     /// Begins a node's life: its lease and an empty inbox. `node` was never used before.
     fn join(
         &self,

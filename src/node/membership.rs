@@ -3,7 +3,7 @@
 //! [`Membership`] is what sessions and the broker see: it never waits, and passes on what they want. Its [worker](super::worker) is one
 //! thread that talks to the [`Backplane`](crate::cluster::Backplane): it keeps the lease, asks, claims, sends and reads.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::cluster::packet::{self, Answer, NameRef, Packet, Question};
 use crate::cluster::{Entity, Member, Name, Owner};
 use crate::config::{ClusterConfig, Degraded};
 use crate::events::PeerAddress;
-use crate::wire::{ConnId, Frame, Link, NodeId, PeerId, Token};
+use crate::wire::{CloseReason, ConnId, Frame, Link, NodeId, PeerId, Token};
 
 /// Longest time that a node that stops takes to leave.
 const LEAVING: Duration = Duration::from_secs(3);
@@ -68,11 +68,13 @@ pub(super) struct State {
     pub(super) is_out: bool,
     pub(super) is_closed: bool,
     pub(super) has_left: bool,
+    /// Grows whenever the backplane may have lost records.
+    pub(super) epoch: u64,
     pub(super) members: Vec<Member>,
     /// They never come back: their names are new then.
     pub(super) dead: HashSet<NodeId>,
-    pub(super) links: HashMap<NodeId, Outbound>,
-    pub(super) asks: Vec<PeerAddress>,
+    pub(super) links: BTreeMap<NodeId, Outbound>,
+    pub(super) asks: Vec<(PeerAddress, Option<Owner>)>,
     pub(super) notices: Vec<(PeerAddress, Frame)>,
     pub(super) releases: Vec<(Name, Owner)>,
     pub(super) openings: Vec<(OpenRequest, oneshot::Sender<Opening>)>,
@@ -80,8 +82,8 @@ pub(super) struct State {
     pub(super) errands: Vec<Errand>,
     /// Names of this node beside the ids of its peers.
     pub(super) held: HashMap<Name, Held>,
-    /// Names that are claimed, and not registered with the broker yet.
-    pub(super) opening: HashSet<Name>,
+    /// Names that are claimed, and not registered with the broker yet. With the connection that was to yield meanwhile.
+    pub(super) opening: HashMap<Name, Option<ConnId>>,
 }
 
 impl Membership {
@@ -154,6 +156,14 @@ impl Membership {
         self.clock.unix_millis()
     }
 
+    /// A name is registered, or given up. Gives the connection that was to yield meanwhile.
+    fn end_opening(&self, name: &Name) -> Option<ConnId> {
+        let yielded = self.state().opening.remove(name).flatten();
+        self.opened.notify_waiters();
+        self.asking.notify_one();
+        yielded
+    }
+
     /// Whether a lease that was renewed in time stands behind what this node says.
     pub(super) fn is_alive(&self, state: &State) -> bool {
         state.node.is_some() && self.now() < state.good_until
@@ -185,8 +195,8 @@ impl Cluster for Membership {
         true
     }
 
-    fn locate(&self, peer: PeerAddress) {
-        self.state().asks.push(peer);
+    fn locate(&self, peer: PeerAddress, over: Option<Owner>) {
+        self.state().asks.push((peer, over));
         self.asking.notify_one();
     }
 
@@ -269,22 +279,31 @@ pub enum Opening {
 /// A name that a connection is going to have. Dropping it gives the name back, unless it was
 /// [registered](Self::registered).
 pub struct ClaimedName {
-    pub(super) membership: Option<Arc<Membership>>,
-    pub(super) name: Option<Name>,
+    /// `None` outside a cluster, and once it is registered.
+    pub(super) pending: Option<PendingName>,
     pub(super) claim: Option<ClaimedId>,
     pub(super) node: Option<NodeId>,
+    pub(super) epoch: u64,
     pub(super) waiting: Vec<NodeId>,
     pub(super) continues_stream: bool,
+}
+
+/// A name that is being opened here.
+pub(super) struct PendingName {
+    pub(super) membership: Arc<Membership>,
+    pub(super) realm: Arc<Realm>,
+    pub(super) id: PeerId,
+    pub(super) name: Name,
 }
 
 impl ClaimedName {
     /// No claim: for a node by itself, or in an outage.
     pub fn unclaimed() -> Self {
         ClaimedName {
-            membership: None,
-            name: None,
+            pending: None,
             claim: None,
             node: None,
+            epoch: 0,
             waiting: Vec::new(),
             continues_stream: false,
         }
@@ -302,10 +321,17 @@ impl ClaimedName {
 
     /// The broker has registered the connection: nodes that have messages for it are told.
     pub fn registered(mut self) {
-        let (Some(membership), Some(name), Some(claim)) = (&self.membership, &self.name, self.claim.take())
-        else {
-            return;
-        };
+        let Some(PendingName { membership, realm, id, name }) = self.pending.take() else { return };
+        let yielded = membership.end_opening(&name);
+        let Some(claim) = self.claim else { return };
+        if yielded == Some(claim.connection) {
+            // Its client was faster on another node.
+            return realm.yield_id(&id, claim.connection, CloseReason::Replaced);
+        }
+        if membership.state().epoch != self.epoch {
+            // The record may be lost, or another's: this connection has to be registered like all that were open before.
+            realm.set_fence(&id, claim.connection, 0);
+        }
         let appeared = Packet::Appeared { name: name.as_ref(), connection: claim.connection.get() };
         self.waiting.iter().for_each(|node| membership.say(*node, &appeared));
     }
@@ -313,15 +339,12 @@ impl ClaimedName {
 
 impl Drop for ClaimedName {
     fn drop(&mut self) {
-        let (Some(membership), Some(name)) = (&self.membership, self.name.take()) else { return };
-        let mut state = membership.state();
-        state.opening.remove(&name);
+        let Some(PendingName { membership, name, .. }) = self.pending.take() else { return };
+        membership.end_opening(&name);
         if let (Some(claim), Some(node)) = (self.claim, self.node) {
-            state.releases.push((name, Owner { node, connection: claim.connection }));
+            membership.state().releases.push((name, Owner { node, connection: claim.connection }));
             membership.asking.notify_one();
         }
-        drop(state);
-        membership.opened.notify_waiters();
     }
 }
 

@@ -8,7 +8,7 @@ mod opening;
 mod sending;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::mem::take;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -26,6 +26,7 @@ use crate::cluster::packet::{Answer, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Position};
 use crate::directory::PlayerName;
 use crate::wire::NodeId;
+use arrivals::Parked;
 
 /// How long a question to all nodes may take.
 const ASK_ALL: Duration = Duration::from_secs(2);
@@ -42,10 +43,14 @@ struct Worker<B> {
     echo_heard: Cell<u64>,
     former: Cell<Option<NodeId>>,
     generation: Cell<u64>,
+    /// When all clients were registered last, and whether something has happened that makes their records doubtful.
+    reconciled: Cell<u64>,
+    doubtful: Cell<bool>,
     /// By our clock, until then no ids are claimed: after a loss of data, the others register what they have first.
     settled_from: Cell<u64>,
     questions: RefCell<HashMap<u64, (NodeId, oneshot::Sender<Answer>)>>,
     last_question: Cell<u64>,
+    parked: RefCell<VecDeque<Parked>>,
     claims: RefCell<Vec<(Claim, oneshot::Sender<Option<ClaimOutcome>>)>>,
     /// Names in rooms of this node, for players of other nodes.
     seats: RefCell<HashMap<NodeId, HashMap<u64, PlayerName>>>,
@@ -75,9 +80,12 @@ impl Membership {
             echo_heard: Cell::new(0),
             former: Cell::new(None),
             generation: Cell::new(0),
+            reconciled: Cell::new(0),
+            doubtful: Cell::new(false),
             settled_from: Cell::new(0),
             questions: RefCell::default(),
             last_question: Cell::new(0),
+            parked: RefCell::default(),
             claims: RefCell::default(),
             seats: RefCell::default(),
         });
@@ -93,6 +101,7 @@ impl<B: Backplane> Worker<B> {
     async fn live_once(self: &Rc<Self>) -> End {
         let Some(node) = self.begin_life().await else { return End::Closed };
         let end = select! {
+            biased;
             end = self.keep_lease(node) => end,
             end = self.read(node) => end,
             never = self.send(node) => match never {},
@@ -196,6 +205,7 @@ impl<B: Backplane> Worker<B> {
             for errand in errands {
                 spawn_local(Rc::clone(&self).run_errand(errand));
             }
+            self.unpark();
             let claims = self.claims.take();
             if !claims.is_empty() {
                 spawn_local(Rc::clone(&self).claim_all(claims));

@@ -54,20 +54,19 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Finds peers for which messages wait here.
-    pub(super) async fn locate_all(self: Rc<Self>, asks: Vec<PeerAddress>) {
+    pub(super) async fn locate_all(self: Rc<Self>, mut asks: Vec<(PeerAddress, Option<Owner>)>) {
         let mark = self.mark();
-        let mut asks: Vec<(PeerAddress, Option<Owner>)> = asks.into_iter().map(|peer| (peer, None)).collect();
-        // The second time over the dead ones.
-        for _ in 0..2 {
+        // The second time over those that turn out to be gone.
+        for is_last in [false, true] {
             let mut again = Vec::new();
             let peers = asks.iter().map(|(peer, over)| (peer, *over));
             let Some(mut owners) = self.locate(peers, mark).await else { return };
             self.seek_aliases(&asks, &mut owners).await;
-            for ((peer, over), owner) in asks.into_iter().zip(owners) {
+            for ((peer, _), owner) in asks.into_iter().zip(owners) {
                 let Some(realm) = self.realm(&peer) else { continue };
                 match owner {
                     None => realm.located(&peer.id, Located::Nowhere(millis(mark))),
-                    Some(owner) if over.is_none() && self.is_gone_here(&realm, &peer, owner) => {
+                    Some(owner) if !is_last && self.is_gone_here(&realm, &peer, owner) => {
                         again.push((peer, Some(owner)));
                     }
                     // It opens here in a moment.
@@ -82,21 +81,21 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Guests that were not found are sought under their aliases. A dead owner of one counts as none.
+    /// Guests that were not found are sought under their aliases. An owner that is gone counts as none.
     async fn seek_aliases(&self, asks: &[(PeerAddress, Option<Owner>)], owners: &mut [Option<Owner>]) {
         let guests = asks
             .iter()
             .zip(owners)
             .filter(|((peer, _), owner)| owner.is_none() && peer.realm == RealmKind::Guests);
-        let sought: Vec<_> = guests.map(|((peer, _), owner)| (name_of_peer(peer), owner)).collect();
+        let sought: Vec<_> = guests.map(|((peer, over), owner)| (name_of_peer(peer), over, owner)).collect();
         let (Some(asker), false) = (self.node(), sought.is_empty()) else { return };
-        let question = |name: &Name| {
+        let question = |name: &Name, over: Option<Owner>| {
             let name = Name { entity: Entity::Alias, ..name.clone() };
-            Locate { name, asker, over: None, mark: Duration::ZERO }
+            Locate { name, asker, over, mark: Duration::ZERO }
         };
-        let questions = sought.iter().map(|(name, _)| question(name)).collect();
+        let questions = sought.iter().map(|(name, over, _)| question(name, **over)).collect();
         let located = self.backplane.locate(questions).await.unwrap_or_default();
-        for ((_, owner), found) in sought.into_iter().zip(located) {
+        for ((_, _, owner), found) in sought.into_iter().zip(located) {
             *owner = found.filter(|found| !self.is_ours(found.node) && !self.is_dead(found.node));
         }
     }
@@ -133,8 +132,13 @@ impl<B: Backplane> Worker<B> {
 
     fn is_gone_here(&self, realm: &Realm, peer: &PeerAddress, owner: Owner) -> bool {
         let is_ours = self.is_ours(owner.node);
-        let opens = || self.shared.state().opening.contains(&name_of_peer(peer));
-        self.is_dead(owner.node) || (is_ours && !realm.is_held_by(&peer.id, owner.connection) && !opens())
+        self.is_dead(owner.node)
+            || (is_ours && !realm.is_held_by(&peer.id, owner.connection) && !self.opens(peer))
+    }
+
+    /// Whether a client is getting this id here.
+    pub(super) fn opens(&self, peer: &PeerAddress) -> bool {
+        self.shared.state().opening.contains_key(&name_of_peer(peer))
     }
 
     fn mark(&self) -> Duration {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Worker;
 use super::opening::peer_id;
@@ -19,6 +19,9 @@ use crate::wire::{CloseReason, ConnId, Link, NodeId, PeerId, RealmKind};
 
 /// How long a session waits for the directory.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long to wait after a claim without an answer.
+const PAUSE: Duration = Duration::from_millis(100);
 
 impl<B: Backplane> Worker<B> {
     pub(super) async fn run_errand(self: Rc<Self>, errand: Errand) {
@@ -56,21 +59,25 @@ impl<B: Backplane> Worker<B> {
     }
 
     async fn claim_held(&self, name: &Name) -> Holding {
-        if !self.wait_until_up().await {
-            return Holding::Unavailable;
-        }
         let mut over = None;
         loop {
+            if !self.wait_until_up().await {
+                return Holding::Unavailable;
+            }
             let held = self.shared.state().held.get(name).cloned();
             let (Some(node), Some(Held { connection, token, .. })) = (self.node(), held) else {
                 return Holding::Unavailable;
             };
             let owner = Owner { node, connection };
             let claim = Claim { name: name.clone(), owner, token, link: Link::Socket, over, limit: None };
+            let epoch = self.shared.state().epoch;
             match self.claim(claim).await {
-                None => return Holding::Unavailable,
+                // One answer was lost: that is no outage yet.
+                None => sleep(PAUSE).await,
                 Some(ClaimOutcome::Granted(Granted { fence, .. })) => {
-                    self.note_fence(name, owner, fence);
+                    // What was granted before a loss may be lost, and is registered again.
+                    let is_sure = self.shared.state().epoch == epoch;
+                    self.note_fence(name, owner, if is_sure { fence } else { 0 });
                     return Holding::Granted;
                 }
                 // Of two that have held it on this node, the one that holds it now is right.
@@ -126,11 +133,10 @@ impl<B: Backplane> Worker<B> {
             let mut again = Vec::new();
             for (mut registration, outcome) in asked.into_iter().zip(outcomes) {
                 match outcome {
-                    RegisterOutcome::Kept(Granted { fence, replaced, .. }) => {
+                    RegisterOutcome::Kept(Granted { fence, former, .. }) => {
                         self.note_fence(&registration.name, registration.owner, fence);
-                        if let Some((owner, _)) = replaced.filter(|(owner, _)| !self.is_ours(owner.node)) {
-                            self.outrank(owner, &registration);
-                        }
+                        let others = former.into_iter().filter(|owner| !self.is_ours(owner.node));
+                        others.for_each(|owner| self.outrank(owner, &registration));
                     }
                     RegisterOutcome::Lost(owner) if !last && self.is_gone_or_ours(owner) => {
                         registration.over = Some(owner);

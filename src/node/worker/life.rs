@@ -24,6 +24,9 @@ const RENEWALS: u32 = 5;
 /// How many intervals of renewal pass after a loss of data before ids are claimed.
 const SETTLING: u64 = 2;
 
+/// How often all clients are registered again, in milliseconds. The backplane forgets them after an hour.
+const RECONCILE: u64 = 10 * 60 * 1000;
+
 /// Names that are registered at once.
 const REGISTERED_AT_ONCE: usize = 500;
 
@@ -37,7 +40,7 @@ impl<B: Backplane> Worker<B> {
             if self.is_closed() {
                 return None;
             }
-            let node = NodeId::new(rand::random());
+            let node = self.backplane.new_node();
             let began = self.shared.now();
             match self.backplane.join(node, &self.shared.config.node_name, self.shared.config.lease).await {
                 Ok(()) => {
@@ -48,6 +51,7 @@ impl<B: Backplane> Worker<B> {
                     {
                         let mut state = self.shared.state();
                         state.node = Some(node);
+                        state.epoch += 1;
                         state.good_until = began + self.shared.lease();
                     }
                     if self.register_all(node, |_| true).await && self.register_held(node, true).await {
@@ -59,6 +63,7 @@ impl<B: Backplane> Worker<B> {
                 Err(error) => self.note_outage(&error.to_string()),
             }
             select! {
+                biased;
                 () = sleep(JOIN_INTERVAL) => {}
                 () = self.shared.closed.notified() => {}
             }
@@ -79,6 +84,7 @@ impl<B: Backplane> Worker<B> {
         let mut pause = Duration::ZERO;
         loop {
             select! {
+                biased;
                 () = sleep(pause) => {}
                 () = self.shared.closed.notified() => {}
             }
@@ -150,11 +156,18 @@ impl<B: Backplane> Worker<B> {
     /// Registers clients that were opened in an outage; all of them, if the backplane may have lost some.
     async fn reconcile(self: &Rc<Self>, node: NodeId) -> bool {
         let generation = self.backplane.generation();
-        let all = generation != self.generation.get();
+        let now = self.shared.now();
+        let is_due = now.saturating_sub(self.reconciled.get()) >= RECONCILE;
+        let all = is_due || self.doubtful.get() || generation != self.generation.get();
+        self.doubtful.set(false);
+        self.shared.state().epoch += u64::from(all);
         let is_done = self.register_all(node, |holder| all || holder.fence == 0).await
             && self.register_held(node, all).await;
         if is_done {
             self.generation.set(generation);
+            self.reconciled.set(if all { now } else { self.reconciled.get() });
+        } else {
+            self.doubtful.set(all);
         }
         is_done
     }
@@ -202,14 +215,13 @@ impl<B: Backplane> Worker<B> {
             let mut again = Vec::new();
             for ((holder, mut registration), outcome) in asked.into_iter().zip(outcomes) {
                 match outcome {
-                    RegisterOutcome::Kept(Granted { fence, replaced, waiting }) => {
+                    RegisterOutcome::Kept(Granted { fence, former, waiting, .. }) => {
                         realm.set_fence(&holder.id, holder.connection, fence);
                         let connection = holder.connection.get();
                         let appeared = Packet::Appeared { name: registration.name.as_ref(), connection };
                         waiting.iter().for_each(|other| self.shared.say(*other, &appeared));
-                        if let Some((owner, _)) = replaced.filter(|(owner, _)| !self.is_ours(owner.node)) {
-                            self.outrank(owner, &registration);
-                        }
+                        let others = former.into_iter().filter(|owner| !self.is_ours(owner.node));
+                        others.for_each(|owner| self.outrank(owner, &registration));
                     }
                     RegisterOutcome::Lost(owner) if !last && self.is_dead(owner.node) => {
                         registration.over = Some(owner);
@@ -259,6 +271,7 @@ impl<B: Backplane> Worker<B> {
         // The nodes of these players believe that this node is dead.
         self.seats.take();
         self.former.set(Some(node));
+        self.parked.take();
         self.lose_node(None);
     }
 

@@ -1,47 +1,58 @@
 //! How a client gets an id that nobody in the cluster has.
 
+use std::collections::hash_map::Entry;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::task::spawn_local;
+use tokio::time::{sleep, timeout};
 
 use super::Worker;
 use crate::broker::{ClaimedId, Realm};
 use crate::cluster::packet::{Answer, NameRef, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner};
 use crate::node::errand::digest;
-use crate::node::membership::{ClaimedName, OpenRequest, Opening, name_of_peer};
+use crate::node::membership::{ClaimedName, OpenRequest, Opening, PendingName, name_of_peer};
 use crate::wire::{CloseReason, ConnId, Link, PeerId};
 
 /// How long a claim waits for a lease that is being renewed, and for what an older connection still has.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long to wait after a claim without an answer.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest time until a client that asks for an id has an answer.
+const MAX_OPENING: Duration = Duration::from_secs(6);
+
 /// How much longer than a probe of its own a node waits for another's.
 const PROBE_MARGIN: Duration = Duration::from_secs(1);
 
 impl<B: Backplane> Worker<B> {
-    /// Opens an id for a client, unless it leaves.
-    pub(super) async fn open(self: Rc<Self>, request: OpenRequest, mut reply: oneshot::Sender<Opening>) {
+    /// Opens an id for a client. Goes on if the client leaves, because a claim that nobody waits for may have displaced
+    /// somebody, who has to be told.
+    pub(super) async fn open(self: Rc<Self>, request: OpenRequest, reply: oneshot::Sender<Opening>) {
         let opening = tokio::select! {
+            biased;
             opening = self.claim_name(&request) => opening,
-            () = reply.closed() => return,
+            () = sleep(MAX_OPENING) => Opening::Unavailable,
         };
         // A client that has left meanwhile drops its claim.
         let _ = reply.send(opening);
     }
 
-    async fn claim_name(&self, OpenRequest { realm, id, token, link }: &OpenRequest) -> Opening {
+    async fn claim_name(self: &Rc<Self>, OpenRequest { realm, id, token, link }: &OpenRequest) -> Opening {
         let name = name_of_peer(&realm.address(id));
-        if !self.wait_until_up().await {
-            return Opening::Unavailable;
-        }
-        let mut claimed = self.begin_opening(&name).await;
+        let mut claimed = self.begin_opening(realm, id, &name).await;
         let (mut over, mut probed, mut counted) = (None, None, false);
         loop {
-            let Some(node) = self.node() else { return Opening::Unavailable };
+            if !self.wait_until_up().await {
+                return Opening::Unavailable;
+            }
+            let Some(node) = self.node() else { continue };
             let connection = realm.next_connection();
+            let epoch = self.shared.state().epoch;
             let claim = Claim {
                 name: name.clone(),
                 owner: Owner { node, connection },
@@ -51,14 +62,15 @@ impl<B: Backplane> Worker<B> {
                 limit: Some(realm.limit()),
             };
             match self.claim(claim).await {
-                None => return Opening::Unavailable,
-                Some(ClaimOutcome::Granted(Granted { fence, replaced, waiting })) => {
+                // One answer was lost: that is no outage yet.
+                None => sleep(PAUSE).await,
+                Some(ClaimOutcome::Granted(Granted { fence, replaced, former, waiting })) => {
                     claimed.claim = Some(ClaimedId { connection, fence });
-                    (claimed.node, claimed.waiting) = (Some(node), waiting);
+                    (claimed.node, claimed.waiting, claimed.epoch) = (Some(node), waiting, epoch);
                     claimed.continues_stream = replaced.is_some_and(|(owner, was)| {
                         was == Link::Stream && owner.node != node && !self.is_dead(owner.node)
                     });
-                    self.take_over(realm, id, &name, replaced.map(|(owner, _)| owner)).await;
+                    self.take_over(realm, id, &name, former).await;
                     return Opening::Granted(claimed);
                 }
                 Some(ClaimOutcome::Full(nodes)) => {
@@ -86,14 +98,16 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// One client of this node at a time opens a name: the outcome of one is what the next one meets.
-    async fn begin_opening(&self, name: &Name) -> ClaimedName {
+    async fn begin_opening(&self, realm: &Arc<Realm>, id: &PeerId, name: &Name) -> ClaimedName {
         loop {
             let opened = self.shared.opened.notified();
-            if self.shared.state().opening.insert(name.clone()) {
-                let mut opening = ClaimedName::unclaimed();
-                opening.membership = Some(Arc::clone(&self.shared));
-                opening.name = Some(name.clone());
-                return opening;
+            if let Entry::Vacant(vacant) = self.shared.state().opening.entry(name.clone()) {
+                vacant.insert(None);
+                let (membership, realm) = (Arc::clone(&self.shared), Arc::clone(realm));
+                let pending = PendingName { membership, realm, id: id.clone(), name: name.clone() };
+                let mut claimed = ClaimedName::unclaimed();
+                claimed.pending = Some(pending);
+                return claimed;
             }
             opened.await;
         }
@@ -113,14 +127,20 @@ impl<B: Backplane> Worker<B> {
 
     /// Ends the connection that had the id before, and waits for the messages that its node had from us: so they stay in
     /// order, and no two connections have the id.
-    async fn take_over(&self, realm: &Realm, id: &PeerId, name: &Name, replaced: Option<Owner>) {
-        let yielded = async {
-            if let Some(owner) = replaced.filter(|owner| !self.is_ours(owner.node)) {
-                self.ask(owner.node, yield_name(name, owner.connection, CloseReason::Replaced), PATIENCE)
-                    .await;
-            }
-        };
-        yielded.await;
+    async fn take_over(self: &Rc<Self>, realm: &Realm, id: &PeerId, name: &Name, former: Vec<Owner>) {
+        let told: Vec<_> = former
+            .into_iter()
+            .filter(|owner| !self.is_ours(owner.node) && !self.is_dead(owner.node))
+            .map(|owner| {
+                let question = yield_name(name, owner.connection, CloseReason::Replaced);
+                let worker = Rc::clone(self);
+                spawn_local(async move { worker.ask(owner.node, question, PATIENCE).await })
+            })
+            .collect();
+        for told in told {
+            // One that does not answer in time is not waited for.
+            let _ = told.await;
+        }
         if let Some(settled) = realm.recall(id) {
             // Too late is lost: the broker tells the senders.
             let _ = timeout(PATIENCE, settled).await;

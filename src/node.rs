@@ -3,6 +3,7 @@
 mod active_keys;
 mod elsewhere;
 mod errand;
+mod everywhere;
 mod membership;
 mod tenant;
 mod worker;
@@ -21,6 +22,7 @@ use tenant::{ActiveTenants, Shared, lock};
 pub(crate) use active_keys::{ActiveKey, ActiveKeys};
 pub use elsewhere::{HeldName, JoinRequest, Joined, RemoteSeat};
 pub use errand::{Holding, OnPost, Posted, Whereabouts};
+pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedKind, ReportedLink};
 pub use membership::{ClaimedName, ClusterView, Membership, OpenRequest, Opening};
 pub use tenant::{Guests, Tenant};
 

@@ -115,6 +115,24 @@ pub enum Question {
         /// What it posted.
         text: String,
     },
+    /// The clients of a key with the first ids after one, at most so many.
+    Peers {
+        /// The key.
+        key: String,
+        /// The last id of the page before.
+        after: Option<String>,
+        /// Most ids.
+        limit: u64,
+    },
+    /// The clients of a key with an id.
+    Peer {
+        /// The key.
+        key: String,
+        /// The id.
+        id: String,
+    },
+    /// The numbers of the node.
+    Stats,
     /// Takes a name in a room of the reader, for a player of the writer. The name is kept until [`Part`](Self::Part), or until
     /// the writer is dead.
     Join {
@@ -147,6 +165,10 @@ pub enum Answer {
     Ids(Vec<String>),
     /// A number.
     Number(u64),
+    /// Kinds of realms, see [`realm_of`].
+    Realms(Vec<u8>),
+    /// JSON, which may have more fields in a newer version.
+    Text(String),
     /// A player is in the room.
     Joined {
         /// The name in force.
@@ -285,6 +307,19 @@ fn number(entity: Entity) -> u8 {
     ENTITIES.iter().position(|known| *known == entity).and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)
 }
 
+/// The number of a kind of realm in a packet.
+pub fn realm_number(kind: RealmKind) -> u8 {
+    number(Entity::Peer(kind))
+}
+
+/// The kind of realm of a number. `None` in a newer version.
+pub fn realm_of(number: u8) -> Option<RealmKind> {
+    match ENTITIES.get(usize::from(number))? {
+        Entity::Peer(kind) => Some(*kind),
+        Entity::Room | Entity::Alias => None,
+    }
+}
+
 /// The number of a kind of message in a packet.
 pub fn kind_number(kind: MessageKind) -> u8 {
     u8::try_from(kind as usize).unwrap_or(u8::MAX)
@@ -347,12 +382,14 @@ mod tests {
         assert_eq!(question(&Question::Alive(name(), 1)), 0);
         assert_eq!(question(&Question::Yield(name(), 1, 0)), 1);
         assert_eq!(question(&Question::Post { name: name(), token: [0; 16], text: String::new() }), 4);
-        assert_eq!(question(&Question::Part { seat: 1 }), 6);
+        assert_eq!(question(&Question::Stats), 7);
+        assert_eq!(question(&Question::Part { seat: 1 }), 9);
         let answer = |answer: &Answer| postcard::to_allocvec(answer).unwrap()[0];
         assert_eq!(answer(&Answer::Yes), 0);
         assert_eq!(answer(&Answer::Number(1)), 3);
-        assert_eq!(answer(&Answer::NotJoined(0)), 5);
-        assert_eq!(answer(&Answer::Posted(0)), 6);
+        assert_eq!(answer(&Answer::Text(String::new())), 5);
+        assert_eq!(answer(&Answer::NotJoined(0)), 7);
+        assert_eq!(answer(&Answer::Posted(0)), 8);
     }
 
     #[test]

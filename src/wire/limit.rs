@@ -87,7 +87,7 @@ limits! {
 pub enum Scope {
     /// Each server counts by itself: its memory, its connections, its rates.
     Node,
-    /// All servers that share their keys count together.
+    /// The nodes of a cluster count together; what is about keys, if they share their keys.
     Cluster,
 }
 

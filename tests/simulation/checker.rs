@@ -38,7 +38,7 @@ pub fn check(history: &History) -> Vec<String> {
     let mut faults = Vec::new();
     check_owners(history, &spans, &mut faults);
     check_messages(history, &spans, &messages, &mut faults);
-    check_order(&spans, &messages, &mut faults);
+    check_order(history, &spans, &messages, &mut faults);
     check_end(history, &spans, &messages, &mut faults);
     for (at, what) in &history.events {
         if matches!(what, What::Refused { why: "NO ANSWER", .. }) {
@@ -200,11 +200,20 @@ fn is_older_loss(
 }
 
 /// What one connection sends to one id arrives in that order.
-fn check_order(spans: &[Span], messages: &BTreeMap<u32, Message>, faults: &mut Vec<String>) {
+fn check_order(
+    history: &History,
+    spans: &[Span],
+    messages: &BTreeMap<u32, Message>,
+    faults: &mut Vec<String>,
+) {
     for span in spans {
         let mut last: HashMap<&str, (usize, u32)> = HashMap::new();
         for (number, message) in messages.iter().filter(|(_, message)| message.conn == span.conn) {
             let Some((place, _)) = message.received.first() else { continue };
+            if expired_between(history, message, *place) {
+                // One in doubt, of which its sender has heard.
+                continue;
+            }
             if let Some((before, earlier)) = last.insert(message.to, (*place, *number))
                 && before > *place
             {
@@ -212,6 +221,14 @@ fn check_order(spans: &[Span], messages: &BTreeMap<u32, Message>, faults: &mut V
             }
         }
     }
+}
+
+/// Whether the sender of a message heard that it is lost before it was received.
+fn expired_between(history: &History, message: &Message, received: usize) -> bool {
+    let between = history.events.get(message.sent..received).unwrap_or_default();
+    between.iter().any(
+        |(_, what)| matches!(what, What::Expired { conn, to } if *conn == message.conn && to == message.to),
+    )
 }
 
 /// When all is well again, everybody reaches everybody, and nothing is left.

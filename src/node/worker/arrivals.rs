@@ -15,7 +15,7 @@ use crate::broker::{Flush, HandOver, Outgoing, Probe, Realm, Receipt};
 use crate::cluster::link::Arrival;
 use crate::cluster::packet::{self, Answer, Batch, NameRef, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entity, Entry, Position};
-use crate::events::PeerAddress;
+use crate::events::{ClusterEvent, PeerAddress};
 use crate::node::membership::name_of_peer;
 use crate::wire::{CloseReason, ConnId, MessageKind, NodeId, Owner, PeerId};
 
@@ -72,7 +72,9 @@ impl<B: Backplane> Worker<B> {
     }
 
     fn arrive(self: &Rc<Self>, bytes: &[u8], flushes: &mut Vec<Flush>) {
-        let Some(batch) = Batch::read(bytes) else { return log::warn!("something in the inbox is no batch") };
+        let Some(batch) = Batch::read(bytes) else {
+            return log::debug!("something in the inbox is no batch");
+        };
         let from = batch.from;
         if self.is_dead(from) {
             return;
@@ -81,7 +83,7 @@ impl<B: Backplane> Worker<B> {
         match arrival {
             Arrival::Repeated => return,
             Arrival::Gap => {
-                log::warn!("lost something that the node {from} said");
+                self.tell(|| ClusterEvent::BatchLost { life: from });
                 self.lose_node(Some(from));
                 self.shared.say(from, &Packet::Reset);
             }
@@ -235,6 +237,9 @@ impl<B: Backplane> Worker<B> {
                         // Older ones of its client may be named later.
                         *yielded = (*yielded).max(Some(connection));
                     }
+                    if why == CloseReason::Outranked && realm.is_held_by(&id, connection) {
+                        self.lost_ids.update(|lost| lost + 1);
+                    }
                     realm.yield_id(&id, connection, why);
                 } else {
                     self.yield_held(&name, ConnId::new(connection));
@@ -247,7 +252,7 @@ impl<B: Backplane> Worker<B> {
                 self.let_out(from, seat);
                 Answer::Yes
             }
-            Question::Page { .. } | Question::Kick { .. } => Answer::No,
+            question => self.node.upgrade().map_or(Answer::No, |node| node.answer(question)),
         }
     }
 

@@ -105,7 +105,7 @@ impl Membership {
         connection: ConnId,
     ) -> (HeldName, impl Future<Output = Holding> + use<>) {
         let since = self.unix_millis();
-        let held = Held { guest: guest.clone(), connection, token: rand::random(), fence: 0, since };
+        let held = Held { guest: guest.clone(), connection, fence: 0, since };
         self.state().held.insert(name.clone(), held);
         let held = HeldName { membership: Arc::clone(self), name: name.clone(), connection };
         let claimed = self.commission(|reply| Errand::Hold(name, reply));

@@ -48,17 +48,26 @@ pub(super) struct Held {
     /// The guest. It is dismissed if another node's guest has the name in the end.
     pub(super) guest: PeerId,
     pub(super) connection: ConnId,
-    /// Random: nobody takes such a name over.
-    pub(super) token: TokenDigest,
     /// 0 until it is claimed.
     pub(super) fence: u64,
     /// When it was first held, in milliseconds since 1970.
     pub(super) since: u64,
 }
 
+impl Held {
+    /// The id of a guest is random, so nobody else takes its names over.
+    pub(super) fn token(&self) -> TokenDigest {
+        digest_of(self.guest.as_str())
+    }
+}
+
 /// Sixteen bytes of its SHA-256: nobody can find another token of the same.
 pub(super) fn digest(token: &Token) -> TokenDigest {
-    let digest = ring::digest::digest(&ring::digest::SHA256, token.as_str().as_bytes());
+    digest_of(token.as_str())
+}
+
+fn digest_of(text: &str) -> TokenDigest {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     let mut short = TokenDigest::default();
     short.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
     short

@@ -65,10 +65,10 @@ impl<B: Backplane> Worker<B> {
                 return Holding::Unavailable;
             }
             let held = self.shared.state().held.get(name).cloned();
-            let (Some(node), Some(Held { connection, token, .. })) = (self.node(), held) else {
+            let (Some(node), Some(held)) = (self.node(), held) else {
                 return Holding::Unavailable;
             };
-            let owner = Owner { node, connection };
+            let (token, owner) = (held.token(), Owner { node, connection: held.connection });
             let claim = Claim { name: name.clone(), owner, token, link: Link::Socket, over, limit: None };
             let epoch = self.shared.state().epoch;
             match self.claim(claim).await {
@@ -115,7 +115,7 @@ impl<B: Backplane> Worker<B> {
             let registration = |(name, held): (&Name, &Held)| Registration {
                 name: name.clone(),
                 owner: Owner { node, connection: held.connection },
-                token: held.token,
+                token: held.token(),
                 link: Link::Socket,
                 over: None,
                 fence: held.fence,

@@ -20,7 +20,7 @@ use crate::events::{ClientMistake, Event, Events, Mistake};
 use crate::keys::{KeyError, KeyStore};
 use crate::limits::ConnectionLimiter;
 use crate::node::{ActiveKeys, Membership, Node};
-use crate::session::{OnMessage, Sessions};
+use crate::session::{OnMessage, Sessions, take_posts_of_others};
 use crate::wire::Limit;
 use key_watch::KeyWatch;
 use mistakes::Mistakes;
@@ -91,6 +91,7 @@ impl Parts {
             log::error!("{error}");
         }
         if let Some(membership) = parts.node.membership() {
+            take_posts_of_others(&parts.sessions);
             cluster::start(membership, Arc::downgrade(&parts.node));
         }
         if is_live {

@@ -1,6 +1,8 @@
 //! The tenants of all keys in one process, and the keys in force.
 
 mod active_keys;
+mod elsewhere;
+mod errand;
 mod everywhere;
 mod membership;
 mod tenant;
@@ -18,6 +20,8 @@ use crate::wire::{ApiKey, CloseReason};
 use tenant::{ActiveTenants, Shared, lock};
 
 pub(crate) use active_keys::{ActiveKey, ActiveKeys};
+pub use elsewhere::{HeldName, JoinRequest, Joined, RemoteSeat};
+pub use errand::{Holding, OnPost, Posted, Whereabouts};
 pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedKind, ReportedLink};
 pub use membership::{ClaimedName, ClusterView, Membership, OpenRequest, Opening};
 pub use tenant::{Guests, Tenant};

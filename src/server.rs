@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +35,9 @@ use crate::transport::tls_port::TlsPort;
 
 /// How long clients may take to answer their close frames when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long the thread that accepts connections takes to hear that it shall pause, and much more. It logs errors if its
+/// listener ends before.
+const PAUSING: Duration = Duration::from_millis(50);
 /// Size of the kernel's send buffer. The kernel reports progress when a third of it is free. With a buffer of megabytes,
 /// a download over a slow network would look stuck for minutes.
 const SEND_BUFFER: usize = 256 << 10;
@@ -237,6 +240,7 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let mounted = Arc::clone(&self.mounted);
         let (address, ops_address) = (self.address, self.ops_address());
+        let listening = self.listener.try_clone()?;
         let server = self.start()?;
         let events = &mounted.parts.events;
         events.emit(|| Event::Started { address, ops_address });
@@ -246,7 +250,7 @@ impl Server {
             ended = &mut serving => return ended.unwrap_or_else(|error| Err(io::Error::other(error))),
             () = stop => {}
         }
-        drain(&mounted, &handle).await;
+        drain(&mounted, &handle, listening).await;
         mounted.parts.leave().await;
         // Not graceful: all sessions have ended, and idle keep-alive connections need no wait.
         handle.stop(false).await;
@@ -309,9 +313,13 @@ impl Server {
 }
 
 /// Stops accepting, closes every client, and waits up to [`DRAIN_TIMEOUT`] for their close frames.
-async fn drain(mounted: &Mounted, handle: &ServerHandle) {
+async fn drain(mounted: &Mounted, handle: &ServerHandle, listening: TcpListener) {
     let parts = &mounted.parts;
     handle.pause().await;
+    sleep(PAUSING).await;
+    // The kernel would go on connecting clients. Those that come back at once find another node if they are refused. Only Linux
+    // can do that.
+    let _ = SockRef::from(&listening).shutdown(Shutdown::Both);
     parts.close();
     let deadline = Instant::now() + DRAIN_TIMEOUT;
     while parts.sessions.len() > 0 && Instant::now() < deadline {

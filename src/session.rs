@@ -13,10 +13,11 @@ mod stream;
 mod tests;
 mod wrong_path;
 
+pub(crate) use crate::node::Posted;
 pub(crate) use admission::{Claim, ConnectRequest, Source};
 pub(crate) use guest::serve as serve_guest;
 pub(crate) use peerjs::serve as serve_peer;
 pub use sessions::{Client, Message};
 pub(crate) use sessions::{OnMessage, Sessions};
-pub(crate) use stream::{PostOutcome, PostRefusal, open_stream, sender};
+pub(crate) use stream::{PostRefusal, open_stream, sender, take_posts_of_others};
 pub(crate) use wrong_path::redirect;

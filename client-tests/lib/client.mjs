@@ -48,6 +48,11 @@ export class Client extends Page {
     return this.ask('reconnect');
   }
 
+  /** Has the page reconnect whenever it is disconnected; then it tells 'back', or 'failed'. */
+  stay() {
+    return this.ask('stay');
+  }
+
   /** Starts a data connection without waiting. */
   dial(to, options) {
     return this.ask('dial', { to, options });

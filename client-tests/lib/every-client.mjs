@@ -2,6 +2,7 @@
 
 import { after, test } from 'node:test';
 import { Client } from './client.mjs';
+import { startCluster } from './cluster.mjs';
 import { startProxy } from './frozen-proxy.mjs';
 import { Keys } from './keys.mjs';
 import { Page } from './page.mjs';
@@ -56,6 +57,7 @@ class Stage {
   #pages = [];
   #proxies = [];
   #servers = [];
+  #clusters = [];
   #sites = [];
   #keys = [];
 
@@ -69,6 +71,13 @@ class Stage {
     const server = await startServer(flags, options);
     this.#servers.push(server);
     return server;
+  }
+
+  /** Three nodes behind a load balancer. */
+  async cluster(options) {
+    const cluster = await startCluster(options);
+    this.#clusters.push(cluster);
+    return cluster;
   }
 
   async proxy(server) {
@@ -119,13 +128,18 @@ class Stage {
     const stories = await Promise.all(this.#pages.map((page) => page.story().catch(String)));
     return [
       ...stories.map((story, i) => `page ${i + 1} saw: ${story}`),
-      ...this.#servers.map((server) => `the server said:\n${server.transcript()}`),
+      ...this.#everyServer.map((server) => `the server said:\n${server.transcript()}`),
     ];
   }
 
+  get #everyServer() {
+    return [...this.#servers, ...this.#clusters.flatMap(({ started }) => started)];
+  }
+
   async clear() {
+    const [clusters, servers] = [this.#clusters, this.#everyServer];
     try {
-      await takeDown({ pages: this.#pages, proxies: this.#proxies, sites: this.#sites, servers: this.#servers });
+      await takeDown({ pages: this.#pages, proxies: this.#proxies, sites: this.#sites, clusters, servers });
     } finally {
       for (const keys of this.#keys) keys.remove();
     }

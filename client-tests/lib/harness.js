@@ -34,6 +34,11 @@ window.harness = (() => {
     return must('open');
   }
 
+  /** From now on reconnects at once whenever the connection is lost; tells 'back', or 'failed'. */
+  function stay() {
+    peer.on('disconnected', () => reconnect().then(() => record('back'), ({ message }) => record('failed', message)));
+  }
+
   /** `new Peer`, and again whenever it is refused. */
   async function insist(what) {
     do {
@@ -111,7 +116,7 @@ window.harness = (() => {
   });
 
   return {
-    next, must, count, story, start, startAndDial, insist, reconnect,
+    next, must, count, story, start, startAndDial, insist, reconnect, stay,
     connect, dial, gathered, echo, echoBytes, call, list,
   };
 })();

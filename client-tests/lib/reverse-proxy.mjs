@@ -117,7 +117,7 @@ export async function startReverseProxy(server, { sockets = Infinity, refuse = t
   };
 }
 
-function headOf({ method, url, rawHeaders }) {
+export function headOf({ method, url, rawHeaders }) {
   let head = `${method} ${url} HTTP/1.1\r\n`;
   for (let i = 0; i < rawHeaders.length; i += 2) head += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`;
   return `${head}\r\n`;

@@ -29,8 +29,13 @@ struct Waiting {
 impl Realm {
     /// The connection that holds an id with this token.
     pub fn holder(self: &Arc<Self>, id: &PeerId, token: &Token) -> Option<Peer> {
+        self.holder_with(id, |held| held == token)
+    }
+
+    /// The connection that holds an id, if its token is the right one.
+    pub fn holder_with(self: &Arc<Self>, id: &PeerId, is_right: impl Fn(&Token) -> bool) -> Option<Peer> {
         let slot = self.find(id.as_str())?;
-        let conn = slot.lock().conn.as_ref().filter(|holder| holder.token == *token)?.id;
+        let conn = slot.lock().conn.as_ref().filter(|holder| is_right(&holder.token))?.id;
         Some(Peer::new(Arc::clone(self), slot, conn))
     }
 

@@ -110,8 +110,8 @@ pub enum Question {
     Post {
         /// The client.
         name: OwnedName,
-        /// Its connection.
-        connection: u64,
+        /// Of its token: it has to be the one of the connection.
+        token: [u8; 16],
         /// What it posted.
         text: String,
     },
@@ -133,6 +133,25 @@ pub enum Question {
     },
     /// The numbers of the node.
     Stats,
+    /// Takes a name in a room of the reader, for a player of the writer. The name is kept until [`Part`](Self::Part), or until
+    /// the writer is dead.
+    Join {
+        /// The key.
+        key: String,
+        /// The code of the room.
+        code: String,
+        /// The name that the player wants.
+        name: String,
+        /// The id of the player.
+        player: String,
+        /// Identifies the name that it gets, among those of the writer.
+        seat: u64,
+    },
+    /// A player of the writer gives a name up.
+    Part {
+        /// As in [`Join`](Self::Join).
+        seat: u64,
+    },
 }
 
 /// The answer to a question.
@@ -150,6 +169,17 @@ pub enum Answer {
     Realms(Vec<u8>),
     /// JSON, which may have more fields in a newer version.
     Text(String),
+    /// A player is in the room.
+    Joined {
+        /// The name in force.
+        name: String,
+        /// The id of the host.
+        host: String,
+    },
+    /// A player is not in the room; a place in [`RoomError::ALL`](crate::directory::RoomError::ALL).
+    NotJoined(u8),
+    /// What became of a text that was posted; a place in [`Posted::ALL`](crate::node::Posted::ALL).
+    Posted(u8),
 }
 
 /// A [`Name`], borrowed.
@@ -343,6 +373,17 @@ mod tests {
             batch.packets().collect::<Vec<_>>(),
             [Packet::Echo { number: 4 }, Packet::Echo { number: 5 }]
         );
+    }
+
+    #[test]
+    fn kinds_keep_their_numbers_between_versions() {
+        let number = |written: postcard::Result<Vec<u8>>| written.unwrap()[0];
+        let question = |question: &Question| number(postcard::to_allocvec(question));
+        let answer = |answer: &Answer| number(postcard::to_allocvec(answer));
+        assert_eq!(question(&Question::Yield(name("x").to_owned_name(), 1, 0)), 1);
+        assert_eq!((question(&Question::Stats), question(&Question::Part { seat: 1 })), (7, 9));
+        assert_eq!((answer(&Answer::No), answer(&Answer::Number(1))), (1, 3));
+        assert_eq!((answer(&Answer::Text(String::new())), answer(&Answer::Posted(0))), (5, 8));
     }
 
     #[test]

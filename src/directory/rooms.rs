@@ -77,6 +77,12 @@ pub enum RoomError {
     TooMany,
 }
 
+impl RoomError {
+    /// In the order of their numbers between nodes.
+    pub const ALL: [RoomError; 4] =
+        [RoomError::NoRoom, RoomError::NoPlayer, RoomError::Full, RoomError::TooMany];
+}
+
 impl Rooms {
     /// No room yet.
     pub fn new(config: LiveConfig, clock: Clock) -> Self {
@@ -156,7 +162,13 @@ impl Rooms {
         self.rooms.retain(|_, room| now.saturating_sub(room.used) < timeout);
     }
 
-    /// The normalized code; `None` if no room can have it.
+    /// The normalized code; `None` if no room of any node can have it.
+    pub fn code(&self, code: &str) -> Option<String> {
+        let is_code = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_alphabetic());
+        self.find(code).filter(|_| is_code)
+    }
+
+    /// The normalized code; `None` if it is too long.
     fn find(&self, code: &str) -> Option<String> {
         (code.len() <= MAX_CODE_BYTES).then(|| code.to_ascii_uppercase())
     }

@@ -15,7 +15,7 @@ use super::routes::{Post, PostKind};
 use super::{body, endpoint, percent};
 use crate::app::Parts;
 use crate::limits::LimitExceeded;
-use crate::session::{self, Claim, PostRefusal};
+use crate::session::{self, Claim, PostRefusal, Posted};
 use crate::transport::connection_state::ConnectionState;
 use crate::wire::{HandshakeRefusal, Refusal};
 
@@ -91,10 +91,12 @@ async fn relay(parts: &Parts, request: &HttpRequest, claim: Claim, payload: web:
         Err(response) => return response,
     };
     // A body that is not UTF-8 is handled as an empty one.
-    match sender.post(&parts.sessions, std::str::from_utf8(&body).unwrap_or_default()) {
-        session::PostOutcome::Done => plain(StatusCode::OK, "OK"),
-        session::PostOutcome::Nothing => plain(StatusCode::BAD_REQUEST, "This is not a PeerJS message."),
-        session::PostOutcome::Refused => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+    match sender.post(&parts.sessions, std::str::from_utf8(&body).unwrap_or_default()).await {
+        Posted::Done => plain(StatusCode::OK, "OK"),
+        Posted::Nothing => plain(StatusCode::BAD_REQUEST, "This is not a PeerJS message."),
+        Posted::Absent => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Posted::TooMuch => plain(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
+        Posted::Unknown => plain(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
     }
 }
 

@@ -217,7 +217,11 @@ impl Node {
                 Answer::Realms(self.own_kick(&key, &id).into_iter().map(realm_number).collect())
             }
             Question::Stats => text(&self.own_report()),
-            Question::Alive(..) | Question::Yield(..) | Question::Post { .. } => Answer::No,
+            Question::Alive(..)
+            | Question::Yield(..)
+            | Question::Post { .. }
+            | Question::Join { .. }
+            | Question::Part { .. } => Answer::No,
         }
     }
 

@@ -4,12 +4,14 @@
 //! thread that talks to the [`Backplane`](crate::cluster::Backplane): it keeps the lease, asks, claims, sends and reads.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
+use super::errand::{Errand, Held, OnPost};
 use super::tenant::lock;
 use crate::broker::{ClaimedId, Cluster, Outgoing, Realm};
 use crate::clock::{Clock, millis};
@@ -49,6 +51,9 @@ pub struct Membership {
     pub(super) opened: Notify,
     pub(super) closed: Notify,
     pub(super) left: Notify,
+    /// Handles what a client has posted on another node.
+    pub(super) on_post: OnceLock<OnPost>,
+    pub(super) last_seat: AtomicU64,
 }
 
 #[derive(Default)]
@@ -76,6 +81,9 @@ pub(super) struct State {
     pub(super) releases: Vec<(Name, Owner)>,
     pub(super) openings: Vec<(OpenRequest, oneshot::Sender<Opening>)>,
     pub(super) questions: Vec<(Question, oneshot::Sender<Vec<Answer>>)>,
+    pub(super) errands: Vec<Errand>,
+    /// Names of this node beside the ids of its peers.
+    pub(super) held: HashMap<Name, Held>,
     /// Names that are claimed, and not registered with the broker yet. With the connection that was to yield meanwhile.
     pub(super) opening: HashMap<Name, Option<ConnId>>,
 }
@@ -92,6 +100,8 @@ impl Membership {
             opened: Notify::new(),
             closed: Notify::new(),
             left: Notify::new(),
+            on_post: OnceLock::new(),
+            last_seat: AtomicU64::new(0),
         })
     }
 

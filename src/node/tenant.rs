@@ -87,6 +87,11 @@ impl Tenant {
         guests
     }
 
+    /// The guests, if there are any or were a moment ago.
+    pub(super) fn existing_guests(&self) -> Option<Arc<Guests>> {
+        self.realms().guests.clone()
+    }
+
     /// The realm of a kind, if it has or had clients a moment ago.
     pub fn existing(&self, kind: RealmKind) -> Option<Arc<Realm>> {
         let realms = self.realms();

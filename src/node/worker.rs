@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod claims;
+mod errands;
 mod life;
 mod opening;
 mod parked;
@@ -24,6 +25,7 @@ use super::membership::{Membership, State};
 use crate::cluster::link::Inbound;
 use crate::cluster::packet::{Answer, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Position};
+use crate::directory::PlayerName;
 use crate::events::{ClusterEvent, Event};
 use crate::wire::NodeId;
 use parked::Parked;
@@ -54,6 +56,8 @@ struct Worker<B> {
     last_question: Cell<u64>,
     parked: RefCell<VecDeque<Parked>>,
     claims: RefCell<Vec<(Claim, oneshot::Sender<Option<ClaimOutcome>>)>>,
+    /// Names in rooms of this node, for players of other nodes.
+    seats: RefCell<HashMap<NodeId, HashMap<u64, PlayerName>>>,
 }
 
 /// Why a life of a node ended.
@@ -88,6 +92,7 @@ impl Membership {
             last_question: Cell::new(0),
             parked: RefCell::default(),
             claims: RefCell::default(),
+            seats: RefCell::default(),
         });
         let asking = spawn_local(Rc::clone(&worker).ask_always());
         while worker.live_once().await == End::Lost {}
@@ -197,17 +202,21 @@ impl<B: Backplane> Worker<B> {
     /// Asks the backplane what sessions and the broker want to know, all of a turn at once. Never waits for an answer.
     async fn ask_always(self: Rc<Self>) {
         loop {
-            let (asks, notices, releases, openings, questions, is_up) = {
+            let (asks, notices, releases, openings, questions, errands, is_up) = {
                 let mut state = self.shared.state();
                 let is_up = state.node.is_some();
-                let State { asks, notices, releases, openings, questions, .. } = &mut *state;
-                (take(asks), take(notices), take(releases), take(openings), take(questions), is_up)
+                let State { asks, notices, releases, openings, questions, errands, .. } = &mut *state;
+                let (openings, questions, errands) = (take(openings), take(questions), take(errands));
+                (take(asks), take(notices), take(releases), openings, questions, errands, is_up)
             };
             for (request, reply) in openings {
                 spawn_local(Rc::clone(&self).open(request, reply));
             }
             for (question, reply) in questions {
                 spawn_local(Rc::clone(&self).ask_others(question, reply));
+            }
+            for errand in errands {
+                spawn_local(Rc::clone(&self).run_errand(errand));
             }
             self.unpark();
             let claims = self.claims.take();

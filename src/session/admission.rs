@@ -43,6 +43,8 @@ pub(crate) struct Entry {
     pub(crate) token: Token,
     pub(crate) messages_per_second: u32,
     pub(crate) info: ConnectionInfo,
+    /// Whether the client begins anew, also if it has a stream on another node.
+    pub(crate) begins_anew: bool,
 }
 
 /// A client that gets no id, and what it asked for.

@@ -66,14 +66,14 @@ async fn register<S: Socket, H: ProtocolHandler>(
     outbox: &mut Outbox,
     sessions: &Sessions,
 ) -> Result<IdLease, Refusal> {
-    let Entry { realm, id, token, info, .. } = entry;
+    let Entry { realm, id, token, info, begins_anew, .. } = entry;
     let mut probed = false;
     loop {
         let outcome = match claim(entry, socket, outbox, sessions).await? {
             None => RegisterOutcome::Taken,
             Some(claimed) => {
                 let (link, claim) = (S::LINK, claimed.claim());
-                let greeting = H::greeting().filter(|_| !claimed.continues_stream());
+                let greeting = H::greeting().filter(|_| *begins_anew || !claimed.continues_stream());
                 let request = RegisterRequest { id, token, link, greeting, info: info.clone(), claim };
                 let outcome = realm.register(request, outbox);
                 if let RegisterOutcome::Registered(_) = outcome {

@@ -1,8 +1,11 @@
 //! A client at the root: the host of a room, a player, a caller or a callee. It is a peer with an id that we choose. Others
 //! find it by a room code or an alias.
 
+mod waiting;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::task::{self, Poll, ready};
 
 use rand::distr::{Alphanumeric, SampleString as _};
 
@@ -16,9 +19,10 @@ use crate::directory::{CallAlias, HostedRoom, PlayerName, RoomError};
 use crate::events::Event;
 use crate::keys::Auth;
 use crate::limits::{GuessSource, LimitExceeded};
-use crate::node::Guests;
+use crate::node::{Guests, HeldName, JoinRequest, Joined, RemoteSeat};
 use crate::transport::Socket;
 use crate::wire::{ApiKey, Frame, MessageKind, PeerId, Refusal, Token};
+use waiting::{Answer, Hosting, Trouble, Waiting};
 
 /// Characters of an id or a token that we choose. As hard to guess as a UUID.
 const ID_LEN: usize = 21;
@@ -30,12 +34,30 @@ const MAX_NAMES: usize = 8;
 pub(super) struct Guest {
     guests: Arc<Guests>,
     guesser: Option<GuessSource>,
-    hosting: Option<HostedRoom>,
-    playing: Vec<PlayerName>,
-    /// The id under which it can be called.
-    calling: Option<CallAlias>,
+    hosting: Option<Box<Hosting>>,
+    playing: Vec<Seat>,
+    /// The id under which it can be called, and for another id than its own, the hold on it in a cluster.
+    calling: Option<(CallAlias, Option<Box<HeldName>>)>,
     /// Whether it was told that id.
     introduced: bool,
+    /// A command that waits for other nodes, in a cluster.
+    waiting: Option<Box<Waiting>>,
+}
+
+/// A player's name in a room.
+enum Seat {
+    Here(PlayerName),
+    /// In a room of another node.
+    There(RemoteSeat),
+}
+
+impl Seat {
+    fn is_room_open(&self) -> bool {
+        match self {
+            Seat::Here(playing) => playing.is_room_open(),
+            Seat::There(seat) => seat.is_room_open(),
+        }
+    }
 }
 
 /// Serves a client at the root, in the dialect that it speaks.
@@ -75,11 +97,11 @@ fn decide(sessions: &Sessions, key: &str, source: &Source) -> Result<(Entry, Gue
         token: Token::parse(&random()).map_err(Refusal::InvalidToken)?,
         messages_per_second: active.key.settings.messages_per_second,
         info: source.info(None),
+        begins_anew: false,
     };
     let guesser = GuessSource::remote(source.address);
-    let guest =
-        Guest { guests, guesser, hosting: None, playing: Vec::new(), calling: None, introduced: false };
-    Ok((entry, guest))
+    let (hosting, playing, calling, waiting) = (None, Vec::new(), None, None);
+    Ok((entry, Guest { guests, guesser, hosting, playing, calling, introduced: false, waiting }))
 }
 
 fn fresh_id() -> Result<PeerId, Refusal> {
@@ -99,19 +121,42 @@ impl ProtocolHandler for Guest {
         rooms::error(&refusal.text())
     }
 
+    fn poll_pending(&mut self, cx: &mut task::Context<'_>, context: &mut Context<'_>) -> Poll<()> {
+        while let Some(waiting) = &mut self.waiting {
+            let answer = ready!(waiting.poll(cx));
+            let Some(Waiting { text, mut backlog, .. }) = self.waiting.take().map(|waiting| *waiting) else {
+                break;
+            };
+            self.resume(&text, answer, context);
+            while let Some(text) = backlog.pop_front() {
+                let _ = self.on_text(&text, context);
+                if let Some(waiting) = &mut self.waiting {
+                    // The rest waits for this one.
+                    std::mem::swap(&mut waiting.backlog, &mut backlog);
+                    break;
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()> {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.backlog.push_back(text.to_owned());
+            return ControlFlow::Continue(());
+        }
         let dialects = context.sessions.config().dialects;
         match root::decode(text) {
             root::Command::Rooms(command) if dialects.rooms => {
-                if let Err(problem) = self.play(command, context) {
+                if let Err(problem) = self.play(command, text, context) {
                     context.reply(rooms::error(problem.text()));
                 }
             }
             root::Command::Calls(calls::Command::Start) if dialects.calls => self.introduce(context),
             root::Command::Calls(calls::Command::Send(message)) if dialects.calls => {
-                if let Some(called) = self.guests.aliases.guest(&message.to) {
+                if let Some(called) = self.called(&message.to, context) {
                     let frame = message.frame(self.calling(context).id().as_str());
-                    context.send(called.as_str(), MessageKind::Call, frame);
+                    context.send(&called, MessageKind::Call, frame);
                 }
             }
             _ => {}
@@ -126,7 +171,15 @@ impl Guest {
         if std::mem::replace(&mut self.introduced, true)
             && let Ok(id) = fresh_id()
         {
-            self.calling = Some(self.guests.aliases.add(id, context.peer.id()));
+            let alias = self.guests.aliases.add(id, context.peer.id());
+            if let Some(membership) = context.sessions.node.membership() {
+                let (membership, guests) = (Arc::clone(membership), Arc::clone(&self.guests));
+                let (guest, connection) = (context.peer.id().clone(), context.peer.connection());
+                let introduced = waiting::introduce(membership, guests, alias, guest, connection);
+                self.waiting = Some(Waiting::new("", introduced));
+                return;
+            }
+            self.calling = Some((alias, None));
         }
         let id = self.calling(context).id().as_str();
         context.reply(calls::started(id));
@@ -136,21 +189,50 @@ impl Guest {
     /// so that it can be answered.
     fn calling(&mut self, context: &Context<'_>) -> &CallAlias {
         let peer = context.peer.id();
-        self.calling.get_or_insert_with(|| self.guests.aliases.add(peer.clone(), peer))
+        let (alias, _) =
+            self.calling.get_or_insert_with(|| (self.guests.aliases.add(peer.clone(), peer), None));
+        alias
     }
 
-    fn play(&mut self, command: rooms::Command<'_>, context: &mut Context<'_>) -> Result<(), Problem> {
+    /// The guest of an alias. In a cluster, the node that has an alias knows whose it is.
+    fn called(&self, alias: &str, context: &Context<'_>) -> Option<String> {
+        let guest = self.guests.aliases.guest(alias);
+        let elsewhere = || {
+            let is_elsewhere =
+                context.sessions.node.membership().is_some() && !self.guests.realm.contains(alias);
+            is_elsewhere.then(|| alias.to_owned())
+        };
+        guest.map(|guest| guest.as_str().to_owned()).or_else(elsewhere)
+    }
+
+    fn play(
+        &mut self,
+        command: rooms::Command<'_>,
+        text: &str,
+        context: &mut Context<'_>,
+    ) -> Result<(), Problem> {
         match command {
             rooms::Command::Create => {
                 // A host has one room: the one before is closed first.
                 self.hosting = None;
-                let hosting = self.guests.rooms.create(context.peer.id()).map_err(problem)?;
-                context.reply(rooms::confirm(hosting.code()));
-                self.hosting = Some(hosting);
+                let host = context.peer.id();
+                match context.sessions.node.membership() {
+                    None => {
+                        let room = self.guests.rooms.create(host).map_err(problem)?;
+                        self.host(Hosting { room, _code: None }, context);
+                    }
+                    Some(membership) => {
+                        let (membership, guests) = (Arc::clone(membership), Arc::clone(&self.guests));
+                        let connection = context.peer.connection();
+                        let opened = waiting::open_room(membership, guests, host.clone(), connection);
+                        self.waiting = Some(Waiting::new("", opened));
+                    }
+                }
             }
             rooms::Command::Join { room, username, offer } => {
-                if !self.finds(&room, context.sessions) {
-                    return Err(Problem::WrongRoom);
+                self.check_guesses(context.sessions)?;
+                if !self.guests.rooms.contains(&room) {
+                    return self.join_elsewhere(&room, username.filter(|_| offer.is_some()), text, context);
                 }
                 let username = username.ok_or(Problem::NoUsername)?;
                 self.join(&room, &username, &offer.ok_or(Problem::NoOffer)?, context)?;
@@ -168,26 +250,54 @@ impl Guest {
         Ok(())
     }
 
-    /// Whether there is a room with this code. For an address above the limit of wrong codes, always false.
-    fn finds(&self, code: &str, sessions: &Sessions) -> bool {
-        let Some(guesser) = self.guesser else {
-            return self.guests.rooms.contains(code);
-        };
-        let now = sessions.now();
-        if let Err(LimitExceeded { limit, .. }) = sessions.wrong_codes.check(guesser, now) {
+    /// Goes on with a command that has waited for other nodes.
+    fn resume(&mut self, text: &str, answer: Answer, context: &mut Context<'_>) {
+        match answer {
+            Answer::Opened(Ok(hosting)) => self.host(hosting, context),
+            Answer::Opened(Err(Trouble::Room(error))) => context.reply(rooms::error(problem(error).text())),
+            Answer::Opened(Err(Trouble::Unavailable)) => {
+                context.reply(rooms::error(&Refusal::Unavailable.text()));
+            }
+            Answer::Introduced(alias, held) => {
+                context.reply(calls::started(alias.id().as_str()));
+                self.calling = Some((alias, Some(held)));
+            }
+            Answer::Joined(joined) => {
+                if let root::Command::Rooms(rooms::Command::Join { username, offer, .. }) = root::decode(text)
+                    && let Err(problem) = self.joined(joined, username.is_some(), offer.as_ref(), context)
+                {
+                    context.reply(rooms::error(problem.text()));
+                }
+            }
+        }
+    }
+
+    fn host(&mut self, hosting: Hosting, context: &mut Context<'_>) {
+        context.reply(rooms::confirm(hosting.room.code()));
+        self.hosting = Some(Box::new(hosting));
+    }
+
+    /// Every room is wrong for an address above the limit of wrong codes.
+    fn check_guesses(&self, sessions: &Sessions) -> Result<(), Problem> {
+        let Some(guesser) = self.guesser else { return Ok(()) };
+        sessions.wrong_codes.check(guesser, sessions.now()).map_err(|LimitExceeded { limit, .. }| {
             sessions.events().emit(|| Event::LimitHit { limit, key: None, address: guesser.address() });
-            return false;
+            Problem::WrongRoom
+        })
+    }
+
+    /// No node has a room with the code that the client has sent.
+    fn wrong_code(&self, sessions: &Sessions) -> Problem {
+        if let Some(guesser) = self.guesser {
+            sessions.wrong_codes.count_wrong(guesser, sessions.now());
         }
-        let found = self.guests.rooms.contains(code);
-        if !found {
-            sessions.wrong_codes.count_wrong(guesser, now);
-        }
-        found
+        Problem::WrongRoom
     }
 
     fn hosting(&self) -> Result<&HostedRoom, Problem> {
-        let plays = self.playing.iter().any(PlayerName::is_room_open);
-        self.hosting.as_ref().ok_or(if plays { Problem::NotTheHost } else { Problem::WrongRoom })
+        let plays = self.playing.iter().any(Seat::is_room_open);
+        let hosting = self.hosting.as_ref().map(|hosting| &hosting.room);
+        hosting.ok_or(if plays { Problem::NotTheHost } else { Problem::WrongRoom })
     }
 
     fn join(
@@ -198,13 +308,63 @@ impl Guest {
         context: &mut Context<'_>,
     ) -> Result<(), Problem> {
         let (playing, host) = self.guests.rooms.join(room, username, context.peer.id()).map_err(problem)?;
-        if !context.send(host.as_str(), MessageKind::Room, rooms::offer(offer, playing.name())) {
+        let offer = rooms::offer(offer, playing.name());
+        self.take_seat(Seat::Here(playing), &host, offer, context)
+    }
+
+    /// Joins a room that is not on this node. `name` is missing if the client has not sent everything.
+    fn join_elsewhere(
+        &mut self,
+        room: &str,
+        name: Option<String>,
+        text: &str,
+        context: &Context<'_>,
+    ) -> Result<(), Problem> {
+        let (Some(membership), Some(code)) =
+            (context.sessions.node.membership(), self.guests.rooms.code(room))
+        else {
+            return Err(self.wrong_code(context.sessions));
+        };
+        let (realm, player) = (Arc::clone(&self.guests.realm), context.peer.id().clone());
+        let joined = Arc::clone(membership).join(JoinRequest { realm, code, name, player });
+        self.waiting = Some(Waiting::new(text, async move { Answer::Joined(joined.await) }));
+        Ok(())
+    }
+
+    fn joined(
+        &mut self,
+        joined: Joined,
+        has_username: bool,
+        offer: Option<&Object<'_>>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Problem> {
+        match (joined, offer) {
+            (Joined::In { seat, name, host }, Some(offer)) => {
+                self.take_seat(Seat::There(seat), &host, rooms::offer(offer, &name), context)
+            }
+            (Joined::Refused(RoomError::NoRoom), _) => Err(self.wrong_code(context.sessions)),
+            (Joined::Refused(error), _) => Err(problem(error)),
+            // Not the client's fault, so it does not count.
+            (Joined::Unavailable, _) => Err(Problem::WrongRoom),
+            _ if !has_username => Err(Problem::NoUsername),
+            _ => Err(Problem::NoOffer),
+        }
+    }
+
+    fn take_seat(
+        &mut self,
+        seat: Seat,
+        host: &PeerId,
+        offer: Frame,
+        context: &mut Context<'_>,
+    ) -> Result<(), Problem> {
+        if !context.send(host.as_str(), MessageKind::Room, offer) {
             return Err(Problem::WrongRoom);
         }
         if self.playing.len() >= MAX_NAMES {
             self.playing.remove(0);
         }
-        self.playing.push(playing);
+        self.playing.push(seat);
         Ok(())
     }
 }

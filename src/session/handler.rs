@@ -1,6 +1,7 @@
 //! The interface between the session loop and a protocol.
 
 use std::ops::ControlFlow;
+use std::task::{self, Poll};
 
 use super::sessions::Sessions;
 use crate::broker::{Flush, IdLease, Routed};
@@ -14,7 +15,13 @@ pub(super) trait ProtocolHandler: Sized + 'static {
     /// Tells a client why it is not admitted.
     fn refusal(refusal: Refusal) -> Frame;
 
-    /// Handles one message; breaks when the client says goodbye.
+    /// Waits for what an earlier message began. Nothing is read before that is ready, which takes a few seconds at most.
+    fn poll_pending(&mut self, _cx: &mut task::Context<'_>, _context: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    /// Handles one message; breaks when the client says goodbye. Also called while an earlier one is pending, for messages
+    /// that came in the same read.
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()>;
 }
 

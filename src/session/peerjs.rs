@@ -53,7 +53,8 @@ async fn decide(
     active.note_use();
     let messages_per_second = active.key.settings.messages_per_second;
     let realm = active.tenant.peers();
-    Ok(Entry { realm, id, token, messages_per_second, info: source.info(version) })
+    let info = source.info(version);
+    Ok(Entry { realm, id, token, messages_per_second, info, begins_anew: false })
 }
 
 impl ProtocolHandler for PeerJs {

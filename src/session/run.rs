@@ -173,6 +173,10 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
                 lease.heard();
                 self.pause = pause_for(lease.charge(0, self.messages_per_second), self.session);
             }
+            let mut context = Context { peer: lease, sessions: self.session, flushes: &mut flushes };
+            let pending = handler.poll_pending(cx, &mut context);
+            flushes.drain(..).for_each(Flush::flush);
+            ready!(pending);
             let (mut heard, mut left, mut messages, mut bytes, mut frames) = (false, false, 0, 0, 0);
             let received = ready!(socket.poll_recv(cx, &mut |event| {
                 // Checked for each event: the client may lose its id meanwhile.

@@ -50,7 +50,8 @@ pub struct Message<'a> {
     pub payload: Option<&'a str>,
 }
 
-/// Called by the sender's own session with no lock held. Waiting in it delays the other sessions of that worker.
+/// Called by the sender's own session with no lock held. Waiting in it delays the other sessions of that worker; in a cluster,
+/// for a message that a client has posted on another node, everything that comes from other nodes.
 pub(crate) type OnMessage = Box<dyn Fn(Client<'_>, Message<'_>) + Send + Sync>;
 
 impl Sessions {

@@ -1,6 +1,6 @@
 //! A PeerJS 0.3.x client without a WebSocket, or before it has one: it receives over an HTTP stream and sends by POST.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::select;
@@ -9,9 +9,10 @@ use super::admission::{Claim, ConnectRequest, Entry, Source};
 use super::peerjs::{self, PeerJs};
 use super::run::run;
 use super::sessions::Sessions;
-use crate::broker::PostPermit;
+use crate::broker::{Peer, PostPermit};
 use crate::dialect::peerjs::{Command, decode};
 use crate::limits::ConnectionPermit;
+use crate::node::{Posted, Whereabouts};
 use crate::transport::Socket;
 use crate::transport::stream::{StreamBody, StreamSocket, stream};
 use crate::wire::{CloseReason, Refusal};
@@ -21,6 +22,9 @@ const HEAD_START: Duration = Duration::from_secs(1);
 
 /// How long an ended stream counts as open: its client opens the next one.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long to wait before another node is sought a second time; then twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a POST waits for its client's stream or WebSocket.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -52,8 +56,9 @@ async fn serve(
     entry: Entry,
     renewed: bool,
 ) {
+    let entry = Entry { begins_anew: !renewed, ..entry };
     let Entry { realm, id, token, .. } = &entry;
-    if !(renewed && realm.is_streamed(id, token)) {
+    if !(renewed && (realm.is_streamed(id, token) || is_elsewhere(&sessions, &entry).await)) {
         realm.end_stream(id, token);
         let Some(websocket) = realm.wait_for(id, token) else {
             return log::debug!("too many streams wait for one id");
@@ -76,16 +81,6 @@ pub(crate) struct Sender {
     _posting: PostPermit,
 }
 
-/// The result of a POST.
-pub(crate) enum PostOutcome {
-    /// The message was handled.
-    Done,
-    /// The body is not a message.
-    Nothing,
-    /// The client is no longer registered.
-    Refused,
-}
-
 /// Why a POST is not read.
 pub(crate) enum PostRefusal {
     /// The client is not registered with this id and token.
@@ -102,43 +97,120 @@ pub(crate) async fn sender(
 ) -> Result<Sender, PostRefusal> {
     let entry = peerjs::admit(sessions, claim, source).await.map_err(|_| PostRefusal::Absent)?;
     let here = entry.realm.wait_for(&entry.id, &entry.token).ok_or(PostRefusal::TooMuch)?;
-    let is_here = select! {
+    let is_present = select! {
+        biased;
         admitted = here => admitted,
+        () = until_elsewhere(sessions, &entry) => true,
         () = sessions.sleep(PATIENCE) => false,
     };
-    if !is_here {
+    if !is_present {
         return Err(PostRefusal::Absent);
     }
     let posting = entry.realm.begin_post(&entry.id).ok_or(PostRefusal::TooMuch)?;
-    let peer = entry.realm.holder(&entry.id, &entry.token).ok_or(PostRefusal::Absent)?;
-    let pause = peer.charge(0, entry.messages_per_second);
+    match entry.realm.holder(&entry.id, &entry.token) {
+        Some(peer) if !wait_for_turn(sessions, &peer, entry.messages_per_second).await => {
+            return Err(PostRefusal::TooMuch);
+        }
+        None if sessions.node.membership().is_none() => return Err(PostRefusal::Absent),
+        _ => {}
+    }
+    Ok(Sender { entry, _posting: posting })
+}
+
+/// Waits while the client is above its rate limit. False if that would take too long.
+async fn wait_for_turn(sessions: &Sessions, peer: &Peer, messages_per_second: u32) -> bool {
+    let pause = peer.charge(0, messages_per_second);
     if pause > PATIENCE {
-        return Err(PostRefusal::TooMuch);
+        return false;
     }
     if !pause.is_zero() {
         sessions.sleep(pause).await;
     }
-    Ok(Sender { entry, _posting: posting })
+    true
+}
+
+/// Whether another node has the client.
+async fn is_elsewhere(sessions: &Sessions, Entry { realm, id, .. }: &Entry) -> bool {
+    let Some(membership) = sessions.node.membership() else { return false };
+    matches!(membership.find_peer(realm, id).await, Whereabouts::At(_))
+}
+
+/// Waits until another node has the client: for ever, if there are no other nodes.
+async fn until_elsewhere(sessions: &Sessions, entry: &Entry) {
+    if sessions.node.membership().is_none() {
+        return std::future::pending().await;
+    }
+    let mut pause = FIRST_PAUSE;
+    while !is_elsewhere(sessions, entry).await {
+        sessions.sleep(pause).await;
+        pause *= 2;
+    }
 }
 
 impl Sender {
     /// Handles the posted message. Looks the client up again: it may have reconnected, or lost its id, while the body
     /// arrived.
-    pub(crate) fn post(&self, sessions: &Sessions, text: &str) -> PostOutcome {
-        let Entry { realm, id, token, .. } = &self.entry;
-        let Some(peer) = realm.holder(id, token) else { return PostOutcome::Refused };
-        peer.heard();
-        peer.count_messages(1, text.len() as u64);
-        peer.charge(1, self.entry.messages_per_second);
-        match decode(text) {
-            Command::Relay(envelope) => {
-                let mut flushes = Vec::new();
-                peerjs::relay(&peer, sessions, &envelope, &mut flushes);
-            }
-            Command::Leave => peer.dismiss(CloseReason::Left),
-            Command::Heartbeat => {}
-            Command::Nothing => return PostOutcome::Nothing,
-        }
-        PostOutcome::Done
+    pub(crate) async fn post(&self, sessions: &Sessions, text: &str) -> Posted {
+        let posted = select! {
+            biased;
+            posted = self.post_somewhere(sessions, text) => posted,
+            () = sessions.sleep(PATIENCE * 2) => Posted::Absent,
+        };
+        posted
     }
+
+    /// Handles it here, or where the client is.
+    async fn post_somewhere(&self, sessions: &Sessions, text: &str) -> Posted {
+        let Entry { realm, id, token, messages_per_second, .. } = &self.entry;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if let Some(peer) = realm.holder(id, token) {
+                return handle(sessions, &peer, *messages_per_second, text);
+            }
+            let Some(membership) = sessions.node.membership() else { return Posted::Absent };
+            match membership.post(realm, id, token, text).await {
+                // Its client is between two streams.
+                Posted::Absent => sessions.sleep(pause).await,
+                posted => return posted,
+            }
+            pause *= 2;
+        }
+    }
+}
+
+/// Handles what clients of this node post on others.
+pub(crate) fn take_posts_of_others(sessions: &Arc<Sessions>) {
+    let Some(membership) = sessions.node.membership() else { return };
+    // Weak, because the membership is a part of the sessions.
+    let sessions = Arc::downgrade(sessions);
+    membership.on_post(Box::new(move |peer, text| Box::pin(take(Weak::clone(&sessions), peer, text))));
+}
+
+async fn take(sessions: Weak<Sessions>, peer: Peer, text: String) -> Posted {
+    let Some(sessions) = sessions.upgrade() else { return Posted::Absent };
+    let Some(active) = sessions.keys.get(peer.key()) else { return Posted::Absent };
+    let messages_per_second = active.key.settings.messages_per_second;
+    if !wait_for_turn(&sessions, &peer, messages_per_second).await {
+        return Posted::TooMuch;
+    }
+    if !peer.is_current() {
+        return Posted::Absent;
+    }
+    handle(&sessions, &peer, messages_per_second, &text)
+}
+
+fn handle(sessions: &Sessions, peer: &Peer, messages_per_second: u32, text: &str) -> Posted {
+    peer.heard();
+    peer.count_messages(1, text.len() as u64);
+    peer.charge(1, messages_per_second);
+    match decode(text) {
+        Command::Relay(envelope) => {
+            let mut flushes = Vec::new();
+            peerjs::relay(peer, sessions, &envelope, &mut flushes);
+        }
+        Command::Leave => peer.dismiss(CloseReason::Left),
+        Command::Heartbeat => {}
+        Command::Nothing => return Posted::Nothing,
+    }
+    Posted::Done
 }

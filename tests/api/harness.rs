@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use actix_web::{App, HttpServer};
 use peerbroker::broker::{Probe, Realm};
 use peerbroker::clock::Clock;
+use peerbroker::config::ClusterConfig;
 use peerbroker::events::{Connected, Disconnected, Event, Notice, Subscription};
 use peerbroker::keys::KeyStore;
 use peerbroker::node::Node;
@@ -118,12 +119,25 @@ impl TestServer {
         listen: Listen,
         keys: Option<Arc<dyn KeyStore>>,
     ) -> Self {
-        notice_panics();
         // The clock stands still, so a client above its rate limit would wait forever.
         let mut config = Config { messages_per_second: 0, ..Config::default() };
         configure(&mut config);
         let clock = Clock::manual();
         let broker = broker(config, &clock, keys);
+        Self::serve(broker, clock, transport, listen)
+    }
+
+    /// A node of a cluster. Its clock is the system's.
+    pub fn start_node(cluster: ClusterConfig, configure: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        configure(&mut config);
+        let clock = Clock::system();
+        let broker = PeerBroker::builder().config(config).clock(clock.clone()).cluster(cluster).build();
+        Self::serve(broker, clock, Transport::Own, Listen::default())
+    }
+
+    fn serve(broker: PeerBroker, clock: Clock, transport: Transport, listen: Listen) -> Self {
+        notice_panics();
         let events = Mutex::new((broker.events().subscribe(), Vec::new()));
         let (stop, stopped) = oneshot::channel();
         let (started, address) = mpsc::channel();

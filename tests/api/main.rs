@@ -6,6 +6,7 @@ mod bad_input;
 mod bounds;
 mod calls;
 mod client;
+mod cluster;
 mod conformance;
 mod contract_table;
 mod cors;
@@ -30,6 +31,9 @@ mod odd_frames;
 mod ops;
 mod protocol;
 mod queue;
+#[allow(dead_code, reason = "shared with the tests of the backplane")]
+#[path = "../cluster/server.rs"]
+mod redis_server;
 mod registration;
 mod relay;
 mod rooms;

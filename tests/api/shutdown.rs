@@ -1,6 +1,8 @@
 //! Shutdown of a server, as by a signal.
 
 use std::io::ErrorKind;
+#[cfg(target_os = "linux")]
+use std::net::TcpStream;
 use std::time::Duration;
 
 use peerbroker::wire::CloseReason;
@@ -33,6 +35,21 @@ fn a_client_that_does_not_answer_its_close_does_not_hold_up_the_end() {
     server.join();
     assert_eq!(client.expect_close(), Some(1001));
     client.expect_end();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_that_comes_back_while_the_server_stops_is_refused_at_once() {
+    let mut server = TestServer::start(Transport::Own, |_| {});
+    let mut client = server.client("a");
+    server.begin_stop();
+    assert_eq!(client.expect_close(), Some(1001));
+    // The server waits for the answer of the first client.
+    let refused = TcpStream::connect(server.address).map_err(|error| error.kind());
+    assert_eq!(refused.err(), Some(ErrorKind::ConnectionRefused));
+    client.close(Some(1001));
+    client.expect_end();
+    server.join();
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::cluster::packet::{self, Answer, Batch, NameRef, OwnedName, Packet, Qu
 use crate::cluster::{Backplane, Entity, Entry, Position};
 use crate::events::ClusterEvent;
 use crate::node::membership::name_of_peer;
-use crate::wire::{CloseReason, ConnId, NodeId, Owner, PeerId};
+use crate::wire::{CloseReason, ConnId, MessageKind, NodeId, Owner, PeerId};
 
 /// How long one read waits for a batch.
 const WAIT: Duration = Duration::from_secs(1);
@@ -110,7 +110,7 @@ impl<B: Backplane> Worker<B> {
             Packet::Question { number, question } => {
                 let worker = Rc::clone(self);
                 spawn_local(async move {
-                    let answer = worker.answer(question).await;
+                    let answer = worker.answer(from, question).await;
                     worker.shared.say(from, &Packet::Answer { number, answer });
                 });
             }
@@ -123,7 +123,9 @@ impl<B: Backplane> Worker<B> {
     /// Gives a message to the connection that it is for, or says that it is not here. One for a connection that is being
     /// opened waits for that: the next message to it must not overtake it.
     fn accept(&self, to: &NameRef<'_>, connection: ConnId, mut message: Outgoing) -> Option<Flush> {
-        let (Some(realm), Some(id)) = (self.realm_of(to), peer_id(to)) else {
+        let is_call = matches!(message.message, Some((_, MessageKind::Call)));
+        let id = if is_call { self.called(to) } else { peer_id(to) };
+        let (Some(realm), Some(id)) = (self.realm_of(to), id) else {
             message.settle(HandOver::NotHere);
             return None;
         };
@@ -215,7 +217,7 @@ impl<B: Backplane> Worker<B> {
         self.node.upgrade()?.tenant(name.key())?.existing(kind)
     }
 
-    async fn answer(&self, question: Question) -> Answer {
+    async fn answer(&self, from: NodeId, question: Question) -> Answer {
         match question {
             Question::Alive(name, connection) => self.answer_alive(&name, ConnId::new(connection)).await,
             Question::Yield(name, connection, why) => {
@@ -233,10 +235,17 @@ impl<B: Backplane> Worker<B> {
                         self.lost_ids.update(|lost| lost + 1);
                     }
                     realm.yield_id(&id, connection, why);
+                } else {
+                    self.yield_held(&name, ConnId::new(connection));
                 }
                 Answer::Yes
             }
-            Question::Post { .. } => Answer::No,
+            Question::Post { name, token, text } => self.take_post(&name, token, text).await,
+            join @ Question::Join { .. } => self.let_in(from, &join),
+            Question::Part { seat } => {
+                self.let_out(from, seat);
+                Answer::Yes
+            }
             question => self.node.upgrade().map_or(Answer::No, |node| node.answer(question)),
         }
     }

@@ -8,10 +8,10 @@ use super::Worker;
 use crate::broker::{Located, Realm};
 use crate::clock::millis;
 use crate::cluster::packet::Packet;
-use crate::cluster::{Backplane, Claim, ClaimOutcome, Locate, Name, Owner};
+use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Locate, Name, Owner};
 use crate::events::PeerAddress;
 use crate::node::membership::{name_of, name_of_peer};
-use crate::wire::{Frame, NodeId};
+use crate::wire::{Frame, NodeId, RealmKind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +60,8 @@ impl<B: Backplane> Worker<B> {
         for is_last in [false, true] {
             let mut again = Vec::new();
             let peers = asks.iter().map(|(peer, over)| (peer, *over));
-            let Some(owners) = self.locate(peers, mark).await else { return };
+            let Some(mut owners) = self.locate(peers, mark).await else { return };
+            self.seek_aliases(&asks, &mut owners).await;
             for ((peer, _), owner) in asks.into_iter().zip(owners) {
                 let Some(realm) = self.realm(&peer) else { continue };
                 match owner {
@@ -77,6 +78,25 @@ impl<B: Backplane> Worker<B> {
                 return;
             }
             asks = again;
+        }
+    }
+
+    /// Guests that were not found are sought under their aliases. An owner that is gone counts as none.
+    async fn seek_aliases(&self, asks: &[(PeerAddress, Option<Owner>)], owners: &mut [Option<Owner>]) {
+        let guests = asks
+            .iter()
+            .zip(owners)
+            .filter(|((peer, _), owner)| owner.is_none() && peer.realm == RealmKind::Guests);
+        let sought: Vec<_> = guests.map(|((peer, over), owner)| (name_of_peer(peer), over, owner)).collect();
+        let (Some(asker), false) = (self.node(), sought.is_empty()) else { return };
+        let question = |name: &Name, over: Option<Owner>| {
+            let name = Name { entity: Entity::Alias, ..name.clone() };
+            Locate { name, asker, over, mark: Duration::ZERO }
+        };
+        let questions = sought.iter().map(|(name, over, _)| question(name, **over)).collect();
+        let located = self.backplane.locate(questions).await.unwrap_or_default();
+        for ((_, _, owner), found) in sought.into_iter().zip(located) {
+            *owner = found.filter(|found| !self.is_ours(found.node) && !self.is_dead(found.node));
         }
     }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::select;
 use tokio::time::{sleep, timeout};
 
-use super::opening::digest;
 use super::{End, Worker};
 use crate::broker::{Holder, Realm};
 use crate::cluster::packet::Packet;
 use crate::cluster::{Backplane, Granted, Owner, Position, RegisterOutcome, Registration, Renewal};
 use crate::events::ClusterEvent;
+use crate::node::errand::digest;
 use crate::node::membership::name_of_peer;
 use crate::wire::{CloseReason, NodeId};
 
@@ -54,7 +54,7 @@ impl<B: Backplane> Worker<B> {
                         state.epoch += 1;
                         state.good_until = began + self.shared.lease();
                     }
-                    if self.register_all(node, |_| true).await {
+                    if self.register_all(node, |_| true).await && self.register_held(node, true).await {
                         self.tell(|| ClusterEvent::Joined { life: node });
                         return Some(node);
                     }
@@ -166,7 +166,8 @@ impl<B: Backplane> Worker<B> {
         let all = is_due || self.doubtful.get() || generation != self.generation.get();
         self.doubtful.set(false);
         self.shared.state().epoch += u64::from(all);
-        let is_done = self.register_all(node, |holder| all || holder.fence == 0).await;
+        let is_done = self.register_all(node, |holder| all || holder.fence == 0).await
+            && self.register_held(node, all).await;
         if is_done {
             self.generation.set(generation);
             self.reconciled.set(if all { now } else { self.reconciled.get() });
@@ -269,6 +270,8 @@ impl<B: Backplane> Worker<B> {
             state.links.clear();
             state.dead.insert(node);
         }
+        // The nodes of these players believe that this node is dead.
+        self.seats.take();
         self.former.set(Some(node));
         self.parked.take();
         self.lose_node(None);

@@ -12,9 +12,10 @@ use tokio::time::{sleep, timeout};
 use super::Worker;
 use crate::broker::{ClaimedId, Realm};
 use crate::cluster::packet::{Answer, NameRef, Question};
-use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner, TokenDigest};
+use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner};
+use crate::node::errand::digest;
 use crate::node::membership::{ClaimedName, OpenRequest, Opening, PendingName, name_of_peer};
-use crate::wire::{CloseReason, ConnId, Link, PeerId, Token};
+use crate::wire::{CloseReason, ConnId, Link, PeerId};
 
 /// How long a claim waits for a lease that is being renewed, and for what an older connection still has.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -161,7 +162,7 @@ impl<B: Backplane> Worker<B> {
         })
     }
 
-    async fn wait_until_up(&self) -> bool {
+    pub(super) async fn wait_until_up(&self) -> bool {
         let is_up = async {
             while !self.shared.may_claim(&self.shared.state()) {
                 if self.shared.state().is_out {
@@ -180,14 +181,6 @@ pub(super) fn yield_name(name: &Name, connection: ConnId, why: CloseReason) -> Q
     let why = CloseReason::ALL.iter().position(|known| *known == why);
     let why = why.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
     Question::Yield(name.to_owned_name(), connection.get(), why)
-}
-
-/// Sixteen bytes of its SHA-256: nobody can find another token of the same.
-pub(super) fn digest(token: &Token) -> TokenDigest {
-    let digest = ring::digest::digest(&ring::digest::SHA256, token.as_str().as_bytes());
-    let mut short = TokenDigest::default();
-    short.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
-    short
 }
 
 /// The id of a peer in a packet.

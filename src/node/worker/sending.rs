@@ -72,6 +72,8 @@ impl<B: Backplane> Worker<B> {
         self.doubtful.set(true);
         self.inbound.borrow_mut().remove(&dead);
         self.forget_questions(dead);
+        let seats = self.seats.borrow_mut().remove(&dead);
+        drop(seats);
         self.lose_node(Some(dead));
     }
 

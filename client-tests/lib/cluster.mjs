@@ -1,0 +1,190 @@
+// Three nodes on a Redis of their own, behind a load balancer that sends each request to the next node.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { headOf } from './reverse-proxy.mjs';
+import { startServer } from './server.mjs';
+import { within } from './within.mjs';
+
+const COUNT = 3;
+
+/** `sockets: false` leaves WebSockets without an answer. */
+export async function startCluster({ sockets = true } = {}) {
+  const cluster = new Cluster(await startRedis());
+  try {
+    cluster.nodes = await Promise.all(Array.from({ length: COUNT }, (_, number) => cluster.startNode(number)));
+    cluster.balancer = await startBalancer(cluster.nodes, sockets);
+    cluster.port = cluster.balancer.port;
+  } catch (error) {
+    await cluster.stop();
+    throw error;
+  }
+  return cluster;
+}
+
+/** Clients use it like a server: then each of their requests goes to the next node. */
+class Cluster {
+  host = '127.0.0.1';
+  port = undefined;
+  nodes = [];
+  /** All nodes that there ever were. */
+  started = [];
+  balancer;
+  #redis;
+
+  constructor(redis) {
+    this.#redis = redis;
+  }
+
+  get socketUrl() {
+    return `ws://localhost:${this.port}/`;
+  }
+
+  /** The number of the node on which a client is. */
+  async nodeOf(id) {
+    const told = (node, what) => node.output.filter((line) => line === `Client ${what}: ${id}`).length;
+    const has = (node) => told(node, 'connected') > told(node, 'disconnected');
+    // A node tells a moment after the client knows.
+    await until(`a node to tell of ${id}`, () => this.nodes.some(has));
+    return this.nodes.findIndex(has);
+  }
+
+  async startNode(number) {
+    const node = await startServer(['--redis', this.#redis.url, '--node_name', `node-${number}`]);
+    this.started.push(node);
+    await until(`node ${number} to join`, () => /joined the cluster/.test(node.transcript()));
+    return node;
+  }
+
+  /** Ends a node at once. */
+  async kill(number) {
+    this.nodes[number].signal('SIGKILL');
+    await this.nodes[number].exited;
+  }
+
+  /** Ends a node as an update does, and starts it anew. */
+  async update(number) {
+    this.nodes[number].signal('SIGTERM');
+    await within(`node ${number} to end`, this.nodes[number].exited);
+    this.nodes[number] = await this.startNode(number);
+  }
+
+  async stop() {
+    await this.balancer?.stop();
+    await Promise.all(this.started.map((node) => node.stop()));
+    await this.#redis.stop();
+  }
+}
+
+async function startRedis() {
+  const folder = mkdtempSync(join(tmpdir(), 'peerbroker-redis-'));
+  const socket = join(folder, 'socket');
+  const unpacked = resolve(import.meta.dirname, '../../target/proxies/usr/bin/redis-server');
+  const program = existsSync(unpacked) ? unpacked : 'redis-server';
+  const child = spawn(program, ['--port', '0', '--unixsocket', socket, '--save', '', '--dir', folder], { stdio: 'ignore' });
+  const exited = once(child, 'close');
+  const killWithUs = () => child.kill('SIGKILL');
+  process.once('exit', killWithUs);
+  const redis = {
+    url: `unix://${socket}`,
+    async stop() {
+      child.kill('SIGKILL');
+      await exited;
+      process.off('exit', killWithUs);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  try {
+    await Promise.race([until('Redis to answer', () => answers(socket)), exited.then(() => { throw new Error('redis-server ended'); })]);
+  } catch (error) {
+    await redis.stop();
+    throw error;
+  }
+  return redis;
+}
+
+function answers(path) {
+  return new Promise((done) => {
+    const client = net.connect(path, () => client.write('PING\r\n'));
+    client.once('data', (bytes) => { client.destroy(); done(String(bytes).startsWith('+PONG')); });
+    client.once('error', () => done(false));
+  });
+}
+
+async function until(what, happens) {
+  let over = false;
+  const poll = async () => {
+    while (!over && !await happens()) await pause(10);
+  };
+  await within(what, poll()).finally(() => { over = true; });
+}
+
+/** Sends each request to the next node that accepts connections. */
+async function startBalancer(nodes, sockets) {
+  const open = new Set();
+  let turn = 0;
+
+  async function connect() {
+    for (let tries = 0; tries < nodes.length; tries += 1) {
+      turn += 1;
+      const socket = net.connect(nodes[turn % nodes.length].port, '127.0.0.1');
+      try {
+        await once(socket, 'connect');
+      } catch {
+        continue;
+      }
+      open.add(socket);
+      socket.on('error', () => socket.destroy());
+      socket.on('close', () => open.delete(socket));
+      return socket;
+    }
+    return undefined;
+  }
+
+  const proxy = http.createServer(async (request, response) => {
+    const socket = await connect();
+    if (!socket) return response.writeHead(502).end();
+    const { method, url, headers } = request;
+    const onward = http.request({ createConnection: () => socket, method, path: url, headers }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    onward.on('error', () => response.destroy());
+    response.on('close', () => onward.destroy());
+    request.pipe(onward);
+  });
+
+  proxy.on('upgrade', async (request, client) => {
+    open.add(client);
+    client.on('error', () => client.destroy());
+    client.on('close', () => open.delete(client));
+    if (!sockets) return client.resume();
+    const socket = await connect();
+    if (!socket) return client.end('HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n\r\n');
+    client.on('close', () => socket.destroy());
+    socket.on('close', () => client.destroy());
+    socket.write(headOf(request));
+    socket.pipe(client);
+    client.pipe(socket);
+  });
+
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+
+  return {
+    port: proxy.address().port,
+
+    async stop() {
+      for (const socket of open) socket.destroy();
+      proxy.close();
+      proxy.closeAllConnections();
+      await once(proxy, 'close');
+    },
+  };
+}

@@ -1,19 +1,18 @@
 //! The files of deploy/ fit the program: their flags and variables exist, and the health check sees its health.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
 use std::thread;
 
 use crate::api::harness::{TestServer, Transport};
 use crate::flags::flags_of_the_help;
-use crate::pages::{read, root};
+use crate::pages::read;
+use crate::references::below;
 
 /// All lines of deploy/, with the names of their files.
 fn deploy_lines() -> Vec<(String, String)> {
-    let files = fs::read_dir(root().join("deploy")).unwrap();
-    let names = files.map(|entry| format!("deploy/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let names = below("deploy", "").into_iter();
     let with_lines = |name: String| {
         let text = read(&name);
         text.lines().map(|line| (name.clone(), line.to_owned())).collect::<Vec<_>>()

@@ -55,7 +55,7 @@ impl Rng {
     }
 
     fn chance(&mut self, of: u64) -> bool {
-        self.next() % of == 0
+        self.next().is_multiple_of(of)
     }
 }
 
@@ -224,7 +224,7 @@ impl World {
             self.steps.set(self.steps.get() + 1);
             self.clock.advance(STEP);
             sleep(STEP).await;
-            if self.steps.get() % SWEEP == 0 {
+            if self.steps.get().is_multiple_of(SWEEP) {
                 for node in self.nodes.iter().flatten().filter(|node| !node.pause.paused.get()) {
                     node.node.sweep();
                 }

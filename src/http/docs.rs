@@ -17,8 +17,23 @@ use super::{forwarded, html, not_found};
 const REPOSITORY: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/");
 
 /// The order of the list. Other documents follow.
-const ORDER: [&str; 8] =
-    ["MIGRATING", "DEPLOY", "OPERATING", "TROUBLESHOOTING", "SECURITY", "PROTOCOL", "CHOOSING", "EMBEDDING"];
+const ORDER: [&str; 15] = [
+    "MIGRATING",
+    "DEPLOY",
+    "OPERATING",
+    "KEYS",
+    "API",
+    "LIMITS",
+    "LOGS",
+    "TLS",
+    "PROXY",
+    "CLUSTER",
+    "TROUBLESHOOTING",
+    "SECURITY",
+    "PROTOCOL",
+    "CHOOSING",
+    "EMBEDDING",
+];
 
 /// All documents. Rendered once, because that costs more than an answer should.
 static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {

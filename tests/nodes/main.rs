@@ -1,0 +1,13 @@
+//! Three real nodes and a real Redis: what clients see while nodes, links and Redis fail.
+//!
+//! The direct tests show one guarantee each. The seeds are random scripts, and a checker reads what all clients saw.
+
+mod dead_nodes;
+#[path = "../keys/directory.rs"]
+mod directory;
+mod harness;
+mod owners;
+mod redis_gone;
+#[allow(dead_code, reason = "shared with the tests of the wire contract")]
+#[path = "../api/harness/wire.rs"]
+mod wire;

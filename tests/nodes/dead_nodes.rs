@@ -3,7 +3,7 @@
 use crate::harness::{Cluster, Seen, run};
 
 /// No lease ends during a test.
-const LONG_LEASE: &[&str] = &["--cluster_lease", "600000"];
+const LONG_LEASE: &[(&str, &str)] = &[("--cluster_lease", "600000")];
 
 #[test]
 fn a_killed_node_frees_its_ids_at_once_for_their_tokens_and_for_nobody_else() {

@@ -22,7 +22,7 @@ fn a_holder_on_another_node_that_does_not_answer_a_ping_loses_its_id() {
         let cluster = Cluster::start().await;
         let dead = cluster.open(0, "x", "token").await;
         dead.freeze();
-        let new = cluster.open(1, "x", "other").await;
+        let new = cluster.open_at_last(1, "x", "other").await;
         let sender = cluster.open(0, "sender", "token").await;
         sender.offer("x", "hello");
         new.expect_message("sender", "hello").await;
@@ -114,10 +114,13 @@ fn messages_sent_during_takeovers_arrive_once_and_in_order() {
 #[test]
 fn messages_for_an_absent_peer_reach_it_on_whichever_node_it_opens() {
     run(async {
-        let cluster = Cluster::start_with(&["--expire_timeout", "600000"]).await;
+        let cluster = Cluster::start_with(&[("--expire_timeout", "600000")]).await;
         for node in 0..3 {
-            let senders =
-                [cluster.open(0, "s0", "t").await, cluster.open(1, "s1", "t").await, cluster.open(2, "s2", "t").await];
+            let senders = [
+                cluster.open(0, "s0", "t").await,
+                cluster.open(1, "s1", "t").await,
+                cluster.open(2, "s2", "t").await,
+            ];
             let id = format!("absent{node}");
             for sender in &senders {
                 sender.offer(&id, "one");

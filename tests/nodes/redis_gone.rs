@@ -33,7 +33,7 @@ fn without_redis_nodes_serve_their_own_clients_and_by_default_new_ones() {
 #[test]
 fn without_redis_new_clients_are_refused_if_that_is_wanted() {
     run(async {
-        let mut cluster = Cluster::start_with(&["--cluster_degraded", "refuse"]).await;
+        let mut cluster = Cluster::start_with(&[("--cluster_degraded", "refuse")]).await;
         let a = cluster.open(0, "a", "token").await;
         let b = cluster.open(0, "b", "token").await;
         cluster.redis.kill().await;
@@ -179,7 +179,10 @@ fn all_peers_are_registered_again_after_redis_came_back_empty() {
         cluster.redis.revive_empty().await;
         let back = Instant::now();
         until("all records", async || cluster.redis.records().await == peers).await;
-        println!("{peers} peers were registered again {:.2} s after Redis was back", back.elapsed().as_secs_f64());
+        println!(
+            "{peers} peers were registered again {:.2} s after Redis was back",
+            back.elapsed().as_secs_f64()
+        );
         for (number, client) in clients.iter().enumerate().step_by(peers / 20) {
             let other = &clients[(number + peers / 2 + 1) % peers];
             assert!(cluster.reaches(client, other).await, "{} reaches {}", client.id, other.id);

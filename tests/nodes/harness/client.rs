@@ -33,6 +33,9 @@ pub enum Seen {
     End,
 }
 
+/// The beginning of messages that only show that a client is reached. Tests do not read them.
+pub const REACH: &str = "reach ";
+
 /// When something was seen: in the order of one thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp {
@@ -113,14 +116,22 @@ impl Client {
         self.noted.seen.borrow().last().is_some_and(|(_, seen)| *seen == Seen::End)
     }
 
+    fn take_next(&self) -> Option<Seen> {
+        let seen = self.noted.seen.borrow();
+        let is_read = |seen: &&(Stamp, Seen)| !matches!(&seen.1, Seen::Message { payload, .. } if payload.starts_with(REACH));
+        let (at, (_, next)) =
+            seen.iter().enumerate().skip(self.read.get()).find(|(_, seen)| is_read(seen))?;
+        self.read.set(at + 1);
+        Some(next.clone())
+    }
+
     /// The next that is seen. `None` after a bound.
     pub async fn try_next(&self, bound: Duration) -> Option<Seen> {
         let next = async {
             loop {
                 let changed = self.noted.changed.notified();
-                if let Some((_, seen)) = self.noted.seen.borrow().get(self.read.get()) {
-                    self.read.set(self.read.get() + 1);
-                    return seen.clone();
+                if let Some(seen) = self.take_next() {
+                    return seen;
                 }
                 changed.await;
             }
@@ -230,10 +241,7 @@ async fn work(
     }
 }
 
-fn reset(
-    from: tokio::net::tcp::OwnedReadHalf,
-    to: tokio::net::tcp::OwnedWriteHalf,
-) -> std::io::Result<()> {
+fn reset(from: tokio::net::tcp::OwnedReadHalf, to: tokio::net::tcp::OwnedWriteHalf) -> std::io::Result<()> {
     let stream = from.reunite(to).map_err(std::io::Error::other)?;
     // Closing with a linger of zero sends a reset.
     socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))

@@ -1,21 +1,17 @@
 //! Nodes that share a Redis.
 
-use super::client::{Client, Seen};
+use super::client::{Client, REACH, Seen};
 use super::node::Node;
 use super::redis::Redis;
 use super::{becomes, until};
 use crate::directory::Directory;
 
 /// Times that make tests short. A client of a busy machine may need a while to answer a probe.
-pub const FLAGS: &[&str] = &[
-    "--cluster_lease",
-    "2000",
-    "--expire_timeout",
-    "1500",
-    "--probe_timeout",
-    "1000",
-    "--reclaim_timeout",
-    "0",
+const FLAGS: &[(&str, &str)] = &[
+    ("--cluster_lease", "2000"),
+    ("--expire_timeout", "1500"),
+    ("--probe_timeout", "1000"),
+    ("--reclaim_timeout", "0"),
 ];
 
 pub struct Cluster {
@@ -48,11 +44,12 @@ impl Cluster {
         Self::start_with(&[]).await
     }
 
-    /// The same with further flags.
-    pub async fn start_with(flags: &[&str]) -> Self {
+    /// The same with further flags, or others.
+    pub async fn start_with(flags: &[(&str, &str)]) -> Self {
         let dir = Directory::new();
         let redis = Redis::start(dir.at("redis")).await;
-        let flags = [FLAGS, flags].concat();
+        let unchanged = FLAGS.iter().filter(|(name, _)| flags.iter().all(|(other, _)| other != name));
+        let flags: Vec<&str> = unchanged.chain(flags).flat_map(|(name, value)| [*name, *value]).collect();
         let mut nodes = Vec::new();
         for number in 0..3 {
             let name = format!("node{number}");
@@ -108,7 +105,7 @@ impl Cluster {
             let expired = from.seen().iter().filter(|(_, seen)| *seen == Seen::Expire(to.id.clone())).count();
             if last != Some(expired) {
                 last = Some(expired);
-                let text = format!("reach {}", NUMBER.replace(NUMBER.get() + 1));
+                let text = format!("{REACH}{}", NUMBER.replace(NUMBER.get() + 1));
                 from.offer(&to.id, &text);
                 sent.push(text);
             }

@@ -31,8 +31,7 @@ impl Node {
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let nowhere = ([0, 0, 0, 0], 0).into();
         let proxy = Proxy::start(redis).await;
-        let mut node =
-            Node { dir, flags, proxy, process: None, lives: 0, address: nowhere, ops: nowhere };
+        let mut node = Node { dir, flags, proxy, process: None, lives: 0, address: nowhere, ops: nowhere };
         node.revive().await;
         node
     }
@@ -58,7 +57,11 @@ impl Node {
         let mut found = None;
         let process = &mut self.process;
         until("a node that listens", async || {
-            assert!(!process.as_mut().is_some_and(Process::has_ended), "the node has ended: {}", read(&stderr));
+            assert!(
+                !process.as_mut().is_some_and(Process::has_ended),
+                "the node has ended: {}",
+                read(&stderr)
+            );
             found = addresses(&read(&stdout));
             found.is_some()
         })

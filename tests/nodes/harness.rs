@@ -20,7 +20,7 @@ pub use cluster::{Answer, Cluster};
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a condition is looked at.
-const LOOK: Duration = Duration::from_millis(5);
+pub const LOOK: Duration = Duration::from_millis(5);
 
 /// Runs a test on one thread: nodes and Redis are processes, all else are tasks.
 pub fn run<T>(test: impl Future<Output = T>) -> T {

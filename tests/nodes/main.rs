@@ -8,6 +8,7 @@ mod directory;
 mod harness;
 mod owners;
 mod redis_gone;
+mod seeds;
 #[allow(dead_code, reason = "shared with the tests of the wire contract")]
 #[path = "../api/harness/wire.rs"]
 mod wire;

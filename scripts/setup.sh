@@ -5,7 +5,7 @@ set -euo pipefail
 # program:package
 needs=(cc:build-essential node:nodejs npm:npm openssl:openssl chromium:chromium firefox-esr:firefox-esr)
 # Installed packages of these would start services on this machine. So they are only unpacked.
-proxies=(nginx caddy)
+services=(nginx caddy redis-server)
 unpacked="$(cd "$(dirname "$0")/.." && pwd)/target/proxies"
 
 missing=()
@@ -13,9 +13,14 @@ for need in "${needs[@]}"; do
   command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
 done
 packed=()
-for proxy in "${proxies[@]}"; do
-  PATH="$PATH:/usr/sbin:$unpacked/usr/sbin:$unpacked/usr/bin" command -v "$proxy" >/dev/null || packed+=("$proxy")
+for service in "${services[@]}"; do
+  PATH="$PATH:/usr/sbin:$unpacked/usr/sbin:$unpacked/usr/bin" command -v "$service" >/dev/null || packed+=("$service")
 done
+# The package redis-server is a link to a program of redis-tools, which is no service and brings the libraries.
+if [[ " ${packed[*]} " == *" redis-server "* ]]; then
+  packed+=(redis-tools)
+  command -v redis-cli >/dev/null || missing+=(redis-tools)
+fi
 
 if ! command -v cargo >/dev/null; then
   echo 'cargo is missing: install Rust from https://rustup.rs' >&2

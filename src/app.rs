@@ -4,6 +4,7 @@ mod background;
 mod cluster;
 mod key_watch;
 mod log_events;
+mod mistakes;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Once};
@@ -14,13 +15,17 @@ use arc_swap::Guard;
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{ClusterConfig, Config, LiveConfig};
-use crate::events::{Event, Events};
+use crate::events::{ClientMistake, Event, Events, Mistake};
 use crate::keys::{KeyError, KeyStore};
 use crate::limits::ConnectionLimiter;
 use crate::node::{ActiveKeys, Membership, Node};
 use crate::session::{OnMessage, Sessions};
 use crate::wire::Limit;
 use key_watch::KeyWatch;
+use mistakes::Mistakes;
+
+/// Makes an id for a client of a key.
+pub(crate) type GenerateId = Box<dyn Fn(&str) -> String + Send + Sync>;
 
 /// The parts of a broker. Built once, before any worker starts.
 pub(crate) struct Parts {
@@ -31,8 +36,13 @@ pub(crate) struct Parts {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) admin: Admin,
     pub(crate) addresses: Arc<ConnectionLimiter>,
+    mistakes: Arc<Mistakes>,
+    /// An embedding program's own ids.
+    pub(crate) generate_id: Option<GenerateId>,
     /// Done when the log has said that a trusted proxy names no clients.
     pub(crate) silent_proxy: Once,
+    /// Done when the log has said that the `X-Forwarded-For` of an untrusted address is ignored.
+    pub(crate) ignored_proxy: Once,
     started: Instant,
 }
 
@@ -44,6 +54,7 @@ impl Parts {
         clock: Clock,
         store: Arc<dyn KeyStore>,
         cluster: Option<ClusterConfig>,
+        generate_id: Option<GenerateId>,
     ) -> Arc<Self> {
         let is_live = !clock.is_manual();
         let config = LiveConfig::new(config);
@@ -56,9 +67,22 @@ impl Parts {
         if let Err(error) = log_events::start(&events) {
             log::error!("cannot start the thread that logs, so what operators do is not logged: {error}");
         }
-        let (silent_proxy, started) = (Once::new(), Instant::now());
-        let parts =
-            Arc::new(Parts { config, events, node, keys, sessions, admin, addresses, silent_proxy, started });
+        let mistakes = Arc::default();
+        let parts = Arc::new(Parts {
+            config,
+            events,
+            node,
+            keys,
+            sessions,
+            admin,
+            addresses,
+            mistakes,
+            generate_id,
+            silent_proxy: Once::new(),
+            ignored_proxy: Once::new(),
+            started: Instant::now(),
+        });
+        parts.log_mistakes();
         if let Err(error) = parts.admin.read_keys() {
             log::error!("{error}");
         }
@@ -96,6 +120,15 @@ impl Parts {
         self.admin.read_keys()
     }
 
+    fn log_mistakes(self: &Arc<Self>) {
+        let parts = Arc::downgrade(self);
+        let keys = move || parts.upgrade().and_then(|parts| parts.admin.all_keys().ok()).unwrap_or_default();
+        let clock = self.node.clock().clone();
+        if let Err(error) = mistakes::start(&self.events, &self.mistakes, clock, keys) {
+            log::error!("cannot start the thread that logs mistakes of clients: {error}");
+        }
+    }
+
     /// Does what is due by the clock.
     pub(crate) fn sweep(&self) {
         let now = self.now();
@@ -103,6 +136,7 @@ impl Parts {
         self.addresses.sweep(now);
         self.sessions.sweep(now);
         self.admin.sweep(now);
+        self.mistakes.sweep(now);
     }
 
     /// Says that the server stops, dismisses every client, and admits nobody any more.
@@ -123,6 +157,11 @@ impl Parts {
     /// Tells that an address has reached a limit.
     pub(crate) fn limit_hit(&self, limit: Limit, address: Option<IpAddr>) {
         self.events.emit(|| Event::LimitHit { limit, key: None, address });
+    }
+
+    /// Tells that a client asked in a way that cannot work.
+    pub(crate) fn client_mistake(&self, mistake: Mistake, origin: Option<String>, address: Option<IpAddr>) {
+        self.events.emit(|| Event::ClientMistake(Box::new(ClientMistake { mistake, origin, address })));
     }
 
     /// Milliseconds by the broker's clock.

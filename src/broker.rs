@@ -16,6 +16,7 @@ mod inspect;
 mod lease;
 mod outbox;
 mod outgoing;
+mod place;
 mod queue;
 mod quota;
 mod realm;

@@ -14,7 +14,7 @@ pub struct ClientOptions {
     pub port: u16,
     /// The mount path.
     pub path: String,
-    /// The key, percent-encoded, because PeerJS puts it into its URLs unchanged.
+    /// The key, percent-encoded, because PeerJS puts it into its URLs unchanged. An empty one is not written.
     pub key: String,
     /// Whether the broker uses TLS.
     pub secure: bool,
@@ -56,7 +56,10 @@ impl ClientOptions {
 impl fmt::Display for ClientOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ClientOptions { host, port, path, key, secure } = self;
-        write!(f, "{{host: {host:?}, port: {port}, path: {path:?}, key: {key:?}")?;
+        write!(f, "{{host: {host:?}, port: {port}, path: {path:?}")?;
+        if !key.is_empty() {
+            write!(f, ", key: {key:?}")?;
+        }
         f.write_str(if *secure { ", secure: true}" } else { "}" })
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::keys::{Key, Settings};
+use crate::keys::{IdStyle, Key, Origin, Settings};
 use crate::wire::ApiKey;
 
 pub use crate::tls::TlsFiles;
@@ -41,8 +41,8 @@ pub struct Config {
     pub proxied: bool,
     /// The proxies whose headers are trusted if [`proxied`](Self::proxied) is set.
     pub trusted_proxies: Vec<IpNet>,
-    /// The origins that may read HTTP responses (CORS). Empty, or `*` among them, means any.
-    pub cors: Vec<String>,
+    /// The origins that may read HTTP responses (CORS). Empty means any.
+    pub cors: Vec<Origin>,
     /// The key of clients at the root that send no key; by default [`key`](Self::key).
     pub root_key: Option<ApiKey>,
     /// The protocols that the server offers.
@@ -61,6 +61,8 @@ pub struct Config {
     /// Rate limit of messages per second for each client of the built-in key; bursts of ten times that. 0 turns it
     /// off.
     pub messages_per_second: u32,
+    /// The form of the ids that the server gives to clients of the built-in key.
+    pub id_style: IdStyle,
     /// Limits per address.
     pub address_limits: AddressLimits,
     /// Limits and timeouts of the broker.
@@ -148,6 +150,7 @@ impl Config {
             allow_discovery: self.allow_discovery,
             concurrent_limit: self.limits.concurrent_limit,
             messages_per_second: self.messages_per_second,
+            id_style: self.id_style,
             ..Settings::default()
         };
         let mut keys =
@@ -203,6 +206,7 @@ impl Default for Config {
             unfinished_total_bytes: 256 << 20,
             close_timeout: Duration::from_secs(5),
             messages_per_second: key.messages_per_second,
+            id_style: key.id_style,
             address_limits: AddressLimits::default(),
             limits: Limits::default(),
         }
@@ -246,6 +250,14 @@ impl MountPath {
     /// The path, with its final slash.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The path as people write it: without its final slash, unless it is the root.
+    pub fn shown(&self) -> &str {
+        match self.0.trim_end_matches('/') {
+            "" => "/",
+            path => path,
+        }
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
 
-use crate::app::Parts;
+use crate::app::{GenerateId, Parts};
 use crate::clock::Clock;
 use crate::config::{AdminToken, ClusterConfig, Config, InvalidPath, MountPath};
 use crate::events::{Event, Events, Notice};
@@ -36,6 +36,7 @@ pub struct Builder {
     clock: Option<Clock>,
     keys: Option<Arc<dyn KeyStore>>,
     cluster: Option<ClusterConfig>,
+    generate_id: Option<GenerateId>,
 }
 
 impl PeerBroker {
@@ -189,6 +190,14 @@ impl Builder {
         self
     }
 
+    /// Makes the ids that the server gives to clients without one, instead of [`Config::id_style`]; it gets the key. It
+    /// is called again if a peer has the id, or if the text is not a valid id, and must not block. After a hundred calls
+    /// the client gets a UUID.
+    pub fn generate_id(mut self, generate: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        self.generate_id = Some(Box::new(generate));
+        self
+    }
+
     /// Adds the keys of a store to the built-in key. Changes in the store are in force within a second.
     pub fn keys(mut self, store: Arc<dyn KeyStore>) -> Self {
         self.keys = Some(store);
@@ -220,6 +229,7 @@ impl Builder {
                 log::error!("cannot start the thread of a hook, so the hook is never called: {error}");
             }
         }
-        PeerBroker { parts: Parts::start(self.config, events, self.on_message, clock, keys, self.cluster) }
+        let Builder { config, on_message, cluster, generate_id, .. } = self;
+        PeerBroker { parts: Parts::start(config, events, on_message, clock, keys, cluster, generate_id) }
     }
 }

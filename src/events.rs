@@ -10,4 +10,6 @@ mod event;
 
 pub use bus::{Events, Notice, Subscription};
 pub use counters::{Counters, Outcome, Totals};
-pub use event::{Actor, Connected, Disconnected, Event, KeyEvent, PeerAddress, Refused};
+pub use event::{
+    Actor, ClientMistake, Connected, Disconnected, Event, KeyEvent, Mistake, PeerAddress, Refused,
+};

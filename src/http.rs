@@ -1,13 +1,16 @@
 //! Answers HTTP requests from clients and browsers. Only this layer knows their URLs and status codes.
 
 mod body;
+mod client;
 mod cors;
+mod docs;
 mod embedded;
 pub(crate) mod endpoint;
 mod files;
 pub(crate) mod forwarded;
 pub(crate) mod handshake;
 mod html;
+mod ids;
 mod key_signup;
 mod legacy;
 mod mounted;
@@ -25,7 +28,6 @@ use std::sync::Arc;
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::app::Parts;
 use crate::session::ConnectRequest;
 use crate::transport::actix_ws;
 use handshake::Accepted;
@@ -50,7 +52,7 @@ pub(crate) fn handler(mounted: Arc<Mounted>) -> actix_web::Route {
 
 async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
     match handshake::open(mounted, request.head(), mounted.is_secure(request), None) {
-        Some(Ok(opened)) => return open_socket(&mounted.parts, opened, payload).await,
+        Some(Ok(opened)) => return open_socket(mounted, opened, payload).await,
         Some(Err(refused)) => return refused.into_response(),
         None => {}
     }
@@ -66,9 +68,8 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload)
     if route == Route::Root {
         cors::vary(&mut response, "Accept");
     }
-    if route != Route::Outside {
-        cors::allow(&mounted.parts.config().cors, request, &mut response);
-    }
+    // Outside the mount path too: the console of a page would show an error of CORS instead of the 404.
+    cors::allow(&mounted.parts.config().cors, request, &mut response);
     response
 }
 
@@ -78,7 +79,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
     let peerjs = parts.config().dialects.peerjs;
     match route {
         Route::Id(_) | Route::Peers(_) if !peerjs => not_found::page(mounted, request),
-        Route::Root if pages::prefers_html(request) => match file(mounted, request, "").await {
+        Route::Root if html::prefers_html(request) => match file(mounted, request, "").await {
             Some(index) => index,
             None if pages => pages::page(mounted, request, ""),
             None => peerjs::about(),
@@ -93,9 +94,12 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         Route::Health => plain(StatusCode::OK, "ok"),
         Route::Page(name) if pages => pages::page(mounted, request, name),
         Route::File(below) => {
-            file(mounted, request, below).await.unwrap_or_else(|| not_found::page(mounted, request))
+            // An app may have a file of this name, and serves it as before.
+            let file = file(mounted, request, below).await;
+            let client = || client::answer(mounted, request, below);
+            file.or_else(client).unwrap_or_else(|| not_found::page(mounted, request))
         }
-        Route::Register if key_signup::is_open(parts) => key_signup::redirect_to_form(),
+        Route::Register if key_signup::is_open(parts) => key_signup::shown(mounted, request),
         Route::Page(_) | Route::Register | Route::Socket | Route::Outside => {
             not_found::page(mounted, request)
         }
@@ -129,14 +133,14 @@ async fn file(mounted: &Mounted, request: &HttpRequest, below: &str) -> Option<H
 }
 
 async fn open_socket(
-    parts: &Arc<Parts>,
+    mounted: &Mounted,
     (accepted, request): (Accepted, ConnectRequest),
     payload: web::Payload,
 ) -> HttpResponse {
-    match actix_ws::upgrade(payload, endpoint::bounds(parts)).await {
+    match actix_ws::upgrade(payload, endpoint::bounds(&mounted.parts)).await {
         Ok((mut response, socket)) => {
             accepted.write_to(&mut response);
-            accepted.endpoint.serve(socket, parts, request);
+            accepted.endpoint.serve(socket, mounted, request);
             response
         }
         Err(error) => error.error_response(),

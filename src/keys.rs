@@ -5,6 +5,7 @@ pub mod memory;
 mod origin;
 pub mod sqlite;
 
+use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::distr::{Alphanumeric, SampleString as _};
@@ -45,6 +46,19 @@ pub struct Key {
     pub built_in: bool,
 }
 
+/// The form of the ids that the server gives to clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum IdStyle {
+    /// A random UUID, as peerjs-server gives.
+    #[default]
+    Uuid,
+    /// Eight small letters and digits.
+    Short,
+    /// Four plain words with hyphens between them.
+    Words,
+}
+
 /// The settings of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
@@ -65,6 +79,8 @@ pub struct Settings {
     pub auth: Auth,
     /// Rate limit of messages per second for each client; bursts of ten times that. 0 turns it off.
     pub messages_per_second: u32,
+    /// The form of the ids that the server gives to its clients.
+    pub id_style: IdStyle,
 }
 
 /// A change of a key. Missing fields keep their value. [`Settings`] describes the fields.
@@ -83,6 +99,7 @@ pub struct Change {
     #[schema(value_type = Option<SerializedAuth>)]
     pub auth: Option<Auth>,
     pub messages_per_second: Option<u32>,
+    pub id_style: Option<IdStyle>,
 }
 
 /// Why a text cannot be the name of a key.
@@ -154,6 +171,7 @@ impl Key {
             allow_no_origin,
             auth,
             messages_per_second,
+            id_style,
         } = change;
         set(&mut self.name, name);
         let settings = &mut self.settings;
@@ -164,6 +182,7 @@ impl Key {
         set(&mut settings.allow_no_origin, allow_no_origin);
         set(&mut settings.auth, auth);
         set(&mut settings.messages_per_second, messages_per_second);
+        set(&mut settings.id_style, id_style);
     }
 
     /// The key as JSON for operators, without its secret.
@@ -175,6 +194,26 @@ impl Key {
             auth.remove("value");
         }
         Ok(json)
+    }
+}
+
+impl IdStyle {
+    /// All styles.
+    pub const ALL: [IdStyle; 3] = [IdStyle::Uuid, IdStyle::Short, IdStyle::Words];
+
+    /// The name in flags and settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            IdStyle::Uuid => "uuid",
+            IdStyle::Short => "short",
+            IdStyle::Words => "words",
+        }
+    }
+}
+
+impl fmt::Display for IdStyle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -202,6 +241,7 @@ impl Default for Settings {
             auth: Auth::None,
             // Enough for a mesh of fifty peers.
             messages_per_second: 200,
+            id_style: IdStyle::default(),
         }
     }
 }

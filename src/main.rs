@@ -10,17 +10,19 @@ mod cli;
 mod console;
 mod keys_command;
 
-use std::net::SocketAddr;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use peerbroker::keys::KeyStore as _;
 use peerbroker::keys::sqlite::SqliteKeys;
-use peerbroker::{Config, Listen, PeerBroker, Server};
+use peerbroker::{PeerBroker, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 use cli::{Cli, Command, Settings};
+use console::Style;
 
 /// Returns freed memory to the system after some seconds: a flood can reuse its memory, and the memory of an attack does
 /// not stay. glibc's allocator does one or the other.
@@ -32,58 +34,82 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::read();
-    if let Some(Command::Keys(command)) = &cli.command {
-        return match keys_command::run(command) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("Error: {error}");
-                ExitCode::from(error.exit_code())
-            }
-        };
-    }
-    console::start_log(cli.log_format);
-    let settings = match cli.settings() {
-        Ok(settings) => settings,
-        Err(error) => {
-            eprintln!("Error: {error}");
-            return ExitCode::from(error.exit_code());
+    match &cli.command {
+        None => serve(&cli),
+        Some(Command::Keys(command)) => {
+            cli::unknown_variables().iter().for_each(|warning| eprintln!("warning: {warning}"));
+            exit_code(keys_command::run(command).map_err(|error| {
+                eprintln!("error: {}", cli.given.reworded(&error.to_string()));
+                error.exit_code()
+            }))
         }
-    };
-    let ended = run(&cli, &settings);
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("Error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Some(Command::Completions { shell }) => print(Ok(cli::completions(*shell))),
+        Some(Command::Man) => print(cli::manual()),
     }
 }
 
-fn run(cli: &Cli, settings: &Settings) -> anyhow::Result<()> {
-    let Settings { config, listen, data_dir, .. } = settings;
+fn exit_code(ended: Result<(), u8>) -> ExitCode {
+    ended.map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
+}
+
+fn print(text: io::Result<Vec<u8>>) -> ExitCode {
+    exit_code(match text.and_then(|text| io::stdout().write_all(&text)) {
+        // The reader, such as `head -1`, has read enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("error: cannot write to stdout: {error}");
+            Err(1)
+        }
+        _ => Ok(()),
+    })
+}
+
+fn serve(cli: &Cli) -> ExitCode {
+    let style = Style { format: cli.log_format, quiet: cli.quiet };
+    console::start_log(style);
+    let failed = |error: &str| style.print_error(&cli.given.reworded(error));
+    exit_code(match cli.settings() {
+        Ok(settings) => {
+            let warnings = cli::unknown_variables().into_iter().chain(cli.warnings());
+            warnings.for_each(|warning| log::warn!("{warning}"));
+            let ended = if cli.check_config { check(&settings, style) } else { run(settings, style) };
+            ended.map_err(|error| {
+                failed(&format!("{error:#}"));
+                1
+            })
+        }
+        Err(error) => {
+            failed(&error.to_string());
+            Err(error.exit_code())
+        }
+    })
+}
+
+/// Checks everything that can be checked without creating or changing anything.
+fn check(settings: &Settings, style: Style) -> anyhow::Result<()> {
+    settings.data_dir.as_deref().map(SqliteKeys::check).transpose()?;
+    Server::check(&settings.listen)?;
+    style.print("The configuration is valid.");
+    Ok(())
+}
+
+fn run(settings: Settings, style: Style) -> anyhow::Result<()> {
+    let Settings { config, listen, data_dir, .. } = &settings;
     let store = data_dir.as_deref().map(SqliteKeys::open).transpose()?;
-    if cli.check_config {
-        Server::check(listen)?;
-        println!("The configuration is valid.");
-        return Ok(());
-    }
     // As Node does: the usual soft limit of 1024 files would be a limit of 1000 clients.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         log::warn!("cannot raise the limit of open files: {error}");
     }
-    if store.is_none() {
-        warn_of_lost_keys(config, listen);
-    }
     let mut builder = PeerBroker::builder().config(config.clone());
     if let Some(store) = store {
+        warn_of_store(&store, &settings)?;
         builder = builder.keys(Arc::new(store));
     }
     if let Some(cluster) = &settings.cluster {
         builder = builder.cluster(cluster.clone());
     }
     let broker = builder.build();
-    console::follow(broker.events(), started(settings.clone()))?;
     let server = Server::bind(&broker, listen)?;
+    console::follow(broker.events(), style, settings)?;
     actix_web::rt::System::new().block_on(async {
         let stop = stop_signal().context("cannot listen for signals")?;
         server.run(stop).await.context("the server failed")
@@ -92,25 +118,22 @@ fn run(cli: &Cli, settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The text that is printed once the server listens.
-fn started(settings: Settings) -> impl Fn(SocketAddr, Option<SocketAddr>) -> String {
-    move |address, ops_address| {
-        let Settings { config, listen, given_path, .. } = &settings;
-        let mut text = console::welcome(config, listen, address, given_path) + "\n";
-        if let (Some(ops), Some(address)) = (&listen.ops, ops_address) {
-            text += &console::api(address, ops.token.is_some());
-        }
-        text
-    }
-}
-
-/// Warns if keys can be made while the server runs: there is no store, so nothing keeps them.
-fn warn_of_lost_keys(config: &Config, listen: &Listen) {
-    if config.registration.open || listen.ops.is_some() {
+/// Warns if another server uses the same keys, or if there is no key for any client.
+fn warn_of_store(store: &SqliteKeys, settings: &Settings) -> anyhow::Result<()> {
+    let Settings { config, data_dir: Some(dir), .. } = settings else { return Ok(()) };
+    let dir = dir.display();
+    if !store.claim()? {
         log::warn!(
-            "keys that are registered or added while the server runs are lost when it stops: --data_dir keeps them"
+            "another server uses --data_dir {dir}: both accept its keys, but their peers never meet. Stop one of them, or \
+             give each a directory of its own"
         );
     }
+    if !config.default_key && !config.registration.open && store.all().is_ok_and(|keys| keys.is_empty()) {
+        log::warn!(
+            "no client can connect yet: --data_dir {dir} has no keys. Add one with `peerbroker keys add --data_dir {dir}`"
+        );
+    }
+    Ok(())
 }
 
 /// Ready at the first SIGTERM or SIGINT; the second ends the process at once.

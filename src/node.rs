@@ -3,6 +3,7 @@
 mod active_keys;
 mod membership;
 mod tenant;
+mod worker;
 
 use std::sync::Arc;
 

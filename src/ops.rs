@@ -1,6 +1,7 @@
 //! The operator's API for keys and peers, with its OpenAPI description.
 
 mod access;
+mod index;
 mod keys;
 mod page;
 mod peers;
@@ -18,6 +19,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_actix_web::AppExt as _;
 
+use index::{DESCRIPTION, Index};
 use problem::Problem;
 
 pub(crate) use state::Ops;
@@ -53,7 +55,15 @@ pub(crate) fn app(
         .service(peers::kick)
         .service(stats::show)
         .split_for_parts();
-    app.route("/api/openapi.json", web::get().to(move || std::future::ready(send_description(&description))))
+    let index = Index::of(&description);
+    let show_index = || {
+        let index = index.clone();
+        web::get().to(move || std::future::ready(HttpResponse::Ok().json(&index)))
+    };
+    app.route("/", show_index())
+        .route("/api", show_index())
+        .route("/api/", show_index())
+        .route(DESCRIPTION, web::get().to(move || std::future::ready(send_description(&description))))
         .default_service(web::to(not_found))
         .wrap(from_fn(access::guard))
 }
@@ -86,7 +96,7 @@ fn send_description(description: &utoipa::openapi::OpenApi) -> HttpResponse {
 
 async fn not_found(request: HttpRequest) -> Result<HttpResponse, Problem> {
     Err(Problem::not_found(format!(
-        "there is no {} {} here; GET /api/openapi.json describes the API",
+        "there is no {} {} here; GET / lists what is",
         request.method(),
         request.path()
     )))

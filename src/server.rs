@@ -22,15 +22,16 @@ use tokio::time::{Instant, sleep};
 use crate::app::Parts;
 use crate::config::{BadStaticDir, DEFAULT_HOST, Listen, TlsFiles};
 use crate::embed::PeerBroker;
-use crate::events::Event;
+use crate::events::{Event, Mistake};
 use crate::http::upgrade::{refuse_connection, upgrade};
 use crate::http::{self, Mounted, endpoint};
-use crate::lan::lan_address;
+use crate::lan::{host_name, lan_address};
 use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::ops::{self, Ops};
 use crate::tls::{self, TlsError};
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::connection_state::handle;
+use crate::transport::tls_port::TlsPort;
 
 /// How long clients may take to answer their close frames when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -59,7 +60,10 @@ pub enum StartError {
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),
     /// The host cannot be resolved or bound.
-    #[error("cannot listen on --{flag} {host}: {error}")]
+    #[error(
+        "cannot listen on --{flag} {host}: {error}. Give an address of this machine{}, or leave --{flag} out",
+        if host.contains(':') { " (without IPv6, 0.0.0.0 or one like 192.168.1.20)" } else { "" }
+    )]
     Host {
         /// The flag that named the host: `host` or `ops_host`.
         flag: &'static str,
@@ -142,12 +146,23 @@ async fn accept_plain(
     parts: Arc<Parts>,
 ) -> Result<(Connection<TcpStream>, Option<SocketAddr>), DispatchError> {
     match NewConnection::of(&io, &parts) {
-        Ok(connection) => Ok(connection.for_http(io)),
+        Ok(connection) => {
+            let on_tls = mistake_of(&io, &parts, Mistake::TlsOnPlainPort);
+            let (connection, address) = connection.for_http(io);
+            Ok((connection.watching_for_tls(on_tls), address))
+        }
         Err(too_many) => {
             refuse_connection(&io, too_many).await;
             Err(refused().into())
         }
     }
+}
+
+/// Tells of a client that speaks the wrong protocol to the port of this connection.
+fn mistake_of(io: &TcpStream, parts: &Arc<Parts>, mistake: fn(u16) -> Mistake) -> impl FnOnce() + use<> {
+    let (port, address) = (io.local_addr().map_or(0, |local| local.port()), io.peer_addr().ok());
+    let parts = Arc::clone(parts);
+    move || parts.client_mistake(mistake(port), None, address.map(|address| address.ip().to_canonical()))
 }
 
 fn refused() -> io::Error {
@@ -177,7 +192,7 @@ const OPS: Flags = Flags { host: "ops_host", port: "ops_port" };
 impl Server {
     /// Checks the hosts and the TLS files without binding a port.
     pub fn check(listen: &Listen) -> Result<(), StartError> {
-        listen.tls.as_ref().map(tls::load).transpose()?;
+        load_tls(listen)?;
         if let Some(ops) = &listen.ops {
             resolve(&ops.host, ops.port, OPS)?;
         }
@@ -187,7 +202,7 @@ impl Server {
     /// Checks the directory of static files, reads the TLS files, and binds the ports.
     pub fn bind(broker: &PeerBroker, listen: &Listen) -> Result<Self, StartError> {
         broker.config().check()?;
-        let tls = listen.tls.as_ref().map(tls::load).transpose()?;
+        let tls = load_tls(listen)?;
         if let Some(TlsFiles { cert, .. }) = &listen.tls {
             broker.events().emit(|| Event::CertificateLoaded { path: cert.display().to_string() });
         }
@@ -268,12 +283,14 @@ impl Server {
             Some(tls) => {
                 max_concurrent_tls_connect(MAX_TLS_HANDSHAKES);
                 builder.listen(NAME, listener, move || {
-                    let http = http_service!(Connection<TlsStream<TcpStream>>, mounted);
+                    let http = http_service!(Connection<TlsStream<TlsPort<TcpStream>>>, mounted);
                     let parts = Arc::clone(&mounted.parts);
                     // Counted before the TLS handshake, which costs the most CPU.
                     let accept = move |io: TcpStream, acceptor: &AcceptorService| {
                         let connection = NewConnection::of(&io, &parts);
-                        let accepted = connection.map(|connection| (connection, acceptor.call(io)));
+                        let on_http = mistake_of(&io, &parts, Mistake::HttpOnTlsPort);
+                        let accepted = connection
+                            .map(|connection| (connection, acceptor.call(TlsPort::new(io, on_http))));
                         async move {
                             let (connection, accepting) =
                                 accepted.map_err(|_| TlsAcceptError::Tls(refused()))?;
@@ -306,10 +323,27 @@ async fn drain(mounted: &Mounted, handle: &ServerHandle) {
     }
 }
 
+/// Reads the TLS files, and warns if clients will refuse the certificate.
+fn load_tls(listen: &Listen) -> Result<Option<rustls::ServerConfig>, TlsError> {
+    let Some(files) = &listen.tls else { return Ok(None) };
+    let tls = tls::load(files)?;
+    let host = host_name();
+    let mut names = vec!["localhost".to_owned(), format!("{host}.local"), host];
+    names.extend(lan_address().map(|address| address.to_string()));
+    if !matches!(&*listen.host, "::" | "0.0.0.0") {
+        names.push(listen.host.trim_matches(['[', ']']).to_owned());
+    }
+    tls::warnings(files, &names)?.iter().for_each(|warning| log::warn!("{warning}"));
+    Ok(Some(tls))
+}
+
 fn bind(host: &str, port: u16, flags: Flags) -> Result<TcpListener, StartError> {
+    let mut host = host;
     match listen(resolve(host, port, flags)?) {
         // The machine has no IPv6.
         Err(error) if host == DEFAULT_HOST && !in_use_or_forbidden(&error) => {
+            log::info!("cannot listen on ::, so the server listens on 0.0.0.0, for IPv4 only: {error}");
+            host = "0.0.0.0";
             listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
         }
         bound => bound,

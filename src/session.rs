@@ -11,6 +11,7 @@ mod sessions;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod wrong_path;
 
 pub(crate) use admission::{Claim, ConnectRequest, Source};
 pub(crate) use guest::serve as serve_guest;
@@ -18,3 +19,4 @@ pub(crate) use peerjs::serve as serve_peer;
 pub use sessions::{Client, Message};
 pub(crate) use sessions::{OnMessage, Sessions};
 pub(crate) use stream::{PostOutcome, PostRefusal, open_stream, sender};
+pub(crate) use wrong_path::redirect;

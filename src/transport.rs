@@ -10,6 +10,7 @@ pub(crate) mod connection_state;
 pub(crate) mod decoder;
 mod message_buffer;
 pub(crate) mod stream;
+pub(crate) mod tls_port;
 pub(crate) mod upgrade;
 
 use std::io;

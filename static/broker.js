@@ -13,6 +13,23 @@ export async function loadPeer() {
   return Peer;
 }
 
+/** Why the broker refuses this key, if its answer to a request for an id says so. */
+function keyProblem(response, key) {
+  if (response.status === 403) return `The broker does not let pages of ${location.origin} use this key.`;
+  // Clients of PeerJS get an id all the same, as from peerjs-server.
+  if (response.headers.get('x-peerbroker-key') === 'unknown') {
+    return `This broker has no key “${decodeURIComponent(key)}”.`;
+  }
+  return undefined;
+}
+
+/** Rejects if the broker refuses the key. If it cannot be asked, the demo notices that itself. */
+export async function checkKey(key = broker.key) {
+  const response = await fetch(brokerUrl('id', key), { cache: 'no-store' }).catch(() => undefined);
+  const problem = response && keyProblem(response, key);
+  if (problem) throw new Error(problem);
+}
+
 /** Asks the broker for a fresh peer id. */
 export async function fetchId(key = broker.key) {
   const url = brokerUrl('id', key);
@@ -25,9 +42,8 @@ export async function fetchId(key = broker.key) {
         'on a network that reaches it.',
     );
   }
-  if (response.status === 403) {
-    throw new Error(`The broker does not let pages of ${location.origin} use this key.`);
-  }
+  const problem = keyProblem(response, key);
+  if (problem) throw new Error(problem);
   if (!response.ok) {
     throw new Error(
       `${url.pathname} answered with status ${response.status}. If there is a proxy in front of ` +

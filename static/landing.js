@@ -1,10 +1,12 @@
 import { testBroker } from './broker-test.js';
-import { broker, brokerUrl, hasDefaultKey, lanHost } from './settings.js';
+import { enableCopy } from './copy.js';
+import { broker, brokerUrl, hasKey, lanHost } from './settings.js';
 import { fillSnippet } from './snippet.js';
 
 const STATE_NAMES = { waiting: 'not run yet', running: 'running', ok: 'done', failed: 'failed' };
 
 fillSnippet();
+enableCopy(document.querySelector('#copy-address'), () => document.querySelector('#address').textContent);
 fillHelp();
 enableTest();
 
@@ -19,10 +21,16 @@ function enableTest() {
   const field = document.querySelector('#test-key');
 
   button.hidden = false;
-  document.querySelector('#test-key-field').hidden = hasDefaultKey;
+  document.querySelector('#start-test')?.addEventListener('click', (event) => {
+    event.preventDefault();
+    document.querySelector('.test').scrollIntoView();
+    button.focus({ preventScroll: true });
+    button.click();
+  });
+  document.querySelector('#test-key-field').hidden = hasKey;
   button.addEventListener('click', async () => {
     if (button.getAttribute('aria-disabled') === 'true') return;
-    const key = hasDefaultKey ? broker.key : encodeURIComponent(field.value.trim());
+    const key = hasKey ? broker.key : encodeURIComponent(field.value.trim());
     if (!key) {
       tell('failed', 'The test needs a key.');
       field.focus();

@@ -1,6 +1,10 @@
 // The pages' settings of their broker. Path and key come from the server. Host, port
 // and scheme come from the browser, so that they are right behind proxies too.
 const { path, key, defaultKey, lanHost } = document.documentElement.dataset;
+
+/** The key of this page's address, `?key=…`. Pages of a broker without a built-in key need it. */
+export const chosenKey = new URLSearchParams(location.search).get('key') ?? '';
+
 const secure = location.protocol === 'https:';
 
 export const broker = {
@@ -8,16 +12,24 @@ export const broker = {
   port: Number(location.port) || (secure ? 443 : 80),
   path,
   // Percent-encoded already: PeerJS puts it into its URLs unchanged.
-  key,
+  key: encodeURIComponent(chosenKey) || key,
   secure,
 };
 
-/** Whether `key` works. If not, it is a placeholder, and people must enter a key. */
-export const hasDefaultKey = defaultKey !== 'false';
+/** Whether there is a key. If not, `broker.key` is a placeholder, and people must enter one. */
+export const hasKey = Boolean(chosenKey) || defaultKey !== 'false';
 
 export { lanHost };
 
 /** Options for `new Peer` that work without internet: no STUN or TURN server. */
 export const peerOptions = { ...broker, config: { iceServers: [] } };
+
+/** The address of this page with another query and hash, and with the same key. */
+export function pageUrl(query, hash = '') {
+  const url = new URL(location.pathname, location.origin);
+  url.search = new URLSearchParams(chosenKey ? { ...query, key: chosenKey } : query);
+  url.hash = hash;
+  return url;
+}
 
 export const brokerUrl = (endpoint, key = broker.key) => new URL(`${path}${key}/${endpoint}`, location.origin);

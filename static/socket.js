@@ -1,4 +1,4 @@
-import { broker } from './settings.js';
+import { broker, chosenKey } from './settings.js';
 import { within } from './within.js';
 
 const OPEN_WAIT = 10_000;
@@ -6,13 +6,15 @@ const REPLY_WAIT = 10_000;
 const CLOSE_WAIT = 1_000;
 
 const scheme = broker.secure ? 'wss:' : 'ws:';
+// Without a key the broker takes that of --root_key.
+const query = chosenKey && `?key=${broker.key}`;
 
 /**
  * Opens a WebSocket at the root of the broker, where frames are JSON objects. Calls `onFrame(frame)` for each
  * frame, and `onClose()` when the socket closes, unless this side closed it.
  */
 export async function openSocket(onFrame, onClose) {
-  const socket = new WebSocket(`${scheme}//${location.host}${broker.path}`);
+  const socket = new WebSocket(`${scheme}//${location.host}${broker.path}${query}`);
   const closed = new Promise((resolve) => socket.addEventListener('close', resolve));
   let wanted = true;
 

@@ -32,6 +32,9 @@ export function showWay(here, label) {
     document.createElement('wbr'),
     link.search + link.hash,
   );
+  if (matchMedia('(pointer: coarse) and (max-width: 52rem)').matches) {
+    element('join-hint').textContent = element('join-hint').dataset.onPhone ?? element('join-hint').textContent;
+  }
   if (window.qrcode) {
     element('qr').replaceChildren(drawCode(link.href, label));
   } else {

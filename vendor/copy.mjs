@@ -4,12 +4,13 @@ import { createHash } from 'node:crypto';
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 
 const scripts = {
+  'peerjs.js': 'node_modules/peerjs/dist/peerjs.js',
   'peerjs.min.js': 'node_modules/peerjs/dist/peerjs.min.js',
   'qrcode.js': 'node_modules/qrcode-generator/dist/qrcode.js',
   'simplepeer.min.js': 'node_modules/simple-peer/simplepeer.min.js',
 };
 
-// peerjs.min.js and simplepeer.min.js have their own dependencies built in.
+// peerjs.js, peerjs.min.js and simplepeer.min.js have their own dependencies built in.
 // Texts are kept here for packages that only name their licence, and for events
 // and process, which browserify put into simplepeer.min.js.
 const licenses = {

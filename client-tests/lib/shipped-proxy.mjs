@@ -1,4 +1,4 @@
-// Runs the proxies of examples/proxy as shipped; only ports, names and certificates are replaced.
+// Runs the proxies of deploy/ as shipped; only ports, names and certificates are replaced.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -32,6 +32,9 @@ const KINDS = {
         ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ')}
         ${config}
       }`,
+    // As behind Cloudflare.
+    clientHeader: 'CF-Connecting-IP',
+    behindAnother: (config) => `set_real_ip_from 127.0.0.0/8; real_ip_header CF-Connecting-IP;\n${config}`,
     command: (file, folder) => ['nginx', '-e', 'stderr', '-p', folder, '-c', file],
   },
   caddy: {
@@ -41,22 +44,29 @@ const KINDS = {
       ['reverse_proxy 127.0.0.1:9000', `reverse_proxy 127.0.0.1:${target}`],
     ],
     around: (config) => `{\n\tadmin off\n\tauto_https off\n}\n${config}`,
+    clientHeader: 'X-Forwarded-For',
+    behindAnother: (config) => config.replace('transport http', 'trusted_proxies 127.0.0.0/8\n\t\ttransport http'),
     command: (file) => ['caddy', 'run', '--adapter', 'caddyfile', '--config', file],
   },
 };
 
 export const SHIPPED = Object.keys(KINDS);
 
-/** Starts a proxy in front of a server, and waits until it listens. */
-export async function startShippedProxy(kind, server) {
-  const { example, changes, around, command } = KINDS[kind];
+/**
+ * Starts a proxy in front of a server, and waits until it listens. With `outer`, it believes the
+ * `clientHeader` of this machine, as behind a CDN, so that a test can come from any address. `edit` makes a mistake in the file.
+ */
+export async function startShippedProxy(kind, server, { outer = false, edit = (config) => config } = {}) {
+  const { example, changes, around, behindAnother, clientHeader, command } = KINDS[kind];
   const folder = mkdtempSync(join(tmpdir(), `peerbroker-${kind}-`));
   const port = await freePort();
-  let config = readFileSync(join(root, 'examples/proxy', example), 'utf8');
+  let config = readFileSync(join(root, 'deploy', example), 'utf8');
   for (const [shipped, other] of changes({ port, target: server.port, ...selfSigned() })) {
-    if (!config.includes(shipped)) throw new Error(`examples/proxy/${example} has no ${shipped}`);
+    if (!config.includes(shipped)) throw new Error(`deploy/${example} has no ${shipped}`);
     config = config.replace(shipped, other);
   }
+  config = edit(config);
+  if (outer) config = behindAnother(config);
   const file = join(folder, example);
   mkdirSync(folder, { recursive: true });
   writeFileSync(file, around(config, folder));
@@ -73,6 +83,7 @@ export async function startShippedProxy(kind, server) {
   const proxy = {
     host: '127.0.0.1',
     port,
+    clientHeader,
     async stop() {
       child.kill('SIGKILL');
       await exited;

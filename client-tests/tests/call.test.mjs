@@ -129,14 +129,141 @@ visit('what one turns off, the other is told', async (visit) => {
   const ben = await talk(visit, anna, await localLink(anna));
 
   for (const [button, note] of [
-    ['Camera off', 'Their camera is off'],
+    ['Turn camera off', 'Their camera is off'],
     ['Mute', 'Their camera and microphone are off'],
-    ['Camera on', 'Their microphone is off'],
+    ['Turn camera on', 'Their microphone is off'],
     ['Unmute', ''],
   ]) {
     await anna.getByRole('button', { name: button, exact: true }).click();
     await ben.locator('#remote-note', { hasText: new RegExp(`^${note}$`) }).waitFor({ state: 'attached' });
   }
+});
+
+visit('muted and camera off are to be seen at a glance on both sides', async (visit) => {
+  const anna = await wait(visit, urlOf(await visit.server(), CALL));
+  const ben = await talk(visit, anna, await localLink(anna));
+  const signs = async (page) => {
+    const shown = (id) => page.locator(id).isVisible();
+    return { own: [await shown('#local-note'), await shown('#local-dark')], theirs: [await shown('#remote-note'), await shown('#remote-dark')] };
+  };
+  const nothing = [false, false];
+  assert.deepEqual([await signs(anna), await signs(ben)], [{ own: nothing, theirs: nothing }, { own: nothing, theirs: nothing }]);
+
+  await anna.locator('#mute').click();
+  await ben.locator('#remote-note .icon').waitFor();
+  assert.equal(await anna.locator('#local-note').innerText(), 'Muted');
+  assert.deepEqual([await signs(anna), await signs(ben)], [{ own: [true, false], theirs: nothing }, { own: nothing, theirs: [true, false] }]);
+
+  await anna.locator('#camera').click();
+  await ben.locator('#remote-dark').waitFor();
+  assert.deepEqual([await signs(anna), await signs(ben)], [{ own: [true, true], theirs: nothing }, { own: nothing, theirs: [true, true] }]);
+
+  await anna.locator('#hang-up').click();
+  await prompts(ben, 'The other person hung up');
+  assert.deepEqual(await signs(ben), { own: nothing, theirs: nothing });
+});
+
+visit('an incoming call rings once the page was touched, until it is answered', async (visit) => {
+  const server = await visit.server();
+  const anna = await visit.page(desktop);
+  await anna.addInitScript(() => {
+    window.rings = { started: 0, stopped: 0 };
+    const { start, stop } = AudioBufferSourceNode.prototype;
+    AudioBufferSourceNode.prototype.start = function () {
+      window.rings.started += 1;
+      start.call(this);
+    };
+    AudioBufferSourceNode.prototype.stop = function () {
+      window.rings.stopped += 1;
+      stop.call(this);
+    };
+  });
+  await anna.goto(urlOf(server, CALL));
+  await says(anna, 'ready', 'Waiting for a call');
+  const rings = () => anna.evaluate(() => window.rings);
+  const link = await localLink(anna);
+
+  await anna.locator('#ring-note', { hasText: 'Press anywhere on this page once, so that a call can be heard.' }).waitFor();
+  const ben = await visit.open(phone, link);
+  await prompts(anna, 'Somebody is calling');
+  assert.deepEqual(await rings(), { started: 0, stopped: 0 });
+  await press(ben, 'cancel');
+  await prompts(anna, 'You missed a call');
+
+  await anna.locator('#prompt-title').click();
+  await anna.locator('#ring-note', { hasText: 'This page rings when somebody calls.' }).waitFor();
+  for (const [times, answer] of [[1, 'decline'], [2, 'accept']]) {
+    await press(ben, 'call');
+    await prompts(anna, 'Somebody is calling');
+    assert.deepEqual(await rings(), { started: times, stopped: times - 1 });
+    await press(anna, answer);
+    assert.deepEqual(await rings(), { started: times, stopped: times });
+    if (answer === 'decline') await prompts(ben, 'The call was declined');
+  }
+});
+
+visit('at a loopback address the page shows its link, and copies it', async (visit) => {
+  const server = await visit.server();
+  const anna = await visit.page({ ...desktop, permissions: ['clipboard-read', 'clipboard-write'] });
+  await anna.goto(urlOf(server, CALL));
+  await says(anna, 'ready', 'Waiting for a call');
+
+  const link = await localLink(anna);
+  assert.equal(await anna.locator('#local-link').innerText(), link);
+  await anna.locator('#copy-local-link').click();
+  await anna.locator('#copy-local-link', { hasText: 'Copied' }).waitFor();
+  assert.equal(await anna.evaluate(() => navigator.clipboard.readText()), link);
+});
+
+visit('a call by keyboard alone', async (visit) => {
+  const anna = await wait(visit, urlOf(await visit.server(), CALL));
+  const ben = await visit.open(desktop, await localLink(anna));
+  const focused = (page, name) => page.locator(':focus', { hasText: name }).waitFor();
+
+  await prompts(anna, 'Somebody is calling');
+  await tabTo(anna, 'Accept');
+  await anna.keyboard.press('Enter');
+  await talking(anna);
+  await focused(anna, 'Mute');
+  await anna.keyboard.press('Space');
+  await focused(anna, 'Unmute');
+  await ben.locator('#remote-note', { hasText: 'Their microphone is off' }).waitFor();
+  await tabTo(anna, 'Hang up');
+  await anna.keyboard.press('Enter');
+  await prompts(ben, 'The other person hung up');
+});
+
+visit('a client as tutorials write them calls the page, and gets no frame that it does not know', async (visit) => {
+  const server = await visit.server();
+  const { ask } = await tutorial(visit, server);
+  const anna = await wait(visit, urlOf(server, CALL));
+  const { hash } = new URL(await localLink(anna));
+
+  // The second call shows that nothing else came after the first one.
+  for (const call of [1, 2]) {
+    await ask('call', hash.slice(1));
+    await press(anna, 'accept');
+    await talking(anna);
+    await ask('must', 'moving picture');
+    for (const button of ['#mute', '#camera']) await anna.locator(button).click();
+    await anna.locator('#hang-up').click();
+    await prompts(anna, 'The call is over');
+    assert.equal(await ask('count', 'moving picture'), call);
+  }
+  assert.match(await ask('story'), /^id [\w-]{21}, moving picture, moving picture$/);
+});
+
+visit('the page calls a client as tutorials write them', async (visit) => {
+  const server = await visit.server();
+  const { id, ask } = await tutorial(visit, server);
+  const anna = await visit.open(desktop, urlOf(server, `${CALL}#${id}`));
+
+  await ask('must', 'call');
+  await talking(anna);
+  await ask('must', 'moving picture');
+  for (const button of ['#mute', '#camera']) await anna.locator(button).click();
+  await anna.locator('#hang-up').click();
+  await ask('must', 'hangUp');
 });
 
 visit('without a camera it goes on with sound only, or with nothing to send', async (visit) => {
@@ -189,7 +316,7 @@ visit('over http in a LAN the page says that HTTPS is needed, and one can still 
   const { hash } = new URL(await localLink(anna));
   const ben = await visit.open(phone, urlOf(server, CALL + hash, 'lan.test'));
 
-  await prompts(ben, 'Camera and microphone need HTTPS', /“Serving your app” in docs\/OPERATING\.md/);
+  await prompts(ben, 'Camera and microphone need HTTPS', /“Serving your app” in the documentation/);
   assert.deepEqual(await ben.locator('#prompt-buttons button').allInnerTexts(), ['Only watch and listen', 'Cancel']);
   await fits(ben, phone);
   await press(ben, 'receive');
@@ -197,7 +324,7 @@ visit('over http in a LAN the page says that HTTPS is needed, and one can still 
   await talking(ben);
 
   const cleo = await visit.open(phone, urlOf(server, CALL, 'lan.test'));
-  await cleo.locator('#https-note', { hasText: '“Serving your app” in docs/OPERATING.md' }).waitFor();
+  await cleo.locator('#https-note', { hasText: '“Serving your app” in the documentation' }).waitFor();
 });
 
 visit('when the broker dies a call goes on, and a hang-up is heard', async (visit) => {
@@ -274,7 +401,8 @@ visit('candidates that come before the description are kept', async (visit) => {
     const { Talk } = await import('./call/talk.js');
     // Each side's candidates first, its description last.
     const deliver = (frames, to, how) => {
-      const { description } = frames.find(([action]) => action !== 'iceCandidate')[1];
+      const [action, data] = frames.find(([action]) => action !== 'iceCandidate');
+      const description = data[action];
       const candidates = frames.filter(([action]) => action === 'iceCandidate');
       return Promise.all(candidates.map(([, { candidate }]) => to.addCandidate(candidate))).then(() => how(description));
     };
@@ -335,7 +463,7 @@ for (const device of [desktop, phone, smallPhone]) {
     const server = await visit.server();
     const shown = await visit.open(device, urlOf(server, CALL, 'lan.test'));
     await shown.locator('#qr svg').waitFor();
-    await shown.locator('#join summary')[device.press]();
+    await shown.locator('#join summary:visible')[device.press]();
     await fits(shown, device);
 
     const anna = await visit.open(device, urlOf(server, CALL));
@@ -370,6 +498,23 @@ async function talk(visit, anna, link) {
   await talking(anna);
   await talking(ben);
   return ben;
+}
+
+/** A page with only RTCPeerConnection and a WebSocket: its id, and what its script is asked. */
+async function tutorial(visit, server) {
+  const page = await visit.open(desktop, (await visit.site()).url('calls'));
+  const ask = (method, argument) =>
+    within(`${method} ${argument}`, page.evaluate(([name, value]) => window.harness[name](value), [method, argument]));
+  return { id: await ask('enter', `ws://127.0.0.1:${server.port}/`), ask };
+}
+
+/** Presses Tab until a button with this label has the focus. */
+async function tabTo(page, label) {
+  for (let pressed = 0; pressed < 20; pressed += 1) {
+    await page.keyboard.press('Tab');
+    if ((await page.evaluate(() => document.activeElement.textContent)) === label) return;
+  }
+  assert.fail(`Tab does not lead to ${label}`);
 }
 
 const press = (page, name) => page.locator(`#prompt [data-name="${name}"]`).click();

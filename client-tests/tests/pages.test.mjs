@@ -120,7 +120,7 @@ for (const device of [desktop, phone]) {
     visit.tolerate(/status of 403/);
     await failTheTest(page, device, { at: 'id', after: [], says: /does not let pages of http:\/\/127.0.0.1:\d+ use this key/ });
     await key.fill('unknown');
-    await failTheTest(page, device, { at: 'peer-a', after: ['id'], says: /Invalid key provided/ });
+    await failTheTest(page, device, { at: 'id', after: [], says: /This broker has no key “unknown”/ });
   });
 }
 
@@ -164,6 +164,56 @@ visit('where something else answers the test says so', async (visit) => {
   await page.goto(urlOf(server, '/'));
 
   await failTheTest(page, desktop, { at: 'id', after: [], says: /Something other than peerbroker/ });
+});
+
+visit('at a loopback address the main button is one that works there', async (visit) => {
+  const page = await visit.open(desktop, urlOf(await visit.server(), '/'));
+
+  assert.deepEqual(await mainButtons(page), ['Test this broker']);
+  await page.locator('#start-test').click();
+  await page.locator('#test-summary[data-state="ok"]').waitFor();
+});
+
+visit('where phones reach the broker, the main button is for them', async (visit) => {
+  const page = await visit.open(desktop, urlOf(await visit.server(), '/', 'lan.test'));
+
+  assert.deepEqual(await mainButtons(page), ['Try it with your phone']);
+});
+
+for (const [flags, button] of [[[], 'Test this broker'], [['--registration', 'open'], 'Get a key']]) {
+  visit(`without a built-in key the main button is “${button}” (${flags.join(' ') || 'closed registration'})`, async (visit) => {
+    const server = await visit.server(['--no_default_key', ...flags]);
+    const page = await visit.open(desktop, urlOf(server, '/', 'lan.test'));
+
+    assert.deepEqual(await mainButtons(page), [button]);
+    await page.getByRole('link', { name: button }).click();
+    await page.locator(flags.length > 0 ? '#register-title' : '#test-key:focus').waitFor();
+  });
+}
+
+visit('a phone joins a game, or says what to type into a computer', async (visit) => {
+  const server = await visit.server(['--path', '/myapp']);
+  const page = await visit.open(phone, urlOf(server, '/myapp/', 'lan.test'));
+
+  assert.deepEqual(await mainButtons(page), ['Join a game']);
+  await page.getByText('Open on a computer').tap();
+  assert.equal(await page.locator('#address').innerText(), urlOf(server, '/myapp/', 'lan.test'));
+  await fits(page, phone);
+  await page.getByRole('link', { name: 'Join a game' }).tap();
+  await page.getByLabel('Room').waitFor();
+  assert.equal(await page.locator('#room').evaluate((field) => field === document.activeElement), true);
+});
+
+visit('the documentation opens on the server itself, with its links', async (visit) => {
+  const page = await visit.open(desktop, urlOf(await visit.server(['--path', '/myapp']), '/myapp/'));
+
+  await page.getByRole('link', { name: 'Documentation' }).click();
+  await page.locator('.document').getByRole('link', { name: 'Security' }).click();
+  await page.waitForURL(/\/myapp\/broker\/docs\/SECURITY$/);
+  assert.equal(await page.title(), 'Security – peerbroker');
+  await page.locator('.document a[href^="docs/OPERATING#"]').first().click();
+  await page.waitForURL(/\/myapp\/broker\/docs\/OPERATING#/);
+  await page.locator(':target').waitFor();
 });
 
 visit('the page leads to each demo', async (visit) => {
@@ -262,7 +312,7 @@ visit('with --pages false there is JSON for everybody, and no page', async (visi
   const get = (path) => fetch(urlOf(server, path), { headers: { accept: BROWSERS_ACCEPT } });
 
   assert.equal((await (await get('/')).json()).name, 'PeerJS Server');
-  for (const path of ['/broker', '/broker/', '/broker/slides/', '/broker/party/', '/broker/call/', '/broker/style.css', '/broker/vendor/peerjs.min.js']) {
+  for (const path of ['/broker', '/broker/', '/broker/slides/', '/broker/party/', '/broker/call/', '/broker/docs/', '/broker/docs/OPERATING', '/broker/style.css', '/broker/vendor/peerjs.min.js']) {
     assert.equal((await get(path)).status, 404, path);
   }
 });
@@ -305,6 +355,9 @@ async function failTheTest(page, device, { at, after: passed, says }) {
   assert.deepEqual(await steps(page), Object.fromEntries(expected));
   assert.match(await page.locator(`#test-steps [data-step="${at}"] .detail`).innerText(), says);
 }
+
+/** The labels of the main buttons at the top of the page. */
+const mainButtons = (page) => page.locator('.hero .primary:visible').allInnerTexts();
 
 async function runTheTest(page, device, state) {
   await page.locator('#test-broker')[device.press]();

@@ -51,13 +51,40 @@ visit('three phones play a round, there is a winner, and they play again', async
     for (const [i, name] of ['Anna', 'Ben', 'Cleo'].entries()) {
       const own = scores.find((score) => score.name === name).points;
       await phones[i].locator('#my-points', { hasText: new RegExp(`^${own} points?$`) }).waitFor();
-      const verdict = best === 0 ? 'Nobody found a dot.' : winners.includes(name) ? 'You win!' : 'won with';
+      const verdict = best === 0 ? 'Nobody found a dot.' : !winners.includes(name) ? 'won with' : winners.length > 1 ? 'A tie: you share the win with' : 'You win!';
       await phones[i].locator('#my-state', { hasText: verdict }).waitFor();
       assert.equal(headline.includes(name), winners.includes(name), headline);
     }
+    assert.equal(await host.locator('#start').innerText(), 'Play again');
   }
   const phases = await host.evaluate(() => window.phases.map(({ name }) => name));
   assert.deepEqual(phases, ['countdown', 'round', 'over', 'countdown', 'round', 'over']);
+});
+
+visit('a tie names all who share the win, and each of them is told with whom', async (visit) => {
+  const host = await open(visit, urlOf(await visit.server(), SHORT));
+  const [anna, ben] = await joinAll(visit, host, ['Anna', 'Ben', 'Cleo']);
+  // Everybody but Cleo, who came third, finds one golden dot.
+  await host.evaluate(async () => {
+    const { Arena } = await import('./party/arena.js');
+    Arena.prototype.step = function (time, players, onPoints) {
+      for (const player of players.slice(0, 2)) {
+        if (this.dots.length === 0 || player.points > 0) continue;
+        player.points = 3;
+        onPoints?.(player);
+      }
+    };
+  });
+
+  assert.equal(await host.locator('#start').innerText(), 'Start');
+  await host.locator('#start').click();
+  await host.locator('#start', { hasText: 'Playing…' }).waitFor();
+  await reaches(host, 'over');
+
+  await host.locator('#headline', { hasText: /^A tie: Anna and Ben have 3 points each$/ }).waitFor();
+  await anna.locator('#my-state', { hasText: /^A tie: you share the win with Ben\.$/ }).waitFor();
+  await ben.locator('#my-state', { hasText: /^A tie: you share the win with Anna\.$/ }).waitFor();
+  assert.equal(await host.locator('#start').innerText(), 'Play again');
 });
 
 visit('a finger or a key that is held goes round in a circle', async (visit) => {

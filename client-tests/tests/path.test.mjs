@@ -29,12 +29,26 @@ everyClient('with a stray path /peerjs opens at a server at /', {}, async (stage
   assert.ok(await alice.open(server, undefined, { path: '/peerjs' }));
 });
 
-everyClient('with a path that is not the server\'s hears an error', {}, async (stage) => {
+everyClient('with an id and a wrong path hears the right path', {}, async (stage) => {
   const server = await stage.server(['--path', '/myapp']);
   const alice = await stage.client();
 
   await alice.start(server, 'alice', { path: '/' });
-  const answer = await alice.next('open', 'error');
+  const error = await alice.next('open', 'error text');
 
-  assert.equal(answer.name, 'error');
+  assert.deepEqual(error, { name: 'error text', detail: 'Wrong path: this broker is at /myapp' });
+});
+
+everyClient('without an id and with a wrong path shows a 404 in the console, and no error of CORS', {}, async (stage) => {
+  const server = await stage.server(['--path', '/myapp']);
+  const alice = await stage.client();
+  const said = [];
+  alice.listen('console', (message) => said.push(message.text()));
+
+  await alice.start(server, undefined, { path: '/' });
+  const error = await alice.next('open', 'error');
+
+  assert.deepEqual(error, { name: 'error', detail: 'server-error' });
+  assert.match(said.join('\n'), /404/);
+  assert.doesNotMatch(said.join('\n'), /CORS/);
 });

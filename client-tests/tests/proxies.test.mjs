@@ -1,4 +1,4 @@
-// The proxies of examples/proxy pass the true address of clients on, whatever headers the clients send.
+// The proxies of deploy/ pass the true address of clients on, whatever headers the clients send.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -38,6 +38,24 @@ for (const kind of SHIPPED) {
     });
   });
 
+  test(`${kind}: two strangers have separate allowances`, async () => {
+    const flags = ['--connections_per_address', '2', '--opens_per_second_per_address', '0'];
+    await behind(kind, async ({ proxy, addresses }) => {
+      const [one, other] = ['203.0.113.1', '203.0.113.2'].map((address) => ({ [proxy.clientHeader]: address }));
+      const opened = [];
+      for (const id of ['a', 'b']) opened.push(await open(proxy, '127.0.0.2', id, one));
+      assert.equal(await refused(proxy, '127.0.0.2', 'c', one), 429);
+      opened.push(await open(proxy, '127.0.0.3', 'd', other));
+      assert.deepEqual(await addresses(), { a: '203.0.113.1', b: '203.0.113.1', d: '203.0.113.2' });
+
+      const statuses = [];
+      for (let n = 1; n <= 6; n += 1) statuses.push((await register(proxy, '127.0.0.2', one)).status);
+      assert.deepEqual(statuses, [...Array(5).fill(201), 429]);
+      assert.equal((await register(proxy, '127.0.0.3', other)).status, 201);
+      for (const socket of opened) socket.destroy();
+    }, { flags, outer: true });
+  });
+
   test(`${kind}: a page of another site is none of this server, whatever host it names`, async () => {
     await behind(kind, async ({ proxy }) => {
       const own = `https://127.0.0.1:${proxy.port}`;
@@ -52,10 +70,10 @@ for (const kind of SHIPPED) {
 }
 
 /** Runs a test with a server behind one of the proxies. */
-async function behind(kind, body) {
-  const server = await startServer(['--proxied', '--registration', 'open', '--ops_port', '0']);
+async function behind(kind, body, { flags = [], ...options } = {}) {
+  const server = await startServer(['--proxied', '--registration', 'open', '--ops_port', '0', ...flags]);
   try {
-    const proxy = await startShippedProxy(kind, server);
+    const proxy = await startShippedProxy(kind, server, options);
     try {
       const [, api] = await server.line(/^The API listens on (http:[^\s,]+)/);
       const addresses = async () => {
@@ -72,8 +90,25 @@ async function behind(kind, body) {
 }
 
 /** A WebSocket from this address that has received OPEN. */
-async function open(proxy, localAddress, id, headers = {}) {
-  const request = https.get({
+async function open(proxy, localAddress, id, headers) {
+  const request = handshake(proxy, localAddress, id, headers);
+  const [, socket, head] = await within(`${id} to be upgraded`, once(request, 'upgrade'));
+  let said = String(head);
+  socket.on('error', () => {});
+  while (!said.includes('OPEN')) said += (await within(`${id} to be open`, once(socket, 'data')))[0];
+  return socket;
+}
+
+/** The status with which a WebSocket from this address is refused. */
+async function refused(proxy, localAddress, id, headers) {
+  const request = handshake(proxy, localAddress, id, headers);
+  const [response] = await within(`${id} to be refused`, once(request, 'response'));
+  response.resume();
+  return response.statusCode;
+}
+
+function handshake(proxy, localAddress, id, headers = {}) {
+  return https.get({
     ...to(proxy, localAddress),
     path: `/peerjs?key=peerjs&id=${id}&token=t`,
     headers: {
@@ -84,11 +119,6 @@ async function open(proxy, localAddress, id, headers = {}) {
       'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
     },
   });
-  const [, socket, head] = await within(`${id} to be upgraded`, once(request, 'upgrade'));
-  let said = String(head);
-  socket.on('error', () => {});
-  while (!said.includes('OPEN')) said += (await within(`${id} to be open`, once(socket, 'data')))[0];
-  return socket;
 }
 
 async function register(proxy, localAddress, headers = {}) {

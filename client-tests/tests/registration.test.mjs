@@ -31,7 +31,7 @@ for (const device of [desktop, phone]) {
       const key = await page.locator('#key').innerText();
       assert.match(key, KEY);
       const text = await page.locator('main').innerText();
-      for (const part of ['“My game”', 'Keep it.', `It works for pages of ${ours.origin} only.`, 'nobody uses it for 90 days']) {
+      for (const part of ['“My game”', 'Keep it, or the address of this page', `It works for pages of ${ours.origin} only.`, 'nobody uses it for 90 days']) {
         assert.ok(text.includes(part), `${part} in ${text}`);
       }
       await fits(page, device);
@@ -73,6 +73,36 @@ for (const device of [desktop, phone]) {
     });
   }
 }
+
+visit('a reload of the result shows the same key and makes no second one', async (visit) => {
+  const server = await visit.server([...OPEN, '--registrations_per_day', '2']);
+  const page = await visit.open(desktop, urlOf(server, '/'));
+  await fillIn(page, desktop, 'My game', 'https://example.org');
+  const key = await page.locator('#key').innerText();
+
+  for (let reload = 0; reload < 3; reload += 1) {
+    await page.reload();
+    assert.equal(await page.locator('#key').innerText(), key);
+  }
+
+  // The second key is still free.
+  await page.getByRole('link', { name: 'Back to the start' }).click();
+  await fillIn(page, desktop, 'My game', 'https://example.org');
+  assert.notEqual(await page.locator('#key').innerText(), key);
+});
+
+visit('an address that is not http is refused by the field before it is sent', async (visit) => {
+  const server = await visit.server(OPEN);
+  const page = await visit.open(desktop, urlOf(server, '/'));
+  const origin = page.getByLabel('Address of its pages');
+  await page.getByLabel('Name of your app').fill('My game');
+  await origin.fill('ftp://example.org');
+
+  await page.getByRole('button', { name: 'Get a key' }).click();
+  assert.equal(await origin.evaluate((field) => field.validity.patternMismatch), true);
+  assert.equal(await origin.getAttribute('title'), 'It begins with https:// or http://');
+  await page.locator('#register-origin:focus').waitFor();
+});
 
 for (const device of [desktop, phone, smallPhone]) {
   visit(`nothing sticks out, however long names and origins are (${device.name})`, async (visit) => {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::thread;
 
-use tokio::runtime;
+use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
 use crate::cluster::redis::{RedisBackplane, RedisSettings};
@@ -16,7 +16,7 @@ pub(super) fn start(membership: &Arc<Membership>, node: Weak<Node>) {
         Err(error) => return log::error!("this node is in no cluster: {error}"),
     };
     let membership = Arc::clone(membership);
-    let work = move || match runtime::Builder::new_current_thread().enable_all().build() {
+    let work = move || match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => LocalSet::new().block_on(&runtime, membership.run(node, backplane)),
         Err(error) => log::error!("this node is in no cluster: {error}"),
     };

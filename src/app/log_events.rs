@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::events::{Event, Events, KeyEvent, Notice};
+use crate::events::{Actor, Event, Events, KeyEvent, Notice};
 use crate::wire::ApiKey;
 
 /// The log's target for all that is done by people.
@@ -21,7 +21,10 @@ fn write(notice: &Notice) {
     match &**event {
         Event::Key { key, what } => write_key(key, what),
         Event::PeerKicked { peer, by } => {
-            log::info!(target: AUDIT, "{by} kicked the peer {:?} of the key {:?}", peer.id, peer.key);
+            log::info!(
+                target: AUDIT, action = "kicked", actor = actor(by), address = address(by), key = peer.key.as_str(),
+                id = peer.id.as_str(); "{by} kicked the peer {:?} of the key {:?}", peer.id, peer.key
+            );
         }
         Event::Refused(refused) => {
             let label = refused.reason.ending().label;
@@ -43,18 +46,47 @@ fn write(notice: &Notice) {
         Event::Draining { connections } => {
             log::debug!("the server stops and closes {connections} connections")
         }
-        Event::Started { .. } | Event::Stopped | Event::PeerConnected(_) | Event::PeerDisconnected(_) => {}
+        // For mistakes of clients, see `mistakes`.
+        Event::ClientMistake(_)
+        | Event::Started { .. }
+        | Event::Stopped
+        | Event::PeerConnected(_)
+        | Event::PeerDisconnected(_) => {}
     }
 }
 
 fn write_key(key: &ApiKey, what: &KeyEvent) {
     match what {
-        KeyEvent::Created(by, json) => log::info!(target: AUDIT, "{by} added the key {key:?}: {json}"),
-        KeyEvent::Changed(by, json) => log::info!(target: AUDIT, "{by} changed the key {key:?}: {json}"),
-        KeyEvent::Removed(by) => log::info!(target: AUDIT, "{by} removed the key {key:?}"),
-        KeyEvent::Unused(days) => {
-            log::info!(target: AUDIT, "the key {key:?} was registered and not used for {days} days: it is removed");
-        }
-        KeyEvent::UsedUp(limit) => log::info!("the key {key:?} has {limit} clients, which is its limit"),
+        KeyEvent::Created(by, json) => log::info!(
+            target: AUDIT, action = "key_added", actor = actor(by), address = address(by), key = key.as_str(),
+            settings = json; "{by} added the key {key:?}: {json}"
+        ),
+        KeyEvent::Changed(by, json) => log::info!(
+            target: AUDIT, action = "key_changed", actor = actor(by), address = address(by), key = key.as_str(),
+            settings = json; "{by} changed the key {key:?}: {json}"
+        ),
+        KeyEvent::Removed(by) => log::info!(
+            target: AUDIT, action = "key_removed", actor = actor(by), address = address(by), key = key.as_str();
+            "{by} removed the key {key:?}"
+        ),
+        KeyEvent::Unused(days) => log::info!(
+            target: AUDIT, action = "key_expired", key = key.as_str(), days = days;
+            "the key {key:?} was registered and not used for {days} days: it is removed"
+        ),
+        KeyEvent::UsedUp(limit) => log::info!(
+            key = key.as_str(), limit = limit; "the key {key:?} has {limit} clients, which is its limit"
+        ),
     }
+}
+
+fn actor(by: &Actor) -> &'static str {
+    match by {
+        Actor::Api(_) => "api",
+        Actor::Signup(_) => "registration",
+    }
+}
+
+fn address(by: &Actor) -> String {
+    let (Actor::Api(address) | Actor::Signup(address)) = by;
+    address.map_or_else(String::new, |address| address.to_string())
 }

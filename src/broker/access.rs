@@ -34,6 +34,7 @@ impl Realm {
     fn act<R>(&self, mut guard: Guard<'_>, act: impl FnOnce(&mut Guard<'_>) -> R) -> R {
         let slot = guard.slot;
         let result = act(&mut guard);
+        guard.seek_if_waiting();
         let losers = guard.unlock();
         self.tell(&slot.id, losers);
         result
@@ -62,6 +63,7 @@ impl Realm {
                 if let Some(conn) = &mut guard.conn {
                     conn.outbox.flush();
                 }
+                guard.seek_if_waiting();
                 untold.push((sender, guard.unlock()));
             }
         }

@@ -26,7 +26,6 @@ impl<'a> Guard<'a> {
 
     /// Retires the slot if nothing is left of it, and unlocks it. Gives the senders that have to be told.
     pub(super) fn unlock(mut self) -> Vec<PeerId> {
-        self.seek_if_waiting();
         self.retire_if_vacant();
         self.losers
     }

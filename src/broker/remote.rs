@@ -1,59 +1,18 @@
-//! A peer that is on another node, or may be: where it is, and which messages that node has.
+//! Messages for a peer that is on another node, or may be: it is sought, gets them there, and they come back if it has left.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
 use super::delivery::Routed;
 use super::guard::Guard;
 use super::outgoing::{HandOver, Outgoing};
+use super::place::{Place, Sent};
 use super::queue::QueueEnd;
 use super::realm::Realm;
 use crate::clock::millis;
 use crate::events::Outcome;
 use crate::wire::{DropReason, MessageKind, NodeId, Owner, PeerId};
-
-/// What is known of a peer that is not here.
-#[derive(Default)]
-pub(super) struct Remote {
-    place: Place,
-    /// When the place was last asked for, learned, or used.
-    used: u64,
-    located: u64,
-    /// Messages that another node has, in order. What became of them is not known yet.
-    sent: VecDeque<Sent>,
-    last_ticket: u64,
-    /// Senders that lost a message, up to which ticket: what they had there by then is one loss, and told once.
-    told: HashMap<PeerId, u64>,
-    /// Woken when no other node has a message.
-    settled: Vec<oneshot::Sender<()>>,
-}
-
-/// Where a peer is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
-    #[default]
-    Unknown,
-    /// The answer is on its way.
-    Asked,
-    /// On no node. Until then, the node that it opens on will tell.
-    Nowhere {
-        until: u64,
-    },
-    At(Owner),
-    /// It left its node. The messages that its node still has come back first, so that they stay in order.
-    Recalled,
-    /// As unknown, but it was asked for a moment ago: the sweeper asks.
-    Refused,
-}
-
-struct Sent {
-    ticket: u64,
-    node: NodeId,
-    since: u64,
-    outgoing: Outgoing,
-    returned: bool,
-}
 
 /// The answer to the question where a peer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

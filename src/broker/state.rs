@@ -5,8 +5,8 @@ use tokio::sync::oneshot;
 
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
+use super::place::Remote;
 use super::queue::Queue;
-use super::remote::Remote;
 use crate::wire::{ClientVersion, CloseReason, ConnId, Frame, Link, PeerId, Token};
 
 /// A client that asks for an id.

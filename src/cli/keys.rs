@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf, absolute};
 use clap::{Args, Subcommand, ValueEnum};
 
 use peerbroker::files::{self, FileError};
-use peerbroker::keys::{Auth, Change, JwtKey, Origin, RANDOM_KEY_CHARS, Settings};
+use peerbroker::keys::{Auth, Change, IdStyle, JwtKey, Origin, RANDOM_KEY_CHARS, Settings};
 use peerbroker::wire::ApiKey;
 use peerbroker::{BadAuth, check_auth};
 
-use super::values::{MAX_SECRET_FILE_BYTES, count, key, name, origin, yes_or_no};
+use super::values::{MAX_SECRET_FILE_BYTES, count, id_style, key, name, origin, yes_or_no};
 
 /// The text below the list of commands.
 pub(super) const HELP: &str = "\
@@ -185,6 +185,18 @@ pub struct KeySettings {
     )]
     messages_per_second: Option<u32>,
 
+    #[arg(
+        long = "id_style",
+        alias = "id-style",
+        value_name = "STYLE",
+        value_parser = id_style,
+        help = of_new_key(
+            "Form of the ids that the server gives to its clients: uuid, short or words",
+            |new| new.id_style.to_string()
+        )
+    )]
+    id_style: Option<IdStyle>,
+
     /// How clients prove that they own an id. A new key: none
     #[arg(long, value_name = "METHOD")]
     auth: Option<Method>,
@@ -279,6 +291,7 @@ impl KeySettings {
             allow_no_origin: self.allow_no_origin,
             auth: self.auth()?,
             messages_per_second: self.messages_per_second,
+            id_style: self.id_style,
         })
     }
 

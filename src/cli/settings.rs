@@ -1,19 +1,18 @@
 //! Turns the flags into settings, and checks combinations of flags.
 
-use std::env;
 use std::path::PathBuf;
 
-use gethostname::gethostname;
+use peerbroker::cluster::redis::BadUrl;
 use peerbroker::config::{
     AddressLimits, AdminToken, BadStaticDir, ClusterConfig, DEFAULT_PORT, Dialects, InvalidToken, KeySignup,
-    Limits, ListenOps, MountPath, TlsFiles,
+    Limits, ListenOps, TlsFiles,
 };
 use peerbroker::files::{self, FileError};
+use peerbroker::keys::Origin;
 use peerbroker::{Config, Listen};
-use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::Cli;
-use super::values::{Dialect, MAX_SECRET_FILE_BYTES, RegistrationState, port};
+use super::values::{Cors, Dialect, MAX_SECRET_FILE_BYTES, Path, RegistrationState};
 
 /// The settings of the flags.
 #[derive(Clone)]
@@ -31,20 +30,23 @@ pub struct Settings {
 /// Why the flags are invalid; the program prints it and exits.
 #[derive(Debug, thiserror::Error)]
 pub enum BadSettings {
-    /// In a variable that clap does not know, or in the path; clap reports all others.
-    #[error("invalid value {value:?} for {name}: {accepted}")]
-    Value { name: &'static str, value: String, accepted: String },
     #[error("--sslkey and --sslcert must be used together: --{missing} is missing")]
     HalfTls { missing: &'static str },
     #[error(
         "--registration open cannot be used with --pages false: the registration form is on the landing page"
     )]
     NoForm,
+    #[error(
+        "--port and --ops_port are both {port}: give the API a port of its own, as in --ops_port {other}"
+    )]
+    SamePort { port: u16, other: u16 },
+    #[error("invalid value for '--redis <URL>': {0}")]
+    Redis(#[from] BadUrl),
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),
     #[error("cannot read --admin_token_file {path}: {error}", path = .path.display())]
     TokenFile { path: PathBuf, error: FileError },
-    #[error("invalid value for --{flag}: {why}")]
+    #[error("invalid value for '--{flag}': {why}")]
     Token { flag: &'static str, why: InvalidToken },
 }
 
@@ -52,8 +54,9 @@ impl BadSettings {
     /// 2 for a wrong value or combination, like clap; 1 for files, and where peerjs-server exits with 1.
     pub fn exit_code(&self) -> u8 {
         match self {
-            BadSettings::Value { .. }
-            | BadSettings::NoForm
+            BadSettings::NoForm
+            | BadSettings::Redis(_)
+            | BadSettings::SamePort { .. }
             | BadSettings::Token { flag: "admin_token", .. } => 2,
             _ => 1,
         }
@@ -61,24 +64,10 @@ impl BadSettings {
 }
 
 impl Cli {
-    /// Adds the variables of peerjs-server, `PORT` and `PEERSERVER_PATH`, and checks combinations of flags.
+    /// Checks combinations of flags, and reads the files that they name.
     pub fn settings(&self) -> Result<Settings, BadSettings> {
-        let port = match (self.port, fallback("PORT")) {
-            (Some(port), _) => port,
-            (None, Some(text)) => {
-                port(&text).map_err(|accepted| BadSettings::Value { name: "PORT", value: text, accepted })?
-            }
-            (None, None) => DEFAULT_PORT,
-        };
-        let given_path = match (&self.path, fallback("PEERSERVER_PATH")) {
-            (Some(path), _) => path.clone(),
-            (None, path) => path.unwrap_or_else(|| MountPath::default().to_string()),
-        };
-        let path = MountPath::parse(&given_path).map_err(|error| BadSettings::Value {
-            name: "--path",
-            value: given_path.clone(),
-            accepted: error.to_string(),
-        })?;
+        let port = self.port.unwrap_or(DEFAULT_PORT);
+        let Path { path, given: given_path } = self.path.clone().unwrap_or_default();
         let tls = match (self.sslkey.clone(), self.sslcert.clone()) {
             (Some(key), Some(cert)) => Some(TlsFiles { key, cert }),
             (None, None) => None,
@@ -109,7 +98,8 @@ impl Cli {
                 opens_per_second: self.opens_per_second_per_address,
             },
             messages_per_second: self.messages_per_second,
-            cors: self.cors.clone(),
+            id_style: self.id_style,
+            cors: self.origins(),
             root_key: self.root_key.clone(),
             dialects: Dialects {
                 peerjs: self.dialects.contains(&Dialect::Peerjs),
@@ -142,26 +132,28 @@ impl Cli {
             Ok::<_, BadSettings>(ListenOps { host: self.ops_host.clone(), port, token: self.token()? })
         });
         let ops = ops.transpose()?;
+        if let Some(ops) = ops.as_ref().filter(|ops| ops.port == port && port != 0)
+            && is_same_host(&self.host, &ops.host)
+        {
+            let other = if port == u16::MAX { port - 1 } else { port + 1 };
+            return Err(BadSettings::SamePort { port: ops.port, other });
+        }
         let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls, ops };
-        Ok(Settings { config, listen, given_path, cluster: self.cluster(), data_dir: self.data_dir.clone() })
-    }
-
-    fn cluster(&self) -> Option<ClusterConfig> {
-        let redis = self.redis.clone()?;
-        let node_name = self.node_name.clone().unwrap_or_else(|| {
-            let random = Alphanumeric.sample_string(&mut rand::rng(), 4).to_lowercase();
-            format!("{}-{random}", gethostname().to_string_lossy())
-        });
-        Some(ClusterConfig {
-            redis,
-            node_name,
-            lease: self.cluster_lease,
-            degraded: self.cluster_degraded.into(),
-        })
+        let cluster = self.cluster.config()?;
+        Ok(Settings { config, listen, given_path, cluster, data_dir: self.data_dir.clone() })
     }
 }
 
 impl Cli {
+    /// The origins of `--cors`; none if any origin may read answers.
+    fn origins(&self) -> Vec<Origin> {
+        let origin = |cors: &Cors| match cors {
+            Cors::All => None,
+            Cors::Origin(origin) => Some(origin.clone()),
+        };
+        self.cors.iter().map(origin).collect::<Option<_>>().unwrap_or_default()
+    }
+
     /// The bearer token of the API.
     fn token(&self) -> Result<Option<AdminToken>, BadSettings> {
         let (flag, text) = match (&self.admin_token, &self.admin_token_file) {
@@ -177,6 +169,8 @@ impl Cli {
     }
 }
 
-fn fallback(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
+/// Whether listeners on the two hosts need different ports.
+fn is_same_host(a: &str, b: &str) -> bool {
+    let is_all = |host: &str| matches!(host, "::" | "[::]" | "0.0.0.0");
+    a == b || is_all(a) || is_all(b)
 }

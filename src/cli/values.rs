@@ -1,12 +1,13 @@
 //! The values of flags: their types and parsers. An error says what is accepted; clap prefixes it with the flag and the value.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use ipnet::IpNet;
 use peerbroker::Config;
-use peerbroker::cluster::redis::check_url;
-use peerbroker::config::{Degraded, Dialects};
-use peerbroker::keys::{Origin, check_name};
+use peerbroker::config::{Dialects, MountPath};
+use peerbroker::keys::{IdStyle, Origin, check_name};
 use peerbroker::wire::ApiKey;
 
 /// About a year: longer times are surely mistakes.
@@ -15,19 +16,34 @@ const MAX_MILLIS: u64 = 31_536_000_000;
 /// Longest file with a token, a secret or a public key: as long as the body of an API request.
 pub(super) const MAX_SECRET_FILE_BYTES: u64 = 64 << 10;
 
-/// Longest name of a node, in bytes.
-const MAX_NODE_NAME: usize = 100;
-
-/// Shortest lease: a busy machine may not run us for a second.
-const MIN_LEASE: Duration = Duration::from_secs(1);
-
-/// The format of the log.
+/// The format of all lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// Lines for people.
     Text,
     /// One JSON object per line.
     Json,
+}
+
+/// A value of `--cors`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cors {
+    All,
+    Origin(Origin),
+}
+
+/// A mount path, and how the user wrote it.
+#[derive(Clone, Debug)]
+pub(super) struct Path {
+    pub(super) path: MountPath,
+    pub(super) given: String,
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        let path = MountPath::default();
+        Path { given: path.to_string(), path }
+    }
 }
 
 /// Whether strangers may register keys.
@@ -43,22 +59,6 @@ pub(super) enum Dialect {
     Peerjs,
     Rooms,
     Calls,
-}
-
-/// What happens to new clients while Redis cannot be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum DegradedPolicy {
-    Allow,
-    Refuse,
-}
-
-impl From<DegradedPolicy> for Degraded {
-    fn from(policy: DegradedPolicy) -> Self {
-        match policy {
-            DegradedPolicy::Allow => Degraded::Allow,
-            DegradedPolicy::Refuse => Degraded::Refuse,
-        }
-    }
 }
 
 impl RegistrationState {
@@ -93,21 +93,37 @@ pub(super) fn origin(text: &str) -> Result<Origin, String> {
     Origin::parse(text).map_err(|why| why.to_string())
 }
 
-/// The URL of a Redis. The error never shows it: it may hold a password.
-pub(super) fn redis_url(text: &str) -> Result<String, String> {
-    check_url(text).map(|()| text.to_owned()).map_err(|why| why.to_string())
+/// An origin in a list.
+pub(super) fn cors(text: &str) -> Result<Cors, String> {
+    if text == "*" {
+        return Ok(Cors::All);
+    }
+    origin(text).map(Cors::Origin).map_err(|why| in_list(text, &why))
 }
 
-/// The name of a node.
-pub(super) fn node_name(text: &str) -> Result<String, String> {
-    let fits = (1..=MAX_NODE_NAME).contains(&text.len()) && !text.chars().any(char::is_control);
-    if fits { Ok(text.to_owned()) } else { Err(format!("expected 1 to {MAX_NODE_NAME} bytes of text")) }
+/// A network in a list. An address is the network of it alone.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| address.into()));
+    network.map_err(|_| in_list(text, "expected an address or a network, as in 192.0.2.7 or 10.0.0.0/8"))
 }
 
-/// A lease, which has to be long enough to be renewed several times.
-pub(super) fn lease(text: &str) -> Result<Duration, String> {
-    let lease = millis(text).ok().filter(|lease| *lease >= MIN_LEASE);
-    lease.ok_or_else(|| format!("expected milliseconds from {} to {MAX_MILLIS}", MIN_LEASE.as_millis()))
+/// What is wrong with an entry of a list, whose separator is a space.
+fn in_list(text: &str, why: &str) -> String {
+    if text.contains(',') {
+        format!("{why}; separate several by spaces, not by commas")
+    } else {
+        why.to_owned()
+    }
+}
+
+pub(super) fn path(text: &str) -> Result<Path, String> {
+    let path = MountPath::parse(text).map_err(|why| why.to_string())?;
+    Ok(Path { path, given: text.to_owned() })
+}
+
+pub(super) fn id_style(text: &str) -> Result<IdStyle, String> {
+    let style = IdStyle::ALL.into_iter().find(|style| style.name() == text);
+    style.ok_or_else(|| "expected uuid, short or words".to_owned())
 }
 
 pub(super) fn millis(text: &str) -> Result<Duration, String> {

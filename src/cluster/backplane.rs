@@ -161,7 +161,7 @@ pub struct Entry {
     pub batch: Vec<u8>,
 }
 
-/// The backplane did not answer, or not in time. Whether it did what it was asked is not known.
+/// The backplane did not answer, or not in time. Whether it did what it was asked is not known, and it may still do it later.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Unavailable(pub String);
@@ -196,7 +196,8 @@ pub trait Backplane: 'static {
         all: Vec<Registration>,
     ) -> impl Future<Output = Result<Vec<RegisterOutcome>, Unavailable>>;
 
-    /// Frees names, if these connections still own them, and counts one client less for each.
+    /// Frees names, if these connections still own them, and counts one client less for each of a peer. Rooms and aliases
+    /// never count.
     fn release(&self, all: Vec<(Name, Owner)>) -> impl Future<Output = Result<(), Unavailable>>;
 
     /// Sets how many clients of a key a node has. 0 forgets the node.

@@ -77,7 +77,6 @@ pub fn check_url(url: &str) -> Result<(), BadUrl> {
 /// Connects when it is used, and again after a connection broke: the call that notices fails. Two connections: one for all
 /// commands, and one on which a [`read`](Backplane::read) blocks.
 ///
-/// A release frees a name and counts one client less if the name is a peer's; names of rooms and guests were never counted.
 /// Records, and counts of clients, are forgotten an hour after the last call that wrote them. So a node registers its
 /// connections, and says how many clients it has, more often than that.
 pub struct RedisBackplane {

@@ -149,6 +149,7 @@ fn is_about_clients(event: &Event) -> bool {
         Event::PeerConnected(_)
         | Event::PeerDisconnected(_)
         | Event::Refused(_)
+        | Event::ClientMistake(_)
         | Event::Expired { .. }
         | Event::LimitHit { .. }
         | Event::Key { what: KeyEvent::UsedUp(_), .. }

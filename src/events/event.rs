@@ -33,6 +33,8 @@ pub enum Event {
     PeerDisconnected(Disconnected),
     /// A client did not get an id.
     Refused(Box<Refused>),
+    /// A client asked in a way that cannot work, so it did not get as far as to be refused.
+    ClientMistake(Box<ClientMistake>),
     /// Everything that a sender had waiting for a peer was dropped, and the sender was told.
     Expired {
         /// The peer that the messages were for.
@@ -122,6 +124,35 @@ pub struct Refused {
     pub origin: Option<String>,
     /// The address of the client, if it is known.
     pub address: Option<IpAddr>,
+}
+
+/// A request that cannot work, and its sender.
+#[derive(Clone, Debug)]
+pub struct ClientMistake {
+    /// What is wrong with it.
+    pub mistake: Mistake,
+    /// The origin of the page that sent it, if it named one.
+    pub origin: Option<String>,
+    /// The address of the client, if it is known.
+    pub address: Option<IpAddr>,
+}
+
+/// What is wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// Nothing is at this path.
+    NotFound {
+        /// The method of the request.
+        method: String,
+        /// The path, shortened, and without a token.
+        path: String,
+        /// The path of the server.
+        mount: String,
+    },
+    /// The client speaks TLS to a port without TLS.
+    TlsOnPlainPort(u16),
+    /// The client speaks plain HTTP to a port with TLS.
+    HttpOnTlsPort(u16),
 }
 
 /// A change of a key.

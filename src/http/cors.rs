@@ -3,15 +3,17 @@
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
-/// Adds the headers that let the requesting page read the answer, if its origin is in `allowed`. An empty list or `*`
-/// allows every origin.
-pub(super) fn allow(allowed: &[String], request: &HttpRequest, response: &mut HttpResponse) {
+use crate::keys::Origin;
+
+/// Adds the headers that let the requesting page read the answer, if `allowed` has its origin. An empty list allows
+/// every origin.
+pub(super) fn allow(allowed: &[Origin], request: &HttpRequest, response: &mut HttpResponse) {
     vary(response, "Origin");
     let Some(origin) = request.headers().get(header::ORIGIN).filter(|origin| !origin.is_empty()) else {
         return;
     };
-    let allows = |allowed: &String| allowed == "*" || allowed.as_bytes() == origin.as_bytes();
-    if allowed.is_empty() || allowed.iter().any(allows) {
+    let matches = |text: &str| allowed.iter().any(|allowed| allowed.matches(text));
+    if allowed.is_empty() || origin.to_str().is_ok_and(matches) {
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     }
 }

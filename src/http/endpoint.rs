@@ -8,6 +8,7 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::rt;
 
 use super::forwarded;
+use super::mounted::Mounted;
 use super::routes::Route;
 use crate::app::Parts;
 use crate::config::{Config, Dialects};
@@ -23,6 +24,8 @@ pub(super) enum Endpoint {
     Peers,
     /// The mount path itself, for room codes and calls.
     Root,
+    /// Any other path, for PeerJS clients that have a wrong one: they are told the right one.
+    WrongPath,
 }
 
 impl Endpoint {
@@ -36,10 +39,14 @@ impl Endpoint {
     }
 
     /// Runs the session as a task of its own. The task of HTTP is four times as large, and can end now.
-    pub(super) fn serve<S: Socket + 'static>(self, socket: S, parts: &Arc<Parts>, request: ConnectRequest) {
+    pub(super) fn serve<S: Socket + 'static>(self, socket: S, mounted: &Mounted, request: ConnectRequest) {
+        let sessions = &mounted.parts.sessions;
         match self {
-            Endpoint::Peers => drop(rt::spawn(session::serve_peer(socket, &parts.sessions, request))),
-            Endpoint::Root => drop(rt::spawn(session::serve_guest(socket, &parts.sessions, request))),
+            Endpoint::Peers => drop(rt::spawn(session::serve_peer(socket, sessions, request))),
+            Endpoint::Root => drop(rt::spawn(session::serve_guest(socket, sessions, request))),
+            Endpoint::WrongPath => {
+                drop(rt::spawn(session::redirect(socket, sessions, request, mounted.path.shown())))
+            }
         }
     }
 }

@@ -63,7 +63,8 @@ fn forwarded_value<'a>(headers: &'a HeaderMap, name: &'static str, proxies: usiz
 /// The client's address: that of its connection, or the one that trusted proxies name.
 pub(super) fn client_address(parts: &Parts, headers: &HeaderMap, peer: Option<SocketAddr>) -> Option<IpAddr> {
     let peer = peer?;
-    let ProxyChain { client, proxies, is_client_named } = proxy_chain(&parts.config(), headers, peer);
+    let config = parts.config();
+    let ProxyChain { client, proxies, is_client_named } = proxy_chain(&config, headers, peer);
     if proxies > 0 && !is_client_named {
         parts.silent_proxy.call_once(|| {
             log::warn!(
@@ -72,7 +73,27 @@ pub(super) fn client_address(parts: &Parts, headers: &HeaderMap, peer: Option<So
             );
         });
     }
+    if proxies == 0 && headers.contains_key(header::X_FORWARDED_FOR) {
+        warn_of_ignored_proxy(parts, &config, client);
+    }
     Some(client)
+}
+
+fn warn_of_ignored_proxy(parts: &Parts, config: &Config, proxy: IpAddr) {
+    let remedy = if config.proxied {
+        "add it to --trusted_proxy"
+    } else if config.trusted_proxies.iter().any(|network| network.contains(&proxy)) {
+        "start the broker with --proxied"
+    } else {
+        // Clients behind a proxy of their own network send the header too.
+        return;
+    };
+    parts.ignored_proxy.call_once(|| {
+        log::warn!(
+            "a request from {proxy} has X-Forwarded-For, which is ignored. If {proxy} is your proxy, all its clients share its \
+             address and its limits: {remedy} (logged once)"
+        );
+    });
 }
 
 /// Follows the hops from the nearest one to the first that is not trusted. Anybody could have written the hops beyond it.

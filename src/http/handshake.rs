@@ -7,14 +7,15 @@ mod tests;
 use std::rc::Rc;
 
 use actix_http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_http::{Method, RequestHead, Version, ws};
+use actix_http::{Method, RequestHead, Uri, Version, ws};
 use actix_web::HttpResponse;
 
 use super::endpoint::{self, Endpoint};
 use super::mounted::Mounted;
+use super::not_found;
 use super::routes::{self, Route};
 use crate::config::Dialects;
-use crate::session::ConnectRequest;
+use crate::session::{Claim, ConnectRequest};
 use crate::transport::connection_state::ConnectionState;
 use crate::wire::HandshakeRefusal;
 
@@ -44,6 +45,9 @@ pub(super) fn open(
         Ok(accepted) => accepted,
         Err(why) => return Some(Err(Refused::new(why, mounted, head, is_secure))),
     };
+    if accepted.endpoint == Endpoint::WrongPath {
+        not_found::note(mounted, head);
+    }
     let query = head.uri.query().unwrap_or_default();
     let request = endpoint::connect_request(parts, query, head.headers(), head.peer_addr, connection);
     Some(request.map(|request| (accepted, request)).map_err(Refused::too_many))
@@ -56,7 +60,12 @@ pub(crate) fn decide(
     dialects: Dialects,
 ) -> Option<Result<Accepted, HandshakeRefusal>> {
     let asks_for_websocket = asks_for_websocket(head.headers());
-    match Endpoint::at(route, dialects) {
+    let endpoint = match Endpoint::at(route, dialects) {
+        Some(Endpoint::Peers) => Some(Endpoint::Peers),
+        _ if dialects.peerjs && is_of_peerjs(&head.uri) => Some(Endpoint::WrongPath),
+        other => other,
+    };
+    match endpoint {
         Some(endpoint) if asks_for_websocket => Some(accept(head, endpoint)),
         // The root also serves pages, and a GET with another `Upgrade` gets the page there.
         Some(Endpoint::Peers)
@@ -119,6 +128,12 @@ impl Accepted {
             set(header::SEC_WEBSOCKET_PROTOCOL, protocol.as_bytes());
         }
     }
+}
+
+/// Whether a URL is one that only PeerJS clients open, at whatever path.
+fn is_of_peerjs(uri: &Uri) -> bool {
+    let is_socket = routes::ends_like_the_socket(uri.path());
+    is_socket && Claim::parse(uri.query().unwrap_or_default()).is_ok()
 }
 
 const WEBSOCKET: &str = "websocket";

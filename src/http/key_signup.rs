@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 
 use super::mounted::Mounted;
@@ -45,12 +45,22 @@ pub(super) fn section(parts: &Parts, values: &Values) -> String {
     }
 }
 
-/// Answers a GET of the form's address, as when a visitor reloads it.
-pub(super) fn redirect_to_form() -> HttpResponse {
-    HttpResponse::SeeOther().insert_header((header::LOCATION, HeaderValue::from_static("./"))).finish()
+/// Answers a GET of the form's address: shows the registered key of its query, or leads back to the form.
+pub(super) fn shown(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
+    let mut query = form_urlencoded::parse(request.query_string().as_bytes());
+    let key = query.find(|(name, _)| name == "key").and_then(|(_, key)| mounted.parts.keys.get(&key));
+    match key {
+        Some(active) if active.key.registered => key_page(mounted, request, &active.key),
+        _ => see_other("./"),
+    }
 }
 
-/// Registers a key.
+/// The browser gets this address, so a reload sends no form again.
+fn see_other(location: &str) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((header::LOCATION, location)).finish()
+}
+
+/// Registers a key, and leads to the page that shows it.
 pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
     if !is_from_own_page(mounted, request) {
         return plain(StatusCode::FORBIDDEN, CROSS_SITE);
@@ -76,7 +86,7 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
     let no_key =
         |status, why: &str| form_again(mounted, request, status, why, &input, &InvalidSignup::default());
     match registered {
-        Ok(Ok(key)) => key_page(mounted, request, &key),
+        Ok(Ok(key)) => see_other(&format!("register?key={}", key.key)),
         Ok(Err(SignupError::TooMany(too_many))) => {
             let seconds = too_many.seconds();
             let why = format!(
@@ -146,7 +156,7 @@ fn key_page(mounted: &Mounted, request: &HttpRequest, key: &Key) -> HttpResponse
         .with("{{origin}}", origin)
         .with("{{removal}}", &removal(&mounted.parts));
     let content = values.part("key.html");
-    html::framed(StatusCode::CREATED, "Your key", content, values)
+    html::framed(StatusCode::OK, "Your key", content, values)
 }
 
 fn form(parts: &Parts, values: &Values, input: &FormInput, problems: &InvalidSignup) -> String {

@@ -1,46 +1,36 @@
 //! Serves the landing page and the demos.
 
+use std::net::IpAddr;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, Header as _, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
+use ring::digest::{SHA256, digest};
 use rust_embed::EmbeddedFile;
 
 use super::embedded::{Static, Vendor};
 use super::mounted::Mounted;
 use super::template::{PARTS, Values};
-use super::{forwarded, html, key_signup, not_found};
-
-/// Whether a request prefers HTML to JSON. With `*/*`, which programs send, it does not.
-pub(super) fn prefers_html(request: &HttpRequest) -> bool {
-    let Ok(accept) = header::Accept::parse(request) else {
-        return false;
-    };
-    let quality = |wanted: &mime::Mime| {
-        // The most specific range counts (RFC 9110, section 12.5.1).
-        let fits = |range: &mime::Mime| match (range.type_(), range.subtype()) {
-            (mime::STAR, _) => Some(0),
-            (kind, mime::STAR) if kind == wanted.type_() => Some(1),
-            (kind, sub) if kind == wanted.type_() && sub == wanted.subtype() => Some(2),
-            _ => None,
-        };
-        let ranges = accept.iter().filter_map(|range| Some((fits(&range.item)?, range.quality)));
-        ranges.max_by_key(|(specific, _)| *specific).map(|(_, quality)| quality)
-    };
-    quality(&mime::TEXT_HTML) > quality(&mime::APPLICATION_JSON)
-}
+use super::{docs, forwarded, html, key_signup, not_found};
 
 /// One file below `{path}broker/`; the empty name is the landing page.
 pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> HttpResponse {
+    if let Some(name) = docs::requested(name) {
+        return docs::page(mounted, request, name);
+    }
     let Some((name, file)) = find(name) else {
         return not_found::page(mounted, request);
     };
     let mut response = if name.ends_with(".html") {
-        let values = Values::of(mounted, forwarded::client_options(mounted, request));
+        let options = forwarded::client_options(mounted, request);
+        let start = start(mounted, &options.host);
+        let values = Values::of(mounted, options);
         let form = key_signup::section(&mounted.parts, &values);
-        let values = values.with_html("{{registration}}", form);
+        let start = values.part(start);
+        let values = values.with_html("{{registration}}", form).with_html("{{start}}", start);
         html::page(StatusCode::OK, values.fill(&String::from_utf8_lossy(&file.data)))
     } else {
-        asset(request, &file)
+        cached(request, file.data.into_owned())
     };
     let headers = response.headers_mut();
     if let Ok(kind) = HeaderValue::from_str(content_type(&name).as_ref()) {
@@ -49,6 +39,23 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
+}
+
+/// The part with the main button of the landing page: the first thing that works here.
+fn start(mounted: &Mounted, host: &str) -> &'static str {
+    match (mounted.parts.config().default_key, key_signup::is_open(&mounted.parts)) {
+        (false, true) => "start-register.html",
+        (false, false) => "start-test.html",
+        (true, _) if is_loopback(host) && mounted.lan_host.is_none() => "start-windows.html",
+        (true, _) => "start-phone.html",
+    }
+}
+
+/// Whether only this machine reaches a host of this name.
+fn is_loopback(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let address: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
+    host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn find(name: &str) -> Option<(String, EmbeddedFile)> {
@@ -70,9 +77,10 @@ fn content_type(name: &str) -> String {
     }
 }
 
-fn asset(request: &HttpRequest, file: &EmbeddedFile) -> HttpResponse {
-    let hash: String =
-        file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+/// An answer that browsers keep, and ask for again with its tag.
+pub(super) fn cached(request: &HttpRequest, bytes: Vec<u8>) -> HttpResponse {
+    let hash = digest(&SHA256, &bytes);
+    let hash: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let tag = header::EntityTag::new_strong(hash);
     let is_cached = match header::IfNoneMatch::parse(request) {
         Ok(header::IfNoneMatch::Any) => true,
@@ -82,29 +90,20 @@ fn asset(request: &HttpRequest, file: &EmbeddedFile) -> HttpResponse {
     let mut response =
         if is_cached { HttpResponse::NotModified() } else { HttpResponse::build(StatusCode::OK) };
     response.insert_header(header::ETag(tag));
-    if is_cached { response.finish() } else { response.body(file.data.to_vec()) }
+    if is_cached { response.finish() } else { response.body(bytes) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::test::TestRequest;
 
     #[test]
-    fn html_is_for_those_who_prefer_it() {
-        for (accept, html) in [
-            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true),
-            ("text/html", true),
-            ("text/*", true),
-            ("*/*", false),
-            ("application/json", false),
-            ("application/json, text/html;q=0.5", false),
-            ("text/html;q=0, */*", false),
-            ("", false),
-        ] {
-            let request = TestRequest::default().insert_header(("accept", accept)).to_http_request();
-            assert_eq!(prefers_html(&request), html, "{accept}");
+    fn a_phone_cannot_reach_a_loopback_host() {
+        for host in ["localhost", "LOCALHOST", "a.localhost", "127.0.0.1", "127.9.9.9", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
         }
-        assert!(!prefers_html(&TestRequest::default().to_http_request()));
+        for host in ["example.org", "localhost.example.org", "192.168.1.20", "[::2]", "lan.test", ""] {
+            assert!(!is_loopback(host), "{host}");
+        }
     }
 }

@@ -5,15 +5,17 @@ use std::borrow::Cow;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
-use uuid::Uuid;
 
 use super::mounted::Mounted;
 use super::response::plain;
-use super::{endpoint, forwarded, percent};
+use super::{endpoint, forwarded, ids, percent};
 use crate::app::Parts;
-use crate::wire::RealmKind;
+use crate::wire::{PeerId, RealmKind};
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
+
+/// Tells the built-in pages that no client can open with this key. PeerJS does not look at it.
+const UNKNOWN_KEY: (&str, &str) = ("x-peerbroker-key", "unknown");
 
 /// The same text as peerjs-server: tools look for it.
 pub(super) fn about() -> HttpResponse {
@@ -41,12 +43,14 @@ pub(super) fn own_origin(mounted: &Mounted, request: &HttpRequest) -> String {
 /// Answers with a fresh id, never that of a connected peer. If the client sends a token with a subject, it gets that id.
 /// The type is `text/html`, as in peerjs-server.
 pub(super) async fn new_id(parts: &Parts, key: &str, request: &HttpRequest) -> HttpResponse {
-    let active = percent::decode(key).and_then(|key| parts.keys.get(&key));
+    let key = percent::decode(key).unwrap_or_default();
+    let active = parts.keys.get(&key);
     let is_held = |id: &str| active.as_ref().is_some_and(|active| active.tenant.has_peer(id));
-    let mut id = Uuid::new_v4().to_string();
-    while is_held(&id) {
-        id = Uuid::new_v4().to_string();
-    }
+    let style = active.as_ref().map_or(parts.config().id_style, |active| active.key.settings.id_style);
+    let mut id = match &parts.generate_id {
+        Some(generate) => ids::untaken(|| generate(&key), |id| PeerId::parse(id).is_err() || is_held(id)),
+        None => ids::untaken(|| ids::random(style), is_held),
+    };
     if let (Some(active), Some(token)) = (&active, bearer(request)) {
         match active.id_of(token).await {
             Ok(Some(owned)) => id = owned.to_string(),
@@ -54,7 +58,11 @@ pub(super) async fn new_id(parts: &Parts, key: &str, request: &HttpRequest) -> H
             Err(_) => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
         }
     }
-    HttpResponse::Ok()
+    let mut response = HttpResponse::Ok();
+    if active.is_none() {
+        response.insert_header(UNKNOWN_KEY);
+    }
+    response
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")))
         .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .body(id)

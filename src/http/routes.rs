@@ -59,6 +59,11 @@ pub(crate) fn find<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
     }
 }
 
+/// Whether a path has the last segment of the WebSocket's path.
+pub(crate) fn ends_like_the_socket(path: &str) -> bool {
+    path.trim_end_matches('/').rsplit('/').next() == Some(SOCKET)
+}
+
 /// A POST of PeerJS 0.3.x. Key, id and token are percent-encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Post<'a> {

@@ -8,18 +8,20 @@ use crate::client_options::ClientOptions;
 pub(super) const PARTS: &str = "parts/";
 
 /// The values of placeholders.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Values(Vec<(&'static str, String)>);
 
 impl Values {
     /// The values that every page can use.
     pub(super) fn of(mounted: &Mounted, options: ClientOptions) -> Self {
+        let origin = options.origin();
         let ClientOptions { host, port, path, key, secure } = options;
         let lan_host = mounted.lan_host.map(|host| host.to_string()).unwrap_or_default();
         let values = Values(Vec::new())
             .with("{{base}}", &format!("{path}broker/"))
             .with("{{path}}", &path)
             .with("{{key}}", &key)
+            .with("{{own_origin}}", &origin)
             .with("{{host}}", &host)
             .with("{{port}}", &port.to_string())
             .with("{{secure}}", &secure.to_string())
@@ -29,8 +31,8 @@ impl Values {
             .with_html("{{peerjs}}", PEERJS.script())
             .with_html("{{qrcode}}", QRCODE.script())
             .with_html("{{simplepeer}}", SIMPLE_PEER.script());
-        let snippet = values.part("snippet.html");
-        values.with_html("{{snippet}}", snippet)
+        let (snippet, ask_key) = (values.part("snippet.html"), values.part("ask-key.html"));
+        values.with_html("{{snippet}}", snippet).with_html("{{ask_key}}", ask_key)
     }
 
     /// Adds a text, with its HTML escaped.
@@ -77,7 +79,8 @@ fn fill(template: &str, values: &[(&str, String)]) -> String {
     filled
 }
 
-fn escape(text: &str) -> String {
+/// A text as HTML, also within attributes.
+pub(super) fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
         match c {
             '&' => escaped.push_str("&amp;"),

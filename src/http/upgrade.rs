@@ -38,7 +38,7 @@ where
     };
     let parts = &mounted.parts;
     let socket = UpgradedSocket::new(framed.into_parts(), accepted.to_bytes(), endpoint::bounds(parts));
-    accepted.endpoint.serve(socket, parts, request);
+    accepted.endpoint.serve(socket, &mounted, request);
 }
 
 /// Tells a client that its address has too many connections, if the socket takes the answer at once.

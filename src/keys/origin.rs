@@ -13,44 +13,57 @@ pub const MAX_ORIGIN_BYTES: usize = 300;
 #[serde(try_from = "String", into = "String")]
 pub struct Origin(String);
 
-/// The text is not a valid origin.
+/// Schemes that people write, and that no page has: browsers load none from them, or give it the origin `null`.
+const NO_PAGES: [&str; 8] = ["ftp", "ftps", "sftp", "file", "ws", "wss", "data", "blob"];
+
+/// Why a text is not a valid origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "an origin is a scheme and a host without a path, as in https://example.org or https://*.example.org"
-)]
-pub struct InvalidOrigin;
+pub enum InvalidOrigin {
+    /// It has no scheme.
+    #[error("an origin is a scheme and a host, as in https://example.org or https://*.example.org")]
+    NoScheme,
+    /// No page has an origin with this scheme.
+    #[error("no page has an origin with this scheme: give the page's own address, as in https://example.org")]
+    NoPages,
+    /// It has a path, or its scheme or host is invalid.
+    #[error(
+        "an origin is a scheme and a host without a path, as in https://example.org or https://*.example.org"
+    )]
+    Malformed,
+}
 
 impl Origin {
-    /// Parses an origin, in upper or lower case, with or without a final slash.
+    /// Parses an origin, in upper or lower case, with or without a final slash and the default port of the scheme.
     pub fn parse(text: &str) -> Result<Self, InvalidOrigin> {
-        let text = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
-        let (scheme, authority) = text.split_once("://").ok_or(InvalidOrigin)?;
-        let authority = authority.strip_prefix("*.").unwrap_or(authority);
-        let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
-        let is_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-        let valid = !scheme.is_empty()
-            && scheme.chars().all(is_scheme)
-            && !authority.is_empty()
-            && !authority.starts_with(['.', ':'])
-            && authority.chars().all(is_host);
-        valid.then_some(Origin(text)).ok_or(InvalidOrigin)
-    }
-
-    /// The origin of a page: its address without the path, and without the default port of the scheme.
-    pub fn of_page(address: &str) -> Result<Self, InvalidOrigin> {
-        let (scheme, rest) = address.split_once("://").ok_or(InvalidOrigin)?;
-        let scheme = scheme.to_ascii_lowercase();
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let default_port = match scheme.as_str() {
+        let text = text.to_ascii_lowercase();
+        let (scheme, authority) = text.split_once("://").ok_or(InvalidOrigin::NoScheme)?;
+        if NO_PAGES.contains(&scheme) {
+            return Err(InvalidOrigin::NoPages);
+        }
+        let default_port = match scheme {
             "https" => ":443",
             "http" => ":80",
             _ => "",
         };
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
         let authority = authority.strip_suffix(default_port).unwrap_or(authority);
-        Origin::parse(&format!("{scheme}://{authority}"))
-            .ok()
-            .filter(|origin| !origin.is_pattern())
-            .ok_or(InvalidOrigin)
+        let host = authority.strip_prefix("*.").unwrap_or(authority);
+        let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        let is_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        let valid = !scheme.is_empty()
+            && scheme.chars().all(is_scheme)
+            && !host.is_empty()
+            && !host.starts_with(['.', ':'])
+            && host.chars().all(is_host);
+        if valid { Ok(Origin(format!("{scheme}://{authority}"))) } else { Err(InvalidOrigin::Malformed) }
+    }
+
+    /// The origin of a page: its address without the path.
+    pub fn of_page(address: &str) -> Result<Self, InvalidOrigin> {
+        let (scheme, rest) = address.split_once("://").ok_or(InvalidOrigin::NoScheme)?;
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let origin = Origin::parse(&format!("{scheme}://{authority}"))?;
+        if origin.is_pattern() { Err(InvalidOrigin::Malformed) } else { Ok(origin) }
     }
 
     /// Whether it matches several origins.
@@ -130,6 +143,7 @@ mod tests {
             assert!(!allowed.matches(other), "{other}");
         }
         assert!(origin("http://localhost:3000").matches("http://localhost:3000"));
+        assert!(origin("https://example.org:443").matches("https://example.org"));
     }
 
     #[test]
@@ -156,20 +170,26 @@ mod tests {
 
     #[test]
     fn an_invalid_origin_is_refused() {
-        for text in [
-            "",
-            "example.org",
-            "https://",
-            "https://*.",
-            "https://a/b",
-            "https://*",
-            "*",
-            "https://a b",
-            "://a",
-            "https://*.*.a",
-            "https://:8080",
+        for (why, texts) in [
+            (InvalidOrigin::NoScheme, &["", "example.org", "*", "null", "https:example.org"][..]),
+            (InvalidOrigin::NoPages, &["ftp://example.org", "WSS://example.org", "file:///index.html"]),
+            (
+                InvalidOrigin::Malformed,
+                &[
+                    "https://",
+                    "https://*.",
+                    "https://a/b",
+                    "https://*",
+                    "https://a b",
+                    "://a",
+                    "https://*.*.a",
+                    "https://:8080",
+                ],
+            ),
         ] {
-            assert_eq!(Origin::parse(text), Err(InvalidOrigin), "{text}");
+            for text in texts {
+                assert_eq!(Origin::parse(text), Err(why), "{text}");
+            }
         }
     }
 
@@ -198,10 +218,11 @@ mod tests {
             "https://*.example.org",
             "https://user@example.org",
             "https://b\u{fc}cher.example",
+            "ftp://example.org/index.html",
             "file:///home/me/index.html",
             "null",
         ] {
-            assert_eq!(Origin::of_page(address), Err(InvalidOrigin), "{address}");
+            assert!(Origin::of_page(address).is_err(), "{address}");
         }
     }
 }

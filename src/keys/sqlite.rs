@@ -1,5 +1,6 @@
 //! A store of keys in an SQLite database, which other processes may edit at the same time.
 
+mod check;
 mod database;
 
 use std::path::Path;
@@ -39,6 +40,16 @@ impl SqliteKeys {
         let thread = thread::Builder::new().name("keys".to_owned()).spawn(owner);
         let thread = thread.map_err(|error| KeyError::Store(error.into()))?;
         Ok(SqliteKeys { requests: Some(requests), thread: Some(thread) })
+    }
+
+    /// Checks what [`open`](Self::open) needs, and that all keys can be read. Creates and changes nothing.
+    pub fn check(dir: &Path) -> Result<(), KeyError> {
+        check::check(dir)
+    }
+
+    /// Marks the directory as that of a server until the drop. False if another server has marked it.
+    pub fn claim(&self) -> Result<bool, KeyError> {
+        self.ask(|database| Ok(database.claim()))
     }
 
     fn ask<T: Send + 'static>(

@@ -1,14 +1,7 @@
 //! This node's part in a cluster.
 //!
-//! [`Membership`] is what sessions and the broker see: it never waits, and passes on what they want. Its [`worker`] is one
+//! [`Membership`] is what sessions and the broker see: it never waits, and passes on what they want. Its [worker](super::worker) is one
 //! thread that talks to the [`Backplane`](crate::cluster::Backplane): it keeps the lease, asks, claims, sends and reads.
-
-mod arrivals;
-mod claims;
-mod life;
-mod opening;
-mod sending;
-mod worker;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,16 +11,14 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use super::tenant::lock;
-use crate::broker::{Cluster, Outgoing};
+use crate::broker::{ClaimedId, Cluster, Outgoing, Realm};
 use crate::clock::{Clock, millis};
 use crate::cluster::link::Outbound;
 use crate::cluster::packet::{self, Answer, NameRef, Packet, Question};
 use crate::cluster::{Entity, Member, Name, Owner};
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, Degraded};
 use crate::events::PeerAddress;
-use crate::wire::{ConnId, Frame, NodeId};
-
-pub use opening::{ClaimedName, OpenRequest, Opening};
+use crate::wire::{ConnId, Frame, Link, NodeId, PeerId, Token};
 
 /// Longest time that a node that stops takes to leave.
 const LEAVING: Duration = Duration::from_secs(3);
@@ -47,42 +38,42 @@ pub struct ClusterView {
 
 /// This node's part in a cluster.
 pub struct Membership {
-    config: ClusterConfig,
-    clock: Clock,
-    state: Mutex<State>,
+    pub(super) config: ClusterConfig,
+    pub(super) clock: Clock,
+    pub(super) state: Mutex<State>,
     /// Something is to be sent to other nodes.
-    sending: Notify,
+    pub(super) sending: Notify,
     /// Something is to be asked of the backplane.
-    asking: Notify,
+    pub(super) asking: Notify,
     /// A name is not being opened any more.
-    opened: Notify,
-    closed: Notify,
-    left: Notify,
+    pub(super) opened: Notify,
+    pub(super) closed: Notify,
+    pub(super) left: Notify,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// The present life.
-    node: Option<NodeId>,
+    pub(super) node: Option<NodeId>,
     /// When its lease ends, by our own clock. Never later than by that of the backplane.
-    good_until: u64,
+    pub(super) good_until: u64,
     /// Joined, and all ids that were here are registered.
-    is_up: bool,
+    pub(super) is_up: bool,
     /// The backplane was tried, and did not answer for too long.
-    is_out: bool,
-    is_closed: bool,
-    has_left: bool,
-    members: Vec<Member>,
+    pub(super) is_out: bool,
+    pub(super) is_closed: bool,
+    pub(super) has_left: bool,
+    pub(super) members: Vec<Member>,
     /// They never come back: their names are new then.
-    dead: HashSet<NodeId>,
-    links: HashMap<NodeId, Outbound>,
-    asks: Vec<PeerAddress>,
-    notices: Vec<(PeerAddress, Frame)>,
-    releases: Vec<(Name, Owner)>,
-    openings: Vec<(OpenRequest, oneshot::Sender<Opening>)>,
-    questions: Vec<(Question, oneshot::Sender<Vec<Answer>>)>,
+    pub(super) dead: HashSet<NodeId>,
+    pub(super) links: HashMap<NodeId, Outbound>,
+    pub(super) asks: Vec<PeerAddress>,
+    pub(super) notices: Vec<(PeerAddress, Frame)>,
+    pub(super) releases: Vec<(Name, Owner)>,
+    pub(super) openings: Vec<(OpenRequest, oneshot::Sender<Opening>)>,
+    pub(super) questions: Vec<(Question, oneshot::Sender<Vec<Answer>>)>,
     /// Names that are claimed, and not registered with the broker yet.
-    opening: HashSet<Name>,
+    pub(super) opening: HashSet<Name>,
 }
 
 impl Membership {
@@ -141,34 +132,34 @@ impl Membership {
         async move { answered.await.unwrap_or_default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         self.clock.now()
     }
 
-    fn unix_millis(&self) -> u64 {
+    pub(super) fn unix_millis(&self) -> u64 {
         self.clock.unix_millis()
     }
 
     /// Whether a lease that was renewed in time stands behind what this node says.
-    fn is_alive(&self, state: &State) -> bool {
+    pub(super) fn is_alive(&self, state: &State) -> bool {
         state.node.is_some() && self.now() < state.good_until
     }
 
     /// A node that could not renew its lease by half takes no new ids.
-    fn may_claim(&self, state: &State) -> bool {
+    pub(super) fn may_claim(&self, state: &State) -> bool {
         state.is_up && self.now() < state.good_until.saturating_sub(self.lease() / 2)
     }
 
-    fn lease(&self) -> u64 {
+    pub(super) fn lease(&self) -> u64 {
         millis(self.config.lease)
     }
 
     /// Says something to a node, if both live.
-    fn say(&self, to: NodeId, packet: &Packet<'_>) {
+    pub(super) fn say(&self, to: NodeId, packet: &Packet<'_>) {
         let mut state = self.state();
         if state.node.is_none() || state.dead.contains(&to) {
             return;
@@ -228,10 +219,116 @@ impl Cluster for Membership {
     }
 }
 
-fn name_of(peer: &PeerAddress) -> NameRef<'_> {
+pub(super) fn name_of(peer: &PeerAddress) -> NameRef<'_> {
     NameRef::new(&peer.key, Entity::Peer(peer.realm), peer.id.as_str())
 }
 
-fn name_of_peer(peer: &PeerAddress) -> Name {
+pub(super) fn name_of_peer(peer: &PeerAddress) -> Name {
     Name { key: peer.key.clone(), entity: Entity::Peer(peer.realm), name: peer.id.as_str().to_owned() }
+}
+
+/// A client that asks for an id.
+#[derive(Clone)]
+pub struct OpenRequest {
+    /// Where it wants to be.
+    pub realm: Arc<Realm>,
+    /// The id.
+    pub id: PeerId,
+    /// The token that proves that the client owns the id.
+    pub token: Token,
+    /// The kind of its connection.
+    pub link: Link,
+}
+
+/// What the cluster says to a client that asks for an id.
+pub enum Opening {
+    /// It may register here.
+    Granted(ClaimedName),
+    /// A connection of this node has the id, with another token: it can be probed here.
+    TakenHere,
+    /// A connection of another node has the id, with another token, and is alive.
+    Taken,
+    /// A stream came, and its client has a WebSocket already, on another node.
+    Elsewhere,
+    /// The key has as many clients as it may.
+    Full,
+    /// The other nodes cannot be asked.
+    Unavailable,
+}
+
+/// A name that a connection is going to have. Dropping it gives the name back, unless it was
+/// [registered](Self::registered).
+pub struct ClaimedName {
+    pub(super) membership: Option<Arc<Membership>>,
+    pub(super) name: Option<Name>,
+    pub(super) claim: Option<ClaimedId>,
+    pub(super) node: Option<NodeId>,
+    pub(super) waiting: Vec<NodeId>,
+    pub(super) continues_stream: bool,
+}
+
+impl ClaimedName {
+    /// No claim: for a node by itself, or in an outage.
+    pub fn unclaimed() -> Self {
+        ClaimedName {
+            membership: None,
+            name: None,
+            claim: None,
+            node: None,
+            waiting: Vec::new(),
+            continues_stream: false,
+        }
+    }
+
+    /// For the registration.
+    pub fn claim(&self) -> Option<ClaimedId> {
+        self.claim
+    }
+
+    /// Whether the connection continues a stream of another node, and its client is not greeted again.
+    pub fn continues_stream(&self) -> bool {
+        self.continues_stream
+    }
+
+    /// The broker has registered the connection: nodes that have messages for it are told.
+    pub fn registered(mut self) {
+        let (Some(membership), Some(name), Some(claim)) = (&self.membership, &self.name, self.claim.take())
+        else {
+            return;
+        };
+        let appeared = Packet::Appeared { name: name.as_ref(), connection: claim.connection.get() };
+        self.waiting.iter().for_each(|node| membership.say(*node, &appeared));
+    }
+}
+
+impl Drop for ClaimedName {
+    fn drop(&mut self) {
+        let (Some(membership), Some(name)) = (&self.membership, self.name.take()) else { return };
+        let mut state = membership.state();
+        state.opening.remove(&name);
+        if let (Some(claim), Some(node)) = (self.claim, self.node) {
+            state.releases.push((name, Owner { node, connection: claim.connection }));
+            membership.asking.notify_one();
+        }
+        drop(state);
+        membership.opened.notify_waiters();
+    }
+}
+
+impl Membership {
+    /// Asks the cluster for an id. Dropping the future gives up.
+    pub fn open(self: &Arc<Self>, request: OpenRequest) -> impl Future<Output = Opening> + use<> {
+        let (reply, replied) = oneshot::channel();
+        let membership = Arc::clone(self);
+        membership.state().openings.push((request, reply));
+        membership.asking.notify_one();
+        async move {
+            match replied.await.unwrap_or(Opening::Unavailable) {
+                Opening::Unavailable if membership.config.degraded == Degraded::Allow => {
+                    Opening::Granted(ClaimedName::unclaimed())
+                }
+                opening => opening,
+            }
+        }
+    }
 }

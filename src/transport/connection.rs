@@ -28,6 +28,8 @@ pub(crate) struct Connection<T> {
     stall: Option<Pin<Box<Sleep>>>,
     /// HTTP has output that the connection has not taken yet.
     is_writing: bool,
+    /// Called if the first bytes are those of TLS.
+    on_tls: Option<Box<dyn FnOnce()>>,
     /// Checks from time to time whether the next request is overdue.
     request_timer: Option<Pin<Box<Sleep>>>,
 }
@@ -36,7 +38,13 @@ impl<T> Connection<T> {
     /// `permit` counts the connection towards the limit of its address.
     pub(crate) fn new(io: T, permit: Option<ConnectionPermit>) -> Self {
         let state = Rc::new(ConnectionState::new(permit));
-        Connection { io, state, stall: None, is_writing: false, request_timer: None }
+        Connection { io, state, stall: None, is_writing: false, on_tls: None, request_timer: None }
+    }
+
+    /// Calls `on_tls` if the client speaks TLS, which is not understood here.
+    pub(crate) fn watching_for_tls(mut self, on_tls: impl FnOnce() + 'static) -> Self {
+        self.on_tls = Some(Box::new(on_tls));
+        self
     }
 
     pub(crate) fn state(&self) -> Rc<ConnectionState> {
@@ -71,6 +79,11 @@ impl<T> Connection<T> {
     }
 }
 
+/// Whether these bytes begin a handshake of TLS (RFC 8446, section 5.1).
+fn is_tls(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[22, 3])
+}
+
 impl<T: Upgradable> Upgradable for Connection<T> {
     fn into_halves(self) -> SocketHalves {
         self.io.into_halves()
@@ -94,6 +107,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
         let mut some = ReadBuf::new(buf.initialize_unfilled_to(most));
         let read = Pin::new(&mut this.io).poll_read(cx, &mut some);
         let count = some.filled().len();
+        if count > 0
+            && let Some(on_tls) = this.on_tls.take()
+            && is_tls(some.filled())
+        {
+            on_tls();
+        }
         match &read {
             Poll::Ready(Ok(())) if count > 0 => this.state.has_read(count),
             Poll::Ready(Ok(())) if most == 0 => {}

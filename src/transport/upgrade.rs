@@ -20,6 +20,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::decoder::Decoder;
 use super::message_buffer::MessageBuffer;
+use super::tls_port::TlsPort;
 use super::{Disconnect, Event, MessageLimits, Socket};
 use crate::broker::{Outbox, Writer};
 use crate::wire::Frame;
@@ -55,7 +56,7 @@ struct HandshakeData {
 
 enum Io {
     Plain(OwnedReadHalf),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TlsPort<TcpStream>>>),
 }
 
 /// A connection that can be upgraded from HTTP to a WebSocket.
@@ -89,9 +90,9 @@ impl Upgradable for TcpStream {
     }
 }
 
-impl Upgradable for TlsStream<TcpStream> {
+impl Upgradable for TlsStream<TlsPort<TcpStream>> {
     fn into_halves(self) -> SocketHalves {
-        shorten_send_queue(self.get_ref().0);
+        shorten_send_queue(self.get_ref().0.get_ref());
         SocketHalves { io: Io::Tls(Box::new(self)), writer: None }
     }
 }
@@ -164,7 +165,7 @@ impl Socket for UpgradedSocket {
         // Unread input makes this ready at once. Otherwise it stays pending and registers no waker.
         let ready = match &self.io {
             Io::Plain(read) => pin!(read.ready(Interest::READABLE)).poll(cx),
-            Io::Tls(tls) => pin!(tls.get_ref().0.ready(Interest::READABLE)).poll(cx),
+            Io::Tls(tls) => pin!(tls.get_ref().0.get_ref().ready(Interest::READABLE)).poll(cx),
         };
         matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }

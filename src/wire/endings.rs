@@ -120,6 +120,8 @@ table! {
     LimitReached: "limit_reached", None, "Server has reached its concurrent user limit", true;
     /// The nodes cannot agree on who has the id, because the store that they share cannot be reached.
     Unavailable: "unavailable", Some(1013), "Server is not available at the moment", true;
+    /// A PeerJS client opened a WebSocket that is not at the path of this server. The text goes on with that path.
+    WrongPath: "wrong_path", None, "Wrong path", false;
     /// The server stops.
     Closing: "closing", CloseReason::Shutdown.ending().code, "Server is stopping", true;
 }

@@ -1,9 +1,12 @@
 import { keepAwake } from '../awake.js';
+import { enableCopy } from '../copy.js';
+import { pageUrl } from '../settings.js';
 import { setStatus } from '../status.js';
 import { enableCopyLink, showWay } from '../way.js';
 import { Line } from './line.js';
 import { openMedia, stopMedia } from './media.js';
 import { hidePrompt, showPrompt } from './prompt.js';
+import { Ring } from './ring.js';
 import { Stage } from './stage.js';
 import { Talk } from './talk.js';
 import { INCOMING, OUTCOMES, WAITING } from './words.js';
@@ -36,6 +39,7 @@ class Calls {
   /** Candidates that arrived before their offer, and the token of that call. */
   #strays = { candidates: [] };
   #local;
+  #ring = new Ring(() => this.#showRing());
   #stage = new Stage({
     onHangUp: () => this.#hangUp(),
     onMedia: (media) => this.#call?.talk && (this.#call.talk.media = media),
@@ -51,6 +55,7 @@ class Calls {
       this.#call?.talk?.close();
     });
     enableCopyLink();
+    enableCopy(element('copy-local-link'), () => element('local-link').href);
   }
 
   start() {
@@ -61,7 +66,9 @@ class Calls {
 
   #lineOpened() {
     this.#brokerProblem = undefined;
-    const link = showWay(linkTo(this.#line.id), 'QR code with the link for the other person');
+    const own = pageUrl({}, this.#line.id);
+    const link = showWay(own, 'QR code with the link for the other person');
+    element('local-link').textContent = own.href;
     element('link-changed').hidden = !this.#hadId;
     element('https-note').hidden = (link?.protocol ?? 'https:') === 'https:';
     this.#hadId = true;
@@ -107,17 +114,18 @@ class Calls {
     this.#showStatus();
   }
 
-  #offered({ remoteId, call: token, description }) {
-    if (!description?.sdp) return;
+  #offered({ remoteId, call: token, offer }) {
+    if (!offer?.sdp) return;
     if (this.#call || this.#target) {
       this.#send({ remoteId, token }, 'busy');
       return;
     }
     const early = this.#strays.token === token ? this.#strays.candidates : [];
-    const call = this.#begin({ remoteId, token, phase: 'incoming', description, early });
+    const call = this.#begin({ remoteId, token, phase: 'incoming', offer, early });
     this.#send(call, 'ringing');
     this.#expect(call, INCOMING_WAIT, 'missed');
     document.title = 'Incoming call – peerbroker';
+    this.#ring.start();
     showPrompt({
       ...INCOMING,
       buttons: [
@@ -133,13 +141,14 @@ class Calls {
   }
 
   async #accept(call) {
+    this.#ring.stop();
     if (!(await this.#getMedia(call))) return;
     this.#createTalk(call);
     this.#enter(call, 'connecting');
     this.#expect(call, CONNECT_WAIT, 'direct');
     try {
       const { early } = call;
-      await call.talk.answer(call.description, this.#local);
+      await call.talk.answer(call.offer, this.#local);
       for (const candidate of early) await call.talk.addCandidate(candidate);
     } catch {
       this.#end(call, 'direct');
@@ -182,12 +191,12 @@ class Calls {
     this.#expect(call, ANSWER_WAIT, 'no answer');
   }
 
-  async #answered(call, { description }) {
+  async #answered(call, { answer }) {
     if (call.phase !== 'calling' && call.phase !== 'ringing') return;
     this.#enter(call, 'connecting');
     this.#expect(call, CONNECT_WAIT, 'direct');
     try {
-      await call.talk.answered(description);
+      await call.talk.answered(answer);
     } catch {
       this.#end(call, 'direct');
     }
@@ -263,7 +272,8 @@ class Calls {
     if (call.phase !== 'talking') {
       this.#enter(call, 'talking');
       this.#stage.remote = call.talk.remote;
-      hidePrompt();
+      // Not “Hang up”, which a second press of the same key would press.
+      hidePrompt(['mute', 'camera', 'fullscreen', 'hang-up'].map(element));
       keepAwake();
     }
     this.#showStatus();
@@ -279,6 +289,7 @@ class Calls {
   #end(call, reason) {
     if (call !== this.#call) return;
     clearTimeout(call.timer);
+    this.#ring.stop();
     call.talk?.close();
     // Tell the other side to stop waiting.
     if (['nobody', 'no answer', 'direct'].includes(reason)) this.#send(call, 'hangUp');
@@ -337,6 +348,14 @@ class Calls {
     const isWaiting = !this.#call && !this.#target && !this.#brokerProblem;
     element('call').classList.toggle('without-join', !isWaiting);
     element('join').hidden = !isWaiting;
+    element('ring-note').hidden = !isWaiting;
+    this.#showRing();
+  }
+
+  #showRing() {
+    element('ring-note').textContent = this.#ring.isReady
+      ? 'This page rings when somebody calls.'
+      : 'Press anywhere on this page once, so that a call can be heard.';
   }
 
   #showStatus() {
@@ -350,12 +369,6 @@ class Calls {
     else if (!this.#line.id) setStatus('connecting', 'Connecting…');
     else setStatus('ready', this.#target ? 'Not in a call' : 'Waiting for a call');
   }
-}
-
-function linkTo(id) {
-  const url = new URL(location.pathname, location.origin);
-  url.hash = id;
-  return url;
 }
 
 function randomToken() {

@@ -67,7 +67,7 @@ const PROBLEMS = {
     title: 'Camera and microphone need HTTPS',
     advice:
       'Browsers allow camera and microphone only on pages from https:// or localhost, but this page came over ' +
-      'http://. “Serving your app” in docs/OPERATING.md shows how to set up HTTPS. Without them you can still watch ' +
-      'and listen.',
+      'http://. “Serving your app” in the documentation shows how to set up HTTPS. Without them you can still ' +
+      'watch and listen.',
   },
 };

@@ -6,7 +6,7 @@ const prompt = document.querySelector('#prompt');
  */
 export function showPrompt({ title, text = '', buttons = [] }) {
   // If the pressed button disappears, the focus moves to the next one.
-  const hadFocus = prompt.contains(document.activeElement);
+  const hadFocus = document.activeElement.closest('#prompt, #controls') !== null;
   document.querySelector('#prompt-title').textContent = title;
   document.querySelector('#prompt-text').textContent = text;
   document.querySelector('#prompt-buttons').replaceChildren(...buttons.map(button));
@@ -14,8 +14,11 @@ export function showPrompt({ title, text = '', buttons = [] }) {
   if (hadFocus) (prompt.querySelector('button') ?? prompt).focus();
 }
 
-export function hidePrompt() {
+/** A focus in the prompt moves to the first of `buttons` that is shown. */
+export function hidePrompt(buttons) {
+  const hadFocus = prompt.contains(document.activeElement);
   prompt.hidden = true;
+  if (hadFocus) buttons.find((button) => button.checkVisibility())?.focus();
 }
 
 function button({ name, label, action }, place) {

@@ -1,4 +1,5 @@
 import { enableFullscreen } from '../fullscreen.js';
+import { icon } from './icons.js';
 
 const element = (id) => document.getElementById(id);
 
@@ -26,7 +27,8 @@ export class Stage {
   set local(stream) {
     this.#local = stream ?? new MediaStream();
     element('local').srcObject = this.#local;
-    this.#showButtons();
+    element('local-tile').hidden = !stream;
+    this.#showOurs();
   }
 
   get media() {
@@ -49,8 +51,10 @@ export class Stage {
   /** Shows what the other side has turned off. Until it tells, everything counts as on. */
   showTheirs({ camera, microphone }) {
     element('remote').classList.toggle('dark', !camera);
-    const what = [camera ? '' : 'camera', microphone ? '' : 'microphone'].filter(Boolean).join(' and ');
-    element('remote-note').textContent = what ? `Their ${what} ${what.includes(' ') ? 'are' : 'is'} off` : '';
+    showDark(element('remote-dark'), !camera);
+    const what = [camera ? '' : 'camera', microphone ? '' : 'microphone'].filter(Boolean);
+    const text = what.length > 0 ? `Their ${what.join(' and ')} ${what.length > 1 ? 'are' : 'is'} off` : '';
+    element('remote-note').replaceChildren(...what.map((name) => icon(`${name}-off`)), text);
   }
 
   /** Browsers may block sound if the user has not touched the page and there is no camera. */
@@ -67,16 +71,31 @@ export class Stage {
 
   #toggle(kind) {
     for (const track of this.#local.getTracks()) if (track.kind === kind) track.enabled = !track.enabled;
-    this.#showButtons();
+    this.#showOurs();
     this.#onMedia(this.media);
   }
 
-  #showButtons() {
+  #showOurs() {
     const { camera, microphone } = this.media;
-    element('mute').hidden = this.#local.getAudioTracks().length === 0;
+    showDark(element('local-dark'), !camera);
+    const hasMicrophone = this.#local.getAudioTracks().length > 0;
+    const note = hasMicrophone ? 'Muted' : 'No sound';
+    element('local-note').replaceChildren(...(microphone ? [] : [icon('microphone-off'), note]));
+
+    element('mute').hidden = !hasMicrophone;
     element('camera').hidden = this.#local.getVideoTracks().length === 0;
-    element('local').hidden = !camera;
-    element('mute').textContent = microphone ? 'Mute' : 'Unmute';
-    element('camera').textContent = camera ? 'Camera off' : 'Camera on';
+    showSwitch(element('mute'), 'microphone', microphone, microphone ? 'Mute' : 'Unmute');
+    showSwitch(element('camera'), 'camera', camera, camera ? 'Turn camera off' : 'Turn camera on');
   }
+}
+
+function showDark(sign, isDark) {
+  sign.hidden = !isDark;
+  sign.replaceChildren(icon('camera-off'));
+}
+
+/** The picture and the colour of a button show the state; its label says what a press does. */
+function showSwitch(button, name, isOn, label) {
+  button.classList.toggle('is-off', !isOn);
+  button.replaceChildren(icon(isOn ? name : `${name}-off`), label);
 }

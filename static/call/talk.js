@@ -10,7 +10,8 @@ import { peerOptions } from '../settings.js';
  */
 export class Talk extends EventTarget {
   #connection = new RTCPeerConnection(peerOptions.config);
-  #channel = this.#connection.createDataChannel('call', { negotiated: true, id: 0 });
+  // Only our pages listen on it. Channels that other clients open get the lowest ids.
+  #channel = this.#connection.createDataChannel('call', { negotiated: true, id: 100 });
   #send;
   #early = [];
   #media;
@@ -29,7 +30,7 @@ export class Talk extends EventTarget {
     this.#connection.addEventListener('track', ({ track }) => this.remote.addTrack(track));
     this.#connection.addEventListener('connectionstatechange', () => this.#stateChanged());
     this.#channel.addEventListener('open', () => this.#tellMedia());
-    this.#channel.addEventListener('message', ({ data }) => this.#tell('media', JSON.parse(data)));
+    this.#channel.addEventListener('message', ({ data }) => this.#theirMedia(data));
     // The other side has closed its connection; this works without the broker.
     this.#channel.addEventListener('close', () => this.#end('hung up'));
   }
@@ -41,14 +42,14 @@ export class Talk extends EventTarget {
       this.#connection.addTransceiver(track ?? kind, { direction: track ? 'sendrecv' : 'recvonly', streams: [local] });
     }
     await this.#connection.setLocalDescription();
-    this.#send('offer', { description: this.#connection.localDescription.toJSON() });
+    this.#send('offer', { offer: this.#connection.localDescription.toJSON() });
   }
 
   async answer(description, local) {
     await this.#connection.setRemoteDescription(description);
     for (const track of local.getTracks()) this.#connection.addTrack(track, local);
     await this.#connection.setLocalDescription();
-    this.#send('answer', { description: this.#connection.localDescription.toJSON() });
+    this.#send('answer', { answer: this.#connection.localDescription.toJSON() });
     await this.#addEarly();
   }
 
@@ -73,6 +74,16 @@ export class Talk extends EventTarget {
   close() {
     this.#isOver = true;
     this.#connection.close();
+  }
+
+  #theirMedia(text) {
+    let media;
+    try {
+      media = JSON.parse(text);
+    } catch {
+      return;
+    }
+    if (typeof media?.camera === 'boolean' && typeof media.microphone === 'boolean') this.#tell('media', media);
   }
 
   #tellMedia() {

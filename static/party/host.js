@@ -1,5 +1,6 @@
 import { keepAwake } from '../awake.js';
 import { enableFullscreen } from '../fullscreen.js';
+import { pageUrl } from '../settings.js';
 import { setStatus } from '../status.js';
 import { enableCopyLink, showWay } from '../way.js';
 import { Game } from './game.js';
@@ -17,6 +18,8 @@ const LOST = {
     'The connection to the broker was lost. Connected players can keep playing. But nobody new ' +
     'can join until a new room is open, and players who lose their connection cannot come back.',
 };
+
+const START_LABELS = { lobby: 'Start', countdown: 'Playing…', round: 'Playing…', over: 'Play again' };
 
 const element = (id) => document.getElementById(id);
 
@@ -75,7 +78,7 @@ class Host {
     element('problem').hidden = true;
     element('room-code').textContent = room.code;
     element('room-reminder').textContent = `Room ${room.code}`;
-    showWay(playerUrl(room.code), 'QR code with the link to this game');
+    showWay(pageUrl({ room: room.code }), 'QR code with the link to this game');
     this.#players.tell(() => ({ type: 'room', room: room.code }));
     this.#showRoom();
   }
@@ -118,7 +121,7 @@ class Host {
     const { all, leaders } = this.#players;
     const { phase } = this.#game;
     showScores(all, phase);
-    this.#players.tell(({ points }) => ({
+    this.#players.tell(({ name, points }) => ({
       type: 'state',
       phase,
       points,
@@ -126,6 +129,8 @@ class Host {
       players: all.length,
       best: leaders[0]?.points ?? 0,
       leaders: names(leaders),
+      // Those who share the first place with this player.
+      tied: names(leaders.filter((other) => points === other.points && name !== other.name)),
     }));
   }
 
@@ -135,15 +140,12 @@ class Host {
       lobby: 'Dot hunt',
       countdown: 'Get ready',
       round: 'Go!',
-      over:
-        leaders.length === 0
-          ? 'Nobody found a dot'
-          : `${names(leaders)} ${leaders.length === 1 ? 'wins' : 'win'} with ${count(leaders[0].points, 'point')}`,
+      over: verdict(leaders),
     };
     element('headline').textContent = texts[this.#game.phase];
     element('host').dataset.phase = this.#game.phase;
     element('rules-seconds').textContent = secondsOfARound();
-    element('start').textContent = this.#game.phase === 'lobby' ? 'Start' : 'Play again';
+    element('start').textContent = START_LABELS[this.#game.phase];
   }
 
   #showTime() {
@@ -182,16 +184,16 @@ class Host {
   }
 }
 
+function verdict(leaders) {
+  if (leaders.length === 0) return 'Nobody found a dot';
+  const points = count(leaders[0].points, 'point');
+  return leaders.length === 1 ? `${names(leaders)} wins with ${points}` : `A tie: ${names(leaders)} have ${points} each`;
+}
+
 /** 45, or the value in the address: `?seconds=90`. */
 function secondsOfARound() {
   const wanted = Number(new URLSearchParams(location.search).get('seconds'));
   return wanted >= 3 && wanted <= 600 ? wanted : ROUND;
-}
-
-function playerUrl(code) {
-  const url = new URL(location.pathname, location.origin);
-  url.search = new URLSearchParams({ room: code });
-  return url;
 }
 
 /** Called many times a second, so it does not touch unchanged text. */

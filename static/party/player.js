@@ -1,4 +1,5 @@
 import { keepAwake } from '../awake.js';
+import { pageUrl } from '../settings.js';
 import { setStatus } from '../status.js';
 import { remember, take } from '../storage.js';
 import { Seat } from './seat.js';
@@ -119,7 +120,7 @@ class Player {
   /** Puts the room into the form and the address, for a reload. */
   #showRoom(room) {
     element('room').value = room;
-    history.replaceState(null, '', `${location.pathname}?${new URLSearchParams({ room })}`);
+    history.replaceState(null, '', pageUrl({ room }));
   }
 
   #lost(error) {
@@ -129,7 +130,7 @@ class Player {
     if (error) element('seat-problem-advice').textContent = NO_SEAT[error.reason] ?? error.message;
   }
 
-  #showState({ phase, points, place, players, best, leaders }) {
+  #showState({ phase, points, place, players, best, leaders, tied }) {
     const isNew = points > this.#points;
     this.#points = points;
     // Browsers log an error if a page vibrates before the user has touched it.
@@ -140,8 +141,7 @@ class Player {
       lobby: 'You are in. Try the steering until the game starts.',
       countdown: 'Get ready…',
       round: players > 1 && best > 0 ? `You are ${nth(place)} of ${players}` : 'Collect the dots!',
-      over:
-        best === 0 ? 'Nobody found a dot.' : points === best ? 'You win!' : `${leaders} won with ${count(best, 'point')}.`,
+      over: verdict({ points, best, leaders, tied }),
     };
     setText('my-state', texts[phase] ?? '');
   }
@@ -163,6 +163,12 @@ class Player {
     element('seat-error').hidden = !text;
     if (text) setStatus('failed', 'Not in a game');
   }
+}
+
+function verdict({ points, best, leaders, tied }) {
+  if (best === 0) return 'Nobody found a dot.';
+  if (points < best) return `${leaders} won with ${count(best, 'point')}.`;
+  return tied ? `A tie: you share the win with ${tied}.` : 'You win!';
 }
 
 function randomKey() {

@@ -1,4 +1,5 @@
 import { enableFullscreen, toggleFullscreen } from '../fullscreen.js';
+import { pageUrl } from '../settings.js';
 import { setStatus } from '../status.js';
 import { recall, remember } from '../storage.js';
 import { enableCopyLink, showWay } from '../way.js';
@@ -100,11 +101,7 @@ export function startPresenter() {
   }
 }
 
-function remoteUrl(id) {
-  const url = new URL(location.pathname, location.origin);
-  url.hash = new URLSearchParams({ remote: id });
-  return url;
-}
+const remoteUrl = (id) => pageUrl({}, new URLSearchParams({ remote: id }));
 
 const shortId = (id = '') => `${id.slice(0, 4)}…`;
 

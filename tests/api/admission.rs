@@ -283,7 +283,7 @@ fn a_token_that_only_begins_alike_is_another_token() {
 #[test]
 fn every_origin_may_connect() {
     on_both_with(
-        |config| config.cors = vec!["http://allowed.test".to_owned()],
+        |config| config.cors = vec!["http://allowed.test".parse().unwrap()],
         |server| {
             for origin in ["http://allowed.test", "http://other.test", "null", ""] {
                 let mut client = server.connect(origin);

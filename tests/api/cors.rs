@@ -42,9 +42,13 @@ fn without_an_origin_there_is_no_header_but_the_answer_still_varies() {
 #[test]
 fn listed_origins_are_compared_exactly() {
     on_own_with(
-        |config| config.cors = vec!["http://a.test".into(), "http://b.test".into()],
+        |config| {
+            config.cors = ["http://a.test", "http://b.test", "http://*.c.test"]
+                .map(|text| text.parse().unwrap())
+                .to_vec();
+        },
         |server| {
-            for origin in ["http://a.test", "http://b.test"] {
+            for origin in ["http://a.test", "http://b.test", "http://any.c.test"] {
                 let response = ask(server, "GET", "/peerjs/id", origin);
                 assert_eq!(response.header(ALLOWED).as_deref(), Some(origin));
             }

@@ -288,7 +288,7 @@ fn a_path_with_escapes_has_files_as_any_other() {
 #[test]
 fn other_origins_may_read_files_like_everything_else() {
     let tree = Tree::new().file("app.js", "app");
-    let only_a = |config: &mut Config| config.cors = vec!["http://a.test".into()];
+    let only_a = |config: &mut Config| config.cors = vec!["http://a.test".parse().unwrap()];
     tree.serve_with(only_a, |server| {
         for (origin, allowed) in [("http://a.test", Some("http://a.test")), ("http://b.test", None)] {
             let response = server.request("GET", "/app.js", &format!("Origin: {origin}\r\n"));
@@ -313,4 +313,13 @@ fn an_invalid_static_directory_is_reported_at_the_start() {
         assert!(text.contains("--static_dir") && text.contains(path.to_str().unwrap()), "{text}");
     }
     assert!(Config { static_dir: Some(tree.app()), ..Config::default() }.check().is_ok());
+}
+
+#[test]
+fn an_app_may_have_its_own_peerjs() {
+    let tree = Tree::new().file("peerjs.min.js", "its own");
+    tree.serve(|server| {
+        assert_eq!(server.get("/peerjs.min.js").text(), "its own");
+        assert_eq!(server.get("/peerjs.js").status, 200);
+    });
 }

@@ -226,10 +226,29 @@ fn an_invalid_request_is_answered_with_a_problem_that_says_why() {
     api.send("POST", "/api/keys", "", "{}").problem(415);
     let huge = format!("{{\"name\":\"{}\"}}", "x".repeat(70_000));
     api.send("POST", "/api/keys", "application/json", &huge).problem(413);
-    for (method, path) in [("GET", "/"), ("GET", "/api"), ("PUT", "/api/keys/one"), ("GET", "/api/keys/")] {
+    for (method, path) in
+        [("POST", "/"), ("GET", "/nothing"), ("PUT", "/api/keys/one"), ("GET", "/api/keys/")]
+    {
         api.call(method, path, None).problem(404);
     }
     assert_eq!(keys_of(&api, "").0.len(), 2, "nothing was added");
+}
+
+#[test]
+fn the_root_of_the_api_is_an_index_of_its_operations_for_those_who_may_use_it() {
+    let (_server, api) = with_api(&[], None, |_| {});
+    let described = api.get("/api/openapi.json").json;
+    for path in ["/", "/api", "/api/"] {
+        let index = api.get(path);
+        assert_eq!((index.status, &index.json["description"]), (200, &json!("/api/openapi.json")), "{path}");
+        let operations = index.json["operations"].as_object().unwrap();
+        let paths: Vec<_> = operations.keys().collect();
+        assert_eq!(paths, described["paths"].as_object().unwrap().keys().collect::<Vec<_>>());
+        assert_eq!(operations["/api/stats"]["GET"], "Shows statistics.");
+        assert_eq!(operations["/api/keys/{key}"].as_object().unwrap().len(), 3);
+    }
+    let (_server, api) = with_api(&[], Some("0123456789abcdef"), |_| {});
+    api.get("/").problem(401);
 }
 
 #[test]

@@ -48,12 +48,19 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     rest.split_once(after).unwrap_or_else(|| panic!("{after} behind {before}")).0
 }
 
-/// The key that a response shows.
+/// The key to whose page a response leads.
 fn key_in(response: &Response) -> String {
-    assert_eq!(response.status, 201, "{response:?}");
-    let key = between(response.text(), r#"<code id="key">"#, "</code>");
+    assert_eq!(response.status, 303, "{response:?}");
+    let location = response.header("location").unwrap();
+    let key = location.strip_prefix("register?key=").unwrap_or_else(|| panic!("{location}"));
     assert_eq!(key.len(), 24, "{key}");
     key.to_owned()
+}
+
+/// The page that shows a key, for a client that sends these headers.
+fn page_of(server: &TestServer, headers: &str, key: &str) -> Response {
+    let target = format!("{}broker/register?key={key}", &server.root());
+    server.http().request("GET", &target, headers)
 }
 
 fn expect_page(response: &Response, status: u16) {
@@ -99,9 +106,11 @@ fn fragments_of_pages_are_not_served() {
 fn a_registered_key_works_at_once_for_pages_of_its_origin_alone() {
     on_own_with(open, |server| {
         let response = register(server, "My game", "https://game.example.org/play/?x#y");
-        expect_page(&response, 201);
         let key = key_in(&response);
-        assert!(response.text().contains("<code>https://game.example.org</code>"), "{}", response.text());
+        let page = page_of(server, "", &key);
+        expect_page(&page, 200);
+        assert_eq!(between(page.text(), r#"<code id="key">"#, "</code>"), key);
+        assert!(page.text().contains("<code>https://game.example.org</code>"), "{}", page.text());
         for (origin, fine) in [
             ("Origin: https://game.example.org\r\n", true),
             ("Origin: https://example.org\r\n", false),
@@ -133,7 +142,8 @@ fn the_answer_has_the_snippet_with_the_key() {
         assert!(page.text().contains(r#"action="/x/broker/register""#));
         let response = register(server, "My game", "https://a.test");
         let key = key_in(&response);
-        let text = response.text();
+        let page = page_of(server, "", &key);
+        let text = page.text();
         for (option, value) in [
             ("host", "&quot;server.test&quot;".to_owned()),
             ("port", "80".to_owned()),
@@ -213,8 +223,9 @@ fn typed_input_is_shown_as_text() {
     let name = r#"</title><script>alert("1")</script>'&amp; {{key}}"#;
     let shown = "&lt;/title&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&#39;&amp;amp; {{key}}";
     on_own_with(open, |server| {
-        for (origin, status) in [("https://a.test", 201), (r#"">'<b>{{name}}"#, 422)] {
-            let response = register(server, name, origin);
+        let page = page_of(server, "", &key_in(&register(server, name, "https://a.test")));
+        let refused = register(server, name, r#"">'<b>{{name}}"#);
+        for (response, status) in [(page, 200), (refused, 422)] {
             assert_eq!(response.status, status);
             let text = response.text();
             assert!(text.contains(shown), "{text}");
@@ -264,8 +275,8 @@ fn behind_a_proxy_the_servers_own_origin_is_what_clients_see() {
             register_with(server, &format!("{proxy}Origin: {origin}\r\n"), "My game", "https://a.test")
         };
         let response = from("https://public.test");
-        key_in(&response);
-        assert!(response.text().contains(r#""public.test""#) && response.text().contains(">443<"));
+        let page = page_of(server, proxy, &key_in(&response));
+        assert!(page.text().contains(r#""public.test""#) && page.text().contains(">443<"));
         for other in ["http://server.test", "http://public.test", "https://evil.test"] {
             expect_plain(&from(other), 403);
         }
@@ -352,11 +363,29 @@ fn where_registration_is_closed_or_has_no_page_there_is_nothing() {
 }
 
 #[test]
-fn the_address_of_the_answer_leads_to_the_form() {
+fn the_page_of_a_key_can_be_loaded_again_without_a_second_key() {
+    on_own_with_keys_and(open, &[], |server, keys| {
+        let key = key_in(&register(server, "My game", "https://a.test"));
+        for _ in 0..2 {
+            expect_page(&page_of(server, "", &key), 200);
+        }
+        assert_eq!(keys.store.all().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn without_a_registered_key_the_address_of_the_answer_leads_to_the_form() {
     on_own_with(open, |server| {
-        for method in ["GET", "HEAD"] {
-            let response = server.request(method, "/broker/register", "");
-            assert_eq!((response.status, response.header("location").as_deref()), (303, Some("./")));
+        // `peerjs` is the built-in key.
+        for query in ["", "?", "?key", "?key=unknown", "?key=peerjs", "?kez=peerjs", "?key=%00%zz"] {
+            for method in ["GET", "HEAD"] {
+                let response = server.request(method, &format!("/broker/register{query}"), "");
+                assert_eq!(
+                    (response.status, response.header("location").as_deref()),
+                    (303, Some("./")),
+                    "{query}"
+                );
+            }
         }
         assert_eq!(server.request("PUT", "/broker/register", "").status, 404);
     });

@@ -109,8 +109,12 @@ fn a_key_is_registered_over_tls_from_the_servers_own_pages() {
         http.expect_response()
     };
     let response = register("https://server.test");
-    assert_eq!(response.status, 201);
-    assert!(response.text().contains(r#"data-option="secure">true<"#), "{}", response.text());
+    assert_eq!(response.status, 303);
+    let mut http = RawClient::connect_tls(server.address, "http", trust());
+    let page = response.header("location").unwrap();
+    http.send_raw(format!("GET /broker/{page} HTTP/1.1\r\nHost: server.test\r\n\r\n").as_bytes());
+    let page = http.expect_response();
+    assert!(page.text().contains(r#"data-option="secure">true<"#), "{}", page.text());
     assert_eq!(register("http://server.test").status, 403);
 }
 
@@ -186,9 +190,13 @@ fn files_that_cannot_be_used_are_named() {
     let error = bind("ec-passphrase.key", "ec-chain.pem");
     assert!(matches!(error, StartError::Tls(TlsError::NoKey(_))), "{error}");
     assert!(error.to_string().contains("passphrase"), "{error}");
-    let error = bind("ec-pkcs8.key", "ec-sec1.key");
+    let error = bind("ec-pkcs8.key", "make.sh");
     assert!(matches!(error, StartError::Tls(TlsError::NoCertificate(_))), "{error}");
+    let error = bind("ec-pkcs8.key", "ec-sec1.key");
+    assert!(matches!(error, StartError::Tls(TlsError::Swapped(_))), "{error}");
+    let error = bind("ec-sec1.key", "version1.pem");
+    assert!(matches!(error, StartError::Tls(TlsError::Version1(_))), "{error}");
     let error = bind("rsa-pkcs8.key", "ec-chain.pem");
-    assert!(matches!(error, StartError::Tls(TlsError::Unusable(_))), "{error}");
+    assert!(matches!(error, StartError::Tls(TlsError::Mismatch(_))), "{error}");
     assert!(error.to_string().contains("--sslkey"), "{error}");
 }

@@ -24,12 +24,12 @@ pub const LAYERS: &[Layer] = &[
         "actix_web::rt anyhow log rlimit tikv_jemallocator tokio::signal tokio::select tokio::sync",
     ),
     layer("keys_command", "console cli peerbroker", "jiff serde_json thiserror"),
-    layer("console", "cli peerbroker", "env_logger log qrcode serde_json"),
-    layer("cli", "peerbroker", "clap ipnet thiserror"),
+    layer("console", "cli peerbroker", "env_logger jiff log qrcode serde_json"),
+    layer("cli", "peerbroker", "clap clap_complete clap_mangen gethostname ipnet rand strsim thiserror"),
     // The library's front: re-exports.
     layer(
         "peerbroker",
-        "fuzzing server embed http ops app admin session transport node client_options limits auth dialect directory broker events config \
+        "fuzzing server embed http ops app admin session transport node client_options limits auth dialect directory broker cluster events config \
          tls files lan keys wire clock rate_limit",
         "",
     ),
@@ -45,8 +45,9 @@ pub const LAYERS: &[Layer] = &[
     layer("embed", "http ops app session node events config keys lan clock wire", "actix_web log"),
     layer(
         "http",
-        "app admin session transport client_options limits config keys wire",
-        "actix_codec actix_files actix_http actix_web form_urlencoded log mime mime_guess percent_encoding rust_embed serde_json tokio uuid",
+        "app admin session transport client_options limits events config keys wire",
+        "actix_codec actix_files actix_http actix_web base64 form_urlencoded log mime mime_guess percent_encoding pulldown_cmark rand ring::digest rust_embed serde_json tokio \
+         uuid",
     ),
     layer(
         "ops",
@@ -54,7 +55,11 @@ pub const LAYERS: &[Layer] = &[
         "actix_web log mime percent_encoding serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
     // The parts of a broker, put together.
-    layer("app", "admin session node limits events config keys clock wire", "arc_swap log"),
+    layer(
+        "app",
+        "admin session node cluster limits events config keys clock wire",
+        "arc_swap log strsim tokio::runtime::Builder tokio::task::LocalSet",
+    ),
     // Everything that changes the running server.
     layer("admin", "node auth limits events config keys wire", "serde_json thiserror"),
     // One connected client.
@@ -75,8 +80,8 @@ pub const LAYERS: &[Layer] = &[
         "auth dialect directory broker cluster events config keys clock wire",
         "dashmap log rand ring::digest tokio::select tokio::sync tokio::task tokio::time",
     ),
-    // What many nodes share.
-    layer("cluster", "wire", "postcard serde thiserror"),
+    // What many nodes share. It knows nothing of brokers.
+    layer("cluster", "tls wire", "postcard redis serde thiserror tokio::sync tokio::task tokio::time"),
     layer("client_options", "config wire", "percent_encoding"),
     // Its `ring` is that of rustls.
     layer(
@@ -92,9 +97,9 @@ pub const LAYERS: &[Layer] = &[
     layer("limits", "config rate_limit wire", "dashmap"),
     layer("events", "wire", "tokio::runtime tokio::select tokio::sync tokio::test"),
     layer("config", "tls keys wire", "arc_swap ipnet thiserror"),
-    layer("tls", "files", "ring::default_provider rustls rustls_pki_types thiserror"),
-    layer("lan", "", ""),
-    layer("keys", "wire", "rand rusqlite serde serde_json thiserror utoipa"),
+    layer("tls", "lan files", "jiff ring::default_provider rustls rustls_pki_types thiserror webpki"),
+    layer("lan", "", "rustix::system"),
+    layer("keys", "wire", "percent_encoding rand rusqlite rustix::fs serde serde_json thiserror utoipa"),
     layer("files", "", "libc thiserror"),
     layer("clock", "", "tokio::sync"),
     layer("rate_limit", "", ""),
@@ -118,7 +123,7 @@ pub const PROGRAM: &[&str] = &["main", "keys_command", "console", "cli"];
 pub const ACTIX: &[&str] = &["main", "fuzzing", "server", "embed", "http", "ops", "transport"];
 
 /// Crates that only one module of their layer may know.
-pub const CONFINED: &[(&str, &str)] = &[("rusqlite", "src/keys/sqlite")];
+pub const CONFINED: &[(&str, &str)] = &[("rusqlite", "src/keys/sqlite"), ("redis", "src/cluster/redis")];
 
 pub fn violation(edge: &Edge) -> Option<String> {
     let Edge { place, layer, target } = edge;

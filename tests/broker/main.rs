@@ -29,7 +29,7 @@ struct House {
 impl House {
     fn new(limits: Limits) -> Self {
         let clock = Clock::manual();
-        let broker = Node::new(limits, clock.clone(), Events::default());
+        let broker = Node::new(limits, clock.clone(), Events::default(), None);
         let limit = broker.config().load().limits.concurrent_limit;
         let realm = broker.add_tenant(ApiKey::parse("peerjs").unwrap(), limit, expired).peers();
         House { broker, realm, clock }

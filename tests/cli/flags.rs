@@ -223,8 +223,8 @@ fn tls_files_that_cannot_be_used_end_with_1_and_are_named() {
         ("/", &cert, "--sslkey /"),
         ("/dev/zero", &cert, "--sslkey /dev/zero: it has more than 1048576 bytes"),
         (&key, "/dev/zero", "--sslcert /dev/zero: it has more than 1048576 bytes"),
-        (&cert, &key, "--sslcert"),
-        (&rsa_key, &cert, "--sslkey and --sslcert"),
+        (&cert, &key, "are --sslkey and --sslcert swapped?"),
+        (&rsa_key, &cert, "is not the key of the first certificate in --sslcert"),
         (&locked, &cert, "passphrase"),
         ("", &cert, "--sslkey"),
     ] {
@@ -271,7 +271,7 @@ fn a_directory_that_cannot_be_served_ends_with_1_and_is_named() {
         for check in [&[][..], &["--check_config"]] {
             let ended = run(&[&["--port", "0", "--static_dir", path], check].concat(), &[]);
             assert_eq!(ended.status.code(), Some(1), "{path}: {}", ended.stderr);
-            assert!(ended.stderr.starts_with("Error: ") && ended.stderr.contains("--static_dir"));
+            assert!(ended.stderr.starts_with("error: ") && ended.stderr.contains("--static_dir"));
             assert!(ended.stderr.contains(path), "{}", ended.stderr);
             assert!(ended.stdout.is_empty(), "{path}: {:?}", ended.stdout);
         }
@@ -286,7 +286,7 @@ fn a_port_in_use_ends_with_1_and_is_named() {
     let port = holder.local_addr().unwrap().port().to_string();
     let ended = run(&["--host", "127.0.0.1", "--port", &port], &[]);
     assert_eq!(ended.status.code(), Some(1));
-    assert!(ended.stderr.starts_with("Error: ") && ended.stderr.contains(&port), "{}", ended.stderr);
+    assert!(ended.stderr.starts_with("error: ") && ended.stderr.contains(&port), "{}", ended.stderr);
     assert!(ended.stdout.is_empty(), "no start line: {:?}", ended.stdout);
 }
 

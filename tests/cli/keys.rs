@@ -63,7 +63,7 @@ fn a_new_key_has_the_defaults_that_the_help_tells() {
     assert!(key.as_object_mut().unwrap().remove("created").unwrap().is_u64());
     let expected = json!({
         "key": "mykey", "name": "", "enabled": true, "origins": [], "allow_no_origin": false,
-        "allow_discovery": false, "concurrent_limit": 5000, "messages_per_second": 200,
+        "allow_discovery": false, "concurrent_limit": 5000, "messages_per_second": 200, "id_style": "uuid",
         "auth": {"method": "none"}, "used": null, "registered": false, "built_in": false,
     });
     assert_eq!(key, expected);
@@ -84,6 +84,8 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
         "7",
         "--messages-per-second",
         "0",
+        "--id-style",
+        "words",
         "--auth",
         "webhook",
         "--auth-url",
@@ -101,6 +103,7 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
             ("allow_discovery", json!(true)),
             ("concurrent_limit", json!(7)),
             ("messages_per_second", json!(0)),
+            ("id_style", json!("words")),
             ("auth", json!({"method": "webhook", "url": "https://example.org/auth"})),
         ] {
             assert_eq!(shown[member], value, "{member} of {key}");
@@ -233,7 +236,7 @@ fn a_key_that_is_there_or_is_not_there_ends_with_1() {
     let directory = Directory::new();
     done(&directory, &["add", "-k", "k"]);
     let text = refused(&directory, &["add", "-k", "k", "--name", "second"], 1);
-    assert_eq!(text, "Error: the key k exists already\n");
+    assert_eq!(text, "error: the key k exists already\n");
     assert_eq!(shown(&directory, "k")["name"], "");
     for args in [
         &["show", "absent"][..],
@@ -242,7 +245,7 @@ fn a_key_that_is_there_or_is_not_there_ends_with_1() {
         &["disable", "absent"],
         &["remove", "absent"],
     ] {
-        assert_eq!(refused(&directory, args, 1), "Error: there is no key absent\n", "{args:?}");
+        assert_eq!(refused(&directory, args, 1), "error: there is no key absent\n", "{args:?}");
     }
 }
 
@@ -272,7 +275,7 @@ fn a_directory_that_cannot_be_used_is_named() {
     for dir in [file.as_str(), "/proc"] {
         let ended = run(&["keys", "add", "--data_dir", dir], &[]);
         assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
-        assert!(ended.stderr.starts_with("Error: cannot reach the keys: ") && ended.stderr.contains(dir));
+        assert!(ended.stderr.starts_with("error: cannot reach the keys: ") && ended.stderr.contains(dir));
         assert!(ended.stdout.is_empty(), "no key that is nowhere: {:?}", ended.stdout);
     }
     fs::create_dir(directory.at("data")).unwrap();

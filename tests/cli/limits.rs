@@ -107,6 +107,44 @@ fn a_wrong_bound_ends_with_2_and_names_its_flag() {
 }
 
 #[test]
+fn a_proxy_that_is_not_trusted_is_told_of_once_with_the_missing_flag() {
+    let named = "X-Forwarded-For: 192.0.2.1\r\n";
+    let told = "a request from 127.0.0.1 has X-Forwarded-For, which is ignored";
+    let no_proxy = &["--trusted_proxy", "192.0.2.0/24"][..];
+    let other_proxy = &["--proxied", "--trusted_proxy", "192.0.2.0/24"][..];
+    for (args, headers, remedy) in [
+        (&[][..], named, Some("start the broker with --proxied")),
+        (other_proxy, named, Some("add it to --trusted_proxy")),
+        // A client that is surely no proxy of this broker.
+        (no_proxy, named, None),
+        (&["--proxied"], named, None),
+        (&[], "", None),
+        (other_proxy, "", None),
+    ] {
+        let mut program = Program::start(args);
+        open_twice(&program, headers);
+        let stderr = program.stop().stderr;
+        assert_eq!(
+            stderr.matches(told).count(),
+            usize::from(remedy.is_some()),
+            "{args:?} {headers}: {stderr}"
+        );
+        assert!(remedy.is_none_or(|remedy| stderr.contains(remedy)), "{args:?} {headers}: {stderr}");
+    }
+}
+
+/// Two clients, whose handshakes have these headers too.
+fn open_twice(program: &Program, headers: &str) {
+    for id in ["a", "b"] {
+        let target = format!("/peerjs?key=peerjs&id={id}&token=t");
+        let end = format!("\r\n{headers}\r\n");
+        let mut client = RawClient::connect(program.address, id);
+        client.send_raw(RawClient::handshake(&target).replacen("\r\n\r\n", &end, 1));
+        client.expect_accepted();
+    }
+}
+
+#[test]
 fn a_trusted_proxy_that_names_no_clients_is_told_of_once() {
     let silent = "a request from the trusted proxy 127.0.0.1 has no X-Forwarded-For";
     let named = "X-Forwarded-For: 192.0.2.1\r\n";
@@ -120,13 +158,7 @@ fn a_trusted_proxy_that_names_no_clients_is_told_of_once() {
         (&[], "", 0),
     ] {
         let mut program = Program::start(args);
-        for id in ["a", "b"] {
-            let target = format!("/peerjs?key=peerjs&id={id}&token=t");
-            let end = format!("\r\n{headers}\r\n");
-            let mut client = RawClient::connect(program.address, id);
-            client.send_raw(RawClient::handshake(&target).replacen("\r\n\r\n", &end, 1));
-            client.expect_accepted();
-        }
+        open_twice(&program, headers);
         let stderr = program.stop().stderr;
         assert_eq!(stderr.matches(silent).count(), times, "{args:?} {headers}: {stderr}");
     }

@@ -15,10 +15,13 @@ mod raw_client;
 #[path = "../api/harness/wire.rs"]
 mod wire;
 
+mod client_mistakes;
 mod flags;
 mod forged;
+mod help;
 mod keys;
 mod limits;
+mod mistakes;
 mod ops;
 mod output;
 mod program;

@@ -2,7 +2,9 @@
 
 use std::io::Read as _;
 
-use crate::program::{Program, command};
+use serde_json::{Value, json};
+
+use crate::program::{Program, command, run};
 
 #[test]
 fn the_first_line_says_where_it_listens() {
@@ -50,7 +52,7 @@ fn a_takeover_prints_a_line_and_the_replaced_socket_does_not() {
 }
 
 #[test]
-fn refused_sockets_messages_and_requests_leave_no_line() {
+fn refused_sockets_and_requests_leave_a_line_in_the_log_alone() {
     let mut program = Program::start(&[]);
     let mut refused = program.connect("/peerjs?key=wrong&id=a&token=t");
     refused.expect_text();
@@ -64,7 +66,11 @@ fn refused_sockets_messages_and_requests_leave_no_line() {
     let ended = program.stop();
     let events: Vec<&String> = ended.stdout.iter().filter(|line| line.contains("lient ")).collect();
     assert_eq!(events, ["Client connected: a", "Client disconnected: a"]);
-    assert_eq!(ended.stderr, "");
+    let log: Vec<&str> = ended.stderr.lines().collect();
+    assert_eq!(log.len(), 2, "{log:#?}");
+    for (line, told) in log.iter().zip(["asked for the key \"wrong\"", "GET \"/nothing\""]) {
+        assert!(line.contains(" INFO ") && line.contains(told), "{line}");
+    }
 }
 
 #[test]
@@ -105,19 +111,68 @@ fn nothing_from_outside_reaches_the_log_unescaped_and_no_token_any_output() {
     }
 }
 
-#[test]
-fn the_log_can_be_json() {
-    let env = [("RUST_LOG", "peerbroker=debug")];
-    let mut program = Program::start_with_env(&["--log_format", "json"], &env);
-    program.connect("/peerjs?key=wrong&id=a&token=t").expect_text();
-    let ended = program.stop();
-    assert!(!ended.stderr.is_empty());
-    for line in ended.stderr.lines() {
-        let record: serde_json::Value = serde_json::from_str(line).expect(line);
+/// The lines of stdout or of the log as objects. Each has the four members that all have.
+fn records<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<Value> {
+    let record = |line: &str| {
+        let record: Value = serde_json::from_str(line).expect(line);
         for member in ["time", "level", "target", "message"] {
             assert!(record[member].is_string(), "{member} in {line}");
         }
-    }
+        record
+    };
+    lines.into_iter().map(record).collect()
+}
+
+#[test]
+fn every_line_can_be_json_with_its_fields() {
+    let env = [("RUST_LOG", "peerbroker=debug")];
+    let mut program = Program::start_with_env(&["--log_format", "json", "--ops_port", "0"], &env);
+    let (api, _) = program.expect_api();
+    program.connect("/peerjs?key=wrong&id=a&token=t").expect_text();
+    let mut alice = program.client("alice");
+    alice.send(r#"{"type":"HEARTBEAT"}"#);
+    let mut newer = program.client("alice");
+    alice.expect_closed_with(Some(4001));
+    assert_eq!(api.post("/api/keys", &json!({"key": "mine", "name": "n"})).status, 201);
+    newer.expect_closed_by_us(Some(1000));
+    let ended = program.stop();
+
+    let stdout = records(ended.stdout.iter().map(String::as_str));
+    let events: Vec<_> = stdout.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    let expected =
+        ["started", "api_started", "connected", "connected", "disconnected", "disconnected", "stopped"];
+    let sorted = |mut events: Vec<_>| {
+        events.sort_unstable();
+        events
+    };
+    // The end of the old connection may be told before or after the beginning of the new one.
+    assert_eq!(sorted(events), sorted(expected.to_vec()), "{stdout:#?}");
+    let of = |event: &str| stdout.iter().filter(|line| line["event"] == event).collect::<Vec<_>>();
+    let connected = of("connected")[0];
+    assert_eq!((&connected["key"], &connected["id"]), (&json!("peerjs"), &json!("alice")));
+    assert_eq!(connected["message"], "Client connected: alice");
+    assert_eq!(connected["address"], "127.0.0.1");
+    let reasons: Vec<_> = of("disconnected").iter().map(|line| line["reason"].clone()).collect();
+    assert_eq!(reasons, ["replaced", "left"]);
+    assert!(of("disconnected").iter().all(|line| line["duration_ms"].is_u64() && line["id"] == "alice"));
+
+    let log = records(ended.stderr.lines());
+    let audit = log.iter().find(|line| line["target"] == "peerbroker::audit").expect("a line of the audit");
+    assert_eq!((&audit["action"], &audit["actor"]), (&json!("key_added"), &json!("api")));
+    assert_eq!((&audit["key"], &audit["address"]), (&json!("mine"), &json!("127.0.0.1")));
+    assert_eq!(audit["settings"]["name"], "n");
+}
+
+#[test]
+fn the_error_that_ends_the_program_and_the_result_of_a_check_can_be_json() {
+    let ended = run(&["--log_format", "json", "--static_dir", "/no/such/directory"], &[]);
+    let errors = records(ended.stderr.lines());
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    assert_eq!(errors[0]["level"], "ERROR");
+    assert!(errors[0]["message"].as_str().unwrap().contains("--static_dir /no/such/directory"));
+    let ended = run(&["--log_format", "json", "--check_config", "--concurrent_limit", "0"], &[]);
+    assert_eq!(records(ended.stdout.iter().map(String::as_str))[0]["message"], "The configuration is valid.");
+    assert_eq!(records(ended.stderr.lines())[0]["level"], "WARN");
 }
 
 #[test]

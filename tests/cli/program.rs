@@ -112,8 +112,9 @@ impl Program {
     /// The API, and the end of the line about it.
     pub fn expect_api(&mut self) -> (Api, String) {
         const LINE: &str = "The API listens on http://";
-        let line = std::iter::repeat_with(|| self.expect_line()).find(|line| line.starts_with(LINE)).unwrap();
-        let (address, rest) = line[LINE.len()..].split_once("/api").unwrap();
+        let line = std::iter::repeat_with(|| self.expect_line()).find(|line| line.contains(LINE)).unwrap();
+        let (_, rest) = line.split_once(LINE).unwrap();
+        let (address, rest) = rest.split_once("/api").unwrap();
         let address: SocketAddr = address.parse().unwrap();
         (Api { address, headers: String::new() }, rest.to_owned())
     }

@@ -1,6 +1,7 @@
 //! The snippets and the table of events of docs/EMBEDDING.md.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -76,6 +77,17 @@ async fn a_broker_is_served_by_itself() {
     let server = Server::bind(&broker, &listen).unwrap();
     println!("listening on {}", server.address());
     server.run(async {}).await.unwrap();
+}
+
+#[actix_web::test]
+async fn ids_are_those_of_the_program() {
+    let guests = AtomicU64::new(1);
+    let broker = PeerBroker::builder()
+        .generate_id(move |_key| format!("guest-{}", guests.fetch_add(1, Ordering::SeqCst)))
+        .build();
+    let app = init_service(App::new().configure(broker.mount("/"))).await;
+    let request = TestRequest::get().uri("/peerjs/id").to_request();
+    assert_eq!(read_body(call_service(&app, request).await).await, "guest-1");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The tables of limits in docs/OPERATING.md match the code.
+//! The tables of limits in docs/LIMITS.md match the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,11 +16,7 @@ struct Row {
 }
 
 fn rows() -> Vec<Row> {
-    let section = lines("docs/OPERATING.md")
-        .skip_while(|line| line != "## Limits")
-        .skip(1)
-        .take_while(|line| !line.starts_with("## "));
-    let rows = section.filter(|line| line.starts_with("| ") && !line.contains("| Set by |"));
+    let rows = lines("docs/LIMITS.md").filter(|line| line.starts_with("| ") && !line.contains("| Set by |"));
     rows.map(|line| {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         let flag = cells[2].split('`').find_map(|part| part.strip_prefix("--")).map(str::to_owned);

@@ -9,6 +9,7 @@ mod api {
 }
 
 mod choosing;
+mod deploy;
 mod embedding;
 mod endings;
 mod examples;

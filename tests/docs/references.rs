@@ -39,24 +39,51 @@ fn every_source_file_is_on_the_map() {
 
 #[test]
 fn the_tests_of_the_threats_are_there() {
-    let sources: Vec<String> = ["src", "tests"].into_iter().flat_map(below).map(|name| read(&name)).collect();
-    let rows = lines("docs/SECURITY.md")
-        .skip_while(|line| !line.starts_with("| Threat "))
-        .skip(2)
-        .take_while(|line| line.starts_with('|'));
-    let mut threats = 0;
-    for row in rows {
-        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
-        assert_eq!(cells.len(), 4, "{row}");
-        let tests: Vec<&str> = cells[3].split('`').skip(1).step_by(2).collect();
-        assert!(!tests.is_empty(), "a threat without a test: {row}");
-        for test in tests {
-            let head = format!("fn {test}(");
-            assert!(sources.iter().any(|source| source.contains(&head)), "{test} is no test");
-        }
-        threats += 1;
-    }
+    let threats = cited_tests("docs/SECURITY.md", "| Threat ");
     assert!(threats > 15, "{threats} threats");
+}
+
+#[test]
+fn the_tests_of_the_mistakes_are_there() {
+    let mistakes = cited_tests("tests/MISTAKES.md", "| Mistake ");
+    assert!(mistakes >= 35, "{mistakes} mistakes");
+}
+
+/// Checks that each row of the tables with this head cites tests in its last column, and that these exist. A Rust test is cited
+/// by its name, a test in a browser by its title or a part of it, where `…` stands for what it fills in. Returns the number of rows.
+fn cited_tests(page: &str, head: &str) -> usize {
+    let rust: Vec<String> = ["src", "tests"]
+        .into_iter()
+        .flat_map(|directory| below(directory, ".rs"))
+        .map(|name| read(&name))
+        .collect();
+    let browser: Vec<String> =
+        below("client-tests/tests", ".mjs").into_iter().map(|name| read(&name)).collect();
+    let exists = |test: &str| {
+        if test.contains(' ') {
+            let mut lines = browser.iter().flat_map(|source| source.lines()).map(str::trim);
+            let has_test = |line: &str| test.split('…').all(|part| line.contains(part));
+            return lines.any(|line| !line.starts_with("//") && has_test(line));
+        }
+        rust.iter().any(|source| source.contains(&format!("fn {test}(")))
+    };
+    let mut is_inside = false;
+    let mut rows = 0;
+    for line in lines(page) {
+        is_inside = line.starts_with(head) || is_inside && line.starts_with('|');
+        if !is_inside || line.starts_with(head) || line.starts_with("|--") {
+            continue;
+        }
+        let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
+        assert_eq!(cells.len(), 4, "{line}");
+        let tests: Vec<&str> = cells[3].split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "{page}: a row without a test: {line}");
+        for test in tests {
+            assert!(exists(test), "{page}: {test} is no test");
+        }
+        rows += 1;
+    }
+    rows
 }
 
 #[test]
@@ -74,11 +101,11 @@ fn the_rust_in_the_pages_stands_in_code_that_is_compiled() {
 
 /// Every source file, as `src/…`.
 fn sources() -> Vec<String> {
-    below("src")
+    below("src", ".rs")
 }
 
-/// All Rust files below a directory.
-fn below(directory: &str) -> Vec<String> {
+/// All files below a directory whose names end like this.
+pub fn below(directory: &str, end: &str) -> Vec<String> {
     let mut sources = Vec::new();
     let mut directories = vec![root().join(directory)];
     while let Some(directory) = directories.pop() {
@@ -86,7 +113,7 @@ fn below(directory: &str) -> Vec<String> {
             let name = entry.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
             if entry.is_dir() {
                 directories.push(entry);
-            } else if name.ends_with(".rs") {
+            } else if name.ends_with(end) {
                 sources.push(name);
             }
         }
@@ -105,8 +132,17 @@ fn links(page: &str) -> impl Iterator<Item = (usize, String)> {
 
 /// Whether a text in backticks names a file of the project, except for build results.
 fn is_path(span: &str) -> bool {
-    let directories =
-        ["src/", "tests/", "docs/", "static/", "client-tests/", "examples/", "vendor/", "scripts/"];
+    let directories = [
+        "src/",
+        "tests/",
+        "docs/",
+        "static/",
+        "client-tests/",
+        "deploy/",
+        "examples/",
+        "vendor/",
+        "scripts/",
+    ];
     let made = ["vendor/dist", "client-tests/clients"];
     directories.iter().any(|directory| span.starts_with(directory))
         && !made.iter().any(|made| span.starts_with(made))

@@ -1,4 +1,4 @@
-//! The tables of statistics in docs/OPERATING.md have what the API answers.
+//! The tables of statistics in docs/API.md have what the API answers.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use crate::pages::lines;
 
 /// What is in backticks in the first column of the table with this head.
 fn first_column(head: &str) -> BTreeSet<String> {
-    let table = lines("docs/OPERATING.md")
-        .skip_while(|line| line != "### Statistics")
+    let table = lines("docs/API.md")
+        .skip_while(|line| line != "## Statistics")
         .skip_while(|line| !line.starts_with(head))
         .skip(2);
     let rows = table.take_while(|line| line.starts_with('|'));
@@ -30,8 +30,7 @@ fn the_statistics_have_the_fields_kinds_and_outcomes_of_the_tables() {
     let (_server, api) = with_api(&[], None, |_| {});
     let stats = api.get("/api/stats").json;
     assert_eq!(first_column("| Field "), names(&stats));
-    let messages =
-        lines("docs/OPERATING.md").find(|line| line.starts_with("| `messages` | messages by kind"));
+    let messages = lines("docs/API.md").find(|line| line.starts_with("| `messages` | messages by kind"));
     let kinds: BTreeSet<String> = spans(&messages.unwrap()).into_iter().skip(1).collect();
     assert_eq!(kinds, names(&stats["messages"]));
     for kind in kinds {

@@ -101,13 +101,13 @@ pub fn forged_hosts(target: &mut Target) {
     ] {
         assert_eq!(register(target, EVIL, hosts, ATTACKER), 403, "{hosts:?}");
     }
-    assert_eq!(register(target, REAL, HOST, VICTIM), 201, "a page of this server");
+    assert_eq!(register(target, REAL, HOST, VICTIM), 303, "a page of this server");
     // The proxy appends the true address to what the client has claimed.
     let claimed = |n: u8| register(target, REAL, HOST, &format!("192.0.2.{n}, {ATTACKER}"));
     let statuses: Vec<u16> = (1..=12).map(claimed).collect();
-    let made = statuses.iter().filter(|status| **status == 201).count();
+    let made = statuses.iter().filter(|status| **status == 303).count();
     assert_eq!(made, 5, "keys that one address has registered: {statuses:?}");
-    assert_eq!(register(target, REAL, HOST, VICTIM), 201, "another address");
+    assert_eq!(register(target, REAL, HOST, VICTIM), 303, "another address");
 }
 
 /// Asks to join a room as simple-peer apps do.

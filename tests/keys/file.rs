@@ -44,6 +44,33 @@ fn keys_are_there_when_the_file_is_opened_again() {
 }
 
 #[test]
+fn a_check_reads_the_keys_and_leaves_no_trace_whatever_the_path_is_called() {
+    let directory = Directory::new();
+    let dir = directory.at("a?b#c%41 é");
+    open(&dir).add(made_at(1, "k")).unwrap();
+    let file = dir.join(FILE_NAME);
+    SqliteKeys::check(&dir).unwrap();
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+    Connection::open(&file).unwrap().execute("UPDATE keys SET settings = '{'", []).unwrap();
+    let Err(error) = SqliteKeys::check(&dir) else { panic!("a broken entry was read") };
+    assert!(problem_of(error).1.contains("the key k in it cannot be read"));
+    fs::write(&file, "").unwrap();
+    SqliteKeys::check(&dir).expect("an empty file gets its tables when it is opened");
+}
+
+#[test]
+fn a_directory_is_claimed_until_the_drop() {
+    let directory = Directory::new();
+    let dir = directory.at("data");
+    let first = open(&dir);
+    assert!(first.claim().unwrap());
+    assert!(!open(&dir).claim().unwrap());
+    first.add(made_at(1, "k")).unwrap();
+    drop(first);
+    assert!(open(&dir).claim().unwrap());
+}
+
+#[test]
 fn only_its_owner_reads_it_and_what_is_beside_it() {
     let directory = Directory::new();
     let dir = directory.at("data");

@@ -51,6 +51,7 @@ impl Refused {
     ) -> Self {
         let text = why.ending().text.map_or_else(
             || {
+                not_found::note(mounted, head);
                 let options =
                     forwarded::client_options_of(mounted, head.headers(), head.peer_addr, is_secure);
                 not_found::text(mounted, head.method.as_str(), head.uri.path(), &options).into()

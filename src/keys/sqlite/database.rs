@@ -1,6 +1,6 @@
 //! The database file, and all SQL statements.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::wire::ApiKey;
 pub const FILE_NAME: &str = "peerbroker.db";
 
 /// How long to wait for another process that locks the file. Our own locks take milliseconds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Each step migrates a database of version N to N + 1; version 0 is empty. Never change a released step: append
 /// another one.
@@ -81,6 +81,8 @@ pub(super) struct Database {
     log: Option<FileId>,
     /// Changes through this connection; SQLite's `data_version` counts only those of others.
     own_changes: u64,
+    /// The directory, if this process has claimed it.
+    claim: Option<File>,
 }
 
 impl Database {
@@ -92,18 +94,23 @@ impl Database {
         let connection = connect(&path).map_err(|problem| failed(&path, problem))?;
         let file = file_at(&path).map_err(|error| failed(&path, Problem::File(error)))?;
         let log = file_at(&log_of(&path)).ok();
-        Ok(Database { connection, path, file, log, own_changes: 0 })
+        Ok(Database { connection, path, file, log, own_changes: 0, claim: None })
+    }
+
+    /// Locks the directory itself. A lock on the database would be lost: SQLite has its own, and closing any handle of the
+    /// file ends them all (fcntl(2)).
+    ///
+    /// False only if another process is known to have it: some file systems have no locks.
+    pub(super) fn claim(&mut self) -> bool {
+        let dir = self.path.parent().unwrap_or(&self.path);
+        let Ok(claim) = File::open(dir) else { return true };
+        let claimed = claim.try_lock();
+        self.claim = Some(claim);
+        !matches!(claimed, Err(TryLockError::WouldBlock))
     }
 
     pub(super) fn all(&self) -> Result<Vec<Key>, KeyError> {
-        let read = || {
-            let select =
-                "SELECT key, name, created, used, registered, settings FROM keys ORDER BY created, key";
-            let mut statement = self.connection.prepare(select)?;
-            let rows = statement.query_map([], KeyRow::of)?;
-            rows.map(|row| row?.into_key()).collect::<Result<Vec<_>, Problem>>()
-        };
-        read().map_err(|problem| failed(&self.path, problem))
+        all_of(&self.connection).map_err(|problem| failed(&self.path, problem))
     }
 
     pub(super) fn get(&self, key: &ApiKey) -> Result<Option<Key>, KeyError> {
@@ -240,6 +247,13 @@ fn unreadable(key: &str, error: impl Into<Box<dyn std::error::Error + Send + Syn
     Problem::Entry { key: key.escape_debug().to_string(), error: error.into() }
 }
 
+pub(super) fn all_of(connection: &Connection) -> Result<Vec<Key>, Problem> {
+    let select = "SELECT key, name, created, used, registered, settings FROM keys ORDER BY created, key";
+    let mut statement = connection.prepare(select)?;
+    let rows = statement.query_map([], KeyRow::of)?;
+    rows.map(|row| row?.into_key()).collect()
+}
+
 fn find(connection: &Connection, key: &ApiKey) -> Result<Option<Key>, Problem> {
     let select = "SELECT key, name, created, used, registered, settings FROM keys WHERE key = ?1";
     let entry = connection.query_row(select, [key.as_str()], KeyRow::of).optional()?;
@@ -250,12 +264,12 @@ fn json(settings: &Settings) -> Result<String, Problem> {
     serde_json::to_string(settings).map_err(Problem::Settings)
 }
 
-fn failed(path: &Path, problem: Problem) -> KeyError {
+pub(super) fn failed(path: &Path, problem: Problem) -> KeyError {
     KeyError::Store(DatabaseError { path: path.to_owned(), problem }.into())
 }
 
 /// The write-ahead log of a database.
-fn log_of(path: &Path) -> PathBuf {
+pub(super) fn log_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     name.into()
@@ -298,7 +312,7 @@ fn connect(path: &Path) -> Result<Connection, Problem> {
 }
 
 /// SQLite's own message gives no reason and repeats the path.
-fn unopened(error: rusqlite::Error) -> Problem {
+pub(super) fn unopened(error: rusqlite::Error) -> Problem {
     match error.sqlite_error_code() {
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Problem::Unopened,
         _ => error.into(),
@@ -306,7 +320,7 @@ fn unopened(error: rusqlite::Error) -> Problem {
 }
 
 /// The number of [`MIGRATIONS`] that were applied.
-fn format_of(connection: &Connection) -> Result<usize, Problem> {
+pub(super) fn format_of(connection: &Connection) -> Result<usize, Problem> {
     let found: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let known = MIGRATIONS.len();
     if found > known { Err(Problem::Newer { found, known }) } else { Ok(found) }

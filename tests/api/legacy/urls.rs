@@ -224,7 +224,7 @@ fn a_page_may_ask_whether_it_may_post_json() {
 #[test]
 fn only_pages_of_listed_origins_may_read_the_answers() {
     on_own_with(
-        |config| config.cors = vec!["http://a.test".into()],
+        |config| config.cors = vec!["http://a.test".parse().unwrap()],
         |server| {
             for (origin, allowed) in [("http://a.test", Some("http://a.test")), ("http://b.test", None)] {
                 let mut http = server.http();

@@ -118,11 +118,11 @@ fn at_once(server: &TestServer, addresses: &[String]) -> Vec<u16> {
 fn the_bounds_hold_when_many_register_at_once() {
     on_own_with_keys_and(bounds(3, 5), &[], |server, keys| {
         let statuses = at_once(server, &vec!["192.0.2.1".to_owned(); 8]);
-        assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 3, "{statuses:?}");
+        assert_eq!(statuses.iter().filter(|status| **status == 303).count(), 3, "{statuses:?}");
         assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 5, "{statuses:?}");
         let others: Vec<String> = (0..8).map(|n| format!("198.51.100.{n}")).collect();
         let statuses = at_once(server, &others);
-        assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 2, "{statuses:?}");
+        assert_eq!(statuses.iter().filter(|status| **status == 303).count(), 2, "{statuses:?}");
         assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 6, "{statuses:?}");
         assert_eq!(keys.store.count_registered().unwrap(), 5);
     });

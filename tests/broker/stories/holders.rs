@@ -173,7 +173,7 @@ fn a_message_to_oneself_comes_back() {
 
 #[test]
 fn a_key_has_realms_only_while_it_has_clients() {
-    let node = Node::new(Limits::default(), Clock::manual(), Events::default());
+    let node = Node::new(Limits::default(), Clock::manual(), Events::default(), None);
     let key = |number: usize| ApiKey::parse(&format!("key-{number}")).unwrap();
     let tenants: Vec<_> = (0..100).map(|number| node.add_tenant(key(number), 10, expired)).collect();
     assert_eq!(node.active_keys(), 0);

@@ -102,7 +102,7 @@ fn invalid_proofs_end_with_1_and_are_named_and_nothing_is_added() {
         ("--jwks_file", &absent, "cannot read"),
     ] {
         let text = refused(&directory, &["add", "--auth", "jwt", flag, file], 1);
-        assert!(text.starts_with("Error: ") && text.contains(flag) && text.contains(file), "{text}");
+        assert!(text.starts_with("error: ") && text.contains(flag) && text.contains(file), "{text}");
         assert!(text.contains(why), "{why}: {text}");
         assert!(!text.contains("hushhush") && !text.contains("0123"), "{text}");
     }

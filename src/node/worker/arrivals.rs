@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use super::claims::text_frame;
 use super::opening::peer_id;
-use super::worker::{End, Worker};
+use super::{End, Worker};
 use crate::broker::{Flush, HandOver, Outgoing, Probe, Realm, Receipt};
 use crate::cluster::link::Arrival;
 use crate::cluster::packet::{self, Answer, Batch, NameRef, OwnedName, Packet, Question};

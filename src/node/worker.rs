@@ -1,5 +1,11 @@
 //! The thread that talks to the backplane.
 
+mod arrivals;
+mod claims;
+mod life;
+mod opening;
+mod sending;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::mem::take;
@@ -12,30 +18,30 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use super::{Membership, State};
+use super::Node;
+use super::membership::{Membership, State};
 use crate::cluster::link::Inbound;
 use crate::cluster::packet::{Answer, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Position};
-use crate::node::Node;
 use crate::wire::NodeId;
 
 /// How long a question to all nodes may take.
 const ASK_ALL: Duration = Duration::from_secs(2);
 
-pub(super) struct Worker<B> {
-    pub(super) shared: Arc<Membership>,
-    pub(super) node: Weak<Node>,
-    pub(super) backplane: B,
+struct Worker<B> {
+    shared: Arc<Membership>,
+    node: Weak<Node>,
+    backplane: B,
     /// The lease was renewed, or is out.
-    pub(super) renewed: Notify,
-    pub(super) inbound: RefCell<HashMap<NodeId, Inbound>>,
-    pub(super) position: RefCell<Position>,
-    pub(super) echo_sent: Cell<u64>,
-    pub(super) echo_heard: Cell<u64>,
-    pub(super) former: Cell<Option<NodeId>>,
-    pub(super) generation: Cell<u64>,
+    renewed: Notify,
+    inbound: RefCell<HashMap<NodeId, Inbound>>,
+    position: RefCell<Position>,
+    echo_sent: Cell<u64>,
+    echo_heard: Cell<u64>,
+    former: Cell<Option<NodeId>>,
+    generation: Cell<u64>,
     /// By our clock, until then no ids are claimed: after a loss of data, the others register what they have first.
-    pub(super) settled_from: Cell<u64>,
+    settled_from: Cell<u64>,
     questions: RefCell<HashMap<u64, (NodeId, oneshot::Sender<Answer>)>>,
     last_question: Cell<u64>,
     claims: RefCell<Vec<(Claim, oneshot::Sender<Option<ClaimOutcome>>)>>,
@@ -43,7 +49,7 @@ pub(super) struct Worker<B> {
 
 /// Why a life of a node ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+enum End {
     /// Its lease ended, or the backplane lost it.
     Lost,
     /// The node stops.
@@ -90,25 +96,25 @@ impl<B: Backplane> Worker<B> {
         end
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    fn is_closed(&self) -> bool {
         self.shared.state().is_closed || self.node.strong_count() == 0
     }
 
-    pub(super) fn node(&self) -> Option<NodeId> {
+    fn node(&self) -> Option<NodeId> {
         self.shared.state().node
     }
 
-    pub(super) fn is_dead(&self, node: NodeId) -> bool {
+    fn is_dead(&self, node: NodeId) -> bool {
         self.shared.state().dead.contains(&node)
     }
 
     /// Whether this is a life of this node, the present one or the one before.
-    pub(super) fn is_ours(&self, node: NodeId) -> bool {
+    fn is_ours(&self, node: NodeId) -> bool {
         self.node() == Some(node) || self.former.get() == Some(node)
     }
 
     /// Asks a node. `None` if it does not answer in time.
-    pub(super) async fn ask(&self, to: NodeId, question: Question, bound: Duration) -> Option<Answer> {
+    async fn ask(&self, to: NodeId, question: Question, bound: Duration) -> Option<Answer> {
         if self.is_dead(to) {
             return None;
         }
@@ -122,7 +128,7 @@ impl<B: Backplane> Worker<B> {
         answer
     }
 
-    pub(super) fn answered(&self, from: NodeId, number: u64, answer: Answer) {
+    fn answered(&self, from: NodeId, number: u64, answer: Answer) {
         let mut questions = self.questions.borrow_mut();
         if questions.get(&number).is_some_and(|(asked, _)| *asked == from)
             && let Some((_, asker)) = questions.remove(&number)
@@ -133,7 +139,7 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Nobody waits for answers of a dead node.
-    pub(super) fn forget_questions(&self, dead: NodeId) {
+    fn forget_questions(&self, dead: NodeId) {
         self.questions.borrow_mut().retain(|_, (asked, _)| *asked != dead);
     }
 
@@ -159,7 +165,7 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Claims a name, together with what others claim at the same time.
-    pub(super) async fn claim(&self, claim: Claim) -> Option<ClaimOutcome> {
+    async fn claim(&self, claim: Claim) -> Option<ClaimOutcome> {
         let (reply, replied) = oneshot::channel();
         self.claims.borrow_mut().push((claim, reply));
         self.shared.asking.notify_one();

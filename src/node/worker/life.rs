@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::select;
 use tokio::time::{sleep, timeout};
 
-use super::name_of_peer;
 use super::opening::{digest, yield_name};
-use super::worker::{End, Worker};
+use super::{End, Worker};
 use crate::broker::{Holder, Realm};
 use crate::cluster::packet::Packet;
 use crate::cluster::{Backplane, Granted, Owner, Position, RegisterOutcome, Registration, Renewal};
+use crate::node::membership::name_of_peer;
 use crate::wire::{CloseReason, NodeId};
 
 /// How often a node tries to join.

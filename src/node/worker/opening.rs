@@ -7,125 +7,18 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::worker::Worker;
-use super::{Membership, name_of_peer};
+use super::Worker;
 use crate::broker::{ClaimedId, Realm};
-use crate::cluster::packet::{Answer, NameRef, Packet, Question};
+use crate::cluster::packet::{Answer, NameRef, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner, TokenDigest};
-use crate::config::Degraded;
-use crate::wire::{CloseReason, ConnId, Link, NodeId, PeerId, Token};
+use crate::node::membership::{ClaimedName, OpenRequest, Opening, name_of_peer};
+use crate::wire::{CloseReason, ConnId, Link, PeerId, Token};
 
 /// How long a claim waits for a lease that is being renewed, and for what an older connection still has.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How much longer than a probe of its own a node waits for another's.
 const PROBE_MARGIN: Duration = Duration::from_secs(1);
-
-/// A client that asks for an id.
-#[derive(Clone)]
-pub struct OpenRequest {
-    /// Where it wants to be.
-    pub realm: Arc<Realm>,
-    /// The id.
-    pub id: PeerId,
-    /// The token that proves that the client owns the id.
-    pub token: Token,
-    /// The kind of its connection.
-    pub link: Link,
-}
-
-/// What the cluster says to a client that asks for an id.
-pub enum Opening {
-    /// It may register here.
-    Granted(ClaimedName),
-    /// A connection of this node has the id, with another token: it can be probed here.
-    TakenHere,
-    /// A connection of another node has the id, with another token, and is alive.
-    Taken,
-    /// A stream came, and its client has a WebSocket already, on another node.
-    Elsewhere,
-    /// The key has as many clients as it may.
-    Full,
-    /// The other nodes cannot be asked.
-    Unavailable,
-}
-
-/// A name that a connection is going to have. Dropping it gives the name back, unless it was
-/// [registered](Self::registered).
-pub struct ClaimedName {
-    membership: Option<Arc<Membership>>,
-    name: Option<Name>,
-    claim: Option<ClaimedId>,
-    node: Option<NodeId>,
-    waiting: Vec<NodeId>,
-    continues_stream: bool,
-}
-
-impl ClaimedName {
-    /// No claim: for a node by itself, or in an outage.
-    pub fn unclaimed() -> Self {
-        ClaimedName {
-            membership: None,
-            name: None,
-            claim: None,
-            node: None,
-            waiting: Vec::new(),
-            continues_stream: false,
-        }
-    }
-
-    /// For the registration.
-    pub fn claim(&self) -> Option<ClaimedId> {
-        self.claim
-    }
-
-    /// Whether the connection continues a stream of another node, and its client is not greeted again.
-    pub fn continues_stream(&self) -> bool {
-        self.continues_stream
-    }
-
-    /// The broker has registered the connection: nodes that have messages for it are told.
-    pub fn registered(mut self) {
-        let (Some(membership), Some(name), Some(claim)) = (&self.membership, &self.name, self.claim.take())
-        else {
-            return;
-        };
-        let appeared = Packet::Appeared { name: name.as_ref(), connection: claim.connection.get() };
-        self.waiting.iter().for_each(|node| membership.say(*node, &appeared));
-    }
-}
-
-impl Drop for ClaimedName {
-    fn drop(&mut self) {
-        let (Some(membership), Some(name)) = (&self.membership, self.name.take()) else { return };
-        let mut state = membership.state();
-        state.opening.remove(&name);
-        if let (Some(claim), Some(node)) = (self.claim, self.node) {
-            state.releases.push((name, Owner { node, connection: claim.connection }));
-            membership.asking.notify_one();
-        }
-        drop(state);
-        membership.opened.notify_waiters();
-    }
-}
-
-impl Membership {
-    /// Asks the cluster for an id. Dropping the future gives up.
-    pub fn open(self: &Arc<Self>, request: OpenRequest) -> impl Future<Output = Opening> + use<> {
-        let (reply, replied) = oneshot::channel();
-        let membership = Arc::clone(self);
-        membership.state().openings.push((request, reply));
-        membership.asking.notify_one();
-        async move {
-            match replied.await.unwrap_or(Opening::Unavailable) {
-                Opening::Unavailable if membership.config.degraded == Degraded::Allow => {
-                    Opening::Granted(ClaimedName::unclaimed())
-                }
-                opening => opening,
-            }
-        }
-    }
-}
 
 impl<B: Backplane> Worker<B> {
     /// Opens an id for a client, unless it leaves.

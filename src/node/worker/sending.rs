@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::worker::Worker;
+use super::Worker;
 use crate::cluster::Backplane;
 use crate::wire::NodeId;
 

@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 
-use super::worker::Worker;
-use super::{name_of, name_of_peer};
+use super::Worker;
 use crate::broker::{Located, Realm};
 use crate::clock::millis;
 use crate::cluster::packet::Packet;
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Locate, Name, Owner};
 use crate::events::PeerAddress;
+use crate::node::membership::{name_of, name_of_peer};
 use crate::wire::{Frame, NodeId};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,337 @@
+// The PeerJS that the broker serves itself: a page that loads it and says `new Peer()` is connected to that broker. The
+// pages come from another origin.
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
+import net from 'node:net';
+import { test } from 'node:test';
+import { Keys } from '../lib/keys.mjs';
+import { Page } from '../lib/page.mjs';
+import { startReverseProxy } from '../lib/reverse-proxy.mjs';
+import { selfSigned, startServer } from '../lib/server.mjs';
+import { takeDown } from '../lib/take-down.mjs';
+import { within } from '../lib/within.mjs';
+
+const SCRIPTS = ['peerjs.js', 'peerjs.min.js', 'peerjs.mjs'];
+
+for (const browser of ['chromium', 'firefox']) {
+  for (const script of SCRIPTS) {
+    served(`${script} in a page of another origin needs no options (${browser})`, browser, async (stage) => {
+      const server = await stage.server();
+
+      await stage.connects(`http://127.0.0.1:${server.port}/${script}`);
+    });
+  }
+}
+
+served('the broker may be below a path', 'chromium', async (stage) => {
+  const server = await stage.server(['--path', '/some/app']);
+
+  for (const script of SCRIPTS) await stage.connects(`http://127.0.0.1:${server.port}/some/app/${script}`);
+});
+
+served('the broker may speak TLS', 'chromium', async (stage) => {
+  const server = await stage.server([], { tls: true });
+
+  for (const script of SCRIPTS) await stage.connects(`https://127.0.0.1:${server.port}/${script}`);
+});
+
+served('the broker may be behind a proxy on another port', 'chromium', async (stage) => {
+  const proxy = await stage.proxy(startReverseProxy(await stage.server(['--path', '/app'])));
+
+  for (const script of SCRIPTS) await stage.connects(`http://127.0.0.1:${proxy.port}/app/${script}`);
+});
+
+// The broker knows neither the scheme, nor the port, nor the path under which its clients reach it.
+served('the broker may be behind a proxy that speaks TLS and takes a path away', 'chromium', async (stage) => {
+  const proxy = await stage.proxy(startTlsProxy(await stage.server(), '/signal'));
+
+  for (const script of SCRIPTS) await stage.connects(`https://127.0.0.1:${proxy.port}/signal/${script}`);
+});
+
+served('the built-in key of the broker is preset, whatever it is', 'chromium', async (stage) => {
+  const server = await stage.server(['--key', 'ä b/c']);
+
+  for (const script of SCRIPTS) await stage.connects(`http://127.0.0.1:${server.port}/${script}`);
+});
+
+served('the script takes a key in its address', 'chromium', async (stage) => {
+  const keys = stage.keys();
+  await keys.add('my game & more');
+  const server = await stage.server(keys.flags);
+
+  for (const script of SCRIPTS) {
+    await stage.connects(`http://127.0.0.1:${server.port}/${script}?key=my%20game+%26%20more`);
+  }
+});
+
+served('without any key the console says what is missing', 'chromium', async (stage) => {
+  const server = await stage.server(stage.keys().flags);
+  const page = await stage.page(`http://127.0.0.1:${server.port}/peerjs.js`);
+  const said = [];
+  page.listen('console', (message) => said.push(message.text()));
+
+  const error = await page.run(() => new Promise((done) => new Peer('x').on('error', ({ message }) => done(message))));
+
+  assert.equal(error, 'Invalid key provided');
+  assert.match(said.join('\n'), /no built-in key: load peerjs\.js\?key=…/);
+});
+
+served('the page may pass an id, options, or both, and what it passes wins', 'chromium', async (stage) => {
+  const server = await stage.server(['--path', '/app']);
+  const { port } = server;
+  for (const script of ['peerjs.js', 'peerjs.min.js']) {
+    const page = await stage.page(`http://127.0.0.1:${port}/app/${script}`);
+    const seen = await page.run(() => {
+      const options = (...args) => {
+        const peer = new Peer(...args);
+        const { host, port, path, key, secure, debug } = peer.options;
+        peer.on('error', () => {});
+        peer.destroy();
+        return { host, port, path, key, secure, debug };
+      };
+      return [
+        options(),
+        options('alice'),
+        options(undefined, { debug: 1 }),
+        options(null, { debug: 1 }),
+        options('alice', { debug: 1, key: 'other' }),
+        options({ port: 7, secure: true }),
+        options({ host: '127.0.0.1', path: 'elsewhere' }),
+        options({ host: '/', key: 'mine' }),
+        options({ host: 'other.test', path: '/theirs' }),
+      ];
+    });
+    const here = { host: '127.0.0.1', port, path: '/app/', key: 'peerjs', secure: false, debug: 0 };
+    assert.deepEqual(seen, [
+      here,
+      here,
+      { ...here, debug: 1 },
+      { ...here, debug: 1 },
+      { ...here, debug: 1, key: 'other' },
+      { ...here, port: 7, secure: true },
+      { ...here, path: '/elsewhere/' },
+      { ...here, key: 'mine' },
+      // Another broker, with the defaults of PeerJS.
+      { host: 'other.test', port: 443, path: '/theirs/', key: 'peerjs', secure: false, debug: 0 },
+    ]);
+    const id = `opened with ${script}`.replaceAll('.', ' ');
+    assert.equal(await page.run(openedAs, id), id);
+  }
+});
+
+served('the script exports what the published one does', 'chromium', async (stage) => {
+  const server = await stage.server();
+  const at = (name) => `http://127.0.0.1:${server.port}/${name}`;
+  const exported = () => ({
+    names: Object.keys(window.peerjs),
+    same: window.Peer === window.peerjs.Peer,
+    name: window.Peer.name,
+    key: window.Peer.DEFAULT_KEY,
+    methods: typeof window.Peer.prototype.listAllPeers,
+    isPeer: new Peer({ host: 'other.test' }) instanceof peerjs.Peer,
+  });
+  const page = await stage.page(at('peerjs.js'));
+  const preset = await page.run(exported);
+
+  assert.deepEqual(preset, {
+    names: ['Peer', 'util'], same: true, name: 'Peer', key: 'peerjs', methods: 'function', isPeer: true,
+  });
+  const module = await (await stage.page(at('peerjs.min.js'))).run(async (url) => {
+    const before = window.Peer;
+    const { default: standard, ...names } = await import(url);
+    return { names: Object.keys(names).sort(), same: names.Peer === standard, untouched: window.Peer === before };
+  }, at('peerjs.mjs'));
+  assert.deepEqual(module, { names: ['Peer', 'util'], same: true, untouched: true });
+});
+
+served('the published build is beside it, byte by byte, with its integrity hash', 'chromium', async (stage) => {
+  const server = await stage.server();
+  const at = (name) => `http://127.0.0.1:${server.port}/${name}`;
+  for (const script of ['peerjs.js', 'peerjs.min.js']) {
+    const [, name, integrity] = (await text(at(script))).match(/beside it: (\S+), integrity (\S+) /);
+    const published = readFileSync(new URL(`../../vendor/dist/${script}`, import.meta.url), 'utf8');
+
+    assert.equal(await text(at(name)), published);
+    assert.equal(integrity, `sha384-${createHash('sha384').update(published).digest('base64')}`);
+    const page = await stage.page(at(name), integrity);
+    assert.equal(await page.run(() => new Peer('x', { host: 'a.test' }).options.host), 'a.test');
+    const { host } = await page.run(() => new Peer('x').options);
+    assert.equal(host, '0.peerjs.com');
+  }
+});
+
+served('a page may load the script in its own way, and is told if it cannot work', 'chromium', async (stage) => {
+  const server = await stage.server();
+  const page = await stage.page(`http://127.0.0.1:${server.port}/peerjs.js`);
+  const said = [];
+  page.listen('console', (message) => said.push(message.text()));
+
+  const late = await page.run((url) => new Promise((done) => {
+    const script = document.createElement('script');
+    script.src = url;
+    script.onload = () => done(new Peer('x').options.port);
+    document.head.append(script);
+  }), `http://127.0.0.1:${server.port}/peerjs.min.js`);
+  const evaluated = await page.run(async (url) => {
+    (0, eval)(await (await fetch(url)).text());
+    return new Peer('x', { host: 'a.test' }).options.host;
+  }, `http://127.0.0.1:${server.port}/peerjs.js`);
+
+  assert.deepEqual([late, evaluated], [server.port, 'a.test']);
+  assert.match(said.join('\n'), /peerjs\.js cannot tell its own address: load it with <script src>/);
+});
+
+/** States a behaviour, and stops all that it started. */
+function served(behaviour, browser, run) {
+  test(behaviour, { timeout: 60_000 }, async (t) => {
+    const stage = new Stage(browser);
+    t.after(() => stage.clear());
+    try {
+      await run(stage);
+    } catch (error) {
+      for (const server of stage.servers) t.diagnostic(server.transcript());
+      throw error;
+    }
+  });
+}
+
+class Stage {
+  servers = [];
+  #pages = [];
+  #proxies = [];
+  #sites = [];
+  #keys = [];
+
+  constructor(browser) {
+    this.browser = browser;
+  }
+
+  async server(...args) {
+    const server = await startServer(...args);
+    this.servers.push(server);
+    return server;
+  }
+
+  async proxy(starting) {
+    const proxy = await starting;
+    this.#proxies.push(proxy);
+    return proxy;
+  }
+
+  keys() {
+    const keys = new Keys();
+    this.#keys.push(keys);
+    return keys;
+  }
+
+  /** A page of another origin with this script. */
+  async page(script, integrity) {
+    const site = await startSite(pageWith(script, integrity));
+    this.#sites.push(site);
+    const page = await Page.load(this.browser, site.url);
+    this.#pages.push(page);
+    return page;
+  }
+
+  /** Two pages that say `new Peer()` connect and talk. */
+  async connects(script) {
+    const [alice, bob] = [await this.page(script), await this.page(script)];
+    const id = await bob.run(openedAs);
+    await bob.run(() => {
+      window.peer.on('connection', (line) => line.on('data', (data) => line.send(`${data}, and back`)));
+    });
+    assert.match(id, /^[0-9a-f-]{36}$/);
+    await alice.run(openedAs);
+    const answer = await alice.run((to) => new Promise((done) => {
+      const line = window.peer.connect(to);
+      line.on('open', () => line.send('there'));
+      line.on('data', done);
+    }), id);
+    assert.equal(answer, 'there, and back', script);
+  }
+
+  async clear() {
+    try {
+      await takeDown({ pages: this.#pages, proxies: this.#proxies, sites: this.#sites, servers: this.servers });
+    } finally {
+      for (const keys of this.#keys) keys.remove();
+    }
+  }
+}
+
+/** `new Peer()`, or with an id; resolves with the id that the broker gave it. */
+async function openedAs(id) {
+  await window.loaded;
+  window.peer = id ? new Peer(id) : new Peer();
+  return new Promise((done, failed) => {
+    window.peer.on('open', done);
+    window.peer.on('error', failed);
+  });
+}
+
+function pageWith(script, integrity) {
+  const check = integrity ? `integrity="${integrity}" crossorigin="anonymous"` : '';
+  const load = /\.mjs(\?|$)/.test(script)
+    ? `<script>window.loaded = import('${script}').then((module) => { window.Peer = module.Peer; });</script>`
+    : `<script src="${script}" ${check}></script>`;
+  return `<!doctype html><meta charset="utf-8"><title>served</title><link rel="icon" href="data:,">${load}`;
+}
+
+async function startSite(html) {
+  const site = http.createServer((request, response) => {
+    response.setHeader('Content-Type', 'text/html; charset=utf-8');
+    response.end(html);
+  });
+  site.listen(0, '127.0.0.1');
+  await once(site, 'listening');
+  return { url: `http://127.0.0.1:${site.address().port}/`, stop: () => stopped(site) };
+}
+
+/** Speaks TLS, and forwards what is below a path to the root of a server. */
+async function startTlsProxy({ port }, path) {
+  const { key, cert } = selfSigned();
+  const inside = (url) => url.slice(path.length);
+  const proxy = https.createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (request, response) => {
+    const onward = http.request({ port, host: '127.0.0.1', method: request.method, path: inside(request.url), headers: request.headers });
+    onward.on('response', (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    onward.on('error', () => response.destroy());
+    request.pipe(onward);
+  });
+  const sockets = new Set();
+  proxy.on('upgrade', ({ url, rawHeaders }, client) => {
+    const upstream = net.connect(port, '127.0.0.1');
+    for (const [from, to] of [[client, upstream], [upstream, client]]) {
+      sockets.add(from);
+      from.on('error', () => to.destroy());
+      from.on('close', () => to.destroy());
+      from.pipe(to);
+    }
+    const lines = rawHeaders.map((text, i) => (i % 2 ? `${text}\r\n` : `${text}: `));
+    upstream.write(`GET ${inside(url)} HTTP/1.1\r\n${lines.join('')}\r\n`);
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  return {
+    port: proxy.address().port,
+    stop() {
+      for (const socket of sockets) socket.destroy();
+      return stopped(proxy);
+    },
+  };
+}
+
+async function stopped(server) {
+  server.close();
+  server.closeAllConnections();
+  await once(server, 'close');
+}
+
+const text = async (url) => (await within(url, fetch(url))).text();

@@ -1,0 +1,222 @@
+// docs/TROUBLESHOOTING.md quotes what a browser says after a mistake. Here a browser makes the mistakes.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
+import { join, resolve } from 'node:path';
+import { after, before, test } from 'node:test';
+import { newPage } from '../lib/browser.mjs';
+import { Keys } from '../lib/keys.mjs';
+import { startShippedProxy } from '../lib/shipped-proxy.mjs';
+import { selfSigned, startServer } from '../lib/server.mjs';
+import { within } from '../lib/within.mjs';
+
+const root = resolve(import.meta.dirname, '../..');
+const peerjs = readFileSync(join(root, 'client-tests/clients/1.5.5/peerjs.js'), 'utf8');
+const document = readFileSync(join(root, 'docs/TROUBLESHOOTING.md'), 'utf8');
+
+/** The quoted texts: what the rows of the tables begin with. */
+const quotes = document.split('\n').flatMap((line) => line.match(/^\| (?:`` ?(.+?) ?``|`(.+?)`) \|/)?.slice(1).filter(Boolean) ?? []);
+
+/** The texts that no test provokes, and why. */
+const UNSEEN = {
+  'net::ERR_CONNECTION_TIMED_OUT': 'loopback never drops packets',
+  'net::ERR_CERT_COMMON_NAME_INVALID': 'a certificate for another name needs a trusted authority first',
+  'net::ERR_CERT_DATE_INVALID': 'so does one that has expired',
+  'Negotiation of connection to … failed.': 'ICE takes half a minute to fail; the text is in PeerJS',
+};
+
+let sites;
+const stops = [];
+before(async () => {
+  sites = { plain: await startSite(http), secure: await startSite(https) };
+});
+after(async () => {
+  for (const site of Object.values(sites)) site.close();
+});
+
+/** Makes a mistake in a page, and waits until the page says this. */
+function mistake(name, says, run, { secure = false } = {}) {
+  test(`${name}: ${says}`, { timeout: 60_000 }, async () => {
+    assert.ok(quotes.includes(says), `docs/TROUBLESHOOTING.md has no row for: ${says}`);
+    const shape = new RegExp(says.split('…').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*'));
+    // A page of its own: other pages accept every certificate.
+    const page = await newPage('chromium', { ignoreHTTPSErrors: secure });
+    try {
+      const said = [];
+      let found;
+      const seen = new Promise((done) => { found = done; });
+      const hear = (text) => {
+        said.push(text);
+        if (shape.test(text)) found();
+      };
+      page.on('console', (message) => hear(message.text()));
+      page.on('pageerror', (error) => hear(error.message));
+      await page.exposeFunction('hear', hear);
+      const { port } = sites[secure ? 'secure' : 'plain'].address();
+      await page.goto(`${secure ? 'https' : 'http'}://${run.host ?? '127.0.0.1'}:${port}/`);
+      await run(page);
+      await within(() => `the page to say ${shape}; it said:\n${said.join('\n')}`, seen);
+    } finally {
+      await page.close();
+      for (const stop of stops.splice(0)) await stop();
+    }
+  });
+  provoked.add(says);
+}
+const provoked = new Set();
+
+/** `new Peer` as a page does it: errors of PeerJS are heard, those that are thrown are the page's. */
+const open = (page, id, options) => page.evaluate(([id, options]) => {
+  setTimeout(() => {
+    window.peer = id === undefined ? new Peer(options) : new Peer(id, options);
+    window.peer.on('error', (error) => window.hear(error.message));
+  });
+}, [id, options]);
+
+async function server(flags, options) {
+  const started = await startServer(flags, options);
+  stops.push(() => started.stop());
+  return started;
+}
+
+const at = ({ port }, options) => ({ host: '127.0.0.1', port, ...options });
+
+/** `new Peer` at a server with these flags, with these options. */
+const peerAt = (flags, options = {}, { id, tls = false } = {}) => async (page) => {
+  await open(page, id, at(await server(flags, { tls }), options));
+};
+
+/** A broker behind nginx. */
+async function throughNginx(options, flags = ['--proxied']) {
+  const broker = await server(flags);
+  const proxy = await startShippedProxy('nginx', broker, options);
+  stops.unshift(() => proxy.stop());
+  return { broker, proxy };
+}
+
+mistake('a wrong port', 'net::ERR_CONNECTION_REFUSED', async (page) => {
+  const gone = await startServer();
+  await gone.stop();
+  await open(page, 'a', at(gone));
+});
+mistake('a scheme in the host', 'net::ERR_NAME_NOT_RESOLVED', peerAt([], { host: 'https://127.0.0.1' }));
+mistake('a port that browsers refuse', 'net::ERR_UNSAFE_PORT', (page) => open(page, undefined, { host: '127.0.0.1', port: 6667 }));
+mistake('a proxy whose broker is gone', 'WebSocket connection to \'…\' failed: Error during WebSocket handshake: Unexpected response code: 502', async (page) => {
+  const { broker, proxy } = await throughNginx({});
+  await broker.stop();
+  await open(page, 'a', at(proxy, { secure: true }));
+}, { secure: true });
+mistake('no script of PeerJS', 'Peer is not defined', async (page) => {
+  await page.evaluate(() => { delete window.Peer; });
+  await open(page, undefined, {});
+});
+
+mistake('a wrong path', 'Failed to load resource: the server responded with a status of 404 (Not Found)', peerAt(['--path', '/myapp']));
+mistake('a wrong path with an id', 'Wrong path: this broker is at …', peerAt(['--path', '/myapp'], {}, { id: 'a' }));
+mistake('a wrong key', 'Invalid key provided', peerAt([], { key: 'nope' }));
+mistake('a wrong key with an id', 'Invalid key provided', peerAt([], { key: 'nope' }, { id: 'a' }));
+mistake('a page that the key is not for', 'This origin may not use the key', withKey('--origin', 'https://example.org'));
+mistake('a token that proves nothing', 'Invalid token provided', withKey('--auth_url', 'http://127.0.0.1:9/'));
+mistake('an id with other characters', 'ID "…" is invalid', peerAt([], {}, { id: 'ä b!' }));
+mistake('an id of another tab', 'ID "…" is taken', async (page) => {
+  const broker = await server();
+  await openAndWait(page, 'a', at(broker));
+  await open(page, 'a', at(broker));
+});
+mistake('a full broker', 'Server has reached its concurrent user limit', peerAt(['--concurrent_limit', '0'], {}, { id: 'a' }));
+mistake('an id that nobody has', 'Could not connect to peer …', async (page) => {
+  await openAndWait(page, 'a', at(await server(['--expire_timeout', '100'])));
+  await page.evaluate(() => { window.peer.connect('nobody'); });
+});
+mistake('a list without discovery', 'Failed to load resource: the server responded with a status of 401 (Unauthorized)', async (page) => {
+  await openAndWait(page, 'a', at(await server()));
+  await page.evaluate(() => { window.peer.listAllPeers(); });
+});
+
+mistake('http from an https page', 'Mixed Content: The page at \'…\' was loaded over HTTPS, but requested an insecure resource \'…\'.', peerAt([], { host: 'lan.test', secure: false }), { secure: true });
+mistake('ws from an https page', 'Failed to construct \'WebSocket\': An insecure WebSocket connection may not be initiated from a page loaded over HTTPS.', peerAt([], { host: 'lan.test', secure: false }, { id: 'a' }), { secure: true });
+mistake('https to a plain port', 'net::ERR_SSL_PROTOCOL_ERROR', peerAt([], { secure: true }));
+mistake('wss to a plain port', 'net::ERR_SSL_PROTOCOL_ERROR', peerAt([], { secure: true }, { id: 'a' }));
+mistake('a self-signed certificate', 'net::ERR_CERT_AUTHORITY_INVALID', peerAt([], { secure: true }, { tls: true }));
+mistake('a self-signed certificate with an id', 'net::ERR_CERT_AUTHORITY_INVALID', peerAt([], { secure: true }, { tls: true, id: 'a' }));
+mistake('a camera over http', 'Cannot read properties of undefined (reading \'getUserMedia\')', Object.assign(
+  (page) => page.evaluate(() => { setTimeout(() => navigator.mediaDevices.getUserMedia({ video: true })); }),
+  { host: 'lan.test' },
+));
+
+mistake('an origin that --cors does not list', 'Access to fetch at \'…\' from origin \'…\' has been blocked by CORS policy: No \'Access-Control-Allow-Origin\' header is present on the requested resource.', peerAt(['--cors', 'https://example.org']));
+mistake('a proxy without upgrades', 'WebSocket connection to \'…\' failed: Error during WebSocket handshake: Unexpected response code: 404', async (page) => {
+  const edit = (config) => config.split('\n').filter((line) => !line.includes('proxy_set_header Upgrade')).join('\n');
+  const { proxy } = await throughNginx({ edit });
+  await open(page, 'a', at(proxy, { secure: true }));
+}, { secure: true });
+mistake('too many from one address', 'WebSocket connection to \'…\' failed: Error during WebSocket handshake: Unexpected response code: 429', async (page) => {
+  const { proxy } = await throughNginx(
+    { edit: (config) => config.replace('X-Forwarded-For   $remote_addr', 'X-Forwarded-For 203.0.113.1') },
+    ['--proxied', '--connections_per_address', '1'],
+  );
+  await openAndWait(page, 'a', at(proxy, { secure: true }));
+  await open(page, 'b', at(proxy, { secure: true }));
+}, { secure: true });
+
+mistake('a broker that ended', 'Lost connection to server.', async (page) => {
+  const broker = await server();
+  await openAndWait(page, 'a', at(broker));
+  broker.signal('SIGKILL');
+});
+mistake('a connection while disconnected', 'Cannot connect to new Peer after disconnecting from server.', async (page) => {
+  await openAndWait(page, 'a', at(await server()));
+  await page.evaluate(() => {
+    window.peer.disconnect();
+    window.peer.connect('b');
+  });
+});
+mistake('a message before the connection is open', 'Connection is not open. You should listen for the `open` event before sending messages.', async (page) => {
+  await openAndWait(page, 'a', at(await server()));
+  await page.evaluate(() => {
+    const connection = window.peer.connect('b');
+    connection.on('error', (error) => window.hear(error.message));
+    connection.send('early');
+  });
+});
+
+test('every text that the page quotes is provoked, or is known not to be', () => {
+  assert.deepEqual([...provoked, ...Object.keys(UNSEEN)].sort(), [...quotes].sort());
+});
+
+test('what PeerJS says when ICE fails is in PeerJS', () => {
+  assert.match(peerjs, /Negotiation of connection to .{0,60} failed\./);
+});
+
+function withKey(...flags) {
+  return async (page) => {
+    const keys = new Keys();
+    stops.push(() => keys.remove());
+    await keys.add('mykey', ...flags);
+    await open(page, 'a', at(await server(keys.flags), { key: 'mykey' }));
+  };
+}
+
+async function openAndWait(page, id, options) {
+  await page.evaluate(([id, options]) => new Promise((opened) => {
+    window.peer = new Peer(id, options);
+    window.peer.on('error', (error) => window.hear(error.message));
+    window.peer.on('open', opened);
+  }), [id, options]);
+}
+
+/** A blank page with PeerJS, as another origin than the broker. */
+async function startSite({ createServer }) {
+  const { key, cert } = selfSigned();
+  const site = createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (request, response) => {
+    const isScript = request.url === '/peerjs.js';
+    response.setHeader('Content-Type', `text/${isScript ? 'javascript' : 'html'}; charset=utf-8`);
+    response.end(isScript ? peerjs : '<!doctype html><title>a page</title><link rel="icon" href="data:,"><script src="/peerjs.js"></script>');
+  });
+  site.listen(0, '127.0.0.1');
+  await once(site, 'listening');
+  return site;
+}

@@ -1,0 +1,170 @@
+//! Environment variables: which one an argument takes, which ones nobody takes, and errors that name a variable.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::{OsStr, OsString};
+
+use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command, Error};
+
+/// What the names of all variables of the program begin with.
+const PREFIX: &str = "PEERBROKER_";
+
+/// The variables of peerjs-server, and those that override them.
+const OF_REFERENCE: [(&str, &str); 2] = [("PEERBROKER_PORT", "PORT"), ("PEERBROKER_PATH", "PEERSERVER_PATH")];
+
+/// What Kubernetes sets in every container beside a service named `peerbroker`, and what names the program for its tests.
+const OF_OTHERS: [&str; 3] = ["PEERBROKER_SERVICE_", "PEERBROKER_PORT_", "PEERBROKER_BIN"];
+
+/// How alike a name must be to be suggested: clap's bound for flags.
+const ALIKE: f64 = 0.7;
+
+/// The command with the variable of each argument that is set. An argument whose own variable is unset takes the one of
+/// peerjs-server. An empty variable counts as unset: compose files cannot leave one out. The variables of the server mean
+/// nothing for its commands.
+pub(super) fn with_set_variables(command: Command) -> Command {
+    let first = env::args_os().nth(1).unwrap_or_default();
+    if command.find_subcommand(&first).is_some() {
+        return command.mut_args(|arg| arg.env(None::<&'static str>)).mut_subcommands(with_set_variables_of);
+    }
+    with_set_variables_of(command)
+}
+
+fn with_set_variables_of(command: Command) -> Command {
+    let command = command.mut_args(|arg| {
+        let Some(own) = arg.get_env().map(OsStr::to_owned) else { return arg };
+        let is_own_set = is_set(&own);
+        let is_fallback = |(name, of_reference): &(&str, &str)| *name == own && is_set(of_reference.as_ref());
+        match OF_REFERENCE.into_iter().find(is_fallback) {
+            Some((_, of_reference)) if !is_own_set => arg.env(of_reference),
+            _ if !is_own_set && env::var_os(&own).is_some() => arg.env(None::<&'static str>),
+            _ => arg,
+        }
+    });
+    command.mut_subcommands(with_set_variables_of)
+}
+
+fn is_set(name: &OsStr) -> bool {
+    let Some(value) = env::var_os(name) else { return false };
+    // Kubernetes sets it if a service is named `peerbroker`.
+    let is_link = name == "PEERBROKER_PORT" && value.to_string_lossy().starts_with("tcp://");
+    !value.is_empty() && !is_link
+}
+
+/// The error with the names of variables in place of flags that were not on the command line.
+pub(super) fn naming_variables(mut error: Error, mut command: Command) -> Error {
+    // Only then its arguments can be written as the error writes them.
+    command.build();
+    let args: Vec<OsString> = env::args_os().skip(1).collect();
+    let variables: Vec<(String, String)> = command
+        .get_arguments()
+        .chain(
+            command
+                .get_subcommands()
+                .flat_map(|keys| keys.get_subcommands())
+                .flat_map(Command::get_arguments),
+        )
+        .filter(|arg| !is_given(arg, &args))
+        .filter_map(|arg| Some((arg.to_string(), arg.get_env()?.to_str()?.to_owned())))
+        .collect();
+    let renamed = |shown: &String| {
+        let variable = variables.iter().find(|(flag, _)| flag == shown);
+        variable.map_or_else(|| shown.clone(), |(_, variable)| variable.clone())
+    };
+    for kind in [ContextKind::InvalidArg, ContextKind::PriorArg] {
+        let value = match error.get(kind) {
+            Some(ContextValue::String(shown)) => ContextValue::String(renamed(shown)),
+            Some(ContextValue::Strings(shown)) => ContextValue::Strings(shown.iter().map(renamed).collect()),
+            _ => continue,
+        };
+        error.insert(kind, value);
+    }
+    error
+}
+
+/// Whether an argument is on the command line.
+fn is_given(arg: &Arg, args: &[OsString]) -> bool {
+    let names = arg.get_all_aliases().unwrap_or_default().into_iter().chain(arg.get_long());
+    let long: Vec<String> = names.map(|name| format!("--{name}")).collect();
+    let short = arg.get_short().map(|short| format!("-{short}"));
+    args.iter().map(|text| text.to_string_lossy()).any(|text| {
+        let name = text.split('=').next().unwrap_or_default();
+        long.iter().any(|long| long == name) || short.as_ref().is_some_and(|short| text.starts_with(short))
+    })
+}
+
+/// A warning for each variable that looks like one of this program and is none.
+pub(super) fn unknown_variables(command: &Command) -> Vec<String> {
+    let known: Vec<String> = variables_of(command);
+    let mut names: Vec<String> = env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+    names.retain(|name| name.starts_with(PREFIX) && !known.contains(name));
+    names.retain(|name| !OF_OTHERS.iter().any(|prefix| name.starts_with(prefix)));
+    names.sort_unstable();
+    names
+        .into_iter()
+        .map(|name| {
+            let alike = |known: &&String| strsim::jaro(bare(known), bare(&name));
+            let best = known.iter().max_by(|a, b| alike(a).total_cmp(&alike(b)));
+            match best.filter(|best| alike(best) > ALIKE) {
+                Some(best) => format!("unknown variable {}: did you mean {best}?", name.escape_debug()),
+                None => format!(
+                    "unknown variable {}: `peerbroker --help` names the variable of each flag",
+                    name.escape_debug()
+                ),
+            }
+        })
+        .collect()
+}
+
+fn bare(name: &str) -> &str {
+    name.strip_prefix(PREFIX).unwrap_or(name)
+}
+
+fn variables_of(command: &Command) -> Vec<String> {
+    let own = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned));
+    own.chain(command.get_subcommands().flat_map(variables_of)).collect()
+}
+
+/// The arguments that were given, each with what gave it: `--port`, or a variable.
+#[derive(Clone, Debug, Default)]
+pub struct Given(BTreeMap<String, String>);
+
+impl Given {
+    pub(super) fn of(command: &Command, matches: &ArgMatches) -> Self {
+        let given = command.get_arguments().filter_map(|arg| {
+            let id = arg.get_id().as_str();
+            let by = match matches.value_source(id)? {
+                ValueSource::CommandLine => format!("--{id}"),
+                ValueSource::EnvVariable => arg.get_env()?.to_str()?.to_owned(),
+                _ => return None,
+            };
+            Some((id.to_owned(), by))
+        });
+        let mut all: BTreeMap<String, String> = given.collect();
+        if let Some((name, matches)) = matches.subcommand()
+            && let Some(command) = command.find_subcommand(name)
+        {
+            all.extend(Given::of(command, matches).0);
+        }
+        Given(all)
+    }
+
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.0.contains_key(id)
+    }
+
+    /// A text about flags with the names of variables in place of the flags that they gave.
+    pub fn reworded(&self, text: &str) -> String {
+        let mut reworded = String::with_capacity(text.len());
+        let mut parts = text.split("--");
+        reworded.extend(parts.next());
+        for part in parts {
+            let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(part.len());
+            let (id, rest) = part.split_at(end);
+            let by = self.0.get(id).map_or_else(|| format!("--{id}"), String::clone);
+            reworded.extend([&by, rest]);
+        }
+        reworded
+    }
+}

@@ -1,0 +1,102 @@
+use super::*;
+
+/// The flags, without the environment.
+pub(super) fn parsed(args: &[&str]) -> Cli {
+    let command = Cli::command().mut_args(|arg| arg.env(None::<&'static str>));
+    let matches = command.clone().get_matches_from(["peerbroker"].iter().chain(args));
+    Cli::of(&command, &matches).unwrap()
+}
+
+fn settings(args: &[&str]) -> Settings {
+    parsed(args).settings().unwrap()
+}
+
+#[test]
+fn the_flags_are_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_flag_is_in_a_group_and_the_short_help_names_flags_that_exist() {
+    let command = Cli::command();
+    let ids: Vec<&str> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
+    assert!(help::SHORT.iter().all(|id| ids.contains(id)), "{:?}", help::SHORT);
+    let ungrouped: Vec<&clap::Arg> =
+        command.get_arguments().filter(|arg| arg.get_help_heading().is_none()).collect();
+    assert!(ungrouped.is_empty(), "{ungrouped:?}");
+}
+
+#[test]
+fn the_defaults_shown_are_those_of_the_library() {
+    let Settings { config, listen, given_path, cluster, data_dir } =
+        settings(&["--port", "9000", "--path", "/"]);
+    assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    assert_eq!(format!("{listen:?}"), format!("{:?}", Listen::default()));
+    assert_eq!((given_path.as_str(), data_dir), ("/", None));
+    assert!(cluster.is_none());
+}
+
+#[test]
+fn every_form_of_a_flag_that_the_reference_takes_is_taken() {
+    for form in [&["-p9001"][..], &["-p", "9001"], &["-p=9001"], &["--port=9001"], &["--port", "9001"]] {
+        assert_eq!(settings(form).listen.port, 9001, "{form:?}");
+    }
+    let all = settings(&[
+        "-H",
+        "127.0.0.1",
+        "-k",
+        "123",
+        "--path",
+        "/x/",
+        "-t",
+        "1",
+        "--alive-timeout",
+        "2",
+        "-c",
+        "3",
+        "--allow_discovery",
+        "--proxied",
+        "true",
+        "--cors",
+        "http://a",
+        "http://b",
+        "--cors=http://c",
+        "--sslkey",
+        "k",
+        "--sslcert",
+        "c",
+    ]);
+    assert_eq!(all.config.key.as_str(), "123");
+    assert_eq!(all.config.cors, ["http://a", "http://b", "http://c"].map(|text| text.parse().unwrap()));
+    assert_eq!(settings(&["--cors", "http://a", "*"]).config.cors, []);
+    assert!(all.config.allow_discovery && all.config.proxied);
+    assert!(!settings(&["--allow_discovery", "false"]).config.allow_discovery);
+    assert_eq!(all.config.limits.concurrent_limit, 3);
+    assert_eq!(all.given_path, "/x/");
+}
+
+#[test]
+fn keys_may_come_from_a_directory_alone() {
+    let Settings { config, data_dir, .. } = settings(&["--data-dir", "data", "--no_default_key"]);
+    assert_eq!((data_dir, config.default_key), (Some(PathBuf::from("data")), false));
+    assert!(settings(&["--no_default_key=false"]).config.default_key);
+}
+
+#[test]
+fn a_wrong_value_names_its_flag_and_what_is_accepted() {
+    for (flag, value, accepted) in [
+        ("--port", "65536", "0 to 65535"),
+        ("--expire_timeout", "soon", "milliseconds"),
+        ("--alive_timeout", "0", "milliseconds"),
+        ("--concurrent_limit", "-1", "whole number"),
+        ("--allow_discovery", "maybe", "true or false"),
+        ("--log_format", "xml", "json"),
+        ("--key", "", "1 to 128 bytes"),
+        ("--max_message_bytes", "0", "1 or more"),
+    ] {
+        let error = Cli::try_parse_from(["peerbroker", &format!("{flag}={value}")]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(flag) && text.contains(accepted), "{text}");
+        assert_eq!(error.exit_code(), 2);
+    }
+}

@@ -1,0 +1,128 @@
+//! The lines of `--log_format json`: one object each, with `time`, `level`, `target`, `message`, and fields of their own.
+
+use std::net::SocketAddr;
+
+use jiff::{Timestamp, Unit};
+use log::Record;
+use log::kv::{self, Key, Value as Kv, VisitSource};
+use peerbroker::events::{Event, PeerAddress};
+use serde_json::{Map, Value, json};
+
+use super::text::{api_line, client_options, printable, start_line, url};
+use crate::cli::Settings;
+
+pub(super) type Fields = Map<String, Value>;
+
+/// The target of the lines on stdout.
+const CONSOLE: &str = "peerbroker::console";
+/// The field of the log that is JSON itself.
+const SETTINGS: &str = "settings";
+
+/// A line of stdout.
+pub(super) fn line(level: &str, message: &str, fields: Fields) -> String {
+    line_of(level, CONSOLE, message, fields)
+}
+
+fn line_of(level: &str, target: &str, message: &str, fields: Fields) -> String {
+    let time = Timestamp::now().round(Unit::Millisecond).unwrap_or_default();
+    let mut line = Fields::new();
+    for (name, value) in [
+        ("time", format!("{time:.3}")),
+        ("level", level.to_owned()),
+        ("target", target.to_owned()),
+        ("message", message.to_owned()),
+    ] {
+        line.insert(name.to_owned(), value.into());
+    }
+    for (name, value) in fields {
+        line.entry(name).or_insert(value);
+    }
+    escaped(&Value::Object(line).to_string()) + "\n"
+}
+
+/// Some readers take these for ends of a line, or hide them. In JSON they can stand only in texts.
+fn escaped(json: &str) -> String {
+    json.chars().fold(String::with_capacity(json.len()), |mut text, c| {
+        match c {
+            c if c.is_ascii() || c.escape_debug().count() == 1 => text.push(c),
+            c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| text += &format!("\\u{unit:04x}")),
+        }
+        text
+    })
+}
+
+/// A line of the log, with its fields.
+pub(super) fn record(record: &Record<'_>) -> String {
+    let mut fields = LogFields::default();
+    // The visitor never fails.
+    let _ = record.key_values().visit(&mut fields);
+    line_of(record.level().as_str(), record.target(), &record.args().to_string(), fields.0)
+}
+
+#[derive(Default)]
+struct LogFields(Fields);
+
+impl<'kvs> VisitSource<'kvs> for LogFields {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Kv<'kvs>) -> Result<(), kv::Error> {
+        let text = value.to_string();
+        if text.is_empty() {
+            return Ok(());
+        }
+        let value = match key.as_str() {
+            SETTINGS => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            _ => value.to_u64().map_or(Value::String(text), Value::from),
+        };
+        self.0.insert(key.as_str().to_owned(), value);
+        Ok(())
+    }
+}
+
+/// The lines of a server that listens.
+pub(super) fn started(settings: &Settings, address: SocketAddr, ops_address: Option<SocketAddr>) -> String {
+    let Settings { config, listen, given_path, .. } = settings;
+    let url = url(&client_options(config, listen, address), listen);
+    let fields = json!({"event": "started", "address": address, "path": config.path.as_str(), "url": url});
+    let mut lines = line("INFO", &start_line(listen, address, given_path), fields_of(fields));
+    if let (Some(ops), Some(address)) = (&listen.ops, ops_address) {
+        let fields = json!({"event": "api_started", "address": address});
+        lines += &line("INFO", &api_line(address, ops.token.is_some()), fields_of(fields));
+    }
+    lines
+}
+
+/// The line of an event about clients; empty if there is none.
+pub(super) fn event(event: &Event) -> String {
+    match event {
+        Event::PeerConnected(connected) => {
+            let mut fields = about("connected", &connected.peer);
+            fields.insert("address".to_owned(), json!(connected.address));
+            fields.insert("version".to_owned(), json!(connected.client_version.as_ref().map(|v| v.as_str())));
+            line("INFO", &format!("Client connected: {}", printable(connected.peer.id.as_str())), fields)
+        }
+        Event::PeerDisconnected(gone) => {
+            let mut fields = about("disconnected", &gone.peer);
+            let more = json!({
+                "reason": gone.reason.ending().label,
+                "duration_ms": u64::try_from(gone.duration.as_millis()).unwrap_or(u64::MAX),
+                "messages": gone.messages,
+                "bytes": gone.bytes,
+            });
+            fields.extend(fields_of(more));
+            line("INFO", &format!("Client disconnected: {}", printable(gone.peer.id.as_str())), fields)
+        }
+        Event::Stopped => line("INFO", "Http server closed.", fields_of(json!({"event": "stopped"}))),
+        _ => String::new(),
+    }
+}
+
+fn about(event: &str, peer: &PeerAddress) -> Fields {
+    let (key, id) = (peer.key.as_str(), peer.id.as_str());
+    fields_of(json!({"event": event, "key": key, "id": id, "realm": peer.realm.label()}))
+}
+
+fn fields_of(json: Value) -> Fields {
+    match json {
+        Value::Object(fields) => fields,
+        _ => Fields::new(),
+    }
+}

@@ -1,0 +1,155 @@
+//! The connection below TLS. A client that speaks plain HTTP gets an answer that it can read, instead of an alert of TLS.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use actix_web::rt::net::{ActixStream, Ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+const ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Access-Control-Allow-Origin: *\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: 122\r\n\r\n\
+    400: this port speaks HTTPS, and the request came as plain HTTP.\n\
+    Use https:// here, or wss://, or secure: true in PeerJS.\n";
+
+/// A connection below TLS.
+pub(crate) struct TlsPort<T> {
+    io: T,
+    state: State,
+    /// Called if the client speaks plain HTTP.
+    on_http: Option<Box<dyn FnOnce()>>,
+}
+
+enum State {
+    /// Nothing was read yet.
+    New,
+    Tls,
+    /// The client gets the rest of the answer.
+    Answering(&'static [u8]),
+    /// Reads until the client has closed its side, because a close with unread input is a reset.
+    Draining,
+}
+
+impl<T> TlsPort<T> {
+    pub(crate) fn new(io: T, on_http: impl FnOnce() + 'static) -> Self {
+        TlsPort { io, state: State::New, on_http: Some(Box::new(on_http)) }
+    }
+
+    pub(super) fn get_ref(&self) -> &T {
+        &self.io
+    }
+}
+
+/// A method of HTTP begins with a letter; a record of TLS does not (RFC 8446, section 5.1).
+fn is_http(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(u8::is_ascii_uppercase)
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsPort<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buf.filled().len();
+        loop {
+            match this.state {
+                State::Tls => return Pin::new(&mut this.io).poll_read(cx, buf),
+                State::New => {
+                    ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+                    let on_http = this.on_http.take();
+                    if !is_http(buf.filled().get(before..).unwrap_or_default()) {
+                        this.state = State::Tls;
+                        return Poll::Ready(Ok(()));
+                    }
+                    on_http.into_iter().for_each(|tell| tell());
+                    buf.set_filled(before);
+                    this.state = State::Answering(ANSWER);
+                }
+                State::Answering([]) => {
+                    ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+                    this.state = State::Draining;
+                }
+                State::Answering(rest) => {
+                    let written = ready!(Pin::new(&mut this.io).poll_write(cx, rest))?;
+                    this.state = State::Answering(rest.get(written..).unwrap_or_default());
+                }
+                State::Draining => {
+                    ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+                    if buf.filled().len() == before {
+                        return Poll::Ready(Ok(()));
+                    }
+                    buf.set_filled(before);
+                }
+            }
+        }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for TlsPort<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+impl<T: ActixStream> ActixStream for TlsPort<T> {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        self.io.poll_read_ready(cx)
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        self.io.poll_write_ready(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::join;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_answer_to_plain_http_is_whole_and_everything_is_read() {
+        let (mut client, server) = duplex(64);
+        let mut port = TlsPort::new(server, || {});
+        let ask = async {
+            client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            drop(client);
+            answer
+        };
+        let serve = async {
+            let mut buf = [0; 64];
+            let count = port.read(&mut buf).await.unwrap();
+            drop(port);
+            count
+        };
+        let (answer, count) = join!(ask, serve);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{answer}");
+        assert_eq!(count, 0, "TLS sees the end of the connection");
+    }
+}

@@ -1,0 +1,7 @@
+/*! PeerJS {{version}} (MIT), preset to the broker that serves this file: `new Peer()` connects there.
+ *  The unchanged build is beside it: {{plain}}, integrity {{integrity}} */
+{{library}}
+(() => {
+  {{preset}}
+  window.peerjs.Peer = window.Peer = presetPeer(window.peerjs.Peer, document.currentScript?.src, {{key}});
+})();

@@ -1,0 +1,10 @@
+/*! PeerJS {{version}} (MIT), preset to the broker that serves this file: `new Peer()` connects there.
+ *  The unchanged build is beside it: {{plain}}, integrity {{integrity}} */
+// A module sets no globals, but this build of PeerJS does.
+const { peerjs, Peer: global } = window;
+{{library}}
+const { Peer: Original, util } = window.peerjs;
+Object.assign(window, { peerjs, Peer: global });
+{{preset}}
+const Peer = presetPeer(Original, import.meta.url, {{key}});
+export { Peer, util, Peer as default };

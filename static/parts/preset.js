@@ -1,0 +1,32 @@
+// Presets PeerJS's Peer to the broker that serves this script. What the page passes wins.
+function presetPeer(Original, script, builtInKey) {
+  if (!script) {
+    console.warn('peerjs.js cannot tell its own address: load it with <script src>, or pass host, port and path to Peer');
+    return Original;
+  }
+  // The address of this script leads to its broker, through every proxy and below every path.
+  const url = new URL(script);
+  const secure = url.protocol === 'https:';
+  const asked = url.searchParams.get('key');
+  const key = asked === null ? builtInKey : encodeURIComponent(asked);
+  const preset = {
+    host: url.hostname,
+    port: Number(url.port) || (secure ? 443 : 80),
+    path: new URL('.', url).pathname,
+    secure,
+    ...(key && { key }),
+  };
+  return class Peer extends Original {
+    constructor(id, options) {
+      // As in PeerJS: the id may be missing.
+      if (id && id.constructor == Object) [id, options] = [undefined, id];
+      const host = options?.host === '/' ? location.hostname : options?.host;
+      // A page that names another host means another broker.
+      const isHere = host === undefined || host === preset.host;
+      super(id, isHere ? { ...preset, ...options } : options);
+      if (isHere && !key && !options?.key) {
+        console.warn('this broker has no built-in key: load peerjs.js?key=…, or pass a key to Peer');
+      }
+    }
+  };
+}

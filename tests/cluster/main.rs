@@ -1,0 +1,36 @@
+//! The store between nodes: one suite for all backplanes, and tests of Redis and of the simulation.
+
+mod claims;
+mod inboxes;
+mod leases;
+mod limits;
+mod marks;
+mod outages;
+mod redis_data;
+mod redis_urls;
+mod registrations;
+mod server;
+#[path = "sim/sim.rs"]
+mod sim;
+mod sim_faults;
+mod stage;
+
+/// Runs each test on every backplane: the test is a function of a stage.
+macro_rules! on_every_backplane {
+    ($($test:ident)*) => {
+        mod simulated {
+            $(#[tokio::test(start_paused = true)]
+            async fn $test() {
+                super::$test(&crate::sim::SimStore::new(1)).await;
+            })*
+        }
+        mod redis {
+            $(#[tokio::test]
+            async fn $test() {
+                let server = crate::server::RedisServer::start();
+                super::$test(&peerbroker::cluster::redis::RedisSettings::new(&server.url())).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_every_backplane;

@@ -1,0 +1,436 @@
+//! A backplane in memory, in tokio's time, with faults: for tests of what uses one.
+//!
+//! ```ignore
+//! let store = SimStore::new(seed);          // the store of all nodes; clones are the same store
+//! let a = store.connect();                  // the backplane of one node
+//! store.set_latency(Duration::ZERO..Duration::from_millis(5));
+//! store.set_chaos(Chaos { lose_reply: 0.01, ..Chaos::default() });
+//! a.set_fault(Fault::Stalled);              // this node only; store.set_fault(…) is for all
+//! store.failover(Duration::from_millis(300));
+//! ```
+//!
+//! Everything random comes from the seed, so in paused time a test repeats itself exactly. Include it in another test
+//! binary with `#[path = "../cluster/sim/sim.rs"] mod sim;`.
+
+// No binary uses all of it.
+#![allow(dead_code)]
+
+mod store;
+
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
+
+use peerbroker::cluster::{
+    Backplane, Claim, ClaimOutcome, Entry, Locate, Name, Owner, Position, RegisterOutcome, Registration,
+    Renewal, Unavailable,
+};
+use peerbroker::wire::{ApiKey, NodeId};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep, timeout_at};
+
+pub use store::Held;
+use store::{Micros, Store};
+
+/// The store's clock when a simulation begins.
+const EPOCH: Micros = 1_700_000_000_000_000;
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// Calls fail at once, and are not carried out.
+    Refused,
+    /// Calls fail at their bound, and are not carried out: a network that drops packets.
+    Unreachable,
+    /// Calls fail at their bound, and are carried out when this fault ends: a process that is stopped.
+    Stalled,
+    /// Calls are carried out, and fail at their bound.
+    RepliesLost,
+}
+
+/// Faults of single calls, each with its probability.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chaos {
+    /// As [`Fault::Refused`].
+    pub refuse: f64,
+    /// As [`Fault::Unreachable`].
+    pub lose_request: f64,
+    /// As [`Fault::RepliesLost`].
+    pub lose_reply: f64,
+    /// A batch is appended twice.
+    pub duplicate: f64,
+}
+
+type Change = Box<dyn FnOnce(&mut Store, Micros)>;
+
+struct Shared {
+    store: RefCell<Store>,
+    random: Cell<u64>,
+    latency: RefCell<Range<Duration>>,
+    chaos: Cell<Chaos>,
+    fault: Cell<Fault>,
+    timeout: Cell<Duration>,
+    /// Another one after each restart, and whenever data was lost.
+    process: Cell<u64>,
+    began: Instant,
+    /// Something was appended, or a fault has changed.
+    changed: Notify,
+    links: RefCell<Vec<Rc<Link>>>,
+}
+
+struct Link {
+    fault: Cell<Fault>,
+    /// The process that it is connected to, if it is.
+    connected: Cell<Option<u64>>,
+    generation: Cell<u64>,
+    /// Calls that a stalled process has received.
+    stalled: RefCell<Vec<Change>>,
+}
+
+/// The store of all nodes.
+#[derive(Clone)]
+pub struct SimStore(Rc<Shared>);
+
+/// The backplane of one node.
+#[derive(Clone)]
+pub struct SimBackplane {
+    shared: Rc<Shared>,
+    link: Rc<Link>,
+}
+
+impl SimStore {
+    pub fn new(seed: u64) -> Self {
+        SimStore(Rc::new(Shared {
+            store: RefCell::new(Store::new(10_000)),
+            random: Cell::new(seed),
+            latency: RefCell::new(Duration::from_micros(50)..Duration::from_millis(2)),
+            chaos: Cell::default(),
+            fault: Cell::default(),
+            timeout: Cell::new(Duration::from_secs(2)),
+            process: Cell::new(1),
+            began: Instant::now(),
+            changed: Notify::new(),
+            links: RefCell::default(),
+        }))
+    }
+
+    pub fn connect(&self) -> SimBackplane {
+        let link = Rc::new(Link {
+            fault: Cell::default(),
+            connected: Cell::default(),
+            generation: Cell::default(),
+            stalled: RefCell::default(),
+        });
+        self.0.links.borrow_mut().push(Rc::clone(&link));
+        SimBackplane { shared: Rc::clone(&self.0), link }
+    }
+
+    /// A fault of all nodes. A node with one of its own keeps that.
+    pub fn set_fault(&self, fault: Fault) {
+        self.0.fault.set(fault);
+        self.0.resume();
+    }
+
+    /// Of the way to the store, and of the way back.
+    pub fn set_latency(&self, latency: Range<Duration>) {
+        self.0.latency.replace(latency);
+    }
+
+    pub fn set_chaos(&self, chaos: Chaos) {
+        self.0.chaos.set(chaos);
+    }
+
+    /// The bound of each call.
+    pub fn set_timeout(&self, timeout: Duration) {
+        self.0.timeout.set(timeout);
+    }
+
+    pub fn set_max_inbox(&self, batches: usize) {
+        self.0.store.borrow_mut().max_inbox = batches;
+    }
+
+    /// Another process, with the same data. Calls on their way fail.
+    pub fn restart(&self) {
+        self.0.process.set(self.0.process.get() + 1);
+        for link in self.0.links.borrow().iter() {
+            link.stalled.take();
+        }
+        self.0.changed.notify_waiters();
+    }
+
+    /// Another process, without data.
+    pub fn wipe(&self) {
+        self.0.store.borrow_mut().wipe();
+        self.restart();
+    }
+
+    /// Another process, that lacks what was written last. At most a minute.
+    pub fn failover(&self, lost: Duration) {
+        let to = self.0.now().saturating_sub(lost.as_micros() as Micros);
+        self.0.store.borrow_mut().roll_back(to);
+        self.restart();
+    }
+
+    /// Another process, that lacks what was appended to inboxes last, and has all else.
+    pub fn lose_appends(&self, last: Duration) {
+        let since = self.0.now().saturating_sub(last.as_micros() as Micros);
+        self.0.store.borrow_mut().lose_appends(since);
+        self.restart();
+    }
+
+    /// Names and owners, dead ones too: for a checker.
+    pub fn owners(&self) -> Vec<(Name, Held)> {
+        self.0.store.borrow().owners(self.0.now())
+    }
+
+    /// Clients of a key, on all nodes.
+    pub fn clients(&self, key: &ApiKey) -> usize {
+        self.0.store.borrow().clients(key)
+    }
+
+    /// Batches in an inbox.
+    pub fn batches(&self, node: NodeId) -> usize {
+        self.0.store.borrow().batches(node)
+    }
+}
+
+impl Shared {
+    fn now(&self) -> Micros {
+        EPOCH + self.began.elapsed().as_micros() as Micros
+    }
+
+    /// SplitMix64.
+    fn random(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn happens(&self, probability: f64) -> bool {
+        probability > 0.0 && ((self.random() >> 11) as f64) < probability * (1u64 << 53) as f64
+    }
+
+    async fn travel(&self) {
+        let range = self.latency.borrow().clone();
+        let width = range.end.saturating_sub(range.start).as_nanos() as u64;
+        let extra = if width == 0 { 0 } else { self.random() % width };
+        sleep(range.start + Duration::from_nanos(extra)).await;
+    }
+
+    fn carry_out(&self, change: Change) {
+        let mut store = self.store.borrow_mut();
+        let before = store.appended();
+        change(&mut store, self.now());
+        if store.appended() != before {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Carries out what stalled processes have received, of links whose fault has ended.
+    fn resume(&self) {
+        for link in self.links.borrow().iter() {
+            if link.fault(self) != Fault::Stalled {
+                link.stalled.take().into_iter().for_each(|change| self.carry_out(change));
+            }
+        }
+        self.changed.notify_waiters();
+    }
+}
+
+impl Link {
+    fn fault(&self, shared: &Shared) -> Fault {
+        match self.fault.get() {
+            Fault::None => shared.fault.get(),
+            own => own,
+        }
+    }
+}
+
+fn unavailable(why: &str) -> Unavailable {
+    Unavailable(why.to_owned())
+}
+
+impl SimBackplane {
+    /// A fault of this node. See [`SimStore::set_fault`].
+    pub fn set_fault(&self, fault: Fault) {
+        self.link.fault.set(fault);
+        self.shared.resume();
+    }
+
+    /// One call: there, a change of the store, and back.
+    async fn call<T: 'static>(
+        &self,
+        change: impl FnOnce(&mut Store, Micros) -> T + 'static,
+    ) -> Result<T, Unavailable> {
+        self.connect();
+        let answer = self.within_bound(self.exchange(change)).await;
+        if answer.is_err() {
+            self.link.connected.set(None);
+        }
+        answer
+    }
+
+    async fn within_bound<T>(
+        &self,
+        call: impl Future<Output = Result<T, Unavailable>>,
+    ) -> Result<T, Unavailable> {
+        let bound = Instant::now() + self.shared.timeout.get();
+        timeout_at(bound, call).await.unwrap_or_else(|_| Err(unavailable("no answer")))
+    }
+
+    async fn exchange<T: 'static>(
+        &self,
+        change: impl FnOnce(&mut Store, Micros) -> T + 'static,
+    ) -> Result<T, Unavailable> {
+        let Chaos { refuse, lose_request, lose_reply, .. } = self.shared.chaos.get();
+        if self.link.fault(&self.shared) == Fault::Refused || self.shared.happens(refuse) {
+            return Err(unavailable("refused"));
+        }
+        if self.shared.happens(lose_request) {
+            std::future::pending::<()>().await;
+        }
+        let process = self.shared.process.get();
+        self.shared.travel().await;
+        let (to_caller, answer) = oneshot::channel();
+        let change: Change = Box::new(move |store, now| drop(to_caller.send(change(store, now))));
+        if self.shared.process.get() != process {
+            return Err(unavailable("the connection has ended"));
+        }
+        let fault = self.link.fault(&self.shared);
+        match fault {
+            Fault::None | Fault::RepliesLost => self.shared.carry_out(change),
+            Fault::Refused => return Err(unavailable("refused")),
+            Fault::Unreachable => std::future::pending().await,
+            Fault::Stalled => self.link.stalled.borrow_mut().push(change),
+        }
+        let answer = answer.await.map_err(|_| unavailable("the connection has ended"))?;
+        if fault == Fault::RepliesLost || self.shared.happens(lose_reply) {
+            std::future::pending::<()>().await;
+        }
+        self.shared.travel().await;
+        if self.shared.process.get() != process {
+            return Err(unavailable("the connection has ended"));
+        }
+        loop {
+            let changed = self.shared.changed.notified();
+            match self.link.fault(&self.shared) {
+                Fault::None => return Ok(answer),
+                Fault::Refused => return Err(unavailable("the connection has ended")),
+                Fault::Unreachable | Fault::RepliesLost => std::future::pending().await,
+                Fault::Stalled => changed.await,
+            }
+        }
+    }
+
+    /// Before a call of the first connection, or one after a call has failed or the process is another one.
+    fn connect(&self) {
+        let process = self.shared.process.get();
+        let reachable = matches!(self.link.fault(&self.shared), Fault::None | Fault::RepliesLost);
+        if reachable && self.link.connected.get() != Some(process) {
+            self.link.connected.set(Some(process));
+            self.link.generation.set(self.link.generation.get() + 1);
+        }
+    }
+}
+
+impl Backplane for SimBackplane {
+    async fn join(&self, node: NodeId, name: &str, lease: Duration) -> Result<(), Unavailable> {
+        let name = name.to_owned();
+        let lease = lease.as_micros() as Micros;
+        let joined = self.call(move |store, now| store.join(now, node, &name, lease)).await?;
+        joined.then_some(()).ok_or_else(|| unavailable("the lease has ended"))
+    }
+
+    async fn renew(&self, node: NodeId, lease: Duration) -> Result<Renewal, Unavailable> {
+        let lease = lease.as_micros() as Micros;
+        self.call(move |store, now| store.renew(now, node, lease)).await
+    }
+
+    async fn leave(&self, node: NodeId) -> Result<(), Unavailable> {
+        self.call(move |store, now| store.leave(now, node)).await
+    }
+
+    async fn claim(&self, claims: Vec<Claim>) -> Result<Vec<ClaimOutcome>, Unavailable> {
+        let change =
+            move |store: &mut Store, now| claims.iter().map(|claim| store.claim(now, claim)).collect();
+        self.call(change).await
+    }
+
+    async fn register(&self, all: Vec<Registration>) -> Result<Vec<RegisterOutcome>, Unavailable> {
+        let change = move |store: &mut Store, now| all.iter().map(|one| store.register(now, one)).collect();
+        self.call(change).await
+    }
+
+    async fn release(&self, all: Vec<(Name, Owner)>) -> Result<(), Unavailable> {
+        let change = move |store: &mut Store, now| {
+            for (name, owner) in &all {
+                store.release(now, name, *owner);
+            }
+        };
+        self.call(change).await
+    }
+
+    async fn count(&self, key: &ApiKey, node: NodeId, clients: usize) -> Result<(), Unavailable> {
+        let key = key.clone();
+        self.call(move |store, now| store.count(now, &key, node, clients)).await
+    }
+
+    async fn locate(&self, all: Vec<Locate>) -> Result<Vec<Option<Owner>>, Unavailable> {
+        let change = move |store: &mut Store, now| all.iter().map(|one| store.locate(now, one)).collect();
+        self.call(change).await
+    }
+
+    async fn append(&self, all: Vec<(NodeId, Vec<u8>)>) -> Result<Vec<bool>, Unavailable> {
+        let duplicate = self.shared.chaos.get().duplicate;
+        let twice: Vec<bool> = all.iter().map(|_| self.shared.happens(duplicate)).collect();
+        let change = move |store: &mut Store, now| {
+            let append = |((node, batch), twice): (&(NodeId, Vec<u8>), bool)| {
+                let there = store.append(now, *node, batch);
+                if twice {
+                    store.append(now, *node, batch);
+                }
+                there
+            };
+            all.iter().zip(twice).map(append).collect()
+        };
+        self.call(change).await
+    }
+
+    async fn read(&self, inbox: NodeId, after: &Position, wait: Duration) -> Result<Vec<Entry>, Unavailable> {
+        // On a connection of its own: whether it lives or not says nothing of the other one.
+        let deadline = Instant::now() + wait;
+        let look = || {
+            let after = after.clone();
+            self.exchange(move |store, _| store.read(inbox, &after))
+        };
+        let mut entries = self.within_bound(look()).await?;
+        while entries.is_empty() && Instant::now() < deadline {
+            let process = self.shared.process.get();
+            while !self.shared.store.borrow().has_behind(inbox, after) {
+                if timeout_at(deadline, self.shared.changed.notified()).await.is_err() {
+                    break;
+                }
+                if self.shared.process.get() != process {
+                    return Err(unavailable("the connection has ended"));
+                }
+            }
+            entries = self.within_bound(look()).await?;
+        }
+        Ok(entries)
+    }
+
+    async fn trim(&self, inbox: NodeId, until: &Position) -> Result<(), Unavailable> {
+        let until = until.clone();
+        self.call(move |store, _| store.trim(inbox, &until)).await
+    }
+
+    fn generation(&self) -> u64 {
+        self.link.generation.get()
+    }
+}

@@ -1,0 +1,62 @@
+//! The files of deploy/ fit the program: their flags and variables exist, and the health check sees its health.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::TcpListener;
+use std::process::Command;
+use std::thread;
+
+use crate::api::harness::{TestServer, Transport};
+use crate::flags::flags_of_the_help;
+use crate::pages::{read, root};
+
+/// All lines of deploy/, with the names of their files.
+fn deploy_lines() -> Vec<(String, String)> {
+    let files = fs::read_dir(root().join("deploy")).unwrap();
+    let names = files.map(|entry| format!("deploy/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let with_lines = |name: String| {
+        let text = read(&name);
+        text.lines().map(|line| (name.clone(), line.to_owned())).collect::<Vec<_>>()
+    };
+    names.flat_map(with_lines).collect()
+}
+
+#[test]
+fn the_flags_and_variables_of_the_files_exist() {
+    let known = flags_of_the_help(&[]);
+    let flags: BTreeSet<&str> = known.iter().map(|flag| &*flag.long).collect();
+    let variables: BTreeSet<&str> = known.iter().filter_map(|flag| flag.variable.as_deref()).collect();
+    let mut found = BTreeSet::new();
+    for (file, line) in deploy_lines() {
+        let is_command = ["peerbroker --", "command: [", "args: ["].iter().any(|start| line.contains(start));
+        for word in line.split(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c)) {
+            let exists = match word {
+                _ if word.starts_with("--") && is_command => flags.contains(word),
+                _ if word.starts_with("PEERBROKER_") => variables.contains(word),
+                _ => continue,
+            };
+            assert!(exists, "{file}: there is no {word}: {line}");
+            found.insert(file.clone());
+        }
+    }
+    assert!(found.len() >= 7, "{found:?}");
+}
+
+#[test]
+fn the_health_check_of_the_image_asks_the_broker() {
+    let file = read("deploy/Dockerfile");
+    let command = file.lines().find_map(|line| line.trim().strip_prefix("CMD ")).unwrap();
+    let words: Vec<String> = serde_json::from_str(command).unwrap();
+    let is_healthy = |port: u16| {
+        let mut check = Command::new(&words[0]);
+        check.args(&words[1..]).env("PORT", port.to_string()).output().unwrap().status.success()
+    };
+    let server = TestServer::start(Transport::Own, |_| {});
+    assert!(is_healthy(server.address.port()));
+    // A server that hangs up.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    let hangs_up = thread::spawn(move || drop(other.accept().unwrap()));
+    assert!(!is_healthy(port));
+    hangs_up.join().unwrap();
+}

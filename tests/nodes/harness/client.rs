@@ -106,6 +106,13 @@ impl Client {
         self.noted.seen.borrow().iter().find_map(wanted)
     }
 
+    /// Whether it got the message that has this number as its payload.
+    pub fn has_message(&self, number: usize) -> bool {
+        let text = format!("m{number}");
+        self.find(|(_, seen)| matches!(seen, Seen::Message { payload, .. } if *payload == text).then_some(()))
+            .is_some()
+    }
+
     pub fn is_open(&self) -> bool {
         let seen = self.noted.seen.borrow();
         seen.iter().any(|(_, seen)| *seen == Seen::Open)

@@ -117,18 +117,20 @@ impl Mesh {
         if one.reached {
             return true;
         }
-        if one.expired != expired {
-            let id = world.conns[to].client.id.clone();
+        let id = &world.conns[to].client.id;
+        let has = |conn: usize, place: usize| world.conns[conn].client.has_message(place);
+        let same = |conn: &usize| world.conns[*conn].client.id == *id;
+        // Another connection has the id, too, and got it.
+        let strayed = one
+            .sent
+            .last()
+            .is_some_and(|place| (0..world.conns.len()).filter(same).any(|conn| conn != to && has(conn, *place)));
+        one.reached = one.sent.iter().any(|place| has(to, *place));
+        if !one.reached && (one.expired != expired || strayed) {
+            let id = id.clone();
             one.expired = expired;
             one.sent.push(world.send_one(from, &id, "OFFER", None));
         }
-        let is_one = |(_, seen): &(Stamp, Seen)| match seen {
-            Seen::Message { payload, .. } => {
-                one.sent.iter().any(|place| *payload == format!("m{place}")).then_some(())
-            }
-            _ => None,
-        };
-        one.reached = world.conns[to].client.find(is_one).is_some();
         one.reached
     }
 }

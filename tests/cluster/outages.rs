@@ -237,3 +237,25 @@ async fn a_read_that_waits_delays_no_other_call() {
     };
     LocalSet::new().run_until(test).await;
 }
+
+#[tokio::test]
+async fn calls_and_reads_have_one_connection_each() {
+    let server = RedisServer::start();
+    let a = settings(&server).connect();
+    a.join(node(1), "a", LONG).await.expect("a lease");
+    batches(&a, node(1)).await;
+    let mut client = server.client();
+    let mut connections = || -> Option<String> {
+        let info: String = redis::cmd("INFO").arg("stats").query(&mut client).expect("an answer");
+        info.lines().find(|line| line.starts_with("total_connections_received:")).map(str::to_owned)
+    };
+    let before = connections();
+    assert!(before.is_some());
+    for number in 0..5 {
+        a.append(vec![(node(1), vec![number])]).await.expect("an answer");
+        a.read(node(1), &Position::default(), LONG).await.expect("a batch");
+        // Also after a read that has waited in vain.
+        a.read(node(2), &Position::default(), Duration::from_millis(1)).await.expect("an answer");
+    }
+    assert_eq!(connections(), before);
+}

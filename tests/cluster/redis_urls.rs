@@ -165,7 +165,7 @@ async fn the_suite_holds_on_a_cluster() {
         limits::a_limit_holds_over_all_nodes_and_a_release_makes_room
         limits::a_full_key_leaves_the_name_free_and_its_marks_in_place
         limits::a_takeover_is_never_limited_and_counts
-        marks::the_next_owner_gets_all_marks_once
+        marks::every_owner_gets_all_marks_while_they_last
         registrations::of_one_token_the_newer_connection_wins_in_any_order
         leases::a_lease_that_has_ended_is_never_renewed
         leases::a_node_that_leaves_is_dead_at_once

@@ -182,13 +182,14 @@ impl Store {
         self.note(now, Undo::Record(name.clone(), old));
     }
 
-    /// Writes an owner, and takes the marks.
+    /// Writes an owner, and gives the marks.
     fn own(&mut self, now: Micros, name: &Name, held: Held, replaced: Option<(Owner, Link)>) -> Granted {
         let record = self.record(now, name);
         let waiting =
             record.marks.iter().filter(|(_, expiry)| **expiry > now).map(|(node, _)| *node).collect();
         let fence = held.fence;
-        self.write(now, name, Record { held: Some(held), marks: BTreeMap::new(), expires: now + HOUR });
+        let marks = record.marks.into_iter().filter(|(_, expiry)| *expiry > now).collect();
+        self.write(now, name, Record { held: Some(held), marks, expires: now + HOUR });
         Granted { fence, replaced, waiting }
     }
 

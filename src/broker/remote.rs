@@ -58,6 +58,18 @@ impl Realm {
         }
     }
 
+    /// What is known of peers elsewhere may be wrong from now on: those for whom messages wait are sought again.
+    pub fn seek_again(&self) {
+        for slot in self.slots_that(|slot| slot.lock().has_remote()) {
+            self.with(&slot, |guard| {
+                let remote = guard.remote_mut();
+                if matches!(remote.place, Place::Asked | Place::Nowhere { .. }) {
+                    remote.place = Place::Unknown;
+                }
+            });
+        }
+    }
+
     /// Stops handing messages for an id over, because its peer opens here. Ready when no other node has one.
     pub fn recall(&self, id: &PeerId) -> Option<oneshot::Receiver<()>> {
         self.find(id.as_str()).and_then(|slot| self.with(&slot, |guard| guard.recall()))
@@ -129,7 +141,7 @@ impl Guard<'_> {
     /// Hands a message over to the peer's node. Gives it back if there is no room.
     fn hand_over(&mut self, owner: Owner, outgoing: Outgoing, now: u64) -> Option<Outgoing> {
         let Some(ticket) = self.forward(owner, &outgoing) else { return Some(outgoing) };
-        self.note_sent(ticket, owner, outgoing, now);
+        self.note_sent(ticket, owner, outgoing, now, now);
         None
     }
 
@@ -139,11 +151,12 @@ impl Guard<'_> {
         self.realm.shared.cluster.forward(owner, &address, ticket, outgoing).then_some(ticket)
     }
 
-    fn note_sent(&mut self, ticket: u64, owner: Owner, outgoing: Outgoing, now: u64) {
+    fn note_sent(&mut self, ticket: u64, owner: Owner, outgoing: Outgoing, began: u64, now: u64) {
         self.slot.set_due(true);
         let remote = self.remote_mut();
         (remote.last_ticket, remote.used) = (ticket, now);
-        remote.sent.push_back(Sent { ticket, node: owner.node, since: now, outgoing, returned: false });
+        let sent = Sent { ticket, node: owner.node, since: now, began, outgoing, returned: false };
+        remote.sent.push_back(sent);
     }
 
     fn located(&mut self, located: Located) {
@@ -184,8 +197,9 @@ impl Guard<'_> {
         let budget = &realm.shared.queued;
         let Some(mut queue) = self.queue.take() else { return };
         while let Some(ticket) = queue.front().and_then(|oldest| self.forward(owner, oldest)) {
+            let began = queue.front().and_then(Outgoing::from).and_then(|from| queue.began(from));
             if let Some(oldest) = queue.pop(budget) {
-                self.note_sent(ticket, owner, oldest, now);
+                self.note_sent(ticket, owner, oldest, began.unwrap_or(now), now);
             }
         }
         self.queue = Some(queue);
@@ -272,7 +286,18 @@ impl Guard<'_> {
         let is_hasty = now.saturating_sub(remote.located) < HASTE;
         remote.place = if is_hasty { Place::Refused } else { Place::Unknown };
         let returned = std::mem::take(&mut remote.sent);
+        let expire = millis(self.realm.shared.config().limits.expire_timeout);
+        // The other node did not have the peer at all: these have waited all the time.
+        let bounced: Vec<(PeerId, u64)> = returned
+            .iter()
+            .filter(|sent| now.saturating_sub(sent.since) < expire)
+            .filter_map(|sent| Some((sent.outgoing.from()?.clone(), sent.began)))
+            .collect();
         self.carry_over(returned.into_iter().rev().map(|sent| sent.outgoing), QueueEnd::Front);
+        if let Some(queue) = &mut self.queue {
+            bounced.iter().for_each(|(from, began)| queue.backdate(from, *began));
+            self.note_queue();
+        }
         self.slot.set_due(true);
     }
 

@@ -18,7 +18,7 @@ use crate::cluster::packet::{self, Answer, NameRef, Packet, Question};
 use crate::cluster::{Entity, Member, Name, Owner};
 use crate::config::{ClusterConfig, Degraded};
 use crate::events::PeerAddress;
-use crate::wire::{ConnId, Frame, Link, NodeId, PeerId, Token};
+use crate::wire::{CloseReason, ConnId, Frame, Link, NodeId, PeerId, Token};
 
 /// Longest time that a node that stops takes to leave.
 const LEAVING: Duration = Duration::from_secs(3);
@@ -59,6 +59,8 @@ pub(super) struct State {
     pub(super) good_until: u64,
     /// Joined, and all ids that were here are registered.
     pub(super) is_up: bool,
+    /// All connections that the broker has are registered under the present life, or were opened without the backplane.
+    pub(super) is_complete: bool,
     /// The backplane was tried, and did not answer for too long.
     pub(super) is_out: bool,
     pub(super) is_closed: bool,
@@ -73,7 +75,24 @@ pub(super) struct State {
     pub(super) openings: Vec<(OpenRequest, oneshot::Sender<Opening>)>,
     pub(super) questions: Vec<(Question, oneshot::Sender<Vec<Answer>>)>,
     /// Names that are claimed, and not registered with the broker yet.
-    pub(super) opening: HashSet<Name>,
+    pub(super) opening: HashMap<Name, InOpening>,
+}
+
+/// A connection that is going to have a name.
+#[derive(Default)]
+pub(super) struct InOpening {
+    /// The one of the last claim.
+    pub(super) connection: Option<ConnId>,
+    /// Another connection has got the name from it meanwhile.
+    pub(super) lost: Option<CloseReason>,
+}
+
+impl State {
+    /// Whether a connection is going to have a name.
+    pub(super) fn opens(&self, name: &Name, connection: ConnId) -> bool {
+        let opening = self.opening.get(name);
+        opening.is_some_and(|opening| opening.connection == Some(connection) && opening.lost.is_none())
+    }
 }
 
 impl Membership {
@@ -290,14 +309,24 @@ impl ClaimedName {
         self.continues_stream
     }
 
-    /// The broker has registered the connection: nodes that have messages for it are told.
-    pub fn registered(mut self) {
-        let (Some(membership), Some(name), Some(claim)) = (&self.membership, &self.name, self.claim.take())
+    /// The broker has registered the connection: nodes that have messages for it are told. A reason to end the connection
+    /// if another one has got the name meanwhile.
+    pub fn registered(mut self) -> Option<CloseReason> {
+        let (Some(membership), Some(name), Some(claim)) =
+            (self.membership.take(), self.name.take(), self.claim.take())
         else {
-            return;
+            return None;
         };
+        let lost = {
+            let mut state = membership.state();
+            // Otherwise the life that claimed it has ended, and the present one did not find the connection yet.
+            state.is_complete &= state.node == self.node;
+            state.opening.remove(&name).and_then(|opening| opening.lost)
+        };
+        membership.opened.notify_waiters();
         let appeared = Packet::Appeared { name: name.as_ref(), connection: claim.connection.get() };
         self.waiting.iter().for_each(|node| membership.say(*node, &appeared));
+        lost
     }
 }
 

@@ -113,7 +113,7 @@ impl<B: Backplane> Worker<B> {
 
     fn is_gone_here(&self, realm: &Realm, peer: &PeerAddress, owner: Owner) -> bool {
         let is_ours = self.is_ours(owner.node);
-        let opens = || self.shared.state().opening.contains(&name_of_peer(peer));
+        let opens = || self.shared.state().opening.contains_key(&name_of_peer(peer));
         self.is_dead(owner.node) || (is_ours && !realm.is_held_by(&peer.id, owner.connection) && !opens())
     }
 

@@ -1,5 +1,6 @@
 //! How a client gets an id that nobody in the cluster has.
 
+use std::collections::hash_map::Entry;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::Worker;
 use crate::broker::{ClaimedId, Realm};
 use crate::cluster::packet::{Answer, NameRef, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner, TokenDigest};
-use crate::node::membership::{ClaimedName, OpenRequest, Opening, name_of_peer};
+use crate::node::membership::{ClaimedName, InOpening, OpenRequest, Opening, name_of_peer};
 use crate::wire::{CloseReason, ConnId, Link, PeerId, Token};
 
 /// How long a claim waits for a lease that is being renewed, and for what an older connection still has.
@@ -41,6 +42,7 @@ impl<B: Backplane> Worker<B> {
         loop {
             let Some(node) = self.node() else { return Opening::Unavailable };
             let connection = realm.next_connection();
+            self.note_opening(&name, connection);
             let claim = Claim {
                 name: name.clone(),
                 owner: Owner { node, connection },
@@ -58,7 +60,12 @@ impl<B: Backplane> Worker<B> {
                         was == Link::Stream && owner.node != node && !self.is_dead(owner.node)
                     });
                     self.take_over(realm, id, &name, replaced.map(|(owner, _)| owner)).await;
-                    return Opening::Granted(claimed);
+                    let lost = self.shared.state().opening.get(&name).and_then(|opening| opening.lost);
+                    return match lost {
+                        None => Opening::Granted(claimed),
+                        Some(CloseReason::Replaced) => Opening::Elsewhere,
+                        Some(_) => Opening::Taken,
+                    };
                 }
                 Some(ClaimOutcome::Full(nodes)) => {
                     if std::mem::replace(&mut counted, true) || !self.discount_dead(&name, &nodes).await {
@@ -88,7 +95,14 @@ impl<B: Backplane> Worker<B> {
     async fn begin_opening(&self, name: &Name) -> ClaimedName {
         loop {
             let opened = self.shared.opened.notified();
-            if self.shared.state().opening.insert(name.clone()) {
+            let is_first = match self.shared.state().opening.entry(name.clone()) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(InOpening::default());
+                    true
+                }
+                Entry::Occupied(_) => false,
+            };
+            if is_first {
                 let mut opening = ClaimedName::unclaimed();
                 opening.membership = Some(Arc::clone(&self.shared));
                 opening.name = Some(name.clone());
@@ -98,13 +112,22 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
+    /// Others may ask for the connection, or take the name from it, before it is registered.
+    fn note_opening(&self, name: &Name, connection: ConnId) {
+        if let Some(opening) = self.shared.state().opening.get_mut(name) {
+            *opening = InOpening { connection: Some(connection), lost: None };
+        }
+    }
+
     /// Whether the owner of a record is certainly not there: its node is dead, or is this one and knows better.
-    fn is_gone(&self, realm: &Realm, id: &PeerId, owner: Owner) -> bool {
-        self.is_dead(owner.node) || (self.is_ours(owner.node) && !realm.is_held_by(id, owner.connection))
+    pub(super) fn is_gone(&self, realm: &Realm, id: &PeerId, owner: Owner) -> bool {
+        let opens = || self.shared.state().opens(&name_of_peer(&realm.address(id)), owner.connection);
+        let is_here = || realm.is_held_by(id, owner.connection) || opens();
+        self.is_dead(owner.node) || (self.is_ours(owner.node) && !is_here())
     }
 
     /// Asks another node whether the client of a connection is alive. One that does not answer is.
-    async fn is_alive_there(&self, realm: &Realm, name: &Name, owner: Owner) -> bool {
+    pub(super) async fn is_alive_there(&self, realm: &Realm, name: &Name, owner: Owner) -> bool {
         let question = Question::Alive(name.to_owned_name(), owner.connection.get());
         let bound = realm.probe_timeout() + PROBE_MARGIN;
         self.ask(owner.node, question, bound).await != Some(Answer::No)

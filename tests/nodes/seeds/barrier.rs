@@ -121,10 +121,9 @@ impl Mesh {
         let has = |conn: usize, place: usize| world.conns[conn].client.has_message(place);
         let same = |conn: &usize| world.conns[*conn].client.id == *id;
         // Another connection has the id, too, and got it.
-        let strayed = one
-            .sent
-            .last()
-            .is_some_and(|place| (0..world.conns.len()).filter(same).any(|conn| conn != to && has(conn, *place)));
+        let strayed = one.sent.last().is_some_and(|place| {
+            (0..world.conns.len()).filter(same).any(|conn| conn != to && has(conn, *place))
+        });
         one.reached = one.sent.iter().any(|place| has(to, *place));
         if !one.reached && (one.expired != expired || strayed) {
             let id = id.clone();

@@ -76,6 +76,9 @@ async fn answered(world: &World) -> Result<(), String> {
     Err(format!("#{} got no answer", silent().unwrap_or_default()))
 }
 
+/// How often a message is sent again, so that the history of a failure can be read.
+const TRIES: usize = 30;
+
 /// Messages from each to each, sent again when they expire.
 #[derive(Default)]
 struct Mesh(Vec<Try>);
@@ -125,7 +128,7 @@ impl Mesh {
             (0..world.conns.len()).filter(same).any(|conn| conn != to && has(conn, *place))
         });
         one.reached = one.sent.iter().any(|place| has(to, *place));
-        if !one.reached && (one.expired != expired || strayed) {
+        if !one.reached && one.sent.len() < TRIES && (one.expired != expired || strayed) {
             let id = id.clone();
             one.expired = expired;
             one.sent.push(world.send_one(from, &id, "OFFER", None));

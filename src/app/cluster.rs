@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Weak};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
@@ -9,9 +10,18 @@ use tokio::task::LocalSet;
 use crate::cluster::redis::{RedisBackplane, RedisSettings};
 use crate::node::{Membership, Node};
 
+/// Longest time of a call of Redis.
+const MAX_CALL: Duration = Duration::from_secs(2);
+
 /// Starts the thread. It ends when the membership is closed, or the node is gone.
 pub(super) fn start(membership: &Arc<Membership>, node: Weak<Node>) {
-    let backplane = match RedisBackplane::new(&RedisSettings::new(&membership.config().redis)) {
+    let config = membership.config();
+    let settings = RedisSettings {
+        // One renewal may fail, and the lease goes on.
+        timeout: MAX_CALL.min(config.lease / 5),
+        ..RedisSettings::new(&config.redis)
+    };
+    let backplane = match RedisBackplane::new(&settings) {
         Ok(backplane) => backplane,
         Err(error) => return log::error!("this node is in no cluster: {error}"),
     };

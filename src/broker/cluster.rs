@@ -14,8 +14,9 @@ pub trait Cluster: Send + Sync + 'static {
     /// Whether there are other nodes. If not, a peer that is not here is nowhere, and nothing below is called.
     fn is_shared(&self) -> bool;
 
-    /// Asks which node has a peer. [`Realm::located`](super::Realm::located) gets the answer, unless there is none.
-    fn locate(&self, peer: PeerAddress);
+    /// Asks which node has a peer; `over` certainly has it no more. [`Realm::located`](super::Realm::located) gets the
+    /// answer, unless there is none.
+    fn locate(&self, peer: PeerAddress, over: Option<Owner>);
 
     /// Hands a message over to the node that has its recipient, and keeps the order of calls with the same node.
     /// [`Realm::settle`](super::Realm::settle) gets its outcome, with the same `ticket`. False if there is no room for it now:
@@ -38,7 +39,7 @@ impl Cluster for Alone {
         false
     }
 
-    fn locate(&self, _: PeerAddress) {}
+    fn locate(&self, _: PeerAddress, _: Option<Owner>) {}
 
     fn forward(&self, _: Owner, _: &PeerAddress, _: u64, _: &Outgoing) -> bool {
         false

@@ -2,7 +2,7 @@
 
 use super::guard::Guard;
 use super::holder::Flush;
-use super::outgoing::{HandOver, Outgoing, Receipt};
+use super::outgoing::Outgoing;
 use super::queue::QueueEnd;
 use super::realm::Realm;
 use crate::events::{Event, Outcome};
@@ -35,25 +35,20 @@ impl Realm {
         self.with_live(slot, |guard| guard.deliver(from, kind, message))
     }
 
-    /// Takes a message from another node for a connection. The node that has it hears what becomes of it.
+    /// Takes a message [of another node](Outgoing::foreign) for a connection. Gives it back if that connection does not hold
+    /// the id.
     pub fn accept(
         &self,
         to: &PeerId,
         connection: ConnId,
-        mut message: Outgoing,
-        receipt: Receipt,
-    ) -> Option<Flush> {
-        message.receipt = Some(receipt);
-        let Some(slot) = self.find(to.as_str()) else {
-            message.settle(HandOver::NotHere);
-            return None;
-        };
+        message: Outgoing,
+    ) -> Result<Option<Flush>, Outgoing> {
+        let Some(slot) = self.find(to.as_str()) else { return Err(message) };
         self.with(&slot, |guard| {
             if !guard.is_held_by(connection) {
-                message.settle(HandOver::NotHere);
-                return None;
+                return Err(message);
             }
-            if guard.push(message) { guard.promise_flush() } else { None }
+            Ok(if guard.push(message) { guard.promise_flush() } else { None })
         })
     }
 

@@ -40,6 +40,11 @@ impl Outgoing {
         Outgoing { frame, message: Some((from, kind)), receipt: None }
     }
 
+    /// A message that belongs to another node, which hears by the receipt what becomes of it.
+    pub fn foreign(from: PeerId, kind: MessageKind, frame: Frame, receipt: Receipt) -> Self {
+        Outgoing { frame, message: Some((from, kind)), receipt: Some(receipt) }
+    }
+
     pub(super) fn from(&self) -> Option<&PeerId> {
         self.message.as_ref().map(|(from, _)| from)
     }
@@ -65,7 +70,7 @@ impl Outgoing {
     }
 
     /// Tells the node that it belongs to what became of it, if it belongs to another.
-    pub(super) fn settle(&mut self, outcome: HandOver) {
+    pub fn settle(&mut self, outcome: HandOver) {
         if let Some(receipt) = self.receipt.take() {
             receipt.settle(outcome);
         }

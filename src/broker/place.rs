@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use tokio::sync::oneshot;
 
 use super::outgoing::Outgoing;
-use crate::wire::{NodeId, Owner, PeerId};
+use crate::wire::{Owner, PeerId};
 
 /// What is known of a peer that is not here.
 #[derive(Default)]
@@ -13,7 +13,8 @@ pub(super) struct Remote {
     pub(super) place: Place,
     /// When the place was last asked for, learned, or used.
     pub(super) used: u64,
-    pub(super) located: u64,
+    /// The connection that was there last, and is not any more.
+    pub(super) over: Option<Owner>,
     /// Messages that another node has, in order. What became of them is not known yet.
     pub(super) sent: VecDeque<Sent>,
     pub(super) last_ticket: u64,
@@ -37,13 +38,11 @@ pub(super) enum Place {
     At(Owner),
     /// It left its node. The messages that its node still has come back first, so that they stay in order.
     Recalled,
-    /// As unknown, but it was asked for a moment ago: the sweeper asks.
-    Refused,
 }
 
 pub(super) struct Sent {
     pub(super) ticket: u64,
-    pub(super) node: NodeId,
+    pub(super) owner: Owner,
     pub(super) since: u64,
     /// When its batch began to wait here. It has to wait again if the other node has not got the peer.
     pub(super) began: u64,

@@ -29,9 +29,6 @@ const REMEMBERED: u64 = 10_000;
 /// How long an answer may take before the question is asked again, in milliseconds.
 const PATIENCE: u64 = 2_000;
 
-/// A node that was named so few milliseconds ago and has not got the peer may get it in a moment.
-const HASTE: u64 = 100;
-
 /// How long another node may have a message. Far more than a slow client takes, which its own node sees to.
 const MAX_AWAY: u64 = 60_000;
 
@@ -133,8 +130,9 @@ impl Guard<'_> {
         if self.remote_mut().place == Place::Unknown && self.conn.is_none() {
             let remote = self.remote_mut();
             (remote.place, remote.used) = (Place::Asked, now);
+            let over = remote.over;
             self.slot.set_due(true);
-            self.realm.shared.cluster.locate(self.realm.address(&self.slot.id));
+            self.realm.shared.cluster.locate(self.realm.address(&self.slot.id), over);
         }
     }
 
@@ -155,8 +153,7 @@ impl Guard<'_> {
         self.slot.set_due(true);
         let remote = self.remote_mut();
         (remote.last_ticket, remote.used) = (ticket, now);
-        let sent = Sent { ticket, node: owner.node, since: now, began, outgoing, returned: false };
-        remote.sent.push_back(sent);
+        remote.sent.push_back(Sent { ticket, owner, since: now, outgoing, returned: false });
     }
 
     fn located(&mut self, located: Located) {
@@ -164,8 +161,7 @@ impl Guard<'_> {
         if self.conn.is_some() || self.remote_mut().place != Place::Asked {
             return;
         }
-        let remote = self.remote_mut();
-        (remote.used, remote.located) = (now, now);
+        self.remote_mut().used = now;
         match located {
             Located::At(owner) => {
                 self.remote_mut().place = Place::At(owner);
@@ -186,7 +182,7 @@ impl Guard<'_> {
         // Otherwise the messages that its old node has come back first.
         if !matches!(self.remote_mut().place, Place::At(_) | Place::Recalled) {
             let remote = self.remote_mut();
-            (remote.place, remote.used, remote.located) = (Place::At(owner), now, now);
+            (remote.place, remote.used) = (Place::At(owner), now);
             self.hand_over_queue(now);
         }
     }
@@ -228,18 +224,18 @@ impl Guard<'_> {
             from.and_then(|from| remote.told.get(from)).is_some_and(|until| ticket <= *until)
         };
         let told = remote.sent.get(at).is_some_and(is_told);
+        if outcome == HandOver::NotHere {
+            remote.over = remote.sent.get(at).map(|sent| sent.owner);
+            remote.place = Place::Recalled;
+        }
         match outcome {
             HandOver::NotHere if !told => {
-                remote.place = Place::Recalled;
                 if let Some(sent) = remote.sent.get_mut(at) {
                     sent.returned = true;
                 }
             }
             outcome => {
                 let Some(Sent { outgoing, .. }) = remote.sent.remove(at) else { return };
-                if outcome == HandOver::NotHere {
-                    remote.place = Place::Recalled;
-                }
                 if outcome == HandOver::Delivered {
                     self.count(outgoing.kind(), Outcome::Delivered);
                 } else {
@@ -273,7 +269,6 @@ impl Guard<'_> {
 
     /// Once all messages that came back are here, they wait again, in front, and the peer is sought anew.
     fn end_recall(&mut self) {
-        let now = self.now();
         let remote = self.remote_mut();
         if remote.sent.iter().any(|sent| !sent.returned) {
             return;
@@ -283,8 +278,7 @@ impl Guard<'_> {
         if remote.place != Place::Recalled {
             return;
         }
-        let is_hasty = now.saturating_sub(remote.located) < HASTE;
-        remote.place = if is_hasty { Place::Refused } else { Place::Unknown };
+        remote.place = Place::Unknown;
         let returned = std::mem::take(&mut remote.sent);
         let expire = millis(self.realm.shared.config().limits.expire_timeout);
         // The other node did not have the peer at all: these have waited all the time.
@@ -308,7 +302,7 @@ impl Guard<'_> {
         {
             self.remote_mut().place = Place::Recalled;
         }
-        self.lose_sent(|sent| is_gone(sent.node));
+        self.lose_sent(|sent| is_gone(sent.owner.node));
     }
 
     /// Gives up messages whose fate will not be known.
@@ -367,11 +361,6 @@ impl Guard<'_> {
             return self.forget_remote();
         }
         self.lose_sent(|sent| now.saturating_sub(sent.since) >= MAX_AWAY);
-        match self.remote_mut().place {
-            // When its guard ends, it is sought.
-            Place::Refused => self.remote_mut().place = Place::Unknown,
-            Place::At(_) => self.hand_over_queue(now),
-            _ => {}
-        }
+        self.hand_over_queue(now);
     }
 }

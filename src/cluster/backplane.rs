@@ -171,6 +171,9 @@ pub struct Unavailable(pub String);
 /// One thread uses it. Calls may overlap, and calls that were made one after the other may be carried out in any order. Each
 /// ends within a bound: with an answer, or as [`Unavailable`]. Lists of answers are in the order of the questions.
 pub trait Backplane: 'static {
+    /// A name for a life of a node, that was never used.
+    fn new_node(&self) -> NodeId;
+
     /// Begins a node's life: its lease and an empty inbox. `node` was never used before.
     fn join(
         &self,

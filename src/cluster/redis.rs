@@ -149,6 +149,10 @@ fn only(answers: Vec<Value>) -> Result<Value, Unavailable> {
 }
 
 impl Backplane for RedisBackplane {
+    fn new_node(&self) -> NodeId {
+        NodeId::new(rand::random())
+    }
+
     async fn join(&self, node: NodeId, name: &str, lease: Duration) -> Result<(), Unavailable> {
         let inbox = Call::script(&scripts::INBOX, self.inbox(node)).arg(millis(lease.saturating_mul(3)));
         let lease = self.lease(node, "join", lease).arg(name);

@@ -3,7 +3,7 @@
 //! [`Membership`] is what sessions and the broker see: it never waits, and passes on what they want. Its [worker](super::worker) is one
 //! thread that talks to the [`Backplane`](crate::cluster::Backplane): it keeps the lease, asks, claims, sends and reads.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -68,31 +68,14 @@ pub(super) struct State {
     pub(super) members: Vec<Member>,
     /// They never come back: their names are new then.
     pub(super) dead: HashSet<NodeId>,
-    pub(super) links: HashMap<NodeId, Outbound>,
-    pub(super) asks: Vec<PeerAddress>,
+    pub(super) links: BTreeMap<NodeId, Outbound>,
+    pub(super) asks: Vec<(PeerAddress, Option<Owner>)>,
     pub(super) notices: Vec<(PeerAddress, Frame)>,
     pub(super) releases: Vec<(Name, Owner)>,
     pub(super) openings: Vec<(OpenRequest, oneshot::Sender<Opening>)>,
     pub(super) questions: Vec<(Question, oneshot::Sender<Vec<Answer>>)>,
-    /// Names that are claimed, and not registered with the broker yet.
-    pub(super) opening: HashMap<Name, InOpening>,
-}
-
-/// A connection that is going to have a name.
-#[derive(Default)]
-pub(super) struct InOpening {
-    /// The one of the last claim.
-    pub(super) connection: Option<ConnId>,
-    /// Another connection has got the name from it meanwhile.
-    pub(super) lost: Option<CloseReason>,
-}
-
-impl State {
-    /// Whether a connection is going to have a name.
-    pub(super) fn opens(&self, name: &Name, connection: ConnId) -> bool {
-        let opening = self.opening.get(name);
-        opening.is_some_and(|opening| opening.connection == Some(connection) && opening.lost.is_none())
-    }
+    /// Names that are claimed, and not registered with the broker yet. With the connection that was to yield meanwhile.
+    pub(super) opening: HashMap<Name, Option<ConnId>>,
 }
 
 impl Membership {
@@ -163,6 +146,14 @@ impl Membership {
         self.clock.unix_millis()
     }
 
+    /// A name is registered, or given up. Gives the connection that was to yield meanwhile.
+    fn end_opening(&self, name: &Name) -> Option<ConnId> {
+        let yielded = self.state().opening.remove(name).flatten();
+        self.opened.notify_waiters();
+        self.asking.notify_one();
+        yielded
+    }
+
     /// Whether a lease that was renewed in time stands behind what this node says.
     pub(super) fn is_alive(&self, state: &State) -> bool {
         state.node.is_some() && self.now() < state.good_until
@@ -194,8 +185,8 @@ impl Cluster for Membership {
         true
     }
 
-    fn locate(&self, peer: PeerAddress) {
-        self.state().asks.push(peer);
+    fn locate(&self, peer: PeerAddress, over: Option<Owner>) {
+        self.state().asks.push((peer, over));
         self.asking.notify_one();
     }
 
@@ -278,25 +269,26 @@ pub enum Opening {
 /// A name that a connection is going to have. Dropping it gives the name back, unless it was
 /// [registered](Self::registered).
 pub struct ClaimedName {
-    pub(super) membership: Option<Arc<Membership>>,
-    pub(super) name: Option<Name>,
+    /// `None` outside a cluster, and once it is registered.
+    pub(super) pending: Option<PendingName>,
     pub(super) claim: Option<ClaimedId>,
     pub(super) node: Option<NodeId>,
     pub(super) waiting: Vec<NodeId>,
     pub(super) continues_stream: bool,
 }
 
+/// A name that is being opened here.
+pub(super) struct PendingName {
+    pub(super) membership: Arc<Membership>,
+    pub(super) realm: Arc<Realm>,
+    pub(super) id: PeerId,
+    pub(super) name: Name,
+}
+
 impl ClaimedName {
     /// No claim: for a node by itself, or in an outage.
     pub fn unclaimed() -> Self {
-        ClaimedName {
-            membership: None,
-            name: None,
-            claim: None,
-            node: None,
-            waiting: Vec::new(),
-            continues_stream: false,
-        }
+        ClaimedName { pending: None, claim: None, node: None, waiting: Vec::new(), continues_stream: false }
     }
 
     /// For the registration.
@@ -309,21 +301,15 @@ impl ClaimedName {
         self.continues_stream
     }
 
-    /// The broker has registered the connection: nodes that have messages for it are told. A reason to end the connection
-    /// if another one has got the name meanwhile.
-    pub fn registered(mut self) -> Option<CloseReason> {
-        let (Some(membership), Some(name), Some(claim)) =
-            (self.membership.take(), self.name.take(), self.claim.take())
-        else {
-            return None;
-        };
-        let lost = {
-            let mut state = membership.state();
-            // Otherwise the life that claimed it has ended, and the present one did not find the connection yet.
-            state.is_complete &= state.node == self.node;
-            state.opening.remove(&name).and_then(|opening| opening.lost)
-        };
-        membership.opened.notify_waiters();
+    /// The broker has registered the connection: nodes that have messages for it are told.
+    pub fn registered(mut self) {
+        let Some(PendingName { membership, realm, id, name }) = self.pending.take() else { return };
+        let yielded = membership.end_opening(&name);
+        let Some(claim) = self.claim else { return };
+        if yielded == Some(claim.connection) {
+            // Its client was faster on another node.
+            return realm.yield_id(&id, claim.connection, CloseReason::Replaced);
+        }
         let appeared = Packet::Appeared { name: name.as_ref(), connection: claim.connection.get() };
         self.waiting.iter().for_each(|node| membership.say(*node, &appeared));
         lost
@@ -332,15 +318,12 @@ impl ClaimedName {
 
 impl Drop for ClaimedName {
     fn drop(&mut self) {
-        let (Some(membership), Some(name)) = (&self.membership, self.name.take()) else { return };
-        let mut state = membership.state();
-        state.opening.remove(&name);
+        let Some(PendingName { membership, name, .. }) = self.pending.take() else { return };
+        membership.end_opening(&name);
         if let (Some(claim), Some(node)) = (self.claim, self.node) {
-            state.releases.push((name, Owner { node, connection: claim.connection }));
+            membership.state().releases.push((name, Owner { node, connection: claim.connection }));
             membership.asking.notify_one();
         }
-        drop(state);
-        membership.opened.notify_waiters();
     }
 }
 

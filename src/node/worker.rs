@@ -7,7 +7,7 @@ mod opening;
 mod sending;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::mem::take;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -24,6 +24,7 @@ use crate::cluster::link::Inbound;
 use crate::cluster::packet::{Answer, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Position};
 use crate::wire::NodeId;
+use arrivals::Parked;
 
 /// How long a question to all nodes may take.
 const ASK_ALL: Duration = Duration::from_secs(2);
@@ -44,6 +45,7 @@ struct Worker<B> {
     settled_from: Cell<u64>,
     questions: RefCell<HashMap<u64, (NodeId, oneshot::Sender<Answer>)>>,
     last_question: Cell<u64>,
+    parked: RefCell<VecDeque<Parked>>,
     claims: RefCell<Vec<(Claim, oneshot::Sender<Option<ClaimOutcome>>)>>,
 }
 
@@ -74,6 +76,7 @@ impl Membership {
             settled_from: Cell::new(0),
             questions: RefCell::default(),
             last_question: Cell::new(0),
+            parked: RefCell::default(),
             claims: RefCell::default(),
         });
         let asking = spawn_local(Rc::clone(&worker).ask_always());
@@ -88,6 +91,7 @@ impl<B: Backplane> Worker<B> {
     async fn live_once(self: &Rc<Self>) -> End {
         let Some(node) = self.begin_life().await else { return End::Closed };
         let end = select! {
+            biased;
             end = self.keep_lease(node) => end,
             end = self.read(node) => end,
             never = self.send(node) => match never {},
@@ -187,6 +191,7 @@ impl<B: Backplane> Worker<B> {
             for (question, reply) in questions {
                 spawn_local(Rc::clone(&self).ask_others(question, reply));
             }
+            self.unpark();
             let claims = self.claims.take();
             if !claims.is_empty() {
                 spawn_local(Rc::clone(&self).claim_all(claims));

@@ -78,10 +78,10 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "node",
         "auth dialect directory broker cluster events config keys clock wire",
-        "dashmap log rand ring::digest tokio::select tokio::sync tokio::task tokio::time",
+        "dashmap log ring::digest tokio::select tokio::sync tokio::task tokio::time",
     ),
     // What many nodes share. It knows nothing of brokers.
-    layer("cluster", "tls wire", "postcard redis serde thiserror tokio::sync tokio::task tokio::time"),
+    layer("cluster", "tls wire", "postcard rand redis serde thiserror tokio::sync tokio::task tokio::time"),
     layer("client_options", "config wire", "percent_encoding"),
     // Its `ring` is that of rustls.
     layer(

@@ -1,5 +1,6 @@
 //! What comes from other nodes.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use crate::broker::{Flush, HandOver, Outgoing, Probe, Realm, Receipt};
 use crate::cluster::link::Arrival;
 use crate::cluster::packet::{self, Answer, Batch, NameRef, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entity, Entry, Position};
+use crate::events::PeerAddress;
+use crate::node::membership::name_of_peer;
 use crate::wire::{CloseReason, ConnId, NodeId, Owner, PeerId};
 
 /// How long one read waits for a batch.
@@ -21,6 +24,16 @@ const WAIT: Duration = Duration::from_secs(1);
 
 /// How long to wait after a read failed.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Most messages that wait for connections which are being opened.
+const MAX_PARKED: usize = 4096;
+
+/// A message for a connection that is being opened.
+pub(super) struct Parked {
+    to: PeerAddress,
+    connection: ConnId,
+    message: Outgoing,
+}
 
 /// In the order of their numbers in packets.
 const OUTCOMES: [HandOver; 3] = [HandOver::Delivered, HandOver::NotHere, HandOver::Dropped];
@@ -83,12 +96,9 @@ impl<B: Backplane> Worker<B> {
         match packet {
             Packet::Message { to, connection, ticket, from: sender, kind, payload } => {
                 let receipt = self.receipt(from, &to, ticket);
-                let (Some(realm), Some(id)) = (self.realm_of(&to), peer_id(&to)) else {
-                    return receipt.settle(HandOver::NotHere);
-                };
                 let (Ok(sender), Some(kind)) = (PeerId::parse(sender), packet::kind_of(kind)) else { return };
-                let message = Outgoing::message(sender, kind, text_frame(payload));
-                flushes.extend(realm.accept(&id, ConnId::new(connection), message, receipt));
+                let message = Outgoing::foreign(sender, kind, text_frame(payload), receipt);
+                flushes.extend(self.accept(&to, ConnId::new(connection), message));
             }
             Packet::Notice { to, connection, payload } => {
                 if let (Some(realm), Some(id)) = (self.realm_of(&to), peer_id(&to)) {
@@ -111,6 +121,57 @@ impl<B: Backplane> Worker<B> {
             Packet::Answer { number, answer } => self.answered(from, number, answer),
             Packet::Reset => self.lose_node(Some(from)),
             Packet::Echo { number } => self.echo_heard.set(number.max(self.echo_heard.get())),
+        }
+    }
+
+    /// Gives a message to the connection that it is for, or says that it is not here. One for a connection that is being
+    /// opened waits for that: the next message to it must not overtake it.
+    fn accept(&self, to: &NameRef<'_>, connection: ConnId, mut message: Outgoing) -> Option<Flush> {
+        let (Some(realm), Some(id)) = (self.realm_of(to), peer_id(to)) else {
+            message.settle(HandOver::NotHere);
+            return None;
+        };
+        let peer = || realm.address(&id);
+        if self.parked.borrow().is_empty() {
+            match realm.accept(&id, connection, message) {
+                Ok(flush) => return flush,
+                Err(refused) => message = refused,
+            }
+        }
+        let mut parked = self.parked.borrow_mut();
+        let is_behind = parked.iter().any(|parked| parked.to == peer());
+        if (is_behind || self.opens(&peer())) && parked.len() < MAX_PARKED {
+            parked.push_back(Parked { to: peer(), connection, message });
+            return None;
+        }
+        drop(parked);
+        // It may have been registered a moment ago.
+        realm.accept(&id, connection, message).unwrap_or_else(|mut refused| {
+            refused.settle(HandOver::NotHere);
+            None
+        })
+    }
+
+    /// Gives parked messages to connections that are open now.
+    pub(super) fn unpark(&self) {
+        if self.parked.borrow().is_empty() {
+            return;
+        }
+        let all = self.parked.take();
+        let (waiting, ready): (VecDeque<Parked>, VecDeque<Parked>) =
+            all.into_iter().partition(|parked| self.opens(&parked.to));
+        self.parked.replace(waiting);
+        for Parked { to, connection, mut message } in ready {
+            if let Some(realm) = self.realm(&to) {
+                match realm.accept(&to.id, connection, message) {
+                    Ok(flush) => {
+                        drop(flush);
+                        continue;
+                    }
+                    Err(refused) => message = refused,
+                }
+            }
+            message.settle(HandOver::NotHere);
         }
     }
 
@@ -166,7 +227,13 @@ impl<B: Backplane> Worker<B> {
                 self.lose_opening(&name, ConnId::new(connection), why);
                 if let (Some(realm), Some(id)) = (self.realm_of(&name.borrowed()), peer_id(&name.borrowed()))
                 {
-                    realm.yield_id(&id, ConnId::new(connection), why);
+                    let connection = ConnId::new(connection);
+                    if let Some(yielded) =
+                        self.shared.state().opening.get_mut(&name_of_peer(&realm.address(&id)))
+                    {
+                        *yielded = Some(connection);
+                    }
+                    realm.yield_id(&id, connection, why);
                 }
                 Answer::Yes
             }
@@ -190,7 +257,8 @@ impl<B: Backplane> Worker<B> {
         }
         let (Some(realm), Some(id)) = (self.realm_of(&name), peer_id(&name)) else { return Answer::No };
         if !realm.is_held_by(&id, connection) {
-            return Answer::No;
+            // Granted, and not registered yet: nobody else may have it meanwhile.
+            return if self.opens(&realm.address(&id)) { Answer::Yes } else { Answer::No };
         }
         if let Probe::Asked(answered) = realm.probe(&id) {
             // An error means the end of the probe, too.

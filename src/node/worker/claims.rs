@@ -54,19 +54,18 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Finds peers for which messages wait here.
-    pub(super) async fn locate_all(self: Rc<Self>, asks: Vec<PeerAddress>) {
+    pub(super) async fn locate_all(self: Rc<Self>, mut asks: Vec<(PeerAddress, Option<Owner>)>) {
         let mark = self.mark();
-        let mut asks: Vec<(PeerAddress, Option<Owner>)> = asks.into_iter().map(|peer| (peer, None)).collect();
-        // The second time over the dead ones.
-        for _ in 0..2 {
+        // The second time over those that turn out to be gone.
+        for is_last in [false, true] {
             let mut again = Vec::new();
             let peers = asks.iter().map(|(peer, over)| (peer, *over));
             let Some(owners) = self.locate(peers, mark).await else { return };
-            for ((peer, over), owner) in asks.into_iter().zip(owners) {
+            for ((peer, _), owner) in asks.into_iter().zip(owners) {
                 let Some(realm) = self.realm(&peer) else { continue };
                 match owner {
                     None => realm.located(&peer.id, Located::Nowhere(millis(mark))),
-                    Some(owner) if over.is_none() && self.is_gone_here(&realm, &peer, owner) => {
+                    Some(owner) if !is_last && self.is_gone_here(&realm, &peer, owner) => {
                         again.push((peer, Some(owner)));
                     }
                     // It opens here in a moment.
@@ -113,8 +112,13 @@ impl<B: Backplane> Worker<B> {
 
     fn is_gone_here(&self, realm: &Realm, peer: &PeerAddress, owner: Owner) -> bool {
         let is_ours = self.is_ours(owner.node);
-        let opens = || self.shared.state().opening.contains_key(&name_of_peer(peer));
-        self.is_dead(owner.node) || (is_ours && !realm.is_held_by(&peer.id, owner.connection) && !opens())
+        self.is_dead(owner.node)
+            || (is_ours && !realm.is_held_by(&peer.id, owner.connection) && !self.opens(peer))
+    }
+
+    /// Whether a client is getting this id here.
+    pub(super) fn opens(&self, peer: &PeerAddress) -> bool {
+        self.shared.state().opening.contains_key(&name_of_peer(peer))
     }
 
     fn mark(&self) -> Duration {

@@ -38,7 +38,7 @@ impl<B: Backplane> Worker<B> {
             if self.is_closed() {
                 return None;
             }
-            let node = NodeId::new(rand::random());
+            let node = self.backplane.new_node();
             let began = self.shared.now();
             match self.backplane.join(node, &self.shared.config.node_name, self.shared.config.lease).await {
                 Ok(()) => {
@@ -66,6 +66,7 @@ impl<B: Backplane> Worker<B> {
                 Err(error) => self.note_outage(&error.to_string()),
             }
             select! {
+                biased;
                 () = sleep(JOIN_INTERVAL) => {}
                 () = self.shared.closed.notified() => {}
             }
@@ -86,6 +87,7 @@ impl<B: Backplane> Worker<B> {
         let mut pause = Duration::ZERO;
         loop {
             select! {
+                biased;
                 () = sleep(pause) => {}
                 () = self.shared.closed.notified() => {}
             }
@@ -304,6 +306,7 @@ impl<B: Backplane> Worker<B> {
             state.dead.insert(node);
         }
         self.former.set(Some(node));
+        self.parked.take();
         self.lose_node(None);
     }
 

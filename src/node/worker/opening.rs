@@ -6,17 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Worker;
 use crate::broker::{ClaimedId, Realm};
 use crate::cluster::packet::{Answer, NameRef, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner, TokenDigest};
-use crate::node::membership::{ClaimedName, InOpening, OpenRequest, Opening, name_of_peer};
+use crate::node::membership::{ClaimedName, OpenRequest, Opening, PendingName, name_of_peer};
 use crate::wire::{CloseReason, ConnId, Link, PeerId, Token};
 
 /// How long a claim waits for a lease that is being renewed, and for what an older connection still has.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long to wait after a claim without an answer.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest time until a client that asks for an id has an answer.
+const MAX_OPENING: Duration = Duration::from_secs(6);
 
 /// How much longer than a probe of its own a node waits for another's.
 const PROBE_MARGIN: Duration = Duration::from_secs(1);
@@ -25,7 +31,9 @@ impl<B: Backplane> Worker<B> {
     /// Opens an id for a client, unless it leaves.
     pub(super) async fn open(self: Rc<Self>, request: OpenRequest, mut reply: oneshot::Sender<Opening>) {
         let opening = tokio::select! {
+            biased;
             opening = self.claim_name(&request) => opening,
+            () = sleep(MAX_OPENING) => Opening::Unavailable,
             () = reply.closed() => return,
         };
         // A client that has left meanwhile drops its claim.
@@ -34,13 +42,13 @@ impl<B: Backplane> Worker<B> {
 
     async fn claim_name(&self, OpenRequest { realm, id, token, link }: &OpenRequest) -> Opening {
         let name = name_of_peer(&realm.address(id));
-        if !self.wait_until_up().await {
-            return Opening::Unavailable;
-        }
-        let mut claimed = self.begin_opening(&name).await;
+        let mut claimed = self.begin_opening(realm, id, &name).await;
         let (mut over, mut probed, mut counted) = (None, None, false);
         loop {
-            let Some(node) = self.node() else { return Opening::Unavailable };
+            if !self.wait_until_up().await {
+                return Opening::Unavailable;
+            }
+            let Some(node) = self.node() else { continue };
             let connection = realm.next_connection();
             self.note_opening(&name, connection);
             let claim = Claim {
@@ -52,7 +60,8 @@ impl<B: Backplane> Worker<B> {
                 limit: Some(realm.limit()),
             };
             match self.claim(claim).await {
-                None => return Opening::Unavailable,
+                // One answer was lost: that is no outage yet.
+                None => sleep(PAUSE).await,
                 Some(ClaimOutcome::Granted(Granted { fence, replaced, waiting })) => {
                     claimed.claim = Some(ClaimedId { connection, fence });
                     (claimed.node, claimed.waiting) = (Some(node), waiting);
@@ -92,21 +101,16 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// One client of this node at a time opens a name: the outcome of one is what the next one meets.
-    async fn begin_opening(&self, name: &Name) -> ClaimedName {
+    async fn begin_opening(&self, realm: &Arc<Realm>, id: &PeerId, name: &Name) -> ClaimedName {
         loop {
             let opened = self.shared.opened.notified();
-            let is_first = match self.shared.state().opening.entry(name.clone()) {
-                Entry::Vacant(vacant) => {
-                    vacant.insert(InOpening::default());
-                    true
-                }
-                Entry::Occupied(_) => false,
-            };
-            if is_first {
-                let mut opening = ClaimedName::unclaimed();
-                opening.membership = Some(Arc::clone(&self.shared));
-                opening.name = Some(name.clone());
-                return opening;
+            if let Entry::Vacant(vacant) = self.shared.state().opening.entry(name.clone()) {
+                vacant.insert(None);
+                let (membership, realm) = (Arc::clone(&self.shared), Arc::clone(realm));
+                let pending = PendingName { membership, realm, id: id.clone(), name: name.clone() };
+                let mut claimed = ClaimedName::unclaimed();
+                claimed.pending = Some(pending);
+                return claimed;
             }
             opened.await;
         }

@@ -13,6 +13,10 @@ use super::store::{Micros, Store};
 use super::{SimBackplane, unavailable};
 
 impl Backplane for SimBackplane {
+    fn new_node(&self) -> NodeId {
+        NodeId::new(self.shared.random())
+    }
+
     async fn join(&self, node: NodeId, name: &str, lease: Duration) -> Result<(), Unavailable> {
         let name = name.to_owned();
         let lease = lease.as_micros() as Micros;

@@ -1,0 +1,234 @@
+//! Reads a history, and says what in it breaks a promise.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::history::{Conn, History, Millis, What};
+
+/// After the end of a fault, a node may take so long to notice what it has missed: a lease, and some rounds.
+const NOTICED: Millis = 6_000;
+
+#[derive(Debug)]
+struct Span {
+    conn: Conn,
+    id: &'static str,
+    token: u8,
+    node: usize,
+    from: Millis,
+    /// Its place in the history, and that of its end.
+    opened: usize,
+    ended: usize,
+    until: Millis,
+}
+
+/// One message.
+#[derive(Debug)]
+struct Message {
+    conn: Conn,
+    to: &'static str,
+    waits: bool,
+    sent: usize,
+    received: Vec<(usize, Conn)>,
+}
+
+pub fn check(history: &History) -> Vec<String> {
+    let (spans, messages) = (spans(history), messages(history));
+    let mut faults = Vec::new();
+    check_owners(history, &spans, &mut faults);
+    check_messages(history, &spans, &messages, &mut faults);
+    check_order(&spans, &messages, &mut faults);
+    check_end(history, &spans, &messages, &mut faults);
+    for (at, what) in &history.events {
+        if matches!(what, What::Refused { why: "NO ANSWER", .. }) {
+            faults.push(format!("{at}: {what:?}"));
+        }
+    }
+    faults
+}
+
+fn spans(history: &History) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    for (place, (at, what)) in history.events.iter().enumerate() {
+        match what {
+            What::Opened { conn, id, token, node } => spans.push(Span {
+                conn: *conn,
+                id,
+                token: *token,
+                node: *node,
+                from: *at,
+                opened: place,
+                ended: usize::MAX,
+                until: Millis::MAX,
+            }),
+            What::Ended { conn, .. } => {
+                if let Some(span) = spans.iter_mut().find(|span| span.conn == *conn) {
+                    (span.ended, span.until) = (place, *at);
+                }
+            }
+            _ => {}
+        }
+    }
+    spans
+}
+
+fn messages(history: &History) -> BTreeMap<u32, Message> {
+    let mut messages = BTreeMap::new();
+    for (place, (_, what)) in history.events.iter().enumerate() {
+        match what {
+            What::Sent { conn, to, number, waits } => {
+                let (conn, to, waits) = (*conn, *to, *waits);
+                messages.insert(*number, Message { conn, to, waits, sent: place, received: Vec::new() });
+            }
+            What::Received { conn, number, .. } => {
+                if let Some(message) = messages.get_mut(number) {
+                    message.received.push((place, *conn));
+                }
+            }
+            _ => {}
+        }
+    }
+    messages
+}
+
+/// When the backplane, or the way of a node to it, was not as it should be; and a while after that.
+fn outages(history: &History, node: usize) -> Vec<(Millis, Millis)> {
+    let mut outages: Vec<(Millis, Millis)> = Vec::new();
+    let mut open: HashMap<Option<usize>, Millis> = HashMap::new();
+    for (at, what) in &history.events {
+        match what {
+            What::Fault { node: whose, what } if whose.is_none_or(|whose| whose == node) => {
+                match what.as_str() {
+                    "ends" | "resumed" | "started" => {
+                        outages.extend(open.remove(whose).map(|from| (from, at + NOTICED)));
+                    }
+                    "wipe" | "failover" | "lost appends" => outages.push((*at, at + NOTICED)),
+                    // Single calls fail, each within its bound: no lease is lost by that.
+                    "chaos" => {}
+                    _ => {
+                        open.entry(*whose).or_insert(*at);
+                    }
+                }
+            }
+            What::Healed => outages.extend(open.drain().map(|(_, from)| (from, at + NOTICED))),
+            _ => {}
+        }
+    }
+    outages
+}
+
+/// Two connections have one id only in an outage of one of their nodes.
+fn check_owners(history: &History, spans: &[Span], faults: &mut Vec<String>) {
+    for (at, one) in spans.iter().enumerate() {
+        for other in spans.iter().skip(at + 1).filter(|other| other.id == one.id) {
+            let (from, until) = (one.opened.max(other.opened), one.ended.min(other.ended));
+            if from >= until {
+                continue;
+            }
+            let (from, until) = (one.from.max(other.from), one.until.min(other.until));
+            // What a client hears of a takeover is read at the next step.
+            let is_takeover = one.token == other.token && until <= from + 50;
+            let excused = [one.node, other.node].into_iter().any(|node| {
+                outages(history, node).iter().any(|(begin, end)| *begin <= until && until <= *end)
+            });
+            if !is_takeover && !excused {
+                faults.push(format!(
+                    "two connections have {:?} from {from} to {until}: {one:?}, {other:?}",
+                    one.id
+                ));
+            }
+        }
+    }
+}
+
+/// A message is delivered once, or its sender hears that it is lost: not both, and not neither.
+fn check_messages(
+    history: &History,
+    spans: &[Span],
+    messages: &BTreeMap<u32, Message>,
+    faults: &mut Vec<String>,
+) {
+    let mut both = 0;
+    for (number, message) in messages {
+        let Some(sender) = spans.iter().find(|span| span.conn == message.conn) else { continue };
+        if message.received.len() > 1 {
+            faults.push(format!("message {number} was delivered {} times", message.received.len()));
+        }
+        let expired = history.events.iter().enumerate().skip(message.sent).find(|(_, (_, what))| {
+            matches!(what, What::Expired { conn, to } if *conn == message.conn && to == message.to)
+        });
+        let received = message.received.first();
+        if !message.waits {
+            continue;
+        }
+        match (received, expired) {
+            (None, None) if sender.ended == usize::MAX => {
+                faults.push(format!("message {number} was neither delivered nor expired: {message:?}"));
+            }
+            (Some((received, _)), Some((expired, _)))
+                if *received > expired && !is_older_loss(spans, messages, sender, message, expired) =>
+            {
+                both += 1;
+            }
+            _ => {}
+        }
+    }
+    // Each of these is a message of which the sender's node did not hear in time.
+    if both > history.in_doubt {
+        faults.push(format!("{both} messages were delivered and expired, {} are in doubt", history.in_doubt));
+    }
+    let is_quiet = !history.events.iter().any(|(_, what)| matches!(what, What::Fault { .. }));
+    if is_quiet && history.in_doubt > 0 {
+        faults.push(format!("{} messages are in doubt, and nothing has failed", history.in_doubt));
+    }
+}
+
+/// Whether an EXPIRE can be about what an earlier connection of the same client had sent, which waited on another node.
+fn is_older_loss(
+    spans: &[Span],
+    messages: &BTreeMap<u32, Message>,
+    sender: &Span,
+    message: &Message,
+    expired: usize,
+) -> bool {
+    messages.values().any(|older| {
+        let is_lost = older.waits && older.received.first().is_none_or(|(received, _)| *received > expired);
+        let is_other = older.conn != message.conn && older.to == message.to && older.sent < expired;
+        is_lost && is_other && spans.iter().any(|span| span.conn == older.conn && span.id == sender.id)
+    })
+}
+
+/// What one connection sends to one id arrives in that order.
+fn check_order(spans: &[Span], messages: &BTreeMap<u32, Message>, faults: &mut Vec<String>) {
+    for span in spans {
+        let mut last: HashMap<&str, (usize, u32)> = HashMap::new();
+        for (number, message) in messages.iter().filter(|(_, message)| message.conn == span.conn) {
+            let Some((place, _)) = message.received.first() else { continue };
+            if let Some((before, earlier)) = last.insert(message.to, (*place, *number))
+                && before > *place
+            {
+                faults.push(format!("message {number} overtook {earlier}"));
+            }
+        }
+    }
+}
+
+/// When all is well again, everybody reaches everybody, and nothing is left.
+fn check_end(history: &History, spans: &[Span], messages: &BTreeMap<u32, Message>, faults: &mut Vec<String>) {
+    let settled = history.events.iter().position(|(_, what)| matches!(what, What::Settled));
+    let settled = settled.unwrap_or(usize::MAX);
+    for (number, message) in messages.range(..).filter(|(_, message)| message.sent > settled) {
+        if message.received.is_empty() {
+            faults.push(format!("message {number} did not arrive although all was well: {message:?}"));
+        }
+    }
+    let mut ids: Vec<&str> =
+        spans.iter().filter(|span| span.ended == usize::MAX).map(|span| span.id).collect();
+    ids.sort_unstable();
+    let all = ids.len();
+    ids.dedup();
+    if ids.len() < all {
+        faults.push("an id has two connections at the end".to_owned());
+    }
+    if history.queued > 0 {
+        faults.push(format!("{} bytes wait at the end", history.queued));
+    }
+}

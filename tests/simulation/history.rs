@@ -1,0 +1,74 @@
+//! What happened in a run, in the order in which it happened.
+
+use std::fmt;
+
+/// A client's connection, numbered in the order of the attempts.
+pub type Conn = usize;
+
+/// Milliseconds of virtual time.
+pub type Millis = u64;
+
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A client has its id. Its node is the last number.
+    Opened {
+        conn: Conn,
+        id: &'static str,
+        token: u8,
+        node: usize,
+    },
+    Refused {
+        conn: Conn,
+        id: &'static str,
+        why: &'static str,
+    },
+    /// A connection has ended: by its client, by its broker, or with its node.
+    Ended {
+        conn: Conn,
+        why: &'static str,
+    },
+    /// A client has sent the message of this number.
+    Sent {
+        conn: Conn,
+        to: &'static str,
+        number: u32,
+        waits: bool,
+    },
+    Received {
+        conn: Conn,
+        from: String,
+        number: u32,
+    },
+    /// A client heard that what it sent to this id is lost.
+    Expired {
+        conn: Conn,
+        to: String,
+    },
+    /// Something was done to a node, or to the backplane (`None`).
+    Fault {
+        node: Option<usize>,
+        what: String,
+    },
+    /// All faults have ended.
+    Healed,
+    /// From here on, what is sent has to arrive.
+    Settled,
+}
+
+#[derive(Default)]
+pub struct History {
+    pub events: Vec<(Millis, What)>,
+    /// Messages whose fate the nodes gave up to learn.
+    pub in_doubt: u64,
+    /// Bytes that still wait at the end.
+    pub queued: usize,
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, what) in &self.events {
+            writeln!(f, "{at:>7} {what:?}")?;
+        }
+        writeln!(f, "in doubt: {}, queued: {}", self.in_doubt, self.queued)
+    }
+}

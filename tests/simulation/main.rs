@@ -1,0 +1,67 @@
+//! Nodes of a cluster in one process and in virtual time: the real broker, node and worker, on a simulated backplane that
+//! delays, repeats, loses and forgets. Each seed is a run; a checker reads its whole history.
+//!
+//! `SIMULATION_SEEDS=200000 cargo test --test simulation` runs more seeds, and `SIMULATION_SEED=17` shows one.
+
+mod checker;
+mod history;
+#[path = "../cluster/sim/sim.rs"]
+mod sim;
+mod socket;
+mod world;
+
+use std::env;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+/// Seeds that once found something.
+const REGRESSIONS: &[u64] = &[];
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}
+
+/// Says what is wrong with the run of a seed.
+fn fault(seed: u64) -> Option<String> {
+    let history = world::run(seed);
+    let faults = checker::check(&history);
+    (!faults.is_empty()).then(|| format!("SIMULATION_SEED={seed}\n{history}\n{}", faults.join("\n")))
+}
+
+#[test]
+fn no_seed_breaks_a_promise_of_the_cluster() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        let history = world::run(seed);
+        println!("{history}");
+        let faults = checker::check(&history);
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        return;
+    }
+    REGRESSIONS.iter().for_each(|seed| assert_eq!(fault(*seed), None));
+    let seeds = number("SIMULATION_SEEDS").unwrap_or(10_000);
+    let next = AtomicU64::new(1);
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    loop {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed > seeds {
+                            return None;
+                        }
+                        if let Some(fault) = fault(seed) {
+                            next.store(seeds + 1, Ordering::Relaxed);
+                            return Some(fault);
+                        }
+                    }
+                })
+            })
+            .collect();
+        for worker in workers {
+            if let Some(fault) = worker.join().unwrap() {
+                panic!("{fault}");
+            }
+        }
+    });
+}

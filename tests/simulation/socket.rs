@@ -1,0 +1,40 @@
+//! The socket of a client: it takes everything, and keeps it as frames.
+
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex};
+
+use peerbroker::broker::{Outbox, Writer};
+
+#[derive(Clone, Default)]
+pub struct Socket(Arc<Mutex<Vec<u8>>>);
+
+struct Half(Socket);
+
+impl Writer for Half {
+    fn write(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut taken = self.0.0.lock().unwrap();
+        bytes.iter().for_each(|slice| taken.extend_from_slice(slice));
+        Ok(bytes.iter().map(|slice| slice.len()).sum())
+    }
+}
+
+impl Socket {
+    pub fn outbox(&self) -> Outbox {
+        Outbox::new(1 << 20, Some(Box::new(Half(self.clone()))))
+    }
+
+    /// The texts that came since the last call. Other frames are dropped.
+    pub fn texts(&self) -> Vec<String> {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+        let (mut rest, mut texts) = (&bytes[..], Vec::new());
+        while let [first, len, behind @ ..] = rest {
+            assert!(*len < 126, "the simulation sends short frames");
+            let (payload, next) = behind.split_at(usize::from(*len));
+            if first & 0xF == 1 {
+                texts.push(String::from_utf8(payload.to_vec()).unwrap());
+            }
+            rest = next;
+        }
+        texts
+    }
+}

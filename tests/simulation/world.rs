@@ -1,0 +1,552 @@
+//! Three nodes, their clients, and everything that happens to them.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use peerbroker::broker::{ConnectionInfo, IdLease, Probe, Realm, RegisterOutcome, RegisterRequest, Routed};
+use peerbroker::clock::Clock;
+use peerbroker::config::{ClusterConfig, Config, Degraded};
+use peerbroker::events::{Events, Outcome};
+use peerbroker::node::{Membership, Node, OpenRequest, Opening};
+use peerbroker::wire::{ApiKey, CloseReason, DropReason, Frame, Link, MessageKind, PeerId, Token};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::time::{sleep, timeout};
+
+use crate::history::{Conn, History, What};
+use crate::sim::{Chaos, Fault, SimBackplane, SimStore};
+use crate::socket::Socket;
+
+const NODES: usize = 3;
+const IDS: [&str; 4] = ["a", "b", "c", "d"];
+
+/// Virtual time passes in such steps.
+const STEP: Duration = Duration::from_millis(25);
+const SWEEP: u64 = 4;
+const LEASE: Duration = Duration::from_secs(2);
+
+/// Steps of a run, and of its end.
+const STEPS: usize = 120;
+const HEALING: usize = 480;
+const PROBING: usize = 160;
+
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end as u64).unwrap()
+    }
+
+    fn in_range(&mut self, range: Range<u64>) -> Duration {
+        Duration::from_millis(range.start + self.next() % (range.end - range.start))
+    }
+
+    fn chance(&mut self, of: u64) -> bool {
+        self.next() % of == 0
+    }
+}
+
+/// All tasks of a node. They stand still while it is paused, as after SIGSTOP.
+struct Tasks {
+    local: LocalSet,
+    pause: Rc<Pause>,
+}
+
+#[derive(Default)]
+struct Pause {
+    paused: Cell<bool>,
+    /// Of the tasks, which may have missed something.
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Pause {
+    fn end(&self) -> bool {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+        self.paused.replace(false)
+    }
+}
+
+impl Future for Tasks {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.pause.waker.replace(Some(cx.waker().clone()));
+        if self.pause.paused.get() {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.local).poll(cx)
+    }
+}
+
+struct NodeHandle {
+    node: Arc<Node>,
+    realm: Arc<Realm>,
+    backplane: SimBackplane,
+    pause: Rc<Pause>,
+    tasks: JoinHandle<()>,
+    /// Sessions that ask for an id.
+    opening: Vec<JoinHandle<()>>,
+}
+
+struct Client {
+    conn: Conn,
+    id: &'static str,
+    node: usize,
+    lease: IdLease,
+    socket: Socket,
+}
+
+struct World {
+    rng: Rng,
+    store: SimStore,
+    clock: Clock,
+    history: Rc<RefCell<History>>,
+    nodes: Vec<Option<NodeHandle>>,
+    clients: Rc<RefCell<Vec<Client>>>,
+    conns: usize,
+    numbers: u32,
+    in_doubt: u64,
+    steps: Rc<Cell<u64>>,
+}
+
+/// Runs a seed.
+pub fn run(seed: u64) -> History {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let mut world = World::new(seed);
+        world.live().await;
+        let history = Rc::clone(&world.history);
+        drop(world);
+        std::mem::take(&mut *history.borrow_mut())
+    })
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let store = SimStore::new(seed);
+        store.set_timeout(LEASE / 5);
+        let mut world = World {
+            rng: Rng(seed),
+            store,
+            clock: Clock::manual(),
+            history: Rc::default(),
+            nodes: Vec::new(),
+            clients: Rc::default(),
+            conns: 0,
+            numbers: 0,
+            in_doubt: 0,
+            steps: Rc::default(),
+        };
+        for index in 0..NODES {
+            let node = world.start(index);
+            world.nodes.push(Some(node));
+        }
+        world
+    }
+
+    fn start(&self, index: usize) -> NodeHandle {
+        let cluster = ClusterConfig {
+            lease: LEASE,
+            degraded: Degraded::Allow,
+            ..ClusterConfig::new("simulated", &format!("n{index}"))
+        };
+        let mut config = Config::default();
+        config.limits.expire_timeout = Duration::from_secs(2);
+        config.limits.probe_timeout = Duration::from_millis(500);
+        config.limits.alive_timeout = Duration::from_secs(600);
+        config.limits.reclaim_timeout = Duration::from_secs(1);
+        let membership = Membership::new(cluster, self.clock.clone());
+        let node =
+            Arc::new(Node::new(config, self.clock.clone(), Events::default(), Some(Arc::clone(&membership))));
+        let realm = node.add_tenant(ApiKey::parse("key").unwrap(), 1000, expire).peers();
+        let (local, backplane, pause) = (LocalSet::new(), self.store.connect(), Rc::default());
+        local.spawn_local(membership.run(Arc::downgrade(&node), backplane.clone()));
+        let tasks = spawn_local(Tasks { local, pause: Rc::clone(&pause) });
+        NodeHandle { node, realm, backplane, pause, tasks, opening: Vec::new() }
+    }
+
+    fn note(&self, what: What) {
+        note(&self.history, &self.steps, what);
+    }
+
+    async fn live(&mut self) {
+        self.pass(20).await;
+        let faulty = self.rng.below(3);
+        let chaos = if self.rng.chance(3) { 0.01 } else { 0.0 };
+        self.store.set_chaos(Chaos {
+            refuse: chaos,
+            lose_request: chaos,
+            lose_reply: chaos,
+            duplicate: chaos,
+        });
+        if chaos > 0.0 {
+            self.note(What::Fault { node: None, what: "chaos".to_owned() });
+        }
+        for _ in 0..STEPS {
+            match self.rng.below(12) {
+                0..=2 => self.open(),
+                3..=8 => self.send(),
+                9 => self.close(),
+                _ if faulty > 0 && self.rng.chance(4) => self.fault(faulty),
+                _ => {}
+            }
+            let steps = 1 + self.rng.below(4);
+            self.pass(steps).await;
+        }
+        self.heal();
+        self.pass(HEALING).await;
+        self.note(What::Settled);
+        self.probe().await;
+        self.sum_up();
+    }
+
+    /// Lets virtual time pass.
+    async fn pass(&mut self, steps: usize) {
+        for _ in 0..steps {
+            self.steps.set(self.steps.get() + 1);
+            self.clock.advance(STEP);
+            sleep(STEP).await;
+            if self.steps.get() % SWEEP == 0 {
+                for node in self.nodes.iter().flatten().filter(|node| !node.pause.paused.get()) {
+                    node.node.sweep();
+                }
+            }
+            self.listen();
+        }
+    }
+
+    /// What clients hear, and who has lost its id.
+    fn listen(&self) {
+        let mut clients = self.clients.borrow_mut();
+        for client in clients.iter() {
+            if self.is_running(client.node) {
+                // It answers pings.
+                client.lease.heard();
+            }
+            hear(client.conn, &client.socket, &self.history, &self.steps);
+        }
+        let is_paused =
+            |client: &Client| self.nodes[client.node].as_ref().is_some_and(|node| node.pause.paused.get());
+        let ended = clients.extract_if(.., |client| !client.lease.is_current() && !is_paused(client));
+        for client in ended {
+            let departure = client.lease.part(CloseReason::Left, false);
+            let why = departure.as_ref().map_or("gone", |departure| departure.why().ending().label);
+            drop(departure);
+            hear(client.conn, &client.socket, &self.history, &self.steps);
+            note(&self.history, &self.steps, What::Ended { conn: client.conn, why });
+        }
+    }
+
+    fn open(&mut self) {
+        let index = self.rng.below(NODES);
+        let (id, token) = (IDS[self.rng.below(IDS.len())], u8::from(self.rng.chance(4)));
+        let Some(handle) = &mut self.nodes[index] else { return };
+        if handle.pause.paused.get() {
+            return;
+        }
+        let node = &*handle;
+        self.conns += 1;
+        let (conn, node, realm) = (self.conns, Arc::clone(&node.node), Arc::clone(&node.realm));
+        let (clients, history, steps) =
+            (Rc::clone(&self.clients), Rc::clone(&self.history), Rc::clone(&self.steps));
+        let opening = spawn_local(async move {
+            let socket = Socket::default();
+            let opened = timeout(Duration::from_secs(20), open(&node, &realm, id, token, &socket)).await;
+            match opened {
+                Ok(Ok(lease)) => {
+                    note(&history, &steps, What::Opened { conn, id, token, node: index });
+                    clients.borrow_mut().push(Client { conn, id, node: index, lease, socket });
+                }
+                Ok(Err(why)) => note(&history, &steps, What::Refused { conn, id, why }),
+                Err(_) => note(&history, &steps, What::Refused { conn, id, why: "NO ANSWER" }),
+            }
+        });
+        handle.opening.push(opening);
+    }
+
+    fn send(&mut self) {
+        let to = IDS[self.rng.below(IDS.len())];
+        let (waits, pick, burst) = (!self.rng.chance(8), self.rng.below(100), 1 + self.rng.below(3));
+        let clients = self.clients.borrow();
+        let able: Vec<&Client> = clients.iter().filter(|client| self.is_running(client.node)).collect();
+        if able.is_empty() {
+            return;
+        }
+        let client = able[pick % able.len()];
+        for _ in 0..burst {
+            self.numbers += 1;
+            send(client, to, self.numbers, waits, &self.history, &self.steps);
+        }
+    }
+
+    fn is_running(&self, node: usize) -> bool {
+        self.nodes[node].as_ref().is_some_and(|node| !node.pause.paused.get())
+    }
+
+    fn close(&mut self) {
+        let mut clients = self.clients.borrow_mut();
+        let able: Vec<usize> = (0..clients.len()).filter(|at| self.is_running(clients[*at].node)).collect();
+        if able.is_empty() {
+            return;
+        }
+        let client = clients.swap_remove(able[self.rng.below(able.len())]);
+        drop(clients);
+        hear(client.conn, &client.socket, &self.history, &self.steps);
+        self.note(What::Ended { conn: client.conn, why: "closed" });
+        drop(client.lease.part(CloseReason::Left, self.rng.chance(2)));
+    }
+
+    fn fault(&mut self, level: usize) {
+        let index = self.rng.below(NODES);
+        let kind = self.rng.below(if level == 1 { 4 } else { 8 });
+        match kind {
+            0 => self.kill(index),
+            1 => self.pause(index),
+            2 | 3 => {
+                let fault = [Fault::Refused, Fault::Unreachable, Fault::Stalled, Fault::RepliesLost]
+                    [self.rng.below(4)];
+                let Some(node) = &self.nodes[index] else { return };
+                node.backplane.set_fault(fault);
+                note(
+                    &self.history,
+                    &self.steps,
+                    What::Fault { node: Some(index), what: format!("{fault:?}") },
+                );
+                let (backplane, history, steps) =
+                    (node.backplane.clone(), Rc::clone(&self.history), Rc::clone(&self.steps));
+                let lasts = self.rng.in_range(50..4000);
+                spawn_local(async move {
+                    sleep(lasts).await;
+                    backplane.set_fault(Fault::None);
+                    note(&history, &steps, What::Fault { node: Some(index), what: "ends".to_owned() });
+                });
+            }
+            4 => {
+                self.store.wipe();
+                self.note(What::Fault { node: None, what: "wipe".to_owned() });
+            }
+            5 => {
+                self.store.failover(Duration::from_millis(500));
+                self.note(What::Fault { node: None, what: "failover".to_owned() });
+            }
+            6 => {
+                self.store.lose_appends(Duration::from_millis(300));
+                self.note(What::Fault { node: None, what: "lost appends".to_owned() });
+            }
+            _ => {
+                let fault = if self.rng.chance(2) { Fault::Stalled } else { Fault::Unreachable };
+                self.store.set_fault(fault);
+                self.note(What::Fault { node: None, what: format!("{fault:?}") });
+                let (store, history, steps) =
+                    (self.store.clone(), Rc::clone(&self.history), Rc::clone(&self.steps));
+                let lasts = self.rng.in_range(50..5000);
+                spawn_local(async move {
+                    sleep(lasts).await;
+                    store.set_fault(Fault::None);
+                    note(&history, &steps, What::Fault { node: None, what: "ends".to_owned() });
+                });
+            }
+        }
+    }
+
+    fn kill(&mut self, index: usize) {
+        let Some(node) = self.nodes[index].take() else {
+            let node = self.start(index);
+            self.nodes[index] = Some(node);
+            self.note(What::Fault { node: Some(index), what: "started".to_owned() });
+            return;
+        };
+        self.note(What::Fault { node: Some(index), what: "killed".to_owned() });
+        node.tasks.abort();
+        node.opening.iter().for_each(JoinHandle::abort);
+        self.in_doubt += in_doubt(&node.node);
+        let gone: Vec<Client> =
+            self.clients.borrow_mut().extract_if(.., |client| client.node == index).collect();
+        for client in gone {
+            hear(client.conn, &client.socket, &self.history, &self.steps);
+            self.note(What::Ended { conn: client.conn, why: "killed" });
+            // The dead say nothing: what is dropped here must not reach the backplane.
+            std::mem::forget(client.lease);
+        }
+    }
+
+    fn pause(&mut self, index: usize) {
+        let Some(node) = &self.nodes[index] else { return };
+        let was_paused = node.pause.paused.replace(true);
+        if was_paused {
+            return;
+        }
+        self.note(What::Fault { node: Some(index), what: "paused".to_owned() });
+        let (pause, tasks) = (Rc::clone(&node.pause), node.tasks.abort_handle());
+        let (history, steps, lasts) =
+            (Rc::clone(&self.history), Rc::clone(&self.steps), self.rng.in_range(50..5000));
+        spawn_local(async move {
+            sleep(lasts).await;
+            if pause.end() && !tasks.is_finished() {
+                note(&history, &steps, What::Fault { node: Some(index), what: "resumed".to_owned() });
+            }
+        });
+    }
+
+    fn heal(&mut self) {
+        self.store.set_chaos(Chaos::default());
+        self.store.set_fault(Fault::None);
+        for index in 0..NODES {
+            match &self.nodes[index] {
+                Some(node) => {
+                    node.backplane.set_fault(Fault::None);
+                    node.pause.end();
+                }
+                None => {
+                    let node = self.start(index);
+                    self.nodes[index] = Some(node);
+                }
+            }
+        }
+        self.note(What::Healed);
+    }
+
+    /// Everybody says something to everybody.
+    async fn probe(&mut self) {
+        {
+            let clients = self.clients.borrow();
+            for from in clients.iter() {
+                for to in clients.iter() {
+                    self.numbers += 1;
+                    send(from, to.id, self.numbers, true, &self.history, &self.steps);
+                }
+            }
+        }
+        self.pass(PROBING).await;
+    }
+
+    fn sum_up(&mut self) {
+        let alive: u64 = self.nodes.iter().flatten().map(|node| in_doubt(&node.node)).sum();
+        let mut history = self.history.borrow_mut();
+        history.in_doubt = self.in_doubt + alive;
+        history.queued = self.nodes.iter().flatten().map(|node| node.node.queued_bytes()).sum();
+    }
+}
+
+fn note(history: &RefCell<History>, steps: &Cell<u64>, what: What) {
+    let at = steps.get() * u64::try_from(STEP.as_millis()).unwrap();
+    history.borrow_mut().events.push((at, what));
+}
+
+fn in_doubt(node: &Node) -> u64 {
+    let totals = node.counters().totals();
+    MessageKind::ALL
+        .into_iter()
+        .map(|kind| totals.messages(kind, Outcome::Dropped(DropReason::InDoubt)))
+        .sum()
+}
+
+fn text(text: &str) -> Frame {
+    Frame::text(text.len(), |frame| frame.extend_from_slice(text.as_bytes()))
+}
+
+fn expire(absent: &str, _: &str) -> Frame {
+    text(&format!("EXPIRE {absent}"))
+}
+
+fn send(
+    client: &Client,
+    to: &'static str,
+    number: u32,
+    waits: bool,
+    history: &RefCell<History>,
+    steps: &Cell<u64>,
+) {
+    let kind = if waits { MessageKind::Offer } else { MessageKind::Leave };
+    note(history, steps, What::Sent { conn: client.conn, to, number, waits });
+    let frame = text(&format!("{} {number}", client.id));
+    match client.lease.route(to, kind, frame) {
+        Routed::Delivered(flush) => drop(flush),
+        Routed::Queued => {}
+        Routed::Dropped(_) if waits => {
+            note(history, steps, What::Expired { conn: client.conn, to: to.to_owned() });
+        }
+        Routed::Dropped(_) => {}
+    }
+}
+
+fn hear(conn: Conn, socket: &Socket, history: &RefCell<History>, steps: &Cell<u64>) {
+    for text in socket.texts() {
+        let Some((first, second)) = text.split_once(' ') else { continue };
+        let what = match first {
+            "EXPIRE" => What::Expired { conn, to: second.to_owned() },
+            from => What::Received { conn, from: from.to_owned(), number: second.parse().unwrap() },
+        };
+        note(history, steps, what);
+    }
+}
+
+/// Gets an id as a session does.
+async fn open(
+    node: &Node,
+    realm: &Arc<Realm>,
+    id: &str,
+    token: u8,
+    socket: &Socket,
+) -> Result<IdLease, &'static str> {
+    let (id, token) = (PeerId::parse(id).unwrap(), Token::parse(&format!("token-{id}-{token}")).unwrap());
+    let membership = node.membership().unwrap();
+    let mut probed = false;
+    loop {
+        let request = OpenRequest {
+            realm: Arc::clone(realm),
+            id: id.clone(),
+            token: token.clone(),
+            link: Link::Socket,
+        };
+        let outcome = match membership.open(request).await {
+            Opening::TakenHere => RegisterOutcome::Taken,
+            Opening::Granted(claimed) => {
+                let mut outbox = socket.outbox();
+                let request = RegisterRequest {
+                    id: &id,
+                    token: &token,
+                    link: Link::Socket,
+                    greeting: None,
+                    info: ConnectionInfo::default(),
+                    claim: claimed.claim(),
+                };
+                let outcome = realm.register(request, &mut outbox);
+                if let RegisterOutcome::Registered(_) = outcome {
+                    claimed.registered();
+                }
+                outcome
+            }
+            Opening::Taken => return Err("taken"),
+            Opening::Elsewhere => return Err("elsewhere"),
+            Opening::Full => return Err("full"),
+            Opening::Unavailable => return Err("unavailable"),
+        };
+        match outcome {
+            RegisterOutcome::Registered(lease) => return Ok(lease),
+            RegisterOutcome::Taken if probed => return Err("taken"),
+            RegisterOutcome::Taken => probed = true,
+            RegisterOutcome::Reserved => {}
+            _ => return Err("refused"),
+        }
+        if let Probe::Asked(answered) = realm.probe(&id) {
+            let _ = answered.await;
+        }
+    }
+}

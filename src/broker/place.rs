@@ -44,8 +44,6 @@ pub(super) struct Sent {
     pub(super) ticket: u64,
     pub(super) owner: Owner,
     pub(super) since: u64,
-    /// When its batch began to wait here. It has to wait again if the other node has not got the peer.
-    pub(super) began: u64,
     pub(super) outgoing: Outgoing,
     pub(super) returned: bool,
 }

@@ -95,18 +95,6 @@ impl Queue {
         expired.collect()
     }
 
-    /// When the batch of a sender began to wait.
-    pub(super) fn began(&self, from: &PeerId) -> Option<u64> {
-        self.batches.get(from).map(|batch| batch.since)
-    }
-
-    /// A message of this sender has waited since `began`, with a pause.
-    pub(super) fn backdate(&mut self, from: &PeerId, began: u64) {
-        if let Some(batch) = self.batches.get_mut(from) {
-            batch.since = batch.since.min(began);
-        }
-    }
-
     /// The oldest message.
     pub(super) fn front(&self) -> Option<&Outgoing> {
         self.messages.front()

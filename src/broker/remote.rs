@@ -55,18 +55,6 @@ impl Realm {
         }
     }
 
-    /// What is known of peers elsewhere may be wrong from now on: those for whom messages wait are sought again.
-    pub fn seek_again(&self) {
-        for slot in self.slots_that(|slot| slot.lock().has_remote()) {
-            self.with(&slot, |guard| {
-                let remote = guard.remote_mut();
-                if matches!(remote.place, Place::Asked | Place::Nowhere { .. }) {
-                    remote.place = Place::Unknown;
-                }
-            });
-        }
-    }
-
     /// Stops handing messages for an id over, because its peer opens here. Ready when no other node has one.
     pub fn recall(&self, id: &PeerId) -> Option<oneshot::Receiver<()>> {
         self.find(id.as_str()).and_then(|slot| self.with(&slot, |guard| guard.recall()))
@@ -139,7 +127,7 @@ impl Guard<'_> {
     /// Hands a message over to the peer's node. Gives it back if there is no room.
     fn hand_over(&mut self, owner: Owner, outgoing: Outgoing, now: u64) -> Option<Outgoing> {
         let Some(ticket) = self.forward(owner, &outgoing) else { return Some(outgoing) };
-        self.note_sent(ticket, owner, outgoing, now, now);
+        self.note_sent(ticket, owner, outgoing, now);
         None
     }
 
@@ -149,7 +137,7 @@ impl Guard<'_> {
         self.realm.shared.cluster.forward(owner, &address, ticket, outgoing).then_some(ticket)
     }
 
-    fn note_sent(&mut self, ticket: u64, owner: Owner, outgoing: Outgoing, began: u64, now: u64) {
+    fn note_sent(&mut self, ticket: u64, owner: Owner, outgoing: Outgoing, now: u64) {
         self.slot.set_due(true);
         let remote = self.remote_mut();
         (remote.last_ticket, remote.used) = (ticket, now);
@@ -193,9 +181,8 @@ impl Guard<'_> {
         let budget = &realm.shared.queued;
         let Some(mut queue) = self.queue.take() else { return };
         while let Some(ticket) = queue.front().and_then(|oldest| self.forward(owner, oldest)) {
-            let began = queue.front().and_then(Outgoing::from).and_then(|from| queue.began(from));
             if let Some(oldest) = queue.pop(budget) {
-                self.note_sent(ticket, owner, oldest, began.unwrap_or(now), now);
+                self.note_sent(ticket, owner, oldest, now);
             }
         }
         self.queue = Some(queue);
@@ -280,18 +267,7 @@ impl Guard<'_> {
         }
         remote.place = Place::Unknown;
         let returned = std::mem::take(&mut remote.sent);
-        let expire = millis(self.realm.shared.config().limits.expire_timeout);
-        // The other node did not have the peer at all: these have waited all the time.
-        let bounced: Vec<(PeerId, u64)> = returned
-            .iter()
-            .filter(|sent| now.saturating_sub(sent.since) < expire)
-            .filter_map(|sent| Some((sent.outgoing.from()?.clone(), sent.began)))
-            .collect();
         self.carry_over(returned.into_iter().rev().map(|sent| sent.outgoing), QueueEnd::Front);
-        if let Some(queue) = &mut self.queue {
-            bounced.iter().for_each(|(from, began)| queue.backdate(from, *began));
-            self.note_queue();
-        }
         self.slot.set_due(true);
     }
 

@@ -228,12 +228,6 @@ impl<'a> NameRef<'a> {
         OwnedName { key: self.key.to_owned(), entity: self.entity, name: self.name.to_owned() }
     }
 
-    /// The same, on its own. `None` if this version knows no such name.
-    pub fn to_name(&self) -> Option<Name> {
-        let key = ApiKey::parse(self.key).ok()?;
-        Some(Name { key, entity: self.entity()?, name: self.name.to_owned() })
-    }
-
     /// The key.
     pub fn key(&self) -> &'a str {
         self.key

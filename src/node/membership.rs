@@ -59,8 +59,6 @@ pub(super) struct State {
     pub(super) good_until: u64,
     /// Joined, and all ids that were here are registered.
     pub(super) is_up: bool,
-    /// All connections that the broker has are registered under the present life, or were opened without the backplane.
-    pub(super) is_complete: bool,
     /// The backplane was tried, and did not answer for too long.
     pub(super) is_out: bool,
     pub(super) is_closed: bool,
@@ -312,7 +310,6 @@ impl ClaimedName {
         }
         let appeared = Packet::Appeared { name: name.as_ref(), connection: claim.connection.get() };
         self.waiting.iter().for_each(|node| membership.say(*node, &appeared));
-        lost
     }
 }
 

@@ -76,10 +76,8 @@ async fn register<S: Socket, H: ProtocolHandler>(
                 let greeting = H::greeting().filter(|_| !claimed.continues_stream());
                 let request = RegisterRequest { id, token, link, greeting, info: info.clone(), claim };
                 let outcome = realm.register(request, outbox);
-                if let RegisterOutcome::Registered(lease) = &outcome
-                    && let Some(why) = claimed.registered()
-                {
-                    lease.dismiss(why);
+                if let RegisterOutcome::Registered(_) = outcome {
+                    claimed.registered();
                 }
                 outcome
             }

@@ -224,7 +224,6 @@ impl<B: Backplane> Worker<B> {
             Question::Alive(name, connection) => self.answer_alive(&name, ConnId::new(connection)).await,
             Question::Yield(name, connection, why) => {
                 let why = CloseReason::ALL.get(usize::from(why)).copied().unwrap_or(CloseReason::Replaced);
-                self.lose_opening(&name, ConnId::new(connection), why);
                 if let (Some(realm), Some(id)) = (self.realm_of(&name.borrowed()), peer_id(&name.borrowed()))
                 {
                     let connection = ConnId::new(connection);
@@ -241,20 +240,8 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Tells a connection that is going to have a name that another one has got it.
-    fn lose_opening(&self, name: &OwnedName, connection: ConnId, why: CloseReason) {
-        let Some(name) = name.borrowed().to_name() else { return };
-        let mut state = self.shared.state();
-        if let Some(opening) = state.opening.get_mut(&name).filter(|it| it.connection == Some(connection)) {
-            opening.lost = Some(why);
-        }
-    }
-
     async fn answer_alive(&self, name: &OwnedName, connection: ConnId) -> Answer {
         let name = name.borrowed();
-        if name.to_name().is_some_and(|name| self.shared.state().opens(&name, connection)) {
-            return Answer::Yes;
-        }
         let (Some(realm), Some(id)) = (self.realm_of(&name), peer_id(&name)) else { return Answer::No };
         if !realm.is_held_by(&id, connection) {
             // Granted, and not registered yet: nobody else may have it meanwhile.

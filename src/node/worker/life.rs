@@ -1,11 +1,9 @@
 //! A life of this node: it joins, registers what it has, keeps its lease, and loses it or leaves.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::select;
-use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::opening::{digest, yield_name};
@@ -14,7 +12,7 @@ use crate::broker::{Holder, Realm};
 use crate::cluster::packet::Packet;
 use crate::cluster::{Backplane, Granted, Owner, Position, RegisterOutcome, Registration, Renewal};
 use crate::node::membership::name_of_peer;
-use crate::wire::{CloseReason, NodeId, PeerId};
+use crate::wire::{CloseReason, NodeId};
 
 /// How often a node tries to join.
 const JOIN_INTERVAL: Duration = Duration::from_millis(250);
@@ -48,15 +46,9 @@ impl<B: Backplane> Worker<B> {
                     self.generation.set(self.backplane.generation());
                     {
                         let mut state = self.shared.state();
-                        (state.node, state.is_complete) = (Some(node), true);
+                        state.node = Some(node);
                         state.good_until = began + self.shared.lease();
                     }
-                    // What was asked before is lost, and marks of the former life lead nowhere.
-                    self.node
-                        .upgrade()
-                        .iter()
-                        .flat_map(|node| node.realms())
-                        .for_each(|realm| realm.seek_again());
                     if self.register_all(node, |_| true).await {
                         log::info!("joined the cluster as {node}");
                         return Some(node);
@@ -159,15 +151,11 @@ impl<B: Backplane> Worker<B> {
     /// Registers clients that were opened in an outage; all of them, if the backplane may have lost some.
     async fn reconcile(self: &Rc<Self>, node: NodeId) -> bool {
         let generation = self.backplane.generation();
-        let is_complete = std::mem::replace(&mut self.shared.state().is_complete, true);
-        let is_old = generation != self.generation.get();
-        let is_done = self.register_all(node, |holder| is_old || !is_complete || holder.fence == 0).await;
-        if is_done && is_old {
+        let all = generation != self.generation.get();
+        let is_done = self.register_all(node, |holder| all || holder.fence == 0).await;
+        if is_done {
             self.generation.set(generation);
-            // Marks may be lost, too.
-            self.node.upgrade().iter().flat_map(|node| node.realms()).for_each(|realm| realm.seek_again());
         }
-        self.shared.state().is_complete &= is_done || is_complete;
         is_done
     }
 
@@ -189,98 +177,61 @@ impl<B: Backplane> Worker<B> {
         true
     }
 
-    async fn register(self: &Rc<Self>, node: NodeId, realm: &Arc<Realm>, holders: &[Holder]) -> bool {
+    async fn register(self: &Rc<Self>, node: NodeId, realm: &Realm, holders: &[Holder]) -> bool {
         let now = self.shared.unix_millis();
-        let all = holders.iter().map(|holder| {
-            let registration = Registration {
-                name: name_of_peer(&realm.address(&holder.id)),
-                owner: Owner { node, connection: holder.connection },
-                token: digest(&holder.token),
-                link: holder.link,
-                over: None,
-                fence: holder.fence,
-                since: now.saturating_sub(holder.age),
-                former: self.former.get(),
-            };
-            (holder.id.clone(), registration)
-        });
-        let Some(lost) = self.try_register(realm, all.collect()).await else { return false };
-        let (gone, mut lost): (Vec<_>, Vec<_>) =
-            lost.into_iter().partition(|(id, _, owner)| self.is_gone(realm, id, *owner));
-        let again = gone.into_iter().map(|(id, one, owner)| (id, Registration { over: Some(owner), ..one }));
-        let Some(lost_again) = self.try_register(realm, again.collect()).await else { return false };
-        lost.extend(lost_again);
-        for (id, registration, owner) in lost {
-            spawn_local(Rc::clone(self).contest(Arc::clone(realm), id, registration, owner));
-        }
-        true
-    }
-
-    /// Gives those that lost, and to whom. `None` if the backplane did not answer.
-    async fn try_register(
-        self: &Rc<Self>,
-        realm: &Realm,
-        all: Vec<(PeerId, Registration)>,
-    ) -> Option<Vec<(PeerId, Registration, Owner)>> {
-        if all.is_empty() {
-            return Some(Vec::new());
-        }
-        let questions = all.iter().map(|(_, registration)| registration.clone()).collect();
-        let outcomes = self.backplane.register(questions).await.ok()?;
-        let mut lost = Vec::new();
-        for ((id, registration), outcome) in all.into_iter().zip(outcomes) {
-            match outcome {
-                RegisterOutcome::Kept(Granted { fence, replaced, waiting }) => {
-                    let connection = registration.owner.connection;
-                    realm.set_fence(&id, connection, fence);
-                    let name = registration.name.as_ref();
-                    let appeared = Packet::Appeared { name, connection: connection.get() };
-                    waiting.iter().for_each(|other| self.shared.say(*other, &appeared));
-                    if let Some((owner, _)) = replaced.filter(|(owner, _)| !self.is_ours(owner.node)) {
-                        self.outrank(owner, &registration);
+        let mut asked: Vec<(&Holder, Registration)> = holders
+            .iter()
+            .map(|holder| {
+                let registration = Registration {
+                    name: name_of_peer(&realm.address(&holder.id)),
+                    owner: Owner { node, connection: holder.connection },
+                    token: digest(&holder.token),
+                    link: holder.link,
+                    over: None,
+                    fence: holder.fence,
+                    since: now.saturating_sub(holder.age),
+                    former: self.former.get(),
+                };
+                (holder, registration)
+            })
+            .collect();
+        // The second time over the dead ones.
+        for last in [false, true] {
+            let questions = asked.iter().map(|(_, registration)| registration.clone()).collect();
+            let Ok(outcomes) = self.backplane.register(questions).await else { return false };
+            let mut again = Vec::new();
+            for ((holder, mut registration), outcome) in asked.into_iter().zip(outcomes) {
+                match outcome {
+                    RegisterOutcome::Kept(Granted { fence, replaced, waiting }) => {
+                        realm.set_fence(&holder.id, holder.connection, fence);
+                        let connection = holder.connection.get();
+                        let appeared = Packet::Appeared { name: registration.name.as_ref(), connection };
+                        waiting.iter().for_each(|other| self.shared.say(*other, &appeared));
+                        if let Some((owner, _)) = replaced.filter(|(owner, _)| !self.is_ours(owner.node)) {
+                            self.outrank(owner, &registration);
+                        }
+                    }
+                    RegisterOutcome::Lost(owner) if !last && self.is_dead(owner.node) => {
+                        registration.over = Some(owner);
+                        again.push((holder, registration));
+                    }
+                    RegisterOutcome::Lost(_) => {
+                        realm.yield_id(&holder.id, holder.connection, CloseReason::Outranked);
                     }
                 }
-                RegisterOutcome::Lost(owner) => lost.push((id, registration, owner)),
             }
+            if again.is_empty() {
+                return true;
+            }
+            asked = again;
         }
-        Some(lost)
-    }
-
-    /// Another connection has the better claim to an id. If it lives, ours is told; but it may have left in an outage.
-    async fn contest(
-        self: Rc<Self>,
-        realm: Arc<Realm>,
-        id: PeerId,
-        registration: Registration,
-        owner: Owner,
-    ) {
-        let Owner { node, connection } = registration.owner;
-        if self.is_ours(owner.node) && self.shared.state().opens(&registration.name, owner.connection) {
-            // A client that takes over here, unless it leaves.
-            self.shared.state().is_complete = false;
-            return;
-        }
-        let is_alive = self.is_alive_there(&realm, &registration.name, owner).await;
-        if self.node() != Some(node) || !realm.is_held_by(&id, connection) {
-            return;
-        }
-        let again = (id.clone(), Registration { over: Some(owner), ..registration });
-        let lost = if is_alive {
-            Some(true)
-        } else {
-            self.try_register(&realm, vec![again]).await.map(|lost| !lost.is_empty())
-        };
-        match lost {
-            Some(true) => realm.yield_id(&id, connection, CloseReason::Outranked),
-            Some(false) => {}
-            None => self.shared.state().is_complete = false,
-        }
+        true
     }
 
     fn outrank(self: &Rc<Self>, owner: Owner, registration: &Registration) {
         let (worker, question) =
             (Rc::clone(self), yield_name(&registration.name, owner.connection, CloseReason::Outranked));
-        spawn_local(async move { worker.ask(owner.node, question, LEAVE).await });
+        tokio::task::spawn_local(async move { worker.ask(owner.node, question, LEAVE).await });
     }
 
     /// The life of this node is over. If it was lost, others may have what it had.

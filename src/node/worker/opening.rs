@@ -50,7 +50,6 @@ impl<B: Backplane> Worker<B> {
             }
             let Some(node) = self.node() else { continue };
             let connection = realm.next_connection();
-            self.note_opening(&name, connection);
             let claim = Claim {
                 name: name.clone(),
                 owner: Owner { node, connection },
@@ -69,12 +68,7 @@ impl<B: Backplane> Worker<B> {
                         was == Link::Stream && owner.node != node && !self.is_dead(owner.node)
                     });
                     self.take_over(realm, id, &name, replaced.map(|(owner, _)| owner)).await;
-                    let lost = self.shared.state().opening.get(&name).and_then(|opening| opening.lost);
-                    return match lost {
-                        None => Opening::Granted(claimed),
-                        Some(CloseReason::Replaced) => Opening::Elsewhere,
-                        Some(_) => Opening::Taken,
-                    };
+                    return Opening::Granted(claimed);
                 }
                 Some(ClaimOutcome::Full(nodes)) => {
                     if std::mem::replace(&mut counted, true) || !self.discount_dead(&name, &nodes).await {
@@ -116,22 +110,13 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Others may ask for the connection, or take the name from it, before it is registered.
-    fn note_opening(&self, name: &Name, connection: ConnId) {
-        if let Some(opening) = self.shared.state().opening.get_mut(name) {
-            *opening = InOpening { connection: Some(connection), lost: None };
-        }
-    }
-
     /// Whether the owner of a record is certainly not there: its node is dead, or is this one and knows better.
-    pub(super) fn is_gone(&self, realm: &Realm, id: &PeerId, owner: Owner) -> bool {
-        let opens = || self.shared.state().opens(&name_of_peer(&realm.address(id)), owner.connection);
-        let is_here = || realm.is_held_by(id, owner.connection) || opens();
-        self.is_dead(owner.node) || (self.is_ours(owner.node) && !is_here())
+    fn is_gone(&self, realm: &Realm, id: &PeerId, owner: Owner) -> bool {
+        self.is_dead(owner.node) || (self.is_ours(owner.node) && !realm.is_held_by(id, owner.connection))
     }
 
     /// Asks another node whether the client of a connection is alive. One that does not answer is.
-    pub(super) async fn is_alive_there(&self, realm: &Realm, name: &Name, owner: Owner) -> bool {
+    async fn is_alive_there(&self, realm: &Realm, name: &Name, owner: Owner) -> bool {
         let question = Question::Alive(name.to_owned_name(), owner.connection.get());
         let bound = realm.probe_timeout() + PROBE_MARGIN;
         self.ask(owner.node, question, bound).await != Some(Answer::No)

@@ -55,6 +55,18 @@ impl Realm {
         }
     }
 
+    /// What is known of peers elsewhere may be wrong from now on: those for whom messages wait are sought again.
+    pub fn seek_again(&self) {
+        for slot in self.slots_that(|slot| slot.lock().has_remote()) {
+            self.with(&slot, |guard| {
+                let remote = guard.remote_mut();
+                if matches!(remote.place, Place::Asked | Place::Nowhere { .. }) {
+                    remote.place = Place::Unknown;
+                }
+            });
+        }
+    }
+
     /// Stops handing messages for an id over, because its peer opens here. Ready when no other node has one.
     pub fn recall(&self, id: &PeerId) -> Option<oneshot::Receiver<()>> {
         self.find(id.as_str()).and_then(|slot| self.with(&slot, |guard| guard.recall()))

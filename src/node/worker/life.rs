@@ -1,18 +1,23 @@
 //! A life of this node: it joins, registers what it has, keeps its lease, and loses it or leaves.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::select;
+use tokio::sync::oneshot;
+use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::opening::{digest, yield_name};
 use super::{End, Worker};
 use crate::broker::{Holder, Realm};
-use crate::cluster::packet::Packet;
-use crate::cluster::{Backplane, Granted, Owner, Position, RegisterOutcome, Registration, Renewal};
+use crate::clock::millis;
+use crate::cluster::packet::{Packet, Question};
+use crate::cluster::{Backplane, Granted, Member, Owner, Position, RegisterOutcome, Registration, Renewal};
 use crate::node::membership::name_of_peer;
-use crate::wire::{CloseReason, NodeId};
+use crate::wire::{CloseReason, NodeId, PeerId};
 
 /// How often a node tries to join.
 const JOIN_INTERVAL: Duration = Duration::from_millis(250);
@@ -22,6 +27,9 @@ const RENEWALS: u32 = 5;
 
 /// How many intervals of renewal pass after a loss of data before ids are claimed.
 const SETTLING: u64 = 2;
+
+/// How often all connections are registered, whatever happens. The backplane forgets records in an hour.
+const REFRESH: Duration = Duration::from_secs(15 * 60);
 
 /// Names that are registered at once.
 const REGISTERED_AT_ONCE: usize = 500;
@@ -46,9 +54,12 @@ impl<B: Backplane> Worker<B> {
                     self.generation.set(self.backplane.generation());
                     {
                         let mut state = self.shared.state();
-                        state.node = Some(node);
+                        (state.node, state.is_complete) = (Some(node), true);
                         state.good_until = began + self.shared.lease();
                     }
+                    self.refreshed.set(began);
+                    // What was asked before is lost, and marks of the former life lead nowhere.
+                    self.realms().for_each(|realm| realm.seek_again());
                     if self.register_all(node, |_| true).await {
                         log::info!("joined the cluster as {node}");
                         return Some(node);
@@ -96,6 +107,7 @@ impl<B: Backplane> Worker<B> {
                     self.check_inbox(node);
                     if self.reconcile(node).await && now >= self.settled_from.get() {
                         self.note_up();
+                        self.settle_doubts();
                     }
                     pause = interval;
                 }
@@ -126,9 +138,11 @@ impl<B: Backplane> Worker<B> {
         self.renewed.notify_waiters();
     }
 
-    fn note_members(&self, own: NodeId, members: Vec<crate::cluster::Member>) {
+    fn note_members(&self, own: NodeId, members: Vec<Member>) {
         let known: Vec<NodeId> = {
             let mut state = self.shared.state();
+            // A node that died, or joins again, may have claimed names of ours and not have told.
+            state.is_complete &= lives(&state.members) == lives(&members);
             state.members = members.clone();
             state.links.keys().copied().collect()
         };
@@ -150,13 +164,32 @@ impl<B: Backplane> Worker<B> {
 
     /// Registers clients that were opened in an outage; all of them, if the backplane may have lost some.
     async fn reconcile(self: &Rc<Self>, node: NodeId) -> bool {
-        let generation = self.backplane.generation();
-        let all = generation != self.generation.get();
+        let (generation, now) = (self.backplane.generation(), self.shared.now());
+        let is_complete = std::mem::replace(&mut self.shared.state().is_complete, true);
+        let is_old = now.saturating_sub(self.refreshed.get()) >= millis(REFRESH);
+        let all = !is_complete || is_old || generation != self.generation.get();
         let is_done = self.register_all(node, |holder| all || holder.fence == 0).await;
-        if is_done {
-            self.generation.set(generation);
+        if !is_done {
+            self.shared.state().is_complete &= is_complete;
+        } else if all {
+            self.refreshed.set(now);
+            if self.generation.replace(generation) != generation {
+                // Marks may be lost, too.
+                self.realms().for_each(|realm| realm.seek_again());
+            }
         }
         is_done
+    }
+
+    /// A claim without an answer may have taken a name from a connection of another node, which has to find out.
+    fn settle_doubts(self: &Rc<Self>) {
+        if self.in_doubt.take() {
+            spawn_local(Rc::clone(self).ask_others(Question::Recheck, oneshot::channel().0));
+        }
+    }
+
+    fn realms(&self) -> impl Iterator<Item = Arc<Realm>> {
+        self.node.upgrade().into_iter().flat_map(|node| node.realms())
     }
 
     /// Registers the clients of this node. False if that failed.
@@ -177,61 +210,100 @@ impl<B: Backplane> Worker<B> {
         true
     }
 
-    async fn register(self: &Rc<Self>, node: NodeId, realm: &Realm, holders: &[Holder]) -> bool {
+    async fn register(self: &Rc<Self>, node: NodeId, realm: &Arc<Realm>, holders: &[Holder]) -> bool {
         let now = self.shared.unix_millis();
-        let mut asked: Vec<(&Holder, Registration)> = holders
-            .iter()
-            .map(|holder| {
-                let registration = Registration {
-                    name: name_of_peer(&realm.address(&holder.id)),
-                    owner: Owner { node, connection: holder.connection },
-                    token: digest(&holder.token),
-                    link: holder.link,
-                    over: None,
-                    fence: holder.fence,
-                    since: now.saturating_sub(holder.age),
-                    former: self.former.get(),
-                };
-                (holder, registration)
-            })
-            .collect();
-        // The second time over the dead ones.
-        for last in [false, true] {
-            let questions = asked.iter().map(|(_, registration)| registration.clone()).collect();
-            let Ok(outcomes) = self.backplane.register(questions).await else { return false };
-            let mut again = Vec::new();
-            for ((holder, mut registration), outcome) in asked.into_iter().zip(outcomes) {
-                match outcome {
-                    RegisterOutcome::Kept(Granted { fence, replaced, waiting }) => {
-                        realm.set_fence(&holder.id, holder.connection, fence);
-                        let connection = holder.connection.get();
-                        let appeared = Packet::Appeared { name: registration.name.as_ref(), connection };
-                        waiting.iter().for_each(|other| self.shared.say(*other, &appeared));
-                        if let Some((owner, _)) = replaced.filter(|(owner, _)| !self.is_ours(owner.node)) {
-                            self.outrank(owner, &registration);
-                        }
-                    }
-                    RegisterOutcome::Lost(owner) if !last && self.is_dead(owner.node) => {
-                        registration.over = Some(owner);
-                        again.push((holder, registration));
-                    }
-                    RegisterOutcome::Lost(_) => {
-                        realm.yield_id(&holder.id, holder.connection, CloseReason::Outranked);
-                    }
-                }
-            }
-            if again.is_empty() {
-                return true;
-            }
-            asked = again;
+        let all = holders.iter().map(|holder| {
+            let registration = Registration {
+                name: name_of_peer(&realm.address(&holder.id)),
+                owner: Owner { node, connection: holder.connection },
+                token: digest(&holder.token),
+                link: holder.link,
+                over: None,
+                fence: holder.fence,
+                since: now.saturating_sub(holder.age),
+                former: self.former.get(),
+            };
+            (holder.id.clone(), registration)
+        });
+        let Some(lost) = self.try_register(realm, all.collect()).await else { return false };
+        let (dead, mut lost): (Vec<_>, Vec<_>) =
+            lost.into_iter().partition(|(.., owner)| self.is_dead(owner.node));
+        let again = dead.into_iter().map(|(id, one, owner)| (id, Registration { over: Some(owner), ..one }));
+        let Some(lost_again) = self.try_register(realm, again.collect()).await else { return false };
+        lost.extend(lost_again);
+        for (id, registration, owner) in lost {
+            spawn_local(Rc::clone(self).contest(Arc::clone(realm), id, registration, owner));
         }
         true
+    }
+
+    /// Gives those that lost, and to whom. `None` if the backplane did not answer.
+    async fn try_register(
+        self: &Rc<Self>,
+        realm: &Realm,
+        all: Vec<(PeerId, Registration)>,
+    ) -> Option<Vec<(PeerId, Registration, Owner)>> {
+        if all.is_empty() {
+            return Some(Vec::new());
+        }
+        let questions = all.iter().map(|(_, registration)| registration.clone()).collect();
+        let outcomes = self.backplane.register(questions).await.ok()?;
+        let mut lost = Vec::new();
+        for ((id, registration), outcome) in all.into_iter().zip(outcomes) {
+            match outcome {
+                RegisterOutcome::Kept(Granted { fence, replaced, waiting }) => {
+                    let connection = registration.owner.connection;
+                    realm.set_fence(&id, connection, fence);
+                    let name = registration.name.as_ref();
+                    let appeared = Packet::Appeared { name, connection: connection.get() };
+                    waiting.iter().for_each(|other| self.shared.say(*other, &appeared));
+                    if let Some((owner, _)) = replaced.filter(|(owner, _)| !self.is_ours(owner.node)) {
+                        self.outrank(owner, &registration);
+                    }
+                }
+                RegisterOutcome::Lost(owner) => lost.push((id, registration, owner)),
+            }
+        }
+        Some(lost)
+    }
+
+    /// Another connection has the better claim to an id. If it lives, ours is told; but it may have left in an outage.
+    async fn contest(
+        self: Rc<Self>,
+        realm: Arc<Realm>,
+        id: PeerId,
+        registration: Registration,
+        owner: Owner,
+    ) {
+        let Owner { node, connection } = registration.owner;
+        let is_alive = if self.is_ours(owner.node) {
+            !self.is_gone(&realm, &id, owner)
+        } else {
+            self.is_alive_there(&realm, &registration.name, owner).await
+        };
+        if self.node() != Some(node) || !realm.is_held_by(&id, connection) {
+            return;
+        }
+        if is_alive {
+            return realm.yield_id(&id, connection, CloseReason::Outranked);
+        }
+        if self.opens(&realm.address(&id)) {
+            // A client that takes over here, unless it leaves.
+            self.shared.state().is_complete = false;
+            return;
+        }
+        let again = (id.clone(), Registration { over: Some(owner), ..registration });
+        match self.try_register(&realm, vec![again]).await {
+            Some(lost) if lost.is_empty() => {}
+            // It is tried again.
+            _ => self.shared.state().is_complete = false,
+        }
     }
 
     fn outrank(self: &Rc<Self>, owner: Owner, registration: &Registration) {
         let (worker, question) =
             (Rc::clone(self), yield_name(&registration.name, owner.connection, CloseReason::Outranked));
-        tokio::task::spawn_local(async move { worker.ask(owner.node, question, LEAVE).await });
+        spawn_local(async move { worker.ask(owner.node, question, LEAVE).await });
     }
 
     /// The life of this node is over. If it was lost, others may have what it had.
@@ -267,4 +339,9 @@ impl<B: Backplane> Worker<B> {
         let _ = self.backplane.release(releases).await;
         let _ = self.backplane.leave(node).await;
     }
+}
+
+/// Those that are alive.
+fn lives(members: &[Member]) -> BTreeSet<NodeId> {
+    members.iter().filter(|member| member.alive).map(|member| member.node).collect()
 }

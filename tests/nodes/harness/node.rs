@@ -101,6 +101,15 @@ impl Node {
         until(&format!("{text:?} in the log"), async || self.log().contains(text)).await;
     }
 
+    /// Whether its log says that it takes part, after an outage or a loss of Redis' data.
+    pub fn is_back(&self, lost_data: bool) -> bool {
+        let log = self.log();
+        let back = log.rfind("the other nodes can be reached again");
+        let out = log.rfind("cannot reach the other nodes");
+        let lost = log.rfind("the lease of this node has ended").filter(|_| lost_data);
+        out <= back && lost <= back
+    }
+
     /// How often its lease has ended, in all its lives.
     pub fn lost_leases(&self) -> usize {
         let log = |life| read(&self.dir.join(format!("err{life}")));

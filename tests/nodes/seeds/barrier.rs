@@ -1,6 +1,6 @@
 //! The end of a round: no fault is left, and all heals within a bound.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
@@ -8,6 +8,9 @@ use super::fate::Fates;
 use super::world::{OwnEnd, World};
 use crate::harness::client::Stamp;
 use crate::harness::{PATIENCE, Seen, becomes};
+
+/// How long a node may take to take part again once Redis answers.
+const BACK: Duration = Duration::from_secs(3);
 
 /// Waits until every client reaches every other and nothing waits anywhere. What did not come to pass, if anything.
 pub async fn heal(world: &mut World) -> Result<(), String> {
@@ -40,6 +43,9 @@ pub async fn heal(world: &mut World) -> Result<(), String> {
         }
         sleep(crate::harness::LOOK).await;
     }
+    // Until then it gives ids without asking. A node that was paused only has nothing to say.
+    let lost_data = world.round().emptied;
+    becomes(BACK, async || world.cluster.nodes.iter().all(|node| node.is_back(lost_data))).await;
     // Known only now: a node notices late.
     world.note_lost_leases();
     if !becomes(PATIENCE, async || Fates::of(world).missing(world).is_empty()).await {

@@ -1,9 +1,14 @@
 //! What must hold of all that the clients saw.
 
+use std::time::Duration;
+
 use super::fate::{Arrival, Fates, is_in_doubt, round_of};
 use super::world::{Conn, World};
 use crate::harness::Seen;
 use crate::harness::client::Stamp;
+
+/// How long the ids of a dead node may stay taken: its lease, and as much again for a busy machine.
+const FREED: Duration = Duration::from_secs(4);
 
 /// All that must not be.
 pub fn violations(world: &World) -> Vec<String> {
@@ -89,10 +94,13 @@ fn refusals(world: &World, found: &mut Vec<String>) {
             (other.client.token == conn.client.token) == same && other.client.begun < at && !is_over
         };
         let rivals = |same: bool| others(world, place).any(|(_, other)| is_rival(other, same));
-        // A client that was cut off in this round may be taken for one that lives.
+        // A client that was cut off may be taken for one that lives: in this round, or until the lease of its node ends.
         let broken = others(world, place).any(|(_, other)| {
-            let cut = other.over().is_some_and(|over| over >= round.from && over < at);
-            cut && other.client.token != conn.client.token
+            let cut = |over: Stamp| {
+                let dead = round_of(world, over).harmed[other.node] && at.at - over.at < FREED;
+                over < at && (over >= round.from || dead)
+            };
+            other.over().is_some_and(cut) && other.client.token != conn.client.token
         });
         let node_gone = round.harmed[conn.node] || round.stopped[conn.node];
         let is_right = match why.as_str() {

@@ -82,8 +82,8 @@ async fn answered(world: &World) -> Result<(), String> {
     Err(format!("#{} got no answer", silent().unwrap_or_default()))
 }
 
-/// How often a message is sent again, so that the history of a failure can be read.
-const TRIES: usize = 30;
+/// When a message that went astray is sent again, so that the history of a failure can be read.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Messages from each to each, sent again when they expire.
 #[derive(Default)]
@@ -130,11 +130,14 @@ impl Mesh {
         let has = |conn: usize, place: usize| world.conns[conn].client.has_message(place);
         let same = |conn: &usize| world.conns[*conn].client.id == *id;
         // Another connection has the id, too, and got it.
-        let strayed = one.sent.last().is_some_and(|place| {
-            (0..world.conns.len()).filter(same).any(|conn| conn != to && has(conn, *place))
-        });
+        let strayed = || {
+            one.sent.last().is_some_and(|place| {
+                (0..world.conns.len()).filter(same).any(|conn| conn != to && has(conn, *place))
+            })
+        };
         one.reached = one.sent.iter().any(|place| has(to, *place));
-        if !one.reached && one.sent.len() < TRIES && (one.expired != expired || strayed) {
+        let is_recent = one.sent.last().is_some_and(|place| world.sent[*place].at.at.elapsed() < AGAIN);
+        if !one.reached && (one.expired != expired || !is_recent && strayed()) {
             let id = id.clone();
             one.expired = expired;
             one.sent.push(world.send_one(from, &id, "OFFER", None));

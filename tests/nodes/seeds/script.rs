@@ -13,7 +13,7 @@ use super::world::{KINDS, OwnEnd, World};
 use crate::harness::proxy::Mode;
 use crate::harness::{Cluster, becomes};
 
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 5;
 
 const IDS: [&str; 5] = ["p0", "p1", "p2", "p3", "p4"];
 

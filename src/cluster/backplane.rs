@@ -78,6 +78,9 @@ pub struct Granted {
     pub fence: u64,
     /// The connection that lost the name, and its kind. It may be dead.
     pub replaced: Option<(Owner, Link)>,
+    /// Earlier owners that have lost the name to another connection, that one included, the latest first, at most four. Some
+    /// may not know yet: the node that displaced them may not have got the answer, or has died.
+    pub former: Vec<Owner>,
     /// Nodes with messages for this name, see [`Backplane::locate`]. Every claim has them until their marks expire.
     pub waiting: Vec<NodeId>,
 }

@@ -65,6 +65,8 @@ pub(super) struct State {
     pub(super) is_out: bool,
     pub(super) is_closed: bool,
     pub(super) has_left: bool,
+    /// Grows whenever the backplane may have lost records.
+    pub(super) epoch: u64,
     pub(super) members: Vec<Member>,
     /// They never come back: their names are new then.
     pub(super) dead: HashSet<NodeId>,
@@ -273,6 +275,7 @@ pub struct ClaimedName {
     pub(super) pending: Option<PendingName>,
     pub(super) claim: Option<ClaimedId>,
     pub(super) node: Option<NodeId>,
+    pub(super) epoch: u64,
     pub(super) waiting: Vec<NodeId>,
     pub(super) continues_stream: bool,
 }
@@ -288,7 +291,14 @@ pub(super) struct PendingName {
 impl ClaimedName {
     /// No claim: for a node by itself, or in an outage.
     pub fn unclaimed() -> Self {
-        ClaimedName { pending: None, claim: None, node: None, waiting: Vec::new(), continues_stream: false }
+        ClaimedName {
+            pending: None,
+            claim: None,
+            node: None,
+            epoch: 0,
+            waiting: Vec::new(),
+            continues_stream: false,
+        }
     }
 
     /// For the registration.
@@ -314,6 +324,10 @@ impl ClaimedName {
         if yielded == Some(claim.connection) {
             // Its client was faster on another node.
             return realm.yield_id(&id, claim.connection, CloseReason::Replaced);
+        }
+        if membership.state().epoch != self.epoch {
+            // The record may be lost, or another's: this connection has to be registered like all that were open before.
+            realm.set_fence(&id, claim.connection, 0);
         }
         let appeared = Packet::Appeared { name: name.as_ref(), connection: claim.connection.get() };
         self.waiting.iter().for_each(|node| membership.say(*node, &appeared));

@@ -41,6 +41,9 @@ struct Worker<B> {
     echo_heard: Cell<u64>,
     former: Cell<Option<NodeId>>,
     generation: Cell<u64>,
+    /// When all clients were registered last, and whether something has happened that makes their records doubtful.
+    reconciled: Cell<u64>,
+    doubtful: Cell<bool>,
     /// By our clock, until then no ids are claimed: after a loss of data, the others register what they have first.
     settled_from: Cell<u64>,
     /// When all connections were registered last.
@@ -77,6 +80,8 @@ impl Membership {
             echo_heard: Cell::new(0),
             former: Cell::new(None),
             generation: Cell::new(0),
+            reconciled: Cell::new(0),
+            doubtful: Cell::new(false),
             settled_from: Cell::new(0),
             refreshed: Cell::new(0),
             in_doubt: Cell::new(false),

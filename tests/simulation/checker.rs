@@ -7,6 +7,9 @@ use crate::history::{Conn, History, Millis, What};
 /// After the end of a fault, a node may take so long to notice what it has missed: a lease, and some rounds.
 const NOTICED: Millis = 6_000;
 
+/// Time passes in such steps.
+const STEP: Millis = 25;
+
 #[derive(Debug)]
 struct Span {
     conn: Conn,
@@ -124,12 +127,12 @@ fn check_owners(history: &History, spans: &[Span], faults: &mut Vec<String>) {
                 continue;
             }
             let (from, until) = (one.from.max(other.from), one.until.min(other.until));
-            // What a client hears of a takeover is read at the next step.
-            let is_takeover = one.token == other.token && until <= from + 50;
+            // That a connection has ended is read at the next step.
+            let is_over = until <= from + STEP;
             let excused = [one.node, other.node].into_iter().any(|node| {
                 outages(history, node).iter().any(|(begin, end)| *begin <= until && until <= *end)
             });
-            if !is_takeover && !excused {
+            if !is_over && !excused {
                 faults.push(format!(
                     "two connections have {:?} from {from} to {until}: {one:?}, {other:?}",
                     one.id

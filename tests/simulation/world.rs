@@ -101,6 +101,8 @@ struct NodeHandle {
     tasks: JoinHandle<()>,
     /// Sessions that ask for an id.
     opening: Vec<JoinHandle<()>>,
+    /// Whether it said that it cannot reach the others.
+    is_out: Cell<bool>,
 }
 
 struct Client {
@@ -178,7 +180,7 @@ impl World {
         let (local, backplane, pause) = (LocalSet::new(), self.store.connect(), Rc::default());
         local.spawn_local(membership.run(Arc::downgrade(&node), backplane.clone()));
         let tasks = spawn_local(Tasks { local, pause: Rc::clone(&pause) });
-        NodeHandle { node, realm, backplane, pause, tasks, opening: Vec::new() }
+        NodeHandle { node, realm, backplane, pause, tasks, opening: Vec::new(), is_out: Cell::new(false) }
     }
 
     fn note(&self, what: What) {
@@ -227,7 +229,20 @@ impl World {
                     node.node.sweep();
                 }
             }
+            self.note_outages();
             self.listen();
+        }
+    }
+
+    /// A node that says that it is by itself makes no promise.
+    fn note_outages(&self) {
+        for (index, node) in self.nodes.iter().enumerate() {
+            let Some(node) = node else { continue };
+            let is_out = !node.node.membership().is_some_and(|membership| membership.view().is_up);
+            if node.is_out.replace(is_out) != is_out {
+                let what = if is_out { "out" } else { "ends" };
+                self.note(What::Fault { node: Some(index), what: what.to_owned() });
+            }
         }
     }
 

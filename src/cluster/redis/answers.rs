@@ -56,14 +56,16 @@ fn parse_record(parts: &[String]) -> Option<Record> {
         "elsewhere" => Record::Elsewhere(owner()?),
         "lost" => Record::Lost(owner()?),
         status @ ("granted" | "own") => {
-            let [fence, replaced, link, marks @ ..] = rest else { return None };
+            let [fence, replaced, link, former, marks @ ..] = rest else { return None };
             let replaced = match replaced.as_str() {
                 "" => None,
                 owner => Some((owner_of(owner)?, link_of(link))),
             };
             let waiting = marks.iter().step_by(2).map(|node| node_of(node)).collect::<Option<Vec<_>>>()?;
+            let former = former.split(' ').filter(|owner| !owner.is_empty()).map(owner_of);
+            let former = former.collect::<Option<Vec<_>>>()?;
             let takeover = replaced.is_some() || status == "own";
-            let granted = Granted { fence: fence.parse().ok()?, replaced, waiting };
+            let granted = Granted { fence: fence.parse().ok()?, replaced, former, waiting };
             Record::Granted { granted, takeover }
         }
         _ => return None,

@@ -24,15 +24,31 @@ local function next_fence()
   return math.max((tonumber(record.fence) or 0) + 1, time[1] * 1000000 + time[2])
 end
 
+-- Owners that have lost the name and may not know it, the latest first. The node that took the name from them tells them, if
+-- it lives long enough and gets the answer; otherwise the next one does.
+local FORMER, FORMER_TTL = 4, 60000
+local function with_former(owner)
+  local former = {}
+  for one in (owner .. ' ' .. (record.former or '')):gmatch('%S+') do
+    if #former < FORMER then former[#former + 1] = one end
+  end
+  return table.concat(former, ' ')
+end
+
 -- Writes the owner, and answers with it and all marks. They stay for as long as they are good: the answer may be lost, or
 -- the owner's node may die before it has told those that wait. The status is 'granted', or 'own' if the record was the
 -- owner's already.
 local function own(status, owner, token, link, fence, since, replaced, replaced_link)
-  if status == 'granted' then redis.call('DEL', KEYS[1]) end
+  local former = record.former or ''
+  if status == 'granted' then
+    if record.owner then former = with_former(record.owner) end
+    redis.call('DEL', KEYS[1])
+  end
+  redis.call('HSET', KEYS[1], 'former', former)
   redis.call('HSET', KEYS[1], 'v', '1', 'owner', owner, 'token', token, 'link', link, 'fence', digits(fence),
     'since', digits(since))
   redis.call('PEXPIRE', KEYS[1], RECORD_TTL)
-  local answer = {status, digits(fence), replaced or '', replaced_link or ''}
+  local answer = {status, digits(fence), replaced or '', replaced_link or '', former}
   for node, expiry in pairs(marks) do
     if status == 'granted' then redis.call('HSET', KEYS[1], 'm:' .. node, expiry) end
     answer[#answer + 1] = node

@@ -230,7 +230,8 @@ impl<B: Backplane> Worker<B> {
                     if let Some(yielded) =
                         self.shared.state().opening.get_mut(&name_of_peer(&realm.address(&id)))
                     {
-                        *yielded = Some(connection);
+                        // Older ones of its client may be named later.
+                        *yielded = (*yielded).max(Some(connection));
                     }
                     realm.yield_id(&id, connection, why);
                 }

@@ -28,8 +28,8 @@ const RENEWALS: u32 = 5;
 /// How many intervals of renewal pass after a loss of data before ids are claimed.
 const SETTLING: u64 = 2;
 
-/// How often all connections are registered, whatever happens. The backplane forgets records in an hour.
-const REFRESH: Duration = Duration::from_secs(15 * 60);
+/// How often all clients are registered again, in milliseconds. The backplane forgets them after an hour.
+const RECONCILE: u64 = 10 * 60 * 1000;
 
 /// Names that are registered at once.
 const REGISTERED_AT_ONCE: usize = 500;
@@ -54,7 +54,8 @@ impl<B: Backplane> Worker<B> {
                     self.generation.set(self.backplane.generation());
                     {
                         let mut state = self.shared.state();
-                        (state.node, state.is_complete) = (Some(node), true);
+                        state.node = Some(node);
+                        state.epoch += 1;
                         state.good_until = began + self.shared.lease();
                     }
                     self.refreshed.set(began);
@@ -164,19 +165,18 @@ impl<B: Backplane> Worker<B> {
 
     /// Registers clients that were opened in an outage; all of them, if the backplane may have lost some.
     async fn reconcile(self: &Rc<Self>, node: NodeId) -> bool {
-        let (generation, now) = (self.backplane.generation(), self.shared.now());
-        let is_complete = std::mem::replace(&mut self.shared.state().is_complete, true);
-        let is_old = now.saturating_sub(self.refreshed.get()) >= millis(REFRESH);
-        let all = !is_complete || is_old || generation != self.generation.get();
+        let generation = self.backplane.generation();
+        let now = self.shared.now();
+        let is_due = now.saturating_sub(self.reconciled.get()) >= RECONCILE;
+        let all = is_due || self.doubtful.get() || generation != self.generation.get();
+        self.doubtful.set(false);
+        self.shared.state().epoch += u64::from(all);
         let is_done = self.register_all(node, |holder| all || holder.fence == 0).await;
-        if !is_done {
-            self.shared.state().is_complete &= is_complete;
-        } else if all {
-            self.refreshed.set(now);
-            if self.generation.replace(generation) != generation {
-                // Marks may be lost, too.
-                self.realms().for_each(|realm| realm.seek_again());
-            }
+        if is_done {
+            self.generation.set(generation);
+            self.reconciled.set(if all { now } else { self.reconciled.get() });
+        } else {
+            self.doubtful.set(all);
         }
         is_done
     }
@@ -212,27 +212,50 @@ impl<B: Backplane> Worker<B> {
 
     async fn register(self: &Rc<Self>, node: NodeId, realm: &Arc<Realm>, holders: &[Holder]) -> bool {
         let now = self.shared.unix_millis();
-        let all = holders.iter().map(|holder| {
-            let registration = Registration {
-                name: name_of_peer(&realm.address(&holder.id)),
-                owner: Owner { node, connection: holder.connection },
-                token: digest(&holder.token),
-                link: holder.link,
-                over: None,
-                fence: holder.fence,
-                since: now.saturating_sub(holder.age),
-                former: self.former.get(),
-            };
-            (holder.id.clone(), registration)
-        });
-        let Some(lost) = self.try_register(realm, all.collect()).await else { return false };
-        let (dead, mut lost): (Vec<_>, Vec<_>) =
-            lost.into_iter().partition(|(.., owner)| self.is_dead(owner.node));
-        let again = dead.into_iter().map(|(id, one, owner)| (id, Registration { over: Some(owner), ..one }));
-        let Some(lost_again) = self.try_register(realm, again.collect()).await else { return false };
-        lost.extend(lost_again);
-        for (id, registration, owner) in lost {
-            spawn_local(Rc::clone(self).contest(Arc::clone(realm), id, registration, owner));
+        let mut asked: Vec<(&Holder, Registration)> = holders
+            .iter()
+            .map(|holder| {
+                let registration = Registration {
+                    name: name_of_peer(&realm.address(&holder.id)),
+                    owner: Owner { node, connection: holder.connection },
+                    token: digest(&holder.token),
+                    link: holder.link,
+                    over: None,
+                    fence: holder.fence,
+                    since: now.saturating_sub(holder.age),
+                    former: self.former.get(),
+                };
+                (holder, registration)
+            })
+            .collect();
+        // The second time over the dead ones.
+        for last in [false, true] {
+            let questions = asked.iter().map(|(_, registration)| registration.clone()).collect();
+            let Ok(outcomes) = self.backplane.register(questions).await else { return false };
+            let mut again = Vec::new();
+            for ((holder, mut registration), outcome) in asked.into_iter().zip(outcomes) {
+                match outcome {
+                    RegisterOutcome::Kept(Granted { fence, former, waiting, .. }) => {
+                        realm.set_fence(&holder.id, holder.connection, fence);
+                        let connection = holder.connection.get();
+                        let appeared = Packet::Appeared { name: registration.name.as_ref(), connection };
+                        waiting.iter().for_each(|other| self.shared.say(*other, &appeared));
+                        let others = former.into_iter().filter(|owner| !self.is_ours(owner.node));
+                        others.for_each(|owner| self.outrank(owner, &registration));
+                    }
+                    RegisterOutcome::Lost(owner) if !last && self.is_dead(owner.node) => {
+                        registration.over = Some(owner);
+                        again.push((holder, registration));
+                    }
+                    RegisterOutcome::Lost(_) => {
+                        realm.yield_id(&holder.id, holder.connection, CloseReason::Outranked);
+                    }
+                }
+            }
+            if again.is_empty() {
+                return true;
+            }
+            asked = again;
         }
         true
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::Worker;
@@ -28,19 +29,19 @@ const MAX_OPENING: Duration = Duration::from_secs(6);
 const PROBE_MARGIN: Duration = Duration::from_secs(1);
 
 impl<B: Backplane> Worker<B> {
-    /// Opens an id for a client, unless it leaves.
-    pub(super) async fn open(self: Rc<Self>, request: OpenRequest, mut reply: oneshot::Sender<Opening>) {
+    /// Opens an id for a client. Goes on if the client leaves, because a claim that nobody waits for may have displaced
+    /// somebody, who has to be told.
+    pub(super) async fn open(self: Rc<Self>, request: OpenRequest, reply: oneshot::Sender<Opening>) {
         let opening = tokio::select! {
             biased;
             opening = self.claim_name(&request) => opening,
             () = sleep(MAX_OPENING) => Opening::Unavailable,
-            () = reply.closed() => return,
         };
         // A client that has left meanwhile drops its claim.
         let _ = reply.send(opening);
     }
 
-    async fn claim_name(&self, OpenRequest { realm, id, token, link }: &OpenRequest) -> Opening {
+    async fn claim_name(self: &Rc<Self>, OpenRequest { realm, id, token, link }: &OpenRequest) -> Opening {
         let name = name_of_peer(&realm.address(id));
         let mut claimed = self.begin_opening(realm, id, &name).await;
         let (mut over, mut probed, mut counted) = (None, None, false);
@@ -50,6 +51,7 @@ impl<B: Backplane> Worker<B> {
             }
             let Some(node) = self.node() else { continue };
             let connection = realm.next_connection();
+            let epoch = self.shared.state().epoch;
             let claim = Claim {
                 name: name.clone(),
                 owner: Owner { node, connection },
@@ -61,13 +63,13 @@ impl<B: Backplane> Worker<B> {
             match self.claim(claim).await {
                 // One answer was lost: that is no outage yet.
                 None => sleep(PAUSE).await,
-                Some(ClaimOutcome::Granted(Granted { fence, replaced, waiting })) => {
+                Some(ClaimOutcome::Granted(Granted { fence, replaced, former, waiting })) => {
                     claimed.claim = Some(ClaimedId { connection, fence });
-                    (claimed.node, claimed.waiting) = (Some(node), waiting);
+                    (claimed.node, claimed.waiting, claimed.epoch) = (Some(node), waiting, epoch);
                     claimed.continues_stream = replaced.is_some_and(|(owner, was)| {
                         was == Link::Stream && owner.node != node && !self.is_dead(owner.node)
                     });
-                    self.take_over(realm, id, &name, replaced.map(|(owner, _)| owner)).await;
+                    self.take_over(realm, id, &name, former).await;
                     return Opening::Granted(claimed);
                 }
                 Some(ClaimOutcome::Full(nodes)) => {
@@ -124,14 +126,20 @@ impl<B: Backplane> Worker<B> {
 
     /// Ends the connection that had the id before, and waits for the messages that its node had from us: so they stay in
     /// order, and no two connections have the id.
-    async fn take_over(&self, realm: &Realm, id: &PeerId, name: &Name, replaced: Option<Owner>) {
-        let yielded = async {
-            if let Some(owner) = replaced.filter(|owner| !self.is_ours(owner.node)) {
-                self.ask(owner.node, yield_name(name, owner.connection, CloseReason::Replaced), PATIENCE)
-                    .await;
-            }
-        };
-        yielded.await;
+    async fn take_over(self: &Rc<Self>, realm: &Realm, id: &PeerId, name: &Name, former: Vec<Owner>) {
+        let told: Vec<_> = former
+            .into_iter()
+            .filter(|owner| !self.is_ours(owner.node) && !self.is_dead(owner.node))
+            .map(|owner| {
+                let question = yield_name(name, owner.connection, CloseReason::Replaced);
+                let worker = Rc::clone(self);
+                spawn_local(async move { worker.ask(owner.node, question, PATIENCE).await })
+            })
+            .collect();
+        for told in told {
+            // One that does not answer in time is not waited for.
+            let _ = told.await;
+        }
         if let Some(settled) = realm.recall(id) {
             // Too late is lost: the broker tells the senders.
             let _ = timeout(PATIENCE, settled).await;

@@ -61,6 +61,8 @@ impl<B: Backplane> Worker<B> {
             state.links.remove(&dead);
         }
         log::info!("the node {dead} is gone");
+        // It may have taken names of clients of ours, and died before it told us.
+        self.doubtful.set(true);
         self.inbound.borrow_mut().remove(&dead);
         self.forget_questions(dead);
         self.lose_node(Some(dead));

@@ -10,6 +10,9 @@ use peerbroker::wire::{ApiKey, Link, NodeId};
 
 pub type Micros = u64;
 
+/// How long owners that have lost a name are known after its release.
+const FORMER: Micros = 60_000_000;
+
 const HOUR: Micros = 3_600_000_000;
 
 /// For how long changes can be undone.
@@ -30,6 +33,8 @@ pub struct Held {
 #[derive(Clone, Default)]
 struct Record {
     held: Option<Held>,
+    /// Owners that have lost the name to another.
+    former: Vec<Owner>,
     /// When each expires.
     marks: BTreeMap<NodeId, Micros>,
     expires: Micros,
@@ -174,7 +179,7 @@ impl Store {
     }
 
     fn write(&mut self, now: Micros, name: &Name, record: Record) {
-        let old = if record.held.is_none() && record.marks.is_empty() {
+        let old = if record.held.is_none() && record.marks.is_empty() && record.former.is_empty() {
             self.records.remove(name)
         } else {
             self.records.insert(name.clone(), record)
@@ -183,14 +188,30 @@ impl Store {
     }
 
     /// Writes an owner, and gives the marks.
-    fn own(&mut self, now: Micros, name: &Name, held: Held, replaced: Option<(Owner, Link)>) -> Granted {
+    fn own(
+        &mut self,
+        now: Micros,
+        name: &Name,
+        held: Held,
+        replaced: Option<(Owner, Link)>,
+        is_granted: bool,
+    ) -> Granted {
         let record = self.record(now, name);
         let waiting =
             record.marks.iter().filter(|(_, expiry)| **expiry > now).map(|(node, _)| *node).collect();
         let fence = held.fence;
         let marks = record.marks.into_iter().filter(|(_, expiry)| *expiry > now).collect();
-        self.write(now, name, Record { held: Some(held), marks, expires: now + HOUR });
-        Granted { fence, replaced, waiting }
+        let mut former = record.former;
+        if let Some(displaced) = record.held.filter(|old| is_granted && old.owner != held.owner) {
+            former.insert(0, displaced.owner);
+            former.truncate(4);
+        }
+        self.write(
+            now,
+            name,
+            Record { held: Some(held), former: former.clone(), marks, expires: now + HOUR },
+        );
+        Granted { fence, replaced, former, waiting }
     }
 
     pub fn claim(&mut self, now: Micros, claim: &Claim) -> ClaimOutcome {
@@ -206,7 +227,7 @@ impl Store {
         };
         if let Some(own) = held.take_if(|held| held.owner == claim.owner) {
             let granted =
-                self.own(now, &claim.name, Held { link: claim.link, token: claim.token, ..own }, None);
+                self.own(now, &claim.name, Held { link: claim.link, token: claim.token, ..own }, None, false);
             self.admit(now, claim, None);
             return ClaimOutcome::Granted(granted);
         }
@@ -217,11 +238,11 @@ impl Store {
             }
             Some(held) => {
                 self.admit(now, claim, None);
-                ClaimOutcome::Granted(self.own(now, &claim.name, mine, Some((held.owner, held.link))))
+                ClaimOutcome::Granted(self.own(now, &claim.name, mine, Some((held.owner, held.link)), true))
             }
             None => match self.admit(now, claim, claim.limit) {
                 Some(nodes) => ClaimOutcome::Full(nodes),
-                None => ClaimOutcome::Granted(self.own(now, &claim.name, mine, None)),
+                None => ClaimOutcome::Granted(self.own(now, &claim.name, mine, None, true)),
             },
         }
     }
@@ -260,7 +281,7 @@ impl Store {
         let mut replaced = None;
         if let Some(held) = held {
             if held.owner == one.owner || Some(held.owner) == former {
-                return RegisterOutcome::Kept(self.own(now, &one.name, mine(fence.max(old)), None));
+                return RegisterOutcome::Kept(self.own(now, &one.name, mine(fence.max(old)), None, false));
             }
             let wins = if held.token != one.token {
                 fence > old
@@ -277,14 +298,15 @@ impl Store {
         if fence <= old {
             fence = now.max(old + 1);
         }
-        RegisterOutcome::Kept(self.own(now, &one.name, mine(fence), replaced))
+        RegisterOutcome::Kept(self.own(now, &one.name, mine(fence), replaced, true))
     }
 
     pub fn release(&mut self, now: Micros, name: &Name, owner: Owner) {
         let mut record = self.record(now, name);
         if record.held.as_ref().is_some_and(|held| held.owner == owner) {
             record.marks.retain(|_, expiry| *expiry > now);
-            let expires = record.marks.values().copied().max().unwrap_or(0);
+            let former = if record.former.is_empty() { 0 } else { now + FORMER };
+            let expires = record.marks.values().copied().max().unwrap_or(0).max(former);
             self.write(now, name, Record { held: None, expires, ..record });
         }
         if let Entity::Peer(_) = name.entity

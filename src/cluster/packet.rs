@@ -115,8 +115,6 @@ pub enum Question {
         /// What it posted.
         text: String,
     },
-    /// Names of the reader's connections may have been taken by a claim that nobody knows of: it registers them again.
-    Recheck,
 }
 
 /// The answer to a question.

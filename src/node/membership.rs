@@ -59,8 +59,6 @@ pub(super) struct State {
     pub(super) good_until: u64,
     /// Joined, and all ids that were here are registered.
     pub(super) is_up: bool,
-    /// Nothing has happened that could have cost a connection its record, since all of them were registered.
-    pub(super) is_complete: bool,
     /// The backplane was tried, and did not answer for too long.
     pub(super) is_out: bool,
     pub(super) is_closed: bool,
@@ -316,11 +314,6 @@ impl ClaimedName {
         let Some(PendingName { membership, realm, id, name }) = self.pending.take() else { return };
         let yielded = membership.end_opening(&name);
         let Some(claim) = self.claim else { return };
-        {
-            // The life that has claimed it may be over, and the present one did not find the connection.
-            let mut state = membership.state();
-            state.is_complete &= state.node == self.node;
-        }
         if yielded == Some(claim.connection) {
             // Its client was faster on another node.
             return realm.yield_id(&id, claim.connection, CloseReason::Replaced);

@@ -46,10 +46,6 @@ struct Worker<B> {
     doubtful: Cell<bool>,
     /// By our clock, until then no ids are claimed: after a loss of data, the others register what they have first.
     settled_from: Cell<u64>,
-    /// When all connections were registered last.
-    refreshed: Cell<u64>,
-    /// A claim had no answer. It may have taken a name from a connection that was not told.
-    in_doubt: Cell<bool>,
     questions: RefCell<HashMap<u64, (NodeId, oneshot::Sender<Answer>)>>,
     last_question: Cell<u64>,
     parked: RefCell<VecDeque<Parked>>,
@@ -83,8 +79,6 @@ impl Membership {
             reconciled: Cell::new(0),
             doubtful: Cell::new(false),
             settled_from: Cell::new(0),
-            refreshed: Cell::new(0),
-            in_doubt: Cell::new(false),
             questions: RefCell::default(),
             last_question: Cell::new(0),
             parked: RefCell::default(),

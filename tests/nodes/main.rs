@@ -9,6 +9,7 @@ mod harness;
 mod owners;
 mod redis_gone;
 mod seeds;
+mod slow_readers;
 #[allow(dead_code, reason = "shared with the tests of the wire contract")]
 #[path = "../api/harness/wire.rs"]
 mod wire;

@@ -237,10 +237,6 @@ impl<B: Backplane> Worker<B> {
                 }
                 Answer::Yes
             }
-            Question::Recheck => {
-                self.shared.state().is_complete = false;
-                Answer::Yes
-            }
             Question::Page { .. } | Question::Kick { .. } | Question::Post { .. } => Answer::No,
         }
     }

@@ -36,7 +36,6 @@ impl<B: Backplane> Worker<B> {
             // It may have been granted all the same.
             Err(error) => {
                 log::debug!("cannot claim ids: {error}");
-                self.in_doubt.set(true);
                 claims.into_iter().for_each(|claim| self.give_back(claim));
             }
         }

@@ -1,21 +1,18 @@
 //! A life of this node: it joins, registers what it has, keeps its lease, and loses it or leaves.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::select;
-use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::opening::{digest, yield_name};
 use super::{End, Worker};
 use crate::broker::{Holder, Realm};
-use crate::clock::millis;
-use crate::cluster::packet::{Packet, Question};
-use crate::cluster::{Backplane, Granted, Member, Owner, Position, RegisterOutcome, Registration, Renewal};
+use crate::cluster::packet::Packet;
+use crate::cluster::{Backplane, Granted, Owner, Position, RegisterOutcome, Registration, Renewal};
 use crate::node::membership::name_of_peer;
 use crate::wire::{CloseReason, NodeId, PeerId};
 
@@ -58,7 +55,6 @@ impl<B: Backplane> Worker<B> {
                         state.epoch += 1;
                         state.good_until = began + self.shared.lease();
                     }
-                    self.refreshed.set(began);
                     // What was asked before is lost, and marks of the former life lead nowhere.
                     self.realms().for_each(|realm| realm.seek_again());
                     if self.register_all(node, |_| true).await {
@@ -108,7 +104,6 @@ impl<B: Backplane> Worker<B> {
                     self.check_inbox(node);
                     if self.reconcile(node).await && now >= self.settled_from.get() {
                         self.note_up();
-                        self.settle_doubts();
                     }
                     pause = interval;
                 }
@@ -139,11 +134,9 @@ impl<B: Backplane> Worker<B> {
         self.renewed.notify_waiters();
     }
 
-    fn note_members(&self, own: NodeId, members: Vec<Member>) {
+    fn note_members(&self, own: NodeId, members: Vec<crate::cluster::Member>) {
         let known: Vec<NodeId> = {
             let mut state = self.shared.state();
-            // A node that died, or joins again, may have claimed names of ours and not have told.
-            state.is_complete &= lives(&state.members) == lives(&members);
             state.members = members.clone();
             state.links.keys().copied().collect()
         };
@@ -173,19 +166,15 @@ impl<B: Backplane> Worker<B> {
         self.shared.state().epoch += u64::from(all);
         let is_done = self.register_all(node, |holder| all || holder.fence == 0).await;
         if is_done {
-            self.generation.set(generation);
+            if self.generation.replace(generation) != generation {
+                // Marks may be lost, too.
+                self.realms().for_each(|realm| realm.seek_again());
+            }
             self.reconciled.set(if all { now } else { self.reconciled.get() });
         } else {
             self.doubtful.set(all);
         }
         is_done
-    }
-
-    /// A claim without an answer may have taken a name from a connection of another node, which has to find out.
-    fn settle_doubts(self: &Rc<Self>) {
-        if self.in_doubt.take() {
-            spawn_local(Rc::clone(self).ask_others(Question::Recheck, oneshot::channel().0));
-        }
     }
 
     fn realms(&self) -> impl Iterator<Item = Arc<Realm>> {
@@ -212,50 +201,27 @@ impl<B: Backplane> Worker<B> {
 
     async fn register(self: &Rc<Self>, node: NodeId, realm: &Arc<Realm>, holders: &[Holder]) -> bool {
         let now = self.shared.unix_millis();
-        let mut asked: Vec<(&Holder, Registration)> = holders
-            .iter()
-            .map(|holder| {
-                let registration = Registration {
-                    name: name_of_peer(&realm.address(&holder.id)),
-                    owner: Owner { node, connection: holder.connection },
-                    token: digest(&holder.token),
-                    link: holder.link,
-                    over: None,
-                    fence: holder.fence,
-                    since: now.saturating_sub(holder.age),
-                    former: self.former.get(),
-                };
-                (holder, registration)
-            })
-            .collect();
-        // The second time over the dead ones.
-        for last in [false, true] {
-            let questions = asked.iter().map(|(_, registration)| registration.clone()).collect();
-            let Ok(outcomes) = self.backplane.register(questions).await else { return false };
-            let mut again = Vec::new();
-            for ((holder, mut registration), outcome) in asked.into_iter().zip(outcomes) {
-                match outcome {
-                    RegisterOutcome::Kept(Granted { fence, former, waiting, .. }) => {
-                        realm.set_fence(&holder.id, holder.connection, fence);
-                        let connection = holder.connection.get();
-                        let appeared = Packet::Appeared { name: registration.name.as_ref(), connection };
-                        waiting.iter().for_each(|other| self.shared.say(*other, &appeared));
-                        let others = former.into_iter().filter(|owner| !self.is_ours(owner.node));
-                        others.for_each(|owner| self.outrank(owner, &registration));
-                    }
-                    RegisterOutcome::Lost(owner) if !last && self.is_dead(owner.node) => {
-                        registration.over = Some(owner);
-                        again.push((holder, registration));
-                    }
-                    RegisterOutcome::Lost(_) => {
-                        realm.yield_id(&holder.id, holder.connection, CloseReason::Outranked);
-                    }
-                }
-            }
-            if again.is_empty() {
-                return true;
-            }
-            asked = again;
+        let all = holders.iter().map(|holder| {
+            let registration = Registration {
+                name: name_of_peer(&realm.address(&holder.id)),
+                owner: Owner { node, connection: holder.connection },
+                token: digest(&holder.token),
+                link: holder.link,
+                over: None,
+                fence: holder.fence,
+                since: now.saturating_sub(holder.age),
+                former: self.former.get(),
+            };
+            (holder.id.clone(), registration)
+        });
+        let Some(lost) = self.try_register(realm, all.collect()).await else { return false };
+        let (dead, mut lost): (Vec<_>, Vec<_>) =
+            lost.into_iter().partition(|(.., owner)| self.is_dead(owner.node));
+        let again = dead.into_iter().map(|(id, one, owner)| (id, Registration { over: Some(owner), ..one }));
+        let Some(lost_again) = self.try_register(realm, again.collect()).await else { return false };
+        lost.extend(lost_again);
+        for (id, registration, owner) in lost {
+            spawn_local(Rc::clone(self).contest(Arc::clone(realm), id, registration, owner));
         }
         true
     }
@@ -274,15 +240,14 @@ impl<B: Backplane> Worker<B> {
         let mut lost = Vec::new();
         for ((id, registration), outcome) in all.into_iter().zip(outcomes) {
             match outcome {
-                RegisterOutcome::Kept(Granted { fence, replaced, waiting }) => {
+                RegisterOutcome::Kept(Granted { fence, former, waiting, .. }) => {
                     let connection = registration.owner.connection;
                     realm.set_fence(&id, connection, fence);
                     let name = registration.name.as_ref();
                     let appeared = Packet::Appeared { name, connection: connection.get() };
                     waiting.iter().for_each(|other| self.shared.say(*other, &appeared));
-                    if let Some((owner, _)) = replaced.filter(|(owner, _)| !self.is_ours(owner.node)) {
-                        self.outrank(owner, &registration);
-                    }
+                    let others = former.into_iter().filter(|owner| !self.is_ours(owner.node));
+                    others.for_each(|owner| self.outrank(owner, &registration));
                 }
                 RegisterOutcome::Lost(owner) => lost.push((id, registration, owner)),
             }
@@ -312,14 +277,13 @@ impl<B: Backplane> Worker<B> {
         }
         if self.opens(&realm.address(&id)) {
             // A client that takes over here, unless it leaves.
-            self.shared.state().is_complete = false;
-            return;
+            return self.doubtful.set(true);
         }
-        let again = (id.clone(), Registration { over: Some(owner), ..registration });
+        let again = (id, Registration { over: Some(owner), ..registration });
         match self.try_register(&realm, vec![again]).await {
             Some(lost) if lost.is_empty() => {}
             // It is tried again.
-            _ => self.shared.state().is_complete = false,
+            _ => self.doubtful.set(true),
         }
     }
 
@@ -362,9 +326,4 @@ impl<B: Backplane> Worker<B> {
         let _ = self.backplane.release(releases).await;
         let _ = self.backplane.leave(node).await;
     }
-}
-
-/// Those that are alive.
-fn lives(members: &[Member]) -> BTreeSet<NodeId> {
-    members.iter().filter(|member| member.alive).map(|member| member.node).collect()
 }

@@ -237,7 +237,11 @@ async fn work(
         if !accepted {
             let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
             let head: Vec<u8> = received.drain(..end + 4).collect();
-            assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+            let head = String::from_utf8_lossy(&head);
+            if !head.starts_with("HTTP/1.1 101") {
+                notes.note(Seen::Refused(head.lines().next().unwrap_or_default().to_owned()));
+                return Ok(());
+            }
             accepted = true;
         }
         while let Some(frame) = Frame::take(&mut received) {

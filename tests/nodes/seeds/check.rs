@@ -105,6 +105,8 @@ fn refusals(world: &World, found: &mut Vec<String>) {
         let node_gone = round.harmed[conn.node] || round.stopped[conn.node];
         let is_right = match why.as_str() {
             "ID is taken" => rivals(false) || broken,
+            // The node was paused between the connection and the handshake.
+            "HTTP/1.1 408 Request Timeout" => round.is_disturbed(at),
             "" => node_gone || rivals(true),
             "Server is stopping" => round.stopped[conn.node],
             _ => false,

@@ -2,6 +2,7 @@
 
 mod key_signup;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::auth::{BadAuth, check_auth};
@@ -46,6 +47,8 @@ pub(crate) struct Admin {
     signing_up: Mutex<()>,
     /// Wrong guesses at the admin token.
     pub(crate) wrong_tokens: GuessLimiter,
+    /// The keys were read at least once.
+    has_read: AtomicBool,
     /// QuotaShare while keys are written or put in force, so that the last written state is in force.
     writing: Mutex<()>,
 }
@@ -59,6 +62,7 @@ impl Admin {
             store,
             signing_up: Mutex::new(()),
             wrong_tokens: GuessLimiter::new(Limit::WrongAdminTokens),
+            has_read: AtomicBool::new(false),
             writing: Mutex::new(()),
         }
     }
@@ -86,9 +90,13 @@ impl Admin {
         check_auth(&key.settings.auth)?;
         let _writing = lock(&self.writing);
         self.store.add(key.clone())?;
-        self.emit(&key.key, || KeyEvent::Created(by, described(&key)));
-        self.keys.put(key.clone(), &self.node);
+        self.note_added(by, &key);
         Ok(key)
+    }
+
+    fn note_added(&self, by: Actor, key: &Key) {
+        self.emit(&key.key, || KeyEvent::Created(by, described(key)));
+        self.keys.put(key.clone(), &self.node);
     }
 
     /// Changes a key and puts that in force.
@@ -114,10 +122,9 @@ impl Admin {
         Ok(())
     }
 
-    /// Dismisses the clients of a key with this id. False if there was none.
-    pub(crate) fn kick(&self, by: Actor, key: &ApiKey, id: &PeerId) -> bool {
-        let kicked =
-            self.node.tenant(key.as_str()).map(|tenant| tenant.kick(id.as_str())).unwrap_or_default();
+    /// Dismisses the clients of a key with this id, on all nodes. False if there was none.
+    pub(crate) async fn kick(&self, by: Actor, key: &ApiKey, id: &PeerId) -> bool {
+        let kicked = self.node.kick(key.as_str(), id).await;
         for realm in &kicked {
             let peer = || PeerAddress { key: key.clone(), realm: *realm, id: id.clone() };
             self.node.events().emit(|| Event::PeerKicked { peer: peer(), by });
@@ -132,7 +139,13 @@ impl Admin {
         let mut keys = self.built_in_beside(&stored);
         keys.extend(stored);
         self.keys.replace(keys, &self.node);
+        self.has_read.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether the keys are in force: their store could be read.
+    pub(crate) fn has_read_keys(&self) -> bool {
+        self.has_read.load(Ordering::Relaxed)
     }
 
     /// The version of the store.

@@ -7,6 +7,7 @@ mod log_events;
 mod mistakes;
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,8 @@ pub(crate) struct Parts {
     pub(crate) silent_proxy: Once,
     /// Done when the log has said that the `X-Forwarded-For` of an untrusted address is ignored.
     pub(crate) ignored_proxy: Once,
+    /// Set when the server begins to stop.
+    stopping: AtomicBool,
     started: Instant,
 }
 
@@ -80,6 +83,7 @@ impl Parts {
             generate_id,
             silent_proxy: Once::new(),
             ignored_proxy: Once::new(),
+            stopping: AtomicBool::new(false),
             started: Instant::now(),
         });
         parts.log_mistakes();
@@ -97,14 +101,7 @@ impl Parts {
                 Parts::sweep,
             );
             let mut watch = KeyWatch::default();
-            background::repeat(
-                "keys",
-                &parts,
-                |_| KeyWatch::INTERVAL,
-                move |parts| {
-                    watch.look(&parts.admin).unwrap_or_else(|error| log::error!("{error}"));
-                },
-            );
+            background::repeat("keys", &parts, |_| KeyWatch::INTERVAL, move |parts| watch.look(&parts.admin));
         }
         parts
     }
@@ -141,9 +138,27 @@ impl Parts {
 
     /// Says that the server stops, dismisses every client, and admits nobody any more.
     pub(crate) fn close(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
         let connections = self.sessions.len();
         self.events.emit(|| Event::Draining { connections });
         self.node.close();
+    }
+
+    /// Why no client should be sent here now; nothing if one may.
+    pub(crate) fn unready(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.stopping.load(Ordering::Relaxed) {
+            reasons.push("the server is stopping".to_owned());
+        }
+        if !self.admin.has_read_keys() {
+            reasons.push("the keys could not be read yet; the log says why".to_owned());
+        }
+        if let Some(view) = self.node.membership().map(|membership| membership.view())
+            && !view.is_up
+        {
+            reasons.push(format!("the node {} cannot reach the other nodes of its cluster", view.name));
+        }
+        reasons
     }
 
     /// Leaves the cluster, so that its nodes need not find out. Ready when that is done, or takes too long.

@@ -22,8 +22,9 @@ use peerbroker::keys::IdStyle;
 use peerbroker::wire::ApiKey;
 use peerbroker::{Config, Listen};
 
+pub use cluster::StoredKeys;
 pub use environment::Given;
-pub use keys::{BadKeySettings, KeySettings, KeysCommand};
+pub use keys::{BadKeySettings, KeySettings, KeysCommand, KeysPlace};
 pub use settings::Settings;
 pub use values::LogFormat;
 use values::{

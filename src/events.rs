@@ -11,5 +11,6 @@ mod event;
 pub use bus::{Events, Notice, Subscription};
 pub use counters::{Counters, Outcome, Totals};
 pub use event::{
-    Actor, ClientMistake, Connected, Disconnected, Event, KeyEvent, Mistake, PeerAddress, Refused,
+    Actor, ClientMistake, ClusterEvent, Connected, Disconnected, Event, KeyEvent, Mistake, PeerAddress,
+    Refused,
 };

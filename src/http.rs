@@ -90,7 +90,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
             plain(StatusCode::FORBIDDEN, "Forbidden")
         }
         Route::Id(key) => peerjs::new_id(parts, key, request).await,
-        Route::Peers(key) => peerjs::peers(parts, key, request.query_string()),
+        Route::Peers(key) => peerjs::peers(parts, key, request.query_string()).await,
         Route::Health => plain(StatusCode::OK, "ok"),
         Route::Page(name) if pages => pages::page(mounted, request, name),
         Route::File(below) => {
@@ -99,7 +99,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
             let client = || client::answer(mounted, request, below);
             file.or_else(client).unwrap_or_else(|| not_found::page(mounted, request))
         }
-        Route::Register if key_signup::is_open(parts) => key_signup::shown(mounted, request),
+        Route::Register if key_signup::is_open(parts) => key_signup::shown(mounted, request).await,
         Route::Page(_) | Route::Register | Route::Socket | Route::Outside => {
             not_found::page(mounted, request)
         }

@@ -3,10 +3,11 @@
 mod auth;
 pub mod memory;
 mod origin;
+pub mod redis;
 pub mod sqlite;
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::distr::{Alphanumeric, SampleString as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -137,14 +138,37 @@ pub trait KeyStore: Send + Sync {
     /// Stores when keys were last used; ignores unknown keys. This does not change the
     /// [`version`](Self::version).
     fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError>;
-    /// Counts the registered keys.
-    fn count_registered(&self) -> Result<usize, KeyError>;
+    /// Adds a registered key, unless there are `most` of them; 0 means no limit. False if there are. Callers at the same
+    /// time do not exceed the limit together.
+    fn register(&self, key: Key, most: usize) -> Result<bool, KeyError>;
     /// Removes the registered keys that were unused since `before`, in seconds since 1970, and returns them. Keys
     /// that were never used count from their creation.
     fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError>;
     /// A number that changes whenever this or another process adds, changes or removes a key. Must be cheap: it is
     /// called twice a second.
     fn version(&self) -> Result<u64, KeyError>;
+    /// Counts a registration of an address, unless it had `most` within 24 hours, in a store that many nodes share. Any
+    /// other store leaves the counting to its server.
+    fn count_signup(&self, address: &str, most: u32) -> Result<SignupCount, KeyError> {
+        let _ = (address, most);
+        Ok(SignupCount::Elsewhere)
+    }
+    /// Takes back what [`count_signup`](Self::count_signup) has counted last: no key was registered.
+    fn discount_signup(&self, address: &str) -> Result<(), KeyError> {
+        let _ = address;
+        Ok(())
+    }
+}
+
+/// What became of a registration that was to be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignupCount {
+    /// It is counted.
+    Counted,
+    /// The address has to wait for this long.
+    Wait(Duration),
+    /// This store does not count.
+    Elsewhere,
 }
 
 impl Key {

@@ -1,15 +1,17 @@
-//! `peerbroker keys`: edits the database of keys. A running server applies the changes.
+//! `peerbroker keys`: edits the stored keys. A running server applies the changes.
 
 mod shown;
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use peerbroker::cluster::redis::BadUrl;
+use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
-use peerbroker::keys::{Change, Key, KeyError, KeyStore as _, Settings};
+use peerbroker::keys::{Change, Key, KeyError, KeyStore, Settings};
 use peerbroker::wire::ApiKey;
 
-use crate::cli::{BadKeySettings, KeySettings, KeysCommand};
+use crate::cli::{BadKeySettings, KeySettings, KeysCommand, KeysPlace, StoredKeys};
 
 /// Why a command failed, or could not print its result.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +22,13 @@ pub enum KeysFailed {
     NothingToChange,
     #[error("there is no {FILE_NAME} in --data_dir {}: check the path, or add a first key with `peerbroker keys add`", .0.display())]
     NoDatabase(PathBuf),
+    #[error(
+        "--data_dir is missing: give that of the server, or --redis, the URL of its cluster, if the server has --keys redis"
+    )]
+    NoPlace,
+    /// Without the value: it may hold a password.
+    #[error("invalid value for '--redis <URL>': {0}")]
+    Redis(#[from] BadUrl),
     #[error(transparent)]
     Keys(#[from] KeyError),
     #[error("cannot write a key as JSON: {0}")]
@@ -33,7 +42,7 @@ impl KeysFailed {
     pub fn exit_code(&self) -> u8 {
         match self {
             KeysFailed::Settings(error) => error.exit_code(),
-            KeysFailed::NothingToChange => 2,
+            KeysFailed::NothingToChange | KeysFailed::NoPlace | KeysFailed::Redis(_) => 2,
             _ => 1,
         }
     }
@@ -42,13 +51,13 @@ impl KeysFailed {
 /// Runs a command and prints its result.
 pub fn run(command: &KeysCommand) -> Result<(), KeysFailed> {
     let text = match command {
-        KeysCommand::Add { at, key, settings } => add(&at.data_dir, key.clone(), settings)?,
+        KeysCommand::Add { at, key, settings } => add(at, key.clone(), settings)?,
         KeysCommand::List { at, json } => {
-            let keys = existing(&at.data_dir)?.all()?;
+            let keys = existing(at)?.all()?;
             if *json { shown::json(&keys)? } else { shown::table(&keys) }
         }
         KeysCommand::Show { at, key, json } => {
-            let found = existing(&at.data_dir)?.get(key)?.ok_or_else(|| KeyError::Unknown(key.clone()))?;
+            let found = existing(at)?.get(key)?.ok_or_else(|| KeyError::Unknown(key.clone()))?;
             if *json { shown::json_of_one(&found)? } else { shown::details(&found) }
         }
         KeysCommand::Set { at, key, settings, no_origins } => {
@@ -59,41 +68,49 @@ pub fn run(command: &KeysCommand) -> Result<(), KeysFailed> {
             if change == Change::default() {
                 return Err(KeysFailed::NothingToChange);
             }
-            format!("Changed:\n{}", shown::details(&existing(&at.data_dir)?.change(key, change)?))
+            format!("Changed:\n{}", shown::details(&existing(at)?.change(key, change)?))
         }
-        KeysCommand::Enable { at, key } => switch(&at.data_dir, key, true)?,
-        KeysCommand::Disable { at, key } => switch(&at.data_dir, key, false)?,
+        KeysCommand::Enable { at, key } => switch(at, key, true)?,
+        KeysCommand::Disable { at, key } => switch(at, key, false)?,
         KeysCommand::Remove { at, key } => {
-            existing(&at.data_dir)?.remove(key)?;
+            existing(at)?.remove(key)?;
             format!("Removed {}.\n", shown::name_of(key))
         }
     };
     print(&text)
 }
 
-fn add(data_dir: &Path, key: Option<ApiKey>, settings: &KeySettings) -> Result<String, KeysFailed> {
+fn add(at: &KeysPlace, key: Option<ApiKey>, settings: &KeySettings) -> Result<String, KeysFailed> {
     // First: invalid settings must not create the directory.
     let change = settings.change()?;
     let mut key = Key::new(key, "", Settings::default());
     key.apply(change);
     let added = shown::added(&key);
-    SqliteKeys::open(data_dir)?.add(key)?;
+    open(at, false)?.add(key)?;
     Ok(added)
 }
 
-fn switch(data_dir: &Path, key: &ApiKey, enabled: bool) -> Result<String, KeysFailed> {
+fn switch(at: &KeysPlace, key: &ApiKey, enabled: bool) -> Result<String, KeysFailed> {
     let change = Change { enabled: Some(enabled), ..Change::default() };
-    existing(data_dir)?.change(key, change)?;
+    existing(at)?.change(key, change)?;
     Ok(format!("{} {}.\n", if enabled { "Enabled" } else { "Disabled" }, shown::name_of(key)))
 }
 
-/// Opens an existing database: a wrong path is an error and does not create a directory.
-fn existing(data_dir: &Path) -> Result<SqliteKeys, KeysFailed> {
-    // If existence cannot be checked, opening gives the better error.
-    if let Ok(false) = data_dir.join(FILE_NAME).try_exists() {
-        return Err(KeysFailed::NoDatabase(data_dir.to_owned()));
+/// Opens existing keys: a wrong path is an error and does not create a directory.
+fn existing(at: &KeysPlace) -> Result<Box<dyn KeyStore>, KeysFailed> {
+    open(at, true)
+}
+
+fn open(at: &KeysPlace, must_exist: bool) -> Result<Box<dyn KeyStore>, KeysFailed> {
+    match at.stored_keys() {
+        StoredKeys::InMemory => Err(KeysFailed::NoPlace),
+        // If existence cannot be checked, opening gives the better error.
+        StoredKeys::Directory(dir) if must_exist && matches!(dir.join(FILE_NAME).try_exists(), Ok(false)) => {
+            Err(KeysFailed::NoDatabase(dir))
+        }
+        StoredKeys::Directory(dir) => Ok(Box::new(SqliteKeys::open(&dir)?)),
+        StoredKeys::Redis(url) => Ok(Box::new(RedisKeys::open(&url)?)),
     }
-    Ok(SqliteKeys::open(data_dir)?)
 }
 
 fn print(text: &str) -> Result<(), KeysFailed> {

@@ -54,6 +54,7 @@ mod limits;
 pub mod node;
 mod ops;
 mod rate_limit;
+mod redis_link;
 mod server;
 mod session;
 mod tls;

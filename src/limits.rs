@@ -32,6 +32,12 @@ impl AddressPrefix {
     }
 }
 
+/// The unit that limits count an address by, as a text. A client without an address has one as well.
+pub(crate) fn address_text(address: Option<IpAddr>) -> String {
+    let prefix = address.map(|address| IpAddr::from(AddressPrefix::of(address).0).to_canonical());
+    prefix.map_or_else(|| "none".to_owned(), |prefix| prefix.to_string())
+}
+
 /// An address has exceeded a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LimitExceeded {

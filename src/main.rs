@@ -16,12 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use peerbroker::keys::KeyStore as _;
+use peerbroker::keys::KeyStore;
+use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::{PeerBroker, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
-use cli::{Cli, Command, Settings};
+use cli::{Cli, Command, Settings, StoredKeys};
 use console::Style;
 
 /// Returns freed memory to the system after some seconds: a flood can reuse its memory, and the memory of an attack does
@@ -86,23 +87,24 @@ fn serve(cli: &Cli) -> ExitCode {
 
 /// Checks everything that can be checked without creating or changing anything.
 fn check(settings: &Settings, style: Style) -> anyhow::Result<()> {
-    settings.data_dir.as_deref().map(SqliteKeys::check).transpose()?;
+    if let StoredKeys::Directory(dir) = &settings.stored_keys {
+        SqliteKeys::check(dir)?;
+    }
     Server::check(&settings.listen)?;
     style.print("The configuration is valid.");
     Ok(())
 }
 
 fn run(settings: Settings, style: Style) -> anyhow::Result<()> {
-    let Settings { config, listen, data_dir, .. } = &settings;
-    let store = data_dir.as_deref().map(SqliteKeys::open).transpose()?;
+    let Settings { config, listen, .. } = &settings;
+    let store = open_keys(&settings)?;
     // As Node does: the usual soft limit of 1024 files would be a limit of 1000 clients.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         log::warn!("cannot raise the limit of open files: {error}");
     }
     let mut builder = PeerBroker::builder().config(config.clone());
     if let Some(store) = store {
-        warn_of_store(&store, &settings)?;
-        builder = builder.keys(Arc::new(store));
+        builder = builder.keys(store);
     }
     if let Some(cluster) = &settings.cluster {
         builder = builder.cluster(cluster.clone());
@@ -118,22 +120,30 @@ fn run(settings: Settings, style: Style) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Warns if another server uses the same keys, or if there is no key for any client.
-fn warn_of_store(store: &SqliteKeys, settings: &Settings) -> anyhow::Result<()> {
-    let Settings { config, data_dir: Some(dir), .. } = settings else { return Ok(()) };
-    let dir = dir.display();
-    if !store.claim()? {
-        log::warn!(
-            "another server uses --data_dir {dir}: both accept its keys, but their peers never meet. Stop one of them, or \
-             give each a directory of its own"
-        );
-    }
+/// Opens the stored keys. Warns if another server uses the same ones without being a node of the same cluster, or if there
+/// is no key for any client.
+fn open_keys(settings: &Settings) -> anyhow::Result<Option<Arc<dyn KeyStore>>> {
+    let (store, place): (Arc<dyn KeyStore>, String) = match &settings.stored_keys {
+        StoredKeys::InMemory => return Ok(None),
+        StoredKeys::Redis(url) => (Arc::new(RedisKeys::open(url)?), "--redis …".to_owned()),
+        StoredKeys::Directory(dir) => {
+            let (store, dir) = (SqliteKeys::open(dir)?, dir.display());
+            if !store.claim()? {
+                log::warn!(
+                    "another server uses --data_dir {dir}: both accept its keys, but their peers never meet. Stop one of \
+                     them, or give each a directory of its own"
+                );
+            }
+            (Arc::new(store), format!("--data_dir {dir}"))
+        }
+    };
+    let Settings { config, .. } = settings;
     if !config.default_key && !config.registration.open && store.all().is_ok_and(|keys| keys.is_empty()) {
         log::warn!(
-            "no client can connect yet: --data_dir {dir} has no keys. Add one with `peerbroker keys add --data_dir {dir}`"
+            "no client can connect yet: {place} has no keys. Add one with `peerbroker keys add {place}`"
         );
     }
-    Ok(())
+    Ok(Some(store))
 }
 
 /// Ready at the first SIGTERM or SIGINT; the second ends the process at once.

@@ -1,6 +1,7 @@
 //! The tenants of all keys in one process, and the keys in force.
 
 mod active_keys;
+mod everywhere;
 mod membership;
 mod tenant;
 mod worker;
@@ -17,6 +18,7 @@ use crate::wire::{ApiKey, CloseReason};
 use tenant::{ActiveTenants, Shared, lock};
 
 pub(crate) use active_keys::{ActiveKey, ActiveKeys};
+pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedKind, ReportedLink};
 pub use membership::{ClaimedName, ClusterView, Membership, OpenRequest, Opening};
 pub use tenant::{Guests, Tenant};
 

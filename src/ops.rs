@@ -1,6 +1,7 @@
 //! The operator's API for keys and peers, with its OpenAPI description.
 
 mod access;
+mod health;
 mod index;
 mod keys;
 mod page;
@@ -52,8 +53,11 @@ pub(crate) fn app(
         .service(keys::change)
         .service(keys::remove)
         .service(peers::list)
+        .service(peers::show)
         .service(peers::kick)
         .service(stats::show)
+        .service(health::healthz)
+        .service(health::readyz)
         .split_for_parts();
     let index = Index::of(&description);
     let show_index = || {

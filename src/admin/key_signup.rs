@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::{Admin, AdminError, lock};
 use crate::events::{Actor, Event};
-use crate::keys::{Key, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings, check_name};
-use crate::limits::LimitExceeded;
+use crate::keys::{Key, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings, SignupCount, check_name};
+use crate::limits::{LimitExceeded, address_text};
 use crate::wire::Limit;
 
 /// The form: the name of an app, and the origin of its pages.
@@ -70,17 +70,9 @@ impl Admin {
     ) -> Result<Key, SignupError> {
         let now = self.node.clock().now();
         let config = self.node.config().load_full();
-        let limit = config.registration.limit;
+        let bounds = &config.registration;
         let _signing_up = lock(&self.signing_up);
-        let hit = |limit| self.node.events().emit(|| Event::LimitHit { limit, key: None, address });
-        self.signups
-            .check(address, now)
-            .inspect_err(|too_many| hit(too_many.limit))
-            .map_err(SignupError::TooMany)?;
-        if limit > 0 && self.store.count_registered().map_err(AdminError::from)? >= limit {
-            hit(Limit::SignupLimit);
-            return Err(SignupError::Full);
-        }
+        let counted = self.count_signup(address, bounds.per_day, now)?;
         // Strangers set nothing else.
         let settings = Settings {
             origins: vec![request.origin],
@@ -88,9 +80,52 @@ impl Admin {
             ..Settings::default()
         };
         let key = Key { registered: true, ..Key::new(None, &request.name, settings) };
-        let key = self.add_key(Actor::Signup(address), key)?;
-        self.signups.count(address, now);
+        let _writing = lock(&self.writing);
+        let registered = self.store.register(key.clone(), bounds.limit).map_err(AdminError::from);
+        if !matches!(registered, Ok(true)) && counted == SignupCount::Counted {
+            // If this fails, the address may register one key less today.
+            let _ = self.store.discount_signup(&address_text(address));
+        }
+        if !registered? {
+            self.signup_refused(Limit::SignupLimit, address);
+            return Err(SignupError::Full);
+        }
+        if counted == SignupCount::Elsewhere {
+            self.signups.count(address, now);
+        }
+        self.note_added(Actor::Signup(address), &key);
         Ok(key)
+    }
+
+    /// Counts the registration in the store if nodes share it. Otherwise only checks whether it may be counted here.
+    fn count_signup(
+        &self,
+        address: Option<IpAddr>,
+        per_day: u32,
+        now: u64,
+    ) -> Result<SignupCount, SignupError> {
+        let counted = match per_day {
+            0 => SignupCount::Elsewhere,
+            most => self.store.count_signup(&address_text(address), most).map_err(AdminError::from)?,
+        };
+        let exceeded = match counted {
+            SignupCount::Counted => None,
+            SignupCount::Wait(retry_after) => {
+                Some(LimitExceeded { limit: Limit::SignupsPerDay, retry_after })
+            }
+            SignupCount::Elsewhere => self.signups.check(address, now).err(),
+        };
+        match exceeded {
+            None => Ok(counted),
+            Some(too_many) => {
+                self.signup_refused(too_many.limit, address);
+                Err(SignupError::TooMany(too_many))
+            }
+        }
+    }
+
+    fn signup_refused(&self, limit: Limit, address: Option<IpAddr>) {
+        self.node.events().emit(|| Event::LimitHit { limit, key: None, address });
     }
 }
 

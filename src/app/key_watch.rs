@@ -12,11 +12,13 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 pub(super) struct KeyWatch {
     version: Option<u64>,
     since_housekeeping: Duration,
+    /// The last time failed, so the log has the reason.
+    has_failed: bool,
 }
 
 impl Default for KeyWatch {
     fn default() -> Self {
-        KeyWatch { version: None, since_housekeeping: HOUSEKEEPING_INTERVAL }
+        KeyWatch { version: None, since_housekeeping: HOUSEKEEPING_INTERVAL, has_failed: false }
     }
 }
 
@@ -24,7 +26,18 @@ impl KeyWatch {
     /// How often [`look`](Self::look) is called.
     pub(super) const INTERVAL: Duration = Duration::from_millis(500);
 
-    pub(super) fn look(&mut self, admin: &Admin) -> Result<(), KeyError> {
+    /// Logs the first of failures that follow each other.
+    pub(super) fn look(&mut self, admin: &Admin) {
+        let looked = self.try_to_look(admin);
+        let had_failed = std::mem::replace(&mut self.has_failed, looked.is_err());
+        match looked {
+            Err(error) if !had_failed => log::error!("{error}"),
+            Ok(()) if had_failed => log::info!("the keys can be reached again"),
+            _ => {}
+        }
+    }
+
+    fn try_to_look(&mut self, admin: &Admin) -> Result<(), KeyError> {
         self.since_housekeeping += Self::INTERVAL;
         if self.since_housekeeping >= HOUSEKEEPING_INTERVAL {
             self.since_housekeeping = Duration::ZERO;

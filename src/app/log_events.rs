@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::events::{Actor, Event, Events, KeyEvent, Notice};
+use crate::events::{Actor, ClusterEvent, Event, Events, KeyEvent, Notice};
 use crate::wire::ApiKey;
 
 /// The log's target for all that is done by people.
@@ -42,6 +42,7 @@ fn write(notice: &Notice) {
         Event::Expired { to, from } => {
             log::debug!("messages of {from:?} to {:?} of the key {:?} expired", to.id, to.key);
         }
+        Event::Cluster { what } => write_cluster(what),
         Event::CertificateLoaded { path } => log::info!("certificate loaded from {path}"),
         Event::Draining { connections } => {
             log::debug!("the server stops and closes {connections} connections")
@@ -75,6 +76,35 @@ fn write_key(key: &ApiKey, what: &KeyEvent) {
         ),
         KeyEvent::UsedUp(limit) => log::info!(
             key = key.as_str(), limit = limit; "the key {key:?} has {limit} clients, which is its limit"
+        ),
+    }
+}
+
+fn write_cluster(what: &ClusterEvent) {
+    let named = |name: &Option<String>| name.clone().unwrap_or_default();
+    match what {
+        ClusterEvent::Joined { life } => {
+            log::info!(action = "joined", life = life.to_string(); "joined the cluster as {life}");
+        }
+        ClusterEvent::Unreachable { why } => log::error!(
+            action = "unreachable"; "cannot reach the other nodes, so this one is by itself until it can: {why}"
+        ),
+        ClusterEvent::Reachable => log::info!(action = "reachable"; "the other nodes can be reached again"),
+        ClusterEvent::LeaseEnded { life } => log::warn!(
+            action = "lease_ended", life = life.to_string();
+            "the lease of this node has ended, so others may take its ids: it joins again"
+        ),
+        ClusterEvent::NodeGone { name, life } => log::warn!(
+            action = "node_gone", life = life.to_string(), name = named(name);
+            "the node {:?} ({life}) is gone: its ids are free", named(name)
+        ),
+        ClusterEvent::BatchLost { life } => log::warn!(
+            action = "batch_lost", life = life.to_string();
+            "something that the node {life} said is lost: senders of messages in doubt get EXPIRE"
+        ),
+        ClusterEvent::IdsLost { ids } => log::warn!(
+            action = "ids_lost", ids = ids;
+            "ids that clients of this node lost to clients of other nodes after the outage: {ids}"
         ),
     }
 }

@@ -335,8 +335,14 @@ mod tests {
              \"http://localhost:3000\"): the key here is \"peerjs\""
         );
         for reason in Refusal::ALL {
-            let is_mistake =
-                !matches!(reason, Refusal::WrongPath | Refusal::Elsewhere | Refusal::Gone | Refusal::Closing);
+            let is_mistake = !matches!(
+                reason,
+                Refusal::WrongPath
+                    | Refusal::Elsewhere
+                    | Refusal::Gone
+                    | Refusal::Closing
+                    | Refusal::Unavailable
+            );
             assert_eq!(text(reason).is_some(), is_mistake, "{reason:?}");
         }
     }

@@ -1,5 +1,6 @@
 //! The flags of a node of a cluster.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -17,6 +18,17 @@ const MAX_NODE_NAME: usize = 100;
 /// Shortest lease: a busy machine may not run us for a second.
 const MIN_LEASE: Duration = Duration::from_secs(1);
 
+/// Where stored keys are.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoredKeys {
+    /// Nowhere: they are lost when the server stops.
+    InMemory,
+    /// In a database in this directory.
+    Directory(PathBuf),
+    /// In the Redis of this URL.
+    Redis(String),
+}
+
 #[derive(Debug, Args)]
 pub(super) struct ClusterArgs {
     /// Redis or Valkey that all nodes of a cluster share
@@ -25,6 +37,10 @@ pub(super) struct ClusterArgs {
     /// than the flag then, because other users of the machine see flags.
     #[arg(help_heading = help::CLUSTER, long, env = "PEERBROKER_REDIS", value_name = "URL", hide_env_values = true)]
     redis: Option<String>,
+
+    /// Where stored keys are: in --data_dir, or in the Redis of the cluster
+    #[arg(help_heading = help::CLUSTER, long, env = "PEERBROKER_KEYS", value_enum, value_name = "sqlite|redis", default_value_t = StoredIn::Sqlite)]
+    keys: StoredIn,
 
     /// Name of this node [default: the host's name and four random characters]
     #[arg(help_heading = help::CLUSTER, long = "node_name", alias = "node-name", env = "PEERBROKER_NODE_NAME", value_name = "NAME", value_parser = node_name)]
@@ -40,6 +56,14 @@ pub(super) struct ClusterArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum StoredIn {
+    /// A database in --data_dir: each node has its own keys
+    Sqlite,
+    /// The Redis of --redis: all nodes have the same keys
+    Redis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum DegradedPolicy {
     /// They get their ids; of two clients with one id, one loses it when Redis is back
     Allow,
@@ -48,6 +72,14 @@ enum DegradedPolicy {
 }
 
 impl ClusterArgs {
+    pub(super) fn has_redis(&self) -> bool {
+        self.redis.is_some()
+    }
+
+    pub(super) fn keys_in_redis(&self) -> bool {
+        self.keys == StoredIn::Redis
+    }
+
     /// The cluster that the node is in, if it is in one.
     pub(super) fn config(&self) -> Result<Option<ClusterConfig>, BadUrl> {
         let Some(redis) = self.redis.clone() else { return Ok(None) };

@@ -1,5 +1,6 @@
 //! The arguments of `peerbroker keys`.
 
+use std::env;
 use std::path::{Path, PathBuf, absolute};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -9,11 +10,12 @@ use peerbroker::keys::{Auth, Change, IdStyle, JwtKey, Origin, RANDOM_KEY_CHARS, 
 use peerbroker::wire::ApiKey;
 use peerbroker::{BadAuth, check_auth};
 
+use super::cluster::StoredKeys;
 use super::values::{MAX_SECRET_FILE_BYTES, count, id_style, key, name, origin, yes_or_no};
 
 /// The text below the list of commands.
 pub(super) const HELP: &str = "\
-Start the server with the same --data_dir. It applies changes within two seconds.
+Start the server with the same --data_dir, or with the same --redis and --keys redis. It applies changes within a second.
 
   peerbroker keys add --data_dir data --name 'My game' --origin https://game.example.org
   peerbroker keys set KEY --data_dir data --concurrent_limit 100
@@ -27,7 +29,7 @@ pub enum KeysCommand {
     /// Add a key, and print it with the code for a client
     Add {
         #[command(flatten)]
-        at: DataDir,
+        at: KeysPlace,
 
         #[arg(
             long,
@@ -47,7 +49,7 @@ pub enum KeysCommand {
     /// List all keys, oldest first
     List {
         #[command(flatten)]
-        at: DataDir,
+        at: KeysPlace,
 
         /// As JSON, for programs
         #[arg(long)]
@@ -57,7 +59,7 @@ pub enum KeysCommand {
     /// Show one key, except its secret
     Show {
         #[command(flatten)]
-        at: DataDir,
+        at: KeysPlace,
 
         /// The key
         #[arg(value_parser = key)]
@@ -69,10 +71,12 @@ pub enum KeysCommand {
     },
 
     /// Change the given settings of a key and keep the others
-    #[command(override_usage = "peerbroker keys set <KEY> --data_dir <DIR> [OPTIONS]")]
+    #[command(
+        override_usage = "peerbroker keys set <KEY> --data_dir <DIR> [OPTIONS]\n       peerbroker keys set <KEY> --redis <URL> [OPTIONS]"
+    )]
     Set {
         #[command(flatten)]
-        at: DataDir,
+        at: KeysPlace,
 
         /// The key
         #[arg(value_parser = key)]
@@ -89,7 +93,7 @@ pub enum KeysCommand {
     /// Let clients use a key again
     Enable {
         #[command(flatten)]
-        at: DataDir,
+        at: KeysPlace,
 
         /// The key
         #[arg(value_parser = key)]
@@ -99,7 +103,7 @@ pub enum KeysCommand {
     /// Refuse all clients of a key, but keep its settings
     Disable {
         #[command(flatten)]
-        at: DataDir,
+        at: KeysPlace,
 
         /// The key
         #[arg(value_parser = key)]
@@ -109,7 +113,7 @@ pub enum KeysCommand {
     /// Remove a key, without asking
     Remove {
         #[command(flatten)]
-        at: DataDir,
+        at: KeysPlace,
 
         /// The key
         #[arg(value_parser = key)]
@@ -117,12 +121,33 @@ pub enum KeysCommand {
     },
 }
 
-/// The option for the directory of the keys.
+/// The options for the place of the keys.
 #[derive(Debug, Args)]
-pub struct DataDir {
+pub struct KeysPlace {
     /// Data directory of the server
     #[arg(long = "data_dir", alias = "data-dir", env = "PEERBROKER_DATA_DIR", value_name = "DIR")]
-    pub data_dir: PathBuf,
+    data_dir: Option<PathBuf>,
+
+    /// Redis of the server's cluster, if the server has --keys redis
+    ///
+    /// With PEERBROKER_KEYS=redis, that of PEERBROKER_REDIS. The URL may hold a password: prefer the variables then.
+    // No parser: clap's errors show the value.
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
+}
+
+impl KeysPlace {
+    /// A URL on the command line wins. The variables mean what they mean to the server.
+    pub fn stored_keys(&self) -> StoredKeys {
+        let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        let is_in_redis = || variable("PEERBROKER_KEYS").is_some_and(|keys| keys == "redis");
+        let of_server = || variable("PEERBROKER_REDIS").filter(|_| is_in_redis());
+        match (self.redis.clone().or_else(of_server), &self.data_dir) {
+            (Some(url), _) => StoredKeys::Redis(url),
+            (None, Some(dir)) => StoredKeys::Directory(dir.clone()),
+            (None, None) => StoredKeys::InMemory,
+        }
+    }
 }
 
 /// The settings of a key. A setting that is not given has its default in a new key, and does not change in an

@@ -12,6 +12,7 @@ use peerbroker::keys::Origin;
 use peerbroker::{Config, Listen};
 
 use super::Cli;
+use super::cluster::StoredKeys;
 use super::values::{Cors, Dialect, MAX_SECRET_FILE_BYTES, Path, RegistrationState};
 
 /// The settings of the flags.
@@ -24,7 +25,7 @@ pub struct Settings {
     /// The cluster that the node is in, if it is in one.
     pub cluster: Option<ClusterConfig>,
     /// Where stored keys are.
-    pub data_dir: Option<PathBuf>,
+    pub stored_keys: StoredKeys,
 }
 
 /// Why the flags are invalid; the program prints it and exits.
@@ -42,6 +43,12 @@ pub enum BadSettings {
     SamePort { port: u16, other: u16 },
     #[error("invalid value for '--redis <URL>': {0}")]
     Redis(#[from] BadUrl),
+    #[error("--keys redis needs --redis: keys are stored in the Redis that all nodes of the cluster share")]
+    KeysWithoutRedis,
+    #[error(
+        "--keys redis cannot be used with --data_dir {}: keys are stored in one place, so leave one of the two out", .0.display()
+    )]
+    TwoStores(PathBuf),
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),
     #[error("cannot read --admin_token_file {path}: {error}", path = .path.display())]
@@ -56,6 +63,8 @@ impl BadSettings {
         match self {
             BadSettings::NoForm
             | BadSettings::Redis(_)
+            | BadSettings::KeysWithoutRedis
+            | BadSettings::TwoStores(_)
             | BadSettings::SamePort { .. }
             | BadSettings::Token { flag: "admin_token", .. } => 2,
             _ => 1,
@@ -140,7 +149,18 @@ impl Cli {
         }
         let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls, ops };
         let cluster = self.cluster.config()?;
-        Ok(Settings { config, listen, given_path, cluster, data_dir: self.data_dir.clone() })
+        let stored_keys = self.stored_keys(cluster.as_ref())?;
+        Ok(Settings { config, listen, given_path, cluster, stored_keys })
+    }
+
+    fn stored_keys(&self, cluster: Option<&ClusterConfig>) -> Result<StoredKeys, BadSettings> {
+        match (self.cluster.keys_in_redis(), &self.data_dir, cluster) {
+            (false, None, _) => Ok(StoredKeys::InMemory),
+            (false, Some(dir), _) => Ok(StoredKeys::Directory(dir.clone())),
+            (true, Some(dir), _) => Err(BadSettings::TwoStores(dir.clone())),
+            (true, None, None) => Err(BadSettings::KeysWithoutRedis),
+            (true, None, Some(cluster)) => Ok(StoredKeys::Redis(cluster.redis.clone())),
+        }
     }
 }
 

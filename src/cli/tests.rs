@@ -28,12 +28,12 @@ fn every_flag_is_in_a_group_and_the_short_help_names_flags_that_exist() {
 
 #[test]
 fn the_defaults_shown_are_those_of_the_library() {
-    let Settings { config, listen, given_path, cluster, data_dir } =
+    let Settings { config, listen, given_path, cluster, stored_keys } =
         settings(&["--port", "9000", "--path", "/"]);
     assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
     assert_eq!(format!("{listen:?}"), format!("{:?}", Listen::default()));
-    assert_eq!((given_path.as_str(), data_dir), ("/", None));
-    assert!(cluster.is_none());
+    assert_eq!((given_path.as_str(), cluster), ("/", None));
+    assert!(stored_keys == StoredKeys::InMemory);
 }
 
 #[test]
@@ -77,8 +77,8 @@ fn every_form_of_a_flag_that_the_reference_takes_is_taken() {
 
 #[test]
 fn keys_may_come_from_a_directory_alone() {
-    let Settings { config, data_dir, .. } = settings(&["--data-dir", "data", "--no_default_key"]);
-    assert_eq!((data_dir, config.default_key), (Some(PathBuf::from("data")), false));
+    let Settings { config, stored_keys, .. } = settings(&["--data-dir", "data", "--no_default_key"]);
+    assert!(stored_keys == StoredKeys::Directory(PathBuf::from("data")) && !config.default_key);
     assert!(settings(&["--no_default_key=false"]).config.default_key);
 }
 

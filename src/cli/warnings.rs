@@ -10,6 +10,8 @@ impl Cli {
     pub fn warnings(&self) -> Vec<String> {
         let has_api = self.ops_port.is_some();
         let is_open = self.registration == RegistrationState::Open;
+        let is_node = self.cluster.has_redis();
+        let has_stored_keys = self.data_dir.is_some() || self.cluster.keys_in_redis();
         let has_rooms = self.dialects.contains(&Dialect::Rooms);
         let mut warnings = Vec::new();
         for (flag, is_used, needed) in [
@@ -19,6 +21,9 @@ impl Cli {
             ("trusted_proxy", self.proxied, "--proxied"),
             ("registrations_per_day", is_open, "--registration open"),
             ("registration_limit", is_open, "--registration open"),
+            ("node_name", is_node, "--redis"),
+            ("cluster_lease", is_node, "--redis"),
+            ("cluster_degraded", is_node, "--redis"),
             ("rooms", has_rooms, "rooms in --dialects"),
             ("room_players", has_rooms, "rooms in --dialects"),
             ("room_timeout", has_rooms, "rooms in --dialects"),
@@ -31,7 +36,7 @@ impl Cli {
             warnings
                 .push("--key does nothing with --no_default_key: only stored keys are accepted".to_owned());
         }
-        if self.no_default_key && self.data_dir.is_none() && !is_open && !has_api {
+        if self.no_default_key && !has_stored_keys && !is_open && !has_api {
             warnings.push(
                 "no client can connect: --no_default_key disables the built-in key, and there are no others. Add keys with \
                  --data_dir and `peerbroker keys add`, or leave --no_default_key out"
@@ -60,7 +65,7 @@ impl Cli {
                 self.ops_host
             ));
         }
-        if self.data_dir.is_none() && (is_open || has_api) {
+        if !has_stored_keys && (is_open || has_api) {
             warnings.push(
                 "keys that are registered or added while the server runs are lost when it stops: --data_dir keeps them"
                     .to_owned(),
@@ -110,6 +115,11 @@ mod tests {
                 &["--no_default_key", "--key", "k", "--data_dir", "d"],
                 &["--key does nothing with --no_default_key"],
             ),
+            (&["--node_name", "a"], &["--node_name does nothing without --redis"]),
+            (&["--cluster_lease", "5000"], &["--cluster_lease does nothing without --redis"]),
+            (&["--cluster_degraded", "refuse", "--redis", "redis://h"], &[]),
+            (&["--no_default_key", "--redis", "redis://h", "--keys", "redis", "--ops_port", "1"], &[]),
+            (&["--redis", "redis://h", "--ops_port", "1"], &["are lost when it stops"]),
             (&["--concurrent_limit", "0"], &["no client can connect: --concurrent_limit 0"]),
             (&["--ping_interval", "20000"], &[]),
             (&["--ping_interval", "20001"], &["--ping_interval is capped"]),

@@ -115,6 +115,24 @@ pub enum Question {
         /// What it posted.
         text: String,
     },
+    /// The clients of a key with the first ids after one, at most so many.
+    Peers {
+        /// The key.
+        key: String,
+        /// The last id of the page before.
+        after: Option<String>,
+        /// Most ids.
+        limit: u64,
+    },
+    /// The clients of a key with an id.
+    Peer {
+        /// The key.
+        key: String,
+        /// The id.
+        id: String,
+    },
+    /// The numbers of the node.
+    Stats,
 }
 
 /// The answer to a question.
@@ -128,6 +146,10 @@ pub enum Answer {
     Ids(Vec<String>),
     /// A number.
     Number(u64),
+    /// Kinds of realms, see [`realm_of`].
+    Realms(Vec<u8>),
+    /// JSON, which may have more fields in a newer version.
+    Text(String),
 }
 
 /// A [`Name`], borrowed.
@@ -253,6 +275,19 @@ impl OwnedName {
 
 fn number(entity: Entity) -> u8 {
     ENTITIES.iter().position(|known| *known == entity).and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)
+}
+
+/// The number of a kind of realm in a packet.
+pub fn realm_number(kind: RealmKind) -> u8 {
+    number(Entity::Peer(kind))
+}
+
+/// The kind of realm of a number. `None` in a newer version.
+pub fn realm_of(number: u8) -> Option<RealmKind> {
+    match ENTITIES.get(usize::from(number))? {
+        Entity::Peer(kind) => Some(*kind),
+        Entity::Room | Entity::Alias => None,
+    }
 }
 
 /// The number of a kind of message in a packet.

@@ -1,10 +1,7 @@
 //! The backplane on Redis or Valkey.
 
 mod answers;
-mod connection;
-mod line;
 mod scripts;
-mod target;
 
 use std::time::Duration;
 
@@ -12,16 +9,14 @@ use redis::streams::StreamReadReply;
 use redis::{Script, Value};
 
 use self::answers::{Record, link_text, owner_text};
-use self::connection::Call;
-use self::line::Line;
-use self::target::Target;
 use super::backplane::{
     Backplane, Claim, ClaimOutcome, Entity, Entry, Locate, Name, Owner, Position, RegisterOutcome,
     Registration, Renewal, Unavailable,
 };
+use crate::redis_link::{Call, Line, NoAnswer, PREFIX, TIMEOUT};
 use crate::wire::{ApiKey, NodeId, RealmKind};
 
-pub use self::target::BadUrl;
+pub use crate::redis_link::{BadUrl, check_url};
 
 /// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened
 /// without the backplane have a lower fence, and of two of those the older one the higher fence.
@@ -58,18 +53,8 @@ pub struct RedisSettings {
 impl RedisSettings {
     /// Those by default.
     pub fn new(url: &str) -> Self {
-        RedisSettings {
-            url: url.to_owned(),
-            prefix: "peerbroker".to_owned(),
-            timeout: Duration::from_secs(2),
-            max_inbox: 10_000,
-        }
+        RedisSettings { url: url.to_owned(), prefix: PREFIX.to_owned(), timeout: TIMEOUT, max_inbox: 10_000 }
     }
-}
-
-/// Checks the form of a URL.
-pub fn check_url(url: &str) -> Result<(), BadUrl> {
-    Target::parse(url).map(drop)
 }
 
 /// The backplane on Redis from version 7, or Valkey.
@@ -89,7 +74,7 @@ pub struct RedisBackplane {
 impl RedisBackplane {
     /// Reads the URL, and does not connect yet.
     pub fn new(settings: &RedisSettings) -> Result<Self, BadUrl> {
-        let line = || Ok(Line::new(Target::parse(&settings.url)?, settings.timeout));
+        let line = || Line::new(&settings.url, settings.timeout);
         Ok(RedisBackplane {
             prefix: settings.prefix.clone(),
             max_inbox: settings.max_inbox,
@@ -100,7 +85,7 @@ impl RedisBackplane {
 
     /// No two names have the same key: what could have any character in it stands at the end, or behind its length. In the
     /// empty braces no text can be a hash tag, so no client chooses the server that keeps its record.
-    fn record(&self, script: &Script, name: &Name) -> Call {
+    fn record(&self, script: &'static Script, name: &Name) -> Call {
         let entity = match name.entity {
             Entity::Peer(RealmKind::PeerJs) => "peer",
             Entity::Peer(RealmKind::Guests) => "guest",
@@ -135,6 +120,12 @@ impl RedisBackplane {
 
     fn inbox(&self, node: NodeId) -> String {
         format!("{}:inbox:{node}", self.prefix)
+    }
+}
+
+impl From<NoAnswer> for Unavailable {
+    fn from(NoAnswer(why): NoAnswer) -> Self {
+        Unavailable(why)
     }
 }
 
@@ -175,7 +166,7 @@ impl Backplane for RedisBackplane {
 
     async fn leave(&self, node: NodeId) -> Result<(), Unavailable> {
         let lease = self.lease(node, "leave", Duration::ZERO);
-        self.commands.run(vec![lease, Call::command("DEL", self.inbox(node))]).await.map(drop)
+        Ok(self.commands.run(vec![lease, Call::command("DEL", self.inbox(node))]).await.map(drop)?)
     }
 
     async fn claim(&self, claims: Vec<Claim>) -> Result<Vec<ClaimOutcome>, Unavailable> {
@@ -258,11 +249,11 @@ impl Backplane for RedisBackplane {
                 calls.push(self.clients(&name.key, owner.node, "drop"));
             }
         }
-        self.commands.run(calls).await.map(drop)
+        Ok(self.commands.run(calls).await.map(drop)?)
     }
 
     async fn count(&self, key: &ApiKey, node: NodeId, clients: usize) -> Result<(), Unavailable> {
-        self.commands.run(vec![self.clients(key, node, "set").arg(clients)]).await.map(drop)
+        Ok(self.commands.run(vec![self.clients(key, node, "set").arg(clients)]).await.map(drop)?)
     }
 
     async fn locate(&self, all: Vec<Locate>) -> Result<Vec<Option<Owner>>, Unavailable> {
@@ -312,7 +303,7 @@ impl Backplane for RedisBackplane {
         // The default position has nothing before it.
         let Some(next) = next else { return Ok(()) };
         let trim = Call::command("XTRIM", self.inbox(inbox)).arg("MINID").arg(next);
-        self.commands.run(vec![trim]).await.map(drop)
+        Ok(self.commands.run(vec![trim]).await.map(drop)?)
     }
 
     fn generation(&self) -> u64 {

@@ -158,6 +158,7 @@ fn is_about_clients(event: &Event) -> bool {
         | Event::CertificateLoaded { .. }
         | Event::Draining { .. }
         | Event::PeerKicked { .. }
+        | Event::Cluster { .. }
         | Event::Key { .. } => false,
     }
 }

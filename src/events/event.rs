@@ -2,7 +2,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::wire::{ApiKey, ClientVersion, CloseReason, ConnId, Limit, Link, PeerId, RealmKind, Refusal};
+use crate::wire::{
+    ApiKey, ClientVersion, CloseReason, ConnId, Limit, Link, NodeId, PeerId, RealmKind, Refusal,
+};
 
 /// Something that happened. Strings in it come from strangers and may hold anything but control characters.
 #[derive(Clone, Debug)]
@@ -55,6 +57,11 @@ pub enum Event {
         key: ApiKey,
         /// The change.
         what: KeyEvent,
+    },
+    /// Something about the cluster that this node is in.
+    Cluster {
+        /// What happened.
+        what: ClusterEvent,
     },
     /// A limit was reached, and a request or a message was refused. Connections that a limit ends or refuses are other
     /// events: their reason names the limit.
@@ -153,6 +160,45 @@ pub enum Mistake {
     TlsOnPlainPort(u16),
     /// The client speaks plain HTTP to a port with TLS.
     HttpOnTlsPort(u16),
+}
+
+/// Something about a cluster, as a node of it sees it.
+#[derive(Clone, Debug)]
+pub enum ClusterEvent {
+    /// This node has joined.
+    Joined {
+        /// Its life, which is another one each time.
+        life: NodeId,
+    },
+    /// This node cannot reach the others: it serves its own clients, and takes new ones as its settings say.
+    Unreachable {
+        /// Why.
+        why: String,
+    },
+    /// This node can reach the others again.
+    Reachable,
+    /// The lease of this node has ended: others may take its ids. It joins again.
+    LeaseEnded {
+        /// Its life until now.
+        life: NodeId,
+    },
+    /// Another node has stopped, died, or was cut off for longer than its lease.
+    NodeGone {
+        /// Its name, if it is known.
+        name: Option<String>,
+        /// Its life.
+        life: NodeId,
+    },
+    /// Something that another node said is lost: the senders of messages in doubt get EXPIRE.
+    BatchLost {
+        /// The life of the other node.
+        life: NodeId,
+    },
+    /// After an outage, clients of this node lost their ids to clients of other nodes.
+    IdsLost {
+        /// How many.
+        ids: usize,
+    },
 }
 
 /// A change of a key.

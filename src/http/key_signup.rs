@@ -15,6 +15,7 @@ use crate::admin::{InvalidSignup, SignupError, SignupRequest};
 use crate::app::Parts;
 use crate::client_options::ClientOptions;
 use crate::keys::Key;
+use crate::wire::ApiKey;
 
 /// Most bytes of a submitted form.
 const MAX_BYTES: usize = 4096;
@@ -46,11 +47,17 @@ pub(super) fn section(parts: &Parts, values: &Values) -> String {
 }
 
 /// Answers a GET of the form's address: shows the registered key of its query, or leads back to the form.
-pub(super) fn shown(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
+pub(super) async fn shown(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
     let mut query = form_urlencoded::parse(request.query_string().as_bytes());
-    let key = query.find(|(name, _)| name == "key").and_then(|(_, key)| mounted.parts.keys.get(&key));
-    match key {
-        Some(active) if active.key.registered => key_page(mounted, request, &active.key),
+    let key = query.find(|(name, _)| name == "key").and_then(|(_, key)| ApiKey::parse(&key).ok());
+    let Some(key) = key else { return see_other("./") };
+    if let Some(active) = mounted.parts.keys.get(key.as_str()) {
+        return if active.key.registered { key_page(mounted, request, &active.key) } else { see_other("./") };
+    }
+    // Another node may have registered it a moment ago.
+    let parts = Arc::clone(&mounted.parts);
+    match web::block(move || parts.admin.one_key(&key)).await {
+        Ok(Ok(key)) if key.registered && key.settings.enabled => key_page(mounted, request, &key),
         _ => see_other("./"),
     }
 }

@@ -77,26 +77,23 @@ fn bearer(request: &HttpRequest) -> Option<&str> {
 const MAX_PAGE: usize = 1000;
 
 /// Answers with the ids of all peers of a key, or of one page of them, if discovery is on. `key` is percent-encoded.
-pub(super) fn peers(parts: &Parts, key: &str, query: &str) -> HttpResponse {
+pub(super) async fn peers(parts: &Parts, key: &str, query: &str) -> HttpResponse {
     let Some(key) = percent::decode(key) else {
         return plain(StatusCode::BAD_REQUEST, "Bad Request");
     };
-    match parts.keys.get(&key) {
-        Some(active) if active.key.settings.allow_discovery => {
-            let peers = active.tenant.existing(RealmKind::PeerJs);
-            let ids = match Page::asked_for(query) {
-                None => peers.map(|peers| peers.ids()),
-                Some(Ok(Page { after, limit })) => peers.map(|peers| peers.page(after.as_deref(), limit)),
-                Some(Err(InvalidLimit)) => {
-                    return plain(StatusCode::BAD_REQUEST, "limit is a whole number from 1 on\n");
-                }
-            };
-            let ids = ids.unwrap_or_default();
-            let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
-            json(serde_json::json!(ids).to_string())
-        }
-        _ => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+    if !parts.keys.get(&key).is_some_and(|active| active.key.settings.allow_discovery) {
+        return plain(StatusCode::UNAUTHORIZED, "Unauthorized");
     }
+    let ids = match Page::asked_for(query) {
+        None => parts.node.all_ids(&key).await,
+        Some(Ok(Page { after, limit })) => {
+            parts.node.page(&key, Some(RealmKind::PeerJs), after.as_deref(), limit).await
+        }
+        Some(Err(InvalidLimit)) => {
+            return plain(StatusCode::BAD_REQUEST, "limit is a whole number from 1 on\n");
+        }
+    };
+    json(serde_json::json!(ids).to_string())
 }
 
 /// The page of ids that a query asks for.

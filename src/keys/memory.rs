@@ -29,6 +29,17 @@ impl MemoryKeys {
     }
 }
 
+impl State {
+    fn add(&mut self, key: Key) -> Result<(), KeyError> {
+        if self.keys.contains_key(&key.key) {
+            return Err(KeyError::Exists(key.key));
+        }
+        self.keys.insert(key.key.clone(), key);
+        self.version += 1;
+        Ok(())
+    }
+}
+
 impl KeyStore for MemoryKeys {
     fn all(&self) -> Result<Vec<Key>, KeyError> {
         let mut keys: Vec<Key> = self.lock().keys.values().cloned().collect();
@@ -41,13 +52,15 @@ impl KeyStore for MemoryKeys {
     }
 
     fn add(&self, key: Key) -> Result<(), KeyError> {
+        self.lock().add(key)
+    }
+
+    fn register(&self, key: Key, most: usize) -> Result<bool, KeyError> {
         let mut state = self.lock();
-        if state.keys.contains_key(&key.key) {
-            return Err(KeyError::Exists(key.key));
+        if most > 0 && state.keys.values().filter(|key| key.registered).count() >= most {
+            return Ok(false);
         }
-        state.keys.insert(key.key.clone(), key);
-        state.version += 1;
-        Ok(())
+        state.add(key).map(|()| true)
     }
 
     fn change(&self, key: &ApiKey, change: Change) -> Result<Key, KeyError> {
@@ -74,10 +87,6 @@ impl KeyStore for MemoryKeys {
             }
         }
         Ok(())
-    }
-
-    fn count_registered(&self) -> Result<usize, KeyError> {
-        Ok(self.lock().keys.values().filter(|key| key.registered).count())
     }
 
     fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError> {

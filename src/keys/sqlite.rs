@@ -92,6 +92,10 @@ impl KeyStore for SqliteKeys {
         self.ask(move |database| database.add(key))
     }
 
+    fn register(&self, key: Key, most: usize) -> Result<bool, KeyError> {
+        self.ask(move |database| database.register(key, most))
+    }
+
     fn change(&self, key: &ApiKey, change: Change) -> Result<Key, KeyError> {
         let key = key.clone();
         self.ask(move |database| database.change(&key, change))
@@ -107,10 +111,6 @@ impl KeyStore for SqliteKeys {
     fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
         let used = used.to_vec();
         self.ask(move |database| database.note_used(&used))
-    }
-
-    fn count_registered(&self) -> Result<usize, KeyError> {
-        self.ask(|database| database.count_registered())
     }
 
     fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError> {

@@ -69,6 +69,8 @@ pub(super) struct State {
     /// They never come back: their names are new then.
     pub(super) dead: HashSet<NodeId>,
     pub(super) links: BTreeMap<NodeId, Outbound>,
+    /// Messages that other nodes got.
+    handed_over: u64,
     pub(super) asks: Vec<(PeerAddress, Option<Owner>)>,
     pub(super) notices: Vec<(PeerAddress, Frame)>,
     pub(super) releases: Vec<(Name, Owner)>,
@@ -107,6 +109,11 @@ impl Membership {
             is_up: self.may_claim(&state),
             members: state.members.clone(),
         }
+    }
+
+    /// How many messages were handed over to other nodes.
+    pub fn handed_over(&self) -> u64 {
+        self.state().handed_over
     }
 
     /// Has the node leave its cluster, once everything that was said before is sent.
@@ -209,6 +216,7 @@ impl Cluster for Membership {
             kind: packet::kind_number(*kind),
             payload,
         });
+        state.handed_over += 1;
         drop(state);
         self.sending.notify_one();
         true

@@ -4,6 +4,7 @@ mod arrivals;
 mod claims;
 mod life;
 mod opening;
+mod parked;
 mod sending;
 
 use std::cell::{Cell, RefCell};
@@ -23,8 +24,9 @@ use super::membership::{Membership, State};
 use crate::cluster::link::Inbound;
 use crate::cluster::packet::{Answer, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Position};
+use crate::events::{ClusterEvent, Event};
 use crate::wire::NodeId;
-use arrivals::Parked;
+use parked::Parked;
 
 /// How long a question to all nodes may take.
 const ASK_ALL: Duration = Duration::from_secs(2);
@@ -46,6 +48,8 @@ struct Worker<B> {
     doubtful: Cell<bool>,
     /// By our clock, until then no ids are claimed: after a loss of data, the others register what they have first.
     settled_from: Cell<u64>,
+    /// Ids that clients of this node lost after an outage, and that no event has told of yet.
+    lost_ids: Cell<usize>,
     questions: RefCell<HashMap<u64, (NodeId, oneshot::Sender<Answer>)>>,
     last_question: Cell<u64>,
     parked: RefCell<VecDeque<Parked>>,
@@ -79,6 +83,7 @@ impl Membership {
             reconciled: Cell::new(0),
             doubtful: Cell::new(false),
             settled_from: Cell::new(0),
+            lost_ids: Cell::new(0),
             questions: RefCell::default(),
             last_question: Cell::new(0),
             parked: RefCell::default(),
@@ -111,6 +116,12 @@ impl<B: Backplane> Worker<B> {
 
     fn node(&self) -> Option<NodeId> {
         self.shared.state().node
+    }
+
+    fn tell(&self, event: impl FnOnce() -> ClusterEvent) {
+        if let Some(node) = self.node.upgrade() {
+            node.events().emit(|| Event::Cluster { what: event() });
+        }
     }
 
     fn is_dead(&self, node: NodeId) -> bool {
@@ -156,8 +167,10 @@ impl<B: Backplane> Worker<B> {
         let own = self.node();
         let others: Vec<NodeId> = {
             let state = self.shared.state();
-            let alive = state.members.iter().filter(|member| member.alive && Some(member.node) != own);
-            alive.map(|member| member.node).collect()
+            // In an outage, nobody would answer.
+            let is_alive = self.shared.is_alive(&state);
+            let others = state.members.iter().filter(|member| member.alive && Some(member.node) != own);
+            others.filter(|_| is_alive).map(|member| member.node).collect()
         };
         let asked: Vec<_> = others
             .into_iter()

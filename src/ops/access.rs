@@ -11,6 +11,7 @@ use actix_web::{Error, web};
 use subtle::ConstantTimeEq as _;
 use tokio::time::timeout;
 
+use super::health;
 use super::problem::Problem;
 use super::state::Ops;
 use crate::app::Parts;
@@ -31,6 +32,9 @@ pub(super) async fn guard<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
+    if health::PATHS.contains(&request.path()) {
+        return timeout(REQUEST_TIMEOUT, next.call(request)).await.map_err(|_| Problem::timed_out())?;
+    }
     check_site(request.headers())?;
     match &ops.token {
         Some(token) => check_token(&ops.parts, token, &request)?,

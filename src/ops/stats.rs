@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::problem::Problem;
 use super::state::{Ops, blocking};
 use crate::events::Outcome;
+use crate::node::{Node, NodeCounts, NodeReport};
 use crate::wire::{CloseReason, MessageKind, Refusal};
 
 /// Current state of the server, and totals since its start.
@@ -47,12 +48,72 @@ pub(super) struct Stats {
     evicted: u64,
     /// Number of times that all waiting messages from a sender to a peer expired and the sender was told.
     expired: u64,
+    /// The cluster that this server is a node of; `null` if it is by itself. All other fields are about this server.
+    cluster: Option<ClusterStats>,
+}
+
+/// A cluster, as one of its nodes knows it.
+#[derive(Serialize, ToSchema)]
+struct ClusterStats {
+    /// Name of this node.
+    node: String,
+    /// Identifies this life of the node; `null` while it has not joined. Each time that a node joins, it begins a new life.
+    life: Option<String>,
+    /// Whether this node can reach the others.
+    state: NodeState,
+    /// All nodes, including those that died within the last hour.
+    nodes: Vec<MemberStats>,
+    /// The sums over all nodes that answered.
+    total: NodeCounts,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum NodeState {
+    /// It can.
+    Up,
+    /// It cannot, and serves its own clients.
+    Degraded,
+}
+
+/// A node of a cluster.
+#[derive(Serialize, ToSchema)]
+struct MemberStats {
+    /// Its name.
+    name: String,
+    /// Identifies this life of the node.
+    life: String,
+    /// Whether it is alive.
+    alive: bool,
+    /// Its numbers; `null` if it did not answer within two seconds.
+    stats: Option<NodeReport>,
+}
+
+impl ClusterStats {
+    async fn of(node: &Node) -> Option<Self> {
+        let view = node.membership()?.view();
+        let reports = node.reports().await;
+        let total = reports.iter().fold(NodeCounts::default(), |sum, report| sum.plus(report.counts));
+        let nodes = view.members.into_iter().map(|member| {
+            let life = member.node.to_string();
+            let stats = reports.iter().find(|report| report.life == life).cloned();
+            MemberStats { name: member.name, life, alive: member.alive, stats }
+        });
+        Some(ClusterStats {
+            node: view.name,
+            life: view.node.map(|life| life.to_string()),
+            state: if view.is_up { NodeState::Up } else { NodeState::Degraded },
+            nodes: nodes.collect(),
+            total,
+        })
+    }
 }
 
 /// Shows statistics.
 #[utoipa::path(tag = "stats", operation_id = "show_stats", responses((status = OK, body = Stats, description = "the statistics"), Problem))]
 #[get("/api/stats")]
 pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Problem> {
+    let cluster = ClusterStats::of(&ops.parts.node).await;
     let stats = blocking(ops, |parts| {
         let totals = parts.events.counters().totals();
         let closed = |reason: CloseReason| totals.closed(reason);
@@ -81,6 +142,7 @@ pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Proble
             timed_out: closed(CloseReason::TimedOut),
             evicted: closed(CloseReason::Evicted),
             expired: totals.expired(),
+            cluster,
         })
     });
     Ok(web::Json(stats.await?))

@@ -61,7 +61,7 @@ limits! {
     /// Bytes in the outbox of one connected client.
     OutboxBytes: "outbox_bytes", None, Node;
     /// Rooms of a key.
-    Rooms: "rooms", Some("rooms"), Cluster;
+    Rooms: "rooms", Some("rooms"), Node;
     /// Players of one room.
     RoomPlayers: "room_players", Some("room_players"), Cluster;
     /// Names that one client has in rooms.
@@ -87,7 +87,7 @@ limits! {
 pub enum Scope {
     /// Each server counts by itself: its memory, its connections, its rates.
     Node,
-    /// All servers that share their keys count together.
+    /// The nodes of a cluster count together; what is about keys, if they share their keys.
     Cluster,
 }
 

@@ -112,7 +112,7 @@ fn peers_are_shown_with_their_details() {
     assert!(since.as_u64().is_some_and(|since| since > 1_700_000_000), "{since}");
     let expected = json!({
         "id": "b", "kind": "peerjs", "connection": "websocket", "since": null,
-        "address": "127.0.0.1", "client_version": "1.5.5", "messages": 2
+        "address": "127.0.0.1", "client_version": "1.5.5", "messages": 2, "node": null
     });
     assert_eq!(shown, json!([expected]));
 

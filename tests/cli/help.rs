@@ -17,8 +17,15 @@ fn the_short_help_fits_on_one_screen_and_the_long_one_has_groups_and_variables()
         .filter(|line| !line.starts_with(' ') && line.ends_with(':'))
         .map(|line| line.trim_end_matches(':'))
         .collect();
-    let groups =
-        ["Basics", "TLS", "Behind a proxy", "Keys and pages that may use them", "Limits", "Rooms and calls"];
+    let groups = [
+        "Basics",
+        "TLS",
+        "Behind a proxy",
+        "Keys and pages that may use them",
+        "Many nodes",
+        "Limits",
+        "Rooms and calls",
+    ];
     assert_eq!(headings, [&["Commands", "Options"], &groups[..], &["API", "Output"]].concat());
     assert!(long.iter().any(|line| line.contains("[env: PEERBROKER_QUEUE_TOTAL_BYTES=")));
 }

@@ -11,11 +11,15 @@ mod http_client;
 #[allow(dead_code, reason = "shared with the tests of the wire contract")]
 #[path = "../api/harness/raw_client.rs"]
 mod raw_client;
+#[allow(dead_code, reason = "shared with the tests of the backplane")]
+#[path = "../cluster/server.rs"]
+mod redis_server;
 #[allow(dead_code, reason = "shared with the tests of the wire contract")]
 #[path = "../api/harness/wire.rs"]
 mod wire;
 
 mod client_mistakes;
+mod cluster;
 mod flags;
 mod forged;
 mod help;

@@ -32,9 +32,9 @@ fn statuses(program: &Program, count: usize) -> Vec<u16> {
 }
 
 fn key_in(response: &Response) -> ApiKey {
-    assert_eq!(response.status, 201, "{response:?}");
-    let rest = response.text().split_once(r#"<code id="key">"#).expect("a key").1;
-    ApiKey::parse(rest.split_once('<').unwrap().0).unwrap()
+    assert_eq!(response.status, 303, "{response:?}");
+    let location = response.header("location").expect("a page");
+    ApiKey::parse(location.strip_prefix("register?key=").expect("a key")).unwrap()
 }
 
 fn now() -> u64 {
@@ -44,9 +44,9 @@ fn now() -> u64 {
 #[test]
 fn registration_is_opened_by_a_flag() {
     for (args, env, status) in [
-        (&["--registration", "open"][..], &[][..], 201),
-        (&["--registration=open"], &[], 201),
-        (&[], &[("PEERBROKER_REGISTRATION", "open")], 201),
+        (&["--registration", "open"][..], &[][..], 303),
+        (&["--registration=open"], &[], 303),
+        (&[], &[("PEERBROKER_REGISTRATION", "open")], 303),
         (&["--registration", "closed"], &[("PEERBROKER_REGISTRATION", "open")], 404),
         (&[], &[("PEERBROKER_REGISTRATION", "")], 404),
         (&[], &[], 404),
@@ -59,15 +59,15 @@ fn registration_is_opened_by_a_flag() {
 #[test]
 fn the_limits_of_registration_are_flags() {
     for (args, env, expected) in [
-        (&[][..], &[][..], &[201, 201, 201, 201, 201, 429][..]),
-        (&["--registrations_per_day", "2"], &[], &[201, 201, 429]),
-        (&["--registrations-per-day=2"], &[], &[201, 201, 429]),
-        (&[], &[("PEERBROKER_REGISTRATIONS_PER_DAY", "2")], &[201, 201, 429]),
-        (&["--registrations_per_day", "0"], &[], &[201, 201, 201, 201, 201, 201]),
-        (&["--registration_limit", "1"], &[], &[201, 503]),
-        (&["--registration-limit=1"], &[], &[201, 503]),
-        (&[], &[("PEERBROKER_REGISTRATION_LIMIT", "1")], &[201, 503]),
-        (&["--registration_limit", "0"], &[], &[201, 201]),
+        (&[][..], &[][..], &[303, 303, 303, 303, 303, 429][..]),
+        (&["--registrations_per_day", "2"], &[], &[303, 303, 429]),
+        (&["--registrations-per-day=2"], &[], &[303, 303, 429]),
+        (&[], &[("PEERBROKER_REGISTRATIONS_PER_DAY", "2")], &[303, 303, 429]),
+        (&["--registrations_per_day", "0"], &[], &[303, 303, 303, 303, 303, 303]),
+        (&["--registration_limit", "1"], &[], &[303, 503]),
+        (&["--registration-limit=1"], &[], &[303, 503]),
+        (&[], &[("PEERBROKER_REGISTRATION_LIMIT", "1")], &[303, 503]),
+        (&["--registration_limit", "0"], &[], &[303, 303]),
     ] {
         let program = Program::start_with_env(&[&["--registration", "open"], args].concat(), env);
         assert_eq!(statuses(&program, expected.len()), expected, "{args:?} {env:?}");
@@ -84,7 +84,8 @@ fn the_page_says_after_how_many_days_a_key_goes() {
     ] {
         let program = Program::start_with_env(&[&["--registration", "open"], args].concat(), env);
         assert!(program.get("/broker/").text().contains(text), "{args:?} {env:?}");
-        assert!(register(&program, "My game").text().contains(text));
+        let key = key_in(&register(&program, "My game"));
+        assert!(program.get(&format!("/broker/register?key={key}")).text().contains(text));
     }
     let program = Program::start(&["--registration", "open", "--registration_ttl", "0"]);
     assert!(!program.get("/broker/").text().contains("is removed when"));

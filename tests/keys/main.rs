@@ -4,10 +4,15 @@ mod directory;
 mod file;
 mod kills;
 mod processes;
+mod redis;
+#[allow(dead_code, reason = "shared with the tests of the backplane")]
+#[path = "../cluster/server.rs"]
+mod redis_server;
 mod suite;
 
 use std::path::Path;
 
+use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::keys::{Key, Settings};
 use peerbroker::wire::ApiKey;
@@ -23,4 +28,8 @@ fn made_at(created: u64, text: &str) -> Key {
 
 fn open(dir: &Path) -> SqliteKeys {
     SqliteKeys::open(dir).expect("a database")
+}
+
+fn keys_in(redis: &redis_server::RedisServer) -> RedisKeys {
+    RedisKeys::open(&redis.url()).expect("a URL")
 }

@@ -16,6 +16,13 @@ macro_rules! on_every_store {
                 super::$test(&peerbroker::keys::memory::MemoryKeys::new());
             })*
         }
+        mod redis {
+            $(#[test]
+            fn $test() {
+                let server = crate::redis_server::RedisServer::start();
+                super::$test(&crate::keys_in(&server));
+            })*
+        }
         mod sqlite {
             $(#[test]
             fn $test() {
@@ -40,7 +47,8 @@ on_every_store! {
     the_version_is_another_one_after_every_change
     a_failed_change_does_not_change_the_version
     the_last_use_is_noted_and_is_no_change
-    registered_keys_are_counted
+    registered_keys_have_a_limit
+    many_who_register_at_once_stay_within_the_limit
     registered_keys_that_are_unused_are_removed_and_named
     used_keys_and_keys_of_operators_stay
     changes_from_many_threads_are_all_kept
@@ -248,20 +256,30 @@ fn registered_at(created: u64, text: &str) -> Key {
     Key { registered: true, ..made_at(created, text) }
 }
 
-fn registered_keys_are_counted(store: &dyn KeyStore) {
-    assert_eq!(store.count_registered().unwrap(), 0);
+fn registered_keys_have_a_limit(store: &dyn KeyStore) {
     store.add(made_at(1, "an operator's")).unwrap();
-    assert_eq!(store.count_registered().unwrap(), 0);
     for text in ["a", "b"] {
-        store.add(registered_at(1, text)).unwrap();
+        assert!(store.register(registered_at(1, text), 2).unwrap());
     }
     let before = store.version().unwrap();
-    assert_eq!(store.count_registered().unwrap(), 2);
-    assert_eq!(store.version().unwrap(), before, "to count is no change");
+    assert!(!store.register(registered_at(1, "c"), 2).unwrap());
+    assert_eq!(store.version().unwrap(), before, "a refusal is no change");
+    assert_eq!(texts(store), ["a", "an operator's", "b"]);
+
     store.change(&key("a"), Change { enabled: Some(false), ..Change::default() }).unwrap();
-    assert_eq!(store.count_registered().unwrap(), 2, "a disabled one counts");
+    assert!(!store.register(registered_at(1, "c"), 2).unwrap(), "a disabled one counts");
+    store.remove(&key("an operator's")).unwrap();
+    assert!(!store.register(registered_at(1, "c"), 2).unwrap(), "an operator's never counted");
     store.remove(&key("a")).unwrap();
-    assert_eq!(store.count_registered().unwrap(), 1);
+    assert!(store.register(registered_at(1, "c"), 2).unwrap());
+    assert!(store.register(registered_at(1, "d"), 0).unwrap(), "0 means no limit");
+    assert!(matches!(store.register(registered_at(1, "d"), 0).unwrap_err(), KeyError::Exists(_)));
+}
+
+fn many_who_register_at_once_stay_within_the_limit(store: &dyn KeyStore) {
+    let registered = at_once(8, |thread| store.register(registered_at(1, &thread.to_string()), 3).unwrap());
+    assert_eq!(registered.iter().filter(|registered| **registered).count(), 3, "{registered:?}");
+    assert_eq!(store.all().unwrap().len(), 3);
 }
 
 fn registered_keys_that_are_unused_are_removed_and_named(store: &dyn KeyStore) {
@@ -282,7 +300,7 @@ fn registered_keys_that_are_unused_are_removed_and_named(store: &dyn KeyStore) {
     assert_eq!(store.remove_unused(100).unwrap(), []);
     assert_eq!(store.version().unwrap(), after, "what removes nothing is no change");
     store.add(registered_at(1, "old")).unwrap();
-    assert_eq!(store.count_registered().unwrap(), 3, "and it can be added again");
+    assert!(!store.register(registered_at(1, "one more"), 3).unwrap(), "and it can be added again");
 }
 
 fn used_keys_and_keys_of_operators_stay(store: &dyn KeyStore) {

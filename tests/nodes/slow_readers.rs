@@ -6,7 +6,7 @@ use crate::harness::proxy::Mode;
 use crate::harness::{Client, Cluster, Seen, run, until};
 
 /// No lease ends, and nothing expires.
-const PATIENT: &[(&str, &str)] = &[("--cluster_lease", "600000"), ("--expire_timeout", "600000")];
+const PATIENT: &[(&str, &str)] = &[("--cluster_lease", "20000"), ("--expire_timeout", "600000")];
 
 /// How long a message that is delivered may take until its sender's node knows. If it takes longer, a message more is sent.
 const KNOWN: Duration = Duration::from_millis(500);

@@ -14,7 +14,6 @@ const STEP: Millis = 25;
 struct Span {
     conn: Conn,
     id: &'static str,
-    token: u8,
     node: usize,
     from: Millis,
     /// Its place in the history, and that of its end.
@@ -38,7 +37,7 @@ pub fn check(history: &History) -> Vec<String> {
     let mut faults = Vec::new();
     check_owners(history, &spans, &mut faults);
     check_messages(history, &spans, &messages, &mut faults);
-    check_order(&spans, &messages, &mut faults);
+    check_order(history, &spans, &messages, &mut faults);
     check_end(history, &spans, &messages, &mut faults);
     for (at, what) in &history.events {
         if matches!(what, What::Refused { why: "NO ANSWER", .. }) {
@@ -52,10 +51,9 @@ fn spans(history: &History) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for (place, (at, what)) in history.events.iter().enumerate() {
         match what {
-            What::Opened { conn, id, token, node } => spans.push(Span {
+            What::Opened { conn, id, node, .. } => spans.push(Span {
                 conn: *conn,
                 id,
-                token: *token,
                 node: *node,
                 from: *at,
                 opened: place,
@@ -200,11 +198,22 @@ fn is_older_loss(
 }
 
 /// What one connection sends to one id arrives in that order.
-fn check_order(spans: &[Span], messages: &BTreeMap<u32, Message>, faults: &mut Vec<String>) {
+fn check_order(
+    history: &History,
+    spans: &[Span],
+    messages: &BTreeMap<u32, Message>,
+    faults: &mut Vec<String>,
+) {
     for span in spans {
         let mut last: HashMap<&str, (usize, u32)> = HashMap::new();
         for (number, message) in messages.iter().filter(|(_, message)| message.conn == span.conn) {
             let Some((place, _)) = message.received.first() else { continue };
+            if expired_between(history, message, *place)
+                || is_by_itself(history, span.node, message.sent, *place)
+            {
+                // One in doubt, which its node gave up.
+                continue;
+            }
             if let Some((before, earlier)) = last.insert(message.to, (*place, *number))
                 && before > *place
             {
@@ -212,6 +221,20 @@ fn check_order(spans: &[Span], messages: &BTreeMap<u32, Message>, faults: &mut V
             }
         }
     }
+}
+
+/// Whether a node could not reach the others at a time between two places of the history.
+fn is_by_itself(history: &History, node: usize, from: usize, until: usize) -> bool {
+    let at = |place: usize| history.events.get(place).map_or(Millis::MAX, |(at, _)| *at);
+    outages(history, node).iter().any(|(begin, end)| *begin <= at(until) && at(from) <= *end)
+}
+
+/// Whether the sender of a message heard that it is lost before it was received.
+fn expired_between(history: &History, message: &Message, received: usize) -> bool {
+    let between = history.events.get(message.sent..received).unwrap_or_default();
+    between.iter().any(
+        |(_, what)| matches!(what, What::Expired { conn, to } if *conn == message.conn && to == message.to),
+    )
 }
 
 /// When all is well again, everybody reaches everybody, and nothing is left.

@@ -8,7 +8,9 @@ pub type Conn = usize;
 /// Milliseconds of virtual time.
 pub type Millis = u64;
 
+// Some fields are only shown.
 #[derive(Clone, Debug)]
+#[allow(dead_code)]
 pub enum What {
     /// A client has its id. Its node is the last number.
     Opened {

@@ -32,8 +32,8 @@ const LEASE: Duration = Duration::from_secs(2);
 
 /// Steps of a run, and of its end.
 const STEPS: usize = 120;
-const HEALING: usize = 480;
-const PROBING: usize = 160;
+const HEALING: usize = 320;
+const PROBING: usize = 100;
 
 struct Rng(u64);
 

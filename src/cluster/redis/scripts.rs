@@ -8,8 +8,6 @@ macro_rules! scripts {
     ($($name:ident = $($file:literal)+;)*) => {
         $(pub(super) static $name: LazyLock<Script> =
             LazyLock::new(|| Script::new(concat!($(include_str!($file)),+)));)*
-        /// All of them.
-        pub(super) static ALL: &[&LazyLock<Script>] = &[$(&$name),*];
     };
 }
 

@@ -118,14 +118,20 @@ impl Database {
     }
 
     pub(super) fn add(&mut self, key: Key) -> Result<(), KeyError> {
-        let added = self.write(|transaction| {
-            let insert = "INSERT INTO keys (key, name, created, used, registered, settings)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key) DO NOTHING";
-            let settings = json(&key.settings)?;
-            let values = params![key.key.as_str(), key.name, key.created, key.used, key.registered, settings];
-            Ok(transaction.execute(insert, values)?)
-        })?;
+        let added = self.write(|transaction| insert(transaction, &key))?;
         self.changed_one(added).ok_or(KeyError::Exists(key.key))
+    }
+
+    /// False if there are as many registered keys as there may be.
+    pub(super) fn register(&mut self, key: Key, most: usize) -> Result<bool, KeyError> {
+        let added = self.write(|transaction| {
+            let select = "SELECT COUNT(*) FROM keys WHERE registered";
+            let registered: usize = transaction.query_row(select, [], |row| row.get(0))?;
+            let is_full = most > 0 && registered >= most;
+            Ok(if is_full { None } else { Some(insert(transaction, &key)?) })
+        })?;
+        let Some(added) = added else { return Ok(false) };
+        self.changed_one(added).map(|()| true).ok_or(KeyError::Exists(key.key))
     }
 
     pub(super) fn change(&mut self, key: &ApiKey, change: Change) -> Result<Key, KeyError> {
@@ -160,12 +166,6 @@ impl Database {
             }
             Ok(())
         })
-    }
-
-    pub(super) fn count_registered(&self) -> Result<usize, KeyError> {
-        let select = "SELECT COUNT(*) FROM keys WHERE registered";
-        let count = self.connection.query_row(select, [], |row| row.get(0));
-        count.map_err(|error| failed(&self.path, error.into()))
     }
 
     pub(super) fn remove_unused(&mut self, before: u64) -> Result<Vec<ApiKey>, KeyError> {
@@ -258,6 +258,15 @@ fn find(connection: &Connection, key: &ApiKey) -> Result<Option<Key>, Problem> {
     let select = "SELECT key, name, created, used, registered, settings FROM keys WHERE key = ?1";
     let entry = connection.query_row(select, [key.as_str()], KeyRow::of).optional()?;
     entry.map(KeyRow::into_key).transpose()
+}
+
+/// Adds no row if the key exists.
+fn insert(transaction: &Transaction<'_>, key: &Key) -> Result<usize, Problem> {
+    let insert = "INSERT INTO keys (key, name, created, used, registered, settings)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key) DO NOTHING";
+    let values =
+        params![key.key.as_str(), key.name, key.created, key.used, key.registered, json(&key.settings)?];
+    Ok(transaction.execute(insert, values)?)
 }
 
 fn json(settings: &Settings) -> Result<String, Problem> {

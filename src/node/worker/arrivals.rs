@@ -10,12 +10,13 @@ use tokio::time::{sleep, timeout};
 
 use super::claims::text_frame;
 use super::opening::peer_id;
+use super::parked::Parked;
 use super::{End, Worker};
 use crate::broker::{Flush, HandOver, Outgoing, Probe, Realm, Receipt};
 use crate::cluster::link::Arrival;
 use crate::cluster::packet::{self, Answer, Batch, NameRef, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entity, Entry, Position};
-use crate::events::PeerAddress;
+use crate::events::ClusterEvent;
 use crate::node::membership::name_of_peer;
 use crate::wire::{CloseReason, ConnId, NodeId, Owner, PeerId};
 
@@ -27,13 +28,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Most messages that wait for connections which are being opened.
 const MAX_PARKED: usize = 4096;
-
-/// A message for a connection that is being opened.
-pub(super) struct Parked {
-    to: PeerAddress,
-    connection: ConnId,
-    message: Outgoing,
-}
 
 /// In the order of their numbers in packets.
 const OUTCOMES: [HandOver; 3] = [HandOver::Delivered, HandOver::NotHere, HandOver::Dropped];
@@ -72,7 +66,9 @@ impl<B: Backplane> Worker<B> {
     }
 
     fn arrive(self: &Rc<Self>, bytes: &[u8], flushes: &mut Vec<Flush>) {
-        let Some(batch) = Batch::read(bytes) else { return log::warn!("something in the inbox is no batch") };
+        let Some(batch) = Batch::read(bytes) else {
+            return log::debug!("something in the inbox is no batch");
+        };
         let from = batch.from;
         if self.is_dead(from) {
             return;
@@ -81,7 +77,7 @@ impl<B: Backplane> Worker<B> {
         match arrival {
             Arrival::Repeated => return,
             Arrival::Gap => {
-                log::warn!("lost something that the node {from} said");
+                self.tell(|| ClusterEvent::BatchLost { life: from });
                 self.lose_node(Some(from));
                 self.shared.say(from, &Packet::Reset);
             }
@@ -233,11 +229,15 @@ impl<B: Backplane> Worker<B> {
                         // Older ones of its client may be named later.
                         *yielded = (*yielded).max(Some(connection));
                     }
+                    if why == CloseReason::Outranked && realm.is_held_by(&id, connection) {
+                        self.lost_ids.update(|lost| lost + 1);
+                    }
                     realm.yield_id(&id, connection, why);
                 }
                 Answer::Yes
             }
-            Question::Page { .. } | Question::Kick { .. } | Question::Post { .. } => Answer::No,
+            Question::Post { .. } => Answer::No,
+            question => self.node.upgrade().map_or(Answer::No, |node| node.answer(question)),
         }
     }
 

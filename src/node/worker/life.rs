@@ -13,6 +13,7 @@ use super::{End, Worker};
 use crate::broker::{Holder, Realm};
 use crate::cluster::packet::Packet;
 use crate::cluster::{Backplane, Granted, Owner, Position, RegisterOutcome, Registration, Renewal};
+use crate::events::ClusterEvent;
 use crate::node::membership::name_of_peer;
 use crate::wire::{CloseReason, NodeId, PeerId};
 
@@ -58,7 +59,7 @@ impl<B: Backplane> Worker<B> {
                     // What was asked before is lost, and marks of the former life lead nowhere.
                     self.realms().for_each(|realm| realm.seek_again());
                     if self.register_all(node, |_| true).await {
-                        log::info!("joined the cluster as {node}");
+                        self.tell(|| ClusterEvent::Joined { life: node });
                         return Some(node);
                     }
                     self.shared.state().node = None;
@@ -76,7 +77,7 @@ impl<B: Backplane> Worker<B> {
     fn note_outage(&self, error: &str) {
         let was_out = std::mem::replace(&mut self.shared.state().is_out, true);
         if !was_out {
-            log::error!("cannot reach the other nodes, so this one is by itself until it can: {error}");
+            self.tell(|| ClusterEvent::Unreachable { why: error.to_owned() });
         }
         self.renewed.notify_waiters();
     }
@@ -105,6 +106,7 @@ impl<B: Backplane> Worker<B> {
                     if self.reconcile(node).await && now >= self.settled_from.get() {
                         self.note_up();
                     }
+                    self.tell_of_lost_ids();
                     pause = interval;
                 }
                 Ok(Renewal::Lost) => return End::Lost,
@@ -129,21 +131,25 @@ impl<B: Backplane> Worker<B> {
             std::mem::take(&mut state.is_out)
         };
         if was_out {
-            log::info!("the other nodes can be reached again");
+            self.tell(|| ClusterEvent::Reachable);
         }
         self.renewed.notify_waiters();
     }
 
     fn note_members(&self, own: NodeId, members: Vec<crate::cluster::Member>) {
-        let known: Vec<NodeId> = {
-            let mut state = self.shared.state();
-            state.members = members.clone();
-            state.links.keys().copied().collect()
-        };
+        let known: Vec<NodeId> = self.shared.state().links.keys().copied().collect();
         let is_alive = |node: &NodeId| members.iter().any(|member| member.node == *node && member.alive);
         let gone =
             known.iter().chain(members.iter().map(|member| &member.node)).filter(|node| !is_alive(node));
         gone.filter(|node| **node != own).for_each(|dead| self.bury(*dead));
+        self.shared.state().members = members;
+    }
+
+    fn tell_of_lost_ids(&self) {
+        let ids = self.lost_ids.take();
+        if ids > 0 {
+            self.tell(|| ClusterEvent::IdsLost { ids });
+        }
     }
 
     /// Says something to itself. An inbox that does not bring it is read anew from its beginning.
@@ -273,6 +279,7 @@ impl<B: Backplane> Worker<B> {
             return;
         }
         if is_alive {
+            self.lost_ids.update(|lost| lost + 1);
             return realm.yield_id(&id, connection, CloseReason::Outranked);
         }
         if self.opens(&realm.address(&id)) {
@@ -301,7 +308,7 @@ impl<B: Backplane> Worker<B> {
             self.shared.state().node = None;
             return;
         }
-        log::warn!("the lease of this node has ended: it joins again");
+        self.tell(|| ClusterEvent::LeaseEnded { life: node });
         if self.shared.now() < self.shared.state().good_until {
             // Not we were late: the backplane lost it, and what the other nodes have too.
             self.shared.state().is_out = true;

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::Worker;
 use crate::cluster::Backplane;
+use crate::events::ClusterEvent;
 use crate::wire::NodeId;
 
 /// How long to wait after a batch could not be sent.
@@ -53,14 +54,20 @@ impl<B: Backplane> Worker<B> {
 
     /// A node is dead, for good.
     pub(super) fn bury(&self, dead: NodeId) {
-        {
+        let (name, was_known) = {
             let mut state = self.shared.state();
             if state.node == Some(dead) || !state.dead.insert(dead) {
                 return;
             }
-            state.links.remove(&dead);
+            let had_link = state.links.remove(&dead).is_some();
+            let member = state.members.iter().find(|member| member.node == dead);
+            let was_alive = member.is_some_and(|member| member.alive);
+            (member.map(|member| member.name.clone()), had_link || was_alive)
+        };
+        // Those that died before this one joined are no news.
+        if was_known {
+            self.tell(|| ClusterEvent::NodeGone { name, life: dead });
         }
-        log::info!("the node {dead} is gone");
         // It may have taken names of clients of ours, and died before it told us.
         self.doubtful.set(true);
         self.inbound.borrow_mut().remove(&dead);

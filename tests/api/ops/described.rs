@@ -7,8 +7,19 @@ use crate::harness::api::{Answer, Api};
 use crate::harness::ops::with_api;
 
 /// The operations in an order that works, with the client `alice` connected after the first.
-const ORDER: [&str; 8] =
-    ["add_key", "list_keys", "show_key", "change_key", "list_peers", "show_stats", "kick_peer", "remove_key"];
+const ORDER: [&str; 11] = [
+    "add_key",
+    "list_keys",
+    "show_key",
+    "change_key",
+    "list_peers",
+    "show_peer",
+    "show_stats",
+    "show_health",
+    "show_readiness",
+    "kick_peer",
+    "remove_key",
+];
 
 struct Operation<'a> {
     method: &'a str,

@@ -28,6 +28,11 @@ pub enum BadUrl {
     NoMaster,
 }
 
+/// Checks the form of a URL.
+pub fn check_url(url: &str) -> Result<(), BadUrl> {
+    Target::parse(url).map(drop)
+}
+
 /// What connections lead to.
 pub(super) enum Target {
     One(Client),

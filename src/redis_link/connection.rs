@@ -7,33 +7,36 @@ use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind, ToRedisArgs, Value};
 use tokio::task::JoinSet;
 
-use super::scripts;
-
 /// A command, and the one key that it is about.
-pub(super) struct Call {
+pub(crate) struct Call {
     key: String,
     command: Cmd,
+    /// Loaded if the server does not know it.
+    script: Option<&'static Script>,
 }
 
 impl Call {
-    pub(super) fn script(script: &Script, key: String) -> Self {
+    /// A script about one key, called by its digest.
+    pub(crate) fn script(script: &'static Script, key: String) -> Self {
         let mut command = redis::cmd("EVALSHA");
         command.arg(script.get_hash()).arg(1).arg(&key);
-        Call { key, command }
+        Call { key, command, script: Some(script) }
     }
 
-    pub(super) fn command(name: &str, key: String) -> Self {
+    /// A command with its key as the first argument.
+    pub(crate) fn command(name: &str, key: String) -> Self {
         let mut command = redis::cmd(name);
         command.arg(&key);
-        Call { key, command }
+        Call { key, command, script: None }
     }
 
     /// `XREAD` has its key behind its options.
-    pub(super) fn raw(command: Cmd, key: String) -> Self {
-        Call { key, command }
+    pub(crate) fn raw(command: Cmd, key: String) -> Self {
+        Call { key, command, script: None }
     }
 
-    pub(super) fn arg(mut self, arg: impl ToRedisArgs) -> Self {
+    /// Appends an argument.
+    pub(crate) fn arg(mut self, arg: impl ToRedisArgs) -> Self {
         self.command.arg(arg);
         self
     }
@@ -57,15 +60,20 @@ impl Connection {
         };
         // The server is new, or has forgotten its scripts. These calls alone were not carried out.
         if answers.iter().any(unknown) {
-            for script in scripts::ALL {
-                script.load_async(self).await?;
-            }
             let again: Vec<&Call> = calls
                 .iter()
                 .zip(&answers)
                 .filter(|(_, answer)| unknown(answer))
                 .map(|(call, _)| *call)
                 .collect();
+            let scripts: BTreeMap<&str, &Script> = again
+                .iter()
+                .filter_map(|call| call.script)
+                .map(|script| (script.get_hash(), script))
+                .collect();
+            for script in scripts.into_values() {
+                script.load_async(self).await?;
+            }
             let mut second = self.send(&again).await?.into_iter();
             for answer in answers.iter_mut().filter(|answer| unknown(answer)) {
                 if let Some(second) = second.next() {

@@ -10,8 +10,12 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::connection::{Call, Connection};
-use super::target::Target;
-use crate::cluster::backplane::Unavailable;
+use super::target::{BadUrl, Target};
+
+/// The server did not answer, or not in time. Whether it did what it was asked is not known.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NoAnswer(pub(crate) String);
 
 struct Open {
     number: u64,
@@ -21,7 +25,7 @@ struct Open {
 }
 
 /// The way to a server: one connection at a time. A call on a broken one fails, and the next call connects anew.
-pub(super) struct Line {
+pub(crate) struct Line {
     /// Locked while a call connects; the others wait for it, each within its bound.
     target: Mutex<Target>,
     open: RefCell<Option<Open>>,
@@ -31,16 +35,19 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(target: Target, timeout: Duration) -> Self {
-        Line { target: Mutex::new(target), open: RefCell::new(None), made: Cell::new(0), timeout }
+    /// Does not connect yet. `timeout` is the bound of each call, connecting included.
+    pub(crate) fn new(url: &str, timeout: Duration) -> Result<Self, BadUrl> {
+        let target = Mutex::new(Target::parse(url)?);
+        Ok(Line { target, open: RefCell::new(None), made: Cell::new(0), timeout })
     }
 
-    pub(super) fn made(&self) -> u64 {
+    /// Changes with each connection.
+    pub(crate) fn made(&self) -> u64 {
         self.made.get()
     }
 
     /// Runs calls as one batch, see [`Connection::run`].
-    pub(super) async fn run(&self, calls: Vec<Call>) -> Result<Vec<Value>, Unavailable> {
+    pub(crate) async fn run(&self, calls: Vec<Call>) -> Result<Vec<Value>, NoAnswer> {
         if calls.is_empty() {
             return Ok(Vec::new());
         }
@@ -52,7 +59,7 @@ impl Line {
         };
         let (broken, error) = match timeout(self.timeout, work).await {
             Ok(Ok(answers)) => return Ok(answers),
-            Ok(Err(error)) => (is_broken(&error), Unavailable(error.to_string())),
+            Ok(Err(error)) => (is_broken(&error), NoAnswer(error.to_string())),
             Err(_) => (true, self.silent()),
         };
         if broken && used.get().is_some() {
@@ -62,19 +69,19 @@ impl Line {
     }
 
     /// Runs a call that blocks for up to `wait`. Nobody else may use this line.
-    pub(super) async fn block(&self, call: Call, wait: Duration) -> Result<Vec<Value>, Unavailable> {
+    pub(crate) async fn block(&self, call: Call, wait: Duration) -> Result<Vec<Value>, NoAnswer> {
         let work = async {
             self.connection().await?;
             Ok(self.open.take())
         };
         let open = timeout(self.timeout, work).await.map_err(|_| self.silent())?;
         let open: RedisResult<Option<Open>> = open;
-        let Some(mut open) = open.map_err(|error| Unavailable(error.to_string()))? else {
-            return Err(Unavailable("another call uses the connection".to_owned()));
+        let Some(mut open) = open.map_err(|error| NoAnswer(error.to_string()))? else {
+            return Err(NoAnswer("another call uses the connection".to_owned()));
         };
         // Taken out meanwhile: if this future is dropped, the connection ends, and no later call waits behind this one.
         let answers = timeout(self.timeout.saturating_add(wait), open.connection.run(&[call])).await;
-        let answers = answers.map_err(|_| self.silent())?.map_err(|error| Unavailable(error.to_string()))?;
+        let answers = answers.map_err(|_| self.silent())?.map_err(|error| NoAnswer(error.to_string()))?;
         self.open.replace(Some(open));
         Ok(answers)
     }
@@ -102,8 +109,8 @@ impl Line {
         open.as_ref().map(|open| (open.number, open.connection.clone()))
     }
 
-    fn silent(&self) -> Unavailable {
-        Unavailable(format!("no answer within {:?}", self.timeout))
+    fn silent(&self) -> NoAnswer {
+        NoAnswer(format!("no answer within {:?}", self.timeout))
     }
 }
 

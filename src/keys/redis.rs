@@ -1,0 +1,266 @@
+//! A store of keys in Redis or Valkey, which the nodes of a cluster share.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use redis::{FromRedisValue, Script, Value};
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::{Change, Key, KeyError, KeyStore, SignupCount};
+use crate::redis_link::{BadUrl, Call, Line, NoAnswer, PREFIX, TIMEOUT};
+use crate::wire::ApiKey;
+
+/// Most keys whose last use is stored by one call.
+const USED_AT_ONCE: usize = 500;
+
+static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/put.lua")));
+static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/remove.lua")));
+static USED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/used.lua")));
+static SIGNUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/signup.lua")));
+
+/// Keys in Redis.
+///
+/// All of them are one hash, so each change is one script about one key, in a Redis Cluster too. Its fields are `k:` with
+/// a key, which hold the key as JSON; `u:` with a key, which hold its last use in seconds since 1970; `registered`, the
+/// number of registered keys; and `version`, a random number that is another one after each change.
+///
+/// One thread talks to Redis, because callers wait without a runtime. It connects when a caller wants something.
+pub struct RedisKeys {
+    /// `None` only during the drop.
+    requests: Option<UnboundedSender<Request>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Request {
+    calls: Vec<Call>,
+    answer: SyncSender<Result<Vec<Value>, NoAnswer>>,
+}
+
+/// Why Redis did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("{0}")]
+    NoAnswer(#[from] NoAnswer),
+    #[error("the thread of the keys has ended")]
+    ThreadEnded,
+    #[error("unexpected answer of Redis: {0}")]
+    Unexpected(String),
+    #[error("the key {key} in Redis cannot be read: {error}")]
+    Entry { key: String, error: serde_json::Error },
+    #[error("{0}")]
+    Json(serde_json::Error),
+}
+
+impl From<Problem> for KeyError {
+    fn from(problem: Problem) -> Self {
+        KeyError::Store(problem.into())
+    }
+}
+
+/// A key, with the texts that it was read from.
+struct Entry {
+    key: Key,
+    json: String,
+    used: String,
+}
+
+/// What became of a key that was put into the hash.
+enum Put {
+    Done,
+    /// Another text was there than expected.
+    Other,
+    /// It is a registered key, and there are as many as there may be.
+    Full,
+}
+
+impl RedisKeys {
+    /// Reads the URL, as [`ClusterConfig`](crate::config::ClusterConfig) takes it, and does not connect yet.
+    pub fn open(url: &str) -> Result<Self, BadUrl> {
+        let line = Line::new(url, TIMEOUT)?;
+        let (requests, waiting) = unbounded_channel();
+        let thread = thread::Builder::new().name("keys".to_owned()).spawn(move || serve(&line, waiting));
+        // Without a thread, every call fails.
+        Ok(RedisKeys { requests: Some(requests), thread: thread.ok() })
+    }
+
+    fn run(&self, calls: Vec<Call>) -> Result<Vec<Value>, KeyError> {
+        let (answer, answered) = sync_channel(1);
+        let sent = self.requests.as_ref().is_some_and(|to| to.send(Request { calls, answer }).is_ok());
+        let answers = sent.then(|| answered.recv().ok()).flatten().ok_or(Problem::ThreadEnded)?;
+        Ok(answers.map_err(Problem::from)?)
+    }
+
+    fn ask<T: FromRedisValue>(&self, call: Call) -> Result<T, KeyError> {
+        let answer = self.run(vec![call])?.into_iter().next().unwrap_or(Value::Nil);
+        let read = redis::from_redis_value(answer);
+        Ok(read.map_err(|error| Problem::Unexpected(error.to_string()))?)
+    }
+
+    fn entries(&self) -> Result<Vec<Entry>, KeyError> {
+        let mut fields: HashMap<String, String> = self.ask(Call::command("HGETALL", keys()))?;
+        let used: HashMap<String, String> = fields
+            .extract_if(|field, _| field.starts_with("u:"))
+            .filter_map(|(field, used)| Some((field.strip_prefix("u:")?.to_owned(), used)))
+            .collect();
+        let entry = |(field, json): (String, String)| {
+            let key = field.strip_prefix("k:")?;
+            Some(read_entry(key, json, used.get(key).cloned()))
+        };
+        fields.into_iter().filter_map(entry).collect()
+    }
+
+    fn entry(&self, key: &ApiKey) -> Result<Option<Entry>, KeyError> {
+        let call = Call::command("HMGET", keys()).arg(format!("k:{key}")).arg(format!("u:{key}"));
+        let mut texts: Vec<Option<String>> = self.ask(call)?;
+        let used = texts.pop().flatten();
+        texts.pop().flatten().map(|json| read_entry(key.as_str(), json, used)).transpose()
+    }
+
+    /// Puts a key where `expected` is, or nothing if that is empty.
+    fn put(&self, key: &Key, expected: &str, most_registered: usize) -> Result<Put, KeyError> {
+        let stored = Key { used: None, built_in: false, ..key.clone() };
+        let call = Call::script(&PUT, keys())
+            .arg(key.key.as_str())
+            .arg(expected)
+            .arg(serde_json::to_string(&stored).map_err(Problem::Json)?)
+            .arg(new_version())
+            .arg(usize::from(key.registered))
+            .arg(most_registered)
+            .arg(key.used.map(|used| used.to_string()).unwrap_or_default());
+        match self.ask::<String>(call)?.as_str() {
+            "done" => Ok(Put::Done),
+            "other" => Ok(Put::Other),
+            "full" => Ok(Put::Full),
+            other => Err(Problem::Unexpected(other.to_owned()).into()),
+        }
+    }
+
+    /// Removes a key; if `expected` is given, only if it is still that.
+    fn take(&self, key: &ApiKey, expected: Option<&Entry>) -> Result<bool, KeyError> {
+        let (json, used) = expected.map_or(("", ""), |entry| (&entry.json, &entry.used));
+        let call = Call::script(&REMOVE, keys()).arg(key.as_str()).arg(new_version());
+        self.ask(call.arg(json).arg(used))
+    }
+}
+
+impl Drop for RedisKeys {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl KeyStore for RedisKeys {
+    fn all(&self) -> Result<Vec<Key>, KeyError> {
+        let mut keys: Vec<Key> = self.entries()?.into_iter().map(|entry| entry.key).collect();
+        keys.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
+        Ok(keys)
+    }
+
+    fn get(&self, key: &ApiKey) -> Result<Option<Key>, KeyError> {
+        Ok(self.entry(key)?.map(|entry| entry.key))
+    }
+
+    fn add(&self, key: Key) -> Result<(), KeyError> {
+        match self.put(&key, "", 0)? {
+            Put::Done | Put::Full => Ok(()),
+            Put::Other => Err(KeyError::Exists(key.key)),
+        }
+    }
+
+    fn register(&self, key: Key, most: usize) -> Result<bool, KeyError> {
+        match self.put(&key, "", most)? {
+            Put::Done => Ok(true),
+            Put::Full => Ok(false),
+            Put::Other => Err(KeyError::Exists(key.key)),
+        }
+    }
+
+    fn change(&self, key: &ApiKey, change: Change) -> Result<Key, KeyError> {
+        loop {
+            let mut entry = self.entry(key)?.ok_or_else(|| KeyError::Unknown(key.clone()))?;
+            entry.key.apply(change.clone());
+            // Somebody else may have changed it meanwhile. Each time, one of those who try succeeds.
+            if let Put::Done = self.put(&entry.key, &entry.json, 0)? {
+                return Ok(entry.key);
+            }
+        }
+    }
+
+    fn remove(&self, key: &ApiKey) -> Result<(), KeyError> {
+        self.take(key, None)?.then_some(()).ok_or_else(|| KeyError::Unknown(key.clone()))
+    }
+
+    /// The later one of two times counts: each node stores those of its own clients.
+    fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
+        for some in used.chunks(USED_AT_ONCE) {
+            let call = Call::script(&USED, keys());
+            let call = some.iter().fold(call, |call, (key, when)| call.arg(key.as_str()).arg(*when));
+            self.run(vec![call])?;
+        }
+        Ok(())
+    }
+
+    fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError> {
+        let mut removed = Vec::new();
+        for entry in self.entries()? {
+            let Key { key, registered, used, created, .. } = &entry.key;
+            // Unless it was used meanwhile.
+            if *registered && used.unwrap_or(*created) < before && self.take(key, Some(&entry))? {
+                removed.push(key.clone());
+            }
+        }
+        Ok(removed)
+    }
+
+    fn version(&self) -> Result<u64, KeyError> {
+        let version: Option<u64> = self.ask(Call::command("HGET", keys()).arg("version"))?;
+        Ok(version.unwrap_or_default())
+    }
+
+    fn count_signup(&self, address: &str, most: u32) -> Result<SignupCount, KeyError> {
+        let wait: u64 = self.ask(Call::script(&SIGNUP, signups(address)).arg(most))?;
+        Ok(if wait == 0 { SignupCount::Counted } else { SignupCount::Wait(Duration::from_millis(wait)) })
+    }
+
+    fn discount_signup(&self, address: &str) -> Result<(), KeyError> {
+        self.run(vec![Call::command("RPOP", signups(address))]).map(drop)
+    }
+}
+
+/// Answers until the store is dropped. Between two requests the connection is looked after, so its end is noticed.
+fn serve(line: &Line, mut requests: UnboundedReceiver<Request>) {
+    let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
+    runtime.block_on(async {
+        while let Some(Request { calls, answer }) = requests.recv().await {
+            // This fails only if the caller has panicked.
+            let _ = answer.send(line.run(calls).await);
+        }
+    });
+}
+
+fn read_entry(key: &str, json: String, used: Option<String>) -> Result<Entry, KeyError> {
+    let read = serde_json::from_str(&json);
+    let read: Key = read.map_err(|error| Problem::Entry { key: key.escape_debug().to_string(), error })?;
+    let used = used.unwrap_or_default();
+    Ok(Entry { key: Key { used: used.parse().ok(), ..read }, json, used })
+}
+
+fn keys() -> String {
+    format!("{PREFIX}:keys")
+}
+
+fn signups(address: &str) -> String {
+    format!("{PREFIX}:signups:{address}")
+}
+
+/// Never 0, which is the version of no keys at all.
+fn new_version() -> u64 {
+    rand::random::<u64>().max(1)
+}

@@ -1,0 +1,316 @@
+//! What is asked of all nodes: lists of peers, kicks, numbers. A node by itself answers alone.
+//!
+//! A node that does not answer within two seconds is left out. So is everything that it has.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::Node;
+use crate::broker::PeerInfo;
+use crate::cluster::packet::{Answer, Question, realm_number, realm_of};
+use crate::events::Outcome;
+use crate::wire::{DropReason, Link, MessageKind, PeerId, RealmKind};
+
+/// Most entries that one node answers at a time.
+const AT_ONCE: usize = 10_000;
+
+/// A connected client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Peer)]
+pub struct PeerReport {
+    /// The id of the peer.
+    pub id: String,
+    /// The protocol of the client.
+    pub kind: ReportedKind,
+    /// The kind of connection.
+    pub connection: ReportedLink,
+    /// When the connection was opened, in seconds since 1970.
+    pub since: u64,
+    /// The client's address; `null` if it is unknown.
+    #[schema(value_type = Option<String>)]
+    pub address: Option<IpAddr>,
+    /// The version that the client sent; `null` if it sent none.
+    pub client_version: Option<String>,
+    /// Number of messages that the client sent on this connection.
+    pub messages: u64,
+    /// Name of the node that has the connection; `null` outside a cluster.
+    pub node: Option<String>,
+}
+
+/// The protocol of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = PeerKind)]
+pub enum ReportedKind {
+    /// A PeerJS client.
+    PeerJs,
+    /// A client at the mount path: rooms and calls.
+    Guest,
+}
+
+/// The kind of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = PeerConnection)]
+pub enum ReportedLink {
+    /// A WebSocket.
+    WebSocket,
+    /// An HTTP stream, for PeerJS 0.3.x without a WebSocket.
+    Stream,
+}
+
+/// The numbers of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+#[schema(as = NodeStats)]
+pub struct NodeReport {
+    /// The life of the node.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub life: String,
+    /// Version of the node.
+    pub version: String,
+    /// Its numbers.
+    #[serde(flatten)]
+    pub counts: NodeCounts,
+}
+
+/// Numbers of a node, or the sums over nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct NodeCounts {
+    /// Clients that have an id, of all keys.
+    pub clients: u64,
+    /// Bytes of messages that wait for absent peers, including the overhead of storing them.
+    pub queued_bytes: u64,
+    /// Connections that got an id since the start.
+    pub opened: u64,
+    /// Messages that were handed over to other nodes since the start.
+    pub handed_over: u64,
+    /// Messages handed over whose fate nobody will ever know: their senders got EXPIRE.
+    pub in_doubt: u64,
+    /// Number of times that all waiting messages from a sender to a peer expired and the sender was told.
+    pub expired: u64,
+}
+
+impl Node {
+    /// One page of registered ids of a key, sorted by their bytes: the first `limit` ids after `after`, of one kind or of
+    /// both.
+    pub async fn page(
+        &self,
+        key: &str,
+        kind: Option<RealmKind>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<String> {
+        let limit = limit.min(AT_ONCE);
+        let answers = self.ask_others(|| Question::Page {
+            key: key.to_owned(),
+            realm: kind.map(realm_number),
+            after: after.map(str::to_owned),
+            limit: limit as u64,
+        });
+        // First: the answers of the others include whoever came here from there meanwhile.
+        let answers = answers.await;
+        let of_others = answers.into_iter().flat_map(|answer| match answer {
+            Answer::Ids(ids) => ids,
+            _ => Vec::new(),
+        });
+        let mut ids: Vec<String> = self.own_page(key, kind, after, limit);
+        ids.extend(of_others);
+        ids.sort_unstable();
+        ids.dedup();
+        ids.truncate(limit);
+        ids
+    }
+
+    /// Ids of all registered PeerJS clients of a key: of a node by itself in order of their first registration, of a cluster
+    /// sorted by their bytes.
+    pub async fn all_ids(&self, key: &str) -> Vec<String> {
+        let kind = RealmKind::PeerJs;
+        if self.membership.is_none() {
+            let realm = self.tenant(key).and_then(|tenant| tenant.existing(kind));
+            return realm.iter().flat_map(|realm| realm.ids()).map(|id| id.to_string()).collect();
+        }
+        let mut all: Vec<String> = Vec::new();
+        loop {
+            let page = self.page(key, Some(kind), all.last().map(String::as_str), AT_ONCE).await;
+            let is_last = page.len() < AT_ONCE;
+            all.extend(page);
+            if is_last {
+                return all;
+            }
+        }
+    }
+
+    /// The connected clients of a key with the first `limit` ids after `after`, sorted by their ids.
+    pub async fn peers_after(&self, key: &str, after: Option<&str>, limit: usize) -> Vec<PeerReport> {
+        let limit = limit.min(AT_ONCE);
+        let answers = self.ask_others(|| Question::Peers {
+            key: key.to_owned(),
+            after: after.map(str::to_owned),
+            limit: limit as u64,
+        });
+        let mut peers: Vec<PeerReport> = answers.await.into_iter().flat_map(reports).collect();
+        peers.extend(self.own_peers(key, &self.own_page(key, None, after, limit)));
+        peers.sort_by(|a, b| (&a.id, a.kind, &a.node).cmp(&(&b.id, b.kind, &b.node)));
+        let mut ids: Vec<&str> = peers.iter().map(|peer| &*peer.id).collect();
+        ids.dedup();
+        if let Some(last) = ids.get(limit.saturating_sub(1)).map(|last| (*last).to_owned()) {
+            peers.retain(|peer| peer.id <= last);
+        }
+        peers
+    }
+
+    /// The connected clients of a key with this id.
+    pub async fn peers_called(&self, key: &str, id: &PeerId) -> Vec<PeerReport> {
+        let answers = self.ask_others(|| Question::Peer { key: key.to_owned(), id: id.to_string() });
+        let mut peers: Vec<PeerReport> = answers.await.into_iter().flat_map(reports).collect();
+        peers.extend(self.own_peers(key, &[id.to_string()]));
+        peers
+    }
+
+    /// Ends the connections of clients with this id, with [`CloseReason::Kicked`](crate::wire::CloseReason::Kicked); gives
+    /// the realms that had one.
+    pub async fn kick(&self, key: &str, id: &PeerId) -> Vec<RealmKind> {
+        let mut kicked = self.own_kick(key, id.as_str());
+        let answers = self.ask_others(|| Question::Kick { key: key.to_owned(), id: id.to_string() });
+        for answer in answers.await {
+            if let Answer::Realms(realms) = answer {
+                kicked.extend(realms.into_iter().filter_map(realm_of));
+            }
+        }
+        kicked
+    }
+
+    /// The numbers of each node that answers, this one included.
+    pub async fn reports(&self) -> Vec<NodeReport> {
+        let answers = self.ask_others(|| Question::Stats).await;
+        let others = answers.into_iter().filter_map(|answer| match answer {
+            Answer::Text(json) => serde_json::from_str(&json).ok(),
+            _ => None,
+        });
+        others.chain([self.own_report()]).collect()
+    }
+
+    /// Answers another node.
+    pub(super) fn answer(&self, question: Question) -> Answer {
+        let entries = |limit: u64| usize::try_from(limit).unwrap_or(AT_ONCE).min(AT_ONCE);
+        match question {
+            Question::Page { key, realm, after, limit } => {
+                // A kind of a newer version has no peers here.
+                let kind = realm.map(realm_of);
+                let ids = match kind {
+                    Some(None) => Vec::new(),
+                    kind => self.own_page(&key, kind.flatten(), after.as_deref(), entries(limit)),
+                };
+                Answer::Ids(ids)
+            }
+            Question::Peers { key, after, limit } => {
+                let ids = self.own_page(&key, None, after.as_deref(), entries(limit));
+                text(&self.own_peers(&key, &ids))
+            }
+            Question::Peer { key, id } => text(&self.own_peers(&key, &[id])),
+            Question::Kick { key, id } => {
+                Answer::Realms(self.own_kick(&key, &id).into_iter().map(realm_number).collect())
+            }
+            Question::Stats => text(&self.own_report()),
+            Question::Alive(..) | Question::Yield(..) | Question::Post { .. } => Answer::No,
+        }
+    }
+
+    async fn ask_others(&self, question: impl FnOnce() -> Question) -> Vec<Answer> {
+        match &self.membership {
+            Some(membership) => membership.ask_all(question()).await,
+            None => Vec::new(),
+        }
+    }
+
+    fn own_page(&self, key: &str, kind: Option<RealmKind>, after: Option<&str>, limit: usize) -> Vec<String> {
+        let Some(tenant) = self.tenant(key) else { return Vec::new() };
+        let ids = match kind {
+            Some(kind) => tenant.existing(kind).map(|realm| realm.page(after, limit)).unwrap_or_default(),
+            None => tenant.page(after, limit),
+        };
+        ids.iter().map(PeerId::to_string).collect()
+    }
+
+    fn own_peers(&self, key: &str, ids: &[String]) -> Vec<PeerReport> {
+        let Some(tenant) = self.tenant(key) else { return Vec::new() };
+        let realms: Vec<_> = tenant.existing_realms().collect();
+        let of_id = |id: &String| -> Vec<PeerReport> {
+            let present = realms.iter().filter_map(|realm| Some((realm.kind(), realm.present(id)?)));
+            present.map(|(kind, peer)| self.report(kind, peer)).collect()
+        };
+        ids.iter().flat_map(of_id).collect()
+    }
+
+    fn report(&self, kind: RealmKind, PeerInfo { id, link, info, messages }: PeerInfo) -> PeerReport {
+        PeerReport {
+            id: id.to_string(),
+            kind: match kind {
+                RealmKind::PeerJs => ReportedKind::PeerJs,
+                RealmKind::Guests => ReportedKind::Guest,
+            },
+            connection: match link {
+                Link::Socket => ReportedLink::WebSocket,
+                Link::Stream => ReportedLink::Stream,
+            },
+            since: info.since,
+            address: info.address,
+            client_version: info.version.map(|version| version.as_str().to_owned()),
+            messages,
+            node: self.membership.as_ref().map(|membership| membership.config().node_name.clone()),
+        }
+    }
+
+    fn own_kick(&self, key: &str, id: &str) -> Vec<RealmKind> {
+        self.tenant(key).map(|tenant| tenant.kick(id)).unwrap_or_default()
+    }
+
+    fn own_report(&self) -> NodeReport {
+        let totals = self.counters().totals();
+        let in_doubt = Outcome::Dropped(DropReason::InDoubt);
+        let life = self.membership.as_ref().and_then(|membership| membership.view().node);
+        NodeReport {
+            life: life.map(|life| life.to_string()).unwrap_or_default(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            counts: NodeCounts {
+                clients: self.peers() as u64,
+                queued_bytes: self.queued_bytes() as u64,
+                opened: totals.opened(),
+                handed_over: self.membership.as_ref().map_or(0, |membership| membership.handed_over()),
+                in_doubt: MessageKind::ALL.into_iter().map(|kind| totals.messages(kind, in_doubt)).sum(),
+                expired: totals.expired(),
+            },
+        }
+    }
+}
+
+impl NodeCounts {
+    /// The sums.
+    pub fn plus(self, other: NodeCounts) -> NodeCounts {
+        NodeCounts {
+            clients: self.clients.saturating_add(other.clients),
+            queued_bytes: self.queued_bytes.saturating_add(other.queued_bytes),
+            opened: self.opened.saturating_add(other.opened),
+            handed_over: self.handed_over.saturating_add(other.handed_over),
+            in_doubt: self.in_doubt.saturating_add(other.in_doubt),
+            expired: self.expired.saturating_add(other.expired),
+        }
+    }
+}
+
+/// Texts are JSON, so nodes of other versions understand what they know.
+fn text(answer: &impl Serialize) -> Answer {
+    serde_json::to_string(answer).map_or(Answer::No, Answer::Text)
+}
+
+/// The peers of an answer. Those that only a newer version understands are left out.
+fn reports(answer: Answer) -> Vec<PeerReport> {
+    let Answer::Text(json) = answer else { return Vec::new() };
+    let peers: Vec<Value> = serde_json::from_str(&json).unwrap_or_default();
+    peers.into_iter().filter_map(|peer| serde_json::from_value(peer).ok()).collect()
+}

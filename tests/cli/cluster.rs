@@ -1,0 +1,97 @@
+//! Nodes of a cluster, as operators start them.
+
+mod everywhere;
+mod nodes;
+mod shared_keys;
+mod told;
+
+use crate::directory::Directory;
+use crate::program::{Program, run};
+use crate::redis_server::RedisServer;
+
+const PASSWORD: &str = "hush-hush";
+
+#[test]
+fn a_wrong_url_of_redis_is_refused_without_its_password() {
+    for url in ["redis://:hush-hush@host/x", "http://:hush-hush@host", "redis-sentinel://:hush-hush@host"] {
+        for (args, env, name) in [
+            (&["--redis", url][..], &[][..], "--redis"),
+            (&["--check_config"], &[("PEERBROKER_REDIS", url)], "PEERBROKER_REDIS"),
+        ] {
+            let ended = run(args, env);
+            assert_eq!(ended.status.code(), Some(2), "{url}: {}", ended.stderr);
+            assert!(ended.stderr.contains(name) && ended.stderr.contains("redis"), "{}", ended.stderr);
+            assert!(!ended.stderr.contains(PASSWORD) && ended.stdout.is_empty(), "{}", ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn the_password_of_redis_is_in_no_help_no_error_and_no_log() {
+    let redis = ("PEERBROKER_REDIS", "redis://user:hush-hush@127.0.0.1:1");
+    for args in [&["--help"][..], &["-h"], &["--port", "x"], &["--no_such_flag"], &["man"]] {
+        let ended = run(args, &[redis]);
+        assert!(!ended.stderr.contains(PASSWORD), "{args:?}: {}", ended.stderr);
+        assert!(!ended.stdout.concat().contains(PASSWORD), "{args:?}");
+    }
+    let mut program = Program::start_with_env(&[], &[redis, ("RUST_LOG", "trace")]);
+    // Served: the node has tried to reach Redis, and goes on by itself.
+    drop(program.client("a"));
+    let ended = program.stop();
+    assert!(ended.stderr.contains("cannot reach the other nodes"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains(PASSWORD), "{}", ended.stderr);
+    assert!(!ended.stdout.concat().contains(PASSWORD), "{:?}", ended.stdout);
+}
+
+#[test]
+fn keys_in_redis_need_a_redis_and_no_directory() {
+    for (args, words) in [
+        (&["--keys", "redis"][..], "--keys redis needs --redis"),
+        (&["--keys", "redis", "--redis", "redis://h", "--data_dir", "d"], "cannot be used with --data_dir d"),
+        (&["--keys", "oracle"], "[possible values: sqlite, redis]"),
+    ] {
+        let ended = run(args, &[]);
+        assert_eq!(ended.status.code(), Some(2), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(words), "{args:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn the_keys_command_works_on_redis() {
+    let redis = RedisServer::start();
+    let url = redis.url();
+    let keys = |args: &[&str]| {
+        let ended = run(&[&["keys"], args, &["--redis", &url]].concat(), &[]);
+        assert_eq!(ended.status.code(), Some(0), "{args:?}: {}", ended.stderr);
+        ended.stdout.join("\n")
+    };
+    assert!(keys(&["list"]).contains("There are no keys."));
+    assert!(keys(&["add", "--key", "k"]).starts_with("k\n"));
+    keys(&["set", "k", "--concurrent_limit", "7"]);
+    keys(&["disable", "k"]);
+    let shown: serde_json::Value = serde_json::from_str(&keys(&["show", "k", "--json"])).unwrap();
+    assert_eq!((&shown["concurrent_limit"], &shown["enabled"]), (&7.into(), &false.into()));
+    keys(&["remove", "k"]);
+    assert!(keys(&["list"]).contains("There are no keys."));
+}
+
+#[test]
+fn the_keys_command_uses_the_variables_of_the_server() {
+    let (redis, directory) = (RedisServer::start(), Directory::new());
+    let (url, data_dir) = (redis.url(), directory.arg("data"));
+    let (at_redis, at_dir) = (("PEERBROKER_REDIS", url.as_str()), ("PEERBROKER_DATA_DIR", data_dir.as_str()));
+    let added = run(&["keys", "add", "--key", "shared"], &[at_redis, ("PEERBROKER_KEYS", "redis")]);
+    assert_eq!(added.status.code(), Some(0), "{}", added.stderr);
+    let added = run(&["keys", "add", "--key", "own"], &[at_redis, at_dir]);
+    assert_eq!(added.status.code(), Some(0), "{}", added.stderr);
+    assert!(run(&["keys", "show", "shared", "--redis", &url], &[at_dir]).status.success());
+    assert!(run(&["keys", "show", "own"], &[at_dir]).status.success());
+    assert!(!run(&["keys", "show", "own", "--redis", &url], &[]).status.success());
+}
+
+#[test]
+fn a_bad_url_of_the_keys_command_is_refused_without_its_password() {
+    let ended = run(&["keys", "list", "--redis", "redis://:hush-hush@host/x"], &[]);
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--redis") && !ended.stderr.contains(PASSWORD), "{}", ended.stderr);
+}

@@ -1,0 +1,67 @@
+//! Nodes of one cluster under test. The drop ends them.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::api::Api;
+use crate::http_client::PATIENCE;
+use crate::program::Program;
+use crate::redis_server::RedisServer;
+
+pub struct Nodes {
+    pub redis: RedisServer,
+    pub programs: Vec<Program>,
+    pub apis: Vec<Api>,
+}
+
+impl Nodes {
+    /// Nodes that know each other: `a`, `b` and so on.
+    pub fn start(count: usize, args: &[&str]) -> Self {
+        let redis = RedisServer::start();
+        let url = redis.url();
+        let (mut programs, mut apis) = (Vec::new(), Vec::new());
+        for name in ["a", "b", "c"].iter().take(count) {
+            let own = ["--redis", &url, "--node_name", name, "--ops_port", "0"];
+            // Nodes know each other after a fifth of the lease.
+            let env = [("RUST_LOG", "info"), ("PEERBROKER_CLUSTER_LEASE", "5000")];
+            let mut program = Program::start_with_env(&[&own, args].concat(), &env);
+            apis.push(program.expect_api().0);
+            programs.push(program);
+        }
+        let nodes = Nodes { redis, programs, apis };
+        nodes.wait_until("all nodes know each other", || {
+            nodes.apis.iter().all(|api| {
+                let cluster = api.get("/api/stats").json["cluster"].take();
+                let alive = cluster["nodes"].as_array().unwrap().iter().filter(|node| node["alive"] == true);
+                cluster["state"] == "up" && alive.count() == count
+            })
+        });
+        nodes
+    }
+
+    pub fn wait_until(&self, what: &str, mut happened: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !happened() {
+            assert!(Instant::now() < deadline, "waited until {what}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The ids that a node lists.
+    pub fn ids(&self, node: usize, query: &str) -> Vec<String> {
+        let answer = self.programs[node].get(&format!("/peerjs/peers{query}"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        serde_json::from_slice(&answer.body).expect("an array of ids")
+    }
+
+    pub fn stats(&self, node: usize) -> Value {
+        self.apis[node].get("/api/stats").json
+    }
+
+    /// Stops a node, and returns its log.
+    pub fn log_of(&mut self, node: usize) -> String {
+        self.programs[node].stop().stderr
+    }
+}

@@ -1,0 +1,75 @@
+//! What a node of a cluster tells its operator: in the log, through the one account of what happens.
+
+use super::nodes::Nodes;
+
+#[test]
+fn the_log_tells_of_the_cluster() {
+    let mut nodes = Nodes::start(2, &["--cluster_lease", "1000"]);
+    nodes.programs[1].signal("-KILL");
+    nodes.wait_until("b is known to be gone", || {
+        let stats = nodes.stats(0);
+        let all = stats["cluster"]["nodes"].as_array().unwrap();
+        all.iter().any(|node| node["name"] == "b" && node["alive"] == false)
+    });
+    nodes.redis.kill();
+    nodes.wait_until("its lease has ended", || nodes.stats(0)["cluster"]["life"].is_null());
+    nodes.redis.start_again();
+    nodes.wait_until("the node is back", || nodes.apis[0].get("/readyz").status == 200);
+    let log = nodes.log_of(0);
+    let mut rest = log.as_str();
+    for words in [
+        "joined the cluster as ",
+        "the node \"b\"",
+        "cannot reach the other nodes",
+        "the lease of this node has ended",
+        "joined the cluster as ",
+        "the other nodes can be reached again",
+    ] {
+        let (_, behind) = rest.split_once(words).unwrap_or_else(|| panic!("{words} in {rest} of {log}"));
+        rest = behind;
+    }
+    assert_eq!(log.matches("is gone").count(), 1, "{log}");
+    assert_eq!(log.matches("cannot reach the other nodes").count(), 1, "{log}");
+}
+
+#[test]
+fn nodes_that_were_gone_before_are_no_news() {
+    let mut nodes = Nodes::start(1, &["--cluster_lease", "1000"]);
+    nodes.programs[0].stop();
+    let url = nodes.redis.url();
+    let args = ["--redis", &url, "--node_name", "next", "--ops_port", "0"];
+    let mut next = crate::program::Program::start_with_env(&args, &[("RUST_LOG", "info")]);
+    let (api, _) = next.expect_api();
+    nodes.wait_until("the node has joined", || api.get("/readyz").status == 200);
+    let log = next.stop().stderr;
+    assert!(log.contains("joined the cluster") && !log.contains("is gone"), "{log}");
+}
+
+#[test]
+fn ids_that_are_lost_after_an_outage_are_counted_in_the_log() {
+    let mut nodes = Nodes::start(2, &["--cluster_lease", "1000"]);
+    nodes.redis.kill();
+    for api in &nodes.apis {
+        nodes.wait_until("the node is out", || api.get("/readyz").status == 503);
+    }
+    let open = |node: usize, token: &str| {
+        let mut client = nodes.programs[node].connect(&format!("/peerjs?key=peerjs&id=x&token={token}"));
+        client.expect_open();
+        client
+    };
+    let mut clients = [open(0, "one"), open(1, "other")];
+    nodes.redis.start_again();
+    for api in &nodes.apis {
+        nodes.wait_until("the node is back", || api.get("/readyz").status == 200);
+    }
+    let holders = || -> Vec<usize> { (0..2).filter(|node| nodes.stats(*node)["clients"] == 1).collect() };
+    nodes.wait_until("one client has the id", || holders().len() == 1);
+    let loser = 1 - holders()[0];
+    // The first text of the end may be a frame of its own.
+    while clients[loser].next_frame("the end").is_some_and(|frame| frame.opcode() != 0x8) {}
+    // It is told with the next renewal of the lease.
+    let lost = "lost to clients of other nodes after the outage: 1";
+    let logs = [nodes.log_of(0), nodes.log_of(1)];
+    assert!(logs[loser].contains(lost), "{}", logs[loser]);
+    assert!(!logs[1 - loser].contains("after the outage"), "{}", logs[1 - loser]);
+}

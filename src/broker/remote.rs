@@ -149,7 +149,7 @@ impl Guard<'_> {
 
     fn forward(&mut self, owner: Owner, outgoing: &Outgoing) -> Option<u64> {
         let address = self.realm.address(&self.slot.id);
-        let ticket = self.remote_mut().last_ticket + 1;
+        let ticket = self.realm.shared.next_ticket();
         self.realm.shared.cluster.forward(owner, &address, ticket, outgoing).then_some(ticket)
     }
 

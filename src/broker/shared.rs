@@ -18,6 +18,7 @@ pub(super) struct Shared {
     /// Bytes queued for absent peers.
     pub(super) queued: Arc<Budget>,
     connections: AtomicU64,
+    tickets: AtomicU64,
     closing: AtomicBool,
 }
 
@@ -30,6 +31,7 @@ impl Shared {
             cluster,
             queued: Arc::default(),
             connections: AtomicU64::new(0),
+            tickets: AtomicU64::new(0),
             closing: AtomicBool::new(false),
         }
     }
@@ -56,6 +58,11 @@ impl Shared {
     /// A connection that was never there before.
     pub(super) fn next_connection(&self) -> ConnId {
         ConnId::new(self.connections.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// A ticket for a message that is handed over. Never used twice: an answer may come when all else is forgotten.
+    pub(super) fn next_ticket(&self) -> u64 {
+        self.tickets.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(super) fn close(&self) {

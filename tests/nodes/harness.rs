@@ -14,7 +14,7 @@ use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 pub use client::{Client, Seen};
-pub use cluster::{Answer, Cluster};
+pub use cluster::Cluster;
 
 /// How long anything may take before a test fails. Far more than it takes on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -3,6 +3,7 @@
 //! The direct tests show one guarantee each. The seeds are random scripts, and a checker reads what all clients saw.
 
 mod dead_nodes;
+#[allow(dead_code, reason = "shared with the tests of stores of keys")]
 #[path = "../keys/directory.rs"]
 mod directory;
 mod harness;

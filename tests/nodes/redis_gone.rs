@@ -88,6 +88,45 @@ fn a_client_that_had_its_id_before_an_outage_keeps_it() {
 }
 
 #[test]
+fn a_client_keeps_an_id_whose_owner_has_left_in_an_outage() {
+    run(async {
+        let mut cluster = Cluster::start().await;
+        let owner = cluster.open(0, "x", "token").await;
+        cluster.redis.kill().await;
+        for node in &cluster.nodes {
+            node.logs(OUT).await;
+        }
+        owner.close();
+        owner.expect_closed(Some(1000)).await;
+        let new = cluster.open(1, "x", "other").await;
+        cluster.redis.revive().await;
+        for node in &cluster.nodes {
+            node.logs(BACK).await;
+        }
+        let sender = cluster.open(2, "sender", "token").await;
+        assert!(cluster.reaches(&sender, &new).await);
+        assert!(new.is_open());
+    });
+}
+
+#[test]
+fn a_message_finds_a_peer_that_opens_after_redis_has_lost_who_waits() {
+    run(async {
+        let mut cluster = Cluster::start_with(&[("--expire_timeout", "600000")]).await;
+        let sender = cluster.open(0, "sender", "token").await;
+        sender.offer("late", "hello");
+        until("a mark of the waiting node", async || cluster.redis.records().await == 2).await;
+        cluster.redis.kill().await;
+        cluster.redis.revive_empty().await;
+        for node in &cluster.nodes {
+            node.logs(BACK).await;
+        }
+        let late = cluster.open(1, "late", "token").await;
+        late.expect_message("sender", "hello").await;
+    });
+}
+
+#[test]
 fn a_redis_that_comes_back_with_its_data_has_lost_nothing() {
     run(async {
         let mut cluster = Cluster::start().await;

@@ -42,10 +42,6 @@ impl Proxy {
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
-
-    pub fn mode(&self) -> Mode {
-        *self.mode.borrow()
-    }
 }
 
 impl Drop for Proxy {

@@ -1,7 +1,7 @@
 //! A Redis of the test, on a socket in its directory. The drop ends it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -39,7 +39,10 @@ impl Redis {
     pub async fn revive(&mut self) {
         let socket = self.socket();
         let _ = fs::remove_file(&socket);
-        let mut command = Command::new("redis-server");
+        // Where scripts/setup.sh unpacks it.
+        let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/proxies/usr/bin/redis-server");
+        let mut command =
+            Command::new(if unpacked.exists() { unpacked } else { PathBuf::from("redis-server") });
         command
             .args(["--port", "0", "--save", "", "--appendonly", "yes", "--loglevel", "warning"])
             .arg("--unixsocket")

@@ -10,6 +10,7 @@ use super::outgoing::{HandOver, Outgoing};
 use super::place::{Place, Sent};
 use super::queue::QueueEnd;
 use super::realm::Realm;
+use super::slot::Slot;
 use crate::clock::millis;
 use crate::events::Outcome;
 use crate::wire::{DropReason, MessageKind, NodeId, Owner, PeerId};
@@ -50,8 +51,23 @@ impl Realm {
 
     /// A node is gone, and with it the answers about messages that it had; or all are, for `None`.
     pub fn lose_node(&self, node: Option<NodeId>) {
-        for slot in self.slots_that(|slot| slot.lock().has_remote()) {
+        for slot in self.slots_that(Slot::is_due) {
             self.with(&slot, |guard| guard.lose_node(node));
+        }
+    }
+
+    /// What is known of peers elsewhere may be wrong from now on: those for whom messages wait are sought again.
+    pub fn seek_again(&self) {
+        for slot in self.slots_that(Slot::is_due) {
+            self.with(&slot, |guard| {
+                if !guard.has_remote() {
+                    return;
+                }
+                let remote = guard.remote_mut();
+                if matches!(remote.place, Place::Asked | Place::Nowhere { .. }) {
+                    remote.place = Place::Unknown;
+                }
+            });
         }
     }
 
@@ -272,6 +288,9 @@ impl Guard<'_> {
     }
 
     fn lose_node(&mut self, gone: Option<NodeId>) {
+        if !self.has_remote() {
+            return;
+        }
         let is_gone = |node: NodeId| gone.is_none_or(|gone| gone == node);
         if let Place::At(owner) = self.remote_mut().place
             && is_gone(owner.node)

@@ -123,6 +123,11 @@ impl Slot {
         self.rate.is_new() || self.rate.is_rested(now())
     }
 
+    /// Whether the sweeper has to look here soon, as it has if anything is known of the peer elsewhere.
+    pub(super) fn is_due(&self) -> bool {
+        self.due.load(Ordering::Relaxed)
+    }
+
     /// Sets whether the sweeper has to look here.
     pub(super) fn set_due(&self, due: bool) {
         self.due.store(due, Ordering::Relaxed);

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use peerbroker::broker::{ConnectionInfo, IdLease, Outbox, Realm, RegisterOutcome, RegisterRequest, Routed};
 use peerbroker::clock::Clock;
-use peerbroker::config::Limits;
+use peerbroker::config::{ClusterConfig, Limits};
 use peerbroker::events::Events;
-use peerbroker::node::Node;
+use peerbroker::node::{Membership, Node};
 use peerbroker::wire::Frame;
 use peerbroker::wire::{ApiKey, Link, MessageKind, PeerId, Token};
 
@@ -28,8 +28,18 @@ struct House {
 
 impl House {
     fn new(limits: Limits) -> Self {
+        Self::with(limits, None)
+    }
+
+    /// In a cluster whose other nodes never answer.
+    fn in_cluster(limits: Limits) -> Self {
+        let config = ClusterConfig::new("redis://127.0.0.1", "alone");
+        Self::with(limits, Some(Membership::new(config, Clock::manual())))
+    }
+
+    fn with(limits: Limits, membership: Option<Arc<Membership>>) -> Self {
         let clock = Clock::manual();
-        let broker = Node::new(limits, clock.clone(), Events::default(), None);
+        let broker = Node::new(limits, clock.clone(), Events::default(), membership);
         let limit = broker.config().load().limits.concurrent_limit;
         let realm = broker.add_tenant(ApiKey::parse("peerjs").unwrap(), limit, expired).peers();
         House { broker, realm, clock }

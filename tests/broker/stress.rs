@@ -280,3 +280,22 @@ fn nobody_stays_behind_when_the_server_stops_while_they_come_in() {
         }
     });
 }
+
+#[test]
+fn slots_go_while_a_node_is_lost() {
+    guarded(|| {
+        let house = House::in_cluster(limits());
+        let stopped = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stopped.load(Ordering::Relaxed) {
+                    house.realm.lose_node(None);
+                }
+            });
+            for turn in 0..20_000 {
+                drop(house.connect(&format!("{}", turn % 64), "s", &Socket::open()));
+            }
+            stopped.store(true, Ordering::Relaxed);
+        });
+    });
+}

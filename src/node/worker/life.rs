@@ -1,9 +1,11 @@
 //! A life of this node: it joins, registers what it has, keeps its lease, and loses it or leaves.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::select;
+use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::{End, Worker};
@@ -13,7 +15,7 @@ use crate::cluster::{Backplane, Granted, Owner, Position, RegisterOutcome, Regis
 use crate::events::ClusterEvent;
 use crate::node::errand::digest;
 use crate::node::membership::name_of_peer;
-use crate::wire::{CloseReason, NodeId};
+use crate::wire::{CloseReason, NodeId, PeerId};
 
 /// How often a node tries to join.
 const JOIN_INTERVAL: Duration = Duration::from_millis(250);
@@ -54,6 +56,8 @@ impl<B: Backplane> Worker<B> {
                         state.epoch += 1;
                         state.good_until = began + self.shared.lease();
                     }
+                    // What was asked before is lost, and marks of the former life lead nowhere.
+                    self.realms().for_each(|realm| realm.seek_again());
                     if self.register_all(node, |_| true).await && self.register_held(node, true).await {
                         self.tell(|| ClusterEvent::Joined { life: node });
                         return Some(node);
@@ -169,12 +173,19 @@ impl<B: Backplane> Worker<B> {
         let is_done = self.register_all(node, |holder| all || holder.fence == 0).await
             && self.register_held(node, all).await;
         if is_done {
-            self.generation.set(generation);
+            if self.generation.replace(generation) != generation {
+                // Marks may be lost, too.
+                self.realms().for_each(|realm| realm.seek_again());
+            }
             self.reconciled.set(if all { now } else { self.reconciled.get() });
         } else {
             self.doubtful.set(all);
         }
         is_done
+    }
+
+    fn realms(&self) -> impl Iterator<Item = Arc<Realm>> {
+        self.node.upgrade().into_iter().flat_map(|node| node.realms())
     }
 
     /// Registers the clients of this node. False if that failed.
@@ -195,57 +206,95 @@ impl<B: Backplane> Worker<B> {
         true
     }
 
-    async fn register(self: &Rc<Self>, node: NodeId, realm: &Realm, holders: &[Holder]) -> bool {
+    async fn register(self: &Rc<Self>, node: NodeId, realm: &Arc<Realm>, holders: &[Holder]) -> bool {
         let now = self.shared.unix_millis();
-        let mut asked: Vec<(&Holder, Registration)> = holders
-            .iter()
-            .map(|holder| {
-                let registration = Registration {
-                    name: name_of_peer(&realm.address(&holder.id)),
-                    owner: Owner { node, connection: holder.connection },
-                    token: digest(&holder.token),
-                    link: holder.link,
-                    over: None,
-                    fence: holder.fence,
-                    since: now.saturating_sub(holder.age),
-                    former: self.former.get(),
-                };
-                (holder, registration)
-            })
-            .collect();
-        // The second time over the dead ones.
-        for last in [false, true] {
-            let questions = asked.iter().map(|(_, registration)| registration.clone()).collect();
-            let Ok(outcomes) = self.backplane.register(questions).await else { return false };
-            let mut again = Vec::new();
-            for ((holder, mut registration), outcome) in asked.into_iter().zip(outcomes) {
-                match outcome {
-                    RegisterOutcome::Kept(Granted { fence, former, waiting, .. }) => {
-                        realm.set_fence(&holder.id, holder.connection, fence);
-                        let connection = holder.connection.get();
-                        let appeared = Packet::Appeared { name: registration.name.as_ref(), connection };
-                        waiting.iter().for_each(|other| self.shared.say(*other, &appeared));
-                        let others = former.into_iter().filter(|owner| !self.is_ours(owner.node));
-                        others.for_each(|owner| {
-                            drop(self.tell_to_yield(&registration.name, owner, CloseReason::Outranked));
-                        });
-                    }
-                    RegisterOutcome::Lost(owner) if !last && self.is_dead(owner.node) => {
-                        registration.over = Some(owner);
-                        again.push((holder, registration));
-                    }
-                    RegisterOutcome::Lost(_) => {
-                        realm.yield_id(&holder.id, holder.connection, CloseReason::Outranked);
-                        self.lost_ids.update(|lost| lost + 1);
-                    }
-                }
-            }
-            if again.is_empty() {
-                return true;
-            }
-            asked = again;
+        let all = holders.iter().map(|holder| {
+            let registration = Registration {
+                name: name_of_peer(&realm.address(&holder.id)),
+                owner: Owner { node, connection: holder.connection },
+                token: digest(&holder.token),
+                link: holder.link,
+                over: None,
+                fence: holder.fence,
+                since: now.saturating_sub(holder.age),
+                former: self.former.get(),
+            };
+            (holder.id.clone(), registration)
+        });
+        let Some(lost) = self.try_register(realm, all.collect()).await else { return false };
+        let (dead, mut lost): (Vec<_>, Vec<_>) =
+            lost.into_iter().partition(|(.., owner)| self.is_dead(owner.node));
+        let again = dead.into_iter().map(|(id, one, owner)| (id, Registration { over: Some(owner), ..one }));
+        let Some(lost_again) = self.try_register(realm, again.collect()).await else { return false };
+        lost.extend(lost_again);
+        for (id, registration, owner) in lost {
+            spawn_local(Rc::clone(self).contest(Arc::clone(realm), id, registration, owner));
         }
         true
+    }
+
+    /// Gives those that lost, and to whom. `None` if the backplane did not answer.
+    async fn try_register(
+        self: &Rc<Self>,
+        realm: &Realm,
+        all: Vec<(PeerId, Registration)>,
+    ) -> Option<Vec<(PeerId, Registration, Owner)>> {
+        if all.is_empty() {
+            return Some(Vec::new());
+        }
+        let questions = all.iter().map(|(_, registration)| registration.clone()).collect();
+        let outcomes = self.backplane.register(questions).await.ok()?;
+        let mut lost = Vec::new();
+        for ((id, registration), outcome) in all.into_iter().zip(outcomes) {
+            match outcome {
+                RegisterOutcome::Kept(Granted { fence, former, waiting, .. }) => {
+                    let connection = registration.owner.connection;
+                    realm.set_fence(&id, connection, fence);
+                    let name = registration.name.as_ref();
+                    let appeared = Packet::Appeared { name, connection: connection.get() };
+                    waiting.iter().for_each(|other| self.shared.say(*other, &appeared));
+                    let others = former.into_iter().filter(|owner| !self.is_ours(owner.node));
+                    others.for_each(|owner| {
+                        drop(self.tell_to_yield(&registration.name, owner, CloseReason::Outranked));
+                    });
+                }
+                RegisterOutcome::Lost(owner) => lost.push((id, registration, owner)),
+            }
+        }
+        Some(lost)
+    }
+
+    /// Another connection has the better claim to an id. If it lives, ours is told; but it may have left in an outage.
+    async fn contest(
+        self: Rc<Self>,
+        realm: Arc<Realm>,
+        id: PeerId,
+        registration: Registration,
+        owner: Owner,
+    ) {
+        let Owner { node, connection } = registration.owner;
+        let is_alive = if self.is_ours(owner.node) {
+            !self.is_gone(&realm, &id, owner)
+        } else {
+            self.is_alive_there(&realm, &registration.name, owner).await
+        };
+        if self.node() != Some(node) || !realm.is_held_by(&id, connection) {
+            return;
+        }
+        if is_alive {
+            self.lost_ids.update(|lost| lost + 1);
+            return realm.yield_id(&id, connection, CloseReason::Outranked);
+        }
+        if self.opens(&realm.address(&id)) {
+            // A client that takes over here, unless it leaves.
+            return self.doubtful.set(true);
+        }
+        let again = (id, Registration { over: Some(owner), ..registration });
+        match self.try_register(&realm, vec![again]).await {
+            Some(lost) if lost.is_empty() => {}
+            // It is tried again.
+            _ => self.doubtful.set(true),
+        }
     }
 
     /// The life of this node is over. If it was lost, others may have what it had.

@@ -114,12 +114,12 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Whether the owner of a record is certainly not there: its node is dead, or is this one and knows better.
-    fn is_gone(&self, realm: &Realm, id: &PeerId, owner: Owner) -> bool {
+    pub(super) fn is_gone(&self, realm: &Realm, id: &PeerId, owner: Owner) -> bool {
         self.is_dead(owner.node) || (self.is_ours(owner.node) && !realm.is_held_by(id, owner.connection))
     }
 
     /// Asks another node whether the client of a connection is alive. One that does not answer is.
-    async fn is_alive_there(&self, realm: &Realm, name: &Name, owner: Owner) -> bool {
+    pub(super) async fn is_alive_there(&self, realm: &Realm, name: &Name, owner: Owner) -> bool {
         let question = Question::Alive(name.to_owned_name(), owner.connection.get());
         let bound = realm.probe_timeout() + PROBE_MARGIN;
         self.ask(owner.node, question, bound).await != Some(Answer::No)

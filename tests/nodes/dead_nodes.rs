@@ -1,0 +1,124 @@
+//! Nodes that are killed, stopped or paused.
+
+use crate::harness::{Cluster, Seen, run};
+
+/// No lease ends during a test.
+const LONG_LEASE: &[(&str, &str)] = &[("--cluster_lease", "600000")];
+
+#[test]
+fn a_killed_node_frees_its_ids_at_once_for_their_tokens_and_for_nobody_else() {
+    run(async {
+        let mut cluster = Cluster::start_with(LONG_LEASE).await;
+        let old = cluster.open(0, "x", "token").await;
+        cluster.nodes[0].kill().await;
+        old.expect(Seen::End).await;
+        assert_eq!(cluster.ask(1, "x", "other").await.refusal(), "ID is taken");
+        let new = cluster.open(1, "x", "token").await;
+        let sender = cluster.open(2, "sender", "token").await;
+        sender.offer("x", "hello");
+        new.expect_message("sender", "hello").await;
+    });
+}
+
+#[test]
+fn a_killed_node_frees_its_ids_for_others_when_its_lease_ends() {
+    run(async {
+        let mut cluster = Cluster::start().await;
+        let _old = cluster.open(0, "x", "token").await;
+        cluster.nodes[0].kill().await;
+        let new = cluster.open_at_last(1, "x", "other").await;
+        let sender = cluster.open(2, "sender", "token").await;
+        sender.offer("x", "hello");
+        new.expect_message("sender", "hello").await;
+    });
+}
+
+#[test]
+fn a_node_that_stops_closes_its_clients_with_1001_and_frees_their_ids_at_once() {
+    run(async {
+        let mut cluster = Cluster::start_with(LONG_LEASE).await;
+        let old = cluster.open(0, "x", "token").await;
+        cluster.nodes[0].signal("-TERM");
+        old.expect_closed(Some(1001)).await;
+        cluster.nodes[0].ended().await;
+        let new = cluster.open(1, "x", "other").await;
+        let sender = cluster.open(2, "sender", "token").await;
+        sender.offer("x", "hello");
+        new.expect_message("sender", "hello").await;
+    });
+}
+
+#[test]
+fn a_node_that_was_paused_for_longer_than_its_lease_tells_the_client_that_has_lost_its_id() {
+    run(async {
+        let cluster = Cluster::start().await;
+        let old = cluster.open(0, "x", "token").await;
+        let stays = cluster.open(0, "stays", "token").await;
+        cluster.nodes[0].signal("-STOP");
+        let new = cluster.open_at_last(1, "x", "other").await;
+        cluster.nodes[0].signal("-CONT");
+        old.expect_closed(Some(4006)).await;
+        assert!(cluster.reaches(&stays, &new).await, "the successor is found from the node that was paused");
+        assert!(cluster.reaches(&new, &stays).await, "a client that nobody replaced has its id again");
+        assert!(new.is_open() && stays.is_open());
+    });
+}
+
+#[test]
+fn a_node_that_was_paused_for_longer_than_its_lease_gives_way_to_a_client_that_came_back_elsewhere() {
+    run(async {
+        let cluster = Cluster::start().await;
+        let old = cluster.open(0, "x", "token").await;
+        cluster.nodes[0].signal("-STOP");
+        let new = cluster.open(1, "x", "token").await;
+        cluster.nodes[1].logs("is gone").await;
+        cluster.nodes[0].signal("-CONT");
+        let closed = old.next().await;
+        assert!(matches!(closed, Seen::Closed(Some(4001 | 4006))), "{closed:?}");
+        let sender = cluster.open(2, "sender", "token").await;
+        assert!(cluster.reaches(&sender, &new).await);
+        assert!(new.is_open());
+    });
+}
+
+#[test]
+fn messages_that_a_node_had_when_it_died_are_in_doubt_and_expire_once() {
+    run(async {
+        let mut cluster = Cluster::start().await;
+        let recipient = cluster.open(1, "recipient", "token").await;
+        let sender = cluster.open(0, "sender", "token").await;
+        sender.offer("recipient", "first");
+        recipient.expect_message("sender", "first").await;
+        cluster.nodes[1].signal("-STOP");
+        for number in 0..3 {
+            sender.send("CANDIDATE", "recipient", &format!("lost {number}"));
+        }
+        sender.offer("sender", "all before is on its way");
+        sender.expect_message("sender", "all before is on its way").await;
+        cluster.nodes[1].kill().await;
+        sender.expect(Seen::Expire("recipient".to_owned())).await;
+        let again = cluster.open(2, "recipient", "token").await;
+        sender.offer("recipient", "second");
+        again.expect_message("sender", "second").await;
+        sender.offer("sender", "nothing else");
+        sender.expect_message("sender", "nothing else").await;
+        let stats = cluster.nodes[0].stats().await;
+        assert_eq!(stats["messages"]["candidate"]["dropped_in_doubt"], 3, "{stats}");
+        assert_eq!(stats["expired"], 1, "{stats}");
+    });
+}
+
+#[test]
+fn a_node_that_starts_again_takes_part_again() {
+    run(async {
+        let mut cluster = Cluster::start().await;
+        let a = cluster.open(0, "a", "token").await;
+        cluster.nodes[1].kill().await;
+        cluster.nodes[1].revive().await;
+        let b = cluster.open_at_last(1, "b", "token").await;
+        a.offer("b", "there");
+        b.expect_message("a", "there").await;
+        b.offer("a", "back");
+        a.expect_message("b", "back").await;
+    });
+}

@@ -1,0 +1,46 @@
+//! All that happened, for people.
+
+use std::fmt::Write as _;
+
+use super::world::World;
+use crate::harness::Seen;
+use crate::harness::client::Stamp;
+
+/// Lines of a node's log.
+const LOG: usize = 40;
+
+pub fn history(world: &World, why: &[String]) -> String {
+    let mut lines: Vec<(Stamp, String)> = world.notes.clone();
+    for (place, conn) in world.conns.iter().enumerate() {
+        let id = &conn.client.id;
+        for (at, seen) in conn.client.seen() {
+            let what = match seen {
+                Seen::Open => "OPEN".to_owned(),
+                Seen::Refused(why) => format!("refused: {why}"),
+                Seen::Message { from, payload, .. } if from == *id => format!("{payload} (itself)"),
+                Seen::Message { from, payload, .. } => format!("{payload} from {from}"),
+                Seen::Expire(lost) => format!("EXPIRE of {lost}"),
+                Seen::Closed(code) => format!("closed {code:?}"),
+                Seen::End => "end".to_owned(),
+            };
+            lines.push((at, format!("            #{place} {id}@{}: {what}", conn.node)));
+        }
+    }
+    lines.sort_by_key(|(at, _)| *at);
+    let start = lines.first().map(|(at, _)| at.at);
+    let mut text = String::new();
+    for (at, what) in &lines {
+        let since = start.map_or(0.0, |start| (at.at - start).as_secs_f64());
+        let _ = writeln!(text, "{since:8.3} {what}");
+    }
+    for (number, node) in world.cluster.nodes.iter().enumerate() {
+        let log = node.log();
+        let all: Vec<&str> = log.lines().collect();
+        let _ = writeln!(text, "--- log of node {number}");
+        all.iter().skip(all.len().saturating_sub(LOG)).for_each(|line| text += &format!("{line}\n"));
+    }
+    for why in why {
+        let _ = writeln!(text, "WRONG: {why}");
+    }
+    text
+}

@@ -29,7 +29,7 @@ fn is_calm(world: &World, at: Stamp) -> bool {
     !round_of(world, at).is_disturbed(at)
 }
 
-fn others<'a>(world: &'a World, conn: usize) -> impl Iterator<Item = (usize, &'a Conn)> {
+fn others(world: &World, conn: usize) -> impl Iterator<Item = (usize, &Conn)> {
     let id = &world.conns[conn].client.id;
     world.conns.iter().enumerate().filter(move |(place, other)| *place != conn && other.client.id == *id)
 }

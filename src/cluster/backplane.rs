@@ -191,7 +191,7 @@ pub trait Backplane: 'static {
     /// Ends a node's life: its lease, its inbox.
     fn leave(&self, node: NodeId) -> impl Future<Output = Result<(), Unavailable>>;
 
-    /// Gives names to connections, each at most to one. A claim that was granted and counts has to be released, exactly
+    /// Gives names to connections, each at most to one. A claim that could only be carried out after its bound is not. A claim that was granted and counts has to be released, exactly
     /// once, whoever owns the name by then.
     fn claim(&self, claims: Vec<Claim>) -> impl Future<Output = Result<Vec<ClaimOutcome>, Unavailable>>;
 

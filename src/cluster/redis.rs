@@ -3,14 +3,15 @@
 mod answers;
 mod scripts;
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use redis::streams::StreamReadReply;
 use redis::{Script, Value};
 
 use self::answers::{Record, link_text, owner_text};
 use super::backplane::{
-    Backplane, Claim, ClaimOutcome, Entity, Entry, Locate, Name, Owner, Position, RegisterOutcome,
+    Backplane, Claim, ClaimOutcome, Entity, Entry, Locate, Member, Name, Owner, Position, RegisterOutcome,
     Registration, Renewal, Unavailable,
 };
 use crate::redis_link::{Call, Line, NoAnswer, PREFIX, TIMEOUT};
@@ -67,6 +68,9 @@ impl RedisSettings {
 pub struct RedisBackplane {
     prefix: String,
     max_inbox: usize,
+    timeout: Duration,
+    /// The server's time, in milliseconds since 1970, and when it said so.
+    time: Cell<Option<(u64, Instant)>>,
     commands: Line,
     reader: Line,
 }
@@ -78,6 +82,8 @@ impl RedisBackplane {
         Ok(RedisBackplane {
             prefix: settings.prefix.clone(),
             max_inbox: settings.max_inbox,
+            timeout: settings.timeout,
+            time: Cell::new(None),
             commands: line()?,
             reader: line()?,
         })
@@ -102,6 +108,18 @@ impl RedisBackplane {
             .arg(&claim.token[..])
             .arg(link_text(claim.link))
             .arg(claim.over.map(owner_text).unwrap_or_default())
+            .arg(self.deadline().map(|time| time.to_string()).unwrap_or_default())
+    }
+
+    /// The bound of a call that is made now, by the server's clock.
+    fn deadline(&self) -> Option<u64> {
+        let (time, said) = self.time.get()?;
+        Some(time + millis(said.elapsed() + self.timeout))
+    }
+
+    fn note_members(&self, (time, members): (u64, Vec<Member>)) -> Vec<Member> {
+        self.time.set(Some((time, Instant::now())));
+        members
     }
 
     fn release_call(&self, name: &Name, owner: Owner) -> Call {
@@ -149,7 +167,10 @@ impl Backplane for RedisBackplane {
         let lease = self.lease(node, "join", lease).arg(name);
         let answers = self.commands.run(vec![inbox, lease]).await?;
         match answers.into_iter().nth(1).map(answers::members).transpose()?.flatten() {
-            Some(_) => Ok(()),
+            Some(known) => {
+                self.note_members(known);
+                Ok(())
+            }
             None => Err(Unavailable(format!("the lease of {node} has ended"))),
         }
     }
@@ -161,6 +182,7 @@ impl Backplane for RedisBackplane {
         let members = answers.next().map(answers::members).transpose()?.flatten();
         // A node without an inbox is dead to the others.
         let inbox = answers.next() == Some(Value::Int(1));
+        let members = members.map(|known| self.note_members(known));
         Ok(members.filter(|_| inbox).map_or(Renewal::Lost, Renewal::Renewed))
     }
 

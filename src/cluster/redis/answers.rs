@@ -89,16 +89,18 @@ pub(super) fn located(answer: Value) -> Result<Option<Owner>, Unavailable> {
 }
 
 /// All nodes; `None` if the node that asks has no lease.
-pub(super) fn members(answer: Value) -> Result<Option<Vec<Member>>, Unavailable> {
+pub(super) fn members(answer: Value) -> Result<Option<(u64, Vec<Member>)>, Unavailable> {
     let Some(parts) = from::<Option<Vec<String>>>(answer)? else { return Ok(None) };
+    let [now, all @ ..] = parts.as_slice() else { return Err(unexpected(&parts)) };
+    let now = now.parse().map_err(|_| unexpected(&parts))?;
     let member = |parts: &[String]| match parts {
         [node, name, alive] => Some(Member { node: node_of(node)?, name: name.clone(), alive: alive == "1" }),
         _ => None,
     };
-    let members: Option<Vec<Member>> = parts.chunks(3).map(member).collect();
+    let members: Option<Vec<Member>> = all.chunks(3).map(member).collect();
     let mut members = members.ok_or_else(|| unexpected(&parts))?;
     members.sort_by_key(|member| member.node);
-    Ok(Some(members))
+    Ok(Some((now, members)))
 }
 
 pub(super) fn from<T: FromRedisValue>(answer: Value) -> Result<T, Unavailable> {

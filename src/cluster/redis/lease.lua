@@ -32,7 +32,7 @@ end
 redis.call('HSET', KEYS[1], node, cjson.encode(own))
 redis.call('PEXPIRE', KEYS[1], KNOWN + lease)
 
-local answer = {}
+local answer = {string.format('%.0f', now)}
 for name, member in pairs(known) do
   answer[#answer + 1] = name
   answer[#answer + 1] = member.n

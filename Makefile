@@ -10,8 +10,7 @@ run: vendor
 build: vendor
 	cargo build --release
 
-# The libraries of the pages, embedded so that they work with no internet. Without npm the pages
-# load the same files from a CDN.
+# The libraries of the pages, which are in the repository so that a build needs no npm: made anew when their versions change.
 vendor: vendor/dist/peerjs.min.js
 
 vendor/dist/peerjs.min.js: vendor/package-lock.json vendor/copy.mjs
@@ -58,6 +57,7 @@ lint: vendor
 	cargo clippy --manifest-path bench/Cargo.toml --target-dir target --all-targets -- -D warnings
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo metadata --locked --format-version 1 | node scripts/check-licences.mjs
+	cd vendor && npm ci --no-audit --no-fund --silent && node copy.mjs >/dev/null && git diff --exit-code --stat -- dist
 
 # Each target for a minute. No sanitizer: there is no unsafe code, and libFuzzer needs only the coverage.
 FUZZ_TARGETS = decoder handshake json dialects requests tokens

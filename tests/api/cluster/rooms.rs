@@ -143,7 +143,7 @@ fn a_name_is_free_when_its_player_leaves_or_its_node_stops() {
 fn no_two_nodes_have_a_room_with_the_same_code() {
     let nodes = Nodes::start(2);
     let hold = |node: usize, connection: u64| {
-        let (realm, host) = (nodes[node].guests(), PeerId::parse("host").unwrap());
+        let (realm, host) = (nodes[node].guests(), PeerId::parse(&format!("host-{connection}")).unwrap());
         let (held, claimed) =
             membership(&nodes[node]).hold_room(&realm, "ABCD", &host, ConnId::new(connection));
         (held, actix_web::rt::System::new().block_on(claimed))

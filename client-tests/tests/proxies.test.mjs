@@ -33,8 +33,8 @@ for (const kind of SHIPPED) {
         const headers = { 'X-Forwarded-For': `203.0.113.${n}`, Forwarded: `for=203.0.113.${n}` };
         statuses.push((await register(proxy, '127.0.0.8', headers)).status);
       }
-      assert.deepEqual(statuses, [...Array(5).fill(201), ...Array(7).fill(429)]);
-      assert.equal((await register(proxy, '127.0.0.9')).status, 201);
+      assert.deepEqual(statuses, [...Array(5).fill(303), ...Array(7).fill(429)]);
+      assert.equal((await register(proxy, '127.0.0.9')).status, 303);
     });
   });
 
@@ -50,8 +50,8 @@ for (const kind of SHIPPED) {
 
       const statuses = [];
       for (let n = 1; n <= 6; n += 1) statuses.push((await register(proxy, '127.0.0.2', one)).status);
-      assert.deepEqual(statuses, [...Array(5).fill(201), 429]);
-      assert.equal((await register(proxy, '127.0.0.3', other)).status, 201);
+      assert.deepEqual(statuses, [...Array(5).fill(303), 429]);
+      assert.equal((await register(proxy, '127.0.0.3', other)).status, 303);
       for (const socket of opened) socket.destroy();
     }, { flags, outer: true });
   });
@@ -61,8 +61,9 @@ for (const kind of SHIPPED) {
       const own = `https://127.0.0.1:${proxy.port}`;
       const evil = { Origin: 'https://evil.test', 'X-Forwarded-Host': 'evil.test', 'X-Forwarded-Proto': 'https' };
       assert.equal((await register(proxy, '127.0.0.5', evil)).status, 403);
-      const { status, body } = await register(proxy, '127.0.0.5', { ...evil, Origin: own });
-      assert.equal(status, 201, body);
+      const { status, location } = await register(proxy, '127.0.0.5', { ...evil, Origin: own });
+      assert.equal(status, 303);
+      const { body } = await get(proxy, '127.0.0.5', new URL(location, `${own}/broker/register`), evil);
       assert.ok(body.includes(`data-port="${proxy.port}"`) || body.includes(`>${proxy.port}<`), body);
       assert.ok(!body.includes('evil.test'), body);
     });
@@ -130,10 +131,18 @@ async function register(proxy, localAddress, headers = {}) {
     headers: { ...headers, 'Content-Type': 'application/x-www-form-urlencoded', 'Content-Length': form.length },
   });
   request.end(form);
+  return answer(request);
+}
+
+function get(proxy, localAddress, { pathname, search }, headers) {
+  return answer(https.get({ ...to(proxy, localAddress), path: pathname + search, headers }));
+}
+
+async function answer(request) {
   const [response] = await within('an answer', once(request, 'response'));
   let body = '';
   for await (const bytes of response) body += bytes;
-  return { status: response.statusCode, body };
+  return { status: response.statusCode, location: response.headers.location, body };
 }
 
 function to({ host, port }, localAddress) {

@@ -31,7 +31,7 @@ pub enum Whereabouts {
     Unknown,
 }
 
-/// What became of the claim of a name that is [held](super::Membership::hold).
+/// The outcome of the claim of a name that a node holds, such as a room code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holding {
     /// It is this node's.

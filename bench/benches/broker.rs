@@ -36,7 +36,7 @@ const CROWD: usize = 10_000;
 
 fn realm() -> (Node, Arc<Realm>) {
     let limits = Limits { concurrent_limit: 2 * CROWD, ..Limits::default() };
-    let broker = Node::new(limits, Clock::manual(), Events::default());
+    let broker = Node::new(limits, Clock::manual(), Events::default(), None);
     let key = ApiKey::parse("peerjs").unwrap();
     let realm = broker.add_tenant(key, 2 * CROWD, peerjs::expire).peers();
     (broker, realm)
@@ -49,7 +49,8 @@ fn register(realm: &Arc<Realm>, id: &PeerId, token: &Token) -> IdLease {
         token,
         link: Link::Socket,
         greeting: Some(peerjs::open()),
-        info: ConnectionInfo::default(), claim: None,
+        info: ConnectionInfo::default(),
+        claim: None,
     };
     match realm.register(newcomer, &mut outbox) {
         RegisterOutcome::Registered(registration) => registration,

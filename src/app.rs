@@ -20,6 +20,7 @@ use crate::events::{ClientMistake, Event, Events, Mistake};
 use crate::keys::{KeyError, KeyStore};
 use crate::limits::ConnectionLimiter;
 use crate::node::{ActiveKeys, Membership, Node};
+use crate::relay::BoundRelay;
 use crate::session::{OnMessage, Sessions, take_posts_of_others};
 use crate::wire::Limit;
 use key_watch::KeyWatch;
@@ -57,12 +58,15 @@ impl Parts {
         clock: Clock,
         store: Arc<dyn KeyStore>,
         cluster: Option<ClusterConfig>,
+        relay: Option<BoundRelay>,
         generate_id: Option<GenerateId>,
     ) -> Arc<Self> {
         let is_live = !clock.is_manual();
         let config = LiveConfig::new(config);
         let membership = cluster.map(|cluster| Membership::new(cluster, clock.clone()));
-        let node = Arc::new(Node::new(config.clone(), clock, events.clone(), membership));
+        let relay = relay.and_then(|relay| relay.start(config.clone(), clock.clone()));
+        let node = Node::new(config.clone(), clock, events.clone(), membership);
+        let node = Arc::new(node.with_relay(relay));
         let keys = Arc::new(ActiveKeys::default());
         let sessions = Sessions::new(Arc::clone(&node), Arc::clone(&keys), on_message);
         let admin = Admin::new(Arc::clone(&node), Arc::clone(&keys), store);

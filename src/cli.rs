@@ -6,6 +6,7 @@ mod environment;
 mod help;
 mod keys;
 mod misplaced;
+mod relay;
 mod settings;
 mod values;
 mod warnings;
@@ -154,6 +155,9 @@ pub struct Cli {
 
     #[command(flatten)]
     cluster: cluster::ClusterArgs,
+
+    #[command(flatten)]
+    relay: relay::RelayArgs,
 
     /// Connected clients at a time
     #[arg(help_heading = help::LIMITS, long = "concurrent_limit", alias = "concurrent-limit", short = 'c', env = "PEERBROKER_CONCURRENT_LIMIT", value_name = "N", default_value_t = defaults().limits.concurrent_limit, value_parser = count::<usize>)]

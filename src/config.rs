@@ -4,6 +4,7 @@ mod cluster;
 mod limits;
 mod listen;
 mod live;
+mod relay;
 
 use std::fmt;
 use std::fs;
@@ -22,6 +23,7 @@ pub use cluster::{ClusterConfig, Degraded};
 pub use limits::{AddressLimits, Limits};
 pub use listen::{AdminToken, InvalidToken, Listen, ListenOps};
 pub use live::LiveConfig;
+pub use relay::{RelayConfig, RelayLimits};
 
 /// The configuration of a broker. [`Config::default`] is that of the program without flags.
 #[derive(Clone, Debug)]
@@ -67,6 +69,8 @@ pub struct Config {
     pub address_limits: AddressLimits,
     /// Limits and timeouts of the broker.
     pub limits: Limits,
+    /// Limits of the relay, if there is one.
+    pub relay_limits: RelayLimits,
 }
 
 /// The protocols that the server offers; by default all.
@@ -208,6 +212,7 @@ impl Default for Config {
             messages_per_second: key.messages_per_second,
             id_style: key.id_style,
             address_limits: AddressLimits::default(),
+            relay_limits: RelayLimits::default(),
             limits: Limits::default(),
         }
     }

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::config::{AdminToken, ClusterConfig, Config, InvalidPath, MountPath};
 use crate::events::{Event, Events, Notice};
 use crate::http::{self, Mounted};
+use crate::relay::BoundRelay;
 use crate::keys::memory::MemoryKeys;
 use crate::keys::{KeyError, KeyStore};
 use crate::lan::lan_address;
@@ -36,6 +37,7 @@ pub struct Builder {
     clock: Option<Clock>,
     keys: Option<Arc<dyn KeyStore>>,
     cluster: Option<ClusterConfig>,
+    relay: Option<BoundRelay>,
     generate_id: Option<GenerateId>,
 }
 
@@ -211,6 +213,12 @@ impl Builder {
         self
     }
 
+    /// Relays calls that cannot go directly. Clients need nothing for it.
+    pub fn relay(mut self, relay: BoundRelay) -> Self {
+        self.relay = Some(relay);
+        self
+    }
+
     /// Replaces the clock. With a [manual](Clock::manual) clock, no timeout happens by itself: call [`Node::sweep`] after each
     /// step.
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -229,7 +237,8 @@ impl Builder {
                 log::error!("cannot start the thread of a hook, so the hook is never called: {error}");
             }
         }
-        let Builder { config, on_message, cluster, generate_id, .. } = self;
-        PeerBroker { parts: Parts::start(config, events, on_message, clock, keys, cluster, generate_id) }
+        let Builder { config, on_message, cluster, relay, generate_id, .. } = self;
+        let parts = Parts::start(config, events, on_message, clock, keys, cluster, relay, generate_id);
+        PeerBroker { parts }
     }
 }

@@ -1,12 +1,21 @@
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 /// This machine's address on the local network, if it has one. Phones on the same network can reach it.
-///
-/// Asks the kernel for the source address of the default route, and sends nothing.
 pub fn lan_address() -> Option<IpAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    // TEST-NET-1 (RFC 5737) is never assigned, so the kernel takes the default route.
-    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    interface_address(false)
+}
+
+/// The address of the interface that leads out of this machine, of IPv4 or of IPv6. Asks the kernel for the source address of the
+/// default route, and sends nothing.
+pub fn interface_address(ipv6: bool) -> Option<IpAddr> {
+    // Addresses of documentation (RFC 5737 and 3849) are never assigned, so the kernel takes the default route.
+    let (any, somewhere): (IpAddr, IpAddr) = if ipv6 {
+        (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())
+    } else {
+        (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into())
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((somewhere, 9)).ok()?;
     let address = socket.local_addr().ok()?.ip();
     (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }

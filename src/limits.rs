@@ -4,6 +4,7 @@ mod connections;
 mod guesses;
 mod quota;
 mod signups;
+mod strangers;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -14,6 +15,7 @@ pub(crate) use connections::{ConnectionLimiter, ConnectionPermit};
 pub(crate) use guesses::{GuessLimiter, GuessSource};
 pub(crate) use quota::{Quota, QuotaShare};
 pub(crate) use signups::SignupLimiter;
+pub(crate) use strangers::Strangers;
 
 /// The unit that limits count by: an IPv4 address, or the /64 of an IPv6 address, which is the usual size of one
 /// household's network. Bytes, because the alignment of `u128` would make its containers larger.

@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use peerbroker::keys::KeyStore;
 use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::SqliteKeys;
-use peerbroker::{PeerBroker, Server};
+use peerbroker::{BoundRelay, PeerBroker, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 use cli::{Cli, Command, Settings, StoredKeys};
@@ -108,6 +108,9 @@ fn run(settings: Settings, style: Style) -> anyhow::Result<()> {
     }
     if let Some(cluster) = &settings.cluster {
         builder = builder.cluster(cluster.clone());
+    }
+    if let Some(relay) = &settings.relay {
+        builder = builder.relay(BoundRelay::bind(relay.clone())?);
     }
     let broker = builder.build();
     let server = Server::bind(&broker, listen)?;

@@ -4,6 +4,7 @@ mod active_keys;
 mod elsewhere;
 mod errand;
 mod everywhere;
+mod media;
 mod membership;
 mod tenant;
 mod worker;
@@ -16,6 +17,7 @@ use crate::broker::{Alone, Broker, Cluster, ExpireNotice, Realm};
 use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::events::{Counters, Events};
+use crate::relay::Relay;
 use crate::wire::{ApiKey, CloseReason};
 use tenant::{ActiveTenants, Shared, lock};
 
@@ -23,6 +25,7 @@ pub(crate) use active_keys::{ActiveKey, ActiveKeys};
 pub use elsewhere::{HeldName, JoinRequest, Joined, RemoteSeat};
 pub use errand::{Holding, OnPost, Posted, Whereabouts};
 pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedKind, ReportedLink};
+pub(crate) use media::Description;
 pub use membership::{ClaimedName, ClusterView, Membership, OpenRequest, Opening};
 pub use tenant::{Guests, Tenant};
 
@@ -33,6 +36,7 @@ pub struct Node {
     active: Arc<ActiveTenants>,
     events: Events,
     membership: Option<Arc<Membership>>,
+    relay: Option<Relay>,
 }
 
 impl Node {
@@ -50,8 +54,20 @@ impl Node {
         };
         let broker = Broker::new(config.clone(), clock.clone(), events.clone(), cluster);
         let shared = Arc::new(Shared { config, clock, broker });
-        Node { shared, tenants: DashMap::new(), active: Arc::default(), events, membership }
+        Node { shared, tenants: DashMap::new(), active: Arc::default(), events, membership, relay: None }
     }
+
+    /// With a relay for calls that cannot go directly.
+    pub(crate) fn with_relay(mut self, relay: Option<Relay>) -> Self {
+        self.relay = relay;
+        self
+    }
+
+    /// The relay, if there is one.
+    pub(crate) fn relay(&self) -> Option<&Relay> {
+        self.relay.as_ref()
+    }
+
 
     /// This node's part in a cluster, if it is in one.
     pub fn membership(&self) -> Option<&Arc<Membership>> {
@@ -122,9 +138,12 @@ impl Node {
     }
 
     /// Does all that is due by the clock: pings the silent, drops the dead, expires what has waited too long, ends
-    /// probes, and removes idle rooms. Visits only keys that have clients.
+    /// probes, and removes idle rooms and calls that are over. Visits only keys that have clients.
     pub fn sweep(&self) {
         self.active_tenants().iter().for_each(Tenant::sweep);
+        if let Some(relay) = &self.relay {
+            relay.sweep();
+        }
     }
 
     /// Dismisses every peer with [`CloseReason::Shutdown`] and admits nobody any more.

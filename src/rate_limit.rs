@@ -49,6 +49,17 @@ impl RateLimit {
         arrival.map(drop).map_err(|arrival| Duration::from_micros(spent(arrival).saturating_sub(now + BURST)))
     }
 
+    /// Charges `count` events at `now` milliseconds, or none of them. False if that is too early.
+    pub(crate) fn try_charge(&self, count: u32, per_second: u32, now: u64) -> bool {
+        if per_second == 0 {
+            return true;
+        }
+        let now = micros(now);
+        let cost = u64::from(count) * 1_000_000 / u64::from(per_second);
+        let fits = |arrival: u64| Some(arrival.max(now) + cost).filter(|arrival| *arrival <= now + BURST);
+        self.arrival.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+
     /// Cancels credit. The burst is still used up, so the next event has to wait for the rate alone.
     pub(crate) fn forgive(&self, now: u64) {
         self.arrival.fetch_min(micros(now) + BURST, Ordering::Relaxed);

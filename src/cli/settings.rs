@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use peerbroker::cluster::redis::BadUrl;
 use peerbroker::config::{
     AddressLimits, AdminToken, BadStaticDir, ClusterConfig, DEFAULT_PORT, Dialects, InvalidToken, KeySignup,
-    Limits, ListenOps, TlsFiles,
+    Limits, ListenOps, RelayConfig, TlsFiles,
 };
 use peerbroker::files::{self, FileError};
 use peerbroker::keys::Origin;
@@ -13,6 +13,7 @@ use peerbroker::{Config, Listen};
 
 use super::Cli;
 use super::cluster::StoredKeys;
+use super::relay::BadRelay;
 use super::values::{Cors, Dialect, MAX_SECRET_FILE_BYTES, Path, RegistrationState};
 
 /// The settings of the flags.
@@ -24,6 +25,8 @@ pub struct Settings {
     pub given_path: String,
     /// The cluster that the node is in, if it is in one.
     pub cluster: Option<ClusterConfig>,
+    /// The relay for calls that cannot go directly, if there is one.
+    pub relay: Option<RelayConfig>,
     /// Where stored keys are.
     pub stored_keys: StoredKeys,
 }
@@ -43,6 +46,8 @@ pub enum BadSettings {
     SamePort { port: u16, other: u16 },
     #[error("invalid value for '--redis <URL>': {0}")]
     Redis(#[from] BadUrl),
+    #[error(transparent)]
+    Relay(#[from] BadRelay),
     #[error("--keys redis needs --redis: keys are stored in the Redis that all nodes of the cluster share")]
     KeysWithoutRedis,
     #[error(
@@ -64,6 +69,7 @@ impl BadSettings {
             BadSettings::NoForm
             | BadSettings::Redis(_)
             | BadSettings::KeysWithoutRedis
+            | BadSettings::Relay(_)
             | BadSettings::TwoStores(_)
             | BadSettings::SamePort { .. }
             | BadSettings::Token { flag: "admin_token", .. } => 2,
@@ -106,6 +112,7 @@ impl Cli {
                 connections: self.connections_per_address,
                 opens_per_second: self.opens_per_second_per_address,
             },
+            relay_limits: self.relay.limits(),
             messages_per_second: self.messages_per_second,
             id_style: self.id_style,
             cors: self.origins(),
@@ -150,7 +157,8 @@ impl Cli {
         let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls, ops };
         let cluster = self.cluster.config()?;
         let stored_keys = self.stored_keys(cluster.as_ref())?;
-        Ok(Settings { config, listen, given_path, cluster, stored_keys })
+        let relay = self.relay.config()?;
+        Ok(Settings { config, listen, given_path, cluster, relay, stored_keys })
     }
 
     fn stored_keys(&self, cluster: Option<&ClusterConfig>) -> Result<StoredKeys, BadSettings> {

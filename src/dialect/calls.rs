@@ -26,7 +26,17 @@ pub struct Message<'a> {
     data: Object<'a>,
     /// The id of the recipient.
     pub to: Cow<'a, str>,
-    is_offer: bool,
+    /// What it says, as far as the server knows.
+    pub kind: Kind,
+}
+
+/// The messages of calls that the server tells from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Offer,
+    Answer,
+    Other,
 }
 
 /// Decodes a frame with any action that no other dialect knows.
@@ -37,8 +47,13 @@ pub(super) fn decode<'a>(action: &str, frame: Object<'a>) -> Command<'a> {
     let Some(data) = frame.object("data") else {
         return Command::Nothing;
     };
+    let kind = match action {
+        "offer" => Kind::Offer,
+        "answer" => Kind::Answer,
+        _ => Kind::Other,
+    };
     match data.string("remoteId") {
-        Some(to) => Command::Send(Message { frame, data, to, is_offer: action == "offer" }),
+        Some(to) => Command::Send(Message { frame, data, to, kind }),
         None => Command::Nothing,
     }
 }
@@ -57,7 +72,7 @@ impl Message<'_> {
     /// and knows who sends it anything else.
     pub fn frame(&self, sender: &str) -> Frame {
         let remote_id: Option<WriteValue<'_>> =
-            if self.is_offer { Some(&|out| json::write_string(out, sender)) } else { None };
+            if self.kind == Kind::Offer { Some(&|out| json::write_string(out, sender)) } else { None };
         let data = |out: &mut Vec<u8>| self.data.write_with(out, "remoteId", remote_id);
         Frame::text(self.frame.len() + sender.len(), |out| {
             self.frame.write_with(out, "data", Some(&data));

@@ -73,6 +73,17 @@ pub fn decode(text: &str) -> Command<'_> {
     }
 }
 
+/// The id of a connection in the payload of its offer or answer, as JSON text.
+pub fn connection(payload: &str) -> Option<&str> {
+    let mut connection = None;
+    json::members(payload, |name, value| {
+        if json::is_name(name, "connectionId") {
+            connection = Some(value);
+        }
+    })?;
+    connection
+}
+
 /// Relays a message to its recipient.
 pub fn relay(kind: Kind, src: &str, dst: &str, payload: Option<&str>) -> Frame {
     let payload_len = payload.map_or(0, str::len);

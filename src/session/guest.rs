@@ -19,7 +19,7 @@ use crate::directory::{CallAlias, HostedRoom, PlayerName, RoomError};
 use crate::events::Event;
 use crate::keys::Auth;
 use crate::limits::{GuessSource, LimitExceeded};
-use crate::node::{Guests, HeldName, JoinRequest, Joined, RemoteSeat};
+use crate::node::{Description, Guests, HeldName, JoinRequest, Joined, RemoteSeat};
 use crate::transport::Socket;
 use crate::wire::{ApiKey, Frame, MessageKind, PeerId, Refusal, Token};
 use waiting::{Answer, Hosting, Trouble, Waiting};
@@ -156,7 +156,12 @@ impl ProtocolHandler for Guest {
             root::Command::Calls(calls::Command::Send(message)) if dialects.calls => {
                 if let Some(called) = self.called(&message.to, context) {
                     let frame = message.frame(self.calling(context).id().as_str());
-                    context.send(&called, MessageKind::Call, frame);
+                    let description = match message.kind {
+                        calls::Kind::Offer => Some(Description::Offer(None)),
+                        calls::Kind::Answer => Some(Description::Answer(None)),
+                        calls::Kind::Other => None,
+                    };
+                    context.send(&called, MessageKind::Call, frame, description);
                 }
             }
             _ => {}
@@ -242,7 +247,8 @@ impl Guest {
                 let response = response.ok_or(Problem::NoResponse)?;
                 // No error for a player that has just left: the host could do nothing about it, and games would show it.
                 if let Some(player) = player {
-                    context.send(player.as_str(), MessageKind::Room, rooms::response(response));
+                    let (response, answer) = (rooms::response(response), Description::Answer(None));
+                    context.send(player.as_str(), MessageKind::Room, response, Some(answer));
                 }
             }
             rooms::Command::Start => self.hosting()?.start().map_err(problem)?,
@@ -358,7 +364,8 @@ impl Guest {
         offer: Frame,
         context: &mut Context<'_>,
     ) -> Result<(), Problem> {
-        if !context.send(host.as_str(), MessageKind::Room, offer) {
+        let description = Some(Description::Offer(None));
+        if !context.send(host.as_str(), MessageKind::Room, offer, description) {
             return Err(Problem::WrongRoom);
         }
         if self.playing.len() >= MAX_NAMES {

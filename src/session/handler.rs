@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::task::{self, Poll};
 
 use super::sessions::Sessions;
+use crate::node::Description;
 use crate::broker::{Flush, IdLease, Routed};
 use crate::wire::{Frame, MessageKind, Refusal};
 
@@ -39,8 +40,20 @@ impl Context<'_> {
         self.flushes.extend(self.peer.reply(frame));
     }
 
-    /// Sends a message to another peer of the realm. False if it is lost.
-    pub(super) fn send(&mut self, to: &str, kind: MessageKind, frame: Frame) -> bool {
+    /// Sends a message to another peer of the realm, with the candidate of the relay if it describes a call. False if it is
+    /// lost.
+    pub(super) fn send(
+        &mut self,
+        to: &str,
+        kind: MessageKind,
+        frame: Frame,
+        description: Option<Description<'_>>,
+    ) -> bool {
+        let text = std::str::from_utf8(frame.payload()).unwrap_or_default();
+        let described = description.and_then(|description| {
+            self.sessions.node.add_relay(self.peer, to, description, text)
+        });
+        let frame = described.map_or(frame, |text| Frame::of_text(&text));
         match self.peer.route(to, kind, frame) {
             Routed::Delivered(flush) => self.flushes.extend(flush),
             Routed::Queued => {}

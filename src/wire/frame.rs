@@ -41,6 +41,11 @@ impl Frame {
         Frame::seal(buf, 0x1)
     }
 
+    /// A text message of this text.
+    pub fn of_text(text: &str) -> Self {
+        Frame::text(text.len(), |frame| frame.extend_from_slice(text.as_bytes()))
+    }
+
     /// A ping without a payload.
     pub fn ping() -> Self {
         Frame::control(0x9, &[])

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
-use super::claims::text_frame;
 use super::opening::peer_id;
 use super::parked::Parked;
 use super::{End, Worker};
@@ -18,7 +17,7 @@ use crate::cluster::packet::{self, Answer, Batch, NameRef, OwnedName, Packet, Qu
 use crate::cluster::{Backplane, Entity, Entry, Position};
 use crate::events::ClusterEvent;
 use crate::node::membership::name_of_peer;
-use crate::wire::{CloseReason, ConnId, MessageKind, NodeId, Owner, PeerId};
+use crate::wire::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId};
 
 /// How long one read waits for a batch.
 const WAIT: Duration = Duration::from_secs(1);
@@ -93,12 +92,14 @@ impl<B: Backplane> Worker<B> {
             Packet::Message { to, connection, ticket, from: sender, kind, payload } => {
                 let receipt = self.receipt(from, &to, ticket);
                 let (Ok(sender), Some(kind)) = (PeerId::parse(sender), packet::kind_of(kind)) else { return };
-                let message = Outgoing::foreign(sender, kind, text_frame(payload), receipt);
+                let described = self.described(&sender, &to, kind, payload);
+                let frame = Frame::of_text(described.as_deref().unwrap_or(payload));
+                let message = Outgoing::foreign(sender, kind, frame, receipt);
                 flushes.extend(self.accept(&to, ConnId::new(connection), message));
             }
             Packet::Notice { to, connection, payload } => {
                 if let (Some(realm), Some(id)) = (self.realm_of(&to), peer_id(&to)) {
-                    flushes.extend(realm.accept_notice(&id, ConnId::new(connection), text_frame(payload)));
+                    flushes.extend(realm.accept_notice(&id, ConnId::new(connection), Frame::of_text(payload)));
                 }
             }
             Packet::Settled { to, ticket, outcome } => self.settled(&to, ticket, outcome),
@@ -118,6 +119,13 @@ impl<B: Backplane> Worker<B> {
             Packet::Reset => self.lose_node(Some(from)),
             Packet::Echo { number } => self.echo_heard.set(number.max(self.echo_heard.get())),
         }
+    }
+
+    /// An answer to a call of this node, with the candidate of its relay.
+    fn described(&self, from: &PeerId, to: &NameRef<'_>, kind: MessageKind, text: &str) -> Option<String> {
+        let node = self.node.upgrade()?;
+        let to = self.realm_of(to)?.address(&peer_id(to)?);
+        node.relay()?.awaits_answer(&to).then(|| node.add_relay_to_answer(from, &to, kind, text))?
     }
 
     /// Gives a message to the connection that it is for, or says that it is not here. One for a connection that is being

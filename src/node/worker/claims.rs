@@ -108,7 +108,7 @@ impl<B: Backplane> Worker<B> {
             let Some(owner) = owner else { continue };
             if self.is_ours(owner.node) {
                 if let (Some(realm), Ok(text)) = (self.realm(peer), std::str::from_utf8(notice.payload())) {
-                    drop(realm.accept_notice(&peer.id, owner.connection, text_frame(text)));
+                    drop(realm.accept_notice(&peer.id, owner.connection, Frame::of_text(text)));
                 }
                 continue;
             }
@@ -158,9 +158,4 @@ impl<B: Backplane> Worker<B> {
         }
         any
     }
-}
-
-/// A text as a frame for a client.
-pub(super) fn text_frame(text: &str) -> Frame {
-    Frame::text(text.len(), |frame| frame.extend_from_slice(text.as_bytes()))
 }

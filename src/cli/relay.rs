@@ -1,0 +1,116 @@
+//! The flags of the relay.
+
+use std::net::{IpAddr, SocketAddr};
+
+use clap::Args;
+use peerbroker::config::{RelayConfig, RelayLimits};
+use peerbroker::{Config, interface_address};
+
+use super::help;
+use super::values::{count, yes_or_no};
+
+#[derive(Debug, Args)]
+pub(super) struct RelayArgs {
+    /// UDP address of a relay for calls that cannot go directly, as in 198.51.100.7 or [2001:db8::7]:3478
+    ///
+    /// One of IPv4, one of IPv6, or both. 0.0.0.0 and [::] stand for the address of the interface that leads out. The port is
+    /// 3478 unless another one is given. The same port answers STUN.
+    #[arg(help_heading = help::RELAY, long, env = "PEERBROKER_RELAY", value_name = "ADDRESS", num_args = 1..=2, value_delimiter = ' ', value_parser = relay)]
+    relay: Vec<SocketAddr>,
+
+    /// Address of the relay that clients are told, if a NAT stands in front of it
+    #[arg(help_heading = help::RELAY, long = "relay_public", alias = "relay-public", env = "PEERBROKER_RELAY_PUBLIC", value_name = "ADDRESS", num_args = 1..=2, value_delimiter = ' ', value_parser = address)]
+    relay_public: Vec<IpAddr>,
+
+    /// Relay for clients with private addresses too, as in a local network
+    #[arg(help_heading = help::RELAY, long = "relay_private", alias = "relay-private", env = "PEERBROKER_RELAY_PRIVATE", value_name = "true|false", num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
+    relay_private: bool,
+
+    /// Calls that the relay knows at a time, whether they need it or not
+    #[arg(help_heading = help::RELAY, long = "relay_calls", alias = "relay-calls", env = "PEERBROKER_RELAY_CALLS", value_name = "N", default_value_t = defaults().calls, value_parser = count::<usize>)]
+    relay_calls: usize,
+
+    /// Calls of one key that the relay knows at a time
+    #[arg(help_heading = help::RELAY, long = "relay_calls_per_key", alias = "relay-calls-per-key", env = "PEERBROKER_RELAY_CALLS_PER_KEY", value_name = "N", default_value_t = defaults().calls_per_key, value_parser = count::<usize>)]
+    relay_calls_per_key: usize,
+
+    /// Bytes per second of one relayed call, both directions together; bursts up to ten times that; 0 means no limit
+    #[arg(help_heading = help::RELAY, long = "relay_bytes_per_second", alias = "relay-bytes-per-second", env = "PEERBROKER_RELAY_BYTES_PER_SECOND", value_name = "BYTES", default_value_t = defaults().bytes_per_second, value_parser = count::<u32>)]
+    relay_bytes_per_second: u32,
+
+    /// Bytes per second of all relayed calls of one key; bursts up to ten times that; 0 means no limit
+    #[arg(help_heading = help::RELAY, long = "relay_key_bytes_per_second", alias = "relay-key-bytes-per-second", env = "PEERBROKER_RELAY_KEY_BYTES_PER_SECOND", value_name = "BYTES", default_value_t = defaults().key_bytes_per_second, value_parser = count::<u32>)]
+    relay_key_bytes_per_second: u32,
+}
+
+/// Why there can be no relay with these flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadRelay {
+    /// Two addresses of one family.
+    #[error("--{0} takes one IPv4 address, one IPv6 address, or one of each")]
+    Twice(&'static str),
+    /// An unspecified address, and no way out.
+    #[error("--relay {0}: this machine has no address that leads out; name one")]
+    NoInterface(IpAddr),
+    /// Flags of a relay, and no relay.
+    #[error("--{0} needs --relay")]
+    Without(&'static str),
+}
+
+impl RelayArgs {
+    pub(super) fn limits(&self) -> RelayLimits {
+        RelayLimits {
+            calls: self.relay_calls,
+            calls_per_key: self.relay_calls_per_key,
+            bytes_per_second: self.relay_bytes_per_second,
+            key_bytes_per_second: self.relay_key_bytes_per_second,
+        }
+    }
+
+    /// The relay, if there is to be one.
+    pub(super) fn config(&self) -> Result<Option<RelayConfig>, BadRelay> {
+        let RelayArgs { relay, relay_public, relay_private, .. } = self;
+        if relay.is_empty() {
+            return match (relay_public.is_empty(), relay_private) {
+                (true, false) => Ok(None),
+                (false, _) => Err(BadRelay::Without("relay_public")),
+                (true, true) => Err(BadRelay::Without("relay_private")),
+            };
+        }
+        let is_twice = |addresses: &[IpAddr]| matches!(addresses, [one, other] if one.is_ipv4() == other.is_ipv4());
+        if is_twice(relay_public) {
+            return Err(BadRelay::Twice("relay_public"));
+        }
+        let specified = |at: &SocketAddr| match at.ip() {
+            ip if ip.is_unspecified() => {
+                let found = interface_address(ip.is_ipv6()).ok_or(BadRelay::NoInterface(ip))?;
+                Ok(SocketAddr::new(found, at.port()))
+            }
+            _ => Ok(*at),
+        };
+        let listen = relay.iter().map(specified).collect::<Result<Vec<_>, _>>()?;
+        if is_twice(&listen.iter().map(SocketAddr::ip).collect::<Vec<_>>()) {
+            return Err(BadRelay::Twice("relay"));
+        }
+        Ok(Some(RelayConfig { listen, public: relay_public.clone(), private: *relay_private }))
+    }
+}
+
+fn defaults() -> RelayLimits {
+    Config::default().relay_limits
+}
+
+fn relay(text: &str) -> Result<SocketAddr, String> {
+    let text = text.strip_prefix("udp://").unwrap_or(text);
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = text.parse().ok();
+    let with_default = || bare.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, RelayConfig::DEFAULT_PORT));
+    address.or_else(with_default).ok_or_else(|| {
+        "expected an IP address with or without a port, as in 198.51.100.7:3478 or [2001:db8::7]:3478".to_owned()
+    })
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    let address = text.parse().ok().filter(|address: &IpAddr| !address.is_unspecified());
+    address.ok_or_else(|| "expected an IP address, as in 198.51.100.7".to_owned())
+}

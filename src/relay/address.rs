@@ -1,0 +1,74 @@
+//! Addresses that a relay may send to.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Whether an address may be that of a client somewhere in the Internet. Documentation's addresses may: nobody has them.
+pub(super) fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, ..] = address.octets();
+    let is_this_network = a == 0;
+    // RFC 6598: between a provider and its customers.
+    let is_shared = a == 100 && (64..128).contains(&b);
+    // RFC 2544: between machines that are measured.
+    let is_benchmark = a == 198 && (18..20).contains(&b);
+    let is_reserved = a >= 224;
+    !(is_this_network
+        || is_shared
+        || is_benchmark
+        || is_reserved
+        || address.is_loopback()
+        || address.is_private()
+        || address.is_link_local())
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    // What is assigned is 2000::/3. Addresses that hold an IPv4 address, of 6to4 and Teredo, lead to that one.
+    let [a, b, ..] = address.segments();
+    a & 0xE000 == 0x2000 && a != 0x2002 && !(a == 0x2001 && b == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_the_internet_are_public() {
+        for (address, expected) in [
+            ("1.1.1.1", true),
+            ("203.0.113.5", true),
+            ("2606:4700::1111", true),
+            ("2001:db8::1", true),
+            ("::ffff:1.1.1.1", true),
+            ("0.0.0.0", false),
+            ("0.1.2.3", false),
+            ("127.0.0.1", false),
+            ("10.0.0.1", false),
+            ("172.31.255.255", false),
+            ("192.168.1.1", false),
+            ("169.254.169.254", false),
+            ("100.64.0.1", false),
+            ("198.19.0.1", false),
+            ("224.0.0.1", false),
+            ("255.255.255.255", false),
+            ("::", false),
+            ("::1", false),
+            ("fe80::1", false),
+            ("fd00::1", false),
+            ("ff02::1", false),
+            ("64:ff9b::7f00:1", false),
+            ("2002:7f00:1::", false),
+            ("2001:0:1::", false),
+            ("::ffff:127.0.0.1", false),
+            ("::ffff:10.0.0.1", false),
+            ("::127.0.0.1", false),
+        ] {
+            assert_eq!(is_public(address.parse().unwrap()), expected, "{address}");
+        }
+    }
+}

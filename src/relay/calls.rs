@@ -1,0 +1,348 @@
+//! All calls: how a datagram finds its own, and the limits of all together.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use dashmap::{DashMap, Entry};
+
+use super::address::is_public;
+use super::counters::{Counters, RelayTotals};
+use super::offers::Offers;
+use super::sdp::Credentials;
+use super::session::{self, Dropped, End, Outcome, Outgoing, Session};
+use super::stun::Stun;
+use super::Parties;
+use crate::clock::Clock;
+use crate::config::LiveConfig;
+use crate::limits::Strangers;
+use crate::rate_limit::RateLimit;
+use crate::events::PeerAddress;
+use crate::wire::ApiKey;
+
+/// Milliseconds in which a client has to come after its call began.
+const UNUSED: u64 = 120_000;
+
+/// The calls of a relay.
+pub(super) struct Calls {
+    config: LiveConfig,
+    clock: Clock,
+    own: Vec<SocketAddr>,
+    /// Whether clients may have private addresses.
+    private: bool,
+    offers: Offers,
+    by_number: DashMap<u32, Arc<Call>>,
+    by_username: DashMap<String, (Arc<Call>, End)>,
+    /// Addresses that have proved themselves.
+    by_address: DashMap<SocketAddr, (Arc<Call>, End)>,
+    keys: Mutex<HashMap<ApiKey, Weak<OfKey>>>,
+    strangers: Strangers,
+    next_number: AtomicU32,
+    counters: Box<[Counters]>,
+    offered: AtomicU64,
+    joined: AtomicU64,
+    carried: AtomicU64,
+    refused: AtomicU64,
+}
+
+struct Call {
+    number: u32,
+    session: Mutex<Session>,
+    rate: RateLimit,
+    of_key: Arc<OfKey>,
+    has_joined: AtomicBool,
+    has_carried: AtomicBool,
+}
+
+/// The share of all calls of one key.
+#[derive(Default)]
+struct OfKey {
+    calls: AtomicUsize,
+    rate: RateLimit,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.of_key.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Calls {
+    pub(super) fn new(
+        config: LiveConfig,
+        clock: Clock,
+        own: Vec<SocketAddr>,
+        private: bool,
+        threads: usize,
+    ) -> Self {
+        Calls {
+            config,
+            clock,
+            own,
+            private,
+            offers: Offers::default(),
+            by_number: DashMap::new(),
+            by_username: DashMap::new(),
+            by_address: DashMap::new(),
+            keys: Mutex::default(),
+            strangers: Strangers::default(),
+            // Not what others can count along with.
+            next_number: AtomicU32::new(rand::random()),
+            counters: (0..threads).map(|_| Counters::default()).collect(),
+            offered: AtomicU64::new(0),
+            joined: AtomicU64::new(0),
+            carried: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// Remembers an offer until its answer comes. False if there are too many.
+    pub(super) fn note_offer(&self, parties: Parties<'_>, offer: Credentials<'_>) -> bool {
+        self.offers.note(parties, offer, self.clock.now())
+    }
+
+    pub(super) fn awaits_answer(&self, offerer: &PeerAddress) -> bool {
+        self.offers.has(offerer)
+    }
+
+    /// Begins a call when it is answered. False if its offer is not known, or a limit is reached.
+    pub(super) fn begin(&self, parties: Parties<'_>, answer: Credentials<'_>) -> bool {
+        let Some(offer) = self.offers.take(parties) else { return false };
+        let offer = offer.credentials();
+        let names = [[answer.ufrag, ":", offer.ufrag].concat(), [offer.ufrag, ":", answer.ufrag].concat()];
+        if names.iter().any(|name| self.by_username.contains_key(name)) {
+            // The same two sides have described something else, and their way stays.
+            return true;
+        }
+        let Some(of_key) = self.admit(parties.key) else {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return false;
+        };
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        let call = Arc::new(Call {
+            number,
+            session: Mutex::new(Session::new(number, offer, answer, self.clock.now())),
+            rate: RateLimit::default(),
+            of_key,
+            has_joined: AtomicBool::new(false),
+            has_carried: AtomicBool::new(false),
+        });
+        for (name, end) in names.into_iter().zip([End::Offerer, End::Answerer]) {
+            self.by_username.insert(name, (Arc::clone(&call), end));
+        }
+        self.by_number.insert(number, call);
+        self.offered.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Counts a call of a key, within the limits of the configuration.
+    fn admit(&self, key: &ApiKey) -> Option<Arc<OfKey>> {
+        let limits = self.config.load().relay_limits;
+        if self.by_number.len() >= limits.calls {
+            return None;
+        }
+        let mut keys = lock(&self.keys);
+        let of_key = keys.get(key).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let of_key = Arc::default();
+            keys.insert(key.clone(), Arc::downgrade(&of_key));
+            of_key
+        });
+        drop(keys);
+        let calls = of_key.calls.fetch_add(1, Ordering::Relaxed);
+        if calls >= limits.calls_per_key {
+            of_key.calls.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(of_key)
+    }
+
+    /// Handles a STUN message. `send` sends a datagram.
+    pub(super) fn on_stun(&self, thread: usize, from: SocketAddr, bytes: &[u8], mut send: impl FnMut(SocketAddr, &[u8])) {
+        let Some(counters) = self.counters.get(thread) else { return };
+        let handled = match Stun::parse(bytes) {
+            Some(request) if request.is_request() => self.on_request(from, &request, bytes, counters),
+            Some(response) if response.is_response() => self.on_response(from, &response, bytes),
+            // Indications only keep a way through a NAT open.
+            Some(_) => return,
+            None => Err(Dropped::Unknown),
+        };
+        match handled {
+            Ok(outcome) => {
+                for Outgoing { to, bytes } in outcome.send {
+                    counters.passed(1, bytes.len() as u64);
+                    send(to, &bytes);
+                }
+            }
+            Err(why) => counters.dropped(why, 1),
+        }
+    }
+
+    fn on_request<'a>(
+        &self,
+        from: SocketAddr,
+        request: &Stun<'_>,
+        bytes: &'a [u8],
+        counters: &Counters,
+    ) -> Result<Outcome<'a>, Dropped> {
+        let now = self.clock.now();
+        if !self.may_be_client(from) {
+            return Err(Dropped::Address);
+        }
+        let known = self.known(from);
+        if known.is_none() && !self.strangers.admit(from.ip(), now) {
+            return Err(Dropped::TooMuch);
+        }
+        let Some(username) = request.username() else {
+            // A client that asks for its own address.
+            counters.binding();
+            return Ok(Outcome::reply(from, request.mapped(from)));
+        };
+        let named = self.by_username.get(username.username()).map(|named| (Arc::clone(&named.0), named.1));
+        let (call, end) = named.ok_or(Dropped::Unknown)?;
+        if known.is_some_and(|(other, its_end)| other.number != call.number || its_end != end) {
+            // One address is one client's.
+            return Err(Dropped::Address);
+        }
+        let outcome = lock(&call.session).on_request(end, from, request, bytes, now)?;
+        self.settle(&call, end, &outcome);
+        Ok(outcome)
+    }
+
+    fn on_response<'a>(
+        &self,
+        from: SocketAddr,
+        response: &Stun<'_>,
+        bytes: &'a [u8],
+    ) -> Result<Outcome<'a>, Dropped> {
+        let now = self.clock.now();
+        let (call, ends) = match self.known(from) {
+            Some((call, end)) => (call, vec![end]),
+            None => {
+                if !self.strangers.admit(from.ip(), now) {
+                    return Err(Dropped::TooMuch);
+                }
+                let number = session::number_in(&response.transaction);
+                let call = self.by_number.get(&number).map(|call| Arc::clone(&call));
+                (call.ok_or(Dropped::Unknown)?, vec![End::Offerer, End::Answerer])
+            }
+        };
+        let mut last = Err(Dropped::Unknown);
+        for end in ends {
+            last = lock(&call.session).on_response(end, from, response, bytes, now);
+            if let Ok(outcome) = &last {
+                self.settle(&call, end, outcome);
+                break;
+            }
+        }
+        last
+    }
+
+    /// Notes which addresses are now whose.
+    fn settle(&self, call: &Arc<Call>, end: End, outcome: &Outcome<'_>) {
+        outcome.given_up.iter().for_each(|address| self.forget(call, *address));
+        if let Some(proved) = outcome.proved {
+            match self.by_address.entry(proved) {
+                Entry::Occupied(_) => {}
+                Entry::Vacant(vacant) => drop(vacant.insert((Arc::clone(call), end))),
+            }
+            if !call.has_joined.load(Ordering::Relaxed)
+                && lock(&call.session).is_joined()
+                && !call.has_joined.swap(true, Ordering::Relaxed)
+            {
+                self.joined.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Where datagrams of an address go that are not STUN: `packets` with `bytes` together.
+    pub(super) fn forward(&self, thread: usize, from: SocketAddr, packets: u64, bytes: usize) -> Option<SocketAddr> {
+        let counters = self.counters.get(thread)?;
+        match self.way(from, bytes) {
+            Ok(to) => {
+                counters.passed(packets, bytes as u64);
+                Some(to)
+            }
+            Err(why) => {
+                counters.dropped(why, packets);
+                None
+            }
+        }
+    }
+
+    fn way(&self, from: SocketAddr, bytes: usize) -> Result<SocketAddr, Dropped> {
+        let (call, end) = self.known(from).ok_or(Dropped::Unknown)?;
+        let now = self.clock.now();
+        let to = lock(&call.session).on_data(end, from, now)?;
+        let limits = self.config.load().relay_limits;
+        let count = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let fits = call.rate.try_charge(count, limits.bytes_per_second, now)
+            && call.of_key.rate.try_charge(count, limits.key_bytes_per_second, now);
+        if !fits {
+            return Err(Dropped::TooMuch);
+        }
+        if !call.has_carried.load(Ordering::Relaxed) && !call.has_carried.swap(true, Ordering::Relaxed) {
+            self.carried.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(to)
+    }
+
+    pub(super) fn count_full(&self, thread: usize) {
+        if let Some(counters) = self.counters.get(thread) {
+            counters.dropped(Dropped::Full, 1);
+        }
+    }
+
+    fn known(&self, from: SocketAddr) -> Option<(Arc<Call>, End)> {
+        self.by_address.get(&from).map(|known| (Arc::clone(&known.0), known.1))
+    }
+
+    fn may_be_client(&self, address: SocketAddr) -> bool {
+        address.port() != 0 && (self.private || is_public(address.ip())) && !self.own.contains(&address)
+    }
+
+    /// Forgets what is over.
+    pub(super) fn sweep(&self) {
+        let now = self.clock.now();
+        self.offers.sweep(now);
+        self.strangers.sweep(now);
+        let all: Vec<Arc<Call>> = self.by_number.iter().map(|call| Arc::clone(&call)).collect();
+        for call in all {
+            let session = lock(&call.session);
+            if !session.is_over(now, UNUSED) {
+                continue;
+            }
+            let addresses: Vec<SocketAddr> = session.addresses().collect();
+            let names = [End::Offerer, End::Answerer].map(|end| session.username_of(end));
+            drop(session);
+            addresses.into_iter().for_each(|address| self.forget(&call, address));
+            for name in names {
+                self.by_username.remove_if(&name, |_, (known, _)| known.number == call.number);
+            }
+            self.by_number.remove(&call.number);
+        }
+        lock(&self.keys).retain(|_, of_key| of_key.strong_count() > 0);
+    }
+
+    fn forget(&self, call: &Call, address: SocketAddr) {
+        self.by_address.remove_if(&address, |_, (known, _)| known.number == call.number);
+    }
+
+    pub(super) fn totals(&self) -> RelayTotals {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut totals = RelayTotals {
+            calls: self.by_number.len(),
+            offered: read(&self.offered),
+            joined: read(&self.joined),
+            carried: read(&self.carried),
+            refused: read(&self.refused),
+            ..RelayTotals::default()
+        };
+        self.counters.iter().for_each(|counters| counters.add_to(&mut totals));
+        totals
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

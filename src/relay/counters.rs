@@ -1,0 +1,81 @@
+//! What a relay counts. Each thread has counters of its own.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::session::Dropped;
+
+/// Counters of one thread, on cache lines of their own.
+#[repr(align(128))]
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    bindings: AtomicU64,
+    dropped: [AtomicU64; Dropped::ALL.len()],
+}
+
+/// What a relay has done since its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RelayTotals {
+    /// Calls that it knows now.
+    pub calls: usize,
+    /// Calls that were offered a way through it.
+    pub offered: u64,
+    /// Calls whose two clients both came to it.
+    pub joined: u64,
+    /// Calls that it carried something for.
+    pub carried: u64,
+    /// Calls that it refused because of a limit.
+    pub refused: u64,
+    /// Datagrams that it passed on, STUN included.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Clients' questions for their own address that it answered.
+    pub bindings: u64,
+    /// Datagrams that it dropped, by reason.
+    pub dropped: [u64; Dropped::ALL.len()],
+}
+
+impl Dropped {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Dropped; 6] =
+        [Dropped::Unknown, Dropped::Forged, Dropped::Address, Dropped::NoWay, Dropped::TooMuch, Dropped::Full];
+
+    /// The name in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Dropped::Unknown => "unknown",
+            Dropped::Forged => "forged",
+            Dropped::Address => "address",
+            Dropped::NoWay => "no_way",
+            Dropped::TooMuch => "too_much",
+            Dropped::Full => "full",
+        }
+    }
+}
+
+impl Counters {
+    pub(super) fn passed(&self, packets: u64, bytes: u64) {
+        self.packets.fetch_add(packets, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn binding(&self) {
+        self.bindings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn dropped(&self, why: Dropped, packets: u64) {
+        if let Some(counter) = self.dropped.get(why as usize) {
+            counter.fetch_add(packets, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn add_to(&self, totals: &mut RelayTotals) {
+        let sum = |total: &mut u64, counter: &AtomicU64| *total += counter.load(Ordering::Relaxed);
+        sum(&mut totals.packets, &self.packets);
+        sum(&mut totals.bytes, &self.bytes);
+        sum(&mut totals.bindings, &self.bindings);
+        totals.dropped.iter_mut().zip(&self.dropped).for_each(|(total, counter)| sum(total, counter));
+    }
+}

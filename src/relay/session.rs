@@ -1,0 +1,339 @@
+//! One call through the relay, without sockets: what a datagram means, and where it goes on.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use super::stun::{self, Role, Stun, Transaction};
+
+/// Most addresses of a side.
+const MAX_ADDRESSES: usize = 8;
+
+/// Most checks that are remembered until they are answered.
+const MAX_CROSSINGS: usize = 16;
+
+/// Milliseconds without a word after which another address of a side takes over. Clients check a way that they use every
+/// 2.5 s (Chromium) or 5 s (Firefox).
+const SILENT: u64 = 8_000;
+
+/// Milliseconds after which a client that has not checked its way wants nothing more (RFC 7675).
+pub(super) const CONSENT: u64 = 30_000;
+
+/// A side of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum End {
+    Offerer,
+    Answerer,
+}
+
+impl End {
+    pub(super) fn other(self) -> End {
+        match self {
+            End::Offerer => End::Answerer,
+            End::Answerer => End::Offerer,
+        }
+    }
+}
+
+/// Why a datagram went nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// It belongs to no call that this relay knows.
+    Unknown,
+    /// Its integrity does not hold.
+    Forged,
+    /// Its address may not be used: a private one, for example, or one too many.
+    Address,
+    /// Its recipient is not there, or has not agreed lately.
+    NoWay,
+    /// The call, or its key, has sent too much.
+    TooMuch,
+    /// The socket had no room.
+    Full,
+}
+
+/// A datagram to send.
+pub(super) struct Outgoing<'a> {
+    pub(super) to: SocketAddr,
+    pub(super) bytes: std::borrow::Cow<'a, [u8]>,
+}
+
+/// What came of a STUN message.
+#[derive(Default)]
+pub(super) struct Outcome<'a> {
+    pub(super) send: Vec<Outgoing<'a>>,
+    /// An address that was proved to be this client's.
+    pub(super) proved: Option<SocketAddr>,
+    /// Addresses that are no client's any more.
+    pub(super) given_up: Vec<SocketAddr>,
+}
+
+impl Outcome<'_> {
+    /// One answer.
+    pub(super) fn reply(to: SocketAddr, bytes: Vec<u8>) -> Self {
+        Outcome { send: vec![Outgoing { to, bytes: bytes.into() }], ..Outcome::default() }
+    }
+}
+
+/// One call.
+pub(super) struct Session {
+    /// Stands in the transactions of our own checks, so that answers from unknown addresses find their call.
+    number: u32,
+    sides: [Side; 2],
+    /// Checks that went through and are not answered.
+    crossings: VecDeque<Crossing>,
+    begun: u64,
+}
+
+struct Side {
+    ufrag: Box<str>,
+    pwd: Box<str>,
+    role: Option<Role>,
+    addresses: Vec<Address>,
+    current: Option<SocketAddr>,
+    /// Its last check, which waits for an address of the other side.
+    held: Option<(SocketAddr, Box<[u8]>)>,
+}
+
+struct Address {
+    at: SocketAddr,
+    /// The transaction of our check, until it is answered.
+    challenge: Option<Transaction>,
+    heard: u64,
+    consented: u64,
+}
+
+struct Crossing {
+    transaction: Transaction,
+    asker: SocketAddr,
+    asked: End,
+}
+
+impl Session {
+    pub(super) fn new(number: u32, offer: super::Credentials<'_>, answer: super::Credentials<'_>, now: u64) -> Self {
+        let side = |credentials: super::Credentials<'_>| Side {
+            ufrag: credentials.ufrag.into(),
+            pwd: credentials.pwd.into(),
+            role: None,
+            addresses: Vec::new(),
+            current: None,
+            held: None,
+        };
+        Session { number, sides: [side(offer), side(answer)], crossings: VecDeque::new(), begun: now }
+    }
+
+    /// The name that a check of `end` has.
+    pub(super) fn username_of(&self, end: End) -> String {
+        [&self.side(end.other()).ufrag, ":", &self.side(end).ufrag].concat()
+    }
+
+    /// Addresses that datagrams of this call may come from.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.sides.iter().flat_map(|side| &side.addresses).map(|address| address.at)
+    }
+
+    /// Whether both sides have proved an address.
+    pub(super) fn is_joined(&self) -> bool {
+        self.sides.iter().all(|side| side.addresses.iter().any(Address::is_proved))
+    }
+
+    /// Whether nobody has been heard for too long.
+    pub(super) fn is_over(&self, now: u64, unused: u64) -> bool {
+        let heard = self.sides.iter().flat_map(|side| &side.addresses).map(|address| address.heard).max();
+        match heard {
+            Some(heard) => now.saturating_sub(heard) > CONSENT,
+            None => now.saturating_sub(self.begun) > unused,
+        }
+    }
+
+    /// A check of `end`, from an address that may not be its own.
+    pub(super) fn on_request<'a>(
+        &mut self,
+        end: End,
+        from: SocketAddr,
+        request: &Stun<'_>,
+        bytes: &'a [u8],
+        now: u64,
+    ) -> Result<Outcome<'a>, Dropped> {
+        if !request.is_proved_by(&self.side(end.other()).pwd) {
+            return Err(Dropped::Forged);
+        }
+        let number = self.number;
+        let mut outcome = Outcome::default();
+        let username = self.username_of(end.other());
+        let side = self.side_mut(end);
+        side.role = request.role().or(side.role);
+        outcome.given_up.extend(side.note(from, now)?);
+        let Some(address) = side.addresses.iter_mut().find(|address| address.at == from) else {
+            return Err(Dropped::Address);
+        };
+        if !address.is_proved() {
+            // Not longer than what came, whoever sent it.
+            let transaction = *address.challenge.get_or_insert_with(|| challenge(number));
+            let our_role = match side.role {
+                Some(Role::Controlled) => Role::Controlling,
+                _ => Role::Controlled,
+            };
+            let check = stun::check(transaction, &username, &side.pwd, our_role);
+            side.held = Some((from, bytes.into()));
+            let check = check.filter(|check| check.len() <= bytes.len());
+            outcome.send.extend(check.map(|check| Outgoing { to: from, bytes: check.into() }));
+            return Ok(outcome);
+        }
+        address.consented = now;
+        if request.nominates() && side.role == Some(Role::Controlling) {
+            side.current = Some(from);
+        }
+        match self.side(end.other()).way(now) {
+            Some(to) => {
+                self.cross(request.transaction, from, end.other());
+                outcome.send.push(Outgoing { to, bytes: bytes.into() });
+            }
+            None => self.side_mut(end).held = Some((from, bytes.into())),
+        }
+        Ok(outcome)
+    }
+
+    /// An answer of `end`: to our own check, or to one that went through.
+    pub(super) fn on_response<'a>(
+        &mut self,
+        end: End,
+        from: SocketAddr,
+        response: &Stun<'_>,
+        bytes: &'a [u8],
+        now: u64,
+    ) -> Result<Outcome<'a>, Dropped> {
+        if !response.is_proved_by(&self.side(end).pwd) {
+            return Err(Dropped::Forged);
+        }
+        let mut outcome = Outcome::default();
+        let side = self.side_mut(end);
+        let Some(address) = side.addresses.iter_mut().find(|address| address.at == from) else {
+            return Err(Dropped::Unknown);
+        };
+        address.heard = now;
+        if address.challenge == Some(response.transaction) {
+            address.challenge = None;
+            address.consented = now;
+            outcome.proved = Some(from);
+            self.release_held(now, &mut outcome);
+            return Ok(outcome);
+        }
+        let crossing = self.crossings.iter().position(|crossing| {
+            crossing.transaction == response.transaction && crossing.asked == end
+        });
+        let crossing = crossing.and_then(|at| self.crossings.remove(at)).ok_or(Dropped::Unknown)?;
+        outcome.send.push(Outgoing { to: crossing.asker, bytes: bytes.into() });
+        Ok(outcome)
+    }
+
+    /// Where a datagram of `end` that is not STUN goes.
+    pub(super) fn on_data(&mut self, end: End, from: SocketAddr, now: u64) -> Result<SocketAddr, Dropped> {
+        let address = self.side_mut(end).addresses.iter_mut().find(|address| address.at == from);
+        let address = address.filter(|address| address.is_proved()).ok_or(Dropped::Unknown)?;
+        if !address.agrees(now) {
+            return Err(Dropped::NoWay);
+        }
+        address.heard = now;
+        self.side(end.other()).way(now).ok_or(Dropped::NoWay)
+    }
+
+    /// Sends on what has waited for an address.
+    fn release_held(&mut self, now: u64, outcome: &mut Outcome<'_>) {
+        for end in [End::Offerer, End::Answerer] {
+            let Some(to) = self.side(end.other()).way(now) else { continue };
+            let side = self.side_mut(end);
+            let is_proved = |at| side.addresses.iter().any(|address| address.at == at && address.is_proved());
+            let is_ready = side.held.as_ref().is_some_and(|(from, _)| is_proved(*from));
+            if let Some((from, bytes)) = side.held.take_if(|_| is_ready) {
+                if let Some(check) = Stun::parse(&bytes) {
+                    if check.nominates() && side.role == Some(Role::Controlling) {
+                        side.current = Some(from);
+                    }
+                    let transaction = check.transaction;
+                    self.cross(transaction, from, end.other());
+                }
+                outcome.send.push(Outgoing { to, bytes: bytes.into_vec().into() });
+            }
+        }
+    }
+
+    fn cross(&mut self, transaction: Transaction, asker: SocketAddr, asked: End) {
+        // A client that repeats its check may do so from another address.
+        self.crossings.retain(|crossing| crossing.transaction != transaction);
+        if self.crossings.len() >= MAX_CROSSINGS {
+            self.crossings.pop_front();
+        }
+        self.crossings.push_back(Crossing { transaction, asker, asked });
+    }
+
+    fn side(&self, end: End) -> &Side {
+        let [offerer, answerer] = &self.sides;
+        match end {
+            End::Offerer => offerer,
+            End::Answerer => answerer,
+        }
+    }
+
+    fn side_mut(&mut self, end: End) -> &mut Side {
+        let [offerer, answerer] = &mut self.sides;
+        match end {
+            End::Offerer => offerer,
+            End::Answerer => answerer,
+        }
+    }
+}
+
+impl Side {
+    /// Notes that a check came from an address. Gives the address that it takes the place of.
+    fn note(&mut self, from: SocketAddr, now: u64) -> Result<Option<SocketAddr>, Dropped> {
+        if let Some(address) = self.addresses.iter_mut().find(|address| address.at == from) {
+            address.heard = now;
+            return Ok(None);
+        }
+        let mut replaced = None;
+        if self.addresses.len() >= MAX_ADDRESSES {
+            let silent = self.addresses.iter().position(|address| !address.agrees(now));
+            replaced = Some(self.addresses.swap_remove(silent.ok_or(Dropped::Address)?).at);
+        }
+        self.addresses.push(Address { at: from, challenge: None, heard: now, consented: NEVER });
+        Ok(replaced)
+    }
+
+    /// The address that datagrams for this side go to.
+    fn way(&self, now: u64) -> Option<SocketAddr> {
+        let agreed = || self.addresses.iter().filter(|address| address.agrees(now));
+        let current = agreed().find(|address| Some(address.at) == self.current);
+        let speaks = |address: &&Address| now.saturating_sub(address.heard) <= SILENT;
+        let latest = || agreed().max_by_key(|address| address.heard);
+        current.filter(speaks).or_else(latest).map(|address| address.at)
+    }
+}
+
+/// The time of the consent of an address that has not proved itself.
+const NEVER: u64 = u64::MAX;
+
+impl Address {
+    fn is_proved(&self) -> bool {
+        self.consented != NEVER
+    }
+
+    /// Whether its client wants to receive there.
+    fn agrees(&self, now: u64) -> bool {
+        self.is_proved() && now.saturating_sub(self.consented) <= CONSENT
+    }
+}
+
+/// A transaction that nobody can guess, with the number of its call.
+fn challenge(number: u32) -> Transaction {
+    let mut transaction: Transaction = rand::random();
+    for (byte, of_number) in transaction.iter_mut().zip(number.to_be_bytes()) {
+        *byte = of_number;
+    }
+    transaction
+}
+
+/// The call whose number stands in a transaction.
+pub(super) fn number_in(transaction: &Transaction) -> u32 {
+    let [a, b, c, d, ..] = *transaction;
+    u32::from_be_bytes([a, b, c, d])
+}

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::keys::{IdStyle, Key, Origin, Settings};
+use crate::keys::{IdStyle, Key, Origin, RelayMode, Settings};
 use crate::wire::ApiKey;
 
 pub use crate::tls::TlsFiles;
@@ -65,6 +65,8 @@ pub struct Config {
     pub messages_per_second: u32,
     /// The form of the ids that the server gives to clients of the built-in key.
     pub id_style: IdStyle,
+    /// What the relay does for calls of the built-in key.
+    pub relay: RelayMode,
     /// Limits per address.
     pub address_limits: AddressLimits,
     /// Limits and timeouts of the broker.
@@ -155,6 +157,7 @@ impl Config {
             concurrent_limit: self.limits.concurrent_limit,
             messages_per_second: self.messages_per_second,
             id_style: self.id_style,
+            relay: self.relay,
             ..Settings::default()
         };
         let mut keys =
@@ -211,6 +214,7 @@ impl Default for Config {
             close_timeout: Duration::from_secs(5),
             messages_per_second: key.messages_per_second,
             id_style: key.id_style,
+            relay: key.relay,
             address_limits: AddressLimits::default(),
             relay_limits: RelayLimits::default(),
             limits: Limits::default(),

@@ -4,6 +4,7 @@
 //! only text.
 
 pub mod calls;
+pub(crate) mod description;
 pub(crate) mod json;
 pub mod peerjs;
 pub mod rooms;

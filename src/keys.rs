@@ -60,6 +60,19 @@ pub enum IdStyle {
     Words,
 }
 
+/// What the relay of the server does for the calls of a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RelayMode {
+    /// It carries the calls that cannot go directly.
+    #[default]
+    Fallback,
+    /// It carries all calls: clients never learn each other's addresses.
+    Always,
+    /// Nothing.
+    Off,
+}
+
 /// The settings of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
@@ -82,6 +95,8 @@ pub struct Settings {
     pub messages_per_second: u32,
     /// The form of the ids that the server gives to its clients.
     pub id_style: IdStyle,
+    /// What the relay does for calls, if the server has one.
+    pub relay: RelayMode,
 }
 
 /// A change of a key. Missing fields keep their value. [`Settings`] describes the fields.
@@ -101,6 +116,7 @@ pub struct Change {
     pub auth: Option<Auth>,
     pub messages_per_second: Option<u32>,
     pub id_style: Option<IdStyle>,
+    pub relay: Option<RelayMode>,
 }
 
 /// Why a text cannot be the name of a key.
@@ -196,6 +212,7 @@ impl Key {
             auth,
             messages_per_second,
             id_style,
+            relay,
         } = change;
         set(&mut self.name, name);
         let settings = &mut self.settings;
@@ -207,6 +224,7 @@ impl Key {
         set(&mut settings.auth, auth);
         set(&mut settings.messages_per_second, messages_per_second);
         set(&mut settings.id_style, id_style);
+        set(&mut settings.relay, relay);
     }
 
     /// The key as JSON for operators, without its secret.
@@ -232,6 +250,26 @@ impl IdStyle {
             IdStyle::Short => "short",
             IdStyle::Words => "words",
         }
+    }
+}
+
+impl RelayMode {
+    /// All modes.
+    pub const ALL: [RelayMode; 3] = [RelayMode::Fallback, RelayMode::Always, RelayMode::Off];
+
+    /// The name in flags and settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            RelayMode::Fallback => "fallback",
+            RelayMode::Always => "always",
+            RelayMode::Off => "off",
+        }
+    }
+}
+
+impl fmt::Display for RelayMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -266,6 +304,7 @@ impl Default for Settings {
             // Enough for a mesh of fifty peers.
             messages_per_second: 200,
             id_style: IdStyle::default(),
+            relay: RelayMode::default(),
         }
     }
 }

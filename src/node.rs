@@ -25,7 +25,7 @@ pub(crate) use active_keys::{ActiveKey, ActiveKeys};
 pub use elsewhere::{HeldName, JoinRequest, Joined, RemoteSeat};
 pub use errand::{Holding, OnPost, Posted, Whereabouts};
 pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedKind, ReportedLink};
-pub(crate) use media::Description;
+pub(crate) use media::{MediaMessage, Relayed};
 pub use membership::{ClaimedName, ClusterView, Membership, OpenRequest, Opening};
 pub use tenant::{Guests, Tenant};
 

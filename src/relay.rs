@@ -9,10 +9,11 @@ mod address;
 mod calls;
 mod counters;
 mod offers;
-mod sdp;
 mod session;
 mod sockets;
 mod stun;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,10 +24,10 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::config::{LiveConfig, RelayConfig};
 use crate::events::PeerAddress;
-use crate::wire::{ApiKey, RealmKind};
+use crate::wire::{ApiKey, IceCredentials, RealmKind};
 use calls::Calls;
-pub use counters::RelayTotals;
-pub use sdp::{Credentials, Description};
+pub(crate) use counters::RelayTotals;
+pub(crate) use session::Dropped;
 use sockets::Sockets;
 
 /// The priority of the candidates: below every one that a client has itself (RFC 8445, section 5.1.2.1).
@@ -41,24 +42,23 @@ pub struct BoundRelay {
 /// A relay that is running. It ends when this is dropped.
 pub(crate) struct Relay {
     calls: Arc<Calls>,
-    /// What clients are told.
-    advertised: Vec<SocketAddr>,
+    candidates: Vec<String>,
     _open: watch::Sender<()>,
 }
 
 /// The two clients of a call.
 #[derive(Clone, Copy, Debug)]
-pub struct Parties<'a> {
+pub(crate) struct Parties<'a> {
     /// The key of both.
-    pub key: &'a ApiKey,
+    pub(crate) key: &'a ApiKey,
     /// The realm of both.
-    pub realm: RealmKind,
+    pub(crate) realm: RealmKind,
     /// The client that calls.
-    pub offerer: &'a str,
+    pub(crate) offerer: &'a str,
     /// The client that is called.
-    pub answerer: &'a str,
+    pub(crate) answerer: &'a str,
     /// Tells several calls of the same two clients from each other.
-    pub connection: Option<&'a str>,
+    pub(crate) connection: Option<&'a str>,
 }
 
 /// Why a relay cannot be bound.
@@ -94,7 +94,10 @@ impl BoundRelay {
         let calls = Arc::new(Calls::new(config, clock, own, private, sockets.threads()));
         let (open, closed) = watch::channel(());
         match sockets.start(&calls, &closed) {
-            Ok(()) => Some(Relay { calls, advertised, _open: open }),
+            Ok(()) => {
+                let candidates = advertised.iter().enumerate().map(candidate).collect();
+                Some(Relay { calls, candidates, _open: open })
+            }
             Err(error) => {
                 log::error!("there is no relay: {error}");
                 None
@@ -104,21 +107,19 @@ impl BoundRelay {
 }
 
 impl Relay {
-    /// The addresses that clients are told.
-    pub(crate) fn addresses(&self) -> &[SocketAddr] {
-        &self.advertised
+    /// Remembers an offer until its answer comes. False if there are too many.
+    pub(crate) fn offer(&self, parties: Parties<'_>, offer: IceCredentials<'_>) -> bool {
+        self.calls.note_offer(parties, offer)
     }
 
-    /// The text of an offer with the candidate of this relay, for the client that is called.
-    pub fn offer(&self, parties: Parties<'_>, text: &str) -> Option<String> {
-        let offer = Description::find(text)?;
-        self.calls.note_offer(parties, offer.credentials).then(|| self.with_candidate(&offer))
+    /// Begins a call. False if its offer did not come by here, or a limit is reached.
+    pub(crate) fn answer(&self, parties: Parties<'_>, answer: IceCredentials<'_>) -> bool {
+        self.calls.begin(parties, answer)
     }
 
-    /// The text of an answer with the candidate of this relay. `None` if its offer did not come by here.
-    pub fn answer(&self, parties: Parties<'_>, text: &str) -> Option<String> {
-        let answer = Description::find(text)?;
-        self.calls.begin(parties, answer.credentials).then(|| self.with_candidate(&answer))
+    /// The candidates that lead here: lines of a description without their `a=` and their end.
+    pub(crate) fn candidates(&self) -> &[String] {
+        &self.candidates
     }
 
     /// Whether an offer of `offerer` waits for an answer.
@@ -127,20 +128,18 @@ impl Relay {
     }
 
     /// Forgets calls that are over, and offers without an answer.
-    pub fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.calls.sweep();
     }
 
     /// What has happened since the start.
-    pub fn totals(&self) -> RelayTotals {
+    pub(crate) fn totals(&self) -> RelayTotals {
         self.calls.totals()
     }
+}
 
-    fn with_candidate(&self, description: &Description<'_>) -> String {
-        let line = |(number, at): (usize, &SocketAddr)| {
-            let (foundation, ip, port) = (number + 1, at.ip(), at.port());
-            format!("candidate:{foundation} 1 udp {PRIORITY} {ip} {port} typ host")
-        };
-        description.with_candidates(self.advertised.iter().enumerate().map(line))
-    }
+/// A candidate for an address, with a foundation of its own.
+fn candidate((number, address): (usize, &SocketAddr)) -> String {
+    let (ip, port) = (address.ip(), address.port());
+    format!("candidate:{} 1 udp {PRIORITY} {ip} {port} typ host", number + 1)
 }

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf, absolute};
 use clap::{Args, Subcommand, ValueEnum};
 
 use peerbroker::files::{self, FileError};
-use peerbroker::keys::{Auth, Change, IdStyle, JwtKey, Origin, RANDOM_KEY_CHARS, Settings};
+use peerbroker::keys::{Auth, Change, IdStyle, JwtKey, Origin, RANDOM_KEY_CHARS, RelayMode, Settings};
 use peerbroker::wire::ApiKey;
 use peerbroker::{BadAuth, check_auth};
 
 use super::cluster::StoredKeys;
-use super::values::{MAX_SECRET_FILE_BYTES, count, id_style, key, name, origin, yes_or_no};
+use super::values::{MAX_SECRET_FILE_BYTES, count, id_style, key, name, origin, relay_mode, yes_or_no};
 
 /// The text below the list of commands.
 pub(super) const HELP: &str = "\
@@ -222,6 +222,17 @@ pub struct KeySettings {
     )]
     id_style: Option<IdStyle>,
 
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_parser = relay_mode,
+        help = of_new_key(
+            "What the relay of the server does for calls: fallback, always or off",
+            |new| new.relay.to_string()
+        )
+    )]
+    relay: Option<RelayMode>,
+
     /// How clients prove that they own an id. A new key: none
     #[arg(long, value_name = "METHOD")]
     auth: Option<Method>,
@@ -317,6 +328,7 @@ impl KeySettings {
             auth: self.auth()?,
             messages_per_second: self.messages_per_second,
             id_style: self.id_style,
+            relay: self.relay,
         })
     }
 

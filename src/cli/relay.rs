@@ -4,10 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 use peerbroker::config::{RelayConfig, RelayLimits};
+use peerbroker::keys::RelayMode;
 use peerbroker::{Config, interface_address};
 
 use super::help;
-use super::values::{count, yes_or_no};
+use super::values::{count, relay_mode, yes_or_no};
 
 #[derive(Debug, Args)]
 pub(super) struct RelayArgs {
@@ -21,6 +22,10 @@ pub(super) struct RelayArgs {
     /// Address of the relay that clients are told, if a NAT stands in front of it
     #[arg(help_heading = help::RELAY, long = "relay_public", alias = "relay-public", env = "PEERBROKER_RELAY_PUBLIC", value_name = "ADDRESS", num_args = 1..=2, value_delimiter = ' ', value_parser = address)]
     relay_public: Vec<IpAddr>,
+
+    /// What the relay does for calls of the built-in key: fallback carries those that cannot go directly, always carries all and withholds addresses, off none
+    #[arg(help_heading = help::RELAY, long = "relay_mode", alias = "relay-mode", env = "PEERBROKER_RELAY_MODE", value_name = "MODE", default_value_t = Config::default().relay, value_parser = relay_mode)]
+    relay_mode: RelayMode,
 
     /// Relay for clients with private addresses too, as in a local network
     #[arg(help_heading = help::RELAY, long = "relay_private", alias = "relay-private", env = "PEERBROKER_RELAY_PRIVATE", value_name = "true|false", num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
@@ -65,6 +70,11 @@ impl RelayArgs {
             bytes_per_second: self.relay_bytes_per_second,
             key_bytes_per_second: self.relay_key_bytes_per_second,
         }
+    }
+
+    /// What the relay does for the built-in key.
+    pub(super) fn mode(&self) -> RelayMode {
+        self.relay_mode
     }
 
     /// The relay, if there is to be one.

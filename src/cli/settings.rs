@@ -115,6 +115,7 @@ impl Cli {
             relay_limits: self.relay.limits(),
             messages_per_second: self.messages_per_second,
             id_style: self.id_style,
+            relay: self.relay.mode(),
             cors: self.origins(),
             root_key: self.root_key.clone(),
             dialects: Dialects {

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use ipnet::IpNet;
 use peerbroker::Config;
 use peerbroker::config::{Dialects, MountPath};
-use peerbroker::keys::{IdStyle, Origin, check_name};
+use peerbroker::keys::{IdStyle, Origin, RelayMode, check_name};
 use peerbroker::wire::ApiKey;
 
 /// About a year: longer times are surely mistakes.
@@ -124,6 +124,11 @@ pub(super) fn path(text: &str) -> Result<Path, String> {
 pub(super) fn id_style(text: &str) -> Result<IdStyle, String> {
     let style = IdStyle::ALL.into_iter().find(|style| style.name() == text);
     style.ok_or_else(|| "expected uuid, short or words".to_owned())
+}
+
+pub(super) fn relay_mode(text: &str) -> Result<RelayMode, String> {
+    let mode = RelayMode::ALL.into_iter().find(|mode| mode.name() == text);
+    mode.ok_or_else(|| "expected fallback, always or off".to_owned())
 }
 
 pub(super) fn millis(text: &str) -> Result<Duration, String> {

@@ -40,6 +40,16 @@ pub(crate) fn members<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str))
     (scanner.at == text.len()).then_some(())
 }
 
+/// Where the string ends whose quote was just opened.
+pub(super) fn end_of_string(bytes: &[u8]) -> Option<usize> {
+    let mut end = memchr(b'"', bytes)?;
+    // A quote after an odd number of backslashes is escaped, and does not end the string.
+    while bytes.get(..end)?.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1 {
+        end += 1 + memchr(b'"', bytes.get(end + 1..)?)?;
+    }
+    Some(end)
+}
+
 /// The text of a JSON string, unescaped. `None` for other values, and for a string with a lone
 /// surrogate, which JavaScript allows but Rust cannot represent.
 pub(super) fn string(value: &str) -> Option<Cow<'_, str>> {
@@ -257,11 +267,7 @@ impl<'a> Scanner<'a> {
     /// Consumes the rest of a string and its closing quote.
     fn string(&mut self) -> Option<()> {
         let rest = self.rest();
-        let mut end = memchr(b'"', rest)?;
-        // A quote after an odd number of backslashes is escaped, and does not end the string.
-        while rest.get(..end)?.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1 {
-            end += 1 + memchr(b'"', rest.get(end + 1..)?)?;
-        }
+        let end = end_of_string(rest)?;
         self.at += end + 1;
         let closed = rest.get(..=end)?;
         if is_plainly_valid(closed) || is_valid(closed) { Some(()) } else { None }

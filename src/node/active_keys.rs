@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use super::{Node, Tenant};
 use crate::auth::{Claimant, Verifier};
 use crate::dialect::peerjs;
-use crate::keys::{Key, unix_time};
+use crate::keys::{Key, unix_time, RelayMode};
 use crate::wire::{ApiKey, PeerId, Token};
 
 /// Precision of the time of the last use, in seconds.
@@ -54,7 +54,11 @@ impl ActiveKeys {
         let used = AtomicU64::new(old.map_or(0, |old| old.used.load(Ordering::Relaxed)));
         let verifier = Verifier::new(&key.settings.auth)
             .inspect_err(|error| log::error!("nobody can use the key {:?}: {error}", key.key))
-            .ok();
+            .ok()
+            .filter(|_| node.relay().is_some() || key.settings.relay != RelayMode::Always);
+        if key.settings.relay == RelayMode::Always && node.relay().is_none() {
+            log::error!("nobody can use the key {:?}: its calls are always relayed, and this server has no relay", key.key);
+        }
         self.keys.insert(key.key.clone(), Arc::new(ActiveKey { key, tenant, verifier, used }));
     }
 

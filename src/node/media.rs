@@ -1,44 +1,80 @@
-//! Descriptions of calls on their way through this node: the relay adds its candidate to them.
+//! What clients say about calls, on its way through this node: the relay adds its candidates, and the addresses of clients
+//! are withheld where their key wants it.
 
 use super::Node;
 use crate::broker::Peer;
+use crate::dialect::description::{Description, without_addresses};
 use crate::dialect::peerjs;
 use crate::events::PeerAddress;
-use crate::relay::{Parties, Relay};
+use crate::keys::RelayMode;
+use crate::relay::Parties;
 use crate::wire::{MessageKind, PeerId, RealmKind};
 
 /// What a message says about a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Description<'a> {
+pub(crate) enum MediaMessage<'a> {
     /// An offer, with what tells several calls between the same two clients from each other.
     Offer(Option<&'a str>),
     /// The answer to one.
     Answer(Option<&'a str>),
+    /// A candidate and nothing else.
+    Candidate,
+    /// Anything else.
+    Other,
+}
+
+/// What its recipient may have of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Relayed {
+    /// All of it.
+    AsItIs,
+    /// This text instead.
+    Text(String),
+    /// Nothing: it would be empty.
+    Nothing,
 }
 
 impl Node {
-    /// The text of a description that a client of this node sends, with the candidate of the relay. `None` if it stays as it
-    /// is.
-    pub(crate) fn add_relay(
+    /// A message as its recipient may have it.
+    pub(crate) fn relayed(
         &self,
         from: &Peer,
         to: &str,
-        description: Description<'_>,
+        message: MediaMessage<'_>,
+        mode: RelayMode,
         text: &str,
-    ) -> Option<String> {
-        let (relay, realm) = (self.relay()?, from.realm());
-        let parties = Parties {
+    ) -> Relayed {
+        let realm = from.realm();
+        let Some(relay) = self.relay().filter(|_| mode != RelayMode::Off) else { return Relayed::AsItIs };
+        let withheld = (mode == RelayMode::Always).then(|| without_addresses(text));
+        let text = withheld.as_deref().unwrap_or(text);
+        let parties = |offerer, answerer, connection| Parties {
             key: realm.key(),
             realm: realm.kind(),
-            offerer: from.id().as_str(),
-            answerer: to,
-            connection: None,
+            offerer,
+            answerer,
+            connection,
         };
-        described(relay, parties, description, text)
+        let found = || Description::find(text);
+        let description = match message {
+            MediaMessage::Offer(connection) => {
+                let parties = parties(from.id().as_str(), to, connection);
+                found().filter(|offer| relay.offer(parties, offer.credentials))
+            }
+            MediaMessage::Answer(connection) => {
+                let parties = parties(to, from.id().as_str(), connection);
+                found().filter(|answer| relay.answer(parties, answer.credentials))
+            }
+            MediaMessage::Candidate if mode == RelayMode::Always => return Relayed::Nothing,
+            MediaMessage::Candidate | MediaMessage::Other => None,
+        };
+        let described = description.map(|description| description.with_candidates(relay.candidates()));
+        described.or(withheld).map_or(Relayed::AsItIs, Relayed::Text)
     }
 
-    /// The same for an answer of a client of another node. The offer was made here, so this node relays.
-    pub(crate) fn add_relay_to_answer(
+    /// The same for an answer of a client of another node, which has withheld what it must. The offer was made here, so this
+    /// node relays.
+    pub(crate) fn relayed_answer(
         &self,
         from: &PeerId,
         to: &PeerAddress,
@@ -46,6 +82,9 @@ impl Node {
         text: &str,
     ) -> Option<String> {
         let relay = self.relay()?;
+        if !relay.awaits_answer(to) {
+            return None;
+        }
         let connection = match (to.realm, peerjs::decode(text)) {
             (RealmKind::PeerJs, peerjs::Command::Relay(envelope)) if kind == MessageKind::Answer => {
                 envelope.payload.and_then(peerjs::connection)
@@ -54,22 +93,8 @@ impl Node {
             (RealmKind::Guests, _) => None,
         };
         let (offerer, answerer) = (to.id.as_str(), from.as_str());
-        relay.answer(Parties { key: &to.key, realm: to.realm, offerer, answerer, connection }, text)
-    }
-}
-
-/// `parties` as of an offer.
-fn described(
-    relay: &Relay,
-    parties: Parties<'_>,
-    description: Description<'_>,
-    text: &str,
-) -> Option<String> {
-    match description {
-        Description::Offer(connection) => relay.offer(Parties { connection, ..parties }, text),
-        Description::Answer(connection) => {
-            let (offerer, answerer) = (parties.answerer, parties.offerer);
-            relay.answer(Parties { offerer, answerer, connection, ..parties }, text)
-        }
+        let parties = Parties { key: &to.key, realm: to.realm, offerer, answerer, connection };
+        let answer = Description::find(text).filter(|answer| relay.answer(parties, answer.credentials))?;
+        Some(answer.with_candidates(relay.candidates()))
     }
 }

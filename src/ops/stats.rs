@@ -10,6 +10,7 @@ use super::problem::Problem;
 use super::state::{Ops, blocking};
 use crate::events::Outcome;
 use crate::node::{Node, NodeCounts, NodeReport};
+use crate::relay::{Dropped, RelayTotals};
 use crate::wire::{CloseReason, MessageKind, Refusal};
 
 /// Current state of the server, and totals since its start.
@@ -48,8 +49,41 @@ pub(super) struct Stats {
     evicted: u64,
     /// Number of times that all waiting messages from a sender to a peer expired and the sender was told.
     expired: u64,
+    /// The relay for calls that cannot go directly; `null` if there is none.
+    relay: Option<RelayStats>,
     /// The cluster that this server is a node of; `null` if it is by itself. All other fields are about this server.
     cluster: Option<ClusterStats>,
+}
+
+/// A relay, and what it has done since its start.
+#[derive(Serialize, ToSchema)]
+struct RelayStats {
+    /// Calls that it knows now, whether they need it or not.
+    calls: usize,
+    /// Calls that it has offered a way to.
+    offered: u64,
+    /// Calls whose two clients both found it.
+    joined: u64,
+    /// Calls that it has carried.
+    carried: u64,
+    /// Calls that it did not take because of a limit.
+    refused: u64,
+    /// Datagrams that it has passed on.
+    packets: u64,
+    /// Their bytes.
+    bytes: u64,
+    /// Clients that asked it for their own address (STUN).
+    bindings: u64,
+    /// Datagrams that it has dropped, by reason.
+    dropped: BTreeMap<&'static str, u64>,
+}
+
+impl From<RelayTotals> for RelayStats {
+    fn from(totals: RelayTotals) -> Self {
+        let RelayTotals { calls, offered, joined, carried, refused, packets, bytes, bindings, dropped } = totals;
+        let dropped = Dropped::ALL.into_iter().map(Dropped::label).zip(dropped).collect();
+        RelayStats { calls, offered, joined, carried, refused, packets, bytes, bindings, dropped }
+    }
 }
 
 /// A cluster, as one of its nodes knows it.
@@ -142,6 +176,7 @@ pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Proble
             timed_out: closed(CloseReason::TimedOut),
             evicted: closed(CloseReason::Evicted),
             expired: totals.expired(),
+            relay: parts.node.relay().map(|relay| relay.totals().into()),
             cluster,
         })
     });

@@ -5,12 +5,11 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use dashmap::{DashMap, Entry};
+use dashmap::DashMap;
 
 use super::address::is_public;
 use super::counters::{Counters, RelayTotals};
 use super::offers::Offers;
-use super::sdp::Credentials;
 use super::session::{self, Dropped, End, Outcome, Outgoing, Session};
 use super::stun::Stun;
 use super::Parties;
@@ -19,7 +18,7 @@ use crate::config::LiveConfig;
 use crate::limits::Strangers;
 use crate::rate_limit::RateLimit;
 use crate::events::PeerAddress;
-use crate::wire::ApiKey;
+use crate::wire::{ApiKey, IceCredentials};
 
 /// Milliseconds in which a client has to come after its call began.
 const UNUSED: u64 = 120_000;
@@ -98,7 +97,7 @@ impl Calls {
     }
 
     /// Remembers an offer until its answer comes. False if there are too many.
-    pub(super) fn note_offer(&self, parties: Parties<'_>, offer: Credentials<'_>) -> bool {
+    pub(super) fn note_offer(&self, parties: Parties<'_>, offer: IceCredentials<'_>) -> bool {
         self.offers.note(parties, offer, self.clock.now())
     }
 
@@ -107,7 +106,7 @@ impl Calls {
     }
 
     /// Begins a call when it is answered. False if its offer is not known, or a limit is reached.
-    pub(super) fn begin(&self, parties: Parties<'_>, answer: Credentials<'_>) -> bool {
+    pub(super) fn begin(&self, parties: Parties<'_>, answer: IceCredentials<'_>) -> bool {
         let Some(offer) = self.offers.take(parties) else { return false };
         let offer = offer.credentials();
         let names = [[answer.ufrag, ":", offer.ufrag].concat(), [offer.ufrag, ":", answer.ufrag].concat()];
@@ -189,8 +188,7 @@ impl Calls {
         if !self.may_be_client(from) {
             return Err(Dropped::Address);
         }
-        let known = self.known(from);
-        if known.is_none() && !self.strangers.admit(from.ip(), now) {
+        if self.known(from).is_none() && !self.strangers.admit(from.ip(), now) {
             return Err(Dropped::TooMuch);
         }
         let Some(username) = request.username() else {
@@ -200,10 +198,6 @@ impl Calls {
         };
         let named = self.by_username.get(username.username()).map(|named| (Arc::clone(&named.0), named.1));
         let (call, end) = named.ok_or(Dropped::Unknown)?;
-        if known.is_some_and(|(other, its_end)| other.number != call.number || its_end != end) {
-            // One address is one client's.
-            return Err(Dropped::Address);
-        }
         let outcome = lock(&call.session).on_request(end, from, request, bytes, now)?;
         self.settle(&call, end, &outcome);
         Ok(outcome)
@@ -216,22 +210,19 @@ impl Calls {
         bytes: &'a [u8],
     ) -> Result<Outcome<'a>, Dropped> {
         let now = self.clock.now();
-        let (call, ends) = match self.known(from) {
-            Some((call, end)) => (call, vec![end]),
-            None => {
-                if !self.strangers.admit(from.ip(), now) {
-                    return Err(Dropped::TooMuch);
-                }
-                let number = session::number_in(&response.transaction);
-                let call = self.by_number.get(&number).map(|call| Arc::clone(&call));
-                (call.ok_or(Dropped::Unknown)?, vec![End::Offerer, End::Answerer])
-            }
-        };
+        let known = self.known(from);
+        if known.is_none() && !self.strangers.admit(from.ip(), now) {
+            return Err(Dropped::TooMuch);
+        }
+        // An answer to our own check names its call. So a client may come again for another one with the same address.
+        let number = session::number_in(&response.transaction);
+        let named = self.by_number.get(&number).map(|call| Arc::clone(&call));
+        let named = named.iter().flat_map(|call| [(call, End::Offerer), (call, End::Answerer)]);
         let mut last = Err(Dropped::Unknown);
-        for end in ends {
+        for (call, end) in named.chain(known.iter().map(|(call, end)| (call, *end))) {
             last = lock(&call.session).on_response(end, from, response, bytes, now);
             if let Ok(outcome) = &last {
-                self.settle(&call, end, outcome);
+                self.settle(call, end, outcome);
                 break;
             }
         }
@@ -242,10 +233,7 @@ impl Calls {
     fn settle(&self, call: &Arc<Call>, end: End, outcome: &Outcome<'_>) {
         outcome.given_up.iter().for_each(|address| self.forget(call, *address));
         if let Some(proved) = outcome.proved {
-            match self.by_address.entry(proved) {
-                Entry::Occupied(_) => {}
-                Entry::Vacant(vacant) => drop(vacant.insert((Arc::clone(call), end))),
-            }
+            self.by_address.insert(proved, (Arc::clone(call), end));
             if !call.has_joined.load(Ordering::Relaxed)
                 && lock(&call.session).is_joined()
                 && !call.has_joined.swap(true, Ordering::Relaxed)

@@ -16,34 +16,34 @@ pub(super) struct Counters {
 
 /// What a relay has done since its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RelayTotals {
+pub(crate) struct RelayTotals {
     /// Calls that it knows now.
-    pub calls: usize,
+    pub(crate) calls: usize,
     /// Calls that were offered a way through it.
-    pub offered: u64,
+    pub(crate) offered: u64,
     /// Calls whose two clients both came to it.
-    pub joined: u64,
+    pub(crate) joined: u64,
     /// Calls that it carried something for.
-    pub carried: u64,
+    pub(crate) carried: u64,
     /// Calls that it refused because of a limit.
-    pub refused: u64,
+    pub(crate) refused: u64,
     /// Datagrams that it passed on, STUN included.
-    pub packets: u64,
+    pub(crate) packets: u64,
     /// Their bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Clients' questions for their own address that it answered.
-    pub bindings: u64,
+    pub(crate) bindings: u64,
     /// Datagrams that it dropped, by reason.
-    pub dropped: [u64; Dropped::ALL.len()],
+    pub(crate) dropped: [u64; Dropped::ALL.len()],
 }
 
 impl Dropped {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Dropped; 6] =
+    pub(crate) const ALL: [Dropped; 6] =
         [Dropped::Unknown, Dropped::Forged, Dropped::Address, Dropped::NoWay, Dropped::TooMuch, Dropped::Full];
 
     /// The name in metrics.
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Dropped::Unknown => "unknown",
             Dropped::Forged => "forged",

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dashmap::DashMap;
 
 use super::Parties;
-use super::sdp::Credentials;
 use crate::events::PeerAddress;
-use crate::wire::{ApiKey, RealmKind};
+use crate::wire::{ApiKey, IceCredentials, RealmKind};
 
 /// Milliseconds after which an offer is not answered any more. A person may have to be asked first.
 const PATIENCE: u64 = 120_000;
@@ -37,8 +36,8 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    pub(super) fn credentials(&self) -> Credentials<'_> {
-        Credentials { ufrag: &self.ufrag, pwd: &self.pwd }
+    pub(super) fn credentials(&self) -> IceCredentials<'_> {
+        IceCredentials { ufrag: &self.ufrag, pwd: &self.pwd }
     }
 
     fn is_for(&self, parties: Parties<'_>) -> bool {
@@ -48,7 +47,7 @@ impl Offer {
 
 impl Offers {
     /// Remembers an offer, in place of an earlier one of the same call. False if there are too many.
-    pub(super) fn note(&self, parties: Parties<'_>, credentials: Credentials<'_>, now: u64) -> bool {
+    pub(super) fn note(&self, parties: Parties<'_>, credentials: IceCredentials<'_>, now: u64) -> bool {
         let offer = Offer {
             answerer: parties.answerer.into(),
             connection: parties.connection.map(Box::from),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::stun::{self, Role, Stun, Transaction};
+use crate::wire::IceCredentials;
 
 /// Most addresses of a side.
 const MAX_ADDRESSES: usize = 8;
@@ -36,7 +37,7 @@ impl End {
 
 /// Why a datagram went nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dropped {
+pub(crate) enum Dropped {
     /// It belongs to no call that this relay knows.
     Unknown,
     /// Its integrity does not hold.
@@ -109,8 +110,8 @@ struct Crossing {
 }
 
 impl Session {
-    pub(super) fn new(number: u32, offer: super::Credentials<'_>, answer: super::Credentials<'_>, now: u64) -> Self {
-        let side = |credentials: super::Credentials<'_>| Side {
+    pub(super) fn new(number: u32, offer: IceCredentials<'_>, answer: IceCredentials<'_>, now: u64) -> Self {
+        let side = |credentials: IceCredentials<'_>| Side {
             ufrag: credentials.ufrag.into(),
             pwd: credentials.pwd.into(),
             role: None,

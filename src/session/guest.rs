@@ -19,7 +19,7 @@ use crate::directory::{CallAlias, HostedRoom, PlayerName, RoomError};
 use crate::events::Event;
 use crate::keys::Auth;
 use crate::limits::{GuessSource, LimitExceeded};
-use crate::node::{Description, Guests, HeldName, JoinRequest, Joined, RemoteSeat};
+use crate::node::{Guests, HeldName, JoinRequest, Joined, MediaMessage, RemoteSeat};
 use crate::transport::Socket;
 use crate::wire::{ApiKey, Frame, MessageKind, PeerId, Refusal, Token};
 use waiting::{Answer, Hosting, Trouble, Waiting};
@@ -156,12 +156,12 @@ impl ProtocolHandler for Guest {
             root::Command::Calls(calls::Command::Send(message)) if dialects.calls => {
                 if let Some(called) = self.called(&message.to, context) {
                     let frame = message.frame(self.calling(context).id().as_str());
-                    let description = match message.kind {
-                        calls::Kind::Offer => Some(Description::Offer(None)),
-                        calls::Kind::Answer => Some(Description::Answer(None)),
-                        calls::Kind::Other => None,
+                    let said = match message.kind {
+                        calls::Kind::Offer => MediaMessage::Offer(None),
+                        calls::Kind::Answer => MediaMessage::Answer(None),
+                        calls::Kind::Other => MediaMessage::Other,
                     };
-                    context.send(&called, MessageKind::Call, frame, description);
+                    context.send(&called, MessageKind::Call, frame, said);
                 }
             }
             _ => {}
@@ -247,8 +247,8 @@ impl Guest {
                 let response = response.ok_or(Problem::NoResponse)?;
                 // No error for a player that has just left: the host could do nothing about it, and games would show it.
                 if let Some(player) = player {
-                    let (response, answer) = (rooms::response(response), Description::Answer(None));
-                    context.send(player.as_str(), MessageKind::Room, response, Some(answer));
+                    let answer = rooms::response(response);
+                    context.send(player.as_str(), MessageKind::Room, answer, MediaMessage::Answer(None));
                 }
             }
             rooms::Command::Start => self.hosting()?.start().map_err(problem)?,
@@ -364,8 +364,7 @@ impl Guest {
         offer: Frame,
         context: &mut Context<'_>,
     ) -> Result<(), Problem> {
-        let description = Some(Description::Offer(None));
-        if !context.send(host.as_str(), MessageKind::Room, offer, description) {
+        if !context.send(host.as_str(), MessageKind::Room, offer, MediaMessage::Offer(None)) {
             return Err(Problem::WrongRoom);
         }
         if self.playing.len() >= MAX_NAMES {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::task::{self, Poll};
 
 use super::sessions::Sessions;
-use crate::node::Description;
+use crate::node::{MediaMessage, Relayed};
 use crate::broker::{Flush, IdLease, Routed};
 use crate::wire::{Frame, MessageKind, Refusal};
 
@@ -40,20 +40,20 @@ impl Context<'_> {
         self.flushes.extend(self.peer.reply(frame));
     }
 
-    /// Sends a message to another peer of the realm, with the candidate of the relay if it describes a call. False if it is
-    /// lost.
+    /// Sends a message to another peer of the realm, through the relay if the key wants it. False if it is lost.
     pub(super) fn send(
         &mut self,
         to: &str,
         kind: MessageKind,
         frame: Frame,
-        description: Option<Description<'_>>,
+        message: MediaMessage<'_>,
     ) -> bool {
         let text = std::str::from_utf8(frame.payload()).unwrap_or_default();
-        let described = description.and_then(|description| {
-            self.sessions.node.add_relay(self.peer, to, description, text)
-        });
-        let frame = described.map_or(frame, |text| Frame::of_text(&text));
+        let frame = match self.sessions.relayed(self.peer, to, || message, text) {
+            Relayed::AsItIs => frame,
+            Relayed::Text(text) => Frame::of_text(&text),
+            Relayed::Nothing => return true,
+        };
         match self.peer.route(to, kind, frame) {
             Routed::Delivered(flush) => self.flushes.extend(flush),
             Routed::Queued => {}

@@ -10,7 +10,7 @@ use super::sessions::{Client, Message, Sessions};
 use crate::auth::Claimant;
 use crate::broker::{Flush, Peer, Routed};
 use crate::dialect::peerjs::{self, Command, Envelope, Kind};
-use crate::node::Description;
+use crate::node::{MediaMessage, Relayed};
 use crate::transport::Socket;
 use crate::wire::{DropReason, Frame, MessageKind, Refusal};
 
@@ -90,8 +90,21 @@ pub(super) fn relay(
     let client = Client { key: peer.key(), id: peer.id() };
     sessions.note_message(client, Message { kind: *kind, dst, payload: *payload });
     let id = peer.id().as_str();
-    let described = payload.and_then(|payload| described(peer, sessions, *kind, dst, payload));
-    let frame = peerjs::relay(*kind, id, dst, described.as_deref().or(*payload));
+    let relayed = payload.map_or(Relayed::AsItIs, |payload| {
+        let message = || match *kind {
+            Kind::Offer => MediaMessage::Offer(peerjs::connection(payload)),
+            Kind::Answer => MediaMessage::Answer(peerjs::connection(payload)),
+            Kind::Candidate => MediaMessage::Candidate,
+            Kind::Leave => MediaMessage::Other,
+        };
+        sessions.relayed(peer, dst, message, payload)
+    });
+    let payload = match &relayed {
+        Relayed::AsItIs => *payload,
+        Relayed::Text(text) => Some(&**text),
+        Relayed::Nothing => return,
+    };
+    let frame = peerjs::relay(*kind, id, dst, payload);
     let kind = MessageKind::from(*kind);
     match peer.route(dst, kind, frame) {
         Routed::Delivered(flush) => flushes.extend(flush),
@@ -100,15 +113,4 @@ pub(super) fn relay(
         Routed::Dropped(_) if kind.waits() => flushes.extend(peer.reply(peerjs::expire(dst, id))),
         Routed::Dropped(_) => {}
     }
-}
-
-/// The payload of an offer or answer with the candidate of the relay, if there is one.
-fn described(peer: &Peer, sessions: &Sessions, kind: Kind, dst: &str, payload: &str) -> Option<String> {
-    sessions.node.relay()?;
-    let description = match kind {
-        Kind::Offer => Description::Offer(peerjs::connection(payload)),
-        Kind::Answer => Description::Answer(peerjs::connection(payload)),
-        Kind::Candidate | Kind::Leave => return None,
-    };
-    sessions.node.add_relay(peer, dst, description, payload)
 }

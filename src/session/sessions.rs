@@ -6,11 +6,12 @@ use std::time::Duration;
 use arc_swap::Guard;
 
 use super::admission::{Rejection, Source};
+use crate::broker::Peer;
 use crate::config::Config;
 use crate::dialect::peerjs::Kind;
 use crate::events::{Event, Events, Refused};
 use crate::limits::{ConnectionPermit, GuessLimiter, Quota};
-use crate::node::{ActiveKeys, Node};
+use crate::node::{ActiveKeys, MediaMessage, Node, Relayed};
 use crate::wire::{Limit, PeerId};
 
 /// The dependencies of all sessions, and their number.
@@ -93,6 +94,20 @@ impl Sessions {
     /// Tells the hooks of a message before it is delivered.
     pub(super) fn note_message(&self, client: Client<'_>, message: Message<'_>) {
         self.on_message.iter().for_each(|hook| hook(client, message));
+    }
+
+    /// A message as its recipient may have it, where the key has its calls relayed.
+    pub(super) fn relayed<'a>(
+        &self,
+        from: &Peer,
+        to: &str,
+        message: impl FnOnce() -> MediaMessage<'a>,
+        text: &str,
+    ) -> Relayed {
+        // The rest costs time, and most servers have no relay.
+        let active = self.node.relay().and_then(|_| self.keys.get(from.key()));
+        let Some(active) = active else { return Relayed::AsItIs };
+        self.node.relayed(from, to, message(), active.key.settings.relay, text)
     }
 
     /// Counts a client that gets no id, and tells of it.

@@ -1,5 +1,14 @@
 use std::fmt;
 
+/// What proves the checks of ICE of one side of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IceCredentials<'a> {
+    /// The username fragment, `ice-ufrag`.
+    pub ufrag: &'a str,
+    /// The password, `ice-pwd`.
+    pub pwd: &'a str,
+}
+
 /// The number of one connection. Never reused within a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(u64);

@@ -30,7 +30,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "peerbroker",
         "fuzzing server embed http ops app admin session transport node client_options limits auth dialect directory broker cluster events config \
-         tls files lan keys redis_link wire clock rate_limit",
+         relay tls files lan keys redis_link wire clock rate_limit",
         "",
     ),
     // The fuzz targets, which look into every other layer.
@@ -42,7 +42,7 @@ pub const LAYERS: &[Layer] = &[
         "actix_codec actix_http actix_server actix_service actix_tls actix_web log rustls socket2 thiserror \
          tokio",
     ),
-    layer("embed", "http ops app session node events config keys lan clock wire", "actix_web log"),
+    layer("embed", "http ops app session node relay events config keys lan clock wire", "actix_web log"),
     layer(
         "http",
         "app admin session transport client_options limits events config keys wire",
@@ -51,13 +51,13 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "ops",
-        "app admin node limits events config keys wire",
+        "app admin node relay limits events config keys wire",
         "actix_web log mime percent_encoding serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
     // The parts of a broker, put together.
     layer(
         "app",
-        "admin session node cluster limits events config keys clock wire",
+        "admin session node relay cluster limits events config keys clock wire",
         "arc_swap log strsim tokio::runtime::Builder tokio::task::LocalSet",
     ),
     // Everything that changes the running server.
@@ -77,7 +77,7 @@ pub const LAYERS: &[Layer] = &[
     // Whose peers these are, and where they are.
     layer(
         "node",
-        "auth dialect directory broker cluster events config keys clock wire",
+        "relay auth dialect directory broker cluster events config keys clock wire",
         "dashmap log ring::digest serde serde_json tokio::select tokio::sync tokio::task tokio::time utoipa",
     ),
     // What many nodes share. It knows nothing of brokers.
@@ -92,6 +92,7 @@ pub const LAYERS: &[Layer] = &[
     ),
     // Plain Rust: no runtime, and none of the three knows of the others.
     layer("dialect", "wire", "memchr serde_json"),
+    layer("relay", "events limits config clock rate_limit wire", "dashmap quinn_udp rand socket2 stun_types thiserror tokio"),
     layer("directory", "config clock wire", "dashmap rand"),
     layer("broker", "events config clock rate_limit wire", "dashmap tokio::sync"),
     layer("limits", "config rate_limit wire", "dashmap"),

@@ -92,8 +92,8 @@ impl<B: Backplane> Worker<B> {
             Packet::Message { to, connection, ticket, from: sender, kind, payload } => {
                 let receipt = self.receipt(from, &to, ticket);
                 let (Ok(sender), Some(kind)) = (PeerId::parse(sender), packet::kind_of(kind)) else { return };
-                let described = self.described(&sender, &to, kind, payload);
-                let frame = Frame::of_text(described.as_deref().unwrap_or(payload));
+                let relayed = self.relayed_answer(&sender, &to, kind, payload);
+                let frame = Frame::of_text(relayed.as_deref().unwrap_or(payload));
                 let message = Outgoing::foreign(sender, kind, frame, receipt);
                 flushes.extend(self.accept(&to, ConnId::new(connection), message));
             }
@@ -121,11 +121,11 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// An answer to a call of this node, with the candidate of its relay.
-    fn described(&self, from: &PeerId, to: &NameRef<'_>, kind: MessageKind, text: &str) -> Option<String> {
+    /// An answer to a call of this node, with the candidates of its relay.
+    fn relayed_answer(&self, from: &PeerId, to: &NameRef<'_>, kind: MessageKind, text: &str) -> Option<String> {
         let node = self.node.upgrade()?;
-        let to = self.realm_of(to)?.address(&peer_id(to)?);
-        node.relay()?.awaits_answer(&to).then(|| node.add_relay_to_answer(from, &to, kind, text))?
+        node.relay()?;
+        node.relayed_answer(from, &self.realm_of(to)?.address(&peer_id(to)?), kind, text)
     }
 
     /// Gives a message to the connection that it is for, or says that it is not here. One for a connection that is being

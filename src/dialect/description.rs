@@ -1,6 +1,12 @@
 //! The session description in a message, as the JSON text that its sender wrote: what ICE needs of it, and a candidate more.
 
+mod withheld;
+
 use memchr::memmem;
+
+use super::json;
+use crate::wire::IceCredentials;
+pub(crate) use withheld::without_addresses;
 
 /// Longest username fragment and password (RFC 8839, section 5.4).
 const MAX_CREDENTIAL: usize = 256;
@@ -9,21 +15,12 @@ const MAX_CREDENTIAL: usize = 256;
 const MIN_UFRAG: usize = 4;
 const MIN_PWD: usize = 22;
 
-/// What proves the checks of one side of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Credentials<'a> {
-    /// The username fragment, `ice-ufrag`.
-    pub ufrag: &'a str,
-    /// The password, `ice-pwd`.
-    pub pwd: &'a str,
-}
-
 /// A session description inside a JSON text.
 #[derive(Debug)]
-pub struct Description<'a> {
+pub(crate) struct Description<'a> {
     text: &'a str,
     /// The credentials of its sender.
-    pub credentials: Credentials<'a>,
+    pub(crate) credentials: IceCredentials<'a>,
     /// Where a candidate is to stand: at the end of the first media section that has the credentials.
     end_of_media: usize,
     line_end: &'a str,
@@ -32,10 +29,10 @@ pub struct Description<'a> {
 impl<'a> Description<'a> {
     /// The first session description in a JSON text: a string that begins as every session description does. `None` if there
     /// is none, or it is not one for ICE.
-    pub fn find(text: &'a str) -> Option<Self> {
+    pub(crate) fn find(text: &'a str) -> Option<Self> {
         let start = memmem::find(text.as_bytes(), br#""v=0\"#)? + 1;
         let rest = text.get(start..)?;
-        let sdp = rest.get(..end_of_string(rest)?)?;
+        let sdp = rest.get(..json::end_of_string(rest.as_bytes())?)?;
         let (ufrag_at, ufrag) = attribute(sdp, r"\na=ice-ufrag:")?;
         let (_, pwd) = attribute(sdp, r"\na=ice-pwd:")?;
         let are_valid = is_credential(ufrag, MIN_UFRAG) && is_credential(pwd, MIN_PWD);
@@ -47,35 +44,22 @@ impl<'a> Description<'a> {
         let is_complete = sdp.get(..end)?.ends_with(line_end);
         (are_valid && is_complete).then_some(Description {
             text,
-            credentials: Credentials { ufrag, pwd },
+            credentials: IceCredentials { ufrag, pwd },
             end_of_media: start + end,
             line_end,
         })
     }
 
     /// The text with more candidates, and as it was otherwise. A candidate is a line without its `a=` and its end.
-    pub fn with_candidates(&self, candidates: impl Iterator<Item = String>) -> String {
+    pub(crate) fn with_candidates(&self, candidates: &[String]) -> String {
         let (before, after) = self.text.split_at_checked(self.end_of_media).unwrap_or((self.text, ""));
         let mut text = String::with_capacity(self.text.len() + 80);
         text.push_str(before);
         for candidate in candidates {
-            text.extend(["a=", &candidate, self.line_end]);
+            text.extend(["a=", candidate, self.line_end]);
         }
         text.push_str(after);
         text
-    }
-}
-
-/// Where the string ends whose quote was just opened.
-fn end_of_string(text: &str) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let quote = from + memchr::memchr(b'"', text.as_bytes().get(from..)?)?;
-        let escapes = text.as_bytes().get(..quote)?.iter().rev().take_while(|&&byte| byte == b'\\').count();
-        if escapes % 2 == 0 {
-            return Some(quote);
-        }
-        from = quote + 1;
     }
 }
 
@@ -101,7 +85,7 @@ mod tests {
 
     impl Description<'_> {
         fn with_candidate(&self, candidate: &str) -> String {
-            self.with_candidates(std::iter::once(candidate.to_owned()))
+            self.with_candidates(&[candidate.to_owned()])
         }
     }
 
@@ -124,7 +108,7 @@ mod tests {
     fn credentials_are_those_of_the_first_media_section_and_the_candidate_stands_at_its_end() {
         let text = payload(&sdp(&["audio", "video"]));
         let found = Description::find(&text).unwrap();
-        assert_eq!(found.credentials, Credentials { ufrag: "audio", pwd: PWD });
+        assert_eq!(found.credentials, IceCredentials { ufrag: "audio", pwd: PWD });
         let changed: Value = serde_json::from_str(&found.with_candidate("candidate:1 …")).unwrap();
         let expected = sdp(&["audio", "video"]).replacen("a=mid:audio\r\n", "a=mid:audio\r\na=candidate:1 …\r\n", 1);
         assert_eq!(changed["sdp"]["sdp"], expected);

@@ -1,0 +1,171 @@
+//! The relay without sockets: clients that check, answer and send, and what comes where.
+
+mod attacks;
+mod limits;
+mod world;
+
+use std::time::Duration;
+
+use world::{Client, World, addr};
+
+#[test]
+fn two_clients_that_cannot_reach_each_other_talk_through_the_relay() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.call("a", "b");
+    world.join(&caller, &callee);
+    world.send(caller.at, b"\x80media");
+    assert_eq!(world.received(callee.at), [b"\x80media"]);
+    world.send(callee.at, b"\x16dtls");
+    assert_eq!(world.received(caller.at), [b"\x16dtls"]);
+    let totals = world.calls.totals();
+    assert_eq!((totals.calls, totals.offered, totals.joined, totals.carried), (1, 1, 1, 1));
+}
+
+#[test]
+fn checks_and_answers_go_through_unchanged_and_only_to_proved_addresses() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.call("a", "b");
+    // The callee is not there yet, so the caller's check waits.
+    let check = caller.check(false);
+    world.send(caller.at, &check);
+    let [challenge] = &world.received(caller.at)[..] else { panic!("no challenge") };
+    world.send(caller.at, &caller.answer(challenge));
+    assert!(world.received(caller.at).is_empty() && world.received(callee.at).is_empty());
+
+    world.send(callee.at, &callee.check(false));
+    let [challenge] = &world.received(callee.at)[..] else { panic!("no challenge") };
+    assert!(world.received(caller.at).is_empty(), "the callee has proved nothing yet");
+    world.send(callee.at, &callee.answer(challenge));
+    assert_eq!(world.received(callee.at), [&check[..]]);
+    assert_eq!(world.received(caller.at).len(), 1);
+
+    let answer = callee.answer(&check);
+    world.send(callee.at, &answer);
+    assert_eq!(world.received(caller.at), [&answer[..]]);
+    // An answer is passed on once.
+    world.send(callee.at, &answer);
+    assert!(world.received(caller.at).is_empty());
+}
+
+#[test]
+fn an_answer_finds_the_address_that_asked() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.call("a", "b");
+    world.join(&caller, &callee);
+    let second = caller.from("1.1.1.1:2000");
+    world.prove(&second);
+    let (one, other) = (caller.check(false), second.check(false));
+    world.send(caller.at, &one);
+    world.send(second.at, &other);
+    world.send(callee.at, &callee.answer(&other));
+    assert_eq!((world.received(caller.at).len(), world.received(second.at).len()), (0, 1));
+    world.send(callee.at, &callee.answer(&one));
+    assert_eq!((world.received(caller.at).len(), world.received(second.at).len()), (1, 0));
+}
+
+#[test]
+fn the_nominated_address_gets_what_comes_and_another_one_takes_over_when_it_is_silent() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.call("a", "b");
+    world.join(&caller, &callee);
+    let second = caller.from("1.1.1.1:2000");
+    world.prove(&second);
+    let gets = |who: &Client| {
+        world.send(callee.at, b"\x80x");
+        world.received(who.at) == [b"\x80x"]
+    };
+    world.send(caller.at, &caller.check(true));
+    assert!(gets(&caller));
+    world.send(second.at, &second.check(true));
+    assert!(gets(&second));
+    // The network of the second address is gone.
+    for _ in 0..4 {
+        world.advance(Duration::from_millis(2500));
+        world.send(callee.at, &callee.check(false));
+        world.send(caller.at, &caller.check(false));
+        world.forget_received();
+    }
+    assert!(gets(&caller));
+}
+
+#[test]
+fn only_the_side_that_decides_nominates() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.call("a", "b");
+    world.join(&caller, &callee);
+    let second = callee.from("1.1.1.1:2000");
+    world.prove(&second);
+    world.send(callee.at, &callee.check(false));
+    world.send(second.at, &second.check(true));
+    world.advance(Duration::from_millis(1));
+    world.send(callee.at, &callee.check(false));
+    world.forget_received();
+    world.send(caller.at, b"\x80x");
+    assert_eq!(world.received(callee.at), [b"\x80x"]);
+}
+
+#[test]
+fn a_client_that_stops_to_check_gets_nothing_more_and_its_call_ends() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.call("a", "b");
+    world.join(&caller, &callee);
+    for _ in 0..11 {
+        world.advance(Duration::from_secs(3));
+        // It goes on sending, but that is no consent.
+        world.send(callee.at, b"\x80x");
+        world.send(caller.at, &caller.check(false));
+        world.forget_received();
+    }
+    world.send(caller.at, b"\x80x");
+    assert!(world.received(callee.at).is_empty());
+    assert_eq!(world.calls.totals().calls, 1);
+    world.advance(Duration::from_secs(31));
+    world.calls.sweep();
+    assert_eq!(world.calls.totals().calls, 0);
+    world.send(caller.at, &caller.check(false));
+    assert!(world.received(caller.at).is_empty());
+}
+
+#[test]
+fn a_call_that_nobody_brings_here_is_forgotten() {
+    let world = World::new(|_| {});
+    world.call("a", "b");
+    world.advance(Duration::from_secs(120));
+    world.calls.sweep();
+    assert_eq!(world.calls.totals().calls, 1);
+    world.advance(Duration::from_secs(1));
+    world.calls.sweep();
+    assert_eq!(world.calls.totals().calls, 0);
+}
+
+#[test]
+fn the_same_two_clients_have_several_calls_and_describe_them_anew() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.call_with("a", "b", "one", ["ufragA", "ufragB"]);
+    let [second, _] = world.call_with("a", "b", "two", ["ufragC", "ufragD"]);
+    assert_eq!(world.calls.totals().calls, 2);
+    world.join(&caller, &callee);
+    // A description with the same credentials changes nothing about the way.
+    world.call_with("a", "b", "one", ["ufragA", "ufragB"]);
+    assert_eq!(world.calls.totals().calls, 2);
+    world.send(caller.at, b"\x80x");
+    assert_eq!(world.received(callee.at), [b"\x80x"]);
+    let second = second.from("1.1.1.1:2000");
+    world.prove(&second);
+    world.send(second.at, b"\x80y");
+    assert!(world.received(callee.at).is_empty());
+}
+
+#[test]
+fn a_client_learns_its_own_address() {
+    let world = World::new(|_| {});
+    let asked = world::binding();
+    world.send(addr("1.1.1.1:1000"), &asked);
+    let [answer] = &world.received(addr("1.1.1.1:1000"))[..] else { panic!("no answer") };
+    assert_eq!(world::mapped(answer), addr("1.1.1.1:1000"));
+    assert!(answer.len() <= asked.len() + 12);
+    world.send(addr("[2001:db8::1]:1000"), &asked);
+    let [answer] = &world.received(addr("[2001:db8::1]:1000"))[..] else { panic!("no answer") };
+    assert_eq!(world::mapped(answer), addr("[2001:db8::1]:1000"));
+    assert_eq!(world.calls.totals().bindings, 2);
+}

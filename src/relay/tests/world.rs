@@ -1,0 +1,194 @@
+//! Clients of a relay, and the network between them.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use stun_types::attribute::{AttributeType, RawAttribute, Username, XorMappedAddress};
+use stun_types::message::{
+    BINDING, IntegrityAlgorithm, Message, MessageIntegrityCredentials, MessageWrite as _, MessageWriteExt as _,
+    MessageWriteVec, ShortTermCredentials,
+};
+
+use crate::clock::Clock;
+use crate::config::{Config, RelayLimits};
+use crate::relay::Parties;
+use crate::relay::calls::Calls;
+use crate::wire::{ApiKey, IceCredentials, RealmKind};
+
+/// A relay and everything that it has sent.
+pub(super) struct World {
+    pub(super) calls: Calls,
+    pub(super) clock: Clock,
+    key: ApiKey,
+    sent: RefCell<HashMap<SocketAddr, Vec<Vec<u8>>>>,
+}
+
+/// One side of a call.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) at: SocketAddr,
+    pub(super) username: String,
+    own: String,
+    other: String,
+    is_controlling: bool,
+}
+
+pub(super) fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// A password of a username fragment.
+fn pwd(ufrag: &str) -> String {
+    format!("{ufrag}{}", "0123456789abcdefghijkl")
+}
+
+fn credentials(pwd: &str) -> MessageIntegrityCredentials {
+    ShortTermCredentials::new(pwd.to_owned()).into()
+}
+
+impl World {
+    pub(super) fn new(limit: impl FnOnce(&mut RelayLimits)) -> Self {
+        let mut config = Config::default();
+        limit(&mut config.relay_limits);
+        let clock = Clock::manual();
+        // Times have a past.
+        clock.advance(Duration::from_secs(1000));
+        let own = vec![addr("198.51.100.1:3478")];
+        let calls = Calls::new(config.into(), clock.clone(), own, false, 1);
+        World { calls, clock, key: ApiKey::parse("k").unwrap(), sent: RefCell::default() }
+    }
+
+    pub(super) fn of_key(mut self, key: &str) -> Self {
+        self.key = ApiKey::parse(key).unwrap();
+        self
+    }
+
+    /// A call that was offered and answered.
+    pub(super) fn call(&self, offerer: &str, answerer: &str) -> [Client; 2] {
+        self.call_with(offerer, answerer, "1", [&format!("{offerer}ufrag"), &format!("{answerer}ufrag")])
+    }
+
+    pub(super) fn call_with(
+        &self,
+        offerer: &str,
+        answerer: &str,
+        connection: &str,
+        [offer, answer]: [&str; 2],
+    ) -> [Client; 2] {
+        assert!(self.offer(offerer, answerer, connection, offer) && self.answer(offerer, answerer, connection, answer));
+        let client = |at: &str, own: &str, other: &str, is_controlling| Client {
+            at: addr(at),
+            username: format!("{other}:{own}"),
+            own: pwd(own),
+            other: pwd(other),
+            is_controlling,
+        };
+        [client("1.1.1.1:1000", offer, answer, true), client("2.2.2.2:1000", answer, offer, false)]
+    }
+
+    pub(super) fn offer(&self, offerer: &str, answerer: &str, connection: &str, ufrag: &str) -> bool {
+        let parties = self.parties(offerer, answerer, connection);
+        self.calls.note_offer(parties, IceCredentials { ufrag, pwd: &pwd(ufrag) })
+    }
+
+    pub(super) fn answer(&self, offerer: &str, answerer: &str, connection: &str, ufrag: &str) -> bool {
+        let parties = self.parties(offerer, answerer, connection);
+        self.calls.begin(parties, IceCredentials { ufrag, pwd: &pwd(ufrag) })
+    }
+
+    fn parties<'a>(&'a self, offerer: &'a str, answerer: &'a str, connection: &'a str) -> Parties<'a> {
+        let connection = Some(connection);
+        Parties { key: &self.key, realm: RealmKind::PeerJs, offerer, answerer, connection }
+    }
+
+    /// Both clients check, prove their addresses, and have nothing left to read.
+    pub(super) fn join(&self, one: &Client, other: &Client) {
+        self.prove(one);
+        self.prove(other);
+        self.forget_received();
+    }
+
+    /// A client checks, and answers what comes.
+    pub(super) fn prove(&self, client: &Client) {
+        self.send(client.at, &client.check(false));
+        for request in self.received(client.at) {
+            self.send(client.at, &client.answer(&request));
+        }
+        self.forget_received();
+    }
+
+    /// A datagram reaches the relay.
+    pub(super) fn send(&self, from: SocketAddr, bytes: &[u8]) {
+        let mut sent = self.sent.borrow_mut();
+        let mut send = |to: SocketAddr, bytes: &[u8]| sent.entry(to).or_default().push(bytes.to_vec());
+        if crate::relay::stun::Stun::is_stun(bytes) {
+            self.calls.on_stun(0, from, bytes, send);
+        } else if let Some(to) = self.calls.forward(0, from, 1, bytes.len()) {
+            send(to, bytes);
+        }
+    }
+
+    /// What the relay has sent to an address since the last time.
+    pub(super) fn received(&self, at: SocketAddr) -> Vec<Vec<u8>> {
+        self.sent.borrow_mut().remove(&at).unwrap_or_default()
+    }
+
+    pub(super) fn forget_received(&self) {
+        self.sent.borrow_mut().clear();
+    }
+
+    pub(super) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+}
+
+impl Client {
+    /// The same client at another address.
+    pub(super) fn from(&self, at: &str) -> Client {
+        Client { at: addr(at), ..self.clone() }
+    }
+
+    /// A check as browsers send it.
+    pub(super) fn check(&self, nominate: bool) -> Vec<u8> {
+        self.check_with(&self.other, nominate)
+    }
+
+    pub(super) fn check_with(&self, pwd: &str, nominate: bool) -> Vec<u8> {
+        let mut check = Message::builder_request(BINDING, MessageWriteVec::new());
+        check.add_attribute(&Username::new(&self.username).unwrap()).unwrap();
+        let role = AttributeType::new(if self.is_controlling { 0x802A } else { 0x8029 });
+        check.add_attribute(&RawAttribute::new(role, &[7; 8])).unwrap();
+        check.add_attribute(&RawAttribute::new(AttributeType::new(0x0024), &[1; 4])).unwrap();
+        if nominate {
+            check.add_attribute(&RawAttribute::new(AttributeType::new(0x0025), &[])).unwrap();
+        }
+        check.add_message_integrity(&credentials(pwd), IntegrityAlgorithm::Sha1).unwrap();
+        check.add_fingerprint().unwrap();
+        check.finish()
+    }
+
+    /// The answer to a check, which has to be valid.
+    pub(super) fn answer(&self, check: &[u8]) -> Vec<u8> {
+        let check = Message::from_bytes(check).unwrap();
+        check.validate_integrity(&credentials(&self.own)).unwrap();
+        let mut answer = Message::builder_success(&check, MessageWriteVec::new());
+        let mapped = XorMappedAddress::new(addr("198.51.100.1:3478"), check.transaction_id());
+        answer.add_attribute(&mapped).unwrap();
+        answer.add_message_integrity(&credentials(&self.own), IntegrityAlgorithm::Sha1).unwrap();
+        answer.add_fingerprint().unwrap();
+        answer.finish()
+    }
+}
+
+/// A question for one's own address.
+pub(super) fn binding() -> Vec<u8> {
+    Message::builder_request(BINDING, MessageWriteVec::new()).finish()
+}
+
+/// The address in the answer to it.
+pub(super) fn mapped(answer: &[u8]) -> SocketAddr {
+    let answer = Message::from_bytes(answer).unwrap();
+    answer.attribute::<XorMappedAddress>().unwrap().addr(answer.transaction_id())
+}

@@ -1,11 +1,13 @@
 //! All calls: how a datagram finds its own, and the limits of all together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use dashmap::DashMap;
+use tokio::sync::Notify;
 
 use super::address::is_public;
 use super::counters::{Counters, RelayTotals};
@@ -38,6 +40,10 @@ pub(super) struct Calls {
     keys: Mutex<HashMap<ApiKey, Weak<OfKey>>>,
     strangers: Strangers,
     next_number: AtomicU32,
+    /// Calls whose direct way still has its head start, and when that ends; oldest first.
+    beginning: Mutex<VecDeque<(u64, Weak<Call>)>>,
+    /// Wakes who waits for the first of them.
+    begun: Notify,
     counters: Box<[Counters]>,
     offered: AtomicU64,
     joined: AtomicU64,
@@ -88,6 +94,8 @@ impl Calls {
             strangers: Strangers::default(),
             // Not what others can count along with.
             next_number: AtomicU32::new(rand::random()),
+            beginning: Mutex::default(),
+            begun: Notify::new(),
             counters: (0..threads).map(|_| Counters::default()).collect(),
             offered: AtomicU64::new(0),
             joined: AtomicU64::new(0),
@@ -130,9 +138,50 @@ impl Calls {
         for (name, end) in names.into_iter().zip([End::Offerer, End::Answerer]) {
             self.by_username.insert(name, (Arc::clone(&call), end));
         }
+        lock(&self.beginning).push_back((self.clock.now() + session::HEAD_START, Arc::downgrade(&call)));
         self.by_number.insert(number, call);
+        self.begun.notify_one();
         self.offered.fetch_add(1, Ordering::Relaxed);
         true
+    }
+
+    /// Waits until the head start of a call has ended.
+    pub(super) async fn until_head_start_ends(&self) {
+        loop {
+            let first = lock(&self.beginning).front().map(|(due, _)| *due);
+            let wait = first.map(|due| Duration::from_millis(due.saturating_sub(self.clock.now())));
+            match wait {
+                Some(Duration::ZERO) => return,
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => self.begun.notified().await,
+            }
+        }
+    }
+
+    /// Checks the clients of calls that did not find a direct way in time.
+    pub(super) fn end_head_starts(&self, thread: usize, mut send: impl FnMut(SocketAddr, &[u8])) {
+        let now = self.clock.now();
+        loop {
+            let next = lock(&self.beginning).pop_front_if(|(due, _)| *due <= now);
+            let Some((_, call)) = next else { return };
+            let Some(call) = call.upgrade() else { continue };
+            let checks = lock(&call.session).end_head_start();
+            self.send_all(thread, checks, &mut send);
+        }
+    }
+
+    fn send_all(
+        &self,
+        thread: usize,
+        datagrams: Vec<Outgoing<'_>>,
+        send: &mut impl FnMut(SocketAddr, &[u8]),
+    ) {
+        for Outgoing { to, bytes } in datagrams {
+            if let Some(counters) = self.counters.get(thread) {
+                counters.passed(1, bytes.len() as u64);
+            }
+            send(to, &bytes);
+        }
     }
 
     /// Counts a call of a key, within the limits of the configuration.
@@ -167,12 +216,7 @@ impl Calls {
             None => Err(Dropped::Unknown),
         };
         match handled {
-            Ok(outcome) => {
-                for Outgoing { to, bytes } in outcome.send {
-                    counters.passed(1, bytes.len() as u64);
-                    send(to, &bytes);
-                }
-            }
+            Ok(outcome) => self.send_all(thread, outcome.send, &mut send),
             Err(why) => counters.dropped(why, 1),
         }
     }

@@ -16,6 +16,9 @@ const MAX_CROSSINGS: usize = 16;
 /// 2.5 s (Chromium) or 5 s (Firefox).
 const SILENT: u64 = 8_000;
 
+/// Milliseconds that a direct way has before this one: Firefox keeps the first way that works.
+pub(super) const HEAD_START: u64 = 1000;
+
 /// Milliseconds after which a client that has not checked its way wants nothing more (RFC 7675).
 pub(super) const CONSENT: u64 = 30_000;
 
@@ -99,6 +102,8 @@ struct Address {
     at: SocketAddr,
     /// The transaction of our check, until it is answered.
     challenge: Option<Transaction>,
+    /// Bytes of the check that came from there and was not answered by one of ours.
+    unanswered: usize,
     heard: u64,
     consented: u64,
 }
@@ -158,7 +163,7 @@ impl Session {
         if !request.is_proved_by(&self.side(end.other()).pwd) {
             return Err(Dropped::Forged);
         }
-        let number = self.number;
+        let (number, begun) = (self.number, self.begun);
         let mut outcome = Outcome::default();
         let username = self.username_of(end.other());
         let side = self.side_mut(end);
@@ -168,16 +173,12 @@ impl Session {
             return Err(Dropped::Address);
         };
         if !address.is_proved() {
-            // Not longer than what came, whoever sent it.
-            let transaction = *address.challenge.get_or_insert_with(|| challenge(number));
-            let our_role = match side.role {
-                Some(Role::Controlled) => Role::Controlling,
-                _ => Role::Controlled,
-            };
-            let check = stun::check(transaction, &username, &side.pwd, our_role);
             side.held = Some((from, bytes.into()));
-            let check = check.filter(|check| check.len() <= bytes.len());
-            outcome.send.extend(check.map(|check| Outgoing { to: from, bytes: check.into() }));
+            // Not longer than what came, whoever sent it.
+            address.unanswered = bytes.len();
+            if now.saturating_sub(begun) >= HEAD_START {
+                outcome.send.extend(address.challenged(number, &username, &side.pwd, side.role));
+            }
             return Ok(outcome);
         }
         address.consented = now;
@@ -192,6 +193,19 @@ impl Session {
             None => self.side_mut(end).held = Some((from, bytes.into())),
         }
         Ok(outcome)
+    }
+
+    /// Checks the addresses that have waited for the end of the head start.
+    pub(super) fn end_head_start(&mut self) -> Vec<Outgoing<'static>> {
+        let number = self.number;
+        let names = [End::Offerer, End::Answerer].map(|end| self.username_of(end.other()));
+        let sides = self.sides.iter_mut().zip(names);
+        let challenges = sides.flat_map(|(side, username)| {
+            let Side { addresses, pwd, role, .. } = side;
+            let waiting = addresses.iter_mut().filter(|address| !address.is_proved());
+            waiting.filter_map(move |address| address.challenged(number, &username, pwd, *role))
+        });
+        challenges.collect()
     }
 
     /// An answer of `end`: to our own check, or to one that went through.
@@ -296,7 +310,7 @@ impl Side {
             let silent = self.addresses.iter().position(|address| !address.agrees(now));
             replaced = Some(self.addresses.swap_remove(silent.ok_or(Dropped::Address)?).at);
         }
-        self.addresses.push(Address { at: from, challenge: None, heard: now, consented: NEVER });
+        self.addresses.push(Address { at: from, challenge: None, unanswered: 0, heard: now, consented: NEVER });
         Ok(replaced)
     }
 
@@ -314,6 +328,24 @@ impl Side {
 const NEVER: u64 = u64::MAX;
 
 impl Address {
+    /// Our check of this address, if it is not longer than what came from there.
+    fn challenged(
+        &mut self,
+        number: u32,
+        username: &str,
+        pwd: &str,
+        its_role: Option<Role>,
+    ) -> Option<Outgoing<'static>> {
+        let transaction = *self.challenge.get_or_insert_with(|| challenge(number));
+        let our_role = match its_role {
+            Some(Role::Controlled) => Role::Controlling,
+            _ => Role::Controlled,
+        };
+        let most = std::mem::take(&mut self.unanswered);
+        let check = stun::check(transaction, username, pwd, our_role).filter(|check| check.len() <= most)?;
+        Some(Outgoing { to: self.at, bytes: check.into() })
+    }
+
     fn is_proved(&self) -> bool {
         self.consented != NEVER
     }

@@ -132,6 +132,10 @@ impl Reader<'_> {
                 biased;
                 // An error means that the relay is gone.
                 _ = open.changed() => return Ok(()),
+                () = self.calls.until_head_start_ends(), if self.is_first() => {
+                    self.calls.end_head_starts(self.thread, |to, bytes| self.send(to, bytes, bytes.len()));
+                    continue;
+                }
                 readable = socket.readable() => readable?,
             }
             let mut metas = [RecvMeta::default(); BATCH];
@@ -154,6 +158,11 @@ impl Reader<'_> {
                 }
             }
         }
+    }
+
+    /// One reader has to look after the time.
+    fn is_first(&self) -> bool {
+        (self.thread, self.at) == (0, 0)
     }
 
     /// Handles datagrams of one sender, which all have the same size except the last.

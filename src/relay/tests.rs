@@ -48,6 +48,26 @@ fn checks_and_answers_go_through_unchanged_and_only_to_proved_addresses() {
 }
 
 #[test]
+fn a_direct_way_has_a_head_start() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.begin("a", "b", "1", ["aufrag", "bufrag"]);
+    world.advance(Duration::from_millis(500));
+    for client in [&caller, &callee] {
+        world.send(client.at, &client.check(false));
+        assert!(world.received(client.at).is_empty());
+    }
+    world.advance(Duration::from_millis(499));
+    assert!(world.received(caller.at).is_empty());
+    // Nobody has to check once more.
+    world.advance(Duration::from_millis(1));
+    for client in [&caller, &callee] {
+        let [challenge] = &world.received(client.at)[..] else { panic!("no challenge") };
+        world.send(client.at, &client.answer(challenge));
+    }
+    assert_eq!((world.received(caller.at).len(), world.received(callee.at).len()), (1, 1));
+}
+
+#[test]
 fn an_answer_finds_the_address_that_asked() {
     let world = World::new(|_| {});
     let [caller, callee] = world.call("a", "b");
@@ -130,7 +150,7 @@ fn a_client_that_stops_to_check_gets_nothing_more_and_its_call_ends() {
 fn a_call_that_nobody_brings_here_is_forgotten() {
     let world = World::new(|_| {});
     world.call("a", "b");
-    world.advance(Duration::from_secs(120));
+    world.advance(Duration::from_secs(119));
     world.calls.sweep();
     assert_eq!(world.calls.totals().calls, 1);
     world.advance(Duration::from_secs(1));

@@ -65,12 +65,25 @@ impl World {
         self
     }
 
-    /// A call that was offered and answered.
+    /// A call that was offered and answered, and has found no direct way.
     pub(super) fn call(&self, offerer: &str, answerer: &str) -> [Client; 2] {
         self.call_with(offerer, answerer, "1", [&format!("{offerer}ufrag"), &format!("{answerer}ufrag")])
     }
 
     pub(super) fn call_with(
+        &self,
+        offerer: &str,
+        answerer: &str,
+        connection: &str,
+        ufrags: [&str; 2],
+    ) -> [Client; 2] {
+        let clients = self.begin(offerer, answerer, connection, ufrags);
+        self.advance(Duration::from_secs(1));
+        clients
+    }
+
+    /// A call that was just answered.
+    pub(super) fn begin(
         &self,
         offerer: &str,
         answerer: &str,
@@ -139,8 +152,11 @@ impl World {
         self.sent.borrow_mut().clear();
     }
 
+    /// Moves the clock, and does what is due.
     pub(super) fn advance(&self, by: Duration) {
         self.clock.advance(by);
+        let mut sent = self.sent.borrow_mut();
+        self.calls.end_head_starts(0, |to, bytes| sent.entry(to).or_default().push(bytes.to_vec()));
     }
 }
 

@@ -26,8 +26,8 @@ setup:
 
 # The fast round after a change: what is likely to break, in under a minute on two cores once it is built.
 check:
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --check --all
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo test --locked --quiet --lib --test architecture --test dialect --test broker
 	cargo test --locked --quiet --test api smoke
 
@@ -38,7 +38,7 @@ test-rust:
 
 # Nodes of a cluster in virtual time, optimized: ten thousand seeds in a minute. SIMULATION_SEEDS sets how many.
 test-simulation: build
-	cargo test --release --locked --test simulation
+	cargo test --release --locked --package simulation
 
 # Attacks on the release binary, with bounds on its memory and on how long others wait: two minutes.
 # Some of them: make test-hostile ARGS='ping_flood self_takeover'
@@ -50,8 +50,8 @@ test-browser: build
 
 # The benchmark has a lock file of its own, which follows the server's, and shares what is built.
 lint: vendor
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --check --all
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	cargo fmt --check --manifest-path bench/Cargo.toml
 	cargo clippy --manifest-path bench/Cargo.toml --target-dir target --all-targets -- -D warnings

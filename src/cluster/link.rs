@@ -11,6 +11,10 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// Most bytes of messages that wait to be sent to one node. More of them stay in the queues of their recipients.
 const LINK_BYTES: usize = 8 * 1024 * 1024;
 
+/// Batches without a packet that follow when there is no more to say. If the last batch is lost, the reader notices it by
+/// them, and not by a message much later, which it would take for lost too.
+const CLOSING_BATCHES: u8 = 2;
+
 /// What a node has to say to another.
 #[derive(Debug, Default)]
 pub struct Outbound {
@@ -18,6 +22,8 @@ pub struct Outbound {
     /// Packets without a header, in pieces of about the size of a batch.
     pieces: VecDeque<Vec<u8>>,
     bytes: usize,
+    /// How many batches without a packet have followed.
+    closing: u8,
 }
 
 /// What a node has heard of another.
@@ -45,6 +51,7 @@ impl Outbound {
 
     /// Adds a packet. Those that are no messages are few, and always have room.
     pub fn push(&mut self, packet: &Packet<'_>) {
+        self.closing = 0;
         if self.pieces.back().is_none_or(|piece| piece.len() >= BATCH_BYTES) {
             self.pieces.push_back(Vec::new());
         }
@@ -52,6 +59,14 @@ impl Outbound {
             let before = piece.len();
             packet::write(packet, piece);
             self.bytes += piece.len() - before;
+        }
+    }
+
+    /// Adds a batch without a packet, if there was nothing to say lately. Call it now and then.
+    pub fn close(&mut self) {
+        if self.pieces.is_empty() && self.last_number > 0 && self.closing < CLOSING_BATCHES {
+            self.closing += 1;
+            self.pieces.push_back(Vec::new());
         }
     }
 
@@ -109,6 +124,26 @@ mod tests {
         }
         assert_eq!(numbers, [1, 2, 3]);
         assert_eq!(tickets, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn two_empty_batches_follow_the_last_one_with_packets() {
+        let mut outbound = Outbound::default();
+        outbound.close();
+        assert!(outbound.next_batch(NodeId::new(1)).is_none(), "nothing was said yet");
+        outbound.push(&Packet::Reset);
+        outbound.close();
+        let batches: Vec<_> = (0..5)
+            .map_while(|_| {
+                let batch = outbound.next_batch(NodeId::new(1));
+                outbound.close();
+                batch
+            })
+            .collect();
+        let packets = batches.iter().map(|batch| Batch::read(batch).unwrap().packets().count());
+        assert_eq!(packets.collect::<Vec<_>>(), [1, 0, 0]);
+        outbound.push(&Packet::Reset);
+        assert_eq!(Batch::read(&outbound.next_batch(NodeId::new(1)).unwrap()).unwrap().number, 4);
     }
 
     #[test]

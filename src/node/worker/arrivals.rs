@@ -212,7 +212,7 @@ impl<B: Backplane> Worker<B> {
         })
     }
 
-    fn realm_of(&self, name: &NameRef<'_>) -> Option<Arc<Realm>> {
+    pub(super) fn realm_of(&self, name: &NameRef<'_>) -> Option<Arc<Realm>> {
         let Entity::Peer(kind) = name.entity()? else { return None };
         self.node.upgrade()?.tenant(name.key())?.existing(kind)
     }

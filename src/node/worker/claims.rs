@@ -5,13 +5,14 @@ use std::rc::Rc;
 use tokio::sync::oneshot;
 
 use super::Worker;
+use super::opening::peer_id;
 use crate::broker::{Located, Realm};
 use crate::clock::millis;
 use crate::cluster::packet::Packet;
-use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Locate, Name, Owner};
+use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, Owner};
 use crate::events::PeerAddress;
 use crate::node::membership::{name_of, name_of_peer};
-use crate::wire::{Frame, NodeId, RealmKind};
+use crate::wire::{CloseReason, Frame, NodeId, RealmKind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +28,10 @@ impl<B: Backplane> Worker<B> {
         match self.backplane.claim(claims.clone()).await {
             Ok(outcomes) => {
                 for ((claim, outcome), reply) in claims.into_iter().zip(outcomes).zip(replies) {
-                    let is_granted = matches!(outcome, ClaimOutcome::Granted(_));
-                    if reply.send(Some(outcome)).is_err() && is_granted {
+                    if let Err(Some(ClaimOutcome::Granted(Granted { former, .. }))) =
+                        reply.send(Some(outcome))
+                    {
+                        self.dismiss(&claim.name, former);
                         self.give_back(claim);
                     }
                 }
@@ -37,6 +40,17 @@ impl<B: Backplane> Worker<B> {
             Err(error) => {
                 log::debug!("cannot claim ids: {error}");
                 claims.into_iter().for_each(|claim| self.give_back(claim));
+            }
+        }
+    }
+
+    /// Tells the connections that a claim has displaced. Its client has left, and nobody else would tell them.
+    fn dismiss(self: &Rc<Self>, name: &Name, former: Vec<Owner>) {
+        for owner in former {
+            if !self.is_ours(owner.node) {
+                drop(self.tell_to_yield(name, owner, CloseReason::Replaced));
+            } else if let (Some(realm), Some(id)) = (self.realm_of(&name.as_ref()), peer_id(&name.as_ref())) {
+                realm.yield_id(&id, owner.connection, CloseReason::Replaced);
             }
         }
     }

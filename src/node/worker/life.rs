@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{End, Worker};
 use crate::broker::{Holder, Realm};
+use crate::cluster::link::Outbound;
 use crate::cluster::packet::Packet;
 use crate::cluster::{Backplane, Granted, Owner, Position, RegisterOutcome, Registration, Renewal};
 use crate::events::ClusterEvent;
@@ -103,6 +104,7 @@ impl<B: Backplane> Worker<B> {
                     self.shared.state().good_until = asked + self.shared.lease();
                     self.note_members(node, members);
                     self.check_inbox(node);
+                    self.close_links();
                     if self.reconcile(node).await && now >= self.settled_from.get() {
                         self.note_up();
                     }
@@ -150,6 +152,12 @@ impl<B: Backplane> Worker<B> {
         if ids > 0 {
             self.tell(|| ClusterEvent::IdsLost { ids });
         }
+    }
+
+    /// Shows nodes that we have nothing more to say to them what they should have heard.
+    fn close_links(&self) {
+        self.shared.state().links.values_mut().for_each(Outbound::close);
+        self.shared.sending.notify_one();
     }
 
     /// Says something to itself. An inbox that does not bring it is read anew from its beginning.

@@ -45,7 +45,14 @@ impl Node {
         let mut command = Command::new(program);
         command
             .args(["--host", "127.0.0.1", "--port", "0", "--ops_port", "0", "--workers", "1"])
-            .args(["--messages_per_second", "0", "--opens_per_second_per_address", "0"])
+            .args([
+                "--messages_per_second",
+                "0",
+                "--opens_per_second_per_address",
+                "0",
+                "--concurrent_limit",
+                "20000",
+            ])
             .args(["--redis", &format!("redis://{}", self.proxy.address)])
             .args(&self.flags)
             .env_clear()

@@ -41,6 +41,8 @@ struct Worker<B> {
     renewed: Notify,
     inbound: RefCell<HashMap<NodeId, Inbound>>,
     position: RefCell<Position>,
+    /// Whether batches that were read are about to be removed from the inbox.
+    trims: Cell<bool>,
     echo_sent: Cell<u64>,
     echo_heard: Cell<u64>,
     former: Cell<Option<NodeId>>,
@@ -80,6 +82,7 @@ impl Membership {
             renewed: Notify::new(),
             inbound: RefCell::default(),
             position: RefCell::default(),
+            trims: Cell::new(false),
             echo_sent: Cell::new(0),
             echo_heard: Cell::new(0),
             former: Cell::new(None),

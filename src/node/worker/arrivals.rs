@@ -26,6 +26,9 @@ const WAIT: Duration = Duration::from_secs(1);
 /// How long to wait after a read failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a batch that was read may stay in the inbox: under load, one removal is enough for many.
+const TRIM_INTERVAL: Duration = Duration::from_millis(50);
+
 /// Most messages that wait for connections which are being opened.
 const MAX_PARKED: usize = 4096;
 
@@ -60,9 +63,21 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
+    /// Removes what was read from the inbox, soon.
     fn trim(self: &Rc<Self>, node: NodeId) {
-        let (worker, until) = (Rc::clone(self), self.position.borrow().clone());
-        spawn_local(async move { worker.backplane.trim(node, &until).await });
+        if self.trims.replace(true) {
+            return;
+        }
+        let worker = Rc::clone(self);
+        spawn_local(async move {
+            sleep(TRIM_INTERVAL).await;
+            worker.trims.set(false);
+            if worker.node() == Some(node) {
+                let until = worker.position.borrow().clone();
+                // What stays is removed the next time.
+                let _ = worker.backplane.trim(node, &until).await;
+            }
+        });
     }
 
     fn arrive(self: &Rc<Self>, bytes: &[u8], flushes: &mut Vec<Flush>) {

@@ -39,6 +39,8 @@ struct Worker<B> {
     backplane: B,
     /// The lease was renewed, or is out.
     renewed: Notify,
+    /// The backplane has stopped to answer the reader: the lease is renewed at once, to find out what it has lost.
+    suspected: Notify,
     inbound: RefCell<HashMap<NodeId, Inbound>>,
     position: RefCell<Position>,
     /// Whether batches that were read are about to be removed from the inbox.
@@ -80,6 +82,7 @@ impl Membership {
             node,
             backplane,
             renewed: Notify::new(),
+            suspected: Notify::new(),
             inbound: RefCell::default(),
             position: RefCell::default(),
             trims: Cell::new(false),

@@ -38,9 +38,12 @@ const OUTCOMES: [HandOver; 3] = [HandOver::Delivered, HandOver::NotHere, HandOve
 impl<B: Backplane> Worker<B> {
     /// Reads the inbox for as long as the node lives.
     pub(super) async fn read(self: &Rc<Self>, node: NodeId) -> End {
+        let mut failed = false;
         loop {
             let position = self.position.borrow().clone();
-            match self.backplane.read(node, &position, WAIT).await {
+            let read = self.backplane.read(node, &position, WAIT).await;
+            let failed_before = std::mem::replace(&mut failed, read.is_err());
+            match read {
                 Ok(entries) if entries.is_empty() => {}
                 Ok(entries) => {
                     let mut flushes = Vec::new();
@@ -57,6 +60,9 @@ impl<B: Backplane> Worker<B> {
                 }
                 Err(error) => {
                     log::debug!("cannot read what other nodes say: {error}");
+                    if !failed_before {
+                        self.suspected.notify_one();
+                    }
                     sleep(PAUSE).await;
                 }
             }

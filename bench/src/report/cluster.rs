@@ -106,7 +106,8 @@ fn messages(run: &Run) -> Vec<Row> {
         }
     };
     per_pace(&mut rows, "CPU of the nodes per message", "µs", ServerRun::message_us);
-    for row in &mut rows {
+    // With more in flight, a server by itself writes many messages at once, and nothing can be compared with that.
+    for row in rows.iter_mut().take(2) {
         row.must = at_most(ratio(across(row.values, f64::max), row.values[0]), 3.0, "× peerbroker");
     }
     per_pace(&mut rows, "CPU of Redis per message", "µs", ServerRun::redis_us);

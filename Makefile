@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build vendor setup check test test-rust test-simulation test-hostile test-browser lint pictures fuzz bench bench-quick bench-baseline
+.PHONY: run build vendor setup check test test-rust test-simulation test-hostile test-browser lint pictures fuzz bench bench-quick bench-baseline bench-cluster
 
 run: vendor
 	cargo run --release -- $(ARGS)
@@ -76,8 +76,8 @@ pictures: build
 	cd client-tests && npm ci --no-audit --no-fund --silent && npm run pictures
 
 # Not --locked: the lock file of the benchmark follows the server's dependencies.
-COMPARE = cd bench && cargo build --release && cargo bench --no-run --bench broker \
-	&& cargo run --release --quiet --bin compare --
+LOAD = cd bench && cargo build --release
+COMPARE = $(LOAD) && cargo bench --no-run --bench broker && cargo run --release --quiet --bin compare --
 
 # Side by side with npm's peer and others, some ten minutes; docs/BENCHMARKS.md says how.
 bench: build bench/node/node_modules/.package-lock.json
@@ -89,6 +89,10 @@ bench-quick: build
 
 bench-baseline: build
 	$(COMPARE) baseline
+
+# Nodes with a Redis between them, and a Redis with millions of records: some six minutes.
+bench-cluster: build
+	$(LOAD) && cargo run --release --quiet --bin compare -- cluster
 
 bench/node/node_modules/.package-lock.json: bench/node/package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing: it installs the server to compare with' >&2; exit 1; }

@@ -19,7 +19,7 @@ const CLOSING_BATCHES: u8 = 2;
 #[derive(Debug, Default)]
 pub struct Outbound {
     last_number: u64,
-    /// Packets without a header, in pieces of about the size of a batch.
+    /// Batches whose headers are not filled in yet.
     pieces: VecDeque<Vec<u8>>,
     bytes: usize,
     /// How many batches without a packet have followed.
@@ -53,7 +53,7 @@ impl Outbound {
     pub fn push(&mut self, packet: &Packet<'_>) {
         self.closing = 0;
         if self.pieces.back().is_none_or(|piece| piece.len() >= BATCH_BYTES) {
-            self.pieces.push_back(Vec::new());
+            self.pieces.push_back(vec![0; packet::HEADER]);
         }
         if let Some(piece) = self.pieces.back_mut() {
             let before = piece.len();
@@ -72,11 +72,10 @@ impl Outbound {
 
     /// Takes out the next batch. It has to be sent until it is known to have arrived, before any later one.
     pub fn next_batch(&mut self, from: NodeId) -> Option<Vec<u8>> {
-        let piece = self.pieces.pop_front()?;
-        self.bytes -= piece.len();
+        let mut batch = self.pieces.pop_front()?;
+        self.bytes -= batch.len() - packet::HEADER;
         self.last_number += 1;
-        let mut batch = packet::header(from, self.last_number);
-        batch.extend_from_slice(&piece);
+        packet::set_header(&mut batch, from, self.last_number);
         Some(batch)
     }
 }

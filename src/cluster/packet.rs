@@ -11,12 +11,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::backplane::{Entity, Name};
-use crate::wire::{ApiKey, ConnId, MessageKind, NodeId, RealmKind};
+use crate::wire::{ApiKey, MessageKind, NodeId, RealmKind};
 
 /// The version of a batch. A node reads batches of other versions too: what it does not know, it skips.
 const VERSION: u8 = 1;
 
-const HEADER: usize = 17;
+/// The bytes of the header of a batch.
+pub const HEADER: usize = 17;
 
 /// Zeros at the end of a packet.
 const SPARE: [u8; 8] = [0; 8];
@@ -218,13 +219,11 @@ pub struct Batch<'a> {
     packets: &'a [u8],
 }
 
-/// The header of a batch.
-pub fn header(from: NodeId, number: u64) -> Vec<u8> {
-    let mut header = Vec::with_capacity(HEADER);
-    header.push(VERSION);
-    header.extend_from_slice(&from.get().to_le_bytes());
-    header.extend_from_slice(&number.to_le_bytes());
-    header
+/// Fills in the header of a batch, which begins with room for it.
+pub fn set_header(batch: &mut [u8], from: NodeId, number: u64) {
+    let from = from.get().to_le_bytes();
+    let header = std::iter::once(VERSION).chain(from).chain(number.to_le_bytes());
+    batch.iter_mut().zip(header).for_each(|(place, byte)| *place = byte);
 }
 
 /// Appends a packet to a batch.
@@ -338,14 +337,15 @@ pub fn kind_of(number: u8) -> Option<MessageKind> {
     MessageKind::ALL.get(usize::from(number)).copied()
 }
 
-/// The number of a connection in a packet.
-pub fn connection(number: u64) -> ConnId {
-    ConnId::new(number)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn header(from: NodeId, number: u64) -> Vec<u8> {
+        let mut batch = vec![0; HEADER];
+        set_header(&mut batch, from, number);
+        batch
+    }
 
     fn name(text: &str) -> NameRef<'_> {
         NameRef { key: "k", entity: 0, name: text }

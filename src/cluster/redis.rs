@@ -311,8 +311,11 @@ impl Backplane for RedisBackplane {
         let read: Option<StreamReadReply> = answers::from(only(answers)?)?;
         let entries = read.into_iter().flat_map(|read| read.keys).flat_map(|stream| stream.ids);
         // An entry of another kind is passed on without bytes, because its position counts.
-        let entry = |entry: redis::streams::StreamId| Entry {
-            batch: entry.get("b").unwrap_or_default(),
+        let entry = |mut entry: redis::streams::StreamId| Entry {
+            batch: match entry.map.remove("b") {
+                Some(Value::BulkString(batch)) => batch,
+                _ => Vec::new(),
+            },
             position: Position(entry.id),
         };
         Ok(entries.map(entry).collect())

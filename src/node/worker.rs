@@ -39,8 +39,12 @@ struct Worker<B> {
     backplane: B,
     /// The lease was renewed, or is out.
     renewed: Notify,
+    /// The backplane has stopped to answer the reader: the lease is renewed at once, to find out what it has lost.
+    suspected: Notify,
     inbound: RefCell<HashMap<NodeId, Inbound>>,
     position: RefCell<Position>,
+    /// Whether batches that were read are about to be removed from the inbox.
+    trims: Cell<bool>,
     echo_sent: Cell<u64>,
     echo_heard: Cell<u64>,
     former: Cell<Option<NodeId>>,
@@ -78,8 +82,10 @@ impl Membership {
             node,
             backplane,
             renewed: Notify::new(),
+            suspected: Notify::new(),
             inbound: RefCell::default(),
             position: RefCell::default(),
+            trims: Cell::new(false),
             echo_sent: Cell::new(0),
             echo_heard: Cell::new(0),
             former: Cell::new(None),

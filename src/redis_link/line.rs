@@ -55,7 +55,7 @@ impl Line {
         let work = async {
             let (number, mut connection) = self.connection().await?;
             used.set(Some(number));
-            connection.run(&calls).await
+            connection.run(calls).await
         };
         let (broken, error) = match timeout(self.timeout, work).await {
             Ok(Ok(answers)) => return Ok(answers),
@@ -80,7 +80,7 @@ impl Line {
             return Err(NoAnswer("another call uses the connection".to_owned()));
         };
         // Taken out meanwhile: if this future is dropped, the connection ends, and no later call waits behind this one.
-        let answers = timeout(self.timeout.saturating_add(wait), open.connection.run(&[call])).await;
+        let answers = timeout(self.timeout.saturating_add(wait), open.connection.run(vec![call])).await;
         let answers = answers.map_err(|_| self.silent())?.map_err(|error| NoAnswer(error.to_string()))?;
         self.open.replace(Some(open));
         Ok(answers)

@@ -26,6 +26,9 @@ const WAIT: Duration = Duration::from_secs(1);
 /// How long to wait after a read failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a batch that was read may stay in the inbox: under load, one removal is enough for many.
+const TRIM_INTERVAL: Duration = Duration::from_millis(50);
+
 /// Most messages that wait for connections which are being opened.
 const MAX_PARKED: usize = 4096;
 
@@ -35,9 +38,12 @@ const OUTCOMES: [HandOver; 3] = [HandOver::Delivered, HandOver::NotHere, HandOve
 impl<B: Backplane> Worker<B> {
     /// Reads the inbox for as long as the node lives.
     pub(super) async fn read(self: &Rc<Self>, node: NodeId) -> End {
+        let mut failed = false;
         loop {
             let position = self.position.borrow().clone();
-            match self.backplane.read(node, &position, WAIT).await {
+            let read = self.backplane.read(node, &position, WAIT).await;
+            let failed_before = std::mem::replace(&mut failed, read.is_err());
+            match read {
                 Ok(entries) if entries.is_empty() => {}
                 Ok(entries) => {
                     let mut flushes = Vec::new();
@@ -54,15 +60,30 @@ impl<B: Backplane> Worker<B> {
                 }
                 Err(error) => {
                     log::debug!("cannot read what other nodes say: {error}");
+                    if !failed_before {
+                        self.suspected.notify_one();
+                    }
                     sleep(PAUSE).await;
                 }
             }
         }
     }
 
+    /// Removes what was read from the inbox, soon.
     fn trim(self: &Rc<Self>, node: NodeId) {
-        let (worker, until) = (Rc::clone(self), self.position.borrow().clone());
-        spawn_local(async move { worker.backplane.trim(node, &until).await });
+        if self.trims.replace(true) {
+            return;
+        }
+        let worker = Rc::clone(self);
+        spawn_local(async move {
+            sleep(TRIM_INTERVAL).await;
+            worker.trims.set(false);
+            if worker.node() == Some(node) {
+                let until = worker.position.borrow().clone();
+                // What stays is removed the next time.
+                let _ = worker.backplane.trim(node, &until).await;
+            }
+        });
     }
 
     fn arrive(self: &Rc<Self>, bytes: &[u8], flushes: &mut Vec<Flush>) {

@@ -91,6 +91,7 @@ impl<B: Backplane> Worker<B> {
             select! {
                 biased;
                 () = sleep(pause) => {}
+                () = self.suspected.notified() => {}
                 () = self.shared.closed.notified() => {}
             }
             if self.is_closed() {

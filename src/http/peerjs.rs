@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::legacy::too_many_requests;
 use super::mounted::Mounted;
 use super::response::plain;
 use super::{endpoint, forwarded, ids, percent};
@@ -84,14 +85,20 @@ fn bearer(request: &HttpRequest) -> Option<&str> {
 const MAX_PAGE: usize = 1000;
 
 /// Answers with the ids of all peers of a key, or of one page of them, if discovery is on. `key` is percent-encoded.
-pub(super) async fn peers(parts: &Parts, key: &str, query: &str) -> HttpResponse {
+pub(super) async fn peers(parts: &Parts, key: &str, request: &HttpRequest) -> HttpResponse {
     let Some(key) = percent::decode(key) else {
         return plain(StatusCode::BAD_REQUEST, "Bad Request");
     };
     if !parts.keys.get(&key).is_some_and(|active| active.key.settings.allow_discovery) {
         return plain(StatusCode::UNAUTHORIZED, "Unauthorized");
     }
-    let ids = match Page::asked_for(query) {
+    // All nodes work for it, as they do for a client that opens.
+    if parts.node.membership().is_some()
+        && let Err(too_many) = endpoint::count_open(parts, request)
+    {
+        return too_many_requests(too_many);
+    }
+    let ids = match Page::asked_for(request.query_string()) {
         None => parts.node.all_ids(&key).await,
         Some(Ok(Page { after, limit })) => {
             parts.node.page(&key, Some(RealmKind::PeerJs), after.as_deref(), limit).await

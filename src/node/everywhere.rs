@@ -117,14 +117,17 @@ impl Node {
         limit: usize,
     ) -> Vec<String> {
         let limit = limit.min(AT_ONCE);
-        let answers = self.ask_others(|| Question::Page {
+        let question = || Question::Page {
             key: key.to_owned(),
             realm: kind.map(realm_number),
             after: after.map(str::to_owned),
             limit: limit as u64,
-        });
+        };
         // First: the answers of the others include whoever came here from there meanwhile.
-        let answers = answers.await;
+        let answers = match &self.membership {
+            Some(membership) => self.listings.ask(membership, question()).await,
+            None => Vec::new(),
+        };
         let of_others = answers.into_iter().flat_map(|answer| match answer {
             Answer::Ids(ids) => ids,
             _ => Vec::new(),

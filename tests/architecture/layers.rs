@@ -78,7 +78,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "node",
         "auth dialect directory broker cluster events config keys clock wire",
-        "dashmap log ring::digest serde serde_json tokio::select tokio::sync tokio::task tokio::time utoipa",
+        "dashmap log ring::digest serde serde_json tokio::select tokio::sync tokio::task tokio::test tokio::time utoipa",
     ),
     // What many nodes share. It knows nothing of brokers.
     layer("cluster", "redis_link wire", "postcard rand redis serde thiserror"),

@@ -1,4 +1,4 @@
-//! The ids that nodes give to clients.
+//! The ids that nodes give to clients, and lists of them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -33,4 +33,18 @@ fn a_node_that_cannot_ask_the_others_gives_ids_all_the_same() {
     let _here = nodes[1].client("id 0");
     nodes.redis.kill();
     assert_eq!(nodes[1].get("/peerjs/id").text(), "id 1");
+}
+
+#[test]
+fn lists_of_all_nodes_count_like_opens_for_their_address() {
+    let nodes = Nodes::start_with(1, super::Degraded::Allow, |config| {
+        (config.allow_discovery, config.proxied) = (true, true);
+        config.address_limits.opens_per_second = 1;
+    });
+    let list = |nodes: &Nodes, from: &str| {
+        nodes[0].request("GET", "/peerjs/peers", &format!("X-Forwarded-For: {from}\r\n")).status
+    };
+    let answers: Vec<u16> = (0..30).map(|_| list(&nodes, "192.0.2.1")).collect();
+    assert!(answers.starts_with(&[200; 10]) && answers.contains(&429), "{answers:?}");
+    assert_eq!(list(&nodes, "192.0.2.2"), 200);
 }

@@ -137,7 +137,7 @@ fn run(settings: Settings, style: Style) -> anyhow::Result<()> {
 fn open_keys(settings: &Settings) -> anyhow::Result<Option<Arc<dyn KeyStore>>> {
     let (store, place): (Arc<dyn KeyStore>, String) = match &settings.stored_keys {
         StoredKeys::InMemory => return Ok(None),
-        StoredKeys::Redis(url) => (Arc::new(RedisKeys::open(url)?), "--redis …".to_owned()),
+        StoredKeys::Redis(redis) => (Arc::new(RedisKeys::open(redis.clone())?), "--redis …".to_owned()),
         StoredKeys::Directory(dir) => {
             let (store, dir) = (SqliteKeys::open(dir)?, dir.display());
             if !store.claim()? {

@@ -7,6 +7,7 @@ mod limits;
 mod marks;
 mod outages;
 mod redis_data;
+mod redis_tls;
 mod redis_urls;
 mod registrations;
 mod server;

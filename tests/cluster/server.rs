@@ -15,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct RedisServer {
     port: u16,
     bus_port: u16,
+    tls_port: u16,
     directory: PathBuf,
     options: Vec<String>,
     process: Option<Child>,
@@ -32,11 +33,12 @@ impl RedisServer {
             std::env::temp_dir().join(format!("peerbroker-redis-{}-{number}", std::process::id()));
         fs::create_dir_all(&directory).expect("a directory");
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        let mut server = RedisServer { port: 0, bus_port: 0, directory, options, process: None };
+        let mut server = RedisServer { port: 0, bus_port: 0, tls_port: 0, directory, options, process: None };
         // Another test may take the port first.
         for _ in 0..10 {
             server.port = free_port();
             server.bus_port = free_port();
+            server.tls_port = free_port();
             if server.try_start() {
                 return server;
             }
@@ -55,6 +57,9 @@ impl RedisServer {
         command.arg(&self.directory).args(["--logfile", "log"]).args(&self.options);
         if self.options.iter().any(|option| option == "--cluster-enabled") {
             command.args(["--cluster-port", &self.bus_port.to_string()]);
+        }
+        if self.options.iter().any(|option| option == "--tls-cert-file") {
+            command.args(["--tls-port", &self.tls_port.to_string()]);
         }
         command.current_dir(&self.directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = command.spawn().expect("redis-server, which scripts/setup.sh gets");
@@ -90,6 +95,11 @@ impl RedisServer {
     /// On which the nodes of a cluster talk.
     pub fn bus_port(&self) -> u16 {
         self.bus_port
+    }
+
+    /// On which it speaks TLS, if its options name a certificate.
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port
     }
 
     pub fn url(&self) -> String {

@@ -35,9 +35,15 @@ const OUTCOMES: [HandOver; 3] = [HandOver::Delivered, HandOver::NotHere, HandOve
 impl<B: Backplane> Worker<B> {
     /// Reads the inbox for as long as the node lives.
     pub(super) async fn read(self: &Rc<Self>, node: NodeId) -> End {
+        let mut read = self.shared.now();
         loop {
             let position = self.position.borrow().clone();
-            match self.backplane.read(node, &position, WAIT).await {
+            let entries = self.backplane.read(node, &position, WAIT).await;
+            if entries.is_ok() {
+                read = self.shared.now();
+                self.shared.state().is_deaf = false;
+            }
+            match entries {
                 Ok(entries) if entries.is_empty() => {}
                 Ok(entries) => {
                     let mut flushes = Vec::new();
@@ -54,9 +60,21 @@ impl<B: Backplane> Worker<B> {
                 }
                 Err(error) => {
                     log::debug!("cannot read what other nodes say: {error}");
+                    self.note_deafness(read, &error.to_string());
                     sleep(PAUSE).await;
                 }
             }
+        }
+    }
+
+    /// `read` is when the inbox was read last. In an outage, the lease cannot be renewed either, and the log says so already.
+    fn note_deafness(&self, read: u64, error: &str) {
+        let mut state = self.shared.state();
+        let is_deaf =
+            self.shared.now().saturating_sub(read) > self.shared.lease() && self.shared.may_claim(&state);
+        if is_deaf && !std::mem::replace(&mut state.is_deaf, true) {
+            drop(state);
+            log::error!("cannot read what other nodes say, so no message of theirs arrives here: {error}");
         }
     }
 

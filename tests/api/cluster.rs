@@ -42,7 +42,7 @@ impl Nodes {
     fn cluster(&self) -> ClusterConfig {
         ClusterConfig {
             lease: Duration::from_secs(3),
-            ..ClusterConfig::new(&self.redis.url(), &format!("node-{}", self.nodes.len()))
+            ..ClusterConfig::new(&self.redis.url_of_user(), &format!("node-{}", self.nodes.len()))
         }
     }
 

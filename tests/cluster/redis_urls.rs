@@ -6,7 +6,7 @@ use peerbroker::cluster::Backplane as _;
 use peerbroker::cluster::redis::RedisSettings;
 use redis::Connection;
 
-use crate::server::RedisServer;
+use crate::server::{RedisServer, USER};
 use crate::stage::{Stage as _, claim, granted, located, owner, peer};
 use crate::{claims, inboxes, leases, limits, marks, registrations};
 
@@ -147,11 +147,11 @@ pub fn cluster(options: &[&str]) -> [RedisServer; 2] {
 async fn the_suite_holds_on_a_cluster() {
     let servers = cluster(&[]);
     let [one, _] = &servers;
-    let url = format!("redis-cluster://127.0.0.1:1,127.0.0.1:{}", one.port());
+    let url = format!("redis-cluster://{USER}@127.0.0.1:1,127.0.0.1:{}", one.port());
     macro_rules! hold {
         ($($module:ident::$test:ident)*) => {
             $({
-                let prefix = stringify!($test).to_owned();
+                let prefix = format!("peerbroker:{}", stringify!($test));
                 let settings = RedisSettings { prefix, timeout: Duration::from_secs(10), ..RedisSettings::new(&url) };
                 $module::$test(&settings).await;
             })*

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use redis::{Client, Connection};
 
+/// The user of docs/CLUSTER.md, with its password.
+pub const USER: &str = "peerbroker:secret";
+
 /// For everything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -32,7 +35,10 @@ impl RedisServer {
         let directory =
             std::env::temp_dir().join(format!("peerbroker-redis-{}-{number}", std::process::id()));
         fs::create_dir_all(&directory).expect("a directory");
-        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        let mut options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        if !options.iter().any(|option| option == "--sentinel") {
+            options.extend(documented_user());
+        }
         let mut server = RedisServer { port: 0, bus_port: 0, tls_port: 0, directory, options, process: None };
         // Another test may take the port first.
         for _ in 0..10 {
@@ -106,6 +112,11 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// For a user with the permissions that the documentation names.
+    pub fn url_of_user(&self) -> String {
+        format!("redis://{USER}@127.0.0.1:{}", self.port)
+    }
+
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -145,6 +156,14 @@ impl Drop for RedisServer {
         self.kill();
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// The user of docs/CLUSTER.md, as options of a server.
+fn documented_user() -> impl Iterator<Item = String> {
+    let page = include_str!("../../docs/CLUSTER.md");
+    let line = page.lines().find_map(|line| line.trim().strip_prefix("ACL SETUSER "));
+    let words = line.expect("the line of the documentation").split(' ');
+    std::iter::once("--user").chain(words).map(str::to_owned)
 }
 
 /// Installed, or as scripts/setup.sh has unpacked it.

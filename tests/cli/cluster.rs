@@ -1,7 +1,7 @@
 //! Nodes of a cluster, as operators start them.
 
 mod everywhere;
-mod nodes;
+pub mod nodes;
 mod shared_keys;
 mod told;
 

@@ -4,21 +4,15 @@
 .DEFAULT_GOAL := build
 .PHONY: run build vendor setup check test test-rust test-simulation test-hostile test-browser lint pictures fuzz bench bench-quick bench-baseline bench-cluster
 
-run: vendor
+run:
 	cargo run --release -- $(ARGS)
 
-build: vendor
+build:
 	cargo build --release
 
-# The libraries of the pages, which are in the repository so that a build needs no npm: made anew when their versions change.
-vendor: vendor/dist/peerjs.min.js
-
-vendor/dist/peerjs.min.js: vendor/package-lock.json vendor/copy.mjs
-	@if command -v npm >/dev/null; then \
-		cd vendor && npm ci --no-audit --no-fund --silent && node copy.mjs >/dev/null; \
-	else \
-		echo 'npm is missing: the pages will load their libraries from a CDN'; \
-	fi
+# The libraries of the pages, which are in the repository so that a build needs no npm: made anew after a change of their versions.
+vendor:
+	cd vendor && npm ci --no-audit --no-fund --silent && node copy.mjs
 
 # What the tests need on this machine; installed where that is possible, named where it is not.
 setup:
@@ -31,7 +25,7 @@ check:
 	cargo test --locked --quiet --lib --test architecture --test dialect --test broker
 	cargo test --locked --quiet --test api smoke
 
-test: setup vendor test-rust test-simulation test-hostile test-browser
+test: setup test-rust test-simulation test-hostile test-browser
 
 test-rust:
 	cargo test --locked
@@ -49,7 +43,7 @@ test-browser: build
 	cd client-tests && npm ci --no-audit --no-fund --silent && npm test
 
 # The benchmark has a lock file of its own, which follows the server's, and shares what is built.
-lint: vendor
+lint:
 	cargo fmt --check --all
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items

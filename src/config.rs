@@ -17,6 +17,7 @@ use ipnet::IpNet;
 use crate::keys::{IdStyle, Key, Origin, Settings};
 use crate::wire::ApiKey;
 
+pub use crate::redis_link::{BadRedis, BadUrl, RedisAddress};
 pub use crate::tls::TlsFiles;
 pub use cluster::{ClusterConfig, Degraded};
 pub use limits::{AddressLimits, Limits};

@@ -4,6 +4,7 @@ mod active_keys;
 mod elsewhere;
 mod errand;
 mod everywhere;
+mod listings;
 mod membership;
 mod tenant;
 mod worker;
@@ -17,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::events::{Counters, Events};
 use crate::wire::{ApiKey, CloseReason};
+use listings::Listings;
 use tenant::{ActiveTenants, Shared, lock};
 
 pub(crate) use active_keys::{ActiveKey, ActiveKeys};
@@ -33,6 +35,7 @@ pub struct Node {
     active: Arc<ActiveTenants>,
     events: Events,
     membership: Option<Arc<Membership>>,
+    listings: Listings,
 }
 
 impl Node {
@@ -50,7 +53,14 @@ impl Node {
         };
         let broker = Broker::new(config.clone(), clock.clone(), events.clone(), cluster);
         let shared = Arc::new(Shared { config, clock, broker });
-        Node { shared, tenants: DashMap::new(), active: Arc::default(), events, membership }
+        Node {
+            shared,
+            tenants: DashMap::new(),
+            active: Arc::default(),
+            events,
+            membership,
+            listings: Listings::default(),
+        }
     }
 
     /// This node's part in a cluster, if it is in one.

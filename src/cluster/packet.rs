@@ -89,7 +89,7 @@ pub enum Packet<'a> {
 }
 
 /// A question to one node, or to all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Question {
     /// Is the client of this connection alive, or reserved the id for it?
     Alive(OwnedName, u64),
@@ -199,7 +199,7 @@ pub struct NameRef<'a> {
 }
 
 /// A [`Name`], in a question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OwnedName {
     key: String,
     entity: u8,

@@ -39,10 +39,15 @@ impl<B: Backplane> Worker<B> {
     /// Reads the inbox for as long as the node lives.
     pub(super) async fn read(self: &Rc<Self>, node: NodeId) -> End {
         let mut failed = false;
+        let mut last_read = self.shared.now();
         loop {
             let position = self.position.borrow().clone();
             let read = self.backplane.read(node, &position, WAIT).await;
             let failed_before = std::mem::replace(&mut failed, read.is_err());
+            if read.is_ok() {
+                last_read = self.shared.now();
+                self.shared.state().is_deaf = false;
+            }
             match read {
                 Ok(entries) if entries.is_empty() => {}
                 Ok(entries) => {
@@ -63,9 +68,21 @@ impl<B: Backplane> Worker<B> {
                     if !failed_before {
                         self.suspected.notify_one();
                     }
+                    self.note_deafness(last_read, &error.to_string());
                     sleep(PAUSE).await;
                 }
             }
+        }
+    }
+
+    /// `read` is when the inbox was read last. In an outage, the lease cannot be renewed either, and the log says so already.
+    fn note_deafness(&self, read: u64, error: &str) {
+        let mut state = self.shared.state();
+        let is_deaf =
+            self.shared.now().saturating_sub(read) > self.shared.lease() && self.shared.may_claim(&state);
+        if is_deaf && !std::mem::replace(&mut state.is_deaf, true) {
+            drop(state);
+            log::error!("cannot read what other nodes say, so no message of theirs arrives here: {error}");
         }
     }
 

@@ -66,7 +66,7 @@ impl Outbound {
     pub fn close(&mut self) {
         if self.pieces.is_empty() && self.last_number > 0 && self.closing < CLOSING_BATCHES {
             self.closing += 1;
-            self.pieces.push_back(Vec::new());
+            self.pieces.push_back(vec![0; packet::HEADER]);
         }
     }
 

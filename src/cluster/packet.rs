@@ -86,6 +86,11 @@ pub enum Packet<'a> {
         /// Grows.
         number: u64,
     },
+    /// A claim of the writer got no answer and was given back. It may have taken this name from a connection of the reader.
+    Doubt {
+        /// The name.
+        name: NameRef<'a>,
+    },
 }
 
 /// A question to one node, or to all.

@@ -9,7 +9,7 @@ mod parked;
 mod sending;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem::take;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -24,10 +24,10 @@ use super::Node;
 use super::membership::{Membership, State};
 use crate::cluster::link::Inbound;
 use crate::cluster::packet::{Answer, Packet, Question};
-use crate::cluster::{Backplane, Claim, ClaimOutcome, Position};
+use crate::cluster::{Backplane, Claim, ClaimOutcome, Name, Owner, Position};
 use crate::directory::PlayerName;
 use crate::events::{ClusterEvent, Event};
-use crate::wire::NodeId;
+use crate::wire::{NodeId, PeerId};
 use parked::Parked;
 
 /// How long a question to all nodes may take.
@@ -52,6 +52,10 @@ struct Worker<B> {
     /// When all clients were registered last, and whether something has happened that makes their records doubtful.
     reconciled: Cell<u64>,
     doubtful: Cell<bool>,
+    /// Ids whose records are doubtful.
+    doubted: RefCell<HashSet<PeerId>>,
+    /// Claims that got no answer, to be given back.
+    abandoned: RefCell<Vec<(Name, Owner)>>,
     /// By our clock, until then no ids are claimed: after a loss of data, the others register what they have first.
     settled_from: Cell<u64>,
     /// Ids that clients of this node lost after an outage, and that no event has told of yet.
@@ -92,6 +96,8 @@ impl Membership {
             generation: Cell::new(0),
             reconciled: Cell::new(0),
             doubtful: Cell::new(false),
+            doubted: RefCell::default(),
+            abandoned: RefCell::default(),
             settled_from: Cell::new(0),
             lost_ids: Cell::new(0),
             questions: RefCell::default(),

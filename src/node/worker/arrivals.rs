@@ -116,6 +116,8 @@ impl<B: Backplane> Worker<B> {
             Arrival::Repeated => return,
             Arrival::Gap => {
                 self.tell(|| ClusterEvent::BatchLost { life: from });
+                // It may have said something about names of our clients.
+                self.doubtful.set(true);
                 self.lose_node(Some(from));
                 self.shared.say(from, &Packet::Reset);
             }
@@ -153,6 +155,7 @@ impl<B: Backplane> Worker<B> {
                 });
             }
             Packet::Answer { number, answer } => self.answered(from, number, answer),
+            Packet::Doubt { name } => self.doubted.borrow_mut().extend(peer_id(&name)),
             Packet::Reset => self.lose_node(Some(from)),
             Packet::Echo { number } => self.echo_heard.set(number.max(self.echo_heard.get())),
         }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::Worker;
 use super::opening::peer_id;
@@ -15,6 +16,9 @@ use crate::node::membership::{name_of, name_of_peer};
 use crate::wire::{CloseReason, Frame, NodeId, RealmKind};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long to wait until claims are given back once more.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How much longer than a message it is noted where one waits, so that the next messages need no question.
 const MARKED: u32 = 4;
@@ -36,10 +40,39 @@ impl<B: Backplane> Worker<B> {
                     }
                 }
             }
-            // It may have been granted all the same.
             Err(error) => {
                 log::debug!("cannot claim ids: {error}");
-                claims.into_iter().for_each(|claim| self.give_back(claim));
+                drop(replies);
+                self.abandon(claims).await;
+            }
+        }
+    }
+
+    /// Gives back claims that may have been granted without an answer. They may have displaced connections that nobody has
+    /// told, so every node looks whether it has one of them, and registers it again.
+    async fn abandon(self: &Rc<Self>, claims: Vec<Claim>) {
+        let is_first = self.abandoned.borrow().is_empty();
+        self.abandoned.borrow_mut().extend(claims.into_iter().map(|claim| (claim.name, claim.owner)));
+        if !is_first {
+            return;
+        }
+        while !self.is_closed() {
+            let abandoned = self.abandoned.borrow().clone();
+            if self.backplane.release(abandoned.clone()).await.is_err() {
+                sleep(PAUSE).await;
+                continue;
+            }
+            let members = self.shared.state().members.clone();
+            for (name, _) in &abandoned {
+                let doubt = Packet::Doubt { name: name.as_ref() };
+                members
+                    .iter()
+                    .filter(|member| member.alive)
+                    .for_each(|member| self.shared.say(member.node, &doubt));
+            }
+            self.abandoned.borrow_mut().drain(..abandoned.len());
+            if self.abandoned.borrow().is_empty() {
+                return;
             }
         }
     }

@@ -179,8 +179,9 @@ impl<B: Backplane> Worker<B> {
         let all = is_due || self.doubtful.get() || generation != self.generation.get();
         self.doubtful.set(false);
         self.shared.state().epoch += u64::from(all);
-        let is_done = self.register_all(node, |holder| all || holder.fence == 0).await
-            && self.register_held(node, all).await;
+        let doubted = self.doubted.take();
+        let is_doubtful = |holder: &Holder| all || holder.fence == 0 || doubted.contains(&holder.id);
+        let is_done = self.register_all(node, is_doubtful).await && self.register_held(node, all).await;
         if is_done {
             if self.generation.replace(generation) != generation {
                 // Marks may be lost, too.
@@ -189,6 +190,7 @@ impl<B: Backplane> Worker<B> {
             self.reconciled.set(if all { now } else { self.reconciled.get() });
         } else {
             self.doubtful.set(all);
+            self.doubted.borrow_mut().extend(doubted);
         }
         is_done
     }

@@ -56,6 +56,8 @@ struct Worker<B> {
     doubted: RefCell<HashSet<PeerId>>,
     /// Claims that got no answer, to be given back.
     abandoned: RefCell<Vec<(Name, Owner)>>,
+    /// Names of those that are given back, which other nodes have to hear.
+    given_back: RefCell<Vec<Name>>,
     /// By our clock, until then no ids are claimed: after a loss of data, the others register what they have first.
     settled_from: Cell<u64>,
     /// Ids that clients of this node lost after an outage, and that no event has told of yet.
@@ -98,6 +100,7 @@ impl Membership {
             doubtful: Cell::new(false),
             doubted: RefCell::default(),
             abandoned: RefCell::default(),
+            given_back: RefCell::default(),
             settled_from: Cell::new(0),
             lost_ids: Cell::new(0),
             questions: RefCell::default(),

@@ -62,14 +62,8 @@ impl<B: Backplane> Worker<B> {
                 sleep(PAUSE).await;
                 continue;
             }
-            let members = self.shared.state().members.clone();
-            for (name, _) in &abandoned {
-                let doubt = Packet::Doubt { name: name.as_ref() };
-                members
-                    .iter()
-                    .filter(|member| member.alive)
-                    .for_each(|member| self.shared.say(member.node, &doubt));
-            }
+            // Told with the next renewal: this node may have lost its lease meanwhile, and with it its voice.
+            self.given_back.borrow_mut().extend(abandoned.iter().map(|(name, _)| name.clone()));
             self.abandoned.borrow_mut().drain(..abandoned.len());
             if self.abandoned.borrow().is_empty() {
                 return;

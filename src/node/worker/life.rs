@@ -105,6 +105,7 @@ impl<B: Backplane> Worker<B> {
                     self.shared.state().good_until = asked + self.shared.lease();
                     self.note_members(node, members);
                     self.check_inbox(node);
+                    self.tell_given_back();
                     self.close_links();
                     if self.reconcile(node).await && now >= self.settled_from.get() {
                         self.note_up();
@@ -152,6 +153,18 @@ impl<B: Backplane> Worker<B> {
         let ids = self.lost_ids.take();
         if ids > 0 {
             self.tell(|| ClusterEvent::IdsLost { ids });
+        }
+    }
+
+    /// Tells all nodes, this one too, which names a claim of ours may have taken from them.
+    fn tell_given_back(&self) {
+        let members = self.shared.state().members.clone();
+        for name in self.given_back.take() {
+            let doubt = Packet::Doubt { name: name.as_ref() };
+            members
+                .iter()
+                .filter(|member| member.alive)
+                .for_each(|member| self.shared.say(member.node, &doubt));
         }
     }
 

@@ -70,6 +70,11 @@ impl Outbound {
         }
     }
 
+    /// The batches that closed it may be lost: others follow.
+    pub fn reopen(&mut self) {
+        self.closing = 0;
+    }
+
     /// Takes out the next batch. It has to be sent until it is known to have arrived, before any later one.
     pub fn next_batch(&mut self, from: NodeId) -> Option<Vec<u8>> {
         let mut batch = self.pieces.pop_front()?;

@@ -197,7 +197,8 @@ impl<B: Backplane> Worker<B> {
         let is_done = self.register_all(node, is_doubtful).await && self.register_held(node, all).await;
         if is_done {
             if self.generation.replace(generation) != generation {
-                // Marks may be lost, too.
+                // Marks may be lost, too, and what was said last.
+                self.shared.state().links.values_mut().for_each(Outbound::reopen);
                 self.realms().for_each(|realm| realm.seek_again());
             }
             self.reconciled.set(if all { now } else { self.reconciled.get() });

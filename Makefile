@@ -2,23 +2,17 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build vendor setup check test test-rust test-simulation test-hostile test-browser lint pictures fuzz bench bench-quick bench-baseline
+.PHONY: run build vendor setup check test test-rust test-simulation test-hostile test-browser lint pictures fuzz bench bench-quick bench-baseline bench-cluster
 
-run: vendor
+run:
 	cargo run --release -- $(ARGS)
 
-build: vendor
+build:
 	cargo build --release
 
-# The libraries of the pages, which are in the repository so that a build needs no npm: made anew when their versions change.
-vendor: vendor/dist/peerjs.min.js
-
-vendor/dist/peerjs.min.js: vendor/package-lock.json vendor/copy.mjs
-	@if command -v npm >/dev/null; then \
-		cd vendor && npm ci --no-audit --no-fund --silent && node copy.mjs >/dev/null; \
-	else \
-		echo 'npm is missing: the pages will load their libraries from a CDN'; \
-	fi
+# The libraries of the pages, which are in the repository so that a build needs no npm: made anew after a change of their versions.
+vendor:
+	cd vendor && npm ci --no-audit --no-fund --silent && node copy.mjs
 
 # What the tests need on this machine; installed where that is possible, named where it is not.
 setup:
@@ -26,19 +20,19 @@ setup:
 
 # The fast round after a change: what is likely to break, in under a minute on two cores once it is built.
 check:
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --check --all
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo test --locked --quiet --lib --test architecture --test dialect --test broker
 	cargo test --locked --quiet --test api smoke
 
-test: setup vendor test-rust test-simulation test-hostile test-browser
+test: setup test-rust test-simulation test-hostile test-browser
 
 test-rust:
 	cargo test --locked
 
 # Nodes of a cluster in virtual time, optimized: ten thousand seeds in a minute. SIMULATION_SEEDS sets how many.
 test-simulation: build
-	cargo test --release --locked --test simulation
+	cargo test --release --locked --package simulation
 
 # Attacks on the release binary, with bounds on its memory and on how long others wait: two minutes.
 # Some of them: make test-hostile ARGS='ping_flood self_takeover'
@@ -49,9 +43,9 @@ test-browser: build
 	cd client-tests && npm ci --no-audit --no-fund --silent && npm test
 
 # The benchmark has a lock file of its own, which follows the server's, and shares what is built.
-lint: vendor
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+lint:
+	cargo fmt --check --all
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	cargo fmt --check --manifest-path bench/Cargo.toml
 	cargo clippy --manifest-path bench/Cargo.toml --target-dir target --all-targets -- -D warnings
@@ -76,8 +70,8 @@ pictures: build
 	cd client-tests && npm ci --no-audit --no-fund --silent && npm run pictures
 
 # Not --locked: the lock file of the benchmark follows the server's dependencies.
-COMPARE = cd bench && cargo build --release && cargo bench --no-run --bench broker \
-	&& cargo run --release --quiet --bin compare --
+LOAD = cd bench && cargo build --release
+COMPARE = $(LOAD) && cargo bench --no-run --bench broker && cargo run --release --quiet --bin compare --
 
 # Side by side with npm's peer and others, some ten minutes; docs/BENCHMARKS.md says how.
 bench: build bench/node/node_modules/.package-lock.json
@@ -89,6 +83,10 @@ bench-quick: build
 
 bench-baseline: build
 	$(COMPARE) baseline
+
+# Nodes with a Redis between them, and a Redis with millions of records: some six minutes.
+bench-cluster: build
+	$(LOAD) && cargo run --release --quiet --bin compare -- cluster
 
 bench/node/node_modules/.package-lock.json: bench/node/package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing: it installs the server to compare with' >&2; exit 1; }

@@ -4,10 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The pages of a release need no other server.
-[ -f vendor/dist/peerjs.min.js ] || make vendor
-[ -f vendor/dist/peerjs.min.js ] || { echo 'npm is missing: without it the pages would load their libraries from a CDN' >&2; exit 1; }
-
 host="$(rustc -vV | sed -n 's/^host: //p')"
 version="$(cargo pkgid --locked | sed 's/.*[#@]//')"
 builds="${CARGO_TARGET_DIR:-target}"

@@ -1,6 +1,7 @@
 //! Everything that changes the running server: keys, kicks, keys that people register. Each change is an event.
 
 mod key_signup;
+mod known;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use crate::keys::{Change, InvalidName, Key, KeyError, KeyStore, check_name, unix
 use crate::limits::{GuessLimiter, SignupLimiter};
 use crate::node::{ActiveKeys, Node};
 use crate::wire::{ApiKey, Limit, PeerId};
+use known::{Difference, KnownKeys};
 
 pub(crate) use key_signup::{InvalidSignup, SignupError, SignupRequest};
 
@@ -51,6 +53,8 @@ pub(crate) struct Admin {
     has_read: AtomicBool,
     /// QuotaShare while keys are written or put in force, so that the last written state is in force.
     writing: Mutex<()>,
+    /// As they were stored last. Changed only while `writing` is locked.
+    known: KnownKeys,
 }
 
 impl Admin {
@@ -64,6 +68,7 @@ impl Admin {
             wrong_tokens: GuessLimiter::new(Limit::WrongAdminTokens),
             has_read: AtomicBool::new(false),
             writing: Mutex::new(()),
+            known: KnownKeys::default(),
         }
     }
 
@@ -95,6 +100,7 @@ impl Admin {
     }
 
     fn note_added(&self, by: Actor, key: &Key) {
+        self.known.note(key);
         self.emit(&key.key, || KeyEvent::Created(by, described(key)));
         self.keys.put(key.clone(), &self.node);
     }
@@ -105,6 +111,7 @@ impl Admin {
         change.auth.as_ref().map(check_auth).transpose()?;
         let _writing = lock(&self.writing);
         let changed = self.store.change(key, change).map_err(|error| self.explain(error))?;
+        self.known.note(&changed);
         self.emit(key, || KeyEvent::Changed(by, described(&changed)));
         self.keys.put(changed.clone(), &self.node);
         Ok(changed)
@@ -114,6 +121,7 @@ impl Admin {
     pub(crate) fn remove_key(&self, by: Actor, key: &ApiKey) -> Result<(), AdminError> {
         let _writing = lock(&self.writing);
         self.store.remove(key).map_err(|error| self.explain(error))?;
+        self.known.forget(key);
         self.emit(key, || KeyEvent::Removed(by));
         match self.built_in(key) {
             Some(built_in) => self.keys.put(built_in, &self.node),
@@ -136,6 +144,14 @@ impl Admin {
     pub(crate) fn read_keys(&self) -> Result<(), KeyError> {
         let _writing = lock(&self.writing);
         let stored = self.store.all()?;
+        for difference in self.known.replace(&stored) {
+            let by = Actor::Elsewhere;
+            match difference {
+                Difference::Added(key) => self.emit(&key.key, || KeyEvent::Created(by, described(&key))),
+                Difference::Changed(key) => self.emit(&key.key, || KeyEvent::Changed(by, described(&key))),
+                Difference::Removed(key) => self.emit(&key, || KeyEvent::Removed(by)),
+            }
+        }
         let mut keys = self.built_in_beside(&stored);
         keys.extend(stored);
         self.keys.replace(keys, &self.node);
@@ -162,6 +178,7 @@ impl Admin {
         let before = unix_time().saturating_sub(u64::from(ttl) * SECONDS_A_DAY);
         let _writing = lock(&self.writing);
         for key in self.store.remove_unused(before)? {
+            self.known.forget(&key);
             self.emit(&key, || KeyEvent::Unused(ttl));
             self.keys.remove(&key, &self.node);
         }

@@ -6,6 +6,7 @@ mod environment;
 mod help;
 mod keys;
 mod misplaced;
+mod not_read;
 mod relay;
 mod settings;
 mod values;
@@ -26,6 +27,7 @@ use peerbroker::{Config, Listen};
 pub use cluster::StoredKeys;
 pub use environment::Given;
 pub use keys::{BadKeySettings, KeySettings, KeysCommand, KeysPlace};
+pub use not_read::NotRead;
 pub use settings::Settings;
 pub use values::LogFormat;
 use values::{
@@ -342,13 +344,14 @@ fn defaults() -> &'static Config {
 }
 
 impl Cli {
-    /// Reads flags and environment, or ends the program with an error.
-    pub fn read() -> Self {
+    /// Reads flags and environment.
+    pub fn read() -> Result<Self, NotRead> {
         let command = help::shortened(environment::with_set_variables(Cli::command()));
         let read = command.clone().try_get_matches().and_then(|matches| Cli::of(&command, &matches));
-        read.unwrap_or_else(|error| {
+        read.map_err(|error| {
+            let log_format = not_read::log_format(&command);
             let error = misplaced::explained(error, &command);
-            environment::naming_variables(error, command).exit()
+            NotRead { error: environment::naming_variables(error, command), log_format }
         })
     }
 

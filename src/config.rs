@@ -18,6 +18,7 @@ use ipnet::IpNet;
 use crate::keys::{IdStyle, Key, Origin, RelayMode, Settings};
 use crate::wire::ApiKey;
 
+pub use crate::redis_link::{BadRedis, BadUrl, RedisAddress};
 pub use crate::tls::TlsFiles;
 pub use cluster::{ClusterConfig, Degraded};
 pub use limits::{AddressLimits, Limits};

@@ -8,12 +8,12 @@ use crate::clock::Clock;
 use crate::config::{AdminToken, ClusterConfig, Config, InvalidPath, MountPath};
 use crate::events::{Event, Events, Notice};
 use crate::http::{self, Mounted};
-use crate::relay::BoundRelay;
 use crate::keys::memory::MemoryKeys;
 use crate::keys::{KeyError, KeyStore};
 use crate::lan::lan_address;
 use crate::node::Node;
 use crate::ops::Ops;
+use crate::relay::BoundRelay;
 use crate::session::{Client, Message, OnMessage};
 use crate::wire::CloseReason;
 

@@ -90,7 +90,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
             plain(StatusCode::FORBIDDEN, "Forbidden")
         }
         Route::Id(key) => peerjs::new_id(parts, key, request).await,
-        Route::Peers(key) => peerjs::peers(parts, key, request.query_string()).await,
+        Route::Peers(key) => peerjs::peers(parts, key, request).await,
         Route::Health => plain(StatusCode::OK, "ok"),
         Route::Page(name) if pages => pages::page(mounted, request, name),
         Route::File(below) => {

@@ -5,7 +5,7 @@ mod shown;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use peerbroker::cluster::redis::BadUrl;
+use peerbroker::config::BadRedis;
 use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
 use peerbroker::keys::{Change, Key, KeyError, KeyStore, Settings};
@@ -26,9 +26,8 @@ pub enum KeysFailed {
         "--data_dir is missing: give that of the server, or --redis, the URL of its cluster, if the server has --keys redis"
     )]
     NoPlace,
-    /// Without the value: it may hold a password.
-    #[error("invalid value for '--redis <URL>': {0}")]
-    Redis(#[from] BadUrl),
+    #[error(transparent)]
+    Redis(#[from] BadRedis),
     #[error(transparent)]
     Keys(#[from] KeyError),
     #[error("cannot write a key as JSON: {0}")]
@@ -109,7 +108,7 @@ fn open(at: &KeysPlace, must_exist: bool) -> Result<Box<dyn KeyStore>, KeysFaile
             Err(KeysFailed::NoDatabase(dir))
         }
         StoredKeys::Directory(dir) => Ok(Box::new(SqliteKeys::open(&dir)?)),
-        StoredKeys::Redis(url) => Ok(Box::new(RedisKeys::open(&url)?)),
+        StoredKeys::Redis(redis) => Ok(Box::new(RedisKeys::open(redis)?)),
     }
 }
 

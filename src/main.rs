@@ -22,7 +22,7 @@ use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::{BoundRelay, PeerBroker, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
-use cli::{Cli, Command, Settings, StoredKeys};
+use cli::{Cli, Command, LogFormat, NotRead, Settings, StoredKeys};
 use console::Style;
 
 /// Returns freed memory to the system after some seconds: a flood can reuse its memory, and the memory of an attack does
@@ -34,7 +34,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let cli = Cli::read();
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(not_read) => return refuse(&not_read),
+    };
     match &cli.command {
         None => serve(&cli),
         Some(Command::Keys(command)) => {
@@ -47,6 +50,15 @@ fn main() -> ExitCode {
         Some(Command::Completions { shell }) => print(Ok(cli::completions(*shell))),
         Some(Command::Man) => print(cli::manual()),
     }
+}
+
+fn refuse(not_read: &NotRead) -> ExitCode {
+    match not_read.for_json() {
+        Some(error) => Style { format: LogFormat::Json, quiet: false }.print_error(&error),
+        // If nobody reads it, there is nobody to tell.
+        None => drop(not_read.print()),
+    }
+    ExitCode::from(not_read.exit_code())
 }
 
 fn exit_code(ended: Result<(), u8>) -> ExitCode {
@@ -128,7 +140,7 @@ fn run(settings: Settings, style: Style) -> anyhow::Result<()> {
 fn open_keys(settings: &Settings) -> anyhow::Result<Option<Arc<dyn KeyStore>>> {
     let (store, place): (Arc<dyn KeyStore>, String) = match &settings.stored_keys {
         StoredKeys::InMemory => return Ok(None),
-        StoredKeys::Redis(url) => (Arc::new(RedisKeys::open(url)?), "--redis …".to_owned()),
+        StoredKeys::Redis(redis) => (Arc::new(RedisKeys::open(redis.clone())?), "--redis …".to_owned()),
         StoredKeys::Directory(dir) => {
             let (store, dir) = (SqliteKeys::open(dir)?, dir.display());
             if !store.claim()? {

@@ -4,6 +4,7 @@ mod active_keys;
 mod elsewhere;
 mod errand;
 mod everywhere;
+mod listings;
 mod media;
 mod membership;
 mod tenant;
@@ -19,6 +20,7 @@ use crate::config::LiveConfig;
 use crate::events::{Counters, Events};
 use crate::relay::Relay;
 use crate::wire::{ApiKey, CloseReason};
+use listings::Listings;
 use tenant::{ActiveTenants, Shared, lock};
 
 pub(crate) use active_keys::{ActiveKey, ActiveKeys};
@@ -36,6 +38,7 @@ pub struct Node {
     active: Arc<ActiveTenants>,
     events: Events,
     membership: Option<Arc<Membership>>,
+    listings: Listings,
     relay: Option<Relay>,
 }
 
@@ -54,7 +57,15 @@ impl Node {
         };
         let broker = Broker::new(config.clone(), clock.clone(), events.clone(), cluster);
         let shared = Arc::new(Shared { config, clock, broker });
-        Node { shared, tenants: DashMap::new(), active: Arc::default(), events, membership, relay: None }
+        Node {
+            shared,
+            tenants: DashMap::new(),
+            active: Arc::default(),
+            events,
+            membership,
+            listings: Listings::default(),
+            relay: None,
+        }
     }
 
     /// With a relay for calls that cannot go directly.
@@ -67,7 +78,6 @@ impl Node {
     pub(crate) fn relay(&self) -> Option<&Relay> {
         self.relay.as_ref()
     }
-
 
     /// This node's part in a cluster, if it is in one.
     pub fn membership(&self) -> Option<&Arc<Membership>> {

@@ -72,8 +72,8 @@ pub struct BadRelayAddress {
 impl BoundRelay {
     /// Binds the ports.
     pub fn bind(config: RelayConfig) -> Result<Self, BadRelayAddress> {
-        let sockets = Sockets::bind(&config.listen)
-            .map_err(|(address, error)| BadRelayAddress { address, error })?;
+        let sockets =
+            Sockets::bind(&config.listen).map_err(|(address, error)| BadRelayAddress { address, error })?;
         Ok(BoundRelay { config, sockets })
     }
 

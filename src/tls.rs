@@ -75,16 +75,21 @@ pub(crate) fn load(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let chain = read_chain(files)?;
     let key = read("--sslkey", &files.key)?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| TlsError::NoKey(files.key.clone()))?;
+    server_config(chain, key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::Mismatch(files.clone()),
+        error => TlsError::Unusable(error),
+    })
+}
+
+/// A server with this chain, if the key is that of its first certificate.
+pub(crate) fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, rustls::Error> {
     // Names ring, because rustls has no default provider if the build has two.
     ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|error| match error {
-            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                TlsError::Mismatch(files.clone())
-            }
-            error => TlsError::Unusable(error),
-        })
 }
 
 /// The certificate, which can be read, and its chain.

@@ -8,7 +8,7 @@ mod limit;
 mod message;
 mod names;
 
-pub use connection::{IceCredentials, ClientVersion, ConnId, Link, NodeId, Owner, RealmKind};
+pub use connection::{ClientVersion, ConnId, IceCredentials, Link, NodeId, Owner, RealmKind};
 pub(crate) use endings::is_close_code;
 pub use endings::{CloseReason, Ending, HandshakeEnding, HandshakeRefusal, Refusal};
 pub use frame::{Frame, Opcode};

@@ -1,5 +1,5 @@
 // Copies what the pages load from node_modules to dist/, and prints each
-// script's SRI value: pages built without dist/ load the same bytes from a CDN.
+// script's SRI value, which src/http/embedded.rs has.
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 

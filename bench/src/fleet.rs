@@ -14,10 +14,11 @@ use rustls::ClientConfig;
 use crate::link::Link;
 use peer::{Peer, Phase};
 
-/// The address of the server.
+/// Where the peers connect to.
 #[derive(Clone)]
 pub struct Target {
-    pub address: SocketAddr,
+    /// The server, or the nodes of a cluster. The two peers of each pair are on different nodes.
+    pub addresses: Vec<SocketAddr>,
     pub tls: Option<Arc<ClientConfig>>,
 }
 
@@ -38,6 +39,12 @@ pub struct Arrival {
     pub peer: usize,
     pub messages: usize,
     pub at: Instant,
+}
+
+impl Target {
+    fn address(&self, peer: usize) -> SocketAddr {
+        self.addresses[(peer / 2 + peer % 2) % self.addresses.len()]
+    }
 }
 
 /// Maximum concurrent handshakes.
@@ -104,11 +111,11 @@ impl Fleet {
     fn connect(&mut self) -> Result<()> {
         let index = self.peers.len();
         let source = Ipv4Addr::new(127, 0, 0, 2 + (index % SOURCES) as u8);
-        let mut link =
-            Link::connect(self.target.address, SocketAddr::from((source, 0)), self.target.tls.as_ref())?;
+        let address = self.target.address(index);
+        let mut link = Link::connect(address, SocketAddr::from((source, 0)), self.target.tls.as_ref())?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(link.stream(), Token(index), interest)?;
-        self.peers.push(Peer::new(link, &Self::id(index), self.target.address));
+        self.peers.push(Peer::new(link, &Self::id(index), address));
         Ok(())
     }
 

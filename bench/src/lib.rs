@@ -6,14 +6,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod directory;
 pub mod fleet;
 pub mod link;
 pub mod measured;
 pub mod payload;
 pub mod process;
+pub mod redis;
 pub mod report;
 pub mod runner;
 pub mod scenario;
+pub mod servers;
 pub mod statistics;
 pub mod ws;
 

@@ -1,5 +1,7 @@
 //! The measurements of one scenario. `load` prints them as JSON, `compare` stores them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The pace of messages.
@@ -22,8 +24,32 @@ pub struct Exchange {
     pub cpu_us: f64,
     /// CPU time of the server per second.
     pub busy: f64,
+    /// Per message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisWork>,
     /// At each of [`PERCENTILES`](crate::statistics::PERCENTILES), counted from the due time.
     pub latency_us: Vec<f64>,
+}
+
+/// The share of the Redis of a cluster in one operation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RedisWork {
+    /// CPU time of its process, in microseconds.
+    pub cpu_us: f64,
+    /// Its commands, by name.
+    pub commands: BTreeMap<String, f64>,
+}
+
+/// A Redis that was away, and came back empty.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Settled {
+    pub peers: usize,
+    /// For how long it did not run.
+    pub away_seconds: f64,
+    /// From its first answer until it had the records of all clients again.
+    pub registered_seconds: f64,
+    /// … and all nodes were ready.
+    pub ready_seconds: f64,
 }
 
 /// Many idle peers.
@@ -42,10 +68,25 @@ pub struct Resident {
     pub bytes: u64,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OpenCost {
     pub peers: usize,
     pub cpu_us: f64,
+    /// Per open and leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisWork>,
+}
+
+/// Clients that open one by one and many at once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Opens {
+    pub cost: OpenCost,
+    /// Clients that opened in a second, as many at once as the fleet opens.
+    pub per_second: f64,
+    /// Of opens one by one, at each of [`PERCENTILES`](crate::statistics::PERCENTILES).
+    pub latency_us: Vec<f64>,
+    /// Memory that Redis uses for each client.
+    pub redis_bytes: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

@@ -7,7 +7,9 @@ mod child;
 pub mod machine;
 mod micro;
 mod plan;
+mod redis_server;
 mod servers;
+mod settle;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,11 +17,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::measured::{Churn, Crowd, Exchange, Stalled};
+use crate::directory::{self, Directory};
+use crate::measured::{Churn, Crowd, Exchange, Opens, Settled, Stalled};
+use child::SERVER_CORE;
 pub use child::pin_to_load_core;
 pub use machine::Machine;
 pub use micro::FIXED_WORK;
 pub use plan::Plan;
+use redis_server::RedisServer;
 pub use servers::Kind;
 use servers::Stage;
 
@@ -30,7 +35,10 @@ pub struct Run {
     /// By the names of [`Kind`].
     pub servers: BTreeMap<String, ServerRun>,
     /// Nanoseconds of one iteration of each micro-benchmark.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub micro: BTreeMap<String, f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<Directory>,
     /// Failed measurements, with reasons.
     pub failures: Vec<String>,
     pub seconds: f64,
@@ -46,8 +54,18 @@ pub struct ServerRun {
     /// Resident memory after one peer has come and gone.
     pub base_bytes: Vec<u64>,
     pub exchanges: Vec<Vec<Exchange>>,
+    /// Of one pair only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lone: Vec<Vec<Exchange>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opens: Vec<Opens>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settled: Vec<Settled>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crowds: Vec<Crowd>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub churn: Option<Churn>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stalled: Option<Stalled>,
 }
 
@@ -57,6 +75,8 @@ pub struct Places {
     pub package: PathBuf,
     /// The program of the server.
     pub server: PathBuf,
+    /// The program of Redis.
+    pub redis: PathBuf,
 }
 
 impl Run {
@@ -69,7 +89,7 @@ impl Run {
 /// Runs the whole plan.
 pub fn run(places: &Places, plan: &Plan) -> Result<Run> {
     let start = std::time::Instant::now();
-    let machine = Machine::look(&places.package)?;
+    let machine = Machine::look(places)?;
     if machine.load_average > 0.5 {
         eprintln!("The machine is busy (load average {}): the numbers will be noisy.", machine.load_average);
     }
@@ -88,9 +108,27 @@ pub fn run(places: &Places, plan: &Plan) -> Result<Run> {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
         record.binary_bytes = kind.and_then(|kind| stage.binary_bytes(kind));
     }
-    eprintln!("{:5.0} s  micro-benchmarks", start.elapsed().as_secs_f64());
-    let micro = micro::run(&places.package, plan.micro)?;
-    Ok(Run { machine, servers, micro, failures, seconds: start.elapsed().as_secs_f64() })
+    let say = |what| eprintln!("{:5.0} s  {what}", start.elapsed().as_secs_f64());
+    let mut micro = BTreeMap::new();
+    if let Some(timing) = plan.micro {
+        say("micro-benchmarks");
+        micro = micro::run(&places.package, timing)?;
+    }
+    let mut directory = None;
+    if let Some(plan) = &plan.directory {
+        say("the directory");
+        match run_directory(places, plan) {
+            Ok(measured) => directory = Some(measured),
+            Err(error) => failures.push(format!("the directory: {error:#}")),
+        }
+    }
+    Ok(Run { machine, servers, micro, directory, failures, seconds: start.elapsed().as_secs_f64() })
+}
+
+/// Measures a Redis that has a core of its own, without nodes.
+pub fn run_directory(places: &Places, plan: &directory::Plan) -> Result<Directory> {
+    let redis = RedisServer::start(&places.redis, SERVER_CORE)?;
+    directory::run(&redis.redis()?, redis.port(), plan)
 }
 
 /// The version in the `package.json` of npm's `peer`, if it is installed.

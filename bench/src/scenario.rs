@@ -3,6 +3,7 @@
 pub mod churn;
 pub mod crowd;
 pub mod exchange;
+pub mod opens;
 pub mod stalled;
 
 use std::time::{Duration, Instant};
@@ -10,10 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::fleet::Fleet;
-use crate::process::Process;
+use crate::servers::Servers;
 
 /// Resident memory once it has stopped changing, or after two seconds.
-fn settled(fleet: &mut Fleet, server: Process) -> Result<u64> {
+fn settled(fleet: &mut Fleet, server: &Servers) -> Result<u64> {
     let deadline = Instant::now() + Duration::from_secs(2);
     let mut before = server.resident()?;
     let mut calm = 0;

@@ -19,7 +19,7 @@ pub(super) fn start(membership: &Arc<Membership>, node: Weak<Node>) {
     let settings = RedisSettings {
         // One renewal may fail, and the lease goes on.
         timeout: MAX_CALL.min(config.lease / 5),
-        ..RedisSettings::new(&config.redis)
+        ..RedisSettings::new(config.redis.clone())
     };
     let backplane = match RedisBackplane::new(&settings) {
         Ok(backplane) => backplane,

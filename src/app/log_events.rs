@@ -113,10 +113,13 @@ fn actor(by: &Actor) -> &'static str {
     match by {
         Actor::Api(_) => "api",
         Actor::Signup(_) => "registration",
+        Actor::Elsewhere => "another process",
     }
 }
 
 fn address(by: &Actor) -> String {
-    let (Actor::Api(address) | Actor::Signup(address)) = by;
-    address.map_or_else(String::new, |address| address.to_string())
+    match by {
+        Actor::Api(Some(address)) | Actor::Signup(Some(address)) => address.to_string(),
+        Actor::Api(None) | Actor::Signup(None) | Actor::Elsewhere => String::new(),
+    }
 }

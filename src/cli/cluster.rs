@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use gethostname::gethostname;
-use peerbroker::cluster::redis::{BadUrl, check_url};
-use peerbroker::config::{ClusterConfig, Degraded};
+use peerbroker::config::{BadRedis, ClusterConfig, Degraded, RedisAddress};
 use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::help;
@@ -25,8 +24,8 @@ pub enum StoredKeys {
     InMemory,
     /// In a database in this directory.
     Directory(PathBuf),
-    /// In the Redis of this URL.
-    Redis(String),
+    /// In this Redis.
+    Redis(RedisAddress),
 }
 
 #[derive(Debug, Args)]
@@ -37,6 +36,9 @@ pub(super) struct ClusterArgs {
     /// than the flag then, because other users of the machine see flags.
     #[arg(help_heading = help::CLUSTER, long, env = "PEERBROKER_REDIS", value_name = "URL", hide_env_values = true)]
     redis: Option<String>,
+
+    #[command(flatten)]
+    tls: RedisTlsArgs,
 
     /// Where stored keys are: in --data_dir, or in the Redis of the cluster
     #[arg(help_heading = help::CLUSTER, long, env = "PEERBROKER_KEYS", value_enum, value_name = "sqlite|redis", default_value_t = StoredIn::Sqlite)]
@@ -53,6 +55,32 @@ pub(super) struct ClusterArgs {
     /// What happens to new clients while Redis cannot be reached
     #[arg(help_heading = help::CLUSTER, long = "cluster_degraded", alias = "cluster-degraded", env = "PEERBROKER_CLUSTER_DEGRADED", value_enum, value_name = "allow|refuse", default_value_t = DegradedPolicy::Allow)]
     cluster_degraded: DegradedPolicy,
+}
+
+/// Certificates on the way to Redis, for the server and for `peerbroker keys`.
+#[derive(Debug, Args)]
+pub(super) struct RedisTlsArgs {
+    /// Certificate authorities of the Redis, instead of the public ones: PEM
+    ///
+    /// With a URL that begins with rediss. The three files are read for each connection, so certificates can be renewed
+    /// without a restart.
+    #[arg(help_heading = help::CLUSTER, long = "redis_ca", alias = "redis-ca", env = "PEERBROKER_REDIS_CA", value_name = "FILE")]
+    redis_ca: Option<PathBuf>,
+
+    /// Certificate that the Redis wants from its clients, and its chain: PEM
+    #[arg(help_heading = help::CLUSTER, long = "redis_cert", alias = "redis-cert", env = "PEERBROKER_REDIS_CERT", value_name = "FILE", requires = "redis_key")]
+    redis_cert: Option<PathBuf>,
+
+    /// Private key of --redis_cert: PEM, without a passphrase
+    #[arg(help_heading = help::CLUSTER, long = "redis_key", alias = "redis-key", env = "PEERBROKER_REDIS_KEY", value_name = "FILE", requires = "redis_cert")]
+    redis_key: Option<PathBuf>,
+}
+
+impl RedisTlsArgs {
+    pub(super) fn address(&self, url: String) -> RedisAddress {
+        let RedisTlsArgs { redis_ca, redis_cert, redis_key } = self;
+        RedisAddress { url, ca: redis_ca.clone(), client: redis_cert.clone().zip(redis_key.clone()) }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -81,10 +109,11 @@ impl ClusterArgs {
     }
 
     /// The cluster that the node is in, if it is in one.
-    pub(super) fn config(&self) -> Result<Option<ClusterConfig>, BadUrl> {
-        let Some(redis) = self.redis.clone() else { return Ok(None) };
+    pub(super) fn config(&self) -> Result<Option<ClusterConfig>, BadRedis> {
+        let Some(url) = self.redis.clone() else { return Ok(None) };
+        let redis = self.tls.address(url);
         // Not by clap, whose error would show the URL.
-        check_url(&redis)?;
+        redis.check()?;
         let node_name = self.node_name.clone().unwrap_or_else(|| {
             let random = Alphanumeric.sample_string(&mut rand::rng(), 4).to_lowercase();
             format!("{}-{random}", gethostname().to_string_lossy())

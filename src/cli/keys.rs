@@ -10,7 +10,7 @@ use peerbroker::keys::{Auth, Change, IdStyle, JwtKey, Origin, RANDOM_KEY_CHARS, 
 use peerbroker::wire::ApiKey;
 use peerbroker::{BadAuth, check_auth};
 
-use super::cluster::StoredKeys;
+use super::cluster::{RedisTlsArgs, StoredKeys};
 use super::values::{MAX_SECRET_FILE_BYTES, count, id_style, key, name, origin, relay_mode, yes_or_no};
 
 /// The text below the list of commands.
@@ -134,6 +134,9 @@ pub struct KeysPlace {
     // No parser: clap's errors show the value.
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
+
+    #[command(flatten)]
+    tls: RedisTlsArgs,
 }
 
 impl KeysPlace {
@@ -143,7 +146,7 @@ impl KeysPlace {
         let is_in_redis = || variable("PEERBROKER_KEYS").is_some_and(|keys| keys == "redis");
         let of_server = || variable("PEERBROKER_REDIS").filter(|_| is_in_redis());
         match (self.redis.clone().or_else(of_server), &self.data_dir) {
-            (Some(url), _) => StoredKeys::Redis(url),
+            (Some(url), _) => StoredKeys::Redis(self.tls.address(url)),
             (None, Some(dir)) => StoredKeys::Directory(dir.clone()),
             (None, None) => StoredKeys::InMemory,
         }

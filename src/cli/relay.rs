@@ -87,7 +87,8 @@ impl RelayArgs {
                 (true, true) => Err(BadRelay::Without("relay_private")),
             };
         }
-        let is_twice = |addresses: &[IpAddr]| matches!(addresses, [one, other] if one.is_ipv4() == other.is_ipv4());
+        let is_twice =
+            |addresses: &[IpAddr]| matches!(addresses, [one, other] if one.is_ipv4() == other.is_ipv4());
         if is_twice(relay_public) {
             return Err(BadRelay::Twice("relay_public"));
         }
@@ -116,7 +117,8 @@ fn relay(text: &str) -> Result<SocketAddr, String> {
     let address = text.parse().ok();
     let with_default = || bare.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, RelayConfig::DEFAULT_PORT));
     address.or_else(with_default).ok_or_else(|| {
-        "expected an IP address with or without a port, as in 198.51.100.7:3478 or [2001:db8::7]:3478".to_owned()
+        "expected an IP address with or without a port, as in 198.51.100.7:3478 or [2001:db8::7]:3478"
+            .to_owned()
     })
 }
 

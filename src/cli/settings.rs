@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use peerbroker::cluster::redis::BadUrl;
 use peerbroker::config::{
-    AddressLimits, AdminToken, BadStaticDir, ClusterConfig, DEFAULT_PORT, Dialects, InvalidToken, KeySignup,
-    Limits, ListenOps, RelayConfig, TlsFiles,
+    AddressLimits, AdminToken, BadRedis, BadStaticDir, ClusterConfig, DEFAULT_PORT, Dialects, InvalidToken,
+    KeySignup, Limits, ListenOps, RelayConfig, TlsFiles,
 };
 use peerbroker::files::{self, FileError};
 use peerbroker::keys::Origin;
@@ -44,8 +43,8 @@ pub enum BadSettings {
         "--port and --ops_port are both {port}: give the API a port of its own, as in --ops_port {other}"
     )]
     SamePort { port: u16, other: u16 },
-    #[error("invalid value for '--redis <URL>': {0}")]
-    Redis(#[from] BadUrl),
+    #[error(transparent)]
+    Redis(#[from] BadRedis),
     #[error(transparent)]
     Relay(#[from] BadRelay),
     #[error("--keys redis needs --redis: keys are stored in the Redis that all nodes of the cluster share")]

@@ -21,6 +21,8 @@ impl Cli {
             ("trusted_proxy", self.proxied, "--proxied"),
             ("registrations_per_day", is_open, "--registration open"),
             ("registration_limit", is_open, "--registration open"),
+            ("redis_ca", is_node, "--redis"),
+            ("redis_cert", is_node, "--redis"),
             ("node_name", is_node, "--redis"),
             ("cluster_lease", is_node, "--redis"),
             ("cluster_degraded", is_node, "--redis"),

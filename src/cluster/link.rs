@@ -11,13 +11,19 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// Most bytes of messages that wait to be sent to one node. More of them stay in the queues of their recipients.
 const LINK_BYTES: usize = 8 * 1024 * 1024;
 
+/// Batches without a packet that follow when there is no more to say. If the last batch is lost, the reader notices it by
+/// them, and not by a message much later, which it would take for lost too.
+const CLOSING_BATCHES: u8 = 2;
+
 /// What a node has to say to another.
 #[derive(Debug, Default)]
 pub struct Outbound {
     last_number: u64,
-    /// Packets without a header, in pieces of about the size of a batch.
+    /// Batches whose headers are not filled in yet.
     pieces: VecDeque<Vec<u8>>,
     bytes: usize,
+    /// How many batches without a packet have followed.
+    closing: u8,
 }
 
 /// What a node has heard of another.
@@ -45,8 +51,9 @@ impl Outbound {
 
     /// Adds a packet. Those that are no messages are few, and always have room.
     pub fn push(&mut self, packet: &Packet<'_>) {
+        self.closing = 0;
         if self.pieces.back().is_none_or(|piece| piece.len() >= BATCH_BYTES) {
-            self.pieces.push_back(Vec::new());
+            self.pieces.push_back(vec![0; packet::HEADER]);
         }
         if let Some(piece) = self.pieces.back_mut() {
             let before = piece.len();
@@ -55,13 +62,25 @@ impl Outbound {
         }
     }
 
+    /// Adds a batch without a packet, if there was nothing to say lately. Call it now and then.
+    pub fn close(&mut self) {
+        if self.pieces.is_empty() && self.last_number > 0 && self.closing < CLOSING_BATCHES {
+            self.closing += 1;
+            self.pieces.push_back(vec![0; packet::HEADER]);
+        }
+    }
+
+    /// The batches that closed it may be lost: others follow.
+    pub fn reopen(&mut self) {
+        self.closing = 0;
+    }
+
     /// Takes out the next batch. It has to be sent until it is known to have arrived, before any later one.
     pub fn next_batch(&mut self, from: NodeId) -> Option<Vec<u8>> {
-        let piece = self.pieces.pop_front()?;
-        self.bytes -= piece.len();
+        let mut batch = self.pieces.pop_front()?;
+        self.bytes -= batch.len() - packet::HEADER;
         self.last_number += 1;
-        let mut batch = packet::header(from, self.last_number);
-        batch.extend_from_slice(&piece);
+        packet::set_header(&mut batch, from, self.last_number);
         Some(batch)
     }
 }
@@ -109,6 +128,26 @@ mod tests {
         }
         assert_eq!(numbers, [1, 2, 3]);
         assert_eq!(tickets, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn two_empty_batches_follow_the_last_one_with_packets() {
+        let mut outbound = Outbound::default();
+        outbound.close();
+        assert!(outbound.next_batch(NodeId::new(1)).is_none(), "nothing was said yet");
+        outbound.push(&Packet::Reset);
+        outbound.close();
+        let batches: Vec<_> = (0..5)
+            .map_while(|_| {
+                let batch = outbound.next_batch(NodeId::new(1));
+                outbound.close();
+                batch
+            })
+            .collect();
+        let packets = batches.iter().map(|batch| Batch::read(batch).unwrap().packets().count());
+        assert_eq!(packets.collect::<Vec<_>>(), [1, 0, 0]);
+        outbound.push(&Packet::Reset);
+        assert_eq!(Batch::read(&outbound.next_batch(NodeId::new(1)).unwrap()).unwrap().number, 4);
     }
 
     #[test]

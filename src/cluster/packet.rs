@@ -1,18 +1,26 @@
 //! What nodes say to each other, as bytes.
 //!
-//! A batch is a header and packets. Each packet has its length in front, so a node skips those of kinds that it does not
-//! know; and a packet may be longer than a node expects, which ignores the rest. So new fields go to the end, new kinds to
-//! the end of their enum, and nodes of two versions understand each other.
+//! A batch is a header and packets. Nodes of two versions understand each other, as long as new fields go to the end of a
+//! packet, and new kinds to the end of their enum:
+//!
+//! - Each packet has its length in front, so a node skips those of kinds that it does not know. Nobody answers such a
+//!   question, and every question has a time limit.
+//! - A packet may be longer than a node expects, which ignores the rest.
+//! - A packet ends with zeros. A newer node reads its new fields from them: 0, empty, none.
 
 use serde::{Deserialize, Serialize};
 
 use super::backplane::{Entity, Name};
-use crate::wire::{ApiKey, ConnId, MessageKind, NodeId, RealmKind};
+use crate::wire::{ApiKey, MessageKind, NodeId, RealmKind};
 
 /// The version of a batch. A node reads batches of other versions too: what it does not know, it skips.
 const VERSION: u8 = 1;
 
-const HEADER: usize = 17;
+/// The bytes of the header of a batch.
+pub const HEADER: usize = 17;
+
+/// Zeros at the end of a packet.
+const SPARE: [u8; 8] = [0; 8];
 
 /// One thing that a node says to another.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,10 +86,15 @@ pub enum Packet<'a> {
         /// Grows.
         number: u64,
     },
+    /// A claim of the writer got no answer and was given back. It may have taken this name from a connection of the reader.
+    Doubt {
+        /// The name.
+        name: NameRef<'a>,
+    },
 }
 
 /// A question to one node, or to all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Question {
     /// Is the client of this connection alive, or reserved the id for it?
     Alive(OwnedName, u64),
@@ -191,7 +204,7 @@ pub struct NameRef<'a> {
 }
 
 /// A [`Name`], in a question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OwnedName {
     key: String,
     entity: u8,
@@ -211,13 +224,11 @@ pub struct Batch<'a> {
     packets: &'a [u8],
 }
 
-/// The header of a batch.
-pub fn header(from: NodeId, number: u64) -> Vec<u8> {
-    let mut header = Vec::with_capacity(HEADER);
-    header.push(VERSION);
-    header.extend_from_slice(&from.get().to_le_bytes());
-    header.extend_from_slice(&number.to_le_bytes());
-    header
+/// Fills in the header of a batch, which begins with room for it.
+pub fn set_header(batch: &mut [u8], from: NodeId, number: u64) {
+    let from = from.get().to_le_bytes();
+    let header = std::iter::once(VERSION).chain(from).chain(number.to_le_bytes());
+    batch.iter_mut().zip(header).for_each(|(place, byte)| *place = byte);
 }
 
 /// Appends a packet to a batch.
@@ -228,6 +239,7 @@ pub fn write(packet: &Packet<'_>, batch: &mut Vec<u8>) {
     if let Ok(written) = postcard::to_extend(packet, std::mem::take(batch)) {
         *batch = written;
     }
+    batch.extend_from_slice(&SPARE);
     let len = u32::try_from(batch.len().saturating_sub(start + 4)).unwrap_or(u32::MAX);
     if let Some(place) = batch.get_mut(start..start + 4) {
         place.copy_from_slice(&len.to_le_bytes());
@@ -330,14 +342,15 @@ pub fn kind_of(number: u8) -> Option<MessageKind> {
     MessageKind::ALL.get(usize::from(number)).copied()
 }
 
-/// The number of a connection in a packet.
-pub fn connection(number: u64) -> ConnId {
-    ConnId::new(number)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn header(from: NodeId, number: u64) -> Vec<u8> {
+        let mut batch = vec![0; HEADER];
+        set_header(&mut batch, from, number);
+        batch
+    }
 
     fn name(text: &str) -> NameRef<'_> {
         NameRef { key: "k", entity: 0, name: text }
@@ -373,6 +386,55 @@ mod tests {
             batch.packets().collect::<Vec<_>>(),
             [Packet::Echo { number: 4 }, Packet::Echo { number: 5 }]
         );
+    }
+
+    #[test]
+    fn fields_that_an_older_version_did_not_write_are_empty() {
+        #[derive(Debug, PartialEq, Eq, Deserialize)]
+        enum Newer<'a> {
+            Message {
+                to: NameRef<'a>,
+                connection: u64,
+                ticket: u64,
+                from: &'a str,
+                kind: u8,
+                payload: &'a str,
+                number: u64,
+                text: &'a str,
+                maybe: Option<u64>,
+            },
+        }
+        let mut bytes = Vec::new();
+        let (to, from, payload) = (name("x"), "y", "{}");
+        write(&Packet::Message { to, connection: 3, ticket: 9, from, kind: 1, payload }, &mut bytes);
+        let (newer, _) = postcard::take_from_bytes(&bytes[4..]).unwrap();
+        let (number, text, maybe) = (0, "", None);
+        let expected =
+            Newer::Message { to, connection: 3, ticket: 9, from, kind: 1, payload, number, text, maybe };
+        assert_eq!(expected, newer);
+    }
+
+    /// Bytes of the first version, which every later one has to read.
+    #[test]
+    fn bytes_of_the_first_version_are_understood() {
+        let bytes: &[u8] = &[
+            1, 7, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, // version, writer, number
+            22, 0, 0, 0, 0, 1, b'k', 0, 1, b'x', 3, 9, 1, b'y', 0, 2, b'{', b'}', 0, 0, 0, 0, 0, 0, 0,
+            0, // Message
+            16, 0, 0, 0, 1, 1, b'k', 0, 1, b'x', 9, 1, 0, 0, 0, 0, 0, 0, 0, 0, // Settled
+            9, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, // Reset
+        ];
+        let batch = Batch::read(bytes).unwrap();
+        assert_eq!((batch.from, batch.number), (NodeId::new(7), 5));
+        let packets = [
+            Packet::Message { to: name("x"), connection: 3, ticket: 9, from: "y", kind: 0, payload: "{}" },
+            Packet::Settled { to: name("x"), ticket: 9, outcome: 1 },
+            Packet::Reset,
+        ];
+        assert_eq!(batch.packets().collect::<Vec<_>>(), packets);
+        let mut written = header(NodeId::new(7), 5);
+        packets.iter().for_each(|packet| write(packet, &mut written));
+        assert_eq!(written, bytes);
     }
 
     #[test]

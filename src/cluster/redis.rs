@@ -14,10 +14,8 @@ use super::backplane::{
     Backplane, Claim, ClaimOutcome, Entity, Entry, Locate, Member, Name, Owner, Position, RegisterOutcome,
     Registration, Renewal, Unavailable,
 };
-use crate::redis_link::{Call, Line, NoAnswer, PREFIX, TIMEOUT};
+use crate::redis_link::{BadRedis, Call, Line, NoAnswer, PREFIX, RedisAddress, TIMEOUT};
 use crate::wire::{ApiKey, NodeId, RealmKind};
-
-pub use crate::redis_link::{BadUrl, check_url};
 
 /// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened
 /// without the backplane have a lower fence, and of two of those the older one the higher fence.
@@ -32,17 +30,8 @@ const FIRST_ENTRY: &str = "0-1";
 /// How to reach Redis.
 #[derive(Clone)]
 pub struct RedisSettings {
-    /// One of
-    ///
-    /// - `redis://[[user]:password@]host[:port][/database]`, with TLS `rediss://…`,
-    /// - `unix:///path[?db=…&user=…&pass=…]`,
-    /// - `redis-cluster://[[user]:password@]host[:port],host[:port]…`: any nodes of a Redis Cluster,
-    /// - `redis-sentinel://[[user]:password@]host[:port],host[:port]…[/database]#master`: all Sentinels, and the name under
-    ///   which they know the master. User, password and database are the master's; Sentinels are asked without a password.
-    ///
-    /// `rediss-cluster`, `rediss-sentinel`, `valkey…` for `redis…`, and `+` for `-` do as well. Special characters in a password are
-    /// percent-encoded.
-    pub url: String,
+    /// Where it is.
+    pub redis: RedisAddress,
     /// Nodes with the same prefix, on the same server, are one broker. All their keys begin with it and a colon.
     pub prefix: String,
     /// The bound of each call, connecting included. A read that waits may take that much longer than it waits.
@@ -53,8 +42,8 @@ pub struct RedisSettings {
 
 impl RedisSettings {
     /// Those by default.
-    pub fn new(url: &str) -> Self {
-        RedisSettings { url: url.to_owned(), prefix: PREFIX.to_owned(), timeout: TIMEOUT, max_inbox: 10_000 }
+    pub fn new(redis: impl Into<RedisAddress>) -> Self {
+        RedisSettings { redis: redis.into(), prefix: PREFIX.to_owned(), timeout: TIMEOUT, max_inbox: 10_000 }
     }
 }
 
@@ -76,9 +65,9 @@ pub struct RedisBackplane {
 }
 
 impl RedisBackplane {
-    /// Reads the URL, and does not connect yet.
-    pub fn new(settings: &RedisSettings) -> Result<Self, BadUrl> {
-        let line = || Line::new(&settings.url, settings.timeout);
+    /// Checks the address, and does not connect yet.
+    pub fn new(settings: &RedisSettings) -> Result<Self, BadRedis> {
+        let line = || Line::new(&settings.redis, settings.timeout);
         Ok(RedisBackplane {
             prefix: settings.prefix.clone(),
             max_inbox: settings.max_inbox,
@@ -311,8 +300,11 @@ impl Backplane for RedisBackplane {
         let read: Option<StreamReadReply> = answers::from(only(answers)?)?;
         let entries = read.into_iter().flat_map(|read| read.keys).flat_map(|stream| stream.ids);
         // An entry of another kind is passed on without bytes, because its position counts.
-        let entry = |entry: redis::streams::StreamId| Entry {
-            batch: entry.get("b").unwrap_or_default(),
+        let entry = |mut entry: redis::streams::StreamId| Entry {
+            batch: match entry.map.remove("b") {
+                Some(Value::BulkString(batch)) => batch,
+                _ => Vec::new(),
+            },
             position: Position(entry.id),
         };
         Ok(entries.map(entry).collect())

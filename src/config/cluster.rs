@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use crate::redis_link::RedisAddress;
+
 /// A node of a cluster.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterConfig {
-    /// The URL of the Redis or Valkey that all nodes share. It may hold a password.
-    pub redis: String,
+    /// The Redis or Valkey that all nodes share.
+    pub redis: RedisAddress,
     /// The name of this node, for people. Nodes with the same name are different nodes all the same.
     pub node_name: String,
     /// How long the ids of a dead node stay taken for others than their owners.
@@ -29,24 +31,12 @@ impl ClusterConfig {
     pub const DEFAULT_LEASE: Duration = Duration::from_secs(10);
 
     /// A node with the default settings.
-    pub fn new(redis: &str, node_name: &str) -> Self {
+    pub fn new(redis: impl Into<RedisAddress>, node_name: &str) -> Self {
         ClusterConfig {
-            redis: redis.to_owned(),
+            redis: redis.into(),
             node_name: node_name.to_owned(),
             lease: Self::DEFAULT_LEASE,
             degraded: Degraded::Allow,
         }
-    }
-}
-
-impl std::fmt::Debug for ClusterConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ClusterConfig { redis: _, node_name, lease, degraded } = self;
-        let mut shown = f.debug_struct("ClusterConfig");
-        shown
-            .field("node_name", node_name)
-            .field("lease", lease)
-            .field("degraded", degraded)
-            .finish_non_exhaustive()
     }
 }

@@ -110,7 +110,8 @@ mod tests {
         let found = Description::find(&text).unwrap();
         assert_eq!(found.credentials, IceCredentials { ufrag: "audio", pwd: PWD });
         let changed: Value = serde_json::from_str(&found.with_candidate("candidate:1 …")).unwrap();
-        let expected = sdp(&["audio", "video"]).replacen("a=mid:audio\r\n", "a=mid:audio\r\na=candidate:1 …\r\n", 1);
+        let expected =
+            sdp(&["audio", "video"]).replacen("a=mid:audio\r\n", "a=mid:audio\r\na=candidate:1 …\r\n", 1);
         assert_eq!(changed["sdp"]["sdp"], expected);
     }
 
@@ -120,7 +121,9 @@ mod tests {
         let changed = Description::find(&text).unwrap().with_candidate("candidate:1");
         assert_eq!(changed, payload(&(sdp(&["application"]) + "a=candidate:1\r\n")));
 
-        let whole = format!("v=0\r\na=ice-ufrag:abcd\r\na=ice-pwd:{PWD}\r\nm=audio 9 x\r\na=mid:0\r\nm=video 9 x\r\n");
+        let whole = format!(
+            "v=0\r\na=ice-ufrag:abcd\r\na=ice-pwd:{PWD}\r\nm=audio 9 x\r\na=mid:0\r\nm=video 9 x\r\n"
+        );
         let text = payload(&whole);
         let changed = Description::find(&text).unwrap().with_candidate("candidate:1");
         assert_eq!(changed, payload(&whole.replace("mid:0\r\n", "mid:0\r\na=candidate:1\r\n")));

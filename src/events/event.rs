@@ -223,6 +223,8 @@ pub enum Actor {
     Api(Option<IpAddr>),
     /// A person who registers a key, at this address.
     Signup(Option<IpAddr>),
+    /// Another process that changed the store of keys: `peerbroker keys`, or another node of the cluster.
+    Elsewhere,
 }
 
 impl fmt::Display for Actor {
@@ -230,6 +232,7 @@ impl fmt::Display for Actor {
         let (what, address) = match self {
             Actor::Api(address) => ("the API", address),
             Actor::Signup(address) => ("registration", address),
+            Actor::Elsewhere => return f.write_str("another process"),
         };
         match address {
             Some(address) => write!(f, "{what}, from {address},"),

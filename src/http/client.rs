@@ -38,20 +38,17 @@ fn unchanged_name(library: &Library) -> String {
 }
 
 fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template: &str) -> HttpResponse {
-    let text = match library.text() {
-        Some(text) => filled(mounted, request, library, &text, template),
-        None => not_embedded(mounted, request, library),
-    };
-    let mut response = pages::cached(request, text.into_bytes());
+    let text = filled(mounted, request, library, template);
+    let mut response = pages::cached(request, text.into_bytes().into());
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
 
-fn filled(mounted: &Mounted, request: &HttpRequest, library: &Library, text: &str, template: &str) -> String {
+fn filled(mounted: &Mounted, request: &HttpRequest, library: &Library, template: &str) -> String {
     let has_key = mounted.parts.config().default_key;
     let key = has_key.then(|| forwarded::client_options(mounted, request).key);
     // The source map is not embedded, so browsers would ask for it in vain.
-    let code = text.rsplit_once("//# sourceMappingURL").map_or(text, |(code, _)| code);
+    let code = library.text.rsplit_once("//# sourceMappingURL").map_or(library.text, |(code, _)| code);
     let values = Values::default()
         .with_html("{{version}}", PEERJS_VERSION.to_owned())
         .with_html("{{plain}}", unchanged_name(library))
@@ -62,26 +59,10 @@ fn filled(mounted: &Mounted, request: &HttpRequest, library: &Library, text: &st
     values.with_html("{{preset}}", preset).part(template)
 }
 
-/// A script, because the console of a browser shows its error, but not the text of a 404.
-fn not_embedded(mounted: &Mounted, request: &HttpRequest, library: &Library) -> String {
-    let options = forwarded::client_options(mounted, request).to_string();
-    let why = format!(
-        "this peerbroker was built without PeerJS: run `make vendor` before the build, \
-         or load {} and pass {options} to Peer",
-        library.cdn()
-    );
-    format!("throw new Error({});\n", serde_json::json!(why))
-}
-
-/// The published build, byte by byte. Without it in the binary, the same bytes come from the CDN.
+/// The published build, byte by byte.
 fn unchanged(request: &HttpRequest, library: &Library) -> HttpResponse {
-    match library.text() {
-        Some(text) => {
-            let mut response = pages::cached(request, text.into_owned().into_bytes());
-            let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
-            response.headers_mut().insert(header::CACHE_CONTROL, forever);
-            response
-        }
-        None => HttpResponse::Found().insert_header((header::LOCATION, library.cdn())).finish(),
-    }
+    let mut response = pages::cached(request, library.text.as_bytes().into());
+    let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
+    response.headers_mut().insert(header::CACHE_CONTROL, forever);
+    response
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::rt;
+use actix_web::{HttpRequest, rt};
 
 use super::forwarded;
 use super::mounted::Mounted;
@@ -80,6 +80,12 @@ pub(super) fn connect_request(
     let opened = parts.addresses.open(source.address, parts.now(), connection);
     let permit = opened.inspect_err(|too_many| parts.limit_hit(too_many.limit, source.address))?;
     Ok(ConnectRequest { query: query.to_owned(), source, permit })
+}
+
+/// Counts a request that costs as much as a WebSocket that opens, unless its address is over a limit.
+pub(super) fn count_open(parts: &Parts, request: &HttpRequest) -> Result<(), LimitExceeded> {
+    let connection = request.conn_data::<Rc<ConnectionState>>();
+    connect_request(parts, "", request.headers(), request.peer_addr(), connection).map(drop)
 }
 
 /// The size limits of messages on a WebSocket.

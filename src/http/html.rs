@@ -4,8 +4,11 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, Header as _, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::embedded::{CDN, Library, PEERJS, QRCODE, SIMPLE_PEER};
 use super::template::Values;
+
+/// The content security policy: what pages may load, and which servers they may talk to.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      connect-src 'self' ws: wss:; base-uri 'self'; form-action 'self'; frame-ancestors 'self'";
 
 /// Whether a request prefers HTML to JSON. With `*/*`, which programs send, it does not.
 pub(super) fn prefers_html(request: &HttpRequest) -> bool {
@@ -39,20 +42,10 @@ pub(super) fn framed(status: StatusCode, title: &str, content: String, values: V
 
 pub(super) fn page(status: StatusCode, page: String) -> HttpResponse {
     HttpResponse::build(status)
-        .insert_header((header::CONTENT_SECURITY_POLICY, policy()))
+        .insert_header((header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)))
         // With `no-referrer`, browsers would send `Origin: null` with the form.
         .insert_header((header::REFERRER_POLICY, HeaderValue::from_static("same-origin")))
         .body(page)
-}
-
-/// The content security policy: what pages may load, and which servers they may talk to.
-fn policy() -> String {
-    let libraries = [PEERJS, QRCODE, SIMPLE_PEER];
-    let cdn = if libraries.iter().all(Library::is_embedded) { String::new() } else { format!(" {CDN}") };
-    format!(
-        "default-src 'none'; script-src 'self'{cdn}; style-src 'self'; img-src 'self' data:; \
-         connect-src 'self' ws: wss:; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
-    )
 }
 
 #[cfg(test)]

@@ -21,9 +21,13 @@ const WORDS_PER_ID: usize = 4;
 const MAX_TRIES: usize = 100;
 
 /// An id that is not taken. If `make` finds none soon, the id is a UUID.
-pub(super) fn untaken(mut make: impl FnMut() -> String, is_taken: impl Fn(&str) -> bool) -> String {
-    let mut tries = std::iter::repeat_with(&mut make).take(MAX_TRIES);
-    tries.find(|id| !is_taken(id)).unwrap_or_else(|| Uuid::new_v4().to_string())
+pub(super) async fn untaken(make: impl FnMut() -> String, is_taken: impl AsyncFn(&str) -> bool) -> String {
+    for id in std::iter::repeat_with(make).take(MAX_TRIES) {
+        if !is_taken(&id).await {
+            return id;
+        }
+    }
+    Uuid::new_v4().to_string()
 }
 
 /// A random id.
@@ -78,12 +82,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_id_that_is_taken_is_never_given() {
+    #[tokio::test]
+    async fn an_id_that_is_taken_is_never_given() {
         let mut numbers = 0..;
         let mut next = || format!("peer {}", numbers.next().unwrap());
-        assert_eq!(untaken(&mut next, |id| id != "peer 7"), "peer 7");
-        let only = untaken(|| "the only one".to_owned(), |id| id == "the only one");
+        assert_eq!(untaken(&mut next, async |id| id != "peer 7").await, "peer 7");
+        let only = untaken(|| "the only one".to_owned(), async |id| id == "the only one").await;
         assert!(Uuid::parse_str(&only).is_ok(), "{only}");
     }
 }

@@ -107,7 +107,7 @@ fn is_too_large(parts: &Parts, request: &HttpRequest) -> bool {
     })
 }
 
-fn too_many_requests(too_many: LimitExceeded) -> HttpResponse {
+pub(super) fn too_many_requests(too_many: LimitExceeded) -> HttpResponse {
     let refusal = HandshakeRefusal::TooManyConnections;
     let mut response = plain(refusal.status(), refusal.ending().text.unwrap_or_default());
     response.headers_mut().insert(header::RETRY_AFTER, too_many.seconds().into());

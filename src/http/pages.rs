@@ -1,14 +1,14 @@
 //! Serves the landing page and the demos.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, Header as _, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use ring::digest::{SHA256, digest};
-use rust_embed::EmbeddedFile;
 
-use super::embedded::{Static, Vendor};
+use super::embedded::{Static, vendored};
 use super::mounted::Mounted;
 use super::template::{PARTS, Values};
 use super::{docs, forwarded, html, key_signup, not_found};
@@ -18,7 +18,7 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
     if let Some(name) = docs::requested(name) {
         return docs::page(mounted, request, name);
     }
-    let Some((name, file)) = find(name) else {
+    let Some((name, content)) = find(name) else {
         return not_found::page(mounted, request);
     };
     let mut response = if name.ends_with(".html") {
@@ -28,9 +28,9 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
         let form = key_signup::section(&mounted.parts, &values);
         let start = values.part(start);
         let values = values.with_html("{{registration}}", form).with_html("{{start}}", start);
-        html::page(StatusCode::OK, values.fill(&String::from_utf8_lossy(&file.data)))
+        html::page(StatusCode::OK, values.fill(&String::from_utf8_lossy(&content)))
     } else {
-        cached(request, file.data.into_owned())
+        cached(request, content)
     };
     let headers = response.headers_mut();
     if let Ok(kind) = HeaderValue::from_str(content_type(&name).as_ref()) {
@@ -58,15 +58,15 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-fn find(name: &str) -> Option<(String, EmbeddedFile)> {
+fn find(name: &str) -> Option<(String, Cow<'static, [u8]>)> {
     if name.starts_with(PARTS) {
         return None;
     }
-    if let Some(file) = name.strip_prefix("vendor/").and_then(Vendor::get) {
-        return Some((name.to_owned(), file));
+    if let Some(file) = name.strip_prefix("vendor/").and_then(vendored) {
+        return Some((name.to_owned(), file.as_bytes().into()));
     }
     let index = format!("{name}{}index.html", if name.is_empty() || name.ends_with('/') { "" } else { "/" });
-    [name.to_owned(), index].into_iter().find_map(|name| Static::get(&name).map(|file| (name, file)))
+    [name.to_owned(), index].into_iter().find_map(|name| Static::get(&name).map(|file| (name, file.data)))
 }
 
 fn content_type(name: &str) -> String {
@@ -78,8 +78,8 @@ fn content_type(name: &str) -> String {
 }
 
 /// An answer that browsers keep, and ask for again with its tag.
-pub(super) fn cached(request: &HttpRequest, bytes: Vec<u8>) -> HttpResponse {
-    let hash = digest(&SHA256, &bytes);
+pub(super) fn cached(request: &HttpRequest, content: Cow<'static, [u8]>) -> HttpResponse {
+    let hash = digest(&SHA256, &content);
     let hash: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let tag = header::EntityTag::new_strong(hash);
     let is_cached = match header::IfNoneMatch::parse(request) {
@@ -90,7 +90,11 @@ pub(super) fn cached(request: &HttpRequest, bytes: Vec<u8>) -> HttpResponse {
     let mut response =
         if is_cached { HttpResponse::NotModified() } else { HttpResponse::build(StatusCode::OK) };
     response.insert_header(header::ETag(tag));
-    if is_cached { response.finish() } else { response.body(bytes) }
+    match content {
+        _ if is_cached => response.finish(),
+        Cow::Borrowed(content) => response.body(content),
+        Cow::Owned(content) => response.body(content),
+    }
 }
 
 #[cfg(test)]

@@ -6,10 +6,12 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::legacy::too_many_requests;
 use super::mounted::Mounted;
 use super::response::plain;
 use super::{endpoint, forwarded, ids, percent};
 use crate::app::Parts;
+use crate::keys::IdStyle;
 use crate::wire::{PeerId, RealmKind};
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
@@ -40,16 +42,22 @@ pub(super) fn own_origin(mounted: &Mounted, request: &HttpRequest) -> String {
     forwarded::client_options(mounted, request).origin()
 }
 
-/// Answers with a fresh id, never that of a connected peer. If the client sends a token with a subject, it gets that id.
+/// Answers with a fresh id, never that of a connected peer of any node. If the client sends a token with a subject, it gets that id.
 /// The type is `text/html`, as in peerjs-server.
 pub(super) async fn new_id(parts: &Parts, key: &str, request: &HttpRequest) -> HttpResponse {
     let key = percent::decode(key).unwrap_or_default();
     let active = parts.keys.get(&key);
-    let is_held = |id: &str| active.as_ref().is_some_and(|active| active.tenant.has_peer(id));
     let style = active.as_ref().map_or(parts.config().id_style, |active| active.key.settings.id_style);
+    let is_taken = async |id: &str| match (PeerId::parse(id), &active) {
+        (Err(_), _) => true,
+        (Ok(id), Some(active)) => parts.node.has_peer(active.tenant.key(), &id).await,
+        (Ok(_), None) => false,
+    };
     let mut id = match &parts.generate_id {
-        Some(generate) => ids::untaken(|| generate(&key), |id| PeerId::parse(id).is_err() || is_held(id)),
-        None => ids::untaken(|| ids::random(style), is_held),
+        Some(generate) => ids::untaken(|| generate(&key), is_taken).await,
+        // Nobody else has the same one, so nobody is asked.
+        None if style == IdStyle::Uuid => ids::random(style),
+        None => ids::untaken(|| ids::random(style), is_taken).await,
     };
     if let (Some(active), Some(token)) = (&active, bearer(request)) {
         match active.id_of(token).await {
@@ -77,14 +85,20 @@ fn bearer(request: &HttpRequest) -> Option<&str> {
 const MAX_PAGE: usize = 1000;
 
 /// Answers with the ids of all peers of a key, or of one page of them, if discovery is on. `key` is percent-encoded.
-pub(super) async fn peers(parts: &Parts, key: &str, query: &str) -> HttpResponse {
+pub(super) async fn peers(parts: &Parts, key: &str, request: &HttpRequest) -> HttpResponse {
     let Some(key) = percent::decode(key) else {
         return plain(StatusCode::BAD_REQUEST, "Bad Request");
     };
     if !parts.keys.get(&key).is_some_and(|active| active.key.settings.allow_discovery) {
         return plain(StatusCode::UNAUTHORIZED, "Unauthorized");
     }
-    let ids = match Page::asked_for(query) {
+    // All nodes work for it, as they do for a client that opens.
+    if parts.node.membership().is_some()
+        && let Err(too_many) = endpoint::count_open(parts, request)
+    {
+        return too_many_requests(too_many);
+    }
+    let ids = match Page::asked_for(request.query_string()) {
         None => parts.node.all_ids(&key).await,
         Some(Ok(Page { after, limit })) => {
             parts.node.page(&key, Some(RealmKind::PeerJs), after.as_deref(), limit).await

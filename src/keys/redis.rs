@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{Change, Key, KeyError, KeyStore, SignupCount};
-use crate::redis_link::{BadUrl, Call, Line, NoAnswer, PREFIX, TIMEOUT};
+use crate::redis_link::{BadRedis, Call, Line, NoAnswer, PREFIX, RedisAddress, TIMEOUT};
 use crate::wire::ApiKey;
 
 /// Most keys whose last use is stored by one call.
@@ -78,9 +78,9 @@ enum Put {
 }
 
 impl RedisKeys {
-    /// Reads the URL, as [`ClusterConfig`](crate::config::ClusterConfig) takes it, and does not connect yet.
-    pub fn open(url: &str) -> Result<Self, BadUrl> {
-        let line = Line::new(url, TIMEOUT)?;
+    /// Checks the address, and does not connect yet.
+    pub fn open(redis: impl Into<RedisAddress>) -> Result<Self, BadRedis> {
+        let line = Line::new(&redis.into(), TIMEOUT)?;
         let (requests, waiting) = unbounded_channel();
         let thread = thread::Builder::new().name("keys".to_owned()).spawn(move || serve(&line, waiting));
         // Without a thread, every call fails.

@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use super::{Node, Tenant};
 use crate::auth::{Claimant, Verifier};
 use crate::dialect::peerjs;
-use crate::keys::{Key, unix_time, RelayMode};
+use crate::keys::{Key, RelayMode, unix_time};
 use crate::wire::{ApiKey, PeerId, Token};
 
 /// Precision of the time of the last use, in seconds.
@@ -57,7 +57,10 @@ impl ActiveKeys {
             .ok()
             .filter(|_| node.relay().is_some() || key.settings.relay != RelayMode::Always);
         if key.settings.relay == RelayMode::Always && node.relay().is_none() {
-            log::error!("nobody can use the key {:?}: its calls are always relayed, and this server has no relay", key.key);
+            log::error!(
+                "nobody can use the key {:?}: its calls are always relayed, and this server has no relay",
+                key.key
+            );
         }
         self.keys.insert(key.key.clone(), Arc::new(ActiveKey { key, tenant, verifier, used }));
     }

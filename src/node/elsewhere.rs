@@ -13,6 +13,7 @@ use crate::cluster::packet::{Answer, Packet, Question};
 use crate::cluster::{Entity, Name, Owner};
 use crate::config::Degraded;
 use crate::directory::RoomError;
+use crate::events::PeerAddress;
 use crate::wire::{ConnId, NodeId, PeerId, Token};
 
 /// How long another node may take to let a player in.
@@ -118,8 +119,8 @@ impl Membership {
     }
 
     /// Which node has a peer.
-    pub fn find_peer(&self, realm: &Realm, id: &PeerId) -> impl Future<Output = Whereabouts> + use<> {
-        self.find(name_of_peer(&realm.address(id)))
+    pub fn find_peer(&self, peer: &PeerAddress) -> impl Future<Output = Whereabouts> + use<> {
+        self.find(name_of_peer(peer))
     }
 
     fn find(&self, name: Name) -> impl Future<Output = Whereabouts> + use<> {

@@ -1,4 +1,4 @@
-//! What is asked of all nodes: lists of peers, kicks, numbers. A node by itself answers alone.
+//! What is asked of all nodes: lists of peers, kicks, numbers; and whether any node has a peer. A node by itself answers alone.
 //!
 //! A node that does not answer within two seconds is left out. So is everything that it has.
 
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::Node;
+use super::{Node, Whereabouts};
 use crate::broker::PeerInfo;
 use crate::cluster::packet::{Answer, Question, realm_number, realm_of};
-use crate::events::Outcome;
-use crate::wire::{DropReason, Link, MessageKind, PeerId, RealmKind};
+use crate::events::{Outcome, PeerAddress};
+use crate::wire::{ApiKey, DropReason, Link, MessageKind, PeerId, RealmKind};
 
 /// Most entries that one node answers at a time.
 const AT_ONCE: usize = 10_000;
@@ -96,6 +96,17 @@ pub struct NodeCounts {
 }
 
 impl Node {
+    /// Whether a PeerJS client of any node has an id. If the others cannot be asked within two seconds, whether one of this
+    /// node has it.
+    pub async fn has_peer(&self, key: &ApiKey, id: &PeerId) -> bool {
+        if self.tenant(key.as_str()).is_some_and(|tenant| tenant.has_peer(id.as_str())) {
+            return true;
+        }
+        let Some(membership) = &self.membership else { return false };
+        let peer = PeerAddress { key: key.clone(), realm: RealmKind::PeerJs, id: id.clone() };
+        matches!(membership.find_peer(&peer).await, Whereabouts::At(_))
+    }
+
     /// One page of registered ids of a key, sorted by their bytes: the first `limit` ids after `after`, of one kind or of
     /// both.
     pub async fn page(
@@ -106,14 +117,17 @@ impl Node {
         limit: usize,
     ) -> Vec<String> {
         let limit = limit.min(AT_ONCE);
-        let answers = self.ask_others(|| Question::Page {
+        let question = || Question::Page {
             key: key.to_owned(),
             realm: kind.map(realm_number),
             after: after.map(str::to_owned),
             limit: limit as u64,
-        });
+        };
         // First: the answers of the others include whoever came here from there meanwhile.
-        let answers = answers.await;
+        let answers = match &self.membership {
+            Some(membership) => self.listings.ask(membership, question()).await,
+            None => Vec::new(),
+        };
         let of_others = answers.into_iter().flat_map(|answer| match answer {
             Answer::Ids(ids) => ids,
             _ => Vec::new(),

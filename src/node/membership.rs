@@ -32,7 +32,7 @@ pub struct ClusterView {
     pub name: String,
     /// Its present life. `None` before it has joined, and in an outage that is longer than its lease.
     pub node: Option<NodeId>,
-    /// Whether it can claim ids.
+    /// Whether it can claim ids, and hears the other nodes.
     pub is_up: bool,
     /// All nodes that it knows, itself included; the dead ones of the last hour too.
     pub members: Vec<Member>,
@@ -66,6 +66,8 @@ pub(super) struct State {
     pub(super) is_up: bool,
     /// The backplane was tried, and did not answer for too long.
     pub(super) is_out: bool,
+    /// The backplane answers, but the inbox could not be read for longer than a lease.
+    pub(super) is_deaf: bool,
     pub(super) is_closed: bool,
     pub(super) has_left: bool,
     /// Grows whenever the backplane may have lost records.
@@ -116,7 +118,7 @@ impl Membership {
         ClusterView {
             name: self.config.node_name.clone(),
             node: state.node,
-            is_up: self.may_claim(&state),
+            is_up: self.may_claim(&state) && !state.is_deaf,
             members: state.members.clone(),
         }
     }

@@ -9,7 +9,7 @@ mod parked;
 mod sending;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem::take;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -24,10 +24,10 @@ use super::Node;
 use super::membership::{Membership, State};
 use crate::cluster::link::Inbound;
 use crate::cluster::packet::{Answer, Packet, Question};
-use crate::cluster::{Backplane, Claim, ClaimOutcome, Position};
+use crate::cluster::{Backplane, Claim, ClaimOutcome, Name, Owner, Position};
 use crate::directory::PlayerName;
 use crate::events::{ClusterEvent, Event};
-use crate::wire::NodeId;
+use crate::wire::{NodeId, PeerId};
 use parked::Parked;
 
 /// How long a question to all nodes may take.
@@ -39,8 +39,12 @@ struct Worker<B> {
     backplane: B,
     /// The lease was renewed, or is out.
     renewed: Notify,
+    /// The backplane has stopped to answer the reader: the lease is renewed at once, to find out what it has lost.
+    suspected: Notify,
     inbound: RefCell<HashMap<NodeId, Inbound>>,
     position: RefCell<Position>,
+    /// Whether batches that were read are about to be removed from the inbox.
+    trims: Cell<bool>,
     echo_sent: Cell<u64>,
     echo_heard: Cell<u64>,
     former: Cell<Option<NodeId>>,
@@ -48,6 +52,12 @@ struct Worker<B> {
     /// When all clients were registered last, and whether something has happened that makes their records doubtful.
     reconciled: Cell<u64>,
     doubtful: Cell<bool>,
+    /// Ids whose records are doubtful.
+    doubted: RefCell<HashSet<PeerId>>,
+    /// Claims that got no answer, to be given back.
+    abandoned: RefCell<Vec<(Name, Owner)>>,
+    /// Names of those that are given back, which other nodes have to hear.
+    given_back: RefCell<Vec<Name>>,
     /// By our clock, until then no ids are claimed: after a loss of data, the others register what they have first.
     settled_from: Cell<u64>,
     /// Ids that clients of this node lost after an outage, and that no event has told of yet.
@@ -78,14 +88,19 @@ impl Membership {
             node,
             backplane,
             renewed: Notify::new(),
+            suspected: Notify::new(),
             inbound: RefCell::default(),
             position: RefCell::default(),
+            trims: Cell::new(false),
             echo_sent: Cell::new(0),
             echo_heard: Cell::new(0),
             former: Cell::new(None),
             generation: Cell::new(0),
             reconciled: Cell::new(0),
             doubtful: Cell::new(false),
+            doubted: RefCell::default(),
+            abandoned: RefCell::default(),
+            given_back: RefCell::default(),
             settled_from: Cell::new(0),
             lost_ids: Cell::new(0),
             questions: RefCell::default(),

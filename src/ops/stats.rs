@@ -80,7 +80,8 @@ struct RelayStats {
 
 impl From<RelayTotals> for RelayStats {
     fn from(totals: RelayTotals) -> Self {
-        let RelayTotals { calls, offered, joined, carried, refused, packets, bytes, bindings, dropped } = totals;
+        let RelayTotals { calls, offered, joined, carried, refused, packets, bytes, bindings, dropped } =
+            totals;
         let dropped = Dropped::ALL.into_iter().map(Dropped::label).zip(dropped).collect();
         RelayStats { calls, offered, joined, carried, refused, packets, bytes, bindings, dropped }
     }

@@ -35,6 +35,11 @@ impl Call {
         Call { key, command, script: None }
     }
 
+    /// The command, to be sent. Of a script, a copy: those of commands with much in them would cost.
+    fn take(&mut self) -> Cmd {
+        if self.script.is_some() { self.command.clone() } else { std::mem::take(&mut self.command) }
+    }
+
     /// Appends an argument.
     pub(crate) fn arg(mut self, arg: impl ToRedisArgs) -> Self {
         self.command.arg(arg);
@@ -51,20 +56,19 @@ pub(super) enum Connection {
 
 impl Connection {
     /// Runs calls as one batch: on one server in this order, in a cluster those about one key.
-    pub(super) async fn run(&mut self, calls: &[Call]) -> RedisResult<Vec<Value>> {
-        let calls: Vec<&Call> = calls.iter().collect();
-        let mut answers = self.send(&calls).await?;
+    pub(super) async fn run(&mut self, mut calls: Vec<Call>) -> RedisResult<Vec<Value>> {
+        let mut answers = self.send(&mut calls).await?;
         let unknown = |answer: &RedisResult<Value>| {
             let error = answer.as_ref().err();
             error.is_some_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
         };
         // The server is new, or has forgotten its scripts. These calls alone were not carried out.
         if answers.iter().any(unknown) {
-            let again: Vec<&Call> = calls
-                .iter()
+            let mut again: Vec<Call> = calls
+                .into_iter()
                 .zip(&answers)
                 .filter(|(_, answer)| unknown(answer))
-                .map(|(call, _)| *call)
+                .map(|(call, _)| call)
                 .collect();
             let scripts: BTreeMap<&str, &Script> = again
                 .iter()
@@ -74,7 +78,7 @@ impl Connection {
             for script in scripts.into_values() {
                 script.load_async(self).await?;
             }
-            let mut second = self.send(&again).await?.into_iter();
+            let mut second = self.send(&mut again).await?.into_iter();
             for answer in answers.iter_mut().filter(|answer| unknown(answer)) {
                 if let Some(second) = second.next() {
                     *answer = second;
@@ -84,12 +88,13 @@ impl Connection {
         answers.into_iter().collect()
     }
 
-    async fn send(&mut self, calls: &[&Call]) -> RedisResult<Vec<RedisResult<Value>>> {
+    /// Takes the commands out of the calls, but leaves scripts: they may have to be sent again.
+    async fn send(&mut self, calls: &mut [Call]) -> RedisResult<Vec<RedisResult<Value>>> {
         match self {
             Connection::One(connection) => {
                 let mut pipeline = Pipeline::with_capacity(calls.len());
-                for call in calls {
-                    pipeline.add_command(call.command.clone());
+                for call in calls.iter_mut() {
+                    pipeline.add_command(call.take());
                 }
                 let answers = connection.req_packed_commands(&pipeline, 0, calls.len()).await?;
                 Ok(answers.into_iter().map(Value::extract_error).collect())
@@ -126,10 +131,12 @@ impl ConnectionLike for Connection {
 
 /// Sends all at once, but calls about the same key one after the other. A pipeline of a cluster cannot be used: all its keys
 /// have to be in one slot, and it does not follow slots that move.
-async fn spread(connection: &ClusterConnection, calls: &[&Call]) -> Vec<RedisResult<Value>> {
+async fn spread(connection: &ClusterConnection, calls: &mut [Call]) -> Vec<RedisResult<Value>> {
     let mut by_key: BTreeMap<&str, Vec<(usize, Cmd)>> = BTreeMap::new();
-    for (at, call) in calls.iter().enumerate() {
-        by_key.entry(&call.key).or_default().push((at, call.command.clone()));
+    let count = calls.len();
+    for (at, call) in calls.iter_mut().enumerate() {
+        let command = call.take();
+        by_key.entry(&call.key).or_default().push((at, command));
     }
     let mut tasks = JoinSet::new();
     for commands in by_key.into_values() {
@@ -148,5 +155,5 @@ async fn spread(connection: &ClusterConnection, calls: &[&Call]) -> Vec<RedisRes
         answers.extend(of_one_key.unwrap_or_default());
     }
     let lost = || Err(RedisError::from((ErrorKind::Client, "the call was not carried out")));
-    (0..calls.len()).map(|at| answers.remove(&at).unwrap_or_else(lost)).collect()
+    (0..count).map(|at| answers.remove(&at).unwrap_or_else(lost)).collect()
 }

@@ -9,8 +9,9 @@ use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::address::{BadRedis, RedisAddress};
 use super::connection::{Call, Connection};
-use super::target::{BadUrl, Target};
+use super::target::Target;
 
 /// The server did not answer, or not in time. Whether it did what it was asked is not known.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -27,7 +28,7 @@ struct Open {
 /// The way to a server: one connection at a time. A call on a broken one fails, and the next call connects anew.
 pub(crate) struct Line {
     /// Locked while a call connects; the others wait for it, each within its bound.
-    target: Mutex<Target>,
+    address: Mutex<RedisAddress>,
     open: RefCell<Option<Open>>,
     /// How many connections there were.
     made: Cell<u64>,
@@ -36,9 +37,10 @@ pub(crate) struct Line {
 
 impl Line {
     /// Does not connect yet. `timeout` is the bound of each call, connecting included.
-    pub(crate) fn new(url: &str, timeout: Duration) -> Result<Self, BadUrl> {
-        let target = Mutex::new(Target::parse(url)?);
-        Ok(Line { target, open: RefCell::new(None), made: Cell::new(0), timeout })
+    pub(crate) fn new(address: &RedisAddress, timeout: Duration) -> Result<Self, BadRedis> {
+        address.check()?;
+        let address = Mutex::new(address.clone());
+        Ok(Line { address, open: RefCell::new(None), made: Cell::new(0), timeout })
     }
 
     /// Changes with each connection.
@@ -55,7 +57,7 @@ impl Line {
         let work = async {
             let (number, mut connection) = self.connection().await?;
             used.set(Some(number));
-            connection.run(&calls).await
+            connection.run(calls).await
         };
         let (broken, error) = match timeout(self.timeout, work).await {
             Ok(Ok(answers)) => return Ok(answers),
@@ -80,7 +82,7 @@ impl Line {
             return Err(NoAnswer("another call uses the connection".to_owned()));
         };
         // Taken out meanwhile: if this future is dropped, the connection ends, and no later call waits behind this one.
-        let answers = timeout(self.timeout.saturating_add(wait), open.connection.run(&[call])).await;
+        let answers = timeout(self.timeout.saturating_add(wait), open.connection.run(vec![call])).await;
         let answers = answers.map_err(|_| self.silent())?.map_err(|error| NoAnswer(error.to_string()))?;
         self.open.replace(Some(open));
         Ok(answers)
@@ -90,12 +92,14 @@ impl Line {
         if let Some(open) = self.current() {
             return Ok(open);
         }
-        let mut target = self.target.lock().await;
+        let address = self.address.lock().await;
         // Another call may have connected meanwhile.
         if let Some(open) = self.current() {
             return Ok(open);
         }
         let cut = Arc::new(AtomicBool::new(false));
+        let target = Target::of(&address);
+        let mut target = target.map_err(|error| (ErrorKind::InvalidClientConfig, "", error.to_string()))?;
         let connection = target.connect(Arc::clone(&cut)).await?;
         let number = self.made.get() + 1;
         self.made.set(number);

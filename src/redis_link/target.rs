@@ -5,33 +5,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::cluster::{ClusterClient, ClusterConfig};
 use redis::io::tcp::TcpSettings;
-use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ProtocolVersion, PushInfo, PushKind,
-    RedisResult, TlsMode,
+    RedisResult, TlsCertificates, TlsMode,
 };
 
+use super::address::{BadRedis, BadUrl, RedisAddress};
 use super::connection::Connection;
 use crate::tls;
 
-/// A URL that leads to no Redis.
-#[derive(Debug, thiserror::Error)]
-pub enum BadUrl {
-    /// It is none, or has parts that it may not have.
-    #[error(
-        "{0}: expected redis://[[user]:password@]host[:port][/database], rediss:// for TLS, unix:///path, \
-         redis-cluster://host,host or redis-sentinel://host,host#master"
-    )]
-    Malformed(String),
-    /// A Sentinel watches many masters, and the URL does not say which.
-    #[error("the URL of a Sentinel ends with the name of its master, as in redis-sentinel://host#mymaster")]
-    NoMaster,
-}
-
-/// Checks the form of a URL.
-pub fn check_url(url: &str) -> Result<(), BadUrl> {
-    Target::parse(url).map(drop)
-}
+/// Part of what the crate says of a certificate that is no authority.
+const BAD_ANCHOR: &str = "trust anchors";
 
 /// What connections lead to.
 pub(super) enum Target {
@@ -40,8 +25,28 @@ pub(super) enum Target {
     Sentinel(SentinelClient),
 }
 
+impl RedisAddress {
+    /// Checks the form of the URL, and the files.
+    pub fn check(&self) -> Result<(), BadRedis> {
+        Target::of(self).map(drop)
+    }
+}
+
 impl Target {
-    pub(super) fn parse(url: &str) -> Result<Self, BadUrl> {
+    pub(super) fn of(address: &RedisAddress) -> Result<Self, BadRedis> {
+        let certificates = address.certificates()?;
+        let (scheme, _) = address.url.split_once("://").unwrap_or_default();
+        if certificates.is_some() && !matches!(scheme.split(['-', '+']).next(), Some("rediss" | "valkeys")) {
+            return Err(BadRedis::NoTls);
+        }
+        Self::parse(&address.url, certificates).map_err(|error| match (error, &address.ca) {
+            // What comes from certificates that were read before can only be this.
+            (BadUrl::Malformed(why), Some(ca)) if why.contains(BAD_ANCHOR) => BadRedis::Unusable(ca.clone()),
+            (error, _) => error.into(),
+        })
+    }
+
+    fn parse(url: &str, certificates: Option<TlsCertificates>) -> Result<Self, BadUrl> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         let (base, kind) = scheme.split_once(['-', '+']).unwrap_or((scheme, ""));
         // The fragment is the crate's elsewhere, and no part of a server's address here.
@@ -49,11 +54,22 @@ impl Target {
         let target = match kind {
             "cluster" => {
                 let nodes = each_host(base, hosts, "")?;
-                ClusterClient::builder(nodes).tcp_settings(tcp()).build().map(Target::Cluster)
+                let builder = ClusterClient::builder(nodes).tcp_settings(tcp());
+                let builder = match certificates {
+                    Some(certificates) => builder.certs(certificates),
+                    None => builder,
+                };
+                builder.build().map(Target::Cluster)
             }
             "sentinel" if fragment.is_empty() => return Err(BadUrl::NoMaster),
-            "sentinel" => sentinel(each_host(base, hosts, ":26379")?, fragment).map(Target::Sentinel),
-            _ => Client::open(info(url)?).map(Target::One),
+            "sentinel" => {
+                sentinel(each_host(base, hosts, ":26379")?, fragment, certificates).map(Target::Sentinel)
+            }
+            _ => match certificates {
+                Some(certificates) => Client::build_with_tls(info(url)?, certificates),
+                None => Client::open(info(url)?),
+            }
+            .map(Target::One),
         };
         target.map_err(malformed)
     }
@@ -123,16 +139,34 @@ fn each_host(base: &str, rest: &str, port: &str) -> Result<Vec<ConnectionInfo>, 
 }
 
 /// The user and the database are those of the master, as Lettuce has it; Sentinels are asked without a password.
-fn sentinel(hosts: Vec<ConnectionInfo>, master: &str) -> RedisResult<SentinelClient> {
-    let mut to_master = SentinelNodeConnectionInfo::default().set_tcp_settings(tcp());
+fn sentinel(
+    hosts: Vec<ConnectionInfo>,
+    master: &str,
+    certificates: Option<TlsCertificates>,
+) -> RedisResult<SentinelClient> {
+    let addresses = hosts.iter().map(|host| host.addr().clone());
+    let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?
+        .set_client_to_redis_tcp_settings(tcp());
     if let Some(host) = hosts.first() {
-        to_master = to_master.set_redis_connection_info(host.redis_settings().clone());
+        let settings = host.redis_settings();
+        builder =
+            builder.set_client_to_redis_protocol(settings.protocol()).set_client_to_redis_db(settings.db());
+        if let Some(user) = settings.username() {
+            builder = builder.set_client_to_redis_username(user);
+        }
+        if let Some(password) = settings.password() {
+            builder = builder.set_client_to_redis_password(password);
+        }
         if matches!(host.addr(), ConnectionAddr::TcpTls { .. }) {
-            to_master = to_master.set_tls_mode(TlsMode::Secure);
+            builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
         }
     }
-    let sentinels = hosts.into_iter().map(|host| host.set_redis_settings(Default::default())).collect();
-    SentinelClient::build(sentinels, master, Some(to_master), SentinelServerType::Master)
+    if let Some(certificates) = certificates {
+        builder = builder
+            .set_client_to_redis_certificates(certificates.clone())
+            .set_client_to_sentinel_certificates(certificates);
+    }
+    builder.build()
 }
 
 #[cfg(test)]
@@ -158,13 +192,13 @@ mod tests {
     #[test]
     fn urls_of_every_kind_are_understood() {
         for url in ["redis://h", "rediss://:p@h:1/2", "valkey://h", "unix:///a/b?db=1", "redis+unix:///a/b"] {
-            assert!(matches!(Target::parse(url), Ok(Target::One(_))), "{url}");
+            assert!(matches!(Target::of(&url.into()), Ok(Target::One(_))), "{url}");
         }
         for url in ["redis-cluster://a,b:1", "rediss+cluster://u:p@a", "valkey-cluster://a/0"] {
-            assert!(matches!(Target::parse(url), Ok(Target::Cluster(_))), "{url}");
+            assert!(matches!(Target::of(&url.into()), Ok(Target::Cluster(_))), "{url}");
         }
         for url in ["redis-sentinel://a,b/1#m", "rediss-sentinel://:p@a#m", "redis+sentinel://a#m"] {
-            assert!(matches!(Target::parse(url), Ok(Target::Sentinel(_))), "{url}");
+            assert!(matches!(Target::of(&url.into()), Ok(Target::Sentinel(_))), "{url}");
         }
     }
 
@@ -173,10 +207,13 @@ mod tests {
         for url in
             ["", "h:6379", "http://h", "redis://:hush@h/x", "redis-cluster://:hush@", "redis-x://:hush@h"]
         {
-            let Err(error) = Target::parse(url) else { panic!("{url}") };
+            let Err(error) = Target::of(&url.into()) else { panic!("{url}") };
             assert!(error.to_string().contains("expected redis://"), "{error}");
             assert!(!error.to_string().contains("hush"), "{error}");
         }
-        assert!(matches!(Target::parse("redis-sentinel://:hush@a"), Err(BadUrl::NoMaster)));
+        assert!(matches!(
+            Target::of(&"redis-sentinel://:hush@a".into()),
+            Err(BadRedis::Url(BadUrl::NoMaster))
+        ));
     }
 }

@@ -9,17 +9,17 @@ use std::time::Duration;
 use dashmap::DashMap;
 use tokio::sync::Notify;
 
+use super::Parties;
 use super::address::is_public;
 use super::counters::{Counters, RelayTotals};
 use super::offers::Offers;
 use super::session::{self, Dropped, End, Outcome, Outgoing, Session};
 use super::stun::Stun;
-use super::Parties;
 use crate::clock::Clock;
 use crate::config::LiveConfig;
+use crate::events::PeerAddress;
 use crate::limits::Strangers;
 use crate::rate_limit::RateLimit;
-use crate::events::PeerAddress;
 use crate::wire::{ApiKey, IceCredentials};
 
 /// Milliseconds in which a client has to come after its call began.
@@ -206,7 +206,13 @@ impl Calls {
     }
 
     /// Handles a STUN message. `send` sends a datagram.
-    pub(super) fn on_stun(&self, thread: usize, from: SocketAddr, bytes: &[u8], mut send: impl FnMut(SocketAddr, &[u8])) {
+    pub(super) fn on_stun(
+        &self,
+        thread: usize,
+        from: SocketAddr,
+        bytes: &[u8],
+        mut send: impl FnMut(SocketAddr, &[u8]),
+    ) {
         let Some(counters) = self.counters.get(thread) else { return };
         let handled = match Stun::parse(bytes) {
             Some(request) if request.is_request() => self.on_request(from, &request, bytes, counters),
@@ -288,7 +294,13 @@ impl Calls {
     }
 
     /// Where datagrams of an address go that are not STUN: `packets` with `bytes` together.
-    pub(super) fn forward(&self, thread: usize, from: SocketAddr, packets: u64, bytes: usize) -> Option<SocketAddr> {
+    pub(super) fn forward(
+        &self,
+        thread: usize,
+        from: SocketAddr,
+        packets: u64,
+        bytes: usize,
+    ) -> Option<SocketAddr> {
         let counters = self.counters.get(thread)?;
         match self.way(from, bytes) {
             Ok(to) => {

@@ -39,8 +39,14 @@ pub(crate) struct RelayTotals {
 
 impl Dropped {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Dropped; 6] =
-        [Dropped::Unknown, Dropped::Forged, Dropped::Address, Dropped::NoWay, Dropped::TooMuch, Dropped::Full];
+    pub(crate) const ALL: [Dropped; 6] = [
+        Dropped::Unknown,
+        Dropped::Forged,
+        Dropped::Address,
+        Dropped::NoWay,
+        Dropped::TooMuch,
+        Dropped::Full,
+    ];
 
     /// The name in metrics.
     pub(crate) fn label(self) -> &'static str {

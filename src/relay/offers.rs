@@ -80,7 +80,9 @@ impl Offers {
 
     /// Whether a client has made an offer that is not answered.
     pub(super) fn has(&self, PeerAddress { key, realm, id }: &PeerAddress) -> bool {
-        self.by_client.get(&(key.clone(), *realm, id.as_str().into())).is_some_and(|offers| !offers.is_empty())
+        self.by_client
+            .get(&(key.clone(), *realm, id.as_str().into()))
+            .is_some_and(|offers| !offers.is_empty())
     }
 
     /// Forgets what is not answered any more.

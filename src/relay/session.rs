@@ -233,9 +233,10 @@ impl Session {
             self.release_held(now, &mut outcome);
             return Ok(outcome);
         }
-        let crossing = self.crossings.iter().position(|crossing| {
-            crossing.transaction == response.transaction && crossing.asked == end
-        });
+        let crossing = self
+            .crossings
+            .iter()
+            .position(|crossing| crossing.transaction == response.transaction && crossing.asked == end);
         let crossing = crossing.and_then(|at| self.crossings.remove(at)).ok_or(Dropped::Unknown)?;
         outcome.send.push(Outgoing { to: crossing.asker, bytes: bytes.into() });
         Ok(outcome)
@@ -310,7 +311,13 @@ impl Side {
             let silent = self.addresses.iter().position(|address| !address.agrees(now));
             replaced = Some(self.addresses.swap_remove(silent.ok_or(Dropped::Address)?).at);
         }
-        self.addresses.push(Address { at: from, challenge: None, unanswered: 0, heard: now, consented: NEVER });
+        self.addresses.push(Address {
+            at: from,
+            challenge: None,
+            unanswered: 0,
+            heard: now,
+            consented: NEVER,
+        });
         Ok(replaced)
     }
 

@@ -176,7 +176,8 @@ impl Reader<'_> {
         }
         for datagram in bytes.chunks(size) {
             if Stun::is_stun(datagram) {
-                self.calls.on_stun(self.thread, from, datagram, |to, bytes| self.send(to, bytes, bytes.len()));
+                self.calls
+                    .on_stun(self.thread, from, datagram, |to, bytes| self.send(to, bytes, bytes.len()));
             } else {
                 self.forward(from, datagram, size);
             }

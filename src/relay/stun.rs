@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use stun_types::attribute::{AttributeType, RawAttribute, Username, XorMappedAddress};
 use stun_types::message::{
-    BINDING, IntegrityAlgorithm, Message, MessageClass, MessageIntegrityCredentials, MessageType, MessageWrite as _,
-    MessageWriteExt as _, MessageWriteVec, ShortTermCredentials, TransactionId,
+    BINDING, IntegrityAlgorithm, Message, MessageClass, MessageIntegrityCredentials, MessageType,
+    MessageWrite as _, MessageWriteExt as _, MessageWriteVec, ShortTermCredentials, TransactionId,
 };
 
 /// Longest message that is read: ICE's have some 100 bytes.

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::task::{self, Poll};
 
 use super::sessions::Sessions;
-use crate::node::{MediaMessage, Relayed};
 use crate::broker::{Flush, IdLease, Routed};
+use crate::node::{MediaMessage, Relayed};
 use crate::wire::{Frame, MessageKind, Refusal};
 
 /// The protocol that a client speaks.

@@ -132,7 +132,7 @@ async fn wait_for_turn(sessions: &Sessions, peer: &Peer, messages_per_second: u3
 /// Whether another node has the client.
 async fn is_elsewhere(sessions: &Sessions, Entry { realm, id, .. }: &Entry) -> bool {
     let Some(membership) = sessions.node.membership() else { return false };
-    matches!(membership.find_peer(realm, id).await, Whereabouts::At(_))
+    matches!(membership.find_peer(&realm.address(id)).await, Whereabouts::At(_))
 }
 
 /// Waits until another node has the client: for ever, if there are no other nodes.

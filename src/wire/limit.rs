@@ -42,7 +42,7 @@ limits! {
     ConcurrentLimit: "concurrent_limit", Some("concurrent_limit"), Cluster;
     /// Connections of one address.
     ConnectionsPerAddress: "connections_per_address", Some("connections_per_address"), Node;
-    /// Rate of new WebSockets and streams of one address.
+    /// Rate of new WebSockets and streams of one address; in a cluster also of lists of peers.
     OpensPerSecond: "opens_per_second", Some("opens_per_second_per_address"), Node;
     /// Clients that wait for one id while its holder is probed.
     WaitingForId: "waiting_for_id", None, Node;

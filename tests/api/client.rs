@@ -1,7 +1,6 @@
 //! The PeerJS client that the broker serves. `client-tests/tests/served.test.mjs` runs it in browsers.
 
 use std::fs;
-use std::path::Path;
 
 use peerbroker::config::MountPath;
 use peerbroker::wire::ApiKey;
@@ -11,13 +10,8 @@ use crate::harness::{on_both_with, on_own, on_own_with};
 const SCRIPTS: [&str; 3] = ["peerjs.js", "peerjs.min.js", "peerjs.mjs"];
 const JAVASCRIPT: Option<&str> = Some("text/javascript; charset=utf-8");
 
-/// Without `make vendor` the binary has no PeerJS.
-fn is_embedded() -> bool {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/vendor/dist/peerjs.js")).exists()
-}
-
 #[test]
-fn the_client_is_served_to_pages_of_every_origin_or_says_why_not() {
+fn the_client_is_served_to_pages_of_every_origin() {
     on_both_with(
         |config| {
             config.path = MountPath::parse("/app").unwrap();
@@ -34,9 +28,6 @@ fn the_client_is_served_to_pages_of_every_origin_or_says_why_not() {
                 assert_eq!(header("cache-control").as_deref(), Some("no-cache"));
                 let text = response.text();
                 assert!(text.contains("my%20%22key%22"), "the built-in key: {text}");
-                if !is_embedded() {
-                    assert!(text.starts_with("throw new Error(") && text.contains("make vendor"), "{text}");
-                }
                 assert_eq!(server.get(&format!("/{script}")).status, 404, "outside the path");
                 let tag = header("etag").unwrap();
                 let cached = format!("If-None-Match: {tag}\r\n");
@@ -47,19 +38,14 @@ fn the_client_is_served_to_pages_of_every_origin_or_says_why_not() {
 }
 
 #[test]
-fn the_unchanged_client_may_be_cached_forever_and_is_elsewhere_if_it_is_not_embedded() {
+fn the_unchanged_client_may_be_cached_forever() {
     on_own(|server| {
         for (name, published) in [("peerjs-1.5.5.js", "peerjs.js"), ("peerjs-1.5.5.min.js", "peerjs.min.js")]
         {
             let response = server.get(&format!("/{name}"));
-            if is_embedded() {
-                let file = fs::read(format!("{}/vendor/dist/{published}", env!("CARGO_MANIFEST_DIR")));
-                assert!(response.status == 200 && response.body == file.unwrap(), "{name}");
-                assert!(response.header("cache-control").unwrap().contains("immutable"));
-            } else {
-                let location = format!("https://unpkg.com/peerjs@1.5.5/dist/{published}");
-                assert_eq!((response.status, response.header("location")), (302, Some(location)));
-            }
+            let file = fs::read(format!("{}/vendor/dist/{published}", env!("CARGO_MANIFEST_DIR")));
+            assert!(response.status == 200 && response.body == file.unwrap(), "{name}");
+            assert!(response.header("cache-control").unwrap().contains("immutable"));
         }
         assert_eq!(server.get("/peerjs-1.5.4.js").status, 404);
     });

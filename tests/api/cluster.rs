@@ -1,6 +1,7 @@
 //! What clients see of several nodes that share a Redis.
 
 mod calls;
+mod ids;
 mod legacy;
 mod rooms;
 
@@ -33,12 +34,19 @@ impl Nodes {
     }
 
     fn add(&mut self, degraded: Degraded, configure: impl Fn(&mut Config)) {
-        let cluster = ClusterConfig {
+        let cluster = ClusterConfig { degraded, ..self.cluster() };
+        self.push(TestServer::start_node(cluster, configure));
+    }
+
+    /// Of the next node.
+    fn cluster(&self) -> ClusterConfig {
+        ClusterConfig {
             lease: Duration::from_secs(3),
-            degraded,
-            ..ClusterConfig::new(&self.redis.url(), &format!("node-{}", self.nodes.len()))
-        };
-        let node = TestServer::start_node(cluster, configure);
+            ..ClusterConfig::new(&self.redis.url_of_user(), &format!("node-{}", self.nodes.len()))
+        }
+    }
+
+    fn push(&mut self, node: TestServer) {
         wait_until("a node that is up", || membership(&node).view().is_up);
         self.nodes.push(node);
     }

@@ -24,7 +24,7 @@ use peerbroker::events::{Connected, Disconnected, Event, Notice, Subscription};
 use peerbroker::keys::KeyStore;
 use peerbroker::node::Node;
 use peerbroker::wire::{CloseReason, PeerId};
-use peerbroker::{Config, Listen, PeerBroker, Server};
+use peerbroker::{Builder, Config, Listen, PeerBroker, Server};
 use tokio::sync::oneshot;
 
 use http_client::{HttpConnection, PATIENCE, Response};
@@ -131,8 +131,12 @@ impl TestServer {
     pub fn start_node(cluster: ClusterConfig, configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         configure(&mut config);
+        Self::start_node_of(PeerBroker::builder().config(config), cluster)
+    }
+
+    pub fn start_node_of(builder: Builder, cluster: ClusterConfig) -> Self {
         let clock = Clock::system();
-        let broker = PeerBroker::builder().config(config).clock(clock.clone()).cluster(cluster).build();
+        let broker = builder.clock(clock.clone()).cluster(cluster).build();
         Self::serve(broker, clock, Transport::Own, Listen::default())
     }
 

@@ -78,7 +78,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "node",
         "relay auth dialect directory broker cluster events config keys clock wire",
-        "dashmap log ring::digest serde serde_json tokio::select tokio::sync tokio::task tokio::time utoipa",
+        "dashmap log ring::digest serde serde_json tokio::select tokio::sync tokio::task tokio::test tokio::time utoipa",
     ),
     // What many nodes share. It knows nothing of brokers.
     layer("cluster", "redis_link wire", "postcard rand redis serde thiserror"),
@@ -92,18 +92,22 @@ pub const LAYERS: &[Layer] = &[
     ),
     // Plain Rust: no runtime, and none of the three knows of the others.
     layer("dialect", "wire", "memchr serde_json"),
-    layer("relay", "events limits config clock rate_limit wire", "dashmap quinn_udp rand socket2 stun_types thiserror tokio"),
+    layer(
+        "relay",
+        "events limits config clock rate_limit wire",
+        "dashmap quinn_udp rand socket2 stun_types thiserror tokio",
+    ),
     layer("directory", "config clock wire", "dashmap rand"),
     layer("broker", "events config clock rate_limit wire", "dashmap tokio::sync"),
     layer("limits", "config rate_limit wire", "dashmap"),
     layer("events", "wire", "tokio::runtime tokio::select tokio::sync tokio::test"),
-    layer("config", "tls keys wire", "arc_swap ipnet thiserror"),
+    layer("config", "tls keys redis_link wire", "arc_swap ipnet thiserror"),
     layer(
         "keys",
         "redis_link wire",
         "percent_encoding rand redis rusqlite rustix::fs serde serde_json thiserror tokio::runtime::Builder tokio::sync utoipa",
     ),
-    layer("redis_link", "tls", "redis thiserror tokio::sync tokio::task tokio::time"),
+    layer("redis_link", "tls files", "redis rustls_pki_types thiserror tokio::sync tokio::task tokio::time"),
     layer("tls", "lan files", "jiff ring::default_provider rustls rustls_pki_types thiserror webpki"),
     layer("lan", "", "rustix::system"),
     layer("files", "", "libc thiserror"),

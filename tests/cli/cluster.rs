@@ -1,7 +1,7 @@
 //! Nodes of a cluster, as operators start them.
 
 mod everywhere;
-mod nodes;
+pub mod nodes;
 mod shared_keys;
 mod told;
 
@@ -94,4 +94,24 @@ fn a_bad_url_of_the_keys_command_is_refused_without_its_password() {
     let ended = run(&["keys", "list", "--redis", "redis://:hush-hush@host/x"], &[]);
     assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
     assert!(ended.stderr.contains("--redis") && !ended.stderr.contains(PASSWORD), "{}", ended.stderr);
+}
+
+#[test]
+fn files_of_certificates_are_checked_before_the_start_and_named_as_they_were_given() {
+    let redis = ["--redis", "rediss://:hush-hush@h"];
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/redis.key");
+    for (args, env, words) in [
+        (&["--redis_ca", file][..], &[][..], "--redis_ca"),
+        (&[], &[("PEERBROKER_REDIS_CA", "/no/such/file")], "cannot read PEERBROKER_REDIS_CA /no/such/file"),
+        (&["--redis_cert", file], &[], "--redis_key <FILE>"),
+        (&["--redis-cert", file, "--redis-key", file], &[], "has no certificate"),
+    ] {
+        for command in [&["--check_config"][..], &["keys", "list"]] {
+            let ended = run(&[command, &redis, args].concat(), env);
+            assert_eq!(ended.status.code(), Some(2), "{args:?}: {}", ended.stderr);
+            assert!(ended.stderr.contains(words) && !ended.stderr.contains(PASSWORD), "{}", ended.stderr);
+        }
+    }
+    let useless = run(&["--check_config", "--redis_ca", file], &[]);
+    assert!(useless.stderr.contains("--redis_ca does nothing without --redis"), "{}", useless.stderr);
 }

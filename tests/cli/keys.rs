@@ -1,5 +1,6 @@
 //! The command `peerbroker keys`.
 
+mod audited;
 mod proofs;
 
 use std::fs;

@@ -170,6 +170,20 @@ fn the_error_that_ends_the_program_and_the_result_of_a_check_can_be_json() {
     assert_eq!(errors.len(), 1, "{errors:#?}");
     assert_eq!(errors[0]["level"], "ERROR");
     assert!(errors[0]["message"].as_str().unwrap().contains("--static_dir /no/such/directory"));
+    for (args, env, words) in [
+        (&["--log_format", "json", "--port", "x"][..], &[][..], "invalid value 'x' for '--port"),
+        (&["--no_such_flag", "--log_format=json"], &[], "unexpected argument '--no_such_flag'"),
+        (&["--alive_timeout", "-1"], &[("PEERBROKER_LOG_FORMAT", "json")], "--alive_timeout"),
+    ] {
+        let ended = run(args, env);
+        let errors = records(ended.stderr.lines());
+        assert_eq!((ended.status.code(), errors.len()), (Some(2), 1), "{errors:#?}");
+        assert!(errors[0]["message"].as_str().unwrap().contains(words), "{errors:#?}");
+    }
+    let ended = run(&["--log_format", "xml", "--port", "x"], &[]);
+    assert!(ended.stderr.starts_with("error: "), "{}", ended.stderr);
+    let ended = run(&["keys", "no_such_command"], &[("PEERBROKER_LOG_FORMAT", "json")]);
+    assert!(ended.stderr.starts_with("error: "), "{}", ended.stderr);
     let ended = run(&["--log_format", "json", "--check_config", "--concurrent_limit", "0"], &[]);
     assert_eq!(records(ended.stdout.iter().map(String::as_str))[0]["message"], "The configuration is valid.");
     assert_eq!(records(ended.stderr.lines())[0]["level"], "WARN");

@@ -7,6 +7,7 @@ mod limits;
 mod marks;
 mod outages;
 mod redis_data;
+mod redis_tls;
 mod redis_urls;
 mod registrations;
 mod server;
@@ -28,7 +29,7 @@ macro_rules! on_every_backplane {
             $(#[tokio::test]
             async fn $test() {
                 let server = crate::server::RedisServer::start();
-                super::$test(&peerbroker::cluster::redis::RedisSettings::new(&server.url())).await;
+                super::$test(&peerbroker::cluster::redis::RedisSettings::new(&server.url_of_user())).await;
             })*
         }
     };

@@ -6,12 +6,12 @@ use peerbroker::cluster::Backplane as _;
 use peerbroker::cluster::redis::RedisSettings;
 use redis::Connection;
 
-use crate::server::RedisServer;
+use crate::server::{RedisServer, USER};
 use crate::stage::{Stage as _, claim, granted, located, owner, peer};
 use crate::{claims, inboxes, leases, limits, marks, registrations};
 
 /// Polls a server until it says so.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
     while !is_so() {
         assert!(Instant::now() < end, "{what}");
@@ -19,7 +19,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn info(client: &mut Connection, command: &[&str]) -> String {
+pub fn info(client: &mut Connection, command: &[&str]) -> String {
     redis::cmd(command[0]).arg(&command[1..]).query(client).unwrap_or_default()
 }
 
@@ -39,8 +39,9 @@ async fn a_user_with_its_password_and_a_database() {
         let error = at(wrong).connect().locate(vec![question()]).await.expect_err("no access");
         assert!(!error.to_string().contains("secret"), "{error}");
     }
-    let mut client =
-        redis::Client::open(at(":hush@").url).and_then(|client| client.get_connection()).expect("access");
+    let mut client = redis::Client::open(at(":hush@").redis.url)
+        .and_then(|client| client.get_connection())
+        .expect("access");
     assert_eq!(redis::cmd("DBSIZE").query(&mut client), Ok(1));
 }
 
@@ -118,20 +119,14 @@ fn access(server: &RedisServer) -> Option<Connection> {
     redis::Client::open(url).and_then(|client| client.get_connection()).ok()
 }
 
-/// Two masters, each with half of the slots.
-fn cluster() -> [RedisServer; 2] {
-    let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+/// Two masters that know each other, each with half of the slots.
+pub fn cluster(options: &[&str]) -> [RedisServer; 2] {
+    let options = [&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"], options].concat();
     let servers = [RedisServer::with(&options), RedisServer::with(&options)];
     for (server, slots) in servers.iter().zip([["0", "8191"], ["8192", "16383"]]) {
         let mut client = server.client();
         redis::cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(&slots).exec(&mut client).expect("slots");
     }
-    servers
-}
-
-#[tokio::test]
-async fn the_suite_holds_on_a_cluster() {
-    let servers = cluster();
     let [one, other] = &servers;
     let bus = |server: &RedisServer| server.bus_port().to_string();
     let meet = ["MEET", "127.0.0.1", &other.port().to_string(), &bus(other)].map(str::to_owned);
@@ -145,12 +140,18 @@ async fn the_suite_holds_on_a_cluster() {
                 && info.contains("cluster_size:2")
         });
     }
+    servers
+}
 
-    let url = format!("redis-cluster://127.0.0.1:1,127.0.0.1:{}", one.port());
+#[tokio::test]
+async fn the_suite_holds_on_a_cluster() {
+    let servers = cluster(&[]);
+    let [one, _] = &servers;
+    let url = format!("redis-cluster://{USER}@127.0.0.1:1,127.0.0.1:{}", one.port());
     macro_rules! hold {
         ($($module:ident::$test:ident)*) => {
             $({
-                let prefix = stringify!($test).to_owned();
+                let prefix = format!("peerbroker:{}", stringify!($test));
                 let settings = RedisSettings { prefix, timeout: Duration::from_secs(10), ..RedisSettings::new(&url) };
                 $module::$test(&settings).await;
             })*

@@ -9,12 +9,16 @@ use std::time::{Duration, Instant};
 
 use redis::{Client, Connection};
 
+/// The user of docs/CLUSTER.md, with its password.
+pub const USER: &str = "peerbroker:secret";
+
 /// For everything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct RedisServer {
     port: u16,
     bus_port: u16,
+    tls_port: u16,
     directory: PathBuf,
     options: Vec<String>,
     process: Option<Child>,
@@ -31,12 +35,16 @@ impl RedisServer {
         let directory =
             std::env::temp_dir().join(format!("peerbroker-redis-{}-{number}", std::process::id()));
         fs::create_dir_all(&directory).expect("a directory");
-        let options = options.iter().map(|option| (*option).to_owned()).collect();
-        let mut server = RedisServer { port: 0, bus_port: 0, directory, options, process: None };
+        let mut options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        if !options.iter().any(|option| option == "--sentinel") {
+            options.extend(documented_user());
+        }
+        let mut server = RedisServer { port: 0, bus_port: 0, tls_port: 0, directory, options, process: None };
         // Another test may take the port first.
         for _ in 0..10 {
             server.port = free_port();
             server.bus_port = free_port();
+            server.tls_port = free_port();
             if server.try_start() {
                 return server;
             }
@@ -55,6 +63,9 @@ impl RedisServer {
         command.arg(&self.directory).args(["--logfile", "log"]).args(&self.options);
         if self.options.iter().any(|option| option == "--cluster-enabled") {
             command.args(["--cluster-port", &self.bus_port.to_string()]);
+        }
+        if self.options.iter().any(|option| option == "--tls-cert-file") {
+            command.args(["--tls-port", &self.tls_port.to_string()]);
         }
         command.current_dir(&self.directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = command.spawn().expect("redis-server, which scripts/setup.sh gets");
@@ -92,8 +103,18 @@ impl RedisServer {
         self.bus_port
     }
 
+    /// On which it speaks TLS, if its options name a certificate.
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port
+    }
+
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// For a user with the permissions that the documentation names.
+    pub fn url_of_user(&self) -> String {
+        format!("redis://{USER}@127.0.0.1:{}", self.port)
     }
 
     pub fn directory(&self) -> &Path {
@@ -135,6 +156,14 @@ impl Drop for RedisServer {
         self.kill();
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// The user of docs/CLUSTER.md, as options of a server.
+fn documented_user() -> impl Iterator<Item = String> {
+    let page = include_str!("../../docs/CLUSTER.md");
+    let line = page.lines().find_map(|line| line.trim().strip_prefix("ACL SETUSER "));
+    let words = line.expect("the line of the documentation").split(' ');
+    std::iter::once("--user").chain(words).map(str::to_owned)
 }
 
 /// Installed, or as scripts/setup.sh has unpacked it.

@@ -31,5 +31,5 @@ fn open(dir: &Path) -> SqliteKeys {
 }
 
 fn keys_in(redis: &redis_server::RedisServer) -> RedisKeys {
-    RedisKeys::open(&redis.url()).expect("a URL")
+    RedisKeys::open(&redis.url_of_user()).expect("a URL")
 }

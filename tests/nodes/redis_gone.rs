@@ -199,13 +199,13 @@ const PEERS: &str = "PEERBROKER_NODES_PEERS";
 
 #[test]
 fn all_peers_are_registered_again_after_redis_came_back_empty() {
-    let peers: usize = std::env::var(PEERS).map_or(2_000, |peers| peers.parse().expect(PEERS));
+    let peers: usize = std::env::var(PEERS).map_or(10_000, |peers| peers.parse().expect(PEERS));
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     run(async {
         let mut cluster = Cluster::start().await;
         let mut clients = Vec::new();
         while clients.len() < peers {
-            let few: Vec<Client> = (clients.len()..(clients.len() + 50).min(peers))
+            let few: Vec<Client> = (clients.len()..(clients.len() + 200).min(peers))
                 .map(|number| Client::connect(cluster.nodes[number % 3].address, &format!("p{number}"), "t"))
                 .collect();
             for client in &few {

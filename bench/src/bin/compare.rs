@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
-use peerbroker_bench::report::{self, Baseline, Change};
+use peerbroker_bench::directory;
+use peerbroker_bench::report::{self, Baseline, Change, Chapter};
 use peerbroker_bench::runner::{self, Places, Plan, Run};
 
 #[derive(Parser)]
@@ -28,6 +29,27 @@ enum Task {
         #[arg(long, value_name = "DIR")]
         docs: Option<PathBuf>,
     },
+    /// Measure nodes with a Redis between them, and write docs/BENCHMARKS.md
+    Cluster {
+        /// Write to a copy of docs instead
+        #[arg(long, value_name = "DIR")]
+        docs: Option<PathBuf>,
+    },
+    /// Measure a Redis with many records, without nodes, and print it
+    Directory {
+        /// Numbers of records
+        #[arg(long, value_delimiter = ',', default_value = "100000,1000000,3000000")]
+        records: Vec<usize>,
+        /// Numbers of nodes
+        #[arg(long, value_delimiter = ',', default_value = "3,30,300")]
+        nodes: Vec<usize>,
+        /// Messages in a batch
+        #[arg(long, value_delimiter = ',', default_value = "1,4,16,64")]
+        batches: Vec<usize>,
+        /// Numbers of nodes that talk at the same time, each to another
+        #[arg(long, value_delimiter = ',', default_value = "1,30")]
+        links: Vec<usize>,
+    },
     /// Compare with the stored baseline
     Quick {
         /// Fail if something got worse
@@ -36,7 +58,7 @@ enum Task {
     },
     /// Store a new baseline
     Baseline,
-    /// Write docs/BENCHMARKS.md again from the data of the last full run
+    /// Write docs/BENCHMARKS.md again from the data of the last runs
     Report,
 }
 
@@ -47,16 +69,32 @@ fn main() -> Result<ExitCode> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let server = cli.server.unwrap_or_else(|| target.join("release/peerbroker"));
     let stored = package.join("baseline.json");
-    let places = Places { package, server };
+    // As `scripts/setup.sh` unpacks it, or installed.
+    let unpacked = root.join("target/proxies/usr/bin/redis-server");
+    let redis = if unpacked.exists() { unpacked } else { PathBuf::from("redis-server") };
+    let places = Places { package, server, redis };
     match cli.task {
         Task::Full { docs } => {
             let run = measure(&places, &Plan::full())?;
-            publish(&docs.unwrap_or_else(|| root.join("docs")), &run)?;
+            publish(&docs.unwrap_or_else(|| root.join("docs")), &run, report::comparison)?;
+        }
+        Task::Cluster { docs } => {
+            let run = measure(&places, &Plan::cluster())?;
+            publish(&docs.unwrap_or_else(|| root.join("docs")), &run, report::cluster)?;
+        }
+        Task::Directory { records, nodes, batches, links } => {
+            runner::pin_to_load_core()?;
+            let plan = directory::Plan { records, nodes, batches, links };
+            println!("{}", report::directory(&runner::run_directory(&places, &plan)?));
         }
         Task::Report => {
             let docs = root.join("docs");
-            let file = File::open(docs.join("benchmarks/run.json")).context("there was no full run yet")?;
-            publish(&docs, &serde_json::from_reader(file)?)?;
+            let stored = |name: &str| -> Result<Run> {
+                let file = File::open(docs.join("benchmarks").join(name));
+                Ok(serde_json::from_reader(file.with_context(|| format!("there is no {name} yet"))?)?)
+            };
+            publish(&docs, &stored("run.json")?, report::comparison)?;
+            publish(&docs, &stored("cluster.json")?, report::cluster)?;
         }
         Task::Quick { strict } => {
             let baseline = Baseline::read(&stored)?;
@@ -92,9 +130,9 @@ fn complete(run: &Run) -> Result<()> {
     Ok(())
 }
 
-fn publish(docs: &Path, run: &Run) -> Result<()> {
-    let rows = report::rows(run);
-    println!("{}\n{}\n{}", report::facts(run), report::table(&rows), report::micro_table(run));
+fn publish(docs: &Path, run: &Run, chapter: fn(&Run) -> Chapter) -> Result<()> {
+    let chapter = chapter(run);
+    println!("{}", chapter.text(run));
     complete(run)?;
-    report::write(docs, run, &rows)
+    chapter.write(docs, run)
 }

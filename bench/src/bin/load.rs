@@ -1,4 +1,4 @@
-//! Drives one server on loopback and prints, as JSON, what the server spent on it.
+//! Drives a server or a cluster on loopback and prints, as JSON, what it spent on it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,20 +10,25 @@ use peerbroker_bench::fleet::{Fleet, Target};
 use peerbroker_bench::link;
 use peerbroker_bench::measured::Pace;
 use peerbroker_bench::process::Process;
+use peerbroker_bench::redis::Redis;
 use peerbroker_bench::scenario::crowd::Beats;
 use peerbroker_bench::scenario::exchange::Pairs;
-use peerbroker_bench::scenario::{churn, crowd, stalled};
+use peerbroker_bench::scenario::{churn, crowd, opens, stalled};
+use peerbroker_bench::servers::Servers;
 use serde::Serialize;
 
 #[derive(Parser)]
 #[command(version, about)]
 struct Cli {
-    /// Where the server listens
-    #[arg(long)]
-    address: SocketAddr,
-    /// Process id of the server, whose CPU time and memory are measured
-    #[arg(long)]
-    pid: u32,
+    /// Where the server listens, or all nodes of a cluster
+    #[arg(long, value_delimiter = ',', required = true)]
+    address: Vec<SocketAddr>,
+    /// Process id of the server, whose CPU time and memory are measured; those of all nodes of a cluster
+    #[arg(long, value_delimiter = ',', required = true)]
+    pid: Vec<u32>,
+    /// Port of the Redis of the cluster, which is measured too
+    #[arg(long, value_name = "PORT")]
+    redis: Option<u16>,
     /// Use TLS, and trust the certificate in this PEM file
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
@@ -72,6 +77,11 @@ enum Scenario {
         #[arg(long, default_value_t = 10)]
         rounds: usize,
     },
+    /// Clients open and leave
+    Opens {
+        #[arg(long, default_value_t = 10_000)]
+        peers: usize,
+    },
     /// One reader stops reading
     Stalled {
         #[arg(long, default_value_t = 1_000_000_000)]
@@ -83,8 +93,9 @@ fn main() -> Result<()> {
     let cli = Cli::parse();
     rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
     let tls = cli.trust.as_deref().map(link::trust).transpose()?;
-    let mut fleet = Fleet::new(Target { address: cli.address, tls })?;
-    let server = Process(cli.pid);
+    let mut fleet = Fleet::new(Target { addresses: cli.address, tls })?;
+    let nodes = cli.pid.into_iter().map(Process).collect();
+    let server = &Servers { nodes, redis: cli.redis.map(Redis::at).transpose()? };
     match cli.scenario {
         Scenario::Messages { pairs, in_flight, per_second, seconds } => {
             fleet.open(2 * pairs)?;
@@ -102,6 +113,7 @@ fn main() -> Result<()> {
             print(&crowd::run(&mut fleet, server, &plan)?)
         }
         Scenario::Churn { peers, rounds } => print(&churn::run(&mut fleet, server, peers, rounds)?),
+        Scenario::Opens { peers } => print(&opens::run(&mut fleet, server, peers)?),
         Scenario::Stalled { bytes } => print(&stalled::run(&mut fleet, server, bytes)?),
     }
 }

@@ -7,6 +7,8 @@ use crate::measured::Pace;
 use crate::runner::{Kind, Run, ServerRun};
 use crate::statistics::PERCENTILES;
 
+use Kind::{ActixWs, OneNode, PeerjsServer, ThreeNodes, TwoNodes, Yardstick};
+
 /// A chart, the name of its file, and its description.
 pub(super) struct Picture {
     pub(super) file: &'static str,
@@ -16,7 +18,7 @@ pub(super) struct Picture {
 pub(super) fn pictures(run: &Run) -> Vec<Picture> {
     let picture = |file, title: &str, x, y, points: fn(&ServerRun) -> Vec<(f64, f64)>| Picture {
         file,
-        chart: Chart { title: title.to_owned(), x, y, lines: lines(run, points) },
+        chart: Chart { title: title.to_owned(), x, y, lines: lines(run, Kind::COMPARED, points) },
     };
     vec![
         picture(
@@ -50,22 +52,23 @@ pub(super) fn pictures(run: &Run) -> Vec<Picture> {
     ]
 }
 
-fn axis(label: &'static str, scale: Scale) -> Axis {
+pub(super) fn axis(label: &'static str, scale: Scale) -> Axis {
     Axis { label, scale }
 }
 
-fn lines(run: &Run, points: fn(&ServerRun) -> Vec<(f64, f64)>) -> Vec<Line> {
+pub(super) fn lines(run: &Run, kinds: [Kind; 4], points: fn(&ServerRun) -> Vec<(f64, f64)>) -> Vec<Line> {
     let line =
         |kind: Kind| Some(Line { name: kind.name(), colour: colour(kind), points: points(run.of(kind)?) });
-    Kind::COMPARED.into_iter().filter_map(line).collect()
+    kinds.into_iter().filter_map(line).filter(|line| !line.points.is_empty()).collect()
 }
 
 /// Colours that people with any kind of sight can tell apart (Okabe and Ito).
 fn colour(kind: Kind) -> &'static str {
     match kind {
-        Kind::ActixWs => "#009E73",
-        Kind::PeerjsServer => "#D55E00",
-        Kind::Yardstick => "#888888",
+        ActixWs | OneNode => "#009E73",
+        PeerjsServer | TwoNodes => "#D55E00",
+        Yardstick => "#888888",
+        ThreeNodes => "#CC79A7",
         _ => "#0072B2",
     }
 }

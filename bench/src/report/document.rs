@@ -6,36 +6,52 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::charts::pictures;
-use super::rows::Row;
-use super::table::{micro_table, table, thousands};
+use super::charts::Picture;
+use super::table::thousands;
 use crate::runner::Run;
 
-const BEGIN: &str = "<!-- numbers:begin -->";
-const END: &str = "<!-- numbers:end -->";
+/// The numbers of a run, as they stand in `BENCHMARKS.md`.
+pub struct Chapter {
+    /// Its marks are `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
+    pub(super) name: &'static str,
+    /// The file of all measurements.
+    pub(super) data: &'static str,
+    pub(super) table: String,
+    pub(super) pictures: Vec<Picture>,
+    /// Follows the pictures.
+    pub(super) rest: String,
+}
 
-/// Writes the numbers between the marks of `BENCHMARKS.md`, and charts and data to `benchmarks/`
-/// next to it.
-pub fn write(docs: &Path, run: &Run, rows: &[Row]) -> Result<()> {
-    let directory = docs.join("benchmarks");
-    fs::create_dir_all(&directory)?;
-    let mut numbers = format!("{}\n{}\n", facts(run), table(rows));
-    for picture in pictures(run) {
-        fs::write(directory.join(picture.file), picture.chart.svg())?;
-        writeln!(numbers, "![{}](benchmarks/{})\n", picture.chart.title, picture.file)?;
+impl Chapter {
+    /// For a terminal.
+    pub fn text(&self, run: &Run) -> String {
+        format!("{}\n{}\n{}", facts(run), self.table, self.rest)
     }
-    writeln!(numbers, "The parts of the broker, without a socket:\n\n{}", micro_table(run))?;
-    write!(numbers, "All measurements of this run: [run.json](benchmarks/run.json).")?;
-    let data = serde_json::to_string_pretty(run)? + "\n";
-    fs::write(directory.join("run.json"), data)?;
-    let page = docs.join("BENCHMARKS.md");
-    let text = fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
-    let text = between_marks(&text, &numbers).with_context(|| format!("no marks in {}", page.display()))?;
-    Ok(fs::write(page, text)?)
+
+    /// Writes the numbers between the marks of `BENCHMARKS.md`, and charts and data to `benchmarks/`
+    /// next to it.
+    pub fn write(&self, docs: &Path, run: &Run) -> Result<()> {
+        let directory = docs.join("benchmarks");
+        fs::create_dir_all(&directory)?;
+        let mut numbers = format!("{}\n{}\n", facts(run), self.table);
+        for picture in &self.pictures {
+            fs::write(directory.join(picture.file), picture.chart.svg())?;
+            writeln!(numbers, "![{}](benchmarks/{})\n", picture.chart.title, picture.file)?;
+        }
+        let data = self.data;
+        writeln!(numbers, "{}", self.rest)?;
+        write!(numbers, "All measurements of this run: [{data}](benchmarks/{data}).")?;
+        fs::write(directory.join(data), serde_json::to_string_pretty(run)? + "\n")?;
+        let page = docs.join("BENCHMARKS.md");
+        let text = fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
+        let text = between_marks(&text, self.name, &numbers)
+            .with_context(|| format!("no marks in {}", page.display()))?;
+        Ok(fs::write(page, text)?)
+    }
 }
 
 /// The machine, the time and the versions of a run.
-pub fn facts(run: &Run) -> String {
+fn facts(run: &Run) -> String {
     let machine = &run.machine;
     let versions: Vec<String> =
         machine.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
@@ -52,10 +68,11 @@ pub fn facts(run: &Run) -> String {
     )
 }
 
-fn between_marks(text: &str, numbers: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{numbers}\n{END}{after}"))
+fn between_marks(text: &str, name: &str, numbers: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- {name}:begin -->"), format!("<!-- {name}:end -->"));
+    let (before, rest) = text.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n{numbers}\n{end}{after}"))
 }
 
 #[cfg(test)]
@@ -64,8 +81,8 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_marks_is_replaced() {
-        let text = format!("a\n{BEGIN}\nold\n{END}\nb\n");
-        assert_eq!(between_marks(&text, "new"), Some(format!("a\n{BEGIN}\nnew\n{END}\nb\n")));
-        assert_eq!(between_marks("a", "new"), None);
+        let page = |numbers: &str| format!("a\n<!-- x:begin -->\n{numbers}\n<!-- x:end -->\nb\n");
+        assert_eq!(between_marks(&page("old"), "x", "new"), Some(page("new")));
+        assert_eq!(between_marks(&page("old"), "y", "new"), None);
     }
 }

@@ -1,6 +1,6 @@
 //! One number per measure from the rounds of a run.
 
-use crate::measured::{Exchange, Pace};
+use crate::measured::{Exchange, Opens, Pace, Settled};
 use crate::runner::ServerRun;
 use crate::statistics::{index_of, median};
 
@@ -32,6 +32,39 @@ impl ServerRun {
     /// The same, of the best round.
     pub(super) fn best_latency_us(&self, pace: Pace, percentile: f64) -> Option<f64> {
         self.latencies(pace, percentile).min_by(f64::total_cmp)
+    }
+
+    /// CPU time of Redis per message, in microseconds.
+    pub(super) fn redis_us(&self, pace: Pace) -> Option<f64> {
+        median(self.exchanges(pace).filter_map(|exchange| Some(exchange.redis.as_ref()?.cpu_us)))
+    }
+
+    /// Batches between nodes per message.
+    pub(super) fn batches(&self, pace: Pace) -> Option<f64> {
+        median(
+            self.exchanges(pace)
+                .filter_map(|exchange| exchange.redis.as_ref()?.commands.get("xadd").copied()),
+        )
+    }
+
+    /// Latency of the messages of one pair, in microseconds.
+    pub(super) fn lone_us(&self, percentile: f64) -> Option<f64> {
+        let lone = self.lone.iter().flatten();
+        median(lone.filter_map(|exchange| exchange.latency_us.get(index_of(percentile)?).copied()))
+    }
+
+    /// The median of a number of opens.
+    pub(super) fn of_opens(&self, number: impl Fn(&Opens) -> Option<f64>) -> Option<f64> {
+        median(self.opens.iter().filter_map(number))
+    }
+
+    /// The outages of Redis in seconds, ascending, with the medians of a number of each.
+    pub(super) fn of_outages(&self, number: impl Fn(&Settled) -> f64) -> Vec<(f64, f64)> {
+        let mut outages: Vec<f64> = self.settled.iter().map(|settled| settled.away_seconds).collect();
+        outages.sort_unstable_by(f64::total_cmp);
+        outages.dedup();
+        let of = |away: f64| self.settled.iter().filter(move |settled| settled.away_seconds == away);
+        outages.into_iter().filter_map(|away| Some((away, median(of(away).map(&number))?))).collect()
     }
 
     /// CPU time of the server per open with this many peers, in microseconds.

@@ -5,12 +5,19 @@ use crate::runner::{Kind, Run, ServerRun};
 
 /// One measure.
 pub struct Row {
-    pub measure: &'static str,
+    pub measure: String,
     pub unit: &'static str,
-    /// Of each of [`Kind::COMPARED`].
+    /// Of each of the compared servers.
     pub values: [Option<f64>; 4],
     pub must: Option<Claim>,
     pub aim: Option<Claim>,
+}
+
+impl Row {
+    /// A row without limits.
+    pub(super) fn new(measure: impl Into<String>, unit: &'static str, values: [Option<f64>; 4]) -> Self {
+        Row { measure: measure.into(), unit, values, must: None, aim: None }
+    }
 }
 
 /// A limit for a value.
@@ -35,15 +42,15 @@ impl Claim {
     }
 }
 
-fn at_most(value: Option<f64>, limit: f64, of: &'static str) -> Option<Claim> {
+pub(super) fn at_most(value: Option<f64>, limit: f64, of: &'static str) -> Option<Claim> {
     value.map(|value| Claim { value, limit, least: false, of })
 }
 
-fn at_least(value: Option<f64>, limit: f64, of: &'static str) -> Option<Claim> {
+pub(super) fn at_least(value: Option<f64>, limit: f64, of: &'static str) -> Option<Claim> {
     value.map(|value| Claim { value, limit, least: true, of })
 }
 
-fn ratio(value: Option<f64>, to: Option<f64>) -> Option<f64> {
+pub(super) fn ratio(value: Option<f64>, to: Option<f64>) -> Option<f64> {
     Some(value? / to?).filter(|ratio| ratio.is_finite())
 }
 
@@ -76,7 +83,7 @@ impl Figures {
     }
 
     fn row(&self, measure: &'static str, unit: &'static str) -> Row {
-        Row { measure, unit, values: self.all, must: None, aim: None }
+        Row::new(measure, unit, self.all)
     }
 
     /// A row with ratios to the yardstick.
@@ -88,7 +95,7 @@ impl Figures {
 
 /// A row with one value: peerbroker compared with itself in another setup.
 fn own(measure: &'static str, must: Option<Claim>, aim: Option<Claim>) -> Row {
-    Row { measure, unit: "×", values: [must.map(|claim| claim.value), None, None, None], must, aim }
+    Row { must, aim, ..Row::new(measure, "×", [must.map(|claim| claim.value), None, None, None]) }
 }
 
 /// All rows, in the order of the table.

@@ -3,15 +3,18 @@
 use super::rows::{Claim, Row};
 use crate::runner::{FIXED_WORK, Kind, Run};
 
-/// The table of all measures.
-pub fn table(rows: &[Row]) -> String {
+/// The table of all measures of some servers. Without aims there is no column for them.
+pub fn table(kinds: [Kind; 4], rows: &[Row]) -> String {
+    let has_aims = rows.iter().any(|row| row.aim.is_some());
+    let claims = if has_aims { &["must", "aim"][..] } else { &["must"] };
     let mut cells = vec![vec!["measure".to_owned(), "unit".to_owned()]];
-    cells[0].extend(Kind::COMPARED.iter().map(|kind| kind.name().to_owned()));
-    cells[0].extend(["must".to_owned(), "aim".to_owned()]);
+    cells[0].extend(kinds.iter().map(|kind| kind.name().to_owned()));
+    cells[0].extend(claims.iter().map(|claim| (*claim).to_owned()));
     for row in rows {
-        let mut line = vec![row.measure.to_owned(), row.unit.to_owned()];
+        let mut line = vec![row.measure.clone(), row.unit.to_owned()];
         line.extend(row.values.iter().map(|value| value.map_or_else(|| "–".to_owned(), number)));
-        line.extend([row.must, row.aim].map(|claim| claim.map_or_else(String::new, Claim::text)));
+        let claims = [row.must, row.aim].into_iter().take(claims.len());
+        line.extend(claims.map(|claim| claim.map_or_else(String::new, Claim::text)));
         cells.push(line);
     }
     aligned(&cells)

@@ -10,8 +10,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::de::DeserializeOwned;
 
-/// The core reserved for the load generator.
-const LOAD_CORE: &str = "1";
+/// The core of the measured servers.
+pub(super) const SERVER_CORE: &str = "0";
+/// The core of the load generator, and of the Redis of a cluster.
+pub(super) const LOAD_CORE: &str = "1";
 
 /// A child process.
 pub(super) struct Running(Child);
@@ -72,7 +74,8 @@ pub(super) fn run_load<T: DeserializeOwned>(program: &Path, args: &[String], wit
 fn pinned(cores: &str, program: &Path, args: &[String]) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", cores]).arg(program).args(args);
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    // That Redis goes and comes back is no news here.
+    command.env("RUST_LOG", "error").stdin(Stdio::null()).stdout(Stdio::piped());
     command
 }
 

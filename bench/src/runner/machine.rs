@@ -7,6 +7,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use super::Places;
+
 /// Conditions of the run that affect the numbers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
@@ -22,7 +24,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub(super) fn look(package: &Path) -> Result<Self> {
+    pub(super) fn look(places: &Places) -> Result<Self> {
+        let package = &places.package;
         let field = |file: &str, name: &str| {
             let text = fs::read_to_string(file).ok()?;
             let line = text.lines().find(|line| line.starts_with(name))?;
@@ -40,6 +43,9 @@ impl Machine {
             ("node".to_owned(), output(package, "node", &["--version"])),
             ("peer".to_owned(), super::peer_version(package).unwrap_or_else(|| "not installed".to_owned())),
         ];
+        let redis = output(package, &places.redis.to_string_lossy(), &["--version"]);
+        let redis = redis.split_once("v=").and_then(|(_, rest)| rest.split(' ').next());
+        versions.extend(redis.map(|version| ("redis".to_owned(), version.to_owned())));
         let lock = fs::read_to_string(package.join("Cargo.lock")).unwrap_or_default();
         for name in ["actix-web", "actix-http", "actix-ws", "tokio", "rustls"] {
             versions.extend(locked(&lock, name).map(|version| (name.to_owned(), version)));

@@ -8,13 +8,15 @@ use super::ServerRun;
 use super::child::run_load;
 use super::micro;
 use super::servers::{Kind, Server, Stage};
-use crate::process::Process;
+use super::settle;
+use crate::directory;
 
 /// A whole run.
 pub struct Plan {
     kinds: Vec<Kind>,
     steps: Vec<Step>,
-    pub(super) micro: micro::Timing,
+    pub(super) micro: Option<micro::Timing>,
+    pub(super) directory: Option<directory::Plan>,
 }
 
 /// One server, started for one scenario.
@@ -27,12 +29,17 @@ pub(super) struct Step {
 #[derive(Clone, Copy)]
 enum Scenario {
     Messages(&'static str),
+    /// The same, between two peers.
+    Lone(&'static str),
+    Opens,
+    /// Redis is away for so long.
+    Settle(Duration),
     Crowd(&'static str),
     Churn,
     Stalled,
 }
 
-use Scenario::{Churn, Crowd, Messages, Stalled};
+use Scenario::{Churn, Crowd, Lone, Messages, Opens, Settle, Stalled};
 
 /// Timeout of a scenario.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -40,6 +47,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const CLOSED_AND_OPEN: Scenario =
     Messages("--in-flight 1,4 --per-second 1000,2000,5000,10000,20000,40000 --seconds 1.5");
 const CLOSED: Scenario = Messages("--in-flight 1,4 --seconds 1.5");
+const TO_SATURATION: Scenario = Messages("--in-flight 1,4,16,64 --seconds 1.2");
+const LONE: Scenario = Lone("--pairs 1 --in-flight 1 --seconds 1");
 const TO_15_000: Scenario = Crowd(
     "--steps 1000,2500,5000,7500,10000,12500,15000 --opens-at 100,15000 --beating 10000 \
      --beats 10000x10,2000x1 --seconds 2",
@@ -50,7 +59,7 @@ const TO_5_000: Scenario =
 impl Plan {
     /// The full comparison, which takes about ten minutes.
     pub fn full() -> Self {
-        let mut plan = Plan::of(Kind::ALL.to_vec(), 2.0);
+        let mut plan = Plan::of(&Kind::ALL, Some(2.0));
         for _ in 0..3 {
             plan.add(&Kind::COMPARED, CLOSED_AND_OPEN);
             plan.add(&[Kind::Tls, Kind::TwoWorkers], CLOSED);
@@ -66,7 +75,7 @@ impl Plan {
     /// peerbroker and the yardstick, which takes about a minute.
     pub fn quick() -> Self {
         let kinds = [Kind::Peerbroker, Kind::Yardstick];
-        let mut plan = Plan::of(kinds.to_vec(), 0.5);
+        let mut plan = Plan::of(&kinds, Some(0.5));
         for _ in 0..3 {
             plan.add(&kinds, CLOSED);
             plan.add(&kinds, TO_5_000);
@@ -74,9 +83,27 @@ impl Plan {
         plan
     }
 
-    fn of(kinds: Vec<Kind>, measure_seconds: f64) -> Self {
-        let micro = micro::Timing { warm_up_seconds: measure_seconds / 2.0, measure_seconds };
-        Plan { kinds, steps: Vec::new(), micro }
+    /// Nodes with a Redis between them, which takes about five minutes.
+    pub fn cluster() -> Self {
+        let mut plan = Plan::of(&Kind::CLUSTER, None);
+        for _ in 0..3 {
+            plan.add(&Kind::CLUSTER, TO_SATURATION);
+            plan.add(&Kind::CLUSTER, LONE);
+            plan.add(&Kind::CLUSTER, Opens);
+        }
+        for seconds in [0, 4, 12] {
+            for _ in 0..3 {
+                plan.add(&[Kind::ThreeNodes], Settle(Duration::from_secs(seconds)));
+            }
+        }
+        plan.directory = Some(directory::Plan::full());
+        plan
+    }
+
+    fn of(kinds: &[Kind], micro_seconds: Option<f64>) -> Self {
+        let timing =
+            |measure_seconds| micro::Timing { warm_up_seconds: measure_seconds / 2.0, measure_seconds };
+        Plan { kinds: kinds.to_vec(), steps: Vec::new(), micro: micro_seconds.map(timing), directory: None }
     }
 
     fn add(&mut self, kinds: &[Kind], scenario: Scenario) {
@@ -96,6 +123,9 @@ impl Step {
     pub(super) fn what(&self) -> &'static str {
         match self.scenario {
             Messages(_) => "messages",
+            Lone(_) => "messages of one pair",
+            Opens => "opens",
+            Settle(_) => "Redis goes and returns empty",
             Crowd(_) => "a crowd",
             Churn => "coming and going",
             Stalled => "a stalled reader",
@@ -104,14 +134,17 @@ impl Step {
 
     /// Starts the server, runs the load against it, and adds the measurements.
     pub(super) fn run(&self, stage: &Stage, record: &mut ServerRun) -> Result<()> {
-        let server = stage.start(self.kind)?;
+        let mut server = stage.start(self.kind)?;
         record.start_ms.push(server.started_in.as_secs_f64() * 1e3);
         std::thread::sleep(Duration::from_millis(200));
-        record.base_bytes.push(Process(server.process.pid()).resident()?);
+        record.base_bytes.push(server.measured()?.resident()?);
         let load = stage.load();
         let run = |scenario: &str, args: &str| arguments(&server, scenario, args);
         match self.scenario {
             Messages(args) => record.exchanges.push(run_load(&load, &run("messages", args), PATIENCE)?),
+            Lone(args) => record.lone.push(run_load(&load, &run("messages", args), PATIENCE)?),
+            Opens => record.opens.push(run_load(&load, &run("opens", ""), PATIENCE)?),
+            Settle(away) => record.settled.push(settle::run(&mut server, away)?),
             Crowd(args) => record.crowds.push(run_load(&load, &run("crowd", args), PATIENCE)?),
             Churn => record.churn = Some(run_load(&load, &run("churn", ""), PATIENCE)?),
             Stalled => record.stalled = Some(run_load(&load, &run("stalled", ""), PATIENCE)?),
@@ -121,9 +154,17 @@ impl Step {
 }
 
 fn arguments(server: &Server, scenario: &str, args: &str) -> Vec<String> {
-    let mut all = vec![format!("--address={}", server.address), format!("--pid={}", server.process.pid())];
+    let pids = server.pids();
+    let mut all =
+        vec![format!("--address={}", joined(&server.addresses)), format!("--pid={}", joined(&pids))];
+    all.extend(server.redis.as_ref().map(|redis| format!("--redis={}", redis.port())));
     all.extend(server.certificate.as_ref().map(|file| format!("--trust={}", file.display())));
     all.push(scenario.to_owned());
     all.extend(args.split_whitespace().map(str::to_owned));
     all
+}
+
+fn joined(all: &[impl ToString]) -> String {
+    let texts: Vec<String> = all.iter().map(ToString::to_string).collect();
+    texts.join(",")
 }

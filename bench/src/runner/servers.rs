@@ -10,9 +10,13 @@ use anyhow::{Context as _, Result, ensure};
 use rustls::ClientConfig;
 
 use super::Places;
-use super::child::Running;
+use super::child::{LOAD_CORE, Running, SERVER_CORE};
+use super::redis_server::RedisServer;
+use super::settle;
 use crate::fleet::{Fleet, Target};
 use crate::link;
+use crate::process::Process;
+use crate::servers::Servers;
 
 /// A server and its setup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +33,24 @@ pub enum Kind {
     Tls,
     /// peerbroker with two workers on two cores.
     TwoWorkers,
+    /// peerbroker with Redis, without other nodes.
+    OneNode,
+    /// Two nodes with a Redis; the two peers of each pair are on different nodes.
+    TwoNodes,
+    /// The same with three.
+    ThreeNodes,
 }
 
 impl Kind {
+    /// The servers of the comparison.
     pub const ALL: [Kind; 6] =
         [Kind::Peerbroker, Kind::ActixWs, Kind::PeerjsServer, Kind::Yardstick, Kind::Tls, Kind::TwoWorkers];
 
     /// The servers in tables and charts.
     pub const COMPARED: [Kind; 4] = [Kind::Peerbroker, Kind::ActixWs, Kind::PeerjsServer, Kind::Yardstick];
+
+    /// A server by itself, and the nodes of clusters.
+    pub const CLUSTER: [Kind; 4] = [Kind::Peerbroker, Kind::OneNode, Kind::TwoNodes, Kind::ThreeNodes];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -46,13 +60,26 @@ impl Kind {
             Kind::Yardstick => "yardstick",
             Kind::Tls => "peerbroker, TLS",
             Kind::TwoWorkers => "peerbroker, 2 workers",
+            Kind::OneNode => "1 node",
+            Kind::TwoNodes => "2 nodes",
+            Kind::ThreeNodes => "3 nodes",
         }
     }
 
     fn cores(self) -> &'static str {
         match self {
             Kind::TwoWorkers => "0,1",
-            _ => "0",
+            _ => SERVER_CORE,
+        }
+    }
+
+    /// How many nodes share a Redis; 0 without one.
+    fn nodes(self) -> usize {
+        match self {
+            Kind::OneNode => 1,
+            Kind::TwoNodes => 2,
+            Kind::ThreeNodes => 3,
+            _ => 0,
         }
     }
 }
@@ -60,16 +87,20 @@ impl Kind {
 /// Everything that is needed to start servers.
 pub(super) struct Stage {
     server: PathBuf,
+    redis: PathBuf,
     peerjs: PathBuf,
     /// The directory of this package's programs.
     programs: PathBuf,
     tls: Option<Certificate>,
 }
 
-/// A server that is ready.
+/// A server that is ready, or all nodes of a cluster.
 pub(super) struct Server {
-    pub(super) process: Running,
-    pub(super) address: SocketAddr,
+    processes: Vec<Running>,
+    pub(super) addresses: Vec<SocketAddr>,
+    /// Of the operator's API of each node of a cluster.
+    pub(super) ops: Vec<SocketAddr>,
+    pub(super) redis: Option<RedisServer>,
     /// The certificate to trust, if it speaks TLS.
     pub(super) certificate: Option<PathBuf>,
     pub(super) started_in: Duration,
@@ -94,7 +125,7 @@ impl Stage {
             ensure!(peerjs.exists(), "npm's peer is missing: run `npm ci` in bench/node, or `make bench`");
         }
         let tls = kinds.contains(&Kind::Tls).then(Certificate::make).transpose()?;
-        Ok(Stage { server: places.server.clone(), peerjs, programs, tls })
+        Ok(Stage { server: places.server.clone(), redis: places.redis.clone(), peerjs, programs, tls })
     }
 
     pub(super) fn load(&self) -> PathBuf {
@@ -111,43 +142,83 @@ impl Stage {
 
     fn program(&self, kind: Kind) -> PathBuf {
         match kind {
-            Kind::Peerbroker | Kind::Tls | Kind::TwoWorkers => self.server.clone(),
             Kind::ActixWs => self.programs.join("actix_ws_server"),
             Kind::PeerjsServer => self.peerjs.clone(),
             Kind::Yardstick => self.programs.join("yardstick"),
+            _ => self.server.clone(),
         }
     }
 
-    /// Starts a server and waits until it has admitted a peer.
+    /// Starts a server and waits until it has admitted a peer; or a Redis with its nodes, until all are ready.
     pub(super) fn start(&self, kind: Kind) -> Result<Server> {
-        let address = free_address()?;
-        let tls = if kind == Kind::Tls { self.tls.as_ref() } else { None };
-        let args = arguments(kind, address.port(), tls);
         let start = Instant::now();
-        let mut process = Running::start(kind.cores(), &self.program(kind), &args)?;
-        let target = Target { address, tls: tls.map(|tls| Arc::clone(&tls.client)) };
+        let certificate = if kind == Kind::Tls { self.tls.as_ref() } else { None };
+        let mut server = Server {
+            processes: Vec::new(),
+            addresses: Vec::new(),
+            ops: Vec::new(),
+            redis: None,
+            certificate: certificate.map(|tls| tls.certificate.clone()),
+            started_in: Duration::ZERO,
+        };
+        if kind.nodes() > 0 {
+            // The nodes need a whole core; the load sleeps whenever it waits.
+            server.redis = Some(RedisServer::start(&self.redis, LOAD_CORE)?);
+        }
+        for _ in 0..kind.nodes().max(1) {
+            let address = free_address()?;
+            let mut args = arguments(kind, address.port(), certificate);
+            if let Some(redis) = &server.redis {
+                let ops = free_address()?;
+                args.extend([
+                    "--redis".to_owned(),
+                    redis.url(),
+                    "--ops_port".to_owned(),
+                    ops.port().to_string(),
+                ]);
+                server.ops.push(ops);
+            }
+            let process = Running::start(kind.cores(), &self.program(kind), &args)?;
+            let client = certificate.map(|tls| Arc::clone(&tls.client));
+            server.processes.push(process);
+            server.addresses.push(address);
+            server
+                .welcome(&Target { addresses: vec![address], tls: client })
+                .with_context(|| format!("{} does not start", kind.name()))?;
+        }
+        settle::until_ready(&server.ops)?;
+        server.started_in = start.elapsed();
+        Ok(server)
+    }
+}
+
+impl Server {
+    pub(super) fn pids(&self) -> Vec<u32> {
+        self.processes.iter().map(Running::pid).collect()
+    }
+
+    /// What is measured of it.
+    pub(super) fn measured(&self) -> Result<Servers> {
+        let redis = self.redis.as_ref().map(RedisServer::redis).transpose()?;
+        Ok(Servers { nodes: self.pids().into_iter().map(Process).collect(), redis })
+    }
+
+    /// Waits until a peer was admitted.
+    fn welcome(&mut self, target: &Target) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
         let welcome = || {
             let mut fleet = Fleet::new(target.clone())?;
             fleet.open(1)?;
-            let opened_in = start.elapsed();
-            fleet.leave(0)?;
-            anyhow::Ok(opened_in)
+            fleet.leave(0)
         };
-        loop {
-            match welcome() {
-                Ok(started_in) => {
-                    let certificate = tls.map(|tls| tls.certificate.clone());
-                    return Ok(Server { process, address, certificate, started_in });
-                }
-                Err(error) if start.elapsed() > PATIENCE => {
-                    return Err(error.context(format!("{} does not start", kind.name())));
-                }
-                Err(_) => {
-                    process.check().with_context(|| format!("{} does not start", kind.name()))?;
-                    std::thread::sleep(Duration::from_millis(1));
-                }
+        while let Err(error) = welcome() {
+            if Instant::now() > deadline {
+                return Err(error);
             }
+            self.processes.iter_mut().try_for_each(Running::check)?;
+            std::thread::sleep(Duration::from_millis(1));
         }
+        Ok(())
     }
 }
 
@@ -177,7 +248,7 @@ fn arguments(kind: Kind, port: u16, tls: Option<&Certificate>) -> Vec<String> {
 }
 
 // Free now, and unlikely to be taken before the server binds it.
-fn free_address() -> Result<SocketAddr> {
+pub(super) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 

@@ -5,9 +5,9 @@ use anyhow::Result;
 use super::settled;
 use crate::fleet::Fleet;
 use crate::measured::Churn;
-use crate::process::Process;
+use crate::servers::Servers;
 
-pub fn run(fleet: &mut Fleet, server: Process, peers: usize, rounds: usize) -> Result<Churn> {
+pub fn run(fleet: &mut Fleet, server: &Servers, peers: usize, rounds: usize) -> Result<Churn> {
     let mut bytes_after = Vec::with_capacity(rounds);
     for _ in 0..rounds {
         fleet.open(peers)?;

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::exchange::Timetable;
+use super::opens::open_cost;
 use super::{micros, settled};
 use crate::fleet::Fleet;
-use crate::measured::{Crowd, Heartbeats, OpenCost, Resident};
+use crate::measured::{Crowd, Heartbeats, Resident};
 use crate::payload;
-use crate::process::Process;
+use crate::servers::Servers;
 use crate::ws;
 
 /// The parameters of the scenario.
@@ -45,11 +46,7 @@ impl FromStr for Beats {
     }
 }
 
-/// Peers that connect and leave while the cost of an open is measured, and how often.
-const BATCH: usize = 100;
-const BATCHES: usize = 10;
-
-pub fn run(fleet: &mut Fleet, server: Process, plan: &Plan) -> Result<Crowd> {
+pub fn run(fleet: &mut Fleet, server: &Servers, plan: &Plan) -> Result<Crowd> {
     let base = Resident { peers: 0, bytes: settled(fleet, server)? };
     let mut crowd = Crowd { memory: vec![base], opens: Vec::new(), heartbeats: Vec::new() };
     let mut opens_at = plan.opens_at.iter().copied().peekable();
@@ -63,7 +60,7 @@ pub fn run(fleet: &mut Fleet, server: Process, plan: &Plan) -> Result<Crowd> {
             warm = true;
         }
         while let Some(at) = opens_at.next_if(|at| *at <= peers) {
-            crowd.opens.push(OpenCost { peers: at, cpu_us: open_cost(fleet, server, at)? });
+            crowd.opens.push(open_cost(fleet, server, at)?);
             fleet.open(peers)?;
         }
         if peers == plan.beating {
@@ -75,27 +72,7 @@ pub fn run(fleet: &mut Fleet, server: Process, plan: &Plan) -> Result<Crowd> {
     Ok(crowd)
 }
 
-/// CPU time of an open with `peers` peers, plus or minus half a batch.
-fn open_cost(fleet: &mut Fleet, server: Process, peers: usize) -> Result<f64> {
-    let few = peers - BATCH / 2;
-    if fleet.len() > few {
-        fleet.leave(few)?;
-    }
-    fleet.open(few)?;
-    let mut cpu = Duration::ZERO;
-    for _ in 0..BATCHES {
-        fleet.idle(Duration::from_millis(20))?;
-        let before = server.cpu()?;
-        fleet.open(few + BATCH)?;
-        // The work of the server after the last OPEN counts too.
-        fleet.idle(Duration::from_millis(5))?;
-        cpu += server.cpu()? - before;
-        fleet.leave(few)?;
-    }
-    Ok(micros(cpu) / (BATCH * BATCHES) as f64)
-}
-
-fn beat(fleet: &mut Fleet, server: Process, beats: Beats, time: Duration) -> Result<Heartbeats> {
+fn beat(fleet: &mut Fleet, server: &Servers, beats: Beats, time: Duration) -> Result<Heartbeats> {
     let frame = ws::client_frame(ws::TEXT, payload::HEARTBEAT.as_bytes());
     let (cpu, start) = (server.cpu()?, Instant::now());
     let mut timetable = Timetable::new(beats.per_second / beats.at_once as f64);

@@ -9,7 +9,7 @@ use super::micros;
 use crate::fleet::{Arrival, Fleet};
 use crate::measured::{Exchange, Pace};
 use crate::payload;
-use crate::process::Process;
+use crate::servers::Servers;
 use crate::statistics::percentiles;
 use crate::ws;
 
@@ -50,14 +50,15 @@ impl Pairs {
     pub fn exchange(
         &mut self,
         fleet: &mut Fleet,
-        server: Process,
+        server: &Servers,
         pace: Pace,
         time: Duration,
     ) -> Result<Exchange> {
         self.run(fleet, pace, WARM_UP)?;
-        let (cpu, start) = (server.cpu()?, Instant::now());
+        let (before, start) = (server.spent()?, Instant::now());
         let latencies = self.run(fleet, pace, time)?;
-        let (cpu, seconds) = ((server.cpu()? - cpu), start.elapsed().as_secs_f64());
+        let seconds = start.elapsed().as_secs_f64();
+        let (cpu, redis) = server.since(&before, latencies.len())?;
         self.drain(fleet)?;
         ensure!(fleet.lost() == 0, "the server ended {} connections", fleet.lost());
         ensure!(!latencies.is_empty(), "no message arrived");
@@ -67,6 +68,7 @@ impl Pairs {
             per_second: latencies.len() as f64 / seconds,
             cpu_us: micros(cpu) / latencies.len() as f64,
             busy: cpu.as_secs_f64() / seconds,
+            redis,
             latency_us: percentiles(latencies),
         })
     }

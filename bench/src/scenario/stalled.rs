@@ -9,7 +9,7 @@ use super::exchange::{Pairs, Timetable};
 use crate::fleet::Fleet;
 use crate::measured::Stalled;
 use crate::payload;
-use crate::process::Process;
+use crate::servers::Servers;
 use crate::statistics::{index_of, percentiles};
 use crate::ws;
 
@@ -29,7 +29,7 @@ const MAX_BACKLOG: usize = 64 << 10;
 const SENDER: usize = 0;
 const READER: usize = 1;
 
-pub fn run(fleet: &mut Fleet, server: Process, bytes: u64) -> Result<Stalled> {
+pub fn run(fleet: &mut Fleet, server: &Servers, bytes: u64) -> Result<Stalled> {
     fleet.open(2 + 2 * PAIRS)?;
     let mut pairs = Pairs::new(2, PAIRS);
     flood(fleet, &mut pairs, bytes / 8)?;

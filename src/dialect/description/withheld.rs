@@ -11,7 +11,9 @@ pub(crate) fn without_addresses(text: &str) -> String {
     // The text is valid JSON, so outside of strings there are no quotes.
     while let Some((before, quoted)) = rest.split_once('"') {
         out.extend_from_slice(before.as_bytes());
-        let Some((string, after)) = json::end_of_string(quoted.as_bytes()).and_then(|end| quoted.split_at_checked(end)) else {
+        let Some((string, after)) =
+            json::end_of_string(quoted.as_bytes()).and_then(|end| quoted.split_at_checked(end))
+        else {
             break;
         };
         let string = rest.get(before.len()..before.len() + string.len() + 2).unwrap_or_default();
@@ -74,7 +76,8 @@ mod tests {
 
     #[test]
     fn candidates_by_themselves_are_empty() {
-        let one = |candidate: &str| json!({"candidate": {"candidate": candidate, "sdpMid": "0"}, "type": "data"});
+        let one =
+            |candidate: &str| json!({"candidate": {"candidate": candidate, "sdpMid": "0"}, "type": "data"});
         assert_eq!(withheld(&one("candidate:1 1 udp 1 192.0.2.1 5 typ host")), one(""));
         assert_eq!(withheld(&one("a=Candidate:1 1 udp 1 192.0.2.1 5 typ host")), one(""));
     }

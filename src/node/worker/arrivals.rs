@@ -25,6 +25,9 @@ const WAIT: Duration = Duration::from_secs(1);
 /// How long to wait after a read failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a batch that was read may stay in the inbox: under load, one removal is enough for many.
+const TRIM_INTERVAL: Duration = Duration::from_millis(50);
+
 /// Most messages that wait for connections which are being opened.
 const MAX_PARKED: usize = 4096;
 
@@ -34,9 +37,17 @@ const OUTCOMES: [HandOver; 3] = [HandOver::Delivered, HandOver::NotHere, HandOve
 impl<B: Backplane> Worker<B> {
     /// Reads the inbox for as long as the node lives.
     pub(super) async fn read(self: &Rc<Self>, node: NodeId) -> End {
+        let mut failed = false;
+        let mut last_read = self.shared.now();
         loop {
             let position = self.position.borrow().clone();
-            match self.backplane.read(node, &position, WAIT).await {
+            let read = self.backplane.read(node, &position, WAIT).await;
+            let failed_before = std::mem::replace(&mut failed, read.is_err());
+            if read.is_ok() {
+                last_read = self.shared.now();
+                self.shared.state().is_deaf = false;
+            }
+            match read {
                 Ok(entries) if entries.is_empty() => {}
                 Ok(entries) => {
                     let mut flushes = Vec::new();
@@ -53,15 +64,42 @@ impl<B: Backplane> Worker<B> {
                 }
                 Err(error) => {
                     log::debug!("cannot read what other nodes say: {error}");
+                    if !failed_before {
+                        self.suspected.notify_one();
+                    }
+                    self.note_deafness(last_read, &error.to_string());
                     sleep(PAUSE).await;
                 }
             }
         }
     }
 
+    /// `read` is when the inbox was read last. In an outage, the lease cannot be renewed either, and the log says so already.
+    fn note_deafness(&self, read: u64, error: &str) {
+        let mut state = self.shared.state();
+        let is_deaf =
+            self.shared.now().saturating_sub(read) > self.shared.lease() && self.shared.may_claim(&state);
+        if is_deaf && !std::mem::replace(&mut state.is_deaf, true) {
+            drop(state);
+            log::error!("cannot read what other nodes say, so no message of theirs arrives here: {error}");
+        }
+    }
+
+    /// Removes what was read from the inbox, soon.
     fn trim(self: &Rc<Self>, node: NodeId) {
-        let (worker, until) = (Rc::clone(self), self.position.borrow().clone());
-        spawn_local(async move { worker.backplane.trim(node, &until).await });
+        if self.trims.replace(true) {
+            return;
+        }
+        let worker = Rc::clone(self);
+        spawn_local(async move {
+            sleep(TRIM_INTERVAL).await;
+            worker.trims.set(false);
+            if worker.node() == Some(node) {
+                let until = worker.position.borrow().clone();
+                // What stays is removed the next time.
+                let _ = worker.backplane.trim(node, &until).await;
+            }
+        });
     }
 
     fn arrive(self: &Rc<Self>, bytes: &[u8], flushes: &mut Vec<Flush>) {
@@ -77,6 +115,8 @@ impl<B: Backplane> Worker<B> {
             Arrival::Repeated => return,
             Arrival::Gap => {
                 self.tell(|| ClusterEvent::BatchLost { life: from });
+                // It may have said something about names of our clients.
+                self.doubtful.set(true);
                 self.lose_node(Some(from));
                 self.shared.say(from, &Packet::Reset);
             }
@@ -99,7 +139,11 @@ impl<B: Backplane> Worker<B> {
             }
             Packet::Notice { to, connection, payload } => {
                 if let (Some(realm), Some(id)) = (self.realm_of(&to), peer_id(&to)) {
-                    flushes.extend(realm.accept_notice(&id, ConnId::new(connection), Frame::of_text(payload)));
+                    flushes.extend(realm.accept_notice(
+                        &id,
+                        ConnId::new(connection),
+                        Frame::of_text(payload),
+                    ));
                 }
             }
             Packet::Settled { to, ticket, outcome } => self.settled(&to, ticket, outcome),
@@ -116,13 +160,20 @@ impl<B: Backplane> Worker<B> {
                 });
             }
             Packet::Answer { number, answer } => self.answered(from, number, answer),
+            Packet::Doubt { name } => self.doubted.borrow_mut().extend(peer_id(&name)),
             Packet::Reset => self.lose_node(Some(from)),
             Packet::Echo { number } => self.echo_heard.set(number.max(self.echo_heard.get())),
         }
     }
 
     /// An answer to a call of this node, with the candidates of its relay.
-    fn relayed_answer(&self, from: &PeerId, to: &NameRef<'_>, kind: MessageKind, text: &str) -> Option<String> {
+    fn relayed_answer(
+        &self,
+        from: &PeerId,
+        to: &NameRef<'_>,
+        kind: MessageKind,
+        text: &str,
+    ) -> Option<String> {
         let node = self.node.upgrade()?;
         node.relay()?;
         node.relayed_answer(from, &self.realm_of(to)?.address(&peer_id(to)?), kind, text)
@@ -220,7 +271,7 @@ impl<B: Backplane> Worker<B> {
         })
     }
 
-    fn realm_of(&self, name: &NameRef<'_>) -> Option<Arc<Realm>> {
+    pub(super) fn realm_of(&self, name: &NameRef<'_>) -> Option<Arc<Realm>> {
         let Entity::Peer(kind) = name.entity()? else { return None };
         self.node.upgrade()?.tenant(name.key())?.existing(kind)
     }

@@ -3,17 +3,22 @@
 use std::rc::Rc;
 
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::Worker;
+use super::opening::peer_id;
 use crate::broker::{Located, Realm};
 use crate::clock::millis;
 use crate::cluster::packet::Packet;
-use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Locate, Name, Owner};
+use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, Owner};
 use crate::events::PeerAddress;
 use crate::node::membership::{name_of, name_of_peer};
-use crate::wire::{Frame, NodeId, RealmKind};
+use crate::wire::{CloseReason, Frame, NodeId, RealmKind};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long to wait until claims are given back once more.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How much longer than a message it is noted where one waits, so that the next messages need no question.
 const MARKED: u32 = 4;
@@ -27,16 +32,52 @@ impl<B: Backplane> Worker<B> {
         match self.backplane.claim(claims.clone()).await {
             Ok(outcomes) => {
                 for ((claim, outcome), reply) in claims.into_iter().zip(outcomes).zip(replies) {
-                    let is_granted = matches!(outcome, ClaimOutcome::Granted(_));
-                    if reply.send(Some(outcome)).is_err() && is_granted {
+                    if let Err(Some(ClaimOutcome::Granted(Granted { former, .. }))) =
+                        reply.send(Some(outcome))
+                    {
+                        self.dismiss(&claim.name, former);
                         self.give_back(claim);
                     }
                 }
             }
-            // It may have been granted all the same.
             Err(error) => {
                 log::debug!("cannot claim ids: {error}");
-                claims.into_iter().for_each(|claim| self.give_back(claim));
+                drop(replies);
+                self.abandon(claims).await;
+            }
+        }
+    }
+
+    /// Gives back claims that may have been granted without an answer. They may have displaced connections that nobody has
+    /// told, so every node looks whether it has one of them, and registers it again.
+    async fn abandon(self: &Rc<Self>, claims: Vec<Claim>) {
+        let is_first = self.abandoned.borrow().is_empty();
+        self.abandoned.borrow_mut().extend(claims.into_iter().map(|claim| (claim.name, claim.owner)));
+        if !is_first {
+            return;
+        }
+        while !self.is_closed() {
+            let abandoned = self.abandoned.borrow().clone();
+            if self.backplane.release(abandoned.clone()).await.is_err() {
+                sleep(PAUSE).await;
+                continue;
+            }
+            // Told with the next renewal: this node may have lost its lease meanwhile, and with it its voice.
+            self.given_back.borrow_mut().extend(abandoned.iter().map(|(name, _)| name.clone()));
+            self.abandoned.borrow_mut().drain(..abandoned.len());
+            if self.abandoned.borrow().is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Tells the connections that a claim has displaced. Its client has left, and nobody else would tell them.
+    fn dismiss(self: &Rc<Self>, name: &Name, former: Vec<Owner>) {
+        for owner in former {
+            if !self.is_ours(owner.node) {
+                drop(self.tell_to_yield(name, owner, CloseReason::Replaced));
+            } else if let (Some(realm), Some(id)) = (self.realm_of(&name.as_ref()), peer_id(&name.as_ref())) {
+                realm.yield_id(&id, owner.connection, CloseReason::Replaced);
             }
         }
     }

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{End, Worker};
 use crate::broker::{Holder, Realm};
+use crate::cluster::link::Outbound;
 use crate::cluster::packet::Packet;
 use crate::cluster::{Backplane, Granted, Owner, Position, RegisterOutcome, Registration, Renewal};
 use crate::events::ClusterEvent;
@@ -90,6 +91,7 @@ impl<B: Backplane> Worker<B> {
             select! {
                 biased;
                 () = sleep(pause) => {}
+                () = self.suspected.notified() => {}
                 () = self.shared.closed.notified() => {}
             }
             if self.is_closed() {
@@ -103,6 +105,8 @@ impl<B: Backplane> Worker<B> {
                     self.shared.state().good_until = asked + self.shared.lease();
                     self.note_members(node, members);
                     self.check_inbox(node);
+                    self.tell_given_back();
+                    self.close_links();
                     if self.reconcile(node).await && now >= self.settled_from.get() {
                         self.note_up();
                     }
@@ -152,6 +156,24 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
+    /// Tells all nodes, this one too, which names a claim of ours may have taken from them.
+    fn tell_given_back(&self) {
+        let members = self.shared.state().members.clone();
+        for name in self.given_back.take() {
+            let doubt = Packet::Doubt { name: name.as_ref() };
+            members
+                .iter()
+                .filter(|member| member.alive)
+                .for_each(|member| self.shared.say(member.node, &doubt));
+        }
+    }
+
+    /// Shows nodes that we have nothing more to say to them what they should have heard.
+    fn close_links(&self) {
+        self.shared.state().links.values_mut().for_each(Outbound::close);
+        self.shared.sending.notify_one();
+    }
+
     /// Says something to itself. An inbox that does not bring it is read anew from its beginning.
     fn check_inbox(&self, node: NodeId) {
         if self.echo_sent.get() > self.echo_heard.get() + 1 {
@@ -170,16 +192,19 @@ impl<B: Backplane> Worker<B> {
         let all = is_due || self.doubtful.get() || generation != self.generation.get();
         self.doubtful.set(false);
         self.shared.state().epoch += u64::from(all);
-        let is_done = self.register_all(node, |holder| all || holder.fence == 0).await
-            && self.register_held(node, all).await;
+        let doubted = self.doubted.take();
+        let is_doubtful = |holder: &Holder| all || holder.fence == 0 || doubted.contains(&holder.id);
+        let is_done = self.register_all(node, is_doubtful).await && self.register_held(node, all).await;
         if is_done {
             if self.generation.replace(generation) != generation {
-                // Marks may be lost, too.
+                // Marks may be lost, too, and what was said last.
+                self.shared.state().links.values_mut().for_each(Outbound::reopen);
                 self.realms().for_each(|realm| realm.seek_again());
             }
             self.reconciled.set(if all { now } else { self.reconciled.get() });
         } else {
             self.doubtful.set(all);
+            self.doubted.borrow_mut().extend(doubted);
         }
         is_done
     }

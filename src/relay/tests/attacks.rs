@@ -68,9 +68,14 @@ fn a_check_that_somebody_repeats_leads_nothing_to_him() {
 fn addresses_that_are_not_public_and_those_of_the_relay_are_never_learned() {
     let world = World::new(|_| {});
     let [caller, _] = world.call("a", "b");
-    for address in
-        ["10.0.0.1:1000", "127.0.0.1:1000", "169.254.169.254:80", "[fd00::1]:5", "198.51.100.1:3478", "1.1.1.1:0"]
-    {
+    for address in [
+        "10.0.0.1:1000",
+        "127.0.0.1:1000",
+        "169.254.169.254:80",
+        "[fd00::1]:5",
+        "198.51.100.1:3478",
+        "1.1.1.1:0",
+    ] {
         let there = caller.from(address);
         world.send(there.at, &there.check(false));
         world.send(there.at, &binding());

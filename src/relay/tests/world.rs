@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use stun_types::attribute::{AttributeType, RawAttribute, Username, XorMappedAddress};
 use stun_types::message::{
-    BINDING, IntegrityAlgorithm, Message, MessageIntegrityCredentials, MessageWrite as _, MessageWriteExt as _,
-    MessageWriteVec, ShortTermCredentials,
+    BINDING, IntegrityAlgorithm, Message, MessageIntegrityCredentials, MessageWrite as _,
+    MessageWriteExt as _, MessageWriteVec, ShortTermCredentials,
 };
 
 use crate::clock::Clock;
@@ -90,7 +90,10 @@ impl World {
         connection: &str,
         [offer, answer]: [&str; 2],
     ) -> [Client; 2] {
-        assert!(self.offer(offerer, answerer, connection, offer) && self.answer(offerer, answerer, connection, answer));
+        assert!(
+            self.offer(offerer, answerer, connection, offer)
+                && self.answer(offerer, answerer, connection, answer)
+        );
         let client = |at: &str, own: &str, other: &str, is_controlling| Client {
             at: addr(at),
             username: format!("{other}:{own}"),

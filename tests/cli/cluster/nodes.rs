@@ -41,12 +41,8 @@ impl Nodes {
         nodes
     }
 
-    pub fn wait_until(&self, what: &str, mut happened: impl FnMut() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !happened() {
-            assert!(Instant::now() < deadline, "waited until {what}");
-            thread::sleep(Duration::from_millis(5));
-        }
+    pub fn wait_until(&self, what: &str, happened: impl FnMut() -> bool) {
+        wait_until(what, happened);
     }
 
     /// The ids that a node lists.
@@ -63,5 +59,13 @@ impl Nodes {
     /// Stops a node, and returns its log.
     pub fn log_of(&mut self, node: usize) -> String {
         self.programs[node].stop().stderr
+    }
+}
+
+pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !happened() {
+        assert!(Instant::now() < deadline, "waited until {what}");
+        thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,6 +1,7 @@
 //! What a node of a cluster tells its operator: in the log, through the one account of what happens.
 
-use super::nodes::Nodes;
+use super::nodes::{Nodes, wait_until};
+use crate::redis_server::RedisServer;
 
 #[test]
 fn the_log_tells_of_the_cluster() {
@@ -43,6 +44,22 @@ fn nodes_that_were_gone_before_are_no_news() {
     nodes.wait_until("the node has joined", || api.get("/readyz").status == 200);
     let log = next.stop().stderr;
     assert!(log.contains("joined the cluster") && !log.contains("is gone"), "{log}");
+}
+
+#[test]
+fn a_node_that_may_not_read_what_others_say_is_not_ready_and_says_why() {
+    let redis = RedisServer::with(&["--user", "deaf", "on", ">secret", "~*", "+@all", "-xread"]);
+    let url = format!("redis://deaf:secret@127.0.0.1:{}", redis.port());
+    let args = ["--redis", &url, "--cluster_lease", "1000", "--ops_port", "0"];
+    let mut program = crate::program::Program::start(&args);
+    let (api, _) = program.expect_api();
+    // It joins, and finds out.
+    for status in [200, 503] {
+        wait_until("the node knows", || api.get("/readyz").status == status);
+    }
+    let log = program.stop().stderr;
+    let told = log.matches("cannot read what other nodes say, so no message of theirs arrives here").count();
+    assert!(told == 1 && log.contains("xread"), "{log}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A node: the program, and its own link to Redis.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,10 @@ use super::{Process, becomes, until};
 
 /// The variable for another program than the one that Cargo built.
 const PROGRAM: &str = "PEERBROKER_BIN";
+
+/// The variable for a program of another version. Nodes of both are there at a time, and each life of a node is of the other
+/// version, as in rolling updates forth and back.
+const OTHER_VERSION: &str = "PEERBROKER_OTHER_BIN";
 
 pub struct Node {
     dir: PathBuf,
@@ -36,16 +41,29 @@ impl Node {
         node
     }
 
+    fn program(&self) -> OsString {
+        let number = self.dir.as_os_str().as_encoded_bytes().last().copied().map_or(0, usize::from);
+        let is_other = (self.lives + number).is_multiple_of(2);
+        let other = std::env::var_os(OTHER_VERSION).filter(|_| is_other);
+        other.or_else(|| std::env::var_os(PROGRAM)).unwrap_or_else(|| env!("CARGO_BIN_EXE_peerbroker").into())
+    }
+
     /// Starts it, on a new port.
     pub async fn revive(&mut self) {
         self.lives += 1;
         let (stdout, stderr) = (self.file("out"), self.file("err"));
         let file = |path: &PathBuf| Stdio::from(fs::File::create(path).expect("a file"));
-        let program = std::env::var_os(PROGRAM).unwrap_or_else(|| env!("CARGO_BIN_EXE_peerbroker").into());
-        let mut command = Command::new(program);
+        let mut command = Command::new(self.program());
         command
             .args(["--host", "127.0.0.1", "--port", "0", "--ops_port", "0", "--workers", "1"])
-            .args(["--messages_per_second", "0", "--opens_per_second_per_address", "0"])
+            .args([
+                "--messages_per_second",
+                "0",
+                "--opens_per_second_per_address",
+                "0",
+                "--concurrent_limit",
+                "20000",
+            ])
             .args(["--redis", &format!("redis://{}", self.proxy.address)])
             .args(&self.flags)
             .env_clear()

@@ -1,11 +1,11 @@
 //! Nodes of a cluster in one process and in virtual time: the real broker, node and worker, on a simulated backplane that
 //! delays, repeats, loses and forgets. Each seed is a run; a checker reads its whole history.
 //!
-//! `SIMULATION_SEEDS=200000 cargo test --test simulation` runs more seeds, and `SIMULATION_SEED=17` shows one.
+//! `SIMULATION_SEEDS=200000 make test-simulation` runs more seeds, and `SIMULATION_SEED=17` shows one.
 
 mod checker;
 mod history;
-#[path = "../cluster/sim/sim.rs"]
+#[path = "../tests/cluster/sim/sim.rs"]
 mod sim;
 mod socket;
 mod world;
@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 /// Seeds that once found something.
-const REGRESSIONS: &[u64] = &[7, 11, 33, 42, 93, 237, 270, 280, 822, 2712, 3417];
+const REGRESSIONS: &[u64] =
+    &[7, 11, 33, 42, 93, 237, 270, 280, 822, 2712, 3417, 2854, 10395, 22438, 22550, 32210];
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
@@ -38,8 +39,7 @@ fn no_seed_breaks_a_promise_of_the_cluster() {
         return;
     }
     REGRESSIONS.iter().for_each(|seed| assert_eq!(fault(*seed), None));
-    // Unoptimized, a run takes ten times as long: `make test-simulation`.
-    let seeds = number("SIMULATION_SEEDS").unwrap_or(if cfg!(debug_assertions) { 200 } else { 10_000 });
+    let seeds = number("SIMULATION_SEEDS").unwrap_or(10_000);
     let next = AtomicU64::new(1);
     thread::scope(|scope| {
         let threads = thread::available_parallelism().map_or(1, usize::from);

@@ -1,0 +1,217 @@
+//! What nodes with a Redis between them cost.
+
+use super::charts::{Picture, axis, lines};
+use super::document::Chapter;
+use super::plot::{Chart, Line, Scale};
+use super::rows::{Row, at_least, at_most, ratio};
+use super::sizing::sizing;
+use super::table::{aligned, number, table, thousands};
+use crate::directory::Directory;
+use crate::measured::{Opens, Pace};
+use crate::runner::{Kind, Run, ServerRun};
+use crate::statistics::index_of;
+
+/// Messages in flight of each pair.
+const IN_FLIGHT: [usize; 4] = [1, 4, 16, 64];
+/// Enough for saturation.
+const MANY: Pace = Pace::InFlight(64);
+
+/// The table, the charts and the directory of a run of clusters.
+pub fn cluster(run: &Run) -> Chapter {
+    Chapter {
+        name: "cluster",
+        data: "cluster.json",
+        table: table(Kind::CLUSTER, &rows(run)),
+        pictures: pictures(run),
+        rest: run.directory.as_ref().map(directory).unwrap_or_default(),
+    }
+}
+
+/// The tables of the directory.
+pub fn directory(directory: &Directory) -> String {
+    let Directory { sizes, memberships, batches } = directory;
+    let header = [
+        "records",
+        "bytes per record",
+        "register",
+        "register again",
+        "claim",
+        "find",
+        "release",
+        "registered /s",
+    ];
+    let mut cells = vec![header.map(str::to_owned).to_vec()];
+    cells.extend(sizes.iter().map(|size| {
+        let mut line = vec![thousands(size.records as f64)];
+        let times = [size.register_us, size.renew_us, size.claim_us, size.locate_us, size.release_us];
+        line.push(number(size.bytes_per_record));
+        line.extend(times.map(number));
+        line.push(number(size.registered_per_second));
+        line
+    }));
+    let records = aligned(&cells);
+
+    let header = ["nodes with clients of one key", "claim", "release", "renew a lease"];
+    let mut cells = vec![header.map(str::to_owned).to_vec()];
+    cells.extend(memberships.iter().map(|one| {
+        let mut line = vec![one.nodes.to_string()];
+        line.extend([one.claim_us, one.release_us, one.lease_us].map(number));
+        line
+    }));
+    let memberships = aligned(&cells);
+
+    let header = ["nodes that talk", "messages in a batch", "per batch", "per message"];
+    let mut cells = vec![header.map(str::to_owned).to_vec()];
+    cells.extend(batches.iter().map(|one| {
+        let times = [one.batch_us, one.batch_us / one.messages as f64];
+        [one.links, one.messages]
+            .map(|count| count.to_string())
+            .into_iter()
+            .chain(times.map(number))
+            .collect()
+    }));
+    let batches = aligned(&cells);
+    let sizing = sizing(directory).unwrap_or_default();
+    format!(
+        "Redis alone on a core, CPU time in µs of each operation, by number of records:\n\n{records}\n\
+         by number of nodes:\n\n{memberships}\n\
+         and by size of the batches between nodes, each written and read by itself:\n\n{batches}\n\
+         Computed from these: one Redis for a whole cluster whose clients stay for half an hour and send ten messages \
+         each, with its CPU time in parts of a core:\n\n{sizing}"
+    )
+}
+
+fn of(run: &Run, figure: impl Fn(&ServerRun) -> Option<f64>) -> [Option<f64>; 4] {
+    Kind::CLUSTER.map(|kind| run.of(kind).and_then(&figure))
+}
+
+/// The worse of the two setups in which messages go from node to node.
+fn across([_, _, two, three]: [Option<f64>; 4], worse: fn(f64, f64) -> f64) -> Option<f64> {
+    two.into_iter().chain(three).reduce(worse)
+}
+
+fn rows(run: &Run) -> Vec<Row> {
+    let mut rows = messages(run);
+    rows.extend(opens(run));
+    rows.extend(settling(run));
+    rows
+}
+
+fn messages(run: &Run) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let per_pace = |rows: &mut Vec<Row>, what: &str, unit, figure: fn(&ServerRun, Pace) -> Option<f64>| {
+        for count in IN_FLIGHT {
+            let values = of(run, |server| figure(server, Pace::InFlight(count)));
+            rows.push(Row::new(format!("{what}, {count} in flight"), unit, values));
+        }
+    };
+    per_pace(&mut rows, "CPU of the nodes per message", "µs", ServerRun::message_us);
+    // With more in flight, a server by itself writes many messages at once, and nothing can be compared with that.
+    for row in rows.iter_mut().take(2) {
+        row.must = at_most(ratio(across(row.values, f64::max), row.values[0]), 3.0, "× peerbroker");
+    }
+    per_pace(&mut rows, "CPU of Redis per message", "µs", ServerRun::redis_us);
+    per_pace(&mut rows, "batches per message", "", ServerRun::batches);
+    let per_core = of(run, |server| Some(1e6 / server.redis_us(MANY)?));
+    let per_core = [None, None, per_core[2], per_core[3]];
+    rows.push(Row {
+        must: at_least(across(per_core, f64::min), 50_000.0, "/s"),
+        ..Row::new("messages a second for which a core of Redis is enough, 64 in flight", "/s", per_core)
+    });
+    let measured = of(run, |server| server.per_second(MANY));
+    rows.push(Row::new("messages a second, all nodes on one core, 64 in flight", "/s", measured));
+    for percentile in [50.0, 99.0] {
+        let name = format!("p{percentile} latency");
+        let lone = of(run, |server| server.lone_us(percentile));
+        rows.push(Row::new(format!("{name}, 1 pair, 1 in flight"), "µs", lone));
+        let all = of(run, |server| server.latency_us(Pace::InFlight(1), percentile));
+        rows.push(Row::new(format!("{name}, 100 pairs, 1 in flight"), "µs", all));
+        let all = of(run, |server| server.latency_us(Pace::InFlight(4), percentile));
+        rows.push(Row::new(format!("{name}, 100 pairs, 4 in flight"), "µs", all));
+    }
+    rows
+}
+
+fn opens(run: &Run) -> Vec<Row> {
+    let row = |measure: &str, unit, number: fn(&Opens) -> Option<f64>| {
+        Row::new(measure, unit, of(run, |server| server.of_opens(number)))
+    };
+    let latency = |opens: &Opens, percentile| opens.latency_us.get(index_of(percentile)?).copied();
+    vec![
+        row("CPU of the nodes per open", "µs", |opens| Some(opens.cost.cpu_us)),
+        row("CPU of Redis per open and leave", "µs", |opens| Some(opens.cost.redis.as_ref()?.cpu_us)),
+        row("opens a second, 32 at once", "/s", |opens| Some(opens.per_second)),
+        Row::new(
+            "p50 latency of an open, one by one",
+            "µs",
+            of(run, |server| server.of_opens(|opens| latency(opens, 50.0))),
+        ),
+        Row::new(
+            "p99 latency of an open, one by one",
+            "µs",
+            of(run, |server| server.of_opens(|opens| latency(opens, 99.0))),
+        ),
+        row("memory of Redis per client, 10,000 clients", "B", |opens| opens.redis_bytes),
+    ]
+}
+
+fn settling(run: &Run) -> Vec<Row> {
+    let Some(three) = run.of(Kind::ThreeNodes) else { return Vec::new() };
+    let row = |what: &str, away: f64, seconds: f64| {
+        let measure = format!("10,000 clients, Redis away for {away} s and back empty: {what}");
+        Row::new(measure, "s", [None, None, None, Some(seconds)])
+    };
+    let registered = three.of_outages(|settled| settled.registered_seconds);
+    let ready = three.of_outages(|settled| settled.ready_seconds);
+    let rows = registered.into_iter().zip(ready).flat_map(|((away, registered), (_, ready))| {
+        [
+            row("all are registered", away, registered),
+            Row { must: at_most(Some(ready), 5.0, "s"), ..row("all nodes are ready", away, ready) },
+        ]
+    });
+    rows.collect()
+}
+
+/// A number by messages in flight.
+fn by_pace(server: &ServerRun, figure: fn(&ServerRun, Pace) -> Option<f64>) -> Vec<(f64, f64)> {
+    let at = |count: usize| Some((count as f64, figure(server, Pace::InFlight(count))?));
+    IN_FLIGHT.into_iter().filter_map(at).collect()
+}
+
+fn pictures(run: &Run) -> Vec<Picture> {
+    let in_flight = || axis("messages in flight of each of 100 pairs", Scale::Log);
+    let picture = |file, title: &str, lines| Picture {
+        file,
+        chart: Chart { title: title.to_owned(), x: in_flight(), y: axis("µs", Scale::Linear), lines },
+    };
+    let three = run.of(Kind::ThreeNodes);
+    let outages = |name, colour, number: fn(&crate::measured::Settled) -> f64| Line {
+        name,
+        colour,
+        points: three.map(|three| three.of_outages(number)).unwrap_or_default(),
+    };
+    vec![
+        picture(
+            "cluster-cpu.svg",
+            "CPU of all nodes per relayed message of 2 KB",
+            lines(run, Kind::CLUSTER, |server| by_pace(server, ServerRun::message_us)),
+        ),
+        picture(
+            "cluster-redis.svg",
+            "CPU of Redis per relayed message of 2 KB",
+            lines(run, Kind::CLUSTER, |server| by_pace(server, ServerRun::redis_us)),
+        ),
+        Picture {
+            file: "cluster-settle.svg",
+            chart: Chart {
+                title: "10,000 clients on three nodes: from the return of an empty Redis".to_owned(),
+                x: axis("seconds without Redis", Scale::Linear),
+                y: axis("s", Scale::Linear),
+                lines: vec![
+                    outages("all are registered", "#0072B2", |settled| settled.registered_seconds),
+                    outages("all nodes are ready", "#D55E00", |settled| settled.ready_seconds),
+                ],
+            },
+        },
+    ]
+}

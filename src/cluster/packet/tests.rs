@@ -1,0 +1,109 @@
+use super::*;
+
+fn header(from: NodeId, number: u64) -> Vec<u8> {
+    let mut batch = vec![0; HEADER];
+    set_header(&mut batch, from, number);
+    batch
+}
+
+fn name(text: &str) -> NameRef<'_> {
+    NameRef { key: "k", entity: 0, name: text }
+}
+
+#[test]
+fn a_batch_gives_back_what_was_written() {
+    let node = NodeId::new(7);
+    let packets = [
+        Packet::Message { to: name("x"), connection: 3, ticket: 9, from: "y", kind: 0, payload: "{}" },
+        Packet::Settled { to: name("x"), ticket: 9, outcome: 1 },
+        Packet::Reset,
+    ];
+    let mut bytes = header(node, 5);
+    packets.iter().for_each(|packet| write(packet, &mut bytes));
+    let batch = Batch::read(&bytes).unwrap();
+    assert_eq!((batch.from, batch.number), (node, 5));
+    assert_eq!(batch.packets().collect::<Vec<_>>(), packets);
+}
+
+#[test]
+fn packets_and_fields_of_a_newer_version_are_skipped() {
+    let mut bytes = header(NodeId::new(1), 1);
+    bytes.extend_from_slice(&[2, 0, 0, 0, 99, 1]);
+    write(&Packet::Echo { number: 4 }, &mut bytes);
+    // The same packet with a field more.
+    let len = bytes.len();
+    write(&Packet::Echo { number: 5 }, &mut bytes);
+    bytes.push(77);
+    bytes[len] += 1;
+    let batch = Batch::read(&bytes).unwrap();
+    assert_eq!(batch.packets().collect::<Vec<_>>(), [Packet::Echo { number: 4 }, Packet::Echo { number: 5 }]);
+}
+
+#[test]
+fn fields_that_an_older_version_did_not_write_are_empty() {
+    #[derive(Debug, PartialEq, Eq, Deserialize)]
+    enum Newer<'a> {
+        Message {
+            to: NameRef<'a>,
+            connection: u64,
+            ticket: u64,
+            from: &'a str,
+            kind: u8,
+            payload: &'a str,
+            number: u64,
+            text: &'a str,
+            maybe: Option<u64>,
+        },
+    }
+    let mut bytes = Vec::new();
+    let (to, from, payload) = (name("x"), "y", "{}");
+    write(&Packet::Message { to, connection: 3, ticket: 9, from, kind: 1, payload }, &mut bytes);
+    let (newer, _) = postcard::take_from_bytes(&bytes[4..]).unwrap();
+    let (number, text, maybe) = (0, "", None);
+    let expected =
+        Newer::Message { to, connection: 3, ticket: 9, from, kind: 1, payload, number, text, maybe };
+    assert_eq!(expected, newer);
+}
+
+/// Bytes of the first version, which every later one has to read.
+#[test]
+fn bytes_of_the_first_version_are_understood() {
+    let bytes: &[u8] = &[
+        1, 7, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, // version, writer, number
+        22, 0, 0, 0, 0, 1, b'k', 0, 1, b'x', 3, 9, 1, b'y', 0, 2, b'{', b'}', 0, 0, 0, 0, 0, 0, 0,
+        0, // Message
+        16, 0, 0, 0, 1, 1, b'k', 0, 1, b'x', 9, 1, 0, 0, 0, 0, 0, 0, 0, 0, // Settled
+        9, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, // Reset
+    ];
+    let batch = Batch::read(bytes).unwrap();
+    assert_eq!((batch.from, batch.number), (NodeId::new(7), 5));
+    let packets = [
+        Packet::Message { to: name("x"), connection: 3, ticket: 9, from: "y", kind: 0, payload: "{}" },
+        Packet::Settled { to: name("x"), ticket: 9, outcome: 1 },
+        Packet::Reset,
+    ];
+    assert_eq!(batch.packets().collect::<Vec<_>>(), packets);
+    let mut written = header(NodeId::new(7), 5);
+    packets.iter().for_each(|packet| write(packet, &mut written));
+    assert_eq!(written, bytes);
+}
+
+#[test]
+fn kinds_keep_their_numbers_between_versions() {
+    let number = |written: postcard::Result<Vec<u8>>| written.unwrap()[0];
+    let question = |question: &Question| number(postcard::to_allocvec(question));
+    let answer = |answer: &Answer| number(postcard::to_allocvec(answer));
+    assert_eq!(question(&Question::Yield(name("x").to_owned_name(), 1, 0)), 1);
+    assert_eq!((question(&Question::Stats), question(&Question::Part { seat: 1 })), (7, 9));
+    assert_eq!((answer(&Answer::No), answer(&Answer::Number(1))), (1, 3));
+    assert_eq!((answer(&Answer::Text(String::new())), answer(&Answer::Posted(0))), (5, 8));
+}
+
+#[test]
+fn bytes_that_are_no_batch_are_no_error() {
+    assert!(Batch::read(b"").is_none());
+    assert!(Batch::read(b"too short").is_none());
+    let mut bytes = header(NodeId::new(1), 1);
+    bytes.extend_from_slice(&[255, 255, 255, 255, 0]);
+    assert_eq!(Batch::read(&bytes).unwrap().packets().count(), 0);
+}

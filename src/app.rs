@@ -50,16 +50,22 @@ pub(crate) struct Parts {
     started: Instant,
 }
 
+/// What a broker may have, or not.
+#[derive(Default)]
+pub(crate) struct Extras {
+    pub(crate) on_message: Vec<OnMessage>,
+    pub(crate) cluster: Option<ClusterConfig>,
+    pub(crate) relay: Option<BoundRelay>,
+    pub(crate) generate_id: Option<GenerateId>,
+}
+
 impl Parts {
     pub(crate) fn start(
         config: Config,
         events: Events,
-        on_message: Vec<OnMessage>,
         clock: Clock,
         store: Arc<dyn KeyStore>,
-        cluster: Option<ClusterConfig>,
-        relay: Option<BoundRelay>,
-        generate_id: Option<GenerateId>,
+        Extras { on_message, cluster, relay, generate_id }: Extras,
     ) -> Arc<Self> {
         let is_live = !clock.is_manual();
         let config = LiveConfig::new(config);

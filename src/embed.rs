@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
 
-use crate::app::{GenerateId, Parts};
+use crate::app::{Extras, Parts};
 use crate::clock::Clock;
 use crate::config::{AdminToken, ClusterConfig, Config, InvalidPath, MountPath};
 use crate::events::{Event, Events, Notice};
@@ -14,7 +14,7 @@ use crate::lan::lan_address;
 use crate::node::Node;
 use crate::ops::Ops;
 use crate::relay::BoundRelay;
-use crate::session::{Client, Message, OnMessage};
+use crate::session::{Client, Message};
 use crate::wire::CloseReason;
 
 /// A running broker, to be mounted in an actix-web app or served by a
@@ -32,13 +32,10 @@ type OnEvent = Box<dyn FnMut(&Notice) + Send>;
 #[derive(Default)]
 pub struct Builder {
     config: Config,
-    on_message: Vec<OnMessage>,
     on_event: Vec<OnEvent>,
     clock: Option<Clock>,
     keys: Option<Arc<dyn KeyStore>>,
-    cluster: Option<ClusterConfig>,
-    relay: Option<BoundRelay>,
-    generate_id: Option<GenerateId>,
+    extras: Extras,
 }
 
 impl PeerBroker {
@@ -188,7 +185,7 @@ impl Builder {
     /// Adds a hook that is called for each message from a peer to another, before its delivery. It runs in the session of
     /// the sender: if the hook blocks, all clients of that worker wait. You may add any number of hooks.
     pub fn on_message(mut self, hook: impl Fn(Client<'_>, Message<'_>) + Send + Sync + 'static) -> Self {
-        self.on_message.push(Box::new(hook));
+        self.extras.on_message.push(Box::new(hook));
         self
     }
 
@@ -196,7 +193,7 @@ impl Builder {
     /// is called again if a peer has the id, or if the text is not a valid id, and must not block. After a hundred calls
     /// the client gets a UUID.
     pub fn generate_id(mut self, generate: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
-        self.generate_id = Some(Box::new(generate));
+        self.extras.generate_id = Some(Box::new(generate));
         self
     }
 
@@ -209,13 +206,13 @@ impl Builder {
     /// Makes the broker a node of a cluster: all nodes that share a Redis or Valkey are one broker. Call
     /// [`PeerBroker::leave`] when the program stops.
     pub fn cluster(mut self, cluster: ClusterConfig) -> Self {
-        self.cluster = Some(cluster);
+        self.extras.cluster = Some(cluster);
         self
     }
 
     /// Relays calls that cannot go directly. Clients need nothing for it.
     pub fn relay(mut self, relay: BoundRelay) -> Self {
-        self.relay = Some(relay);
+        self.extras.relay = Some(relay);
         self
     }
 
@@ -237,8 +234,6 @@ impl Builder {
                 log::error!("cannot start the thread of a hook, so the hook is never called: {error}");
             }
         }
-        let Builder { config, on_message, cluster, relay, generate_id, .. } = self;
-        let parts = Parts::start(config, events, on_message, clock, keys, cluster, relay, generate_id);
-        PeerBroker { parts }
+        PeerBroker { parts: Parts::start(self.config, events, clock, keys, self.extras) }
     }
 }

@@ -9,6 +9,7 @@ mod address;
 mod calls;
 mod counters;
 mod offers;
+mod parties;
 mod session;
 mod sockets;
 mod stun;
@@ -24,9 +25,10 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::config::{LiveConfig, RelayConfig};
 use crate::events::PeerAddress;
-use crate::wire::{ApiKey, IceCredentials, RealmKind};
+use crate::wire::IceCredentials;
 use calls::Calls;
 pub(crate) use counters::RelayTotals;
+pub(crate) use parties::Parties;
 pub(crate) use session::Dropped;
 use sockets::Sockets;
 
@@ -44,21 +46,6 @@ pub(crate) struct Relay {
     calls: Arc<Calls>,
     candidates: Vec<String>,
     _open: watch::Sender<()>,
-}
-
-/// The two clients of a call.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Parties<'a> {
-    /// The key of both.
-    pub(crate) key: &'a ApiKey,
-    /// The realm of both.
-    pub(crate) realm: RealmKind,
-    /// The client that calls.
-    pub(crate) offerer: &'a str,
-    /// The client that is called.
-    pub(crate) answerer: &'a str,
-    /// Tells several calls of the same two clients from each other.
-    pub(crate) connection: Option<&'a str>,
 }
 
 /// Why a relay cannot be bound.

@@ -9,10 +9,10 @@ use std::time::Duration;
 use dashmap::DashMap;
 use tokio::sync::Notify;
 
-use super::Parties;
 use super::address::is_public;
 use super::counters::{Counters, RelayTotals};
 use super::offers::Offers;
+use super::parties::Parties;
 use super::session::{self, Dropped, End, Outcome, Outgoing, Session};
 use super::stun::Stun;
 use crate::clock::Clock;

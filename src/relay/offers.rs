@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 
-use super::Parties;
+use super::parties::Parties;
 use crate::events::PeerAddress;
 use crate::wire::{ApiKey, IceCredentials, RealmKind};
 

@@ -24,7 +24,7 @@ use peerbroker::events::{Connected, Disconnected, Event, Notice, Subscription};
 use peerbroker::keys::KeyStore;
 use peerbroker::node::Node;
 use peerbroker::wire::{CloseReason, PeerId};
-use peerbroker::{Builder, Config, Listen, PeerBroker, Server};
+use peerbroker::{BoundRelay, Builder, Config, Listen, PeerBroker, Server};
 use tokio::sync::oneshot;
 
 use http_client::{HttpConnection, PATIENCE, Response};
@@ -125,6 +125,15 @@ impl TestServer {
         let clock = Clock::manual();
         let broker = broker(config, &clock, keys);
         Self::serve(broker, clock, transport, listen)
+    }
+
+    /// A server with a relay.
+    pub fn start_with_relay(relay: BoundRelay, configure: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config { messages_per_second: 0, ..Config::default() };
+        configure(&mut config);
+        let clock = Clock::manual();
+        let broker = PeerBroker::builder().config(config).clock(clock.clone()).relay(relay).build();
+        Self::serve(broker, clock, Transport::Own, Listen::default())
     }
 
     /// A node of a cluster. Its clock is the system's.

@@ -27,6 +27,7 @@ mod keys;
 mod legacy;
 mod limits;
 mod liveness;
+mod media;
 mod odd_frames;
 mod ops;
 mod protocol;

@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 use std::thread;
 
-use peerbroker::keys::{Auth, Change, IdStyle, JwtKey, Key, KeyError, KeyStore, Origin, Settings};
+use peerbroker::keys::{Auth, Change, IdStyle, JwtKey, Key, KeyError, KeyStore, Origin, RelayMode, Settings};
 use peerbroker::wire::ApiKey;
 
 use crate::{key, made_at};
@@ -73,6 +73,7 @@ fn odd_key() -> Key {
         auth: Auth::Webhook { url: "https://example.org/?a='\"".to_owned() },
         messages_per_second: u32::MAX,
         id_style: IdStyle::Words,
+        relay: RelayMode::Always,
     };
     let name = "Robert'); DROP TABLE keys;-- ü\u{1f980}\0\n\"";
     Key {
@@ -170,6 +171,7 @@ fn everything_of_a_key_can_be_changed(store: &dyn KeyStore) {
         auth: Some(wanted.settings.auth.clone()),
         messages_per_second: Some(wanted.settings.messages_per_second),
         id_style: Some(wanted.settings.id_style),
+        relay: Some(wanted.settings.relay),
     };
     let changed = store.change(&key("k"), change).unwrap();
     assert_eq!(changed, Key { name: wanted.name, settings: wanted.settings, ..made_at(7, "k") });

@@ -32,12 +32,23 @@ pub(crate) fn without_addresses(text: &str) -> String {
 
 /// A string without addresses, if it has some.
 fn rewritten(text: &str) -> Option<String> {
-    if !text.contains("v=") {
+    if !text.contains("v=0") {
         let is_candidate = text.as_bytes().windows(10).any(|part| part.eq_ignore_ascii_case(b"candidate:"));
         return is_candidate.then(String::new);
     }
-    let lines = text.split_inclusive(['\n', '\r']);
-    let kept = lines.filter_map(line_without_address).collect::<String>();
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(['\r', '\n']).unwrap_or(rest.len());
+        let (line, behind) = rest.split_at_checked(end)?;
+        // Any of the three ends a line for some browser.
+        let line_end =
+            ["\r\n", "\n", "\r"].into_iter().find(|end| behind.starts_with(end)).unwrap_or_default();
+        if let Some(line) = line_without_address(line) {
+            kept.extend([line, line_end]);
+        }
+        rest = behind.get(line_end.len()..)?;
+    }
     (kept != text).then_some(kept)
 }
 
@@ -45,10 +56,11 @@ fn rewritten(text: &str) -> Option<String> {
 fn line_without_address(line: &str) -> Option<&str> {
     let begins = |start: &str| line.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
     if begins("c=") {
-        return Some(if line.ends_with('\n') { "c=IN IP4 0.0.0.0\n" } else { "c=IN IP4 0.0.0.0\r" });
+        return Some("c=IN IP4 0.0.0.0");
     }
-    let has_address = begins("a=candidate") || begins("a=remote-candidates") || begins("a=rtcp:");
-    (!has_address).then_some(line)
+    let tells =
+        ["a=candidate", "a=end-of-candidates", "a=remote-candidates", "a=rtcp:"].into_iter().any(begins);
+    (!tells).then_some(line)
 }
 
 #[cfg(test)]

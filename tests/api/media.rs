@@ -1,0 +1,204 @@
+//! Calls through the relay: what clients are told about it, and datagrams on real sockets. `src/relay/tests` has its rules.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use peerbroker::BoundRelay;
+use peerbroker::config::RelayConfig;
+use peerbroker::keys::RelayMode;
+use stun_types::attribute::{AttributeType, RawAttribute, Username};
+use stun_types::message::{
+    BINDING, IntegrityAlgorithm, Message, MessageIntegrityCredentials, MessageWrite as _,
+    MessageWriteExt as _, MessageWriteVec, ShortTermCredentials,
+};
+
+use crate::harness::guests::{call, join, respond};
+use crate::harness::messages::{message, relayed};
+use crate::harness::{RawClient, TestServer};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const REAL: &str = "a=candidate:7 1 udp 2122 192.0.2.7 5 typ host";
+
+/// A server with a relay on loopback, and the address of that.
+fn with_relay(mode: RelayMode) -> (TestServer, SocketAddr) {
+    let listen = vec![([127, 0, 0, 1], 0).into()];
+    let relay = BoundRelay::bind(RelayConfig { listen, public: Vec::new(), private: true }).unwrap();
+    let address = relay.addresses()[0];
+    (TestServer::start_with_relay(relay, |config| config.relay = mode), address)
+}
+
+/// Lines of a description, as JSON text without quotes.
+fn sdp(ufrag: &str, more: &[&str]) -> String {
+    let pwd = pwd(ufrag);
+    let lines = [
+        "v=0",
+        "m=application 9 UDP/DTLS/SCTP x",
+        &format!("a=ice-ufrag:{ufrag}"),
+        &format!("a=ice-pwd:{pwd}"),
+    ];
+    lines.iter().chain(more).map(|line| format!("{line}\\r\\n")).collect()
+}
+
+fn pwd(ufrag: &str) -> String {
+    format!("{ufrag}0123456789abcdefghijkl")
+}
+
+fn payload(kind: &str, ufrag: &str, more: &[&str]) -> String {
+    format!(
+        r#"{{"sdp":{{"type":"{kind}","sdp":"{}"}},"type":"data","connectionId":"dc_1"}}"#,
+        sdp(ufrag, more)
+    )
+}
+
+/// The line of the relay's candidate.
+fn candidate(relay: SocketAddr) -> String {
+    format!("a=candidate:1 1 udp 255 {} {} typ host", relay.ip(), relay.port())
+}
+
+fn credentials(pwd: &str) -> MessageIntegrityCredentials {
+    ShortTermCredentials::new(pwd.to_owned()).into()
+}
+
+/// A client's socket.
+struct Side {
+    socket: UdpSocket,
+    own: &'static str,
+    other: &'static str,
+}
+
+impl Side {
+    fn new(relay: SocketAddr, own: &'static str, other: &'static str) -> Self {
+        let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        socket.connect(relay).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Side { socket, own, other }
+    }
+
+    fn receive(&self) -> Vec<u8> {
+        let mut buffer = [0; 2048];
+        let length = self.socket.recv(&mut buffer).expect("a datagram");
+        buffer[..length].to_vec()
+    }
+
+    /// Checks, and proves its address.
+    fn prove(&self) {
+        let mut check = Message::builder_request(BINDING, MessageWriteVec::new());
+        check.add_attribute(&Username::new(&format!("{}:{}", self.other, self.own)).unwrap()).unwrap();
+        for (attribute, value) in [(0x802A, &[7; 8][..]), (0x0024, &[1; 4][..])] {
+            check.add_attribute(&RawAttribute::new(AttributeType::new(attribute), value)).unwrap();
+        }
+        check.add_message_integrity(&credentials(&pwd(self.other)), IntegrityAlgorithm::Sha1).unwrap();
+        check.add_fingerprint().unwrap();
+        self.socket.send(&check.finish()).unwrap();
+        self.answer(&self.receive());
+    }
+
+    fn answer(&self, check: &[u8]) {
+        let check = Message::from_bytes(check).unwrap();
+        check.validate_integrity(&credentials(&pwd(self.own))).unwrap();
+        let mut answer = Message::builder_success(&check, MessageWriteVec::new());
+        answer.add_message_integrity(&credentials(&pwd(self.own)), IntegrityAlgorithm::Sha1).unwrap();
+        answer.add_fingerprint().unwrap();
+        self.socket.send(&answer.finish()).unwrap();
+    }
+}
+
+fn call_of(a: &mut RawClient, b: &mut RawClient, relay: SocketAddr) {
+    let line = candidate(relay);
+    a.send(message("OFFER", "b", &payload("offer", "aufrag", &[])));
+    b.expect(relayed("OFFER", "a", "b", &payload("offer", "aufrag", &[&line])));
+    b.send(message("ANSWER", "a", &payload("answer", "bufrag", &[])));
+    a.expect(relayed("ANSWER", "b", "a", &payload("answer", "bufrag", &[&line])));
+}
+
+#[test]
+fn two_clients_talk_through_the_relay() {
+    let (server, relay) = with_relay(RelayMode::Fallback);
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    call_of(&mut a, &mut b, relay);
+    server.advance(Duration::from_secs(1));
+    let (one, other) = (Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag"));
+    one.prove();
+    other.prove();
+    // The checks of both go through to the other one.
+    one.answer(&one.receive());
+    other.answer(&other.receive());
+    assert!(Message::from_bytes(&one.receive()).unwrap().is_response());
+    assert!(Message::from_bytes(&other.receive()).unwrap().is_response());
+    for number in 128..160 {
+        one.socket.send(&[number; 1000]).unwrap();
+        assert_eq!(other.receive(), [number; 1000]);
+        other.socket.send(&[number; 1000]).unwrap();
+        assert_eq!(one.receive(), [number; 1000]);
+    }
+}
+
+#[test]
+fn other_messages_and_descriptions_without_ice_are_not_touched() {
+    let (server, _) = with_relay(RelayMode::Fallback);
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let real = format!(r#"{{"candidate":{{"candidate":"{REAL}"}}}}"#);
+    for (kind, payload) in [
+        ("CANDIDATE", real.as_str()),
+        ("OFFER", "1"),
+        ("ANSWER", r#"{"sdp":{"sdp":"v=0\r\n"}}"#),
+        // Nobody has offered anything.
+        ("ANSWER", &payload("answer", "bufrag", &[])),
+    ] {
+        a.send(message(kind, "b", payload));
+        b.expect(relayed(kind, "a", "b", payload));
+    }
+}
+
+#[test]
+fn a_key_may_have_no_relay() {
+    let (server, _) = with_relay(RelayMode::Off);
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    a.send(message("OFFER", "b", &payload("offer", "aufrag", &[REAL])));
+    b.expect(relayed("OFFER", "a", "b", &payload("offer", "aufrag", &[REAL])));
+}
+
+#[test]
+fn a_key_may_have_all_calls_relayed_and_addresses_withheld() {
+    let (server, relay) = with_relay(RelayMode::Always);
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    a.send(message("OFFER", "b", &payload("offer", "aufrag", &[REAL])));
+    b.expect(relayed("OFFER", "a", "b", &payload("offer", "aufrag", &[&candidate(relay)])));
+    a.send(message("CANDIDATE", "b", &format!(r#"{{"candidate":{{"candidate":"{REAL}"}}}}"#)));
+    a.send(message("LEAVE", "b", "1"));
+    b.expect(relayed("LEAVE", "a", "b", "1"));
+}
+
+#[test]
+fn room_codes_and_calls_get_the_candidate_too() {
+    let (server, relay) = with_relay(RelayMode::Fallback);
+    let signal = |kind: &str, ufrag: &str, more: &[&str], members: &str| {
+        format!(r#"{{"type":"{kind}","sdp":"{}"{members}}}"#, sdp(ufrag, more))
+    };
+    let line = candidate(relay);
+    let mut host = server.guest("host");
+    let room = host.create_room();
+    let mut player = server.guest("player");
+    player.send(join(&room, "ann", &signal("offer", "aufrag", &[], "")));
+    host.expect(signal("offer", "aufrag", &[&line], r#","clientUsername":"ann""#));
+    host.send(respond("ann", &signal("answer", "bufrag", &[], "")));
+    player.expect(signal("answer", "bufrag", &[&line], ""));
+
+    let (mut one, mut other) = (server.guest("one"), server.guest("other"));
+    let (one_id, other_id) = (one.start(), other.start());
+    one.send(call("offer", &other_id, &format!(r#","sdp":"{}""#, sdp("cufrag", &[]))));
+    other.expect(call("offer", &one_id, &format!(r#","sdp":"{}""#, sdp("cufrag", &[&line]))));
+    other.send(call("answer", &one_id, &format!(r#","sdp":"{}""#, sdp("dufrag", &[]))));
+    one.expect(format!(r#"{{"action":"answer","data":{{"sdp":"{}"}}}}"#, sdp("dufrag", &[&line])));
+}
+
+#[test]
+fn the_relay_tells_clients_their_own_address() {
+    let (_server, relay) = with_relay(RelayMode::Fallback);
+    let side = Side::new(relay, "", "");
+    side.socket.send(&Message::builder_request(BINDING, MessageWriteVec::new()).finish()).unwrap();
+    let answer = side.receive();
+    let answer = Message::from_bytes(&answer).unwrap();
+    let mapped = answer.attribute::<stun_types::attribute::XorMappedAddress>().unwrap();
+    assert_eq!(mapped.addr(answer.transaction_id()), side.socket.local_addr().unwrap());
+}

@@ -28,12 +28,40 @@ fn every_flag_is_in_a_group_and_the_short_help_names_flags_that_exist() {
 
 #[test]
 fn the_defaults_shown_are_those_of_the_library() {
-    let Settings { config, listen, given_path, cluster, stored_keys } =
+    let Settings { config, listen, given_path, cluster, relay, stored_keys } =
         settings(&["--port", "9000", "--path", "/"]);
     assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
     assert_eq!(format!("{listen:?}"), format!("{:?}", Listen::default()));
-    assert_eq!((given_path.as_str(), cluster), ("/", None));
+    assert_eq!((given_path.as_str(), cluster, relay), ("/", None, None));
     assert!(stored_keys == StoredKeys::InMemory);
+}
+
+#[test]
+fn the_relay_has_an_address_of_each_family_and_a_port_of_its_own() {
+    let relay = |flags: &[&str]| settings(flags).relay.unwrap();
+    let found = relay(&["--relay", "198.51.100.7", "[2001:db8::7]:5000", "--relay_public", "203.0.113.1"]);
+    let [v4, v6] = &found.listen[..] else { panic!("{found:?}") };
+    assert_eq!(
+        (v4.to_string().as_str(), v6.to_string().as_str()),
+        ("198.51.100.7:3478", "[2001:db8::7]:5000")
+    );
+    assert_eq!((found.public, found.private), (vec!["203.0.113.1".parse().unwrap()], false));
+    assert_eq!(
+        relay(&["--relay", "udp://127.0.0.1:0", "--relay_private"]).listen[0].to_string(),
+        "127.0.0.1:0"
+    );
+    for (flags, error) in [
+        (&["--relay", "10.0.0.1", "10.0.0.2"][..], "takes one IPv4 address"),
+        (&["--relay_public", "10.0.0.1"], "--relay_public needs --relay"),
+        (&["--relay_private"], "--relay_private needs --relay"),
+    ] {
+        let cli = Cli::try_parse_from([&["peerbroker"], flags].concat()).unwrap();
+        let Err(found) = cli.settings() else { panic!("{flags:?}") };
+        assert!(found.to_string().contains(error), "{found}");
+    }
+    for wrong in ["example.org", "10.0.0.1:", "10.0.0.1:99999", "tcp://10.0.0.1"] {
+        assert!(Cli::try_parse_from(["peerbroker", "--relay", wrong]).is_err(), "{wrong}");
+    }
 }
 
 #[test]

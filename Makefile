@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build vendor setup check test test-rust test-simulation test-hostile test-browser lint pictures fuzz bench bench-quick bench-baseline bench-cluster
+.PHONY: run build vendor setup check test test-rust test-simulation mutants test-hostile test-browser lint pictures fuzz bench bench-quick bench-baseline bench-cluster
 
 run:
 	cargo run --release -- $(ARGS)
@@ -33,6 +33,10 @@ test-rust:
 # Nodes of a cluster in virtual time, optimized: ten thousand seeds in a minute. SIMULATION_SEEDS sets how many.
 test-simulation: build
 	cargo test --release --locked --package simulation
+
+# Faults of the cluster that its tests have to find, some ten minutes. Some of them: make mutants ARGS='no-fence'
+mutants:
+	scripts/mutants-cluster.sh $(ARGS)
 
 # Attacks on the release binary, with bounds on its memory and on how long others wait: two minutes.
 # Some of them: make test-hostile ARGS='ping_flood self_takeover'

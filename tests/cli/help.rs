@@ -23,6 +23,7 @@ fn the_short_help_fits_on_one_screen_and_the_long_one_has_groups_and_variables()
         "Behind a proxy",
         "Keys and pages that may use them",
         "Many nodes",
+        "Calls that cannot go directly",
         "Limits",
         "Rooms and calls",
     ];

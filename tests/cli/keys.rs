@@ -64,7 +64,7 @@ fn a_new_key_has_the_defaults_that_the_help_tells() {
     assert!(key.as_object_mut().unwrap().remove("created").unwrap().is_u64());
     let expected = json!({
         "key": "mykey", "name": "", "enabled": true, "origins": [], "allow_no_origin": false,
-        "allow_discovery": false, "concurrent_limit": 5000, "messages_per_second": 200, "id_style": "uuid",
+        "allow_discovery": false, "concurrent_limit": 5000, "messages_per_second": 200, "id_style": "uuid", "relay": "fallback",
         "auth": {"method": "none"}, "used": null, "registered": false, "built_in": false,
     });
     assert_eq!(key, expected);

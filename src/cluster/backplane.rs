@@ -74,7 +74,7 @@ pub enum ClaimOutcome {
 /// A connection owns a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Granted {
-    /// Higher than that of every earlier owner of the name.
+    /// Higher than that of every earlier owner that the store knows of.
     pub fence: u64,
     /// The connection that lost the name, and its kind. It may be dead.
     pub replaced: Option<(Owner, Link)>,
@@ -177,7 +177,8 @@ pub trait Backplane: 'static {
     /// A name for a life of a node, that was never used.
     fn new_node(&self) -> NodeId;
 
-    /// Begins a node's life: its lease and an empty inbox. `node` was never used before.
+    /// Begins a node's life: its lease and an empty inbox. `node` was never used before, except by the same call whose answer
+    /// was lost: it only prolongs the lease.
     fn join(
         &self,
         node: NodeId,
@@ -191,8 +192,9 @@ pub trait Backplane: 'static {
     /// Ends a node's life: its lease, its inbox.
     fn leave(&self, node: NodeId) -> impl Future<Output = Result<(), Unavailable>>;
 
-    /// Gives names to connections, each at most to one. A claim that could only be carried out after its bound is not. A claim that was granted and counts has to be released, exactly
-    /// once, whoever owns the name by then.
+    /// Gives names to connections, each at most to one. A claim that could only be carried out after its bound is not. A claim
+    /// that was granted and counts has to be released, exactly once, whoever owns the name by then. A claim of the owner
+    /// itself is granted, and counts again.
     fn claim(&self, claims: Vec<Claim>) -> impl Future<Output = Result<Vec<ClaimOutcome>, Unavailable>>;
 
     /// Makes sure that the names of connections that live are theirs. Does not count them: see

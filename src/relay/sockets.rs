@@ -45,6 +45,10 @@ impl Sockets {
     pub(super) fn bind(addresses: &[SocketAddr]) -> Result<Self, (SocketAddr, io::Error)> {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         let mut addresses = addresses.to_vec();
+        // Ours share their port. Another server's must not: the kernel would give each of us a part of what comes.
+        for address in &addresses {
+            drop(UdpSocket::bind(address).map_err(|error| (*address, error))?);
+        }
         let mut sockets = Vec::new();
         for _ in 0..threads {
             let ports = addresses.iter_mut().map(|address| {

@@ -193,6 +193,14 @@ fn room_codes_and_calls_get_the_candidate_too() {
 }
 
 #[test]
+fn two_relays_do_not_share_a_port() {
+    let (_server, address) = with_relay(RelayMode::Fallback);
+    let again = BoundRelay::bind(RelayConfig { listen: vec![address], public: Vec::new(), private: true });
+    let error = again.err().expect("a port that is taken").to_string();
+    assert!(error.contains(&address.to_string()), "{error}");
+}
+
+#[test]
 fn the_relay_tells_clients_their_own_address() {
     let (_server, relay) = with_relay(RelayMode::Fallback);
     let side = Side::new(relay, "", "");

@@ -1,5 +1,6 @@
 //! The program under test. The drop ends it.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -127,6 +128,21 @@ impl Program {
     pub fn signal(&self, name: &str) {
         let pid = self.id().to_string();
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+        if name == "-STOP" {
+            // The signal is on its way to every thread when `kill` ends.
+            let is_stopped =
+                |stat: String| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'));
+            let deadline = Instant::now() + PATIENCE;
+            let stats = || {
+                fs::read_dir(format!("/proc/{pid}/task"))
+                    .unwrap()
+                    .map(|task| task.unwrap().path().join("stat"))
+            };
+            while !stats().all(|stat| fs::read_to_string(stat).map_or(true, is_stopped)) {
+                assert!(Instant::now() < deadline, "the program does not stop");
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
     }
 
     /// Waits until the program has ended by itself.

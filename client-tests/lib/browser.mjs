@@ -3,6 +3,7 @@
 import { after } from 'node:test';
 import puppeteer from 'puppeteer-core';
 import { launchChromium } from './chromium.mjs';
+import { FIREFOX, fakeMedia } from './firefox.mjs';
 import { within } from './within.mjs';
 
 const launchers = {
@@ -56,15 +57,13 @@ async function startChromium() {
 async function startFirefox() {
   const browser = await puppeteer.launch({
     browser: 'firefox',
-    executablePath: process.env.FIREFOX_BIN ?? '/usr/bin/firefox-esr',
+    executablePath: FIREFOX,
     headless: true,
     acceptInsecureCerts: true,
     extraPrefsFirefox: {
       'media.peerconnection.ice.loopback': true,
       'media.peerconnection.ice.obfuscate_host_addresses': false,
-      'media.navigator.streams.fake': true,
-      'media.navigator.permission.disabled': true,
-      'media.autoplay.default': 0,
+      ...fakeMedia,
     },
   });
   return {

@@ -1,6 +1,8 @@
 import { chromium } from 'playwright-core';
 
-const UNWANTED = [
+export const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
+
+export const UNWANTED = [
   // Plain host candidates: nothing resolves *.local here, and loopback may be the only interface.
   'WebRtcHideLocalIpsWithMdns',
   // Turns off two processes for the address bar of each window and a spare one for each context: they
@@ -10,26 +12,31 @@ const UNWANTED = [
   'SpareRendererForSitePerProcess',
 ];
 
+/** Flags of every Chromium in tests: no sandbox, no screen, a made-up camera, and no traffic of its own. */
+export const quiet = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--use-fake-device-for-media-stream',
+  '--use-fake-ui-for-media-stream',
+  '--autoplay-policy=no-user-gesture-required',
+  '--disable-quic',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-first-run',
+];
+
 /** Starts Chromium. `names` maps host names, or hosts with ports, to addresses of this machine. */
 export function launchChromium(names = {}) {
   const ours = Object.entries(names).map(([name, target]) => `MAP ${name} ${target}, `);
   return chromium.launch({
-    executablePath: process.env.CHROMIUM_BIN ?? '/usr/bin/chromium',
+    executablePath: CHROMIUM,
     args: [
-      '--no-sandbox',
-      '--disable-gpu',
+      ...quiet,
       `--disable-features=${UNWANTED.join()}`,
       '--allow-loopback-in-peer-connection',
-      '--use-fake-device-for-media-stream',
-      '--use-fake-ui-for-media-stream',
-      '--autoplay-policy=no-user-gesture-required',
       // Nothing leaves the machine.
       `--host-resolver-rules=${ours.join('')}MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1`,
-      '--disable-quic',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      '--no-first-run',
     ],
   });
 }

@@ -8,8 +8,8 @@ export class Client extends Page {
   frames = [];
   #frameWatchers = new Set();
 
-  constructor(browser, page) {
-    super(browser, page);
+  constructor(page, release) {
+    super(page, release);
     // Firefox never emits this.
     this.listen('websocket', (socket) => {
       const note = (way) => ({ payload }) => {
@@ -74,6 +74,11 @@ export class Client extends Page {
   /** Calls with camera and microphone; both sides tell a 'moving picture'. */
   call(to) {
     return this.ask('call', to);
+  }
+
+  /** How the latest data connection or call goes: `{local, remote}`, each with `type`, `address` and `protocol`. */
+  way() {
+    return this.ask('way');
   }
 
   /** `listAllPeers()`: the list, or the type of the error. */

@@ -6,6 +6,7 @@ window.harness = (() => {
   const { record, next, must, forget, count, story } = window.log;
   const lines = [];
   let peer;
+  let latest;
 
   function start({ id, options }) {
     const all = { config: { iceServers: [] }, debug: 0, ...options };
@@ -19,6 +20,7 @@ window.harness = (() => {
     peer.on('close', () => record('close'));
     peer.on('connection', (line) => {
       record('connection', line.peer);
+      latest = line;
       line.on('data', (value) => line.send(value));
     });
     peer.on('call', async (call) => {
@@ -62,7 +64,7 @@ window.harness = (() => {
   }
 
   function dial({ to, options }) {
-    const line = peer.connect(to, options);
+    const line = latest = peer.connect(to, options);
     line.on('open', () => record('line open'));
     line.on('data', (value) => record('data', value));
     return lines.push(line) - 1;
@@ -98,6 +100,7 @@ window.harness = (() => {
   }
 
   function watch(call) {
+    latest = call;
     call.on('stream', (stream) => {
       const video = document.body.appendChild(document.createElement('video'));
       video.muted = true;
@@ -110,6 +113,18 @@ window.harness = (() => {
     });
   }
 
+  /** The pair of candidates that ICE has chosen for the latest connection. */
+  async function way() {
+    // 0.3 calls it `pc`.
+    const report = await (latest.peerConnection ?? latest.pc).getStats();
+    const all = [...report.values()];
+    // Firefox has no report of the transport, and marks the pair.
+    const chosen = report.get(all.find(({ type }) => type === 'transport')?.selectedCandidatePairId)
+      ?? all.find(({ type, selected }) => type === 'candidate-pair' && selected);
+    const end = ({ candidateType: type, address, protocol }) => ({ type, address, protocol });
+    return { local: end(report.get(chosen.localCandidateId)), remote: end(report.get(chosen.remoteCandidateId)) };
+  }
+
   const list = () => new Promise((done) => {
     peer.on('error', (error) => done(error.type));
     peer.listAllPeers(done);
@@ -117,6 +132,6 @@ window.harness = (() => {
 
   return {
     next, must, count, story, start, startAndDial, insist, reconnect, stay,
-    connect, dial, gathered, echo, echoBytes, call, list,
+    connect, dial, gathered, echo, echoBytes, call, way, list,
   };
 })();

@@ -5,21 +5,26 @@ import { borrowPage, returnPage } from './browser.mjs';
 import { within } from './within.mjs';
 
 export class Page {
-  #browser;
   #page;
+  #release;
   #listeners = [];
 
   /** Loads the page in the named browser; what it does is up to the test. */
   static async load(browser, url) {
     const page = await borrowPage(browser);
-    const loaded = new this(browser, page);
+    return this.open(page, url, () => returnPage(browser, page));
+  }
+
+  /** Loads the page in a browser's page, which `release` gets back afterwards. */
+  static async open(page, url, release) {
+    const loaded = new this(page, release);
     await within(`${url} to load`, page.goto(url));
     return loaded;
   }
 
-  constructor(browser, page) {
-    this.#browser = browser;
+  constructor(page, release) {
     this.#page = page;
+    this.#release = release;
   }
 
   /** Listens to an event of the browser's page until the test is over. */
@@ -72,6 +77,6 @@ export class Page {
   /** Releases the browser's page for another test. */
   async stop() {
     for (const [event, listener] of this.#listeners) this.#page.off(event, listener);
-    if (!this.#page.isClosed()) await returnPage(this.#browser, this.#page);
+    if (!this.#page.isClosed()) await this.#release();
   }
 }

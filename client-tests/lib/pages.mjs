@@ -18,7 +18,7 @@ const scripts = {
 const ours = ['log.js', 'harness.js', 'rooms-page.js', 'calls-page.js'];
 
 /** Serves `/<version>`, `/rooms` and `/calls`: a blank page with its scripts. */
-export async function startPages() {
+export async function startPages({ host = '127.0.0.1', port = 0 } = {}) {
   const server = http.createServer(async (request, response) => {
     const name = request.url.slice(1);
     const file = fileFor(name);
@@ -32,10 +32,10 @@ export async function startPages() {
       response.writeHead(404).end();
     }
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(port, host);
   await once(server, 'listening');
 
-  const origin = `http://127.0.0.1:${server.address().port}`;
+  const origin = `http://${host}:${server.address().port}`;
   return {
     origin,
     url: (name) => `${origin}/${name}`,

@@ -15,14 +15,18 @@ const binary = process.env.PEERBROKER_BIN
 
 const START_LINE = /^Started PeerServer on \S+, port: (\d+), path: /;
 
-/** Starts the server with extra flags and waits until it listens. */
-export async function startServer(flags = [], { tls = false } = {}) {
-  const ownFlags = ['--host', '127.0.0.1', '--port', '0'];
+/**
+ * Starts the server with extra flags and waits until it listens. `network` is one of `Network`, on whose server it runs; by
+ * default it runs on this machine's loopback.
+ */
+export async function startServer(flags = [], { tls = false, network } = {}) {
+  const host = network?.address ?? '127.0.0.1';
+  const ownFlags = ['--host', host, '--port', '0'];
   if (tls) {
     const { key, cert } = selfSigned();
     ownFlags.push('--sslkey', key, '--sslcert', cert);
   }
-  const server = new Server([...ownFlags, ...flags], tls);
+  const server = new Server([...ownFlags, ...flags], { host, secure: tls, machine: network?.server });
   try {
     const [, port] = await server.line(START_LINE);
     server.port = Number(port);
@@ -40,7 +44,6 @@ export async function runCommand(...words) {
 }
 
 class Server {
-  host = '127.0.0.1';
   port = undefined;
   output = [];
   errors = [];
@@ -48,9 +51,11 @@ class Server {
   #watchers = new Set();
   #killWithUs = () => this.#child.kill('SIGKILL');
 
-  constructor(flags, secure) {
+  constructor(flags, { host, secure, machine }) {
+    this.host = host;
     this.secure = secure;
-    this.#child = spawn(binary, flags, { env: plainEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] });
+    const [program, words] = machine?.command(binary, ...flags) ?? [binary, flags];
+    this.#child = spawn(program, words, { env: plainEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] });
     process.once('exit', this.#killWithUs);
 
     createInterface(this.#child.stdout).on('line', (line) => {

@@ -1,0 +1,84 @@
+// Browsers on a machine of a test's network, controlled from outside.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import net from 'node:net';
+import { chromium } from 'playwright-core';
+import puppeteer from 'puppeteer-core';
+import { CHROMIUM, UNWANTED, quiet } from '../chromium.mjs';
+import { FIREFOX, fakeMedia } from '../firefox.mjs';
+
+/**
+ * Starts a browser on a machine. `origin` is where its pages come from: it may use the camera, though it is not secure.
+ * Unless `plainAddresses`, the browser hides its addresses behind mDNS names, as it does for everybody.
+ */
+export function launchOn(machine, browser, { origin, plainAddresses = false }) {
+  return { chromium: startChromium, firefox: startFirefox }[browser](machine, origin, plainAddresses);
+}
+
+async function startChromium(machine, origin, plainAddresses) {
+  const unwanted = UNWANTED.filter((feature) => plainAddresses || feature !== 'WebRtcHideLocalIpsWithMdns');
+  const browser = await chromium.launch({
+    // Playwright speaks to it over pipes, which lead through any namespace.
+    executablePath: machine.wrapper(CHROMIUM),
+    args: [...quiet, `--disable-features=${unwanted.join()}`, `--unsafely-treat-insecure-origin-as-secure=${origin}`],
+  });
+  return {
+    newPage: () => browser.newPage(),
+    close: () => browser.close(),
+  };
+}
+
+async function startFirefox(machine, origin, plainAddresses) {
+  const door = await openDoor(machine);
+  try {
+    const browser = await puppeteer.launch({
+      browser: 'firefox',
+      executablePath: machine.wrapper(FIREFOX),
+      args: [`--remote-debugging-port=${door.port}`],
+      headless: true,
+      extraPrefsFirefox: {
+        ...fakeMedia,
+        'media.devices.insecure.enabled': true,
+        'media.getusermedia.insecure.enabled': true,
+        'media.peerconnection.ice.obfuscate_host_addresses': !plainAddresses,
+      },
+    });
+    return {
+      newPage: () => browser.newPage({ type: 'window' }),
+      async close() {
+        await browser.close();
+        door.close();
+      },
+    };
+  } catch (error) {
+    door.close();
+    throw error;
+  }
+}
+
+/** A port of this machine that leads to the same port of loopback on another machine. */
+async function openDoor(machine) {
+  const passages = new Set();
+  const listener = net.createServer((socket) => {
+    const script = `const to = net.connect(${socket.localPort}, '127.0.0.1'); process.stdin.pipe(to).pipe(process.stdout);`;
+    const passage = spawn(...machine.command(process.execPath, '-e', script), { stdio: ['pipe', 'pipe', 'ignore'] });
+    passages.add(passage);
+    socket.pipe(passage.stdin).on('error', () => socket.destroy());
+    passage.stdout.pipe(socket).on('error', () => passage.kill());
+    socket.on('close', () => passage.kill());
+    passage.on('close', () => {
+      passages.delete(passage);
+      socket.destroy();
+    });
+  });
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  return {
+    port: listener.address().port,
+    close() {
+      listener.close();
+      passages.forEach((passage) => passage.kill());
+    },
+  };
+}

@@ -3,14 +3,14 @@
 set -euo pipefail
 
 # program:package
-needs=(cc:build-essential node:nodejs npm:npm openssl:openssl chromium:chromium firefox-esr:firefox-esr)
+needs=(cc:build-essential node:nodejs npm:npm openssl:openssl chromium:chromium firefox-esr:firefox-esr ip:iproute2 nft:nftables)
 # Installed packages of these would start services on this machine. So they are only unpacked.
 services=(nginx caddy redis-server)
 unpacked="$(cd "$(dirname "$0")/.." && pwd)/target/proxies"
 
 missing=()
 for need in "${needs[@]}"; do
-  command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
+  PATH="$PATH:/usr/sbin" command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
 done
 packed=()
 for service in "${services[@]}"; do

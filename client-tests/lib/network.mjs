@@ -18,6 +18,18 @@ function whyNot() {
     }
   }
   removeOrphans();
+  let attempt;
+  try {
+    // In a container, root may not.
+    attempt = new Namespace('attempt');
+    attempt.ip('link', 'add', 'one', 'type', 'veth', 'peer', 'name', 'other');
+    attempt.forwarding(true);
+    attempt.filter('table ip nat { chain out { type nat hook postrouting priority 100; masquerade random; }; }\n');
+  } catch (error) {
+    return `network namespaces do not work here: ${error.message.split('\n')[0]}`;
+  } finally {
+    attempt?.remove();
+  }
   return false;
 }
 

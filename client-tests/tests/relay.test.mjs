@@ -1,0 +1,75 @@
+// Calls that cannot go directly go through the relay of the server, with unmodified clients that know nothing of it.
+
+import assert from 'node:assert/strict';
+import { Network } from '../lib/network.mjs';
+import { onNetwork } from '../lib/on-network.mjs';
+
+const withRelay = (stage, ...flags) => stage.server(['--relay', stage.network.address, ...flags]);
+
+/** Two clients with a data connection. */
+async function connected(stage, server, { caller = {}, callee = {} } = {}) {
+  const [alice, bob] = [await stage.client('a', caller), await stage.client('b', callee)];
+  await bob.open(server, 'bob');
+  await alice.open(server, 'alice');
+  return { alice, bob, line: await alice.connect('bob') };
+}
+
+const isRelayed = async (client, { network }) => (await client.way()).remote.address === network.address;
+
+for (const version of ['0.3.14', '1.3.2', '1.5.5', '2.0.0-beta.3']) {
+  onNetwork(`behind two symmetric NATs, clients of ${version} talk`, () => Network.symmetricNats(), async (stage) => {
+    const server = await withRelay(stage);
+    const options = { version };
+    const { alice, line } = await connected(stage, server, { caller: options, callee: options });
+    assert.equal(await line.echo('hello'), 'hello');
+    assert.ok(await isRelayed(alice, stage));
+  });
+}
+
+for (const [caller, callee] of [['chromium', 'chromium'], ['firefox', 'chromium'], ['chromium', 'firefox']]) {
+  const who = `${caller} and ${callee}`;
+  onNetwork(`behind two symmetric NATs, ${who} see and hear each other`, () => Network.symmetricNats(), async (stage) => {
+    const server = await withRelay(stage);
+    const alice = await stage.client('a', { browser: caller });
+    const bob = await stage.client('b', { browser: callee });
+    await bob.open(server, 'bob');
+    await alice.open(server, 'alice');
+    await alice.call('bob');
+    await Promise.all([alice.must('moving picture'), bob.must('moving picture')]);
+    assert.ok(await isRelayed(alice, stage));
+  });
+
+  onNetwork(`on one network, ${who} talk directly`, () => Network.together(), async (stage) => {
+    const server = await withRelay(stage);
+    const at = (browser) => ({ browser, plainAddresses: true });
+    const { alice, line } = await connected(stage, server, { caller: at(caller), callee: at(callee) });
+    assert.equal(await line.echo('hello'), 'hello');
+    assert.ok(!(await isRelayed(alice, stage)));
+  });
+}
+
+onNetwork('a connection outlives its direct path in Chromium', () => Network.together(), async (stage) => {
+  const server = await withRelay(stage);
+  const plain = { plainAddresses: true };
+  const { alice, line } = await connected(stage, server, { caller: plain, callee: plain });
+  assert.equal(await line.echo('before'), 'before');
+  assert.ok(!(await isRelayed(alice, stage)));
+
+  stage.network.cutDirectPath();
+
+  assert.equal(await line.echo('after'), 'after');
+  assert.ok(await isRelayed(alice, stage));
+});
+
+onNetwork('with a key whose calls are always relayed, nobody learns an address', () => Network.together(), async (stage) => {
+  const server = await withRelay(stage, '--relay_mode', 'always');
+  const plain = { plainAddresses: true };
+  const { alice, bob, line } = await connected(stage, server, { caller: plain, callee: plain });
+  assert.equal(await line.echo('hello'), 'hello');
+  assert.ok(await isRelayed(alice, stage));
+  for (const client of [alice, bob]) {
+    const heard = client.frames.filter(({ way }) => way === 'received').map((frame) => JSON.stringify(frame));
+    const addresses = [stage.network.a.at, stage.network.b.at];
+    assert.deepEqual(heard.filter((frame) => addresses.some((address) => frame.includes(address))), []);
+  }
+});

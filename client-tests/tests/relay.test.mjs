@@ -48,7 +48,7 @@ for (const [caller, callee] of [['chromium', 'chromium'], ['firefox', 'chromium'
   });
 }
 
-onNetwork('a connection outlives its direct path in Chromium', () => Network.together(), async (stage) => {
+onNetwork('in Chromium, a connection outlives its direct path in the first seconds', () => Network.together(), async (stage) => {
   const server = await withRelay(stage);
   const plain = { plainAddresses: true };
   const { alice, line } = await connected(stage, server, { caller: plain, callee: plain });

@@ -50,7 +50,7 @@ impl KnownKeys {
         differences
     }
 
-    fn with<R>(&self, act: impl FnOnce(&mut Option<HashMap<ApiKey, Key>>) -> R) -> R {
+    fn with<R>(&self, act: impl FnOnce(&mut Option<HashMap<ApiKey, u64>>) -> R) -> R {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,6 +1,7 @@
 //! All settings and their defaults.
 
 mod cluster;
+mod ice;
 mod limits;
 mod listen;
 mod live;
@@ -21,6 +22,7 @@ use crate::wire::ApiKey;
 pub use crate::redis_link::{BadRedis, BadUrl, RedisAddress};
 pub use crate::tls::TlsFiles;
 pub use cluster::{ClusterConfig, Degraded};
+pub use ice::{IceConfig, InvalidSecret, TurnCredentials, TurnSecret};
 pub use limits::{AddressLimits, Limits};
 pub use listen::{AdminToken, InvalidToken, Listen, ListenOps};
 pub use live::LiveConfig;
@@ -74,6 +76,8 @@ pub struct Config {
     pub limits: Limits,
     /// Limits of the relay, if there is one.
     pub relay_limits: RelayLimits,
+    /// The ICE servers that clients are told.
+    pub ice: IceConfig,
 }
 
 /// The protocols that the server offers; by default all.
@@ -218,6 +222,7 @@ impl Default for Config {
             relay: key.relay,
             address_limits: AddressLimits::default(),
             relay_limits: RelayLimits::default(),
+            ice: IceConfig::default(),
             limits: Limits::default(),
         }
     }

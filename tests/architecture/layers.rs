@@ -101,7 +101,7 @@ pub const LAYERS: &[Layer] = &[
     layer("broker", "events config clock rate_limit wire", "dashmap tokio::sync"),
     layer("limits", "config rate_limit wire", "dashmap"),
     layer("events", "wire", "tokio::runtime tokio::select tokio::sync tokio::test"),
-    layer("config", "tls keys redis_link wire", "arc_swap ipnet thiserror"),
+    layer("config", "tls keys redis_link wire", "arc_swap base64 ipnet rand ring::hmac thiserror"),
     layer(
         "keys",
         "redis_link wire",

@@ -1,0 +1,131 @@
+//! The ICE servers that clients are told, and their time-limited credentials.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::hmac;
+
+/// What `GET {path}{key}/ice` tells clients, beside the servers of this program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IceConfig {
+    /// `stun:` and `stuns:` URLs of other servers.
+    pub stun_urls: Vec<String>,
+    /// `turn:` and `turns:` URLs of other servers, which know [`turn_secret`](Self::turn_secret).
+    pub turn_urls: Vec<String>,
+    /// What credentials are made with, for the TURN servers above and for this program's own.
+    pub turn_secret: Option<TurnSecret>,
+    /// How long credentials are valid.
+    pub ttl: Duration,
+}
+
+impl Default for IceConfig {
+    fn default() -> Self {
+        IceConfig {
+            stun_urls: Vec::new(),
+            turn_urls: Vec::new(),
+            turn_secret: None,
+            // A call may begin some hours after its page was loaded.
+            ttl: Duration::from_hours(24),
+        }
+    }
+}
+
+/// Maximum length of a secret.
+const MAX_SECRET: usize = 4096;
+
+/// Shortest secret that cannot be guessed from the credentials of a client: 16 random characters have at least 64 bits of
+/// entropy.
+const STRONG: usize = 16;
+
+/// What a broker and its TURN servers share, like `static-auth-secret` of coturn. Never shown, not even by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TurnSecret(String);
+
+/// Why a text cannot be a TURN secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a secret has up to {MAX_SECRET} printable ASCII characters and no spaces: `openssl rand -hex 32` makes one"
+)]
+pub struct InvalidSecret;
+
+/// What a client shows to a TURN server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnCredentials {
+    /// `expiry:key`: seconds since 1970 at which the credentials end, and the API key of the client.
+    pub username: String,
+    /// The password for it.
+    pub credential: String,
+}
+
+impl TurnSecret {
+    /// Accepts texts that fit into a configuration file of coturn.
+    pub fn parse(text: &str) -> Result<Self, InvalidSecret> {
+        let has_length = (1..=MAX_SECRET).contains(&text.len());
+        let is_fine = has_length && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_fine.then(|| TurnSecret(text.to_owned())).ok_or(InvalidSecret)
+    }
+
+    /// Whether it is so short that a client could find it by trying, with its own credentials.
+    pub fn is_weak(&self) -> bool {
+        self.0.len() < STRONG
+    }
+
+    /// A new secret, of 256 random bits.
+    pub fn random() -> Self {
+        TurnSecret(STANDARD.encode(rand::random::<[u8; 32]>()))
+    }
+
+    /// The secret.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Credentials of an API key until `expiry`, in seconds since 1970.
+    pub fn credentials(&self, key: &str, expiry: u64) -> TurnCredentials {
+        let username = format!("{expiry}:{key}");
+        let credential = self.credential(&username);
+        TurnCredentials { username, credential }
+    }
+
+    /// The password of a username: its HMAC-SHA1, in Base64 (draft-uberti-behave-turn-rest-00, section 2.2).
+    pub fn credential(&self, username: &str) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, self.0.as_bytes());
+        STANDARD.encode(hmac::sign(&key, username.as_bytes()))
+    }
+}
+
+impl fmt::Debug for TurnSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TurnSecret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_those_that_coturn_expects() {
+        let secret = TurnSecret::parse("0123456789abcdef0123456789abcdef").unwrap();
+        // printf 1735689600:peerjs | openssl dgst -sha1 -hmac 0123456789abcdef0123456789abcdef -binary | base64
+        let expected = TurnCredentials {
+            username: "1735689600:peerjs".to_owned(),
+            credential: "XooFo5KLJawITxUueayB0WI+YJg=".to_owned(),
+        };
+        assert_eq!(secret.credentials("peerjs", 1_735_689_600), expected);
+    }
+
+    #[test]
+    fn a_secret_that_no_file_could_have_is_refused_and_none_is_shown() {
+        for bad in ["", "0123456789 abcdef", "0123456789abcdéf", &"x".repeat(4097)] {
+            assert_eq!(TurnSecret::parse(bad), Err(InvalidSecret), "{bad:?}");
+        }
+        let secret = TurnSecret::random();
+        assert_ne!(secret, TurnSecret::random());
+        assert!(!secret.is_weak() && TurnSecret::parse("north").unwrap().is_weak());
+        assert_eq!(TurnSecret::parse(secret.as_str()), Ok(secret.clone()));
+        assert_eq!(format!("{secret:?}"), "TurnSecret(…)");
+    }
+}

@@ -142,6 +142,11 @@ impl Node {
         self.active_tenants().iter().map(|tenant| tenant.len()).sum()
     }
 
+    /// How many clients each key has that has any, or had some a moment ago.
+    pub(crate) fn clients_by_key(&self) -> Vec<(String, usize)> {
+        self.active_tenants().iter().map(|tenant| (tenant.key().to_string(), tenant.len())).collect()
+    }
+
     /// Keys with clients, now or a moment ago. Only these cost more than their settings.
     pub fn active_keys(&self) -> usize {
         lock(&self.active).len()

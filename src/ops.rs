@@ -4,6 +4,7 @@ mod access;
 mod health;
 mod index;
 mod keys;
+mod metrics;
 mod page;
 mod peers;
 mod problem;
@@ -56,6 +57,7 @@ pub(crate) fn app(
         .service(peers::show)
         .service(peers::kick)
         .service(stats::show)
+        .service(metrics::show)
         .service(health::healthz)
         .service(health::readyz)
         .split_for_parts();

@@ -52,7 +52,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "ops",
         "app admin node relay limits events config keys wire",
-        "actix_web log mime percent_encoding serde serde_json subtle tokio::time utoipa utoipa_actix_web",
+        "actix_web log mime percent_encoding procfs serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
     // The parts of a broker, put together.
     layer(

@@ -19,7 +19,7 @@ pub struct Api {
 pub struct Answer {
     pub status: u16,
     pub response: Response,
-    /// `null` if there is no body.
+    /// `null` if there is no body; a body that is no JSON is a string.
     pub json: Value,
 }
 
@@ -67,10 +67,11 @@ impl Api {
             "{method} {path} HTTP/1.1\r\n{host}{headers}{kind}Content-Length: {length}\r\n\r\n{body}"
         ));
         let response = connection.response(false);
-        let json = if response.body.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&response.body).expect("an answer of JSON")
+        let is_text = response.header("content-type").is_some_and(|kind| !kind.contains("json"));
+        let json = match &*response.body {
+            [] => Value::Null,
+            _ if is_text => Value::from(response.text()),
+            body => serde_json::from_slice(body).expect("an answer of JSON"),
         };
         Answer { status: response.status, response, json }
     }

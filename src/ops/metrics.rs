@@ -1,0 +1,228 @@
+//! Metrics for Prometheus, and whatever reads its formats.
+//!
+//! Everything is collected when it is read. No peer id is ever a label, and at most [`MAX_KEYS`] keys are.
+
+mod text;
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, get, web};
+
+use super::problem::Problem;
+use super::state::{Ops, blocking};
+use crate::app::Parts;
+use crate::events::{Outcome, Totals};
+use crate::node::Node;
+use crate::relay::{Dropped, RelayTotals};
+use crate::wire::{CloseReason, MessageKind, Refusal};
+use text::{Format, Kind, Page};
+
+/// Most keys that have a value of their own: those with the most clients.
+const MAX_KEYS: usize = 100;
+
+/// The label of all other keys together.
+const OTHER: &str = "other";
+
+/// Shows metrics in the text format of Prometheus, or of OpenMetrics if that is accepted.
+#[utoipa::path(
+    tag = "stats",
+    operation_id = "show_metrics",
+    responses((status = OK, body = String, content_type = "text/plain; version=0.0.4; charset=utf-8", description = "the metrics"), Problem)
+)]
+#[get("/metrics")]
+pub(super) async fn show(ops: web::Data<Ops>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::accepted(accept);
+    let text = blocking(ops, move |parts| Ok(collect(parts, format))).await?;
+    Ok(HttpResponse::Ok().content_type(format.content_type()).body(text))
+}
+
+fn collect(parts: &Parts, format: Format) -> String {
+    let mut page = Page::new(format);
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    page.family(Kind::Gauge, "peerbroker_build_info", "The version of the server.", [(version, 1)]);
+    let ready = u8::from(parts.unready().is_empty());
+    page.single(Kind::Gauge, "peerbroker_ready", "Whether the server should get clients.", ready);
+    clients(&mut page, parts);
+    endings(&mut page, parts.events.counters().totals());
+    if let Some(relay) = parts.node.relay() {
+        relayed(&mut page, relay.totals());
+    }
+    cluster(&mut page, &parts.node);
+    process(&mut page);
+    page.finish()
+}
+
+fn clients(page: &mut Page, parts: &Parts) {
+    use Kind::Gauge;
+    let connections = parts.sessions.len();
+    page.single(
+        Gauge,
+        "peerbroker_connections",
+        "WebSockets and streams, opening and closing ones included.",
+        connections,
+    );
+    let peers = bounded(parts.node.clients_by_key());
+    let samples = peers.iter().map(|(key, clients)| ([("key", key.as_str())], clients));
+    page.family(Gauge, "peerbroker_peers", "Clients that have an id, by key.", samples);
+    page.single(
+        Gauge,
+        "peerbroker_active_keys",
+        "Keys that have clients, or had some a moment ago.",
+        parts.node.active_keys(),
+    );
+    let queued = parts.node.queued_bytes();
+    page.single(
+        Gauge,
+        "peerbroker_queued_bytes",
+        "Bytes of messages that wait for absent peers, with what it costs to keep them.",
+        queued,
+    );
+}
+
+/// The keys with the most clients by name, and the others together.
+fn bounded(mut clients: Vec<(String, usize)>) -> BTreeMap<String, usize> {
+    clients.sort_unstable_by(|a, b| (Reverse(a.1), &a.0).cmp(&(Reverse(b.1), &b.0)));
+    let mut bounded = BTreeMap::new();
+    for (at, (key, clients)) in clients.into_iter().enumerate() {
+        let key = if at < MAX_KEYS { key } else { OTHER.to_owned() };
+        *bounded.entry(key).or_default() += clients;
+    }
+    bounded
+}
+
+fn endings(page: &mut Page, totals: Totals<'_>) {
+    use Kind::Counter;
+    page.single(Counter, "peerbroker_opened", "Connections that got an id.", totals.opened());
+    let closed = CloseReason::ALL.map(|reason| ([("reason", reason.ending().label)], totals.closed(reason)));
+    page.family(Counter, "peerbroker_closed", "Connections that lost their id, by reason.", closed);
+    let refused = Refusal::ALL.map(|reason| ([("reason", reason.ending().label)], totals.refused(reason)));
+    page.family(Counter, "peerbroker_refused", "Clients that got no id, by reason.", refused);
+    let messages = MessageKind::ALL.into_iter().flat_map(|kind| {
+        Outcome::all().map(move |outcome| {
+            ([("kind", kind.label()), ("outcome", outcome.label())], totals.messages(kind, outcome))
+        })
+    });
+    page.family(Counter, "peerbroker_messages", "Messages by kind and outcome.", messages);
+    page.single(
+        Counter,
+        "peerbroker_expired",
+        "Times that all that a sender had waiting for a peer was lost.",
+        totals.expired(),
+    );
+}
+
+fn relayed(page: &mut Page, totals: RelayTotals) {
+    use Kind::{Counter, Gauge};
+    page.single(Gauge, "peerbroker_relay_calls", "Calls that the relay knows.", totals.calls);
+    let calls = [
+        ("offered", totals.offered),
+        ("joined", totals.joined),
+        ("carried", totals.carried),
+        ("refused", totals.refused),
+    ];
+    let calls = calls.map(|(outcome, count)| ([("outcome", outcome)], count));
+    page.family(
+        Counter,
+        "peerbroker_relay_calls_seen",
+        "Calls that the relay was offered for, that came to it, that it carried, and that a limit refused.",
+        calls,
+    );
+    page.single(
+        Counter,
+        "peerbroker_relay_packets",
+        "Datagrams that the relay has passed on.",
+        totals.packets,
+    );
+    page.single(Counter, "peerbroker_relay_bytes", "Their bytes.", totals.bytes);
+    page.single(
+        Counter,
+        "peerbroker_relay_bindings",
+        "Clients that asked for their own address (STUN).",
+        totals.bindings,
+    );
+    let dropped = Dropped::ALL.into_iter().zip(totals.dropped);
+    let dropped = dropped.map(|(why, count)| ([("reason", why.label())], count));
+    page.family(
+        Counter,
+        "peerbroker_relay_dropped",
+        "Datagrams that the relay has dropped, by reason.",
+        dropped,
+    );
+}
+
+fn cluster(page: &mut Page, node: &Node) {
+    let Some(membership) = node.membership() else { return };
+    let view = membership.view();
+    page.single(
+        Kind::Gauge,
+        "peerbroker_cluster_up",
+        "Whether this node reaches the others.",
+        u8::from(view.is_up),
+    );
+    let alive = view.members.iter().filter(|member| member.alive).count();
+    page.single(Kind::Gauge, "peerbroker_cluster_nodes", "Nodes that are alive, as this one knows.", alive);
+    page.single(
+        Kind::Counter,
+        "peerbroker_cluster_handed_over",
+        "Messages that went to another node.",
+        membership.handed_over(),
+    );
+}
+
+/// The usual metrics of a process, where the system has `/proc`.
+#[cfg(target_os = "linux")]
+fn process(page: &mut Page) {
+    use Kind::{Counter, Gauge};
+    let Ok(myself) = procfs::process::Process::myself() else { return };
+    if let Ok(stat) = myself.stat() {
+        let ticks = procfs::ticks_per_second().max(1);
+        let seconds = (stat.utime + stat.stime) as f64 / ticks as f64;
+        page.single(Counter, "process_cpu_seconds", "CPU time of the process.", seconds);
+        page.single(
+            Gauge,
+            "process_resident_memory_bytes",
+            "Resident memory.",
+            stat.rss * procfs::page_size(),
+        );
+        page.single(Gauge, "process_virtual_memory_bytes", "Virtual memory.", stat.vsize);
+        page.single(Gauge, "process_threads", "Threads.", stat.num_threads);
+        if let Ok(booted) = procfs::boot_time_secs() {
+            let started = booted as f64 + stat.starttime as f64 / ticks as f64;
+            page.single(
+                Gauge,
+                "process_start_time_seconds",
+                "When the process started, in seconds since 1970.",
+                started,
+            );
+        }
+    }
+    if let Ok(files) = myself.fd_count() {
+        page.single(Gauge, "process_open_fds", "Open files and sockets.", files);
+    }
+    let limit = myself.limits().ok().map(|limits| limits.max_open_files.soft_limit);
+    if let Some(procfs::process::LimitValue::Value(files)) = limit {
+        page.single(Gauge, "process_max_fds", "Most open files and sockets.", files);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn process(_: &mut Page) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_with_the_most_clients_have_their_names_and_a_key_of_the_name_of_the_rest_counts_with_it() {
+        let many = (0..MAX_KEYS + 3).map(|number| (format!("key-{number:03}"), 1000 - number));
+        let bounded = bounded(many.chain([(OTHER.to_owned(), 5000)]).collect());
+        assert_eq!(bounded.len(), MAX_KEYS);
+        assert_eq!(bounded.get("key-000"), Some(&1000));
+        assert_eq!(bounded.get("key-099"), None);
+        let rest: usize = (MAX_KEYS - 1..MAX_KEYS + 3).map(|number| 1000 - number).sum();
+        assert_eq!(bounded.get(OTHER), Some(&(5000 + rest)));
+    }
+}

@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build vendor setup check test test-rust test-simulation mutants test-hostile test-browser lint pictures fuzz bench bench-quick bench-baseline bench-cluster
+.PHONY: run build vendor setup check test test-rust test-simulation mutants test-hostile test-browser lint pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
 
 run:
 	cargo run --release -- $(ARGS)
@@ -91,6 +91,10 @@ bench-baseline: build
 # Nodes with a Redis between them, and a Redis with millions of records: some six minutes.
 bench-cluster: build
 	$(LOAD) && cargo run --release --quiet --bin compare -- cluster
+
+# Calls through the relay, beside coturn and a bare loop: some three minutes.
+bench-relays: build
+	$(LOAD) && cargo run --release --quiet --bin compare -- relays
 
 bench/node/node_modules/.package-lock.json: bench/node/package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing: it installs the server to compare with' >&2; exit 1; }

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod calls;
 pub mod directory;
 pub mod fleet;
 pub mod link;

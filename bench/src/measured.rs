@@ -115,3 +115,28 @@ pub struct Stalled {
     /// … and while it did not.
     pub stalled_p99_us: f64,
 }
+
+/// Calls through a relay.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CallsMeasured {
+    pub calls: usize,
+    /// Resident memory that the server needed for each.
+    pub bytes_per_call: f64,
+    pub packets: Vec<Packets>,
+}
+
+/// Datagrams in both directions of all calls at one pace.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Packets {
+    pub pace: Pace,
+    /// Bytes of each.
+    pub size: usize,
+    pub packets: u64,
+    pub per_second: f64,
+    /// CPU time of the server for each that arrived, in microseconds.
+    pub cpu_us: f64,
+    /// CPU time of the server per second.
+    pub busy: f64,
+    /// The share that did not arrive.
+    pub lost: f64,
+}

@@ -6,6 +6,7 @@ mod cluster;
 mod document;
 mod figures;
 mod plot;
+mod relays;
 mod rows;
 mod sizing;
 mod table;
@@ -13,6 +14,7 @@ mod table;
 pub use baseline::{Baseline, Change};
 pub use cluster::{cluster, directory};
 pub use document::Chapter;
+pub use relays::relays;
 
 use crate::runner::{Kind, Run};
 

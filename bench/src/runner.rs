@@ -8,6 +8,7 @@ pub mod machine;
 mod micro;
 mod plan;
 mod redis_server;
+pub mod relays;
 mod servers;
 mod settle;
 
@@ -18,7 +19,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::directory::{self, Directory};
-use crate::measured::{Churn, Crowd, Exchange, Opens, Settled, Stalled};
+use crate::measured::{CallsMeasured, Churn, Crowd, Exchange, Opens, Settled, Stalled};
 use child::SERVER_CORE;
 pub use child::pin_to_load_core;
 pub use machine::Machine;
@@ -39,6 +40,9 @@ pub struct Run {
     pub micro: BTreeMap<String, f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<Directory>,
+    /// Calls through relays, by the names of [`Relays`](relays::Relays).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relays: Option<BTreeMap<String, Vec<CallsMeasured>>>,
     /// Failed measurements, with reasons.
     pub failures: Vec<String>,
     pub seconds: f64,
@@ -77,6 +81,8 @@ pub struct Places {
     pub server: PathBuf,
     /// The program of Redis.
     pub redis: PathBuf,
+    /// The program of coturn.
+    pub coturn: PathBuf,
 }
 
 impl Run {
@@ -108,7 +114,7 @@ pub fn run(places: &Places, plan: &Plan) -> Result<Run> {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
         record.binary_bytes = kind.and_then(|kind| stage.binary_bytes(kind));
     }
-    let say = |what| eprintln!("{:5.0} s  {what}", start.elapsed().as_secs_f64());
+    let say = |what: &str| eprintln!("{:5.0} s  {what}", start.elapsed().as_secs_f64());
     let mut micro = BTreeMap::new();
     if let Some(timing) = plan.micro {
         say("micro-benchmarks");
@@ -122,7 +128,14 @@ pub fn run(places: &Places, plan: &Plan) -> Result<Run> {
             Err(error) => failures.push(format!("the directory: {error:#}")),
         }
     }
-    Ok(Run { machine, servers, micro, directory, failures, seconds: start.elapsed().as_secs_f64() })
+    let mut relays = None;
+    if plan.relays {
+        match relays::run(places, say) {
+            Ok(measured) => relays = Some(measured),
+            Err(error) => failures.push(format!("relays: {error:#}")),
+        }
+    }
+    Ok(Run { machine, servers, micro, directory, relays, failures, seconds: start.elapsed().as_secs_f64() })
 }
 
 /// Measures a Redis that has a core of its own, without nodes.

@@ -35,6 +35,12 @@ enum Task {
         #[arg(long, value_name = "DIR")]
         docs: Option<PathBuf>,
     },
+    /// Measure calls through the relay, and write docs/BENCHMARKS.md
+    Relays {
+        /// Write to a copy of docs instead
+        #[arg(long, value_name = "DIR")]
+        docs: Option<PathBuf>,
+    },
     /// Measure a Redis with many records, without nodes, and print it
     Directory {
         /// Numbers of records
@@ -69,10 +75,12 @@ fn main() -> Result<ExitCode> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let server = cli.server.unwrap_or_else(|| target.join("release/peerbroker"));
     let stored = package.join("baseline.json");
-    // As `scripts/setup.sh` unpacks it, or installed.
+    // As `scripts/setup.sh` unpacks them, or installed.
     let unpacked = root.join("target/proxies/usr/bin/redis-server");
     let redis = if unpacked.exists() { unpacked } else { PathBuf::from("redis-server") };
-    let places = Places { package, server, redis };
+    let unpacked = root.join("target/proxies/usr/bin/turnserver");
+    let coturn = if unpacked.exists() { unpacked } else { PathBuf::from("/usr/bin/turnserver") };
+    let places = Places { package, server, redis, coturn };
     match cli.task {
         Task::Full { docs } => {
             let run = measure(&places, &Plan::full())?;
@@ -81,6 +89,10 @@ fn main() -> Result<ExitCode> {
         Task::Cluster { docs } => {
             let run = measure(&places, &Plan::cluster())?;
             publish(&docs.unwrap_or_else(|| root.join("docs")), &run, report::cluster)?;
+        }
+        Task::Relays { docs } => {
+            let run = measure(&places, &Plan::relays())?;
+            publish(&docs.unwrap_or_else(|| root.join("docs")), &run, report::relays)?;
         }
         Task::Directory { records, nodes, batches, links } => {
             runner::pin_to_load_core()?;
@@ -95,6 +107,7 @@ fn main() -> Result<ExitCode> {
             };
             publish(&docs, &stored("run.json")?, report::comparison)?;
             publish(&docs, &stored("cluster.json")?, report::cluster)?;
+            publish(&docs, &stored("relays.json")?, report::relays)?;
         }
         Task::Quick { strict } => {
             let baseline = Baseline::read(&stored)?;

@@ -17,6 +17,7 @@ pub struct Plan {
     steps: Vec<Step>,
     pub(super) micro: Option<micro::Timing>,
     pub(super) directory: Option<directory::Plan>,
+    pub(super) relays: bool,
 }
 
 /// One server, started for one scenario.
@@ -100,10 +101,21 @@ impl Plan {
         plan
     }
 
+    /// Calls through the relay, which takes about three minutes.
+    pub fn relays() -> Self {
+        Plan { relays: true, ..Plan::of(&[], None) }
+    }
+
     fn of(kinds: &[Kind], micro_seconds: Option<f64>) -> Self {
         let timing =
             |measure_seconds| micro::Timing { warm_up_seconds: measure_seconds / 2.0, measure_seconds };
-        Plan { kinds: kinds.to_vec(), steps: Vec::new(), micro: micro_seconds.map(timing), directory: None }
+        Plan {
+            kinds: kinds.to_vec(),
+            steps: Vec::new(),
+            micro: micro_seconds.map(timing),
+            directory: None,
+            relays: false,
+        }
     }
 
     fn add(&mut self, kinds: &[Kind], scenario: Scenario) {

@@ -163,19 +163,19 @@ impl Member {
 }
 
 /// The due times of messages at a fixed rate.
-pub(super) struct Timetable {
+pub(crate) struct Timetable {
     pub(super) start: Instant,
     interval: Duration,
     sent: u32,
 }
 
 impl Timetable {
-    pub(super) fn new(per_second: f64) -> Self {
+    pub(crate) fn new(per_second: f64) -> Self {
         Timetable { start: Instant::now(), interval: Duration::from_secs_f64(1.0 / per_second), sent: 0 }
     }
 
     /// The due time of the next message, if it has passed.
-    pub(super) fn next_due(&mut self) -> Option<Instant> {
+    pub(crate) fn next_due(&mut self) -> Option<Instant> {
         let due = self.start + self.interval * self.sent;
         let is_due = due <= Instant::now();
         self.sent += u32::from(is_due);

@@ -82,7 +82,7 @@ class Cluster {
   }
 }
 
-async function startRedis() {
+export async function startRedis() {
   const folder = mkdtempSync(join(tmpdir(), 'peerbroker-redis-'));
   const socket = join(folder, 'socket');
   const unpacked = resolve(import.meta.dirname, '../../target/proxies/usr/bin/redis-server');

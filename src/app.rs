@@ -71,8 +71,13 @@ impl Parts {
         let config = LiveConfig::new(config);
         let membership = cluster.map(|cluster| Membership::new(cluster, clock.clone()));
         let relay = relay.and_then(|relay| relay.start(config.clone(), clock.clone()));
+        let (relay, wakes) = relay.unzip();
         let node = Node::new(config.clone(), clock, events.clone(), membership);
         let node = Arc::new(node.with_relay(relay));
+        if let Some(wakes) = wakes {
+            let work = |node: &Node, wake| node.wake(&wake);
+            background::take("relay-wakes", &node, wakes, work);
+        }
         let keys = Arc::new(ActiveKeys::default());
         let sessions = Sessions::new(Arc::clone(&node), Arc::clone(&keys), on_message);
         let admin = Admin::new(Arc::clone(&node), Arc::clone(&keys), store);

@@ -15,10 +15,13 @@ mod sockets;
 mod stun;
 #[cfg(test)]
 mod tests;
+mod timer;
+mod wakes;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use tokio::sync::watch;
 
@@ -31,6 +34,7 @@ pub(crate) use counters::RelayTotals;
 pub(crate) use parties::Parties;
 pub(crate) use session::Dropped;
 use sockets::Sockets;
+pub(crate) use wakes::Wake;
 
 /// The priority of the candidates: below every one that a client has itself (RFC 8445, section 5.1.2.1).
 const PRIORITY: u32 = 255;
@@ -44,6 +48,7 @@ pub struct BoundRelay {
 /// A relay that is running. It ends when this is dropped.
 pub(crate) struct Relay {
     calls: Arc<Calls>,
+    advertised: Vec<SocketAddr>,
     candidates: Vec<String>,
     _open: watch::Sender<()>,
 }
@@ -73,17 +78,19 @@ impl BoundRelay {
         self.sockets.addresses().map(public).collect()
     }
 
-    /// Starts the threads. Without them there is no relay, and the log says so.
-    pub(crate) fn start(self, config: LiveConfig, clock: Clock) -> Option<Relay> {
+    /// Starts the threads. Without them there is no relay, and the log says so. The receiver gets the clients that have to be
+    /// told to come, and ends with the relay.
+    pub(crate) fn start(self, config: LiveConfig, clock: Clock) -> Option<(Relay, Receiver<Wake>)> {
         let advertised = self.addresses();
         let BoundRelay { config: RelayConfig { private, .. }, sockets } = self;
         let own = sockets.addresses().chain(advertised.iter().copied()).collect();
-        let calls = Arc::new(Calls::new(config, clock, own, private, sockets.threads()));
+        let (wakes, woken) = sync_channel(wakes::MAX_WAITING);
+        let calls = Arc::new(Calls::new(config, clock, own, private, sockets.threads(), wakes));
         let (open, closed) = watch::channel(());
         match sockets.start(&calls, &closed) {
             Ok(()) => {
-                let candidates = advertised.iter().enumerate().map(candidate).collect();
-                Some(Relay { calls, candidates, _open: open })
+                let candidates = candidates(&advertised, 0).collect();
+                Some((Relay { calls, advertised, candidates, _open: open }, woken))
             }
             Err(error) => {
                 log::error!("there is no relay: {error}");
@@ -109,6 +116,11 @@ impl Relay {
         &self.candidates
     }
 
+    /// Candidates that differ from all that a client was told before. Browsers ignore one that they know.
+    pub(crate) fn new_candidates(&self, times: u8) -> impl Iterator<Item = String> {
+        candidates(&self.advertised, times)
+    }
+
     /// Whether an offer of `offerer` waits for an answer.
     pub(crate) fn awaits_answer(&self, offerer: &PeerAddress) -> bool {
         self.calls.awaits_answer(offerer)
@@ -125,8 +137,12 @@ impl Relay {
     }
 }
 
-/// A candidate for an address, with a foundation of its own.
-fn candidate((number, address): (usize, &SocketAddr)) -> String {
-    let (ip, port) = (address.ip(), address.port());
-    format!("candidate:{} 1 udp {PRIORITY} {ip} {port} typ host", number + 1)
+/// A candidate for each address. No two have the same foundation, nor those of different `times` the same priority.
+fn candidates(advertised: &[SocketAddr], times: u8) -> impl Iterator<Item = String> {
+    let first = usize::from(times) * advertised.len() + 1;
+    let priority = PRIORITY - u32::from(times);
+    advertised.iter().enumerate().map(move |(number, address)| {
+        let (foundation, ip, port) = (first + number, address.ip(), address.port());
+        format!("candidate:{foundation} 1 udp {priority} {ip} {port} typ host")
+    })
 }

@@ -1,8 +1,10 @@
 // Calls that cannot go directly go through the relay of the server, with unmodified clients that know nothing of it.
 
 import assert from 'node:assert/strict';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Network } from '../lib/network.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
+import { within } from '../lib/within.mjs';
 
 const withRelay = (stage, ...flags) => stage.server(['--relay', stage.network.address, ...flags]);
 
@@ -53,6 +55,26 @@ onNetwork('in Chromium, a connection outlives its direct path in the first secon
   const plain = { plainAddresses: true };
   const { alice, line } = await connected(stage, server, { caller: plain, callee: plain });
   assert.equal(await line.echo('before'), 'before');
+  assert.ok(!(await isRelayed(alice, stage)));
+
+  stage.network.cutDirectPath();
+
+  assert.equal(await line.echo('after'), 'after');
+  assert.ok(await isRelayed(alice, stage));
+});
+
+onNetwork('in Chromium, a connection that has gone directly for a minute outlives its direct path', () => Network.together(), async (stage) => {
+  const server = await withRelay(stage);
+  const plain = { plainAddresses: true };
+  // Without delay, the direct path is often faster than the first check of the relay. So it comes later here.
+  stage.network.cutDirectPath();
+  const { alice, line } = await connected(stage, server, { caller: plain, callee: plain });
+  stage.network.mendDirectPath();
+  await within('the direct path', (async () => {
+    while (await isRelayed(alice, stage)) await pause(250);
+  })());
+  // Chromium's own clock decides when it gives up a way that it does not use.
+  await pause(60_000);
   assert.ok(!(await isRelayed(alice, stage)));
 
   stage.network.cutDirectPath();

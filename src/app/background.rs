@@ -1,5 +1,6 @@
 //! Threads that work for a broker in the background.
 
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -19,6 +20,25 @@ pub(super) fn repeat<T: Send + Sync + 'static>(
             if let Some(owner) = owner.upgrade() {
                 work(&owner);
             }
+        }
+    };
+    if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(worker) {
+        log::error!("cannot start the thread {name:?}, so its work is not done: {error}");
+    }
+}
+
+/// Calls `work` with each thing that comes, until nothing can come any more.
+pub(super) fn take<T: Send + Sync + 'static, W: Send + 'static>(
+    name: &str,
+    owner: &Arc<T>,
+    coming: Receiver<W>,
+    work: impl Fn(&T, W) + Send + 'static,
+) {
+    let owner: Weak<T> = Arc::downgrade(owner);
+    let worker = move || {
+        for thing in coming {
+            let Some(owner) = owner.upgrade() else { return };
+            work(&owner, thing);
         }
     };
     if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(worker) {

@@ -99,6 +99,11 @@ pub fn relay(kind: Kind, src: &str, dst: &str, payload: Option<&str>) -> Frame {
     })
 }
 
+/// The payload of a candidate for a connection, whose id is JSON text. Clients look at nothing else in it.
+pub(crate) fn candidate(candidate: &str, connection: &str) -> String {
+    format!(r#"{{"candidate":{{"candidate":"{candidate}","sdpMLineIndex":0}},"connectionId":{connection}}}"#)
+}
+
 /// Tells a sender that its messages to an absent peer have expired.
 pub fn expire(absent: &str, sender: &str) -> Frame {
     Frame::text(48 + absent.len() + sender.len(), |out| {

@@ -2,12 +2,12 @@
 //! are withheld where their key wants it.
 
 use super::Node;
-use crate::broker::Peer;
+use crate::broker::{Peer, Routed};
 use crate::dialect::description::{Description, without_addresses};
 use crate::dialect::peerjs;
 use crate::events::PeerAddress;
 use crate::keys::RelayMode;
-use crate::relay::Parties;
+use crate::relay::{Parties, Wake};
 use crate::wire::{MessageKind, PeerId, RealmKind};
 
 /// What a message says about a call.
@@ -96,5 +96,22 @@ impl Node {
         let parties = Parties { key: &to.key, realm: to.realm, offerer, answerer, connection };
         let answer = Description::find(text).filter(|answer| relay.answer(parties, answer.credentials))?;
         Some(answer.with_candidates(relay.candidates()))
+    }
+
+    /// Tells a client of this or another node a new candidate of the relay.
+    pub(crate) fn wake(&self, wake: &Wake) {
+        let Wake { key, whom, other, connection, times } = wake;
+        let realm = self.tenant(key.as_str()).and_then(|tenant| tenant.existing(RealmKind::PeerJs));
+        let (Some(relay), Some(realm), Ok(from)) = (self.relay(), realm, PeerId::parse(other)) else {
+            return;
+        };
+        for candidate in relay.new_candidates(*times) {
+            let payload = peerjs::candidate(&candidate, connection);
+            let frame = peerjs::relay(peerjs::Kind::Candidate, other, whom, Some(&payload));
+            // As LEAVE, it does not wait for an absent client, and nobody is told that it is lost: the other one has not sent it.
+            if let Routed::Delivered(Some(flush)) = realm.route(&from, whom, MessageKind::Leave, frame) {
+                flush.flush();
+            }
+        }
     }
 }

@@ -1,13 +1,12 @@
 //! All calls: how a datagram finds its own, and the limits of all together.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use dashmap::DashMap;
-use tokio::sync::Notify;
 
 use super::address::is_public;
 use super::counters::{Counters, RelayTotals};
@@ -15,12 +14,17 @@ use super::offers::Offers;
 use super::parties::Parties;
 use super::session::{self, Dropped, End, Outcome, Outgoing, Session};
 use super::stun::Stun;
+use super::timer::Timer;
+use super::wakes::{Named, Wake};
 use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::events::PeerAddress;
 use crate::limits::Strangers;
 use crate::rate_limit::RateLimit;
 use crate::wire::{ApiKey, IceCredentials};
+
+/// Calls that are looked after before the next datagrams are read.
+const AT_ONCE: usize = 64;
 
 /// Milliseconds in which a client has to come after its call began.
 const UNUSED: u64 = 120_000;
@@ -40,10 +44,9 @@ pub(super) struct Calls {
     keys: Mutex<HashMap<ApiKey, Weak<OfKey>>>,
     strangers: Strangers,
     next_number: AtomicU32,
-    /// Calls whose direct way still has its head start, and when that ends; oldest first.
-    beginning: Mutex<VecDeque<(u64, Weak<Call>)>>,
-    /// Wakes who waits for the first of them.
-    begun: Notify,
+    /// When each call has to look after its addresses.
+    timer: Timer,
+    wakes: SyncSender<Wake>,
     counters: Box<[Counters]>,
     offered: AtomicU64,
     joined: AtomicU64,
@@ -54,6 +57,8 @@ pub(super) struct Calls {
 struct Call {
     number: u32,
     session: Mutex<Session>,
+    /// Who can be told to come.
+    named: Option<Named>,
     rate: RateLimit,
     of_key: Arc<OfKey>,
     has_joined: AtomicBool,
@@ -80,6 +85,7 @@ impl Calls {
         own: Vec<SocketAddr>,
         private: bool,
         threads: usize,
+        wakes: SyncSender<Wake>,
     ) -> Self {
         Calls {
             config,
@@ -94,8 +100,8 @@ impl Calls {
             strangers: Strangers::default(),
             // Not what others can count along with.
             next_number: AtomicU32::new(rand::random()),
-            beginning: Mutex::default(),
-            begun: Notify::new(),
+            timer: Timer::default(),
+            wakes,
             counters: (0..threads).map(|_| Counters::default()).collect(),
             offered: AtomicU64::new(0),
             joined: AtomicU64::new(0),
@@ -130,6 +136,7 @@ impl Calls {
         let call = Arc::new(Call {
             number,
             session: Mutex::new(Session::new(number, offer, answer, self.clock.now())),
+            named: Named::new(parties),
             rate: RateLimit::default(),
             of_key,
             has_joined: AtomicBool::new(false),
@@ -138,34 +145,26 @@ impl Calls {
         for (name, end) in names.into_iter().zip([End::Offerer, End::Answerer]) {
             self.by_username.insert(name, (Arc::clone(&call), end));
         }
-        lock(&self.beginning).push_back((self.clock.now() + session::HEAD_START, Arc::downgrade(&call)));
         self.by_number.insert(number, call);
-        self.begun.notify_one();
+        self.timer.set(number, self.clock.now() + session::HEAD_START);
         self.offered.fetch_add(1, Ordering::Relaxed);
         true
     }
 
-    /// Waits until the head start of a call has ended.
-    pub(super) async fn until_head_start_ends(&self) {
-        loop {
-            let first = lock(&self.beginning).front().map(|(due, _)| *due);
-            let wait = first.map(|due| Duration::from_millis(due.saturating_sub(self.clock.now())));
-            match wait {
-                Some(Duration::ZERO) => return,
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => self.begun.notified().await,
-            }
-        }
+    /// Waits until a call has to look after its addresses.
+    pub(super) async fn until_due(&self) {
+        self.timer.until_due(&self.clock).await;
     }
 
-    /// Checks the clients of calls that did not find a direct way in time.
-    pub(super) fn end_head_starts(&self, thread: usize, mut send: impl FnMut(SocketAddr, &[u8])) {
+    /// Checks the clients of calls that did not find a direct way in time, and keeps the ways of the others open.
+    pub(super) fn on_time(&self, thread: usize, mut send: impl FnMut(SocketAddr, &[u8])) {
         let now = self.clock.now();
-        loop {
-            let next = lock(&self.beginning).pop_front_if(|(due, _)| *due <= now);
-            let Some((_, call)) = next else { return };
-            let Some(call) = call.upgrade() else { continue };
-            let checks = lock(&call.session).end_head_start();
+        for _ in 0..AT_ONCE {
+            let Some(number) = self.timer.next(now) else { return };
+            let call = self.by_number.get(&number).map(|call| Arc::clone(&call));
+            let Some(call) = call else { continue };
+            self.timer.set(number, now + rand::random_range(session::KEEP_OPEN));
+            let checks = lock(&call.session).on_time(now);
             self.send_all(thread, checks, &mut send);
         }
     }
@@ -281,6 +280,10 @@ impl Calls {
 
     /// Notes which addresses are now whose.
     fn settle(&self, call: &Arc<Call>, end: End, outcome: &Outcome<'_>) {
+        if let (Some((whom, times)), Some(named)) = (outcome.wake, &call.named) {
+            // Whoever takes them is far behind if there is no room.
+            let _ = self.wakes.try_send(named.wake(whom, times));
+        }
         outcome.given_up.iter().for_each(|address| self.forget(call, *address));
         if let Some(proved) = outcome.proved {
             self.by_address.insert(proved, (Arc::clone(call), end));

@@ -14,6 +14,9 @@ const PATIENCE: u64 = 120_000;
 /// Most offers of one client.
 const MAX_PER_CLIENT: usize = 64;
 
+/// Longest id of a connection. Those of PeerJS have some 20 bytes.
+const MAX_CONNECTION: usize = 128;
+
 /// Most offers in all, of some 200 bytes each.
 const MAX: usize = 100_000;
 
@@ -46,8 +49,11 @@ impl Offer {
 }
 
 impl Offers {
-    /// Remembers an offer, in place of an earlier one of the same call. False if there are too many.
+    /// Remembers an offer, in place of an earlier one of the same call. False if there are too many, or it is too long.
     pub(super) fn note(&self, parties: Parties<'_>, credentials: IceCredentials<'_>, now: u64) -> bool {
+        if parties.connection.is_some_and(|connection| connection.len() > MAX_CONNECTION) {
+            return false;
+        }
         let offer = Offer {
             answerer: parties.answerer.into(),
             connection: parties.connection.map(Box::from),

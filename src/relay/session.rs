@@ -1,26 +1,27 @@
 //! One call through the relay, without sockets: what a datagram means, and where it goes on.
 
+mod side;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::stun::{self, Role, Stun, Transaction};
+use super::stun::{Role, Stun, Transaction};
 use crate::wire::IceCredentials;
-
-/// Most addresses of a side.
-const MAX_ADDRESSES: usize = 8;
+pub(super) use side::number_in;
+use side::{Address, CONSENT, Side};
 
 /// Most checks that are remembered until they are answered.
 const MAX_CROSSINGS: usize = 16;
 
-/// Milliseconds without a word after which another address of a side takes over. Clients check a way that they use every
-/// 2.5 s (Chromium) or 5 s (Firefox).
-const SILENT: u64 = 8_000;
-
 /// Milliseconds that a direct way has before this one: Firefox keeps the first way that works.
 pub(super) const HEAD_START: u64 = 1000;
 
-/// Milliseconds after which a client that has not checked its way wants nothing more (RFC 7675).
-pub(super) const CONSENT: u64 = 30_000;
+/// Least and most milliseconds between checks of our own, which keep a way open while the call goes directly: Chromium gives
+/// a way up after 30 s without a packet. So one of two may be lost. Not the same for all calls, which spreads them.
+pub(super) const KEEP_OPEN: std::ops::Range<u64> = 11_000..14_000;
+
+/// Milliseconds that a client checks this way in vain before the other one is told to come.
+const WAKE_AFTER: u64 = 1_000;
 
 /// A side of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +70,8 @@ pub(super) struct Outcome<'a> {
     pub(super) proved: Option<SocketAddr>,
     /// Addresses that are no client's any more.
     pub(super) given_up: Vec<SocketAddr>,
+    /// The side that has to be told to come, and how often that has happened.
+    pub(super) wake: Option<(End, u8)>,
 }
 
 impl Outcome<'_> {
@@ -88,26 +91,6 @@ pub(super) struct Session {
     begun: u64,
 }
 
-struct Side {
-    ufrag: Box<str>,
-    pwd: Box<str>,
-    role: Option<Role>,
-    addresses: Vec<Address>,
-    current: Option<SocketAddr>,
-    /// Its last check, which waits for an address of the other side.
-    held: Option<(SocketAddr, Box<[u8]>)>,
-}
-
-struct Address {
-    at: SocketAddr,
-    /// The transaction of our check, until it is answered.
-    challenge: Option<Transaction>,
-    /// Bytes of the check that came from there and was not answered by one of ours.
-    unanswered: usize,
-    heard: u64,
-    consented: u64,
-}
-
 struct Crossing {
     transaction: Transaction,
     asker: SocketAddr,
@@ -116,15 +99,12 @@ struct Crossing {
 
 impl Session {
     pub(super) fn new(number: u32, offer: IceCredentials<'_>, answer: IceCredentials<'_>, now: u64) -> Self {
-        let side = |credentials: IceCredentials<'_>| Side {
-            ufrag: credentials.ufrag.into(),
-            pwd: credentials.pwd.into(),
-            role: None,
-            addresses: Vec::new(),
-            current: None,
-            held: None,
-        };
-        Session { number, sides: [side(offer), side(answer)], crossings: VecDeque::new(), begun: now }
+        Session {
+            number,
+            sides: [Side::new(offer), Side::new(answer)],
+            crossings: VecDeque::new(),
+            begun: now,
+        }
     }
 
     /// The name that a check of `end` has.
@@ -165,6 +145,7 @@ impl Session {
         }
         let (number, begun) = (self.number, self.begun);
         let mut outcome = Outcome::default();
+        self.side_mut(end.other()).asking = None;
         let username = self.username_of(end.other());
         let side = self.side_mut(end);
         side.role = request.role().or(side.role);
@@ -192,18 +173,22 @@ impl Session {
             }
             None => self.side_mut(end).held = Some((from, bytes.into())),
         }
+        let asking = *self.side_mut(end).asking.get_or_insert(now);
+        if now.saturating_sub(asking) > WAKE_AFTER {
+            outcome.wake = self.side_mut(end.other()).wake(now).map(|times| (end.other(), times));
+        }
         Ok(outcome)
     }
 
-    /// Checks the addresses that have waited for the end of the head start.
-    pub(super) fn end_head_start(&mut self) -> Vec<Outgoing<'static>> {
+    /// Checks addresses: those that have waited for the end of the head start, and those that agree, to keep their way open.
+    pub(super) fn on_time(&mut self, now: u64) -> Vec<Outgoing<'static>> {
         let number = self.number;
         let names = [End::Offerer, End::Answerer].map(|end| self.username_of(end.other()));
         let sides = self.sides.iter_mut().zip(names);
         let challenges = sides.flat_map(|(side, username)| {
             let Side { addresses, pwd, role, .. } = side;
-            let waiting = addresses.iter_mut().filter(|address| !address.is_proved());
-            waiting.filter_map(move |address| address.challenged(number, &username, pwd, *role))
+            let due = addresses.iter_mut().filter(move |address| !address.is_proved() || address.agrees(now));
+            due.filter_map(move |address| address.challenged(number, &username, pwd, *role))
         });
         challenges.collect()
     }
@@ -228,8 +213,9 @@ impl Session {
         address.heard = now;
         if address.challenge == Some(response.transaction) {
             address.challenge = None;
+            outcome.proved = (!address.is_proved()).then_some(from);
             address.consented = now;
-            outcome.proved = Some(from);
+            self.side_mut(end.other()).asking = None;
             self.release_held(now, &mut outcome);
             return Ok(outcome);
         }
@@ -238,6 +224,7 @@ impl Session {
             .iter()
             .position(|crossing| crossing.transaction == response.transaction && crossing.asked == end);
         let crossing = crossing.and_then(|at| self.crossings.remove(at)).ok_or(Dropped::Unknown)?;
+        self.side_mut(end.other()).asking = None;
         outcome.send.push(Outgoing { to: crossing.asker, bytes: bytes.into() });
         Ok(outcome)
     }
@@ -250,7 +237,9 @@ impl Session {
             return Err(Dropped::NoWay);
         }
         address.heard = now;
-        self.side(end.other()).way(now).ok_or(Dropped::NoWay)
+        let other = self.side_mut(end.other());
+        other.asking = None;
+        other.way(now).ok_or(Dropped::NoWay)
     }
 
     /// Sends on what has waited for an address.
@@ -297,83 +286,4 @@ impl Session {
             End::Answerer => answerer,
         }
     }
-}
-
-impl Side {
-    /// Notes that a check came from an address. Gives the address that it takes the place of.
-    fn note(&mut self, from: SocketAddr, now: u64) -> Result<Option<SocketAddr>, Dropped> {
-        if let Some(address) = self.addresses.iter_mut().find(|address| address.at == from) {
-            address.heard = now;
-            return Ok(None);
-        }
-        let mut replaced = None;
-        if self.addresses.len() >= MAX_ADDRESSES {
-            let silent = self.addresses.iter().position(|address| !address.agrees(now));
-            replaced = Some(self.addresses.swap_remove(silent.ok_or(Dropped::Address)?).at);
-        }
-        self.addresses.push(Address {
-            at: from,
-            challenge: None,
-            unanswered: 0,
-            heard: now,
-            consented: NEVER,
-        });
-        Ok(replaced)
-    }
-
-    /// The address that datagrams for this side go to.
-    fn way(&self, now: u64) -> Option<SocketAddr> {
-        let agreed = || self.addresses.iter().filter(|address| address.agrees(now));
-        let current = agreed().find(|address| Some(address.at) == self.current);
-        let speaks = |address: &&Address| now.saturating_sub(address.heard) <= SILENT;
-        let latest = || agreed().max_by_key(|address| address.heard);
-        current.filter(speaks).or_else(latest).map(|address| address.at)
-    }
-}
-
-/// The time of the consent of an address that has not proved itself.
-const NEVER: u64 = u64::MAX;
-
-impl Address {
-    /// Our check of this address, if it is not longer than what came from there.
-    fn challenged(
-        &mut self,
-        number: u32,
-        username: &str,
-        pwd: &str,
-        its_role: Option<Role>,
-    ) -> Option<Outgoing<'static>> {
-        let transaction = *self.challenge.get_or_insert_with(|| challenge(number));
-        let our_role = match its_role {
-            Some(Role::Controlled) => Role::Controlling,
-            _ => Role::Controlled,
-        };
-        let most = std::mem::take(&mut self.unanswered);
-        let check = stun::check(transaction, username, pwd, our_role).filter(|check| check.len() <= most)?;
-        Some(Outgoing { to: self.at, bytes: check.into() })
-    }
-
-    fn is_proved(&self) -> bool {
-        self.consented != NEVER
-    }
-
-    /// Whether its client wants to receive there.
-    fn agrees(&self, now: u64) -> bool {
-        self.is_proved() && now.saturating_sub(self.consented) <= CONSENT
-    }
-}
-
-/// A transaction that nobody can guess, with the number of its call.
-fn challenge(number: u32) -> Transaction {
-    let mut transaction: Transaction = rand::random();
-    for (byte, of_number) in transaction.iter_mut().zip(number.to_be_bytes()) {
-        *byte = of_number;
-    }
-    transaction
-}
-
-/// The call whose number stands in a transaction.
-pub(super) fn number_in(transaction: &Transaction) -> u32 {
-    let [a, b, c, d, ..] = *transaction;
-    u32::from_be_bytes([a, b, c, d])
 }

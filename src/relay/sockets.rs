@@ -136,9 +136,8 @@ impl Reader<'_> {
                 biased;
                 // An error means that the relay is gone.
                 _ = open.changed() => return Ok(()),
-                () = self.calls.until_head_start_ends(), if self.is_first() => {
-                    self.calls.end_head_starts(self.thread, |to, bytes| self.send(to, bytes, bytes.len()));
-                    continue;
+                () = self.calls.until_due(), if self.is_first() => {
+                    self.calls.on_time(self.thread, |to, bytes| self.send(to, bytes, bytes.len()));
                 }
                 readable = socket.readable() => readable?,
             }

@@ -189,3 +189,106 @@ fn a_client_learns_its_own_address() {
     assert_eq!(world::mapped(answer), addr("[2001:db8::1]:1000"));
     assert_eq!(world.calls.totals().bindings, 2);
 }
+
+/// A client has found its direct way, and so says nothing here, but answers.
+fn goes_directly(world: &World, clients: [&Client; 2], seconds: u64) {
+    for _ in 0..seconds {
+        world.advance(Duration::from_secs(1));
+        for client in clients {
+            for check in world.received(client.at) {
+                world.send(client.at, &client.answer(&check));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_way_of_a_call_that_goes_directly_stays_open_and_carries_it_when_that_ends() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.call("a", "b");
+    world.join(&caller, &callee);
+    goes_directly(&world, [&caller, &callee], 600);
+    world.calls.sweep();
+    assert_eq!(world.calls.totals().calls, 1);
+    world.forget_received();
+    world.send(caller.at, b"\x80x");
+    assert_eq!(world.received(callee.at), [b"\x80x"]);
+    world.send(callee.at, b"\x80y");
+    assert_eq!(world.received(caller.at), [b"\x80y"]);
+}
+
+#[test]
+fn a_way_is_checked_twice_in_thirty_seconds_and_no_more_when_nobody_answers() {
+    let world = World::new(|_| {});
+    let [caller, _] = world.call("a", "b");
+    world.prove(&caller);
+    let mut checks = Vec::new();
+    for _ in 0..300 {
+        world.advance(Duration::from_secs(1));
+        checks.extend(world.received(caller.at));
+    }
+    assert_eq!(checks.len(), 2);
+    world.calls.sweep();
+    assert_eq!(world.calls.totals().calls, 0);
+}
+
+#[test]
+fn an_address_that_has_proved_nothing_is_not_checked_again() {
+    let world = World::new(|_| {});
+    let [caller, _] = world.call("a", "b");
+    world.send(caller.at, &caller.check(false));
+    assert_eq!(world.received(caller.at).len(), 1);
+    for _ in 0..20 {
+        world.advance(Duration::from_secs(1));
+        assert!(world.received(caller.at).is_empty());
+    }
+}
+
+#[test]
+fn a_client_that_is_needed_and_has_given_its_way_up_is_told_to_come() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.call("a", "b");
+    world.prove(&caller);
+    goes_directly(&world, [&caller, &callee], 60);
+    let mut woken = Vec::new();
+    // The direct way is gone, and the caller checks eight times a second.
+    for _ in 0..400 {
+        world.advance(Duration::from_millis(125));
+        world.send(caller.at, &caller.check(false));
+        woken.extend(world.woken.try_iter());
+    }
+    assert_eq!(woken.len(), 8);
+    for (wake, times) in woken.iter().zip(1..) {
+        assert_eq!((&*wake.whom, &*wake.other, &*wake.connection, wake.times), ("b", "a", "1", times));
+    }
+    world.join(&caller, &callee);
+    world.send(caller.at, b"\x80x");
+    assert_eq!(world.received(callee.at), [b"\x80x"]);
+}
+
+#[test]
+fn a_client_that_is_there_is_not_told_to_come() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.call("a", "b");
+    world.join(&caller, &callee);
+    for _ in 0..100 {
+        world.advance(Duration::from_millis(900));
+        let check = caller.check(false);
+        world.send(caller.at, &check);
+        for check in world.received(callee.at) {
+            world.send(callee.at, &callee.answer(&check));
+        }
+    }
+    assert_eq!(world.woken.try_iter().count(), 0);
+}
+
+#[test]
+fn candidates_that_are_told_again_are_always_new() {
+    let advertised = [addr("198.51.100.1:3478"), addr("[2001:db8::1]:3478")];
+    let all: Vec<String> = (0..=8).flat_map(|times| super::candidates(&advertised, times)).collect();
+    let part = |at: usize| move |line: &String| line.split(' ').nth(at).unwrap().to_owned();
+    let foundations: std::collections::HashSet<String> = all.iter().map(part(0)).collect();
+    assert_eq!(foundations.len(), all.len());
+    let priorities: std::collections::HashSet<String> = all.iter().map(part(3)).collect();
+    assert_eq!((priorities.len(), priorities.contains("0")), (9, false));
+}

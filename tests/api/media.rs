@@ -82,6 +82,18 @@ impl Side {
 
     /// Checks, and proves its address.
     fn prove(&self) {
+        self.check();
+        self.answer(&self.receive());
+    }
+
+    /// Checks, and waits until that has come.
+    fn check_in_vain(&self) {
+        self.check();
+        self.socket.send(&Message::builder_request(BINDING, MessageWriteVec::new()).finish()).unwrap();
+        assert!(Message::from_bytes(&self.receive()).unwrap().is_response());
+    }
+
+    fn check(&self) {
         let mut check = Message::builder_request(BINDING, MessageWriteVec::new());
         check.add_attribute(&Username::new(&format!("{}:{}", self.other, self.own)).unwrap()).unwrap();
         for (attribute, value) in [(0x802A, &[7; 8][..]), (0x0024, &[1; 4][..])] {
@@ -90,7 +102,6 @@ impl Side {
         check.add_message_integrity(&credentials(&pwd(self.other)), IntegrityAlgorithm::Sha1).unwrap();
         check.add_fingerprint().unwrap();
         self.socket.send(&check.finish()).unwrap();
-        self.answer(&self.receive());
     }
 
     fn answer(&self, check: &[u8]) {
@@ -131,6 +142,25 @@ fn two_clients_talk_through_the_relay() {
         other.socket.send(&[number; 1000]).unwrap();
         assert_eq!(one.receive(), [number; 1000]);
     }
+}
+
+#[test]
+fn a_client_that_is_needed_is_told_another_candidate() {
+    let (server, relay) = with_relay(RelayMode::Fallback);
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    call_of(&mut a, &mut b, relay);
+    server.advance(Duration::from_secs(1));
+    let one = Side::new(relay, "aufrag", "bufrag");
+    one.prove();
+    one.check_in_vain();
+    b.expect_nothing("b");
+    server.advance(Duration::from_millis(1001));
+    one.check_in_vain();
+    let (ip, port) = (relay.ip(), relay.port());
+    let told = format!("candidate:2 1 udp 254 {ip} {port} typ host");
+    let payload =
+        format!(r#"{{"candidate":{{"candidate":"{told}","sdpMLineIndex":0}},"connectionId":"dc_1"}}"#);
+    b.expect(relayed("CANDIDATE", "a", "b", &payload));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use stun_types::attribute::{AttributeType, RawAttribute, Username, XorMappedAddress};
@@ -13,14 +14,16 @@ use stun_types::message::{
 
 use crate::clock::Clock;
 use crate::config::{Config, RelayLimits};
-use crate::relay::Parties;
 use crate::relay::calls::Calls;
+use crate::relay::{Parties, Wake};
 use crate::wire::{ApiKey, IceCredentials, RealmKind};
 
 /// A relay and everything that it has sent.
 pub(super) struct World {
     pub(super) calls: Calls,
     pub(super) clock: Clock,
+    /// Clients that were told to come.
+    pub(super) woken: Receiver<Wake>,
     key: ApiKey,
     sent: RefCell<HashMap<SocketAddr, Vec<Vec<u8>>>>,
 }
@@ -56,8 +59,9 @@ impl World {
         // Times have a past.
         clock.advance(Duration::from_secs(1000));
         let own = vec![addr("198.51.100.1:3478")];
-        let calls = Calls::new(config.into(), clock.clone(), own, false, 1);
-        World { calls, clock, key: ApiKey::parse("k").unwrap(), sent: RefCell::default() }
+        let (wakes, woken) = std::sync::mpsc::sync_channel(8);
+        let calls = Calls::new(config.into(), clock.clone(), own, false, 1, wakes);
+        World { calls, clock, woken, key: ApiKey::parse("k").unwrap(), sent: RefCell::default() }
     }
 
     pub(super) fn of_key(mut self, key: &str) -> Self {
@@ -159,7 +163,7 @@ impl World {
     pub(super) fn advance(&self, by: Duration) {
         self.clock.advance(by);
         let mut sent = self.sent.borrow_mut();
-        self.calls.end_head_starts(0, |to, bytes| sent.entry(to).or_default().push(bytes.to_vec()));
+        self.calls.on_time(0, |to, bytes| sent.entry(to).or_default().push(bytes.to_vec()));
     }
 }
 

@@ -1,0 +1,153 @@
+//! One side of a call: its addresses, and what each of them has proved.
+
+use std::net::SocketAddr;
+
+use super::{Dropped, Outgoing};
+use crate::relay::stun::{self, Role, Transaction};
+use crate::wire::IceCredentials;
+
+/// Most addresses of a side.
+const MAX_ADDRESSES: usize = 8;
+
+/// Milliseconds without a word after which another address of a side takes over. Clients check a way that they use every
+/// 2.5 s (Chromium) or 5 s (Firefox).
+const SILENT: u64 = 8_000;
+
+/// Milliseconds after which a client that has not checked its way wants nothing more (RFC 7675).
+pub(in crate::relay) const CONSENT: u64 = 30_000;
+
+/// Least milliseconds between two such calls of one client, and how often it is called at most.
+const WAKE_AGAIN: u64 = 3_000;
+const MAX_WAKES: u8 = 8;
+
+/// A side.
+pub(super) struct Side {
+    pub(super) ufrag: Box<str>,
+    pub(super) pwd: Box<str>,
+    pub(super) role: Option<Role>,
+    pub(super) addresses: Vec<Address>,
+    pub(super) current: Option<SocketAddr>,
+    /// Its last check, which waits for an address of the other side.
+    pub(super) held: Option<(SocketAddr, Box<[u8]>)>,
+    /// When it checked first since the other side was heard.
+    pub(super) asking: Option<u64>,
+    /// How often it was told to come, and when last.
+    pub(super) wakes: u8,
+    pub(super) woken: u64,
+}
+
+/// An address of a side.
+pub(super) struct Address {
+    pub(super) at: SocketAddr,
+    /// The transaction of our check, until it is answered.
+    pub(super) challenge: Option<Transaction>,
+    /// Bytes of the check that came from there and was not answered by one of ours.
+    pub(super) unanswered: usize,
+    pub(super) heard: u64,
+    pub(super) consented: u64,
+}
+
+impl Side {
+    pub(super) fn new(credentials: IceCredentials<'_>) -> Self {
+        Side {
+            ufrag: credentials.ufrag.into(),
+            pwd: credentials.pwd.into(),
+            role: None,
+            addresses: Vec::new(),
+            current: None,
+            held: None,
+            asking: None,
+            wakes: 0,
+            woken: 0,
+        }
+    }
+
+    /// Notes that a check came from an address. Gives the address that it takes the place of.
+    pub(super) fn note(&mut self, from: SocketAddr, now: u64) -> Result<Option<SocketAddr>, Dropped> {
+        if let Some(address) = self.addresses.iter_mut().find(|address| address.at == from) {
+            address.heard = now;
+            return Ok(None);
+        }
+        let mut replaced = None;
+        if self.addresses.len() >= MAX_ADDRESSES {
+            let silent = self.addresses.iter().position(|address| !address.agrees(now));
+            replaced = Some(self.addresses.swap_remove(silent.ok_or(Dropped::Address)?).at);
+        }
+        self.addresses.push(Address {
+            at: from,
+            challenge: None,
+            unanswered: 0,
+            heard: now,
+            consented: NEVER,
+        });
+        Ok(replaced)
+    }
+
+    /// The address that datagrams for this side go to.
+    pub(super) fn way(&self, now: u64) -> Option<SocketAddr> {
+        let agreed = || self.addresses.iter().filter(|address| address.agrees(now));
+        let current = agreed().find(|address| Some(address.at) == self.current);
+        let speaks = |address: &&Address| now.saturating_sub(address.heard) <= SILENT;
+        let latest = || agreed().max_by_key(|address| address.heard);
+        current.filter(speaks).or_else(latest).map(|address| address.at)
+    }
+
+    /// Notes that it is told to come. Gives how often it was, unless that was just now, or often enough.
+    pub(super) fn wake(&mut self, now: u64) -> Option<u8> {
+        let is_time = self.wakes == 0 || now.saturating_sub(self.woken) >= WAKE_AGAIN;
+        let may = is_time && self.wakes < MAX_WAKES;
+        may.then(|| {
+            self.wakes += 1;
+            self.woken = now;
+            self.wakes
+        })
+    }
+}
+
+/// The time of the consent of an address that has not proved itself.
+const NEVER: u64 = u64::MAX;
+
+impl Address {
+    /// Our check of this address. Before the address is proved, not longer than what came from there.
+    pub(super) fn challenged(
+        &mut self,
+        number: u32,
+        username: &str,
+        pwd: &str,
+        its_role: Option<Role>,
+    ) -> Option<Outgoing<'static>> {
+        let transaction = *self.challenge.get_or_insert_with(|| challenge(number));
+        let our_role = match its_role {
+            Some(Role::Controlled) => Role::Controlling,
+            _ => Role::Controlled,
+        };
+        let came = std::mem::take(&mut self.unanswered);
+        let most = if self.is_proved() { usize::MAX } else { came };
+        let check = stun::check(transaction, username, pwd, our_role).filter(|check| check.len() <= most)?;
+        Some(Outgoing { to: self.at, bytes: check.into() })
+    }
+
+    pub(super) fn is_proved(&self) -> bool {
+        self.consented != NEVER
+    }
+
+    /// Whether its client wants to receive there.
+    pub(super) fn agrees(&self, now: u64) -> bool {
+        self.is_proved() && now.saturating_sub(self.consented) <= CONSENT
+    }
+}
+
+/// A transaction that nobody can guess, with the number of its call.
+fn challenge(number: u32) -> Transaction {
+    let mut transaction: Transaction = rand::random();
+    for (byte, of_number) in transaction.iter_mut().zip(number.to_be_bytes()) {
+        *byte = of_number;
+    }
+    transaction
+}
+
+/// The call whose number stands in a transaction.
+pub(in crate::relay) fn number_in(transaction: &Transaction) -> u32 {
+    let [a, b, c, d, ..] = *transaction;
+    u32::from_be_bytes([a, b, c, d])
+}

@@ -5,7 +5,7 @@ set -euo pipefail
 # program:package
 needs=(cc:build-essential node:nodejs npm:npm openssl:openssl chromium:chromium firefox-esr:firefox-esr ip:iproute2 nft:nftables)
 # Installed packages of these would start services on this machine. So they are only unpacked.
-services=(nginx caddy redis-server)
+services=(nginx caddy redis-server turnserver:coturn)
 unpacked="$(cd "$(dirname "$0")/.." && pwd)/target/proxies"
 
 missing=()
@@ -14,8 +14,15 @@ for need in "${needs[@]}"; do
 done
 packed=()
 for service in "${services[@]}"; do
-  PATH="$PATH:/usr/sbin:$unpacked/usr/sbin:$unpacked/usr/bin" command -v "$service" >/dev/null || packed+=("$service")
+  PATH="$PATH:/usr/sbin:$unpacked/usr/sbin:$unpacked/usr/bin" command -v "${service%%:*}" >/dev/null || packed+=("${service##*:}")
 done
+# The libraries of coturn are installed, because they are no services.
+libraries_of_coturn() {
+  [[ " ${packed[*]} " == *" coturn "* ]] || return 0
+  apt-cache depends coturn | sed -n 's/^ *Depends: \(lib[^<]*\)$/\1/p' | while read -r library; do
+    dpkg -s "$library" >/dev/null 2>&1 || echo "$library"
+  done
+}
 # The package redis-server is a link to a program of redis-tools, which is no service and brings the libraries.
 if [[ " ${packed[*]} " == *" redis-server "* ]]; then
   packed+=(redis-tools)
@@ -32,6 +39,7 @@ if ! command -v apt-get >/dev/null; then
   echo "missing: ${missing[*]} ${packed[*]} (these are Debian's names). Install them and run this again." >&2
   exit 1
 fi
+mapfile -t -O "${#missing[@]}" missing < <(libraries_of_coturn)
 
 unpack() {
   [ ${#packed[@]} -eq 0 ] && return
@@ -53,5 +61,8 @@ fi
 echo "installing: ${missing[*]} ${packed[*]}"
 export DEBIAN_FRONTEND=noninteractive
 "${sudo[@]}" apt-get update -q
+# Without the lists of packages, nothing was known of them before.
+mapfile -t libraries < <(libraries_of_coturn)
+[ ${#libraries[@]} -eq 0 ] || "${sudo[@]}" apt-get install -y --no-install-recommends "${libraries[@]}"
 [ ${#missing[@]} -eq 0 ] || "${sudo[@]}" "${install[@]}"
 unpack

@@ -15,7 +15,7 @@ use arc_swap::Guard;
 
 use crate::admin::Admin;
 use crate::clock::Clock;
-use crate::config::{ClusterConfig, Config, LiveConfig};
+use crate::config::{ClusterConfig, Config, LiveConfig, OwnIceServers};
 use crate::events::{ClientMistake, Event, Events, Mistake};
 use crate::keys::{KeyError, KeyStore};
 use crate::limits::ConnectionLimiter;
@@ -38,6 +38,7 @@ pub(crate) struct Parts {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) admin: Admin,
     pub(crate) addresses: Arc<ConnectionLimiter>,
+    pub(crate) own_ice: OwnIceServers,
     mistakes: Arc<Mistakes>,
     /// An embedding program's own ids.
     pub(crate) generate_id: Option<GenerateId>,
@@ -56,6 +57,7 @@ pub(crate) struct Extras {
     pub(crate) on_message: Vec<OnMessage>,
     pub(crate) cluster: Option<ClusterConfig>,
     pub(crate) relay: Option<BoundRelay>,
+    pub(crate) own_ice: OwnIceServers,
     pub(crate) generate_id: Option<GenerateId>,
 }
 
@@ -65,7 +67,7 @@ impl Parts {
         events: Events,
         clock: Clock,
         store: Arc<dyn KeyStore>,
-        Extras { on_message, cluster, relay, generate_id }: Extras,
+        Extras { on_message, cluster, relay, own_ice, generate_id }: Extras,
     ) -> Arc<Self> {
         let is_live = !clock.is_manual();
         let config = LiveConfig::new(config);
@@ -94,6 +96,7 @@ impl Parts {
             sessions,
             admin,
             addresses,
+            own_ice,
             mistakes,
             generate_id,
             silent_proxy: Once::new(),

@@ -4,6 +4,7 @@
 mod cluster;
 mod environment;
 mod help;
+mod ice;
 mod keys;
 mod misplaced;
 mod not_read;
@@ -160,6 +161,9 @@ pub struct Cli {
 
     #[command(flatten)]
     relay: relay::RelayArgs,
+
+    #[command(flatten)]
+    ice: ice::IceArgs,
 
     /// Connected clients at a time
     #[arg(help_heading = help::LIMITS, long = "concurrent_limit", alias = "concurrent-limit", short = 'c', env = "PEERBROKER_CONCURRENT_LIMIT", value_name = "N", default_value_t = defaults().limits.concurrent_limit, value_parser = count::<usize>)]

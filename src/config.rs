@@ -22,7 +22,7 @@ use crate::wire::ApiKey;
 pub use crate::redis_link::{BadRedis, BadUrl, RedisAddress};
 pub use crate::tls::TlsFiles;
 pub use cluster::{ClusterConfig, Degraded};
-pub use ice::{IceConfig, InvalidSecret, TurnCredentials, TurnSecret};
+pub use ice::{IceConfig, InvalidSecret, OwnIceServers, TurnCredentials, TurnSecret};
 pub use limits::{AddressLimits, Limits};
 pub use listen::{AdminToken, InvalidToken, Listen, ListenOps};
 pub use live::LiveConfig;

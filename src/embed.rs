@@ -5,7 +5,7 @@ use actix_web::web::ServiceConfig;
 
 use crate::app::{Extras, Parts};
 use crate::clock::Clock;
-use crate::config::{AdminToken, ClusterConfig, Config, InvalidPath, MountPath};
+use crate::config::{AdminToken, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers};
 use crate::events::{Event, Events, Notice};
 use crate::http::{self, Mounted};
 use crate::keys::memory::MemoryKeys;
@@ -213,6 +213,12 @@ impl Builder {
     /// Relays calls that cannot go directly. Clients need nothing for it.
     pub fn relay(mut self, relay: BoundRelay) -> Self {
         self.extras.relay = Some(relay);
+        self
+    }
+
+    /// Tells clients of STUN and TURN servers that this program runs itself, before those of [`Config::ice`].
+    pub fn own_ice_servers(mut self, own: OwnIceServers) -> Self {
+        self.extras.own_ice = own;
         self
     }
 

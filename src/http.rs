@@ -10,6 +10,7 @@ mod files;
 pub(crate) mod forwarded;
 pub(crate) mod handshake;
 mod html;
+mod ice;
 mod ids;
 mod key_signup;
 mod legacy;
@@ -78,7 +79,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
     let pages = parts.config().pages;
     let peerjs = parts.config().dialects.peerjs;
     match route {
-        Route::Id(_) | Route::Peers(_) if !peerjs => not_found::page(mounted, request),
+        Route::Id(_) | Route::Peers(_) | Route::Ice(_) if !peerjs => not_found::page(mounted, request),
         Route::Root if html::prefers_html(request) => match file(mounted, request, "").await {
             Some(index) => index,
             None if pages => pages::page(mounted, request, ""),
@@ -86,11 +87,12 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         },
         Route::Root => peerjs::about(),
         Route::Id(key) if percent::decode(key).is_none() => plain(StatusCode::BAD_REQUEST, "Bad Request"),
-        Route::Id(key) | Route::Peers(key) if !peerjs::admits(mounted, key, request) => {
+        Route::Id(key) | Route::Peers(key) | Route::Ice(key) if !peerjs::admits(mounted, key, request) => {
             plain(StatusCode::FORBIDDEN, "Forbidden")
         }
         Route::Id(key) => peerjs::new_id(parts, key, request).await,
         Route::Peers(key) => peerjs::peers(parts, key, request).await,
+        Route::Ice(key) => ice::servers(mounted, key, request).await,
         Route::Health => plain(StatusCode::OK, "ok"),
         Route::Page(name) if pages => pages::page(mounted, request, name),
         Route::File(below) => {

@@ -97,6 +97,9 @@ pub struct Settings {
     pub id_style: IdStyle,
     /// What the relay does for calls, if the server has one.
     pub relay: RelayMode,
+    /// Whether clients are told ICE servers, with credentials for them. Not named `ice`: rows of an older version have a
+    /// setting of that name, which did nothing and was off.
+    pub ice_servers: bool,
 }
 
 /// A change of a key. Missing fields keep their value. [`Settings`] describes the fields.
@@ -117,6 +120,7 @@ pub struct Change {
     pub messages_per_second: Option<u32>,
     pub id_style: Option<IdStyle>,
     pub relay: Option<RelayMode>,
+    pub ice_servers: Option<bool>,
 }
 
 /// Why a text cannot be the name of a key.
@@ -213,6 +217,7 @@ impl Key {
             messages_per_second,
             id_style,
             relay,
+            ice_servers,
         } = change;
         set(&mut self.name, name);
         let settings = &mut self.settings;
@@ -225,6 +230,7 @@ impl Key {
         set(&mut settings.messages_per_second, messages_per_second);
         set(&mut settings.id_style, id_style);
         set(&mut settings.relay, relay);
+        set(&mut settings.ice_servers, ice_servers);
     }
 
     /// The key as JSON for operators, without its secret.
@@ -305,6 +311,7 @@ impl Default for Settings {
             messages_per_second: 200,
             id_style: IdStyle::default(),
             relay: RelayMode::default(),
+            ice_servers: true,
         }
     }
 }

@@ -82,7 +82,8 @@ fn serve(cli: &Cli) -> ExitCode {
     let failed = |error: &str| style.print_error(&cli.given.reworded(error));
     exit_code(match cli.settings() {
         Ok(settings) => {
-            let warnings = cli::unknown_variables().into_iter().chain(cli.warnings());
+            let warnings =
+                cli::unknown_variables().into_iter().chain(cli.warnings()).chain(settings.warnings());
             warnings.for_each(|warning| log::warn!("{warning}"));
             let ended = if cli.check_config { check(&settings, style) } else { run(settings, style) };
             ended.map_err(|error| {

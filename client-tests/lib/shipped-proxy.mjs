@@ -105,7 +105,7 @@ export async function startShippedProxy(kind, server, { outer = false, edit = (c
 }
 
 /** Installed on this machine, or unpacked by scripts/setup.sh. */
-function find(program) {
+export function find(program) {
   const unpacked = join(root, 'target/proxies/usr');
   const folders = [...process.env.PATH.split(':'), '/usr/sbin', join(unpacked, 'sbin'), join(unpacked, 'bin')];
   const found = folders.map((folder) => join(folder, program)).find(existsSync);
@@ -113,8 +113,8 @@ function find(program) {
   return found;
 }
 
-/** Picks a free port, because neither proxy supports port 0. */
-async function freePort() {
+/** Picks a free port, because neither these proxies nor coturn support port 0. */
+export async function freePort() {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address();
@@ -123,7 +123,8 @@ async function freePort() {
   return port;
 }
 
-async function listens(port) {
+/** Ready when something listens there. */
+export async function listens(port) {
   const deadline = Date.now() + PATIENCE;
   while (Date.now() < deadline) {
     const socket = net.connect(port, '127.0.0.1');

@@ -13,6 +13,7 @@ pub(super) const PROXY: &str = "Behind a proxy";
 pub(super) const KEYS: &str = "Keys and pages that may use them";
 pub(super) const CLUSTER: &str = "Many nodes";
 pub(super) const RELAY: &str = "Calls that cannot go directly";
+pub(super) const ICE: &str = "ICE servers that clients are told";
 pub(super) const LIMITS: &str = "Limits";
 pub(super) const ROOMS: &str = "Rooms and calls";
 pub(super) const API: &str = "API";

@@ -236,6 +236,20 @@ pub struct KeySettings {
     )]
     relay: Option<RelayMode>,
 
+    #[arg(
+        long = "ice_servers",
+        alias = "ice-servers",
+        value_name = "true|false",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = yes_or_no,
+        help = of_new_key(
+            "Tell its clients the ICE servers of the server, with credentials",
+            |new| new.ice_servers.to_string()
+        )
+    )]
+    ice_servers: Option<bool>,
+
     /// How clients prove that they own an id. A new key: none
     #[arg(long, value_name = "METHOD")]
     auth: Option<Method>,
@@ -332,6 +346,7 @@ impl KeySettings {
             messages_per_second: self.messages_per_second,
             id_style: self.id_style,
             relay: self.relay,
+            ice_servers: self.ice_servers,
         })
     }
 

@@ -12,6 +12,7 @@ use peerbroker::{Config, Listen};
 
 use super::Cli;
 use super::cluster::StoredKeys;
+use super::ice::BadIce;
 use super::relay::BadRelay;
 use super::values::{Cors, Dialect, MAX_SECRET_FILE_BYTES, Path, RegistrationState};
 
@@ -47,6 +48,8 @@ pub enum BadSettings {
     Redis(#[from] BadRedis),
     #[error(transparent)]
     Relay(#[from] BadRelay),
+    #[error(transparent)]
+    Ice(#[from] BadIce),
     #[error("--keys redis needs --redis: keys are stored in the Redis that all nodes of the cluster share")]
     KeysWithoutRedis,
     #[error(
@@ -72,8 +75,21 @@ impl BadSettings {
             | BadSettings::TwoStores(_)
             | BadSettings::SamePort { .. }
             | BadSettings::Token { flag: "admin_token", .. } => 2,
+            BadSettings::Ice(why) => why.exit_code(),
             _ => 1,
         }
+    }
+}
+
+impl Settings {
+    /// What is surely not meant, and can be seen only when all files are read.
+    pub fn warnings(&self) -> Option<String> {
+        let secret = self.config.ice.turn_secret.as_ref()?;
+        secret.is_weak().then(|| {
+            "the secret of TURN servers is short: a client can find it by trying, with the credentials that it gets. `openssl \
+             rand -hex 32` makes a better one"
+                .to_owned()
+        })
     }
 }
 
@@ -115,6 +131,7 @@ impl Cli {
             messages_per_second: self.messages_per_second,
             id_style: self.id_style,
             relay: self.relay.mode(),
+            ice: self.ice.config()?,
             cors: self.origins(),
             root_key: self.root_key.clone(),
             dialects: Dialects {

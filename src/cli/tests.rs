@@ -37,6 +37,44 @@ fn the_defaults_shown_are_those_of_the_library() {
 }
 
 #[test]
+fn ice_servers_are_told_with_a_secret_and_a_weak_one_warns() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let urls = [
+        "--stun_url",
+        "stun:a.test",
+        "stun:b.test",
+        "--turn_url",
+        "turn:a.test",
+        "--turn_url",
+        "turns:b.test:443",
+    ];
+    let told = settings(&[&urls[..], &["--turn_secret", secret, "--turn_ttl", "60"]].concat());
+    assert_eq!(told.config.ice.stun_urls, ["stun:a.test", "stun:b.test"]);
+    assert_eq!(told.config.ice.turn_urls, ["turn:a.test", "turns:b.test:443"]);
+    assert_eq!(told.config.ice.turn_secret.as_ref().map(|secret| secret.as_str()), Some(secret));
+    assert_eq!(told.config.ice.ttl.as_secs(), 60);
+    assert_eq!(told.warnings(), None);
+    let weak = settings(&["--turn_url", "turn:a.test", "--turn_secret", "north"]);
+    assert!(
+        weak.warnings().is_some_and(|warning| warning.contains("is short") && !warning.contains("north"))
+    );
+}
+
+#[test]
+fn a_turn_server_without_a_secret_and_a_secret_that_none_can_have_are_errors() {
+    for (args, words, code) in [
+        (&["--turn_url", "turn:a.test"][..], "--turn_url needs --turn_secret or --turn_secret_file", 2),
+        (&["--turn_secret", "two words"], "invalid value for '--turn_secret': a secret has", 2),
+        (&["--turn_secret_file", "/nowhere/secret"], "cannot read --turn_secret_file /nowhere/secret", 1),
+    ] {
+        let error = parsed(args).settings().err().expect("an error");
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(!error.to_string().contains("two words"), "{error}");
+        assert_eq!(error.exit_code(), code, "{error}");
+    }
+}
+
+#[test]
 fn the_relay_has_an_address_of_each_family_and_a_port_of_its_own() {
     let relay = |flags: &[&str]| settings(flags).relay.unwrap();
     let found = relay(&["--relay", "198.51.100.7", "[2001:db8::7]:5000", "--relay_public", "203.0.113.1"]);

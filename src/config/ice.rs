@@ -7,6 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 
+#[cfg(doc)]
+use super::RelayConfig;
+
 /// What `GET {path}{key}/ice` tells clients, beside the servers of this program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IceConfig {
@@ -18,6 +21,19 @@ pub struct IceConfig {
     pub turn_secret: Option<TurnSecret>,
     /// How long credentials are valid.
     pub ttl: Duration,
+}
+
+/// STUN and TURN servers of the program that the broker is in. Clients are told of them before any other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnIceServers {
+    /// `stun:` URLs. Do not name the port of the [relay](RelayConfig): Chromium would not use the relay then.
+    pub stun_urls: Vec<String>,
+    /// `turn:` URLs of servers that know [`IceConfig::turn_secret`].
+    pub turn_urls: Vec<String>,
+    /// The port of TURN over TLS, at the host under which the client reaches the broker.
+    pub tls_port: Option<u16>,
+    /// Whether the broker's own port takes TURN over TLS, too.
+    pub tls_at_broker: bool,
 }
 
 impl Default for IceConfig {

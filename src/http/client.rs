@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::embedded::{Library, PEERJS, PEERJS_READABLE, PEERJS_VERSION};
 use super::mounted::Mounted;
 use super::template::Values;
-use super::{forwarded, pages};
+use super::{forwarded, ice, pages};
 
 /// Lets pages that isolate themselves (`Cross-Origin-Embedder-Policy`) load the script.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -55,8 +55,19 @@ fn filled(mounted: &Mounted, request: &HttpRequest, library: &Library, template:
         .with_html("{{integrity}}", library.integrity.to_owned())
         .with_html("{{key}}", serde_json::json!(key).to_string())
         .with_html("{{library}}", code.to_owned());
-    let preset = values.part("preset.js");
-    values.with_html("{{preset}}", preset).part(template)
+    let ice = has_ice_servers(mounted, request);
+    let preset = values.clone().with_html("{{ice}}", values.part("ice.js")).part("preset.js");
+    values.with_html("{{preset}}", preset).with_html("{{has_ice_servers}}", ice.to_string()).part(template)
+}
+
+/// Whether there are ICE servers for the key of this request. If not, no page asks for them.
+fn has_ice_servers(mounted: &Mounted, request: &HttpRequest) -> bool {
+    let parts = &mounted.parts;
+    let query = form_urlencoded::parse(request.query_string().as_bytes());
+    let asked = query.filter(|(name, _)| name == "key").map(|(_, key)| key).next();
+    let key = asked.unwrap_or_else(|| parts.config().key.as_str().to_owned().into());
+    let is_on = parts.keys.get(&key).is_none_or(|active| active.key.settings.ice_servers);
+    is_on && ice::has_servers(&parts.config().ice, &parts.own_ice)
 }
 
 /// The published build, byte by byte.

@@ -76,7 +76,7 @@ pub(super) async fn new_id(parts: &Parts, key: &str, request: &HttpRequest) -> H
         .body(id)
 }
 
-fn bearer(request: &HttpRequest) -> Option<&str> {
+pub(super) fn bearer(request: &HttpRequest) -> Option<&str> {
     let (scheme, token) = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
@@ -137,7 +137,7 @@ impl<'a> Page<'a> {
     }
 }
 
-fn json(text: String) -> HttpResponse {
+pub(super) fn json(text: String) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8")))
         .body(text)

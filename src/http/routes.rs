@@ -11,6 +11,8 @@ pub(crate) enum Route<'a> {
     Id(&'a str),
     /// The ids of all peers of a key.
     Peers(&'a str),
+    /// The ICE servers for clients of a key.
+    Ice(&'a str),
     /// The WebSocket.
     Socket,
     /// For load balancers and process managers.
@@ -104,6 +106,7 @@ fn resource(path: &str) -> Option<Route<'_>> {
         ("", _) => None,
         (key, "id") => Some(Route::Id(key)),
         (key, "peers") => Some(Route::Peers(key)),
+        (key, "ice") => Some(Route::Ice(key)),
         _ => None,
     }
 }
@@ -121,6 +124,8 @@ mod tests {
             ("/", "/peerjs/id", Route::Id("peerjs")),
             ("/", "/peerjs/id/", Route::Id("peerjs")),
             ("/", "/k/peers", Route::Peers("k")),
+            ("/", "/k/ice", Route::Ice("k")),
+            ("/", "/peerjs/k/ice/", Route::Ice("k")),
             ("/", "/peerjs/peerjs", Route::Socket),
             ("/", "/peerjs/peerjs/", Route::Socket),
             ("/", "/peerjs/peerjs/id", Route::Id("peerjs")),

@@ -118,6 +118,7 @@ pub(super) fn details(key: &Key) -> String {
         ("Discovery", yes_or_no(settings.allow_discovery)),
         ("Ids", settings.id_style.to_string()),
         ("Relay", settings.relay.to_string()),
+        ("ICE", yes_or_no(settings.ice_servers)),
     ] {
         let line = format!("{what:11}{value}");
         let _ = writeln!(text, "{}", line.trim_end());

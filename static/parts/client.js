@@ -3,5 +3,5 @@
 {{library}}
 (() => {
   {{preset}}
-  window.peerjs.Peer = window.Peer = presetPeer(window.peerjs.Peer, document.currentScript?.src, {{key}});
+  window.peerjs.Peer = window.Peer = presetPeer(window.peerjs.Peer, document.currentScript?.src, {{key}}, {{has_ice_servers}});
 })();

@@ -6,5 +6,5 @@ const { peerjs, Peer: global } = window;
 const { Peer: Original, util } = window.peerjs;
 Object.assign(window, { peerjs, Peer: global });
 {{preset}}
-const Peer = presetPeer(Original, import.meta.url, {{key}});
+const Peer = presetPeer(Original, import.meta.url, {{key}}, {{has_ice_servers}});
 export { Peer, util, Peer as default };

@@ -1,5 +1,6 @@
+{{ice}}
 // Presets PeerJS's Peer to the broker that serves this script. What the page passes wins.
-function presetPeer(Original, script, builtInKey) {
+function presetPeer(Original, script, builtInKey, hasIceServers) {
   if (!script) {
     console.warn('peerjs.js cannot tell its own address: load it with <script src>, or pass host, port and path to Peer');
     return Original;
@@ -16,6 +17,7 @@ function presetPeer(Original, script, builtInKey) {
     secure,
     ...(key && { key }),
   };
+  const servers = iceServersOfPeers();
   return class Peer extends Original {
     constructor(id, options) {
       // As in PeerJS: the id may be missing.
@@ -26,7 +28,24 @@ function presetPeer(Original, script, builtInKey) {
       super(id, isHere ? { ...preset, ...options } : options);
       if (isHere && !key && !options?.key) {
         console.warn('this broker has no built-in key: load peerjs.js?key=…, or pass a key to Peer');
+      } else if (isHere && hasIceServers && !options?.config?.iceServers) {
+        servers.presetIn(this);
       }
+    }
+
+    connect(...args) {
+      return servers.awaitIn(super.connect(...args), this);
+    }
+
+    call(...args) {
+      return servers.awaitIn(super.call(...args), this);
+    }
+
+    _handleMessage(message) {
+      // Messages of other peers may lead to connections. Those of the server do not wait.
+      const waiting = message.src === undefined ? undefined : servers.of(this)?.waiting();
+      if (!waiting) return super._handleMessage(message);
+      waiting.then(() => this.destroyed || super._handleMessage(message));
     }
   };
 }

@@ -129,10 +129,15 @@ impl TestServer {
 
     /// A server with a relay.
     pub fn start_with_relay(relay: BoundRelay, configure: impl FnOnce(&mut Config)) -> Self {
+        Self::start_built(PeerBroker::builder().relay(relay), configure)
+    }
+
+    /// A server of a builder, with the default configuration changed.
+    pub fn start_built(builder: Builder, configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config { messages_per_second: 0, ..Config::default() };
         configure(&mut config);
         let clock = Clock::manual();
-        let broker = PeerBroker::builder().config(config).clock(clock.clone()).relay(relay).build();
+        let broker = builder.config(config).clock(clock.clone()).build();
         Self::serve(broker, clock, Transport::Own, Listen::default())
     }
 
@@ -174,6 +179,13 @@ impl TestServer {
             stop: Some(stop),
             thread: Some(thread.unwrap()),
         }
+    }
+
+    /// Changes the configuration while the server runs.
+    pub fn reconfigure(&self, change: impl FnOnce(&mut Config)) {
+        let mut config = Config::clone(&self.broker.config());
+        change(&mut config);
+        self.broker.reconfigure(config).unwrap();
     }
 
     /// Advances the clock and does everything that is due.

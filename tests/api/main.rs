@@ -20,6 +20,7 @@ mod handshake;
 mod harness;
 mod hostile;
 mod http;
+mod ice;
 mod identity;
 mod ids;
 mod injection;

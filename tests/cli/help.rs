@@ -24,6 +24,7 @@ fn the_short_help_fits_on_one_screen_and_the_long_one_has_groups_and_variables()
         "Keys and pages that may use them",
         "Many nodes",
         "Calls that cannot go directly",
+        "ICE servers that clients are told",
         "Limits",
         "Rooms and calls",
     ];

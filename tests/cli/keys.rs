@@ -65,6 +65,7 @@ fn a_new_key_has_the_defaults_that_the_help_tells() {
     let expected = json!({
         "key": "mykey", "name": "", "enabled": true, "origins": [], "allow_no_origin": false,
         "allow_discovery": false, "concurrent_limit": 5000, "messages_per_second": 200, "id_style": "uuid", "relay": "fallback",
+        "ice_servers": true,
         "auth": {"method": "none"}, "used": null, "registered": false, "built_in": false,
     });
     assert_eq!(key, expected);
@@ -87,6 +88,7 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
         "0",
         "--id-style",
         "words",
+        "--ice-servers=false",
         "--auth",
         "webhook",
         "--auth-url",
@@ -105,6 +107,7 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
             ("concurrent_limit", json!(7)),
             ("messages_per_second", json!(0)),
             ("id_style", json!("words")),
+            ("ice_servers", json!(false)),
             ("auth", json!({"method": "webhook", "url": "https://example.org/auth"})),
         ] {
             assert_eq!(shown[member], value, "{member} of {key}");

@@ -80,6 +80,7 @@ impl Block {
                 ("room_players", count) => config.limits.room_players = count.parse().unwrap(),
                 ("root_key", key) => config.root_key = Some(ApiKey::parse(key).unwrap()),
                 ("random" | "peers", _) => {}
+                ("stun_url", url) => config.ice.stun_urls.push(url.to_owned()),
                 ("queue_messages", count) => config.limits.queue_messages = count.parse().unwrap(),
                 _ => panic!("{}: no such setting: {setting}", self.at(0)),
             }

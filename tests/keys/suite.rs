@@ -74,6 +74,7 @@ fn odd_key() -> Key {
         messages_per_second: u32::MAX,
         id_style: IdStyle::Words,
         relay: RelayMode::Always,
+        ice_servers: false,
     };
     let name = "Robert'); DROP TABLE keys;-- ü\u{1f980}\0\n\"";
     Key {
@@ -172,6 +173,7 @@ fn everything_of_a_key_can_be_changed(store: &dyn KeyStore) {
         messages_per_second: Some(wanted.settings.messages_per_second),
         id_style: Some(wanted.settings.id_style),
         relay: Some(wanted.settings.relay),
+        ice_servers: Some(wanted.settings.ice_servers),
     };
     let changed = store.change(&key("k"), change).unwrap();
     assert_eq!(changed, Key { name: wanted.name, settings: wanted.settings, ..made_at(7, "k") });

@@ -1,0 +1,354 @@
+// The ICE servers that the broker tells, with a real coturn, and the peerjs.js that takes them. The pages come from another
+// origin.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { passwordOf, startCoturn } from '../lib/coturn.mjs';
+import { Page } from '../lib/page.mjs';
+import { startServer } from '../lib/server.mjs';
+import { takeDown } from '../lib/take-down.mjs';
+import { within } from '../lib/within.mjs';
+
+const SCRIPTS = ['peerjs.js', 'peerjs.min.js', 'peerjs.mjs'];
+const RELAY_ONLY = { config: { iceTransportPolicy: 'relay' } };
+
+for (const browser of ['chromium', 'firefox']) {
+  for (const script of browser === 'chromium' ? SCRIPTS : ['peerjs.js']) {
+    ice(`${script} relays data and media through coturn, if the page wants nothing else (${browser})`, browser, async (stage) => {
+      const server = await stage.server((await stage.coturn()).flags);
+      const [alice, bob] = [await stage.page(server, script), await stage.page(server, script)];
+      await bob.run(opened, { id: 'bob', options: RELAY_ONLY });
+      await alice.run(opened, { id: 'alice', options: RELAY_ONLY });
+
+      assert.deepEqual(await alice.run(exchanged, 'bob'), { answer: 'hello, and back', local: 'relay', remote: 'relay' });
+      assert.deepEqual(await alice.run(called, 'bob'), { picture: true, local: 'relay', remote: 'relay' });
+    });
+  }
+
+  ice(`a connection that begins before the servers are told waits for them (${browser})`, browser, async (stage) => {
+    const server = await stage.server((await stage.coturn()).flags);
+    const [alice, bob] = [await stage.page(server), await stage.page(server)];
+    // Both sides know no server before the offer is there.
+    for (const page of [alice, bob]) await page.run(holdIce);
+    await bob.run(opened, { id: 'bob', options: RELAY_ONLY });
+    const exchange = alice.run(async ({ to, options }) => {
+      window.peer = new Peer('alice', options);
+      const line = peer.connect(to);
+      await new Promise((done, failed) => {
+        line.on('open', done);
+        peer.on('error', failed);
+      });
+      const answer = new Promise((done) => line.on('data', done));
+      line.send('early');
+      return answer;
+    }, { to: 'bob', options: RELAY_ONLY });
+    await alice.run(iceIsAsked);
+    await bob.run(iceIsAsked);
+    await bob.run(() => {
+      window.offered = new Promise((done) => { peer.socket.on('message', ({ type }) => type === 'OFFER' && done()); });
+    });
+    await alice.run(releaseIce);
+    await bob.run(() => window.offered);
+    await bob.run(releaseIce);
+
+    assert.equal(await exchange, 'early, and back');
+  });
+
+  ice(`credentials that have ended are refused, others are not (${browser})`, browser, async (stage) => {
+    const coturn = await stage.coturn();
+    const server = await stage.server(coturn.flags);
+    const page = await stage.page(server);
+    const { iceServers: [told] } = await (await fetch(`${urlOf(server)}/peerjs/ice`)).json();
+    const username = `${Math.floor(Date.now() / 1000) - 60}:peerjs`;
+
+    assert.equal(told.credential, passwordOf(told.username));
+    assert.deepEqual(await page.run(gathered, told), ['relay']);
+    assert.deepEqual(await page.run(gathered, { ...told, username, credential: passwordOf(username) }), []);
+    assert.ok(coturn.said().includes(`Cannot find credentials of user <${username}>`), coturn.said());
+  });
+}
+
+ice('what /ice tells is refused when its time is over', 'chromium', async (stage) => {
+  const server = await stage.server([...(await stage.coturn()).flags, '--turn_ttl', '1']);
+  const page = await stage.page(server);
+  const { iceServers: [told], ttl } = await (await fetch(`${urlOf(server)}/peerjs/ice`)).json();
+  assert.equal(ttl, 1);
+  const end = 1000 * (Number(told.username.split(':')[0]) + 1);
+  await within('the credentials to end', (async () => {
+    while (Date.now() <= end) await sleep(50);
+  })());
+
+  assert.deepEqual(await page.run(gathered, told), []);
+});
+
+ice('a page that stays open gets new credentials before its next connection', 'chromium', async (stage) => {
+  const server = await stage.server([...(await stage.coturn()).flags, '--turn_ttl', '2']);
+  const [alice, bob] = [await stage.page(server), await stage.page(server)];
+  await bob.run(opened, { id: 'bob', options: RELAY_ONLY });
+  await alice.run(opened, { id: 'alice', options: RELAY_ONLY });
+  await alice.run(exchanged, 'bob');
+  const first = await alice.run(() => peer.options.config.iceServers[0].username);
+  await within('the credentials to end', (async () => {
+    while (Date.now() <= 1000 * (Number(first.split(':')[0]) + 1)) await sleep(50);
+  })());
+
+  assert.deepEqual(await alice.run(exchanged, 'bob'), { answer: 'hello, and back', local: 'relay', remote: 'relay' });
+  assert.notEqual(await alice.run(() => peer.options.config.iceServers[0].username), first);
+});
+
+ice('open waits for no servers, and a connection does without them in the end', 'chromium', async (stage) => {
+  const server = await stage.server((await stage.coturn()).flags);
+  for (const never of [holdIce, failIce]) {
+    const [alice, bob] = [await stage.page(server), await stage.page(server)];
+    for (const page of [alice, bob]) await page.run(never);
+    const [a, b] = [`a of ${never.name}`, `b of ${never.name}`];
+    await bob.run(opened, { id: b });
+    await alice.run(opened, { id: a });
+
+    const { answer } = await alice.run(exchanged, b);
+
+    assert.equal(answer, 'hello, and back');
+    const { iceServers } = await alice.run(() => peer.options.config);
+    assert.deepEqual(iceServers, await alice.run(() => peerjs.util.defaultConfig.iceServers));
+  }
+});
+
+ice('what the page passes wins', 'chromium', async (stage) => {
+  const server = await stage.server(['--stun_url', 'stun:127.0.0.1:9']);
+  const page = await stage.page(server);
+  const { port } = server;
+  const seen = await page.run(async ({ port }) => {
+    const peers = [
+      new Peer('one'), new Peer('two', { config: { iceServers: [] } }), new Peer('three', { config: { bundlePolicy: 'max-bundle' } }),
+      new Peer('four', { host: 'localhost', port }), new Peer('five'),
+    ];
+    await Promise.all(peers.map((peer) => new Promise((done) => peer.on('open', done))));
+    while (peers[0].options.config === peerjs.util.defaultConfig) await new Promise((done) => setTimeout(done, 20));
+    peers[4].options.config = { iceServers: [] };
+    return peers.map(({ options }) => options.config);
+  }, { port });
+  const told = [{ urls: ['stun:127.0.0.1:9'] }];
+  const [one, two, three, four, five] = seen;
+  assert.deepEqual(one, { ...four, iceServers: told });
+  assert.deepEqual(two, { iceServers: [] });
+  assert.deepEqual(three, { bundlePolicy: 'max-bundle', iceServers: told });
+  assert.match(JSON.stringify(four), /stun\.l\.google\.com/);
+  assert.deepEqual(five, { iceServers: [] });
+  // One request for all Peers of the key.
+  assert.equal(await page.run(iceRequests), 1);
+});
+
+ice('a broker without servers, and the published script, leave PeerJS its own', 'chromium', async (stage) => {
+  const [without, withServers] = [await stage.server(), await stage.server(['--stun_url', 'stun:127.0.0.1:9'])];
+  for (const [server, script] of [[without, 'peerjs.js'], [withServers, 'peerjs-1.5.5.js']]) {
+    const page = await stage.page(server, script);
+    const isDefault = await page.run(async ({ host, port }) => {
+      window.peer = new Peer('one', { host, port });
+      await new Promise((done) => peer.on('open', done));
+      return peer.options.config === peerjs.util.defaultConfig;
+    }, { host: '127.0.0.1', port: server.port });
+    assert.ok(isDefault, script);
+    assert.equal(await page.run(iceRequests), 0, script);
+  }
+});
+
+ice('the five lines of docs/CALLS.md give a page its servers', 'chromium', async (stage) => {
+  const document = readFileSync(new URL('../../docs/CALLS.md', import.meta.url), 'utf8');
+  const [, lines] = document.match(/```js\n(async function iceConfig[^]*?)```/);
+  assert.equal(lines.trim().split('\n').length, 5);
+  const server = await stage.server([...(await stage.coturn()).flags, '--path', '/app']);
+  const page = await stage.page(server, 'app/peerjs-1.5.5.js');
+
+  const { config, unknown } = await page.run(async ({ lines, url }) => {
+    const iceConfig = new Function(`${lines}\nreturn iceConfig;`)();
+    return { config: await iceConfig(url), unknown: await iceConfig(url, 'unknown') };
+  }, { lines, url: `${urlOf(server)}/app` });
+
+  assert.deepEqual(unknown, { iceServers: [] });
+  assert.deepEqual(await page.run(gathered, config.iceServers[0]), ['relay']);
+});
+
+/** States a behaviour, and stops all that it started. */
+function ice(behaviour, browser, run) {
+  test(behaviour, { timeout: 120_000 }, async (t) => {
+    const stage = new Stage(browser);
+    t.after(() => stage.clear());
+    try {
+      await run(stage);
+    } catch (error) {
+      for (const server of stage.servers) t.diagnostic(server.transcript());
+      throw error;
+    }
+  });
+}
+
+class Stage {
+  servers = [];
+  #pages = [];
+  #sites = [];
+  #turns = [];
+
+  constructor(browser) {
+    this.browser = browser;
+  }
+
+  async server(flags) {
+    const server = await startServer(flags);
+    this.servers.push(server);
+    return server;
+  }
+
+  async coturn() {
+    const coturn = await startCoturn();
+    this.#turns.push(coturn);
+    return coturn;
+  }
+
+  /** A page of another origin with a script of the server. */
+  async page(server, script = 'peerjs.js') {
+    const site = await startSite(pageWith(`${urlOf(server)}/${script}`));
+    this.#sites.push(site);
+    const page = await Page.load(this.browser, site.url);
+    this.#pages.push(page);
+    await page.run(() => window.loaded);
+    return page;
+  }
+
+  clear() {
+    return takeDown({ pages: this.#pages, sites: this.#sites, turns: this.#turns, servers: this.servers });
+  }
+}
+
+const urlOf = ({ port }) => `http://127.0.0.1:${port}`;
+
+function pageWith(script) {
+  const load = script.endsWith('.mjs')
+    ? `<script>window.loaded = import('${script}').then((module) => { window.Peer = module.Peer; });</script>`
+    : `<script src="${script}"></script>`;
+  return `<!doctype html><meta charset="utf-8"><title>ice</title><link rel="icon" href="data:,"><script>${wayOf}</script>${load}`;
+}
+
+async function startSite(html) {
+  const site = http.createServer((request, response) => {
+    response.setHeader('Content-Type', 'text/html; charset=utf-8');
+    response.end(html);
+  });
+  site.listen(0, '127.0.0.1');
+  await once(site, 'listening');
+  return {
+    url: `http://127.0.0.1:${site.address().port}/`,
+    async stop() {
+      site.close();
+      site.closeAllConnections();
+      await once(site, 'close');
+    },
+  };
+}
+
+// What follows runs in pages.
+
+/** The types of the two candidates that a connection has chosen. */
+async function wayOf({ peerConnection }) {
+  const report = await peerConnection.getStats();
+  const all = [...report.values()];
+  // Firefox has no report of the transport, and marks the pair.
+  const pair = report.get(all.find(({ type }) => type === 'transport')?.selectedCandidatePairId)
+    ?? all.find(({ type, selected }) => type === 'candidate-pair' && selected);
+  const kind = (id) => report.get(id).candidateType;
+  return { local: kind(pair.localCandidateId), remote: kind(pair.remoteCandidateId) };
+}
+
+/** A Peer that echoes what it gets, and answers calls with its camera. */
+async function opened({ id, options }) {
+  window.peer = new Peer(id, options);
+  peer.on('connection', (line) => line.on('data', (text) => line.send(`${text}, and back`)));
+  peer.on('call', async (call) => call.answer(await navigator.mediaDevices.getUserMedia({ audio: true, video: true })));
+  return new Promise((done, failed) => {
+    peer.on('open', done);
+    peer.on('error', failed);
+  });
+}
+
+async function exchanged(to) {
+  const line = peer.connect(to);
+  await new Promise((done, failed) => {
+    line.on('open', done);
+    line.on('error', failed);
+    peer.on('error', failed);
+  });
+  const answered = new Promise((done) => line.on('data', done));
+  line.send('hello');
+  const answer = await answered;
+  return { answer, ...await window.wayOf(line) };
+}
+
+async function called(to) {
+  const call = peer.call(to, await navigator.mediaDevices.getUserMedia({ audio: true, video: true }));
+  const stream = await new Promise((done, failed) => {
+    call.on('stream', done);
+    call.on('error', failed);
+  });
+  const video = document.body.appendChild(document.createElement('video'));
+  Object.assign(video, { muted: true, srcObject: stream });
+  const moving = new Promise((done) => {
+    video.requestVideoFrameCallback(() => video.requestVideoFrameCallback(() => done(true)));
+  });
+  video.play();
+  const picture = await moving;
+  return { picture, ...await window.wayOf(call) };
+}
+
+/** The types of candidates that a connection gathers with one server, and nothing but relays. */
+async function gathered(server) {
+  const connection = new RTCPeerConnection({ iceServers: [server], iceTransportPolicy: 'relay' });
+  connection.createDataChannel('one');
+  const types = new Set();
+  const complete = new Promise((done) => {
+    connection.onicecandidate = ({ candidate }) => {
+      if (candidate?.candidate) types.add(candidate.type);
+    };
+    connection.onicegatheringstatechange = () => {
+      if (connection.iceGatheringState === 'complete') done();
+    };
+  });
+  await connection.setLocalDescription(await connection.createOffer());
+  await complete;
+  connection.close();
+  return [...types];
+}
+
+/** From now on the page's requests for ICE servers get no answer until they are released. */
+function holdIce() {
+  const original = window.fetch;
+  const released = new Promise((done) => { window.release = done; });
+  window.asked = new Promise((done) => {
+    window.fetch = async (url, ...more) => {
+      if (String(url).endsWith('/ice')) {
+        done();
+        await released;
+      }
+      return original(url, ...more);
+    };
+  });
+}
+
+function failIce() {
+  const original = window.fetch;
+  window.fetch = (url, ...more) => (String(url).endsWith('/ice') ? Promise.reject(new Error('no way')) : original(url, ...more));
+}
+
+function iceIsAsked() {
+  return window.asked;
+}
+
+function releaseIce() {
+  window.release();
+}
+
+function iceRequests() {
+  return performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/ice')).length;
+}

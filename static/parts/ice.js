@@ -1,0 +1,104 @@
+// The ICE servers that a broker tells: `list`, in the form that RTCPeerConnection takes.
+class IceServers {
+  // How long a connection waits for the list, and how long a request may take; in milliseconds.
+  static WAIT = 3_000;
+  static TIMEOUT = 15_000;
+  static RETRY = 60_000;
+
+  list = [];
+  waitingForList = undefined;
+  validUntil = 0;
+  askAgainAt = 0;
+
+  constructor(url, referrerPolicy) {
+    this.url = url;
+    this.referrerPolicy = referrerPolicy;
+    this.renew();
+  }
+
+  /** Asks when half of the time of the list is over, so credentials do not end before the next connection. No timers: they stop in sleeping pages. */
+  renew() {
+    if (Date.now() < this.askAgainAt) return;
+    this.askAgainAt = Infinity;
+    const asked = this.ask();
+    const waiting = Promise.race([asked, new Promise((done) => { setTimeout(done, IceServers.WAIT); })]);
+    this.waitingForList = waiting.then(() => { this.waitingForList = undefined; });
+  }
+
+  /** What a new connection has to wait for; undefined if there is a valid list, or none will come soon. */
+  waiting() {
+    this.renew();
+    return Date.now() < this.validUntil ? undefined : this.waitingForList;
+  }
+
+  /** Never rejects: without a list, connections have the servers that they had before. */
+  async ask() {
+    const started = Date.now();
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(), IceServers.TIMEOUT);
+    try {
+      const { referrerPolicy } = this;
+      const response = await fetch(this.url, { cache: 'no-store', referrerPolicy, signal: controller.signal });
+      const { iceServers, ttl } = await response.json();
+      if (!response.ok || !Array.isArray(iceServers) || !(ttl > 0)) throw new Error(`status ${response.status}`);
+      this.list = iceServers;
+      this.validUntil = started + ttl * 1000;
+      this.askAgainAt = started + ttl * 500;
+    } catch {
+      this.askAgainAt = Date.now() + IceServers.RETRY;
+      this.validUntil = Math.max(this.validUntil, this.askAgainAt);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+// Gives Peers the ICE servers of their brokers. Peers of one broker and key share a list.
+function iceServersOfPeers() {
+  const byUrl = new Map();
+  const byPeer = new WeakMap();
+  return {
+    of: (peer) => byPeer.get(peer),
+
+    /** Puts the servers into the configuration that PeerJS reads for each connection. */
+    presetIn(peer) {
+      const { secure, host, port, path, key, referrerPolicy } = peer.options;
+      const url = `${secure ? 'https' : 'http'}://${host}:${port}${path}${key}/ice`;
+      if (!byUrl.has(url)) byUrl.set(url, new IceServers(url, referrerPolicy));
+      const servers = byUrl.get(url);
+      byPeer.set(peer, servers);
+      let { config } = peer.options;
+      Object.defineProperty(peer.options, 'config', {
+        get() {
+          servers.renew();
+          // A broker that has none leaves PeerJS its own.
+          return servers.list.length > 0 && byPeer.has(peer) ? { ...config, iceServers: servers.list } : config;
+        },
+        // The page chose its own meanwhile.
+        set(chosen) {
+          config = chosen;
+          byPeer.delete(peer);
+        },
+        enumerable: true,
+        configurable: true,
+      });
+    },
+
+    /** A connection that begins before the list is there does everything but gather candidates. */
+    awaitIn(connection, peer) {
+      const waiting = byPeer.get(peer)?.waiting();
+      const { peerConnection } = connection ?? {};
+      if (!waiting || !peerConnection) return connection;
+      // Gathering begins with the local description.
+      peerConnection.setLocalDescription = async (...description) => {
+        await waiting;
+        delete peerConnection.setLocalDescription;
+        // The page has closed it; an error would be news to it.
+        if (peerConnection.signalingState === 'closed') return new Promise(() => {});
+        peerConnection.setConfiguration(peer.options.config);
+        return peerConnection.setLocalDescription(...description);
+      };
+      return connection;
+    },
+  };
+}

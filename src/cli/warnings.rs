@@ -12,6 +12,7 @@ impl Cli {
         let is_open = self.registration == RegistrationState::Open;
         let is_node = self.cluster.has_redis();
         let has_stored_keys = self.data_dir.is_some() || self.cluster.keys_in_redis();
+        let has_acme = self.acme.is_given();
         let has_rooms = self.dialects.contains(&Dialect::Rooms);
         let mut warnings = Vec::new();
         for (flag, is_used, needed) in [
@@ -26,6 +27,10 @@ impl Cli {
             ("node_name", is_node, "--redis"),
             ("cluster_lease", is_node, "--redis"),
             ("cluster_degraded", is_node, "--redis"),
+            ("acme_email", has_acme, "--acme"),
+            ("acme_directory", has_acme, "--acme"),
+            ("acme_http_port", has_acme, "--acme"),
+            ("acme_ca", has_acme, "--acme"),
             ("rooms", has_rooms, "rooms in --dialects"),
             ("room_players", has_rooms, "rooms in --dialects"),
             ("room_timeout", has_rooms, "rooms in --dialects"),
@@ -131,6 +136,8 @@ mod tests {
                 &["--rooms does nothing without rooms in --dialects"],
             ),
             (&["--rooms", "5"], &[]),
+            (&["--acme_email", "a@b.example"], &["--acme_email does nothing without --acme"]),
+            (&["--acme", "example.org", "--acme_http_port", "0", "--data_dir", "d"], &[]),
         ] {
             let warnings = parsed(args).warnings();
             let fits = warnings.len() == words.len()

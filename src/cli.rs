@@ -1,6 +1,7 @@
 //! The flags and the commands. Names and meanings are those of the npm `peerjs` program where it has
 //! them; every flag may also be spelt with hyphens and set in the environment.
 
+mod acme;
 mod cluster;
 mod environment;
 mod help;
@@ -102,6 +103,9 @@ pub struct Cli {
     #[arg(help_heading = help::TLS, long, env = "PEERBROKER_SSLCERT", value_name = "FILE")]
     sslcert: Option<PathBuf>,
 
+    #[command(flatten)]
+    acme: acme::AcmeArgs,
+
     /// Trust the headers of a proxy in front of the broker
     ///
     /// These are X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto, from the proxies of --trusted_proxy.
@@ -120,7 +124,7 @@ pub struct Cli {
     #[arg(help_heading = help::KEYS, long = "no_default_key", alias = "no-default-key", env = "PEERBROKER_NO_DEFAULT_KEY", value_name = "true|false", num_args = 0..=1, default_value_t = !defaults().default_key, default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
     no_default_key: bool,
 
-    /// Directory for stored keys
+    /// Directory for stored keys, and for the certificate of --acme
     ///
     /// `peerbroker keys` edits them while the server runs.
     #[arg(help_heading = help::KEYS, long = "data_dir", alias = "data-dir", env = "PEERBROKER_DATA_DIR", value_name = "DIR")]

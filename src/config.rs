@@ -1,5 +1,6 @@
 //! All settings and their defaults.
 
+mod acme;
 mod cluster;
 mod ice;
 mod limits;
@@ -21,6 +22,9 @@ use crate::wire::ApiKey;
 
 pub use crate::redis_link::{BadRedis, BadUrl, RedisAddress};
 pub use crate::tls::TlsFiles;
+pub use acme::{
+    AcmeConfig, AcmeName, DEFAULT_ACME_HTTP_PORT, InvalidAcmeName, LETS_ENCRYPT, MAX_ACME_NAMES,
+};
 pub use cluster::{ClusterConfig, Degraded};
 pub use ice::{IceConfig, InvalidSecret, OwnIceServers, TurnCredentials, TurnSecret};
 pub use limits::{AddressLimits, Limits};

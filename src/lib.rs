@@ -31,6 +31,7 @@
     )
 )]
 
+mod acme;
 mod admin;
 mod app;
 mod auth;
@@ -62,6 +63,7 @@ mod tls;
 mod transport;
 pub mod wire;
 
+pub use acme::AcmeError;
 pub use auth::{BadAuth, check_auth};
 pub use client_options::ClientOptions;
 pub use config::{Config, Listen};

@@ -1,5 +1,7 @@
 //! The server: binds its ports, serves, and drains.
 
+mod secure;
+
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, ToSocketAddrs as _};
@@ -19,19 +21,21 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
+use crate::acme::AcmeError;
 use crate::app::Parts;
-use crate::config::{BadStaticDir, DEFAULT_HOST, Listen, TlsFiles};
+use crate::config::{BadStaticDir, DEFAULT_HOST, Listen};
 use crate::embed::PeerBroker;
 use crate::events::{Event, Mistake};
 use crate::http::upgrade::{refuse_connection, upgrade};
 use crate::http::{self, Mounted, endpoint};
-use crate::lan::{host_name, lan_address};
+use crate::lan::lan_address;
 use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::ops::{self, Ops};
-use crate::tls::{self, TlsError};
+use crate::tls::TlsError;
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::connection_state::handle;
 use crate::transport::tls_port::TlsPort;
+use secure::{Secure, Upkeep};
 
 /// How long clients may take to answer their close frames when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -59,6 +63,9 @@ pub enum StartError {
     /// The TLS files cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// There can be no certificate by ACME.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
     /// The directory of static files cannot be used.
     #[error(transparent)]
     StaticDir(#[from] BadStaticDir),
@@ -178,7 +185,7 @@ pub struct Server {
     address: SocketAddr,
     mounted: Arc<Mounted>,
     workers: usize,
-    tls: Option<rustls::ServerConfig>,
+    tls: Option<Secure>,
     ops: Option<(TcpListener, Arc<Ops>)>,
 }
 
@@ -195,7 +202,7 @@ const OPS: Flags = Flags { host: "ops_host", port: "ops_port" };
 impl Server {
     /// Checks the hosts and the TLS files without binding a port.
     pub fn check(listen: &Listen) -> Result<(), StartError> {
-        load_tls(listen)?;
+        secure::check(listen)?;
         if let Some(ops) = &listen.ops {
             resolve(&ops.host, ops.port, OPS)?;
         }
@@ -205,10 +212,7 @@ impl Server {
     /// Checks the directory of static files, reads the TLS files, and binds the ports.
     pub fn bind(broker: &PeerBroker, listen: &Listen) -> Result<Self, StartError> {
         broker.config().check()?;
-        let tls = load_tls(listen)?;
-        if let Some(TlsFiles { cert, .. }) = &listen.tls {
-            broker.events().emit(|| Event::CertificateLoaded { path: cert.display().to_string() });
-        }
+        let tls = Secure::open(listen, broker.events())?;
         let listener = bind(&listen.host, listen.port, MAIN)?;
         let ops = listen.ops.as_ref().map(|ops| {
             let listener = bind(&ops.host, ops.port, OPS)?;
@@ -241,7 +245,7 @@ impl Server {
         let mounted = Arc::clone(&self.mounted);
         let (address, ops_address) = (self.address, self.ops_address());
         let listening = self.listener.try_clone()?;
-        let server = self.start()?;
+        let (server, _upkeep) = self.start()?;
         let events = &mounted.parts.events;
         events.emit(|| Event::Started { address, ops_address });
         let handle = server.handle();
@@ -259,8 +263,8 @@ impl Server {
         served
     }
 
-    fn start(self) -> io::Result<actix_server::Server> {
-        let Server { listener, mounted, workers, tls, ops, .. } = self;
+    fn start(self) -> io::Result<(actix_server::Server, Option<Upkeep>)> {
+        let Server { listener, mounted, workers, tls, ops, address } = self;
         let mut builder =
             actix_server::Server::build().disable_signals().max_concurrent_connections(MAX_HTTP_CONNECTIONS);
         if workers > 0 {
@@ -277,7 +281,10 @@ impl Server {
                 plain.clone().and_then(http_over!(Connection<TcpStream>, ops::app(Arc::clone(&ops))))
             })?;
         }
-        let builder = match tls {
+        let tls_config = tls.as_ref().map(|tls| tls.config.clone());
+        let upkeep =
+            tls.map(|tls| tls.keep_fresh(&parts.events, parts.node.clock().clone(), address.port())).transpose()?;
+        let builder = match tls_config {
             None => {
                 let plain = plain(parts);
                 builder.listen(NAME, listener, move || {
@@ -308,7 +315,7 @@ impl Server {
                 })?
             }
         };
-        Ok(builder.run())
+        Ok((builder.run(), upkeep))
     }
 }
 
@@ -329,20 +336,6 @@ async fn drain(mounted: &Mounted, handle: &ServerHandle, listening: TcpListener)
         0 => {}
         left => log::warn!("{left} clients did not answer their close frame and are cut off"),
     }
-}
-
-/// Reads the TLS files, and warns if clients will refuse the certificate.
-fn load_tls(listen: &Listen) -> Result<Option<rustls::ServerConfig>, TlsError> {
-    let Some(files) = &listen.tls else { return Ok(None) };
-    let tls = tls::load(files)?;
-    let host = host_name();
-    let mut names = vec!["localhost".to_owned(), format!("{host}.local"), host];
-    names.extend(lan_address().map(|address| address.to_string()));
-    if !matches!(&*listen.host, "::" | "0.0.0.0") {
-        names.push(listen.host.trim_matches(['[', ']']).to_owned());
-    }
-    tls::warnings(files, &names)?.iter().for_each(|warning| log::warn!("{warning}"));
-    Ok(Some(tls))
 }
 
 fn bind(host: &str, port: u16, flags: Flags) -> Result<TcpListener, StartError> {

@@ -1,10 +1,14 @@
-//! Reads PEM files into a TLS configuration.
+//! Certificates of the TLS port: reads them from PEM files, and swaps them while the port is open.
+
+mod certificates;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustls::crypto::ring;
+use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig};
 use rustls_pki_types::pem::{self, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -12,6 +16,9 @@ use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage};
 
 use crate::files::{self, FileError};
 use crate::lan;
+
+pub(crate) use certificates::{ACME_ALPN, Certificates, Validity};
+pub(crate) use watch::{Watch, watch};
 
 /// Most bytes of a file. A chain of certificates has a few KB.
 const MAX_BYTES: u64 = 1 << 20;
@@ -71,25 +78,31 @@ pub enum TlsError {
 }
 
 /// Reads the key and the certificate chain, and checks that they match.
-pub(crate) fn load(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
+pub(crate) fn load(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
     let chain = read_chain(files)?;
     let key = read("--sslkey", &files.key)?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| TlsError::NoKey(files.key.clone()))?;
-    server_config(chain, key).map_err(|error| match error {
+    certified_key(chain, key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::Mismatch(files.clone()),
         error => TlsError::Unusable(error),
     })
 }
 
-/// A server with this chain, if the key is that of its first certificate.
-pub(crate) fn server_config(
+/// A chain with its key, if the key is that of the first certificate.
+pub(crate) fn certified_key(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-) -> Result<ServerConfig, rustls::Error> {
+) -> Result<CertifiedKey, rustls::Error> {
+    CertifiedKey::from_der(chain, key, &ring::default_provider())
+}
+
+/// A server that shows these certificates.
+pub(crate) fn server_config(certificates: Arc<Certificates>) -> Result<ServerConfig, TlsError> {
     // Names ring, because rustls has no default provider if the build has two.
-    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(TlsError::Unusable)?;
+    Ok(builder.with_no_client_auth().with_cert_resolver(certificates))
 }
 
 /// The certificate, which can be read, and its chain.
@@ -122,7 +135,7 @@ fn wrong_dates(certificate: &EndEntityCert<'_>) -> Option<String> {
     // The dates are checked first. Other errors do not matter: nobody has to trust the certificate here.
     match certificate.verify_for_usage(ALL_VERIFICATION_ALGS, &[], &[], now, usage, None, None) {
         Err(webpki::Error::CertExpired { not_after, .. }) => Some(format!(
-            "has expired on {}: clients refuse it. Renew it, and restart the server",
+            "has expired on {}: clients refuse it. Renew it",
             date(not_after)
         )),
         Err(webpki::Error::CertNotValidYet { not_before, .. }) => Some(format!(

@@ -11,6 +11,7 @@ use peerbroker::keys::Origin;
 use peerbroker::{Config, Listen};
 
 use super::Cli;
+use super::acme::{BadAcme, Others};
 use super::cluster::StoredKeys;
 use super::ice::BadIce;
 use super::relay::BadRelay;
@@ -45,6 +46,8 @@ pub enum BadSettings {
     )]
     SamePort { port: u16, other: u16 },
     #[error(transparent)]
+    Acme(#[from] BadAcme),
+    #[error(transparent)]
     Redis(#[from] BadRedis),
     #[error(transparent)]
     Relay(#[from] BadRelay),
@@ -69,6 +72,7 @@ impl BadSettings {
     pub fn exit_code(&self) -> u8 {
         match self {
             BadSettings::NoForm
+            | BadSettings::Acme(_)
             | BadSettings::Redis(_)
             | BadSettings::KeysWithoutRedis
             | BadSettings::Relay(_)
@@ -98,6 +102,13 @@ impl Cli {
     pub fn settings(&self) -> Result<Settings, BadSettings> {
         let port = self.port.unwrap_or(DEFAULT_PORT);
         let Path { path, given: given_path } = self.path.clone().unwrap_or_default();
+        let acme = self.acme.config(&Others {
+            data_dir: self.data_dir.as_deref(),
+            sslkey: self.sslkey.is_some(),
+            sslcert: self.sslcert.is_some(),
+            port,
+            ops_port: self.ops_port,
+        })?;
         let tls = match (self.sslkey.clone(), self.sslcert.clone()) {
             (Some(key), Some(cert)) => Some(TlsFiles { key, cert }),
             (None, None) => None,
@@ -171,7 +182,7 @@ impl Cli {
             let other = if port == u16::MAX { port - 1 } else { port + 1 };
             return Err(BadSettings::SamePort { port: ops.port, other });
         }
-        let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls, ops };
+        let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls, acme, ops };
         let cluster = self.cluster.config()?;
         let stored_keys = self.stored_keys(cluster.as_ref())?;
         let relay = self.relay.config()?;

@@ -13,6 +13,7 @@ impl Cli {
         let is_node = self.cluster.has_redis();
         let has_stored_keys = self.data_dir.is_some() || self.cluster.keys_in_redis();
         let has_turn = self.ice.has_turn();
+        let has_acme = self.acme.is_given();
         let has_rooms = self.dialects.contains(&Dialect::Rooms);
         let mut warnings = Vec::new();
         for (flag, is_used, needed) in [
@@ -30,6 +31,10 @@ impl Cli {
             ("turn_secret", has_turn, "--turn_url"),
             ("turn_secret_file", has_turn, "--turn_url"),
             ("turn_ttl", has_turn, "--turn_url"),
+            ("acme_email", has_acme, "--acme"),
+            ("acme_directory", has_acme, "--acme"),
+            ("acme_http_port", has_acme, "--acme"),
+            ("acme_ca", has_acme, "--acme"),
             ("rooms", has_rooms, "rooms in --dialects"),
             ("room_players", has_rooms, "rooms in --dialects"),
             ("room_timeout", has_rooms, "rooms in --dialects"),
@@ -139,6 +144,8 @@ mod tests {
                 &["--rooms does nothing without rooms in --dialects"],
             ),
             (&["--rooms", "5"], &[]),
+            (&["--acme_email", "a@b.example"], &["--acme_email does nothing without --acme"]),
+            (&["--acme", "example.org", "--acme_http_port", "0", "--data_dir", "d"], &[]),
         ] {
             let warnings = parsed(args).warnings();
             let fits = warnings.len() == words.len()

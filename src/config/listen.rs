@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{DEFAULT_HOST, DEFAULT_PORT, TlsFiles};
+use super::{AcmeConfig, DEFAULT_HOST, DEFAULT_PORT, TlsFiles};
 
 /// Where and how the server listens.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Listen {
     pub workers: usize,
     /// Certificate and key; if set, the server uses HTTPS and WSS instead of HTTP and WS.
     pub tls: Option<TlsFiles>,
+    /// A certificate that the server gets by itself; used if there are no files.
+    pub acme: Option<AcmeConfig>,
     /// The operator's API, on its own port.
     pub ops: Option<ListenOps>,
 }
@@ -65,6 +67,6 @@ impl fmt::Debug for AdminToken {
 
 impl Default for Listen {
     fn default() -> Self {
-        Listen { host: DEFAULT_HOST.to_owned(), port: DEFAULT_PORT, workers: 0, tls: None, ops: None }
+        Listen { host: DEFAULT_HOST.to_owned(), port: DEFAULT_PORT, workers: 0, tls: None, acme: None, ops: None }
     }
 }

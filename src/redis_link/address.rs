@@ -138,7 +138,7 @@ fn read_pair(cert: &Path, key: &Path) -> Result<ClientTlsConfig, BadRedis> {
     let chain = chain(CERT, cert, &client_cert)?;
     let private = PrivateKeyDer::from_pem_slice(&client_key).map_err(|_| BadRedis::NoKey(key.to_owned()))?;
     // Otherwise the first connection would fail, and each later one.
-    tls::server_config(chain, private).map_err(|error| BadRedis::NoPair {
+    tls::certified_key(chain, private).map_err(|error| BadRedis::NoPair {
         cert: cert.to_owned(),
         key: key.to_owned(),
         error: error.to_string(),

@@ -1,0 +1,167 @@
+//! What validators of the ACME server are told: they come to the HTTP port or to the TLS port.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use instant_acme::{ChallengeType, KeyAuthorization};
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::PrivateKeyDer;
+
+use crate::config::AcmeName;
+use crate::tls::{self, Certificates};
+
+/// How the ACME server validates a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChallengeKind {
+    /// It gets a file over HTTP from port 80 (RFC 8555, section 8.3).
+    Http01,
+    /// It looks at the certificate of port 443 (RFC 8737).
+    TlsAlpn01,
+}
+
+impl ChallengeKind {
+    pub(super) fn wire(self) -> ChallengeType {
+        match self {
+            ChallengeKind::Http01 => ChallengeType::Http01,
+            ChallengeKind::TlsAlpn01 => ChallengeType::TlsAlpn01,
+        }
+    }
+}
+
+impl fmt::Display for ChallengeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ChallengeKind::Http01 => "HTTP-01",
+            ChallengeKind::TlsAlpn01 => "TLS-ALPN-01",
+        })
+    }
+}
+
+/// The answers to challenges under way.
+#[derive(Debug)]
+pub(super) struct Answers {
+    /// Key authorizations by token.
+    files: Mutex<HashMap<String, String>>,
+    certificates: Arc<Certificates>,
+}
+
+/// An answer. The drop takes it back.
+pub(super) struct Answer {
+    answers: Arc<Answers>,
+    at: Place,
+}
+
+enum Place {
+    Token(String),
+    Name(String),
+}
+
+impl Answers {
+    pub(super) fn new(certificates: Arc<Certificates>) -> Arc<Self> {
+        Arc::new(Answers { files: Mutex::default(), certificates })
+    }
+
+    /// Answers a challenge until the drop of what it returns.
+    pub(super) fn give(
+        self: &Arc<Self>,
+        kind: ChallengeKind,
+        name: &AcmeName,
+        token: &str,
+        authorization: &KeyAuthorization,
+    ) -> Result<Answer, String> {
+        let at = match kind {
+            ChallengeKind::Http01 => {
+                self.files().insert(token.to_owned(), authorization.as_str().to_owned());
+                Place::Token(token.to_owned())
+            }
+            ChallengeKind::TlsAlpn01 => {
+                let sent = name_in_handshake(name);
+                self.certificates.add_validation(&sent, validation(name, authorization.digest().as_ref())?);
+                Place::Name(sent)
+            }
+        };
+        Ok(Answer { answers: Arc::clone(self), at })
+    }
+
+    /// The content of the file for a token.
+    pub(super) fn file(&self, token: &str) -> Option<String> {
+        self.files().get(token).cloned()
+    }
+
+    fn files(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        match &self.at {
+            Place::Token(token) => drop(self.answers.files().remove(token)),
+            Place::Name(name) => self.answers.certificates.remove_validation(name),
+        }
+    }
+}
+
+/// The name that a validator sends. Addresses are no names in TLS, so it sends their names of reverse DNS (RFC 8738, section 6).
+fn name_in_handshake(name: &AcmeName) -> String {
+    match name {
+        AcmeName::Host(name) => name.clone(),
+        AcmeName::Ip(IpAddr::V4(ip)) => {
+            let [a, b, c, d] = ip.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        AcmeName::Ip(IpAddr::V6(ip)) => {
+            let nibbles = ip.octets().into_iter().rev().flat_map(|byte| [byte & 15, byte >> 4]);
+            nibbles.map(|nibble| format!("{nibble:x}.")).collect::<String>() + "ip6.arpa"
+        }
+    }
+}
+
+/// The certificate that answers TLS-ALPN-01 (RFC 8737, section 3).
+fn validation(name: &AcmeName, digest: &[u8]) -> Result<CertifiedKey, String> {
+    let mut params = params(std::slice::from_ref(name)).map_err(|error| error.to_string())?;
+    if digest.len() != 32 {
+        return Err("a digest of another length".to_owned());
+    }
+    params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
+    self_signed(&params).map_err(|error| error.to_string())
+}
+
+/// A certificate that nobody trusts, until there is another one.
+pub(super) fn provisional(names: &[AcmeName]) -> Result<CertifiedKey, String> {
+    params(names).and_then(|params| self_signed(&params)).map_err(|error| error.to_string())
+}
+
+/// A certificate for these names, without a subject.
+pub(super) fn params(names: &[AcmeName]) -> Result<CertificateParams, rcgen::Error> {
+    let names: Vec<String> = names.iter().map(AcmeName::to_string).collect();
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name = DistinguishedName::new();
+    Ok(params)
+}
+
+fn self_signed(params: &CertificateParams) -> Result<CertifiedKey, rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let chain = vec![params.self_signed(&key)?.der().clone()];
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    tls::certified_key(chain, key).map_err(|_| rcgen::Error::CouldNotParseKeyPair)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_sent_as_names_of_reverse_dns() {
+        for (name, sent) in [
+            ("example.org", "example.org"),
+            ("192.0.2.7", "7.2.0.192.in-addr.arpa"),
+            ("2001:db8::7", "7.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"),
+        ] {
+            assert_eq!(name_in_handshake(&AcmeName::parse(name).unwrap()), sent);
+        }
+    }
+}

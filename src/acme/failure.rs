@@ -1,0 +1,172 @@
+//! Why there is no new certificate, in words that say what to do.
+
+use std::error::Error as _;
+use std::fmt::Write as _;
+
+use instant_acme::{Error, Problem};
+
+use super::answers::ChallengeKind;
+use super::schedule::FailureKind;
+use super::store::StoreError;
+use crate::config::{AcmeConfig, AcmeName};
+
+/// Most characters of a text of the ACME server in the log.
+const MAX_TEXT: usize = 500;
+
+/// The prefix of error types (RFC 8555, section 6.7).
+const PREFIX: &str = "urn:ietf:params:acme:error:";
+
+/// Why there is no new certificate.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The ACME server cannot be reached, or what it says cannot be read.
+    #[error("cannot talk to the ACME server {url}: {why}. {todo}")]
+    Unreachable { url: String, why: String, todo: &'static str },
+    /// The ACME server did not answer in time.
+    #[error("the ACME server {0} did not end the order in time. It is tried again; if that does not help, look at the status page of its operator")]
+    TooSlow(String),
+    /// The ACME server refused something.
+    #[error("the ACME server refuses {what}: {why}. {todo}")]
+    Refused { what: &'static str, kind: String, why: String, todo: String },
+    /// The ACME server could not validate a name.
+    #[error("the ACME server could not validate {name} by {kind}: {why}. {todo}")]
+    NotValidated { name: String, kind: ChallengeKind, why: String, todo: String },
+    /// The ACME server offers none of the challenges that can be answered.
+    #[error("the ACME server does not offer {kind} for {name}. {todo}")]
+    NoChallenge { name: String, kind: ChallengeKind, todo: &'static str },
+    /// The certificate does not fit what was ordered.
+    #[error("the certificate from the ACME server cannot be used: {0}. It is tried again; tell the operator of the ACME server if that does not help")]
+    Unusable(String),
+    /// The certificate cannot be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Failure {
+    pub(super) fn kind(&self) -> FailureKind {
+        match self {
+            Failure::Unreachable { .. } => FailureKind::Outage,
+            // A fault of the server is not counted against this account.
+            Failure::Refused { kind, .. } if kind == "serverInternal" => FailureKind::Outage,
+            _ => FailureKind::Refused,
+        }
+    }
+
+    /// Whether the other challenge may work.
+    pub(super) fn is_about_challenge(&self) -> bool {
+        matches!(self, Failure::NotValidated { .. } | Failure::NoChallenge { .. })
+    }
+
+    /// Whether the ACME server does not know the account, so another one is needed.
+    pub(super) fn is_about_account(&self) -> bool {
+        matches!(self, Failure::Refused { kind, .. } if kind == "accountDoesNotExist")
+    }
+
+    /// An error while doing `what`, such as "the order".
+    pub(super) fn of(error: Error, what: &'static str, config: &AcmeConfig) -> Self {
+        match error {
+            Error::Api(problem) => Failure::refused(&problem, what, config),
+            Error::Timeout(_) => Failure::TooSlow(config.directory.clone()),
+            error => {
+                let why = with_sources(&error);
+                let todo = match (&config.ca, why.contains("UnknownIssuer")) {
+                    (None, true) => "If the server has a private authority, name its certificate in --acme_ca",
+                    (Some(_), true) => "--acme_ca must name the authority that has certified the server",
+                    _ => {
+                        "Check --acme_directory, and let this machine connect to that server. It is tried again"
+                    }
+                };
+                Failure::Unreachable { url: config.directory.clone(), why, todo }
+            }
+        }
+    }
+
+    fn refused(problem: &Problem, what: &'static str, config: &AcmeConfig) -> Self {
+        let kind = kind(problem);
+        let todo = match &*kind {
+            "rateLimited" => {
+                "Its limits count orders and failures: it is tried again later. To try things out, give the staging \
+                 server in --acme_directory"
+                    .to_owned()
+            }
+            "rejectedIdentifier" | "unsupportedIdentifier" | "malformed" => {
+                format!("Check the names in --acme ({}): they must be public", names(config))
+            }
+            "invalidContact" | "unsupportedContact" => "Check --acme_email".to_owned(),
+            "externalAccountRequired" => {
+                "It wants accounts that are made on its web site, which this server does not support: choose another \
+                 --acme_directory"
+                    .to_owned()
+            }
+            "caa" => format!("A CAA record of {} allows other authorities only: change it", names(config)),
+            "dns" => {
+                format!("Make an A or AAAA record of {} that leads to this machine", names(config))
+            }
+            "userActionRequired" => "Follow the link in its answer".to_owned(),
+            _ => "It is tried again".to_owned(),
+        };
+        Failure::Refused { what, kind, why: text(problem), todo }
+    }
+
+    /// A challenge that failed, as its authorization tells.
+    pub(super) fn not_validated(
+        name: &AcmeName,
+        kind: ChallengeKind,
+        problem: Option<&Problem>,
+        config: &AcmeConfig,
+    ) -> Self {
+        let why = problem.map_or_else(|| "it gives no reason".to_owned(), text);
+        let todo = match problem.map(self::kind).as_deref() {
+            Some("dns") => format!("Make an A or AAAA record of {name} that leads to this machine"),
+            Some("caa") => format!("A CAA record of {name} allows other authorities only: change it"),
+            Some("rateLimited") => "It is tried again later".to_owned(),
+            _ => match kind {
+                ChallengeKind::Http01 => format!(
+                    "It must reach http://{name}/.well-known/acme-challenge/…: let port 80 of {name} through, to \
+                     --acme_http_port {} of this machine",
+                    config.http_port.unwrap_or_default()
+                ),
+                ChallengeKind::TlsAlpn01 => format!(
+                    "It must reach this server on port 443 of {name}: let that port through to --port of this machine, \
+                     past every proxy that ends TLS"
+                ),
+            },
+        };
+        Failure::NotValidated { name: name.to_string(), kind, why, todo }
+    }
+}
+
+fn names(config: &AcmeConfig) -> String {
+    config.names.iter().map(AcmeName::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn kind(problem: &Problem) -> String {
+    let kind = problem.r#type.as_deref().unwrap_or_default();
+    plain(kind.strip_prefix(PREFIX).unwrap_or(kind))
+}
+
+/// The texts of a problem.
+fn text(problem: &Problem) -> String {
+    let mut text = problem.detail.clone().unwrap_or_else(|| kind(problem));
+    for detail in problem.subproblems.iter().filter_map(|problem| problem.detail.as_deref()) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "; {detail}");
+    }
+    plain(&text)
+}
+
+fn with_sources(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let _ = write!(text, ": {error}");
+        source = error.source();
+    }
+    plain(&text)
+}
+
+/// A text of another machine: short, in one line, and without a full stop.
+fn plain(text: &str) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect();
+    clean.trim_end_matches(['.', ' ']).to_owned()
+}

@@ -1,0 +1,177 @@
+//! The HTTP port: it answers HTTP-01, and sends everybody else to HTTPS.
+
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, header};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use super::answers::Answers;
+use crate::config::AcmeName;
+
+/// Path of the answers (RFC 8555, section 8.3).
+const CHALLENGES: &str = "/.well-known/acme-challenge/";
+/// Most connections at a time. Each has one request.
+const MAX_CONNECTIONS: usize = 256;
+/// The timeout of a connection.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Most bytes of a request's head.
+const MAX_HEAD_BYTES: usize = 8 << 10;
+/// The pause after an error of the listener, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the port answers.
+pub(super) struct HttpPort {
+    pub(super) answers: Arc<Answers>,
+    /// The names that a redirect may lead to. Others lead to the first one.
+    pub(super) names: Vec<AcmeName>,
+    /// The port of HTTPS as clients see it.
+    pub(super) https_port: u16,
+}
+
+impl HttpPort {
+    /// Serves until it is dropped.
+    pub(super) async fn serve(self, listener: TcpListener) {
+        let listener = match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => return log::error!("cannot serve --acme_http_port: {error}"),
+        };
+        let (this, free) = (Arc::new(self), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+        loop {
+            // Others wait in the queue of the kernel.
+            let permit = Arc::clone(&free).acquire_owned().await;
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let this = Arc::clone(&this);
+                    tokio::spawn(async move {
+                        // A client that is slow or says nonsense is no news.
+                        let _ = timeout(TIMEOUT, this.talk(stream)).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    log::debug!("cannot accept a connection on --acme_http_port: {error}");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn talk(self: Arc<Self>, stream: TcpStream) -> Result<(), hyper::Error> {
+        let answer = service_fn(|request: Request<Incoming>| {
+            let response = self.respond(&request);
+            async move { Ok::<_, Infallible>(response) }
+        });
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(TIMEOUT)
+            .keep_alive(false)
+            .max_buf_size(MAX_HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), answer)
+            .await
+    }
+
+    fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        let path = request.uri().path();
+        if let Some(token) = path.strip_prefix(CHALLENGES) {
+            return match self.answers.file(token) {
+                Some(file) => response(StatusCode::OK, file),
+                None => response(StatusCode::NOT_FOUND, "no such challenge\n".to_owned()),
+            };
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            // A client that sends something must not send it again over another protocol.
+            return response(StatusCode::FORBIDDEN, "use https\n".to_owned());
+        }
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        let location = self.location(host, request.uri().path_and_query().map_or("/", |path| path.as_str()));
+        let mut redirect = response(StatusCode::MOVED_PERMANENTLY, String::new());
+        if let Ok(location) = location.parse() {
+            redirect.headers_mut().insert(header::LOCATION, location);
+        }
+        redirect
+    }
+
+    /// The same page over HTTPS, at a name of the certificate only: the client chooses what it sends as host.
+    fn location(&self, host: Option<&str>, path: &str) -> String {
+        let asked = host.map(without_port).and_then(|host| AcmeName::parse(host).ok());
+        let name = asked.filter(|name| self.names.contains(name)).or_else(|| self.names.first().cloned());
+        let host = match name {
+            Some(AcmeName::Ip(std::net::IpAddr::V6(ip))) => format!("[{ip}]"),
+            Some(name) => name.to_string(),
+            None => "localhost".to_owned(),
+        };
+        match self.https_port {
+            443 => format!("https://{host}{path}"),
+            port => format!("https://{host}:{port}{path}"),
+        }
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') && !port.is_empty() => host,
+        _ => host,
+    }
+}
+
+fn response(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acme::answers::provisional;
+    use crate::tls::Certificates;
+
+    fn port(https_port: u16) -> HttpPort {
+        let names: Vec<AcmeName> = ["example.org", "www.example.org", "2001:db8::7"]
+            .map(|name| AcmeName::parse(name).unwrap())
+            .into();
+        let answers = Answers::new(Certificates::new(provisional(&names).unwrap()));
+        HttpPort { answers, names, https_port }
+    }
+
+    #[test]
+    fn a_redirect_leads_to_a_name_of_the_certificate_only() {
+        for (host, path, https_port, location) in [
+            (Some("example.org"), "/a?b=c", 443, "https://example.org/a?b=c"),
+            (Some("WWW.example.org:80"), "/", 443, "https://www.example.org/"),
+            (Some("example.org"), "/", 9000, "https://example.org:9000/"),
+            (Some("[2001:db8::7]:80"), "/x", 443, "https://[2001:db8::7]/x"),
+            (Some("[2001:db8::7]"), "/x", 443, "https://[2001:db8::7]/x"),
+            (Some("evil.example"), "/a", 443, "https://example.org/a"),
+            (Some("evil.example/@example.org"), "/", 443, "https://example.org/"),
+            (None, "/", 443, "https://example.org/"),
+        ] {
+            assert_eq!(port(https_port).location(host, path), location);
+        }
+    }
+
+    #[test]
+    fn nothing_but_reading_is_redirected_and_unknown_tokens_are_not_found() {
+        let status = |method: Method, path: &str| {
+            let request = Request::builder().method(method).uri(path).body(()).unwrap();
+            port(443).respond(&request).status().as_u16()
+        };
+        assert_eq!(status(Method::GET, "/"), 301);
+        assert_eq!(status(Method::HEAD, "/peerjs"), 301);
+        assert_eq!(status(Method::POST, "/"), 403);
+        assert_eq!(status(Method::GET, "/.well-known/acme-challenge/x"), 404);
+        assert_eq!(status(Method::GET, "/.well-known/acme-challenge/"), 404);
+    }
+}

@@ -1,0 +1,200 @@
+//! One order, from the account to the certificate.
+
+use std::time::Duration;
+
+use instant_acme::{
+    Account, AccountCredentials, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, Error,
+    HttpClient, Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
+};
+use rcgen::KeyPair;
+use std::sync::Arc;
+use tokio::time::timeout;
+
+use super::answers::{self, Answer, Answers, ChallengeKind};
+use super::certificate::Certificate;
+use super::failure::Failure;
+use super::store::{Store, StoredAccount};
+use crate::config::{AcmeConfig, AcmeName};
+
+/// How long the ACME server may take to validate, and to issue. Let's Encrypt needs seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The timeout of an order, to be on the safe side of a server that answers each question slowly.
+const ORDER_TIMEOUT: Duration = Duration::from_secs(600);
+/// The profile without which Let's Encrypt gives no certificate for an address.
+const SHORT_LIVED: &str = "shortlived";
+
+/// The stored account, or a new one.
+pub(super) async fn account(
+    config: &AcmeConfig,
+    store: &Store,
+    http: impl HttpClient,
+) -> Result<Account, Failure> {
+    let failed = |error| Failure::of(error, "the account", config);
+    let builder = Account::builder_with_http(Box::new(http));
+    if let Some(stored) = store.account()? {
+        let account = builder.from_credentials(stored.credentials).await.map_err(failed)?;
+        if stored.email != config.email {
+            let contact = contact(config);
+            let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
+            account.update_contacts(&contact).await.map_err(failed)?;
+            // Credentials cannot be copied, so they are read once more.
+            if let Some(stored) = store.account()? {
+                keep(config, store, stored.credentials)?;
+            }
+        }
+        return Ok(account);
+    }
+    let contact = contact(config);
+    let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
+    let new =
+        NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
+    let (account, credentials) =
+        builder.create(&new, config.directory.clone(), None).await.map_err(failed)?;
+    keep(config, store, credentials)?;
+    Ok(account)
+}
+
+fn keep(config: &AcmeConfig, store: &Store, credentials: AccountCredentials) -> Result<(), Failure> {
+    Ok(store.keep_account(&StoredAccount { email: config.email.clone(), credentials })?)
+}
+
+fn contact(config: &AcmeConfig) -> Option<String> {
+    config.email.as_ref().map(|email| format!("mailto:{email}"))
+}
+
+/// Orders a certificate, and returns its key and its chain as PEM.
+pub(super) async fn order(
+    config: &AcmeConfig,
+    account: &Account,
+    kind: ChallengeKind,
+    answers: &Arc<Answers>,
+    replaces: Option<CertificateIdentifier<'static>>,
+) -> Result<String, Failure> {
+    let ordering = async {
+        let mut order = new_order(config, account, replaces).await?;
+        // The answers stay until the order has ended.
+        let _answers = answer(config, &mut order, kind, answers).await?;
+        validated(config, &mut order, kind).await?;
+        issued(config, &mut order).await
+    };
+    timeout(ORDER_TIMEOUT, ordering).await.unwrap_or_else(|_| Err(Failure::TooSlow(config.directory.clone())))
+}
+
+async fn new_order(
+    config: &AcmeConfig,
+    account: &Account,
+    replaces: Option<CertificateIdentifier<'static>>,
+) -> Result<Order, Failure> {
+    let identifiers: Vec<Identifier> = config.names.iter().map(identifier).collect();
+    let has_address = config.names.iter().any(|name| matches!(name, AcmeName::Ip(_)));
+    let is_short_lived = has_address && account.profiles().any(|profile| profile.name == SHORT_LIVED);
+    let new = || {
+        let new = NewOrder::new(&identifiers);
+        if is_short_lived { new.profile(SHORT_LIVED) } else { new }
+    };
+    if let Some(replaces) = replaces {
+        match account.new_order(&new().replaces(replaces)).await {
+            Ok(order) => return Ok(order),
+            // It gives a higher limit, and is not worth more than another attempt without it.
+            Err(error) => log::debug!("the ACME server takes no order that replaces a certificate: {error}"),
+        }
+    }
+    account.new_order(&new()).await.map_err(|error| Failure::of(error, "the order", config))
+}
+
+fn identifier(name: &AcmeName) -> Identifier {
+    match name {
+        AcmeName::Host(name) => Identifier::Dns(name.clone()),
+        AcmeName::Ip(ip) => Identifier::Ip(*ip),
+    }
+}
+
+fn name(identifier: &Identifier) -> Option<AcmeName> {
+    match identifier {
+        Identifier::Dns(name) => AcmeName::parse(name).ok(),
+        Identifier::Ip(ip) => Some(AcmeName::Ip(*ip)),
+        _ => None,
+    }
+}
+
+/// Answers all challenges of this kind.
+async fn answer(
+    config: &AcmeConfig,
+    order: &mut Order,
+    kind: ChallengeKind,
+    answers: &Arc<Answers>,
+) -> Result<Vec<Answer>, Failure> {
+    let failed = |error| Failure::of(error, "the challenge", config);
+    let mut given = Vec::new();
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization.map_err(failed)?;
+        // The server remembers validations for a while.
+        if authorization.status == AuthorizationStatus::Valid {
+            continue;
+        }
+        let identifier = authorization.identifier().identifier.clone();
+        let Some(name) = name(&identifier).filter(|name| config.names.contains(name)) else {
+            return Err(Failure::Unusable(format!("it is about {identifier:?}, which was not ordered")));
+        };
+        let Some(mut challenge) = authorization.challenge(kind.wire()) else {
+            let todo = match kind {
+                ChallengeKind::Http01 => "Let port 443 of the name lead to --port of this machine",
+                ChallengeKind::TlsAlpn01 => {
+                    "Let port 80 of the name through, to --acme_http_port of this machine"
+                }
+            };
+            return Err(Failure::NoChallenge { name: name.to_string(), kind, todo });
+        };
+        let key = challenge.key_authorization();
+        given.push(answers.give(kind, &name, &challenge.token, &key).map_err(Failure::Unusable)?);
+        challenge.set_ready().await.map_err(failed)?;
+    }
+    Ok(given)
+}
+
+/// Waits until all names are validated.
+async fn validated(config: &AcmeConfig, order: &mut Order, kind: ChallengeKind) -> Result<(), Failure> {
+    let failed = |error| Failure::of(error, "the order", config);
+    match order.poll_ready(&retries()).await {
+        Ok(OrderStatus::Ready) => return Ok(()),
+        Ok(_) | Err(Error::Api(_)) => {}
+        Err(error) => return Err(failed(error)),
+    }
+    // The authorizations know why.
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization.map_err(failed)?;
+        let state = authorization.refresh().await.map_err(failed)?;
+        let challenge = state.challenges.iter().find(|challenge| challenge.status == ChallengeStatus::Invalid);
+        if let (Some(challenge), Some(name)) = (challenge, name(state.identifier().identifier)) {
+            return Err(Failure::not_validated(&name, kind, challenge.error.as_ref(), config));
+        }
+    }
+    let problem = order.state().error.clone();
+    Err(problem.map_or_else(
+        || Failure::Unusable("the order ended without a reason".to_owned()),
+        |problem| failed(Error::Api(problem)),
+    ))
+}
+
+/// Sends the request for the certificate, with a new key, and gets it.
+async fn issued(config: &AcmeConfig, order: &mut Order) -> Result<String, Failure> {
+    let failed = |error| Failure::of(error, "the certificate", config);
+    let unusable = |error: rcgen::Error| Failure::Unusable(error.to_string());
+    let key = KeyPair::generate().map_err(unusable)?;
+    let params = answers::params(&config.names).map_err(unusable)?;
+    let request = params.serialize_request(&key).map_err(unusable)?;
+    order.finalize_csr(request.der()).await.map_err(failed)?;
+    let chain = order.poll_certificate(&retries()).await.map_err(failed)?;
+    let pem = Certificate::pem(&key, &chain);
+    let certificate = Certificate::parse(pem.as_bytes()).map_err(Failure::Unusable)?;
+    match certificate.lacks(&config.names) {
+        Some(name) => Err(Failure::Unusable(format!("it is not for {name}"))),
+        None => Ok(pem),
+    }
+}
+
+fn retries() -> RetryPolicy {
+    RetryPolicy::new().initial_delay(Duration::from_millis(500)).backoff(1.5).timeout(PATIENCE)
+}

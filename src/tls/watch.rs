@@ -1,0 +1,134 @@
+//! Watches the files of a certificate and of its key.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use super::{Certificates, TlsFiles};
+
+/// How often the files are looked at.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// A watch of files. The drop ends it.
+pub(crate) struct Watch(#[allow(dead_code, reason = "the drop ends the thread")] Sender<()>);
+
+/// Shows a new certificate soon after its files have changed, and then calls `loaded`. Pipes are not watched: they can be
+/// read only once.
+pub(crate) fn watch(
+    files: TlsFiles,
+    certificates: Arc<Certificates>,
+    mut loaded: impl FnMut() + Send + 'static,
+) -> io::Result<Option<Watch>> {
+    let is_file = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    if !is_file(&files.key) || !is_file(&files.cert) {
+        log::info!("--sslkey and --sslcert are not both regular files, so the server does not look for new ones");
+        return Ok(None);
+    }
+    let (stop, stopped) = channel();
+    let mut watched = Watched { files, certificates, seen: None };
+    thread::Builder::new().name("certificate".to_owned()).spawn(move || {
+        while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            if watched.look() {
+                loaded();
+            }
+        }
+    })?;
+    Ok(Some(Watch(stop)))
+}
+
+/// Changes when one of the files does.
+type Stamps = [Option<Stamp>; 2];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    len: u64,
+    inode: u64,
+}
+
+struct Watched {
+    files: TlsFiles,
+    certificates: Arc<Certificates>,
+    /// The files that are in use. Nothing before the first look: they may have changed since they were read.
+    seen: Option<Stamps>,
+}
+
+impl Watched {
+    /// True if another certificate is shown now.
+    fn look(&mut self) -> bool {
+        // Taken first, so a write during the read counts as another change.
+        let stamps = [stamp(&self.files.key), stamp(&self.files.cert)];
+        if self.seen == Some(stamps) {
+            return false;
+        }
+        match super::load(&self.files) {
+            Ok(certificate) => {
+                self.seen = Some(stamps);
+                self.certificates.swap(certificate)
+            }
+            // One file may be written before the other. So they are read again each time until they fit, and the log tells once.
+            Err(error) => {
+                if self.certificates.set_problem(Some(error.to_string())) {
+                    log::warn!("the previous certificate stays in use until the files can be read: {error}");
+                }
+                false
+            }
+        }
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
+    Some(Stamp { modified: metadata.modified().ok(), len: metadata.len(), inode: metadata.ino() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn fixture(name: &str) -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
+    }
+
+    #[test]
+    fn a_pair_is_taken_when_both_files_fit_and_until_then_the_old_one_stays() {
+        let dir = std::env::temp_dir().join(format!("peerbroker-watch-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let files = TlsFiles { key: dir.join("key.pem"), cert: dir.join("cert.pem") };
+        let copy = |from: &str, to: &Path| {
+            fs::remove_file(to).unwrap_or_default();
+            fs::copy(fixture(from), to).unwrap();
+        };
+        copy("ec-pkcs8.key", &files.key);
+        copy("ec-chain.pem", &files.cert);
+        let certificates = Certificates::new(super::super::load(&files).unwrap());
+        let shown = || certificates.current.load().cert.clone();
+        let first = shown();
+        let mut watched =
+            Watched { files: files.clone(), certificates: Arc::clone(&certificates), seen: None };
+        assert!(!watched.look() && !watched.look(), "nothing has changed");
+        copy("rsa-chain.pem", &files.cert);
+        assert!(!watched.look());
+        assert_eq!(shown(), first);
+        assert!(certificates.problem().unwrap().contains("is not the key of the first certificate"));
+        fs::remove_file(&files.key).unwrap();
+        assert!(!watched.look());
+        assert!(certificates.problem().unwrap().contains("cannot read --sslkey"));
+        copy("rsa-pkcs8.key", &files.key);
+        assert!(watched.look());
+        assert_ne!(shown(), first);
+        assert_eq!(certificates.problem(), None);
+        assert!(!watched.look());
+        // The same pair in other files is no news.
+        copy("rsa-pkcs1.key", &files.key);
+        assert!(!watched.look());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

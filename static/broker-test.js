@@ -1,4 +1,5 @@
-import { explain, fetchId, loadPeer } from './broker.js';
+import { explain, fetchIceServers, fetchId, loadPeer } from './broker.js';
+import { wayOf, withholdCandidates } from './connection-way.js';
 import { peerOptions } from './settings.js';
 import { within } from './within.js';
 
@@ -7,6 +8,17 @@ const ANSWER_WAIT = 10_000;
 const DATA_WAIT = 20_000;
 const ROUND_TRIPS = 7;
 
+/** The ways of a connection, for people. */
+export const WAYS = {
+  direct: 'directly',
+  relay: 'through the relay',
+  turn: 'through a TURN server',
+};
+
+const NO_RELAYED_WAY =
+  'The broker works, but its relay was not reached. Its UDP port must be open in all firewalls. Behind a NAT ' +
+  'it needs --relay_public, and for clients of a local network --relay_private.';
+
 const NO_DIRECT_WAY =
   'The broker works, but the peers found no direct connection. The cause is this browser or its ' +
   'network: look for extensions, a VPN or a policy that limits WebRTC.';
@@ -14,10 +26,13 @@ const NO_DIRECT_WAY =
 /**
  * Opens two peers with this key in this page and connects them through the broker.
  * Calls `report(step, state, detail)` for each step, with its name, `running`,
- * `ok` or `failed`, and a text for people. Resolves to whether all steps passed.
+ * `ok` or `failed`, and a text for people. With `relayOnly` the peers have no way but the relay of the server.
+ * Resolves to the way that they took, `direct`, `relay` or `turn`; to undefined if a step failed.
  */
-export async function testBroker(report, key) {
+export async function testBroker(report, key, { relayOnly = false } = {}) {
   const peers = [];
+  const noWay = relayOnly ? NO_RELAYED_WAY : NO_DIRECT_WAY;
+  let iceServers = [];
 
   async function step(name, work) {
     report(name, 'running', '');
@@ -34,8 +49,9 @@ export async function testBroker(report, key) {
   async function openPeer(id) {
     const Peer = await loadPeer();
     const started = performance.now();
-    const peer = new Peer(id, { ...peerOptions, key });
+    const peer = new Peer(id, { ...peerOptions, key, config: { iceServers } });
     peers.push(peer);
+    if (relayOnly) withholdCandidates(peer);
     const opened = new Promise((resolve, reject) => {
       peer.once('open', resolve);
       peer.on('error', reject);
@@ -52,10 +68,12 @@ export async function testBroker(report, key) {
     const id = await step('id', async () => {
       await loadPeer();
       const result = await fetchId(key);
+      if (!relayOnly) iceServers = await fetchIceServers(key);
       return { result, detail: `${result.slice(0, 8)}…` };
     });
     const a = await step('peer-a', () => openPeer(id));
     const b = await step('peer-b', async () => openPeer(await fetchId(key)));
+    const arrived = new Promise((resolve) => b.once('connection', resolve));
     b.on('connection', echo);
 
     const link = await step('introduce', async () => {
@@ -69,13 +87,14 @@ export async function testBroker(report, key) {
       return { result, detail: milliseconds(performance.now() - started) };
     });
 
-    await step('direct', async () => {
-      const times = await within(DATA_WAIT, measure(link), NO_DIRECT_WAY);
-      return { detail: `${milliseconds(median(times))} round trip` };
+    return await step('direct', async () => {
+      const times = await within(DATA_WAIT, measure(link, noWay), noWay);
+      const way = await wayOf(link.peerConnection, (await arrived).peerConnection);
+      if (relayOnly && way !== 'relay') throw new Error(noWay);
+      return { result: way, detail: `${WAYS[way]}, ${milliseconds(median(times))}` };
     });
-    return true;
   } catch {
-    return false;
+    return undefined;
   } finally {
     for (const peer of peers) peer.destroy();
   }
@@ -95,11 +114,11 @@ function answered(peer, connection) {
   });
 }
 
-async function measure(connection) {
+async function measure(connection, noWay) {
   if (!connection.open) {
     await new Promise((resolve, reject) => {
       connection.once('open', resolve);
-      connection.once('error', () => reject(new Error(NO_DIRECT_WAY)));
+      connection.once('error', () => reject(new Error(noWay)));
     });
   }
   const times = [];

@@ -1,5 +1,5 @@
 import { loadLibrary, requireWebRtc } from './library.js';
-import { broker, brokerUrl } from './settings.js';
+import { broker, brokerUrl, hasIceServers } from './settings.js';
 
 const ID_WAIT = 8_000;
 
@@ -58,6 +58,17 @@ export async function fetchId(key = broker.key) {
     );
   }
   return id;
+}
+
+/** The ICE servers that the broker tells; none if it tells none. */
+export async function fetchIceServers(key = broker.key) {
+  if (!hasIceServers) return [];
+  try {
+    const response = await fetch(brokerUrl('ice', key), { cache: 'no-store', signal: AbortSignal.timeout(ID_WAIT) });
+    return (await response.json()).iceServers ?? [];
+  } catch {
+    return [];
+  }
 }
 
 /** What a person can do about an error that a Peer emitted. */

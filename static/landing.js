@@ -1,6 +1,6 @@
-import { testBroker } from './broker-test.js';
+import { WAYS, testBroker } from './broker-test.js';
 import { enableCopy } from './copy.js';
-import { broker, brokerUrl, hasKey, lanHost } from './settings.js';
+import { broker, brokerUrl, hasKey, hasRelay, lanHost } from './settings.js';
 import { fillSnippet } from './snippet.js';
 
 const STATE_NAMES = { waiting: 'not run yet', running: 'running', ok: 'done', failed: 'failed' };
@@ -17,10 +17,13 @@ function fillHelp() {
 
 function enableTest() {
   const button = document.querySelector('#test-broker');
+  const relayButton = document.querySelector('#test-relay');
+  const picture = document.querySelector('#test-picture');
   const summary = document.querySelector('#test-summary');
   const field = document.querySelector('#test-key');
 
   button.hidden = false;
+  relayButton.hidden = document.querySelector('#relay-hint').hidden = !hasRelay;
   document.querySelector('#start-test')?.addEventListener('click', (event) => {
     event.preventDefault();
     document.querySelector('.test').scrollIntoView();
@@ -28,27 +31,36 @@ function enableTest() {
     button.click();
   });
   document.querySelector('#test-key-field').hidden = hasKey;
-  button.addEventListener('click', async () => {
-    if (button.getAttribute('aria-disabled') === 'true') return;
+  button.addEventListener('click', () => run(button, {}));
+  relayButton.addEventListener('click', () => run(relayButton, { relayOnly: true }));
+
+  async function run(pressed, options) {
+    if (pressed.getAttribute('aria-disabled') === 'true') return;
     const key = hasKey ? broker.key : encodeURIComponent(field.value.trim());
     if (!key) {
       tell('failed', 'The test needs a key.');
       field.focus();
       return;
     }
+    const label = pressed.textContent;
     // Not `disabled`, which would take the keyboard focus away.
-    button.setAttribute('aria-disabled', 'true');
-    button.textContent = 'Testing…';
+    for (const each of [button, relayButton]) each.setAttribute('aria-disabled', 'true');
+    pressed.textContent = 'Testing…';
+    picture.dataset.way = options.relayOnly ? 'relay' : 'direct';
     for (const item of document.querySelectorAll('#test-steps li')) show(item.dataset.step, 'waiting', '');
     tell('running', '');
 
-    const passed = await testBroker(show, key);
+    const way = await testBroker(show, key, options);
 
-    if (passed) tell('ok', 'All steps passed: this broker works with this browser.');
-    else tell('failed', 'The test failed. The failed step says what to check.');
-    button.setAttribute('aria-disabled', 'false');
-    button.textContent = 'Test again';
-  });
+    if (way) {
+      picture.dataset.way = way;
+      tell('ok', `All steps passed: this broker works with this browser. The data went ${WAYS[way]}.`);
+    } else {
+      tell('failed', 'The test failed. The failed step says what to check.');
+    }
+    for (const each of [button, relayButton]) each.setAttribute('aria-disabled', 'false');
+    pressed.textContent = pressed === button ? 'Test again' : label;
+  }
 
   function tell(state, text) {
     summary.dataset.state = state;

@@ -1,6 +1,6 @@
 // The pages' settings of their broker. Path and key come from the server. Host, port
 // and scheme come from the browser, so that they are right behind proxies too.
-const { path, key, defaultKey, lanHost } = document.documentElement.dataset;
+const { path, key, defaultKey, lanHost, relay, ice } = document.documentElement.dataset;
 
 /** The key of this page's address, `?key=…`. Pages of a broker without a built-in key need it. */
 export const chosenKey = new URLSearchParams(location.search).get('key') ?? '';
@@ -20,6 +20,12 @@ export const broker = {
 export const hasKey = Boolean(chosenKey) || defaultKey !== 'false';
 
 export { lanHost };
+
+/** Whether the server relays calls that cannot go directly; only the landing page is told. */
+export const hasRelay = relay === 'true';
+
+/** Whether the server tells clients ICE servers; only the landing page is told. */
+export const hasIceServers = ice === 'true';
 
 /** Options for `new Peer` that work without internet: no STUN or TURN server. */
 export const peerOptions = { ...broker, config: { iceServers: [] } };

@@ -63,6 +63,13 @@ class Visit {
     return proxy;
   }
 
+  /** Something else that was started, and has to be stopped. */
+  async started(starting) {
+    const started = await starting;
+    this.#proxies.push(started);
+    return started;
+  }
+
   /** API keys for a server that gets `keys.flags`. */
   keys() {
     const keys = new Keys();

@@ -16,11 +16,13 @@ for (const size of [desktop, phone]) {
     const pages = (what, run) => visit(`everybody can use ${what} (${device.name})`, run);
 
     pages('the landing page and its test', async (visit) => {
-      const page = await visit.open(device, urlOf(await visit.server(), '/', 'lan.test'));
+      const page = await visit.open(device, urlOf(await visit.server(['--relay', '127.0.0.1:0', '--relay_private']), '/', 'lan.test'));
       await usable(page, device, 'landing page');
 
       await page.locator('#test-broker')[device.press]();
       await page.locator('#test-summary[data-state="ok"]').waitFor();
+      await page.getByRole('button', { name: 'Test the relay' })[device.press]();
+      await page.locator('#test-summary:has-text("through the relay")').waitFor();
       if (device.isMobile) await page.locator('.computer summary').tap();
       await usable(page, device, 'landing page after the test');
     });

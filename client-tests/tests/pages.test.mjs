@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Client } from '../lib/client.mjs';
+import { startCoturn } from '../lib/coturn.mjs';
 import { fits } from '../lib/layout.mjs';
 import { startPages } from '../lib/pages.mjs';
 import { optionsIn } from '../lib/snippet.mjs';
@@ -323,6 +324,71 @@ test('the embedded client has the version of vendor/package.json', async () => {
   assert.equal(source.match(/PEERJS_VERSION: &str = "([^"]+)"/)[1], dependencies.peerjs);
 });
 
+const RELAY = ['--relay', '127.0.0.1:0', '--relay_private'];
+
+for (const device of [desktop, phone]) {
+  visit(`the test says that the data went directly, and forces the relay (${device.name})`, async (visit) => {
+    const page = await visit.open(device, urlOf(await visit.server(RELAY), '/'));
+    const detail = page.locator('#test-steps [data-step="direct"] .detail');
+    const summary = page.locator('#test-summary');
+
+    await passTheTest(page, device);
+    assert.match(await detail.innerText(), /^directly, [\d.]+ ms$/);
+    assert.match(await summary.innerText(), /The data went directly\.$/);
+
+    for (let time = 0; time < 2; time += 1) {
+      await page.getByRole('button', { name: 'Test the relay' })[device.press]();
+      await page.locator('#test-summary:has-text("through the relay")[data-state="ok"]').waitFor();
+      assert.match(await detail.innerText(), /^through the relay, [\d.]+ ms$/);
+    }
+    await fits(page, device);
+    await passTheTest(page, device);
+    assert.match(await summary.innerText(), /The data went directly\.$/);
+  });
+}
+
+visit('with a key whose calls are always relayed, the test says so', async (visit) => {
+  const page = await visit.open(desktop, urlOf(await visit.server([...RELAY, '--relay_mode', 'always']), '/'));
+  await passTheTest(page, desktop);
+  assert.match(await page.locator('#test-summary').innerText(), /The data went through the relay\.$/);
+});
+
+visit('the relay can be tested only where there is one', async (visit) => {
+  for (const flags of [[], [...RELAY, '--relay_mode', 'off']]) {
+    const page = await visit.open(desktop, urlOf(await visit.server(flags), '/'));
+    assert.equal(await page.locator('#test-broker').isVisible(), true);
+    assert.equal(await page.locator('#test-relay').isVisible(), false);
+    assert.equal(await page.locator('#relay-hint').isVisible(), false);
+  }
+});
+
+visit('a relay that nobody reaches fails its test, which says what to check', async (visit) => {
+  // As behind a NAT that does not lead here.
+  const page = await visit.open(desktop, urlOf(await visit.server([...RELAY, '--relay_public', '127.0.0.2']), '/'));
+  await page.getByRole('button', { name: 'Test the relay' }).click();
+  await page.locator('#test-summary[data-state="failed"]').waitFor();
+  assert.match(await page.locator('#test-steps [data-step="direct"] .detail').innerText(), /--relay_private/);
+  await passTheTest(page, desktop);
+});
+
+visit('the test takes the ICE servers of the broker, and says so if it needs one', async (visit) => {
+  const coturn = await visit.started(startCoturn());
+  visit.tolerate(/asks turn:127\.0\.0\.1:/);
+  const page = await visit.page(desktop);
+  // In one page, nothing but a policy keeps the peers from each other.
+  await page.addInitScript(() => {
+    const Original = window.RTCPeerConnection;
+    window.RTCPeerConnection = class extends Original {
+      constructor(config) {
+        super({ ...config, iceTransportPolicy: 'relay' });
+      }
+    };
+  });
+  await page.goto(urlOf(await visit.server(coturn.flags), '/'));
+  await passTheTest(page, desktop);
+  assert.match(await page.locator('#test-summary').innerText(), /The data went through a TURN server\.$/);
+});
+
 let blankPages;
 after(async () => (await blankPages)?.stop());
 
@@ -336,7 +402,7 @@ async function passTheTest(page, device) {
   assert.deepEqual(await steps(page), {
     id: 'ok', 'peer-a': 'ok', 'peer-b': 'ok', introduce: 'ok', direct: 'ok',
   });
-  assert.match(await page.locator('[data-step="direct"] .detail').innerText(), /^[\d.]+ ms round trip$/);
+  assert.match(await page.locator('[data-step="direct"] .detail').innerText(), /^(directly|through the relay|through a TURN server), [\d.]+ ms$/);
 }
 
 async function failTheTest(page, device, { at, after: passed, says }) {

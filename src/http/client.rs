@@ -55,19 +55,12 @@ fn filled(mounted: &Mounted, request: &HttpRequest, library: &Library, template:
         .with_html("{{integrity}}", library.integrity.to_owned())
         .with_html("{{key}}", serde_json::json!(key).to_string())
         .with_html("{{library}}", code.to_owned());
-    let ice = has_ice_servers(mounted, request);
+    let has_ice = ice::has_servers(mounted, request);
     let preset = values.clone().with_html("{{ice}}", values.part("ice.js")).part("preset.js");
-    values.with_html("{{preset}}", preset).with_html("{{has_ice_servers}}", ice.to_string()).part(template)
-}
-
-/// Whether there are ICE servers for the key of this request. If not, no page asks for them.
-fn has_ice_servers(mounted: &Mounted, request: &HttpRequest) -> bool {
-    let parts = &mounted.parts;
-    let query = form_urlencoded::parse(request.query_string().as_bytes());
-    let asked = query.filter(|(name, _)| name == "key").map(|(_, key)| key).next();
-    let key = asked.unwrap_or_else(|| parts.config().key.as_str().to_owned().into());
-    let is_on = parts.keys.get(&key).is_none_or(|active| active.key.settings.ice_servers);
-    is_on && ice::has_servers(&parts.config().ice, &parts.own_ice)
+    values
+        .with_html("{{preset}}", preset)
+        .with_html("{{has_ice_servers}}", has_ice.to_string())
+        .part(template)
 }
 
 /// The published build, byte by byte.

@@ -11,7 +11,7 @@ use super::response::plain;
 use super::{endpoint, forwarded, peerjs, percent};
 use crate::client_options::ClientOptions;
 use crate::config::{IceConfig, OwnIceServers};
-use crate::keys::unix_time;
+use crate::keys::{RelayMode, Settings, unix_time};
 
 /// Answers with the servers, in the form that `RTCPeerConnection` takes. `key` is percent-encoded.
 pub(super) async fn servers(mounted: &Mounted, key: &str, request: &HttpRequest) -> HttpResponse {
@@ -43,13 +43,33 @@ pub(super) async fn servers(mounted: &Mounted, key: &str, request: &HttpRequest)
     response
 }
 
-/// Whether clients are told any server.
-pub(super) fn has_servers(config: &IceConfig, own: &OwnIceServers) -> bool {
+/// Whether clients of the key in the query, or of the built-in key, are told any server. If not, no page asks.
+pub(super) fn has_servers(mounted: &Mounted, request: &HttpRequest) -> bool {
+    let Mounted { parts, .. } = mounted;
+    let (config, own) = (&parts.config().ice, &parts.own_ice);
     let turn_urls = [&own.turn_urls, &config.turn_urls];
     let has_turn =
         own.tls_port.is_some() || own.tls_at_broker || turn_urls.iter().any(|urls| !urls.is_empty());
     let has_stun = !own.stun_urls.is_empty() || !config.stun_urls.is_empty();
-    has_stun || (has_turn && config.turn_secret.is_some())
+    let is_on = setting(mounted, request, |key| key.ice_servers).unwrap_or(true);
+    is_on && (has_stun || (has_turn && config.turn_secret.is_some()))
+}
+
+/// Whether calls of the key in the query, or of the built-in key, can go through a relay of this server.
+pub(super) fn has_relay(mounted: &Mounted, request: &HttpRequest) -> bool {
+    let is_on = setting(mounted, request, |key| key.relay != RelayMode::Off).unwrap_or(true);
+    is_on && mounted.parts.node.relay().is_some()
+}
+
+/// A setting of the key in the query of a page or script, or of the built-in key, if it exists.
+fn setting<T>(mounted: &Mounted, request: &HttpRequest, of: impl Fn(&Settings) -> T) -> Option<T> {
+    let query = form_urlencoded::parse(request.query_string().as_bytes());
+    let asked = query.filter(|(name, _)| name == "key").map(|(_, key)| key).next();
+    let active = match asked {
+        Some(key) => mounted.parts.keys.get(&key),
+        None => mounted.parts.keys.get(mounted.parts.config().key.as_str()),
+    };
+    active.map(|active| of(&active.key.settings))
 }
 
 /// STUN servers, then TURN servers; of each, this program's own first. One entry for all servers of a kind: they share

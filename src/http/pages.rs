@@ -11,7 +11,7 @@ use ring::digest::{SHA256, digest};
 use super::embedded::{Static, vendored};
 use super::mounted::Mounted;
 use super::template::{PARTS, Values};
-use super::{docs, forwarded, html, key_signup, not_found};
+use super::{docs, forwarded, html, ice, key_signup, not_found};
 
 /// One file below `{path}broker/`; the empty name is the landing page.
 pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> HttpResponse {
@@ -27,7 +27,11 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
         let values = Values::of(mounted, options);
         let form = key_signup::section(&mounted.parts, &values);
         let start = values.part(start);
-        let values = values.with_html("{{registration}}", form).with_html("{{start}}", start);
+        let values = values
+            .with_html("{{registration}}", form)
+            .with_html("{{start}}", start)
+            .with("{{relay}}", &ice::has_relay(mounted, request).to_string())
+            .with("{{ice}}", &ice::has_servers(mounted, request).to_string());
         html::page(StatusCode::OK, values.fill(&String::from_utf8_lossy(&content)))
     } else {
         cached(request, content)

@@ -1,0 +1,39 @@
+// Which way two peers of this page took. The page sees what both sent and received, so it knows which candidates the
+// server added: those of its relay, whichever node it is on.
+
+/** 'direct', 'relay' for the relay of the server, or 'turn' for a TURN server. `sender` and `recipient` are two ends of a connection. */
+export async function wayOf(sender, recipient) {
+  const report = await sender.getStats();
+  const all = [...report.values()];
+  // Firefox has no report of the transport, and marks the pair.
+  const pair =
+    report.get(all.find(({ type }) => type === 'transport')?.selectedCandidatePairId) ??
+    all.find(({ type, selected }) => type === 'candidate-pair' && selected);
+  const [local, remote] = [report.get(pair?.localCandidateId), report.get(pair?.remoteCandidateId)];
+  if (!remote) throw new Error('This browser does not say which way the data took.');
+  const added = addedCandidates(sender, recipient);
+  if (added.has(`${remote.address} ${remote.port}`)) return 'relay';
+  return [local, remote].some((end) => end?.candidateType === 'relay') ? 'turn' : 'direct';
+}
+
+/** Addresses and ports that `recipient` never gave, and `sender` got nevertheless. */
+function addedCandidates(sender, recipient) {
+  const received = candidates(sender.remoteDescription);
+  for (const own of candidates(recipient.localDescription)) received.delete(own);
+  return received;
+}
+
+function candidates(description) {
+  // candidate:FOUNDATION COMPONENT TRANSPORT PRIORITY ADDRESS PORT typ … (RFC 8839, section 5.1)
+  const lines = description?.sdp.matchAll(/^a=candidate:\S+ \d+ \S+ \d+ (\S+ \d+) typ /gm) ?? [];
+  return new Set([...lines].map(([, place]) => place));
+}
+
+/** From now on the peer gives nobody its own candidates, so that a connection has only those that the server adds. */
+export function withholdCandidates(peer) {
+  const { socket } = peer;
+  const send = socket.send.bind(socket);
+  socket.send = (message) => {
+    if (message.type !== 'CANDIDATE') send(message);
+  };
+}

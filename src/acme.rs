@@ -28,7 +28,6 @@ use certificate::Certificate;
 use client::AcmeClient;
 use failure::Failure;
 use http01::HttpPort;
-use instant_acme::Account;
 use schedule::Schedule;
 use store::Store;
 
@@ -179,7 +178,8 @@ impl Acme {
                     }
                 }
             }
-            let pause = Duration::from_secs(next.saturating_sub(now)).clamp(Duration::from_secs(1), LOOK_INTERVAL);
+            let pause =
+                Duration::from_secs(next.saturating_sub(now)).clamp(Duration::from_secs(1), LOOK_INTERVAL);
             wait(&clock, pause).await;
         }
     }
@@ -197,38 +197,37 @@ impl Acme {
             return Ok(true);
         }
         log::info!("orders a certificate for {} from {}", self.names(), self.config.directory);
-        let account = self.account().await?;
-        let mut result = Err(Failure::Unusable("no challenge can be answered".to_owned()));
-        for (nth, kind) in kinds.iter().enumerate() {
-            let replaces = self.current.as_ref().and_then(Certificate::identifier);
-            let replaces = replaces.filter(|_| self.schedule.window.is_some());
-            result = order::order(&self.config, &account, *kind, answers, replaces).await;
-            match &result {
-                Err(failure) if failure.is_about_challenge() && nth + 1 < kinds.len() => {
-                    log::warn!("{failure}. The next challenge is tried at once");
-                }
-                Err(failure) if failure.is_about_account() => {
-                    self.store.forget_account()?;
-                    break;
-                }
-                _ => break,
+        let pem = match self.order(kinds, answers).await {
+            Err(failure) if failure.is_about_account() => {
+                log::warn!("{failure}. A new account is made");
+                self.store.forget_account()?;
+                self.order(kinds, answers).await?
             }
-        }
-        self.store.keep_certificate(&result?)?;
+            ordered => ordered?,
+        };
+        self.store.keep_certificate(&pem)?;
         self.adopt_stored()?;
         self.schedule.ordered = Some(now);
         Ok(true)
     }
 
-    /// The account, or a new one if the server has forgotten it.
-    async fn account(&self) -> Result<Account, Failure> {
-        let account = order::account(&self.config, &self.store, self.client.clone()).await;
-        match account {
-            Err(failure) if failure.is_about_account() => {
-                self.store.forget_account()?;
-                order::account(&self.config, &self.store, self.client.clone()).await
+    /// Orders with one challenge after another.
+    async fn order(&self, kinds: &[ChallengeKind], answers: &Arc<Answers>) -> Result<String, Failure> {
+        let account = order::account(&self.config, &self.store, self.client.clone()).await?;
+        let replaces = self.current.as_ref().filter(|_| self.schedule.window.is_some());
+        let replaces = replaces.and_then(Certificate::identifier);
+        let mut kinds = kinds.iter().peekable();
+        loop {
+            let Some(kind) = kinds.next() else {
+                return Err(Failure::Unusable("no challenge can be answered".to_owned()));
+            };
+            let ordered = order::order(&self.config, &account, *kind, answers, replaces.clone()).await;
+            match (&ordered, kinds.peek()) {
+                (Err(failure), Some(next)) if failure.is_about_challenge() => {
+                    log::warn!("{failure}. {next} is tried at once");
+                }
+                _ => return ordered,
             }
-            account => account,
         }
     }
 
@@ -270,7 +269,8 @@ impl Acme {
             Ok(Some(_)) => {}
             _ => return MAX_ASK_INTERVAL,
         }
-        let asked = match self.account().await {
+        let account = order::account(&self.config, &self.store, self.client.clone()).await;
+        let asked = match account {
             Ok(account) => account.renewal_info(&identifier).await,
             Err(failure) => {
                 log::debug!("cannot ask when to renew the certificate: {failure}");

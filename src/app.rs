@@ -8,7 +8,7 @@ mod mistakes;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::Guard;
@@ -22,6 +22,7 @@ use crate::limits::ConnectionLimiter;
 use crate::node::{ActiveKeys, Membership, Node};
 use crate::relay::BoundRelay;
 use crate::session::{OnMessage, Sessions, take_posts_of_others};
+use crate::tls::Certificates;
 use crate::wire::Limit;
 use key_watch::KeyWatch;
 use mistakes::Mistakes;
@@ -46,6 +47,8 @@ pub(crate) struct Parts {
     pub(crate) silent_proxy: Once,
     /// Done when the log has said that the `X-Forwarded-For` of an untrusted address is ignored.
     pub(crate) ignored_proxy: Once,
+    /// The certificates of the TLS port, if a server has one.
+    pub(crate) certificates: OnceLock<Arc<Certificates>>,
     /// Set when the server begins to stop.
     stopping: AtomicBool,
     started: Instant,
@@ -101,6 +104,7 @@ impl Parts {
             generate_id,
             silent_proxy: Once::new(),
             ignored_proxy: Once::new(),
+            certificates: OnceLock::new(),
             stopping: AtomicBool::new(false),
             started: Instant::now(),
         });

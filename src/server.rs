@@ -220,14 +220,12 @@ impl Server {
         });
         let address = listener.local_addr()?;
         let lan_host = lan_address().filter(|_| !address.ip().is_loopback());
-        Ok(Server {
-            address,
-            listener,
-            mounted: broker.mounted(tls.is_some(), lan_host),
-            workers: listen.workers,
-            tls,
-            ops: ops.transpose()?,
-        })
+        let mounted = broker.mounted(tls.is_some(), lan_host);
+        if let Some(tls) = &tls {
+            // An error says that the broker has another server, whose certificate is shown.
+            let _ = mounted.parts.certificates.set(Arc::clone(&tls.certificates));
+        }
+        Ok(Server { address, listener, mounted, workers: listen.workers, tls, ops: ops.transpose()? })
     }
 
     /// The bound address. With port 0, it has the port that the system chose.
@@ -282,8 +280,9 @@ impl Server {
             })?;
         }
         let tls_config = tls.as_ref().map(|tls| tls.config.clone());
-        let upkeep =
-            tls.map(|tls| tls.keep_fresh(&parts.events, parts.node.clock().clone(), address.port())).transpose()?;
+        let upkeep = tls
+            .map(|tls| tls.keep_fresh(&parts.events, parts.node.clock().clone(), address.port()))
+            .transpose()?;
         let builder = match tls_config {
             None => {
                 let plain = plain(parts);

@@ -134,10 +134,9 @@ fn wrong_dates(certificate: &EndEntityCert<'_>) -> Option<String> {
     let (now, usage) = (UnixTime::now(), KeyUsage::server_auth());
     // The dates are checked first. Other errors do not matter: nobody has to trust the certificate here.
     match certificate.verify_for_usage(ALL_VERIFICATION_ALGS, &[], &[], now, usage, None, None) {
-        Err(webpki::Error::CertExpired { not_after, .. }) => Some(format!(
-            "has expired on {}: clients refuse it. Renew it",
-            date(not_after)
-        )),
+        Err(webpki::Error::CertExpired { not_after, .. }) => {
+            Some(format!("has expired on {}: clients refuse it. Renew it", date(not_after)))
+        }
         Err(webpki::Error::CertNotValidYet { not_before, .. }) => Some(format!(
             "is not valid before {}: clients refuse it. Check the date of this machine, or make it again",
             date(not_before)

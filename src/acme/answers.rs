@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use instant_acme::{ChallengeType, KeyAuthorization};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::AcmeName;
 use crate::tls::{self, Certificates};
@@ -127,12 +128,17 @@ fn validation(name: &AcmeName, digest: &[u8]) -> Result<CertifiedKey, String> {
         return Err("a digest of another length".to_owned());
     }
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
-    self_signed(&params).map_err(|error| error.to_string())
+    let (chain, key) = self_signed(&params).map_err(|error| error.to_string())?;
+    // Its extension is critical and means nothing to webpki, which therefore cannot check that the key fits.
+    let key = any_supported_type(&key).map_err(|error| error.to_string())?;
+    Ok(CertifiedKey::new(chain, key))
 }
 
 /// A certificate that nobody trusts, until there is another one.
 pub(super) fn provisional(names: &[AcmeName]) -> Result<CertifiedKey, String> {
-    params(names).and_then(|params| self_signed(&params)).map_err(|error| error.to_string())
+    let (chain, key) =
+        params(names).and_then(|params| self_signed(&params)).map_err(|error| error.to_string())?;
+    tls::certified_key(chain, key).map_err(|error| error.to_string())
 }
 
 /// A certificate for these names, without a subject.
@@ -143,15 +149,18 @@ pub(super) fn params(names: &[AcmeName]) -> Result<CertificateParams, rcgen::Err
     Ok(params)
 }
 
-fn self_signed(params: &CertificateParams) -> Result<CertifiedKey, rcgen::Error> {
+type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn self_signed(params: &CertificateParams) -> Result<Pair, rcgen::Error> {
     let key = KeyPair::generate()?;
     let chain = vec![params.self_signed(&key)?.der().clone()];
-    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-    tls::certified_key(chain, key).map_err(|_| rcgen::Error::CouldNotParseKeyPair)
+    Ok((chain, PrivateKeyDer::Pkcs8(key.serialize_der().into())))
 }
 
 #[cfg(test)]
 mod tests {
+    use x509_parser::parse_x509_certificate;
+
     use super::*;
 
     #[test]
@@ -163,5 +172,18 @@ mod tests {
         ] {
             assert_eq!(name_in_handshake(&AcmeName::parse(name).unwrap()), sent);
         }
+    }
+
+    #[test]
+    fn a_validation_has_the_digest_in_a_critical_extension() {
+        let certified = validation(&AcmeName::parse("example.org").unwrap(), &[7; 32]).unwrap();
+        let (_, certificate) = parse_x509_certificate(&certified.cert[0]).unwrap();
+        let extensions: Vec<_> =
+            certificate.extensions().iter().filter(|extension| extension.critical).collect();
+        let [extension] = extensions[..] else { panic!("{extensions:?}") };
+        // RFC 8737, section 3: an OCTET STRING of 32 bytes.
+        assert_eq!(extension.oid.to_id_string(), "1.3.6.1.5.5.7.1.31");
+        assert_eq!(extension.value, [&[4, 32][..], &[7; 32]].concat());
+        assert!(validation(&AcmeName::parse("example.org").unwrap(), &[7; 31]).is_err());
     }
 }

@@ -105,7 +105,9 @@ fn trust(path: &Path) -> Result<ClientConfig, AcmeError> {
         roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
     }
     if roots.is_empty() {
-        return Err(unusable("it has no certificate: it must be a PEM file with 'BEGIN CERTIFICATE'".to_owned()));
+        return Err(unusable(
+            "it has no certificate: it must be a PEM file with 'BEGIN CERTIFICATE'".to_owned(),
+        ));
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
     let builder = builder.with_safe_default_protocol_versions().map_err(AcmeError::Tls)?;

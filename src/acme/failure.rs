@@ -23,7 +23,9 @@ pub(super) enum Failure {
     #[error("cannot talk to the ACME server {url}: {why}. {todo}")]
     Unreachable { url: String, why: String, todo: &'static str },
     /// The ACME server did not answer in time.
-    #[error("the ACME server {0} did not end the order in time. It is tried again; if that does not help, look at the status page of its operator")]
+    #[error(
+        "the ACME server {0} did not end the order in time. It is tried again; if that does not help, look at the status page of its operator"
+    )]
     TooSlow(String),
     /// The ACME server refused something.
     #[error("the ACME server refuses {what}: {why}. {todo}")]
@@ -35,7 +37,9 @@ pub(super) enum Failure {
     #[error("the ACME server does not offer {kind} for {name}. {todo}")]
     NoChallenge { name: String, kind: ChallengeKind, todo: &'static str },
     /// The certificate does not fit what was ordered.
-    #[error("the certificate from the ACME server cannot be used: {0}. It is tried again; tell the operator of the ACME server if that does not help")]
+    #[error(
+        "the certificate from the ACME server cannot be used: {0}. It is tried again; tell the operator of the ACME server if that does not help"
+    )]
     Unusable(String),
     /// The certificate cannot be stored.
     #[error(transparent)]
@@ -46,8 +50,8 @@ impl Failure {
     pub(super) fn kind(&self) -> FailureKind {
         match self {
             Failure::Unreachable { .. } => FailureKind::Outage,
-            // A fault of the server is not counted against this account.
-            Failure::Refused { kind, .. } if kind == "serverInternal" => FailureKind::Outage,
+            // Faults of the server are not counted against this account. A nonce is bad if the server has restarted.
+            Failure::Refused { kind, .. } if matches!(&**kind, "serverInternal" | "badNonce") => FailureKind::Outage,
             _ => FailureKind::Refused,
         }
     }
@@ -70,7 +74,9 @@ impl Failure {
             error => {
                 let why = with_sources(&error);
                 let todo = match (&config.ca, why.contains("UnknownIssuer")) {
-                    (None, true) => "If the server has a private authority, name its certificate in --acme_ca",
+                    (None, true) => {
+                        "If the server has a private authority, name its certificate in --acme_ca"
+                    }
                     (Some(_), true) => "--acme_ca must name the authority that has certified the server",
                     _ => {
                         "Check --acme_directory, and let this machine connect to that server. It is tried again"

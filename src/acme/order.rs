@@ -46,8 +46,7 @@ pub(super) async fn account(
     }
     let contact = contact(config);
     let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
-    let new =
-        NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
+    let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
     let (account, credentials) =
         builder.create(&new, config.directory.clone(), None).await.map_err(failed)?;
     keep(config, store, credentials)?;
@@ -166,7 +165,8 @@ async fn validated(config: &AcmeConfig, order: &mut Order, kind: ChallengeKind) 
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization.map_err(failed)?;
         let state = authorization.refresh().await.map_err(failed)?;
-        let challenge = state.challenges.iter().find(|challenge| challenge.status == ChallengeStatus::Invalid);
+        let challenge =
+            state.challenges.iter().find(|challenge| challenge.status == ChallengeStatus::Invalid);
         if let (Some(challenge), Some(name)) = (challenge, name(state.identifier().identifier)) {
             return Err(Failure::not_validated(&name, kind, challenge.error.as_ref(), config));
         }

@@ -181,7 +181,8 @@ mod tests {
 
     #[test]
     fn each_acme_server_has_a_directory_of_its_own() {
-        let names = ["https://a.example/dir", "https://a.example/dir/", "https://a.example-dir", "https://../.."];
+        let names =
+            ["https://a.example/dir", "https://a.example/dir/", "https://a.example-dir", "https://../.."];
         let mut dirs: Vec<String> = names.into_iter().map(dir_name).collect();
         assert!(dirs[0].starts_with("a.example-dir-"), "{dirs:?}");
         assert!(dirs.iter().all(|dir| !dir.contains('/') && !dir.starts_with('.')), "{dirs:?}");

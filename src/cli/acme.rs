@@ -37,7 +37,9 @@ pub(super) struct AcmeArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadAcme {
     /// There is no place for the certificate.
-    #[error("--acme needs --data_dir: the certificate and its key are kept there, so that a restart orders no other")]
+    #[error(
+        "--acme needs --data_dir: the certificate and its key are kept there, so that a restart orders no other"
+    )]
     WithoutDataDir,
     /// There are two certificates.
     #[error("--acme cannot be used with --{0}: the server gets its certificate by itself, or from files")]
@@ -46,7 +48,9 @@ pub enum BadAcme {
     #[error("--acme takes at most {MAX_ACME_NAMES} names, and {0} are given")]
     TooMany(usize),
     /// The redirect has no port of its own.
-    #[error("--{flag} and --acme_http_port are both {port}: give the HTTP port another number, or 0 for none")]
+    #[error(
+        "--{flag} and --acme_http_port are both {port}: give the HTTP port another number, or 0 for none"
+    )]
     SamePort {
         /// The flag of the other port.
         flag: &'static str,

@@ -103,7 +103,9 @@ mod tests {
             assert_eq!(AcmeName::parse(text).map(|name| name.to_string()), Ok(name.to_owned()), "{text}");
         }
         assert_eq!(AcmeName::parse("*.example.org"), Err(InvalidAcmeName::Wildcard));
-        for text in ["", "a b", "https://example.org", "example.org:443", "bücher.example", "[::1", "example.org."] {
+        for text in
+            ["", "a b", "https://example.org", "example.org:443", "bücher.example", "[::1", "example.org."]
+        {
             assert_eq!(AcmeName::parse(text), Err(InvalidAcmeName::NoName), "{text}");
         }
     }

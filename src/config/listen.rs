@@ -67,6 +67,13 @@ impl fmt::Debug for AdminToken {
 
 impl Default for Listen {
     fn default() -> Self {
-        Listen { host: DEFAULT_HOST.to_owned(), port: DEFAULT_PORT, workers: 0, tls: None, acme: None, ops: None }
+        Listen {
+            host: DEFAULT_HOST.to_owned(),
+            port: DEFAULT_PORT,
+            workers: 0,
+            tls: None,
+            acme: None,
+            ops: None,
+        }
     }
 }

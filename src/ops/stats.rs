@@ -51,6 +51,8 @@ pub(super) struct Stats {
     expired: u64,
     /// The relay for calls that cannot go directly; `null` if there is none.
     relay: Option<RelayStats>,
+    /// The certificate of the server; `null` without TLS.
+    certificate: Option<CertificateStats>,
     /// The cluster that this server is a node of; `null` if it is by itself. All other fields are about this server.
     cluster: Option<ClusterStats>,
 }
@@ -85,6 +87,15 @@ impl From<RelayTotals> for RelayStats {
         let dropped = Dropped::ALL.into_iter().map(Dropped::label).zip(dropped).collect();
         RelayStats { calls, offered, joined, carried, refused, packets, bytes, bindings, dropped }
     }
+}
+
+/// A certificate, and whether it can be renewed.
+#[derive(Serialize, ToSchema)]
+struct CertificateStats {
+    /// The second since 1970 at which it expires; `null` if that cannot be read.
+    expires: Option<u64>,
+    /// Why the last attempt to replace it failed; `null` if it did not.
+    error: Option<String>,
 }
 
 /// A cluster, as one of its nodes knows it.
@@ -178,6 +189,10 @@ pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Proble
             evicted: closed(CloseReason::Evicted),
             expired: totals.expired(),
             relay: parts.node.relay().map(|relay| relay.totals().into()),
+            certificate: parts.certificates.get().map(|certificates| CertificateStats {
+                expires: certificates.validity().map(|validity| validity.to),
+                error: certificates.problem(),
+            }),
             cluster,
         })
     });

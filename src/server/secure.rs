@@ -62,7 +62,9 @@ impl Secure {
                 let acme = Box::new(Acme::open(config)?);
                 let http = config.http_port.and_then(|port| {
                     let bound = bind(&listen.host, port, HTTP);
-                    bound.inspect_err(|error| log::warn!("HTTP-01 is not possible, only TLS-ALPN-01: {error}")).ok()
+                    bound
+                        .inspect_err(|error| log::warn!("HTTP-01 is not possible, only TLS-ALPN-01: {error}"))
+                        .ok()
                 });
                 let is_public = config.http_port == Some(80);
                 (Arc::clone(acme.certificates()), Source::Acme { acme, http, is_public })

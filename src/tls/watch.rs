@@ -26,7 +26,9 @@ pub(crate) fn watch(
 ) -> io::Result<Option<Watch>> {
     let is_file = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
     if !is_file(&files.key) || !is_file(&files.cert) {
-        log::info!("--sslkey and --sslcert are not both regular files, so the server does not look for new ones");
+        log::info!(
+            "--sslkey and --sslcert are not both regular files, so the server does not look for new ones"
+        );
         return Ok(None);
     }
     let (stop, stopped) = channel();

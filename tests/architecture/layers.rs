@@ -29,7 +29,7 @@ pub const LAYERS: &[Layer] = &[
     // The library's front: re-exports.
     layer(
         "peerbroker",
-        "fuzzing server embed http ops app admin session transport node client_options limits auth dialect directory broker cluster events config \
+        "fuzzing server embed http ops app acme admin session transport node client_options limits auth dialect directory broker cluster events config \
          relay tls files lan keys redis_link wire clock rate_limit",
         "",
     ),
@@ -38,7 +38,7 @@ pub const LAYERS: &[Layer] = &[
     // What speaks HTTP.
     layer(
         "server",
-        "embed http ops app transport limits events config tls lan",
+        "embed http ops app acme transport limits events config tls lan clock",
         "actix_codec actix_http actix_server actix_service actix_tls actix_web log rustls socket2 thiserror \
          tokio",
     ),
@@ -57,8 +57,15 @@ pub const LAYERS: &[Layer] = &[
     // The parts of a broker, put together.
     layer(
         "app",
-        "admin session node relay cluster limits events config keys clock wire",
+        "admin session node relay cluster limits events config tls keys clock wire",
         "arc_swap log strsim tokio::runtime::Builder tokio::task::LocalSet",
+    ),
+    // A certificate from an ACME server. Its `ring` digests a name, and is that of rustls.
+    layer(
+        "acme",
+        "events config tls files clock",
+        "http_body_util hyper hyper_rustls hyper_util instant_acme log rand rcgen ring::digest rustix::fs rustix::io rustls rustls_pki_types \
+         serde serde_json thiserror tokio webpki",
     ),
     // Everything that changes the running server.
     layer("admin", "node auth limits events config keys wire", "serde_json thiserror"),
@@ -101,14 +108,22 @@ pub const LAYERS: &[Layer] = &[
     layer("broker", "events config clock rate_limit wire", "dashmap tokio::sync"),
     layer("limits", "config rate_limit wire", "dashmap"),
     layer("events", "wire", "tokio::runtime tokio::select tokio::sync tokio::test"),
-    layer("config", "tls keys redis_link wire", "arc_swap base64 ipnet rand ring::hmac thiserror"),
+    layer(
+        "config",
+        "tls keys redis_link wire",
+        "arc_swap base64 ipnet rand ring::hmac rustls_pki_types thiserror",
+    ),
     layer(
         "keys",
         "redis_link wire",
         "percent_encoding rand redis rusqlite rustix::fs serde serde_json thiserror tokio::runtime::Builder tokio::sync utoipa",
     ),
     layer("redis_link", "tls files", "redis rustls_pki_types thiserror tokio::sync tokio::task tokio::time"),
-    layer("tls", "lan files", "jiff ring::default_provider rustls rustls_pki_types thiserror webpki"),
+    layer(
+        "tls",
+        "lan files",
+        "arc_swap jiff log ring::default_provider rustls rustls_pki_types thiserror webpki x509_parser",
+    ),
     layer("lan", "", "rustix::system"),
     layer("files", "", "libc thiserror"),
     layer("clock", "", "tokio::sync"),
@@ -135,6 +150,7 @@ pub const ACTIX: &[&str] = &["main", "fuzzing", "server", "embed", "http", "ops"
 /// Crates that only some modules of their layers may know.
 pub const CONFINED: &[(&str, &[&str])] = &[
     ("rusqlite", &["src/keys/sqlite"]),
+    ("instant_acme", &["src/acme"]),
     ("redis", &["src/cluster/redis", "src/keys/redis", "src/redis_link"]),
 ];
 

@@ -42,8 +42,13 @@ impl RawClient {
 
     /// Connects with TLS to a server that calls itself localhost.
     pub fn connect_tls(address: SocketAddr, name: &str, config: Arc<ClientConfig>) -> Self {
+        Self::connect_tls_to("localhost", address, name, config)
+    }
+
+    /// Connects with TLS to a server that calls itself `host`.
+    pub fn connect_tls_to(host: &str, address: SocketAddr, name: &str, config: Arc<ClientConfig>) -> Self {
         let tcp = connect(address);
-        let tls = ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
+        let tls = ClientConnection::new(config, host.to_owned().try_into().unwrap()).unwrap();
         let stream = Box::new(StreamOwned::new(tls, tcp.try_clone().unwrap()));
         RawClient { name: name.to_owned(), ends_its_side: false, stream, tcp, received: Vec::new() }
     }

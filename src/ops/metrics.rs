@@ -51,6 +51,10 @@ fn collect(parts: &Parts, format: Format) -> String {
         relayed(&mut page, relay.totals());
     }
     cluster(&mut page, &parts.node);
+    if let Some(validity) = parts.certificates.get().and_then(|certificates| certificates.validity()) {
+        let help = "When the certificate of the server expires, in seconds since 1970.";
+        page.single(Kind::Gauge, "peerbroker_certificate_expiry_seconds", help, validity.to);
+    }
     process(&mut page);
     page.finish()
 }

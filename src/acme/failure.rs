@@ -51,7 +51,9 @@ impl Failure {
         match self {
             Failure::Unreachable { .. } => FailureKind::Outage,
             // Faults of the server are not counted against this account. A nonce is bad if the server has restarted.
-            Failure::Refused { kind, .. } if matches!(&**kind, "serverInternal" | "badNonce") => FailureKind::Outage,
+            Failure::Refused { kind, .. } if matches!(&**kind, "serverInternal" | "badNonce") => {
+                FailureKind::Outage
+            }
             _ => FailureKind::Refused,
         }
     }

@@ -3,6 +3,7 @@
 mod answers;
 mod certificate;
 mod client;
+mod error;
 mod failure;
 mod http01;
 mod order;
@@ -11,7 +12,6 @@ mod store;
 mod window;
 
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
@@ -33,32 +33,12 @@ use schedule::Schedule;
 use store::Store;
 
 use store::StoreError;
+
+pub use error::AcmeError;
 use window::Asked;
 
 /// How often the store is looked at for a certificate of another process, and the longest wait at a time: a machine may sleep.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Why there can be no certificate by ACME.
-#[derive(Debug, thiserror::Error)]
-pub enum AcmeError {
-    /// The directory cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The file of authorities cannot be used.
-    #[error("cannot use --acme_ca {path}: {why}", path = .path.display())]
-    Ca {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The TLS library refuses what it is given.
-    #[error("cannot set up TLS for --acme: {0}")]
-    Tls(rustls::Error),
-    /// No certificate can be made for the names.
-    #[error("cannot make a certificate for the names of --acme: {0}")]
-    Provisional(String),
-}
 
 /// A certificate by ACME, which is not renewed yet.
 pub(crate) struct Acme {

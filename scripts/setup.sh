@@ -28,6 +28,10 @@ if [[ " ${packed[*]} " == *" redis-server "* ]]; then
   packed+=(redis-tools)
   command -v redis-cli >/dev/null || missing+=(redis-tools)
 fi
+# Not every distribution has this one. Without it, the tests of certificates skip what needs an ACME server.
+if ! PATH="$PATH:$unpacked/usr/bin" command -v pebble >/dev/null && apt-cache show pebble >/dev/null 2>&1; then
+  packed+=(pebble)
+fi
 
 if ! command -v cargo >/dev/null; then
   echo 'cargo is missing: install Rust from https://rustup.rs' >&2

@@ -3,14 +3,15 @@
 mod answers;
 mod certificate;
 mod client;
+mod error;
 mod failure;
 mod http01;
 mod order;
 mod schedule;
 mod store;
+mod window;
 
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
@@ -33,33 +34,11 @@ use store::Store;
 
 use store::StoreError;
 
+pub use error::AcmeError;
+use window::Asked;
+
 /// How often the store is looked at for a certificate of another process, and the longest wait at a time: a machine may sleep.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
-/// The shortest and the longest time between two questions about the renewal, and the time after a failed one.
-const MIN_ASK_INTERVAL: u64 = 3600;
-const MAX_ASK_INTERVAL: u64 = 24 * 3600;
-
-/// Why there can be no certificate by ACME.
-#[derive(Debug, thiserror::Error)]
-pub enum AcmeError {
-    /// The directory cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The file of authorities cannot be used.
-    #[error("cannot use --acme_ca {path}: {why}", path = .path.display())]
-    Ca {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The TLS library refuses what it is given.
-    #[error("cannot set up TLS for --acme: {0}")]
-    Tls(rustls::Error),
-    /// No certificate can be made for the names.
-    #[error("cannot make a certificate for the names of --acme: {0}")]
-    Provisional(String),
-}
 
 /// A certificate by ACME, which is not renewed yet.
 pub(crate) struct Acme {
@@ -261,35 +240,28 @@ impl Acme {
 
     /// Asks when the ACME server wants the certificate to be renewed. Returns the seconds until the next question.
     async fn ask_for_window(&mut self) -> u64 {
-        let Some(identifier) = self.current.as_ref().and_then(Certificate::identifier) else {
-            return MAX_ASK_INTERVAL;
-        };
-        // Only an order makes an account.
-        match self.store.account() {
-            Ok(Some(_)) => {}
-            _ => return MAX_ASK_INTERVAL,
-        }
-        let account = order::account(&self.config, &self.store, self.client.clone()).await;
-        let asked = match account {
-            Ok(account) => account.renewal_info(&identifier).await,
-            Err(failure) => {
-                log::debug!("cannot ask when to renew the certificate: {failure}");
-                return MIN_ASK_INTERVAL;
+        let asked = match (self.current.as_ref().and_then(Certificate::identifier), self.store.account()) {
+            (Some(certificate), Ok(Some(_))) => {
+                match order::account(&self.config, &self.store, self.client.clone()).await {
+                    Ok(account) => window::ask(&account, &certificate).await,
+                    Err(failure) => {
+                        log::debug!("cannot ask when to renew the certificate: {failure}");
+                        Asked::FAILED
+                    }
+                }
             }
+            _ => Asked::NOBODY,
         };
         match asked {
-            Ok((info, pause)) => {
-                let seconds = |time: i64| u64::try_from(time).unwrap_or(0);
-                let window = info.suggested_window;
-                self.schedule.window =
-                    Some(seconds(window.start.unix_timestamp())..seconds(window.end.unix_timestamp()));
-                pause.as_secs().clamp(MIN_ASK_INTERVAL, MAX_ASK_INTERVAL)
+            Asked::Window(window, pause) => {
+                self.schedule.window = Some(window);
+                pause
             }
-            Err(instant_acme::Error::Unsupported(_)) => MAX_ASK_INTERVAL,
-            Err(error) => {
-                log::debug!("the ACME server does not say when to renew the certificate: {error}");
-                MIN_ASK_INTERVAL
+            Asked::Nothing(pause) => {
+                self.schedule.window = None;
+                pause
             }
+            Asked::Failed(pause) => pause,
         }
     }
 
@@ -338,3 +310,6 @@ async fn wait(clock: &Clock, pause: Duration) {
         None => sleep(pause).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

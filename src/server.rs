@@ -35,7 +35,7 @@ use crate::tls::TlsError;
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::connection_state::handle;
 use crate::transport::tls_port::TlsPort;
-use secure::{Secure, Upkeep};
+use secure::{CertificateError, Secure, Upkeep};
 
 /// How long clients may take to answer their close frames when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -93,6 +93,15 @@ pub enum StartError {
     /// Any other error of the system.
     #[error("cannot start the server: {0}")]
     Io(#[from] io::Error),
+}
+
+impl From<CertificateError> for StartError {
+    fn from(error: CertificateError) -> Self {
+        match error {
+            CertificateError::Files(error) => StartError::Tls(error),
+            CertificateError::Acme(error) => StartError::Acme(error),
+        }
+    }
 }
 
 // A macro, because no common type can be written for the services over TCP and over TLS.
@@ -197,6 +206,7 @@ struct Flags {
 }
 
 const MAIN: Flags = Flags { host: "host", port: "port" };
+const ACME_HTTP: Flags = Flags { host: "host", port: "acme_http_port" };
 const OPS: Flags = Flags { host: "ops_host", port: "ops_port" };
 
 impl Server {
@@ -212,7 +222,7 @@ impl Server {
     /// Checks the directory of static files, reads the TLS files, and binds the ports.
     pub fn bind(broker: &PeerBroker, listen: &Listen) -> Result<Self, StartError> {
         broker.config().check()?;
-        let tls = Secure::open(listen, broker.events())?;
+        let tls = Secure::open(listen, broker.events(), |port| bind(&listen.host, port, ACME_HTTP))?;
         let listener = bind(&listen.host, listen.port, MAIN)?;
         let ops = listen.ops.as_ref().map(|ops| {
             let listener = bind(&ops.host, ops.port, OPS)?;

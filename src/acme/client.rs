@@ -20,7 +20,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use tokio::time::timeout;
 
-use super::AcmeError;
+use super::error::AcmeError;
 use crate::files;
 
 /// The timeout of a request, from DNS to the last byte of the answer.

@@ -1,5 +1,6 @@
 //! One order, from the account to the certificate.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use instant_acme::{
@@ -7,7 +8,6 @@ use instant_acme::{
     HttpClient, Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
 };
 use rcgen::KeyPair;
-use std::sync::Arc;
 use tokio::time::timeout;
 
 use super::answers::{self, Answer, Answers, ChallengeKind};
@@ -79,7 +79,7 @@ pub(super) async fn order(
     timeout(ORDER_TIMEOUT, ordering).await.unwrap_or_else(|_| Err(Failure::TooSlow(config.directory.clone())))
 }
 
-async fn new_order(
+pub(super) async fn new_order(
     config: &AcmeConfig,
     account: &Account,
     replaces: Option<CertificateIdentifier<'static>>,

@@ -193,6 +193,10 @@ impl Cli {
         match (self.cluster.keys_in_redis(), &self.data_dir, cluster) {
             (false, None, _) => Ok(StoredKeys::InMemory),
             (false, Some(dir), _) => Ok(StoredKeys::Directory(dir.clone())),
+            // The directory is for the certificate.
+            (true, Some(_), Some(cluster)) if self.acme.is_given() => {
+                Ok(StoredKeys::Redis(cluster.redis.clone()))
+            }
             (true, Some(dir), _) => Err(BadSettings::TwoStores(dir.clone())),
             (true, None, None) => Err(BadSettings::KeysWithoutRedis),
             (true, None, Some(cluster)) => Ok(StoredKeys::Redis(cluster.redis.clone())),

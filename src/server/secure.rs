@@ -1,21 +1,36 @@
 //! TLS of the main port: where its certificate is from, and how it stays fresh.
 
+use std::fmt::Display;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use crate::acme::{Acme, Renewal, Surroundings};
+use crate::acme::{Acme, AcmeError, Renewal, Surroundings};
 use crate::clock::Clock;
 use crate::config::{Listen, TlsFiles};
 use crate::events::{Event, Events};
 use crate::lan::{host_name, lan_address};
 use crate::tls::{self, ACME_ALPN, Certificates, TlsError, Watch};
 
-use super::{Flags, StartError, bind};
-
-const HTTP: Flags = Flags { host: "host", port: "acme_http_port" };
-
 /// The port of HTTPS.
 const HTTPS_PORT: u16 = 443;
+
+/// Why there is no certificate.
+pub(super) enum CertificateError {
+    Files(TlsError),
+    Acme(AcmeError),
+}
+
+impl From<TlsError> for CertificateError {
+    fn from(error: TlsError) -> Self {
+        CertificateError::Files(error)
+    }
+}
+
+impl From<AcmeError> for CertificateError {
+    fn from(error: AcmeError) -> Self {
+        CertificateError::Acme(error)
+    }
+}
 
 /// TLS of the main port.
 pub(super) struct Secure {
@@ -37,7 +52,7 @@ pub(super) enum Upkeep {
 }
 
 /// Checks the files without creating or changing anything.
-pub(super) fn check(listen: &Listen) -> Result<(), StartError> {
+pub(super) fn check(listen: &Listen) -> Result<(), CertificateError> {
     match (&listen.tls, &listen.acme) {
         (Some(files), _) => {
             tls::load(files)?;
@@ -50,8 +65,12 @@ pub(super) fn check(listen: &Listen) -> Result<(), StartError> {
 }
 
 impl Secure {
-    /// Reads the certificate, if there is to be one. Warns if clients will refuse it.
-    pub(super) fn open(listen: &Listen, events: &Events) -> Result<Option<Self>, StartError> {
+    /// Reads the certificate, if there is to be one. Warns if clients will refuse it. `bind` opens the port of HTTP-01.
+    pub(super) fn open<E: Display>(
+        listen: &Listen,
+        events: &Events,
+        bind: impl Fn(u16) -> Result<TcpListener, E>,
+    ) -> Result<Option<Self>, CertificateError> {
         let (certificates, source) = match (&listen.tls, &listen.acme) {
             (Some(files), _) => {
                 let (certificate, names) = (tls::load(files)?, names(listen));
@@ -61,7 +80,7 @@ impl Secure {
             (None, Some(config)) => {
                 let acme = Box::new(Acme::open(config)?);
                 let http = config.http_port.and_then(|port| {
-                    let bound = bind(&listen.host, port, HTTP);
+                    let bound = bind(port);
                     bound
                         .inspect_err(|error| log::warn!("HTTP-01 is not possible, only TLS-ALPN-01: {error}"))
                         .ok()

@@ -64,8 +64,8 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "acme",
         "events config tls files clock",
-        "http_body_util hyper hyper_rustls hyper_util instant_acme log rand rcgen ring::digest rustix::fs rustix::io rustls rustls_pki_types \
-         serde serde_json thiserror tokio webpki",
+        "base64 http_body_util hyper hyper_rustls hyper_util instant_acme log rand rcgen ring::digest rustix::fs rustix::io rustls rustls_pki_types \
+         serde serde_json thiserror tokio webpki x509_parser",
     ),
     // Everything that changes the running server.
     layer("admin", "node auth limits events config keys wire", "serde_json thiserror"),

@@ -8,11 +8,17 @@
 mod address;
 mod calls;
 mod counters;
+mod endpoint;
+mod framing;
 mod offers;
 mod parties;
+mod ports;
 mod session;
+mod shares;
 mod sockets;
+mod streams;
 mod stun;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -28,16 +34,20 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::config::{LiveConfig, RelayConfig};
 use crate::events::PeerAddress;
+use crate::limits::ConnectionLimiter;
 use crate::wire::IceCredentials;
 use calls::Calls;
-pub(crate) use counters::RelayTotals;
+pub(crate) use counters::{Dropped, RelayTotals};
 pub(crate) use parties::Parties;
-pub(crate) use session::Dropped;
 use sockets::Sockets;
+use streams::Streams;
 pub(crate) use wakes::Wake;
 
 /// The priority of the candidates: below every one that a client has itself (RFC 8445, section 5.1.2.1).
 const PRIORITY: u32 = 255;
+
+/// The priority of those over TCP.
+const PRIORITY_OF_TCP: u32 = 127;
 
 /// A relay whose ports are bound, and which does nothing yet: see [`Builder::relay`](crate::Builder::relay).
 pub struct BoundRelay {
@@ -49,6 +59,7 @@ pub struct BoundRelay {
 pub(crate) struct Relay {
     calls: Arc<Calls>,
     advertised: Vec<SocketAddr>,
+    tcp: bool,
     candidates: Vec<String>,
     _open: watch::Sender<()>,
 }
@@ -64,8 +75,8 @@ pub struct BadRelayAddress {
 impl BoundRelay {
     /// Binds the ports.
     pub fn bind(config: RelayConfig) -> Result<Self, BadRelayAddress> {
-        let sockets =
-            Sockets::bind(&config.listen).map_err(|(address, error)| BadRelayAddress { address, error })?;
+        let sockets = Sockets::bind(&config.listen, config.tcp)
+            .map_err(|(address, error)| BadRelayAddress { address, error })?;
         Ok(BoundRelay { config, sockets })
     }
 
@@ -82,15 +93,16 @@ impl BoundRelay {
     /// told to come, and ends with the relay.
     pub(crate) fn start(self, config: LiveConfig, clock: Clock) -> Option<(Relay, Receiver<Wake>)> {
         let advertised = self.addresses();
-        let BoundRelay { config: RelayConfig { private, .. }, sockets } = self;
+        let BoundRelay { config: RelayConfig { private, tcp, .. }, sockets } = self;
         let own = sockets.addresses().chain(advertised.iter().copied()).collect();
         let (wakes, woken) = sync_channel(wakes::MAX_WAITING);
+        let streams = Streams::new(ConnectionLimiter::new(config.clone()));
         let calls = Arc::new(Calls::new(config, clock, own, private, sockets.threads(), wakes));
         let (open, closed) = watch::channel(());
-        match sockets.start(&calls, &closed) {
+        match sockets.start(&calls, streams, &closed) {
             Ok(()) => {
-                let candidates = candidates(&advertised, 0).collect();
-                Some((Relay { calls, advertised, candidates, _open: open }, woken))
+                let candidates = candidates(&advertised, tcp, 0).collect();
+                Some((Relay { calls, advertised, tcp, candidates, _open: open }, woken))
             }
             Err(error) => {
                 log::error!("there is no relay: {error}");
@@ -118,7 +130,7 @@ impl Relay {
 
     /// Candidates that differ from all that a client was told before. Browsers ignore one that they know.
     pub(crate) fn new_candidates(&self, times: u8) -> impl Iterator<Item = String> {
-        candidates(&self.advertised, times)
+        candidates(&self.advertised, self.tcp, times)
     }
 
     /// Whether an offer of `offerer` waits for an answer.
@@ -137,12 +149,19 @@ impl Relay {
     }
 }
 
-/// A candidate for each address. No two have the same foundation, nor those of different `times` the same priority.
-fn candidates(advertised: &[SocketAddr], times: u8) -> impl Iterator<Item = String> {
-    let first = usize::from(times) * advertised.len() + 1;
-    let priority = PRIORITY - u32::from(times);
-    advertised.iter().enumerate().map(move |(number, address)| {
-        let (foundation, ip, port) = (first + number, address.ip(), address.port());
-        format!("candidate:{foundation} 1 udp {priority} {ip} {port} typ host")
-    })
+/// A candidate for each address and transport. No two have the same foundation, nor those of different `times` the same
+/// priority.
+fn candidates(advertised: &[SocketAddr], tcp: bool, times: u8) -> impl Iterator<Item = String> {
+    let transports =
+        [Some((PRIORITY, "udp", "")), tcp.then_some((PRIORITY_OF_TCP, "tcp", " tcptype passive"))];
+    let of_transport = move |(priority, transport, more)| {
+        let candidate = move |address: &SocketAddr| {
+            let (ip, port, priority) = (address.ip(), address.port(), priority - u32::from(times));
+            format!("1 {transport} {priority} {ip} {port} typ host{more}")
+        };
+        advertised.iter().map(candidate)
+    };
+    let first = usize::from(times) * advertised.len() * transports.iter().flatten().count() + 1;
+    let all = transports.into_iter().flatten().flat_map(of_transport);
+    all.enumerate().map(move |(number, candidate)| format!("candidate:{} {candidate}", first + number))
 }

@@ -82,7 +82,7 @@ class Cluster {
   }
 }
 
-export async function startRedis() {
+async function startRedis() {
   const folder = mkdtempSync(join(tmpdir(), 'peerbroker-redis-'));
   const socket = join(folder, 'socket');
   const unpacked = resolve(import.meta.dirname, '../../target/proxies/usr/bin/redis-server');

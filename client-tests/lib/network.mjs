@@ -137,10 +137,12 @@ export class Network {
     this.server.filter('delete table bridge between\n');
   }
 
-  /** From now on no UDP from or to `a` passes. */
-  blockUdp() {
-    block(this.server, PORT.a);
-    block(this.#machines[`nat-${PORT.a}`] ?? this.a, this.#machines[`nat-${PORT.a}`] ? 'outside' : 'eth0');
+  /** From now on no UDP from or to `a` passes, or another host. */
+  blockUdp(host = 'a') {
+    const port = PORT[host];
+    const nat = this.#machines[`nat-${port}`];
+    block(this.server, port);
+    block(nat ?? this[host], nat ? 'outside' : 'eth0');
   }
 
   stop() {

@@ -50,6 +50,32 @@ for (const [caller, callee] of [['chromium', 'chromium'], ['firefox', 'chromium'
   });
 }
 
+for (const [caller, callee, blocked] of [
+  ['chromium', 'chromium', ['a']],
+  ['chromium', 'chromium', ['a', 'b']],
+  ['firefox', 'chromium', ['a', 'b']],
+  ['chromium', 'firefox', ['b']],
+]) {
+  const side = blocked.length === 2 ? 'either side' : `the side of ${blocked[0] === 'a' ? caller : callee}`;
+  onNetwork(`without UDP on ${side}, ${caller} and ${callee} talk, see and hear each other`, () => Network.apart(), async (stage) => {
+    const server = await withRelay(stage);
+    const alice = await stage.client('a', { browser: caller });
+    const bob = await stage.client('b', { browser: callee });
+    blocked.forEach((host) => stage.network.blockUdp(host));
+    await bob.open(server, 'bob');
+    await alice.open(server, 'alice');
+    const line = await alice.connect('bob');
+    assert.equal(await line.echo('hello'), 'hello');
+    // The address of the other side's candidate is the relay's, and so is the way to it.
+    const transports = [alice, bob].map(async (client) => (await client.way()).remote.protocol);
+    const expected = ['a', 'b'].map((host) => (blocked.includes(host) ? 'tcp' : 'udp'));
+    assert.deepEqual(await Promise.all(transports), expected);
+    await alice.call('bob');
+    await Promise.all([alice.must('moving picture'), bob.must('moving picture')]);
+    assert.ok(await isRelayed(alice, stage));
+  });
+}
+
 onNetwork('in Chromium, a connection outlives its direct path in the first seconds', () => Network.together(), async (stage) => {
   const server = await withRelay(stage);
   const plain = { plainAddresses: true };

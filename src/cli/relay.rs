@@ -12,9 +12,9 @@ use super::values::{count, relay_mode, yes_or_no};
 
 #[derive(Debug, Args)]
 pub(super) struct RelayArgs {
-    /// UDP address of a relay for calls that cannot go directly, as in 198.51.100.7 or [2001:db8::7]:3478
+    /// Address of a relay for calls that cannot go directly, as in 198.51.100.7 or [2001:db8::7]:3478
     ///
-    /// One of IPv4, one of IPv6, or both. 0.0.0.0 and [::] stand for the address of the interface that leads out. The port is
+    /// One of IPv4, one of IPv6, or both, for UDP and TCP. 0.0.0.0 and [::] stand for the address of the interface that leads out. The port is
     /// 3478 unless another one is given. The same port answers STUN.
     #[arg(help_heading = help::RELAY, long, env = "PEERBROKER_RELAY", value_name = "ADDRESS", num_args = 1..=2, value_delimiter = ' ', value_parser = relay)]
     relay: Vec<SocketAddr>,
@@ -26,6 +26,10 @@ pub(super) struct RelayArgs {
     /// What the relay does for calls of the built-in key: fallback carries those that cannot go directly, always carries all and withholds addresses, off none
     #[arg(help_heading = help::RELAY, long = "relay_mode", alias = "relay-mode", env = "PEERBROKER_RELAY_MODE", value_name = "MODE", default_value_t = Config::default().relay, value_parser = relay_mode)]
     relay_mode: RelayMode,
+
+    /// Relay over TCP as well, at the same address and port, for networks without UDP
+    #[arg(help_heading = help::RELAY, long = "relay_tcp", alias = "relay-tcp", env = "PEERBROKER_RELAY_TCP", value_name = "true|false", num_args = 0..=1, default_value_t = true, default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
+    relay_tcp: bool,
 
     /// Relay for clients with private addresses too, as in a local network
     #[arg(help_heading = help::RELAY, long = "relay_private", alias = "relay-private", env = "PEERBROKER_RELAY_PRIVATE", value_name = "true|false", num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
@@ -79,7 +83,7 @@ impl RelayArgs {
 
     /// The relay, if there is to be one.
     pub(super) fn config(&self) -> Result<Option<RelayConfig>, BadRelay> {
-        let RelayArgs { relay, relay_public, relay_private, .. } = self;
+        let RelayArgs { relay, relay_public, relay_tcp, relay_private, .. } = self;
         if relay.is_empty() {
             return match (relay_public.is_empty(), relay_private) {
                 (true, false) => Ok(None),
@@ -103,7 +107,12 @@ impl RelayArgs {
         if is_twice(&listen.iter().map(SocketAddr::ip).collect::<Vec<_>>()) {
             return Err(BadRelay::Twice("relay"));
         }
-        Ok(Some(RelayConfig { listen, public: relay_public.clone(), private: *relay_private }))
+        Ok(Some(RelayConfig {
+            listen,
+            public: relay_public.clone(),
+            tcp: *relay_tcp,
+            private: *relay_private,
+        }))
     }
 }
 

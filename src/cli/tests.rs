@@ -84,6 +84,7 @@ fn the_relay_has_an_address_of_each_family_and_a_port_of_its_own() {
         ("198.51.100.7:3478", "[2001:db8::7]:5000")
     );
     assert_eq!((found.public, found.private), (vec!["203.0.113.1".parse().unwrap()], false));
+    assert!(found.tcp && !relay(&["--relay", "127.0.0.1", "--relay_tcp=false"]).tcp);
     assert_eq!(
         relay(&["--relay", "udp://127.0.0.1:0", "--relay_private"]).listen[0].to_string(),
         "127.0.0.1:0"

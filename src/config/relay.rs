@@ -5,12 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 /// Where a relay listens, and what it tells clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayConfig {
-    /// The UDP addresses to bind: at most one of IPv4 and one of IPv6, and none of them unspecified, because what is sent
+    /// The addresses to bind: at most one of IPv4 and one of IPv6, and none of them unspecified, because what is sent
     /// has to come from the address that clients know.
     pub listen: Vec<SocketAddr>,
     /// The addresses that clients are told instead, for a machine behind a NAT that leads its ports here: at most one of each
     /// family.
     pub public: Vec<IpAddr>,
+    /// Whether to take TCP connections at the same addresses as well, for networks without UDP.
+    pub tcp: bool,
     /// Whether clients may have private addresses and those of this machine, as in a local network.
     pub private: bool,
 }

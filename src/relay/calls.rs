@@ -1,18 +1,19 @@
 //! All calls: how a datagram finds its own, and the limits of all together.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 
 use super::address::is_public;
-use super::counters::{Counters, RelayTotals};
+use super::counters::{Counters, Dropped, RelayTotals};
+use super::endpoint::{Endpoint, Outgoing, Transport};
 use super::offers::Offers;
 use super::parties::Parties;
-use super::session::{self, Dropped, End, Outcome, Outgoing, Session};
+use super::session::{self, End, Outcome, Session};
+use super::shares::{Share, Shares};
 use super::stun::Stun;
 use super::timer::Timer;
 use super::wakes::{Named, Wake};
@@ -40,8 +41,8 @@ pub(super) struct Calls {
     by_number: DashMap<u32, Arc<Call>>,
     by_username: DashMap<String, (Arc<Call>, End)>,
     /// Addresses that have proved themselves.
-    by_address: DashMap<SocketAddr, (Arc<Call>, End)>,
-    keys: Mutex<HashMap<ApiKey, Weak<OfKey>>>,
+    by_address: DashMap<Endpoint, (Arc<Call>, End)>,
+    shares: Shares,
     strangers: Strangers,
     next_number: AtomicU32,
     /// When each call has to look after its addresses.
@@ -60,22 +61,9 @@ struct Call {
     /// Who can be told to come.
     named: Option<Named>,
     rate: RateLimit,
-    of_key: Arc<OfKey>,
+    share: Share,
     has_joined: AtomicBool,
     has_carried: AtomicBool,
-}
-
-/// The share of all calls of one key.
-#[derive(Default)]
-struct OfKey {
-    calls: AtomicUsize,
-    rate: RateLimit,
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        self.of_key.calls.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Calls {
@@ -96,7 +84,7 @@ impl Calls {
             by_number: DashMap::new(),
             by_username: DashMap::new(),
             by_address: DashMap::new(),
-            keys: Mutex::default(),
+            shares: Shares::default(),
             strangers: Strangers::default(),
             // Not what others can count along with.
             next_number: AtomicU32::new(rand::random()),
@@ -128,7 +116,7 @@ impl Calls {
             // The same two sides have described something else, and their way stays.
             return true;
         }
-        let Some(of_key) = self.admit(parties.key) else {
+        let Some(share) = self.admit(parties.key) else {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return false;
         };
@@ -138,7 +126,7 @@ impl Calls {
             session: Mutex::new(Session::new(number, offer, answer, self.clock.now())),
             named: Named::new(parties),
             rate: RateLimit::default(),
-            of_key,
+            share,
             has_joined: AtomicBool::new(false),
             has_carried: AtomicBool::new(false),
         });
@@ -146,7 +134,7 @@ impl Calls {
             self.by_username.insert(name, (Arc::clone(&call), end));
         }
         self.by_number.insert(number, call);
-        self.timer.set(number, self.clock.now() + session::HEAD_START);
+        self.timer.set(number, self.clock.now() + Transport::Udp.head_start());
         self.offered.fetch_add(1, Ordering::Relaxed);
         true
     }
@@ -157,24 +145,22 @@ impl Calls {
     }
 
     /// Checks the clients of calls that did not find a direct way in time, and keeps the ways of the others open.
-    pub(super) fn on_time(&self, thread: usize, mut send: impl FnMut(SocketAddr, &[u8])) {
+    pub(super) fn on_time(&self, thread: usize, mut send: impl FnMut(Endpoint, &[u8])) {
         let now = self.clock.now();
         for _ in 0..AT_ONCE {
             let Some(number) = self.timer.next(now) else { return };
             let call = self.by_number.get(&number).map(|call| Arc::clone(&call));
             let Some(call) = call else { continue };
-            self.timer.set(number, now + rand::random_range(session::KEEP_OPEN));
-            let checks = lock(&call.session).on_time(now);
+            let mut session = lock(&call.session);
+            let checks = session.on_time(now);
+            let next = session.next_time(now);
+            drop(session);
+            self.timer.set(number, next);
             self.send_all(thread, checks, &mut send);
         }
     }
 
-    fn send_all(
-        &self,
-        thread: usize,
-        datagrams: Vec<Outgoing<'_>>,
-        send: &mut impl FnMut(SocketAddr, &[u8]),
-    ) {
+    fn send_all(&self, thread: usize, datagrams: Vec<Outgoing<'_>>, send: &mut impl FnMut(Endpoint, &[u8])) {
         for Outgoing { to, bytes } in datagrams {
             if let Some(counters) = self.counters.get(thread) {
                 counters.passed(1, bytes.len() as u64);
@@ -184,33 +170,21 @@ impl Calls {
     }
 
     /// Counts a call of a key, within the limits of the configuration.
-    fn admit(&self, key: &ApiKey) -> Option<Arc<OfKey>> {
+    fn admit(&self, key: &ApiKey) -> Option<Share> {
         let limits = self.config.load().relay_limits;
         if self.by_number.len() >= limits.calls {
             return None;
         }
-        let mut keys = lock(&self.keys);
-        let of_key = keys.get(key).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let of_key = Arc::default();
-            keys.insert(key.clone(), Arc::downgrade(&of_key));
-            of_key
-        });
-        drop(keys);
-        let calls = of_key.calls.fetch_add(1, Ordering::Relaxed);
-        if calls >= limits.calls_per_key {
-            of_key.calls.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(of_key)
+        self.shares.admit(key, limits.calls_per_key)
     }
 
     /// Handles a STUN message. `send` sends a datagram.
     pub(super) fn on_stun(
         &self,
         thread: usize,
-        from: SocketAddr,
+        from: Endpoint,
         bytes: &[u8],
-        mut send: impl FnMut(SocketAddr, &[u8]),
+        mut send: impl FnMut(Endpoint, &[u8]),
     ) {
         let Some(counters) = self.counters.get(thread) else { return };
         let handled = match Stun::parse(bytes) {
@@ -228,7 +202,7 @@ impl Calls {
 
     fn on_request<'a>(
         &self,
-        from: SocketAddr,
+        from: Endpoint,
         request: &Stun<'_>,
         bytes: &'a [u8],
         counters: &Counters,
@@ -237,13 +211,13 @@ impl Calls {
         if !self.may_be_client(from) {
             return Err(Dropped::Address);
         }
-        if self.known(from).is_none() && !self.strangers.admit(from.ip(), now) {
+        if self.known(from).is_none() && !self.strangers.admit(from.address.ip(), now) {
             return Err(Dropped::TooMuch);
         }
         let Some(username) = request.username() else {
             // A client that asks for its own address.
             counters.binding();
-            return Ok(Outcome::reply(from, request.mapped(from)));
+            return Ok(Outcome::reply(from, request.mapped(from.address)));
         };
         let named = self.by_username.get(username.username()).map(|named| (Arc::clone(&named.0), named.1));
         let (call, end) = named.ok_or(Dropped::Unknown)?;
@@ -254,13 +228,13 @@ impl Calls {
 
     fn on_response<'a>(
         &self,
-        from: SocketAddr,
+        from: Endpoint,
         response: &Stun<'_>,
         bytes: &'a [u8],
     ) -> Result<Outcome<'a>, Dropped> {
         let now = self.clock.now();
         let known = self.known(from);
-        if known.is_none() && !self.strangers.admit(from.ip(), now) {
+        if known.is_none() && !self.strangers.admit(from.address.ip(), now) {
             return Err(Dropped::TooMuch);
         }
         // An answer to our own check names its call. So a client may come again for another one with the same address.
@@ -300,10 +274,10 @@ impl Calls {
     pub(super) fn forward(
         &self,
         thread: usize,
-        from: SocketAddr,
+        from: Endpoint,
         packets: u64,
         bytes: usize,
-    ) -> Option<SocketAddr> {
+    ) -> Option<Endpoint> {
         let counters = self.counters.get(thread)?;
         match self.way(from, bytes) {
             Ok(to) => {
@@ -317,14 +291,14 @@ impl Calls {
         }
     }
 
-    fn way(&self, from: SocketAddr, bytes: usize) -> Result<SocketAddr, Dropped> {
+    fn way(&self, from: Endpoint, bytes: usize) -> Result<Endpoint, Dropped> {
         let (call, end) = self.known(from).ok_or(Dropped::Unknown)?;
         let now = self.clock.now();
         let to = lock(&call.session).on_data(end, from, now)?;
         let limits = self.config.load().relay_limits;
         let count = u32::try_from(bytes).unwrap_or(u32::MAX);
         let fits = call.rate.try_charge(count, limits.bytes_per_second, now)
-            && call.of_key.rate.try_charge(count, limits.key_bytes_per_second, now);
+            && call.share.rate().try_charge(count, limits.key_bytes_per_second, now);
         if !fits {
             return Err(Dropped::TooMuch);
         }
@@ -340,11 +314,23 @@ impl Calls {
         }
     }
 
-    fn known(&self, from: SocketAddr) -> Option<(Arc<Call>, End)> {
+    /// Whether an address has proved itself.
+    pub(super) fn is_client(&self, from: Endpoint) -> bool {
+        self.by_address.contains_key(&from)
+    }
+
+    /// The connection of an address is closed.
+    pub(super) fn leave(&self, from: Endpoint) {
+        if let Some((_, (call, end))) = self.by_address.remove(&from) {
+            lock(&call.session).leave(end, from);
+        }
+    }
+
+    fn known(&self, from: Endpoint) -> Option<(Arc<Call>, End)> {
         self.by_address.get(&from).map(|known| (Arc::clone(&known.0), known.1))
     }
 
-    fn may_be_client(&self, address: SocketAddr) -> bool {
+    fn may_be_client(&self, Endpoint { address, .. }: Endpoint) -> bool {
         address.port() != 0 && (self.private || is_public(address.ip())) && !self.own.contains(&address)
     }
 
@@ -359,7 +345,7 @@ impl Calls {
             if !session.is_over(now, UNUSED) {
                 continue;
             }
-            let addresses: Vec<SocketAddr> = session.addresses().collect();
+            let addresses: Vec<Endpoint> = session.addresses().collect();
             let names = [End::Offerer, End::Answerer].map(|end| session.username_of(end));
             drop(session);
             addresses.into_iter().for_each(|address| self.forget(&call, address));
@@ -368,10 +354,10 @@ impl Calls {
             }
             self.by_number.remove(&call.number);
         }
-        lock(&self.keys).retain(|_, of_key| of_key.strong_count() > 0);
+        self.shares.sweep();
     }
 
-    fn forget(&self, call: &Call, address: SocketAddr) {
+    fn forget(&self, call: &Call, address: Endpoint) {
         self.by_address.remove_if(&address, |_, (known, _)| known.number == call.number);
     }
 

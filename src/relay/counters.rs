@@ -2,7 +2,22 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::session::Dropped;
+/// Why a datagram went nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// It belongs to no call that this relay knows.
+    Unknown,
+    /// Its integrity does not hold.
+    Forged,
+    /// Its address may not be used: a private one, for example, or one too many.
+    Address,
+    /// Its recipient is not there, or has not agreed lately.
+    NoWay,
+    /// The call, or its key, has sent too much.
+    TooMuch,
+    /// The socket had no room.
+    Full,
+}
 
 /// Counters of one thread, on cache lines of their own.
 #[repr(align(128))]

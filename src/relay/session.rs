@@ -3,18 +3,16 @@
 mod side;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
+use super::counters::Dropped;
+use super::endpoint::{Endpoint, Outgoing, Transport};
 use super::stun::{Role, Stun, Transaction};
 use crate::wire::IceCredentials;
-pub(super) use side::number_in;
-use side::{Address, CONSENT, Side};
+use side::{Address, Side};
+pub(super) use side::{CONSENT, number_in};
 
 /// Most checks that are remembered until they are answered.
 const MAX_CROSSINGS: usize = 16;
-
-/// Milliseconds that a direct way has before this one: Firefox keeps the first way that works.
-pub(super) const HEAD_START: u64 = 1000;
 
 /// Least and most milliseconds between checks of our own, which keep a way open while the call goes directly: Chromium gives
 /// a way up after 30 s without a packet. So one of two may be lost. Not the same for all calls, which spreads them.
@@ -39,44 +37,21 @@ impl End {
     }
 }
 
-/// Why a datagram went nowhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dropped {
-    /// It belongs to no call that this relay knows.
-    Unknown,
-    /// Its integrity does not hold.
-    Forged,
-    /// Its address may not be used: a private one, for example, or one too many.
-    Address,
-    /// Its recipient is not there, or has not agreed lately.
-    NoWay,
-    /// The call, or its key, has sent too much.
-    TooMuch,
-    /// The socket had no room.
-    Full,
-}
-
-/// A datagram to send.
-pub(super) struct Outgoing<'a> {
-    pub(super) to: SocketAddr,
-    pub(super) bytes: std::borrow::Cow<'a, [u8]>,
-}
-
 /// What came of a STUN message.
 #[derive(Default)]
 pub(super) struct Outcome<'a> {
     pub(super) send: Vec<Outgoing<'a>>,
     /// An address that was proved to be this client's.
-    pub(super) proved: Option<SocketAddr>,
+    pub(super) proved: Option<Endpoint>,
     /// Addresses that are no client's any more.
-    pub(super) given_up: Vec<SocketAddr>,
+    pub(super) given_up: Vec<Endpoint>,
     /// The side that has to be told to come, and how often that has happened.
     pub(super) wake: Option<(End, u8)>,
 }
 
 impl Outcome<'_> {
     /// One answer.
-    pub(super) fn reply(to: SocketAddr, bytes: Vec<u8>) -> Self {
+    pub(super) fn reply(to: Endpoint, bytes: Vec<u8>) -> Self {
         Outcome { send: vec![Outgoing { to, bytes: bytes.into() }], ..Outcome::default() }
     }
 }
@@ -93,7 +68,7 @@ pub(super) struct Session {
 
 struct Crossing {
     transaction: Transaction,
-    asker: SocketAddr,
+    asker: Endpoint,
     asked: End,
 }
 
@@ -113,7 +88,7 @@ impl Session {
     }
 
     /// Addresses that datagrams of this call may come from.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+    pub(super) fn addresses(&self) -> impl Iterator<Item = Endpoint> {
         self.sides.iter().flat_map(|side| &side.addresses).map(|address| address.at)
     }
 
@@ -135,7 +110,7 @@ impl Session {
     pub(super) fn on_request<'a>(
         &mut self,
         end: End,
-        from: SocketAddr,
+        from: Endpoint,
         request: &Stun<'_>,
         bytes: &'a [u8],
         now: u64,
@@ -157,8 +132,8 @@ impl Session {
             side.held = Some((from, bytes.into()));
             // Not longer than what came, whoever sent it.
             address.unanswered = bytes.len();
-            if now.saturating_sub(begun) >= HEAD_START {
-                outcome.send.extend(address.challenged(number, &username, &side.pwd, side.role));
+            if side.is_turn_of(from, now.saturating_sub(begun), now) {
+                outcome.send.extend(side.challenge(from, number, &username));
             }
             return Ok(outcome);
         }
@@ -182,22 +157,32 @@ impl Session {
 
     /// Checks addresses: those that have waited for the end of the head start, and those that agree, to keep their way open.
     pub(super) fn on_time(&mut self, now: u64) -> Vec<Outgoing<'static>> {
-        let number = self.number;
+        let (number, age) = (self.number, now.saturating_sub(self.begun));
         let names = [End::Offerer, End::Answerer].map(|end| self.username_of(end.other()));
         let sides = self.sides.iter_mut().zip(names);
-        let challenges = sides.flat_map(|(side, username)| {
-            let Side { addresses, pwd, role, .. } = side;
-            let due = addresses.iter_mut().filter(move |address| !address.is_proved() || address.agrees(now));
-            due.filter_map(move |address| address.challenged(number, &username, pwd, *role))
+        let checks = sides.flat_map(|(side, username)| {
+            let due: Vec<Endpoint> = side.due(age, now).collect();
+            due.into_iter().filter_map(move |at| side.challenge(at, number, &username))
         });
-        challenges.collect()
+        checks.collect()
+    }
+
+    /// When that is due again.
+    pub(super) fn next_time(&self, now: u64) -> u64 {
+        let for_tcp = self.begun + Transport::Tcp.head_start();
+        if now < for_tcp { for_tcp } else { now + rand::random_range(KEEP_OPEN) }
+    }
+
+    /// The connection of an address is closed.
+    pub(super) fn leave(&mut self, end: End, from: Endpoint) {
+        self.side_mut(end).addresses.retain(|address| address.at != from);
     }
 
     /// An answer of `end`: to our own check, or to one that went through.
     pub(super) fn on_response<'a>(
         &mut self,
         end: End,
-        from: SocketAddr,
+        from: Endpoint,
         response: &Stun<'_>,
         bytes: &'a [u8],
         now: u64,
@@ -230,7 +215,7 @@ impl Session {
     }
 
     /// Where a datagram of `end` that is not STUN goes.
-    pub(super) fn on_data(&mut self, end: End, from: SocketAddr, now: u64) -> Result<SocketAddr, Dropped> {
+    pub(super) fn on_data(&mut self, end: End, from: Endpoint, now: u64) -> Result<Endpoint, Dropped> {
         let address = self.side_mut(end).addresses.iter_mut().find(|address| address.at == from);
         let address = address.filter(|address| address.is_proved()).ok_or(Dropped::Unknown)?;
         if !address.agrees(now) {
@@ -262,7 +247,7 @@ impl Session {
         }
     }
 
-    fn cross(&mut self, transaction: Transaction, asker: SocketAddr, asked: End) {
+    fn cross(&mut self, transaction: Transaction, asker: Endpoint, asked: End) {
         // A client that repeats its check may do so from another address.
         self.crossings.retain(|crossing| crossing.transaction != transaction);
         if self.crossings.len() >= MAX_CROSSINGS {

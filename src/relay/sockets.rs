@@ -1,19 +1,22 @@
-//! The ports of a relay, and the threads that read them.
+//! Everything that a relay binds, and the threads that read it.
 
 use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
-use socket2::{Domain, Protocol, Socket, Type};
+use quinn_udp::{RecvMeta, UdpSockRef};
 use tokio::io::Interest;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use super::calls::Calls;
+use super::endpoint::Endpoint;
+use super::ports::{Outlet, Port, Ports};
+use super::streams::Streams;
 use super::stun::Stun;
+use super::tcp::{self, Server};
 
 /// Most threads for each address.
 const MAX_THREADS: usize = 8;
@@ -22,34 +25,31 @@ const MAX_THREADS: usize = 8;
 const BATCH: usize = 16;
 const JOINED: usize = 1 << 16;
 
-/// What the kernel keeps while a thread does not run.
-const BUFFER: usize = 1 << 21;
-
 /// How long to wait after reading failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The ports of one thread.
-struct Ports(Vec<Port>);
-
-struct Port {
-    socket: UdpSocket,
-    state: UdpSocketState,
-    bound: SocketAddr,
+/// All ports, bound and not yet read.
+pub(super) struct Sockets {
+    ports: Vec<Ports>,
+    listeners: Vec<TcpListener>,
 }
 
-/// All ports, bound and not yet read.
-pub(super) struct Sockets(Vec<Ports>);
-
 impl Sockets {
-    /// Binds each address once for each thread.
-    pub(super) fn bind(addresses: &[SocketAddr]) -> Result<Self, (SocketAddr, io::Error)> {
+    /// Binds each address once for each thread, and for TCP if that is wanted.
+    pub(super) fn bind(addresses: &[SocketAddr], tcp: bool) -> Result<Self, (SocketAddr, io::Error)> {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         let mut addresses = addresses.to_vec();
         // Ours share their port. Another server's must not: the kernel would give each of us a part of what comes.
         for address in &addresses {
             drop(UdpSocket::bind(address).map_err(|error| (*address, error))?);
         }
-        let mut sockets = Vec::new();
+        let mut listeners = Vec::new();
+        for address in addresses.iter_mut().filter(|_| tcp) {
+            let listener = tcp::listen(*address).map_err(|error| (*address, error))?;
+            *address = listener.local_addr().map_err(|error| (*address, error))?;
+            listeners.push(listener);
+        }
+        let mut all = Vec::new();
         for _ in 0..threads {
             let ports = addresses.iter_mut().map(|address| {
                 let port = Port::bind(*address).map_err(|error| (*address, error))?;
@@ -57,28 +57,37 @@ impl Sockets {
                 *address = port.bound;
                 Ok(port)
             });
-            sockets.push(Ports(ports.collect::<Result<_, _>>()?));
+            all.push(Ports(ports.collect::<Result<_, _>>()?));
         }
-        Ok(Sockets(sockets))
+        Ok(Sockets { ports: all, listeners })
     }
 
+    /// Threads that count: one for each of our ports, and one for all TCP.
     pub(super) fn threads(&self) -> usize {
-        self.0.len()
+        self.ports.len() + 1
     }
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + Clone {
-        self.0.first().into_iter().flat_map(|ports| &ports.0).map(|port| port.bound)
+        self.ports.first().into_iter().flat_map(|ports| &ports.0).map(|port| port.bound)
     }
 
     /// Starts the threads. They end when `open` closes.
-    pub(super) fn start(self, calls: &Arc<Calls>, open: &watch::Receiver<()>) -> io::Result<()> {
-        for (number, ports) in self.0.into_iter().enumerate() {
-            let ports = Arc::new(ports);
-            for at in 0..ports.0.len() {
-                let (ports, calls, open) = (Arc::clone(&ports), Arc::clone(calls), open.clone());
+    pub(super) fn start(
+        self,
+        calls: &Arc<Calls>,
+        streams: Streams,
+        open: &watch::Receiver<()>,
+    ) -> io::Result<()> {
+        let streams = Arc::new(streams);
+        let threads = self.threads();
+        let outlet = |ports| Outlet { ports, streams: Arc::clone(&streams) };
+        let outlets: Vec<Outlet> = self.ports.into_iter().map(|ports| outlet(Arc::new(ports))).collect();
+        for (number, outlet) in outlets.iter().enumerate() {
+            for at in 0..outlet.ports.0.len() {
+                let (outlet, calls, open) = (outlet.clone(), Arc::clone(calls), open.clone());
                 let runtime = Builder::new_current_thread().enable_all().build()?;
                 let work = move || {
-                    let reader = Reader { ports: &ports, at, calls: &calls, thread: number };
+                    let reader = Reader { outlet: &outlet, at, calls: &calls, thread: number };
                     if let Err(error) = runtime.block_on(reader.run(open)) {
                         log::error!("the relay has stopped: {error}");
                     }
@@ -86,41 +95,23 @@ impl Sockets {
                 thread::Builder::new().name(format!("relay-{number}")).spawn(work)?;
             }
         }
+        let Some(outlet) = outlets.into_iter().next().filter(|_| !self.listeners.is_empty()) else {
+            return Ok(());
+        };
+        let (calls, listeners, open) = (Arc::clone(calls), self.listeners, open.clone());
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let work = move || {
+            let server = Server { streams, outlet, calls, thread: threads - 1 };
+            runtime.block_on(server.run(listeners, open));
+        };
+        thread::Builder::new().name("relay-tcp".to_owned()).spawn(work)?;
         Ok(())
-    }
-}
-
-impl Port {
-    fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_reuse_port(true)?;
-        // The kernel gives less where its own limits are lower.
-        let _ = socket.set_recv_buffer_size(BUFFER).and(socket.set_send_buffer_size(BUFFER));
-        socket.bind(&address.into())?;
-        socket.set_nonblocking(true)?;
-        let socket = UdpSocket::from(socket);
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        let bound = socket.local_addr()?;
-        Ok(Port { socket, state, bound })
-    }
-
-    /// Sends datagrams of `size` bytes, the last of which may be shorter. False if the socket has no room.
-    fn send(&self, to: SocketAddr, bytes: &[u8], size: usize) -> bool {
-        let at_once = size.saturating_mul(self.state.max_gso_segments()).max(1);
-        bytes.chunks(at_once).all(|contents| {
-            let segment_size = (contents.len() > size).then_some(size);
-            let transmit = Transmit { destination: to, ecn: None, contents, segment_size, src_ip: None };
-            self.state.try_send(UdpSockRef::from(&self.socket), &transmit).is_ok()
-        })
     }
 }
 
 /// What reads one port.
 struct Reader<'a> {
-    ports: &'a Ports,
+    outlet: &'a Outlet,
     at: usize,
     calls: &'a Calls,
     thread: usize,
@@ -128,7 +119,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     async fn run(&self, mut open: watch::Receiver<()>) -> io::Result<()> {
-        let Some(port) = self.ports.0.get(self.at) else { return Ok(()) };
+        let Some(port) = self.outlet.ports.0.get(self.at) else { return Ok(()) };
         let socket = tokio::net::UdpSocket::from_std(port.socket.try_clone()?)?;
         let mut buffers = vec![[0; JOINED]; BATCH];
         loop {
@@ -170,7 +161,7 @@ impl Reader<'_> {
 
     /// Handles datagrams of one sender, which all have the same size except the last.
     fn handle(&self, meta: &RecvMeta, bytes: &[u8]) {
-        let (from, size) = (meta.addr, meta.stride.max(1));
+        let (from, size) = (Endpoint::udp(meta.addr), meta.stride.max(1));
         if bytes.is_empty() {
             return;
         }
@@ -187,17 +178,15 @@ impl Reader<'_> {
         }
     }
 
-    fn forward(&self, from: SocketAddr, bytes: &[u8], size: usize) {
+    fn forward(&self, from: Endpoint, bytes: &[u8], size: usize) {
         let packets = bytes.len().div_ceil(size) as u64;
         if let Some(to) = self.calls.forward(self.thread, from, packets, bytes.len()) {
             self.send(to, bytes, size);
         }
     }
 
-    /// Sends from the port of the recipient's family.
-    fn send(&self, to: SocketAddr, bytes: &[u8], size: usize) {
-        let port = self.ports.0.iter().find(|port| port.bound.is_ipv4() == to.is_ipv4());
-        if !port.is_some_and(|port| port.send(to, bytes, size)) {
+    fn send(&self, to: Endpoint, bytes: &[u8], size: usize) {
+        if !self.outlet.send(to, bytes, size) {
             self.calls.count_full(self.thread);
         }
     }

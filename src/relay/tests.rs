@@ -4,6 +4,7 @@ mod attacks;
 mod limits;
 mod world;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use world::{Client, World, addr};
@@ -182,11 +183,11 @@ fn a_client_learns_its_own_address() {
     let asked = world::binding();
     world.send(addr("1.1.1.1:1000"), &asked);
     let [answer] = &world.received(addr("1.1.1.1:1000"))[..] else { panic!("no answer") };
-    assert_eq!(world::mapped(answer), addr("1.1.1.1:1000"));
+    assert_eq!(world::mapped(answer), addr("1.1.1.1:1000").address);
     assert!(answer.len() <= asked.len() + 12);
     world.send(addr("[2001:db8::1]:1000"), &asked);
     let [answer] = &world.received(addr("[2001:db8::1]:1000"))[..] else { panic!("no answer") };
-    assert_eq!(world::mapped(answer), addr("[2001:db8::1]:1000"));
+    assert_eq!(world::mapped(answer), addr("[2001:db8::1]:1000").address);
     assert_eq!(world.calls.totals().bindings, 2);
 }
 
@@ -284,11 +285,63 @@ fn a_client_that_is_there_is_not_told_to_come() {
 
 #[test]
 fn candidates_that_are_told_again_are_always_new() {
-    let advertised = [addr("198.51.100.1:3478"), addr("[2001:db8::1]:3478")];
-    let all: Vec<String> = (0..=8).flat_map(|times| super::candidates(&advertised, times)).collect();
+    let advertised = ["198.51.100.1:3478", "[2001:db8::1]:3478"].map(|at| addr(at).address);
+    let all: Vec<String> = (0..=8).flat_map(|times| super::candidates(&advertised, true, times)).collect();
     let part = |at: usize| move |line: &String| line.split(' ').nth(at).unwrap().to_owned();
-    let foundations: std::collections::HashSet<String> = all.iter().map(part(0)).collect();
+    let foundations: HashSet<String> = all.iter().map(part(0)).collect();
     assert_eq!(foundations.len(), all.len());
-    let priorities: std::collections::HashSet<String> = all.iter().map(part(3)).collect();
-    assert_eq!((priorities.len(), priorities.contains("0")), (9, false));
+    let priorities: HashSet<String> = all.iter().map(part(3)).collect();
+    assert_eq!((priorities.len(), priorities.contains("0")), (18, false));
+}
+
+#[test]
+fn one_side_may_come_over_tcp() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.call("a", "b");
+    let caller = caller.from("tcp:1.1.1.1:1000");
+    world.advance(Duration::from_secs(1));
+    world.join(&caller, &callee);
+    world.send(caller.at, b"\x80x");
+    assert_eq!(world.received(callee.at), [b"\x80x"]);
+    world.send(callee.at, b"\x80y");
+    assert_eq!(world.received(caller.at), [b"\x80y"]);
+    // The same address over UDP is another one.
+    world.send(addr("1.1.1.1:1000"), b"\x80z");
+    assert!(world.received(callee.at).is_empty());
+}
+
+#[test]
+fn tcp_waits_for_the_others_and_is_not_used_while_udp_works() {
+    let world = World::new(|_| {});
+    let [caller, _] = world.call("a", "b");
+    let over_tcp = caller.from("tcp:1.1.1.1:2000");
+    world.send(over_tcp.at, &over_tcp.check(false));
+    assert!(world.received(over_tcp.at).is_empty());
+    world.advance(Duration::from_secs(1));
+    assert_eq!(world.received(over_tcp.at).len(), 1);
+
+    let [caller, _] = world.call_with("a", "b", "2", ["ufragA", "ufragB"]);
+    let over_tcp = caller.from("tcp:1.1.1.1:3000");
+    world.send(over_tcp.at, &over_tcp.check(false));
+    world.prove(&caller);
+    world.advance(Duration::from_secs(1));
+    world.send(over_tcp.at, &over_tcp.check(false));
+    assert!(world.received(over_tcp.at).is_empty());
+    // UDP is silent.
+    world.advance(Duration::from_secs(9));
+    world.send(over_tcp.at, &over_tcp.check(false));
+    assert_eq!(world.received(over_tcp.at).len(), 1);
+}
+
+#[test]
+fn an_address_is_none_after_its_connection_has_closed() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.call("a", "b");
+    let caller = caller.from("tcp:1.1.1.1:1000");
+    world.advance(Duration::from_secs(1));
+    world.join(&caller, &callee);
+    world.calls.leave(caller.at);
+    world.send(callee.at, b"\x80y");
+    world.send(caller.at, b"\x80x");
+    assert!(world.received(caller.at).is_empty() && world.received(callee.at).is_empty());
 }

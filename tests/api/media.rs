@@ -1,6 +1,7 @@
 //! Calls through the relay: what clients are told about it, and datagrams on real sockets. `src/relay/tests` has its rules.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use peerbroker::BoundRelay;
@@ -22,7 +23,8 @@ const REAL: &str = "a=candidate:7 1 udp 2122 192.0.2.7 5 typ host";
 /// A server with a relay on loopback, and the address of that.
 fn with_relay(mode: RelayMode) -> (TestServer, SocketAddr) {
     let listen = vec![([127, 0, 0, 1], 0).into()];
-    let relay = BoundRelay::bind(RelayConfig { listen, public: Vec::new(), private: true }).unwrap();
+    let relay =
+        BoundRelay::bind(RelayConfig { listen, public: Vec::new(), tcp: true, private: true }).unwrap();
     let address = relay.addresses()[0];
     (TestServer::start_with_relay(relay, |config| config.relay = mode), address)
 }
@@ -50,9 +52,11 @@ fn payload(kind: &str, ufrag: &str, more: &[&str]) -> String {
     )
 }
 
-/// The line of the relay's candidate.
+/// The lines of the relay's candidates, with what ends a line between them.
 fn candidate(relay: SocketAddr) -> String {
-    format!("a=candidate:1 1 udp 255 {} {} typ host", relay.ip(), relay.port())
+    let (ip, port) = (relay.ip(), relay.port());
+    let udp = format!("a=candidate:1 1 udp 255 {ip} {port} typ host");
+    format!(r"{udp}\r\na=candidate:2 1 tcp 127 {ip} {port} typ host tcptype passive")
 }
 
 fn credentials(pwd: &str) -> MessageIntegrityCredentials {
@@ -94,6 +98,10 @@ impl Side {
     }
 
     fn check(&self) {
+        self.socket.send(&self.new_check()).unwrap();
+    }
+
+    fn new_check(&self) -> Vec<u8> {
         let mut check = Message::builder_request(BINDING, MessageWriteVec::new());
         check.add_attribute(&Username::new(&format!("{}:{}", self.other, self.own)).unwrap()).unwrap();
         for (attribute, value) in [(0x802A, &[7; 8][..]), (0x0024, &[1; 4][..])] {
@@ -101,16 +109,51 @@ impl Side {
         }
         check.add_message_integrity(&credentials(&pwd(self.other)), IntegrityAlgorithm::Sha1).unwrap();
         check.add_fingerprint().unwrap();
-        self.socket.send(&check.finish()).unwrap();
+        check.finish()
     }
 
     fn answer(&self, check: &[u8]) {
+        self.socket.send(&self.answer_to(check)).unwrap();
+    }
+
+    fn answer_to(&self, check: &[u8]) -> Vec<u8> {
         let check = Message::from_bytes(check).unwrap();
         check.validate_integrity(&credentials(&pwd(self.own))).unwrap();
         let mut answer = Message::builder_success(&check, MessageWriteVec::new());
         answer.add_message_integrity(&credentials(&pwd(self.own)), IntegrityAlgorithm::Sha1).unwrap();
         answer.add_fingerprint().unwrap();
-        self.socket.send(&answer.finish()).unwrap();
+        answer.finish()
+    }
+}
+
+/// A client's connection, with a frame for each datagram.
+struct Line(TcpStream);
+
+impl Line {
+    fn open(relay: SocketAddr) -> Self {
+        let stream = TcpStream::connect(relay).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Line(stream)
+    }
+
+    fn send(&mut self, datagram: &[u8]) {
+        let length = u16::try_from(datagram.len()).unwrap();
+        self.0.write_all(&[&length.to_be_bytes(), datagram].concat()).unwrap();
+    }
+
+    fn receive(&mut self) -> Vec<u8> {
+        let mut length = [0; 2];
+        self.0.read_exact(&mut length).expect("a frame");
+        let mut frame = vec![0; u16::from_be_bytes(length).into()];
+        self.0.read_exact(&mut frame).unwrap();
+        frame
+    }
+
+    fn expect_end(&mut self) {
+        let end = self.0.read(&mut [0; 100]);
+        assert!(!matches!(end, Ok(1..)), "{end:?}");
+        let waited_in_vain = end.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        assert!(!waited_in_vain, "the connection is open");
     }
 }
 
@@ -145,6 +188,83 @@ fn two_clients_talk_through_the_relay() {
 }
 
 #[test]
+fn a_client_without_udp_talks_over_tcp() {
+    let (server, relay) = with_relay(RelayMode::Fallback);
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    call_of(&mut a, &mut b, relay);
+    server.advance(Duration::from_secs(2));
+    let (one, other) = (Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag"));
+    other.prove();
+    let mut line = Line::open(relay);
+    line.send(&one.new_check());
+    let check = line.receive();
+    line.send(&one.answer_to(&check));
+    // The check of the other one, which has waited.
+    let check = line.receive();
+    line.send(&one.answer_to(&check));
+    other.answer(&other.receive());
+    assert!(Message::from_bytes(&other.receive()).unwrap().is_response());
+    assert!(Message::from_bytes(&line.receive()).unwrap().is_response());
+    for number in 128..160 {
+        line.send(&[number; 1000]);
+        assert_eq!(other.receive(), [number; 1000]);
+        other.socket.send(&[number; 1000]).unwrap();
+        assert_eq!(line.receive(), [number; 1000]);
+    }
+    // It has closed its connection, and comes again.
+    drop(line);
+    let mut line = Line::open(relay);
+    line.send(&one.new_check());
+    let check = line.receive();
+    line.send(&one.answer_to(&check));
+    // The check has waited for the proof.
+    assert!(!Message::from_bytes(&other.receive()).unwrap().is_response());
+    line.send(&[200; 10]);
+    assert_eq!(other.receive(), [200; 10]);
+}
+
+#[test]
+fn what_is_no_stun_in_frames_is_disconnected() {
+    let (_server, relay) = with_relay(RelayMode::Fallback);
+    let binding = Message::builder_request(BINDING, MessageWriteVec::new()).finish();
+    for first in [b"GET / HTTP/1.1\r\n\r\n".as_slice(), &[0x16, 3, 1, 0, 5], &binding] {
+        let mut line = Line::open(relay);
+        line.0.write_all(first).unwrap();
+        line.expect_end();
+    }
+    let mut line = Line::open(relay);
+    line.send(&binding);
+    assert!(Message::from_bytes(&line.receive()).unwrap().is_response());
+    line.0.write_all(&u16::MAX.to_be_bytes()).unwrap();
+    line.expect_end();
+}
+
+#[test]
+fn a_connection_that_proves_nothing_is_closed() {
+    let (_server, relay) = with_relay(RelayMode::Fallback);
+    let mut silent = Line::open(relay);
+    let mut curious = Line::open(relay);
+    curious.send(&Message::builder_request(BINDING, MessageWriteVec::new()).finish());
+    curious.receive();
+    silent.expect_end();
+    curious.expect_end();
+}
+
+#[test]
+fn a_relay_may_do_without_tcp() {
+    let listen = vec![([127, 0, 0, 1], 0).into()];
+    let config = RelayConfig { listen, public: Vec::new(), tcp: false, private: true };
+    let relay = BoundRelay::bind(config).unwrap();
+    let address = relay.addresses()[0];
+    let server = TestServer::start_with_relay(relay, |_| {});
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    a.send(message("OFFER", "b", &payload("offer", "aufrag", &[])));
+    let line = format!("a=candidate:1 1 udp 255 {} {} typ host", address.ip(), address.port());
+    b.expect(relayed("OFFER", "a", "b", &payload("offer", "aufrag", &[&line])));
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
 fn a_client_that_is_needed_is_told_another_candidate() {
     let (server, relay) = with_relay(RelayMode::Fallback);
     let (mut a, mut b) = (server.client("a"), server.client("b"));
@@ -157,10 +277,14 @@ fn a_client_that_is_needed_is_told_another_candidate() {
     server.advance(Duration::from_millis(1001));
     one.check_in_vain();
     let (ip, port) = (relay.ip(), relay.port());
-    let told = format!("candidate:2 1 udp 254 {ip} {port} typ host");
-    let payload =
-        format!(r#"{{"candidate":{{"candidate":"{told}","sdpMLineIndex":0}},"connectionId":"dc_1"}}"#);
-    b.expect(relayed("CANDIDATE", "a", "b", &payload));
+    for told in [
+        format!("candidate:3 1 udp 254 {ip} {port} typ host"),
+        format!("candidate:4 1 tcp 126 {ip} {port} typ host tcptype passive"),
+    ] {
+        let payload =
+            format!(r#"{{"candidate":{{"candidate":"{told}","sdpMLineIndex":0}},"connectionId":"dc_1"}}"#);
+        b.expect(relayed("CANDIDATE", "a", "b", &payload));
+    }
 }
 
 #[test]
@@ -225,7 +349,8 @@ fn room_codes_and_calls_get_the_candidate_too() {
 #[test]
 fn two_relays_do_not_share_a_port() {
     let (_server, address) = with_relay(RelayMode::Fallback);
-    let again = BoundRelay::bind(RelayConfig { listen: vec![address], public: Vec::new(), private: true });
+    let again =
+        BoundRelay::bind(RelayConfig { listen: vec![address], public: Vec::new(), tcp: true, private: true });
     let error = again.err().expect("a port that is taken").to_string();
     assert!(error.contains(&address.to_string()), "{error}");
 }

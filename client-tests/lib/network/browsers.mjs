@@ -9,19 +9,19 @@ import { CHROMIUM, UNWANTED, quiet } from '../chromium.mjs';
 import { FIREFOX, fakeMedia } from '../firefox.mjs';
 
 /**
- * Starts a browser on a machine. `origins` is where its pages come from: they may use the camera, though they are not secure.
+ * Starts a browser on a machine. `origin` is where its pages come from: it may use the camera, though it is not secure.
  * Unless `plainAddresses`, the browser hides its addresses behind mDNS names, as it does for everybody.
  */
-export function launchOn(machine, browser, { origins, plainAddresses = false }) {
-  return { chromium: startChromium, firefox: startFirefox }[browser](machine, origins, plainAddresses);
+export function launchOn(machine, browser, { origin, plainAddresses = false }) {
+  return { chromium: startChromium, firefox: startFirefox }[browser](machine, origin, plainAddresses);
 }
 
-async function startChromium(machine, origins, plainAddresses) {
+async function startChromium(machine, origin, plainAddresses) {
   const unwanted = UNWANTED.filter((feature) => plainAddresses || feature !== 'WebRtcHideLocalIpsWithMdns');
   const browser = await chromium.launch({
     // Playwright speaks to it over pipes, which lead through any namespace.
     executablePath: machine.wrapper(CHROMIUM),
-    args: [...quiet, `--disable-features=${unwanted.join()}`, `--unsafely-treat-insecure-origin-as-secure=${origins.join()}`],
+    args: [...quiet, `--disable-features=${unwanted.join()}`, `--unsafely-treat-insecure-origin-as-secure=${origin}`],
   });
   return {
     newPage: () => browser.newPage(),
@@ -29,7 +29,7 @@ async function startChromium(machine, origins, plainAddresses) {
   };
 }
 
-async function startFirefox(machine, origins, plainAddresses) {
+async function startFirefox(machine, origin, plainAddresses) {
   const door = await openDoor(machine);
   try {
     const browser = await puppeteer.launch({

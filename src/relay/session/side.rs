@@ -1,8 +1,7 @@
 //! One side of a call: its addresses, and what each of them has proved.
 
-use std::net::SocketAddr;
-
-use super::{Dropped, Outgoing};
+use crate::relay::counters::Dropped;
+use crate::relay::endpoint::{Endpoint, Outgoing, Transport};
 use crate::relay::stun::{self, Role, Transaction};
 use crate::wire::IceCredentials;
 
@@ -16,6 +15,9 @@ const SILENT: u64 = 8_000;
 /// Milliseconds after which a client that has not checked its way wants nothing more (RFC 7675).
 pub(in crate::relay) const CONSENT: u64 = 30_000;
 
+/// Milliseconds since its last word in which an address need not be checked.
+const LATELY: u64 = 5_000;
+
 /// Least milliseconds between two such calls of one client, and how often it is called at most.
 const WAKE_AGAIN: u64 = 3_000;
 const MAX_WAKES: u8 = 8;
@@ -26,9 +28,9 @@ pub(super) struct Side {
     pub(super) pwd: Box<str>,
     pub(super) role: Option<Role>,
     pub(super) addresses: Vec<Address>,
-    pub(super) current: Option<SocketAddr>,
+    pub(super) current: Option<Endpoint>,
     /// Its last check, which waits for an address of the other side.
-    pub(super) held: Option<(SocketAddr, Box<[u8]>)>,
+    pub(super) held: Option<(Endpoint, Box<[u8]>)>,
     /// When it checked first since the other side was heard.
     pub(super) asking: Option<u64>,
     /// How often it was told to come, and when last.
@@ -38,7 +40,7 @@ pub(super) struct Side {
 
 /// An address of a side.
 pub(super) struct Address {
-    pub(super) at: SocketAddr,
+    pub(super) at: Endpoint,
     /// The transaction of our check, until it is answered.
     pub(super) challenge: Option<Transaction>,
     /// Bytes of the check that came from there and was not answered by one of ours.
@@ -63,7 +65,7 @@ impl Side {
     }
 
     /// Notes that a check came from an address. Gives the address that it takes the place of.
-    pub(super) fn note(&mut self, from: SocketAddr, now: u64) -> Result<Option<SocketAddr>, Dropped> {
+    pub(super) fn note(&mut self, from: Endpoint, now: u64) -> Result<Option<Endpoint>, Dropped> {
         if let Some(address) = self.addresses.iter_mut().find(|address| address.at == from) {
             address.heard = now;
             return Ok(None);
@@ -84,12 +86,45 @@ impl Side {
     }
 
     /// The address that datagrams for this side go to.
-    pub(super) fn way(&self, now: u64) -> Option<SocketAddr> {
+    pub(super) fn way(&self, now: u64) -> Option<Endpoint> {
         let agreed = || self.addresses.iter().filter(|address| address.agrees(now));
         let current = agreed().find(|address| Some(address.at) == self.current);
-        let speaks = |address: &&Address| now.saturating_sub(address.heard) <= SILENT;
+        let speaks = |address: &&Address| address.speaks(now);
         let latest = || agreed().max_by_key(|address| address.heard);
         current.filter(speaks).or_else(latest).map(|address| address.at)
+    }
+
+    /// Whether an address may prove itself, in a call of that age. TCP is for clients that do not come over UDP.
+    pub(super) fn is_turn_of(&self, at: Endpoint, age: u64, now: u64) -> bool {
+        let has_better = at.transport == Transport::Tcp && self.has_udp(|address| address.speaks(now));
+        age >= at.transport.head_start() && !has_better
+    }
+
+    /// The addresses that have to be checked now.
+    pub(super) fn due(&self, age: u64, now: u64) -> impl Iterator<Item = Endpoint> {
+        let needs_tcp = !self.has_udp(|address| address.agrees(now));
+        let is_kept = move |address: &Address| needs_tcp || address.at.transport == Transport::Udp;
+        let due = self.addresses.iter().filter(move |address| match address.is_proved() {
+            false => self.is_turn_of(address.at, age, now),
+            true => address.agrees(now) && !address.agrees_lately(now) && is_kept(address),
+        });
+        due.map(|address| address.at)
+    }
+
+    fn has_udp(&self, is_fine: impl Fn(&Address) -> bool) -> bool {
+        let is_udp = |address: &&Address| address.at.transport == Transport::Udp && address.is_proved();
+        self.addresses.iter().filter(is_udp).any(is_fine)
+    }
+
+    /// Our check of an address.
+    pub(super) fn challenge(
+        &mut self,
+        at: Endpoint,
+        number: u32,
+        username: &str,
+    ) -> Option<Outgoing<'static>> {
+        let address = self.addresses.iter_mut().find(|address| address.at == at)?;
+        address.challenged(number, username, &self.pwd, self.role)
     }
 
     /// Notes that it is told to come. Gives how often it was, unless that was just now, or often enough.
@@ -109,7 +144,7 @@ const NEVER: u64 = u64::MAX;
 
 impl Address {
     /// Our check of this address. Before the address is proved, not longer than what came from there.
-    pub(super) fn challenged(
+    fn challenged(
         &mut self,
         number: u32,
         username: &str,
@@ -129,6 +164,14 @@ impl Address {
 
     pub(super) fn is_proved(&self) -> bool {
         self.consented != NEVER
+    }
+
+    fn speaks(&self, now: u64) -> bool {
+        now.saturating_sub(self.heard) <= SILENT
+    }
+
+    fn agrees_lately(&self, now: u64) -> bool {
+        now.saturating_sub(self.consented) < LATELY
     }
 
     /// Whether its client wants to receive there.

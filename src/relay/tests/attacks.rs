@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::world::{World, addr, binding};
-use crate::relay::session::Dropped;
+use crate::relay::Dropped;
 
 #[test]
 fn a_check_with_a_wrong_password_gets_no_answer() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{World, addr, binding};
-use crate::relay::session::Dropped;
+use crate::relay::Dropped;
 
 #[test]
 fn an_answer_begins_a_call_only_if_its_offer_came_by_lately() {
@@ -106,4 +106,39 @@ fn strangers_have_a_limit_and_those_who_have_proved_themselves_do_not() {
     assert!((900..=1000).contains(&answered), "{answered}");
     world.send(caller.at, &caller.check(false));
     assert_eq!(world.received(callee.at).len(), 1);
+}
+
+/// What a call takes with both addresses proved, ids as PeerJS makes them, and everything that finds it.
+#[test]
+#[ignore = "measures the memory of the whole process: cargo test --lib of_a_call_takes -- --ignored"]
+fn the_memory_of_a_call_takes_no_more_than_a_kilobyte() {
+    const CALLS: u32 = 20_000;
+    let resident = || {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    };
+    let id = |kind: u32, number: u32| format!("{kind:08x}-aaaa-4bbb-8ccc-{number:012x}");
+    let world = World::new(|_| {});
+    let before = resident();
+    let ufrags = |number: u32| [format!("a{number:05}"), format!("b{number:05}")];
+    for number in 0..CALLS {
+        let [one, other] = ufrags(number);
+        let connection = format!("\"dc_{number:011}\"");
+        world.begin(&id(1, number), &id(2, number), &connection, [&one, &other]);
+    }
+    world.clock.advance(Duration::from_secs(1));
+    for number in 0..CALLS {
+        let [one, other] = ufrags(number);
+        let [high, low] = u16::try_from(number).unwrap().to_be_bytes();
+        for (client, net) in World::clients([&one, &other]).into_iter().zip([1, 2]) {
+            let client = client.from(&format!("{net}.{high}.{low}.1:1000"));
+            world.prove(&client);
+            world.send(client.at, &client.check(true));
+            world.forget_received();
+        }
+    }
+    assert_eq!(world.calls.totals().joined, u64::from(CALLS));
+    let each = (resident() - before) / CALLS as usize;
+    println!("{each} bytes a call, {} calls", world.calls.totals().calls);
+    assert!(each <= 1024, "{each} bytes a call");
 }

@@ -15,6 +15,7 @@ use stun_types::message::{
 use crate::clock::Clock;
 use crate::config::{Config, RelayLimits};
 use crate::relay::calls::Calls;
+use crate::relay::endpoint::Endpoint;
 use crate::relay::{Parties, Wake};
 use crate::wire::{ApiKey, IceCredentials, RealmKind};
 
@@ -25,21 +26,24 @@ pub(super) struct World {
     /// Clients that were told to come.
     pub(super) woken: Receiver<Wake>,
     key: ApiKey,
-    sent: RefCell<HashMap<SocketAddr, Vec<Vec<u8>>>>,
+    sent: RefCell<HashMap<Endpoint, Vec<Vec<u8>>>>,
 }
 
 /// One side of a call.
 #[derive(Clone)]
 pub(super) struct Client {
-    pub(super) at: SocketAddr,
+    pub(super) at: Endpoint,
     pub(super) username: String,
     own: String,
     other: String,
     is_controlling: bool,
 }
 
-pub(super) fn addr(text: &str) -> SocketAddr {
-    text.parse().unwrap()
+pub(super) fn addr(text: &str) -> Endpoint {
+    match text.strip_prefix("tcp:") {
+        Some(text) => Endpoint::tcp(text.parse().unwrap()),
+        None => Endpoint::udp(text.parse().unwrap()),
+    }
 }
 
 /// A password of a username fragment.
@@ -58,7 +62,7 @@ impl World {
         let clock = Clock::manual();
         // Times have a past.
         clock.advance(Duration::from_secs(1000));
-        let own = vec![addr("198.51.100.1:3478")];
+        let own = vec![addr("198.51.100.1:3478").address];
         let (wakes, woken) = std::sync::mpsc::sync_channel(8);
         let calls = Calls::new(config.into(), clock.clone(), own, false, 1, wakes);
         World { calls, clock, woken, key: ApiKey::parse("k").unwrap(), sent: RefCell::default() }
@@ -98,6 +102,11 @@ impl World {
             self.offer(offerer, answerer, connection, offer)
                 && self.answer(offerer, answerer, connection, answer)
         );
+        Self::clients([offer, answer])
+    }
+
+    /// The two clients of a call.
+    pub(super) fn clients([offer, answer]: [&str; 2]) -> [Client; 2] {
         let client = |at: &str, own: &str, other: &str, is_controlling| Client {
             at: addr(at),
             username: format!("{other}:{own}"),
@@ -140,9 +149,9 @@ impl World {
     }
 
     /// A datagram reaches the relay.
-    pub(super) fn send(&self, from: SocketAddr, bytes: &[u8]) {
+    pub(super) fn send(&self, from: Endpoint, bytes: &[u8]) {
         let mut sent = self.sent.borrow_mut();
-        let mut send = |to: SocketAddr, bytes: &[u8]| sent.entry(to).or_default().push(bytes.to_vec());
+        let mut send = |to: Endpoint, bytes: &[u8]| sent.entry(to).or_default().push(bytes.to_vec());
         if crate::relay::stun::Stun::is_stun(bytes) {
             self.calls.on_stun(0, from, bytes, send);
         } else if let Some(to) = self.calls.forward(0, from, 1, bytes.len()) {
@@ -151,7 +160,7 @@ impl World {
     }
 
     /// What the relay has sent to an address since the last time.
-    pub(super) fn received(&self, at: SocketAddr) -> Vec<Vec<u8>> {
+    pub(super) fn received(&self, at: Endpoint) -> Vec<Vec<u8>> {
         self.sent.borrow_mut().remove(&at).unwrap_or_default()
     }
 
@@ -197,7 +206,7 @@ impl Client {
         let check = Message::from_bytes(check).unwrap();
         check.validate_integrity(&credentials(&self.own)).unwrap();
         let mut answer = Message::builder_success(&check, MessageWriteVec::new());
-        let mapped = XorMappedAddress::new(addr("198.51.100.1:3478"), check.transaction_id());
+        let mapped = XorMappedAddress::new(addr("198.51.100.1:3478").address, check.transaction_id());
         answer.add_attribute(&mapped).unwrap();
         answer.add_message_integrity(&credentials(&self.own), IntegrityAlgorithm::Sha1).unwrap();
         answer.add_fingerprint().unwrap();

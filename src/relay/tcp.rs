@@ -1,0 +1,189 @@
+//! TCP for clients without UDP: one thread that serves all connections, with a frame for each datagram.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::calls::Calls;
+use super::endpoint::Endpoint;
+use super::framing::{self, Frames, Spoken, spoken};
+use super::ports::Outlet;
+use super::session::CONSENT;
+use super::streams::Streams;
+use super::stun::Stun;
+
+/// Datagrams that are written at once.
+const AT_ONCE: usize = 16;
+
+/// What the kernel keeps for a client that reads slowly. More would only be late.
+const SEND_BUFFER: usize = 1 << 16;
+
+/// What one system call may bring.
+const READ: usize = 1 << 16;
+
+/// How long a client may take to prove that it is one.
+const TO_PROVE: Duration = Duration::from_secs(5);
+
+/// How long to wait after a connection could not be accepted.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection may be silent.
+const SILENT: Duration = Duration::from_millis(CONSENT);
+
+/// Binds an address.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // A server that starts again finds connections of the last one.
+    socket.set_reuse_address(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// What serves all connections.
+pub(super) struct Server {
+    pub(super) streams: Arc<Streams>,
+    pub(super) outlet: Outlet,
+    pub(super) calls: Arc<Calls>,
+    /// The number of the thread.
+    pub(super) thread: usize,
+}
+
+impl Server {
+    /// Accepts connections until `open` closes.
+    pub(super) async fn run(self, listeners: Vec<TcpListener>, mut open: watch::Receiver<()>) {
+        let server = Rc::new(self);
+        let scratch = Rc::new(RefCell::new(vec![0; READ]));
+        let tasks = LocalSet::new();
+        for listener in listeners {
+            let (server, scratch) = (Rc::clone(&server), Rc::clone(&scratch));
+            tasks.spawn_local(async move {
+                match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => server.accept(listener, &scratch).await,
+                    Err(error) => log::error!("the relay takes no TCP connections: {error}"),
+                }
+            });
+        }
+        // An error means that the relay is gone.
+        let _ = tasks.run_until(open.changed()).await;
+    }
+
+    async fn accept(self: Rc<Self>, listener: tokio::net::TcpListener, scratch: &Rc<RefCell<Vec<u8>>>) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, from)) => {
+                    let Some(permit) = self.streams.admit(from) else { continue };
+                    let (server, scratch) = (Rc::clone(&self), Rc::clone(scratch));
+                    tokio::task::spawn_local(async move {
+                        server.serve(stream, from, &scratch).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    log::debug!("the relay cannot accept a connection: {error}");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(&self, mut stream: TcpStream, from: SocketAddr, scratch: &RefCell<Vec<u8>>) {
+        let _ = stream.set_nodelay(true);
+        let (own, waiting) = self.streams.open(from);
+        let (reader, writer) = stream.split();
+        tokio::select! {
+            () = self.read(reader, from, scratch) => {}
+            () = write(writer, waiting) => {}
+        }
+        if self.streams.close(from, &own) {
+            self.calls.leave(Endpoint::tcp(from));
+        }
+    }
+
+    /// Reads until the connection ends, or has to.
+    async fn read(&self, reader: ReadHalf<'_>, from: SocketAddr, scratch: &RefCell<Vec<u8>>) {
+        let opened = Instant::now();
+        let from = Endpoint::tcp(from);
+        let (mut first, mut frames) = (Vec::new(), None);
+        loop {
+            let patience = match self.calls.is_client(from) {
+                true => SILENT,
+                false => TO_PROVE.saturating_sub(opened.elapsed()),
+            };
+            if !matches!(timeout(patience, reader.readable()).await, Ok(Ok(()))) {
+                return;
+            }
+            // A client that sends without end does not keep the others waiting.
+            tokio::task::consume_budget().await;
+            let mut scratch = scratch.borrow_mut();
+            let bytes = match reader.try_read(&mut scratch) {
+                Ok(0) => return,
+                Ok(count) => scratch.get(..count).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(_) => return,
+            };
+            let read = match &mut frames {
+                Some(frames) => self.handle(from, frames, bytes),
+                None => {
+                    first.extend_from_slice(bytes);
+                    match spoken(&first) {
+                        None => continue,
+                        Some(Spoken::Framed) => {
+                            let first = std::mem::take(&mut first);
+                            self.handle(from, frames.insert(Frames::default()), &first)
+                        }
+                        // No TURN here, nor TLS.
+                        Some(Spoken::Turn | Spoken::Tls | Spoken::Unknown) => return,
+                    }
+                }
+            };
+            if read.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn handle(&self, from: Endpoint, frames: &mut Frames, bytes: &[u8]) -> Result<(), framing::TooLong> {
+        frames.read(bytes, |datagram| {
+            if Stun::is_stun(datagram) {
+                self.calls.on_stun(self.thread, from, datagram, |to, bytes| self.send(to, bytes));
+            } else if let Some(to) = self.calls.forward(self.thread, from, 1, datagram.len()) {
+                self.send(to, datagram);
+            }
+        })
+    }
+
+    fn send(&self, to: Endpoint, bytes: &[u8]) {
+        if !self.outlet.send(to, bytes, bytes.len()) {
+            self.calls.count_full(self.thread);
+        }
+    }
+}
+
+/// Writes what waits, until the connection fails.
+async fn write(mut writer: WriteHalf<'_>, mut waiting: mpsc::Receiver<Box<[u8]>>) {
+    let mut batch = Vec::new();
+    while waiting.recv_many(&mut batch, AT_ONCE).await > 0 {
+        let mut bytes = Vec::new();
+        batch.drain(..).for_each(|datagram| framing::write(&datagram, &mut bytes));
+        if writer.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+}

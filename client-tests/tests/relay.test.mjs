@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Network } from '../lib/network.mjs';
+import { launchOn } from '../lib/network/browsers.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
 import { within } from '../lib/within.mjs';
 
@@ -121,3 +122,32 @@ onNetwork('with a key whose calls are always relayed, nobody learns an address',
     assert.deepEqual(heard.filter((frame) => addresses.some((address) => frame.includes(address))), []);
   }
 });
+
+for (const browser of ['chromium', 'firefox']) {
+  onNetwork(`the landing page tests the direct way and the relay (${browser})`, () => Network.together(), async (stage) => {
+    const server = await withRelay(stage);
+    const origin = `http://${stage.network.address}:${server.port}`;
+    const started = await within(`${browser} to start`, launchOn(stage.network.a, browser, { origin }));
+    try {
+      const page = await within('a page', started.newPage());
+      await within('the landing page', page.goto(`${origin}/`));
+      for (const [button, way] of [['test-broker', 'directly'], ['test-relay', 'through the relay']]) {
+        const said = await within(`the end of ${button}`, page.evaluate(testWith, button));
+        assert.equal(said, `All steps passed: this broker works with this browser. The data went ${way}.`);
+      }
+    } finally {
+      await within(`${browser} to close`, started.close());
+    }
+  });
+}
+
+/** Runs in the landing page: presses a button, and waits for the summary. */
+function testWith(button) {
+  const summary = document.getElementById('test-summary');
+  return new Promise((done) => {
+    new MutationObserver(() => {
+      if (['ok', 'failed'].includes(summary.dataset.state)) done(summary.textContent);
+    }).observe(summary, { attributes: true, childList: true });
+    document.getElementById(button).click();
+  });
+}

@@ -58,7 +58,7 @@ class Cluster {
   async startNode(number) {
     const node = await startServer(['--redis', this.#redis.url, '--node_name', `node-${number}`]);
     this.started.push(node);
-    await until(`node ${number} to join`, () => /joined the cluster/.test(node.transcript()));
+    await joined(node);
     return node;
   }
 
@@ -82,7 +82,8 @@ class Cluster {
   }
 }
 
-async function startRedis() {
+/** A Redis on a Unix socket, which leads into any network namespace. */
+export async function startRedis() {
   const folder = mkdtempSync(join(tmpdir(), 'peerbroker-redis-'));
   const socket = join(folder, 'socket');
   const unpacked = resolve(import.meta.dirname, '../../target/proxies/usr/bin/redis-server');
@@ -116,6 +117,9 @@ function answers(path) {
     client.once('error', () => done(false));
   });
 }
+
+/** Waits until a server is a node of its cluster. */
+export const joined = (node) => until('a node to join', () => /joined the cluster/.test(node.transcript()));
 
 async function until(what, happens) {
   let over = false;

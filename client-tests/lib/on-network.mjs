@@ -2,12 +2,14 @@
 
 import { test } from 'node:test';
 import { Client } from './client.mjs';
+import { joined, startRedis } from './cluster.mjs';
 import { noNetworks } from './network.mjs';
 import { launchOn } from './network/browsers.mjs';
 import { originOn, startPagesOn } from './network/programs.mjs';
+import { Page } from './page.mjs';
 import { startServer } from './server.mjs';
 import { takeDown } from './take-down.mjs';
-import { within } from './within.mjs';
+import { PATIENCE, within } from './within.mjs';
 
 // Each test starts its own browsers, because they live in its network.
 const START = 45_000;
@@ -31,6 +33,7 @@ class NetworkStage {
   #browsers = [];
   #clients = [];
   #servers = [];
+  #stores = [];
   #site;
 
   constructor(network) {
@@ -44,17 +47,49 @@ class NetworkStage {
     return server;
   }
 
+  /** Starts a node of a cluster for each list of flags. */
+  async nodes(...flags) {
+    const redis = await startRedis();
+    this.#stores.push(redis);
+    const named = flags.map((own, number) => ['--redis', redis.url, '--node_name', `node-${number}`, ...own]);
+    const nodes = [];
+    for (const all of named) nodes.push(await this.server(all));
+    await Promise.all(nodes.map(joined));
+    return nodes;
+  }
+
   /** A page with a PeerJS release, on host `a` or `b`, in a browser of its own. See `launchOn` for further options. */
-  async client(host, { browser = 'chromium', version = '1.5.5', ...options } = {}) {
+  async client(host, { version = '1.5.5', ...options } = {}) {
+    return this.#open(Client, host, version, options);
+  }
+
+  /** The same for a page without PeerJS: `rooms` or `calls`. */
+  async page(host, name, options = {}) {
+    return this.#open(Page, host, name, options);
+  }
+
+  /** Opens a page of the server itself, in a browser of its own; gives the browser's page. */
+  async visit(host, url) {
+    const { origin } = new URL(url);
+    const page = await this.#newPage(host, 'chromium', { origin });
+    page.setDefaultTimeout(PATIENCE);
+    await within(`${url} to load`, page.goto(url));
+    return page;
+  }
+
+  async #open(Kind, host, name, { browser = 'chromium', ...options }) {
     this.#site ??= startPagesOn(this.network);
     const site = await this.#site;
-    const starting = launchOn(this.network[host], browser, { origin: originOn(this.network), ...options });
-    const started = await within(`${browser} to start on ${host}`, starting, START);
-    this.#browsers.push({ stop: () => started.close() });
-    const page = await within(`a page of ${browser}`, started.newPage());
-    const client = await Client.open(page, site.url(version), () => page.close());
+    const page = await this.#newPage(host, browser, { origin: originOn(this.network), ...options });
+    const client = await Kind.open(page, site.url(name), () => page.close());
     this.#clients.push(client);
     return client;
+  }
+
+  async #newPage(host, browser, options) {
+    const started = await within(`${browser} to start on ${host}`, launchOn(this.network[host], browser, options), START);
+    this.#browsers.push({ stop: () => started.close() });
+    return within(`a page of ${browser}`, started.newPage());
   }
 
   async report() {
@@ -67,7 +102,7 @@ class NetworkStage {
 
   async clear() {
     try {
-      await takeDown({ clients: this.#clients, browsers: this.#browsers, servers: this.#servers });
+      await takeDown({ clients: this.#clients, browsers: this.#browsers, servers: this.#servers, stores: this.#stores });
     } finally {
       this.network.stop();
     }

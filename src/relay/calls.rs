@@ -1,5 +1,6 @@
 //! All calls: how a datagram finds its own, and the limits of all together.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -39,7 +40,9 @@ pub(super) struct Calls {
     private: bool,
     offers: Offers,
     by_number: DashMap<u32, Arc<Call>>,
-    by_username: DashMap<String, (Arc<Call>, End)>,
+    /// By the digest of the username: its text would take more than the rest. The password decides, in any case.
+    by_username: DashMap<u64, (Arc<Call>, End)>,
+    digests: RandomState,
     /// Addresses that have proved themselves.
     by_address: DashMap<Endpoint, (Arc<Call>, End)>,
     shares: Shares,
@@ -55,7 +58,8 @@ pub(super) struct Calls {
     refused: AtomicU64,
 }
 
-struct Call {
+/// One call.
+pub(super) struct Call {
     number: u32,
     session: Mutex<Session>,
     /// Who can be told to come.
@@ -83,6 +87,7 @@ impl Calls {
             offers: Offers::default(),
             by_number: DashMap::new(),
             by_username: DashMap::new(),
+            digests: RandomState::new(),
             by_address: DashMap::new(),
             shares: Shares::default(),
             strangers: Strangers::default(),
@@ -112,6 +117,7 @@ impl Calls {
         let Some(offer) = self.offers.take(parties) else { return false };
         let offer = offer.credentials();
         let names = [[answer.ufrag, ":", offer.ufrag].concat(), [offer.ufrag, ":", answer.ufrag].concat()];
+        let names = names.map(|name| self.digests.hash_one(name));
         if names.iter().any(|name| self.by_username.contains_key(name)) {
             // The same two sides have described something else, and their way stays.
             return true;
@@ -211,15 +217,18 @@ impl Calls {
         if !self.may_be_client(from) {
             return Err(Dropped::Address);
         }
-        if self.known(from).is_none() && !self.strangers.admit(from.address.ip(), now) {
+        if self.known(from).is_none() && !self.strangers.admit(from.address().ip(), now) {
             return Err(Dropped::TooMuch);
         }
         let Some(username) = request.username() else {
             // A client that asks for its own address.
             counters.binding();
-            return Ok(Outcome::reply(from, request.mapped(from.address)));
+            return Ok(Outcome::reply(from, request.mapped(from.address())));
         };
-        let named = self.by_username.get(username.username()).map(|named| (Arc::clone(&named.0), named.1));
+        let named = self
+            .by_username
+            .get(&self.digests.hash_one(username.username()))
+            .map(|named| (Arc::clone(&named.0), named.1));
         let (call, end) = named.ok_or(Dropped::Unknown)?;
         let outcome = lock(&call.session).on_request(end, from, request, bytes, now)?;
         self.settle(&call, end, &outcome);
@@ -234,7 +243,7 @@ impl Calls {
     ) -> Result<Outcome<'a>, Dropped> {
         let now = self.clock.now();
         let known = self.known(from);
-        if known.is_none() && !self.strangers.admit(from.address.ip(), now) {
+        if known.is_none() && !self.strangers.admit(from.address().ip(), now) {
             return Err(Dropped::TooMuch);
         }
         // An answer to our own check names its call. So a client may come again for another one with the same address.
@@ -330,7 +339,8 @@ impl Calls {
         self.by_address.get(&from).map(|known| (Arc::clone(&known.0), known.1))
     }
 
-    fn may_be_client(&self, Endpoint { address, .. }: Endpoint) -> bool {
+    fn may_be_client(&self, from: Endpoint) -> bool {
+        let address = from.address();
         address.port() != 0 && (self.private || is_public(address.ip())) && !self.own.contains(&address)
     }
 
@@ -346,7 +356,8 @@ impl Calls {
                 continue;
             }
             let addresses: Vec<Endpoint> = session.addresses().collect();
-            let names = [End::Offerer, End::Answerer].map(|end| session.username_of(end));
+            let names =
+                [End::Offerer, End::Answerer].map(|end| self.digests.hash_one(session.username_of(end)));
             drop(session);
             addresses.into_iter().for_each(|address| self.forget(&call, address));
             for name in names {

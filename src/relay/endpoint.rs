@@ -1,10 +1,12 @@
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// Where a client is: its address, and how datagrams get there.
+/// Where a client is: its address, and how datagrams get there. Half as large as a `SocketAddr`, because there are many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Endpoint {
-    pub(super) address: SocketAddr,
+    /// Of IPv4 in its mapped form.
+    ip: [u8; 16],
+    port: u16,
     pub(super) transport: Transport,
 }
 
@@ -17,11 +19,23 @@ pub(super) enum Transport {
 
 impl Endpoint {
     pub(super) fn udp(address: SocketAddr) -> Self {
-        Endpoint { address, transport: Transport::Udp }
+        Self::new(address, Transport::Udp)
     }
 
     pub(super) fn tcp(address: SocketAddr) -> Self {
-        Endpoint { address, transport: Transport::Tcp }
+        Self::new(address, Transport::Tcp)
+    }
+
+    fn new(address: SocketAddr, transport: Transport) -> Self {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        Endpoint { ip: ip.octets(), port: address.port(), transport }
+    }
+
+    pub(super) fn address(self) -> SocketAddr {
+        SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), self.port)
     }
 }
 

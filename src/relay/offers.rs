@@ -76,12 +76,16 @@ impl Offers {
 
     /// The offer of a call, which is answered once.
     pub(super) fn take(&self, parties: Parties<'_>) -> Option<Offer> {
-        let mut offers = self.by_client.get_mut(&client(parties))?;
+        let client = client(parties);
+        let mut offers = self.by_client.get_mut(&client)?;
         // On another node, a guest may be known by an alias. It seldom calls several at once.
         let by_alias = || (parties.realm == RealmKind::Guests && offers.len() == 1).then_some(0);
         let at = offers.iter().position(|offer| offer.is_for(parties)).or_else(by_alias)?;
         self.count.fetch_sub(1, Ordering::Relaxed);
-        Some(offers.swap_remove(at))
+        let offer = offers.swap_remove(at);
+        drop(offers);
+        self.by_client.remove_if(&client, |_, offers| offers.is_empty());
+        Some(offer)
     }
 
     /// Whether a client has made an offer that is not answered.

@@ -33,8 +33,8 @@ pub(super) struct Outlet {
 impl Outlet {
     /// Sends datagrams of `size` bytes, the last of which may be shorter. False if there is no room.
     pub(super) fn send(&self, to: Endpoint, bytes: &[u8], size: usize) -> bool {
-        let Endpoint { address, transport } = to;
-        match transport {
+        let address = to.address();
+        match to.transport {
             Transport::Tcp => self.streams.send(address, bytes, size),
             Transport::Udp => {
                 // From the port of the recipient's family.

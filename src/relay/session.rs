@@ -2,13 +2,11 @@
 
 mod side;
 
-use std::collections::VecDeque;
-
 use super::counters::Dropped;
 use super::endpoint::{Endpoint, Outgoing, Transport};
 use super::stun::{Role, Stun, Transaction};
 use crate::wire::IceCredentials;
-use side::{Address, Side};
+use side::{Address, NEVER, Side};
 pub(super) use side::{CONSENT, number_in};
 
 /// Most checks that are remembered until they are answered.
@@ -62,7 +60,7 @@ pub(super) struct Session {
     number: u32,
     sides: [Side; 2],
     /// Checks that went through and are not answered.
-    crossings: VecDeque<Crossing>,
+    crossings: Vec<Crossing>,
     begun: u64,
 }
 
@@ -74,17 +72,12 @@ struct Crossing {
 
 impl Session {
     pub(super) fn new(number: u32, offer: IceCredentials<'_>, answer: IceCredentials<'_>, now: u64) -> Self {
-        Session {
-            number,
-            sides: [Side::new(offer), Side::new(answer)],
-            crossings: VecDeque::new(),
-            begun: now,
-        }
+        Session { number, sides: [Side::new(offer), Side::new(answer)], crossings: Vec::new(), begun: now }
     }
 
     /// The name that a check of `end` has.
     pub(super) fn username_of(&self, end: End) -> String {
-        [&self.side(end.other()).ufrag, ":", &self.side(end).ufrag].concat()
+        [self.side(end.other()).ufrag(), ":", self.side(end).ufrag()].concat()
     }
 
     /// Addresses that datagrams of this call may come from.
@@ -115,12 +108,12 @@ impl Session {
         bytes: &'a [u8],
         now: u64,
     ) -> Result<Outcome<'a>, Dropped> {
-        if !request.is_proved_by(&self.side(end.other()).pwd) {
+        if !request.is_proved_by(self.side(end.other()).pwd()) {
             return Err(Dropped::Forged);
         }
         let (number, begun) = (self.number, self.begun);
         let mut outcome = Outcome::default();
-        self.side_mut(end.other()).asking = None;
+        self.side_mut(end.other()).asking = NEVER;
         let username = self.username_of(end.other());
         let side = self.side_mut(end);
         side.role = request.role().or(side.role);
@@ -129,9 +122,9 @@ impl Session {
             return Err(Dropped::Address);
         };
         if !address.is_proved() {
-            side.held = Some((from, bytes.into()));
             // Not longer than what came, whoever sent it.
-            address.unanswered = bytes.len();
+            address.unanswered = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+            side.hold(from, bytes);
             if side.is_turn_of(from, now.saturating_sub(begun), now) {
                 outcome.send.extend(side.challenge(from, number, &username));
             }
@@ -139,16 +132,16 @@ impl Session {
         }
         address.consented = now;
         if request.nominates() && side.role == Some(Role::Controlling) {
-            side.current = Some(from);
+            side.choose(from);
         }
         match self.side(end.other()).way(now) {
             Some(to) => {
                 self.cross(request.transaction, from, end.other());
                 outcome.send.push(Outgoing { to, bytes: bytes.into() });
             }
-            None => self.side_mut(end).held = Some((from, bytes.into())),
+            None => self.side_mut(end).hold(from, bytes),
         }
-        let asking = *self.side_mut(end).asking.get_or_insert(now);
+        let asking = self.side_mut(end).note_asking(now);
         if now.saturating_sub(asking) > WAKE_AFTER {
             outcome.wake = self.side_mut(end.other()).wake(now).map(|times| (end.other(), times));
         }
@@ -187,7 +180,7 @@ impl Session {
         bytes: &'a [u8],
         now: u64,
     ) -> Result<Outcome<'a>, Dropped> {
-        if !response.is_proved_by(&self.side(end).pwd) {
+        if !response.is_proved_by(self.side(end).pwd()) {
             return Err(Dropped::Forged);
         }
         let mut outcome = Outcome::default();
@@ -200,7 +193,7 @@ impl Session {
             address.challenge = None;
             outcome.proved = (!address.is_proved()).then_some(from);
             address.consented = now;
-            self.side_mut(end.other()).asking = None;
+            self.side_mut(end.other()).asking = NEVER;
             self.release_held(now, &mut outcome);
             return Ok(outcome);
         }
@@ -208,8 +201,12 @@ impl Session {
             .crossings
             .iter()
             .position(|crossing| crossing.transaction == response.transaction && crossing.asked == end);
-        let crossing = crossing.and_then(|at| self.crossings.remove(at)).ok_or(Dropped::Unknown)?;
-        self.side_mut(end.other()).asking = None;
+        let crossing = self.crossings.remove(crossing.ok_or(Dropped::Unknown)?);
+        if self.crossings.is_empty() {
+            // Most calls never have one again.
+            self.crossings = Vec::new();
+        }
+        self.side_mut(end.other()).asking = NEVER;
         outcome.send.push(Outgoing { to: crossing.asker, bytes: bytes.into() });
         Ok(outcome)
     }
@@ -223,7 +220,7 @@ impl Session {
         }
         address.heard = now;
         let other = self.side_mut(end.other());
-        other.asking = None;
+        other.asking = NEVER;
         other.way(now).ok_or(Dropped::NoWay)
     }
 
@@ -233,11 +230,11 @@ impl Session {
             let Some(to) = self.side(end.other()).way(now) else { continue };
             let side = self.side_mut(end);
             let is_proved = |at| side.addresses.iter().any(|address| address.at == at && address.is_proved());
-            let is_ready = side.held.as_ref().is_some_and(|(from, _)| is_proved(*from));
-            if let Some((from, bytes)) = side.held.take_if(|_| is_ready) {
+            let is_ready = side.held.as_ref().is_some_and(|held| is_proved(held.0));
+            if let Some((from, bytes)) = side.held.take_if(|_| is_ready).map(|held| *held) {
                 if let Some(check) = Stun::parse(&bytes) {
                     if check.nominates() && side.role == Some(Role::Controlling) {
-                        side.current = Some(from);
+                        side.choose(from);
                     }
                     let transaction = check.transaction;
                     self.cross(transaction, from, end.other());
@@ -251,9 +248,12 @@ impl Session {
         // A client that repeats its check may do so from another address.
         self.crossings.retain(|crossing| crossing.transaction != transaction);
         if self.crossings.len() >= MAX_CROSSINGS {
-            self.crossings.pop_front();
+            self.crossings.remove(0);
         }
-        self.crossings.push_back(Crossing { transaction, asker, asked });
+        if self.crossings.is_empty() {
+            self.crossings.reserve_exact(2);
+        }
+        self.crossings.push(Crossing { transaction, asker, asked });
     }
 
     fn side(&self, end: End) -> &Side {

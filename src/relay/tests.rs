@@ -183,11 +183,11 @@ fn a_client_learns_its_own_address() {
     let asked = world::binding();
     world.send(addr("1.1.1.1:1000"), &asked);
     let [answer] = &world.received(addr("1.1.1.1:1000"))[..] else { panic!("no answer") };
-    assert_eq!(world::mapped(answer), addr("1.1.1.1:1000").address);
+    assert_eq!(world::mapped(answer), addr("1.1.1.1:1000").address());
     assert!(answer.len() <= asked.len() + 12);
     world.send(addr("[2001:db8::1]:1000"), &asked);
     let [answer] = &world.received(addr("[2001:db8::1]:1000"))[..] else { panic!("no answer") };
-    assert_eq!(world::mapped(answer), addr("[2001:db8::1]:1000").address);
+    assert_eq!(world::mapped(answer), addr("[2001:db8::1]:1000").address());
     assert_eq!(world.calls.totals().bindings, 2);
 }
 
@@ -285,7 +285,7 @@ fn a_client_that_is_there_is_not_told_to_come() {
 
 #[test]
 fn candidates_that_are_told_again_are_always_new() {
-    let advertised = ["198.51.100.1:3478", "[2001:db8::1]:3478"].map(|at| addr(at).address);
+    let advertised = ["198.51.100.1:3478", "[2001:db8::1]:3478"].map(|at| addr(at).address());
     let all: Vec<String> = (0..=8).flat_map(|times| super::candidates(&advertised, true, times)).collect();
     let part = |at: usize| move |line: &String| line.split(' ').nth(at).unwrap().to_owned();
     let foundations: HashSet<String> = all.iter().map(part(0)).collect();

@@ -25,23 +25,29 @@ pub(crate) struct Wake {
 /// The two clients of a call, as far as they can be told a candidate. Room codes have no message for it.
 pub(super) struct Named {
     key: ApiKey,
-    offerer: Box<str>,
-    answerer: Box<str>,
-    connection: Box<str>,
+    /// The ids of the offerer, of the answerer and of the connection, one behind the other: there are many calls.
+    ids: Box<str>,
+    /// Where the second and the third begin.
+    cuts: [u16; 2],
 }
 
 impl Named {
     pub(super) fn new(Parties { key, realm, offerer, answerer, connection }: Parties<'_>) -> Option<Self> {
-        let connection = connection.filter(|_| realm == RealmKind::PeerJs)?.into();
-        Some(Named { key: key.clone(), offerer: offerer.into(), answerer: answerer.into(), connection })
+        let connection = connection.filter(|_| realm == RealmKind::PeerJs)?;
+        let [first, second] = [offerer.len(), offerer.len() + answerer.len()].map(u16::try_from);
+        let ids = [offerer, answerer, connection].concat().into();
+        Some(Named { key: key.clone(), ids, cuts: [first.ok()?, second.ok()?] })
     }
 
     pub(super) fn wake(&self, whom: End, times: u8) -> Wake {
+        let [first, second] = self.cuts.map(usize::from);
+        let part = |range: std::ops::Range<usize>| self.ids.get(range).unwrap_or_default().into();
+        let (offerer, answerer) = (part(0..first), part(first..second));
         let (whom, other) = match whom {
-            End::Offerer => (&self.offerer, &self.answerer),
-            End::Answerer => (&self.answerer, &self.offerer),
+            End::Offerer => (offerer, answerer),
+            End::Answerer => (answerer, offerer),
         };
-        let (key, connection) = (self.key.clone(), self.connection.clone());
-        Wake { key, whom: whom.clone(), other: other.clone(), connection, times }
+        let connection = part(second..self.ids.len());
+        Wake { key: self.key.clone(), whom, other, connection, times }
     }
 }

@@ -24,15 +24,15 @@ const MAX_WAKES: u8 = 8;
 
 /// A side.
 pub(super) struct Side {
-    pub(super) ufrag: Box<str>,
-    pub(super) pwd: Box<str>,
+    /// Its username fragment and password, one behind the other.
+    credentials: Box<str>,
+    ufrag_len: u16,
     pub(super) role: Option<Role>,
     pub(super) addresses: Vec<Address>,
-    pub(super) current: Option<Endpoint>,
     /// Its last check, which waits for an address of the other side.
-    pub(super) held: Option<(Endpoint, Box<[u8]>)>,
+    pub(super) held: Option<Box<(Endpoint, Box<[u8]>)>>,
     /// When it checked first since the other side was heard.
-    pub(super) asking: Option<u64>,
+    pub(super) asking: u64,
     /// How often it was told to come, and when last.
     pub(super) wakes: u8,
     pub(super) woken: u64,
@@ -41,10 +41,12 @@ pub(super) struct Side {
 /// An address of a side.
 pub(super) struct Address {
     pub(super) at: Endpoint,
+    /// Whether its client has chosen it.
+    is_current: bool,
     /// The transaction of our check, until it is answered.
     pub(super) challenge: Option<Transaction>,
     /// Bytes of the check that came from there and was not answered by one of ours.
-    pub(super) unanswered: usize,
+    pub(super) unanswered: u16,
     pub(super) heard: u64,
     pub(super) consented: u64,
 }
@@ -52,16 +54,35 @@ pub(super) struct Address {
 impl Side {
     pub(super) fn new(credentials: IceCredentials<'_>) -> Self {
         Side {
-            ufrag: credentials.ufrag.into(),
-            pwd: credentials.pwd.into(),
+            credentials: [credentials.ufrag, credentials.pwd].concat().into(),
+            // At most 256 bytes.
+            ufrag_len: u16::try_from(credentials.ufrag.len()).unwrap_or_default(),
             role: None,
             addresses: Vec::new(),
-            current: None,
             held: None,
-            asking: None,
+            asking: NEVER,
             wakes: 0,
             woken: 0,
         }
+    }
+
+    pub(super) fn ufrag(&self) -> &str {
+        self.credentials.get(..self.ufrag_len.into()).unwrap_or_default()
+    }
+
+    pub(super) fn pwd(&self) -> &str {
+        self.credentials.get(self.ufrag_len.into()..).unwrap_or_default()
+    }
+
+    /// Notes a check. Gives the time of the first since the other side was heard.
+    pub(super) fn note_asking(&mut self, now: u64) -> u64 {
+        self.asking = self.asking.min(now);
+        self.asking
+    }
+
+    /// The side that decides has chosen an address.
+    pub(super) fn choose(&mut self, at: Endpoint) {
+        self.addresses.iter_mut().for_each(|address| address.is_current = address.at == at);
     }
 
     /// Notes that a check came from an address. Gives the address that it takes the place of.
@@ -75,8 +96,11 @@ impl Side {
             let silent = self.addresses.iter().position(|address| !address.agrees(now));
             replaced = Some(self.addresses.swap_remove(silent.ok_or(Dropped::Address)?).at);
         }
+        // Most sides have one.
+        self.addresses.reserve_exact(1);
         self.addresses.push(Address {
             at: from,
+            is_current: false,
             challenge: None,
             unanswered: 0,
             heard: now,
@@ -85,10 +109,15 @@ impl Side {
         Ok(replaced)
     }
 
+    /// Keeps a check until it can go on, in place of an earlier one.
+    pub(super) fn hold(&mut self, from: Endpoint, check: &[u8]) {
+        self.held = Some(Box::new((from, check.into())));
+    }
+
     /// The address that datagrams for this side go to.
     pub(super) fn way(&self, now: u64) -> Option<Endpoint> {
         let agreed = || self.addresses.iter().filter(|address| address.agrees(now));
-        let current = agreed().find(|address| Some(address.at) == self.current);
+        let current = agreed().find(|address| address.is_current);
         let speaks = |address: &&Address| address.speaks(now);
         let latest = || agreed().max_by_key(|address| address.heard);
         current.filter(speaks).or_else(latest).map(|address| address.at)
@@ -124,7 +153,8 @@ impl Side {
         username: &str,
     ) -> Option<Outgoing<'static>> {
         let address = self.addresses.iter_mut().find(|address| address.at == at)?;
-        address.challenged(number, username, &self.pwd, self.role)
+        let pwd = self.credentials.get(self.ufrag_len.into()..).unwrap_or_default();
+        address.challenged(number, username, pwd, self.role)
     }
 
     /// Notes that it is told to come. Gives how often it was, unless that was just now, or often enough.
@@ -139,8 +169,8 @@ impl Side {
     }
 }
 
-/// The time of the consent of an address that has not proved itself.
-const NEVER: u64 = u64::MAX;
+/// The time of what has not happened.
+pub(super) const NEVER: u64 = u64::MAX;
 
 impl Address {
     /// Our check of this address. Before the address is proved, not longer than what came from there.
@@ -156,7 +186,7 @@ impl Address {
             Some(Role::Controlled) => Role::Controlling,
             _ => Role::Controlled,
         };
-        let came = std::mem::take(&mut self.unanswered);
+        let came = usize::from(std::mem::take(&mut self.unanswered));
         let most = if self.is_proved() { usize::MAX } else { came };
         let check = stun::check(transaction, username, pwd, our_role).filter(|check| check.len() <= most)?;
         Some(Outgoing { to: self.at, bytes: check.into() })

@@ -62,7 +62,7 @@ impl World {
         let clock = Clock::manual();
         // Times have a past.
         clock.advance(Duration::from_secs(1000));
-        let own = vec![addr("198.51.100.1:3478").address];
+        let own = vec![addr("198.51.100.1:3478").address()];
         let (wakes, woken) = std::sync::mpsc::sync_channel(8);
         let calls = Calls::new(config.into(), clock.clone(), own, false, 1, wakes);
         World { calls, clock, woken, key: ApiKey::parse("k").unwrap(), sent: RefCell::default() }
@@ -206,7 +206,7 @@ impl Client {
         let check = Message::from_bytes(check).unwrap();
         check.validate_integrity(&credentials(&self.own)).unwrap();
         let mut answer = Message::builder_success(&check, MessageWriteVec::new());
-        let mapped = XorMappedAddress::new(addr("198.51.100.1:3478").address, check.transaction_id());
+        let mapped = XorMappedAddress::new(addr("198.51.100.1:3478").address(), check.transaction_id());
         answer.add_attribute(&mapped).unwrap();
         answer.add_message_integrity(&credentials(&self.own), IntegrityAlgorithm::Sha1).unwrap();
         answer.add_fingerprint().unwrap();

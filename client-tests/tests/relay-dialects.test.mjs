@@ -1,0 +1,95 @@
+// Through the relay behind two symmetric NATs: everything else that clients of the server do.
+
+import assert from 'node:assert/strict';
+import { says } from '../lib/demos.mjs';
+import { Network } from '../lib/network.mjs';
+import { onNetwork } from '../lib/on-network.mjs';
+import { talking } from '../lib/video.mjs';
+
+const behindNats = (behaviour, run) => onNetwork(`behind two symmetric NATs, ${behaviour}`, () => Network.symmetricNats(), run);
+
+const withRelay = (stage, ...flags) => stage.server(['--relay', stage.network.address, ...flags]);
+
+const socketOf = ({ host, port }) => `ws://${host}:${port}/`;
+
+behindNats('a host and a player of a room code talk with simple-peer', async (stage) => {
+  const server = await withRelay(stage);
+  const [host, player] = [await stage.page('a', 'rooms'), await stage.page('b', 'rooms')];
+  const url = socketOf(server);
+  const room = await host.ask('host', url);
+  await player.ask('join', { url, room, username: 'ANNA' });
+  assert.deepEqual([await player.must('connected'), await host.must('connected')], ['host', 'ANNA']);
+  await player.ask('say', { to: 'host', text: 'hello' });
+  assert.equal(await host.must('heard'), 'ANNA: hello');
+  await host.ask('say', { to: 'ANNA', text: 'welcome' });
+  assert.equal(await player.must('heard'), 'host: welcome');
+});
+
+for (const [caller, callee] of [['chromium', 'chromium'], ['firefox', 'chromium']]) {
+  behindNats(`one-to-one calls of ${caller} and ${callee} come about`, async (stage) => {
+    const url = socketOf(await withRelay(stage));
+    const [anna, ben] = [await stage.page('a', 'calls', { browser: caller }), await stage.page('b', 'calls', { browser: callee })];
+    const [, bens] = [await anna.ask('enter', url), await ben.ask('enter', url)];
+    await anna.ask('call', bens);
+    await Promise.all([anna.must('moving picture'), ben.must('moving picture')]);
+    const both = { sent: ['audio', 'video'], received: ['audio', 'video'] };
+    assert.deepEqual([await anna.ask('media'), await ben.ask('media')], [both, both]);
+  });
+}
+
+behindNats('two peers have two data connections and a call at the same time', async (stage) => {
+  const server = await withRelay(stage);
+  const [alice, bob] = [await stage.client('a'), await stage.client('b')];
+  await bob.open(server, 'bob');
+  await alice.open(server, 'alice');
+  const [one, other] = [await alice.connect('bob'), await alice.connect('bob')];
+  await alice.call('bob');
+  await Promise.all([alice.must('moving picture'), bob.must('moving picture')]);
+  assert.equal(await one.echo('one'), 'one');
+  assert.equal(await other.echo('other'), 'other');
+});
+
+behindNats('the call demo connects two people', async (stage) => {
+  const { host, port } = await withRelay(stage);
+  const anna = await stage.visit('a', `http://${host}:${port}/broker/call/`);
+  await says(anna, 'ready', 'Waiting for a call');
+  const ben = await stage.visit('b', await anna.locator('#join-link').getAttribute('href'));
+  await anna.locator('#prompt [data-name="accept"]').click();
+  await talking(anna);
+  await talking(ben);
+});
+
+behindNats('a phone joins the party game', async (stage) => {
+  const { host, port } = await withRelay(stage);
+  const screen = await stage.visit('a', `http://${host}:${port}/broker/party/`);
+  await says(screen, 'ready', 'Waiting for players');
+  const anna = await stage.visit('b', await screen.locator('#join-link').getAttribute('href'));
+  await anna.locator('#name').fill('Anna');
+  await anna.locator('#take-seat').click();
+  await says(screen, 'connected', '1 player');
+  await says(anna, 'connected', 'You are red');
+});
+
+behindNats('peers on two nodes of a cluster talk, whichever of them calls', async (stage) => {
+  const { address } = stage.network;
+  const [first, second] = await stage.nodes(['--relay', address], ['--relay', `${address}:3479`]);
+  const [alice, bob] = [await stage.client('a'), await stage.client('b')];
+  await alice.open(first, 'alice');
+  await bob.open(second, 'bob');
+  const [there, back] = [await alice.connect('bob'), await bob.connect('alice')];
+  assert.equal(await there.echo('there'), 'there');
+  assert.equal(await back.echo('back'), 'back');
+});
+
+behindNats('a call goes on after an ICE restart', async (stage) => {
+  const url = socketOf(await withRelay(stage));
+  const [anna, ben] = [await stage.page('a', 'calls'), await stage.page('b', 'calls')];
+  const [, bens] = [await anna.ask('enter', url), await ben.ask('enter', url)];
+  await anna.ask('call', bens);
+  await Promise.all([anna.must('moving picture'), ben.must('moving picture')]);
+
+  await anna.ask('restart');
+
+  // On the pair of candidates that the new descriptions have led to.
+  await Promise.all([anna.ask('restarted'), ben.ask('restarted')]);
+});

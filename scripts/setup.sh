@@ -28,17 +28,20 @@ if [[ " ${packed[*]} " == *" redis-server "* ]]; then
   packed+=(redis-tools)
   command -v redis-cli >/dev/null || missing+=(redis-tools)
 fi
-# Not every distribution has this one. Without it, the tests of certificates skip what needs an ACME server.
-if ! PATH="$PATH:$unpacked/usr/bin" command -v pebble >/dev/null && apt-cache show pebble >/dev/null 2>&1; then
-  packed+=(pebble)
-fi
+# Not every distribution has this one. Without it, the tests of --acme skip themselves.
+extra=()
+PATH="$PATH:$unpacked/usr/bin" command -v pebble >/dev/null || extra+=(pebble)
 
 if ! command -v cargo >/dev/null; then
   echo 'cargo is missing: install Rust from https://rustup.rs' >&2
   exit 1
 fi
-[ ${#missing[@]} -eq 0 ] && [ ${#packed[@]} -eq 0 ] && exit 0
+[ ${#missing[@]} -eq 0 ] && [ ${#packed[@]} -eq 0 ] && [ ${#extra[@]} -eq 0 ] && exit 0
 
+if ! command -v apt-get >/dev/null && [ ${#missing[@]} -eq 0 ] && [ ${#packed[@]} -eq 0 ]; then
+  echo "${extra[*]} is missing: tests that need it skip themselves" >&2
+  exit 0
+fi
 if ! command -v apt-get >/dev/null; then
   echo "missing: ${missing[*]} ${packed[*]} (these are Debian's names). Install them and run this again." >&2
   exit 1
@@ -46,6 +49,14 @@ fi
 mapfile -t -O "${#missing[@]}" missing < <(libraries_of_coturn)
 
 unpack() {
+  local package
+  for package in "${extra[@]}"; do
+    if apt-cache show "$package" >/dev/null 2>&1; then
+      packed+=("$package")
+    else
+      echo "this distribution has no $package: tests that need it skip themselves"
+    fi
+  done
   [ ${#packed[@]} -eq 0 ] && return
   mkdir -p "$unpacked"
   (cd "$unpacked" && apt-get download -q "${packed[@]}" && for file in *.deb; do dpkg-deb -x "$file" .; done && rm -- *.deb)

@@ -155,11 +155,12 @@ async fn answer(
 /// Waits until all names are validated.
 async fn validated(config: &AcmeConfig, order: &mut Order, kind: ChallengeKind) -> Result<(), Failure> {
     let failed = |error| Failure::of(error, "the order", config);
-    match order.poll_ready(&retries()).await {
+    let problem = match order.poll_ready(&retries()).await {
         Ok(OrderStatus::Ready) => return Ok(()),
-        Ok(_) | Err(Error::Api(_)) => {}
+        Ok(_) => order.state().error.clone(),
+        Err(Error::Api(problem)) => Some(problem),
         Err(error) => return Err(failed(error)),
-    }
+    };
     // The authorizations know why.
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
@@ -171,7 +172,6 @@ async fn validated(config: &AcmeConfig, order: &mut Order, kind: ChallengeKind) 
             return Err(Failure::not_validated(&name, kind, challenge.error.as_ref(), config));
         }
     }
-    let problem = order.state().error.clone();
     Err(problem.map_or_else(
         || Failure::Unusable("the order ended without a reason".to_owned()),
         |problem| failed(Error::Api(problem)),

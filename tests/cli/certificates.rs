@@ -192,6 +192,52 @@ fn what_is_stored_is_private_and_other_names_are_ordered_anew() {
 }
 
 #[test]
+fn nodes_with_one_data_directory_share_the_certificate_of_the_one_that_orders() {
+    let Some(pebble) = Pebble::start(Behaviour::default()) else { return };
+    let flags = ["--acme", "broker.test", "--acme_http_port", &http_port(&pebble)];
+    let one = start(&pebble, &flags);
+    let certificate = view::wait_for_new(one.address, None);
+    // Validators do not come to the other one.
+    let flags: Vec<String> = pebble.flags();
+    let flags = flags
+        .iter()
+        .map(String::as_str)
+        .map(|flag| if flag == one.address.port().to_string() { "0" } else { flag });
+    let flags: Vec<&str> = flags.chain(["--acme", "broker.test", "--acme_http_port", "0"]).collect();
+    let mut other = Program::start_command(&mut command(&flags));
+    assert_eq!(view::wait_for_new(other.address, None), certificate);
+    let log = other.stop().stderr;
+    assert!(!log.contains("orders a certificate"), "{log}");
+}
+
+#[test]
+fn silent_clients_of_the_http_port_hold_up_nobody_for_long() {
+    let directory = Directory::new();
+    let [port] = free_ports();
+    let program = Program::start(&[
+        "--acme",
+        "broker.test",
+        "--acme_http_port",
+        &port.to_string(),
+        // Nobody listens there.
+        "--acme_directory",
+        "https://127.0.0.1:1/dir",
+        "--data_dir",
+        &directory.arg("data"),
+    ]);
+    let http: SocketAddr = ([127, 0, 0, 1], port).into();
+    let silent: Vec<_> = (0..400).map(|_| std::net::TcpStream::connect(http).unwrap()).collect();
+    let answer = view::plain(http, "GET /.well-known/acme-challenge/x HTTP/1.1\r\nHost: broker.test\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    let answer = view::plain(http, "GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n");
+    assert!(answer.contains("location: https://broker.test/\r\n"), "{answer}");
+    let long = format!("GET /{} HTTP/1.1\r\nHost: broker.test\r\n\r\n", "x".repeat(20_000));
+    let answer = view::plain(http, &long);
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    drop((silent, program));
+}
+
+#[test]
 fn changed_files_are_shown_to_new_clients_and_nobody_is_closed() {
     let directory = Directory::new();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls");

@@ -28,7 +28,7 @@ pub struct Behaviour {
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Behaviour { validity: 90 * 24 * 3600, refused_nonces: 20, blocked: &[] }
+        Behaviour { validity: 90 * 24 * 3600, refused_nonces: 10, blocked: &[] }
     }
 }
 

@@ -15,13 +15,14 @@ use arc_swap::Guard;
 
 use crate::admin::Admin;
 use crate::clock::Clock;
-use crate::config::{ClusterConfig, Config, LiveConfig};
+use crate::config::{ClusterConfig, Config, LiveConfig, TurnSecret};
 use crate::events::{ClientMistake, Event, Events, Mistake};
 use crate::keys::{KeyError, KeyStore};
 use crate::limits::ConnectionLimiter;
 use crate::node::{ActiveKeys, Membership, Node};
 use crate::relay::BoundRelay;
 use crate::session::{OnMessage, Sessions, take_posts_of_others};
+use crate::turn::{BoundTurn, Turn};
 use crate::wire::Limit;
 use key_watch::KeyWatch;
 use mistakes::Mistakes;
@@ -38,6 +39,8 @@ pub(crate) struct Parts {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) admin: Admin,
     pub(crate) addresses: Arc<ConnectionLimiter>,
+    /// The TURN server, if there is one.
+    pub(crate) turn: Option<Turn>,
     mistakes: Arc<Mistakes>,
     /// An embedding program's own ids.
     pub(crate) generate_id: Option<GenerateId>,
@@ -56,27 +59,36 @@ pub(crate) struct Extras {
     pub(crate) on_message: Vec<OnMessage>,
     pub(crate) cluster: Option<ClusterConfig>,
     pub(crate) relay: Option<BoundRelay>,
+    pub(crate) turn: Option<BoundTurn>,
     pub(crate) generate_id: Option<GenerateId>,
 }
 
 impl Parts {
     pub(crate) fn start(
-        config: Config,
+        mut config: Config,
         events: Events,
         clock: Clock,
         store: Arc<dyn KeyStore>,
-        Extras { on_message, cluster, relay, generate_id }: Extras,
+        Extras { on_message, cluster, relay, turn, generate_id }: Extras,
     ) -> Arc<Self> {
         let is_live = !clock.is_manual();
+        if turn.is_some() {
+            config.ice.turn_secret.get_or_insert_with(TurnSecret::random);
+        }
         let config = LiveConfig::new(config);
         let membership = cluster.map(|cluster| Membership::new(cluster, clock.clone()));
-        let relay = relay.and_then(|relay| relay.start(config.clone(), clock.clone()));
+        let (addresses, keys) = (ConnectionLimiter::new(config.clone()), Arc::new(ActiveKeys::default()));
+        let admits = Box::new({
+            let keys = Arc::clone(&keys);
+            move |key: &str| keys.get(key).is_some()
+        });
+        let turn = turn.and_then(|turn| turn.start(config.clone(), clock.clone(), admits, Arc::clone(&addresses)));
+        let shared = turn.as_ref().and_then(Turn::port);
+        let relay = relay.and_then(|relay| relay.start(config.clone(), clock.clone(), shared));
         let node = Node::new(config.clone(), clock, events.clone(), membership);
         let node = Arc::new(node.with_relay(relay));
-        let keys = Arc::new(ActiveKeys::default());
         let sessions = Sessions::new(Arc::clone(&node), Arc::clone(&keys), on_message);
         let admin = Admin::new(Arc::clone(&node), Arc::clone(&keys), store);
-        let addresses = ConnectionLimiter::new(config.clone());
         if let Err(error) = log_events::start(&events) {
             log::error!("cannot start the thread that logs, so what operators do is not logged: {error}");
         }
@@ -89,6 +101,7 @@ impl Parts {
             sessions,
             admin,
             addresses,
+            turn,
             mistakes,
             generate_id,
             silent_proxy: Once::new(),
@@ -123,7 +136,11 @@ impl Parts {
     }
 
     /// Replaces the configuration while clients are connected. The built-in keys change with it.
-    pub(crate) fn reconfigure(&self, config: Config) -> Result<(), KeyError> {
+    pub(crate) fn reconfigure(&self, mut config: Config) -> Result<(), KeyError> {
+        // Credentials that the broker has given stay valid if nobody has chosen another secret.
+        if config.ice.turn_secret.is_none() {
+            config.ice.turn_secret = self.config().ice.turn_secret.clone();
+        }
         self.config.replace(config);
         self.admin.read_keys()
     }
@@ -141,6 +158,9 @@ impl Parts {
     pub(crate) fn sweep(&self) {
         let now = self.now();
         self.node.sweep();
+        if let Some(turn) = &self.turn {
+            turn.sweep();
+        }
         self.addresses.sweep(now);
         self.sessions.sweep(now);
         self.admin.sweep(now);

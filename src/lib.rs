@@ -60,6 +60,7 @@ mod server;
 mod session;
 mod tls;
 mod transport;
+mod turn;
 pub mod wire;
 
 pub use auth::{BadAuth, check_auth};
@@ -71,3 +72,4 @@ pub use relay::BoundRelay;
 pub use server::{Server, StartError};
 pub use session::{Client, Message};
 pub use tls::TlsError;
+pub use turn::{BadTurnAddress, BoundTurn, TurnUrls};

@@ -10,9 +10,11 @@ mod calls;
 mod counters;
 mod offers;
 mod parties;
+mod port;
 mod session;
 mod sockets;
 mod stun;
+mod turn_port;
 #[cfg(test)]
 mod tests;
 
@@ -26,11 +28,14 @@ use crate::clock::Clock;
 use crate::config::{LiveConfig, RelayConfig};
 use crate::events::PeerAddress;
 use crate::wire::IceCredentials;
+pub(crate) use address::is_public;
 use calls::Calls;
 pub(crate) use counters::RelayTotals;
 pub(crate) use parties::Parties;
+pub(crate) use port::{Joined, PAUSE, Port, bind_threads};
 pub(crate) use session::Dropped;
 use sockets::Sockets;
+pub(crate) use turn_port::TurnPort;
 
 /// The priority of the candidates: below every one that a client has itself (RFC 8445, section 5.1.2.1).
 const PRIORITY: u32 = 255;
@@ -73,14 +78,19 @@ impl BoundRelay {
         self.sockets.addresses().map(public).collect()
     }
 
-    /// Starts the threads. Without them there is no relay, and the log says so.
-    pub(crate) fn start(self, config: LiveConfig, clock: Clock) -> Option<Relay> {
+    /// Starts the threads. Without them there is no relay, and the log says so. A TURN server may share the ports.
+    pub(crate) fn start(
+        self,
+        config: LiveConfig,
+        clock: Clock,
+        turn: Option<Arc<dyn TurnPort>>,
+    ) -> Option<Relay> {
         let advertised = self.addresses();
         let BoundRelay { config: RelayConfig { private, .. }, sockets } = self;
         let own = sockets.addresses().chain(advertised.iter().copied()).collect();
         let calls = Arc::new(Calls::new(config, clock, own, private, sockets.threads()));
         let (open, closed) = watch::channel(());
-        match sockets.start(&calls, &closed) {
+        match sockets.start(&calls, turn.as_ref(), &closed) {
             Ok(()) => {
                 let candidates = advertised.iter().enumerate().map(candidate).collect();
                 Some(Relay { calls, candidates, _open: open })

@@ -16,8 +16,9 @@ use actix_tls::accept::{TlsError as TlsAcceptError, max_concurrent_tls_connect};
 use actix_web::App;
 use actix_web::dev::AppConfig;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::AsyncBufReadExt as _;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::Parts;
 use crate::config::{BadStaticDir, DEFAULT_HOST, Listen, TlsFiles};
@@ -32,6 +33,7 @@ use crate::tls::{self, TlsError};
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::connection_state::handle;
 use crate::transport::tls_port::TlsPort;
+use crate::turn;
 
 /// How long clients may take to answer their close frames when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -168,6 +170,23 @@ fn mistake_of(io: &TcpStream, parts: &Arc<Parts>, mistake: fn(u16) -> Mistake) -
     move || parts.client_mistake(mistake(port), None, address.map(|address| address.ip().to_canonical()))
 }
 
+/// Whether a client speaks TURN inside TLS, and not HTTP: for networks that let only HTTPS out.
+async fn is_turn(io: &mut TlsStream<TlsPort<TcpStream>>) -> bool {
+    let read = timeout(REQUEST_TIMEOUT, io.fill_buf()).await;
+    matches!(read, Ok(Ok([first, ..])) if turn::is_turn(*first))
+}
+
+/// Serves TURN on this worker, and counts the connection until it ends.
+fn serve_turn(io: TlsStream<TlsPort<TcpStream>>, connection: NewConnection, parts: &Parts) {
+    if let (Some(turn), Some(address)) = (&parts.turn, connection.address) {
+        let serving = turn.serve(io, address);
+        actix_web::rt::spawn(async move {
+            serving.await;
+            drop(connection);
+        });
+    }
+}
+
 fn refused() -> io::Error {
     io::ErrorKind::QuotaExceeded.into()
 }
@@ -215,6 +234,9 @@ impl Server {
             Ok::<_, StartError>((listener, broker.ops(ops.token.clone())))
         });
         let address = listener.local_addr()?;
+        if let (Some(tls), Some(turn)) = (&tls, broker.turn()) {
+            turn.serve_tls(Arc::new(tls.clone()));
+        }
         let lan_host = lan_address().filter(|_| !address.ip().is_loopback());
         Ok(Server {
             address,
@@ -292,13 +314,19 @@ impl Server {
                     // Counted before the TLS handshake, which costs the most CPU.
                     let accept = move |io: TcpStream, acceptor: &AcceptorService| {
                         let connection = NewConnection::of(&io, &parts);
-                        let on_http = mistake_of(&io, &parts, Mistake::HttpOnTlsPort);
+                        let (on_http, parts) =
+                            (mistake_of(&io, &parts, Mistake::HttpOnTlsPort), Arc::clone(&parts));
                         let accepted = connection
                             .map(|connection| (connection, acceptor.call(TlsPort::new(io, on_http))));
                         async move {
                             let (connection, accepting) =
                                 accepted.map_err(|_| TlsAcceptError::Tls(refused()))?;
-                            Ok(connection.for_http(accepting.await?))
+                            let mut io = accepting.await?;
+                            if parts.turn.is_some() && is_turn(&mut io).await {
+                                serve_turn(io, connection, &parts);
+                                return Err(TlsAcceptError::Tls(refused()));
+                            }
+                            Ok(connection.for_http(io))
                         }
                     };
                     apply_fn_factory::<_, _, _, _, _, TcpStream, _, _>(Acceptor::new(tls.clone()), accept)

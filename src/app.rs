@@ -82,7 +82,8 @@ impl Parts {
             let keys = Arc::clone(&keys);
             move |key: &str| keys.get(key).is_some()
         });
-        let turn = turn.and_then(|turn| turn.start(config.clone(), clock.clone(), admits, Arc::clone(&addresses)));
+        let turn =
+            turn.and_then(|turn| turn.start(config.clone(), clock.clone(), admits, Arc::clone(&addresses)));
         let shared = turn.as_ref().and_then(Turn::port);
         let relay = relay.and_then(|relay| relay.start(config.clone(), clock.clone(), shared));
         let node = Node::new(config.clone(), clock, events.clone(), membership);

@@ -14,9 +14,9 @@ mod port;
 mod session;
 mod sockets;
 mod stun;
-mod turn_port;
 #[cfg(test)]
 mod tests;
+mod turn_port;
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,24 +1,23 @@
 //! The server: binds its ports, serves, and drains.
 
+mod drain;
+mod turn_over_https;
+
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_codec::Framed;
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, KeepAlive, Request, h1};
-use actix_server::ServerHandle;
 use actix_service::{Service as _, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config};
 use actix_tls::accept::rustls_0_23::{Acceptor, AcceptorService, TlsStream};
 use actix_tls::accept::{TlsError as TlsAcceptError, max_concurrent_tls_connect};
 use actix_web::App;
 use actix_web::dev::AppConfig;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::io::AsyncBufReadExt as _;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::Parts;
 use crate::config::{BadStaticDir, DEFAULT_HOST, Listen, TlsFiles};
@@ -33,13 +32,8 @@ use crate::tls::{self, TlsError};
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::connection_state::handle;
 use crate::transport::tls_port::TlsPort;
-use crate::turn;
+use drain::drain;
 
-/// How long clients may take to answer their close frames when the server stops.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
-/// How long the thread that accepts connections takes to hear that it shall pause, and much more. It logs errors if its
-/// listener ends before.
-const PAUSING: Duration = Duration::from_millis(50);
 /// Size of the kernel's send buffer. The kernel reports progress when a third of it is free. With a buffer of megabytes,
 /// a download over a slow network would look stuck for minutes.
 const SEND_BUFFER: usize = 256 << 10;
@@ -168,23 +162,6 @@ fn mistake_of(io: &TcpStream, parts: &Arc<Parts>, mistake: fn(u16) -> Mistake) -
     let (port, address) = (io.local_addr().map_or(0, |local| local.port()), io.peer_addr().ok());
     let parts = Arc::clone(parts);
     move || parts.client_mistake(mistake(port), None, address.map(|address| address.ip().to_canonical()))
-}
-
-/// Whether a client speaks TURN inside TLS, and not HTTP: for networks that let only HTTPS out.
-async fn is_turn(io: &mut TlsStream<TlsPort<TcpStream>>) -> bool {
-    let read = timeout(REQUEST_TIMEOUT, io.fill_buf()).await;
-    matches!(read, Ok(Ok([first, ..])) if turn::is_turn(*first))
-}
-
-/// Serves TURN on this worker, and counts the connection until it ends.
-fn serve_turn(io: TlsStream<TlsPort<TcpStream>>, connection: NewConnection, parts: &Parts) {
-    if let (Some(turn), Some(address)) = (&parts.turn, connection.address) {
-        let serving = turn.serve(io, address);
-        actix_web::rt::spawn(async move {
-            serving.await;
-            drop(connection);
-        });
-    }
 }
 
 fn refused() -> io::Error {
@@ -321,11 +298,14 @@ impl Server {
                         async move {
                             let (connection, accepting) =
                                 accepted.map_err(|_| TlsAcceptError::Tls(refused()))?;
-                            let mut io = accepting.await?;
-                            if parts.turn.is_some() && is_turn(&mut io).await {
-                                serve_turn(io, connection, &parts);
-                                return Err(TlsAcceptError::Tls(refused()));
-                            }
+                            let io = turn_over_https::take(
+                                accepting.await?,
+                                connection.address,
+                                connection,
+                                &parts,
+                            )
+                            .await;
+                            let (io, connection) = io.ok_or(TlsAcceptError::Tls(refused()))?;
                             Ok(connection.for_http(io))
                         }
                     };
@@ -337,25 +317,6 @@ impl Server {
             }
         };
         Ok(builder.run())
-    }
-}
-
-/// Stops accepting, closes every client, and waits up to [`DRAIN_TIMEOUT`] for their close frames.
-async fn drain(mounted: &Mounted, handle: &ServerHandle, listening: TcpListener) {
-    let parts = &mounted.parts;
-    handle.pause().await;
-    sleep(PAUSING).await;
-    // The kernel would go on connecting clients. Those that come back at once find another node if they are refused. Only Linux
-    // can do that.
-    let _ = SockRef::from(&listening).shutdown(Shutdown::Both);
-    parts.close();
-    let deadline = Instant::now() + DRAIN_TIMEOUT;
-    while parts.sessions.len() > 0 && Instant::now() < deadline {
-        sleep(Duration::from_millis(10)).await;
-    }
-    match parts.sessions.len() {
-        0 => {}
-        left => log::warn!("{left} clients did not answer their close frame and are cut off"),
     }
 }
 

@@ -96,9 +96,7 @@ impl TurnArgs {
             (places, _) => {
                 let at = |place: &Place| match place {
                     Place::Auto => Err(BadRelay::Twice("turn")),
-                    Place::At(ip, given) => {
-                        specified("turn", SocketAddr::new(*ip, given.unwrap_or(port)))
-                    }
+                    Place::At(ip, given) => specified("turn", SocketAddr::new(*ip, given.unwrap_or(port))),
                 };
                 places.iter().map(at).collect::<Result<Vec<_>, _>>()?
             }
@@ -138,7 +136,7 @@ fn place(text: &str) -> Result<Place, String> {
 
 fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let parsed = text.split_once('-').and_then(|(min, max)| Some(min.parse().ok()?..=max.parse().ok()?));
-    parsed.filter(|ports: &RangeInclusive<u16>| *ports.start() >= 1024 && !ports.is_empty()).ok_or_else(|| {
-        "expected two ports of 1024 or more, the lower one first, as in 50000-59999".to_owned()
-    })
+    parsed.filter(|ports: &RangeInclusive<u16>| *ports.start() >= 1024 && !ports.is_empty()).ok_or_else(
+        || "expected two ports of 1024 or more, the lower one first, as in 50000-59999".to_owned(),
+    )
 }

@@ -48,7 +48,8 @@ impl Sockets {
                 let turn = turn.cloned();
                 let runtime = Builder::new_current_thread().enable_all().build()?;
                 let work = move || {
-                    let reader = Reader { ports: &ports, at, calls: &calls, turn: turn.as_deref(), thread: number };
+                    let reader =
+                        Reader { ports: &ports, at, calls: &calls, turn: turn.as_deref(), thread: number };
                     if let Err(error) = runtime.block_on(reader.run(open)) {
                         log::error!("the relay has stopped: {error}");
                     }
@@ -95,7 +96,8 @@ impl Reader<'_> {
 
     fn handle(&self, port: &Arc<Port>, Joined { from, bytes, size }: Joined<'_>) {
         let is_turn = |datagram: &[u8]| self.turn.is_some_and(|turn| turn.receive(port, from, datagram));
-        let is_for_us = |datagram: &[u8]| Stun::is_stun(datagram) || self.turn.is_some() && is_channel_data(datagram);
+        let is_for_us =
+            |datagram: &[u8]| Stun::is_stun(datagram) || self.turn.is_some() && is_channel_data(datagram);
         if !bytes.chunks(size).any(is_for_us) {
             return self.forward(from, bytes, size);
         }
@@ -128,7 +130,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether the first byte is that of TURN's ChannelData (RFC 7983, section 7).
+/// Whether the first byte is that of TURN's ChannelData. Neither DTLS nor RTP begins with it (RFC 7983, section 7).
 fn is_channel_data(datagram: &[u8]) -> bool {
-    datagram.first().is_some_and(|first| (64..80).contains(first))
+    datagram.first().is_some_and(|first| (64..128).contains(first))
 }

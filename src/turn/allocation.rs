@@ -19,8 +19,8 @@ const CHANNEL: u64 = 600_000;
 const MAX_PERMISSIONS: usize = 64;
 const MAX_CHANNELS: usize = 64;
 
-/// Channel numbers (RFC 8656, section 12).
-const CHANNELS: std::ops::RangeInclusive<u16> = 0x4000..=0x4FFF;
+/// Channel numbers. RFC 8656, section 12, ends them at 0x4FFF; clients of RFC 5766 choose among all of these.
+const CHANNELS: std::ops::RangeInclusive<u16> = 0x4000..=0x7FFF;
 
 /// What a client has allocated.
 pub(super) struct Allocation {

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use stun_types::attribute::{AttributeType, AttributeWrite, ErrorCode, Nonce, Realm, UnknownAttributes, XorMappedAddress};
+use stun_types::attribute::{
+    AttributeType, AttributeWrite, ErrorCode, Nonce, Realm, UnknownAttributes, XorMappedAddress,
+};
 use stun_types::message::{
     IntegrityAlgorithm, IntegrityKey, Message, MessageWrite as _, MessageWriteExt as _, MessageWriteVec,
     TransactionId,

@@ -3,7 +3,9 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
+use socket2::SockRef;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -52,10 +54,11 @@ impl RelayedAddresses {
         self.ports.is_some()
     }
 
-    /// An address of a family that no allocation has.
+    /// An address of a family that no allocation has, if wanted with an even port.
     pub(super) fn find(
         &self,
         is_ipv4: bool,
+        even: bool,
         is_taken: impl Fn(&SocketAddr) -> bool,
     ) -> Result<FreeAddress, NoAddress> {
         let address = self.addresses.iter().find(|(public, _)| public.is_ipv4() == is_ipv4);
@@ -63,7 +66,7 @@ impl RelayedAddresses {
         let mut binds = 0;
         for port in shuffled(self.ports.as_ref().unwrap_or(&VIRTUAL)) {
             let relayed = SocketAddr::new(public, port);
-            if self.own.contains(&relayed) || is_taken(&relayed) {
+            if even && port % 2 == 1 || self.own.contains(&relayed) || is_taken(&relayed) {
                 continue;
             }
             if self.ports.is_none() {
@@ -91,7 +94,7 @@ fn shuffled(ports: &RangeInclusive<u16>) -> impl Iterator<Item = u16> + use<> {
 
 /// The socket of a relayed address. The drop ends its reader.
 pub(super) struct RelayedSocket {
-    socket: std::sync::Arc<tokio::net::UdpSocket>,
+    socket: Arc<tokio::net::UdpSocket>,
     reader: JoinHandle<()>,
 }
 
@@ -110,8 +113,8 @@ impl RelayedSocket {
     ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let _entered = runtime.enter();
-        let socket = std::sync::Arc::new(tokio::net::UdpSocket::from_std(socket)?);
-        let reading = std::sync::Arc::clone(&socket);
+        let socket = Arc::new(tokio::net::UdpSocket::from_std(socket)?);
+        let reading = Arc::clone(&socket);
         let reader = runtime.spawn(async move {
             while reading.readable().await.is_ok() {
                 read(&reading, &receive);
@@ -123,7 +126,8 @@ impl RelayedSocket {
 
     /// Sends to a peer. False if the socket has no room.
     pub(super) fn send(&self, to: SocketAddr, bytes: &[u8]) -> bool {
-        self.socket.try_send_to(bytes, to).is_ok()
+        // Not tokio's: it fails until its thread has seen that the socket is writable.
+        SockRef::from(&*self.socket).send_to(bytes, &to.into()).is_ok()
     }
 }
 

@@ -12,7 +12,7 @@ use stun_types::message::{
     IntegrityAlgorithm, IntegrityKey, LongTermKeyCredentials, Message, MessageIntegrityCredentials,
 };
 use turn_types::attribute::{
-    ChannelNumber, Lifetime, RequestedAddressFamily, RequestedTransport, XorPeerAddress,
+    ChannelNumber, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport, XorPeerAddress,
 };
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 
@@ -121,7 +121,8 @@ impl Server {
                     TurnRefusal::Expired => challenge("Expired Credentials", why),
                     _ => challenge("Unauthorized", why),
                 })?;
-                let credentials = LongTermKeyCredentials::new(username.to_owned(), password, REALM.to_owned());
+                let credentials =
+                    LongTermKeyCredentials::new(username.to_owned(), password, REALM.to_owned());
                 let credentials = MessageIntegrityCredentials::from(credentials);
                 (key, credentials.make_key(IntegrityAlgorithm::Sha1))
             }
@@ -163,7 +164,10 @@ impl Server {
             }
             return Err(mismatch());
         }
-        check_attributes(request, &[RequestedTransport::TYPE, Lifetime::TYPE, RequestedAddressFamily::TYPE])?;
+        check_attributes(
+            request,
+            &[RequestedTransport::TYPE, Lifetime::TYPE, RequestedAddressFamily::TYPE, EvenPort::TYPE],
+        )?;
         let transport: RequestedTransport = read(request)?.ok_or_else(Refused::bad_request)?;
         if transport.protocol() != RequestedTransport::UDP {
             return Err(Refused::new(
@@ -173,6 +177,11 @@ impl Server {
             ));
         }
         let family = read::<RequestedAddressFamily>(request)?.map(|family| family.family());
+        let even_port = read::<EvenPort>(request)?;
+        // The next port cannot be kept for another allocation.
+        if even_port.as_ref().is_some_and(EvenPort::requested) {
+            return Err(no_capacity());
+        }
         let lifetime = lifetime(request)?.clamp(LIFETIME, MAX_LIFETIME);
         let limits = self.config.load().turn_limits;
         let place = self.quotas.take(&proved.key, client.id.address.ip(), limits).map_err(too_many)?;
@@ -181,7 +190,7 @@ impl Server {
         let mut new = Some(NewAllocation { client, username, key, integrity, request: request_id, place });
         for _ in 0..TRIES {
             let is_ipv4 = family.is_none_or(|family| family == AddressFamily::IPV4);
-            let free = self.addresses.find(is_ipv4, |address| self.is_relayed(address));
+            let free = self.addresses.find(is_ipv4, even_port.is_some(), |address| self.is_relayed(address));
             let free = free.map_err(|why| match why {
                 NoAddress::Family => Refused::new(
                     ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED,
@@ -219,7 +228,12 @@ impl Server {
         answers::allocated(request, client.id.address, *relayed, seconds, integrity)
     }
 
-    fn refresh(&self, allocation: &Arc<Allocation>, request: &Message<'_>, now: u64) -> Result<Vec<u8>, Refused> {
+    fn refresh(
+        &self,
+        allocation: &Arc<Allocation>,
+        request: &Message<'_>,
+        now: u64,
+    ) -> Result<Vec<u8>, Refused> {
         check_attributes(request, &[Lifetime::TYPE, RequestedAddressFamily::TYPE])?;
         if let Some(family) = read::<RequestedAddressFamily>(request)?
             && (family.family() == AddressFamily::IPV4) != allocation.relayed.is_ipv4()
@@ -332,7 +346,11 @@ fn mismatch() -> Refused {
 }
 
 fn wrong_family() -> Refused {
-    Refused::new(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH, "Peer Address Family Mismatch", TurnRefusal::Request)
+    Refused::new(
+        ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH,
+        "Peer Address Family Mismatch",
+        TurnRefusal::Request,
+    )
 }
 
 fn no_capacity() -> Refused {

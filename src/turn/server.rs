@@ -29,8 +29,8 @@ pub(crate) type Admits = Box<dyn Fn(&str) -> bool + Send + Sync>;
 /// First bytes of STUN are below this; its cookie follows the length (RFC 8489, section 5).
 const STUN: u8 = 4;
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
-/// First bytes of ChannelData (RFC 8656, section 12).
-const CHANNEL: std::ops::RangeInclusive<u8> = 0x40..=0x4F;
+/// First bytes of ChannelData, with the numbers of RFC 5766. Neither DTLS nor RTP begins with them (RFC 7983, section 7).
+const CHANNEL: std::ops::RangeInclusive<u8> = 0x40..=0x7F;
 
 /// A TURN server, or one that answers STUN alone.
 pub(super) struct Server {
@@ -319,6 +319,12 @@ impl Server {
         }
         self.quotas.sweep(now);
         self.strangers.sweep(now);
+    }
+
+    /// Allocations in both maps.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> usize {
+        self.by_client.len() + self.by_relayed.len()
     }
 
     pub(super) fn totals(&self) -> TurnTotals {

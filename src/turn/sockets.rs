@@ -51,11 +51,7 @@ impl Connections {
     }
 
     /// Counts a connection, unless there are `max`. Who has no permit of its address counts towards no limit of addresses.
-    pub(super) fn count(
-        self: &Arc<Self>,
-        max: usize,
-        permit: Option<ConnectionPermit>,
-    ) -> Option<Counted> {
+    pub(super) fn count(self: &Arc<Self>, max: usize, permit: Option<ConnectionPermit>) -> Option<Counted> {
         let counted = Counted { connections: Arc::clone(self), _permit: permit };
         // Counted first, so that the drop gives it back.
         (self.open.fetch_add(1, Ordering::Relaxed) < max).then_some(counted)
@@ -122,9 +118,7 @@ impl Sockets {
                 // An error means that the server is gone. The runtime ends all tasks.
                 let _ = open.changed().await;
             };
-            thread::Builder::new()
-                .name(format!("turn-{number}"))
-                .spawn(move || runtime.block_on(work))?;
+            thread::Builder::new().name(format!("turn-{number}")).spawn(move || runtime.block_on(work))?;
         }
         Ok(())
     }

@@ -146,3 +146,102 @@ async fn write(outbox: &Outbox, writer: impl AsyncWrite) -> io::Result<()> {
         timeout(PATIENCE, writer.flush()).await??;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stun_types::message::{BINDING, MessageWrite as _, MessageWriteVec};
+    use tokio::io::duplex;
+    use tokio::time::sleep;
+
+    use super::super::tests::World;
+    use super::*;
+
+    fn binding() -> Vec<u8> {
+        stun_types::message::Message::builder_request(BINDING, MessageWriteVec::new()).finish()
+    }
+
+    fn address() -> SocketAddr {
+        ([192, 0, 2, 1], 5000).into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_an_allocation_ends_whatever_it_asks() {
+        let world = World::new(|_| {});
+        let (mut client, stream) = duplex(1 << 16);
+        let ask = async {
+            while client.write_all(&binding()).await.is_ok() {
+                sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let begin = Instant::now();
+        let ((), ()) = tokio::join!(serve(Arc::clone(&world.server), stream, address()), ask);
+        assert!(begin.elapsed() < PATIENCE + Duration::from_secs(2));
+        assert!(world.totals().bindings >= 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_allocation_keeps_its_connection_and_ends_with_it() {
+        let world = World::new(|_| {});
+        let (mut client, stream) = duplex(1 << 16);
+        let shown = world.client("192.0.2.1:5000");
+        let talk = async {
+            client.write_all(&shown.allocate_request()).await.unwrap();
+            sleep(10 * PATIENCE).await;
+            assert_eq!(world.allocations(), 1);
+            drop(client);
+        };
+        tokio::join!(serve(Arc::clone(&world.server), stream, address()), talk);
+        assert_eq!((world.allocations(), world.server.known()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_cut_off_leaves_nothing_behind() {
+        let world = World::new(|_| {});
+        let (mut client, stream) = duplex(1 << 16);
+        client.write_all(&world.client("192.0.2.1:5000").allocate_request()).await.unwrap();
+        let serving = serve(Arc::clone(&world.server), stream, address());
+        assert!(timeout(Duration::from_secs(1), serving).await.is_err());
+        assert_eq!(world.server.known(), 0, "its future is dropped");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_loses_datagrams_and_then_its_connection() {
+        let world = World::new(|limits| limits.bytes_per_second = 0);
+        let (mut client, stream) = duplex(1024);
+        let own = world.client("192.0.2.1:5000");
+        let flood = async {
+            client.write_all(&own.allocate_request()).await.unwrap();
+            sleep(Duration::from_secs(1)).await;
+            let mut answer = vec![0; 1024];
+            let length = client.read(&mut answer).await.unwrap();
+            let relayed = super::super::tests::Answer(answer[..length].to_vec()).relayed();
+            let other = world.client("198.51.100.1:6000");
+            let at = other.allocate().relayed();
+            other.bind(0x4000, relayed);
+            client.write_all(&own.permit_request(&[at])).await.unwrap();
+            sleep(Duration::from_secs(1)).await;
+            for _ in 0..1000 {
+                other.send_channel(0x4000, &[7; 1000]);
+            }
+            client
+        };
+        let ((), _client) = tokio::join!(serve(Arc::clone(&world.server), stream, address()), flood);
+        let full = world.dropped("full");
+        assert!((930..1000).contains(&full), "{full}");
+    }
+
+    #[test]
+    fn messages_are_found_in_what_comes() {
+        let binding = binding();
+        assert_eq!(next(&[]).unwrap(), None);
+        assert_eq!(next(&binding[..19]).unwrap(), None);
+        assert_eq!(next(&binding).unwrap(), Some((20, 20)));
+        assert_eq!(next(&[0x40, 0, 0, 5, 1, 2, 3, 4, 5, 0, 0]).unwrap(), None, "the padding is missing");
+        assert_eq!(next(&[0x40, 0, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0]).unwrap(), Some((9, 12)));
+        for nonsense in
+            [&b"GET / HTTP/1.1"[..], &[0, 1, 0, 0, 1, 2, 3, 4], &[0x40, 0, 0xFF, 0xFF], &[0, 1, 0xFF, 0xFF]]
+        {
+            assert!(next(nonsense).is_err(), "{nonsense:?}");
+        }
+    }
+}

@@ -7,7 +7,8 @@ mod world;
 
 use std::time::Duration;
 
-use world::{World, addr};
+use world::addr;
+pub(super) use world::{Answer, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -128,19 +129,34 @@ fn other_transports_families_and_unknown_attributes_are_refused() {
     let a = world.client("192.0.2.1:5000");
     assert_eq!(a.allocate_over(6).code(), Some(442));
     assert_eq!(a.allocate_with(&[(0x0017, &[2, 0, 0, 0])]).code(), Some(440), "no IPv6 here");
-    for unknown in [0x0018, 0x001A, 0x0022, 0x7FFF] {
+    for unknown in [0x001A, 0x0022, 0x7FFF] {
         assert_eq!(a.allocate_with(&[(unknown, &[0; 8])]).code(), Some(420), "{unknown:#x}");
     }
-    assert_eq!(a.allocate_with(&[(0x8000, &[2, 0, 0, 0]), (0xFFFF, b"?")]).code(), None, "these are optional");
+    assert_eq!(a.allocate_with(&[(0x0018, &[0x80])]).code(), Some(508), "no port is reserved");
+    assert_eq!(
+        a.allocate_with(&[(0x8000, &[2, 0, 0, 0]), (0xFFFF, b"?")]).code(),
+        None,
+        "these are optional"
+    );
     assert_eq!(a.permit(&[]).code(), Some(400));
     assert_eq!(a.permit(&[addr("[2001:db8::1]:1")]).code(), Some(443));
-    for number in [0, 0x3FFF, 0x5000, 0x7FFF, 0xFFFF] {
+    for number in [0, 0x3FFF, 0x8000, 0xFFFF] {
         assert_eq!(a.bind(number, addr("192.0.2.9:1")).code(), Some(400), "{number:#x}");
     }
     assert_eq!(a.bind(0x4000, addr("192.0.2.9:1")).code(), None);
     assert_eq!(a.bind(0x4000, addr("192.0.2.9:2")).code(), Some(400), "the number is taken");
     assert_eq!(a.bind(0x4001, addr("192.0.2.9:1")).code(), Some(400), "the peer is taken");
     assert_eq!(a.bind(0x4000, addr("192.0.2.9:1")).code(), None, "that is a refresh");
+}
+
+#[test]
+fn an_even_port_is_given_to_those_who_ask_for_one() {
+    let world = World::new(|_| {});
+    for number in 0..32 {
+        let client = world.client(&format!("192.0.2.{number}:5000"));
+        let relayed = client.allocate_with(&[(0x0018, &[0])]).relayed();
+        assert_eq!(relayed.port() % 2, 0);
+    }
 }
 
 #[test]

@@ -27,23 +27,23 @@ use crate::turn::relayed::RelayedAddresses;
 use crate::turn::server::Server;
 use crate::turn::way::{Client as Id, ClientId, Entrance, Way};
 
-pub(super) fn addr(text: &str) -> SocketAddr {
+pub(in crate::turn) fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
 /// A TURN server.
-pub(super) struct World {
-    pub(super) server: Arc<Server>,
-    pub(super) clock: Clock,
-    pub(super) secret: TurnSecret,
+pub(in crate::turn) struct World {
+    pub(in crate::turn) server: Arc<Server>,
+    pub(in crate::turn) clock: Clock,
+    pub(in crate::turn) secret: TurnSecret,
     admits: Arc<AtomicBool>,
 }
 
 /// A client, and what it was sent.
-pub(super) struct Client {
-    pub(super) address: SocketAddr,
-    pub(super) username: String,
-    pub(super) password: String,
+pub(in crate::turn) struct Client {
+    pub(in crate::turn) address: SocketAddr,
+    pub(in crate::turn) username: String,
+    pub(in crate::turn) password: String,
     server: Arc<Server>,
     id: Id,
     sent: Arc<Inbox>,
@@ -62,19 +62,19 @@ impl Way for Inbox {
 
 /// The answer to a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer(pub(super) Vec<u8>);
+pub(in crate::turn) struct Answer(pub(in crate::turn) Vec<u8>);
 
 impl World {
-    pub(super) fn new(limit: impl FnOnce(&mut TurnLimits)) -> Self {
+    pub(in crate::turn) fn new(limit: impl FnOnce(&mut TurnLimits)) -> Self {
         World::build(false, None, limit)
     }
 
-    pub(super) fn stun() -> Self {
+    pub(in crate::turn) fn stun() -> Self {
         World::build(true, None, |_| {})
     }
 
-    /// With sockets. Nothing reads them, because there is no runtime: requests for an allocation are refused.
-    pub(super) fn real(ports: RangeInclusive<u16>) -> Self {
+    /// With sockets, which [`start`](Self::start) makes possible.
+    pub(in crate::turn) fn real(ports: RangeInclusive<u16>) -> Self {
         World::build(false, Some(ports), |_| {})
     }
 
@@ -96,24 +96,32 @@ impl World {
         let addresses = RelayedAddresses::new(vec![(public, bound)], ports, own.clone());
         let admits = Arc::new(AtomicBool::new(true));
         let admitted = Arc::clone(&admits);
-        let admit = move |key: &str| key == "k" && admitted.load(Ordering::Relaxed) || key.starts_with("key-");
+        let admit =
+            move |key: &str| key == "k" && admitted.load(Ordering::Relaxed) || key.starts_with("key-");
         let peers = Peers::new(own, false, false);
-        let server =
-            Server::new(config.into(), clock.clone(), Box::new(admit), only_stun, peers, addresses);
+        let server = Server::new(config.into(), clock.clone(), Box::new(admit), only_stun, peers, addresses);
         World { server: Arc::new(server), clock, secret, admits }
     }
 
-    pub(super) fn client(&self, address: &str) -> Client {
+    /// Where sockets are read, if somebody runs it.
+    pub(in crate::turn) fn start(&self) -> tokio::runtime::Runtime {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.unwrap();
+        self.server.read_on(runtime.handle().clone());
+        runtime
+    }
+
+    pub(in crate::turn) fn client(&self, address: &str) -> Client {
         self.client_of("k", address)
     }
 
-    pub(super) fn client_of(&self, key: &str, address: &str) -> Client {
+    pub(in crate::turn) fn client_of(&self, key: &str, address: &str) -> Client {
         let expiry = self.clock.unix_millis() / 1000 + 86_400;
         self.client_named(&format!("{expiry}:{key}"), address)
     }
 
     /// A client with a username, and the password that belongs to it.
-    pub(super) fn client_named(&self, username: &str, address: &str) -> Client {
+    pub(in crate::turn) fn client_named(&self, username: &str, address: &str) -> Client {
         let (address, sent) = (addr(address), Arc::new(Inbox::default()));
         let id = ClientId { address, entrance: Entrance::Port(addr("203.0.113.1:3479")) };
         Client {
@@ -127,35 +135,35 @@ impl World {
         }
     }
 
-    pub(super) fn advance(&self, by: Duration) {
+    pub(in crate::turn) fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.server.sweep();
     }
 
-    pub(super) fn disable_key(&self) {
+    pub(in crate::turn) fn disable_key(&self) {
         self.admits.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn totals(&self) -> TurnTotals {
+    pub(in crate::turn) fn totals(&self) -> TurnTotals {
         self.server.totals()
     }
 
-    pub(super) fn allocations(&self) -> usize {
+    pub(in crate::turn) fn allocations(&self) -> usize {
         self.totals().allocations
     }
 
-    pub(super) fn dropped(&self, label: &str) -> u64 {
+    pub(in crate::turn) fn dropped(&self, label: &str) -> u64 {
         let at = TurnDrop::ALL.iter().position(|why| why.label() == label).unwrap();
         self.totals().dropped[at]
     }
 
-    pub(super) fn refused(&self, label: &str) -> u64 {
+    pub(in crate::turn) fn refused(&self, label: &str) -> u64 {
         let at = TurnRefusal::ALL.iter().position(|why| why.label() == label).unwrap();
         self.totals().refused[at]
     }
 
     /// Datagrams that left the process, or reached a client.
-    pub(super) fn sent_by_sockets(&self) -> u64 {
+    pub(in crate::turn) fn sent_by_sockets(&self) -> u64 {
         self.totals().packets
     }
 }
@@ -166,7 +174,7 @@ impl Client {
         LongTermKeyCredentials::new(username, password, "turn".to_owned()).into()
     }
 
-    pub(super) fn nonce(&self) -> String {
+    pub(in crate::turn) fn nonce(&self) -> String {
         self.server.nonces.issue(self.address, self.server.now())
     }
 
@@ -181,11 +189,11 @@ impl Client {
     }
 
     /// A request with credentials, and these attributes.
-    pub(super) fn request(&self, method: Method, attributes: &[(u16, &[u8])]) -> Vec<u8> {
+    pub(in crate::turn) fn request(&self, method: Method, attributes: &[(u16, &[u8])]) -> Vec<u8> {
         self.request_with_nonce(method, attributes, &self.nonce())
     }
 
-    pub(super) fn request_with_nonce(
+    pub(in crate::turn) fn request_with_nonce(
         &self,
         method: Method,
         attributes: &[(u16, &[u8])],
@@ -204,64 +212,68 @@ impl Client {
     }
 
     /// The server gets bytes of this client.
-    pub(super) fn receive(&self, bytes: &[u8]) {
+    pub(in crate::turn) fn receive(&self, bytes: &[u8]) {
         self.server.receive(&self.id, bytes);
     }
 
-    pub(super) fn answer(&self) -> Option<Answer> {
+    pub(in crate::turn) fn answer(&self) -> Option<Answer> {
         let mut sent = self.sent.0.lock().unwrap();
         (!sent.is_empty()).then(|| Answer(sent.remove(0)))
     }
 
-    pub(super) fn ask(&self, request: &[u8]) -> Answer {
+    pub(in crate::turn) fn ask(&self, request: &[u8]) -> Answer {
         self.receive(request);
         self.answer().expect("an answer")
     }
 
-    pub(super) fn bind_request(&self) -> Answer {
+    pub(in crate::turn) fn bind_request(&self) -> Answer {
         self.ask(&self.begin(BINDING).finish())
     }
 
-    pub(super) fn allocate_without_credentials(&self) -> Answer {
+    pub(in crate::turn) fn allocate_without_credentials(&self) -> Answer {
         let mut request = self.begin(ALLOCATE);
         request.add_attribute(&RequestedTransport::new(17)).unwrap();
         self.ask(&request.finish())
     }
 
-    pub(super) fn allocate_request(&self) -> Vec<u8> {
+    pub(in crate::turn) fn allocate_request(&self) -> Vec<u8> {
         self.request(ALLOCATE, &[(0x0019, &[17, 0, 0, 0])])
     }
 
-    pub(super) fn allocate(&self) -> Answer {
+    pub(in crate::turn) fn allocate(&self) -> Answer {
         self.ask(&self.allocate_request())
     }
 
-    pub(super) fn allocate_over(&self, protocol: u8) -> Answer {
+    pub(in crate::turn) fn allocate_over(&self, protocol: u8) -> Answer {
         self.ask(&self.request(ALLOCATE, &[(0x0019, &[protocol, 0, 0, 0])]))
     }
 
-    pub(super) fn allocate_with(&self, attributes: &[(u16, &[u8])]) -> Answer {
+    pub(in crate::turn) fn allocate_with(&self, attributes: &[(u16, &[u8])]) -> Answer {
         let all = [&[(0x0019, &[17, 0, 0, 0][..])], attributes].concat();
         self.ask(&self.request(ALLOCATE, &all))
     }
 
-    pub(super) fn refresh(&self, seconds: Option<u32>) -> Answer {
+    pub(in crate::turn) fn refresh(&self, seconds: Option<u32>) -> Answer {
         let bytes = seconds.unwrap_or_default().to_be_bytes();
         let attributes = [(0x000D, &bytes[..])];
         self.ask(&self.request(REFRESH, if seconds.is_some() { &attributes } else { &[] }))
     }
 
-    pub(super) fn permit(&self, peers: &[SocketAddr]) -> Answer {
+    pub(in crate::turn) fn permit(&self, peers: &[SocketAddr]) -> Answer {
+        self.ask(&self.permit_request(peers))
+    }
+
+    pub(in crate::turn) fn permit_request(&self, peers: &[SocketAddr]) -> Vec<u8> {
         let mut request = self.begin(CREATE_PERMISSION);
         let transaction = request.transaction_id();
         for peer in peers {
             // The library refuses a second one of a kind, and clients may send several.
             request.push_attribute_unchecked(&XorPeerAddress::new(*peer, transaction));
         }
-        self.ask(&self.signed(request))
+        self.signed(request)
     }
 
-    pub(super) fn bind(&self, number: u16, peer: SocketAddr) -> Answer {
+    pub(in crate::turn) fn bind(&self, number: u16, peer: SocketAddr) -> Answer {
         let mut request = self.begin(CHANNEL_BIND);
         let transaction = request.transaction_id();
         request.add_attribute(&ChannelNumber::new(number)).unwrap();
@@ -277,7 +289,7 @@ impl Client {
         request.finish()
     }
 
-    pub(super) fn send(&self, peer: SocketAddr, bytes: &[u8]) {
+    pub(in crate::turn) fn send(&self, peer: SocketAddr, bytes: &[u8]) {
         let mut message = Message::builder_indication(SEND, MessageWriteVec::new());
         let transaction = message.transaction_id();
         message.add_attribute(&XorPeerAddress::new(peer, transaction)).unwrap();
@@ -285,13 +297,13 @@ impl Client {
         self.receive(&message.finish());
     }
 
-    pub(super) fn send_channel(&self, number: u16, bytes: &[u8]) {
+    pub(in crate::turn) fn send_channel(&self, number: u16, bytes: &[u8]) {
         let length = u16::try_from(bytes.len()).unwrap();
         self.receive(&[&number.to_be_bytes()[..], &length.to_be_bytes(), bytes].concat());
     }
 
     /// What a peer has sent: from where, and what.
-    pub(super) fn received(&self) -> Option<(SocketAddr, Vec<u8>)> {
+    pub(in crate::turn) fn received(&self) -> Option<(SocketAddr, Vec<u8>)> {
         let Answer(bytes) = self.answer()?;
         let message = Message::from_bytes(&bytes).unwrap();
         let peer: XorPeerAddress = message.attribute().unwrap();
@@ -299,7 +311,7 @@ impl Client {
         Some((peer.addr(message.transaction_id()), data))
     }
 
-    pub(super) fn received_on(&self, number: u16) -> Option<Vec<u8>> {
+    pub(in crate::turn) fn received_on(&self, number: u16) -> Option<Vec<u8>> {
         let Answer(bytes) = self.answer()?;
         let data = ChannelData::parse(&bytes).unwrap();
         assert_eq!((data.id(), data.data().len() + 4), (number, bytes.len()));
@@ -313,37 +325,37 @@ impl Answer {
     }
 
     /// The code of an error.
-    pub(super) fn code(&self) -> Option<u16> {
+    pub(in crate::turn) fn code(&self) -> Option<u16> {
         self.message().attribute::<ErrorCode>().ok().map(|error| error.code())
     }
 
-    pub(super) fn reason(&self) -> String {
+    pub(in crate::turn) fn reason(&self) -> String {
         self.message().attribute::<ErrorCode>().unwrap().reason().to_owned()
     }
 
-    pub(super) fn realm(&self) -> String {
+    pub(in crate::turn) fn realm(&self) -> String {
         self.message().attribute::<Realm>().unwrap().realm().to_owned()
     }
 
-    pub(super) fn nonce(&self) -> String {
+    pub(in crate::turn) fn nonce(&self) -> String {
         self.message().attribute::<Nonce>().unwrap().nonce().to_owned()
     }
 
-    pub(super) fn relayed(&self) -> SocketAddr {
+    pub(in crate::turn) fn relayed(&self) -> SocketAddr {
         let message = self.message();
         message.attribute::<XorRelayedAddress>().unwrap().addr(message.transaction_id())
     }
 
-    pub(super) fn mapped(&self) -> SocketAddr {
+    pub(in crate::turn) fn mapped(&self) -> SocketAddr {
         let message = self.message();
         message.attribute::<XorMappedAddress>().unwrap().addr(message.transaction_id())
     }
 
-    pub(super) fn lifetime(&self) -> u32 {
+    pub(in crate::turn) fn lifetime(&self) -> u32 {
         self.message().attribute::<Lifetime>().unwrap().seconds()
     }
 
-    pub(super) fn is_signed_by(&self, client: &Client) -> bool {
+    pub(in crate::turn) fn is_signed_by(&self, client: &Client) -> bool {
         self.message().validate_integrity(&client.key()).is_ok()
     }
 }

@@ -105,7 +105,7 @@ export async function startShippedProxy(kind, server, { outer = false, edit = (c
 }
 
 /** Installed on this machine, or unpacked by scripts/setup.sh. */
-function find(program) {
+export function find(program) {
   const unpacked = join(root, 'target/proxies/usr');
   const folders = [...process.env.PATH.split(':'), '/usr/sbin', join(unpacked, 'sbin'), join(unpacked, 'bin')];
   const found = folders.map((folder) => join(folder, program)).find(existsSync);
@@ -114,7 +114,7 @@ function find(program) {
 }
 
 /** Picks a free port, because neither proxy supports port 0. */
-async function freePort() {
+export async function freePort() {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address();

@@ -15,7 +15,7 @@ use arc_swap::Guard;
 
 use crate::admin::Admin;
 use crate::clock::Clock;
-use crate::config::{ClusterConfig, Config, LiveConfig, OwnIceServers};
+use crate::config::{ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
 use crate::events::{ClientMistake, Event, Events, Mistake};
 use crate::keys::{KeyError, KeyStore};
 use crate::limits::ConnectionLimiter;
@@ -23,6 +23,7 @@ use crate::node::{ActiveKeys, Membership, Node};
 use crate::relay::BoundRelay;
 use crate::session::{OnMessage, Sessions, take_posts_of_others};
 use crate::tls::Certificates;
+use crate::turn::{BoundTurn, Turn, TurnUrls};
 use crate::wire::Limit;
 use key_watch::KeyWatch;
 use mistakes::Mistakes;
@@ -39,7 +40,9 @@ pub(crate) struct Parts {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) admin: Admin,
     pub(crate) addresses: Arc<ConnectionLimiter>,
-    pub(crate) own_ice: OwnIceServers,
+    own_ice: OwnIceServers,
+    /// The TURN server, if there is one.
+    pub(crate) turn: Option<Turn>,
     mistakes: Arc<Mistakes>,
     /// An embedding program's own ids.
     pub(crate) generate_id: Option<GenerateId>,
@@ -61,21 +64,33 @@ pub(crate) struct Extras {
     pub(crate) cluster: Option<ClusterConfig>,
     pub(crate) relay: Option<BoundRelay>,
     pub(crate) own_ice: OwnIceServers,
+    pub(crate) turn: Option<BoundTurn>,
     pub(crate) generate_id: Option<GenerateId>,
 }
 
 impl Parts {
     pub(crate) fn start(
-        config: Config,
+        mut config: Config,
         events: Events,
         clock: Clock,
         store: Arc<dyn KeyStore>,
-        Extras { on_message, cluster, relay, own_ice, generate_id }: Extras,
+        Extras { on_message, cluster, relay, turn, own_ice, generate_id }: Extras,
     ) -> Arc<Self> {
         let is_live = !clock.is_manual();
+        if turn.is_some() {
+            config.ice.turn_secret.get_or_insert_with(TurnSecret::random);
+        }
         let config = LiveConfig::new(config);
         let membership = cluster.map(|cluster| Membership::new(cluster, clock.clone()));
-        let relay = relay.and_then(|relay| relay.start(config.clone(), clock.clone()));
+        let (addresses, keys) = (ConnectionLimiter::new(config.clone()), Arc::new(ActiveKeys::default()));
+        let admits = Box::new({
+            let keys = Arc::clone(&keys);
+            move |key: &str| keys.get(key).is_some_and(|active| active.key.settings.ice_servers)
+        });
+        let turn =
+            turn.and_then(|turn| turn.start(config.clone(), clock.clone(), admits, Arc::clone(&addresses)));
+        let shared = turn.as_ref().and_then(Turn::port);
+        let relay = relay.and_then(|relay| relay.start(config.clone(), clock.clone(), shared));
         let (relay, wakes) = relay.unzip();
         let node = Node::new(config.clone(), clock, events.clone(), membership);
         let node = Arc::new(node.with_relay(relay));
@@ -83,10 +98,8 @@ impl Parts {
             let work = |node: &Node, wake| node.wake(&wake);
             background::take("relay-wakes", &node, wakes, work);
         }
-        let keys = Arc::new(ActiveKeys::default());
         let sessions = Sessions::new(Arc::clone(&node), Arc::clone(&keys), on_message);
         let admin = Admin::new(Arc::clone(&node), Arc::clone(&keys), store);
-        let addresses = ConnectionLimiter::new(config.clone());
         if let Err(error) = log_events::start(&events) {
             log::error!("cannot start the thread that logs, so what operators do is not logged: {error}");
         }
@@ -100,6 +113,7 @@ impl Parts {
             admin,
             addresses,
             own_ice,
+            turn,
             mistakes,
             generate_id,
             silent_proxy: Once::new(),
@@ -135,7 +149,11 @@ impl Parts {
     }
 
     /// Replaces the configuration while clients are connected. The built-in keys change with it.
-    pub(crate) fn reconfigure(&self, config: Config) -> Result<(), KeyError> {
+    pub(crate) fn reconfigure(&self, mut config: Config) -> Result<(), KeyError> {
+        // Credentials that the broker has given stay valid if nobody has chosen another secret.
+        if config.ice.turn_secret.is_none() {
+            config.ice.turn_secret = self.config().ice.turn_secret.clone();
+        }
         self.config.replace(config);
         self.admin.read_keys()
     }
@@ -153,6 +171,9 @@ impl Parts {
     pub(crate) fn sweep(&self) {
         let now = self.now();
         self.node.sweep();
+        if let Some(turn) = &self.turn {
+            turn.sweep();
+        }
         self.addresses.sweep(now);
         self.sessions.sweep(now);
         self.admin.sweep(now);
@@ -200,6 +221,19 @@ impl Parts {
     /// Tells that a client asked in a way that cannot work.
     pub(crate) fn client_mistake(&self, mistake: Mistake, origin: Option<String>, address: Option<IpAddr>) {
         self.events.emit(|| Event::ClientMistake(Box::new(ClientMistake { mistake, origin, address })));
+    }
+
+    /// The STUN and TURN servers of this program.
+    pub(crate) fn own_ice(&self) -> OwnIceServers {
+        let mut own = self.own_ice.clone();
+        if let Some(turn) = &self.turn {
+            let TurnUrls { stun, turn, tls_port } = turn.urls();
+            own.stun_urls.extend(stun);
+            own.turn_urls.extend(turn);
+            own.tls_port = own.tls_port.or(tls_port);
+            own.tls_at_broker |= tls_port.is_some();
+        }
+        own
     }
 
     /// Milliseconds by the broker's clock.

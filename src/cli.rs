@@ -11,6 +11,7 @@ mod misplaced;
 mod not_read;
 mod relay;
 mod settings;
+mod turn;
 mod values;
 mod warnings;
 
@@ -168,6 +169,9 @@ pub struct Cli {
 
     #[command(flatten)]
     ice: ice::IceArgs,
+
+    #[command(flatten)]
+    turn: turn::TurnArgs,
 
     /// Connected clients at a time
     #[arg(help_heading = help::LIMITS, long = "concurrent_limit", alias = "concurrent-limit", short = 'c', env = "PEERBROKER_CONCURRENT_LIMIT", value_name = "N", default_value_t = defaults().limits.concurrent_limit, value_parser = count::<usize>)]

@@ -7,6 +7,7 @@ mod limits;
 mod listen;
 mod live;
 mod relay;
+mod turn;
 
 use std::fmt;
 use std::fs;
@@ -29,6 +30,7 @@ pub use limits::{AddressLimits, Limits};
 pub use listen::{AdminToken, InvalidToken, Listen, ListenOps};
 pub use live::LiveConfig;
 pub use relay::{RelayConfig, RelayLimits};
+pub use turn::{TurnConfig, TurnLimits};
 
 /// The configuration of a broker. [`Config::default`] is that of the program without flags.
 #[derive(Clone, Debug)]
@@ -78,6 +80,8 @@ pub struct Config {
     pub limits: Limits,
     /// Limits of the relay, if there is one.
     pub relay_limits: RelayLimits,
+    /// Limits of the TURN server, if there is one.
+    pub turn_limits: TurnLimits,
     /// The ICE servers that clients are told.
     pub ice: IceConfig,
 }
@@ -224,6 +228,7 @@ impl Default for Config {
             relay: key.relay,
             address_limits: AddressLimits::default(),
             relay_limits: RelayLimits::default(),
+            turn_limits: TurnLimits::default(),
             ice: IceConfig::default(),
             limits: Limits::default(),
         }

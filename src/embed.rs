@@ -15,6 +15,7 @@ use crate::node::Node;
 use crate::ops::Ops;
 use crate::relay::BoundRelay;
 use crate::session::{Client, Message};
+use crate::turn::{BoundTurn, Turn, TurnUrls};
 use crate::wire::CloseReason;
 
 /// A running broker, to be mounted in an actix-web app or served by a
@@ -125,6 +126,16 @@ impl PeerBroker {
         self.parts.reconfigure(config)
     }
 
+    /// What clients are told about the TURN server, or the STUN server, if there is one.
+    pub fn turn_urls(&self) -> Option<TurnUrls> {
+        self.turn().map(Turn::urls)
+    }
+
+    /// The TURN server, if there is one.
+    pub(crate) fn turn(&self) -> Option<&Turn> {
+        self.parts.turn.as_ref()
+    }
+
     /// The state of the operator's API.
     pub(crate) fn ops(&self, token: Option<AdminToken>) -> Arc<Ops> {
         Arc::new(Ops::new(Arc::clone(&self.parts), token))
@@ -219,6 +230,13 @@ impl Builder {
     /// Tells clients of STUN and TURN servers that this program runs itself, before those of [`Config::ice`].
     pub fn own_ice_servers(mut self, own: OwnIceServers) -> Self {
         self.extras.own_ice = own;
+        self
+    }
+
+    /// Relays for clients that ask for a TURN server, or answers STUN. If [`IceConfig::turn_secret`](crate::config::IceConfig)
+    /// is not set, the broker makes one.
+    pub fn turn(mut self, turn: BoundTurn) -> Self {
+        self.extras.turn = Some(turn);
         self
     }
 

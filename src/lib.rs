@@ -61,6 +61,7 @@ mod server;
 mod session;
 mod tls;
 mod transport;
+mod turn;
 pub mod wire;
 
 pub use acme::AcmeError;
@@ -73,3 +74,4 @@ pub use relay::BoundRelay;
 pub use server::{Server, StartError};
 pub use session::{Client, Message};
 pub use tls::TlsError;
+pub use turn::{BadTurnAddress, BoundTurn, TurnUrls};

@@ -20,10 +20,10 @@ pub(crate) use strangers::Strangers;
 /// The unit that limits count by: an IPv4 address, or the /64 of an IPv6 address, which is the usual size of one
 /// household's network. Bytes, because the alignment of `u128` would make its containers larger.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct AddressPrefix([u8; 16]);
+pub(crate) struct AddressPrefix([u8; 16]);
 
 impl AddressPrefix {
-    fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => AddressPrefix(address.to_ipv6_mapped().octets()),
             IpAddr::V6(address) => {

@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use peerbroker::keys::KeyStore;
 use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::SqliteKeys;
-use peerbroker::{BoundRelay, PeerBroker, Server};
+use peerbroker::{BoundRelay, BoundTurn, PeerBroker, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 use cli::{Cli, Command, LogFormat, NotRead, Settings, StoredKeys};
@@ -124,6 +124,9 @@ fn run(settings: Settings, style: Style) -> anyhow::Result<()> {
     }
     if let Some(relay) = &settings.relay {
         builder = builder.relay(BoundRelay::bind(relay.clone())?);
+    }
+    if let Some(turn) = &settings.turn {
+        builder = builder.turn(BoundTurn::bind(turn.clone())?);
     }
     let broker = builder.build();
     let server = Server::bind(&broker, listen)?;

@@ -12,6 +12,7 @@ mod endpoint;
 mod framing;
 mod offers;
 mod parties;
+mod port;
 mod ports;
 mod session;
 mod shares;
@@ -22,6 +23,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod turn_port;
 mod wakes;
 
 use std::io;
@@ -36,11 +38,14 @@ use crate::config::{LiveConfig, RelayConfig};
 use crate::events::PeerAddress;
 use crate::limits::ConnectionLimiter;
 use crate::wire::IceCredentials;
+pub(crate) use address::is_public;
 use calls::Calls;
 pub(crate) use counters::{Dropped, RelayTotals};
 pub(crate) use parties::Parties;
+pub(crate) use port::{Joined, PAUSE, Port, bind_threads};
 use sockets::Sockets;
 use streams::Streams;
+pub(crate) use turn_port::TurnPort;
 pub(crate) use wakes::Wake;
 
 /// The priority of the candidates: below every one that a client has itself (RFC 8445, section 5.1.2.1).
@@ -89,9 +94,14 @@ impl BoundRelay {
         self.sockets.addresses().map(public).collect()
     }
 
-    /// Starts the threads. Without them there is no relay, and the log says so. The receiver gets the clients that have to be
-    /// told to come, and ends with the relay.
-    pub(crate) fn start(self, config: LiveConfig, clock: Clock) -> Option<(Relay, Receiver<Wake>)> {
+    /// Starts the threads. Without them there is no relay, and the log says so. A TURN server may share the ports. The receiver
+    /// gets the clients that have to be told to come, and ends with the relay.
+    pub(crate) fn start(
+        self,
+        config: LiveConfig,
+        clock: Clock,
+        turn: Option<Arc<dyn TurnPort>>,
+    ) -> Option<(Relay, Receiver<Wake>)> {
         let advertised = self.addresses();
         let BoundRelay { config: RelayConfig { private, tcp, .. }, sockets } = self;
         let own = sockets.addresses().chain(advertised.iter().copied()).collect();
@@ -99,7 +109,7 @@ impl BoundRelay {
         let streams = Streams::new(ConnectionLimiter::new(config.clone()));
         let calls = Arc::new(Calls::new(config, clock, own, private, sockets.threads(), wakes));
         let (open, closed) = watch::channel(());
-        match sockets.start(&calls, streams, &closed) {
+        match sockets.start(&calls, turn.as_ref(), streams, &closed) {
             Ok(()) => {
                 let candidates = candidates(&advertised, tcp, 0).collect();
                 Some((Relay { calls, advertised, tcp, candidates, _open: open }, woken))

@@ -1,17 +1,17 @@
 //! The server: binds its ports, serves, and drains.
 
+mod drain;
 mod secure;
+mod turn_over_https;
 
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_codec::Framed;
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, KeepAlive, Request, h1};
-use actix_server::ServerHandle;
 use actix_service::{Service as _, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config};
 use actix_tls::accept::rustls_0_23::{Acceptor, AcceptorService, TlsStream};
 use actix_tls::accept::{TlsError as TlsAcceptError, max_concurrent_tls_connect};
@@ -19,7 +19,6 @@ use actix_web::App;
 use actix_web::dev::AppConfig;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
 
 use crate::acme::AcmeError;
 use crate::app::Parts;
@@ -35,13 +34,9 @@ use crate::tls::TlsError;
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::connection_state::handle;
 use crate::transport::tls_port::TlsPort;
+use drain::drain;
 use secure::{CertificateError, Secure, Upkeep};
 
-/// How long clients may take to answer their close frames when the server stops.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
-/// How long the thread that accepts connections takes to hear that it shall pause, and much more. It logs errors if its
-/// listener ends before.
-const PAUSING: Duration = Duration::from_millis(50);
 /// Size of the kernel's send buffer. The kernel reports progress when a third of it is free. With a buffer of megabytes,
 /// a download over a slow network would look stuck for minutes.
 const SEND_BUFFER: usize = 256 << 10;
@@ -229,6 +224,9 @@ impl Server {
             Ok::<_, StartError>((listener, broker.ops(ops.token.clone())))
         });
         let address = listener.local_addr()?;
+        if let (Some(tls), Some(turn)) = (&tls, broker.turn()) {
+            turn.serve_tls(Arc::new(tls.config.clone()));
+        }
         let lan_host = lan_address().filter(|_| !address.ip().is_loopback());
         let mounted = broker.mounted(tls.is_some(), lan_host);
         if let Some(tls) = &tls {
@@ -308,13 +306,22 @@ impl Server {
                     // Counted before the TLS handshake, which costs the most CPU.
                     let accept = move |io: TcpStream, acceptor: &AcceptorService| {
                         let connection = NewConnection::of(&io, &parts);
-                        let on_http = mistake_of(&io, &parts, Mistake::HttpOnTlsPort);
+                        let (on_http, parts) =
+                            (mistake_of(&io, &parts, Mistake::HttpOnTlsPort), Arc::clone(&parts));
                         let accepted = connection
                             .map(|connection| (connection, acceptor.call(TlsPort::new(io, on_http))));
                         async move {
                             let (connection, accepting) =
                                 accepted.map_err(|_| TlsAcceptError::Tls(refused()))?;
-                            Ok(connection.for_http(accepting.await?))
+                            let io = turn_over_https::take(
+                                accepting.await?,
+                                connection.address,
+                                connection,
+                                &parts,
+                            )
+                            .await;
+                            let (io, connection) = io.ok_or(TlsAcceptError::Tls(refused()))?;
+                            Ok(connection.for_http(io))
                         }
                     };
                     apply_fn_factory::<_, _, _, _, _, TcpStream, _, _>(Acceptor::new(tls.clone()), accept)
@@ -325,25 +332,6 @@ impl Server {
             }
         };
         Ok((builder.run(), upkeep))
-    }
-}
-
-/// Stops accepting, closes every client, and waits up to [`DRAIN_TIMEOUT`] for their close frames.
-async fn drain(mounted: &Mounted, handle: &ServerHandle, listening: TcpListener) {
-    let parts = &mounted.parts;
-    handle.pause().await;
-    sleep(PAUSING).await;
-    // The kernel would go on connecting clients. Those that come back at once find another node if they are refused. Only Linux
-    // can do that.
-    let _ = SockRef::from(&listening).shutdown(Shutdown::Both);
-    parts.close();
-    let deadline = Instant::now() + DRAIN_TIMEOUT;
-    while parts.sessions.len() > 0 && Instant::now() < deadline {
-        sleep(Duration::from_millis(10)).await;
-    }
-    match parts.sessions.len() {
-        0 => {}
-        left => log::warn!("{left} clients did not answer their close frame and are cut off"),
     }
 }
 

@@ -41,8 +41,8 @@ class NetworkStage {
   }
 
   /** Starts the server under test on the network's server. */
-  async server(flags) {
-    const server = await startServer(flags, { network: this.network });
+  async server(flags, options = {}) {
+    const server = await startServer(flags, { network: this.network, ...options });
     this.#servers.push(server);
     return server;
   }

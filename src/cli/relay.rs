@@ -59,10 +59,22 @@ pub enum BadRelay {
     #[error("--{0} takes one IPv4 address, one IPv6 address, or one of each")]
     Twice(&'static str),
     /// An unspecified address, and no way out.
-    #[error("--relay {0}: this machine has no address that leads out; name one")]
-    NoInterface(IpAddr),
+    #[error("--{0} {1}: this machine has no address that leads out; name one")]
+    NoInterface(&'static str, IpAddr),
+    /// No address at all, and no way out.
+    #[error("--turn: this machine has no address that leads out; name one, as in --turn 198.51.100.7")]
+    NoInterfaceAtAll,
+    /// The TURN server would be at the relay's port.
+    #[error(
+        "--turn and --relay have the same port: give --turn another one, because Chromium drops what a relay sends from the port of \
+         a page's TURN server"
+    )]
+    SamePort,
+    /// Flags of a TURN server, and none.
+    #[error("--{0} needs --turn")]
+    WithoutTurn(&'static str),
     /// Flags of a relay, and no relay.
-    #[error("--{0} needs --relay")]
+    #[error("--{0} needs --relay or --turn")]
     Without(&'static str),
 }
 
@@ -76,14 +88,29 @@ impl RelayArgs {
         }
     }
 
+    /// The public addresses, and whether private ones are allowed.
+    pub(super) fn public(&self) -> (&[IpAddr], bool) {
+        (&self.relay_public, self.relay_private)
+    }
+
     /// What the relay does for the built-in key.
     pub(super) fn mode(&self) -> RelayMode {
         self.relay_mode
     }
 
     /// The relay, if there is to be one.
-    pub(super) fn config(&self) -> Result<Option<RelayConfig>, BadRelay> {
+    ///
+    /// Its public and private addresses are those of the TURN server too, if `has_turn`.
+    pub(super) fn config(&self, has_turn: bool) -> Result<Option<RelayConfig>, BadRelay> {
         let RelayArgs { relay, relay_public, relay_tcp, relay_private, .. } = self;
+        let is_twice =
+            |addresses: &[IpAddr]| matches!(addresses, [one, other] if one.is_ipv4() == other.is_ipv4());
+        if is_twice(relay_public) {
+            return Err(BadRelay::Twice("relay_public"));
+        }
+        if relay.is_empty() && has_turn {
+            return Ok(None);
+        }
         if relay.is_empty() {
             return match (relay_public.is_empty(), relay_private) {
                 (true, false) => Ok(None),
@@ -91,19 +118,7 @@ impl RelayArgs {
                 (true, true) => Err(BadRelay::Without("relay_private")),
             };
         }
-        let is_twice =
-            |addresses: &[IpAddr]| matches!(addresses, [one, other] if one.is_ipv4() == other.is_ipv4());
-        if is_twice(relay_public) {
-            return Err(BadRelay::Twice("relay_public"));
-        }
-        let specified = |at: &SocketAddr| match at.ip() {
-            ip if ip.is_unspecified() => {
-                let found = interface_address(ip.is_ipv6()).ok_or(BadRelay::NoInterface(ip))?;
-                Ok(SocketAddr::new(found, at.port()))
-            }
-            _ => Ok(*at),
-        };
-        let listen = relay.iter().map(specified).collect::<Result<Vec<_>, _>>()?;
+        let listen = relay.iter().map(|at| specified("relay", *at)).collect::<Result<Vec<_>, _>>()?;
         if is_twice(&listen.iter().map(SocketAddr::ip).collect::<Vec<_>>()) {
             return Err(BadRelay::Twice("relay"));
         }
@@ -113,6 +128,17 @@ impl RelayArgs {
             tcp: *relay_tcp,
             private: *relay_private,
         }))
+    }
+}
+
+/// An address, or that of the interface that leads out if it is unspecified.
+pub(super) fn specified(flag: &'static str, at: SocketAddr) -> Result<SocketAddr, BadRelay> {
+    match at.ip() {
+        ip if ip.is_unspecified() => {
+            let found = interface_address(ip.is_ipv6()).ok_or(BadRelay::NoInterface(flag, ip))?;
+            Ok(SocketAddr::new(found, at.port()))
+        }
+        _ => Ok(at),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use peerbroker::config::{
     AddressLimits, AdminToken, BadRedis, BadStaticDir, ClusterConfig, DEFAULT_PORT, Dialects, InvalidToken,
-    KeySignup, Limits, ListenOps, RelayConfig, TlsFiles,
+    KeySignup, Limits, ListenOps, RelayConfig, TlsFiles, TurnConfig,
 };
 use peerbroker::files::{self, FileError};
 use peerbroker::keys::Origin;
@@ -28,6 +28,8 @@ pub struct Settings {
     pub cluster: Option<ClusterConfig>,
     /// The relay for calls that cannot go directly, if there is one.
     pub relay: Option<RelayConfig>,
+    /// The TURN server, or the STUN server of the relay, if there is one.
+    pub turn: Option<TurnConfig>,
     /// Where stored keys are.
     pub stored_keys: StoredKeys,
 }
@@ -139,6 +141,7 @@ impl Cli {
                 opens_per_second: self.opens_per_second_per_address,
             },
             relay_limits: self.relay.limits(),
+            turn_limits: self.turn.limits(),
             messages_per_second: self.messages_per_second,
             id_style: self.id_style,
             relay: self.relay.mode(),
@@ -185,8 +188,10 @@ impl Cli {
         let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls, acme, ops };
         let cluster = self.cluster.config()?;
         let stored_keys = self.stored_keys(cluster.as_ref())?;
-        let relay = self.relay.config()?;
-        Ok(Settings { config, listen, given_path, cluster, relay, stored_keys })
+        let relay = self.relay.config(self.turn.is_wanted())?;
+        let (public, private) = self.relay.public();
+        let turn = self.turn.config(relay.as_ref(), public, private)?;
+        Ok(Settings { config, listen, given_path, cluster, relay, turn, stored_keys })
     }
 
     fn stored_keys(&self, cluster: Option<&ClusterConfig>) -> Result<StoredKeys, BadSettings> {

@@ -28,11 +28,11 @@ fn every_flag_is_in_a_group_and_the_short_help_names_flags_that_exist() {
 
 #[test]
 fn the_defaults_shown_are_those_of_the_library() {
-    let Settings { config, listen, given_path, cluster, relay, stored_keys } =
+    let Settings { config, listen, given_path, cluster, relay, turn, stored_keys } =
         settings(&["--port", "9000", "--path", "/"]);
     assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
     assert_eq!(format!("{listen:?}"), format!("{:?}", Listen::default()));
-    assert_eq!((given_path.as_str(), cluster, relay), ("/", None, None));
+    assert_eq!((given_path.as_str(), cluster, relay, turn), ("/", None, None, None));
     assert!(stored_keys == StoredKeys::InMemory);
 }
 

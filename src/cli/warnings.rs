@@ -12,7 +12,7 @@ impl Cli {
         let is_open = self.registration == RegistrationState::Open;
         let is_node = self.cluster.has_redis();
         let has_stored_keys = self.data_dir.is_some() || self.cluster.keys_in_redis();
-        let has_turn = self.ice.has_turn();
+        let has_turn = self.ice.has_turn() || self.turn.is_wanted();
         let has_acme = self.acme.is_given();
         let has_rooms = self.dialects.contains(&Dialect::Rooms);
         let mut warnings = Vec::new();
@@ -28,9 +28,9 @@ impl Cli {
             ("node_name", is_node, "--redis"),
             ("cluster_lease", is_node, "--redis"),
             ("cluster_degraded", is_node, "--redis"),
-            ("turn_secret", has_turn, "--turn_url"),
-            ("turn_secret_file", has_turn, "--turn_url"),
-            ("turn_ttl", has_turn, "--turn_url"),
+            ("turn_secret", has_turn, "--turn or --turn_url"),
+            ("turn_secret_file", has_turn, "--turn or --turn_url"),
+            ("turn_ttl", has_turn, "--turn or --turn_url"),
             ("acme_email", has_acme, "--acme"),
             ("acme_directory", has_acme, "--acme"),
             ("acme_http_port", has_acme, "--acme"),
@@ -131,9 +131,10 @@ mod tests {
             (&["--cluster_degraded", "refuse", "--redis", "redis://h"], &[]),
             (&["--no_default_key", "--redis", "redis://h", "--keys", "redis", "--ops_port", "1"], &[]),
             (&["--redis", "redis://h", "--ops_port", "1"], &["are lost when it stops"]),
-            (&["--turn_secret", token], &["--turn_secret does nothing without --turn_url"]),
-            (&["--turn_ttl", "60"], &["--turn_ttl does nothing without --turn_url"]),
+            (&["--turn_secret", token], &["--turn_secret does nothing without --turn or --turn_url"]),
+            (&["--turn_ttl", "60"], &["--turn_ttl does nothing without --turn or --turn_url"]),
             (&["--turn_url", "turn:a.test", "--turn_secret_file", "f", "--turn_ttl", "60"], &[]),
+            (&["--turn", "--turn_secret_file", "f", "--turn_ttl", "60"], &[]),
             (&["--stun_url", "stun:a.test", "stun:b.test"], &[]),
             (&["--concurrent_limit", "0"], &["no client can connect: --concurrent_limit 0"]),
             (&["--ping_interval", "20000"], &[]),

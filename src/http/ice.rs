@@ -36,7 +36,7 @@ pub(super) async fn servers(mounted: &Mounted, key: &str, request: &HttpRequest)
     }
     let here = forwarded::client_options(mounted, request);
     let config = parts.config();
-    let servers = listed(&config.ice, &parts.own_ice, &here, &key, unix_time());
+    let servers = listed(&config.ice, &parts.own_ice(), &here, &key, unix_time());
     let answer = json!({ "iceServers": servers, "ttl": config.ice.ttl.as_secs() });
     let mut response = peerjs::json(answer.to_string());
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -46,7 +46,7 @@ pub(super) async fn servers(mounted: &Mounted, key: &str, request: &HttpRequest)
 /// Whether clients of the key in the query, or of the built-in key, are told any server. If not, no page asks.
 pub(super) fn has_servers(mounted: &Mounted, request: &HttpRequest) -> bool {
     let Mounted { parts, .. } = mounted;
-    let (config, own) = (&parts.config().ice, &parts.own_ice);
+    let (config, own) = (&parts.config().ice, &parts.own_ice());
     let turn_urls = [&own.turn_urls, &config.turn_urls];
     let has_turn =
         own.tls_port.is_some() || own.tls_at_broker || turn_urls.iter().any(|urls| !urls.is_empty());

@@ -11,6 +11,7 @@ use super::state::{Ops, blocking};
 use crate::events::Outcome;
 use crate::node::{Node, NodeCounts, NodeReport};
 use crate::relay::{Dropped, RelayTotals};
+use crate::turn::{TurnDrop, TurnRefusal, TurnTotals};
 use crate::wire::{CloseReason, MessageKind, Refusal};
 
 /// Current state of the server, and totals since its start.
@@ -53,6 +54,8 @@ pub(super) struct Stats {
     relay: Option<RelayStats>,
     /// The certificate of the server; `null` without TLS.
     certificate: Option<CertificateStats>,
+    /// The TURN server, or the STUN server of a relay; `null` if there is none.
+    turn: Option<TurnStats>,
     /// The cluster that this server is a node of; `null` if it is by itself. All other fields are about this server.
     cluster: Option<ClusterStats>,
 }
@@ -96,6 +99,34 @@ struct CertificateStats {
     expires: Option<u64>,
     /// Why the last attempt to replace it failed; `null` if it did not.
     error: Option<String>,
+}
+
+/// A TURN server, and what it has done since its start.
+#[derive(Serialize, ToSchema)]
+struct TurnStats {
+    /// Allocations that it has now.
+    allocations: usize,
+    /// Allocations that it has given.
+    allocated: u64,
+    /// Datagrams that it has relayed.
+    packets: u64,
+    /// Their bytes, without TURN's own.
+    bytes: u64,
+    /// Clients that asked it for their own address (STUN).
+    bindings: u64,
+    /// Requests that it has refused, by reason.
+    refused: BTreeMap<&'static str, u64>,
+    /// Datagrams that it has dropped, by reason.
+    dropped: BTreeMap<&'static str, u64>,
+}
+
+impl From<TurnTotals> for TurnStats {
+    fn from(totals: TurnTotals) -> Self {
+        let TurnTotals { allocations, allocated, packets, bytes, bindings, refused, dropped } = totals;
+        let refused = TurnRefusal::ALL.into_iter().map(TurnRefusal::label).zip(refused).collect();
+        let dropped = TurnDrop::ALL.into_iter().map(TurnDrop::label).zip(dropped).collect();
+        TurnStats { allocations, allocated, packets, bytes, bindings, refused, dropped }
+    }
 }
 
 /// A cluster, as one of its nodes knows it.
@@ -193,6 +224,7 @@ pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Proble
                 expires: certificates.validity().map(|validity| validity.to),
                 error: certificates.problem(),
             }),
+            turn: parts.turn.as_ref().map(|turn| turn.totals().into()),
             cluster,
         })
     });

@@ -1,32 +1,21 @@
 //! Everything that a relay binds, and the threads that read it.
 
-use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
-use quinn_udp::{RecvMeta, UdpSockRef};
-use tokio::io::Interest;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use super::calls::Calls;
 use super::endpoint::Endpoint;
-use super::ports::{Outlet, Port, Ports};
+use super::port::{Joined, Port, bind_threads};
+use super::ports::{Outlet, Ports};
 use super::streams::Streams;
 use super::stun::Stun;
 use super::tcp::{self, Server};
-
-/// Most threads for each address.
-const MAX_THREADS: usize = 8;
-
-/// Datagrams that one system call may bring, and the most bytes of each: the kernel joins datagrams of one sender.
-const BATCH: usize = 16;
-const JOINED: usize = 1 << 16;
-
-/// How long to wait after reading failed.
-const PAUSE: Duration = Duration::from_millis(100);
+use super::turn_port::TurnPort;
 
 /// All ports, bound and not yet read.
 pub(super) struct Sockets {
@@ -37,29 +26,17 @@ pub(super) struct Sockets {
 impl Sockets {
     /// Binds each address once for each thread, and for TCP if that is wanted.
     pub(super) fn bind(addresses: &[SocketAddr], tcp: bool) -> Result<Self, (SocketAddr, io::Error)> {
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         let mut addresses = addresses.to_vec();
-        // Ours share their port. Another server's must not: the kernel would give each of us a part of what comes.
-        for address in &addresses {
-            drop(UdpSocket::bind(address).map_err(|error| (*address, error))?);
-        }
         let mut listeners = Vec::new();
         for address in addresses.iter_mut().filter(|_| tcp) {
             let listener = tcp::listen(*address).map_err(|error| (*address, error))?;
+            // UDP takes the port that the system chose.
             *address = listener.local_addr().map_err(|error| (*address, error))?;
             listeners.push(listener);
         }
-        let mut all = Vec::new();
-        for _ in 0..threads {
-            let ports = addresses.iter_mut().map(|address| {
-                let port = Port::bind(*address).map_err(|error| (*address, error))?;
-                // The others share the port that the system chose.
-                *address = port.bound;
-                Ok(port)
-            });
-            all.push(Ports(ports.collect::<Result<_, _>>()?));
-        }
-        Ok(Sockets { ports: all, listeners })
+        let threads = bind_threads(&addresses)?.into_iter();
+        let ports = threads.map(|ports| Ports(ports.into_iter().map(Arc::new).collect()));
+        Ok(Sockets { ports: ports.collect(), listeners })
     }
 
     /// Threads that count: one for each of our ports, and one for all TCP.
@@ -68,13 +45,14 @@ impl Sockets {
     }
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + Clone {
-        self.ports.first().into_iter().flat_map(|ports| &ports.0).map(|port| port.bound)
+        self.ports.first().into_iter().flat_map(|ports| &ports.0).map(|port| port.bound())
     }
 
     /// Starts the threads. They end when `open` closes.
     pub(super) fn start(
         self,
         calls: &Arc<Calls>,
+        turn: Option<&Arc<dyn TurnPort>>,
         streams: Streams,
         open: &watch::Receiver<()>,
     ) -> io::Result<()> {
@@ -85,9 +63,11 @@ impl Sockets {
         for (number, outlet) in outlets.iter().enumerate() {
             for at in 0..outlet.ports.0.len() {
                 let (outlet, calls, open) = (outlet.clone(), Arc::clone(calls), open.clone());
+                let turn = turn.cloned();
                 let runtime = Builder::new_current_thread().enable_all().build()?;
                 let work = move || {
-                    let reader = Reader { outlet: &outlet, at, calls: &calls, thread: number };
+                    let reader =
+                        Reader { outlet: &outlet, at, calls: &calls, turn: turn.as_deref(), thread: number };
                     if let Err(error) = runtime.block_on(reader.run(open)) {
                         log::error!("the relay has stopped: {error}");
                     }
@@ -114,14 +94,14 @@ struct Reader<'a> {
     outlet: &'a Outlet,
     at: usize,
     calls: &'a Calls,
+    turn: Option<&'a dyn TurnPort>,
     thread: usize,
 }
 
 impl Reader<'_> {
     async fn run(&self, mut open: watch::Receiver<()>) -> io::Result<()> {
         let Some(port) = self.outlet.ports.0.get(self.at) else { return Ok(()) };
-        let socket = tokio::net::UdpSocket::from_std(port.socket.try_clone()?)?;
-        let mut buffers = vec![[0; JOINED]; BATCH];
+        let mut reader = port.reader()?;
         loop {
             tokio::select! {
                 biased;
@@ -130,27 +110,9 @@ impl Reader<'_> {
                 () = self.calls.until_due(), if self.is_first() => {
                     self.calls.on_time(self.thread, |to, bytes| self.send(to, bytes, bytes.len()));
                 }
-                readable = socket.readable() => readable?,
+                readable = reader.readable() => readable?,
             }
-            let mut metas = [RecvMeta::default(); BATCH];
-            let read = socket.try_io(Interest::READABLE, || {
-                let mut slices = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));
-                let mut slices: [IoSliceMut<'_>; BATCH] =
-                    std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
-                port.state.recv(UdpSockRef::from(&socket), &mut slices, &mut metas)
-            });
-            match read {
-                Ok(count) => {
-                    for (meta, buffer) in metas.iter().zip(&buffers).take(count) {
-                        self.handle(meta, buffer.get(..meta.len).unwrap_or_default());
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => {
-                    log::debug!("the relay cannot read: {error}");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
+            reader.read(|joined| self.handle(port, joined)).await;
         }
     }
 
@@ -159,16 +121,18 @@ impl Reader<'_> {
         (self.thread, self.at) == (0, 0)
     }
 
-    /// Handles datagrams of one sender, which all have the same size except the last.
-    fn handle(&self, meta: &RecvMeta, bytes: &[u8]) {
-        let (from, size) = (Endpoint::udp(meta.addr), meta.stride.max(1));
-        if bytes.is_empty() {
-            return;
-        }
-        if !bytes.chunks(size).any(Stun::is_stun) {
+    fn handle(&self, port: &Arc<Port>, Joined { from: address, bytes, size }: Joined<'_>) {
+        let from = Endpoint::udp(address);
+        let is_turn = |datagram: &[u8]| self.turn.is_some_and(|turn| turn.receive(port, address, datagram));
+        let is_for_us =
+            |datagram: &[u8]| Stun::is_stun(datagram) || self.turn.is_some() && is_channel_data(datagram);
+        if !bytes.chunks(size).any(is_for_us) {
             return self.forward(from, bytes, size);
         }
         for datagram in bytes.chunks(size) {
+            if is_turn(datagram) {
+                continue;
+            }
             if Stun::is_stun(datagram) {
                 self.calls
                     .on_stun(self.thread, from, datagram, |to, bytes| self.send(to, bytes, bytes.len()));
@@ -190,4 +154,9 @@ impl Reader<'_> {
             self.calls.count_full(self.thread);
         }
     }
+}
+
+/// Whether the first byte is that of TURN's ChannelData. Neither DTLS nor RTP begins with it (RFC 7983, section 7).
+fn is_channel_data(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| (64..128).contains(first))
 }

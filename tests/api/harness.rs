@@ -24,7 +24,7 @@ use peerbroker::events::{Connected, Disconnected, Event, Notice, Subscription};
 use peerbroker::keys::KeyStore;
 use peerbroker::node::Node;
 use peerbroker::wire::{CloseReason, PeerId};
-use peerbroker::{BoundRelay, Builder, Config, Listen, PeerBroker, Server};
+use peerbroker::{BoundRelay, Builder, Config, Listen, PeerBroker, Server, TurnUrls};
 use tokio::sync::oneshot;
 
 use http_client::{HttpConnection, PATIENCE, Response};
@@ -152,6 +152,19 @@ impl TestServer {
         let clock = Clock::system();
         let broker = builder.clock(clock.clone()).cluster(cluster).build();
         Self::serve(broker, clock, Transport::Own, Listen::default())
+    }
+
+    /// A server of a builder that has a TURN server.
+    pub fn start_with_turn(builder: Builder, listen: Listen, configure: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        configure(&mut config);
+        let clock = Clock::manual();
+        let broker = builder.config(config).clock(clock.clone()).build();
+        Self::serve(broker, clock, Transport::Own, listen)
+    }
+
+    pub fn turn_urls(&self) -> Option<TurnUrls> {
+        self.broker.turn_urls()
     }
 
     fn serve(broker: PeerBroker, clock: Clock, transport: Transport, listen: Listen) -> Self {

@@ -44,5 +44,6 @@ mod shutdown;
 mod smoke;
 mod takeover;
 mod tls;
+mod turn;
 mod unfinished_messages;
 mod unfinished_requests;

@@ -17,7 +17,7 @@ fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
 }
 
-fn listen(key: &str, cert: &str) -> Listen {
+pub(crate) fn listen(key: &str, cert: &str) -> Listen {
     Listen { tls: Some(TlsFiles { key: file(key), cert: file(cert) }), ..Listen::default() }
 }
 

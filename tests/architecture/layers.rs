@@ -30,7 +30,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "peerbroker",
         "fuzzing server embed http ops app acme admin session transport node client_options limits auth dialect directory broker cluster events config \
-         relay tls files lan keys redis_link wire clock rate_limit",
+         turn relay tls files lan keys redis_link wire clock rate_limit",
         "",
     ),
     // The fuzz targets, which look into every other layer.
@@ -38,11 +38,11 @@ pub const LAYERS: &[Layer] = &[
     // What speaks HTTP.
     layer(
         "server",
-        "embed http ops app acme transport limits events config tls lan clock",
+        "embed http ops app acme transport turn limits events config tls lan clock",
         "actix_codec actix_http actix_server actix_service actix_tls actix_web log rustls socket2 thiserror \
          tokio",
     ),
-    layer("embed", "http ops app session node relay events config keys lan clock wire", "actix_web log"),
+    layer("embed", "http ops app session node turn relay events config keys lan clock wire", "actix_web log"),
     layer(
         "http",
         "app admin session transport client_options limits events config keys wire",
@@ -51,13 +51,13 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "ops",
-        "app admin node relay limits events config keys wire",
+        "app admin node turn relay limits events config keys wire",
         "actix_web log mime percent_encoding procfs serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
     // The parts of a broker, put together.
     layer(
         "app",
-        "admin session node relay cluster limits events config tls keys clock wire",
+        "admin session node turn relay cluster limits events config tls keys clock wire",
         "arc_swap log strsim tokio::runtime::Builder tokio::task::LocalSet",
     ),
     // A certificate from an ACME server. Its `ring` digests a name, and is that of rustls.
@@ -99,6 +99,11 @@ pub const LAYERS: &[Layer] = &[
     ),
     // Plain Rust: no runtime, and none of the three knows of the others.
     layer("dialect", "wire", "memchr serde_json"),
+    layer(
+        "turn",
+        "relay limits config clock rate_limit",
+        "base64 bytes dashmap log rand ring::hmac rustls socket2 stun_types thiserror tokio tokio_rustls turn_types",
+    ),
     layer(
         "relay",
         "events limits config clock rate_limit wire",

@@ -11,17 +11,23 @@ import { FIREFOX, fakeMedia } from '../firefox.mjs';
 /**
  * Starts a browser on a machine. `origin` is where its pages come from: it may use the camera, though it is not secure.
  * Unless `plainAddresses`, the browser hides its addresses behind mDNS names, as it does for everybody.
+ * With `trustsAll`, Chromium takes any certificate.
  */
-export function launchOn(machine, browser, { origin, plainAddresses = false }) {
-  return { chromium: startChromium, firefox: startFirefox }[browser](machine, origin, plainAddresses);
+export function launchOn(machine, browser, { origin, plainAddresses = false, trustsAll = false }) {
+  return { chromium: startChromium, firefox: startFirefox }[browser](machine, origin, plainAddresses, trustsAll);
 }
 
-async function startChromium(machine, origin, plainAddresses) {
+async function startChromium(machine, origin, plainAddresses, trustsAll) {
   const unwanted = UNWANTED.filter((feature) => plainAddresses || feature !== 'WebRtcHideLocalIpsWithMdns');
   const browser = await chromium.launch({
     // Playwright speaks to it over pipes, which lead through any namespace.
     executablePath: machine.wrapper(CHROMIUM),
-    args: [...quiet, `--disable-features=${unwanted.join()}`, `--unsafely-treat-insecure-origin-as-secure=${origin}`],
+    args: [
+      ...quiet,
+      `--disable-features=${unwanted.join()}`,
+      `--unsafely-treat-insecure-origin-as-secure=${origin}`,
+      ...(trustsAll ? ['--ignore-certificate-errors'] : []),
+    ],
   });
   return {
     newPage: () => browser.newPage(),

@@ -1,0 +1,95 @@
+// TURN in the broker: browsers and coturn's client get relayed addresses over UDP, TCP and TLS, and reach each other there.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Network } from '../lib/network.mjs';
+import { onNetwork } from '../lib/on-network.mjs';
+import { startServer } from '../lib/server.mjs';
+import { freePort } from '../lib/shipped-proxy.mjs';
+import { onlyThrough, runCoturnClient, turnFlags } from '../lib/turn.mjs';
+
+const PORT = 3479;
+
+/** Two clients talk, and see and hear each other, and only through TURN. */
+async function meet(stage, server, { caller, callee }) {
+  const alice = await stage.client('a', caller.browser);
+  const bob = await stage.client('b', callee.browser);
+  await bob.open(server, 'bob', onlyThrough(callee.url));
+  await alice.open(server, 'alice', onlyThrough(caller.url));
+  const line = await alice.connect('bob');
+  assert.equal(await line.echo('hello'), 'hello');
+  const { local, remote } = await alice.way();
+  assert.deepEqual([local.type, remote.type], ['relay', 'relay']);
+  await alice.call('bob');
+  await Promise.all([alice.must('moving picture'), bob.must('moving picture')]);
+}
+
+const url = ({ network }, transport) => `turn:${network.address}:${PORT}?transport=${transport}`;
+
+for (const [caller, callee] of [['chromium', 'chromium'], ['firefox', 'chromium'], ['chromium', 'firefox'], ['firefox', 'firefox']]) {
+  onNetwork(`${caller} and ${callee} meet through TURN over UDP`, () => Network.symmetricNats(), async (stage) => {
+    const server = await stage.server(turnFlags(stage.network.address));
+    const by = (browser) => ({ browser: { browser }, url: url(stage, 'udp') });
+    await meet(stage, server, { caller: by(caller), callee: by(callee) });
+  });
+
+  onNetwork(`${caller} without UDP and ${callee} meet through TURN over TCP`, () => Network.symmetricNats(), async (stage) => {
+    const server = await stage.server(turnFlags(stage.network.address));
+    stage.network.blockUdp();
+    await meet(stage, server, {
+      caller: { browser: { browser: caller }, url: url(stage, 'tcp') },
+      callee: { browser: { browser: callee }, url: url(stage, 'udp') },
+    });
+  });
+}
+
+onNetwork('a client at the TURN port and one at the port of the relay meet', () => Network.symmetricNats(), async (stage) => {
+  const { address } = stage.network;
+  const server = await stage.server(['--relay', address, '--relay_mode', 'off', ...turnFlags(address)]);
+  await meet(stage, server, {
+    caller: { browser: {}, url: url(stage, 'udp') },
+    callee: { browser: {}, url: `turn:${address}:3478?transport=udp` },
+  });
+});
+
+for (const where of ['the TURN port', 'the port of HTTPS']) {
+  onNetwork(`Chromium without UDP meets another one through TURN over TLS at ${where}`, () => Network.symmetricNats(), async (stage) => {
+    const { address } = stage.network;
+    const server = await stage.server(turnFlags(address), { tls: true });
+    stage.network.blockUdp();
+    const port = where === 'the TURN port' ? PORT : server.port;
+    const browser = { trustsAll: true };
+    await meet(stage, server, {
+      caller: { browser, url: `turns:${address}:${port}?transport=tcp` },
+      callee: { browser, url: url(stage, 'udp') },
+    });
+  });
+}
+
+for (const [way, flags, at] of [
+  ['over UDP', [], 'turn'],
+  ['over UDP, without channels', ['-s'], 'turn'],
+  ['over TCP', ['-t'], 'turn'],
+  ['over TLS', ['-t', '-S'], 'turn'],
+  ['over TLS at the port of HTTPS', ['-t', '-S'], 'https'],
+]) {
+  test(`coturn's client sends messages ${way}`, { timeout: 90_000 }, async (t) => {
+    const port = await freePort();
+    const server = await startServer(turnFlags(`127.0.0.1:${port}`), { tls: true });
+    t.after(() => server.stop());
+
+    const said = await runCoturnClient(at === 'turn' ? port : server.port, { flags });
+
+    // It counts what comes while it stops as lost.
+    const [, lost] = said.match(/Total lost packets (\d+)/) ?? assert.fail(said);
+    assert.ok(Number(lost) <= 4, said);
+  });
+}
+
+test('coturn\'s client with another secret gets no address', { timeout: 90_000 }, async (t) => {
+  const port = await freePort();
+  const server = await startServer(turnFlags(`127.0.0.1:${port}`));
+  t.after(() => server.stop());
+
+  await assert.rejects(runCoturnClient(port, { secret: 'another-secret-of-some-length' }));
+});

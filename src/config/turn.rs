@@ -1,0 +1,58 @@
+//! A TURN server for clients that ask for one, and a STUN server for pages.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+/// Where a TURN server listens, and what it tells clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnConfig {
+    /// The addresses to bind for UDP and TCP: at most one of IPv4 and one of IPv6, and none of them unspecified.
+    pub listen: Vec<SocketAddr>,
+    /// The addresses that clients are told instead, for a machine behind a NAT that leads its ports here: at most one of each
+    /// family.
+    pub public: Vec<IpAddr>,
+    /// Whether it answers STUN alone, over UDP: pages then have a server that tells them their address, and no relay.
+    pub only_stun: bool,
+    /// The ports of relayed addresses. Without them these addresses are virtual, and clients reach only each other.
+    pub ports: Option<RangeInclusive<u16>>,
+    /// Whether clients may reach private addresses, as in a local network. Only matters with [`ports`](Self::ports).
+    pub private: bool,
+    /// Whether clients may reach this machine, except the ports of this server. For tests: it opens to clients whatever listens
+    /// on loopback.
+    pub loopback: bool,
+}
+
+impl TurnConfig {
+    /// The port of a TURN server without a relay. With one, it is the next after the relay's. It must not be the relay's own:
+    /// Chromium takes all packets from a page's ICE server for answers of that server.
+    pub const DEFAULT_PORT: u16 = 3479;
+}
+
+/// Limits of a TURN server; 0 turns off those of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnLimits {
+    /// Maximum allocations at the same time. A connection of a browser has one for each URL and network interface.
+    pub allocations: usize,
+    /// Maximum allocations of one key.
+    pub allocations_per_key: usize,
+    /// Maximum allocations of clients with one address, or in one /64 of IPv6.
+    pub allocations_per_address: usize,
+    /// Bytes per second of one allocation, both directions together; bursts of ten times that.
+    pub bytes_per_second: u32,
+    /// Bytes per second of all allocations of one key; bursts of ten times that.
+    pub key_bytes_per_second: u32,
+}
+
+impl Default for TurnLimits {
+    fn default() -> Self {
+        TurnLimits {
+            allocations: 10_000,
+            allocations_per_key: 10_000,
+            // A school or an office behind one address.
+            allocations_per_address: 500,
+            // As the relay's, for the same calls.
+            bytes_per_second: 1_250_000,
+            key_bytes_per_second: 0,
+        }
+    }
+}

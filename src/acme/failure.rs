@@ -80,9 +80,7 @@ impl Failure {
                         "If the server has a private authority, name its certificate in --acme_ca"
                     }
                     (Some(_), true) => "--acme_ca must name the authority that has certified the server",
-                    _ => {
-                        "Check --acme_directory, and let this machine connect to that server. It is tried again"
-                    }
+                    _ => "Check --acme_directory, and let this machine connect to that server",
                 };
                 Failure::Unreachable { url: config.directory.clone(), why, todo }
             }

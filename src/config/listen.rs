@@ -19,6 +19,13 @@ pub struct Listen {
     pub ops: Option<ListenOps>,
 }
 
+impl Listen {
+    /// Whether clients use HTTPS and WSS.
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some() || self.acme.is_some()
+    }
+}
+
 /// Where the operator's API listens, over plain HTTP.
 #[derive(Clone, Debug)]
 pub struct ListenOps {

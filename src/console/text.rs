@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use peerbroker::config::AcmeName;
 use peerbroker::{ClientOptions, Config, Listen, lan_address};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
@@ -33,19 +34,24 @@ pub(super) fn start_line(listen: &Listen, bound: SocketAddr, given_path: &str) -
 
 /// How a client finds a server that is bound to an address.
 pub(super) fn client_options(config: &Config, listen: &Listen, bound: SocketAddr) -> ClientOptions {
-    let host = match bound.ip() {
-        ip if ip.is_unspecified() => {
+    // Clients accept the certificate for its names only.
+    let name = listen.acme.as_ref().and_then(|acme| acme.names.first());
+    let host = match (name, bound.ip()) {
+        (Some(AcmeName::Host(name)), _) => name.clone(),
+        (Some(AcmeName::Ip(IpAddr::V6(ip))), _) => format!("[{ip}]"),
+        (Some(AcmeName::Ip(ip)), _) => ip.to_string(),
+        (None, ip) if ip.is_unspecified() => {
             lan_address().map_or_else(|| "localhost".to_owned(), |address| address.to_string())
         }
-        ip if ip.is_ipv6() => format!("[{ip}]"),
-        ip => ip.to_string(),
+        (None, ip) if ip.is_ipv6() => format!("[{ip}]"),
+        (None, ip) => ip.to_string(),
     };
-    ClientOptions::new(host, bound.port(), &config.path, &config.shown_key(), listen.tls.is_some())
+    ClientOptions::new(host, bound.port(), &config.path, &config.shown_key(), listen.is_secure())
 }
 
 pub(super) fn url(client: &ClientOptions, listen: &Listen) -> String {
     let ClientOptions { host, port, path, .. } = client;
-    let scheme = if listen.tls.is_some() { "https" } else { "http" };
+    let scheme = if listen.is_secure() { "https" } else { "http" };
     format!("{scheme}://{host}:{port}{path}")
 }
 

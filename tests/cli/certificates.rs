@@ -52,6 +52,8 @@ fn a_certificate_by_http_is_stored_and_used_again_after_a_restart() {
     assert!(answer.starts_with("HTTP/1.1 301"), "{answer}");
     assert!(answer.contains("location: https://www.broker.test/a?b\r\n"), "{answer}");
     let ended = program.stop();
+    let url = format!("https://broker.test:{}/", program.address.port());
+    assert!(ended.stdout.iter().any(|line| line.contains(&url)), "{:?}", ended.stdout);
     assert!(
         ended.stderr.contains("there is no certificate for broker.test, www.broker.test yet"),
         "{}",

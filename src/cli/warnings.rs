@@ -12,6 +12,7 @@ impl Cli {
         let is_open = self.registration == RegistrationState::Open;
         let is_node = self.cluster.has_redis();
         let has_stored_keys = self.data_dir.is_some() || self.cluster.keys_in_redis();
+        let has_turn = self.turn.is_wanted();
         let has_rooms = self.dialects.contains(&Dialect::Rooms);
         let mut warnings = Vec::new();
         for (flag, is_used, needed) in [
@@ -26,6 +27,11 @@ impl Cli {
             ("node_name", is_node, "--redis"),
             ("cluster_lease", is_node, "--redis"),
             ("cluster_degraded", is_node, "--redis"),
+            ("turn_allocations", has_turn, "--turn"),
+            ("turn_allocations_per_key", has_turn, "--turn"),
+            ("turn_allocations_per_address", has_turn, "--turn"),
+            ("turn_bytes_per_second", has_turn, "--turn"),
+            ("turn_key_bytes_per_second", has_turn, "--turn"),
             ("rooms", has_rooms, "rooms in --dialects"),
             ("room_players", has_rooms, "rooms in --dialects"),
             ("room_timeout", has_rooms, "rooms in --dialects"),
@@ -131,6 +137,8 @@ mod tests {
                 &["--rooms does nothing without rooms in --dialects"],
             ),
             (&["--rooms", "5"], &[]),
+            (&["--turn_allocations", "5"], &["--turn_allocations does nothing without --turn"]),
+            (&["--turn_allocations", "5", "--turn", "10.0.0.1"], &[]),
         ] {
             let warnings = parsed(args).warnings();
             let fits = warnings.len() == words.len()

@@ -48,7 +48,8 @@ fn clients_reach_each_other_and_no_other_port_of_the_server() {
     let (a, b) = (world.client("192.0.2.1:5000"), world.client("198.51.100.1:6000"));
     let (at_a, at_b) = (a.allocate().relayed(), b.allocate().relayed());
     assert!((40_200..=40_300).contains(&at_a.port()));
-    (a.permit(&[at_b]), b.permit(&[at_a]));
+    a.permit(&[at_b]);
+    b.permit(&[at_a]);
     a.send(at_b, b"hello");
     assert_eq!(b.received(), Some((at_a, b"hello".to_vec())));
     for port in [22, 53, 3478, 3479, 40_199] {

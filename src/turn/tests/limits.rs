@@ -27,7 +27,6 @@ fn allocations_are_limited_in_all_per_key_and_per_address() {
     assert_eq!((world.allocations(), codes("k", "192.0.2.1", 1..3)), (0, vec![None, None]));
 }
 
-/// Issue 2002 of coturn: what one client leaves behind must not add up.
 #[test]
 fn a_client_that_comes_and_goes_leaves_nothing_behind() {
     let world = World::new(|limits| limits.allocations = 1);

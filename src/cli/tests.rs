@@ -1,3 +1,5 @@
+use peerbroker::config::TurnConfig;
+
 use super::*;
 
 /// The flags, without the environment.
@@ -91,8 +93,8 @@ fn the_relay_has_an_address_of_each_family_and_a_port_of_its_own() {
     );
     for (flags, error) in [
         (&["--relay", "10.0.0.1", "10.0.0.2"][..], "takes one IPv4 address"),
-        (&["--relay_public", "10.0.0.1"], "--relay_public needs --relay"),
-        (&["--relay_private"], "--relay_private needs --relay"),
+        (&["--relay_public", "10.0.0.1"], "--relay_public needs --relay or --turn"),
+        (&["--relay_private"], "--relay_private needs --relay or --turn"),
     ] {
         let cli = Cli::try_parse_from([&["peerbroker"], flags].concat()).unwrap();
         let Err(found) = cli.settings() else { panic!("{flags:?}") };
@@ -100,6 +102,42 @@ fn the_relay_has_an_address_of_each_family_and_a_port_of_its_own() {
     }
     for wrong in ["example.org", "10.0.0.1:", "10.0.0.1:99999", "tcp://10.0.0.1"] {
         assert!(Cli::try_parse_from(["peerbroker", "--relay", wrong]).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn turn_has_the_addresses_of_the_relay_and_the_next_port() {
+    let turn = |flags: &[&str]| settings(flags).turn.unwrap();
+    let at = |flags: &[&str]| turn(flags).listen.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let relay = ["--relay", "198.51.100.7", "[2001:db8::7]:5000"];
+    assert_eq!(at(&relay), ["198.51.100.7:3479", "[2001:db8::7]:3479"]);
+    assert!(turn(&relay).only_stun, "a relay brings a STUN server");
+    let both =
+        [&relay[..], &["--turn", "--turn_ports", "50000-59999", "--relay_public", "203.0.113.1"]].concat();
+    assert_eq!(at(&both), ["198.51.100.7:3479", "[2001:db8::7]:3479"]);
+    let TurnConfig { public, only_stun, ports, private, loopback, .. } = turn(&both);
+    assert_eq!(public, ["203.0.113.1".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!((only_stun, ports, private, loopback), (false, Some(50_000..=59_999), false, false));
+    assert_eq!(at(&["--turn", "10.0.0.1", "[fd00::1]:4000"]), ["10.0.0.1:3479", "[fd00::1]:4000"]);
+    assert_eq!(at(&["--relay", "127.0.0.1:0", "--turn"]), ["127.0.0.1:0"]);
+    assert!(turn(&["--turn", "10.0.0.1", "--relay_private"]).private, "without a relay too");
+    for (flags, error) in [
+        (&["--turn", "10.0.0.1", "10.0.0.2"][..], "--turn takes one IPv4 address"),
+        (&["--turn", "auto", "10.0.0.2"], "--turn takes one IPv4 address"),
+        (&["--turn_ports", "5000-6000"], "--turn_ports needs --turn"),
+        (&["--relay", "10.0.0.1", "--turn", "10.0.0.1:3478"], "have the same port"),
+    ] {
+        let cli = Cli::try_parse_from([&["peerbroker"], flags].concat()).unwrap();
+        let Err(found) = cli.settings() else { panic!("{flags:?}") };
+        assert!(found.to_string().contains(error), "{found}");
+    }
+    for wrong in [
+        ["--turn", "example.org"],
+        ["--turn_ports", "80-90"],
+        ["--turn_ports", "6000-5000"],
+        ["--turn_ports", "5000"],
+    ] {
+        assert!(Cli::try_parse_from([&["peerbroker"], &wrong[..]].concat()).is_err(), "{wrong:?}");
     }
 }
 

@@ -12,7 +12,8 @@ impl Cli {
         let is_open = self.registration == RegistrationState::Open;
         let is_node = self.cluster.has_redis();
         let has_stored_keys = self.data_dir.is_some() || self.cluster.keys_in_redis();
-        let has_turn = self.ice.has_turn() || self.turn.is_wanted();
+        let has_turn = self.turn.is_wanted();
+        let has_credentials = has_turn || self.ice.has_turn();
         let has_acme = self.acme.is_given();
         let has_rooms = self.dialects.contains(&Dialect::Rooms);
         let mut warnings = Vec::new();
@@ -28,13 +29,18 @@ impl Cli {
             ("node_name", is_node, "--redis"),
             ("cluster_lease", is_node, "--redis"),
             ("cluster_degraded", is_node, "--redis"),
-            ("turn_secret", has_turn, "--turn or --turn_url"),
-            ("turn_secret_file", has_turn, "--turn or --turn_url"),
-            ("turn_ttl", has_turn, "--turn or --turn_url"),
+            ("turn_secret", has_credentials, "--turn or --turn_url"),
+            ("turn_secret_file", has_credentials, "--turn or --turn_url"),
+            ("turn_ttl", has_credentials, "--turn or --turn_url"),
             ("acme_email", has_acme, "--acme"),
             ("acme_directory", has_acme, "--acme"),
             ("acme_http_port", has_acme, "--acme"),
             ("acme_ca", has_acme, "--acme"),
+            ("turn_allocations", has_turn, "--turn"),
+            ("turn_allocations_per_key", has_turn, "--turn"),
+            ("turn_allocations_per_address", has_turn, "--turn"),
+            ("turn_bytes_per_second", has_turn, "--turn"),
+            ("turn_key_bytes_per_second", has_turn, "--turn"),
             ("rooms", has_rooms, "rooms in --dialects"),
             ("room_players", has_rooms, "rooms in --dialects"),
             ("room_timeout", has_rooms, "rooms in --dialects"),
@@ -147,6 +153,8 @@ mod tests {
             (&["--rooms", "5"], &[]),
             (&["--acme_email", "a@b.example"], &["--acme_email does nothing without --acme"]),
             (&["--acme", "example.org", "--acme_http_port", "0", "--data_dir", "d"], &[]),
+            (&["--turn_allocations", "5"], &["--turn_allocations does nothing without --turn"]),
+            (&["--turn_allocations", "5", "--turn", "10.0.0.1"], &[]),
         ] {
             let warnings = parsed(args).warnings();
             let fits = warnings.len() == words.len()

@@ -105,7 +105,8 @@ fn permissions_end_after_five_minutes_and_channels_after_ten() {
     a.send_channel(0x4001, b"3");
     assert!(b.received().is_some());
     world.advance(5 * MINUTE);
-    (a.permit(&[at_b]), b.permit(&[at_a]));
+    a.permit(&[at_b]);
+    b.permit(&[at_a]);
     a.send_channel(0x4001, b"4");
     assert!(b.received().is_none(), "the channel is over");
     a.bind(0x4001, at_b);

@@ -179,6 +179,9 @@ impl Client {
     }
 }
 
+/// From the addresses of TURN and of HTTPS to a line.
+type Way = fn(SocketAddr, SocketAddr) -> Box<dyn Line>;
+
 /// Both can say something to each other, of each length.
 fn talk(one: &mut Client, other: &mut Client) {
     assert!(one.bind(other.relayed) && other.bind(one.relayed));
@@ -195,7 +198,7 @@ fn clients_meet_over_udp_tcp_tls_and_https() {
     let turn = turn(false, |_| {});
     let at = turn.addresses()[0];
     let server = with(turn, None, tls_listen("ec-pkcs8.key", "ec-chain.pem"));
-    let ways: [fn(SocketAddr, SocketAddr) -> Box<dyn Line>; 4] = [
+    let ways: [Way; 4] = [
         |turn, _| Box::new(Datagrams::to(turn)),
         |turn, _| Box::new(tcp(turn)),
         |turn, _| Box::new(tls(turn)),

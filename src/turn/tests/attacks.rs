@@ -93,7 +93,6 @@ fn another_user_cannot_take_over_an_allocation() {
     assert_eq!(world.allocations(), 1);
 }
 
-/// Pull requests 1946 and 1947 of coturn: lengths that a message only claims to have.
 #[test]
 fn messages_with_wrong_lengths_are_dropped() {
     let world = World::new(|_| {});
@@ -144,7 +143,6 @@ fn what_follows_the_integrity_of_a_request_does_not_count() {
     assert_eq!(a.ask(&request).code(), Some(400), "it names no peer");
 }
 
-/// Issue 1829 and 584 of coturn: data that comes at once for channels and peers that do not exist.
 #[test]
 fn data_without_an_allocation_a_permission_or_a_channel_is_dropped() {
     let world = World::new(|_| {});

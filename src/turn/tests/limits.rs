@@ -27,7 +27,6 @@ fn allocations_are_limited_in_all_per_key_and_per_address() {
     assert_eq!((world.allocations(), codes("k", "192.0.2.1", 1..3)), (0, vec![None, None]));
 }
 
-/// Issue 2002 of coturn: what one client leaves behind must not add up.
 #[test]
 fn a_client_that_comes_and_goes_leaves_nothing_behind() {
     let world = World::new(|limits| limits.allocations = 1);
@@ -67,7 +66,8 @@ fn an_allocation_has_a_rate_of_bytes_and_so_has_a_key() {
         });
         let (a, b) = (world.client("192.0.2.1:5000"), world.client("198.51.100.1:6000"));
         let (at_a, at_b) = (a.allocate().relayed(), b.allocate().relayed());
-        (a.bind(0x4000, at_b), b.bind(0x4000, at_a));
+        a.bind(0x4000, at_b);
+        b.bind(0x4000, at_a);
         let burst = |count: usize| {
             (0..count).filter(|_| {
                 a.send_channel(0x4000, &[7; 500]);
@@ -87,7 +87,8 @@ fn a_datagram_that_is_too_long_is_dropped() {
     let world = World::new(|limits| limits.bytes_per_second = 0);
     let (a, b) = (world.client("192.0.2.1:5000"), world.client("198.51.100.1:6000"));
     let (at_a, at_b) = (a.allocate().relayed(), b.allocate().relayed());
-    (a.bind(0x4000, at_b), b.permit(&[at_a]));
+    a.bind(0x4000, at_b);
+    b.permit(&[at_a]);
     a.send_channel(0x4000, &[7; 8192]);
     assert_eq!(b.received().unwrap().1.len(), 8192);
     a.send_channel(0x4000, &[7; 8193]);

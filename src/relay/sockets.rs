@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -122,13 +123,16 @@ impl Reader<'_> {
         let Some(port) = self.outlet.ports.0.get(self.at) else { return Ok(()) };
         let socket = tokio::net::UdpSocket::from_std(port.socket.try_clone()?)?;
         let mut buffers = vec![[0; JOINED]; BATCH];
+        // One for many reads: a timer is not free.
+        let mut due = pin!(self.calls.until_due());
         loop {
             tokio::select! {
                 biased;
                 // An error means that the relay is gone.
                 _ = open.changed() => return Ok(()),
-                () = self.calls.until_due(), if self.is_first() => {
+                () = &mut due, if self.is_first() => {
                     self.calls.on_time(self.thread, |to, bytes| self.send(to, bytes, bytes.len()));
+                    due.set(self.calls.until_due());
                 }
                 readable = socket.readable() => readable?,
             }

@@ -100,13 +100,14 @@ impl BoundRelay {
         self,
         config: LiveConfig,
         clock: Clock,
+        addresses: Arc<ConnectionLimiter>,
         turn: Option<Arc<dyn TurnPort>>,
     ) -> Option<(Relay, Receiver<Wake>)> {
         let advertised = self.addresses();
         let BoundRelay { config: RelayConfig { private, tcp, .. }, sockets } = self;
         let own = sockets.addresses().chain(advertised.iter().copied()).collect();
         let (wakes, woken) = sync_channel(wakes::MAX_WAITING);
-        let streams = Streams::new(ConnectionLimiter::new(config.clone()));
+        let streams = Streams::new(addresses);
         let calls = Arc::new(Calls::new(config, clock, own, private, sockets.threads(), wakes));
         let (open, closed) = watch::channel(());
         match sockets.start(&calls, turn.as_ref(), streams, &closed) {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 
@@ -102,13 +103,16 @@ impl Reader<'_> {
     async fn run(&self, mut open: watch::Receiver<()>) -> io::Result<()> {
         let Some(port) = self.outlet.ports.0.get(self.at) else { return Ok(()) };
         let mut reader = port.reader()?;
+        // One for many reads: a timer is not free.
+        let mut due = pin!(self.calls.until_due());
         loop {
             tokio::select! {
                 biased;
                 // An error means that the relay is gone.
                 _ = open.changed() => return Ok(()),
-                () = self.calls.until_due(), if self.is_first() => {
+                () = &mut due, if self.is_first() => {
                     self.calls.on_time(self.thread, |to, bytes| self.send(to, bytes, bytes.len()));
+                    due.set(self.calls.until_due());
                 }
                 readable = reader.readable() => readable?,
             }

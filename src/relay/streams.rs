@@ -14,9 +14,11 @@ const MAX: usize = 10_000;
 /// Datagrams that wait for one client.
 const WAITING: usize = 64;
 
+type Datagram = Box<[u8]>;
+
 /// The connections, by the address of their client.
 pub(super) struct Streams {
-    by_address: DashMap<SocketAddr, mpsc::Sender<Box<[u8]>>>,
+    by_address: DashMap<SocketAddr, mpsc::Sender<Datagram>>,
     limiter: Arc<ConnectionLimiter>,
 }
 
@@ -41,7 +43,7 @@ impl Streams {
     }
 
     /// Adds a connection. Gives what it has to write.
-    pub(super) fn open(&self, from: SocketAddr) -> (mpsc::WeakSender<Box<[u8]>>, mpsc::Receiver<Box<[u8]>>) {
+    pub(super) fn open(&self, from: SocketAddr) -> (mpsc::WeakSender<Datagram>, mpsc::Receiver<Datagram>) {
         let (queue, waiting) = mpsc::channel(WAITING);
         let own = queue.downgrade();
         self.by_address.insert(from, queue);
@@ -49,7 +51,7 @@ impl Streams {
     }
 
     /// Removes a connection. False if its client has already opened another one.
-    pub(super) fn close(&self, from: SocketAddr, own: &mpsc::WeakSender<Box<[u8]>>) -> bool {
+    pub(super) fn close(&self, from: SocketAddr, own: &mpsc::WeakSender<Datagram>) -> bool {
         let is_own = |queue: &mpsc::Sender<_>| own.upgrade().is_some_and(|own| own.same_channel(queue));
         self.by_address.remove_if(&from, |_, queue| is_own(queue)).is_some()
     }

@@ -16,6 +16,7 @@ use crate::app::Parts;
 use crate::events::{Outcome, Totals};
 use crate::node::Node;
 use crate::relay::{Dropped, RelayTotals};
+use crate::turn::{TurnDrop, TurnRefusal, TurnTotals};
 use crate::wire::{CloseReason, MessageKind, Refusal};
 use text::{Format, Kind, Page};
 
@@ -49,6 +50,9 @@ fn collect(parts: &Parts, format: Format) -> String {
     endings(&mut page, parts.events.counters().totals());
     if let Some(relay) = parts.node.relay() {
         relayed(&mut page, relay.totals());
+    }
+    if let Some(turn) = &parts.turn {
+        allocated(&mut page, turn.totals());
     }
     cluster(&mut page, &parts.node);
     if let Some(validity) = parts.certificates.get().and_then(|certificates| certificates.validity()) {
@@ -155,6 +159,22 @@ fn relayed(page: &mut Page, totals: RelayTotals) {
         "Datagrams that the relay has dropped, by reason.",
         dropped,
     );
+}
+
+fn allocated(page: &mut Page, totals: TurnTotals) {
+    use Kind::{Counter, Gauge};
+    page.single(Gauge, "peerbroker_turn_allocations", "Allocations of the TURN server.", totals.allocations);
+    page.single(Counter, "peerbroker_turn_allocated", "Allocations that it has given.", totals.allocated);
+    page.single(Counter, "peerbroker_turn_packets", "Datagrams that it has relayed.", totals.packets);
+    page.single(Counter, "peerbroker_turn_bytes", "Their bytes, without TURN's own.", totals.bytes);
+    let bindings = "Clients that asked it for their own address (STUN).";
+    page.single(Counter, "peerbroker_turn_bindings", bindings, totals.bindings);
+    let refused = TurnRefusal::ALL.into_iter().zip(totals.refused);
+    let refused = refused.map(|(why, count)| ([("reason", why.label())], count));
+    page.family(Counter, "peerbroker_turn_refused", "Requests that it has refused, by reason.", refused);
+    let dropped = TurnDrop::ALL.into_iter().zip(totals.dropped);
+    let dropped = dropped.map(|(why, count)| ([("reason", why.label())], count));
+    page.family(Counter, "peerbroker_turn_dropped", "Datagrams that it has dropped, by reason.", dropped);
 }
 
 fn cluster(page: &mut Page, node: &Node) {

@@ -134,11 +134,16 @@ impl TestServer {
 
     /// A server of a builder, with the default configuration changed.
     pub fn start_built(builder: Builder, configure: impl FnOnce(&mut Config)) -> Self {
+        Self::start_built_on(builder, Listen::default(), configure)
+    }
+
+    /// The same with its own ports and TLS.
+    pub fn start_built_on(builder: Builder, listen: Listen, configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config { messages_per_second: 0, ..Config::default() };
         configure(&mut config);
         let clock = Clock::manual();
         let broker = builder.config(config).clock(clock.clone()).build();
-        Self::serve(broker, clock, Transport::Own, Listen::default())
+        Self::serve(broker, clock, Transport::Own, listen)
     }
 
     /// A node of a cluster. Its clock is the system's.
@@ -152,15 +157,6 @@ impl TestServer {
         let clock = Clock::system();
         let broker = builder.clock(clock.clone()).cluster(cluster).build();
         Self::serve(broker, clock, Transport::Own, Listen::default())
-    }
-
-    /// A server of a builder that has a TURN server.
-    pub fn start_with_turn(builder: Builder, listen: Listen, configure: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::default();
-        configure(&mut config);
-        let clock = Clock::manual();
-        let broker = builder.config(config).clock(clock.clone()).build();
-        Self::serve(broker, clock, Transport::Own, listen)
     }
 
     pub fn turn_urls(&self) -> Option<TurnUrls> {

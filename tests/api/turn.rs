@@ -7,6 +7,7 @@ use std::time::Duration;
 use peerbroker::config::{RelayConfig, TurnConfig, TurnSecret};
 use peerbroker::{BoundRelay, BoundTurn, Listen, PeerBroker};
 use rustls::{ClientConnection, StreamOwned};
+use serde_json::{Value, json};
 use stun_types::attribute::{AttributeStaticType as _, ErrorCode, Nonce, Realm, Username};
 use stun_types::message::{
     BINDING, IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageIntegrityCredentials,
@@ -43,7 +44,7 @@ fn with(turn: BoundTurn, relay: Option<BoundRelay>, listen: Listen) -> TestServe
         Some(relay) => builder.relay(relay),
         None => builder,
     };
-    TestServer::start_with_turn(builder, listen, |config| config.ice.turn_secret = Some(secret))
+    TestServer::start_built_on(builder, listen, |config| config.ice.turn_secret = Some(secret))
 }
 
 /// A way to a server.
@@ -120,7 +121,11 @@ struct Client {
 }
 
 impl Client {
-    fn allocate(mut line: Box<dyn Line>) -> Self {
+    fn allocate(line: Box<dyn Line>) -> Self {
+        Self::allocate_as("86400:peerjs", line)
+    }
+
+    fn allocate_as(username: &str, mut line: Box<dyn Line>) -> Self {
         let mut request = Message::builder_request(ALLOCATE, MessageWriteVec::new());
         request.add_attribute(&RequestedTransport::new(17)).unwrap();
         line.send(&request.finish());
@@ -128,7 +133,7 @@ impl Client {
         let challenge = Message::from_bytes(&challenge).unwrap();
         assert_eq!(challenge.attribute::<ErrorCode>().unwrap().code(), 401);
         let nonce = challenge.attribute::<Nonce>().unwrap().nonce().to_owned();
-        let username = "86400:peerjs".to_owned();
+        let username = username.to_owned();
         let mut client = Client { line, username, nonce, relayed: (LOCALHOST, 0).into() };
         let answer = client.ask(ALLOCATE, |request| {
             request.add_attribute(&RequestedTransport::new(17)).unwrap();
@@ -237,6 +242,25 @@ fn the_relays_port_takes_turn_as_well() {
     let mut line = Datagrams::to(at_relay);
     line.send(&Message::builder_request(BINDING, MessageWriteVec::new()).finish());
     assert!(Message::from_bytes(&line.receive()).unwrap().is_response());
+}
+
+#[test]
+fn clients_are_told_this_server_first_and_may_use_it_with_the_credentials_that_they_are_told() {
+    let turn = turn(false, |_| {});
+    let at = turn.addresses()[0];
+    let server = with(turn, None, Listen::default());
+    let answer = server.get("/peerjs/ice");
+    let told: Value = serde_json::from_slice(&answer.body).unwrap();
+    let [stun, relay] = [0, 1].map(|entry| &told["iceServers"][entry]);
+    assert_eq!(stun, &json!({"urls": [format!("stun:{at}")]}));
+    assert_eq!(
+        relay["urls"],
+        json!([format!("turn:{at}?transport=udp"), format!("turn:{at}?transport=tcp")])
+    );
+    let username = relay["username"].as_str().unwrap();
+    assert_eq!(relay["credential"], TurnSecret::parse(SECRET).unwrap().credential(username));
+    let [mut one, mut other] = [(); 2].map(|()| Client::allocate_as(username, Box::new(Datagrams::to(at))));
+    talk(&mut one, &mut other);
 }
 
 #[test]

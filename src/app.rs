@@ -90,8 +90,9 @@ impl Parts {
         let turn =
             turn.and_then(|turn| turn.start(config.clone(), clock.clone(), admits, Arc::clone(&addresses)));
         let shared = turn.as_ref().and_then(Turn::port);
-        let relay = relay
-            .and_then(|relay| relay.start(config.clone(), clock.clone(), Arc::clone(&addresses), shared));
+        let relay = relay.and_then(|relay| {
+            relay.start(config.clone(), clock.clone(), events.clone(), Arc::clone(&addresses), shared)
+        });
         let (relay, wakes) = relay.unzip();
         let node = Node::new(config.clone(), clock, events.clone(), membership);
         let node = Arc::new(node.with_relay(relay));

@@ -35,7 +35,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::{LiveConfig, RelayConfig};
-use crate::events::PeerAddress;
+use crate::events::{Events, PeerAddress};
 use crate::limits::ConnectionLimiter;
 use crate::wire::IceCredentials;
 pub(crate) use address::is_public;
@@ -100,6 +100,7 @@ impl BoundRelay {
         self,
         config: LiveConfig,
         clock: Clock,
+        events: Events,
         addresses: Arc<ConnectionLimiter>,
         turn: Option<Arc<dyn TurnPort>>,
     ) -> Option<(Relay, Receiver<Wake>)> {
@@ -108,7 +109,7 @@ impl BoundRelay {
         let own = sockets.addresses().chain(advertised.iter().copied()).collect();
         let (wakes, woken) = sync_channel(wakes::MAX_WAITING);
         let streams = Streams::new(addresses);
-        let calls = Arc::new(Calls::new(config, clock, own, private, sockets.threads(), wakes));
+        let calls = Arc::new(Calls::new(config, clock, events, own, private, sockets.threads(), wakes));
         let (open, closed) = watch::channel(());
         match sockets.start(&calls, turn.as_ref(), streams, &closed) {
             Ok(()) => {

@@ -42,6 +42,7 @@ fn write(notice: &Notice) {
         Event::Expired { to, from } => {
             log::debug!("messages of {from:?} to {:?} of the key {:?} expired", to.id, to.key);
         }
+        Event::CallRelayed { key } => log::debug!("a call of the key {key:?} goes through the relay"),
         Event::Cluster { what } => write_cluster(what),
         Event::CertificateLoaded { path } => log::info!("certificate loaded from {path}"),
         Event::Draining { connections } => {

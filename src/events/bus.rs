@@ -151,6 +151,7 @@ fn is_about_clients(event: &Event) -> bool {
         | Event::Refused(_)
         | Event::ClientMistake(_)
         | Event::Expired { .. }
+        | Event::CallRelayed { .. }
         | Event::LimitHit { .. }
         | Event::Key { what: KeyEvent::UsedUp(_), .. }
         | Event::Stopped => true,

@@ -44,6 +44,11 @@ pub enum Event {
         /// The sender.
         from: PeerId,
     },
+    /// A call goes through the relay: its clients have not reached each other, or their direct way has died.
+    CallRelayed {
+        /// The key of both clients.
+        key: ApiKey,
+    },
     /// An operator closed a client's connection.
     PeerKicked {
         /// The client.

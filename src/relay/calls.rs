@@ -20,7 +20,7 @@ use super::timer::Timer;
 use super::wakes::{Named, Wake};
 use crate::clock::Clock;
 use crate::config::LiveConfig;
-use crate::events::PeerAddress;
+use crate::events::{Event, Events, PeerAddress};
 use crate::limits::Strangers;
 use crate::rate_limit::RateLimit;
 use crate::wire::{ApiKey, IceCredentials};
@@ -35,6 +35,7 @@ const UNUSED: u64 = 120_000;
 pub(super) struct Calls {
     config: LiveConfig,
     clock: Clock,
+    events: Events,
     own: Vec<SocketAddr>,
     /// Whether clients may have private addresses.
     private: bool,
@@ -74,6 +75,7 @@ impl Calls {
     pub(super) fn new(
         config: LiveConfig,
         clock: Clock,
+        events: Events,
         own: Vec<SocketAddr>,
         private: bool,
         threads: usize,
@@ -82,6 +84,7 @@ impl Calls {
         Calls {
             config,
             clock,
+            events,
             own,
             private,
             offers: Offers::default(),
@@ -313,6 +316,7 @@ impl Calls {
         }
         if !call.has_carried.load(Ordering::Relaxed) && !call.has_carried.swap(true, Ordering::Relaxed) {
             self.carried.fetch_add(1, Ordering::Relaxed);
+            self.events.emit(|| Event::CallRelayed { key: call.share.key().clone() });
         }
         Ok(to)
     }

@@ -11,8 +11,8 @@ use crate::wire::ApiKey;
 #[derive(Default)]
 pub(super) struct Shares(Mutex<HashMap<ApiKey, Weak<OfKey>>>);
 
-#[derive(Default)]
 struct OfKey {
+    key: ApiKey,
     calls: AtomicUsize,
     rate: RateLimit,
 }
@@ -25,7 +25,8 @@ impl Shares {
     pub(super) fn admit(&self, key: &ApiKey, max: usize) -> Option<Share> {
         let mut keys = self.keys();
         let of_key = keys.get(key).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let of_key = Arc::default();
+            let (calls, rate) = Default::default();
+            let of_key = Arc::new(OfKey { key: key.clone(), calls, rate });
             keys.insert(key.clone(), Arc::downgrade(&of_key));
             of_key
         });
@@ -47,6 +48,11 @@ impl Shares {
 }
 
 impl Share {
+    /// The key.
+    pub(super) fn key(&self) -> &ApiKey {
+        &self.0.key
+    }
+
     /// The rate limit of all calls of the key.
     pub(super) fn rate(&self) -> &RateLimit {
         &self.0.rate

@@ -7,6 +7,7 @@ mod world;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::events::{Event, Notice};
 use world::{Client, World, addr};
 
 #[test]
@@ -20,6 +21,20 @@ fn two_clients_that_cannot_reach_each_other_talk_through_the_relay() {
     assert_eq!(world.received(caller.at), [b"\x16dtls"]);
     let totals = world.calls.totals();
     assert_eq!((totals.calls, totals.offered, totals.joined, totals.carried), (1, 1, 1, 1));
+}
+
+#[test]
+fn a_call_that_needs_the_relay_is_told_of_once_and_one_that_does_not_never() {
+    let world = World::new(|_| {});
+    let mut told = world.events.subscribe();
+    let [caller, callee] = world.call("a", "b");
+    world.join(&caller, &callee);
+    assert!(told.try_next().is_none());
+    world.send(caller.at, b"\x80media");
+    world.send(callee.at, b"\x80media");
+    let Some(Notice::Event(event)) = told.try_next() else { panic!("nothing was told") };
+    assert!(matches!(&*event, Event::CallRelayed { key } if key.as_str() == "k"));
+    assert!(told.try_next().is_none());
 }
 
 #[test]

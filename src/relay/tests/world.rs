@@ -14,6 +14,7 @@ use stun_types::message::{
 
 use crate::clock::Clock;
 use crate::config::{Config, RelayLimits};
+use crate::events::Events;
 use crate::relay::calls::Calls;
 use crate::relay::endpoint::Endpoint;
 use crate::relay::{Parties, Wake};
@@ -23,6 +24,7 @@ use crate::wire::{ApiKey, IceCredentials, RealmKind};
 pub(super) struct World {
     pub(super) calls: Calls,
     pub(super) clock: Clock,
+    pub(super) events: Events,
     /// Clients that were told to come.
     pub(super) woken: Receiver<Wake>,
     key: ApiKey,
@@ -64,8 +66,9 @@ impl World {
         clock.advance(Duration::from_secs(1000));
         let own = vec![addr("198.51.100.1:3478").address()];
         let (wakes, woken) = std::sync::mpsc::sync_channel(8);
-        let calls = Calls::new(config.into(), clock.clone(), own, false, 1, wakes);
-        World { calls, clock, woken, key: ApiKey::parse("k").unwrap(), sent: RefCell::default() }
+        let events = Events::default();
+        let calls = Calls::new(config.into(), clock.clone(), events.clone(), own, false, 1, wakes);
+        World { calls, clock, events, woken, key: ApiKey::parse("k").unwrap(), sent: RefCell::default() }
     }
 
     pub(super) fn of_key(mut self, key: &str) -> Self {

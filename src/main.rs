@@ -126,7 +126,12 @@ fn run(settings: Settings, style: Style) -> anyhow::Result<()> {
         builder = builder.relay(BoundRelay::bind(relay.clone())?);
     }
     if let Some(turn) = &settings.turn {
-        builder = builder.turn(BoundTurn::bind(turn.clone())?);
+        match BoundTurn::bind(turn.clone()) {
+            Ok(turn) => builder = builder.turn(turn),
+            // Nobody has asked for it, and calls do not need it.
+            Err(error) if turn.only_stun => log::warn!("{error}. So pages have no STUN server here"),
+            Err(error) => return Err(error.into()),
+        }
     }
     let broker = builder.build();
     let server = Server::bind(&broker, listen)?;

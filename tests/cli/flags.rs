@@ -1,6 +1,6 @@
 //! Flags and environment.
 
-use std::net::{Ipv6Addr, TcpListener, TcpStream};
+use std::net::{Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 
 use crate::program::{Program, command, run};
 
@@ -288,6 +288,24 @@ fn a_port_in_use_ends_with_1_and_is_named() {
     assert_eq!(ended.status.code(), Some(1));
     assert!(ended.stderr.starts_with("error: ") && ended.stderr.contains(&port), "{}", ended.stderr);
     assert!(ended.stdout.is_empty(), "no start line: {:?}", ended.stdout);
+}
+
+#[test]
+fn without_the_port_of_its_stun_server_a_relay_starts_and_says_so() {
+    // The port in front of it is free at the moment, and nothing else asks for it by name.
+    let (taken, port) = std::iter::repeat_with(|| {
+        let taken = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        let port = taken.local_addr().unwrap().port() - 1;
+        (taken, port)
+    })
+    .find(|(_, port)| {
+        UdpSocket::bind(("127.0.0.1", *port)).is_ok() && TcpListener::bind(("127.0.0.1", *port)).is_ok()
+    })
+    .unwrap();
+    let relay = format!("127.0.0.1:{port}");
+    let stderr = Program::start(&["--relay", &relay, "--relay_private"]).stop().stderr;
+    let at = taken.local_addr().unwrap();
+    assert!(stderr.contains(&format!("cannot answer STUN at {at}")), "{stderr}");
 }
 
 #[test]

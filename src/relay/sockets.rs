@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use super::calls::Calls;
 use super::endpoint::Endpoint;
+use super::outlet::{Outlet, Ports};
 use super::port::{Joined, Port, bind_threads};
-use super::ports::{Outlet, Ports};
 use super::streams::Streams;
 use super::stun::Stun;
 use super::tcp::{self, Server};

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::calls::Calls;
 use super::endpoint::Endpoint;
 use super::framing::{self, Frames, Spoken, spoken};
-use super::ports::Outlet;
+use super::outlet::Outlet;
 use super::session::CONSENT;
 use super::streams::Streams;
 use super::stun::Stun;

@@ -2,52 +2,63 @@
 
 mod answers;
 mod certificate;
+mod challenge;
 mod client;
+mod directory;
 mod error;
 mod failure;
 mod http01;
 mod order;
+mod redis;
 mod schedule;
 mod store;
 mod window;
 
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
 
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
+use tokio::task::{LocalSet, spawn_local};
 use tokio::time::sleep;
 
 use crate::clock::Clock;
-use crate::config::AcmeConfig;
+use crate::config::{AcmeConfig, AcmeStore};
 use crate::events::{Event, Events};
 use crate::tls::Certificates;
-use answers::{Answers, ChallengeKind};
+use answers::Answers;
 use certificate::Certificate;
+use challenge::ChallengeKind;
 use client::AcmeClient;
-use failure::Failure;
+use directory::Directory;
+use failure::{Failure, span};
 use http01::HttpPort;
-use schedule::Schedule;
-use store::Store;
-
-use store::StoreError;
+use redis::{RedisStore, SharedAnswers};
+use schedule::{FailureKind, Schedule};
+use store::{CertificateStore, OrderLock, StoreError};
 
 pub use error::AcmeError;
 use window::Asked;
 
-/// How often the store is looked at for a certificate of another process, and the longest wait at a time: a machine may sleep.
-const LOOK_INTERVAL: Duration = Duration::from_secs(60);
-
 /// A certificate by ACME, which is not renewed yet.
 pub(crate) struct Acme {
     config: AcmeConfig,
-    store: Store,
+    store: Box<dyn CertificateStore>,
     client: AcmeClient,
     certificates: Arc<Certificates>,
     schedule: Schedule,
     current: Option<Certificate>,
+}
+
+/// What became of an attempt to order.
+enum Attempt {
+    Done,
+    /// Another process orders, or pauses after a refusal.
+    Elsewhere,
+    Failed,
 }
 
 /// The thread that orders and renews. The drop ends it.
@@ -72,7 +83,7 @@ impl Acme {
     /// Reads the stored certificate, or makes a provisional one.
     pub(crate) fn open(config: &AcmeConfig) -> Result<Self, AcmeError> {
         let client = AcmeClient::new(config.ca.as_deref())?;
-        let store = Store::open(&config.dir, &config.directory)?;
+        let store = open_store(config)?;
         let provisional = answers::provisional(&config.names).map_err(AcmeError::Provisional)?;
         let mut acme = Acme {
             config: config.clone(),
@@ -82,7 +93,10 @@ impl Acme {
             schedule: Schedule { jitter: rand::random(), ..Schedule::default() },
             current: None,
         };
-        if !acme.adopt_stored()? {
+        let stored = acme.adopt_before_start()?;
+        // Its connection has ended with the runtime.
+        acme.store = open_store(config)?;
+        if !stored {
             log::warn!(
                 "there is no certificate for {} yet: clients refuse the self-signed one that stands in until the ACME server {} \
                  has given one",
@@ -97,9 +111,9 @@ impl Acme {
         &self.certificates
     }
 
-    /// The file of the certificate, if it is there.
+    /// Where the certificate is, if it is there.
     pub(crate) fn loaded(&self) -> Option<String> {
-        self.current.as_ref().map(|_| self.path())
+        self.current.as_ref().map(|_| self.store.place())
     }
 
     /// Starts the thread that orders and renews.
@@ -107,7 +121,8 @@ impl Acme {
         let (running, stopped) = oneshot::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("acme".to_owned()).spawn(move || {
-            runtime.block_on(async {
+            // The connections of Redis stay on this thread.
+            LocalSet::new().block_on(&runtime, async {
                 tokio::select! {
                     _ = stopped => {}
                     () = self.run(surroundings) => {}
@@ -119,19 +134,27 @@ impl Acme {
 
     async fn run(mut self, surroundings: Surroundings) {
         let Surroundings { events, clock, http, https_port } = surroundings;
-        let answers = Answers::new(Arc::clone(&self.certificates));
-        let kinds = match http {
-            Some(listener) => {
-                let names = self.config.names.clone();
-                let port = HttpPort { answers: Arc::clone(&answers), names, https_port };
-                tokio::spawn(port.serve(listener));
-                [ChallengeKind::Http01, ChallengeKind::TlsAlpn01].as_slice()
-            }
-            None => &[ChallengeKind::TlsAlpn01],
+        let shared = match &self.config.store {
+            AcmeStore::Directory(_) => None,
+            AcmeStore::Redis(address) => match SharedAnswers::open(address) {
+                Ok(shared) => Some(shared),
+                Err(error) => return log::error!("the certificate is not renewed: {error}"),
+            },
         };
+        let kinds = match (&shared, &http) {
+            // The validator may come to any node, and only this one would have the certificate of TLS-ALPN-01.
+            (Some(_), _) => [ChallengeKind::Http01].as_slice(),
+            (None, Some(_)) => &[ChallengeKind::Http01, ChallengeKind::TlsAlpn01],
+            (None, None) => &[ChallengeKind::TlsAlpn01],
+        };
+        let answers = Answers::new(Arc::clone(&self.certificates), shared);
+        if let Some(listener) = http {
+            let names = self.config.names.clone();
+            spawn_local(HttpPort { answers: Rc::clone(&answers), names, https_port }.serve(listener));
+        }
         let mut ask_at = 0;
         loop {
-            match self.adopt_stored() {
+            match self.adopt_stored().await {
                 Ok(true) => self.tell_loaded(&events),
                 Ok(false) => {}
                 Err(error) => log::debug!("{error}"),
@@ -142,57 +165,87 @@ impl Acme {
             }
             let next = self.schedule.next();
             if next <= now {
-                let result = self.attempt(kinds, &answers, now).await;
-                match result {
-                    Ok(true) => {
+                match self.attempt(kinds, &answers, &clock).await {
+                    Attempt::Done => {
                         self.tell_loaded(&events);
                         ask_at = 0;
                         continue;
                     }
-                    // Another process orders.
-                    Ok(false) => {}
-                    Err(failure) => {
-                        self.failed(&failure, &clock);
-                        continue;
-                    }
+                    Attempt::Elsewhere => {}
+                    Attempt::Failed => continue,
                 }
             }
-            let pause =
-                Duration::from_secs(next.saturating_sub(now)).clamp(Duration::from_secs(1), LOOK_INTERVAL);
+            let pause = Duration::from_secs(next.saturating_sub(now))
+                .clamp(Duration::from_secs(1), self.store.look_interval());
             wait(&clock, pause).await;
         }
     }
 
-    /// Orders a certificate, stores it and shows it. False if another process orders.
-    async fn attempt(
+    /// Orders a certificate, stores it and shows it.
+    async fn attempt(&mut self, kinds: &[ChallengeKind], answers: &Rc<Answers>, clock: &Clock) -> Attempt {
+        let lock = match self.store.lock().await {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return Attempt::Elsewhere,
+            Err(error) => {
+                self.failed(&error.into(), clock);
+                return Attempt::Failed;
+            }
+        };
+        let result = self.locked(kinds, answers, seconds(clock), &lock).await;
+        let Err(failure) = result else {
+            self.store.unlock(lock, Duration::ZERO).await;
+            return Attempt::Done;
+        };
+        let pause = self.failed(&failure, clock);
+        // An ACME server counts refusals, whichever node asks.
+        let pause = if failure.kind() == FailureKind::Refused { pause } else { 0 };
+        self.store.unlock(lock, Duration::from_secs(pause)).await;
+        Attempt::Failed
+    }
+
+    /// Orders a certificate while no other process does.
+    async fn locked(
         &mut self,
         kinds: &[ChallengeKind],
-        answers: &Arc<Answers>,
+        answers: &Rc<Answers>,
         now: u64,
-    ) -> Result<bool, Failure> {
-        let Some(_lock) = self.store.lock()? else { return Ok(false) };
+        lock: &OrderLock,
+    ) -> Result<(), Failure> {
         // Another process may have ordered while this one waited.
-        if self.adopt_stored()? && self.schedule.next() > now {
-            return Ok(true);
+        if self.adopt_stored().await? && self.schedule.next() > now {
+            return Ok(());
         }
         log::info!("orders a certificate for {} from {}", self.names(), self.config.directory);
-        let pem = match self.order(kinds, answers).await {
+        let pem = tokio::select! {
+            pem = self.order_with_account(kinds, answers) => pem?,
+            () = self.store.lost(lock) => return Err(StoreError::LostLock.into()),
+        };
+        let kept = self.store.keep_certificate(&pem).await;
+        // It is shown even if it could not be stored.
+        self.adopt(pem.as_bytes());
+        self.schedule.ordered = Some(now);
+        Ok(kept?)
+    }
+
+    /// Orders, with a new account if the ACME server does not know the old one.
+    async fn order_with_account(
+        &self,
+        kinds: &[ChallengeKind],
+        answers: &Rc<Answers>,
+    ) -> Result<String, Failure> {
+        match self.order(kinds, answers).await {
             Err(failure) if failure.is_about_account() => {
                 log::warn!("{failure}. A new account is made");
-                self.store.forget_account()?;
-                self.order(kinds, answers).await?
+                self.store.forget_account().await?;
+                self.order(kinds, answers).await
             }
-            ordered => ordered?,
-        };
-        self.store.keep_certificate(&pem)?;
-        self.adopt_stored()?;
-        self.schedule.ordered = Some(now);
-        Ok(true)
+            ordered => ordered,
+        }
     }
 
     /// Orders with one challenge after another.
-    async fn order(&self, kinds: &[ChallengeKind], answers: &Arc<Answers>) -> Result<String, Failure> {
-        let account = order::account(&self.config, &self.store, self.client.clone()).await?;
+    async fn order(&self, kinds: &[ChallengeKind], answers: &Rc<Answers>) -> Result<String, Failure> {
+        let account = order::account(&self.config, &*self.store, self.client.clone()).await?;
         let replaces = self.current.as_ref().filter(|_| self.schedule.window.is_some());
         let replaces = replaces.and_then(Certificate::identifier);
         let mut kinds = kinds.iter().peekable();
@@ -210,20 +263,46 @@ impl Acme {
         }
     }
 
+    /// Shows the stored certificate before the port opens.
+    fn adopt_before_start(&mut self) -> Result<bool, AcmeError> {
+        // A thread of its own: the caller may be in a runtime.
+        let adopted = thread::scope(|scope| {
+            let adopting = scope.spawn(|| {
+                let runtime = Builder::new_current_thread().enable_all().build()?;
+                let adopted = runtime.block_on(self.adopt_stored());
+                // A drop would wait for a slow DNS.
+                runtime.shutdown_background();
+                Ok::<_, AcmeError>(adopted)
+            });
+            adopting.join().unwrap_or_else(|_| Err(io::Error::other("it has ended").into()))
+        })?;
+        match adopted {
+            Err(error) if error.is_outage() => {
+                log::warn!("{error}. The server tries it again");
+                Ok(false)
+            }
+            adopted => Ok(adopted?),
+        }
+    }
+
     /// Shows the stored certificate. True if it is another one than before.
-    fn adopt_stored(&mut self) -> Result<bool, StoreError> {
-        let Some(pem) = self.store.certificate()? else { return Ok(false) };
-        let certificate = match Certificate::parse(&pem) {
+    async fn adopt_stored(&mut self) -> Result<bool, StoreError> {
+        Ok(self.store.certificate().await?.is_some_and(|pem| self.adopt(&pem)))
+    }
+
+    /// Shows a certificate. True if it is another one than before.
+    fn adopt(&mut self, pem: &[u8]) -> bool {
+        let certificate = match Certificate::parse(pem) {
             Ok(certificate) => certificate,
             Err(why) => {
                 if self.certificates.set_problem(Some(why.clone())) {
-                    log::warn!("{} cannot be used: {why}. A new certificate is ordered", self.path());
+                    log::warn!("{} cannot be used: {why}. A new certificate is ordered", self.store.place());
                 }
-                return Ok(false);
+                return false;
             }
         };
         if self.current.as_ref().is_some_and(|current| current.certified.cert == certificate.certified.cert) {
-            return Ok(false);
+            return false;
         }
         let lacks = certificate.lacks(&self.config.names);
         if let Some(name) = lacks {
@@ -235,23 +314,24 @@ impl Acme {
         self.schedule.succeeded();
         self.certificates.swap(certificate.certified.clone());
         self.current = Some(certificate);
-        Ok(true)
+        true
     }
 
     /// Asks when the ACME server wants the certificate to be renewed. Returns the seconds until the next question.
     async fn ask_for_window(&mut self) -> u64 {
-        let asked = match (self.current.as_ref().and_then(Certificate::identifier), self.store.account()) {
-            (Some(certificate), Ok(Some(_))) => {
-                match order::account(&self.config, &self.store, self.client.clone()).await {
-                    Ok(account) => window::ask(&account, &certificate).await,
-                    Err(failure) => {
-                        log::debug!("cannot ask when to renew the certificate: {failure}");
-                        Asked::FAILED
+        let asked =
+            match (self.current.as_ref().and_then(Certificate::identifier), self.store.account().await) {
+                (Some(certificate), Ok(Some(_))) => {
+                    match order::account(&self.config, &*self.store, self.client.clone()).await {
+                        Ok(account) => window::ask(&account, &certificate).await,
+                        Err(failure) => {
+                            log::debug!("cannot ask when to renew the certificate: {failure}");
+                            Asked::FAILED
+                        }
                     }
                 }
-            }
-            _ => Asked::NOBODY,
-        };
+                _ => Asked::NOBODY,
+            };
         match asked {
             Asked::Window(window, pause) => {
                 self.schedule.window = Some(window);
@@ -265,7 +345,8 @@ impl Acme {
         }
     }
 
-    fn failed(&mut self, failure: &Failure, clock: &Clock) {
+    /// Counts a failure and logs it. Returns the seconds until the next attempt.
+    fn failed(&mut self, failure: &Failure, clock: &Clock) -> u64 {
         let now = seconds(clock);
         self.schedule.failed(failure.kind(), now, self.client.take_retry_after());
         let pause = self.schedule.next().saturating_sub(now);
@@ -275,14 +356,11 @@ impl Acme {
         };
         self.certificates.set_problem(Some(failure.to_string()));
         log::error!("{what}: {failure}. Next attempt in {}", span(pause));
+        pause
     }
 
     fn tell_loaded(&self, events: &Events) {
-        events.emit(|| Event::CertificateLoaded { path: self.path() });
-    }
-
-    fn path(&self) -> String {
-        self.store.certificate_path().display().to_string()
+        events.emit(|| Event::CertificateLoaded { path: self.store.place() });
     }
 
     fn names(&self) -> String {
@@ -295,13 +373,12 @@ fn seconds(clock: &Clock) -> u64 {
     clock.unix_millis() / 1000
 }
 
-/// A time for people.
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} seconds"),
-        120..7200 => format!("{} minutes", seconds / 60),
-        _ => format!("{} hours", seconds / 3600),
-    }
+/// Does not connect yet.
+fn open_store(config: &AcmeConfig) -> Result<Box<dyn CertificateStore>, AcmeError> {
+    Ok(match &config.store {
+        AcmeStore::Directory(dir) => Box::new(Directory::open(dir, &config.directory)?),
+        AcmeStore::Redis(address) => Box::new(RedisStore::open(address, config)?),
+    })
 }
 
 async fn wait(clock: &Clock, pause: Duration) {

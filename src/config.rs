@@ -23,7 +23,9 @@ use crate::wire::ApiKey;
 
 pub use crate::redis_link::{BadRedis, BadUrl, RedisAddress};
 pub use crate::tls::TlsFiles;
-pub use acme::{AcmeConfig, AcmeName, DEFAULT_ACME_HTTP_PORT, InvalidAcmeName, LETS_ENCRYPT, MAX_ACME_NAMES};
+pub use acme::{
+    AcmeConfig, AcmeName, AcmeStore, DEFAULT_ACME_HTTP_PORT, InvalidAcmeName, LETS_ENCRYPT, MAX_ACME_NAMES,
+};
 pub use cluster::{ClusterConfig, Degraded};
 pub use ice::{IceConfig, InvalidSecret, OwnIceServers, TurnCredentials, TurnSecret};
 pub use limits::{AddressLimits, Limits};

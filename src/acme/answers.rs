@@ -1,57 +1,35 @@
 //! What validators of the ACME server are told: they come to the HTTP port or to the TLS port.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::rc::Rc;
+use std::sync::Arc;
 
-use instant_acme::{ChallengeType, KeyAuthorization};
+use instant_acme::KeyAuthorization;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::challenge::ChallengeKind;
+use super::failure::Failure;
+use super::redis::SharedAnswers;
 use crate::config::AcmeName;
 use crate::tls::{self, Certificates};
 
-/// How the ACME server validates a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ChallengeKind {
-    /// It gets a file over HTTP from port 80 (RFC 8555, section 8.3).
-    Http01,
-    /// It looks at the certificate of port 443 (RFC 8737).
-    TlsAlpn01,
-}
-
-impl ChallengeKind {
-    pub(super) fn wire(self) -> ChallengeType {
-        match self {
-            ChallengeKind::Http01 => ChallengeType::Http01,
-            ChallengeKind::TlsAlpn01 => ChallengeType::TlsAlpn01,
-        }
-    }
-}
-
-impl fmt::Display for ChallengeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ChallengeKind::Http01 => "HTTP-01",
-            ChallengeKind::TlsAlpn01 => "TLS-ALPN-01",
-        })
-    }
-}
-
 /// The answers to challenges under way.
-#[derive(Debug)]
 pub(super) struct Answers {
     /// Key authorizations by token.
-    files: Mutex<HashMap<String, String>>,
+    files: RefCell<HashMap<String, String>>,
     certificates: Arc<Certificates>,
+    /// Those of all nodes of a cluster.
+    shared: Option<SharedAnswers>,
 }
 
 /// An answer. The drop takes it back.
 pub(super) struct Answer {
-    answers: Arc<Answers>,
+    answers: Rc<Answers>,
     at: Place,
 }
 
@@ -61,46 +39,50 @@ enum Place {
 }
 
 impl Answers {
-    pub(super) fn new(certificates: Arc<Certificates>) -> Arc<Self> {
-        Arc::new(Answers { files: Mutex::default(), certificates })
+    pub(super) fn new(certificates: Arc<Certificates>, shared: Option<SharedAnswers>) -> Rc<Self> {
+        Rc::new(Answers { files: RefCell::default(), certificates, shared })
     }
 
     /// Answers a challenge until the drop of what it returns.
-    pub(super) fn give(
-        self: &Arc<Self>,
+    pub(super) async fn give(
+        self: &Rc<Self>,
         kind: ChallengeKind,
         name: &AcmeName,
         token: &str,
         authorization: &KeyAuthorization,
-    ) -> Result<Answer, String> {
+    ) -> Result<Answer, Failure> {
         let at = match kind {
             ChallengeKind::Http01 => {
-                self.files().insert(token.to_owned(), authorization.as_str().to_owned());
+                if let Some(shared) = &self.shared {
+                    shared.give(token, authorization.as_str()).await?;
+                }
+                self.files.borrow_mut().insert(token.to_owned(), authorization.as_str().to_owned());
                 Place::Token(token.to_owned())
             }
             ChallengeKind::TlsAlpn01 => {
                 let sent = name_in_handshake(name);
-                self.certificates.add_validation(&sent, validation(name, authorization.digest().as_ref())?);
+                let certificate = validation(name, authorization.digest().as_ref());
+                self.certificates.add_validation(&sent, certificate.map_err(Failure::Unusable)?);
                 Place::Name(sent)
             }
         };
-        Ok(Answer { answers: Arc::clone(self), at })
+        Ok(Answer { answers: Rc::clone(self), at })
     }
 
     /// The content of the file for a token.
-    pub(super) fn file(&self, token: &str) -> Option<String> {
-        self.files().get(token).cloned()
-    }
-
-    fn files(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) async fn file(&self, token: &str) -> Option<String> {
+        let own = self.files.borrow().get(token).cloned();
+        match (own, &self.shared) {
+            (None, Some(shared)) => shared.file(token).await,
+            (own, _) => own,
+        }
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
         match &self.at {
-            Place::Token(token) => drop(self.answers.files().remove(token)),
+            Place::Token(token) => drop(self.answers.files.borrow_mut().remove(token)),
             Place::Name(name) => self.answers.certificates.remove_validation(name),
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use instant_acme::{Error, Problem};
 
-use super::answers::ChallengeKind;
+use super::challenge::ChallengeKind;
 use super::schedule::FailureKind;
 use super::store::StoreError;
 use crate::config::{AcmeConfig, AcmeName};
@@ -50,6 +50,7 @@ impl Failure {
     pub(super) fn kind(&self) -> FailureKind {
         match self {
             Failure::Unreachable { .. } => FailureKind::Outage,
+            Failure::Store(error) if error.is_outage() => FailureKind::Outage,
             // Faults of the server are not counted against this account. A nonce is bad if the server has restarted.
             Failure::Refused { kind, .. } if matches!(&**kind, "serverInternal" | "badNonce") => {
                 FailureKind::Outage
@@ -139,6 +140,15 @@ impl Failure {
             },
         };
         Failure::NotValidated { name: name.to_string(), kind, why, todo }
+    }
+}
+
+/// A time for people.
+pub(super) fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} seconds"),
+        120..7200 => format!("{} minutes", seconds / 60),
+        _ => format!("{} hours", seconds / 3600),
     }
 }
 

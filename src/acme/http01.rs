@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::answers::Answers;
@@ -31,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the port answers.
 pub(super) struct HttpPort {
-    pub(super) answers: Arc<Answers>,
+    pub(super) answers: Rc<Answers>,
     /// The names that a redirect may lead to. Others lead to the first one.
     pub(super) names: Vec<AcmeName>,
     /// The port of HTTPS as clients see it.
@@ -45,14 +47,14 @@ impl HttpPort {
             Ok(listener) => listener,
             Err(error) => return log::error!("cannot serve --acme_http_port: {error}"),
         };
-        let (this, free) = (Arc::new(self), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+        let (this, free) = (Rc::new(self), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
         loop {
             // Others wait in the queue of the kernel.
             let permit = Arc::clone(&free).acquire_owned().await;
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let this = Arc::clone(&this);
-                    tokio::spawn(async move {
+                    let this = Rc::clone(&this);
+                    spawn_local(async move {
                         // A client that is slow or says nonsense is no news.
                         let _ = timeout(TIMEOUT, this.talk(stream)).await;
                         drop(permit);
@@ -66,10 +68,10 @@ impl HttpPort {
         }
     }
 
-    async fn talk(self: Arc<Self>, stream: TcpStream) -> Result<(), hyper::Error> {
+    async fn talk(self: Rc<Self>, stream: TcpStream) -> Result<(), hyper::Error> {
         let answer = service_fn(|request: Request<Incoming>| {
-            let response = self.respond(&request);
-            async move { Ok::<_, Infallible>(response) }
+            let this = Rc::clone(&self);
+            async move { Ok::<_, Infallible>(this.respond(&request).await) }
         });
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -80,10 +82,10 @@ impl HttpPort {
             .await
     }
 
-    fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+    async fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         if let Some(token) = path.strip_prefix(CHALLENGES) {
-            return match self.answers.file(token) {
+            return match self.answers.file(token).await {
                 Some(file) => response(StatusCode::OK, file),
                 None => response(StatusCode::NOT_FOUND, "no such challenge\n".to_owned()),
             };
@@ -142,7 +144,7 @@ mod tests {
         let names: Vec<AcmeName> = ["example.org", "www.example.org", "2001:db8::7"]
             .map(|name| AcmeName::parse(name).unwrap())
             .into();
-        let answers = Answers::new(Certificates::new(provisional(&names).unwrap()));
+        let answers = Answers::new(Certificates::new(provisional(&names).unwrap()), None);
         HttpPort { answers, names, https_port }
     }
 
@@ -162,16 +164,17 @@ mod tests {
         }
     }
 
-    #[test]
-    fn nothing_but_reading_is_redirected_and_unknown_tokens_are_not_found() {
-        let status = |method: Method, path: &str| {
+    #[tokio::test]
+    async fn nothing_but_reading_is_redirected_and_unknown_tokens_are_not_found() {
+        for (method, path, status) in [
+            (Method::GET, "/", 301),
+            (Method::HEAD, "/peerjs", 301),
+            (Method::POST, "/", 403),
+            (Method::GET, "/.well-known/acme-challenge/x", 404),
+            (Method::GET, "/.well-known/acme-challenge/", 404),
+        ] {
             let request = Request::builder().method(method).uri(path).body(()).unwrap();
-            port(443).respond(&request).status().as_u16()
-        };
-        assert_eq!(status(Method::GET, "/"), 301);
-        assert_eq!(status(Method::HEAD, "/peerjs"), 301);
-        assert_eq!(status(Method::POST, "/"), 403);
-        assert_eq!(status(Method::GET, "/.well-known/acme-challenge/x"), 404);
-        assert_eq!(status(Method::GET, "/.well-known/acme-challenge/"), 404);
+            assert_eq!(port(443).respond(&request).await.status().as_u16(), status, "{path}");
+        }
     }
 }

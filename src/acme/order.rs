@@ -1,6 +1,6 @@
 //! One order, from the account to the certificate.
 
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 use instant_acme::{
@@ -10,10 +10,11 @@ use instant_acme::{
 use rcgen::KeyPair;
 use tokio::time::timeout;
 
-use super::answers::{self, Answer, Answers, ChallengeKind};
+use super::answers::{self, Answer, Answers};
 use super::certificate::Certificate;
+use super::challenge::ChallengeKind;
 use super::failure::Failure;
-use super::store::{Store, StoredAccount};
+use super::store::{CertificateStore, StoredAccount};
 use crate::config::{AcmeConfig, AcmeName};
 
 /// How long the ACME server may take to validate, and to issue. Let's Encrypt needs seconds.
@@ -26,20 +27,20 @@ const SHORT_LIVED: &str = "shortlived";
 /// The stored account, or a new one.
 pub(super) async fn account(
     config: &AcmeConfig,
-    store: &Store,
+    store: &dyn CertificateStore,
     http: impl HttpClient,
 ) -> Result<Account, Failure> {
     let failed = |error| Failure::of(error, "the account", config);
     let builder = Account::builder_with_http(Box::new(http));
-    if let Some(stored) = store.account()? {
+    if let Some(stored) = store.account().await? {
         let account = builder.from_credentials(stored.credentials).await.map_err(failed)?;
         if stored.email != config.email {
             let contact = contact(config);
             let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
             account.update_contacts(&contact).await.map_err(failed)?;
             // Credentials cannot be copied, so they are read once more.
-            if let Some(stored) = store.account()? {
-                keep(config, store, stored.credentials)?;
+            if let Some(stored) = store.account().await? {
+                keep(config, store, stored.credentials).await?;
             }
         }
         return Ok(account);
@@ -49,12 +50,16 @@ pub(super) async fn account(
     let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
     let (account, credentials) =
         builder.create(&new, config.directory.clone(), None).await.map_err(failed)?;
-    keep(config, store, credentials)?;
+    keep(config, store, credentials).await?;
     Ok(account)
 }
 
-fn keep(config: &AcmeConfig, store: &Store, credentials: AccountCredentials) -> Result<(), Failure> {
-    Ok(store.keep_account(&StoredAccount { email: config.email.clone(), credentials })?)
+async fn keep(
+    config: &AcmeConfig,
+    store: &dyn CertificateStore,
+    credentials: AccountCredentials,
+) -> Result<(), Failure> {
+    Ok(store.keep_account(&StoredAccount { email: config.email.clone(), credentials }).await?)
 }
 
 fn contact(config: &AcmeConfig) -> Option<String> {
@@ -66,7 +71,7 @@ pub(super) async fn order(
     config: &AcmeConfig,
     account: &Account,
     kind: ChallengeKind,
-    answers: &Arc<Answers>,
+    answers: &Rc<Answers>,
     replaces: Option<CertificateIdentifier<'static>>,
 ) -> Result<String, Failure> {
     let ordering = async {
@@ -121,7 +126,7 @@ async fn answer(
     config: &AcmeConfig,
     order: &mut Order,
     kind: ChallengeKind,
-    answers: &Arc<Answers>,
+    answers: &Rc<Answers>,
 ) -> Result<Vec<Answer>, Failure> {
     let failed = |error| Failure::of(error, "the challenge", config);
     let mut given = Vec::new();
@@ -146,7 +151,7 @@ async fn answer(
             return Err(Failure::NoChallenge { name: name.to_string(), kind, todo });
         };
         let key = challenge.key_authorization();
-        given.push(answers.give(kind, &name, &challenge.token, &key).map_err(Failure::Unusable)?);
+        given.push(answers.give(kind, &name, &challenge.token, &key).await?);
         challenge.set_ready().await.map_err(failed)?;
     }
     Ok(given)

@@ -183,7 +183,7 @@ async fn a_server_that_refuses_every_nonce_is_at_fault_itself() {
     let problem = json!({ "type": "urn:ietf:params:acme:error:badNonce", "detail": "no" });
     let server = Server::new(true).answering("https://ca.test/order/1", 400, &problem);
     let config = config(&["example.org"]);
-    let answers = Answers::new(Certificates::new(answers::provisional(&config.names).unwrap()));
+    let answers = Answers::new(Certificates::new(answers::provisional(&config.names).unwrap()), None);
     let account = server.account().await;
     let ordered = order::order(&config, &account, ChallengeKind::Http01, &answers, None).await;
     let Err(failure) = ordered else { panic!("ordered") };

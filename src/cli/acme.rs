@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use peerbroker::config::{AcmeConfig, AcmeName, DEFAULT_ACME_HTTP_PORT, LETS_ENCRYPT, MAX_ACME_NAMES};
+use peerbroker::config::{
+    AcmeConfig, AcmeName, AcmeStore, DEFAULT_ACME_HTTP_PORT, LETS_ENCRYPT, MAX_ACME_NAMES, RedisAddress,
+};
 
 use super::help;
 use super::values::port;
 
 #[derive(Debug, Args)]
 pub(super) struct AcmeArgs {
-    /// Get and renew a certificate for these host names and IP addresses by itself; needs --data_dir
+    /// Get and renew a certificate for these host names and IP addresses by itself; needs --data_dir or --redis
     ///
     /// You accept the terms of the ACME server, which is Let's Encrypt by default. Port 80 or port 443 must be open to the internet.
     #[arg(help_heading = help::TLS, long, env = "PEERBROKER_ACME", value_name = "NAME", num_args = 1.., value_delimiter = ' ', value_parser = name)]
@@ -38,9 +40,14 @@ pub(super) struct AcmeArgs {
 pub enum BadAcme {
     /// There is no place for the certificate.
     #[error(
-        "--acme needs --data_dir: the certificate and its key are kept there, so that a restart orders no other"
+        "--acme needs --data_dir or --redis: the certificate and its key are kept there, so that a restart orders no other"
     )]
     WithoutDataDir,
+    /// Only the node that orders has the certificate of TLS-ALPN-01.
+    #[error(
+        "--acme with --redis needs an --acme_http_port: the ACME server may come to any node, and only answers to HTTP-01 are shared"
+    )]
+    ClusterWithoutHttp,
     /// There are two certificates.
     #[error("--acme cannot be used with --{0}: the server gets its certificate by itself, or from files")]
     WithFiles(&'static str),
@@ -62,6 +69,8 @@ pub enum BadAcme {
 /// Other flags that matter.
 pub(super) struct Others<'a> {
     pub(super) data_dir: Option<&'a Path>,
+    /// That of the cluster.
+    pub(super) redis: Option<&'a RedisAddress>,
     pub(super) sslkey: bool,
     pub(super) sslcert: bool,
     pub(super) port: u16,
@@ -83,7 +92,12 @@ impl AcmeArgs {
                 return Err(BadAcme::WithFiles(flag));
             }
         }
-        let dir = others.data_dir.ok_or(BadAcme::WithoutDataDir)?;
+        let store = match (others.redis, others.data_dir) {
+            (Some(_), _) if self.acme_http_port == 0 => return Err(BadAcme::ClusterWithoutHttp),
+            (Some(redis), _) => AcmeStore::Redis(redis.clone()),
+            (None, Some(dir)) => AcmeStore::Directory(dir.join("acme")),
+            (None, None) => return Err(BadAcme::WithoutDataDir),
+        };
         let mut names = Vec::new();
         for name in &self.acme {
             if !names.contains(name) {
@@ -104,7 +118,7 @@ impl AcmeArgs {
             directory: self.acme_directory.clone(),
             http_port: Some(self.acme_http_port).filter(|port| *port != 0),
             ca: self.acme_ca.clone(),
-            dir: dir.join("acme"),
+            store,
         }))
     }
 }

@@ -104,8 +104,10 @@ impl Cli {
     pub fn settings(&self) -> Result<Settings, BadSettings> {
         let port = self.port.unwrap_or(DEFAULT_PORT);
         let Path { path, given: given_path } = self.path.clone().unwrap_or_default();
+        let cluster = self.cluster.config()?;
         let acme = self.acme.config(&Others {
             data_dir: self.data_dir.as_deref(),
+            redis: cluster.as_ref().map(|cluster| &cluster.redis),
             sslkey: self.sslkey.is_some(),
             sslcert: self.sslcert.is_some(),
             port,
@@ -186,7 +188,6 @@ impl Cli {
             return Err(BadSettings::SamePort { port: ops.port, other });
         }
         let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls, acme, ops };
-        let cluster = self.cluster.config()?;
         let stored_keys = self.stored_keys(cluster.as_ref())?;
         let relay = self.relay.config(self.turn.is_wanted())?;
         let (public, private) = self.relay.public();
@@ -198,10 +199,6 @@ impl Cli {
         match (self.cluster.keys_in_redis(), &self.data_dir, cluster) {
             (false, None, _) => Ok(StoredKeys::InMemory),
             (false, Some(dir), _) => Ok(StoredKeys::Directory(dir.clone())),
-            // The directory is for the certificate.
-            (true, Some(_), Some(cluster)) if self.acme.is_given() => {
-                Ok(StoredKeys::Redis(cluster.redis.clone()))
-            }
             (true, Some(dir), _) => Err(BadSettings::TwoStores(dir.clone())),
             (true, None, None) => Err(BadSettings::KeysWithoutRedis),
             (true, None, Some(cluster)) => Ok(StoredKeys::Redis(cluster.redis.clone())),

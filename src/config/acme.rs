@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use rustls_pki_types::ServerName;
 
+use crate::redis_link::RedisAddress;
+
 /// The directory of Let's Encrypt.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
@@ -26,15 +28,25 @@ pub struct AcmeConfig {
     pub http_port: Option<u16>,
     /// PEM file with the authorities that may certify the ACME server; `None` stands for the public ones.
     pub ca: Option<PathBuf>,
-    /// Directory for the account and the certificate.
-    pub dir: PathBuf,
+    /// Where the account and the certificate are kept.
+    pub store: AcmeStore,
+}
+
+/// Where an ACME account is kept, and the certificate with its private key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AcmeStore {
+    /// In a directory of this machine.
+    Directory(PathBuf),
+    /// In the Redis of a cluster: one node orders, and all of them have the certificate. Only HTTP-01 works.
+    Redis(RedisAddress),
 }
 
 impl AcmeConfig {
     /// A certificate of Let's Encrypt for these names, kept in this directory.
     pub fn new(names: Vec<AcmeName>, dir: PathBuf) -> Self {
         let http_port = Some(DEFAULT_ACME_HTTP_PORT);
-        AcmeConfig { names, email: None, directory: LETS_ENCRYPT.to_owned(), http_port, ca: None, dir }
+        let (directory, store) = (LETS_ENCRYPT.to_owned(), AcmeStore::Directory(dir));
+        AcmeConfig { names, email: None, directory, http_port, ca: None, store }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::acme::{Acme, AcmeError, Renewal, Surroundings};
 use crate::clock::Clock;
-use crate::config::{Listen, TlsFiles};
+use crate::config::{AcmeStore, Listen, TlsFiles};
 use crate::events::{Event, Events};
 use crate::lan::{host_name, lan_address};
 use crate::tls::{self, ACME_ALPN, Certificates, TlsError, Watch};
@@ -79,11 +79,14 @@ impl Secure {
             }
             (None, Some(config)) => {
                 let acme = Box::new(Acme::open(config)?);
+                let consequence = match config.store {
+                    AcmeStore::Directory(_) => "HTTP-01 is not possible, only TLS-ALPN-01",
+                    AcmeStore::Redis(_) => {
+                        "this node answers no validation, so orders of the cluster may fail"
+                    }
+                };
                 let http = config.http_port.and_then(|port| {
-                    let bound = bind(port);
-                    bound
-                        .inspect_err(|error| log::warn!("HTTP-01 is not possible, only TLS-ALPN-01: {error}"))
-                        .ok()
+                    bind(port).inspect_err(|error| log::warn!("{consequence}: {error}")).ok()
                 });
                 let is_public = config.http_port == Some(80);
                 (Arc::clone(acme.certificates()), Source::Acme { acme, http, is_public })

@@ -1,5 +1,6 @@
 //! Certificates that change while the program runs: from files, and from a real ACME server.
 
+mod cluster;
 mod pebble;
 mod view;
 
@@ -272,7 +273,7 @@ fn changed_files_are_shown_to_new_clients_and_nobody_is_closed() {
 #[test]
 fn flags_that_cannot_go_together_are_named() {
     for (args, words) in [
-        (&["--acme", "broker.test"][..], "--acme needs --data_dir"),
+        (&["--acme", "broker.test"][..], "--acme needs --data_dir or --redis"),
         (
             &["--acme", "broker.test", "--data_dir", "d", "--sslcert", "c", "--sslkey", "k"],
             "--acme cannot be used with --sslcert",

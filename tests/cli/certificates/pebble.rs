@@ -177,6 +177,11 @@ impl Pebble {
         Arc::new(builder.unwrap().with_root_certificates(roots).with_no_client_auth())
     }
 
+    /// How many orders there were.
+    pub fn orders(&self) -> usize {
+        self.log().matches("Added order").count()
+    }
+
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.join("pebble.log")).unwrap_or_default()
     }

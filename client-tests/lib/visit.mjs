@@ -168,7 +168,7 @@ function complainAboutIceServers() {
   RTCPeerConnection.prototype.setLocalDescription = function (...description) {
     const urls = this.getConfiguration().iceServers.flatMap((server) => server.urls);
     // Its own STUN and TURN are the server under test.
-    for (const url of urls.filter((url) => !/^(stun|turn)s?:127\.0\.0\.1:/.test(url))) console.error(`asks ${url}`);
+    for (const url of urls.filter((url) => !/^(stun|turn)s?:127\./.test(url))) console.error(`asks ${url}`);
     return setLocalDescription.apply(this, description);
   };
 }

@@ -8,7 +8,7 @@ import { startServer } from '../lib/server.mjs';
 import { freePort } from '../lib/shipped-proxy.mjs';
 import { onlyThrough, runCoturnClient, turnFlags } from '../lib/turn.mjs';
 
-const PORT = 3479;
+const PORT = 5349;
 
 /** Two clients talk, and see and hear each other, and only through TURN. */
 async function meet(stage, server, { caller, callee }) {

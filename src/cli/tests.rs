@@ -106,20 +106,23 @@ fn the_relay_has_an_address_of_each_family_and_a_port_of_its_own() {
 }
 
 #[test]
-fn turn_has_the_addresses_of_the_relay_and_the_next_port() {
+fn turn_has_the_addresses_of_the_relay_and_a_port_of_its_own() {
     let turn = |flags: &[&str]| settings(flags).turn.unwrap();
     let at = |flags: &[&str]| turn(flags).listen.iter().map(ToString::to_string).collect::<Vec<_>>();
     let relay = ["--relay", "198.51.100.7", "[2001:db8::7]:5000"];
-    assert_eq!(at(&relay), ["198.51.100.7:3479", "[2001:db8::7]:3479"]);
+    assert_eq!(at(&relay), ["198.51.100.7:5349", "[2001:db8::7]:5349"]);
     assert!(turn(&relay).only_stun, "a relay brings a STUN server");
     let both =
         [&relay[..], &["--turn", "--turn_ports", "50000-59999", "--relay_public", "203.0.113.1"]].concat();
-    assert_eq!(at(&both), ["198.51.100.7:3479", "[2001:db8::7]:3479"]);
+    assert_eq!(at(&both), ["198.51.100.7:5349", "[2001:db8::7]:5349"]);
     let TurnConfig { public, only_stun, ports, private, loopback, .. } = turn(&both);
     assert_eq!(public, ["203.0.113.1".parse::<std::net::IpAddr>().unwrap()]);
     assert_eq!((only_stun, ports, private, loopback), (false, Some(50_000..=59_999), false, false));
-    assert_eq!(at(&["--turn", "10.0.0.1", "[fd00::1]:4000"]), ["10.0.0.1:3479", "[fd00::1]:4000"]);
+    assert_eq!(at(&["--turn", "10.0.0.1", "[fd00::1]:4000"]), ["10.0.0.1:5349", "[fd00::1]:4000"]);
     assert_eq!(at(&["--relay", "127.0.0.1:0", "--turn"]), ["127.0.0.1:0"]);
+    // Two servers of one machine do not meet at neighbouring ports, and no port is out of range.
+    assert_eq!(at(&["--relay", "10.0.0.1:3479"]), ["10.0.0.1:5350"]);
+    assert_eq!(at(&["--relay", "10.0.0.1:65535"]), ["10.0.0.1:63664"]);
     assert!(turn(&["--turn", "10.0.0.1", "--relay_private"]).private, "without a relay too");
     for (flags, error) in [
         (&["--turn", "10.0.0.1", "10.0.0.2"][..], "--turn takes one IPv4 address"),

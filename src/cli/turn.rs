@@ -13,10 +13,10 @@ use super::values::count;
 
 #[derive(Debug, Args)]
 pub(super) struct TurnArgs {
-    /// Address of a TURN server, as in 198.51.100.7 or [2001:db8::7]:3479, for UDP, TCP and TLS [default: the relay's addresses]
+    /// Address of a TURN server, as in 198.51.100.7 or [2001:db8::7]:5349, for UDP, TCP and TLS [default: the relay's addresses]
     ///
-    /// One of IPv4, one of IPv6, or both. 0.0.0.0 and [::] stand for the address of the interface that leads out. The port is the
-    /// next after the relay's, or 3479. With --sslcert, TLS works at this port and at --port.
+    /// One of IPv4, one of IPv6, or both. 0.0.0.0 and [::] stand for the address of the interface that leads out. The port is
+    /// 5349, or as far from the relay's as 5349 is from 3478. With a certificate, TLS works at this port and at --port.
     #[arg(help_heading = help::RELAY, long, env = "PEERBROKER_TURN", value_name = "ADDRESS", num_args = 0..=2, value_delimiter = ' ', default_missing_value = "auto", value_parser = place)]
     turn: Vec<Place>,
 
@@ -79,11 +79,8 @@ impl TurnArgs {
         if only_stun && self.turn_ports.is_some() {
             return Err(BadRelay::WithoutTurn("turn_ports"));
         }
-        let beside_relay = relay.and_then(|relay| relay.listen.first()).map(|at| match at.port() {
-            0 => 0,
-            port => port.checked_add(1).unwrap_or(TurnConfig::DEFAULT_PORT),
-        });
-        let port = beside_relay.unwrap_or(TurnConfig::DEFAULT_PORT);
+        let relay_port = relay.and_then(|relay| relay.listen.first()).map(SocketAddr::port);
+        let port = relay_port.map_or(TurnConfig::DEFAULT_PORT, TurnConfig::port_beside);
         let listen = match (self.turn.as_slice(), relay) {
             ([], None) => return Ok(None),
             ([] | [Place::Auto], Some(relay)) => {
@@ -129,7 +126,7 @@ fn place(text: &str) -> Result<Place, String> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let with_port = text.parse().ok().map(|at: SocketAddr| Place::At(at.ip(), Some(at.port())));
     with_port.or_else(|| bare.parse().ok().map(|ip| Place::At(ip, None))).ok_or_else(|| {
-        "expected an IP address with or without a port, as in 198.51.100.7:3479 or [2001:db8::7]:3479"
+        "expected an IP address with or without a port, as in 198.51.100.7:5349 or [2001:db8::7]:5349"
             .to_owned()
     })
 }

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use super::RelayConfig;
+
 /// Where a TURN server listens, and what it tells clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnConfig {
@@ -23,9 +25,19 @@ pub struct TurnConfig {
 }
 
 impl TurnConfig {
-    /// The port of a TURN server without a relay. With one, it is the next after the relay's. It must not be the relay's own:
-    /// Chromium takes all packets from a page's ICE server for answers of that server.
-    pub const DEFAULT_PORT: u16 = 3479;
+    /// The port of TURN over TLS (RFC 8656), for all of TURN. It must not be the relay's: Chromium takes all packets from a
+    /// page's ICE server for answers of that server.
+    pub const DEFAULT_PORT: u16 = 5349;
+
+    /// The port of the TURN server beside a relay: as far from the relay's as the default ports of both are apart, so that
+    /// several servers of one machine need only different ports for their relays.
+    pub fn port_beside(relay: u16) -> u16 {
+        const APART: u16 = TurnConfig::DEFAULT_PORT - RelayConfig::DEFAULT_PORT;
+        match relay {
+            0 => 0,
+            relay => relay.checked_add(APART).unwrap_or(relay.saturating_sub(APART)),
+        }
+    }
 }
 
 /// Limits of a TURN server; 0 turns off those of bytes.

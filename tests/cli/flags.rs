@@ -292,15 +292,15 @@ fn a_port_in_use_ends_with_1_and_is_named() {
 
 #[test]
 fn without_the_port_of_its_stun_server_a_relay_starts_and_says_so() {
-    // The port in front of it is free at the moment, and nothing else asks for it by name.
+    const APART: u16 = 5349 - 3478;
+    let is_free =
+        |port| UdpSocket::bind(("127.0.0.1", port)).and(TcpListener::bind(("127.0.0.1", port))).is_ok();
     let (taken, port) = std::iter::repeat_with(|| {
         let taken = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
-        let port = taken.local_addr().unwrap().port() - 1;
+        let port = taken.local_addr().unwrap().port() - APART;
         (taken, port)
     })
-    .find(|(_, port)| {
-        UdpSocket::bind(("127.0.0.1", *port)).is_ok() && TcpListener::bind(("127.0.0.1", *port)).is_ok()
-    })
+    .find(|(_, port)| is_free(*port))
     .unwrap();
     let relay = format!("127.0.0.1:{port}");
     let stderr = Program::start(&["--relay", &relay, "--relay_private"]).stop().stderr;

@@ -136,12 +136,17 @@ async fn write(outbox: &Outbox, writer: impl AsyncWrite) -> io::Result<()> {
     let mut writer = std::pin::pin!(writer);
     loop {
         let mut waiting = &outbox.take().await[..];
-        while !waiting.is_empty() {
-            let count = timeout(PATIENCE, writer.write(waiting)).await??;
-            if count == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
+        while let Some((_, length)) = next(waiting)? {
+            // Each by itself: TLS makes a record of it, and some clients look at the first message of a record only.
+            let (mut message, rest) = waiting.split_at_checked(length).unwrap_or((waiting, &[]));
+            while !message.is_empty() {
+                let count = timeout(PATIENCE, writer.write(message)).await??;
+                if count == 0 {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+                message = message.get(count..).unwrap_or_default();
             }
-            waiting = waiting.get(count..).unwrap_or_default();
+            waiting = rest;
         }
         timeout(PATIENCE, writer.flush()).await??;
     }

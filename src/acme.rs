@@ -53,7 +53,7 @@ pub(crate) struct Acme {
     current: Option<Certificate>,
 }
 
-/// What became of an attempt to order.
+/// The outcome of an attempt to order.
 enum Attempt {
     Done,
     /// Another process orders, or pauses after a refusal.
@@ -64,7 +64,7 @@ enum Attempt {
 /// The thread that orders and renews. The drop ends it.
 pub(crate) struct Renewal(#[allow(dead_code, reason = "the drop ends the thread")] oneshot::Sender<()>);
 
-/// What the thread needs of the server.
+/// The parts of the server that the thread needs.
 pub(crate) struct Surroundings {
     pub(crate) events: Events,
     pub(crate) clock: Clock,

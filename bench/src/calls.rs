@@ -44,7 +44,7 @@ struct Side {
     socket: UdpSocket,
     /// Where it sends to.
     to: SocketAddr,
-    /// What stands in front of each datagram that it sends.
+    /// Put in front of each datagram that it sends.
     header: Vec<u8>,
     sent: u64,
     received: u64,

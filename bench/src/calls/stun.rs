@@ -27,7 +27,7 @@ const UDP: [u8; 4] = [17, 0, 0, 0];
 /// The channel of every allocation, which has only one.
 pub(super) const CHANNEL: u16 = 0x4000;
 
-/// What a side of a call says about itself.
+/// The name and password of a side of a call.
 #[derive(Clone)]
 pub(super) struct Credentials {
     pub(super) ufrag: String,
@@ -93,7 +93,7 @@ pub(super) fn bind_channel(peer: SocketAddr) -> Result<Vec<u8>> {
     Ok(message.finish())
 }
 
-/// What stands in front of a datagram in [`CHANNEL`].
+/// The header of a datagram in [`CHANNEL`].
 pub(super) fn channel_header(size: usize) -> Result<Vec<u8>> {
     let length = u16::try_from(size).context("too long for a channel")?;
     Ok([CHANNEL.to_be_bytes(), length.to_be_bytes()].concat())

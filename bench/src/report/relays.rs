@@ -1,4 +1,4 @@
-//! What calls through the relay cost.
+//! The cost of calls through the relay.
 
 use super::document::Chapter;
 use super::rows::{at_most, ratio};

@@ -12,7 +12,7 @@ use super::child::{Running, SERVER_CORE, run_load};
 use super::servers::free_address;
 use crate::measured::CallsMeasured;
 
-/// What passes datagrams on.
+/// A program that passes datagrams on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relays {
     Peerbroker,

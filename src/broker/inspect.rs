@@ -9,6 +9,8 @@ use crate::wire::{CloseReason, ConnId, Link, PeerId, Token};
 pub struct PeerInfo {
     /// The id.
     pub id: PeerId,
+    /// The connection.
+    pub connection: ConnId,
     /// The kind of its connection.
     pub link: Link,
     /// Details from its session.
@@ -23,8 +25,8 @@ impl Realm {
         let slot = self.find(id)?;
         let state = slot.lock();
         let conn = state.conn.as_ref()?;
-        let (link, info) = (conn.link, conn.info.clone());
-        Some(PeerInfo { id: slot.id.clone(), link, info, messages: slot.messages() })
+        let (connection, link, info) = (conn.id, conn.link, conn.info.clone());
+        Some(PeerInfo { id: slot.id.clone(), connection, link, info, messages: slot.messages() })
     }
 
     /// One page of registered ids, sorted by their bytes: the first `limit` ids after `after`. The last id of a page is

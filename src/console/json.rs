@@ -6,6 +6,7 @@ use jiff::{Timestamp, Unit};
 use log::Record;
 use log::kv::{self, Key, Value as Kv, VisitSource};
 use peerbroker::events::{Event, PeerAddress};
+use peerbroker::wire::ConnId;
 use serde_json::{Map, Value, json};
 
 use super::text::{api_line, client_options, printable, start_line, url};
@@ -94,13 +95,13 @@ pub(super) fn started(settings: &Settings, address: SocketAddr, ops_address: Opt
 pub(super) fn event(event: &Event) -> String {
     match event {
         Event::PeerConnected(connected) => {
-            let mut fields = about("connected", &connected.peer);
+            let mut fields = about("connected", &connected.peer, connected.connection);
             fields.insert("address".to_owned(), json!(connected.address));
             fields.insert("version".to_owned(), json!(connected.client_version.as_ref().map(|v| v.as_str())));
             line("INFO", &format!("Client connected: {}", printable(connected.peer.id.as_str())), fields)
         }
         Event::PeerDisconnected(gone) => {
-            let mut fields = about("disconnected", &gone.peer);
+            let mut fields = about("disconnected", &gone.peer, gone.connection);
             let more = json!({
                 "reason": gone.reason.ending().label,
                 "duration_ms": u64::try_from(gone.duration.as_millis()).unwrap_or(u64::MAX),
@@ -115,9 +116,10 @@ pub(super) fn event(event: &Event) -> String {
     }
 }
 
-fn about(event: &str, peer: &PeerAddress) -> Fields {
+fn about(event: &str, peer: &PeerAddress, connection: ConnId) -> Fields {
     let (key, id) = (peer.key.as_str(), peer.id.as_str());
-    fields_of(json!({"event": event, "key": key, "id": id, "realm": peer.realm.label()}))
+    let (realm, connection_id) = (peer.realm.label(), connection.get());
+    fields_of(json!({"event": event, "key": key, "id": id, "realm": realm, "connection_id": connection_id}))
 }
 
 fn fields_of(json: Value) -> Fields {

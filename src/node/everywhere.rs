@@ -27,6 +27,9 @@ pub struct PeerReport {
     pub kind: ReportedKind,
     /// The kind of connection.
     pub connection: ReportedLink,
+    /// The number of the connection, as in the log of its node. Never used again while the node runs.
+    #[serde(default)]
+    pub connection_id: u64,
     /// When the connection was opened, in seconds since 1970.
     pub since: u64,
     /// The client's address; `null` if it is unknown.
@@ -265,7 +268,11 @@ impl Node {
         ids.iter().flat_map(of_id).collect()
     }
 
-    fn report(&self, kind: RealmKind, PeerInfo { id, link, info, messages }: PeerInfo) -> PeerReport {
+    fn report(
+        &self,
+        kind: RealmKind,
+        PeerInfo { id, connection, link, info, messages }: PeerInfo,
+    ) -> PeerReport {
         PeerReport {
             id: id.to_string(),
             kind: match kind {
@@ -276,6 +283,7 @@ impl Node {
                 Link::Socket => ReportedLink::WebSocket,
                 Link::Stream => ReportedLink::Stream,
             },
+            connection_id: connection.get(),
             since: info.since,
             address: info.address,
             client_version: info.version.map(|version| version.as_str().to_owned()),

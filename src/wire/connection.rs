@@ -25,6 +25,13 @@ impl ConnId {
     }
 }
 
+impl fmt::Display for ConnId {
+    /// As the log names it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
 /// One life of a node: from when it joins the others until it leaves, or is believed dead. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(u64);

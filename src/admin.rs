@@ -2,6 +2,7 @@
 
 mod key_signup;
 mod known;
+mod log_level;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +15,11 @@ use crate::limits::{GuessLimiter, SignupLimiter};
 use crate::node::{ActiveKeys, Node};
 use crate::wire::{ApiKey, Limit, PeerId};
 use known::{Difference, KnownKeys};
+use log_level::LogLevel;
 
 pub(crate) use key_signup::{InvalidSignup, SignupError, SignupRequest};
+pub use log_level::LogControl;
+pub(crate) use log_level::{LogError, LogState};
 
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
@@ -24,7 +28,7 @@ const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 pub(crate) enum AdminError {
     /// The key is a built-in one.
     #[error(
-        "the key {0} is set by the flags of the server; store one of the same name, and that counts instead"
+        "the key {0} is set by the flags or the configuration file of the server; store one of the same name, and that counts instead"
     )]
     BuiltIn(ApiKey),
     /// Its name is not valid.
@@ -55,10 +59,16 @@ pub(crate) struct Admin {
     writing: Mutex<()>,
     /// As they were stored last. Changed only while `writing` is locked.
     known: KnownKeys,
+    log: LogLevel,
 }
 
 impl Admin {
-    pub(crate) fn new(node: Arc<Node>, keys: Arc<ActiveKeys>, store: Arc<dyn KeyStore>) -> Self {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        keys: Arc<ActiveKeys>,
+        store: Arc<dyn KeyStore>,
+        log: Option<Arc<dyn LogControl>>,
+    ) -> Self {
         Admin {
             signups: SignupLimiter::new(node.config().clone()),
             node,
@@ -69,6 +79,7 @@ impl Admin {
             has_read: AtomicBool::new(false),
             writing: Mutex::new(()),
             known: KnownKeys::default(),
+            log: LogLevel::new(log),
         }
     }
 
@@ -189,6 +200,27 @@ impl Admin {
     pub(crate) fn sweep(&self, now: u64) {
         self.signups.sweep(now);
         self.wrong_tokens.sweep(now);
+        if self.log.sweep(now) {
+            self.node.events().emit(|| Event::LogFilter { by: None, filter: None, seconds: None });
+        }
+    }
+
+    /// The filter of the log.
+    pub(crate) fn log(&self) -> Result<LogState, LogError> {
+        self.log.state()
+    }
+
+    /// Changes the filter of the log, for some seconds or until that is done again. `None` is the configured filter.
+    pub(crate) fn set_log(
+        &self,
+        by: Actor,
+        filter: Option<String>,
+        seconds: Option<u32>,
+    ) -> Result<(), LogError> {
+        let until = seconds.map(|seconds| self.node.clock().now() + u64::from(seconds) * 1000);
+        self.log.set(filter.clone(), until)?;
+        self.node.events().emit(|| Event::LogFilter { by: Some(by), filter, seconds });
+        Ok(())
     }
 
     fn emit(&self, key: &ApiKey, what: impl FnOnce() -> KeyEvent) {

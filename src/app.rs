@@ -5,17 +5,18 @@ mod cluster;
 mod key_watch;
 mod log_events;
 mod mistakes;
+mod reloads;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once, OnceLock};
 use std::time::{Duration, Instant};
 
-use arc_swap::Guard;
+use arc_swap::{ArcSwapOption, Guard};
 
-use crate::admin::Admin;
+use crate::admin::{Admin, LogControl};
 use crate::clock::Clock;
-use crate::config::{ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
+use crate::config::{AdminToken, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
 use crate::events::{ClientMistake, Event, Events, Mistake};
 use crate::keys::{KeyError, KeyStore};
 use crate::limits::ConnectionLimiter;
@@ -27,6 +28,8 @@ use crate::turn::{BoundTurn, Turn, TurnUrls};
 use crate::wire::Limit;
 use key_watch::KeyWatch;
 use mistakes::Mistakes;
+pub(crate) use reloads::LastReloads;
+use reloads::Reloads;
 
 /// Makes an id for a client of a key.
 pub(crate) type GenerateId = Box<dyn Fn(&str) -> String + Send + Sync>;
@@ -52,6 +55,9 @@ pub(crate) struct Parts {
     pub(crate) ignored_proxy: Once,
     /// The certificates of the TLS port, if a server has one.
     pub(crate) certificates: OnceLock<Arc<Certificates>>,
+    /// The bearer token of the API, if there is one.
+    pub(crate) admin_token: ArcSwapOption<AdminToken>,
+    pub(crate) reloads: Reloads,
     /// Set when the server begins to stop.
     stopping: AtomicBool,
     started: Instant,
@@ -66,6 +72,7 @@ pub(crate) struct Extras {
     pub(crate) own_ice: OwnIceServers,
     pub(crate) turn: Option<BoundTurn>,
     pub(crate) generate_id: Option<GenerateId>,
+    pub(crate) log: Option<Arc<dyn LogControl>>,
 }
 
 impl Parts {
@@ -74,7 +81,7 @@ impl Parts {
         events: Events,
         clock: Clock,
         store: Arc<dyn KeyStore>,
-        Extras { on_message, cluster, relay, turn, own_ice, generate_id }: Extras,
+        Extras { on_message, cluster, relay, turn, own_ice, generate_id, log }: Extras,
     ) -> Arc<Self> {
         let is_live = !clock.is_manual();
         if turn.is_some() {
@@ -101,7 +108,7 @@ impl Parts {
             background::take("relay-wakes", &node, wakes, work);
         }
         let sessions = Sessions::new(Arc::clone(&node), Arc::clone(&keys), on_message);
-        let admin = Admin::new(Arc::clone(&node), Arc::clone(&keys), store);
+        let admin = Admin::new(Arc::clone(&node), Arc::clone(&keys), store, log);
         if let Err(error) = log_events::start(&events) {
             log::error!("cannot start the thread that logs, so what operators do is not logged: {error}");
         }
@@ -121,6 +128,8 @@ impl Parts {
             silent_proxy: Once::new(),
             ignored_proxy: Once::new(),
             certificates: OnceLock::new(),
+            admin_token: ArcSwapOption::empty(),
+            reloads: Reloads::default(),
             stopping: AtomicBool::new(false),
             started: Instant::now(),
         });

@@ -3,13 +3,19 @@
 
 mod acme;
 mod cluster;
+mod config_command;
+mod config_file;
+mod effective;
 mod environment;
 mod help;
 mod ice;
 mod keys;
+mod live;
 mod misplaced;
 mod not_read;
+mod read;
 mod relay;
+mod secret_file;
 mod settings;
 mod turn;
 mod values;
@@ -20,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use clap::{ArgMatches, CommandFactory as _, Error, FromArgMatches as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use ipnet::IpNet;
 use peerbroker::config::{DEFAULT_HOST, DEFAULT_OPS_HOST, DEFAULT_PORT};
 use peerbroker::keys::IdStyle;
@@ -28,15 +34,17 @@ use peerbroker::wire::ApiKey;
 use peerbroker::{Config, Listen};
 
 pub use cluster::StoredKeys;
+pub use config_command::ConfigCommand;
 pub use environment::Given;
 pub use keys::{BadKeySettings, KeySettings, KeysCommand, KeysPlace};
 pub use not_read::NotRead;
+pub use read::Reread;
 pub use settings::Settings;
-pub use values::LogFormat;
 use values::{
-    Cors, Dialect, Path, RegistrationState, cors, count, id_style, in_millis, key, millis, millis_or_none,
-    network, path, port, positive, workers, yes_or_no,
+    Cors, Dialect, Path, RegistrationState, cors, count, id_style, in_millis, key, log_filter, millis,
+    millis_or_none, network, path, port, positive, workers, yes_or_no,
 };
+pub use values::{LogFilter, LogFormat};
 
 /// A broker that lets WebRTC clients find each other. Drop-in replacement for peerjs-server.
 #[derive(Debug, Parser)]
@@ -59,9 +67,11 @@ pub struct Cli {
         short,
         env = "PEERBROKER_PORT",
         value_parser = port,
+        default_value_t = DEFAULT_PORT,
+        hide_default_value = true,
         help = format!("TCP port; 0 takes a free one [default: $PORT or {DEFAULT_PORT}]")
     )]
-    port: Option<u16>,
+    port: u16,
 
     /// Address or name to listen on; `::` is IPv6 and IPv4
     #[arg(help_heading = help::BASICS, long, short = 'H', env = "PEERBROKER_HOST", default_value = DEFAULT_HOST)]
@@ -72,9 +82,11 @@ pub struct Cli {
         long,
         env = "PEERBROKER_PATH",
         value_parser = path,
+        default_value = "/",
+        hide_default_value = true,
         help = format!("Mount path [default: $PEERSERVER_PATH or {}]", defaults().path)
     )]
-    path: Option<Path>,
+    path: Path,
 
     /// Directory of an app's files to serve beside the broker
     ///
@@ -95,6 +107,9 @@ pub struct Cli {
     /// This creates and changes nothing. The port is not checked.
     #[arg(help_heading = help::BASICS, long = "check_config", alias = "check-config")]
     pub check_config: bool,
+
+    #[command(flatten)]
+    pub config: config_file::ConfigArgs,
 
     /// Private key for HTTPS and WSS (PEM), with --sslcert
     #[arg(help_heading = help::TLS, long, env = "PEERBROKER_SSLKEY", value_name = "FILE")]
@@ -320,15 +335,27 @@ pub struct Cli {
     )]
     pub log_format: LogFormat,
 
+    /// Levels of the log, also by module, as in info,peerbroker::relay=debug [default: $RUST_LOG or warn,peerbroker=info,actix_http=off]
+    #[arg(help_heading = help::LOG, long, env = "PEERBROKER_LOG", value_name = "FILTER", value_parser = log_filter)]
+    pub log: Option<LogFilter>,
+
     /// Print no lines about clients, and log no more than warnings
     ///
     /// The start line stays, and changes through the API are logged.
     #[arg(help_heading = help::LOG, long, env = "PEERBROKER_QUIET", value_name = "true|false", num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
     pub quiet: bool,
 
-    /// The arguments that were given, by a flag or a variable.
+    /// The arguments that were given, by a flag, a variable or the configuration file.
     #[arg(skip)]
     pub given: Given,
+
+    /// All settings as text.
+    #[arg(skip)]
+    pub effective: effective::Effective,
+
+    /// The configuration file, if there is one.
+    #[arg(skip)]
+    pub file: Option<config_file::ConfigFile>,
 }
 
 /// Commands that run instead of the server.
@@ -337,6 +364,10 @@ pub enum Command {
     /// Add, list, change and remove API keys; works while the server runs
     #[command(subcommand, after_help = keys::HELP, disable_help_subcommand = true)]
     Keys(Box<KeysCommand>),
+
+    /// Check the configuration, or show it
+    #[command(subcommand, disable_help_subcommand = true)]
+    Config(ConfigCommand),
 
     /// Print the completions of flags for a shell
     #[command(after_help = help::COMPLETIONS)]
@@ -353,24 +384,6 @@ pub enum Command {
 fn defaults() -> &'static Config {
     static DEFAULTS: LazyLock<Config> = LazyLock::new(Config::default);
     &DEFAULTS
-}
-
-impl Cli {
-    /// Reads flags and environment.
-    pub fn read() -> Result<Self, NotRead> {
-        let command = help::shortened(environment::with_set_variables(Cli::command()));
-        let read = command.clone().try_get_matches().and_then(|matches| Cli::of(&command, &matches));
-        read.map_err(|error| {
-            let log_format = not_read::log_format(&command);
-            let error = misplaced::explained(error, &command);
-            NotRead { error: environment::naming_variables(error, command), log_format }
-        })
-    }
-
-    fn of(command: &clap::Command, matches: &ArgMatches) -> Result<Self, Error> {
-        let cli = Cli::from_arg_matches(matches)?;
-        Ok(Cli { given: Given::of(command, matches), ..cli })
-    }
 }
 
 /// The completions for a shell.

@@ -44,6 +44,8 @@ pub struct Config {
     pub key: ApiKey,
     /// Whether [`key`](Self::key) is accepted, in addition to the keys of [`Builder::keys`](crate::Builder::keys).
     pub default_key: bool,
+    /// More built-in keys, with settings of their own. One with the text of [`key`](Self::key) replaces its settings.
+    pub keys: Vec<Key>,
     /// Registration of keys by anyone who can reach the server.
     pub registration: KeySignup,
     /// Whether `GET {path}{key}/peers` lists the ids of all peers.
@@ -163,7 +165,7 @@ impl Config {
         entered.map(drop).map_err(|error| BadStaticDir { path: path.clone(), error })
     }
 
-    /// The keys of the flags, with their settings.
+    /// The keys of the configuration, with their settings.
     pub fn built_in_keys(&self) -> Vec<Key> {
         let settings = Settings {
             allow_discovery: self.allow_discovery,
@@ -176,14 +178,17 @@ impl Config {
         let mut keys =
             if self.default_key { vec![self.key.clone(), self.root_key().clone()] } else { Vec::new() };
         keys.dedup();
+        keys.retain(|key| !self.keys.iter().any(|own| own.key == *key));
         let built_in =
             |key| Key { created: 0, built_in: true, ..Key::new(Some(key), "built in", settings.clone()) };
-        keys.into_iter().map(built_in).collect()
+        let own = self.keys.iter().cloned().map(|key| Key { created: 0, built_in: true, ..key });
+        keys.into_iter().map(built_in).chain(own).collect()
     }
 
-    /// Whether a key comes from the flags.
+    /// Whether a key comes from the configuration.
     pub fn is_built_in(&self, key: &ApiKey) -> bool {
-        self.default_key && (*key == self.key || key == self.root_key())
+        let is_default = self.default_key && (*key == self.key || key == self.root_key());
+        is_default || self.keys.iter().any(|own| own.key == *key)
     }
 
     /// Whether an address is that of a trusted proxy.
@@ -213,6 +218,7 @@ impl Default for Config {
             // The default key of PeerJS clients.
             key: ApiKey::parse("peerjs").unwrap_or_else(|_| unreachable!("a valid key")),
             default_key: true,
+            keys: Vec::new(),
             registration: KeySignup::default(),
             allow_discovery: key.allow_discovery,
             proxied: false,

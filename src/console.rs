@@ -1,18 +1,19 @@
 //! The program's output: the lines of peerjs-server on stdout, the log on stderr.
 
 mod json;
+mod log;
 mod text;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
-use env_logger::Env;
 use peerbroker::events::{Event, Events, Notice};
 use peerbroker::wire::CloseReason;
 
 use crate::cli::{LogFormat, Settings};
 use text::{api_line, hints, start_line};
 
+pub use self::log::{Log, parse as parse_filter, start as start_log};
 pub use text::printable;
 
 /// How the program writes its lines.
@@ -84,7 +85,7 @@ pub fn follow(events: &Events, style: Style, settings: Settings) -> io::Result<(
             match notice {
                 Notice::Event(event) => text += &style.lines(event, &settings),
                 Notice::Missed(missed) => {
-                    log::warn!("stdout was read too slowly: {missed} events are not printed");
+                    ::log::warn!("stdout was read too slowly: {missed} events are not printed");
                 }
             }
         }
@@ -96,19 +97,4 @@ fn write_out(text: &str) {
     let mut stdout = io::stdout().lock();
     // If stdout is closed, nobody wants the lines.
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-}
-
-/// The default of `RUST_LOG`. actix-http is off, because it logs every malformed request of a scanner as an error.
-const DEFAULT_LOG: &str = "warn,peerbroker=info,actix_http=off";
-/// The same with `--quiet`. Changes by operators stay in the log.
-const QUIET_LOG: &str = "warn,peerbroker::audit=info,actix_http=off";
-
-/// Starts the log.
-pub fn start_log(style: Style) {
-    let default = if style.quiet { QUIET_LOG } else { DEFAULT_LOG };
-    let mut builder = env_logger::Builder::from_env(Env::default().default_filter_or(default));
-    if style.format == LogFormat::Json {
-        builder.format(|out, record| out.write_all(json::record(record).as_bytes()));
-    }
-    builder.init();
 }

@@ -3,9 +3,10 @@ use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
 
+use crate::admin::LogControl;
 use crate::app::{Extras, Parts};
 use crate::clock::Clock;
-use crate::config::{AdminToken, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers};
+use crate::config::{AdminToken, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers, TlsFiles};
 use crate::events::{Event, Events, Notice};
 use crate::http::{self, Mounted};
 use crate::keys::memory::MemoryKeys;
@@ -15,6 +16,7 @@ use crate::node::Node;
 use crate::ops::Ops;
 use crate::relay::BoundRelay;
 use crate::session::{Client, Message};
+use crate::tls::{self, TlsError};
 use crate::turn::{BoundTurn, Turn, TurnUrls};
 use crate::wire::CloseReason;
 
@@ -136,9 +138,37 @@ impl PeerBroker {
         self.parts.turn.as_ref()
     }
 
+    /// Replaces the bearer token of the API. Without a token, only local programs may use the API.
+    pub fn set_admin_token(&self, token: Option<AdminToken>) {
+        self.parts.admin_token.store(token.map(Arc::new));
+    }
+
+    /// Reads the certificate of the [`Server`](crate::Server) again and shows it to new connections. The server does this
+    /// by itself when the files change.
+    pub fn reread_certificate(&self, files: &TlsFiles) -> Result<(), TlsError> {
+        let Some(certificates) = self.parts.certificates.get() else { return Ok(()) };
+        if tls::reread(files, certificates)? {
+            let path = files.cert.display().to_string();
+            self.events().emit(|| Event::CertificateLoaded { path });
+        }
+        Ok(())
+    }
+
+    /// Tells the log, the statistics and all that follow events that the program has read its configuration again. `changed`
+    /// says what is different, and `pending` what needs a restart.
+    pub fn reloaded(&self, changed: Vec<String>, pending: Vec<String>) {
+        self.parts.reloads.succeeded(self.events(), changed, pending);
+    }
+
+    /// Tells them that the program has read a configuration that is wrong, so the previous one stays in force.
+    pub fn reload_failed(&self, why: String) {
+        self.parts.reloads.failed(self.events(), why);
+    }
+
     /// The state of the operator's API.
     pub(crate) fn ops(&self, token: Option<AdminToken>) -> Arc<Ops> {
-        Arc::new(Ops::new(Arc::clone(&self.parts), token))
+        self.set_admin_token(token);
+        Arc::new(Ops::new(Arc::clone(&self.parts)))
     }
 
     /// The broker at its configured path, in a server of its own.
@@ -237,6 +267,12 @@ impl Builder {
     /// is not set, the broker makes one.
     pub fn turn(mut self, turn: BoundTurn) -> Self {
         self.extras.turn = Some(turn);
+        self
+    }
+
+    /// Lets the operator's API change the log of this program. Without it, `/api/log` answers 501.
+    pub fn log(mut self, log: Arc<dyn LogControl>) -> Self {
+        self.extras.log = Some(log);
         self
     }
 

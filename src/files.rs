@@ -1,9 +1,10 @@
 //! Reads files that operators name, up to a size. A path may lead to an endless device or a pipe.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// The reason why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,23 @@ pub enum FileError {
     /// The file is not text.
     #[error("it is not UTF-8 text")]
     NotText,
+}
+
+/// Changes when the file at a path does, also if a link leads to another file now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    modified: Option<SystemTime>,
+    len: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    /// The stamp of a file; `None` if there is none. Take it before reading, so that a write during the read counts as
+    /// another change.
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Stamp { modified: metadata.modified().ok(), len: metadata.len(), inode: metadata.ino() })
+    }
 }
 
 /// Reads a regular file of at most `max` bytes. It never waits, not even for a pipe, so the path may come from the API.

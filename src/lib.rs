@@ -65,6 +65,7 @@ mod turn;
 pub mod wire;
 
 pub use acme::AcmeError;
+pub use admin::LogControl;
 pub use auth::{BadAuth, check_auth};
 pub use client_options::ClientOptions;
 pub use config::{Config, Listen};

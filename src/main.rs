@@ -9,10 +9,12 @@
 mod cli;
 mod console;
 mod keys_command;
+mod reload;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -22,8 +24,9 @@ use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::{BoundRelay, BoundTurn, PeerBroker, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
-use cli::{Cli, Command, LogFormat, NotRead, Settings, StoredKeys};
-use console::Style;
+use cli::{Cli, Command, ConfigCommand, LogFormat, NotRead, Settings, StoredKeys};
+use console::{Log, Style};
+use reload::Reloader;
 
 /// Returns freed memory to the system after some seconds: a flood can reuse its memory, and the memory of an attack does
 /// not stay. glibc's allocator does one or the other.
@@ -39,7 +42,10 @@ fn main() -> ExitCode {
         Err(not_read) => return refuse(&not_read),
     };
     match &cli.command {
-        None => serve(&cli),
+        None => serve(cli),
+        Some(Command::Config(ConfigCommand::Show)) => show(&cli),
+        // `Check` is --check_config.
+        Some(Command::Config(ConfigCommand::Check)) => serve(cli),
         Some(Command::Keys(command)) => {
             cli::unknown_variables().iter().for_each(|warning| eprintln!("warning: {warning}"));
             exit_code(keys_command::run(command).map_err(|error| {
@@ -76,16 +82,29 @@ fn print(text: io::Result<Vec<u8>>) -> ExitCode {
     })
 }
 
-fn serve(cli: &Cli) -> ExitCode {
+/// Prints the settings, if they are valid.
+fn show(cli: &Cli) -> ExitCode {
+    match cli.settings() {
+        Ok(settings) => print(Ok(cli.effective.as_file(&settings.config.keys).into_bytes())),
+        Err(error) => {
+            eprintln!("error: {}", cli.given.reworded(&error.to_string()));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn serve(cli: Cli) -> ExitCode {
     let style = Style { format: cli.log_format, quiet: cli.quiet };
-    console::start_log(style);
-    let failed = |error: &str| style.print_error(&cli.given.reworded(error));
+    let log = console::start_log(style, cli.log.as_ref());
+    let given = cli.given.clone();
+    let failed = |error: &str| style.print_error(&given.reworded(error));
     exit_code(match cli.settings() {
         Ok(settings) => {
             let warnings =
                 cli::unknown_variables().into_iter().chain(cli.warnings()).chain(settings.warnings());
             warnings.for_each(|warning| log::warn!("{warning}"));
-            let ended = if cli.check_config { check(&settings, style) } else { run(settings, style) };
+            let ended =
+                if cli.check_config { check(&settings, style) } else { run(cli, settings, style, log) };
             ended.map_err(|error| {
                 failed(&format!("{error:#}"));
                 1
@@ -108,14 +127,14 @@ fn check(settings: &Settings, style: Style) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn run(settings: Settings, style: Style) -> anyhow::Result<()> {
+fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> anyhow::Result<()> {
     let Settings { config, listen, .. } = &settings;
     let store = open_keys(&settings)?;
     // As Node does: the usual soft limit of 1024 files would be a limit of 1000 clients.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         log::warn!("cannot raise the limit of open files: {error}");
     }
-    let mut builder = PeerBroker::builder().config(config.clone());
+    let mut builder = PeerBroker::builder().config(config.clone()).log(Arc::new(log));
     if let Some(store) = store {
         builder = builder.keys(store);
     }
@@ -135,9 +154,11 @@ fn run(settings: Settings, style: Style) -> anyhow::Result<()> {
     }
     let broker = builder.build();
     let server = Server::bind(&broker, listen)?;
-    console::follow(broker.events(), style, settings)?;
+    console::follow(broker.events(), style, settings.clone())?;
+    let reload = Reloader::new(broker.clone(), cli, settings, log).start()?;
     actix_web::rt::System::new().block_on(async {
         let stop = stop_signal().context("cannot listen for signals")?;
+        pass_on_hangups(reload).context("cannot listen for signals")?;
         server.run(stop).await.context("the server failed")
     })?;
     broker.events().wait_for_followers(PATIENCE);
@@ -168,6 +189,16 @@ fn open_keys(settings: &Settings) -> anyhow::Result<Option<Arc<dyn KeyStore>>> {
         );
     }
     Ok(Some(store))
+}
+
+/// Asks for a reload at each SIGHUP.
+fn pass_on_hangups(reload: Sender<()>) -> io::Result<()> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    actix_web::rt::spawn(async move {
+        // An error means that the thread has ended.
+        while hangups.recv().await.is_some() && reload.send(()).is_ok() {}
+    });
+    Ok(())
 }
 
 /// Ready at the first SIGTERM or SIGINT; the second ends the process at once.

@@ -4,6 +4,7 @@ mod access;
 mod health;
 mod index;
 mod keys;
+mod log;
 mod metrics;
 mod page;
 mod peers;
@@ -56,6 +57,8 @@ pub(crate) fn app(
         .service(peers::list)
         .service(peers::show)
         .service(peers::kick)
+        .service(log::show)
+        .service(log::change)
         .service(stats::show)
         .service(metrics::show)
         .service(health::healthz)

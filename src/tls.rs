@@ -3,6 +3,7 @@
 mod certificates;
 mod watch;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::files::{self, FileError};
 use crate::lan;
 
 pub(crate) use certificates::{ACME_ALPN, Certificates, Validity};
-pub(crate) use watch::{Watch, watch};
+pub(crate) use watch::{Watch, reread, watch};
 
 /// Most bytes of a file. A chain of certificates has a few KB.
 const MAX_BYTES: u64 = 1 << 20;
@@ -30,6 +31,14 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// Certificate, followed by its chain.
     pub cert: PathBuf,
+}
+
+impl TlsFiles {
+    /// Whether the files can be read more than once: pipes cannot.
+    pub fn are_regular(&self) -> bool {
+        let is_regular = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+        is_regular(&self.key) && is_regular(&self.cert)
+    }
 }
 
 /// The reason why TLS files cannot be used.

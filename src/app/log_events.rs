@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::events::{Actor, ClusterEvent, Event, Events, KeyEvent, Notice};
+use crate::events::{Actor, ClusterEvent, Connected, Disconnected, Event, Events, KeyEvent, Notice};
 use crate::wire::ApiKey;
 
 /// The log's target for all that is done by people.
@@ -45,15 +45,48 @@ fn write(notice: &Notice) {
         Event::CallRelayed { key } => log::debug!("a call of the key {key:?} goes through the relay"),
         Event::Cluster { what } => write_cluster(what),
         Event::CertificateLoaded { path } => log::info!("certificate loaded from {path}"),
+        Event::Reloaded { changed, pending } => {
+            let text =
+                if changed.is_empty() { "nothing is different".to_owned() } else { changed.join(", ") };
+            log::info!(target: AUDIT, action = "reloaded"; "reloaded the configuration: {text}");
+            pending.iter().for_each(|text| log::warn!("{text}"));
+        }
+        Event::ReloadFailed { why } => log::error!(
+            target: AUDIT, action = "reload_failed"; "the previous configuration stays in force: {why}"
+        ),
+        Event::LogFilter { by, filter, seconds } => {
+            write_log_filter(by.as_ref(), filter.as_deref(), *seconds)
+        }
         Event::Draining { connections } => {
             log::debug!("the server stops and closes {connections} connections")
         }
         // For mistakes of clients, see `mistakes`.
-        Event::ClientMistake(_)
-        | Event::Started { .. }
-        | Event::Stopped
-        | Event::PeerConnected(_)
-        | Event::PeerDisconnected(_) => {}
+        Event::ClientMistake(_) | Event::Started { .. } | Event::Stopped => {}
+        Event::PeerConnected(Connected { peer, connection, address, .. }) => log::debug!(
+            connection_id = connection.get();
+            "{connection}: the peer {:?} of the key {:?} connected; address {address:?}", peer.id, peer.key
+        ),
+        Event::PeerDisconnected(Disconnected { peer, connection, reason, messages, bytes, .. }) => {
+            log::debug!(
+                connection_id = connection.get();
+                "{connection}: the peer {:?} of the key {:?} disconnected: {}; messages {messages}, bytes {bytes}",
+                peer.id, peer.key, reason.ending().label
+            )
+        }
+    }
+}
+
+fn write_log_filter(by: Option<&Actor>, filter: Option<&str>, seconds: Option<u32>) {
+    let filter = filter.unwrap_or("the configured one");
+    let until = seconds.map(|seconds| format!(" for {seconds} s")).unwrap_or_default();
+    match by {
+        Some(by) => log::info!(
+            target: AUDIT, action = "log_changed", actor = actor(by), address = address(by);
+            "{by} changed the filter of the log{until}: {filter}"
+        ),
+        None => {
+            log::info!(target: AUDIT, action = "log_changed"; "the filter of the log is the configured one again")
+        }
     }
 }
 

@@ -1,17 +1,16 @@
 //! A JSON Web Key Set in a file, which is read again when it changes.
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::{AlgorithmParameters, JwkSet};
 use tokio::task::spawn_blocking;
 
 use super::error::BadAuth;
 use super::verifying_keys::{VerifyingKey, VerifyingKeys};
-use crate::files;
+use crate::files::{self, Stamp};
 
 /// The shortest time between two checks of the file.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,20 +30,13 @@ struct Cached {
     checked_at: Instant,
 }
 
-/// Changes when the file does.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    len: u64,
-}
-
 impl Jwks {
     pub(super) fn open(path: &Path, now: Instant) -> Result<Self, BadAuth> {
         // The store keeps the path as text.
         if path.to_str().is_none() {
             return Err(BadAuth::PathNotUtf8(path.to_owned()));
         }
-        let stamp = stamp(path);
+        let stamp = Stamp::of(path);
         let keys = Arc::new(read(path)?);
         Ok(Jwks { path: path.into(), cached: Mutex::new(Cached { keys, stamp, checked_at: now }) })
     }
@@ -81,13 +73,8 @@ impl Jwks {
 
 /// Reads the file if its stamp has changed. The stamp is taken first, so a write during the read counts as another change.
 fn reread(path: &Path, last_stamp: Option<Stamp>) -> Option<(Option<Stamp>, Result<VerifyingKeys, BadAuth>)> {
-    let stamp = stamp(path);
+    let stamp = Stamp::of(path);
     (stamp != last_stamp).then(|| (stamp, read(path)))
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = fs::metadata(path).ok()?;
-    Some(Stamp { modified: metadata.modified().ok(), len: metadata.len() })
 }
 
 /// Reads the file. It may block on a disk, so it does not run on a worker's thread.

@@ -1,18 +1,22 @@
-//! Environment variables: which one an argument takes, which ones nobody takes, and errors that name a variable.
+//! Environment variables: which one an argument takes, which ones nobody takes, and errors that name what gave a value.
 
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, Error};
 
+use super::config_file::ConfigFile;
+
 /// What the names of all variables of the program begin with.
 const PREFIX: &str = "PEERBROKER_";
 
-/// The variables of peerjs-server, and those that override them.
-const OF_REFERENCE: [(&str, &str); 2] = [("PEERBROKER_PORT", "PORT"), ("PEERBROKER_PATH", "PEERSERVER_PATH")];
+/// The variables of peerjs-server and of Rust's loggers, and those that override them.
+const OF_REFERENCE: [(&str, &str); 3] =
+    [("PEERBROKER_PORT", "PORT"), ("PEERBROKER_PATH", "PEERSERVER_PATH"), ("PEERBROKER_LOG", "RUST_LOG")];
 
 /// What Kubernetes sets in every container beside a service named `peerbroker`, and what names the program for its tests.
 const OF_OTHERS: [&str; 3] = ["PEERBROKER_SERVICE_", "PEERBROKER_PORT_", "PEERBROKER_BIN"];
@@ -52,12 +56,19 @@ fn is_set(name: &OsStr) -> bool {
     !value.is_empty() && !is_link
 }
 
-/// The error with the names of variables in place of flags that were not on the command line.
-pub(super) fn naming_variables(mut error: Error, mut command: Command) -> Error {
+/// The error with the names of variables, or of settings in the file, in place of flags that were not on the command line.
+pub(super) fn naming_sources(mut error: Error, mut command: Command, file: Option<&ConfigFile>) -> Error {
     // Only then its arguments can be written as the error writes them.
     command.build();
     let args: Vec<OsString> = env::args_os().skip(1).collect();
-    let variables: Vec<(String, String)> = command
+    let source = |arg: &Arg| {
+        let variable = arg.get_env().filter(|variable| is_set(variable)).and_then(OsStr::to_str);
+        let id = arg.get_id().as_str();
+        let of_file =
+            || file?.sources().find(|(set, _)| set == id).map(|(id, place)| in_file(&id, &place.to_string()));
+        variable.map(str::to_owned).or_else(of_file)
+    };
+    let sources: Vec<(String, String)> = command
         .get_arguments()
         .chain(
             command
@@ -66,11 +77,11 @@ pub(super) fn naming_variables(mut error: Error, mut command: Command) -> Error 
                 .flat_map(Command::get_arguments),
         )
         .filter(|arg| !is_given(arg, &args))
-        .filter_map(|arg| Some((arg.to_string(), arg.get_env()?.to_str()?.to_owned())))
+        .filter_map(|arg| Some((arg.to_string(), source(arg)?)))
         .collect();
     let renamed = |shown: &String| {
-        let variable = variables.iter().find(|(flag, _)| flag == shown);
-        variable.map_or_else(|| shown.clone(), |(_, variable)| variable.clone())
+        let source = sources.iter().find(|(flag, _)| flag == shown);
+        source.map_or_else(|| shown.clone(), |(_, source)| source.clone())
     };
     for kind in [ContextKind::InvalidArg, ContextKind::PriorArg] {
         let value = match error.get(kind) {
@@ -103,18 +114,20 @@ pub(super) fn unknown_variables(command: &Command) -> Vec<String> {
     names.sort_unstable();
     names
         .into_iter()
-        .map(|name| {
-            let alike = |known: &&String| strsim::jaro(bare(known), bare(&name));
-            let best = known.iter().max_by(|a, b| alike(a).total_cmp(&alike(b)));
-            match best.filter(|best| alike(best) > ALIKE) {
-                Some(best) => format!("unknown variable {}: did you mean {best}?", name.escape_debug()),
-                None => format!(
-                    "unknown variable {}: `peerbroker --help` names the variable of each flag",
-                    name.escape_debug()
-                ),
-            }
+        .map(|name| match most_alike(bare(&name), known.iter().map(|known| bare(known))) {
+            Some(best) => format!("unknown variable {}: did you mean {PREFIX}{best}?", name.escape_debug()),
+            None => format!(
+                "unknown variable {}: `peerbroker --help` names the variable of each flag",
+                name.escape_debug()
+            ),
         })
         .collect()
+}
+
+/// The name that is surely meant, if there is one.
+pub(super) fn most_alike<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let rated = known.map(|known| (strsim::jaro(known, name), known));
+    rated.filter(|(alike, _)| *alike > ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, known)| known)
 }
 
 fn bare(name: &str) -> &str {
@@ -126,22 +139,41 @@ fn variables_of(command: &Command) -> Vec<String> {
     own.chain(command.get_subcommands().flat_map(variables_of)).collect()
 }
 
-/// The arguments that were given, each with what gave it: `--port`, or a variable.
+/// What gave an argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Flag,
+    /// The name of the variable.
+    Variable(String),
+    /// The file and the line.
+    File(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Flag => f.write_str("flag"),
+            Source::Variable(text) | Source::File(text) => f.write_str(text),
+        }
+    }
+}
+
+/// The arguments that were given, each with what gave it.
 #[derive(Clone, Debug, Default)]
-pub struct Given(BTreeMap<String, String>);
+pub struct Given(BTreeMap<String, Source>);
 
 impl Given {
     pub(super) fn of(command: &Command, matches: &ArgMatches) -> Self {
         let given = command.get_arguments().filter_map(|arg| {
             let id = arg.get_id().as_str();
-            let by = match matches.value_source(id)? {
-                ValueSource::CommandLine => format!("--{id}"),
-                ValueSource::EnvVariable => arg.get_env()?.to_str()?.to_owned(),
+            let source = match matches.value_source(id)? {
+                ValueSource::CommandLine => Source::Flag,
+                ValueSource::EnvVariable => Source::Variable(arg.get_env()?.to_str()?.to_owned()),
                 _ => return None,
             };
-            Some((id.to_owned(), by))
+            Some((id.to_owned(), source))
         });
-        let mut all: BTreeMap<String, String> = given.collect();
+        let mut all: BTreeMap<String, Source> = given.collect();
         if let Some((name, matches)) = matches.subcommand()
             && let Some(command) = command.find_subcommand(name)
         {
@@ -150,11 +182,21 @@ impl Given {
         Given(all)
     }
 
+    /// Names the file for what it gave. clap has seen it as flags.
+    pub(super) fn by_file(mut self, file: &ConfigFile) -> Self {
+        self.0.extend(file.sources());
+        self
+    }
+
     pub(super) fn has(&self, id: &str) -> bool {
         self.0.contains_key(id)
     }
 
-    /// A text about flags with the names of variables in place of the flags that they gave.
+    pub(super) fn source(&self, id: &str) -> Option<&Source> {
+        self.0.get(id)
+    }
+
+    /// A text about flags that names variables and settings of the file in place of flags that were not given.
     pub fn reworded(&self, text: &str) -> String {
         let mut reworded = String::with_capacity(text.len());
         let mut parts = text.split("--");
@@ -162,9 +204,18 @@ impl Given {
         for part in parts {
             let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(part.len());
             let (id, rest) = part.split_at(end);
-            let by = self.0.get(id).map_or_else(|| format!("--{id}"), String::clone);
+            let by = match self.0.get(id) {
+                None | Some(Source::Flag) => format!("--{id}"),
+                Some(Source::Variable(name)) => name.clone(),
+                Some(Source::File(place)) => in_file(id, place),
+            };
             reworded.extend([&by, rest]);
         }
         reworded
     }
+}
+
+/// How texts name a setting of the file.
+fn in_file(id: &str, place: &str) -> String {
+    format!("{id} ({place})")
 }

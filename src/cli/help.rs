@@ -26,6 +26,7 @@ pub(super) const SHORT: &[&str] = &[
     "path",
     "static_dir",
     "check_config",
+    "config",
     "sslkey",
     "sslcert",
     "proxied",
@@ -39,7 +40,8 @@ pub(super) const SHORT: &[&str] = &[
 
 /// The text below `--help`.
 pub(super) const AFTER: &str = "\
-Each flag may be written with hyphens, as in --data-dir, and set by its variable. A flag overrides its variable.";
+Each flag may be written with hyphens, as in --data-dir, and set by its variable, or in the file of --config. A flag
+overrides its variable, and both override the file.";
 
 /// The text below `peerbroker completions --help`.
 pub(super) const COMPLETIONS: &str = "\
@@ -60,6 +62,7 @@ pub(super) fn shortened(command: Command) -> Command {
             return arg;
         }
         let is_off = arg.get_default_values() == ["false"];
+        let is_off = is_off || arg.is_hide_default_value_set();
         arg.hide_default_value(is_off).hide_possible_values(true)
     });
     shortened.after_help("`peerbroker --help` has all flags, with their variables.")

@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::Args;
 use peerbroker::Config;
 use peerbroker::config::{IceConfig, InvalidSecret, TurnSecret};
-use peerbroker::files::{self, FileError};
+use peerbroker::files::FileError;
 
-use super::help;
 use super::values::MAX_SECRET_FILE_BYTES;
+use super::{help, secret_file};
 
 /// A year: longer times are surely mistakes.
 const MAX_TTL: u64 = 31_536_000;
@@ -95,7 +95,7 @@ impl IceArgs {
         let (flag, text) = match (&self.turn_secret, &self.turn_secret_file) {
             (Some(secret), _) => ("turn_secret", secret.clone()),
             (None, Some(path)) => {
-                let read = files::read_text(path, MAX_SECRET_FILE_BYTES);
+                let read = secret_file::read(path, MAX_SECRET_FILE_BYTES);
                 let text = read.map_err(|error| BadIce::SecretFile { path: path.clone(), error })?;
                 ("turn_secret_file", text.trim_end().to_owned())
             }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use peerbroker::config::{
-    AddressLimits, AdminToken, BadRedis, BadStaticDir, ClusterConfig, DEFAULT_PORT, Dialects, InvalidToken,
-    KeySignup, Limits, ListenOps, RelayConfig, TlsFiles, TurnConfig,
+    AddressLimits, AdminToken, BadRedis, BadStaticDir, ClusterConfig, Dialects, InvalidToken, KeySignup,
+    Limits, ListenOps, RelayConfig, TlsFiles, TurnConfig,
 };
-use peerbroker::files::{self, FileError};
+use peerbroker::files::FileError;
 use peerbroker::keys::Origin;
 use peerbroker::{Config, Listen};
 
@@ -15,6 +15,7 @@ use super::acme::{BadAcme, Others};
 use super::cluster::StoredKeys;
 use super::ice::BadIce;
 use super::relay::BadRelay;
+use super::secret_file;
 use super::values::{Cors, Dialect, MAX_SECRET_FILE_BYTES, Path, RegistrationState};
 
 /// The settings of the flags.
@@ -102,8 +103,8 @@ impl Settings {
 impl Cli {
     /// Checks combinations of flags, and reads the files that they name.
     pub fn settings(&self) -> Result<Settings, BadSettings> {
-        let port = self.port.unwrap_or(DEFAULT_PORT);
-        let Path { path, given: given_path } = self.path.clone().unwrap_or_default();
+        let port = self.port;
+        let Path { path, given: given_path } = self.path.clone();
         let cluster = self.cluster.config()?;
         let acme = self.acme.config(&Others {
             data_dir: self.data_dir.as_deref(),
@@ -125,6 +126,7 @@ impl Cli {
         let config = Config {
             path,
             key: self.key.clone(),
+            keys: self.file.as_ref().map(|file| file.keys.clone()).unwrap_or_default(),
             default_key: !self.no_default_key,
             registration: KeySignup {
                 open: self.registration == RegistrationState::Open,
@@ -221,7 +223,7 @@ impl Cli {
         let (flag, text) = match (&self.admin_token, &self.admin_token_file) {
             (Some(token), _) => ("admin_token", token.clone()),
             (None, Some(path)) => {
-                let read = files::read_text(path, MAX_SECRET_FILE_BYTES);
+                let read = secret_file::read(path, MAX_SECRET_FILE_BYTES);
                 let text = read.map_err(|error| BadSettings::TokenFile { path: path.clone(), error })?;
                 ("admin_token_file", text.trim_end().to_owned())
             }

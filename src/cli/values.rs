@@ -25,6 +25,10 @@ pub enum LogFormat {
     Json,
 }
 
+/// Which lines are logged, as `env_logger` reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilter(pub String);
+
 /// A value of `--cors`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cors {
@@ -37,13 +41,6 @@ pub(super) enum Cors {
 pub(super) struct Path {
     pub(super) path: MountPath,
     pub(super) given: String,
-}
-
-impl Default for Path {
-    fn default() -> Self {
-        let path = MountPath::default();
-        Path { given: path.to_string(), path }
-    }
 }
 
 /// Whether strangers may register keys.
@@ -74,6 +71,10 @@ impl Dialect {
         let spoken = all.into_iter().filter(|(_, spoken)| *spoken).map(|(name, _)| name);
         spoken.collect::<Vec<_>>().join(",")
     }
+}
+
+pub(super) fn log_filter(text: &str) -> Result<LogFilter, String> {
+    crate::console::parse_filter(text).map(|_| LogFilter(text.to_owned()))
 }
 
 pub(super) fn port(text: &str) -> Result<u16, String> {

@@ -53,7 +53,8 @@ impl Cli {
             warnings
                 .push("--key does nothing with --no_default_key: only stored keys are accepted".to_owned());
         }
-        if self.no_default_key && !has_stored_keys && !is_open && !has_api {
+        let has_own_keys = self.file.as_ref().is_some_and(|file| !file.keys.is_empty());
+        if self.no_default_key && !has_own_keys && !has_stored_keys && !is_open && !has_api {
             warnings.push(
                 "no client can connect: --no_default_key disables the built-in key, and there are no others. Add keys with \
                  --data_dir and `peerbroker keys add`, or leave --no_default_key out"

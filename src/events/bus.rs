@@ -157,6 +157,9 @@ fn is_about_clients(event: &Event) -> bool {
         | Event::Stopped => true,
         Event::Started { .. }
         | Event::CertificateLoaded { .. }
+        | Event::Reloaded { .. }
+        | Event::ReloadFailed { .. }
+        | Event::LogFilter { .. }
         | Event::Draining { .. }
         | Event::PeerKicked { .. }
         | Event::Cluster { .. }

@@ -22,6 +22,27 @@ pub enum Event {
         /// The file of the certificate.
         path: String,
     },
+    /// The configuration was read again and is in force.
+    Reloaded {
+        /// What is different, as the log says it; without secrets.
+        changed: Vec<String>,
+        /// What is not in force until a restart.
+        pending: Vec<String>,
+    },
+    /// The configuration was read again and is wrong. The previous one stays in force.
+    ReloadFailed {
+        /// Why.
+        why: String,
+    },
+    /// The filter of the log was changed for a while.
+    LogFilter {
+        /// The actor; `None` if its time was over.
+        by: Option<Actor>,
+        /// The filter; `None` is the configured one.
+        filter: Option<String>,
+        /// After this time, the configured filter is in force again.
+        seconds: Option<u32>,
+    },
     /// The server stops: it accepts nobody and closes every client.
     Draining {
         /// WebSockets and streams at that moment.

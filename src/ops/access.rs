@@ -36,7 +36,7 @@ pub(super) async fn guard<B: MessageBody>(
         return timeout(REQUEST_TIMEOUT, next.call(request)).await.map_err(|_| Problem::timed_out())?;
     }
     check_site(request.headers())?;
-    match &ops.token {
+    match &*ops.parts.admin_token.load() {
         Some(token) => check_token(&ops.parts, token, &request)?,
         None => check_local(&request)?,
     }

@@ -59,6 +59,9 @@ fn collect(parts: &Parts, format: Format) -> String {
         let help = "When the certificate of the server expires, in seconds since 1970.";
         page.single(Kind::Gauge, "peerbroker_certificate_expiry_seconds", help, validity.to);
     }
+    let has_failed = u8::from(parts.reloads.last().error.is_some());
+    let help = "Whether the last reload of the configuration failed.";
+    page.single(Kind::Gauge, "peerbroker_reload_failed", help, has_failed);
     process(&mut page);
     page.finish()
 }

@@ -75,6 +75,10 @@ impl Problem {
         )
     }
 
+    pub(super) fn not_implemented(detail: impl Into<String>) -> Self {
+        Problem::new(StatusCode::NOT_IMPLEMENTED, detail)
+    }
+
     pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }

@@ -6,18 +6,16 @@ use actix_web::{HttpRequest, web};
 
 use super::problem::Problem;
 use crate::app::Parts;
-use crate::config::AdminToken;
 use crate::events::Actor;
 
 /// The state that all operations share.
 pub(crate) struct Ops {
     pub(super) parts: Arc<Parts>,
-    pub(super) token: Option<AdminToken>,
 }
 
 impl Ops {
-    pub(crate) fn new(parts: Arc<Parts>, token: Option<AdminToken>) -> Self {
-        Ops { parts, token }
+    pub(crate) fn new(parts: Arc<Parts>) -> Self {
+        Ops { parts }
     }
 }
 

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::problem::Problem;
 use super::state::{Ops, blocking};
+use crate::app::LastReloads;
 use crate::events::Outcome;
 use crate::node::{Node, NodeCounts, NodeReport};
 use crate::relay::{Dropped, RelayTotals};
@@ -52,6 +53,8 @@ pub(super) struct Stats {
     expired: u64,
     /// The relay for calls that cannot go directly; `null` if there is none.
     relay: Option<RelayStats>,
+    /// The last reloads of the configuration.
+    configuration: ConfigurationStats,
     /// The certificate of the server; `null` without TLS.
     certificate: Option<CertificateStats>,
     /// The TURN server, or the STUN server of a relay; `null` if there is none.
@@ -89,6 +92,23 @@ impl From<RelayTotals> for RelayStats {
             totals;
         let dropped = Dropped::ALL.into_iter().map(Dropped::label).zip(dropped).collect();
         RelayStats { calls, offered, joined, carried, refused, packets, bytes, bindings, dropped }
+    }
+}
+
+/// The last reloads of the configuration, in seconds since 1970.
+#[derive(Serialize, ToSchema)]
+struct ConfigurationStats {
+    /// When it was last reloaded; `null` if it was not.
+    reloaded: Option<u64>,
+    /// When a reload last failed; `null` if none did.
+    failed: Option<u64>,
+    /// Why the last reload failed; `null` if it did not.
+    error: Option<String>,
+}
+
+impl From<LastReloads> for ConfigurationStats {
+    fn from(LastReloads { succeeded, failed, error }: LastReloads) -> Self {
+        ConfigurationStats { reloaded: succeeded, failed, error }
     }
 }
 
@@ -220,6 +240,7 @@ pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Proble
             evicted: closed(CloseReason::Evicted),
             expired: totals.expired(),
             relay: parts.node.relay().map(|relay| relay.totals().into()),
+            configuration: parts.reloads.last().into(),
             certificate: parts.certificates.get().map(|certificates| CertificateStats {
                 expires: certificates.validity().map(|validity| validity.to),
                 error: certificates.problem(),

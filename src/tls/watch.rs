@@ -1,21 +1,27 @@
 //! Watches the files of a certificate and of its key.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::{Certificates, TlsFiles};
+use super::{Certificates, TlsError, TlsFiles};
+use crate::files::Stamp;
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// A watch of files. The drop ends it.
 pub(crate) struct Watch(#[allow(dead_code, reason = "the drop ends the thread")] Sender<()>);
+
+/// Reads the files and shows their certificate. True if it is another one.
+pub(crate) fn reread(files: &TlsFiles, certificates: &Certificates) -> Result<bool, TlsError> {
+    let certificate = super::load(files).inspect_err(|error| {
+        certificates.set_problem(Some(error.to_string()));
+    })?;
+    Ok(certificates.swap(certificate))
+}
 
 /// Shows a new certificate soon after its files have changed, and then calls `loaded`. Pipes are not watched: they can be
 /// read only once.
@@ -24,8 +30,7 @@ pub(crate) fn watch(
     certificates: Arc<Certificates>,
     mut loaded: impl FnMut() + Send + 'static,
 ) -> io::Result<Option<Watch>> {
-    let is_file = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-    if !is_file(&files.key) || !is_file(&files.cert) {
+    if !files.are_regular() {
         log::info!(
             "--sslkey and --sslcert are not both regular files, so the server does not look for new ones"
         );
@@ -46,13 +51,6 @@ pub(crate) fn watch(
 /// Changes when one of the files does.
 type Stamps = [Option<Stamp>; 2];
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    len: u64,
-    inode: u64,
-}
-
 struct Watched {
     files: TlsFiles,
     certificates: Arc<Certificates>,
@@ -64,7 +62,7 @@ impl Watched {
     /// True if another certificate is shown now.
     fn look(&mut self) -> bool {
         // Taken first, so a write during the read counts as another change.
-        let stamps = [stamp(&self.files.key), stamp(&self.files.cert)];
+        let stamps = [Stamp::of(&self.files.key), Stamp::of(&self.files.cert)];
         if self.seen == Some(stamps) {
             return false;
         }
@@ -84,14 +82,10 @@ impl Watched {
     }
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = fs::metadata(path).ok()?;
-    Some(Stamp { modified: metadata.modified().ok(), len: metadata.len(), inode: metadata.ino() })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::fs;
+    use std::path::{Path, PathBuf};
 
     use super::*;
 

@@ -7,12 +7,14 @@ mod config_command;
 mod config_file;
 mod effective;
 mod environment;
+mod given;
 mod help;
 mod ice;
 mod keys;
 mod live;
 mod misplaced;
 mod not_read;
+mod output;
 mod read;
 mod relay;
 mod secret_file;
@@ -35,16 +37,16 @@ use peerbroker::{Config, Listen};
 
 pub use cluster::StoredKeys;
 pub use config_command::ConfigCommand;
-pub use environment::Given;
+pub use given::Given;
 pub use keys::{BadKeySettings, KeySettings, KeysCommand, KeysPlace};
 pub use not_read::NotRead;
 pub use read::Reread;
 pub use settings::Settings;
 use values::{
-    Cors, Dialect, Path, RegistrationState, cors, count, id_style, in_millis, key, log_filter, millis,
-    millis_or_none, network, path, port, positive, workers, yes_or_no,
+    Cors, Dialect, Path, RegistrationState, cors, count, id_style, in_millis, key, millis, millis_or_none,
+    network, path, port, positive, workers, yes_or_no,
 };
-pub use values::{LogFilter, LogFormat};
+pub use values::{LogFilter, LogFormat, parse_filter};
 
 /// A broker that lets WebRTC clients find each other. Drop-in replacement for peerjs-server.
 #[derive(Debug, Parser)]
@@ -324,26 +326,8 @@ pub struct Cli {
     )]
     admin_token_file: Option<PathBuf>,
 
-    /// Format of all lines on stdout and stderr: text or json
-    #[arg(
-        help_heading = help::LOG,
-        long = "log_format",
-        alias = "log-format",
-        env = "PEERBROKER_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value = "text"
-    )]
-    pub log_format: LogFormat,
-
-    /// Levels of the log, also by module, as in info,peerbroker::relay=debug [default: $RUST_LOG or warn,peerbroker=info,actix_http=off]
-    #[arg(help_heading = help::LOG, long, env = "PEERBROKER_LOG", value_name = "FILTER", value_parser = log_filter)]
-    pub log: Option<LogFilter>,
-
-    /// Print no lines about clients, and log no more than warnings
-    ///
-    /// The start line stays, and changes through the API are logged.
-    #[arg(help_heading = help::LOG, long, env = "PEERBROKER_QUIET", value_name = "true|false", num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_parser = yes_or_no, action = clap::ArgAction::Set)]
-    pub quiet: bool,
+    #[command(flatten)]
+    pub output: output::OutputArgs,
 
     /// The arguments that were given, by a flag, a variable or the configuration file.
     #[arg(skip)]

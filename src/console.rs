@@ -13,7 +13,7 @@ use peerbroker::wire::CloseReason;
 use crate::cli::{LogFormat, Settings};
 use text::{api_line, hints, start_line};
 
-pub use self::log::{Log, parse as parse_filter, start as start_log};
+pub use self::log::{Log, start as start_log};
 pub use text::printable;
 
 /// How the program writes its lines.

@@ -94,8 +94,8 @@ fn show(cli: &Cli) -> ExitCode {
 }
 
 fn serve(cli: Cli) -> ExitCode {
-    let style = Style { format: cli.log_format, quiet: cli.quiet };
-    let log = console::start_log(style, cli.log.as_ref());
+    let style = Style { format: cli.output.log_format, quiet: cli.output.quiet };
+    let log = console::start_log(style, cli.output.log.as_ref());
     let given = cli.given.clone();
     let failed = |error: &str| style.print_error(&given.reworded(error));
     exit_code(match cli.settings() {

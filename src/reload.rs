@@ -95,7 +95,7 @@ impl Reloader {
         if let Some(ops) = &settings.listen.ops {
             self.broker.set_admin_token(ops.token.clone());
         }
-        self.log.configure(in_force.log.as_ref());
+        self.log.configure(in_force.output.log.as_ref());
         (self.cli, self.settings) = (in_force, settings);
         Ok((changed, pending))
     }

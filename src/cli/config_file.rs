@@ -15,12 +15,14 @@ use serde::de::IntoDeserializer as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::effective::HIDDEN;
-use super::environment::{self, Source};
-use super::{help, secret_file};
+use super::given::Source;
+use super::{environment, help, secret_file};
 
 /// The tables with keys. `key` is the setting of `--key`.
 const API_KEY: &str = "api_key";
+
+/// What stands in place of a secret in the output of `config show`.
+pub(super) const HIDDEN: &str = "(hidden)";
 
 /// Longest file: enough for thousands of keys.
 pub(super) const MAX_BYTES: u64 = 4 << 20;

@@ -6,11 +6,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use peerbroker::keys::{Key, Settings};
 use toml::{Table, Value};
 
-use super::config_file::is_setting;
-use super::environment::{Given, Source};
-
-/// What stands in place of a secret.
-pub(super) const HIDDEN: &str = "(hidden)";
+use super::config_file::{HIDDEN, is_setting};
+use super::given::{Given, Source};
 
 /// A setting, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,24 +130,25 @@ fn default_in_words(arg: &Arg) -> Option<String> {
 
 /// The settings of a key that are not the default, without its secrets.
 fn table_of(key: &Key) -> String {
-    let mut table = Table::new();
-    table.insert("key".to_owned(), key.key.as_str().into());
-    if !key.name.is_empty() {
-        table.insert("name".to_owned(), key.name.as_str().into());
-    }
     // The settings of a key can always be written.
     let of = |settings: &Settings| Table::try_from(settings).unwrap_or_default();
+    let mut settings = of(&key.settings);
     let defaults = of(&Settings::default());
-    for (name, mut value) in of(&key.settings) {
-        if defaults.get(&name) == Some(&value) {
-            continue;
-        }
-        if let Value::Table(auth) = &mut value
-            && let Some(secret) = auth.get_mut("value").or(None)
-        {
-            *secret = HIDDEN.into();
-        }
-        table.insert(name, value);
+    settings.retain(|name, value| defaults.get(name) != Some(value));
+    if let Some(Value::Table(auth)) = settings.get_mut("auth") {
+        hide_secrets(auth);
     }
-    table.to_string()
+    let name = Some(("name".to_owned(), key.name.as_str().into())).filter(|_| !key.name.is_empty());
+    let lines = [("key".to_owned(), key.key.as_str().into())].into_iter().chain(name).chain(settings);
+    lines.map(|(name, value): (String, Value)| format!("{name} = {value}\n")).collect()
+}
+
+/// Hides a secret that signs tokens, and a URL whose query may hold one.
+fn hide_secrets(auth: &mut Table) {
+    if auth.get("kind").and_then(Value::as_str) == Some("secret") {
+        auth.insert("value".to_owned(), HIDDEN.into());
+    }
+    if auth.get("url").and_then(Value::as_str).is_some_and(|url| url.contains('?')) {
+        auth.insert("url".to_owned(), HIDDEN.into());
+    }
 }

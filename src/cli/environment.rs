@@ -1,15 +1,12 @@
 //! Environment variables: which one an argument takes, which ones nobody takes, and errors that name what gave a value.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command, Error};
+use clap::{Arg, Command, Error};
 
-use super::config_file::ConfigFile;
+use super::given::{Source, in_file};
 
 /// What the names of all variables of the program begin with.
 const PREFIX: &str = "PEERBROKER_";
@@ -57,15 +54,14 @@ fn is_set(name: &OsStr) -> bool {
 }
 
 /// The error with the names of variables, or of settings in the file, in place of flags that were not on the command line.
-pub(super) fn naming_sources(mut error: Error, mut command: Command, file: Option<&ConfigFile>) -> Error {
+pub(super) fn naming_sources(mut error: Error, mut command: Command, of_file: &[(String, Source)]) -> Error {
     // Only then its arguments can be written as the error writes them.
     command.build();
     let args: Vec<OsString> = env::args_os().skip(1).collect();
     let source = |arg: &Arg| {
         let variable = arg.get_env().filter(|variable| is_set(variable)).and_then(OsStr::to_str);
         let id = arg.get_id().as_str();
-        let of_file =
-            || file?.sources().find(|(set, _)| set == id).map(|(id, place)| in_file(&id, &place.to_string()));
+        let of_file = || of_file.iter().find(|(set, _)| set == id).map(|(_, place)| in_file(id, place));
         variable.map(str::to_owned).or_else(of_file)
     };
     let sources: Vec<(String, String)> = command
@@ -137,85 +133,4 @@ fn bare(name: &str) -> &str {
 fn variables_of(command: &Command) -> Vec<String> {
     let own = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned));
     own.chain(command.get_subcommands().flat_map(variables_of)).collect()
-}
-
-/// What gave an argument.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    Flag,
-    /// The name of the variable.
-    Variable(String),
-    /// The file and the line.
-    File(String),
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Flag => f.write_str("flag"),
-            Source::Variable(text) | Source::File(text) => f.write_str(text),
-        }
-    }
-}
-
-/// The arguments that were given, each with what gave it.
-#[derive(Clone, Debug, Default)]
-pub struct Given(BTreeMap<String, Source>);
-
-impl Given {
-    pub(super) fn of(command: &Command, matches: &ArgMatches) -> Self {
-        let given = command.get_arguments().filter_map(|arg| {
-            let id = arg.get_id().as_str();
-            let source = match matches.value_source(id)? {
-                ValueSource::CommandLine => Source::Flag,
-                ValueSource::EnvVariable => Source::Variable(arg.get_env()?.to_str()?.to_owned()),
-                _ => return None,
-            };
-            Some((id.to_owned(), source))
-        });
-        let mut all: BTreeMap<String, Source> = given.collect();
-        if let Some((name, matches)) = matches.subcommand()
-            && let Some(command) = command.find_subcommand(name)
-        {
-            all.extend(Given::of(command, matches).0);
-        }
-        Given(all)
-    }
-
-    /// Names the file for what it gave. clap has seen it as flags.
-    pub(super) fn by_file(mut self, file: &ConfigFile) -> Self {
-        self.0.extend(file.sources());
-        self
-    }
-
-    pub(super) fn has(&self, id: &str) -> bool {
-        self.0.contains_key(id)
-    }
-
-    pub(super) fn source(&self, id: &str) -> Option<&Source> {
-        self.0.get(id)
-    }
-
-    /// A text about flags that names variables and settings of the file in place of flags that were not given.
-    pub fn reworded(&self, text: &str) -> String {
-        let mut reworded = String::with_capacity(text.len());
-        let mut parts = text.split("--");
-        reworded.extend(parts.next());
-        for part in parts {
-            let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(part.len());
-            let (id, rest) = part.split_at(end);
-            let by = match self.0.get(id) {
-                None | Some(Source::Flag) => format!("--{id}"),
-                Some(Source::Variable(name)) => name.clone(),
-                Some(Source::File(place)) => in_file(id, place),
-            };
-            reworded.extend([&by, rest]);
-        }
-        reworded
-    }
-}
-
-/// How texts name a setting of the file.
-fn in_file(id: &str, place: &str) -> String {
-    format!("{id} ({place})")
 }

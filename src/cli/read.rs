@@ -12,9 +12,9 @@ use clap::{ArgMatches, Command as ClapCommand, CommandFactory as _, Error, FromA
 use super::config_command::with_flags;
 use super::config_file::{ConfigFile, key_differences};
 use super::effective::{Difference, Effective};
-use super::environment::{self, Given};
+use super::given::Given;
 use super::live::is_live;
-use super::{Cli, Command, ConfigCommand, NotRead, help, misplaced, not_read};
+use super::{Cli, Command, ConfigCommand, NotRead, environment, help, misplaced, not_read};
 
 /// What a reload has read.
 pub struct Reread {
@@ -68,7 +68,7 @@ impl Cli {
         }
         let given = Given::of(command, matches);
         cli.given = match &file {
-            Some(file) => given.by_file(file),
+            Some(file) => given.by_file(file.sources()),
             None => given,
         };
         cli.effective = Effective::of(command, matches, &cli.given);
@@ -84,7 +84,8 @@ fn read(read_file: impl FnOnce(&Path, &ClapCommand) -> Result<ConfigFile, Error>
     read.map_err(|error| {
         let log_format = not_read::log_format(&command, file.as_ref());
         let error = misplaced::explained(error, &command);
-        NotRead { error: environment::naming_sources(error, command, file.as_ref()), log_format }
+        let of_file: Vec<_> = file.iter().flat_map(ConfigFile::sources).collect();
+        NotRead { error: environment::naming_sources(error, command, &of_file), log_format }
     })
 }
 

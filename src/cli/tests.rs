@@ -4,9 +4,13 @@ use super::*;
 
 /// The flags, without the environment.
 pub(super) fn parsed(args: &[&str]) -> Cli {
-    let command = Cli::command().mut_args(|arg| arg.env(None::<&'static str>));
+    let command = without_variables();
     let matches = command.clone().get_matches_from(["peerbroker"].iter().chain(args));
-    Cli::of(&command, &matches).unwrap()
+    Cli::of(&command, &matches, None).unwrap()
+}
+
+pub(super) fn without_variables() -> clap::Command {
+    Cli::command().mut_args(|arg| arg.env(None::<&'static str>))
 }
 
 fn settings(args: &[&str]) -> Settings {

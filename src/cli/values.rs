@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use env_filter::Filter;
 use ipnet::IpNet;
 use peerbroker::Config;
 use peerbroker::config::{Dialects, MountPath};
@@ -15,6 +16,9 @@ const MAX_MILLIS: u64 = 31_536_000_000;
 
 /// Longest file with a token, a secret or a public key: as long as the body of an API request.
 pub(super) const MAX_SECRET_FILE_BYTES: u64 = 64 << 10;
+
+/// Longest filter of the log, in bytes.
+const MAX_FILTER: usize = 1000;
 
 /// The format of all lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -74,7 +78,18 @@ impl Dialect {
 }
 
 pub(super) fn log_filter(text: &str) -> Result<LogFilter, String> {
-    crate::console::parse_filter(text).map(|_| LogFilter(text.to_owned()))
+    parse_filter(text).map(|_| LogFilter(text.to_owned()))
+}
+
+/// Parses a filter of the log. The error says what is expected.
+pub fn parse_filter(text: &str) -> Result<Filter, String> {
+    let mut filter = env_filter::Builder::new();
+    let is_filter = !text.trim().is_empty() && text.len() <= MAX_FILTER && filter.try_parse(text).is_ok();
+    is_filter.then(|| filter.build()).ok_or_else(|| {
+        "expected a level (error, warn, info, debug, trace or off), and levels of modules, as in \
+         info,peerbroker::relay=debug"
+            .to_owned()
+    })
 }
 
 pub(super) fn port(text: &str) -> Result<u16, String> {

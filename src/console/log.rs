@@ -10,7 +10,7 @@ use log::{LevelFilter, Metadata, Record};
 use peerbroker::LogControl;
 
 use super::{Style, json};
-use crate::cli::{LogFilter, LogFormat};
+use crate::cli::{LogFilter, LogFormat, parse_filter};
 
 /// The default filter. actix-http is off, because it logs every malformed request of a scanner as an error.
 const DEFAULT: &str = "warn,peerbroker=info,actix_http=off";
@@ -49,7 +49,7 @@ pub fn start(style: Style, filter: Option<&LogFilter>) -> &'static Log {
         Log {
             writer: writer.build(),
             filter: ArcSwap::from_pointee(
-                parse(default).unwrap_or_else(|_| env_filter::Builder::new().build()),
+                parse_filter(default).unwrap_or_else(|_| env_filter::Builder::new().build()),
             ),
             texts: Mutex::new(Texts { configured: default.to_owned(), temporary: None }),
             default,
@@ -71,7 +71,7 @@ impl Log {
 
     /// Both texts were parsed before.
     fn apply(&self, texts: &Texts) {
-        if let Ok(filter) = parse(texts.temporary.as_ref().unwrap_or(&texts.configured)) {
+        if let Ok(filter) = parse_filter(texts.temporary.as_ref().unwrap_or(&texts.configured)) {
             log::set_max_level(filter.filter());
             self.filter.store(filter.into());
         }
@@ -88,7 +88,7 @@ impl LogControl for &'static Log {
     }
 
     fn set_temporary(&self, filter: Option<&str>) -> Result<(), String> {
-        filter.map(parse).transpose()?;
+        filter.map(parse_filter).transpose()?;
         let mut texts = self.texts();
         texts.temporary = filter.map(str::to_owned);
         self.apply(&texts);
@@ -110,18 +110,4 @@ impl log::Log for Log {
     fn flush(&self) {
         self.writer.flush();
     }
-}
-
-/// Longest filter, in bytes.
-const MAX_BYTES: usize = 1000;
-
-/// Parses a filter. The error says what is expected.
-pub fn parse(text: &str) -> Result<Filter, String> {
-    let mut filter = env_filter::Builder::new();
-    let is_filter = !text.trim().is_empty() && text.len() <= MAX_BYTES && filter.try_parse(text).is_ok();
-    is_filter.then(|| filter.build()).ok_or_else(|| {
-        "expected a level (error, warn, info, debug, trace or off), and levels of modules, as in \
-         info,peerbroker::relay=debug"
-            .to_owned()
-    })
 }

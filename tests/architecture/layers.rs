@@ -20,12 +20,17 @@ pub const LAYERS: &[Layer] = &[
     // The program: it knows the library's public front only, and actix only as its runtime.
     layer(
         "main",
-        "keys_command cli console peerbroker",
+        "reload keys_command cli console peerbroker",
         "actix_web::rt anyhow log rlimit tikv_jemallocator tokio::signal tokio::select tokio::sync",
     ),
+    layer("reload", "console cli peerbroker", "log"),
     layer("keys_command", "console cli peerbroker", "jiff serde_json thiserror"),
-    layer("console", "cli peerbroker", "env_logger jiff log qrcode serde_json"),
-    layer("cli", "peerbroker", "clap clap_complete clap_mangen gethostname ipnet rand strsim thiserror"),
+    layer("console", "cli peerbroker", "arc_swap env_filter env_logger jiff log qrcode serde_json"),
+    layer(
+        "cli",
+        "peerbroker",
+        "clap clap_complete clap_mangen env_filter gethostname ipnet rand serde strsim thiserror toml",
+    ),
     // The library's front: re-exports.
     layer(
         "peerbroker",
@@ -42,7 +47,11 @@ pub const LAYERS: &[Layer] = &[
         "actix_codec actix_http actix_server actix_service actix_tls actix_web log rustls socket2 thiserror \
          tokio",
     ),
-    layer("embed", "http ops app session node turn relay events config keys lan clock wire", "actix_web log"),
+    layer(
+        "embed",
+        "http ops app admin session node turn relay events config tls keys lan clock wire",
+        "actix_web log",
+    ),
     layer(
         "http",
         "app admin session transport client_options limits events config keys wire",
@@ -147,7 +156,7 @@ impl Layer {
 }
 
 /// The layers of the program; all others are the library's.
-pub const PROGRAM: &[&str] = &["main", "keys_command", "console", "cli"];
+pub const PROGRAM: &[&str] = &["main", "reload", "keys_command", "console", "cli"];
 
 /// The only layers that may know actix.
 pub const ACTIX: &[&str] = &["main", "fuzzing", "server", "embed", "http", "ops", "transport"];

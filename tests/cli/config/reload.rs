@@ -1,0 +1,185 @@
+//! Reloads: by SIGHUP, and because the file has changed.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{PLACE, start_with};
+use crate::api::Api;
+use crate::directory::Directory;
+use crate::http_client::PATIENCE;
+use crate::program::{Program, command};
+
+/// Asks until something is so.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn configuration(api: &Api) -> Value {
+    api.get("/api/stats").json["configuration"].clone()
+}
+
+/// Another file at the same path: it replaces the old one at once, as editors do it.
+fn replace(directory: &Directory, name: &str, text: &str) {
+    let new = directory.file("new", text);
+    fs::rename(new, directory.at(name)).unwrap();
+}
+
+struct Live {
+    directory: Directory,
+    program: Program,
+    api: Api,
+}
+
+impl Live {
+    /// A program with this file.
+    fn start(text: &str) -> Self {
+        let directory = Directory::new();
+        let file = directory.file("p.toml", &format!("{PLACE}ops_port = 0\n{text}"));
+        let mut program = start_with(&file);
+        let (api, _) = program.expect_api();
+        Live { directory, program, api }
+    }
+
+    fn write(&self, text: &str) {
+        replace(&self.directory, "p.toml", &format!("{PLACE}ops_port = 0\n{text}"));
+    }
+
+    /// Whether a preflight of a page is answered for its origin.
+    fn allows(&self, origin: &str) -> bool {
+        let response = self.program.request("/", &format!("Origin: {origin}\r\n"));
+        response.header("access-control-allow-origin").as_deref() == Some(origin)
+    }
+}
+
+#[test]
+fn a_hangup_puts_settings_in_force_and_closes_nobody() {
+    let mut live = Live::start("cors = ['https://a.example']\n[[api_key]]\nkey = 'old'\n");
+    let (mut a, mut b) = (live.program.client("a"), live.program.client("b"));
+    live.write(
+        "cors = ['https://b.example']\nqueue_messages = 7\nworkers = 1\nadmin_token = '0123456789abcdef'\nlog = 'info'\n\
+         [[api_key]]\nkey = 'game'\n",
+    );
+    live.program.signal("-HUP");
+    until("the new token", || live.api.get("/api/stats").status == 401);
+    live.api = live.api.with_token("0123456789abcdef");
+    until("the reload", || !configuration(&live.api)["reloaded"].is_null());
+    assert!(live.allows("https://b.example") && !live.allows("https://a.example"));
+    assert_eq!(live.api.get("/api/log").json["filter"], "info");
+    live.program.connect("/peerjs?key=game&id=x&token=t").expect_open();
+    live.program.connect("/peerjs?key=old&id=x&token=t").expect_text();
+    a.send(r#"{"type":"OFFER","dst":"b","payload":{}}"#);
+    assert!(b.expect_text().contains("OFFER"));
+    live.program.signal("-HUP");
+    drop((a, b));
+    let ended = live.program.stop();
+    let log = &ended.stderr;
+    for words in [
+        "reloaded the configuration: cors https://a.example → https://b.example",
+        "queue_messages 1000 → 7",
+        "admin_token changed",
+        "log not set → info",
+        "key \"old\" removed, key \"game\" added",
+        "workers needs a restart; 0 stays",
+    ] {
+        assert!(log.contains(words), "{words}: {log}");
+    }
+    assert!(!log.contains("0123456789abcdef"), "{log}");
+}
+
+#[test]
+fn a_changed_file_is_read_without_a_signal_and_a_wrong_one_changes_nothing() {
+    let mut live = Live::start("cors = ['https://a.example']\n");
+    let _client = live.program.client("a");
+    live.write("cors = ['https://b.example']\n");
+    until("the new origin", || live.allows("https://b.example"));
+    // Wrong as a file, as a value, together with others, and gone.
+    for (text, words) in [
+        ("prot = 1\n", "line 4: unknown setting"),
+        ("cors = ['https://c.example']\nrooms = 'x'\n", "invalid value 'x' for 'rooms ("),
+        (
+            "cors = ['https://c.example']\nregistration = 'open'\npages = false\n",
+            "registration form is on the landing page",
+        ),
+        // What needs a restart has to be right too.
+        ("cors = ['https://c.example']\nsslkey = '/nowhere'\n", "must be used together"),
+    ] {
+        live.write(text);
+        until(words, || {
+            configuration(&live.api)["error"].as_str().is_some_and(|error| error.contains(words))
+        });
+        assert!(live.allows("https://b.example") && !live.allows("https://c.example"), "{text}");
+    }
+    fs::remove_file(live.directory.at("p.toml")).unwrap();
+    let is_gone = |error: &str| error.contains("cannot read the configuration file");
+    until("the error", || configuration(&live.api)["error"].as_str().is_some_and(is_gone));
+    live.write("cors = ['https://c.example']\n");
+    until("the new origin", || live.allows("https://c.example"));
+    assert_eq!(configuration(&live.api)["error"], Value::Null);
+    assert!(!configuration(&live.api)["failed"].is_null());
+    let ended = live.program.stop();
+    assert!(ended.stderr.contains("the previous configuration stays in force: "), "{}", ended.stderr);
+    assert!(
+        !ended
+            .stdout
+            .iter()
+            .any(|line| line.starts_with("Client disconnected") && line != "Client disconnected: a")
+    );
+}
+
+#[test]
+fn a_flag_still_overrides_the_file_after_a_reload() {
+    let directory = Directory::new();
+    let file = directory.file("p.toml", "cors = ['https://a.example']\nallow_discovery = false\n");
+    let args =
+        ["--host", "127.0.0.1", "-p0", "--ops_port=0", "--cors", "https://flag.example", "--config", &file];
+    let mut program = Program::start_command(&mut command(&args));
+    let (api, _) = program.expect_api();
+    assert_eq!(program.get("/peerjs/peers").status, 401);
+    replace(&directory, "p.toml", "cors = ['https://b.example']\nallow_discovery = true\n");
+    program.signal("-HUP");
+    until("discovery", || program.get("/peerjs/peers").status == 200);
+    let response = program.request("/", "Origin: https://flag.example\r\n");
+    assert_eq!(response.header("access-control-allow-origin").as_deref(), Some("https://flag.example"));
+    assert!(!configuration(&api)["reloaded"].is_null());
+}
+
+#[test]
+fn a_hangup_without_a_file_rereads_the_files_that_flags_name() {
+    let directory = Directory::new();
+    let token = directory.file("token", "0123456789abcdef");
+    let mut program = Program::start(&["--ops_port", "0", "--admin_token_file", &token]);
+    let (api, _) = program.expect_api();
+    let _client = program.client("a");
+    fs::write(&token, "fedcba9876543210").unwrap();
+    program.signal("-HUP");
+    until("the new token", || api.clone().with_token("fedcba9876543210").get("/api/stats").status == 200);
+    assert_eq!(api.clone().with_token("0123456789abcdef").get("/api/stats").status, 401);
+    fs::write(&token, "short").unwrap();
+    program.signal("-HUP");
+    let api = api.with_token("fedcba9876543210");
+    until("the error", || configuration(&api)["error"].is_string());
+    assert_eq!(api.get("/api/keys/peerjs/peers").json["peers"].as_array().unwrap().len(), 1);
+    let ended = program.stop();
+    assert!(ended.stderr.contains("the secret in admin_token_file changed"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("fedcba"), "{}", ended.stderr);
+}
+
+#[test]
+fn limits_that_shrink_leave_those_who_are_connected() {
+    let mut live = Live::start("concurrent_limit = 5\n");
+    let (mut a, _b) = (live.program.client("a"), live.program.client("b"));
+    live.write("concurrent_limit = 1\n");
+    live.program.signal("-HUP");
+    until("the reload", || !configuration(&live.api)["reloaded"].is_null());
+    live.program.connect("/peerjs?key=peerjs&id=c&token=t").expect_text();
+    a.send(r#"{"type":"OFFER","dst":"b","payload":{}}"#);
+    assert_eq!(live.api.get("/api/keys/peerjs").json["clients"], json!(2));
+    assert_eq!(live.program.stop().status.code(), Some(0));
+}

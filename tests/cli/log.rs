@@ -1,0 +1,109 @@
+//! The log: its filter, while the program runs too, and the connections in it.
+
+use serde_json::{Value, json};
+
+use crate::ops::start;
+use crate::program::{Program, run};
+
+/// The filter in force of a program with these arguments.
+fn filter(args: &[&str], env: &[(&str, &str)]) -> Value {
+    let (_program, api, _) = start(&[&["--ops_port", "0"], args].concat(), env);
+    api.get("/api/log").json["filter"].clone()
+}
+
+#[test]
+fn the_filter_comes_from_the_flag_its_variable_or_that_of_rust() {
+    let rust = ("RUST_LOG", "debug");
+    assert_eq!(filter(&[], &[]), "warn,peerbroker=info,actix_http=off");
+    assert_eq!(filter(&["--quiet"], &[]), "warn,peerbroker::audit=info,actix_http=off");
+    assert_eq!(filter(&[], &[rust]), "debug");
+    assert_eq!(filter(&[], &[rust, ("PEERBROKER_LOG", "info")]), "info");
+    assert_eq!(filter(&["--log", "warn"], &[rust, ("PEERBROKER_LOG", "info")]), "warn");
+    let wrong = run(&[], &[("RUST_LOG", "peerbroker=loud")]);
+    assert!(
+        wrong.stderr.starts_with("error: invalid value 'peerbroker=loud' for 'RUST_LOG'"),
+        "{}",
+        wrong.stderr
+    );
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[test]
+fn the_api_changes_the_filter_and_the_audit_says_so() {
+    let (mut program, api, _) = start(&["--ops_port", "0"], &[]);
+    let put = |body: Value| api.call("PUT", "/api/log", Some(&body));
+    let changed = put(json!({"filter": "warn,peerbroker=debug"}));
+    assert_eq!((changed.status, &changed.json["filter"]), (200, &json!("warn,peerbroker=debug")));
+    assert_eq!(changed.json["configured"], "warn,peerbroker=info,actix_http=off");
+    let seen = program.client("seen");
+    for (body, status) in [
+        (json!({"filter": "a=b"}), 422),
+        (json!({"filter": ""}), 422),
+        (json!({"filter": "info", "seconds": 0}), 422),
+        (json!({"filter": "info", "minutes": 1}), 422),
+    ] {
+        assert_eq!(put(body).status, status);
+    }
+    assert_eq!(api.get("/api/log").json["filter"], "warn,peerbroker=debug");
+    let ended = put(json!({"filter": null}));
+    assert_eq!((&ended.json["filter"], &ended.json["seconds"]), (&ended.json["configured"], &Value::Null));
+    // A second is over when the server says so.
+    let timed = put(json!({"filter": "info", "seconds": 1}));
+    assert_eq!((&timed.json["filter"], &timed.json["seconds"]), (&json!("info"), &json!(1)));
+    crate::config::reload::until("the end of the filter", || {
+        let log = api.get("/api/log").json;
+        log["filter"] == log["configured"]
+    });
+    let unseen = program.client("unseen");
+    drop((seen, unseen));
+    let log = program.stop().stderr;
+    assert!(log.contains("\"seen\" of the key \"peerjs\" connected"), "{log}");
+    assert!(!log.contains("\"unseen\" of the key \"peerjs\" connected"), "{log}");
+    for words in [
+        "the API, from 127.0.0.1, changed the filter of the log: warn,peerbroker=debug",
+        "changed the filter of the log: the configured one",
+        "changed the filter of the log for 1 s: info",
+        "the filter of the log is the configured one again",
+    ] {
+        assert!(log.contains(words), "{words}: {log}");
+    }
+}
+
+#[test]
+fn every_line_about_a_connection_has_its_number() {
+    for format in ["text", "json"] {
+        let (mut program, api, _) =
+            start(&["--ops_port", "0", "--log", "warn,peerbroker=debug", "--log_format", format], &[]);
+        let mut clients: Vec<_> = ["alice", "bob"].map(|id| (id, program.client(id))).into();
+        let number =
+            |id: &str| api.get(&format!("/api/keys/peerjs/peers/{id}")).json["connection_id"].as_u64();
+        let numbers = clients.iter().map(|(id, _)| (*id, number(id).unwrap())).collect::<Vec<_>>();
+        assert_ne!(numbers[0].1, numbers[1].1);
+        clients.iter_mut().for_each(|(_, client)| client.expect_closed_by_us(Some(1000)));
+        let ended = program.stop();
+        for (id, number) in numbers {
+            let lines = ended.stderr.lines().chain(ended.stdout.iter().map(String::as_str));
+            // The lines of peerjs-server stay as they are.
+            let lines: Vec<&str> =
+                lines.filter(|line| line.contains(id) && !line.starts_with("Client ")).collect();
+            assert_eq!(lines.len(), if format == "json" { 4 } else { 2 }, "{lines:#?}");
+            for line in lines {
+                let named = match format {
+                    "json" => serde_json::from_str::<Value>(line).unwrap()["connection_id"] == number,
+                    _ => line.contains(&format!("#{number}:")),
+                };
+                assert!(named, "{number}: {line}");
+            }
+        }
+    }
+}
+
+/// Tells that the text lines are those of before.
+#[test]
+fn a_line_has_a_time_a_level_and_a_module() {
+    let mut program = Program::start(&["--log", "peerbroker=debug"]);
+    drop(program.client("a"));
+    let log = program.stop().stderr;
+    let line = log.lines().find(|line| line.contains("connected;")).expect(&log);
+    assert!(line.starts_with('[') && line.contains(" DEBUG peerbroker::app::log_events] #"), "{line}");
+}

@@ -20,10 +20,12 @@ pub const LAYERS: &[Layer] = &[
     // The program: it knows the library's public front only, and actix only as its runtime.
     layer(
         "main",
-        "keys_command cli console peerbroker",
+        "keys_command systemd takeover cli console peerbroker",
         "actix_web::rt anyhow log rlimit tikv_jemallocator tokio::signal tokio::select tokio::sync",
     ),
     layer("keys_command", "console cli peerbroker", "jiff serde_json thiserror"),
+    layer("systemd", "peerbroker", "log sd_notify tokio::time"),
+    layer("takeover", "peerbroker", "log tokio::time"),
     layer("console", "cli peerbroker", "env_logger jiff log qrcode serde_json"),
     layer("cli", "peerbroker", "clap clap_complete clap_mangen gethostname ipnet rand strsim thiserror"),
     // The library's front: re-exports.
@@ -39,7 +41,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "server",
         "embed http ops app acme transport turn limits events config tls lan clock",
-        "actix_codec actix_http actix_server actix_service actix_tls actix_web log rustls socket2 thiserror \
+        "actix_codec actix_http actix_server actix_service actix_tls actix_web listenfd log rustix::event rustls socket2 thiserror \
          tokio",
     ),
     layer("embed", "http ops app session node turn relay events config keys lan clock wire", "actix_web log"),
@@ -58,7 +60,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "app",
         "admin session node turn relay cluster limits events config tls keys clock wire",
-        "arc_swap log strsim tokio::runtime::Builder tokio::task::LocalSet",
+        "arc_swap log rand rustls strsim tokio::runtime::Builder tokio::task::LocalSet",
     ),
     // A certificate from an ACME server. Its `ring` digests a name, and is that of rustls.
     layer(
@@ -147,7 +149,7 @@ impl Layer {
 }
 
 /// The layers of the program; all others are the library's.
-pub const PROGRAM: &[&str] = &["main", "keys_command", "console", "cli"];
+pub const PROGRAM: &[&str] = &["main", "keys_command", "systemd", "takeover", "console", "cli"];
 
 /// The only layers that may know actix.
 pub const ACTIX: &[&str] = &["main", "fuzzing", "server", "embed", "http", "ops", "transport"];

@@ -23,6 +23,7 @@ mod client_mistakes;
 mod cluster;
 mod flags;
 mod forged;
+mod handover;
 mod help;
 mod keys;
 mod limits;

@@ -5,7 +5,9 @@ mod cluster;
 mod key_watch;
 mod log_events;
 mod mistakes;
+mod relays;
 mod reloads;
+mod spread;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +18,7 @@ use arc_swap::{ArcSwapOption, Guard};
 
 use crate::admin::{Admin, LogControl};
 use crate::clock::Clock;
-use crate::config::{AdminToken, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
+use crate::config::{AdminToken, ClusterConfig, Config, LiveConfig, OwnIceServers};
 use crate::events::{ClientMistake, Event, Events, Mistake};
 use crate::keys::{KeyError, KeyStore};
 use crate::limits::ConnectionLimiter;
@@ -44,8 +46,9 @@ pub(crate) struct Parts {
     pub(crate) admin: Admin,
     pub(crate) addresses: Arc<ConnectionLimiter>,
     own_ice: OwnIceServers,
-    /// The TURN server, if there is one.
-    pub(crate) turn: Option<Turn>,
+    turn: OnceLock<Turn>,
+    /// The TLS of the server, for TURN.
+    tls: OnceLock<Arc<rustls::ServerConfig>>,
     mistakes: Arc<Mistakes>,
     /// An embedding program's own ids.
     pub(crate) generate_id: Option<GenerateId>,
@@ -77,36 +80,17 @@ pub(crate) struct Extras {
 
 impl Parts {
     pub(crate) fn start(
-        mut config: Config,
+        config: Config,
         events: Events,
         clock: Clock,
         store: Arc<dyn KeyStore>,
         Extras { on_message, cluster, relay, turn, own_ice, generate_id, log }: Extras,
     ) -> Arc<Self> {
         let is_live = !clock.is_manual();
-        if turn.is_some() {
-            config.ice.turn_secret.get_or_insert_with(TurnSecret::random);
-        }
         let config = LiveConfig::new(config);
         let membership = cluster.map(|cluster| Membership::new(cluster, clock.clone()));
         let (addresses, keys) = (ConnectionLimiter::new(config.clone()), Arc::new(ActiveKeys::default()));
-        let admits = Box::new({
-            let keys = Arc::clone(&keys);
-            move |key: &str| keys.get(key).is_some_and(|active| active.key.settings.ice_servers)
-        });
-        let turn =
-            turn.and_then(|turn| turn.start(config.clone(), clock.clone(), admits, Arc::clone(&addresses)));
-        let shared = turn.as_ref().and_then(Turn::port);
-        let relay = relay.and_then(|relay| {
-            relay.start(config.clone(), clock.clone(), events.clone(), Arc::clone(&addresses), shared)
-        });
-        let (relay, wakes) = relay.unzip();
-        let node = Node::new(config.clone(), clock, events.clone(), membership);
-        let node = Arc::new(node.with_relay(relay));
-        if let Some(wakes) = wakes {
-            let work = |node: &Node, wake| node.wake(&wake);
-            background::take("relay-wakes", &node, wakes, work);
-        }
+        let node = Arc::new(Node::new(config.clone(), clock, events.clone(), membership));
         let sessions = Sessions::new(Arc::clone(&node), Arc::clone(&keys), on_message);
         let admin = Admin::new(Arc::clone(&node), Arc::clone(&keys), store, log);
         if let Err(error) = log_events::start(&events) {
@@ -122,7 +106,8 @@ impl Parts {
             admin,
             addresses,
             own_ice,
-            turn,
+            turn: OnceLock::new(),
+            tls: OnceLock::new(),
             mistakes,
             generate_id,
             silent_proxy: Once::new(),
@@ -134,6 +119,13 @@ impl Parts {
             started: Instant::now(),
         });
         parts.log_mistakes();
+        if let Some(turn) = turn {
+            parts.begin_turn(turn);
+        }
+        // After TURN, which the ports of the relay serve too.
+        if let Some(relay) = relay {
+            parts.begin_relaying(relay);
+        }
         if let Err(error) = parts.admin.read_keys() {
             log::error!("{error}");
         }
@@ -182,7 +174,7 @@ impl Parts {
     pub(crate) fn sweep(&self) {
         let now = self.now();
         self.node.sweep();
-        if let Some(turn) = &self.turn {
+        if let Some(turn) = self.turn() {
             turn.sweep();
         }
         self.addresses.sweep(now);
@@ -191,11 +183,17 @@ impl Parts {
         self.mistakes.sweep(now);
     }
 
+    /// Says that the server stops. Clients stay, and those whose connections are accepted still get in.
+    pub(crate) fn begin_drain(&self) {
+        if !self.stopping.swap(true, Ordering::Relaxed) {
+            let connections = self.sessions.len();
+            self.events.emit(|| Event::Draining { connections });
+        }
+    }
+
     /// Says that the server stops, dismisses every client, and admits nobody any more.
     pub(crate) fn close(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        let connections = self.sessions.len();
-        self.events.emit(|| Event::Draining { connections });
+        self.begin_drain();
         self.node.close();
     }
 
@@ -237,7 +235,7 @@ impl Parts {
     /// The STUN and TURN servers of this program.
     pub(crate) fn own_ice(&self) -> OwnIceServers {
         let mut own = self.own_ice.clone();
-        if let Some(turn) = &self.turn {
+        if let Some(turn) = self.turn() {
             let TurnUrls { stun, turn, tls_port } = turn.urls();
             own.stun_urls.extend(stun);
             own.turn_urls.extend(turn);

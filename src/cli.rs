@@ -8,6 +8,7 @@ mod config_file;
 mod effective;
 mod environment;
 mod given;
+mod handover;
 mod help;
 mod ice;
 mod keys;
@@ -103,6 +104,9 @@ pub struct Cli {
     /// Worker threads; 0 means one per core
     #[arg(help_heading = help::BASICS, long, env = "PEERBROKER_WORKERS", value_name = "N", default_value_t = Listen::default().workers, value_parser = workers)]
     workers: usize,
+
+    #[command(flatten)]
+    handover: handover::HandoverArgs,
 
     /// Check the flags and files, and exit
     ///

@@ -128,6 +128,19 @@ impl PeerBroker {
         self.parts.reconfigure(config)
     }
 
+    /// Relays calls from now on, if the broker has not begun with [a relay](Builder::relay). For a port that was not free at the start. It
+    /// reads files and blocks, so do not call it on a worker's thread.
+    pub fn begin_relaying(&self, relay: BoundRelay) {
+        self.parts.begin_relaying(relay);
+        self.parts.keys.try_unusable(&self.parts.node);
+    }
+
+    /// Has a TURN server from now on, if the broker has not begun with [one](Builder::turn). Call it before
+    /// [`begin_relaying`](Self::begin_relaying), whose ports serve TURN too.
+    pub fn begin_turn(&self, turn: BoundTurn) {
+        self.parts.begin_turn(turn);
+    }
+
     /// What clients are told about the TURN server, or the STUN server, if there is one.
     pub fn turn_urls(&self) -> Option<TurnUrls> {
         self.turn().map(Turn::urls)
@@ -135,7 +148,7 @@ impl PeerBroker {
 
     /// The TURN server, if there is one.
     pub(crate) fn turn(&self) -> Option<&Turn> {
-        self.parts.turn.as_ref()
+        self.parts.turn()
     }
 
     /// Replaces the bearer token of the API. Without a token, only local programs may use the API.

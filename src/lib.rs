@@ -72,7 +72,7 @@ pub use config::{Config, Listen};
 pub use embed::{Builder, PeerBroker};
 pub use lan::{interface_address, lan_address};
 pub use relay::BoundRelay;
-pub use server::{Server, StartError};
+pub use server::{BadSocket, InheritedSockets, Server, StartError};
 pub use session::{Client, Message};
 pub use tls::TlsError;
 pub use turn::{BadTurnAddress, BoundTurn, TurnUrls};

@@ -10,6 +10,8 @@ mod cli;
 mod console;
 mod keys_command;
 mod reload;
+mod systemd;
+mod takeover;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -21,12 +23,13 @@ use anyhow::Context as _;
 use peerbroker::keys::KeyStore;
 use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::SqliteKeys;
-use peerbroker::{BoundRelay, BoundTurn, PeerBroker, Server};
+use peerbroker::{BoundRelay, BoundTurn, InheritedSockets, PeerBroker, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 use cli::{Cli, Command, ConfigCommand, LogFormat, NotRead, Settings, StoredKeys};
 use console::{Log, Style};
 use reload::Reloader;
+use takeover::Awaited;
 
 /// Returns freed memory to the system after some seconds: a flood can reuse its memory, and the memory of an attack does
 /// not stay. glibc's allocator does one or the other.
@@ -129,7 +132,11 @@ fn check(settings: &Settings, style: Style) -> anyhow::Result<()> {
 
 fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> anyhow::Result<()> {
     let Settings { config, listen, .. } = &settings;
-    let store = open_keys(&settings)?;
+    // Before other threads run: it removes variables.
+    let sockets = InheritedSockets::from_environment()?;
+    let has_predecessor = listen.reuse_port || !sockets.is_empty();
+    let mut awaited = Awaited::default();
+    let store = open_keys(&settings, has_predecessor.then_some(&mut awaited))?;
     // As Node does: the usual soft limit of 1024 files would be a limit of 1000 clients.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         log::warn!("cannot raise the limit of open files: {error}");
@@ -142,23 +149,31 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> anyhow:
         builder = builder.cluster(cluster.clone());
     }
     if let Some(relay) = &settings.relay {
-        builder = builder.relay(BoundRelay::bind(relay.clone())?);
+        match BoundRelay::bind(relay.clone()) {
+            Ok(relay) => builder = builder.relay(relay),
+            Err(error) if has_predecessor && error.is_in_use() => awaited.relay = Some(relay.clone()),
+            Err(error) => return Err(error.into()),
+        }
     }
     if let Some(turn) = &settings.turn {
         match BoundTurn::bind(turn.clone()) {
             Ok(turn) => builder = builder.turn(turn),
+            Err(error) if has_predecessor && error.is_in_use() => awaited.turn = Some(turn.clone()),
             // Nobody has asked for it, and calls do not need it.
             Err(error) if turn.only_stun => log::warn!("{error}. So pages have no STUN server here"),
             Err(error) => return Err(error.into()),
         }
     }
     let broker = builder.build();
-    let server = Server::bind(&broker, listen)?;
+    let server = Server::bind_with(&broker, listen, sockets)?;
+    systemd::follow(&broker, listen.drain_timeout)?;
     console::follow(broker.events(), style, settings.clone())?;
     let reload = Reloader::new(broker.clone(), cli, settings, log).start()?;
     actix_web::rt::System::new().block_on(async {
         let stop = stop_signal().context("cannot listen for signals")?;
         pass_on_hangups(reload).context("cannot listen for signals")?;
+        actix_web::rt::spawn(systemd::report(broker.clone()));
+        actix_web::rt::spawn(awaited.take(broker.clone()));
         server.run(stop).await.context("the server failed")
     })?;
     broker.events().wait_for_followers(PATIENCE);
@@ -166,20 +181,27 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> anyhow:
 }
 
 /// Opens the stored keys. Warns if another server uses the same ones without being a node of the same cluster, or if there
-/// is no key for any client.
-fn open_keys(settings: &Settings) -> anyhow::Result<Option<Arc<dyn KeyStore>>> {
+/// is no key for any client. With `awaited`, the server before this one may use them for a while.
+fn open_keys(
+    settings: &Settings,
+    awaited: Option<&mut Awaited>,
+) -> anyhow::Result<Option<Arc<dyn KeyStore>>> {
     let (store, place): (Arc<dyn KeyStore>, String) = match &settings.stored_keys {
         StoredKeys::InMemory => return Ok(None),
         StoredKeys::Redis(redis) => (Arc::new(RedisKeys::open(redis.clone())?), "--redis …".to_owned()),
         StoredKeys::Directory(dir) => {
-            let (store, dir) = (SqliteKeys::open(dir)?, dir.display());
+            let (store, dir) = (Arc::new(SqliteKeys::open(dir)?), dir.display());
             if !store.claim()? {
-                log::warn!(
+                let warning = format!(
                     "another server uses --data_dir {dir}: both accept its keys, but their peers never meet. Stop one of \
                      them, or give each a directory of its own"
                 );
+                match awaited {
+                    Some(awaited) => awaited.keys = Some((Arc::clone(&store), warning)),
+                    None => log::warn!("{warning}"),
+                }
             }
-            (Arc::new(store), format!("--data_dir {dir}"))
+            (store, format!("--data_dir {dir}"))
         }
     };
     let Settings { config, .. } = settings;

@@ -10,7 +10,7 @@ mod membership;
 mod tenant;
 mod worker;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 
@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::events::{Counters, Events};
 use crate::relay::Relay;
-use crate::wire::{ApiKey, CloseReason};
+use crate::wire::{ApiKey, CloseReason, PeerId};
 use listings::Listings;
 use tenant::{ActiveTenants, Shared, lock};
 
@@ -39,7 +39,7 @@ pub struct Node {
     events: Events,
     membership: Option<Arc<Membership>>,
     listings: Listings,
-    relay: Option<Relay>,
+    relay: OnceLock<Relay>,
 }
 
 impl Node {
@@ -64,19 +64,18 @@ impl Node {
             events,
             membership,
             listings: Listings::default(),
-            relay: None,
+            relay: OnceLock::new(),
         }
     }
 
-    /// With a relay for calls that cannot go directly.
-    pub(crate) fn with_relay(mut self, relay: Option<Relay>) -> Self {
-        self.relay = relay;
-        self
+    /// Has a relay from now on, for calls that cannot go directly. A second one ends at once.
+    pub(crate) fn begin_relaying(&self, relay: Relay) {
+        drop(self.relay.set(relay));
     }
 
     /// The relay, if there is one.
     pub(crate) fn relay(&self) -> Option<&Relay> {
-        self.relay.as_ref()
+        self.relay.get()
     }
 
     /// This node's part in a cluster, if it is in one.
@@ -156,9 +155,16 @@ impl Node {
     /// probes, and removes idle rooms and calls that are over. Visits only keys that have clients.
     pub fn sweep(&self) {
         self.active_tenants().iter().for_each(Tenant::sweep);
-        if let Some(relay) = &self.relay {
+        if let Some(relay) = self.relay() {
             relay.sweep();
         }
+    }
+
+    /// Every registered client of every key, and its realm.
+    pub(crate) fn clients(&self) -> Vec<(Arc<Realm>, PeerId)> {
+        let realms = self.active_tenants().into_iter().flat_map(|tenant| tenant.existing_realms());
+        let of_realm = |realm: Arc<Realm>| realm.ids().into_iter().map(move |id| (Arc::clone(&realm), id));
+        realms.flat_map(of_realm).collect()
     }
 
     /// Dismisses every peer with [`CloseReason::Shutdown`] and admits nobody any more.

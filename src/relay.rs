@@ -77,6 +77,13 @@ pub struct BadRelayAddress {
     error: io::Error,
 }
 
+impl BadRelayAddress {
+    /// Whether another program has the port.
+    pub fn is_in_use(&self) -> bool {
+        self.error.kind() == io::ErrorKind::AddrInUse
+    }
+}
+
 impl BoundRelay {
     /// Binds the ports.
     pub fn bind(config: RelayConfig) -> Result<Self, BadRelayAddress> {

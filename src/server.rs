@@ -1,13 +1,16 @@
 //! The server: binds its ports, serves, and drains.
 
 mod drain;
+mod inherited;
+mod listener;
 mod secure;
 mod turn_over_https;
 
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_codec::Framed;
 use actix_http::error::DispatchError;
@@ -17,12 +20,12 @@ use actix_tls::accept::rustls_0_23::{Acceptor, AcceptorService, TlsStream};
 use actix_tls::accept::{TlsError as TlsAcceptError, max_concurrent_tls_connect};
 use actix_web::App;
 use actix_web::dev::AppConfig;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::acme::AcmeError;
 use crate::app::Parts;
-use crate::config::{BadStaticDir, DEFAULT_HOST, Listen};
+use crate::config::{BadStaticDir, Listen};
 use crate::embed::PeerBroker;
 use crate::events::{Event, Mistake};
 use crate::http::upgrade::{refuse_connection, upgrade};
@@ -34,7 +37,9 @@ use crate::tls::TlsError;
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::connection_state::handle;
 use crate::transport::tls_port::TlsPort;
-use drain::drain;
+use drain::{Serving, drain};
+pub use inherited::{BadSocket, InheritedSockets};
+use listener::{ACME_HTTP, Listener, MAIN, OPS, resolve};
 use secure::{CertificateError, Secure, Upkeep};
 
 /// Size of the kernel's send buffer. The kernel reports progress when a third of it is free. With a buffer of megabytes,
@@ -43,8 +48,6 @@ const SEND_BUFFER: usize = 256 << 10;
 /// The names of the listeners in the log lines of actix-server.
 const NAME: &str = "peerbroker";
 const OPS_NAME: &str = "peerbroker's API";
-/// Most connections that wait to be accepted.
-const BACKLOG: i32 = 4096;
 /// Most HTTP connections of a worker. WebSockets do not count.
 const MAX_HTTP_CONNECTIONS: usize = 25_000;
 
@@ -85,6 +88,12 @@ pub enum StartError {
         "no permission to listen on port {0}: choose a --{1} of 1024 or more, or allow it with 'setcap cap_net_bind_service=+ep'"
     )]
     NoPermission(u16, &'static str),
+    /// The sockets of a service manager cannot be used.
+    #[error(transparent)]
+    Inherited(#[from] BadSocket),
+    /// Other systems do not share a port between two servers as Linux does.
+    #[error("--reuse_port works on Linux only: leave it out")]
+    NoReusePort,
     /// Any other error of the system.
     #[error("cannot start the server: {0}")]
     Io(#[from] io::Error),
@@ -185,28 +194,19 @@ fn refused() -> io::Error {
 
 /// A server that has bound its ports and does not serve yet.
 pub struct Server {
-    listener: TcpListener,
+    listener: Listener,
     address: SocketAddr,
     mounted: Arc<Mounted>,
     workers: usize,
     tls: Option<Secure>,
-    ops: Option<(TcpListener, Arc<Ops>)>,
+    ops: Option<(Listener, Arc<Ops>)>,
+    drain_timeout: Option<Duration>,
 }
-
-/// The flags of a listener, for errors.
-#[derive(Clone, Copy)]
-struct Flags {
-    host: &'static str,
-    port: &'static str,
-}
-
-const MAIN: Flags = Flags { host: "host", port: "port" };
-const ACME_HTTP: Flags = Flags { host: "host", port: "acme_http_port" };
-const OPS: Flags = Flags { host: "ops_host", port: "ops_port" };
 
 impl Server {
     /// Checks the hosts and the TLS files without binding a port.
     pub fn check(listen: &Listen) -> Result<(), StartError> {
+        check_reuse_port(listen)?;
         secure::check(listen)?;
         if let Some(ops) = &listen.ops {
             resolve(&ops.host, ops.port, OPS)?;
@@ -216,24 +216,43 @@ impl Server {
 
     /// Checks the directory of static files, reads the TLS files, and binds the ports.
     pub fn bind(broker: &PeerBroker, listen: &Listen) -> Result<Self, StartError> {
+        Self::bind_with(broker, listen, InheritedSockets::default())
+    }
+
+    /// The same with sockets that are open already, instead of those that `listen` names.
+    pub fn bind_with(
+        broker: &PeerBroker,
+        listen: &Listen,
+        sockets: InheritedSockets,
+    ) -> Result<Self, StartError> {
         broker.config().check()?;
-        let tls = Secure::open(listen, broker.events(), |port| bind(&listen.host, port, ACME_HTTP))?;
-        let listener = bind(&listen.host, listen.port, MAIN)?;
+        check_reuse_port(listen)?;
+        let listener = |socket, host: &str, port, flags| match socket {
+            Some(socket) => Ok(Listener::inherited(socket)?),
+            None => Listener::bind(host, port, listen.reuse_port, flags),
+        };
+        let http = |port| listener(sockets.http, &listen.host, port, ACME_HTTP).map(Listener::into_socket);
+        let tls = Secure::open(listen, broker.events(), http)?;
+        if sockets.ops.is_some() && listen.ops.is_none() {
+            log::warn!(
+                "the service manager passes a socket for the API, but there is no --ops_port, and so no API"
+            );
+        }
         let ops = listen.ops.as_ref().map(|ops| {
-            let listener = bind(&ops.host, ops.port, OPS)?;
+            let listener = listener(sockets.ops, &ops.host, ops.port, OPS)?;
             Ok::<_, StartError>((listener, broker.ops(ops.token.clone())))
         });
-        let address = listener.local_addr()?;
-        if let (Some(tls), Some(turn)) = (&tls, broker.turn()) {
-            turn.serve_tls(Arc::new(tls.config.clone()));
-        }
+        let listener = listener(sockets.main, &listen.host, listen.port, MAIN)?;
+        let address = listener.address()?;
         let lan_host = lan_address().filter(|_| !address.ip().is_loopback());
         let mounted = broker.mounted(tls.is_some(), lan_host);
         if let Some(tls) = &tls {
             // An error says that the broker has another server, whose certificate is shown.
             let _ = mounted.parts.certificates.set(Arc::clone(&tls.certificates));
+            mounted.parts.serve_turn_over_tls(&tls.config);
         }
-        Ok(Server { address, listener, mounted, workers: listen.workers, tls, ops: ops.transpose()? })
+        let (workers, drain_timeout) = (listen.workers, listen.drain_timeout);
+        Ok(Server { address, listener, mounted, workers, tls, ops: ops.transpose()?, drain_timeout })
     }
 
     /// The bound address. With port 0, it has the port that the system chose.
@@ -243,36 +262,42 @@ impl Server {
 
     /// The bound address of the operator's API, if it is enabled.
     pub fn ops_address(&self) -> Option<SocketAddr> {
-        self.ops.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
+        self.ops.as_ref().and_then(|(listener, _)| listener.address().ok())
     }
 
-    /// Serves until `stop` is ready. Then it closes every client with 1001 and returns.
+    /// Serves until `stop` is ready. Then it closes every client with 1001 and returns. [`Listen::drain_timeout`] says how.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let mounted = Arc::clone(&self.mounted);
-        let (address, ops_address) = (self.address, self.ops_address());
-        let listening = self.listener.try_clone()?;
-        let (server, _upkeep) = self.start()?;
+        let (address, ops_address, drain_timeout) = (self.address, self.ops_address(), self.drain_timeout);
+        let main = self.listener.try_clone()?;
+        let api = self.ops.as_ref().map(|(listener, _)| listener.try_clone()).transpose()?;
+        let Started { server, ops, _upkeep } = self.start()?;
         let events = &mounted.parts.events;
         events.emit(|| Event::Started { address, ops_address });
-        let handle = server.handle();
+        let main = Serving { listener: main, handle: server.handle() };
+        let api = api.zip(ops.as_ref()).map(|(listener, ops)| Serving { listener, handle: ops.handle() });
         let mut serving = actix_web::rt::spawn(server);
+        let serving_ops = ops.map(actix_web::rt::spawn);
         tokio::select! {
             ended = &mut serving => return ended.unwrap_or_else(|error| Err(io::Error::other(error))),
             () = stop => {}
         }
-        drain(&mounted, &handle, listening).await;
+        drain(&mounted.parts, &main, api.as_ref(), drain_timeout).await;
         mounted.parts.leave().await;
         // Not graceful: all sessions have ended, and idle keep-alive connections need no wait.
-        handle.stop(false).await;
+        main.handle.stop(false).await;
         let served = serving.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        if let (Some(api), Some(serving_ops)) = (api, serving_ops) {
+            api.handle.stop(false).await;
+            let _ = serving_ops.await;
+        }
         events.emit(|| Event::Stopped);
         served
     }
 
-    fn start(self) -> io::Result<(actix_server::Server, Option<Upkeep>)> {
-        let Server { listener, mounted, workers, tls, ops, address } = self;
-        let mut builder =
-            actix_server::Server::build().disable_signals().max_concurrent_connections(MAX_HTTP_CONNECTIONS);
+    fn start(self) -> io::Result<Started> {
+        let Server { listener, mounted, workers, tls, ops, address, .. } = self;
+        let mut builder = actix_builder();
         if workers > 0 {
             builder = builder.workers(workers);
         }
@@ -281,12 +306,16 @@ impl Server {
             let parts = Arc::clone(parts);
             fn_service(move |io: TcpStream| accept_plain(io, Arc::clone(&parts)))
         };
-        if let Some((listener, ops)) = ops {
+        let ops = ops.map(|(listener, ops)| {
             let plain = plain(parts);
-            builder = builder.listen(OPS_NAME, listener, move || {
+            // A server of its own, so that it can tell of the other one's end.
+            let builder = actix_builder().workers(1).listen(OPS_NAME, listener.into_socket(), move || {
                 plain.clone().and_then(http_over!(Connection<TcpStream>, ops::app(Arc::clone(&ops))))
             })?;
-        }
+            Ok::<_, io::Error>(builder.run())
+        });
+        let ops = ops.transpose()?;
+        let listener = listener.into_socket();
         let tls_config = tls.as_ref().map(|tls| tls.config.clone());
         let upkeep = tls
             .map(|tls| tls.keep_fresh(&parts.events, parts.node.clock().clone(), address.port()))
@@ -331,52 +360,24 @@ impl Server {
                 })?
             }
         };
-        Ok((builder.run(), upkeep))
+        Ok(Started { server: builder.run(), ops, _upkeep: upkeep })
     }
 }
 
-fn bind(host: &str, port: u16, flags: Flags) -> Result<TcpListener, StartError> {
-    let mut host = host;
-    match listen(resolve(host, port, flags)?) {
-        // The machine has no IPv6.
-        Err(error) if host == DEFAULT_HOST && !in_use_or_forbidden(&error) => {
-            log::info!("cannot listen on ::, so the server listens on 0.0.0.0, for IPv4 only: {error}");
-            host = "0.0.0.0";
-            listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
-        }
-        bound => bound,
-    }
-    .map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => StartError::PortInUse(port, flags.port),
-        io::ErrorKind::PermissionDenied => StartError::NoPermission(port, flags.port),
-        _ => StartError::Host { flag: flags.host, host: host.to_owned(), error },
-    })
+/// What runs.
+struct Started {
+    server: actix_server::Server,
+    ops: Option<actix_server::Server>,
+    _upkeep: Option<Upkeep>,
 }
 
-fn resolve(host: &str, port: u16, flags: Flags) -> Result<SocketAddr, StartError> {
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    (name, port)
-        .to_socket_addrs()
-        .and_then(|mut addresses| addresses.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
-        .map_err(|error| StartError::Host { flag: flags.host, host: host.to_owned(), error })
+fn actix_builder() -> actix_server::ServerBuilder {
+    actix_server::Server::build().disable_signals().max_concurrent_connections(MAX_HTTP_CONNECTIONS)
 }
 
-fn in_use_or_forbidden(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        // Accepts IPv4 clients too, if the address is `::`.
-        socket.set_only_v6(false)?;
-    }
-    // A restart does not wait until the kernel has forgotten the old connections.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
+fn check_reuse_port(listen: &Listen) -> Result<(), StartError> {
+    let is_possible = !listen.reuse_port || cfg!(target_os = "linux");
+    is_possible.then_some(()).ok_or(StartError::NoReusePort)
 }
 
 #[cfg(test)]

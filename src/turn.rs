@@ -73,6 +73,13 @@ pub struct BadTurnAddress {
     error: io::Error,
 }
 
+impl BadTurnAddress {
+    /// Whether another program has the port.
+    pub fn is_in_use(&self) -> bool {
+        self.error.kind() == io::ErrorKind::AddrInUse
+    }
+}
+
 impl BoundTurn {
     /// Binds the ports.
     pub fn bind(config: TurnConfig) -> Result<Self, BadTurnAddress> {

@@ -189,7 +189,15 @@ impl Cli {
             let other = if port == u16::MAX { port - 1 } else { port + 1 };
             return Err(BadSettings::SamePort { port: ops.port, other });
         }
-        let listen = Listen { host: self.host.clone(), port, workers: self.workers, tls, acme, ops };
+        let listen = Listen {
+            host: self.host.clone(),
+            port,
+            workers: self.workers,
+            tls,
+            acme,
+            ops,
+            ..self.handover.listen()
+        };
         let stored_keys = self.stored_keys(cluster.as_ref())?;
         let relay = self.relay.config(self.turn.is_wanted())?;
         let (public, private) = self.relay.public();

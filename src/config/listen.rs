@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use super::{AcmeConfig, DEFAULT_HOST, DEFAULT_PORT, TlsFiles};
 
@@ -17,6 +18,13 @@ pub struct Listen {
     pub acme: Option<AcmeConfig>,
     /// The operator's API, on its own port.
     pub ops: Option<ListenOps>,
+    /// Let another server of the same user bind the TCP ports too (`SO_REUSEPORT`), so that the next one can start before this one ends.
+    /// Linux only.
+    pub reuse_port: bool,
+    /// Over how long clients are closed when the server stops; zero means all at once. `None` depends on who can take them:
+    /// nobody, at once; another node of a cluster, or another server at the same port, 10 s; the next server of an
+    /// [inherited](crate::InheritedSockets) socket, 1 s.
+    pub drain_timeout: Option<Duration>,
 }
 
 impl Listen {
@@ -81,6 +89,8 @@ impl Default for Listen {
             tls: None,
             acme: None,
             ops: None,
+            reuse_port: false,
+            drain_timeout: None,
         }
     }
 }

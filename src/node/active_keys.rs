@@ -65,6 +65,16 @@ impl ActiveKeys {
         self.keys.insert(key.key.clone(), Arc::new(ActiveKey { key, tenant, verifier, used }));
     }
 
+    /// Looks again at the keys that nobody can use: a relay has begun.
+    pub(crate) fn try_unusable(&self, node: &Node) {
+        let unusable = self.keys.iter().filter(|active| active.verifier.is_none());
+        let unusable: Vec<Key> = unusable.map(|active| active.key.clone()).collect();
+        for key in unusable {
+            self.keys.remove(&key.key);
+            self.put(key, node);
+        }
+    }
+
     /// Takes a key out of force. Its clients are dismissed.
     pub(crate) fn remove(&self, key: &ApiKey, node: &Node) {
         self.keys.remove(key);

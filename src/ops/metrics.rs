@@ -51,7 +51,7 @@ fn collect(parts: &Parts, format: Format) -> String {
     if let Some(relay) = parts.node.relay() {
         relayed(&mut page, relay.totals());
     }
-    if let Some(turn) = &parts.turn {
+    if let Some(turn) = parts.turn() {
         allocated(&mut page, turn.totals());
     }
     cluster(&mut page, &parts.node);

@@ -245,7 +245,7 @@ pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Proble
                 expires: certificates.validity().map(|validity| validity.to),
                 error: certificates.problem(),
             }),
-            turn: parts.turn.as_ref().map(|turn| turn.totals().into()),
+            turn: parts.turn().map(|turn| turn.totals().into()),
             cluster,
         })
     });

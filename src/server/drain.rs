@@ -1,28 +1,45 @@
 //! The end of a server.
 
-use std::net::{Shutdown, TcpListener};
 use std::time::Duration;
 
 use actix_server::ServerHandle;
-use socket2::SockRef;
 use tokio::time::{Instant, sleep};
 
-use crate::http::Mounted;
+use super::listener::{Listener, Origin};
+use crate::app::Parts;
 
 /// How long clients may take to answer their close frames when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
-/// How long the thread that accepts connections takes to hear that it shall pause, and much more. It logs errors if its
-/// listener ends before.
-const PAUSING: Duration = Duration::from_millis(50);
 
-/// Stops accepting, closes every client, and waits up to [`DRAIN_TIMEOUT`] for their close frames.
-pub(super) async fn drain(mounted: &Mounted, handle: &ServerHandle, listening: TcpListener) {
-    let parts = &mounted.parts;
-    handle.pause().await;
-    sleep(PAUSING).await;
-    // The kernel would go on connecting clients. Those that come back at once find another node if they are refused. Only Linux
-    // can do that.
-    let _ = SockRef::from(&listening).shutdown(Shutdown::Both);
+/// Over how long clients are closed that can go to another server at once.
+pub(crate) const DEFAULT_SPREAD: Duration = Duration::from_secs(10);
+
+/// The same for those that wait until the next server starts: as long as connections that are accepted may take to open.
+const INHERITED_SPREAD: Duration = Duration::from_secs(1);
+
+/// A listener, and the server that accepts from it.
+pub(super) struct Serving {
+    pub(super) listener: Listener,
+    pub(super) handle: ServerHandle,
+}
+
+/// Stops accepting, closes all clients within `given` or what suits the port, and waits up to [`DRAIN_TIMEOUT`] for their close
+/// frames.
+pub(super) async fn drain(parts: &Parts, main: &Serving, ops: Option<&Serving>, given: Option<Duration>) {
+    parts.begin_drain();
+    // The next server answers for the API. Without one, it stays until the end: it says that this one is not ready.
+    if let Some(ops) = ops.filter(|ops| ops.listener.origin() != Origin::Own) {
+        ops.listener.leave(&ops.handle).await;
+    }
+    main.listener.leave(&main.handle).await;
+    let window = match given {
+        Some(given) => given,
+        None => suitable(parts, &main.listener).await,
+    };
+    if !window.is_zero() {
+        log::info!("the server stops and closes {} clients within {window:?}", parts.sessions.len());
+        parts.spread(window).await;
+    }
     parts.close();
     let deadline = Instant::now() + DRAIN_TIMEOUT;
     while parts.sessions.len() > 0 && Instant::now() < deadline {
@@ -31,5 +48,16 @@ pub(super) async fn drain(mounted: &Mounted, handle: &ServerHandle, listening: T
     match parts.sessions.len() {
         0 => {}
         left => log::warn!("{left} clients did not answer their close frame and are cut off"),
+    }
+}
+
+/// Over how long clients are closed if nobody has said it. A client that is closed early gains something only if it finds another
+/// server. Without one, all are closed at once, and the server that comes next is there sooner.
+async fn suitable(parts: &Parts, listener: &Listener) -> Duration {
+    match listener.origin() {
+        Origin::Inherited => INHERITED_SPREAD,
+        _ if parts.node.membership().is_some() => DEFAULT_SPREAD,
+        Origin::Shared if listener.has_successor().await => DEFAULT_SPREAD,
+        Origin::Shared | Origin::Own => Duration::ZERO,
     }
 }

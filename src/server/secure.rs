@@ -69,7 +69,7 @@ impl Secure {
     pub(super) fn open<E: Display>(
         listen: &Listen,
         events: &Events,
-        bind: impl Fn(u16) -> Result<TcpListener, E>,
+        bind: impl FnOnce(u16) -> Result<TcpListener, E>,
     ) -> Result<Option<Self>, CertificateError> {
         let (certificates, source) = match (&listen.tls, &listen.acme) {
             (Some(files), _) => {

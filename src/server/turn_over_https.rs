@@ -22,7 +22,7 @@ pub(super) async fn take<T: 'static>(
     connection: T,
     parts: &Parts,
 ) -> Option<(Io, T)> {
-    let (Some(turn), Some(address)) = (&parts.turn, address) else {
+    let (Some(turn), Some(address)) = (parts.turn(), address) else {
         return Some((io, connection));
     };
     // HTTP has the same time for its first bytes, and ends the connection then.

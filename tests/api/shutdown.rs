@@ -5,10 +5,13 @@ use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::Duration;
 
+use peerbroker::Listen;
+use peerbroker::config::ListenOps;
 use peerbroker::wire::CloseReason;
 
+use crate::harness::api::Api;
 use crate::harness::http_client::connect;
-use crate::harness::messages::offer;
+use crate::harness::messages::{offer, relayed_offer};
 use crate::harness::{TestServer, Told, Transport, on_both, wait_until};
 
 #[test]
@@ -109,4 +112,102 @@ fn a_stopped_server_lets_go_of_its_port() {
     server.begin_stop();
     server.join();
     assert!(std::net::TcpStream::connect(address).is_err());
+}
+
+/// A server that closes its clients over ten seconds, with an API.
+fn draining_over_ten_seconds() -> (TestServer, Api) {
+    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, token: None };
+    let drain_timeout = Some(Duration::from_secs(10));
+    let listen = Listen { ops: Some(ops), drain_timeout, ..Listen::default() };
+    let server = TestServer::start_listening(Transport::Own, |_| {}, listen);
+    let api = Api { address: server.ops.expect("an API"), headers: String::new() };
+    (server, api)
+}
+
+#[cfg(target_os = "linux")]
+fn wait_until_the_port_is_closed(server: &TestServer) {
+    wait_until("a closed port", || TcpStream::connect(server.address).is_err());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn clients_are_closed_evenly_over_the_time_that_is_given() {
+    const CLIENTS: usize = 200;
+    let (mut server, _) = draining_over_ten_seconds();
+    let ids: Vec<String> = (0..CLIENTS).map(|n| format!("peer-{n:03}")).collect();
+    let clients: Vec<_> = ids.iter().map(|id| server.client(id)).collect();
+    server.begin_stop();
+    wait_until_the_port_is_closed(&server);
+    assert_eq!(server.realm().len(), CLIENTS, "nobody is closed before time passes");
+    let here = || server.realm().ids().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let mut passed = 0;
+    let mut advance = |by: usize| {
+        server.advance(Duration::from_millis(by as u64));
+        passed += by;
+        passed
+    };
+    for tenth in 1..10 {
+        let (goal, mut passed, mut polls) = (CLIENTS * tenth / 10, advance(1000), 0);
+        wait_until("a tenth to be closed", || {
+            let closed = CLIENTS - server.realm().len();
+            assert!(closed <= CLIENTS * passed / 10_000 + 1, "{closed} are closed after {passed} ms");
+            // The drain may have begun, or looked at the clock, only after it was advanced. Then it waits for some more time.
+            polls += 1;
+            if closed < goal && polls % 100 == 0 {
+                passed = advance(50);
+            }
+            closed >= goal
+        });
+        assert!(passed < 1000 * tenth + 1000, "tenth {tenth} took until {passed} ms");
+        if tenth == 5 {
+            let stay = here();
+            assert_ne!(stay, ids[ids.len() - stay.len()..], "not those that came last");
+            assert_ne!(stay, ids[..stay.len()], "not those that came first");
+        }
+    }
+    wait_until("the end", || {
+        advance(50);
+        server.realm().is_empty()
+    });
+    for mut client in clients {
+        client.expect_closed_with(Some(1001));
+    }
+    server.join();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_draining_server_is_not_ready_and_serves_connections_that_it_has() {
+    let (mut server, api) = draining_over_ten_seconds();
+    assert_eq!(api.get("/readyz").status, 200);
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let target = server.target("late", "t");
+    let mut late = server.connect("late");
+    let mut http = server.http();
+    assert_eq!(http.request("GET", "/peerjs/id", "").status, 200);
+    server.begin_stop();
+    wait_until_the_port_is_closed(&server);
+    let unready = api.get("/readyz");
+    assert_eq!(unready.status, 503);
+    assert_eq!(unready.json["reasons"][0], "the server is stopping");
+    assert_eq!(api.get("/healthz").status, 200);
+
+    late.send_raw(super::harness::RawClient::handshake(&target));
+    late.expect_accepted();
+    late.expect_open();
+    assert_eq!(http.request("GET", "/peerjs/id", "").status, 200);
+    a.send(offer("b", "1"));
+    b.expect(relayed_offer("a", "b", "1"));
+    a.send(offer("late", "2"));
+    late.expect(relayed_offer("a", "late", "2"));
+
+    let close = |server: &TestServer| {
+        server.advance(Duration::from_secs(1));
+        server.realm().is_empty()
+    };
+    wait_until("the end", || close(&server));
+    for mut client in [a, b, late] {
+        client.expect_closed_with(Some(1001));
+    }
+    server.join();
 }

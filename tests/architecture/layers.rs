@@ -20,7 +20,7 @@ pub const LAYERS: &[Layer] = &[
     // The program: it knows the library's public front only, and actix only as its runtime.
     layer(
         "main",
-        "reload keys_command cli console peerbroker",
+        "reload keys_command systemd takeover cli console peerbroker",
         "actix_web::rt anyhow log rlimit tikv_jemallocator tokio::signal tokio::select tokio::sync",
     ),
     layer("reload", "console cli peerbroker", "log"),
@@ -31,6 +31,8 @@ pub const LAYERS: &[Layer] = &[
         "peerbroker",
         "clap clap_complete clap_mangen env_filter gethostname ipnet rand serde strsim thiserror toml",
     ),
+    layer("systemd", "peerbroker", "log sd_notify tokio::time"),
+    layer("takeover", "peerbroker", "log tokio::time"),
     // The library's front: re-exports.
     layer(
         "peerbroker",
@@ -44,7 +46,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "server",
         "embed http ops app acme transport turn limits events config tls lan clock",
-        "actix_codec actix_http actix_server actix_service actix_tls actix_web log rustls socket2 thiserror \
+        "actix_codec actix_http actix_server actix_service actix_tls actix_web listenfd log rustix::event rustls socket2 thiserror \
          tokio",
     ),
     layer(
@@ -67,7 +69,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "app",
         "admin session node turn relay cluster limits events config tls keys clock wire",
-        "arc_swap log strsim tokio::runtime::Builder tokio::task::LocalSet",
+        "arc_swap log rand rustls strsim tokio::runtime::Builder tokio::task::LocalSet",
     ),
     // A certificate from an ACME server. Its `ring` digests a name, and is that of rustls.
     layer(
@@ -156,7 +158,7 @@ impl Layer {
 }
 
 /// The layers of the program; all others are the library's.
-pub const PROGRAM: &[&str] = &["main", "reload", "keys_command", "console", "cli"];
+pub const PROGRAM: &[&str] = &["main", "reload", "keys_command", "systemd", "takeover", "console", "cli"];
 
 /// The only layers that may know actix.
 pub const ACTIX: &[&str] = &["main", "fuzzing", "server", "embed", "http", "ops", "transport"];

@@ -15,7 +15,9 @@ use crate::http_client::PATIENCE;
 use crate::program::{Program, command, run};
 use crate::raw_client::RawClient;
 use crate::wire::opcode;
-use pebble::{Behaviour, Pebble, free_ports};
+pub use pebble::free_ports;
+use pebble::{Behaviour, Pebble};
+pub use view::trusting_everybody;
 
 /// A program that gets certificates from this server.
 fn start(pebble: &Pebble, more: &[&str]) -> Program {

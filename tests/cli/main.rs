@@ -24,6 +24,7 @@ mod cluster;
 mod config;
 mod flags;
 mod forged;
+mod handover;
 mod help;
 mod keys;
 mod limits;

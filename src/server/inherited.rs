@@ -1,0 +1,78 @@
+//! Listening sockets that the process was started with.
+
+use std::env;
+use std::io;
+use std::net::TcpListener;
+
+use listenfd::ListenFd;
+
+/// Listening sockets that a service manager has opened: the socket activation of systemd. They stay open between two servers, so
+/// clients that come meanwhile wait.
+#[derive(Debug, Default)]
+pub struct InheritedSockets {
+    /// For clients, instead of [`Listen::port`](crate::Listen).
+    pub main: Option<TcpListener>,
+    /// For the operator's API, instead of the port of [`ListenOps`](crate::config::ListenOps).
+    pub ops: Option<TcpListener>,
+    /// For HTTP-01, instead of the port of [`AcmeConfig`](crate::config::AcmeConfig).
+    pub http: Option<TcpListener>,
+}
+
+/// Why the sockets of a service manager cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadSocket {
+    /// The name says nothing.
+    #[error(
+        "the service manager passes {count} sockets, and one is named {name:?}: name them with FileDescriptorName=, main, ops or http"
+    )]
+    Name {
+        /// How many there are.
+        count: usize,
+        /// Its name.
+        name: String,
+    },
+    /// Two have the same name.
+    #[error("the service manager passes two sockets named {0:?}: a server has one of each")]
+    Twice(&'static str),
+    /// It does not accept connections.
+    #[error("the socket {name:?} of the service manager cannot be used: {error}")]
+    Unusable {
+        /// Its name.
+        name: String,
+        /// The error of the system.
+        error: io::Error,
+    },
+}
+
+impl InheritedSockets {
+    /// Takes the sockets that `LISTEN_FDS` and `LISTEN_FDNAMES` tell of (`sd_listen_fds(3)`), if `LISTEN_PID` is this process. Call it
+    /// once, before other threads run: it removes variables. A single socket is that for clients, whatever its name.
+    pub fn from_environment() -> Result<Self, BadSocket> {
+        let mut given = ListenFd::from_env();
+        let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let mut sockets = InheritedSockets::default();
+        for index in 0..given.len() {
+            let name = names.next().unwrap_or_default().to_owned();
+            let (place, known) = match &*name {
+                "ops" => (&mut sockets.ops, "ops"),
+                "http" => (&mut sockets.http, "http"),
+                "main" => (&mut sockets.main, "main"),
+                _ if given.len() == 1 => (&mut sockets.main, "main"),
+                _ => return Err(BadSocket::Name { count: given.len(), name }),
+            };
+            let socket = given.take_tcp_listener(index);
+            let socket = socket.map_err(|error| BadSocket::Unusable { name, error })?;
+            if place.is_some() {
+                return Err(BadSocket::Twice(known));
+            }
+            *place = socket;
+        }
+        Ok(sockets)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.main.is_none() && self.ops.is_none() && self.http.is_none()
+    }
+}

@@ -1,0 +1,178 @@
+//! A listening socket: where it is from, and how the server leaves it.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::time::Duration;
+
+use actix_server::ServerHandle;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::StartError;
+use crate::config::DEFAULT_HOST;
+
+/// Most connections that wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// How long the thread that accepts connections takes to hear that it shall pause, and much more. It logs an error if its
+/// listener ends before.
+const PAUSING: Duration = Duration::from_millis(50);
+
+/// How often connections are accepted that came while that thread paused.
+const ROUNDS: u32 = 500;
+
+/// How long a handshake of TCP may take that began before the server left its port: some round trips.
+const HANDSHAKE: Duration = Duration::from_secs(1);
+
+/// How long the next server at the port may take to accept a connection of this machine.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// A listening socket.
+pub(super) struct Listener {
+    socket: TcpListener,
+    origin: Origin,
+}
+
+/// Where a listening socket is from, and so who may have it next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The server has bound it, and nobody else can.
+    Own,
+    /// The server has bound it with `SO_REUSEPORT`: the next server has another socket at the same port.
+    Shared,
+    /// The server was started with it: the next server gets the same socket.
+    Inherited,
+}
+
+/// The flags of a listener, for errors.
+#[derive(Clone, Copy)]
+pub(super) struct Flags {
+    pub(super) host: &'static str,
+    pub(super) port: &'static str,
+}
+
+pub(super) const MAIN: Flags = Flags { host: "host", port: "port" };
+pub(super) const ACME_HTTP: Flags = Flags { host: "host", port: "acme_http_port" };
+pub(super) const OPS: Flags = Flags { host: "ops_host", port: "ops_port" };
+
+impl Listener {
+    /// Binds an address. Programs of the same user can bind it too if all of them say `reuse_port`.
+    pub(super) fn bind(host: &str, port: u16, reuse_port: bool, flags: Flags) -> Result<Self, StartError> {
+        let mut host = host;
+        let bound = match listen(resolve(host, port, flags)?, reuse_port) {
+            // The machine has no IPv6.
+            Err(error) if host == DEFAULT_HOST && !in_use_or_forbidden(&error) => {
+                log::info!("cannot listen on ::, so the server listens on 0.0.0.0, for IPv4 only: {error}");
+                host = "0.0.0.0";
+                listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), reuse_port)
+            }
+            bound => bound,
+        };
+        let socket = bound.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => StartError::PortInUse(port, flags.port),
+            io::ErrorKind::PermissionDenied => StartError::NoPermission(port, flags.port),
+            _ => StartError::Host { flag: flags.host, host: host.to_owned(), error },
+        })?;
+        Ok(Listener { socket, origin: if reuse_port { Origin::Shared } else { Origin::Own } })
+    }
+
+    /// One that the server was started with.
+    pub(super) fn inherited(socket: TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Listener { socket, origin: Origin::Inherited })
+    }
+
+    pub(super) fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    pub(super) fn into_socket(self) -> TcpListener {
+        self.socket
+    }
+
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Listener { socket: self.socket.try_clone()?, origin: self.origin })
+    }
+
+    /// Takes no more connections. The server of `handle` still gets those that the kernel has accepted for it, or the next
+    /// server gets them.
+    pub(super) async fn leave(&self, handle: &ServerHandle) {
+        let socket = SockRef::from(&self.socket);
+        if self.origin == Origin::Shared {
+            // The kernel answers with SYN cookies now, which the next server can take as well. So no half of a handshake is
+            // left here after a while.
+            let _ = socket.listen(0);
+            sleep(HANDSHAKE).await;
+        }
+        handle.pause().await;
+        sleep(PAUSING).await;
+        if self.origin == Origin::Inherited {
+            // What waits in it is the next server's.
+            return;
+        }
+        // Ending the socket resets what waits in it, so that happens when it is empty. The more clients come, the shorter a
+        // pause has to be in which none comes.
+        for round in 1..ROUNDS {
+            if !self.has_waiting() {
+                break;
+            }
+            handle.resume().await;
+            handle.pause().await;
+            sleep(PAUSING / round).await;
+        }
+        // The kernel would go on connecting clients. Those that come back at once find another server if they are refused.
+        // Only Linux can do that.
+        let _ = socket.shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Whether a connection waits to be accepted.
+    fn has_waiting(&self) -> bool {
+        let mut sockets = [PollFd::new(&self.socket, PollFlags::IN)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut sockets, Some(&at_once)).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Whether another server accepts connections at this address.
+    pub(super) async fn has_successor(&self) -> bool {
+        let Ok(mut address) = self.address() else { return false };
+        if address.ip().is_unspecified() {
+            address.set_ip(IpAddr::from(Ipv4Addr::LOCALHOST));
+        }
+        matches!(timeout(ANSWER, TcpStream::connect(address)).await, Ok(Ok(_)))
+    }
+}
+
+pub(super) fn resolve(host: &str, port: u16, flags: Flags) -> Result<SocketAddr, StartError> {
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    (name, port)
+        .to_socket_addrs()
+        .and_then(|mut addresses| addresses.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
+        .map_err(|error| StartError::Host { flag: flags.host, host: host.to_owned(), error })
+}
+
+fn in_use_or_forbidden(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
+}
+
+fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // Accepts IPv4 clients too, if the address is `::`.
+        socket.set_only_v6(false)?;
+    }
+    // A restart does not wait until the kernel has forgotten the old connections.
+    socket.set_reuse_address(true)?;
+    if reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}

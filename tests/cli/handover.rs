@@ -1,0 +1,228 @@
+//! A server takes over from the one before it, while clients connect all the time. None of them fails.
+
+mod load;
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustls::ClientConfig;
+
+use crate::api::Api;
+use crate::certificates::{free_ports, trusting_everybody};
+use crate::directory::Directory;
+use crate::http_client::PATIENCE;
+use crate::program::{Program, command, run};
+use load::Load;
+
+/// Opens before, between and after the steps of an update.
+const SOME: usize = 200;
+
+/// Updates of one test.
+const UPDATES: usize = 3;
+
+/// The next server at a port.
+fn start_at(port: u16, args: &[&str]) -> Program {
+    let port = port.to_string();
+    let args = [&["--host", "127.0.0.1", "--port", &port], args].concat();
+    Program::start_command(&mut command(&args))
+}
+
+/// A server with a socket of its parent, as systemd starts it. The shell moves the socket to where it belongs.
+fn start_with_socket(socket: &TcpListener, args: &[&str]) -> Program {
+    let program = command(args);
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .args([
+            "-c",
+            "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=main exec \"$0\" \"$@\"",
+        ])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .env_clear()
+        .stdin(OwnedFd::from(socket.try_clone().unwrap()));
+    Program::start_command(&mut shell)
+}
+
+/// The flags of TLS, with a certificate of this test, and a client that accepts it.
+fn tls(directory: &Directory) -> ([String; 4], Arc<ClientConfig>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let cert = directory.file("cert.pem", &made.cert.pem());
+    let key = directory.file("key.pem", &made.signing_key.serialize_pem());
+    (["--sslcert".to_owned(), cert, "--sslkey".to_owned(), key], trusting_everybody())
+}
+
+/// Stops a server that has clients, and that another one takes over from.
+fn stop(mut old: Program) {
+    let ended = old.stop();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.iter().any(|line| line.starts_with("Client connected: ")), "it had clients");
+}
+
+fn update_on_shared_port(flags: &[&str], tls: Option<Arc<ClientConfig>>) {
+    let flags = [&["--reuse_port", "--drain_timeout", "1500"], flags].concat();
+    let mut server = start_at(0, &flags);
+    let address = server.address;
+    let load = Load::start(address, tls);
+    load.go_on(SOME);
+    for _ in 0..UPDATES {
+        let next = start_at(address.port(), &flags);
+        load.go_on(SOME);
+        stop(std::mem::replace(&mut server, next));
+        load.go_on(SOME);
+    }
+    assert!(load.end() > 2 * UPDATES * SOME);
+}
+
+#[test]
+fn an_update_on_a_shared_port_fails_no_open() {
+    update_on_shared_port(&[], None);
+}
+
+#[test]
+fn an_update_on_a_shared_port_fails_no_open_over_tls() {
+    let directory = Directory::new();
+    let (flags, config) = tls(&directory);
+    update_on_shared_port(&flags.each_ref().map(String::as_str), Some(config));
+}
+
+fn update_on_inherited_socket(flags: &[&str], tls: Option<Arc<ClientConfig>>) {
+    let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut server = start_with_socket(&socket, flags);
+    assert_eq!(server.address, address, "the port of the socket");
+    let load = Load::start(address, tls);
+    load.go_on(SOME);
+    for _ in 0..UPDATES {
+        let next = start_with_socket(&socket, flags);
+        load.go_on(SOME);
+        stop(std::mem::replace(&mut server, next));
+        load.go_on(SOME);
+    }
+    // The same as `systemctl restart`: clients wait in the socket.
+    stop(server);
+    let _server = start_with_socket(&socket, flags);
+    load.go_on(SOME);
+    assert!(load.end() > 2 * UPDATES * SOME);
+}
+
+#[test]
+fn an_update_on_a_socket_of_systemd_fails_no_open() {
+    update_on_inherited_socket(&[], None);
+}
+
+#[test]
+fn an_update_on_a_socket_of_systemd_fails_no_open_over_tls() {
+    let directory = Directory::new();
+    let (flags, config) = tls(&directory);
+    update_on_inherited_socket(&flags.each_ref().map(String::as_str), Some(config));
+}
+
+#[test]
+fn a_port_is_shared_only_if_both_servers_say_so() {
+    for (first, second) in [(&["--reuse_port"][..], &[][..]), (&[], &["--reuse_port"])] {
+        let server = Program::start(first);
+        let port = server.address.port().to_string();
+        let refused = run(&[&["--host", "127.0.0.1", "--port", &port], second].concat(), &[]);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(refused.stderr.contains(&format!("port {port} is in use")), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn a_server_without_clients_does_not_wait() {
+    let mut program = Program::start(&["--drain_timeout", "3600000"]);
+    program.client("a").expect_nothing("a");
+    assert_eq!(program.stop().status.code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_a_long_drain() {
+    let mut program = Program::start(&["--drain_timeout", "3600000"]);
+    let mut client = program.client("a");
+    program.signal("-TERM");
+    // The port is closed when the drain has begun.
+    let deadline = Instant::now() + PATIENCE;
+    while std::net::TcpStream::connect(program.address).is_ok() {
+        assert!(Instant::now() < deadline);
+        thread::sleep(Duration::from_millis(1));
+    }
+    client.expect_nothing("a");
+    program.signal("-TERM");
+    assert_eq!(program.wait().status.code(), Some(130));
+}
+
+#[test]
+fn a_relay_and_the_keys_go_to_the_next_server_when_the_first_has_ended() {
+    let directory = Directory::new();
+    let [relay, turn, ops] = free_ports();
+    let [relay, turn, ops_port] = [relay, turn, ops].map(|port| port.to_string());
+    let (relay, turn) = (format!("127.0.0.1:{relay}"), format!("127.0.0.1:{turn}"));
+    let data = directory.arg("data");
+    let flags =
+        ["--reuse_port", "--relay", &relay, "--turn", &turn, "--data_dir", &data, "--ops_port", &ops_port];
+    let mut old = start_at(0, &flags);
+    let mut next = start_at(old.address.port(), &flags);
+    assert_eq!(old.stop().status.code(), Some(0));
+    let api = Api { address: ([127, 0, 0, 1], ops).into(), headers: String::new() };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let stats = api.get("/api/stats").json;
+        if !stats["relay"].is_null() && !stats["turn"].is_null() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "no relay: {stats}");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let log = next.stop().stderr;
+    assert!(log.contains("TURN and the relay: the server before this one still has the port"), "{log}");
+    assert!(log.contains("the relay: the port is free"), "{log}");
+    assert!(!log.contains("another server uses"), "{log}");
+}
+
+#[test]
+fn sockets_of_unknown_names_are_refused() {
+    let socket = File::open("/dev/null").unwrap();
+    for (names, complaint) in [
+        ("main", "the socket \"main\" of the service manager cannot be used"),
+        ("web:api", "2 sockets, and one is named \"web\""),
+    ] {
+        let count = names.split(':').count();
+        let program = command(&[]);
+        let script =
+            format!("exec 3<&0 4<&0; LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES={names} exec \"$0\"");
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &script]).arg(program.get_program()).env_clear().stdin(socket.try_clone().unwrap());
+        let ended = shell.output().unwrap();
+        let log = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{log}");
+        assert!(log.contains(complaint), "{log}");
+    }
+}
+
+#[test]
+fn systemd_is_told_of_the_start_and_the_end() {
+    let directory = Directory::new();
+    std::fs::create_dir_all(directory.at("")).unwrap();
+    let path = directory.arg("notify");
+    let told = UnixDatagram::bind(&path).unwrap();
+    told.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut program = Program::start_with_env(&[], &[("NOTIFY_SOCKET", &path)]);
+    let mut expect = |line: &str| loop {
+        let mut text = [0; 1000];
+        let length = told.recv(&mut text).expect("a message of the program");
+        if String::from_utf8_lossy(&text[..length]).lines().any(|there| there == line) {
+            return;
+        }
+    };
+    expect("READY=1");
+    expect("STATUS=0 clients");
+    program.signal("-TERM");
+    expect("STOPPING=1");
+    assert_eq!(program.wait().status.code(), Some(0));
+}

@@ -3,6 +3,7 @@
 mod drain;
 mod secure;
 mod turn_over_https;
+mod worker_lag;
 
 use std::future::Future;
 use std::io;
@@ -295,12 +296,14 @@ impl Server {
             None => {
                 let plain = plain(parts);
                 builder.listen(NAME, listener, move || {
+                    worker_lag::watch(&mounted.parts);
                     plain.clone().and_then(http_service!(Connection<TcpStream>, mounted))
                 })?
             }
             Some(tls) => {
                 max_concurrent_tls_connect(MAX_TLS_HANDSHAKES);
                 builder.listen(NAME, listener, move || {
+                    worker_lag::watch(&mounted.parts);
                     let http = http_service!(Connection<TlsStream<TlsPort<TcpStream>>>, mounted);
                     let parts = Arc::clone(&mounted.parts);
                     // Counted before the TLS handshake, which costs the most CPU.

@@ -1,6 +1,7 @@
 //! The server: binds its ports, serves, and drains.
 
 mod drain;
+mod handshakes;
 mod secure;
 mod turn_over_https;
 mod worker_lag;
@@ -317,7 +318,7 @@ impl Server {
                             let (connection, accepting) =
                                 accepted.map_err(|_| TlsAcceptError::Tls(refused()))?;
                             let io = turn_over_https::take(
-                                accepting.await?,
+                                handshakes::counted(accepting.await, &parts)?,
                                 connection.address,
                                 connection,
                                 &parts,

@@ -181,6 +181,8 @@ fn secured(page: &mut Page, certificates: &Certificates) {
     let failed = u8::from(certificates.problem().is_some());
     let help = "Whether the last attempt to replace the certificate failed.";
     page.single(Kind::Gauge, "peerbroker_certificate_renewal_failed", help, failed);
+    let handshakes = certificates.handshakes.totals().map(|(label, count)| ([("outcome", label)], count));
+    page.family(Kind::Counter, "peerbroker_tls_handshakes", "TLS handshakes by outcome.", handshakes);
 }
 
 fn relayed(page: &mut Page, totals: RelayTotals) {

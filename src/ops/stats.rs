@@ -121,6 +121,8 @@ struct CertificateStats {
     expires: Option<u64>,
     /// Why the last attempt to replace it failed; `null` if it did not.
     error: Option<String>,
+    /// TLS handshakes since the start, by outcome.
+    handshakes: BTreeMap<&'static str, u64>,
 }
 
 /// A TURN server, and what it has done since its start.
@@ -259,6 +261,7 @@ pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Proble
             certificate: parts.certificates.get().map(|certificates| CertificateStats {
                 expires: certificates.validity().map(|validity| validity.to),
                 error: certificates.problem(),
+                handshakes: certificates.handshakes.totals().collect(),
             }),
             turn: parts.turn.as_ref().map(|turn| turn.totals().into()),
             cluster,

@@ -1,5 +1,7 @@
 //! Metrics of what waits, how long things take, and what is refused.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -7,14 +9,16 @@ use std::time::Duration;
 
 use peerbroker::PeerBroker;
 use peerbroker::config::ListenOps;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::metrics::scrape;
 use crate::harness::api::Api;
-use crate::harness::http_client::connect_with_small_buffer;
+use crate::harness::http_client::{connect, connect_with_small_buffer};
 use crate::harness::keys::plain_key;
 use crate::harness::messages::{expired, offer, relayed_offer};
-use crate::harness::ops::with_api;
+use crate::harness::ops::{with_api, with_everything};
 use crate::harness::{RawClient, TestServer, token_of, wait_until};
+use crate::tls::trust;
 
 fn value(api: &Api, name: &str) -> f64 {
     *scrape(api).get(name).unwrap_or_else(|| panic!("no {name}"))
@@ -155,4 +159,60 @@ fn limits_refused_handshakes_and_answers_are_counted_by_their_names() {
     let stats = api.get("/api/stats").json;
     assert_eq!(stats["limit_hits"]["queue_messages"], 1);
     assert_eq!(stats["handshakes_refused"]["bad_websocket_key"], 1);
+}
+
+/// A client that trusts nobody.
+fn distrust() -> Arc<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Arc::new(builder.unwrap().with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
+/// A handshake that must fail on the client's side.
+fn fail(server: &TestServer, config: Arc<ClientConfig>) {
+    let tls = ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
+    let mut stream = StreamOwned::new(tls, connect(server.address));
+    assert!(stream.write_all(b"x").and_then(|()| stream.read(&mut [0])).is_err());
+}
+
+#[test]
+fn tls_handshakes_are_counted_by_how_they_ended() {
+    let (server, api) = with_everything();
+    let count =
+        |outcome: &str| value(&api, &format!("peerbroker_tls_handshakes_total{{outcome=\"{outcome}\"}}"));
+    let becomes_one = |outcome: &str| wait_until(outcome, || count(outcome) == 1.0);
+
+    let mut http = RawClient::connect_tls(server.address, "http", trust());
+    http.send_raw("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(http.expect_response().status, 200);
+    becomes_one("ok");
+
+    fail(&server, distrust());
+    becomes_one("certificate_refused");
+
+    let mut validator = ClientConfig::clone(&trust());
+    validator.alpn_protocols = vec![b"acme-tls/1".to_vec()];
+    fail(&server, Arc::new(validator));
+    becomes_one("no_certificate");
+
+    let mut plain = server.http();
+    assert_eq!(plain.request("GET", "/", "").status, 400);
+    drop(plain);
+    becomes_one("plain_http");
+
+    RawClient::connect(server.address, "garbage").send_raw(b"\0\0\0\0\0\0\0\0");
+    becomes_one("not_tls");
+
+    // A client of TLS 1.1 (RFC 4346): a ClientHello without cipher suites that are in use today.
+    let mut old = vec![22, 3, 2, 0, 45, 1, 0, 0, 41, 3, 2];
+    old.extend([7; 32]);
+    old.extend([0, 0, 2, 0, 10, 1, 0]);
+    RawClient::connect(server.address, "old").send_raw(old);
+    becomes_one("incompatible");
+
+    drop(TcpStream::connect(server.address).unwrap());
+    becomes_one("left");
+    let stats = api.get("/api/stats").json;
+    assert_eq!(stats["certificate"]["handshakes"]["certificate_refused"], 1);
+    assert_eq!(stats["certificate"]["handshakes"]["other"], 0);
 }

@@ -224,7 +224,7 @@ impl Parts {
 
     /// Tells that an address has reached a limit.
     pub(crate) fn limit_hit(&self, limit: Limit, address: Option<IpAddr>) {
-        self.events.emit(|| Event::LimitHit { limit, key: None, address });
+        self.events.limit_hit(limit, || None, address);
     }
 
     /// Tells that a client asked in a way that cannot work.

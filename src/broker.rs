@@ -41,7 +41,7 @@ use crate::wire::{ApiKey, RealmKind};
 pub use cluster::{Alone, Cluster};
 pub use delivery::Routed;
 pub use holder::Flush;
-pub use inspect::{Holder, PeerInfo};
+pub use inspect::{Backlog, Holder, PeerInfo};
 pub use lease::{Departure, IdLease, Peer};
 pub use outbox::{Outbox, Writer};
 pub use outgoing::{HandOver, Outgoing, Receipt};

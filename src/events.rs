@@ -7,6 +7,9 @@
 mod bus;
 mod counters;
 mod event;
+mod histogram;
+mod peak;
+mod worker_lag;
 
 pub use bus::{Events, Notice, Subscription};
 pub use counters::{Counters, Outcome, Totals};
@@ -14,3 +17,6 @@ pub use event::{
     Actor, ClientMistake, ClusterEvent, Connected, Disconnected, Event, KeyEvent, Mistake, PeerAddress,
     Refused,
 };
+pub use histogram::{Buckets, Histogram};
+pub use peak::Peak;
+pub use worker_lag::WorkerLag;

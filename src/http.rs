@@ -47,14 +47,21 @@ pub(crate) fn configure(app: &mut web::ServiceConfig, mounted: Arc<Mounted>) {
 pub(crate) fn handler(mounted: Arc<Mounted>) -> actix_web::Route {
     web::to(move |request: HttpRequest, payload: web::Payload| {
         let mounted = Arc::clone(&mounted);
-        async move { answer(&mounted, &request, payload).await }
+        async move {
+            let response = answer(&mounted, &request, payload).await;
+            mounted.parts.events.counters().answered(response.status().as_u16());
+            response
+        }
     })
 }
 
 async fn answer(mounted: &Mounted, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
     match handshake::open(mounted, request.head(), mounted.is_secure(request), None) {
         Some(Ok(opened)) => return open_socket(mounted, opened, payload).await,
-        Some(Err(refused)) => return refused.into_response(),
+        Some(Err(refused)) => {
+            mounted.parts.events.counters().handshake_refused(refused.why);
+            return refused.into_response();
+        }
         None => {}
     }
     let route = routes::find(&mounted.path, request.path());

@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 
-use crate::broker::{Alone, Broker, Cluster, ExpireNotice, Realm};
+use crate::broker::{Alone, Backlog, Broker, Cluster, ExpireNotice, Realm};
 use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::events::{Counters, Events};
@@ -136,6 +136,11 @@ impl Node {
         self.shared.broker.queued_bytes()
     }
 
+    /// What waits in memory, of all keys.
+    pub(crate) fn backlog(&self) -> Backlog {
+        self.realms().iter().map(|realm| realm.backlog()).fold(Backlog::default(), Backlog::plus)
+    }
+
     /// Clients that have an id, of all keys.
     pub fn peers(&self) -> usize {
         self.active_tenants().iter().map(|tenant| tenant.len()).sum()
@@ -158,6 +163,7 @@ impl Node {
         if let Some(relay) = self.relay() {
             relay.sweep();
         }
+        self.counters().sweep(self.clock().now());
     }
 
     /// Every registered client of every key, and its realm.

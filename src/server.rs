@@ -1,10 +1,12 @@
 //! The server: binds its ports, serves, and drains.
 
 mod drain;
+mod handshakes;
 mod inherited;
 mod listener;
 mod secure;
 mod turn_over_https;
+mod worker_lag;
 
 use std::future::Future;
 use std::io;
@@ -324,12 +326,14 @@ impl Server {
             None => {
                 let plain = plain(parts);
                 builder.listen(NAME, listener, move || {
+                    worker_lag::watch(&mounted.parts);
                     plain.clone().and_then(http_service!(Connection<TcpStream>, mounted))
                 })?
             }
             Some(tls) => {
                 max_concurrent_tls_connect(MAX_TLS_HANDSHAKES);
                 builder.listen(NAME, listener, move || {
+                    worker_lag::watch(&mounted.parts);
                     let http = http_service!(Connection<TlsStream<TlsPort<TcpStream>>>, mounted);
                     let parts = Arc::clone(&mounted.parts);
                     // Counted before the TLS handshake, which costs the most CPU.
@@ -343,7 +347,7 @@ impl Server {
                             let (connection, accepting) =
                                 accepted.map_err(|_| TlsAcceptError::Tls(refused()))?;
                             let io = turn_over_https::take(
-                                accepting.await?,
+                                handshakes::counted(accepting.await, &parts)?,
                                 connection.address,
                                 connection,
                                 &parts,

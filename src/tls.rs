@@ -1,6 +1,7 @@
 //! Certificates of the TLS port: reads them from PEM files, and swaps them while the port is open.
 
 mod certificates;
+mod handshakes;
 mod watch;
 
 use std::fs;
@@ -19,6 +20,7 @@ use crate::files::{self, FileError};
 use crate::lan;
 
 pub(crate) use certificates::{ACME_ALPN, Certificates, Validity};
+pub(crate) use handshakes::Handshake;
 pub(crate) use watch::{Watch, reread, watch};
 
 /// Most bytes of a file. A chain of certificates has a few KB.

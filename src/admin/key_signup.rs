@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Admin, AdminError, lock};
-use crate::events::{Actor, Event};
+use crate::events::Actor;
 use crate::keys::{Key, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings, SignupCount, check_name};
 use crate::limits::{LimitExceeded, address_text};
 use crate::wire::Limit;
@@ -125,7 +125,7 @@ impl Admin {
     }
 
     fn signup_refused(&self, limit: Limit, address: Option<IpAddr>) {
-        self.node.events().emit(|| Event::LimitHit { limit, key: None, address });
+        self.node.events().limit_hit(limit, || None, address);
     }
 }
 

@@ -26,8 +26,16 @@ impl<'a> Guard<'a> {
 
     /// Retires the slot if nothing is left of it, and unlocks it. Gives the senders that have to be told.
     pub(super) fn unlock(mut self) -> Vec<PeerId> {
+        self.note_backlog();
         self.retire_if_vacant();
         self.losers
+    }
+
+    fn note_backlog(&self) {
+        if let Some(conn) = self.conn.as_ref().filter(|conn| conn.outbox.is_blocked()) {
+            self.slot.set_backlog(true);
+            self.realm.shared.counters().largest_outbox().note(conn.outbox.held() as u64);
+        }
     }
 
     // Under the slot's lock: a thread that finds the slot retired must find the map without it.

@@ -27,6 +27,9 @@ impl Drop for Flush {
     fn drop(&mut self) {
         if let Some(conn) = &mut self.0.lock().conn {
             conn.outbox.flush();
+            if conn.outbox.is_blocked() {
+                self.0.set_backlog(true);
+            }
         }
     }
 }
@@ -148,8 +151,12 @@ impl Guard<'_> {
     /// Adds a frame to the holder's outbox. False if it was refused. Other senders may lose their frames there.
     pub(super) fn push(&mut self, outgoing: Outgoing) -> bool {
         let Some(conn) = &mut self.conn else { return false };
-        let Some(shed) = conn.outbox.push(outgoing) else { return true };
-        let Shed { refused, crowded, losers, expired, lost } = shed;
+        let bytes = outgoing.kind().map(|_| outgoing.frame.len());
+        let shed = conn.outbox.push(outgoing);
+        if let Some(bytes) = bytes.filter(|_| shed.as_ref().is_none_or(|shed| !shed.refused)) {
+            self.realm.shared.counters().sent(bytes);
+        }
+        let Some(Shed { refused, crowded, losers, expired, lost }) = shed else { return true };
         if refused || crowded {
             self.note_crowded(self.now());
             self.realm.shared.counters().expired(expired);

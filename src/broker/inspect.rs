@@ -4,6 +4,28 @@ use super::realm::Realm;
 use super::state::ConnectionInfo;
 use crate::wire::{CloseReason, ConnId, Link, PeerId, Token};
 
+/// What waits in memory at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Messages that wait for absent peers.
+    pub queued: usize,
+    /// How long the oldest of them has waited, in milliseconds.
+    pub oldest: u64,
+    /// Bytes in the outboxes of clients that read slowly, with what it costs to keep them.
+    pub outboxes: usize,
+}
+
+impl Backlog {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
+        Backlog {
+            queued: self.queued + other.queued,
+            oldest: self.oldest.max(other.oldest),
+            outboxes: self.outboxes + other.outboxes,
+        }
+    }
+}
+
 /// A connection that holds an id.
 #[derive(Clone, Debug)]
 pub struct PeerInfo {
@@ -27,6 +49,23 @@ impl Realm {
         let conn = state.conn.as_ref()?;
         let (connection, link, info) = (conn.id, conn.link, conn.info.clone());
         Some(PeerInfo { id: slot.id.clone(), connection, link, info, messages: slot.messages() })
+    }
+
+    /// What waits here. Locks only the slots that say so.
+    pub fn backlog(&self) -> Backlog {
+        let now = self.now();
+        let of_slot = |slot: &std::sync::Arc<super::slot::Slot>| {
+            let state = slot.lock();
+            let outbox = state.conn.as_ref().map(|conn| &conn.outbox);
+            slot.set_backlog(outbox.is_some_and(|outbox| outbox.is_blocked()));
+            Backlog {
+                queued: state.queue.as_ref().map_or(0, |queue| queue.len()),
+                oldest: slot.waiting_since().map_or(0, |since| now.saturating_sub(since)),
+                outboxes: outbox.map_or(0, |outbox| outbox.held()),
+            }
+        };
+        let waiting = self.slots_that(|slot| slot.has_backlog());
+        waiting.iter().map(of_slot).fold(Backlog::default(), Backlog::plus)
     }
 
     /// One page of registered ids, sorted by their bytes: the first `limit` ids after `after`. The last id of a page is

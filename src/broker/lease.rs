@@ -77,6 +77,9 @@ impl Peer {
     /// The client has sent messages with this many bytes of text.
     pub fn count_messages(&self, messages: u32, bytes: u64) {
         self.slot.count_messages(messages, bytes);
+        if messages > 0 {
+            self.realm.shared.counters().received(bytes);
+        }
     }
 
     /// Charges frames of any kind that the client has sent to its rate limit of `per_second`, bursts up to ten times

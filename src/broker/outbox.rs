@@ -149,6 +149,11 @@ impl Outbox {
         self.waited.is_some()
     }
 
+    /// Bytes that are not written yet, with what it costs to keep them.
+    pub(super) fn held(&self) -> usize {
+        self.behind + self.frames.front().map_or(0, cost)
+    }
+
     fn bound(&self) -> usize {
         // Without a writer, a flush only wakes the socket's own task. Until that task has tried to write, we cannot tell
         // whether the client is slow.

@@ -145,6 +145,10 @@ impl Queue {
         self.batches.values().map(|batch| batch.since).min()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }

@@ -29,6 +29,8 @@ pub(super) struct Slot {
     /// The sweeper has to look here for another reason: an outbox was full, the id is reserved for its owner, or the
     /// rate limit is not rested.
     due: AtomicBool,
+    /// The holder's socket was full, so its outbox may hold something.
+    backlog: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -44,6 +46,7 @@ impl Slot {
             waiting_since: AtomicU64::new(u64::MAX),
             probed: AtomicBool::new(false),
             due: AtomicBool::new(false),
+            backlog: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -136,6 +139,21 @@ impl Slot {
     /// When the oldest waiting batch began, if one waits.
     pub(super) fn set_waiting_since(&self, since: Option<u64>) {
         self.waiting_since.store(since.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// When the oldest waiting batch began.
+    pub(super) fn waiting_since(&self) -> Option<u64> {
+        Some(self.waiting_since.load(Ordering::Relaxed)).filter(|since| *since != u64::MAX)
+    }
+
+    /// Sets whether the outbox of the holder may hold something. For callers that have the lock.
+    pub(super) fn set_backlog(&self, backlog: bool) {
+        self.backlog.store(backlog, Ordering::Relaxed);
+    }
+
+    /// Whether something waits here: for an absent peer, or for one that reads slowly.
+    pub(super) fn has_backlog(&self) -> bool {
+        self.backlog.load(Ordering::Relaxed) || self.waiting_since().is_some()
     }
 
     /// Whether a sweep at `now` would have something to do here.

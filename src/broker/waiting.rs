@@ -7,7 +7,7 @@ use super::guard::Guard;
 use super::outgoing::{HandOver, Outgoing};
 use super::queue::{Overflow, QueueEnd};
 use super::slot::Timeouts;
-use crate::events::{Event, Outcome};
+use crate::events::Outcome;
 use crate::wire::{DropReason, MessageKind, PeerId};
 
 impl Guard<'_> {
@@ -108,6 +108,7 @@ impl Guard<'_> {
         let (messages, reservation) = self.queue.take()?.drain(&self.realm.shared.queued);
         for outgoing in &messages {
             self.count(outgoing.counted(), Outcome::Delivered);
+            self.realm.shared.counters().sent(outgoing.frame.len());
         }
         Some((messages, reservation))
     }
@@ -130,8 +131,7 @@ impl Guard<'_> {
 
     pub(super) fn note_limit(&self, reason: DropReason) {
         if let Some(limit) = reason.limit() {
-            let key = || Some(self.realm.key().clone());
-            self.realm.shared.events.emit(|| Event::LimitHit { limit, key: key(), address: None });
+            self.realm.shared.events.limit_hit(limit, || Some(self.realm.key().clone()), None);
         }
     }
 

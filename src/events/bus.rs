@@ -1,4 +1,6 @@
+use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -10,6 +12,7 @@ use tokio::sync::broadcast::{Receiver, Sender};
 
 use super::counters::Counters;
 use super::event::{Event, KeyEvent};
+use crate::wire::{ApiKey, Limit};
 
 /// Events about clients that a subscriber may lag behind: thousands of clients may reconnect at the same time.
 const CLIENT_EVENTS: usize = 8192;
@@ -32,7 +35,14 @@ struct Inner {
     server: Sender<Arc<Event>>,
     counters: Counters,
     followers: Arc<Followers>,
+    lost: Arc<Lost>,
 }
+
+/// How many events each subscriber has lost, by the name of its thread.
+type Lost = Mutex<BTreeMap<String, u64>>;
+
+/// The name of subscribers that have none.
+const UNNAMED: &str = "other";
 
 /// The threads of [`Events::follow`], and how many of them have not handled [`Event::Stopped`] yet.
 #[derive(Debug, Default)]
@@ -56,13 +66,15 @@ pub enum Notice {
 pub struct Subscription {
     clients: Receiver<Arc<Event>>,
     server: Receiver<Arc<Event>>,
+    name: String,
+    lost: Arc<Lost>,
 }
 
 impl Default for Events {
     fn default() -> Self {
         let (clients, server) = (Sender::new(CLIENT_EVENTS), Sender::new(SERVER_EVENTS));
-        let (counters, followers) = (Counters::default(), Arc::default());
-        Events(Arc::new(Inner { clients, server, counters, followers }))
+        let (counters, followers, lost) = (Counters::default(), Arc::default(), Arc::default());
+        Events(Arc::new(Inner { clients, server, counters, followers, lost }))
     }
 }
 
@@ -81,9 +93,32 @@ impl Events {
         let _ = ring.send(Arc::new(event));
     }
 
+    /// Counts that a limit was reached, and tells every subscriber.
+    pub(crate) fn limit_hit(
+        &self,
+        limit: Limit,
+        key: impl FnOnce() -> Option<ApiKey>,
+        address: Option<IpAddr>,
+    ) {
+        self.counters().limit_hit(limit);
+        self.emit(|| Event::LimitHit { limit, key: key(), address });
+    }
+
     /// Gets all that happens from now on.
     pub fn subscribe(&self) -> Subscription {
-        Subscription { clients: self.0.clients.subscribe(), server: self.0.server.subscribe() }
+        self.subscribe_as(UNNAMED)
+    }
+
+    fn subscribe_as(&self, name: &str) -> Subscription {
+        let lost = Arc::clone(&self.0.lost);
+        lock(&lost).entry(name.to_owned()).or_default();
+        let (clients, server) = (self.0.clients.subscribe(), self.0.server.subscribe());
+        Subscription { clients, server, name: name.to_owned(), lost }
+    }
+
+    /// How many events each [follower](Self::follow) has lost because it was too slow, and all other subscribers together.
+    pub fn lost(&self) -> BTreeMap<String, u64> {
+        lock(&self.0.lost).clone()
     }
 
     /// Gives all that happens from now on to `handle`, on a thread of its own until the broker is gone, a few
@@ -91,7 +126,7 @@ impl Events {
     /// in batches that are never empty.
     pub fn follow(&self, name: &str, mut handle: impl FnMut(&[Notice]) + Send + 'static) -> io::Result<()> {
         let runtime = runtime::Builder::new_current_thread().build()?;
-        let (mut subscription, followers) = (self.subscribe(), Arc::clone(&self.0.followers));
+        let (mut subscription, followers) = (self.subscribe_as(name), Arc::clone(&self.0.followers));
         followers.running.fetch_add(1, Ordering::SeqCst);
         let work = move || {
             while let Some(first) = runtime.block_on(subscription.next()) {
@@ -123,7 +158,7 @@ impl Events {
 
 impl Followers {
     fn pending(&self) -> MutexGuard<'_, usize> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pending)
     }
 
     fn expect_end(&self) {
@@ -141,6 +176,10 @@ impl Followers {
         // A follower that blocks for longer is left behind.
         drop(waited);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // `Stopped` is one of them, because it is the last event of all.
@@ -177,7 +216,7 @@ impl Subscription {
         };
         match received {
             Ok(event) => Some(Notice::Event(event)),
-            Err(RecvError::Lagged(missed)) => Some(Notice::Missed(missed)),
+            Err(RecvError::Lagged(missed)) => Some(self.missed(missed)),
             Err(RecvError::Closed) => self.try_next(),
         }
     }
@@ -190,16 +229,21 @@ impl Subscription {
         });
         match received {
             Ok(event) => Some(Notice::Event(event)),
-            Err(TryRecvError::Lagged(missed)) => Some(Notice::Missed(missed)),
+            Err(TryRecvError::Lagged(missed)) => Some(self.missed(missed)),
             Err(TryRecvError::Empty | TryRecvError::Closed) => None,
         }
+    }
+
+    fn missed(&self, missed: u64) -> Notice {
+        *lock(&self.lost).entry(self.name.clone()).or_default() += missed;
+        Notice::Missed(missed)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{ApiKey, CloseReason, Limit};
+    use crate::wire::CloseReason;
 
     fn hit(limit: Limit) -> Event {
         Event::LimitHit { limit, key: None, address: None }
@@ -239,6 +283,7 @@ mod tests {
             events.emit(|| hit(limit));
         }
         assert_eq!(name(slow.try_next()), "missed 3");
+        assert_eq!(events.lost(), BTreeMap::from([(UNNAMED.to_owned(), 3)]));
         let kept: Vec<String> =
             std::iter::from_fn(|| slow.try_next()).map(|notice| name(Some(notice))).collect();
         assert_eq!(kept.len(), CLIENT_EVENTS);

@@ -1,12 +1,26 @@
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
-use crate::wire::{CloseReason, DropReason, MessageKind, Refusal};
+use super::histogram::Histogram;
+use super::peak::Peak;
+use super::worker_lag::WorkerLag;
+use crate::wire::{CloseReason, DropReason, HandshakeRefusal, Limit, MessageKind, Refusal};
 
 /// Cells for threads, a power of two. More threads than this share them, which costs time and no counts.
 const MAX_CELLS: usize = 64;
 
+/// One of so many reads is timed: to read the clock twice for each would cost about a percent of it.
+const SAMPLED: u32 = 64;
+
+/// How long a peak stays the peak of its minute, in milliseconds.
+const MINUTE: u64 = 60_000;
+
 const OUTCOMES: usize = 3 + DropReason::ALL.len();
+
+/// Classes of the status of an HTTP answer, from 100 on.
+const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// The outcome of a message. A queued message is counted once more at its end: as delivered, expired or dropped.
 /// It is queued again if its recipient's connection ends before it was written.
@@ -29,6 +43,13 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Counters {
     cells: Box<[Cells]>,
+    /// How long messages take through this server: a sample.
+    latency: Histogram,
+    /// Bytes of the outbox that has the most.
+    largest_outbox: Peak,
+    worker_lag: WorkerLag,
+    /// When the minute of the peaks began.
+    minute: AtomicU64,
 }
 
 // Two cache lines of x86-64, which fetches them in pairs.
@@ -40,6 +61,12 @@ struct Cells {
     closed: [AtomicU64; CloseReason::ALL.len()],
     refused: [AtomicU64; Refusal::ALL.len()],
     expired: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
+    limits: [AtomicU64; Limit::ALL.len()],
+    handshakes_refused: [AtomicU64; HandshakeRefusal::ALL.len()],
+    /// Answers to HTTP requests, by the first digit of their status.
+    answers: [AtomicU64; STATUS_CLASSES.len()],
 }
 
 /// The sums of [`Counters`] at one moment.
@@ -55,6 +82,11 @@ impl Default for Cells {
             closed: std::array::from_fn(|_| zero()),
             refused: std::array::from_fn(|_| zero()),
             expired: zero(),
+            received: zero(),
+            sent: zero(),
+            limits: std::array::from_fn(|_| zero()),
+            handshakes_refused: std::array::from_fn(|_| zero()),
+            answers: std::array::from_fn(|_| zero()),
         }
     }
 }
@@ -64,7 +96,13 @@ impl Default for Counters {
         // Workers, and the threads that sweep and watch. A power of two, so that a mask finds a thread's cells.
         let threads = thread::available_parallelism().map_or(1, usize::from) + 2;
         let cells = threads.next_power_of_two().min(MAX_CELLS);
-        Counters { cells: (0..cells).map(|_| Cells::default()).collect() }
+        Counters {
+            cells: (0..cells).map(|_| Cells::default()).collect(),
+            latency: Histogram::default(),
+            largest_outbox: Peak::default(),
+            worker_lag: WorkerLag::default(),
+            minute: AtomicU64::default(),
+        }
     }
 }
 
@@ -117,16 +155,76 @@ impl Counters {
     /// Counts a connection that lost its id.
     pub(crate) fn closed(&self, reason: CloseReason) {
         self.add(|cells| cells.closed.get(reason as usize), 1);
+        reason.limit().into_iter().for_each(|limit| self.limit_hit(limit));
     }
 
     /// Counts a client that did not get an id.
     pub(crate) fn refused(&self, reason: Refusal) {
         self.add(|cells| cells.refused.get(refusal_index(reason)), 1);
+        reason.limit().into_iter().for_each(|limit| self.limit_hit(limit));
     }
 
     /// Counts senders that lost all that they had waiting for a peer.
     pub(crate) fn expired(&self, senders: usize) {
         self.add(|cells| Some(&cells.expired), senders as u64);
+    }
+
+    /// Counts bytes of messages that clients have sent.
+    pub(crate) fn received(&self, bytes: u64) {
+        self.add(|cells| Some(&cells.received), bytes);
+    }
+
+    /// Counts bytes of messages that are in the outboxes of their recipients.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.add(|cells| Some(&cells.sent), bytes as u64);
+    }
+
+    /// Counts that a client has reached a limit.
+    pub(crate) fn limit_hit(&self, limit: Limit) {
+        self.add(|cells| cells.limits.get(limit as usize), 1);
+    }
+
+    /// Counts a handshake that opened no WebSocket.
+    pub(crate) fn handshake_refused(&self, reason: HandshakeRefusal) {
+        self.add(|cells| cells.handshakes_refused.get(reason as usize), 1);
+    }
+
+    /// Counts the answer to a client's HTTP request.
+    pub(crate) fn answered(&self, status: u16) {
+        self.add(|cells| cells.answers.get(usize::from(status / 100).checked_sub(1)?), 1);
+    }
+
+    /// The time, if this read is one of the sample of [`latency`](Self::latency).
+    pub(crate) fn sample(&self) -> Option<Instant> {
+        thread_local!(static READS: Cell<u32> = const { Cell::new(0) });
+        let reads = READS.get().wrapping_add(1);
+        READS.set(reads);
+        reads.is_multiple_of(SAMPLED).then(Instant::now)
+    }
+
+    /// How long messages take through this server, of one in [`SAMPLED`] reads: from the read of a message until all
+    /// messages of that read are written, or left to their recipients' own tasks.
+    pub fn latency(&self) -> &Histogram {
+        &self.latency
+    }
+
+    /// The most bytes in the outbox of one client whose socket was full.
+    pub fn largest_outbox(&self) -> &Peak {
+        &self.largest_outbox
+    }
+
+    /// How late the timers of workers fire.
+    pub fn worker_lag(&self) -> &WorkerLag {
+        &self.worker_lag
+    }
+
+    /// Begins a new minute of the peaks if the last one is over at `now`.
+    pub(crate) fn sweep(&self, now: u64) {
+        if now.saturating_sub(self.minute.load(Ordering::Relaxed)) >= MINUTE {
+            self.minute.store(now, Ordering::Relaxed);
+            self.largest_outbox.turn();
+            self.worker_lag.turn();
+        }
     }
 
     /// The sums.
@@ -168,6 +266,34 @@ impl Totals<'_> {
     /// Times that a sender lost all that it had waiting for a peer, and was told.
     pub fn expired(self) -> u64 {
         self.sum(|cells| Some(&cells.expired))
+    }
+
+    /// Bytes of messages that clients have sent.
+    pub fn received(self) -> u64 {
+        self.sum(|cells| Some(&cells.received))
+    }
+
+    /// Bytes of messages that are, or were, in the outboxes of their recipients.
+    pub fn sent(self) -> u64 {
+        self.sum(|cells| Some(&cells.sent))
+    }
+
+    /// Times that clients have reached a limit.
+    pub fn limit_hits(self, limit: Limit) -> u64 {
+        self.sum(|cells| cells.limits.get(limit as usize))
+    }
+
+    /// Handshakes that opened no WebSocket, by reason.
+    pub fn handshakes_refused(self, reason: HandshakeRefusal) -> u64 {
+        self.sum(|cells| cells.handshakes_refused.get(reason as usize))
+    }
+
+    /// Answers to HTTP requests of clients, by the class of their status.
+    pub fn answers(self) -> [(&'static str, u64); STATUS_CLASSES.len()] {
+        std::array::from_fn(|class| {
+            let label = STATUS_CLASSES.get(class).copied().unwrap_or_default();
+            (label, self.sum(|cells| cells.answers.get(class)))
+        })
     }
 
     fn sum<'a>(&'a self, counter: impl Fn(&'a Cells) -> Option<&'a AtomicU64>) -> u64 {
@@ -214,11 +340,22 @@ mod tests {
         }
         CloseReason::ALL.into_iter().for_each(|reason| counters.closed(reason));
         Refusal::ALL.into_iter().for_each(|reason| counters.refused(reason));
+        HandshakeRefusal::ALL.into_iter().for_each(|reason| counters.handshake_refused(reason));
+        [100, 204, 302, 404, 599].into_iter().for_each(|status| counters.answered(status));
+        let by_endings = counters.totals();
+        for limit in [Limit::ConcurrentLimit, Limit::MaxMessageBytes, Limit::UnfinishedTotalBytes] {
+            assert_eq!(by_endings.limit_hits(limit), 1, "an ending names its limit");
+        }
+        let limits = Limit::ALL.iter().filter(|limit| by_endings.limit_hits(**limit) == 0);
+        limits.for_each(|limit| counters.limit_hit(*limit));
         let totals = counters.totals();
         for kind in MessageKind::ALL {
             assert!(Outcome::all().all(|outcome| totals.messages(kind, outcome) == 1));
         }
         assert!(CloseReason::ALL.into_iter().all(|reason| totals.closed(reason) == 1));
         assert!(Refusal::ALL.into_iter().all(|reason| totals.refused(reason) == 1));
+        assert!(HandshakeRefusal::ALL.into_iter().all(|reason| totals.handshakes_refused(reason) == 1));
+        assert_eq!(totals.answers(), STATUS_CLASSES.map(|class| (class, 1)));
+        assert!(Limit::ALL.iter().all(|limit| totals.limit_hits(*limit) == 1));
     }
 }

@@ -34,7 +34,10 @@ where
     };
     let (accepted, request) = match opened {
         Ok(opened) => opened,
-        Err(refused) => return refuse(framed, refused).await,
+        Err(refused) => {
+            mounted.parts.events.counters().handshake_refused(refused.why);
+            return refuse(framed, refused).await;
+        }
     };
     let parts = &mounted.parts;
     let socket = UpgradedSocket::new(framed.into_parts(), accepted.to_bytes(), endpoint::bounds(parts));

@@ -13,11 +13,12 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 use super::problem::Problem;
 use super::state::{Ops, blocking};
 use crate::app::Parts;
-use crate::events::{Outcome, Totals};
+use crate::events::{Events, Outcome, Totals};
 use crate::node::Node;
 use crate::relay::{Dropped, RelayTotals};
+use crate::tls::Certificates;
 use crate::turn::{TurnDrop, TurnRefusal, TurnTotals};
-use crate::wire::{CloseReason, MessageKind, Refusal};
+use crate::wire::{CloseReason, HandshakeRefusal, Limit, MessageKind, Refusal};
 use text::{Format, Kind, Page};
 
 /// Most keys that have a value of their own: those with the most clients.
@@ -47,7 +48,9 @@ fn collect(parts: &Parts, format: Format) -> String {
     let ready = u8::from(parts.unready().is_empty());
     page.single(Kind::Gauge, "peerbroker_ready", "Whether the server should get clients.", ready);
     clients(&mut page, parts);
+    waiting(&mut page, parts);
     endings(&mut page, parts.events.counters().totals());
+    speed(&mut page, &parts.events);
     if let Some(relay) = parts.node.relay() {
         relayed(&mut page, relay.totals());
     }
@@ -55,9 +58,8 @@ fn collect(parts: &Parts, format: Format) -> String {
         allocated(&mut page, turn.totals());
     }
     cluster(&mut page, &parts.node);
-    if let Some(validity) = parts.certificates.get().and_then(|certificates| certificates.validity()) {
-        let help = "When the certificate of the server expires, in seconds since 1970.";
-        page.single(Kind::Gauge, "peerbroker_certificate_expiry_seconds", help, validity.to);
+    if let Some(certificates) = parts.certificates.get() {
+        secured(&mut page, certificates);
     }
     let has_failed = u8::from(parts.reloads.last().error.is_some());
     let help = "Whether the last reload of the configuration failed.";
@@ -84,13 +86,23 @@ fn clients(page: &mut Page, parts: &Parts) {
         "Keys that have clients, or had some a moment ago.",
         parts.node.active_keys(),
     );
+}
+
+/// Messages in memory.
+fn waiting(page: &mut Page, parts: &Parts) {
+    use Kind::Gauge;
+    let (backlog, largest) = (parts.node.backlog(), parts.events.counters().largest_outbox().get());
     let queued = parts.node.queued_bytes();
-    page.single(
-        Gauge,
-        "peerbroker_queued_bytes",
-        "Bytes of messages that wait for absent peers, with what it costs to keep them.",
-        queued,
-    );
+    let help = "Bytes of messages that wait for absent peers, with what it costs to keep them.";
+    page.single(Gauge, "peerbroker_queued_bytes", help, queued);
+    let help = "Messages that wait for absent peers.";
+    page.single(Gauge, "peerbroker_queued_messages", help, backlog.queued);
+    let help = "How long the oldest of them has waited.";
+    page.single(Gauge, "peerbroker_queued_oldest_seconds", help, backlog.oldest as f64 / 1e3);
+    let help = "Bytes in the outboxes of clients that read slowly, with what it costs to keep them.";
+    page.single(Gauge, "peerbroker_outbox_bytes", help, backlog.outboxes);
+    let help = "The most such bytes of one client within the last one to two minutes.";
+    page.single(Gauge, "peerbroker_outbox_peak_bytes", help, largest);
 }
 
 /// The keys with the most clients by name, and the others together.
@@ -123,6 +135,57 @@ fn endings(page: &mut Page, totals: Totals<'_>) {
         "Times that all that a sender had waiting for a peer was lost.",
         totals.expired(),
     );
+    let refused = HandshakeRefusal::ALL;
+    let refused =
+        refused.map(|reason| ([("reason", reason.ending().label)], totals.handshakes_refused(reason)));
+    let help = "Handshakes that opened no WebSocket, by reason.";
+    page.family(Counter, "peerbroker_handshakes_refused", help, refused);
+    let answers = totals.answers().map(|(class, count)| ([("class", class)], count));
+    let help = "Answers to other HTTP requests of clients, by class of their status.";
+    page.family(Counter, "peerbroker_http_responses", help, answers);
+    let bytes = [("received", totals.received()), ("sent", totals.sent())];
+    let bytes = bytes.map(|(direction, bytes)| ([("direction", direction)], bytes));
+    let help = "Bytes of messages: those that clients sent, and those in outboxes of their recipients.";
+    page.family(Counter, "peerbroker_message_bytes", help, bytes);
+    let limits = counted_limits().map(|limit| ([("limit", limit.label())], totals.limit_hits(limit)));
+    page.family(Counter, "peerbroker_limit_hits", "How often clients have reached a limit.", limits);
+}
+
+/// Denials for too many open questions are a part of `auth`, which counts nothing: they are refused with `token_refused`.
+pub(super) fn counted_limits() -> impl Iterator<Item = Limit> {
+    Limit::ALL.iter().copied().filter(|limit| *limit != Limit::WebhookRequests)
+}
+
+/// How fast the server works, and what was too much for it.
+fn speed(page: &mut Page, events: &Events) {
+    let counters = events.counters();
+    let help =
+        "From the read of a message until it is written, or left to its recipient's own task: a sample.";
+    page.histogram("peerbroker_message_latency_seconds", help, &counters.latency().buckets());
+    let help = "How late timers of workers fire.";
+    page.histogram("peerbroker_worker_lag_seconds", help, &counters.worker_lag().buckets());
+    let peaks = counters.worker_lag().peaks();
+    let peaks: Vec<_> =
+        peaks.iter().enumerate().map(|(worker, peak)| (worker.to_string(), peak.as_secs_f64())).collect();
+    let peaks = peaks.iter().map(|(worker, peak)| ([("worker", worker.as_str())], peak));
+    let help = "The latest timer of each worker within the last one to two minutes.";
+    page.family(Kind::Gauge, "peerbroker_worker_lag_peak_seconds", help, peaks);
+    let lost = events.lost();
+    let lost = lost.iter().map(|(subscriber, lost)| ([("subscriber", subscriber.as_str())], lost));
+    let help = "Events that subscribers lost because they were too slow.";
+    page.family(Kind::Counter, "peerbroker_events_lost", help, lost);
+}
+
+fn secured(page: &mut Page, certificates: &Certificates) {
+    if let Some(validity) = certificates.validity() {
+        let help = "When the certificate of the server expires, in seconds since 1970.";
+        page.single(Kind::Gauge, "peerbroker_certificate_expiry_seconds", help, validity.to);
+    }
+    let failed = u8::from(certificates.problem().is_some());
+    let help = "Whether the last attempt to replace the certificate failed.";
+    page.single(Kind::Gauge, "peerbroker_certificate_renewal_failed", help, failed);
+    let handshakes = certificates.handshakes.totals().map(|(label, count)| ([("outcome", label)], count));
+    page.family(Kind::Counter, "peerbroker_tls_handshakes", "TLS handshakes by outcome.", handshakes);
 }
 
 fn relayed(page: &mut Page, totals: RelayTotals) {

@@ -6,14 +6,16 @@ use actix_web::{get, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::metrics::counted_limits;
 use super::problem::Problem;
 use super::state::{Ops, blocking};
 use crate::app::LastReloads;
+use crate::clock::millis;
 use crate::events::Outcome;
 use crate::node::{Node, NodeCounts, NodeReport};
 use crate::relay::{Dropped, RelayTotals};
 use crate::turn::{TurnDrop, TurnRefusal, TurnTotals};
-use crate::wire::{CloseReason, MessageKind, Refusal};
+use crate::wire::{CloseReason, HandshakeRefusal, MessageKind, Refusal};
 
 /// Current state of the server, and totals since its start.
 #[derive(Serialize, ToSchema)]
@@ -33,6 +35,16 @@ pub(super) struct Stats {
     connections: usize,
     /// Bytes of messages that wait for absent peers, including the overhead of storing them.
     queued_bytes: usize,
+    /// Messages that wait for absent peers.
+    queued_messages: usize,
+    /// How long the oldest of them has waited, in milliseconds; 0 if none waits.
+    queued_oldest_ms: u64,
+    /// Bytes in the outboxes of clients that read slowly, including the overhead of storing them.
+    outbox_bytes: usize,
+    /// The most such bytes of one client within the last one to two minutes.
+    outbox_peak_bytes: u64,
+    /// The latest timer of each worker within the last one to two minutes, in milliseconds. A busy worker is late.
+    worker_lag_ms: Vec<u64>,
     /// Connections that got an id since the start.
     opened: u64,
     /// Connections that lost their id since the start, by reason.
@@ -42,6 +54,16 @@ pub(super) struct Stats {
     /// Messages since the start, by kind and outcome. A message that waits counts as `queued`, and later also as
     /// `delivered`, `expired` or dropped.
     messages: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
+    /// Bytes of messages since the start: those that clients sent.
+    received_bytes: u64,
+    /// Bytes of messages since the start: those that came into outboxes of their recipients.
+    sent_bytes: u64,
+    /// How often clients have reached a limit since the start, by its name.
+    limit_hits: BTreeMap<&'static str, u64>,
+    /// Handshakes that opened no WebSocket since the start, by reason.
+    handshakes_refused: BTreeMap<&'static str, u64>,
+    /// Events that were lost since the start, by the name of the subscriber that was too slow for them.
+    events_lost: BTreeMap<String, u64>,
     /// Connections closed because the client did not read. The same as `closed.slow_reader`.
     slow_readers: u64,
     /// Connections closed because the client was silent. The same as `closed.timed_out`.
@@ -119,6 +141,8 @@ struct CertificateStats {
     expires: Option<u64>,
     /// Why the last attempt to replace it failed; `null` if it did not.
     error: Option<String>,
+    /// TLS handshakes since the start, by outcome.
+    handshakes: BTreeMap<&'static str, u64>,
 }
 
 /// A TURN server, and what it has done since its start.
@@ -212,7 +236,8 @@ impl ClusterStats {
 pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Problem> {
     let cluster = ClusterStats::of(&ops.parts.node).await;
     let stats = blocking(ops, |parts| {
-        let totals = parts.events.counters().totals();
+        let (counters, backlog) = (parts.events.counters(), parts.node.backlog());
+        let totals = counters.totals();
         let closed = |reason: CloseReason| totals.closed(reason);
         let outcomes = |kind: MessageKind| {
             Outcome::all().map(|outcome| (outcome.label(), totals.messages(kind, outcome))).collect()
@@ -225,6 +250,11 @@ pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Proble
             clients: parts.node.peers(),
             connections: parts.sessions.len(),
             queued_bytes: parts.node.queued_bytes(),
+            queued_messages: backlog.queued,
+            queued_oldest_ms: backlog.oldest,
+            outbox_bytes: backlog.outboxes,
+            outbox_peak_bytes: counters.largest_outbox().get(),
+            worker_lag_ms: counters.worker_lag().peaks().into_iter().map(millis).collect(),
             opened: totals.opened(),
             closed: CloseReason::ALL
                 .into_iter()
@@ -235,6 +265,14 @@ pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Proble
                 .map(|reason| (reason.ending().label, totals.refused(reason)))
                 .collect(),
             messages: MessageKind::ALL.into_iter().map(|kind| (kind.label(), outcomes(kind))).collect(),
+            received_bytes: totals.received(),
+            sent_bytes: totals.sent(),
+            limit_hits: counted_limits().map(|limit| (limit.label(), totals.limit_hits(limit))).collect(),
+            handshakes_refused: HandshakeRefusal::ALL
+                .into_iter()
+                .map(|reason| (reason.ending().label, totals.handshakes_refused(reason)))
+                .collect(),
+            events_lost: parts.events.lost(),
             slow_readers: closed(CloseReason::SlowReader),
             timed_out: closed(CloseReason::TimedOut),
             evicted: closed(CloseReason::Evicted),
@@ -244,6 +282,7 @@ pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Proble
             certificate: parts.certificates.get().map(|certificates| CertificateStats {
                 expires: certificates.validity().map(|validity| validity.to),
                 error: certificates.problem(),
+                handshakes: certificates.handshakes.totals().collect(),
             }),
             turn: parts.turn().map(|turn| turn.totals().into()),
             cluster,

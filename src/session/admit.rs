@@ -12,7 +12,7 @@ use super::sessions::Sessions;
 use crate::broker::{ConnectionInfo, IdLease, Outbox, Outgoing, Probe, RegisterOutcome, RegisterRequest};
 use crate::node::{ClaimedName, OpenRequest, Opening};
 use crate::transport::Socket;
-use crate::wire::{Frame, Refusal};
+use crate::wire::{Frame, Limit, Refusal};
 
 /// How often we check whether a client that waits for an id has left.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -95,6 +95,7 @@ async fn register<S: Socket, H: ProtocolHandler>(
             RegisterOutcome::Reserved => {}
         }
         let Probe::Asked(answered) = realm.probe(id) else {
+            sessions.counters().limit_hit(Limit::WaitingForId);
             return Err(Refusal::IdTaken);
         };
         // An error ends the probe too: the holder gave a sign of life, or there is none any more.

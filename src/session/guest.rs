@@ -16,12 +16,11 @@ use super::sessions::Sessions;
 use crate::dialect::rooms::Problem;
 use crate::dialect::{Object, calls, rooms, root};
 use crate::directory::{CallAlias, HostedRoom, PlayerName, RoomError};
-use crate::events::Event;
 use crate::keys::Auth;
 use crate::limits::{GuessSource, LimitExceeded};
 use crate::node::{Guests, HeldName, JoinRequest, Joined, MediaMessage, RemoteSeat};
 use crate::transport::Socket;
-use crate::wire::{ApiKey, Frame, MessageKind, PeerId, Refusal, Token};
+use crate::wire::{ApiKey, Frame, Limit, MessageKind, PeerId, Refusal, Token};
 use waiting::{Answer, Hosting, Trouble, Waiting};
 
 /// Characters of an id or a token that we choose. As hard to guess as a UUID.
@@ -223,7 +222,8 @@ impl Guest {
                 let host = context.peer.id();
                 match context.sessions.node.membership() {
                     None => {
-                        let room = self.guests.rooms.create(host).map_err(problem)?;
+                        let room = self.guests.rooms.create(host);
+                        let room = room.map_err(|error| problem(error, context.sessions))?;
                         self.host(Hosting { room, _code: None }, context);
                     }
                     Some(membership) => {
@@ -243,7 +243,8 @@ impl Guest {
                 self.join(&room, &username, &offer.ok_or(Problem::NoOffer)?, context)?;
             }
             rooms::Command::Answer { username, response } => {
-                let player = self.hosting()?.player(&username.ok_or(Problem::NoPlayer)?).map_err(problem)?;
+                let player = self.hosting()?.player(&username.ok_or(Problem::NoPlayer)?);
+                let player = player.map_err(|error| problem(error, context.sessions))?;
                 let response = response.ok_or(Problem::NoResponse)?;
                 // No error for a player that has just left: the host could do nothing about it, and games would show it.
                 if let Some(player) = player {
@@ -251,7 +252,9 @@ impl Guest {
                     context.send(player.as_str(), MessageKind::Room, answer, MediaMessage::Answer(None));
                 }
             }
-            rooms::Command::Start => self.hosting()?.start().map_err(problem)?,
+            rooms::Command::Start => {
+                self.hosting()?.start().map_err(|error| problem(error, context.sessions))?;
+            }
         }
         Ok(())
     }
@@ -260,7 +263,10 @@ impl Guest {
     fn resume(&mut self, text: &str, answer: Answer, context: &mut Context<'_>) {
         match answer {
             Answer::Opened(Ok(hosting)) => self.host(hosting, context),
-            Answer::Opened(Err(Trouble::Room(error))) => context.reply(rooms::error(problem(error).text())),
+            Answer::Opened(Err(Trouble::Room(error))) => {
+                let problem = problem(error, context.sessions);
+                context.reply(rooms::error(problem.text()));
+            }
             Answer::Opened(Err(Trouble::Unavailable)) => {
                 context.reply(rooms::error(&Refusal::Unavailable.text()));
             }
@@ -287,7 +293,7 @@ impl Guest {
     fn check_guesses(&self, sessions: &Sessions) -> Result<(), Problem> {
         let Some(guesser) = self.guesser else { return Ok(()) };
         sessions.wrong_codes.check(guesser, sessions.now()).map_err(|LimitExceeded { limit, .. }| {
-            sessions.events().emit(|| Event::LimitHit { limit, key: None, address: guesser.address() });
+            sessions.events().limit_hit(limit, || None, guesser.address());
             Problem::WrongRoom
         })
     }
@@ -313,7 +319,8 @@ impl Guest {
         offer: &Object<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Problem> {
-        let (playing, host) = self.guests.rooms.join(room, username, context.peer.id()).map_err(problem)?;
+        let joined = self.guests.rooms.join(room, username, context.peer.id());
+        let (playing, host) = joined.map_err(|error| problem(error, context.sessions))?;
         let offer = rooms::offer(offer, playing.name());
         self.take_seat(Seat::Here(playing), &host, offer, context)
     }
@@ -349,7 +356,7 @@ impl Guest {
                 self.take_seat(Seat::There(seat), &host, rooms::offer(offer, &name), context)
             }
             (Joined::Refused(RoomError::NoRoom), _) => Err(self.wrong_code(context.sessions)),
-            (Joined::Refused(error), _) => Err(problem(error)),
+            (Joined::Refused(error), _) => Err(problem(error, context.sessions)),
             // Not the client's fault, so it does not count.
             (Joined::Unavailable, _) => Err(Problem::WrongRoom),
             _ if !has_username => Err(Problem::NoUsername),
@@ -369,17 +376,20 @@ impl Guest {
         }
         if self.playing.len() >= MAX_NAMES {
             self.playing.remove(0);
+            context.sessions.counters().limit_hit(Limit::NamesPerClient);
         }
         self.playing.push(seat);
         Ok(())
     }
 }
 
-fn problem(error: RoomError) -> Problem {
-    match error {
-        RoomError::NoRoom => Problem::WrongRoom,
-        RoomError::NoPlayer => Problem::NoPlayer,
-        RoomError::Full => Problem::RoomFull,
-        RoomError::TooMany => Problem::TooManyRooms,
-    }
+fn problem(error: RoomError, sessions: &Sessions) -> Problem {
+    let (problem, limit) = match error {
+        RoomError::NoRoom => (Problem::WrongRoom, None),
+        RoomError::NoPlayer => (Problem::NoPlayer, None),
+        RoomError::Full => (Problem::RoomFull, Some(Limit::RoomPlayers)),
+        RoomError::TooMany => (Problem::TooManyRooms, Some(Limit::Rooms)),
+    };
+    limit.into_iter().for_each(|limit| sessions.counters().limit_hit(limit));
+    problem
 }

@@ -16,7 +16,7 @@ use crate::broker::{ConnectionInfo, Departure, Flush, IdLease, Outgoing};
 use crate::events::{Connected, Disconnected, Event as Happened};
 use crate::limits::ConnectionPermit;
 use crate::transport::{self, Disconnect, Event, Socket};
-use crate::wire::{CloseReason, Frame};
+use crate::wire::{CloseReason, Frame, Limit};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 const READS_PER_TURN: usize = 2;
@@ -178,6 +178,7 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
             flushes.drain(..).for_each(Flush::flush);
             ready!(pending);
             let (mut heard, mut left, mut messages, mut bytes, mut frames) = (false, false, 0, 0, 0);
+            let (counters, mut begun) = (self.session.counters(), None);
             let received = ready!(socket.poll_recv(cx, &mut |event| {
                 // Checked for each event: the client may lose its id meanwhile.
                 if !lease.is_current() {
@@ -187,6 +188,9 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
                     lease.heard();
                 }
                 if let Some(len) = event.message_len() {
+                    if messages == 0 {
+                        begun = counters.sample();
+                    }
                     messages += 1;
                     bytes += len as u64;
                 }
@@ -200,8 +204,13 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
             // pongs and fragments count too, because they cost CPU time.
             lease.count_messages(messages, bytes);
             let excess = lease.charge(frames, self.messages_per_second);
+            if !excess.is_zero() {
+                counters.limit_hit(Limit::MessagesPerSecond);
+            }
             // Messages of one read to one recipient are written together.
+            let begun = begun.filter(|_| !flushes.is_empty());
             flushes.drain(..).for_each(Flush::flush);
+            begun.into_iter().for_each(|begun| counters.latency().record(begun.elapsed()));
             if let Err(disconnect) = received {
                 return Poll::Ready(SessionEnd::Disconnected(disconnect));
             }

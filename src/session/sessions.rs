@@ -9,7 +9,7 @@ use super::admission::{Rejection, Source};
 use crate::broker::Peer;
 use crate::config::Config;
 use crate::dialect::peerjs::Kind;
-use crate::events::{Event, Events, Refused};
+use crate::events::{Counters, Event, Events, Refused};
 use crate::limits::{ConnectionPermit, GuessLimiter, Quota};
 use crate::node::{ActiveKeys, MediaMessage, Node, Relayed};
 use crate::wire::{Limit, PeerId};
@@ -89,6 +89,10 @@ impl Sessions {
 
     pub(super) fn events(&self) -> &Events {
         self.node.events()
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        self.node.counters()
     }
 
     /// Tells the hooks of a message before it is delivered.

@@ -15,7 +15,7 @@ use crate::limits::ConnectionPermit;
 use crate::node::{Posted, Whereabouts};
 use crate::transport::Socket;
 use crate::transport::stream::{StreamBody, StreamSocket, stream};
-use crate::wire::{CloseReason, Refusal};
+use crate::wire::{CloseReason, Limit, Refusal};
 
 /// How long a stream waits for the WebSocket that its client opens at the same time: only one of the two may get OPEN.
 const HEAD_START: Duration = Duration::from_secs(1);
@@ -61,6 +61,7 @@ async fn serve(
     if !(renewed && (realm.is_streamed(id, token) || is_elsewhere(&sessions, &entry).await)) {
         realm.end_stream(id, token);
         let Some(websocket) = realm.wait_for(id, token) else {
+            sessions.counters().limit_hit(Limit::WaitingPosts);
             return log::debug!("too many streams wait for one id");
         };
         select! {
@@ -96,7 +97,12 @@ pub(crate) async fn sender(
     source: &Source,
 ) -> Result<Sender, PostRefusal> {
     let entry = peerjs::admit(sessions, claim, source).await.map_err(|_| PostRefusal::Absent)?;
-    let here = entry.realm.wait_for(&entry.id, &entry.token).ok_or(PostRefusal::TooMuch)?;
+    let too_much = |limit: Limit| {
+        sessions.counters().limit_hit(limit);
+        PostRefusal::TooMuch
+    };
+    let here = entry.realm.wait_for(&entry.id, &entry.token);
+    let here = here.ok_or_else(|| too_much(Limit::WaitingPosts))?;
     let is_present = select! {
         biased;
         admitted = here => admitted,
@@ -106,10 +112,11 @@ pub(crate) async fn sender(
     if !is_present {
         return Err(PostRefusal::Absent);
     }
-    let posting = entry.realm.begin_post(&entry.id).ok_or(PostRefusal::TooMuch)?;
+    let posting = entry.realm.begin_post(&entry.id);
+    let posting = posting.ok_or_else(|| too_much(Limit::PostsPerClient))?;
     match entry.realm.holder(&entry.id, &entry.token) {
         Some(peer) if !wait_for_turn(sessions, &peer, entry.messages_per_second).await => {
-            return Err(PostRefusal::TooMuch);
+            return Err(too_much(Limit::MessagesPerSecond));
         }
         None if sessions.node.membership().is_none() => return Err(PostRefusal::Absent),
         _ => {}

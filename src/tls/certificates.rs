@@ -9,6 +9,8 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
 use x509_parser::parse_x509_certificate;
 
+use super::handshakes::Handshakes;
+
 /// The protocol of TLS-ALPN-01 (RFC 8737, section 6.2).
 pub(crate) const ACME_ALPN: &[u8] = b"acme-tls/1";
 
@@ -20,6 +22,8 @@ pub(crate) struct Certificates {
     validations: Mutex<HashMap<String, Arc<CertifiedKey>>>,
     /// Why the certificate could not be replaced the last time.
     problem: Mutex<Option<String>>,
+    /// How the handshakes of the port end.
+    pub(crate) handshakes: Handshakes,
 }
 
 /// When a certificate is valid, in seconds since 1970.
@@ -35,6 +39,7 @@ impl Certificates {
             current: ArcSwap::from_pointee(certificate),
             validations: Mutex::default(),
             problem: Mutex::default(),
+            handshakes: Handshakes::default(),
         })
     }
 

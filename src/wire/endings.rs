@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use super::limit::Limit;
 use super::names::InvalidName;
 
 /// One row of the table.
@@ -85,6 +86,15 @@ impl CloseReason {
         code.map(|code| (code, text))
     }
 
+    /// The limit that the connection has reached, if it was one.
+    pub fn limit(self) -> Option<Limit> {
+        match self {
+            CloseReason::TooBig => Some(Limit::MaxMessageBytes),
+            CloseReason::TryAgainLater => Some(Limit::UnfinishedTotalBytes),
+            _ => None,
+        }
+    }
+
     /// Whether the id is reserved for its owner for a while: the client may be there, behind a slow network, and
     /// come back.
     pub(crate) fn is_reclaimable(self) -> bool {
@@ -127,6 +137,11 @@ table! {
 }
 
 impl Refusal {
+    /// The limit that the client has reached, if it was one.
+    pub fn limit(self) -> Option<Limit> {
+        (self == Refusal::LimitReached).then_some(Limit::ConcurrentLimit)
+    }
+
     /// Whether the client is told. The others have no text.
     pub fn is_told(self) -> bool {
         !matches!(self, Refusal::Elsewhere | Refusal::Gone)

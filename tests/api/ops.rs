@@ -3,6 +3,7 @@
 mod access;
 mod described;
 mod load;
+mod measured;
 mod metrics;
 
 use serde_json::{Value, json};

@@ -62,7 +62,7 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "ops",
-        "app admin node turn relay limits events config keys wire",
+        "app admin node turn relay limits events config tls keys clock wire",
         "actix_web log mime percent_encoding procfs serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
     // The parts of a broker, put together.

@@ -34,7 +34,7 @@ impl HandshakeRefusal {
 
 /// The answer that refuses a handshake.
 pub(crate) struct Refused {
-    why: HandshakeRefusal,
+    pub(in crate::http) why: HandshakeRefusal,
     text: Cow<'static, str>,
     retry_after: Option<u64>,
     /// An answer to HEAD has no body.

@@ -1,6 +1,9 @@
 //! The text formats of metrics: Prometheus 0.0.4, and OpenMetrics 1.0.
 
 use std::fmt::{Display, Write as _};
+use std::time::Duration;
+
+use crate::events::Buckets;
 
 /// How metrics are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +82,18 @@ impl Page {
         }
     }
 
+    /// A histogram of durations, in seconds.
+    pub(super) fn histogram(&mut self, name: &str, help: &str, Buckets { up_to, count, sum }: &Buckets) {
+        self.line(format_args!("# HELP {name} {help}"));
+        self.line(format_args!("# TYPE {name} histogram"));
+        for (bound, count) in up_to {
+            self.line(format_args!("{name}_bucket{{le=\"{}\"}} {count}", seconds(*bound)));
+        }
+        self.line(format_args!("{name}_bucket{{le=\"+Inf\"}} {count}"));
+        self.line(format_args!("{name}_sum {}", seconds(*sum)));
+        self.line(format_args!("{name}_count {count}"));
+    }
+
     pub(super) fn finish(mut self) -> String {
         if self.format == Format::OpenMetrics {
             self.text.push_str("# EOF\n");
@@ -90,6 +105,12 @@ impl Page {
         // Writing to a string does not fail.
         let _ = writeln!(self.text, "{line}");
     }
+}
+
+/// A bound as OpenMetrics wants it, which has no exponents, and `1.0` for 1.
+fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds.fract() == 0.0 { format!("{seconds:.1}") } else { seconds.to_string() }
 }
 
 /// A character in the value of a label.
@@ -125,6 +146,23 @@ mod tests {
         let text = page(Format::OpenMetrics);
         assert!(text.contains("# TYPE messages counter\nmessages_total{"), "{text}");
         assert!(text.ends_with("} 2\n# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn a_histogram_counts_up_and_ends_with_all() {
+        let up_to = vec![(Duration::from_micros(50), 2), (Duration::from_secs(1), 3)];
+        let mut page = Page::new(Format::OpenMetrics);
+        page.histogram(
+            "wait_seconds",
+            "Waits.",
+            &Buckets { up_to, count: 4, sum: Duration::from_millis(2500) },
+        );
+        assert_eq!(
+            page.finish(),
+            "# HELP wait_seconds Waits.\n# TYPE wait_seconds histogram\nwait_seconds_bucket{le=\"0.00005\"} 2\n\
+             wait_seconds_bucket{le=\"1.0\"} 3\nwait_seconds_bucket{le=\"+Inf\"} 4\nwait_seconds_sum 2.5\n\
+             wait_seconds_count 4\n# EOF\n"
+        );
     }
 
     #[test]

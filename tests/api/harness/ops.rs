@@ -1,11 +1,12 @@
 //! Servers with the operator's API.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use peerbroker::config::{AdminToken, ListenOps};
+use peerbroker::config::{AdminToken, ClusterConfig, ListenOps, RelayConfig, TlsFiles, TurnConfig};
 use peerbroker::keys::memory::MemoryKeys;
 use peerbroker::keys::{Key, KeyStore as _};
-use peerbroker::{Config, Listen};
+use peerbroker::{BoundRelay, BoundTurn, Config, Listen, PeerBroker};
 
 use super::api::Api;
 use super::{TestServer, Transport};
@@ -18,6 +19,31 @@ pub fn with_api(keys: &[Key], token: Option<&str>, configure: impl FnOnce(&mut C
     let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, token };
     let listen = Listen { ops: Some(ops), ..Listen::default() };
     let server = TestServer::start_with(Transport::Own, configure, listen, Some(store));
+    let address = server.ops.expect("an API");
+    (server, Api { address, headers: String::new() })
+}
+
+/// A server with the API, TLS, a relay and TURN, in a cluster whose Redis is gone: all that has statistics.
+pub fn with_everything() -> (TestServer, Api) {
+    let file = |name| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name);
+    let tls = TlsFiles { key: file("ec-pkcs8.key"), cert: file("ec-chain.pem") };
+    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, token: None };
+    let listen = Listen { ops: Some(ops), tls: Some(tls), ..Listen::default() };
+    let ports = || vec![([127, 0, 0, 1], 0).into()];
+    let relay = RelayConfig { listen: ports(), public: Vec::new(), tcp: true, private: true };
+    let turn = TurnConfig {
+        listen: ports(),
+        public: Vec::new(),
+        only_stun: false,
+        ports: None,
+        private: false,
+        loopback: true,
+    };
+    let builder = PeerBroker::builder()
+        .relay(BoundRelay::bind(relay).unwrap())
+        .turn(BoundTurn::bind(turn).unwrap())
+        .cluster(ClusterConfig::new("redis://127.0.0.1:1", "alone"));
+    let server = TestServer::start_built_on(builder, listen, |_| {});
     let address = server.ops.expect("an API");
     (server, Api { address, headers: String::new() })
 }

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::harness::RawClient;
 use crate::harness::api::Api;
 use crate::harness::keys::plain_key;
 use crate::harness::messages::{LEAVE, offer};
-use crate::harness::ops::with_api;
+use crate::harness::ops::{with_api, with_everything};
+use crate::tls::trust;
 
 const OPEN_METRICS: &str = "Accept: application/openmetrics-text; version=1.0.0";
 
 /// Samples by name and labels.
-fn samples(text: &str) -> BTreeMap<String, f64> {
+pub(super) fn samples(text: &str) -> BTreeMap<String, f64> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let samples = lines.map(|line| {
         let (name, value) = line.rsplit_once(' ').expect(line);
@@ -19,7 +21,7 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
     samples.collect()
 }
 
-fn scrape(api: &Api) -> BTreeMap<String, f64> {
+pub(super) fn scrape(api: &Api) -> BTreeMap<String, f64> {
     samples(api.get("/metrics").response.text())
 }
 
@@ -29,9 +31,10 @@ fn metrics_count_what_clients_do_by_key_kind_outcome_and_reason_and_name_no_peer
     let mut alice = server.client("alice-with-a-long-id");
     let mut bob = server.client("bob-with-a-long-id");
     let _player = server.client_of("game", "carol-with-a-long-id");
-    alice.send(offer("bob-with-a-long-id", "1"));
+    let messages = [offer("bob-with-a-long-id", "1"), offer("nobody-with-a-long-id", "1")];
+    let received: usize = messages.iter().map(String::len).sum();
+    messages.into_iter().for_each(|message| alice.send(message));
     bob.expect_text();
-    alice.send(offer("nobody-with-a-long-id", "1"));
     alice.ping(b"");
     alice.expect_pong();
 
@@ -45,11 +48,15 @@ fn metrics_count_what_clients_do_by_key_kind_outcome_and_reason_and_name_no_peer
         (r#"peerbroker_messages_total{kind="offer",outcome="delivered"}"#, 1.0),
         (r#"peerbroker_messages_total{kind="offer",outcome="queued"}"#, 1.0),
         (r#"peerbroker_closed_total{reason="left"}"#, 0.0),
+        (r#"peerbroker_message_bytes_total{direction="received"}"#, received as f64),
+        (r#"peerbroker_limit_hits_total{limit="max_message_bytes"}"#, 0.0),
+        ("peerbroker_queued_messages", 1.0),
         ("peerbroker_ready", 1.0),
     ] {
         assert_eq!(metrics.get(name), Some(&value), "{name} in\n{text}");
     }
     assert!(metrics["peerbroker_queued_bytes"] > 0.0);
+    assert!(metrics[r#"peerbroker_message_bytes_total{direction="sent"}"#] > 0.0);
     assert!(metrics["process_resident_memory_bytes"] > 0.0);
     assert!(!text.contains("with-a-long-id"), "{text}");
 
@@ -60,7 +67,11 @@ fn metrics_count_what_clients_do_by_key_kind_outcome_and_reason_and_name_no_peer
 
 #[test]
 fn every_metric_has_its_help_and_type_in_front_and_the_documentation_names_it() {
-    let (_server, api) = with_api(&[], None, |_| {});
+    let (server, api) = with_everything();
+    let mut alice = RawClient::connect_tls(server.address, "alice", trust());
+    alice.send_raw(RawClient::handshake(&server.target("alice-with-a-long-id", "t")));
+    alice.expect_accepted();
+    alice.expect_open();
     let prometheus = api.get("/metrics").response;
     assert_eq!(
         prometheus.header("content-type").as_deref(),
@@ -79,16 +90,44 @@ fn every_metric_has_its_help_and_type_in_front_and_the_documentation_names_it() 
                 assert!(known.insert(name.to_owned(), kind.to_owned()).is_none(), "twice: {line}");
             } else if !line.starts_with("# HELP ") {
                 let name = line.split(['{', ' ']).next().unwrap();
-                let family = if suffix.is_empty() { name.trim_end_matches("_total") } else { name };
                 let is_counter = name.ends_with("_total");
-                let expected = if is_counter { "counter" } else { "gauge" };
+                let of_histogram =
+                    ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+                let (family, expected) = match of_histogram {
+                    Some(family) => (family, "histogram"),
+                    None if is_counter && suffix.is_empty() => (name.trim_end_matches("_total"), "counter"),
+                    None => (name, if is_counter { "counter" } else { "gauge" }),
+                };
                 assert_eq!(known.get(family).map(String::as_str), Some(expected), "{line}");
             }
         }
     }
+    // Each name is a choice of the operator's, or a word of the program.
+    let labels = [
+        "class",
+        "direction",
+        "key",
+        "kind",
+        "le",
+        "limit",
+        "outcome",
+        "reason",
+        "subscriber",
+        "version",
+        "worker",
+    ];
+    let parts = prometheus.text().split(['{', ',']);
+    let used: BTreeSet<&str> = parts.filter_map(|part| Some(part.split_once("=\"")?.0)).collect();
+    assert_eq!(used, BTreeSet::from(labels));
+    assert!(!prometheus.text().contains("with-a-long-id") && !prometheus.text().contains("127.0.0.1"));
     let names: BTreeSet<String> =
         samples(prometheus.text()).keys().map(|name| name.split('{').next().unwrap().to_owned()).collect();
     let documentation = std::fs::read_to_string("docs/METRICS.md").unwrap();
-    let missing: Vec<_> = names.iter().filter(|name| !documentation.contains(&format!("`{name}`"))).collect();
-    assert!(missing.is_empty(), "{missing:?}");
+    let rows = documentation.lines().filter(|line| line.starts_with("| `") && !line.contains("| `rate("));
+    let documented: BTreeSet<String> = rows
+        .filter_map(|row| row.split('|').nth(1))
+        .flat_map(|names| names.split('`').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(names, documented);
 }

@@ -32,6 +32,7 @@
 )]
 
 mod acme;
+mod address;
 mod admin;
 mod app;
 mod auth;
@@ -49,6 +50,7 @@ pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod http_client;
 pub mod keys;
 mod lan;
 mod limits;

@@ -30,7 +30,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "peerbroker",
         "fuzzing server embed http ops app acme admin session transport node client_options limits auth dialect directory broker cluster events config \
-         turn relay tls files lan keys redis_link wire clock rate_limit",
+         turn relay tls files lan keys redis_link wire clock rate_limit http_client address",
         "",
     ),
     // The fuzz targets, which look into every other layer.
@@ -93,23 +93,28 @@ pub const LAYERS: &[Layer] = &[
     // Its `ring` is that of rustls.
     layer(
         "auth",
-        "keys files wire",
-        "base64 curve25519_dalek http_body_util hyper hyper_rustls hyper_util jsonwebtoken log rand ring rustls rustls_pki_types \
+        "http_client keys files wire",
+        "base64 curve25519_dalek http_body_util hyper jsonwebtoken log rand ring rustls rustls_pki_types \
          serde serde_json simple_asn1 thiserror tokio::join tokio::sync tokio::task tokio::test tokio::time uuid",
     ),
     // Plain Rust: no runtime, and none of the three knows of the others.
     layer("dialect", "wire", "memchr serde_json"),
     layer(
         "turn",
-        "relay limits config clock rate_limit",
+        "relay limits config clock rate_limit address",
         "base64 bytes dashmap log rand ring::hmac rustls socket2 stun_types thiserror tokio tokio_rustls turn_types",
     ),
     layer(
         "relay",
-        "events limits config clock rate_limit wire",
+        "events limits config clock rate_limit address wire",
         "dashmap log quinn_udp rand socket2 stun_types thiserror tokio",
     ),
     layer("directory", "config clock wire", "dashmap rand"),
+    layer(
+        "http_client",
+        "address",
+        "http_body_util hyper hyper_rustls hyper_util rustls tokio::net tokio::test tower_service",
+    ),
     layer("broker", "events config clock rate_limit wire", "dashmap tokio::sync"),
     layer("limits", "config rate_limit wire", "dashmap"),
     layer("events", "wire", "tokio::runtime tokio::select tokio::sync tokio::test"),
@@ -133,6 +138,7 @@ pub const LAYERS: &[Layer] = &[
     layer("files", "", "libc thiserror"),
     layer("clock", "", "tokio::sync"),
     layer("rate_limit", "", ""),
+    layer("address", "", ""),
     layer("wire", "", "thiserror"),
 ];
 

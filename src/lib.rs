@@ -64,6 +64,7 @@ mod session;
 mod tls;
 mod transport;
 mod turn;
+mod webhooks;
 pub mod wire;
 
 pub use acme::AcmeError;
@@ -77,3 +78,4 @@ pub use server::{Server, StartError};
 pub use session::{Client, Message};
 pub use tls::TlsError;
 pub use turn::{BadTurnAddress, BoundTurn, TurnUrls};
+pub use webhooks::{BadWebhook, check_webhook};

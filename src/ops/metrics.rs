@@ -17,6 +17,7 @@ use crate::events::{Outcome, Totals};
 use crate::node::Node;
 use crate::relay::{Dropped, RelayTotals};
 use crate::turn::{TurnDrop, TurnRefusal, TurnTotals};
+use crate::webhooks::WebhookTotals;
 use crate::wire::{CloseReason, MessageKind, Refusal};
 use text::{Format, Kind, Page};
 
@@ -54,6 +55,7 @@ fn collect(parts: &Parts, format: Format) -> String {
     if let Some(turn) = &parts.turn {
         allocated(&mut page, turn.totals());
     }
+    webhooks(&mut page, parts.webhooks.totals());
     cluster(&mut page, &parts.node);
     if let Some(validity) = parts.certificates.get().and_then(|certificates| certificates.validity()) {
         let help = "When the certificate of the server expires, in seconds since 1970.";
@@ -159,6 +161,20 @@ fn relayed(page: &mut Page, totals: RelayTotals) {
         "Datagrams that the relay has dropped, by reason.",
         dropped,
     );
+}
+
+fn webhooks(page: &mut Page, totals: WebhookTotals) {
+    use Kind::{Counter, Gauge};
+    page.single(Gauge, "peerbroker_webhook_waiting", "Events that wait for webhooks.", totals.waiting);
+    let events = [
+        ("queued", totals.queued),
+        ("delivered", totals.delivered),
+        ("retried", totals.retried),
+        ("failed", totals.failed),
+        ("dropped", totals.dropped),
+    ];
+    let events = events.map(|(outcome, count)| ([("outcome", outcome)], count));
+    page.family(Counter, "peerbroker_webhook_events", "What became of events for webhooks.", events);
 }
 
 fn allocated(page: &mut Page, totals: TurnTotals) {

@@ -30,7 +30,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "peerbroker",
         "fuzzing server embed http ops app acme admin session transport node client_options limits auth dialect directory broker cluster events config \
-         turn relay tls files lan keys redis_link wire clock rate_limit http_client address",
+         turn relay tls files lan keys redis_link wire clock rate_limit webhooks http_client address",
         "",
     ),
     // The fuzz targets, which look into every other layer.
@@ -51,14 +51,14 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "ops",
-        "app admin node turn relay limits events config keys wire",
+        "app admin node turn relay webhooks limits events config keys wire",
         "actix_web log mime percent_encoding procfs serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
     // The parts of a broker, put together.
     layer(
         "app",
-        "admin session node turn relay cluster limits events config tls keys clock wire",
-        "arc_swap log strsim tokio::runtime::Builder tokio::task::LocalSet",
+        "admin session node turn relay webhooks cluster limits events config tls keys clock wire",
+        "arc_swap log rand strsim tokio::runtime::Builder tokio::task::LocalSet",
     ),
     // A certificate from an ACME server. Its `ring` digests a name, and is that of rustls.
     layer(
@@ -68,7 +68,13 @@ pub const LAYERS: &[Layer] = &[
          serde serde_json thiserror tokio webpki x509_parser",
     ),
     // Everything that changes the running server.
-    layer("admin", "node auth limits events config keys wire", "serde_json thiserror"),
+    layer("admin", "node auth webhooks limits events config keys wire", "serde_json thiserror"),
+    // Events to the endpoints of others.
+    layer(
+        "webhooks",
+        "http_client events config keys clock wire",
+        "base64 http_body_util hyper jiff log rand ring::hmac rustls serde_json thiserror tokio",
+    ),
     // One connected client.
     layer(
         "session",
@@ -126,7 +132,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "keys",
         "redis_link wire",
-        "percent_encoding rand redis rusqlite rustix::fs serde serde_json thiserror tokio::runtime::Builder tokio::sync utoipa",
+        "base64 percent_encoding rand redis rusqlite rustix::fs serde serde_json thiserror tokio::runtime::Builder tokio::sync utoipa",
     ),
     layer("redis_link", "tls files", "redis rustls_pki_types thiserror tokio::sync tokio::task tokio::time"),
     layer(
@@ -136,7 +142,7 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer("lan", "", "rustix::system"),
     layer("files", "", "libc thiserror"),
-    layer("clock", "", "tokio::sync"),
+    layer("clock", "", "tokio::sync tokio::time"),
     layer("rate_limit", "", ""),
     layer("address", "", ""),
     layer("wire", "", "thiserror"),

@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::auth::{BadAuth, check_auth};
 use crate::config::KeySignup;
 use crate::events::{Actor, Event, KeyEvent, PeerAddress};
-use crate::keys::{Change, InvalidName, Key, KeyError, KeyStore, check_name, unix_time};
+use crate::keys::{Change, InvalidName, Key, KeyError, KeyStore, Webhook, check_name, unix_time};
 use crate::limits::{GuessLimiter, SignupLimiter};
 use crate::node::{ActiveKeys, Node};
+use crate::webhooks::{BadWebhook, check_webhook};
 use crate::wire::{ApiKey, Limit, PeerId};
 use known::{Difference, KnownKeys};
 use log_level::LogLevel;
@@ -37,6 +38,9 @@ pub(crate) enum AdminError {
     /// Its `auth` could verify nobody.
     #[error("auth: {0}")]
     Auth(#[from] BadAuth),
+    /// Its `webhook` could get no events.
+    #[error("webhook: {0}")]
+    Webhook(#[from] BadWebhook),
     /// The store failed.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -104,6 +108,7 @@ impl Admin {
     pub(crate) fn add_key(&self, by: Actor, key: Key) -> Result<Key, AdminError> {
         check_name(&key.name)?;
         check_auth(&key.settings.auth)?;
+        self.check_webhook(&key.settings.webhook)?;
         let _writing = lock(&self.writing);
         self.store.add(key.clone())?;
         self.note_added(by, &key);
@@ -120,6 +125,7 @@ impl Admin {
     pub(crate) fn change_key(&self, by: Actor, key: &ApiKey, change: Change) -> Result<Key, AdminError> {
         change.name.as_deref().map(check_name).transpose()?;
         change.auth.as_ref().map(check_auth).transpose()?;
+        change.webhook.as_ref().map(|webhook| self.check_webhook(webhook)).transpose()?;
         let _writing = lock(&self.writing);
         let changed = self.store.change(key, change).map_err(|error| self.explain(error))?;
         self.known.note(&changed);
@@ -223,6 +229,10 @@ impl Admin {
         Ok(())
     }
 
+    fn check_webhook(&self, webhook: &Webhook) -> Result<(), BadWebhook> {
+        check_webhook(webhook, self.node.config().load().webhooks.private)
+    }
+
     fn emit(&self, key: &ApiKey, what: impl FnOnce() -> KeyEvent) {
         self.node.events().emit(|| Event::Key { key: key.clone(), what: what() });
     }
@@ -250,17 +260,19 @@ fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The key as one line of JSON, without its secret and without the query of a webhook's URL, which may hold one.
+/// The key as one line of JSON, without its secrets and without the queries of URLs, which may hold one.
 fn described(key: &Key) -> String {
     let mut json = match key.public_json() {
         Ok(json) => json,
         Err(error) => return error.to_string(),
     };
-    if let Some(serde_json::Value::String(url)) = json.pointer_mut("/auth/url")
-        && let Some(query) = url.find('?')
-    {
-        url.truncate(query);
-        url.push_str("?…");
+    for url in ["/auth/url", "/webhook/url"] {
+        if let Some(serde_json::Value::String(url)) = json.pointer_mut(url)
+            && let Some(query) = url.find('?')
+        {
+            url.truncate(query);
+            url.push_str("?…");
+        }
     }
     escaped(&json.to_string())
 }

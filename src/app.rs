@@ -8,6 +8,7 @@ mod mistakes;
 mod relays;
 mod reloads;
 mod spread;
+mod webhooks;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +28,7 @@ use crate::relay::BoundRelay;
 use crate::session::{OnMessage, Sessions, take_posts_of_others};
 use crate::tls::Certificates;
 use crate::turn::{BoundTurn, Turn, TurnUrls};
+use crate::webhooks::Webhooks;
 use crate::wire::Limit;
 use key_watch::KeyWatch;
 use mistakes::Mistakes;
@@ -50,6 +52,7 @@ pub(crate) struct Parts {
     /// The TLS of the server, for TURN.
     tls: OnceLock<Arc<rustls::ServerConfig>>,
     mistakes: Arc<Mistakes>,
+    pub(crate) webhooks: Webhooks,
     /// An embedding program's own ids.
     pub(crate) generate_id: Option<GenerateId>,
     /// Done when the log has said that a trusted proxy names no clients.
@@ -96,6 +99,7 @@ impl Parts {
         if let Err(error) = log_events::start(&events) {
             log::error!("cannot start the thread that logs, so what operators do is not logged: {error}");
         }
+        let webhooks = webhooks::start(&node, &keys);
         let mistakes = Arc::default();
         let parts = Arc::new(Parts {
             config,
@@ -109,6 +113,7 @@ impl Parts {
             turn: OnceLock::new(),
             tls: OnceLock::new(),
             mistakes,
+            webhooks,
             generate_id,
             silent_proxy: Once::new(),
             ignored_proxy: Once::new(),
@@ -214,12 +219,14 @@ impl Parts {
         reasons
     }
 
-    /// Leaves the cluster, so that its nodes need not find out. Ready when that is done, or takes too long.
+    /// Leaves the cluster, so that its nodes need not find out, and sends the last events to webhooks. Ready when that is done,
+    /// or takes too long.
     pub(crate) async fn leave(&self) {
         if let Some(membership) = self.node.membership() {
             membership.close();
             membership.left().await;
         }
+        self.webhooks.flush().await;
     }
 
     /// Tells that an address has reached a limit.

@@ -23,6 +23,7 @@ mod settings;
 mod turn;
 mod values;
 mod warnings;
+mod webhooks;
 
 use std::io;
 use std::path::PathBuf;
@@ -193,6 +194,9 @@ pub struct Cli {
 
     #[command(flatten)]
     turn: turn::TurnArgs,
+
+    #[command(flatten)]
+    webhooks: webhooks::WebhookArgs,
 
     /// Connected clients at a time
     #[arg(help_heading = help::LIMITS, long = "concurrent_limit", alias = "concurrent-limit", short = 'c', env = "PEERBROKER_CONCURRENT_LIMIT", value_name = "N", default_value_t = defaults().limits.concurrent_limit, value_parser = count::<usize>)]

@@ -58,6 +58,26 @@ impl Clock {
         Some(async move { drop(moved.wait_for(|now| *now >= at).await) })
     }
 
+    /// Waits, from the first poll on.
+    pub(crate) fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + use<> {
+        let clock = self.clone();
+        async move { clock.sleep_until(clock.now().saturating_add(millis(duration))).await }
+    }
+
+    /// Waits until this many milliseconds after the clock was created.
+    pub(crate) async fn sleep_until(&self, at: u64) {
+        match &self.0 {
+            Source::System(_) => {
+                tokio::time::sleep(Duration::from_millis(at.saturating_sub(self.now()))).await;
+            }
+            Source::Manual(now) => {
+                let mut moved = now.subscribe();
+                // An error means that all clones of the clock are gone, and the broker with them.
+                drop(moved.wait_for(|now| *now >= at).await);
+            }
+        }
+    }
+
     pub(crate) fn is_manual(&self) -> bool {
         matches!(self.0, Source::Manual(_))
     }

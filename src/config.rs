@@ -8,6 +8,7 @@ mod listen;
 mod live;
 mod relay;
 mod turn;
+mod webhooks;
 
 use std::fmt;
 use std::fs;
@@ -33,6 +34,7 @@ pub use listen::{AdminToken, InvalidToken, Listen, ListenOps};
 pub use live::LiveConfig;
 pub use relay::{RelayConfig, RelayLimits};
 pub use turn::{TurnConfig, TurnLimits};
+pub use webhooks::{WebhookConfig, WebhookEvent};
 
 /// The configuration of a broker. [`Config::default`] is that of the program without flags.
 #[derive(Clone, Debug)]
@@ -88,6 +90,8 @@ pub struct Config {
     pub turn_limits: TurnLimits,
     /// The ICE servers that clients are told.
     pub ice: IceConfig,
+    /// Where events are sent to.
+    pub webhooks: WebhookConfig,
 }
 
 /// The protocols that the server offers; by default all.
@@ -238,6 +242,7 @@ impl Default for Config {
             relay_limits: RelayLimits::default(),
             turn_limits: TurnLimits::default(),
             ice: IceConfig::default(),
+            webhooks: WebhookConfig::default(),
             limits: Limits::default(),
         }
     }

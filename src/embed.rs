@@ -103,8 +103,9 @@ impl PeerBroker {
         self.parts.close();
     }
 
-    /// Leaves the cluster after [`close`](Self::close), so that the ids of this node are free at once. For an app that stops:
-    /// [`Server::run`](crate::Server::run) does it itself. Takes 3 s at most.
+    /// Leaves the cluster after [`close`](Self::close), so that the ids of this node are free at once, and sends the last
+    /// events to webhooks. For an app that stops: [`Server::run`](crate::Server::run) does it itself. Takes 3 s at most, and
+    /// 10 s more if a webhook does not answer.
     pub async fn leave(&self) {
         self.parts.leave().await;
     }

@@ -5,6 +5,7 @@ pub mod memory;
 mod origin;
 pub mod redis;
 pub mod sqlite;
+mod webhook;
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,6 +18,7 @@ use crate::wire::ApiKey;
 
 pub use auth::{Auth, JwtKey, SerializedAuth};
 pub use origin::{InvalidOrigin, MAX_ORIGIN_BYTES, Origin};
+pub use webhook::{InvalidWebhookSecret, Webhook, WebhookSecret};
 
 /// Maximum characters of a key's name. Tables show it.
 pub const MAX_NAME_CHARS: usize = 100;
@@ -100,6 +102,8 @@ pub struct Settings {
     /// Whether clients are told ICE servers, with credentials for them. Not named `ice`: rows of an older version have a
     /// setting of that name, which did nothing and was off.
     pub ice_servers: bool,
+    /// Where the events of its clients are sent to.
+    pub webhook: Webhook,
 }
 
 /// A change of a key. Missing fields keep their value. [`Settings`] describes the fields.
@@ -121,6 +125,7 @@ pub struct Change {
     pub id_style: Option<IdStyle>,
     pub relay: Option<RelayMode>,
     pub ice_servers: Option<bool>,
+    pub webhook: Option<Webhook>,
 }
 
 /// Why a text cannot be the name of a key.
@@ -218,6 +223,7 @@ impl Key {
             id_style,
             relay,
             ice_servers,
+            webhook,
         } = change;
         set(&mut self.name, name);
         let settings = &mut self.settings;
@@ -231,15 +237,19 @@ impl Key {
         set(&mut settings.id_style, id_style);
         set(&mut settings.relay, relay);
         set(&mut settings.ice_servers, ice_servers);
+        set(&mut settings.webhook, webhook);
     }
 
-    /// The key as JSON for operators, without its secret.
+    /// The key as JSON for operators, without its secrets.
     pub fn public_json(&self) -> serde_json::Result<serde_json::Value> {
         let mut json = serde_json::to_value(self)?;
         if matches!(self.settings.auth, Auth::Jwt { verify: JwtKey::Secret(_) })
             && let Some(auth) = json.get_mut("auth").and_then(|auth| auth.as_object_mut())
         {
             auth.remove("value");
+        }
+        if let Some(webhook) = json.get_mut("webhook").and_then(|webhook| webhook.as_object_mut()) {
+            webhook.remove("secrets");
         }
         Ok(json)
     }
@@ -312,6 +322,7 @@ impl Default for Settings {
             id_style: IdStyle::default(),
             relay: RelayMode::default(),
             ice_servers: true,
+            webhook: Webhook::default(),
         }
     }
 }

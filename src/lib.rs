@@ -32,6 +32,7 @@
 )]
 
 mod acme;
+mod address;
 mod admin;
 mod app;
 mod auth;
@@ -49,6 +50,7 @@ pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod http_client;
 pub mod keys;
 mod lan;
 mod limits;
@@ -62,6 +64,7 @@ mod session;
 mod tls;
 mod transport;
 mod turn;
+mod webhooks;
 pub mod wire;
 
 pub use acme::AcmeError;
@@ -76,3 +79,4 @@ pub use server::{BadSocket, InheritedSockets, Server, StartError};
 pub use session::{Client, Message};
 pub use tls::TlsError;
 pub use turn::{BadTurnAddress, BoundTurn, TurnUrls};
+pub use webhooks::{BadWebhook, check_webhook};

@@ -5,7 +5,6 @@
 //! from one of the two clients; an address is a client's when it has answered a check of our own. Datagrams go on unchanged
 //! between the addresses of both sides, so DTLS and SRTP stay between the clients.
 
-mod address;
 mod calls;
 mod counters;
 mod endpoint;
@@ -38,7 +37,6 @@ use crate::config::{LiveConfig, RelayConfig};
 use crate::events::{Events, PeerAddress};
 use crate::limits::ConnectionLimiter;
 use crate::wire::IceCredentials;
-pub(crate) use address::is_public;
 use calls::Calls;
 pub(crate) use counters::{Dropped, RelayTotals};
 pub(crate) use parties::Parties;

@@ -1,37 +1,30 @@
 //! Asks the webhook of a key's owner whether a client may have an id.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::Bytes;
 use hyper::{Request, Uri, header};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use ring::hmac;
-use rustls::crypto::ring::default_provider;
 use serde::{Deserialize, Serialize};
 
 use super::answers::{Answer, Answers, Found, Hash};
 use super::claimant::Claimant;
 use super::error::{BadAuth, Denied};
 use super::jwt;
+use crate::http_client::{self, HttpClient, Reach, parse_url, reason};
 use crate::wire::PeerId;
 
 /// The timeout of a request, from DNS to the last byte of the answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Most bytes of an answer's body, and of its head.
+/// Most bytes of an answer's body.
 const MAX_ANSWER_BYTES: usize = 4096;
-const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 pub(super) struct Webhook {
     url: Uri,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: HttpClient,
     answers: Mutex<Answers>,
     timeout: Duration,
 }
@@ -55,26 +48,18 @@ struct WebhookAnswer {
 
 impl Webhook {
     pub(super) fn new(url: &str) -> Result<Self, BadAuth> {
-        // Uses the embedded root certificates, because a container may have none. Names ring, because rustls has no
-        // default provider if the build has two.
-        let connector = HttpsConnectorBuilder::new().with_provider_and_webpki_roots(default_provider())?;
-        Ok(Webhook::with(parse(url)?, connector.https_or_http().enable_http1().build(), TIMEOUT))
+        // Connections are not reused: the worker that opened one may be busy or gone when another worker needs it.
+        // Answers are cached instead.
+        Ok(Webhook::with(parse(url)?, http_client::client(Reach::Anywhere, 0)?, TIMEOUT))
     }
 
     /// A webhook with other root certificates or another timeout.
     #[cfg(test)]
     pub(super) fn custom(url: &str, tls: rustls::ClientConfig, timeout: Duration) -> Result<Self, BadAuth> {
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls);
-        Ok(Webhook::with(parse(url)?, connector.https_or_http().enable_http1().build(), timeout))
+        Ok(Webhook::with(parse(url)?, http_client::client_with(tls, Reach::Anywhere, 0), timeout))
     }
 
-    fn with(url: Uri, connector: HttpsConnector<HttpConnector>, timeout: Duration) -> Self {
-        // Connections are not reused: the worker that opened one may be busy or gone when another worker needs it.
-        // Answers are cached instead.
-        let client = Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(0)
-            .http1_max_buf_size(MAX_HEAD_BYTES)
-            .build(connector);
+    fn with(url: Uri, client: HttpClient, timeout: Duration) -> Self {
         Webhook { url, client, answers: Mutex::new(Answers::new()), timeout }
     }
 
@@ -124,33 +109,8 @@ impl Webhook {
     }
 }
 
-/// Reads the URL of a webhook.
 fn parse(text: &str) -> Result<Uri, BadAuth> {
-    // The parser accepts non-ASCII text, and drops a fragment.
-    if !text.chars().all(|c| c.is_ascii_graphic()) {
-        return Err(BadAuth::Url("must have no spaces and no letters beyond ASCII: percent-encode them"));
-    }
-    if text.contains('#') {
-        return Err(BadAuth::Url("must have no fragment (#…): it would not be sent"));
-    }
-    let url: Uri = text
-        .parse()
-        .map_err(|_| BadAuth::Url("cannot be read: http:// or https:// and a host are needed"))?;
-    let (Some("http" | "https"), Some(authority)) = (url.scheme_str(), url.authority()) else {
-        return Err(BadAuth::Url("must begin with http:// or https://, and a host"));
-    };
-    // It would not be sent, and would be visible in lists of keys.
-    if authority.as_str().contains('@') {
-        return Err(BadAuth::Url("must not have a user name: put a secret into its path or query"));
-    }
-    if authority.host().is_empty() {
-        return Err(BadAuth::Url("must have a host"));
-    }
-    let port = authority.as_str().strip_prefix(authority.host());
-    if port.is_some_and(|port| !port.is_empty()) && authority.port_u16().is_none_or(|port| port == 0) {
-        return Err(BadAuth::Url("must have a port from 1 to 65535, or none"));
-    }
-    Ok(url)
+    parse_url(text).map_err(BadAuth::Url)
 }
 
 fn question(Claimant { key, id, token, address, origin }: &Claimant<'_>) -> Result<Vec<u8>, Denied> {
@@ -186,14 +146,6 @@ fn check_answer(body: &[u8], id: &PeerId) -> Answer {
     }
 }
 
-/// The error with its sources. The outermost message is only "client error".
 fn failure(error: &(dyn Error + 'static)) -> Denied {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        // Writing to a string cannot fail.
-        let _ = write!(text, ": {error}");
-        source = error.source();
-    }
-    Denied::Unreachable(Arc::from(text))
+    Denied::Unreachable(Arc::from(reason(error)))
 }

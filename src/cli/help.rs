@@ -17,6 +17,7 @@ pub(super) const ICE: &str = "ICE servers that clients are told";
 pub(super) const LIMITS: &str = "Limits";
 pub(super) const ROOMS: &str = "Rooms and calls";
 pub(super) const API: &str = "API";
+pub(super) const WEBHOOKS: &str = "Webhooks";
 pub(super) const LOG: &str = "Output";
 
 /// The flags of `-h`. `--help` has all of them.

@@ -12,6 +12,7 @@ use peerbroker::{BadAuth, check_auth};
 
 use super::cluster::{RedisTlsArgs, StoredKeys};
 use super::values::{MAX_SECRET_FILE_BYTES, count, id_style, key, name, origin, relay_mode, yes_or_no};
+use super::webhooks::{BadKeyWebhook, KeyWebhookArgs};
 
 /// The text below the list of commands.
 pub(super) const HELP: &str = "\
@@ -287,6 +288,9 @@ pub struct KeySettings {
     /// With --auth webhook: URL that the server asks about each client
     #[arg(long = "auth_url", alias = "auth-url", value_name = "URL")]
     auth_url: Option<String>,
+
+    #[command(flatten)]
+    webhook: KeyWebhookArgs,
 }
 
 /// The help of an option, with what a new key has without it.
@@ -316,6 +320,8 @@ pub enum BadKeySettings {
     OtherMethod { flag: &'static str, method: &'static str },
     #[error("invalid value {value:?} for --auth_url: {why}")]
     Url { value: String, why: BadAuth },
+    #[error(transparent)]
+    Webhook(#[from] BadKeyWebhook),
     #[error("cannot read --{flag} {path}: {error}", path = .path.display())]
     Unreadable { flag: &'static str, path: PathBuf, error: FileError },
     #[error("--{flag} {path} cannot be used: {why}", path = .path.display())]
@@ -327,6 +333,7 @@ impl BadKeySettings {
     pub fn exit_code(&self) -> u8 {
         match self {
             BadKeySettings::Unreadable { .. } | BadKeySettings::Unusable { .. } => 1,
+            BadKeySettings::Webhook(why) => why.exit_code(),
             _ => 2,
         }
     }
@@ -347,6 +354,7 @@ impl KeySettings {
             id_style: self.id_style,
             relay: self.relay,
             ice_servers: self.ice_servers,
+            webhook: self.webhook.webhook()?,
         })
     }
 

@@ -17,6 +17,7 @@ use super::ice::BadIce;
 use super::relay::BadRelay;
 use super::secret_file;
 use super::values::{Cors, Dialect, MAX_SECRET_FILE_BYTES, Path, RegistrationState};
+use super::webhooks::BadWebhookFlags;
 
 /// The settings of the flags.
 #[derive(Clone)]
@@ -56,6 +57,8 @@ pub enum BadSettings {
     Relay(#[from] BadRelay),
     #[error(transparent)]
     Ice(#[from] BadIce),
+    #[error(transparent)]
+    Webhook(#[from] BadWebhookFlags),
     #[error("--keys redis needs --redis: keys are stored in the Redis that all nodes of the cluster share")]
     KeysWithoutRedis,
     #[error(
@@ -83,6 +86,7 @@ impl BadSettings {
             | BadSettings::SamePort { .. }
             | BadSettings::Token { flag: "admin_token", .. } => 2,
             BadSettings::Ice(why) => why.exit_code(),
+            BadSettings::Webhook(why) => why.exit_code(),
             _ => 1,
         }
     }
@@ -150,6 +154,7 @@ impl Cli {
             id_style: self.id_style,
             relay: self.relay.mode(),
             ice: self.ice.config()?,
+            webhooks: self.webhooks.config()?,
             cors: self.origins(),
             root_key: self.root_key.clone(),
             dialects: Dialects {

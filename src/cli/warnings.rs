@@ -41,6 +41,7 @@ impl Cli {
             ("turn_allocations_per_address", has_turn, "--turn"),
             ("turn_bytes_per_second", has_turn, "--turn"),
             ("turn_key_bytes_per_second", has_turn, "--turn"),
+            ("webhook_events", self.webhooks.is_given(), "--webhook"),
             ("rooms", has_rooms, "rooms in --dialects"),
             ("room_players", has_rooms, "rooms in --dialects"),
             ("room_timeout", has_rooms, "rooms in --dialects"),

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ struct Inner {
     counters: Counters,
     followers: Arc<Followers>,
     lost: Arc<Lost>,
+    witness: OnceLock<Witness>,
 }
 
 /// How many events each subscriber has lost, by the name of its thread.
@@ -43,6 +45,9 @@ type Lost = Mutex<BTreeMap<String, u64>>;
 
 /// The name of subscribers that have none.
 const UNNAMED: &str = "other";
+
+/// Sees each event on the thread where it happens.
+struct Witness(Box<dyn Fn(&Arc<Event>) + Send + Sync>);
 
 /// The threads of [`Events::follow`], and how many of them have not handled [`Event::Stopped`] yet.
 #[derive(Debug, Default)]
@@ -74,23 +79,34 @@ impl Default for Events {
     fn default() -> Self {
         let (clients, server) = (Sender::new(CLIENT_EVENTS), Sender::new(SERVER_EVENTS));
         let (counters, followers, lost) = (Counters::default(), Arc::default(), Arc::default());
-        Events(Arc::new(Inner { clients, server, counters, followers, lost }))
+        let witness = OnceLock::new();
+        Events(Arc::new(Inner { clients, server, counters, followers, lost, witness }))
     }
 }
 
 impl Events {
     /// Tells every subscriber, and never waits. The event is made only if there are subscribers.
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
-        if self.0.clients.receiver_count() == 0 {
+        let witness = self.0.witness.get();
+        if self.0.clients.receiver_count() == 0 && witness.is_none() {
             return;
         }
-        let event = event();
-        if matches!(event, Event::Stopped) {
+        let event = Arc::new(event());
+        if let Some(Witness(see)) = witness {
+            see(&event);
+        }
+        if matches!(*event, Event::Stopped) {
             self.0.followers.expect_end();
         }
         let ring = if is_about_clients(&event) { &self.0.clients } else { &self.0.server };
         // An error means that the last subscriber has left meanwhile.
-        let _ = ring.send(Arc::new(event));
+        let _ = ring.send(event);
+    }
+
+    /// Calls `see` for each event from now on, on the thread where it happens: so it misses none, and has to be quick. There is
+    /// one witness: later ones are ignored.
+    pub(crate) fn set_witness(&self, see: impl Fn(&Arc<Event>) + Send + Sync + 'static) {
+        let _ = self.0.witness.set(Witness(Box::new(see)));
     }
 
     /// Counts that a limit was reached, and tells every subscriber.
@@ -153,6 +169,12 @@ impl Events {
     /// The counters of messages and connections.
     pub fn counters(&self) -> &Counters {
         &self.0.counters
+    }
+}
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
     }
 }
 
@@ -305,6 +327,23 @@ mod tests {
     #[test]
     fn an_event_that_nobody_wants_is_not_made() {
         Events::default().emit(|| panic!("nobody listens to {:?}", CloseReason::Left));
+    }
+
+    #[test]
+    fn a_witness_sees_every_event_that_a_subscriber_misses() {
+        let events = Events::default();
+        let seen = Arc::new(AtomicUsize::new(0));
+        let slow = events.subscribe();
+        let count = Arc::clone(&seen);
+        events.set_witness(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        for _ in 0..2 * CLIENT_EVENTS {
+            events.emit(|| hit(Limit::Rooms));
+        }
+        drop(slow);
+        events.emit(|| hit(Limit::Rooms));
+        assert_eq!(seen.load(Ordering::SeqCst), 2 * CLIENT_EVENTS + 1);
     }
 
     #[test]

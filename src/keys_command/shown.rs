@@ -103,6 +103,10 @@ pub(super) fn details(key: &Key) -> String {
         }
         Auth::Webhook { url } => format!("webhook, {}", printable(url)),
     };
+    let webhook = match settings.webhook.url.as_str() {
+        "" => "none".to_owned(),
+        url => printable(url),
+    };
     let mut text = String::new();
     for (what, value) in [
         ("Key", name_of(&key.key)),
@@ -119,6 +123,7 @@ pub(super) fn details(key: &Key) -> String {
         ("Ids", settings.id_style.to_string()),
         ("Relay", settings.relay.to_string()),
         ("ICE", yes_or_no(settings.ice_servers)),
+        ("Webhook", webhook),
     ] {
         let line = format!("{what:11}{value}");
         let _ = writeln!(text, "{}", line.trim_end());

@@ -18,6 +18,7 @@ use crate::node::Node;
 use crate::relay::{Dropped, RelayTotals};
 use crate::tls::Certificates;
 use crate::turn::{TurnDrop, TurnRefusal, TurnTotals};
+use crate::webhooks::WebhookTotals;
 use crate::wire::{CloseReason, HandshakeRefusal, Limit, MessageKind, Refusal};
 use text::{Format, Kind, Page};
 
@@ -57,6 +58,7 @@ fn collect(parts: &Parts, format: Format) -> String {
     if let Some(turn) = parts.turn() {
         allocated(&mut page, turn.totals());
     }
+    webhooks(&mut page, parts.webhooks.totals());
     cluster(&mut page, &parts.node);
     if let Some(certificates) = parts.certificates.get() {
         secured(&mut page, certificates);
@@ -225,6 +227,20 @@ fn relayed(page: &mut Page, totals: RelayTotals) {
         "Datagrams that the relay has dropped, by reason.",
         dropped,
     );
+}
+
+fn webhooks(page: &mut Page, totals: WebhookTotals) {
+    use Kind::{Counter, Gauge};
+    page.single(Gauge, "peerbroker_webhook_waiting", "Events that wait for webhooks.", totals.waiting);
+    let events = [
+        ("queued", totals.queued),
+        ("delivered", totals.delivered),
+        ("retried", totals.retried),
+        ("failed", totals.failed),
+        ("dropped", totals.dropped),
+    ];
+    let events = events.map(|(outcome, count)| ([("outcome", outcome)], count));
+    page.family(Counter, "peerbroker_webhook_events", "What became of events for webhooks.", events);
 }
 
 fn allocated(page: &mut Page, totals: TurnTotals) {

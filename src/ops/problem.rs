@@ -173,7 +173,9 @@ impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
         match error {
             AdminError::BuiltIn(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
-            AdminError::Name(_) | AdminError::Auth(_) => Problem::unprocessable(error.to_string()),
+            AdminError::Name(_) | AdminError::Auth(_) | AdminError::Webhook(_) => {
+                Problem::unprocessable(error.to_string())
+            }
             AdminError::Keys(error) => error.into(),
         }
     }

@@ -15,6 +15,7 @@ use crate::events::Outcome;
 use crate::node::{Node, NodeCounts, NodeReport};
 use crate::relay::{Dropped, RelayTotals};
 use crate::turn::{TurnDrop, TurnRefusal, TurnTotals};
+use crate::webhooks::WebhookTotals;
 use crate::wire::{CloseReason, HandshakeRefusal, MessageKind, Refusal};
 
 /// Current state of the server, and totals since its start.
@@ -81,6 +82,8 @@ pub(super) struct Stats {
     certificate: Option<CertificateStats>,
     /// The TURN server, or the STUN server of a relay; `null` if there is none.
     turn: Option<TurnStats>,
+    /// Events for webhooks.
+    webhooks: WebhookStats,
     /// The cluster that this server is a node of; `null` if it is by itself. All other fields are about this server.
     cluster: Option<ClusterStats>,
 }
@@ -170,6 +173,30 @@ impl From<TurnTotals> for TurnStats {
         let refused = TurnRefusal::ALL.into_iter().map(TurnRefusal::label).zip(refused).collect();
         let dropped = TurnDrop::ALL.into_iter().map(TurnDrop::label).zip(dropped).collect();
         TurnStats { allocations, allocated, packets, bytes, bindings, refused, dropped }
+    }
+}
+
+/// What became of events for webhooks since the start.
+#[derive(Serialize, ToSchema)]
+struct WebhookStats {
+    /// Events that wait or are on their way now.
+    waiting: usize,
+    /// Events that were queued.
+    queued: u64,
+    /// Events that an endpoint has taken.
+    delivered: u64,
+    /// Events that were given up.
+    failed: u64,
+    /// Events that were not queued, because too many waited.
+    dropped: u64,
+    /// Attempts that failed and are repeated.
+    retried: u64,
+}
+
+impl From<WebhookTotals> for WebhookStats {
+    fn from(totals: WebhookTotals) -> Self {
+        let WebhookTotals { waiting, queued, delivered, failed, dropped, retried } = totals;
+        WebhookStats { waiting, queued, delivered, failed, dropped, retried }
     }
 }
 
@@ -285,6 +312,7 @@ pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<Stats>, Proble
                 handshakes: certificates.handshakes.totals().collect(),
             }),
             turn: parts.turn().map(|turn| turn.totals().into()),
+            webhooks: parts.webhooks.totals().into(),
             cluster,
         })
     });

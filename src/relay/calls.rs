@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 
-use super::address::is_public;
 use super::counters::{Counters, Dropped, RelayTotals};
 use super::endpoint::{Endpoint, Outgoing, Transport};
 use super::offers::Offers;
@@ -18,6 +17,7 @@ use super::shares::{Share, Shares};
 use super::stun::Stun;
 use super::timer::Timer;
 use super::wakes::{Named, Wake};
+use crate::address::is_public;
 use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::events::{Event, Events, PeerAddress};

@@ -130,13 +130,7 @@ impl Sessions {
 
     /// Waits, by the broker's clock, from the first poll on.
     pub(crate) fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + use<> {
-        let clock = self.node.clock().clone();
-        async move {
-            match clock.advanced(duration) {
-                Some(advanced) => advanced.await,
-                None => tokio::time::sleep(duration).await,
-            }
-        }
+        self.node.clock().sleep(duration)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use crate::relay::is_public;
+use crate::address::is_public;
 
 /// Which addresses clients may send to.
 #[derive(Debug)]

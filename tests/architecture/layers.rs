@@ -37,7 +37,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "peerbroker",
         "fuzzing server embed http ops app acme admin session transport node client_options limits auth dialect directory broker cluster events config \
-         turn relay tls files lan keys redis_link wire clock rate_limit",
+         turn relay tls files lan keys redis_link wire clock rate_limit webhooks http_client address",
         "",
     ),
     // The fuzz targets, which look into every other layer.
@@ -62,13 +62,13 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "ops",
-        "app admin node turn relay limits events config tls keys clock wire",
+        "app admin node turn relay webhooks limits events config tls keys clock wire",
         "actix_web log mime percent_encoding procfs serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
     // The parts of a broker, put together.
     layer(
         "app",
-        "admin session node turn relay cluster limits events config tls keys clock wire",
+        "admin session node turn relay webhooks cluster limits events config tls keys clock wire",
         "arc_swap log rand rustls strsim tokio::runtime::Builder tokio::task::LocalSet",
     ),
     // A certificate from an ACME server. Its `ring` digests a name, and is that of rustls.
@@ -79,7 +79,13 @@ pub const LAYERS: &[Layer] = &[
          serde serde_json thiserror tokio webpki x509_parser",
     ),
     // Everything that changes the running server.
-    layer("admin", "node auth limits events config keys wire", "serde_json thiserror"),
+    layer("admin", "node auth webhooks limits events config keys wire", "serde_json thiserror"),
+    // Events to the endpoints of others.
+    layer(
+        "webhooks",
+        "http_client events config keys clock wire",
+        "base64 http_body_util hyper jiff log rand ring::hmac rustls serde_json thiserror tokio",
+    ),
     // One connected client.
     layer(
         "session",
@@ -104,23 +110,28 @@ pub const LAYERS: &[Layer] = &[
     // Its `ring` is that of rustls.
     layer(
         "auth",
-        "keys files wire",
-        "base64 curve25519_dalek http_body_util hyper hyper_rustls hyper_util jsonwebtoken log rand ring rustls rustls_pki_types \
+        "http_client keys files wire",
+        "base64 curve25519_dalek http_body_util hyper jsonwebtoken log rand ring rustls rustls_pki_types \
          serde serde_json simple_asn1 thiserror tokio::join tokio::sync tokio::task tokio::test tokio::time uuid",
     ),
     // Plain Rust: no runtime, and none of the three knows of the others.
     layer("dialect", "wire", "memchr serde_json"),
     layer(
         "turn",
-        "relay limits config clock rate_limit",
+        "relay limits config clock rate_limit address",
         "base64 bytes dashmap log rand ring::hmac rustls socket2 stun_types thiserror tokio tokio_rustls turn_types",
     ),
     layer(
         "relay",
-        "events limits config clock rate_limit wire",
+        "events limits config clock rate_limit address wire",
         "dashmap log quinn_udp rand socket2 stun_types thiserror tokio",
     ),
     layer("directory", "config clock wire", "dashmap rand"),
+    layer(
+        "http_client",
+        "address",
+        "http_body_util hyper hyper_rustls hyper_util rustls tokio::net tokio::test tower_service",
+    ),
     layer("broker", "events config clock rate_limit wire", "dashmap tokio::sync"),
     layer("limits", "config rate_limit wire", "dashmap"),
     layer("events", "wire", "tokio::runtime tokio::select tokio::sync tokio::test"),
@@ -132,7 +143,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "keys",
         "redis_link wire",
-        "percent_encoding rand redis rusqlite rustix::fs serde serde_json thiserror tokio::runtime::Builder tokio::sync utoipa",
+        "base64 percent_encoding rand redis rusqlite rustix::fs serde serde_json thiserror tokio::runtime::Builder tokio::sync utoipa",
     ),
     layer("redis_link", "tls files", "redis rustls_pki_types thiserror tokio::sync tokio::task tokio::time"),
     layer(
@@ -142,8 +153,9 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer("lan", "", "rustix::system"),
     layer("files", "", "libc thiserror"),
-    layer("clock", "", "tokio::sync"),
+    layer("clock", "", "tokio::sync tokio::time"),
     layer("rate_limit", "", ""),
+    layer("address", "", ""),
     layer("wire", "", "thiserror"),
 ];
 

@@ -3,7 +3,10 @@
 use std::sync::Barrier;
 use std::thread;
 
-use peerbroker::keys::{Auth, Change, IdStyle, JwtKey, Key, KeyError, KeyStore, Origin, RelayMode, Settings};
+use peerbroker::keys::{
+    Auth, Change, IdStyle, JwtKey, Key, KeyError, KeyStore, Origin, RelayMode, Settings, Webhook,
+    WebhookSecret,
+};
 use peerbroker::wire::ApiKey;
 
 use crate::{key, made_at};
@@ -75,6 +78,10 @@ fn odd_key() -> Key {
         id_style: IdStyle::Words,
         relay: RelayMode::Always,
         ice_servers: false,
+        webhook: Webhook {
+            url: "https://example.org/hook?a='".to_owned(),
+            secrets: vec![WebhookSecret::parse("whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0").unwrap()],
+        },
     };
     let name = "Robert'); DROP TABLE keys;-- ü\u{1f980}\0\n\"";
     Key {
@@ -174,6 +181,7 @@ fn everything_of_a_key_can_be_changed(store: &dyn KeyStore) {
         id_style: Some(wanted.settings.id_style),
         relay: Some(wanted.settings.relay),
         ice_servers: Some(wanted.settings.ice_servers),
+        webhook: Some(wanted.settings.webhook.clone()),
     };
     let changed = store.change(&key("k"), change).unwrap();
     assert_eq!(changed, Key { name: wanted.name, settings: wanted.settings, ..made_at(7, "k") });

@@ -1,4 +1,4 @@
-//! Addresses that a relay may send to.
+//! Which addresses are those of the Internet, so that nobody has this machine send into its own network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

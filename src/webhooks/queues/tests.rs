@@ -1,0 +1,241 @@
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::super::queue::PAUSES;
+use super::*;
+use crate::clock::millis;
+use crate::wire::{ApiKey, ConnId};
+
+const BOUNDS: Bounds = Bounds {
+    endpoint: Load { events: 12, bytes: 1 << 20 },
+    total: Load { events: 20, bytes: 1 << 20 },
+    requests: 3,
+    total_requests: 5,
+};
+
+#[derive(Clone, Debug)]
+enum Op {
+    Begin(usize),
+    End(usize),
+    Single(usize),
+    Take,
+    Settle(usize, usize),
+    Advance(u64),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => (0..3_usize).prop_map(Op::Begin),
+        3 => any::<usize>().prop_map(Op::End),
+        1 => (0..3_usize).prop_map(Op::Single),
+        5 => Just(Op::Take),
+        4 => (any::<usize>(), 0..4_usize).prop_map(|(which, how)| Op::Settle(which, how)),
+        2 => (0..40_000_u64).prop_map(Op::Advance),
+    ]
+}
+
+fn owner(number: usize) -> Owner {
+    match number {
+        0 => Owner::Operator,
+        number => Owner::Key(ApiKey::parse(&format!("key-{number}")).unwrap()),
+    }
+}
+
+fn event() -> Arc<Event> {
+    Arc::new(Event::Draining { connections: 1 })
+}
+
+/// What one connection must see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Pair {
+    accepted_end: bool,
+    settled_begin: bool,
+    settled_end: bool,
+}
+
+#[derive(Default)]
+struct Model {
+    now: u64,
+    next_connection: u64,
+    /// Connected clients, announced or not.
+    connected: Vec<(usize, ConnId)>,
+    pairs: HashMap<(Owner, ConnId), Pair>,
+    in_flight: Vec<(Owner, Delivery)>,
+    numbers: HashSet<u64>,
+    accepted: u64,
+    refused: u64,
+}
+
+impl Model {
+    fn push(&mut self, queues: &mut Queues, number: usize, step: Step) -> bool {
+        let accepted = queues.push(owner(number), event(), step, self.now, Timestamp::UNIX_EPOCH);
+        self.accepted += u64::from(accepted);
+        accepted
+    }
+
+    fn apply(&mut self, queues: &mut Queues, op: &Op) {
+        match op {
+            Op::Begin(number) => {
+                self.next_connection += 1;
+                let connection = ConnId::new(self.next_connection);
+                self.connected.push((*number, connection));
+                if self.push(queues, *number, Step::Begin(connection)) {
+                    self.pairs.insert((owner(*number), connection), Pair::default());
+                } else {
+                    self.refused += 2;
+                }
+            }
+            Op::End(which) => {
+                if self.connected.is_empty() {
+                    return;
+                }
+                let (number, connection) = self.connected.swap_remove(which % self.connected.len());
+                let accepted = self.push(queues, number, Step::End(connection));
+                match self.pairs.get_mut(&(owner(number), connection)) {
+                    Some(pair) => pair.accepted_end = true,
+                    None => assert!(!accepted, "an end without its beginning"),
+                }
+                assert_eq!(accepted, self.pairs.contains_key(&(owner(number), connection)));
+                assert!(!self.push(queues, number, Step::End(connection)), "a second end");
+            }
+            Op::Single(number) => {
+                if !self.push(queues, *number, Step::Single) {
+                    self.refused += 1;
+                }
+            }
+            Op::Take => {
+                if let Some((owner, delivery)) = queues.take(self.now) {
+                    self.numbers.insert(delivery.number);
+                    if let Step::End(connection) = delivery.step {
+                        assert!(self.pairs[&(owner.clone(), connection)].settled_begin, "sent too early");
+                    }
+                    self.in_flight.push((owner, delivery));
+                }
+                assert!(self.in_flight.len() <= BOUNDS.total_requests);
+                for number in 0..3 {
+                    let of_one = self.in_flight.iter().filter(|(of, _)| *of == owner(number)).count();
+                    assert!(of_one <= BOUNDS.requests);
+                }
+            }
+            Op::Settle(which, how) => {
+                if !self.in_flight.is_empty() {
+                    let (owner, delivery) = self.in_flight.swap_remove(which % self.in_flight.len());
+                    self.settle(queues, &owner, delivery, *how);
+                }
+            }
+            Op::Advance(by) => self.now += by,
+        }
+    }
+
+    fn settle(&mut self, queues: &mut Queues, owner: &Owner, delivery: Delivery, how: usize) {
+        let step = delivery.step;
+        let outcome =
+            [Outcome::Delivered, Outcome::Failed(None), Outcome::Hopeless, Outcome::Failed(None)][how];
+        if queues.settle(owner, delivery, outcome, self.now, 0.5) == Settled::Again {
+            return;
+        }
+        match step {
+            Step::Single => {}
+            Step::Begin(connection) => {
+                let pair = self.pairs.get_mut(&(owner.clone(), connection)).unwrap();
+                assert!(!std::mem::replace(&mut pair.settled_begin, true));
+            }
+            Step::End(connection) => {
+                let pair = self.pairs.get_mut(&(owner.clone(), connection)).unwrap();
+                assert!(!std::mem::replace(&mut pair.settled_end, true));
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn each_accepted_event_is_settled_once_and_each_beginning_has_one_end(
+        ops in prop::collection::vec(op(), 0..300),
+    ) {
+        let (mut queues, mut model) = (Queues::bounded(BOUNDS), Model::default());
+        for op in &ops {
+            model.apply(&mut queues, op);
+            let ends = model.pairs.values().filter(|pair| pair.accepted_end && !pair.settled_end).count();
+            prop_assert!(queues.load.events <= BOUNDS.total.events + ends);
+        }
+        // Everybody leaves, and nothing fails any more.
+        while !model.connected.is_empty() {
+            model.apply(&mut queues, &Op::End(0));
+        }
+        queues.close(model.now);
+        while queues.load.events > 0 {
+            model.apply(&mut queues, &Op::Take);
+            while let Some((owner, delivery)) = model.in_flight.pop() {
+                model.settle(&mut queues, &owner, delivery, 0);
+            }
+        }
+        let all = Pair { accepted_end: true, settled_begin: true, settled_end: true };
+        prop_assert!(model.pairs.values().all(|pair| *pair == all));
+        let totals = queues.totals();
+        prop_assert_eq!(totals.queued, model.accepted);
+        prop_assert_eq!(totals.delivered + totals.failed, totals.queued);
+        prop_assert_eq!(totals.dropped, model.refused);
+        prop_assert_eq!(model.numbers.len() as u64, totals.queued);
+        prop_assert_eq!((queues.load, queues.endpoints.len(), queues.in_flight), (Load::default(), 0, 0));
+    }
+}
+
+#[test]
+fn an_event_that_always_fails_is_tried_eight_times_with_growing_pauses() {
+    let mut queues = Queues::default();
+    queues.push(Owner::Operator, event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
+    let mut now = 0;
+    for (at, pause) in PAUSES.iter().enumerate() {
+        let (owner, delivery) = queues.take(now).unwrap();
+        assert_eq!(delivery.number, 1, "the id stays");
+        let random = at as f64 / PAUSES.len() as f64;
+        assert_eq!(queues.settle(&owner, delivery, Outcome::Failed(None), now, random), Settled::Again);
+        let due = queues.next_due().unwrap();
+        let bounds = millis(*pause) * 3 / 4..=millis(*pause) * 5 / 4;
+        assert!(bounds.contains(&(due - now)), "{} of {pause:?}", due - now);
+        assert!(queues.take(due - 1).is_none(), "not before its time");
+        now = due;
+    }
+    let (owner, delivery) = queues.take(now).unwrap();
+    assert_eq!(queues.settle(&owner, delivery, Outcome::Failed(None), now, 0.0), Settled::GivenUp);
+    let totals = queues.totals();
+    assert_eq!((totals.failed, totals.retried, totals.waiting), (1, 7, 0));
+}
+
+#[test]
+fn a_receiver_may_ask_for_a_longer_pause_but_not_for_days() {
+    for (asked, pause) in [(60, 60), (1, 5), (1_000_000, 60 * 60)] {
+        let mut queues = Queues::default();
+        queues.push(Owner::Operator, event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
+        let (owner, delivery) = queues.take(0).unwrap();
+        let outcome = Outcome::Failed(Some(Duration::from_secs(asked)));
+        queues.settle(&owner, delivery, outcome, 0, 0.5);
+        assert_eq!(queues.next_due(), Some(pause * 1000), "asked for {asked}");
+    }
+}
+
+#[test]
+fn events_of_the_end_are_tried_once_more_and_not_again() {
+    let mut queues = Queues::default();
+    queues.push(Owner::Operator, event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
+    let (owner, delivery) = queues.take(0).unwrap();
+    queues.settle(&owner, delivery, Outcome::Failed(None), 0, 0.5);
+    assert!(queues.take(1).is_none());
+    queues.close(1);
+    let (owner, delivery) = queues.take(1).unwrap();
+    assert_eq!(queues.settle(&owner, delivery, Outcome::Failed(None), 1, 0.5), Settled::GivenUp);
+}
+
+#[test]
+fn an_endpoint_that_hangs_leaves_requests_to_others() {
+    let mut queues = Queues::bounded(BOUNDS);
+    for number in [1, 1, 1, 1, 1, 2] {
+        queues.push(owner(number), event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
+    }
+    let taken: Vec<Owner> = std::iter::from_fn(|| queues.take(0)).map(|(owner, _)| owner).collect();
+    assert_eq!(taken.iter().filter(|of| **of == owner(1)).count(), BOUNDS.requests);
+    assert!(taken.contains(&owner(2)));
+}

@@ -3,6 +3,7 @@
 
 mod acme;
 mod cluster;
+mod doctor;
 mod environment;
 mod help;
 mod ice;
@@ -28,6 +29,7 @@ use peerbroker::wire::ApiKey;
 use peerbroker::{Config, Listen};
 
 pub use cluster::StoredKeys;
+pub use doctor::DoctorArgs;
 pub use environment::Given;
 pub use keys::{BadKeySettings, KeySettings, KeysCommand, KeysPlace};
 pub use not_read::NotRead;
@@ -337,6 +339,10 @@ pub enum Command {
     /// Add, list, change and remove API keys; works while the server runs
     #[command(subcommand, after_help = keys::HELP, disable_help_subcommand = true)]
     Keys(Box<KeysCommand>),
+
+    /// Examine a broker from outside, and say what is wrong and what to do
+    #[command(after_help = doctor::HELP)]
+    Doctor(Box<DoctorArgs>),
 
     /// Print the completions of flags for a shell
     #[command(after_help = help::COMPLETIONS)]

@@ -6,6 +6,7 @@ mod cluster;
 mod config_command;
 mod config_file;
 mod effective;
+mod doctor;
 mod environment;
 mod given;
 mod handover;
@@ -39,6 +40,7 @@ use peerbroker::{Config, Listen};
 
 pub use cluster::StoredKeys;
 pub use config_command::ConfigCommand;
+pub use doctor::DoctorArgs;
 pub use given::Given;
 pub use keys::{BadKeySettings, KeySettings, KeysCommand, KeysPlace};
 pub use not_read::NotRead;
@@ -360,6 +362,10 @@ pub enum Command {
     /// Check the configuration, or show it
     #[command(subcommand, disable_help_subcommand = true)]
     Config(ConfigCommand),
+
+    /// Examine a broker from outside, and say what is wrong and what to do
+    #[command(after_help = doctor::HELP)]
+    Doctor(Box<DoctorArgs>),
 
     /// Print the completions of flags for a shell
     #[command(after_help = help::COMPLETIONS)]

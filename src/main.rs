@@ -8,6 +8,7 @@
 
 mod cli;
 mod console;
+mod doctor;
 mod keys_command;
 mod reload;
 mod systemd;
@@ -56,6 +57,14 @@ fn main() -> ExitCode {
                 error.exit_code()
             }))
         }
+        Some(Command::Doctor(args)) => exit_code(match doctor::run(args) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(1),
+            Err(error) => {
+                eprintln!("error: {error}");
+                Err(error.exit_code())
+            }
+        }),
         Some(Command::Completions { shell }) => print(Ok(cli::completions(*shell))),
         Some(Command::Man) => print(cli::manual()),
     }

@@ -20,10 +20,17 @@ pub const LAYERS: &[Layer] = &[
     // The program: it knows the library's public front only, and actix only as its runtime.
     layer(
         "main",
-        "reload keys_command systemd takeover cli console peerbroker",
+        "reload doctor keys_command systemd takeover cli console peerbroker",
         "actix_web::rt anyhow log rlimit tikv_jemallocator tokio::signal tokio::select tokio::sync",
     ),
     layer("reload", "console cli peerbroker", "log"),
+    // A client like any other: it knows nothing of the server's code.
+    layer(
+        "doctor",
+        "console cli peerbroker",
+        "futures_util http_body_util hyper hyper_util jiff percent_encoding rustls rustls_pki_types serde serde_json stun_types thiserror \
+         tokio tokio_rustls tokio_tungstenite turn_types url uuid webpki webpki_roots x509_parser",
+    ),
     layer("keys_command", "console cli peerbroker", "jiff serde_json thiserror"),
     layer("console", "cli peerbroker", "arc_swap env_filter env_logger jiff log qrcode serde_json"),
     layer(
@@ -170,7 +177,8 @@ impl Layer {
 }
 
 /// The layers of the program; all others are the library's.
-pub const PROGRAM: &[&str] = &["main", "reload", "keys_command", "systemd", "takeover", "console", "cli"];
+pub const PROGRAM: &[&str] =
+    &["main", "reload", "doctor", "keys_command", "systemd", "takeover", "console", "cli"];
 
 /// The only layers that may know actix.
 pub const ACTIX: &[&str] = &["main", "fuzzing", "server", "embed", "http", "ops", "transport"];

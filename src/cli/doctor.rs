@@ -1,0 +1,48 @@
+//! The arguments of `peerbroker doctor`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use peerbroker::config::DEFAULT_ACME_HTTP_PORT;
+use peerbroker::wire::ApiKey;
+
+use super::values::{key, port};
+
+/// The text below the options.
+pub(super) const HELP: &str = "\
+The exit code is 0 if nothing is wrong, though there may be warnings; 1 if a check failed; 2 for wrong arguments.
+
+  peerbroker doctor https://broker.example.com
+  peerbroker doctor localhost:9000 --key my-game --origin https://game.example.org
+  peerbroker doctor broker.example.com --idle 90";
+
+/// What to examine.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The broker as clients reach it: a URL, or a host with or without port and path
+    pub url: String,
+
+    /// API key of the client [default: that in the URL, or peerjs]
+    #[arg(long, short, value_parser = key)]
+    pub key: Option<ApiKey>,
+
+    /// Page that uses the broker, as in https://game.example.org
+    #[arg(long, value_name = "ORIGIN")]
+    pub origin: Option<String>,
+
+    /// Authorities to trust beside the public ones (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+
+    /// Also keep connections open for this many seconds, and tell if somebody cuts them
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub idle: Option<u64>,
+
+    /// Port at which an ACME server finds the broker over HTTP
+    #[arg(long = "acme_http_port", alias = "acme-http-port", value_name = "PORT", default_value_t = DEFAULT_ACME_HTTP_PORT, value_parser = port)]
+    pub acme_http_port: u16,
+
+    /// Print one JSON object, for programs
+    #[arg(long)]
+    pub json: bool,
+}

@@ -2,11 +2,12 @@
 //! them; every flag may also be spelt with hyphens and set in the environment.
 
 mod acme;
+mod backup;
 mod cluster;
 mod config_command;
 mod config_file;
-mod effective;
 mod doctor;
+mod effective;
 mod environment;
 mod given;
 mod handover;
@@ -38,6 +39,7 @@ use peerbroker::keys::IdStyle;
 use peerbroker::wire::ApiKey;
 use peerbroker::{Config, Listen};
 
+pub use backup::{ACME_DIR, BackupArgs};
 pub use cluster::StoredKeys;
 pub use config_command::ConfigCommand;
 pub use doctor::DoctorArgs;
@@ -205,25 +207,11 @@ pub struct Cli {
     concurrent_limit: usize,
 
     /// Messages per second and client; bursts up to ten times that; 0 means no limit
-    #[arg(
-        help_heading = help::LIMITS,
-        long = "messages_per_second",
-        alias = "messages-per-second",
-        env = "PEERBROKER_MESSAGES_PER_SECOND",
-        value_name = "N",
-        default_value_t = defaults().messages_per_second
-    )]
+    #[arg(help_heading = help::LIMITS, long = "messages_per_second", alias = "messages-per-second", env = "PEERBROKER_MESSAGES_PER_SECOND", value_name = "N", default_value_t = defaults().messages_per_second)]
     messages_per_second: u32,
 
     /// Connections per address at a time, HTTP included; 0 means no limit
-    #[arg(
-        help_heading = help::LIMITS,
-        long = "connections_per_address",
-        alias = "connections-per-address",
-        env = "PEERBROKER_CONNECTIONS_PER_ADDRESS",
-        value_name = "N",
-        default_value_t = defaults().address_limits.connections
-    )]
+    #[arg(help_heading = help::LIMITS, long = "connections_per_address", alias = "connections-per-address", env = "PEERBROKER_CONNECTIONS_PER_ADDRESS", value_name = "N", default_value_t = defaults().address_limits.connections)]
     connections_per_address: u32,
 
     /// New WebSockets and streams per second and address; bursts up to ten times that; 0 means no limit
@@ -366,6 +354,10 @@ pub enum Command {
     /// Examine a broker from outside, and say what is wrong and what to do
     #[command(after_help = doctor::HELP)]
     Doctor(Box<DoctorArgs>),
+
+    /// Copy the data directory while a server uses it
+    #[command(after_help = backup::HELP)]
+    Backup(BackupArgs),
 
     /// Print the completions of flags for a shell
     #[command(after_help = help::COMPLETIONS)]

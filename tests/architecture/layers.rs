@@ -20,7 +20,7 @@ pub const LAYERS: &[Layer] = &[
     // The program: it knows the library's public front only, and actix only as its runtime.
     layer(
         "main",
-        "reload doctor keys_command systemd takeover cli console peerbroker",
+        "reload doctor backup_command keys_command systemd takeover cli console peerbroker",
         "actix_web::rt anyhow log rlimit tikv_jemallocator tokio::signal tokio::select tokio::sync",
     ),
     layer("reload", "console cli peerbroker", "log"),
@@ -31,7 +31,6 @@ pub const LAYERS: &[Layer] = &[
         "futures_util http_body_util hyper hyper_util jiff percent_encoding rustls rustls_pki_types serde serde_json stun_types thiserror \
          tokio tokio_rustls tokio_tungstenite turn_types url uuid webpki webpki_roots x509_parser",
     ),
-    layer("keys_command", "console cli peerbroker", "jiff serde_json thiserror"),
     layer("console", "cli peerbroker", "arc_swap env_filter env_logger jiff log qrcode serde_json"),
     layer(
         "cli",
@@ -40,6 +39,8 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer("systemd", "peerbroker", "log sd_notify tokio::time"),
     layer("takeover", "peerbroker", "log tokio::time"),
+    layer("backup_command", "cli peerbroker", "thiserror"),
+    layer("keys_command", "console cli peerbroker", "jiff serde serde_json thiserror"),
     // The library's front: re-exports.
     layer(
         "peerbroker",
@@ -178,7 +179,7 @@ impl Layer {
 
 /// The layers of the program; all others are the library's.
 pub const PROGRAM: &[&str] =
-    &["main", "reload", "doctor", "keys_command", "systemd", "takeover", "console", "cli"];
+    &["main", "reload", "doctor", "backup_command", "keys_command", "systemd", "takeover", "console", "cli"];
 
 /// The only layers that may know actix.
 pub const ACTIX: &[&str] = &["main", "fuzzing", "server", "embed", "http", "ops", "transport"];

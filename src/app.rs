@@ -35,6 +35,9 @@ use mistakes::Mistakes;
 pub(crate) use reloads::LastReloads;
 use reloads::Reloads;
 
+pub(crate) use background::repeat;
+pub(crate) use mistakes::RecentMistake;
+
 /// Makes an id for a client of a key.
 pub(crate) type GenerateId = Box<dyn Fn(&str) -> String + Send + Sync>;
 
@@ -202,10 +205,20 @@ impl Parts {
         self.node.close();
     }
 
+    /// Whether the server has begun to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The mistakes that clients made within the last hour, the latest first.
+    pub(crate) fn recent_mistakes(&self) -> Vec<RecentMistake> {
+        self.mistakes.recent()
+    }
+
     /// Why no client should be sent here now; nothing if one may.
     pub(crate) fn unready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        if self.stopping.load(Ordering::Relaxed) {
+        if self.is_stopping() {
             reasons.push("the server is stopping".to_owned());
         }
         if !self.admin.has_read_keys() {

@@ -13,7 +13,7 @@ use crate::keys::memory::MemoryKeys;
 use crate::keys::{KeyError, KeyStore};
 use crate::lan::lan_address;
 use crate::node::Node;
-use crate::ops::Ops;
+use crate::ops::{ClientPort, Ops};
 use crate::relay::BoundRelay;
 use crate::session::{Client, Message};
 use crate::tls::{self, TlsError};
@@ -180,9 +180,9 @@ impl PeerBroker {
     }
 
     /// The state of the operator's API.
-    pub(crate) fn ops(&self, token: Option<AdminToken>) -> Arc<Ops> {
+    pub(crate) fn ops(&self, token: Option<AdminToken>, clients: ClientPort) -> Arc<Ops> {
         self.set_admin_token(token);
-        Arc::new(Ops::new(Arc::clone(&self.parts)))
+        Ops::start(Arc::clone(&self.parts), clients)
     }
 
     /// The broker at its configured path, in a server of its own.

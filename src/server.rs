@@ -10,7 +10,7 @@ mod worker_lag;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,14 +27,14 @@ use tokio::net::TcpStream;
 
 use crate::acme::AcmeError;
 use crate::app::Parts;
-use crate::config::{BadStaticDir, Listen};
+use crate::config::{AcmeName, BadStaticDir, Listen};
 use crate::embed::PeerBroker;
 use crate::events::{Event, Mistake};
 use crate::http::upgrade::{refuse_connection, upgrade};
 use crate::http::{self, Mounted, endpoint};
 use crate::lan::lan_address;
 use crate::limits::{ConnectionPermit, LimitExceeded};
-use crate::ops::{self, Ops};
+use crate::ops::{self, ClientPort, Ops};
 use crate::tls::TlsError;
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::connection_state::handle;
@@ -240,12 +240,12 @@ impl Server {
                 "the service manager passes a socket for the API, but there is no --ops_port, and so no API"
             );
         }
+        let main = listener(sockets.main, &listen.host, listen.port, MAIN)?;
+        let address = main.address()?;
         let ops = listen.ops.as_ref().map(|ops| {
             let listener = listener(sockets.ops, &ops.host, ops.port, OPS)?;
-            Ok::<_, StartError>((listener, broker.ops(ops.token.clone())))
+            Ok::<_, StartError>((listener, broker.ops(ops.token.clone(), client_port(listen, address))))
         });
-        let listener = listener(sockets.main, &listen.host, listen.port, MAIN)?;
-        let address = listener.address()?;
         let lan_host = lan_address().filter(|_| !address.ip().is_loopback());
         let mounted = broker.mounted(tls.is_some(), lan_host);
         if let Some(tls) = &tls {
@@ -377,6 +377,16 @@ struct Started {
 
 fn actix_builder() -> actix_server::ServerBuilder {
     actix_server::Server::build().disable_signals().max_concurrent_connections(MAX_HTTP_CONNECTIONS)
+}
+
+/// Where clients find the server, for the dashboard.
+fn client_port(listen: &Listen, address: SocketAddr) -> ClientPort {
+    let name = listen.acme.as_ref().and_then(|acme| acme.names.first()).map(|name| match name {
+        AcmeName::Host(name) => name.clone(),
+        AcmeName::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
+        AcmeName::Ip(ip) => ip.to_string(),
+    });
+    ClientPort { name, port: address.port(), is_secure: listen.is_secure() }
 }
 
 fn check_reuse_port(listen: &Listen) -> Result<(), StartError> {

@@ -4,18 +4,32 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, web};
 
+use super::live::{self, Live};
 use super::problem::Problem;
-use crate::app::Parts;
+use crate::app::{self, Parts};
 use crate::events::Actor;
 
 /// The state that all operations share.
 pub(crate) struct Ops {
     pub(super) parts: Arc<Parts>,
+    pub(super) clients: ClientPort,
+    pub(super) live: Live,
+}
+
+/// Where clients find this server, for the browser of an operator.
+pub(crate) struct ClientPort {
+    /// The name of its certificate; without one, clients use the name of the machine that the operator uses.
+    pub(crate) name: Option<String>,
+    pub(crate) port: u16,
+    pub(crate) is_secure: bool,
 }
 
 impl Ops {
-    pub(crate) fn new(parts: Arc<Parts>) -> Self {
-        Ops { parts }
+    /// The state of the API. It takes samples of the server's numbers until it is dropped.
+    pub(crate) fn start(parts: Arc<Parts>, clients: ClientPort) -> Arc<Self> {
+        let ops = Arc::new(Ops { parts, clients, live: Live::default() });
+        app::repeat("live", &ops, |_| live::TICK, |ops| ops.live.sample(&ops.parts));
+        ops
     }
 }
 

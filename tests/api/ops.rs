@@ -2,9 +2,12 @@
 
 mod access;
 mod described;
+mod live;
 mod load;
 mod measured;
 mod metrics;
+mod search;
+mod session;
 
 use serde_json::{Value, json};
 

@@ -45,6 +45,7 @@ pub(crate) use parties::Parties;
 pub(crate) use port::{Joined, PAUSE, Port, bind_threads};
 use sockets::Sockets;
 use streams::Streams;
+pub(crate) use tcp::listen;
 pub(crate) use turn_port::TurnPort;
 pub(crate) use wakes::Wake;
 

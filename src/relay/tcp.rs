@@ -41,8 +41,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection may be silent.
 const SILENT: Duration = Duration::from_millis(CONSENT);
 
-/// Binds an address.
-pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Binds an address for TCP.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
@@ -173,11 +174,11 @@ async fn serve(server: Arc<Server>, counted: Counted, stream: TcpStream, address
     let mut first = [0];
     match (timeout(PATIENCE, stream.peek(&mut first)).await, counted.connections.tls.get()) {
         (Ok(Ok(1)), Some(tls)) if first == [TLS] => match timeout(PATIENCE, tls.accept(stream)).await {
-            Ok(Ok(stream)) => stream::serve(server, stream, address).await,
+            Ok(Ok(stream)) => stream::serve(server, stream, BytesMut::new(), address).await,
             Ok(Err(error)) => log::debug!("no TLS with the TURN client {address}: {error}"),
             Err(_) => {}
         },
-        (Ok(Ok(1)), _) if first != [TLS] => stream::serve(server, stream, address).await,
+        (Ok(Ok(1)), _) if first != [TLS] => stream::serve(server, stream, BytesMut::new(), address).await,
         _ => {}
     }
 }

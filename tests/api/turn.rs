@@ -103,6 +103,9 @@ fn the_relays_port_takes_turn_as_well() {
     let _server = with(turn, Some(relay), Listen::default());
     let mut one = TurnClient::allocate(Datagrams::to(at_relay));
     talk(&mut one, &mut TurnClient::allocate(Datagrams::to(at_turn)));
+    // Over TCP, too.
+    let mut one = TurnClient::allocate(tcp(at_relay));
+    talk(&mut one, &mut TurnClient::allocate(tcp(at_turn)));
     // And STUN, as before.
     let mut line = Datagrams::to(at_relay);
     line.send(&Message::builder_request(BINDING, MessageWriteVec::new()).finish());

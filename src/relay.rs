@@ -43,7 +43,8 @@ pub(crate) use parties::Parties;
 pub(crate) use port::{Joined, PAUSE, Port, bind_threads};
 use sockets::Sockets;
 use streams::Streams;
-pub(crate) use turn_port::TurnPort;
+pub(crate) use tcp::listen;
+pub(crate) use turn_port::{Serving, TurnPort};
 pub(crate) use wakes::Wake;
 
 /// The priority of the candidates: below every one that a client has itself (RFC 8445, section 5.1.2.1).

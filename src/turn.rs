@@ -23,14 +23,16 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock::Clock;
 use crate::config::{LiveConfig, TurnConfig};
 use crate::limits::ConnectionLimiter;
-use crate::relay::{Port, TurnPort};
+use crate::relay::{Port, Serving, TurnPort};
 pub(crate) use counters::{TurnDrop, TurnRefusal, TurnTotals};
 use peers::Peers;
 use relayed::RelayedAddresses;
@@ -158,14 +160,16 @@ impl Turn {
         let counted = self.connections.count(max_connections(&server), None);
         async move {
             if counted.is_some() {
-                stream::serve(server, stream, address).await;
+                stream::serve(server, stream, BytesMut::new(), address).await;
             }
         }
     }
 
     /// What takes TURN from the ports of a relay.
     pub(crate) fn port(&self) -> Option<Arc<dyn TurnPort>> {
-        self.is_relaying().then(|| Arc::new(OnRelay(Arc::clone(&self.server))) as Arc<dyn TurnPort>)
+        let port =
+            || OnRelay { server: Arc::clone(&self.server), connections: Arc::clone(&self.connections) };
+        self.is_relaying().then(|| Arc::new(port()) as Arc<dyn TurnPort>)
     }
 
     /// Ends allocations that are over.
@@ -180,7 +184,10 @@ impl Turn {
 }
 
 /// TURN at the ports of a relay.
-struct OnRelay(Arc<Server>);
+struct OnRelay {
+    server: Arc<Server>,
+    connections: Arc<Connections>,
+}
 
 impl TurnPort for OnRelay {
     fn receive(&self, port: &Arc<Port>, from: SocketAddr, datagram: &[u8]) -> bool {
@@ -188,8 +195,19 @@ impl TurnPort for OnRelay {
             return false;
         }
         let id = ClientId { address: from, entrance: Entrance::Port(port.bound()) };
-        self.0.receive(&Client { id, way: Arc::clone(port) as Arc<dyn way::Way> }, datagram);
+        self.server.receive(&Client { id, way: Arc::clone(port) as Arc<dyn way::Way> }, datagram);
         true
+    }
+
+    fn serve(&self, stream: TcpStream, read: BytesMut, from: SocketAddr) -> Serving {
+        let server = Arc::clone(&self.server);
+        // The relay has counted it for its address.
+        let counted = self.connections.count(max_connections(&server), None);
+        Box::pin(async move {
+            if counted.is_some() {
+                stream::serve(server, stream, read, from).await;
+            }
+        })
     }
 }
 

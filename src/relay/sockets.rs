@@ -79,10 +79,10 @@ impl Sockets {
         let Some(outlet) = outlets.into_iter().next().filter(|_| !self.listeners.is_empty()) else {
             return Ok(());
         };
-        let (calls, listeners, open) = (Arc::clone(calls), self.listeners, open.clone());
+        let (calls, turn, listeners, open) = (Arc::clone(calls), turn.cloned(), self.listeners, open.clone());
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let work = move || {
-            let server = Server { streams, outlet, calls, thread: threads - 1 };
+            let server = Server { streams, outlet, calls, turn, thread: threads - 1 };
             runtime.block_on(server.run(listeners, open));
         };
         thread::Builder::new().name("relay-tcp".to_owned()).spawn(work)?;

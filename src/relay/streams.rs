@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::limits::{ConnectionLimiter, ConnectionPermit};
 
@@ -18,13 +18,20 @@ type Datagram = Box<[u8]>;
 
 /// The connections, by the address of their client.
 pub(super) struct Streams {
+    places: Arc<Semaphore>,
     by_address: DashMap<SocketAddr, mpsc::Sender<Datagram>>,
     limiter: Arc<ConnectionLimiter>,
 }
 
+/// The place of one connection.
+pub(super) struct Place {
+    _place: OwnedSemaphorePermit,
+    _permit: Option<ConnectionPermit>,
+}
+
 impl Streams {
     pub(super) fn new(limiter: Arc<ConnectionLimiter>) -> Self {
-        Streams { by_address: DashMap::new(), limiter }
+        Streams { places: Arc::new(Semaphore::new(MAX)), by_address: DashMap::new(), limiter }
     }
 
     /// Sends datagrams of `size` bytes. False if one of them had to be dropped.
@@ -34,12 +41,11 @@ impl Streams {
         lost.count() == 0
     }
 
-    /// A place for a connection, if there is one.
-    pub(super) fn admit(&self, from: SocketAddr) -> Option<Option<ConnectionPermit>> {
-        if self.by_address.len() >= MAX {
-            return None;
-        }
-        self.limiter.connect(Some(from.ip())).ok()
+    /// A place for a connection, if there is one. The drop gives it back.
+    pub(super) fn admit(&self, from: SocketAddr) -> Option<Place> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let permit = self.limiter.connect(Some(from.ip())).ok()?;
+        Some(Place { _place: place, _permit: permit })
     }
 
     /// Adds a connection. Gives what it has to write.

@@ -7,8 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
@@ -22,6 +23,7 @@ use super::outlet::Outlet;
 use super::session::CONSENT;
 use super::streams::Streams;
 use super::stun::Stun;
+use super::turn_port::TurnPort;
 
 /// Datagrams that are written at once.
 const AT_ONCE: usize = 16;
@@ -32,6 +34,9 @@ const SEND_BUFFER: usize = 1 << 16;
 /// What one system call may bring.
 const READ: usize = 1 << 16;
 
+/// What is read before it is known what a client speaks, a little more than that takes.
+const GREETING: usize = 32;
+
 /// How long a client may take to prove that it is one.
 const TO_PROVE: Duration = Duration::from_secs(5);
 
@@ -41,8 +46,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection may be silent.
 const SILENT: Duration = Duration::from_millis(CONSENT);
 
-/// Binds an address.
-pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Binds an address for TCP.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -61,6 +66,8 @@ pub(super) struct Server {
     pub(super) streams: Arc<Streams>,
     pub(super) outlet: Outlet,
     pub(super) calls: Arc<Calls>,
+    /// What serves clients of TURN at this port.
+    pub(super) turn: Option<Arc<dyn TurnPort>>,
     /// The number of the thread.
     pub(super) thread: usize,
 }
@@ -88,11 +95,11 @@ impl Server {
         loop {
             match listener.accept().await {
                 Ok((stream, from)) => {
-                    let Some(permit) = self.streams.admit(from) else { continue };
+                    let Some(place) = self.streams.admit(from) else { continue };
                     let (server, scratch) = (Rc::clone(&self), Rc::clone(scratch));
                     tokio::task::spawn_local(async move {
                         server.serve(stream, from, &scratch).await;
-                        drop(permit);
+                        drop(place);
                     });
                 }
                 Err(error) => {
@@ -105,10 +112,29 @@ impl Server {
 
     async fn serve(&self, mut stream: TcpStream, from: SocketAddr, scratch: &RefCell<Vec<u8>>) {
         let _ = stream.set_nodelay(true);
+        let opened = Instant::now();
+        let Ok(Some((language, read))) = timeout(TO_PROVE, greeting(&mut stream)).await else { return };
+        match (language, &self.turn) {
+            (Spoken::Framed, _) => self.relay(stream, from, opened, &read, scratch).await,
+            (Spoken::Turn, Some(turn)) => turn.serve(stream, read, from).await,
+            // The TURN server has TLS at its own port.
+            (Spoken::Turn | Spoken::Tls | Spoken::Unknown, _) => {}
+        }
+    }
+
+    /// Serves a client of a call, of which `read` was read already.
+    async fn relay(
+        &self,
+        mut stream: TcpStream,
+        from: SocketAddr,
+        opened: Instant,
+        read: &[u8],
+        scratch: &RefCell<Vec<u8>>,
+    ) {
         let (own, waiting) = self.streams.open(from);
         let (reader, writer) = stream.split();
         tokio::select! {
-            () = self.read(reader, from, scratch) => {}
+            () = self.read(reader, from, opened, read, scratch) => {}
             () = write(writer, waiting) => {}
         }
         if self.streams.close(from, &own) {
@@ -117,11 +143,17 @@ impl Server {
     }
 
     /// Reads until the connection ends, or has to.
-    async fn read(&self, reader: ReadHalf<'_>, from: SocketAddr, scratch: &RefCell<Vec<u8>>) {
-        let opened = Instant::now();
-        let from = Endpoint::tcp(from);
-        let (mut first, mut frames) = (Vec::new(), None);
-        loop {
+    async fn read(
+        &self,
+        reader: ReadHalf<'_>,
+        from: SocketAddr,
+        opened: Instant,
+        read: &[u8],
+        scratch: &RefCell<Vec<u8>>,
+    ) {
+        let (from, mut frames) = (Endpoint::tcp(from), Frames::default());
+        let mut handled = self.handle(from, &mut frames, read);
+        while handled.is_ok() {
             let patience = match self.calls.is_client(from) {
                 true => SILENT,
                 false => TO_PROVE.saturating_sub(opened.elapsed()),
@@ -132,30 +164,12 @@ impl Server {
             // A client that sends without end does not keep the others waiting.
             tokio::task::consume_budget().await;
             let mut scratch = scratch.borrow_mut();
-            let bytes = match reader.try_read(&mut scratch) {
+            handled = match reader.try_read(&mut scratch) {
                 Ok(0) => return,
-                Ok(count) => scratch.get(..count).unwrap_or_default(),
+                Ok(count) => self.handle(from, &mut frames, scratch.get(..count).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(_) => return,
             };
-            let read = match &mut frames {
-                Some(frames) => self.handle(from, frames, bytes),
-                None => {
-                    first.extend_from_slice(bytes);
-                    match spoken(&first) {
-                        None => continue,
-                        Some(Spoken::Framed) => {
-                            let first = std::mem::take(&mut first);
-                            self.handle(from, frames.insert(Frames::default()), &first)
-                        }
-                        // No TURN here, nor TLS.
-                        Some(Spoken::Turn | Spoken::Tls | Spoken::Unknown) => return,
-                    }
-                }
-            };
-            if read.is_err() {
-                return;
-            }
         }
     }
 
@@ -172,6 +186,20 @@ impl Server {
     fn send(&self, to: Endpoint, bytes: &[u8]) {
         if !self.outlet.send(to, bytes, bytes.len()) {
             self.calls.count_full(self.thread);
+        }
+    }
+}
+
+/// What a client speaks, and what was read of it to know that. `None` if it ends before.
+async fn greeting(stream: &mut TcpStream) -> Option<(Spoken, BytesMut)> {
+    let mut read = BytesMut::with_capacity(GREETING);
+    loop {
+        if let Some(language) = spoken(&read) {
+            return Some((language, read));
+        }
+        // As much as there is room for.
+        if !matches!(stream.read_buf(&mut read).await, Ok(1..)) {
+            return None;
         }
     }
 }

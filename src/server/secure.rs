@@ -14,6 +14,9 @@ use crate::tls::{self, ACME_ALPN, Certificates, TlsError, Watch};
 /// The port of HTTPS.
 const HTTPS_PORT: u16 = 443;
 
+/// What clients of TURN may offer (RFC 7443, section 3).
+const TURN_ALPN: &[u8] = b"stun.turn";
+
 /// Why there is no certificate.
 pub(super) enum CertificateError {
     Files(TlsError),
@@ -98,7 +101,7 @@ impl Secure {
             Source::Files { files, .. } => Some(files.cert.display().to_string()),
             Source::Acme { acme, .. } => {
                 // A handshake that offers other protocols only is refused (RFC 7301, section 3.2).
-                config.alpn_protocols = vec![b"http/1.1".to_vec(), ACME_ALPN.to_vec()];
+                config.alpn_protocols = [b"http/1.1", TURN_ALPN, ACME_ALPN].map(<[u8]>::to_vec).to_vec();
                 acme.loaded()
             }
         };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
@@ -17,13 +17,10 @@ use super::server::Server;
 use super::stream::{self, PATIENCE};
 use super::way::{Client, ClientId, Entrance, Way};
 use crate::limits::{ConnectionLimiter, ConnectionPermit};
-use crate::relay::{Joined, PAUSE, Port, bind_threads};
+use crate::relay::{Joined, PAUSE, Port, bind_threads, listen};
 
 /// First byte of a TLS handshake (RFC 8446, section 5.1).
 const TLS: u8 = 22;
-
-/// Most connections that wait to be accepted.
-const BACKLOG: i32 = 1024;
 
 /// Connections in all, for each allocation that there may be. Some have none yet, or none any more.
 const CONNECTIONS_PER_ALLOCATION: usize = 2;
@@ -124,19 +121,6 @@ impl Sockets {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // A restart does not wait until the kernel has forgotten the old connections.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
 /// Handles what comes to a UDP port.
 async fn read(server: Arc<Server>, port: Arc<Port>) {
     let entrance = Entrance::Port(port.bound());
@@ -190,11 +174,11 @@ async fn serve(server: Arc<Server>, counted: Counted, stream: TcpStream, address
     let mut first = [0];
     match (timeout(PATIENCE, stream.peek(&mut first)).await, counted.connections.tls.get()) {
         (Ok(Ok(1)), Some(tls)) if first == [TLS] => match timeout(PATIENCE, tls.accept(stream)).await {
-            Ok(Ok(stream)) => stream::serve(server, stream, address).await,
+            Ok(Ok(stream)) => stream::serve(server, stream, BytesMut::new(), address).await,
             Ok(Err(error)) => log::debug!("no TLS with the TURN client {address}: {error}"),
             Err(_) => {}
         },
-        (Ok(Ok(1)), _) if first != [TLS] => stream::serve(server, stream, address).await,
+        (Ok(Ok(1)), _) if first != [TLS] => stream::serve(server, stream, BytesMut::new(), address).await,
         _ => {}
     }
 }

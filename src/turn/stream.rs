@@ -72,8 +72,8 @@ impl Drop for Leaving<'_> {
     }
 }
 
-/// Serves one connection until it ends.
-pub(super) async fn serve<T>(server: Arc<Server>, stream: T, address: SocketAddr)
+/// Serves one connection until it ends. `read` was read of it before.
+pub(super) async fn serve<T>(server: Arc<Server>, stream: T, read: BytesMut, address: SocketAddr)
 where
     T: AsyncRead + AsyncWrite,
 {
@@ -83,7 +83,7 @@ where
     let _leaving = Leaving(&server, id);
     let (reader, writer) = tokio::io::split(stream);
     let ended = tokio::select! {
-        ended = read(&server, &client, reader) => ended,
+        ended = receive(&server, &client, read, reader) => ended,
         ended = write(&outbox, writer) => ended,
     };
     if let Err(error) = ended {
@@ -91,9 +91,13 @@ where
     }
 }
 
-async fn read(server: &Arc<Server>, client: &Client, reader: impl AsyncRead) -> io::Result<()> {
+async fn receive(
+    server: &Arc<Server>,
+    client: &Client,
+    mut buffer: BytesMut,
+    reader: impl AsyncRead,
+) -> io::Result<()> {
     let mut reader = std::pin::pin!(reader);
-    let mut buffer = BytesMut::new();
     let mut look = Instant::now() + PATIENCE;
     loop {
         while let Some((length, padded)) = next(&buffer)? {
@@ -179,7 +183,8 @@ mod tests {
             }
         };
         let begin = Instant::now();
-        let ((), ()) = tokio::join!(serve(Arc::clone(&world.server), stream, address()), ask);
+        let ((), ()) =
+            tokio::join!(serve(Arc::clone(&world.server), stream, BytesMut::new(), address()), ask);
         assert!(begin.elapsed() < PATIENCE + Duration::from_secs(2));
         assert!(world.totals().bindings >= 10);
     }
@@ -195,7 +200,7 @@ mod tests {
             assert_eq!(world.allocations(), 1);
             drop(client);
         };
-        tokio::join!(serve(Arc::clone(&world.server), stream, address()), talk);
+        tokio::join!(serve(Arc::clone(&world.server), stream, BytesMut::new(), address()), talk);
         assert_eq!((world.allocations(), world.server.known()), (0, 0));
     }
 
@@ -204,7 +209,7 @@ mod tests {
         let world = World::new(|_| {});
         let (mut client, stream) = duplex(1 << 16);
         client.write_all(&world.client("192.0.2.1:5000").allocate_request()).await.unwrap();
-        let serving = serve(Arc::clone(&world.server), stream, address());
+        let serving = serve(Arc::clone(&world.server), stream, BytesMut::new(), address());
         assert!(timeout(Duration::from_secs(1), serving).await.is_err());
         assert_eq!(world.server.known(), 0, "its future is dropped");
     }
@@ -230,7 +235,8 @@ mod tests {
             }
             client
         };
-        let ((), _client) = tokio::join!(serve(Arc::clone(&world.server), stream, address()), flood);
+        let ((), _client) =
+            tokio::join!(serve(Arc::clone(&world.server), stream, BytesMut::new(), address()), flood);
         let full = world.dropped("full");
         assert!((930..1000).contains(&full), "{full}");
     }

@@ -133,7 +133,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "relay",
         "events limits config clock rate_limit address wire",
-        "dashmap log quinn_udp rand socket2 stun_types thiserror tokio",
+        "bytes dashmap log quinn_udp rand socket2 stun_types thiserror tokio",
     ),
     layer("directory", "config clock wire", "dashmap rand"),
     layer(

@@ -81,6 +81,7 @@ fn a_certificate_by_tls_needs_no_http_port() {
     // No validation is under way.
     assert!(!view::accepts(program.address, "broker.test", b"acme-tls/1"));
     assert!(view::accepts(program.address, "broker.test", b"http/1.1"));
+    assert!(view::accepts(program.address, "broker.test", b"stun.turn"));
 }
 
 #[test]

@@ -30,6 +30,10 @@ mod program;
 mod raw_client;
 mod resources;
 mod small;
+mod turn;
+#[allow(dead_code, reason = "shared with the tests of the wire contract")]
+#[path = "../api/harness/turn_client.rs"]
+mod turn_client;
 #[allow(dead_code, reason = "shared with the tests of the wire contract")]
 #[path = "../api/harness/wire.rs"]
 mod wire;
@@ -45,6 +49,13 @@ macro_rules! attack {
         Attack::new(stringify!($name), $sends, $theme::$name)
     };
 }
+
+/// A TURN server on a free port, whose clients may send as fast as they can.
+const TURN: &[&str] =
+    &["--turn", "127.0.0.1:0", "--turn_secret", turn_client::SECRET, "--turn_bytes_per_second", "0"];
+/// The same with few allocations.
+const SMALL_TURN: &[&str] =
+    &["--turn", "127.0.0.1:0", "--turn_secret", turn_client::SECRET, "--turn_allocations", "2000"];
 
 /// For attacks that would take too long at the default rate limit.
 const NO_RATE: &[&str] = &["--messages_per_second", "0"];
@@ -91,6 +102,14 @@ const ATTACKS: &[Attack] = &[
     attack!(resources::descriptors, "400 connections to a server that may open 200 files").descriptors(200),
     attack!(resources::full_disk, "keys to store on a disk that is full"),
     attack!(resources::kills, "SIGKILL while keys are stored"),
+    // TURN.
+    attack!(turn::strangers, "200,000 requests for an allocation from 2,000 ports, without credentials")
+        .flags(TURN),
+    attack!(turn::all_allocations, "4,000 requests for 2,000 allocations, and 4,000 with a wrong password")
+        .flags(SMALL_TURN),
+    attack!(turn::slow_readers, "5 MB for each of 60 TCP clients that do not read").flags(TURN),
+    attack!(turn::garbage, "2,000 connections with bytes that are almost STUN, TURN or TLS").flags(TURN),
+    attack!(turn::unpermitted_peers, "60,000 datagrams to peers that have not permitted them").flags(TURN),
     // A few requests are enough.
     attack!(small::long_origins, "an Origin of 400 and of 100,000 bytes for a key with origins"),
     attack!(small::pages_of_other_sites, "a request to the API from a page of another site"),

@@ -155,6 +155,34 @@ fn a_node_waits_for_the_lock_of_another_one_until_its_lease_ends() {
 }
 
 #[test]
+fn a_node_that_loses_the_lock_in_mid_order_gives_the_order_up() {
+    let Some(pebble) = Pebble::start(Behaviour::default()) else { return };
+    let redis = RedisServer::start();
+    let [other_port] = free_ports();
+    // The order lasts for as long as the test wants.
+    pebble.signal("-STOP");
+    let mut first = start(&redis, &pebble, other_port, &[CA.0, CA.1, "--ops_port", "0"]);
+    let api = first.expect_api().0;
+    let mut client = redis.client();
+    let locks =
+        |client: &mut redis::Connection| -> Vec<String> { client.keys("peerbroker:acme:lock:*").unwrap() };
+    until("it has the lock", || !locks(&mut client).is_empty());
+    let lock = locks(&mut client).remove(0);
+    // As after a pause of the node that was longer than its lease.
+    let _: () = client.hset(&lock, "holder", "another node").unwrap();
+    let problem = || api.get("/api/stats").json["certificate"]["error"].to_string();
+    until("the order is given up", || problem().contains("another node may order"));
+    assert_eq!(client.hget(&lock, "holder"), Ok("another node".to_owned()));
+    pebble.signal("-CONT");
+    // The other node orders, and both have the certificate.
+    let _: () = client.del(&lock).unwrap();
+    let second = start(&redis, &pebble, pebble.http_port, &[CA.0, CA.1]);
+    let certificate = view::wait_for_new(second.address, None);
+    until("both show it", || view::shown(first.address).0 == certificate);
+    assert_eq!(pebble.orders(), 1, "{}", pebble.log());
+}
+
+#[test]
 fn a_refused_order_is_not_repeated_by_the_next_node() {
     let blocked = Behaviour { blocked: &["broker.test"], ..Behaviour::default() };
     let Some(pebble) = Pebble::start(blocked) else { return };

@@ -145,6 +145,12 @@ impl Pebble {
         }
     }
 
+    /// Stops or continues it, without a word to its clients.
+    pub fn signal(&self, name: &str) {
+        let pid = self.pebble.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
     pub fn url(&self) -> String {
         format!("https://localhost:{}/dir", self.port)
     }

@@ -1,0 +1,210 @@
+//! Attacks on the TURN server. Meanwhile two of its clients talk, over TCP: what UDP loses proves nothing.
+
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+use stun_types::message::{Message, MessageWrite as _, MessageWriteExt as _, MessageWriteVec};
+use turn_types::attribute::{Data, Lifetime, XorPeerAddress};
+use turn_types::message::{REFRESH, SEND};
+
+use crate::flow::{connect_with_small_segments, ended};
+use crate::harness::Target;
+use crate::http_client::connect;
+use crate::turn_client::{Datagrams, Stream, TurnClient, USERNAME, allocate_request, tcp};
+
+/// How long the server may take to give something up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The address of the TURN server, as pages learn it.
+fn turn_of(target: &Target) -> SocketAddr {
+    let told: Value = serde_json::from_slice(&target.program.get("/peerjs/ice").body).expect("JSON");
+    let url = told["iceServers"][0]["urls"][0].as_str().expect("a URL");
+    url.trim_start_matches("stun:").parse().expect("an address")
+}
+
+/// An address of an attacker: limits are per address.
+fn attacker(number: usize) -> Ipv4Addr {
+    Ipv4Addr::new(127, 1, 0, u8::try_from(number % 200 + 1).expect("below 200"))
+}
+
+/// Sends as fast as the server reads.
+fn at_once<S>(stream: S) -> Stream<S> {
+    Stream { stream, piece: usize::MAX }
+}
+
+/// Allocations, as the operator sees them.
+fn allocations(target: &Target) -> u64 {
+    let statistics = target.api.get("/api/stats").json;
+    statistics["turn"]["allocations"].as_u64().expect("a number")
+}
+
+/// Two clients that are served whatever others do.
+struct Pair {
+    one: TurnClient,
+    other: TurnClient,
+    said: u32,
+}
+
+impl Pair {
+    fn open(turn: SocketAddr) -> Self {
+        let [mut one, mut other] = [(); 2].map(|()| TurnClient::allocate(tcp(turn)));
+        assert!(one.bind(other.relayed) && other.bind(one.relayed), "channels");
+        Pair { one, other, said: 0 }
+    }
+
+    /// Each hears the other, and nobody else.
+    fn talk(&mut self) {
+        self.said += 1;
+        let words = self.said.to_be_bytes();
+        self.one.send(&words);
+        assert_eq!(self.other.receive(), words);
+        self.other.send(&words);
+        assert_eq!(self.one.receive(), words);
+    }
+}
+
+pub fn strangers(target: &mut Target) {
+    let turn = turn_of(target);
+    let mut pair = Pair::open(turn);
+    let ports: Vec<UdpSocket> = (0..2000)
+        .map(|number| {
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
+            // The answers are for nobody, and must not fill the memory of this machine.
+            socket.set_recv_buffer_size(2048).expect("a buffer");
+            socket.bind(&SocketAddr::from((attacker(number), 0)).into()).expect("a port");
+            socket.into()
+        })
+        .collect();
+    let request = allocate_request();
+    for _ in 0..100 {
+        for port in &ports {
+            // The kernel drops what is too fast.
+            let _ = port.send_to(&request, turn);
+        }
+        pair.talk();
+        drop(TurnClient::allocate(tcp(turn)));
+    }
+    TurnClient::allocate(Datagrams::to(turn));
+}
+
+pub fn all_allocations(target: &mut Target) {
+    let turn = turn_of(target);
+    let mut pair = Pair::open(turn);
+    let mut taken = Vec::new();
+    for number in 0..4000 {
+        let line = || Box::new(Datagrams::from(attacker(number), turn));
+        match TurnClient::allocate_as(USERNAME, line()) {
+            Ok(client) => taken.push(client),
+            Err(code) => assert_eq!(code, 508, "Insufficient Capacity"),
+        }
+        let wrong = TurnClient::allocate_with("another-secret-of-some-length", USERNAME, line());
+        assert_eq!(wrong.err(), Some(401));
+        if number % 100 == 0 {
+            pair.talk();
+        }
+    }
+    assert_eq!(taken.len(), 1998, "all but those of the pair");
+    assert_eq!(TurnClient::allocate_as(USERNAME, Box::new(tcp(turn))).err(), Some(508));
+    let answer = taken.pop().expect("a client").ask(REFRESH, |request| {
+        request.add_attribute(&Lifetime::new(0)).expect("an attribute");
+    });
+    assert!(Message::from_bytes(&answer).expect("an answer").is_response());
+    pair.talk();
+    TurnClient::allocate(tcp(turn));
+}
+
+pub fn slow_readers(target: &mut Target) {
+    let turn = turn_of(target);
+    let mut pair = Pair::open(turn);
+    let mut sender = TurnClient::allocate(at_once(connect(turn)));
+    let mut slow = Vec::new();
+    for number in 0..60 {
+        let stream = connect_with_small_segments(turn);
+        let mut client = TurnClient::allocate(at_once(stream.try_clone().expect("a connection")));
+        assert!(client.bind(sender.relayed), "a channel");
+        assert!(sender.bind_at(0x4002 + number, client.relayed), "a channel");
+        for _ in 0..5000 {
+            sender.send_at(0x4002 + number, &[7; 1000]);
+        }
+        pair.talk();
+        slow.push((stream, client));
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while allocations(target) > 3 {
+        assert!(Instant::now() < deadline, "those who do not read keep their connections");
+        pair.talk();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(slow.iter().all(|(stream, _)| ended(stream, deadline)), "their connections end");
+}
+
+pub fn garbage(target: &mut Target) {
+    let turn = turn_of(target);
+    let mut pair = Pair::open(turn);
+    let request = allocate_request();
+    let mut random = 1_u32;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 17;
+        random ^= random << 5;
+        random
+    };
+    let connections: Vec<TcpStream> = (0..2000)
+        .map(|number| {
+            let mut bytes = match number % 4 {
+                0 => request.clone(),
+                // A handshake of TLS, a channel, and anything.
+                1 => vec![0x16, 3, 1, 0, 200],
+                2 => vec![0x40, 1, 0, 200],
+                _ => Vec::new(),
+            };
+            bytes.resize(64, 0);
+            for _ in 0..8 {
+                let at = next() as usize % bytes.len();
+                bytes[at] = next() as u8;
+            }
+            let mut stream = tcp(turn).stream;
+            stream.write_all(&bytes).expect("a connection that is open");
+            if number % 100 == 0 {
+                pair.talk();
+            }
+            stream
+        })
+        .collect();
+    let deadline = Instant::now() + PATIENCE;
+    assert!(connections.iter().all(|stream| ended(stream, deadline)), "all of them end");
+    pair.talk();
+}
+
+pub fn unpermitted_peers(target: &mut Target) {
+    let turn = turn_of(target);
+    let mut pair = Pair::open(turn);
+    let mut stranger = TurnClient::allocate(at_once(connect(turn)));
+    // Permissions are of addresses without ports, and the pair has permitted the one that all relayed addresses share.
+    let mut victim = TurnClient::allocate(tcp(turn));
+    let mut indication = Message::builder_indication(SEND, MessageWriteVec::new());
+    let transaction = indication.transaction_id();
+    indication.add_attribute(&XorPeerAddress::new(victim.relayed, transaction)).expect("an address");
+    indication.add_attribute(&Data::new(b"unpermitted")).expect("data");
+    let indication = indication.finish();
+    let send = |stranger: &mut TurnClient, pair: &mut Pair| {
+        for _ in 0..300 {
+            for _ in 0..100 {
+                stranger.line.send(&indication);
+                stranger.send(b"in a channel");
+            }
+            pair.talk();
+        }
+    };
+    // The stranger has permitted nobody; then it has permitted the victim, which has not permitted it.
+    send(&mut stranger, &mut pair);
+    assert!(stranger.bind(victim.relayed), "a channel");
+    send(&mut stranger, &mut pair);
+    // The first thing that it hears is the answer, and then what it has permitted.
+    assert!(victim.bind(stranger.relayed), "a channel");
+    stranger.send(b"permitted");
+    assert_eq!(victim.receive(), b"permitted");
+}

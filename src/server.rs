@@ -254,7 +254,7 @@ impl Server {
             mounted.parts.serve_turn_over_tls(&tls.config);
         }
         let (workers, drain_timeout) = (listen.workers, listen.drain_timeout);
-        Ok(Server { address, listener, mounted, workers, tls, ops: ops.transpose()?, drain_timeout })
+        Ok(Server { address, listener: main, mounted, workers, tls, ops: ops.transpose()?, drain_timeout })
     }
 
     /// The bound address. With port 0, it has the port that the system chose.

@@ -56,7 +56,10 @@ pub(super) fn kind(event: &Event) -> Option<WebhookEvent> {
         | Event::ClientMistake(_)
         | Event::Expired { .. }
         | Event::CallRelayed { .. }
-        | Event::LimitHit { .. } => return None,
+        | Event::LimitHit { .. }
+        | Event::Reloaded { .. }
+        | Event::ReloadFailed { .. }
+        | Event::LogFilter { .. } => return None,
     })
 }
 

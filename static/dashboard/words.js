@@ -112,6 +112,12 @@ export function eventWords({ kind, key, id, address, origin, reason }) {
       return { text: `The key ${key} has as many clients as it may`, detail: '' };
     case 'certificate':
       return { text: 'A new certificate is in use', detail: reason };
+    case 'reloaded':
+      return { text: 'The configuration was read again', detail: reason };
+    case 'reload_failed':
+      return { text: 'The configuration is wrong: the previous one stays in force', detail: reason };
+    case 'log_filter':
+      return { text: reason ? `The log shows ${reason}` : 'The log is as configured again', detail: '' };
     case 'cluster':
       return { text: `Cluster: ${reason}`, detail: '' };
     case 'stopping':

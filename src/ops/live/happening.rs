@@ -10,7 +10,7 @@ use crate::events::{ClusterEvent, Event, KeyEvent};
 #[schema(as = LiveEvent)]
 pub(super) struct Happening {
     /// The kind: `connected`, `disconnected`, `refused`, `mistake`, `kicked`, `expired`, `relayed`, `limit`, `key_added`,
-    /// `key_changed`, `key_removed`, `key_full`, `certificate`, `cluster` or `stopping`.
+    /// `key_changed`, `key_removed`, `key_full`, `certificate`, `reloaded`, `reload_failed`, `log_filter`, `cluster` or `stopping`.
     kind: &'static str,
     /// The key that it concerns.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,6 +89,13 @@ impl Happening {
             }
             Event::CertificateLoaded { path } => {
                 Happening { kind: "certificate", reason: text(path), ..none }
+            }
+            Event::Reloaded { changed, .. } => {
+                Happening { kind: "reloaded", reason: Some(changed.join(", ")), ..none }
+            }
+            Event::ReloadFailed { why } => Happening { kind: "reload_failed", reason: text(why), ..none },
+            Event::LogFilter { filter, .. } => {
+                Happening { kind: "log_filter", reason: filter.clone(), ..none }
             }
             Event::Cluster { what } => Happening { kind: "cluster", reason: Some(in_words(what)), ..none },
             Event::Draining { .. } => Happening { kind: "stopping", ..none },

@@ -56,7 +56,7 @@ impl Sample {
             outcomes.flat_map(of_kinds).sum()
         };
         let (relay, turn) =
-            (parts.node.relay().map(|relay| relay.totals()), parts.turn.as_ref().map(|turn| turn.totals()));
+            (parts.node.relay().map(|relay| relay.totals()), parts.turn().map(|turn| turn.totals()));
         let process = process();
         Sample {
             uptime: millis(parts.uptime()),

@@ -7,13 +7,15 @@ use crate::harness::api::{Answer, Api};
 use crate::harness::ops::with_api;
 
 /// The operations in an order that works, with the client `alice` connected after the first.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 14] = [
     "add_key",
     "list_keys",
     "show_key",
     "change_key",
     "list_peers",
     "show_peer",
+    "change_log",
+    "show_log",
     "show_stats",
     "show_metrics",
     "show_health",

@@ -87,8 +87,11 @@ impl ConfigFile {
         let table = DeTable::parse(text)
             .map_err(|error| at(error.span().unwrap_or_default(), &error.message().trim()))?
             .into_inner();
+        // In the order of the file, so that the first mistake is the one that is told.
+        let mut settings: Vec<_> = table.into_iter().collect();
+        settings.sort_by_key(|(name, _)| name.span().start);
         let mut file = ConfigFile { path: path.to_owned(), ..Self::default() };
-        for (name, value) in table {
+        for (name, value) in settings {
             let span = name.span();
             if name.get_ref() == API_KEY {
                 file.keys = keys_of(value).map_err(|(span, why)| at(span, &why))?;
@@ -104,7 +107,6 @@ impl ConfigFile {
             let values = texts_of(arg, value.get_ref()).map_err(|why| at(value.span(), &why))?;
             file.values.push(FileValue { id, line: line_of(text, span.start), values });
         }
-        file.values.sort_by_key(|value| value.line);
         Ok(file)
     }
 

@@ -41,8 +41,8 @@ pub(super) const SHORT: &[&str] = &[
 
 /// The text below `--help`.
 pub(super) const AFTER: &str = "\
-Each flag may be written with hyphens, as in --data-dir, and set by its variable, or in the file of --config. A flag
-overrides its variable, and both override the file.";
+Each flag may be written with hyphens, as in --data-dir, and set by its variable or in a
+configuration file. A flag overrides its variable, and both override the file.";
 
 /// The text below `peerbroker completions --help`.
 pub(super) const COMPLETIONS: &str = "\

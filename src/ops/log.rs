@@ -24,7 +24,7 @@ pub(super) struct ShownFilter {
 /// A filter to use instead of the configured one.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = LogChange, example = json!({"filter": "info,peerbroker::session=debug", "seconds": 600}))]
+#[schema(as = LogChange)]
 pub(super) struct LogChange {
     /// The filter; `null` ends the last one.
     filter: Option<String>,
@@ -61,7 +61,7 @@ pub(super) async fn show(ops: web::Data<Ops>) -> Result<web::Json<ShownFilter>, 
 #[utoipa::path(
     tag = "log",
     operation_id = "change_log",
-    request_body = LogChange,
+    request_body(content = LogChange, example = json!({"filter": "info,peerbroker::relay=debug", "seconds": 600})),
     responses((status = OK, body = ShownFilter, description = "the filter"), Problem)
 )]
 #[put("/api/log")]

@@ -125,6 +125,12 @@ mod tests {
         // The same pair in other files is no news.
         copy("rsa-pkcs1.key", &files.key);
         assert!(!watched.look());
+        let shows = |other| reread(&files, &certificates).map_err(|error| error.to_string()) == Ok(other);
+        assert!(shows(false));
+        copy("ec-pkcs8.key", &files.key);
+        assert!(reread(&files, &certificates).is_err() && certificates.problem().is_some());
+        copy("ec-chain.pem", &files.cert);
+        assert!(shows(true) && certificates.problem().is_none());
         fs::remove_dir_all(&dir).unwrap();
     }
 }

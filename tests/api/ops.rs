@@ -4,6 +4,7 @@ mod access;
 mod described;
 mod live;
 mod load;
+mod log;
 mod measured;
 mod metrics;
 mod search;
@@ -116,7 +117,7 @@ fn peers_are_shown_with_their_details() {
     let since = shown[0]["since"].take();
     assert!(since.as_u64().is_some_and(|since| since > 1_700_000_000), "{since}");
     let expected = json!({
-        "id": "b", "kind": "peerjs", "connection": "websocket", "since": null,
+        "id": "b", "kind": "peerjs", "connection": "websocket", "connection_id": 1, "since": null,
         "address": "127.0.0.1", "client_version": "1.5.5", "messages": 2, "node": null
     });
     assert_eq!(shown, json!([expected]));

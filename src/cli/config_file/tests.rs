@@ -99,6 +99,8 @@ fn shown(cli: &Cli, keys: &[Key]) -> ConfigFile {
 }
 
 proptest! {
+    // Each case parses hundreds of flags several times.
+    #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn what_config_show_prints_gives_the_same_settings(
         rate in any::<u32>(),

@@ -7,7 +7,7 @@ use crate::harness::api::{Answer, Api};
 use crate::harness::ops::with_api;
 
 /// The operations in an order that works, with the client `alice` connected after the key was added.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 18] = [
     "log_in",
     "add_key",
     "list_keys",
@@ -15,6 +15,8 @@ const ORDER: [&str; 16] = [
     "change_key",
     "list_peers",
     "show_peer",
+    "change_log",
+    "show_log",
     "show_stats",
     "show_live",
     "list_mistakes",

@@ -183,3 +183,26 @@ fn limits_that_shrink_leave_those_who_are_connected() {
     assert_eq!(live.api.get("/api/keys/peerjs").json["clients"], json!(2));
     assert_eq!(live.program.stop().status.code(), Some(0));
 }
+
+#[test]
+fn a_hangup_rereads_the_certificate() {
+    let directory = Directory::new();
+    let fixture =
+        |name: &str| fs::read_to_string(format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR")));
+    let key = directory.file("key.pem", &fixture("ec-pkcs8.key").unwrap());
+    let cert = directory.file("cert.pem", &fixture("ec-chain.pem").unwrap());
+    let token = directory.file("token", "0123456789abcdef");
+    let args = ["--ops_port", "0", "--admin_token_file", &token, "--sslkey", &key, "--sslcert", &cert];
+    let mut program = Program::start(&args);
+    let (api, _) = program.expect_api();
+    let api = api.with_token("0123456789abcdef");
+    replace(&directory, "cert.pem", "no certificate");
+    program.signal("-HUP");
+    until("a reload", || !configuration(&api)["reloaded"].is_null());
+    // When the second one has failed, the first one is over.
+    fs::write(&token, "short").unwrap();
+    program.signal("-HUP");
+    until("the error", || configuration(&api)["error"].is_string());
+    let ended = program.stop();
+    assert!(ended.stderr.contains("the previous certificate stays in use: --sslcert "), "{}", ended.stderr);
+}

@@ -1,11 +1,10 @@
 //! A listening socket: where it is from, and how the server leaves it.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::time::Duration;
 
 use actix_server::ServerHandle;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -20,11 +19,9 @@ const BACKLOG: i32 = 4096;
 /// listener ends before.
 const PAUSING: Duration = Duration::from_millis(50);
 
-/// How often connections are accepted that came while that thread paused.
-const ROUNDS: u32 = 500;
-
-/// How long a handshake of TCP may take that began before the server left its port: some round trips.
-const HANDSHAKE: Duration = Duration::from_secs(1);
+/// How long a handshake of TCP may take that has begun when the server leaves its port. With [`PAUSING`] less than the second
+/// after which clients try again (RFC 6298, section 2).
+const HANDSHAKE: Duration = Duration::from_millis(800);
 
 /// How long the next server at the port may take to accept a connection of this machine.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -103,39 +100,19 @@ impl Listener {
     /// Takes no more connections. The server of `handle` still gets those that the kernel has accepted for it, or the next
     /// server gets them.
     pub(super) async fn leave(&self, handle: &ServerHandle) {
-        let socket = SockRef::from(&self.socket);
         if self.origin == Origin::Shared {
-            // The kernel answers with SYN cookies now, which the next server can take as well. So no half of a handshake is
-            // left here after a while.
-            let _ = socket.listen(0);
-            sleep(HANDSHAKE).await;
+            match ignore_new_connections(&self.socket) {
+                Ok(()) => sleep(HANDSHAKE).await,
+                Err(error) => log::warn!("the next server may lose a connection: {error}"),
+            }
         }
         handle.pause().await;
         sleep(PAUSING).await;
-        if self.origin == Origin::Inherited {
-            // What waits in it is the next server's.
-            return;
+        if self.origin != Origin::Inherited {
+            // The kernel would go on connecting clients. Those that come back at once find another server if they are refused.
+            // Only Linux can do that.
+            let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
         }
-        // Ending the socket resets what waits in it, so that happens when it is empty. The more clients come, the shorter a
-        // pause has to be in which none comes.
-        for round in 1..ROUNDS {
-            if !self.has_waiting() {
-                break;
-            }
-            handle.resume().await;
-            handle.pause().await;
-            sleep(PAUSING / round).await;
-        }
-        // The kernel would go on connecting clients. Those that come back at once find another server if they are refused.
-        // Only Linux can do that.
-        let _ = socket.shutdown(std::net::Shutdown::Both);
-    }
-
-    /// Whether a connection waits to be accepted.
-    fn has_waiting(&self) -> bool {
-        let mut sockets = [PollFd::new(&self.socket, PollFlags::IN)];
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut sockets, Some(&at_once)).is_ok_and(|ready| ready > 0)
     }
 
     /// Whether another server accepts connections at this address.
@@ -146,6 +123,30 @@ impl Listener {
         }
         matches!(timeout(ANSWER, TcpStream::connect(address)).await, Ok(Ok(_)))
     }
+}
+
+/// Has the kernel drop the first packet of each new connection, so that its queue runs empty: ending the socket resets what waits
+/// in it. The client sends that packet again after a second, and the next server at the port gets it.
+#[cfg(target_os = "linux")]
+fn ignore_new_connections(socket: &TcpListener) -> io::Result<()> {
+    use socket2::SockFilter;
+    /// Offset of the flags in the header of TCP, and two of them (RFC 9293, section 3.1).
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 2;
+    const ACK: u32 = 16;
+    // Opcodes of BPF (linux/bpf_common.h): load a byte, and, jump if equal, return how much of the packet stays.
+    SockRef::from(socket).attach_filter(&[
+        SockFilter::new(0x30, 0, 0, FLAGS),
+        SockFilter::new(0x54, 0, 0, SYN | ACK),
+        SockFilter::new(0x15, 0, 1, SYN),
+        SockFilter::new(0x06, 0, 0, 0),
+        SockFilter::new(0x06, 0, 0, u32::MAX),
+    ])
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ignore_new_connections(_: &TcpListener) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 pub(super) fn resolve(host: &str, port: u16, flags: Flags) -> Result<SocketAddr, StartError> {

@@ -54,7 +54,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "server",
         "embed http ops app acme transport turn limits events config tls lan clock",
-        "actix_codec actix_http actix_server actix_service actix_tls actix_web listenfd log rustix::event rustls socket2 thiserror \
+        "actix_codec actix_http actix_server actix_service actix_tls actix_web listenfd log rustls socket2 thiserror \
          tokio",
     ),
     layer(

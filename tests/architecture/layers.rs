@@ -42,7 +42,11 @@ pub const LAYERS: &[Layer] = &[
         "actix_codec actix_http actix_server actix_service actix_tls actix_web log rustls socket2 thiserror \
          tokio",
     ),
-    layer("embed", "http ops app session node turn relay events config keys lan clock wire", "actix_web log"),
+    layer(
+        "embed",
+        "http ops app session node turn relay webhooks events config keys lan clock wire",
+        "actix_web log",
+    ),
     layer(
         "http",
         "app admin session transport client_options limits events config keys wire",

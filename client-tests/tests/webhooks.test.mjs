@@ -56,6 +56,7 @@ test('a receiver that is killed, comes back and gets slow hears of every connect
   await until('the early ones', () => count(receiver.events, 'peer.connected') === 20);
 
   await receiver.kill();
+  assert.equal(receiver.forged, 0);
   heard.push(...receiver.events);
   early.forEach((client) => client.destroy());
   await comeAndGo(server, names('meanwhile', 20));
@@ -71,16 +72,16 @@ test('a receiver that is killed, comes back and gets slow hears of every connect
   await receiver.kill();
 
   const events = [...new Map(heard.map((event) => [event.id, event])).values()];
-  const connections = Map.groupBy(
-    events.filter(({ data }) => data.connection),
-    ({ data }) => data.connection,
-  );
+  const connections = new Map();
+  for (const event of events.filter(({ data }) => data.connection)) {
+    const { connection } = event.data;
+    connections.set(connection, [...(connections.get(connection) ?? []), event]);
+  }
   assert.equal(connections.size, 141);
   for (const [connection, pair] of connections) {
     assert.deepEqual(pair.map(({ type }) => type), ['peer.connected', 'peer.disconnected'], connection);
     assert.equal(pair[0].data.id, pair[1].data.id);
   }
-  assert.equal(events.at(-1).data.id ?? 'late', 'late');
   assert.equal(receiver.forged, 0);
   assert.doesNotMatch(server.transcript(), /could not be sent|are lost/);
 });

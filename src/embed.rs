@@ -18,6 +18,7 @@ use crate::relay::BoundRelay;
 use crate::session::{Client, Message};
 use crate::tls::{self, TlsError};
 use crate::turn::{BoundTurn, Turn, TurnUrls};
+use crate::webhooks::WebhookTotals;
 use crate::wire::CloseReason;
 
 /// A running broker, to be mounted in an actix-web app or served by a
@@ -145,6 +146,11 @@ impl PeerBroker {
     /// What clients are told about the TURN server, or the STUN server, if there is one.
     pub fn turn_urls(&self) -> Option<TurnUrls> {
         self.turn().map(Turn::urls)
+    }
+
+    /// What became of the events for webhooks.
+    pub fn webhook_totals(&self) -> WebhookTotals {
+        self.parts.webhooks.totals()
     }
 
     /// The TURN server, if there is one.

@@ -79,4 +79,4 @@ pub use server::{BadSocket, InheritedSockets, Server, StartError};
 pub use session::{Client, Message};
 pub use tls::TlsError;
 pub use turn::{BadTurnAddress, BoundTurn, TurnUrls};
-pub use webhooks::{BadWebhook, check_webhook};
+pub use webhooks::{BadWebhook, WebhookTotals, check_webhook};

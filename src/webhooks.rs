@@ -24,7 +24,7 @@ use shared::Shared;
 pub use endpoint::{BadWebhook, check_webhook};
 pub(crate) use endpoint::{Endpoints, Found, Owner};
 pub(crate) use message::Names;
-pub(crate) use queues::WebhookTotals;
+pub use queues::WebhookTotals;
 
 /// How long the end of the server waits for its last events.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);

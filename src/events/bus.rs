@@ -46,8 +46,10 @@ type Lost = Mutex<BTreeMap<String, u64>>;
 /// The name of subscribers that have none.
 const UNNAMED: &str = "other";
 
+type See = dyn Fn(&Arc<Event>) + Send + Sync;
+
 /// Sees each event on the thread where it happens.
-struct Witness(Box<dyn Fn(&Arc<Event>) + Send + Sync>);
+struct Witness(Box<See>);
 
 /// The threads of [`Events::follow`], and how many of them have not handled [`Event::Stopped`] yet.
 #[derive(Debug, Default)]

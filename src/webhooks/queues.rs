@@ -33,21 +33,21 @@ impl Default for Bounds {
     }
 }
 
-/// What has happened to events so far.
+/// What became of the events for webhooks since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct WebhookTotals {
+pub struct WebhookTotals {
     /// Events that wait or are on their way.
-    pub(crate) waiting: usize,
+    pub waiting: usize,
     /// Events that were accepted.
-    pub(crate) queued: u64,
+    pub queued: u64,
     /// Events that an endpoint has taken.
-    pub(crate) delivered: u64,
+    pub delivered: u64,
     /// Events that were given up.
-    pub(crate) failed: u64,
+    pub failed: u64,
     /// Events that were not accepted, because too many waited.
-    pub(crate) dropped: u64,
+    pub dropped: u64,
     /// Attempts that failed and are repeated.
-    pub(crate) retried: u64,
+    pub retried: u64,
 }
 
 /// The events of all endpoints.

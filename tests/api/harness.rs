@@ -8,6 +8,7 @@ pub mod legacy;
 pub mod messages;
 pub mod ops;
 pub mod raw_client;
+pub mod receiver;
 pub mod turn_client;
 pub mod wire;
 

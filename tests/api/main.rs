@@ -47,3 +47,4 @@ mod tls;
 mod turn;
 mod unfinished_messages;
 mod unfinished_requests;
+mod webhooks;

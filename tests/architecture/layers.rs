@@ -59,7 +59,7 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "embed",
-        "http ops app admin session node turn relay events config tls keys lan clock wire",
+        "http ops app admin session node turn relay webhooks events config tls keys lan clock wire",
         "actix_web log",
     ),
     layer(

@@ -1,0 +1,52 @@
+//! Endpoints that do not answer.
+
+use std::collections::BTreeMap;
+
+use super::{server_for, started};
+use crate::harness::receiver::{Receiver, Says, ok};
+use crate::harness::wait_until;
+
+const CLIENTS: usize = 10_000;
+
+#[test]
+fn while_an_endpoint_hangs_pairs_are_dropped_whole_and_the_others_come_later() {
+    let receiver = Receiver::start();
+    receiver.says(Says::Nothing);
+    let server = server_for(&receiver);
+    for n in 0..CLIENTS {
+        drop(server.client(&format!("peer-{n}")));
+    }
+    wait_until("all to be gone", || server.realm().is_empty());
+    let totals = server.webhooks();
+    assert_eq!(totals.queued + totals.dropped, 2 * CLIENTS as u64 + 1);
+    assert!(totals.dropped > 0 && totals.waiting <= 10_000 + 16, "{totals:?}");
+
+    receiver.says(ok());
+    wait_until("the queue to be empty", || server.webhooks().waiting == 0);
+    let totals = server.webhooks();
+    assert_eq!((totals.delivered, totals.failed), (totals.queued, 0));
+    let mut connections: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for told in receiver.all() {
+        if let Some(connection) = told.event["data"]["connection"].as_str() {
+            let kinds = connections.entry(connection.to_owned()).or_default();
+            kinds.push(told.event["type"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(2 * connections.len() as u64 + 1, totals.delivered);
+    for (connection, kinds) in connections {
+        assert_eq!(kinds, ["peer.connected", "peer.disconnected"], "{connection}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_hangs_does_not_hold_up_the_end_for_long() {
+    let receiver = Receiver::start();
+    let mut server = started(&receiver);
+    receiver.says(Says::Nothing);
+    let client = server.client("alice");
+    assert_eq!(receiver.next_of_peer().0, "peer.connected");
+    drop(client);
+    server.begin_stop();
+    server.join();
+    assert_eq!(server.webhooks().delivered, 1);
+}

@@ -28,9 +28,10 @@ if [[ " ${packed[*]} " == *" redis-server "* ]]; then
   packed+=(redis-tools)
   command -v redis-cli >/dev/null || missing+=(redis-tools)
 fi
-# Not every distribution has this one. Without it, the tests of --acme skip themselves.
+# Not every distribution has these. Without them, the tests of --acme and those of the alert rules skip themselves.
 extra=()
 PATH="$PATH:$unpacked/usr/bin" command -v pebble >/dev/null || extra+=(pebble)
+PATH="$PATH:$unpacked/usr/bin" command -v promtool >/dev/null || extra+=(prometheus)
 
 if ! command -v cargo >/dev/null; then
   echo 'cargo is missing: install Rust from https://rustup.rs' >&2
@@ -60,6 +61,8 @@ unpack() {
   [ ${#packed[@]} -eq 0 ] && return
   mkdir -p "$unpacked"
   (cd "$unpacked" && apt-get download -q "${packed[@]}" && for file in *.deb; do dpkg-deb -x "$file" .; done && rm -- *.deb)
+  # Only promtool is needed of its package.
+  rm -rf -- "$unpacked/usr/bin/prometheus" "$unpacked/usr/share/prometheus"
 }
 # Needs no root rights if apt has its package lists.
 [ ${#missing[@]} -eq 0 ] && unpack && exit 0

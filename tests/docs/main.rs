@@ -15,6 +15,8 @@ mod endings;
 mod examples;
 mod flags;
 mod limits;
+mod metrics;
 mod pages;
+mod promql;
 mod references;
 mod statistics;

@@ -21,6 +21,7 @@ mod wire;
 mod certificates;
 mod client_mistakes;
 mod cluster;
+mod doctor;
 mod flags;
 mod forged;
 mod help;

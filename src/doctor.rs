@@ -24,6 +24,7 @@ use std::time::Duration;
 use certificate::{BadCa, Trust};
 use finding::Finding;
 use http::{NoAnswer, Server};
+use hyper::StatusCode;
 use path::Found;
 use socket::Socket;
 use target::{BadOrigin, BadTarget, Target};
@@ -169,8 +170,11 @@ impl Examination<'_> {
         let server = Server { target: target.clone(), address, secure: false, origin: self.origin.clone() };
         let Some(server) = self.tls(server, report).await else { return };
         let answer = match server.get(&server.path_of_key("id"), server.origin.as_deref()).await {
-            Ok(answer) if !is_for_tls(&answer.body) => answer,
-            Ok(_) => return report.add_failure(speaks_tls(&server)),
+            // Ports for TLS answer plain HTTP so.
+            Ok(answer) if answer.status == StatusCode::BAD_REQUEST && is_for_tls(&server).await => {
+                return report.add_failure(speaks_tls(&server));
+            }
+            Ok(answer) => answer,
             Err(error) => return report.add_failure(no_answer(&server, &error).await),
         };
         report.add(Finding::ok("http", "the server answers over HTTP"));
@@ -263,10 +267,9 @@ impl Examination<'_> {
     }
 }
 
-/// Whether an answer is that of a web server whose port wants TLS. nginx and Apache say it.
-fn is_for_tls(body: &str) -> bool {
-    body.contains("plain HTTP request was sent to HTTPS port")
-        || body.contains("speaking plain HTTP to an SSL-enabled")
+/// Whether plain HTTP was sent to a port for TLS.
+async fn is_for_tls(server: &Server) -> bool {
+    !server.secure && tls::examine(&server.target, server.address).await.is_ok()
 }
 
 fn speaks_tls(server: &Server) -> Finding {
@@ -297,7 +300,7 @@ async fn speaks_no_tls(server: &Server) -> Finding {
 /// Why a plain request has no answer.
 async fn no_answer(server: &Server, error: &NoAnswer) -> Finding {
     let is_silent = matches!(error, NoAnswer::Timeout);
-    if !server.secure && !is_silent && tls::examine(&server.target, server.address).await.is_ok() {
+    if !is_silent && is_for_tls(server).await {
         return speaks_tls(server);
     }
     let advice = match error {

@@ -35,10 +35,14 @@ pub struct DoctorArgs {
     pub ca: Option<PathBuf>,
 
     /// Also keep connections open for this many seconds, and tell if somebody cuts them
+    ///
+    /// Proxies often do after 60 s, so take 90.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub idle: Option<u64>,
 
     /// Port at which an ACME server finds the broker over HTTP
+    ///
+    /// It matters only if the broker still waits for its certificate.
     #[arg(long = "acme_http_port", alias = "acme-http-port", value_name = "PORT", default_value_t = DEFAULT_ACME_HTTP_PORT, value_parser = port)]
     pub acme_http_port: u16,
 

@@ -94,7 +94,7 @@ pub(super) async fn ice(server: &Server, trust: &Arc<Trust>) -> Vec<Finding> {
     let mut findings = asked.join_all().await;
     findings.sort_by_key(|(number, _)| *number);
     let count = findings.len();
-    let told = Finding::ok("ice", format!("the server names {count} STUN and TURN URLs"));
+    let told = Finding::ok("ice", format!("the server names URLs of STUN and TURN servers: {count}"));
     std::iter::once(told).chain(findings.into_iter().map(|(_, finding)| finding)).collect()
 }
 

@@ -52,6 +52,13 @@ fn nowhere(server: &Server, answer: &Answer) -> Finding {
     let path = server.path_of_key("id");
     let failed = |found: String, advice: String| Finding::failed("path", found, advice);
     let location = answer.header("location");
+    if let Some(told) = Told::read(&answer.body) {
+        return failed(
+            format!("a broker answers {path}, but its path is {}, and nothing that is sent there arrives there", told.path),
+            "The proxy in front changes the path: have it pass the path unchanged (nginx: no / behind the port in proxy_pass). docs/PROXY.md."
+                .to_owned(),
+        );
+    }
     match answer.status {
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => failed(
             format!("a proxy answers {path} with {}: it does not reach the broker", answer.shown()),

@@ -20,7 +20,8 @@ const MAX_ADDRESSES: usize = 16;
 
 /// What became of a connection to an address.
 enum Tried {
-    Connected,
+    /// After this time.
+    Connected(Duration),
     Refused,
     Silent,
     /// This machine has no way there, which says nothing about the server.
@@ -64,26 +65,32 @@ pub(super) async fn dns(target: &Target) -> (Finding, Vec<SocketAddr>) {
 
 /// Connects to all addresses at the same time. Returns the first that answers, in the order of DNS.
 pub(super) async fn tcp(target: &Target, addresses: &[SocketAddr]) -> (Finding, Option<SocketAddr>) {
-    let started = Instant::now();
     let mut attempts = JoinSet::new();
     for &address in addresses {
         attempts.spawn(async move { (address, attempt(address).await) });
     }
     let mut tried = attempts.join_all().await;
     tried.sort_by_key(|(address, _)| addresses.iter().position(|known| known == address));
-    let connected: Vec<SocketAddr> = tried
+    judged(target, &tried)
+}
+
+/// What became of all addresses, and the first that answers.
+fn judged(target: &Target, tried: &[(SocketAddr, Tried)]) -> (Finding, Option<SocketAddr>) {
+    let connected: Vec<(SocketAddr, Duration)> = tried
         .iter()
-        .filter(|(_, tried)| matches!(tried, Tried::Connected))
-        .map(|(address, _)| *address)
+        .filter_map(|(address, tried)| match tried {
+            Tried::Connected(took) => Some((*address, *took)),
+            _ => None,
+        })
         .collect();
-    let Some(&first) = connected.first() else {
-        return (unreachable(target, &tried), None);
+    let Some(&(first, took)) = connected.first() else {
+        return (unreachable(target, tried), None);
     };
-    let millis = started.elapsed().as_millis();
-    let found = format!("port {} answers at {} ({millis} ms)", target.port, list(&connected));
+    let all: Vec<SocketAddr> = connected.iter().map(|(address, _)| *address).collect();
+    let found = format!("port {} answers at {} ({} ms)", target.port, list(&all), took.as_millis());
     let dead = tried.iter().find(|(address, tried)| {
         // `localhost` has two addresses, and a server may listen at one of them.
-        !address.ip().is_loopback() && !matches!(tried, Tried::Connected | Tried::NoWay)
+        !address.ip().is_loopback() && !matches!(tried, Tried::Connected(_) | Tried::NoWay)
     });
     let finding = match dead {
         None => Finding::ok("tcp", found),
@@ -128,7 +135,7 @@ fn unreachable(target: &Target, tried: &[(SocketAddr, Tried)]) -> Finding {
 impl Tried {
     fn word(&self) -> String {
         match self {
-            Tried::Connected => "answers".to_owned(),
+            Tried::Connected(_) => "answers".to_owned(),
             Tried::Refused => "refuses".to_owned(),
             Tried::Silent => format!("does not answer within {} s", TCP_TIMEOUT.as_secs()),
             Tried::NoWay => "cannot be reached from this machine".to_owned(),
@@ -138,9 +145,10 @@ impl Tried {
 }
 
 async fn attempt(address: SocketAddr) -> Tried {
+    let started = Instant::now();
     match timeout(TCP_TIMEOUT, TcpStream::connect(address)).await {
         Err(_) => Tried::Silent,
-        Ok(Ok(_)) => Tried::Connected,
+        Ok(Ok(_)) => Tried::Connected(started.elapsed()),
         Ok(Err(error)) => match error.kind() {
             io::ErrorKind::ConnectionRefused => Tried::Refused,
             io::ErrorKind::TimedOut => Tried::Silent,
@@ -153,4 +161,54 @@ async fn attempt(address: SocketAddr) -> Tried {
 fn list(addresses: &[SocketAddr]) -> String {
     let each: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
     each.join(" and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::State;
+    use super::*;
+
+    const CONNECTED: Tried = Tried::Connected(Duration::ZERO);
+
+    fn of(tried: Vec<(&str, Tried)>) -> (State, String, String) {
+        let target = Target::parse("https://b.example.com", None).unwrap();
+        let tried: Vec<(SocketAddr, Tried)> = tried
+            .into_iter()
+            .map(|(ip, tried)| ((ip.parse::<IpAddr>().unwrap(), 443).into(), tried))
+            .collect();
+        let (finding, _) = judged(&target, &tried);
+        (finding.state, finding.found, finding.advice.unwrap_or_default())
+    }
+
+    #[test]
+    fn an_address_of_a_family_that_does_not_answer_is_a_warning() {
+        for (v6, v4, family, record) in [
+            (Tried::Silent, CONNECTED, "its IPv6 address 2001:db8::1 does not answer", "the AAAA record"),
+            (CONNECTED, Tried::Refused, "its IPv4 address 192.0.2.1 refuses", "the A record"),
+        ] {
+            let (state, found, advice) = of(vec![("2001:db8::1", v6), ("192.0.2.1", v4)]);
+            assert_eq!(state, State::Warning);
+            assert!(found.contains(family) && advice.contains(record), "{found} {advice}");
+        }
+    }
+
+    #[test]
+    fn what_this_machine_cannot_reach_says_nothing_about_the_server() {
+        let (state, found, _) = of(vec![("2001:db8::1", Tried::NoWay), ("192.0.2.1", CONNECTED)]);
+        assert_eq!((state, &*found), (State::Ok, "port 443 answers at 192.0.2.1 (0 ms)"));
+        let (state, _, advice) = of(vec![("2001:db8::1", Tried::NoWay)]);
+        assert!(state == State::Failed && advice.contains("no network"), "{advice}");
+        // A server may listen at one of the addresses of `localhost`.
+        let (state, ..) = of(vec![("::1", Tried::Refused), ("127.0.0.1", CONNECTED)]);
+        assert_eq!(state, State::Ok);
+    }
+
+    #[test]
+    fn a_port_that_is_closed_and_one_behind_a_firewall_are_told_apart() {
+        let (state, _, advice) = of(vec![("192.0.2.1", Tried::Refused)]);
+        assert!(state == State::Failed && advice.contains("Nothing listens at port 443"), "{advice}");
+        let (state, found, advice) = of(vec![("192.0.2.1", Tried::Silent)]);
+        assert!(state == State::Failed && found.contains("does not answer within 5 s"), "{found}");
+        assert!(advice.contains("firewall"), "{advice}");
+    }
 }

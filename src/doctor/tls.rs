@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::ring::default_provider;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{
     AlertDescription, ClientConfig, DigitallySignedStruct, Error, ProtocolVersion, SignatureScheme,
 };
@@ -38,7 +39,7 @@ pub(super) enum TlsFailure {
 
 /// A client that accepts every certificate.
 pub(super) fn connector(protocols: &[&str]) -> Result<TlsConnector, Error> {
-    let provider = ring::default_provider();
+    let provider = default_provider();
     let builder = ClientConfig::builder_with_provider(Arc::new(provider.clone()));
     let builder = builder.with_safe_default_protocol_versions()?.dangerous();
     let mut config =

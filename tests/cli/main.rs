@@ -23,6 +23,7 @@ mod certificates;
 mod client_mistakes;
 mod cluster;
 mod config;
+mod doctor;
 mod flags;
 mod forged;
 mod handover;

@@ -39,6 +39,22 @@ fn the_table_of_options_of_keys_is_that_of_their_help() {
     assert_eq!(documented, known);
 }
 
+#[test]
+fn the_table_of_options_of_the_doctor_is_that_of_its_help() {
+    type Row = (Vec<String>, Option<String>);
+    let documented: BTreeSet<Row> = table_of("docs/OPERATING.md", "## The doctor")
+        .map(|line| {
+            let cells: Vec<String> = line.split('|').map(|cell| cell.trim().replace('`', "")).collect();
+            let default = Some(cells[2].clone()).filter(|text| text != "–");
+            (cells[1].split(", ").map(str::to_owned).collect(), default)
+        })
+        .collect();
+    let known = flags_of_the_help(&["doctor"]).into_iter().filter(|flag| flag.long != "--help");
+    let known: BTreeSet<Row> =
+        known.map(|flag| (std::iter::once(flag.long).chain(flag.short).collect(), flag.default)).collect();
+    assert_eq!(documented, known);
+}
+
 /// The rows that start with a flag, in the section with this heading.
 fn table_of(page: &str, heading: &str) -> impl Iterator<Item = String> {
     let mut inside = false;
@@ -52,7 +68,8 @@ fn table_of(page: &str, heading: &str) -> impl Iterator<Item = String> {
 
 #[test]
 fn every_flag_that_is_named_exists() {
-    let commands = [&[][..], &["keys", "add"], &["keys", "set"], &["keys", "list"], &["keys", "import"]];
+    let commands =
+        [&[][..], &["keys", "add"], &["keys", "set"], &["keys", "list"], &["keys", "import"], &["doctor"]];
     let known: BTreeSet<String> =
         commands.iter().flat_map(|command| flags_of_the_help(command)).map(|flag| flag.long).collect();
     for page in pages() {

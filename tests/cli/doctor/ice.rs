@@ -1,0 +1,93 @@
+//! STUN and TURN servers that the broker names: its own, and others that do not work.
+
+use std::net::{TcpListener, UdpSocket};
+
+use super::{examine, url};
+use crate::program::Program;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// A port that was free a moment ago, for UDP and TCP.
+fn free_port() -> u16 {
+    let free =
+        std::iter::repeat_with(|| UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+    free.take(100).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+}
+
+/// A broker with a TURN server. Returns where that is.
+fn with_turn(secret: &str) -> (Program, String) {
+    let turn = format!("127.0.0.1:{}", free_port());
+    let program = Program::start(&["--turn", &turn, "--turn_secret", secret, "--relay_private"]);
+    (program, turn)
+}
+
+/// A broker that names this TURN server.
+fn naming(turn_url: &str) -> Program {
+    Program::start(&["--turn_url", turn_url, "--turn_secret", SECRET])
+}
+
+#[test]
+fn the_servers_own_stun_and_turn_are_tried_over_each_transport() {
+    let (program, turn) = with_turn(SECRET);
+    let examined = examine(&[&url(&program)]);
+    examined.expect_failed(&[]);
+    let text = examined.json.to_string();
+    for found in [
+        format!("stun:{turn} answers: it sees this machine at 127.0.0.1"),
+        format!("turn:{turn}?transport=udp relays at"),
+        format!("turn:{turn}?transport=tcp relays at"),
+    ] {
+        assert!(text.contains(&found), "{found} in {text}");
+    }
+}
+
+#[test]
+fn a_relay_answers_stun() {
+    let relay = format!("127.0.0.1:{}", free_port());
+    let program = Program::start(&["--relay", &relay, "--relay_private"]);
+    let examined = examine(&[&url(&program)]);
+    examined.expect_failed(&[]);
+    examined.expect("stun", "ok", &["answers"]);
+    examined.expect("peers", "ok", &[]);
+}
+
+#[test]
+fn a_turn_server_at_another_port_is_told() {
+    let port = free_port();
+    for (transport, protocol) in [("udp", "UDP"), ("tcp", "TCP")] {
+        let program = naming(&format!("turn:127.0.0.1:{port}?transport={transport}"));
+        let examined = examine(&[&url(&program)]);
+        examined.expect_failed(&["turn"]);
+        examined.expect(
+            "turn",
+            "failed",
+            &["is closed", &format!("Nothing listens at {protocol} port {port}")],
+        );
+    }
+}
+
+#[test]
+fn a_turn_server_that_never_answers_is_told() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let program = naming(&format!("turn:127.0.0.1:{port}?transport=udp"));
+    let examined = examine(&[&url(&program)]);
+    examined.expect("turn", "failed", &["does not answer", &format!("Open UDP port {port}")]);
+}
+
+#[test]
+fn a_turn_server_with_another_secret_is_told() {
+    let (_other, turn) = with_turn("fedcba9876543210fedcba9876543210");
+    let program = naming(&format!("turn:{turn}?transport=udp"));
+    let examined = examine(&[&url(&program)]);
+    examined.expect_failed(&["turn"]);
+    examined.expect("turn", "failed", &["refuses the credentials", "--turn_secret", "static-auth-secret"]);
+}
+
+#[test]
+fn a_stun_server_without_an_address_is_told() {
+    let program = Program::start(&["--stun_url", "stun:nothing.invalid"]);
+    let examined = examine(&[&url(&program)]);
+    examined.expect_failed(&["stun"]);
+    examined.expect("stun", "failed", &["no address of nothing.invalid"]);
+}

@@ -1,0 +1,128 @@
+//! nginx in front of a broker, with the mistakes that people make.
+
+use super::examine;
+use super::nginx::Nginx;
+use crate::program::Program;
+
+/// A location that is right, except for what a test changes.
+const RIGHT: &str = "
+    server {
+        listen LISTEN;
+        location / {
+            proxy_pass http://BROKER;
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Host $http_host;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_read_timeout 120s;
+        }
+    }";
+
+fn behind(program: &Program, lines: &str) -> Option<Nginx> {
+    Nginx::start(&lines.replace("BROKER", &program.address.to_string()))
+}
+
+/// The right lines without those that have one of these words.
+fn without(words: &[&str]) -> String {
+    let lines = RIGHT.lines().filter(|line| !words.iter().any(|word| line.contains(word)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn nothing_is_wrong_behind_a_proxy_that_is_set_up_well() {
+    let program = Program::start(&["--proxied"]);
+    let Some(nginx) = behind(&program, RIGHT) else { return };
+    let examined = examine(&[&nginx.address.to_string()]);
+    examined.expect_failed(&[]);
+    examined.expect("proxy", "ok", &[]);
+    examined.expect("peers", "ok", &[]);
+}
+
+#[test]
+fn a_proxy_without_the_headers_of_the_upgrade_is_told() {
+    let program = Program::start(&["--proxied"]);
+    let lines = without(&["Upgrade", "Connection", "proxy_http_version"]);
+    let Some(nginx) = behind(&program, &lines) else { return };
+    let examined = examine(&[&nginx.address.to_string()]);
+    examined.expect_failed(&["websocket"]);
+    let words = ["answered with 404", "headers of the upgrade do not arrive", "proxy_set_header Upgrade"];
+    examined.expect("websocket", "failed", &words);
+}
+
+#[test]
+fn a_proxy_that_cuts_connections_is_told() {
+    let program = Program::start(&["--proxied"]);
+    let lines = RIGHT.replace("120s", "2s");
+    let Some(nginx) = behind(&program, &lines) else { return };
+    let place = nginx.address.to_string();
+    let examined = examine(&[&place, "--idle", "5"]);
+    examined.expect_failed(&["idle"]);
+    examined.expect("idle", "failed", &["cuts connections after", "proxy_read_timeout"]);
+    // The few seconds of the other checks do not show it.
+    examine(&[&place]).expect_failed(&[]);
+}
+
+#[test]
+fn a_limit_that_heartbeats_hide_is_a_warning() {
+    let program = Program::start(&["--proxied"]);
+    let lines = RIGHT.replace("120s", "8s");
+    let Some(nginx) = behind(&program, &lines) else { return };
+    let examined = examine(&[&nginx.address.to_string(), "--idle", "13"]);
+    examined.expect("idle", "warning", &["cuts silent connections after", "throttle"]);
+    assert_eq!(examined.code, Some(0));
+}
+
+#[test]
+fn a_proxy_that_says_nothing_about_clients_is_told() {
+    let program = Program::start(&["--proxied"]);
+    let Some(nginx) = behind(&program, &without(&["X-Forwarded"])) else { return };
+    let examined = examine(&[&nginx.address.to_string()]);
+    examined.expect_failed(&[]);
+    let seen = format!("clients reach it at http://{}", program.address);
+    examined.expect("proxy", "warning", &[&seen, "X-Forwarded-Host", "X-Forwarded-For", "--proxied"]);
+}
+
+#[test]
+fn a_proxy_in_front_of_nothing_is_told() {
+    let Some(nginx) = Nginx::start(&RIGHT.replace("BROKER", "127.0.0.1:1")) else { return };
+    let examined = examine(&[&nginx.address.to_string()]);
+    examined.expect_failed(&["path"]);
+    examined.expect("path", "failed", &["502 from nginx", "does not reach the broker", "proxy_pass"]);
+}
+
+#[test]
+fn a_proxy_that_strips_the_path_is_told() {
+    let program = Program::start(&["--proxied", "--path", "/broker"]);
+    let lines = RIGHT.replace("location /", "location /broker/").replace("http://BROKER", "http://BROKER/");
+    let Some(nginx) = behind(&program, &lines) else { return };
+    let examined = examine(&[&format!("{}/broker", nginx.address)]);
+    examined.expect_failed(&["path"]);
+    examined.expect("path", "failed", &["its path is /broker/", "pass the path unchanged"]);
+}
+
+#[test]
+fn two_brokers_that_do_not_know_each_other_are_told() {
+    // nginx takes them in turn, so the two clients of the doctor come to different ones.
+    let brokers = [(); 2].map(|()| Program::start(&["--proxied"]));
+    let [one, other] = brokers.each_ref().map(|broker| broker.address);
+    let lines =
+        format!("upstream both {{ server {one}; server {other}; }}\n{RIGHT}").replace("BROKER", "both");
+    let Some(nginx) = Nginx::start(&lines) else { return };
+    let examined = examine(&[&format!("http://{}", nginx.address)]);
+    examined.expect_failed(&["peers"]);
+    examined.expect("peers", "failed", &["OFFER does not arrive", "must be a cluster"]);
+}
+
+#[test]
+fn a_port_of_nginx_that_wants_tls_is_told() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
+    let lines = format!(
+        "server {{ listen LISTEN ssl; ssl_certificate {dir}/ec-chain.pem; ssl_certificate_key {dir}/ec-pkcs8.key; return 404; }}"
+    );
+    let Some(nginx) = Nginx::start(&lines) else { return };
+    let examined = examine(&[&format!("http://{}", nginx.address)]);
+    examined.expect_failed(&["http"]);
+    examined.expect("http", "failed", &["speaks TLS", "https://"]);
+}

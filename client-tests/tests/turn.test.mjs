@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { callDemo, partyGame } from '../lib/conversations.mjs';
 import { Network } from '../lib/network.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
 import { startServer } from '../lib/server.mjs';
@@ -51,6 +52,16 @@ onNetwork('a client at the TURN port and one at the port of the relay meet', () 
     callee: { browser: {}, url: `turn:${address}:3478?transport=udp` },
   });
 });
+
+for (const [demo, connect] of [['call demo', callDemo], ['party game', partyGame]]) {
+  onNetwork(`the ${demo} goes through TURN where there is no other way`, () => Network.apart(), async (stage) => {
+    const server = await stage.server(turnFlags(stage.network.address));
+    const talk = await connect(stage, server, { a: {}, b: {} });
+    await talk.works();
+    const [way] = await talk.ways();
+    assert.deepEqual([way.local.type, way.remote.type], ['relay', 'relay']);
+  });
+}
 
 for (const where of ['the TURN port', 'the port of HTTPS']) {
   onNetwork(`Chromium without UDP meets another one through TURN over TLS at ${where}`, () => Network.symmetricNats(), async (stage) => {

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { signedFor } from '../lib/authority.mjs';
 import { callDemo, partyGame } from '../lib/conversations.mjs';
 import { Network } from '../lib/network.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
@@ -76,6 +77,20 @@ for (const where of ['the TURN port', 'the port of HTTPS']) {
     });
   });
 }
+
+// Firefox takes a `turns:` URL only with a host name, and only with a certificate of an authority that it knows.
+onNetwork('Firefox without UDP meets another one through TURN over TLS at the port of HTTPS', () => Network.symmetricNats(), async (stage) => {
+  const { address, a } = stage.network;
+  const tls = signedFor('broker.test', address);
+  const server = await stage.server(turnFlags(address), { tls });
+  a.resolve('broker.test', address);
+  stage.network.blockUdp();
+  const browser = { browser: 'firefox', authority: tls.authority };
+  await meet(stage, server, {
+    caller: { browser, url: `turns:broker.test:${server.port}?transport=tcp` },
+    callee: { browser, url: url(stage, 'udp') },
+  });
+});
 
 for (const [way, flags, at] of [
   ['over UDP', [], 'turn'],

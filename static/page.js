@@ -1,5 +1,5 @@
-import { checkKey } from './broker.js';
-import { chosenKey, hasKey } from './settings.js';
+import { checkKey, fetchIceServers } from './broker.js';
+import { chosenKey, hasKey, peerOptions } from './settings.js';
 import { setStatus } from './status.js';
 
 /** Starts a demo, after asking for a key if there is none. On failure it shows the reason and a button to reload. */
@@ -22,6 +22,7 @@ export async function startPage(start) {
   }
 
   try {
+    peerOptions.config.iceServers = await fetchIceServers();
     await start();
   } catch (error) {
     document.querySelector('#status').hidden = true;

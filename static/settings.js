@@ -24,10 +24,10 @@ export { lanHost };
 /** Whether the server relays calls that cannot go directly; only the landing page is told. */
 export const hasRelay = relay === 'true';
 
-/** Whether the server tells clients ICE servers; only the landing page is told. */
+/** Whether the server tells clients ICE servers. */
 export const hasIceServers = ice === 'true';
 
-/** Options for `new Peer` that work without internet: no STUN or TURN server. */
+/** Options for `new Peer` that work without internet: no STUN or TURN server but those of the broker, which `startPage` adds. */
 export const peerOptions = { ...broker, config: { iceServers: [] } };
 
 /** The address of this page with another query and hash, and with the same key. */

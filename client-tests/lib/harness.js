@@ -113,17 +113,8 @@ window.harness = (() => {
     });
   }
 
-  /** The pair of candidates that ICE has chosen for the latest connection. */
-  async function way() {
-    // 0.3 calls it `pc`.
-    const report = await (latest.peerConnection ?? latest.pc).getStats();
-    const all = [...report.values()];
-    // Firefox has no report of the transport, and marks the pair.
-    const chosen = report.get(all.find(({ type }) => type === 'transport')?.selectedCandidatePairId)
-      ?? all.find(({ type, selected }) => type === 'candidate-pair' && selected);
-    const end = ({ candidateType: type, address, protocol }) => ({ type, address, protocol });
-    return { local: end(report.get(chosen.localCandidateId)), remote: end(report.get(chosen.remoteCandidateId)) };
-  }
+  /** How the latest connection goes. 0.3 calls it `pc`. */
+  const way = () => window.wayOf(latest.peerConnection ?? latest.pc);
 
   const list = () => new Promise((done) => {
     peer.on('error', (error) => done(error.type));

@@ -1,5 +1,7 @@
 // States a behaviour of clients on a network of their own: `onNetwork(name, () => Network.apart(), async (stage) => …)`.
 
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { Client } from './client.mjs';
 import { joined, startRedis } from './cluster.mjs';
@@ -9,10 +11,21 @@ import { originOn, startPagesOn } from './network/programs.mjs';
 import { Page } from './page.mjs';
 import { startServer } from './server.mjs';
 import { takeDown } from './take-down.mjs';
-import { PATIENCE, within } from './within.mjs';
+import { within } from './within.mjs';
 
 // Each test starts its own browsers, because they live in its network.
 const START = 45_000;
+
+/** Runs in a page of the server before its own scripts. */
+const SPY = `${readFileSync(join(import.meta.dirname, 'way.js'))}
+  window.connections = [];
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...all) {
+      super(...all);
+      window.connections.push(this);
+    }
+  };
+`;
 
 /** Runs a test in a fresh network, or skips it with the reason why there can be none. */
 export function onNetwork(behaviour, lay, run) {
@@ -68,20 +81,23 @@ class NetworkStage {
     return this.#open(Page, host, name, options);
   }
 
-  /** Opens a page of the server itself, in a browser of its own; gives the browser's page. */
-  async visit(host, url) {
-    const { origin } = new URL(url);
-    const page = await this.#newPage(host, 'chromium', { origin });
-    page.setDefaultTimeout(PATIENCE);
-    await within(`${url} to load`, page.goto(url));
-    return page;
+  /** A page of the server itself, on host `a` or `b`, in a browser of its own. Its connections are `window.connections`. */
+  async visit(host, url, { browser = 'chromium', ...options } = {}) {
+    const page = await this.#newPage(host, browser, { origin: new URL(url).origin, ...options });
+    // Playwright's name, and puppeteer's.
+    await (page.addInitScript ?? page.evaluateOnNewDocument).call(page, SPY);
+    return this.#load(Page, url, page);
   }
 
   async #open(Kind, host, name, { browser = 'chromium', ...options }) {
     this.#site ??= startPagesOn(this.network);
     const site = await this.#site;
     const page = await this.#newPage(host, browser, { origin: originOn(this.network), ...options });
-    const client = await Kind.open(page, site.url(name), () => page.close());
+    return this.#load(Kind, site.url(name), page);
+  }
+
+  async #load(Kind, url, page) {
+    const client = await Kind.open(page, url, () => page.close());
     this.#clients.push(client);
     return client;
   }

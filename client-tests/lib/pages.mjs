@@ -11,11 +11,11 @@ const root = join(import.meta.dirname, '..');
 
 /** The scripts of a page under test: a PeerJS release with the harness, or a script without PeerJS. */
 const scripts = {
-  ...Object.fromEntries(Object.keys(releases).map((version) => [version, [`peerjs-${version}.js`, 'log.js', 'harness.js']])),
+  ...Object.fromEntries(Object.keys(releases).map((version) => [version, [`peerjs-${version}.js`, 'log.js', 'way.js', 'harness.js']])),
   rooms: ['simplepeer.min.js', 'log.js', 'rooms-page.js'],
   calls: ['log.js', 'calls-page.js'],
 };
-const ours = ['log.js', 'harness.js', 'rooms-page.js', 'calls-page.js'];
+const ours = ['log.js', 'way.js', 'harness.js', 'rooms-page.js', 'calls-page.js'];
 
 /** Serves `/<version>`, `/rooms` and `/calls`: a blank page with its scripts. */
 export async function startPages({ host = '127.0.0.1', port = 0 } = {}) {

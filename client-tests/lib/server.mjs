@@ -17,16 +17,16 @@ const START_LINE = /^Started PeerServer on \S+, port: (\d+), path: /;
 
 /**
  * Starts the server with extra flags and waits until it listens. `network` is one of `Network`, on whose server it runs; by
- * default it runs on this machine's loopback.
+ * default it runs on this machine's loopback. With `tls` it has a certificate: a self-signed one, or that of these files.
  */
 export async function startServer(flags = [], { tls = false, network } = {}) {
   const host = network?.address ?? '127.0.0.1';
   const ownFlags = ['--host', host, '--port', '0'];
   if (tls) {
-    const { key, cert } = selfSigned();
+    const { key, cert } = tls === true ? selfSigned() : tls;
     ownFlags.push('--sslkey', key, '--sslcert', cert);
   }
-  const server = new Server([...ownFlags, ...flags], { host, secure: tls, machine: network?.server });
+  const server = new Server([...ownFlags, ...flags], { host, secure: Boolean(tls), machine: network?.server });
   try {
     const [, port] = await server.line(START_LINE);
     server.port = Number(port);

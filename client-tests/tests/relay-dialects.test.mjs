@@ -1,10 +1,8 @@
-// Through the relay behind two symmetric NATs: everything else that clients of the server do.
+// Through the relay behind two symmetric NATs: what matrix.test.mjs does not have.
 
 import assert from 'node:assert/strict';
-import { says } from '../lib/demos.mjs';
 import { Network } from '../lib/network.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
-import { talking } from '../lib/video.mjs';
 
 const behindNats = (behaviour, run) => onNetwork(`behind two symmetric NATs, ${behaviour}`, () => Network.symmetricNats(), run);
 
@@ -47,27 +45,6 @@ behindNats('two peers have two data connections and a call at the same time', as
   await Promise.all([alice.must('moving picture'), bob.must('moving picture')]);
   assert.equal(await one.echo('one'), 'one');
   assert.equal(await other.echo('other'), 'other');
-});
-
-behindNats('the call demo connects two people', async (stage) => {
-  const { host, port } = await withRelay(stage);
-  const anna = await stage.visit('a', `http://${host}:${port}/broker/call/`);
-  await says(anna, 'ready', 'Waiting for a call');
-  const ben = await stage.visit('b', await anna.locator('#join-link').getAttribute('href'));
-  await anna.locator('#prompt [data-name="accept"]').click();
-  await talking(anna);
-  await talking(ben);
-});
-
-behindNats('a phone joins the party game', async (stage) => {
-  const { host, port } = await withRelay(stage);
-  const screen = await stage.visit('a', `http://${host}:${port}/broker/party/`);
-  await says(screen, 'ready', 'Waiting for players');
-  const anna = await stage.visit('b', await screen.locator('#join-link').getAttribute('href'));
-  await anna.locator('#name').fill('Anna');
-  await anna.locator('#take-seat').click();
-  await says(screen, 'connected', '1 player');
-  await says(anna, 'connected', 'You are red');
 });
 
 behindNats('peers on two nodes of a cluster talk, whichever of them calls', async (stage) => {

@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { signedFor } from '../lib/authority.mjs';
+import { callDemo, partyGame } from '../lib/conversations.mjs';
 import { Network } from '../lib/network.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
 import { startServer } from '../lib/server.mjs';
@@ -52,6 +54,16 @@ onNetwork('a client at the TURN port and one at the port of the relay meet', () 
   });
 });
 
+for (const [demo, connect] of [['call demo', callDemo], ['party game', partyGame]]) {
+  onNetwork(`the ${demo} goes through TURN where there is no other way`, () => Network.apart(), async (stage) => {
+    const server = await stage.server(turnFlags(stage.network.address));
+    const talk = await connect(stage, server, { a: {}, b: {} });
+    await talk.works();
+    const [way] = await talk.ways();
+    assert.deepEqual([way.local.type, way.remote.type], ['relay', 'relay']);
+  });
+}
+
 for (const where of ['the TURN port', 'the port of HTTPS']) {
   onNetwork(`Chromium without UDP meets another one through TURN over TLS at ${where}`, () => Network.symmetricNats(), async (stage) => {
     const { address } = stage.network;
@@ -65,6 +77,20 @@ for (const where of ['the TURN port', 'the port of HTTPS']) {
     });
   });
 }
+
+// Firefox takes a `turns:` URL only with a host name, and only with a certificate of an authority that it knows.
+onNetwork('Firefox without UDP meets another one through TURN over TLS at the port of HTTPS', () => Network.symmetricNats(), async (stage) => {
+  const { address, a } = stage.network;
+  const tls = signedFor('broker.test', address);
+  const server = await stage.server(turnFlags(address), { tls });
+  a.resolve('broker.test', address);
+  stage.network.blockUdp();
+  const browser = { browser: 'firefox', authority: tls.authority };
+  await meet(stage, server, {
+    caller: { browser, url: `turns:broker.test:${server.port}?transport=tcp` },
+    callee: { browser, url: url(stage, 'udp') },
+  });
+});
 
 for (const [way, flags, at] of [
   ['over UDP', [], 'turn'],

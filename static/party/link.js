@@ -14,7 +14,9 @@ export class Link extends EventTarget {
 
   constructor({ initiator }) {
     super();
-    this.#peer = new window.SimplePeer({ initiator, trickle: false, config: peerOptions.config });
+    // Without trickle, a STUN server that does not answer would delay every link.
+    const iceServers = peerOptions.config.iceServers.filter(({ credential }) => credential);
+    this.#peer = new window.SimplePeer({ initiator, trickle: false, config: { iceServers } });
     this.#peer.on('signal', (description) => this.#tell('signal', description));
     this.#peer.on('connect', () => {
       for (const message of this.#unsent.splice(0)) this.send(message);

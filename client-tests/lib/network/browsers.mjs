@@ -1,8 +1,11 @@
 // Browsers on a machine of a test's network, controlled from outside.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import puppeteer from 'puppeteer-core';
 import { CHROMIUM, UNWANTED, quiet } from '../chromium.mjs';
@@ -11,13 +14,14 @@ import { FIREFOX, fakeMedia } from '../firefox.mjs';
 /**
  * Starts a browser on a machine. `origin` is where its pages come from: it may use the camera, though it is not secure.
  * Unless `plainAddresses`, the browser hides its addresses behind mDNS names, as it does for everybody.
- * With `trustsAll`, Chromium takes any certificate.
+ * With `trustsAll`, Chromium takes any certificate. `authority` is the file of one that Firefox trusts.
  */
-export function launchOn(machine, browser, { origin, plainAddresses = false, trustsAll = false }) {
-  return { chromium: startChromium, firefox: startFirefox }[browser](machine, origin, plainAddresses, trustsAll);
+export function launchOn(machine, browser, { origin, plainAddresses = false, trustsAll = false, authority }) {
+  const start = { chromium: startChromium, firefox: startFirefox }[browser];
+  return start(machine, { origin, plainAddresses, trustsAll, authority });
 }
 
-async function startChromium(machine, origin, plainAddresses, trustsAll) {
+async function startChromium(machine, { origin, plainAddresses, trustsAll }) {
   const unwanted = UNWANTED.filter((feature) => plainAddresses || feature !== 'WebRtcHideLocalIpsWithMdns');
   const browser = await chromium.launch({
     // Playwright speaks to it over pipes, which lead through any namespace.
@@ -35,14 +39,16 @@ async function startChromium(machine, origin, plainAddresses, trustsAll) {
   };
 }
 
-async function startFirefox(machine, origin, plainAddresses) {
+async function startFirefox(machine, { plainAddresses, authority }) {
   const door = await openDoor(machine);
+  const profile = authority && profileThatTrusts(authority);
   try {
     const browser = await puppeteer.launch({
       browser: 'firefox',
       executablePath: machine.wrapper(FIREFOX),
       args: [`--remote-debugging-port=${door.port}`],
       headless: true,
+      userDataDir: profile,
       extraPrefsFirefox: {
         ...fakeMedia,
         'media.devices.insecure.enabled': true,
@@ -55,12 +61,21 @@ async function startFirefox(machine, origin, plainAddresses) {
       async close() {
         await browser.close();
         door.close();
+        if (profile) rmSync(profile, { recursive: true, force: true });
       },
     };
   } catch (error) {
     door.close();
     throw error;
   }
+}
+
+/** A profile of Firefox, in a folder of its own. */
+function profileThatTrusts(authority) {
+  const folder = mkdtempSync(join(tmpdir(), 'peerbroker-firefox-'));
+  execFileSync('certutil', ['-N', '-d', `sql:${folder}`, '--empty-password']);
+  execFileSync('certutil', ['-A', '-d', `sql:${folder}`, '-n', 'tests', '-t', 'C,,', '-i', authority]);
+  return folder;
 }
 
 /** A port of this machine that leads to the same port of loopback on another machine. */

@@ -1,7 +1,7 @@
 // A machine on a network of the tests: a network namespace with an address, in which programs run.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -36,6 +36,17 @@ export class Namespace {
     return path;
   }
 
+  /** Programs that are started from now on find a host name at an address. */
+  resolve(name, address) {
+    mkdirSync(this.#etc, { recursive: true });
+    // `ip netns exec` puts it in the place of /etc/hosts.
+    writeFileSync(join(this.#etc, 'hosts'), `127.0.0.1 localhost\n${address} ${name}\n`);
+  }
+
+  get #etc() {
+    return join('/etc/netns', this.name);
+  }
+
   /** Runs `ip` for this namespace. */
   ip(...words) {
     ip('-n', this.name, ...words);
@@ -64,6 +75,7 @@ export class Namespace {
   /** Ends every program that runs here, and the namespace. */
   remove() {
     removeNamed(this.name);
+    rmSync(this.#etc, { recursive: true, force: true });
     if (this.#folder) rmSync(this.#folder, { recursive: true, force: true });
     process.off('exit', this.#remove);
   }

@@ -1,0 +1,26 @@
+// A certificate that an authority has signed, for what takes no self-signed one.
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** The files of an authority's certificate, and of the key and the certificate that it has signed for a host name and an address. */
+export function signedFor(name, address) {
+  const folder = mkdtempSync(join(tmpdir(), 'peerbroker-authority-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const openssl = (...words) => execFileSync('openssl', words, { cwd: folder, stdio: 'pipe' });
+  const newKey = (file) => ['-nodes', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-keyout', file];
+  openssl(
+    'req', '-x509', '-days', '2', ...newKey('authority.key'), '-out', 'authority.pem', '-subj', '/CN=authority of the tests',
+    '-addext', 'basicConstraints=critical,CA:TRUE', '-addext', 'keyUsage=critical,keyCertSign',
+  );
+  openssl('req', ...newKey('key.pem'), '-out', 'request.pem', '-subj', `/CN=${name}`);
+  writeFileSync(join(folder, 'leaf'), `subjectAltName=DNS:${name},IP:${address}\nextendedKeyUsage=serverAuth\n`);
+  openssl(
+    'x509', '-req', '-days', '2', '-in', 'request.pem', '-CA', 'authority.pem', '-CAkey', 'authority.key', '-CAcreateserial',
+    '-extfile', 'leaf', '-out', 'cert.pem',
+  );
+  const file = (file) => join(folder, file);
+  return { authority: file('authority.pem'), key: file('key.pem'), cert: file('cert.pem') };
+}

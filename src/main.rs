@@ -22,7 +22,7 @@ use peerbroker::keys::KeyStore;
 use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::{BoundRelay, BoundTurn, PeerBroker, Server};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use cli::{Cli, Command, ConfigCommand, LogFormat, NotRead, Settings, StoredKeys};
 use console::{Log, Style};
@@ -129,6 +129,10 @@ fn check(settings: &Settings, style: Style) -> anyhow::Result<()> {
 
 fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> anyhow::Result<()> {
     let Settings { config, listen, .. } = &settings;
+    let system = actix_web::rt::System::new();
+    // First of all: until there is a handler, SIGHUP ends the process.
+    let hangups =
+        system.block_on(async { signal(SignalKind::hangup()) }).context("cannot listen for signals")?;
     let store = open_keys(&settings)?;
     // As Node does: the usual soft limit of 1024 files would be a limit of 1000 clients.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
@@ -156,9 +160,9 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> anyhow:
     let server = Server::bind(&broker, listen)?;
     console::follow(broker.events(), style, settings.clone())?;
     let reload = Reloader::new(broker.clone(), cli, settings, log).start()?;
-    actix_web::rt::System::new().block_on(async {
+    system.block_on(async {
         let stop = stop_signal().context("cannot listen for signals")?;
-        pass_on_hangups(reload).context("cannot listen for signals")?;
+        actix_web::rt::spawn(pass_on(hangups, reload));
         server.run(stop).await.context("the server failed")
     })?;
     broker.events().wait_for_followers(PATIENCE);
@@ -183,7 +187,8 @@ fn open_keys(settings: &Settings) -> anyhow::Result<Option<Arc<dyn KeyStore>>> {
         }
     };
     let Settings { config, .. } = settings;
-    if !config.default_key && !config.registration.open && store.all().is_ok_and(|keys| keys.is_empty()) {
+    let has_own_keys = config.default_key || !config.keys.is_empty();
+    if !has_own_keys && !config.registration.open && store.all().is_ok_and(|keys| keys.is_empty()) {
         log::warn!(
             "no client can connect yet: {place} has no keys. Add one with `peerbroker keys add {place}`"
         );
@@ -192,13 +197,9 @@ fn open_keys(settings: &Settings) -> anyhow::Result<Option<Arc<dyn KeyStore>>> {
 }
 
 /// Asks for a reload at each SIGHUP.
-fn pass_on_hangups(reload: Sender<()>) -> io::Result<()> {
-    let mut hangups = signal(SignalKind::hangup())?;
-    actix_web::rt::spawn(async move {
-        // An error means that the thread has ended.
-        while hangups.recv().await.is_some() && reload.send(()).is_ok() {}
-    });
-    Ok(())
+async fn pass_on(mut hangups: Signal, reload: Sender<()>) {
+    // An error means that the thread has ended.
+    while hangups.recv().await.is_some() && reload.send(()).is_ok() {}
 }
 
 /// Ready at the first SIGTERM or SIGINT; the second ends the process at once.

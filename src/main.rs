@@ -26,7 +26,7 @@ use peerbroker::keys::KeyStore;
 use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::{BoundRelay, BoundTurn, InheritedSockets, PeerBroker, Server};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use cli::{Cli, Command, ConfigCommand, LogFormat, NotRead, Settings, StoredKeys};
 use console::{Log, Style};
@@ -151,6 +151,10 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> anyhow:
     let Settings { config, listen, .. } = &settings;
     // Before other threads run: it removes variables.
     let sockets = InheritedSockets::from_environment()?;
+    let system = actix_web::rt::System::new();
+    // Before anything takes time: until there is a handler, SIGHUP ends the process.
+    let hangups =
+        system.block_on(async { signal(SignalKind::hangup()) }).context("cannot listen for signals")?;
     let has_predecessor = listen.reuse_port || !sockets.is_empty();
     let mut awaited = Awaited::default();
     let store = open_keys(&settings, has_predecessor.then_some(&mut awaited))?;
@@ -186,9 +190,9 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> anyhow:
     systemd::follow(&broker, listen.drain_timeout)?;
     console::follow(broker.events(), style, settings.clone())?;
     let reload = Reloader::new(broker.clone(), cli, settings, log).start()?;
-    actix_web::rt::System::new().block_on(async {
+    system.block_on(async {
         let stop = stop_signal().context("cannot listen for signals")?;
-        pass_on_hangups(reload).context("cannot listen for signals")?;
+        actix_web::rt::spawn(pass_on(hangups, reload));
         actix_web::rt::spawn(systemd::report(broker.clone()));
         actix_web::rt::spawn(awaited.take(broker.clone()));
         server.run(stop).await.context("the server failed")
@@ -222,7 +226,8 @@ fn open_keys(
         }
     };
     let Settings { config, .. } = settings;
-    if !config.default_key && !config.registration.open && store.all().is_ok_and(|keys| keys.is_empty()) {
+    let has_own_keys = config.default_key || !config.keys.is_empty();
+    if !has_own_keys && !config.registration.open && store.all().is_ok_and(|keys| keys.is_empty()) {
         log::warn!(
             "no client can connect yet: {place} has no keys. Add one with `peerbroker keys add {place}`"
         );
@@ -231,13 +236,9 @@ fn open_keys(
 }
 
 /// Asks for a reload at each SIGHUP.
-fn pass_on_hangups(reload: Sender<()>) -> io::Result<()> {
-    let mut hangups = signal(SignalKind::hangup())?;
-    actix_web::rt::spawn(async move {
-        // An error means that the thread has ended.
-        while hangups.recv().await.is_some() && reload.send(()).is_ok() {}
-    });
-    Ok(())
+async fn pass_on(mut hangups: Signal, reload: Sender<()>) {
+    // An error means that the thread has ended.
+    while hangups.recv().await.is_some() && reload.send(()).is_ok() {}
 }
 
 /// Ready at the first SIGTERM or SIGINT; the second ends the process at once.

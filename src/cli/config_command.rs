@@ -7,12 +7,12 @@ use clap::{Arg, Command, Subcommand};
 pub enum ConfigCommand {
     /// Check flags, variables and files, and exit: the same as --check_config
     ///
-    /// As in `peerbroker config check --config peerbroker.toml`.
+    /// It takes the flags of the server, as in `peerbroker config check --config peerbroker.toml`.
     Check,
 
     /// Print the settings in force as a configuration file, with what gave each; secrets are hidden
     ///
-    /// As in `peerbroker config show --config peerbroker.toml`.
+    /// It takes the flags of the server, as in `peerbroker config show --config peerbroker.toml`.
     Show,
 }
 

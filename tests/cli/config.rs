@@ -136,8 +136,9 @@ fn keys_of_the_file_are_built_in() {
     let file = directory.file(
         "p.toml",
         &format!(
-            "{PLACE}ops_port = 0\nno_default_key = true\n[[api_key]]\nkey = 'game'\nname = 'My game'\norigins = ['https://g.example']\n\
-             allow_no_origin = true\n"
+            "{PLACE}ops_port = 0\ndata_dir = '{}'\nno_default_key = true\n[[api_key]]\nkey = 'game'\nname = 'My game'\norigins = ['https://g.example']\n\
+             allow_no_origin = true\n",
+            directory.arg("data")
         ),
     );
     let mut program = start_with(&file);

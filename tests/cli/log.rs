@@ -98,7 +98,7 @@ fn every_line_about_a_connection_has_its_number() {
     }
 }
 
-/// Tells that the text lines are those of before.
+/// Programs read these lines, too.
 #[test]
 fn a_line_has_a_time_a_level_and_a_module() {
     let mut program = Program::start(&["--log", "peerbroker=debug"]);

@@ -63,7 +63,8 @@ fn a_hangup_puts_settings_in_force_and_closes_nobody() {
     let mut live = Live::start("cors = ['https://a.example']\n[[api_key]]\nkey = 'old'\n");
     let (mut a, mut b) = (live.program.client("a"), live.program.client("b"));
     live.write(
-        "cors = ['https://b.example']\nqueue_messages = 7\nworkers = 1\nadmin_token = '0123456789abcdef'\nlog = 'info'\n\
+        "cors = ['https://b.example']\nqueue_messages = 7\nworkers = 1\nturn_secret = 'hushhushhushhush'\n\
+         redis = 'redis://:hushhush@127.0.0.1'\nadmin_token = '0123456789abcdef'\nlog = 'info'\n\
          [[api_key]]\nkey = 'game'\n",
     );
     live.program.signal("-HUP");
@@ -87,10 +88,12 @@ fn a_hangup_puts_settings_in_force_and_closes_nobody() {
         "log not set → info",
         "key \"old\" removed, key \"game\" added",
         "workers needs a restart; 0 stays",
+        "turn_secret changed",
+        "redis needs a restart; not set stays",
     ] {
         assert!(log.contains(words), "{words}: {log}");
     }
-    assert!(!log.contains("0123456789abcdef"), "{log}");
+    assert!(!log.contains("0123456789abcdef") && !log.contains("hushhush"), "{log}");
 }
 
 #[test]

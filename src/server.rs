@@ -1,6 +1,7 @@
 //! The server: binds its ports, serves, and drains.
 
 mod drain;
+mod error;
 mod handshakes;
 mod inherited;
 mod listener;
@@ -25,9 +26,8 @@ use actix_web::dev::AppConfig;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use crate::acme::AcmeError;
 use crate::app::Parts;
-use crate::config::{AcmeName, BadStaticDir, Listen};
+use crate::config::{AcmeName, Listen};
 use crate::embed::PeerBroker;
 use crate::events::{Event, Mistake};
 use crate::http::upgrade::{refuse_connection, upgrade};
@@ -35,14 +35,14 @@ use crate::http::{self, Mounted, endpoint};
 use crate::lan::lan_address;
 use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::ops::{self, ClientPort, Ops};
-use crate::tls::TlsError;
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::connection_state::handle;
 use crate::transport::tls_port::TlsPort;
 use drain::{Serving, drain};
+pub use error::StartError;
 pub use inherited::{BadSocket, InheritedSockets};
 use listener::{ACME_HTTP, Listener, MAIN, OPS, resolve};
-use secure::{CertificateError, Secure, Upkeep};
+use secure::{Secure, Upkeep};
 
 /// Size of the kernel's send buffer. The kernel reports progress when a third of it is free. With a buffer of megabytes,
 /// a download over a slow network would look stuck for minutes.
@@ -56,59 +56,6 @@ const MAX_HTTP_CONNECTIONS: usize = 25_000;
 /// Most concurrent TLS handshakes of a worker. Each may take 3 s, so with the default of 256 a few hundred silent
 /// connections would block all other clients.
 const MAX_TLS_HANDSHAKES: usize = 10_000;
-
-/// The reason why a server does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The TLS files cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// There can be no certificate by ACME.
-    #[error(transparent)]
-    Acme(#[from] AcmeError),
-    /// The directory of static files cannot be used.
-    #[error(transparent)]
-    StaticDir(#[from] BadStaticDir),
-    /// The host cannot be resolved or bound.
-    #[error(
-        "cannot listen on --{flag} {host}: {error}. Give an address of this machine{}, or leave --{flag} out",
-        if host.contains(':') { " (without IPv6, 0.0.0.0 or one like 192.168.1.20)" } else { "" }
-    )]
-    Host {
-        /// The flag that named the host: `host` or `ops_host`.
-        flag: &'static str,
-        /// The value of the flag.
-        host: String,
-        /// The error of the system.
-        error: io::Error,
-    },
-    /// Another program listens on the port.
-    #[error("port {0} is in use: stop the program that listens there, or choose another --{1}")]
-    PortInUse(u16, &'static str),
-    /// Ports below 1024 need a privilege.
-    #[error(
-        "no permission to listen on port {0}: choose a --{1} of 1024 or more, or allow it with 'setcap cap_net_bind_service=+ep'"
-    )]
-    NoPermission(u16, &'static str),
-    /// The sockets of a service manager cannot be used.
-    #[error(transparent)]
-    Inherited(#[from] BadSocket),
-    /// Other systems do not share a port between two servers as Linux does.
-    #[error("--reuse_port works on Linux only: leave it out")]
-    NoReusePort,
-    /// Any other error of the system.
-    #[error("cannot start the server: {0}")]
-    Io(#[from] io::Error),
-}
-
-impl From<CertificateError> for StartError {
-    fn from(error: CertificateError) -> Self {
-        match error {
-            CertificateError::Files(error) => StartError::Tls(error),
-            CertificateError::Acme(error) => StartError::Acme(error),
-        }
-    }
-}
 
 // A macro, because no common type can be written for the services over TCP and over TLS.
 macro_rules! http_service {

@@ -27,11 +27,13 @@ pub(super) struct Serving {
 /// frames.
 pub(super) async fn drain(parts: &Parts, main: &Serving, ops: Option<&Serving>, given: Option<Duration>) {
     parts.begin_drain();
-    // The next server answers for the API. Without one, it stays until the end: it says that this one is not ready.
-    if let Some(ops) = ops.filter(|ops| ops.listener.origin() != Origin::Own) {
-        ops.listener.leave(&ops.handle).await;
-    }
-    main.listener.leave(&main.handle).await;
+    // The next server answers for the API. Without one, this one does until its end: it says that it is not ready.
+    let leave_api = async {
+        if let Some(ops) = ops.filter(|ops| ops.listener.origin() != Origin::Own) {
+            ops.listener.leave(&ops.handle).await;
+        }
+    };
+    tokio::join!(main.listener.leave(&main.handle), leave_api);
     let window = match given {
         Some(given) => given,
         None => suitable(parts, &main.listener).await,

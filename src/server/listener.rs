@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::StartError;
+use super::error::StartError;
 use crate::config::DEFAULT_HOST;
 
 /// Most connections that wait to be accepted.

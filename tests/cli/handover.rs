@@ -213,7 +213,7 @@ fn systemd_is_told_of_the_start_and_the_end() {
     let told = UnixDatagram::bind(&path).unwrap();
     told.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut program = Program::start_with_env(&[], &[("NOTIFY_SOCKET", &path)]);
-    let mut expect = |line: &str| loop {
+    let expect = |line: &str| loop {
         let mut text = [0; 1000];
         let length = told.recv(&mut text).expect("a message of the program");
         if String::from_utf8_lossy(&text[..length]).lines().any(|there| there == line) {

@@ -1,0 +1,62 @@
+//! Why a server does not start.
+
+use std::io;
+
+use super::inherited::BadSocket;
+use super::secure::CertificateError;
+use crate::acme::AcmeError;
+use crate::config::BadStaticDir;
+use crate::tls::TlsError;
+
+/// The reason why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The TLS files cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// There can be no certificate by ACME.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
+    /// The directory of static files cannot be used.
+    #[error(transparent)]
+    StaticDir(#[from] BadStaticDir),
+    /// The host cannot be resolved or bound.
+    #[error(
+        "cannot listen on --{flag} {host}: {error}. Give an address of this machine{}, or leave --{flag} out",
+        if host.contains(':') { " (without IPv6, 0.0.0.0 or one like 192.168.1.20)" } else { "" }
+    )]
+    Host {
+        /// The flag that named the host: `host` or `ops_host`.
+        flag: &'static str,
+        /// The value of the flag.
+        host: String,
+        /// The error of the system.
+        error: io::Error,
+    },
+    /// Another program listens on the port.
+    #[error("port {0} is in use: stop the program that listens there, or choose another --{1}")]
+    PortInUse(u16, &'static str),
+    /// Ports below 1024 need a privilege.
+    #[error(
+        "no permission to listen on port {0}: choose a --{1} of 1024 or more, or allow it with 'setcap cap_net_bind_service=+ep'"
+    )]
+    NoPermission(u16, &'static str),
+    /// The sockets of a service manager cannot be used.
+    #[error(transparent)]
+    Inherited(#[from] BadSocket),
+    /// Other systems do not share a port between two servers as Linux does.
+    #[error("--reuse_port works on Linux only: leave it out")]
+    NoReusePort,
+    /// Any other error of the system.
+    #[error("cannot start the server: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<CertificateError> for StartError {
+    fn from(error: CertificateError) -> Self {
+        match error {
+            CertificateError::Files(error) => StartError::Tls(error),
+            CertificateError::Acme(error) => StartError::Acme(error),
+        }
+    }
+}

@@ -32,3 +32,4 @@ mod output;
 mod program;
 mod registration;
 mod signals;
+mod webhooks;

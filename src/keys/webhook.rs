@@ -14,14 +14,13 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// Where events are sent to. By default nowhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
 pub struct Webhook {
     /// An `https` URL; empty means that no events are sent.
     pub url: String,
     /// Secrets that sign the events: `whsec_` and 24 to 64 bytes in base64. Several while one replaces another. Responses
     /// never contain them.
     #[schema(value_type = Vec<String>)]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<WebhookSecret>,
 }
 

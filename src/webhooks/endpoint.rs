@@ -8,7 +8,7 @@ use crate::keys::Webhook;
 use crate::wire::ApiKey;
 
 /// An endpoint, by the one whose events it gets. Its URL and its secrets may change meanwhile.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Owner {
     /// The operator: events of all keys, and of the server.
     Operator,

@@ -86,12 +86,14 @@ pub(super) struct Queue {
     connections: HashMap<ConnId, Announced>,
     pub(super) load: Load,
     pub(super) in_flight: usize,
+    /// The time under which this queue is among those that have something to send.
+    pub(super) listed: Option<u64>,
 }
 
 /// A connection whose beginning was accepted, until its end is.
 enum Announced {
-    /// The endpoint may not know of it yet. Its end waits here.
-    NotYet(Option<Delivery>),
+    /// The endpoint may not know of it yet. Its end waits here. Boxed: most connections last longer than that.
+    NotYet(Option<Box<Delivery>>),
     /// The endpoint knows, or the event was given up.
     Settled,
 }
@@ -124,7 +126,7 @@ impl Queue {
             }
             Step::End(connection) => {
                 if let Some(Announced::NotYet(end)) = self.connections.get_mut(&connection) {
-                    *end = Some(delivery);
+                    *end = Some(Box::new(delivery));
                     return;
                 }
                 self.connections.remove(&connection);
@@ -175,7 +177,7 @@ impl Queue {
             match end {
                 Some(end) => {
                     self.connections.remove(&connection);
-                    self.wait(end, now);
+                    self.wait(*end, now);
                 }
                 None => {
                     self.connections.insert(connection, Announced::Settled);

@@ -1,6 +1,6 @@
 //! The events of all endpoints, within bounds. Pure: the time and chance are parameters.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -55,6 +55,8 @@ pub struct WebhookTotals {
 pub(super) struct Queues {
     bounds: Bounds,
     endpoints: HashMap<Owner, Queue>,
+    /// Endpoints that have something to send and room for a request, by the time at which it is due.
+    due: BTreeSet<(u64, Owner)>,
     load: Load,
     in_flight: usize,
     last_number: u64,
@@ -101,25 +103,23 @@ impl Queues {
         self.last_number += 1;
         let number = self.last_number;
         let delivery = Delivery { number, event, happened, step, bytes, failures: 0 };
-        self.endpoints.entry(owner).or_default().push(delivery, now);
+        self.endpoints.entry(owner.clone()).or_default().push(delivery, now);
+        self.list(&owner);
         self.load.add(bytes);
         self.totals.queued += 1;
         true
     }
 
-    /// Takes an event that is due, of the endpoint with the fewest requests. [`settle`](Self::settle) takes it back.
+    /// Takes the event that has been due for the longest time. [`settle`](Self::settle) takes it back.
     pub(super) fn take(&mut self, now: u64) -> Option<(Owner, Delivery)> {
         if self.in_flight >= self.bounds.total_requests {
             return None;
         }
-        let most = self.bounds.requests;
-        let is_ready =
-            |queue: &Queue| queue.in_flight < most && queue.next_due().is_some_and(|due| due <= now);
-        let ready = self.endpoints.iter_mut().filter(|(_, queue)| is_ready(queue));
-        let (owner, queue) = ready.min_by_key(|(_, queue)| queue.in_flight)?;
-        let delivery = queue.take(now)?;
+        let owner = self.due.first().map(|(_, owner)| owner.clone())?;
+        let delivery = self.endpoints.get_mut(&owner)?.take(now)?;
+        self.list(&owner);
         self.in_flight += 1;
-        Some((owner.clone(), delivery))
+        Some((owner, delivery))
     }
 
     /// An attempt has ended. `random` is from 0 to 1.
@@ -134,7 +134,9 @@ impl Queues {
         let Some(queue) = self.endpoints.get_mut(owner) else { return Settled::GivenUp };
         let bytes = delivery.bytes;
         let settled = queue.settle(delivery, outcome, self.is_closing, now, random);
-        if queue.is_unused() {
+        let is_unused = queue.is_unused();
+        self.list(owner);
+        if is_unused {
             self.endpoints.remove(owner);
         }
         self.in_flight = self.in_flight.saturating_sub(1);
@@ -155,14 +157,31 @@ impl Queues {
         if self.in_flight >= self.bounds.total_requests {
             return None;
         }
-        let free = self.endpoints.values().filter(|queue| queue.in_flight < self.bounds.requests);
-        free.filter_map(Queue::next_due).min()
+        self.due.first().map(|(due, _)| *due)
     }
 
     /// Makes everything due, and ends repetitions: the server stops.
     pub(super) fn close(&mut self, now: u64) {
         self.is_closing = true;
         self.endpoints.values_mut().for_each(|queue| queue.hurry(now));
+        let owners: Vec<Owner> = self.endpoints.keys().cloned().collect();
+        owners.iter().for_each(|owner| self.list(owner));
+    }
+
+    /// Notes when an endpoint can get its next event.
+    fn list(&mut self, owner: &Owner) {
+        let Some(queue) = self.endpoints.get_mut(owner) else { return };
+        let due = queue.next_due().filter(|_| queue.in_flight < self.bounds.requests);
+        let listed = std::mem::replace(&mut queue.listed, due);
+        if listed == due {
+            return;
+        }
+        if let Some(listed) = listed {
+            self.due.remove(&(listed, owner.clone()));
+        }
+        if let Some(due) = due {
+            self.due.insert((due, owner.clone()));
+        }
     }
 
     /// Whether events of this endpoint wait, or will have to come.

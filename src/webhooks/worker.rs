@@ -119,7 +119,7 @@ impl<'a> Worker<'a> {
             Ok(url) => url,
             Err(why) => {
                 self.settle(&owner, delivery, Outcome::Hopeless);
-                return self.log_trouble(&owner, &why.to_string());
+                return self.log_trouble(&owner, &format!("cannot be used: {why}"));
             }
         };
         let names = &self.shared.names;
@@ -143,7 +143,7 @@ impl<'a> Worker<'a> {
                 );
             }
         } else {
-            self.log_trouble(&owner, &why);
+            self.log_trouble(&owner, &format!("cannot be reached, and is tried again: {why}"));
         }
         self.settle(&owner, delivery, outcome);
     }
@@ -168,12 +168,12 @@ impl<'a> Worker<'a> {
     }
 
     /// Logs that an endpoint fails, if that is new.
-    fn log_trouble(&mut self, owner: &Owner, why: &str) {
+    fn log_trouble(&mut self, owner: &Owner, trouble: &str) {
         let now = self.shared.clock.now();
         let known = self.known.entry(owner.clone()).or_default();
         if !std::mem::replace(&mut known.is_failing, true) && now >= known.next_log {
             known.next_log = now + millis(LOG_INTERVAL);
-            log::warn!("{} cannot be reached, and is tried again: {why}", shown(owner));
+            log::warn!("{} {trouble}", shown(owner));
         }
     }
 

@@ -4,6 +4,7 @@ mod calls;
 mod ids;
 mod legacy;
 mod rooms;
+mod webhooks;
 
 use std::ops::Index;
 use std::time::Duration;

@@ -265,7 +265,8 @@ fn the_api_never_shows_a_secret_and_refuses_what_cannot_be_used() {
         (json!({"url": url}), "needs a secret"),
         (json!({"url": "http://example.org/", "secrets": [SECRET]}), "must begin with https://"),
         (json!({"url": "ftp://example.org/", "secrets": [SECRET]}), "must begin with http"),
-        (json!({"secrets": [SECRET]}), "no URL"),
+        (json!({"url": "", "secrets": [SECRET]}), "no URL"),
+        (json!({"secrets": [SECRET]}), "url"),
         (json!({"url": url, "secrets": ["whsec_c2hvcnQ="]}), "24 to 64 bytes"),
     ] {
         let refused = api.patch("/api/keys/game", &json!({"webhook": webhook}));
@@ -273,6 +274,6 @@ fn the_api_never_shows_a_secret_and_refuses_what_cannot_be_used() {
         assert!(problem.contains(why), "{problem}");
         assert!(!problem.contains("c2hvcnQ") && !problem.contains(SECRET), "{problem}");
     }
-    let off = api.patch("/api/keys/game", &json!({"webhook": {}}));
+    let off = api.patch("/api/keys/game", &json!({"webhook": {"url": ""}}));
     assert_eq!(off.json["webhook"], json!({"url": ""}));
 }

@@ -25,6 +25,7 @@ fn the_short_help_fits_on_one_screen_and_the_long_one_has_groups_and_variables()
         "Many nodes",
         "Calls that cannot go directly",
         "ICE servers that clients are told",
+        "Webhooks",
         "Limits",
         "Rooms and calls",
     ];

@@ -37,3 +37,4 @@ mod output;
 mod program;
 mod registration;
 mod signals;
+mod webhooks;

@@ -180,6 +180,7 @@ proptest! {
         prop_assert_eq!(totals.dropped, model.refused);
         prop_assert_eq!(model.numbers.len() as u64, totals.queued);
         prop_assert_eq!((queues.load, queues.endpoints.len(), queues.in_flight), (Load::default(), 0, 0));
+        prop_assert!(queues.due.is_empty());
     }
 }
 

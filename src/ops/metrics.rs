@@ -153,7 +153,7 @@ fn endings(page: &mut Page, totals: Totals<'_>) {
     page.family(Counter, "peerbroker_limit_hits", "How often clients have reached a limit.", limits);
 }
 
-/// Denials for too many open questions are a part of `auth`, which counts nothing: they are refused with `token_refused`.
+/// Without the one of webhook requests: `auth` counts nothing, and a client above that limit counts as `token_refused`.
 pub(super) fn counted_limits() -> impl Iterator<Item = Limit> {
     Limit::ALL.iter().copied().filter(|limit| *limit != Limit::WebhookRequests)
 }

@@ -95,7 +95,7 @@ fn one_read_of_64_is_timed_if_it_brought_a_message_for_somebody() {
 #[test]
 fn a_worker_that_is_blocked_is_late() {
     // Longer than the time between two measurements, so one of them is due while the worker sleeps.
-    let block = Duration::from_millis(800);
+    let block = Duration::from_millis(1200);
     let hit = Arc::new(AtomicBool::new(false));
     let builder = PeerBroker::builder().on_message({
         let hit = Arc::clone(&hit);

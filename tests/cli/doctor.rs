@@ -219,6 +219,18 @@ fn a_key_of_other_pages_is_told_with_what_the_page_would_get() {
 }
 
 #[test]
+fn a_key_that_requires_proofs_is_told() {
+    let data = Directory::new();
+    let (dir, secret) = (data.arg("keys"), data.file("secret", "hushhush-hushhush-hushhush-hushhush"));
+    let added = run(&["keys", "add", "--data_dir", &dir, "--key", "mine", "--jwt_secret_file", &secret], &[]);
+    assert_eq!(added.status.code(), Some(0), "{}", added.stderr);
+    let program = Program::start(&["--data_dir", &dir]);
+    let examined = examine(&[&url(&program), "--key", "mine"]);
+    examined.expect_failed(&["websocket"]);
+    examined.expect("websocket", "failed", &["Invalid token", "verified identities"]);
+}
+
+#[test]
 fn pages_that_may_not_read_the_answers_are_told() {
     let program = Program::start(&["--cors", "https://game.example"]);
     let examined = examine(&[&url(&program), "--origin", "https://other.example"]);

@@ -190,6 +190,17 @@ fn a_wrong_path_is_told_with_the_right_one_and_the_rest_is_examined_there() {
 }
 
 #[test]
+fn an_app_at_the_path_of_the_broker_is_no_fault() {
+    let data = Directory::new();
+    data.file("index.html", "<!doctype html><title>My app</title>");
+    let program = Program::start(&["--static_dir", &data.arg(".")]);
+    let examined = examine(&[&url(&program)]);
+    examined.expect_failed(&[]);
+    // The file is for people; programs get the JSON of the broker.
+    examined.expect("path", "ok", &["answers at the path /"]);
+}
+
+#[test]
 fn a_wrong_key_is_told_with_the_built_in_one() {
     let program = Program::start(&["--key", "secret sauce"]);
     let examined = examine(&[&url(&program), "--key", "peerjs"]);

@@ -85,6 +85,16 @@ fn a_proxy_that_says_nothing_about_clients_is_told() {
 }
 
 #[test]
+fn another_site_at_the_path_itself_is_no_fault() {
+    let program = Program::start(&["--proxied"]);
+    let site = "location / { return 200 '<!doctype html>'; }\n        location /peerjs {";
+    let Some(nginx) = behind(&program, &RIGHT.replace("location / {", site)) else { return };
+    let examined = examine(&[&nginx.address.to_string()]);
+    examined.expect_failed(&[]);
+    examined.expect("path", "ok", &["/ itself shows something else"]);
+}
+
+#[test]
 fn a_proxy_that_hides_its_tls_is_told() {
     let program = Program::start(&["--proxied"]);
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");

@@ -284,11 +284,16 @@ fn speaks_tls(server: &Server) -> Finding {
 /// Why the port of an `https://` URL makes no handshake.
 async fn speaks_no_tls(server: &Server) -> Finding {
     let Server { target, .. } = server;
-    let is_http = server.get(&target.path, None).await.is_ok();
-    let found = if is_http { "speaks plain HTTP, without TLS" } else { "does not speak TLS" };
+    if server.get(&target.path, None).await.is_err() {
+        return Finding::failed(
+            "tls",
+            format!("port {} does not speak TLS", target.port),
+            "Check that this is the port of the broker or of its proxy, and not that of another program.",
+        );
+    }
     Finding::failed(
         "tls",
-        format!("port {} {found}", target.port),
+        format!("port {} speaks plain HTTP, without TLS", target.port),
         format!(
             "Give the broker a certificate (--acme, or --sslcert and --sslkey: docs/TLS.md), or put a proxy with one in front of it. \
              Without TLS it is {}, and only pages from http:// can use it.",

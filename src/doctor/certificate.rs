@@ -222,3 +222,27 @@ fn common_name(name: &X509Name<'_>) -> String {
     let common = common.map_or_else(|| name.to_string(), str::to_owned);
     if common.is_empty() { "an issuer without a name".to_owned() } else { format!("'{common}'") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::State;
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_a_warning_unless_it_is_short_lived() {
+        for (life, left, state) in [
+            (90, 89, State::Ok),
+            (90, 15, State::Ok),
+            (90, 13, State::Warning),
+            (90, 0, State::Warning),
+            (90, -1, State::Failed),
+            // The profile `shortlived` of Let's Encrypt, renewed at two thirds.
+            (6, 3, State::Ok),
+            (6, 1, State::Warning),
+        ] {
+            let now = 20_000 * DAY;
+            let to = now + left * DAY;
+            assert_eq!(dates(to - life * DAY, to, now).state, state, "{left} of {life} days");
+        }
+    }
+}

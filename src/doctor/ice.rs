@@ -67,8 +67,15 @@ pub(super) async fn ice(server: &Server, trust: &Arc<Trust>) -> Vec<Finding> {
         (StatusCode::FORBIDDEN, _) => {
             return vec![Finding::skipped("ice", "ICE servers are turned off for this key")];
         }
-        _ => {
+        (StatusCode::NOT_FOUND, _) => {
             return vec![Finding::skipped("ice", "this server names no STUN or TURN servers: pages have to")];
+        }
+        _ => {
+            return vec![Finding::failed(
+                "ice",
+                format!("the list of STUN and TURN servers cannot be read ({})", answer.shown()),
+                "Open the URL of the broker with KEY/ice behind its path in a browser, and look at the log of the server and of its proxy.",
+            )];
         }
     };
     let mut asked = JoinSet::new();
@@ -278,6 +285,18 @@ mod tests {
         }
         for text in ["", "http://h", "stun:", "stun:h:x", "turn:h?transport=x", "turns:h?transport=udp"] {
             assert_eq!(IceUrl::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn credentials_that_have_ended_are_told_from_wrong_ones() {
+        let url = IceUrl::parse("turn:h").unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        for (until, words) in [(now - 60, "have ended already"), (now + 3600, "refuses the credentials")] {
+            let credentials = Credentials { username: format!("{until}:peerjs"), password: String::new() };
+            let finding = url.explained(&Trouble::Unauthorized, Some(&credentials));
+            assert!(finding.found.contains(words), "{}", finding.found);
+            assert_eq!(finding.found.contains("have ended"), until < now);
         }
     }
 }

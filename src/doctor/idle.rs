@@ -63,8 +63,8 @@ pub(super) async fn idle(server: &Server, seconds: u64) -> Finding {
 
 fn raise(after: Duration) -> String {
     format!(
-        "Raise its timeout from {} s to 75 s or more (nginx: proxy_read_timeout; HAProxy: timeout tunnel; the idle timeout of a load \
-         balancer).",
+        "Raise its timeout for silent connections, now {} s, to two minutes (nginx: proxy_read_timeout 120s; HAProxy: timeout tunnel; \
+         the idle timeout of a load balancer).",
         after.as_secs()
     )
 }

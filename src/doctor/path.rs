@@ -8,6 +8,8 @@ use super::told::Told;
 
 /// Paths that tutorials and set-ups use.
 const USUAL: [&str; 5] = ["/", "/peerjs/", "/myapp/", "/peerbroker/", "/broker/"];
+/// In the JSON of every broker at its path.
+const ABOUT: &str = "\"PeerJS Server\"";
 /// Most bytes of an id.
 const MAX_ID_BYTES: usize = 512;
 
@@ -20,7 +22,16 @@ pub(super) struct Found {
 /// Looks for the broker at the path that was given, and then at others. `answer` is that to the question for an id.
 pub(super) async fn path(server: &Server, answer: Answer) -> (Finding, Option<Found>) {
     if is_of_broker(&answer) {
-        let found = format!("a PeerJS broker answers at the path {}", server.target.path);
+        let Server { target, .. } = server;
+        let page = server.get(&target.path, server.origin.as_deref()).await;
+        let found = if page.is_ok_and(|page| page.body.contains(ABOUT)) {
+            format!("a PeerJS broker answers at the path {}", target.path)
+        } else {
+            format!(
+                "a PeerJS broker answers below the path {0}; {0} itself shows something else, which clients do not need",
+                target.path
+            )
+        };
         return (Finding::ok("path", found), Some(Found { server: server.clone(), answer }));
     }
     let told = Told::read(&answer.body).map(|told| told.path);

@@ -42,7 +42,8 @@ impl Target {
             Err(_) if has_scheme => text.to_owned(),
             Err(_) => format!("https://{text}"),
         };
-        let url = Url::parse(&whole).map_err(|_| bad())?;
+        // PeerJS sends no user and no password.
+        let url = Url::parse(&whole).ok().filter(|url| url.username().is_empty()).ok_or_else(bad)?;
         let is_socket = matches!(url.scheme(), "ws" | "wss");
         let secure = match url.scheme() {
             "http" | "ws" => Some(false),

@@ -190,6 +190,17 @@ fn a_wrong_path_is_told_with_the_right_one_and_the_rest_is_examined_there() {
 }
 
 #[test]
+fn an_app_at_the_path_of_the_broker_is_no_fault() {
+    let data = Directory::new();
+    data.file("index.html", "<!doctype html><title>My app</title>");
+    let program = Program::start(&["--static_dir", &data.arg(".")]);
+    let examined = examine(&[&url(&program)]);
+    examined.expect_failed(&[]);
+    // The file is for people; programs get the JSON of the broker.
+    examined.expect("path", "ok", &["answers at the path /"]);
+}
+
+#[test]
 fn a_wrong_key_is_told_with_the_built_in_one() {
     let program = Program::start(&["--key", "secret sauce"]);
     let examined = examine(&[&url(&program), "--key", "peerjs"]);
@@ -216,6 +227,18 @@ fn a_key_of_other_pages_is_told_with_what_the_page_would_get() {
         &["https://other.example may not use the key 'mine'", "keys set mine --origin"],
     );
     examine(&[&place, "--key", "mine"]).expect("key", "failed", &["certain origins", "--origin"]);
+}
+
+#[test]
+fn a_key_that_requires_proofs_is_told() {
+    let data = Directory::new();
+    let (dir, secret) = (data.arg("keys"), data.file("secret", "hushhush-hushhush-hushhush-hushhush"));
+    let added = run(&["keys", "add", "--data_dir", &dir, "--key", "mine", "--jwt_secret_file", &secret], &[]);
+    assert_eq!(added.status.code(), Some(0), "{}", added.stderr);
+    let program = Program::start(&["--data_dir", &dir]);
+    let examined = examine(&[&url(&program), "--key", "mine"]);
+    examined.expect_failed(&["websocket"]);
+    examined.expect("websocket", "failed", &["Invalid token", "verified identities"]);
 }
 
 #[test]

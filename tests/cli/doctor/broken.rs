@@ -56,6 +56,8 @@ fn another_protocol_is_told() {
     let address = fake::serve(|_| b"SSH-2.0-example\r\n".to_vec());
     let examined = examine(&[&format!("http://{address}")]);
     examined.expect("http", "failed", &["is not HTTP", "another program"]);
+    let examined = examine(&[&format!("https://{address}")]);
+    examined.expect("tls", "failed", &["does not speak TLS", "another program"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::net::{TcpListener, UdpSocket};
 
+use super::authority::{Authority, Wanted};
 use super::{examine, url};
 use crate::program::Program;
 
@@ -39,6 +40,22 @@ fn the_servers_own_stun_and_turn_are_tried_over_each_transport() {
     ] {
         assert!(text.contains(&found), "{found} in {text}");
     }
+}
+
+#[test]
+fn turn_over_tls_needs_the_certificate_that_browsers_need() {
+    let authority = Authority::new("the authority");
+    let turn = format!("127.0.0.1:{}", free_port());
+    let flags = ["--turn", &turn, "--turn_secret", SECRET, "--relay_private"];
+    let program = authority.serve(&Wanted::default(), &flags);
+    let place = format!("https://{}", program.address);
+    let examined = examine(&[&place, "--ca", &authority.root()]);
+    examined.expect_failed(&[]);
+    for port in [turn.as_str(), &program.address.to_string()] {
+        let found = format!("turns:{port}?transport=tcp relays at");
+        assert!(examined.json.to_string().contains(&found), "{found} in {}", examined.json);
+    }
+    examine(&[&place]).expect("turn", "failed", &["turns:127.0.0.1", "not a public authority"]);
 }
 
 #[test]

@@ -85,6 +85,30 @@ fn a_proxy_that_says_nothing_about_clients_is_told() {
 }
 
 #[test]
+fn another_site_at_the_path_itself_is_no_fault() {
+    let program = Program::start(&["--proxied"]);
+    let site = "location / { return 200 '<!doctype html>'; }\n        location /peerjs {";
+    let Some(nginx) = behind(&program, &RIGHT.replace("location / {", site)) else { return };
+    let examined = examine(&[&nginx.address.to_string()]);
+    examined.expect_failed(&[]);
+    examined.expect("path", "ok", &["/ itself shows something else"]);
+}
+
+#[test]
+fn a_proxy_that_hides_its_tls_is_told() {
+    let program = Program::start(&["--proxied"]);
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
+    let pair = format!("ssl_certificate {dir}/ec-chain.pem; ssl_certificate_key {dir}/ec-pkcs8.key;");
+    let lines =
+        without(&["X-Forwarded-Proto"]).replace("listen LISTEN;", &format!("listen LISTEN ssl; {pair}"));
+    let Some(nginx) = behind(&program, &lines) else { return };
+    let examined = examine(&[&format!("https://{}", nginx.address), "--ca", &format!("{dir}/root.pem")]);
+    examined.expect_failed(&[]);
+    let seen = format!("clients reach it at http://{}", nginx.address);
+    examined.expect("proxy", "warning", &[&seen, "set X-Forwarded-Proto,"]);
+}
+
+#[test]
 fn a_proxy_in_front_of_nothing_is_told() {
     let Some(nginx) = Nginx::start(&RIGHT.replace("BROKER", "127.0.0.1:1")) else { return };
     let examined = examine(&[&nginx.address.to_string()]);

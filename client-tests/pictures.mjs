@@ -93,14 +93,14 @@ async function call() {
   return sideBySide(await callee.screenshot(), await caller.screenshot());
 }
 
-/** The dashboard after a minute in which clients came, talked and made a mistake. */
+/** The dashboard while clients come, talk and make a mistake. */
 async function dashboard() {
   const { url, api } = await dashboardOf(server, null);
   await api('POST', '/api/keys', { key: 'chess', name: 'My chess club', concurrent_limit: 500 });
   const screen = await open(desk, url);
   const handheld = await open({ ...hand, colorScheme: 'dark' }, url);
   const crowd = await open(desk, `http://127.0.0.1:${server.port}/broker/`);
-  await crowd.evaluate(async ({ port, seconds }) => {
+  const talk = crowd.evaluate(async ({ port, seconds }) => {
     const NAMES = ['anna', 'ben', 'cleo', 'dora', 'emil', 'finn', 'greta', 'hugo', 'ida', 'jona', 'kaja', 'lars', 'mila', 'nils'];
     const open = (id, key) => new WebSocket(`ws://127.0.0.1:${port}/peerjs?${new URLSearchParams({ key, id, token: 't' })}`);
     const clients = [];
@@ -112,9 +112,11 @@ async function dashboard() {
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
   }, { port: server.port, seconds: 60 });
-  for (const page of [screen, handheld]) await page.getByText('Did it mean "chess"?').waitFor();
+  for (const page of [screen, handheld]) await page.getByText('nils connected').waitFor({ timeout: 120_000 });
   await screen.mouse.move(0, 0);
-  return sideBySide(await screen.screenshot(), await handheld.screenshot());
+  const pictures = [await screen.screenshot(), await handheld.screenshot()];
+  await talk;
+  return sideBySide(...pictures);
 }
 
 async function sideBySide(screen, handheld) {

@@ -1,6 +1,7 @@
 //! The operator's API for keys and peers, with its OpenAPI description, and the dashboard that uses it.
 
 mod access;
+mod cookie;
 mod dashboard;
 mod health;
 mod index;
@@ -12,6 +13,7 @@ mod mistakes;
 mod page;
 mod peers;
 mod problem;
+mod samples;
 mod session;
 mod state;
 mod stats;

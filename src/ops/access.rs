@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::problem::Problem;
 use super::state::Ops;
-use super::{dashboard, health, session};
+use super::{cookie, dashboard, health};
 use crate::app::Parts;
 use crate::config::AdminToken;
 use crate::limits::GuessSource;
@@ -27,6 +27,9 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Headers that proxies add.
 const PROXY_HEADERS: [HeaderName; 2] = [header::FORWARDED, HeaderName::from_static("x-forwarded-for")];
+
+/// The path at which browsers log in.
+const LOGIN: &str = "/api/session";
 
 pub(super) async fn guard<B: MessageBody>(
     ops: web::Data<Ops>,
@@ -62,7 +65,7 @@ fn check(ops: &Ops, request: &ServiceRequest) -> Result<(), Problem> {
 }
 
 fn is_login(request: &ServiceRequest) -> bool {
-    request.method() == Method::POST && request.path() == session::PATH
+    request.method() == Method::POST && request.path() == LOGIN
 }
 
 /// Refuses requests from pages of other sites, even with the token.
@@ -97,7 +100,7 @@ const BEARER: &[u8] = b"Bearer ";
 /// A browser sends its cookie whichever page asks. So a change counts only if a page of this server asks for it.
 fn check_session(token: &AdminToken, request: &ServiceRequest) -> Result<(), Problem> {
     let headers = request.headers();
-    if !session::is_open(token, headers) {
+    if !cookie::has_session(token, headers) {
         return Err(Problem::unauthorized());
     }
     let is_ours =

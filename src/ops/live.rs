@@ -1,42 +1,29 @@
 //! The server's numbers and events while they happen, as server-sent events.
 //!
-//! A thread takes a sample each second and keeps those of five minutes. Each stream is a task that waits for the next sample and
-//! sends it with the events that happened meanwhile, through a channel of a few messages. If a reader is slow, the channel is full: the
-//! stream leaves samples and events out, and counts the events.
+//! Each stream is a task that waits for the next sample, and sends it with the events that happened meanwhile through a channel of a
+//! few messages. If a reader is slow, the channel is full: the stream leaves samples out, and counts the events that are lost.
 
 mod happening;
-mod sample;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, rt, web};
 use bytes::Bytes;
 use futures_core::Stream;
 use serde::Serialize;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
+use super::samples::Sample;
 use super::state::Ops;
-use crate::app::Parts;
 use crate::events::{Notice, Subscription};
 use happening::Happening;
-use sample::Sample;
-
-/// The time from sample to sample.
-pub(super) const TICK: Duration = Duration::from_secs(1);
-
-/// Samples that are kept: those of five minutes.
-const KEPT: usize = 300;
-
-/// Streams at a time. Each costs a task, and the work for one message a second.
-pub(super) const MAX_STREAMS: usize = 16;
 
 /// Messages that wait for a slow reader.
 const WAITING: usize = 4;
@@ -49,14 +36,6 @@ const MAX_TAKEN: usize = 10_000;
 
 /// After so many messages a stream ends and its browser comes again, so a session ends at most ten minutes late.
 const MAX_MESSAGES: usize = 600;
-
-/// What all streams share.
-pub(super) struct Live {
-    history: Mutex<VecDeque<Sample>>,
-    /// The latest sample; `None` before the first.
-    latest: watch::Sender<Option<Sample>>,
-    streams: Arc<Semaphore>,
-}
 
 /// The first message of a stream.
 #[derive(Serialize)]
@@ -78,32 +57,6 @@ pub(super) struct Tick {
     skipped: u64,
 }
 
-impl Default for Live {
-    fn default() -> Self {
-        let streams = Arc::new(Semaphore::new(MAX_STREAMS));
-        Live { history: Mutex::default(), latest: watch::Sender::new(None), streams }
-    }
-}
-
-impl Live {
-    /// Takes a sample, and gives it to all streams.
-    pub(super) fn sample(&self, parts: &Parts) {
-        let sample = Sample::take(parts);
-        {
-            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-            if history.len() >= KEPT {
-                history.pop_front();
-            }
-            history.push_back(sample.clone());
-        }
-        self.latest.send_replace(Some(sample));
-    }
-
-    fn history(&self) -> History {
-        History { samples: self.history.lock().unwrap_or_else(PoisonError::into_inner).clone() }
-    }
-}
-
 /// Sends the server's numbers and events each second (`text/event-stream`). The first message, `history`, has the numbers of the
 /// last five minutes in `samples`. Each other message, `tick`, is one of these objects.
 #[utoipa::path(
@@ -113,8 +66,7 @@ impl Live {
 )]
 #[get("/api/live")]
 pub(super) async fn show(ops: web::Data<Ops>) -> Result<HttpResponse, Problem> {
-    let streams = Arc::clone(&ops.live.streams);
-    let permit = streams.try_acquire_owned().map_err(|_| Problem::too_many_streams())?;
+    let permit = ops.samples.admit().ok_or_else(Problem::too_many_streams)?;
     let (sender, receiver) = mpsc::channel(WAITING);
     rt::spawn(async move {
         send(ops.into_inner(), sender).await;
@@ -127,27 +79,43 @@ pub(super) async fn show(ops: web::Data<Ops>) -> Result<HttpResponse, Problem> {
         .streaming(Messages(receiver)))
 }
 
+/// One reader's end of a stream.
+struct Reader {
+    sender: mpsc::Sender<Bytes>,
+    events: Subscription,
+}
+
+impl Reader {
+    /// Sends a sample with the events since the last message. If the reader is slow, it gets no message, and the events wait for the
+    /// next one in their ring, which counts what it cannot hold.
+    fn send(&mut self, sample: Sample, unready: Vec<String>) {
+        let Ok(room) = self.sender.try_reserve() else { return };
+        let (events, skipped) = take(&mut self.events);
+        room.send(message("tick", &Tick { sample, unready, events, skipped }));
+    }
+}
+
 /// Sends messages until the reader has left, or the server stops.
 async fn send(ops: Arc<Ops>, sender: mpsc::Sender<Bytes>) {
     // Subscribed before the history is read, so no sample is missing between the two.
-    let mut samples = ops.live.latest.subscribe();
-    samples.mark_unchanged();
-    let mut events = ops.parts.events.subscribe();
+    let mut samples = ops.samples.subscribe();
+    let mut reader = Reader { sender, events: ops.parts.events.subscribe() };
     // The browser comes again two seconds after a stream has ended.
-    let history = [Bytes::from_static(b"retry: 2000\n"), message("history", &ops.live.history())].concat();
-    if sender.try_send(history.into()).is_err() {
+    let history = [
+        Bytes::from_static(b"retry: 2000\n"),
+        message("history", &History { samples: ops.samples.history() }),
+    ]
+    .concat();
+    if reader.sender.try_send(history.into()).is_err() {
         return;
     }
     for _ in 0..MAX_MESSAGES {
         tokio::select! {
             changed = samples.changed() => if changed.is_err() { return },
-            () = sender.closed() => return,
+            () = reader.sender.closed() => return,
         }
-        let Ok(room) = sender.try_reserve() else { continue };
-        let Some(sample) = samples.borrow_and_update().clone() else { continue };
-        let (happened, skipped) = take(&mut events);
-        let tick = Tick { sample, unready: ops.parts.unready(), events: happened, skipped };
-        room.send(message("tick", &tick));
+        let sample = samples.borrow_and_update().clone();
+        reader.send(sample, ops.parts.unready());
         if ops.parts.is_stopping() {
             return;
         }
@@ -208,5 +176,31 @@ mod tests {
         let (happened, skipped) = take(&mut subscription);
         assert_eq!((happened.len(), skipped), (MAX_EVENTS, 7));
         assert_eq!(take(&mut subscription).1, 0);
+    }
+
+    #[test]
+    fn a_slow_reader_gets_fewer_messages_and_no_event_is_lost_uncounted() {
+        let (events, (sender, mut receiver)) = (Events::default(), mpsc::channel(1));
+        let mut reader = Reader { sender, events: events.subscribe() };
+        let happen = || events.emit(|| Event::LimitHit { limit: Limit::Rooms, key: None, address: None });
+        let mut read = || {
+            let message = receiver.try_recv().ok()?;
+            let (_, json) = std::str::from_utf8(&message).unwrap().split_once("data: ").unwrap();
+            Some(serde_json::from_str::<serde_json::Value>(json).unwrap())
+        };
+        for _ in 0..5 {
+            happen();
+            reader.send(Sample::default(), Vec::new());
+        }
+        let first = read().unwrap();
+        assert_eq!((first["events"].as_array().unwrap().len(), read().is_some()), (1, false));
+        reader.send(Sample::default(), Vec::new());
+        assert_eq!(read().unwrap()["events"].as_array().unwrap().len(), 4);
+        // More than the ring of events holds.
+        (0..10_000).for_each(|_| happen());
+        reader.send(Sample::default(), Vec::new());
+        let last = read().unwrap();
+        let shown = last["events"].as_array().unwrap().len() as u64;
+        assert_eq!(shown + last["skipped"].as_u64().unwrap(), 10_000);
     }
 }

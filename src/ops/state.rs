@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, web};
 
-use super::live::{self, Live};
 use super::problem::Problem;
+use super::samples::{Samples, TICK};
 use crate::app::{self, Parts};
 use crate::events::Actor;
 
@@ -13,7 +13,7 @@ use crate::events::Actor;
 pub(crate) struct Ops {
     pub(super) parts: Arc<Parts>,
     pub(super) clients: ClientPort,
-    pub(super) live: Live,
+    pub(super) samples: Samples,
 }
 
 /// Where clients find this server, for the browser of an operator.
@@ -27,8 +27,8 @@ pub(crate) struct ClientPort {
 impl Ops {
     /// The state of the API. It takes samples of the server's numbers until it is dropped.
     pub(crate) fn start(parts: Arc<Parts>, clients: ClientPort) -> Arc<Self> {
-        let ops = Arc::new(Ops { parts, clients, live: Live::default() });
-        app::repeat("live", &ops, |_| live::TICK, |ops| ops.live.sample(&ops.parts));
+        let ops = Arc::new(Ops { parts, clients, samples: Samples::default() });
+        app::repeat("samples", &ops, |_| TICK, |ops| ops.samples.take(&ops.parts));
         ops
     }
 }

@@ -26,9 +26,12 @@ export function healthView(main) {
     if (!isOver) timer = setTimeout(look, PAUSE);
   }
 
+  const ending = new AbortController();
+  live.addEventListener('tick', () => content.querySelector('.ready')?.replaceWith(ready()), { signal: ending.signal });
   look();
   return () => {
     isOver = true;
+    ending.abort();
     clearTimeout(timer);
   };
 }
@@ -52,6 +55,7 @@ const facts = (entries) => h('dl', { class: 'details' }, Object.entries(entries)
 
 function ready() {
   const { unready } = live;
+  if (!unready) return h('p', { class: 'ready' }, 'Asking whether it is ready…');
   if (unready.length === 0) return h('p', { class: 'ready', 'data-ready': 'true' }, 'Ready for clients');
   return h('p', { class: 'ready', 'data-ready': 'false' }, `Not ready for clients: ${unready.join('; ')}`);
 }

@@ -11,8 +11,8 @@ class Live extends EventTarget {
   samples = [];
   /** Events since this page was opened, the newest first, each with its time. */
   events = [];
-  /** Why the server should not get clients. */
-  unready = [];
+  /** Why the server should not get clients; `undefined` while it is not known. */
+  unready;
   /** Events that the server left out, because there were too many. */
   skipped = 0;
   #source;

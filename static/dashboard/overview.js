@@ -28,7 +28,7 @@ const TILES = [
 
 export function overview(main) {
   const tiles = TILES.map(tile);
-  const mistakes = h('ul', { class: 'mistakes' });
+  const mistakes = mistakeList();
   const events = h('ol', { class: 'events' });
   const ending = new AbortController();
 
@@ -38,14 +38,13 @@ export function overview(main) {
     h(
       'div',
       { class: 'columns' },
-      h('section', { 'aria-labelledby': 'mistakes-title' }, h('h2', { id: 'mistakes-title' }, 'What clients do wrong'), mistakes),
+      h('section', { 'aria-labelledby': 'mistakes-title' }, h('h2', { id: 'mistakes-title' }, 'What clients do wrong'), mistakes.element),
       h('section', { 'aria-labelledby': 'events-title' }, h('h2', { id: 'events-title' }, 'Happening now'), events),
     ),
   );
 
   const drawNumbers = () => tiles.forEach(({ show }) => show(live.samples));
   const drawEvents = () => showEvents(events);
-  const lookForMistakes = () => showMistakes(mistakes);
   const { signal } = ending;
   live.addEventListener('history', drawNumbers, { signal });
   live.addEventListener(
@@ -53,14 +52,15 @@ export function overview(main) {
     ({ detail }) => {
       drawNumbers();
       drawEvents();
-      if (detail.events.some(({ kind }) => kind === 'refused' || kind === 'mistake')) lookForMistakes();
+      mistakes.show();
+      if (detail.events.some(({ kind }) => kind === 'refused' || kind === 'mistake')) mistakes.ask();
     },
     { signal },
   );
-  const timer = setInterval(lookForMistakes, 30_000);
+  const timer = setInterval(mistakes.ask, 30_000);
   drawNumbers();
   drawEvents();
-  lookForMistakes();
+  mistakes.ask();
   return () => {
     ending.abort();
     clearInterval(timer);
@@ -118,24 +118,35 @@ function showEvents(list) {
   list.replaceChildren(...items);
 }
 
-async function showMistakes(list) {
+/** The mistakes of clients in a list, which is asked for again when there are more. */
+function mistakeList() {
+  const element = h('ul', { class: 'mistakes' }, h('li', { class: 'empty' }, 'Asking…'));
   let mistakes;
-  try {
-    ({ mistakes } = await api('GET', '/api/mistakes'));
-  } catch (error) {
-    list.replaceChildren(h('li', { class: 'empty' }, error.message));
-    return;
+
+  async function ask() {
+    try {
+      const answer = await api('GET', '/api/mistakes');
+      mistakes = answer.mistakes.map((mistake) => ({ ...mistake, at: Date.now() - mistake.ago * 1000 }));
+      show();
+    } catch (error) {
+      if (!mistakes) element.replaceChildren(h('li', { class: 'empty' }, error.message));
+    }
   }
-  const items = mistakes.map(({ what, hint, latest, times, ago: seconds }) =>
-    h(
-      'li',
-      {},
-      h('p', { class: 'times' }, `${count(times)}×`),
-      h('p', { class: 'text' }, h('bdi', {}, `A client ${what}`)),
-      h('p', { class: 'hint' }, h('bdi', {}, sentence(hint))),
-      h('p', { class: 'detail' }, h('bdi', {}, `Latest: ${[ago(seconds), latest].filter(Boolean).join(', ')}`)),
-    ),
-  );
-  if (items.length === 0) items.push(h('li', { class: 'empty' }, 'No mistakes within the last hour.'));
-  list.replaceChildren(...items);
+
+  function show() {
+    const items = mistakes?.map(({ what, hint, latest, times, at }) =>
+      h(
+        'li',
+        {},
+        h('p', { class: 'times' }, `${count(times)}×`),
+        h('p', { class: 'text' }, h('bdi', {}, `A client ${what}`)),
+        h('p', { class: 'hint' }, h('bdi', {}, sentence(hint))),
+        h('p', { class: 'detail' }, h('bdi', {}, `Latest: ${[ago((Date.now() - at) / 1000), latest].filter(Boolean).join(', ')}`)),
+      ),
+    );
+    if (items?.length > 0) element.replaceChildren(...items);
+    else if (items) element.replaceChildren(h('li', { class: 'empty' }, 'No mistakes within the last hour.'));
+  }
+
+  return { element, ask, show };
 }

@@ -90,7 +90,7 @@ export function testView(main, key = '') {
       const urls = iceServers.flatMap((server) => server.urls);
       return urls.length === 0 ? 'none: the server has no STUN and no TURN' : urls.join(', ');
     });
-    if (!way) return `The test failed. If no step worked, check that this device reaches port ${broker.port} of ${broker.host}, not only the port of the dashboard.`;
+    if (!way) return `The test failed. If no step worked, check that this device reaches port ${broker.port} of ${broker.host}, not only the port of the dashboard. With --cors, the server has to list ${location.origin}.`;
     return undefined;
   }
 

@@ -7,6 +7,7 @@ mod load;
 mod log;
 mod measured;
 mod metrics;
+mod mistakes;
 mod search;
 mod session;
 

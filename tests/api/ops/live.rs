@@ -8,7 +8,7 @@ use crate::harness::keys::plain_key;
 use crate::harness::ops::with_api;
 use crate::harness::wait_until;
 
-/// As in `src/ops/live.rs`.
+/// As in `src/ops/samples.rs` and `src/ops/live.rs`.
 const MAX_STREAMS: usize = 16;
 const MAX_EVENTS: usize = 100;
 

@@ -1,11 +1,9 @@
-//! Lists of the API that are searched, and mistakes of clients in words.
+//! Lists of the API that are searched.
 
 use serde_json::{Value, json};
 
-use crate::harness::keys::{INVALID_KEY, plain_key};
-use crate::harness::messages::error;
+use crate::harness::keys::plain_key;
 use crate::harness::ops::with_api;
-use crate::harness::wait_until;
 
 fn names(page: &Value, list: &str, field: &str) -> Vec<String> {
     page[list].as_array().unwrap().iter().map(|entry| entry[field].as_str().unwrap().to_owned()).collect()
@@ -41,18 +39,4 @@ fn clients_are_found_by_their_ids_and_addresses_in_pages() {
     let last = page("search=anna&limit=2&after=anna-2");
     assert_eq!((names(&last, "peers", "id"), &last["next"]), (vec!["anna-3".to_owned()], &Value::Null));
     api.get("/api/keys/none/peers?search=a").problem(404);
-}
-
-#[test]
-fn mistakes_of_clients_are_shown_in_words_with_their_numbers() {
-    let (server, api) = with_api(&[], None, |_| {});
-    for n in 0..3 {
-        server.newcomer_of("peerjss", &format!("c{n}")).expect_refused(error(INVALID_KEY));
-    }
-    let mistakes = || api.get("/api/mistakes").json["mistakes"].take();
-    wait_until("three times", || mistakes()[0]["times"] == 3);
-    let shown = mistakes();
-    assert_eq!(shown[0]["what"], "asked for the key \"peerjss\"");
-    assert_eq!(shown[0]["hint"], "the key here is \"peerjs\"");
-    assert_eq!((&shown[0]["latest"], &shown[0]["ago"]), (&json!("id \"c2\", from 127.0.0.1"), &json!(0)));
 }

@@ -9,9 +9,9 @@ use crate::events::Outcome;
 use crate::wire::{CloseReason, MessageKind, Refusal};
 
 /// The server's numbers at one moment. Totals are since the start of the server.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[schema(as = LiveSample)]
-pub(super) struct Sample {
+pub(in crate::ops) struct Sample {
     /// Milliseconds since the start of the server.
     uptime: u64,
     /// Clients that have an id, of all keys.
@@ -47,7 +47,7 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    pub(super) fn take(parts: &Parts) -> Self {
+    pub(in crate::ops) fn take(parts: &Parts) -> Self {
         let totals = parts.events.counters().totals();
         let messages = |fits: fn(Outcome) -> bool| -> u64 {
             let outcomes = Outcome::all().filter(|outcome| fits(*outcome));

@@ -30,9 +30,12 @@ peerbroker ($version-1) unstable; urgency=medium
 
  -- The peerbroker contributors <peerbroker@users.noreply.github.com>  $(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")
 END
-# Debian's policy asks its own packages for what lintian misses here.
 cat > "$made/lintian-overrides" <<END
-# Not uploaded to Debian, so there is no bug of its tracker to close.
+# procfs has it for its own documentation, which is not in the program.
+peerbroker: copyright-file-contains-full-gfdl-license
+# There is no bug of Debian's tracker to close.
 peerbroker: initial-upload-closes-no-bugs
+# The description of the crate.
+peerbroker: description-synopsis-starts-with-article
 END
-cargo deb --locked --no-build --no-strip --quiet "$@"
+cargo deb --locked --no-build --quiet "$@"

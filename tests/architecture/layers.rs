@@ -31,6 +31,8 @@ pub const LAYERS: &[Layer] = &[
         "futures_util http_body_util hyper hyper_util jiff percent_encoding rustls rustls_pki_types serde serde_json stun_types thiserror \
          tokio tokio_rustls tokio_tungstenite turn_types url uuid webpki webpki_roots x509_parser",
     ),
+    layer("backup_command", "cli peerbroker", "thiserror"),
+    layer("keys_command", "console cli peerbroker", "jiff serde serde_json thiserror"),
     layer("console", "cli peerbroker", "arc_swap env_filter env_logger jiff log qrcode serde_json"),
     layer(
         "cli",
@@ -39,8 +41,6 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer("systemd", "peerbroker", "log sd_notify tokio::time"),
     layer("takeover", "peerbroker", "log tokio::time"),
-    layer("backup_command", "cli peerbroker", "thiserror"),
-    layer("keys_command", "console cli peerbroker", "jiff serde serde_json thiserror"),
     // The library's front: re-exports.
     layer(
         "peerbroker",

@@ -150,9 +150,9 @@ impl Admin {
     /// Dismisses the clients of a key with this id, on all nodes. False if there was none.
     pub(crate) async fn kick(&self, by: Actor, key: &ApiKey, id: &PeerId) -> bool {
         let kicked = self.node.kick(key.as_str(), id).await;
-        for realm in &kicked {
-            let peer = || PeerAddress { key: key.clone(), realm: *realm, id: id.clone() };
-            self.node.events().emit(|| Event::PeerKicked { peer: peer(), by });
+        for (realm, connection) in kicked.iter().copied() {
+            let peer = || PeerAddress { key: key.clone(), realm, id: id.clone() };
+            self.node.events().emit(|| Event::PeerKicked { peer: peer(), connection, by });
         }
         !kicked.is_empty()
     }

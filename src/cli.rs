@@ -47,6 +47,7 @@ pub use given::Given;
 pub use keys::{BadKeySettings, KeySettings, KeysCommand, KeysPlace};
 pub use not_read::NotRead;
 pub use read::Reread;
+pub use secret_file::refuse_new_pipes;
 pub use settings::Settings;
 use values::{
     Cors, Dialect, Path, RegistrationState, cors, count, id_style, in_millis, key, millis, millis_or_none,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use peerbroker::PeerBroker;
 use peerbroker::files::Stamp;
 
-use crate::cli::{Cli, Reread, Settings};
+use crate::cli::{Cli, Reread, Settings, refuse_new_pipes};
 use crate::console::Log;
 
 /// How often the file is looked at.
@@ -40,6 +40,7 @@ impl Reloader {
     }
 
     fn run(&mut self, asked: &Receiver<()>) {
+        refuse_new_pipes();
         loop {
             let is_asked = match asked.recv_timeout(INTERVAL) {
                 Ok(()) => true,

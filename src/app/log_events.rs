@@ -2,8 +2,10 @@
 
 use std::io;
 
-use crate::events::{Actor, ClusterEvent, Connected, Disconnected, Event, Events, KeyEvent, Notice};
-use crate::wire::ApiKey;
+use crate::events::{
+    Actor, ClusterEvent, Connected, Disconnected, Event, Events, KeyEvent, Notice, PeerAddress,
+};
+use crate::wire::{ApiKey, ConnId};
 
 /// The log's target for all that is done by people.
 const AUDIT: &str = "peerbroker::audit";
@@ -20,12 +22,7 @@ fn write(notice: &Notice) {
     };
     match &**event {
         Event::Key { key, what } => write_key(key, what),
-        Event::PeerKicked { peer, by } => {
-            log::info!(
-                target: AUDIT, action = "kicked", actor = actor(by), address = address(by), key = peer.key.as_str(),
-                id = peer.id.as_str(); "{by} kicked the peer {:?} of the key {:?}", peer.id, peer.key
-            );
-        }
+        Event::PeerKicked { peer, connection, by } => write_kick(peer, *connection, by),
         Event::Refused(refused) => {
             let label = refused.reason.ending().label;
             log::debug!(
@@ -73,6 +70,20 @@ fn write(notice: &Notice) {
                 peer.id, peer.key, reason.ending().label
             )
         }
+    }
+}
+
+fn write_kick(PeerAddress { key, id, .. }: &PeerAddress, connection: Option<ConnId>, by: &Actor) {
+    match connection {
+        Some(connection) => log::info!(
+            target: AUDIT, action = "kicked", actor = actor(by), address = address(by), key = key.as_str(),
+            id = id.as_str(), connection_id = connection.get();
+            "{by} kicked the peer {id:?} of the key {key:?}: {connection}"
+        ),
+        None => log::info!(
+            target: AUDIT, action = "kicked", actor = actor(by), address = address(by), key = key.as_str(),
+            id = id.as_str(); "{by} kicked the peer {id:?} of the key {key:?} on another node"
+        ),
     }
 }
 

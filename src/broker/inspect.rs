@@ -88,11 +88,11 @@ impl Realm {
         ids.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// Ends the connection that holds an id; its client is told why. Says whether there was one.
-    pub fn dismiss_id(&self, id: &str, why: CloseReason) -> bool {
-        let Some(slot) = self.find(id) else { return false };
+    /// Ends the connection that holds an id, if one does, and says which; its client is told why.
+    pub fn dismiss_id(&self, id: &str, why: CloseReason) -> Option<ConnId> {
+        let slot = self.find(id)?;
         self.with(&slot, |guard| {
-            let held = guard.conn.is_some();
+            let held = guard.conn.as_ref().map(|conn| conn.id);
             guard.dismiss(why);
             held
         })

@@ -74,6 +74,8 @@ pub enum Event {
     PeerKicked {
         /// The client.
         peer: PeerAddress,
+        /// Its connection, if it was one of this node.
+        connection: Option<ConnId>,
         /// The actor.
         by: Actor,
     },

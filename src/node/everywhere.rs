@@ -12,7 +12,7 @@ use super::{Node, Whereabouts};
 use crate::broker::PeerInfo;
 use crate::cluster::packet::{Answer, Question, realm_number, realm_of};
 use crate::events::{Outcome, PeerAddress};
-use crate::wire::{ApiKey, DropReason, Link, MessageKind, PeerId, RealmKind};
+use crate::wire::{ApiKey, ConnId, DropReason, Link, MessageKind, PeerId, RealmKind};
 
 /// Most entries that one node answers at a time.
 const AT_ONCE: usize = 10_000;
@@ -190,13 +190,14 @@ impl Node {
     }
 
     /// Ends the connections of clients with this id, with [`CloseReason::Kicked`](crate::wire::CloseReason::Kicked); gives
-    /// the realms that had one.
-    pub async fn kick(&self, key: &str, id: &PeerId) -> Vec<RealmKind> {
-        let mut kicked = self.own_kick(key, id.as_str());
+    /// the realms that had one, and the connections of this node.
+    pub async fn kick(&self, key: &str, id: &PeerId) -> Vec<(RealmKind, Option<ConnId>)> {
+        let own = self.own_kick(key, id.as_str()).into_iter();
+        let mut kicked: Vec<_> = own.map(|(realm, connection)| (realm, Some(connection))).collect();
         let answers = self.ask_others(|| Question::Kick { key: key.to_owned(), id: id.to_string() });
         for answer in answers.await {
             if let Answer::Realms(realms) = answer {
-                kicked.extend(realms.into_iter().filter_map(realm_of));
+                kicked.extend(realms.into_iter().filter_map(realm_of).map(|realm| (realm, None)));
             }
         }
         kicked
@@ -231,7 +232,8 @@ impl Node {
             }
             Question::Peer { key, id } => text(&self.own_peers(&key, &[id])),
             Question::Kick { key, id } => {
-                Answer::Realms(self.own_kick(&key, &id).into_iter().map(realm_number).collect())
+                let kicked = self.own_kick(&key, &id).into_iter();
+                Answer::Realms(kicked.map(|(realm, _)| realm_number(realm)).collect())
             }
             Question::Stats => text(&self.own_report()),
             Question::Alive(..)
@@ -292,7 +294,7 @@ impl Node {
         }
     }
 
-    fn own_kick(&self, key: &str, id: &str) -> Vec<RealmKind> {
+    fn own_kick(&self, key: &str, id: &str) -> Vec<(RealmKind, ConnId)> {
         self.tenant(key).map(|tenant| tenant.kick(id)).unwrap_or_default()
     }
 

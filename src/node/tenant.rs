@@ -4,7 +4,7 @@ use crate::broker::{Broker, ClientQuota, ExpireNotice, Realm};
 use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::directory::{CallAliases, Rooms};
-use crate::wire::{ApiKey, CloseReason, PeerId, RealmKind};
+use crate::wire::{ApiKey, CloseReason, ConnId, PeerId, RealmKind};
 
 /// The realms of one key: its clients share a limit and never meet those of another key.
 ///
@@ -131,10 +131,11 @@ impl Tenant {
         ids
     }
 
-    /// Ends the connections of clients with this id, with [`CloseReason::Kicked`]; gives the realms that had one.
-    pub fn kick(&self, id: &str) -> Vec<RealmKind> {
-        let kicked = self.existing_realms().filter(|realm| realm.dismiss_id(id, CloseReason::Kicked));
-        kicked.map(|realm| realm.kind()).collect()
+    /// Ends the connections of clients with this id, with [`CloseReason::Kicked`]; gives these, with their
+    /// realms.
+    pub fn kick(&self, id: &str) -> Vec<(RealmKind, ConnId)> {
+        let kick = |realm: Arc<Realm>| Some((realm.kind(), realm.dismiss_id(id, CloseReason::Kicked)?));
+        self.existing_realms().filter_map(kick).collect()
     }
 
     /// Dismisses everybody, and admits nobody any more.

@@ -79,18 +79,22 @@ fn every_line_about_a_connection_has_its_number() {
             |id: &str| api.get(&format!("/api/keys/peerjs/peers/{id}")).json["connection_id"].as_u64();
         let numbers = clients.iter().map(|(id, _)| (*id, number(id).unwrap())).collect::<Vec<_>>();
         assert_ne!(numbers[0].1, numbers[1].1);
+        let (_, mut bob) = clients.pop().unwrap();
         clients.iter_mut().for_each(|(_, client)| client.expect_closed_by_us(Some(1000)));
+        assert_eq!(api.delete("/api/keys/peerjs/peers/bob").status, 204);
+        bob.expect_closed_with(Some(4005));
         let ended = program.stop();
         for (id, number) in numbers {
             let lines = ended.stderr.lines().chain(ended.stdout.iter().map(String::as_str));
             // The lines of peerjs-server stay as they are.
             let lines: Vec<&str> =
                 lines.filter(|line| line.contains(id) && !line.starts_with("Client ")).collect();
-            assert_eq!(lines.len(), if format == "json" { 4 } else { 2 }, "{lines:#?}");
+            let expected = if format == "json" { 4 } else { 2 } + usize::from(id == "bob");
+            assert_eq!(lines.len(), expected, "{lines:#?}");
             for line in lines {
                 let named = match format {
                     "json" => serde_json::from_str::<Value>(line).unwrap()["connection_id"] == number,
-                    _ => line.contains(&format!("#{number}:")),
+                    _ => line.contains(&format!("#{number}")),
                 };
                 assert!(named, "{number}: {line}");
             }

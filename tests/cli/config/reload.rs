@@ -119,6 +119,12 @@ fn a_changed_file_is_read_without_a_signal_and_a_wrong_one_changes_nothing() {
         });
         assert!(live.allows("https://b.example") && !live.allows("https://c.example"), "{text}");
     }
+    // A pipe without a writer is no reason to wait.
+    let pipe = live.directory.arg("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    live.write(&format!("admin_token_file = '{pipe}'\n"));
+    let is_refused = |error: &str| error.contains("it is not a regular file");
+    until("the refusal", || configuration(&live.api)["error"].as_str().is_some_and(is_refused));
     fs::remove_file(live.directory.at("p.toml")).unwrap();
     let is_gone = |error: &str| error.contains("cannot read the configuration file");
     until("the error", || configuration(&live.api)["error"].as_str().is_some_and(is_gone));

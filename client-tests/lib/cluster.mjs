@@ -56,7 +56,7 @@ class Cluster {
   }
 
   async startNode(number) {
-    const node = await startServer(['--redis', this.#redis.url, '--node_name', `node-${number}`]);
+    const node = await startServer(['--redis', this.#redis.url, '--node_name', `node-${number}`, '--drain_timeout', '1000']);
     this.started.push(node);
     await joined(node);
     return node;

@@ -7,6 +7,7 @@ export const releases = {
     refusedListing: 'an empty list',
     // Sends a string unchanged with 'none'; later releases call that 'raw'.
     asIs: 'none',
+    closesLate: true,
   }),
   '0.3.24': release({
     streams: true,
@@ -14,8 +15,9 @@ export const releases = {
     asIs: 'none',
     // It overwrites the option with "peerjs".
     honoursKey: false,
+    closesLate: true,
   }),
-  '1.0.0': release({ asIs: 'none' }),
+  '1.0.0': release({ asIs: 'none', closesLate: true }),
   '1.3.2': release({ asIs: 'none' }),
   '1.5.5': release({}),
   '2.0.0-beta.3': release({}),
@@ -29,6 +31,8 @@ function release(differences) {
     // It opens an HTTP stream beside its WebSocket, and works with the stream alone.
     streams: false,
     refusedListing: 'an error',
+    // The close of its old socket disconnects a Peer that has reconnected.
+    closesLate: false,
     ...differences,
   };
 }

@@ -16,12 +16,14 @@ const binary = process.env.PEERBROKER_BIN
 const START_LINE = /^Started PeerServer on \S+, port: (\d+), path: /;
 
 /**
- * Starts the server with extra flags and waits until it listens. `network` is one of `Network`, on whose server it runs; by
- * default it runs on this machine's loopback. With `tls` it has a certificate: a self-signed one, or that of these files.
+ * Starts the server with extra flags, on a free port unless they name one, and waits until it listens. `network` is one of
+ * `Network`, on whose server it runs; by default it runs on this machine's loopback. With `tls` it has a certificate: a
+ * self-signed one, or that of these files.
  */
 export async function startServer(flags = [], { tls = false, network } = {}) {
   const host = network?.address ?? '127.0.0.1';
-  const ownFlags = ['--host', host, '--port', '0'];
+  const ownFlags = ['--host', host];
+  if (!flags.includes('--port')) ownFlags.push('--port', '0');
   if (tls) {
     const { key, cert } = tls === true ? selfSigned() : tls;
     ownFlags.push('--sslkey', key, '--sslcert', cert);

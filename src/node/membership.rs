@@ -145,6 +145,12 @@ impl Membership {
         }
     }
 
+    /// Whether another node lives, as far as this one knows.
+    pub(crate) fn has_others(&self) -> bool {
+        let ClusterView { node, members, .. } = self.view();
+        members.iter().any(|member| member.alive && Some(&member.node) != node.as_ref())
+    }
+
     /// Asks all other nodes that live. Those that do not answer in time are missing in the answer.
     pub fn ask_all(&self, question: Question) -> impl Future<Output = Vec<Answer>> + use<> {
         let (answer, answered) = oneshot::channel();

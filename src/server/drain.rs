@@ -9,10 +9,10 @@ use super::listener::{Listener, Origin};
 use crate::app::Parts;
 
 /// How long clients may take to answer their close frames when the server stops.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
 
 /// Over how long clients are closed that can go to another server at once.
-pub(crate) const DEFAULT_SPREAD: Duration = Duration::from_secs(10);
+const DEFAULT_SPREAD: Duration = Duration::from_secs(10);
 
 /// The same for those that wait until the next server starts: as long as connections that are accepted may take to open.
 const INHERITED_SPREAD: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ pub(super) struct Serving {
     pub(super) handle: ServerHandle,
 }
 
-/// Stops accepting, closes all clients within `given` or what suits the port, and waits up to [`DRAIN_TIMEOUT`] for their close
+/// Stops accepting, closes all clients within `given` or what suits the port, and waits up to [`ANSWERED_WITHIN`] for their close
 /// frames.
 pub(super) async fn drain(parts: &Parts, main: &Serving, ops: Option<&Serving>, given: Option<Duration>) {
     parts.begin_drain();
@@ -43,7 +43,7 @@ pub(super) async fn drain(parts: &Parts, main: &Serving, ops: Option<&Serving>, 
         parts.spread(window).await;
     }
     parts.close();
-    let deadline = Instant::now() + DRAIN_TIMEOUT;
+    let deadline = Instant::now() + ANSWERED_WITHIN;
     while parts.sessions.len() > 0 && Instant::now() < deadline {
         sleep(Duration::from_millis(10)).await;
     }
@@ -58,7 +58,7 @@ pub(super) async fn drain(parts: &Parts, main: &Serving, ops: Option<&Serving>, 
 async fn suitable(parts: &Parts, listener: &Listener) -> Duration {
     match listener.origin() {
         Origin::Inherited => INHERITED_SPREAD,
-        _ if parts.node.membership().is_some() => DEFAULT_SPREAD,
+        _ if parts.node.membership().is_some_and(|membership| membership.has_others()) => DEFAULT_SPREAD,
         Origin::Shared if listener.has_successor().await => DEFAULT_SPREAD,
         Origin::Shared | Origin::Own => Duration::ZERO,
     }

@@ -25,7 +25,11 @@ impl Nodes {
         for name in ["a", "b", "c"].iter().take(count) {
             let own = ["--redis", &url, "--node_name", name, "--ops_port", "0"];
             // Nodes know each other after a fifth of the lease.
-            let env = [("RUST_LOG", "info"), ("PEERBROKER_CLUSTER_LEASE", "5000")];
+            let env = [
+                ("RUST_LOG", "info"),
+                ("PEERBROKER_CLUSTER_LEASE", "5000"),
+                ("PEERBROKER_DRAIN_TIMEOUT", "100"),
+            ];
             let mut program = Program::start_with_env(&[&own, args].concat(), &env);
             apis.push(program.expect_api().0);
             programs.push(program);

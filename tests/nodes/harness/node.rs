@@ -68,6 +68,8 @@ impl Node {
             .args(&self.flags)
             .env_clear()
             .env("RUST_LOG", "info")
+            // A variable, because older versions have no such flag.
+            .env("PEERBROKER_DRAIN_TIMEOUT", "100")
             .stdin(Stdio::null())
             .stdout(file(&stdout))
             .stderr(file(&stderr));

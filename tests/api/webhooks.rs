@@ -155,6 +155,26 @@ fn each_of_the_secrets_signs_and_an_operator_may_choose_events() {
 }
 
 #[test]
+fn an_announced_connection_has_its_end_whatever_is_wanted_by_then() {
+    let receiver = Receiver::start();
+    let server = started(&receiver);
+    let (alice, bob) = (server.client("alice"), server.client("bob"));
+    let mut announced = [receiver.next_of_peer().1, receiver.next_of_peer().1];
+    announced.sort();
+    assert_eq!(announced, ["alice", "bob"]);
+    server.reconfigure(|config| config.webhooks.events = vec![WebhookEvent::PeerDisconnected]);
+    drop(alice);
+    assert_eq!(receiver.next_of_peer(), pair("alice")[1]);
+    server.reconfigure(|config| config.webhooks.events = vec![WebhookEvent::PeerConnected]);
+    drop(bob);
+    assert_eq!(receiver.next_of_peer(), pair("bob")[1]);
+    wait_until("each event to be delivered once", || {
+        let totals = server.webhooks();
+        totals.waiting == 0 && totals.delivered == 5
+    });
+}
+
+#[test]
 fn each_connection_of_a_takeover_has_its_own_pair() {
     let receiver = Receiver::start();
     let server = started(&receiver);

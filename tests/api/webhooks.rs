@@ -51,13 +51,20 @@ fn a_connection_is_announced_and_its_end_as_well_on_both_transports() {
 #[test]
 fn an_event_has_the_documented_fields_and_neither_tokens_nor_addresses() {
     let receiver = Receiver::start();
-    let server = started(&receiver);
+    let server = server_for(&receiver);
+    let first = receiver.next().event;
+    assert_eq!(
+        (&first["type"], &first["data"]["version"]),
+        (&json!("server.started"), &json!(env!("CARGO_PKG_VERSION")))
+    );
+    let run = first["data"]["run"].as_str().unwrap();
     let mut client = server.client("alice");
     let connected = receiver.next();
     client.send(LEAVE);
     client.expect_closed_with(Some(1000));
     let gone = receiver.next();
     let connection = &connected.event["data"]["connection"];
+    assert!(connection.as_str().unwrap().starts_with(&format!("{run}_")), "{connection}");
     assert_eq!(
         connected.event["data"],
         json!({"key": "peerjs", "realm": "peerjs", "id": "alice", "connection": connection})

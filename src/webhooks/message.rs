@@ -19,11 +19,15 @@ pub(crate) struct Names {
 impl Names {
     /// The id of an event. It has no dot, because what is signed has dots between its parts.
     pub(super) fn id(&self, number: u64) -> String {
-        format!("msg_{:016x}_{number}", self.run)
+        format!("msg_{}_{number}", self.run())
     }
 
     fn connection(&self, connection: ConnId) -> String {
-        format!("{:016x}_{}", self.run, connection.get())
+        format!("{}_{}", self.run(), connection.get())
+    }
+
+    fn run(&self) -> String {
+        format!("{:016x}", self.run)
     }
 }
 
@@ -116,7 +120,7 @@ fn data(event: &Event, names: &Names) -> Value {
             }
             data
         }
-        Event::Started { .. } => json!({ "version": env!("CARGO_PKG_VERSION") }),
+        Event::Started { .. } => json!({ "version": env!("CARGO_PKG_VERSION"), "run": names.run() }),
         Event::Draining { connections } => json!({ "connections": connections }),
         Event::CertificateLoaded { path } => json!({ "path": path }),
         Event::Cluster { what } => match what {

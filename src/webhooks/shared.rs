@@ -55,22 +55,21 @@ impl Shared {
 
     fn queue_for(&self, owner: &Owner, event: &Arc<Event>, kind: WebhookEvent) -> bool {
         let wants = |kind| self.endpoints.wants(owner, kind);
-        let step = match &**event {
+        let push = |step| {
+            let (now, happened) = (self.clock.now(), Timestamp::now());
+            self.queues().push(owner.clone(), Arc::clone(event), step, now, happened)
+        };
+        match &**event {
             // A pair, unless only one of the two is wanted.
             Event::PeerConnected(connected) if wants(WebhookEvent::PeerDisconnected) => {
-                if !wants(kind) {
-                    return false;
-                }
-                Step::Begin(connected.connection)
+                wants(kind) && push(Step::Begin(connected.connection))
             }
-            // Its owner may have gone, or want something else, since the connection was announced.
-            Event::PeerDisconnected(disconnected) if !wants(kind) || wants(WebhookEvent::PeerConnected) => {
-                Step::End(disconnected.connection)
+            // If the connection was announced, its end follows, whatever its owner wants by now.
+            Event::PeerDisconnected(disconnected) => {
+                let is_alone = || wants(kind) && !wants(WebhookEvent::PeerConnected);
+                push(Step::End(disconnected.connection)) || is_alone() && push(Step::Single)
             }
-            _ if !wants(kind) => return false,
-            _ => Step::Single,
-        };
-        let (now, happened) = (self.clock.now(), Timestamp::now());
-        self.queues().push(owner.clone(), Arc::clone(event), step, now, happened)
+            _ => wants(kind) && push(Step::Single),
+        }
     }
 }

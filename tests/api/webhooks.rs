@@ -51,13 +51,20 @@ fn a_connection_is_announced_and_its_end_as_well_on_both_transports() {
 #[test]
 fn an_event_has_the_documented_fields_and_neither_tokens_nor_addresses() {
     let receiver = Receiver::start();
-    let server = started(&receiver);
+    let server = server_for(&receiver);
+    let first = receiver.next().event;
+    assert_eq!(
+        (&first["type"], &first["data"]["version"]),
+        (&json!("server.started"), &json!(env!("CARGO_PKG_VERSION")))
+    );
+    let run = first["data"]["run"].as_str().unwrap();
     let mut client = server.client("alice");
     let connected = receiver.next();
     client.send(LEAVE);
     client.expect_closed_with(Some(1000));
     let gone = receiver.next();
     let connection = &connected.event["data"]["connection"];
+    assert!(connection.as_str().unwrap().starts_with(&format!("{run}_")), "{connection}");
     assert_eq!(
         connected.event["data"],
         json!({"key": "peerjs", "realm": "peerjs", "id": "alice", "connection": connection})
@@ -152,6 +159,26 @@ fn each_of_the_secrets_signs_and_an_operator_may_choose_events() {
         (&told.event["type"], &told.event["data"]["id"]),
         (&json!("peer.disconnected"), &json!("alice"))
     );
+}
+
+#[test]
+fn an_announced_connection_has_its_end_whatever_is_wanted_by_then() {
+    let receiver = Receiver::start();
+    let server = started(&receiver);
+    let (alice, bob) = (server.client("alice"), server.client("bob"));
+    let mut announced = [receiver.next_of_peer().1, receiver.next_of_peer().1];
+    announced.sort();
+    assert_eq!(announced, ["alice", "bob"]);
+    server.reconfigure(|config| config.webhooks.events = vec![WebhookEvent::PeerDisconnected]);
+    drop(alice);
+    assert_eq!(receiver.next_of_peer(), pair("alice")[1]);
+    server.reconfigure(|config| config.webhooks.events = vec![WebhookEvent::PeerConnected]);
+    drop(bob);
+    assert_eq!(receiver.next_of_peer(), pair("bob")[1]);
+    wait_until("each event to be delivered once", || {
+        let totals = server.webhooks();
+        totals.waiting == 0 && totals.delivered == 5
+    });
 }
 
 #[test]

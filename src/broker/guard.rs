@@ -31,6 +31,7 @@ impl<'a> Guard<'a> {
         self.losers
     }
 
+    /// Marks a client that reads slowly, so that a scrape finds it without a lock of each slot.
     fn note_backlog(&self) {
         if let Some(conn) = self.conn.as_ref().filter(|conn| conn.outbox.is_blocked()) {
             self.slot.set_backlog(true);

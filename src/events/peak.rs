@@ -1,6 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The highest value of the last one to two minutes. A reader resets nothing, so there may be several.
+// On cache lines of its own, as a histogram is.
+#[repr(align(128))]
 #[derive(Debug, Default)]
 pub struct Peak {
     this_minute: AtomicU64,

@@ -101,7 +101,7 @@ bench-baseline: build
 bench-cluster: build
 	$(LOAD) && cargo run --release --quiet --bin compare -- cluster
 
-# Calls through the relay, beside coturn and a bare loop: some three minutes.
+# Calls through the relay, beside coturn and a bare loop: some five minutes.
 bench-relays: build
 	$(LOAD) && cargo run --release --quiet --bin compare -- relays
 

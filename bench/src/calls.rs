@@ -6,6 +6,7 @@ mod ways;
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -51,9 +52,9 @@ struct Side {
 }
 
 impl Calls {
-    /// Begins calls through a server.
-    pub fn begin(way: &Way, count: usize) -> Result<Self> {
-        let (poll, mut sides) = (Poll::new()?, way.begin(count, PATIENCE)?);
+    /// Begins calls through a server. Each has a number of its own.
+    pub fn begin(way: &Way, numbers: Range<usize>) -> Result<Self> {
+        let (poll, mut sides) = (Poll::new()?, way.begin(numbers, PATIENCE)?);
         for (at, side) in sides.iter_mut().enumerate() {
             poll.registry().register(&mut side.socket, Token(at), Interest::READABLE)?;
         }

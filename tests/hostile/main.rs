@@ -108,7 +108,9 @@ const ATTACKS: &[Attack] = &[
     attack!(turn::all_allocations, "4,000 requests for 2,000 allocations, and 4,000 with a wrong password")
         .flags(SMALL_TURN),
     attack!(turn::slow_readers, "5 MB for each of 60 TCP clients that do not read").flags(TURN),
-    attack!(turn::garbage, "2,000 connections with bytes that are almost STUN, TURN or TLS").flags(TURN),
+    attack!(turn::garbage, "2,500 connections with bytes that are almost STUN, TURN or TLS")
+        .flags(TURN)
+        .waits(),
     attack!(turn::unpermitted_peers, "60,000 datagrams to peers that have not permitted them").flags(TURN),
     // A few requests are enough.
     attack!(small::long_origins, "an Origin of 400 and of 100,000 bytes for a key with origins"),

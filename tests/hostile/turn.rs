@@ -1,7 +1,7 @@
 //! Attacks on the TURN server. Meanwhile two of its clients talk, over TCP: what UDP loses proves nothing.
 
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -13,7 +13,8 @@ use turn_types::message::{REFRESH, SEND};
 use crate::flow::{connect_with_small_segments, ended};
 use crate::harness::Target;
 use crate::http_client::connect;
-use crate::turn_client::{Datagrams, Stream, TurnClient, USERNAME, allocate_request, tcp};
+use crate::program::Program;
+use crate::turn_client::{Datagrams, SECRET, Stream, TurnClient, USERNAME, allocate_request, tcp};
 
 /// How long the server may take to give something up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -143,6 +144,18 @@ pub fn slow_readers(target: &mut Target) {
 
 pub fn garbage(target: &mut Target) {
     let turn = turn_of(target);
+    send_garbage(turn, 2000);
+    // With a certificate, the port takes TLS as well.
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    let turn = free.expect("a free port");
+    let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
+    let (key, cert) = (format!("{tls}/ec-pkcs8.key"), format!("{tls}/ec-chain.pem"));
+    let flags = ["--turn", &turn.to_string(), "--turn_secret", SECRET, "--sslkey", &key, "--sslcert", &cert];
+    let _program = Program::start(&flags);
+    send_garbage(turn, 500);
+}
+
+fn send_garbage(turn: SocketAddr, count: usize) {
     let mut pair = Pair::open(turn);
     let request = allocate_request();
     let mut random = 1_u32;
@@ -152,7 +165,7 @@ pub fn garbage(target: &mut Target) {
         random ^= random << 5;
         random
     };
-    let connections: Vec<TcpStream> = (0..2000)
+    let connections: Vec<TcpStream> = (0..count)
         .map(|number| {
             let mut bytes = match number % 4 {
                 0 => request.clone(),

@@ -17,6 +17,9 @@ struct Cli {
     pid: u32,
     #[arg(long, default_value_t = 100)]
     calls: usize,
+    /// Calls that begin before, and whose memory does not count
+    #[arg(long, default_value_t = 0)]
+    after: usize,
     /// Bytes of a datagram
     #[arg(long, default_value_t = 1200)]
     size: usize,
@@ -37,23 +40,32 @@ struct Cli {
 enum By {
     /// The relay of a broker
     Relay { broker: SocketAddr, relay: SocketAddr },
-    /// A TURN server that asks for no credentials
-    Turn { server: SocketAddr },
+    /// A TURN server
+    Turn {
+        server: SocketAddr,
+        /// Both clients of each call use it
+        #[arg(long)]
+        both: bool,
+        /// The broker that tells credentials for it
+        #[arg(long)]
+        broker: Option<SocketAddr>,
+    },
     /// The yardstick
     Forwarder { at: SocketAddr },
 }
 
 fn main() -> Result<()> {
-    let Cli { pid, calls, size, in_flight, per_second, seconds, way } = Cli::parse();
+    let Cli { pid, calls, after, size, in_flight, per_second, seconds, way } = Cli::parse();
     rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
     let way = match way {
         By::Relay { broker, relay } => Way::Relay { broker, relay },
-        By::Turn { server } => Way::Turn { server, size },
+        By::Turn { server, both, broker } => Way::Turn { server, size, both, broker },
         By::Forwarder { at } => Way::Forwarder { at },
     };
     let server = Process(pid);
+    let _first = Calls::begin(&way, 0..after)?;
     let before = server.resident()?;
-    let mut begun = Calls::begin(&way, calls)?;
+    let mut begun = Calls::begin(&way, after..after + calls)?;
     let bytes_per_call = server.resident()?.saturating_sub(before) as f64 / calls as f64;
     let paces = in_flight.into_iter().map(Pace::InFlight).chain(per_second.into_iter().map(Pace::PerSecond));
     let time = Duration::from_secs_f64(seconds);

@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
-use stun_types::attribute::{AttributeType, RawAttribute, Username, XorMappedAddress, XorSocketAddr};
+use stun_types::attribute::{
+    AttributeType, Nonce, RawAttribute, Realm, Username, XorMappedAddress, XorSocketAddr,
+};
 use stun_types::message::{
-    BINDING, IntegrityAlgorithm, Message, MessageClass, MessageIntegrityCredentials, MessageType,
-    MessageWrite as _, MessageWriteExt as _, MessageWriteVec, Method, ShortTermCredentials, TransactionId,
+    BINDING, IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageIntegrityCredentials,
+    MessageType, MessageWrite as _, MessageWriteExt as _, MessageWriteVec, Method, ShortTermCredentials,
+    TransactionId,
 };
 
 const ALLOCATE: Method = Method::new(0x003);
@@ -32,6 +35,40 @@ pub(super) const CHANNEL: u16 = 0x4000;
 pub(super) struct Credentials {
     pub(super) ufrag: String,
     pub(super) pwd: String,
+}
+
+/// What a client of a TURN server proves itself with, once the server has told it realm and nonce.
+#[derive(Clone, Default)]
+pub(super) struct Login {
+    pub(super) username: String,
+    pub(super) password: String,
+    challenge: Option<(String, String)>,
+}
+
+impl Login {
+    pub(super) fn new(username: String, password: String) -> Self {
+        Login { username, password, challenge: None }
+    }
+
+    /// Reads the realm and the nonce in a refusal. False if there are none, or they were known.
+    pub(super) fn challenged(&mut self, bytes: &[u8]) -> bool {
+        let Ok(message) = Message::from_bytes(bytes) else { return false };
+        let (Ok(realm), Ok(nonce)) = (message.attribute::<Realm>(), message.attribute::<Nonce>()) else {
+            return false;
+        };
+        let challenge = (realm.realm().to_owned(), nonce.nonce().to_owned());
+        self.challenge.replace(challenge).is_none()
+    }
+
+    fn sign(&self, message: &mut MessageWriteVec) -> Result<()> {
+        let Some((realm, nonce)) = &self.challenge else { return Ok(()) };
+        message.add_attribute(&Username::new(&self.username)?)?;
+        message.add_attribute(&Realm::new(realm)?)?;
+        message.add_attribute(&Nonce::new(nonce)?)?;
+        let (username, password) = (self.username.clone(), self.password.clone());
+        let credentials = LongTermKeyCredentials::new(username, password, realm.clone());
+        Ok(message.add_message_integrity(&credentials.into(), IntegrityAlgorithm::Sha1)?)
+    }
 }
 
 /// A message that came.
@@ -77,19 +114,21 @@ pub(super) fn read(bytes: &[u8], own: &Credentials, from: SocketAddr) -> Result<
 }
 
 /// Asks for an allocation.
-pub(super) fn allocate() -> Result<Vec<u8>> {
+pub(super) fn allocate(login: &Login) -> Result<Vec<u8>> {
     let mut message = request(ALLOCATE);
     message.add_attribute(&RawAttribute::new(REQUESTED_TRANSPORT, &UDP))?;
+    login.sign(&mut message)?;
     Ok(message.finish())
 }
 
 /// Binds [`CHANNEL`] to a peer.
-pub(super) fn bind_channel(peer: SocketAddr) -> Result<Vec<u8>> {
+pub(super) fn bind_channel(peer: SocketAddr, login: &Login) -> Result<Vec<u8>> {
     let mut message = request(CHANNEL_BIND);
     let [high, low] = CHANNEL.to_be_bytes();
     message.add_attribute(&RawAttribute::new(CHANNEL_NUMBER, &[high, low, 0, 0]))?;
     let peer = XorSocketAddr::new(peer, message.transaction_id());
     message.add_attribute(&peer.to_raw(XOR_PEER_ADDRESS))?;
+    login.sign(&mut message)?;
     Ok(message.finish())
 }
 

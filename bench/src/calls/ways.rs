@@ -1,12 +1,15 @@
 //! How calls begin through each server.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
 use super::signaling::Signaling;
-use super::stun::{self, Credentials, Incoming};
+use super::stun::{self, Credentials, Incoming, Login};
 use super::{DATAGRAM, Side};
 
 /// Calls that begin together.
@@ -19,8 +22,8 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub enum Way {
     /// Through the relay of a broker, which both clients know from their descriptions.
     Relay { broker: SocketAddr, relay: SocketAddr },
-    /// Through a TURN server that one of the clients uses. Datagrams have this size.
-    Turn { server: SocketAddr, size: usize },
+    /// Through a TURN server that one of the clients uses, or both. Datagrams have this size. A broker tells credentials.
+    Turn { server: SocketAddr, size: usize, both: bool, broker: Option<SocketAddr> },
     /// Through `forwarder`.
     Forwarder { at: SocketAddr },
 }
@@ -33,16 +36,20 @@ struct Beginning {
 }
 
 impl Way {
-    /// The sides of calls that have begun, two of each.
-    pub(super) fn begin(&self, count: usize, within: Duration) -> Result<Vec<Side>> {
+    /// The sides of calls that have begun, two of each. `all` are their numbers.
+    pub(super) fn begin(&self, all: Range<usize>, within: Duration) -> Result<Vec<Side>> {
         let deadline = Instant::now() + within;
-        let mut sides = Vec::with_capacity(count * 2);
+        let mut sides = Vec::with_capacity(all.len() * 2);
         let mut signaling = match self {
             Way::Relay { broker, .. } => Some(Signaling::open(*broker)?),
             _ => None,
         };
-        for first in (0..count).step_by(TOGETHER) {
-            let numbers = first..count.min(first + TOGETHER);
+        let login = match self {
+            Way::Turn { broker: Some(broker), .. } => credentials_of(*broker)?,
+            _ => Login::default(),
+        };
+        for first in all.clone().step_by(TOGETHER) {
+            let numbers = first..all.end.min(first + TOGETHER);
             match *self {
                 Way::Relay { relay, .. } => {
                     let mut calls = Vec::new();
@@ -56,9 +63,21 @@ impl Way {
                     connect(&mut calls, deadline)?;
                     sides.extend(calls.into_iter().flat_map(|call| call.sides));
                 }
-                Way::Turn { server, size } => {
+                Way::Turn { server, size, both, .. } => {
+                    let header = stun::channel_header(size)?;
                     for number in numbers {
-                        sides.extend(allocate(number, server, size, deadline)?);
+                        let mut one = Allocated::open(number, server, &login, deadline)?;
+                        let other = if both {
+                            let mut other = Allocated::open(number, server, &login, deadline)?;
+                            other.bind(one.relayed, &header, deadline)?;
+                            one.bind(other.relayed, &header, deadline)?;
+                            other.side
+                        } else {
+                            let other = Side::bind(source(number), one.relayed)?;
+                            one.bind(other.address()?, &header, deadline)?;
+                            other
+                        };
+                        sides.extend([one.side, other]);
                     }
                 }
                 Way::Forwarder { at } => {
@@ -135,30 +154,65 @@ fn connect(calls: &mut [Beginning], deadline: Instant) -> Result<()> {
     Ok(())
 }
 
-/// One side has an allocation, with a channel to the other.
-fn allocate(number: usize, server: SocketAddr, size: usize, deadline: Instant) -> Result<[Side; 2]> {
-    let mut ours = Side::bind(source(number), server)?;
-    let relayed = ask(&ours, &stun::allocate()?, deadline)?;
-    let Some(relayed) = relayed else { anyhow::bail!("an allocation has no address") };
-    let theirs = Side::bind(source(number), relayed)?;
-    ask(&ours, &stun::bind_channel(theirs.address()?)?, deadline)?;
-    ours.header = stun::channel_header(size)?;
-    Ok([ours, theirs])
+/// A side with an allocation.
+struct Allocated {
+    side: Side,
+    relayed: SocketAddr,
+    login: Login,
 }
 
-fn ask(side: &Side, question: &[u8], deadline: Instant) -> Result<Option<SocketAddr>> {
+impl Allocated {
+    fn open(number: usize, server: SocketAddr, login: &Login, deadline: Instant) -> Result<Self> {
+        let mut login = login.clone();
+        let side = Side::bind(source(number), server)?;
+        let relayed = ask(&side, &mut login, stun::allocate, deadline)?;
+        Ok(Allocated { side, relayed: relayed.context("an allocation has no address")?, login })
+    }
+
+    /// Sends to a peer in a channel from now on.
+    fn bind(&mut self, peer: SocketAddr, header: &[u8], deadline: Instant) -> Result<()> {
+        ask(&self.side, &mut self.login, |login| stun::bind_channel(peer, login), deadline)?;
+        self.side.header = header.to_vec();
+        Ok(())
+    }
+}
+
+fn ask(
+    side: &Side,
+    login: &mut Login,
+    question: impl Fn(&Login) -> Result<Vec<u8>>,
+    deadline: Instant,
+) -> Result<Option<SocketAddr>> {
     let nobody = Credentials { ufrag: String::new(), pwd: String::new() };
     let mut buffer = [0; DATAGRAM];
     loop {
-        side.socket.send_to(question, side.to)?;
+        side.socket.send_to(&question(login)?, side.to)?;
         let asked = Instant::now();
         while asked.elapsed() < AGAIN {
-            if let Ok((count, from)) = side.socket.recv_from(&mut buffer)
-                && let Incoming::Success(relayed) = stun::read(&buffer[..count], &nobody, from)?
-            {
+            let Ok((count, from)) = side.socket.recv_from(&mut buffer) else { continue };
+            if let Incoming::Success(relayed) = stun::read(&buffer[..count], &nobody, from)? {
                 return Ok(relayed);
+            }
+            if login.challenged(&buffer[..count]) {
+                break;
             }
         }
         ensure!(Instant::now() < deadline, "the TURN server does not answer");
     }
+}
+
+/// What a broker tells its clients about its TURN server.
+fn credentials_of(broker: SocketAddr) -> Result<Login> {
+    let mut stream = TcpStream::connect(broker).context("cannot connect to the broker")?;
+    write!(stream, "GET /peerjs/ice HTTP/1.1\r\nHost: {broker}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (_, body) = answer.split_once("\r\n\r\n").context("an answer without an end")?;
+    let told: Value = serde_json::from_str(body)?;
+    let entries = told["iceServers"].as_array().context("the broker tells no servers")?;
+    let login = entries.iter().find_map(|entry| {
+        let text = |name: &str| Some(entry.get(name)?.as_str()?.to_owned());
+        Some(Login::new(text("username")?, text("credential")?))
+    });
+    login.context("the broker has no TURN server")
 }

@@ -17,7 +17,7 @@ pub fn relays(run: &Run) -> Chapter {
     for pace in paces {
         for size in SIZES {
             let values = Relays::ALL.map(|relay| of_packets(run, relay, pace, size, |all| all.cpu_us));
-            let [ours, bare, _] = values;
+            let [ours, bare, ..] = values;
             let must = at_most(ratio(ours, bare), 1.3, "× bare loop").map(|claim| claim.text());
             cells.push(line(
                 &format!("CPU per datagram of {size} bytes, {}", what(pace)),
@@ -41,7 +41,7 @@ pub fn relays(run: &Run) -> Chapter {
         median(idle.map(|calls| calls.bytes_per_call))
     });
     cells.push(line(
-        "memory per call, 5,000 calls",
+        "memory per further call, from 1,000 to 5,000 calls",
         "B",
         memory,
         at_most(memory[0], 1024.0, "B").map(|claim| claim.text()),
@@ -71,7 +71,12 @@ fn what(pace: Pace) -> String {
     }
 }
 
-fn line(measure: &str, unit: &str, values: [Option<f64>; 3], must: Option<String>) -> Vec<String> {
+fn line(
+    measure: &str,
+    unit: &str,
+    values: [Option<f64>; Relays::ALL.len()],
+    must: Option<String>,
+) -> Vec<String> {
     let mut line = vec![measure.to_owned(), unit.to_owned()];
     line.extend(values.map(|value| value.map_or_else(|| "–".to_owned(), number)));
     line.push(must.unwrap_or_default());

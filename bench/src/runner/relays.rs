@@ -17,7 +17,12 @@ use crate::measured::CallsMeasured;
 pub enum Relays {
     Peerbroker,
     Forwarder,
+    /// Our TURN server, with virtual addresses. Both clients of a call use it.
+    Turn,
+    /// One client of a call uses it.
     Coturn,
+    /// Both do.
+    CoturnTwice,
 }
 
 /// Bytes of the datagrams: those of a voice, and of a picture.
@@ -28,19 +33,24 @@ pub const IN_FLIGHT: [usize; 2] = [1, 4];
 pub const STEADY: f64 = 20_000.0;
 
 const CALLS: usize = 200;
-/// Calls at which memory is read. Each needs two sockets of the load generator.
+/// Calls between which memory is read: what a server needs for the first ones is not what each costs. Each needs two sockets of
+/// the load generator.
+const SOME_CALLS: usize = 1_000;
 const MANY_CALLS: usize = 5_000;
 const ROUNDS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Relays {
-    pub const ALL: [Relays; 3] = [Relays::Peerbroker, Relays::Forwarder, Relays::Coturn];
+    pub const ALL: [Relays; 5] =
+        [Relays::Peerbroker, Relays::Forwarder, Relays::Turn, Relays::Coturn, Relays::CoturnTwice];
 
     pub fn name(self) -> &'static str {
         match self {
             Relays::Peerbroker => "relay",
             Relays::Forwarder => "bare loop",
+            Relays::Turn => "TURN",
             Relays::Coturn => "coturn",
+            Relays::CoturnTwice => "coturn, twice",
         }
     }
 
@@ -60,14 +70,23 @@ impl Relays {
             Relays::Forwarder => {
                 (beside_us("forwarder")?, format!("--port {port}"), format!("forwarder {udp}"))
             }
-            Relays::Coturn => (
+            Relays::Turn => (
+                places.server.clone(),
+                format!(
+                    "--port {} --turn {udp} --turn_bytes_per_second 0 --turn_allocations 20000 \
+                     --turn_allocations_per_key 20000",
+                    tcp.port()
+                ),
+                format!("turn {udp} --both --broker {tcp}"),
+            ),
+            Relays::Coturn | Relays::CoturnTwice => (
                 places.coturn.clone(),
                 format!(
                     "-n --no-cli --no-auth --no-tls --no-dtls --no-tcp --no-tcp-relay --allow-loopback-peers \
                      --listening-ip 127.0.0.1 --relay-ip 127.0.0.1 --listening-port {port} --min-port 20000 \
                      --max-port 60000 --log-file /dev/null --pidfile /dev/null"
                 ),
-                format!("turn {udp}"),
+                format!("turn {udp}{}", if self == Relays::CoturnTwice { " --both" } else { "" }),
             ),
         };
         let args: Vec<String> = args.split_whitespace().map(str::to_owned).collect();
@@ -101,8 +120,8 @@ pub(super) fn run(places: &Places, say: impl Fn(&str)) -> Result<BTreeMap<String
                 add(relay, &format!("--calls {CALLS} --size {size} {paces}"))?;
             }
         }
-        for relay in [Relays::Peerbroker, Relays::Coturn] {
-            add(relay, &format!("--calls {MANY_CALLS}"))?;
+        for relay in Relays::ALL.into_iter().filter(|relay| *relay != Relays::Forwarder) {
+            add(relay, &format!("--after {SOME_CALLS} --calls {}", MANY_CALLS - SOME_CALLS))?;
         }
     }
     Ok(measured)

@@ -9,7 +9,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::page::{self, Page};
+use super::page::{self, Page, Search};
 use super::problem::Problem;
 use super::state::{Ops, actor, blocking};
 use crate::app::Parts;
@@ -79,8 +79,9 @@ pub(super) async fn list(ops: web::Data<Ops>, page: web::Query<Page>) -> Result<
     let limit = page.limit()?;
     let keys = blocking(ops, move |parts| {
         let mut keys = parts.admin.all_keys()?;
-        let after = page.after.as_deref();
+        let (after, search) = (page.after.as_deref(), Search::new(page.search.as_deref()));
         keys.retain(|key| after.is_none_or(|after| key.key.as_str() > after));
+        keys.retain(|key| search.is_in(key.key.as_str()) || search.is_in(&key.name));
         keys.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         keys.truncate(limit + 1);
         let next = page::cut_to_page(&mut keys, limit, |key| key.key.to_string());

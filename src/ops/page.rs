@@ -18,6 +18,9 @@ pub(super) struct Page {
     limit: Option<usize>,
     /// The `next` of the previous page.
     pub(super) after: Option<String>,
+    /// Lists only what has this text: keys in themselves or in their names, clients in their ids or at the start of their
+    /// addresses. Upper and lower case are the same.
+    pub(super) search: Option<String>,
 }
 
 impl Page {
@@ -26,6 +29,28 @@ impl Page {
             Some(0) => Err(Problem::unprocessable("limit: must be a whole number from 1 on")),
             limit => Ok(limit.unwrap_or(MAX_LIMIT).min(MAX_LIMIT)),
         }
+    }
+}
+
+/// A text that entries of a list are searched for.
+pub(super) struct Search(String);
+
+impl Search {
+    /// Without a text everything is found.
+    pub(super) fn new(text: Option<&str>) -> Self {
+        Search(text.unwrap_or_default().to_lowercase())
+    }
+
+    pub(super) fn is_for_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn is_in(&self, text: &str) -> bool {
+        self.is_for_all() || text.to_lowercase().contains(&self.0)
+    }
+
+    pub(super) fn begins(&self, text: &str) -> bool {
+        text.to_lowercase().starts_with(&self.0)
     }
 }
 

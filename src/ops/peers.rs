@@ -5,11 +5,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::keys::parse_key;
-use super::page::{self, Page};
+use super::page::{self, Page, Search};
 use super::problem::Problem;
 use super::state::{Ops, actor, blocking};
-use crate::node::PeerReport;
+use crate::node::{Node, PeerReport};
 use crate::wire::PeerId;
+
+/// Clients that a search looks at in one request, and how many at a time. In a cluster each time costs every node some work.
+const MAX_SEARCHED: usize = 20_000;
+const SEARCHED_AT_ONCE: usize = 2000;
 
 /// One page of clients.
 #[derive(Serialize, ToSchema)]
@@ -21,7 +25,7 @@ pub(super) struct PeerPage {
     next: Option<String>,
 }
 
-/// Lists the connected clients of a key.
+/// Lists the connected clients of a key. A search among very many clients takes several pages, and some may be empty.
 #[utoipa::path(
     tag = "peers",
     operation_id = "list_peers",
@@ -41,12 +45,43 @@ pub(super) async fn list(
         shown.await?;
         return Ok(web::Json(PeerPage { peers: Vec::new(), next: None }));
     }
+    let search = Search::new(page.search.as_deref());
+    if !search.is_for_all() {
+        return Ok(web::Json(
+            find(&ops.parts.node, key.as_str(), page.into_inner().after, limit, &search).await,
+        ));
+    }
     let mut peers = ops.parts.node.peers_after(key.as_str(), page.after.as_deref(), limit + 1).await;
     let mut ids: Vec<String> = peers.iter().map(|peer| peer.id.clone()).collect();
     ids.dedup();
     let next = page::cut_to_page(&mut ids, limit, String::clone);
     peers.retain(|peer| ids.last().is_some_and(|last| peer.id <= *last));
     Ok(web::Json(PeerPage { peers, next }))
+}
+
+async fn find(node: &Node, key: &str, mut after: Option<String>, limit: usize, search: &Search) -> PeerPage {
+    let fits = |peer: &PeerReport| {
+        search.is_in(&peer.id) || peer.address.is_some_and(|address| search.begins(&address.to_string()))
+    };
+    let mut found: Vec<PeerReport> = Vec::new();
+    for _ in 0..MAX_SEARCHED / SEARCHED_AT_ONCE {
+        let peers = node.peers_after(key, after.as_deref(), SEARCHED_AT_ONCE).await;
+        let Some(last) = peers.last().map(|peer| peer.id.clone()) else {
+            return PeerPage { peers: found, next: None };
+        };
+        after = Some(last);
+        for peer in peers.into_iter().filter(fits) {
+            // Clients of one id belong to one page, because the next one begins after that id.
+            if found.len() >= limit
+                && let Some(end) = found.last().filter(|end| end.id != peer.id)
+            {
+                let next = Some(end.id.clone());
+                return PeerPage { peers: found, next };
+            }
+            found.push(peer);
+        }
+    }
+    PeerPage { peers: found, next: after }
 }
 
 /// Shows a connected client, and in a cluster the node that has its connection.

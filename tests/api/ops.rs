@@ -4,6 +4,7 @@ mod access;
 mod described;
 mod load;
 mod metrics;
+mod search;
 
 use serde_json::{Value, json};
 

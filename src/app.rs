@@ -28,6 +28,8 @@ use crate::wire::Limit;
 use key_watch::KeyWatch;
 use mistakes::Mistakes;
 
+pub(crate) use mistakes::RecentMistake;
+
 /// Makes an id for a client of a key.
 pub(crate) type GenerateId = Box<dyn Fn(&str) -> String + Send + Sync>;
 
@@ -188,6 +190,11 @@ impl Parts {
         let connections = self.sessions.len();
         self.events.emit(|| Event::Draining { connections });
         self.node.close();
+    }
+
+    /// The mistakes that clients made within the last hour, the latest first.
+    pub(crate) fn recent_mistakes(&self) -> Vec<RecentMistake> {
+        self.mistakes.recent()
     }
 
     /// Why no client should be sent here now; nothing if one may.

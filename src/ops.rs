@@ -5,6 +5,7 @@ mod health;
 mod index;
 mod keys;
 mod metrics;
+mod mistakes;
 mod page;
 mod peers;
 mod problem;
@@ -57,6 +58,7 @@ pub(crate) fn app(
         .service(peers::show)
         .service(peers::kick)
         .service(stats::show)
+        .service(mistakes::list)
         .service(metrics::show)
         .service(health::healthz)
         .service(health::readyz)

@@ -1,5 +1,7 @@
 //! The log of clients' mistakes, with hints. A mistake is logged when it first happens, and then at most once a minute.
 
+mod recent;
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,6 +10,9 @@ use crate::clock::Clock;
 use crate::events::{ClientMistake, Event, Events, Mistake, Notice, Refused};
 use crate::keys::Key;
 use crate::wire::{ApiKey, Refusal};
+use recent::Recent;
+
+pub(crate) use recent::RecentMistake;
 
 /// How often the same mistake is logged, in milliseconds.
 const INTERVAL: u64 = 60_000;
@@ -32,6 +37,7 @@ struct Table {
     /// How many were not logged because there were too many different ones.
     others: u64,
     since: u64,
+    recent: Recent,
 }
 
 /// One mistake in words.
@@ -74,13 +80,24 @@ impl Mistakes {
 
     /// The text for the log, if it is due now.
     fn text_of(&self, Line { what, who, hint }: Line<'_>, now: u64) -> Option<String> {
-        if !self.table().is_new(&what, now) {
-            return None;
+        {
+            let mut table = self.table();
+            if !table.is_new(&what, now) {
+                table.recent.repeat(&what, &who, now);
+                return None;
+            }
         }
         let hint = hint();
         let text = format!("a client {what}{who}: {hint}");
-        self.table().known.insert(what, (0, hint));
+        let mut table = self.table();
+        table.recent.note(&what, &who, &hint, now);
+        table.known.insert(what, (0, hint));
         Some(text)
+    }
+
+    /// The mistakes of the last hour, the latest first.
+    pub(super) fn recent(&self) -> Vec<RecentMistake> {
+        self.table().recent.list()
     }
 
     /// Logs what was repeated in the last minute.
@@ -109,6 +126,7 @@ impl Table {
     }
 
     fn sweep(&mut self, now: u64) -> Vec<String> {
+        self.recent.sweep(now);
         if now.saturating_sub(self.since) < INTERVAL {
             return Vec::new();
         }

@@ -4,6 +4,7 @@ mod access;
 mod described;
 mod load;
 mod metrics;
+mod mistakes;
 mod search;
 
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use crate::harness::api::{Answer, Api};
 use crate::harness::ops::with_api;
 
 /// The operations in an order that works, with the client `alice` connected after the first.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 13] = [
     "add_key",
     "list_keys",
     "show_key",
@@ -15,6 +15,7 @@ const ORDER: [&str; 12] = [
     "list_peers",
     "show_peer",
     "show_stats",
+    "list_mistakes",
     "show_metrics",
     "show_health",
     "show_readiness",

@@ -1,0 +1,22 @@
+//! What clients did wrong, in words.
+
+use serde_json::json;
+
+use crate::harness::keys::INVALID_KEY;
+use crate::harness::messages::error;
+use crate::harness::ops::with_api;
+use crate::harness::wait_until;
+
+#[test]
+fn mistakes_of_clients_are_shown_in_words_with_their_numbers() {
+    let (server, api) = with_api(&[], None, |_| {});
+    for n in 0..3 {
+        server.newcomer_of("peerjss", &format!("c{n}")).expect_refused(error(INVALID_KEY));
+    }
+    let mistakes = || api.get("/api/mistakes").json["mistakes"].take();
+    wait_until("three times", || mistakes()[0]["times"] == 3);
+    let shown = mistakes();
+    assert_eq!(shown[0]["what"], "asked for the key \"peerjss\"");
+    assert_eq!(shown[0]["hint"], "the key here is \"peerjs\"");
+    assert_eq!((&shown[0]["latest"], &shown[0]["ago"]), (&json!("id \"c2\", from 127.0.0.1"), &json!(0)));
+}

@@ -28,6 +28,7 @@ use crate::wire::Limit;
 use key_watch::KeyWatch;
 use mistakes::Mistakes;
 
+pub(crate) use background::repeat;
 pub(crate) use mistakes::RecentMistake;
 
 /// Makes an id for a client of a key.
@@ -192,6 +193,11 @@ impl Parts {
         self.node.close();
     }
 
+    /// Whether the server has begun to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// The mistakes that clients made within the last hour, the latest first.
     pub(crate) fn recent_mistakes(&self) -> Vec<RecentMistake> {
         self.mistakes.recent()
@@ -200,7 +206,7 @@ impl Parts {
     /// Why no client should be sent here now; nothing if one may.
     pub(crate) fn unready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        if self.stopping.load(Ordering::Relaxed) {
+        if self.is_stopping() {
             reasons.push("the server is stopping".to_owned());
         }
         if !self.admin.has_read_keys() {

@@ -138,7 +138,7 @@ impl PeerBroker {
 
     /// The state of the operator's API.
     pub(crate) fn ops(&self, token: Option<AdminToken>) -> Arc<Ops> {
-        Arc::new(Ops::new(Arc::clone(&self.parts), token))
+        Ops::start(Arc::clone(&self.parts), token)
     }
 
     /// The broker at its configured path, in a server of its own.

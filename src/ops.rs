@@ -4,11 +4,13 @@ mod access;
 mod health;
 mod index;
 mod keys;
+mod live;
 mod metrics;
 mod mistakes;
 mod page;
 mod peers;
 mod problem;
+mod samples;
 mod state;
 mod stats;
 
@@ -16,7 +18,8 @@ use std::sync::Arc;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::middleware::from_fn;
+use actix_web::http::header;
+use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, Error, HttpRequest, HttpResponse, web};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -58,6 +61,7 @@ pub(crate) fn app(
         .service(peers::show)
         .service(peers::kick)
         .service(stats::show)
+        .service(live::show)
         .service(mistakes::list)
         .service(metrics::show)
         .service(health::healthz)
@@ -74,6 +78,12 @@ pub(crate) fn app(
         .route(DESCRIPTION, web::get().to(move || std::future::ready(send_description(&description))))
         .default_service(web::to(not_found))
         .wrap(from_fn(access::guard))
+        .wrap(
+            DefaultHeaders::new()
+                .add((header::CACHE_CONTROL, "no-store"))
+                .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+                .add((header::REFERRER_POLICY, "no-referrer")),
+        )
 }
 
 #[derive(OpenApi)]

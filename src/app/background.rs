@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Calls `work` after each interval, until the owner is gone. A thread rather than a task: it belongs to no worker, and
 /// needs no runtime of an embedding program.
-pub(super) fn repeat<T: Send + Sync + 'static>(
+pub(crate) fn repeat<T: Send + Sync + 'static>(
     name: &str,
     owner: &Arc<T>,
     interval: fn(&T) -> Duration,

@@ -47,13 +47,14 @@ impl Problem {
     }
 
     pub(super) fn unauthorized() -> Self {
-        let detail = "the admin token of the server is missing or wrong: send Authorization: Bearer …";
+        let detail = "the admin token of the server is missing or wrong, or the session has ended: send Authorization: \
+            Bearer …";
         Problem::new(StatusCode::UNAUTHORIZED, detail)
     }
 
     pub(super) fn not_local() -> Self {
         let detail = "without --admin_token_file, only programs on the server's machine are allowed: send requests to \
-            localhost or a loopback address, without a proxy, and not from a web page";
+            localhost or a loopback address, without a proxy, and not from a page of another site";
         Problem::new(StatusCode::FORBIDDEN, detail)
     }
 
@@ -61,6 +62,11 @@ impl Problem {
         let detail =
             "a browser sent this request for a page of another site (Sec-Fetch-Site), which is not allowed";
         Problem::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    pub(super) fn too_many_streams() -> Self {
+        let detail = "too many callers read /api/live at the same time: close one of them";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
     pub(super) fn timed_out() -> Self {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, web};
 
 use super::problem::Problem;
-use crate::app::Parts;
+use super::samples::{Samples, TICK};
+use crate::app::{self, Parts};
 use crate::config::AdminToken;
 use crate::events::Actor;
 
@@ -13,11 +14,15 @@ use crate::events::Actor;
 pub(crate) struct Ops {
     pub(super) parts: Arc<Parts>,
     pub(super) token: Option<AdminToken>,
+    pub(super) samples: Samples,
 }
 
 impl Ops {
-    pub(crate) fn new(parts: Arc<Parts>, token: Option<AdminToken>) -> Self {
-        Ops { parts, token }
+    /// The state of the API. It takes samples of the server's numbers until it is dropped.
+    pub(crate) fn start(parts: Arc<Parts>, token: Option<AdminToken>) -> Arc<Self> {
+        let ops = Arc::new(Ops { parts, token, samples: Samples::default() });
+        app::repeat("samples", &ops, |_| TICK, |ops| ops.samples.take(&ops.parts));
+        ops
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod described;
+mod live;
 mod load;
 mod metrics;
 mod mistakes;

@@ -29,7 +29,7 @@ pub const LAYERS: &[Layer] = &[
     // The library's front: re-exports.
     layer(
         "peerbroker",
-        "fuzzing server embed http ops app acme admin session transport node client_options limits auth dialect directory broker cluster events config \
+        "fuzzing server embed ops http app acme admin session transport node client_options limits auth dialect directory broker cluster events config \
          turn relay tls files lan keys redis_link wire clock rate_limit",
         "",
     ),
@@ -44,15 +44,16 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer("embed", "http ops app session node turn relay events config keys lan clock wire", "actix_web log"),
     layer(
+        "ops",
+        "http app admin node turn relay limits events config keys clock wire",
+        "actix_web base64 bytes futures_core log mime percent_encoding procfs ring::hmac rust_embed serde serde_json subtle tokio::select \
+         tokio::sync tokio::time utoipa utoipa_actix_web",
+    ),
+    layer(
         "http",
         "app admin session transport client_options limits events config keys wire",
         "actix_codec actix_files actix_http actix_web base64 form_urlencoded log mime mime_guess percent_encoding pulldown_cmark rand ring::digest rust_embed serde_json tokio \
          uuid",
-    ),
-    layer(
-        "ops",
-        "app admin node turn relay limits events config keys wire",
-        "actix_web log mime percent_encoding procfs serde serde_json subtle tokio::time utoipa utoipa_actix_web",
     ),
     // The parts of a broker, put together.
     layer(

@@ -57,6 +57,13 @@ impl Api {
         }
     }
 
+    /// Begins to read server-sent events.
+    pub fn stream(&self, path: &str) -> Stream {
+        let mut connection = HttpConnection::open(self.address);
+        connection.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{}\r\n", self.headers));
+        Stream { head: connection.head(), connection, text: String::new() }
+    }
+
     /// The same with any body.
     pub fn send(&self, method: &str, path: &str, kind: &str, body: &str) -> Answer {
         let host = if self.headers.contains("Host:") { "" } else { "Host: localhost\r\n" };
@@ -74,6 +81,34 @@ impl Api {
             body => serde_json::from_slice(body).expect("an answer of JSON"),
         };
         Answer { status: response.status, response, json }
+    }
+}
+
+/// A stream of server-sent events.
+pub struct Stream {
+    pub head: Response,
+    connection: HttpConnection,
+    text: String,
+}
+
+impl Stream {
+    /// The next message: its name and its JSON.
+    pub fn expect_message(&mut self) -> (String, Value) {
+        let end = loop {
+            if let Some(end) = self.text.find("\n\n") {
+                break end;
+            }
+            let chunk = self.connection.chunk().expect("a message");
+            self.text.push_str(std::str::from_utf8(&chunk).expect("text"));
+        };
+        let message: String = self.text.drain(..end + 2).collect();
+        let field = |name: &str| message.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+        (field("event: ").to_owned(), serde_json::from_str(field("data: ")).expect("JSON"))
+    }
+
+    /// Waits until the server has ended it.
+    pub fn expect_end(&mut self) {
+        self.connection.read_to_end();
     }
 }
 

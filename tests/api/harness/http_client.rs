@@ -139,6 +139,11 @@ impl HttpConnection {
         assert_eq!(String::from_utf8_lossy(&self.received), "", "nothing before the end");
     }
 
+    /// Waits until the server has ended the connection, whatever it sends before.
+    pub fn read_to_end(&mut self) {
+        while self.read("the end of the connection") {}
+    }
+
     fn read(&mut self, wanted: &str) -> bool {
         let mut chunk = [0; 4096];
         match self.stream.read(&mut chunk) {

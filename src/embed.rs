@@ -12,7 +12,7 @@ use crate::keys::memory::MemoryKeys;
 use crate::keys::{KeyError, KeyStore};
 use crate::lan::lan_address;
 use crate::node::Node;
-use crate::ops::Ops;
+use crate::ops::{ClientPort, Ops};
 use crate::relay::BoundRelay;
 use crate::session::{Client, Message};
 use crate::turn::{BoundTurn, Turn, TurnUrls};
@@ -137,8 +137,8 @@ impl PeerBroker {
     }
 
     /// The state of the operator's API.
-    pub(crate) fn ops(&self, token: Option<AdminToken>) -> Arc<Ops> {
-        Ops::start(Arc::clone(&self.parts), token)
+    pub(crate) fn ops(&self, token: Option<AdminToken>, clients: ClientPort) -> Arc<Ops> {
+        Ops::start(Arc::clone(&self.parts), token, clients)
     }
 
     /// The broker at its configured path, in a server of its own.

@@ -16,7 +16,7 @@ mod key_signup;
 mod legacy;
 mod mounted;
 mod not_found;
-mod pages;
+pub(crate) mod pages;
 mod peerjs;
 mod percent;
 mod response;

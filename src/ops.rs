@@ -1,6 +1,8 @@
-//! The operator's API for keys and peers, with its OpenAPI description.
+//! The operator's API for keys and peers, with its OpenAPI description, and the dashboard that uses it.
 
 mod access;
+mod cookie;
+mod dashboard;
 mod health;
 mod index;
 mod keys;
@@ -11,6 +13,7 @@ mod page;
 mod peers;
 mod problem;
 mod samples;
+mod session;
 mod state;
 mod stats;
 
@@ -20,7 +23,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::header;
 use actix_web::middleware::{DefaultHeaders, from_fn};
-use actix_web::{App, Error, HttpRequest, HttpResponse, web};
+use actix_web::{App, Error, HttpRequest, HttpResponse, Route, web};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_actix_web::AppExt as _;
@@ -28,7 +31,7 @@ use utoipa_actix_web::AppExt as _;
 use index::{DESCRIPTION, Index};
 use problem::Problem;
 
-pub(crate) use state::Ops;
+pub(crate) use state::{ClientPort, Ops};
 
 /// Most bytes of a request body.
 const MAX_BODY: usize = 64 << 10;
@@ -64,6 +67,8 @@ pub(crate) fn app(
         .service(live::show)
         .service(mistakes::list)
         .service(metrics::show)
+        .service(session::log_in)
+        .service(session::log_out)
         .service(health::healthz)
         .service(health::readyz)
         .split_for_parts();
@@ -72,7 +77,8 @@ pub(crate) fn app(
         let index = index.clone();
         web::get().to(move || std::future::ready(HttpResponse::Ok().json(&index)))
     };
-    app.route("/", show_index())
+    app.route("/", show_root(&index))
+        .route("/dashboard/{file:.*}", web::get().to(send_file))
         .route("/api", show_index())
         .route("/api/", show_index())
         .route(DESCRIPTION, web::get().to(move || std::future::ready(send_description(&description))))
@@ -84,6 +90,26 @@ pub(crate) fn app(
                 .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
                 .add((header::REFERRER_POLICY, "no-referrer")),
         )
+}
+
+/// The dashboard for browsers, the index for programs.
+fn show_root(index: &Index) -> Route {
+    let index = index.clone();
+    web::get().to(move |ops: web::Data<Ops>, request: HttpRequest| {
+        let mut response = match dashboard::is_page(&request) {
+            true => dashboard::page(&ops, &request),
+            false => HttpResponse::Ok().json(&index),
+        };
+        response.headers_mut().insert(header::VARY, header::HeaderValue::from_static("Accept"));
+        std::future::ready(response)
+    })
+}
+
+async fn send_file(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    match dashboard::file(&request) {
+        Some(response) => Ok(response),
+        None => not_found(request).await,
+    }
 }
 
 #[derive(OpenApi)]

@@ -6,7 +6,7 @@ mod turn_over_https;
 
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::sync::Arc;
 
 use actix_codec::Framed;
@@ -22,14 +22,14 @@ use tokio::net::TcpStream;
 
 use crate::acme::AcmeError;
 use crate::app::Parts;
-use crate::config::{BadStaticDir, DEFAULT_HOST, Listen};
+use crate::config::{AcmeName, BadStaticDir, DEFAULT_HOST, Listen};
 use crate::embed::PeerBroker;
 use crate::events::{Event, Mistake};
 use crate::http::upgrade::{refuse_connection, upgrade};
 use crate::http::{self, Mounted, endpoint};
 use crate::lan::lan_address;
 use crate::limits::{ConnectionPermit, LimitExceeded};
-use crate::ops::{self, Ops};
+use crate::ops::{self, ClientPort, Ops};
 use crate::tls::TlsError;
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
 use crate::transport::connection_state::handle;
@@ -219,11 +219,11 @@ impl Server {
         broker.config().check()?;
         let tls = Secure::open(listen, broker.events(), |port| bind(&listen.host, port, ACME_HTTP))?;
         let listener = bind(&listen.host, listen.port, MAIN)?;
+        let address = listener.local_addr()?;
         let ops = listen.ops.as_ref().map(|ops| {
             let listener = bind(&ops.host, ops.port, OPS)?;
-            Ok::<_, StartError>((listener, broker.ops(ops.token.clone())))
+            Ok::<_, StartError>((listener, broker.ops(ops.token.clone(), client_port(listen, address))))
         });
-        let address = listener.local_addr()?;
         if let (Some(tls), Some(turn)) = (&tls, broker.turn()) {
             turn.serve_tls(Arc::new(tls.config.clone()));
         }
@@ -351,6 +351,15 @@ fn bind(host: &str, port: u16, flags: Flags) -> Result<TcpListener, StartError> 
         io::ErrorKind::PermissionDenied => StartError::NoPermission(port, flags.port),
         _ => StartError::Host { flag: flags.host, host: host.to_owned(), error },
     })
+}
+
+fn client_port(listen: &Listen, address: SocketAddr) -> ClientPort {
+    let name = listen.acme.as_ref().and_then(|acme| acme.names.first()).map(|name| match name {
+        AcmeName::Host(name) => name.clone(),
+        AcmeName::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
+        AcmeName::Ip(ip) => ip.to_string(),
+    });
+    ClientPort { name, port: address.port(), is_secure: listen.is_secure() }
 }
 
 fn resolve(host: &str, port: u16, flags: Flags) -> Result<SocketAddr, StartError> {

@@ -12,7 +12,9 @@ use qrcode::render::unicode::Dense1x2;
 /// The line with the address of the API.
 pub(super) fn api_line(address: SocketAddr, has_token: bool) -> String {
     let only = if has_token { "" } else { ", without a token: for programs of this machine only" };
-    format!("The API listens on http://{address}/api{only}")
+    format!(
+        "The API listens on http://{address}/api, and its dashboard for browsers on http://{address}/{only}"
+    )
 }
 
 /// The id with control characters escaped, so that it cannot forge a line or control a terminal.

@@ -17,12 +17,13 @@ use super::{forwarded, html, not_found};
 const REPOSITORY: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/");
 
 /// The order of the list. Other documents follow.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "MIGRATING",
     "DEPLOY",
     "OPERATING",
     "KEYS",
     "API",
+    "DASHBOARD",
     "LIMITS",
     "LOGS",
     "TLS",

@@ -4,6 +4,8 @@ use rust_embed::RustEmbed;
 
 #[derive(RustEmbed)]
 #[folder = "static/"]
+// For operators, on their own port.
+#[exclude = "dashboard/*"]
 pub(super) struct Static;
 
 /// The documentation, in Markdown: what those who run or use a server read.

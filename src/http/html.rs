@@ -11,7 +11,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self' ws: wss:; base-uri 'self'; form-action 'self'; frame-ancestors 'self'";
 
 /// Whether a request prefers HTML to JSON. With `*/*`, which programs send, it does not.
-pub(super) fn prefers_html(request: &HttpRequest) -> bool {
+pub(crate) fn prefers_html(request: &HttpRequest) -> bool {
     let Ok(accept) = header::Accept::parse(request) else {
         return false;
     };

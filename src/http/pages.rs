@@ -1,4 +1,4 @@
-//! Serves the landing page and the demos.
+//! Serves the landing page and the demos. The dashboard uses some of their files.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -12,6 +12,9 @@ use super::embedded::{Static, vendored};
 use super::mounted::Mounted;
 use super::template::{PARTS, Values};
 use super::{docs, forwarded, html, ice, key_signup, not_found};
+
+pub(crate) use super::html::prefers_html;
+pub(crate) use super::template::Values as PageValues;
 
 /// One file below `{path}broker/`; the empty name is the landing page.
 pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> HttpResponse {
@@ -62,7 +65,8 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-fn find(name: &str) -> Option<(String, Cow<'static, [u8]>)> {
+/// A file by its name, and the name of the file itself.
+pub(crate) fn find(name: &str) -> Option<(String, Cow<'static, [u8]>)> {
     if name.starts_with(PARTS) {
         return None;
     }
@@ -73,7 +77,7 @@ fn find(name: &str) -> Option<(String, Cow<'static, [u8]>)> {
     [name.to_owned(), index].into_iter().find_map(|name| Static::get(&name).map(|file| (name, file.data)))
 }
 
-fn content_type(name: &str) -> String {
+pub(crate) fn content_type(name: &str) -> String {
     let kind = mime_guess::from_path(name).first_or_octet_stream();
     match kind.type_() {
         mime::TEXT => format!("{kind}; charset=utf-8"),
@@ -82,7 +86,7 @@ fn content_type(name: &str) -> String {
 }
 
 /// An answer that browsers keep, and ask for again with its tag.
-pub(super) fn cached(request: &HttpRequest, content: Cow<'static, [u8]>) -> HttpResponse {
+pub(crate) fn cached(request: &HttpRequest, content: Cow<'static, [u8]>) -> HttpResponse {
     let hash = digest(&SHA256, &content);
     let hash: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let tag = header::EntityTag::new_strong(hash);

@@ -9,7 +9,7 @@ pub(super) const PARTS: &str = "parts/";
 
 /// The values of placeholders.
 #[derive(Clone, Default)]
-pub(super) struct Values(Vec<(&'static str, String)>);
+pub(crate) struct Values(Vec<(&'static str, String)>);
 
 impl Values {
     /// The values that every page can use.
@@ -36,7 +36,7 @@ impl Values {
     }
 
     /// Adds a text, with its HTML escaped.
-    pub(super) fn with(self, name: &'static str, text: &str) -> Self {
+    pub(crate) fn with(self, name: &'static str, text: &str) -> Self {
         self.with_html(name, escape(text))
     }
 
@@ -52,7 +52,7 @@ impl Values {
         part.map(|part| self.fill(&String::from_utf8_lossy(&part.data))).unwrap_or_default()
     }
 
-    pub(super) fn fill(&self, template: &str) -> String {
+    pub(crate) fn fill(&self, template: &str) -> String {
         fill(template, &self.0)
     }
 }

@@ -14,13 +14,22 @@ use crate::events::Actor;
 pub(crate) struct Ops {
     pub(super) parts: Arc<Parts>,
     pub(super) token: Option<AdminToken>,
+    pub(super) clients: ClientPort,
     pub(super) samples: Samples,
+}
+
+/// Where clients find this server, for the browser of an operator.
+pub(crate) struct ClientPort {
+    /// The name of its certificate; without one, clients use the name of the machine that the operator uses.
+    pub(crate) name: Option<String>,
+    pub(crate) port: u16,
+    pub(crate) is_secure: bool,
 }
 
 impl Ops {
     /// The state of the API. It takes samples of the server's numbers until it is dropped.
-    pub(crate) fn start(parts: Arc<Parts>, token: Option<AdminToken>) -> Arc<Self> {
-        let ops = Arc::new(Ops { parts, token, samples: Samples::default() });
+    pub(crate) fn start(parts: Arc<Parts>, token: Option<AdminToken>, clients: ClientPort) -> Arc<Self> {
+        let ops = Arc::new(Ops { parts, token, clients, samples: Samples::default() });
         app::repeat("samples", &ops, |_| TICK, |ops| ops.samples.take(&ops.parts));
         ops
     }

@@ -7,6 +7,7 @@ mod load;
 mod metrics;
 mod mistakes;
 mod search;
+mod session;
 
 use serde_json::{Value, json};
 

@@ -46,7 +46,8 @@ fn the_api_is_on_loopback_and_its_token_comes_from_a_flag_a_variable_or_a_file()
     ] {
         let (_program, api, rest) = start(args, env);
         assert!(api.address.ip().is_loopback(), "{args:?}");
-        assert_eq!(rest.is_empty(), with_token, "{rest}");
+        assert_eq!(!rest.contains("without a token"), with_token, "{rest}");
+        assert!(rest.contains(&format!("dashboard for browsers on http://{}/", api.address)), "{rest}");
         let status = api.get("/api/stats").status;
         assert_eq!(status, if with_token { 401 } else { 200 }, "{args:?} {env:?}");
         if with_token {

@@ -7,7 +7,8 @@ use crate::harness::api::{Answer, Api};
 use crate::harness::ops::with_api;
 
 /// The operations in an order that works, with the client `alice` connected after the key was added.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 16] = [
+    "log_in",
     "add_key",
     "list_keys",
     "show_key",
@@ -22,6 +23,7 @@ const ORDER: [&str; 14] = [
     "show_readiness",
     "kick_peer",
     "remove_key",
+    "log_out",
 ];
 
 struct Operation<'a> {

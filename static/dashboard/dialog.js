@@ -1,0 +1,52 @@
+// Dialogs: a form with buttons, which Escape closes.
+
+import { h } from './dom.js';
+
+/**
+ * Opens a dialog with this content and a button that calls `act`. If `act` rejects, the dialog stays and shows why.
+ * Resolves to what `act` returned; to undefined if the dialog was closed.
+ */
+export function ask({ title, content = [], action, isDangerous = false, act = async () => true, close = 'Cancel' }) {
+  return new Promise((resolve) => {
+    let result;
+    const problem = h('p', { class: 'problem', role: 'alert' });
+    const button = action && h('button', { class: `button ${isDangerous ? 'danger' : 'primary'}`, type: 'submit' }, action);
+    const dialog = h(
+      'dialog',
+      { class: 'card', 'aria-labelledby': 'dialog-title' },
+      h(
+        'form',
+        { method: 'dialog', onsubmit: submit },
+        h('h2', { id: 'dialog-title' }, title),
+        content,
+        problem,
+        h('p', { class: 'actions' }, h('button', { class: 'button', type: 'button', onclick: () => dialog.close() }, close), button),
+      ),
+    );
+
+    async function submit(event) {
+      event.preventDefault();
+      if (!button || button.disabled) return;
+      button.disabled = true;
+      problem.textContent = '';
+      try {
+        result = await act();
+        dialog.close();
+      } catch (error) {
+        problem.textContent = error.message;
+      } finally {
+        button.disabled = false;
+      }
+    }
+
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      resolve(result);
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/** Shows something with a button that closes it. */
+export const tell = (title, content) => ask({ title, content, close: 'Close' });

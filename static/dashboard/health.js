@@ -1,0 +1,119 @@
+// How the server is: ready or not, its version, certificate and cluster, and what became of clients and messages.
+
+import { api } from './api.js';
+import { h } from './dom.js';
+import { live } from './live.js';
+import { bytes, closedWords, count, date, duration, refusedWords, sentence } from './words.js';
+
+const PAUSE = 5_000;
+const DAY = 86_400;
+
+export function healthView(main) {
+  const content = h('div', { class: 'health' });
+  main.append(h('h1', { tabindex: '-1' }, 'Health'), content);
+  let isOver = false;
+  let timer;
+
+  async function look() {
+    try {
+      const stats = await api('GET', '/api/stats');
+      if (isOver) return;
+      const hasFocus = content.contains(document.activeElement);
+      if (!hasFocus) content.replaceChildren(...sections(stats));
+    } catch (error) {
+      if (!isOver && content.children.length === 0) content.replaceChildren(h('p', { class: 'problem' }, error.message));
+    }
+    if (!isOver) timer = setTimeout(look, PAUSE);
+  }
+
+  const ending = new AbortController();
+  live.addEventListener('tick', () => content.querySelector('.ready')?.replaceWith(ready()), { signal: ending.signal });
+  look();
+  return () => {
+    isOver = true;
+    ending.abort();
+    clearTimeout(timer);
+  };
+}
+
+function sections(stats) {
+  const { relay, turn, cluster } = stats;
+  return [
+    section('Server', [ready(), facts(serverFacts(stats))]),
+    cluster && section('Cluster', [facts(clusterFacts(cluster)), nodes(cluster)]),
+    relay && section('Relay', [facts(numbers(relay))]),
+    turn && section('STUN and TURN', [facts(numbers(turn))]),
+    section('Why clients were refused', [reasons(stats.refused, refusedWords, 'Nobody was refused since the start.')]),
+    section('Why connections ended', [reasons(stats.closed, (label) => `The client ${closedWords(label)}`, 'No connection has ended since the start.')]),
+    section('What became of messages', [messages(stats.messages)]),
+  ].filter(Boolean);
+}
+
+const section = (title, content) => h('section', { class: 'card' }, h('h2', {}, title), content);
+
+const facts = (entries) => h('dl', { class: 'details' }, Object.entries(entries).flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)]));
+
+function ready() {
+  const { unready } = live;
+  if (!unready) return h('p', { class: 'ready' }, 'Asking whether it is ready…');
+  if (unready.length === 0) return h('p', { class: 'ready', 'data-ready': 'true' }, 'Ready for clients');
+  return h('p', { class: 'ready', 'data-ready': 'false' }, `Not ready for clients: ${unready.join('; ')}`);
+}
+
+function serverFacts({ version, uptime, keys, active_keys: active, certificate }) {
+  return {
+    'Version': version,
+    'Up for': duration(uptime),
+    'Clients find it at': h('code', {}, document.documentElement.dataset.broker),
+    'Keys': `${count(keys)}, ${count(active)} of them in use`,
+    'Certificate': certificateWords(certificate),
+  };
+}
+
+function certificateWords(certificate) {
+  if (!certificate) return 'none: the server speaks plain HTTP';
+  const { expires, error } = certificate;
+  const left = expires && expires - Date.now() / 1000;
+  const end = expires ? `${left > 0 ? 'until' : 'expired on'} ${date(expires)}${left > 0 ? ` (${Math.floor(left / DAY)} days)` : ''}` : 'its end cannot be read';
+  return error ? h('span', { class: 'problem' }, `${end}. The last renewal failed: ${error}`) : end;
+}
+
+const clusterFacts = ({ node, state, total }) => ({
+  'This node': node,
+  'State': state === 'up' ? 'reaches the others' : h('span', { class: 'problem' }, 'cannot reach the others, and serves its own clients'),
+  'Clients of all nodes': count(total.clients),
+});
+
+function nodes({ nodes: all }) {
+  const row = ({ name, alive, stats }) =>
+    h('tr', {}, h('th', { scope: 'row' }, name), h('td', {}, alive ? 'alive' : 'gone'), h('td', {}, stats ? count(stats.clients) : '–'), h('td', {}, stats?.version ?? '–'));
+  const head = ['Node', 'State', 'Clients', 'Version'].map((column) => h('th', { scope: 'col' }, column));
+  return h('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Nodes' }, h('table', {}, h('thead', {}, h('tr', {}, head)), h('tbody', {}, all.map(row))));
+}
+
+/** The numbers of a part of the server by their names; reasons only if there were any. */
+function numbers(part) {
+  const entries = Object.entries(part).map(([name, value]) => {
+    const label = sentence(name);
+    if (typeof value === 'number') return [label, name === 'bytes' ? bytes(value) : count(value)];
+    const there = Object.entries(value).filter(([, times]) => times > 0);
+    return [label, there.length === 0 ? 'none' : there.map(([why, times]) => `${count(times)} ${why.replaceAll('_', ' ')}`).join(', ')];
+  });
+  return Object.fromEntries(entries);
+}
+
+function reasons(counts, words, none) {
+  const there = Object.entries(counts).filter(([, times]) => times > 0).sort(([, a], [, b]) => b - a);
+  if (there.length === 0) return h('p', { class: 'note' }, none);
+  return h('ul', { class: 'reasons' }, there.map(([label, times]) => h('li', {}, h('span', { class: 'times' }, `${count(times)}×`), ' ', sentence(words(label)))));
+}
+
+function messages(byKind) {
+  const kinds = Object.entries(byKind).filter(([, outcomes]) => Object.values(outcomes).some((times) => times > 0));
+  if (kinds.length === 0) return h('p', { class: 'note' }, 'No message since the start.');
+  const outcomes = Object.keys(kinds[0][1]).filter((outcome) => kinds.some(([, of]) => of[outcome] > 0));
+  const words = (outcome) => outcome.replaceAll('_', ' ');
+  const head = h('tr', {}, h('td'), outcomes.map((outcome) => h('th', { scope: 'col' }, words(outcome))));
+  const rows = kinds.map(([kind, of]) => h('tr', {}, h('th', { scope: 'row' }, kind), outcomes.map((outcome) => h('td', {}, count(of[outcome])))));
+  return h('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Messages by kind and outcome' }, h('table', {}, h('thead', {}, head), h('tbody', {}, rows)));
+}

@@ -1,0 +1,72 @@
+// A list of the API with a search field and a button for more.
+
+import { api } from './api.js';
+import { h, setText } from './dom.js';
+
+const PAGE = 50;
+const PAUSE = 250;
+
+/**
+ * A table that shows pages of `path`. `row(entry)` makes a row, `read(answer)` gives the entries of an answer.
+ * `reload()` gets all that is shown anew.
+ */
+export function list({ path, label, columns, row, read, empty }) {
+  let after;
+  let asked = 0;
+  const body = h('tbody');
+  const table = h('table', {}, h('caption', { class: 'visually-hidden' }, label), h('thead', {}, h('tr', {}, columns.map((column) => h('th', { scope: 'col' }, column)))), body);
+  const note = h('p', { class: 'note', role: 'status' });
+  const more = h('button', { class: 'button', type: 'button', hidden: true, onclick: () => load(false) }, 'Show more');
+  const search = h('input', { id: 'search', type: 'search', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false' });
+  let timer;
+  search.addEventListener('input', () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => load(true), PAUSE);
+  });
+
+  async function load(isNew, limit = PAGE) {
+    asked += 1;
+    const mine = asked;
+    const query = new URLSearchParams({ limit });
+    if (!isNew && after) query.set('after', after);
+    if (search.value.trim()) query.set('search', search.value.trim());
+    let answer;
+    try {
+      answer = await api('GET', `${path}?${query}`);
+    } catch (error) {
+      if (mine === asked) setText(note, error.message);
+      return;
+    }
+    // A later question is under way.
+    if (mine !== asked) return;
+    after = answer.next;
+    const rows = read(answer).map(row);
+    if (isNew) replaceRows(body, rows);
+    else body.append(...rows);
+    more.hidden = !after;
+    const isEmpty = body.children.length === 0;
+    table.hidden = isEmpty;
+    const found = after ? 'Nothing found yet: show more to go on.' : 'Nothing found.';
+    setText(note, isEmpty ? (search.value.trim() ? found : empty) : '');
+  }
+
+  const field = h('p', { class: 'field search' }, h('label', { for: 'search' }, 'Search'), search);
+  return { field, element: h('div', { class: 'list' }, table, note, more), reload: () => load(true, Math.min(1000, Math.max(PAGE, body.children.length))) };
+}
+
+/** Replaces rows, and keeps the focus on the same button of the same row. */
+function replaceRows(body, rows) {
+  const focused = document.activeElement;
+  const name = body.contains(focused) && [focused.closest('tr').dataset.name, focused.dataset.act];
+  body.replaceChildren(...rows);
+  if (!name) return;
+  const same = rows.find((row) => row.dataset.name === name[0]);
+  same?.querySelector(`[data-act="${name[1]}"]`)?.focus();
+}
+
+/** A cell that names its column where the table has no head: on a phone. */
+export const cell = (column, ...content) => h('td', { 'data-column': column }, ...content);
+
+/** A button of a row. */
+export const act = (name, label, onclick, subject) =>
+  h('button', { class: 'button small', type: 'button', 'data-act': name, onclick, 'aria-label': `${label} ${subject}` }, label);

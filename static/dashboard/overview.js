@@ -1,0 +1,152 @@
+// The first view: the numbers now and in the last five minutes, what clients do wrong, and what happens.
+
+import { api } from './api.js';
+import { h, setText } from './dom.js';
+import { live } from './live.js';
+import { sparkline } from './sparkline.js';
+import { ago, bytes, count, duration, eventWords, plural, rate, sentence } from './words.js';
+
+const SHOWN_EVENTS = 40;
+/** Seconds that a rate is the average of. */
+const SPAN = 5;
+
+const perSecond = (value) => `${rate(value)}/s`;
+const perMinute = (value) => `${rate(value * 60)}/min`;
+
+/** What is shown: a number of each sample, or a total whose change is a rate. */
+const TILES = [
+  { title: 'Clients', of: 'clients', format: count, note: (now) => plural(now.connections, 'connection') },
+  { title: 'Messages', rate: 'delivered', format: perSecond, note: (now) => `${count(now.delivered)} delivered so far` },
+  { title: 'New clients', rate: 'opened', format: perMinute, note: (now) => `${count(now.opened)} so far` },
+  { title: 'Refused', rate: 'refused', format: perMinute, note: (now) => `${count(now.refused)} so far`, isBad: true },
+  { title: 'Waiting messages', of: 'queued_bytes', format: bytes, note: (now) => `${count(now.lost)} lost so far` },
+  { title: 'CPU', rate: 'cpu_seconds', format: (value) => `${rate(value * 100)} %`, note: () => 'of one core' },
+  { title: 'Memory', of: 'memory_bytes', format: bytes, note: (now) => `up for ${duration(now.uptime / 1000)}` },
+  { title: 'Relay', rate: 'relay_bytes', format: (value) => `${bytes(value)}/s`, note: (now) => plural(now.relay_calls, 'call') },
+  { title: 'TURN', rate: 'turn_bytes', format: (value) => `${bytes(value)}/s`, note: (now) => plural(now.turn_allocations, 'allocation') },
+];
+
+export function overview(main) {
+  const tiles = TILES.map(tile);
+  const mistakes = mistakeList();
+  const events = h('ol', { class: 'events' });
+  const ending = new AbortController();
+
+  main.append(
+    h('h1', { class: 'visually-hidden', tabindex: '-1' }, 'Overview'),
+    h('section', { class: 'tiles', 'aria-label': 'Numbers' }, tiles.map(({ element }) => element)),
+    h(
+      'div',
+      { class: 'columns' },
+      h('section', { 'aria-labelledby': 'mistakes-title' }, h('h2', { id: 'mistakes-title' }, 'What clients do wrong'), mistakes.element),
+      h('section', { 'aria-labelledby': 'events-title' }, h('h2', { id: 'events-title' }, 'Happening now'), events),
+    ),
+  );
+
+  const drawNumbers = () => tiles.forEach(({ show }) => show(live.samples));
+  const drawEvents = () => showEvents(events);
+  const { signal } = ending;
+  live.addEventListener('history', drawNumbers, { signal });
+  live.addEventListener(
+    'tick',
+    ({ detail }) => {
+      drawNumbers();
+      drawEvents();
+      mistakes.show();
+      if (detail.events.some(({ kind }) => kind === 'refused' || kind === 'mistake')) mistakes.ask();
+    },
+    { signal },
+  );
+  const timer = setInterval(mistakes.ask, 30_000);
+  drawNumbers();
+  drawEvents();
+  mistakes.ask();
+  return () => {
+    ending.abort();
+    clearInterval(timer);
+  };
+}
+
+function tile({ title, of, rate: total, format, note, isBad }) {
+  const name = of ?? total;
+  const value = h('dd', { class: 'value' }, '–');
+  const more = h('dd', { class: 'note' });
+  const chart = sparkline(title);
+  const element = h('dl', { class: 'tile card', hidden: true, 'data-number': name }, h('dt', {}, title), value, more, h('dd', { class: 'chart' }, chart.element));
+
+  function show(samples) {
+    const now = samples.at(-1);
+    // A server without a relay has no number for it.
+    element.hidden = !now || now[name] === null;
+    if (element.hidden) return;
+    const series = of ? samples.map((sample) => sample[of]) : rates(samples, total);
+    const latest = series.at(-1);
+    setText(value, latest === undefined ? '–' : format(latest));
+    setText(more, note(now));
+    element.classList.toggle('bad', Boolean(isBad && latest > 0));
+    chart.show(series, format);
+  }
+
+  return { element, show };
+}
+
+/** The change of a total per second at each sample, over the seconds before it. */
+function rates(samples, total) {
+  return samples.map((sample, i) => {
+    const before = samples[Math.max(0, i - SPAN)];
+    const seconds = (sample.uptime - before.uptime) / 1000;
+    return seconds > 0 ? Math.max(0, sample[total] - before[total]) / seconds : undefined;
+  });
+}
+
+function showEvents(list) {
+  const now = Date.now();
+  const items = live.events.slice(0, SHOWN_EVENTS).map((event) => {
+    const { text, detail } = eventWords(event);
+    return h(
+      'li',
+      { 'data-kind': event.kind },
+      h('span', { class: 'text' }, h('bdi', {}, text)),
+      h('span', { class: 'detail' }, h('bdi', {}, detail)),
+      h('time', { datetime: new Date(event.at).toISOString() }, ago((now - event.at) / 1000)),
+    );
+  });
+  if (items.length === 0) {
+    items.push(h('li', { class: 'empty' }, 'Nothing yet. Clients that come and go from now on appear here.'));
+  }
+  if (live.skipped > 0) items.push(h('li', { class: 'empty' }, `${plural(live.skipped, 'event')} not shown: too many at once.`));
+  list.replaceChildren(...items);
+}
+
+/** The mistakes of clients in a list, which is asked for again when there are more. */
+function mistakeList() {
+  const element = h('ul', { class: 'mistakes' }, h('li', { class: 'empty' }, 'Asking…'));
+  let mistakes;
+
+  async function ask() {
+    try {
+      const answer = await api('GET', '/api/mistakes');
+      mistakes = answer.mistakes.map((mistake) => ({ ...mistake, at: Date.now() - mistake.ago * 1000 }));
+      show();
+    } catch (error) {
+      if (!mistakes) element.replaceChildren(h('li', { class: 'empty' }, error.message));
+    }
+  }
+
+  function show() {
+    const items = mistakes?.map(({ what, hint, latest, times, at }) =>
+      h(
+        'li',
+        {},
+        h('p', { class: 'times' }, `${count(times)}×`),
+        h('p', { class: 'text' }, h('bdi', {}, `A client ${what}`)),
+        h('p', { class: 'hint' }, h('bdi', {}, sentence(hint))),
+        h('p', { class: 'detail' }, h('bdi', {}, `Latest: ${[ago((Date.now() - at) / 1000), latest].filter(Boolean).join(', ')}`)),
+      ),
+    );
+    if (items?.length > 0) element.replaceChildren(...items);
+    else if (items) element.replaceChildren(h('li', { class: 'empty' }, 'No mistakes within the last hour.'));
+  }
+
+  return { element, ask, show };
+}

@@ -1,0 +1,79 @@
+// The clients of a key: search, details, kick.
+
+import { api, keyPath, peerPath } from './api.js';
+import { ask, tell } from './dialog.js';
+import { h } from './dom.js';
+import { act, cell, list } from './list.js';
+import { live } from './live.js';
+import { ago, count, date } from './words.js';
+
+export function peersView(main, key) {
+  const peers = list({
+    path: `${keyPath(key)}/peers`,
+    label: `Clients of ${key}`,
+    columns: ['Id', 'Address', 'Connected', 'Messages', 'Actions'],
+    row,
+    read: (answer) => answer.peers,
+    empty: 'Nobody is connected with this key.',
+  });
+
+  main.append(
+    h('p', { class: 'back' }, h('a', { href: '#/keys' }, '← Keys')),
+    h('h1', { tabindex: '-1' }, 'Clients of ', h('bdi', {}, key)),
+    h('div', { class: 'tools' }, peers.field),
+    peers.element,
+  );
+  peers.field.querySelector('label').textContent = 'Search an id or an address';
+
+  function row(peer) {
+    const seconds = Date.now() / 1000 - peer.since;
+    return h(
+      'tr',
+      { 'data-name': peer.id },
+      h('th', { scope: 'row' }, h('code', {}, h('bdi', {}, peer.id)), peer.kind === 'guest' && h('span', { class: 'note' }, 'at the root: a room or a call')),
+      cell('Address', peer.address ?? 'unknown'),
+      cell('Connected', h('time', { datetime: new Date(peer.since * 1000).toISOString(), title: date(peer.since) }, ago(seconds))),
+      cell('Messages', count(peer.messages)),
+      h('td', { class: 'acts' }, act('details', 'Details', () => details(peer), peer.id), act('kick', 'Kick', () => kick(peer), peer.id)),
+    );
+  }
+
+  async function details({ id }) {
+    let peer;
+    try {
+      peer = await api('GET', peerPath(key, id));
+    } catch (error) {
+      await tell(id, [h('p', {}, error.message)]);
+      peers.reload();
+      return;
+    }
+    const entries = {
+      'Id': peer.id,
+      'Key': key,
+      'Protocol': peer.kind === 'guest' ? 'rooms or calls, at the root' : 'PeerJS',
+      'Connection': peer.connection === 'stream' ? 'HTTP stream (PeerJS 0.3)' : 'WebSocket',
+      'Client version': peer.client_version ?? 'not told',
+      'Address': peer.address ?? 'unknown',
+      'Connected since': date(peer.since),
+      'Messages sent': count(peer.messages),
+      ...(peer.node && { 'Node': peer.node }),
+    };
+    const rows = Object.entries(entries).flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, h('bdi', {}, value))]);
+    await tell('Client', [h('dl', { class: 'details' }, rows)]);
+  }
+
+  async function kick({ id }) {
+    const words = 'Its connection is closed with the code 4005. PeerJS does not reconnect by itself, but the page may: a kick is no ban.';
+    const act = async () => {
+      await api('DELETE', peerPath(key, id));
+      return true;
+    };
+    if (await ask({ title: `Kick ${id}?`, content: [h('p', {}, words)], action: 'Kick', isDangerous: true, act })) peers.reload();
+  }
+
+  const ending = new AbortController();
+  const isNews = ({ kind, key: of }) => of === key && (kind === 'connected' || kind === 'disconnected');
+  live.addEventListener('tick', ({ detail }) => detail.events.some(isNews) && peers.reload(), { signal: ending.signal });
+  peers.reload();
+  return () => ending.abort();
+}

@@ -1,0 +1,122 @@
+// Numbers and reasons for people.
+
+const number = new Intl.NumberFormat('en');
+const short = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
+
+export const count = (value) => number.format(value);
+
+/** Words with a capital at their beginning. */
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** A rate: whole above ten, with one digit below. */
+export const rate = (value) => (value >= 10 ? number.format(Math.round(value)) : short.format(value));
+
+export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
+
+export function bytes(value) {
+  const units = ['B', 'KB', 'MB', 'GB', 'TB'];
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? Math.round(value) : short.format(value)} ${units[unit]}`;
+}
+
+/** Seconds as their one or two largest units: `3 h 12 min`. */
+export function duration(seconds) {
+  const units = [['d', 86_400], ['h', 3_600], ['min', 60], ['s', 1]];
+  const at = units.findIndex(([, size]) => seconds >= size);
+  if (at < 0) return '0 s';
+  const [unit, size] = units[at];
+  const first = `${Math.floor(seconds / size)} ${unit}`;
+  const next = units[at + 1];
+  const rest = next && Math.floor((seconds % size) / next[1]);
+  return rest ? `${first} ${rest} ${next[0]}` : first;
+}
+
+export function ago(seconds) {
+  return seconds < 5 ? 'just now' : `${duration(Math.floor(seconds)).split(' ').slice(0, 2).join(' ')} ago`;
+}
+
+/** A second since 1970, as a date of this browser. */
+export const date = (seconds) => new Date(seconds * 1000).toLocaleString();
+
+/** Why connections end, by their labels. */
+const CLOSED = {
+  left: 'left',
+  replaced: 'reconnected, so its old connection ended',
+  evicted: 'did not answer, and another client took its id',
+  timed_out: 'fell silent',
+  slow_reader: 'did not read what was sent to it',
+  key_revoked: 'was closed: its key was disabled or removed',
+  kicked: 'was kicked',
+  outranked: 'lost its id to a client of another node',
+  shutdown: 'was closed: the server stops',
+  protocol_error: 'broke the WebSocket protocol',
+  not_utf8: 'sent a text that is not UTF-8',
+  too_big: 'sent a message that is too long',
+  try_again_later: 'was closed: too many unfinished messages',
+};
+
+/** Why clients are refused, by their labels. */
+const REFUSED = {
+  incomplete: 'it sent no key, id or token',
+  invalid_id: 'its id is not valid',
+  invalid_token: 'its token is not valid',
+  malformed_key: 'its key is not valid as a text',
+  invalid_key: 'there is no such key, or it is disabled',
+  foreign_origin: 'its page may not use the key',
+  token_refused: 'it did not prove that the id is its own',
+  id_taken: 'another client has this id',
+  elsewhere: 'it has a WebSocket already',
+  gone: 'it left before it got an id',
+  limit_reached: 'the key has as many clients as it may',
+  unavailable: 'the nodes of the cluster do not agree',
+  wrong_path: 'it used a wrong path',
+  closing: 'the server stops',
+};
+
+export const closedWords = (label) => CLOSED[label] ?? label;
+export const refusedWords = (label) => REFUSED[label] ?? label;
+
+/** An event of the server as `{ text, detail }`. */
+export function eventWords({ kind, key, id, address, origin, reason }) {
+  const of = (...parts) => parts.filter(Boolean).join(' · ');
+  const keyed = key && `key ${key}`;
+  const from = address && `from ${address}`;
+  switch (kind) {
+    case 'connected':
+      return { text: `${id} connected`, detail: of(keyed, from) };
+    case 'disconnected':
+      return { text: `${id} ${closedWords(reason)}`, detail: of(keyed) };
+    case 'refused':
+      return { text: `A client was refused: ${refusedWords(reason)}`, detail: of(keyed, id && `id ${id}`, from, origin) };
+    case 'mistake':
+      return { text: 'A client asked in a way that cannot work', detail: of(from, origin) };
+    case 'kicked':
+      return { text: `An operator kicked ${id}`, detail: of(keyed) };
+    case 'expired':
+      return { text: `Messages for ${id} expired`, detail: of(keyed) };
+    case 'relayed':
+      return { text: 'A call goes through the relay', detail: of(keyed) };
+    case 'limit':
+      return { text: `A limit was reached: ${reason.replaceAll('_', ' ')}`, detail: of(keyed, from) };
+    case 'key_added':
+      return { text: `The key ${key} was added`, detail: '' };
+    case 'key_changed':
+      return { text: `The key ${key} was changed`, detail: '' };
+    case 'key_removed':
+      return { text: `The key ${key} was removed`, detail: '' };
+    case 'key_full':
+      return { text: `The key ${key} has as many clients as it may`, detail: '' };
+    case 'certificate':
+      return { text: 'A new certificate is in use', detail: reason };
+    case 'cluster':
+      return { text: `Cluster: ${reason}`, detail: '' };
+    case 'stopping':
+      return { text: 'The server stops', detail: '' };
+    default:
+      return { text: kind.replaceAll('_', ' '), detail: of(keyed, id, from) };
+  }
+}

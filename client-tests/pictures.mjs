@@ -1,8 +1,9 @@
-// Makes the README's pictures of the built-in pages: `npm run pictures`.
+// Makes the pictures of the built-in pages for the README and the documentation: `npm run pictures`.
 
 import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { launchChromium } from './lib/chromium.mjs';
+import { dashboardOf } from './lib/dashboard.mjs';
 import { startServer } from './lib/server.mjs';
 
 const folder = join(import.meta.dirname, '../docs/pictures');
@@ -14,7 +15,7 @@ const HOME = '192.168.1.20:9000';
 const desk = { viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce' };
 const hand = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, reducedMotion: 'reduce' };
 
-const server = await startServer();
+const server = await startServer(['--ops_port', '0']);
 const browser = await launchChromium({ [HOME]: `127.0.0.1:${server.port}` });
 try {
   await mkdir(folder, { recursive: true });
@@ -22,6 +23,7 @@ try {
   await save('slides.png', await slides());
   await save('party.png', await party());
   await save('call.png', await call());
+  await save('dashboard.png', await dashboard());
 } finally {
   await browser.close();
   await server.stop();
@@ -89,6 +91,32 @@ async function call() {
   }
   await callee.mouse.move(0, 0);
   return sideBySide(await callee.screenshot(), await caller.screenshot());
+}
+
+/** The dashboard while clients come, talk and make a mistake. */
+async function dashboard() {
+  const { url, api } = await dashboardOf(server, null);
+  await api('POST', '/api/keys', { key: 'chess', name: 'My chess club', concurrent_limit: 500 });
+  const screen = await open(desk, url);
+  const handheld = await open({ ...hand, colorScheme: 'dark' }, url);
+  const crowd = await open(desk, `http://127.0.0.1:${server.port}/broker/`);
+  const talk = crowd.evaluate(async ({ port, seconds }) => {
+    const NAMES = ['anna', 'ben', 'cleo', 'dora', 'emil', 'finn', 'greta', 'hugo', 'ida', 'jona', 'kaja', 'lars', 'mila', 'nils'];
+    const open = (id, key) => new WebSocket(`ws://127.0.0.1:${port}/peerjs?${new URLSearchParams({ key, id, token: 't' })}`);
+    const clients = [];
+    for (let tick = 0; tick < seconds * 2; tick += 1) {
+      if (tick % 5 === 0 && NAMES[tick / 5]) clients.push(open(NAMES[tick / 5], 'chess'));
+      if (tick % 24 === 12) open(`guest-${tick}`, 'ches');
+      const busy = clients.slice(0, 2 + (tick % 9)).filter(({ readyState }) => readyState === WebSocket.OPEN);
+      for (const client of busy) client.send(JSON.stringify({ type: 'CANDIDATE', dst: 'anna', payload: {} }));
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }, { port: server.port, seconds: 60 });
+  for (const page of [screen, handheld]) await page.getByText('nils connected').waitFor({ timeout: 120_000 });
+  await screen.mouse.move(0, 0);
+  const pictures = [await screen.screenshot(), await handheld.screenshot()];
+  await talk;
+  return sideBySide(...pictures);
 }
 
 async function sideBySide(screen, handheld) {

@@ -57,6 +57,11 @@ class Visit {
     return server;
   }
 
+  /** Stops the server that was started last. */
+  stopLatest() {
+    return this.#servers.at(-1).stop();
+  }
+
   async proxy(server, options) {
     const proxy = await startReverseProxy(server, options);
     this.#proxies.push(proxy);

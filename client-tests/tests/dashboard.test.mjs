@@ -1,0 +1,344 @@
+// The dashboard: what an operator sees and does in it, while real clients come and go.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { accessible, reachableByKeyboard } from '../lib/accessible.mjs';
+import { newPage } from '../lib/browser.mjs';
+import { TOKEN, dashboardOf, goTo, isLive, logIn, shows, startWithDashboard } from '../lib/dashboard.mjs';
+import { fits } from '../lib/layout.mjs';
+import { startServer } from '../lib/server.mjs';
+import { UNREACHABLE, desktop, phone, visit } from '../lib/visit.mjs';
+import { PATIENCE, within } from '../lib/within.mjs';
+
+for (const device of [desktop, phone]) {
+  visit(`the token opens the dashboard, and a reload keeps it open until the logout (${device.name})`, async (visit) => {
+    const { url } = await startWithDashboard(visit);
+    visit.tolerate(/status of 401/);
+    const page = await visit.open(device, url);
+    await page.getByLabel('Admin token').fill('another-token-of-somebody');
+    await page.getByRole('button', { name: 'Log in' })[device.press]();
+    await page.getByText('This is not the admin token of this server.').waitFor();
+    await page.getByLabel('Admin token').fill(TOKEN);
+    await page.keyboard.press('Enter');
+    await isLive(page);
+
+    const [cookie] = await page.context().cookies();
+    assert.deepEqual([cookie.name, cookie.httpOnly, cookie.sameSite, cookie.path], ['peerbroker_session', true, 'Strict', '/']);
+    const kept = await page.evaluate(() => [document.cookie, localStorage.length, sessionStorage.length]);
+    assert.deepEqual(kept, ['', 0, 0], 'scripts see nothing of it');
+
+    await page.reload();
+    await isLive(page);
+    await shows(page, 'clients', '0');
+    const wasted = page.waitForResponse((response) => response.request().method() === 'DELETE');
+    await page.getByRole('button', { name: 'Log out' })[device.press]();
+    assert.equal((await wasted).status(), 204);
+    await page.getByLabel('Admin token').waitFor();
+    await page.reload();
+    await page.getByLabel('Admin token').waitFor();
+    assert.deepEqual(await page.context().cookies(), []);
+  });
+
+  visit(`the numbers follow a client, and a kick ends its connection (${device.name})`, async (visit) => {
+    const { server, url } = await startWithDashboard(visit);
+    const page = await logIn(visit, device, url);
+    await shows(page, 'clients', '0');
+    const client = await visit.client(await visit.site());
+    await client.open(server, 'anna');
+    await shows(page, 'clients', '1');
+    await page.getByText('anna connected').waitFor();
+
+    await goTo(page, device, 'Keys');
+    await page.getByRole('link', { name: 'Clients of peerjs' })[device.press]();
+    await page.getByRole('button', { name: 'Details anna' })[device.press]();
+    await page.getByRole('dialog').getByText('1.5.5').waitFor();
+    await page.getByRole('button', { name: 'Close' })[device.press]();
+    await page.getByRole('button', { name: 'Kick anna' })[device.press]();
+    await page.getByRole('dialog').getByRole('button', { name: 'Kick' })[device.press]();
+    await client.next('disconnected');
+    await page.getByText('Nobody is connected with this key.').waitFor();
+    await goTo(page, device, 'Overview');
+    await shows(page, 'clients', '0');
+    await page.getByText('An operator kicked anna').waitFor();
+  });
+
+  visit(`a key is created, used, disabled and removed (${device.name})`, async (visit) => {
+    const { server, url, api } = await startWithDashboard(visit);
+    const page = await logIn(visit, device, url, '#/keys');
+    const press = (name, scope = page) => scope.getByRole('button', { name, exact: true })[device.press]();
+    const dialog = page.getByRole('dialog');
+    await press('New key');
+    await dialog.getByLabel('Key', { exact: true }).fill('chess');
+    await dialog.getByLabel('Name').fill('My chess club');
+    await dialog.getByLabel('Most clients').fill('7');
+    await press('Create', dialog);
+    await page.getByText('The key is in force').waitFor();
+    await press('Close', dialog);
+    await page.getByText('0 of 7').waitFor();
+
+    const client = await visit.client(await visit.site());
+    await client.open(server, 'anna', { key: 'chess' });
+    await page.getByText('1 of 7').waitFor();
+
+    await press('Change chess');
+    await dialog.getByLabel('Most clients').fill('8');
+    await dialog.getByText('More settings')[device.press]();
+    await dialog.getByLabel('Clients may list each other').check();
+    await press('Save', dialog);
+    await page.getByText('1 of 8').waitFor();
+    const { json: changed } = await api('GET', '/api/keys/chess');
+    assert.deepEqual([changed.concurrent_limit, changed.allow_discovery, changed.messages_per_second, changed.name], [8, true, 200, 'My chess club']);
+
+    await press('Disable chess');
+    await dialog.getByText('Its 1 client will be disconnected').waitFor();
+    await press('Disable', dialog);
+    await client.next('disconnected');
+    await page.getByText('disabled', { exact: true }).waitFor();
+    await press('Enable chess');
+    await page.getByRole('button', { name: 'Disable chess' }).waitFor();
+
+    await press('Remove chess');
+    await press('Remove', dialog);
+    await page.getByRole('button', { name: 'Remove chess' }).waitFor({ state: 'detached' });
+    assert.equal((await api('GET', '/api/keys/chess')).status, 404);
+  });
+}
+
+visit('a new secret is shown once', async (visit) => {
+  const { url, api } = await startWithDashboard(visit);
+  const page = await logIn(visit, desktop, url, '#/keys');
+  await page.getByRole('button', { name: 'New key' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('How clients prove their ids').selectOption('secret');
+  await dialog.getByRole('button', { name: 'Create' }).click();
+  const secret = await page.locator('[data-shown="secret"]').textContent();
+  assert.match(secret, /^[0-9a-f]{64}$/);
+  const key = await page.locator('[data-shown="key"]').textContent();
+  const { json } = await api('GET', `/api/keys/${key}`);
+  assert.deepEqual(json.auth, { method: 'jwt', kind: 'secret' });
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  assert.ok(!(await page.content()).includes(secret));
+  await page.getByText('tokens with a secret').waitFor();
+});
+
+visit('a wrong setting says in the dialog what is wrong with it', async (visit) => {
+  visit.tolerate(/status of 4(09|22)/);
+  const { url } = await startWithDashboard(visit);
+  const page = await logIn(visit, desktop, url, '#/keys');
+  await page.getByRole('button', { name: 'New key' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Pages that may use it').fill('example.org');
+  await dialog.getByRole('button', { name: 'Create' }).click();
+  await dialog.getByRole('alert').filter({ hasText: 'example.org' }).waitFor();
+  await dialog.getByLabel('Pages that may use it').fill('');
+  await dialog.getByLabel('Key', { exact: true }).fill('chess');
+  await dialog.getByRole('button', { name: 'Create' }).click();
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  await page.getByRole('button', { name: 'Change chess' }).waitFor();
+});
+
+visit('what clients do wrong is shown in words', async (visit) => {
+  const { server, url } = await startWithDashboard(visit);
+  const page = await logIn(visit, desktop, url);
+  await page.getByText('No mistakes within the last hour.').waitFor();
+  const client = await visit.client(await visit.site());
+  await client.start(server, 'anna', { key: 'peerjss' });
+  await page.getByText('A client asked for the key "peerjss"').waitFor();
+  await page.getByText('The key here is "peerjs"').waitFor();
+  await page.getByText('A client was refused: there is no such key, or it is disabled').waitFor();
+});
+
+visit('the test of a key says what a client sees', async (visit) => {
+  const { url, api } = await startWithDashboard(visit);
+  visit.tolerate(/status of 404/);
+  await api('POST', '/api/keys', { key: 'theirs', origins: ['https://example.org'] });
+  await api('POST', '/api/keys', { key: 'proved', auth: { method: 'jwt', kind: 'secret', value: 'x'.repeat(32) } });
+  await api('POST', '/api/keys', { key: 'off', enabled: false });
+  await api('POST', '/api/keys', { key: 'open', allow_discovery: true });
+  const page = await logIn(visit, desktop, url, '#/test/open');
+  const step = (name) => page.locator(`[data-step="${name}"]`);
+  const run = async (key, state) => {
+    await page.getByLabel('Key').fill(key);
+    await page.getByRole('button', { name: /^Test/ }).click();
+    await page.locator(`#test-summary[data-state="${state}"]`).waitFor();
+  };
+  await run('open', 'ok');
+  for (const name of ['settings', 'id', 'peer-a', 'peer-b', 'introduce', 'direct', 'discovery', 'ice']) {
+    assert.equal(await step(name).getAttribute('data-state'), 'ok', name);
+  }
+  for (const [key, words] of [
+    ['theirs', 'Only pages of https://example.org may use it'],
+    ['proved', 'Clients must prove their ids'],
+    ['off', 'The key is disabled'],
+    ['nothing', 'There is no key “nothing”'],
+  ]) {
+    await run(key, 'failed');
+    assert.ok((await step('settings').textContent()).includes(words), key);
+  }
+});
+
+visit('very many clients come in pages, and a search finds one of them', async (visit) => {
+  const { server, url } = await startWithDashboard(visit);
+  const other = await visit.page(desktop);
+  await other.goto(`http://127.0.0.1:${server.port}/broker/`);
+  await other.evaluate(async (port) => {
+    const open = (id) => new Promise((resolve) => {
+      new WebSocket(`ws://127.0.0.1:${port}/peerjs?key=peerjs&id=${id}&token=t`).onmessage = resolve;
+    });
+    for (let n = 100; n < 170; n += 1) await open(`client-${n}`);
+  }, server.port);
+  const page = await logIn(visit, desktop, url, '#/keys/peerjs');
+  const rows = page.locator('tbody tr');
+  await rows.nth(49).waitFor();
+  assert.equal(await rows.count(), 50);
+  await page.getByRole('button', { name: 'Show more' }).click();
+  await rows.nth(69).waitFor();
+  await page.getByLabel('Search').fill('CLIENT-16');
+  await page.getByRole('button', { name: 'Kick client-100' }).waitFor({ state: 'detached' });
+  assert.equal(await rows.count(), 10);
+  await page.getByLabel('Search').fill('nobody');
+  await page.getByText('Nothing found.').waitFor();
+});
+
+visit('a server that stops and comes back is noticed, and a changed token asks for a login', async (visit) => {
+  visit.tolerate(UNREACHABLE);
+  visit.tolerate(/status of 401/);
+  const { server, url, port } = await startWithDashboard(visit);
+  const page = await logIn(visit, desktop, url);
+  await server.stop();
+  await page.locator('#status[data-state="lost"]').waitFor();
+  await visit.server(['--ops_port', String(port), '--admin_token', TOKEN]);
+  await isLive(page);
+  const changed = await startAgain(visit, port, page);
+  await page.getByLabel('Admin token').waitFor();
+  await page.getByLabel('Admin token').fill('the-new-token-of-the-operator');
+  await page.keyboard.press('Enter');
+  await isLive(page);
+  assert.equal((await changed.api('GET', '/api/stats')).status, 200);
+});
+
+/** Replaces the latest server by one with another token. */
+async function startAgain(visit, port, page) {
+  await visit.stopLatest();
+  await page.locator('#status[data-state="lost"]').waitFor();
+  const token = 'the-new-token-of-the-operator';
+  const server = await visit.server(['--ops_port', String(port), '--admin_token', token]);
+  return dashboardOf(server, token);
+}
+
+visit('a key is made and removed by keyboard alone', async (visit) => {
+  const { url } = await startWithDashboard(visit);
+  visit.tolerate(/status of 401/);
+  const page = await visit.open(desktop, url);
+  const { keyboard } = page;
+  const focus = async (name) => {
+    for (let pressed = 0; pressed < 60; pressed += 1) {
+      const at = await page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent.trim());
+      if (at === name) return;
+      await keyboard.press('Tab');
+    }
+    assert.fail(`Tab does not lead to ${name}`);
+  };
+  await page.getByLabel('Admin token').waitFor();
+  await keyboard.type(TOKEN);
+  await keyboard.press('Enter');
+  await isLive(page);
+  await focus('Keys');
+  await keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'Keys' }).waitFor();
+  await focus('New key');
+  await keyboard.press('Enter');
+  await page.getByRole('dialog').waitFor();
+  await keyboard.type('chess');
+  await keyboard.press('Enter');
+  await page.getByText('The key is in force').waitFor();
+  await keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: 'Remove chess' }).waitFor();
+  await focus('Remove chess');
+  await keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'Remove chess?' }).waitFor();
+  await keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await focus('Remove chess');
+  await keyboard.press('Enter');
+  await focus('Remove');
+  await keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Remove chess' }).waitFor({ state: 'detached' });
+});
+
+for (const size of [desktop, phone]) {
+  for (const colorScheme of ['light', 'dark']) {
+    const device = { ...size, name: `${size.name}, ${colorScheme}`, colorScheme, reducedMotion: 'reduce' };
+    visit(`everybody can use the dashboard (${device.name})`, async (visit) => {
+      visit.tolerate(/status of 401/);
+      const { server, url, api } = await startWithDashboard(visit, ['--relay', '127.0.0.1:0', '--relay_private']);
+      await api('POST', '/api/keys', { key: 'a-key-with-a-very-long-name-that-has-to-be-broken-somewhere', name: 'My chess club', origins: ['https://chess.example.org'] });
+      const client = await visit.client(await visit.site());
+      await client.open(server, 'anna');
+      await client.start(server, 'ben', { key: 'peerjss' });
+      const page = await visit.open(device, url);
+      await page.getByLabel('Admin token').waitFor();
+      await usable(page, device, 'login');
+      await page.getByLabel('Admin token').fill(TOKEN);
+      await page.keyboard.press('Enter');
+      await isLive(page);
+      await page.getByText('A client asked for the key').waitFor();
+      await usable(page, device, 'overview');
+      await goTo(page, device, 'Keys');
+      await page.getByRole('button', { name: /^Remove a-key/ }).waitFor();
+      await usable(page, device, 'keys');
+      for (const name of ['New key', /^Change a-key/, /^Disable a-key/]) {
+        await page.getByRole('button', { name })[device.press]();
+        await page.getByRole('dialog').waitFor();
+        await accessible(page, String(name));
+        await fits(page, device);
+        await page.keyboard.press('Escape');
+        await page.getByRole('dialog').waitFor({ state: 'detached' });
+      }
+      await page.getByRole('link', { name: 'Clients of peerjs' })[device.press]();
+      await page.getByRole('button', { name: 'Kick anna' }).waitFor();
+      await usable(page, device, 'clients');
+      await page.getByRole('button', { name: 'Details anna' })[device.press]();
+      await page.getByRole('dialog').waitFor();
+      await accessible(page, 'details');
+      await page.keyboard.press('Escape');
+      await goTo(page, device, 'Test');
+      await page.getByLabel('Key').fill('peerjs');
+      await page.getByRole('button', { name: 'Test', exact: true })[device.press]();
+      await page.locator('#test-summary[data-state="ok"]').waitFor();
+      await usable(page, device, 'test');
+      await goTo(page, device, 'Health');
+      await page.getByText('Ready for clients').waitFor();
+      await usable(page, device, 'health');
+    });
+  }
+}
+
+async function usable(page, device, what) {
+  await accessible(page, what);
+  await reachableByKeyboard(page, what);
+  await fits(page, device);
+}
+
+test('Firefox shows the dashboard, and keeps the login', { timeout: 60_000 }, async (t) => {
+  const server = await startServer(['--ops_port', '0', '--admin_token', TOKEN]);
+  t.after(() => server.stop());
+  const { url } = await dashboardOf(server);
+  const page = await newPage('firefox');
+  t.after(() => page.close());
+  page.setDefaultTimeout(PATIENCE);
+  await within('the dashboard to load', page.goto(url));
+  await page.locator('#token').fill(TOKEN);
+  await page.locator('#login-form .primary').click();
+  const number = (text) => page.waitForFunction((wanted) => document.querySelector('[data-number="clients"] .value')?.textContent === wanted, {}, text);
+  await number('0');
+  await within('the dashboard to load again', page.reload());
+  await number('0');
+  await page.evaluate((port) => {
+    window.socket = new WebSocket(`ws://127.0.0.1:${port}/peerjs?key=peerjs&id=anna&token=t`);
+  }, server.port);
+  await number('1');
+  await page.evaluate(() => window.socket.close());
+  await number('0');
+});

@@ -9,6 +9,7 @@ import { h } from './dom.js';
 export function ask({ title, content = [], action, isDangerous = false, act = async () => true, close = 'Cancel' }) {
   return new Promise((resolve) => {
     let result;
+    const opener = document.activeElement;
     const problem = h('p', { class: 'problem', role: 'alert' });
     const button = action && h('button', { class: `button ${isDangerous ? 'danger' : 'primary'}`, type: 'submit' }, action);
     const dialog = h(
@@ -41,6 +42,8 @@ export function ask({ title, content = [], action, isDangerous = false, act = as
 
     dialog.addEventListener('close', () => {
       dialog.remove();
+      // The row of the button may have gone meanwhile, and the focus with it.
+      if (!opener.isConnected) document.querySelector('#main h1')?.focus();
       resolve(result);
     });
     document.body.append(dialog);

@@ -54,14 +54,15 @@ export function list({ path, label, columns, row, read, empty }) {
   return { field, element: h('div', { class: 'list' }, table, note, more), reload: () => load(true, Math.min(1000, Math.max(PAGE, body.children.length))) };
 }
 
-/** Replaces rows, and keeps the focus on the same button of the same row. */
+/** Replaces rows, and keeps the focus on the same button of the same row, or else on the heading. */
 function replaceRows(body, rows) {
   const focused = document.activeElement;
   const name = body.contains(focused) && [focused.closest('tr').dataset.name, focused.dataset.act];
   body.replaceChildren(...rows);
   if (!name) return;
   const same = rows.find((row) => row.dataset.name === name[0]);
-  same?.querySelector(`[data-act="${name[1]}"]`)?.focus();
+  const target = same?.querySelector(`[data-act="${name[1]}"]`) ?? document.querySelector('#main h1');
+  target?.focus();
 }
 
 /** A cell that names its column where the table has no head: on a phone. */

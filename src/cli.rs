@@ -2,6 +2,7 @@
 //! them; every flag may also be spelt with hyphens and set in the environment.
 
 mod acme;
+mod backup;
 mod cluster;
 mod environment;
 mod help;
@@ -27,6 +28,7 @@ use peerbroker::keys::IdStyle;
 use peerbroker::wire::ApiKey;
 use peerbroker::{Config, Listen};
 
+pub use backup::{ACME_DIR, BackupArgs};
 pub use cluster::StoredKeys;
 pub use environment::Given;
 pub use keys::{BadKeySettings, KeySettings, KeysCommand, KeysPlace};
@@ -178,25 +180,11 @@ pub struct Cli {
     concurrent_limit: usize,
 
     /// Messages per second and client; bursts up to ten times that; 0 means no limit
-    #[arg(
-        help_heading = help::LIMITS,
-        long = "messages_per_second",
-        alias = "messages-per-second",
-        env = "PEERBROKER_MESSAGES_PER_SECOND",
-        value_name = "N",
-        default_value_t = defaults().messages_per_second
-    )]
+    #[arg(help_heading = help::LIMITS, long = "messages_per_second", alias = "messages-per-second", env = "PEERBROKER_MESSAGES_PER_SECOND", value_name = "N", default_value_t = defaults().messages_per_second)]
     messages_per_second: u32,
 
     /// Connections per address at a time, HTTP included; 0 means no limit
-    #[arg(
-        help_heading = help::LIMITS,
-        long = "connections_per_address",
-        alias = "connections-per-address",
-        env = "PEERBROKER_CONNECTIONS_PER_ADDRESS",
-        value_name = "N",
-        default_value_t = defaults().address_limits.connections
-    )]
+    #[arg(help_heading = help::LIMITS, long = "connections_per_address", alias = "connections-per-address", env = "PEERBROKER_CONNECTIONS_PER_ADDRESS", value_name = "N", default_value_t = defaults().address_limits.connections)]
     connections_per_address: u32,
 
     /// New WebSockets and streams per second and address; bursts up to ten times that; 0 means no limit
@@ -337,6 +325,10 @@ pub enum Command {
     /// Add, list, change and remove API keys; works while the server runs
     #[command(subcommand, after_help = keys::HELP, disable_help_subcommand = true)]
     Keys(Box<KeysCommand>),
+
+    /// Copy the data directory while a server uses it
+    #[command(after_help = backup::HELP)]
+    Backup(BackupArgs),
 
     /// Print the completions of flags for a shell
     #[command(after_help = help::COMPLETIONS)]

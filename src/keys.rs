@@ -153,6 +153,9 @@ pub trait KeyStore: Send + Sync {
     fn add(&self, key: Key) -> Result<(), KeyError>;
     /// Changes a key and returns the result; fails if the key does not exist.
     fn change(&self, key: &ApiKey, change: Change) -> Result<Key, KeyError>;
+    /// Adds keys as they are, all or none of them. Keys that exist are overwritten with `replace`; without it, one of them
+    /// is the error. The last one of equal keys counts.
+    fn import(&self, keys: Vec<Key>, replace: bool) -> Result<(), KeyError>;
     /// Removes a key; fails if it does not exist.
     fn remove(&self, key: &ApiKey) -> Result<(), KeyError>;
     /// Stores when keys were last used; ignores unknown keys. This does not change the

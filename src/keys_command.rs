@@ -1,15 +1,18 @@
 //! `peerbroker keys`: edits the stored keys. A running server applies the changes.
 
+mod exported;
 mod shown;
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use peerbroker::config::BadRedis;
 use peerbroker::keys::redis::RedisKeys;
 use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
 use peerbroker::keys::{Change, Key, KeyError, KeyStore, Settings};
 use peerbroker::wire::ApiKey;
+
+use exported::BadExport;
 
 use crate::cli::{BadKeySettings, KeySettings, KeysCommand, KeysPlace, StoredKeys};
 
@@ -32,6 +35,10 @@ pub enum KeysFailed {
     Keys(#[from] KeyError),
     #[error("cannot write a key as JSON: {0}")]
     Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Export(#[from] BadExport),
+    #[error("the key {0} exists already, so nothing was imported; --replace overwrites keys that exist")]
+    WouldOverwrite(ApiKey),
     #[error("cannot write to stdout: {0}")]
     Stdout(io::Error),
 }
@@ -71,6 +78,8 @@ pub fn run(command: &KeysCommand) -> Result<(), KeysFailed> {
         }
         KeysCommand::Enable { at, key } => switch(at, key, true)?,
         KeysCommand::Disable { at, key } => switch(at, key, false)?,
+        KeysCommand::Export { at, file } => return export(at, file),
+        KeysCommand::Import { at, file, replace } => import(at, file, *replace)?,
         KeysCommand::Remove { at, key } => {
             existing(at)?.remove(key)?;
             format!("Removed {}.\n", shown::name_of(key))
@@ -87,6 +96,29 @@ fn add(at: &KeysPlace, key: Option<ApiKey>, settings: &KeySettings) -> Result<St
     let added = shown::added(&key);
     open(at, false)?.add(key)?;
     Ok(added)
+}
+
+/// Says on stderr what was written, because stdout may be the export.
+fn export(at: &KeysPlace, file: &Path) -> Result<(), KeysFailed> {
+    let keys = existing(at)?.all()?;
+    let text = exported::json(&keys)?;
+    if file == Path::new(exported::STDIO) {
+        print(&text)?
+    } else {
+        exported::write(file, &text)?
+    }
+    eprintln!("{}", exported::summary(&keys));
+    Ok(())
+}
+
+fn import(at: &KeysPlace, file: &Path, replace: bool) -> Result<String, KeysFailed> {
+    // First: an invalid file must not create the directory.
+    let keys = exported::read(file)?;
+    let number = shown::number(keys.len());
+    match open(at, false)?.import(keys, replace) {
+        Err(KeyError::Exists(key)) => Err(KeysFailed::WouldOverwrite(key)),
+        ended => Ok(ended.map(|()| format!("Imported {number}.\n"))?),
+    }
 }
 
 fn switch(at: &KeysPlace, key: &ApiKey, enabled: bool) -> Result<String, KeysFailed> {

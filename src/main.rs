@@ -6,6 +6,7 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod backup_command;
 mod cli;
 mod console;
 mod keys_command;
@@ -47,6 +48,13 @@ fn main() -> ExitCode {
                 error.exit_code()
             }))
         }
+        Some(Command::Backup(args)) => match backup_command::run(args) {
+            Ok(made) => print(Ok(made.into_bytes())),
+            Err(error) => {
+                eprintln!("error: {}", cli.given.reworded(&error.to_string()));
+                ExitCode::FAILURE
+            }
+        },
         Some(Command::Completions { shell }) => print(Ok(cli::completions(*shell))),
         Some(Command::Man) => print(cli::manual()),
     }

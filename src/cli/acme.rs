@@ -7,6 +7,7 @@ use peerbroker::config::{
     AcmeConfig, AcmeName, AcmeStore, DEFAULT_ACME_HTTP_PORT, LETS_ENCRYPT, MAX_ACME_NAMES, RedisAddress,
 };
 
+use super::backup::ACME_DIR;
 use super::help;
 use super::values::port;
 
@@ -95,7 +96,7 @@ impl AcmeArgs {
         let store = match (others.redis, others.data_dir) {
             (Some(_), _) if self.acme_http_port == 0 => return Err(BadAcme::ClusterWithoutHttp),
             (Some(redis), _) => AcmeStore::Redis(redis.clone()),
-            (None, Some(dir)) => AcmeStore::Directory(dir.join("acme")),
+            (None, Some(dir)) => AcmeStore::Directory(dir.join(ACME_DIR)),
             (None, None) => return Err(BadAcme::WithoutDataDir),
         };
         let mut names = Vec::new();

@@ -1,6 +1,7 @@
 //! The arguments of `peerbroker keys`.
 
-use std::env;
+mod place;
+
 use std::path::{Path, PathBuf, absolute};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -10,8 +11,9 @@ use peerbroker::keys::{Auth, Change, IdStyle, JwtKey, Origin, RANDOM_KEY_CHARS, 
 use peerbroker::wire::ApiKey;
 use peerbroker::{BadAuth, check_auth};
 
-use super::cluster::{RedisTlsArgs, StoredKeys};
 use super::values::{MAX_SECRET_FILE_BYTES, count, id_style, key, name, origin, relay_mode, yes_or_no};
+
+pub use place::KeysPlace;
 
 /// The text below the list of commands.
 pub(super) const HELP: &str = "\
@@ -110,6 +112,30 @@ pub enum KeysCommand {
         key: ApiKey,
     },
 
+    /// Write all keys as JSON, with their secrets
+    Export {
+        #[command(flatten)]
+        at: KeysPlace,
+
+        /// A new file, which only you can read; `-` is stdout
+        #[arg(value_name = "FILE", default_value = "-")]
+        file: PathBuf,
+    },
+
+    /// Add the keys of an export: all of them, or none if one is not valid or exists already
+    Import {
+        #[command(flatten)]
+        at: KeysPlace,
+
+        /// A file of `peerbroker keys export`; `-` is stdin
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+
+        /// Overwrite keys that exist already; other keys stay
+        #[arg(long)]
+        replace: bool,
+    },
+
     /// Remove a key, without asking
     Remove {
         #[command(flatten)]
@@ -119,38 +145,6 @@ pub enum KeysCommand {
         #[arg(value_parser = key)]
         key: ApiKey,
     },
-}
-
-/// The options for the place of the keys.
-#[derive(Debug, Args)]
-pub struct KeysPlace {
-    /// Data directory of the server
-    #[arg(long = "data_dir", alias = "data-dir", env = "PEERBROKER_DATA_DIR", value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-
-    /// Redis of the server's cluster, if the server has --keys redis
-    ///
-    /// With PEERBROKER_KEYS=redis, that of PEERBROKER_REDIS. The URL may hold a password: prefer the variables then.
-    // No parser: clap's errors show the value.
-    #[arg(long, value_name = "URL")]
-    redis: Option<String>,
-
-    #[command(flatten)]
-    tls: RedisTlsArgs,
-}
-
-impl KeysPlace {
-    /// A URL on the command line wins. The variables mean what they mean to the server.
-    pub fn stored_keys(&self) -> StoredKeys {
-        let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
-        let is_in_redis = || variable("PEERBROKER_KEYS").is_some_and(|keys| keys == "redis");
-        let of_server = || variable("PEERBROKER_REDIS").filter(|_| is_in_redis());
-        match (self.redis.clone().or_else(of_server), &self.data_dir) {
-            (Some(url), _) => StoredKeys::Redis(self.tls.address(url)),
-            (None, Some(dir)) => StoredKeys::Directory(dir.clone()),
-            (None, None) => StoredKeys::InMemory,
-        }
-    }
 }
 
 /// The settings of a key. A setting that is not given has its default in a new key, and does not change in an

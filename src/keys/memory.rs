@@ -72,6 +72,18 @@ impl KeyStore for MemoryKeys {
         Ok(changed)
     }
 
+    fn import(&self, keys: Vec<Key>, replace: bool) -> Result<(), KeyError> {
+        let mut state = self.lock();
+        if !replace && let Some(key) = keys.iter().find(|key| state.keys.contains_key(&key.key)) {
+            return Err(KeyError::Exists(key.key.clone()));
+        }
+        if !keys.is_empty() {
+            state.version += 1;
+        }
+        state.keys.extend(keys.into_iter().map(|key| (key.key.clone(), key)));
+        Ok(())
+    }
+
     fn remove(&self, key: &ApiKey) -> Result<(), KeyError> {
         let mut state = self.lock();
         state.keys.remove(key).ok_or_else(|| KeyError::Unknown(key.clone()))?;

@@ -18,6 +18,7 @@ use crate::wire::ApiKey;
 const USED_AT_ONCE: usize = 500;
 
 static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/put.lua")));
+static IMPORT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/import.lua")));
 static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/remove.lua")));
 static USED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/used.lua")));
 static SIGNUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/signup.lua")));
@@ -122,15 +123,14 @@ impl RedisKeys {
 
     /// Puts a key where `expected` is, or nothing if that is empty.
     fn put(&self, key: &Key, expected: &str, most_registered: usize) -> Result<Put, KeyError> {
-        let stored = Key { used: None, built_in: false, ..key.clone() };
         let call = Call::script(&PUT, keys())
             .arg(key.key.as_str())
             .arg(expected)
-            .arg(serde_json::to_string(&stored).map_err(Problem::Json)?)
+            .arg(stored(key)?)
             .arg(new_version())
             .arg(usize::from(key.registered))
             .arg(most_registered)
-            .arg(key.used.map(|used| used.to_string()).unwrap_or_default());
+            .arg(last_use(key));
         match self.ask::<String>(call)?.as_str() {
             "done" => Ok(Put::Done),
             "other" => Ok(Put::Other),
@@ -193,6 +193,22 @@ impl KeyStore for RedisKeys {
         }
     }
 
+    /// One script, so that the keys come all at once, for all nodes.
+    fn import(&self, keys: Vec<Key>, replace: bool) -> Result<(), KeyError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let call = Call::script(&IMPORT, self::keys()).arg(new_version()).arg(usize::from(replace));
+        let call = keys.iter().try_fold(call, |call, key| {
+            let call = call.arg(key.key.as_str()).arg(stored(key)?);
+            Ok::<_, KeyError>(call.arg(usize::from(key.registered)).arg(last_use(key)))
+        })?;
+        // Which one exists, counted from 1; 0 is none.
+        let existing: usize = self.ask(call)?;
+        let existing = existing.checked_sub(1).and_then(|index| keys.into_iter().nth(index));
+        existing.map_or(Ok(()), |key| Err(KeyError::Exists(key.key)))
+    }
+
     fn remove(&self, key: &ApiKey) -> Result<(), KeyError> {
         self.take(key, None)?.then_some(()).ok_or_else(|| KeyError::Unknown(key.clone()))
     }
@@ -250,6 +266,16 @@ fn read_entry(key: &str, json: String, used: Option<String>) -> Result<Entry, Ke
     let read: Key = read.map_err(|error| Problem::Entry { key: key.escape_debug().to_string(), error })?;
     let used = used.unwrap_or_default();
     Ok(Entry { key: Key { used: used.parse().ok(), ..read }, json, used })
+}
+
+/// The JSON of a key in its field. Its last use has a field of its own.
+fn stored(key: &Key) -> Result<String, KeyError> {
+    let stored = Key { used: None, built_in: false, ..key.clone() };
+    Ok(serde_json::to_string(&stored).map_err(Problem::Json)?)
+}
+
+fn last_use(key: &Key) -> String {
+    key.used.map(|used| used.to_string()).unwrap_or_default()
 }
 
 fn keys() -> String {

@@ -1,7 +1,9 @@
 //! A store of keys in an SQLite database, which other processes may edit at the same time.
 
+mod backup;
 mod check;
 mod database;
+mod problem;
 
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel, sync_channel};
@@ -11,7 +13,8 @@ use super::{Change, Key, KeyError, KeyStore};
 use crate::wire::ApiKey;
 use database::Database;
 
-pub use database::{DatabaseError, FILE_NAME, Problem};
+pub use database::FILE_NAME;
+pub use problem::{DatabaseError, Problem};
 
 /// Keys in an SQLite database.
 ///
@@ -45,6 +48,12 @@ impl SqliteKeys {
     /// Checks what [`open`](Self::open) needs, and that all keys can be read. Creates and changes nothing.
     pub fn check(dir: &Path) -> Result<(), KeyError> {
         check::check(dir)
+    }
+
+    /// Copies the database in `dir` to the directory `to`, where there must not be one yet. Other processes may use it
+    /// meanwhile: the copy has the keys of one moment.
+    pub fn backup(dir: &Path, to: &Path) -> Result<(), KeyError> {
+        backup::backup(dir, to)
     }
 
     /// Marks the directory as that of a server until the drop. False if another server has marked it.
@@ -99,6 +108,10 @@ impl KeyStore for SqliteKeys {
     fn change(&self, key: &ApiKey, change: Change) -> Result<Key, KeyError> {
         let key = key.clone();
         self.ask(move |database| database.change(&key, change))
+    }
+
+    fn import(&self, keys: Vec<Key>, replace: bool) -> Result<(), KeyError> {
+        self.ask(move |database| database.import(&keys, replace))
     }
 
     fn remove(&self, key: &ApiKey) -> Result<(), KeyError> {

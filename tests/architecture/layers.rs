@@ -20,10 +20,11 @@ pub const LAYERS: &[Layer] = &[
     // The program: it knows the library's public front only, and actix only as its runtime.
     layer(
         "main",
-        "keys_command cli console peerbroker",
+        "backup_command keys_command cli console peerbroker",
         "actix_web::rt anyhow log rlimit tikv_jemallocator tokio::signal tokio::select tokio::sync",
     ),
-    layer("keys_command", "console cli peerbroker", "jiff serde_json thiserror"),
+    layer("backup_command", "cli peerbroker", "thiserror"),
+    layer("keys_command", "console cli peerbroker", "jiff serde serde_json thiserror"),
     layer("console", "cli peerbroker", "env_logger jiff log qrcode serde_json"),
     layer("cli", "peerbroker", "clap clap_complete clap_mangen gethostname ipnet rand strsim thiserror"),
     // The library's front: re-exports.

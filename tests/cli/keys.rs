@@ -1,6 +1,7 @@
 //! The command `peerbroker keys`.
 
 mod audited;
+mod exported;
 mod proofs;
 
 use std::fs;

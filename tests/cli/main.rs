@@ -18,6 +18,7 @@ mod redis_server;
 #[path = "../api/harness/wire.rs"]
 mod wire;
 
+mod backup;
 mod certificates;
 mod client_mistakes;
 mod cluster;

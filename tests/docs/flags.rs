@@ -52,7 +52,7 @@ fn table_of(page: &str, heading: &str) -> impl Iterator<Item = String> {
 
 #[test]
 fn every_flag_that_is_named_exists() {
-    let commands = [&[][..], &["keys", "add"], &["keys", "set"], &["keys", "list"]];
+    let commands = [&[][..], &["keys", "add"], &["keys", "set"], &["keys", "list"], &["keys", "import"]];
     let known: BTreeSet<String> =
         commands.iter().flat_map(|command| flags_of_the_help(command)).map(|flag| flag.long).collect();
     for page in pages() {

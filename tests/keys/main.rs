@@ -1,7 +1,9 @@
 //! Stores of keys: one suite for all stores, and tests of the file.
 
+mod backup;
 mod directory;
 mod file;
+mod import;
 mod kills;
 mod processes;
 mod redis;

@@ -9,7 +9,8 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::Access;
 
-use super::database::{BUSY_TIMEOUT, FILE_NAME, Problem, all_of, failed, format_of, log_of, unopened};
+use super::database::{BUSY_TIMEOUT, FILE_NAME, all_of, format_of, log_of, unopened};
+use super::problem::{Problem, failed};
 use crate::keys::KeyError;
 
 /// Checks that the database can be made, or that all its keys can be read.

@@ -12,6 +12,7 @@ use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior, params,
 };
 
+use super::problem::{Problem, failed};
 use crate::keys::{Change, Key, KeyError, Settings};
 use crate::wire::ApiKey;
 
@@ -34,40 +35,6 @@ const MIGRATIONS: &[&str] = &["CREATE TABLE keys (
         registered INTEGER NOT NULL,
         settings TEXT NOT NULL
     ) STRICT"];
-
-/// An error of a database file.
-#[derive(Debug, thiserror::Error)]
-#[error("{path}: {problem}", path = .path.display())]
-pub struct DatabaseError {
-    /// The path of the file, or of its directory.
-    pub path: PathBuf,
-    /// The problem.
-    pub problem: Problem,
-}
-
-/// A problem of a database.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
-pub enum Problem {
-    #[error("cannot make this directory: {0}")]
-    Directory(io::Error),
-    #[error("cannot make or find this file: {0}")]
-    File(io::Error),
-    #[error("cannot open it; it has to be a file that this user may read and write")]
-    Unopened,
-    #[error(
-        "it was removed or replaced while it was in use, so nothing can be kept: restart the server, which reads or makes it anew"
-    )]
-    Moved,
-    #[error("a newer version of peerbroker wrote it, in format {found}; this one knows {known}")]
-    Newer { found: usize, known: usize },
-    #[error("the key {key} in it cannot be read: {error}")]
-    Entry { key: String, error: Box<dyn std::error::Error + Send + Sync> },
-    #[error("{0}")]
-    Settings(serde_json::Error),
-    #[error("{0}")]
-    Sqlite(#[from] rusqlite::Error),
-}
 
 /// Device number and inode number of a file.
 type FileId = (u64, u64);
@@ -147,6 +114,28 @@ impl Database {
         })?;
         self.changed_one(usize::from(changed.is_some()));
         changed.ok_or_else(|| KeyError::Unknown(key.clone()))
+    }
+
+    pub(super) fn import(&mut self, keys: &[Key], replace: bool) -> Result<(), KeyError> {
+        let existing = self.write(|transaction| {
+            for Key { key, .. } in keys.iter().filter(|_| !replace) {
+                if find(transaction, key)?.is_some() {
+                    return Ok(Some(key.clone()));
+                }
+            }
+            for key in keys {
+                transaction.execute("DELETE FROM keys WHERE key = ?1", [key.key.as_str()])?;
+                insert(transaction, key)?;
+            }
+            Ok(None)
+        })?;
+        match existing {
+            Some(key) => Err(KeyError::Exists(key)),
+            None => {
+                self.changed_one(keys.len());
+                Ok(())
+            }
+        }
     }
 
     pub(super) fn remove(&mut self, key: &ApiKey) -> Result<(), KeyError> {
@@ -271,10 +260,6 @@ fn insert(transaction: &Transaction<'_>, key: &Key) -> Result<usize, Problem> {
 
 fn json(settings: &Settings) -> Result<String, Problem> {
     serde_json::to_string(settings).map_err(Problem::Settings)
-}
-
-pub(super) fn failed(path: &Path, problem: Problem) -> KeyError {
-    KeyError::Store(DatabaseError { path: path.to_owned(), problem }.into())
 }
 
 /// The write-ahead log of a database.

@@ -1,0 +1,94 @@
+//! `peerbroker backup`, and the restore of what it made.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::cluster::nodes::wait_until;
+use crate::directory::Directory;
+use crate::program::{Ended, Program, run};
+
+fn backup(directory: &Directory, to: &str) -> Ended {
+    run(&["backup", "--data_dir", &directory.arg("data"), &directory.arg(to)], &[])
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_server_that_starts_with_the_backup_has_what_the_other_one_had() {
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    let mut program = Program::start(&["--data_dir", &data_dir, "--ops_port", "0", "--quiet"]);
+    let (api, _) = program.expect_api();
+    assert_eq!(api.post("/api/keys", &json!({"key": "before"})).status, 201);
+    let acme = directory.at("data/acme/ca.example-0a0b0c0d");
+    fs::create_dir_all(&acme).unwrap();
+    fs::write(acme.join("certificate.pem"), "a private key").unwrap();
+
+    let ended = backup(&directory, "copy");
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!(ended.stderr, "");
+    assert!(ended.stdout[0].starts_with(&format!("Made {}. ", directory.arg("copy"))), "{:?}", ended.stdout);
+    // The server goes on.
+    assert_eq!(api.post("/api/keys", &json!({"key": "later"})).status, 201);
+
+    let copied = directory.at("copy/acme/ca.example-0a0b0c0d/certificate.pem");
+    assert_eq!(fs::read(&copied).unwrap(), b"a private key");
+    assert_eq!([mode(&directory.at("copy")), mode(&copied)], [0o700, 0o600]);
+    assert_eq!(mode(&directory.at("copy/peerbroker.db")), 0o600);
+    assert!(!directory.at("copy.unfinished").exists());
+
+    // The restore, as the documentation says: stop, put the backup in the place of the directory, start.
+    program.stop();
+    fs::remove_dir_all(directory.at("data")).unwrap();
+    fs::rename(directory.at("copy"), directory.at("data")).unwrap();
+    let restored = Program::start(&["--data_dir", &data_dir]);
+    let is_known = |key: &str| restored.get(&format!("/{key}/id")).header("x-peerbroker-key").is_none();
+    wait_until("the keys are read", || is_known("before"));
+    assert!(!is_known("later"));
+}
+
+#[test]
+fn nothing_is_overwritten_and_what_fails_leaves_nothing() {
+    let directory = Directory::new();
+    let refused = |to: &str| {
+        let ended = backup(&directory, to);
+        assert_eq!(ended.status.code(), Some(1), "{:?}", ended.stdout);
+        ended.stderr
+    };
+    assert!(refused("copy").contains("there is no peerbroker.db in --data_dir"));
+    let data_dir = directory.arg("data");
+    assert_eq!(run(&["keys", "add", "--data_dir", &data_dir], &[]).status.code(), Some(0));
+    directory.file("file", "precious");
+    fs::create_dir(directory.at("empty")).unwrap();
+    for name in ["file", "empty", "data"] {
+        assert!(refused(name).ends_with("exists already, and is not overwritten\n"), "{name}");
+    }
+    assert!(refused("no/such/copy").contains("cannot write"));
+    fs::create_dir(directory.at("killed.unfinished")).unwrap();
+    assert!(refused("killed").contains("an earlier backup was not finished: remove"));
+    // A directory where a file of the ACME server cannot be read.
+    fs::create_dir_all(directory.at("data/acme")).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", directory.at("data/acme/certificate.pem")).unwrap();
+    assert!(refused("copy").contains("data/acme/certificate.pem"));
+    assert!(!directory.at("copy").exists() && !directory.at("copy.unfinished").exists());
+    fs::remove_file(directory.at("data/acme/certificate.pem")).unwrap();
+    assert_eq!(backup(&directory, "copy").status.code(), Some(0));
+}
+
+#[test]
+fn the_directory_may_come_from_the_environment_and_must_come() {
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    assert_eq!(run(&["keys", "add", "--data_dir", &data_dir], &[]).status.code(), Some(0));
+    let ended = run(&["backup", &directory.arg("copy")], &[("PEERBROKER_DATA_DIR", &data_dir)]);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    let ended = run(&["backup", &directory.arg("other")], &[]);
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(ended.stderr.contains("--data_dir"), "{}", ended.stderr);
+    assert_eq!(run(&["backup", "--data_dir", &data_dir], &[]).status.code(), Some(2));
+}

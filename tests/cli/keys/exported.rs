@@ -1,0 +1,142 @@
+//! `peerbroker keys export` and `import`: from one place to another, while servers run.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::{Value, json};
+
+use super::{Directory, done, keys, listed, refused};
+use crate::cluster::nodes::wait_until;
+use crate::program::{Program, run};
+use crate::redis_server::RedisServer;
+
+const SECRET: &str = "hushhush-hushhush-hushhush-hushhush";
+
+/// Two keys, one of them with a secret and an origin.
+fn with_keys() -> Directory {
+    let directory = Directory::new();
+    let secret = directory.file("secret", SECRET);
+    done(&directory, &["add", "-k", "plain", "--name", "Plain"]);
+    done(&directory, &["add", "-k", "proved", "--jwt_secret_file", &secret, "--origin", "https://a.test"]);
+    directory
+}
+
+fn export(directory: &Directory, name: &str) -> String {
+    let file = directory.arg(name);
+    let ended = keys(directory, &["export", &file]);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.is_empty());
+    file
+}
+
+#[test]
+fn an_export_has_everything_and_only_its_owner_can_read_it() {
+    let from = with_keys();
+    let ended = keys(&from, &["export", &from.arg("keys.json")]);
+    assert_eq!(ended.stderr, "Exported 2 keys, with the secret of 1: whoever can read it can sign tokens.\n");
+    let mode = fs::metadata(from.at("keys.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let text = fs::read_to_string(from.at("keys.json")).unwrap();
+    assert!(text.contains(SECRET));
+    let to_stdout = keys(&from, &["export"]);
+    assert_eq!(to_stdout.stdout.join("\n") + "\n", text);
+
+    let to = Directory::new();
+    assert_eq!(done(&to, &["import", &from.arg("keys.json")]), ["Imported 2 keys."]);
+    assert_eq!(listed(&to), listed(&from));
+    assert_eq!(fs::read(export(&to, "again.json")).unwrap(), text.as_bytes());
+}
+
+#[test]
+fn a_file_that_exists_is_not_overwritten() {
+    let directory = with_keys();
+    directory.file("precious", "precious");
+    let text = refused(&directory, &["export", &directory.arg("precious")], 1);
+    assert!(text.contains("precious exists already, and is not overwritten"), "{text}");
+    assert_eq!(fs::read(directory.at("precious")).unwrap(), b"precious");
+    let text = refused(&directory, &["export", &directory.arg("no/such/directory")], 1);
+    assert!(text.contains("cannot write"), "{text}");
+}
+
+#[test]
+fn a_key_that_exists_stops_the_import_unless_it_is_to_be_overwritten() {
+    let (from, to) = (with_keys(), Directory::new());
+    let file = export(&from, "keys.json");
+    done(&to, &["add", "-k", "proved", "--name", "theirs"]);
+    done(&to, &["add", "-k", "other"]);
+    let text = refused(&to, &["import", &file], 1);
+    assert_eq!(
+        text,
+        "error: the key proved exists already, so nothing was imported; --replace overwrites keys that exist\n"
+    );
+    assert_eq!(listed(&to).len(), 2);
+    assert_eq!(done(&to, &["import", "--replace", &file]), ["Imported 2 keys."]);
+    let names: Vec<Value> = listed(&to).into_iter().map(|key| json!([key["key"], key["name"]])).collect();
+    let [plain, proved, other] = [["plain", "Plain"], ["proved", ""], ["other", ""]].map(|key| json!(key));
+    assert_eq!(names.len(), 3);
+    assert!([plain, proved, other].iter().all(|key| names.contains(key)), "{names:?}");
+}
+
+#[test]
+fn a_file_with_a_fault_changes_nothing_and_names_it() {
+    let directory = Directory::new();
+    let key = |change: Value| {
+        let mut key = json!({"key": "k", "name": "", "created": 1, "used": null, "registered": false});
+        key.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        key
+    };
+    let file = |keys: Vec<Value>| json!({"peerbroker_keys": 1, "keys": keys}).to_string();
+    let good = key(json!({"key": "good"}));
+    let after_good = |bad: Value| file(vec![good.clone(), bad]);
+    let whole = file(vec![good.clone()]);
+    for (text, why) in [
+        (whole[..whole.len() / 2].to_owned(), "is not a whole export of keys"),
+        ("[]".to_owned(), "is not a whole export of keys"),
+        (json!({"peerbroker_keys": 2, "keys": []}).to_string(), "has version 2 of the format"),
+        (after_good(json!(7)), "entry 2 of"),
+        (after_good(json!({"key": "k"})), "missing field `name`"),
+        (after_good(key(json!({"key": ""}))), "it is empty"),
+        (after_good(key(json!({"name": "a\nb"}))), "no control characters"),
+        (after_good(key(json!({"orgins": ["https://a.test"]}))), "there is no setting orgins"),
+        (after_good(key(json!({"origins": ["a.test"]}))), "entry 2 of"),
+        (
+            after_good(key(json!({"auth": {"method": "jwt", "kind": "secret", "value": "short"}}))),
+            "entry 2 of",
+        ),
+        (after_good(key(json!({"key": "good"}))), "the key good is in an earlier entry, too"),
+    ] {
+        let path = directory.file("keys.json", &text);
+        for args in [&["import", &path][..], &["import", "--replace", &path]] {
+            let error = refused(&directory, args, 1);
+            assert!(error.contains(&path) && error.contains(why), "{text}: {error}");
+        }
+        assert!(!directory.at("data").exists(), "{text}");
+    }
+    let error = refused(&directory, &["import", &directory.arg("absent")], 1);
+    assert!(error.contains("cannot read"), "{error}");
+    // The other members are fine as they are.
+    let path = directory.file("keys.json", &whole);
+    assert_eq!(done(&directory, &["import", &path]), ["Imported 1 key."]);
+}
+
+#[test]
+fn keys_move_from_a_directory_to_redis_and_back_while_servers_run() {
+    let (from, back, redis) = (with_keys(), Directory::new(), RedisServer::start());
+    let url = redis.url();
+    let in_directory = Program::start(&["--data_dir", &from.arg("data")]);
+    let in_redis = Program::start(&["--redis", &url, "--keys", "redis"]);
+    let is_known = |program: &Program| program.get("/plain/id").header("x-peerbroker-key").is_none();
+    assert!(is_known(&in_directory) && !is_known(&in_redis));
+
+    let file = export(&from, "keys.json");
+    let ended = run(&["keys", "import", "--redis", &url, &file], &[]);
+    assert_eq!(ended.stdout, ["Imported 2 keys."], "{}", ended.stderr);
+    wait_until("the running node knows the keys", || is_known(&in_redis));
+
+    let again = back.arg("keys.json");
+    let ended = run(&["keys", "export", "--redis", &url, &again], &[]);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!(fs::read(&again).unwrap(), fs::read(&file).unwrap());
+    done(&back, &["import", &again]);
+    assert_eq!(listed(&back), listed(&from));
+}

@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build vendor setup check test test-rust test-simulation mutants test-hostile test-browser lint pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
+.PHONY: run build vendor setup check test test-rust test-simulation mutants test-hostile test-browser package test-package lint pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
 
 run:
 	cargo run --release -- $(ARGS)
@@ -45,6 +45,15 @@ test-hostile: build
 
 test-browser: build
 	cd client-tests && npm ci --no-audit --no-fund --silent && npm test
+
+# The Debian package, in target/debian.
+package: build
+	scripts/package.sh
+
+# Installs it into a container with systemd, upgrades it while clients connect, removes it. Needs root, and a minute once it is built.
+test-package: build
+	cd client-tests && npm ci --no-audit --no-fund --silent && node fetch-clients.mjs
+	scripts/test-package.sh
 
 # The benchmark has a lock file of its own, which follows the server's, and shares what is built.
 lint:

@@ -1,28 +1,75 @@
 #!/usr/bin/env bash
-# Makes release archives in target/release-archives, with their checksums: `scripts/release.sh [TARGET…]`, by default for
-# this machine. Other targets need their toolchain: `rustup target add`, and a C compiler and linker.
+# Makes a release in target/release-archives: archives, Debian packages, SBOMs in CycloneDX, and their checksums.
+#
+#     scripts/release.sh [--dry-run] VERSION [TARGET…]
+#
+# By default for this machine, and for musl and 64-bit Arm if rustup has their targets and apt their compilers (musl-tools,
+# gcc-aarch64-linux-gnu). With --dry-run, an unfinished changelog, changed files and a tag that exists are only warnings.
+# Tools: cargo install --locked cargo-deb cargo-cyclonedx
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+dry_run=''
+[ "${1:-}" != --dry-run ] || { dry_run=yes; shift; }
+version="${1:?usage: scripts/release.sh [--dry-run] VERSION [TARGET…]}"
+shift
+
+problem() {
+  echo "${dry_run:+warning: }$*" >&2
+  [ -n "$dry_run" ] || exit 1
+}
+in_cargo="$(cargo pkgid --locked | sed 's/.*[#@]//')"
+[ "$version" = "$in_cargo" ] || { echo "Cargo.toml has version $in_cargo, not $version" >&2; exit 1; }
+for tool in cargo-deb cargo-cyclonedx; do
+  command -v "$tool" >/dev/null || { echo "$tool is missing: cargo install --locked $tool" >&2; exit 1; }
+done
+[ -z "$(git status --porcelain)" ] || problem 'there are changed files: commit them'
+grep -Eq "^## \[$version\] - [0-9]{4}-[0-9]{2}-[0-9]{2}$" CHANGELOG.md \
+  || problem "CHANGELOG.md has no section \"## [$version] - $(date -u +%F)\": give \"Unreleased\" this name"
+! git rev-parse --quiet --verify "refs/tags/v$version" >/dev/null || problem "the tag v$version exists already"
+
+# Times in archives are that of the commit, so that the same programs make the same archives.
+SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)"
+export SOURCE_DATE_EPOCH
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 host="$(rustc -vV | sed -n 's/^host: //p')"
-version="$(cargo pkgid --locked | sed 's/.*[#@]//')"
 builds="${CARGO_TARGET_DIR:-target}"
 archives="$PWD/target/release-archives"
+
+is_possible() {
+  [ -d "$(rustc --print sysroot)/lib/rustlib/$1" ] && command -v "$2" >/dev/null
+}
+targets=("$@")
+if [ ${#targets[@]} -eq 0 ]; then
+  targets=("$host")
+  ! is_possible x86_64-unknown-linux-musl musl-gcc || targets+=(x86_64-unknown-linux-musl)
+  ! is_possible aarch64-unknown-linux-gnu aarch64-linux-gnu-gcc || targets+=(aarch64-unknown-linux-gnu)
+fi
+
 rm -rf "$archives"
 mkdir -p "$archives"
-
-for target in "${@:-$host}"; do
-  cargo build --release --locked --target "$target"
+for target in "${targets[@]}"; do
+  echo "$target"
+  built=()
+  built_in="$builds/release"
+  [ "$target" = "$host" ] || { built=(--target "$target"); built_in="$builds/$target/release"; }
+  cargo build --release --locked "${built[@]}"
   name="peerbroker-$version-$target"
   mkdir "$archives/$name"
-  cp "$builds/$target/release/peerbroker" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$archives/$name/"
+  cp "$built_in/peerbroker" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$archives/$name/"
   cp -r docs deploy "$archives/$name/"
-  # The same files make the same archive.
-  tar -C "$archives" --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$(git log -1 --format=%ct)" -cf - "$name" \
+  tar -C "$archives" --sort=name --owner=0 --group=0 --numeric-owner --mode=go-w --mtime="@$SOURCE_DATE_EPOCH" -cf - "$name" \
     | gzip -n9 > "$archives/$name.tar.gz"
   rm -r "${archives:?}/$name"
+  # Of what the program contains: libraries of tests and builds are not in it.
+  cargo cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps --target "$target" --override-filename "$name.cdx"
+  mv "$name.cdx.json" "$archives/"
+  rm -f "simulation/$name.cdx.json"
+  if [[ "$target" == *-gnu ]]; then
+    scripts/package.sh "${built[@]}" --output "$archives/" >/dev/null
+  fi
 done
 
 cd "$archives"
-sha256sum -- *.tar.gz > SHA256SUMS
+sha256sum -- * > SHA256SUMS
 cat SHA256SUMS

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 # program:package
-needs=(cc:build-essential node:nodejs npm:npm openssl:openssl chromium:chromium firefox-esr:firefox-esr ip:iproute2 nft:nftables)
+needs=(cc:build-essential node:nodejs npm:npm openssl:openssl wget:wget chromium:chromium firefox-esr:firefox-esr ip:iproute2 nft:nftables)
 # Installed packages of these would start services on this machine. So they are only unpacked.
 services=(nginx caddy redis-server turnserver:coturn)
 unpacked="$(cd "$(dirname "$0")/.." && pwd)/target/proxies"

@@ -148,7 +148,7 @@ impl Layer {
 }
 
 /// The layers of the program; all others are the library's.
-pub const PROGRAM: &[&str] = &["main", "keys_command", "console", "cli"];
+pub const PROGRAM: &[&str] = &["main", "backup_command", "keys_command", "console", "cli"];
 
 /// The only layers that may know actix.
 pub const ACTIX: &[&str] = &["main", "fuzzing", "server", "embed", "http", "ops", "transport"];

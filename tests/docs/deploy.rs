@@ -59,3 +59,32 @@ fn the_health_check_of_the_image_asks_the_broker() {
     assert!(!is_healthy(port));
     hangs_up.join().unwrap();
 }
+
+/// systemd's own judgement, from 0, which is best, to 100. Versions before 250 cannot judge a file.
+#[test]
+fn the_sandbox_of_the_unit_leaves_little_to_attack() {
+    let mut analyze = Command::new("systemd-analyze");
+    analyze.args(["security", "--offline=true", "--threshold=20", "deploy/peerbroker.service"]);
+    let Ok(said) = analyze.output() else { return };
+    let errors = String::from_utf8_lossy(&said.stderr);
+    if errors.contains("unrecognized option") {
+        return;
+    }
+    assert!(said.status.success(), "{}{errors}", String::from_utf8_lossy(&said.stdout));
+}
+
+#[test]
+fn the_unit_and_its_sockets_have_the_names_that_the_package_and_the_broker_know() {
+    let manifest = read("Cargo.toml");
+    for (unit, name) in [
+        ("deploy/peerbroker.socket", "main"),
+        ("deploy/optional-sockets/peerbroker-ops.socket", "ops"),
+        ("deploy/optional-sockets/peerbroker-http.socket", "http"),
+    ] {
+        assert!(read(unit).lines().any(|line| line == format!("FileDescriptorName={name}")), "{unit}");
+        let (folder, file) = unit.rsplit_once('/').unwrap();
+        let entry =
+            format!("unit-scripts = \"{folder}\"\nunit-name = \"{}\"", file.trim_end_matches(".socket"));
+        assert!(manifest.contains(&entry), "{entry}");
+    }
+}

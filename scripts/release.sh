@@ -63,8 +63,9 @@ for target in "${targets[@]}"; do
   rm -r "${archives:?}/$name"
   # Of what the program contains: libraries of tests and builds are not in it.
   cargo cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps --target "$target" --override-filename "$name.cdx"
-  mv "$name.cdx.json" "$archives/"
-  rm -f "simulation/$name.cdx.json"
+  # Without the directory of this machine.
+  sed "s#file://$PWD#file:///peerbroker#g" "$name.cdx.json" > "$archives/$name.cdx.json"
+  rm -f "$name.cdx.json" "simulation/$name.cdx.json"
   if [[ "$target" == *-gnu ]]; then
     scripts/package.sh "${built[@]}" --output "$archives/" >/dev/null
   fi

@@ -104,8 +104,11 @@ fn data(event: &Event, names: &Names) -> Value {
             add(&mut data, "bytes", disconnected.bytes);
             data
         }
-        Event::PeerKicked { peer: kicked, by } => {
+        Event::PeerKicked { peer: kicked, connection, by } => {
             let mut data = peer(kicked);
+            if let Some(connection) = connection {
+                add(&mut data, "connection", names.connection(*connection));
+            }
             add(&mut data, "by", actor(by));
             data
         }

@@ -102,7 +102,8 @@ impl Calls {
             Pace::PerSecond(rate) => {
                 let mut timetable = Timetable::new(rate);
                 while Instant::now() < end {
-                    while timetable.next_due().is_some() {
+                    // A machine that is too slow for the rate never catches up.
+                    while timetable.next_due().is_some() && Instant::now() < end {
                         let at = self.next;
                         self.next = (at + 1) % self.sides.len();
                         self.sides[at].send(payload);

@@ -1,7 +1,7 @@
 //! The relay for calls, beside a bare loop and a TURN server.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -92,6 +92,10 @@ impl Relays {
         let args: Vec<String> = args.split_whitespace().map(str::to_owned).collect();
         let mut server = Running::start(SERVER_CORE, &program, &args)?;
         until_bound(udp, &mut server).with_context(|| format!("{} does not start", self.name()))?;
+        if matches!(self, Relays::Peerbroker | Relays::Turn) {
+            // The port of the relay is bound before the server listens.
+            until(&mut server, || TcpStream::connect(tcp).is_ok()).context("the broker does not listen")?;
+        }
         Ok((server, way.split_whitespace().map(str::to_owned).collect()))
     }
 
@@ -139,13 +143,15 @@ fn free_udp_address() -> Result<SocketAddr> {
 
 /// Waits until somebody has a port.
 fn until_bound(address: SocketAddr, server: &mut Running) -> Result<()> {
+    until(server, || UdpSocket::bind(address).is_err())
+}
+
+fn until(server: &mut Running, is_so: impl Fn() -> bool) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(10);
-    while UdpSocket::bind(address).is_ok() {
+    while !is_so() {
         server.check()?;
-        ensure!(Instant::now() < deadline, "nobody has bound {address}");
+        ensure!(Instant::now() < deadline, "waited in vain");
         std::thread::sleep(Duration::from_millis(20));
     }
-    // The relay binds its port before the server listens.
-    std::thread::sleep(Duration::from_millis(300));
     server.check()
 }

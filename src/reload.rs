@@ -105,10 +105,12 @@ impl Reloader {
     fn other_secrets(&self, new: &Settings, changed: &[String]) -> Vec<String> {
         let token = |settings: &Settings| settings.listen.ops.as_ref().and_then(|ops| ops.token.clone());
         let secret = |settings: &Settings| settings.config.ice.turn_secret.clone();
+        let signing = |settings: &Settings| settings.config.webhooks.operator.secrets.clone();
         let mut others = Vec::new();
         for (flag, is_other) in [
             ("admin_token", token(&self.settings) != token(new)),
             ("turn_secret", secret(&self.settings) != secret(new)),
+            ("webhook_secret", signing(&self.settings) != signing(new)),
         ] {
             if is_other && !changed.iter().any(|text| text.starts_with(flag)) {
                 others.push(format!("the secret in {flag}_file changed"));

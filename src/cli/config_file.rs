@@ -6,10 +6,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, Args, Command, Error, error::ErrorKind};
-use peerbroker::check_auth;
 use peerbroker::files::Stamp;
 use peerbroker::keys::{Change, Key, Settings, check_name};
 use peerbroker::wire::ApiKey;
+use peerbroker::{check_auth, check_webhook};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use toml::Spanned;
@@ -228,6 +228,8 @@ fn key_of(table: Spanned<DeValue<'_>>) -> Result<Key, Misplaced> {
     let mut key = Key { created: 0, built_in: true, ..Key::new(Some(key), "", Settings::default()) };
     key.apply(change);
     check_auth(&key.settings.auth).map_err(|why| wrong(&format!("auth: {why}")))?;
+    // Whether its URL may be a private one is looked at when events are sent, as for stored keys.
+    check_webhook(&key.settings.webhook, true).map_err(|why| wrong(&format!("webhook: {why}")))?;
     Ok(key)
 }
 

@@ -138,6 +138,9 @@ fn table_of(key: &Key) -> String {
     if let Some(Value::Table(auth)) = settings.get_mut("auth") {
         hide_secrets(auth);
     }
+    if let Some(Value::Table(webhook)) = settings.get_mut("webhook") {
+        webhook.insert("secrets".to_owned(), vec![HIDDEN].into());
+    }
     let name = Some(("name".to_owned(), key.name.as_str().into())).filter(|_| !key.name.is_empty());
     let lines = [("key".to_owned(), key.key.as_str().into())].into_iter().chain(name).chain(settings);
     lines.map(|(name, value): (String, Value)| format!("{name} = {value}\n")).collect()

@@ -12,7 +12,7 @@ use serde_json::Value;
 use peerbroker::files::{self, FileError};
 use peerbroker::keys::{Auth, InvalidName, JwtKey, Key, check_name};
 use peerbroker::wire::ApiKey;
-use peerbroker::{BadAuth, check_auth};
+use peerbroker::{BadAuth, BadWebhook, check_auth, check_webhook};
 
 use super::shown;
 
@@ -53,6 +53,8 @@ pub enum BadEntry {
     Name(#[from] InvalidName),
     #[error("its auth cannot be used: {0}")]
     Auth(#[from] BadAuth),
+    #[error("its webhook cannot be used: {0}")]
+    Webhook(#[from] BadWebhook),
     #[error("the key {0} is in an earlier entry, too")]
     Twice(ApiKey),
 }
@@ -85,10 +87,13 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), BadExport> {
 }
 
 pub(super) fn summary(keys: &[Key]) -> String {
-    let has_secret = |key: &&Key| matches!(key.settings.auth, Auth::Jwt { verify: JwtKey::Secret(_) });
+    let has_secret = |key: &&Key| {
+        matches!(key.settings.auth, Auth::Jwt { verify: JwtKey::Secret(_) })
+            || !key.settings.webhook.secrets.is_empty()
+    };
     let secrets = match keys.iter().filter(has_secret).count() {
         0 => "none of them has a secret".to_owned(),
-        secrets => format!("with the secret of {secrets}: whoever can read it can sign tokens"),
+        secrets => format!("with the secret of {secrets}: whoever can read it can sign tokens or events"),
     };
     format!("Exported {}, {secrets}.", shown::number(keys.len()))
 }
@@ -123,5 +128,6 @@ fn read_key(entry: Value) -> Result<Key, BadEntry> {
     }
     check_name(&key.name)?;
     check_auth(&key.settings.auth)?;
+    check_webhook(&key.settings.webhook, true)?;
     Ok(key)
 }

@@ -96,7 +96,8 @@ fn show_says_what_gave_each_setting_and_check_says_what_does_nothing() {
     let file = directory.file(
         "p.toml",
         "rooms = 5\nqueue_messages = 6\nqueue_bytes = 7\nredis = 'redis://:hushhush@h'\nkeys = 'redis'\n\
-         [[api_key]]\nkey = 'game'\nconcurrent_limit = 9\n",
+         [[api_key]]\nkey = 'game'\nconcurrent_limit = 9\n\
+         webhook = { url = 'https://g.test/', secrets = ['whsec_aHVzaGh1c2gtaHVzaGh1c2gtaHVzaGh1c2g='] }\n",
     );
     let args = ["--config", &file, "--queue_messages", "60"];
     let env = [("PEERBROKER_QUEUE_BYTES", "70"), ("PORT", "9002")];
@@ -116,7 +117,7 @@ fn show_says_what_gave_each_setting_and_check_says_what_does_nothing() {
     ] {
         assert!(shown.stdout.iter().any(|shown| shown == line), "{line}: {:#?}", shown.stdout);
     }
-    assert!(!shown.stdout.iter().any(|line| line.contains("hushhush")));
+    assert!(!shown.stdout.iter().any(|line| line.contains("hushhush") || line.contains("whsec_")));
     let file = directory.file("p.toml", "admin_token = '0123456789abcdef'");
     let checked = run(&["config", "check", "--config", &file], &[]);
     assert_eq!(

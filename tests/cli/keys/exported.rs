@@ -12,12 +12,17 @@ use crate::redis_server::RedisServer;
 
 const SECRET: &str = "hushhush-hushhush-hushhush-hushhush";
 
-/// Two keys, one of them with a secret and an origin.
+const SIGNING: &str = "whsec_aHVzaGh1c2gtaHVzaGh1c2gtaHVzaGh1c2g=";
+
+/// Two keys, one of them with secrets and an origin.
 fn with_keys() -> Directory {
     let directory = Directory::new();
     let secret = directory.file("secret", SECRET);
     done(&directory, &["add", "-k", "plain", "--name", "Plain"]);
     done(&directory, &["add", "-k", "proved", "--jwt_secret_file", &secret, "--origin", "https://a.test"]);
+    let signing = directory.file("signing", SIGNING);
+    let webhook = ["--webhook", "https://a.test/events", "--webhook_secret_file", &signing];
+    done(&directory, &[&["set", "proved"][..], &webhook].concat());
     directory
 }
 
@@ -33,11 +38,14 @@ fn export(directory: &Directory, name: &str) -> String {
 fn an_export_has_everything_and_only_its_owner_can_read_it() {
     let from = with_keys();
     let ended = keys(&from, &["export", &from.arg("keys.json")]);
-    assert_eq!(ended.stderr, "Exported 2 keys, with the secret of 1: whoever can read it can sign tokens.\n");
+    assert_eq!(
+        ended.stderr,
+        "Exported 2 keys, with the secret of 1: whoever can read it can sign tokens or events.\n"
+    );
     let mode = fs::metadata(from.at("keys.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let text = fs::read_to_string(from.at("keys.json")).unwrap();
-    assert!(text.contains(SECRET));
+    assert!(text.contains(SECRET) && text.contains(SIGNING));
     let to_stdout = keys(&from, &["export"]);
     assert_eq!(to_stdout.stdout.join("\n") + "\n", text);
 

@@ -158,7 +158,8 @@ fn clients_are_closed_evenly_over_the_time_that_is_given() {
             }
             closed >= goal
         });
-        assert!(passed < 1000 * tenth + 1000, "tenth {tenth} took until {passed} ms");
+        // A drain that begins only after the first advance is a second behind, and each slow look adds to it.
+        assert!(passed < 1000 * tenth + 2000, "tenth {tenth} took until {passed} ms");
         if tenth == 5 {
             let stay = here();
             assert_ne!(stay, ids[ids.len() - stay.len()..], "not those that came last");

@@ -26,7 +26,6 @@ pub(super) const SHORT: &[&str] = &[
     "host",
     "path",
     "static_dir",
-    "check_config",
     "config",
     "sslkey",
     "sslcert",

@@ -238,7 +238,9 @@ fn a_second_server_on_a_data_directory_warns_that_their_peers_never_meet() {
     // The commands edit keys beside a server.
     let Ended { status, stderr, .. } = run(&["keys", "add", "--data_dir", &data_dir], &[]);
     assert_eq!((status.code(), &*stderr), (Some(0), ""));
-    assert_eq!(first.stop().stderr, "");
+    // It may have seen the new key, which the audit tells.
+    let log = first.stop().stderr;
+    assert!(!log.contains(" WARN ") && !log.contains(" ERROR "), "{log}");
     assert_eq!(warnings(&args, &[]), [""; 0], "the first one has ended");
 }
 

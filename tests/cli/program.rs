@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,8 @@ pub const PROGRAM: &str = "PEERBROKER_BIN";
 pub struct Program {
     child: Child,
     lines: Receiver<String>,
-    stderr: Option<JoinHandle<String>>,
+    stderr: Arc<Mutex<Vec<u8>>>,
+    reader_of_stderr: Option<JoinHandle<()>>,
     /// The output read so far.
     seen: Vec<String>,
     pub address: SocketAddr,
@@ -84,13 +86,16 @@ impl Program {
             thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
         }
         let mut pipe = child.stderr.take().unwrap();
-        let stderr = thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = pipe.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
+        let stderr: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let read = Arc::clone(&stderr);
+        let reader = thread::spawn(move || {
+            let mut part = [0; 4096];
+            while let Ok(length @ 1..) = pipe.read(&mut part) {
+                read.lock().unwrap().extend_from_slice(&part[..length]);
+            }
         });
         let address = ([0, 0, 0, 0], 0).into();
-        Program { child, lines, stderr: Some(stderr), seen: Vec::new(), address }
+        Program { child, lines, stderr, reader_of_stderr: Some(reader), seen: Vec::new(), address }
     }
 
     /// The next line of stdout.
@@ -118,6 +123,19 @@ impl Program {
         let (address, rest) = rest.split_once("/api").unwrap();
         let address: SocketAddr = address.parse().unwrap();
         (Api { address, headers: String::new() }, rest.to_owned())
+    }
+
+    /// Waits until the log has this text.
+    pub fn expect_log(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.stderr().contains(text) {
+            assert!(Instant::now() < deadline, "the log has no {text:?}: {}", self.stderr());
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.lock().unwrap()).into_owned()
     }
 
     /// The id of its process.
@@ -155,7 +173,8 @@ impl Program {
             assert!(Instant::now() < deadline, "the program does not end");
             thread::sleep(Duration::from_millis(2));
         };
-        let stderr = self.stderr.take().expect("waited for once").join().unwrap();
+        self.reader_of_stderr.take().expect("waited for once").join().unwrap();
+        let stderr = self.stderr();
         let stdout = std::mem::take(&mut self.seen).into_iter().chain(self.lines.iter()).collect();
         Ended { status, stdout, stderr }
     }

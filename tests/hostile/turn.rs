@@ -67,6 +67,7 @@ impl Pair {
     }
 }
 
+// Issue 1999 and pull request 2002 of coturn, which kept a nonce for each stranger.
 pub fn strangers(target: &mut Target) {
     let turn = turn_of(target);
     let mut pair = Pair::open(turn);

@@ -202,7 +202,7 @@ impl Counters {
         reads.is_multiple_of(SAMPLED).then(Instant::now)
     }
 
-    /// How long messages take through this server, of one in [`SAMPLED`] reads: from the read of a message until all
+    /// How long messages take through this server, of one read in 64: from the read of a message until all
     /// messages of that read are written, or left to their recipients' own tasks.
     pub fn latency(&self) -> &Histogram {
         &self.latency

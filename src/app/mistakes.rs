@@ -42,11 +42,11 @@ struct Table {
 
 /// One mistake in words.
 struct Line<'a> {
-    /// What the client did. Lines with the same text are counted together.
+    /// The request of the client, in words. Lines with the same text are counted together.
     what: String,
     /// What tells this client from others.
     who: String,
-    /// What is probably wrong. It may take a while, so it is only asked for if the mistake is logged.
+    /// The probable cause, and a hint. It may take a while, so it is only asked for if the mistake is logged.
     hint: Box<dyn FnOnce() -> String + 'a>,
 }
 

@@ -1,4 +1,4 @@
-//! What became of reloads of the configuration.
+//! Remembers whether the last reloads of the configuration worked.
 
 use std::sync::{Mutex, PoisonError};
 

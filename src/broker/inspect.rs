@@ -4,7 +4,7 @@ use super::realm::Realm;
 use super::state::ConnectionInfo;
 use crate::wire::{CloseReason, ConnId, Link, PeerId, Token};
 
-/// What waits in memory at one moment.
+/// Messages and bytes that wait in memory at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// Messages that wait for absent peers.

@@ -13,7 +13,7 @@ struct ShownMistake {
     /// What the client did, to be read after "a client".
     #[schema(example = "asked for the key \"peerjss\"")]
     what: String,
-    /// What is probably wrong.
+    /// The probable cause, and a hint.
     #[schema(example = "did it mean \"peerjs\"?")]
     hint: String,
     /// The latest client: its id, its address and the origin of its page, as far as they are known.

@@ -37,7 +37,7 @@ pub(super) struct Credentials {
     pub(super) pwd: String,
 }
 
-/// What a client of a TURN server proves itself with, once the server has told it realm and nonce.
+/// Credentials of a client of a TURN server, with the realm and nonce that the server has told it.
 #[derive(Clone, Default)]
 pub(super) struct Login {
     pub(super) username: String,

@@ -201,7 +201,7 @@ fn ask(
     }
 }
 
-/// What a broker tells its clients about its TURN server.
+/// The TURN server of a broker, as its clients are told.
 fn credentials_of(broker: SocketAddr) -> Result<Login> {
     let mut stream = TcpStream::connect(broker).context("cannot connect to the broker")?;
     write!(stream, "GET /peerjs/ice HTTP/1.1\r\nHost: {broker}\r\nConnection: close\r\n\r\n")?;

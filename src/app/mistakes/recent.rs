@@ -12,9 +12,9 @@ const MAX_RECENT: usize = 64;
 /// A mistake of clients, and how often it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RecentMistake {
-    /// What the client did.
+    /// The request of the client, in words.
     pub(crate) what: String,
-    /// What is probably wrong.
+    /// The probable cause, and a hint.
     pub(crate) hint: String,
     /// The latest client, as the log names it; may be empty.
     pub(crate) latest: String,

@@ -1,26 +1,29 @@
 //! Three nodes, their clients, and everything that happens to them.
 
+mod faults;
+mod rng;
+mod tasks;
+
 use std::cell::{Cell, RefCell};
-use std::future::Future;
-use std::ops::Range;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use peerbroker::broker::{ConnectionInfo, IdLease, Probe, Realm, RegisterOutcome, RegisterRequest, Routed};
 use peerbroker::clock::Clock;
 use peerbroker::config::{ClusterConfig, Config, Degraded};
-use peerbroker::events::{Events, Outcome};
+use peerbroker::events::Events;
 use peerbroker::node::{Membership, Node, OpenRequest, Opening};
-use peerbroker::wire::{ApiKey, CloseReason, DropReason, Frame, Link, MessageKind, PeerId, Token};
+use peerbroker::wire::{ApiKey, CloseReason, Frame, Link, MessageKind, PeerId, Token};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
 use crate::history::{Conn, History, What};
-use crate::sim::{Chaos, Fault, SimBackplane, SimStore};
+use crate::sim::{Chaos, SimBackplane, SimStore};
 use crate::socket::Socket;
+use faults::in_doubt;
+use rng::Rng;
+use tasks::{Pause, Tasks};
 
 const NODES: usize = 3;
 const IDS: [&str; 4] = ["a", "b", "c", "d"];
@@ -34,64 +37,6 @@ const LEASE: Duration = Duration::from_secs(2);
 const STEPS: usize = 120;
 const HEALING: usize = 320;
 const PROBING: usize = 100;
-
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).unwrap()
-    }
-
-    fn in_range(&mut self, range: Range<u64>) -> Duration {
-        Duration::from_millis(range.start + self.next() % (range.end - range.start))
-    }
-
-    fn chance(&mut self, of: u64) -> bool {
-        self.next().is_multiple_of(of)
-    }
-}
-
-/// All tasks of a node. They stand still while it is paused, as after SIGSTOP.
-struct Tasks {
-    local: LocalSet,
-    pause: Rc<Pause>,
-}
-
-#[derive(Default)]
-struct Pause {
-    paused: Cell<bool>,
-    /// Of the tasks, which may have missed something.
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Pause {
-    fn end(&self) -> bool {
-        if let Some(waker) = self.waker.borrow().as_ref() {
-            waker.wake_by_ref();
-        }
-        self.paused.replace(false)
-    }
-}
-
-impl Future for Tasks {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.pause.waker.replace(Some(cx.waker().clone()));
-        if self.pause.paused.get() {
-            return Poll::Pending;
-        }
-        Pin::new(&mut self.local).poll(cx)
-    }
-}
 
 struct NodeHandle {
     node: Arc<Node>,
@@ -327,116 +272,6 @@ impl World {
         drop(client.lease.part(CloseReason::Left, self.rng.chance(2)));
     }
 
-    fn fault(&mut self, level: usize) {
-        let index = self.rng.below(NODES);
-        let kind = self.rng.below(if level == 1 { 4 } else { 8 });
-        match kind {
-            0 => self.kill(index),
-            1 => self.pause(index),
-            2 | 3 => {
-                let fault = [Fault::Refused, Fault::Unreachable, Fault::Stalled, Fault::RepliesLost]
-                    [self.rng.below(4)];
-                let Some(node) = &self.nodes[index] else { return };
-                node.backplane.set_fault(fault);
-                note(
-                    &self.history,
-                    &self.steps,
-                    What::Fault { node: Some(index), what: format!("{fault:?}") },
-                );
-                let (backplane, history, steps) =
-                    (node.backplane.clone(), Rc::clone(&self.history), Rc::clone(&self.steps));
-                let lasts = self.rng.in_range(50..4000);
-                spawn_local(async move {
-                    sleep(lasts).await;
-                    backplane.set_fault(Fault::None);
-                    note(&history, &steps, What::Fault { node: Some(index), what: "ends".to_owned() });
-                });
-            }
-            4 => {
-                self.store.wipe();
-                self.note(What::Fault { node: None, what: "wipe".to_owned() });
-            }
-            5 => {
-                self.store.failover(Duration::from_millis(500));
-                self.note(What::Fault { node: None, what: "failover".to_owned() });
-            }
-            6 => {
-                self.store.lose_appends(Duration::from_millis(300));
-                self.note(What::Fault { node: None, what: "lost appends".to_owned() });
-            }
-            _ => {
-                let fault = if self.rng.chance(2) { Fault::Stalled } else { Fault::Unreachable };
-                self.store.set_fault(fault);
-                self.note(What::Fault { node: None, what: format!("{fault:?}") });
-                let (store, history, steps) =
-                    (self.store.clone(), Rc::clone(&self.history), Rc::clone(&self.steps));
-                let lasts = self.rng.in_range(50..5000);
-                spawn_local(async move {
-                    sleep(lasts).await;
-                    store.set_fault(Fault::None);
-                    note(&history, &steps, What::Fault { node: None, what: "ends".to_owned() });
-                });
-            }
-        }
-    }
-
-    fn kill(&mut self, index: usize) {
-        let Some(node) = self.nodes[index].take() else {
-            let node = self.start(index);
-            self.nodes[index] = Some(node);
-            self.note(What::Fault { node: Some(index), what: "started".to_owned() });
-            return;
-        };
-        self.note(What::Fault { node: Some(index), what: "killed".to_owned() });
-        node.tasks.abort();
-        node.opening.iter().for_each(JoinHandle::abort);
-        self.in_doubt += in_doubt(&node.node);
-        let gone: Vec<Client> =
-            self.clients.borrow_mut().extract_if(.., |client| client.node == index).collect();
-        for client in gone {
-            hear(client.conn, &client.socket, &self.history, &self.steps);
-            self.note(What::Ended { conn: client.conn, why: "killed" });
-            // The dead say nothing: what is dropped here must not reach the backplane.
-            std::mem::forget(client.lease);
-        }
-    }
-
-    fn pause(&mut self, index: usize) {
-        let Some(node) = &self.nodes[index] else { return };
-        let was_paused = node.pause.paused.replace(true);
-        if was_paused {
-            return;
-        }
-        self.note(What::Fault { node: Some(index), what: "paused".to_owned() });
-        let (pause, tasks) = (Rc::clone(&node.pause), node.tasks.abort_handle());
-        let (history, steps, lasts) =
-            (Rc::clone(&self.history), Rc::clone(&self.steps), self.rng.in_range(50..5000));
-        spawn_local(async move {
-            sleep(lasts).await;
-            if pause.end() && !tasks.is_finished() {
-                note(&history, &steps, What::Fault { node: Some(index), what: "resumed".to_owned() });
-            }
-        });
-    }
-
-    fn heal(&mut self) {
-        self.store.set_chaos(Chaos::default());
-        self.store.set_fault(Fault::None);
-        for index in 0..NODES {
-            match &self.nodes[index] {
-                Some(node) => {
-                    node.backplane.set_fault(Fault::None);
-                    node.pause.end();
-                }
-                None => {
-                    let node = self.start(index);
-                    self.nodes[index] = Some(node);
-                }
-            }
-        }
-        self.note(What::Healed);
-    }
-
     /// Everybody says something to everybody.
     async fn probe(&mut self) {
         {
@@ -462,14 +297,6 @@ impl World {
 fn note(history: &RefCell<History>, steps: &Cell<u64>, what: What) {
     let at = steps.get() * u64::try_from(STEP.as_millis()).unwrap();
     history.borrow_mut().events.push((at, what));
-}
-
-fn in_doubt(node: &Node) -> u64 {
-    let totals = node.counters().totals();
-    MessageKind::ALL
-        .into_iter()
-        .map(|kind| totals.messages(kind, Outcome::Dropped(DropReason::InDoubt)))
-        .sum()
 }
 
 fn text(text: &str) -> Frame {

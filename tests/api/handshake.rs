@@ -3,11 +3,12 @@
 //! Both transports use the same decision. In an embedded broker actix-web handles `Expect`, and answers
 //! HTTP/1.0 in HTTP/1.0.
 
+mod paths;
+
 use crate::harness::http_client::Response;
 use crate::harness::raw_client::{ACCEPT, KEY};
 use crate::harness::wire;
-use crate::harness::{RawClient, TestServer, Transport, on_both, on_both_with, on_own, on_own_with};
-use peerbroker::config::MountPath;
+use crate::harness::{RawClient, TestServer, Transport, on_both, on_own};
 
 /// Sends a request line and headers for the id `a`. Each header is a complete line.
 fn send(server: &TestServer, method: &str, headers: &[&str]) -> RawClient {
@@ -271,105 +272,6 @@ fn an_address_with_too_many_connections_hears_the_same_on_both_transports() {
     let [own, embedded] = &refusals;
     assert_eq!((own.status, own.header("retry-after").as_deref()), (429, Some("10")));
     assert_eq!(own, embedded);
-}
-
-#[test]
-fn a_handshake_elsewhere_is_refused() {
-    on_both_with(
-        |config| config.path = MountPath::parse("/x").unwrap(),
-        |server| {
-            for path in ["/", "/x/other", "/x/PEERJS", "/x/peerjsx", "/x/peerjs/more", "/PEERJS"] {
-                let target = format!("{path}?key=peerjs&id=a&token=t");
-                let response = server.begin_at(&target).expect_response();
-                assert_eq!(response.status, 404, "{path}");
-                // Outside the path of an embedded broker, the app answers.
-                if server.transport == Transport::Own || path.starts_with("/x/") {
-                    assert_eq!(response.header("cache-control").as_deref(), Some("no-store"), "{path}");
-                }
-            }
-            assert!(server.realm().is_empty());
-        },
-    );
-}
-
-#[test]
-fn a_peerjs_client_at_a_wrong_path_is_told_the_right_one() {
-    for (mount, shown) in [("/x/y", "/x/y"), ("/", "/"), ("/peerjs", "/peerjs")] {
-        on_both_with(
-            |config| config.path = MountPath::parse(mount).unwrap(),
-            |server| {
-                let below = mount.trim_end_matches('/');
-                let outside = if mount == "/" { "/other/peerjs" } else { "/peerjs" };
-                let mut paths = vec![format!("{below}/other/peerjs"), format!("{below}/a/b/peerjs/")];
-                // Outside the path of an embedded broker, the app answers.
-                if server.transport == Transport::Own || mount == "/peerjs" {
-                    paths.push(outside.to_owned());
-                }
-                for path in paths {
-                    let mut client = server.begin_at(&format!("{path}?key=none&id=a&token=t&version=1.5.5"));
-                    client.expect_accepted();
-                    client.expect(format!(
-                        r#"{{"type":"ERROR","payload":{{"msg":"Wrong path: this broker is at {shown}"}}}}"#
-                    ));
-                    client.expect_closed_with(None);
-                }
-                assert!(server.realm().is_empty());
-            },
-        );
-    }
-}
-
-#[test]
-fn only_a_complete_handshake_of_peerjs_at_a_wrong_path_is_accepted() {
-    on_own(|server| {
-        for query in ["", "?key=peerjs&id=a", "?key=peerjs&id=&token=t", "?id=a&token=t"] {
-            assert_eq!(
-                server.begin_at(&format!("/x/peerjs{query}")).expect_response().status,
-                404,
-                "{query}"
-            );
-        }
-    });
-    on_own_with(
-        |config| config.dialects.peerjs = false,
-        |server| {
-            let target = "/x/peerjs?key=peerjs&id=a&token=t";
-            assert_eq!(server.begin_at(target).expect_response().status, 404);
-        },
-    );
-}
-
-#[test]
-fn a_stray_final_slash_on_the_websocket_path_is_accepted() {
-    on_both(|server| {
-        for path in ["/peerjs/?", "/peerjs/peerjs?", "/peerjs/peerjs/?"] {
-            let mut client = server.begin_at(&server.target("a", "t").replace("/peerjs?", path));
-            client.expect_accepted();
-            client.expect_open();
-            drop(client);
-            server.wait_until_gone("a");
-        }
-    });
-}
-
-#[test]
-fn the_websocket_path_does_not_depend_on_the_key() {
-    on_both_with(
-        |config| config.key = peerbroker::wire::ApiKey::parse("mykey").unwrap(),
-        |server| {
-            server.client("a").expect_nothing("a");
-            assert_eq!(server.begin_at("/mykey?key=mykey&id=b&token=t").expect_response().status, 404);
-        },
-    );
-}
-
-#[test]
-fn a_plain_get_of_the_websocket_path_is_a_404() {
-    on_both(|server| {
-        let response = server.get("/peerjs?key=peerjs&id=a&token=t");
-        assert_eq!(response.status, 404);
-        assert!(response.text().contains("WebSocket"));
-    });
 }
 
 #[test]

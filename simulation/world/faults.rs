@@ -1,0 +1,134 @@
+//! Faults of nodes and of what they share, and the end of all of them.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use peerbroker::events::Outcome;
+use peerbroker::node::Node;
+use peerbroker::wire::{DropReason, MessageKind};
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::sleep;
+
+use super::{Client, NODES, World, hear, note};
+use crate::history::What;
+use crate::sim::{Chaos, Fault};
+
+impl World {
+    pub(super) fn fault(&mut self, level: usize) {
+        let index = self.rng.below(NODES);
+        let kind = self.rng.below(if level == 1 { 4 } else { 8 });
+        match kind {
+            0 => self.kill(index),
+            1 => self.pause(index),
+            2 | 3 => {
+                let fault = [Fault::Refused, Fault::Unreachable, Fault::Stalled, Fault::RepliesLost]
+                    [self.rng.below(4)];
+                let Some(node) = &self.nodes[index] else { return };
+                node.backplane.set_fault(fault);
+                note(
+                    &self.history,
+                    &self.steps,
+                    What::Fault { node: Some(index), what: format!("{fault:?}") },
+                );
+                let (backplane, history, steps) =
+                    (node.backplane.clone(), Rc::clone(&self.history), Rc::clone(&self.steps));
+                let lasts = self.rng.in_range(50..4000);
+                spawn_local(async move {
+                    sleep(lasts).await;
+                    backplane.set_fault(Fault::None);
+                    note(&history, &steps, What::Fault { node: Some(index), what: "ends".to_owned() });
+                });
+            }
+            4 => {
+                self.store.wipe();
+                self.note(What::Fault { node: None, what: "wipe".to_owned() });
+            }
+            5 => {
+                self.store.failover(Duration::from_millis(500));
+                self.note(What::Fault { node: None, what: "failover".to_owned() });
+            }
+            6 => {
+                self.store.lose_appends(Duration::from_millis(300));
+                self.note(What::Fault { node: None, what: "lost appends".to_owned() });
+            }
+            _ => {
+                let fault = if self.rng.chance(2) { Fault::Stalled } else { Fault::Unreachable };
+                self.store.set_fault(fault);
+                self.note(What::Fault { node: None, what: format!("{fault:?}") });
+                let (store, history, steps) =
+                    (self.store.clone(), Rc::clone(&self.history), Rc::clone(&self.steps));
+                let lasts = self.rng.in_range(50..5000);
+                spawn_local(async move {
+                    sleep(lasts).await;
+                    store.set_fault(Fault::None);
+                    note(&history, &steps, What::Fault { node: None, what: "ends".to_owned() });
+                });
+            }
+        }
+    }
+
+    fn kill(&mut self, index: usize) {
+        let Some(node) = self.nodes[index].take() else {
+            let node = self.start(index);
+            self.nodes[index] = Some(node);
+            self.note(What::Fault { node: Some(index), what: "started".to_owned() });
+            return;
+        };
+        self.note(What::Fault { node: Some(index), what: "killed".to_owned() });
+        node.tasks.abort();
+        node.opening.iter().for_each(JoinHandle::abort);
+        self.in_doubt += in_doubt(&node.node);
+        let gone: Vec<Client> =
+            self.clients.borrow_mut().extract_if(.., |client| client.node == index).collect();
+        for client in gone {
+            hear(client.conn, &client.socket, &self.history, &self.steps);
+            self.note(What::Ended { conn: client.conn, why: "killed" });
+            // The dead say nothing: what is dropped here must not reach the backplane.
+            std::mem::forget(client.lease);
+        }
+    }
+
+    fn pause(&mut self, index: usize) {
+        let Some(node) = &self.nodes[index] else { return };
+        let was_paused = node.pause.paused.replace(true);
+        if was_paused {
+            return;
+        }
+        self.note(What::Fault { node: Some(index), what: "paused".to_owned() });
+        let (pause, tasks) = (Rc::clone(&node.pause), node.tasks.abort_handle());
+        let (history, steps, lasts) =
+            (Rc::clone(&self.history), Rc::clone(&self.steps), self.rng.in_range(50..5000));
+        spawn_local(async move {
+            sleep(lasts).await;
+            if pause.end() && !tasks.is_finished() {
+                note(&history, &steps, What::Fault { node: Some(index), what: "resumed".to_owned() });
+            }
+        });
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.store.set_chaos(Chaos::default());
+        self.store.set_fault(Fault::None);
+        for index in 0..NODES {
+            match &self.nodes[index] {
+                Some(node) => {
+                    node.backplane.set_fault(Fault::None);
+                    node.pause.end();
+                }
+                None => {
+                    let node = self.start(index);
+                    self.nodes[index] = Some(node);
+                }
+            }
+        }
+        self.note(What::Healed);
+    }
+}
+
+pub(super) fn in_doubt(node: &Node) -> u64 {
+    let totals = node.counters().totals();
+    MessageKind::ALL
+        .into_iter()
+        .map(|kind| totals.messages(kind, Outcome::Dropped(DropReason::InDoubt)))
+        .sum()
+}

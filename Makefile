@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build vendor setup check test test-rust test-simulation mutants test-hostile test-browser package test-package lint pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
+.PHONY: run build vendor setup check test test-all test-rust test-simulation mutants test-hostile test-browser package test-package lint pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
 
 run:
 	cargo run --release -- $(ARGS)
@@ -25,14 +25,24 @@ check:
 	cargo test --locked --quiet --lib --test architecture --test dialect --test broker
 	cargo test --locked --quiet --test api smoke
 
-test: setup test-rust test-simulation test-hostile test-browser
+test: setup test-rust test-hostile test-browser
 
+# What CI leaves out because it takes long: for every night.
+test-all: RELEASES = all
+test-all: export CALL_MATRIX = 1
+test-all: test test-simulation mutants
+
+# Most tests wait for something, so nextest runs more of them at once than there are cores. `cargo test` runs the same ones, later.
 test-rust:
-	cargo test --locked
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run --locked --workspace --test-threads $$(( $$(getconf _NPROCESSORS_ONLN) * 2 )) && cargo test --locked --doc; \
+	else cargo test --locked --workspace; fi
 
-# Nodes of a cluster in virtual time, optimized: ten thousand seeds in a minute. SIMULATION_SEEDS sets how many.
+# Nodes of a cluster in virtual time, optimized: ten thousand seeds in a minute. `make test` runs a few without optimization.
+SIMULATION_SEEDS ?= 10000
+
 test-simulation: build
-	cargo test --release --locked --package simulation
+	SIMULATION_SEEDS=$(SIMULATION_SEEDS) cargo test --release --locked --package simulation
 
 # Faults of the cluster that its tests have to find, some ten minutes. Some of them: make mutants ARGS='no-fence'
 mutants:
@@ -43,8 +53,9 @@ mutants:
 test-hostile: build
 	PEERBROKER_BIN="$(CURDIR)/target/release/peerbroker" cargo test --locked --test hostile -- $(ARGS)
 
+# With three releases of PeerJS; RELEASES=all for every one.
 test-browser: build
-	cd client-tests && npm ci --no-audit --no-fund --silent && npm test
+	cd client-tests && npm ci --no-audit --no-fund --silent && RELEASES=$(RELEASES) npm test
 
 # The Debian package, in target/debian.
 package: build

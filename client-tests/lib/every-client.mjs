@@ -1,4 +1,4 @@
-// States a behaviour once and runs it with every client: `everyClient(name, {firefox}, async (stage) => …)`.
+// States a behaviour once and runs it with every chosen client: `everyClient(name, {firefox}, async (stage) => …)`.
 
 import { after, test } from 'node:test';
 import { Client } from './client.mjs';
@@ -7,7 +7,7 @@ import { startProxy } from './frozen-proxy.mjs';
 import { Keys } from './keys.mjs';
 import { Page } from './page.mjs';
 import { startPages } from './pages.mjs';
-import { releases } from './releases.mjs';
+import { chosenReleases, releases } from './releases.mjs';
 import { startReverseProxy } from './reverse-proxy.mjs';
 import { startServer } from './server.mjs';
 import { takeDown } from './take-down.mjs';
@@ -17,7 +17,7 @@ import { takeDown } from './take-down.mjs';
  * that cannot do this.
  */
 export function everyClient(behaviour, { firefox = false, unless = () => false }, run) {
-  for (const [version, release] of Object.entries(releases)) {
+  for (const [version, release] of chosenReleases()) {
     if (unless(release)) continue;
     testWith(behaviour, { browser: 'chromium', version, release }, run);
   }

@@ -51,15 +51,15 @@ pub(crate) struct Admin {
     node: Arc<Node>,
     keys: Arc<ActiveKeys>,
     store: Arc<dyn KeyStore>,
-    /// ConnectionLimiter that have registered keys.
+    /// Addresses that have registered keys.
     signups: SignupLimiter,
-    /// QuotaShare while a key is registered, so that the counts are still right when the key is added.
+    /// Locked while a key is registered, so that the counts are still right when the key is added.
     signing_up: Mutex<()>,
     /// Wrong guesses at the admin token.
     pub(crate) wrong_tokens: GuessLimiter,
     /// The keys were read at least once.
     has_read: AtomicBool,
-    /// QuotaShare while keys are written or put in force, so that the last written state is in force.
+    /// Locked while keys are written or put in force, so that the last written state is in force.
     writing: Mutex<()>,
     /// As they were stored last. Changed only while `writing` is locked.
     known: KnownKeys,
@@ -176,6 +176,12 @@ impl Admin {
         Ok(())
     }
 
+    /// Looks again at the keys that nobody can use: a relay has begun.
+    pub(crate) fn try_unusable_keys(&self) {
+        let _writing = lock(&self.writing);
+        self.keys.try_unusable(&self.node);
+    }
+
     /// Whether the keys are in force: their store could be read.
     pub(crate) fn has_read_keys(&self) -> bool {
         self.has_read.load(Ordering::Relaxed)
@@ -289,4 +295,67 @@ fn escaped(json: &str) -> String {
         }
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::{Config, LiveConfig};
+    use crate::events::Events;
+    use crate::keys::memory::MemoryKeys;
+    use crate::keys::{RelayMode, Settings};
+
+    fn admin() -> Admin {
+        let config = LiveConfig::new(Config { default_key: false, ..Config::default() });
+        let node = Arc::new(Node::new(config, Clock::system(), Events::default(), None));
+        Admin::new(node, Arc::default(), Arc::new(MemoryKeys::new()), None)
+    }
+
+    /// A key that nobody can use, because there is no relay.
+    fn unusable() -> Key {
+        let settings = Settings { relay: RelayMode::Always, ..Settings::default() };
+        Key::new(ApiKey::parse("k").ok(), "", settings)
+    }
+
+    #[test]
+    fn a_removed_key_does_not_return_when_unusable_keys_are_tried_again_meanwhile() {
+        let (admin, key) = (admin(), unusable());
+        for _ in 0..2_000 {
+            admin.add_key(Actor::Elsewhere, key.clone()).unwrap();
+            let together = Barrier::new(2);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    together.wait();
+                    admin.try_unusable_keys();
+                });
+                together.wait();
+                admin.remove_key(Actor::Elsewhere, &key.key).unwrap();
+            });
+            assert!(admin.keys.get("k").is_none(), "a removed key is active again");
+        }
+    }
+
+    #[test]
+    fn a_key_stays_known_while_it_is_tried_again() {
+        let (admin, key) = (admin(), unusable());
+        admin.add_key(Actor::Elsewhere, key).unwrap();
+        let tried = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..2_000 {
+                    admin.try_unusable_keys();
+                    tried.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+            while tried.load(Ordering::SeqCst) < 2_000 {
+                let is_known = admin.keys.get("k").is_some();
+                assert!(is_known, "a client would be refused with InvalidKey");
+            }
+        });
+    }
 }

@@ -134,7 +134,7 @@ impl PeerBroker {
     /// reads files and blocks, so do not call it on a worker's thread.
     pub fn begin_relaying(&self, relay: BoundRelay) {
         self.parts.begin_relaying(relay);
-        self.parts.keys.try_unusable(&self.parts.node);
+        self.parts.admin.try_unusable_keys();
     }
 
     /// Has a TURN server from now on, if the broker has not begun with [one](Builder::turn). Call it before

@@ -160,12 +160,13 @@ impl Parts {
     }
 
     /// Replaces the configuration while clients are connected. The built-in keys change with it.
-    pub(crate) fn reconfigure(&self, mut config: Config) -> Result<(), KeyError> {
-        // Credentials that the broker has given stay valid if nobody has chosen another secret.
-        if config.ice.turn_secret.is_none() {
-            config.ice.turn_secret = self.config().ice.turn_secret.clone();
-        }
-        self.config.replace(config);
+    pub(crate) fn reconfigure(&self, config: Config) -> Result<(), KeyError> {
+        self.config.update(|old| {
+            let mut config = config.clone();
+            // Credentials that the broker has given stay valid if nobody has chosen another secret.
+            config.ice.turn_secret = config.ice.turn_secret.or_else(|| old.ice.turn_secret.clone());
+            config
+        });
         self.admin.read_keys()
     }
 

@@ -16,11 +16,11 @@ impl Parts {
 
     /// Has a TURN server from now on. A second one ends at once.
     pub(crate) fn begin_turn(&self, turn: BoundTurn) {
-        if self.config().ice.turn_secret.is_none() {
-            let mut config = (**self.config()).clone();
-            config.ice.turn_secret = Some(TurnSecret::random());
-            self.config.replace(config);
-        }
+        self.config.update(|config| {
+            let mut config = config.clone();
+            config.ice.turn_secret.get_or_insert_with(TurnSecret::random);
+            config
+        });
         let admits = Box::new({
             let keys = Arc::clone(&self.keys);
             move |key: &str| keys.get(key).is_some_and(|active| active.key.settings.ice_servers)

@@ -117,7 +117,7 @@ impl Admin {
 
     fn note_added(&self, by: Actor, key: &Key) {
         self.known.note(key);
-        self.emit(&key.key, || KeyEvent::Created(by, described(key)));
+        self.emit(&key.key, || KeyEvent::Created(by, key.described()));
         self.keys.put(key.clone(), &self.node);
     }
 
@@ -129,7 +129,7 @@ impl Admin {
         let _writing = lock(&self.writing);
         let changed = self.store.change(key, change).map_err(|error| self.explain(error))?;
         self.known.note(&changed);
-        self.emit(key, || KeyEvent::Changed(by, described(&changed)));
+        self.emit(key, || KeyEvent::Changed(by, changed.described()));
         self.keys.put(changed.clone(), &self.node);
         Ok(changed)
     }
@@ -164,8 +164,8 @@ impl Admin {
         for difference in self.known.replace(&stored) {
             let by = Actor::Elsewhere;
             match difference {
-                Difference::Added(key) => self.emit(&key.key, || KeyEvent::Created(by, described(&key))),
-                Difference::Changed(key) => self.emit(&key.key, || KeyEvent::Changed(by, described(&key))),
+                Difference::Added(key) => self.emit(&key.key, || KeyEvent::Created(by, key.described())),
+                Difference::Changed(key) => self.emit(&key.key, || KeyEvent::Changed(by, key.described())),
                 Difference::Removed(key) => self.emit(&key, || KeyEvent::Removed(by)),
             }
         }
@@ -264,37 +264,6 @@ impl Admin {
 
 fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The key as one line of JSON, without its secrets and without the queries of URLs, which may hold one.
-fn described(key: &Key) -> String {
-    let mut json = match key.public_json() {
-        Ok(json) => json,
-        Err(error) => return error.to_string(),
-    };
-    for url in ["/auth/url", "/webhook/url"] {
-        if let Some(serde_json::Value::String(url)) = json.pointer_mut(url)
-            && let Some(query) = url.find('?')
-        {
-            url.truncate(query);
-            url.push_str("?…");
-        }
-    }
-    escaped(&json.to_string())
-}
-
-/// JSON with escapes for characters that could forge a log line or control a terminal. Strangers choose names of keys.
-fn escaped(json: &str) -> String {
-    let mut line = String::with_capacity(json.len());
-    for c in json.chars() {
-        if matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1 {
-            line.push(c);
-        } else {
-            let mut units = [0; 2];
-            line.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
-        }
-    }
-    line
 }
 
 #[cfg(test)]

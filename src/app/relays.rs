@@ -26,7 +26,11 @@ impl Parts {
             move |key: &str| keys.get(key).is_some_and(|active| active.key.settings.ice_servers)
         });
         let (config, clock) = (self.config.clone(), self.node.clock().clone());
-        let Some(turn) = turn.start(config, clock, admits, Arc::clone(&self.addresses)) else { return };
+        let Some(turn) =
+            turn.start(config, clock, admits, Arc::clone(&self.addresses), self.events.threads())
+        else {
+            return;
+        };
         if let Some(tls) = self.tls.get() {
             turn.serve_tls(Arc::clone(tls));
         }
@@ -47,7 +51,9 @@ impl Parts {
         let shared = self.turn().and_then(Turn::port);
         let started = relay.start(config, clock, events, Arc::clone(&self.addresses), shared);
         let Some((relay, wakes)) = started else { return };
-        background::take("relay-wakes", &self.node, wakes, |node: &Node, wake| node.wake(&wake));
+        background::take(self.events.threads(), "relay-wakes", &self.node, wakes, |node: &Node, wake| {
+            node.wake(&wake)
+        });
         self.node.begin_relaying(relay);
     }
 }

@@ -118,22 +118,22 @@ impl Acme {
 
     /// Starts the thread that orders and renews.
     pub(crate) fn start(self, surroundings: Surroundings) -> io::Result<Renewal> {
-        let (running, stopped) = oneshot::channel();
+        let (running, mut stopped) = oneshot::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        thread::Builder::new().name("acme".to_owned()).spawn(move || {
+        let (mut acme, threads) = (self, surroundings.events.threads().clone());
+        threads.keep("acme", move || {
             // The connections of Redis stay on this thread.
             LocalSet::new().block_on(&runtime, async {
                 tokio::select! {
-                    _ = stopped => {}
-                    () = self.run(surroundings) => {}
+                    _ = &mut stopped => {}
+                    () = acme.run(&surroundings) => {}
                 }
             });
         })?;
         Ok(Renewal(running))
     }
 
-    async fn run(mut self, surroundings: Surroundings) {
-        let Surroundings { events, clock, http, https_port } = surroundings;
+    async fn run(&mut self, Surroundings { events, clock, http, https_port }: &Surroundings) {
         let shared = match &self.config.store {
             AcmeStore::Directory(_) => None,
             AcmeStore::Redis(address) => match SharedAnswers::open(address) {
@@ -149,25 +149,31 @@ impl Acme {
         };
         let answers = Answers::new(Arc::clone(&self.certificates), shared);
         if let Some(listener) = http {
-            let names = self.config.names.clone();
-            spawn_local(HttpPort { answers: Rc::clone(&answers), names, https_port }.serve(listener));
+            let (names, https_port) = (self.config.names.clone(), *https_port);
+            match listener.try_clone() {
+                Ok(listener) => {
+                    let port = HttpPort { answers: Rc::clone(&answers), names, https_port };
+                    spawn_local(port.serve(listener));
+                }
+                Err(error) => log::error!("HTTP-01 is not possible: {error}"),
+            }
         }
         let mut ask_at = 0;
         loop {
             match self.adopt_stored().await {
-                Ok(true) => self.tell_loaded(&events),
+                Ok(true) => self.tell_loaded(events),
                 Ok(false) => {}
                 Err(error) => log::debug!("{error}"),
             }
-            let now = seconds(&clock);
+            let now = seconds(clock);
             if now >= ask_at && self.current.is_some() {
                 ask_at = now.saturating_add(self.ask_for_window().await);
             }
             let next = self.schedule.next();
             if next <= now {
-                match self.attempt(kinds, &answers, &clock).await {
+                match self.attempt(kinds, &answers, clock).await {
                     Attempt::Done => {
-                        self.tell_loaded(&events);
+                        self.tell_loaded(events);
                         ask_at = 0;
                         continue;
                     }
@@ -177,7 +183,7 @@ impl Acme {
             }
             let pause = Duration::from_secs(next.saturating_sub(now))
                 .clamp(Duration::from_secs(1), self.store.look_interval());
-            wait(&clock, pause).await;
+            wait(clock, pause).await;
         }
     }
 

@@ -51,15 +51,15 @@ pub(crate) struct Admin {
     node: Arc<Node>,
     keys: Arc<ActiveKeys>,
     store: Arc<dyn KeyStore>,
-    /// ConnectionLimiter that have registered keys.
+    /// Addresses that have registered keys.
     signups: SignupLimiter,
-    /// QuotaShare while a key is registered, so that the counts are still right when the key is added.
+    /// Locked while a key is registered, so that the counts are still right when the key is added.
     signing_up: Mutex<()>,
     /// Wrong guesses at the admin token.
     pub(crate) wrong_tokens: GuessLimiter,
     /// The keys were read at least once.
     has_read: AtomicBool,
-    /// QuotaShare while keys are written or put in force, so that the last written state is in force.
+    /// Locked while keys are written or put in force, so that the last written state is in force.
     writing: Mutex<()>,
     /// As they were stored last. Changed only while `writing` is locked.
     known: KnownKeys,
@@ -117,7 +117,7 @@ impl Admin {
 
     fn note_added(&self, by: Actor, key: &Key) {
         self.known.note(key);
-        self.emit(&key.key, || KeyEvent::Created(by, described(key)));
+        self.emit(&key.key, || KeyEvent::Created(by, key.described()));
         self.keys.put(key.clone(), &self.node);
     }
 
@@ -129,7 +129,7 @@ impl Admin {
         let _writing = lock(&self.writing);
         let changed = self.store.change(key, change).map_err(|error| self.explain(error))?;
         self.known.note(&changed);
-        self.emit(key, || KeyEvent::Changed(by, described(&changed)));
+        self.emit(key, || KeyEvent::Changed(by, changed.described()));
         self.keys.put(changed.clone(), &self.node);
         Ok(changed)
     }
@@ -164,8 +164,8 @@ impl Admin {
         for difference in self.known.replace(&stored) {
             let by = Actor::Elsewhere;
             match difference {
-                Difference::Added(key) => self.emit(&key.key, || KeyEvent::Created(by, described(&key))),
-                Difference::Changed(key) => self.emit(&key.key, || KeyEvent::Changed(by, described(&key))),
+                Difference::Added(key) => self.emit(&key.key, || KeyEvent::Created(by, key.described())),
+                Difference::Changed(key) => self.emit(&key.key, || KeyEvent::Changed(by, key.described())),
                 Difference::Removed(key) => self.emit(&key, || KeyEvent::Removed(by)),
             }
         }
@@ -174,6 +174,12 @@ impl Admin {
         self.keys.replace(keys, &self.node);
         self.has_read.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Looks again at the keys that nobody can use: a relay has begun.
+    pub(crate) fn try_unusable_keys(&self) {
+        let _writing = lock(&self.writing);
+        self.keys.try_unusable(&self.node);
     }
 
     /// Whether the keys are in force: their store could be read.
@@ -260,33 +266,65 @@ fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The key as one line of JSON, without its secrets and without the queries of URLs, which may hold one.
-fn described(key: &Key) -> String {
-    let mut json = match key.public_json() {
-        Ok(json) => json,
-        Err(error) => return error.to_string(),
-    };
-    for url in ["/auth/url", "/webhook/url"] {
-        if let Some(serde_json::Value::String(url)) = json.pointer_mut(url)
-            && let Some(query) = url.find('?')
-        {
-            url.truncate(query);
-            url.push_str("?…");
-        }
-    }
-    escaped(&json.to_string())
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
 
-/// JSON with escapes for characters that could forge a log line or control a terminal. Strangers choose names of keys.
-fn escaped(json: &str) -> String {
-    let mut line = String::with_capacity(json.len());
-    for c in json.chars() {
-        if matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1 {
-            line.push(c);
-        } else {
-            let mut units = [0; 2];
-            line.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::{Config, LiveConfig};
+    use crate::events::Events;
+    use crate::keys::memory::MemoryKeys;
+    use crate::keys::{RelayMode, Settings};
+
+    fn admin() -> Admin {
+        let config = LiveConfig::new(Config { default_key: false, ..Config::default() });
+        let node = Arc::new(Node::new(config, Clock::system(), Events::default(), None));
+        Admin::new(node, Arc::default(), Arc::new(MemoryKeys::new()), None)
+    }
+
+    /// A key that nobody can use, because there is no relay.
+    fn unusable() -> Key {
+        let settings = Settings { relay: RelayMode::Always, ..Settings::default() };
+        Key::new(ApiKey::parse("k").ok(), "", settings)
+    }
+
+    #[test]
+    fn a_removed_key_does_not_return_when_unusable_keys_are_tried_again_meanwhile() {
+        let (admin, key) = (admin(), unusable());
+        for _ in 0..2_000 {
+            admin.add_key(Actor::Elsewhere, key.clone()).unwrap();
+            let together = Barrier::new(2);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    together.wait();
+                    admin.try_unusable_keys();
+                });
+                together.wait();
+                admin.remove_key(Actor::Elsewhere, &key.key).unwrap();
+            });
+            assert!(admin.keys.get("k").is_none(), "a removed key is active again");
         }
     }
-    line
+
+    #[test]
+    fn a_key_stays_known_while_it_is_tried_again() {
+        let (admin, key) = (admin(), unusable());
+        admin.add_key(Actor::Elsewhere, key).unwrap();
+        let tried = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..2_000 {
+                    admin.try_unusable_keys();
+                    tried.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+            while tried.load(Ordering::SeqCst) < 2_000 {
+                let is_known = admin.keys.get("k").is_some();
+                assert!(is_known, "a client would be refused with InvalidKey");
+            }
+        });
+    }
 }

@@ -26,6 +26,7 @@ use crate::limits::ConnectionLimiter;
 use crate::node::{ActiveKeys, Membership, Node};
 use crate::relay::BoundRelay;
 use crate::session::{OnMessage, Sessions, take_posts_of_others};
+use crate::threads::caught;
 use crate::tls::Certificates;
 use crate::turn::{BoundTurn, Turn, TurnUrls};
 use crate::webhooks::Webhooks;
@@ -139,17 +140,25 @@ impl Parts {
         }
         if let Some(membership) = parts.node.membership() {
             take_posts_of_others(&parts.sessions);
-            cluster::start(membership, Arc::downgrade(&parts.node));
+            cluster::start(membership, Arc::downgrade(&parts.node), parts.events.threads());
         }
         if is_live {
+            let threads = parts.events.threads();
             background::repeat(
+                threads,
                 "sweeper",
                 &parts,
                 |parts| parts.config().limits.sweep_interval(),
                 Parts::sweep,
             );
             let mut watch = KeyWatch::default();
-            background::repeat("keys", &parts, |_| KeyWatch::INTERVAL, move |parts| watch.look(&parts.admin));
+            background::repeat(
+                threads,
+                "key-watch",
+                &parts,
+                |_| KeyWatch::INTERVAL,
+                move |parts| watch.look(&parts.admin),
+            );
         }
         parts
     }
@@ -160,18 +169,24 @@ impl Parts {
     }
 
     /// Replaces the configuration while clients are connected. The built-in keys change with it.
-    pub(crate) fn reconfigure(&self, mut config: Config) -> Result<(), KeyError> {
-        // Credentials that the broker has given stay valid if nobody has chosen another secret.
-        if config.ice.turn_secret.is_none() {
-            config.ice.turn_secret = self.config().ice.turn_secret.clone();
-        }
-        self.config.replace(config);
+    pub(crate) fn reconfigure(&self, config: Config) -> Result<(), KeyError> {
+        self.config.update(|old| {
+            let mut config = config.clone();
+            // Credentials that the broker has given stay valid if nobody has chosen another secret.
+            config.ice.turn_secret = config.ice.turn_secret.or_else(|| old.ice.turn_secret.clone());
+            config
+        });
         self.admin.read_keys()
     }
 
     fn log_mistakes(self: &Arc<Self>) {
         let parts = Arc::downgrade(self);
-        let keys = move || parts.upgrade().and_then(|parts| parts.admin.all_keys().ok()).unwrap_or_default();
+        // The store may be an embedding program's.
+        let keys = move || {
+            let parts = parts.upgrade()?;
+            caught(|| parts.admin.all_keys()).ok()?.ok()
+        };
+        let keys = move || keys().unwrap_or_default();
         let clock = self.node.clock().clone();
         if let Err(error) = mistakes::start(&self.events, &self.mistakes, clock, keys) {
             log::error!("cannot start the thread that logs mistakes of clients: {error}");
@@ -217,7 +232,7 @@ impl Parts {
 
     /// Why no client should be sent here now; nothing if one may.
     pub(crate) fn unready(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
+        let mut reasons = self.events.threads().unready();
         if self.is_stopping() {
             reasons.push("the server is stopping".to_owned());
         }

@@ -394,3 +394,5 @@ pub fn unknown_variables() -> Vec<String> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::parsed;

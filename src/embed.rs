@@ -1,3 +1,4 @@
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::node::Node;
 use crate::ops::{ClientPort, Ops};
 use crate::relay::BoundRelay;
 use crate::session::{Client, Message};
+use crate::threads::caught;
 use crate::tls::{self, TlsError};
 use crate::turn::{BoundTurn, Turn, TurnUrls};
 use crate::webhooks::WebhookTotals;
@@ -111,6 +113,18 @@ impl PeerBroker {
         self.parts.leave().await;
     }
 
+    /// Ready with the reason when a background thread has ended by a panic and cannot be restarted, so the broker no longer does
+    /// all of its work. An app should end then, so that it is started again: [`Server::run`](crate::Server::run) does.
+    pub async fn failed(&self) -> String {
+        self.events().threads().failed().await
+    }
+
+    /// Starts a thread of the program beside those of the broker: it is restarted after a panic, and after many
+    /// [`failed`](Self::failed) is ready.
+    pub fn keep_thread(&self, name: &str, work: impl FnMut() + Send + 'static) -> io::Result<()> {
+        self.events().threads().keep(name, work)
+    }
+
     /// Puts changes of the [store of keys](Builder::keys) in force at once. It reads the whole store and blocks, so do not
     /// call it on a worker's thread.
     pub fn read_keys(&self) -> Result<(), KeyError> {
@@ -134,7 +148,7 @@ impl PeerBroker {
     /// reads files and blocks, so do not call it on a worker's thread.
     pub fn begin_relaying(&self, relay: BoundRelay) {
         self.parts.begin_relaying(relay);
-        self.parts.keys.try_unusable(&self.parts.node);
+        self.parts.admin.try_unusable_keys();
     }
 
     /// Has a TURN server from now on, if the broker has not begun with [one](Builder::turn). Call it before
@@ -246,7 +260,11 @@ impl Builder {
     /// Adds a hook that is called for each message from a peer to another, before its delivery. It runs in the session of
     /// the sender: if the hook blocks, all clients of that worker wait. You may add any number of hooks.
     pub fn on_message(mut self, hook: impl Fn(Client<'_>, Message<'_>) + Send + Sync + 'static) -> Self {
-        self.extras.on_message.push(Box::new(hook));
+        self.extras.on_message.push(Box::new(move |client, message| {
+            if let Err(panic) = caught(|| hook(client, message)) {
+                log::error!("a hook for messages has {panic}");
+            }
+        }));
         self
     }
 
@@ -309,7 +327,13 @@ impl Builder {
         let keys = self.keys.unwrap_or_else(|| Arc::new(MemoryKeys::new()));
         let events = Events::default();
         for mut hook in self.on_event {
-            let followed = events.follow("hook", move |notices| notices.iter().for_each(&mut hook));
+            let followed = events.follow("hook", move |notices| {
+                for notice in notices {
+                    if let Err(panic) = caught(|| hook(notice)) {
+                        log::error!("a hook for events has {panic}; it is called again for the next one");
+                    }
+                }
+            });
             if let Err(error) = followed {
                 log::error!("cannot start the thread of a hook, so the hook is never called: {error}");
             }

@@ -101,7 +101,10 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         Route::Peers(key) => peerjs::peers(parts, key, request).await,
         Route::Ice(key) => ice::servers(mounted, key, request).await,
         Route::Health => plain(StatusCode::OK, "ok"),
-        Route::Page(name) if pages => pages::page(mounted, request, name),
+        Route::Page(name) if pages => {
+            docs::prepare(name).await;
+            pages::page(mounted, request, name)
+        }
         Route::File(below) => {
             // An app may have a file of this name, and serves it as before.
             let file = file(mounted, request, below).await;

@@ -256,6 +256,37 @@ impl Key {
         }
         Ok(json)
     }
+
+    /// The key as one line of JSON, without its secrets and without the queries of URLs, which may hold one.
+    pub fn described(&self) -> String {
+        let mut json = match self.public_json() {
+            Ok(json) => json,
+            Err(error) => return error.to_string(),
+        };
+        for url in ["/auth/url", "/webhook/url"] {
+            if let Some(serde_json::Value::String(url)) = json.pointer_mut(url)
+                && let Some(query) = url.find('?')
+            {
+                url.truncate(query);
+                url.push_str("?…");
+            }
+        }
+        escaped(&json.to_string())
+    }
+}
+
+/// JSON with escapes for characters that could forge a log line or control a terminal. Strangers choose names of keys.
+fn escaped(json: &str) -> String {
+    let mut line = String::with_capacity(json.len());
+    for c in json.chars() {
+        if matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1 {
+            line.push(c);
+        } else {
+            let mut units = [0; 2];
+            line.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    line
 }
 
 impl IdStyle {

@@ -1,5 +1,6 @@
 //! `peerbroker keys`: edits the stored keys. A running server applies the changes.
 
+mod audit;
 mod exported;
 mod shown;
 
@@ -12,6 +13,7 @@ use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
 use peerbroker::keys::{Change, Key, KeyError, KeyStore, Settings};
 use peerbroker::wire::ApiKey;
 
+use audit::{Audit, SYSLOG};
 use exported::BadExport;
 
 use crate::cli::{BadKeySettings, KeySettings, KeysCommand, KeysPlace, StoredKeys};
@@ -54,10 +56,14 @@ impl KeysFailed {
     }
 }
 
-/// Runs a command and prints its result.
+/// Runs a command and prints its result. The system's log gets a line for each change.
 pub fn run(command: &KeysCommand) -> Result<(), KeysFailed> {
+    run_noting(command, &Audit(Path::new(SYSLOG)))
+}
+
+fn run_noting(command: &KeysCommand, audit: &Audit<'_>) -> Result<(), KeysFailed> {
     let text = match command {
-        KeysCommand::Add { at, key, settings } => add(at, key.clone(), settings)?,
+        KeysCommand::Add { at, key, settings } => add(at, key.clone(), settings, audit)?,
         KeysCommand::List { at, json } => {
             let keys = existing(at)?.all()?;
             if *json { shown::json(&keys)? } else { shown::table(&keys) }
@@ -74,27 +80,36 @@ pub fn run(command: &KeysCommand) -> Result<(), KeysFailed> {
             if change == Change::default() {
                 return Err(KeysFailed::NothingToChange);
             }
-            format!("Changed:\n{}", shown::details(&existing(at)?.change(key, change)?))
+            let changed = existing(at)?.change(key, change)?;
+            audit.changed(&changed);
+            format!("Changed:\n{}", shown::details(&changed))
         }
-        KeysCommand::Enable { at, key } => switch(at, key, true)?,
-        KeysCommand::Disable { at, key } => switch(at, key, false)?,
+        KeysCommand::Enable { at, key } => switch(at, key, true, audit)?,
+        KeysCommand::Disable { at, key } => switch(at, key, false, audit)?,
         KeysCommand::Export { at, file } => return export(at, file),
-        KeysCommand::Import { at, file, replace } => import(at, file, *replace)?,
+        KeysCommand::Import { at, file, replace } => import(at, file, *replace, audit)?,
         KeysCommand::Remove { at, key } => {
             existing(at)?.remove(key)?;
+            audit.removed(key);
             format!("Removed {}.\n", shown::name_of(key))
         }
     };
     print(&text)
 }
 
-fn add(at: &KeysPlace, key: Option<ApiKey>, settings: &KeySettings) -> Result<String, KeysFailed> {
+fn add(
+    at: &KeysPlace,
+    key: Option<ApiKey>,
+    settings: &KeySettings,
+    audit: &Audit<'_>,
+) -> Result<String, KeysFailed> {
     // First: invalid settings must not create the directory.
     let change = settings.change()?;
     let mut key = Key::new(key, "", Settings::default());
     key.apply(change);
     let added = shown::added(&key);
-    open(at, false)?.add(key)?;
+    open(at, false)?.add(key.clone())?;
+    audit.added(&key);
     Ok(added)
 }
 
@@ -111,19 +126,21 @@ fn export(at: &KeysPlace, file: &Path) -> Result<(), KeysFailed> {
     Ok(())
 }
 
-fn import(at: &KeysPlace, file: &Path, replace: bool) -> Result<String, KeysFailed> {
+fn import(at: &KeysPlace, file: &Path, replace: bool, audit: &Audit<'_>) -> Result<String, KeysFailed> {
     // First: an invalid file must not create the directory.
     let keys = exported::read(file)?;
     let number = shown::number(keys.len());
-    match open(at, false)?.import(keys, replace) {
-        Err(KeyError::Exists(key)) => Err(KeysFailed::WouldOverwrite(key)),
-        ended => Ok(ended.map(|()| format!("Imported {number}.\n"))?),
+    match open(at, false)?.import(keys.clone(), replace) {
+        Err(KeyError::Exists(key)) => return Err(KeysFailed::WouldOverwrite(key)),
+        ended => ended?,
     }
+    keys.iter().for_each(|key| audit.imported(key));
+    Ok(format!("Imported {number}.\n"))
 }
 
-fn switch(at: &KeysPlace, key: &ApiKey, enabled: bool) -> Result<String, KeysFailed> {
+fn switch(at: &KeysPlace, key: &ApiKey, enabled: bool, audit: &Audit<'_>) -> Result<String, KeysFailed> {
     let change = Change { enabled: Some(enabled), ..Change::default() };
-    existing(at)?.change(key, change)?;
+    audit.changed(&existing(at)?.change(key, change)?);
     Ok(format!("{} {}.\n", if enabled { "Enabled" } else { "Disabled" }, shown::name_of(key)))
 }
 
@@ -150,5 +167,65 @@ fn print(text: &str) -> Result<(), KeysFailed> {
         // The reader, such as `head -1`, has read enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(KeysFailed::Stdout(error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+    use std::{env, fs, process};
+
+    use super::*;
+    use crate::cli::{Command, parsed};
+
+    #[test]
+    fn the_log_of_the_system_hears_who_changed_which_key() {
+        let dir = env::temp_dir().join(format!("peerbroker-audit-{}", process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (socket, data) = (dir.join("log"), dir.join("data").display().to_string());
+        let log = UnixDatagram::bind(&socket).unwrap();
+        log.set_nonblocking(true).unwrap();
+        let run = |args: &[&str]| {
+            let Some(Command::Keys(command)) =
+                parsed(&[&["keys"], args, &["--data_dir", &data]].concat()).command
+            else {
+                panic!("a command for keys");
+            };
+            run_noting(&command, &Audit(&socket))
+        };
+        let lines = || {
+            let mut buffer = vec![0; 1 << 16];
+            let lines = std::iter::from_fn(|| {
+                let len = log.recv(&mut buffer).ok()?;
+                Some(String::from_utf8(buffer[..len].to_vec()).unwrap())
+            });
+            lines.collect::<Vec<_>>()
+        };
+        let export = dir.join("keys.json").display().to_string();
+        run(&["add", "--key", "k", "--auth_url", "https://a.test/?s=secret"]).unwrap();
+        let added = lines().concat();
+        let head = format!("<86>peerbroker[{}]: ", process::id());
+        assert!(added.starts_with(&head) && added.contains(" (uid "), "{added}");
+        assert!(added.contains(r#", with `peerbroker keys`, added the key "k": {"#), "{added}");
+        assert!(!added.contains("secret") && !added.contains('\n'), "{added}");
+        for (args, what) in [
+            (&["set", "k", "--concurrent_limit", "7"][..], r#"changed the key "k": {"#),
+            (&["disable", "k"], r#""enabled":false"#),
+            (&["enable", "k"], r#""enabled":true"#),
+            (&["export", &export], ""),
+            (&["list"], ""),
+            (&["import", "--replace", &export], r#"imported the key "k": {"#),
+            (&["remove", "k"], r#"removed the key "k""#),
+        ] {
+            run(args).unwrap();
+            let lines = lines();
+            assert_eq!(lines.len(), usize::from(!what.is_empty()), "{args:?}: {lines:?}");
+            assert!(lines.concat().contains(what), "{args:?}: {lines:?}");
+        }
+        assert!(run(&["remove", "k"]).is_err());
+        assert!(lines().is_empty(), "nothing was changed");
+        fs::remove_file(&socket).unwrap();
+        run(&["add", "--key", "k"]).unwrap();
+        fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -61,6 +61,7 @@ mod redis_link;
 mod relay;
 mod server;
 mod session;
+mod threads;
 mod tls;
 mod transport;
 mod turn;

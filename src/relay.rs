@@ -115,9 +115,10 @@ impl BoundRelay {
         let own = sockets.addresses().chain(advertised.iter().copied()).collect();
         let (wakes, woken) = sync_channel(wakes::MAX_WAITING);
         let streams = Streams::new(addresses);
+        let threads = events.threads().clone();
         let calls = Arc::new(Calls::new(config, clock, events, own, private, sockets.threads(), wakes));
         let (open, closed) = watch::channel(());
-        match sockets.start(&calls, turn.as_ref(), streams, &closed) {
+        match sockets.start(&calls, turn.as_ref(), streams, &closed, &threads) {
             Ok(()) => {
                 let candidates = candidates(&advertised, tcp, 0).collect();
                 Some((Relay { calls, advertised, tcp, candidates, _open: open }, woken))

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
 use std::time::Duration;
 
 use peerbroker::PeerBroker;
@@ -35,7 +34,8 @@ impl Reloader {
     /// Starts the thread. Whatever is sent to it asks for a reload.
     pub fn start(mut self) -> io::Result<Sender<()>> {
         let (ask, asked) = channel();
-        thread::Builder::new().name("reload".to_owned()).spawn(move || self.run(&asked))?;
+        let broker = self.broker.clone();
+        broker.keep_thread("reload", move || self.run(&asked))?;
         Ok(ask)
     }
 

@@ -214,7 +214,8 @@ impl Server {
         self.ops.as_ref().and_then(|(listener, _)| listener.address().ok())
     }
 
-    /// Serves until `stop` is ready. Then it closes every client with 1001 and returns. [`Listen::drain_timeout`] says how.
+    /// Serves until `stop` is ready. Then it closes every client with 1001 and returns. [`Listen::drain_timeout`] says how. It
+    /// does so too if the broker [has failed](PeerBroker::failed), and returns that as an error.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let mounted = Arc::clone(&self.mounted);
         let (address, ops_address, drain_timeout) = (self.address, self.ops_address(), self.drain_timeout);
@@ -227,10 +228,11 @@ impl Server {
         let api = api.zip(ops.as_ref()).map(|(listener, ops)| Serving { listener, handle: ops.handle() });
         let mut serving = actix_web::rt::spawn(server);
         let serving_ops = ops.map(actix_web::rt::spawn);
-        tokio::select! {
+        let failure = tokio::select! {
             ended = &mut serving => return ended.unwrap_or_else(|error| Err(io::Error::other(error))),
-            () = stop => {}
-        }
+            () = stop => None,
+            why = events.threads().failed() => Some(why),
+        };
         drain(&mounted.parts, &main, api.as_ref(), drain_timeout).await;
         mounted.parts.leave().await;
         // Not graceful: all sessions have ended, and idle keep-alive connections need no wait.
@@ -241,7 +243,7 @@ impl Server {
             let _ = serving_ops.await;
         }
         events.emit(|| Event::Stopped);
-        served
+        failure.map_or(served, |why| Err(io::Error::other(why)))
     }
 
     fn start(self) -> io::Result<Started> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use peerbroker::config::{RelayConfig, TurnConfig};
 use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::{BoundRelay, BoundTurn, PeerBroker};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 /// How often it looks.
@@ -33,7 +34,20 @@ impl Awaited {
         }
         while self.is_anything() && Instant::now() < deadline {
             sleep(INTERVAL).await;
-            self.look(&broker);
+            // It opens files and asks SQLite.
+            let broker = broker.clone();
+            let looked = spawn_blocking(move || {
+                self.look(&broker);
+                self
+            });
+            match looked.await {
+                Ok(looked) => self = looked,
+                Err(error) => {
+                    return log::error!(
+                        "this server does not wait for the server before it any more: {error}"
+                    );
+                }
+            }
         }
         if let Some((_, warning)) = &self.keys {
             log::warn!("{warning}");

@@ -33,6 +33,7 @@ use crate::clock::Clock;
 use crate::config::{LiveConfig, TurnConfig};
 use crate::limits::ConnectionLimiter;
 use crate::relay::{Port, Serving, TurnPort};
+use crate::threads::Threads;
 pub(crate) use counters::{TurnDrop, TurnRefusal, TurnTotals};
 use peers::Peers;
 use relayed::RelayedAddresses;
@@ -113,6 +114,7 @@ impl BoundTurn {
         clock: Clock,
         admits: Admits,
         addresses: Arc<ConnectionLimiter>,
+        threads: &Threads,
     ) -> Option<Turn> {
         let advertised = self.addresses();
         let relayed = self.sockets.addresses().map(|bound| (self.public(bound), bound.ip())).collect();
@@ -123,7 +125,7 @@ impl BoundTurn {
         let server = Arc::new(Server::new(config, clock, admits, only_stun, peers, relayed));
         let connections = Arc::new(Connections::new(addresses));
         let (open, closed) = watch::channel(());
-        match sockets.start(&server, &connections, &closed) {
+        match sockets.start(&server, &connections, &closed, threads) {
             Ok(()) => Some(Turn { server, connections, advertised, _open: open }),
             Err(error) => {
                 log::error!("there is no TURN server: {error}");

@@ -12,13 +12,13 @@ mod worker;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Once};
-use std::thread;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::events::Event;
+use crate::threads::Threads;
 use shared::Shared;
 
 pub use endpoint::{BadWebhook, check_webhook};
@@ -33,8 +33,8 @@ const LAST_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Webhooks(Arc<Shared>);
 
 impl Webhooks {
-    pub(crate) fn new(endpoints: impl Endpoints, names: Names, clock: Clock) -> Self {
-        Webhooks(Arc::new(Shared::new(Box::new(endpoints), names, clock)))
+    pub(crate) fn new(endpoints: impl Endpoints, names: Names, clock: Clock, threads: Threads) -> Self {
+        Webhooks(Arc::new(Shared::new(Box::new(endpoints), names, clock, threads)))
     }
 
     /// Queues each event that it is given, for all who want it.
@@ -77,9 +77,8 @@ impl Drop for Webhooks {
 }
 
 fn start(shared: &Arc<Shared>) {
-    let shared = Arc::clone(shared);
-    let started = thread::Builder::new().name("webhooks".to_owned()).spawn(move || worker::run(&shared));
-    if let Err(error) = started {
+    let worker = Arc::clone(shared);
+    if let Err(error) = shared.threads.keep("webhooks", move || worker::run(&worker)) {
         log::error!("cannot start the thread of webhooks, so no events are sent: {error}");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::threads::caught;
+
 /// The log of the program that the broker is part of. It lets operators change the filter through the API: give it to
 /// [`Builder::log`](crate::Builder::log).
 pub trait LogControl: Send + Sync {
@@ -20,6 +22,9 @@ pub(crate) enum LogError {
     /// The filter is none.
     #[error("filter: {0}")]
     Invalid(String),
+    /// The program's own code has panicked.
+    #[error("the log of the program has {0}")]
+    Failed(String),
 }
 
 /// The filter in force.
@@ -60,7 +65,8 @@ impl LogLevel {
     pub(super) fn set(&self, filter: Option<String>, until: Option<u64>) -> Result<(), LogError> {
         let control = self.control.as_ref().ok_or(LogError::Unsupported)?;
         let mut temporary = self.temporary();
-        control.set_temporary(filter.as_deref()).map_err(LogError::Invalid)?;
+        let set = caught(|| control.set_temporary(filter.as_deref()));
+        set.map_err(|panic| LogError::Failed(panic.to_string()))?.map_err(LogError::Invalid)?;
         *temporary = filter.map(|filter| Temporary { filter, until });
         Ok(())
     }
@@ -69,7 +75,15 @@ impl LogLevel {
     pub(super) fn sweep(&self, now: u64) -> bool {
         let is_over =
             self.temporary().as_ref().is_some_and(|set| set.until.is_some_and(|until| until <= now));
-        is_over && self.set(None, None).is_ok()
+        if !is_over {
+            return false;
+        }
+        if let Err(error) = self.set(None, None) {
+            // Not tried again: it would fail each time.
+            *self.temporary() = None;
+            log::error!("{error}; its filter may not be the configured one");
+        }
+        true
     }
 
     fn temporary(&self) -> MutexGuard<'_, Option<Temporary>> {

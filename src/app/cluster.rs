@@ -1,7 +1,6 @@
 //! The thread through which a node takes part in a cluster.
 
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -9,12 +8,13 @@ use tokio::task::LocalSet;
 
 use crate::cluster::redis::{RedisBackplane, RedisSettings};
 use crate::node::{Membership, Node};
+use crate::threads::Threads;
 
 /// Longest time of a call of Redis.
 const MAX_CALL: Duration = Duration::from_secs(2);
 
 /// Starts the thread. It ends when the membership is closed, or the node is gone.
-pub(super) fn start(membership: &Arc<Membership>, node: Weak<Node>) {
+pub(super) fn start(membership: &Arc<Membership>, node: Weak<Node>, threads: &Threads) {
     let config = membership.config();
     let settings = RedisSettings {
         // One renewal may fail, and the lease goes on.
@@ -30,7 +30,7 @@ pub(super) fn start(membership: &Arc<Membership>, node: Weak<Node>) {
         Ok(runtime) => LocalSet::new().block_on(&runtime, membership.run(node, backplane)),
         Err(error) => log::error!("this node is in no cluster: {error}"),
     };
-    if let Err(error) = thread::Builder::new().name("cluster".to_owned()).spawn(work) {
+    if let Err(error) = threads.once("cluster", work) {
         log::error!("cannot start the thread of the cluster: {error}");
     }
 }

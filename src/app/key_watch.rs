@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::admin::Admin;
 use crate::keys::KeyError;
+use crate::threads::caught;
 
 /// How often the last use of keys is stored, and unused keys are removed.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
@@ -28,7 +29,9 @@ impl KeyWatch {
 
     /// Logs the first of failures that follow each other.
     pub(super) fn look(&mut self, admin: &Admin) {
-        let looked = self.try_to_look(admin);
+        // The store may be an embedding program's.
+        let looked = caught(|| self.try_to_look(admin));
+        let looked = looked.unwrap_or_else(|panic| Err(KeyError::Store(panic.into())));
         let had_failed = std::mem::replace(&mut self.has_failed, looked.is_err());
         match looked {
             Err(error) if !had_failed => log::error!("{error}"),

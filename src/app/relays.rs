@@ -16,17 +16,21 @@ impl Parts {
 
     /// Has a TURN server from now on. A second one ends at once.
     pub(crate) fn begin_turn(&self, turn: BoundTurn) {
-        if self.config().ice.turn_secret.is_none() {
-            let mut config = (**self.config()).clone();
-            config.ice.turn_secret = Some(TurnSecret::random());
-            self.config.replace(config);
-        }
+        self.config.update(|config| {
+            let mut config = config.clone();
+            config.ice.turn_secret.get_or_insert_with(TurnSecret::random);
+            config
+        });
         let admits = Box::new({
             let keys = Arc::clone(&self.keys);
             move |key: &str| keys.get(key).is_some_and(|active| active.key.settings.ice_servers)
         });
         let (config, clock) = (self.config.clone(), self.node.clock().clone());
-        let Some(turn) = turn.start(config, clock, admits, Arc::clone(&self.addresses)) else { return };
+        let Some(turn) =
+            turn.start(config, clock, admits, Arc::clone(&self.addresses), self.events.threads())
+        else {
+            return;
+        };
         if let Some(tls) = self.tls.get() {
             turn.serve_tls(Arc::clone(tls));
         }
@@ -47,7 +51,9 @@ impl Parts {
         let shared = self.turn().and_then(Turn::port);
         let started = relay.start(config, clock, events, Arc::clone(&self.addresses), shared);
         let Some((relay, wakes)) = started else { return };
-        background::take("relay-wakes", &self.node, wakes, |node: &Node, wake| node.wake(&wake));
+        background::take(self.events.threads(), "relay-wakes", &self.node, wakes, |node: &Node, wake| {
+            node.wake(&wake)
+        });
         self.node.begin_relaying(relay);
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn start(node: &Node, keys: &Arc<ActiveKeys>) -> Webhooks {
         run: rand::random(),
     };
     let endpoints = LiveEndpoints { config: node.config().clone(), keys: Arc::downgrade(keys) };
-    let webhooks = Webhooks::new(endpoints, names, node.clock().clone());
+    let webhooks = Webhooks::new(endpoints, names, node.clock().clone(), node.events().threads().clone());
     node.events().set_witness(webhooks.witness());
     webhooks
 }

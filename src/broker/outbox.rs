@@ -115,7 +115,7 @@ impl Outbox {
     /// first. Does nothing if a ping is there already.
     pub(super) fn push_ping(&mut self) {
         let begun = self.begun();
-        if self.frames.get(begun).is_some_and(|next| next.frame.opcode() == Opcode::Ping) {
+        if self.frames.get(begun).is_some_and(|next| next.frame.opcode() == Some(Opcode::Ping)) {
             return;
         }
         self.frames.insert(begun, Outgoing::notice(Frame::ping()));

@@ -85,7 +85,7 @@ impl Guard<'_> {
                 let since = holder.since;
                 let unsent = self.displace(CloseReason::Replaced);
                 // Pings and pongs were for the old connection.
-                let texts = unsent.into_iter().filter(|unsent| unsent.frame.opcode() == Opcode::Text);
+                let texts = unsent.into_iter().filter(|unsent| unsent.frame.opcode() == Some(Opcode::Text));
                 self.carry_over(texts, QueueEnd::Back);
                 since
             }

@@ -3,7 +3,7 @@ use peerbroker::config::TurnConfig;
 use super::*;
 
 /// The flags, without the environment.
-pub(super) fn parsed(args: &[&str]) -> Cli {
+pub(crate) fn parsed(args: &[&str]) -> Cli {
     let command = without_variables();
     let matches = command.clone().get_matches_from(["peerbroker"].iter().chain(args));
     Cli::of(&command, &matches, None).unwrap()

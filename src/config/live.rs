@@ -25,9 +25,10 @@ impl LiveConfig {
         self.0.load_full()
     }
 
-    /// Replaces the configuration. The next read sees the new one.
-    pub(crate) fn replace(&self, config: Config) {
-        self.0.store(Arc::new(config));
+    /// Replaces the configuration by what `update` makes of it. The next read sees the new one. No change is lost: if another
+    /// one comes meanwhile, `update` is called again with its result.
+    pub(crate) fn update(&self, mut update: impl FnMut(&Config) -> Config) {
+        self.0.rcu(|config| update(config));
     }
 }
 
@@ -40,5 +41,25 @@ impl From<Config> for LiveConfig {
 impl From<Limits> for LiveConfig {
     fn from(limits: Limits) -> Self {
         LiveConfig::new(Config { limits, ..Config::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_that_another_one_overtakes_loses_neither() {
+        let live = LiveConfig::new(Config::default());
+        let (overtaking, mut calls) = (live.clone(), 0);
+        live.update(|config| {
+            calls += 1;
+            if calls == 1 {
+                overtaking.update(|config| Config { default_key: false, ..config.clone() });
+            }
+            Config { allow_discovery: true, ..config.clone() }
+        });
+        let config = live.load();
+        assert_eq!((config.default_key, config.allow_discovery, calls), (false, true, 2));
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::broadcast::{Receiver, Sender};
 
 use super::counters::Counters;
 use super::event::{Event, KeyEvent};
+use crate::threads::{Threads, caught};
 use crate::wire::{ApiKey, Limit};
 
 /// Events about clients that a subscriber may lag behind: thousands of clients may reconnect at the same time.
@@ -38,6 +39,7 @@ struct Inner {
     followers: Arc<Followers>,
     lost: Arc<Lost>,
     witness: OnceLock<Witness>,
+    threads: Threads,
 }
 
 /// How many events each subscriber has lost, by the name of its thread.
@@ -81,8 +83,8 @@ impl Default for Events {
     fn default() -> Self {
         let (clients, server) = (Sender::new(CLIENT_EVENTS), Sender::new(SERVER_EVENTS));
         let (counters, followers, lost) = (Counters::default(), Arc::default(), Arc::default());
-        let witness = OnceLock::new();
-        Events(Arc::new(Inner { clients, server, counters, followers, lost, witness }))
+        let (witness, threads) = (OnceLock::new(), Threads::default());
+        Events(Arc::new(Inner { clients, server, counters, followers, lost, witness, threads }))
     }
 }
 
@@ -141,7 +143,7 @@ impl Events {
 
     /// Gives all that happens from now on to `handle`, on a thread of its own until the broker is gone, a few
     /// milliseconds after it happened. `handle` may block: it delays nobody, and loses events if it lags. It gets events
-    /// in batches that are never empty.
+    /// in batches that are never empty. After a panic it goes on with the next batch; after many, the server stops.
     pub fn follow(&self, name: &str, mut handle: impl FnMut(&[Notice]) + Send + 'static) -> io::Result<()> {
         let runtime = runtime::Builder::new_current_thread().build()?;
         let (mut subscription, followers) = (self.subscribe_as(name), Arc::clone(&self.0.followers));
@@ -151,21 +153,27 @@ impl Events {
                 thread::sleep(GATHER);
                 let mut batch = vec![first];
                 batch.extend(std::iter::from_fn(|| subscription.try_next()));
-                handle(&batch);
+                let handled = caught(|| handle(&batch));
                 for notice in &batch {
                     if matches!(notice, Notice::Event(event) if matches!(**event, Event::Stopped)) {
                         followers.note_end();
                     }
                 }
+                handled.unwrap_or_else(|panic| panic.resume());
             }
         };
-        thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+        self.threads().keep(name, work)
     }
 
     /// Waits until every follower has handled [`Event::Stopped`], so that nothing is missing in a log, but at most for
     /// `patience`.
     pub fn wait_for_followers(&self, patience: Duration) {
         self.0.followers.wait(patience);
+    }
+
+    /// The threads of the broker.
+    pub(crate) fn threads(&self) -> &Threads {
+        &self.0.threads
     }
 
     /// The counters of messages and connections.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use super::embedded::Docs;
@@ -36,7 +36,7 @@ const ORDER: [&str; 16] = [
     "EMBEDDING",
 ];
 
-/// All documents. Rendered once, because that costs more than an answer should.
+/// All documents. Rendered once, because that costs more than an answer should: see [`prepare`].
 static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
     let mut documents: Vec<Document> = Docs::iter()
         .filter_map(|file| {
@@ -52,6 +52,14 @@ static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
 /// The name of a document if the page below `broker/` is one. The empty name is the list of all.
 pub(super) fn requested(page: &str) -> Option<&str> {
     if page == "docs" { Some("") } else { page.strip_prefix("docs/") }
+}
+
+/// Renders the documents before the first page of them is asked for, on the blocking pool: clients of this worker do not wait.
+pub(super) async fn prepare(page: &str) {
+    if requested(page).is_some() && LazyLock::get(&DOCUMENTS).is_none() {
+        // If it fails, the page renders them itself.
+        let _ = web::block(|| LazyLock::force(&DOCUMENTS).len()).await;
+    }
 }
 
 /// One document, or the list of all.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use redis::{FromRedisValue, Script, Value};
@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{Change, Key, KeyError, KeyStore, SignupCount};
 use crate::redis_link::{BadRedis, Call, Line, NoAnswer, PREFIX, RedisAddress, TIMEOUT};
+use crate::threads::{self, caught};
 use crate::wire::ApiKey;
 
 /// Most keys whose last use is stored by one call.
@@ -83,7 +84,7 @@ impl RedisKeys {
     pub fn open(redis: impl Into<RedisAddress>) -> Result<Self, BadRedis> {
         let line = Line::new(&redis.into(), TIMEOUT)?;
         let (requests, waiting) = unbounded_channel();
-        let thread = thread::Builder::new().name("keys".to_owned()).spawn(move || serve(&line, waiting));
+        let thread = threads::start("keys", move || serve(&line, waiting));
         // Without a thread, every call fails.
         Ok(RedisKeys { requests: Some(requests), thread: thread.ok() })
     }
@@ -253,12 +254,18 @@ impl KeyStore for RedisKeys {
 /// Answers until the store is dropped. Between two requests the connection is looked after, so its end is noticed.
 fn serve(line: &Line, mut requests: UnboundedReceiver<Request>) {
     let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
-    runtime.block_on(async {
-        while let Some(Request { calls, answer }) = requests.recv().await {
-            // This fails only if the caller has panicked.
-            let _ = answer.send(line.run(calls).await);
-        }
-    });
+    let mut answer_all = || {
+        runtime.block_on(async {
+            while let Some(Request { calls, answer }) = requests.recv().await {
+                // This fails only if the caller has panicked.
+                let _ = answer.send(line.run(calls).await);
+            }
+        })
+    };
+    // The caller gets an error, because its request is gone.
+    while let Err(panic) = caught(&mut answer_all) {
+        log::error!("the thread of the keys has {panic}");
+    }
 }
 
 fn read_entry(key: &str, json: String, used: Option<String>) -> Result<Entry, KeyError> {

@@ -7,9 +7,10 @@ mod problem;
 
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use super::{Change, Key, KeyError, KeyStore};
+use crate::threads::{self, caught};
 use crate::wire::ApiKey;
 use database::Database;
 
@@ -39,8 +40,15 @@ impl SqliteKeys {
     pub fn open(dir: &Path) -> Result<Self, KeyError> {
         let mut database = Database::open(dir)?;
         let (requests, waiting) = channel::<Request>();
-        let owner = move || waiting.into_iter().for_each(|request| request(&mut database));
-        let thread = thread::Builder::new().name("keys".to_owned()).spawn(owner);
+        let owner = move || {
+            for request in waiting {
+                // The caller gets an error, because its request is gone.
+                if let Err(panic) = caught(|| request(&mut database)) {
+                    log::error!("the thread of the keys has {panic}");
+                }
+            }
+        };
+        let thread = threads::start("keys", owner);
         let thread = thread.map_err(|error| KeyError::Store(error.into()))?;
         Ok(SqliteKeys { requests: Some(requests), thread: Some(thread) })
     }

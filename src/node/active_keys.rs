@@ -18,7 +18,7 @@ const USED_PRECISION: u64 = 60;
 /// A token is not valid.
 pub(crate) struct NotValid;
 
-/// All keys that clients may use.
+/// All keys that clients may use. Only `Admin` changes them, one change at a time.
 #[derive(Default)]
 pub(crate) struct ActiveKeys {
     keys: DashMap<ApiKey, Arc<ActiveKey>>,
@@ -50,7 +50,13 @@ impl ActiveKeys {
         if old.as_ref().is_some_and(|old| old.key.settings == key.settings && old.key.name == key.name) {
             return;
         }
+        self.activate(key, node);
+    }
+
+    /// Takes the place of the key of this text, if there is one: it is never missing meanwhile.
+    fn activate(&self, key: Key, node: &Node) {
         let tenant = node.add_tenant(key.key.clone(), key.settings.concurrent_limit, peerjs::expire);
+        let old = self.get(key.key.as_str());
         let used = AtomicU64::new(old.map_or(0, |old| old.used.load(Ordering::Relaxed)));
         let verifier = Verifier::new(&key.settings.auth)
             .inspect_err(|error| log::error!("nobody can use the key {:?}: {error}", key.key))
@@ -69,10 +75,7 @@ impl ActiveKeys {
     pub(crate) fn try_unusable(&self, node: &Node) {
         let unusable = self.keys.iter().filter(|active| active.verifier.is_none());
         let unusable: Vec<Key> = unusable.map(|active| active.key.clone()).collect();
-        for key in unusable {
-            self.keys.remove(&key.key);
-            self.put(key, node);
-        }
+        unusable.into_iter().for_each(|key| self.activate(key, node));
     }
 
     /// Takes a key out of force. Its clients are dismissed.

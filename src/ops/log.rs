@@ -45,6 +45,7 @@ impl From<LogError> for Problem {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Unsupported => Problem::not_implemented(error.to_string()),
+            LogError::Failed(_) => Problem::internal(),
             LogError::Invalid(_) => Problem::unprocessable(error.to_string()),
         }
     }

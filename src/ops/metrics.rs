@@ -176,6 +176,10 @@ fn speed(page: &mut Page, events: &Events) {
     let lost = lost.iter().map(|(subscriber, lost)| ([("subscriber", subscriber.as_str())], lost));
     let help = "Events that subscribers lost because they were too slow.";
     page.family(Kind::Counter, "peerbroker_events_lost", help, lost);
+    let panics = events.threads().panics();
+    let panics = panics.iter().map(|(thread, panics)| ([("thread", thread.as_str())], panics));
+    let help = "Panics of background threads. Each is a bug.";
+    page.family(Kind::Counter, "peerbroker_thread_panics", help, panics);
 }
 
 fn secured(page: &mut Page, certificates: &Certificates) {

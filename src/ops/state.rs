@@ -28,7 +28,13 @@ impl Ops {
     /// The state of the API. It takes samples of the server's numbers until it is dropped.
     pub(crate) fn start(parts: Arc<Parts>, clients: ClientPort) -> Arc<Self> {
         let ops = Arc::new(Ops { parts, clients, samples: Samples::default() });
-        app::repeat("samples", &ops, |_| TICK, |ops| ops.samples.take(&ops.parts));
+        app::repeat(
+            ops.parts.events.threads(),
+            "samples",
+            &ops,
+            |_| TICK,
+            |ops| ops.samples.take(&ops.parts),
+        );
         ops
     }
 }

@@ -4,7 +4,6 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
-use std::thread;
 
 use tokio::runtime::Builder;
 use tokio::sync::watch;
@@ -17,6 +16,7 @@ use super::streams::Streams;
 use super::stun::Stun;
 use super::tcp::{self, Server};
 use super::turn_port::TurnPort;
+use crate::threads::Threads;
 
 /// All ports, bound and not yet read.
 pub(super) struct Sockets {
@@ -56,6 +56,7 @@ impl Sockets {
         turn: Option<&Arc<dyn TurnPort>>,
         streams: Streams,
         open: &watch::Receiver<()>,
+        supervised: &Threads,
     ) -> io::Result<()> {
         let streams = Arc::new(streams);
         let threads = self.threads();
@@ -69,11 +70,11 @@ impl Sockets {
                 let work = move || {
                     let reader =
                         Reader { outlet: &outlet, at, calls: &calls, turn: turn.as_deref(), thread: number };
-                    if let Err(error) = runtime.block_on(reader.run(open)) {
+                    if let Err(error) = runtime.block_on(reader.run(open.clone())) {
                         log::error!("the relay has stopped: {error}");
                     }
                 };
-                thread::Builder::new().name(format!("relay-{number}")).spawn(work)?;
+                supervised.keep(&format!("relay-{number}"), work)?;
             }
         }
         let Some(outlet) = outlets.into_iter().next().filter(|_| !self.listeners.is_empty()) else {
@@ -85,7 +86,7 @@ impl Sockets {
             let server = Server { streams, outlet, calls, turn, thread: threads - 1 };
             runtime.block_on(server.run(listeners, open));
         };
-        thread::Builder::new().name("relay-tcp".to_owned()).spawn(work)?;
+        supervised.once("relay-tcp", work)?;
         Ok(())
     }
 }

@@ -117,6 +117,7 @@ impl Secure {
         match self.source {
             Source::Files { files, names } => {
                 let path = files.cert.display().to_string();
+                let threads = events.threads().clone();
                 let loaded = {
                     let files = files.clone();
                     move || {
@@ -125,7 +126,7 @@ impl Secure {
                         let _ = warn(&files, &names);
                     }
                 };
-                tls::watch(files, self.certificates, loaded).map(Upkeep::Files)
+                tls::watch(files, self.certificates, &threads, loaded).map(Upkeep::Files)
             }
             Source::Acme { acme, http, is_public } => {
                 // With another HTTP port, something in front maps the ports.

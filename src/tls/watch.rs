@@ -3,11 +3,11 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread;
 use std::time::Duration;
 
 use super::{Certificates, TlsError, TlsFiles};
 use crate::files::Stamp;
+use crate::threads::Threads;
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -28,6 +28,7 @@ pub(crate) fn reread(files: &TlsFiles, certificates: &Certificates) -> Result<bo
 pub(crate) fn watch(
     files: TlsFiles,
     certificates: Arc<Certificates>,
+    threads: &Threads,
     mut loaded: impl FnMut() + Send + 'static,
 ) -> io::Result<Option<Watch>> {
     if !files.are_regular() {
@@ -38,7 +39,7 @@ pub(crate) fn watch(
     }
     let (stop, stopped) = channel();
     let mut watched = Watched { files, certificates, seen: None };
-    thread::Builder::new().name("certificate".to_owned()).spawn(move || {
+    threads.keep("certificate", move || {
         while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
             if watched.look() {
                 loaded();

@@ -143,11 +143,11 @@ impl StreamState {
 fn take_line(outbox: &mut Outbox) -> NextStep {
     while let Some(frame) = outbox.front().filter(|_| !outbox.is_broken()) {
         let (opcode, len) = (frame.opcode(), frame.len());
-        let line = (opcode == Opcode::Text).then(|| line(frame));
+        let line = (opcode == Some(Opcode::Text)).then(|| line(frame));
         outbox.advance(len);
         match (line, opcode) {
             (Some(line), _) => return NextStep::Line(line),
-            (None, Opcode::Close) => return NextStep::End,
+            (None, Some(Opcode::Close)) => return NextStep::End,
             // Pings, which `StreamSocket` answers.
             (None, _) => {}
         }
@@ -223,7 +223,9 @@ impl Socket for StreamSocket {
         match outbox.front().map(Frame::opcode) {
             None => return Poll::Ready(Ok(())),
             // Messages go to the next stream; a close frame reaches nobody.
-            Some(Opcode::Close) if state.gone => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Some(Some(Opcode::Close)) if state.gone => {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
             Some(_) if outbox.is_broken() => {
                 state.end();
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));

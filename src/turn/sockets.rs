@@ -4,12 +4,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread;
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -18,6 +18,7 @@ use super::stream::{self, PATIENCE};
 use super::way::{Client, ClientId, Entrance, Way};
 use crate::limits::{ConnectionLimiter, ConnectionPermit};
 use crate::relay::{Joined, PAUSE, Port, bind_threads, listen};
+use crate::threads::{Panic, Threads};
 
 /// First byte of a TLS handshake (RFC 8446, section 5.1).
 const TLS: u8 = 22;
@@ -99,23 +100,38 @@ impl Sockets {
         server: &Arc<Server>,
         connections: &Arc<Connections>,
         open: &watch::Receiver<()>,
+        threads: &Threads,
     ) -> io::Result<()> {
         for (number, ports) in self.udp.into_iter().enumerate() {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             server.read_on(runtime.handle().clone());
-            let (server, connections, mut open) = (Arc::clone(server), Arc::clone(connections), open.clone());
+            let (server, connections, open) = (Arc::clone(server), Arc::clone(connections), open.clone());
+            let ports: Vec<Arc<Port>> = ports.into_iter().map(Arc::new).collect();
             let listeners = self.tcp.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
-            let work = async move {
-                for port in ports {
-                    tokio::spawn(read(Arc::clone(&server), Arc::new(port)));
+            let work = async move |open: &mut watch::Receiver<()>| {
+                let mut tasks = JoinSet::new();
+                for port in &ports {
+                    tasks.spawn(read(Arc::clone(&server), Arc::clone(port)));
                 }
-                for listener in listeners {
-                    tokio::spawn(accept(Arc::clone(&server), Arc::clone(&connections), listener));
+                for listener in listeners.iter().filter_map(|listener| listener.try_clone().ok()) {
+                    tasks.spawn(accept(Arc::clone(&server), Arc::clone(&connections), listener));
                 }
-                // An error means that the server is gone. The runtime ends all tasks.
-                let _ = open.changed().await;
+                loop {
+                    tokio::select! {
+                        // An error means that the server is gone. The runtime ends all tasks.
+                        _ = open.changed() => return,
+                        Some(ended) = tasks.join_next() => {
+                            if let Err(ended) = ended
+                                && let Ok(panic) = ended.try_into_panic()
+                            {
+                                Panic::from(panic).resume();
+                            }
+                        }
+                    }
+                }
             };
-            thread::Builder::new().name(format!("turn-{number}")).spawn(move || runtime.block_on(work))?;
+            let work = move || runtime.block_on(work(&mut open.clone()));
+            threads.keep(&format!("turn-{number}"), work)?;
         }
         Ok(())
     }

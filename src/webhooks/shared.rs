@@ -13,11 +13,13 @@ use super::queues::Queues;
 use crate::clock::Clock;
 use crate::config::WebhookEvent;
 use crate::events::Event;
+use crate::threads::Threads;
 
 pub(super) struct Shared {
     pub(super) endpoints: Box<dyn Endpoints>,
     pub(super) names: Names,
     pub(super) clock: Clock,
+    pub(super) threads: Threads,
     queues: Mutex<Queues>,
     /// Something was queued, or this ends.
     pub(super) changed: Notify,
@@ -27,11 +29,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(endpoints: Box<dyn Endpoints>, names: Names, clock: Clock) -> Self {
+    pub(super) fn new(endpoints: Box<dyn Endpoints>, names: Names, clock: Clock, threads: Threads) -> Self {
         Shared {
             endpoints,
             names,
             clock,
+            threads,
             queues: Mutex::default(),
             changed: Notify::new(),
             settled: Notify::new(),

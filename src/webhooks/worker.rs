@@ -205,6 +205,15 @@ impl<'a> Worker<'a> {
     }
 }
 
+/// After a panic, the events that were on their way are tried again.
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        for (_, (owner, delivery)) in std::mem::take(&mut self.in_flight) {
+            self.settle(&owner, delivery, Outcome::Failed(None));
+        }
+    }
+}
+
 /// An endpoint for the log. Its URL may hold a secret.
 fn shown(owner: &Owner) -> String {
     match owner {

@@ -17,16 +17,18 @@ pub struct Frame {
     // when the payload is there.
     buf: Vec<u8>,
     start: u8,
+    /// `None` for bytes that are no frame.
+    opcode: Option<Opcode>,
 }
 
 /// The opcode of a frame (RFC 6455, section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Opcode {
-    Text,
-    Close,
-    Ping,
-    Pong,
+    Text = 0x1,
+    Close = 0x8,
+    Ping = 0x9,
+    Pong = 0xA,
 }
 
 const HEADROOM: usize = 10;
@@ -38,7 +40,7 @@ impl Frame {
         let mut buf = Vec::with_capacity(HEADROOM + capacity);
         buf.resize(HEADROOM, 0);
         write(&mut buf);
-        Frame::seal(buf, 0x1)
+        Frame::seal(buf, Opcode::Text)
     }
 
     /// A text message of this text.
@@ -48,12 +50,12 @@ impl Frame {
 
     /// A ping without a payload.
     pub fn ping() -> Self {
-        Frame::control(0x9, &[])
+        Frame::control(Opcode::Ping, &[])
     }
 
     /// The answer to a ping: its payload comes back, at most 125 bytes of it.
     pub fn pong(payload: &[u8]) -> Self {
-        Frame::control(0xA, payload)
+        Frame::control(Opcode::Pong, payload)
     }
 
     /// A close frame, with or without code and reason (at most 123 bytes of it).
@@ -63,22 +65,22 @@ impl Frame {
             payload.extend_from_slice(&code.to_be_bytes());
             payload.extend_from_slice(reason.as_bytes());
         }
-        Frame::control(0x8, &payload)
+        Frame::control(Opcode::Close, &payload)
     }
 
     /// Bytes that go out as they are, before the first frame: the answer to the handshake.
     pub fn raw(bytes: Vec<u8>) -> Self {
-        Frame { buf: bytes, start: 0 }
+        Frame { buf: bytes, start: 0, opcode: None }
     }
 
-    fn control(opcode: u8, payload: &[u8]) -> Self {
+    fn control(opcode: Opcode, payload: &[u8]) -> Self {
         let payload = payload.get(..125).unwrap_or(payload);
         let mut buf = vec![0; HEADROOM];
         buf.extend_from_slice(payload);
         Frame::seal(buf, opcode)
     }
 
-    fn seal(mut buf: Vec<u8>, opcode: u8) -> Self {
+    fn seal(mut buf: Vec<u8>, opcode: Opcode) -> Self {
         let len = buf.len() - HEADROOM;
         let mut header = [0; HEADROOM];
         let used = if let Ok(short @ ..126) = u8::try_from(len) {
@@ -93,9 +95,9 @@ impl Frame {
             header[2..].copy_from_slice(&(len as u64).to_be_bytes());
             HEADROOM
         };
-        header[0] = FIN | opcode;
+        header[0] = FIN | opcode as u8;
         buf[HEADROOM - used..HEADROOM].copy_from_slice(&header[..used]);
-        Frame { buf, start: (HEADROOM - used) as u8 }
+        Frame { buf, start: (HEADROOM - used) as u8, opcode: Some(opcode) }
     }
 
     /// Header and payload, as they go over the wire.
@@ -103,19 +105,14 @@ impl Frame {
         &self.buf[usize::from(self.start)..]
     }
 
-    /// The payload, for a transport that writes headers itself.
+    /// The payload, for a transport that writes headers itself. Raw bytes have none.
     pub fn payload(&self) -> &[u8] {
-        &self.buf[HEADROOM.min(self.buf.len())..]
+        self.opcode.and_then(|_| self.buf.get(HEADROOM..)).unwrap_or_default()
     }
 
-    /// The opcode.
-    pub fn opcode(&self) -> Opcode {
-        match self.as_bytes().first().map(|byte| byte & 0xF) {
-            Some(0x8) => Opcode::Close,
-            Some(0x9) => Opcode::Ping,
-            Some(0xA) => Opcode::Pong,
-            _ => Opcode::Text,
-        }
+    /// The opcode. Raw bytes have none.
+    pub fn opcode(&self) -> Option<Opcode> {
+        self.opcode
     }
 
     /// Bytes on the wire.
@@ -140,8 +137,14 @@ mod tests {
             assert_eq!(frame.len(), header + len);
             assert_eq!(frame.payload().len(), len);
             assert_eq!(frame.as_bytes()[0], 0x81);
-            assert_eq!(frame.opcode(), Opcode::Text);
+            assert_eq!(frame.opcode(), Some(Opcode::Text));
         }
+    }
+
+    #[test]
+    fn raw_bytes_have_neither_opcode_nor_payload_whatever_they_look_like() {
+        let frame = Frame::raw(b"HTTP/1.1 101 Switching Protocols\r\n\r\n".to_vec());
+        assert_eq!((frame.opcode(), frame.payload()), (None, [].as_slice()));
     }
 
     #[test]

@@ -253,6 +253,26 @@ fn a_client_on_a_slow_network_keeps_its_id_in_a_flood() {
 }
 
 #[test]
+fn a_client_that_is_flooded_is_read_before_it_reads_and_afterwards() {
+    on_both_with(
+        |config| config.limits.outbox_bytes = 128 << 10,
+        |server| {
+            let (mut slow, mut a) = (client_that_reads_late(server, "slow"), server.client("a"));
+            let mut friend = server.client("friend");
+            for round in 0..10 {
+                fill(&mut a, "a", "slow");
+                slow.send(offer("friend", &round.to_string()));
+                friend.expect(relayed_offer("slow", "friend", &round.to_string()));
+                slow.ping(b"all");
+                while slow.next_frame("a pong").expect("a pong").opcode() != opcode::PONG {}
+                slow.send(offer("friend", "\"again\""));
+                friend.expect(relayed_offer("slow", "friend", "\"again\""));
+            }
+        },
+    );
+}
+
+#[test]
 fn a_client_that_reads_stays_after_a_flood_that_left_nothing_to_write() {
     on_own_with(
         |config| {

@@ -3,14 +3,19 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
+use peerbroker::config::ListenOps;
 use peerbroker::events::{Event, Notice};
 use peerbroker::wire::{CloseReason, Refusal};
-use peerbroker::{Config, Listen, PeerBroker, Server};
+use peerbroker::{Config, Listen, LogControl, PeerBroker, Server};
+use serde_json::json;
 
-use crate::harness::http_client::HttpConnection;
-use crate::harness::messages::{message, offer, relayed_offer};
+use crate::harness::api::Api;
+use crate::harness::http_client::{HttpConnection, PATIENCE};
+use crate::harness::messages::{expired, message, offer, relayed_offer};
+use crate::harness::wire::opcode;
 use crate::harness::{RawClient, Told, on_both, wait_until};
 
 /// Serves an app with its own routes and two brokers, and passes the address to a test.
@@ -210,8 +215,17 @@ fn begin(address: SocketAddr, target: &str) -> RawClient {
 /// Serves a broker on a free port until the second value is called.
 fn serve(broker: &PeerBroker) -> (SocketAddr, impl FnOnce() + use<>) {
     let listen = Listen { host: "127.0.0.1".into(), port: 0, workers: 1, ..Listen::default() };
-    let server = Server::bind(broker, &listen).unwrap();
-    let address = server.address();
+    let (address, _, end) = serve_on(broker, &listen);
+    (address, || end().unwrap())
+}
+
+/// Serves a broker until the last value is called, which gives how it ended. The second one is the address of the API.
+fn serve_on(
+    broker: &PeerBroker,
+    listen: &Listen,
+) -> (SocketAddr, Option<SocketAddr>, impl FnOnce() -> std::io::Result<()> + use<>) {
+    let server = Server::bind(broker, listen).unwrap();
+    let (address, api) = (server.address(), server.ops_address());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let thread = thread::spawn(move || {
         let run = server.run(async { drop(stopped.await) });
@@ -219,9 +233,83 @@ fn serve(broker: &PeerBroker) -> (SocketAddr, impl FnOnce() + use<>) {
     });
     let end = move || {
         drop(stop);
-        thread.join().unwrap().unwrap();
+        thread.join().unwrap()
     };
-    (address, end)
+    (address, api, end)
+}
+
+/// A log whose filter can be changed, but not back.
+struct Irrevocable(mpsc::Sender<()>);
+
+impl LogControl for Irrevocable {
+    fn configured(&self) -> String {
+        "info".to_owned()
+    }
+
+    fn set_temporary(&self, filter: Option<&str>) -> Result<(), String> {
+        if filter.is_none() {
+            self.0.send(()).unwrap();
+            panic!("the filter cannot be changed back");
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_hook_that_panics_in_the_sweep_ends_neither_expiry_nor_pings() {
+    let mut config = Config::default();
+    config.limits.expire_timeout = Duration::from_millis(200);
+    config.limits.ping_interval = Duration::from_millis(200);
+    let (called, panicked) = mpsc::channel();
+    let broker = PeerBroker::builder().config(config).log(Arc::new(Irrevocable(called))).build();
+    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, token: None };
+    let listen =
+        Listen { host: "127.0.0.1".into(), port: 0, workers: 1, ops: Some(ops), ..Listen::default() };
+    let (address, api, end) = serve_on(&broker, &listen);
+    let api = Api { address: api.unwrap(), headers: String::new() };
+    let until_soon = json!({"filter": "debug", "seconds": 1});
+    assert_eq!(api.call("PUT", "/api/log", Some(&until_soon)).status, 200);
+    panicked.recv_timeout(PATIENCE).expect("the filter ends");
+    let mut a = client(address, "", "a");
+    a.send(offer("nobody", "1"));
+    let (mut has_expired, mut is_pinged) = (false, false);
+    while !(has_expired && is_pinged) {
+        let frame = a.next_frame("an EXPIRE and a ping").expect("an EXPIRE and a ping");
+        has_expired |= frame.payload == expired("nobody", "a").as_bytes();
+        is_pinged |= frame.opcode() == opcode::PING;
+    }
+    assert_eq!(api.get("/readyz").json, json!({"ready": true, "reasons": []}));
+    drop(a);
+    end().unwrap();
+}
+
+#[test]
+fn a_hook_that_panics_is_called_for_the_next_event() {
+    let (called, seen) = mpsc::channel();
+    let broker = PeerBroker::builder()
+        .on_connect(move |client| {
+            called.send(client.id.to_string()).unwrap();
+            assert!(client.id.as_str() != "a", "a hook has panicked");
+        })
+        .build();
+    let (address, end) = serve(&broker);
+    let clients = ["a", "b"].map(|id| client(address, "", id));
+    let ids = [(); 2].map(|()| seen.recv_timeout(PATIENCE).expect("a call"));
+    assert_eq!(ids, ["a", "b"]);
+    drop(clients);
+    end();
+}
+
+#[test]
+fn a_thread_that_panics_again_and_again_ends_the_server_with_its_reason() {
+    let broker = PeerBroker::new();
+    let listen = Listen { host: "127.0.0.1".into(), port: 0, workers: 1, ..Listen::default() };
+    let (_, _, end) = serve_on(&broker, &listen);
+    broker.keep_thread("work", || panic!("no work")).unwrap();
+    let why = "the thread work has panicked: no work, 6 times within 10 minutes";
+    let failed = actix_web::rt::System::new().block_on(broker.failed());
+    assert_eq!(failed, why);
+    assert_eq!(end().unwrap_err().to_string(), why);
 }
 
 #[test]

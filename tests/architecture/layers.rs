@@ -40,12 +40,12 @@ pub const LAYERS: &[Layer] = &[
         "clap clap_complete clap_mangen env_filter gethostname ipnet rand serde strsim thiserror toml",
     ),
     layer("systemd", "peerbroker", "log sd_notify tokio::time"),
-    layer("takeover", "peerbroker", "log tokio::time"),
+    layer("takeover", "peerbroker", "log tokio::task::spawn_blocking tokio::time"),
     // The library's front: re-exports.
     layer(
         "peerbroker",
         "fuzzing server embed ops http app acme admin session transport node client_options limits auth dialect directory broker cluster events config \
-         turn relay tls files lan keys redis_link wire clock rate_limit webhooks http_client address",
+         turn relay tls files lan keys redis_link wire clock rate_limit webhooks http_client address threads",
         "",
     ),
     // The fuzz targets, which look into every other layer.
@@ -59,7 +59,7 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "embed",
-        "http ops app admin session node turn relay webhooks events config tls keys lan clock wire",
+        "http ops app admin session node turn relay webhooks events config tls keys lan clock wire threads",
         "actix_web log",
     ),
     layer(
@@ -77,7 +77,7 @@ pub const LAYERS: &[Layer] = &[
     // The parts of a broker, put together.
     layer(
         "app",
-        "admin session node turn relay webhooks cluster limits events config tls keys clock wire",
+        "admin session node turn relay webhooks cluster limits events config tls keys clock wire threads",
         "arc_swap log rand rustls strsim tokio::runtime::Builder tokio::task::LocalSet",
     ),
     // A certificate from an ACME server. Its `ring` digests a name, and is that of rustls.
@@ -88,11 +88,15 @@ pub const LAYERS: &[Layer] = &[
          serde serde_json thiserror tokio webpki x509_parser",
     ),
     // Everything that changes the running server.
-    layer("admin", "node auth webhooks limits events config keys wire", "serde_json thiserror"),
+    layer(
+        "admin",
+        "node auth webhooks limits events config keys clock wire threads",
+        "log serde_json thiserror",
+    ),
     // Events to the endpoints of others.
     layer(
         "webhooks",
-        "http_client events config keys clock wire",
+        "http_client events config keys clock wire threads",
         "base64 http_body_util hyper jiff log rand ring::hmac rustls serde_json thiserror tokio",
     ),
     // One connected client.
@@ -127,12 +131,12 @@ pub const LAYERS: &[Layer] = &[
     layer("dialect", "wire", "memchr serde_json"),
     layer(
         "turn",
-        "relay limits config clock rate_limit address",
+        "relay limits config clock rate_limit address threads",
         "base64 bytes dashmap log rand ring::hmac rustls socket2 stun_types thiserror tokio tokio_rustls turn_types",
     ),
     layer(
         "relay",
-        "events limits config clock rate_limit address wire",
+        "events limits config clock rate_limit address wire threads",
         "bytes dashmap log quinn_udp rand socket2 stun_types thiserror tokio",
     ),
     layer("directory", "config clock wire", "dashmap rand"),
@@ -143,7 +147,7 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer("broker", "events config clock rate_limit wire", "dashmap tokio::sync"),
     layer("limits", "config rate_limit wire", "dashmap"),
-    layer("events", "wire", "tokio::runtime tokio::select tokio::sync tokio::test"),
+    layer("events", "wire threads", "tokio::runtime tokio::select tokio::sync tokio::test"),
     layer(
         "config",
         "tls keys redis_link wire",
@@ -151,17 +155,18 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "keys",
-        "redis_link wire",
-        "base64 percent_encoding rand redis rusqlite rustix::fs serde serde_json thiserror tokio::runtime::Builder tokio::sync utoipa",
+        "redis_link wire threads",
+        "base64 log percent_encoding rand redis rusqlite rustix::fs serde serde_json thiserror tokio::runtime::Builder tokio::sync utoipa",
     ),
     layer("redis_link", "tls files", "redis rustls_pki_types thiserror tokio::sync tokio::task tokio::time"),
     layer(
         "tls",
-        "lan files",
+        "lan files threads",
         "arc_swap jiff log ring::default_provider rustls rustls_pki_types thiserror webpki x509_parser",
     ),
     layer("lan", "", "rustix::system"),
     layer("files", "", "libc thiserror"),
+    layer("threads", "", "log thiserror tokio::sync::watch tokio::test"),
     layer("clock", "", "tokio::sync tokio::time"),
     layer("rate_limit", "", ""),
     layer("address", "", ""),

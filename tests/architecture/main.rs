@@ -30,6 +30,17 @@ fn every_import_goes_the_way_of_the_design() {
     assert!(violations.is_empty(), "imports against the design:\n{}", violations.join("\n"));
 }
 
+/// A thread that is started elsewhere has no name, or nobody sees its panic.
+#[test]
+fn threads_are_started_in_one_place() {
+    let sources = Sources::read(Path::new(env!("CARGO_MANIFEST_DIR")));
+    let elsewhere = sources.naming(&[["thread", "spawn"], ["thread", "Builder"]]);
+    let elsewhere: Vec<&String> =
+        elsewhere.iter().filter(|place| !place.starts_with("src/threads.rs")).collect();
+    assert!(sources.naming(&[["thread", "Builder"]]).iter().any(|place| place.starts_with("src/threads.rs")));
+    assert!(elsewhere.is_empty(), "threads are not started by src/threads.rs: {elsewhere:?}");
+}
+
 #[test]
 fn the_table_of_layers_has_no_way_back_up() {
     for (at, layer) in LAYERS.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::layers::{LAYERS, violation};
-use crate::names::{Edge, edges_of, module_of};
+use crate::names::{Edge, edges_of, is_test, module_of, names_of};
 
 pub struct Sources {
     /// The text of each file, by its path below the root.
@@ -36,6 +36,17 @@ impl Sources {
 
     pub fn edges(&self) -> Vec<Edge> {
         self.files.iter().flat_map(|(path, text)| edges_of(path, text, &self.crates)).collect()
+    }
+
+    /// The places outside of tests that name one of these pairs of segments, such as `thread::spawn`.
+    pub fn naming(&self, pairs: &[[&str; 2]]) -> Vec<String> {
+        let places = self.files.iter().filter(|(path, _)| !is_test(path)).flat_map(|(path, text)| {
+            let names = names_of(path, text, false).into_iter();
+            let named =
+                names.filter(|name| pairs.iter().any(|pair| name.segments.windows(2).any(|two| two == pair)));
+            named.map(|name| format!("{}:{}", path.display(), name.line)).collect::<Vec<_>>()
+        });
+        places.collect()
     }
 
     pub fn violations(&self) -> Vec<String> {

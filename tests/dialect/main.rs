@@ -69,7 +69,7 @@ fn unframe(frame: &Frame) -> &str {
         "the shortest header"
     );
     assert_eq!(bytes.len() as u64, header as u64 + len, "no more and no less than the header says");
-    assert_eq!(frame.opcode(), Opcode::Text);
+    assert_eq!(frame.opcode(), Some(Opcode::Text));
     assert_eq!(frame.payload(), &bytes[header..]);
     std::str::from_utf8(&bytes[header..]).expect("text is UTF-8")
 }

@@ -72,7 +72,6 @@ impl Shared {
 pub(super) struct MockSocket {
     shared: Rc<Shared>,
     output: UnboundedSender<Output>,
-    is_opened: bool,
 }
 
 /// The client's end.
@@ -83,21 +82,19 @@ pub(super) struct MockClient {
 
 pub(super) fn mock() -> (MockSocket, MockClient) {
     let (shared, (sender, output)) = (Rc::<Shared>::default(), unbounded_channel());
-    let socket = MockSocket { shared: Rc::clone(&shared), output: sender, is_opened: false };
+    let socket = MockSocket { shared: Rc::clone(&shared), output: sender };
     (socket, MockClient { shared, output })
 }
 
 impl MockSocket {
-    fn output(&mut self, frame: &Frame) -> Output {
-        if !std::mem::replace(&mut self.is_opened, true) {
-            return Output::Handshake;
-        }
+    fn output(&self, frame: &Frame) -> Output {
         let payload = frame.payload();
         match frame.opcode() {
-            Opcode::Text => Output::Text(String::from_utf8(payload.to_vec()).unwrap()),
-            Opcode::Ping => Output::Ping,
-            Opcode::Pong => Output::Pong(payload.to_vec()),
-            Opcode::Close => {
+            None => Output::Handshake,
+            Some(Opcode::Text) => Output::Text(String::from_utf8(payload.to_vec()).unwrap()),
+            Some(Opcode::Ping) => Output::Ping,
+            Some(Opcode::Pong) => Output::Pong(payload.to_vec()),
+            Some(Opcode::Close) => {
                 Output::Close(payload.first_chunk().map(|code: &[u8; 2]| u16::from_be_bytes(*code)))
             }
         }

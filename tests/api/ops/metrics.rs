@@ -113,6 +113,7 @@ fn every_metric_has_its_help_and_type_in_front_and_the_documentation_names_it() 
         "outcome",
         "reason",
         "subscriber",
+        "thread",
         "version",
         "worker",
     ];

@@ -1,6 +1,6 @@
 use super::outgoing::Outgoing;
 use crate::events::PeerAddress;
-use crate::wire::{ConnId, Frame, Owner};
+use crate::wire::{ConnId, Frame, Owner, PeerId};
 
 /// The other nodes, as the broker of one node sees them. A node by itself has [`Alone`].
 ///
@@ -14,9 +14,9 @@ pub trait Cluster: Send + Sync + 'static {
     /// Whether there are other nodes. If not, a peer that is not here is nowhere, and nothing below is called.
     fn is_shared(&self) -> bool;
 
-    /// Asks which node has a peer; `over` certainly has it no more. [`Realm::located`](super::Realm::located) gets the
-    /// answer, unless there is none.
-    fn locate(&self, peer: PeerAddress, over: Option<Owner>);
+    /// Asks which node has a peer, for a sender of the same realm; `over` certainly has it no more. Senders take turns.
+    /// [`Realm::located`](super::Realm::located) gets the answer, unless there is none.
+    fn locate(&self, peer: PeerAddress, from: &PeerId, over: Option<Owner>);
 
     /// Hands a message over to the node that has its recipient, and keeps the order of calls with the same node.
     /// [`Realm::settle`](super::Realm::settle) gets its outcome, with the same `ticket`. False if there is no room for it now:
@@ -39,7 +39,7 @@ impl Cluster for Alone {
         false
     }
 
-    fn locate(&self, _: PeerAddress, _: Option<Owner>) {}
+    fn locate(&self, _: PeerAddress, _: &PeerId, _: Option<Owner>) {}
 
     fn forward(&self, _: Owner, _: &PeerAddress, _: u64, _: &Outgoing) -> bool {
         false

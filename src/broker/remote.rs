@@ -27,6 +27,12 @@ pub enum Located {
 /// How long an unused place is remembered, in milliseconds.
 const REMEMBERED: u64 = 10_000;
 
+/// How long it is remembered that a peer is nowhere, if nothing waits for it: so the same id is not sought for each message.
+const ABSENT: u64 = 1_000;
+
+/// Most ids without a message that are remembered as sought or absent. Further ones are forgotten at once.
+const MAX_REMEMBERED: usize = 16_384;
+
 /// How long an answer may take before the question is asked again, in milliseconds.
 const PATIENCE: u64 = 2_000;
 
@@ -37,6 +43,12 @@ impl Realm {
     /// The answer to [`Cluster::locate`](super::Cluster::locate).
     pub fn located(&self, id: &PeerId, located: Located) {
         self.with_existing(id, |guard| guard.located(located));
+    }
+
+    /// Whether it is still asked where a peer is.
+    pub fn is_sought(&self, id: &PeerId) -> bool {
+        let asked = |guard: &mut Guard<'_>| guard.has_remote() && guard.remote_mut().place == Place::Asked;
+        self.find(id.as_str()).is_some_and(|slot| self.with(&slot, asked))
     }
 
     /// A peer has opened on another node, which was asked to tell.
@@ -110,9 +122,16 @@ impl Guard<'_> {
             remote.place = Place::Unknown;
         }
         if matches!(kept, Routed::Dropped(_)) {
-            // Its messages at another node are part of what the sender hears of now.
-            let last = remote.last_ticket;
-            remote.told.insert(from.clone(), last);
+            if remote.has_sent(from) {
+                // Its messages at another node are part of what the sender hears of now.
+                let last = remote.last_ticket;
+                remote.told.insert(from.clone(), last);
+            }
+        } else if remote.place == Place::Asked
+            && self.queue.as_ref().is_some_and(|queue| queue.messages_of(from) == 1)
+        {
+            // The first asker may have many questions in front of this one.
+            self.ask(from);
         }
         kept
     }
@@ -132,12 +151,19 @@ impl Guard<'_> {
     /// Asks where the peer is, unless that is known or asked already.
     fn seek(&mut self, now: u64) {
         if self.remote_mut().place == Place::Unknown && self.conn.is_none() {
+            let Some(from) = self.queue.as_ref().and_then(|queue| queue.front()?.from().cloned()) else {
+                return;
+            };
             let remote = self.remote_mut();
             (remote.place, remote.used) = (Place::Asked, now);
-            let over = remote.over;
             self.slot.set_due(true);
-            self.realm.shared.cluster.locate(self.realm.address(&self.slot.id), over);
+            self.ask(&from);
         }
+    }
+
+    fn ask(&mut self, from: &PeerId) {
+        let over = self.remote_mut().over;
+        self.realm.shared.cluster.locate(self.realm.address(&self.slot.id), from, over);
     }
 
     /// Hands a message over to the peer's node. Gives it back if there is no room.
@@ -174,6 +200,7 @@ impl Guard<'_> {
             Located::Nowhere(mark) => {
                 self.remote_mut().place = Place::Nowhere { until: now.saturating_add(mark) };
                 self.drop_what_does_not_wait();
+                self.end_search();
             }
         }
     }
@@ -194,10 +221,9 @@ impl Guard<'_> {
     fn hand_over_queue(&mut self, now: u64) {
         let Place::At(owner) = self.remote_mut().place else { return };
         let realm = self.realm;
-        let budget = &realm.shared.queued;
         let Some(mut queue) = self.queue.take() else { return };
         while let Some(ticket) = queue.front().and_then(|oldest| self.forward(owner, oldest)) {
-            if let Some(oldest) = queue.pop(budget) {
+            if let Some(oldest) = queue.pop(&realm.room) {
                 self.note_sent(ticket, owner, oldest, now);
             }
         }
@@ -208,9 +234,26 @@ impl Guard<'_> {
     fn drop_what_does_not_wait(&mut self) {
         let realm = self.realm;
         if let Some(queue) = &mut self.queue {
-            let dropped = queue.drop_impatient(&realm.shared.queued);
+            let dropped = queue.drop_impatient(&realm.room);
             self.note_queue();
             self.count_all(dropped, Outcome::Dropped(DropReason::Absent));
+        }
+    }
+
+    /// The peer is absent. If there is no room for its messages, their senders lose them.
+    fn end_search(&mut self) {
+        let realm = self.realm;
+        let total = realm.shared.config().limits.queue_total_bytes;
+        let Some(queue) = &mut self.queue else { return };
+        if queue.end_search(total, &realm.room) {
+            return;
+        }
+        let reason = DropReason::QueueTotalBytes;
+        self.note_limit(reason);
+        for sender in self.queue.as_ref().map(|queue| queue.senders()).unwrap_or_default() {
+            self.drop_batch(&sender, Outcome::Dropped(reason));
+            realm.shared.counters().expired(1);
+            self.losers.push(sender);
         }
     }
 
@@ -351,11 +394,40 @@ impl Guard<'_> {
         if remote.place == Place::Asked && idle >= PATIENCE {
             remote.place = Place::Unknown;
         }
-        let (place, is_idle) = (remote.place, remote.sent.is_empty() && self.queue.is_none());
-        if is_idle && (idle >= REMEMBERED || !matches!(place, Place::At(_))) {
+        let remembered = match remote.place {
+            Place::At(_) => REMEMBERED,
+            Place::Nowhere { .. } => ABSENT,
+            Place::Unknown | Place::Asked | Place::Recalled => 0,
+        };
+        if self.is_idle() && idle >= remembered {
             return self.forget_remote();
         }
         self.lose_sent(|sent| now.saturating_sub(sent.since) >= MAX_AWAY);
         self.hand_over_queue(now);
+    }
+
+    /// Whether it is not known yet where the peer is.
+    pub(super) fn is_sought(&mut self) -> bool {
+        self.has_remote() && matches!(self.remote_mut().place, Place::Unknown | Place::Asked)
+    }
+
+    /// Whether no message for the peer is here or on its way.
+    fn is_idle(&mut self) -> bool {
+        self.queue.is_none() && self.remote_mut().sent.is_empty()
+    }
+
+    /// Forgets an id that nobody may have and for which nothing waits, if too many of them are remembered.
+    pub(super) fn bound_memory(&mut self) {
+        if !self.has_remote() || !self.is_idle() {
+            return;
+        }
+        let realm = self.realm;
+        let remote = self.remote_mut();
+        if matches!(remote.place, Place::Asked | Place::Nowhere { .. }) && remote.remembered.is_none() {
+            remote.remembered = realm.shared.remembered.reserve(1, MAX_REMEMBERED);
+            if remote.remembered.is_none() {
+                self.forget_remote();
+            }
+        }
     }
 }

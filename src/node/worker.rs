@@ -110,8 +110,10 @@ impl Membership {
             seats: RefCell::default(),
         });
         let asking = spawn_local(Rc::clone(&worker).ask_always());
+        let locating = spawn_local(Rc::clone(&worker).locate_always());
         while worker.live_once().await == End::Lost {}
         asking.abort();
+        locating.abort();
         worker.shared.state().has_left = true;
         worker.shared.left.notify_waiters();
     }
@@ -217,12 +219,12 @@ impl<B: Backplane> Worker<B> {
     /// Asks the backplane what sessions and the broker want to know, all of a turn at once. Never waits for an answer.
     async fn ask_always(self: Rc<Self>) {
         loop {
-            let (asks, notices, releases, openings, questions, errands, is_up) = {
+            let (notices, releases, openings, questions, errands, is_up) = {
                 let mut state = self.shared.state();
                 let is_up = state.node.is_some();
-                let State { asks, notices, releases, openings, questions, errands, .. } = &mut *state;
+                let State { notices, releases, openings, questions, errands, .. } = &mut *state;
                 let (openings, questions, errands) = (take(openings), take(questions), take(errands));
-                (take(asks), take(notices), take(releases), openings, questions, errands, is_up)
+                (take(notices), take(releases), openings, questions, errands, is_up)
             };
             for (request, reply) in openings {
                 spawn_local(Rc::clone(&self).open(request, reply));
@@ -237,9 +239,6 @@ impl<B: Backplane> Worker<B> {
             let claims = self.claims.take();
             if !claims.is_empty() {
                 spawn_local(Rc::clone(&self).claim_all(claims));
-            }
-            if is_up && !asks.is_empty() {
-                spawn_local(Rc::clone(&self).locate_all(asks));
             }
             if is_up && !notices.is_empty() {
                 spawn_local(Rc::clone(&self).notify_all(notices));

@@ -1,6 +1,6 @@
 use super::outgoing::Outgoing;
 use crate::events::PeerAddress;
-use crate::wire::{ConnId, Frame, Owner, PeerId};
+use crate::wire::{ConnId, Frame, NodeId, Owner, PeerId};
 
 /// The other nodes, as the broker of one node sees them. A node by itself has [`Alone`].
 ///
@@ -23,6 +23,12 @@ pub trait Cluster: Send + Sync + 'static {
     /// then it stays here.
     fn forward(&self, owner: Owner, to: &PeerAddress, ticket: u64, message: &Outgoing) -> bool;
 
+    /// A node has answered nothing about a message for a while: it may be dead, or its client reads slowly.
+    fn doubt(&self, node: NodeId);
+
+    /// Whether a node that was doubted does not answer at all. [`forward`](Self::forward) gives it nothing.
+    fn is_silent(&self, node: NodeId) -> bool;
+
     /// Tells a peer something, wherever it is. Lost if it is nowhere.
     fn notify(&self, peer: PeerAddress, notice: Frame);
 
@@ -42,6 +48,12 @@ impl Cluster for Alone {
     fn locate(&self, _: PeerAddress, _: &PeerId, _: Option<Owner>) {}
 
     fn forward(&self, _: Owner, _: &PeerAddress, _: u64, _: &Outgoing) -> bool {
+        false
+    }
+
+    fn doubt(&self, _: NodeId) {}
+
+    fn is_silent(&self, _: NodeId) -> bool {
         false
     }
 

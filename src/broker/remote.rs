@@ -24,8 +24,14 @@ pub enum Located {
     Nowhere(u64),
 }
 
-/// How long an unused place is remembered, in milliseconds.
-const REMEMBERED: u64 = 10_000;
+/// How long an unused place is remembered, in milliseconds. Short: its node may be dead, and the peer elsewhere.
+const REMEMBERED: u64 = 2_000;
+
+/// How long a message may be without an answer until its node is doubted, in milliseconds.
+const OVERDUE: u64 = 1_000;
+
+/// How often it is asked where a peer is whose node is silent, in milliseconds.
+const SILENT_INTERVAL: u64 = 500;
 
 /// How long it is remembered that a peer is nowhere, if nothing waits for it: so the same id is not sought for each message.
 const ABSENT: u64 = 1_000;
@@ -151,14 +157,18 @@ impl Guard<'_> {
     /// Asks where the peer is, unless that is known or asked already.
     fn seek(&mut self, now: u64) {
         if self.remote_mut().place == Place::Unknown && self.conn.is_none() {
-            let Some(from) = self.queue.as_ref().and_then(|queue| queue.front()?.from().cloned()) else {
-                return;
-            };
-            let remote = self.remote_mut();
-            (remote.place, remote.used) = (Place::Asked, now);
-            self.slot.set_due(true);
-            self.ask(&from);
+            self.seek_again(now);
         }
+    }
+
+    fn seek_again(&mut self, now: u64) {
+        let waiting = self.queue.as_ref().and_then(|queue| queue.front()?.from().cloned());
+        let remote = self.remote_mut();
+        let on_its_way = || remote.sent.front().and_then(|sent| sent.outgoing.from().cloned());
+        let Some(from) = waiting.or_else(on_its_way) else { return };
+        (remote.place, remote.used) = (Place::Asked, now);
+        self.slot.set_due(true);
+        self.ask(&from);
     }
 
     fn ask(&mut self, from: &PeerId) {
@@ -193,10 +203,7 @@ impl Guard<'_> {
         }
         self.remote_mut().used = now;
         match located {
-            Located::At(owner) => {
-                self.remote_mut().place = Place::At(owner);
-                self.hand_over_queue(now);
-            }
+            Located::At(owner) => self.found(owner, now),
             Located::Nowhere(mark) => {
                 self.remote_mut().place = Place::Nowhere { until: now.saturating_add(mark) };
                 self.drop_what_does_not_wait();
@@ -212,10 +219,16 @@ impl Guard<'_> {
         }
         // Otherwise the messages that its old node has come back first.
         if !matches!(self.remote_mut().place, Place::At(_) | Place::Recalled) {
-            let remote = self.remote_mut();
-            (remote.place, remote.used) = (Place::At(owner), now);
-            self.hand_over_queue(now);
+            self.found(owner, now);
         }
+    }
+
+    /// The peer is on another node. What its old node has not answered will not be known.
+    fn found(&mut self, owner: Owner, now: u64) {
+        self.lose_sent(|sent| sent.owner != owner);
+        let remote = self.remote_mut();
+        (remote.place, remote.used) = (Place::At(owner), now);
+        self.hand_over_queue(now);
     }
 
     fn hand_over_queue(&mut self, now: u64) {
@@ -292,7 +305,8 @@ impl Guard<'_> {
         self.end_recall();
     }
 
-    /// A message is lost. Its sender has to hear of it, if it waits, and loses what else it has waiting here.
+    /// A message is lost. Its sender has to hear of it, if it waits, and loses what else it has waiting here. But if the
+    /// message is in doubt, others of that sender certainly were not delivered: they go on waiting.
     fn lose(&mut self, ticket: u64, outgoing: &Outgoing, reason: DropReason) {
         self.count(outgoing.kind(), Outcome::Dropped(reason));
         let Some(from) = outgoing.kept_from() else { return };
@@ -302,6 +316,12 @@ impl Guard<'_> {
         }
         let last = remote.last_ticket;
         remote.told.insert(from.clone(), last);
+        self.realm.shared.counters().expired(1);
+        self.losers.push(from.clone());
+        if reason == DropReason::InDoubt {
+            return;
+        }
+        let remote = self.remote_mut();
         let (lost, kept) = std::mem::take(&mut remote.sent)
             .into_iter()
             .partition(|sent| sent.returned && sent.outgoing.from() == Some(from));
@@ -309,8 +329,6 @@ impl Guard<'_> {
         let lost: VecDeque<Sent> = lost;
         lost.iter().for_each(|sent| self.count(sent.outgoing.kind(), Outcome::Dropped(reason)));
         self.drop_batch(from, Outcome::Dropped(reason));
-        self.realm.shared.counters().expired(1);
-        self.losers.push(from.clone());
     }
 
     /// Once all messages that came back are here, they wait again, in front, and the peer is sought anew.
@@ -326,7 +344,11 @@ impl Guard<'_> {
         }
         remote.place = Place::Unknown;
         let returned = std::mem::take(&mut remote.sent);
+        // A sender that has lost a message in doubt keeps these.
+        let mut told = std::mem::take(&mut self.losers);
         self.carry_over(returned.into_iter().rev().map(|sent| sent.outgoing), QueueEnd::Front);
+        told.retain(|sender| !self.losers.contains(sender));
+        self.losers.extend(told);
         self.slot.set_due(true);
     }
 
@@ -404,6 +426,23 @@ impl Guard<'_> {
         }
         self.lose_sent(|sent| now.saturating_sub(sent.since) >= MAX_AWAY);
         self.hand_over_queue(now);
+        self.doubt_silent(now);
+    }
+
+    /// Doubts a node that owes an answer for long. If it is silent, its clients may have moved to others, so they are sought
+    /// again and again.
+    fn doubt_silent(&mut self, now: u64) {
+        let (realm, remote) = (self.realm, self.remote_mut());
+        let Place::At(Owner { node, .. }) = remote.place else { return };
+        let cluster = &realm.shared.cluster;
+        let is_silent = cluster.is_silent(node);
+        let oldest = remote.sent.iter().find(|sent| !sent.returned);
+        if is_silent || oldest.is_some_and(|sent| now.saturating_sub(sent.since) >= OVERDUE) {
+            cluster.doubt(node);
+        }
+        if is_silent && now.saturating_sub(remote.used) >= SILENT_INTERVAL {
+            self.seek_again(now);
+        }
     }
 
     /// Whether it is not known yet where the peer is.

@@ -88,6 +88,11 @@ pub(super) struct State {
     /// They never come back: their names are new then.
     pub(super) dead: HashSet<NodeId>,
     pub(super) links: BTreeMap<NodeId, Outbound>,
+    /// Nodes that owe answers, and are asked whether they are there.
+    pub(super) doubted: HashSet<NodeId>,
+    pub(super) checks: Vec<NodeId>,
+    /// Those that have not answered, and have said nothing since.
+    pub(super) silent: HashSet<NodeId>,
     /// Messages that other nodes got.
     handed_over: u64,
     /// Peers that are sought. Keys take turns, and the senders of a key.
@@ -238,7 +243,9 @@ impl Cluster for Membership {
         let Some((from, kind)) = &message.message else { return false };
         let Ok(payload) = std::str::from_utf8(message.frame.payload()) else { return false };
         let mut state = self.state();
-        if !self.is_alive(&state) || state.dead.contains(&owner.node) {
+        if !self.is_alive(&state)
+            || [&state.dead, &state.silent].iter().any(|gone| gone.contains(&owner.node))
+        {
             return false;
         }
         let link = state.links.entry(owner.node).or_default();
@@ -257,6 +264,19 @@ impl Cluster for Membership {
         drop(state);
         self.sending.notify_one();
         true
+    }
+
+    fn doubt(&self, node: NodeId) {
+        let mut state = self.state();
+        if state.doubted.insert(node) {
+            state.checks.push(node);
+            drop(state);
+            self.asking.notify_one();
+        }
+    }
+
+    fn is_silent(&self, node: NodeId) -> bool {
+        self.state().silent.contains(&node)
     }
 
     fn notify(&self, peer: PeerAddress, notice: Frame) {

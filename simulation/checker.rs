@@ -165,7 +165,8 @@ fn check_messages(
                 faults.push(format!("message {number} was neither delivered nor expired: {message:?}"));
             }
             (Some((received, _)), Some((expired, _)))
-                if *received > expired && !is_older_loss(spans, messages, sender, message, expired) =>
+                if *received > expired
+                    && !is_older_loss(history, spans, messages, sender, message, expired) =>
             {
                 both += 1;
             }
@@ -182,8 +183,10 @@ fn check_messages(
     }
 }
 
-/// Whether an EXPIRE can be about what an earlier connection of the same client had sent, which waited on another node.
+/// Whether an EXPIRE can be about something else: what an earlier connection of the same client had sent, which waited on another
+/// node; or an earlier message that is in doubt, of which the later ones are no part.
 fn is_older_loss(
+    history: &History,
     spans: &[Span],
     messages: &BTreeMap<u32, Message>,
     sender: &Span,
@@ -192,8 +195,12 @@ fn is_older_loss(
 ) -> bool {
     messages.values().any(|older| {
         let is_lost = older.waits && older.received.first().is_none_or(|(received, _)| *received > expired);
-        let is_other = older.conn != message.conn && older.to == message.to && older.sent < expired;
-        is_lost && is_other && spans.iter().any(|span| span.conn == older.conn && span.id == sender.id)
+        let is_other = older.conn != message.conn || (history.in_doubt > 0 && older.sent < message.sent);
+        is_lost
+            && is_other
+            && older.to == message.to
+            && older.sent < expired
+            && spans.iter().any(|span| span.conn == older.conn && span.id == sender.id)
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod faults;
 mod rng;
+pub mod scripts;
 mod tasks;
 
 use std::cell::{Cell, RefCell};
@@ -60,6 +61,7 @@ struct Client {
 
 struct World {
     rng: Rng,
+    lease: Duration,
     store: SimStore,
     clock: Clock,
     history: Rc<RefCell<History>>,
@@ -73,11 +75,16 @@ struct World {
 
 /// Runs a seed.
 pub fn run(seed: u64) -> History {
+    play(seed, LEASE, World::live)
+}
+
+/// Runs what happens in a new world.
+fn play(seed: u64, lease: Duration, script: impl AsyncFnOnce(&mut World)) -> History {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     LocalSet::new().block_on(&runtime, async {
-        let mut world = World::new(seed);
-        world.live().await;
+        let mut world = World::new(seed, lease);
+        script(&mut world).await;
         let history = Rc::clone(&world.history);
         drop(world);
         std::mem::take(&mut *history.borrow_mut())
@@ -85,11 +92,12 @@ pub fn run(seed: u64) -> History {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, lease: Duration) -> Self {
         let store = SimStore::new(seed);
-        store.set_timeout(LEASE / 5);
+        store.set_timeout(lease / 5);
         let mut world = World {
             rng: Rng(seed),
+            lease,
             store,
             clock: Clock::manual(),
             history: Rc::default(),
@@ -109,7 +117,7 @@ impl World {
 
     fn start(&self, index: usize) -> NodeHandle {
         let cluster = ClusterConfig {
-            lease: LEASE,
+            lease: self.lease,
             degraded: Degraded::Allow,
             ..ClusterConfig::new("simulated", &format!("n{index}"))
         };
@@ -216,6 +224,10 @@ impl World {
     fn open(&mut self) {
         let index = self.rng.below(NODES);
         let (id, token) = (IDS[self.rng.below(IDS.len())], u8::from(self.rng.chance(4)));
+        self.open_at(index, id, token);
+    }
+
+    fn open_at(&mut self, index: usize, id: &'static str, token: u8) {
         let Some(handle) = &mut self.nodes[index] else { return };
         if handle.pause.paused.get() {
             return;

@@ -76,7 +76,7 @@ impl Broker {
 
     /// Bytes of the messages that wait for absent peers, with what it costs to keep them.
     pub fn queued_bytes(&self) -> usize {
-        self.shared.queued.used()
+        self.shared.queued.used() + self.shared.sought.used()
     }
 
     /// Admits nobody any more. Clients that are here stay until [`Realm::close`].

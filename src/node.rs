@@ -8,6 +8,7 @@ mod listings;
 mod media;
 mod membership;
 mod tenant;
+mod turns;
 mod worker;
 
 use std::sync::{Arc, OnceLock};

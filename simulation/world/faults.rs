@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    fn kill(&mut self, index: usize) {
+    pub(super) fn kill(&mut self, index: usize) {
         let Some(node) = self.nodes[index].take() else {
             let node = self.start(index);
             self.nodes[index] = Some(node);

@@ -1,6 +1,6 @@
 use super::outgoing::Outgoing;
 use crate::events::PeerAddress;
-use crate::wire::{ConnId, Frame, Owner};
+use crate::wire::{ConnId, Frame, NodeId, Owner, PeerId};
 
 /// The other nodes, as the broker of one node sees them. A node by itself has [`Alone`].
 ///
@@ -14,14 +14,20 @@ pub trait Cluster: Send + Sync + 'static {
     /// Whether there are other nodes. If not, a peer that is not here is nowhere, and nothing below is called.
     fn is_shared(&self) -> bool;
 
-    /// Asks which node has a peer; `over` certainly has it no more. [`Realm::located`](super::Realm::located) gets the
-    /// answer, unless there is none.
-    fn locate(&self, peer: PeerAddress, over: Option<Owner>);
+    /// Asks which node has a peer, for a sender of the same realm; `over` certainly has it no more. Senders take turns.
+    /// [`Realm::located`](super::Realm::located) gets the answer, unless there is none.
+    fn locate(&self, peer: PeerAddress, from: &PeerId, over: Option<Owner>);
 
     /// Hands a message over to the node that has its recipient, and keeps the order of calls with the same node.
     /// [`Realm::settle`](super::Realm::settle) gets its outcome, with the same `ticket`. False if there is no room for it now:
     /// then it stays here.
     fn forward(&self, owner: Owner, to: &PeerAddress, ticket: u64, message: &Outgoing) -> bool;
+
+    /// A node has answered nothing about a message for a while: it may be dead, or its client reads slowly.
+    fn doubt(&self, node: NodeId);
+
+    /// Whether a node that was doubted does not answer at all. [`forward`](Self::forward) gives it nothing.
+    fn is_silent(&self, node: NodeId) -> bool;
 
     /// Tells a peer something, wherever it is. Lost if it is nowhere.
     fn notify(&self, peer: PeerAddress, notice: Frame);
@@ -39,9 +45,15 @@ impl Cluster for Alone {
         false
     }
 
-    fn locate(&self, _: PeerAddress, _: Option<Owner>) {}
+    fn locate(&self, _: PeerAddress, _: &PeerId, _: Option<Owner>) {}
 
     fn forward(&self, _: Owner, _: &PeerAddress, _: u64, _: &Outgoing) -> bool {
+        false
+    }
+
+    fn doubt(&self, _: NodeId) {}
+
+    fn is_silent(&self, _: NodeId) -> bool {
         false
     }
 

@@ -27,6 +27,7 @@ impl<'a> Guard<'a> {
     /// Retires the slot if nothing is left of it, and unlocks it. Gives the senders that have to be told.
     pub(super) fn unlock(mut self) -> Vec<PeerId> {
         self.note_backlog();
+        self.bound_memory();
         self.retire_if_vacant();
         self.losers
     }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::oneshot;
 
+use super::budget::Reservation;
 use super::outgoing::Outgoing;
 use crate::wire::{Owner, PeerId};
 
@@ -22,6 +23,20 @@ pub(super) struct Remote {
     pub(super) told: HashMap<PeerId, u64>,
     /// Woken when no other node has a message.
     pub(super) settled: Vec<oneshot::Sender<()>>,
+    /// Its part of the bound on ids that are remembered although nothing waits for them.
+    pub(super) remembered: Option<Reservation>,
+}
+
+impl Remote {
+    /// Whether nothing is known and nothing is on its way: such a one needs no slot.
+    pub(super) fn is_empty(&self) -> bool {
+        self.place == Place::Unknown && self.sent.is_empty() && self.settled.is_empty()
+    }
+
+    /// Whether another node has a message of this sender, and has not said what became of it.
+    pub(super) fn has_sent(&self, from: &PeerId) -> bool {
+        self.sent.iter().any(|sent| !sent.returned && sent.outgoing.from() == Some(from))
+    }
 }
 
 /// Where a peer is.

@@ -1,7 +1,6 @@
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 
-use super::budget::{Budget, Reservation};
+use super::budget::{Reservation, Room};
 use super::outgoing::Outgoing;
 use crate::config::Limits;
 use crate::wire::{DropReason, MessageKind, PeerId};
@@ -19,6 +18,8 @@ pub(super) struct Queue {
     messages: VecDeque<Outgoing>,
     batches: HashMap<PeerId, PendingBatch>,
     bytes: usize,
+    /// Its messages use the room for those whose recipient is sought.
+    is_sought: bool,
 }
 
 struct PendingBatch {
@@ -45,21 +46,25 @@ pub(super) struct Overflow {
 }
 
 impl Queue {
-    /// Keeps a message that comes at `now`.
+    /// Keeps a message that comes at `now`. The first one says whether the recipient is sought.
     pub(super) fn keep(
         &mut self,
         outgoing: Outgoing,
         end: QueueEnd,
         now: u64,
         limits: &Limits,
-        budget: &Budget,
+        room: &Room,
+        is_sought: bool,
     ) -> Result<(), Overflow> {
         let len = outgoing.frame.len();
+        if self.is_empty() {
+            self.is_sought = is_sought;
+        }
         let refused = if self.messages.len() >= limits.queue_messages {
             Some(DropReason::QueueMessages)
         } else if self.bytes + len > limits.queue_bytes {
             Some(DropReason::QueueBytes)
-        } else if !budget.take(len + OVERHEAD, limits.queue_total_bytes) {
+        } else if !self.take(&outgoing, limits.queue_total_bytes, room) {
             Some(DropReason::QueueTotalBytes)
         } else {
             None
@@ -67,7 +72,7 @@ impl Queue {
         if let Some(reason) = refused {
             let mut lost = Vec::new();
             if let Some(from) = outgoing.kept_from() {
-                lost = self.drop_batch(from, budget);
+                lost = self.drop_batch(from, room);
             }
             lost.extend(outgoing.counted());
             return Err(Overflow { reason, lost });
@@ -85,11 +90,11 @@ impl Queue {
     }
 
     /// Takes out the batches that began at `began` or before: their senders, and the messages of each.
-    pub(super) fn expire(&mut self, began: u64, budget: &Budget) -> Vec<(PeerId, Vec<MessageKind>)> {
+    pub(super) fn expire(&mut self, began: u64, room: &Room) -> Vec<(PeerId, Vec<MessageKind>)> {
         let old = self.batches.iter().filter(|(_, batch)| batch.since <= began);
         let senders: Vec<PeerId> = old.map(|(from, _)| from.clone()).collect();
         let expired = senders.into_iter().map(|from| {
-            let messages = self.drop_if(|outgoing| outgoing.from() == Some(&from), budget);
+            let messages = self.drop_if(|outgoing| outgoing.from() == Some(&from), room);
             (from, messages)
         });
         expired.collect()
@@ -101,43 +106,74 @@ impl Queue {
     }
 
     /// Takes out the messages that do not wait.
-    pub(super) fn drop_impatient(&mut self, budget: &Budget) -> Vec<MessageKind> {
-        self.drop_if(|outgoing| outgoing.kept_from().is_none(), budget)
+    pub(super) fn drop_impatient(&mut self, room: &Room) -> Vec<MessageKind> {
+        self.drop_if(|outgoing| outgoing.kept_from().is_none(), room)
     }
 
     /// Takes out the oldest message.
-    pub(super) fn pop(&mut self, budget: &Budget) -> Option<Outgoing> {
+    pub(super) fn pop(&mut self, room: &Room) -> Option<Outgoing> {
         let outgoing = self.messages.pop_front()?;
         self.bytes -= outgoing.frame.len();
-        budget.give_back(outgoing.frame.len() + OVERHEAD);
+        give_back(&outgoing, self.is_sought, room);
         leave(&mut self.batches, &outgoing);
         Some(outgoing)
     }
 
     /// Takes out everything of one sender that must not be lost.
-    pub(super) fn drop_batch(&mut self, from: &PeerId, budget: &Budget) -> Vec<MessageKind> {
-        self.drop_if(|outgoing| outgoing.kept_from() == Some(from), budget)
+    pub(super) fn drop_batch(&mut self, from: &PeerId, room: &Room) -> Vec<MessageKind> {
+        self.drop_if(|outgoing| outgoing.kept_from() == Some(from), room)
     }
 
-    fn drop_if(&mut self, goes: impl Fn(&Outgoing) -> bool, budget: &Budget) -> Vec<MessageKind> {
-        let (before, mut dropped) = (self.cost(), Vec::new());
+    fn drop_if(&mut self, goes: impl Fn(&Outgoing) -> bool, room: &Room) -> Vec<MessageKind> {
+        let mut dropped = Vec::new();
         let (messages, batches) = (&mut self.messages, &mut self.batches);
         messages.retain(|outgoing| {
             let goes = goes(outgoing);
             if goes {
                 self.bytes -= outgoing.frame.len();
+                give_back(outgoing, self.is_sought, room);
                 leave(batches, outgoing);
                 dropped.extend(outgoing.counted());
             }
             !goes
         });
-        budget.give_back(before - self.cost());
         dropped
+    }
+
+    fn take(&mut self, outgoing: &Outgoing, total: usize, room: &Room) -> bool {
+        let cost = outgoing.frame.len() + OVERHEAD;
+        match outgoing.from() {
+            Some(from) if self.is_sought && room.take_for_sought(from, cost, total) => true,
+            _ => (!self.is_sought || self.end_search(total, room)) && room.take(cost, total),
+        }
+    }
+
+    /// From now on its messages use the room for absent peers. False if that has too little.
+    pub(super) fn end_search(&mut self, total: usize, room: &Room) -> bool {
+        if !self.is_sought {
+            return true;
+        }
+        let has_room = room.take(self.cost(), total);
+        if has_room {
+            self.messages.iter().for_each(|outgoing| give_back(outgoing, true, room));
+            self.is_sought = false;
+        }
+        has_room
     }
 
     /// The share of this queue in the budget.
     fn cost(&self) -> usize {
         self.bytes + self.messages.len() * OVERHEAD
+    }
+
+    /// The senders of messages that must not be lost.
+    pub(super) fn senders(&self) -> Vec<PeerId> {
+        self.batches.keys().cloned().collect()
+    }
+
+    /// How many messages of a sender wait.
+    pub(super) fn messages_of(&self, from: &PeerId) -> usize {
+        self.batches.get(from).map_or(0, |batch| batch.messages)
     }
 
     /// When the oldest batch began.
@@ -154,9 +190,19 @@ impl Queue {
     }
 
     /// All messages in order of arrival, and their share of the budget.
-    pub(super) fn drain(self, budget: &Arc<Budget>) -> (VecDeque<Outgoing>, Reservation) {
-        let reservation = budget.reserved(self.cost());
+    pub(super) fn drain(mut self, room: &Room) -> (VecDeque<Outgoing>, Reservation) {
+        // They leave the one room and need the other: no matter how much it has.
+        self.end_search(usize::MAX, room);
+        let reservation = room.reserved(self.cost());
         (self.messages, reservation)
+    }
+}
+
+fn give_back(outgoing: &Outgoing, is_sought: bool, room: &Room) {
+    let cost = outgoing.frame.len() + OVERHEAD;
+    match outgoing.from() {
+        Some(from) if is_sought => room.give_back_sought(from, cost),
+        _ => room.give_back(cost),
     }
 }
 

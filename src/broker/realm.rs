@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
+use super::budget::Room;
 use super::quota::ClientQuota;
 use super::shared::Shared;
 use super::slot::Slot;
@@ -21,6 +22,7 @@ pub struct Realm {
     pub(super) shared: Arc<Shared>,
     pub(super) slots: DashMap<PeerId, Arc<Slot>>,
     registered: AtomicUsize,
+    pub(super) room: Room,
     /// Shared by all realms of the key.
     pub(super) quota: Arc<ClientQuota>,
     pub(super) expire_notice: ExpireNotice,
@@ -37,6 +39,7 @@ impl Realm {
         Realm {
             key,
             kind,
+            room: Room::new(&shared.queued, &shared.sought, shared.cluster.is_shared()),
             shared,
             slots: DashMap::new(),
             registered: AtomicUsize::new(0),

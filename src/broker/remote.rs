@@ -24,8 +24,20 @@ pub enum Located {
     Nowhere(u64),
 }
 
-/// How long an unused place is remembered, in milliseconds.
-const REMEMBERED: u64 = 10_000;
+/// How long an unused place is remembered, in milliseconds. Short: its node may be dead, and the peer elsewhere.
+const REMEMBERED: u64 = 2_000;
+
+/// How long a message may be without an answer until its node is doubted, in milliseconds.
+const OVERDUE: u64 = 1_000;
+
+/// How often it is asked where a peer is whose node is silent, in milliseconds.
+const SILENT_INTERVAL: u64 = 500;
+
+/// How long it is remembered that a peer is nowhere, if nothing waits for it: so the same id is not sought for each message.
+const ABSENT: u64 = 1_000;
+
+/// Most ids without a message that are remembered as sought or absent. Further ones are forgotten at once.
+const MAX_REMEMBERED: usize = 16_384;
 
 /// How long an answer may take before the question is asked again, in milliseconds.
 const PATIENCE: u64 = 2_000;
@@ -37,6 +49,12 @@ impl Realm {
     /// The answer to [`Cluster::locate`](super::Cluster::locate).
     pub fn located(&self, id: &PeerId, located: Located) {
         self.with_existing(id, |guard| guard.located(located));
+    }
+
+    /// Whether it is still asked where a peer is.
+    pub fn is_sought(&self, id: &PeerId) -> bool {
+        let asked = |guard: &mut Guard<'_>| guard.has_remote() && guard.remote_mut().place == Place::Asked;
+        self.find(id.as_str()).is_some_and(|slot| self.with(&slot, asked))
     }
 
     /// A peer has opened on another node, which was asked to tell.
@@ -110,9 +128,16 @@ impl Guard<'_> {
             remote.place = Place::Unknown;
         }
         if matches!(kept, Routed::Dropped(_)) {
-            // Its messages at another node are part of what the sender hears of now.
-            let last = remote.last_ticket;
-            remote.told.insert(from.clone(), last);
+            if remote.has_sent(from) {
+                // Its messages at another node are part of what the sender hears of now.
+                let last = remote.last_ticket;
+                remote.told.insert(from.clone(), last);
+            }
+        } else if remote.place == Place::Asked
+            && self.queue.as_ref().is_some_and(|queue| queue.messages_of(from) == 1)
+        {
+            // The first asker may have many questions in front of this one.
+            self.ask(from);
         }
         kept
     }
@@ -132,12 +157,23 @@ impl Guard<'_> {
     /// Asks where the peer is, unless that is known or asked already.
     fn seek(&mut self, now: u64) {
         if self.remote_mut().place == Place::Unknown && self.conn.is_none() {
-            let remote = self.remote_mut();
-            (remote.place, remote.used) = (Place::Asked, now);
-            let over = remote.over;
-            self.slot.set_due(true);
-            self.realm.shared.cluster.locate(self.realm.address(&self.slot.id), over);
+            self.seek_again(now);
         }
+    }
+
+    fn seek_again(&mut self, now: u64) {
+        let waiting = self.queue.as_ref().and_then(|queue| queue.front()?.from().cloned());
+        let remote = self.remote_mut();
+        let on_its_way = || remote.sent.front().and_then(|sent| sent.outgoing.from().cloned());
+        let Some(from) = waiting.or_else(on_its_way) else { return };
+        (remote.place, remote.used) = (Place::Asked, now);
+        self.slot.set_due(true);
+        self.ask(&from);
+    }
+
+    fn ask(&mut self, from: &PeerId) {
+        let over = self.remote_mut().over;
+        self.realm.shared.cluster.locate(self.realm.address(&self.slot.id), from, over);
     }
 
     /// Hands a message over to the peer's node. Gives it back if there is no room.
@@ -167,13 +203,11 @@ impl Guard<'_> {
         }
         self.remote_mut().used = now;
         match located {
-            Located::At(owner) => {
-                self.remote_mut().place = Place::At(owner);
-                self.hand_over_queue(now);
-            }
+            Located::At(owner) => self.found(owner, now),
             Located::Nowhere(mark) => {
                 self.remote_mut().place = Place::Nowhere { until: now.saturating_add(mark) };
                 self.drop_what_does_not_wait();
+                self.end_search();
             }
         }
     }
@@ -185,19 +219,24 @@ impl Guard<'_> {
         }
         // Otherwise the messages that its old node has come back first.
         if !matches!(self.remote_mut().place, Place::At(_) | Place::Recalled) {
-            let remote = self.remote_mut();
-            (remote.place, remote.used) = (Place::At(owner), now);
-            self.hand_over_queue(now);
+            self.found(owner, now);
         }
+    }
+
+    /// The peer is on another node. What its old node has not answered will not be known.
+    fn found(&mut self, owner: Owner, now: u64) {
+        self.lose_sent(|sent| sent.owner != owner);
+        let remote = self.remote_mut();
+        (remote.place, remote.used) = (Place::At(owner), now);
+        self.hand_over_queue(now);
     }
 
     fn hand_over_queue(&mut self, now: u64) {
         let Place::At(owner) = self.remote_mut().place else { return };
         let realm = self.realm;
-        let budget = &realm.shared.queued;
         let Some(mut queue) = self.queue.take() else { return };
         while let Some(ticket) = queue.front().and_then(|oldest| self.forward(owner, oldest)) {
-            if let Some(oldest) = queue.pop(budget) {
+            if let Some(oldest) = queue.pop(&realm.room) {
                 self.note_sent(ticket, owner, oldest, now);
             }
         }
@@ -208,9 +247,26 @@ impl Guard<'_> {
     fn drop_what_does_not_wait(&mut self) {
         let realm = self.realm;
         if let Some(queue) = &mut self.queue {
-            let dropped = queue.drop_impatient(&realm.shared.queued);
+            let dropped = queue.drop_impatient(&realm.room);
             self.note_queue();
             self.count_all(dropped, Outcome::Dropped(DropReason::Absent));
+        }
+    }
+
+    /// The peer is absent. If there is no room for its messages, their senders lose them.
+    fn end_search(&mut self) {
+        let realm = self.realm;
+        let total = realm.shared.config().limits.queue_total_bytes;
+        let Some(queue) = &mut self.queue else { return };
+        if queue.end_search(total, &realm.room) {
+            return;
+        }
+        let reason = DropReason::QueueTotalBytes;
+        self.note_limit(reason);
+        for sender in self.queue.as_ref().map(|queue| queue.senders()).unwrap_or_default() {
+            self.drop_batch(&sender, Outcome::Dropped(reason));
+            realm.shared.counters().expired(1);
+            self.losers.push(sender);
         }
     }
 
@@ -249,7 +305,8 @@ impl Guard<'_> {
         self.end_recall();
     }
 
-    /// A message is lost. Its sender has to hear of it, if it waits, and loses what else it has waiting here.
+    /// A message is lost. Its sender has to hear of it, if it waits, and loses what else it has waiting here. But if the
+    /// message is in doubt, others of that sender certainly were not delivered: they go on waiting.
     fn lose(&mut self, ticket: u64, outgoing: &Outgoing, reason: DropReason) {
         self.count(outgoing.kind(), Outcome::Dropped(reason));
         let Some(from) = outgoing.kept_from() else { return };
@@ -259,6 +316,12 @@ impl Guard<'_> {
         }
         let last = remote.last_ticket;
         remote.told.insert(from.clone(), last);
+        self.realm.shared.counters().expired(1);
+        self.losers.push(from.clone());
+        if reason == DropReason::InDoubt {
+            return;
+        }
+        let remote = self.remote_mut();
         let (lost, kept) = std::mem::take(&mut remote.sent)
             .into_iter()
             .partition(|sent| sent.returned && sent.outgoing.from() == Some(from));
@@ -266,8 +329,6 @@ impl Guard<'_> {
         let lost: VecDeque<Sent> = lost;
         lost.iter().for_each(|sent| self.count(sent.outgoing.kind(), Outcome::Dropped(reason)));
         self.drop_batch(from, Outcome::Dropped(reason));
-        self.realm.shared.counters().expired(1);
-        self.losers.push(from.clone());
     }
 
     /// Once all messages that came back are here, they wait again, in front, and the peer is sought anew.
@@ -283,7 +344,11 @@ impl Guard<'_> {
         }
         remote.place = Place::Unknown;
         let returned = std::mem::take(&mut remote.sent);
+        // A sender that has lost a message in doubt keeps these.
+        let mut told = std::mem::take(&mut self.losers);
         self.carry_over(returned.into_iter().rev().map(|sent| sent.outgoing), QueueEnd::Front);
+        told.retain(|sender| !self.losers.contains(sender));
+        self.losers.extend(told);
         self.slot.set_due(true);
     }
 
@@ -351,11 +416,57 @@ impl Guard<'_> {
         if remote.place == Place::Asked && idle >= PATIENCE {
             remote.place = Place::Unknown;
         }
-        let (place, is_idle) = (remote.place, remote.sent.is_empty() && self.queue.is_none());
-        if is_idle && (idle >= REMEMBERED || !matches!(place, Place::At(_))) {
+        let remembered = match remote.place {
+            Place::At(_) => REMEMBERED,
+            Place::Nowhere { .. } => ABSENT,
+            Place::Unknown | Place::Asked | Place::Recalled => 0,
+        };
+        if self.is_idle() && idle >= remembered {
             return self.forget_remote();
         }
         self.lose_sent(|sent| now.saturating_sub(sent.since) >= MAX_AWAY);
         self.hand_over_queue(now);
+        self.doubt_silent(now);
+    }
+
+    /// Doubts a node that owes an answer for long. If it is silent, its clients may have moved to others, so they are sought
+    /// again and again.
+    fn doubt_silent(&mut self, now: u64) {
+        let (realm, remote) = (self.realm, self.remote_mut());
+        let Place::At(Owner { node, .. }) = remote.place else { return };
+        let cluster = &realm.shared.cluster;
+        let is_silent = cluster.is_silent(node);
+        let oldest = remote.sent.iter().find(|sent| !sent.returned);
+        if is_silent || oldest.is_some_and(|sent| now.saturating_sub(sent.since) >= OVERDUE) {
+            cluster.doubt(node);
+        }
+        if is_silent && now.saturating_sub(remote.used) >= SILENT_INTERVAL {
+            self.seek_again(now);
+        }
+    }
+
+    /// Whether it is not known yet where the peer is.
+    pub(super) fn is_sought(&mut self) -> bool {
+        self.has_remote() && matches!(self.remote_mut().place, Place::Unknown | Place::Asked)
+    }
+
+    /// Whether no message for the peer is here or on its way.
+    fn is_idle(&mut self) -> bool {
+        self.queue.is_none() && self.remote_mut().sent.is_empty()
+    }
+
+    /// Forgets an id that nobody may have and for which nothing waits, if too many of them are remembered.
+    pub(super) fn bound_memory(&mut self) {
+        if !self.has_remote() || !self.is_idle() {
+            return;
+        }
+        let realm = self.realm;
+        let remote = self.remote_mut();
+        if matches!(remote.place, Place::Asked | Place::Nowhere { .. }) && remote.remembered.is_none() {
+            remote.remembered = realm.shared.remembered.reserve(1, MAX_REMEMBERED);
+            if remote.remembered.is_none() {
+                self.forget_remote();
+            }
+        }
     }
 }

@@ -17,6 +17,10 @@ pub(super) struct Shared {
     pub(super) cluster: Arc<dyn Cluster>,
     /// Bytes queued for absent peers.
     pub(super) queued: Arc<Budget>,
+    /// Bytes queued for peers that are sought among the nodes.
+    pub(super) sought: Arc<Budget>,
+    /// Ids that are remembered as absent, although nothing waits for them.
+    pub(super) remembered: Arc<Budget>,
     connections: AtomicU64,
     tickets: AtomicU64,
     closing: AtomicBool,
@@ -30,6 +34,8 @@ impl Shared {
             events,
             cluster,
             queued: Arc::default(),
+            sought: Arc::default(),
+            remembered: Arc::default(),
             connections: AtomicU64::new(0),
             tickets: AtomicU64::new(0),
             closing: AtomicBool::new(false),

@@ -360,6 +360,7 @@ impl State {
 impl Rare {
     fn is_empty(&self) -> bool {
         let nobody = self.leaving.is_empty() && self.probes.is_empty() && self.awaited.is_empty();
-        nobody && self.reserved.is_none() && self.posted == 0 && self.remote.is_none()
+        let nowhere = self.remote.as_ref().is_none_or(|remote| remote.is_empty());
+        nobody && nowhere && self.reserved.is_none() && self.posted == 0
     }
 }

@@ -22,8 +22,9 @@ impl Guard<'_> {
         }
         let now = shared.now();
         let must_not_be_lost = outgoing.kept_from().is_some();
+        let is_sought = self.is_sought();
         let queue = self.queue.get_or_insert_default();
-        let kept = queue.keep(outgoing, end, now, &shared.config().limits, &shared.queued);
+        let kept = queue.keep(outgoing, end, now, &shared.config().limits, &realm.room, is_sought);
         self.note_queue();
         match kept {
             Ok(()) => {
@@ -81,7 +82,7 @@ impl Guard<'_> {
         let realm = self.realm;
         let shared = &realm.shared;
         let Some(queue) = &mut self.queue else { return };
-        let expired = queue.expire(began, &shared.queued);
+        let expired = queue.expire(began, &realm.room);
         self.note_queue();
         for (sender, messages) in expired {
             if messages.iter().any(|kind| kind.waits()) {
@@ -96,7 +97,7 @@ impl Guard<'_> {
     pub(super) fn drop_batch(&mut self, sender: &PeerId, outcome: Outcome) {
         let realm = self.realm;
         if let Some(queue) = &mut self.queue {
-            let dropped = queue.drop_batch(sender, &realm.shared.queued);
+            let dropped = queue.drop_batch(sender, &realm.room);
             self.note_queue();
             self.count_all(dropped, outcome);
         }
@@ -105,7 +106,7 @@ impl Guard<'_> {
     /// Takes all queued messages, for the new holder.
     pub(super) fn take_queue(&mut self) -> Option<(VecDeque<Outgoing>, Reservation)> {
         self.slot.set_waiting_since(None);
-        let (messages, reservation) = self.queue.take()?.drain(&self.realm.shared.queued);
+        let (messages, reservation) = self.queue.take()?.drain(&self.realm.room);
         for outgoing in &messages {
             self.count(outgoing.counted(), Outcome::Delivered);
             self.realm.shared.counters().sent(outgoing.frame.len());
@@ -117,7 +118,7 @@ impl Guard<'_> {
     pub(super) fn drop_queue(&mut self) {
         self.slot.set_waiting_since(None);
         let Some(queue) = self.queue.take() else { return };
-        let (messages, _reservation) = queue.drain(&self.realm.shared.queued);
+        let (messages, _reservation) = queue.drain(&self.realm.room);
         let kinds = messages.iter().filter_map(Outgoing::kind).collect();
         self.count_all(kinds, Outcome::Dropped(DropReason::KeyRevoked));
     }

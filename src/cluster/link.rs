@@ -75,6 +75,11 @@ impl Outbound {
         self.closing = 0;
     }
 
+    /// The batches that were never taken out, for a reader that is dead.
+    pub fn into_unsent(self) -> impl Iterator<Item = Vec<u8>> {
+        self.pieces.into_iter()
+    }
+
     /// Takes out the next batch. It has to be sent until it is known to have arrived, before any later one.
     pub fn next_batch(&mut self, from: NodeId) -> Option<Vec<u8>> {
         let mut batch = self.pieces.pop_front()?;

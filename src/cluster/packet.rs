@@ -206,8 +206,8 @@ pub struct NameRef<'a> {
     name: &'a str,
 }
 
-/// A [`Name`], in a question.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// A [`Name`], in a question. The default is nobody's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OwnedName {
     key: String,
     entity: u8,

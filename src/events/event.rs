@@ -104,7 +104,7 @@ pub enum Event {
 }
 
 /// A peer: its id means something only within its realm.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PeerAddress {
     /// The key of its realm.
     pub key: ApiKey,

@@ -3,7 +3,7 @@
 //! [`Membership`] is what sessions and the broker see: it never waits, and passes on what they want. Its [worker](super::worker) is one
 //! thread that talks to the [`Backplane`](crate::cluster::Backplane): it keeps the lease, asks, claims, sends and reads.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::errand::{Errand, Held, OnPost};
 use super::tenant::lock;
+use super::turns::Turns;
 use crate::broker::{ClaimedId, Cluster, Outgoing, Realm};
 use crate::clock::{Clock, millis};
 use crate::cluster::link::Outbound;
@@ -20,10 +21,19 @@ use crate::cluster::packet::{self, Answer, NameRef, Packet, Question};
 use crate::cluster::{Entity, Member, Name, Owner};
 use crate::config::{ClusterConfig, Degraded};
 use crate::events::PeerAddress;
-use crate::wire::{CloseReason, ConnId, Frame, Link, NodeId, PeerId, Token};
+use crate::wire::{ApiKey, CloseReason, ConnId, Frame, Link, NodeId, PeerId, Token};
 
 /// Longest time that a node that stops takes to leave.
 const LEAVING: Duration = Duration::from_secs(3);
+
+/// Most questions where peers are that one sender has waiting. Further ones are asked again later, by the sweeper.
+const MAX_ASKS: usize = 1024;
+
+/// Most notices that wait for one peer.
+const MAX_NOTICES: usize = 1024;
+
+/// Where a peer is, and who certainly has it no more.
+pub(super) type Ask = (PeerAddress, Option<Owner>);
 
 /// What a node knows of its cluster.
 #[derive(Clone, Debug)]
@@ -47,6 +57,8 @@ pub struct Membership {
     pub(super) sending: Notify,
     /// Something is to be asked of the backplane.
     pub(super) asking: Notify,
+    /// Peers are sought.
+    pub(super) locating: Notify,
     /// A name is not being opened any more.
     pub(super) opened: Notify,
     pub(super) closed: Notify,
@@ -76,10 +88,16 @@ pub(super) struct State {
     /// They never come back: their names are new then.
     pub(super) dead: HashSet<NodeId>,
     pub(super) links: BTreeMap<NodeId, Outbound>,
+    /// Nodes that owe answers, and are asked whether they are there.
+    pub(super) doubted: HashSet<NodeId>,
+    pub(super) checks: Vec<NodeId>,
+    /// Those that have not answered, and have said nothing since.
+    pub(super) silent: HashSet<NodeId>,
     /// Messages that other nodes got.
     handed_over: u64,
-    pub(super) asks: Vec<(PeerAddress, Option<Owner>)>,
-    pub(super) notices: Vec<(PeerAddress, Frame)>,
+    /// Peers that are sought. Keys take turns, and the senders of a key.
+    pub(super) asks: Turns<ApiKey, Turns<PeerId, VecDeque<Ask>>>,
+    pub(super) notices: HashMap<PeerAddress, Vec<Frame>>,
     pub(super) releases: Vec<(Name, Owner)>,
     pub(super) openings: Vec<(OpenRequest, oneshot::Sender<Opening>)>,
     pub(super) questions: Vec<(Question, oneshot::Sender<Vec<Answer>>)>,
@@ -99,6 +117,7 @@ impl Membership {
             state: Mutex::default(),
             sending: Notify::new(),
             asking: Notify::new(),
+            locating: Notify::new(),
             opened: Notify::new(),
             closed: Notify::new(),
             left: Notify::new(),
@@ -210,16 +229,23 @@ impl Cluster for Membership {
         true
     }
 
-    fn locate(&self, peer: PeerAddress, over: Option<Owner>) {
-        self.state().asks.push((peer, over));
-        self.asking.notify_one();
+    fn locate(&self, peer: PeerAddress, from: &PeerId, over: Option<Owner>) {
+        let mut state = self.state();
+        let line = state.asks.line(&peer.key).line(from);
+        if line.len() < MAX_ASKS {
+            line.push_back((peer, over));
+        }
+        drop(state);
+        self.locating.notify_one();
     }
 
     fn forward(&self, owner: Owner, to: &PeerAddress, ticket: u64, message: &Outgoing) -> bool {
         let Some((from, kind)) = &message.message else { return false };
         let Ok(payload) = std::str::from_utf8(message.frame.payload()) else { return false };
         let mut state = self.state();
-        if !self.is_alive(&state) || state.dead.contains(&owner.node) {
+        if !self.is_alive(&state)
+            || [&state.dead, &state.silent].iter().any(|gone| gone.contains(&owner.node))
+        {
             return false;
         }
         let link = state.links.entry(owner.node).or_default();
@@ -240,8 +266,26 @@ impl Cluster for Membership {
         true
     }
 
+    fn doubt(&self, node: NodeId) {
+        let mut state = self.state();
+        if state.doubted.insert(node) {
+            state.checks.push(node);
+            drop(state);
+            self.asking.notify_one();
+        }
+    }
+
+    fn is_silent(&self, node: NodeId) -> bool {
+        self.state().silent.contains(&node)
+    }
+
     fn notify(&self, peer: PeerAddress, notice: Frame) {
-        self.state().notices.push((peer, notice));
+        let mut state = self.state();
+        let notices = state.notices.entry(peer).or_default();
+        if notices.len() < MAX_NOTICES {
+            notices.push(notice);
+        }
+        drop(state);
         self.asking.notify_one();
     }
 

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use super::Node;
 use super::membership::{Membership, State};
 use crate::cluster::link::Inbound;
-use crate::cluster::packet::{Answer, Packet, Question};
+use crate::cluster::packet::{Answer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Name, Owner, Position};
 use crate::directory::PlayerName;
 use crate::events::{ClusterEvent, Event};
@@ -32,6 +32,10 @@ use parked::Parked;
 
 /// How long a question to all nodes may take.
 const ASK_ALL: Duration = Duration::from_secs(2);
+
+/// A node that does not answer within this part of a lease is silent; of a long one, within a second.
+const SILENCE: u32 = 10;
+const MAX_SILENCE: Duration = Duration::from_secs(1);
 
 struct Worker<B> {
     shared: Arc<Membership>,
@@ -110,8 +114,10 @@ impl Membership {
             seats: RefCell::default(),
         });
         let asking = spawn_local(Rc::clone(&worker).ask_always());
+        let locating = spawn_local(Rc::clone(&worker).locate_always());
         while worker.live_once().await == End::Lost {}
         asking.abort();
+        locating.abort();
         worker.shared.state().has_left = true;
         worker.shared.left.notify_waiters();
     }
@@ -168,6 +174,17 @@ impl<B: Backplane> Worker<B> {
         answer
     }
 
+    /// Asks a node that owes answers whether it is there. What it answers does not matter.
+    async fn check(self: Rc<Self>, node: NodeId) {
+        let bound = (self.shared.config.lease / SILENCE).min(MAX_SILENCE);
+        let answer = self.ask(node, Question::Alive(OwnedName::default(), 0), bound).await;
+        let mut state = self.shared.state();
+        state.doubted.remove(&node);
+        if answer.is_none() && self.shared.is_alive(&state) && !state.dead.contains(&node) {
+            state.silent.insert(node);
+        }
+    }
+
     fn answered(&self, from: NodeId, number: u64, answer: Answer) {
         let mut questions = self.questions.borrow_mut();
         if questions.get(&number).is_some_and(|(asked, _)| *asked == from)
@@ -217,13 +234,16 @@ impl<B: Backplane> Worker<B> {
     /// Asks the backplane what sessions and the broker want to know, all of a turn at once. Never waits for an answer.
     async fn ask_always(self: Rc<Self>) {
         loop {
-            let (asks, notices, releases, openings, questions, errands, is_up) = {
+            let (notices, releases, checks, openings, questions, errands, is_up) = {
                 let mut state = self.shared.state();
                 let is_up = state.node.is_some();
-                let State { asks, notices, releases, openings, questions, errands, .. } = &mut *state;
+                let State { notices, releases, checks, openings, questions, errands, .. } = &mut *state;
                 let (openings, questions, errands) = (take(openings), take(questions), take(errands));
-                (take(asks), take(notices), take(releases), openings, questions, errands, is_up)
+                (take(notices), take(releases), take(checks), openings, questions, errands, is_up)
             };
+            for node in checks {
+                spawn_local(Rc::clone(&self).check(node));
+            }
             for (request, reply) in openings {
                 spawn_local(Rc::clone(&self).open(request, reply));
             }
@@ -237,9 +257,6 @@ impl<B: Backplane> Worker<B> {
             let claims = self.claims.take();
             if !claims.is_empty() {
                 spawn_local(Rc::clone(&self).claim_all(claims));
-            }
-            if is_up && !asks.is_empty() {
-                spawn_local(Rc::clone(&self).locate_all(asks));
             }
             if is_up && !notices.is_empty() {
                 spawn_local(Rc::clone(&self).notify_all(notices));

@@ -1,6 +1,7 @@
 //! Tests of single behaviours.
 
 mod bounds;
+mod elsewhere;
 mod expiry;
 mod handover;
 mod holders;

@@ -13,19 +13,20 @@ const PAUSE: Duration = Duration::from_millis(15);
 /// One round in this many opens a new client.
 const NEWCOMER_EVERY: usize = 20;
 
-/// Two peers, and whether new clients connect and leave meanwhile.
+/// Two peers, and whether new clients connect and leave meanwhile. In a cluster, one of the two is at another node, and the
+/// new ones are.
 pub struct Bystanders {
-    address: SocketAddr,
+    other: SocketAddr,
     newcomers: bool,
     a: RawClient,
     b: RawClient,
 }
 
 impl Bystanders {
-    pub fn open(address: SocketAddr, newcomers: bool) -> Self {
+    pub fn open(address: SocketAddr, other: SocketAddr, newcomers: bool) -> Self {
         let a = open(address, "203.0.113.1", "bystander-a");
-        let b = open(address, "203.0.113.2", "bystander-b");
-        Bystanders { address, newcomers, a, b }
+        let b = open(other, "203.0.113.2", "bystander-b");
+        Bystanders { other, newcomers, a, b }
     }
 
     /// The peers send each other messages until `is_done` is true for the number of a round.
@@ -39,7 +40,10 @@ impl Bystanders {
             relay(&mut self.a, &mut self.b, round);
             relay(&mut self.b, &mut self.a, round);
             if self.newcomers && (last || round % NEWCOMER_EVERY == 0) {
-                open(self.address, "203.0.113.3", "newcomer").expect_closed_by_us(Some(1000));
+                // An id that nobody has sent anything to.
+                let mut newcomer = open(self.other, "203.0.113.3", &format!("newcomer-{round}"));
+                relay(&mut self.a, &mut newcomer, round);
+                newcomer.expect_closed_by_us(Some(1000));
             }
             longest = longest.max(began.elapsed());
             if last {

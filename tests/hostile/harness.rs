@@ -17,6 +17,7 @@ use crate::http_client;
 use crate::process::Process;
 use crate::program::{self, Program};
 use crate::raw_client::RawClient;
+use crate::redis_server::RedisServer;
 
 /// Resident memory that a server may keep once an attack has ended.
 const LEFT_MIB: u64 = 64;
@@ -49,6 +50,8 @@ pub struct Attack {
     newcomers: bool,
     /// Maximum file descriptors of the server.
     descriptors: Option<u32>,
+    /// Whether the server is a node of a cluster. Then some bystanders are at another node.
+    clustered: bool,
     /// Whether the attack mostly waits, so that others may run at the same time.
     pub waits: bool,
 }
@@ -64,6 +67,7 @@ impl Attack {
             cores: f64::INFINITY,
             newcomers: true,
             descriptors: None,
+            clustered: false,
             waits: false,
         }
     }
@@ -84,6 +88,10 @@ impl Attack {
         Attack { descriptors: Some(most), newcomers: false, ..self }
     }
 
+    pub const fn clustered(self) -> Self {
+        Attack { clustered: true, ..self }
+    }
+
     pub const fn waits(self) -> Self {
         Attack { waits: true, ..self }
     }
@@ -92,7 +100,8 @@ impl Attack {
     pub fn measure(&self) -> Row<'_> {
         let mut target = Target::start(self);
         let (address, server) = (target.address, Process(target.program.id()));
-        let mut bystanders = Bystanders::open(address, self.newcomers);
+        let other = target.other.as_ref().map_or(address, |node| node.address);
+        let mut bystanders = Bystanders::open(address, other, self.newcomers);
         let before = bystanders.talk(|round| round == ROUNDS_BEFORE);
         let done = AtomicBool::new(false);
         let began = Instant::now();
@@ -182,6 +191,9 @@ pub struct Target {
     pub api: Api,
     /// A directory for the attack.
     pub directory: Directory,
+    /// Another node of the same cluster, which is not attacked.
+    other: Option<Program>,
+    _redis: Option<RedisServer>,
 }
 
 /// The admin token of the API.
@@ -190,10 +202,13 @@ pub const ADMIN_TOKEN: &str = "the-admin-token-of-the-target";
 impl Target {
     fn start(attack: &Attack) -> Self {
         let directory = Directory::new();
+        let redis = attack.clustered.then(RedisServer::start);
+        let url = redis.as_ref().map(RedisServer::url_of_user);
+        let cluster: Vec<&str> = url.iter().flat_map(|url| ["--redis", url]).collect();
         let data = directory.arg("data");
         let ours = ["--host", "127.0.0.1", "--port", "0", "--proxied", "--data_dir", &data];
         let api = ["--ops_port", "0", "--admin_token", ADMIN_TOKEN];
-        let args = [&ours[..], &api, attack.flags].concat();
+        let args = [&ours[..], &api, &cluster, attack.flags].concat();
         let mut command = program::command(&args);
         if let Some(most) = attack.descriptors {
             let program = command.get_program().to_owned();
@@ -203,7 +218,13 @@ impl Target {
         let mut program = Program::start_command(&mut command);
         let (api, _) = program.expect_api();
         let address = program.address;
-        Target { program, address, api: api.with_token(ADMIN_TOKEN), directory }
+        let other = redis.is_some().then(|| {
+            let node =
+                Program::start_with_env(&[&["--proxied"], &cluster[..]].concat(), &[("RUST_LOG", "info")]);
+            node.expect_log("joined the cluster");
+            node
+        });
+        Target { program, address, api: api.with_token(ADMIN_TOKEN), directory, other, _redis: redis }
     }
 
     /// Waits until every worker has handled the input of earlier connections: the workers get new

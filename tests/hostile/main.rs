@@ -7,6 +7,7 @@
 #[path = "../api/harness/api.rs"]
 mod api;
 mod bystanders;
+mod cluster;
 #[path = "../keys/directory.rs"]
 mod directory;
 mod flow;
@@ -28,6 +29,9 @@ mod program;
 #[allow(dead_code, reason = "shared with the tests of the wire contract")]
 #[path = "../api/harness/raw_client.rs"]
 mod raw_client;
+#[allow(dead_code, reason = "shared with the tests of the backplane")]
+#[path = "../cluster/server.rs"]
+mod redis_server;
 mod resources;
 mod small;
 mod turn;
@@ -92,6 +96,13 @@ const ATTACKS: &[Attack] = &[
         .flags(NO_RATE)
         .peak_mib(300),
     attack!(memory::endless_key_set, "/dev/zero and a FIFO as the key set of a key").peak_mib(100),
+    // A cluster.
+    attack!(
+        cluster::unknown_ids,
+        "small offers of 300 clients to ever new ids, for 7 s, at a node of a cluster"
+    )
+    .clustered()
+    .peak_mib(400),
     // The operator.
     attack!(operator::guessed_tokens, "wrong admin tokens, as fast as they are answered"),
     attack!(operator::short_token, "guesses at a token of one character"),

@@ -109,6 +109,44 @@ fn messages_that_a_node_had_when_it_died_are_in_doubt_and_expire_once() {
 }
 
 #[test]
+fn a_client_that_came_back_elsewhere_after_a_kill_is_reached_before_the_lease_ends() {
+    run(async {
+        let mut cluster = Cluster::start_with(LONG_LEASE).await;
+        let old = cluster.open(1, "x", "token").await;
+        let sender = cluster.open(0, "sender", "token").await;
+        sender.offer("x", "first");
+        old.expect_message("sender", "first").await;
+        cluster.nodes[1].kill().await;
+        let new = cluster.open(2, "x", "token").await;
+        assert!(cluster.reaches(&sender, &new).await);
+        assert!(new.is_open());
+    });
+}
+
+#[test]
+fn messages_to_a_client_that_has_moved_from_a_node_that_stopped_follow_it() {
+    run(async {
+        let mut cluster = Cluster::start_with(LONG_LEASE).await;
+        let old = cluster.open(1, "x", "token").await;
+        let sender = cluster.open(0, "sender", "token").await;
+        sender.offer("x", "first");
+        old.expect_message("sender", "first").await;
+        cluster.nodes[1].signal("-TERM");
+        old.expect_closed(Some(1001)).await;
+        cluster.nodes[1].ended().await;
+        let new = cluster.open(2, "x", "token").await;
+        for number in 0..20 {
+            sender.send("CANDIDATE", "x", &number.to_string());
+        }
+        for number in 0..20 {
+            new.expect_message("sender", &number.to_string()).await;
+        }
+        sender.offer("sender", "no EXPIRE before");
+        sender.expect_message("sender", "no EXPIRE before").await;
+    });
+}
+
+#[test]
 fn a_node_that_starts_again_takes_part_again() {
     run(async {
         let mut cluster = Cluster::start().await;

@@ -107,8 +107,12 @@ impl<B: Backplane> Worker<B> {
             return log::debug!("something in the inbox is no batch");
         };
         let from = batch.from;
-        if self.is_dead(from) {
-            return;
+        {
+            let mut state = self.shared.state();
+            if state.dead.contains(&from) {
+                return;
+            }
+            state.silent.remove(&from);
         }
         let arrival = self.inbound.borrow_mut().entry(from).or_default().note(batch.number);
         match arrival {

@@ -1,8 +1,11 @@
 //! What is asked of the directory of names, many at once.
 
+use std::collections::HashMap;
+use std::iter;
 use std::rc::Rc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::Worker;
@@ -12,13 +15,20 @@ use crate::clock::millis;
 use crate::cluster::packet::Packet;
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, Owner};
 use crate::events::PeerAddress;
-use crate::node::membership::{name_of, name_of_peer};
+use crate::node::membership::{Ask, name_of, name_of_peer};
+use crate::node::turns::Line as _;
 use crate::wire::{CloseReason, Frame, NodeId, RealmKind};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long to wait until claims are given back once more.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Most questions where a peer is in one request.
+const LOCATED_AT_ONCE: usize = 128;
+
+/// Most such requests at a time.
+const LOCATING: usize = 4;
 
 /// How much longer than a message it is noted where one waits, so that the next messages need no question.
 const MARKED: u32 = 4;
@@ -94,8 +104,35 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Finds peers for which messages wait here.
-    pub(super) async fn locate_all(self: Rc<Self>, mut asks: Vec<(PeerAddress, Option<Owner>)>) {
+    /// Finds peers for which messages wait here, for as long as the node runs. A flood of questions must not delay claims and
+    /// messages, which use the same backplane.
+    pub(super) async fn locate_always(self: Rc<Self>) {
+        let in_flight = Arc::new(Semaphore::new(LOCATING));
+        while let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await {
+            let asks = self.next_asks();
+            if asks.is_empty() {
+                self.shared.locating.notified().await;
+                continue;
+            }
+            let worker = Rc::clone(&self);
+            spawn_local(async move {
+                worker.locate_all(asks).await;
+                drop(permit);
+            });
+        }
+    }
+
+    fn next_asks(&self) -> Vec<Ask> {
+        let mut state = self.shared.state();
+        iter::from_fn(|| state.asks.pop()).take(LOCATED_AT_ONCE).collect()
+    }
+
+    async fn locate_all(self: Rc<Self>, mut asks: Vec<Ask>) {
+        // Some messages have expired meanwhile, or another sender was earlier.
+        asks.retain(|(peer, _)| self.realm(peer).is_some_and(|realm| realm.is_sought(&peer.id)));
+        if asks.is_empty() {
+            return;
+        }
         let mark = self.mark();
         // The second time over those that turn out to be gone.
         for is_last in [false, true] {
@@ -123,7 +160,7 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Guests that were not found are sought under their aliases. An owner that is gone counts as none.
-    async fn seek_aliases(&self, asks: &[(PeerAddress, Option<Owner>)], owners: &mut [Option<Owner>]) {
+    async fn seek_aliases(&self, asks: &[Ask], owners: &mut [Option<Owner>]) {
         let guests = asks
             .iter()
             .zip(owners)
@@ -142,11 +179,13 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Tells peers something, wherever they are.
-    pub(super) async fn notify_all(self: Rc<Self>, notices: Vec<(PeerAddress, Frame)>) {
-        let peers = notices.iter().map(|(peer, _)| (peer, None));
+    pub(super) async fn notify_all(self: Rc<Self>, notices: HashMap<PeerAddress, Vec<Frame>>) {
+        let peers = notices.keys().map(|peer| (peer, None));
         let Some(owners) = self.locate(peers, Duration::from_millis(1)).await else { return };
-        for ((peer, notice), owner) in notices.iter().zip(owners) {
-            let Some(owner) = owner else { continue };
+        let found = notices.iter().zip(owners).filter_map(|((peer, all), owner)| Some((peer, all, owner?)));
+        for (peer, notice, owner) in
+            found.flat_map(|(peer, all, owner)| all.iter().map(move |one| (peer, one, owner)))
+        {
             if self.is_ours(owner.node) {
                 if let (Some(realm), Ok(text)) = (self.realm(peer), std::str::from_utf8(notice.payload())) {
                     drop(realm.accept_notice(&peer.id, owner.connection, Frame::of_text(text)));

@@ -342,6 +342,7 @@ impl<B: Backplane> Worker<B> {
             let mut state = self.shared.state();
             (state.node, state.good_until) = (None, 0);
             state.links.clear();
+            state.silent.clear();
             state.dead.insert(node);
         }
         // The nodes of these players believe that this node is dead.

@@ -7,7 +7,11 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::Worker;
+use super::opening::peer_id;
+use crate::broker::HandOver;
 use crate::cluster::Backplane;
+use crate::cluster::link::Outbound;
+use crate::cluster::packet::{Batch, Packet};
 use crate::events::ClusterEvent;
 use crate::wire::NodeId;
 
@@ -33,19 +37,23 @@ impl<B: Backplane> Worker<B> {
         if batches.is_empty() {
             return false;
         }
+        let mut may_be_there = false;
         loop {
             match self.backplane.append(batches.clone()).await {
                 Ok(arrived) => {
-                    for ((to, _), arrived) in batches.iter().zip(arrived) {
-                        if !arrived {
-                            self.bury(*to);
+                    let refused = batches.iter().zip(arrived).filter(|(_, arrived)| !arrived);
+                    for ((to, batch), _) in refused {
+                        if !may_be_there {
+                            self.take_back(batch);
                         }
+                        self.bury(*to);
                     }
                     return true;
                 }
-                // It may be there. The reader ignores what comes twice.
+                // The reader ignores what comes twice.
                 Err(error) => {
                     log::debug!("cannot send to other nodes: {error}");
+                    may_be_there = true;
                     sleep(PAUSE).await;
                 }
             }
@@ -54,16 +62,21 @@ impl<B: Backplane> Worker<B> {
 
     /// A node is dead, for good.
     pub(super) fn bury(&self, dead: NodeId) {
-        let (name, was_known) = {
+        let (link, name, was_known) = {
             let mut state = self.shared.state();
             if state.node == Some(dead) || !state.dead.insert(dead) {
                 return;
             }
-            let had_link = state.links.remove(&dead).is_some();
+            state.silent.remove(&dead);
+            let link = state.links.remove(&dead);
             let member = state.members.iter().find(|member| member.node == dead);
             let was_alive = member.is_some_and(|member| member.alive);
-            (member.map(|member| member.name.clone()), had_link || was_alive)
+            let (name, was_known) = (member.map(|member| member.name.clone()), link.is_some() || was_alive);
+            (link, name, was_known)
         };
+        for unsent in link.into_iter().flat_map(Outbound::into_unsent) {
+            self.take_back(&unsent);
+        }
         // Those that died before this one joined are no news.
         if was_known {
             self.tell(|| ClusterEvent::NodeGone { name, life: dead });
@@ -75,6 +88,17 @@ impl<B: Backplane> Worker<B> {
         let seats = self.seats.borrow_mut().remove(&dead);
         drop(seats);
         self.lose_node(Some(dead));
+    }
+
+    /// Messages that a dead node certainly never got wait here again, and their recipients are sought.
+    fn take_back(&self, batch: &[u8]) {
+        for packet in Batch::read(batch).iter().flat_map(Batch::packets) {
+            if let Packet::Message { to, ticket, .. } = packet
+                && let (Some(realm), Some(id)) = (self.realm_of(&to), peer_id(&to))
+            {
+                realm.settle(&id, ticket, HandOver::NotHere);
+            }
+        }
     }
 
     /// What became of messages that a node had will not be known; `None` means all nodes.

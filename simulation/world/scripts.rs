@@ -1,0 +1,119 @@
+//! Runs that are the same each time: what the random ones meet seldom.
+
+use std::time::Duration;
+
+use peerbroker::wire::CloseReason;
+
+use super::{STEP, World, hear, play, send};
+use crate::checker::check;
+use crate::history::{History, What};
+
+/// Long: no node is dead for the others during a script.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// A client that has lost its node comes back after this time.
+const ABSENCE: usize = steps(Duration::from_secs(3));
+
+/// A silent node is noticed after this time, and the peer is found.
+const NOTICED: usize = steps(Duration::from_secs(3));
+
+const fn steps(time: Duration) -> usize {
+    (time.as_millis() / STEP.as_millis()) as usize
+}
+
+impl World {
+    /// "a" on the first node has sent something to "b" on the second.
+    async fn begin(&mut self) {
+        self.pass(20).await;
+        self.open_at(0, "a", 0);
+        self.open_at(1, "b", 0);
+        self.pass(20).await;
+        self.send_one();
+        self.pass(20).await;
+    }
+
+    /// "a" sends to "b". The number of the message.
+    fn send_one(&mut self) -> u32 {
+        self.numbers += 1;
+        let clients = self.clients.borrow();
+        let a = clients.iter().find(|client| client.id == "a").expect("a client");
+        send(a, "b", self.numbers, true, &self.history, &self.steps);
+        self.numbers
+    }
+
+    /// The second node stops as after SIGTERM.
+    async fn stop(&mut self) {
+        let handle = self.nodes[1].take().expect("a node");
+        let leaving: Vec<_> = self.clients.borrow_mut().extract_if(.., |client| client.node == 1).collect();
+        for client in leaving {
+            hear(client.conn, &client.socket, &self.history, &self.steps);
+            drop(client.lease.part(CloseReason::Shutdown, false));
+            self.note(What::Ended { conn: client.conn, why: "stopped" });
+        }
+        self.pass(20).await;
+        handle.node.membership().expect("a node of a cluster").close();
+        self.pass(20).await;
+        assert!(handle.tasks.is_finished(), "it has left");
+    }
+}
+
+fn received(history: &History, number: u32) -> bool {
+    history
+        .events
+        .iter()
+        .any(|(_, what)| matches!(what, What::Received { number: got, .. } if *got == number))
+}
+
+fn expired(history: &History) -> usize {
+    history.events.iter().filter(|(_, what)| matches!(what, What::Expired { .. })).count()
+}
+
+fn assert_fine(history: &History) {
+    let faults = check(history);
+    assert!(faults.is_empty(), "{history}\n{}", faults.join("\n"));
+}
+
+#[test]
+fn a_client_that_comes_back_elsewhere_after_a_kill_is_reached_before_the_lease_ends() {
+    let mut later = Vec::new();
+    let history = play(1, LEASE, async |world: &mut World| {
+        world.begin().await;
+        world.kill(1);
+        for step in 0..ABSENCE + NOTICED + 40 {
+            if step == ABSENCE {
+                world.open_at(2, "b", 0);
+            }
+            if step % 10 == 0 {
+                let number = world.send_one();
+                later.extend((step >= ABSENCE).then_some(number));
+            }
+            world.pass(1).await;
+        }
+        world.pass(NOTICED).await;
+        world.sum_up();
+    });
+    assert_fine(&history);
+    for number in &later {
+        assert!(received(&history, *number), "message {number} of {later:?}\n{history}");
+    }
+    assert_eq!(expired(&history), 1, "of the messages that the dead node had\n{history}");
+}
+
+#[test]
+fn a_graceful_stop_loses_no_message_to_a_client_that_has_moved() {
+    let mut sent = Vec::new();
+    let history = play(1, LEASE, async |world: &mut World| {
+        world.begin().await;
+        world.stop().await;
+        world.open_at(2, "b", 0);
+        world.pass(20).await;
+        sent = (0..20).map(|_| world.send_one()).collect();
+        world.pass(NOTICED).await;
+        world.sum_up();
+    });
+    assert_fine(&history);
+    for number in &sent {
+        assert!(received(&history, *number), "message {number}\n{history}");
+    }
+    assert_eq!(expired(&history), 0, "{history}");
+}

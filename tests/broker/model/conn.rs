@@ -111,7 +111,8 @@ impl Conn {
         }
         if self.outbox.is_empty() {
             self.charge = 0;
-        } else if self.room == 0 {
+        } else if self.room == 0 && !self.broken && !self.cut {
+            // A write to a broken socket fails: only a live one is full.
             self.blocked = true;
         }
     }

@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build vendor setup check test test-rust test-simulation mutants test-hostile test-browser package test-package lint pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
+.PHONY: run build vendor setup check test test-rust test-random test-simulation mutants test-hostile test-browser package test-package lint pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
 
 run:
 	cargo run --release -- $(ARGS)
@@ -27,8 +27,18 @@ check:
 
 test: setup test-rust test-simulation test-hostile test-browser
 
+# The random tests draw from the fixed seed in .cargo/config.toml, and the cheap ones draw more than in `make check`.
 test-rust:
 	cargo test --locked
+	PROPTEST_CASES=3000 cargo test --locked --quiet --test broker --test dialect
+
+# The random tests with a new seed, for every night. A find is written to a file of proptest-regressions: see CONTRIBUTING.md.
+RANDOM_CASES = 200000
+
+test-random:
+	@seed=$$(od -An -N6 -tu8 /dev/urandom | tr -d ' '); echo "PROPTEST_RNG_SEED=$$seed"; \
+		export PROPTEST_RNG_SEED=$$seed PROPTEST_CASES=$(RANDOM_CASES); \
+		cargo test --release --locked --lib --test broker --test dialect
 
 # Nodes of a cluster in virtual time, optimized: ten thousand seeds in a minute. SIMULATION_SEEDS sets how many.
 test-simulation: build

@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build vendor setup check test test-all test-rust test-simulation mutants test-hostile test-browser package test-package lint pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
+.PHONY: run build vendor setup check test test-all test-rust test-random test-simulation mutants test-hostile test-browser package test-package lint pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
 
 run:
 	cargo run --release -- $(ARGS)
@@ -32,11 +32,21 @@ test-all: RELEASES = all
 test-all: export CALL_MATRIX = 1
 test-all: test test-simulation mutants
 
+# Random tests draw from the fixed seed in .cargo/config.toml, and the one of the broker draws more than in `make check`.
 # Most tests wait for something, so nextest runs more of them at once than there are cores. `cargo test` runs the same ones, later.
 test-rust:
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		cargo nextest run --locked --workspace --test-threads $$(( $$(getconf _NPROCESSORS_ONLN) * 2 )) && cargo test --locked --doc; \
 	else cargo test --locked --workspace; fi
+	PROPTEST_CASES=3000 cargo test --locked --quiet --test broker every_interleaving
+
+# The random tests with a new seed, for every night. A find is written to a file of proptest-regressions: see CONTRIBUTING.md.
+RANDOM_CASES = 200000
+
+test-random:
+	@seed=$$(od -An -N6 -tu8 /dev/urandom | tr -d ' '); echo "PROPTEST_RNG_SEED=$$seed"; \
+		export PROPTEST_RNG_SEED=$$seed PROPTEST_CASES=$(RANDOM_CASES); \
+		cargo test --release --locked --lib --test broker --test dialect
 
 # Nodes of a cluster in virtual time, optimized: ten thousand seeds in a minute. `make test` runs a few without optimization.
 SIMULATION_SEEDS ?= 10000

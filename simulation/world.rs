@@ -368,6 +368,7 @@ async fn open(
             id: id.clone(),
             token: token.clone(),
             link: Link::Socket,
+            address: None,
         };
         let outcome = match membership.open(request).await {
             Opening::TakenHere => RegisterOutcome::Taken,

@@ -74,6 +74,11 @@ impl Broker {
         Arc::new(Realm::new(key, kind, Arc::clone(&self.shared), quota, expire_notice))
     }
 
+    /// A sweep of all realms begins.
+    pub fn note_sweep(&self) {
+        self.shared.note_sweep();
+    }
+
     /// Bytes of the messages that wait for absent peers, with what it costs to keep them.
     pub fn queued_bytes(&self) -> usize {
         self.shared.queued.used() + self.shared.sought.used()

@@ -6,9 +6,10 @@ mod quota;
 mod signups;
 mod strangers;
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
+pub(crate) use crate::wire::AddressPrefix;
 use crate::wire::Limit;
 
 pub(crate) use connections::{ConnectionLimiter, ConnectionPermit};
@@ -16,23 +17,6 @@ pub(crate) use guesses::{GuessLimiter, GuessSource};
 pub(crate) use quota::{Quota, QuotaShare};
 pub(crate) use signups::SignupLimiter;
 pub(crate) use strangers::Strangers;
-
-/// The unit that limits count by: an IPv4 address, or the /64 of an IPv6 address, which is the usual size of one
-/// household's network. Bytes, because the alignment of `u128` would make its containers larger.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct AddressPrefix([u8; 16]);
-
-impl AddressPrefix {
-    pub(crate) fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => AddressPrefix(address.to_ipv6_mapped().octets()),
-            IpAddr::V6(address) => {
-                let prefix = address.to_bits() & (u128::MAX << 64);
-                AddressPrefix(Ipv6Addr::from_bits(prefix).octets())
-            }
-        }
-    }
-}
 
 /// The unit that limits count an address by, as a text. A client without an address has one as well.
 pub(crate) fn address_text(address: Option<IpAddr>) -> String {

@@ -160,6 +160,7 @@ impl Node {
     /// Does all that is due by the clock: pings the silent, drops the dead, expires what has waited too long, ends
     /// probes, and removes idle rooms and calls that are over. Visits only keys that have clients.
     pub fn sweep(&self) {
+        self.shared.broker.note_sweep();
         self.active_tenants().iter().for_each(Tenant::sweep);
         if let Some(relay) = self.relay() {
             relay.sweep();

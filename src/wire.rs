@@ -8,6 +8,7 @@ mod limit;
 mod message;
 mod names;
 
+pub(crate) use connection::AddressPrefix;
 pub use connection::{ClientVersion, ConnId, IceCredentials, Link, NodeId, Owner, RealmKind};
 pub(crate) use endings::is_close_code;
 pub use endings::{CloseReason, Ending, HandshakeEnding, HandshakeRefusal, Refusal};

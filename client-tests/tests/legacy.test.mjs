@@ -78,6 +78,38 @@ streaming('hears over HTTP alone all that comes at once', async (stage) => {
   for (const [i, line] of lines.entries()) assert.equal(await line.echo(`line ${i}`), `line ${i}`);
 });
 
+// Chromium reports all that comes meanwhile as one event, and the client reads one line for each event.
+streaming('hears over HTTP alone all that comes while its page is busy', async (stage) => {
+  const proxy = await stage.httpOnlyProxy(await stage.server());
+  const [alice, bob] = [await stage.client(), await stage.client()];
+  await bob.open(proxy, 'bob');
+  await alice.open(proxy, 'alice');
+
+  for (const client of [alice, bob]) {
+    await client.run(() => setInterval(() => {
+      const end = Date.now() + 400;
+      while (Date.now() < end);
+    }, 520));
+  }
+
+  await talk(alice, bob);
+  await talk(alice, bob);
+});
+
+streaming('gets its id back over HTTP alone when it reloads after a lost network', async (stage) => {
+  const server = await stage.server(['--reclaim_timeout', '600000']);
+  const proxy = await stage.proxy(server);
+  const [before, reloaded, bob] = [await stage.client(), await stage.client(), await stage.client()];
+  await before.open(proxy, 'alice', { token: 'first' });
+  proxy.freeze();
+
+  assert.equal(await reloaded.open(await stage.httpOnlyProxy(server), 'alice', { token: 'second' }), 'alice');
+
+  await bob.open(server, 'bob');
+  const line = await bob.connect('alice');
+  assert.equal(await line.echo('back again'), 'back again');
+});
+
 streaming('goes over to its WebSocket when that comes late', async (stage) => {
   const server = await stage.server();
   const proxy = await stage.httpOnlyProxy(server);

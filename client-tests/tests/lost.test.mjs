@@ -35,15 +35,19 @@ everyClient('takes its id over from an older page with the same token', {}, asyn
   assert.equal(await older.count('connection'), 0);
 });
 
-everyClient('gets its id back when it reloads after a lost network', {}, async (stage) => {
-  const server = await stage.server(['--probe_timeout', '1000', '--reclaim_timeout', '1000']);
+everyClient('gets its id back when it reloads after a lost network, and logs that it waits', { firefox: true }, async (stage) => {
+  // A client from another address would wait so long.
+  const server = await stage.server(['--reclaim_timeout', '600000']);
   const proxy = await stage.proxy(server);
   const [before, reloaded, bob] = [await stage.client(), await stage.client(), await stage.client()];
   await before.open(proxy, 'alice', { token: 'first' });
   proxy.freeze();
+  const logged = [];
+  reloaded.listen('console', (message) => logged.push(message.text()));
 
-  assert.equal(await reloaded.open(server, 'alice', { token: 'second' }), 'alice');
+  assert.equal(await reloaded.open(server, 'alice', { token: 'second', debug: 2 }), 'alice');
 
+  assert.match(logged.join('\n'), /You received an unrecognized message/);
   await bob.open(server, 'bob');
   const line = await bob.connect('alice');
   assert.equal(await line.echo('back again'), 'back again');

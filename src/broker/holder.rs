@@ -60,7 +60,10 @@ impl Guard<'_> {
         }
         self.slot.set_due(false);
         self.realm.shared.counters().opened();
-        let outbox = &mut self.conn.insert(conn).outbox;
+        let conn = self.conn.insert(conn);
+        let begins_with = conn.outbox.held();
+        conn.note_sent(begins_with, now);
+        let outbox = &mut conn.outbox;
         outbox.flush();
         if outbox.is_preloaded() && !outbox.is_empty() {
             self.note_crowded(now);
@@ -78,13 +81,20 @@ impl Guard<'_> {
 
     /// The same for a takeover: the new connection inherits the place in the quota. Gives the unwritten frames.
     pub(super) fn displace(&mut self, why: CloseReason) -> Vec<Outgoing> {
-        let reclaim = millis(self.realm.shared.config().limits.reclaim_timeout);
+        let limits = &self.realm.shared.config().limits;
+        let (timeout, reclaim) = (millis(limits.probe_timeout), millis(limits.reclaim_timeout));
         if why.is_reclaimable()
             && reclaim > 0
             && let Some(token) = self.conn.as_ref().map(|holder| holder.token.clone())
         {
-            let until = self.now().saturating_add(reclaim);
-            self.reserve(token, until);
+            // The clients that wait have waited for a slow link already, and wait no longer in all.
+            let probe = self.first_probe().filter(|_| why == CloseReason::Evicted);
+            let waited =
+                probe.map_or(0, |probe| self.now().saturating_sub(probe.asked).saturating_sub(timeout));
+            let until = self.now().saturating_add(reclaim.saturating_sub(waited));
+            // Its user reloads the page and comes from the same address, unlike most strangers.
+            let open_to = self.surely_silent().filter(|_| why == CloseReason::Evicted);
+            self.reserve(token, until, open_to);
         }
         let Some((mut conn, usage)) = self.uninstall(why) else { return Vec::new() };
         let unsent = conn.outbox.take_unsent(false);
@@ -150,11 +160,13 @@ impl Guard<'_> {
 
     /// Adds a frame to the holder's outbox. False if it was refused. Other senders may lose their frames there.
     pub(super) fn push(&mut self, outgoing: Outgoing) -> bool {
+        let shared = &self.realm.shared;
         let Some(conn) = &mut self.conn else { return false };
         let bytes = outgoing.kind().map(|_| outgoing.frame.len());
         let shed = conn.outbox.push(outgoing);
         if let Some(bytes) = bytes.filter(|_| shed.as_ref().is_none_or(|shed| !shed.refused)) {
-            self.realm.shared.counters().sent(bytes);
+            shared.counters().sent(bytes);
+            conn.note_sent(bytes, shared.about_now());
         }
         let Some(Shed { refused, crowded, losers, expired, lost }) = shed else { return true };
         if refused || crowded {

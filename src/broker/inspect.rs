@@ -1,5 +1,7 @@
 //! Lists of peers, for discovery and for the operator.
 
+use std::net::IpAddr;
+
 use super::realm::Realm;
 use super::state::ConnectionInfo;
 use crate::wire::{CloseReason, ConnId, Link, PeerId, Token};
@@ -142,6 +144,14 @@ impl Realm {
     pub fn is_held_by(&self, id: &PeerId, connection: ConnId) -> bool {
         let slot = self.find(id.as_str());
         slot.is_some_and(|slot| slot.is_held_by(connection) || slot.lock().is_reserved_by(connection))
+    }
+
+    /// Whether an id is reserved for its owner, except from clients of this address.
+    pub fn is_open_to(&self, id: &PeerId, address: Option<IpAddr>) -> bool {
+        self.find(id.as_str()).is_some_and(|slot| {
+            let state = slot.lock();
+            state.conn.is_none() && state.is_open_to(address)
+        })
     }
 
     /// Notes the fence of a connection's claim, which it got after it was opened.

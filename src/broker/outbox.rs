@@ -190,6 +190,11 @@ impl Outbox {
         self.blocked
     }
 
+    /// Whether the kernel, or a library, has taken everything.
+    pub(super) fn is_drained(&self) -> bool {
+        self.frames.is_empty() && !self.blocked
+    }
+
     /// Notes that the socket's own task could not write everything.
     pub fn block(&mut self) {
         self.blocked |= !self.frames.is_empty();

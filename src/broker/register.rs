@@ -9,7 +9,8 @@ use super::lease::{IdLease, Peer};
 use super::outbox::Outbox;
 use super::queue::QueueEnd;
 use super::realm::Realm;
-use super::state::{Conn, RegisterRequest};
+use super::state::{Conn, ProbeTiming, RegisterRequest};
+use crate::clock::millis;
 use crate::wire::{CloseReason, Link, Opcode, PeerId};
 
 /// The answer to a client that asks for an id.
@@ -67,6 +68,7 @@ impl Guard<'_> {
         outbox: &mut Outbox,
     ) -> Result<IdLease, RegisterOutcome> {
         let RegisterRequest { token, link, .. } = request;
+        let address = request.info.address;
         let now = realm.now();
         let conn = request.claim.map_or_else(|| realm.next_connection(), |claim| claim.connection);
         let mut greeting = request.greeting.take();
@@ -89,7 +91,7 @@ impl Guard<'_> {
                 self.carry_over(texts, QueueEnd::Back);
                 since
             }
-            None if self.is_reserved_from(token, now) => return Err(RegisterOutcome::Reserved),
+            None if self.is_reserved_from(token, address, now) => return Err(RegisterOutcome::Reserved),
             None if !realm.acquire() => return Err(RegisterOutcome::Full),
             None => conn.get(),
         };
@@ -122,7 +124,12 @@ impl Guard<'_> {
             return Some(oneshot::channel().1);
         }
         let now = self.now();
-        let (receiver, first) = self.ask(now)?;
+        let limits = &self.realm.shared.config().limits;
+        let (probe, reclaim) = (millis(limits.probe_timeout), millis(limits.reclaim_timeout));
+        let timing = self.conn.as_ref().map(|conn| conn.time_probe(now, probe, reclaim));
+        // A reservation ends by itself.
+        let timing = timing.unwrap_or(ProbeTiming { asked: now, due: u64::MAX, undelayed: false });
+        let (receiver, first) = self.ask(timing)?;
         let slot = self.slot;
         if let Some(conn) = &mut self.conn {
             // Before the ping, because its answer may be heard before this function ends.

@@ -168,7 +168,6 @@ impl Slot {
 pub(super) struct Timeouts {
     pub(super) alive: u64,
     pub(super) ping: u64,
-    pub(super) probe: u64,
     pub(super) stall: u64,
     pub(super) expire: u64,
 }
@@ -179,7 +178,6 @@ impl From<&Limits> for Timeouts {
         Timeouts {
             alive: millis(limits.alive_timeout),
             ping: millis(limits.effective_ping_interval()).max(1),
-            probe: millis(limits.probe_timeout),
             stall: millis(limits.stall_timeout),
             expire: millis(limits.expire_timeout),
         }

@@ -7,7 +7,7 @@ use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::place::Remote;
 use super::queue::Queue;
-use crate::wire::{ClientVersion, CloseReason, ConnId, Frame, Link, PeerId, Token};
+use crate::wire::{AddressPrefix, ClientVersion, CloseReason, ConnId, Frame, Link, PeerId, Token};
 
 /// A client that asks for an id.
 #[derive(Debug)]
@@ -99,6 +99,8 @@ pub(super) struct Conn {
     pub(super) pinged: u64,
     /// When the client last took something, if its outbox is full or still holds queued messages.
     pub(super) crowded: Option<u64>,
+    /// When everything sent to the client has arrived, over a link as slow as [`SLOW_LINK`].
+    pub(super) arrival: u64,
 }
 
 /// A connection that lost its id. It stays here until its session ends, so that a successor can get the message that
@@ -113,14 +115,26 @@ struct Leaving {
 }
 
 struct PendingProbe {
-    asked: u64,
+    timing: ProbeTiming,
     answer: oneshot::Sender<()>,
+}
+
+/// The times of a probe of the holder of an id.
+#[derive(Clone, Copy)]
+pub(super) struct ProbeTiming {
+    pub(super) asked: u64,
+    /// When the pong is late, also over a slow link.
+    pub(super) due: u64,
+    /// Nothing else was on its way to the holder that delays the ping much.
+    pub(super) undelayed: bool,
 }
 
 /// The id is reserved: its owner was closed for being slow or silent and may come back.
 struct Reserved {
     token: Token,
     until: u64,
+    /// Clients from here need not wait.
+    open_to: Option<AddressPrefix>,
     /// The owner's last connection, if it still has a claim to the id.
     claimed: Option<ConnId>,
 }
@@ -130,6 +144,12 @@ struct Awaited {
     token: Token,
     arrived: oneshot::Sender<bool>,
 }
+
+/// The slowest link that is taken into account when we judge whether a ping has arrived, in bytes per millisecond: 64 kbit/s.
+const SLOW_LINK: u64 = 8;
+
+/// Longest time for which what was sent counts as on its way, in milliseconds. What an outbox drops counts too.
+const MAX_ARRIVAL: u64 = 60_000;
 
 /// Most clients that wait for one id.
 const MAX_PROBES: usize = 16;
@@ -151,7 +171,37 @@ impl Conn {
     ) -> Self {
         let RegisterRequest { token, link, info, claim, .. } = request;
         let fence = claim.map_or(0, |claim| claim.fence);
-        Conn { id, token: token.clone(), outbox, fence, since, link, info, opened, pinged: 0, crowded: None }
+        Conn {
+            id,
+            token: token.clone(),
+            outbox,
+            fence,
+            since,
+            link,
+            info,
+            opened,
+            pinged: 0,
+            crowded: None,
+            arrival: 0,
+        }
+    }
+
+    /// Notes that bytes are on their way to the client.
+    pub(super) fn note_sent(&mut self, bytes: usize, now: u64) {
+        let most = now.saturating_add(MAX_ARRIVAL);
+        self.arrival = (self.arrival.max(now) + bytes as u64 / SLOW_LINK).min(most);
+    }
+
+    /// The times of a probe that begins now. What is on its way delays the ping, for `reclaim` at most.
+    pub(super) fn time_probe(&self, now: u64, probe: u64, reclaim: u64) -> ProbeTiming {
+        // The rest of the timeout is enough for the pong.
+        let little = self.arrival <= now.saturating_add(probe / 3);
+        let arrival = if little { now } else { self.arrival.min(now.saturating_add(reclaim)) };
+        ProbeTiming {
+            asked: now,
+            due: arrival.saturating_add(probe),
+            undelayed: little && self.outbox.is_drained(),
+        }
     }
 
     /// Notes whether the client has taken something from a full outbox.
@@ -213,9 +263,9 @@ impl State {
         last.is_some_and(|last| last != *token)
     }
 
-    /// Reserves the id for its owner.
-    pub(super) fn reserve(&mut self, token: Token, until: u64) {
-        self.rare().reserved = Some(Reserved { token, until, claimed: None });
+    /// Reserves the id for its owner, except from clients of `open_to`.
+    pub(super) fn reserve(&mut self, token: Token, until: u64, open_to: Option<AddressPrefix>) {
+        self.rare().reserved = Some(Reserved { token, until, open_to, claimed: None });
     }
 
     /// Keeps the claim of a connection that left for as long as its id is reserved. False if it is not.
@@ -230,10 +280,18 @@ impl State {
         reserved.is_some_and(|reserved| reserved.claimed == Some(connection))
     }
 
-    /// Whether the id is reserved for another token.
-    pub(super) fn is_reserved_from(&self, token: &Token, now: u64) -> bool {
+    /// Whether the id is reserved for another token, and a client from this address has to wait.
+    pub(super) fn is_reserved_from(&self, token: &Token, address: Option<IpAddr>, now: u64) -> bool {
         let reserved = self.rare.as_ref().and_then(|rare| rare.reserved.as_ref());
-        reserved.is_some_and(|reserved| now < reserved.until && reserved.token != *token)
+        let is_foreign = reserved.is_some_and(|reserved| now < reserved.until && reserved.token != *token);
+        is_foreign && !self.is_open_to(address)
+    }
+
+    /// Whether the id is reserved, and a client from this address need not wait.
+    pub(super) fn is_open_to(&self, address: Option<IpAddr>) -> bool {
+        let reserved = self.rare.as_ref().and_then(|rare| rare.reserved.as_ref());
+        let open_to = reserved.and_then(|reserved| reserved.open_to);
+        open_to.is_some() && open_to == address.map(AddressPrefix::of)
     }
 
     pub(super) fn is_reserved(&self) -> bool {
@@ -250,7 +308,7 @@ impl State {
     }
 
     /// Adds a client that waits for the id; the flag says whether it is the first. `None` if too many wait already.
-    pub(super) fn ask(&mut self, now: u64) -> Option<(oneshot::Receiver<()>, bool)> {
+    pub(super) fn ask(&mut self, timing: ProbeTiming) -> Option<(oneshot::Receiver<()>, bool)> {
         let probes = &mut self.rare().probes;
         probes.retain(|probe| !probe.answer.is_closed());
         if probes.len() >= MAX_PROBES {
@@ -258,13 +316,21 @@ impl State {
         }
         let first = probes.is_empty();
         let (answer, receiver) = oneshot::channel();
-        probes.push(PendingProbe { asked: now, answer });
+        probes.push(PendingProbe { timing, answer });
         Some((receiver, first))
     }
 
-    /// When the oldest probe began that is still open.
-    pub(super) fn first_asked(&self) -> Option<u64> {
-        self.rare.as_ref()?.probes.iter().map(|probe| probe.asked).min()
+    /// The oldest probe that is still open.
+    pub(super) fn first_probe(&self) -> Option<ProbeTiming> {
+        self.rare.as_ref()?.probes.iter().map(|probe| probe.timing).min_by_key(|timing| timing.asked)
+    }
+
+    /// The address of a holder that would have answered its probe if it were there: nothing else was on its way, and nothing
+    /// is unsent.
+    pub(super) fn surely_silent(&self) -> Option<AddressPrefix> {
+        let conn = self.conn.as_ref().filter(|conn| conn.outbox.is_drained())?;
+        let probe = self.first_probe()?;
+        conn.info.address.filter(|_| probe.undelayed).map(AddressPrefix::of)
     }
 
     /// Whether a connection with this token holds the id.

@@ -80,7 +80,7 @@ impl Guard<'_> {
             self.forget_probes();
             slot.set_probed(false);
         }
-        let asked = self.first_asked();
+        let probe = self.first_probe();
         let Some(conn) = &mut self.conn else {
             slot.set_probed(false);
             return HolderCheck::Keep;
@@ -90,7 +90,7 @@ impl Guard<'_> {
         if silent >= timeouts.alive {
             return HolderCheck::Dismiss(CloseReason::TimedOut);
         }
-        if asked.is_some_and(|asked| now.saturating_sub(asked) >= timeouts.probe) {
+        if probe.is_some_and(|probe| probe.due <= now) {
             return HolderCheck::Dismiss(CloseReason::Evicted);
         }
         if conn.crowded.is_some_and(|since| now.saturating_sub(since) >= timeouts.stall) {

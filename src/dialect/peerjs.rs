@@ -125,17 +125,22 @@ pub fn open() -> Frame {
     constant(r#"{"type":"OPEN"}"#)
 }
 
+/// Tells a client that it waits for its id. PeerJS knows no such type, and logs the message as a warning.
+pub fn waiting() -> Frame {
+    notice("WAITING", "The ID may still be in use: waiting for its last connection")
+}
+
 /// Refuses a client whose id belongs to somebody else.
 pub fn id_taken(message: &str) -> Frame {
-    refusal("ID-TAKEN", message)
+    notice("ID-TAKEN", message)
 }
 
 /// Refuses a client for any other reason. An admitted client never gets this.
 pub fn error(message: &str) -> Frame {
-    refusal("ERROR", message)
+    notice("ERROR", message)
 }
 
-fn refusal(kind: &str, message: &str) -> Frame {
+fn notice(kind: &str, message: &str) -> Frame {
     Frame::text(48 + message.len(), |out| {
         out.extend_from_slice(b"{\"type\":\"");
         out.extend_from_slice(kind.as_bytes());

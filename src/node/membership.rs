@@ -4,6 +4,7 @@
 //! thread that talks to the [`Backplane`](crate::cluster::Backplane): it keeps the lease, asks, claims, sends and reads.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
@@ -318,6 +319,8 @@ pub struct OpenRequest {
     pub token: Token,
     /// The kind of its connection.
     pub link: Link,
+    /// Where it is.
+    pub address: Option<IpAddr>,
 }
 
 /// What the cluster says to a client that asks for an id.

@@ -16,6 +16,11 @@ pub(super) trait ProtocolHandler: Sized + 'static {
     /// Tells a client why it is not admitted.
     fn refusal(refusal: Refusal) -> Frame;
 
+    /// Tells a client that it goes on waiting for its id.
+    fn waiting() -> Option<Frame> {
+        None
+    }
+
     /// Waits for what an earlier message began. Nothing is read before that is ready, which takes a few seconds at most.
     fn poll_pending(&mut self, _cx: &mut task::Context<'_>, _context: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())

@@ -70,6 +70,10 @@ impl ProtocolHandler for PeerJs {
         }
     }
 
+    fn waiting() -> Option<Frame> {
+        Some(peerjs::waiting())
+    }
+
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()> {
         match peerjs::decode(text) {
             Command::Relay(envelope) => relay(context.peer, context.sessions, &envelope, context.flushes),

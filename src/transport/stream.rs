@@ -32,10 +32,12 @@ const MESSAGE_INTERVAL: Duration = Duration::from_millis(100);
 /// progress event for several lines.
 const FILLER: Bytes = Bytes::from_static(b"{}\n");
 
-/// Delays of the filler lines after the last message. There are as many fillers as messages, at most
-/// these. A page that is busy for seconds is rare, but would never read its last messages.
-const FILLER_DELAYS: [Duration; 3] =
-    [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
+/// Time between fillers, while the client may have read only one line of the whole stream.
+const QUICK_FILLERS: Duration = Duration::from_millis(300);
+
+/// Time between later fillers, until the client renews its stream. Its page may have been busy all the time, and one event
+/// came for all quick fillers.
+const SLOW_FILLERS: Duration = Duration::from_secs(1);
 
 /// Maximum bytes in the outbox. It is small because [`MESSAGE_INTERVAL`] makes a stream slow.
 const MAX_WAITING: usize = 256 << 10;
@@ -68,11 +70,13 @@ pub(crate) struct StreamBody {
     fillers: FillerSchedule,
 }
 
-/// The filler lines that are due after the last message.
+/// The filler lines after the last message. There are none before the first one.
 #[derive(Default)]
 struct FillerSchedule {
-    left: usize,
-    sent: usize,
+    /// All messages and fillers of the stream. A client that has fallen behind stays behind.
+    lines: usize,
+    /// Quick fillers that are left.
+    quick: usize,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -289,19 +293,20 @@ impl Stream for StreamBody {
 
 impl FillerSchedule {
     fn message_sent(&mut self) {
-        self.left = (self.left + 1).min(FILLER_DELAYS.len());
-        self.sent = 0;
+        self.lines += 1;
+        self.quick = self.lines;
         self.timer = None;
     }
 
-    /// Pending forever if no filler is left.
+    /// Pending forever if no message was sent.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(after) = FILLER_DELAYS.get(self.sent).filter(|_| self.left > 0) else {
+        if self.lines == 0 {
             return Poll::Pending;
-        };
-        ready!(self.timer.get_or_insert_with(|| Box::pin(sleep(*after))).as_mut().poll(cx));
-        self.left -= 1;
-        self.sent += 1;
+        }
+        let after = if self.quick > 0 { QUICK_FILLERS } else { SLOW_FILLERS };
+        ready!(self.timer.get_or_insert_with(|| Box::pin(sleep(after))).as_mut().poll(cx));
+        self.lines += 1;
+        self.quick = self.quick.saturating_sub(1);
         self.timer = None;
         Poll::Ready(())
     }
@@ -337,7 +342,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn fillers_follow_the_last_message_and_stop_at_the_next() {
+    async fn as_many_quick_fillers_as_lines_follow_the_last_message_and_then_slow_ones() {
         let (socket, mut body) = stream(std::future::pending());
         assert_eq!(next(&mut body).await.1.len(), PADDING + 1);
         ["1\n", "2\n"].into_iter().for_each(|line| say(&socket, line));
@@ -347,8 +352,20 @@ mod tests {
         say(&socket, "3\n");
         assert_eq!(next(&mut body).await, (0, "3\n".into()));
         assert_eq!(next(&mut body).await, (400, FILLER));
-        assert_eq!(next(&mut body).await, (1000, FILLER));
+        // A page that has read one line of these four needs three more events; the stream began with messages 1 and 2.
+        for _ in 1..4 {
+            assert_eq!(next(&mut body).await, (300, FILLER));
+        }
+        for _ in 0..20 {
+            assert_eq!(next(&mut body).await, (1000, FILLER));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_without_messages_has_no_fillers() {
+        let (_socket, mut body) = stream(std::future::pending());
+        assert_eq!(next(&mut body).await.1.len(), PADDING + 1);
         let nothing = tokio::time::timeout(Duration::from_secs(60), next(&mut body)).await;
-        assert!(nothing.is_err(), "one filler for each message");
+        assert!(nothing.is_err());
     }
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// What proves the checks of ICE of one side of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,6 +8,24 @@ pub struct IceCredentials<'a> {
     pub ufrag: &'a str,
     /// The password, `ice-pwd`.
     pub pwd: &'a str,
+}
+
+/// An IPv4 address, or the /64 of an IPv6 address, which is the usual size of one household's network. Limits count by it.
+///
+/// Bytes, because the alignment of `u128` would make its containers larger.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct AddressPrefix(pub(crate) [u8; 16]);
+
+impl AddressPrefix {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => AddressPrefix(address.to_ipv6_mapped().octets()),
+            IpAddr::V6(address) => {
+                let prefix = address.to_bits() & (u128::MAX << 64);
+                AddressPrefix(Ipv6Addr::from_bits(prefix).octets())
+            }
+        }
+    }
 }
 
 /// The number of one connection. Never reused within a process.

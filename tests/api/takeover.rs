@@ -7,12 +7,16 @@ use std::time::Duration;
 use peerbroker::wire::CloseReason;
 
 use crate::harness::http_client::PATIENCE;
-use crate::harness::messages::{ID_TAKEN, LEAVE, expired, offer, relayed_offer};
+use crate::harness::messages::{ID_TAKEN, LEAVE, WAITING, expired, offer, relayed_offer};
 use crate::harness::wire::opcode;
-use crate::harness::{RawClient, Told, on_both, on_both_with, on_own, on_own_with, wait_until, wire};
+use crate::harness::{
+    RawClient, TestServer, Told, on_both, on_both_with, on_own, on_own_with, wait_until, wire,
+};
 
 const PROBE: Duration = Duration::from_millis(3000);
 const RECLAIM: Duration = Duration::from_secs(10);
+/// A client that waits longer for its id is told so.
+const TOLD: Duration = Duration::from_secs(2);
 const MS: Duration = Duration::from_millis(1);
 
 #[test]
@@ -132,9 +136,12 @@ fn a_holder_that_answers_keeps_its_id() {
         let mut holder = server.client("a");
         let mut newcomer = server.begin("a", "another token");
         assert!(holder.expect_ping().is_empty());
-        server.advance(PROBE - MS);
-        holder.pong(b"");
+        server.settle();
+        server.advance(TOLD);
         newcomer.expect_accepted();
+        newcomer.expect(WAITING);
+        server.advance(PROBE - TOLD - MS);
+        holder.pong(b"");
         newcomer.expect(ID_TAKEN);
         newcomer.expect_closed_with(None);
         server.advance(PROBE);
@@ -164,13 +171,15 @@ fn a_holder_that_does_not_answer_loses_its_id() {
         let mut b = server.client("b");
         let mut newcomer = server.begin("a", "another token");
         holder.expect_ping();
-        server.advance(PROBE - MS);
+        server.settle();
+        server.advance(TOLD);
+        newcomer.expect_accepted();
+        newcomer.expect(WAITING);
+        server.advance(PROBE - TOLD - MS);
         assert_eq!(server.told_about("a"), [Told::Connected("a".into())]);
         server.advance(MS);
-        newcomer.expect_accepted();
         holder.expect_closed_with(Some(4002));
-        server.wait_until_gone("a");
-        server.advance(RECLAIM);
+        // Both have the same address, so it does not wait for the holder to come back.
         newcomer.expect_open();
         b.send(offer("a", "1"));
         newcomer.expect(relayed_offer("b", "a", "1"));
@@ -179,24 +188,39 @@ fn a_holder_that_does_not_answer_loses_its_id() {
     });
 }
 
+/// A client behind a proxy, which names its address.
+fn begin_from(server: &TestServer, address: &str, id: &str, token: &str) -> RawClient {
+    let target = server.target(id, token);
+    let mut client = server.connect(&target);
+    let header = format!("\r\nX-Forwarded-For: {address}\r\n\r\n");
+    client.send_raw(RawClient::handshake(&target).replacen("\r\n\r\n", &header, 1));
+    client
+}
+
 #[test]
 fn an_id_is_kept_for_a_holder_that_did_not_answer_and_comes_back() {
-    on_own(|server| {
-        let mut holder = server.client("a");
-        let mut b = server.client("b");
-        let mut newcomer = server.begin("a", "another token");
-        holder.expect_ping();
-        server.advance(PROBE);
-        newcomer.expect_accepted();
-        holder.expect_closed_with(Some(4002));
-        server.wait_until_gone("a");
-        b.send(offer("a", "1"));
-        server.advance(RECLAIM - Duration::from_secs(6));
-        let mut back = server.client("a");
-        back.expect(relayed_offer("b", "a", "1"));
-        newcomer.expect(ID_TAKEN);
-        newcomer.expect_closed_with(None);
-    });
+    on_own_with(
+        |config| config.proxied = true,
+        |server| {
+            let mut holder = server.client("a");
+            let mut b = server.client("b");
+            let mut newcomer = begin_from(server, "198.51.100.1", "a", "another token");
+            holder.expect_ping();
+            server.settle();
+            server.advance(TOLD);
+            newcomer.expect_accepted();
+            newcomer.expect(WAITING);
+            server.advance(PROBE - TOLD);
+            holder.expect_closed_with(Some(4002));
+            server.wait_until_gone("a");
+            b.send(offer("a", "1"));
+            server.advance(RECLAIM - Duration::from_secs(6));
+            let mut back = server.client("a");
+            back.expect(relayed_offer("b", "a", "1"));
+            newcomer.expect(ID_TAKEN);
+            newcomer.expect_closed_with(None);
+        },
+    );
 }
 
 #[test]
@@ -226,9 +250,6 @@ fn of_two_newcomers_with_different_tokens_one_gets_the_id() {
         let newcomers = [server.begin("a", "second"), server.begin("a", "third")];
         holder.expect_ping();
         server.advance(PROBE);
-        server.wait_until_gone("a");
-        server.settle();
-        server.advance(RECLAIM);
         let (told, answers) = mpsc::channel();
         thread::scope(|scope| {
             for newcomer in newcomers {
@@ -248,6 +269,7 @@ fn of_two_newcomers_with_different_tokens_one_gets_the_id() {
         while let Some(frame) = client.next_frame("an answer") {
             match frame.opcode() {
                 opcode::PING => client.pong(&frame.payload),
+                opcode::TEXT if frame.payload == WAITING.as_bytes() => {}
                 opcode::TEXT => told.send(String::from_utf8(frame.payload).unwrap()).unwrap(),
                 _ => return,
             }

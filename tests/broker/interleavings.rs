@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
-use wish::wish;
+use wish::{Wish, wish};
 use world::World;
 
 /// Some pairs are equal when they are joined with an underscore.
@@ -48,11 +48,37 @@ proptest! {
 
     #[test]
     fn every_interleaving_is_as_the_model_says(wishes in vec(wish(), 1..80)) {
-        let mut world = World::new();
-        for wish in wishes {
-            world.fulfil(wish);
-        }
-        world.finish();
-        world.check_history();
+        play(wishes);
     }
+}
+
+fn play(wishes: Vec<Wish>) {
+    let mut world = World::new();
+    for wish in wishes {
+        world.fulfil(wish);
+    }
+    world.finish();
+    world.check_history();
+}
+
+#[test]
+fn a_flood_to_a_socket_that_broke_while_it_was_full_is_as_the_model_says() {
+    const OPEN: usize = usize::MAX;
+    let connect = |id| Wish::Connect { id, token: 0, room: OPEN };
+    let small = || vec![(3, 0, false)];
+    play(vec![
+        connect(3),
+        connect(0),
+        connect(1),
+        connect(3),
+        Wish::Room(4, 0),
+        Wish::Break(0),
+        connect(0),
+        Wish::Send { from: 0, burst: small() },
+        Wish::Send { from: 3, burst: small() },
+        Wish::Leave(2),
+        Wish::Send { from: 2, burst: vec![(3, 300, false), (3, 300, false)] },
+        Wish::Advance(5000),
+        Wish::Sweep,
+    ]);
 }

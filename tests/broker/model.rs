@@ -64,6 +64,15 @@ pub struct Expiry {
     pub told: Option<ConnNo>,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Probe {
+    no: usize,
+    asked: u64,
+    due: u64,
+    /// Little else was on its way to the holder.
+    undelayed: bool,
+}
+
 #[derive(Clone)]
 pub struct Model {
     limits: Limits,
@@ -72,10 +81,11 @@ pub struct Model {
     pub messages: Vec<Message>,
     holders: BTreeMap<String, ConnNo>,
     queues: BTreeMap<String, Queue>,
-    /// The time, and the number of the probe.
-    probes: BTreeMap<String, Vec<(u64, usize)>>,
-    /// Ids that are reserved for a token until a time.
-    reserved: BTreeMap<String, (String, u64)>,
+    probes: BTreeMap<String, Vec<Probe>>,
+    /// Ids that are reserved for a token until a time; the flag says whether clients of its address need not wait.
+    reserved: BTreeMap<String, (String, u64, bool)>,
+    /// The time of the last sweep.
+    swept: u64,
     next_rank: u64,
     pub counts: Counts,
     pub expiries: BTreeSet<Expiry>,
@@ -105,6 +115,7 @@ impl Model {
             queues: BTreeMap::new(),
             probes: BTreeMap::new(),
             reserved: BTreeMap::new(),
+            swept: 0,
             next_rank: 0,
             counts: Counts::default(),
             expiries: BTreeSet::new(),
@@ -132,7 +143,7 @@ impl Model {
     }
 
     pub fn is_pending(&self, probe: usize) -> bool {
-        self.probes.values().flatten().any(|(_, pending)| *pending == probe)
+        self.probes.values().flatten().any(|pending| pending.no == probe)
     }
 
     pub fn waiting(&self) -> impl Iterator<Item = MessageNo> + '_ {

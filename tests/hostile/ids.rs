@@ -117,9 +117,14 @@ impl SlowPeer {
     }
 
     /// A client with another token claims the id and is refused.
-    fn expect_not_stolen(&self) {
-        let mut thief = accepted(connect(self.address), THIEF, "victim", "another");
-        let told = thief.expect_text();
+    fn expect_not_stolen(&self, from: &str) {
+        let mut thief = accepted(connect(self.address), from, "victim", "another");
+        let told = loop {
+            match thief.expect_text() {
+                told if told.contains("WAITING") => {}
+                told => break told,
+            }
+        };
         assert!(told.contains("ID-TAKEN"), "the thief is told: {told}");
     }
 }
@@ -132,7 +137,19 @@ pub fn delayed_probe(target: &mut Target) {
         push(&flooder.0, &flood, Instant::now() + 3 * SECOND);
         // The messages are on their way to the victim when the thief connects.
         ended(&flooder.0, Instant::now() + SECOND);
-        victim.expect_not_stolen();
+        victim.expect_not_stolen(THIEF);
+        assert_eq!(victim.closed.load(Ordering::SeqCst), 0, "times that the victim was closed");
+    });
+}
+
+pub fn probed_from_its_network(target: &mut Target) {
+    let flooder = open(target, VICTIM, "flooder");
+    let victim = SlowPeer::new(target, 8 << 10);
+    victim.lives_while(|| {
+        let flood = message("victim", 12 << 10).repeat(5);
+        assert_eq!(push(&flooder.0, &flood, Instant::now() + 3 * SECOND), flood.len(), "it is read");
+        ended(&flooder.0, Instant::now() + SECOND / 2);
+        victim.expect_not_stolen(VICTIM);
         assert_eq!(victim.closed.load(Ordering::SeqCst), 0, "times that the victim was closed");
     });
 }
@@ -152,7 +169,7 @@ pub fn overfilled_outbox(target: &mut Target) {
         assert!(expired > 0, "the outbox of the victim was too full");
         let mut friend = target.client(FRIEND, "friend", "t");
         friend.send_raw(message("victim", 1));
-        victim.expect_not_stolen();
+        victim.expect_not_stolen(THIEF);
         let deadline = Instant::now() + 20 * SECOND;
         while victim.from_friend.load(Ordering::SeqCst) == 0 {
             assert!(Instant::now() < deadline, "the message of a friend does not arrive");

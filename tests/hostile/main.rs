@@ -75,6 +75,10 @@ const ATTACKS: &[Attack] = &[
     attack!(http::mutated_handshakes, "10,000 handshakes with bytes changed, cut and doubled"),
     // Ids, queues and rates.
     attack!(ids::delayed_probe, "0.9 MB to a peer that reads 100 KB/s, then the id with another token"),
+    attack!(
+        ids::probed_from_its_network,
+        "60 KB to a peer that reads 64 kbit/s, then its id from its own address with another token"
+    ),
     attack!(ids::overfilled_outbox, "8 MB to a peer that reads 400 KB/s, then the id with another token"),
     attack!(ids::self_takeover, "400 times 0.9 MB to an id that does not read, and a takeover").peak_mib(100),
     attack!(ids::leaving_and_coming_back, "2,000 messages, leaves and comes back, 20 times"),

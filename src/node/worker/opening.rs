@@ -42,7 +42,10 @@ impl<B: Backplane> Worker<B> {
         let _ = reply.send(opening);
     }
 
-    async fn claim_name(self: &Rc<Self>, OpenRequest { realm, id, token, link }: &OpenRequest) -> Opening {
+    async fn claim_name(
+        self: &Rc<Self>,
+        OpenRequest { realm, id, token, link, address }: &OpenRequest,
+    ) -> Opening {
         let name = name_of_peer(&realm.address(id));
         let mut claimed = self.begin_opening(realm, id, &name).await;
         let (mut over, mut probed, mut counted) = (None, None, false);
@@ -79,7 +82,8 @@ impl<B: Backplane> Worker<B> {
                     }
                 }
                 Some(ClaimOutcome::Taken(owner) | ClaimOutcome::Elsewhere(owner))
-                    if self.is_gone(realm, id, owner) =>
+                    if self.is_gone(realm, id, owner)
+                        || (self.is_ours(owner.node) && realm.is_open_to(id, *address)) =>
                 {
                     over = Some(owner);
                 }

@@ -5,6 +5,9 @@ use serde_json::Value;
 pub const KINDS: [&str; 3] = ["OFFER", "ANSWER", "CANDIDATE"];
 pub const LEAVE: &str = r#"{"type":"LEAVE"}"#;
 pub const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;
+/// A client that waits for its id gets it after 2 s.
+pub const WAITING: &str =
+    r#"{"type":"WAITING","payload":{"msg":"The ID may still be in use: waiting for its last connection"}}"#;
 pub const ID_TAKEN: &str = r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#;
 
 /// A message as the client sends it; `payload` is JSON.

@@ -9,7 +9,7 @@ use peerbroker::wire::CloseReason;
 
 use crate::harness::http_client::PATIENCE;
 use crate::harness::legacy::{GRACE, HEAD_START, MS, StreamClient};
-use crate::harness::messages::{ID_TAKEN, LEAVE, error, expired, offer, relayed_offer};
+use crate::harness::messages::{ID_TAKEN, LEAVE, WAITING, error, expired, offer, relayed_offer};
 use crate::harness::{TestServer, Told, Transport, on_both, on_both_with, on_own, token_of, wait_until};
 
 const PING: Duration = Duration::from_secs(20);
@@ -176,9 +176,11 @@ fn a_stream_that_ends_while_it_waits_for_its_id_leaves_the_greeting_to_its_webso
         let mut newcomer = server.begin("a", &token_of("a"));
         newcomer.expect_accepted();
         leave(server, stream);
-        server.advance(Duration::from_secs(3));
+        server.settle();
+        server.advance(Duration::from_secs(2));
+        newcomer.expect(WAITING);
+        server.advance(Duration::from_secs(1));
         assert_eq!(holder.expect_close(), Some(4002));
-        server.advance(Duration::from_secs(10));
         newcomer.expect_open();
         newcomer.expect_nothing("a");
     });

@@ -55,6 +55,8 @@ pub struct Conn {
     pub broken: bool,
     /// Half a message was taken back, so nothing can follow.
     pub(super) cut: bool,
+    /// When everything sent to it has arrived, over a slow link.
+    pub(super) arrival: u64,
     pub(super) last_heard: u64,
     pub(super) last_pinged: u64,
     /// Slot in the order of first registrations.
@@ -111,9 +113,18 @@ impl Conn {
         }
         if self.outbox.is_empty() {
             self.charge = 0;
-        } else if self.room == 0 {
+        } else if self.room == 0 && !self.broken && !self.cut {
+            // A write to a broken socket fails: only a live one is full.
             self.blocked = true;
         }
+    }
+
+    pub(super) fn note_sent(&mut self, bytes: usize, now: u64) {
+        self.arrival = (self.arrival.max(now) + bytes as u64 / 8).min(now + 60_000);
+    }
+
+    pub(super) fn is_drained(&self) -> bool {
+        self.outbox.is_empty() && !self.blocked
     }
 
     /// Checks whether a full outbox has made progress.

@@ -7,7 +7,8 @@ use peerbroker::wire::CloseReason;
 use super::conn::{Conn, Item, Stage, close_of, notice};
 use super::queue::Losses;
 use super::sweep::millis;
-use super::{Chooser, ConnNo, Entry, Expiry, Message, Model, Routing};
+use super::{Chooser, ConnNo, Entry, Expiry, Message, Model, Probe, Routing};
+use crate::address;
 use crate::socket::{HANDSHAKE, Heard};
 
 /// Maximum clients that wait for one holder's answer.
@@ -62,6 +63,7 @@ impl Model {
             room,
             broken: false,
             cut: false,
+            arrival: 0,
             last_heard: self.now,
             last_pinged: 0,
             rank,
@@ -77,6 +79,7 @@ impl Model {
         conn.outbox.push_back(Item { own: true, ..notice("OPEN".to_owned()) });
         let preloaded = !queue.items.is_empty();
         conn.outbox.extend(queue.items);
+        conn.note_sent(conn.outbox.iter().map(Item::cost).sum(), self.now);
         conn.drain();
         if preloaded && !conn.outbox.is_empty() {
             conn.crowded = Some(self.now);
@@ -88,7 +91,10 @@ impl Model {
     }
 
     fn is_reserved_from(&self, id: &str, token: &str) -> bool {
-        self.reserved.get(id).is_some_and(|(owner, until)| self.now < *until && owner != token)
+        self.reserved.get(id).is_some_and(|(owner, until, open_to_address)| {
+            let is_open = *open_to_address && address(id, owner) == address(id, token);
+            self.now < *until && owner != token && !is_open
+        })
     }
 
     pub fn send(&mut self, from: ConnNo, message: Message, choose: &mut Chooser) -> Routing {
@@ -149,7 +155,11 @@ impl Model {
     }
 
     fn offer(&mut self, conn: ConnNo, item: Item) -> (bool, Losses) {
+        let (bytes, is_message) = (item.len, item.from.is_some());
         let (accepted, lost) = self.conns[conn].offer(item);
+        if accepted && is_message {
+            self.conns[conn].note_sent(bytes, self.swept);
+        }
         self.counts.expired += lost.len() as u64;
         if !accepted || !lost.is_empty() {
             self.conns[conn].crowded.get_or_insert(self.now);
@@ -208,24 +218,38 @@ impl Model {
         if holder.is_none() && !self.reserved.contains_key(id) {
             return;
         }
+        let (now, timeout) = (self.now, millis(self.limits.probe_timeout));
+        let arrival = holder.map_or(0, |holder| self.conns[holder].arrival);
+        let little = arrival <= now + timeout / 3;
+        let undelayed = little && holder.is_some_and(|holder| self.conns[holder].is_drained());
+        let arrival = if little { now } else { arrival.min(now + millis(self.limits.reclaim_timeout)) };
+        let due = arrival + timeout;
         let probes = self.probes.entry(id.to_owned()).or_default();
         assert!(probes.len() < MAX_PROBES, "this test asks less");
         if let Some(holder) = holder.filter(|_| probes.is_empty()) {
             self.conns[holder].look(self.now);
             self.conns[holder].ping();
         }
-        probes.push((self.now, probe));
+        probes.push(Probe { no: probe, asked: now, due, undelayed });
     }
 
     /// Takes the id away. The partly written message stays, followed by the reason.
     pub(super) fn dismiss(&mut self, conn: ConnNo, why: CloseReason) -> Vec<Item> {
         let id = self.conns[conn].id.clone();
         self.holders.remove(&id);
-        self.probes.remove(&id);
+        let probes = self.probes.remove(&id);
         let conn = &mut self.conns[conn];
         if matches!(why, CloseReason::Evicted | CloseReason::SlowReader) {
-            let reclaim = millis(self.limits.reclaim_timeout);
-            self.reserved.insert(id, (conn.token.clone(), self.now + reclaim));
+            let (timeout, reclaim) = (millis(self.limits.probe_timeout), millis(self.limits.reclaim_timeout));
+            let first = probes.as_ref().map(|probes| probes[0].asked).filter(|_| why == CloseReason::Evicted);
+            let waited = first.map_or(0, |asked| (self.now - asked).saturating_sub(timeout));
+            let is_surely_silent = why == CloseReason::Evicted
+                && conn.is_drained()
+                && probes.is_some_and(|probes| probes[0].undelayed);
+            self.reserved.insert(
+                id,
+                (conn.token.clone(), self.now + reclaim.saturating_sub(waited), is_surely_silent),
+            );
         }
         conn.stage = Stage::Dismissed(why);
         let unsent = conn.take_unsent(false);

@@ -8,6 +8,7 @@ use super::{Chooser, MessageNo, Model};
 
 impl Model {
     pub fn sweep(&mut self, choose: &mut Chooser) {
+        self.swept = self.now;
         let ids = self.holders.keys().chain(self.queues.keys()).chain(self.reserved.keys());
         let ids: BTreeSet<&String> = ids.filter(|id| self.is_due(id)).collect();
         let mut due: Vec<String> = ids.into_iter().cloned().collect();
@@ -49,16 +50,11 @@ impl Model {
             }
             let conn = &self.conns[holder];
             let ping = millis(limits.effective_ping_interval());
-            let asked = self
-                .probes
-                .get(id)
-                .into_iter()
-                .flatten()
-                .any(|(asked, _)| since(*asked) >= millis(limits.probe_timeout));
+            let late = self.probes.get(id).is_some_and(|probes| probes[0].due <= now);
             let why = if since(conn.last_heard) >= millis(limits.alive_timeout) {
                 self.counts.timed_out += 1;
                 Some(CloseReason::TimedOut)
-            } else if asked {
+            } else if late {
                 self.counts.evicted += 1;
                 Some(CloseReason::Evicted)
             } else {
@@ -74,7 +70,7 @@ impl Model {
                 self.conns[holder].ping();
             }
         }
-        if self.reserved.get(id).is_some_and(|(_, until)| *until <= now) {
+        if self.reserved.get(id).is_some_and(|(_, until, _)| *until <= now) {
             self.reserved.remove(id);
             self.probes.remove(id);
         }

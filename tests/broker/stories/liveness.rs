@@ -8,7 +8,7 @@ use peerbroker::wire::CloseReason;
 
 use super::{asked, blocked, closed, house, house_with, is_pending, last, messages};
 use crate::socket::{Heard, Socket};
-use crate::{House, offer, peer};
+use crate::{House, offer, peer, register_from};
 
 #[test]
 fn the_silent_are_pinged_and_then_dropped() {
@@ -104,6 +104,96 @@ fn an_id_whose_owner_does_not_come_back_goes_to_those_who_wait() {
     let new = house.connect("b", "another", &Socket::open());
     drop(b);
     assert!(new.is_current());
+}
+
+/// Whether a client gets the id of a holder that did not answer, after what happened to it.
+fn is_open_to(from: &str, holder: &str, before: fn(&House), during: fn(&House)) -> bool {
+    let house = house();
+    let RegisterOutcome::Registered(_b) = house.try_connect_from(holder, "b", "t") else {
+        panic!("the id is free");
+    };
+    house.pass(1000);
+    before(&house);
+    let _asked = house.realm.probe(&peer("b"));
+    during(&house);
+    // Long enough for a pong over a slow link, and too short for the end of a reservation.
+    house.pass(3000);
+    house.pass(9000);
+    assert_eq!(house.broker.counters().totals().closed(CloseReason::Evicted), 1);
+    matches!(house.try_connect_from(from, "b", "another"), RegisterOutcome::Registered(_))
+}
+
+fn messages_to_b(count: usize) -> impl Fn(&House) {
+    move |house| {
+        let a = house.connect("a", "s", &Socket::open());
+        (0..count).for_each(|_| offer(&a, "b", &"x".repeat(1000)));
+    }
+}
+
+#[test]
+fn a_client_from_the_address_of_a_silent_holder_does_not_wait() {
+    let nothing: fn(&House) = |_| ();
+    let open = |from, holder| is_open_to(from, holder, nothing, nothing);
+    assert!(open("203.0.113.1", "203.0.113.1"));
+    assert!(open("2001:db8::1", "2001:db8::ffff:1"), "one household's /64");
+    assert!(open("203.0.113.1", "::ffff:203.0.113.1"));
+    for (from, holder) in [("203.0.113.2", "203.0.113.1"), ("2001:db8:0:1::1", "2001:db8::1")] {
+        assert!(!open(from, holder), "{from} takes the id of {holder}");
+    }
+}
+
+#[test]
+fn a_client_without_an_address_waits() {
+    let house = house();
+    let client = |token| {
+        let outbox = &mut Socket::open().outbox(1000);
+        register_from(None, &house.realm, "b", token, outbox)
+    };
+    let RegisterOutcome::Registered(_b) = client("t") else { panic!("the id is free") };
+    let _asked = house.realm.probe(&peer("b"));
+    house.pass(3000);
+    assert!(matches!(client("another"), RegisterOutcome::Reserved));
+}
+
+#[test]
+fn the_id_of_a_holder_whose_link_may_be_slow_is_kept_also_from_its_own_address() {
+    let open = |before, during| is_open_to("203.0.113.1", "203.0.113.1", before, during);
+    // Over a link of 64 kbit/s, the ping arrives a second late, or much later.
+    assert!(open(|house| messages_to_b(7)(house), |_| ()));
+    assert!(!open(|house| messages_to_b(9)(house), |_| ()));
+    assert!(open(|house| (messages_to_b(60)(house), house.pass(10_000)).1, |_| ()), "all has arrived");
+    assert!(open(|_| (), |house| messages_to_b(60)(house)), "these are behind the ping");
+}
+
+#[test]
+fn a_holder_behind_a_slow_link_has_more_time_to_answer_and_others_wait_no_longer_in_all() {
+    let house = house();
+    let b = house.connect("b", "t", &Socket::open());
+    messages_to_b(32)(&house);
+    // Four seconds at 64 kbit/s.
+    let mut probe = asked(house.realm.probe(&peer("b")));
+    house.pass(6999);
+    assert!(b.is_current() && is_pending(&mut probe));
+    house.pass(1000);
+    assert!(!b.is_current() && !is_pending(&mut probe));
+    let thief = || house.try_connect("b", "another", &Socket::open());
+    house.pass(13_000 - 7999 - 1);
+    assert!(matches!(thief(), RegisterOutcome::Reserved));
+    house.pass(1);
+    assert!(matches!(thief(), RegisterOutcome::Registered(_)));
+}
+
+#[test]
+fn the_id_of_a_holder_with_unsent_data_is_kept_also_from_its_own_address() {
+    let house = house();
+    let socket = Socket::with_room(usize::MAX);
+    let a = house.connect("a", "s", &socket);
+    house.pass(10_000);
+    socket.set_room(0);
+    let _asked = house.realm.probe(&peer("a"));
+    house.pass(3000);
+    assert!(!a.is_current());
+    assert!(matches!(house.try_connect("a", "another", &Socket::open()), RegisterOutcome::Reserved));
 }
 
 #[test]

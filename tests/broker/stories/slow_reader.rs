@@ -6,7 +6,7 @@ use peerbroker::wire::Frame;
 
 use super::{asked, blocked, flush, house, house_with, is_pending, last, messages, slow_readers};
 use crate::socket::{Heard, Socket};
-use crate::{offer, peer};
+use crate::{offer, peer, send, text};
 
 #[test]
 fn a_flood_expires_for_its_sender_and_its_recipient_stays() {
@@ -81,6 +81,25 @@ fn a_client_that_takes_nothing_of_a_full_outbox_is_closed_and_the_rest_waits() {
     let new = Socket::open();
     let _b = house.connect("b", "t", &new);
     assert_eq!(messages(&new)[0], "waits");
+}
+
+// Its session has been woken and ends it as broken, so its id is free at once and not kept for a slow client.
+#[test]
+fn a_socket_that_breaks_is_no_slow_reader_although_a_flood_expired_there() {
+    let house = house_with(|limits| limits.outbox_bytes = 1300);
+    let a = house.connect("a", "s", &Socket::open());
+    let broken = blocked(0);
+    let c = house.connect("c", "t", &broken);
+    broken.break_off();
+    for _ in 0..4 {
+        send(&a, "c", text(&"x".repeat(300)), false);
+    }
+    house.pass(5000);
+    assert!(c.is_current());
+    assert_eq!(slow_readers(&house), 0);
+    drop(c.part(CloseReason::Left, true));
+    let new = Socket::open();
+    let _c = house.connect("c", "another", &new);
 }
 
 #[test]

@@ -161,7 +161,10 @@ impl Node {
     pub fn sweep(&self) {
         self.active_tenants().iter().for_each(Tenant::sweep);
         if let Some(relay) = self.relay() {
-            relay.sweep();
+            relay.sweep(|key, realm, id| {
+                let realm = self.tenant(key.as_str()).and_then(|tenant| tenant.existing(realm));
+                realm.is_some_and(|realm| realm.contains(id))
+            });
         }
         self.counters().sweep(self.clock().now());
     }

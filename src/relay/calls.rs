@@ -167,8 +167,8 @@ impl Calls {
             return false;
         };
         let (number, now) = (self.next_number.fetch_add(1, Ordering::Relaxed), self.clock.now());
-        lock(&self.ranking).add(load.weight(), now, number);
-        share.ranking().add(load.weight(), now, number);
+        lock(&self.ranking).add(load.weight(), number);
+        share.ranking().add(load.weight(), number);
         let call = Arc::new(Call {
             number,
             session: Mutex::new(Session::new(number, offer, answer, now)),

@@ -69,8 +69,8 @@ impl Load {
     }
 }
 
-/// The order in which things give way: those of the heaviest first, and of equals the oldest.
-pub(super) struct Ranking<T>(BinaryHeap<(usize, Reverse<u64>, T)>);
+/// The order in which things give way: those of the heaviest first, and of equals the oldest, which is the lowest `T`.
+pub(super) struct Ranking<T>(BinaryHeap<(usize, Reverse<T>)>);
 
 impl<T: Ord> Default for Ranking<T> {
     fn default() -> Self {
@@ -80,19 +80,19 @@ impl<T: Ord> Default for Ranking<T> {
 
 impl<T: Ord> Ranking<T> {
     /// Adds something whose owner has `weight` now.
-    pub(super) fn add(&mut self, weight: usize, now: u64, what: T) {
-        self.0.push((weight, Reverse(now), what));
+    pub(super) fn add(&mut self, weight: usize, what: T) {
+        self.0.push((weight, Reverse(what)));
     }
 
     /// Takes what gives way to somebody of `newcomer`'s weight: nothing, if all others are lighter. `weigh` gives the weight that
     /// the owner has by now, and `None` for what is gone or must stay.
     pub(super) fn give_way(&mut self, newcomer: usize, weigh: impl Fn(&T) -> Option<usize>) -> Option<T> {
         while let Some(mut top) = self.0.peek_mut().filter(|top| top.0 >= newcomer) {
-            match weigh(&top.2) {
+            match weigh(&top.1.0) {
                 None => drop(PeekMut::pop(top)),
                 // Its owner has lost much since. To follow each step would take long.
                 Some(weight) if weight < newcomer || weight * 2 < top.0 => top.0 = weight,
-                Some(_) => return Some(PeekMut::pop(top).2),
+                Some(_) => return Some(PeekMut::pop(top).1.0),
             }
         }
         None
@@ -100,7 +100,7 @@ impl<T: Ord> Ranking<T> {
 
     /// Forgets what is gone.
     pub(super) fn sweep(&mut self, is_there: impl Fn(&T) -> bool) {
-        self.0.retain(|(_, _, what)| is_there(what));
+        self.0.retain(|(_, Reverse(what))| is_there(what));
     }
 }
 
@@ -130,10 +130,8 @@ mod tests {
     #[test]
     fn the_heaviest_gives_way_and_of_equals_the_oldest() {
         let mut ranking = Ranking::default();
-        for (weight, now, what) in
-            [(1, 5, "light"), (9, 7, "young"), (9, 6, "old"), (20, 1, "was heavy"), (8, 0, "used")]
-        {
-            ranking.add(weight, now, what);
+        for (weight, what) in [(1, "light"), (9, "2 young"), (9, "1 old"), (20, "was heavy"), (8, "used")] {
+            ranking.add(weight, what);
         }
         let weigh = |what: &&str| match *what {
             "light" | "was heavy" => Some(1),
@@ -141,8 +139,8 @@ mod tests {
             _ => Some(9),
         };
         assert_eq!(ranking.give_way(10, weigh), None);
-        assert_eq!(ranking.give_way(9, weigh), Some("old"));
-        assert_eq!(ranking.give_way(2, weigh), Some("young"));
+        assert_eq!(ranking.give_way(9, weigh), Some("1 old"));
+        assert_eq!(ranking.give_way(2, weigh), Some("2 young"));
         assert_eq!(ranking.give_way(2, weigh), None);
         assert_eq!(ranking.give_way(1, weigh), Some("was heavy"));
         ranking.sweep(|what| *what != "light");

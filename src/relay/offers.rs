@@ -35,7 +35,7 @@ struct Waiting {
     by_client: HashMap<u64, OfClient>,
     count: usize,
     next_number: u64,
-    /// By client and number.
+    /// By number and client.
     ranking: Ranking<(u64, u64)>,
 }
 
@@ -100,7 +100,7 @@ impl Offers {
         let number = waiting.next_number;
         waiting.next_number += 1;
         waiting.count += 1;
-        waiting.ranking.add(weight, now, (owner.client, number));
+        waiting.ranking.add(weight, (number, owner.client));
         let of_client = waiting.by_client.entry(owner.client).or_insert_with(|| OfClient {
             key: parties.key.clone(),
             realm: parties.realm,
@@ -163,9 +163,9 @@ impl Waiting {
     /// Forgets an offer of a client that has no fewer than somebody of that weight.
     fn make_room(&mut self, weight: usize) -> bool {
         let Waiting { by_client, ranking, .. } = self;
-        let offer = |of: &(u64, u64)| by_client.get(&of.0)?.offers.get(position(by_client, of)?);
+        let offer = |of: &(u64, u64)| by_client.get(&of.1)?.offers.get(position(by_client, of)?);
         let taken = ranking.give_way(weight, |of| offer(of).map(|offer| offer.load.weight()));
-        let at = taken.and_then(|of| Some((of.0, position(by_client, &of)?)));
+        let at = taken.and_then(|of| Some((of.1, position(by_client, &of)?)));
         at.and_then(|(client, at)| self.remove(client, at)).is_some()
     }
 
@@ -181,6 +181,6 @@ impl Waiting {
 }
 
 /// Where an offer stands among those of its client.
-fn position(by_client: &HashMap<u64, OfClient>, (client, number): &(u64, u64)) -> Option<usize> {
+fn position(by_client: &HashMap<u64, OfClient>, (number, client): &(u64, u64)) -> Option<usize> {
     by_client.get(client)?.offers.iter().position(|offer| offer.number == *number)
 }

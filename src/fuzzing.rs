@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::auth;
 use crate::config::{Config, Dialects, MountPath};
+use crate::dialect::description::{browsers, without_addresses};
 use crate::dialect::json::{is_name, members};
 use crate::dialect::{calls, peerjs, rooms, root};
 use crate::http::{forwarded, handshake, routes};
@@ -120,10 +121,15 @@ pub fn json(input: &[u8]) {
     }
 }
 
-/// Messages at the root reach their recipient unchanged, except for the members that the server sets.
+/// Messages at the root reach their recipient unchanged, except for the members that the server sets. No browser finds a
+/// candidate in one whose addresses are withheld.
 pub fn dialects(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let sent = value(text).ok();
+    if sent.is_some() {
+        let told = value(&without_addresses(text)).expect("JSON");
+        assert!(!browsers::find_a_candidate(&told), "{told}");
+    }
     match root::decode(text) {
         root::Command::Calls(calls::Command::Send(message)) => {
             let frame = message.frame("caller");

@@ -163,7 +163,10 @@ impl Node {
         self.shared.broker.note_sweep();
         self.active_tenants().iter().for_each(Tenant::sweep);
         if let Some(relay) = self.relay() {
-            relay.sweep();
+            relay.sweep(|key, realm, id| {
+                let realm = self.tenant(key.as_str()).and_then(|tenant| tenant.existing(realm));
+                realm.is_some_and(|realm| realm.contains(id))
+            });
         }
         self.counters().sweep(self.clock().now());
     }

@@ -60,6 +60,13 @@ impl RateLimit {
         self.arrival.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
     }
 
+    /// Gives back what was charged for `count` events that did not happen.
+    pub(crate) fn refund(&self, count: u32, per_second: u32) {
+        if per_second > 0 {
+            self.arrival.fetch_sub(u64::from(count) * 1_000_000 / u64::from(per_second), Ordering::Relaxed);
+        }
+    }
+
     /// Cancels credit. The burst is still used up, so the next event has to wait for the rate alone.
     pub(crate) fn forgive(&self, now: u64) {
         self.arrival.fetch_min(micros(now) + BURST, Ordering::Relaxed);
@@ -111,6 +118,16 @@ mod tests {
         let limit = RateLimit::default();
         assert_eq!(limit.charge(u32::MAX, 1, 5000), Duration::from_secs(60));
         assert_eq!(limit.charge(u32::MAX, 1, 5000), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_charged_again() {
+        let limit = RateLimit::default();
+        assert!(limit.try_charge(100, 10, 5000) && !limit.try_charge(1, 10, 5000));
+        limit.refund(30, 10);
+        assert!(limit.try_charge(30, 10, 5000) && !limit.try_charge(1, 10, 5000));
+        limit.refund(1, 0);
+        assert!(!limit.try_charge(1, 10, 5000));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod calls;
 mod counters;
 mod endpoint;
 mod framing;
+mod load;
 mod offers;
 mod outlet;
 mod parties;
@@ -26,7 +27,7 @@ mod turn_port;
 mod wakes;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -36,7 +37,7 @@ use crate::clock::Clock;
 use crate::config::{LiveConfig, RelayConfig};
 use crate::events::{Events, PeerAddress};
 use crate::limits::ConnectionLimiter;
-use crate::wire::IceCredentials;
+use crate::wire::{ApiKey, IceCredentials, RealmKind};
 use calls::Calls;
 pub(crate) use counters::{Dropped, RelayTotals};
 pub(crate) use parties::Parties;
@@ -132,14 +133,24 @@ impl BoundRelay {
 }
 
 impl Relay {
-    /// Remembers an offer until its answer comes. False if there are too many.
-    pub(crate) fn offer(&self, parties: Parties<'_>, offer: IceCredentials<'_>) -> bool {
-        self.calls.note_offer(parties, offer)
+    /// Remembers an offer of a client at that address until its answer comes. False if there are too many.
+    pub(crate) fn offer(
+        &self,
+        parties: Parties<'_>,
+        address: Option<IpAddr>,
+        offer: IceCredentials<'_>,
+    ) -> bool {
+        self.calls.note_offer(parties, address, offer)
     }
 
     /// Begins a call. False if its offer did not come by here, or a limit is reached.
     pub(crate) fn answer(&self, parties: Parties<'_>, answer: IceCredentials<'_>) -> bool {
-        self.calls.begin(parties, answer)
+        self.calls.begin(parties, answer, false)
+    }
+
+    /// The same for an answer that comes from another node, where this one knows a guest by an alias.
+    pub(crate) fn answer_from_elsewhere(&self, parties: Parties<'_>, answer: IceCredentials<'_>) -> bool {
+        self.calls.begin(parties, answer, true)
     }
 
     /// The candidates that lead here: lines of a description without their `a=` and their end.
@@ -157,9 +168,9 @@ impl Relay {
         self.calls.awaits_answer(offerer)
     }
 
-    /// Forgets calls that are over, and offers without an answer.
-    pub(crate) fn sweep(&self) {
-        self.calls.sweep();
+    /// Forgets calls that are over, offers without an answer, and those of clients that are not here.
+    pub(crate) fn sweep(&self, is_here: impl Fn(&ApiKey, RealmKind, &str) -> bool) {
+        self.calls.sweep(is_here);
     }
 
     /// What has happened since the start.

@@ -1,5 +1,6 @@
 //! A connection's hold on its id.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +51,14 @@ impl Peer {
     /// The connection.
     pub fn connection(&self) -> ConnId {
         self.conn
+    }
+
+    /// Where the client is, while it has its id.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.realm.with(&self.slot, |guard| {
+            let holder = guard.conn.as_ref().filter(|holder| holder.id == self.conn);
+            holder.and_then(|holder| holder.info.address)
+        })
     }
 
     /// The realm of the peer.

@@ -1,5 +1,7 @@
 //! The session description in a message, as the JSON text that its sender wrote: what ICE needs of it, and a candidate more.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod browsers;
 mod withheld;
 
 use memchr::memmem;

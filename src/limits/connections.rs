@@ -43,7 +43,7 @@ impl ConnectionLimiter {
         self: &Arc<Self>,
         address: Option<IpAddr>,
     ) -> Result<Option<ConnectionPermit>, LimitExceeded> {
-        let Some(prefix) = prefix(address) else { return Ok(None) };
+        let Some(prefix) = AddressPrefix::of_remote(address) else { return Ok(None) };
         let mut known = self.known.entry(prefix).or_default();
         self.acquire(prefix, &mut known).map(Some)
     }
@@ -56,7 +56,7 @@ impl ConnectionLimiter {
         now: u64,
         connection: Option<&ConnectionPermit>,
     ) -> Result<Option<ConnectionPermit>, LimitExceeded> {
-        let Some(prefix) = prefix(address) else { return Ok(None) };
+        let Some(prefix) = AddressPrefix::of_remote(address) else { return Ok(None) };
         let mut known = self.known.entry(prefix).or_default();
         let permit = match connection.filter(|ConnectionPermit(inner)| inner.prefix == prefix) {
             Some(permit) => permit.clone(),
@@ -103,11 +103,6 @@ impl Drop for PermitInner {
             known.open = known.open.saturating_sub(1);
         }
     }
-}
-
-fn prefix(address: Option<IpAddr>) -> Option<AddressPrefix> {
-    let address = address.filter(|address| !address.to_canonical().is_loopback())?;
-    Some(AddressPrefix::of(address))
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl Node {
         let description = match message {
             MediaMessage::Offer(connection) => {
                 let parties = parties(from.id().as_str(), to, connection);
-                found().filter(|offer| relay.offer(parties, offer.credentials))
+                found().filter(|offer| relay.offer(parties, from.address(), offer.credentials))
             }
             MediaMessage::Answer(connection) => {
                 let parties = parties(to, from.id().as_str(), connection);
@@ -94,7 +94,8 @@ impl Node {
         };
         let (offerer, answerer) = (to.id.as_str(), from.as_str());
         let parties = Parties { key: &to.key, realm: to.realm, offerer, answerer, connection };
-        let answer = Description::find(text).filter(|answer| relay.answer(parties, answer.credentials))?;
+        let answer = Description::find(text)
+            .filter(|answer| relay.answer_from_elsewhere(parties, answer.credentials))?;
         Some(answer.with_candidates(relay.candidates()))
     }
 

@@ -202,12 +202,13 @@ fn relayed(page: &mut Page, totals: RelayTotals) {
         ("joined", totals.joined),
         ("carried", totals.carried),
         ("refused", totals.refused),
+        ("displaced", totals.displaced),
     ];
     let calls = calls.map(|(outcome, count)| ([("outcome", outcome)], count));
     page.family(
         Counter,
         "peerbroker_relay_calls_seen",
-        "Calls that the relay was offered for, that came to it, that it carried, and that a limit refused.",
+        "Calls that the relay was offered for, that came to it, that it carried, that a limit refused, and that made room for others.",
         calls,
     );
     page.single(

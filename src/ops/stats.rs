@@ -101,6 +101,8 @@ struct RelayStats {
     carried: u64,
     /// Calls that it did not take because of a limit.
     refused: u64,
+    /// Unused calls that it has ended to make room for others.
+    displaced: u64,
     /// Datagrams that it has passed on.
     packets: u64,
     /// Their bytes.
@@ -113,10 +115,20 @@ struct RelayStats {
 
 impl From<RelayTotals> for RelayStats {
     fn from(totals: RelayTotals) -> Self {
-        let RelayTotals { calls, offered, joined, carried, refused, packets, bytes, bindings, dropped } =
-            totals;
+        let RelayTotals {
+            calls,
+            offered,
+            joined,
+            carried,
+            refused,
+            displaced,
+            packets,
+            bytes,
+            bindings,
+            dropped,
+        } = totals;
         let dropped = Dropped::ALL.into_iter().map(Dropped::label).zip(dropped).collect();
-        RelayStats { calls, offered, joined, carried, refused, packets, bytes, bindings, dropped }
+        RelayStats { calls, offered, joined, carried, refused, displaced, packets, bytes, bindings, dropped }
     }
 }
 

@@ -1,7 +1,7 @@
 //! All calls: how a datagram finds its own, and the limits of all together.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +10,7 @@ use dashmap::DashMap;
 
 use super::counters::{Counters, Dropped, RelayTotals};
 use super::endpoint::{Endpoint, Outgoing, Transport};
+use super::load::{Load, Loads, Most, Owner, Ranking};
 use super::offers::Offers;
 use super::parties::Parties;
 use super::session::{self, End, Outcome, Session};
@@ -21,15 +22,24 @@ use crate::address::is_public;
 use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::events::{Event, Events, PeerAddress};
-use crate::limits::Strangers;
+use crate::limits::{AddressPrefix, Strangers};
 use crate::rate_limit::RateLimit;
-use crate::wire::{ApiKey, IceCredentials};
+use crate::wire::{ApiKey, IceCredentials, RealmKind};
 
 /// Calls that are looked after before the next datagrams are read.
 const AT_ONCE: usize = 64;
 
 /// Milliseconds in which a client has to come after its call began.
 const UNUSED: u64 = 120_000;
+
+/// Most calls of one client that it has offered. Chromium gives a page no more than 500 connections.
+const MAX_PER_CLIENT: usize = 512;
+
+/// Bytes of a datagram besides its payload, about: headers of Ethernet, IPv6 and UDP. Small ones cost as much as others.
+const HEADERS: u64 = 60;
+
+/// Checks and answers per second that a side of a call passes on for free, so that a call above its limit of bytes goes on.
+const FREE_CHECKS: u32 = 5;
 
 /// The calls of a relay.
 pub(super) struct Calls {
@@ -47,6 +57,9 @@ pub(super) struct Calls {
     /// Addresses that have proved themselves.
     by_address: DashMap<Endpoint, (Arc<Call>, End)>,
     shares: Shares,
+    loads: Loads,
+    /// The order in which calls give way when there are too many.
+    ranking: Mutex<Ranking<u32>>,
     strangers: Strangers,
     next_number: AtomicU32,
     /// When each call has to look after its addresses.
@@ -57,6 +70,7 @@ pub(super) struct Calls {
     joined: AtomicU64,
     carried: AtomicU64,
     refused: AtomicU64,
+    displaced: AtomicU64,
 }
 
 /// One call.
@@ -66,7 +80,10 @@ pub(super) struct Call {
     /// Who can be told to come.
     named: Option<Named>,
     rate: RateLimit,
+    /// Of the checks of the offerer and of the answerer.
+    checks: [RateLimit; 2],
     share: Share,
+    load: Load,
     has_joined: AtomicBool,
     has_carried: AtomicBool,
 }
@@ -93,6 +110,8 @@ impl Calls {
             digests: RandomState::new(),
             by_address: DashMap::new(),
             shares: Shares::default(),
+            loads: Loads::default(),
+            ranking: Mutex::default(),
             strangers: Strangers::default(),
             // Not what others can count along with.
             next_number: AtomicU32::new(rand::random()),
@@ -103,21 +122,39 @@ impl Calls {
             joined: AtomicU64::new(0),
             carried: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            displaced: AtomicU64::new(0),
         }
     }
 
-    /// Remembers an offer until its answer comes. False if there are too many.
-    pub(super) fn note_offer(&self, parties: Parties<'_>, offer: IceCredentials<'_>) -> bool {
-        self.offers.note(parties, offer, self.clock.now())
+    /// Remembers an offer of a client at that address until its answer comes. False if there are too many.
+    pub(super) fn note_offer(
+        &self,
+        parties: Parties<'_>,
+        address: Option<IpAddr>,
+        offer: IceCredentials<'_>,
+    ) -> bool {
+        let client = self.client(parties.key, parties.realm, parties.offerer);
+        let address = AddressPrefix::of_remote(address).map(|prefix| self.digests.hash_one(prefix));
+        let is_noted = self.offers.note(Owner { client, address }, parties, offer, self.clock.now());
+        if !is_noted {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        is_noted
     }
 
-    pub(super) fn awaits_answer(&self, offerer: &PeerAddress) -> bool {
-        self.offers.has(offerer)
+    pub(super) fn awaits_answer(&self, PeerAddress { key, realm, id }: &PeerAddress) -> bool {
+        self.offers.has(self.client(key, *realm, id.as_str()))
+    }
+
+    fn client(&self, key: &ApiKey, realm: RealmKind, id: &str) -> u64 {
+        self.digests.hash_one((key, realm, id))
     }
 
     /// Begins a call when it is answered. False if its offer is not known, or a limit is reached.
-    pub(super) fn begin(&self, parties: Parties<'_>, answer: IceCredentials<'_>) -> bool {
-        let Some(offer) = self.offers.take(parties) else { return false };
+    pub(super) fn begin(&self, parties: Parties<'_>, answer: IceCredentials<'_>, may_be_alias: bool) -> bool {
+        let client = self.client(parties.key, parties.realm, parties.offerer);
+        let Some(offer) = self.offers.take(client, parties, may_be_alias) else { return false };
+        let owner = offer.owner;
         let offer = offer.credentials();
         let names = [[answer.ufrag, ":", offer.ufrag].concat(), [offer.ufrag, ":", answer.ufrag].concat()];
         let names = names.map(|name| self.digests.hash_one(name));
@@ -125,17 +162,21 @@ impl Calls {
             // The same two sides have described something else, and their way stays.
             return true;
         }
-        let Some(share) = self.admit(parties.key) else {
+        let Some((share, load)) = self.admit(parties.key, owner) else {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return false;
         };
-        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        let (number, now) = (self.next_number.fetch_add(1, Ordering::Relaxed), self.clock.now());
+        lock(&self.ranking).add(load.weight(), number);
+        share.ranking().add(load.weight(), number);
         let call = Arc::new(Call {
             number,
-            session: Mutex::new(Session::new(number, offer, answer, self.clock.now())),
+            session: Mutex::new(Session::new(number, offer, answer, now)),
             named: Named::new(parties),
             rate: RateLimit::default(),
+            checks: Default::default(),
             share,
+            load,
             has_joined: AtomicBool::new(false),
             has_carried: AtomicBool::new(false),
         });
@@ -143,7 +184,7 @@ impl Calls {
             self.by_username.insert(name, (Arc::clone(&call), end));
         }
         self.by_number.insert(number, call);
-        self.timer.set(number, self.clock.now() + Transport::Udp.head_start());
+        self.timer.set(number, now + Transport::Udp.head_start());
         self.offered.fetch_add(1, Ordering::Relaxed);
         true
     }
@@ -178,13 +219,32 @@ impl Calls {
         }
     }
 
-    /// Counts a call of a key, within the limits of the configuration.
-    fn admit(&self, key: &ApiKey) -> Option<Share> {
+    /// Counts a call, within the limits of the configuration. If there is no room, an unused call of somebody gives way who has no
+    /// fewer.
+    fn admit(&self, key: &ApiKey, owner: Owner) -> Option<(Share, Load)> {
         let limits = self.config.load().relay_limits;
-        if self.by_number.len() >= limits.calls {
-            return None;
-        }
-        self.shares.admit(key, limits.calls_per_key)
+        // Half: then one address alone does not leave others without the relay, and a school has enough.
+        let most = Most { of_client: MAX_PER_CLIENT, of_address: limits.calls.div_ceil(2) };
+        let (load, share) = (self.loads.add(owner, most)?, self.shares.add(key));
+        let has_room = (share.calls() <= limits.calls_per_key || self.displace(share.ranking(), &load))
+            && (self.by_number.len() < limits.calls || self.displace(lock(&self.ranking), &load));
+        has_room.then_some((share, load))
+    }
+
+    /// Ends the first unused call of a ranking that gives way to a new one.
+    fn displace(&self, mut ranking: MutexGuard<'_, Ranking<u32>>, new: &Load) -> bool {
+        let unused = |number: &u32| {
+            let call = self.by_number.get(number)?;
+            (!call.has_carried.load(Ordering::Relaxed)).then(|| Arc::clone(&call))
+        };
+        let number = ranking.give_way(new.weight(), |number| Some(unused(number)?.load.weight()));
+        drop(ranking);
+        let call = number.and_then(|number| unused(&number));
+        call.iter().for_each(|call| {
+            self.remove(call);
+            self.displaced.fetch_add(1, Ordering::Relaxed);
+        });
+        call.is_some()
     }
 
     /// Handles a STUN message. `send` sends a datagram.
@@ -198,7 +258,7 @@ impl Calls {
         let Some(counters) = self.counters.get(thread) else { return };
         let handled = match Stun::parse(bytes) {
             Some(request) if request.is_request() => self.on_request(from, &request, bytes, counters),
-            Some(response) if response.is_response() => self.on_response(from, &response, bytes),
+            Some(response) if response.is_response() => self.on_response(from, &response, bytes, counters),
             // Indications only keep a way through a NAT open.
             Some(_) => return,
             None => Err(Dropped::Unknown),
@@ -233,8 +293,9 @@ impl Calls {
             .get(&self.digests.hash_one(username.username()))
             .map(|named| (Arc::clone(&named.0), named.1));
         let (call, end) = named.ok_or(Dropped::Unknown)?;
-        let outcome = lock(&call.session).on_request(end, from, request, bytes, now)?;
+        let mut outcome = lock(&call.session).on_request(end, from, request, bytes, now)?;
         self.settle(&call, end, &outcome);
+        self.charge_checks(&call, end, from, &mut outcome, counters);
         Ok(outcome)
     }
 
@@ -243,6 +304,7 @@ impl Calls {
         from: Endpoint,
         response: &Stun<'_>,
         bytes: &'a [u8],
+        counters: &Counters,
     ) -> Result<Outcome<'a>, Dropped> {
         let now = self.clock.now();
         let known = self.known(from);
@@ -256,8 +318,9 @@ impl Calls {
         let mut last = Err(Dropped::Unknown);
         for (call, end) in named.chain(known.iter().map(|(call, end)| (call, *end))) {
             last = lock(&call.session).on_response(end, from, response, bytes, now);
-            if let Ok(outcome) = &last {
+            if let Ok(outcome) = &mut last {
                 self.settle(call, end, outcome);
+                self.charge_checks(call, end, from, outcome, counters);
                 break;
             }
         }
@@ -291,7 +354,7 @@ impl Calls {
         bytes: usize,
     ) -> Option<Endpoint> {
         let counters = self.counters.get(thread)?;
-        match self.way(from, bytes) {
+        match self.way(from, packets, bytes) {
             Ok(to) => {
                 counters.passed(packets, bytes as u64);
                 Some(to)
@@ -303,15 +366,11 @@ impl Calls {
         }
     }
 
-    fn way(&self, from: Endpoint, bytes: usize) -> Result<Endpoint, Dropped> {
+    fn way(&self, from: Endpoint, packets: u64, bytes: usize) -> Result<Endpoint, Dropped> {
         let (call, end) = self.known(from).ok_or(Dropped::Unknown)?;
         let now = self.clock.now();
         let to = lock(&call.session).on_data(end, from, now)?;
-        let limits = self.config.load().relay_limits;
-        let count = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let fits = call.rate.try_charge(count, limits.bytes_per_second, now)
-            && call.share.rate().try_charge(count, limits.key_bytes_per_second, now);
-        if !fits {
+        if !self.charge(&call, packets, bytes, now) {
             return Err(Dropped::TooMuch);
         }
         if !call.has_carried.load(Ordering::Relaxed) && !call.has_carried.swap(true, Ordering::Relaxed) {
@@ -319,6 +378,43 @@ impl Calls {
             self.events.emit(|| Event::CallRelayed { key: call.share.key().clone() });
         }
         Ok(to)
+    }
+
+    /// Charges a call and its key for datagrams, or neither of them. False if that is too much.
+    fn charge(&self, call: &Call, packets: u64, bytes: usize, now: u64) -> bool {
+        let limits = self.config.load().relay_limits;
+        let count = u32::try_from(bytes as u64 + HEADERS * packets).unwrap_or(u32::MAX);
+        if !call.rate.try_charge(count, limits.bytes_per_second, now) {
+            return false;
+        }
+        let fits = call.share.rate().try_charge(count, limits.key_bytes_per_second, now);
+        if !fits {
+            call.rate.refund(count, limits.bytes_per_second);
+        }
+        fits
+    }
+
+    /// Charges what goes on to the other side, except a few checks per second. Drops what is too much.
+    fn charge_checks(
+        &self,
+        call: &Call,
+        end: End,
+        from: Endpoint,
+        outcome: &mut Outcome<'_>,
+        counters: &Counters,
+    ) {
+        let now = self.clock.now();
+        let [offerer, answerer] = &call.checks;
+        let free = if end == End::Offerer { offerer } else { answerer };
+        outcome.send.retain(|datagram| {
+            let passes = datagram.to == from
+                || free.try_charge_one(FREE_CHECKS, now).is_ok()
+                || self.charge(call, 1, datagram.bytes.len(), now);
+            if !passes {
+                counters.dropped(Dropped::TooMuch, 1);
+            }
+            passes
+        });
     }
 
     pub(super) fn count_full(&self, thread: usize) {
@@ -348,28 +444,31 @@ impl Calls {
         address.port() != 0 && (self.private || is_public(address.ip())) && !self.own.contains(&address)
     }
 
-    /// Forgets what is over.
-    pub(super) fn sweep(&self) {
+    /// Forgets what is over, and what clients have offered that are not here.
+    pub(super) fn sweep(&self, is_here: impl Fn(&ApiKey, RealmKind, &str) -> bool) {
         let now = self.clock.now();
-        self.offers.sweep(now);
+        self.offers.sweep(now, is_here);
         self.strangers.sweep(now);
         let all: Vec<Arc<Call>> = self.by_number.iter().map(|call| Arc::clone(&call)).collect();
-        for call in all {
-            let session = lock(&call.session);
-            if !session.is_over(now, UNUSED) {
-                continue;
-            }
-            let addresses: Vec<Endpoint> = session.addresses().collect();
-            let names =
-                [End::Offerer, End::Answerer].map(|end| self.digests.hash_one(session.username_of(end)));
-            drop(session);
-            addresses.into_iter().for_each(|address| self.forget(&call, address));
-            for name in names {
-                self.by_username.remove_if(&name, |_, (known, _)| known.number == call.number);
-            }
-            self.by_number.remove(&call.number);
+        all.iter().filter(|call| lock(&call.session).is_over(now, UNUSED)).for_each(|call| self.remove(call));
+        drop(all);
+        let is_there = |number: &u32| self.by_number.contains_key(number);
+        lock(&self.ranking).sweep(is_there);
+        self.shares.sweep(is_there);
+        self.loads.sweep();
+    }
+
+    /// Ends a call.
+    fn remove(&self, call: &Call) {
+        let session = lock(&call.session);
+        let addresses: Vec<Endpoint> = session.addresses().collect();
+        let names = [End::Offerer, End::Answerer].map(|end| self.digests.hash_one(session.username_of(end)));
+        drop(session);
+        addresses.into_iter().for_each(|address| self.forget(call, address));
+        for name in names {
+            self.by_username.remove_if(&name, |_, (known, _)| known.number == call.number);
         }
-        self.shares.sweep();
+        self.by_number.remove(&call.number);
     }
 
     fn forget(&self, call: &Call, address: Endpoint) {
@@ -384,6 +483,7 @@ impl Calls {
             joined: read(&self.joined),
             carried: read(&self.carried),
             refused: read(&self.refused),
+            displaced: read(&self.displaced),
             ..RelayTotals::default()
         };
         self.counters.iter().for_each(|counters| counters.add_to(&mut totals));

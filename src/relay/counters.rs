@@ -42,6 +42,8 @@ pub(crate) struct RelayTotals {
     pub(crate) carried: u64,
     /// Calls that it refused because of a limit.
     pub(crate) refused: u64,
+    /// Unused calls that it ended to make room for others.
+    pub(crate) displaced: u64,
     /// Datagrams that it passed on, STUN included.
     pub(crate) packets: u64,
     /// Their bytes.

@@ -1,9 +1,9 @@
 //! What the calls of one key have in common.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::load::Ranking;
 use crate::rate_limit::RateLimit;
 use crate::wire::ApiKey;
 
@@ -13,33 +13,30 @@ pub(super) struct Shares(Mutex<HashMap<ApiKey, Weak<OfKey>>>);
 
 struct OfKey {
     key: ApiKey,
-    calls: AtomicUsize,
     rate: RateLimit,
+    ranking: Mutex<Ranking<u32>>,
 }
 
 /// Counts one call of a key until it is dropped.
 pub(super) struct Share(Arc<OfKey>);
 
 impl Shares {
-    /// Counts a call of a key, unless that has `max` calls.
-    pub(super) fn admit(&self, key: &ApiKey, max: usize) -> Option<Share> {
+    /// Counts a call of a key.
+    pub(super) fn add(&self, key: &ApiKey) -> Share {
         let mut keys = self.keys();
-        let of_key = keys.get(key).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let (calls, rate) = Default::default();
-            let of_key = Arc::new(OfKey { key: key.clone(), calls, rate });
+        Share(keys.get(key).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let (rate, ranking) = Default::default();
+            let of_key = Arc::new(OfKey { key: key.clone(), rate, ranking });
             keys.insert(key.clone(), Arc::downgrade(&of_key));
             of_key
-        });
-        drop(keys);
-        let is_within = of_key.calls.fetch_add(1, Ordering::Relaxed) < max;
-        // Dropped if it is one too many.
-        let share = Share(of_key);
-        is_within.then_some(share)
+        }))
     }
 
-    /// Forgets keys without calls.
-    pub(super) fn sweep(&self) {
+    /// Forgets keys without calls, and calls that are over.
+    pub(super) fn sweep(&self, is_there: impl Fn(&u32) -> bool) {
         self.keys().retain(|_, of_key| of_key.strong_count() > 0);
+        let all: Vec<_> = self.keys().values().filter_map(Weak::upgrade).collect();
+        all.into_iter().for_each(|of_key| Share(of_key).ranking().sweep(&is_there));
     }
 
     fn keys(&self) -> MutexGuard<'_, HashMap<ApiKey, Weak<OfKey>>> {
@@ -53,14 +50,18 @@ impl Share {
         &self.0.key
     }
 
+    /// Calls of the key.
+    pub(super) fn calls(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     /// The rate limit of all calls of the key.
     pub(super) fn rate(&self) -> &RateLimit {
         &self.0.rate
     }
-}
 
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    /// The order in which its calls give way.
+    pub(super) fn ranking(&self) -> MutexGuard<'_, Ranking<u32>> {
+        self.0.ranking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

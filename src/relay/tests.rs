@@ -156,7 +156,7 @@ fn a_client_that_stops_to_check_gets_nothing_more_and_its_call_ends() {
     assert!(world.received(callee.at).is_empty());
     assert_eq!(world.calls.totals().calls, 1);
     world.advance(Duration::from_secs(31));
-    world.calls.sweep();
+    world.sweep();
     assert_eq!(world.calls.totals().calls, 0);
     world.send(caller.at, &caller.check(false));
     assert!(world.received(caller.at).is_empty());
@@ -167,10 +167,10 @@ fn a_call_that_nobody_brings_here_is_forgotten() {
     let world = World::new(|_| {});
     world.call("a", "b");
     world.advance(Duration::from_secs(119));
-    world.calls.sweep();
+    world.sweep();
     assert_eq!(world.calls.totals().calls, 1);
     world.advance(Duration::from_secs(1));
-    world.calls.sweep();
+    world.sweep();
     assert_eq!(world.calls.totals().calls, 0);
 }
 
@@ -224,7 +224,7 @@ fn the_way_of_a_call_that_goes_directly_stays_open_and_carries_it_when_that_ends
     let [caller, callee] = world.call("a", "b");
     world.join(&caller, &callee);
     goes_directly(&world, [&caller, &callee], 600);
-    world.calls.sweep();
+    world.sweep();
     assert_eq!(world.calls.totals().calls, 1);
     world.forget_received();
     world.send(caller.at, b"\x80x");
@@ -244,7 +244,7 @@ fn a_way_is_checked_twice_in_thirty_seconds_and_no_more_when_nobody_answers() {
         checks.extend(world.received(caller.at));
     }
     assert_eq!(checks.len(), 2);
-    world.calls.sweep();
+    world.sweep();
     assert_eq!(world.calls.totals().calls, 0);
 }
 

@@ -17,6 +17,11 @@ pub struct IceCredentials<'a> {
 pub(crate) struct AddressPrefix(pub(crate) [u8; 16]);
 
 impl AddressPrefix {
+    /// `None` for loopback, which is not limited: it is a local proxy or the operator.
+    pub(crate) fn of_remote(address: Option<IpAddr>) -> Option<Self> {
+        address.filter(|address| !address.to_canonical().is_loopback()).map(AddressPrefix::of)
+    }
+
     pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => AddressPrefix(address.to_ipv6_mapped().octets()),

@@ -10,6 +10,7 @@ pub mod messages;
 pub mod ops;
 pub mod raw_client;
 pub mod receiver;
+pub mod relay_client;
 pub mod turn_client;
 pub mod wire;
 

@@ -1,23 +1,19 @@
 //! Calls through the relay: what clients are told about it, and datagrams on real sockets. `src/relay/tests` has its rules.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use peerbroker::BoundRelay;
 use peerbroker::config::RelayConfig;
 use peerbroker::keys::RelayMode;
-use stun_types::attribute::{AttributeType, RawAttribute, Username};
-use stun_types::message::{
-    BINDING, IntegrityAlgorithm, Message, MessageIntegrityCredentials, MessageWrite as _,
-    MessageWriteExt as _, MessageWriteVec, ShortTermCredentials,
-};
+use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
 
 use crate::harness::guests::{call, join, respond};
 use crate::harness::messages::{message, relayed};
+use crate::harness::relay_client::{PATIENCE, Side, candidate, payload, sdp};
 use crate::harness::{RawClient, TestServer};
 
-const PATIENCE: Duration = Duration::from_secs(10);
 const REAL: &str = "a=candidate:7 1 udp 2122 192.0.2.7 5 typ host";
 
 /// A server with a relay on loopback, and the address of that.
@@ -27,103 +23,6 @@ fn with_relay(mode: RelayMode) -> (TestServer, SocketAddr) {
         BoundRelay::bind(RelayConfig { listen, public: Vec::new(), tcp: true, private: true }).unwrap();
     let address = relay.addresses()[0];
     (TestServer::start_with_relay(relay, |config| config.relay = mode), address)
-}
-
-/// Lines of a description, as JSON text without quotes.
-fn sdp(ufrag: &str, more: &[&str]) -> String {
-    let pwd = pwd(ufrag);
-    let lines = [
-        "v=0",
-        "m=application 9 UDP/DTLS/SCTP x",
-        &format!("a=ice-ufrag:{ufrag}"),
-        &format!("a=ice-pwd:{pwd}"),
-    ];
-    lines.iter().chain(more).map(|line| format!("{line}\\r\\n")).collect()
-}
-
-fn pwd(ufrag: &str) -> String {
-    format!("{ufrag}0123456789abcdefghijkl")
-}
-
-fn payload(kind: &str, ufrag: &str, more: &[&str]) -> String {
-    format!(
-        r#"{{"sdp":{{"type":"{kind}","sdp":"{}"}},"type":"data","connectionId":"dc_1"}}"#,
-        sdp(ufrag, more)
-    )
-}
-
-/// The lines of the relay's candidates, with what ends a line between them.
-fn candidate(relay: SocketAddr) -> String {
-    let (ip, port) = (relay.ip(), relay.port());
-    let udp = format!("a=candidate:1 1 udp 255 {ip} {port} typ host");
-    format!(r"{udp}\r\na=candidate:2 1 tcp 127 {ip} {port} typ host tcptype passive")
-}
-
-fn credentials(pwd: &str) -> MessageIntegrityCredentials {
-    ShortTermCredentials::new(pwd.to_owned()).into()
-}
-
-/// A client's socket.
-struct Side {
-    socket: UdpSocket,
-    own: &'static str,
-    other: &'static str,
-}
-
-impl Side {
-    fn new(relay: SocketAddr, own: &'static str, other: &'static str) -> Self {
-        let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
-        socket.connect(relay).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Side { socket, own, other }
-    }
-
-    fn receive(&self) -> Vec<u8> {
-        let mut buffer = [0; 2048];
-        let length = self.socket.recv(&mut buffer).expect("a datagram");
-        buffer[..length].to_vec()
-    }
-
-    /// Checks, and proves its address.
-    fn prove(&self) {
-        self.check();
-        self.answer(&self.receive());
-    }
-
-    /// Checks, and waits until that has come.
-    fn check_in_vain(&self) {
-        self.check();
-        self.socket.send(&Message::builder_request(BINDING, MessageWriteVec::new()).finish()).unwrap();
-        assert!(Message::from_bytes(&self.receive()).unwrap().is_response());
-    }
-
-    fn check(&self) {
-        self.socket.send(&self.new_check()).unwrap();
-    }
-
-    fn new_check(&self) -> Vec<u8> {
-        let mut check = Message::builder_request(BINDING, MessageWriteVec::new());
-        check.add_attribute(&Username::new(&format!("{}:{}", self.other, self.own)).unwrap()).unwrap();
-        for (attribute, value) in [(0x802A, &[7; 8][..]), (0x0024, &[1; 4][..])] {
-            check.add_attribute(&RawAttribute::new(AttributeType::new(attribute), value)).unwrap();
-        }
-        check.add_message_integrity(&credentials(&pwd(self.other)), IntegrityAlgorithm::Sha1).unwrap();
-        check.add_fingerprint().unwrap();
-        check.finish()
-    }
-
-    fn answer(&self, check: &[u8]) {
-        self.socket.send(&self.answer_to(check)).unwrap();
-    }
-
-    fn answer_to(&self, check: &[u8]) -> Vec<u8> {
-        let check = Message::from_bytes(check).unwrap();
-        check.validate_integrity(&credentials(&pwd(self.own))).unwrap();
-        let mut answer = Message::builder_success(&check, MessageWriteVec::new());
-        answer.add_message_integrity(&credentials(&pwd(self.own)), IntegrityAlgorithm::Sha1).unwrap();
-        answer.add_fingerprint().unwrap();
-        answer.finish()
-    }
 }
 
 /// A client's connection, with a frame for each datagram.
@@ -321,6 +220,66 @@ fn a_key_may_have_all_calls_relayed_and_addresses_withheld() {
     a.send(message("CANDIDATE", "b", &format!(r#"{{"candidate":{{"candidate":"{REAL}"}}}}"#)));
     a.send(message("LEAVE", "b", "1"));
     b.expect(relayed("LEAVE", "a", "b", "1"));
+}
+
+#[test]
+fn what_browsers_forgive_tells_no_address_either() {
+    let (server, relay) = with_relay(RelayMode::Always);
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let candidate_lines = candidate(relay);
+    for line in [r"a=\tcandidate:", "a= candidate:", "A=:candidate:", "a=candidate "] {
+        let real = REAL.replacen("a=candidate:", line, 1);
+        a.send(message("OFFER", "b", &payload("offer", "aufrag", &[&real])));
+        b.expect(relayed("OFFER", "a", "b", &payload("offer", "aufrag", &[&candidate_lines])));
+    }
+    let mut host = server.guest("host");
+    let room = host.create_room();
+    let (mut one, mut other) = (server.guest("one"), server.guest("other"));
+    let (_, other_id) = (one.start(), other.start());
+    let real = REAL.trim_start_matches("a=");
+    for text in [format!("{real} x v=0"), format!(r"v=0\r\n{real}"), format!(r"v=0\nx:{}", &real[10..])] {
+        one.send(call("candidate", &other_id, &format!(r#","candidate":{{"candidate":"{text}"}}"#)));
+        let told = other.expect_text();
+        assert!(told.starts_with(r#"{"action":"candidate""#) && !told.contains("192.0.2.7"), "{told}");
+        let mut player = server.guest("player");
+        player.send(join(&room, "ann", &format!(r#"{{"type":"candidate","candidate":"{text}"}}"#)));
+        let told = host.expect_text();
+        assert!(told.contains("clientUsername") && !told.contains("192.0.2.7"), "{told}");
+    }
+}
+
+#[test]
+fn a_stranger_who_answers_a_call_first_takes_nothing_from_it() {
+    let (server, relay) = with_relay(RelayMode::Fallback);
+    let line = candidate(relay);
+    let (mut one, mut other, mut stranger) =
+        (server.guest("one"), server.guest("other"), server.guest("stranger"));
+    let (one_id, other_id, _) = (one.start(), other.start(), stranger.start());
+    one.send(call("offer", &other_id, &format!(r#","sdp":"{}""#, sdp("cufrag", &[]))));
+    other.expect(call("offer", &one_id, &format!(r#","sdp":"{}""#, sdp("cufrag", &[&line]))));
+    stranger.send(call("answer", &one_id, &format!(r#","sdp":"{}""#, sdp("mufrag", &[]))));
+    one.expect(format!(r#"{{"action":"answer","data":{{"sdp":"{}"}}}}"#, sdp("mufrag", &[])));
+    other.send(call("answer", &one_id, &format!(r#","sdp":"{}""#, sdp("dufrag", &[]))));
+    one.expect(format!(r#"{{"action":"answer","data":{{"sdp":"{}"}}}}"#, sdp("dufrag", &[&line])));
+}
+
+#[test]
+fn offers_end_with_their_client() {
+    let (server, relay) = with_relay(RelayMode::Fallback);
+    let line = candidate(relay);
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    let offer = |more: &[&str]| payload("offer", "aufrag", more);
+    a.send(message("OFFER", "b", &offer(&[])));
+    b.expect(relayed("OFFER", "a", "b", &offer(&[&line])));
+    a.send(r#"{"type":"LEAVE"}"#);
+    a.expect_closed_with(Some(1000));
+    server.wait_until_gone("a");
+    server.advance(Duration::from_secs(1));
+    server.advance(Duration::from_secs(5));
+    // Somebody else has the id by now, or the same client with another description.
+    let mut a = server.client("a");
+    b.send(message("ANSWER", "a", &payload("answer", "bufrag", &[])));
+    a.expect(relayed("ANSWER", "b", "a", &payload("answer", "bufrag", &[])));
 }
 
 #[test]

@@ -32,6 +32,10 @@ mod raw_client;
 #[allow(dead_code, reason = "shared with the tests of the backplane")]
 #[path = "../cluster/server.rs"]
 mod redis_server;
+mod relay;
+#[allow(dead_code, reason = "shared with the tests of the wire contract")]
+#[path = "../api/harness/relay_client.rs"]
+mod relay_client;
 mod resources;
 mod small;
 mod turn;
@@ -60,6 +64,14 @@ const TURN: &[&str] =
 /// The same with few allocations.
 const SMALL_TURN: &[&str] =
     &["--turn", "127.0.0.1:0", "--turn_secret", turn_client::SECRET, "--turn_allocations", "2000"];
+
+/// A relay on a free port, for clients of this machine.
+const RELAY: &[&str] = &["--relay", "127.0.0.1:0", "--relay_private"];
+/// The same, through which all calls go.
+const RELAY_ALWAYS: &[&str] = &["--relay", "127.0.0.1:0", "--relay_private", "--relay_mode", "always"];
+/// The same with a small limit of bytes.
+const SLOW_RELAY: &[&str] =
+    &["--relay", "127.0.0.1:0", "--relay_private", "--relay_bytes_per_second", "10000"];
 
 /// For attacks that would take too long at the default rate limit.
 const NO_RATE: &[&str] = &["--messages_per_second", "0"];
@@ -127,6 +139,19 @@ const ATTACKS: &[Attack] = &[
         .flags(TURN)
         .waits(),
     attack!(turn::unpermitted_peers, "60,000 datagrams to peers that have not permitted them").flags(TURN),
+    // The relay.
+    attack!(relay::told_addresses, "candidates as browsers forgive them, where all calls are relayed")
+        .flags(RELAY_ALWAYS),
+    attack!(relay::early_answers, "an answer to the call of a guest, before the one who was called")
+        .flags(RELAY),
+    attack!(relay::all_calls, "22,000 calls with themselves of 44 clients at 4 addresses")
+        .flags(RELAY)
+        .peak_mib(150),
+    attack!(relay::all_offers, "102,400 offers of 1,600 clients at 16 addresses").flags(RELAY).peak_mib(200),
+    attack!(relay::tiny_datagrams, "datagrams of one byte through the relay, as fast as they are read")
+        .flags(SLOW_RELAY),
+    attack!(relay::padded_checks, "checks of 500 bytes through the relay, as fast as they are read")
+        .flags(SLOW_RELAY),
     // A few requests are enough.
     attack!(small::long_origins, "an Origin of 400 and of 100,000 bytes for a key with origins"),
     attack!(small::pages_of_other_sites, "a request to the API from a page of another site"),

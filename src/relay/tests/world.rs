@@ -1,6 +1,6 @@
 //! Clients of a relay, and the network between them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
@@ -28,6 +28,9 @@ pub(super) struct World {
     /// Clients that were told to come.
     pub(super) woken: Receiver<Wake>,
     key: ApiKey,
+    pub(super) realm: Cell<RealmKind>,
+    /// The client that has left.
+    pub(super) absent: RefCell<String>,
     sent: RefCell<HashMap<Endpoint, Vec<Vec<u8>>>>,
 }
 
@@ -68,7 +71,9 @@ impl World {
         let (wakes, woken) = std::sync::mpsc::sync_channel(8);
         let events = Events::default();
         let calls = Calls::new(config.into(), clock.clone(), events.clone(), own, false, 1, wakes);
-        World { calls, clock, events, woken, key: ApiKey::parse("k").unwrap(), sent: RefCell::default() }
+        let key = ApiKey::parse("k").unwrap();
+        let (realm, absent, sent) = (Cell::new(RealmKind::PeerJs), RefCell::default(), RefCell::default());
+        World { calls, clock, events, woken, key, realm, absent, sent }
     }
 
     pub(super) fn of_key(mut self, key: &str) -> Self {
@@ -121,18 +126,47 @@ impl World {
     }
 
     pub(super) fn offer(&self, offerer: &str, answerer: &str, connection: &str, ufrag: &str) -> bool {
+        self.offer_from(None, offerer, answerer, connection, ufrag)
+    }
+
+    pub(super) fn offer_from(
+        &self,
+        address: Option<&str>,
+        offerer: &str,
+        answerer: &str,
+        connection: &str,
+        ufrag: &str,
+    ) -> bool {
         let parties = self.parties(offerer, answerer, connection);
-        self.calls.note_offer(parties, IceCredentials { ufrag, pwd: &pwd(ufrag) })
+        let address = address.map(|address| address.parse().unwrap());
+        self.calls.note_offer(parties, address, IceCredentials { ufrag, pwd: &pwd(ufrag) })
     }
 
     pub(super) fn answer(&self, offerer: &str, answerer: &str, connection: &str, ufrag: &str) -> bool {
         let parties = self.parties(offerer, answerer, connection);
-        self.calls.begin(parties, IceCredentials { ufrag, pwd: &pwd(ufrag) })
+        self.calls.begin(parties, IceCredentials { ufrag, pwd: &pwd(ufrag) }, false)
+    }
+
+    /// An answer that comes from another node.
+    pub(super) fn answer_from_elsewhere(&self, offerer: &str, answerer: &str, ufrag: &str) -> bool {
+        let parties = self.parties(offerer, answerer, "1");
+        self.calls.begin(parties, IceCredentials { ufrag, pwd: &pwd(ufrag) }, true)
+    }
+
+    /// A call of a client at an address, if the relay takes it.
+    pub(super) fn begins(&self, address: Option<&str>, offerer: &str, connection: usize) -> bool {
+        let (connection, ufrag) = (connection.to_string(), format!("{offerer}{connection}ufrag"));
+        self.offer_from(address, offerer, "z", &connection, &ufrag)
+            && self.answer(offerer, "z", &connection, &format!("z{ufrag}"))
+    }
+
+    pub(super) fn sweep(&self) {
+        self.calls.sweep(|_, _, id| id != *self.absent.borrow());
     }
 
     fn parties<'a>(&'a self, offerer: &'a str, answerer: &'a str, connection: &'a str) -> Parties<'a> {
         let connection = Some(connection);
-        Parties { key: &self.key, realm: RealmKind::PeerJs, offerer, answerer, connection }
+        Parties { key: &self.key, realm: self.realm.get(), offerer, answerer, connection }
     }
 
     /// Both clients check, prove their addresses, and have nothing left to read.
@@ -191,6 +225,15 @@ impl Client {
     }
 
     pub(super) fn check_with(&self, pwd: &str, nominate: bool) -> Vec<u8> {
+        self.padded_check(pwd, nominate, 0)
+    }
+
+    /// A check that carries something.
+    pub(super) fn big_check(&self) -> Vec<u8> {
+        self.padded_check(&self.other, false, 400)
+    }
+
+    fn padded_check(&self, pwd: &str, nominate: bool, padding: usize) -> Vec<u8> {
         let mut check = Message::builder_request(BINDING, MessageWriteVec::new());
         check.add_attribute(&Username::new(&self.username).unwrap()).unwrap();
         let role = AttributeType::new(if self.is_controlling { 0x802A } else { 0x8029 });
@@ -198,6 +241,9 @@ impl Client {
         check.add_attribute(&RawAttribute::new(AttributeType::new(0x0024), &[1; 4])).unwrap();
         if nominate {
             check.add_attribute(&RawAttribute::new(AttributeType::new(0x0025), &[])).unwrap();
+        }
+        if padding > 0 {
+            check.add_attribute(&RawAttribute::new(AttributeType::new(0x8022), &vec![7; padding])).unwrap();
         }
         check.add_message_integrity(&credentials(pwd), IntegrityAlgorithm::Sha1).unwrap();
         check.add_fingerprint().unwrap();

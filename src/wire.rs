@@ -7,6 +7,7 @@ mod frame;
 mod limit;
 mod message;
 mod names;
+mod numbers;
 
 pub use connection::{ClientVersion, ConnId, IceCredentials, Link, NodeId, Owner, RealmKind};
 pub(crate) use endings::is_close_code;
@@ -15,3 +16,4 @@ pub use frame::{Frame, Opcode};
 pub use limit::{Limit, Scope};
 pub use message::{DropReason, MessageKind};
 pub use names::{ApiKey, InvalidName, PeerId, Token};
+pub(crate) use numbers::numbers;

@@ -16,7 +16,7 @@ use super::tenant::lock;
 use crate::broker::{ClaimedId, Cluster, Outgoing, Realm};
 use crate::clock::{Clock, millis};
 use crate::cluster::link::Outbound;
-use crate::cluster::packet::{self, Answer, NameRef, Packet, Question};
+use crate::cluster::packet::{Answer, NameRef, Packet, Question};
 use crate::cluster::{Entity, Member, Name, Owner};
 use crate::config::{ClusterConfig, Degraded};
 use crate::events::PeerAddress;
@@ -231,7 +231,7 @@ impl Cluster for Membership {
             connection: owner.connection.get(),
             ticket,
             from: from.as_str(),
-            kind: packet::kind_number(*kind),
+            kind: kind.number(),
             payload,
         });
         state.handed_over += 1;

@@ -178,9 +178,7 @@ impl<B: Backplane> Worker<B> {
 
 /// The question that ends a connection.
 pub(super) fn yield_name(name: &Name, connection: ConnId, why: CloseReason) -> Question {
-    let why = CloseReason::ALL.iter().position(|known| *known == why);
-    let why = why.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
-    Question::Yield(name.to_owned_name(), connection.get(), why)
+    Question::Yield(name.to_owned_name(), connection.get(), why.number())
 }
 
 /// The id of a peer in a packet.

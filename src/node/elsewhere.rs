@@ -135,8 +135,7 @@ impl Membership {
 
     fn commission<T>(&self, errand: impl FnOnce(oneshot::Sender<T>) -> Errand) -> oneshot::Receiver<T> {
         let (reply, replied) = oneshot::channel();
-        self.state().errands.push(errand(reply));
-        self.asking.notify_one();
+        self.give_work(|state| state.errands.push(errand(reply)));
         replied
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
 use super::errand::{Errand, Held, OnPost};
@@ -49,7 +49,7 @@ pub struct Membership {
     pub(super) asking: Notify,
     /// A name is not being opened any more.
     pub(super) opened: Notify,
-    pub(super) closed: Notify,
+    pub(super) closed: watch::Sender<bool>,
     pub(super) left: Notify,
     /// Handles what a client has posted on another node.
     pub(super) on_post: OnceLock<OnPost>,
@@ -68,7 +68,7 @@ pub(super) struct State {
     pub(super) is_out: bool,
     /// The backplane answers, but the inbox could not be read for longer than a lease.
     pub(super) is_deaf: bool,
-    pub(super) is_closed: bool,
+    /// The worker has ended: nobody answers any more.
     pub(super) has_left: bool,
     /// Grows whenever the backplane may have lost records.
     pub(super) epoch: u64,
@@ -100,7 +100,7 @@ impl Membership {
             sending: Notify::new(),
             asking: Notify::new(),
             opened: Notify::new(),
-            closed: Notify::new(),
+            closed: watch::Sender::new(false),
             left: Notify::new(),
             on_post: OnceLock::new(),
             last_seat: AtomicU64::new(0),
@@ -130,8 +130,7 @@ impl Membership {
 
     /// Has the node leave its cluster, once everything that was said before is sent.
     pub fn close(&self) {
-        self.state().is_closed = true;
-        self.closed.notify_waiters();
+        self.closed.send_replace(true);
         self.asking.notify_one();
         self.sending.notify_one();
     }
@@ -154,9 +153,24 @@ impl Membership {
     /// Asks all other nodes that live. Those that do not answer in time are missing in the answer.
     pub fn ask_all(&self, question: Question) -> impl Future<Output = Vec<Answer>> + use<> {
         let (answer, answered) = oneshot::channel();
-        self.state().questions.push((question, answer));
-        self.asking.notify_one();
+        self.give_work(|state| state.questions.push((question, answer)));
         async move { answered.await.unwrap_or_default() }
+    }
+
+    /// Has the worker do something. If it has ended, that is dropped.
+    pub(super) fn give_work(&self, work: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        if !state.has_left {
+            work(&mut state);
+            drop(state);
+            self.asking.notify_one();
+        }
+    }
+
+    /// Waits until the node is to leave.
+    pub(super) async fn is_closing(&self) {
+        // An error is impossible: the sender is here.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -211,8 +225,7 @@ impl Cluster for Membership {
     }
 
     fn locate(&self, peer: PeerAddress, over: Option<Owner>) {
-        self.state().asks.push((peer, over));
-        self.asking.notify_one();
+        self.give_work(|state| state.asks.push((peer, over)));
     }
 
     fn forward(&self, owner: Owner, to: &PeerAddress, ticket: u64, message: &Outgoing) -> bool {
@@ -241,8 +254,7 @@ impl Cluster for Membership {
     }
 
     fn notify(&self, peer: PeerAddress, notice: Frame) {
-        self.state().notices.push((peer, notice));
-        self.asking.notify_one();
+        self.give_work(|state| state.notices.push((peer, notice)));
     }
 
     fn release(&self, peer: PeerAddress, connection: ConnId) {
@@ -358,8 +370,8 @@ impl Drop for ClaimedName {
         let Some(PendingName { membership, name, .. }) = self.pending.take() else { return };
         membership.end_opening(&name);
         if let (Some(claim), Some(node)) = (self.claim, self.node) {
-            membership.state().releases.push((name, Owner { node, connection: claim.connection }));
-            membership.asking.notify_one();
+            let owner = Owner { node, connection: claim.connection };
+            membership.give_work(|state| state.releases.push((name, owner)));
         }
     }
 }
@@ -369,11 +381,12 @@ impl Membership {
     pub fn open(self: &Arc<Self>, request: OpenRequest) -> impl Future<Output = Opening> + use<> {
         let (reply, replied) = oneshot::channel();
         let membership = Arc::clone(self);
-        membership.state().openings.push((request, reply));
-        membership.asking.notify_one();
+        membership.give_work(|state| state.openings.push((request, reply)));
         async move {
             match replied.await.unwrap_or(Opening::Unavailable) {
-                Opening::Unavailable if membership.config.degraded == Degraded::Allow => {
+                Opening::Unavailable
+                    if membership.config.degraded == Degraded::Allow && membership.is_by_itself() =>
+                {
                     Opening::Granted(ClaimedName::unclaimed())
                 }
                 opening => opening,

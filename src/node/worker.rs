@@ -70,6 +70,15 @@ struct Worker<B> {
     seats: RefCell<HashMap<NodeId, HashMap<u64, PlayerName>>>,
 }
 
+/// Ends the membership with its worker, also if that panics.
+struct OnEnd(Arc<Membership>);
+
+impl Drop for OnEnd {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// Why a life of a node ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -109,11 +118,30 @@ impl Membership {
             claims: RefCell::default(),
             seats: RefCell::default(),
         });
+        let _end = OnEnd(Arc::clone(&worker.shared));
         let asking = spawn_local(Rc::clone(&worker).ask_always());
-        while worker.live_once().await == End::Lost {}
-        asking.abort();
-        worker.shared.state().has_left = true;
-        worker.shared.left.notify_waiters();
+        let stops = asking.abort_handle();
+        let living = async { while worker.live_once().await == End::Lost {} };
+        select! {
+            () = living => {}
+            ended = asking => log::error!("this node has left its cluster: {ended:?}"),
+        }
+        stops.abort();
+    }
+
+    /// No worker takes part for this node any more: whoever waits for one hears so, and whoever comes.
+    pub(crate) fn end(&self) {
+        let unanswered = {
+            let mut state = self.state();
+            (state.has_left, state.is_up, state.is_out) = (true, false, true);
+            (state.node, state.good_until) = (None, 0);
+            state.links.clear();
+            let State { openings, questions, errands, asks, notices, releases, .. } = &mut *state;
+            (take(asks), take(notices), take(releases));
+            (take(openings), take(questions), take(errands))
+        };
+        drop(unanswered);
+        self.left.notify_waiters();
     }
 }
 
@@ -131,7 +159,7 @@ impl<B: Backplane> Worker<B> {
     }
 
     fn is_closed(&self) -> bool {
-        self.shared.state().is_closed || self.node.strong_count() == 0
+        *self.shared.closed.borrow() || self.node.strong_count() == 0
     }
 
     fn node(&self) -> Option<NodeId> {

@@ -70,7 +70,7 @@ impl<B: Backplane> Worker<B> {
             select! {
                 biased;
                 () = sleep(JOIN_INTERVAL) => {}
-                () = self.shared.closed.notified() => {}
+                () = self.shared.is_closing() => {}
             }
         }
     }
@@ -92,7 +92,7 @@ impl<B: Backplane> Worker<B> {
                 biased;
                 () = sleep(pause) => {}
                 () = self.suspected.notified() => {}
-                () = self.shared.closed.notified() => {}
+                () = self.shared.is_closing() => {}
             }
             if self.is_closed() {
                 return End::Closed;

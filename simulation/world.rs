@@ -58,9 +58,11 @@ struct Client {
     socket: Socket,
 }
 
-struct World {
+pub struct World {
     rng: Rng,
-    store: SimStore,
+    lease: Duration,
+    degraded: Degraded,
+    pub store: SimStore,
     clock: Clock,
     history: Rc<RefCell<History>>,
     nodes: Vec<Option<NodeHandle>>,
@@ -72,12 +74,17 @@ struct World {
 }
 
 /// Runs a seed.
-pub fn run(seed: u64) -> History {
+pub fn run(seed: u64, degraded: Degraded) -> History {
+    play(World::new(seed, LEASE, degraded), World::live)
+}
+
+/// Runs a script in a world.
+pub fn play(world: impl FnOnce() -> World, script: impl AsyncFnOnce(&mut World)) -> History {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     LocalSet::new().block_on(&runtime, async {
-        let mut world = World::new(seed);
-        world.live().await;
+        let mut world = world();
+        script(&mut world).await;
         let history = Rc::clone(&world.history);
         drop(world);
         std::mem::take(&mut *history.borrow_mut())
@@ -85,14 +92,22 @@ pub fn run(seed: u64) -> History {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    /// Nodes with this lease, in a runtime.
+    pub fn new(seed: u64, lease: Duration, degraded: Degraded) -> impl FnOnce() -> Self {
+        move || Self::start_all(seed, lease, degraded)
+    }
+
+    fn start_all(seed: u64, lease: Duration, degraded: Degraded) -> Self {
         let store = SimStore::new(seed);
-        store.set_timeout(LEASE / 5);
+        store.set_timeout(lease / 5);
+        let history = History { is_strict: degraded == Degraded::Refuse, ..History::default() };
         let mut world = World {
             rng: Rng(seed),
+            lease,
+            degraded,
             store,
             clock: Clock::manual(),
-            history: Rc::default(),
+            history: Rc::new(RefCell::new(history)),
             nodes: Vec::new(),
             clients: Rc::default(),
             conns: 0,
@@ -109,8 +124,8 @@ impl World {
 
     fn start(&self, index: usize) -> NodeHandle {
         let cluster = ClusterConfig {
-            lease: LEASE,
-            degraded: Degraded::Allow,
+            lease: self.lease,
+            degraded: self.degraded,
             ..ClusterConfig::new("simulated", &format!("n{index}"))
         };
         let mut config = Config::default();
@@ -164,7 +179,7 @@ impl World {
     }
 
     /// Lets virtual time pass.
-    async fn pass(&mut self, steps: usize) {
+    pub async fn pass(&mut self, steps: usize) {
         for _ in 0..steps {
             self.steps.set(self.steps.get() + 1);
             self.clock.advance(STEP);
@@ -185,7 +200,7 @@ impl World {
             let Some(node) = node else { continue };
             let is_out = !node.node.membership().is_some_and(|membership| membership.view().is_up);
             if node.is_out.replace(is_out) != is_out {
-                let what = if is_out { "out" } else { "ends" };
+                let what = if is_out { "out" } else { "up" };
                 self.note(What::Fault { node: Some(index), what: what.to_owned() });
             }
         }
@@ -216,6 +231,11 @@ impl World {
     fn open(&mut self) {
         let index = self.rng.below(NODES);
         let (id, token) = (IDS[self.rng.below(IDS.len())], u8::from(self.rng.chance(4)));
+        self.open_at(index, id, token);
+    }
+
+    /// A client asks for an id.
+    pub fn open_at(&mut self, index: usize, id: &'static str, token: u8) {
         let Some(handle) = &mut self.nodes[index] else { return };
         if handle.pause.paused.get() {
             return;

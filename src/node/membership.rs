@@ -198,9 +198,27 @@ impl Membership {
         state.node.is_some() && self.now() < state.good_until
     }
 
-    /// A node that could not renew its lease by half takes no new ids.
+    /// Whether the lease is being renewed. A node that could not do so by half takes no new ids.
+    fn is_renewed(&self, state: &State) -> bool {
+        state.node.is_some() && self.now() < state.good_until.saturating_sub(self.lease() / 2)
+    }
+
     pub(super) fn may_claim(&self, state: &State) -> bool {
-        state.is_up && self.now() < state.good_until.saturating_sub(self.lease() / 2)
+        state.is_up && self.is_renewed(state)
+    }
+
+    /// Whether this is an outage, in which the node decides by itself. A backplane that is slow makes none.
+    pub(super) fn is_by_itself(&self) -> bool {
+        let state = self.state();
+        state.is_out || !self.is_renewed(&state)
+    }
+
+    /// The answer to a client in an outage.
+    pub(super) fn by_itself(&self) -> Opening {
+        match self.config.degraded {
+            Degraded::Allow => Opening::Granted(ClaimedName::unclaimed()),
+            Degraded::Refuse => Opening::Unavailable,
+        }
     }
 
     pub(super) fn lease(&self) -> u64 {
@@ -383,14 +401,8 @@ impl Membership {
         let membership = Arc::clone(self);
         membership.give_work(|state| state.openings.push((request, reply)));
         async move {
-            match replied.await.unwrap_or(Opening::Unavailable) {
-                Opening::Unavailable
-                    if membership.config.degraded == Degraded::Allow && membership.is_by_itself() =>
-                {
-                    Opening::Granted(ClaimedName::unclaimed())
-                }
-                opening => opening,
-            }
+            // Without a reply, the worker has ended.
+            replied.await.unwrap_or_else(|_| membership.by_itself())
         }
     }
 }

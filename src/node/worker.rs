@@ -49,6 +49,10 @@ struct Worker<B> {
     echo_heard: Cell<u64>,
     former: Cell<Option<NodeId>>,
     generation: Cell<u64>,
+    /// The store in which names are claimed: this node's are registered there, and it has waited for the other nodes.
+    store: Cell<u64>,
+    /// The highest fence of a name of this node when its lease had ended, and others could claim what it had.
+    lapsed: Cell<u64>,
     /// When all clients were registered last, and whether something has happened that makes their records doubtful.
     reconciled: Cell<u64>,
     doubtful: Cell<bool>,
@@ -58,8 +62,9 @@ struct Worker<B> {
     abandoned: RefCell<Vec<(Name, Owner)>>,
     /// Names of those that are given back, which other nodes have to hear.
     given_back: RefCell<Vec<Name>>,
-    /// By our clock, until then no ids are claimed: after a loss of data, the others register what they have first.
-    settled_from: Cell<u64>,
+    /// By our clock, until then no names are claimed: after an outage, the other nodes register what they have first. `None`
+    /// while it lasts.
+    settled_from: Cell<Option<u64>>,
     /// Ids that clients of this node lost after an outage, and that no event has told of yet.
     lost_ids: Cell<usize>,
     questions: RefCell<HashMap<u64, (NodeId, oneshot::Sender<Answer>)>>,
@@ -105,12 +110,14 @@ impl Membership {
             echo_heard: Cell::new(0),
             former: Cell::new(None),
             generation: Cell::new(0),
+            store: Cell::new(0),
+            lapsed: Cell::new(0),
             reconciled: Cell::new(0),
             doubtful: Cell::new(false),
             doubted: RefCell::default(),
             abandoned: RefCell::default(),
             given_back: RefCell::default(),
-            settled_from: Cell::new(0),
+            settled_from: Cell::new(Some(0)),
             lost_ids: Cell::new(0),
             questions: RefCell::default(),
             last_question: Cell::new(0),
@@ -137,7 +144,9 @@ impl Membership {
             (state.node, state.good_until) = (None, 0);
             state.links.clear();
             let State { openings, questions, errands, asks, notices, releases, .. } = &mut *state;
-            (take(asks), take(notices), take(releases));
+            asks.clear();
+            notices.clear();
+            releases.clear();
             (take(openings), take(questions), take(errands))
         };
         drop(unanswered);

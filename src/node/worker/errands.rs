@@ -121,6 +121,7 @@ impl<B: Backplane> Worker<B> {
                 fence: held.fence,
                 since: held.since,
                 former,
+                late: held.fence <= self.lapsed.get(),
             };
             wanted.map(registration).collect()
         };

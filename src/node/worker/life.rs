@@ -13,6 +13,7 @@ use crate::broker::{Holder, Realm};
 use crate::cluster::link::Outbound;
 use crate::cluster::packet::Packet;
 use crate::cluster::{Backplane, Granted, Owner, Position, RegisterOutcome, Registration, Renewal};
+use crate::config::Degraded;
 use crate::events::ClusterEvent;
 use crate::node::errand::digest;
 use crate::node::membership::name_of_peer;
@@ -24,8 +25,10 @@ const JOIN_INTERVAL: Duration = Duration::from_millis(250);
 /// How often a lease is renewed while it lasts.
 const RENEWALS: u32 = 5;
 
-/// How many intervals of renewal pass after a loss of data before ids are claimed.
-const SETTLING: u64 = 2;
+/// For how many intervals of renewal the other nodes may register what they have, after this one has lost its life and before
+/// it claims ids. If no id may be given twice, it waits after each outage, and for a lease: by then each node has registered, or
+/// others may have its ids.
+const SETTLING: u32 = 2;
 
 /// How often all clients are registered again, in milliseconds. The backplane forgets them after an hour.
 const RECONCILE: u64 = 10 * 60 * 1000;
@@ -51,6 +54,7 @@ impl<B: Backplane> Worker<B> {
                     self.position.replace(Position::default());
                     self.echo_heard.set(self.echo_sent.get());
                     self.generation.set(self.backplane.generation());
+                    self.store.set(self.backplane.store());
                     {
                         let mut state = self.shared.state();
                         state.node = Some(node);
@@ -76,11 +80,46 @@ impl<B: Backplane> Worker<B> {
     }
 
     fn note_outage(&self, error: &str) {
-        let was_out = std::mem::replace(&mut self.shared.state().is_out, true);
-        if !was_out {
+        if self.shared.config.degraded == Degraded::Refuse {
+            self.settled_from.set(None);
+        }
+        if !self.begin_outage() {
             self.tell(|| ClusterEvent::Unreachable { why: error.to_owned() });
         }
+    }
+
+    /// Whether it was one already.
+    fn begin_outage(&self) -> bool {
+        let was_out = {
+            let mut state = self.shared.state();
+            state.is_up = false;
+            std::mem::replace(&mut state.is_out, true)
+        };
         self.renewed.notify_waiters();
+        was_out
+    }
+
+    /// Whether the other nodes have had the time to register what they have.
+    fn is_settled(&self) -> bool {
+        let now = self.shared.now();
+        let from = self.settled_from.get().unwrap_or_else(|| {
+            now + match self.shared.config.degraded {
+                Degraded::Allow => self.shared.lease() * u64::from(SETTLING) / u64::from(RENEWALS),
+                Degraded::Refuse => self.shared.lease(),
+            }
+        });
+        self.settled_from.set(Some(from));
+        now >= from
+    }
+
+    /// Another store may lack what the last one had, until each node has registered what it has.
+    pub(super) fn check_store(&self) {
+        let store = self.backplane.store();
+        if self.store.replace(store) != store {
+            self.note_outage("Redis was restarted, or another server has taken its place");
+            // Not at the next turn: clients wait.
+            self.suspected.notify_one();
+        }
     }
 
     /// Renews the lease until it is lost.
@@ -107,7 +146,8 @@ impl<B: Backplane> Worker<B> {
                     self.check_inbox(node);
                     self.tell_given_back();
                     self.close_links();
-                    if self.reconcile(node).await && now >= self.settled_from.get() {
+                    self.check_store();
+                    if self.reconcile(node).await && self.is_settled() {
                         self.note_up();
                     }
                     self.tell_of_lost_ids();
@@ -233,7 +273,9 @@ impl<B: Backplane> Worker<B> {
 
     async fn register(self: &Rc<Self>, node: NodeId, realm: &Arc<Realm>, holders: &[Holder]) -> bool {
         let now = self.shared.unix_millis();
-        let all = holders.iter().map(|holder| {
+        // Those that have left since are released, and others may have their ids.
+        let held = holders.iter().filter(|holder| realm.is_held_by(&holder.id, holder.connection));
+        let all = held.map(|holder| {
             let registration = Registration {
                 name: name_of_peer(&realm.address(&holder.id)),
                 owner: Owner { node, connection: holder.connection },
@@ -243,6 +285,7 @@ impl<B: Backplane> Worker<B> {
                 fence: holder.fence,
                 since: now.saturating_sub(holder.age),
                 former: self.former.get(),
+                late: holder.fence <= self.lapsed.get(),
             };
             (holder.id.clone(), registration)
         });
@@ -331,11 +374,12 @@ impl<B: Backplane> Worker<B> {
             return;
         }
         self.tell(|| ClusterEvent::LeaseEnded { life: node });
-        if self.shared.now() < self.shared.state().good_until {
-            // Not we were late: the backplane lost it, and what the other nodes have too.
-            self.shared.state().is_out = true;
-            let settled = self.shared.now() + self.shared.lease() * SETTLING / u64::from(RENEWALS);
-            self.settled_from.set(settled);
+        self.begin_outage();
+        self.settled_from.set(None);
+        let is_late = self.shared.now() >= self.shared.state().good_until;
+        // Otherwise the backplane lost it, and nobody could claim rightly what is here.
+        if is_late {
+            self.lapsed.set(self.highest_fence());
         }
         self.read_last_results(node).await;
         {
@@ -349,6 +393,12 @@ impl<B: Backplane> Worker<B> {
         self.former.set(Some(node));
         self.parked.take();
         self.lose_node(None);
+    }
+
+    fn highest_fence(&self) -> u64 {
+        let ids = self.realms().flat_map(|realm| realm.holders()).map(|holder| holder.fence).max();
+        let names = self.shared.state().held.values().map(|held| held.fence).max();
+        ids.max(names).unwrap_or(0)
     }
 
     async fn say_last_words(self: &Rc<Self>, node: NodeId) {

@@ -17,7 +17,7 @@ use crate::node::errand::digest;
 use crate::node::membership::{ClaimedName, OpenRequest, Opening, PendingName, name_of_peer};
 use crate::wire::{CloseReason, ConnId, Link, PeerId};
 
-/// How long a claim waits for a lease that is being renewed, and for what an older connection still has.
+/// How long a claim waits for an older connection to end, and then for the messages that its node had.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long to wait after a claim without an answer.
@@ -36,7 +36,9 @@ impl<B: Backplane> Worker<B> {
         let opening = tokio::select! {
             biased;
             opening = self.claim_name(&request) => opening,
-            () = sleep(MAX_OPENING) => Opening::Unavailable,
+            () = sleep(MAX_OPENING) => {
+                if self.shared.is_by_itself() { self.shared.by_itself() } else { Opening::Unavailable }
+            }
         };
         // A client that has left meanwhile drops its claim.
         let _ = reply.send(opening);
@@ -48,7 +50,7 @@ impl<B: Backplane> Worker<B> {
         let (mut over, mut probed, mut counted) = (None, None, false);
         loop {
             if !self.wait_until_up().await {
-                return Opening::Unavailable;
+                return self.shared.by_itself();
             }
             let Some(node) = self.node() else { continue };
             let connection = realm.next_connection();
@@ -137,9 +139,11 @@ impl<B: Backplane> Worker<B> {
             }
         };
         // One that does not answer in time is not waited for, and is told as soon as it can be.
-        let _ = timeout(PATIENCE, all_told).await;
-        if let Some(settled) = realm.recall(id) {
-            // Too late is lost: the broker tells the senders.
+        let is_told = timeout(PATIENCE, all_told).await.is_ok();
+        if let Some(settled) = realm.recall(id)
+            && is_told
+        {
+            // Too late is lost: the broker tells the senders. A node that is silent will not answer for messages either.
             let _ = timeout(PATIENCE, settled).await;
         }
     }
@@ -162,17 +166,15 @@ impl<B: Backplane> Worker<B> {
         })
     }
 
+    /// False in an outage.
     pub(super) async fn wait_until_up(&self) -> bool {
-        let is_up = async {
-            while !self.shared.may_claim(&self.shared.state()) {
-                if self.shared.state().is_out {
-                    return false;
-                }
-                self.renewed.notified().await;
+        while !self.shared.may_claim(&self.shared.state()) {
+            if self.shared.state().is_out {
+                return false;
             }
-            true
-        };
-        timeout(PATIENCE, is_up).await.unwrap_or(false)
+            self.renewed.notified().await;
+        }
+        true
     }
 }
 

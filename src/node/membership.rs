@@ -18,7 +18,7 @@ use crate::clock::{Clock, millis};
 use crate::cluster::link::Outbound;
 use crate::cluster::packet::{Answer, NameRef, Packet, Question};
 use crate::cluster::{Entity, Member, Name, Owner};
-use crate::config::{ClusterConfig, Degraded};
+use crate::config::ClusterConfig;
 use crate::events::PeerAddress;
 use crate::wire::{CloseReason, ConnId, Frame, Link, NodeId, PeerId, Token};
 
@@ -211,14 +211,6 @@ impl Membership {
     pub(super) fn is_by_itself(&self) -> bool {
         let state = self.state();
         state.is_out || !self.is_renewed(&state)
-    }
-
-    /// The answer to a client in an outage.
-    pub(super) fn by_itself(&self) -> Opening {
-        match self.config.degraded {
-            Degraded::Allow => Opening::Granted(ClaimedName::unclaimed()),
-            Degraded::Refuse => Opening::Unavailable,
-        }
     }
 
     pub(super) fn lease(&self) -> u64 {

@@ -5,6 +5,7 @@ mod claims;
 mod errands;
 mod life;
 mod opening;
+mod outage;
 mod parked;
 mod sending;
 

@@ -13,7 +13,6 @@ use crate::broker::{Holder, Realm};
 use crate::cluster::link::Outbound;
 use crate::cluster::packet::Packet;
 use crate::cluster::{Backplane, Granted, Owner, Position, RegisterOutcome, Registration, Renewal};
-use crate::config::Degraded;
 use crate::events::ClusterEvent;
 use crate::node::errand::digest;
 use crate::node::membership::name_of_peer;
@@ -23,12 +22,7 @@ use crate::wire::{CloseReason, NodeId, PeerId};
 const JOIN_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How often a lease is renewed while it lasts.
-const RENEWALS: u32 = 5;
-
-/// For how many intervals of renewal the other nodes may register what they have, after this one has lost its life and before
-/// it claims ids. If no id may be given twice, it waits after each outage, and for a lease: by then each node has registered, or
-/// others may have its ids.
-const SETTLING: u32 = 2;
+pub(super) const RENEWALS: u32 = 5;
 
 /// How often all clients are registered again, in milliseconds. The backplane forgets them after an hour.
 const RECONCILE: u64 = 10 * 60 * 1000;
@@ -79,49 +73,6 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    fn note_outage(&self, error: &str) {
-        if self.shared.config.degraded == Degraded::Refuse {
-            self.settled_from.set(None);
-        }
-        if !self.begin_outage() {
-            self.tell(|| ClusterEvent::Unreachable { why: error.to_owned() });
-        }
-    }
-
-    /// Whether it was one already.
-    fn begin_outage(&self) -> bool {
-        let was_out = {
-            let mut state = self.shared.state();
-            state.is_up = false;
-            std::mem::replace(&mut state.is_out, true)
-        };
-        self.renewed.notify_waiters();
-        was_out
-    }
-
-    /// Whether the other nodes have had the time to register what they have.
-    fn is_settled(&self) -> bool {
-        let now = self.shared.now();
-        let from = self.settled_from.get().unwrap_or_else(|| {
-            now + match self.shared.config.degraded {
-                Degraded::Allow => self.shared.lease() * u64::from(SETTLING) / u64::from(RENEWALS),
-                Degraded::Refuse => self.shared.lease(),
-            }
-        });
-        self.settled_from.set(Some(from));
-        now >= from
-    }
-
-    /// Another store may lack what the last one had, until each node has registered what it has.
-    pub(super) fn check_store(&self) {
-        let store = self.backplane.store();
-        if self.store.replace(store) != store {
-            self.note_outage("Redis was restarted, or another server has taken its place");
-            // Not at the next turn: clients wait.
-            self.suspected.notify_one();
-        }
-    }
-
     /// Renews the lease until it is lost.
     pub(super) async fn keep_lease(self: &Rc<Self>, node: NodeId) -> End {
         let interval = self.shared.config.lease / RENEWALS;
@@ -142,6 +93,8 @@ impl<B: Backplane> Worker<B> {
             match renewed {
                 Ok(Renewal::Renewed(members)) => {
                     self.shared.state().good_until = asked + self.shared.lease();
+                    // Registering again may take a while.
+                    self.renewed.notify_waiters();
                     self.note_members(node, members);
                     self.check_inbox(node);
                     self.tell_given_back();
@@ -166,18 +119,6 @@ impl<B: Backplane> Worker<B> {
                 }
             }
         }
-    }
-
-    fn note_up(&self) {
-        let was_out = {
-            let mut state = self.shared.state();
-            state.is_up = true;
-            std::mem::take(&mut state.is_out)
-        };
-        if was_out {
-            self.tell(|| ClusterEvent::Reachable);
-        }
-        self.renewed.notify_waiters();
     }
 
     fn note_members(&self, own: NodeId, members: Vec<crate::cluster::Member>) {

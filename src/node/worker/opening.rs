@@ -13,8 +13,9 @@ use super::Worker;
 use crate::broker::{ClaimedId, Realm};
 use crate::cluster::packet::{Answer, NameRef, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner};
+use crate::config::Degraded;
 use crate::node::errand::digest;
-use crate::node::membership::{ClaimedName, OpenRequest, Opening, PendingName, name_of_peer};
+use crate::node::membership::{ClaimedName, Membership, OpenRequest, Opening, PendingName, name_of_peer};
 use crate::wire::{CloseReason, ConnId, Link, PeerId};
 
 /// How long a claim waits for an older connection to end, and then for the messages that its node had.
@@ -28,6 +29,16 @@ const MAX_OPENING: Duration = Duration::from_secs(6);
 
 /// How much longer than a probe of its own a node waits for another's.
 const PROBE_MARGIN: Duration = Duration::from_secs(1);
+
+impl Membership {
+    /// The answer to a client in an outage.
+    pub(in crate::node) fn by_itself(&self) -> Opening {
+        match self.config.degraded {
+            Degraded::Allow => Opening::Granted(ClaimedName::unclaimed()),
+            Degraded::Refuse => Opening::Unavailable,
+        }
+    }
+}
 
 impl<B: Backplane> Worker<B> {
     /// Opens an id for a client. Goes on if the client leaves, because a claim that nobody waits for may have displaced

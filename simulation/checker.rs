@@ -14,6 +14,7 @@ const STEP: Millis = 25;
 struct Span {
     conn: Conn,
     id: &'static str,
+    token: u8,
     node: usize,
     from: Millis,
     /// Its place in the history, and that of its end.
@@ -51,9 +52,10 @@ fn spans(history: &History) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for (place, (at, what)) in history.events.iter().enumerate() {
         match what {
-            What::Opened { conn, id, node, .. } => spans.push(Span {
+            What::Opened { conn, id, token, node } => spans.push(Span {
                 conn: *conn,
                 id,
+                token: *token,
                 node: *node,
                 from: *at,
                 opened: place,
@@ -93,19 +95,24 @@ fn messages(history: &History) -> BTreeMap<u32, Message> {
 /// When the backplane, or the way of a node to it, was not as it should be; and a while after that.
 fn outages(history: &History, node: usize) -> Vec<(Millis, Millis)> {
     let mut outages: Vec<(Millis, Millis)> = Vec::new();
-    let mut open: HashMap<Option<usize>, Millis> = HashMap::new();
+    let mut open: HashMap<(Option<usize>, bool), Millis> = HashMap::new();
     for (at, what) in &history.events {
         match what {
             What::Fault { node: whose, what } if whose.is_none_or(|whose| whose == node) => {
                 match what.as_str() {
                     "ends" | "resumed" | "started" => {
-                        outages.extend(open.remove(whose).map(|from| (from, at + NOTICED)));
+                        outages.extend(open.remove(&(*whose, false)).map(|from| (from, at + NOTICED)));
+                    }
+                    // By its own account.
+                    "up" => outages.extend(open.remove(&(*whose, true)).map(|from| (from, at + NOTICED))),
+                    "out" => {
+                        open.entry((*whose, true)).or_insert(*at);
                     }
                     "wipe" | "failover" | "lost appends" => outages.push((*at, at + NOTICED)),
                     // Single calls fail, each within its bound: no lease is lost by that.
                     "chaos" => {}
                     _ => {
-                        open.entry(*whose).or_insert(*at);
+                        open.entry((*whose, false)).or_insert(*at);
                     }
                 }
             }
@@ -114,6 +121,16 @@ fn outages(history: &History, node: usize) -> Vec<(Millis, Millis)> {
         }
     }
     outages
+}
+
+/// When a node was killed, or stood still, or was cut off alone.
+fn absences(history: &History, node: usize) -> Vec<(Millis, Millis)> {
+    let own = |(_, what): &&(Millis, What)| match what {
+        What::Fault { node: whose, what } => *whose == Some(node) && what != "out" && what != "up",
+        _ => true,
+    };
+    let events = history.events.iter().filter(own).cloned().collect();
+    outages(&History { events, ..History::default() }, node)
 }
 
 /// Two connections have one id only in an outage of one of their nodes.
@@ -127,8 +144,10 @@ fn check_owners(history: &History, spans: &[Span], faults: &mut Vec<String>) {
             let (from, until) = (one.from.max(other.from), one.until.min(other.until));
             // That a connection has ended is read at the next step.
             let is_over = until <= from + STEP;
+            // An outage of all nodes together gives no id to a stranger if nodes refuse new clients.
+            let excuses = if history.is_strict && one.token != other.token { absences } else { outages };
             let excused = [one.node, other.node].into_iter().any(|node| {
-                outages(history, node).iter().any(|(begin, end)| *begin <= until && until <= *end)
+                excuses(history, node).iter().any(|(begin, end)| *begin <= until && until <= *end)
             });
             if !is_over && !excused {
                 faults.push(format!(

@@ -6,6 +6,7 @@
 
 mod checker;
 mod history;
+mod scripts;
 #[path = "../tests/cluster/sim/sim.rs"]
 mod sim;
 mod socket;
@@ -15,6 +16,8 @@ use std::env;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use peerbroker::config::Degraded;
+
 /// Seeds that once found something.
 const REGRESSIONS: &[u64] =
     &[7, 11, 33, 42, 93, 237, 270, 280, 822, 2712, 3417, 2854, 10395, 22438, 22550, 32210];
@@ -23,20 +26,24 @@ fn number(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
 }
 
-/// Says what is wrong with the run of a seed.
+/// What nodes do with new clients in an outage.
+const MODES: [Degraded; 2] = [Degraded::Allow, Degraded::Refuse];
+
+/// Says what is wrong with the runs of a seed.
 fn fault(seed: u64) -> Option<String> {
-    let history = world::run(seed);
-    let faults = checker::check(&history);
-    (!faults.is_empty()).then(|| format!("SIMULATION_SEED={seed}\n{history}\n{}", faults.join("\n")))
+    MODES.into_iter().find_map(|degraded| {
+        let history = world::run(seed, degraded);
+        let faults = checker::check(&history);
+        let run = || format!("SIMULATION_SEED={seed}, {degraded:?}\n{history}\n{}", faults.join("\n"));
+        (!faults.is_empty()).then(run)
+    })
 }
 
 #[test]
 fn no_seed_breaks_a_promise_of_the_cluster() {
     if let Some(seed) = number("SIMULATION_SEED") {
-        let history = world::run(seed);
-        println!("{history}");
-        let faults = checker::check(&history);
-        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        MODES.into_iter().for_each(|degraded| println!("{degraded:?}\n{}", world::run(seed, degraded)));
+        assert_eq!(fault(seed), None);
         return;
     }
     REGRESSIONS.iter().for_each(|seed| assert_eq!(fault(*seed), None));

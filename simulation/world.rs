@@ -1,8 +1,8 @@
 //! Three nodes, their clients, and everything that happens to them.
 
 mod faults;
+pub mod moves;
 mod rng;
-pub mod scripts;
 mod tasks;
 
 use std::cell::{Cell, RefCell};
@@ -59,10 +59,11 @@ struct Client {
     socket: Socket,
 }
 
-struct World {
+pub struct World {
     rng: Rng,
     lease: Duration,
-    store: SimStore,
+    degraded: Degraded,
+    pub store: SimStore,
     clock: Clock,
     history: Rc<RefCell<History>>,
     nodes: Vec<Option<NodeHandle>>,
@@ -74,16 +75,16 @@ struct World {
 }
 
 /// Runs a seed.
-pub fn run(seed: u64) -> History {
-    play(seed, LEASE, World::live)
+pub fn run(seed: u64, degraded: Degraded) -> History {
+    play(World::new(seed, LEASE, degraded), World::live)
 }
 
-/// Runs what happens in a new world.
-fn play(seed: u64, lease: Duration, script: impl AsyncFnOnce(&mut World)) -> History {
+/// Runs a script in a world.
+pub fn play(world: impl FnOnce() -> World, script: impl AsyncFnOnce(&mut World)) -> History {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     LocalSet::new().block_on(&runtime, async {
-        let mut world = World::new(seed, lease);
+        let mut world = world();
         script(&mut world).await;
         let history = Rc::clone(&world.history);
         drop(world);
@@ -92,15 +93,22 @@ fn play(seed: u64, lease: Duration, script: impl AsyncFnOnce(&mut World)) -> His
 }
 
 impl World {
-    fn new(seed: u64, lease: Duration) -> Self {
+    /// Nodes with this lease, in a runtime.
+    pub fn new(seed: u64, lease: Duration, degraded: Degraded) -> impl FnOnce() -> Self {
+        move || Self::start_all(seed, lease, degraded)
+    }
+
+    fn start_all(seed: u64, lease: Duration, degraded: Degraded) -> Self {
         let store = SimStore::new(seed);
         store.set_timeout(lease / 5);
+        let history = History { is_strict: degraded == Degraded::Refuse, ..History::default() };
         let mut world = World {
             rng: Rng(seed),
             lease,
+            degraded,
             store,
             clock: Clock::manual(),
-            history: Rc::default(),
+            history: Rc::new(RefCell::new(history)),
             nodes: Vec::new(),
             clients: Rc::default(),
             conns: 0,
@@ -118,7 +126,7 @@ impl World {
     fn start(&self, index: usize) -> NodeHandle {
         let cluster = ClusterConfig {
             lease: self.lease,
-            degraded: Degraded::Allow,
+            degraded: self.degraded,
             ..ClusterConfig::new("simulated", &format!("n{index}"))
         };
         let mut config = Config::default();
@@ -172,7 +180,7 @@ impl World {
     }
 
     /// Lets virtual time pass.
-    async fn pass(&mut self, steps: usize) {
+    pub async fn pass(&mut self, steps: usize) {
         for _ in 0..steps {
             self.steps.set(self.steps.get() + 1);
             self.clock.advance(STEP);
@@ -193,7 +201,7 @@ impl World {
             let Some(node) = node else { continue };
             let is_out = !node.node.membership().is_some_and(|membership| membership.view().is_up);
             if node.is_out.replace(is_out) != is_out {
-                let what = if is_out { "out" } else { "ends" };
+                let what = if is_out { "out" } else { "up" };
                 self.note(What::Fault { node: Some(index), what: what.to_owned() });
             }
         }
@@ -227,7 +235,8 @@ impl World {
         self.open_at(index, id, token);
     }
 
-    fn open_at(&mut self, index: usize, id: &'static str, token: u8) {
+    /// A client asks for an id.
+    pub fn open_at(&mut self, index: usize, id: &'static str, token: u8) {
         let Some(handle) = &mut self.nodes[index] else { return };
         if handle.pause.paused.get() {
             return;

@@ -7,7 +7,9 @@ use actix_web::web::ServiceConfig;
 use crate::admin::LogControl;
 use crate::app::{Extras, Parts};
 use crate::clock::Clock;
-use crate::config::{AdminToken, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers, TlsFiles};
+use crate::config::{
+    AdminToken, BadRedis, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers, TlsFiles,
+};
 use crate::events::{Event, Events, Notice};
 use crate::http::{self, Mounted};
 use crate::keys::memory::MemoryKeys;
@@ -321,7 +323,13 @@ impl Builder {
         self
     }
 
-    /// Starts the broker.
+    /// Starts the broker, unless no connection to the Redis of its [cluster](Self::cluster) can be made from its address.
+    pub fn try_build(self) -> Result<PeerBroker, BadRedis> {
+        self.extras.cluster.as_ref().map_or(Ok(()), |cluster| cluster.redis.check())?;
+        Ok(self.build())
+    }
+
+    /// Starts the broker. Errors of the [cluster](Self::cluster) are in the log: its node is by itself then, and not ready.
     pub fn build(self) -> PeerBroker {
         let clock = self.clock.unwrap_or_else(Clock::system);
         let keys = self.keys.unwrap_or_else(|| Arc::new(MemoryKeys::new()));

@@ -7,6 +7,7 @@ mod frame;
 mod limit;
 mod message;
 mod names;
+mod numbers;
 
 pub(crate) use connection::AddressPrefix;
 pub use connection::{ClientVersion, ConnId, IceCredentials, Link, NodeId, Owner, RealmKind};
@@ -16,3 +17,4 @@ pub use frame::{Frame, Opcode};
 pub use limit::{Limit, Scope};
 pub use message::{DropReason, MessageKind};
 pub use names::{ApiKey, InvalidName, PeerId, Token};
+pub(crate) use numbers::numbers;

@@ -230,6 +230,7 @@ impl Store<'_> {
                 fence: 1_700_000_000_000_000 + *number as u64,
                 since: 1_700_000_000_000,
                 former: None,
+                late: false,
             };
             let outcomes = self.backplane.register(some.iter().map(registration).collect()).await?;
             let kept = outcomes.iter().all(|outcome| matches!(outcome, RegisterOutcome::Kept(_)));
@@ -249,7 +250,8 @@ impl Store<'_> {
                 over: None,
                 limit: Some(LIMIT),
             };
-            let outcomes = self.backplane.claim(some.iter().map(claim).collect()).await?;
+            let claims = some.iter().map(claim).collect();
+            let outcomes = self.backplane.claim(self.backplane.store(), claims).await?;
             let granted = outcomes.iter().all(|outcome| matches!(outcome, ClaimOutcome::Granted(_)));
             ensure!(granted, "a claim was not granted: {outcomes:?}");
         }

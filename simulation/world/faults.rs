@@ -1,11 +1,12 @@
 //! Faults of nodes and of what they share, and the end of all of them.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use peerbroker::events::Outcome;
 use peerbroker::node::Node;
-use peerbroker::wire::{DropReason, MessageKind};
+use peerbroker::wire::{CloseReason, DropReason, MessageKind};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::sleep;
 
@@ -67,7 +68,7 @@ impl World {
         }
     }
 
-    pub(super) fn kill(&mut self, index: usize) {
+    pub fn kill(&mut self, index: usize) {
         let Some(node) = self.nodes[index].take() else {
             let node = self.start(index);
             self.nodes[index] = Some(node);
@@ -89,6 +90,11 @@ impl World {
     }
 
     fn pause(&mut self, index: usize) {
+        let lasts = self.rng.in_range(50..5000);
+        self.pause_for(index, lasts);
+    }
+
+    pub fn pause_for(&self, index: usize, lasts: Duration) {
         let Some(node) = &self.nodes[index] else { return };
         let was_paused = node.pause.paused.replace(true);
         if was_paused {
@@ -96,14 +102,28 @@ impl World {
         }
         self.note(What::Fault { node: Some(index), what: "paused".to_owned() });
         let (pause, tasks) = (Rc::clone(&node.pause), node.tasks.abort_handle());
-        let (history, steps, lasts) =
-            (Rc::clone(&self.history), Rc::clone(&self.steps), self.rng.in_range(50..5000));
+        let (history, steps) = (Rc::clone(&self.history), Rc::clone(&self.steps));
         spawn_local(async move {
             sleep(lasts).await;
             if pause.end() && !tasks.is_finished() {
                 note(&history, &steps, What::Fault { node: Some(index), what: "resumed".to_owned() });
             }
         });
+    }
+
+    /// The thread of a node ends. Its clients stay.
+    pub fn end_worker(&self, index: usize) {
+        self.nodes[index].as_ref().unwrap().tasks.abort();
+    }
+
+    /// A node closes its clients and leaves.
+    pub async fn leave(&mut self, index: usize) {
+        let clients: Vec<Client> =
+            self.clients.borrow_mut().extract_if(.., |client| client.node == index).collect();
+        clients.into_iter().for_each(|client| drop(client.lease.part(CloseReason::Shutdown, false)));
+        let membership = Arc::clone(self.nodes[index].as_ref().unwrap().node.membership().unwrap());
+        membership.close();
+        membership.left().await;
     }
 
     pub(super) fn heal(&mut self) {

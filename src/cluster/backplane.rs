@@ -104,12 +104,16 @@ pub struct Registration {
     pub since: u64,
     /// What its node was called before, if it has a new name. Records of that one are its own.
     pub former: Option<NodeId>,
+    /// Its node was away for longer than a lease since the claim, so others could take the name rightly.
+    pub late: bool,
 }
 
 /// What became of a registration.
 ///
-/// Two connections with different tokens: the higher fence wins, of equal ones the older connection. With the same token
-/// the newer connection wins, as in a takeover.
+/// With the same token, the newer connection wins, as in a takeover. With different tokens, a connection with a claim wins over
+/// one without. Of two without, the older one wins. Of two with claims, the lower fence wins: the other claim was made in a
+/// store that had lost the record. But the higher fence wins if one of them is late, and no connection gets a name back that
+/// the record knows it has lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegisterOutcome {
     /// The connection owns the name. `replaced` is one that lost it now.
@@ -194,8 +198,12 @@ pub trait Backplane: 'static {
 
     /// Gives names to connections, each at most to one. A claim that could only be carried out after its bound is not. A claim
     /// that was granted and counts has to be released, exactly once, whoever owns the name by then. A claim of the owner
-    /// itself is granted, and counts again.
-    fn claim(&self, claims: Vec<Claim>) -> impl Future<Output = Result<Vec<ClaimOutcome>, Unavailable>>;
+    /// itself is granted, and counts again. In another store than [this one](Self::store), nothing is claimed.
+    fn claim(
+        &self,
+        store: u64,
+        claims: Vec<Claim>,
+    ) -> impl Future<Output = Result<Vec<ClaimOutcome>, Unavailable>>;
 
     /// Makes sure that the names of connections that live are theirs. Does not count them: see
     /// [`count`](Self::count).
@@ -236,6 +244,10 @@ pub trait Backplane: 'static {
 
     /// Changes whenever the store may have lost something: it was reached anew, or is another process.
     fn generation(&self) -> u64;
+
+    /// Changes whenever a call meets another store than the one before, which may lack what that one had: after a restart or a
+    /// failover.
+    fn store(&self) -> u64;
 }
 
 impl fmt::Display for Name {

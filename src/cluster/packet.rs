@@ -14,7 +14,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::backplane::{Entity, Name};
-use crate::wire::{ApiKey, MessageKind, NodeId, RealmKind};
+use crate::wire::{ApiKey, NodeId, RealmKind};
 
 /// The version of a batch. A node reads batches of other versions too: what it does not know, it skips.
 const VERSION: u8 = 1;
@@ -38,7 +38,7 @@ pub enum Packet<'a> {
         ticket: u64,
         /// The id of its sender.
         from: &'a str,
-        /// Its place in [`MessageKind::ALL`].
+        /// The number of its [`MessageKind`](crate::wire::MessageKind).
         kind: u8,
         /// The text for the recipient.
         payload: &'a str,
@@ -101,8 +101,8 @@ pub enum Packet<'a> {
 pub enum Question {
     /// Is the client of this connection alive, or reserved the id for it?
     Alive(OwnedName, u64),
-    /// The id of this connection is another's. End it, for this reason: a place in
-    /// [`CloseReason::ALL`](crate::wire::CloseReason::ALL).
+    /// The id of this connection is another's. End it, for this reason: the number of a
+    /// [`CloseReason`](crate::wire::CloseReason).
     Yield(OwnedName, u64, u8),
     /// The first ids of a key after one, at most so many; of peers of a kind, or of both.
     Page {
@@ -192,9 +192,9 @@ pub enum Answer {
         /// The id of the host.
         host: String,
     },
-    /// A player is not in the room; a place in [`RoomError::ALL`](crate::directory::RoomError::ALL).
+    /// A player is not in the room; the number of a [`RoomError`](crate::directory::RoomError).
     NotJoined(u8),
-    /// What became of a text that was posted; a place in [`Posted::ALL`](crate::node::Posted::ALL).
+    /// What became of a text that was posted; the number of a [`Posted`](crate::node::Posted).
     Posted(u8),
 }
 
@@ -333,14 +333,4 @@ pub fn realm_of(number: u8) -> Option<RealmKind> {
         Entity::Peer(kind) => Some(*kind),
         Entity::Room | Entity::Alias => None,
     }
-}
-
-/// The number of a kind of message in a packet.
-pub fn kind_number(kind: MessageKind) -> u8 {
-    u8::try_from(kind as usize).unwrap_or(u8::MAX)
-}
-
-/// The kind of a number. `None` in a newer version.
-pub fn kind_of(number: u8) -> Option<MessageKind> {
-    MessageKind::ALL.get(usize::from(number)).copied()
 }

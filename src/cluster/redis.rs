@@ -73,7 +73,7 @@ impl RedisBackplane {
             max_inbox: settings.max_inbox,
             timeout: settings.timeout,
             time: Cell::new(None),
-            commands: line()?,
+            commands: line()?.identified(),
             reader: line()?,
         })
     }
@@ -180,7 +180,7 @@ impl Backplane for RedisBackplane {
         Ok(self.commands.run(vec![lease, Call::command("DEL", self.inbox(node))]).await.map(drop)?)
     }
 
-    async fn claim(&self, claims: Vec<Claim>) -> Result<Vec<ClaimOutcome>, Unavailable> {
+    async fn claim(&self, store: u64, claims: Vec<Claim>) -> Result<Vec<ClaimOutcome>, Unavailable> {
         let mut calls = Vec::with_capacity(claims.len() * 2);
         for claim in &claims {
             if let Some(limit) = claim.limit {
@@ -188,7 +188,7 @@ impl Backplane for RedisBackplane {
             }
             calls.push(self.claim_call(claim));
         }
-        let mut answers = self.commands.run(calls).await?.into_iter();
+        let mut answers = self.commands.run_on(store, calls).await?.into_iter();
         let mut next = || answers.next().ok_or_else(|| Unavailable("an answer is missing".to_owned()));
 
         // Record and number are two keys, so each was changed without regard to the other.
@@ -222,7 +222,7 @@ impl Backplane for RedisBackplane {
             }
             outcomes.push(taken);
         }
-        self.commands.run(amends).await?;
+        self.commands.run_on(store, amends).await?;
         Ok(outcomes)
     }
 
@@ -239,6 +239,7 @@ impl Backplane for RedisBackplane {
                 .arg(one.since)
                 .arg(former.unwrap_or_default())
                 .arg(CLAIMED)
+                .arg(if one.late { "1" } else { "" })
         };
         let answers = self.commands.run(all.iter().map(call).collect()).await?;
         let outcome = |answer| {
@@ -322,5 +323,9 @@ impl Backplane for RedisBackplane {
 
     fn generation(&self) -> u64 {
         self.commands.made()
+    }
+
+    fn store(&self) -> u64 {
+        self.commands.server()
     }
 }

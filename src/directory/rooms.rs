@@ -12,7 +12,7 @@ use rand::seq::IndexedRandom as _;
 
 use crate::clock::{Clock, millis};
 use crate::config::LiveConfig;
-use crate::wire::PeerId;
+use crate::wire::{PeerId, numbers};
 
 /// Letters of a room code, unless nearly all such codes are taken.
 const CODE_LETTERS: usize = 4;
@@ -77,11 +77,7 @@ pub enum RoomError {
     TooMany,
 }
 
-impl RoomError {
-    /// In the order of their numbers between nodes.
-    pub const ALL: [RoomError; 4] =
-        [RoomError::NoRoom, RoomError::NoPlayer, RoomError::Full, RoomError::TooMany];
-}
+numbers!(RoomError: NoRoom = 0, NoPlayer = 1, Full = 2, TooMany = 3);
 
 impl Rooms {
     /// No room yet.

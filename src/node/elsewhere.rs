@@ -135,8 +135,7 @@ impl Membership {
 
     fn commission<T>(&self, errand: impl FnOnce(oneshot::Sender<T>) -> Errand) -> oneshot::Receiver<T> {
         let (reply, replied) = oneshot::channel();
-        self.state().errands.push(errand(reply));
-        self.asking.notify_one();
+        self.give_work(|state| state.errands.push(errand(reply)));
         replied
     }
 
@@ -161,7 +160,7 @@ impl Membership {
                 Err(_) => Joined::Unavailable,
             },
             Some(Answer::NotJoined(why)) => {
-                Joined::Refused(RoomError::ALL.get(usize::from(why)).copied().unwrap_or(RoomError::NoRoom))
+                Joined::Refused(RoomError::of_number(why).unwrap_or(RoomError::NoRoom))
             }
             _ => Joined::Unavailable,
         }
@@ -177,9 +176,7 @@ impl Membership {
         let (name, token) = (name.to_owned_name(), digest(token));
         let question = Question::Post { name, token, text: text.to_owned() };
         match self.ask(node, question, POST_PATIENCE).await {
-            Some(Answer::Posted(what)) => {
-                Posted::ALL.get(usize::from(what)).copied().unwrap_or(Posted::Unknown)
-            }
+            Some(Answer::Posted(what)) => Posted::of_number(what).unwrap_or(Posted::Unknown),
             // A node of a version that does not know the question.
             Some(_) => Posted::Absent,
             None => Posted::Unknown,

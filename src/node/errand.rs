@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use crate::broker::Peer;
 use crate::cluster::packet::{Answer, Question};
 use crate::cluster::{Name, TokenDigest};
-use crate::wire::{ConnId, NodeId, PeerId, Token};
+use crate::wire::{ConnId, NodeId, PeerId, Token, numbers};
 
 /// Something for the worker to find out.
 pub(super) enum Errand {
@@ -88,11 +88,7 @@ pub enum Posted {
     Unknown,
 }
 
-impl Posted {
-    /// In the order of their numbers in packets.
-    pub const ALL: [Posted; 5] =
-        [Posted::Done, Posted::Nothing, Posted::Absent, Posted::TooMuch, Posted::Unknown];
-}
+numbers!(Posted: Done = 0, Nothing = 1, Absent = 2, TooMuch = 3, Unknown = 4);
 
 /// Handles a text of a client that has a connection here and posted it on another node.
 pub type OnPost = Box<dyn Fn(Peer, String) -> Pin<Box<dyn Future<Output = Posted>>> + Send + Sync>;

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
 use super::errand::{Errand, Held, OnPost};
@@ -18,9 +18,9 @@ use super::turns::Turns;
 use crate::broker::{ClaimedId, Cluster, Outgoing, Realm};
 use crate::clock::{Clock, millis};
 use crate::cluster::link::Outbound;
-use crate::cluster::packet::{self, Answer, NameRef, Packet, Question};
+use crate::cluster::packet::{Answer, NameRef, Packet, Question};
 use crate::cluster::{Entity, Member, Name, Owner};
-use crate::config::{ClusterConfig, Degraded};
+use crate::config::ClusterConfig;
 use crate::events::PeerAddress;
 use crate::wire::{ApiKey, CloseReason, ConnId, Frame, Link, NodeId, PeerId, Token};
 
@@ -62,7 +62,7 @@ pub struct Membership {
     pub(super) locating: Notify,
     /// A name is not being opened any more.
     pub(super) opened: Notify,
-    pub(super) closed: Notify,
+    pub(super) closed: watch::Sender<bool>,
     pub(super) left: Notify,
     /// Handles what a client has posted on another node.
     pub(super) on_post: OnceLock<OnPost>,
@@ -81,7 +81,7 @@ pub(super) struct State {
     pub(super) is_out: bool,
     /// The backplane answers, but the inbox could not be read for longer than a lease.
     pub(super) is_deaf: bool,
-    pub(super) is_closed: bool,
+    /// The worker has ended: nobody answers any more.
     pub(super) has_left: bool,
     /// Grows whenever the backplane may have lost records.
     pub(super) epoch: u64,
@@ -120,7 +120,7 @@ impl Membership {
             asking: Notify::new(),
             locating: Notify::new(),
             opened: Notify::new(),
-            closed: Notify::new(),
+            closed: watch::Sender::new(false),
             left: Notify::new(),
             on_post: OnceLock::new(),
             last_seat: AtomicU64::new(0),
@@ -150,8 +150,7 @@ impl Membership {
 
     /// Has the node leave its cluster, once everything that was said before is sent.
     pub fn close(&self) {
-        self.state().is_closed = true;
-        self.closed.notify_waiters();
+        self.closed.send_replace(true);
         self.asking.notify_one();
         self.sending.notify_one();
     }
@@ -174,9 +173,24 @@ impl Membership {
     /// Asks all other nodes that live. Those that do not answer in time are missing in the answer.
     pub fn ask_all(&self, question: Question) -> impl Future<Output = Vec<Answer>> + use<> {
         let (answer, answered) = oneshot::channel();
-        self.state().questions.push((question, answer));
-        self.asking.notify_one();
+        self.give_work(|state| state.questions.push((question, answer)));
         async move { answered.await.unwrap_or_default() }
+    }
+
+    /// Has the worker do something. If it has ended, that is dropped.
+    pub(super) fn give_work(&self, work: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        if !state.has_left {
+            work(&mut state);
+            drop(state);
+            self.asking.notify_one();
+        }
+    }
+
+    /// Waits until the node is to leave.
+    pub(super) async fn is_closing(&self) {
+        // An error is impossible: the sender is here.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -204,9 +218,19 @@ impl Membership {
         state.node.is_some() && self.now() < state.good_until
     }
 
-    /// A node that could not renew its lease by half takes no new ids.
+    /// Whether the lease is being renewed. A node that could not do so by half takes no new ids.
+    fn is_renewed(&self, state: &State) -> bool {
+        state.node.is_some() && self.now() < state.good_until.saturating_sub(self.lease() / 2)
+    }
+
     pub(super) fn may_claim(&self, state: &State) -> bool {
-        state.is_up && self.now() < state.good_until.saturating_sub(self.lease() / 2)
+        state.is_up && self.is_renewed(state)
+    }
+
+    /// Whether this is an outage, in which the node decides by itself. A backplane that is slow makes none.
+    pub(super) fn is_by_itself(&self) -> bool {
+        let state = self.state();
+        state.is_out || !self.is_renewed(&state)
     }
 
     pub(super) fn lease(&self) -> u64 {
@@ -232,6 +256,9 @@ impl Cluster for Membership {
 
     fn locate(&self, peer: PeerAddress, from: &PeerId, over: Option<Owner>) {
         let mut state = self.state();
+        if state.has_left {
+            return;
+        }
         let line = state.asks.line(&peer.key).line(from);
         if line.len() < MAX_ASKS {
             line.push_back((peer, over));
@@ -258,7 +285,7 @@ impl Cluster for Membership {
             connection: owner.connection.get(),
             ticket,
             from: from.as_str(),
-            kind: packet::kind_number(*kind),
+            kind: kind.number(),
             payload,
         });
         state.handed_over += 1;
@@ -281,13 +308,12 @@ impl Cluster for Membership {
     }
 
     fn notify(&self, peer: PeerAddress, notice: Frame) {
-        let mut state = self.state();
-        let notices = state.notices.entry(peer).or_default();
-        if notices.len() < MAX_NOTICES {
-            notices.push(notice);
-        }
-        drop(state);
-        self.asking.notify_one();
+        self.give_work(|state| {
+            let notices = state.notices.entry(peer).or_default();
+            if notices.len() < MAX_NOTICES {
+                notices.push(notice);
+            }
+        });
     }
 
     fn release(&self, peer: PeerAddress, connection: ConnId) {
@@ -405,8 +431,8 @@ impl Drop for ClaimedName {
         let Some(PendingName { membership, name, .. }) = self.pending.take() else { return };
         membership.end_opening(&name);
         if let (Some(claim), Some(node)) = (self.claim, self.node) {
-            membership.state().releases.push((name, Owner { node, connection: claim.connection }));
-            membership.asking.notify_one();
+            let owner = Owner { node, connection: claim.connection };
+            membership.give_work(|state| state.releases.push((name, owner)));
         }
     }
 }
@@ -416,15 +442,10 @@ impl Membership {
     pub fn open(self: &Arc<Self>, request: OpenRequest) -> impl Future<Output = Opening> + use<> {
         let (reply, replied) = oneshot::channel();
         let membership = Arc::clone(self);
-        membership.state().openings.push((request, reply));
-        membership.asking.notify_one();
+        membership.give_work(|state| state.openings.push((request, reply)));
         async move {
-            match replied.await.unwrap_or(Opening::Unavailable) {
-                Opening::Unavailable if membership.config.degraded == Degraded::Allow => {
-                    Opening::Granted(ClaimedName::unclaimed())
-                }
-                opening => opening,
-            }
+            // Without a reply, the worker has ended.
+            replied.await.unwrap_or_else(|_| membership.by_itself())
         }
     }
 }

@@ -5,6 +5,7 @@ mod claims;
 mod errands;
 mod life;
 mod opening;
+mod outage;
 mod parked;
 mod sending;
 
@@ -17,11 +18,12 @@ use std::time::Duration;
 
 use tokio::select;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::spawn_local;
+use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 
 use super::Node;
 use super::membership::{Membership, State};
+use super::turns::Turns;
 use crate::cluster::link::Inbound;
 use crate::cluster::packet::{Answer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Name, Owner, Position};
@@ -53,6 +55,10 @@ struct Worker<B> {
     echo_heard: Cell<u64>,
     former: Cell<Option<NodeId>>,
     generation: Cell<u64>,
+    /// The store in which names are claimed: this node's are registered there, and it has waited for the other nodes.
+    store: Cell<u64>,
+    /// The highest fence of a name of this node when its lease had ended, and others could claim what it had.
+    lapsed: Cell<u64>,
     /// When all clients were registered last, and whether something has happened that makes their records doubtful.
     reconciled: Cell<u64>,
     doubtful: Cell<bool>,
@@ -62,8 +68,9 @@ struct Worker<B> {
     abandoned: RefCell<Vec<(Name, Owner)>>,
     /// Names of those that are given back, which other nodes have to hear.
     given_back: RefCell<Vec<Name>>,
-    /// By our clock, until then no ids are claimed: after a loss of data, the others register what they have first.
-    settled_from: Cell<u64>,
+    /// By our clock, until then no names are claimed: after an outage, the other nodes register what they have first. `None`
+    /// while it lasts.
+    settled_from: Cell<Option<u64>>,
     /// Ids that clients of this node lost after an outage, and that no event has told of yet.
     lost_ids: Cell<usize>,
     questions: RefCell<HashMap<u64, (NodeId, oneshot::Sender<Answer>)>>,
@@ -72,6 +79,15 @@ struct Worker<B> {
     claims: RefCell<Vec<(Claim, oneshot::Sender<Option<ClaimOutcome>>)>>,
     /// Names in rooms of this node, for players of other nodes.
     seats: RefCell<HashMap<NodeId, HashMap<u64, PlayerName>>>,
+}
+
+/// Ends the membership with its worker, also if that panics.
+struct OnEnd(Arc<Membership>);
+
+impl Drop for OnEnd {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 /// Why a life of a node ended.
@@ -100,12 +116,14 @@ impl Membership {
             echo_heard: Cell::new(0),
             former: Cell::new(None),
             generation: Cell::new(0),
+            store: Cell::new(0),
+            lapsed: Cell::new(0),
             reconciled: Cell::new(0),
             doubtful: Cell::new(false),
             doubted: RefCell::default(),
             abandoned: RefCell::default(),
             given_back: RefCell::default(),
-            settled_from: Cell::new(0),
+            settled_from: Cell::new(Some(0)),
             lost_ids: Cell::new(0),
             questions: RefCell::default(),
             last_question: Cell::new(0),
@@ -113,13 +131,35 @@ impl Membership {
             claims: RefCell::default(),
             seats: RefCell::default(),
         });
+        let _end = OnEnd(Arc::clone(&worker.shared));
         let asking = spawn_local(Rc::clone(&worker).ask_always());
         let locating = spawn_local(Rc::clone(&worker).locate_always());
-        while worker.live_once().await == End::Lost {}
-        asking.abort();
-        locating.abort();
-        worker.shared.state().has_left = true;
-        worker.shared.left.notify_waiters();
+        let stops = [asking.abort_handle(), locating.abort_handle()];
+        let living = async { while worker.live_once().await == End::Lost {} };
+        select! {
+            () = living => {}
+            ended = asking => log::error!("this node has left its cluster: {ended:?}"),
+            ended = locating => log::error!("this node has left its cluster: {ended:?}"),
+        }
+        stops.iter().for_each(AbortHandle::abort);
+    }
+
+    /// No worker takes part for this node any more: whoever waits for one hears so, and whoever comes.
+    pub(crate) fn end(&self) {
+        let unanswered = {
+            let mut state = self.state();
+            (state.has_left, state.is_up, state.is_out) = (true, false, true);
+            (state.node, state.good_until) = (None, 0);
+            state.links.clear();
+            let State { openings, questions, errands, asks, checks, notices, releases, .. } = &mut *state;
+            *asks = Turns::default();
+            checks.clear();
+            notices.clear();
+            releases.clear();
+            (take(openings), take(questions), take(errands))
+        };
+        drop(unanswered);
+        self.left.notify_waiters();
     }
 }
 
@@ -137,7 +177,7 @@ impl<B: Backplane> Worker<B> {
     }
 
     fn is_closed(&self) -> bool {
-        self.shared.state().is_closed || self.node.strong_count() == 0
+        *self.shared.closed.borrow() || self.node.strong_count() == 0
     }
 
     fn node(&self) -> Option<NodeId> {

@@ -88,6 +88,20 @@ impl Connection {
         answers.into_iter().collect()
     }
 
+    /// The run ids of all masters, sorted: other ones after a restart or a failover. None if the server does not say.
+    pub(super) async fn run_ids(&mut self) -> RedisResult<Vec<String>> {
+        match self.req_packed_command(redis::cmd("INFO").arg("server")).await {
+            Ok(answer) => {
+                let mut run_ids = Vec::new();
+                note_run_ids(answer, &mut run_ids);
+                run_ids.sort_unstable();
+                Ok(run_ids)
+            }
+            Err(error) if is_refusal(&error) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes the commands out of the calls, but leaves scripts: they may have to be sent again.
     async fn send(&mut self, calls: &mut [Call]) -> RedisResult<Vec<RedisResult<Value>>> {
         match self {
@@ -126,6 +140,22 @@ impl ConnectionLike for Connection {
 
     fn get_db(&self) -> i64 {
         0
+    }
+}
+
+/// Whether the user may not ask, or the server does not know the question.
+fn is_refusal(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ResponseError))
+}
+
+/// A cluster answers with the text of each master.
+fn note_run_ids(answer: Value, run_ids: &mut Vec<String>) {
+    match answer {
+        Value::Map(answers) => answers.into_iter().for_each(|(_, answer)| note_run_ids(answer, run_ids)),
+        answer => {
+            let text: String = redis::from_redis_value(answer).unwrap_or_default();
+            run_ids.extend(text.lines().find_map(|line| line.strip_prefix("run_id:")).map(str::to_owned));
+        }
     }
 }
 

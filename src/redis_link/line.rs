@@ -18,6 +18,7 @@ use super::target::Target;
 #[error("{0}")]
 pub(crate) struct NoAnswer(pub(crate) String);
 
+#[derive(Clone)]
 struct Open {
     number: u64,
     connection: Connection,
@@ -32,7 +33,16 @@ pub(crate) struct Line {
     open: RefCell<Option<Open>>,
     /// How many connections there were.
     made: Cell<u64>,
+    /// If wanted, which processes the last connection led to, and how often those were others than before.
+    identity: Option<Identity>,
     timeout: Duration,
+}
+
+#[derive(Default)]
+struct Identity {
+    /// Empty if the server does not say.
+    run_ids: RefCell<Vec<String>>,
+    changes: Cell<u64>,
 }
 
 impl Line {
@@ -40,7 +50,18 @@ impl Line {
     pub(crate) fn new(address: &RedisAddress, timeout: Duration) -> Result<Self, BadRedis> {
         address.check()?;
         let address = Mutex::new(address.clone());
-        Ok(Line { address, open: RefCell::new(None), made: Cell::new(0), timeout })
+        Ok(Line { address, open: RefCell::new(None), made: Cell::new(0), identity: None, timeout })
+    }
+
+    /// Notices when a connection leads to another server than the one before.
+    pub(crate) fn identified(self) -> Self {
+        Line { identity: Some(Identity::default()), ..self }
+    }
+
+    /// Changes when a connection leads to another process than the one before: the server was restarted, or another one has
+    /// taken its place. It may lack what was written.
+    pub(crate) fn server(&self) -> u64 {
+        self.identity.as_ref().map_or(0, |identity| identity.changes.get())
     }
 
     /// Changes with each connection.
@@ -50,14 +71,33 @@ impl Line {
 
     /// Runs calls as one batch, see [`Connection::run`].
     pub(crate) async fn run(&self, calls: Vec<Call>) -> Result<Vec<Value>, NoAnswer> {
+        self.run_if(calls, |_| true).await
+    }
+
+    /// The same, on this [server](Self::server) only.
+    pub(crate) async fn run_on(&self, server: u64, calls: Vec<Call>) -> Result<Vec<Value>, NoAnswer> {
+        // A connection leads to one process, but one to a cluster replaces those that break: what ran then counts as lost.
+        self.run_if(calls, |open| self.server() == server && !open.cut.load(Ordering::Relaxed)).await
+    }
+
+    async fn run_if(
+        &self,
+        calls: Vec<Call>,
+        is_wanted: impl Fn(&Open) -> bool,
+    ) -> Result<Vec<Value>, NoAnswer> {
         if calls.is_empty() {
             return Ok(Vec::new());
         }
         let used = Cell::new(None);
+        let other = || RedisError::from((ErrorKind::Extension, "the server is another one than before"));
         let work = async {
-            let (number, mut connection) = self.connection().await?;
-            used.set(Some(number));
-            connection.run(calls).await
+            let mut open = self.connection().await?;
+            used.set(Some(open.number));
+            if !is_wanted(&open) {
+                return Err(other());
+            }
+            let answers = open.connection.run(calls).await?;
+            if is_wanted(&open) { Ok(answers) } else { Err(other()) }
         };
         let (broken, error) = match timeout(self.timeout, work).await {
             Ok(Ok(answers)) => return Ok(answers),
@@ -88,7 +128,7 @@ impl Line {
         Ok(answers)
     }
 
-    async fn connection(&self) -> RedisResult<(u64, Connection)> {
+    async fn connection(&self) -> RedisResult<Open> {
         if let Some(open) = self.current() {
             return Ok(open);
         }
@@ -100,17 +140,26 @@ impl Line {
         let cut = Arc::new(AtomicBool::new(false));
         let target = Target::of(&address);
         let mut target = target.map_err(|error| (ErrorKind::InvalidClientConfig, "", error.to_string()))?;
-        let connection = target.connect(Arc::clone(&cut)).await?;
+        let mut connection = target.connect(Arc::clone(&cut)).await?;
+        if let Some(identity) = &self.identity {
+            let run_ids = connection.run_ids().await?;
+            // A server that does not say is another one each time.
+            if run_ids.is_empty() || *identity.run_ids.borrow() != run_ids {
+                identity.changes.update(|changes| changes + 1);
+            }
+            identity.run_ids.replace(run_ids);
+        }
         let number = self.made.get() + 1;
         self.made.set(number);
-        self.open.replace(Some(Open { number, connection: connection.clone(), cut }));
-        Ok((number, connection))
+        let open = Open { number, connection, cut };
+        self.open.replace(Some(open.clone()));
+        Ok(open)
     }
 
-    fn current(&self) -> Option<(u64, Connection)> {
+    fn current(&self) -> Option<Open> {
         let mut open = self.open.borrow_mut();
         open.take_if(|open| open.cut.load(Ordering::Relaxed));
-        open.as_ref().map(|open| (open.number, open.connection.clone()))
+        open.clone()
     }
 
     fn silent(&self) -> NoAnswer {

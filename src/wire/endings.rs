@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use super::limit::Limit;
 use super::names::InvalidName;
+use super::numbers::numbers;
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,23 @@ table! {
     TooBig: "too_big", Some(1009), "", false;
     /// The unfinished messages of all connections use up their quota.
     TryAgainLater: "try_again_later", Some(1013), "", true;
+}
+
+numbers! {
+    CloseReason:
+    Left = 0,
+    Replaced = 1,
+    Evicted = 2,
+    TimedOut = 3,
+    SlowReader = 4,
+    KeyRevoked = 5,
+    Kicked = 6,
+    Outranked = 7,
+    Shutdown = 8,
+    ProtocolError = 9,
+    NotUtf8 = 10,
+    TooBig = 11,
+    TryAgainLater = 12,
 }
 
 impl CloseReason {

@@ -1,6 +1,7 @@
 //! The kinds of messages between peers, and the reasons why one can be lost.
 
 use super::limit::Limit;
+use super::numbers::numbers;
 
 /// The messages that go from one peer to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +46,8 @@ impl MessageKind {
         matches!(self, MessageKind::Offer | MessageKind::Answer | MessageKind::Candidate)
     }
 }
+
+numbers!(MessageKind: Offer = 0, Answer = 1, Candidate = 2, Leave = 3, Room = 4, Call = 5);
 
 /// Why a message was not delivered and does not wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,7 +8,7 @@ use peerbroker::wire::{Link, RealmKind};
 use tokio::task::JoinSet;
 
 use crate::on_every_backplane;
-use crate::stage::{Stage, claim, granted, key, located, outcome, owner, peer, release};
+use crate::stage::{Stage, claim, claim_all, granted, key, located, outcome, owner, peer, release};
 
 on_every_backplane! {
     a_free_name_is_granted_and_found_until_it_is_released
@@ -136,7 +136,7 @@ pub async fn answers_come_in_the_order_of_the_questions(stage: &impl Stage) {
     let ids = ["a", "taken", "b", "c"];
     let claims =
         ids.iter().zip(10..).map(|(id, number)| Claim { limit: Some(9), ..claim(id, owner(2, number), 2) });
-    let outcomes = a.claim(claims.collect()).await.expect("an answer");
+    let outcomes = claim_all(&a, claims.collect()).await.expect("an answer");
     let free: Vec<bool> =
         outcomes.iter().map(|outcome| matches!(outcome, ClaimOutcome::Granted(_))).collect();
     assert_eq!(free, [true, false, true, true]);
@@ -153,7 +153,7 @@ pub async fn answers_come_in_the_order_of_the_questions(stage: &impl Stage) {
 pub async fn claims_of_one_batch_exclude_each_other(stage: &impl Stage) {
     let a = stage.connect();
     let claims = vec![claim("x", owner(1, 1), 1), claim("x", owner(1, 2), 2)];
-    let outcomes = a.claim(claims).await.expect("an answer");
+    let outcomes = claim_all(&a, claims).await.expect("an answer");
     assert!(matches!(outcomes[0], ClaimOutcome::Granted(_)), "{outcomes:?}");
     assert_eq!(outcomes[1], ClaimOutcome::Taken(owner(1, 1)));
 }
@@ -221,7 +221,7 @@ pub async fn names_with_odd_characters_do_not_collide(stage: &impl Stage) {
         names.iter().cloned().zip((1..).map(|number| owner(number, number))).collect();
     assert_eq!(owners.len(), names.len(), "the names are different");
     let claims = owners.iter().map(|(name, owner)| Claim { name: name.clone(), ..claim("", *owner, 1) });
-    for outcome in a.claim(claims.collect()).await.expect("an answer") {
+    for outcome in claim_all(&a, claims.collect()).await.expect("an answer") {
         let ClaimOutcome::Granted(granted) = outcome else { panic!("{outcome:?}") };
         assert_eq!(granted.replaced, None);
     }
@@ -232,7 +232,7 @@ pub async fn names_with_odd_characters_do_not_collide(stage: &impl Stage) {
 
 pub async fn no_question_has_no_answer(stage: &impl Stage) {
     let a = stage.connect();
-    assert_eq!(a.claim(vec![]).await.expect("an answer"), []);
+    assert_eq!(claim_all(&a, vec![]).await.expect("an answer"), []);
     assert_eq!(a.register(vec![]).await.expect("an answer"), []);
     assert_eq!(a.locate(vec![]).await.expect("an answer"), []);
     assert_eq!(a.append(vec![]).await.expect("an answer"), [false; 0]);

@@ -5,6 +5,7 @@ mod inboxes;
 mod leases;
 mod limits;
 mod marks;
+mod numbers;
 mod outages;
 mod redis_data;
 mod redis_tls;

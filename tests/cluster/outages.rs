@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use peerbroker::cluster::redis::{RedisBackplane, RedisSettings};
-use peerbroker::cluster::{Backplane, Entry, Position, Unavailable};
+use peerbroker::cluster::{Backplane, Claim, Entry, Position, Unavailable};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
 
@@ -57,6 +57,54 @@ async fn a_server_that_is_killed_and_comes_back_empty() {
     assert_eq!(renewal, peerbroker::cluster::Renewal::Lost);
     // The time is in fences, so they rise all the same.
     assert!(granted(&a, claim("x", owner(2, 1), 2)).await.fence > first.fence);
+}
+
+#[tokio::test]
+async fn nothing_is_claimed_in_a_server_that_was_restarted_until_the_node_means_that_one() {
+    let mut server = RedisServer::start();
+    let (a, b) = (settings(&server).connect(), settings(&server).connect());
+    granted(&a, claim("x", owner(1, 1), 1)).await;
+    granted(&b, claim("y", owner(2, 1), 1)).await;
+    let known = (a.store(), b.store());
+    server.kill();
+    server.start_again();
+    // The first call may notice the end of the connection only.
+    for _ in 0..3 {
+        let stranger = Claim { limit: Some(9), ..claim("x", owner(1, 2), 2) };
+        ends(a.claim(known.0, vec![stranger])).await.expect_err("another server");
+    }
+    assert_ne!(a.store(), known.0);
+    recovers(&b).await;
+    assert_ne!(b.store(), known.1);
+    assert_eq!(ends(located(&b, peer("x"))).await, None);
+    assert_eq!(redis::cmd("DBSIZE").query(&mut server.client()), Ok(1), "only what a call has counted");
+    granted(&a, claim("x", owner(1, 1), 1)).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_leads_to_the_same_server_again() {
+    let server = RedisServer::start();
+    let a = settings(&server).connect();
+    granted(&a, claim("x", owner(1, 1), 1)).await;
+    let (known, generation) = (a.store(), a.generation());
+    redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal"]).exec(&mut server.client()).expect("an answer");
+    recovers(&a).await;
+    assert_ne!(a.generation(), generation);
+    assert_eq!(a.store(), known);
+    granted(&a, claim("y", owner(1, 2), 1)).await;
+}
+
+#[tokio::test]
+async fn a_user_that_may_not_ask_which_server_it_is_meets_another_one_each_time() {
+    let user = ["--user", "old", "on", ">secret", "~peerbroker:*", "+@all", "-info"];
+    let server = RedisServer::with(&user);
+    let url = format!("redis://old:secret@127.0.0.1:{}", server.port());
+    let a = RedisSettings { timeout: BOUND, ..RedisSettings::new(&url) }.connect();
+    granted(&a, claim("x", owner(1, 1), 1)).await;
+    let known = a.store();
+    redis::cmd("CLIENT").arg(&["KILL", "USER", "old"]).exec(&mut server.client()).expect("an answer");
+    recovers(&a).await;
+    assert_ne!(a.store(), known);
 }
 
 #[tokio::test]

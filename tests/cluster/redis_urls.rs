@@ -2,9 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use peerbroker::PeerBroker;
 use peerbroker::cluster::Backplane as _;
 use peerbroker::cluster::redis::RedisSettings;
+use peerbroker::config::{ClusterConfig, Degraded};
+use peerbroker::node::{OpenRequest, Opening};
+use peerbroker::wire::{Link, PeerId, Token};
 use redis::Connection;
+use tokio::time::timeout;
 
 use crate::server::{RedisServer, USER};
 use crate::stage::{Stage as _, claim, granted, located, owner, peer};
@@ -64,7 +69,7 @@ async fn a_unix_socket() {
 }
 
 #[tokio::test]
-async fn a_master_is_found_through_sentinels_also_after_a_failover() {
+async fn a_master_is_found_through_sentinels_by_the_documented_user_also_after_a_failover() {
     let mut first = RedisServer::with(&["--requirepass", "hush", "--masterauth", "hush"]);
     let second = RedisServer::with(&["--requirepass", "hush", "--masterauth", "hush"]);
     let to_first = ["127.0.0.1", &first.port().to_string()].map(str::to_owned);
@@ -90,23 +95,45 @@ async fn a_master_is_found_through_sentinels_also_after_a_failover() {
     });
 
     // The first Sentinel is gone.
-    let url = format!("redis-sentinel://:hush@127.0.0.1:1,127.0.0.1:{}/1#main", sentinel.port());
+    let url = format!("redis-sentinel://{USER}@127.0.0.1:1,127.0.0.1:{}/1#main", sentinel.port());
     let a = RedisSettings { timeout: Duration::from_secs(10), ..RedisSettings::new(&url) }.connect();
     granted(&a, claim("x", owner(1, 1), 1)).await;
-    let generation = a.generation();
+    let (generation, store) = (a.generation(), a.store());
     redis::cmd("WAIT").arg(&[1, 10_000]).exec(&mut access(&first).expect("access")).expect("an answer");
     first.kill();
     until("another master", || says(&second, &["INFO", "replication"], "role:master"));
     let end = Instant::now() + Duration::from_secs(30);
     loop {
-        match a.claim(vec![claim("y", owner(1, 2), 1)]).await {
+        match a.claim(a.store(), vec![claim("y", owner(1, 2), 1)]).await {
             Ok(_) if says(&second, &["HGET", "peerbroker:peer{}:6:peerjs:y", "owner"], ":2") => break,
             _ => assert!(Instant::now() < end, "no claim reaches the new master"),
         }
         a.release(vec![(peer("y"), owner(1, 2))]).await.ok();
     }
     assert_ne!(a.generation(), generation);
+    assert_ne!(a.store(), store, "the new master may lack what was written last");
     assert_eq!(located(&a, peer("x")).await, Some(owner(1, 1)));
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_an_error_or_an_answer_to_each_client() {
+    let builder = || {
+        let bad = ClusterConfig { degraded: Degraded::Refuse, ..ClusterConfig::new("nonsense", "n") };
+        PeerBroker::builder().cluster(bad)
+    };
+    assert!(builder().try_build().is_err());
+    let broker = builder().build();
+    let membership = broker.node().membership().expect("a node of a cluster");
+    let realm = broker.node().tenant("peerjs").expect("the built-in key").peers();
+    let request = OpenRequest {
+        realm,
+        id: PeerId::parse("x").expect("an id"),
+        token: Token::parse("token").expect("a token"),
+        link: Link::Socket,
+    };
+    let opening = timeout(Duration::from_secs(30), membership.open(request)).await.expect("an answer");
+    assert!(matches!(opening, Opening::Unavailable));
+    assert!(!membership.view().is_up);
 }
 
 /// Whether this server says so. A Sentinel cuts connections at any time, so each question has its own.

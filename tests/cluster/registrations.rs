@@ -1,6 +1,6 @@
 //! Connections that live while their record may not: who keeps a name after an outage.
 
-use peerbroker::cluster::{Backplane, ClaimOutcome, RegisterOutcome, Registration};
+use peerbroker::cluster::{Backplane, Claim, ClaimOutcome, RegisterOutcome, Registration};
 use peerbroker::wire::Link;
 
 use crate::on_every_backplane;
@@ -11,7 +11,9 @@ use crate::stage::{
 on_every_backplane! {
     a_lost_record_comes_back
     the_owner_is_registered_again_with_its_fence
-    the_higher_fence_wins_in_any_order
+    of_claims_in_two_stores_the_older_one_wins_in_any_order
+    a_claim_of_a_node_that_was_away_loses_to_a_newer_one_in_any_order
+    a_connection_that_has_lost_its_name_rightly_loses_it_with_the_older_claim_too
     of_connections_without_a_claim_the_older_wins_in_any_order
     a_connection_with_a_claim_wins_over_one_without_in_any_order
     of_one_token_the_newer_connection_wins_in_any_order
@@ -64,7 +66,9 @@ async fn wins(backplane: &impl Backplane, case: &str, winner: Registration, lose
         match &before {
             Some(lost) => {
                 assert_eq!(won.replaced, Some((loser.owner, loser.link)), "{case}");
-                assert!(won.fence > lost.fence, "{case}");
+                assert_eq!(won.former, [loser.owner], "{case}");
+                // The fence of an older claim stays, so that it is the older one in the next store as well.
+                assert!(won.fence > lost.fence || won.fence == winner.fence, "{case}");
             }
             None => assert_eq!(won.replaced, None, "{case}"),
         }
@@ -84,12 +88,39 @@ async fn wins(backplane: &impl Backplane, case: &str, winner: Registration, lose
     }
 }
 
-pub async fn the_higher_fence_wins_in_any_order(stage: &impl Stage) {
+pub async fn of_claims_in_two_stores_the_older_one_wins_in_any_order(stage: &impl Stage) {
     let a = stage.connect();
-    wins(&a, "fences", with_fence("", 1, 1, OLD + 1), with_fence("", 2, 2, OLD)).await;
+    let (older, newer) = (with_fence("", 1, 1, OLD), with_fence("", 2, 2, OLD + 1));
+    wins(&a, "fences", older.clone(), newer.clone()).await;
     // Not the clock.
-    let older = Registration { since: 1, ..with_fence("", 2, 2, OLD) };
-    wins(&a, "older", with_fence("", 1, 1, OLD + 1), older).await;
+    wins(&a, "clocks", Registration { since: 1 << 60, ..older }, newer).await;
+    // The claim was made before the holder was registered.
+    let claimed = granted(&a, claim("x", owner(3, 3), 3)).await;
+    let holder = Registration { fence: claimed.fence - 1, ..registration("x", owner(4, 4), 4, 5) };
+    let kept = kept(&a, holder).await;
+    assert_eq!((kept.fence, kept.former), (claimed.fence - 1, vec![owner(3, 3)]));
+}
+
+pub async fn a_claim_of_a_node_that_was_away_loses_to_a_newer_one_in_any_order(stage: &impl Stage) {
+    let a = stage.connect();
+    let late = |number, fence| Registration { late: true, ..with_fence("", number, number as u8, fence) };
+    wins(&a, "late", with_fence("", 1, 1, OLD + 1), late(2, OLD)).await;
+    wins(&a, "both", late(1, OLD + 1), late(2, OLD)).await;
+    // In the order of claims that nobody has displaced.
+    wins(&a, "newer", late(1, OLD + 1), with_fence("", 2, 2, OLD)).await;
+}
+
+pub async fn a_connection_that_has_lost_its_name_rightly_loses_it_with_the_older_claim_too(
+    stage: &impl Stage,
+) {
+    let a = stage.connect();
+    let first = granted(&a, claim("x", owner(1, 1), 1)).await;
+    let over = Claim { over: Some(owner(1, 1)), ..claim("x", owner(2, 2), 2) };
+    granted(&a, over).await;
+    let back = Registration { fence: first.fence, ..registration("x", owner(1, 1), 1, 5) };
+    assert_eq!(registered(&a, back.clone()).await, RegisterOutcome::Lost(owner(2, 2)));
+    let renamed = Registration { owner: owner(3, 1), former: Some(node(1)), ..back };
+    assert_eq!(registered(&a, renamed).await, RegisterOutcome::Lost(owner(2, 2)));
 }
 
 pub async fn of_connections_without_a_claim_the_older_wins_in_any_order(stage: &impl Stage) {

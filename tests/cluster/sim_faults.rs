@@ -6,12 +6,12 @@ use peerbroker::cluster::{Backplane as _, Locate, Position, Renewal, Unavailable
 use tokio::time::Instant;
 
 use crate::sim::{Chaos, Fault, SimBackplane, SimStore};
-use crate::stage::{LONG, batches, claim, granted, key, located, node, owner, peer};
+use crate::stage::{LONG, batches, claim, claim_all, granted, key, located, node, owner, peer};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 async fn try_claim(backplane: &SimBackplane, id: &str) -> Result<(), Unavailable> {
-    backplane.claim(vec![claim(id, owner(1, 1), 1)]).await.map(drop)
+    claim_all(backplane, vec![claim(id, owner(1, 1), 1)]).await.map(drop)
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,6 +95,23 @@ async fn a_wipe_loses_everything_and_a_restart_nothing() {
     assert_eq!(a.renew(node(1), LONG).await.expect("an answer"), Renewal::Lost);
     assert_eq!(store.clients(&key("peerjs")), 0);
     assert!(granted(&a, claim("x", owner(2, 1), 2)).await.fence > first.fence);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_claimed_in_another_store_than_the_one_that_is_meant() {
+    for restart in [SimStore::restart, SimStore::wipe] {
+        let store = SimStore::new(1);
+        let a = store.connect();
+        try_claim(&a, "first").await.expect("an answer");
+        let known = a.store();
+        restart(&store);
+        for _ in 0..2 {
+            a.claim(known, vec![claim("x", owner(1, 2), 1)]).await.expect_err("another store");
+        }
+        assert_ne!(a.store(), known);
+        assert_eq!(located(&a, peer("x")).await, None);
+        try_claim(&a, "x").await.expect("an answer");
+    }
 }
 
 #[tokio::test(start_paused = true)]

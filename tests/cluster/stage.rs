@@ -6,7 +6,7 @@ use std::time::Duration;
 use peerbroker::cluster::redis::{RedisBackplane, RedisSettings};
 use peerbroker::cluster::{
     Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, Owner, RegisterOutcome, Registration,
-    Renewal,
+    Renewal, Unavailable,
 };
 use peerbroker::wire::{ApiKey, ConnId, Link, NodeId, RealmKind};
 
@@ -63,12 +63,26 @@ pub fn claim(id: &str, owner: Owner, token: u8) -> Claim {
 pub fn registration(id: &str, owner: Owner, token: u8, since: u64) -> Registration {
     let name = peer(id);
     let token = [token; 16];
-    Registration { name, owner, token, link: Link::Socket, over: None, fence: 0, since, former: None }
+    let (link, over, former) = (Link::Socket, None, None);
+    Registration { name, owner, token, link, over, fence: 0, since, former, late: false }
+}
+
+/// Claims in the store that is there.
+pub async fn claim_all(
+    backplane: &impl Backplane,
+    claims: Vec<Claim>,
+) -> Result<Vec<ClaimOutcome>, Unavailable> {
+    // A node joins before it claims.
+    if backplane.store() == 0 {
+        let question = Locate { name: peer(""), asker: node(9999), over: None, mark: Duration::ZERO };
+        backplane.locate(vec![question]).await?;
+    }
+    backplane.claim(backplane.store(), claims).await
 }
 
 /// One claim.
 pub async fn outcome(backplane: &impl Backplane, claim: Claim) -> ClaimOutcome {
-    let mut outcomes = backplane.claim(vec![claim]).await.expect("an answer");
+    let mut outcomes = claim_all(backplane, vec![claim]).await.expect("an answer");
     assert_eq!(outcomes.len(), 1);
     outcomes.remove(0)
 }

@@ -88,6 +88,51 @@ fn a_client_that_had_its_id_before_an_outage_keeps_it() {
 }
 
 #[test]
+fn an_empty_redis_gives_no_id_to_a_stranger_if_new_clients_are_refused() {
+    run(async {
+        let mut cluster = Cluster::start_with(&[("--cluster_degraded", "refuse")]).await;
+        let mut holders = Vec::new();
+        for number in 0..30 {
+            holders.push(cluster.open(0, &format!("x{number}"), "token").await);
+        }
+        cluster.redis.kill().await;
+        cluster.redis.revive_empty().await;
+        // While the nodes find out, and until one of them claims again.
+        while !cluster.nodes[1].is_back(true) || cluster.nodes[1].lost_leases() == 0 {
+            let strangers: Vec<Client> = holders
+                .iter()
+                .map(|holder| Client::connect(cluster.nodes[1].address, &holder.id, "other"))
+                .collect();
+            for stranger in &strangers {
+                let answer = stranger.next().await;
+                assert!(matches!(answer, Seen::Refused(_)), "{}: {answer:?}", stranger.id);
+            }
+        }
+        assert_eq!(cluster.ask(1, "x0", "other").await.refusal(), "ID is taken");
+        assert!(holders.iter().all(Client::is_open), "nobody lost its id");
+    });
+}
+
+#[test]
+fn a_client_whose_node_is_slow_keeps_its_id_while_redis_answers() {
+    run(async {
+        let cluster = Cluster::start_with(&[("--cluster_lease", "20000")]).await;
+        let holder = cluster.open(0, "x", "token").await;
+        cluster.nodes[0].signal("-STOP");
+        // Each asks the slow node in vain, one after the other.
+        let strangers: Vec<Client> =
+            (0..8).map(|_| Client::connect(cluster.nodes[1].address, "x", "other")).collect();
+        for stranger in &strangers {
+            let answer = stranger.next().await;
+            assert!(matches!(answer, Seen::Refused(_)), "{answer:?}");
+        }
+        cluster.nodes[0].signal("-CONT");
+        let sender = cluster.open(2, "sender", "token").await;
+        assert!(cluster.reaches(&sender, &holder).await);
+    });
+}
+
+#[test]
 fn a_client_keeps_an_id_whose_owner_has_left_in_an_outage() {
     run(async {
         let mut cluster = Cluster::start().await;
@@ -135,6 +180,9 @@ fn a_redis_that_comes_back_with_its_data_has_lost_nothing() {
         assert!(cluster.reaches(&a, &b).await);
         cluster.redis.kill().await;
         cluster.redis.revive().await;
+        for node in &cluster.nodes {
+            node.logs(BACK).await;
+        }
         assert!(cluster.reaches(&a, &b).await);
         assert!(cluster.reaches(&b, &a).await);
         let taken = async || {

@@ -73,8 +73,8 @@ fn a_message_on_its_way_to_an_old_connection_does_not_overtake_older_ones_that_c
         for number in sent..sent + 8 {
             sender.offer("x", &text(number));
         }
-        // It opens without Redis, on the same node, which hears of the last messages only after that.
-        let new = cluster.open(1, "x", "t").await;
+        // It opens in the outage, on the same node, which hears of the last messages only after that.
+        let new = cluster.open_at_last(1, "x", "t").await;
         cluster.nodes[1].proxy.set(Mode::Open);
         let last = sent + 7;
         let arrived = read_until(&new, last).await;

@@ -38,7 +38,7 @@ end
 -- Writes the owner, and answers with it and all marks. They stay for as long as they are good: the answer may be lost, or
 -- the owner's node may die before it has told those that wait. The status is 'granted', or 'own' if the record was the
 -- owner's already.
-local function own(status, owner, token, link, fence, since, replaced, replaced_link)
+local function own(status, owner, token, link, fence, since, replaced, replaced_link, late)
   local former = record.former or ''
   if status == 'granted' then
     if record.owner then former = with_former(record.owner) end
@@ -47,6 +47,11 @@ local function own(status, owner, token, link, fence, since, replaced, replaced_
   redis.call('HSET', KEYS[1], 'former', former)
   redis.call('HSET', KEYS[1], 'v', '1', 'owner', owner, 'token', token, 'link', link, 'fence', digits(fence),
     'since', digits(since))
+  if late then
+    redis.call('HSET', KEYS[1], 'late', '1')
+  elseif record.late then
+    redis.call('HDEL', KEYS[1], 'late')
+  end
   redis.call('PEXPIRE', KEYS[1], RECORD_TTL)
   local answer = {status, digits(fence), replaced or '', replaced_link or '', former}
   for node, expiry in pairs(marks) do

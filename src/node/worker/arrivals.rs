@@ -13,7 +13,7 @@ use super::parked::Parked;
 use super::{End, Worker};
 use crate::broker::{Flush, HandOver, Outgoing, Probe, Realm, Receipt};
 use crate::cluster::link::Arrival;
-use crate::cluster::packet::{self, Answer, Batch, NameRef, OwnedName, Packet, Question};
+use crate::cluster::packet::{Answer, Batch, NameRef, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entity, Entry, Position};
 use crate::events::ClusterEvent;
 use crate::node::membership::name_of_peer;
@@ -135,7 +135,9 @@ impl<B: Backplane> Worker<B> {
         match packet {
             Packet::Message { to, connection, ticket, from: sender, kind, payload } => {
                 let receipt = self.receipt(from, &to, ticket);
-                let (Ok(sender), Some(kind)) = (PeerId::parse(sender), packet::kind_of(kind)) else { return };
+                let (Ok(sender), Some(kind)) = (PeerId::parse(sender), MessageKind::of_number(kind)) else {
+                    return;
+                };
                 let relayed = self.relayed_answer(&sender, &to, kind, payload);
                 let frame = Frame::of_text(relayed.as_deref().unwrap_or(payload));
                 let message = Outgoing::foreign(sender, kind, frame, receipt);
@@ -284,7 +286,7 @@ impl<B: Backplane> Worker<B> {
         match question {
             Question::Alive(name, connection) => self.answer_alive(&name, ConnId::new(connection)).await,
             Question::Yield(name, connection, why) => {
-                let why = CloseReason::ALL.get(usize::from(why)).copied().unwrap_or(CloseReason::Replaced);
+                let why = CloseReason::of_number(why).unwrap_or(CloseReason::Replaced);
                 if let (Some(realm), Some(id)) = (self.realm_of(&name.borrowed()), peer_id(&name.borrowed()))
                 {
                     let connection = ConnId::new(connection);

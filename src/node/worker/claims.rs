@@ -38,8 +38,12 @@ impl<B: Backplane> Worker<B> {
         self: Rc<Self>,
         claims: Vec<(Claim, oneshot::Sender<Option<ClaimOutcome>>)>,
     ) {
+        if !self.shared.may_claim(&self.shared.state()) {
+            // An outage has begun since. Without replies, they are tried again.
+            return;
+        }
         let (claims, replies): (Vec<_>, Vec<_>) = claims.into_iter().unzip();
-        match self.backplane.claim(claims.clone()).await {
+        match self.backplane.claim(self.store.get(), claims.clone()).await {
             Ok(outcomes) => {
                 for ((claim, outcome), reply) in claims.into_iter().zip(outcomes).zip(replies) {
                     if let Err(Some(ClaimOutcome::Granted(Granted { former, .. }))) =
@@ -52,6 +56,7 @@ impl<B: Backplane> Worker<B> {
             }
             Err(error) => {
                 log::debug!("cannot claim ids: {error}");
+                self.check_store();
                 drop(replies);
                 self.abandon(claims).await;
             }

@@ -121,6 +121,7 @@ impl<B: Backplane> Worker<B> {
                 fence: held.fence,
                 since: held.since,
                 former,
+                late: held.fence <= self.lapsed.get(),
             };
             wanted.map(registration).collect()
         };
@@ -199,7 +200,7 @@ impl<B: Backplane> Worker<B> {
                 self.seats.borrow_mut().entry(from).or_default().insert(*seat, playing);
                 Answer::Joined { name, host }
             }
-            Err(error) => Answer::NotJoined(place(&RoomError::ALL, &error)),
+            Err(error) => Answer::NotJoined(error.number()),
         }
     }
 
@@ -222,12 +223,6 @@ impl<B: Backplane> Worker<B> {
             (Some(peer), Some(handle)) => handle(peer, text).await,
             _ => Posted::Absent,
         };
-        Answer::Posted(place(&Posted::ALL, &posted))
+        Answer::Posted(posted.number())
     }
-}
-
-/// The number of a value in packets.
-fn place<T: PartialEq>(all: &[T], value: &T) -> u8 {
-    let place = all.iter().position(|known| known == value);
-    place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
 }

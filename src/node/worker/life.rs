@@ -22,10 +22,7 @@ use crate::wire::{CloseReason, NodeId, PeerId};
 const JOIN_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How often a lease is renewed while it lasts.
-const RENEWALS: u32 = 5;
-
-/// How many intervals of renewal pass after a loss of data before ids are claimed.
-const SETTLING: u64 = 2;
+pub(super) const RENEWALS: u32 = 5;
 
 /// How often all clients are registered again, in milliseconds. The backplane forgets them after an hour.
 const RECONCILE: u64 = 10 * 60 * 1000;
@@ -51,6 +48,7 @@ impl<B: Backplane> Worker<B> {
                     self.position.replace(Position::default());
                     self.echo_heard.set(self.echo_sent.get());
                     self.generation.set(self.backplane.generation());
+                    self.store.set(self.backplane.store());
                     {
                         let mut state = self.shared.state();
                         state.node = Some(node);
@@ -70,17 +68,9 @@ impl<B: Backplane> Worker<B> {
             select! {
                 biased;
                 () = sleep(JOIN_INTERVAL) => {}
-                () = self.shared.closed.notified() => {}
+                () = self.shared.is_closing() => {}
             }
         }
-    }
-
-    fn note_outage(&self, error: &str) {
-        let was_out = std::mem::replace(&mut self.shared.state().is_out, true);
-        if !was_out {
-            self.tell(|| ClusterEvent::Unreachable { why: error.to_owned() });
-        }
-        self.renewed.notify_waiters();
     }
 
     /// Renews the lease until it is lost.
@@ -92,7 +82,7 @@ impl<B: Backplane> Worker<B> {
                 biased;
                 () = sleep(pause) => {}
                 () = self.suspected.notified() => {}
-                () = self.shared.closed.notified() => {}
+                () = self.shared.is_closing() => {}
             }
             if self.is_closed() {
                 return End::Closed;
@@ -103,11 +93,14 @@ impl<B: Backplane> Worker<B> {
             match renewed {
                 Ok(Renewal::Renewed(members)) => {
                     self.shared.state().good_until = asked + self.shared.lease();
+                    // Registering again may take a while.
+                    self.renewed.notify_waiters();
                     self.note_members(node, members);
                     self.check_inbox(node);
                     self.tell_given_back();
                     self.close_links();
-                    if self.reconcile(node).await && now >= self.settled_from.get() {
+                    self.check_store();
+                    if self.reconcile(node).await && self.is_settled() {
                         self.note_up();
                     }
                     self.tell_of_lost_ids();
@@ -126,18 +119,6 @@ impl<B: Backplane> Worker<B> {
                 }
             }
         }
-    }
-
-    fn note_up(&self) {
-        let was_out = {
-            let mut state = self.shared.state();
-            state.is_up = true;
-            std::mem::take(&mut state.is_out)
-        };
-        if was_out {
-            self.tell(|| ClusterEvent::Reachable);
-        }
-        self.renewed.notify_waiters();
     }
 
     fn note_members(&self, own: NodeId, members: Vec<crate::cluster::Member>) {
@@ -233,7 +214,9 @@ impl<B: Backplane> Worker<B> {
 
     async fn register(self: &Rc<Self>, node: NodeId, realm: &Arc<Realm>, holders: &[Holder]) -> bool {
         let now = self.shared.unix_millis();
-        let all = holders.iter().map(|holder| {
+        // Those that have left since are released, and others may have their ids.
+        let held = holders.iter().filter(|holder| realm.is_held_by(&holder.id, holder.connection));
+        let all = held.map(|holder| {
             let registration = Registration {
                 name: name_of_peer(&realm.address(&holder.id)),
                 owner: Owner { node, connection: holder.connection },
@@ -243,6 +226,7 @@ impl<B: Backplane> Worker<B> {
                 fence: holder.fence,
                 since: now.saturating_sub(holder.age),
                 former: self.former.get(),
+                late: holder.fence <= self.lapsed.get(),
             };
             (holder.id.clone(), registration)
         });
@@ -331,11 +315,12 @@ impl<B: Backplane> Worker<B> {
             return;
         }
         self.tell(|| ClusterEvent::LeaseEnded { life: node });
-        if self.shared.now() < self.shared.state().good_until {
-            // Not we were late: the backplane lost it, and what the other nodes have too.
-            self.shared.state().is_out = true;
-            let settled = self.shared.now() + self.shared.lease() * SETTLING / u64::from(RENEWALS);
-            self.settled_from.set(settled);
+        self.begin_outage();
+        self.settled_from.set(None);
+        let is_late = self.shared.now() >= self.shared.state().good_until;
+        // Otherwise the backplane lost it, and nobody could claim rightly what is here.
+        if is_late {
+            self.lapsed.set(self.highest_fence());
         }
         self.read_last_results(node).await;
         {
@@ -350,6 +335,12 @@ impl<B: Backplane> Worker<B> {
         self.former.set(Some(node));
         self.parked.take();
         self.lose_node(None);
+    }
+
+    fn highest_fence(&self) -> u64 {
+        let ids = self.realms().flat_map(|realm| realm.holders()).map(|holder| holder.fence).max();
+        let names = self.shared.state().held.values().map(|held| held.fence).max();
+        ids.max(names).unwrap_or(0)
     }
 
     async fn say_last_words(self: &Rc<Self>, node: NodeId) {

@@ -13,11 +13,12 @@ use super::Worker;
 use crate::broker::{ClaimedId, Realm};
 use crate::cluster::packet::{Answer, NameRef, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner};
+use crate::config::Degraded;
 use crate::node::errand::digest;
-use crate::node::membership::{ClaimedName, OpenRequest, Opening, PendingName, name_of_peer};
+use crate::node::membership::{ClaimedName, Membership, OpenRequest, Opening, PendingName, name_of_peer};
 use crate::wire::{CloseReason, ConnId, Link, PeerId};
 
-/// How long a claim waits for a lease that is being renewed, and for what an older connection still has.
+/// How long a claim waits for an older connection to end, and then for the messages that its node had.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long to wait after a claim without an answer.
@@ -29,6 +30,16 @@ const MAX_OPENING: Duration = Duration::from_secs(6);
 /// How much longer than a probe of its own a node waits for another's.
 const PROBE_MARGIN: Duration = Duration::from_secs(1);
 
+impl Membership {
+    /// The answer to a client in an outage.
+    pub(in crate::node) fn by_itself(&self) -> Opening {
+        match self.config.degraded {
+            Degraded::Allow => Opening::Granted(ClaimedName::unclaimed()),
+            Degraded::Refuse => Opening::Unavailable,
+        }
+    }
+}
+
 impl<B: Backplane> Worker<B> {
     /// Opens an id for a client. Goes on if the client leaves, because a claim that nobody waits for may have displaced
     /// somebody, who has to be told.
@@ -36,7 +47,9 @@ impl<B: Backplane> Worker<B> {
         let opening = tokio::select! {
             biased;
             opening = self.claim_name(&request) => opening,
-            () = sleep(MAX_OPENING) => Opening::Unavailable,
+            () = sleep(MAX_OPENING) => {
+                if self.shared.is_by_itself() { self.shared.by_itself() } else { Opening::Unavailable }
+            }
         };
         // A client that has left meanwhile drops its claim.
         let _ = reply.send(opening);
@@ -51,7 +64,7 @@ impl<B: Backplane> Worker<B> {
         let (mut over, mut probed, mut counted) = (None, None, false);
         loop {
             if !self.wait_until_up().await {
-                return Opening::Unavailable;
+                return self.shared.by_itself();
             }
             let Some(node) = self.node() else { continue };
             let connection = realm.next_connection();
@@ -141,9 +154,11 @@ impl<B: Backplane> Worker<B> {
             }
         };
         // One that does not answer in time is not waited for, and is told as soon as it can be.
-        let _ = timeout(PATIENCE, all_told).await;
-        if let Some(settled) = realm.recall(id) {
-            // Too late is lost: the broker tells the senders.
+        let is_told = timeout(PATIENCE, all_told).await.is_ok();
+        if let Some(settled) = realm.recall(id)
+            && is_told
+        {
+            // Too late is lost: the broker tells the senders. A node that is silent will not answer for messages either.
             let _ = timeout(PATIENCE, settled).await;
         }
     }
@@ -166,25 +181,21 @@ impl<B: Backplane> Worker<B> {
         })
     }
 
+    /// False in an outage.
     pub(super) async fn wait_until_up(&self) -> bool {
-        let is_up = async {
-            while !self.shared.may_claim(&self.shared.state()) {
-                if self.shared.state().is_out {
-                    return false;
-                }
-                self.renewed.notified().await;
+        while !self.shared.may_claim(&self.shared.state()) {
+            if self.shared.state().is_out {
+                return false;
             }
-            true
-        };
-        timeout(PATIENCE, is_up).await.unwrap_or(false)
+            self.renewed.notified().await;
+        }
+        true
     }
 }
 
 /// The question that ends a connection.
 pub(super) fn yield_name(name: &Name, connection: ConnId, why: CloseReason) -> Question {
-    let why = CloseReason::ALL.iter().position(|known| *known == why);
-    let why = why.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
-    Question::Yield(name.to_owned_name(), connection.get(), why)
+    Question::Yield(name.to_owned_name(), connection.get(), why.number())
 }
 
 /// The id of a peer in a packet.

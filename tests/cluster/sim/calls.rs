@@ -33,7 +33,12 @@ impl Backplane for SimBackplane {
         self.call(move |store, now| store.leave(now, node)).await
     }
 
-    async fn claim(&self, claims: Vec<Claim>) -> Result<Vec<ClaimOutcome>, Unavailable> {
+    async fn claim(&self, store: u64, claims: Vec<Claim>) -> Result<Vec<ClaimOutcome>, Unavailable> {
+        self.connect();
+        // Later, calls that are on their way to another process fail.
+        if self.shared.process.get() != store {
+            return Err(unavailable("another store"));
+        }
         let bound = self.shared.now() + self.shared.timeout.get().as_micros() as Micros;
         let change = move |store: &mut Store, now| {
             // Too late: nobody waits for the outcome.
@@ -113,5 +118,9 @@ impl Backplane for SimBackplane {
 
     fn generation(&self) -> u64 {
         self.link.generation.get()
+    }
+
+    fn store(&self) -> u64 {
+        self.link.met.get()
     }
 }

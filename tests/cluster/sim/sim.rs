@@ -84,6 +84,8 @@ struct Link {
     fault: Cell<Fault>,
     /// The process that it is connected to, if it is.
     connected: Cell<Option<u64>>,
+    /// The last process that it was connected to.
+    met: Cell<u64>,
     generation: Cell<u64>,
     /// Calls that a stalled process has received.
     stalled: RefCell<Vec<Change>>,
@@ -120,6 +122,7 @@ impl SimStore {
         let link = Rc::new(Link {
             fault: Cell::default(),
             connected: Cell::default(),
+            met: Cell::default(),
             generation: Cell::default(),
             stalled: RefCell::default(),
         });
@@ -332,6 +335,7 @@ impl SimBackplane {
         let reachable = matches!(self.link.fault(&self.shared), Fault::None | Fault::RepliesLost);
         if reachable && self.link.connected.get() != Some(process) {
             self.link.connected.set(Some(process));
+            self.link.met.set(process);
             self.link.generation.set(self.link.generation.get() + 1);
         }
     }

@@ -28,6 +28,7 @@ pub struct Held {
     pub link: Link,
     pub fence: u64,
     pub since: u64,
+    pub late: bool,
 }
 
 #[derive(Clone, Default)]
@@ -224,10 +225,16 @@ impl Store {
             link: claim.link,
             fence: next_fence,
             since: now / 1000,
+            late: false,
         };
         if let Some(own) = held.take_if(|held| held.owner == claim.owner) {
-            let granted =
-                self.own(now, &claim.name, Held { link: claim.link, token: claim.token, ..own }, None, false);
+            let granted = self.own(
+                now,
+                &claim.name,
+                Held { link: claim.link, token: claim.token, late: false, ..own },
+                None,
+                false,
+            );
             self.admit(now, claim, None);
             return ClaimOutcome::Granted(granted);
         }
@@ -276,14 +283,27 @@ impl Store {
         let mut fence = if one.fence == 0 { CLAIMED.saturating_sub(one.since).max(1) } else { one.fence };
         let held = record.held.filter(|held| Some(held.owner) != one.over);
         let former = one.former.map(|node| Owner { node, ..one.owner });
-        let mine =
-            |fence| Held { owner: one.owner, token: one.token, link: one.link, fence, since: one.since };
-        let mut replaced = None;
+        let mine = |fence| Held {
+            owner: one.owner,
+            token: one.token,
+            link: one.link,
+            fence,
+            since: one.since,
+            late: one.late,
+        };
+        let is_displaced = record.former.iter().any(|owner| *owner == one.owner || Some(*owner) == former);
+        let (mut replaced, mut is_older) = (None, false);
         if let Some(held) = held {
             if held.owner == one.owner || Some(held.owner) == former {
                 return RegisterOutcome::Kept(self.own(now, &one.name, mine(fence.max(old)), None, false));
             }
-            let wins = if held.token != one.token {
+            let are_kept = fence.min(old) >= CLAIMED && !one.late && !held.late;
+            let wins = if held.token != one.token && is_displaced {
+                false
+            } else if held.token != one.token && are_kept {
+                is_older = fence < old;
+                is_older
+            } else if held.token != one.token {
                 fence > old
             } else if fence.min(old) >= CLAIMED {
                 fence >= old
@@ -295,7 +315,7 @@ impl Store {
             }
             replaced = Some((held.owner, held.link));
         }
-        if fence <= old {
+        if fence <= old && !is_older {
             fence = now.max(old + 1);
         }
         RegisterOutcome::Kept(self.own(now, &one.name, mine(fence), replaced, true))

@@ -1,7 +1,8 @@
-//! Runs that are the same each time: what the random ones meet seldom.
+//! Clients that move from a node that dies or stops: runs that are the same each time.
 
 use std::time::Duration;
 
+use peerbroker::config::Degraded;
 use peerbroker::wire::CloseReason;
 
 use super::{STEP, World, hear, play, send};
@@ -76,7 +77,7 @@ fn assert_fine(history: &History) {
 #[test]
 fn a_client_that_comes_back_elsewhere_after_a_kill_is_reached_before_the_lease_ends() {
     let mut later = Vec::new();
-    let history = play(1, LEASE, async |world: &mut World| {
+    let history = play(World::new(1, LEASE, Degraded::Allow), async |world: &mut World| {
         world.begin().await;
         world.kill(1);
         for step in 0..ABSENCE + NOTICED + 40 {
@@ -102,7 +103,7 @@ fn a_client_that_comes_back_elsewhere_after_a_kill_is_reached_before_the_lease_e
 #[test]
 fn a_graceful_stop_loses_no_message_to_a_client_that_has_moved() {
     let mut sent = Vec::new();
-    let history = play(1, LEASE, async |world: &mut World| {
+    let history = play(World::new(1, LEASE, Degraded::Allow), async |world: &mut World| {
         world.begin().await;
         world.stop().await;
         world.open_at(2, "b", 0);

@@ -1,0 +1,146 @@
+//! One fault at one moment each, where a seed would have to be lucky.
+
+use std::time::Duration;
+
+use peerbroker::config::Degraded;
+
+use crate::history::{History, What};
+use crate::world::{World, play};
+
+const LEASE: Duration = Duration::from_secs(2);
+
+/// Of the client that has the id from the beginning, and of those that want it.
+const HOLDER: u8 = 0;
+const STRANGER: u8 = 1;
+
+fn opened(history: &History, wanted: u8) -> usize {
+    let is_it = |what: &What| matches!(what, What::Opened { token, .. } if *token == wanted);
+    history.events.iter().filter(|(_, what)| is_it(what)).count()
+}
+
+fn has_ended(history: &History, wanted: usize) -> bool {
+    history.events.iter().any(|(_, what)| matches!(what, What::Ended { conn, .. } if *conn == wanted))
+}
+
+/// Strangers on two nodes want the id of a client of the third, every 25 ms.
+async fn storm(world: &mut World, steps: usize) {
+    for _ in 0..steps {
+        world.open_at(1, "a", STRANGER);
+        world.open_at(2, "a", STRANGER);
+        world.pass(1).await;
+    }
+}
+
+#[test]
+fn a_store_that_comes_back_empty_gives_no_id_to_a_stranger() {
+    let history = play(World::new(1, LEASE, Degraded::Refuse), async |world| {
+        world.pass(40).await;
+        world.open_at(0, "a", HOLDER);
+        world.pass(20).await;
+        world.store.wipe();
+        storm(world, 200).await;
+    });
+    assert_eq!((opened(&history, HOLDER), opened(&history, STRANGER)), (1, 0), "{history}");
+    assert!(!has_ended(&history, 1), "{history}");
+}
+
+#[test]
+fn a_store_that_hangs_for_longer_than_a_lease_gives_no_id_to_a_stranger() {
+    let history = play(World::new(1, LEASE, Degraded::Refuse), async |world| {
+        world.pass(40).await;
+        world.open_at(0, "a", HOLDER);
+        world.pass(20).await;
+        world.store.set_fault(crate::sim::Fault::Stalled);
+        storm(world, 120).await;
+        world.store.set_fault(crate::sim::Fault::None);
+        storm(world, 200).await;
+    });
+    assert_eq!((opened(&history, HOLDER), opened(&history, STRANGER)), (1, 0), "{history}");
+    assert!(!has_ended(&history, 1), "{history}");
+}
+
+#[test]
+fn a_client_from_before_an_outage_keeps_its_id_if_new_ones_are_allowed() {
+    let history = play(World::new(1, LEASE, Degraded::Allow), async |world| {
+        world.pass(40).await;
+        world.open_at(0, "a", HOLDER);
+        world.pass(20).await;
+        world.store.wipe();
+        storm(world, 100).await;
+        world.pass(80).await;
+    });
+    assert!(!has_ended(&history, 1), "{history}");
+    assert!(opened(&history, STRANGER) > 0, "{history}");
+    let open = history.events.iter().filter_map(|(_, what)| match what {
+        What::Opened { conn, token: STRANGER, .. } => Some(*conn),
+        _ => None,
+    });
+    open.for_each(|conn| assert!(has_ended(&history, conn), "{conn} in {history}"));
+}
+
+#[test]
+fn a_client_whose_node_hangs_while_the_store_is_lost_keeps_its_id_as_well() {
+    let history = play(World::new(1, LEASE, Degraded::Allow), async |world| {
+        world.pass(40).await;
+        world.open_at(0, "a", HOLDER);
+        world.pass(20).await;
+        // For less than its lease, and for longer than the others wait.
+        world.pause_for(0, Duration::from_millis(1500));
+        world.store.wipe();
+        world.pass(44).await;
+        world.open_at(1, "a", STRANGER);
+        world.pass(200).await;
+    });
+    assert_eq!(opened(&history, STRANGER), 1, "{history}");
+    assert!(!has_ended(&history, 1) && has_ended(&history, 2), "{history}");
+}
+
+#[test]
+fn a_node_that_is_slow_keeps_the_ids_of_its_clients() {
+    let history = play(World::new(1, Duration::from_secs(20), Degraded::Allow), async |world| {
+        world.pass(40).await;
+        world.open_at(0, "a", HOLDER);
+        world.pass(20).await;
+        world.pause_for(0, Duration::from_millis(7400));
+        // One after the other, each waits for what the client of the slow node answers.
+        for _ in 0..8 {
+            world.open_at(1, "a", STRANGER);
+        }
+        world.pass(800).await;
+    });
+    assert_eq!((opened(&history, HOLDER), opened(&history, STRANGER)), (1, 0), "{history}");
+    assert!(!has_ended(&history, 1), "{history}");
+}
+
+#[test]
+fn a_client_of_a_node_whose_thread_has_ended_has_its_answer_at_once() {
+    for (degraded, opens) in [(Degraded::Refuse, 0), (Degraded::Allow, 1)] {
+        let history = play(World::new(1, LEASE, degraded), async |world| {
+            world.pass(40).await;
+            world.end_worker(0);
+            world.pass(1).await;
+            world.open_at(0, "a", HOLDER);
+            world.pass(1).await;
+        });
+        let refused = history.events.iter().filter(|(_, what)| matches!(what, What::Refused { .. })).count();
+        assert_eq!((opened(&history, HOLDER), refused), (opens, 1 - opens), "{history}");
+    }
+}
+
+#[test]
+fn a_node_with_a_long_lease_releases_its_ids_at_whichever_moment_it_leaves() {
+    for moment in 40..280 {
+        let mut left = Vec::new();
+        play(World::new(1, Duration::from_secs(20), Degraded::Allow), async |world| {
+            // A renewal takes a while, so some moments are in the middle of one.
+            world.store.set_latency(Duration::from_millis(50)..Duration::from_millis(60));
+            world.pass(30).await;
+            world.open_at(0, "a", HOLDER);
+            world.pass(moment - 30).await;
+            assert_eq!(world.store.owners().len(), 1);
+            world.leave(0).await;
+            left = world.store.owners();
+        });
+        assert!(left.is_empty(), "at step {moment}");
+    }
+}

@@ -1,0 +1,72 @@
+//! Numbers and bytes that nodes of other versions read.
+
+use peerbroker::cluster::packet::{Answer, Packet, Question, write};
+use peerbroker::cluster::{Entity, Name};
+use peerbroker::directory::RoomError;
+use peerbroker::node::Posted;
+use peerbroker::wire::{CloseReason, MessageKind, RealmKind};
+
+use crate::stage::key;
+
+#[test]
+fn numbers_in_packets_never_change() {
+    let labels = ["offer", "answer", "candidate", "leave", "room", "call"];
+    for (number, label) in (0..).zip(labels) {
+        let kind = MessageKind::of_number(number).expect("a kind");
+        assert_eq!((kind.label(), kind.number()), (label, number));
+    }
+    let labels = [
+        "left",
+        "replaced",
+        "evicted",
+        "timed_out",
+        "slow_reader",
+        "key_revoked",
+        "kicked",
+        "outranked",
+        "shutdown",
+        "protocol_error",
+        "not_utf8",
+        "too_big",
+        "try_again_later",
+    ];
+    for (number, label) in (0..).zip(labels) {
+        let why = CloseReason::of_number(number).expect("a reason");
+        assert_eq!((why.ending().label, why.number()), (label, number));
+    }
+    let posted = [Posted::Done, Posted::Nothing, Posted::Absent, Posted::TooMuch, Posted::Unknown];
+    for (number, posted) in (0..).zip(posted) {
+        assert_eq!((Posted::of_number(number), posted.number()), (Some(posted), number));
+    }
+    let errors = [RoomError::NoRoom, RoomError::NoPlayer, RoomError::Full, RoomError::TooMany];
+    for (number, error) in (0..).zip(errors) {
+        assert_eq!((RoomError::of_number(number), error.number()), (Some(error), number));
+    }
+    // Those of newer versions.
+    let unknown = (MessageKind::of_number(6), CloseReason::of_number(13), Posted::of_number(5));
+    assert_eq!((unknown, RoomError::of_number(4)), ((None, None, None), None));
+}
+
+#[test]
+fn packets_have_the_bytes_that_they_had() {
+    let name = Name { key: key("k"), entity: Entity::Peer(RealmKind::PeerJs), name: "x".to_owned() };
+    let question = Question::Yield(name.to_owned_name(), 3, CloseReason::Outranked.number());
+    let kind = MessageKind::Candidate.number();
+    let message =
+        Packet::Message { to: name.as_ref(), connection: 3, ticket: 9, from: "y", kind, payload: "{}" };
+    let refused = Answer::NotJoined(RoomError::Full.number());
+    let posted = Answer::Posted(Posted::TooMuch.number());
+    let expected: [(Packet<'_>, &[u8]); 4] = [
+        (message, b"\0\x01k\0\x01x\x03\x09\x01y\x02\x02{}"),
+        (Packet::Question { number: 1, question }, b"\x04\x01\x01\x01k\0\x01x\x03\x07"),
+        (Packet::Answer { number: 1, answer: refused }, b"\x05\x01\x07\x02"),
+        (Packet::Answer { number: 1, answer: posted }, b"\x05\x01\x08\x03"),
+    ];
+    for (packet, content) in expected {
+        let mut bytes = Vec::new();
+        write(&packet, &mut bytes);
+        // Its length in front, and zeros behind it.
+        let len = u32::try_from(content.len() + 8).expect("a few").to_le_bytes();
+        assert_eq!(bytes, [&len, content, &[0; 8]].concat(), "{packet:?}");
+    }
+}

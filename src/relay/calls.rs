@@ -33,7 +33,7 @@ const UNUSED: u64 = 120_000;
 
 /// The calls of a relay.
 pub(super) struct Calls {
-    config: LiveConfig,
+    pub(super) config: LiveConfig,
     clock: Clock,
     events: Events,
     own: Vec<SocketAddr>,

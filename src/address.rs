@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether an address may be that of a client somewhere in the Internet. Documentation's addresses may: nobody has them.
-pub(crate) fn is_public(address: IpAddr) -> bool {
+pub fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
@@ -18,10 +18,15 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     // RFC 2544: between machines that are measured.
     let is_benchmark = a == 198 && (18..20).contains(&b);
     let is_reserved = a >= 224;
+    // Services of clouds to their own machines, metadata among them, that are not link-local: Azure's, and Oracle's in the block of
+    // RFC 6890 that no host has.
+    let is_of_cloud =
+        address == Ipv4Addr::new(168, 63, 129, 16) || address.octets().starts_with(&[192, 0, 0]);
     !(is_this_network
         || is_shared
         || is_benchmark
         || is_reserved
+        || is_of_cloud
         || address.is_loopback()
         || address.is_private()
         || address.is_link_local())
@@ -52,6 +57,10 @@ mod tests {
             ("172.31.255.255", false),
             ("192.168.1.1", false),
             ("169.254.169.254", false),
+            ("168.63.129.16", false),
+            ("168.63.129.17", true),
+            ("192.0.0.192", false),
+            ("192.0.2.1", true),
             ("100.64.0.1", false),
             ("198.19.0.1", false),
             ("224.0.0.1", false),
@@ -66,6 +75,7 @@ mod tests {
             ("2001:0:1::", false),
             ("::ffff:127.0.0.1", false),
             ("::ffff:10.0.0.1", false),
+            ("::ffff:168.63.129.16", false),
             ("::127.0.0.1", false),
         ] {
             assert_eq!(is_public(address.parse().unwrap()), expected, "{address}");

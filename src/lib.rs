@@ -69,6 +69,7 @@ mod webhooks;
 pub mod wire;
 
 pub use acme::AcmeError;
+pub use address::is_public;
 pub use admin::LogControl;
 pub use auth::{BadAuth, check_auth};
 pub use client_options::ClientOptions;

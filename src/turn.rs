@@ -10,6 +10,7 @@ mod counters;
 mod nonce;
 mod peers;
 mod quotas;
+mod reclaim;
 mod relayed;
 mod requests;
 mod server;

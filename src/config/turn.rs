@@ -43,13 +43,15 @@ impl TurnConfig {
 /// Limits of a TURN server; 0 turns off those of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnLimits {
-    /// Maximum allocations at the same time. A connection of a browser has one for each URL and network interface.
+    /// Maximum allocations at the same time. A connection of a browser has one for each URL and network interface. A further client
+    /// gets the place of one that nobody uses.
     pub allocations: usize,
     /// Maximum allocations of one key.
     pub allocations_per_key: usize,
-    /// Maximum allocations of clients with one address, or in one /64 of IPv6.
+    /// Maximum allocations of clients with one address, or in one /64 of IPv6; four times as many in a /48.
     pub allocations_per_address: usize,
-    /// Bytes per second of one allocation, both directions together; bursts of ten times that.
+    /// Bytes per second of one allocation, both directions together, with 60 for the headers of each datagram; bursts of ten times
+    /// that.
     pub bytes_per_second: u32,
     /// Bytes per second of all allocations of one key; bursts of ten times that.
     pub key_bytes_per_second: u32,
@@ -62,7 +64,8 @@ impl Default for TurnLimits {
             allocations_per_key: 10_000,
             // A school or an office behind one address.
             allocations_per_address: 500,
-            // As the relay's, for the same calls.
+            // As the relay's, for the same calls. Video in both directions, 5 Mbit/s at most, has some 570 packets a second, and 140
+            // more of sound and reports: 625,000 bytes, and 43,000 for their headers.
             bytes_per_second: 1_250_000,
             key_bytes_per_second: 0,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::StatusCode;
+use peerbroker::is_public;
 use serde::Deserialize;
 use tokio::task::JoinSet;
 
@@ -78,7 +79,7 @@ pub(super) async fn ice(server: &Server, trust: &Arc<Trust>) -> Vec<Finding> {
             )];
         }
     };
-    let mut asked = JoinSet::new();
+    let (mut asked, broker) = (JoinSet::new(), server.address.ip());
     for IceServer { urls, username, credential } in servers {
         let urls = match urls {
             Urls::One(url) => vec![url],
@@ -89,7 +90,7 @@ pub(super) async fn ice(server: &Server, trust: &Arc<Trust>) -> Vec<Finding> {
         for url in urls {
             let (number, trust, credentials) = (asked.len(), Arc::clone(trust), credentials.clone());
             if number < MAX_SERVERS {
-                asked.spawn(async move { (number, examine(&url, credentials, &trust).await) });
+                asked.spawn(async move { (number, examine(&url, credentials, &trust, broker).await) });
             }
         }
     }
@@ -105,7 +106,7 @@ pub(super) async fn ice(server: &Server, trust: &Arc<Trust>) -> Vec<Finding> {
     std::iter::once(told).chain(findings.into_iter().map(|(_, finding)| finding)).collect()
 }
 
-async fn examine(text: &str, credentials: Option<Credentials>, trust: &Trust) -> Finding {
+async fn examine(text: &str, credentials: Option<Credentials>, trust: &Trust, broker: IpAddr) -> Finding {
     let Some(url) = IceUrl::parse(text) else {
         return Finding::failed(
             "ice",
@@ -120,9 +121,18 @@ async fn examine(text: &str, credentials: Option<Credentials>, trust: &Trust) ->
             return Finding::failed(url.check(), format!("{text}: {why}"), advice);
         }
     };
+    let is_allowed = |address: &SocketAddr| may_ask(broker, address.ip());
+    if !addresses.iter().any(is_allowed) {
+        let shown: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
+        return Finding::failed(
+            url.check(),
+            format!("{text} is at {}, which only its own network reaches: not asked", shown.join(", ")),
+            "Name a server at a public address in the broker's flags, or examine the broker at its private address.",
+        );
+    }
     let mut last = None;
     // Browsers use any that works; two are one of each family as a rule.
-    for address in addresses.into_iter().take(2) {
+    for address in addresses.into_iter().filter(is_allowed).take(2) {
         match url.ask(address, credentials.as_ref(), trust).await {
             Ok(finding) => return finding,
             Err(trouble) => last = Some(trouble),
@@ -253,6 +263,11 @@ impl Credentials {
     }
 }
 
+/// Whether to ask a server that a broker names. A broker in the Internet must not lead this machine into its own network.
+fn may_ask(broker: IpAddr, server: IpAddr) -> bool {
+    is_public(server) || !is_public(broker)
+}
+
 /// Whether only the own network or machine reaches an address.
 fn is_private(ip: IpAddr) -> bool {
     match ip.to_canonical() {
@@ -285,6 +300,37 @@ mod tests {
         }
         for text in ["", "http://h", "stun:", "stun:h:x", "turn:h?transport=x", "turns:h?transport=udp"] {
             assert_eq!(IceUrl::parse(text), None, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_broker_in_the_internet_leads_to_no_private_server() {
+        let trust = Trust::load(None).unwrap();
+        let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("turn:{}?transport=tcp", open.local_addr().unwrap());
+        let public = "203.0.113.1".parse().unwrap();
+        let finding = examine(&url, None, &trust, public).await;
+        assert!(finding.has_failed() && finding.found.contains("not asked"), "{}", finding.found);
+        let asking = examine(&url, None, &trust, "192.168.1.2".parse().unwrap());
+        tokio::select! {
+            biased;
+            finding = asking => assert!(finding.found.contains("no username"), "{}", finding.found),
+            accepted = open.accept() => drop(accepted.unwrap()),
+        }
+        for (server, is_asked) in [
+            ("198.51.100.1", true),
+            ("10.0.0.1", false),
+            ("169.254.169.254", false),
+            ("168.63.129.16", false),
+            ("::1", false),
+            ("::ffff:127.0.0.1", false),
+            ("fd00::1", false),
+        ] {
+            let server = server.parse().unwrap();
+            assert_eq!(may_ask(public, server), is_asked, "{server}");
+            assert!(
+                may_ask("127.0.0.1".parse().unwrap(), server) && may_ask("fd00::2".parse().unwrap(), server)
+            );
         }
     }
 

@@ -252,6 +252,8 @@ fn allocated(page: &mut Page, totals: TurnTotals) {
     use Kind::{Counter, Gauge};
     page.single(Gauge, "peerbroker_turn_allocations", "Allocations of the TURN server.", totals.allocations);
     page.single(Counter, "peerbroker_turn_allocated", "Allocations that it has given.", totals.allocated);
+    let reclaimed = "Unused allocations that it has ended, because all were taken.";
+    page.single(Counter, "peerbroker_turn_reclaimed", reclaimed, totals.reclaimed);
     page.single(Counter, "peerbroker_turn_packets", "Datagrams that it has relayed.", totals.packets);
     page.single(Counter, "peerbroker_turn_bytes", "Their bytes, without TURN's own.", totals.bytes);
     let bindings = "Clients that asked it for their own address (STUN).";

@@ -167,6 +167,8 @@ struct TurnStats {
     allocations: usize,
     /// Allocations that it has given.
     allocated: u64,
+    /// Unused allocations that it has ended, because all were taken.
+    reclaimed: u64,
     /// Datagrams that it has relayed.
     packets: u64,
     /// Their bytes, without TURN's own.
@@ -181,10 +183,11 @@ struct TurnStats {
 
 impl From<TurnTotals> for TurnStats {
     fn from(totals: TurnTotals) -> Self {
-        let TurnTotals { allocations, allocated, packets, bytes, bindings, refused, dropped } = totals;
+        let TurnTotals { allocations, allocated, reclaimed, packets, bytes, bindings, refused, dropped } =
+            totals;
         let refused = TurnRefusal::ALL.into_iter().map(TurnRefusal::label).zip(refused).collect();
         let dropped = TurnDrop::ALL.into_iter().map(TurnDrop::label).zip(dropped).collect();
-        TurnStats { allocations, allocated, packets, bytes, bindings, refused, dropped }
+        TurnStats { allocations, allocated, reclaimed, packets, bytes, bindings, refused, dropped }
     }
 }
 

@@ -43,7 +43,7 @@ const FREE_CHECKS: u32 = 5;
 
 /// The calls of a relay.
 pub(super) struct Calls {
-    config: LiveConfig,
+    pub(super) config: LiveConfig,
     clock: Clock,
     events: Events,
     own: Vec<SocketAddr>,

@@ -1,7 +1,12 @@
 //! Datagrams on a stream (RFC 4571), and what the first bytes of a stream tell.
 
+use bytes::{Buf as _, BytesMut};
+
 /// Longest frame: browsers send what fits into a packet.
 const MAX_FRAME: usize = 1600;
+
+/// Bytes of the length in front of a frame.
+const LENGTH: usize = 2;
 
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 
@@ -33,35 +38,36 @@ pub(super) fn spoken(first: &[u8]) -> Option<Spoken> {
 /// Finds the frames in what a stream brings.
 #[derive(Default)]
 pub(super) struct Frames {
-    /// A frame that is not complete.
-    rest: Vec<u8>,
+    unread: BytesMut,
 }
 
-/// A frame is longer than any that a client sends.
+/// A frame has a length that no client sends.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooLong;
+pub(super) struct BadLength;
 
 impl Frames {
-    /// Calls `each` with each frame that is complete.
-    pub(super) fn read(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), TooLong> {
-        let joined;
-        let mut left = bytes;
-        if !self.rest.is_empty() {
-            self.rest.extend_from_slice(bytes);
-            joined = std::mem::take(&mut self.rest);
-            left = &joined;
+    /// Adds what was read.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.unread.extend_from_slice(bytes);
+    }
+
+    /// Calls `handle` with the next frame, if it is complete. `None` if not.
+    pub(super) fn next<T>(&mut self, handle: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, BadLength> {
+        let Some((length, after)) = self.unread.split_first_chunk() else { return Ok(None) };
+        let length = usize::from(u16::from_be_bytes(*length));
+        // Empty ones would be packets of nothing (RFC 4571, section 2): no browser sends them.
+        if !(1..=MAX_FRAME).contains(&length) {
+            return Err(BadLength);
         }
-        while let Some((length, after)) = left.split_first_chunk() {
-            let length = usize::from(u16::from_be_bytes(*length));
-            if length > MAX_FRAME {
-                return Err(TooLong);
-            }
-            let Some((frame, next)) = after.split_at_checked(length) else { break };
-            each(frame);
-            left = next;
-        }
-        self.rest = left.to_vec();
-        Ok(())
+        let Some(frame) = after.get(..length) else { return Ok(None) };
+        let handled = handle(frame);
+        self.unread.advance(LENGTH + length);
+        Ok(Some(handled))
+    }
+
+    /// Returns the memory of what was handled, before a wait.
+    pub(super) fn shrink(&mut self) {
+        self.unread = BytesMut::from(&self.unread[..]);
     }
 }
 
@@ -96,16 +102,22 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_too_long_ends_it() {
+    fn a_frame_that_is_empty_or_too_long_ends_it() {
         let mut frames = Frames::default();
-        assert_eq!(frames.read(&[0, 1, 7, 6], |frame| assert_eq!(frame, [7])), Ok(()));
-        assert_eq!(frames.read(&[65], |_| panic!("no frame")), Err(TooLong));
+        frames.add(&[0, 1, 7, 6]);
+        assert_eq!(frames.next(<[u8]>::to_vec), Ok(Some(vec![7])));
+        assert_eq!(frames.next(|_| ()), Ok(None));
+        frames.add(&[65]);
+        assert_eq!(frames.next(|_| ()), Err(BadLength));
+        let mut frames = Frames::default();
+        frames.add(&[0, 0]);
+        assert_eq!(frames.next(|_| ()), Err(BadLength));
     }
 
     proptest! {
         #[test]
         fn frames_are_found_however_they_are_cut(
-            datagrams in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..1600), 0..6),
+            datagrams in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..1600), 0..6),
             cuts in prop::collection::vec(1usize..2000, 1..20)
         ) {
             let mut stream = Vec::new();
@@ -114,11 +126,15 @@ mod tests {
             let mut left = &stream[..];
             while !left.is_empty() {
                 let (now, later) = left.split_at((*cuts.next().unwrap()).min(left.len()));
-                frames.read(now, |frame| found.push(frame.to_vec())).unwrap();
+                frames.add(now);
+                while let Some(frame) = frames.next(<[u8]>::to_vec).unwrap() {
+                    found.push(frame);
+                }
+                frames.shrink();
                 left = later;
             }
             prop_assert_eq!(found, datagrams);
-            prop_assert!(frames.rest.is_empty());
+            prop_assert!(frames.unread.is_empty());
         }
     }
 }

@@ -20,6 +20,7 @@ use super::calls::Calls;
 use super::endpoint::Endpoint;
 use super::framing::{self, Frames, Spoken, spoken};
 use super::outlet::Outlet;
+use super::pace::{Pace, Sender};
 use super::session::CONSENT;
 use super::streams::Streams;
 use super::stun::Stun;
@@ -31,8 +32,8 @@ const AT_ONCE: usize = 16;
 /// What the kernel keeps for a client that reads slowly. More would only be late.
 const SEND_BUFFER: usize = 1 << 16;
 
-/// What one system call may bring.
-const READ: usize = 1 << 16;
+/// What one system call may bring, and a client over its rate limit leaves in memory.
+const READ: usize = 1 << 14;
 
 /// What is read before it is known what a client speaks, a little more than that takes.
 const GREETING: usize = 32;
@@ -151,9 +152,10 @@ impl Server {
         read: &[u8],
         scratch: &RefCell<Vec<u8>>,
     ) {
-        let (from, mut frames) = (Endpoint::tcp(from), Frames::default());
-        let mut handled = self.handle(from, &mut frames, read);
-        while handled.is_ok() {
+        let (from, mut frames, mut pace) = (Endpoint::tcp(from), Frames::default(), Pace::new());
+        frames.add(read);
+        while self.handle(from, &mut frames, &mut pace).await {
+            frames.shrink();
             let patience = match self.calls.is_client(from) {
                 true => SILENT,
                 false => TO_PROVE.saturating_sub(opened.elapsed()),
@@ -164,23 +166,40 @@ impl Server {
             // A client that sends without end does not keep the others waiting.
             tokio::task::consume_budget().await;
             let mut scratch = scratch.borrow_mut();
-            handled = match reader.try_read(&mut scratch) {
+            match reader.try_read(&mut scratch) {
                 Ok(0) => return,
-                Ok(count) => self.handle(from, &mut frames, scratch.get(..count).unwrap_or_default()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Ok(count) => frames.add(scratch.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return,
-            };
+            }
         }
     }
 
-    fn handle(&self, from: Endpoint, frames: &mut Frames, bytes: &[u8]) -> Result<(), framing::TooLong> {
-        frames.read(bytes, |datagram| {
-            if Stun::is_stun(datagram) {
-                self.calls.on_stun(self.thread, from, datagram, |to, bytes| self.send(to, bytes));
-            } else if let Some(to) = self.calls.forward(self.thread, from, 1, datagram.len()) {
-                self.send(to, datagram);
+    /// Handles the frames that are complete, at the pace of their sender. False if the connection has to end.
+    async fn handle(&self, from: Endpoint, frames: &mut Frames, pace: &mut Pace) -> bool {
+        let sender = match self.calls.is_client(from) {
+            true => {
+                let bytes_per_second = self.calls.config.load().relay_limits.bytes_per_second;
+                Sender::Client { bytes_per_second }
             }
-        })
+            false => Sender::Stranger,
+        };
+        loop {
+            let Ok(length) = frames.next(|datagram| self.on_datagram(from, datagram)) else { return false };
+            let Some(length) = length else { return true };
+            if pace.charge(length, sender).await.is_err() {
+                return false;
+            }
+        }
+    }
+
+    fn on_datagram(&self, from: Endpoint, datagram: &[u8]) -> usize {
+        if Stun::is_stun(datagram) {
+            self.calls.on_stun(self.thread, from, datagram, |to, bytes| self.send(to, bytes));
+        } else if let Some(to) = self.calls.forward(self.thread, from, 1, datagram.len()) {
+            self.send(to, datagram);
+        }
+        datagram.len()
     }
 
     fn send(&self, to: Endpoint, bytes: &[u8]) {

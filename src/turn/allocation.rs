@@ -1,6 +1,7 @@
 //! One allocation: its relayed address, its permissions and its channels (RFC 8656, sections 2.2 to 2.5).
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use stun_types::message::{IntegrityKey, TransactionId};
@@ -18,6 +19,13 @@ const CHANNEL: u64 = 600_000;
 /// asks for each address of the one peer at its other end.
 const MAX_PERMISSIONS: usize = 64;
 const MAX_CHANNELS: usize = 64;
+
+/// Most other clients of this server that one client hears.
+const MAX_NAMED: usize = 64;
+
+/// Milliseconds after which an allocation that relays nothing counts as unused. Browsers check more often whether a way that they
+/// may need still works.
+const UNUSED: u64 = 60_000;
 
 /// Channel numbers. RFC 8656, section 12, ends them at 0x4FFF; clients of RFC 5766 choose among all of these.
 const CHANNELS: std::ops::RangeInclusive<u16> = 0x4000..=0x7FFF;
@@ -37,6 +45,9 @@ pub(super) struct Allocation {
     pub(super) socket: Option<RelayedSocket>,
     pub(super) place: Place,
     pub(super) rate: RateLimit,
+    pub(super) created: u64,
+    /// When it has relayed its last datagram; 0 before the first.
+    used: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -46,6 +57,11 @@ struct State {
     expires: u64,
     permissions: Vec<Permission>,
     channels: Vec<Channel>,
+    /// The address that all clients of this server have in common.
+    shared: IpAddr,
+    /// The ports at that address that the client has named. Permissions have no ports (RFC 8656, section 9): without these, a
+    /// client that permits one other client would hear all of them.
+    named: Vec<u16>,
 }
 
 struct Permission {
@@ -88,11 +104,31 @@ pub(super) struct NewAllocation {
 }
 
 impl NewAllocation {
-    pub(super) fn at(self, relayed: SocketAddr, socket: Option<RelayedSocket>, expires: u64) -> Allocation {
+    pub(super) fn at(
+        self,
+        relayed: SocketAddr,
+        socket: Option<RelayedSocket>,
+        now: u64,
+        expires: u64,
+    ) -> Allocation {
         let NewAllocation { client, username, key, integrity, request, place } = self;
-        let state = State { expires, permissions: Vec::new(), channels: Vec::new() };
-        let (rate, state) = (RateLimit::default(), Mutex::new(state));
-        Allocation { client, username, key, integrity, request, relayed, socket, place, rate, state }
+        let (permissions, channels, named) = (Vec::new(), Vec::new(), Vec::new());
+        let state = Mutex::new(State { expires, permissions, channels, shared: relayed.ip(), named });
+        let (rate, created, used) = (RateLimit::default(), now, AtomicU64::new(0));
+        Allocation {
+            client,
+            username,
+            key,
+            integrity,
+            request,
+            relayed,
+            socket,
+            place,
+            rate,
+            created,
+            used,
+            state,
+        }
     }
 }
 
@@ -122,8 +158,19 @@ impl Allocation {
         self.state().expires = expires;
     }
 
+    /// Notes that a datagram was relayed.
+    pub(super) fn note_use(&self, now: u64) {
+        self.used.store(now, Ordering::Relaxed);
+    }
+
+    /// Whether it has relayed nothing for a while.
+    pub(super) fn is_unused(&self, now: u64) -> bool {
+        let used = self.used.load(Ordering::Relaxed);
+        used == 0 || used + UNUSED <= now
+    }
+
     /// Permits peers, all or none of them.
-    pub(super) fn permit(&self, peers: &[IpAddr], now: u64) -> Result<(), Unbound> {
+    pub(super) fn permit(&self, peers: &[SocketAddr], now: u64) -> Result<(), Unbound> {
         self.state().permit(peers, now)
     }
 
@@ -140,14 +187,14 @@ impl Allocation {
             if state.channels.len() >= MAX_CHANNELS {
                 return Err(Unbound::Full);
             }
-            state.permit(&[peer.ip()], now)?;
+            state.permit(&[peer], now)?;
             state.channels.push(Channel { number, peer, expires });
             return Ok(());
         }
         let mut channels = state.channels.iter_mut();
         let same = channels.find(|channel| channel.number == number && channel.peer == peer);
         same.ok_or(Unbound::Taken)?.expires = expires;
-        state.permit(&[peer.ip()], now)
+        state.permit(&[peer], now)
     }
 
     /// The peer of a channel, if the client may send to it.
@@ -158,15 +205,25 @@ impl Allocation {
         state.permits(channel.peer.ip(), now).then_some(channel.peer)
     }
 
-    /// Whether the client may send to a peer.
+    /// Whether the client may send to a peer. If so, it hears the peer too.
+    pub(super) fn may_send(&self, peer: SocketAddr, now: u64) -> bool {
+        let state = &mut *self.state();
+        let permits = state.permits(peer.ip(), now);
+        if permits {
+            state.name(peer);
+        }
+        permits
+    }
+
+    /// Whether the client has permitted an address.
     pub(super) fn permits(&self, peer: IpAddr, now: u64) -> bool {
         self.state().permits(peer, now)
     }
 
-    /// The way of a peer's bytes to the client.
-    pub(super) fn inward(&self, peer: SocketAddr, now: u64) -> Inward {
+    /// The way of a peer's bytes to the client. Another client of this server has to be permitted with its port.
+    pub(super) fn inward(&self, peer: SocketAddr, is_client: bool, now: u64) -> Inward {
         let state = self.state();
-        if !state.permits(peer.ip(), now) {
+        if !state.permits(peer.ip(), now) || is_client && !state.named.contains(&peer.port()) {
             return Inward::Forbidden;
         }
         let mut channels = state.channels.iter();
@@ -181,28 +238,43 @@ impl State {
             && self.permissions.iter().any(|permission| permission.peer == peer && permission.expires > now)
     }
 
-    fn permit(&mut self, peers: &[IpAddr], now: u64) -> Result<(), Unbound> {
+    /// Notes that the client has named a peer.
+    fn name(&mut self, peer: SocketAddr) {
+        if peer.ip() != self.shared || self.named.contains(&peer.port()) {
+            return;
+        }
+        if self.named.len() == MAX_NAMED {
+            self.named.remove(0);
+        }
+        self.named.push(peer.port());
+    }
+
+    fn permit(&mut self, peers: &[SocketAddr], now: u64) -> Result<(), Unbound> {
         self.permissions.retain(|permission| permission.expires > now);
-        let is_known = |permissions: &[Permission], peer: &IpAddr| {
-            permissions.iter().any(|permission| permission.peer == *peer)
+        let is_known = |permissions: &[Permission], peer: IpAddr| {
+            permissions.iter().any(|permission| permission.peer == peer)
         };
+        if !is_known(&self.permissions, self.shared) {
+            self.named.clear();
+        }
         let before = self.permissions.len();
         let expires = now + PERMISSION;
         for peer in peers {
-            if is_known(&self.permissions, peer) {
+            if is_known(&self.permissions, peer.ip()) {
                 continue;
             }
             if self.permissions.len() >= MAX_PERMISSIONS {
                 self.permissions.truncate(before);
                 return Err(Unbound::Full);
             }
-            self.permissions.push(Permission { peer: *peer, expires });
+            self.permissions.push(Permission { peer: peer.ip(), expires });
         }
         for permission in &mut self.permissions {
-            if peers.contains(&permission.peer) {
+            if peers.iter().any(|peer| peer.ip() == permission.peer) {
                 permission.expires = expires;
             }
         }
+        peers.iter().for_each(|peer| self.name(*peer));
         Ok(())
     }
 }

@@ -85,6 +85,8 @@ pub(crate) struct TurnTotals {
     pub(crate) allocations: usize,
     /// Allocations that it has given.
     pub(crate) allocated: u64,
+    /// Allocations that it has ended because nobody used them and all were taken.
+    pub(crate) reclaimed: u64,
     /// Datagrams that it has relayed.
     pub(crate) packets: u64,
     /// Their bytes, without TURN's own.
@@ -100,6 +102,7 @@ pub(crate) struct TurnTotals {
 #[derive(Default)]
 pub(super) struct Counters {
     allocated: AtomicU64,
+    reclaimed: AtomicU64,
     packets: AtomicU64,
     bytes: AtomicU64,
     bindings: AtomicU64,
@@ -110,6 +113,10 @@ pub(super) struct Counters {
 impl Counters {
     pub(super) fn allocated(&self) {
         self.allocated.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn reclaimed(&self) {
+        self.reclaimed.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn binding(&self) {
@@ -138,6 +145,7 @@ impl Counters {
         TurnTotals {
             allocations,
             allocated: load(&self.allocated),
+            reclaimed: load(&self.reclaimed),
             packets: load(&self.packets),
             bytes: load(&self.bytes),
             bindings: load(&self.bindings),

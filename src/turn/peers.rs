@@ -109,6 +109,8 @@ mod tests {
             ("169.254.169.254", false, false),
             ("::ffff:169.254.169.254", false, false),
             ("fe80::1", false, false),
+            ("168.63.129.16", false, false),
+            ("::ffff:168.63.129.16", false, false),
             // Site-local (RFC 3879).
             ("fec0::1", false, false),
             ("224.0.0.1", false, false),

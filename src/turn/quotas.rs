@@ -1,4 +1,4 @@
-//! How many allocations there are: in all, of each key, and of each client's address.
+//! How many allocations there are: in all, of each key, and of each client's address and site.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,6 +9,10 @@ use dashmap::DashMap;
 use crate::config::TurnLimits;
 use crate::limits::AddressPrefix;
 use crate::rate_limit::RateLimit;
+
+/// A site, the /48 of an IPv6 address, may have as many allocations as this many addresses. Mobile networks have thousands of
+/// customers in one.
+const ADDRESSES_PER_SITE: usize = 4;
 
 /// Why there are too many allocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +28,10 @@ pub(super) struct Quotas {
     all: AtomicUsize,
     by_key: DashMap<String, Arc<Share>>,
     by_address: DashMap<AddressPrefix, Arc<Share>>,
+    by_site: DashMap<AddressPrefix, Arc<Share>>,
 }
 
-/// What the allocations of one key, or of one address, have together.
+/// What the allocations of one key, one address or one site have together.
 #[derive(Default)]
 pub(super) struct Share {
     allocations: AtomicUsize,
@@ -38,6 +43,7 @@ pub(super) struct Place {
     quotas: Arc<Quotas>,
     of_key: Arc<Share>,
     of_address: Arc<Share>,
+    of_site: Arc<Share>,
 }
 
 impl Quotas {
@@ -52,20 +58,29 @@ impl Quotas {
             quotas: Arc::clone(self),
             of_key: Arc::clone(&self.by_key.entry(key.to_owned()).or_default()),
             of_address: Arc::clone(&self.by_address.entry(AddressPrefix::of(address)).or_default()),
+            of_site: Arc::clone(&self.by_site.entry(AddressPrefix::site(address)).or_default()),
         };
         // All are counted first, so that the drop gives all of them back.
         let all = self.all.fetch_add(1, Ordering::Relaxed);
         let of_key = place.of_key.allocations.fetch_add(1, Ordering::Relaxed);
         let of_address = place.of_address.allocations.fetch_add(1, Ordering::Relaxed);
+        let of_site = place.of_site.allocations.fetch_add(1, Ordering::Relaxed);
+        let per_site = limits.allocations_per_address.saturating_mul(ADDRESSES_PER_SITE);
         if all >= limits.allocations {
             Err(TooMany::InAll)
         } else if of_key >= limits.allocations_per_key {
             Err(TooMany::OfKey)
-        } else if of_address >= limits.allocations_per_address {
+        } else if of_address >= limits.allocations_per_address || of_site >= per_site {
             Err(TooMany::OfAddress)
         } else {
             Ok(place)
         }
+    }
+
+    /// Allocations of an address's site.
+    pub(super) fn of_site(&self, address: IpAddr) -> usize {
+        let share = self.by_site.get(&AddressPrefix::site(address));
+        share.map_or(0, |share| share.allocations.load(Ordering::Relaxed))
     }
 
     /// Allocations that have a place.
@@ -77,6 +92,7 @@ impl Quotas {
     pub(super) fn sweep(&self, now: u64) {
         self.by_key.retain(|_, share| Arc::strong_count(share) > 1 || !share.rate.is_rested(now));
         self.by_address.retain(|_, share| Arc::strong_count(share) > 1);
+        self.by_site.retain(|_, share| Arc::strong_count(share) > 1);
     }
 }
 
@@ -92,6 +108,7 @@ impl Drop for Place {
         self.quotas.all.fetch_sub(1, Ordering::Relaxed);
         self.of_key.allocations.fetch_sub(1, Ordering::Relaxed);
         self.of_address.allocations.fetch_sub(1, Ordering::Relaxed);
+        self.of_site.allocations.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -121,7 +138,22 @@ mod tests {
         assert!(take("c", 4).is_ok());
         places.clear();
         quotas.sweep(0);
-        assert_eq!((quotas.len(), quotas.by_key.len(), quotas.by_address.len()), (0, 0, 0));
+        assert_eq!(
+            (quotas.len(), quotas.by_key.len(), quotas.by_address.len() + quotas.by_site.len()),
+            (0, 0, 0)
+        );
+    }
+
+    #[test]
+    fn a_site_has_as_many_places_as_four_addresses() {
+        let limits = TurnLimits { allocations_per_address: 2, ..TurnLimits::default() };
+        let quotas = Arc::new(Quotas::default());
+        let take = |address: String| quotas.take("a", address.parse().unwrap(), limits);
+        let places: Vec<_> = (0..12).map(|subnet| take(format!("2001:db8:1:{subnet:x}::1"))).collect();
+        assert_eq!(places.iter().filter(|place| place.is_ok()).count(), 8);
+        assert_eq!(places.last().unwrap().as_ref().err(), Some(&TooMany::OfAddress));
+        assert!(take("2001:db8:2::1".to_owned()).is_ok());
+        assert!(take("192.0.2.1".to_owned()).is_ok());
     }
 
     #[test]

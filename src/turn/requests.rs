@@ -1,7 +1,7 @@
 //! What clients ask for: allocations, permissions and channels (RFC 8656, sections 6 to 12).
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, OnceLock};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock, Weak};
 
 use stun_types::AddressFamily;
 use stun_types::attribute::{
@@ -21,12 +21,15 @@ use super::answers::{self, REALM, Refused};
 use super::counters::TurnRefusal;
 use super::quotas::TooMany;
 use super::relayed::{NoAddress, RelayedSocket};
-use super::server::{Server, canonical, receiver};
+use super::server::{Server, canonical};
 use super::way::Client;
 
 /// How long an allocation lasts, in seconds: by default, and at most (RFC 8656, section 3.2).
 const LIFETIME: u32 = 600;
 const MAX_LIFETIME: u32 = 3600;
+
+/// Bytes of an answer to a stranger, for each of its request. The shortest whole request has 28, and its challenge 56.
+const MAX_AMPLIFIED: usize = 2;
 
 /// Times that a free address is looked for, if others take it meanwhile.
 const TRIES: usize = 8;
@@ -57,7 +60,13 @@ impl Server {
         let proved = match self.prove(client, allocation, request, now) {
             Ok(proved) => proved,
             Err(Unproved::Challenge(refused)) => {
-                return refused.challenge(request, &self.nonces.issue(client.id.address, now));
+                let challenge = refused.challenge(request, &self.nonces.issue(client.id.address, now));
+                // A request that is shorter than a whole one may come from a forged address, to have its victim get more.
+                if challenge.len() <= MAX_AMPLIFIED * request.as_bytes().len() {
+                    return challenge;
+                }
+                self.counters.refused(TurnRefusal::Request);
+                return Refused::bad_request().answer(request, None);
             }
             Err(Unproved::Refused(refused)) => {
                 self.counters.refused(refused.why);
@@ -183,8 +192,7 @@ impl Server {
             return Err(no_capacity());
         }
         let lifetime = lifetime(request)?.clamp(LIFETIME, MAX_LIFETIME);
-        let limits = self.config.load().turn_limits;
-        let place = self.quotas.take(&proved.key, client.id.address.ip(), limits).map_err(too_many)?;
+        let place = self.place(&proved.key, client.id.address.ip(), now).map_err(too_many)?;
         let Proved { username, key, integrity } = proved;
         let (client, request_id) = (client.clone(), request.transaction_id());
         let mut new = Some(NewAllocation { client, username, key, integrity, request: request_id, place });
@@ -210,7 +218,7 @@ impl Server {
             };
             let Some(parts) = new.take() else { break };
             let expires = now + u64::from(lifetime) * 1000;
-            let allocation = Arc::new(parts.at(free.relayed, socket, expires));
+            let allocation = Arc::new(parts.at(free.relayed, socket, now, expires));
             let _ = itself.set(Arc::downgrade(&allocation));
             if self.insert(&allocation) {
                 self.counters.allocated();
@@ -261,11 +269,11 @@ impl Server {
         now: u64,
     ) -> Result<Vec<u8>, Refused> {
         check_attributes(request, &[XorPeerAddress::TYPE])?;
-        let mut peers: Vec<IpAddr> = Vec::new();
+        let mut peers: Vec<SocketAddr> = Vec::new();
         for (_, attribute) in request.iter_attributes() {
             if attribute.get_type() == XorPeerAddress::TYPE {
                 let peer = XorPeerAddress::from_raw_ref(&attribute).map_err(|_| Refused::bad_request())?;
-                peers.push(self.check_peer(allocation, peer.addr(request.transaction_id()))?.ip());
+                peers.push(self.check_peer(allocation, peer.addr(request.transaction_id()))?);
             }
         }
         if peers.is_empty() {
@@ -302,6 +310,20 @@ impl Server {
             return Err(Refused::new(ErrorCode::FORBIDDEN, "Forbidden", TurnRefusal::Peer));
         }
         Ok(peer)
+    }
+}
+
+/// What reads the socket of an allocation keeps neither it nor the server.
+fn receiver(
+    server: &Arc<Server>,
+    allocation: &Arc<OnceLock<Weak<Allocation>>>,
+) -> impl Fn(SocketAddr, &[u8]) + Send + use<> {
+    let (server, allocation) = (Arc::downgrade(server), Arc::clone(allocation));
+    move |peer, bytes| {
+        let allocation = allocation.get().and_then(Weak::upgrade);
+        if let (Some(server), Some(allocation)) = (server.upgrade(), allocation) {
+            server.receive_from_peer(&allocation, peer, bytes);
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The TURN server without its sockets: who has which allocation, and where bytes go.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use stun_types::message::{BINDING, Message, MessageClass};
@@ -16,12 +16,14 @@ use super::answers;
 use super::counters::{Counters, TurnDrop, TurnTotals};
 use super::nonce::Nonces;
 use super::peers::Peers;
-use super::quotas::Quotas;
+use super::quotas::{Place, Quotas, TooMany};
+use super::reclaim::Unused;
 use super::relayed::{MAX_DATAGRAM, RelayedAddresses};
 use super::way::{Client, ClientId, Entrance};
 use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::limits::Strangers;
+use crate::relay::{MESSAGE_OVERHEAD, Sender};
 
 /// Says whether clients of an API key may use TURN.
 pub(crate) type Admits = Box<dyn Fn(&str) -> bool + Send + Sync>;
@@ -31,6 +33,9 @@ const STUN: u8 = 4;
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 /// First bytes of ChannelData, with the numbers of RFC 5766. Neither DTLS nor RTP begins with them (RFC 7983, section 7).
 const CHANNEL: std::ops::RangeInclusive<u8> = 0x40..=0x7F;
+
+/// Places of unused allocations that are tried.
+const TRIES: usize = 3;
 
 /// A TURN server, or one that answers STUN alone.
 pub(super) struct Server {
@@ -44,6 +49,7 @@ pub(super) struct Server {
     pub(super) addresses: RelayedAddresses,
     pub(super) quotas: Arc<Quotas>,
     pub(super) counters: Counters,
+    unused: Unused,
     strangers: Strangers,
     by_client: DashMap<ClientId, Arc<Allocation>>,
     by_relayed: DashMap<SocketAddr, Arc<Allocation>>,
@@ -71,6 +77,7 @@ impl Server {
             addresses,
             quotas: Arc::default(),
             counters: Counters::default(),
+            unused: Unused::default(),
             strangers: Strangers::default(),
             by_client: DashMap::new(),
             by_relayed: DashMap::new(),
@@ -116,23 +123,39 @@ impl Server {
         self.clock.now()
     }
 
-    /// Handles a STUN message or ChannelData of a client.
-    pub(super) fn receive(self: &Arc<Self>, client: &Client, bytes: &[u8]) {
+    /// Handles a STUN message or ChannelData of a client. Says who that is; `None` if a stranger's address has sent too much.
+    pub(super) fn receive(self: &Arc<Self>, client: &Client, bytes: &[u8]) -> Option<Sender> {
         let now = self.now();
         let allocation = self.allocation_of(&client.id);
         match &allocation {
             // Its client pays for everything that it sends.
             Some(allocation) => {
-                if !self.charge(allocation, bytes.len(), now) {
-                    return self.counters.dropped(TurnDrop::TooMuch);
+                let bytes_per_second = self.config.load().turn_limits.bytes_per_second;
+                if allocation.rate.try_charge(cost(bytes), bytes_per_second, now) {
+                    self.handle(client, Some(allocation), bytes, now);
+                } else {
+                    self.counters.dropped(TurnDrop::TooMuch);
                 }
+                Some(Sender::Client { bytes_per_second })
+            }
+            None if self.strangers.admit(client.id.address.ip(), now) => {
+                self.handle(client, None, bytes, now);
+                Some(Sender::Stranger)
             }
             None => {
-                if !self.strangers.admit(client.id.address.ip(), now) {
-                    return self.counters.dropped(TurnDrop::Stranger);
-                }
+                self.counters.dropped(TurnDrop::Stranger);
+                None
             }
         }
+    }
+
+    fn handle(
+        self: &Arc<Self>,
+        client: &Client,
+        allocation: Option<&Arc<Allocation>>,
+        bytes: &[u8],
+        now: u64,
+    ) {
         if Server::is_channel(bytes) {
             let Some(allocation) = allocation else { return self.counters.dropped(TurnDrop::Unknown) };
             let Ok(channel) = ChannelData::parse(bytes) else {
@@ -141,11 +164,11 @@ impl Server {
             let Some(peer) = allocation.peer_of(channel.id(), now) else {
                 return self.counters.dropped(TurnDrop::Permission);
             };
-            return self.send(&allocation, peer, channel.data(), now);
+            return self.send(allocation, peer, channel.data(), now);
         }
         let message = Message::from_bytes(bytes).ok().filter(|_| Server::is_stun(bytes));
         let Some(message) = message else { return self.counters.dropped(TurnDrop::Unknown) };
-        self.on_message(client, allocation.as_ref(), &message, now);
+        self.on_message(client, allocation, &message, now);
     }
 
     fn on_message(
@@ -184,7 +207,7 @@ impl Server {
             return self.counters.dropped(TurnDrop::Unknown);
         };
         let peer = canonical(peer.addr(message.transaction_id()));
-        if !allocation.permits(peer.ip(), now) {
+        if !allocation.may_send(peer, now) {
             return self.counters.dropped(TurnDrop::Permission);
         }
         self.send(allocation, peer, data.data(), now);
@@ -197,41 +220,54 @@ impl Server {
             return self.counters.dropped(TurnDrop::TooMuch);
         }
         let limit = self.config.load().turn_limits.key_bytes_per_second;
-        if !from.place.charge_key(length(bytes), limit, now) {
+        if !from.place.charge_key(cost(bytes), limit, now) {
             return self.counters.dropped(TurnDrop::TooMuch);
         }
         // No guard of the map is held while something is sent.
         let other = self.by_relayed.get(&peer).map(|other| Arc::clone(&other));
-        if let Some(other) = other {
-            return self.deliver(&other, from.relayed, bytes, now);
-        }
-        match &from.socket {
-            Some(socket) if self.peers.accept(peer) => {
-                if socket.send(peer, bytes) {
-                    self.counters.relayed(bytes.len());
-                } else {
-                    self.counters.dropped(TurnDrop::Full);
-                }
+        let is_sent = match (other, &from.socket) {
+            (Some(other), _) => self.deliver(&other, from.relayed, true, bytes, now),
+            (None, Some(socket)) if self.peers.accept(peer) => {
+                self.count(socket.send(peer, bytes), bytes.len())
             }
-            _ => self.counters.dropped(TurnDrop::NoWay),
+            _ => {
+                self.counters.dropped(TurnDrop::NoWay);
+                false
+            }
+        };
+        if is_sent {
+            from.note_use(now);
         }
     }
 
-    /// Gives a peer's bytes to a client.
-    fn deliver(&self, to: &Allocation, peer: SocketAddr, bytes: &[u8], now: u64) {
-        let wrapped = match to.inward(peer, now) {
-            Inward::Forbidden => return self.counters.dropped(TurnDrop::Permission),
-            Inward::Channel(number) => answers::channel_data(number, bytes),
-            Inward::Indication => answers::data(peer, bytes),
-        };
-        if !self.charge(to, bytes.len(), now) {
-            return self.counters.dropped(TurnDrop::TooMuch);
+    /// Gives a client the bytes of a peer, which may be another client. False if they are dropped.
+    fn deliver(&self, to: &Allocation, peer: SocketAddr, is_client: bool, bytes: &[u8], now: u64) -> bool {
+        let inward = to.inward(peer, is_client, now);
+        if inward == Inward::Forbidden {
+            self.counters.dropped(TurnDrop::Permission);
+            return false;
         }
-        if to.client.send(&wrapped) {
-            self.counters.relayed(bytes.len());
+        let limit = self.config.load().turn_limits.bytes_per_second;
+        if !to.rate.try_charge(cost(bytes), limit, now) {
+            self.counters.dropped(TurnDrop::TooMuch);
+            return false;
+        }
+        to.note_use(now);
+        let wrapped = match inward {
+            Inward::Channel(number) => answers::channel_data(number, bytes),
+            Inward::Indication | Inward::Forbidden => answers::data(peer, bytes),
+        };
+        self.count(to.client.send(&wrapped), bytes.len())
+    }
+
+    /// Counts a datagram that was sent, or for which there was no room.
+    fn count(&self, is_sent: bool, bytes: usize) -> bool {
+        if is_sent {
+            self.counters.relayed(bytes);
         } else {
             self.counters.dropped(TurnDrop::Full);
         }
+        is_sent
     }
 
     /// Handles what a peer has sent to the socket of an allocation.
@@ -242,17 +278,11 @@ impl Server {
             self.counters.dropped(TurnDrop::NoWay);
         } else if !allocation.permits(peer.ip(), now) {
             self.counters.dropped(TurnDrop::Permission);
-        } else if !allocation.place.charge_key(length(bytes), limit, now) {
+        } else if !allocation.place.charge_key(cost(bytes), limit, now) {
             self.counters.dropped(TurnDrop::TooMuch);
         } else {
-            self.deliver(allocation, peer, bytes, now);
+            self.deliver(allocation, peer, false, bytes, now);
         }
-    }
-
-    /// Charges bytes to an allocation. False if that is too early.
-    fn charge(&self, allocation: &Allocation, bytes: usize, now: u64) -> bool {
-        let limit = self.config.load().turn_limits.bytes_per_second;
-        allocation.rate.try_charge(u32::try_from(bytes).unwrap_or(u32::MAX), limit, now)
     }
 
     /// The allocation of a client, unless it is over.
@@ -268,6 +298,27 @@ impl Server {
     /// Whether an address is relayed for a client.
     pub(super) fn is_relayed(&self, address: &SocketAddr) -> bool {
         self.by_relayed.contains_key(address)
+    }
+
+    /// A place for an allocation of a key and a client's address, if need be that of an unused one.
+    pub(super) fn place(&self, key: &str, address: IpAddr, now: u64) -> Result<Place, TooMany> {
+        let limits = self.config.load().turn_limits;
+        let mut taken = self.quotas.take(key, address, limits);
+        // Again if others take it meanwhile.
+        for _ in 0..TRIES {
+            let of_key = match &taken {
+                Err(TooMany::InAll) => None,
+                Err(TooMany::OfKey) => Some(key),
+                Ok(_) | Err(TooMany::OfAddress) => break,
+            };
+            let held = self.quotas.of_site(address);
+            let Some(unused) = self.unused.next(|| self.all(), of_key, held, now) else { break };
+            self.remove(&unused);
+            drop(unused);
+            self.counters.reclaimed();
+            taken = self.quotas.take(key, address, limits);
+        }
+        taken
     }
 
     /// Adds an allocation, unless its address was taken meanwhile, or its client has another one.
@@ -308,11 +359,15 @@ impl Server {
         }
     }
 
+    /// All allocations.
+    fn all(&self) -> Vec<Arc<Allocation>> {
+        self.by_client.iter().map(|entry| Arc::clone(&entry)).collect()
+    }
+
     /// Removes allocations that are over, and those of keys that may not use TURN any more.
     pub(super) fn sweep(&self) {
         let now = self.now();
-        let all: Vec<_> = self.by_client.iter().map(|entry| Arc::clone(&entry)).collect();
-        for allocation in all {
+        for allocation in self.all() {
             if !allocation.is_alive(now) || !(self.admits)(&allocation.key) {
                 self.remove(&allocation);
             }
@@ -332,25 +387,12 @@ impl Server {
     }
 }
 
-/// What reads the socket of an allocation keeps neither it nor the server.
-pub(super) fn receiver(
-    server: &Arc<Server>,
-    allocation: &Arc<OnceLock<Weak<Allocation>>>,
-) -> impl Fn(SocketAddr, &[u8]) + Send + use<> {
-    let (server, allocation) = (Arc::downgrade(server), Arc::clone(allocation));
-    move |peer, bytes| {
-        let allocation = allocation.get().and_then(Weak::upgrade);
-        if let (Some(server), Some(allocation)) = (server.upgrade(), allocation) {
-            server.receive_from_peer(&allocation, peer, bytes);
-        }
-    }
-}
-
 /// An IPv4 address in an IPv6 one is that IPv4 address.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-fn length(bytes: &[u8]) -> u32 {
-    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+/// The bytes that a datagram is charged as.
+fn cost(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len() + MESSAGE_OVERHEAD).unwrap_or(u32::MAX)
 }

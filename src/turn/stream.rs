@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::relayed::MAX_DATAGRAM;
 use super::server::Server;
 use super::way::{Client, ClientId, Way};
+use crate::relay::Pace;
 
 /// How long a client may be without an allocation, and how long it may read nothing of what it gets.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -99,11 +100,13 @@ async fn receive(
 ) -> io::Result<()> {
     let mut reader = std::pin::pin!(reader);
     let mut look = Instant::now() + PATIENCE;
+    let mut pace = Pace::new();
     loop {
         while let Some((length, padded)) = next(&buffer)? {
             let message = buffer.get(..length).unwrap_or_default();
-            server.receive(client, message);
+            let sender = server.receive(client, message).ok_or(io::ErrorKind::QuotaExceeded)?;
             buffer.advance(padded);
+            pace.charge(length, sender).await.map_err(|_| io::ErrorKind::QuotaExceeded)?;
         }
         tokio::select! {
             count = reader.read_buf(&mut buffer) => if count? == 0 {
@@ -239,6 +242,41 @@ mod tests {
             tokio::join!(serve(Arc::clone(&world.server), stream, BytesMut::new(), address()), flood);
         let full = world.dropped("full");
         assert!((930..1000).contains(&full), "{full}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_without_an_allocation_ends_its_connection_and_leaves_others_of_its_address_their_budget()
+    {
+        let world = World::new(|_| {});
+        let (mut client, stream) = duplex(1 << 16);
+        let flood = async {
+            let mut sent = 0;
+            while client.write_all(&[0x40, 0, 0, 0]).await.is_ok() {
+                sent += 1;
+                assert!(sent < 100_000, "it is read on");
+            }
+        };
+        tokio::join!(serve(Arc::clone(&world.server), stream, BytesMut::new(), address()), flood);
+        assert_eq!(world.dropped("unknown"), 101);
+        assert_eq!(world.client("192.0.2.1:5001").allocate().code(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_above_its_rate_is_read_later() {
+        let world = World::new(|limits| limits.bytes_per_second = 6400);
+        let (mut client, stream) = duplex(64);
+        let own = world.client("192.0.2.1:5000");
+        let began = Instant::now();
+        let flood = async {
+            client.write_all(&own.allocate_request()).await.unwrap();
+            for _ in 0..2000 {
+                client.write_all(&[0x40, 0, 0, 0]).await.unwrap();
+            }
+            drop(client);
+        };
+        tokio::join!(serve(Arc::clone(&world.server), stream, BytesMut::new(), address()), flood);
+        // 64 each, and the burst has ten seconds.
+        assert!((9..=11).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     }
 
     #[test]

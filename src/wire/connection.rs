@@ -23,10 +23,19 @@ impl AddressPrefix {
     }
 
     pub(crate) fn of(address: IpAddr) -> Self {
+        AddressPrefix::new(address, 64)
+    }
+
+    /// The /48 of an IPv6 address instead: most that one customer has (RFC 6177). An IPv4 address stays what it is.
+    pub(crate) fn site(address: IpAddr) -> Self {
+        AddressPrefix::new(address, 48)
+    }
+
+    fn new(address: IpAddr, bits: u32) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => AddressPrefix(address.to_ipv6_mapped().octets()),
             IpAddr::V6(address) => {
-                let prefix = address.to_bits() & (u128::MAX << 64);
+                let prefix = address.to_bits() & (u128::MAX << (128 - bits));
                 AddressPrefix(Ipv6Addr::from_bits(prefix).octets())
             }
         }

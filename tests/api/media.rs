@@ -139,6 +139,28 @@ fn what_is_no_stun_in_frames_is_disconnected() {
 }
 
 #[test]
+fn empty_frames_and_a_flood_of_a_stranger_end_its_connection() {
+    let (_server, relay) = with_relay(RelayMode::Fallback);
+    let binding = Message::builder_request(BINDING, MessageWriteVec::new()).finish();
+    let mut line = Line::open(relay);
+    line.send(&binding);
+    line.receive();
+    line.0.write_all(&[0, 0]).unwrap();
+    line.expect_end();
+    // More than the budget of one connection, and less than that of its address.
+    let mut line = Line::open(relay);
+    let frame = [&u16::try_from(binding.len()).unwrap().to_be_bytes()[..], &binding].concat();
+    line.0.write_all(&frame.repeat(500)).unwrap();
+    let mut answers = Vec::new();
+    // A reset loses some.
+    let _ = line.0.read_to_end(&mut answers);
+    assert!(answers.len() < 200 * (2 + 32), "{}", answers.len());
+    let mut other = Line::open(relay);
+    other.send(&binding);
+    other.receive();
+}
+
+#[test]
 fn a_connection_that_proves_nothing_is_closed() {
     let (_server, relay) = with_relay(RelayMode::Fallback);
     let mut silent = Line::open(relay);

@@ -182,6 +182,7 @@ fn queries_name_metrics_labels_and_values_that_a_server_exports() {
         "peerbroker_thread_panics_total",
         "peerbroker_turn_allocated_total",
         "peerbroker_turn_packets_total",
+        "peerbroker_turn_reclaimed_total",
         "peerbroker_worker_lag_seconds_count",
         "peerbroker_worker_lag_seconds_sum",
         "process_threads",

@@ -42,6 +42,7 @@ mod turn;
 #[allow(dead_code, reason = "shared with the tests of the wire contract")]
 #[path = "../api/harness/turn_client.rs"]
 mod turn_client;
+mod turn_floods;
 #[allow(dead_code, reason = "shared with the tests of the wire contract")]
 #[path = "../api/harness/wire.rs"]
 mod wire;
@@ -75,6 +76,23 @@ const SLOW_RELAY: &[&str] =
 
 /// For attacks that would take too long at the default rate limit.
 const NO_RATE: &[&str] = &["--messages_per_second", "0"];
+
+/// The same with the limits of bytes that a small server has.
+const SLOW_TURN: &[&str] =
+    &["--turn", "127.0.0.1:0", "--turn_secret", turn_client::SECRET, "--turn_bytes_per_second", "125000"];
+/// The same with the default limits of bytes.
+const DEFAULT_TURN: &[&str] = &["--turn", "127.0.0.1:0", "--turn_secret", turn_client::SECRET];
+/// The same with few allocations, which twenty addresses can take.
+const HOARDED_TURN: &[&str] = &[
+    "--turn",
+    "127.0.0.1:0",
+    "--turn_secret",
+    turn_client::SECRET,
+    "--turn_allocations",
+    "2000",
+    "--turn_allocations_per_address",
+    "100",
+];
 
 const ATTACKS: &[Attack] = &[
     // Requests and answers.
@@ -138,7 +156,17 @@ const ATTACKS: &[Attack] = &[
     attack!(turn::garbage, "2,500 connections with bytes that are almost STUN, TURN or TLS")
         .flags(TURN)
         .waits(),
-    attack!(turn::unpermitted_peers, "60,000 datagrams to peers that have not permitted them").flags(TURN),
+    attack!(turn::unpermitted_peers, "120,000 datagrams to peers that have not permitted them").flags(TURN),
+    attack!(turn_floods::empty_messages, "empty ChannelData over 4 connections, of strangers and of clients")
+        .flags(DEFAULT_TURN),
+    attack!(turn_floods::empty_frames, "empty, tiny and STUN frames to the relay over 8 connections"),
+    attack!(turn_floods::empty_messages_in_tls, "empty ChannelData inside TLS over 4 connections"),
+    attack!(turn_floods::tiny_datagrams, "ChannelData of one byte, as fast as one client can")
+        .flags(SLOW_TURN),
+    attack!(turn_floods::short_requests, "requests of 20 to 28 bytes of each method, without credentials")
+        .flags(DEFAULT_TURN),
+    attack!(turn_floods::hoarded_allocations, "2,000 requests for 2,000 allocations from 20 addresses")
+        .flags(HOARDED_TURN),
     // The relay.
     attack!(relay::told_addresses, "candidates as browsers forgive them, where all calls are relayed")
         .flags(RELAY_ALWAYS),

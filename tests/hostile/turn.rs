@@ -20,19 +20,19 @@ use crate::turn_client::{Datagrams, SECRET, Stream, TurnClient, USERNAME, alloca
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The address of the TURN server, as pages learn it.
-fn turn_of(target: &Target) -> SocketAddr {
+pub fn turn_of(target: &Target) -> SocketAddr {
     let told: Value = serde_json::from_slice(&target.program.get("/peerjs/ice").body).expect("JSON");
     let url = told["iceServers"][0]["urls"][0].as_str().expect("a URL");
     url.trim_start_matches("stun:").parse().expect("an address")
 }
 
 /// An address of an attacker: limits are per address.
-fn attacker(number: usize) -> Ipv4Addr {
+pub fn attacker(number: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 1, 0, u8::try_from(number % 200 + 1).expect("below 200"))
 }
 
 /// Sends as fast as the server reads.
-fn at_once<S>(stream: S) -> Stream<S> {
+pub fn at_once<S>(stream: S) -> Stream<S> {
     Stream { stream, piece: usize::MAX }
 }
 
@@ -43,21 +43,21 @@ fn allocations(target: &Target) -> u64 {
 }
 
 /// Two clients that are served whatever others do.
-struct Pair {
+pub struct Pair {
     one: TurnClient,
     other: TurnClient,
     said: u32,
 }
 
 impl Pair {
-    fn open(turn: SocketAddr) -> Self {
+    pub fn open(turn: SocketAddr) -> Self {
         let [mut one, mut other] = [(); 2].map(|()| TurnClient::allocate(tcp(turn)));
         assert!(one.bind(other.relayed) && other.bind(one.relayed), "channels");
         Pair { one, other, said: 0 }
     }
 
     /// Each hears the other, and nobody else.
-    fn talk(&mut self) {
+    pub fn talk(&mut self) {
         self.said += 1;
         let words = self.said.to_be_bytes();
         self.one.send(&words);
@@ -109,7 +109,8 @@ pub fn all_allocations(target: &mut Target) {
         }
     }
     assert_eq!(taken.len(), 1998, "all but those of the pair");
-    assert_eq!(TurnClient::allocate_as(USERNAME, Box::new(tcp(turn))).err(), Some(508));
+    let line = Datagrams::from(attacker(0), turn);
+    assert_eq!(TurnClient::allocate_as(USERNAME, Box::new(line)).err(), Some(508));
     let answer = taken.pop().expect("a client").ask(REFRESH, |request| {
         request.add_attribute(&Lifetime::new(0)).expect("an attribute");
     });
@@ -197,27 +198,33 @@ pub fn unpermitted_peers(target: &mut Target) {
     let turn = turn_of(target);
     let mut pair = Pair::open(turn);
     let mut stranger = TurnClient::allocate(at_once(connect(turn)));
-    // Permissions are of addresses without ports, and the pair has permitted the one that all relayed addresses share.
     let mut victim = TurnClient::allocate(tcp(turn));
-    let mut indication = Message::builder_indication(SEND, MessageWriteVec::new());
-    let transaction = indication.transaction_id();
-    indication.add_attribute(&XorPeerAddress::new(victim.relayed, transaction)).expect("an address");
-    indication.add_attribute(&Data::new(b"unpermitted")).expect("data");
-    let indication = indication.finish();
+    // The pair has permitted the address that all relayed addresses share, and each other's port.
+    let indications = [victim.relayed, pair.one.relayed].map(|peer| {
+        let mut indication = Message::builder_indication(SEND, MessageWriteVec::new());
+        let transaction = indication.transaction_id();
+        indication.add_attribute(&XorPeerAddress::new(peer, transaction)).expect("an address");
+        indication.add_attribute(&Data::new(b"unpermitted")).expect("data");
+        indication.finish()
+    });
+    assert!(stranger.bind_at(0x4002, pair.one.relayed), "a channel");
     let send = |stranger: &mut TurnClient, pair: &mut Pair| {
         for _ in 0..300 {
             for _ in 0..100 {
-                stranger.line.send(&indication);
+                indications.iter().for_each(|indication| stranger.line.send(indication));
                 stranger.send(b"in a channel");
+                stranger.send_at(0x4002, b"in a channel");
             }
             pair.talk();
         }
     };
-    // The stranger has permitted nobody; then it has permitted the victim, which has not permitted it.
+    // The stranger has permitted the pair only; then it has permitted the victim, which has not permitted it.
     send(&mut stranger, &mut pair);
     assert!(stranger.bind(victim.relayed), "a channel");
     send(&mut stranger, &mut pair);
-    // The first thing that it hears is the answer, and then what it has permitted.
+    // The answer follows all that was sent before.
+    assert!(stranger.bind(victim.relayed), "a channel");
+    // The first thing that the victim hears is the answer, and then what it has permitted.
     assert!(victim.bind(stranger.relayed), "a channel");
     stranger.send(b"permitted");
     assert_eq!(victim.receive(), b"permitted");

@@ -1,5 +1,6 @@
 //! What strangers and clients may try.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use stun_types::message::Method;
@@ -38,6 +39,86 @@ fn an_answer_to_a_stranger_is_short() {
         let request = liar.request_with_nonce(ALLOCATE, &[UDP], nonce);
         assert!(liar.ask(&request).0.len() <= request.len());
     }
+}
+
+#[test]
+fn an_answer_to_a_stranger_is_at_most_twice_its_request() {
+    let mut longest = BTreeMap::new();
+    // Each attribute of STUN and TURN that is known here, some that are not, and none.
+    let kinds =
+        [0x0006, 0x0008, 0x0009, 0x000D, 0x0012, 0x0014, 0x0015, 0x0019, 0x001C, 0x0020, 0x7FFF, 0x8022];
+    let mut attributes = vec![Vec::new()];
+    for kind in kinds {
+        for length in [0, 1, 4, 8, 16, 20, 32] {
+            attributes.push(vec![(kind, length)]);
+            // With an integrity, a request is looked at more closely.
+            attributes.push(vec![(kind, length), (0x0008, 20)]);
+            attributes.push(vec![(0x0006, length), (0x0014, 4), (0x0015, 16), (kind, 4), (0x0008, 20)]);
+            attributes.push(vec![(0x0006, 0), (0x0014, 0), (0x0015, length), (0x001C, 16)]);
+        }
+    }
+    // All methods of the registry, and some beyond.
+    for method in (0..=0x0F).chain([0x80, 0xFFF]) {
+        for attributes in &attributes {
+            for address in ["192.0.2.1:5000", "[2001:db8::1]:5000"] {
+                // Rate limits are for other tests.
+                let world = World::new(|_| {});
+                let client = world.client(address);
+                let request = client.bare_request(method, attributes);
+                client.receive(&request);
+                let Some(answer) = client.answer() else { continue };
+                assert!(client.answer().is_none());
+                let (asked, answered) = (request.len(), answer.0.len());
+                // RFC 8489, section 14.2: the address itself takes 24 bytes with IPv6.
+                let most = if method == 1 && client.address.is_ipv6() { asked + 24 } else { 2 * asked };
+                assert!(answered <= most, "{answered} for {asked}: {method} {attributes:?}");
+                longest
+                    .entry(asked)
+                    .and_modify(|longest: &mut usize| *longest = answered.max(*longest))
+                    .or_insert(answered);
+            }
+        }
+    }
+    assert_eq!((longest[&20], longest[&28]), (44, 56));
+}
+
+#[test]
+fn a_client_hears_only_those_other_clients_that_it_has_named() {
+    let world = World::new(|limits| limits.bytes_per_second = 1000);
+    let [victim, friend, stranger] = [1, 2, 3].map(|number| world.client(&format!("192.0.2.{number}:5000")));
+    let thief = world.client_of("key-2", "192.0.2.4:5000");
+    let [at_victim, at_friend, at_stranger, at_thief] =
+        [&victim, &friend, &stranger, &thief].map(|client| client.allocate().relayed());
+    assert_eq!(at_victim.ip(), at_thief.ip(), "permissions are for this address");
+    victim.permit(&[at_friend]);
+    for attacker in [&stranger, &thief] {
+        attacker.permit(&[at_victim]);
+        attacker.bind(0x4000, at_victim);
+        for _ in 0..100 {
+            attacker.send(at_victim, &[7; 400]);
+            attacker.send_channel(0x4000, &[7; 400]);
+        }
+        world.advance(Duration::from_secs(1));
+    }
+    assert_eq!(victim.received(), None);
+    // They have used up nothing of its limit.
+    friend.permit(&[at_victim]);
+    for _ in 0..15 {
+        friend.send(at_victim, &[7; 400]);
+        assert_eq!(victim.received().map(|(from, _)| from), Some(at_friend));
+    }
+    // Firefox asks for one permission of an address, and then sends to all of its ports.
+    victim.send(at_stranger, b"hello");
+    assert_eq!(stranger.received_on(0x4000), Some(b"hello".to_vec()));
+    world.advance(Duration::from_secs(20));
+    stranger.send(at_victim, b"hello");
+    assert_eq!(victim.received().map(|(from, _)| from), Some(at_stranger));
+    // A new permission begins anew.
+    world.advance(Duration::from_secs(300));
+    victim.permit(&[at_friend]);
+    stranger.permit(&[at_victim]);
+    stranger.send(at_victim, b"hello");
+    assert_eq!(victim.received(), None);
 }
 
 #[test]

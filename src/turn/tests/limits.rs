@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::world::{World, addr};
+use super::world::{Client, World, addr};
 
 #[test]
 fn allocations_are_limited_in_all_per_key_and_per_address() {
@@ -11,7 +11,14 @@ fn allocations_are_limited_in_all_per_key_and_per_address() {
         (limits.allocations, limits.allocations_per_key, limits.allocations_per_address) = (5, 3, 2);
     });
     let codes = |key: &str, address: &str, ports: std::ops::Range<u16>| -> Vec<_> {
-        let ask = |port| world.client_of(key, &format!("{address}:{port}")).allocate().code();
+        let ask = |port| {
+            let client = world.client_of(key, &format!("{address}:{port}"));
+            let allocated = client.allocate();
+            allocated.code().or_else(|| {
+                client.say_to_itself(allocated.relayed());
+                None
+            })
+        };
         ports.map(ask).collect()
     };
     assert_eq!(codes("k", "192.0.2.1", 1..4), [None, None, Some(486)]);
@@ -25,6 +32,51 @@ fn allocations_are_limited_in_all_per_key_and_per_address() {
     // They come back when their time is over, without a word of their clients.
     world.advance(Duration::from_secs(600));
     assert_eq!((world.allocations(), codes("k", "192.0.2.1", 1..3)), (0, vec![None, None]));
+}
+
+/// Allocates once at each of these ports.
+fn allocate(world: &World, address: &str, ports: std::ops::Range<u16>) -> Vec<(Client, SocketAddr)> {
+    let clients = ports.map(|port| world.client(&format!("{address}:{port}")));
+    clients.map(|client| (client.allocate().relayed(), client)).map(|(at, client)| (client, at)).collect()
+}
+
+#[test]
+fn when_all_are_taken_the_heaviest_sites_oldest_unused_allocation_goes() {
+    let world = World::new(|limits| limits.allocations = 12);
+    let school = allocate(&world, "192.0.2.1", 1..6);
+    let used = Duration::from_millis(1);
+    world.advance(used);
+    school.iter().for_each(|(client, at)| client.say_to_itself(*at));
+    let household = allocate(&world, "192.0.2.2", 1..3);
+    let mut attacker = allocate(&world, "2001:db8:1:1", 0..0);
+    for subnet in 1..6 {
+        attacker.extend(allocate(&world, &format!("[2001:db8:1:{subnet}::1]"), 1..2));
+        world.advance(used);
+    }
+    assert_eq!(world.allocations(), 12);
+    // A newcomer is served, and a household with many unused ones is no better off than the attacker.
+    assert_eq!(world.client("192.0.2.3:1").allocate().code(), None);
+    assert_eq!(world.client("[2001:db8:1:9::1]:1").allocate().code(), Some(508));
+    let is_there = |(client, _): &(Client, SocketAddr)| client.refresh(None).code().is_none();
+    assert_eq!(attacker.iter().map(is_there).collect::<Vec<_>>(), [false, true, true, true, true]);
+    assert!(school.iter().chain(&household).all(is_there));
+    // Who has relayed nothing for a minute may go as well.
+    world.advance(Duration::from_secs(60));
+    assert_eq!(world.client("192.0.2.4:1").allocate().code(), None);
+    assert_eq!(school.iter().filter(|client| !is_there(client)).count(), 1);
+    assert_eq!((world.allocations(), world.totals().reclaimed), (12, 2));
+}
+
+#[test]
+fn a_full_key_gives_up_its_own_unused_allocations_only() {
+    let world = World::new(|limits| limits.allocations_per_key = 3);
+    let others: Vec<_> =
+        (1..9).map(|port| world.client_of("key-2", &format!("192.0.2.9:{port}"))).take(3).collect();
+    assert!(others.iter().all(|client| client.allocate().code().is_none()));
+    let own = allocate(&world, "192.0.2.1", 1..4);
+    assert_eq!(world.client("192.0.2.2:1").allocate().code(), None);
+    assert!(others.iter().all(|client| client.refresh(None).code().is_none()));
+    assert_eq!(own.iter().filter(|(client, _)| client.refresh(None).code() == Some(437)).count(), 1);
 }
 
 #[test]
@@ -79,6 +131,29 @@ fn an_allocation_has_a_rate_of_bytes_and_so_has_a_key() {
         assert!(world.dropped("too_much") >= 80);
         world.advance(Duration::from_secs(1));
         assert!((1..=2).contains(&burst(10).count()));
+    }
+}
+
+#[test]
+fn a_datagram_is_charged_with_its_headers_in_both_directions() {
+    for limit_of in ["the sender", "the receiver", "the key"] {
+        let world = World::new(|limits| match limit_of {
+            "the key" => limits.key_bytes_per_second = 1000,
+            _ => limits.bytes_per_second = 1000,
+        });
+        let (a, b, c) =
+            (world.client("192.0.2.1:1"), world.client("192.0.2.2:1"), world.client("192.0.2.3:1"));
+        let (at_a, at_b, at_c) = (a.allocate().relayed(), b.allocate().relayed(), c.allocate().relayed());
+        b.permit(&[at_a, at_c]);
+        a.bind(0x4000, at_b);
+        c.bind(0x4000, at_b);
+        let senders = if limit_of == "the receiver" { vec![&a, &c] } else { vec![&a] };
+        for _ in 0..300 {
+            senders.iter().for_each(|sender| sender.send_channel(0x4000, b"1"));
+        }
+        let passed = std::iter::from_fn(|| b.answer()).count();
+        // Ten seconds of 1000 bytes have room for 10,000 datagrams of one byte, or for 160 with their headers.
+        assert!((140..=164).contains(&passed), "{limit_of}: {passed}");
     }
 }
 

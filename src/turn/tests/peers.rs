@@ -23,6 +23,7 @@ fn the_relays_own_machine_and_network_are_no_peers() {
         "192.168.1.1",
         "100.64.0.1",
         "169.254.169.254",
+        "168.63.129.16",
         "198.18.0.1",
         "224.0.0.1",
         "255.255.255.255",
@@ -38,7 +39,7 @@ fn the_relays_own_machine_and_network_are_no_peers() {
         assert_eq!(client.permit(&[addr(&format!("{peer}:53"))]).code(), Some(443), "{peer}");
     }
     client.send(addr("1.1.1.1:53"), b"x");
-    assert_eq!((world.sent_by_sockets(), world.dropped("permission")), (0, 17));
+    assert_eq!((world.sent_by_sockets(), world.dropped("permission")), (0, 18));
     assert_eq!(client.permit(&[addr("1.1.1.1:53"), addr("[::ffff:1.0.0.1]:53")]).code(), None);
 }
 

@@ -226,6 +226,19 @@ impl Client {
         self.answer().expect("an answer")
     }
 
+    /// A request without credentials, and with these attributes.
+    pub(in crate::turn) fn bare_request(&self, method: u16, attributes: &[(u16, usize)]) -> Vec<u8> {
+        let mut request = self.begin(Method::new(method)).finish();
+        for (kind, length) in attributes {
+            request.extend(kind.to_be_bytes());
+            request.extend(u16::try_from(*length).unwrap().to_be_bytes());
+            request.resize(request.len() + length.next_multiple_of(4), b'1');
+        }
+        let length = u16::try_from(request.len() - 20).unwrap().to_be_bytes();
+        request[2..4].copy_from_slice(&length);
+        request
+    }
+
     pub(in crate::turn) fn bind_request(&self) -> Answer {
         self.ask(&self.begin(BINDING).finish())
     }
@@ -295,6 +308,13 @@ impl Client {
         message.add_attribute(&XorPeerAddress::new(peer, transaction)).unwrap();
         message.add_attribute(&Data::new(bytes)).unwrap();
         self.receive(&message.finish());
+    }
+
+    /// Has its allocation relay a datagram.
+    pub(in crate::turn) fn say_to_itself(&self, relayed: SocketAddr) {
+        self.permit(&[relayed]);
+        self.send(relayed, b"x");
+        assert!(self.received().is_some());
     }
 
     pub(in crate::turn) fn send_channel(&self, number: u16, bytes: &[u8]) {

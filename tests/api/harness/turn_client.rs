@@ -38,8 +38,12 @@ impl Datagrams {
     pub fn from(own: Ipv4Addr, server: SocketAddr) -> Self {
         let socket = UdpSocket::bind((own, 0)).unwrap();
         socket.connect(server).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Datagrams(socket)
+        Self::over(socket)
+    }
+
+    pub fn over(connected: UdpSocket) -> Self {
+        connected.set_read_timeout(Some(PATIENCE)).unwrap();
+        Datagrams(connected)
     }
 }
 

@@ -79,20 +79,24 @@ streaming('hears over HTTP alone all that comes at once', async (stage) => {
 });
 
 // Chromium reports all that comes meanwhile as one event, and the client reads one line for each event.
-streaming('hears over HTTP alone all that comes while its page is busy', async (stage) => {
-  const proxy = await stage.httpOnlyProxy(await stage.server());
+streaming('hears over HTTP alone what comes while its page is busy, once and again', async (stage) => {
+  const server = await stage.server();
   const [alice, bob] = [await stage.client(), await stage.client()];
-  await bob.open(proxy, 'bob');
-  await alice.open(proxy, 'alice');
-
-  for (const client of [alice, bob]) {
-    await client.run(() => setInterval(() => {
-      const end = Date.now() + 400;
+  await bob.open(await stage.httpOnlyProxy(server), 'bob');
+  await alice.open(server, 'alice');
+  await bob.run(() => {
+    window.beBusy = () => setTimeout(() => {
+      const end = Date.now() + 2_000;
       while (Date.now() < end);
-    }, 520));
-  }
+    });
+    const { open } = XMLHttpRequest.prototype;
+    XMLHttpRequest.prototype.open = function (method, url, ...rest) {
+      if (url.endsWith('/offer')) this.addEventListener('loadend', window.beBusy);
+      return open.call(this, method, url, ...rest);
+    };
+    window.beBusy();
+  });
 
-  await talk(alice, bob);
   await talk(alice, bob);
 });
 

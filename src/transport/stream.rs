@@ -32,12 +32,12 @@ const MESSAGE_INTERVAL: Duration = Duration::from_millis(100);
 /// progress event for several lines.
 const FILLER: Bytes = Bytes::from_static(b"{}\n");
 
-/// Time between fillers, while the client may have read only one line of the whole stream.
-const QUICK_FILLERS: Duration = Duration::from_millis(300);
-
-/// Time between later fillers, until the client renews its stream. Its page may have been busy all the time, and one event
-/// came for all quick fillers.
-const SLOW_FILLERS: Duration = Duration::from_secs(1);
+/// Delays of the fillers after a message: the first, how much longer each next one is, and the longest. They go on until the client renews
+/// its stream, because its page may be busy for as long. They are rare, because the client reads fillers that came for one
+/// event before all later messages.
+const FIRST_FILLER: Duration = Duration::from_millis(300);
+const FILLER_STEP: Duration = Duration::from_millis(100);
+const LAST_FILLER: Duration = Duration::from_secs(1);
 
 /// Maximum bytes in the outbox. It is small because [`MESSAGE_INTERVAL`] makes a stream slow.
 const MAX_WAITING: usize = 256 << 10;
@@ -73,10 +73,7 @@ pub(crate) struct StreamBody {
 /// The filler lines after the last message. There are none before the first one.
 #[derive(Default)]
 struct FillerSchedule {
-    /// All messages and fillers of the stream. A client that has fallen behind stays behind.
-    lines: usize,
-    /// Quick fillers that are left.
-    quick: usize,
+    delay: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -293,20 +290,15 @@ impl Stream for StreamBody {
 
 impl FillerSchedule {
     fn message_sent(&mut self) {
-        self.lines += 1;
-        self.quick = self.lines;
+        self.delay = Some(FIRST_FILLER);
         self.timer = None;
     }
 
     /// Pending forever if no message was sent.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.lines == 0 {
-            return Poll::Pending;
-        }
-        let after = if self.quick > 0 { QUICK_FILLERS } else { SLOW_FILLERS };
-        ready!(self.timer.get_or_insert_with(|| Box::pin(sleep(after))).as_mut().poll(cx));
-        self.lines += 1;
-        self.quick = self.quick.saturating_sub(1);
+        let Some(delay) = self.delay else { return Poll::Pending };
+        ready!(self.timer.get_or_insert_with(|| Box::pin(sleep(delay))).as_mut().poll(cx));
+        self.delay = Some((delay + FILLER_STEP).min(LAST_FILLER));
         self.timer = None;
         Poll::Ready(())
     }
@@ -342,7 +334,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn as_many_quick_fillers_as_lines_follow_the_last_message_and_then_slow_ones() {
+    async fn fillers_follow_the_last_message_ever_more_slowly_and_do_not_end() {
         let (socket, mut body) = stream(std::future::pending());
         assert_eq!(next(&mut body).await.1.len(), PADDING + 1);
         ["1\n", "2\n"].into_iter().for_each(|line| say(&socket, line));
@@ -352,12 +344,8 @@ mod tests {
         say(&socket, "3\n");
         assert_eq!(next(&mut body).await, (0, "3\n".into()));
         assert_eq!(next(&mut body).await, (400, FILLER));
-        // A page that has read one line of these four needs three more events; the stream began with messages 1 and 2.
-        for _ in 1..4 {
-            assert_eq!(next(&mut body).await, (300, FILLER));
-        }
-        for _ in 0..20 {
-            assert_eq!(next(&mut body).await, (1000, FILLER));
+        for delay in [400, 500, 600, 700, 800, 900, 1000, 1000, 1000] {
+            assert_eq!(next(&mut body).await, (delay, FILLER));
         }
     }
 

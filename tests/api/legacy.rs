@@ -40,7 +40,7 @@ fn filler_lines_make_a_client_read_its_last_messages() {
         assert_eq!(a.any_line().as_deref(), Some(FILLER));
         assert_eq!(server.post("a", "offer", &offer("a", "1")).status, 200);
         a.expect(relayed_offer("a", "a", "1"));
-        // As many as the lines before them, and more.
+        // A busy page may have read none of them.
         for _ in 0..5 {
             assert_eq!(a.any_line().as_deref(), Some(FILLER));
         }

@@ -144,8 +144,8 @@ mod tests {
         assert_eq!(ranking.give_way(9, weigh), Some("1 old"));
         assert_eq!(ranking.give_way(2, weigh), Some("2 young"));
         assert_eq!(ranking.give_way(2, weigh), None);
-        assert_eq!(ranking.give_way(1, weigh), Some("was heavy"));
-        ranking.sweep(0, |what| *what != "light");
+        assert_eq!(ranking.give_way(1, weigh), Some("light"));
+        ranking.sweep(0, |what| *what != "was heavy");
         assert_eq!(ranking.give_way(0, weigh), None);
     }
 }

@@ -5,6 +5,7 @@
 //! from one of the two clients; an address is a client's when it has answered a check of our own. Datagrams go on unchanged
 //! between the addresses of both sides, so DTLS and SRTP stay between the clients.
 
+mod call;
 mod calls;
 mod counters;
 mod endpoint;

@@ -2,12 +2,13 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 
+use super::call::Call;
 use super::counters::{Counters, Dropped, RelayTotals};
 use super::endpoint::{Endpoint, Outgoing, Transport};
 use super::load::{Load, Loads, Most, Owner, Ranking};
@@ -20,10 +21,9 @@ use super::timer::Timer;
 use super::wakes::{Named, Wake};
 use crate::address::is_public;
 use crate::clock::Clock;
-use crate::config::LiveConfig;
+use crate::config::{LiveConfig, RelayLimits};
 use crate::events::{Event, Events, PeerAddress};
 use crate::limits::{AddressPrefix, Strangers};
-use crate::rate_limit::RateLimit;
 use crate::wire::{ApiKey, IceCredentials, RealmKind};
 
 /// Calls that are looked after before the next datagrams are read.
@@ -34,12 +34,6 @@ const UNUSED: u64 = 120_000;
 
 /// Most calls of one client that it has offered. Chromium gives a page no more than 500 connections.
 const MAX_PER_CLIENT: usize = 512;
-
-/// Bytes of a datagram besides its payload, about: headers of Ethernet, IPv6 and UDP. Small ones cost as much as others.
-const HEADERS: u64 = 60;
-
-/// Checks and answers per second that a side of a call passes on for free, so that a call above its limit of bytes goes on.
-const FREE_CHECKS: u32 = 5;
 
 /// The calls of a relay.
 pub(super) struct Calls {
@@ -71,21 +65,6 @@ pub(super) struct Calls {
     carried: AtomicU64,
     refused: AtomicU64,
     displaced: AtomicU64,
-}
-
-/// One call.
-pub(super) struct Call {
-    number: u32,
-    session: Mutex<Session>,
-    /// Who can be told to come.
-    named: Option<Named>,
-    rate: RateLimit,
-    /// Of the checks of the offerer and of the answerer.
-    checks: [RateLimit; 2],
-    share: Share,
-    load: Load,
-    has_joined: AtomicBool,
-    has_carried: AtomicBool,
 }
 
 impl Calls {
@@ -167,19 +146,10 @@ impl Calls {
             return false;
         };
         let (number, now) = (self.next_number.fetch_add(1, Ordering::Relaxed), self.clock.now());
-        lock(&self.ranking).add(load.weight(), number);
+        self.ranking().add(load.weight(), number);
         share.ranking().add(load.weight(), number);
-        let call = Arc::new(Call {
-            number,
-            session: Mutex::new(Session::new(number, offer, answer, now)),
-            named: Named::new(parties),
-            rate: RateLimit::default(),
-            checks: Default::default(),
-            share,
-            load,
-            has_joined: AtomicBool::new(false),
-            has_carried: AtomicBool::new(false),
-        });
+        let session = Session::new(number, offer, answer, now);
+        let call = Arc::new(Call::new(number, session, Named::new(parties), share, load));
         for (name, end) in names.into_iter().zip([End::Offerer, End::Answerer]) {
             self.by_username.insert(name, (Arc::clone(&call), end));
         }
@@ -201,7 +171,7 @@ impl Calls {
             let Some(number) = self.timer.next(now) else { return };
             let call = self.by_number.get(&number).map(|call| Arc::clone(&call));
             let Some(call) = call else { continue };
-            let mut session = lock(&call.session);
+            let mut session = call.session();
             let checks = session.on_time(now);
             let next = session.next_time(now);
             drop(session);
@@ -222,24 +192,21 @@ impl Calls {
     /// Counts a call, within the limits of the configuration. If there is no room, an unused call of somebody gives way who has no
     /// fewer.
     fn admit(&self, key: &ApiKey, owner: Owner) -> Option<(Share, Load)> {
-        let limits = self.config.load().relay_limits;
+        let limits = self.limits();
         // Half: then one address alone does not leave others without the relay, and a school has enough.
         let most = Most { of_client: MAX_PER_CLIENT, of_address: limits.calls.div_ceil(2) };
         let (load, share) = (self.loads.add(owner, most)?, self.shares.add(key));
         let has_room = (share.calls() <= limits.calls_per_key || self.displace(share.ranking(), &load))
-            && (self.by_number.len() < limits.calls || self.displace(lock(&self.ranking), &load));
+            && (self.by_number.len() < limits.calls || self.displace(self.ranking(), &load));
         has_room.then_some((share, load))
     }
 
     /// Ends the first unused call of a ranking that gives way to a new one.
     fn displace(&self, mut ranking: MutexGuard<'_, Ranking<u32>>, new: &Load) -> bool {
-        let unused = |number: &u32| {
-            let call = self.by_number.get(number)?;
-            (!call.has_carried.load(Ordering::Relaxed)).then(|| Arc::clone(&call))
-        };
-        let number = ranking.give_way(new.weight(), |number| Some(unused(number)?.load.weight()));
+        let find = |number: &u32| self.by_number.get(number).map(|call| Arc::clone(&call));
+        let number = ranking.give_way(new.weight(), |number| find(number)?.weight_unused());
         drop(ranking);
-        let call = number.and_then(|number| unused(&number));
+        let call = number.and_then(|number| find(&number));
         call.iter().for_each(|call| {
             self.remove(call);
             self.displaced.fetch_add(1, Ordering::Relaxed);
@@ -293,9 +260,9 @@ impl Calls {
             .get(&self.digests.hash_one(username.username()))
             .map(|named| (Arc::clone(&named.0), named.1));
         let (call, end) = named.ok_or(Dropped::Unknown)?;
-        let mut outcome = lock(&call.session).on_request(end, from, request, bytes, now)?;
+        let mut outcome = call.session().on_request(end, from, request, bytes, now)?;
         self.settle(&call, end, &outcome);
-        self.charge_checks(&call, end, from, &mut outcome, counters);
+        counters.dropped(Dropped::TooMuch, call.let_pass(end, from, &mut outcome, &self.limits(), now));
         Ok(outcome)
     }
 
@@ -317,10 +284,11 @@ impl Calls {
         let named = named.iter().flat_map(|call| [(call, End::Offerer), (call, End::Answerer)]);
         let mut last = Err(Dropped::Unknown);
         for (call, end) in named.chain(known.iter().map(|(call, end)| (call, *end))) {
-            last = lock(&call.session).on_response(end, from, response, bytes, now);
+            last = call.session().on_response(end, from, response, bytes, now);
             if let Ok(outcome) = &mut last {
                 self.settle(call, end, outcome);
-                self.charge_checks(call, end, from, outcome, counters);
+                let dropped = call.let_pass(end, from, outcome, &self.limits(), now);
+                counters.dropped(Dropped::TooMuch, dropped);
                 break;
             }
         }
@@ -336,10 +304,7 @@ impl Calls {
         outcome.given_up.iter().for_each(|address| self.forget(call, *address));
         if let Some(proved) = outcome.proved {
             self.by_address.insert(proved, (Arc::clone(call), end));
-            if !call.has_joined.load(Ordering::Relaxed)
-                && lock(&call.session).is_joined()
-                && !call.has_joined.swap(true, Ordering::Relaxed)
-            {
+            if call.joins() {
                 self.joined.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -369,52 +334,15 @@ impl Calls {
     fn way(&self, from: Endpoint, packets: u64, bytes: usize) -> Result<Endpoint, Dropped> {
         let (call, end) = self.known(from).ok_or(Dropped::Unknown)?;
         let now = self.clock.now();
-        let to = lock(&call.session).on_data(end, from, now)?;
-        if !self.charge(&call, packets, bytes, now) {
+        let to = call.session().on_data(end, from, now)?;
+        if !call.charge(packets, bytes, &self.limits(), now) {
             return Err(Dropped::TooMuch);
         }
-        if !call.has_carried.load(Ordering::Relaxed) && !call.has_carried.swap(true, Ordering::Relaxed) {
+        if call.carries() {
             self.carried.fetch_add(1, Ordering::Relaxed);
             self.events.emit(|| Event::CallRelayed { key: call.share.key().clone() });
         }
         Ok(to)
-    }
-
-    /// Charges a call and its key for datagrams, or neither of them. False if that is too much.
-    fn charge(&self, call: &Call, packets: u64, bytes: usize, now: u64) -> bool {
-        let limits = self.config.load().relay_limits;
-        let count = u32::try_from(bytes as u64 + HEADERS * packets).unwrap_or(u32::MAX);
-        if !call.rate.try_charge(count, limits.bytes_per_second, now) {
-            return false;
-        }
-        let fits = call.share.rate().try_charge(count, limits.key_bytes_per_second, now);
-        if !fits {
-            call.rate.refund(count, limits.bytes_per_second);
-        }
-        fits
-    }
-
-    /// Charges what goes on to the other side, except a few checks per second. Drops what is too much.
-    fn charge_checks(
-        &self,
-        call: &Call,
-        end: End,
-        from: Endpoint,
-        outcome: &mut Outcome<'_>,
-        counters: &Counters,
-    ) {
-        let now = self.clock.now();
-        let [offerer, answerer] = &call.checks;
-        let free = if end == End::Offerer { offerer } else { answerer };
-        outcome.send.retain(|datagram| {
-            let passes = datagram.to == from
-                || free.try_charge_one(FREE_CHECKS, now).is_ok()
-                || self.charge(call, 1, datagram.bytes.len(), now);
-            if !passes {
-                counters.dropped(Dropped::TooMuch, 1);
-            }
-            passes
-        });
     }
 
     pub(super) fn count_full(&self, thread: usize) {
@@ -431,7 +359,7 @@ impl Calls {
     /// The connection of an address is closed.
     pub(super) fn leave(&self, from: Endpoint) {
         if let Some((_, (call, end))) = self.by_address.remove(&from) {
-            lock(&call.session).leave(end, from);
+            call.session().leave(end, from);
         }
     }
 
@@ -450,17 +378,17 @@ impl Calls {
         self.offers.sweep(now, is_here);
         self.strangers.sweep(now);
         let all: Vec<Arc<Call>> = self.by_number.iter().map(|call| Arc::clone(&call)).collect();
-        all.iter().filter(|call| lock(&call.session).is_over(now, UNUSED)).for_each(|call| self.remove(call));
+        all.iter().filter(|call| call.session().is_over(now, UNUSED)).for_each(|call| self.remove(call));
         drop(all);
         let is_there = |number: &u32| self.by_number.contains_key(number);
-        lock(&self.ranking).sweep(is_there);
+        self.ranking().sweep(self.by_number.len(), is_there);
         self.shares.sweep(is_there);
         self.loads.sweep();
     }
 
     /// Ends a call.
     fn remove(&self, call: &Call) {
-        let session = lock(&call.session);
+        let session = call.session();
         let addresses: Vec<Endpoint> = session.addresses().collect();
         let names = [End::Offerer, End::Answerer].map(|end| self.digests.hash_one(session.username_of(end)));
         drop(session);
@@ -489,8 +417,12 @@ impl Calls {
         self.counters.iter().for_each(|counters| counters.add_to(&mut totals));
         totals
     }
-}
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    fn limits(&self) -> RelayLimits {
+        self.config.load().relay_limits
+    }
+
+    fn ranking(&self) -> MutexGuard<'_, Ranking<u32>> {
+        self.ranking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

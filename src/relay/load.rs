@@ -98,9 +98,11 @@ impl<T: Ord> Ranking<T> {
         None
     }
 
-    /// Forgets what is gone.
-    pub(super) fn sweep(&mut self, is_there: impl Fn(&T) -> bool) {
-        self.0.retain(|(_, Reverse(what))| is_there(what));
+    /// Forgets what is gone, if that is more than the `there` that are not.
+    pub(super) fn sweep(&mut self, there: usize, is_there: impl Fn(&T) -> bool) {
+        if self.0.len() > 2 * there {
+            self.0.retain(|(_, Reverse(what))| is_there(what));
+        }
     }
 }
 
@@ -142,8 +144,8 @@ mod tests {
         assert_eq!(ranking.give_way(9, weigh), Some("1 old"));
         assert_eq!(ranking.give_way(2, weigh), Some("2 young"));
         assert_eq!(ranking.give_way(2, weigh), None);
-        assert_eq!(ranking.give_way(1, weigh), Some("was heavy"));
-        ranking.sweep(|what| *what != "light");
+        assert_eq!(ranking.give_way(1, weigh), Some("light"));
+        ranking.sweep(0, |what| *what != "was heavy");
         assert_eq!(ranking.give_way(0, weigh), None);
     }
 }

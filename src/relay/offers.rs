@@ -149,7 +149,7 @@ impl Offers {
             *count += offers.len();
             !offers.is_empty()
         });
-        ranking.sweep(|of| position(by_client, of).is_some());
+        ranking.sweep(*count, |of| position(by_client, of).is_some());
         drop(waiting);
         self.loads.sweep();
     }

@@ -36,7 +36,9 @@ impl Shares {
     pub(super) fn sweep(&self, is_there: impl Fn(&u32) -> bool) {
         self.keys().retain(|_, of_key| of_key.strong_count() > 0);
         let all: Vec<_> = self.keys().values().filter_map(Weak::upgrade).collect();
-        all.into_iter().for_each(|of_key| Share(of_key).ranking().sweep(&is_there));
+        for share in all.into_iter().map(Share) {
+            share.ranking().sweep(share.calls(), &is_there);
+        }
     }
 
     fn keys(&self) -> MutexGuard<'_, HashMap<ApiKey, Weak<OfKey>>> {

@@ -338,7 +338,7 @@ fn the_memory_of_a_call_takes_no_more_than_a_kilobyte() {
         world.forget_received();
     }
     assert_eq!(world.calls.totals().joined, u64::from(CALLS));
-    println!("{} bytes of it are the call itself", size_of::<crate::relay::calls::Call>());
+    println!("{} bytes of it are the call itself", size_of::<crate::relay::call::Call>());
     let each = (resident() - before) / CALLS as usize;
     println!("{each} bytes a call, {} calls", world.calls.totals().calls);
     assert!(each <= 1024, "{each} bytes a call");

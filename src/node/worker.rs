@@ -15,10 +15,10 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::select;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
+use tokio::{join, select};
 
 use super::Node;
 use super::membership::{Membership, State};
@@ -174,13 +174,16 @@ impl<B: Backplane> Worker<B> {
         answer
     }
 
-    /// Asks a node that owes answers whether it is there. What it answers does not matter.
+    /// Asks a node that owes answers whether it is there. What it answers does not matter. If this node does not hear itself
+    /// either, the way between them is slow, and not the other node.
     async fn check(self: Rc<Self>, node: NodeId) {
         let bound = (self.shared.config.lease / SILENCE).min(MAX_SILENCE);
-        let answer = self.ask(node, Question::Alive(OwnedName::default(), 0), bound).await;
+        let ask = |node| self.ask(node, Question::Alive(OwnedName::default(), 0), bound);
+        let own = self.node().unwrap_or(node);
+        let (theirs, ours) = join!(ask(node), ask(own));
         let mut state = self.shared.state();
         state.doubted.remove(&node);
-        if answer.is_none() && self.shared.is_alive(&state) && !state.dead.contains(&node) {
+        if theirs.is_none() && ours.is_some() && !state.dead.contains(&node) {
             state.silent.insert(node);
         }
     }

@@ -15,10 +15,10 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::select;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
-use tokio::{join, select};
 
 use super::Node;
 use super::membership::{Membership, State};
@@ -178,9 +178,11 @@ impl<B: Backplane> Worker<B> {
     /// either, the way between them is slow, and not the other node.
     async fn check(self: Rc<Self>, node: NodeId) {
         let bound = (self.shared.config.lease / SILENCE).min(MAX_SILENCE);
-        let ask = |node| self.ask(node, Question::Alive(OwnedName::default(), 0), bound);
-        let own = self.node().unwrap_or(node);
-        let (theirs, ours) = join!(ask(node), ask(own));
+        let question = || Question::Alive(OwnedName::default(), 0);
+        let (worker, own) = (Rc::clone(&self), self.node().unwrap_or(node));
+        let echo = spawn_local(async move { worker.ask(own, question(), bound).await });
+        let theirs = self.ask(node, question(), bound).await;
+        let ours = echo.await.ok().flatten();
         let mut state = self.shared.state();
         state.doubted.remove(&node);
         if theirs.is_none() && ours.is_some() && !state.dead.contains(&node) {

@@ -445,9 +445,9 @@ impl Guard<'_> {
         }
     }
 
-    /// Whether it is not known yet where the peer is.
+    /// Whether the peer is sought, or has to be soon: all but those that are nowhere.
     pub(super) fn is_sought(&mut self) -> bool {
-        self.has_remote() && matches!(self.remote_mut().place, Place::Unknown | Place::Asked)
+        self.has_remote() && !matches!(self.remote_mut().place, Place::Nowhere { .. })
     }
 
     /// Whether no message for the peer is here or on its way.

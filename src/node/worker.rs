@@ -214,13 +214,18 @@ impl<B: Backplane> Worker<B> {
         answer
     }
 
-    /// Asks a node that owes answers whether it is there. What it answers does not matter.
+    /// Asks a node that owes answers whether it is there. What it answers does not matter. If this node does not hear itself
+    /// either, the way between them is slow, and not the other node.
     async fn check(self: Rc<Self>, node: NodeId) {
         let bound = (self.shared.config.lease / SILENCE).min(MAX_SILENCE);
-        let answer = self.ask(node, Question::Alive(OwnedName::default(), 0), bound).await;
+        let question = || Question::Alive(OwnedName::default(), 0);
+        let (worker, own) = (Rc::clone(&self), self.node().unwrap_or(node));
+        let echo = spawn_local(async move { worker.ask(own, question(), bound).await });
+        let theirs = self.ask(node, question(), bound).await;
+        let ours = echo.await.ok().flatten();
         let mut state = self.shared.state();
         state.doubted.remove(&node);
-        if answer.is_none() && self.shared.is_alive(&state) && !state.dead.contains(&node) {
+        if theirs.is_none() && ours.is_some() && !state.dead.contains(&node) {
             state.silent.insert(node);
         }
     }

@@ -25,10 +25,10 @@ use std::time::Duration;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Most questions where a peer is in one request.
-const LOCATED_AT_ONCE: usize = 128;
+const LOCATED_AT_ONCE: usize = 64;
 
 /// Most such requests at a time.
-const LOCATING: usize = 4;
+const LOCATING: usize = 2;
 
 /// How much longer than a message it is noted where one waits, so that the next messages need no question.
 const MARKED: u32 = 4;

@@ -130,6 +130,7 @@ async fn an_address_that_is_none_is_an_error_or_an_answer_to_each_client() {
         id: PeerId::parse("x").expect("an id"),
         token: Token::parse("token").expect("a token"),
         link: Link::Socket,
+        address: None,
     };
     let opening = timeout(Duration::from_secs(30), membership.open(request)).await.expect("an answer");
     assert!(matches!(opening, Opening::Unavailable));

@@ -20,7 +20,7 @@ use peerbroker::config::Degraded;
 
 /// Seeds that once found something.
 const REGRESSIONS: &[u64] =
-    &[7, 11, 33, 42, 93, 237, 270, 280, 822, 2712, 3417, 2854, 10395, 22438, 22550, 32210];
+    &[7, 11, 33, 42, 93, 237, 270, 280, 822, 2712, 3417, 2854, 9010, 10395, 22438, 22550, 32210];
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()

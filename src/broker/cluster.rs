@@ -26,7 +26,7 @@ pub trait Cluster: Send + Sync + 'static {
     /// A node has answered nothing about a message for a while: it may be dead, or its client reads slowly.
     fn doubt(&self, node: NodeId);
 
-    /// Whether a node that was doubted does not answer at all. [`forward`](Self::forward) gives it nothing.
+    /// True if a node is dead, or was doubted and does not answer at all. [`forward`](Self::forward) gives it nothing.
     fn is_silent(&self, node: NodeId) -> bool;
 
     /// Tells a peer something, wherever it is. Lost if it is nowhere.

@@ -298,7 +298,7 @@ impl Guard<'_> {
                 if outcome == HandOver::Delivered {
                     self.count(outgoing.kind(), Outcome::Delivered);
                 } else {
-                    self.lose(ticket, &outgoing, DropReason::OutboxFull);
+                    self.lose(ticket, &outgoing, DropReason::OutboxFull, false);
                 }
             }
         }
@@ -306,8 +306,8 @@ impl Guard<'_> {
     }
 
     /// A message is lost. Its sender has to hear of it, if it waits, and loses what else it has waiting here. But if the
-    /// message is in doubt, others of that sender certainly were not delivered: they go on waiting.
-    fn lose(&mut self, ticket: u64, outgoing: &Outgoing, reason: DropReason) {
+    /// node that had the message is gone, no later message can overtake it: the others go on waiting.
+    fn lose(&mut self, ticket: u64, outgoing: &Outgoing, reason: DropReason, is_gone: bool) {
         self.count(outgoing.kind(), Outcome::Dropped(reason));
         let Some(from) = outgoing.kept_from() else { return };
         let remote = self.remote_mut();
@@ -318,7 +318,7 @@ impl Guard<'_> {
         remote.told.insert(from.clone(), last);
         self.realm.shared.counters().expired(1);
         self.losers.push(from.clone());
-        if reason == DropReason::InDoubt {
+        if is_gone {
             return;
         }
         let remote = self.remote_mut();
@@ -377,8 +377,9 @@ impl Guard<'_> {
         for ticket in tickets {
             let remote = self.remote_mut();
             let at = remote.sent.iter().position(|sent| sent.ticket == ticket);
-            if let Some(Sent { outgoing, .. }) = at.and_then(|at| remote.sent.remove(at)) {
-                self.lose(ticket, &outgoing, DropReason::InDoubt);
+            if let Some(Sent { outgoing, owner, .. }) = at.and_then(|at| remote.sent.remove(at)) {
+                let is_gone = self.realm.shared.cluster.is_silent(owner.node);
+                self.lose(ticket, &outgoing, DropReason::InDoubt, is_gone);
             }
         }
         self.end_recall();

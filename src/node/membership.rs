@@ -109,6 +109,13 @@ pub(super) struct State {
     pub(super) opening: HashMap<Name, Option<ConnId>>,
 }
 
+impl State {
+    /// True of a node from which nothing is to be expected.
+    fn is_gone(&self, node: NodeId) -> bool {
+        self.dead.contains(&node) || self.silent.contains(&node)
+    }
+}
+
 impl Membership {
     /// Not joined yet: [`run`](Self::run) joins.
     pub fn new(config: ClusterConfig, clock: Clock) -> Arc<Self> {
@@ -271,9 +278,7 @@ impl Cluster for Membership {
         let Some((from, kind)) = &message.message else { return false };
         let Ok(payload) = std::str::from_utf8(message.frame.payload()) else { return false };
         let mut state = self.state();
-        if !self.is_alive(&state)
-            || [&state.dead, &state.silent].iter().any(|gone| gone.contains(&owner.node))
-        {
+        if !self.is_alive(&state) || state.is_gone(owner.node) {
             return false;
         }
         let link = state.links.entry(owner.node).or_default();
@@ -304,7 +309,7 @@ impl Cluster for Membership {
     }
 
     fn is_silent(&self, node: NodeId) -> bool {
-        self.state().silent.contains(&node)
+        self.state().is_gone(node)
     }
 
     fn notify(&self, peer: PeerAddress, notice: Frame) {

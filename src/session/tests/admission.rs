@@ -2,6 +2,9 @@
 
 use super::*;
 
+const WAITING: &str =
+    r#"{"type":"WAITING","payload":{"msg":"The ID may still be in use: waiting for its last connection"}}"#;
+
 #[test]
 fn a_client_is_greeted_and_registered() {
     run(
@@ -78,6 +81,7 @@ fn an_id_goes_to_another_client_if_its_holder_does_not_answer() {
             world.advance(3 * SECOND).await;
             holder.expect_closed_with(Some(4002)).await;
             // The id is kept for its owner for a while.
+            other.expect_text(WAITING).await;
             other.expect_nothing().await;
             world.advance(10 * SECOND).await;
             expect_open(&mut other).await;

@@ -273,6 +273,8 @@ fn answer_to(frame: &Frame, notes: &Noted) -> Option<Vec<u8>> {
     let text: Value = serde_json::from_slice(&frame.payload).expect("JSON");
     let string = |name: &str| text[name].as_str().unwrap_or_default().to_owned();
     notes.note(match string("type").as_str() {
+        // Not an answer yet.
+        "WAITING" => return None,
         "OPEN" => Seen::Open,
         "ID-TAKEN" | "ERROR" | "INVALID-KEY" => {
             Seen::Refused(text["payload"]["msg"].as_str().unwrap_or_default().to_owned())

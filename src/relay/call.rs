@@ -5,14 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::endpoint::Endpoint;
 use super::load::Load;
+use super::pace::MESSAGE_OVERHEAD;
 use super::session::{End, Outcome, Session};
 use super::shares::Share;
 use super::wakes::Named;
 use crate::config::RelayLimits;
 use crate::rate_limit::RateLimit;
-
-/// Bytes of a datagram besides its payload, about: headers of Ethernet, IPv6 and UDP. Small ones cost as much as others.
-const HEADERS: u64 = 60;
 
 /// Checks and answers per second that a side of a call passes on for free, so that a call above its limit of bytes goes on.
 const FREE_CHECKS: u32 = 5;
@@ -53,7 +51,7 @@ impl Call {
 
     /// Charges the call and its key for datagrams, or neither of them. False if that is too much.
     pub(super) fn charge(&self, packets: u64, bytes: usize, limits: &RelayLimits, now: u64) -> bool {
-        let count = u32::try_from(bytes as u64 + HEADERS * packets).unwrap_or(u32::MAX);
+        let count = u32::try_from(bytes as u64 + MESSAGE_OVERHEAD as u64 * packets).unwrap_or(u32::MAX);
         if !self.rate.try_charge(count, limits.bytes_per_second, now) {
             return false;
         }

@@ -5,7 +5,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::rate_limit::RateLimit;
 
-/// Charged for each message beside its bytes: its headers of Ethernet, IP, UDP and TURN, and the work that any message makes.
+/// Charged for each message or datagram beside its bytes, by relay and TURN alike: its headers of Ethernet, IP, UDP and TURN, and
+/// the work that any message makes.
 pub(crate) const MESSAGE_OVERHEAD: usize = 60;
 
 /// Messages per second of a connection whose client has proved nothing; bursts of ten times that. An allocation takes three.

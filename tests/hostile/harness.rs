@@ -44,6 +44,8 @@ pub struct Attack {
     flags: &'static [&'static str],
     /// Maximum resident memory during the attack.
     peak_mib: u64,
+    /// Maximum wait of a bystander.
+    longest_wait: Duration,
     /// Maximum CPU time per second of the attack, in cores.
     cores: f64,
     /// Whether new clients must be admitted during the attack.
@@ -64,6 +66,7 @@ impl Attack {
             run,
             flags: &[],
             peak_mib: LEFT_MIB,
+            longest_wait: LONGEST_WAIT,
             cores: f64::INFINITY,
             newcomers: true,
             descriptors: None,
@@ -78,6 +81,10 @@ impl Attack {
 
     pub const fn peak_mib(self, peak_mib: u64) -> Self {
         Attack { peak_mib, ..self }
+    }
+
+    pub const fn longest_wait(self, longest_wait: Duration) -> Self {
+        Attack { longest_wait, ..self }
     }
 
     pub const fn cores(self, cores: f64) -> Self {
@@ -140,7 +147,7 @@ impl Attack {
         };
         bound("peak MiB", peak, self.peak_mib);
         bound("MiB left", left, LEFT_MIB);
-        bound("ms of the longest wait", millis(longest), millis(LONGEST_WAIT.max(SLOWER * before)));
+        bound("ms of the longest wait", millis(longest), millis(self.longest_wait.max(SLOWER * before)));
         let cores = cpu.as_secs_f64() / time.as_secs_f64();
         if cores > self.cores {
             failures.push(format!("cores: {cores:.2}, at most {}", self.cores));

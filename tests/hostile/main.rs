@@ -49,6 +49,7 @@ mod wire;
 
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use harness::{Attack, Row};
 
@@ -136,7 +137,9 @@ const ATTACKS: &[Attack] = &[
         "small offers of 300 clients to ever new ids, for 7 s, at a node of a cluster"
     )
     .clustered()
-    .peak_mib(400),
+    .peak_mib(400)
+    // The workers handle the bursts of all of them first. A message expires after 5 s.
+    .longest_wait(Duration::from_secs(4)),
     // The operator.
     attack!(operator::guessed_tokens, "wrong admin tokens, as fast as they are answered"),
     attack!(operator::short_token, "guesses at a token of one character"),

@@ -78,10 +78,11 @@ fn an_id_goes_to_another_client_if_its_holder_does_not_answer() {
         |_| {},
         async |world| {
             let (mut holder, mut other) = world.contested().await;
-            world.advance(3 * SECOND).await;
+            world.advance(2 * SECOND).await;
+            other.expect_text(WAITING).await;
+            world.advance(SECOND).await;
             holder.expect_closed_with(Some(4002)).await;
             // The id is kept for its owner for a while.
-            other.expect_text(WAITING).await;
             other.expect_nothing().await;
             world.advance(10 * SECOND).await;
             expect_open(&mut other).await;

@@ -202,7 +202,7 @@ fn check_messages(
     }
 }
 
-/// Whether an EXPIRE can be about something else: what an earlier connection of the same client had sent, which waited on another
+/// True if an EXPIRE can be about something else: what an earlier connection of the same client had sent, which waited on another
 /// node; or an earlier message that is in doubt, of which the later ones are no part.
 fn is_older_loss(
     history: &History,

@@ -64,7 +64,7 @@ pub struct History {
     pub in_doubt: u64,
     /// Bytes that still wait at the end.
     pub queued: usize,
-    /// Whether nodes refuse new clients in an outage, so that no outage is an excuse for two owners.
+    /// True if nodes refuse new clients in an outage, so that no outage is an excuse for two owners.
     pub is_strict: bool,
 }
 

@@ -26,7 +26,7 @@ fn number(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
 }
 
-/// What nodes do with new clients in an outage.
+/// The ways in which nodes treat new clients in an outage.
 const MODES: [Degraded; 2] = [Degraded::Allow, Degraded::Refuse];
 
 /// Says what is wrong with the runs of a seed.

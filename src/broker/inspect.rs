@@ -146,7 +146,7 @@ impl Realm {
         slot.is_some_and(|slot| slot.is_held_by(connection) || slot.lock().is_reserved_by(connection))
     }
 
-    /// Whether an id is reserved for its owner, except from clients of this address.
+    /// True if an id is reserved for its owner, except from clients of this address.
     pub fn is_open_to(&self, id: &PeerId, address: Option<IpAddr>) -> bool {
         self.find(id.as_str()).is_some_and(|slot| {
             let state = slot.lock();

@@ -190,7 +190,7 @@ impl Outbox {
         self.blocked
     }
 
-    /// Whether the kernel, or a library, has taken everything.
+    /// True if the kernel, or a library, has taken everything.
     pub(super) fn is_drained(&self) -> bool {
         self.frames.is_empty() && !self.blocked
     }

@@ -28,12 +28,12 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// Whether nothing is known and nothing is on its way: such a one needs no slot.
+    /// True if nothing is known and nothing is on its way: such a one needs no slot.
     pub(super) fn is_empty(&self) -> bool {
         self.place == Place::Unknown && self.sent.is_empty() && self.settled.is_empty()
     }
 
-    /// Whether another node has a message of this sender, and has not said what became of it.
+    /// True if another node has a message of this sender, and has not said what became of it.
     pub(super) fn has_sent(&self, from: &PeerId) -> bool {
         self.sent.iter().any(|sent| !sent.returned && sent.outgoing.from() == Some(from))
     }

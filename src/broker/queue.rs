@@ -171,7 +171,7 @@ impl Queue {
         self.batches.keys().cloned().collect()
     }
 
-    /// How many messages of a sender wait.
+    /// The messages of a sender that wait.
     pub(super) fn messages_of(&self, from: &PeerId) -> usize {
         self.batches.get(from).map_or(0, |batch| batch.messages)
     }

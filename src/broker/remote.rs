@@ -24,16 +24,16 @@ pub enum Located {
     Nowhere(u64),
 }
 
-/// How long an unused place is remembered, in milliseconds. Short: its node may be dead, and the peer elsewhere.
+/// Milliseconds for which an unused place is remembered. Short: its node may be dead, and the peer elsewhere.
 const REMEMBERED: u64 = 2_000;
 
-/// How long a message may be without an answer until its node is doubted, in milliseconds.
+/// Milliseconds that a message may be without an answer until its node is doubted.
 const OVERDUE: u64 = 1_000;
 
-/// How often it is asked where a peer is whose node is silent, in milliseconds.
+/// Milliseconds between two questions where a peer is whose node is silent.
 const SILENT_INTERVAL: u64 = 500;
 
-/// How long it is remembered that a peer is nowhere, if nothing waits for it: so the same id is not sought for each message.
+/// Milliseconds for which it is remembered that a peer is nowhere, if nothing waits for it: so the same id is not sought for each message.
 const ABSENT: u64 = 1_000;
 
 /// Most ids without a message that are remembered as sought or absent. Further ones are forgotten at once.
@@ -51,7 +51,7 @@ impl Realm {
         self.with_existing(id, |guard| guard.located(located));
     }
 
-    /// Whether it is still asked where a peer is.
+    /// True if it is still asked where a peer is.
     pub fn is_sought(&self, id: &PeerId) -> bool {
         let asked = |guard: &mut Guard<'_>| guard.has_remote() && guard.remote_mut().place == Place::Asked;
         self.find(id.as_str()).is_some_and(|slot| self.with(&slot, asked))
@@ -446,12 +446,12 @@ impl Guard<'_> {
         }
     }
 
-    /// Whether the peer is sought, or has to be soon: all but those that are nowhere.
+    /// True if the peer is sought, or has to be soon: all but those that are nowhere.
     pub(super) fn is_sought(&mut self) -> bool {
         self.has_remote() && !matches!(self.remote_mut().place, Place::Nowhere { .. })
     }
 
-    /// Whether no message for the peer is here or on its way.
+    /// True if no message for the peer is here or on its way.
     fn is_idle(&mut self) -> bool {
         self.queue.is_none() && self.remote_mut().sent.is_empty()
     }

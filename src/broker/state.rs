@@ -280,14 +280,14 @@ impl State {
         reserved.is_some_and(|reserved| reserved.claimed == Some(connection))
     }
 
-    /// Whether the id is reserved for another token, and a client from this address has to wait.
+    /// True if the id is reserved for another token, and a client from this address has to wait.
     pub(super) fn is_reserved_from(&self, token: &Token, address: Option<IpAddr>, now: u64) -> bool {
         let reserved = self.rare.as_ref().and_then(|rare| rare.reserved.as_ref());
         let is_foreign = reserved.is_some_and(|reserved| now < reserved.until && reserved.token != *token);
         is_foreign && !self.is_open_to(address)
     }
 
-    /// Whether the id is reserved, and a client from this address need not wait.
+    /// True if the id is reserved, and a client from this address need not wait.
     pub(super) fn is_open_to(&self, address: Option<IpAddr>) -> bool {
         let reserved = self.rare.as_ref().and_then(|rare| rare.reserved.as_ref());
         let open_to = reserved.and_then(|reserved| reserved.open_to);

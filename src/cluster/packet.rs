@@ -194,7 +194,7 @@ pub enum Answer {
     },
     /// A player is not in the room; the number of a [`RoomError`](crate::directory::RoomError).
     NotJoined(u8),
-    /// What became of a text that was posted; the number of a [`Posted`](crate::node::Posted).
+    /// The outcome of a text that was posted; the number of a [`Posted`](crate::node::Posted).
     Posted(u8),
 }
 

@@ -263,7 +263,7 @@ impl Credentials {
     }
 }
 
-/// Whether to ask a server that a broker names. A broker in the Internet must not lead this machine into its own network.
+/// True if a server that a broker names is asked. A broker in the Internet must not lead this machine into its own network.
 fn may_ask(broker: IpAddr, server: IpAddr) -> bool {
     is_public(server) || !is_public(broker)
 }

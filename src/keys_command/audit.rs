@@ -20,7 +20,7 @@ pub(super) const SYSLOG: &str = "/dev/log";
 /// The facility `authpriv` and the severity `info` (RFC 5424, section 6.2.1).
 const PRIORITY: u8 = 10 * 8 + 6;
 
-/// How long a log that is not read may delay the command.
+/// Longest time for which a log that is not read delays the command.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Writes to a socket of syslog.

@@ -225,7 +225,7 @@ impl Membership {
         state.node.is_some() && self.now() < state.good_until
     }
 
-    /// Whether the lease is being renewed. A node that could not do so by half takes no new ids.
+    /// True if the lease is being renewed. A node that could not do so by half takes no new ids.
     fn is_renewed(&self, state: &State) -> bool {
         state.node.is_some() && self.now() < state.good_until.saturating_sub(self.lease() / 2)
     }
@@ -234,7 +234,7 @@ impl Membership {
         state.is_up && self.is_renewed(state)
     }
 
-    /// Whether this is an outage, in which the node decides by itself. A backplane that is slow makes none.
+    /// True if this is an outage, in which the node decides by itself. A backplane that is slow makes none.
     pub(super) fn is_by_itself(&self) -> bool {
         let state = self.state();
         state.is_out || !self.is_renewed(&state)

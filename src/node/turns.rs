@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-/// What waits for its turn.
+/// A line of things that wait for their turn.
 pub(super) trait Line: Default {
     type Item;
 

@@ -143,7 +143,7 @@ impl ConnectionLike for Connection {
     }
 }
 
-/// Whether the user may not ask, or the server does not know the question.
+/// True if the user may not ask, or the server does not know the question.
 fn is_refusal(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ResponseError))
 }

@@ -19,7 +19,7 @@ const FREE_CHECKS: u32 = 5;
 pub(super) struct Call {
     pub(super) number: u32,
     session: Mutex<Session>,
-    /// Who can be told to come.
+    /// The clients that can be told to come.
     pub(super) named: Option<Named>,
     rate: RateLimit,
     /// Of the checks of the offerer and of the answerer.
@@ -87,14 +87,14 @@ impl Call {
         (!self.has_carried.load(Ordering::Relaxed)).then(|| self.load.weight())
     }
 
-    /// Whether both of its clients have come now for the first time.
+    /// True if both of its clients have come now for the first time.
     pub(super) fn joins(&self) -> bool {
         !self.has_joined.load(Ordering::Relaxed)
             && self.session().is_joined()
             && !self.has_joined.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether it is carried now for the first time.
+    /// True if it is carried now for the first time.
     pub(super) fn carries(&self) -> bool {
         !self.has_carried.load(Ordering::Relaxed) && !self.has_carried.swap(true, Ordering::Relaxed)
     }

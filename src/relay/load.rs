@@ -5,7 +5,7 @@ use std::collections::binary_heap::PeekMut;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// Who has something: digests of a client and of its address. Loopback has none, because it may stand for a proxy.
+/// An owner of something: digests of a client and of its address. Loopback has none, because it may stand for a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     pub(super) client: u64,
@@ -59,7 +59,7 @@ impl Loads {
 }
 
 impl Load {
-    /// How much its client and its address have together. Whoever has more gives way.
+    /// How much its client and its address have together. The owner that has more gives way.
     pub(super) fn weight(&self) -> usize {
         Arc::strong_count(&self.client) + self.of_address()
     }

@@ -163,7 +163,7 @@ impl Allocation {
         self.used.store(now, Ordering::Relaxed);
     }
 
-    /// Whether it has relayed nothing for a while.
+    /// True if it has relayed nothing for a while.
     pub(super) fn is_unused(&self, now: u64) -> bool {
         let used = self.used.load(Ordering::Relaxed);
         used == 0 || used + UNUSED <= now
@@ -205,7 +205,7 @@ impl Allocation {
         state.permits(channel.peer.ip(), now).then_some(channel.peer)
     }
 
-    /// Whether the client may send to a peer. If so, it hears the peer too.
+    /// True if the client may send to a peer. If so, it hears the peer too.
     pub(super) fn may_send(&self, peer: SocketAddr, now: u64) -> bool {
         let state = &mut *self.state();
         let permits = state.permits(peer.ip(), now);
@@ -215,7 +215,7 @@ impl Allocation {
         permits
     }
 
-    /// Whether the client has permitted an address.
+    /// True if the client has permitted an address.
     pub(super) fn permits(&self, peer: IpAddr, now: u64) -> bool {
         self.state().permits(peer, now)
     }

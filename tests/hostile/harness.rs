@@ -52,7 +52,7 @@ pub struct Attack {
     newcomers: bool,
     /// Maximum file descriptors of the server.
     descriptors: Option<u32>,
-    /// Whether the server is a node of a cluster. Then some bystanders are at another node.
+    /// True if the server is a node of a cluster. Then some bystanders are at another node.
     clustered: bool,
     /// Whether the attack mostly waits, so that others may run at the same time.
     pub waits: bool,

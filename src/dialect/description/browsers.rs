@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-/// Whether some browser finds a candidate in a message, if its page uses any text of it as a description or as a candidate.
+/// True if some browser finds a candidate in a message, if its page uses any text of it as a description or as a candidate.
 pub(crate) fn find_a_candidate(message: &Value) -> bool {
     match message {
         Value::String(text) => {

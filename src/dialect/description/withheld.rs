@@ -53,12 +53,12 @@ fn rewritten(depth: u8, text: &str) -> Option<String> {
     if is_candidate { Some(String::new()) } else { inside.filter(|inside| inside != text) }
 }
 
-/// Whether a text is a session description, strictly: browsers take nothing that begins otherwise.
+/// True if a text is a session description, strictly: browsers take nothing that begins otherwise.
 fn is_description(text: &str) -> bool {
     text.strip_prefix("v=0").is_some_and(|rest| rest.starts_with(['\r', '\n']))
 }
 
-/// Whether a text is JSON, such as an object. A number is nothing to look into.
+/// True if a text is JSON, such as an object. A number is nothing to look into.
 fn is_json(text: &str) -> bool {
     text.trim_ascii_start().starts_with(['{', '[', '"']) && serde_json::from_str::<&RawValue>(text).is_ok()
 }
@@ -97,7 +97,7 @@ fn line_without_address(line: &str) -> Option<Cow<'_, str>> {
     (!tells).then_some(line.into())
 }
 
-/// Whether a text has the type of a candidate, as in `typ host` (RFC 8839, section 5.1). Every candidate has one, while Firefox
+/// True if a text has the type of a candidate, as in `typ host` (RFC 8839, section 5.1). Every candidate has one, while Firefox
 /// takes whatever stands in front of the first colon for its name.
 fn has_type(text: &str) -> bool {
     let is_blank = |c: char| c.is_whitespace() || c.is_control();

@@ -21,7 +21,7 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Whether it was one already.
+    /// True if it was one already.
     pub(super) fn begin_outage(&self) -> bool {
         let was_out = {
             let mut state = self.shared.state();
@@ -32,7 +32,7 @@ impl<B: Backplane> Worker<B> {
         was_out
     }
 
-    /// Whether the other nodes have had the time to register what they have.
+    /// True if the other nodes have had the time to register what they have.
     pub(super) fn is_settled(&self) -> bool {
         let now = self.shared.now();
         let from = self.settled_from.get().unwrap_or_else(|| {

@@ -14,7 +14,7 @@ fn node(set: impl FnOnce(&mut Limits)) -> House {
     House::in_cluster(limits)
 }
 
-/// Whether a message is kept until its recipient is found.
+/// True if a message is kept until its recipient is found.
 fn is_sought(routed: &Routed) -> bool {
     matches!(routed, Routed::Queued)
 }

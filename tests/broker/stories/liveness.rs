@@ -106,7 +106,7 @@ fn an_id_whose_owner_does_not_come_back_goes_to_those_who_wait() {
     assert!(new.is_current());
 }
 
-/// Whether a client gets the id of a holder that did not answer, after what happened to it.
+/// True if a client gets the id of a holder that did not answer, after what happened to it.
 fn is_open_to(from: &str, holder: &str, before: fn(&House), during: fn(&House)) -> bool {
     let house = house();
     let RegisterOutcome::Registered(_b) = house.try_connect_from(holder, "b", "t") else {

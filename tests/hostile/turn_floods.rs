@@ -243,14 +243,16 @@ pub fn hoarded_allocations(target: &mut Target) {
         }
     }
     assert_eq!(hoard.len(), 1998, "all but those of the pair");
-    // Each newcomer gets one, over UDP and over TCP, and the hoarders get none back.
-    let mut newcomers = Vec::new();
+    // Each newcomer gets one, over UDP and over TCP, and the hoarders get hardly any back: only where another thread held one
+    // that was to go, so that a second one went as well.
+    let (mut newcomers, mut regained) = (Vec::new(), 0);
     for number in 20..60 {
         newcomers.push(TurnClient::allocate(Datagrams::from(attacker(number), turn)));
         newcomers.push(TurnClient::allocate(at_once(connect_from(attacker(number + 40), turn))));
         let line = Datagrams::from(attacker(number % 20), turn);
-        assert!(TurnClient::allocate_as(USERNAME, Box::new(line)).is_err());
+        regained += usize::from(TurnClient::allocate_as(USERNAME, Box::new(line)).is_ok());
     }
+    assert!(regained <= 4, "hoarders got {regained} of 40 back");
     pair.talk();
     let reclaimed = &target.api.get("/api/stats").json["turn"]["reclaimed"];
     assert!(reclaimed.as_u64().is_some_and(|count| count >= 80), "{reclaimed}");

@@ -132,7 +132,7 @@ impl Threads {
         }
     }
 
-    /// How often the threads of each name have panicked.
+    /// The panics of the threads of each name.
     pub(crate) fn panics(&self) -> BTreeMap<String, u64> {
         self.table().iter().map(|(name, state)| (name.clone(), state.panics)).collect()
     }

@@ -223,7 +223,7 @@ impl Guard<'_> {
         }
     }
 
-    /// The peer is on another node. What its old node has not answered will not be known.
+    /// The peer is on another node. The fate of messages at its old node will not be known.
     fn found(&mut self, owner: Owner, now: u64) {
         self.lose_sent(|sent| sent.owner != owner);
         let remote = self.remote_mut();

@@ -148,7 +148,7 @@ struct Awaited {
 /// The slowest link that is taken into account when we judge whether a ping has arrived, in bytes per millisecond: 64 kbit/s.
 const SLOW_LINK: u64 = 8;
 
-/// Longest time for which what was sent counts as on its way, in milliseconds. What an outbox drops counts too.
+/// Longest time for which what was sent counts as on its way, in milliseconds. Messages that an outbox drops count too.
 const MAX_ARRIVAL: u64 = 60_000;
 
 /// Most clients that wait for one id.
@@ -192,7 +192,7 @@ impl Conn {
         self.arrival = (self.arrival.max(now) + bytes as u64 / SLOW_LINK).min(most);
     }
 
-    /// The times of a probe that begins now. What is on its way delays the ping, for `reclaim` at most.
+    /// The times of a probe that begins now. Bytes on their way delay the ping, for `reclaim` at most.
     pub(super) fn time_probe(&self, now: u64, probe: u64, reclaim: u64) -> ProbeTiming {
         // The rest of the timeout is enough for the pong.
         let little = self.arrival <= now.saturating_add(probe / 3);

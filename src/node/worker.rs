@@ -214,7 +214,7 @@ impl<B: Backplane> Worker<B> {
         answer
     }
 
-    /// Asks a node that owes answers whether it is there. What it answers does not matter. If this node does not hear itself
+    /// Asks a node that owes answers whether it is there. Any answer will do. If this node does not hear itself
     /// either, the way between them is slow, and not the other node.
     async fn check(self: Rc<Self>, node: NodeId) {
         let bound = (self.shared.config.lease / SILENCE).min(MAX_SILENCE);

@@ -82,7 +82,7 @@ impl Call {
         (before - outcome.send.len()) as u64
     }
 
-    /// How much its client has, unless the call was carried and has to stay.
+    /// The load of its client, unless the call was carried and has to stay.
     pub(super) fn weight_unused(&self) -> Option<usize> {
         (!self.has_carried.load(Ordering::Relaxed)).then(|| self.load.weight())
     }

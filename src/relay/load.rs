@@ -59,7 +59,7 @@ impl Loads {
 }
 
 impl Load {
-    /// How much its client and its address have together. The owner that has more gives way.
+    /// The number that its client and its address have together. The owner that has more gives way.
     pub(super) fn weight(&self) -> usize {
         Arc::strong_count(&self.client) + self.of_address()
     }

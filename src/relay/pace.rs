@@ -17,7 +17,7 @@ const OF_STRANGER: u32 = 10;
 /// Messages that are handled before other connections have their turn.
 const AT_ONCE: u32 = 32;
 
-/// Who has sent a message.
+/// The sender of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sender {
     /// Nobody that is known.

@@ -32,7 +32,7 @@ const AT_ONCE: usize = 16;
 /// What the kernel keeps for a client that reads slowly. More would only be late.
 const SEND_BUFFER: usize = 1 << 16;
 
-/// What one system call may bring, and a client over its rate limit leaves in memory.
+/// The most that one system call brings, and that a client over its rate limit leaves in memory.
 const READ: usize = 1 << 14;
 
 /// What is read before it is known what a client speaks, a little more than that takes.

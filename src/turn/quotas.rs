@@ -31,7 +31,7 @@ pub(super) struct Quotas {
     by_site: DashMap<AddressPrefix, Arc<Share>>,
 }
 
-/// What the allocations of one key, one address or one site have together.
+/// The share of one key, one address or one site: all its allocations have it together.
 #[derive(Default)]
 pub(super) struct Share {
     allocations: AtomicUsize,

@@ -2,7 +2,16 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build vendor setup check test test-all test-rust test-random test-simulation mutants test-hostile test-browser package test-package lint pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
+.PHONY: run build dist vendor setup check test test-all test-rust test-random test-simulation mutants test-hostile test-instructions test-browser package test-package lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
+
+# Where scripts/setup.sh puts tools of cargo.
+export PATH := $(CURDIR)/target/tools/bin:$(PATH)
+
+# The program for attacks and browsers.
+PROGRAM = $(CURDIR)/target/release/peerbroker
+
+# The parts of the program.
+CRATES = --package peerbroker --package peerbroker-core --package peerbroker-media
 
 run:
 	cargo run --release -- $(ARGS)
@@ -10,35 +19,46 @@ run:
 build:
 	cargo build --release
 
-# The libraries of the pages, which are in the repository so that a build needs no npm: made anew after a change of their versions.
-vendor:
-	cd vendor && npm ci --no-audit --no-fund --silent && node copy.mjs
+# The program for other machines: small, and minutes to build.
+dist:
+	cargo build --profile dist
 
-# What the tests need on this machine; installed where that is possible, named where it is not.
+# The libraries of the pages, which are in the repository so that a build needs no npm: made anew after a change of their versions.
+vendor: vendor/node_modules/.package-lock.json
+	cd vendor && node copy.mjs
+
+# Installs what the tests need on this machine, or names it where that is not possible.
 setup:
 	@scripts/setup.sh
 
-# The fast round after a change: what is likely to break, in under a minute on two cores once it is built.
+# The fast round after a change: what is likely to break, in a minute on two cores once it is built. It compiles and lints the
+# program and its unit tests; the larger tests are for `make test` and `make lint`.
 check:
 	cargo fmt --check --all
-	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo test --locked --quiet --lib --test architecture --test dialect --test broker
-	cargo test --locked --quiet --test api smoke
+	cargo clippy --locked --lib --bins --test smoke -- -D warnings
+	cargo test --locked --quiet $(CRATES) --lib --bins --test architecture --test dialect --test broker --test smoke
 
-test: setup test-rust test-hostile test-browser
+test: setup test-rust test-hostile test-instructions test-browser
 
-# What CI leaves out because it takes long: for every night.
-test-all: RELEASES = all
-test-all: export CALL_MATRIX = 1
-test-all: test test-simulation mutants
+# For every night: CI leaves these out because they take long.
+test-all: export THOROUGH = 1
+test-all: test lint-bench lint-features test-simulation mutants
 
 # Random tests draw from the fixed seed in .cargo/config.toml, and the one of the broker draws more than in `make check`.
+# All with --workspace: otherwise packages have other features, and are compiled once more. With CLIPPY_COMPILES=1, clippy's
+# compiler makes them, which lints the program and the tests on the way, and rustdoc lints the documentation before it runs its
+# examples; `cargo clippy` and `cargo doc` would check all packages by themselves.
+ifdef CLIPPY_COMPILES
+LINTED = RUSTC_WORKSPACE_WRAPPER=clippy-driver RUSTFLAGS='-D warnings' RUSTDOC=$(CURDIR)/scripts/rustdoc-lint.sh
+endif
+
 # Most tests wait for something, so nextest runs more of them at once than there are cores. `cargo test` runs the same ones, later.
 test-rust:
 	@if cargo nextest --version >/dev/null 2>&1; then \
-		cargo nextest run --locked --workspace --test-threads $$(( $$(getconf _NPROCESSORS_ONLN) * 2 )) && cargo test --locked --doc; \
-	else cargo test --locked --workspace; fi
-	PROPTEST_CASES=3000 cargo test --locked --quiet --test broker every_interleaving
+		$(LINTED) cargo nextest run --locked --workspace --test-threads $$(( $$(getconf _NPROCESSORS_ONLN) * 2 )) && \
+			$(LINTED) cargo test --locked --workspace --doc; \
+	else $(LINTED) cargo test --locked --workspace; fi
+	PROPTEST_CASES=3000 $(LINTED) cargo test --locked --workspace --quiet --test broker every_interleaving
 
 # The random tests with a new seed, for every night. A find is written to a file of proptest-regressions: see CONTRIBUTING.md.
 RANDOM_CASES = 200000
@@ -46,12 +66,13 @@ RANDOM_CASES = 200000
 test-random:
 	@seed=$$(od -An -N6 -tu8 /dev/urandom | tr -d ' '); echo "PROPTEST_RNG_SEED=$$seed"; \
 		export PROPTEST_RNG_SEED=$$seed PROPTEST_CASES=$(RANDOM_CASES); \
-		cargo test --release --locked --lib --test broker --test dialect
+		cargo test --release --locked $(CRATES) --lib --test broker --test dialect
 
-# Nodes of a cluster in virtual time, optimized: ten thousand seeds in a minute. `make test` runs a few without optimization.
+# Nodes of a cluster in virtual time, optimized: ten thousand seeds in a minute. `make test` runs a few without optimization. The
+# tests turn a feature of tokio on, so nothing of this is shared with `make build`.
 SIMULATION_SEEDS ?= 10000
 
-test-simulation: build
+test-simulation:
 	SIMULATION_SEEDS=$(SIMULATION_SEEDS) cargo test --release --locked --package simulation
 
 # Faults of the cluster that its tests have to find, some ten minutes. Some of them: make mutants ARGS='no-fence'
@@ -61,31 +82,59 @@ mutants:
 # Attacks on the release binary, with bounds on its memory and on how long others wait: two minutes.
 # Some of them: make test-hostile ARGS='ping_flood self_takeover'
 test-hostile: build
-	PEERBROKER_BIN="$(CURDIR)/target/release/peerbroker" cargo test --locked --test hostile -- $(ARGS)
+	PEERBROKER_BIN="$(PROGRAM)" $(LINTED) cargo test --locked --workspace --test hostile -- $(ARGS)
 
-# With three releases of PeerJS; RELEASES=all for every one.
-test-browser: build
-	cd client-tests && npm ci --no-audit --no-fund --silent && RELEASES=$(RELEASES) npm test
+# Instructions and allocations for each message, connection and datagram, against a baseline: under a minute, and no clock.
+# To save a new baseline: make test-instructions ARGS=--save
+test-instructions: build
+	PEERBROKER_BIN="$(PROGRAM)" $(LINTED) cargo test --locked --workspace --test instructions -- $(ARGS)
+
+# With three releases of PeerJS, and the pairs of browsers and networks that differ most; THOROUGH=1 for all.
+test-browser: build client-tests/node_modules/.package-lock.json
+	cd client-tests && PEERBROKER_BIN="$(PROGRAM)" npm test
 
 # The Debian package, in target/debian.
-package: build
+package: dist
 	scripts/package.sh
 
 # Installs it into a container with systemd, upgrades it while clients connect, removes it. Needs root, and a minute once it is built.
-test-package: build
-	cd client-tests && npm ci --no-audit --no-fund --silent && node fetch-clients.mjs
+test-package: dist client-tests/node_modules/.package-lock.json
+	cd client-tests && node fetch-clients.mjs
 	scripts/test-package.sh
 
-# The benchmark has a lock file of its own, which follows the server's, and shares what is built.
-lint:
-	cargo fmt --check --all
+ifdef CLIPPY_COMPILES
+lint: lint-fast
+	$(LINTED) cargo build --locked --no-default-features --lib
+else
+lint: lint-fast
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+	cargo clippy --locked --no-default-features --lib -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked $(CRATES) --no-deps --document-private-items
+endif
+
+# For every night: each of the features alone.
+lint-features:
+	@for feature in acme media redis sqlite; do \
+		cargo clippy --locked --no-default-features --features $$feature --lib -- -D warnings || exit 1; \
+	done
+
+# Lint without a compiler. The advisories are a repository on GitHub, which not every machine reaches.
+lint-fast: lint-scripts vendor/node_modules/.package-lock.json
+	cargo fmt --check --all
 	cargo fmt --check --manifest-path bench/Cargo.toml
-	cargo clippy --manifest-path bench/Cargo.toml --target-dir target --all-targets -- -D warnings
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
-	cargo metadata --locked --format-version 1 | node scripts/check-licences.mjs
-	cd vendor && npm ci --no-audit --no-fund --silent && node copy.mjs >/dev/null && git diff --exit-code --stat -- dist
+	cargo deny --locked check licenses bans sources
+	@if cargo deny fetch db >/dev/null 2>&1; then cargo deny --locked check advisories; \
+	else echo 'advisories: NOT checked, the database cannot be reached'; fi
+	cd vendor && node copy.mjs >/dev/null && git diff --exit-code --stat -- dist
+
+# ESLint and tsc over the pages, their tests and the other scripts. The tests' libraries bring types.
+lint-scripts: node_modules/.package-lock.json client-tests/node_modules/.package-lock.json
+	npm run --silent lint
+
+# For every night, because its packages are other ones. Its lock file follows the server's, and it shares what is built.
+lint-bench:
+	cargo clippy --manifest-path bench/Cargo.toml --target-dir target --all-targets -- -D warnings
 
 # Each target for a minute. No sanitizer: there is no unsafe code, and libFuzzer needs only the coverage.
 FUZZ_TARGETS = decoder handshake json dialects requests tokens
@@ -100,8 +149,8 @@ fuzz:
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 || exit 1; \
 	done
 
-pictures: build
-	cd client-tests && npm ci --no-audit --no-fund --silent && npm run pictures
+pictures: build client-tests/node_modules/.package-lock.json
+	cd client-tests && npm run pictures
 
 # Not --locked: the lock file of the benchmark follows the server's dependencies.
 LOAD = cd bench && cargo build --release
@@ -126,6 +175,11 @@ bench-cluster: build
 bench-relays: build
 	$(LOAD) && cargo run --release --quiet --bin compare -- relays
 
-bench/node/node_modules/.package-lock.json: bench/node/package-lock.json
-	@command -v npm >/dev/null || { echo 'npm is missing: it installs the server to compare with' >&2; exit 1; }
-	cd bench/node && npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json
+# npm's packages of a folder, installed anew when its lock file changes.
+INSTALL = npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json
+
+node_modules/.package-lock.json: package-lock.json
+	$(INSTALL)
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && $(INSTALL)

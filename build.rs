@@ -1,11 +1,9 @@
-//! Rebuilds when a page or a document changes, because the macro that embeds them cannot tell cargo.
+//! Rebuilds when a page changes, because the macro that embeds them cannot tell cargo.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     // A debug build reads them when they are asked for.
     if std::env::var_os("CARGO_CFG_DEBUG_ASSERTIONS").is_none() {
-        for folder in ["docs", "static"] {
-            println!("cargo::rerun-if-changed={folder}");
-        }
+        println!("cargo::rerun-if-changed=static");
     }
 }

@@ -1,5 +1,5 @@
 // The clients of scripts/test-package.sh: `node package-clients.mjs URL`. Says `ready` when two PeerJS clients have a connection, and
-// opens sockets until its stdin ends. Then it says what failed, and connects the two anew.
+// opens sockets until its stdin ends. Then it prints how many failed, and connects the two again.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -15,15 +15,15 @@ try {
   await page.goto(new URL('/healthz', url).href);
   await page.addScriptTag({ path: join(import.meta.dirname, 'clients/1.5.5/peerjs.min.js') });
   await page.evaluate(startPeers, { host: url.hostname, port: Number(url.port) });
-  await within('two peers to connect', page.evaluate(() => connect('before')), PATIENCE);
+  await within('two peers to connect', page.evaluate(() => window.connect('before')), PATIENCE);
   await page.evaluate(startOpening, url.origin.replace('http', 'ws'));
   console.log('ready');
   process.stdin.resume();
   await once(process.stdin, 'end');
-  const { opened, failed } = await within('the last socket', page.evaluate(() => stopOpening()), PATIENCE);
+  const { opened, failed } = await within('the last socket', page.evaluate(() => window.stopOpening()), PATIENCE);
   console.log(`${opened} sockets opened, ${failed} failed`);
-  await within('the peers to come back and connect', page.evaluate(() => connect('after')), PATIENCE);
-  console.log(`the peers came back ${await page.evaluate(() => reconnects)} times, and connected`);
+  await within('the peers to come back and connect', page.evaluate(() => window.connect('after')), PATIENCE);
+  console.log(`the peers came back ${await page.evaluate(() => window.reconnects)} times, and connected`);
   assert.ok(opened > 0 && failed === 0);
 } finally {
   await browser.close();
@@ -32,11 +32,11 @@ try {
 // The functions below run in the page.
 
 function startPeers(address) {
-  globalThis.reconnects = 0;
+  window.reconnects = 0;
   const open = (id) => {
     const peer = new Peer(id, { ...address, path: '/', config: { iceServers: [] } });
     peer.on('disconnected', () => {
-      globalThis.reconnects += 1;
+      window.reconnects += 1;
       peer.reconnect();
     });
     return peer;
@@ -44,7 +44,7 @@ function startPeers(address) {
   const [alice, bob] = [open('alice'), open('bob')];
   bob.on('connection', (connection) => connection.on('data', (data) => connection.send(`echo ${data}`)));
   const isOpen = (peer) => peer.open || new Promise((resolve) => peer.once('open', resolve));
-  globalThis.connect = async (text) => {
+  window.connect = async (text) => {
     await Promise.all([isOpen(alice), isOpen(bob)]);
     const connection = alice.connect('bob');
     await new Promise((resolve) => connection.on('open', resolve));
@@ -76,7 +76,7 @@ function startOpening(origin) {
     }
   };
   const lanes = Promise.all(Array.from({ length: LANES }, lane));
-  globalThis.stopOpening = async () => {
+  window.stopOpening = async () => {
     stopped = true;
     await lanes;
     return { opened, failed };

@@ -82,10 +82,10 @@ async function call() {
   // Cameras need a secure page.
   const callee = await open(desk, `http://127.0.0.1:${server.port}/broker/call/`);
   await callee.locator('#status[data-state="ready"]').waitFor();
-  const caller = await open(hand, await callee.locator('#local-link').evaluate((link) => link.href));
+  const caller = await open(hand, await callee.locator('#local-link').evaluate((/** @type {HTMLAnchorElement} */ link) => link.href));
   await callee.getByRole('button', { name: 'Accept' }).click();
   for (const page of [callee, caller]) {
-    await page.locator('#remote').evaluate(async (video) => {
+    await page.locator('#remote').evaluate(async (/** @type {HTMLVideoElement} */ video) => {
       while (video.videoWidth === 0) await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
     });
   }

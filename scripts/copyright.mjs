@@ -8,7 +8,7 @@ const byId = new Map(packages.map((crate) => [crate.id, crate]));
 const nodes = new Map(resolve.nodes.map((node) => [node.id, node]));
 const root = byId.get(resolve.root) ?? packages.find(({ name }) => name === 'peerbroker');
 
-// What the program contains: no libraries of tests and builds.
+// The crates in the program, without those of tests and builds.
 const contained = new Set();
 const visit = (id) => {
   if (contained.has(id)) return;

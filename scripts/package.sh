@@ -6,10 +6,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-program="${PEERBROKER_BIN:-target/release/peerbroker}"
+program="${PEERBROKER_BIN:-target/dist/peerbroker}"
 made=target/package
 cargo deb --version >/dev/null 2>&1 || { echo 'cargo-deb is missing: cargo install --locked cargo-deb' >&2; exit 1; }
-[ -x "$program" ] || { echo "$program is missing: make build" >&2; exit 1; }
+[ -x "$program" ] || { echo "$program is missing: make dist" >&2; exit 1; }
 
 rm -rf "$made"
 mkdir -p "$made"
@@ -38,4 +38,4 @@ peerbroker: initial-upload-closes-no-bugs
 # The description of the crate.
 peerbroker: description-synopsis-starts-with-article
 END
-cargo deb --locked --no-build --quiet "$@"
+cargo deb --profile dist --locked --no-build --quiet "$@"

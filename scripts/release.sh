@@ -51,9 +51,9 @@ mkdir -p "$archives"
 for target in "${targets[@]}"; do
   echo "$target"
   built=()
-  built_in="$builds/release"
-  [ "$target" = "$host" ] || { built=(--target "$target"); built_in="$builds/$target/release"; }
-  cargo build --release --locked "${built[@]}"
+  built_in="$builds/dist"
+  [ "$target" = "$host" ] || { built=(--target "$target"); built_in="$builds/$target/dist"; }
+  cargo build --profile dist --locked "${built[@]}"
   name="peerbroker-$version-$target"
   mkdir "$archives/$name"
   cp "$built_in/peerbroker" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$archives/$name/"

@@ -3,10 +3,11 @@
 set -euo pipefail
 
 # program:package
-needs=(cc:build-essential node:nodejs npm:npm openssl:openssl wget:wget chromium:chromium firefox-esr:firefox-esr ip:iproute2 nft:nftables certutil:libnss3-tools)
+needs=(cc:build-essential node:nodejs npm:npm openssl:openssl wget:wget chromium:chromium firefox-esr:firefox-esr ip:iproute2 nft:nftables certutil:libnss3-tools valgrind:valgrind)
 # Installed packages of these would start services on this machine. So they are only unpacked.
 services=(nginx caddy redis-server turnserver:coturn)
-unpacked="$(cd "$(dirname "$0")/.." && pwd)/target/proxies"
+root="$(cd "$(dirname "$0")/.." && pwd)"
+unpacked="$root/target/proxies"
 
 missing=()
 for need in "${needs[@]}"; do
@@ -28,7 +29,8 @@ if [[ " ${packed[*]} " == *" redis-server "* ]]; then
   packed+=(redis-tools)
   command -v redis-cli >/dev/null || missing+=(redis-tools)
 fi
-# Not every distribution has these. Without them, the tests of --acme and those of the alert rules skip themselves.
+# Not every distribution has these. Without them, the tests of --acme and those of the alert rules skip themselves; where CI
+# is set, they fail.
 extra=()
 PATH="$PATH:$unpacked/usr/bin" command -v pebble >/dev/null || extra+=(pebble)
 PATH="$PATH:$unpacked/usr/bin" command -v promtool >/dev/null || extra+=(prometheus)
@@ -37,6 +39,28 @@ if ! command -v cargo >/dev/null; then
   echo 'cargo is missing: install Rust from https://rustup.rs' >&2
   exit 1
 fi
+
+# Tools of cargo, in target/tools/bin, where the Makefile finds them. PyPI has built ones; cargo builds them in minutes.
+cargo_tool() {
+  local tool="cargo-$1" version="$2" hash="$3" work
+  PATH="$root/target/tools/bin:$PATH" command -v "$tool" >/dev/null && return
+  mkdir -p "$root/target/tools/bin"
+  if [ "$(uname -sm)" = 'Linux x86_64' ] && python3 -m pip --version >/dev/null 2>&1; then
+    work="$(mktemp -d)"
+    echo "astral-dev-toolchain-$tool==$version --hash=sha256:$hash" >"$work/wanted"
+    if python3 -m pip download --quiet --no-deps --require-hashes --only-binary :all: --dest "$work" -r "$work/wanted"; then
+      python3 -m zipfile -e "$work"/*.whl "$work"
+      install "$work"/*.data/scripts/"$tool" "$root/target/tools/bin/"
+      rm -rf -- "$work"
+      return
+    fi
+    rm -rf -- "$work"
+  fi
+  cargo install --locked --quiet --root "$root/target/tools" "$tool@$version"
+}
+cargo_tool deny 0.20.2 ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee
+cargo_tool nextest 0.9.148 76d7faec7ba7e1f15f888268761bb1449309b1eb801ec5cbe9c04a5685f42968
+
 [ ${#missing[@]} -eq 0 ] && [ ${#packed[@]} -eq 0 ] && [ ${#extra[@]} -eq 0 ] && exit 0
 
 if ! command -v apt-get >/dev/null && [ ${#missing[@]} -eq 0 ] && [ ${#packed[@]} -eq 0 ]; then

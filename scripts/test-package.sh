@@ -88,7 +88,8 @@ exposure="$(inside systemd-analyze security --no-pager peerbroker.service | tail
 echo "  $exposure"
 [[ "$exposure" =~ :\ [01]\.[0-9] ]] || fail 'its sandbox has an exposure level of 2.0 or more'
 for file in usr/share/man/man1/peerbroker.1.gz usr/share/bash-completion/completions/peerbroker \
-  usr/share/zsh/vendor-completions/_peerbroker usr/share/fish/vendor_completions.d/peerbroker.fish; do
+  usr/share/zsh/vendor-completions/_peerbroker usr/share/fish/vendor_completions.d/peerbroker.fish \
+  usr/share/doc/peerbroker/examples/nginx.conf; do
   inside dpkg --listfiles peerbroker | grep --quiet --fixed-strings "$file" || fail "$file is missing"
 done
 

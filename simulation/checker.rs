@@ -1,10 +1,10 @@
-//! Reads a history, and says what in it breaks a promise.
+//! Reads a history, and lists the broken promises in it.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::history::{Conn, History, Millis, What};
 
-/// After the end of a fault, a node may take so long to notice what it has missed: a lease, and some rounds.
+/// Time after the end of a fault in which a node may still notice losses: a lease, and some rounds.
 const NOTICED: Millis = 6_000;
 
 /// Time passes in such steps.
@@ -92,7 +92,7 @@ fn messages(history: &History) -> BTreeMap<u32, Message> {
     messages
 }
 
-/// When the backplane, or the way of a node to it, was not as it should be; and a while after that.
+/// Spans in which the backplane, or the node's connection to it, was faulty, each with the time until nodes notice.
 fn outages(history: &History, node: usize) -> Vec<(Millis, Millis)> {
     let mut outages: Vec<(Millis, Millis)> = Vec::new();
     let mut open: HashMap<(Option<usize>, bool), Millis> = HashMap::new();
@@ -109,7 +109,7 @@ fn outages(history: &History, node: usize) -> Vec<(Millis, Millis)> {
                         open.entry((*whose, true)).or_insert(*at);
                     }
                     "wipe" | "failover" | "lost appends" => outages.push((*at, at + NOTICED)),
-                    // Single calls fail, each within its bound: no lease is lost by that.
+                    // Single calls fail, each within its bound: that costs no lease.
                     "chaos" => {}
                     _ => {
                         open.entry((*whose, false)).or_insert(*at);
@@ -123,7 +123,7 @@ fn outages(history: &History, node: usize) -> Vec<(Millis, Millis)> {
     outages
 }
 
-/// When a node was killed, or stood still, or was cut off alone.
+/// Spans in which a node was killed, paused, or cut off alone.
 fn absences(history: &History, node: usize) -> Vec<(Millis, Millis)> {
     let own = |(_, what): &&(Millis, What)| match what {
         What::Fault { node: whose, what } => *whose == Some(node) && what != "out" && what != "up",
@@ -144,7 +144,7 @@ fn check_owners(history: &History, spans: &[Span], faults: &mut Vec<String>) {
             let (from, until) = (one.from.max(other.from), one.until.min(other.until));
             // That a connection has ended is read at the next step.
             let is_over = until <= from + STEP;
-            // An outage of all nodes together gives no id to a stranger if nodes refuse new clients.
+            // An outage of all nodes together gives no id to another client if nodes refuse new clients.
             let excuses = if history.is_strict && one.token != other.token { absences } else { outages };
             let excused = [one.node, other.node].into_iter().any(|node| {
                 excuses(history, node).iter().any(|(begin, end)| *begin <= until && until <= *end)
@@ -159,7 +159,7 @@ fn check_owners(history: &History, spans: &[Span], faults: &mut Vec<String>) {
     }
 }
 
-/// A message is delivered once, or its sender hears that it is lost: not both, and not neither.
+/// A message is either delivered once, or its sender hears that it is lost.
 fn check_messages(
     history: &History,
     spans: &[Span],
@@ -192,7 +192,7 @@ fn check_messages(
             _ => {}
         }
     }
-    // Each of these is a message of which the sender's node did not hear in time.
+    // For each of these messages, the sender's node did not hear the outcome in time.
     if both > history.in_doubt {
         faults.push(format!("{both} messages were delivered and expired, {} are in doubt", history.in_doubt));
     }
@@ -202,8 +202,8 @@ fn check_messages(
     }
 }
 
-/// True if an EXPIRE can be about something else: what an earlier connection of the same client had sent, which waited on another
-/// node; or an earlier message that is in doubt, of which the later ones are no part.
+/// True if an EXPIRE can be about other messages: those of an earlier connection of the same client, which waited on another
+/// node; or an earlier message that is in doubt, and excludes the later ones.
 fn is_older_loss(
     history: &History,
     spans: &[Span],
@@ -223,7 +223,7 @@ fn is_older_loss(
     })
 }
 
-/// What one connection sends to one id arrives in that order.
+/// Messages of one connection to one id arrive in the order in which they were sent.
 fn check_order(
     history: &History,
     spans: &[Span],
@@ -252,13 +252,13 @@ fn check_order(
     }
 }
 
-/// Whether a node could not reach the others at a time between two places of the history.
+/// True if a node could not reach the others at a time between two places of the history.
 fn is_by_itself(history: &History, node: usize, from: usize, until: usize) -> bool {
     let at = |place: usize| history.events.get(place).map_or(Millis::MAX, |(at, _)| *at);
     outages(history, node).iter().any(|(begin, end)| *begin <= at(until) && at(from) <= *end)
 }
 
-/// Whether the sender of a message heard that it is lost before it was received.
+/// True if the sender of a message heard that it is lost before it was received.
 fn expired_between(history: &History, message: &Message, received: usize) -> bool {
     let between = history.events.get(message.sent..received).unwrap_or_default();
     between.iter().any(
@@ -266,7 +266,7 @@ fn expired_between(history: &History, message: &Message, received: usize) -> boo
     )
 }
 
-/// When all is well again, everybody reaches everybody, and nothing is left.
+/// Checks the end: all faults are over, so everybody reaches everybody, and nothing is left.
 fn check_end(history: &History, spans: &[Span], messages: &BTreeMap<u32, Message>, faults: &mut Vec<String>) {
     let settled = history.events.iter().position(|(_, what)| matches!(what, What::Settled));
     let settled = settled.unwrap_or(usize::MAX);

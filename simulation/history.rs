@@ -1,4 +1,4 @@
-//! What happened in a run, in the order in which it happened.
+//! The events of a run, in their order.
 
 use std::fmt;
 
@@ -41,7 +41,7 @@ pub enum What {
         from: String,
         number: u32,
     },
-    /// A client heard that what it sent to this id is lost.
+    /// A client heard that its messages to this id are lost.
     Expired {
         conn: Conn,
         to: String,
@@ -53,14 +53,14 @@ pub enum What {
     },
     /// All faults have ended.
     Healed,
-    /// From here on, what is sent has to arrive.
+    /// Messages that are sent after this event have to arrive.
     Settled,
 }
 
 #[derive(Default)]
 pub struct History {
     pub events: Vec<(Millis, What)>,
-    /// Messages whose fate the nodes gave up to learn.
+    /// Messages whose outcome the nodes gave up on learning.
     pub in_doubt: u64,
     /// Bytes that still wait at the end.
     pub queued: usize,

@@ -29,7 +29,7 @@ fn number(name: &str) -> Option<u64> {
 /// The ways in which nodes treat new clients in an outage.
 const MODES: [Degraded; 2] = [Degraded::Allow, Degraded::Refuse];
 
-/// Says what is wrong with the runs of a seed.
+/// Describes the faults in the runs of a seed.
 fn fault(seed: u64) -> Option<String> {
     MODES.into_iter().find_map(|degraded| {
         let history = world::run(seed, degraded);

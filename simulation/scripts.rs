@@ -1,4 +1,4 @@
-//! One fault at one moment each, where a seed would have to be lucky.
+//! Single faults at exact moments, which a seed would hit only by luck.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::world::{World, play};
 
 const LEASE: Duration = Duration::from_secs(2);
 
-/// Of the client that has the id from the beginning, and of those that want it.
+/// The client that has the id from the beginning, and those that want it.
 const HOLDER: u8 = 0;
 const STRANGER: u8 = 1;
 
@@ -22,7 +22,7 @@ fn has_ended(history: &History, wanted: usize) -> bool {
     history.events.iter().any(|(_, what)| matches!(what, What::Ended { conn, .. } if *conn == wanted))
 }
 
-/// Strangers on two nodes want the id of a client of the third, every 25 ms.
+/// Clients on two nodes want the id of a client of the third, every 25 ms.
 async fn storm(world: &mut World, steps: usize) {
     for _ in 0..steps {
         world.open_at(1, "a", STRANGER);
@@ -102,7 +102,7 @@ fn a_node_that_is_slow_keeps_the_ids_of_its_clients() {
         world.open_at(0, "a", HOLDER);
         world.pass(20).await;
         world.pause_for(0, Duration::from_millis(7400));
-        // One after the other, each waits for what the client of the slow node answers.
+        // Each one waits for the answer of the slow node's client before the next is sent.
         for _ in 0..8 {
             world.open_at(1, "a", STRANGER);
         }
@@ -132,7 +132,7 @@ fn a_node_with_a_long_lease_releases_its_ids_at_whichever_moment_it_leaves() {
     for moment in 40..280 {
         let mut left = Vec::new();
         play(World::new(1, Duration::from_secs(20), Degraded::Allow), async |world| {
-            // A renewal takes a while, so some moments are in the middle of one.
+            // A renewal takes a while, so some moments are within one.
             world.store.set_latency(Duration::from_millis(50)..Duration::from_millis(60));
             world.pass(30).await;
             world.open_at(0, "a", HOLDER);

@@ -1,9 +1,9 @@
-//! The socket of a client: it takes everything, and keeps it as frames.
+//! The socket of a client: it accepts everything, and keeps it as frames.
 
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
-use peerbroker::broker::{Outbox, Writer};
+use peerbroker::router::{Outbox, Writer};
 
 #[derive(Clone, Default)]
 pub struct Socket(Arc<Mutex<Vec<u8>>>);

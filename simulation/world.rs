@@ -1,4 +1,4 @@
-//! Three nodes, their clients, and everything that happens to them.
+//! Three nodes, their clients, and the events in their world.
 
 mod faults;
 pub mod moves;
@@ -10,11 +10,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerbroker::broker::{ConnectionInfo, IdLease, Probe, Realm, RegisterOutcome, RegisterRequest, Routed};
 use peerbroker::clock::Clock;
+use peerbroker::cluster::{Membership, OpenRequest, Opening};
 use peerbroker::config::{ClusterConfig, Config, Degraded};
 use peerbroker::events::Events;
-use peerbroker::node::{Membership, Node, OpenRequest, Opening};
+use peerbroker::keys::{Key, Settings};
+use peerbroker::node::Node;
+use peerbroker::router::{ConnectionInfo, IdLease, Realm, RegisterRefusal, RegisterRequest, Routed};
 use peerbroker::wire::{ApiKey, CloseReason, Frame, Link, MessageKind, PeerId, Token};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
@@ -47,7 +49,7 @@ struct NodeHandle {
     tasks: JoinHandle<()>,
     /// Sessions that ask for an id.
     opening: Vec<JoinHandle<()>>,
-    /// Whether it said that it cannot reach the others.
+    /// True if it said that it cannot reach the others.
     is_out: Cell<bool>,
 }
 
@@ -135,11 +137,19 @@ impl World {
         config.limits.alive_timeout = Duration::from_secs(600);
         config.limits.reclaim_timeout = Duration::from_secs(1);
         let membership = Membership::new(cluster, self.clock.clone());
-        let node =
-            Arc::new(Node::new(config, self.clock.clone(), Events::default(), Some(Arc::clone(&membership))));
-        let realm = node.add_tenant(ApiKey::parse("key").unwrap(), 1000, expire).peers();
+        let node = Arc::new(Node::with_notice(
+            config,
+            self.clock.clone(),
+            Events::default(),
+            Some(Arc::clone(&membership)),
+            expire,
+        ));
+        let settings = Settings { concurrent_limit: 1000, ..Settings::default() };
+        node.put_key(Key::new(ApiKey::parse("key").ok(), "", settings));
+        let realm = node.tenant("key").unwrap().peers();
         let (local, backplane, pause) = (LocalSet::new(), self.store.connect(), Rc::default());
-        local.spawn_local(membership.run(Arc::downgrade(&node), backplane.clone()));
+        let weak: std::sync::Weak<Node> = Arc::downgrade(&node);
+        local.spawn_local(membership.run(weak, backplane.clone()));
         let tasks = spawn_local(Tasks { local, pause: Rc::clone(&pause) });
         NodeHandle { node, realm, backplane, pause, tasks, opening: Vec::new(), is_out: Cell::new(false) }
     }
@@ -195,7 +205,7 @@ impl World {
         }
     }
 
-    /// A node that says that it is by itself makes no promise.
+    /// A node that reports an outage makes no promise.
     fn note_outages(&self) {
         for (index, node) in self.nodes.iter().enumerate() {
             let Some(node) = node else { continue };
@@ -207,7 +217,7 @@ impl World {
         }
     }
 
-    /// What clients hear, and who has lost its id.
+    /// Records the frames that clients got, and the clients that lost their ids.
     fn listen(&self) {
         let mut clients = self.clients.borrow_mut();
         for client in clients.iter() {
@@ -222,7 +232,7 @@ impl World {
         let ended = clients.extract_if(.., |client| !client.lease.is_current() && !is_paused(client));
         for client in ended {
             let departure = client.lease.part(CloseReason::Left, false);
-            let why = departure.as_ref().map_or("gone", |departure| departure.why().ending().label);
+            let why = departure.as_ref().map_or("gone", |departure| departure.why.ending().label);
             drop(departure);
             hear(client.conn, &client.socket, &self.history, &self.steps);
             note(&self.history, &self.steps, What::Ended { conn: client.conn, why });
@@ -293,7 +303,7 @@ impl World {
         drop(client.lease.part(CloseReason::Left, self.rng.chance(2)));
     }
 
-    /// Everybody says something to everybody.
+    /// Every client sends a message to every client.
     async fn probe(&mut self) {
         {
             let clients = self.clients.borrow();
@@ -380,7 +390,7 @@ async fn open(
             address: None,
         };
         let outcome = match membership.open(request).await {
-            Opening::TakenHere => RegisterOutcome::Taken,
+            Opening::TakenHere => Err(RegisterRefusal::Taken),
             Opening::Granted(claimed) => {
                 let mut outbox = socket.outbox();
                 let request = RegisterRequest {
@@ -389,10 +399,10 @@ async fn open(
                     link: Link::Socket,
                     greeting: None,
                     info: ConnectionInfo::default(),
-                    claim: claimed.claim(),
+                    claim: claimed.claim,
                 };
-                let outcome = realm.register(request, &mut outbox);
-                if let RegisterOutcome::Registered(_) = outcome {
+                let outcome = IdLease::register(realm, request, &mut outbox);
+                if outcome.is_ok() {
                     claimed.registered();
                 }
                 outcome
@@ -403,13 +413,13 @@ async fn open(
             Opening::Unavailable => return Err("unavailable"),
         };
         match outcome {
-            RegisterOutcome::Registered(lease) => return Ok(lease),
-            RegisterOutcome::Taken if probed => return Err("taken"),
-            RegisterOutcome::Taken => probed = true,
-            RegisterOutcome::Reserved => {}
+            Ok(lease) => return Ok(lease),
+            Err(RegisterRefusal::Taken) if probed => return Err("taken"),
+            Err(RegisterRefusal::Taken) => probed = true,
+            Err(RegisterRefusal::Reserved) => {}
             _ => return Err("refused"),
         }
-        if let Probe::Asked(answered) = realm.probe(&id) {
+        if let Some(answered) = realm.probe(&id) {
             let _ = answered.await;
         }
     }

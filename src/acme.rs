@@ -1,230 +1,199 @@
-//! A certificate that the server orders and renews by itself (ACME, RFC 8555).
+//! A certificate that the server orders and renews (ACME, RFC 8555).
 
-mod answers;
-mod certificate;
-mod challenge;
+mod challenge_responses;
 mod client;
-mod directory;
-mod error;
 mod failure;
+mod file_store;
 mod http01;
 mod order;
+#[cfg(feature = "redis")]
 mod redis;
 mod schedule;
 mod store;
-mod window;
 
+use std::fmt::Display;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
 
-use tokio::runtime::Builder;
-use tokio::sync::oneshot;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::sync::oneshot::{Sender, channel};
+use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use crate::clock::Clock;
 use crate::config::{AcmeConfig, AcmeStore};
-use crate::events::{Event, Events};
-use crate::tls::Certificates;
-use answers::Answers;
-use certificate::Certificate;
-use challenge::ChallengeKind;
+use crate::events::Event;
+use crate::threads;
+use crate::tls::{Certificates, RenewalContext, Source};
+use challenge_responses::ChallengeResponses;
 use client::AcmeClient;
-use directory::Directory;
-use failure::{Failure, span};
+use failure::{ChallengeKind, Failure, names, span};
+use file_store::Directory;
 use http01::HttpPort;
-use redis::{RedisStore, SharedAnswers};
 use schedule::{FailureKind, Schedule};
-use store::{CertificateStore, OrderLock, StoreError};
+use store::{Certificate, CertificateStore, StoreError};
 
-pub use error::AcmeError;
-use window::Asked;
+pub use store::AcmeError;
 
-/// A certificate by ACME, which is not renewed yet.
-pub(crate) struct Acme {
+/// The port of HTTPS.
+const HTTPS_PORT: u16 = 443;
+
+/// A certificate by ACME, and all that renews it.
+struct Acme {
     config: AcmeConfig,
     store: Box<dyn CertificateStore>,
     client: AcmeClient,
     certificates: Arc<Certificates>,
     schedule: Schedule,
     current: Option<Certificate>,
-}
-
-/// The outcome of an attempt to order.
-enum Attempt {
-    Done,
-    /// Another process orders, or pauses after a refusal.
-    Elsewhere,
-    Failed,
-}
-
-/// The thread that orders and renews. The drop ends it.
-pub(crate) struct Renewal(#[allow(dead_code, reason = "the drop ends the thread")] oneshot::Sender<()>);
-
-/// The parts of the server that the thread needs.
-pub(crate) struct Surroundings {
-    pub(crate) events: Events,
-    pub(crate) clock: Clock,
     /// The bound HTTP port, if there is one.
-    pub(crate) http: Option<TcpListener>,
-    /// The port of HTTPS as clients see it.
-    pub(crate) https_port: u16,
+    http: Option<TcpListener>,
+    /// The time at which to ask for the window of the renewal again, in seconds since 1970.
+    ask_at: u64,
+}
+
+/// Runs all checks that create and change nothing.
+pub(crate) fn check(config: &AcmeConfig) -> Result<(), AcmeError> {
+    AcmeClient::new(config.ca.as_deref()).map(drop)
+}
+
+/// Reads the stored certificate, or makes a provisional one. `bind` opens the port of HTTP-01.
+pub(crate) fn open<E: Display>(
+    config: &AcmeConfig,
+    bind: impl FnOnce(u16) -> Result<TcpListener, E>,
+) -> Result<Source, AcmeError> {
+    let client = AcmeClient::new(config.ca.as_deref())?;
+    let store = open_store(config)?;
+    let provisional = challenge_responses::provisional(&config.names).map_err(AcmeError::Provisional)?;
+    let certificates = Certificates::new(provisional);
+    let mut acme = Acme {
+        config: config.clone(),
+        store,
+        client,
+        certificates: Arc::clone(&certificates),
+        schedule: Schedule { jitter: rand::random(), ..Schedule::default() },
+        current: None,
+        http: None,
+        ask_at: 0,
+    };
+    let is_stored = acme.adopt_before_start()?;
+    // Its connection has ended with the runtime.
+    acme.store = open_store(config)?;
+    if !is_stored {
+        log::warn!(
+            "there is no certificate for {} yet: clients refuse the self-signed one that stands in until the ACME server {} \
+             has given one",
+            names(config),
+            config.directory
+        );
+    }
+    let consequence = match config.store {
+        AcmeStore::Directory(_) => "HTTP-01 is not possible, only TLS-ALPN-01",
+        AcmeStore::Redis(_) => "this node answers no validation, so orders of the cluster may fail",
+    };
+    let bind = |port| bind(port).inspect_err(|error| log::warn!("{consequence}: {error}")).ok();
+    acme.http = config.http_port.and_then(bind);
+    let path = acme.current.as_ref().map(|_| acme.store.place());
+    let renew = Box::new(|context| Ok(Box::new(acme.start(context)?) as _));
+    Ok(Source { certificates, path, renew })
 }
 
 impl Acme {
-    /// Checks what can be checked without creating or changing anything.
-    pub(crate) fn check(config: &AcmeConfig) -> Result<(), AcmeError> {
-        AcmeClient::new(config.ca.as_deref()).map(drop)
-    }
-
-    /// Reads the stored certificate, or makes a provisional one.
-    pub(crate) fn open(config: &AcmeConfig) -> Result<Self, AcmeError> {
-        let client = AcmeClient::new(config.ca.as_deref())?;
-        let store = open_store(config)?;
-        let provisional = answers::provisional(&config.names).map_err(AcmeError::Provisional)?;
-        let mut acme = Acme {
-            config: config.clone(),
-            store,
-            client,
-            certificates: Certificates::new(provisional),
-            schedule: Schedule { jitter: rand::random(), ..Schedule::default() },
-            current: None,
-        };
-        let stored = acme.adopt_before_start()?;
-        // Its connection has ended with the runtime.
-        acme.store = open_store(config)?;
-        if !stored {
-            log::warn!(
-                "there is no certificate for {} yet: clients refuse the self-signed one that stands in until the ACME server {} \
-                 has given one",
-                acme.names(),
-                config.directory
-            );
-        }
-        Ok(acme)
-    }
-
-    pub(crate) fn certificates(&self) -> &Arc<Certificates> {
-        &self.certificates
-    }
-
-    /// Where the certificate is, if it is there.
-    pub(crate) fn loaded(&self) -> Option<String> {
-        self.current.as_ref().map(|_| self.store.place())
-    }
-
-    /// Starts the thread that orders and renews.
-    pub(crate) fn start(self, surroundings: Surroundings) -> io::Result<Renewal> {
-        let (running, mut stopped) = oneshot::channel();
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (mut acme, threads) = (self, surroundings.events.threads().clone());
-        threads.keep("acme", move || {
-            // The connections of Redis stay on this thread.
-            LocalSet::new().block_on(&runtime, async {
-                tokio::select! {
-                    _ = &mut stopped => {}
-                    () = acme.run(&surroundings) => {}
-                }
-            });
+    /// Starts the thread that orders and renews. The drop of the returned value ends it.
+    fn start(mut self, context: RenewalContext) -> io::Result<Sender<()>> {
+        let (running, mut stopped) = channel();
+        let threads = context.events.threads().clone();
+        threads.keep_async("acme", async move || {
+            tokio::select! {
+                _ = &mut stopped => {}
+                () = self.run(&context) => {}
+            }
         })?;
-        Ok(Renewal(running))
+        Ok(running)
     }
 
-    async fn run(&mut self, Surroundings { events, clock, http, https_port }: &Surroundings) {
-        let shared = match &self.config.store {
-            AcmeStore::Directory(_) => None,
-            AcmeStore::Redis(address) => match SharedAnswers::open(address) {
-                Ok(shared) => Some(shared),
-                Err(error) => return log::error!("the certificate is not renewed: {error}"),
-            },
+    async fn run(&mut self, context: &RenewalContext) {
+        let is_shared = matches!(self.config.store, AcmeStore::Redis(_));
+        let shared = match is_shared.then(|| open_store(&self.config)).transpose() {
+            Ok(shared) => shared,
+            Err(error) => return log::error!("the certificate is not renewed: {error}"),
         };
-        let kinds = match (&shared, &http) {
-            // The validator may come to any node, and only this one would have the certificate of TLS-ALPN-01.
-            (Some(_), _) => [ChallengeKind::Http01].as_slice(),
-            (None, Some(_)) => &[ChallengeKind::Http01, ChallengeKind::TlsAlpn01],
-            (None, None) => &[ChallengeKind::TlsAlpn01],
+        let kinds = match (is_shared, &self.http) {
+            // The validator may reach any node, but only this one would have the certificate of TLS-ALPN-01.
+            (true, _) => [ChallengeKind::Http01].as_slice(),
+            (false, Some(_)) => &[ChallengeKind::Http01, ChallengeKind::TlsAlpn01],
+            (false, None) => &[ChallengeKind::TlsAlpn01],
         };
-        let answers = Answers::new(Arc::clone(&self.certificates), shared);
-        if let Some(listener) = http {
-            let (names, https_port) = (self.config.names.clone(), *https_port);
+        let responses = ChallengeResponses::new(kinds, Arc::clone(&self.certificates), shared);
+        if let Some(listener) = &self.http {
+            // With another HTTP port, something in front maps the ports.
+            let https_port = if self.config.http_port == Some(80) { context.port } else { HTTPS_PORT };
+            let (names, responses) = (self.config.names.clone(), Rc::clone(&responses));
             match listener.try_clone() {
                 Ok(listener) => {
-                    let port = HttpPort { answers: Rc::clone(&answers), names, https_port };
-                    spawn_local(port.serve(listener));
+                    spawn_local(HttpPort { responses, names, https_port }.serve(listener));
                 }
                 Err(error) => log::error!("HTTP-01 is not possible: {error}"),
             }
         }
-        let mut ask_at = 0;
+        let clock = &context.clock;
         loop {
             match self.adopt_stored().await {
-                Ok(true) => self.tell_loaded(events),
+                Ok(true) => self.tell_loaded(context),
                 Ok(false) => {}
                 Err(error) => log::debug!("{error}"),
             }
             let now = seconds(clock);
-            if now >= ask_at && self.current.is_some() {
-                ask_at = now.saturating_add(self.ask_for_window().await);
+            if now >= self.ask_at && self.current.is_some() {
+                self.ask_at = now.saturating_add(self.ask_for_window().await);
             }
             let next = self.schedule.next();
-            if next <= now {
-                match self.attempt(kinds, &answers, clock).await {
-                    Attempt::Done => {
-                        self.tell_loaded(events);
-                        ask_at = 0;
-                        continue;
-                    }
-                    Attempt::Elsewhere => {}
-                    Attempt::Failed => continue,
-                }
+            if next <= now && self.attempt(&responses, context).await {
+                continue;
             }
             let pause = Duration::from_secs(next.saturating_sub(now))
                 .clamp(Duration::from_secs(1), self.store.look_interval());
-            wait(clock, pause).await;
+            match clock.advanced(pause) {
+                Some(advanced) => advanced.await,
+                None => sleep(pause).await,
+            }
         }
     }
 
-    /// Orders a certificate, stores it and shows it.
-    async fn attempt(&mut self, kinds: &[ChallengeKind], answers: &Rc<Answers>, clock: &Clock) -> Attempt {
-        let lock = match self.store.lock().await {
-            Ok(Some(lock)) => lock,
-            Ok(None) => return Attempt::Elsewhere,
-            Err(error) => {
-                self.failed(&error.into(), clock);
-                return Attempt::Failed;
+    /// Orders a certificate, stores it and shows it. False if another process orders, or pauses after a refusal.
+    async fn attempt(&mut self, responses: &Rc<ChallengeResponses>, context: &RenewalContext) -> bool {
+        let ordered = match self.store.lock().await {
+            Ok(true) => self.locked(responses, seconds(&context.clock)).await,
+            Ok(false) => return false,
+            Err(error) => Err(error.into()),
+        };
+        let mut pause = 0;
+        if let Err(failure) = ordered {
+            let until_next = self.failed(&failure, &context.clock);
+            // An ACME server counts the refusals of all nodes together.
+            if failure.kind() == FailureKind::Refused {
+                pause = until_next;
             }
-        };
-        let result = self.locked(kinds, answers, seconds(clock), &lock).await;
-        let Err(failure) = result else {
-            self.store.unlock(lock, Duration::ZERO).await;
-            return Attempt::Done;
-        };
-        let pause = self.failed(&failure, clock);
-        // An ACME server counts refusals, whichever node asks.
-        let pause = if failure.kind() == FailureKind::Refused { pause } else { 0 };
-        self.store.unlock(lock, Duration::from_secs(pause)).await;
-        Attempt::Failed
+        } else {
+            self.tell_loaded(context);
+            self.ask_at = 0;
+        }
+        self.store.unlock(Duration::from_secs(pause)).await;
+        true
     }
 
     /// Orders a certificate while no other process does.
-    async fn locked(
-        &mut self,
-        kinds: &[ChallengeKind],
-        answers: &Rc<Answers>,
-        now: u64,
-        lock: &OrderLock,
-    ) -> Result<(), Failure> {
+    async fn locked(&mut self, responses: &Rc<ChallengeResponses>, now: u64) -> Result<(), Failure> {
         // Another process may have ordered while this one waited.
         if self.adopt_stored().await? && self.schedule.next() > now {
             return Ok(());
         }
-        log::info!("orders a certificate for {} from {}", self.names(), self.config.directory);
+        log::info!("orders a certificate for {} from {}", names(&self.config), self.config.directory);
         let pem = tokio::select! {
-            pem = self.order_with_account(kinds, answers) => pem?,
-            () = self.store.lost(lock) => return Err(StoreError::LostLock.into()),
+            pem = self.order_with_account(responses) => pem?,
+            () = self.store.lost() => return Err(StoreError::LostLock.into()),
         };
         let kept = self.store.keep_certificate(&pem).await;
         // It is shown even if it could not be stored.
@@ -234,32 +203,28 @@ impl Acme {
     }
 
     /// Orders, with a new account if the ACME server does not know the old one.
-    async fn order_with_account(
-        &self,
-        kinds: &[ChallengeKind],
-        answers: &Rc<Answers>,
-    ) -> Result<String, Failure> {
-        match self.order(kinds, answers).await {
+    async fn order_with_account(&self, responses: &Rc<ChallengeResponses>) -> Result<String, Failure> {
+        match self.order(responses).await {
             Err(failure) if failure.is_about_account() => {
                 log::warn!("{failure}. A new account is made");
                 self.store.forget_account().await?;
-                self.order(kinds, answers).await
+                self.order(responses).await
             }
             ordered => ordered,
         }
     }
 
     /// Orders with one challenge after another.
-    async fn order(&self, kinds: &[ChallengeKind], answers: &Rc<Answers>) -> Result<String, Failure> {
+    async fn order(&self, responses: &Rc<ChallengeResponses>) -> Result<String, Failure> {
         let account = order::account(&self.config, &*self.store, self.client.clone()).await?;
         let replaces = self.current.as_ref().filter(|_| self.schedule.window.is_some());
         let replaces = replaces.and_then(Certificate::identifier);
-        let mut kinds = kinds.iter().peekable();
+        let mut kinds = responses.kinds.iter().peekable();
         loop {
             let Some(kind) = kinds.next() else {
                 return Err(Failure::Unusable("no challenge can be answered".to_owned()));
             };
-            let ordered = order::order(&self.config, &account, *kind, answers, replaces.clone()).await;
+            let ordered = order::order(&self.config, &account, *kind, responses, replaces.clone()).await;
             match (&ordered, kinds.peek()) {
                 (Err(failure), Some(next)) if failure.is_about_challenge() => {
                     log::warn!("{failure}. {next} is tried at once");
@@ -274,13 +239,13 @@ impl Acme {
         // A thread of its own: the caller may be in a runtime.
         let adopted = thread::scope(|scope| {
             let adopting = scope.spawn(|| {
-                let runtime = Builder::new_current_thread().enable_all().build()?;
+                let runtime = threads::runtime()?;
                 let adopted = runtime.block_on(self.adopt_stored());
                 // A drop would wait for a slow DNS.
                 runtime.shutdown_background();
-                Ok::<_, AcmeError>(adopted)
+                Ok(adopted)
             });
-            adopting.join().unwrap_or_else(|_| Err(io::Error::other("it has ended").into()))
+            adopting.join().unwrap_or_else(|_| Err(io::Error::other("it has ended")))
         })?;
         match adopted {
             Err(error) if error.is_outage() => {
@@ -291,12 +256,12 @@ impl Acme {
         }
     }
 
-    /// Shows the stored certificate. True if it is another one than before.
+    /// Shows the stored certificate. True if it has changed.
     async fn adopt_stored(&mut self) -> Result<bool, StoreError> {
         Ok(self.store.certificate().await?.is_some_and(|pem| self.adopt(&pem)))
     }
 
-    /// Shows a certificate. True if it is another one than before.
+    /// Shows a certificate. True if it has changed.
     fn adopt(&mut self, pem: &[u8]) -> bool {
         let certificate = match Certificate::parse(pem) {
             Ok(certificate) => certificate,
@@ -325,29 +290,26 @@ impl Acme {
 
     /// Asks when the ACME server wants the certificate to be renewed. Returns the seconds until the next question.
     async fn ask_for_window(&mut self) -> u64 {
-        let asked =
-            match (self.current.as_ref().and_then(Certificate::identifier), self.store.account().await) {
-                (Some(certificate), Ok(Some(_))) => {
-                    match order::account(&self.config, &*self.store, self.client.clone()).await {
-                        Ok(account) => window::ask(&account, &certificate).await,
-                        Err(failure) => {
-                            log::debug!("cannot ask when to renew the certificate: {failure}");
-                            Asked::FAILED
-                        }
-                    }
-                }
-                _ => Asked::NOBODY,
-            };
-        match asked {
-            Asked::Window(window, pause) => {
-                self.schedule.window = Some(window);
-                pause
+        let certificate = self.current.as_ref().and_then(Certificate::identifier);
+        // Without an account, nobody asks: only an order makes one.
+        let (Some(certificate), Ok(Some(_))) = (certificate, self.store.account().await) else {
+            self.schedule.window = None;
+            return order::MAX_WINDOW_AGE;
+        };
+        let asking = async {
+            let account = order::account(&self.config, &*self.store, self.client.clone()).await?;
+            order::window(&account, &certificate, &self.config).await
+        };
+        match asking.await {
+            Ok((window, seconds)) => {
+                self.schedule.window = window;
+                seconds
             }
-            Asked::Nothing(pause) => {
-                self.schedule.window = None;
-                pause
+            // The last answer still applies.
+            Err(failure) => {
+                log::debug!("cannot ask when to renew the certificate: {failure}");
+                order::MIN_WINDOW_AGE
             }
-            Asked::Failed(pause) => pause,
         }
     }
 
@@ -365,13 +327,8 @@ impl Acme {
         pause
     }
 
-    fn tell_loaded(&self, events: &Events) {
-        events.emit(|| Event::CertificateLoaded { path: self.store.place() });
-    }
-
-    fn names(&self) -> String {
-        let names: Vec<String> = self.config.names.iter().map(ToString::to_string).collect();
-        names.join(", ")
+    fn tell_loaded(&self, context: &RenewalContext) {
+        context.events.emit(|| Event::CertificateLoaded { path: self.store.place() });
     }
 }
 
@@ -383,15 +340,11 @@ fn seconds(clock: &Clock) -> u64 {
 fn open_store(config: &AcmeConfig) -> Result<Box<dyn CertificateStore>, AcmeError> {
     Ok(match &config.store {
         AcmeStore::Directory(dir) => Box::new(Directory::open(dir, &config.directory)?),
-        AcmeStore::Redis(address) => Box::new(RedisStore::open(address, config)?),
+        #[cfg(feature = "redis")]
+        AcmeStore::Redis(address) => Box::new(redis::RedisStore::open(address, config)?),
+        #[cfg(not(feature = "redis"))]
+        AcmeStore::Redis(_) => return Err(crate::redis_link::BadRedis::NotBuiltIn.into()),
     })
-}
-
-async fn wait(clock: &Clock, pause: Duration) {
-    match clock.advanced(pause) {
-        Some(advanced) => advanced.await,
-        None => sleep(pause).await,
-    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,27 @@
-//! What many nodes share: who owns an id, which nodes are alive, and how a node reaches another.
+//! Names and messages of many nodes: which connection owns an id, which nodes are alive, and how a node reaches another.
 //!
-//! [`Backplane`] says what is asked of the store in the middle, with its guarantees. It knows names, owners and batches of
-//! bytes, and nothing of brokers or clients: `node` does.
+//! [`Backplane`] defines the store between the nodes, with its guarantees. It knows names, owners and batches of bytes, and
+//! nothing of clients. [`Membership`] is this node's part as sessions and the router see it, and its worker the thread behind
+//! it, which acts on the clients of this node as a [`LocalNode`].
 
 mod backplane;
+mod elsewhere;
 pub mod link;
+mod membership;
 pub mod packet;
+#[cfg(feature = "redis")]
 pub mod redis;
+mod thread;
+mod turns;
+mod worker;
 
 pub use backplane::{
     Backplane, Claim, ClaimOutcome, Entity, Entry, Granted, Locate, Member, Name, Owner, Position,
     RegisterOutcome, Registration, Renewal, TokenDigest, Unavailable,
 };
+pub use elsewhere::{HeldName, Joined, RemoteSeat};
+pub use membership::{
+    ClaimedName, ClusterView, Holding, Membership, OnPost, OpenRequest, Opening, Posted, Whereabouts,
+};
+pub(crate) use thread::start;
+pub use worker::LocalNode;

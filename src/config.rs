@@ -1,40 +1,37 @@
 //! All settings and their defaults.
 
-mod acme;
+mod client_options;
 mod cluster;
 mod ice;
+pub(crate) mod key;
 mod limits;
 mod listen;
-mod live;
-mod relay;
-mod turn;
-mod webhooks;
 
 use std::fmt;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use ipnet::IpNet;
+use peerbroker_core::media_api::{LiveLimits, MediaLimits};
 
-use crate::keys::{IdStyle, Key, Origin, RelayMode, Settings};
 use crate::wire::ApiKey;
+use key::{IdStyle, Key, Origin, RelayMode, Settings, Webhook};
 
-pub use crate::redis_link::{BadRedis, BadUrl, RedisAddress};
-pub use crate::tls::TlsFiles;
-pub use acme::{
-    AcmeConfig, AcmeName, AcmeStore, DEFAULT_ACME_HTTP_PORT, InvalidAcmeName, LETS_ENCRYPT, MAX_ACME_NAMES,
-};
-pub use cluster::{ClusterConfig, Degraded};
+pub use crate::events::WebhookEvent;
+pub use client_options::ClientOptions;
+pub use cluster::{ClusterConfig, Degraded, RedisAddress};
 pub use ice::{IceConfig, InvalidSecret, OwnIceServers, TurnCredentials, TurnSecret};
 pub use limits::{AddressLimits, Limits};
-pub use listen::{AdminToken, InvalidToken, Listen, ListenOps};
-pub use live::LiveConfig;
-pub use relay::{RelayConfig, RelayLimits};
-pub use turn::{TurnConfig, TurnLimits};
-pub use webhooks::{WebhookConfig, WebhookEvent};
+pub use listen::{
+    AcmeConfig, AcmeName, AcmeStore, AdminToken, ApiTokens, DEFAULT_ACME_HTTP_PORT, InvalidAcmeName,
+    InvalidToken, LETS_ENCRYPT, Listen, ListenOps, MAX_ACME_NAMES, TlsFiles,
+};
+pub use peerbroker_core::media_api::{RelayConfig, RelayLimits, TurnConfig, TurnLimits};
 
 /// The configuration of a broker. [`Config::default`] is that of the program without flags.
 #[derive(Clone, Debug)]
@@ -44,15 +41,15 @@ pub struct Config {
     pub path: MountPath,
     /// The built-in key of PeerJS clients.
     pub key: ApiKey,
-    /// Whether [`key`](Self::key) is accepted, in addition to the keys of [`Builder::keys`](crate::Builder::keys).
+    /// True if [`key`](Self::key) is accepted, in addition to the keys of [`Builder::keys`](crate::Builder::keys).
     pub default_key: bool,
     /// More built-in keys, with settings of their own. One with the text of [`key`](Self::key) replaces its settings.
     pub keys: Vec<Key>,
     /// Registration of keys by anyone who can reach the server.
     pub registration: KeySignup,
-    /// Whether `GET {path}{key}/peers` lists the ids of all peers.
+    /// True if `GET {path}{key}/peers` lists the ids of all peers.
     pub allow_discovery: bool,
-    /// Whether trusted proxies tell the address of a client, and the host and scheme of its request, in headers.
+    /// True if trusted proxies give the address of a client, and the host and scheme of its request, in headers.
     pub proxied: bool,
     /// The proxies whose headers are trusted if [`proxied`](Self::proxied) is set.
     pub trusted_proxies: Vec<IpNet>,
@@ -62,7 +59,7 @@ pub struct Config {
     pub root_key: Option<ApiKey>,
     /// The protocols that the server offers.
     pub dialects: Dialects,
-    /// Whether the landing page and the demos are served.
+    /// True if the landing page and the demos are served.
     pub pages: bool,
     /// A directory whose files are served below the path. [`check`](Config::check) checks that it is readable.
     pub static_dir: Option<PathBuf>,
@@ -71,14 +68,14 @@ pub struct Config {
     /// Maximum bytes of unfinished messages of all connections together. A connection that needs more is closed
     /// with 1013. The first 16 KiB of each connection do not count.
     pub unfinished_total_bytes: usize,
-    /// How long a client may take to answer a close frame.
+    /// Time limit for a client to answer a close frame.
     pub close_timeout: Duration,
     /// Rate limit of messages per second for each client of the built-in key; bursts of ten times that. 0 turns it
     /// off.
     pub messages_per_second: u32,
     /// The form of the ids that the server gives to clients of the built-in key.
     pub id_style: IdStyle,
-    /// What the relay does for calls of the built-in key.
+    /// The relay mode of the built-in key.
     pub relay: RelayMode,
     /// Limits per address.
     pub address_limits: AddressLimits,
@@ -90,7 +87,7 @@ pub struct Config {
     pub turn_limits: TurnLimits,
     /// The ICE servers that clients are told.
     pub ice: IceConfig,
-    /// Where events are sent to.
+    /// The webhook of the operator, and limits of all webhooks.
     pub webhooks: WebhookConfig,
 }
 
@@ -106,7 +103,7 @@ pub struct Dialects {
 }
 
 impl Dialects {
-    /// Whether the server offers a protocol at the root.
+    /// True if the server offers a protocol at the root.
     pub fn any_at_root(self) -> bool {
         self.rooms || self.calls
     }
@@ -122,7 +119,7 @@ impl Default for Dialects {
 /// closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeySignup {
-    /// Whether registration is open.
+    /// True if registration is open.
     pub open: bool,
     /// Maximum keys that one address registers within 24 hours; 0 means no limit.
     pub per_day: u32,
@@ -138,6 +135,24 @@ impl Default for KeySignup {
     }
 }
 
+/// The webhook of the operator, and the rules for those of keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookConfig {
+    /// Gets the events of all keys and of the server. It may have a private address.
+    pub operator: Webhook,
+    /// The types of the events that are sent to it.
+    pub events: Vec<WebhookEvent>,
+    /// True if the webhooks of keys may have private addresses, and URLs without TLS.
+    pub private: bool,
+}
+
+impl Default for WebhookConfig {
+    fn default() -> Self {
+        let (operator, events) = (Webhook::default(), WebhookEvent::ALL.to_vec());
+        WebhookConfig { operator, events, private: false }
+    }
+}
+
 /// The default of `--host`.
 pub const DEFAULT_HOST: &str = "::";
 /// The default of `--ops_host`.
@@ -147,7 +162,7 @@ pub const DEFAULT_PORT: u16 = 9000;
 /// The default of `--max_message_bytes`. An offer with all its candidates has about 10 KB.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1 << 20;
 
-/// Why the files of [`Config::static_dir`] cannot be served.
+/// An error of [`Config::static_dir`]: its files cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot serve --static_dir {path}: {error}", path = .path.display())]
 pub struct BadStaticDir {
@@ -189,13 +204,13 @@ impl Config {
         keys.into_iter().map(built_in).chain(own).collect()
     }
 
-    /// Whether a key comes from the configuration.
+    /// True if a key comes from the configuration.
     pub fn is_built_in(&self, key: &ApiKey) -> bool {
         let is_default = self.default_key && (*key == self.key || key == self.root_key());
         is_default || self.keys.iter().any(|own| own.key == *key)
     }
 
-    /// Whether an address is that of a trusted proxy.
+    /// True if an address is that of a trusted proxy.
     pub(crate) fn is_proxy(&self, address: &IpAddr) -> bool {
         self.proxied && self.trusted_proxies.iter().any(|network| network.contains(address))
     }
@@ -261,7 +276,7 @@ fn default_trusted_proxies() -> Vec<IpNet> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountPath(String);
 
-/// Why a text cannot be a mount path.
+/// The error of a text that cannot be a mount path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a path has letters, digits, percent-escapes and -._~!$&'()*+,;=:@ between its slashes")]
 pub struct InvalidPath;
@@ -308,6 +323,68 @@ impl fmt::Display for MountPath {
     }
 }
 
+/// The current configuration, shared by all clones. Code reads settings from here each time, because they can
+/// change while the server runs.
+#[derive(Clone, Debug)]
+pub struct LiveConfig {
+    config: Arc<ArcSwap<Config>>,
+    /// The part of it that the media plane reads.
+    media: LiveLimits,
+}
+
+impl LiveConfig {
+    /// Starts with a configuration.
+    pub fn new(config: Config) -> Self {
+        let media = LiveLimits::new(media_limits(&config));
+        LiveConfig { config: Arc::new(ArcSwap::from_pointee(config)), media }
+    }
+
+    /// The current configuration. Do not hold it across an await.
+    pub fn load(&self) -> Guard<Arc<Config>> {
+        self.config.load()
+    }
+
+    /// The current configuration, as an `Arc` that may be kept.
+    pub fn load_full(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Replaces the configuration by the result of `update`. The next read sees it. Concurrent changes are not lost: `update`
+    /// may be called again with a newer configuration.
+    pub(crate) fn update(&self, mut update: impl FnMut(&Config) -> Config) {
+        self.config.rcu(|config| update(config));
+        // The last one that stores limits has seen the last configuration.
+        loop {
+            let config = self.load_full();
+            self.media.store(media_limits(&config));
+            if Arc::ptr_eq(&config, &self.load()) {
+                break;
+            }
+        }
+    }
+
+    /// The limits of the media plane in it.
+    pub(crate) fn media_limits(&self) -> &LiveLimits {
+        &self.media
+    }
+}
+
+fn media_limits(config: &Config) -> MediaLimits {
+    MediaLimits { relay: config.relay_limits, turn: config.turn_limits }
+}
+
+impl From<Config> for LiveConfig {
+    fn from(config: Config) -> Self {
+        LiveConfig::new(config)
+    }
+}
+
+impl From<Limits> for LiveConfig {
+    fn from(limits: Limits) -> Self {
+        LiveConfig::new(Config { limits, ..Config::default() })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,5 +409,20 @@ mod tests {
         for text in ["/x?y", "/x#y", "/x y", "/x\n", "/é", "/<b>"] {
             assert_eq!(MountPath::parse(text), Err(InvalidPath), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_update_that_another_one_overtakes_loses_neither() {
+        let live = LiveConfig::new(Config::default());
+        let (overtaking, mut calls) = (live.clone(), 0);
+        live.update(|config| {
+            calls += 1;
+            if calls == 1 {
+                overtaking.update(|config| Config { default_key: false, ..config.clone() });
+            }
+            Config { allow_discovery: true, ..config.clone() }
+        });
+        let config = live.load();
+        assert_eq!((config.default_key, config.allow_discovery, calls), (false, true, 2));
     }
 }

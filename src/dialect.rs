@@ -4,7 +4,6 @@
 //! only text.
 
 pub mod calls;
-pub(crate) mod description;
 pub(crate) mod json;
 pub mod peerjs;
 pub mod rooms;

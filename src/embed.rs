@@ -1,27 +1,27 @@
+//! The front of the library: an app builds a broker and mounts it.
+
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
+use peerbroker_core::media_api::TurnUrls;
 
-use crate::admin::LogControl;
-use crate::app::{Extras, Parts};
 use crate::clock::Clock;
-use crate::config::{
-    AdminToken, BadRedis, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers, TlsFiles,
-};
+use crate::config::{ApiTokens, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers, TlsFiles};
 use crate::events::{Event, Events, Notice};
-use crate::http::{self, Mounted};
+use crate::http::admin::{ClientPort, Ops};
+use crate::http::public::{self, Mounted};
 use crate::keys::memory::MemoryKeys;
 use crate::keys::{KeyError, KeyStore};
 use crate::lan::lan_address;
-use crate::node::Node;
-use crate::ops::{ClientPort, Ops};
-use crate::relay::BoundRelay;
-use crate::session::{Client, Message};
+use crate::media::{BoundRelay, BoundTurn, Turn};
+use crate::node::{Client, Message, Node};
+use crate::redis_link::BadRedis;
+use crate::runtime::admin::LogControl;
+use crate::runtime::{Components, Runtime};
 use crate::threads::caught;
 use crate::tls::{self, TlsError};
-use crate::turn::{BoundTurn, Turn, TurnUrls};
 use crate::webhooks::WebhookTotals;
 use crate::wire::CloseReason;
 
@@ -31,7 +31,7 @@ use crate::wire::CloseReason;
 /// Build it once, outside the app's factory, so that all workers share it.
 #[derive(Clone)]
 pub struct PeerBroker {
-    parts: Arc<Parts>,
+    runtime: Arc<Runtime>,
 }
 
 type OnEvent = Box<dyn FnMut(&Notice) + Send>;
@@ -43,7 +43,7 @@ pub struct Builder {
     on_event: Vec<OnEvent>,
     clock: Option<Clock>,
     keys: Option<Arc<dyn KeyStore>>,
-    extras: Extras,
+    extras: Components,
 }
 
 impl PeerBroker {
@@ -87,32 +87,32 @@ impl PeerBroker {
         &self,
         path: &str,
     ) -> Result<impl FnOnce(&mut ServiceConfig) + Clone + use<>, InvalidPath> {
-        let (parts, path) = (Arc::clone(&self.parts), MountPath::parse(path)?);
-        let mounted = Arc::new(Mounted { parts, path, secure: false, lan_host: lan_address() });
-        Ok(move |app: &mut ServiceConfig| http::configure(app, mounted))
+        let (runtime, path) = (Arc::clone(&self.runtime), MountPath::parse(path)?);
+        let mounted = Arc::new(Mounted { runtime, path, secure: false, lan_host: lan_address() });
+        Ok(move |app: &mut ServiceConfig| public::configure(app, mounted))
     }
 
     /// The clients of all keys, and the messages that wait for them.
     pub fn node(&self) -> &Node {
-        &self.parts.node
+        &self.runtime.node
     }
 
     /// The events of the broker, to subscribe to, and its counters.
     pub fn events(&self) -> &Events {
-        &self.parts.events
+        &self.runtime.events
     }
 
-    /// Closes every client with 1001 and admits nobody any more. For an app that stops:
-    /// [`Server::run`](crate::Server::run) does it itself.
+    /// Closes every client with 1001 and admits no more. For an app that stops: [`Server::run`](crate::Server::run)
+    /// does it itself.
     pub fn close(&self) {
-        self.parts.close();
+        self.runtime.close();
     }
 
     /// Leaves the cluster after [`close`](Self::close), so that the ids of this node are free at once, and sends the last
     /// events to webhooks. For an app that stops: [`Server::run`](crate::Server::run) does it itself. Takes 3 s at most, and
     /// 10 s more if a webhook does not answer.
     pub async fn leave(&self) {
-        self.parts.leave().await;
+        self.runtime.leave().await;
     }
 
     /// Ready with the reason when a background thread has ended by a panic and cannot be restarted, so the broker no longer does
@@ -127,15 +127,15 @@ impl PeerBroker {
         self.events().threads().keep(name, work)
     }
 
-    /// Puts changes of the [store of keys](Builder::keys) in force at once. It reads the whole store and blocks, so do not
+    /// Activates changes of the [store of keys](Builder::keys) at once. It reads the whole store and blocks, so do not
     /// call it on a worker's thread.
     pub fn read_keys(&self) -> Result<(), KeyError> {
-        self.parts.admin.read_keys()
+        self.runtime.admin.read_keys()
     }
 
-    /// The configuration in force.
+    /// The active configuration.
     pub fn config(&self) -> Arc<Config> {
-        self.parts.config.load_full()
+        self.runtime.config.load_full()
     }
 
     /// Replaces the configuration while clients are connected: limits, timeouts, origins, pages, dialects and the
@@ -143,46 +143,41 @@ impl PeerBroker {
     /// with, and a mounted broker stays where it is, whatever [`Config::path`] says. It reads the store of keys and blocks,
     /// so do not call it on a worker's thread.
     pub fn reconfigure(&self, config: Config) -> Result<(), KeyError> {
-        self.parts.reconfigure(config)
+        self.runtime.reconfigure(config)
     }
 
-    /// Relays calls from now on, if the broker has not begun with [a relay](Builder::relay). For a port that was not free at the start. It
-    /// reads files and blocks, so do not call it on a worker's thread.
+    /// Relays calls from now on, if the broker has not begun with [a relay](Builder::relay). For a port that was not free at the
+    /// start. It reads files and blocks, so do not call it on a worker's thread.
     pub fn begin_relaying(&self, relay: BoundRelay) {
-        self.parts.begin_relaying(relay);
-        self.parts.admin.try_unusable_keys();
+        self.runtime.begin_relaying(relay);
+        self.runtime.admin.try_unusable_keys();
     }
 
-    /// Has a TURN server from now on, if the broker has not begun with [one](Builder::turn). Call it before
+    /// Installs a TURN server, if the broker has not begun with [one](Builder::turn). Call it before
     /// [`begin_relaying`](Self::begin_relaying), whose ports serve TURN too.
     pub fn begin_turn(&self, turn: BoundTurn) {
-        self.parts.begin_turn(turn);
+        self.runtime.begin_turn(turn);
     }
 
-    /// What clients are told about the TURN server, or the STUN server, if there is one.
+    /// The URLs of the TURN server, or the STUN server, that clients are told, if there is one.
     pub fn turn_urls(&self) -> Option<TurnUrls> {
-        self.turn().map(Turn::urls)
+        self.runtime.turn().map(Turn::urls)
     }
 
-    /// What became of the events for webhooks.
+    /// The totals of events for webhooks.
     pub fn webhook_totals(&self) -> WebhookTotals {
-        self.parts.webhooks.totals()
+        self.runtime.webhooks.totals()
     }
 
-    /// The TURN server, if there is one.
-    pub(crate) fn turn(&self) -> Option<&Turn> {
-        self.parts.turn()
-    }
-
-    /// Replaces the bearer token of the API. Without a token, only local programs may use the API.
-    pub fn set_admin_token(&self, token: Option<AdminToken>) {
-        self.parts.admin_token.store(token.map(Arc::new));
+    /// Replaces the bearer tokens of the API.
+    pub fn set_api_tokens(&self, tokens: ApiTokens) {
+        self.runtime.api_tokens.store(Arc::new(tokens));
     }
 
     /// Reads the certificate of the [`Server`](crate::Server) again and shows it to new connections. The server does this
-    /// by itself when the files change.
+    /// itself when the files change.
     pub fn reread_certificate(&self, files: &TlsFiles) -> Result<(), TlsError> {
-        let Some(certificates) = self.parts.certificates.get() else { return Ok(()) };
+        let Some(certificates) = self.runtime.certificates.get() else { return Ok(()) };
         if tls::reread(files, certificates)? {
             let path = files.cert.display().to_string();
             self.events().emit(|| Event::CertificateLoaded { path });
@@ -190,27 +185,27 @@ impl PeerBroker {
         Ok(())
     }
 
-    /// Tells the log, the statistics and all that follow events that the program has read its configuration again. `changed`
-    /// says what is different, and `pending` what needs a restart.
+    /// Tells the log, the statistics and all followers of events that the program has read its configuration again.
+    /// `changed` lists the differences, and `pending` those that need a restart.
     pub fn reloaded(&self, changed: Vec<String>, pending: Vec<String>) {
-        self.parts.reloads.succeeded(self.events(), changed, pending);
+        self.runtime.reloaded(changed, pending);
     }
 
-    /// Tells them that the program has read a configuration that is wrong, so the previous one stays in force.
+    /// Tells them that the program has read a wrong configuration, so the previous one stays active.
     pub fn reload_failed(&self, why: String) {
-        self.parts.reloads.failed(self.events(), why);
+        self.runtime.reload_failed(why);
     }
 
     /// The state of the operator's API.
-    pub(crate) fn ops(&self, token: Option<AdminToken>, clients: ClientPort) -> Arc<Ops> {
-        self.set_admin_token(token);
-        Ops::start(Arc::clone(&self.parts), clients)
+    pub(crate) fn ops(&self, tokens: ApiTokens, clients: ClientPort) -> Arc<Ops> {
+        self.set_api_tokens(tokens);
+        Ops::start(Arc::clone(&self.runtime), clients)
     }
 
-    /// The broker at its configured path, in a server of its own.
+    /// The broker at its configured path, in a separate server.
     pub(crate) fn mounted(&self, secure: bool, lan_host: Option<IpAddr>) -> Arc<Mounted> {
-        let path = self.parts.config().path.clone();
-        Arc::new(Mounted { parts: Arc::clone(&self.parts), path, secure, lan_host })
+        let path = self.runtime.config().path.clone();
+        Arc::new(Mounted { runtime: Arc::clone(&self.runtime), path, secure, lan_host })
     }
 }
 
@@ -278,7 +273,7 @@ impl Builder {
         self
     }
 
-    /// Adds the keys of a store to the built-in key. Changes in the store are in force within a second.
+    /// Adds the keys of a store to the built-in key. Changes in the store become active within a second.
     pub fn keys(mut self, store: Arc<dyn KeyStore>) -> Self {
         self.keys = Some(store);
         self
@@ -291,7 +286,7 @@ impl Builder {
         self
     }
 
-    /// Relays calls that cannot go directly. Clients need nothing for it.
+    /// Relays calls that cannot go directly. Clients need no changes.
     pub fn relay(mut self, relay: BoundRelay) -> Self {
         self.extras.relay = Some(relay);
         self
@@ -316,8 +311,8 @@ impl Builder {
         self
     }
 
-    /// Replaces the clock. With a [manual](Clock::manual) clock, no timeout happens by itself: call [`Node::sweep`] after each
-    /// step.
+    /// Replaces the clock. A [manual](Clock::manual) clock moves only when the program moves it: call [`Node::sweep`] after
+    /// each step.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
         self
@@ -329,7 +324,7 @@ impl Builder {
         Ok(self.build())
     }
 
-    /// Starts the broker. Errors of the [cluster](Self::cluster) are in the log: its node is by itself then, and not ready.
+    /// Starts the broker. Errors of the [cluster](Self::cluster) are logged: its node is not ready, and serves local clients only.
     pub fn build(self) -> PeerBroker {
         let clock = self.clock.unwrap_or_else(Clock::system);
         let keys = self.keys.unwrap_or_else(|| Arc::new(MemoryKeys::new()));
@@ -346,6 +341,6 @@ impl Builder {
                 log::error!("cannot start the thread of a hook, so the hook is never called: {error}");
             }
         }
-        PeerBroker { parts: Parts::start(self.config, events, clock, keys, self.extras) }
+        PeerBroker { runtime: Runtime::start(self.config, events, clock, keys, self.extras) }
     }
 }

@@ -23,7 +23,7 @@ pub enum FileError {
     NotText,
 }
 
-/// Changes when the file at a path does, also if a link leads to another file now.
+/// Identifies the version of a file, also if a link leads to another file now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     modified: Option<SystemTime>,
@@ -32,8 +32,8 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of a file; `None` if there is none. Take it before reading, so that a write during the read counts as
-    /// another change.
+    /// The stamp of a file; `None` if it does not exist. Take it before reading, so that a write during the read counts
+    /// as another change.
     pub fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         Some(Stamp { modified: metadata.modified().ok(), len: metadata.len(), inode: metadata.ino() })

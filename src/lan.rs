@@ -1,3 +1,5 @@
+//! The addresses and the name of this machine.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 /// This machine's address on the local network, if it has one. Phones on the same network can reach it.
@@ -8,7 +10,7 @@ pub fn lan_address() -> Option<IpAddr> {
 /// The address of the interface that leads out of this machine, of IPv4 or of IPv6. Asks the kernel for the source address of the
 /// default route, and sends nothing.
 pub fn interface_address(ipv6: bool) -> Option<IpAddr> {
-    // Addresses of documentation (RFC 5737 and 3849) are never assigned, so the kernel takes the default route.
+    // No machine has an address of documentation (RFC 5737 and 3849), so the kernel takes the default route.
     let (any, somewhere): (IpAddr, IpAddr) = if ipv6 {
         (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())
     } else {
@@ -20,7 +22,7 @@ pub fn interface_address(ipv6: bool) -> Option<IpAddr> {
     (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
 
-/// Whether an address is one of this machine.
+/// True if an address is one of this machine.
 pub(crate) fn is_own(address: IpAddr) -> bool {
     UdpSocket::bind((address, 0)).is_ok()
 }

@@ -1,4 +1,4 @@
-//! A broker that lets WebRTC clients find each other: a drop-in replacement for peerjs-server, as a
+//! A self-hosted signalling server for PeerJS and WebRTC: a drop-in replacement for peerjs-server, as a
 //! program and as a library.
 //!
 //! Mount it in an actix-web app with [`PeerBroker::mount`], or serve it by itself:
@@ -16,6 +16,11 @@
 //! ```
 
 #![forbid(unsafe_code)]
+// Without a feature, the code that only this feature uses is dead.
+#![cfg_attr(
+    not(all(feature = "acme", feature = "redis", feature = "sqlite")),
+    allow(dead_code, unused_imports)
+)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.
 #![cfg_attr(
@@ -31,54 +36,51 @@
     )
 )]
 
+#[cfg_attr(not(feature = "acme"), path = "acme/absent.rs")]
 mod acme;
-mod address;
-mod admin;
-mod app;
-mod auth;
-pub mod broker;
-mod client_options;
-pub mod clock;
 pub mod cluster;
 pub mod config;
+mod descriptions;
 pub mod dialect;
-pub mod directory;
 mod embed;
 pub mod events;
 pub mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
+#[path = "../fuzz/targets.rs"]
 pub mod fuzzing;
 mod http;
-mod http_client;
 pub mod keys;
 mod lan;
 mod limits;
+mod media;
 pub mod node;
-mod ops;
-mod rate_limit;
+mod outbound;
 mod redis_link;
-mod relay;
+pub mod rendezvous;
+pub mod router;
+mod runtime;
 mod server;
 mod session;
-mod threads;
+mod single_flight;
 mod tls;
 mod transport;
-mod turn;
 mod webhooks;
-pub mod wire;
 
 pub use acme::AcmeError;
-pub use address::is_public;
-pub use admin::LogControl;
-pub use auth::{BadAuth, check_auth};
-pub use client_options::ClientOptions;
-pub use config::{Config, Listen};
+pub use config::{ClientOptions, Config, Listen};
 pub use embed::{Builder, PeerBroker};
+pub use keys::verifier::{BadAuth, check_auth};
 pub use lan::{interface_address, lan_address};
-pub use relay::BoundRelay;
+#[cfg(feature = "media")]
+pub use media::BadMediaAddress;
+pub use media::{BoundRelay, BoundTurn};
+pub use node::{Client, Message};
+pub use peerbroker_core::media_api::TurnUrls;
+pub(crate) use peerbroker_core::{address, rate_limit, threads};
+pub use peerbroker_core::{clock, wire};
+pub use redis_link::BadRedis;
+pub use runtime::admin::LogControl;
 pub use server::{BadSocket, InheritedSockets, Server, StartError};
-pub use session::{Client, Message};
-pub use tls::TlsError;
-pub use turn::{BadTurnAddress, BoundTurn, TurnUrls};
+pub use tls::{CertifiedHosts, TlsError, certified_hosts};
 pub use webhooks::{BadWebhook, WebhookTotals, check_webhook};

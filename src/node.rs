@@ -1,82 +1,163 @@
-//! The tenants of all keys in one process, and the keys in force.
+//! [`Node`]: the state that all sessions of a process share.
 
-mod active_keys;
-mod elsewhere;
-mod errand;
 mod everywhere;
 mod listings;
-mod media;
-mod membership;
 mod tenant;
-mod turns;
-mod worker;
 
+use std::collections::HashSet;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
+use peerbroker_core::media_api::CandidateNudge;
 
-use crate::broker::{Alone, Backlog, Broker, Cluster, ExpireNotice, Realm};
 use crate::clock::Clock;
+use crate::cluster::packet::{Answer, Question};
+use crate::cluster::{LocalNode, Membership};
 use crate::config::LiveConfig;
-use crate::events::{Counters, Events};
-use crate::relay::Relay;
-use crate::wire::{ApiKey, CloseReason, PeerId};
+use crate::descriptions::{self, MediaMessage, Relayed};
+use crate::dialect::peerjs::{self, Kind};
+use crate::events::{Counters, Events, PeerAddress};
+use crate::keys::{Key, Policy, RelayMode};
+use crate::limits::{GuessLimiter, Quota};
+use crate::media::Relay;
+use crate::rendezvous::Guests;
+use crate::router::{Backlog, Cluster, ExpireNotice, Peer, Realm, Routed, Router};
+use crate::wire::{ApiKey, CloseReason, Limit, MessageKind, PeerId, RealmKind};
 use listings::Listings;
-use tenant::{ActiveTenants, Shared, lock};
+use tenant::{ActiveTenants, lock};
 
-pub(crate) use active_keys::{ActiveKey, ActiveKeys};
-pub use elsewhere::{HeldName, JoinRequest, Joined, RemoteSeat};
-pub use errand::{Holding, OnPost, Posted, Whereabouts};
 pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedKind, ReportedLink};
-pub(crate) use media::{MediaMessage, Relayed};
-pub use membership::{ClaimedName, ClusterView, Membership, OpenRequest, Opening};
-pub use tenant::{Guests, Tenant};
+pub use tenant::Tenant;
 
-/// The tenants of one process, by key.
+/// The state of one broker in one process, which all sessions share: the keys that clients may use, each with its clients, and the ways
+/// to other nodes and to the relay.
 pub struct Node {
-    shared: Arc<Shared>,
+    router: Arc<Router>,
+    /// Only the operator's side changes them, one change at a time.
     tenants: DashMap<ApiKey, Arc<Tenant>>,
     active: Arc<ActiveTenants>,
-    events: Events,
     membership: Option<Arc<Membership>>,
     listings: Listings,
     relay: OnceLock<Relay>,
+    on_message: Vec<OnMessage>,
+    /// Wrong guesses at room codes.
+    pub(crate) wrong_codes: GuessLimiter,
+    /// Bytes of unfinished messages of all connections.
+    pub(crate) unfinished: Arc<Quota>,
+    /// WebSockets and streams that are served, including those that are closing.
+    pub(crate) sessions: AtomicUsize,
 }
 
+/// A peer, as hooks see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    /// The key of its realm.
+    pub key: &'a str,
+    /// Its id.
+    pub id: &'a PeerId,
+}
+
+/// A message that is forwarded, as hooks see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// Its type.
+    pub kind: Kind,
+    /// The id of the recipient.
+    pub dst: &'a str,
+    /// Its payload, as the sender's JSON text.
+    pub payload: Option<&'a str>,
+}
+
+/// Called by the sender's own session with no lock held. Waiting in it delays the other sessions of that worker; in a cluster,
+/// for a message that a client has posted on another node, all packets from other nodes.
+pub(crate) type OnMessage = Box<dyn Fn(Client<'_>, Message<'_>) + Send + Sync>;
+
 impl Node {
-    /// No tenant yet. With a membership it is a node of a cluster, and somebody has to [run](Membership::run) that.
+    /// No key yet. With a membership it is a node of a cluster, and somebody has to [run](Membership::run) that.
     pub fn new(
         config: impl Into<LiveConfig>,
         clock: Clock,
         events: Events,
         membership: Option<Arc<Membership>>,
     ) -> Self {
+        Node::with_notice(config, clock, events, membership, peerjs::expire)
+    }
+
+    /// The same with another notice for senders whose messages expire.
+    pub fn with_notice(
+        config: impl Into<LiveConfig>,
+        clock: Clock,
+        events: Events,
+        membership: Option<Arc<Membership>>,
+        expire_notice: ExpireNotice,
+    ) -> Self {
         let config = config.into();
-        let cluster: Arc<dyn Cluster> = match &membership {
-            Some(membership) => Arc::clone(membership) as _,
-            None => Arc::new(Alone),
-        };
-        let broker = Broker::new(config.clone(), clock.clone(), events.clone(), cluster);
-        let shared = Arc::new(Shared { config, clock, broker });
+        let cluster = membership.clone().map(|membership| membership as Arc<dyn Cluster>);
         Node {
-            shared,
+            unfinished: Quota::of_unfinished(config.clone()),
+            router: Arc::new(Router::new(config, clock, events, cluster, expire_notice)),
             tenants: DashMap::new(),
             active: Arc::default(),
-            events,
             membership,
             listings: Listings::default(),
             relay: OnceLock::new(),
+            on_message: Vec::new(),
+            wrong_codes: GuessLimiter::new(Limit::WrongRoomCodes),
+            sessions: AtomicUsize::new(0),
         }
     }
 
-    /// Has a relay from now on, for calls that cannot go directly. A second one ends at once.
+    /// Calls these hooks for each message from a peer to another.
+    pub(crate) fn with_hooks(self, on_message: Vec<OnMessage>) -> Self {
+        Node { on_message, ..self }
+    }
+
+    /// Passes a message to the hooks before it is delivered.
+    pub(crate) fn note_message(&self, client: Client<'_>, message: Message<'_>) {
+        self.on_message.iter().for_each(|hook| hook(client, message));
+    }
+
+    /// Starts to use a relay for calls that cannot go directly; ignored if there is one.
     pub(crate) fn begin_relaying(&self, relay: Relay) {
-        drop(self.relay.set(relay));
+        let _ = self.relay.set(relay);
     }
 
     /// The relay, if there is one.
     pub(crate) fn relay(&self) -> Option<&Relay> {
         self.relay.get()
+    }
+
+    /// The version of a message that its recipient may get, where the key has its calls relayed.
+    pub(crate) fn relayed<'a>(
+        &self,
+        from: &Peer,
+        to: &str,
+        message: impl FnOnce() -> MediaMessage<'a>,
+        text: &str,
+    ) -> Relayed {
+        // The rest costs time, and most servers have no relay.
+        let Some(relay) = self.relay() else { return Relayed::AsItIs };
+        descriptions::relayed(relay, from, to, message, self.relay_mode(from.key()), text)
+    }
+
+    fn relay_mode(&self, key: &str) -> RelayMode {
+        self.tenant(key).map_or(RelayMode::Off, |tenant| tenant.policy().settings().relay)
+    }
+
+    /// Sends a client of this or another node the new candidates of the relay.
+    pub(crate) fn wake(&self, nudge: &CandidateNudge) {
+        let realm = self.tenant(nudge.key.as_str()).and_then(|tenant| tenant.existing(RealmKind::PeerJs));
+        let (Some(relay), Some(realm), Ok(from)) = (self.relay(), realm, PeerId::parse(&nudge.other)) else {
+            return;
+        };
+        for frame in descriptions::candidates(relay, nudge) {
+            // As LEAVE, it does not wait for an absent client and its loss is not reported: no client has sent it.
+            if let Routed::Delivered(Some(flush)) = realm.route(&from, &nudge.whom, MessageKind::Leave, frame)
+            {
+                flush.flush();
+            }
+        }
     }
 
     /// This node's part in a cluster, if it is in one.
@@ -89,21 +170,63 @@ impl Node {
         self.active_tenants().iter().flat_map(|tenant| tenant.existing_realms()).collect()
     }
 
-    /// Adds the tenant of `key`, or gives the existing one, and sets its limit of clients.
-    ///
-    /// `expire_notice` writes the notice that a sender gets when what it sent to an absent peer is lost.
-    pub fn add_tenant(&self, key: ApiKey, limit: usize, expire_notice: ExpireNotice) -> Arc<Tenant> {
-        let (shared, active) = (Arc::clone(&self.shared), Arc::downgrade(&self.active));
-        let new = |key| Arc::new(Tenant::new(key, limit, shared, active, expire_notice));
-        let tenant = Arc::clone(&self.tenants.entry(key.clone()).or_insert_with(|| new(key)));
-        tenant.set_limit(limit);
-        tenant
+    /// Lets clients use a key, or changes what it allows; clients that are here stay. A disabled key is removed. Reads files,
+    /// so do not call it on a worker's thread.
+    pub fn put_key(&self, key: Key) {
+        if !key.settings.enabled {
+            return self.remove_key(key.key.as_str());
+        }
+        if self.tenant(key.key.as_str()).is_none_or(|tenant| !tenant.policy().is_of(&key)) {
+            self.set_policy(key);
+        }
     }
 
-    /// Removes a key: its clients are dismissed with [`CloseReason::KeyRevoked`], and nobody comes in any more.
-    pub fn remove_tenant(&self, key: &str) {
+    fn set_policy(&self, key: Key) {
+        // Before the map is touched: it may read files.
+        let policy = Policy::new(key, self.relay().is_some());
+        match self.tenants.entry(policy.key().key.clone()) {
+            Entry::Occupied(known) => known.get().set_policy(policy),
+            Entry::Vacant(new) => {
+                let (router, active) = (Arc::clone(&self.router), Arc::downgrade(&self.active));
+                new.insert(Arc::new(Tenant::new(policy, router, active)));
+            }
+        }
+    }
+
+    /// Lets clients use exactly these keys. Clients of other keys are dismissed. Reads files, so do not call it on a worker's
+    /// thread.
+    pub(crate) fn replace_keys(&self, keys: Vec<Key>) {
+        let wanted: HashSet<ApiKey> = keys.iter().map(|key| key.key.clone()).collect();
+        let known: Vec<ApiKey> = self.tenants.iter().map(|tenant| tenant.key().clone()).collect();
+        for gone in known.iter().filter(|key| !wanted.contains(*key)) {
+            self.remove_key(gone.as_str());
+        }
+        keys.into_iter().for_each(|key| self.put_key(key));
+    }
+
+    /// Tries keys again that nobody can use, because a relay has started.
+    pub(crate) fn try_unusable_keys(&self) {
+        let policies = self.tenants.iter().map(|tenant| tenant.policy_full());
+        let unusable: Vec<_> = policies.filter(|policy| !policy.is_usable()).collect();
+        unusable.into_iter().for_each(|policy| self.set_policy(policy.key().clone()));
+    }
+
+    /// Removes a key: its clients are dismissed with [`CloseReason::KeyRevoked`], and further clients are refused.
+    pub fn remove_key(&self, key: &str) {
         if let Some((_, tenant)) = self.tenants.remove(key) {
             tenant.revoke();
+        }
+    }
+
+    /// The keys that were used since the last call, each with the time in seconds since 1970.
+    pub(crate) fn take_used_keys(&self) -> Vec<(ApiKey, u64)> {
+        self.tenants.iter().filter_map(|tenant| Some((tenant.key().clone(), tenant.take_used()?))).collect()
+    }
+
+    /// Adds the last use to a stored key, if the store does not have it yet.
+    pub(crate) fn complete_key(&self, key: &mut Key) {
+        if let Some(tenant) = self.tenant(key.key.as_str()) {
+            tenant.complete(key);
         }
     }
 
@@ -112,32 +235,32 @@ impl Node {
         self.tenants.get(key).map(|tenant| Arc::clone(&tenant))
     }
 
-    /// The configuration in force.
+    /// The active configuration.
     pub fn config(&self) -> &LiveConfig {
-        &self.shared.config
+        self.router.live_config()
     }
 
-    /// Where the time comes from.
+    /// The source of time.
     pub fn clock(&self) -> &Clock {
-        &self.shared.clock
+        self.router.clock()
     }
 
     /// The events and counters.
     pub fn events(&self) -> &Events {
-        &self.events
+        self.router.events()
     }
 
     /// The counters of messages and connections.
     pub fn counters(&self) -> &Counters {
-        self.events.counters()
+        self.events().counters()
     }
 
-    /// Bytes of the messages that wait for absent peers, with what it costs to keep them.
+    /// Bytes of the messages that wait for absent peers, overhead included.
     pub fn queued_bytes(&self) -> usize {
-        self.shared.broker.queued_bytes()
+        self.router.queued_bytes()
     }
 
-    /// What waits in memory, of all keys.
+    /// The waiting messages in memory, of all keys.
     pub(crate) fn backlog(&self) -> Backlog {
         self.realms().iter().map(|realm| realm.backlog()).fold(Backlog::default(), Backlog::plus)
     }
@@ -147,7 +270,7 @@ impl Node {
         self.active_tenants().iter().map(|tenant| tenant.len()).sum()
     }
 
-    /// How many clients each key has that has any, or had some a moment ago.
+    /// The number of clients of each key that has any, or had some a moment ago.
     pub(crate) fn clients_by_key(&self) -> Vec<(String, usize)> {
         self.active_tenants().iter().map(|tenant| (tenant.key().to_string(), tenant.len())).collect()
     }
@@ -157,10 +280,10 @@ impl Node {
         lock(&self.active).len()
     }
 
-    /// Does all that is due by the clock: pings the silent, drops the dead, expires what has waited too long, ends
-    /// probes, and removes idle rooms and calls that are over. Visits only keys that have clients.
+    /// Does all timed work that is due: pings silent peers, drops dead ones, expires old messages, ends probes, and
+    /// removes idle rooms and calls that are over. Visits only keys that have clients.
     pub fn sweep(&self) {
-        self.shared.broker.note_sweep();
+        self.router.note_sweep();
         self.active_tenants().iter().for_each(Tenant::sweep);
         if let Some(relay) = self.relay() {
             relay.sweep(|key, realm, id| {
@@ -168,26 +291,62 @@ impl Node {
                 realm.is_some_and(|realm| realm.contains(id))
             });
         }
-        self.counters().sweep(self.clock().now());
+        let now = self.clock().now();
+        self.wrong_codes.sweep(now);
+        self.counters().sweep(now);
     }
 
     /// Every registered client of every key, and its realm.
     pub(crate) fn clients(&self) -> Vec<(Arc<Realm>, PeerId)> {
-        let realms = self.active_tenants().into_iter().flat_map(|tenant| tenant.existing_realms());
         let of_realm = |realm: Arc<Realm>| realm.ids().into_iter().map(move |id| (Arc::clone(&realm), id));
-        realms.flat_map(of_realm).collect()
+        self.realms().into_iter().flat_map(of_realm).collect()
     }
 
-    /// Dismisses every peer with [`CloseReason::Shutdown`] and admits nobody any more.
+    /// Dismisses every peer with [`CloseReason::Shutdown`] and admits no more.
     pub fn close(&self) {
-        self.shared.broker.close();
-        for tenant in self.active_tenants() {
-            tenant.close(CloseReason::Shutdown);
-        }
+        self.router.close();
+        self.realms().iter().for_each(|realm| realm.close(CloseReason::Shutdown));
     }
 
     // Collected first: no lock is held while a tenant works.
     fn active_tenants(&self) -> Vec<Arc<Tenant>> {
         lock(&self.active).clone()
+    }
+}
+
+impl LocalNode for Node {
+    fn config(&self) -> &LiveConfig {
+        self.config()
+    }
+
+    fn events(&self) -> &Events {
+        self.events()
+    }
+
+    fn realms(&self) -> Vec<Arc<Realm>> {
+        self.realms()
+    }
+
+    fn realm(&self, key: &str, kind: RealmKind) -> Option<Arc<Realm>> {
+        self.tenant(key)?.existing(kind)
+    }
+
+    fn guests(&self, key: &str) -> Option<Arc<Guests>> {
+        self.tenant(key)?.existing_guests()
+    }
+
+    fn answer(&self, question: Question) -> Answer {
+        self.answer(question)
+    }
+
+    fn relayed_answer(
+        &self,
+        from: &PeerId,
+        to: &PeerAddress,
+        kind: MessageKind,
+        text: &str,
+    ) -> Option<String> {
+        let relay = self.relay().filter(|_| self.relay_mode(to.key.as_str()) != RelayMode::Off)?;
+        descriptions::relayed_answer(relay, from, to, kind, text)
     }
 }

@@ -1,18 +1,96 @@
-//! Connections to Redis or Valkey, from a URL: for the nodes of a cluster, and for keys.
+//! Connections to Redis or Valkey, from a URL: for the nodes of a cluster, and for keys. Without the feature `redis`, only the URL.
 
-mod address;
+#[cfg(feature = "redis")]
 mod connection;
+#[cfg(feature = "redis")]
 mod line;
-mod target;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-pub use address::{BadRedis, BadUrl, RedisAddress};
-pub(crate) use connection::Call;
-pub(crate) use line::{Line, NoAnswer};
+use crate::files::FileError;
 
-/// What all keys in Redis begin with. Nodes with the same prefix, on the same server, are one broker.
+pub(crate) use crate::config::RedisAddress;
+#[cfg(feature = "redis")]
+pub(crate) use {
+    connection::Call,
+    line::{Line, NoAnswer},
+};
+
+/// Prefix of all keys in Redis. Nodes with the same prefix, on the same server, are one broker.
 pub(crate) const PREFIX: &str = "peerbroker";
 
 /// The bound of each call, connecting included.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The beginning of the error of a login that the server refuses.
+pub(crate) const LOGIN_REFUSED: &str = "Redis refused the login";
+
+const CA: &str = "--redis_ca";
+const CERT: &str = "--redis_cert";
+const KEY: &str = "--redis_key";
+
+/// The error of an address that leads to no Redis.
+#[derive(Debug, thiserror::Error)]
+pub enum BadRedis {
+    /// It is not a URL, or has parts that it may not have.
+    #[error(
+        "invalid value for '--redis <URL>': {0}: expected redis://[[user]:password@]host[:port][/database], rediss:// for \
+         TLS, unix:///path, redis-cluster://host,host or redis-sentinel://host,host#master"
+    )]
+    Malformed(String),
+    /// A Sentinel watches many masters, and the URL does not say which.
+    #[error(
+        "invalid value for '--redis <URL>': the URL of a Sentinel ends with the name of its master, as in \
+         redis-sentinel://host#mymaster"
+    )]
+    NoMaster,
+    /// Certificates without TLS.
+    #[error("{CA}, {CERT} and {KEY} are for TLS: give --redis a URL that begins with rediss")]
+    NoTls,
+    /// A file cannot be read.
+    #[error("cannot read {flag} {path}: {error}", path = .path.display())]
+    Unreadable {
+        /// The flag that names the file.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        error: FileError,
+    },
+    /// A file has no certificate.
+    #[error("{flag} {path} has no certificate: it must be a PEM file with 'BEGIN CERTIFICATE'", path = .path.display())]
+    NoCertificate {
+        /// The flag that names the file.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file has no private key.
+    #[error("{KEY} {} has no private key: it must be a PEM file (PKCS#8, PKCS#1 or SEC1) without a passphrase", .0.display())]
+    NoKey(PathBuf),
+    /// The key is that of another certificate, or of a kind that is not supported.
+    #[error("{CERT} {cert} and {KEY} {key} cannot be used together: {error}", cert = .cert.display(), key = .key.display())]
+    NoPair {
+        /// The file of the certificate.
+        cert: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// Its error.
+        error: String,
+    },
+    /// The program has to be built with the feature.
+    #[error("this program was built without Redis: enable the feature `redis` of peerbroker")]
+    NotBuiltIn,
+    /// The library refuses the certificates.
+    #[error("{CA} {}: a certificate in it is no authority that can be used", .0.display())]
+    Unusable(PathBuf),
+}
+
+#[cfg(not(feature = "redis"))]
+impl RedisAddress {
+    /// Fails: this build has no Redis.
+    pub fn check(&self) -> Result<(), BadRedis> {
+        Err(BadRedis::NotBuiltIn)
+    }
+}

@@ -1,48 +1,45 @@
 //! The server: binds its ports, serves, and drains.
 
-mod drain;
 mod error;
-mod handshakes;
 mod inherited;
 mod listener;
 mod secure;
-mod turn_over_https;
-mod worker_lag;
 
+use std::any::Any;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_codec::Framed;
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, KeepAlive, Request, h1};
-use actix_service::{Service as _, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config};
-use actix_tls::accept::rustls_0_23::{Acceptor, AcceptorService, TlsStream};
-use actix_tls::accept::{TlsError as TlsAcceptError, max_concurrent_tls_connect};
+use actix_server::{Server as ActixServer, ServerBuilder};
+use actix_service::{ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config};
 use actix_web::App;
 use actix_web::dev::AppConfig;
+use rustls::ServerConfig;
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::app::Parts;
-use crate::config::{AcmeName, Listen};
+use crate::config::Listen;
 use crate::embed::PeerBroker;
 use crate::events::{Event, Mistake};
-use crate::http::upgrade::{refuse_connection, upgrade};
-use crate::http::{self, Mounted, endpoint};
+use crate::http::admin::{self, ClientPort, Ops};
+use crate::http::public::handshake::{refuse_connection, upgrade};
+use crate::http::public::{self, Mounted, endpoint};
 use crate::lan::lan_address;
 use crate::limits::{ConnectionPermit, LimitExceeded};
-use crate::ops::{self, ClientPort, Ops};
-use crate::transport::connection::{Connection, REQUEST_TIMEOUT};
-use crate::transport::connection_state::handle;
+use crate::runtime::Runtime;
+use crate::tls::{RenewalContext, Source};
+use crate::transport::connection::{Connection, REQUEST_TIMEOUT, handle};
 use crate::transport::tls_port::TlsPort;
-use drain::{Serving, drain};
+use crate::transport::tls_stream::TlsStream;
 pub use error::StartError;
 pub use inherited::{BadSocket, InheritedSockets};
-use listener::{ACME_HTTP, Listener, MAIN, OPS, resolve};
-use secure::{Secure, Upkeep};
+use listener::{ACME_HTTP, Listener, MAIN, OPS, Serving, drain, resolve};
 
 /// Size of the kernel's send buffer. The kernel reports progress when a third of it is free. With a buffer of megabytes,
 /// a download over a slow network would look stuck for minutes.
@@ -53,9 +50,12 @@ const OPS_NAME: &str = "peerbroker's API";
 /// Most HTTP connections of a worker. WebSockets do not count.
 const MAX_HTTP_CONNECTIONS: usize = 25_000;
 
-/// Most concurrent TLS handshakes of a worker. Each may take 3 s, so with the default of 256 a few hundred silent
-/// connections would block all other clients.
-const MAX_TLS_HANDSHAKES: usize = 10_000;
+/// Time for a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Time between two measurements of a worker. A block that is longer is never missed. Each wakes an idle worker, which costs some
+/// 70 µs.
+const LAG_INTERVAL: Duration = Duration::from_millis(500);
 
 // A macro, because no common type can be written for the services over TCP and over TLS.
 macro_rules! http_service {
@@ -69,8 +69,8 @@ macro_rules! http_service {
             }
         };
         let app = App::new()
-            .configure(|app| http::configure(app, Arc::clone(&pages)))
-            .default_service(http::handler(pages));
+            .configure(|app| public::configure(app, Arc::clone(&pages)))
+            .default_service(public::handler(pages));
         http_over!($io, app, upgrade(fn_service(upgrade)))
     }};
 }
@@ -87,41 +87,31 @@ macro_rules! http_over {
     };
 }
 
-/// An accepted connection.
-struct NewConnection {
-    address: Option<SocketAddr>,
-    permit: Option<ConnectionPermit>,
-}
-
-impl NewConnection {
-    fn of(io: &TcpStream, parts: &Parts) -> Result<Self, LimitExceeded> {
-        // Answers are written whole, so waiting for more data only delays them.
-        if let Err(error) = io.set_nodelay(true) {
-            log::debug!("cannot set TCP_NODELAY: {error}");
-        }
-        if let Err(error) = SockRef::from(io).set_send_buffer_size(SEND_BUFFER) {
-            log::debug!("cannot set SO_SNDBUF: {error}");
-        }
-        let address = io.peer_addr().ok();
-        Ok(NewConnection { address, permit: endpoint::count_connection(parts, address)? })
+/// Counts an accepted connection, or refuses it. Returns its address, too.
+fn admit(
+    io: &TcpStream,
+    runtime: &Runtime,
+) -> Result<(Option<ConnectionPermit>, Option<SocketAddr>), LimitExceeded> {
+    // Answers are written whole, so waiting for more data only delays them.
+    if let Err(error) = io.set_nodelay(true) {
+        log::debug!("cannot set TCP_NODELAY: {error}");
     }
-
-    /// The connection as the HTTP service takes it.
-    fn for_http<T>(self, io: T) -> (Connection<T>, Option<SocketAddr>) {
-        (Connection::new(io, self.permit), self.address)
+    if let Err(error) = SockRef::from(io).set_send_buffer_size(SEND_BUFFER) {
+        log::debug!("cannot set SO_SNDBUF: {error}");
     }
+    let address = io.peer_addr().ok();
+    Ok((endpoint::count_connection(runtime, address)?, address))
 }
 
 /// Counts a connection over plain TCP, or refuses it.
 async fn accept_plain(
     io: TcpStream,
-    parts: Arc<Parts>,
+    runtime: Arc<Runtime>,
 ) -> Result<(Connection<TcpStream>, Option<SocketAddr>), DispatchError> {
-    match NewConnection::of(&io, &parts) {
-        Ok(connection) => {
-            let on_tls = mistake_of(&io, &parts, Mistake::TlsOnPlainPort);
-            let (connection, address) = connection.for_http(io);
-            Ok((connection.watching_for_tls(on_tls), address))
+    match admit(&io, &runtime) {
+        Ok((permit, address)) => {
+            let on_tls = mistake_of(&io, &runtime, Mistake::TlsOnPlainPort);
+            Ok((Connection::new(io, permit).watching_for_tls(on_tls), address))
         }
         Err(too_many) => {
             refuse_connection(&io, too_many).await;
@@ -130,11 +120,26 @@ async fn accept_plain(
     }
 }
 
-/// Tells of a client that speaks the wrong protocol to the port of this connection.
-fn mistake_of(io: &TcpStream, parts: &Arc<Parts>, mistake: fn(u16) -> Mistake) -> impl FnOnce() + use<> {
+/// Counts a connection, or refuses it, and makes its TLS handshake.
+async fn accept_tls(
+    io: TcpStream,
+    config: Arc<ServerConfig>,
+    runtime: Arc<Runtime>,
+) -> Result<(Connection<TlsStream<TlsPort<TcpStream>>>, Option<SocketAddr>), DispatchError> {
+    // Before the handshake, which costs the most CPU.
+    let (permit, address) = admit(&io, &runtime).map_err(|_| refused())?;
+    let on_http = mistake_of(&io, &runtime, Mistake::HttpOnTlsPort);
+    let accepted = timeout(HANDSHAKE_TIMEOUT, TlsStream::accept(TlsPort::new(io, on_http), config)).await;
+    let io = secure::counted(accepted, address, &runtime)?;
+    let (io, permit) = secure::take_turn(io, address, permit, &runtime).await.ok_or_else(refused)?;
+    Ok((Connection::new(io, permit), address))
+}
+
+/// Reports a client that speaks the wrong protocol to the port of this connection.
+fn mistake_of(io: &TcpStream, runtime: &Arc<Runtime>, mistake: fn(u16) -> Mistake) -> impl FnOnce() + use<> {
     let (port, address) = (io.local_addr().map_or(0, |local| local.port()), io.peer_addr().ok());
-    let parts = Arc::clone(parts);
-    move || parts.client_mistake(mistake(port), None, address.map(|address| address.ip().to_canonical()))
+    let runtime = Arc::clone(runtime);
+    move || runtime.client_mistake(mistake(port), None, address.map(|address| address.ip().to_canonical()))
 }
 
 fn refused() -> io::Error {
@@ -147,7 +152,7 @@ pub struct Server {
     address: SocketAddr,
     mounted: Arc<Mounted>,
     workers: usize,
-    tls: Option<Secure>,
+    tls: Option<(ServerConfig, Source)>,
     ops: Option<(Listener, Arc<Ops>)>,
     drain_timeout: Option<Duration>,
 }
@@ -168,7 +173,7 @@ impl Server {
         Self::bind_with(broker, listen, InheritedSockets::default())
     }
 
-    /// The same with sockets that are open already, instead of those that `listen` names.
+    /// As [`bind`](Self::bind), with sockets that are open already, instead of those that `listen` names.
     pub fn bind_with(
         broker: &PeerBroker,
         listen: &Listen,
@@ -178,27 +183,28 @@ impl Server {
         check_reuse_port(listen)?;
         let listener = |socket, host: &str, port, flags| match socket {
             Some(socket) => Ok(Listener::inherited(socket)?),
-            None => Listener::bind(host, port, listen.reuse_port, flags),
+            None => Listener::bind(host, port, listen, flags),
         };
-        let http = |port| listener(sockets.http, &listen.host, port, ACME_HTTP).map(Listener::into_socket);
-        let tls = Secure::open(listen, broker.events(), http)?;
+        let http =
+            |port| listener(sockets.http, &listen.host, port, ACME_HTTP).map(|listener| listener.socket);
+        let tls = secure::open(listen, broker.events(), http)?;
         if sockets.ops.is_some() && listen.ops.is_none() {
             log::warn!(
                 "the service manager passes a socket for the API, but there is no --ops_port, and so no API"
             );
         }
         let main = listener(sockets.main, &listen.host, listen.port, MAIN)?;
-        let address = main.address()?;
+        let address = main.socket.local_addr()?;
         let ops = listen.ops.as_ref().map(|ops| {
             let listener = listener(sockets.ops, &ops.host, ops.port, OPS)?;
-            Ok::<_, StartError>((listener, broker.ops(ops.token.clone(), client_port(listen, address))))
+            Ok::<_, StartError>((listener, broker.ops(ops.tokens.clone(), client_port(listen, address))))
         });
         let lan_host = lan_address().filter(|_| !address.ip().is_loopback());
         let mounted = broker.mounted(tls.is_some(), lan_host);
-        if let Some(tls) = &tls {
-            // An error says that the broker has another server, whose certificate is shown.
-            let _ = mounted.parts.certificates.set(Arc::clone(&tls.certificates));
-            mounted.parts.serve_turn_over_tls(&tls.config);
+        if let Some((config, source)) = &tls {
+            // An error means that the broker has another server, whose certificate is shown.
+            let _ = mounted.runtime.certificates.set(Arc::clone(&source.certificates));
+            mounted.runtime.serve_turn_over_tls(config);
         }
         let (workers, drain_timeout) = (listen.workers, listen.drain_timeout);
         Ok(Server { address, listener: main, mounted, workers, tls, ops: ops.transpose()?, drain_timeout })
@@ -211,7 +217,7 @@ impl Server {
 
     /// The bound address of the operator's API, if it is enabled.
     pub fn ops_address(&self) -> Option<SocketAddr> {
-        self.ops.as_ref().and_then(|(listener, _)| listener.address().ok())
+        self.ops.as_ref().and_then(|(listener, _)| listener.socket.local_addr().ok())
     }
 
     /// Serves until `stop` is ready. Then it closes every client with 1001 and returns. [`Listen::drain_timeout`] says how. It
@@ -221,20 +227,22 @@ impl Server {
         let (address, ops_address, drain_timeout) = (self.address, self.ops_address(), self.drain_timeout);
         let main = self.listener.try_clone()?;
         let api = self.ops.as_ref().map(|(listener, _)| listener.try_clone()).transpose()?;
-        let Started { server, ops, _upkeep } = self.start()?;
-        let events = &mounted.parts.events;
+        let (server, ops, _renewal) = self.start()?;
+        let events = &mounted.runtime.events;
         events.emit(|| Event::Started { address, ops_address });
         let main = Serving { listener: main, handle: server.handle() };
         let api = api.zip(ops.as_ref()).map(|(listener, ops)| Serving { listener, handle: ops.handle() });
         let mut serving = actix_web::rt::spawn(server);
         let serving_ops = ops.map(actix_web::rt::spawn);
         let failure = tokio::select! {
+            // A failure counts even if the server is stopped in the same moment.
+            biased;
             ended = &mut serving => return ended.unwrap_or_else(|error| Err(io::Error::other(error))),
-            () = stop => None,
             why = events.threads().failed() => Some(why),
+            () = stop => None,
         };
-        drain(&mounted.parts, &main, api.as_ref(), drain_timeout).await;
-        mounted.parts.leave().await;
+        drain(&mounted.runtime, &main, api.as_ref(), drain_timeout).await;
+        mounted.runtime.leave().await;
         // Not graceful: all sessions have ended, and idle keep-alive connections need no wait.
         main.handle.stop(false).await;
         let served = serving.await.unwrap_or_else(|error| Err(io::Error::other(error)));
@@ -252,89 +260,74 @@ impl Server {
         if workers > 0 {
             builder = builder.workers(workers);
         }
-        let parts = &mounted.parts;
-        let plain = |parts: &Arc<Parts>| {
-            let parts = Arc::clone(parts);
-            fn_service(move |io: TcpStream| accept_plain(io, Arc::clone(&parts)))
+        let runtime = &mounted.runtime;
+        let plain = |runtime: &Arc<Runtime>| {
+            let runtime = Arc::clone(runtime);
+            fn_service(move |io: TcpStream| accept_plain(io, Arc::clone(&runtime)))
         };
         let ops = ops.map(|(listener, ops)| {
-            let plain = plain(parts);
-            // A server of its own, so that it can tell of the other one's end.
-            let builder = actix_builder().workers(1).listen(OPS_NAME, listener.into_socket(), move || {
-                plain.clone().and_then(http_over!(Connection<TcpStream>, ops::app(Arc::clone(&ops))))
+            let plain = plain(runtime);
+            // A separate server, so that it can report the other one's end.
+            let builder = actix_builder().workers(1).listen(OPS_NAME, listener.socket, move || {
+                plain.clone().and_then(http_over!(Connection<TcpStream>, admin::app(Arc::clone(&ops))))
             })?;
             Ok::<_, io::Error>(builder.run())
         });
         let ops = ops.transpose()?;
-        let listener = listener.into_socket();
-        let tls_config = tls.as_ref().map(|tls| tls.config.clone());
-        let upkeep = tls
-            .map(|tls| tls.keep_fresh(&parts.events, parts.node.clock().clone(), address.port()))
-            .transpose()?;
-        let builder = match tls_config {
+        let listener = listener.socket;
+        let (tls, source) = tls.unzip();
+        let (events, clock) = (runtime.events.clone(), runtime.node.clock().clone());
+        let renewal =
+            source.map(|source| (source.renew)(RenewalContext { events, clock, port: address.port() }));
+        let renewal = renewal.transpose()?;
+        let builder = match tls {
             None => {
-                let plain = plain(parts);
+                let plain = plain(runtime);
                 builder.listen(NAME, listener, move || {
-                    worker_lag::watch(&mounted.parts);
+                    watch_lag(&mounted.runtime);
                     plain.clone().and_then(http_service!(Connection<TcpStream>, mounted))
                 })?
             }
             Some(tls) => {
-                max_concurrent_tls_connect(MAX_TLS_HANDSHAKES);
+                let (tls, runtime) = (Arc::new(tls), Arc::clone(runtime));
+                let secure =
+                    fn_service(move |io: TcpStream| accept_tls(io, Arc::clone(&tls), Arc::clone(&runtime)));
                 builder.listen(NAME, listener, move || {
-                    worker_lag::watch(&mounted.parts);
+                    watch_lag(&mounted.runtime);
                     let http = http_service!(Connection<TlsStream<TlsPort<TcpStream>>>, mounted);
-                    let parts = Arc::clone(&mounted.parts);
-                    // Counted before the TLS handshake, which costs the most CPU.
-                    let accept = move |io: TcpStream, acceptor: &AcceptorService| {
-                        let connection = NewConnection::of(&io, &parts);
-                        let (on_http, parts) =
-                            (mistake_of(&io, &parts, Mistake::HttpOnTlsPort), Arc::clone(&parts));
-                        let accepted = connection
-                            .map(|connection| (connection, acceptor.call(TlsPort::new(io, on_http))));
-                        async move {
-                            let (connection, accepting) =
-                                accepted.map_err(|_| TlsAcceptError::Tls(refused()))?;
-                            let io = turn_over_https::take(
-                                handshakes::counted(accepting.await, &parts)?,
-                                connection.address,
-                                connection,
-                                &parts,
-                            )
-                            .await;
-                            let (io, connection) = io.ok_or(TlsAcceptError::Tls(refused()))?;
-                            Ok(connection.for_http(io))
-                        }
-                    };
-                    apply_fn_factory::<_, _, _, _, _, TcpStream, _, _>(Acceptor::new(tls.clone()), accept)
-                        .map_err(TlsAcceptError::into_service_error)
-                        .map_init_err(drop)
-                        .and_then(http.map_err(TlsAcceptError::Service))
+                    secure.clone().and_then(http)
                 })?
             }
         };
-        Ok(Started { server: builder.run(), ops, _upkeep: upkeep })
+        Ok((builder.run(), ops, renewal))
     }
 }
 
-/// What runs.
-struct Started {
-    server: actix_server::Server,
-    ops: Option<actix_server::Server>,
-    _upkeep: Option<Upkeep>,
-}
+/// The running server, that of the API, and the renewal of the certificate, which ends with the drop.
+type Started = (ActixServer, Option<ActixServer>, Option<Box<dyn Any>>);
 
-fn actix_builder() -> actix_server::ServerBuilder {
-    actix_server::Server::build().disable_signals().max_concurrent_connections(MAX_HTTP_CONNECTIONS)
-}
-
-/// Where clients find the server, for the dashboard.
-fn client_port(listen: &Listen, address: SocketAddr) -> ClientPort {
-    let name = listen.acme.as_ref().and_then(|acme| acme.names.first()).map(|name| match name {
-        AcmeName::Host(name) => name.clone(),
-        AcmeName::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
-        AcmeName::Ip(ip) => ip.to_string(),
+/// Measures how late the timers of the worker that calls this fire, until the worker or the broker ends. A worker that is busy
+/// or blocked is late with everything else too.
+fn watch_lag(runtime: &Arc<Runtime>) {
+    let worker = runtime.events.counters().worker_lag.add();
+    let runtime = Arc::downgrade(runtime);
+    actix_web::rt::spawn(async move {
+        loop {
+            let due = Instant::now() + LAG_INTERVAL;
+            sleep_until(due).await;
+            let Some(runtime) = runtime.upgrade() else { return };
+            worker.note(&runtime.events.counters().worker_lag, due.elapsed());
+        }
     });
+}
+
+fn actix_builder() -> ServerBuilder {
+    ActixServer::build().disable_signals().max_concurrent_connections(MAX_HTTP_CONNECTIONS)
+}
+
+/// The name and port at which clients find the server, for the dashboard.
+fn client_port(listen: &Listen, address: SocketAddr) -> ClientPort {
+    let name = listen.acme.as_ref().and_then(|acme| Some(acme.names.first()?.in_url()));
     ClientPort { name, port: address.port(), is_secure: listen.is_secure() }
 }
 

@@ -2,22 +2,16 @@
 
 mod admission;
 mod admit;
-mod farewell;
 mod guest;
 mod handler;
 mod peerjs;
 mod run;
-mod sessions;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod wrong_path;
 
-pub(crate) use crate::node::Posted;
-pub(crate) use admission::{Claim, ConnectRequest, Source};
+pub(crate) use crate::cluster::Posted;
+pub(crate) use admission::{ConnectRequest, Credentials, Source};
 pub(crate) use guest::serve as serve_guest;
-pub(crate) use peerjs::serve as serve_peer;
-pub use sessions::{Client, Message};
-pub(crate) use sessions::{OnMessage, Sessions};
+pub(crate) use peerjs::{redirect, serve as serve_peer};
 pub(crate) use stream::{PostRefusal, open_stream, sender, take_posts_of_others};
-pub(crate) use wrong_path::redirect;

@@ -6,11 +6,10 @@
 
 pub(crate) mod actix_ws;
 pub(crate) mod connection;
-pub(crate) mod connection_state;
 pub(crate) mod decoder;
-mod message_buffer;
 pub(crate) mod stream;
 pub(crate) mod tls_port;
+pub(crate) mod tls_stream;
 pub(crate) mod upgrade;
 
 use std::io;
@@ -20,10 +19,10 @@ use std::task::{Context, Poll};
 
 use actix_web::rt::task::yield_now;
 
-use crate::broker::{Outbox, Peer};
-use crate::wire::{CloseReason, Link};
+use crate::router::{Outbox, Peer};
+use crate::wire::{CloseReason, Frame, Link};
 
-pub(crate) use message_buffer::MessageLimits;
+pub(crate) use decoder::MessageLimits;
 
 /// An event on a client's connection.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,15 +39,33 @@ pub(crate) enum Event<'a> {
     Fragment,
 }
 
-/// Why a connection ended.
+/// The reason for the end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disconnect {
     /// The connection ended or broke. Nothing can be sent any more.
     Gone,
     /// The client sent a close frame. The close frame of the server has this code.
     Closed(Option<u16>),
-    /// The client violated the protocol or exceeded a limit. The server closes with this reason.
-    Violation(CloseReason),
+    /// The server closes with this reason: the client violated the protocol, exceeded a limit, or said goodbye.
+    ByServer(CloseReason),
+}
+
+impl Disconnect {
+    /// The close reason, unless the broker had one before.
+    pub(crate) fn reason(self) -> CloseReason {
+        match self {
+            Disconnect::ByServer(reason) => reason,
+            Disconnect::Closed(_) | Disconnect::Gone => CloseReason::Left,
+        }
+    }
+
+    /// The close frame. A client's own code is sent back to it.
+    pub(crate) fn close(self) -> Frame {
+        match self {
+            Disconnect::Closed(code) => Frame::close(code.map(|code| (code, ""))),
+            end => Frame::close(end.reason().close()),
+        }
+    }
 }
 
 impl Event<'_> {
@@ -61,6 +78,11 @@ impl Event<'_> {
         }
     }
 }
+
+/// Handles one event. When it breaks, nothing more is read.
+pub(crate) type OnEvent<'a> = &'a mut dyn FnMut(Event<'_>) -> Flow;
+
+pub(crate) type Flow = ControlFlow<()>;
 
 /// A WebSocket after its handshake, or an HTTP stream.
 pub(crate) trait Socket {
@@ -75,18 +97,14 @@ pub(crate) trait Socket {
 
     /// Reads once and passes each complete event to `on_event`, oldest first. `Ok` means that
     /// something was read and that there may be more. Stops early when `on_event` breaks.
-    fn poll_recv(
-        &mut self,
-        cx: &mut Context<'_>,
-        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Poll<Result<(), Disconnect>>;
+    fn poll_recv(&mut self, cx: &mut Context<'_>, on_event: OnEvent<'_>) -> Poll<Result<(), Disconnect>>;
 
-    /// Whether the client has already moved to its next connection, so that a greeting here would be lost.
+    /// True if the client has already moved to its next connection, so that a greeting here would be lost.
     fn is_abandoned(&self) -> bool {
         false
     }
 
-    /// Whether the client has closed the connection, as far as the socket shows it without a read.
+    /// True if the client has closed the connection, as far as the socket shows it without a read.
     fn has_left(&mut self, _cx: &mut Context<'_>) -> bool {
         false
     }
@@ -99,17 +117,13 @@ pub(crate) trait Socket {
 }
 
 /// Passes a complete message to `on_event`.
-fn message(
-    text: bool,
-    payload: &[u8],
-    on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-) -> Result<ControlFlow<()>, Disconnect> {
+fn message(text: bool, payload: &[u8], on_event: OnEvent<'_>) -> Result<Flow, Disconnect> {
     if !text {
         return Ok(on_event(Event::Binary(payload)));
     }
     match std::str::from_utf8(payload) {
         Ok(text) => Ok(on_event(Event::Text(text))),
-        Err(_) => Err(Disconnect::Violation(CloseReason::NotUtf8)),
+        Err(_) => Err(Disconnect::ByServer(CloseReason::NotUtf8)),
     }
 }
 

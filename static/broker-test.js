@@ -8,7 +8,7 @@ const ANSWER_WAIT = 10_000;
 const DATA_WAIT = 20_000;
 const ROUND_TRIPS = 7;
 
-/** The ways of a connection, for people. */
+/** Names of the ways that data takes, for people. */
 export const WAYS = {
   direct: 'directly',
   relay: 'through the relay',
@@ -26,8 +26,8 @@ const NO_DIRECT_WAY =
 /**
  * Opens two peers with this key in this page and connects them through the broker.
  * Calls `report(step, state, detail)` for each step, with its name, `running`,
- * `ok` or `failed`, and a text for people. With `relayOnly` the peers have no way but the relay of the server.
- * Resolves to the way that they took, `direct`, `relay` or `turn`; to undefined if a step failed.
+ * `ok` or `failed`, and a text for people. With `relayOnly` the peers can connect only through the server's relay.
+ * Resolves to the way that the data took, `direct`, `relay` or `turn`; to undefined if a step failed.
  */
 export async function testBroker(report, key, { relayOnly = false } = {}) {
   const peers = [];

@@ -13,7 +13,7 @@ export async function loadPeer() {
   return Peer;
 }
 
-/** Why the broker refuses this key, if its answer to a request for an id says so. */
+/** Returns the reason why the broker refuses this key, read from its answer to a request for an id. Undefined if it accepts the key. */
 function keyProblem(response, key) {
   if (response.status === 403) return `The broker does not let pages of ${location.origin} use this key.`;
   // Clients of PeerJS get an id all the same, as from peerjs-server.
@@ -23,9 +23,10 @@ function keyProblem(response, key) {
   return undefined;
 }
 
-/** Rejects if the broker refuses the key. If it cannot be asked, the demo notices that itself. */
+/** Rejects if the broker refuses the key. If the broker does not answer, the demo reports that itself. */
 export async function checkKey(key = broker.key) {
-  const response = await fetch(brokerUrl('id', key), { cache: 'no-store' }).catch(() => undefined);
+  const request = { cache: /** @type {const} */ ('no-store'), signal: AbortSignal.timeout(ID_WAIT) };
+  const response = await fetch(brokerUrl('id', key), request).catch(() => undefined);
   const problem = response && keyProblem(response, key);
   if (problem) throw new Error(problem);
 }
@@ -60,7 +61,7 @@ export async function fetchId(key = broker.key) {
   return id;
 }
 
-/** The ICE servers that the broker tells; none if it tells none. */
+/** Resolves to the broker's ICE servers; to an empty list if it has none or does not answer. */
 export async function fetchIceServers(key = broker.key) {
   if (!hasIceServers) return [];
   try {
@@ -71,7 +72,7 @@ export async function fetchIceServers(key = broker.key) {
   }
 }
 
-/** What a person can do about an error that a Peer emitted. */
+/** Explains an error of a Peer, and says what to do about it. */
 export function explain(error) {
   switch (error.type) {
     case 'network':

@@ -1,5 +1,5 @@
-// Which way two peers of this page took. The page sees what both sent and received, so it knows which candidates the
-// server added: those of its relay, whichever node it is on.
+// Tells how two peers of this page are connected. The page sees what both sent and received. So it knows which candidates the
+// server added: those of its relay, on whichever node.
 
 /** 'direct', 'relay' for the relay of the server, or 'turn' for a TURN server. `sender` and `recipient` are two ends of a connection. */
 export async function wayOf(sender, recipient) {
@@ -16,7 +16,7 @@ export async function wayOf(sender, recipient) {
   return [local, remote].some((end) => end?.candidateType === 'relay') ? 'turn' : 'direct';
 }
 
-/** Addresses and ports that `recipient` never gave, and `sender` got nevertheless. */
+/** Addresses and ports that `sender` received, but `recipient` never sent. */
 function addedCandidates(sender, recipient) {
   const received = candidates(sender.remoteDescription);
   for (const own of candidates(recipient.localDescription)) received.delete(own);
@@ -29,7 +29,7 @@ function candidates(description) {
   return new Set([...lines].map(([, place]) => place));
 }
 
-/** From now on the peer gives nobody its own candidates, so that a connection has only those that the server adds. */
+/** Stops the peer from sending its own candidates, so that its connections have only those that the server adds. */
 export function withholdCandidates(peer) {
   const { socket } = peer;
   const send = socket.send.bind(socket);

@@ -23,7 +23,7 @@ async function copy(text) {
 
 // The clipboard API is missing on plain HTTP, which most people use at first.
 function copySelected(text) {
-  const focused = document.activeElement;
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
   const field = document.createElement('textarea');
   field.value = text;
   field.className = 'visually-hidden';

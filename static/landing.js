@@ -2,13 +2,22 @@ import { WAYS, testBroker } from './broker-test.js';
 import { enableCopy } from './copy.js';
 import { broker, brokerUrl, hasKey, hasRelay, lanHost } from './settings.js';
 import { fillSnippet } from './snippet.js';
+import { enableTabs } from './tabs.js';
 
 const STATE_NAMES = { waiting: 'not run yet', running: 'running', ok: 'done', failed: 'failed' };
 
-fillSnippet();
+fillCode();
 enableCopy(document.querySelector('#copy-address'), () => document.querySelector('#address').textContent);
 fillHelp();
 enableTest();
+
+/** The code that connects to this broker, in tabs. The browser knows the address best: a proxy may have changed it. */
+function fillCode() {
+  const origins = { http: location.origin, ws: location.origin.replace(/^http/, 'ws') };
+  for (const place of document.querySelectorAll('[data-origin]')) place.textContent = origins[place.dataset.origin];
+  const shown = enableTabs(document.querySelector('#code-tabs'));
+  fillSnippet(() => shown().querySelector('code'));
+}
 
 function fillHelp() {
   document.querySelector('#id-link').href = brokerUrl('id');

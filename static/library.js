@@ -2,7 +2,10 @@ import { within } from './within.js';
 
 const LIBRARY_WAIT = 15_000;
 
-/** Resolves to the global `name` of a library once its script has loaded. */
+/**
+ * Resolves to the global `name` of a library once its script has loaded.
+ * @returns {Promise<any>}
+ */
 export async function loadLibrary(name, title) {
   if (!window[name] && document.readyState !== 'complete') {
     const loaded = new Promise((resolve) => window.addEventListener('load', resolve, { once: true }));

@@ -4,6 +4,8 @@ import { setStatus } from './status.js';
 
 /** Starts a demo, after asking for a key if there is none. On failure it shows the reason and a button to reload. */
 export async function startPage(start) {
+  window.dispatchEvent(new Event('demo-loaded'));
+
   // A link to another demo room or peer changes only the hash, but needs a fresh page.
   window.addEventListener('hashchange', () => location.reload());
 
@@ -27,7 +29,7 @@ export async function startPage(start) {
   } catch (error) {
     document.querySelector('#status').hidden = true;
     document.querySelector('#broken-text').textContent = error.message;
-    document.querySelector('#reload').addEventListener('click', () => location.reload());
+    document.querySelector('#reload').onclick = () => location.reload();
     show('broken');
   }
 }

@@ -16,24 +16,24 @@ export const broker = {
   secure,
 };
 
-/** Whether there is a key. If not, `broker.key` is a placeholder, and people must enter one. */
+/** False if people must enter a key. `broker.key` is a placeholder then. */
 export const hasKey = Boolean(chosenKey) || defaultKey !== 'false';
 
 export { lanHost };
 
-/** Whether the server relays calls that cannot go directly; only the landing page is told. */
+/** True if the server has a relay for calls. Only the landing page has this setting. */
 export const hasRelay = relay === 'true';
 
-/** Whether the server tells clients ICE servers. */
+/** True if the server has ICE servers for clients. */
 export const hasIceServers = ice === 'true';
 
-/** Options for `new Peer` that work without internet: no STUN or TURN server but those of the broker, which `startPage` adds. */
+/** Options for `new Peer` that work without internet: the only ICE servers are the broker's, which `startPage` adds. */
 export const peerOptions = { ...broker, config: { iceServers: [] } };
 
 /** The address of this page with another query and hash, and with the same key. */
 export function pageUrl(query, hash = '') {
   const url = new URL(location.pathname, location.origin);
-  url.search = new URLSearchParams(chosenKey ? { ...query, key: chosenKey } : query);
+  url.search = String(new URLSearchParams(chosenKey ? { ...query, key: chosenKey } : query));
   url.hash = hash;
   return url;
 }

@@ -1,11 +1,11 @@
 import { enableCopy } from './copy.js';
 import { broker } from './settings.js';
 
-/** Fills the snippet with the broker's settings and enables its copy button. */
-export function fillSnippet() {
+/** Fills the snippet with the broker's settings, and makes its button copy the result of `code()`: by default all of it. */
+export function fillSnippet(code = () => document.querySelector('#snippet')) {
   const snippet = document.querySelector('#snippet');
   for (const [option, value] of Object.entries(broker)) {
     snippet.querySelector(`[data-option="${option}"]`).textContent = JSON.stringify(value);
   }
-  enableCopy(document.querySelector('#copy-snippet'), () => snippet.textContent.trim());
+  enableCopy(document.querySelector('#copy-snippet'), () => code().textContent.trim());
 }

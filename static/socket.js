@@ -6,7 +6,7 @@ const REPLY_WAIT = 10_000;
 const CLOSE_WAIT = 1_000;
 
 const scheme = broker.secure ? 'wss:' : 'ws:';
-// Without a key the broker takes that of --root_key.
+// Without a key, the broker uses the one of --root_key.
 const query = chosenKey && `?key=${broker.key}`;
 
 /**

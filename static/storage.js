@@ -11,7 +11,7 @@ export function take(name) {
 
 export function recall(name) {
   try {
-    return JSON.parse(sessionStorage.getItem(`peerbroker-${name}`)) ?? undefined;
+    return JSON.parse(sessionStorage.getItem(`peerbroker-${name}`) ?? 'null') ?? undefined;
   } catch {
     return undefined;
   }

@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use peerbroker::broker::{
-    ConnectionInfo, IdLease, Outbox, Realm, RegisterOutcome, RegisterRequest, Routed, Writer,
-};
 use peerbroker::clock::Clock;
 use peerbroker::config::Limits;
 use peerbroker::dialect::peerjs::{self, Command, Envelope};
 use peerbroker::events::Events;
+use peerbroker::keys::{Key, Settings};
 use peerbroker::node::Node;
+use peerbroker::router::{ConnectionInfo, IdLease, Outbox, Realm, RegisterRequest, Routed, Writer};
 use peerbroker::wire::Frame;
 use peerbroker::wire::{ApiKey, Link, MessageKind, PeerId, Token};
 use peerbroker_bench::payload;
@@ -38,7 +37,9 @@ fn realm() -> (Node, Arc<Realm>) {
     let limits = Limits { concurrent_limit: 2 * CROWD, ..Limits::default() };
     let broker = Node::new(limits, Clock::manual(), Events::default(), None);
     let key = ApiKey::parse("peerjs").unwrap();
-    let realm = broker.add_tenant(key, 2 * CROWD, peerjs::expire).peers();
+    let settings = Settings { concurrent_limit: 2 * CROWD, ..Settings::default() };
+    broker.put_key(Key::new(Some(key), "", settings));
+    let realm = broker.tenant("peerjs").expect("the key").peers();
     (broker, realm)
 }
 
@@ -52,8 +53,8 @@ fn register(realm: &Arc<Realm>, id: &PeerId, token: &Token) -> IdLease {
         info: ConnectionInfo::default(),
         claim: None,
     };
-    match realm.register(newcomer, &mut outbox) {
-        RegisterOutcome::Registered(registration) => registration,
+    match IdLease::register(realm, newcomer, &mut outbox) {
+        Ok(registration) => registration,
         _ => panic!("not registered"),
     }
 }

@@ -1,4 +1,4 @@
-//! Calls through something that passes datagrams on: the relay, a TURN server, or a loop that does nothing else.
+//! Calls through a program that relays datagrams: the relay, a TURN server, or a bare loop.
 
 mod signaling;
 mod stun;
@@ -20,9 +20,9 @@ pub use ways::Way;
 
 /// Time before a measurement starts.
 const WARM_UP: Duration = Duration::from_millis(500);
-/// How long all calls together may take to begin.
+/// Time limit for the start of all calls together.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long to wait for datagrams that may be lost.
+/// Wait for datagrams that may be lost.
 const STALL: Duration = Duration::from_millis(100);
 const EVENTS: usize = 4096;
 /// Room for one datagram.
@@ -36,14 +36,14 @@ pub struct Calls {
     poll: Poll,
     events: Events,
     sides: Vec<Side>,
-    /// Whose turn it is at a fixed rate.
+    /// Index of the next side to send at a fixed rate.
     next: usize,
 }
 
 /// One side of a call.
 struct Side {
     socket: UdpSocket,
-    /// Where it sends to.
+    /// The destination of its datagrams.
     to: SocketAddr,
     /// Put in front of each datagram that it sends.
     header: Vec<u8>,
@@ -52,7 +52,7 @@ struct Side {
 }
 
 impl Calls {
-    /// Begins calls through a server. Each has a number of its own.
+    /// Begins calls through a server. Each has its own number.
     pub fn begin(way: &Way, numbers: Range<usize>) -> Result<Self> {
         let (poll, mut sides) = (Poll::new()?, way.begin(numbers, PATIENCE)?);
         for (at, side) in sides.iter_mut().enumerate() {
@@ -61,7 +61,7 @@ impl Calls {
         Ok(Calls { poll, events: Events::with_capacity(EVENTS), sides, next: 0 })
     }
 
-    /// Sends datagrams of `size` bytes in both directions of all calls for some time.
+    /// Sends datagrams of `size` bytes in both directions of all calls for a given time.
     pub fn exchange(&mut self, server: Process, pace: Pace, size: usize, time: Duration) -> Result<Packets> {
         let payload = vec![SRTP; size];
         self.run(pace, &payload, WARM_UP)?;
@@ -121,7 +121,7 @@ impl Calls {
         }
     }
 
-    /// Reads what has arrived, and answers each datagram if there is an answer.
+    /// Reads received datagrams, and answers each if there is an answer.
     fn turn(&mut self, timeout: Duration, answer: Option<&[u8]>) -> Result<u64> {
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),

@@ -18,7 +18,7 @@ use tokio::try_join;
 use crate::payload;
 use crate::redis::Redis;
 
-/// What is measured.
+/// The parameters of a measurement.
 pub struct Plan {
     /// Numbers of records, ascending.
     pub records: Vec<usize>,
@@ -38,7 +38,7 @@ pub struct Directory {
     pub batches: Vec<Batches>,
 }
 
-/// So many records.
+/// The number of records.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Size {
     pub records: usize,
@@ -53,11 +53,11 @@ pub struct Size {
     pub register_us: f64,
     /// … or there, as it does at intervals.
     pub renew_us: f64,
-    /// Lost records that were registered in a second, of one node after the other.
+    /// Lost records that one node after the other registered in a second.
     pub registered_per_second: f64,
 }
 
-/// So many nodes, all with clients of one key.
+/// The number of nodes, all with clients of one key.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Membership {
     pub nodes: usize,
@@ -67,10 +67,10 @@ pub struct Membership {
     pub lease_us: f64,
 }
 
-/// Batches with so many messages of 2 KB, each written and read alone.
+/// The number of messages of 2 KB in a batch. Each batch is written and read alone.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Batches {
-    /// So many nodes talk at the same time, each to another.
+    /// The number of nodes that send at the same time, each to another.
     pub links: usize,
     pub messages: usize,
     pub batch_us: f64,
@@ -86,7 +86,7 @@ const LEASES: usize = 500;
 const BATCHES: usize = 3000;
 /// Nodes that own the records.
 const OWNERS: usize = 10;
-/// So long that no lease ends meanwhile.
+/// Longer than the measurement, so that no lease ends in it.
 const LEASE: Duration = Duration::from_secs(3600);
 /// The bound of each call.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -112,7 +112,7 @@ pub fn run(redis: &Redis, port: u16, plan: &Plan) -> Result<Directory> {
         let backplane = RedisBackplane::new(&settings)?;
         let key = ApiKey::parse("peerjs")?;
         let store = Store { backplane, settings, redis, key };
-        // In this order: leases are known for an hour after their end.
+        // In this order, because leases stay known for an hour after their end.
         let memberships = store.memberships(&plan.nodes).await?;
         let sizes = store.sizes(&plan.records).await?;
         let batches = store.batches(&plan.batches, &plan.links).await?;
@@ -295,7 +295,7 @@ impl Store<'_> {
     }
 }
 
-/// Sends batches, one after the other, to an inbox whose reader waits already.
+/// Sends batches one after the other to an inbox whose reader is already waiting.
 async fn carry(backplane: RedisBackplane, count: usize, batch: Vec<u8>) -> Result<()> {
     let inbox = backplane.new_node();
     backplane.join(inbox, "reader", LEASE).await?;

@@ -14,7 +14,7 @@ use rustls::ClientConfig;
 use crate::link::Link;
 use peer::{Peer, Phase};
 
-/// Where the peers connect to.
+/// The servers to which the peers connect.
 #[derive(Clone)]
 pub struct Target {
     /// The server, or the nodes of a cluster. The two peers of each pair are on different nodes.
@@ -49,7 +49,7 @@ impl Target {
 
 /// Maximum concurrent handshakes.
 const OPENING: usize = 32;
-/// How long all peers together may take to open or to leave.
+/// Time limit for all peers together to open or to leave.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Loopback addresses of the clients; several, so that there are enough ports for all rounds.
 const SOURCES: usize = 16;

@@ -51,7 +51,7 @@ impl Link {
         }
     }
 
-    /// Whether a read that did not fill its buffer has read all available input.
+    /// True if a read that did not fill its buffer has read all available input.
     pub fn short_read_is_last(&self) -> bool {
         matches!(self, Link::Plain(_))
     }

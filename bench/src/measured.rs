@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Pace {
     /// Each pair always has this many messages in flight.
     InFlight(usize),
-    /// This many messages per second of all pairs together, even without answers.
+    /// This many messages per second of all pairs together, sent even without answers.
     PerSecond(f64),
 }
 
@@ -46,7 +46,7 @@ pub struct Settled {
     pub peers: usize,
     /// For how long it did not run.
     pub away_seconds: f64,
-    /// From its first answer until it had the records of all clients again.
+    /// Time from its first answer until it had the records of all clients again.
     pub registered_seconds: f64,
     /// … and all nodes were ready.
     pub ready_seconds: f64,
@@ -81,9 +81,9 @@ pub struct OpenCost {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Opens {
     pub cost: OpenCost,
-    /// Clients that opened in a second, as many at once as the fleet opens.
+    /// Clients that opened in a second, opened as many at a time as the fleet does.
     pub per_second: f64,
-    /// Of opens one by one, at each of [`PERCENTILES`](crate::statistics::PERCENTILES).
+    /// Of single opens, at each of [`PERCENTILES`](crate::statistics::PERCENTILES).
     pub latency_us: Vec<f64>,
     /// Memory that Redis uses for each client.
     pub redis_bytes: Option<f64>,

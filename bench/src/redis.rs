@@ -1,4 +1,4 @@
-//! What a Redis says of itself.
+//! Statistics of a Redis.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub struct Redis {
     process: Process,
 }
 
-/// What a Redis had done at some moment.
+/// The work of a Redis up to some moment.
 pub struct Work {
     cpu: Duration,
     commands: BTreeMap<String, u64>,
@@ -25,7 +25,7 @@ pub struct Work {
 /// The bound of every question.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Its own questions, and what clients say when they connect.
+/// Its own commands, and those that clients send when they connect.
 const NOT_COUNTED: [&str; 5] = ["info", "hello", "client|setinfo", "config|resetstat", "dbsize"];
 
 impl Redis {
@@ -42,18 +42,18 @@ impl Redis {
         self.process
     }
 
-    /// Bytes that it uses for data and connections, without what its allocator keeps.
+    /// Bytes that it uses for data and connections, without memory that its allocator has kept.
     pub fn used_bytes(&self) -> Result<u64> {
         let used = value(&self.info("memory")?, "used_memory:").and_then(|bytes| bytes.parse().ok());
         used.context("no memory in INFO")
     }
 
-    /// How many keys it has.
+    /// The number of keys.
     pub fn keys(&self) -> Result<usize> {
         Ok(redis::cmd("DBSIZE").query(&mut self.connection()?)?)
     }
 
-    /// How many keys begin so. It answers nobody else meanwhile.
+    /// The number of keys with this prefix. It answers nobody else meanwhile.
     pub fn keys_with(&self, prefix: &str) -> Result<usize> {
         let count =
             redis::cmd("EVAL").arg("return #redis.call('KEYS', ARGV[1] .. '*')").arg(0).arg(prefix).clone();
@@ -82,7 +82,7 @@ impl Redis {
 }
 
 impl Work {
-    /// What it did since then, for each of `count` operations.
+    /// Its work since then, for each of `count` operations.
     pub fn since(&self, before: &Work, count: usize) -> RedisWork {
         let per_operation = |(name, calls): (&String, &u64)| {
             let since = calls - before.commands.get(name).copied().unwrap_or_default();

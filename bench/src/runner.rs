@@ -138,7 +138,7 @@ pub fn run(places: &Places, plan: &Plan) -> Result<Run> {
     Ok(Run { machine, servers, micro, directory, relays, failures, seconds: start.elapsed().as_secs_f64() })
 }
 
-/// Measures a Redis that has a core of its own, without nodes.
+/// Measures a Redis with a core of its own, without nodes.
 pub fn run_directory(places: &Places, plan: &directory::Plan) -> Result<Directory> {
     let redis = RedisServer::start(&places.redis, SERVER_CORE)?;
     directory::run(&redis.redis()?, redis.port(), plan)

@@ -1,4 +1,4 @@
-//! What is measured: a server, or a cluster with its Redis.
+//! The subject of a measurement: a server, or a cluster with its Redis.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub struct Servers {
     pub redis: Option<Redis>,
 }
 
-/// What the processes had done at some moment.
+/// The work of the processes up to some moment.
 pub struct Spent {
     nodes: Duration,
     redis: Option<Work>,
@@ -43,11 +43,11 @@ impl Servers {
 
     /// For [`since`](Self::since).
     pub fn spent(&self) -> Result<Spent> {
-        // Redis last, then first: what it costs to ask is in neither.
+        // Redis last, then first: neither measurement contains the cost of asking it.
         Ok(Spent { nodes: self.cpu()?, redis: self.redis.as_ref().map(Redis::work).transpose()? })
     }
 
-    /// CPU time of the nodes since then, and what Redis did for each of `count` operations.
+    /// CPU time of the nodes since then, and the work of Redis for each of `count` operations.
     pub fn since(&self, before: &Spent, count: usize) -> Result<(Duration, Option<RedisWork>)> {
         let redis = match (&self.redis, &before.redis) {
             (Some(redis), Some(before)) => Some(redis.work()?.since(before, count)),

@@ -1,4 +1,4 @@
-// A certificate that an authority has signed, for what takes no self-signed one.
+// A certificate signed by an authority, for clients that refuse self-signed ones.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

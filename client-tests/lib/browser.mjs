@@ -1,17 +1,14 @@
 // The browsers, each started when a file first asks for it and closed when the file is done.
 
 import { after } from 'node:test';
-import puppeteer from 'puppeteer-core';
 import { launchChromium } from './chromium.mjs';
-import { FIREFOX, fakeMedia } from './firefox.mjs';
+import { START, launchFirefox } from './firefox.mjs';
 import { within } from './within.mjs';
 
 const launchers = {
   chromium: startChromium,
   firefox: startFirefox,
 };
-// On a busy machine, a cold start of Firefox may take half a minute, and a test a whole minute.
-const START = 45_000;
 const running = new Map();
 const idle = { chromium: [], firefox: [] };
 
@@ -54,21 +51,9 @@ async function startChromium() {
   };
 }
 
-async function startFirefox() {
-  const browser = await puppeteer.launch({
-    browser: 'firefox',
-    executablePath: FIREFOX,
-    headless: true,
-    acceptInsecureCerts: true,
-    extraPrefsFirefox: {
-      'media.peerconnection.ice.loopback': true,
-      'media.peerconnection.ice.obfuscate_host_addresses': false,
-      ...fakeMedia,
-    },
-  });
-  return {
-    // One window per page: a background tab gets no video frames.
-    newPage: () => browser.newPage({ type: 'window' }),
-    close: () => browser.close(),
-  };
+function startFirefox() {
+  return launchFirefox(
+    { 'media.peerconnection.ice.loopback': true, 'media.peerconnection.ice.obfuscate_host_addresses': false },
+    { acceptInsecureCerts: true },
+  );
 }

@@ -66,7 +66,7 @@ export class Client extends Page {
   #line(number) {
     return {
       echo: (value) => this.ask('echo', { number, value }),
-      /** Whether that many bytes came back unharmed. */
+      /** Resolves to true if that many bytes came back unharmed. */
       echoBytes: (size) => this.ask('echoBytes', { number, size }),
     };
   }
@@ -76,7 +76,7 @@ export class Client extends Page {
     return this.ask('call', to);
   }
 
-  /** How the latest data connection or call goes: `{local, remote}`, each with `type`, `address` and `protocol`. */
+  /** The way of the latest data connection or call: `{local, remote}`, each with `type`, `address` and `protocol`. */
   way() {
     return this.ask('way');
   }

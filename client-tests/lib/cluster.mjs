@@ -119,7 +119,7 @@ function answers(path) {
 }
 
 /** Waits until a server is a node of its cluster. */
-export const joined = (node) => until('a node to join', () => /joined the cluster/.test(node.transcript()));
+export const joined = (node) => until('a node to join', () => / joined \(/.test(node.transcript()));
 
 async function until(what, happens) {
   let over = false;

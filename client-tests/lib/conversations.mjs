@@ -1,4 +1,4 @@
-// What two people do with clients of the server. Each function connects a caller on host `a` with a callee on host `b`, and gives
+// Conversations of two people with clients of the server. Each function connects a caller on host `a` with a callee on host `b`, and gives
 //
 // - `works`: resolves when what is said from now on arrives;
 // - `ways`: how each side goes, as `Client.way` tells;
@@ -7,7 +7,7 @@
 // `a` and `b` are options of browsers: see `launchOn`.
 
 import assert from 'node:assert/strict';
-import { within } from './within.mjs';
+import { PATIENCE } from './within.mjs';
 
 /** More than a browser has waiting: a picture of the past proves nothing. */
 const NEW_PICTURES = 60;
@@ -44,6 +44,8 @@ export async function partyGame(stage, server, { a, b }) {
   const screen = await stage.visit('b', demo(server, 'party'), b);
   await reads(screen, '#status', 'Waiting for players');
   const phone = await stage.visit('a', await invitation(screen), a);
+  // Before its scripts run, the browser itself sends the form, and loads the page anew.
+  await reads(phone, '#status', 'Not in a game yet');
   await phone.run(() => {
     document.querySelector('#name').value = 'Anna';
     document.querySelector('#take-seat').click();
@@ -94,14 +96,20 @@ const seeEachOther = (...pages) => Promise.all(pages.map((page) => page.run(asyn
   }
 }, NEW_PICTURES)));
 
-/** Waits until an element is there, and its text begins with these words. */
-const reads = (page, selector, words) => within(() => `${selector} to read ${words}`, page.run(({ selector, words }) => new Promise((done) => {
-  const look = () => {
-    if (document.querySelector(selector)?.textContent.startsWith(words)) done();
-  };
-  new MutationObserver(look).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
-  look();
-}), { selector, words }));
+/** Waits until an element is there, and its text begins with these words. Otherwise the error has all the words of the page. */
+async function reads(page, selector, words) {
+  const instead = await page.run(({ selector, words, patience }) => new Promise((done) => {
+    const timer = setTimeout(() => done(document.body.innerText), patience);
+    const look = () => {
+      if (!document.querySelector(selector)?.textContent.startsWith(words)) return;
+      clearTimeout(timer);
+      done();
+    };
+    new MutationObserver(look).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+    look();
+  }), { selector, words, patience: PATIENCE - 2_000 });
+  if (instead !== undefined) throw new Error(`${selector} never reads ${words} in: ${instead}`);
+}
 
 /** Clicks an element as soon as it is there. */
 async function press(page, selector) {

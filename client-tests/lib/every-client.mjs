@@ -15,6 +15,9 @@ import { takeDown } from './take-down.mjs';
 /**
  * Options: `firefox`, to run in Firefox too (1.5.5 only); `unless(release)`, to leave out releases
  * that cannot do this.
+ * @param {string} behaviour
+ * @param {{ firefox?: boolean, unless?: (release: any) => boolean }} options
+ * @param {(stage: Stage) => Promise<void>} run
  */
 export function everyClient(behaviour, { firefox = false, unless = () => false }, run) {
   for (const [version, release] of chosenReleases()) {

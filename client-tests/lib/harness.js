@@ -63,7 +63,7 @@ window.harness = (() => {
     return number;
   }
 
-  function dial({ to, options }) {
+  function dial({ to, options = undefined }) {
     const line = latest = peer.connect(to, options);
     line.on('open', () => record('line open'));
     line.on('data', (value) => record('data', value));
@@ -113,7 +113,7 @@ window.harness = (() => {
     });
   }
 
-  /** How the latest connection goes. 0.3 calls it `pc`. */
+  /** The way of the latest connection. 0.3 calls it `pc`. */
   const way = () => window.wayOf(latest.peerConnection ?? latest.pc);
 
   const list = () => new Promise((done) => {

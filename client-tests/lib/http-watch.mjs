@@ -28,20 +28,22 @@ export function watchTransports(client) {
     const gist = (line) => (/^0+$/.test(line) ? `${line.length} zeros` : JSON.parse(line).type);
 
     window.WebSocket = class extends WebSocket {
-      constructor(...where) {
-        super(...where);
+      constructor(url, protocols) {
+        super(url, protocols);
         this.addEventListener('open', () => record('socket open'));
       }
     };
 
     const { setTimeout } = window;
     window.longWaits = [];
-    window.setTimeout = (work, milliseconds, ...rest) => {
-      if (![5_000, 25_000].includes(milliseconds)) return setTimeout(work, milliseconds, ...rest);
-      const number = setTimeout(() => {}, milliseconds);
-      window.longWaits.push({ work, milliseconds });
-      return number;
-    };
+    Object.assign(window, {
+      setTimeout(work, milliseconds, ...rest) {
+        if (![5_000, 25_000].includes(milliseconds)) return setTimeout(work, milliseconds, ...rest);
+        const number = setTimeout(() => {}, milliseconds);
+        window.longWaits.push({ work, milliseconds });
+        return number;
+      },
+    });
   });
 }
 

@@ -22,3 +22,20 @@ export async function fits(page, device) {
   }, { finger: device.hasTouch ? FINGER : 0, screen: width });
   assert.deepEqual(found, { width, small: [] });
 }
+
+/** Checks that a part with too much content scrolls, and shows that there is more below. */
+export async function scrollsToItsEnd(page, selector) {
+  const found = await page.locator(selector).evaluate((part) => {
+    const { overflowY } = getComputedStyle(part);
+    const { position } = getComputedStyle(part, '::after');
+    // Less height than any screen has.
+    part.style.height = '12rem';
+    const isCut = part.scrollHeight > part.clientHeight;
+    part.scrollTop = part.scrollHeight;
+    const [end, last] = [part, part.lastElementChild].map((each) => each.getBoundingClientRect().bottom);
+    part.style.height = '';
+    part.scrollTop = 0;
+    return { overflowY, position, isCut, isShown: last <= end };
+  });
+  assert.deepEqual(found, { overflowY: 'auto', position: 'sticky', isCut: true, isShown: true });
+}

@@ -1,12 +1,13 @@
 // Networks of two hosts and a server, made of network namespaces: only root on Linux can make them.
 //
-// Addresses are those that are kept for documentation. Nothing else is reachable from there.
+// All addresses are reserved for documentation. Nothing outside is reachable from there.
 
 import { execFileSync } from 'node:child_process';
 import { Namespace, ip, removeOrphans } from './network/namespace.mjs';
 
-/** Why there can be no networks here, as a text for a test that is skipped; `false` if there can. */
+/** Why there can be no networks here, as a text for a test that is skipped; `false` if there can. Fails where `CI` is set. */
 export const noNetworks = whyNot();
+if (noNetworks && process.env.CI) throw new Error(`the tests need networks: ${noNetworks}`);
 
 function whyNot() {
   if (process.getuid?.() !== 0) return 'only root can make network namespaces';
@@ -42,6 +43,9 @@ const PORT = { a: 'port-a', b: 'port-b' };
 /** Hosts `a` and `b`, and `server`. Ends with `stop`, and with the process. */
 export class Network {
   #machines = {};
+  server;
+  a;
+  b;
 
   /** `a` and `b` reach the server, and nothing reaches one from the other. `ipv6` adds addresses of that family. */
   static apart({ ipv6 = false } = {}) {

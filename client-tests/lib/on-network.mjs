@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Client } from './client.mjs';
 import { joined, startRedis } from './cluster.mjs';
+import { START } from './firefox.mjs';
 import { noNetworks } from './network.mjs';
 import { launchOn } from './network/browsers.mjs';
 import { originOn, startPagesOn } from './network/programs.mjs';
@@ -12,9 +13,6 @@ import { Page } from './page.mjs';
 import { startServer } from './server.mjs';
 import { takeDown } from './take-down.mjs';
 import { within } from './within.mjs';
-
-// Each test starts its own browsers, because they live in its network.
-const START = 45_000;
 
 /** Runs in a page of the server before its own scripts. */
 const SPY = `${readFileSync(join(import.meta.dirname, 'way.js'))}
@@ -45,6 +43,8 @@ export function onNetwork(behaviour, lay, run) {
 class NetworkStage {
   #browsers = [];
   #clients = [];
+  /** Failed requests and errors of pages, which their scripts may not live to tell. */
+  #faults = [];
   #servers = [];
   #stores = [];
   #site;
@@ -105,12 +105,16 @@ class NetworkStage {
   async #newPage(host, browser, options) {
     const started = await within(`${browser} to start on ${host}`, launchOn(this.network[host], browser, options), START);
     this.#browsers.push({ stop: () => started.close() });
-    return within(`a page of ${browser}`, started.newPage());
+    const page = await within(`a page of ${browser}`, started.newPage());
+    page.on('requestfailed', (request) => this.#faults.push(`${request.url()} failed: ${request.failure()?.errorText}`));
+    page.on('pageerror', (error) => this.#faults.push(String(error)));
+    return page;
   }
 
   async report() {
     const stories = await Promise.all(this.#clients.map((client) => client.story().catch(String)));
     return [
+      ...this.#faults,
       ...stories.map((story, i) => `page ${i + 1} saw: ${story}`),
       ...this.#servers.map((server) => `the server said:\n${server.transcript()}`),
     ];

@@ -9,7 +9,7 @@ export class Page {
   #release;
   #listeners = [];
 
-  /** Loads the page in the named browser; what it does is up to the test. */
+  /** Loads the page in the named browser. */
   static async load(browser, url) {
     const page = await borrowPage(browser);
     return this.open(page, url, () => returnPage(browser, page));
@@ -54,7 +54,7 @@ export class Page {
     return this.ask('must', name);
   }
 
-  /** How many events of this name there were, waited for or not. */
+  /** The number of events of this name, waited for or not. */
   count(name) {
     return this.ask('count', name);
   }

@@ -1,5 +1,7 @@
 // The differences between PeerJS releases that tests can notice.
 
+import { isThorough } from './thorough.mjs';
+
 export const releases = {
   '0.3.14': release({
     script: 'peer.min.js',
@@ -26,10 +28,10 @@ export const releases = {
 // The first with streams, the first without, and the one that most pages have.
 const DISTINCT = ['0.3.14', '1.0.0', '1.5.5'];
 
-/** The releases to test with their differences: the most distinct three, or with `RELEASES=all` every one. */
+/** The releases to test with their differences: the most distinct three, or every one. */
 export function chosenReleases() {
   const all = Object.entries(releases);
-  return process.env.RELEASES === 'all' ? all : all.filter(([version]) => DISTINCT.includes(version));
+  return isThorough ? all : all.filter(([version]) => DISTINCT.includes(version));
 }
 
 function release(differences) {

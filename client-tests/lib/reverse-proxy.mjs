@@ -117,6 +117,7 @@ export async function startReverseProxy(server, { sockets = Infinity, refuse = t
   };
 }
 
+/** @param {import('node:http').IncomingMessage} request */
 export function headOf({ method, url, rawHeaders }) {
   let head = `${method} ${url} HTTP/1.1\r\n`;
   for (let i = 0; i < rawHeaders.length; i += 2) head += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`;

@@ -2,7 +2,7 @@
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
@@ -20,7 +20,7 @@ const START_LINE = /^Started PeerServer on \S+, port: (\d+), path: /;
  * `Network`, on whose server it runs; by default it runs on this machine's loopback. With `tls` it has a certificate: a
  * self-signed one, or that of these files.
  */
-export async function startServer(flags = [], { tls = false, network } = {}) {
+export async function startServer(flags = [], { tls = false, network = undefined } = {}) {
   const host = network?.address ?? '127.0.0.1';
   const ownFlags = ['--host', host];
   if (!flags.includes('--port')) ownFlags.push('--port', '0');
@@ -125,8 +125,8 @@ function plainEnvironment() {
 }
 
 // An interrupted run ends its servers as well: without a handler a signal skips 'exit'.
-for (const [name, number] of [['SIGINT', 2], ['SIGTERM', 15], ['SIGHUP', 1]]) {
-  process.once(name, () => process.exit(128 + number));
+for (const name of /** @type {NodeJS.Signals[]} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+  process.once(name, () => process.exit(128 + constants.signals[name]));
 }
 
 let certificate;

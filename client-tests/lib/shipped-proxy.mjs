@@ -12,16 +12,18 @@ import { PATIENCE, within } from './within.mjs';
 
 const root = resolve(import.meta.dirname, '../..');
 
-/** How each proxy is run, and the replacements in its file. */
+/** The command of each proxy, and the replacements in its file. */
 const KINDS = {
   nginx: {
     example: 'nginx.conf',
-    changes: ({ port, target, key, cert }) => [
+    changes: ({ port, plainPort, target, key, cert }) => [
       ['server 127.0.0.1:9000;', `server 127.0.0.1:${target};`],
       ['listen 443 ssl;', `listen 127.0.0.1:${port} ssl;`],
       ['listen [::]:443 ssl;', ''],
-      ['/etc/ssl/broker.example.com.pem', cert],
-      ['/etc/ssl/broker.example.com.key', key],
+      ['listen 80;', `listen 127.0.0.1:${plainPort};`],
+      ['listen [::]:80;', ''],
+      ['/etc/letsencrypt/live/broker.example.com/fullchain.pem', cert],
+      ['/etc/letsencrypt/live/broker.example.com/privkey.pem', key],
     ],
     // The rest of an nginx.conf, like Debian's: one process, with its files in the folder.
     around: (config, folder) => `
@@ -60,8 +62,9 @@ export async function startShippedProxy(kind, server, { outer = false, edit = (c
   const { example, changes, around, behindAnother, clientHeader, command } = KINDS[kind];
   const folder = mkdtempSync(join(tmpdir(), `peerbroker-${kind}-`));
   const port = await freePort();
+  const plainPort = await freePort();
   let config = readFileSync(join(root, 'deploy', example), 'utf8');
-  for (const [shipped, other] of changes({ port, target: server.port, ...selfSigned() })) {
+  for (const [shipped, other] of changes({ port, plainPort, target: server.port, ...selfSigned() })) {
     if (!config.includes(shipped)) throw new Error(`deploy/${example} has no ${shipped}`);
     config = config.replace(shipped, other);
   }
@@ -83,6 +86,7 @@ export async function startShippedProxy(kind, server, { outer = false, edit = (c
   const proxy = {
     host: '127.0.0.1',
     port,
+    plainPort,
     clientHeader,
     async stop() {
       child.kill('SIGKILL');

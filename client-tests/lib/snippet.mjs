@@ -3,5 +3,6 @@ export function optionsIn(snippet) {
   const Peer = function (options) {
     return { ...options };
   };
-  return new Function('Peer', `${snippet}\nreturn peer;`)(Peer);
+  const code = snippet.replace(/^import .*$/m, '');
+  return new Function('Peer', `${code}\nreturn peer;`)(Peer);
 }

@@ -12,10 +12,20 @@ import { startServer } from './server.mjs';
 import { takeDown } from './take-down.mjs';
 import { PATIENCE } from './within.mjs';
 
+/**
+ * A screen, with what a person does to a button on it.
+ * @typedef {{
+ *   name: string, press: string, viewport: { width: number, height: number },
+ *   isMobile?: boolean, hasTouch?: boolean, deviceScaleFactor?: number,
+ * }} Device
+ */
+
+/** @type {Device} */
 export const desktop = { name: 'desktop', press: 'click', viewport: { width: 1280, height: 800 } };
 export const phone = handheld('phone', 390, 844);
 export const smallPhone = handheld('small phone', 320, 568);
 
+/** @returns {Device} */
 function handheld(name, width, height) {
   return { name, press: 'tap', viewport: { width, height }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
 }
@@ -27,7 +37,7 @@ export const UNREACHABLE = /net::ERR_|WebSocket connection to .* failed/;
 const OURS = ['127.0.0.1', 'lan.test'];
 
 export function visit(behaviour, run) {
-  test(behaviour, { timeout: 60_000 }, async (t) => {
+  test(behaviour, { timeout: 120_000 }, async (t) => {
     const visit = new Visit();
     t.after(() => visit.clear());
     try {
@@ -161,7 +171,11 @@ class Visit {
   }
 }
 
-/** The address of a server or proxy; `lan.test` is this machine too. */
+/**
+ * The address of a server or proxy; `lan.test` is this machine too.
+ * @param {{ port: number | string, secure?: boolean }} server
+ * @param {string} path
+ */
 export function urlOf({ port, secure }, path, host = '127.0.0.1') {
   return `${secure ? 'https' : 'http'}://${host}:${port}${path}`;
 }

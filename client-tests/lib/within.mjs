@@ -1,6 +1,6 @@
 // The timeout of every wait.
 
-/** How long a test waits for anything, in milliseconds. */
+/** The longest time that a test waits for anything, in milliseconds. */
 export const PATIENCE = 30_000;
 
 /** Resolves like the promise, or rejects with an error that names the event (a text, or a function that returns one). */

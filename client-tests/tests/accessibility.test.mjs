@@ -1,17 +1,18 @@
 // Every built-in page in its states: axe-core finds nothing serious, Tab reaches everything, and nothing sticks out.
-// On a computer and on a phone, light and dark.
+// On a computer in light colours and on a phone in dark ones; with THOROUGH=1, on both in both.
 
 import { hasten, recordPhases, reaches } from '../lib/arena.mjs';
 import { accessible, reachableByKeyboard } from '../lib/accessible.mjs';
 import { localLink, says } from '../lib/demos.mjs';
 import { fits } from '../lib/layout.mjs';
+import { coloursOf } from '../lib/thorough.mjs';
 import { talking } from '../lib/video.mjs';
 import { desktop, phone, urlOf, visit } from '../lib/visit.mjs';
 
 const REGISTRATION = ['--registration', 'open', '--no_default_key'];
 
 for (const size of [desktop, phone]) {
-  for (const colorScheme of ['light', 'dark']) {
+  for (const colorScheme of coloursOf(size)) {
     const device = { ...size, name: `${size.name}, ${colorScheme}`, colorScheme, reducedMotion: 'reduce' };
     const pages = (what, run) => visit(`everybody can use ${what} (${device.name})`, run);
 
@@ -45,7 +46,10 @@ for (const size of [desktop, phone]) {
     pages('the documentation', async (visit) => {
       const page = await visit.open(device, urlOf(await visit.server(), '/broker/docs/'));
       await usable(page, device, 'list');
-      for (const link of await page.locator('.document h2 a').evaluateAll((all) => all.map(({ href }) => href))) {
+      await page.getByLabel('Search all documents').fill('certificate');
+      await page.locator('#results a').first().waitFor();
+      await usable(page, device, 'results');
+      for (const link of await page.locator('.document h3 > a:not(.section-link)').evaluateAll((all) => all.map(({ href }) => href))) {
         await page.goto(link);
         await accessible(page, link);
         await fits(page, device);

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { localLink, says, scan } from '../lib/demos.mjs';
-import { fits } from '../lib/layout.mjs';
+import { fits, scrollsToItsEnd } from '../lib/layout.mjs';
 import { camerasOff, hasPrompted, hearing, recordPrompts, refuse, talking } from '../lib/video.mjs';
 import { UNREACHABLE, desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
 import { within } from '../lib/within.mjs';
@@ -17,6 +17,7 @@ visit('a phone scans the code, calls, and both see and hear each other', async (
   assert.equal(link, await anna.locator('#join-link').getAttribute('href'));
   assert.match(link, /\/call\/#[\w-]{21}$/);
   assert.equal(await anna.locator('#https-note').isVisible(), false);
+  await scrollsToItsEnd(anna, '#join');
 
   const ben = await visit.open(phone, link);
   await press(anna, 'accept');
@@ -25,10 +26,10 @@ visit('a phone scans the code, calls, and both see and hear each other', async (
   await talking(ben);
 });
 
-for (const [form, linkOf] of [
+for (const [form, linkOf] of /** @type {any[][]} */ ([
   ['in the hash', (link) => link],
   ['in the query', (link) => link.replace('#', '?call=')],
-]) {
+])) {
   visit(`with the id ${form} the call comes about, and ends when one hangs up`, async (visit) => {
     const anna = await wait(visit, urlOf(await visit.server(), CALL));
     const link = linkOf(await localLink(anna));
@@ -183,7 +184,7 @@ visit('an incoming call rings once the page was touched, until it is answered', 
   const rings = () => anna.evaluate(() => window.rings);
   const link = await localLink(anna);
 
-  await anna.locator('#ring-note', { hasText: 'Press anywhere on this page once, so that a call can be heard.' }).waitFor();
+  await anna.locator('#ring-note', { hasText: 'Click or tap this page once to allow the ringtone.' }).waitFor();
   const ben = await visit.open(phone, link);
   await prompts(anna, 'Somebody is calling');
   assert.deepEqual(await rings(), { started: 0, stopped: 0 });
@@ -192,7 +193,7 @@ visit('an incoming call rings once the page was touched, until it is answered', 
 
   await anna.locator('#prompt-title').click();
   await anna.locator('#ring-note', { hasText: 'This page rings when somebody calls.' }).waitFor();
-  for (const [times, answer] of [[1, 'decline'], [2, 'accept']]) {
+  for (const [times, answer] of /** @type {any[][]} */ ([[1, 'decline'], [2, 'accept']])) {
     await press(ben, 'call');
     await prompts(anna, 'Somebody is calling');
     assert.deepEqual(await rings(), { started: times, stopped: times - 1 });
@@ -316,7 +317,8 @@ visit('over http in a LAN the page says that HTTPS is needed, and one can still 
   const { hash } = new URL(await localLink(anna));
   const ben = await visit.open(phone, urlOf(server, CALL + hash, 'lan.test'));
 
-  await prompts(ben, 'Camera and microphone need HTTPS', /“Serving your app” in the documentation/);
+  await prompts(ben, 'Camera and microphone need HTTPS', /This server has no TLS here: set up HTTPS\./);
+  assert.match(await ben.locator('#prompt-text a').evaluate((link) => link.href), /\/broker\/docs\/TLS#phones-in-the-local-network$/);
   assert.deepEqual(await ben.locator('#prompt-buttons button').allInnerTexts(), ['Only watch and listen', 'Cancel']);
   await fits(ben, phone);
   await press(ben, 'receive');
@@ -324,7 +326,23 @@ visit('over http in a LAN the page says that HTTPS is needed, and one can still 
   await talking(ben);
 
   const cleo = await visit.open(phone, urlOf(server, CALL, 'lan.test'));
-  await cleo.locator('#https-note', { hasText: '“Serving your app” in the documentation' }).waitFor();
+  await cleo.locator('#https-note', { hasText: 'This server has no TLS here: set up HTTPS.' }).waitFor();
+});
+
+visit('over http, where a proxy has https too, the page leads there', async (visit) => {
+  const server = await visit.server();
+  const ben = await visit.page(phone);
+  // A proxy at the ports 80 and 443, which only root may open.
+  await ben.route('http://lan.test/**', async (route) => {
+    const { pathname } = new URL(route.request().url());
+    await route.fulfill({ response: await route.fetch({ url: urlOf(server, pathname) }) });
+  });
+  await ben.route('https://lan.test/**', (route) => route.fulfill({ body: 'the same' }));
+  visit.tolerate(UNREACHABLE);
+  await ben.goto(`http://lan.test${CALL}#${NOBODY}`);
+
+  await ben.locator('#prompt-text', { hasText: 'Open https://lan.test/broker/call/ instead.' }).waitFor();
+  assert.equal(await ben.locator('#prompt-text a').getAttribute('href'), `https://lan.test${CALL}#${NOBODY}`);
 });
 
 visit('when the broker dies a call goes on, and a hang-up is heard', async (visit) => {
@@ -442,7 +460,7 @@ visit('candidates that come before the offer are kept', async (visit) => {
   await ben.addInitScript(() => {
     const { send } = WebSocket.prototype;
     let offer;
-    WebSocket.prototype.send = function (text) {
+    WebSocket.prototype.send = function (/** @type {string} */ text) {
       const { action } = JSON.parse(text);
       if (action === 'offer') offer = text;
       else send.call(this, text);

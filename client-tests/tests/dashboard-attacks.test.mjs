@@ -1,4 +1,4 @@
-// What others try with the dashboard: pages of other sites in the browser of an operator, and clients whose ids are HTML.
+// Attacks on the dashboard: pages of other sites in the browser of an operator, and clients whose ids are HTML.
 
 import assert from 'node:assert/strict';
 import { TOKEN, goTo, isLive, logIn, startWithDashboard } from '../lib/dashboard.mjs';
@@ -22,13 +22,13 @@ for (const token of [TOKEN, null]) {
       const seen = await other.evaluate(async (target) => {
         const results = [];
         const body = JSON.stringify({ key: 'theirs' });
-        for (const options of [
+        for (const options of /** @type {RequestInit[]} */ ([
           { mode: 'no-cors', method: 'POST', body },
           { mode: 'no-cors', method: 'POST', body, headers: { 'Content-Type': 'text/plain' } },
           { method: 'POST', body, headers: { 'Content-Type': 'application/json' } },
           { method: 'DELETE' },
           {},
-        ]) {
+        ])) {
           const paths = ['api/keys', 'api/keys/peerjs', 'api/session', 'api/stats'];
           for (const path of paths) {
             const answer = await fetch(target + path, { credentials: 'include', ...options }).then((response) => response.type, () => 'failed');

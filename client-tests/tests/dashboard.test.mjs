@@ -1,12 +1,16 @@
 // The dashboard: what an operator sees and does in it, while real clients come and go.
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { accessible, reachableByKeyboard } from '../lib/accessible.mjs';
 import { newPage } from '../lib/browser.mjs';
 import { TOKEN, dashboardOf, goTo, isLive, logIn, shows, startWithDashboard } from '../lib/dashboard.mjs';
 import { fits } from '../lib/layout.mjs';
 import { startServer } from '../lib/server.mjs';
+import { coloursOf } from '../lib/thorough.mjs';
 import { UNREACHABLE, desktop, phone, visit } from '../lib/visit.mjs';
 import { PATIENCE, within } from '../lib/within.mjs';
 
@@ -47,6 +51,9 @@ for (const device of [desktop, phone]) {
     await client.open(server, 'anna');
     await shows(page, 'clients', '1');
     await page.getByText('anna connected').waitFor();
+    assert.equal(await page.locator('[data-number="clients"] .axis').innerText(), '1 min ago\nnow');
+    await page.reload();
+    await page.getByText('anna connected').waitFor();
 
     await goTo(page, device, 'Keys');
     await page.getByRole('link', { name: 'Clients of peerjs' })[device.press]();
@@ -70,9 +77,9 @@ for (const device of [desktop, phone]) {
     await press('New key');
     await dialog.getByLabel('Key', { exact: true }).fill('chess');
     await dialog.getByLabel('Name').fill('My chess club');
-    await dialog.getByLabel('Most clients').fill('7');
+    await dialog.getByLabel('Client limit').fill('7');
     await press('Create', dialog);
-    await page.getByText('The key is in force').waitFor();
+    await page.getByText('The key is active').waitFor();
     await press('Close', dialog);
     await page.getByText('0 of 7').waitFor();
 
@@ -81,7 +88,7 @@ for (const device of [desktop, phone]) {
     await page.getByText('1 of 7').waitFor();
 
     await press('Change chess');
-    await dialog.getByLabel('Most clients').fill('8');
+    await dialog.getByLabel('Client limit').fill('8');
     await dialog.getByText('More settings')[device.press]();
     await dialog.getByLabel('Clients may list each other').check();
     await press('Save', dialog);
@@ -104,6 +111,20 @@ for (const device of [desktop, phone]) {
   });
 }
 
+visit('a key of the configuration file has its name, and cannot be changed', async (visit) => {
+  const folder = mkdtempSync(join(tmpdir(), 'peerbroker-config-'));
+  const file = join(folder, 'peerbroker.toml');
+  writeFileSync(file, '[[api_key]]\nkey = "chess"\nname = "My chess club"\n');
+  try {
+    const { url } = await startWithDashboard(visit, ['--config', file]);
+    const page = await logIn(visit, desktop, url, '#/keys');
+    await page.getByText('My chess club · set in the configuration of the server').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Change chess' }).count(), 0);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 visit('a new secret is shown once', async (visit) => {
   const { url, api } = await startWithDashboard(visit);
   const page = await logIn(visit, desktop, url, '#/keys');
@@ -117,6 +138,7 @@ visit('a new secret is shown once', async (visit) => {
   const { json } = await api('GET', `/api/keys/${key}`);
   assert.deepEqual(json.auth, { method: 'jwt', kind: 'secret' });
   await dialog.getByRole('button', { name: 'Close' }).click();
+  await dialog.waitFor({ state: 'detached' });
   assert.ok(!(await page.content()).includes(secret));
   await page.getByText('tokens with a secret').waitFor();
 });
@@ -129,12 +151,32 @@ visit('a wrong setting says in the dialog what is wrong with it', async (visit) 
   const dialog = page.getByRole('dialog');
   await dialog.getByLabel('Pages that may use it').fill('example.org');
   await dialog.getByRole('button', { name: 'Create' }).click();
-  await dialog.getByRole('alert').filter({ hasText: 'example.org' }).waitFor();
+  const field = dialog.locator('[data-setting="origins"]');
+  const problem = field.getByRole('alert').filter({ hasText: 'https://example.org' });
+  await problem.waitFor();
+  const [problemBox, actions] = [await problem.boundingBox(), await dialog.locator('.actions').boundingBox()];
+  assert.ok(problemBox && actions && problemBox.y > 0 && problemBox.y + problemBox.height <= actions.y, 'the error is in view');
+  assert.ok(await dialog.getByLabel('Pages that may use it').evaluate((input) => input === document.activeElement));
   await dialog.getByLabel('Pages that may use it').fill('');
   await dialog.getByLabel('Key', { exact: true }).fill('chess');
   await dialog.getByRole('button', { name: 'Create' }).click();
   await dialog.getByRole('button', { name: 'Close' }).click();
   await page.getByRole('button', { name: 'Change chess' }).waitFor();
+});
+
+visit('a chart has a gap where a number is missing', async (visit) => {
+  const { url } = await startWithDashboard(visit, [], { token: null });
+  const page = await visit.open(desktop, url);
+
+  const lines = await page.evaluate(async () => {
+    const { sparkline } = await import('./dashboard/sparkline.js');
+    const chart = sparkline('Clients');
+    chart.show([undefined, 1, 2, undefined, 2, 1], String);
+    const path = chart.element.querySelector('.line').getAttribute('d');
+    return path.split('M').slice(1).map((line) => line.split('L').map((point) => Number.parseInt(point)));
+  });
+
+  assert.deepEqual(lines, [[56, 57], [59, 60]]);
 });
 
 visit('what clients do wrong is shown in words', async (visit) => {
@@ -146,6 +188,9 @@ visit('what clients do wrong is shown in words', async (visit) => {
   await page.getByText('A client asked for the key "peerjss"').waitFor();
   await page.getByText('The key here is "peerjs"').waitFor();
   await page.getByText('A client was refused: there is no such key, or it is disabled').waitFor();
+  await fetch(`http://127.0.0.1:${server.port}/api`);
+  await page.getByText('A request went to a wrong path').waitFor();
+  await page.getByText(/from 127\.0\.0\.1, GET "\/api"$/).waitFor();
 });
 
 visit('the test of a key says what a client sees', async (visit) => {
@@ -251,7 +296,7 @@ visit('a key is made and removed by keyboard alone', async (visit) => {
   await page.getByRole('dialog').waitFor();
   await keyboard.type('chess');
   await keyboard.press('Enter');
-  await page.getByText('The key is in force').waitFor();
+  await page.getByText('The key is active').waitFor();
   await keyboard.press('Escape');
   await page.getByRole('dialog').waitFor({ state: 'detached' });
   await page.getByRole('button', { name: 'Remove chess' }).waitFor();
@@ -268,7 +313,7 @@ visit('a key is made and removed by keyboard alone', async (visit) => {
 });
 
 for (const size of [desktop, phone]) {
-  for (const colorScheme of ['light', 'dark']) {
+  for (const colorScheme of coloursOf(size)) {
     const device = { ...size, name: `${size.name}, ${colorScheme}`, colorScheme, reducedMotion: 'reduce' };
     visit(`everybody can use the dashboard (${device.name})`, async (visit) => {
       visit.tolerate(/status of 401/);

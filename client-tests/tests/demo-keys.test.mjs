@@ -8,7 +8,7 @@ import { desktop, phone, urlOf, visit } from '../lib/visit.mjs';
 
 const KEY = '50% ü/&#';
 
-for (const [demo, ready, join] of [
+for (const [demo, ready, join] of /** @type {any[][]} */ ([
   ['slides', 'Waiting for a phone', async (host, page) => {
     await says(host, 'connected', '1 phone connected');
     await page.locator('#remote-next').tap();
@@ -25,7 +25,7 @@ for (const [demo, ready, join] of [
     await host.locator('[data-name="accept"]').click();
     await talking(page);
   }],
-]) {
+])) {
   visit(`without a built-in key the demo “${demo}” asks for one, and its link carries it`, async (visit) => {
     const keys = visit.keys();
     await keys.add(KEY);

@@ -37,10 +37,10 @@ for (const browser of ['chromium', 'firefox']) {
     await bob.run(opened, { id: 'bob', options: RELAY_ONLY });
     const exchange = alice.run(async ({ to, options }) => {
       window.peer = new Peer('alice', options);
-      const line = peer.connect(to);
+      const line = window.peer.connect(to);
       await new Promise((done, failed) => {
         line.on('open', done);
-        peer.on('error', failed);
+        window.peer.on('error', failed);
       });
       const answer = new Promise((done) => line.on('data', done));
       line.send('early');
@@ -49,7 +49,7 @@ for (const browser of ['chromium', 'firefox']) {
     await alice.run(iceIsAsked);
     await bob.run(iceIsAsked);
     await bob.run(() => {
-      window.offered = new Promise((done) => { peer.socket.on('message', ({ type }) => type === 'OFFER' && done()); });
+      window.offered = new Promise((done) => { window.peer.socket.on('message', ({ type }) => type === 'OFFER' && done()); });
     });
     await alice.run(releaseIce);
     await bob.run(() => window.offered);
@@ -91,16 +91,16 @@ ice('a page that stays open gets new credentials before its next connection', 'c
   await bob.run(opened, { id: 'bob', options: RELAY_ONLY });
   await alice.run(opened, { id: 'alice', options: RELAY_ONLY });
   await alice.run(exchanged, 'bob');
-  const first = await alice.run(() => peer.options.config.iceServers[0].username);
+  const first = await alice.run(() => window.peer.options.config.iceServers[0].username);
   await within('the credentials to end', (async () => {
     while (Date.now() <= 1000 * (Number(first.split(':')[0]) + 1)) await sleep(50);
   })());
 
   assert.deepEqual(await alice.run(exchanged, 'bob'), { answer: 'hello, and back', local: 'relay', remote: 'relay' });
-  assert.notEqual(await alice.run(() => peer.options.config.iceServers[0].username), first);
+  assert.notEqual(await alice.run(() => window.peer.options.config.iceServers[0].username), first);
 });
 
-ice('open waits for no servers, and a connection does without them in the end', 'chromium', async (stage) => {
+ice('open waits for no servers, and a connection starts without them in the end', 'chromium', async (stage) => {
   const server = await stage.server((await stage.coturn()).flags);
   for (const never of [holdIce, failIce]) {
     const [alice, bob] = [await stage.page(server), await stage.page(server)];
@@ -112,7 +112,7 @@ ice('open waits for no servers, and a connection does without them in the end', 
     const { answer } = await alice.run(exchanged, b);
 
     assert.equal(answer, 'hello, and back');
-    const { iceServers } = await alice.run(() => peer.options.config);
+    const { iceServers } = await alice.run(() => window.peer.options.config);
     assert.deepEqual(iceServers, await alice.run(() => peerjs.util.defaultConfig.iceServers));
   }
 });
@@ -148,8 +148,8 @@ ice('a broker without servers, and the published script, leave PeerJS its own', 
     const page = await stage.page(server, script);
     const isDefault = await page.run(async ({ host, port }) => {
       window.peer = new Peer('one', { host, port });
-      await new Promise((done) => peer.on('open', done));
-      return peer.options.config === peerjs.util.defaultConfig;
+      await new Promise((done) => window.peer.on('open', done));
+      return window.peer.options.config === peerjs.util.defaultConfig;
     }, { host: '127.0.0.1', port: server.port });
     assert.ok(isDefault, script);
     assert.equal(await page.run(iceRequests), 0, script);
@@ -249,7 +249,7 @@ async function startSite(html) {
   };
 }
 
-// What follows runs in pages.
+// The functions below run in pages.
 
 /** The types of the two candidates that a connection has chosen. */
 async function wayOf({ peerConnection }) {
@@ -265,20 +265,20 @@ async function wayOf({ peerConnection }) {
 /** A Peer that echoes what it gets, and answers calls with its camera. */
 async function opened({ id, options }) {
   window.peer = new Peer(id, options);
-  peer.on('connection', (line) => line.on('data', (text) => line.send(`${text}, and back`)));
-  peer.on('call', async (call) => call.answer(await navigator.mediaDevices.getUserMedia({ audio: true, video: true })));
+  window.peer.on('connection', (line) => line.on('data', (text) => line.send(`${text}, and back`)));
+  window.peer.on('call', async (call) => call.answer(await navigator.mediaDevices.getUserMedia({ audio: true, video: true })));
   return new Promise((done, failed) => {
-    peer.on('open', done);
-    peer.on('error', failed);
+    window.peer.on('open', done);
+    window.peer.on('error', failed);
   });
 }
 
 async function exchanged(to) {
-  const line = peer.connect(to);
+  const line = window.peer.connect(to);
   await new Promise((done, failed) => {
     line.on('open', done);
     line.on('error', failed);
-    peer.on('error', failed);
+    window.peer.on('error', failed);
   });
   const answered = new Promise((done) => line.on('data', done));
   line.send('hello');
@@ -287,7 +287,7 @@ async function exchanged(to) {
 }
 
 async function called(to) {
-  const call = peer.call(to, await navigator.mediaDevices.getUserMedia({ audio: true, video: true }));
+  const call = window.peer.call(to, await navigator.mediaDevices.getUserMedia({ audio: true, video: true }));
   const stream = await new Promise((done, failed) => {
     call.on('stream', done);
     call.on('error', failed);
@@ -302,7 +302,7 @@ async function called(to) {
   return { picture, ...await window.wayOf(call) };
 }
 
-/** The types of candidates that a connection gathers with one server, and nothing but relays. */
+/** The types of candidates that a connection gathers with one server, if only relays are allowed. */
 async function gathered(server) {
   const connection = new RTCPeerConnection({ iceServers: [server], iceTransportPolicy: 'relay' });
   connection.createDataChannel('one');

@@ -78,7 +78,7 @@ streaming('hears over HTTP alone all that comes at once', async (stage) => {
   for (const [i, line] of lines.entries()) assert.equal(await line.echo(`line ${i}`), `line ${i}`);
 });
 
-// Chromium reports all that comes meanwhile as one event, and the client reads one line for each event.
+// Chromium reports everything that arrived meanwhile as one event, and the client reads one line per event.
 streaming('hears over HTTP alone what comes while its page is busy, once and again', async (stage) => {
   const server = await stage.server();
   const [alice, bob] = [await stage.client(), await stage.client()];

@@ -36,7 +36,7 @@ everyClient('takes its id over from an older page with the same token', {}, asyn
 });
 
 everyClient('gets its id back when it reloads after a lost network, and logs that it waits', { firefox: true }, async (stage) => {
-  // A client from another address would wait so long.
+  // A client from another address would have to wait this long.
   const server = await stage.server(['--reclaim_timeout', '600000']);
   const proxy = await stage.proxy(server);
   const [before, reloaded, bob] = [await stage.client(), await stage.client(), await stage.client()];

@@ -1,4 +1,4 @@
-// The page for a path that has nothing.
+// The page for a path that does not exist.
 
 import assert from 'node:assert/strict';
 import { fits } from '../lib/layout.mjs';

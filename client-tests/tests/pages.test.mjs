@@ -1,17 +1,15 @@
 // The landing page, its files, and its own test of the broker.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { after } from 'node:test';
 import { Client } from '../lib/client.mjs';
 import { startCoturn } from '../lib/coturn.mjs';
 import { fits } from '../lib/layout.mjs';
 import { startPages } from '../lib/pages.mjs';
 import { optionsIn } from '../lib/snippet.mjs';
 import { UNREACHABLE, desktop, phone, smallPhone, urlOf, visit } from '../lib/visit.mjs';
+import { within } from '../lib/within.mjs';
 
-const root = join(import.meta.dirname, '../..');
 const BROWSERS_ACCEPT = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8';
 
 const ODD_KEY = '50% ü/&#';
@@ -42,6 +40,7 @@ for (const { where, flags, path } of places) {
       const server = await visit.server(flags);
       const page = await visit.open(device, urlOf(server, path));
 
+      await page.getByRole('tab', { name: 'npm' })[device.press]();
       const options = optionsIn(await page.locator('#snippet').innerText());
 
       const { host, port } = server;
@@ -180,7 +179,7 @@ visit('where phones reach the broker, the main button is for them', async (visit
   assert.deepEqual(await mainButtons(page), ['Try it with your phone']);
 });
 
-for (const [flags, button] of [[[], 'Test this broker'], [['--registration', 'open'], 'Get a key']]) {
+for (const [flags, button] of /** @type {any[][]} */ ([[[], 'Test this broker'], [['--registration', 'open'], 'Get a key']])) {
   visit(`without a built-in key the main button is “${button}” (${flags.join(' ') || 'closed registration'})`, async (visit) => {
     const server = await visit.server(['--no_default_key', ...flags]);
     const page = await visit.open(desktop, urlOf(server, '/', 'lan.test'));
@@ -216,6 +215,119 @@ visit('the documentation opens on the server itself, with its links', async (vis
   await page.locator(':target').waitFor();
 });
 
+visit('the code of each tab works from there, and the keyboard leads from tab to tab', async (visit) => {
+  const server = await visit.server(['--path', '/myapp']);
+  const page = await visit.open(desktop, urlOf(server, '/myapp/'));
+  const says = async (shown, what) => within(what, shown.waitForEvent('console', (message) => what.test(message.text())));
+  const tab = (name) => page.getByRole('tab', { name });
+  const code = async (name) => {
+    await page.locator(`[role="tab"][aria-selected="true"]:text-is("${name}")`).waitFor();
+    return page.getByRole('tabpanel').locator('pre code').innerText();
+  };
+
+  await tab('Script tag').focus();
+  const blank = await visit.page(desktop);
+  const html = await code('Script tag');
+  const opened = says(blank, /^open this page with #[\w-]+$/);
+  visit.tolerate(/invoked via document\.write/);
+  await blank.setContent(html);
+  await opened;
+  await page.keyboard.press('End');
+  const called = says(page, /^my id: /);
+  // Not as a script of the page, whose policy forbids that.
+  await page.evaluate(`{ ${await code('Calls')} }`);
+  await called;
+  await page.keyboard.press('ArrowLeft');
+  const open = says(page, /^room [A-Z]{4}$/);
+  await page.evaluate(`{ ${await code('Rooms')} }`);
+  await open;
+  await page.keyboard.press('Home');
+  await page.keyboard.press('ArrowLeft');
+  await page.keyboard.press('ArrowRight');
+  await page.keyboard.press('ArrowRight');
+  assert.match(await code('npm'), /^import \{ Peer \} from "peerjs";/);
+  assert.ok(await tab('npm').evaluate((element) => element === document.activeElement));
+});
+
+visit('the code of a server without PeerJS or a built-in key is that of the others, with a key', async (visit) => {
+  const page = await visit.open(phone, urlOf(await visit.server(['--dialects', 'calls', '--no_default_key']), '/'));
+  assert.deepEqual(await page.getByRole('tab').allInnerTexts(), ['Calls']);
+  assert.match(await page.getByRole('tabpanel').locator('pre code').innerText(), /"ws:\/\/127\.0\.0\.1:\d+\/\?key=YOUR-KEY"/);
+});
+
+visit('the documentation is searched without a request for each key, and its sections have links', async (visit) => {
+  const server = await visit.server(['--path', '/myapp']);
+  const page = await visit.open(desktop, urlOf(server, '/myapp/broker/docs/KEYS'));
+  const search = page.getByLabel('Search all documents');
+  /** @type {string[]} */
+  const requests = [];
+  page.on('request', (request) => requests.push(new URL(request.url()).pathname));
+
+  await search.pressSequentially('flags --relay_public');
+  await page.locator('#results mark', { hasText: '--relay_public' }).first().waitFor();
+  assert.deepEqual(requests.filter((path) => path.includes('/docs/')), ['/myapp/broker/docs/index.json']);
+  await search.fill('no-such-word');
+  await page.getByText('No section has all these words.').waitFor();
+  await search.fill('signals and exit codes');
+  await page.getByText(/^\d+ sections? found/).waitFor();
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('Enter');
+  await page.waitForURL(/\/myapp\/broker\/docs\/OPERATING#signals-and-exit-codes$/);
+  const heading = page.locator('h2:target');
+  await heading.hover();
+  await heading.getByRole('link', { name: 'Link to this section' }).click();
+  // A result within the shown document leads to its section as well.
+  await page.getByLabel('Search all documents').fill('flags');
+  await page.locator('#results a', { hasText: /^Flags$/ }).first().click();
+  await page.locator('h2#flags:target').waitFor();
+  assert.equal(await page.locator('#found').isVisible(), false);
+  const flags = page.locator('#flags ~ .wide').nth(1);
+  assert.ok(await flags.evaluate((table) => table.scrollWidth <= table.clientWidth), 'all columns of the flags are shown');
+});
+
+visit('on a phone the list of documents folds away, and wide tables scroll', async (visit) => {
+  const page = await visit.open(phone, urlOf(await visit.server(), '/broker/docs/CONFIG'));
+  const documents = page.getByRole('navigation', { name: 'All documents' });
+
+  assert.equal(await documents.isVisible(), false);
+  const table = page.locator('#flags ~ .wide').nth(1);
+  const [isWide, shadows] = await table.evaluate((wide) => [wide.scrollWidth > wide.clientWidth, getComputedStyle(wide).backgroundAttachment]);
+  assert.ok(isWide);
+  assert.match(shadows, /^local, local, scroll, scroll/);
+  await table.getByText('TCP port').first().scrollIntoViewIfNeeded();
+  await fits(page, phone);
+  await page.locator('.all-documents summary').tap();
+  await documents.getByRole('link', { name: 'Security' }).tap();
+  await page.waitForURL(/\/docs\/SECURITY$/);
+});
+
+visit('a demo whose parts do not load says so, and loads again', async (visit) => {
+  const server = await visit.server();
+  visit.tolerate(UNREACHABLE);
+  const page = await visit.page(phone);
+  await page.clock.install();
+  for (const [demo, module] of [['slides', 'slides/deck.js'], ['party', 'party/room.js'], ['call', 'within.js'], ['call', 'call/main.js']]) {
+    let isLost = true;
+    await page.route(`**/${module}`, (route) => {
+      if (!isLost) return route.continue();
+      isLost = false;
+      // One of them neither loads nor fails.
+      return module === 'within.js' ? undefined : route.abort();
+    });
+    await page.goto(urlOf(server, `/broker/${demo}/`), { waitUntil: 'commit' });
+    if (module === 'within.js') {
+      await page.locator('#broken').waitFor({ state: 'attached' });
+      await page.clock.fastForward('00:21');
+    }
+    await page.getByText('A part of this page did not load.').waitFor();
+    assert.equal(await page.locator('#status').isVisible(), false);
+    await page.getByRole('button', { name: 'Reload' }).tap();
+    await page.locator('#status[data-state="ready"]').waitFor();
+    assert.equal(await page.locator('#broken').isVisible(), false);
+    await page.unrouteAll();
+  }
+});
+
 visit('the page leads to each demo', async (visit) => {
   const server = await visit.server(['--path', '/myapp']);
   const page = await visit.open(phone, urlOf(server, '/myapp/'));
@@ -246,6 +358,7 @@ for (const [origin, host] of [['a secure', '127.0.0.1'], ['an insecure', 'lan.te
     const page = await visit.page({ ...desktop, permissions: ['clipboard-read', 'clipboard-write'] });
     await page.goto(urlOf(server, '/', host));
 
+    await page.getByRole('tab', { name: 'npm' }).click();
     await page.locator('#copy-snippet').click();
     await page.locator('#copy-snippet', { hasText: 'Copied' }).waitFor();
 
@@ -312,16 +425,9 @@ visit('with --pages false there is JSON for everybody, and no page', async (visi
   const get = (path) => fetch(urlOf(server, path), { headers: { accept: BROWSERS_ACCEPT } });
 
   assert.equal((await (await get('/')).json()).name, 'PeerJS Server');
-  for (const path of ['/broker', '/broker/', '/broker/slides/', '/broker/party/', '/broker/call/', '/broker/docs/', '/broker/docs/OPERATING', '/broker/style.css', '/broker/vendor/peerjs.min.js']) {
+  for (const path of ['/broker', '/broker/', '/broker/slides/', '/broker/party/', '/broker/call/', '/broker/docs/', '/broker/docs/OPERATING', '/broker/docs/index.json', '/broker/style.css', '/broker/vendor/peerjs.min.js']) {
     assert.equal((await get(path)).status, 404, path);
   }
-});
-
-test('the embedded client has the version of vendor/package.json', async () => {
-  const source = await readFile(join(root, 'src/http/embedded.rs'), 'utf8');
-  const { dependencies } = JSON.parse(await readFile(join(root, 'vendor/package.json'), 'utf8'));
-
-  assert.equal(source.match(/PEERJS_VERSION: &str = "([^"]+)"/)[1], dependencies.peerjs);
 });
 
 const RELAY = ['--relay', '127.0.0.1:0', '--relay_private'];
@@ -363,7 +469,7 @@ visit('the relay can be tested only where there is one', async (visit) => {
 });
 
 visit('a relay that nobody reaches fails its test, which says what to check', async (visit) => {
-  // As behind a NAT that does not lead here.
+  // Like a relay behind a NAT that forwards nothing to it.
   const page = await visit.open(desktop, urlOf(await visit.server([...RELAY, '--relay_public', '127.0.0.2']), '/'));
   await page.getByRole('button', { name: 'Test the relay' }).click();
   await page.locator('#test-summary[data-state="failed"]').waitFor();
@@ -375,7 +481,7 @@ visit('the test takes the ICE servers of the broker, and says so if it needs one
   const coturn = await visit.started(startCoturn());
   visit.tolerate(/asks turn:127\.0\.0\.1:/);
   const page = await visit.page(desktop);
-  // In one page, nothing but a policy keeps the peers from each other.
+  // Within one page, only a policy can keep the peers apart.
   await page.addInitScript(() => {
     const Original = window.RTCPeerConnection;
     window.RTCPeerConnection = class extends Original {
@@ -392,6 +498,7 @@ visit('the test takes the ICE servers of the broker, and says so if it needs one
 let blankPages;
 after(async () => (await blankPages)?.stop());
 
+/** @returns {Promise<any>} */
 async function peerjsClient() {
   blankPages ??= startPages();
   return Client.load('chromium', (await blankPages).url('1.5.5'));

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import http from 'node:http';
 import https from 'node:https';
 import { test } from 'node:test';
 import { SHIPPED, startShippedProxy } from '../lib/shipped-proxy.mjs';
@@ -56,7 +57,7 @@ for (const kind of SHIPPED) {
     }, { flags, outer: true });
   });
 
-  test(`${kind}: a page of another site is none of this server, whatever host it names`, async () => {
+  test(`${kind}: a page of another site never counts as one of this server, whatever host it names`, async () => {
     await behind(kind, async ({ proxy }) => {
       const own = `https://127.0.0.1:${proxy.port}`;
       const evil = { Origin: 'https://evil.test', 'X-Forwarded-Host': 'evil.test', 'X-Forwarded-Proto': 'https' };
@@ -70,11 +71,21 @@ for (const kind of SHIPPED) {
   });
 }
 
+test('nginx: plain HTTP is redirected to HTTPS', async () => {
+  await behind('nginx', async ({ proxy }) => {
+    const { host, plainPort: port } = proxy;
+    const [answer] = await once(http.get({ host, port, path: '/broker/?a=1', headers: { Host: 'broker.example.com' } }), 'response');
+    answer.resume();
+    assert.equal(answer.statusCode, 301);
+    assert.equal(answer.headers.location, 'https://broker.example.com/broker/?a=1');
+  });
+});
+
 /** Runs a test with a server behind one of the proxies. */
-async function behind(kind, body, { flags = [], ...options } = {}) {
+async function behind(kind, body, { flags = [], outer = false } = {}) {
   const server = await startServer(['--proxied', '--registration', 'open', '--ops_port', '0', ...flags]);
   try {
-    const proxy = await startShippedProxy(kind, server, options);
+    const proxy = await startShippedProxy(kind, server, { outer });
     try {
       const [, api] = await server.line(/^The API listens on (http:[^\s,]+)/);
       const addresses = async () => {

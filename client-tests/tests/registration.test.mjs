@@ -140,12 +140,12 @@ visit('key and snippet can be copied', async (visit) => {
   assert.equal(optionsIn(await pasted(page)).key, key);
 });
 
-for (const [where, flags, options, path, host] of [
+for (const [where, flags, options, path, host] of /** @type {any[][]} */ ([
   ['at another path', ['--path', '/myapp'], {}, '/myapp/', '127.0.0.1'],
   ['over TLS', [], { tls: true }, '/', '127.0.0.1'],
   // Not a secure context: the browser sends `Origin` there, but no `Sec-Fetch-Site`.
   ['at an insecure origin', [], {}, '/', 'lan.test'],
-]) {
+])) {
   visit(`the form works ${where}`, async (visit) => {
     const server = await visit.server([...OPEN, ...flags], options);
     const page = await visit.open(phone, urlOf(server, path, host));

@@ -1,4 +1,4 @@
-// docs/TROUBLESHOOTING.md quotes what a browser says after a mistake. Here a browser makes the mistakes.
+// docs/TROUBLESHOOTING.md quotes the browser's texts after mistakes. Here a page makes these mistakes.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ const root = resolve(import.meta.dirname, '../..');
 const peerjs = readFileSync(join(root, 'client-tests/clients/1.5.5/peerjs.js'), 'utf8');
 const document = readFileSync(join(root, 'docs/TROUBLESHOOTING.md'), 'utf8');
 
-/** The quoted texts: what the rows of the tables begin with. */
+/** The quoted texts, with which the rows of the tables begin. */
 const quotes = document.split('\n').flatMap((line) => line.match(/^\| (?:`` ?(.+?) ?``|`(.+?)`) \|/)?.slice(1).filter(Boolean) ?? []);
 
 /** The texts that no test provokes, and why. */
@@ -68,7 +68,7 @@ function mistake(name, says, run, { secure = false } = {}) {
 }
 const provoked = new Set();
 
-/** `new Peer` as a page does it: errors of PeerJS are heard, those that are thrown are the page's. */
+/** Calls `new Peer` like a page: it listens to errors of PeerJS, and does not catch exceptions. */
 const open = (page, id, options) => page.evaluate(([id, options]) => {
   setTimeout(() => {
     window.peer = id === undefined ? new Peer(options) : new Peer(id, options);
@@ -85,7 +85,7 @@ async function server(flags, options) {
 const at = ({ port }, options) => ({ host: '127.0.0.1', port, ...options });
 
 /** `new Peer` at a server with these flags, with these options. */
-const peerAt = (flags, options = {}, { id, tls = false } = {}) => async (page) => {
+const peerAt = (flags, options = {}, { id = undefined, tls = false } = {}) => async (page) => {
   await open(page, id, at(await server(flags, { tls }), options));
 };
 
@@ -114,7 +114,8 @@ mistake('no script of PeerJS', 'Peer is not defined', async (page) => {
   await open(page, undefined, {});
 });
 
-mistake('a wrong path', 'Failed to load resource: the server responded with a status of 404 (Not Found)', peerAt(['--path', '/myapp']));
+mistake('a server without PeerJS', 'Failed to load resource: the server responded with a status of 404 (Not Found)', peerAt(['--dialects', 'rooms,calls']));
+mistake('a wrong path', 'Wrong path: this broker is at …', peerAt(['--path', '/myapp']));
 mistake('a wrong path with an id', 'Wrong path: this broker is at …', peerAt(['--path', '/myapp'], {}, { id: 'a' }));
 mistake('a wrong key', 'Invalid key provided', peerAt([], { key: 'nope' }));
 mistake('a wrong key with an id', 'Invalid key provided', peerAt([], { key: 'nope' }, { id: 'a' }));

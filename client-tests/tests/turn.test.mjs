@@ -8,6 +8,7 @@ import { Network } from '../lib/network.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
 import { startServer } from '../lib/server.mjs';
 import { freePort } from '../lib/shipped-proxy.mjs';
+import { browserPairs } from '../lib/thorough.mjs';
 import { onlyThrough, runCoturnClient, turnFlags } from '../lib/turn.mjs';
 
 const PORT = 5349;
@@ -28,7 +29,7 @@ async function meet(stage, server, { caller, callee }) {
 
 const url = ({ network }, transport) => `turn:${network.address}:${PORT}?transport=${transport}`;
 
-for (const [caller, callee] of [['chromium', 'chromium'], ['firefox', 'chromium'], ['chromium', 'firefox'], ['firefox', 'firefox']]) {
+for (const [caller, callee] of browserPairs) {
   onNetwork(`${caller} and ${callee} meet through TURN over UDP`, () => Network.symmetricNats(), async (stage) => {
     const server = await stage.server(turnFlags(stage.network.address));
     const by = (browser) => ({ browser: { browser }, url: url(stage, 'udp') });
@@ -54,7 +55,7 @@ onNetwork('a client at the TURN port and one at the port of the relay meet', () 
   });
 });
 
-for (const [demo, connect] of [['call demo', callDemo], ['party game', partyGame]]) {
+for (const [demo, connect] of /** @type {any[][]} */ ([['call demo', callDemo], ['party game', partyGame]])) {
   onNetwork(`the ${demo} goes through TURN where there is no other way`, () => Network.apart(), async (stage) => {
     const server = await stage.server(turnFlags(stage.network.address));
     const talk = await connect(stage, server, { a: {}, b: {} });
@@ -92,13 +93,13 @@ onNetwork('Firefox without UDP meets another one through TURN over TLS at the po
   });
 });
 
-for (const [way, flags, at] of [
+for (const [way, flags, at] of /** @type {any[][]} */ ([
   ['over UDP', [], 'turn'],
   ['over UDP, without channels', ['-s'], 'turn'],
   ['over TCP', ['-t'], 'turn'],
   ['over TLS', ['-t', '-S'], 'turn'],
   ['over TLS at the port of HTTPS', ['-t', '-S'], 'https'],
-]) {
+])) {
   test(`coturn's client sends messages ${way}`, { timeout: 90_000 }, async (t) => {
     const port = await freePort();
     const server = await startServer(turnFlags(`127.0.0.1:${port}`), { tls: true });
@@ -106,7 +107,7 @@ for (const [way, flags, at] of [
 
     const said = await runCoturnClient(at === 'turn' ? port : server.port, { flags });
 
-    // It counts what comes while it stops as lost.
+    // It counts packets that arrive while it stops as lost.
     const [, lost] = said.match(/Total lost packets (\d+)/) ?? assert.fail(said);
     assert.ok(Number(lost) <= 4, said);
   });

@@ -30,7 +30,7 @@ struct Options {
     /// Makes the token valid for this API key only.
     #[arg(long)]
     key: Option<String>,
-    /// How long the token is valid, in seconds.
+    /// Time that the token is valid, in seconds.
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
     /// The name of the signing key, if the broker has a JSON Web Key Set.

@@ -1,4 +1,4 @@
-//! Faults of nodes and of what they share, and the end of all of them.
+//! Faults of nodes and of the store that they share, and the end of all of them.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use peerbroker::events::Outcome;
 use peerbroker::node::Node;
-use peerbroker::wire::{CloseReason, DropReason, MessageKind};
+use peerbroker::wire::{CloseReason, DropReason};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::sleep;
 
@@ -84,7 +84,7 @@ impl World {
         for client in gone {
             hear(client.conn, &client.socket, &self.history, &self.steps);
             self.note(What::Ended { conn: client.conn, why: "killed" });
-            // The dead say nothing: what is dropped here must not reach the backplane.
+            // Dead nodes send nothing: a drop here must not reach the backplane.
             std::mem::forget(client.lease);
         }
     }
@@ -146,9 +146,5 @@ impl World {
 }
 
 pub(super) fn in_doubt(node: &Node) -> u64 {
-    let totals = node.counters().totals();
-    MessageKind::ALL
-        .into_iter()
-        .map(|kind| totals.messages(kind, Outcome::Dropped(DropReason::InDoubt)))
-        .sum()
+    node.counters().messages_with(Outcome::Dropped(DropReason::InDoubt))
 }

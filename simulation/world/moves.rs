@@ -1,4 +1,4 @@
-//! Clients that move from a node that dies or stops: runs that are the same each time.
+//! Clients that move from a node that dies or stops: runs that are always the same.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const fn steps(time: Duration) -> usize {
 }
 
 impl World {
-    /// "a" on the first node has sent something to "b" on the second.
+    /// "a" on the first node has sent a message to "b" on the second.
     async fn begin(&mut self) {
         self.pass(20).await;
         self.open_at(0, "a", 0);

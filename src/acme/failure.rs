@@ -1,14 +1,13 @@
-//! Why there is no new certificate, in words that say what to do.
+//! Failed orders of certificates, in words that say what to do.
 
-use std::error::Error as _;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use instant_acme::{Error, Problem};
+use instant_acme::{ChallengeType, Error, Problem};
 
-use super::challenge::ChallengeKind;
 use super::schedule::FailureKind;
 use super::store::StoreError;
 use crate::config::{AcmeConfig, AcmeName};
+use crate::outbound::with_sources;
 
 /// Most characters of a text of the ACME server in the log.
 const MAX_TEXT: usize = 500;
@@ -16,10 +15,37 @@ const MAX_TEXT: usize = 500;
 /// The prefix of error types (RFC 8555, section 6.7).
 const PREFIX: &str = "urn:ietf:params:acme:error:";
 
-/// Why there is no new certificate.
+/// A method by which the ACME server validates a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChallengeKind {
+    /// It gets a file over HTTP from port 80 (RFC 8555, section 8.3).
+    Http01,
+    /// It reads the certificate of port 443 (RFC 8737).
+    TlsAlpn01,
+}
+
+impl ChallengeKind {
+    pub(super) fn wire(self) -> ChallengeType {
+        match self {
+            ChallengeKind::Http01 => ChallengeType::Http01,
+            ChallengeKind::TlsAlpn01 => ChallengeType::TlsAlpn01,
+        }
+    }
+}
+
+impl fmt::Display for ChallengeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ChallengeKind::Http01 => "HTTP-01",
+            ChallengeKind::TlsAlpn01 => "TLS-ALPN-01",
+        })
+    }
+}
+
+/// The reason for a failed order.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The ACME server cannot be reached, or what it says cannot be read.
+    /// The ACME server cannot be reached, or its answer cannot be read.
     #[error("cannot talk to the ACME server {url}: {why}. {todo}")]
     Unreachable { url: String, why: String, todo: &'static str },
     /// The ACME server did not answer in time.
@@ -36,7 +62,7 @@ pub(super) enum Failure {
     /// The ACME server offers none of the challenges that can be answered.
     #[error("the ACME server does not offer {kind} for {name}. {todo}")]
     NoChallenge { name: String, kind: ChallengeKind, todo: &'static str },
-    /// The certificate does not fit what was ordered.
+    /// The certificate does not fit the order.
     #[error(
         "the certificate from the ACME server cannot be used: {0}. It is tried again; tell the operator of the ACME server if that does not help"
     )]
@@ -59,12 +85,12 @@ impl Failure {
         }
     }
 
-    /// Whether the other challenge may work.
+    /// True if the other challenge may work.
     pub(super) fn is_about_challenge(&self) -> bool {
         matches!(self, Failure::NotValidated { .. } | Failure::NoChallenge { .. })
     }
 
-    /// Whether the ACME server does not know the account, so another one is needed.
+    /// True if the ACME server does not know the account, so another one is needed.
     pub(super) fn is_about_account(&self) -> bool {
         matches!(self, Failure::Refused { kind, .. } if kind == "accountDoesNotExist")
     }
@@ -75,7 +101,7 @@ impl Failure {
             Error::Api(problem) => Failure::refused(&problem, what, config),
             Error::Timeout(_) => Failure::TooSlow(config.directory.clone()),
             error => {
-                let why = with_sources(&error);
+                let why = plain(&with_sources(&error));
                 let todo = match (&config.ca, why.contains("UnknownIssuer")) {
                     (None, true) => {
                         "If the server has a private authority, name its certificate in --acme_ca"
@@ -115,7 +141,7 @@ impl Failure {
         Failure::Refused { what, kind, why: text(problem), todo }
     }
 
-    /// A challenge that failed, as its authorization tells.
+    /// A challenge that failed, as its authorization reports.
     pub(super) fn not_validated(
         name: &AcmeName,
         kind: ChallengeKind,
@@ -152,7 +178,7 @@ pub(super) fn span(seconds: u64) -> String {
     }
 }
 
-fn names(config: &AcmeConfig) -> String {
+pub(super) fn names(config: &AcmeConfig) -> String {
     config.names.iter().map(AcmeName::to_string).collect::<Vec<_>>().join(", ")
 }
 
@@ -167,16 +193,6 @@ fn text(problem: &Problem) -> String {
     for detail in problem.subproblems.iter().filter_map(|problem| problem.detail.as_deref()) {
         // Writing to a string cannot fail.
         let _ = write!(text, "; {detail}");
-    }
-    plain(&text)
-}
-
-fn with_sources(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let _ = write!(text, ": {error}");
-        source = error.source();
     }
     plain(&text)
 }

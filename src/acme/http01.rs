@@ -1,4 +1,4 @@
-//! The HTTP port: it answers HTTP-01, and sends everybody else to HTTPS.
+//! The HTTP port: it responses HTTP-01, and redirects all other requests to HTTPS.
 
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::http::uri::Authority;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
@@ -17,10 +18,10 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
-use super::answers::Answers;
+use super::challenge_responses::ChallengeResponses;
 use crate::config::AcmeName;
 
-/// Path of the answers (RFC 8555, section 8.3).
+/// Path of the responses (RFC 8555, section 8.3).
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
 /// Most connections at a time. Each has one request.
 const MAX_CONNECTIONS: usize = 256;
@@ -29,11 +30,11 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of a request's head.
 const MAX_HEAD_BYTES: usize = 8 << 10;
 /// The pause after an error of the listener, such as too many open files.
-const PAUSE: Duration = Duration::from_millis(100);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// What the port answers.
+/// The service of the HTTP port.
 pub(super) struct HttpPort {
-    pub(super) answers: Rc<Answers>,
+    pub(super) responses: Rc<ChallengeResponses>,
     /// The names that a redirect may lead to. Others lead to the first one.
     pub(super) names: Vec<AcmeName>,
     /// The port of HTTPS as clients see it.
@@ -62,7 +63,7 @@ impl HttpPort {
                 }
                 Err(error) => {
                     log::debug!("cannot accept a connection on --acme_http_port: {error}");
-                    sleep(PAUSE).await;
+                    sleep(RETRY_DELAY).await;
                 }
             }
         }
@@ -85,13 +86,13 @@ impl HttpPort {
     async fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         if let Some(token) = path.strip_prefix(CHALLENGES) {
-            return match self.answers.file(token).await {
+            return match self.responses.file(token).await {
                 Some(file) => response(StatusCode::OK, file),
                 None => response(StatusCode::NOT_FOUND, "no such challenge\n".to_owned()),
             };
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            // A client that sends something must not send it again over another protocol.
+            // A client that sends a body must not send it again over another protocol.
             return response(StatusCode::FORBIDDEN, "use https\n".to_owned());
         }
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
@@ -103,26 +104,16 @@ impl HttpPort {
         redirect
     }
 
-    /// The same page over HTTPS, at a name of the certificate only: the client chooses what it sends as host.
+    /// The same page over HTTPS, only at a name of the certificate: a client can send any host.
     fn location(&self, host: Option<&str>, path: &str) -> String {
-        let asked = host.map(without_port).and_then(|host| AcmeName::parse(host).ok());
+        let host = host.and_then(|host| host.parse::<Authority>().ok());
+        let asked = host.and_then(|host| AcmeName::parse(host.host()).ok());
         let name = asked.filter(|name| self.names.contains(name)).or_else(|| self.names.first().cloned());
-        let host = match name {
-            Some(AcmeName::Ip(std::net::IpAddr::V6(ip))) => format!("[{ip}]"),
-            Some(name) => name.to_string(),
-            None => "localhost".to_owned(),
-        };
+        let host = name.map_or("localhost".to_owned(), |name| name.in_url());
         match self.https_port {
             443 => format!("https://{host}{path}"),
             port => format!("https://{host}:{port}{path}"),
         }
-    }
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') && !port.is_empty() => host,
-        _ => host,
     }
 }
 
@@ -137,15 +128,15 @@ fn response(status: StatusCode, text: String) -> Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::acme::answers::provisional;
+    use crate::acme::challenge_responses::provisional;
     use crate::tls::Certificates;
 
     fn port(https_port: u16) -> HttpPort {
         let names: Vec<AcmeName> = ["example.org", "www.example.org", "2001:db8::7"]
             .map(|name| AcmeName::parse(name).unwrap())
             .into();
-        let answers = Answers::new(Certificates::new(provisional(&names).unwrap()), None);
-        HttpPort { answers, names, https_port }
+        let responses = ChallengeResponses::new(&[], Certificates::new(provisional(&names).unwrap()), None);
+        HttpPort { responses, names, https_port }
     }
 
     #[test]

@@ -1,26 +1,28 @@
-//! One order, from the account to the certificate.
+//! Requests to the ACME server: one order, from the account to the certificate, and the window for its renewal.
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, Error,
-    HttpClient, Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, Error, HttpClient, Identifier,
+    NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
 };
 use rcgen::KeyPair;
 use tokio::time::timeout;
 
-use super::answers::{self, Answer, Answers};
-use super::certificate::Certificate;
-use super::challenge::ChallengeKind;
-use super::failure::Failure;
-use super::store::{CertificateStore, StoredAccount};
+use super::challenge_responses::{self, ChallengeResponse, ChallengeResponses};
+use super::failure::{ChallengeKind, Failure};
+use super::store::{Certificate, CertificateStore, StoredAccount};
 use crate::config::{AcmeConfig, AcmeName};
 
-/// How long the ACME server may take to validate, and to issue. Let's Encrypt needs seconds.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// The timeout of an order, to be on the safe side of a server that answers each question slowly.
+/// Time limit for the ACME server to validate, and to issue. Let's Encrypt needs seconds.
+const ISSUE_TIMEOUT: Duration = Duration::from_secs(120);
+/// The timeout of an order, as a guard against a server that answers each question slowly.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(600);
+/// The limits of the time for which a renewal window holds, in seconds. After a failure, the shorter one.
+pub(super) const MIN_WINDOW_AGE: u64 = 3600;
+pub(super) const MAX_WINDOW_AGE: u64 = 24 * 3600;
 /// The profile without which Let's Encrypt gives no certificate for an address.
 const SHORT_LIVED: &str = "shortlived";
 
@@ -32,38 +34,46 @@ pub(super) async fn account(
 ) -> Result<Account, Failure> {
     let failed = |error| Failure::of(error, "the account", config);
     let builder = Account::builder_with_http(Box::new(http));
-    if let Some(stored) = store.account().await? {
-        let account = builder.from_credentials(stored.credentials).await.map_err(failed)?;
-        if stored.email != config.email {
-            let contact = contact(config);
-            let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
+    let contact = config.email.as_ref().map(|email| format!("mailto:{email}"));
+    let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
+    let (account, credentials) = match store.account().await? {
+        Some(stored) => {
+            let account = builder.from_credentials(stored.credentials).await.map_err(failed)?;
+            if stored.email == config.email {
+                return Ok(account);
+            }
             account.update_contacts(&contact).await.map_err(failed)?;
             // Credentials cannot be copied, so they are read once more.
-            if let Some(stored) = store.account().await? {
-                keep(config, store, stored.credentials).await?;
-            }
+            let Some(stored) = store.account().await? else { return Ok(account) };
+            (account, stored.credentials)
         }
-        return Ok(account);
-    }
-    let contact = contact(config);
-    let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
-    let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
-    let (account, credentials) =
-        builder.create(&new, config.directory.clone(), None).await.map_err(failed)?;
-    keep(config, store, credentials).await?;
+        None => {
+            let contact = &contact;
+            let new = NewAccount { contact, terms_of_service_agreed: true, only_return_existing: false };
+            builder.create(&new, config.directory.clone(), None).await.map_err(failed)?
+        }
+    };
+    store.keep_account(&StoredAccount { email: config.email.clone(), credentials }).await?;
     Ok(account)
 }
 
-async fn keep(
+/// The window in which the ACME server wants a certificate to be renewed, in seconds since 1970, if it has one (ARI, RFC 9773). Also
+/// returns for how many seconds that holds.
+pub(super) async fn window(
+    account: &Account,
+    certificate: &CertificateIdentifier<'_>,
     config: &AcmeConfig,
-    store: &dyn CertificateStore,
-    credentials: AccountCredentials,
-) -> Result<(), Failure> {
-    Ok(store.keep_account(&StoredAccount { email: config.email.clone(), credentials }).await?)
-}
-
-fn contact(config: &AcmeConfig) -> Option<String> {
-    config.email.as_ref().map(|email| format!("mailto:{email}"))
+) -> Result<(Option<Range<u64>>, u64), Failure> {
+    let seconds = |time: i64| u64::try_from(time).unwrap_or(0);
+    match account.renewal_info(certificate).await {
+        Ok((info, pause)) => {
+            let window = info.suggested_window;
+            let window = seconds(window.start.unix_timestamp())..seconds(window.end.unix_timestamp());
+            Ok((Some(window), pause.as_secs().clamp(MIN_WINDOW_AGE, MAX_WINDOW_AGE)))
+        }
+        Err(Error::Unsupported(_)) => Ok((None, MAX_WINDOW_AGE)),
+        Err(error) => Err(Failure::of(error, "the renewal window", config)),
+    }
 }
 
 /// Orders a certificate, and returns its key and its chain as PEM.
@@ -71,13 +81,13 @@ pub(super) async fn order(
     config: &AcmeConfig,
     account: &Account,
     kind: ChallengeKind,
-    answers: &Rc<Answers>,
+    responses: &Rc<ChallengeResponses>,
     replaces: Option<CertificateIdentifier<'static>>,
 ) -> Result<String, Failure> {
     let ordering = async {
         let mut order = new_order(config, account, replaces).await?;
         // The answers stay until the order has ended.
-        let _answers = answer(config, &mut order, kind, answers).await?;
+        let _answers = answer(config, &mut order, kind, responses).await?;
         validated(config, &mut order, kind).await?;
         issued(config, &mut order).await
     };
@@ -99,7 +109,7 @@ pub(super) async fn new_order(
     if let Some(replaces) = replaces {
         match account.new_order(&new().replaces(replaces)).await {
             Ok(order) => return Ok(order),
-            // It gives a higher limit, and is not worth more than another attempt without it.
+            // A replacement has a higher limit, but is not worth more than another attempt without it.
             Err(error) => log::debug!("the ACME server takes no order that replaces a certificate: {error}"),
         }
     }
@@ -113,12 +123,9 @@ fn identifier(name: &AcmeName) -> Identifier {
     }
 }
 
-fn name(identifier: &Identifier) -> Option<AcmeName> {
-    match identifier {
-        Identifier::Dns(name) => AcmeName::parse(name).ok(),
-        Identifier::Ip(ip) => Some(AcmeName::Ip(*ip)),
-        _ => None,
-    }
+/// The ordered name that an authorization is about.
+fn name<'a>(config: &'a AcmeConfig, wanted: &Identifier) -> Option<&'a AcmeName> {
+    config.names.iter().find(|name| identifier(name) == *wanted)
 }
 
 /// Answers all challenges of this kind.
@@ -126,8 +133,8 @@ async fn answer(
     config: &AcmeConfig,
     order: &mut Order,
     kind: ChallengeKind,
-    answers: &Rc<Answers>,
-) -> Result<Vec<Answer>, Failure> {
+    responses: &Rc<ChallengeResponses>,
+) -> Result<Vec<ChallengeResponse>, Failure> {
     let failed = |error| Failure::of(error, "the challenge", config);
     let mut given = Vec::new();
     let mut authorizations = order.authorizations();
@@ -138,7 +145,7 @@ async fn answer(
             continue;
         }
         let identifier = authorization.identifier().identifier.clone();
-        let Some(name) = name(&identifier).filter(|name| config.names.contains(name)) else {
+        let Some(name) = name(config, &identifier) else {
             return Err(Failure::Unusable(format!("it is about {identifier:?}, which was not ordered")));
         };
         let Some(mut challenge) = authorization.challenge(kind.wire()) else {
@@ -151,7 +158,7 @@ async fn answer(
             return Err(Failure::NoChallenge { name: name.to_string(), kind, todo });
         };
         let key = challenge.key_authorization();
-        given.push(answers.give(kind, &name, &challenge.token, &key).await?);
+        given.push(responses.give(kind, name, &challenge.token, &key).await?);
         challenge.set_ready().await.map_err(failed)?;
     }
     Ok(given)
@@ -173,8 +180,8 @@ async fn validated(config: &AcmeConfig, order: &mut Order, kind: ChallengeKind) 
         let state = authorization.refresh().await.map_err(failed)?;
         let challenge =
             state.challenges.iter().find(|challenge| challenge.status == ChallengeStatus::Invalid);
-        if let (Some(challenge), Some(name)) = (challenge, name(state.identifier().identifier)) {
-            return Err(Failure::not_validated(&name, kind, challenge.error.as_ref(), config));
+        if let (Some(challenge), Some(name)) = (challenge, name(config, state.identifier().identifier)) {
+            return Err(Failure::not_validated(name, kind, challenge.error.as_ref(), config));
         }
     }
     Err(problem.map_or_else(
@@ -188,11 +195,11 @@ async fn issued(config: &AcmeConfig, order: &mut Order) -> Result<String, Failur
     let failed = |error| Failure::of(error, "the certificate", config);
     let unusable = |error: rcgen::Error| Failure::Unusable(error.to_string());
     let key = KeyPair::generate().map_err(unusable)?;
-    let params = answers::params(&config.names).map_err(unusable)?;
+    let params = challenge_responses::params(&config.names).map_err(unusable)?;
     let request = params.serialize_request(&key).map_err(unusable)?;
     order.finalize_csr(request.der()).await.map_err(failed)?;
     let chain = order.poll_certificate(&retries()).await.map_err(failed)?;
-    let pem = Certificate::pem(&key, &chain);
+    let pem = key.serialize_pem() + &chain;
     let certificate = Certificate::parse(pem.as_bytes()).map_err(Failure::Unusable)?;
     match certificate.lacks(&config.names) {
         Some(name) => Err(Failure::Unusable(format!("it is not for {name}"))),
@@ -201,5 +208,5 @@ async fn issued(config: &AcmeConfig, order: &mut Order) -> Result<String, Failur
 }
 
 fn retries() -> RetryPolicy {
-    RetryPolicy::new().initial_delay(Duration::from_millis(500)).backoff(1.5).timeout(PATIENCE)
+    RetryPolicy::new().initial_delay(Duration::from_millis(500)).backoff(1.5).timeout(ISSUE_TIMEOUT)
 }

@@ -1,36 +1,45 @@
 //! Keeps the account and the certificate in the Redis of a cluster. One node orders, and all of them have it.
-
-mod answers;
+//!
+//! The private key is there too, and not encrypted: an operator who can give all nodes a secret can protect Redis with one. The lock
+//! has no fencing token: if two nodes order after all, both certificates are good, and the newer one wins. A node whose order was
+//! refused keeps the lock while it pauses, because all nodes share the limits of the ACME server.
 
 use std::cell::RefCell;
+use std::fmt::Display;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use redis::{FromRedisValue, Script, Value};
 use ring::digest::{SHA256, digest};
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use super::certificate::Certificate;
-use super::store::{CertificateStore, Doing, OrderLock, StoreError, StoredAccount};
+use super::store::{Certificate, CertificateStore, Doing, StoreError, StoredAccount};
 use crate::clock::Clock;
 use crate::config::{AcmeConfig, AcmeName};
 use crate::redis_link::{BadRedis, Call, Line, PREFIX, RedisAddress, TIMEOUT};
 
-pub(super) use answers::SharedAnswers;
-
-/// How often a node looks for a newer certificate: one `HGET`.
+/// Interval at which a node looks for a newer certificate: one `HGET`.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a dead node keeps others from ordering.
+/// Time for which a dead node keeps others from ordering.
 const LEASE: Duration = Duration::from_secs(30);
-/// How often the node that orders renews its lease.
+/// Interval at which the ordering node renews its lease.
 const RENEWAL: Duration = Duration::from_secs(8);
-/// How long the lock outlives a pause, so that the node which made the pause is the next to order.
+/// Time by which the lock outlives a pause, so that the node which made the pause is the next to order.
 const GRACE: Duration = Duration::from_secs(60);
+
+/// Milliseconds for which a response to a challenge is kept: as long as an order may take.
+const RESPONSE_MILLIS: u64 = 600_000;
+/// Most responses that are read at a time, so that a flood of the HTTP port does not become one of Redis.
+const MAX_QUESTIONS: usize = 4;
+/// Most bytes of a token. Let's Encrypt's have 43.
+const MAX_TOKEN: usize = 128;
 
 static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/put.lua")));
 static LOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/lock.lua")));
 
-/// The store of a cluster. Each key is one hash, and each script touches one key, for Redis Cluster.
+/// The store of a cluster, and responses to HTTP-01 that every node can give: a load balancer sends the validator to any of them.
+/// Each key is one hash, and each script touches one key, for Redis Cluster.
 ///
 /// `peerbroker:acme:account:…` has the account at an ACME server, `peerbroker:acme:certificate:…` the certificate for some names
 /// with its `version`, and `peerbroker:acme:lock:…` the node that orders it.
@@ -43,6 +52,8 @@ pub(super) struct RedisStore {
     holder: String,
     /// The newest certificate that this node knows.
     known: RefCell<Option<Known>>,
+    /// Limits how many challenges are read at a time.
+    free: Semaphore,
 }
 
 #[derive(Clone)]
@@ -54,10 +65,11 @@ struct Known {
 }
 
 impl RedisStore {
+    /// Checks the address, and does not connect yet.
     pub(super) fn open(address: &RedisAddress, config: &AcmeConfig) -> Result<Self, BadRedis> {
         let mut names: Vec<String> = config.names.iter().map(AcmeName::to_string).collect();
         names.sort();
-        // Nodes with other names have a certificate of their own, or each would replace that of the other for ever.
+        // Nodes with other names have a separate certificate: otherwise each would replace the other's again and again.
         let order = short_digest(&format!("{} {}", config.directory, names.join(" ")));
         Ok(RedisStore {
             line: Line::new(address, TIMEOUT)?,
@@ -66,11 +78,15 @@ impl RedisStore {
             lock: format!("{PREFIX}:acme:lock:{order}"),
             holder: format!("{:032x}", rand::random::<u128>()),
             known: RefCell::new(None),
+            free: Semaphore::new(MAX_QUESTIONS),
         })
     }
 
     async fn ask<T: FromRedisValue>(&self, what: &'static str, call: Call) -> Result<T, StoreError> {
-        ask(&self.line, call).await.map_err(|why| StoreError::Redis { what, why })
+        let failed = |error: &dyn Display| StoreError::Redis { what, why: error.to_string() };
+        let answers = self.line.run(vec![call]).await.map_err(|error| failed(&error))?;
+        let answer = answers.into_iter().next().unwrap_or(Value::Nil);
+        redis::from_redis_value(answer).map_err(|error| failed(&error))
     }
 
     async fn look(&self) -> Result<Option<Vec<u8>>, StoreError> {
@@ -122,7 +138,7 @@ impl RedisStore {
         Ok(())
     }
 
-    /// Takes or keeps the lock, or gives it back at once. False if another node has it.
+    /// Takes or keeps the lock, or releases it. False if another node has it.
     async fn lease(&self, lease: Duration) -> Result<bool, StoreError> {
         let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
         self.ask("lock the order", Call::script(&LOCK, self.lock.clone()).arg(&self.holder).arg(lease)).await
@@ -175,13 +191,13 @@ impl CertificateStore for RedisStore {
         Box::pin(async { self.ask::<Value>("remove the ACME account", call).await.map(drop) })
     }
 
-    fn lock(&self) -> Doing<'_, Result<Option<OrderLock>, StoreError>> {
-        Box::pin(async { Ok(self.lease(LEASE).await?.then_some(OrderLock(None))) })
+    fn lock(&self) -> Doing<'_, Result<bool, StoreError>> {
+        Box::pin(self.lease(LEASE))
     }
 
-    fn lost<'a>(&'a self, _: &'a OrderLock) -> Doing<'a, ()> {
+    fn lost(&self) -> Doing<'_, ()> {
         Box::pin(async {
-            // Two missed renewals and their timeouts are within the lease.
+            // Two missed renewals and their timeouts fit into the lease.
             let mut missed = 0;
             while missed < 2 {
                 sleep(RENEWAL).await;
@@ -197,7 +213,7 @@ impl CertificateStore for RedisStore {
         })
     }
 
-    fn unlock(&self, _: OrderLock, pause: Duration) -> Doing<'_, ()> {
+    fn unlock(&self, pause: Duration) -> Doing<'_, ()> {
         let lease = if pause.is_zero() { pause } else { pause.saturating_add(GRACE) };
         Box::pin(async move {
             if let Err(error) = self.lease(lease).await {
@@ -205,15 +221,57 @@ impl CertificateStore for RedisStore {
             }
         })
     }
+
+    fn share<'a>(&'a self, token: &'a str, authorization: &'a str) -> Doing<'a, Result<(), StoreError>> {
+        let call = Call::script(&PUT, response_key(token)).arg(RESPONSE_MILLIS).arg(0);
+        let call = call.arg("authorization").arg(authorization);
+        Box::pin(async { self.ask::<Value>("keep the answer to a challenge", call).await.map(drop) })
+    }
+
+    fn shared<'a>(&'a self, token: &'a str) -> Doing<'a, Option<String>> {
+        Box::pin(async move {
+            if !is_token(token) {
+                return None;
+            }
+            let _permit = self.free.acquire().await.ok()?;
+            let call = Call::command("HGET", response_key(token)).arg("authorization");
+            let answer = self.ask("read the answer to a challenge", call).await;
+            answer.inspect_err(|error| log::debug!("{error}")).ok()?
+        })
+    }
 }
 
-async fn ask<T: FromRedisValue>(line: &Line, call: Call) -> Result<T, String> {
-    let answers = line.run(vec![call]).await.map_err(|error| error.to_string())?;
-    let answer = answers.into_iter().next().unwrap_or(Value::Nil);
-    redis::from_redis_value(answer).map_err(|error| error.to_string())
+fn response_key(token: &str) -> String {
+    format!("{PREFIX}:acme:answer:{token}")
+}
+
+/// Tokens are base64url (RFC 8555, section 8.3).
+fn is_token(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(fits)
 }
 
 fn short_digest(text: &str) -> String {
     let digest = digest(&SHA256, text.as_bytes());
     digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redis_is_asked_for_tokens_only() {
+        for (text, is) in [
+            ("LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0", true),
+            ("a-_", true),
+            ("", false),
+            ("a/b", false),
+            ("a%00", false),
+            ("a b", false),
+        ] {
+            assert_eq!(is_token(text), is, "{text}");
+        }
+        assert!(is_token(&"x".repeat(MAX_TOKEN)) && !is_token(&"x".repeat(MAX_TOKEN + 1)));
+    }
 }

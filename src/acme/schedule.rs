@@ -1,4 +1,4 @@
-//! When the next order is due: a function of times only.
+//! Computes the time of the next order from other times only.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ const HOUR: u64 = 60 * MINUTE;
 /// Pauses after failures that an ACME server counts. An attempt may fail two validations, one of each kind, and Let's Encrypt
 /// allows five failed validations of a name per hour.
 const PAUSES_AFTER_REFUSALS: &[u64] = &[5 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 6 * HOUR];
-/// Pauses after failures that no server has seen, such as a network that is not up yet.
+/// Pauses after failures that the server did not see, such as a network that is not up yet.
 const PAUSES_AFTER_OUTAGES: &[u64] =
     &[10, 30, MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR];
 /// The longest pause that a server may ask for.
@@ -25,62 +25,60 @@ const MAX_REST: u64 = 24 * HOUR;
 pub(super) enum FailureKind {
     /// The ACME server refused the order, or could not validate a name.
     Refused,
-    /// The ACME server could not be reached, or has a fault of its own.
+    /// The ACME server could not be reached, or failed internally.
     Outage,
 }
 
 /// Attempts that failed since the last success.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Failures {
-    /// Attempts that the server refused. An outage between them does not let the server forget them.
-    refusals: usize,
-    last_refusal: u64,
-    /// Outages in a row.
-    outages: usize,
-    last_outage: u64,
-    /// The end of the time for which the server wants to be left alone.
-    not_before: u64,
+    count: usize,
+    last: u64,
 }
 
-/// What decides when the next order is due. Times are in seconds since 1970.
+/// The data that decide when the next order is due. Times are in seconds since 1970.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Schedule {
     /// The certificate for all names; none if there is none yet.
     pub(super) certificate: Option<Validity>,
-    /// When the ACME server wants it to be renewed (ARI, RFC 9773).
+    /// The time within which the ACME server wants it to be renewed (ARI, RFC 9773).
     pub(super) window: Option<Range<u64>>,
-    pub(super) failures: Failures,
-    /// When the certificate was ordered, if this process has ordered it.
+    /// Attempts that the server refused. An outage between them does not reset this.
+    pub(super) refusals: Failures,
+    /// Outages in a row.
+    pub(super) outages: Failures,
+    /// The end of the pause that the server asked for.
+    pub(super) not_before: u64,
+    /// The time of the order, if this process made it.
     pub(super) ordered: Option<u64>,
-    /// A random number from 0 to 1, which keeps servers from renewing all at the same moment.
-    pub(super) jitter: f64,
+    /// A random number, which keeps servers from renewing all at the same moment.
+    pub(super) jitter: u32,
 }
 
 impl Schedule {
-    /// When the next order is due.
+    /// The time at which the next order is due.
     pub(super) fn next(&self) -> u64 {
-        let Failures { refusals, last_refusal, outages, last_outage, not_before } = self.failures;
-        let after_refusal = self.after(refusals, last_refusal, PAUSES_AFTER_REFUSALS);
-        let after_outage = self.after(outages, last_outage, PAUSES_AFTER_OUTAGES);
-        self.due().max(self.after_order()).max(after_refusal).max(after_outage).max(not_before)
+        let after_refusal = self.after(self.refusals, PAUSES_AFTER_REFUSALS);
+        let after_outage = self.after(self.outages, PAUSES_AFTER_OUTAGES);
+        self.due().max(self.after_order()).max(after_refusal).max(after_outage).max(self.not_before)
     }
 
-    /// The earliest time of another order. A server may give certificates that are to be renewed at once.
+    /// The earliest time of another order. A server may issue certificates that are due for renewal at once.
     fn after_order(&self) -> u64 {
         let (Some(ordered), Some(certificate)) = (self.ordered, self.certificate) else { return 0 };
         let life = certificate.to.saturating_sub(certificate.from);
         ordered.saturating_add((life / 3).clamp(MIN_LIFE, MAX_REST))
     }
 
-    /// The end of the pause after the last of so many failures.
-    fn after(&self, count: usize, last: u64, pauses: &[u64]) -> u64 {
+    /// The end of the pause after the last failure.
+    fn after(&self, Failures { count, last }: Failures, pauses: &[u64]) -> u64 {
         let Some(nth) = count.checked_sub(1) else { return 0 };
         let pause = pauses.get(nth).or(pauses.last()).copied().unwrap_or(HOUR);
         // Never shorter than the pause: it is a limit of the server.
         last.saturating_add(pause).saturating_add(part(pause / 5, self.jitter))
     }
 
-    /// When the certificate is to be renewed, if nothing fails.
+    /// The time at which the certificate is to be renewed, if nothing fails.
     fn due(&self) -> u64 {
         let Some(certificate) = self.certificate else { return 0 };
         let life = certificate.to.saturating_sub(certificate.from);
@@ -97,37 +95,29 @@ impl Schedule {
         }
     }
 
-    /// Counts a failure. The server may have said how many seconds it wants to be left alone.
+    /// Counts a failure. `retry_after` is the number of seconds for which the server asked to be left alone.
     pub(super) fn failed(&mut self, kind: FailureKind, now: u64, retry_after: u64) {
-        let failures = &mut self.failures;
-        match kind {
+        let failures = match kind {
             FailureKind::Refused => {
-                failures.refusals = failures.refusals.saturating_add(1);
-                (failures.last_refusal, failures.outages) = (now, 0);
+                self.outages.count = 0;
+                &mut self.refusals
             }
-            FailureKind::Outage => {
-                failures.outages = failures.outages.saturating_add(1);
-                failures.last_outage = now;
-            }
-        }
-        failures.not_before = now.saturating_add(retry_after.min(MAX_RETRY_AFTER));
+            FailureKind::Outage => &mut self.outages,
+        };
+        *failures = Failures { count: failures.count.saturating_add(1), last: now };
+        self.not_before = now.saturating_add(retry_after.min(MAX_RETRY_AFTER));
     }
 
     /// Forgets the failures, because the server has a new certificate.
     pub(super) fn succeeded(&mut self) {
-        self.failures = Failures::default();
+        (self.refusals, self.outages, self.not_before) = Default::default();
     }
 }
 
-/// This share of a time.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
-    reason = "a random time may be imprecise"
-)]
-fn part(time: u64, share: f64) -> u64 {
-    ((time as f64 * share.clamp(0.0, 1.0)) as u64).min(time)
+/// This share of a time: nothing of it for 0, all of it for the largest number.
+fn part(time: u64, share: u32) -> u64 {
+    let part = u128::from(time) * u128::from(share) / u128::from(u32::MAX);
+    u64::try_from(part).unwrap_or(time)
 }
 
 #[cfg(test)]
@@ -141,7 +131,7 @@ mod tests {
     fn schedule() -> impl Strategy<Value = Schedule> {
         let certificate = prop::option::of((any::<u64>(), any::<u64>()));
         let window = prop::option::of((any::<u64>(), any::<u64>()));
-        (certificate, window, 0.0..=1.0).prop_map(|(certificate, window, jitter)| Schedule {
+        (certificate, window, any::<u32>()).prop_map(|(certificate, window, jitter)| Schedule {
             certificate: certificate.map(|(from, to)| Validity { from, to }),
             window: window.map(|(start, end)| start..end),
             jitter,
@@ -152,7 +142,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_certificate_is_renewed_within_its_last_third(
-            from in 0..1u64 << 40, life in 20..1u64 << 30, jitter in 0.0..=1.0,
+            from in 0..1u64 << 40, life in 20..1u64 << 30, jitter in any::<u32>(),
         ) {
             let certificate = Validity { from, to: from + life };
             let at = Schedule { certificate: Some(certificate), jitter, ..Schedule::default() }.next();
@@ -161,7 +151,7 @@ mod tests {
 
         #[test]
         fn the_window_of_the_server_counts_and_never_outlasts_the_certificate(
-            from in 0..1u64 << 40, life in 1..1u64 << 30, start in 0..1u64 << 31, length in 0..1u64 << 20, jitter in 0.0..=1.0,
+            from in 0..1u64 << 40, life in 1..1u64 << 30, start in 0..1u64 << 31, length in 0..1u64 << 20, jitter in any::<u32>(),
         ) {
             let (certificate, window) = (Validity { from, to: from + life }, from + start..from + start + length);
             let schedule = Schedule { certificate: Some(certificate), window: Some(window.clone()), jitter, ..Schedule::default() };

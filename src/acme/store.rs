@@ -1,17 +1,51 @@
-//! Where the account and the certificate are kept.
+//! The account, the certificate and their stores, with errors at the start of the server.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
-use instant_acme::AccountCredentials;
+use instant_acme::{AccountCredentials, CertificateIdentifier};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde::{Deserialize, Serialize};
+use webpki::EndEntityCert;
 
+use crate::config::AcmeName;
 use crate::files::FileError;
+use crate::redis_link::BadRedis;
+use crate::tls::{self, Validity};
 
-/// What a store does, which may take a while. Every wait has a bound.
+/// An error that prevents certificates by ACME.
+#[derive(Debug, thiserror::Error)]
+pub enum AcmeError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address of the Redis cannot be used.
+    #[error(transparent)]
+    Redis(#[from] BadRedis),
+    /// The system gives no thread.
+    #[error("cannot start a thread for --acme: {0}")]
+    Thread(#[from] io::Error),
+    /// The file of authorities cannot be used.
+    #[error("cannot use --acme_ca {path}: {why}", path = .path.display())]
+    Ca {
+        /// The file.
+        path: PathBuf,
+        /// The error in it.
+        why: String,
+    },
+    /// The TLS library refuses its input.
+    #[error("cannot set up TLS for --acme: {0}")]
+    Tls(rustls::Error),
+    /// No certificate can be made for the names.
+    #[error("cannot make a certificate for the names of --acme: {0}")]
+    Provisional(String),
+}
+
+/// An operation of a store, which may take a while. Every wait has a bound.
 pub(super) type Doing<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// The store cannot be used.
@@ -20,11 +54,11 @@ pub enum StoreError {
     /// The directory.
     #[error("cannot {what} {path}: {error}. The server keeps its ACME account and certificate there", path = .path.display())]
     Directory {
-        /// What cannot be done.
+        /// The failed operation.
         what: &'static str,
         /// The file or the directory.
         path: PathBuf,
-        /// Why not.
+        /// Its error.
         error: FileError,
     },
     /// The Redis of a cluster.
@@ -32,9 +66,9 @@ pub enum StoreError {
         "cannot {what} in Redis: {why}. The nodes of a cluster keep their ACME account and certificate there"
     )]
     Redis {
-        /// What cannot be done.
+        /// The failed operation.
         what: &'static str,
-        /// Why not.
+        /// Its error.
         why: String,
     },
     /// Another node orders.
@@ -43,13 +77,47 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether it may pass without an operator.
+    /// True if it may pass without an operator.
     pub(super) fn is_outage(&self) -> bool {
         !matches!(self, StoreError::Directory { .. })
     }
 
     pub(super) fn directory(what: &'static str, path: &Path, error: io::Error) -> Self {
         StoreError::Directory { what, path: path.to_owned(), error: error.into() }
+    }
+}
+
+/// A certificate as it is stored: its key and its chain in one PEM text.
+pub(super) struct Certificate {
+    pub(super) certified: CertifiedKey,
+    pub(super) validity: Validity,
+}
+
+impl Certificate {
+    pub(super) fn parse(pem: &[u8]) -> Result<Self, String> {
+        let key = PrivateKeyDer::from_pem_slice(pem).map_err(|error| format!("its key: {error}"))?;
+        let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|error| format!("its chain: {error}"))?;
+        let first = chain.first().ok_or_else(|| "it has no certificate".to_owned())?;
+        let validity = Validity::of(first).ok_or_else(|| "its dates cannot be read".to_owned())?;
+        let certified = tls::certified_key(chain, key).map_err(|error| error.to_string())?;
+        Ok(Certificate { certified, validity })
+    }
+
+    /// The first of these names that the certificate is not for.
+    pub(super) fn lacks<'a>(&self, names: &'a [AcmeName]) -> Option<&'a AcmeName> {
+        let certificate = self.certified.cert.first().and_then(|first| EndEntityCert::try_from(first).ok());
+        let is_for = |name: &AcmeName| {
+            let name = ServerName::try_from(name.to_string()).ok()?;
+            certificate.as_ref()?.verify_is_valid_for_subject_name(&name).ok()
+        };
+        names.iter().find(|name| is_for(name).is_none())
+    }
+
+    /// The name of the certificate for ARI (RFC 9773, section 4.1).
+    pub(super) fn identifier(&self) -> Option<CertificateIdentifier<'static>> {
+        let identifier = CertificateIdentifier::try_from(self.certified.cert.first()?).ok()?;
+        Some(identifier.into_owned())
     }
 }
 
@@ -60,15 +128,12 @@ pub(super) struct StoredAccount {
     pub(super) credentials: AccountCredentials,
 }
 
-/// The right to order.
-pub(super) struct OrderLock(#[allow(dead_code, reason = "the drop unlocks it")] pub(super) Option<File>);
-
 /// Keeps the account and the certificate, for one process or for many.
 pub(super) trait CertificateStore: Send {
-    /// Where the certificate is, for people.
+    /// The place of the certificate, for people.
     fn place(&self) -> String;
 
-    /// How often to look for a certificate of another process.
+    /// Interval at which to look for a certificate of another process.
     fn look_interval(&self) -> Duration;
 
     /// The key and the chain, if there are any.
@@ -83,13 +148,20 @@ pub(super) trait CertificateStore: Send {
 
     fn forget_account(&self) -> Doing<'_, Result<(), StoreError>>;
 
-    /// The right to order, which one process has at a time. It ends with the process, at once or soon.
-    fn lock(&self) -> Doing<'_, Result<Option<OrderLock>, StoreError>>;
+    /// Takes the right to order, which one process has at a time. It ends with the process, at once or soon after. False if
+    /// another one has it.
+    fn lock(&self) -> Doing<'_, Result<bool, StoreError>>;
 
     /// Keeps the right to order until it is lost.
-    fn lost<'a>(&'a self, lock: &'a OrderLock) -> Doing<'a, ()>;
+    fn lost(&self) -> Doing<'_, ()>;
 
     /// Gives the right to order back. If the ACME server has refused the order, other machines must not ask it before
-    /// this one has paused.
-    fn unlock(&self, lock: OrderLock, pause: Duration) -> Doing<'_, ()>;
+    /// this one's pause is over.
+    fn unlock(&self, pause: Duration) -> Doing<'_, ()>;
+
+    /// Lets all nodes of a cluster answer a challenge with this key authorization, for some minutes.
+    fn share<'a>(&'a self, token: &'a str, authorization: &'a str) -> Doing<'a, Result<(), StoreError>>;
+
+    /// The key authorization of a token that a node shares. A client of the HTTP port chose the token.
+    fn shared<'a>(&'a self, token: &'a str) -> Doing<'a, Option<String>>;
 }

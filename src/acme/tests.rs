@@ -1,4 +1,4 @@
-//! What pebble cannot show: renewal information, profiles, and servers that talk nonsense.
+//! Tests of what pebble cannot show: renewal information, profiles, and servers that talk nonsense.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ const DIRECTORY: &str = "https://ca.test/dir";
 const ACCOUNT: &str = r#"{"id":"https://ca.test/account/1","directory":"https://ca.test/dir","key_pkcs8":
 "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgJVWC_QzOTCS5vtsJp2IG-UDc8cdDfeoKtxSZxaznM-mhRANCAAQenCPoGgPFTdPJ7VLLKt56RxPlYT1wNXnHc54PEyBg3LxKaH0-sJkX0mL8LyPEdsfL_Oz4TxHkWLJGrXVtNhfH"}"#;
 
-/// An ACME server that has one answer for each URL, and keeps what it was asked.
+/// An ACME server that has one answer for each URL, and records its requests.
 #[derive(Clone, Default)]
 struct Server {
     answers: Vec<(&'static str, u16, String)>,
@@ -107,21 +107,23 @@ async fn the_window_of_the_server_is_asked_for_by_the_name_of_the_certificate() 
     let window =
         json!({ "suggestedWindow": { "start": "2026-01-02T04:00:00Z", "end": "2026-01-03T04:00:00Z" } });
     let server = Server::new(true).answering("https://ca.test/renewal/aYhb.AIdl", 200, &window);
-    let asked = window::ask(&server.account().await, &certificate()).await;
-    let Asked::Window(window, pause) = asked else { panic!("{asked:?}") };
-    assert_eq!(window, 1_767_326_400..1_767_412_800);
+    let asked = order::window(&server.account().await, &certificate(), &config(&["example.org"])).await;
+    let (window, pause) = asked.unwrap();
+    assert_eq!(window, Some(1_767_326_400..1_767_412_800));
     // The pause is a moment less by the clock.
     assert!((21_590..=21_600).contains(&pause), "{pause}");
 }
 
 #[tokio::test]
 async fn a_server_without_renewal_information_or_with_nonsense_leaves_the_two_thirds() {
-    let account = Server::new(false).account().await;
-    assert_eq!(window::ask(&account, &certificate()).await, Asked::NOBODY);
+    let (account, config) = (Server::new(false).account().await, config(&["example.org"]));
+    let asked = order::window(&account, &certificate(), &config).await;
+    assert_eq!(asked.unwrap(), (None, order::MAX_WINDOW_AGE));
     let problem = json!({ "type": "urn:ietf:params:acme:error:malformed", "detail": "no" });
     for (status, answer) in [(404, problem), (200, json!({ "suggestedWindow": 7 })), (200, json!([]))] {
         let server = Server::new(true).answering("https://ca.test/renewal", status, &answer);
-        assert_eq!(window::ask(&server.account().await, &certificate()).await, Asked::FAILED, "{answer}");
+        let account = server.account().await;
+        assert!(order::window(&account, &certificate(), &config).await.is_err(), "{answer}");
     }
 }
 
@@ -144,7 +146,7 @@ async fn an_address_is_ordered_with_the_short_lived_profile_where_there_is_one()
 
 #[tokio::test]
 async fn a_server_that_does_not_take_a_replacement_is_asked_without_it() {
-    // The answer does not repeat what is replaced, so it was not understood.
+    // The answer does not repeat the `replaces` field, so the server did not understand it.
     let server = Server::new(true);
     let account = server.account().await;
     assert!(order::new_order(&config(&["example.org"]), &account, Some(certificate())).await.is_ok());
@@ -183,7 +185,11 @@ async fn a_server_that_refuses_every_nonce_is_at_fault_itself() {
     let problem = json!({ "type": "urn:ietf:params:acme:error:badNonce", "detail": "no" });
     let server = Server::new(true).answering("https://ca.test/order/1", 400, &problem);
     let config = config(&["example.org"]);
-    let answers = Answers::new(Certificates::new(answers::provisional(&config.names).unwrap()), None);
+    let answers = ChallengeResponses::new(
+        &[],
+        Certificates::new(challenge_responses::provisional(&config.names).unwrap()),
+        None,
+    );
     let account = server.account().await;
     let ordered = order::order(&config, &account, ChallengeKind::Http01, &answers, None).await;
     let Err(failure) = ordered else { panic!("ordered") };

@@ -9,14 +9,13 @@
 //! writer to one inbox keep their order. A batch may come twice, when a writer had to repeat it, or not at all, when the
 //! store lost it: the links between the nodes number their batches and notice both.
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::wire::{ApiKey, Link, NodeId, RealmKind};
 
 pub use crate::wire::Owner;
 
-/// What names are names of.
+/// The kind of thing that a name belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Entity {
     /// A peer of a realm: the name is its id.
@@ -30,9 +29,9 @@ pub enum Entity {
 /// A name that at most one connection of all nodes owns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name {
-    /// The key of the clients among whom it is a name.
+    /// The key of the clients among whom the name is unique.
     pub key: ApiKey,
-    /// What it is a name of.
+    /// The kind of thing that it names.
     pub entity: Entity,
     /// The name, not empty, without control characters.
     pub name: String,
@@ -58,7 +57,7 @@ pub struct Claim {
     pub limit: Option<usize>,
 }
 
-/// What became of a claim.
+/// The outcome of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimOutcome {
     /// The connection owns the name.
@@ -67,7 +66,7 @@ pub enum ClaimOutcome {
     Taken(Owner),
     /// A stream asked, and a WebSocket with the same token owns the name. It may be dead.
     Elsewhere(Owner),
-    /// The key has as many clients as it may; the nodes that have any of them. One of them may be dead.
+    /// The key has reached its limit of clients; the nodes that have any of them. One of them may be dead.
     Full(Vec<NodeId>),
 }
 
@@ -100,15 +99,15 @@ pub struct Registration {
     pub over: Option<Owner>,
     /// The fence that the connection got with its claim; 0 if it was opened without the backplane.
     pub fence: u64,
-    /// When the connection was opened, in milliseconds since 1970.
+    /// The time at which the connection was opened, in milliseconds since 1970.
     pub since: u64,
-    /// What its node was called before, if it has a new name. Records of that one are its own.
+    /// The former name of its node, if it has a new one. Records of that one are its own.
     pub former: Option<NodeId>,
     /// Its node was away for longer than a lease since the claim, so others could take the name rightly.
     pub late: bool,
 }
 
-/// What became of a registration.
+/// The outcome of a registration.
 ///
 /// With the same token, the newer connection wins, as in a takeover. With different tokens, a connection with a claim wins over
 /// one without. Of two without, the older one wins. Of two with claims, the lower fence wins: the other claim was made in a
@@ -122,7 +121,7 @@ pub enum RegisterOutcome {
     Lost(Owner),
 }
 
-/// Asks who owns a name.
+/// Asks for the owner of a name.
 #[derive(Clone, Debug)]
 pub struct Locate {
     /// The name.
@@ -131,7 +130,7 @@ pub struct Locate {
     pub asker: NodeId,
     /// As in [`Claim`].
     pub over: Option<Owner>,
-    /// If nobody owns the name, it is noted for this long that the asker waits; see [`Granted::waiting`].
+    /// If the name has no owner, the asker is recorded as waiting for this long; see [`Granted::waiting`].
     pub mark: Duration,
 }
 
@@ -142,20 +141,22 @@ pub struct Member {
     pub node: NodeId,
     /// Its name, for people.
     pub name: String,
-    /// Whether its lease has not ended.
+    /// True if its lease has not ended.
     pub alive: bool,
+    /// True if it has left as planned.
+    pub left: bool,
 }
 
 /// The answer to the renewal of a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Renewal {
-    /// The lease goes on. All nodes that are known, the dead ones of the last hour too.
+    /// The lease continues. All known nodes, including the dead ones of the last hour.
     Renewed(Vec<Member>),
-    /// The lease had ended, or the store has lost it. It never goes on.
+    /// The lease had ended, or the store has lost it. It cannot continue.
     Lost,
 }
 
-/// Where a reader of an inbox is.
+/// The position of a reader in an inbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position(pub String);
 
@@ -168,10 +169,13 @@ pub struct Entry {
     pub batch: Vec<u8>,
 }
 
-/// The backplane did not answer, or not in time. Whether it did what it was asked is not known, and it may still do it later.
+/// The backplane did not answer, or not in time. The operation may have been done, or may still be done later.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Unavailable(pub String);
+
+/// The result of a call.
+type Result<T> = std::result::Result<T, Unavailable>;
 
 /// The store between the nodes.
 ///
@@ -183,80 +187,52 @@ pub trait Backplane: 'static {
 
     /// Begins a node's life: its lease and an empty inbox. `node` was never used before, except by the same call whose answer
     /// was lost: it only prolongs the lease.
-    fn join(
-        &self,
-        node: NodeId,
-        name: &str,
-        lease: Duration,
-    ) -> impl Future<Output = Result<(), Unavailable>>;
+    fn join(&self, node: NodeId, name: &str, lease: Duration) -> impl Future<Output = Result<()>>;
 
     /// Renews the lease, unless it has ended, and keeps the inbox.
-    fn renew(&self, node: NodeId, lease: Duration) -> impl Future<Output = Result<Renewal, Unavailable>>;
+    fn renew(&self, node: NodeId, lease: Duration) -> impl Future<Output = Result<Renewal>>;
 
     /// Ends a node's life: its lease, its inbox.
-    fn leave(&self, node: NodeId) -> impl Future<Output = Result<(), Unavailable>>;
+    fn leave(&self, node: NodeId) -> impl Future<Output = Result<()>>;
 
     /// Gives names to connections, each at most to one. A claim that could only be carried out after its bound is not. A claim
     /// that was granted and counts has to be released, exactly once, whoever owns the name by then. A claim of the owner
     /// itself is granted, and counts again. In another store than [this one](Self::store), nothing is claimed.
-    fn claim(
-        &self,
-        store: u64,
-        claims: Vec<Claim>,
-    ) -> impl Future<Output = Result<Vec<ClaimOutcome>, Unavailable>>;
+    fn claim(&self, store: u64, claims: Vec<Claim>) -> impl Future<Output = Result<Vec<ClaimOutcome>>>;
 
     /// Makes sure that the names of connections that live are theirs. Does not count them: see
     /// [`count`](Self::count).
-    fn register(
-        &self,
-        all: Vec<Registration>,
-    ) -> impl Future<Output = Result<Vec<RegisterOutcome>, Unavailable>>;
+    fn register(&self, all: Vec<Registration>) -> impl Future<Output = Result<Vec<RegisterOutcome>>>;
 
     /// Frees names, if these connections still own them, and counts one client less for each of a peer. Rooms and aliases
     /// never count.
-    fn release(&self, all: Vec<(Name, Owner)>) -> impl Future<Output = Result<(), Unavailable>>;
+    fn release(&self, all: Vec<(Name, Owner)>) -> impl Future<Output = Result<()>>;
 
     /// Sets how many clients of a key a node has. 0 forgets the node.
-    fn count(
-        &self,
-        key: &ApiKey,
-        node: NodeId,
-        clients: usize,
-    ) -> impl Future<Output = Result<(), Unavailable>>;
+    fn count(&self, key: &ApiKey, node: NodeId, clients: usize) -> impl Future<Output = Result<()>>;
 
-    /// Who owns names. The owner may be dead.
-    fn locate(&self, all: Vec<Locate>) -> impl Future<Output = Result<Vec<Option<Owner>>, Unavailable>>;
+    /// Returns the owners of names. The owner may be dead.
+    fn locate(&self, all: Vec<Locate>) -> impl Future<Output = Result<Vec<Option<Owner>>>>;
 
     /// Appends batches to inboxes, in this order. False for an inbox that does not exist: its node is dead.
-    fn append(&self, all: Vec<(NodeId, Vec<u8>)>) -> impl Future<Output = Result<Vec<bool>, Unavailable>>;
+    fn append(&self, all: Vec<(NodeId, Vec<u8>)>) -> impl Future<Output = Result<Vec<bool>>>;
 
-    /// Reads the batches behind a position; the default position is before the first. Waits for up to `wait` if there is
-    /// none, and gives none then.
+    /// Reads the batches behind a position; the default position is before the first. If there are none, waits for up to
+    /// `wait`, and may return none.
     fn read(
         &self,
         inbox: NodeId,
         after: &Position,
         wait: Duration,
-    ) -> impl Future<Output = Result<Vec<Entry>, Unavailable>>;
+    ) -> impl Future<Output = Result<Vec<Entry>>>;
 
     /// Removes batches up to a position from an inbox.
-    fn trim(&self, inbox: NodeId, until: &Position) -> impl Future<Output = Result<(), Unavailable>>;
+    fn trim(&self, inbox: NodeId, until: &Position) -> impl Future<Output = Result<()>>;
 
-    /// Changes whenever the store may have lost something: it was reached anew, or is another process.
+    /// Changes whenever the store may have lost something: after a new connection, or if another process answers.
     fn generation(&self) -> u64;
 
     /// Changes whenever a call meets another store than the one before, which may lack what that one had: after a restart or a
     /// failover.
     fn store(&self) -> u64;
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entity = match self.entity {
-            Entity::Peer(kind) => kind.label(),
-            Entity::Room => "room",
-            Entity::Alias => "alias",
-        };
-        write!(f, "{entity} {:?} of key {:?}", self.name, self.key.as_str())
-    }
 }

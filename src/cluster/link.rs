@@ -8,31 +8,31 @@ use crate::wire::NodeId;
 /// Most bytes of one batch, about.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// Most bytes of messages that wait to be sent to one node. More of them stay in the queues of their recipients.
+/// Most bytes of messages that wait to be sent to one node. Further messages stay in the queues of their recipients.
 const LINK_BYTES: usize = 8 * 1024 * 1024;
 
-/// Batches without a packet that follow when there is no more to say. If the last batch is lost, the reader notices it by
-/// them, and not by a message much later, which it would take for lost too.
+/// Batches without a packet that follow the last packet. If the last batch is lost, the reader notices it by them, and
+/// not by a message much later, which it would take for lost too.
 const CLOSING_BATCHES: u8 = 2;
 
-/// What a node has to say to another.
+/// The packets that wait for another node.
 #[derive(Debug, Default)]
 pub struct Outbound {
     last_number: u64,
     /// Batches whose headers are not filled in yet.
     pieces: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// How many batches without a packet have followed.
+    /// The number of batches without a packet that have followed.
     closing: u8,
 }
 
-/// What a node has heard of another.
+/// The number of the last batch that came from another node.
 #[derive(Debug, Default)]
 pub struct Inbound {
     last_number: u64,
 }
 
-/// How a batch relates to those before it.
+/// The relation of a batch to those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// It is the next one.
@@ -44,12 +44,12 @@ pub enum Arrival {
 }
 
 impl Outbound {
-    /// Whether there is room for a message.
+    /// True if there is room for a message.
     pub fn has_room(&self) -> bool {
         self.bytes < LINK_BYTES
     }
 
-    /// Adds a packet. Those that are no messages are few, and always have room.
+    /// Adds a packet. Packets other than messages are few, and always have room.
     pub fn push(&mut self, packet: &Packet<'_>) {
         self.closing = 0;
         if self.pieces.back().is_none_or(|piece| piece.len() >= BATCH_BYTES) {
@@ -62,7 +62,7 @@ impl Outbound {
         }
     }
 
-    /// Adds a batch without a packet, if there was nothing to say lately. Call it now and then.
+    /// Adds a batch without a packet, if nothing was sent lately. Call it now and then.
     pub fn close(&mut self) {
         if self.pieces.is_empty() && self.last_number > 0 && self.closing < CLOSING_BATCHES {
             self.closing += 1;
@@ -104,8 +104,8 @@ impl Inbound {
 
 #[cfg(test)]
 mod tests {
+    use super::packet::Batch;
     use super::*;
-    use crate::cluster::packet::Batch;
 
     #[test]
     fn batches_are_numbered_and_keep_the_order_of_packets() {

@@ -1,4 +1,4 @@
-//! What nodes say to each other, as bytes.
+//! Packets between nodes, as bytes.
 //!
 //! A batch is a header and packets. Nodes of two versions understand each other, as long as new fields go to the end of a
 //! packet, and new kinds to the end of their enum:
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::backplane::{Entity, Name};
 use crate::wire::{ApiKey, NodeId, RealmKind};
 
-/// The version of a batch. A node reads batches of other versions too: what it does not know, it skips.
+/// The version of a batch. A node also reads batches of other versions, and skips unknown parts.
 const VERSION: u8 = 1;
 
 /// The bytes of the header of a batch.
@@ -25,7 +25,7 @@ pub const HEADER: usize = 17;
 /// Zeros at the end of a packet.
 const SPARE: [u8; 8] = [0; 8];
 
-/// One thing that a node says to another.
+/// A message from one node to another.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Packet<'a> {
     /// A message for a connection of the reader.
@@ -43,16 +43,16 @@ pub enum Packet<'a> {
         /// The text for the recipient.
         payload: &'a str,
     },
-    /// What became of a message of the reader.
+    /// The outcome of a message of the reader.
     Settled {
         /// Its recipient.
         to: NameRef<'a>,
         /// As in the message.
         ticket: u64,
-        /// See [`HandOver`](crate::broker::HandOver), in the order of its variants.
+        /// See [`ForwardOutcome`](crate::router::ForwardOutcome), in the order of its variants.
         outcome: u8,
     },
-    /// A text of the writer's broker for a connection of the reader. Its end is not told.
+    /// A text of the writer's broker for a connection of the reader. Its outcome is not reported.
     Notice {
         /// The recipient's name.
         to: NameRef<'a>,
@@ -72,17 +72,17 @@ pub enum Packet<'a> {
     Question {
         /// Its number.
         number: u64,
-        /// What is asked.
+        /// The question.
         question: Question,
     },
     /// The answer to a question.
     Answer {
         /// The number of the question.
         number: u64,
-        /// What is answered.
+        /// The answer.
         answer: Answer,
     },
-    /// The writer missed a batch of the reader. What became of the messages between the two is not known.
+    /// The writer missed a batch of the reader. The outcomes of the messages between the two are unknown.
     Reset,
     /// From a node to itself: its inbox works.
     Echo {
@@ -99,12 +99,12 @@ pub enum Packet<'a> {
 /// A question to one node, or to all.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Question {
-    /// Is the client of this connection alive, or reserved the id for it?
+    /// Asks if the client of this connection is alive, or the id is reserved for it.
     Alive(OwnedName, u64),
-    /// The id of this connection is another's. End it, for this reason: the number of a
+    /// Ends a connection whose id belongs to another, for this reason: the number of a
     /// [`CloseReason`](crate::wire::CloseReason).
     Yield(OwnedName, u64, u8),
-    /// The first ids of a key after one, at most so many; of peers of a kind, or of both.
+    /// The first ids of a key after one, up to a limit; of peers of a kind, or of both.
     Page {
         /// The key.
         key: String,
@@ -128,10 +128,10 @@ pub enum Question {
         name: OwnedName,
         /// Of its token: it has to be the one of the connection.
         token: [u8; 16],
-        /// What it posted.
+        /// The text that the client posted.
         text: String,
     },
-    /// The clients of a key with the first ids after one, at most so many.
+    /// The clients of a key with the first ids after one, up to a limit.
     Peers {
         /// The key.
         key: String,
@@ -187,26 +187,28 @@ pub enum Answer {
     Text(String),
     /// A player is in the room.
     Joined {
-        /// The name in force.
+        /// The active name.
         name: String,
         /// The id of the host.
         host: String,
     },
-    /// A player is not in the room; the number of a [`RoomError`](crate::directory::RoomError).
+    /// A player is not in the room; the number of a [`RoomError`](crate::rendezvous::RoomError).
     NotJoined(u8),
-    /// The outcome of a text that was posted; the number of a [`Posted`](crate::node::Posted).
+    /// The outcome of a text that was posted; the number of a [`Posted`](crate::cluster::Posted).
     Posted(u8),
 }
 
 /// A [`Name`], borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameRef<'a> {
-    key: &'a str,
+    /// The key.
+    pub key: &'a str,
     entity: u8,
-    name: &'a str,
+    /// The name.
+    pub name: &'a str,
 }
 
-/// A [`Name`], in a question. The default is nobody's.
+/// A [`Name`], in a question. The default is no name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OwnedName {
     key: String,
@@ -295,19 +297,9 @@ impl<'a> NameRef<'a> {
         OwnedName { key: self.key.to_owned(), entity: self.entity, name: self.name.to_owned() }
     }
 
-    /// The key.
-    pub fn key(&self) -> &'a str {
-        self.key
-    }
-
-    /// What it is a name of. `None` in a newer version.
+    /// The kind of thing that it names. `None` in a newer version.
     pub fn entity(&self) -> Option<Entity> {
         ENTITIES.get(usize::from(self.entity)).copied()
-    }
-
-    /// The name.
-    pub fn name(&self) -> &'a str {
-        self.name
     }
 }
 

@@ -1,21 +1,18 @@
 //! The backplane on Redis or Valkey.
 
-mod answers;
-mod scripts;
-
 use std::cell::Cell;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use redis::streams::StreamReadReply;
-use redis::{Script, Value};
+use redis::{FromRedisValue, Script, Value};
 
-use self::answers::{Record, link_text, owner_text};
 use super::backplane::{
-    Backplane, Claim, ClaimOutcome, Entity, Entry, Locate, Member, Name, Owner, Position, RegisterOutcome,
-    Registration, Renewal, Unavailable,
+    Backplane, Claim, ClaimOutcome, Entity, Entry, Granted, Locate, Member, Name, Owner, Position,
+    RegisterOutcome, Registration, Renewal, Unavailable,
 };
 use crate::redis_link::{BadRedis, Call, Line, NoAnswer, PREFIX, RedisAddress, TIMEOUT};
-use crate::wire::{ApiKey, NodeId, RealmKind};
+use crate::wire::{ApiKey, ConnId, Link, NodeId, RealmKind};
 
 /// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened
 /// without the backplane have a lower fence, and of two of those the older one the higher fence.
@@ -27,14 +24,32 @@ const MAX_READ: usize = 256;
 /// The entry that every inbox begins with, to exist at all.
 const FIRST_ENTRY: &str = "0-1";
 
-/// How to reach Redis.
+/// The scripts, by their content. Each touches one key, so they work in a cluster.
+macro_rules! scripts {
+    ($($name:ident = $($file:literal)+;)*) => {
+        $(static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!($(include_str!(concat!("redis/", $file))),+)));)*
+    };
+}
+
+scripts! {
+    CLAIM = "record.lua" "claim.lua";
+    REGISTER = "record.lua" "register.lua";
+    RELEASE = "record.lua" "release.lua";
+    LOCATE = "record.lua" "locate.lua";
+    CLIENTS = "clients.lua";
+    LEASE = "lease.lua";
+    INBOX = "inbox.lua";
+}
+
+/// The settings of a connection to Redis.
 #[derive(Clone)]
 pub struct RedisSettings {
-    /// Where it is.
+    /// Its address.
     pub redis: RedisAddress,
     /// Nodes with the same prefix, on the same server, are one broker. All their keys begin with it and a colon.
     pub prefix: String,
-    /// The bound of each call, connecting included. A read that waits may take that much longer than it waits.
+    /// The time limit of each call, connecting included. A read may take that much longer than its wait.
     pub timeout: Duration,
     /// About as many unread batches stay in the inbox of a node that does not read. The oldest are lost then.
     pub max_inbox: usize,
@@ -53,12 +68,10 @@ impl RedisSettings {
 /// commands, and one on which a [`read`](Backplane::read) blocks.
 ///
 /// Records, and counts of clients, are forgotten an hour after the last call that wrote them. So a node registers its
-/// connections, and says how many clients it has, more often than that.
+/// connections and its counts more often than that.
 pub struct RedisBackplane {
-    prefix: String,
-    max_inbox: usize,
-    timeout: Duration,
-    /// The server's time, in milliseconds since 1970, and when it said so.
+    settings: RedisSettings,
+    /// The server's time, in milliseconds since 1970, and when it was read.
     time: Cell<Option<(u64, Instant)>>,
     commands: Line,
     reader: Line,
@@ -69,16 +82,14 @@ impl RedisBackplane {
     pub fn new(settings: &RedisSettings) -> Result<Self, BadRedis> {
         let line = || Line::new(&settings.redis, settings.timeout);
         Ok(RedisBackplane {
-            prefix: settings.prefix.clone(),
-            max_inbox: settings.max_inbox,
-            timeout: settings.timeout,
+            settings: settings.clone(),
             time: Cell::new(None),
             commands: line()?.identified(),
             reader: line()?,
         })
     }
 
-    /// No two names have the same key: what could have any character in it stands at the end, or behind its length. In the
+    /// No two names have the same key: parts with arbitrary characters stand at the end, or behind their length. In the
     /// empty braces no text can be a hash tag, so no client chooses the server that keeps its record.
     fn record(&self, script: &'static Script, name: &Name) -> Call {
         let entity = match name.entity {
@@ -88,11 +99,14 @@ impl RedisBackplane {
             Entity::Alias => "alias",
         };
         let key = name.key.as_str();
-        Call::script(script, format!("{}:{entity}{{}}:{}:{key}:{}", self.prefix, key.len(), name.name))
+        Call::script(
+            script,
+            format!("{}:{entity}{{}}:{}:{key}:{}", self.settings.prefix, key.len(), name.name),
+        )
     }
 
     fn claim_call(&self, claim: &Claim) -> Call {
-        self.record(&scripts::CLAIM, &claim.name)
+        self.record(&CLAIM, &claim.name)
             .arg(owner_text(claim.owner))
             .arg(&claim.token[..])
             .arg(link_text(claim.link))
@@ -100,10 +114,10 @@ impl RedisBackplane {
             .arg(self.deadline().map(|time| time.to_string()).unwrap_or_default())
     }
 
-    /// The bound of a call that is made now, by the server's clock.
+    /// The time limit of a call that is made now, by the server's clock.
     fn deadline(&self) -> Option<u64> {
         let (time, said) = self.time.get()?;
-        Some(time + millis(said.elapsed() + self.timeout))
+        Some(time + millis(said.elapsed() + self.settings.timeout))
     }
 
     fn note_members(&self, (time, members): (u64, Vec<Member>)) -> Vec<Member> {
@@ -112,21 +126,21 @@ impl RedisBackplane {
     }
 
     fn release_call(&self, name: &Name, owner: Owner) -> Call {
-        self.record(&scripts::RELEASE, name).arg(owner_text(owner))
+        self.record(&RELEASE, name).arg(owner_text(owner))
     }
 
     fn clients(&self, key: &ApiKey, node: NodeId, what: &str) -> Call {
-        let key = format!("{}:clients{{}}:{}", self.prefix, key.as_str());
-        Call::script(&scripts::CLIENTS, key).arg(node.to_string()).arg(what)
+        let key = format!("{}:clients{{}}:{}", self.settings.prefix, key.as_str());
+        Call::script(&CLIENTS, key).arg(node.to_string()).arg(what)
     }
 
     fn lease(&self, node: NodeId, what: &str, lease: Duration) -> Call {
-        let key = format!("{}:nodes", self.prefix);
-        Call::script(&scripts::LEASE, key).arg(node.to_string()).arg(what).arg(millis(lease))
+        let key = format!("{}:nodes", self.settings.prefix);
+        Call::script(&LEASE, key).arg(node.to_string()).arg(what).arg(millis(lease))
     }
 
     fn inbox(&self, node: NodeId) -> String {
-        format!("{}:inbox:{node}", self.prefix)
+        format!("{}:inbox:{node}", self.settings.prefix)
     }
 }
 
@@ -152,10 +166,16 @@ impl Backplane for RedisBackplane {
     }
 
     async fn join(&self, node: NodeId, name: &str, lease: Duration) -> Result<(), Unavailable> {
-        let inbox = Call::script(&scripts::INBOX, self.inbox(node)).arg(millis(lease.saturating_mul(3)));
+        let inbox = Call::script(&INBOX, self.inbox(node)).arg(millis(lease.saturating_mul(3)));
         let lease = self.lease(node, "join", lease).arg(name);
         let answers = self.commands.run(vec![inbox, lease]).await?;
-        match answers.into_iter().nth(1).map(answers::members).transpose()?.flatten() {
+        if let Some(policy) = self.commands.take_eviction() {
+            log::warn!(
+                "Redis deletes entries when its memory is full (maxmemory-policy {policy}), and may so forget who owns an id: set \
+                 maxmemory-policy noeviction"
+            );
+        }
+        match answers.into_iter().nth(1).map(members).transpose()?.flatten() {
             Some(known) => {
                 self.note_members(known);
                 Ok(())
@@ -168,7 +188,7 @@ impl Backplane for RedisBackplane {
         let inbox = Call::command("PEXPIRE", self.inbox(node)).arg(millis(lease.saturating_mul(3)));
         let answers = self.commands.run(vec![self.lease(node, "renew", lease), inbox]).await?;
         let mut answers = answers.into_iter();
-        let members = answers.next().map(answers::members).transpose()?.flatten();
+        let members = answers.next().map(members).transpose()?.flatten();
         // A node without an inbox is dead to the others.
         let inbox = answers.next() == Some(Value::Int(1));
         let members = members.map(|known| self.note_members(known));
@@ -191,36 +211,25 @@ impl Backplane for RedisBackplane {
         let mut answers = self.commands.run_on(store, calls).await?.into_iter();
         let mut next = || answers.next().ok_or_else(|| Unavailable("an answer is missing".to_owned()));
 
-        // Record and number are two keys, so each was changed without regard to the other.
+        // Record and number are two keys, so each was changed independently of the other.
         let mut outcomes = Vec::with_capacity(claims.len());
         let mut amends = Vec::new();
         for claim in &claims {
-            let full = if claim.limit.is_some() { answers::full(next()?)? } else { None };
+            let full = if claim.limit.is_some() { full(next()?)? } else { None };
             let counted = claim.limit.is_some() && full.is_none();
             let clients = |what: &str| self.clients(&claim.name.key, claim.owner.node, what);
-            let taken = match answers::record(next()?)? {
-                Record::Granted { granted, takeover } => {
-                    outcomes.push(match full {
-                        Some(nodes) if !takeover => {
-                            amends.push(self.release_call(&claim.name, claim.owner));
-                            ClaimOutcome::Full(nodes)
-                        }
-                        full => {
-                            if full.is_some() {
-                                amends.push(clients("add").arg(""));
-                            }
-                            ClaimOutcome::Granted(granted)
-                        }
-                    });
-                    continue;
+            let (mut outcome, takeover) = record(next()?)?;
+            match (&outcome, full) {
+                (ClaimOutcome::Granted(_), Some(nodes)) if !takeover => {
+                    amends.push(self.release_call(&claim.name, claim.owner));
+                    outcome = ClaimOutcome::Full(nodes);
                 }
-                Record::Taken(owner) | Record::Lost(owner) => ClaimOutcome::Taken(owner),
-                Record::Elsewhere(owner) => ClaimOutcome::Elsewhere(owner),
-            };
-            if counted {
-                amends.push(clients("drop"));
+                (ClaimOutcome::Granted(_), Some(_)) => amends.push(clients("add").arg("")),
+                (ClaimOutcome::Granted(_), None) => {}
+                _ if counted => amends.push(clients("drop")),
+                _ => {}
             }
-            outcomes.push(taken);
+            outcomes.push(outcome);
         }
         self.commands.run_on(store, amends).await?;
         Ok(outcomes)
@@ -230,7 +239,7 @@ impl Backplane for RedisBackplane {
         let call = |one: &Registration| {
             let former = one.former.map(|node| owner_text(Owner { node, ..one.owner }));
             let fence = if one.fence == 0 { CLAIMED.saturating_sub(one.since).max(1) } else { one.fence };
-            self.record(&scripts::REGISTER, &one.name)
+            self.record(&REGISTER, &one.name)
                 .arg(owner_text(one.owner))
                 .arg(&one.token[..])
                 .arg(link_text(one.link))
@@ -242,13 +251,10 @@ impl Backplane for RedisBackplane {
                 .arg(if one.late { "1" } else { "" })
         };
         let answers = self.commands.run(all.iter().map(call).collect()).await?;
-        let outcome = |answer| {
-            Ok(match answers::record(answer)? {
-                Record::Granted { granted, .. } => RegisterOutcome::Kept(granted),
-                Record::Taken(owner) | Record::Elsewhere(owner) | Record::Lost(owner) => {
-                    RegisterOutcome::Lost(owner)
-                }
-            })
+        let outcome = |answer| match record(answer)?.0 {
+            ClaimOutcome::Granted(granted) => Ok(RegisterOutcome::Kept(granted)),
+            ClaimOutcome::Taken(owner) | ClaimOutcome::Elsewhere(owner) => Ok(RegisterOutcome::Lost(owner)),
+            ClaimOutcome::Full(_) => Err(Unavailable("unexpected answer".to_owned())),
         };
         answers.into_iter().map(outcome).collect()
     }
@@ -270,19 +276,19 @@ impl Backplane for RedisBackplane {
 
     async fn locate(&self, all: Vec<Locate>) -> Result<Vec<Option<Owner>>, Unavailable> {
         let call = |one: &Locate| {
-            self.record(&scripts::LOCATE, &one.name)
+            self.record(&LOCATE, &one.name)
                 .arg(one.asker.to_string())
                 .arg(one.over.map(owner_text).unwrap_or_default())
                 .arg(if one.mark.is_zero() { 0 } else { millis(one.mark) })
         };
         let answers = self.commands.run(all.iter().map(call).collect()).await?;
-        answers.into_iter().map(answers::located).collect()
+        answers.into_iter().map(located).collect()
     }
 
     async fn append(&self, all: Vec<(NodeId, Vec<u8>)>) -> Result<Vec<bool>, Unavailable> {
         let call = |(node, batch): (NodeId, Vec<u8>)| {
             let add = Call::command("XADD", self.inbox(node)).arg("NOMKSTREAM");
-            add.arg("MAXLEN").arg("~").arg(self.max_inbox).arg("*").arg("b").arg(batch)
+            add.arg("MAXLEN").arg("~").arg(self.settings.max_inbox).arg("*").arg("b").arg(batch)
         };
         let answers = self.commands.run(all.into_iter().map(call).collect()).await?;
         Ok(answers.into_iter().map(|answer| answer != Value::Nil).collect())
@@ -298,7 +304,7 @@ impl Backplane for RedisBackplane {
         }
         command.arg("STREAMS").arg(&key).arg(after);
         let answers = self.reader.block(Call::raw(command, key), wait).await?;
-        let read: Option<StreamReadReply> = answers::from(only(answers)?)?;
+        let read: Option<StreamReadReply> = from(only(answers)?)?;
         let entries = read.into_iter().flat_map(|read| read.keys).flat_map(|stream| stream.ids);
         // An entry of another kind is passed on without bytes, because its position counts.
         let entry = |mut entry: redis::streams::StreamId| Entry {
@@ -328,4 +334,107 @@ impl Backplane for RedisBackplane {
     fn store(&self) -> u64 {
         self.commands.server()
     }
+}
+
+/// As scripts have it: `node:connection`.
+fn owner_text(owner: Owner) -> String {
+    format!("{}:{}", owner.node, owner.connection.get())
+}
+
+fn link_text(link: Link) -> &'static str {
+    match link {
+        Link::Socket => "socket",
+        Link::Stream => "stream",
+    }
+}
+
+fn node_of(text: &str) -> Option<NodeId> {
+    u64::from_str_radix(text, 16).ok().map(NodeId::new)
+}
+
+fn owner_of(text: &str) -> Option<Owner> {
+    let (node, connection) = text.split_once(':')?;
+    Some(Owner { node: node_of(node)?, connection: ConnId::new(connection.parse().ok()?) })
+}
+
+/// Kinds of a newer version count as WebSockets: a stream never takes one over.
+fn link_of(text: &str) -> Link {
+    if text == "stream" { Link::Stream } else { Link::Socket }
+}
+
+/// The answer of a script about a record. True if this connection had it before, or a connection with the same token lost it.
+fn record(answer: Value) -> Result<(ClaimOutcome, bool), Unavailable> {
+    parsed(answer, parse_record)
+}
+
+fn parse_record(parts: &[String]) -> Option<(ClaimOutcome, bool)> {
+    Some(match parts {
+        [status, owner] if status == "elsewhere" => (ClaimOutcome::Elsewhere(owner_of(owner)?), false),
+        [status, owner] if status == "taken" || status == "lost" => {
+            (ClaimOutcome::Taken(owner_of(owner)?), false)
+        }
+        [status, fence, replaced, link, former, marks @ ..] if status == "granted" || status == "own" => {
+            let replaced = match replaced.as_str() {
+                "" => None,
+                owner => Some((owner_of(owner)?, link_of(link))),
+            };
+            let waiting = marks.iter().step_by(2).map(|node| node_of(node)).collect::<Option<Vec<_>>>()?;
+            let former = former.split(' ').filter(|owner| !owner.is_empty()).map(owner_of);
+            let former = former.collect::<Option<Vec<_>>>()?;
+            let takeover = replaced.is_some() || status == "own";
+            (
+                ClaimOutcome::Granted(Granted { fence: fence.parse().ok()?, replaced, former, waiting }),
+                takeover,
+            )
+        }
+        _ => return None,
+    })
+}
+
+/// The nodes that have all clients that a key may have; `None` if one more was counted.
+fn full(answer: Value) -> Result<Option<Vec<NodeId>>, Unavailable> {
+    if let Value::Int(_) = answer {
+        return Ok(None);
+    }
+    parsed(answer, |nodes| nodes.iter().map(|node| node_of(node)).collect()).map(Some)
+}
+
+/// The owner, if there is one.
+fn located(answer: Value) -> Result<Option<Owner>, Unavailable> {
+    let owner: Option<String> = from(answer)?;
+    owner.map(|owner| owner_of(&owner).ok_or_else(|| unexpected(&[owner]))).transpose()
+}
+
+/// The server's time and all nodes; `None` if the node that asks has no lease.
+fn members(answer: Value) -> Result<Option<(u64, Vec<Member>)>, Unavailable> {
+    if answer == Value::Nil {
+        return Ok(None);
+    }
+    let member = |parts: &[String]| match parts {
+        [node, name, state] => {
+            let (alive, left) = (state == "1", state == "left");
+            Some(Member { node: node_of(node)?, name: name.clone(), alive, left })
+        }
+        _ => None,
+    };
+    parsed(answer, |parts| {
+        let (now, all) = parts.split_first()?;
+        let mut members: Vec<Member> = all.chunks(3).map(member).collect::<Option<_>>()?;
+        members.sort_by_key(|member| member.node);
+        Some((now.parse().ok()?, members))
+    })
+    .map(Some)
+}
+
+fn parsed<T>(answer: Value, parse: impl FnOnce(&[String]) -> Option<T>) -> Result<T, Unavailable> {
+    let parts: Vec<String> = from(answer)?;
+    parse(&parts).ok_or_else(|| unexpected(&parts))
+}
+
+fn from<T: FromRedisValue>(answer: Value) -> Result<T, Unavailable> {
+    redis::from_redis_value(answer).map_err(|error| Unavailable(error.to_string()))
+}
+
+fn unexpected(answer: &[String]) -> Unavailable {
+    Unavailable(format!("unexpected answer {answer:?}"))
 }

@@ -1,23 +1,23 @@
-//! What makes a node one of many.
+//! Settings of a node of a cluster, and the address of Redis.
 
+use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
-
-use crate::redis_link::RedisAddress;
 
 /// A node of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterConfig {
     /// The Redis or Valkey that all nodes share.
     pub redis: RedisAddress,
-    /// The name of this node, for people. Nodes with the same name are different nodes all the same.
+    /// The name of this node, for people. Nodes with the same name are still different nodes.
     pub node_name: String,
-    /// How long the ids of a dead node stay taken for others than their owners.
+    /// Time for which the ids of a dead node stay taken for others than their owners.
     pub lease: Duration,
-    /// What happens to new clients while Redis cannot be reached.
+    /// The policy for new clients while Redis cannot be reached.
     pub degraded: Degraded,
 }
 
-/// What a node does with new clients while it cannot ask the others.
+/// The policy of a node for new clients while it cannot ask the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Degraded {
     /// They get their ids. When Redis is back, one of two clients with the same id loses it.
@@ -38,5 +38,46 @@ impl ClusterConfig {
             lease: Self::DEFAULT_LEASE,
             degraded: Degraded::Allow,
         }
+    }
+}
+
+/// The address of Redis or Valkey. A text is a URL.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RedisAddress {
+    /// One of
+    ///
+    /// - `redis://[[user]:password@]host[:port][/database]`, with TLS `rediss://…`,
+    /// - `unix:///path[?db=…&user=…&pass=…]`,
+    /// - `redis-cluster://[[user]:password@]host[:port],host[:port]…`: any nodes of a Redis Cluster,
+    /// - `redis-sentinel://[[user]:password@]host[:port],host[:port]…[/database]#master`: all Sentinels, and the name under
+    ///   which they know the master. User, password and database are the master's; Sentinels are asked without a password.
+    ///
+    /// `rediss-cluster`, `rediss-sentinel`, `valkey…` for `redis…`, and `+` for `-` do as well. Special characters in a password are
+    /// percent-encoded.
+    pub url: String,
+    /// PEM file of the certificate authorities that sign for the server, instead of the public ones. Files are read
+    /// whenever a connection is made, so a certificate can be renewed while the program runs.
+    pub ca: Option<PathBuf>,
+    /// The client's certificate with its chain, and its private key: PEM files.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+impl From<&str> for RedisAddress {
+    fn from(url: &str) -> Self {
+        RedisAddress { url: url.to_owned(), ..RedisAddress::default() }
+    }
+}
+
+impl From<&String> for RedisAddress {
+    fn from(url: &String) -> Self {
+        url.as_str().into()
+    }
+}
+
+/// Without the URL: it may hold a password.
+impl fmt::Debug for RedisAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RedisAddress { url: _, ca, client } = self;
+        f.debug_struct("RedisAddress").field("ca", ca).field("client", client).finish_non_exhaustive()
     }
 }

@@ -10,20 +10,20 @@ use ring::hmac;
 #[cfg(doc)]
 use super::RelayConfig;
 
-/// What `GET {path}{key}/ice` tells clients, beside the servers of this program.
+/// The answer to `GET {path}{key}/ice`, beside the servers of this program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IceConfig {
     /// `stun:` and `stuns:` URLs of other servers.
     pub stun_urls: Vec<String>,
     /// `turn:` and `turns:` URLs of other servers, which know [`turn_secret`](Self::turn_secret).
     pub turn_urls: Vec<String>,
-    /// What credentials are made with, for the TURN servers above and for this program's own.
+    /// The secret of credentials for the TURN servers above and for this program's own.
     pub turn_secret: Option<TurnSecret>,
-    /// How long credentials are valid.
+    /// Validity of credentials.
     pub ttl: Duration,
 }
 
-/// STUN and TURN servers of the program that the broker is in. Clients are told of them before any other.
+/// STUN and TURN servers of the program that the broker is in. Clients are told them first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnIceServers {
     /// `stun:` URLs. Do not name the port of the [relay](RelayConfig): Chromium would not use the relay then.
@@ -32,7 +32,7 @@ pub struct OwnIceServers {
     pub turn_urls: Vec<String>,
     /// The port of TURN over TLS, at the host under which the client reaches the broker.
     pub tls_port: Option<u16>,
-    /// Whether the broker's own port takes TURN over TLS, too.
+    /// True if the broker's own port takes TURN over TLS, too.
     pub tls_at_broker: bool,
 }
 
@@ -55,18 +55,18 @@ const MAX_SECRET: usize = 4096;
 /// entropy.
 const STRONG: usize = 16;
 
-/// What a broker and its TURN servers share, like `static-auth-secret` of coturn. Never shown, not even by `Debug`.
+/// The secret that a broker and its TURN servers share, like `static-auth-secret` of coturn. Never shown, not even by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TurnSecret(String);
 
-/// Why a text cannot be a TURN secret.
+/// The error of a text that cannot be a TURN secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a secret has up to {MAX_SECRET} printable ASCII characters and no spaces: `openssl rand -hex 32` makes one"
 )]
 pub struct InvalidSecret;
 
-/// What a client shows to a TURN server.
+/// The credentials that a client shows to a TURN server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnCredentials {
     /// `expiry:key`: seconds since 1970 at which the credentials end, and the API key of the client.
@@ -83,7 +83,7 @@ impl TurnSecret {
         is_fine.then(|| TurnSecret(text.to_owned())).ok_or(InvalidSecret)
     }
 
-    /// Whether it is so short that a client could find it by trying, with its own credentials.
+    /// True if it is so short that a client could find it by trying, with its own credentials.
     pub fn is_weak(&self) -> bool {
         self.0.len() < STRONG
     }

@@ -1,26 +1,28 @@
+//! Limits of messages, queues, outboxes and addresses, and all timeouts.
+
 use std::time::Duration;
 
-use crate::keys::Settings;
+use super::key::Settings;
 
 /// Limits and timeouts of the broker.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Maximum clients of the built-in key.
     pub concurrent_limit: usize,
-    /// How long messages wait for an absent peer before their sender is told that they expired.
+    /// Time for which messages wait for an absent peer before their sender is told that they expired.
     pub expire_timeout: Duration,
     /// A client that was silent for this long is disconnected.
     pub alive_timeout: Duration,
     /// A client that was silent for this long is pinged. Capped at a third of
     /// [`alive_timeout`](Self::alive_timeout).
     pub ping_interval: Duration,
-    /// How long the holder of an id may take to answer a ping when another client asks for the id.
+    /// Time limit for the holder of an id to answer a ping when another client asks for the id.
     pub probe_timeout: Duration,
-    /// How long an id is reserved for its token after the broker closed its connection with
-    /// [`Evicted`](crate::wire::CloseReason::Evicted) or
-    /// [`SlowReader`](crate::wire::CloseReason::SlowReader). Zero turns it off.
+    /// Time for which an id is reserved for its token after the broker closed its connection with
+    /// [`Evicted`](crate::wire::CloseReason::Evicted) or [`SlowReader`](crate::wire::CloseReason::SlowReader). Zero
+    /// turns it off.
     pub reclaim_timeout: Duration,
-    /// How long a client with a full outbox may read nothing before it is closed with
+    /// Time for which a client with a full outbox may read nothing before it is closed with
     /// [`SlowReader`](crate::wire::CloseReason::SlowReader).
     pub stall_timeout: Duration,
     /// Maximum messages in the queue of one absent peer.
@@ -45,8 +47,8 @@ impl Limits {
         self.ping_interval.min(self.alive_timeout / 3)
     }
 
-    /// How often the sweeper should run: an eighth of the shortest timeout, between 5 ms and 500 ms, so that no
-    /// timeout is exceeded by much.
+    /// Interval of the sweeper: an eighth of the shortest timeout, between 5 ms and 500 ms, so that no timeout is
+    /// exceeded by much.
     pub fn sweep_interval(&self) -> Duration {
         let times =
             [self.expire_timeout, self.effective_ping_interval(), self.probe_timeout, self.stall_timeout];

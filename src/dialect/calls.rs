@@ -1,6 +1,6 @@
 //! The protocol of one-to-one calls: each client gets an id, and clients send messages to ids.
 //!
-//! Frames are `{"action", "data"}`. `data` is passed on as its sender's own JSON text, except for the
+//! Frames are `{"action", "data"}`. `data` is forwarded as its sender's own JSON text, except for the
 //! member `remoteId`.
 
 use std::borrow::Cow;
@@ -26,16 +26,18 @@ pub struct Message<'a> {
     data: Object<'a>,
     /// The id of the recipient.
     pub to: Cow<'a, str>,
-    /// What it says, as far as the server knows.
+    /// Its kind, as far as the server knows.
     pub kind: Kind,
 }
 
-/// The messages of calls that the server tells from others.
+/// The messages of calls that the server distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Kind {
+    /// The offer of a call.
     Offer,
+    /// The answer to an offer.
     Answer,
+    /// All that is forwarded as it is.
     Other,
 }
 
@@ -44,9 +46,7 @@ pub(super) fn decode<'a>(action: &str, frame: Object<'a>) -> Command<'a> {
     if action == "start" {
         return Command::Start;
     }
-    let Some(data) = frame.object("data") else {
-        return Command::Nothing;
-    };
+    let Some(data) = frame.object("data") else { return Command::Nothing };
     let kind = match action {
         "offer" => Kind::Offer,
         "answer" => Kind::Answer,
@@ -60,16 +60,12 @@ pub(super) fn decode<'a>(action: &str, frame: Object<'a>) -> Command<'a> {
 
 /// Tells a client its id.
 pub fn started(id: &str) -> Frame {
-    Frame::text(32 + id.len(), |out| {
-        out.extend_from_slice(br#"{"action":"start","id":"#);
-        json::write_string(out, id);
-        out.push(b'}');
-    })
+    Frame::of_text(&format!(r#"{{"action":"start","id":{}}}"#, serde_json::Value::from(id)))
 }
 
 impl Message<'_> {
-    /// The frame for the recipient. Only offers name their sender: the recipient needs that id for its answer,
-    /// and knows who sends it anything else.
+    /// The frame for the recipient. Only offers name their sender: the recipient needs that id for its answer, and
+    /// knows the senders of other messages.
     pub fn frame(&self, sender: &str) -> Frame {
         let remote_id: Option<WriteValue<'_>> =
             if self.kind == Kind::Offer { Some(&|out| json::write_string(out, sender)) } else { None };

@@ -2,26 +2,24 @@
 //!
 //! serde_json does the same with `RawValue` and accepts the same text; a property test compares the
 //! two. But a session description has many escapes, and serde_json restarts its search for the end of
-//! the string at each, which is a quarter of the work of relaying it: see docs/BENCHMARKS.md.
+//! the string at each, which is a quarter of the work of forwarding it: see docs/BENCHMARKS.md.
 //! Nested values cost no stack.
-
-mod name;
 
 use std::borrow::Cow;
 
 use memchr::memchr;
-
-pub(crate) use name::is_name;
+use serde_json::value::RawValue;
+use smallvec::SmallVec;
 
 /// Parses `text` as a JSON object and calls `each` with the name and value of every member, in order.
-/// The name has no quotes but keeps its escapes; the value is raw text. `None` if `text` is not a JSON
+/// Both are raw text: [`string`] reads the name. `None` if `text` is not a JSON
 /// object.
 pub(crate) fn members<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str)) -> Option<()> {
     let mut scanner = Scanner { text, at: 0 };
     if scanner.next_token()? != b'{' {
         return None;
     }
-    let mut open = Vec::new();
+    let mut open = OpenBrackets::new();
     if !scanner.closes(b'}') {
         loop {
             let name = scanner.name()?;
@@ -40,8 +38,13 @@ pub(crate) fn members<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str))
     (scanner.at == text.len()).then_some(())
 }
 
-/// Where the string ends whose quote was just opened.
-pub(super) fn end_of_string(bytes: &[u8]) -> Option<usize> {
+/// True if the raw name of a member means `wanted`.
+pub(crate) fn is_name(written: &str, wanted: &str) -> bool {
+    string(written).is_some_and(|name| name == wanted)
+}
+
+/// The end of the string whose quote was just opened.
+pub(crate) fn end_of_string(bytes: &[u8]) -> Option<usize> {
     let mut end = memchr(b'"', bytes)?;
     // A quote after an odd number of backslashes is escaped, and does not end the string.
     while bytes.get(..end)?.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1 {
@@ -52,7 +55,7 @@ pub(super) fn end_of_string(bytes: &[u8]) -> Option<usize> {
 
 /// The text of a JSON string, unescaped. `None` for other values, and for a string with a lone
 /// surrogate, which JavaScript allows but Rust cannot represent.
-pub(super) fn string(value: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn string(value: &str) -> Option<Cow<'_, str>> {
     let inner = value.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
         serde_json::from_str(value).ok().map(Cow::Owned)
@@ -62,7 +65,7 @@ pub(super) fn string(value: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Appends `text` as a JSON string.
-pub(super) fn write_string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     let plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
     if plain {
         out.push(b'"');
@@ -106,8 +109,7 @@ impl<'a> Object<'a> {
 
     /// Appends the object with one member replaced, added at the end, or removed. `value` writes the
     /// new value; `None` removes the member.
-    pub(super) fn write_with(&self, out: &mut Vec<u8>, name: &str, value: Option<WriteValue<'_>>) {
-        let mut value = value;
+    pub(super) fn write_with(&self, out: &mut Vec<u8>, name: &str, mut value: Option<WriteValue<'_>>) {
         let mut separator = b'{';
         for (written, old) in &self.0 {
             let replaced = is_name(written, name);
@@ -117,9 +119,8 @@ impl<'a> Object<'a> {
             }
             out.push(separator);
             separator = b',';
-            out.push(b'"');
             out.extend_from_slice(written.as_bytes());
-            out.extend_from_slice(b"\":");
+            out.push(b':');
             match new {
                 Some(write) => write(out),
                 None => out.extend_from_slice(old.as_bytes()),
@@ -140,9 +141,12 @@ impl<'a> Object<'a> {
 
     /// The approximate length of the written object in bytes.
     pub(super) fn len(&self) -> usize {
-        self.0.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>() + 2
+        self.0.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>() + 2
     }
 }
+
+/// A stack of the closing brackets that are still missing. Messages of clients are nested a few levels deep.
+type OpenBrackets = SmallVec<[u8; 16]>;
 
 struct Scanner<'a> {
     text: &'a str,
@@ -178,24 +182,30 @@ impl<'a> Scanner<'a> {
     /// Consumes the closing bracket of an empty object or array, and returns whether there was one.
     fn closes(&mut self, close: u8) -> bool {
         self.space();
-        let closes = self.peek() == Some(close);
-        self.at += usize::from(closes);
-        closes
+        self.skips(&[close])
     }
 
-    /// Consumes the name of a member and its colon, and returns the name.
+    /// Consumes one of these bytes, and returns whether it was next.
+    fn skips(&mut self, bytes: &[u8]) -> bool {
+        let skips = self.peek().is_some_and(|next| bytes.contains(&next));
+        self.at += usize::from(skips);
+        skips
+    }
+
+    /// Consumes the name of a member and its colon, and returns the name in its quotes.
     fn name(&mut self) -> Option<&'a str> {
-        if self.next_token()? != b'"' {
+        self.space();
+        let start = self.at;
+        if self.next()? != b'"' {
             return None;
         }
-        let start = self.at;
         self.string()?;
-        let name = self.text.get(start..self.at - 1)?;
+        let name = self.text.get(start..self.at)?;
         (self.next_token()? == b':').then_some(name)
     }
 
-    /// Consumes a value. `open` is a stack of the closing brackets that are still missing.
-    fn value(&mut self, open: &mut Vec<u8>) -> Option<()> {
+    /// Consumes a value.
+    fn value(&mut self, open: &mut OpenBrackets) -> Option<()> {
         loop {
             match self.next_token()? {
                 b'"' => self.string()?,
@@ -217,9 +227,7 @@ impl<'a> Scanner<'a> {
             }
             // After a value follows the next one, or the ends of the containers around it.
             loop {
-                let Some(&close) = open.last() else {
-                    return Some(());
-                };
+                let Some(&close) = open.last() else { return Some(()) };
                 match self.next_token()? {
                     b',' => break,
                     byte if byte == close => drop(open.pop()),
@@ -239,20 +247,16 @@ impl<'a> Scanner<'a> {
     fn number(&mut self, first: u8) -> Option<()> {
         let integer = if first == b'-' { self.next()? } else { first };
         match integer {
-            b'0' if self.peek().is_some_and(|byte| byte.is_ascii_digit()) => return None,
+            // A digit after it is no token.
             b'0' => {}
             b'1'..=b'9' => drop(self.digits()),
             _ => return None,
         }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
+        if self.skips(b".") {
             self.digits()?;
         }
-        if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
-            }
+        if self.skips(b"eE") {
+            self.skips(b"+-");
             self.digits()?;
         }
         Some(())
@@ -266,16 +270,18 @@ impl<'a> Scanner<'a> {
 
     /// Consumes the rest of a string and its closing quote.
     fn string(&mut self) -> Option<()> {
-        let rest = self.rest();
-        let end = end_of_string(rest)?;
-        self.at += end + 1;
-        let closed = rest.get(..=end)?;
-        if is_plainly_valid(closed) || is_valid(closed) { Some(()) } else { None }
+        let start = self.at;
+        self.at += end_of_string(self.rest())? + 1;
+        let closed = self.text.get(start..self.at)?;
+        // The second check is exact, and slower.
+        let is_valid = is_plainly_valid(closed.as_bytes())
+            || serde_json::from_str::<&RawValue>(self.text.get(start - 1..self.at)?).is_ok();
+        is_valid.then_some(())
     }
 }
 
-/// Whether a string with its closing quote has no control character and only simple escapes. It
-/// returns false for some valid strings, but has no branch per byte, so the compiler vectorizes it.
+/// True if a string with its closing quote has no control character and only simple escapes. It returns false for some
+/// valid strings, but has no branch per byte, so the compiler vectorizes it.
 fn is_plainly_valid(closed: &[u8]) -> bool {
     let simple = |byte: u8| {
         (byte == b'n') | (byte == b'r') | (byte == b't') | (byte == b'"') | (byte == b'\\') | (byte == b'/')
@@ -287,30 +293,10 @@ fn is_plainly_valid(closed: &[u8]) -> bool {
     wrong == 0
 }
 
-/// Whether a string with its closing quote is valid. Slower than [`is_plainly_valid`], but exact.
-fn is_valid(closed: &[u8]) -> bool {
-    let mut bytes = closed.iter();
-    while let Some(&byte) = bytes.next() {
-        let valid = match byte {
-            b'\\' => match bytes.next() {
-                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => true,
-                Some(b'u') => (0..4).all(|_| bytes.next().is_some_and(u8::is_ascii_hexdigit)),
-                _ => false,
-            },
-            byte => byte >= b' ',
-        };
-        if !valid {
-            return false;
-        }
-    }
-    true
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::value::RawValue;
 
     fn is_object(text: &str) -> bool {
         members(text, |_, _| {}).is_some()
@@ -353,7 +339,7 @@ mod tests {
         let mut found = Vec::new();
         let text = " { \"a\" : 1e400 ,\n\"\\u0061\":{ \"b\": [ ] } , \"\":\"\\\"\\\\\" } ";
         members(text, |name, value| found.push((name, value))).unwrap();
-        assert_eq!(found, [("a", "1e400"), ("\\u0061", "{ \"b\": [ ] }"), ("", "\"\\\"\\\\\"")]);
+        assert_eq!(found, [("\"a\"", "1e400"), ("\"\\u0061\"", "{ \"b\": [ ] }"), ("\"\"", "\"\\\"\\\\\"")]);
     }
 
     #[test]
@@ -363,5 +349,69 @@ mod tests {
         assert!(is_object(&deep("[", "]")));
         assert!(is_object(&deep("{\"a\":", "}")));
         assert!(!is_object(&deep("[", "}")));
+    }
+
+    /// Names that mean `type`, or almost.
+    fn nearly_a_name() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "t",
+            "y",
+            "p",
+            "e",
+            "\\u0074",
+            "\\u0079",
+            "\\u0070",
+            "\\u0065",
+            "\\u006",
+            "\\u00",
+            "\\t",
+            "\\n",
+            "\\q",
+            "\\",
+            "\\/",
+            "/",
+            "🙂",
+            "\\ud83d",
+            "\\ude42",
+            "\\uD83D\\uDE42",
+            "\\u00E9",
+            "é",
+            "",
+        ]);
+        prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn names_mean_the_same_as_for_serde_json(written in nearly_a_name(), wanted in nearly_a_name()) {
+            let read = |text: &str| serde_json::from_str::<String>(&format!("\"{text}\"")).ok();
+            let meant = read(&written);
+            let is_name = |wanted: &str| is_name(&format!("\"{written}\""), wanted);
+            prop_assert_eq!(is_name("type"), meant.as_deref() == Some("type"), "{:?}", written);
+            if let Some(meant) = &meant {
+                prop_assert!(is_name(meant), "{written:?} is {meant:?}");
+            }
+            if let Some(wanted) = read(&wanted) {
+                prop_assert_eq!(is_name(&wanted), meant == Some(wanted), "{:?}", written);
+            }
+        }
+    }
+
+    #[test]
+    fn every_escape_in_a_name_is_understood() {
+        let all = r#"\"\\\/\b\f\n\r\t\u0041\u00e9\u00E9\ud83d\ude42"#;
+        let is_name = |written: &str, wanted: &str| is_name(&format!("\"{written}\""), wanted);
+        assert!(is_name(all, "\"\\/\u{8}\u{c}\n\r\tAéé🙂"));
+        for none in [r"\ud83d", r"\ude42", r"\ud83dx", r"\ud83d\n", r"\ud83d\ud83d", r"\u00g9", r"\q", "\\"] {
+            assert!(
+                !is_name(none, none)
+                    && !is_name(none, "x")
+                    && !is_name(none, "")
+                    && !is_name(none, "\u{fffd}"),
+                "{none}"
+            );
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::wire::{Frame, MessageKind};
 /// A command of a client.
 #[derive(Debug)]
 pub enum Command<'a> {
-    /// Relay a message to a peer.
+    /// Forward a message to a peer.
     Relay(Envelope<'a>),
     /// A heartbeat, which only shows that the client is alive.
     Heartbeat,
@@ -31,13 +31,16 @@ pub struct Envelope<'a> {
     pub payload: Option<&'a str>,
 }
 
-/// The types of relayed messages.
+/// The types of forwarded messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Kind {
+    /// The offer of a connection.
     Offer,
+    /// The answer to an offer.
     Answer,
+    /// An address for a connection.
     Candidate,
+    /// The end of all connections to a peer.
     Leave,
 }
 
@@ -66,11 +69,33 @@ impl From<Kind> for MessageKind {
 
 /// Decodes one text frame. Text that is not a JSON object is [`Command::Nothing`].
 pub fn decode(text: &str) -> Command<'_> {
-    let mut members = Members::default();
-    match json::members(text, |name, value| members.take(name, value)) {
-        Some(()) => members.command(),
-        None => Command::Nothing,
+    // The last of duplicate members counts, as in JavaScript.
+    let (mut kind, mut dst, mut payload) = (None, None, None);
+    let is_object = json::members(text, |name, value| match json::string(name).as_deref() {
+        Some("type") => kind = Some(value),
+        Some("dst") => dst = Some(value),
+        Some("payload") => payload = Some(value),
+        _ => {}
+    });
+    let kind = match is_object.and(kind).and_then(json::string).as_deref() {
+        Some("OFFER") => Kind::Offer,
+        Some("ANSWER") => Kind::Answer,
+        Some("CANDIDATE") => Kind::Candidate,
+        Some("LEAVE") => Kind::Leave,
+        Some("HEARTBEAT") => return Command::Heartbeat,
+        // This includes EXPIRE, which only the server may send.
+        _ => return Command::Nothing,
+    };
+    match dst.and_then(json::string) {
+        Some(dst) if !dst.is_empty() => Command::Relay(Envelope { kind, dst, payload }),
+        _ if kind == Kind::Leave && is_falsy(dst) => Command::Leave,
+        _ => Command::Nothing,
     }
+}
+
+/// True if a member is missing or falsy in JavaScript.
+fn is_falsy(member: Option<&str>) -> bool {
+    member.is_none_or(|value| matches!(value, "null" | "false" | "\"\"" | "0"))
 }
 
 /// The id of a connection in the payload of its offer or answer, as JSON text.
@@ -84,7 +109,7 @@ pub fn connection(payload: &str) -> Option<&str> {
     connection
 }
 
-/// Relays a message to its recipient.
+/// Writes a message for its recipient.
 pub fn relay(kind: Kind, src: &str, dst: &str, payload: Option<&str>) -> Frame {
     let payload_len = payload.map_or(0, str::len);
     Frame::text(64 + src.len() + dst.len() + payload_len, |out| {
@@ -99,7 +124,7 @@ pub fn relay(kind: Kind, src: &str, dst: &str, payload: Option<&str>) -> Frame {
     })
 }
 
-/// The payload of a candidate for a connection, whose id is JSON text. Clients look at nothing else in it.
+/// The payload of a candidate for a connection, whose id is JSON text. Clients read nothing else in it.
 pub(crate) fn candidate(candidate: &str, connection: &str) -> String {
     format!(r#"{{"candidate":{{"candidate":"{candidate}","sdpMLineIndex":0}},"connectionId":{connection}}}"#)
 }
@@ -122,7 +147,7 @@ fn addresses(out: &mut Vec<u8>, src: &str, dst: &str) {
 
 /// The first frame that an admitted client gets.
 pub fn open() -> Frame {
-    constant(r#"{"type":"OPEN"}"#)
+    Frame::of_text(r#"{"type":"OPEN"}"#)
 }
 
 /// Tells a client that it waits for its id. PeerJS knows no such type, and logs the message as a warning.
@@ -130,7 +155,7 @@ pub fn waiting() -> Frame {
     notice("WAITING", "The ID may still be in use: waiting for its last connection")
 }
 
-/// Refuses a client whose id belongs to somebody else.
+/// Refuses a client whose id belongs to another client.
 pub fn id_taken(message: &str) -> Frame {
     notice("ID-TAKEN", message)
 }
@@ -141,57 +166,6 @@ pub fn error(message: &str) -> Frame {
 }
 
 fn notice(kind: &str, message: &str) -> Frame {
-    Frame::text(48 + message.len(), |out| {
-        out.extend_from_slice(b"{\"type\":\"");
-        out.extend_from_slice(kind.as_bytes());
-        out.extend_from_slice(b"\",\"payload\":{\"msg\":");
-        json::write_string(out, message);
-        out.extend_from_slice(b"}}");
-    })
-}
-
-fn constant(text: &str) -> Frame {
-    Frame::text(text.len(), |out| out.extend_from_slice(text.as_bytes()))
-}
-
-/// The known members of a frame, as raw JSON text. The last of duplicate members counts, as in JavaScript.
-#[derive(Default)]
-struct Members<'a> {
-    kind: Option<&'a str>,
-    dst: Option<&'a str>,
-    payload: Option<&'a str>,
-}
-
-impl<'a> Members<'a> {
-    fn take(&mut self, name: &str, value: &'a str) {
-        let member = match name {
-            _ if json::is_name(name, "type") => &mut self.kind,
-            _ if json::is_name(name, "dst") => &mut self.dst,
-            _ if json::is_name(name, "payload") => &mut self.payload,
-            _ => return,
-        };
-        *member = Some(value);
-    }
-
-    fn command(self) -> Command<'a> {
-        let kind = match self.kind.and_then(json::string).as_deref() {
-            Some("OFFER") => Kind::Offer,
-            Some("ANSWER") => Kind::Answer,
-            Some("CANDIDATE") => Kind::Candidate,
-            Some("LEAVE") => Kind::Leave,
-            Some("HEARTBEAT") => return Command::Heartbeat,
-            // This includes EXPIRE, which only the server may send.
-            _ => return Command::Nothing,
-        };
-        match self.dst.and_then(json::string) {
-            Some(dst) if !dst.is_empty() => Command::Relay(Envelope { kind, dst, payload: self.payload }),
-            _ if kind == Kind::Leave && self.names_nobody() => Command::Leave,
-            _ => Command::Nothing,
-        }
-    }
-
-    /// Whether `dst` is missing or falsy in JavaScript.
-    fn names_nobody(&self) -> bool {
-        self.dst.is_none_or(|dst| matches!(dst, "null" | "false" | "\"\"" | "0"))
-    }
+    let message = serde_json::Value::from(message);
+    Frame::of_text(&format!(r#"{{"type":"{kind}","payload":{{"msg":{message}}}}}"#))
 }

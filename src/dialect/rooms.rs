@@ -1,7 +1,7 @@
 //! The protocol of party games: a computer shows a room code, phones join, and the computer answers the
 //! offer of each phone.
 //!
-//! Frames of clients have an `action`, those of the server a `type`. Offers and answers are passed on as
+//! Frames of clients have an `action`, those of the server a `type`. Offers and answers are forwarded as
 //! their sender's own JSON text.
 
 use std::borrow::Cow;
@@ -33,21 +33,28 @@ pub enum Command<'a> {
         /// The answer for the player: the JSON text of an object.
         response: Option<&'a str>,
     },
-    /// The host starts the game, so nobody else can join.
+    /// The host starts the game, so no more players can join.
     Start,
 }
 
-/// Why the server refuses a command.
+/// The reason why the server refuses a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Problem {
+    /// There is no room with this code.
     WrongRoom,
+    /// There is no player with this name in the room.
     NoPlayer,
+    /// The room has as many players as it may.
     RoomFull,
+    /// There are as many rooms as there may be.
     TooManyRooms,
+    /// Only the host may do that.
     NotTheHost,
+    /// A name is missing.
     NoUsername,
+    /// An offer is missing.
     NoOffer,
+    /// An answer is missing.
     NoResponse,
 }
 
@@ -87,31 +94,22 @@ pub(super) fn decode<'a>(action: &str, frame: &Object<'a>) -> Option<Command<'a>
 
 /// Tells a host the code of its room. `room` must consist of letters.
 pub fn confirm(room: &str) -> Frame {
-    text(&[r#"{"type":"confirmRoom","room":""#, room, r#""}"#])
+    Frame::of_text(&format!(r#"{{"type":"confirmRoom","room":"{room}"}}"#))
 }
 
-/// Passes an offer on to the host, with the name of the player.
+/// Forwards an offer to the host, with the name of the player.
 pub fn offer(offer: &Object<'_>, username: &str) -> Frame {
     Frame::text(offer.len() + username.len() + 32, |out| {
         offer.write_with(out, "clientUsername", Some(&|out| json::write_string(out, username)));
     })
 }
 
-/// Passes an answer on to a player.
+/// Forwards an answer to a player.
 pub fn response(response: &str) -> Frame {
-    text(&[response])
+    Frame::of_text(response)
 }
 
 /// Tells a client an error.
 pub fn error(message: &str) -> Frame {
-    Frame::text(32 + message.len(), |out| {
-        out.extend_from_slice(br#"{"type":"error","val":"#);
-        json::write_string(out, message);
-        out.push(b'}');
-    })
-}
-
-fn text(parts: &[&str]) -> Frame {
-    let len = parts.iter().map(|part| part.len()).sum();
-    Frame::text(len, |out| parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes())))
+    Frame::of_text(&format!(r#"{{"type":"error","val":{}}}"#, serde_json::Value::from(message)))
 }

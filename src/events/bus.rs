@@ -1,3 +1,5 @@
+//! Sends events to subscribers, none of whom can delay the sender.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -11,8 +13,8 @@ use tokio::runtime;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::broadcast::{Receiver, Sender};
 
-use super::counters::Counters;
-use super::event::{Event, KeyEvent};
+use super::counters::{Count, Counters};
+use super::event::Event;
 use crate::threads::{Threads, caught};
 use crate::wire::{ApiKey, Limit};
 
@@ -23,11 +25,11 @@ const CLIENT_EVENTS: usize = 8192;
 /// operator's action out.
 const SERVER_EVENTS: usize = 1024;
 
-/// How long a followed event waits for others. While thousands of clients connect, waking the thread for each would cost
-/// a fifth of what a connection costs.
+/// Time for which a followed event waits for others. While thousands of clients connect, waking the thread for each
+/// would cost a fifth of what a connection costs.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// Where events go. Clones are the same.
+/// Sends events to subscribers. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Events(Arc<Inner>);
 
@@ -42,10 +44,10 @@ struct Inner {
     threads: Threads,
 }
 
-/// How many events each subscriber has lost, by the name of its thread.
+/// The number of events that each subscriber has lost, by the name of its thread.
 type Lost = Mutex<BTreeMap<String, u64>>;
 
-/// The name of subscribers that have none.
+/// The name of subscribers without a name.
 const UNNAMED: &str = "other";
 
 type See = dyn Fn(&Arc<Event>) + Send + Sync;
@@ -89,25 +91,30 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Tells every subscriber, and never waits. The event is made only if there are subscribers.
+    /// Sends an event to every subscriber, and never waits. The event is made only if there are subscribers.
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
-        let witness = self.0.witness.get();
-        if self.0.clients.receiver_count() == 0 && witness.is_none() {
-            return;
+        if self.0.clients.receiver_count() > 0 || self.0.witness.get().is_some() {
+            self.send(event());
         }
-        let event = Arc::new(event());
-        if let Some(Witness(see)) = witness {
+    }
+
+    // Apart from `emit`, of which the program has a copy for each place where something happens.
+    fn send(&self, event: Event) {
+        let event = Arc::new(event);
+        if let Some(Witness(see)) = self.0.witness.get() {
             see(&event);
         }
         if matches!(*event, Event::Stopped) {
-            self.0.followers.expect_end();
+            let followers = &self.0.followers;
+            *lock(&followers.pending) = followers.running.load(Ordering::SeqCst);
         }
-        let ring = if is_about_clients(&event) { &self.0.clients } else { &self.0.server };
-        // An error means that the last subscriber has left meanwhile.
+        let is_about_clients = event.row(|row| row.is_about_clients);
+        let ring = if is_about_clients { &self.0.clients } else { &self.0.server };
+        // An error means that the last subscriber has left since.
         let _ = ring.send(event);
     }
 
-    /// Calls `see` for each event from now on, on the thread where it happens: so it misses none, and has to be quick. There is
+    /// Calls `see` for each event from now on, on the thread where it happens: so it misses none, and has to be fast. There is
     /// one witness: later ones are ignored.
     pub(crate) fn set_witness(&self, see: impl Fn(&Arc<Event>) + Send + Sync + 'static) {
         let _ = self.0.witness.set(Witness(Box::new(see)));
@@ -120,7 +127,7 @@ impl Events {
         key: impl FnOnce() -> Option<ApiKey>,
         address: Option<IpAddr>,
     ) {
-        self.counters().limit_hit(limit);
+        self.counters().add(Count::LimitHits(limit), 1);
         self.emit(|| Event::LimitHit { limit, key: key(), address });
     }
 
@@ -136,14 +143,14 @@ impl Events {
         Subscription { clients, server, name: name.to_owned(), lost }
     }
 
-    /// How many events each [follower](Self::follow) has lost because it was too slow, and all other subscribers together.
+    /// The events that each slow [follower](Self::follow) has lost, and all other subscribers together.
     pub fn lost(&self) -> BTreeMap<String, u64> {
         lock(&self.0.lost).clone()
     }
 
-    /// Gives all that happens from now on to `handle`, on a thread of its own until the broker is gone, a few
-    /// milliseconds after it happened. `handle` may block: it delays nobody, and loses events if it lags. It gets events
-    /// in batches that are never empty. After a panic it goes on with the next batch; after many, the server stops.
+    /// Gives all later events to `handle`, on a thread of its own until the broker is gone, a few milliseconds after
+    /// they happened. `handle` may block: it delays nothing else, and loses events if it lags. It gets events in batches
+    /// that are never empty. After a panic it continues with the next batch; after many, the server stops.
     pub fn follow(&self, name: &str, mut handle: impl FnMut(&[Notice]) + Send + 'static) -> io::Result<()> {
         let runtime = runtime::Builder::new_current_thread().build()?;
         let (mut subscription, followers) = (self.subscribe_as(name), Arc::clone(&self.0.followers));
@@ -156,7 +163,9 @@ impl Events {
                 let handled = caught(|| handle(&batch));
                 for notice in &batch {
                     if matches!(notice, Notice::Event(event) if matches!(**event, Event::Stopped)) {
-                        followers.note_end();
+                        let mut pending = lock(&followers.pending);
+                        *pending = pending.saturating_sub(1);
+                        followers.handled.notify_all();
                     }
                 }
                 handled.unwrap_or_else(|panic| panic.resume());
@@ -168,7 +177,9 @@ impl Events {
     /// Waits until every follower has handled [`Event::Stopped`], so that nothing is missing in a log, but at most for
     /// `patience`.
     pub fn wait_for_followers(&self, patience: Duration) {
-        self.0.followers.wait(patience);
+        let Followers { pending, handled, .. } = &*self.0.followers;
+        // A follower that blocks for longer is left behind.
+        drop(handled.wait_timeout_while(lock(pending), patience, |pending| *pending > 0));
     }
 
     /// The threads of the broker.
@@ -188,54 +199,8 @@ impl fmt::Debug for Witness {
     }
 }
 
-impl Followers {
-    fn pending(&self) -> MutexGuard<'_, usize> {
-        lock(&self.pending)
-    }
-
-    fn expect_end(&self) {
-        *self.pending() = self.running.load(Ordering::SeqCst);
-    }
-
-    fn note_end(&self) {
-        let mut pending = self.pending();
-        *pending = pending.saturating_sub(1);
-        self.handled.notify_all();
-    }
-
-    fn wait(&self, patience: Duration) {
-        let waited = self.handled.wait_timeout_while(self.pending(), patience, |pending| *pending > 0);
-        // A follower that blocks for longer is left behind.
-        drop(waited);
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-// `Stopped` is one of them, because it is the last event of all.
-fn is_about_clients(event: &Event) -> bool {
-    match event {
-        Event::PeerConnected(_)
-        | Event::PeerDisconnected(_)
-        | Event::Refused(_)
-        | Event::ClientMistake(_)
-        | Event::Expired { .. }
-        | Event::CallRelayed { .. }
-        | Event::LimitHit { .. }
-        | Event::Key { what: KeyEvent::UsedUp(_), .. }
-        | Event::Stopped => true,
-        Event::Started { .. }
-        | Event::CertificateLoaded { .. }
-        | Event::Reloaded { .. }
-        | Event::ReloadFailed { .. }
-        | Event::LogFilter { .. }
-        | Event::Draining { .. }
-        | Event::PeerKicked { .. }
-        | Event::Cluster { .. }
-        | Event::Key { .. } => false,
-    }
 }
 
 impl Subscription {
@@ -275,6 +240,7 @@ impl Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::KeyEvent;
     use crate::wire::CloseReason;
 
     fn hit(limit: Limit) -> Event {

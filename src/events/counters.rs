@@ -1,20 +1,21 @@
+//! Counters of messages and connections, of which each thread has its own. Measures of speed: durations in buckets, the highest
+//! values of the last minutes, and the delays of workers.
+
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::histogram::Histogram;
-use super::peak::Peak;
-use super::worker_lag::WorkerLag;
 use crate::wire::{CloseReason, DropReason, HandshakeRefusal, Limit, MessageKind, Refusal};
 
 /// Cells for threads, a power of two. More threads than this share them, which costs time and no counts.
 const MAX_CELLS: usize = 64;
 
-/// One of so many reads is timed: to read the clock twice for each would cost about a percent of it.
+/// One of this many reads is timed: to read the clock twice for each would cost about a percent of it.
 const SAMPLED: u32 = 64;
 
-/// How long a peak stays the peak of its minute, in milliseconds.
+/// Time for which a peak stays the peak of its minute, in milliseconds.
 const MINUTE: u64 = 60_000;
 
 const OUTCOMES: usize = 3 + DropReason::ALL.len();
@@ -30,7 +31,7 @@ pub enum Outcome {
     Delivered,
     /// It waits for its recipient.
     Queued,
-    /// It has waited too long, or something that belongs to it was dropped. Its sender gets EXPIRE.
+    /// It has waited too long, or another message of its batch was dropped. Its sender gets EXPIRE.
     Expired,
     /// It is lost.
     Dropped(DropReason),
@@ -38,23 +39,25 @@ pub enum Outcome {
 
 /// Counts since the start.
 ///
-/// Each thread adds to cells of its own, on cache lines of their own: workers that share a counter would spend
-/// more time on passing its cache line around than on counting. Sums are made when somebody reads.
+/// Each thread adds to cells of its own, on cache lines of their own: workers that share a counter would spend more
+/// time on passing its cache line around than on counting. Sums are made when they are read.
 #[derive(Debug)]
 pub struct Counters {
     cells: Box<[Cells]>,
-    /// How long messages take through this server: a sample.
-    latency: Histogram,
-    /// Bytes of the outbox that has the most.
-    largest_outbox: Peak,
-    worker_lag: WorkerLag,
-    /// When the minute of the peaks began.
+    /// The time of messages through this server, of one read in 64: from the read of a message until all messages of
+    /// that read are written, or left to their recipients' own tasks.
+    pub latency: Histogram,
+    /// The most bytes in the outbox of one client whose socket was full.
+    pub largest_outbox: Peak,
+    /// The delays of the timers of workers.
+    pub worker_lag: WorkerLag,
+    /// The time at which the minute of the peaks began.
     minute: AtomicU64,
 }
 
 // Two cache lines of x86-64, which fetches them in pairs.
 #[repr(align(128))]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Cells {
     messages: [[AtomicU64; OUTCOMES]; MessageKind::ALL.len()],
     opened: AtomicU64,
@@ -65,28 +68,47 @@ struct Cells {
     sent: AtomicU64,
     limits: [AtomicU64; Limit::ALL.len()],
     handshakes_refused: [AtomicU64; HandshakeRefusal::ALL.len()],
-    /// Answers to HTTP requests, by the first digit of their status.
     answers: [AtomicU64; STATUS_CLASSES.len()],
 }
 
-/// The sums of [`Counters`] at one moment.
+/// Something that is counted.
 #[derive(Clone, Copy, Debug)]
-pub struct Totals<'a>(&'a Counters);
+pub enum Count {
+    /// Messages of one kind and outcome.
+    Messages(MessageKind, Outcome),
+    /// Connections that got an id.
+    Opened,
+    /// Connections that lost their id for this reason.
+    Closed(CloseReason),
+    /// Clients that did not get an id for this reason.
+    Refused(Refusal),
+    /// Times that a sender lost all its waiting messages for a peer, and was told.
+    Expired,
+    /// Bytes of messages that clients have sent.
+    Received,
+    /// Bytes of messages that are, or were, in the outboxes of their recipients.
+    Sent,
+    /// Times that clients have reached a limit.
+    LimitHits(Limit),
+    /// Handshakes that opened no WebSocket for this reason.
+    HandshakesRefused(HandshakeRefusal),
+    /// Answers to HTTP requests of clients, by the first digit of their status.
+    Answers(u16),
+}
 
-impl Default for Cells {
-    fn default() -> Self {
-        let zero = || AtomicU64::new(0);
-        Cells {
-            messages: std::array::from_fn(|_| std::array::from_fn(|_| zero())),
-            opened: zero(),
-            closed: std::array::from_fn(|_| zero()),
-            refused: std::array::from_fn(|_| zero()),
-            expired: zero(),
-            received: zero(),
-            sent: zero(),
-            limits: std::array::from_fn(|_| zero()),
-            handshakes_refused: std::array::from_fn(|_| zero()),
-            answers: std::array::from_fn(|_| zero()),
+impl Cells {
+    fn cell(&self, count: Count) -> Option<&AtomicU64> {
+        match count {
+            Count::Messages(kind, outcome) => self.messages.get(kind as usize)?.get(outcome.index()),
+            Count::Opened => Some(&self.opened),
+            Count::Closed(reason) => self.closed.get(reason as usize),
+            Count::Refused(reason) => self.refused.get(refusal_index(reason)),
+            Count::Expired => Some(&self.expired),
+            Count::Received => Some(&self.received),
+            Count::Sent => Some(&self.sent),
+            Count::LimitHits(limit) => self.limits.get(limit as usize),
+            Count::HandshakesRefused(reason) => self.handshakes_refused.get(reason as usize),
+            Count::Answers(digit) => self.answers.get(usize::from(digit).checked_sub(1)?),
         }
     }
 }
@@ -119,15 +141,7 @@ impl Outcome {
             Outcome::Delivered => "delivered",
             Outcome::Queued => "queued",
             Outcome::Expired => "expired",
-            Outcome::Dropped(DropReason::Absent) => "dropped_absent",
-            Outcome::Dropped(DropReason::InvalidId) => "dropped_invalid_id",
-            Outcome::Dropped(DropReason::KeyRevoked) => "dropped_key_revoked",
-            Outcome::Dropped(DropReason::OutboxFull) => "dropped_outbox_full",
-            Outcome::Dropped(DropReason::QueueMessages) => "dropped_queue_messages",
-            Outcome::Dropped(DropReason::QueueBytes) => "dropped_queue_bytes",
-            Outcome::Dropped(DropReason::QueueTotalBytes) => "dropped_queue_total_bytes",
-            Outcome::Dropped(DropReason::Disconnected) => "dropped_disconnected",
-            Outcome::Dropped(DropReason::InDoubt) => "dropped_in_doubt",
+            Outcome::Dropped(reason) => reason.label(),
         }
     }
 
@@ -142,80 +156,28 @@ impl Outcome {
 }
 
 impl Counters {
-    /// Counts a message.
-    pub(crate) fn message(&self, kind: MessageKind, outcome: Outcome) {
-        self.add(|cells| cells.messages.get(kind as usize)?.get(outcome.index()), 1);
+    /// Counts that many of something. The end of a connection or a refusal by a limit counts for that limit too.
+    pub(crate) fn add(&self, count: Count, times: u64) {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed));
+        let own = NUMBER.with(|number| number & (self.cells.len().saturating_sub(1)));
+        if let Some(cell) = self.cells.get(own).and_then(|cells| cells.cell(count)) {
+            cell.fetch_add(times, Ordering::Relaxed);
+        }
+        let limit = match count {
+            Count::Closed(reason) => reason.limit(),
+            Count::Refused(reason) => reason.limit(),
+            _ => None,
+        };
+        limit.into_iter().for_each(|limit| self.add(Count::LimitHits(limit), times));
     }
 
-    /// Counts a connection that got an id.
-    pub(crate) fn opened(&self) {
-        self.add(|cells| Some(&cells.opened), 1);
-    }
-
-    /// Counts a connection that lost its id.
-    pub(crate) fn closed(&self, reason: CloseReason) {
-        self.add(|cells| cells.closed.get(reason as usize), 1);
-        reason.limit().into_iter().for_each(|limit| self.limit_hit(limit));
-    }
-
-    /// Counts a client that did not get an id.
-    pub(crate) fn refused(&self, reason: Refusal) {
-        self.add(|cells| cells.refused.get(refusal_index(reason)), 1);
-        reason.limit().into_iter().for_each(|limit| self.limit_hit(limit));
-    }
-
-    /// Counts senders that lost all that they had waiting for a peer.
-    pub(crate) fn expired(&self, senders: usize) {
-        self.add(|cells| Some(&cells.expired), senders as u64);
-    }
-
-    /// Counts bytes of messages that clients have sent.
-    pub(crate) fn received(&self, bytes: u64) {
-        self.add(|cells| Some(&cells.received), bytes);
-    }
-
-    /// Counts bytes of messages that are in the outboxes of their recipients.
-    pub(crate) fn sent(&self, bytes: usize) {
-        self.add(|cells| Some(&cells.sent), bytes as u64);
-    }
-
-    /// Counts that a client has reached a limit.
-    pub(crate) fn limit_hit(&self, limit: Limit) {
-        self.add(|cells| cells.limits.get(limit as usize), 1);
-    }
-
-    /// Counts a handshake that opened no WebSocket.
-    pub(crate) fn handshake_refused(&self, reason: HandshakeRefusal) {
-        self.add(|cells| cells.handshakes_refused.get(reason as usize), 1);
-    }
-
-    /// Counts the answer to a client's HTTP request.
-    pub(crate) fn answered(&self, status: u16) {
-        self.add(|cells| cells.answers.get(usize::from(status / 100).checked_sub(1)?), 1);
-    }
-
-    /// The time, if this read is one of the sample of [`latency`](Self::latency).
+    /// The time, if this read is one of the sample of [`latency`](Self#structfield.latency).
     pub(crate) fn sample(&self) -> Option<Instant> {
         thread_local!(static READS: Cell<u32> = const { Cell::new(0) });
         let reads = READS.get().wrapping_add(1);
         READS.set(reads);
         reads.is_multiple_of(SAMPLED).then(Instant::now)
-    }
-
-    /// How long messages take through this server, of one read in 64: from the read of a message until all
-    /// messages of that read are written, or left to their recipients' own tasks.
-    pub fn latency(&self) -> &Histogram {
-        &self.latency
-    }
-
-    /// The most bytes in the outbox of one client whose socket was full.
-    pub fn largest_outbox(&self) -> &Peak {
-        &self.largest_outbox
-    }
-
-    /// How late the timers of workers fire.
-    pub fn worker_lag(&self) -> &WorkerLag {
-        &self.worker_lag
     }
 
     /// Begins a new minute of the peaks if the last one is over at `now`.
@@ -227,84 +189,182 @@ impl Counters {
         }
     }
 
-    /// The sums.
-    pub fn totals(&self) -> Totals<'_> {
-        Totals(self)
-    }
-
-    fn add<'a>(&'a self, counter: impl FnOnce(&'a Cells) -> Option<&'a AtomicU64>, count: u64) {
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed));
-        let own = NUMBER.with(|number| number & (self.cells.len().saturating_sub(1)));
-        if let Some(counter) = self.cells.get(own).and_then(counter) {
-            counter.fetch_add(count, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Totals<'_> {
-    /// Messages of one kind and outcome.
-    pub fn messages(self, kind: MessageKind, outcome: Outcome) -> u64 {
-        self.sum(|cells| cells.messages.get(kind as usize)?.get(outcome.index()))
-    }
-
-    /// Connections that got an id.
-    pub fn opened(self) -> u64 {
-        self.sum(|cells| Some(&cells.opened))
+    /// The sum of all threads.
+    pub fn total(&self, count: Count) -> u64 {
+        self.cells.iter().filter_map(|cells| cells.cell(count)).map(|cell| cell.load(Ordering::Relaxed)).sum()
     }
 
     /// Connections that lost their id, by reason.
-    pub fn closed(self, reason: CloseReason) -> u64 {
-        self.sum(|cells| cells.closed.get(reason as usize))
+    pub fn closed_by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let total = |reason: CloseReason| (reason.ending().label, self.total(Count::Closed(reason)));
+        CloseReason::ALL.into_iter().map(total)
     }
 
     /// Clients that did not get an id, by reason.
-    pub fn refused(self, reason: Refusal) -> u64 {
-        self.sum(|cells| cells.refused.get(refusal_index(reason)))
-    }
-
-    /// Times that a sender lost all that it had waiting for a peer, and was told.
-    pub fn expired(self) -> u64 {
-        self.sum(|cells| Some(&cells.expired))
-    }
-
-    /// Bytes of messages that clients have sent.
-    pub fn received(self) -> u64 {
-        self.sum(|cells| Some(&cells.received))
-    }
-
-    /// Bytes of messages that are, or were, in the outboxes of their recipients.
-    pub fn sent(self) -> u64 {
-        self.sum(|cells| Some(&cells.sent))
-    }
-
-    /// Times that clients have reached a limit.
-    pub fn limit_hits(self, limit: Limit) -> u64 {
-        self.sum(|cells| cells.limits.get(limit as usize))
+    pub fn refused_by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let total = |reason: Refusal| (reason.ending().label, self.total(Count::Refused(reason)));
+        Refusal::ALL.into_iter().map(total)
     }
 
     /// Handshakes that opened no WebSocket, by reason.
-    pub fn handshakes_refused(self, reason: HandshakeRefusal) -> u64 {
-        self.sum(|cells| cells.handshakes_refused.get(reason as usize))
+    pub fn handshakes_refused_by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let total = |why: HandshakeRefusal| (why.ending().label, self.total(Count::HandshakesRefused(why)));
+        HandshakeRefusal::ALL.into_iter().map(total)
+    }
+
+    /// Messages of all kinds with this outcome.
+    pub fn messages_with(&self, outcome: Outcome) -> u64 {
+        MessageKind::ALL.into_iter().map(|kind| self.total(Count::Messages(kind, outcome))).sum()
+    }
+
+    /// Messages of one kind, by outcome.
+    pub fn messages_by_outcome(&self, kind: MessageKind) -> impl Iterator<Item = (&'static str, u64)> {
+        Outcome::all().map(move |outcome| (outcome.label(), self.total(Count::Messages(kind, outcome))))
+    }
+
+    /// Times that clients have reached a limit, without webhook requests: `auth` counts nothing, and a client above that limit
+    /// counts as `token_refused`.
+    pub fn hits_by_limit(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counted = Limit::ALL.iter().filter(|limit| **limit != Limit::WebhookRequests);
+        counted.map(|limit| (limit.label(), self.total(Count::LimitHits(*limit))))
     }
 
     /// Answers to HTTP requests of clients, by the class of their status.
-    pub fn answers(self) -> [(&'static str, u64); STATUS_CLASSES.len()] {
-        std::array::from_fn(|class| {
-            let label = STATUS_CLASSES.get(class).copied().unwrap_or_default();
-            (label, self.sum(|cells| cells.answers.get(class)))
-        })
-    }
-
-    fn sum<'a>(&'a self, counter: impl Fn(&'a Cells) -> Option<&'a AtomicU64>) -> u64 {
-        let counters = self.0.cells.iter().filter_map(counter);
-        counters.map(|counter| counter.load(Ordering::Relaxed)).sum()
+    pub fn answers_by_class(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        (1..).zip(STATUS_CLASSES).map(|(digit, class)| (class, self.total(Count::Answers(digit))))
     }
 }
 
 fn refusal_index(reason: Refusal) -> usize {
     let same = |other: &Refusal| std::mem::discriminant(other) == std::mem::discriminant(&reason);
     Refusal::ALL.iter().position(same).unwrap_or_default()
+}
+
+/// The upper bounds of the buckets, in microseconds. A last bucket has the longer durations.
+const BOUNDS: [u64; 14] =
+    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000];
+
+/// Counts durations in buckets.
+///
+/// All threads share its counters, so use it for rare events, or for samples.
+// On separate cache lines: every message reads its neighbours in `Counters`.
+#[repr(align(128))]
+#[derive(Debug, Default)]
+pub struct Histogram {
+    counts: [AtomicU64; BOUNDS.len() + 1],
+    nanos: AtomicU64,
+}
+
+/// A [`Histogram`] at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Buckets {
+    /// The upper bound of each bucket, and the number of durations up to it.
+    pub up_to: Vec<(Duration, u64)>,
+    /// All durations.
+    pub count: u64,
+    /// Their sum.
+    pub sum: Duration,
+}
+
+impl Histogram {
+    /// Counts a duration.
+    pub(crate) fn record(&self, duration: Duration) {
+        let bucket = BOUNDS.partition_point(|bound| Duration::from_micros(*bound) < duration);
+        if let Some(count) = self.counts.get(bucket) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.nanos.fetch_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The counts so far.
+    pub fn buckets(&self) -> Buckets {
+        let mut count = 0;
+        let mut all = self.counts.iter().map(|bucket| {
+            count += bucket.load(Ordering::Relaxed);
+            count
+        });
+        let up_to = BOUNDS.map(Duration::from_micros).into_iter().zip(&mut all).collect();
+        all.for_each(drop);
+        Buckets { up_to, count, sum: Duration::from_nanos(self.nanos.load(Ordering::Relaxed)) }
+    }
+}
+
+/// The highest value of the last one to two minutes. A reader resets nothing, so there may be several.
+// On separate cache lines, as a histogram is.
+#[repr(align(128))]
+#[derive(Debug, Default)]
+pub struct Peak {
+    this_minute: AtomicU64,
+    last_minute: AtomicU64,
+}
+
+impl Peak {
+    /// Notes a value.
+    pub(crate) fn note(&self, value: u64) {
+        // Most values are no peak, and a read does not take the cache line from other threads.
+        if value > self.this_minute.load(Ordering::Relaxed) {
+            self.this_minute.fetch_max(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Begins a new minute.
+    pub(crate) fn turn(&self) {
+        self.last_minute.store(self.this_minute.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// The highest value.
+    pub fn get(&self) -> u64 {
+        self.this_minute.load(Ordering::Relaxed).max(self.last_minute.load(Ordering::Relaxed))
+    }
+}
+
+/// The delays of the timers of workers. A worker that is busy, or blocked, is late with everything.
+#[derive(Debug, Default)]
+pub struct WorkerLag {
+    /// The delays of all timers.
+    pub all: Histogram,
+    /// Those that have ended leave their place to the next one.
+    workers: Mutex<Vec<Weak<Peak>>>,
+}
+
+/// A worker, as long as it runs.
+#[derive(Debug)]
+pub(crate) struct Worker(Arc<Peak>);
+
+impl Worker {
+    /// Notes how late a timer of this worker was.
+    pub(crate) fn note(&self, lag: &WorkerLag, late: Duration) {
+        lag.all.record(late);
+        self.0.note(u64::try_from(late.as_micros()).unwrap_or(u64::MAX));
+    }
+}
+
+impl WorkerLag {
+    /// Adds a worker.
+    pub(crate) fn add(&self) -> Worker {
+        let worker = Arc::new(Peak::default());
+        let mut workers = self.workers();
+        match workers.iter_mut().find(|place| place.strong_count() == 0) {
+            Some(free) => *free = Arc::downgrade(&worker),
+            None => workers.push(Arc::downgrade(&worker)),
+        }
+        Worker(worker)
+    }
+
+    /// The longest delay of each worker within the last one to two minutes.
+    pub fn peaks(&self) -> Vec<Duration> {
+        let peak = |worker: &Weak<Peak>| worker.upgrade().map_or(0, |peak| peak.get());
+        self.workers().iter().map(|worker| Duration::from_micros(peak(worker))).collect()
+    }
+
+    /// Begins a new minute.
+    fn turn(&self) {
+        self.workers().iter().filter_map(Weak::upgrade).for_each(|peak| peak.turn());
+    }
+
+    fn workers(&self) -> MutexGuard<'_, Vec<Weak<Peak>>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
@@ -317,17 +377,20 @@ mod tests {
         thread::scope(|scope| {
             for _ in 0..100 {
                 scope.spawn(|| {
-                    counters.message(MessageKind::Offer, Outcome::Delivered);
-                    counters.message(MessageKind::Leave, Outcome::Dropped(DropReason::Absent));
-                    counters.expired(2);
+                    counters.add(Count::Messages(MessageKind::Offer, Outcome::Delivered), 1);
+                    counters
+                        .add(Count::Messages(MessageKind::Leave, Outcome::Dropped(DropReason::Absent)), 1);
+                    counters.add(Count::Expired, 2);
                 });
             }
         });
-        let totals = counters.totals();
-        assert_eq!(totals.messages(MessageKind::Offer, Outcome::Delivered), 100);
-        assert_eq!(totals.messages(MessageKind::Leave, Outcome::Dropped(DropReason::Absent)), 100);
-        assert_eq!(totals.messages(MessageKind::Answer, Outcome::Delivered), 0);
-        assert_eq!(totals.expired(), 200);
+        assert_eq!(counters.total(Count::Messages(MessageKind::Offer, Outcome::Delivered)), 100);
+        assert_eq!(
+            counters.total(Count::Messages(MessageKind::Leave, Outcome::Dropped(DropReason::Absent))),
+            100
+        );
+        assert_eq!(counters.total(Count::Messages(MessageKind::Answer, Outcome::Delivered)), 0);
+        assert_eq!(counters.total(Count::Expired), 200);
     }
 
     #[test]
@@ -335,27 +398,74 @@ mod tests {
         let counters = Counters::default();
         for kind in MessageKind::ALL {
             for outcome in Outcome::all() {
-                counters.message(kind, outcome);
+                counters.add(Count::Messages(kind, outcome), 1);
             }
         }
-        CloseReason::ALL.into_iter().for_each(|reason| counters.closed(reason));
-        Refusal::ALL.into_iter().for_each(|reason| counters.refused(reason));
-        HandshakeRefusal::ALL.into_iter().for_each(|reason| counters.handshake_refused(reason));
-        [100, 204, 302, 404, 599].into_iter().for_each(|status| counters.answered(status));
-        let by_endings = counters.totals();
+        CloseReason::ALL.into_iter().for_each(|reason| counters.add(Count::Closed(reason), 1));
+        Refusal::ALL.into_iter().for_each(|reason| counters.add(Count::Refused(reason), 1));
+        HandshakeRefusal::ALL
+            .into_iter()
+            .for_each(|reason| counters.add(Count::HandshakesRefused(reason), 1));
+        [100, 204, 302, 404, 599]
+            .into_iter()
+            .for_each(|status| counters.add(Count::Answers(status / 100), 1));
         for limit in [Limit::ConcurrentLimit, Limit::MaxMessageBytes, Limit::UnfinishedTotalBytes] {
-            assert_eq!(by_endings.limit_hits(limit), 1, "an ending names its limit");
+            assert_eq!(counters.total(Count::LimitHits(limit)), 1, "an ending names its limit");
         }
-        let limits = Limit::ALL.iter().filter(|limit| by_endings.limit_hits(**limit) == 0);
-        limits.for_each(|limit| counters.limit_hit(*limit));
-        let totals = counters.totals();
+        let limits = Limit::ALL.iter().filter(|limit| counters.total(Count::LimitHits(**limit)) == 0);
+        limits.for_each(|limit| counters.add(Count::LimitHits(*limit), 1));
         for kind in MessageKind::ALL {
-            assert!(Outcome::all().all(|outcome| totals.messages(kind, outcome) == 1));
+            assert!(Outcome::all().all(|outcome| counters.total(Count::Messages(kind, outcome)) == 1));
         }
-        assert!(CloseReason::ALL.into_iter().all(|reason| totals.closed(reason) == 1));
-        assert!(Refusal::ALL.into_iter().all(|reason| totals.refused(reason) == 1));
-        assert!(HandshakeRefusal::ALL.into_iter().all(|reason| totals.handshakes_refused(reason) == 1));
-        assert_eq!(totals.answers(), STATUS_CLASSES.map(|class| (class, 1)));
-        assert!(Limit::ALL.iter().all(|limit| totals.limit_hits(*limit) == 1));
+        assert!(CloseReason::ALL.into_iter().all(|reason| counters.total(Count::Closed(reason)) == 1));
+        assert!(Refusal::ALL.into_iter().all(|reason| counters.total(Count::Refused(reason)) == 1));
+        assert!(
+            HandshakeRefusal::ALL
+                .into_iter()
+                .all(|reason| counters.total(Count::HandshakesRefused(reason)) == 1)
+        );
+        assert!(counters.answers_by_class().eq(STATUS_CLASSES.map(|class| (class, 1))));
+        assert!(Limit::ALL.iter().all(|limit| counters.total(Count::LimitHits(*limit)) == 1));
+    }
+
+    #[test]
+    fn a_duration_counts_in_its_bucket_and_in_all_longer_ones() {
+        let histogram = Histogram::default();
+        for micros in [0, 50, 51, 1_000_000, 1_000_001] {
+            histogram.record(Duration::from_micros(micros));
+        }
+        let Buckets { up_to, count, sum } = histogram.buckets();
+        assert_eq!((count, sum), (5, Duration::from_micros(2_000_102)));
+        assert_eq!(up_to.len(), BOUNDS.len());
+        assert_eq!(up_to[0], (Duration::from_micros(50), 2));
+        assert_eq!(up_to[1], (Duration::from_micros(100), 3));
+        assert_eq!(up_to[BOUNDS.len() - 1], (Duration::from_secs(1), 4));
+    }
+
+    #[test]
+    fn a_peak_lasts_for_its_own_minute_and_the_next() {
+        let peak = Peak::default();
+        peak.note(7);
+        peak.note(3);
+        assert_eq!(peak.get(), 7);
+        peak.turn();
+        peak.note(5);
+        assert_eq!(peak.get(), 7);
+        peak.turn();
+        assert_eq!(peak.get(), 5);
+        peak.turn();
+        assert_eq!(peak.get(), 0);
+    }
+
+    #[test]
+    fn a_worker_that_is_started_again_takes_the_place_of_the_one_that_has_ended() {
+        let lag = WorkerLag::default();
+        let (one, other) = (lag.add(), lag.add());
+        let late = Duration::from_millis(3);
+        other.note(&lag, late);
+        assert_eq!(lag.peaks(), [Duration::ZERO, late]);
+        drop(one);
+        lag.add().note(&lag, late);
+        assert_eq!((lag.peaks().len(), lag.all.buckets().count), (2, 2));
     }
 }

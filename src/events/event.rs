@@ -1,3 +1,5 @@
+//! Events: what can happen to peers, keys and the server.
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -6,7 +8,7 @@ use crate::wire::{
     ApiKey, ClientVersion, CloseReason, ConnId, Limit, Link, NodeId, PeerId, RealmKind, Refusal,
 };
 
-/// Something that happened. Strings in it come from strangers and may hold anything but control characters.
+/// An event. Strings in it come from strangers and may hold anything but control characters.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -22,16 +24,16 @@ pub enum Event {
         /// The file of the certificate.
         path: String,
     },
-    /// The configuration was read again and is in force.
+    /// The configuration was read again and is active.
     Reloaded {
-        /// What is different, as the log says it; without secrets.
+        /// The differences, as the log says them; without secrets.
         changed: Vec<String>,
-        /// What is not in force until a restart.
+        /// The changes that need a restart.
         pending: Vec<String>,
     },
-    /// The configuration was read again and is wrong. The previous one stays in force.
+    /// The configuration was read again and is wrong. The previous one stays active.
     ReloadFailed {
-        /// Why.
+        /// The error.
         why: String,
     },
     /// The filter of the log was changed for a while.
@@ -40,10 +42,10 @@ pub enum Event {
         by: Option<Actor>,
         /// The filter; `None` is the configured one.
         filter: Option<String>,
-        /// After this time, the configured filter is in force again.
+        /// After this time, the configured filter is active again.
         seconds: Option<u32>,
     },
-    /// The server stops: it accepts nobody and closes every client.
+    /// The server stops: it accepts no more clients and closes all.
     Draining {
         /// WebSockets and streams at that moment.
         connections: usize,
@@ -56,16 +58,16 @@ pub enum Event {
     PeerDisconnected(Disconnected),
     /// A client did not get an id.
     Refused(Box<Refused>),
-    /// A client asked in a way that cannot work, so it did not get as far as to be refused.
+    /// A client sent a request that cannot work, so it was not even refused.
     ClientMistake(Box<ClientMistake>),
-    /// Everything that a sender had waiting for a peer was dropped, and the sender was told.
+    /// All waiting messages of a sender for a peer were dropped, and the sender was told.
     Expired {
         /// The peer that the messages were for.
         to: PeerAddress,
         /// The sender.
         from: PeerId,
     },
-    /// A call goes through the relay: its clients have not reached each other, or their direct way has died.
+    /// A call goes through the relay: its clients have not reached each other, or their direct path has died.
     CallRelayed {
         /// The key of both clients.
         key: ApiKey,
@@ -79,7 +81,7 @@ pub enum Event {
         /// The actor.
         by: Actor,
     },
-    /// A key was changed, or has changed by itself.
+    /// A key was changed, by an operator or by the server.
     Key {
         /// The key.
         key: ApiKey,
@@ -88,7 +90,7 @@ pub enum Event {
     },
     /// Something about the cluster that this node is in.
     Cluster {
-        /// What happened.
+        /// The event.
         what: ClusterEvent,
     },
     /// A limit was reached, and a request or a message was refused. Connections that a limit ends or refuses are other
@@ -136,9 +138,9 @@ pub struct Disconnected {
     pub peer: PeerAddress,
     /// The connection.
     pub connection: ConnId,
-    /// Why.
+    /// The reason.
     pub reason: CloseReason,
-    /// How long it had the id.
+    /// Time for which it had the id.
     pub duration: Duration,
     /// Messages that the client sent, posted ones included.
     pub messages: u64,
@@ -149,7 +151,7 @@ pub struct Disconnected {
 /// A client that did not get an id.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    /// Why.
+    /// The reason.
     pub reason: Refusal,
     /// The key that it named, if it is one.
     pub key: Option<ApiKey>,
@@ -164,7 +166,7 @@ pub struct Refused {
 /// A request that cannot work, and its sender.
 #[derive(Clone, Debug)]
 pub struct ClientMistake {
-    /// What is wrong with it.
+    /// The mistake.
     pub mistake: Mistake,
     /// The origin of the page that sent it, if it named one.
     pub origin: Option<String>,
@@ -172,7 +174,7 @@ pub struct ClientMistake {
     pub address: Option<IpAddr>,
 }
 
-/// What is wrong with a request.
+/// A mistake in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mistake {
     /// Nothing is at this path.
@@ -183,7 +185,24 @@ pub enum Mistake {
         path: String,
         /// The path of the server.
         mount: String,
+        /// The reason, if it is another one than the path of the client.
+        hint: Option<String>,
     },
+    /// A page of an origin that `--cors` does not list. Its browser does not let it read the answer.
+    CorsRefused,
+    /// The list of the peers of a key that does not allow it.
+    DiscoveryOff(ApiKey),
+    /// A message at the root that does nothing.
+    UnusedMessage {
+        /// Its action; `None` if it is not a JSON object with one.
+        action: Option<String>,
+        /// A known action that is similar.
+        similar: Option<&'static str>,
+        /// True if `--dialects` turns the action off.
+        is_off: bool,
+    },
+    /// The client does not trust the certificate.
+    CertificateRefused,
     /// The client speaks TLS to a port without TLS.
     TlsOnPlainPort(u16),
     /// The client speaks plain HTTP to a port with TLS.
@@ -195,12 +214,23 @@ pub enum Mistake {
 pub enum ClusterEvent {
     /// This node has joined.
     Joined {
+        /// Its name.
+        name: String,
         /// Its life, which is another one each time.
         life: NodeId,
+        /// The names of the other nodes that live.
+        others: Vec<String>,
     },
-    /// This node cannot reach the others: it serves its own clients, and takes new ones as its settings say.
+    /// Another node has joined.
+    NodeJoined {
+        /// Its name.
+        name: String,
+        /// Its life.
+        life: NodeId,
+    },
+    /// This node cannot reach the others: it serves its own clients, and treats new ones as its settings say.
     Unreachable {
-        /// Why.
+        /// The error.
         why: String,
     },
     /// This node can reach the others again.
@@ -216,15 +246,17 @@ pub enum ClusterEvent {
         name: Option<String>,
         /// Its life.
         life: NodeId,
+        /// True if it was stopped as planned.
+        left: bool,
     },
-    /// Something that another node said is lost: the senders of messages in doubt get EXPIRE.
+    /// A packet of another node is lost: the senders of messages in doubt get EXPIRE.
     BatchLost {
         /// The life of the other node.
         life: NodeId,
     },
     /// After an outage, clients of this node lost their ids to clients of other nodes.
     IdsLost {
-        /// How many.
+        /// The number of ids.
         ids: usize,
     },
 }
@@ -244,7 +276,7 @@ pub enum KeyEvent {
     UsedUp(usize),
 }
 
-/// The person or program that changes something while the server runs.
+/// The person or program that makes a change while the server runs.
 #[derive(Clone, Copy, Debug)]
 pub enum Actor {
     /// A client of the operator's API, at this address.
@@ -255,16 +287,28 @@ pub enum Actor {
     Elsewhere,
 }
 
+impl Actor {
+    /// The name for programs.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Actor::Api(_) => "api",
+            Actor::Signup(_) => "registration",
+            Actor::Elsewhere => "another process",
+        }
+    }
+
+    /// The address, if there is one.
+    pub(crate) fn address(&self) -> Option<&IpAddr> {
+        match self {
+            Actor::Api(address) | Actor::Signup(address) => address.as_ref(),
+            Actor::Elsewhere => None,
+        }
+    }
+}
+
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, address) = match self {
-            Actor::Api(address) => ("the API", address),
-            Actor::Signup(address) => ("registration", address),
-            Actor::Elsewhere => return f.write_str("another process"),
-        };
-        match address {
-            Some(address) => write!(f, "{what}, from {address},"),
-            None => write!(f, "{what}"),
-        }
+        f.write_str(if matches!(self, Actor::Api(_)) { "the API" } else { self.name() })?;
+        self.address().map_or(Ok(()), |address| write!(f, ", from {address},"))
     }
 }

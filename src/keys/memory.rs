@@ -1,7 +1,8 @@
 //! A store of keys in memory.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::{Change, Key, KeyError, KeyStore};
 use crate::wire::ApiKey;
@@ -23,48 +24,34 @@ impl MemoryKeys {
     pub fn new() -> Self {
         Self::default()
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn add(&mut self, key: Key) -> Result<(), KeyError> {
-        if self.keys.contains_key(&key.key) {
-            return Err(KeyError::Exists(key.key));
-        }
-        self.keys.insert(key.key.clone(), key);
-        self.version += 1;
-        Ok(())
-    }
 }
 
 impl KeyStore for MemoryKeys {
     fn all(&self) -> Result<Vec<Key>, KeyError> {
-        let mut keys: Vec<Key> = self.lock().keys.values().cloned().collect();
+        let mut keys: Vec<Key> = self.state.lock().keys.values().cloned().collect();
         keys.sort_by_key(|key| key.created);
         Ok(keys)
     }
 
     fn get(&self, key: &ApiKey) -> Result<Option<Key>, KeyError> {
-        Ok(self.lock().keys.get(key).cloned())
-    }
-
-    fn add(&self, key: Key) -> Result<(), KeyError> {
-        self.lock().add(key)
+        Ok(self.state.lock().keys.get(key).cloned())
     }
 
     fn register(&self, key: Key, most: usize) -> Result<bool, KeyError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if most > 0 && state.keys.values().filter(|key| key.registered).count() >= most {
             return Ok(false);
         }
-        state.add(key).map(|()| true)
+        if state.keys.contains_key(&key.key) {
+            return Err(KeyError::Exists(key.key));
+        }
+        state.keys.insert(key.key.clone(), key);
+        state.version += 1;
+        Ok(true)
     }
 
     fn change(&self, key: &ApiKey, change: Change) -> Result<Key, KeyError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let found = state.keys.get_mut(key).ok_or_else(|| KeyError::Unknown(key.clone()))?;
         found.apply(change);
         let changed = found.clone();
@@ -73,7 +60,7 @@ impl KeyStore for MemoryKeys {
     }
 
     fn import(&self, keys: Vec<Key>, replace: bool) -> Result<(), KeyError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if !replace && let Some(key) = keys.iter().find(|key| state.keys.contains_key(&key.key)) {
             return Err(KeyError::Exists(key.key.clone()));
         }
@@ -85,14 +72,14 @@ impl KeyStore for MemoryKeys {
     }
 
     fn remove(&self, key: &ApiKey) -> Result<(), KeyError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.keys.remove(key).ok_or_else(|| KeyError::Unknown(key.clone()))?;
         state.version += 1;
         Ok(())
     }
 
     fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         for (key, when) in used {
             if let Some(key) = state.keys.get_mut(key) {
                 key.used = Some(*when);
@@ -102,7 +89,7 @@ impl KeyStore for MemoryKeys {
     }
 
     fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let is_unused = |key: &Key| key.registered && key.used.unwrap_or(key.created) < before;
         let unused = state.keys.extract_if(.., |_, key| is_unused(key));
         let removed: Vec<ApiKey> = unused.map(|(key, _)| key).collect();
@@ -113,6 +100,6 @@ impl KeyStore for MemoryKeys {
     }
 
     fn version(&self) -> Result<u64, KeyError> {
-        Ok(self.lock().version)
+        Ok(self.state.lock().version)
     }
 }

@@ -7,7 +7,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use redis::{FromRedisValue, Script, Value};
-use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{Change, Key, KeyError, KeyStore, SignupCount};
@@ -15,7 +14,7 @@ use crate::redis_link::{BadRedis, Call, Line, NoAnswer, PREFIX, RedisAddress, TI
 use crate::threads::{self, caught};
 use crate::wire::ApiKey;
 
-/// Most keys whose last use is stored by one call.
+/// Maximum of keys whose last use one call stores.
 const USED_AT_ONCE: usize = 500;
 
 static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/put.lua")));
@@ -28,7 +27,7 @@ static SIGNUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("red
 ///
 /// All of them are one hash, so each change is one script about one key, in a Redis Cluster too. Its fields are `k:` with
 /// a key, which hold the key as JSON; `u:` with a key, which hold its last use in seconds since 1970; `registered`, the
-/// number of registered keys; and `version`, a random number that is another one after each change.
+/// number of registered keys; and `version`, a random number that differs after each change.
 ///
 /// One thread talks to Redis, because callers wait without a runtime. It connects when a caller wants something.
 pub struct RedisKeys {
@@ -38,11 +37,11 @@ pub struct RedisKeys {
 }
 
 struct Request {
-    calls: Vec<Call>,
+    call: Call,
     answer: SyncSender<Result<Vec<Value>, NoAnswer>>,
 }
 
-/// Why Redis did not do what it was asked.
+/// A failed request to Redis.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error("{0}")]
@@ -70,15 +69,6 @@ struct Entry {
     used: String,
 }
 
-/// What became of a key that was put into the hash.
-enum Put {
-    Done,
-    /// Another text was there than expected.
-    Other,
-    /// It is a registered key, and there are as many as there may be.
-    Full,
-}
-
 impl RedisKeys {
     /// Checks the address, and does not connect yet.
     pub fn open(redis: impl Into<RedisAddress>) -> Result<Self, BadRedis> {
@@ -89,15 +79,11 @@ impl RedisKeys {
         Ok(RedisKeys { requests: Some(requests), thread: thread.ok() })
     }
 
-    fn run(&self, calls: Vec<Call>) -> Result<Vec<Value>, KeyError> {
-        let (answer, answered) = sync_channel(1);
-        let sent = self.requests.as_ref().is_some_and(|to| to.send(Request { calls, answer }).is_ok());
-        let answers = sent.then(|| answered.recv().ok()).flatten().ok_or(Problem::ThreadEnded)?;
-        Ok(answers.map_err(Problem::from)?)
-    }
-
     fn ask<T: FromRedisValue>(&self, call: Call) -> Result<T, KeyError> {
-        let answer = self.run(vec![call])?.into_iter().next().unwrap_or(Value::Nil);
+        let (answer, answered) = sync_channel(1);
+        let sent = self.requests.as_ref().is_some_and(|to| to.send(Request { call, answer }).is_ok());
+        let answers = sent.then(|| answered.recv().ok()).flatten().ok_or(Problem::ThreadEnded)?;
+        let answer = answers.map_err(Problem::from)?.pop().unwrap_or(Value::Nil);
         let read = redis::from_redis_value(answer);
         Ok(read.map_err(|error| Problem::Unexpected(error.to_string()))?)
     }
@@ -122,8 +108,9 @@ impl RedisKeys {
         texts.pop().flatten().map(|json| read_entry(key.as_str(), json, used)).transpose()
     }
 
-    /// Puts a key where `expected` is, or nothing if that is empty.
-    fn put(&self, key: &Key, expected: &str, most_registered: usize) -> Result<Put, KeyError> {
+    /// Puts a key where `expected` is, or nothing if that is empty. Returns `done`; `other` if another text was there; `full`
+    /// for a registered key whose limit is reached.
+    fn put(&self, key: &Key, expected: &str, most_registered: usize) -> Result<String, KeyError> {
         let call = Call::script(&PUT, keys())
             .arg(key.key.as_str())
             .arg(expected)
@@ -132,15 +119,10 @@ impl RedisKeys {
             .arg(usize::from(key.registered))
             .arg(most_registered)
             .arg(last_use(key));
-        match self.ask::<String>(call)?.as_str() {
-            "done" => Ok(Put::Done),
-            "other" => Ok(Put::Other),
-            "full" => Ok(Put::Full),
-            other => Err(Problem::Unexpected(other.to_owned()).into()),
-        }
+        self.ask(call)
     }
 
-    /// Removes a key; if `expected` is given, only if it is still that.
+    /// Removes a key; if `expected` is given, only if the key is still that.
     fn take(&self, key: &ApiKey, expected: Option<&Entry>) -> Result<bool, KeyError> {
         let (json, used) = expected.map_or(("", ""), |entry| (&entry.json, &entry.used));
         let call = Call::script(&REMOVE, keys()).arg(key.as_str()).arg(new_version());
@@ -168,18 +150,12 @@ impl KeyStore for RedisKeys {
         Ok(self.entry(key)?.map(|entry| entry.key))
     }
 
-    fn add(&self, key: Key) -> Result<(), KeyError> {
-        match self.put(&key, "", 0)? {
-            Put::Done | Put::Full => Ok(()),
-            Put::Other => Err(KeyError::Exists(key.key)),
-        }
-    }
-
     fn register(&self, key: Key, most: usize) -> Result<bool, KeyError> {
-        match self.put(&key, "", most)? {
-            Put::Done => Ok(true),
-            Put::Full => Ok(false),
-            Put::Other => Err(KeyError::Exists(key.key)),
+        match self.put(&key, "", most)?.as_str() {
+            "done" => Ok(true),
+            "full" => Ok(false),
+            "other" => Err(KeyError::Exists(key.key)),
+            unknown => Err(Problem::Unexpected(unknown.to_owned()).into()),
         }
     }
 
@@ -187,14 +163,16 @@ impl KeyStore for RedisKeys {
         loop {
             let mut entry = self.entry(key)?.ok_or_else(|| KeyError::Unknown(key.clone()))?;
             entry.key.apply(change.clone());
-            // Somebody else may have changed it meanwhile. Each time, one of those who try succeeds.
-            if let Put::Done = self.put(&entry.key, &entry.json, 0)? {
-                return Ok(entry.key);
+            match self.put(&entry.key, &entry.json, 0)?.as_str() {
+                "done" => return Ok(entry.key),
+                // Another process has changed it since. Each time, one of the writers succeeds.
+                "other" => {}
+                unknown => return Err(Problem::Unexpected(unknown.to_owned()).into()),
             }
         }
     }
 
-    /// One script, so that the keys come all at once, for all nodes.
+    /// One script, so that the keys are read in one moment, for all nodes.
     fn import(&self, keys: Vec<Key>, replace: bool) -> Result<(), KeyError> {
         if keys.is_empty() {
             return Ok(());
@@ -204,7 +182,7 @@ impl KeyStore for RedisKeys {
             let call = call.arg(key.key.as_str()).arg(stored(key)?);
             Ok::<_, KeyError>(call.arg(usize::from(key.registered)).arg(last_use(key)))
         })?;
-        // Which one exists, counted from 1; 0 is none.
+        // The index of an existing key, counted from 1; 0 means none.
         let existing: usize = self.ask(call)?;
         let existing = existing.checked_sub(1).and_then(|index| keys.into_iter().nth(index));
         existing.map_or(Ok(()), |key| Err(KeyError::Exists(key.key)))
@@ -219,7 +197,7 @@ impl KeyStore for RedisKeys {
         for some in used.chunks(USED_AT_ONCE) {
             let call = Call::script(&USED, keys());
             let call = some.iter().fold(call, |call, (key, when)| call.arg(key.as_str()).arg(*when));
-            self.run(vec![call])?;
+            self.ask::<Value>(call)?;
         }
         Ok(())
     }
@@ -228,7 +206,7 @@ impl KeyStore for RedisKeys {
         let mut removed = Vec::new();
         for entry in self.entries()? {
             let Key { key, registered, used, created, .. } = &entry.key;
-            // Unless it was used meanwhile.
+            // Unless it was used since.
             if *registered && used.unwrap_or(*created) < before && self.take(key, Some(&entry))? {
                 removed.push(key.clone());
             }
@@ -247,18 +225,18 @@ impl KeyStore for RedisKeys {
     }
 
     fn discount_signup(&self, address: &str) -> Result<(), KeyError> {
-        self.run(vec![Call::command("RPOP", signups(address))]).map(drop)
+        self.ask::<Value>(Call::command("RPOP", signups(address))).map(drop)
     }
 }
 
-/// Answers until the store is dropped. Between two requests the connection is looked after, so its end is noticed.
+/// Answers until the store is dropped. Between two requests the connection is polled, so its end is noticed.
 fn serve(line: &Line, mut requests: UnboundedReceiver<Request>) {
-    let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
+    let Ok(runtime) = threads::runtime() else { return };
     let mut answer_all = || {
         runtime.block_on(async {
-            while let Some(Request { calls, answer }) = requests.recv().await {
+            while let Some(Request { call, answer }) = requests.recv().await {
                 // This fails only if the caller has panicked.
-                let _ = answer.send(line.run(calls).await);
+                let _ = answer.send(line.run(vec![call]).await);
             }
         })
     };
@@ -275,7 +253,7 @@ fn read_entry(key: &str, json: String, used: Option<String>) -> Result<Entry, Ke
     Ok(Entry { key: Key { used: used.parse().ok(), ..read }, json, used })
 }
 
-/// The JSON of a key in its field. Its last use has a field of its own.
+/// The JSON of a key in its field. Its last use has a separate field.
 fn stored(key: &Key) -> Result<String, KeyError> {
     let stored = Key { used: None, built_in: false, ..key.clone() };
     Ok(serde_json::to_string(&stored).map_err(Problem::Json)?)

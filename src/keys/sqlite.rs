@@ -1,144 +1,244 @@
 //! A store of keys in an SQLite database, which other processes may edit at the same time.
 
-mod backup;
-mod check;
-mod database;
-mod problem;
+mod file;
 
-use std::path::Path;
-use std::sync::mpsc::{Sender, channel, sync_channel};
-use std::thread::JoinHandle;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 
-use super::{Change, Key, KeyError, KeyStore};
-use crate::threads::{self, caught};
+use parking_lot::Mutex;
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
+
+use super::{Change, Key, KeyError, KeyStore, Settings};
 use crate::wire::ApiKey;
-use database::Database;
+use file::{FileIds, at};
 
-pub use database::FILE_NAME;
-pub use problem::{DatabaseError, Problem};
+pub use file::{DatabaseError, FILE_NAME, Problem};
 
 /// Keys in an SQLite database.
 ///
-/// One thread owns the connection, so all callers see changes in the same order and SQLite needs no mutex. A call
-/// sends the thread a closure and waits for its answer, so there are never more requests than callers. The drop
-/// waits until the thread has closed the file.
-pub struct SqliteKeys {
-    /// `None` only during the drop.
-    requests: Option<Sender<Request>>,
-    thread: Option<JoinHandle<()>>,
+/// One lock guards the connection, so all callers see changes in the same order and SQLite needs no mutex. After a
+/// panic, SQLite has rolled its transaction back.
+pub struct SqliteKeys(Mutex<Database>);
+
+struct Database {
+    connection: Connection,
+    path: PathBuf,
+    /// The identities of the file and its log when it was opened.
+    ids: FileIds,
+    /// Changes through this connection; SQLite's `data_version` counts only those of others.
+    own_changes: u64,
+    /// The directory, if this process has claimed it.
+    claim: Option<File>,
 }
-
-type Request = Box<dyn FnOnce(&mut Database) + Send>;
-
-/// The thread that owns the database has ended.
-#[derive(Debug, thiserror::Error)]
-#[error("the thread of the database has ended")]
-struct ThreadEnded;
 
 impl SqliteKeys {
     /// Opens the database in a directory, and creates both if they do not exist.
     pub fn open(dir: &Path) -> Result<Self, KeyError> {
-        let mut database = Database::open(dir)?;
-        let (requests, waiting) = channel::<Request>();
-        let owner = move || {
-            for request in waiting {
-                // The caller gets an error, because its request is gone.
-                if let Err(panic) = caught(|| request(&mut database)) {
-                    log::error!("the thread of the keys has {panic}");
-                }
-            }
-        };
-        let thread = threads::start("keys", owner);
-        let thread = thread.map_err(|error| KeyError::Store(error.into()))?;
-        Ok(SqliteKeys { requests: Some(requests), thread: Some(thread) })
+        let path = file::make(dir)?;
+        let connection = at(&path, file::open(&path))?;
+        let ids = at(&path, FileIds::of(&path).map_err(Problem::File))?;
+        Ok(SqliteKeys(Mutex::new(Database { connection, path, ids, own_changes: 0, claim: None })))
     }
 
-    /// Checks what [`open`](Self::open) needs, and that all keys can be read. Creates and changes nothing.
+    /// Checks the requirements of [`open`](Self::open), and that all keys can be read. Creates and changes nothing.
     pub fn check(dir: &Path) -> Result<(), KeyError> {
-        check::check(dir)
-    }
-
-    /// Copies the database in `dir` to the directory `to`, where there must not be one yet. Other processes may use it
-    /// meanwhile: the copy has the keys of one moment.
-    pub fn backup(dir: &Path, to: &Path) -> Result<(), KeyError> {
-        backup::backup(dir, to)
-    }
-
-    /// Marks the directory as that of a server until the drop. False if another server has marked it.
-    pub fn claim(&self) -> Result<bool, KeyError> {
-        self.ask(|database| Ok(database.claim()))
-    }
-
-    fn ask<T: Send + 'static>(
-        &self,
-        request: impl FnOnce(&mut Database) -> Result<T, KeyError> + Send + 'static,
-    ) -> Result<T, KeyError> {
-        let (answer, answered) = sync_channel(1);
-        let request: Request = Box::new(move |database| {
-            // This fails only if the caller has panicked.
-            let _ = answer.send(request(database));
-        });
-        let sent = self.requests.as_ref().is_some_and(|requests| requests.send(request).is_ok());
-        match sent.then(|| answered.recv()) {
-            Some(Ok(answer)) => answer,
-            _ => Err(KeyError::Store(ThreadEnded.into())),
+        let path = dir.join(FILE_NAME);
+        if file::is_absent(&path) {
+            return at(dir, file::may_be_made(dir).map_err(Problem::Directory));
         }
+        let read = || {
+            let connection = file::open_unchanged(&path)?;
+            // A file of format 0 is empty, and gets its tables when the server opens it.
+            if file::format_of(&connection)? > 0 { all_of(&connection).map(drop) } else { Ok(()) }
+        };
+        at(&path, read())
+    }
+
+    /// Copies the database in `dir` to the directory `to`, which must not have one yet. Other processes may use it
+    /// during the copy, which has the keys of one moment.
+    pub fn backup(dir: &Path, to: &Path) -> Result<(), KeyError> {
+        file::copy(&dir.join(FILE_NAME), &to.join(FILE_NAME))?;
+        Self::check(to)
+    }
+
+    /// Marks the directory as that of a server until the drop. False if another server is known to have marked it: some
+    /// file systems have no locks.
+    ///
+    /// Locks the directory itself. A lock on the database would be lost: SQLite has its own, and closing any handle of the
+    /// file ends them all (fcntl(2)).
+    pub fn claim(&self) -> Result<bool, KeyError> {
+        let mut database = self.0.lock();
+        let dir = database.path.parent().unwrap_or(&database.path);
+        let Ok(claim) = File::open(dir) else { return Ok(true) };
+        let claimed = claim.try_lock();
+        database.claim = Some(claim);
+        Ok(!matches!(claimed, Err(TryLockError::WouldBlock)))
     }
 }
 
-impl Drop for SqliteKeys {
-    fn drop(&mut self) {
-        self.requests = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+impl Database {
+    /// Runs `work` in a transaction. It is IMMEDIATE because SQLite fails a transaction that reads first and then
+    /// writes, without waiting, if another process has written in between.
+    fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Problem>) -> Result<T, KeyError> {
+        let write = || {
+            self.ids.check(&self.path)?;
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let done = work(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        };
+        at(&self.path, write())
+    }
+
+    /// `None` if no row was changed.
+    fn count_change(&mut self, rows: usize) -> Option<()> {
+        (rows > 0).then(|| self.own_changes += 1)
     }
 }
 
 impl KeyStore for SqliteKeys {
     fn all(&self) -> Result<Vec<Key>, KeyError> {
-        self.ask(|database| database.all())
+        let database = self.0.lock();
+        at(&database.path, all_of(&database.connection))
     }
 
     fn get(&self, key: &ApiKey) -> Result<Option<Key>, KeyError> {
-        let key = key.clone();
-        self.ask(move |database| database.get(&key))
-    }
-
-    fn add(&self, key: Key) -> Result<(), KeyError> {
-        self.ask(move |database| database.add(key))
+        let database = self.0.lock();
+        at(&database.path, find(&database.connection, key))
     }
 
     fn register(&self, key: Key, most: usize) -> Result<bool, KeyError> {
-        self.ask(move |database| database.register(key, most))
+        let mut database = self.0.lock();
+        let added = database.write(|transaction| {
+            let select = "SELECT COUNT(*) FROM keys WHERE registered";
+            let registered: usize = transaction.query_row(select, [], |row| row.get(0))?;
+            let is_full = most > 0 && registered >= most;
+            Ok(if is_full { None } else { Some(insert(transaction, &key)?) })
+        })?;
+        let Some(added) = added else { return Ok(false) };
+        database.count_change(added).map(|()| true).ok_or(KeyError::Exists(key.key))
     }
 
     fn change(&self, key: &ApiKey, change: Change) -> Result<Key, KeyError> {
-        let key = key.clone();
-        self.ask(move |database| database.change(&key, change))
+        let mut database = self.0.lock();
+        let changed = database.write(|transaction| {
+            let Some(mut found) = find(transaction, key)? else {
+                return Ok(None);
+            };
+            found.apply(change);
+            let update = "UPDATE keys SET name = ?2, settings = ?3 WHERE key = ?1";
+            let values = params![key.as_str(), found.name, json(&found.settings)?];
+            transaction.execute(update, values)?;
+            Ok(Some(found))
+        })?;
+        database.count_change(usize::from(changed.is_some()));
+        changed.ok_or_else(|| KeyError::Unknown(key.clone()))
     }
 
     fn import(&self, keys: Vec<Key>, replace: bool) -> Result<(), KeyError> {
-        self.ask(move |database| database.import(&keys, replace))
+        let mut database = self.0.lock();
+        let existing = database.write(|transaction| {
+            for Key { key, .. } in keys.iter().filter(|_| !replace) {
+                if find(transaction, key)?.is_some() {
+                    return Ok(Some(key.clone()));
+                }
+            }
+            for key in &keys {
+                transaction.execute("DELETE FROM keys WHERE key = ?1", [key.key.as_str()])?;
+                insert(transaction, key)?;
+            }
+            Ok(None)
+        })?;
+        if let Some(key) = existing {
+            return Err(KeyError::Exists(key));
+        }
+        database.count_change(keys.len());
+        Ok(())
     }
 
     fn remove(&self, key: &ApiKey) -> Result<(), KeyError> {
-        let key = key.clone();
-        self.ask(move |database| database.remove(&key))
+        let mut database = self.0.lock();
+        let removed = database.write(|transaction| {
+            Ok(transaction.execute("DELETE FROM keys WHERE key = ?1", [key.as_str()])?)
+        })?;
+        database.count_change(removed).ok_or_else(|| KeyError::Unknown(key.clone()))
     }
 
     /// Other processes see this as a change and read all keys again. So call it at most once a minute, not for each
-    /// client.
+    /// client. Writes nothing if no time is new.
     fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
-        let used = used.to_vec();
-        self.ask(move |database| database.note_used(&used))
+        self.0.lock().write(|transaction| {
+            let update = "UPDATE keys SET used = ?2 WHERE key = ?1 AND used IS NOT ?2";
+            let mut statement = transaction.prepare(update)?;
+            for (key, when) in used {
+                statement.execute(params![key.as_str(), when])?;
+            }
+            Ok(())
+        })
     }
 
     fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError> {
-        self.ask(move |database| database.remove_unused(before))
+        let mut database = self.0.lock();
+        let removed = database.write(|transaction| {
+            let delete = "DELETE FROM keys WHERE registered AND coalesce(used, created) < ?1 RETURNING key";
+            let mut statement = transaction.prepare(delete)?;
+            statement.query_and_then([before], parse_key)?.collect::<Result<Vec<_>, _>>()
+        })?;
+        database.count_change(removed.len());
+        Ok(removed)
     }
 
+    /// `data_version` changes after each commit of another connection, but not after our own.
     fn version(&self) -> Result<u64, KeyError> {
-        self.ask(|database| database.version())
+        let database = self.0.lock();
+        let of_others = database.connection.pragma_query_value(None, "data_version", |row| row.get(0));
+        let of_others: u32 = at(&database.path, of_others.map_err(Problem::from))?;
+        Ok((database.own_changes << u32::BITS) | u64::from(of_others))
     }
+}
+
+fn all_of(connection: &Connection) -> Result<Vec<Key>, Problem> {
+    let select = "SELECT key, name, created, used, registered, settings FROM keys ORDER BY created, key";
+    connection.prepare(select)?.query_and_then([], read_key)?.collect()
+}
+
+fn find(connection: &Connection, key: &ApiKey) -> Result<Option<Key>, Problem> {
+    let select = "SELECT key, name, created, used, registered, settings FROM keys WHERE key = ?1";
+    connection.prepare(select)?.query_and_then([key.as_str()], read_key)?.next().transpose()
+}
+
+fn read_key(row: &Row<'_>) -> Result<Key, Problem> {
+    let key = parse_key(row)?;
+    let settings: String = row.get("settings")?;
+    Ok(Key {
+        name: row.get("name")?,
+        created: row.get("created")?,
+        used: row.get("used")?,
+        registered: row.get("registered")?,
+        settings: serde_json::from_str(&settings).map_err(|error| unreadable(key.as_str(), error))?,
+        built_in: false,
+        key,
+    })
+}
+
+fn parse_key(row: &Row<'_>) -> Result<ApiKey, Problem> {
+    let text: String = row.get("key")?;
+    ApiKey::parse(&text).map_err(|error| unreadable(&text, error))
+}
+
+fn unreadable(key: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Problem {
+    Problem::Entry { key: key.escape_debug().to_string(), error: error.into() }
+}
+
+/// Adds no row if the key exists.
+fn insert(transaction: &Transaction<'_>, key: &Key) -> Result<usize, Problem> {
+    let insert = "INSERT INTO keys (key, name, created, used, registered, settings)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key) DO NOTHING";
+    let values =
+        params![key.key.as_str(), key.name, key.created, key.used, key.registered, json(&key.settings)?];
+    Ok(transaction.execute(insert, values)?)
+}
+
+fn json(settings: &Settings) -> Result<String, Problem> {
+    serde_json::to_string(settings).map_err(Problem::Settings)
 }

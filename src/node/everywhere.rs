@@ -1,6 +1,6 @@
-//! What is asked of all nodes: lists of peers, kicks, numbers; and whether any node has a peer. A node by itself answers alone.
+//! Questions to all nodes: lists of peers, kicks, numbers; and whether any node has a peer. A node by itself answers alone.
 //!
-//! A node that does not answer within two seconds is left out. So is everything that it has.
+//! A node that does not answer within two seconds is left out, with its clients and numbers.
 
 use std::net::IpAddr;
 
@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Node, Whereabouts};
-use crate::broker::PeerInfo;
+use super::Node;
+use crate::cluster::Whereabouts;
 use crate::cluster::packet::{Answer, Question, realm_number, realm_of};
-use crate::events::{Outcome, PeerAddress};
-use crate::wire::{ApiKey, ConnId, DropReason, Link, MessageKind, PeerId, RealmKind};
+use crate::events::{Count, Outcome, PeerAddress};
+use crate::router::Holder;
+use crate::wire::{ApiKey, ConnId, DropReason, Link, PeerId, RealmKind};
 
 /// Most entries that one node answers at a time.
-const AT_ONCE: usize = 10_000;
+const MAX_PAGE: usize = 10_000;
 
 /// A connected client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -30,7 +31,7 @@ pub struct PeerReport {
     /// The number of the connection, as in the log of its node. Never used again while the node runs.
     #[serde(default)]
     pub connection_id: u64,
-    /// When the connection was opened, in seconds since 1970.
+    /// The time at which the connection was opened, in seconds since 1970.
     pub since: u64,
     /// The client's address; `null` if it is unknown.
     #[schema(value_type = Option<String>)]
@@ -92,22 +93,28 @@ pub struct NodeCounts {
     pub opened: u64,
     /// Messages that were handed over to other nodes since the start.
     pub handed_over: u64,
-    /// Messages handed over whose fate nobody will ever know: their senders got EXPIRE.
+    /// Messages handed over whose outcome stays unknown: their senders got EXPIRE.
     pub in_doubt: u64,
     /// Number of times that all waiting messages from a sender to a peer expired and the sender was told.
     pub expired: u64,
 }
 
 impl Node {
-    /// Whether a PeerJS client of any node has an id. If the others cannot be asked within two seconds, whether one of this
+    /// True if a PeerJS client of any node has an id. If the others cannot be asked within two seconds, true if one of this
     /// node has it.
     pub async fn has_peer(&self, key: &ApiKey, id: &PeerId) -> bool {
         if self.tenant(key.as_str()).is_some_and(|tenant| tenant.has_peer(id.as_str())) {
             return true;
         }
-        let Some(membership) = &self.membership else { return false };
-        let peer = PeerAddress { key: key.clone(), realm: RealmKind::PeerJs, id: id.clone() };
-        matches!(membership.find_peer(&peer).await, Whereabouts::At(_))
+        self.is_elsewhere(&PeerAddress { key: key.clone(), realm: RealmKind::PeerJs, id: id.clone() }).await
+    }
+
+    /// True if another node has a peer.
+    pub(crate) async fn is_elsewhere(&self, peer: &PeerAddress) -> bool {
+        match &self.membership {
+            Some(membership) => matches!(membership.find_peer(peer).await, Whereabouts::At(_)),
+            None => false,
+        }
     }
 
     /// One page of registered ids of a key, sorted by their bytes: the first `limit` ids after `after`, of one kind or of
@@ -119,24 +126,19 @@ impl Node {
         after: Option<&str>,
         limit: usize,
     ) -> Vec<String> {
-        let limit = limit.min(AT_ONCE);
-        let question = || Question::Page {
-            key: key.to_owned(),
-            realm: kind.map(realm_number),
-            after: after.map(str::to_owned),
-            limit: limit as u64,
-        };
-        // First: the answers of the others include whoever came here from there meanwhile.
-        let answers = match &self.membership {
-            Some(membership) => self.listings.ask(membership, question()).await,
-            None => Vec::new(),
-        };
-        let of_others = answers.into_iter().flat_map(|answer| match answer {
-            Answer::Ids(ids) => ids,
-            _ => Vec::new(),
-        });
-        let mut ids: Vec<String> = self.own_page(key, kind, after, limit);
-        ids.extend(of_others);
+        let limit = limit.min(MAX_PAGE);
+        let mut ids = Vec::new();
+        if let Some(membership) = &self.membership {
+            let (key, after) = (key.to_owned(), after.map(str::to_owned));
+            let question = Question::Page { key, realm: kind.map(realm_number), after, limit: limit as u64 };
+            // First, because the answers of the others include peers that move there from here during the call.
+            for answer in self.listings.ask(membership, question).await {
+                if let Answer::Ids(of_node) = answer {
+                    ids.extend(of_node);
+                }
+            }
+        }
+        ids.extend(self.own_page(key, kind, after, limit));
         ids.sort_unstable();
         ids.dedup();
         ids.truncate(limit);
@@ -153,8 +155,8 @@ impl Node {
         }
         let mut all: Vec<String> = Vec::new();
         loop {
-            let page = self.page(key, Some(kind), all.last().map(String::as_str), AT_ONCE).await;
-            let is_last = page.len() < AT_ONCE;
+            let page = self.page(key, Some(kind), all.last().map(String::as_str), MAX_PAGE).await;
+            let is_last = page.len() < MAX_PAGE;
             all.extend(page);
             if is_last {
                 return all;
@@ -164,7 +166,7 @@ impl Node {
 
     /// The connected clients of a key with the first `limit` ids after `after`, sorted by their ids.
     pub async fn peers_after(&self, key: &str, after: Option<&str>, limit: usize) -> Vec<PeerReport> {
-        let limit = limit.min(AT_ONCE);
+        let limit = limit.min(MAX_PAGE);
         let answers = self.ask_others(|| Question::Peers {
             key: key.to_owned(),
             after: after.map(str::to_owned),
@@ -189,8 +191,8 @@ impl Node {
         peers
     }
 
-    /// Ends the connections of clients with this id, with [`CloseReason::Kicked`](crate::wire::CloseReason::Kicked); gives
-    /// the realms that had one, and the connections of this node.
+    /// Ends the connections of clients with this id, with [`CloseReason::Kicked`](crate::wire::CloseReason::Kicked);
+    /// returns the realms that had one, and the connections of this node.
     pub async fn kick(&self, key: &str, id: &PeerId) -> Vec<(RealmKind, Option<ConnId>)> {
         let own = self.own_kick(key, id.as_str()).into_iter();
         let mut kicked: Vec<_> = own.map(|(realm, connection)| (realm, Some(connection))).collect();
@@ -215,17 +217,13 @@ impl Node {
 
     /// Answers another node.
     pub(super) fn answer(&self, question: Question) -> Answer {
-        let entries = |limit: u64| usize::try_from(limit).unwrap_or(AT_ONCE).min(AT_ONCE);
+        let entries = |limit: u64| usize::try_from(limit).unwrap_or(MAX_PAGE).min(MAX_PAGE);
         match question {
-            Question::Page { key, realm, after, limit } => {
+            Question::Page { key, realm, after, limit } => Answer::Ids(match realm.map(realm_of) {
                 // A kind of a newer version has no peers here.
-                let kind = realm.map(realm_of);
-                let ids = match kind {
-                    Some(None) => Vec::new(),
-                    kind => self.own_page(&key, kind.flatten(), after.as_deref(), entries(limit)),
-                };
-                Answer::Ids(ids)
-            }
+                Some(None) => Vec::new(),
+                kind => self.own_page(&key, kind.flatten(), after.as_deref(), entries(limit)),
+            }),
             Question::Peers { key, after, limit } => {
                 let ids = self.own_page(&key, None, after.as_deref(), entries(limit));
                 text(&self.own_peers(&key, &ids))
@@ -273,7 +271,7 @@ impl Node {
     fn report(
         &self,
         kind: RealmKind,
-        PeerInfo { id, connection, link, info, messages }: PeerInfo,
+        Holder { id, connection, link, info, messages, .. }: Holder,
     ) -> PeerReport {
         PeerReport {
             id: id.to_string(),
@@ -299,8 +297,7 @@ impl Node {
     }
 
     fn own_report(&self) -> NodeReport {
-        let totals = self.counters().totals();
-        let in_doubt = Outcome::Dropped(DropReason::InDoubt);
+        let counters = self.counters();
         let life = self.membership.as_ref().and_then(|membership| membership.view().node);
         NodeReport {
             life: life.map(|life| life.to_string()).unwrap_or_default(),
@@ -308,10 +305,10 @@ impl Node {
             counts: NodeCounts {
                 clients: self.peers() as u64,
                 queued_bytes: self.queued_bytes() as u64,
-                opened: totals.opened(),
+                opened: counters.total(Count::Opened),
                 handed_over: self.membership.as_ref().map_or(0, |membership| membership.handed_over()),
-                in_doubt: MessageKind::ALL.into_iter().map(|kind| totals.messages(kind, in_doubt)).sum(),
-                expired: totals.expired(),
+                in_doubt: counters.messages_with(Outcome::Dropped(DropReason::InDoubt)),
+                expired: counters.total(Count::Expired),
             },
         }
     }
@@ -331,7 +328,7 @@ impl NodeCounts {
     }
 }
 
-/// Texts are JSON, so nodes of other versions understand what they know.
+/// Texts are JSON, so nodes of other versions understand the parts that they know.
 fn text(answer: &impl Serialize) -> Answer {
     serde_json::to_string(answer).map_or(Answer::No, Answer::Text)
 }

@@ -1,79 +1,40 @@
-//! Lists that clients ask all nodes for. Each costs every node some work, and one that hangs costs two seconds, so clients
-//! that ask for the same list at the same time share one question, and few questions are asked at a time.
+//! Lists that clients request from all nodes. Each costs every node some work, and one that hangs costs two seconds, so
+//! clients that request the same list at the same time share one question, and few questions are open at a time.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::membership::Membership;
-use super::tenant::lock;
+use crate::cluster::Membership;
 use crate::cluster::packet::{Answer, Question};
+use crate::single_flight::SingleFlight;
 
 /// Lists that are asked for at a time.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT: usize = 16;
 
-/// How long a list waits for its turn. After that, only this node answers, as if no other one had.
+/// Time for which a list waits for its turn. After that, only this node answers, as if no other one had.
 const TURN: Duration = Duration::from_secs(2);
-
-type Answers = OnceCell<Vec<Answer>>;
 
 pub(super) struct Listings {
     turns: Semaphore,
-    /// Those that somebody waits for.
-    asked: Mutex<HashMap<Question, Weak<Answers>>>,
-}
-
-/// One that waits for a list. The last one to leave forgets the list, so nobody gets an old one.
-struct Waiting<'a> {
-    listings: &'a Listings,
-    question: Question,
-    answers: Option<Arc<Answers>>,
+    asked: SingleFlight<Question, Vec<Answer>>,
 }
 
 impl Default for Listings {
     fn default() -> Self {
-        Listings { turns: Semaphore::new(AT_ONCE), asked: Mutex::default() }
+        Listings { turns: Semaphore::new(MAX_CONCURRENT), asked: SingleFlight::default() }
     }
 }
 
 impl Listings {
-    /// What the other nodes answer.
+    /// Returns the answers of the other nodes.
     pub(super) async fn ask(&self, membership: &Membership, question: Question) -> Vec<Answer> {
-        let waiting = self.wait_for(question);
-        let Some(answers) = &waiting.answers else { return Vec::new() };
-        // If the one that asks leaves, the next one asks.
-        let answers = answers.get_or_init(async || match timeout(TURN, self.turns.acquire()).await {
-            Ok(Ok(_turn)) => membership.ask_all(waiting.question.clone()).await,
+        let ask = async || match timeout(TURN, self.turns.acquire()).await {
+            Ok(Ok(_turn)) => membership.ask_all(question.clone()).await,
             _ => Vec::new(),
-        });
-        answers.await.clone()
-    }
-
-    fn wait_for(&self, question: Question) -> Waiting<'_> {
-        let mut asked = lock(&self.asked);
-        let known = asked.get(&question).and_then(Weak::upgrade);
-        let answers = known.unwrap_or_else(|| {
-            let answers = Arc::default();
-            asked.insert(question.clone(), Arc::downgrade(&answers));
-            answers
-        });
-        Waiting { listings: self, question, answers: Some(answers) }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let mut asked = lock(&self.listings.asked);
-        self.answers = None;
-        if let Entry::Occupied(entry) = asked.entry(self.question.clone())
-            && entry.get().strong_count() == 0
-        {
-            entry.remove();
-        }
+        };
+        self.asked.ask(question.clone(), ask).await
     }
 }
 
@@ -81,6 +42,7 @@ impl Drop for Waiting<'_> {
 mod tests {
     use std::future::Future;
     use std::pin::{Pin, pin};
+    use std::sync::Arc;
     use std::task::{Context, Poll, Waker};
 
     use tokio::sync::oneshot;
@@ -101,9 +63,9 @@ mod tests {
         future.poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// What was asked of the other nodes since the last call.
+    /// The questions to the other nodes since the last call.
     fn asked(membership: &Membership) -> Vec<(Question, oneshot::Sender<Vec<Answer>>)> {
-        std::mem::take(&mut membership.state().questions)
+        membership.take_questions()
     }
 
     fn membership() -> Arc<Membership> {
@@ -120,7 +82,7 @@ mod tests {
         assert_eq!(asked_now.len(), 1);
         asked_now.remove(0).1.send(ids("x")).unwrap();
         assert_eq!((first.await, second.await), (ids("x"), ids("x")));
-        // A later one wants to know anew.
+        // A later one needs a new list.
         let mut third = pin!(listings.ask(&membership, page("a")));
         assert!(poll(third.as_mut()).is_pending());
         assert_eq!(asked(&membership).len(), 1);
@@ -137,17 +99,18 @@ mod tests {
         assert!(poll(second.as_mut()).is_pending());
         asked(&membership).remove(0).1.send(ids("x")).unwrap();
         assert_eq!(second.await, ids("x"));
-        assert!(lock(&listings.asked).is_empty());
+        assert_eq!(listings.asked.len(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn few_lists_are_asked_for_at_a_time_and_the_others_wait_within_a_bound() {
         let (listings, membership) = (Listings::default(), membership());
-        let mut waiting: Vec<_> =
-            (0..AT_ONCE + 2).map(|n| Box::pin(listings.ask(&membership, page(&n.to_string())))).collect();
+        let mut waiting: Vec<_> = (0..MAX_CONCURRENT + 2)
+            .map(|n| Box::pin(listings.ask(&membership, page(&n.to_string()))))
+            .collect();
         waiting.iter_mut().for_each(|one| assert!(poll(one.as_mut()).is_pending()));
         let mut asked_now = asked(&membership);
-        assert_eq!(asked_now.len(), AT_ONCE);
+        assert_eq!(asked_now.len(), MAX_CONCURRENT);
         asked_now.remove(0).1.send(ids("x")).unwrap();
         assert_eq!(waiting.remove(0).await, ids("x"));
         let mut last = waiting.pop().unwrap();

@@ -1,63 +1,51 @@
+//! One key in use: its policy, and its realms.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::broker::{Broker, ClientQuota, ExpireNotice, Realm};
-use crate::clock::Clock;
-use crate::config::LiveConfig;
-use crate::directory::{CallAliases, Rooms};
+use arc_swap::{ArcSwap, Guard};
+
+use crate::keys::{Key, Policy, unix_time};
+use crate::rendezvous::{Guests, Rooms};
+use crate::router::{ClientQuota, Realm, Router};
 use crate::wire::{ApiKey, CloseReason, ConnId, PeerId, RealmKind};
 
-/// The realms of one key: its clients share a limit and never meet those of another key.
+/// Precision of the time of the last use, in seconds.
+const USED_PRECISION: u64 = 60;
+
+/// A key that clients may use: its policy, and its realms. Its clients share a limit and never meet those of another key.
 ///
 /// A key without clients has no realm: each comes into being with its first client and is dropped by the sweeper after
 /// the last one. So very many keys cost almost nothing.
 pub struct Tenant {
     key: ApiKey,
-    shared: Arc<Shared>,
+    policy: ArcSwap<Policy>,
+    /// The time at which a client came last, in seconds since 1970; 0 if none came since that was stored.
+    used: AtomicU64,
+    router: Arc<Router>,
     /// Those that the sweeper visits. Weak, because they hold this tenant.
     active: Weak<ActiveTenants>,
     quota: Arc<ClientQuota>,
-    expire_notice: ExpireNotice,
     realms: Mutex<Realms>,
 }
 
 /// The tenants that have a realm.
 pub(super) type ActiveTenants = Mutex<Vec<Arc<Tenant>>>;
 
-/// State that all tenants of a node share.
-pub(super) struct Shared {
-    pub(super) config: LiveConfig,
-    pub(super) clock: Clock,
-    pub(super) broker: Broker,
-}
-
 #[derive(Default)]
 struct Realms {
     peers: Option<Arc<Realm>>,
     guests: Option<Arc<Guests>>,
-    /// Whether the tenant is among the active ones.
+    /// True if the tenant is among the active ones.
     is_active: bool,
 }
 
-/// The clients of room codes and calls. The broker chooses their ids.
-pub struct Guests {
-    /// Their realm.
-    pub realm: Arc<Realm>,
-    /// Their rooms.
-    pub rooms: Arc<Rooms>,
-    /// The ids under which they can be called.
-    pub aliases: Arc<CallAliases>,
-}
-
 impl Tenant {
-    pub(super) fn new(
-        key: ApiKey,
-        limit: usize,
-        shared: Arc<Shared>,
-        active: Weak<ActiveTenants>,
-        expire_notice: ExpireNotice,
-    ) -> Self {
-        let quota = Arc::new(ClientQuota::new(limit));
-        Tenant { key, shared, active, quota, expire_notice, realms: Mutex::default() }
+    pub(super) fn new(policy: Policy, router: Arc<Router>, active: Weak<ActiveTenants>) -> Self {
+        let key = policy.key().key.clone();
+        let quota = Arc::new(ClientQuota::new(policy.settings().concurrent_limit));
+        let policy = ArcSwap::from_pointee(policy);
+        Tenant { key, policy, used: AtomicU64::new(0), router, active, quota, realms: Mutex::default() }
     }
 
     /// The key.
@@ -65,26 +53,61 @@ impl Tenant {
         &self.key
     }
 
-    /// The realm of PeerJS clients, for one that wants to get in.
-    pub fn peers(self: &Arc<Self>) -> Arc<Realm> {
-        let mut realms = self.realms();
-        let peers = realms.peers.get_or_insert_with(|| self.realm(RealmKind::PeerJs));
-        let peers = Arc::clone(peers);
-        self.activate(&mut realms);
-        peers
+    /// The active policy. Cheap enough for each message; do not keep it across an await.
+    pub fn policy(&self) -> Guard<Arc<Policy>> {
+        self.policy.load()
     }
 
-    /// Where clients of room codes and calls are, for one that wants to get in.
+    /// The same, to keep for longer.
+    pub(crate) fn policy_full(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// Replaces the policy. Clients that are here stay.
+    pub(super) fn set_policy(&self, policy: Policy) {
+        self.quota.set_limit(policy.settings().concurrent_limit);
+        self.policy.store(Arc::new(policy));
+    }
+
+    /// Notes that a client uses the key.
+    pub(crate) fn note_use(&self) {
+        let now = unix_time();
+        if now.saturating_sub(self.used.load(Ordering::Relaxed)) >= USED_PRECISION {
+            self.used.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// The time of the last use, if there was one since the last call. A key with clients counts as used now.
+    pub(super) fn take_used(&self) -> Option<u64> {
+        let came = self.used.swap(0, Ordering::Relaxed);
+        let when = if self.is_empty() { came } else { unix_time() };
+        (when != 0).then_some(when)
+    }
+
+    /// Adds the last use to a stored key, if the store does not have it yet.
+    pub(super) fn complete(&self, key: &mut Key) {
+        let came = self.used.load(Ordering::Relaxed);
+        if came != 0 {
+            key.used = key.used.max(Some(came));
+        }
+    }
+
+    /// The realm of PeerJS clients, created if there is none.
+    pub fn peers(self: &Arc<Self>) -> Arc<Realm> {
+        let mut realms = self.realms();
+        self.activate(&mut realms);
+        Arc::clone(realms.peers.get_or_insert_with(|| self.realm(RealmKind::PeerJs)))
+    }
+
+    /// The realm, rooms and aliases of clients of room codes and calls, created if there are none.
     pub fn guests(self: &Arc<Self>) -> Arc<Guests> {
         let mut realms = self.realms();
-        let guests = realms.guests.get_or_insert_with(|| {
-            let rooms = Rooms::new(self.shared.config.clone(), self.shared.clock.clone());
+        self.activate(&mut realms);
+        Arc::clone(realms.guests.get_or_insert_with(|| {
+            let rooms = Rooms::new(self.router.live_config().clone(), self.router.clock().clone());
             let realm = self.realm(RealmKind::Guests);
             Arc::new(Guests { realm, rooms: Arc::new(rooms), aliases: Arc::default() })
-        });
-        let guests = Arc::clone(guests);
-        self.activate(&mut realms);
-        guests
+        }))
     }
 
     /// The guests, if there are any or were a moment ago.
@@ -92,7 +115,7 @@ impl Tenant {
         self.realms().guests.clone()
     }
 
-    /// The realm of a kind, if it has or had clients a moment ago.
+    /// The realm of a kind, if it has clients, or had some a moment ago.
     pub fn existing(&self, kind: RealmKind) -> Option<Arc<Realm>> {
         let realms = self.realms();
         match kind {
@@ -101,22 +124,17 @@ impl Tenant {
         }
     }
 
-    /// Changes the most clients at a time. Those that are here stay.
-    pub fn set_limit(&self, limit: usize) {
-        self.quota.set_limit(limit);
-    }
-
-    /// How many clients are registered now, in both realms.
+    /// The number of clients that are registered now, in both realms.
     pub fn len(&self) -> usize {
         self.quota.taken()
     }
 
-    /// Whether nobody is registered.
+    /// True if nobody is registered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether the PeerJS client of an id is here.
+    /// True if the PeerJS client of an id is here.
     pub fn has_peer(&self, id: &str) -> bool {
         self.existing(RealmKind::PeerJs).is_some_and(|peers| peers.contains(id))
     }
@@ -131,14 +149,13 @@ impl Tenant {
         ids
     }
 
-    /// Ends the connections of clients with this id, with [`CloseReason::Kicked`]; gives these, with their
-    /// realms.
+    /// Ends the connections of clients with this id, with [`CloseReason::Kicked`]; returns them, with their realms.
     pub fn kick(&self, id: &str) -> Vec<(RealmKind, ConnId)> {
         let kick = |realm: Arc<Realm>| Some((realm.kind(), realm.dismiss_id(id, CloseReason::Kicked)?));
         self.existing_realms().filter_map(kick).collect()
     }
 
-    /// Dismisses everybody, and admits nobody any more.
+    /// Dismisses all clients, and admits no more.
     pub(super) fn revoke(&self) {
         self.quota.revoke();
         for realm in self.existing_realms() {
@@ -147,19 +164,13 @@ impl Tenant {
         }
     }
 
-    /// Dismisses every client.
-    pub(super) fn close(&self, why: CloseReason) {
-        self.existing_realms().for_each(|realm| realm.close(why));
-    }
-
-    /// Does what is due by the clock. Drops the realms that have nothing in them, and with the last one leaves the
-    /// active tenants.
+    /// Does all timed work that is due. Drops vacant realms, and leaves the active tenants with the last one.
     pub(super) fn sweep(self: &Arc<Self>) {
         self.existing_realms().for_each(|realm| realm.sweep());
         let rooms = self.realms().guests.as_ref().map(|guests| Arc::clone(&guests.rooms));
         rooms.into_iter().for_each(|rooms| rooms.sweep());
         let mut realms = self.realms();
-        // Under the lock that leads to them: a client that has no reference yet cannot get one meanwhile.
+        // Under the lock of the realms: a client without a reference cannot get one in between.
         let unused = |realm: &Arc<Realm>| Arc::strong_count(realm) == 1 && realm.is_vacant();
         drop(realms.peers.take_if(|peers| unused(peers)));
         let unused_guests = |guests: &Arc<Guests>| {
@@ -175,7 +186,7 @@ impl Tenant {
     }
 
     fn realm(&self, kind: RealmKind) -> Arc<Realm> {
-        self.shared.broker.realm(self.key.clone(), kind, Arc::clone(&self.quota), self.expire_notice)
+        Arc::new(Realm::new(self.key.clone(), kind, Arc::clone(&self.router), Arc::clone(&self.quota)))
     }
 
     /// Has the sweeper visit this tenant.
@@ -188,8 +199,7 @@ impl Tenant {
     }
 
     pub(super) fn existing_realms(&self) -> impl Iterator<Item = Arc<Realm>> + use<> {
-        let realms = [RealmKind::PeerJs, RealmKind::Guests].map(|kind| self.existing(kind));
-        realms.into_iter().flatten()
+        [RealmKind::PeerJs, RealmKind::Guests].map(|kind| self.existing(kind)).into_iter().flatten()
     }
 
     fn realms(&self) -> MutexGuard<'_, Realms> {

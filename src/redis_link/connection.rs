@@ -1,11 +1,228 @@
-//! Commands, and their way over a connection.
+//! Commands, and their way to a server or cluster: from its URL, and the certificates on the way there, to a connection.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::{ConnectionLike as _, MultiplexedConnection};
+use redis::cluster::{ClusterClient, ClusterConfig};
 use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind, ToRedisArgs, Value};
+use redis::io::tcp::TcpSettings;
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline,
+    ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Script, ServerErrorKind, TlsCertificates,
+    TlsMode, ToRedisArgs, Value,
+};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::task::JoinSet;
+
+use super::{BadRedis, CA, CERT, KEY};
+use crate::config::RedisAddress;
+use crate::{files, tls};
+
+/// Part of the crate's error for a certificate that is no authority.
+const BAD_ANCHOR: &str = "trust anchors";
+
+/// Most bytes of a file. A chain of certificates has a few KB.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The server or cluster that connections lead to.
+pub(super) enum Target {
+    One(Client),
+    Cluster(ClusterClient),
+    Sentinel(SentinelClient),
+}
+
+impl RedisAddress {
+    /// Checks the form of the URL, and the files.
+    pub fn check(&self) -> Result<(), BadRedis> {
+        Target::of(self).map(drop)
+    }
+
+    /// The files; `None` if none are set.
+    fn certificates(&self) -> Result<Option<TlsCertificates>, BadRedis> {
+        let root_cert = self.ca.as_deref().map(read_ca).transpose()?;
+        let client_tls = self.client.as_ref().map(|(cert, key)| read_pair(cert, key)).transpose()?;
+        let any = root_cert.is_some() || client_tls.is_some();
+        Ok(any.then_some(TlsCertificates { client_tls, root_cert }))
+    }
+}
+
+impl Target {
+    pub(super) fn of(address: &RedisAddress) -> Result<Self, BadRedis> {
+        let certificates = address.certificates()?;
+        let (scheme, _) = address.url.split_once("://").unwrap_or_default();
+        if certificates.is_some() && !matches!(scheme.split(['-', '+']).next(), Some("rediss" | "valkeys")) {
+            return Err(BadRedis::NoTls);
+        }
+        Self::parse(&address.url, certificates).map_err(|error| match (error, &address.ca) {
+            // The files were read before, so this error can only be about the authority.
+            (BadRedis::Malformed(why), Some(ca)) if why.contains(BAD_ANCHOR) => {
+                BadRedis::Unusable(ca.clone())
+            }
+            (error, _) => error,
+        })
+    }
+
+    fn parse(url: &str, certificates: Option<TlsCertificates>) -> Result<Self, BadRedis> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let (base, kind) = scheme.split_once(['-', '+']).unwrap_or((scheme, ""));
+        // Elsewhere the crate uses the fragment, which is not part of a server's address.
+        let (hosts, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+        let target = match kind {
+            "cluster" => {
+                let nodes = each_host(base, hosts, "")?;
+                let builder = ClusterClient::builder(nodes).tcp_settings(tcp());
+                let builder = match certificates {
+                    Some(certificates) => builder.certs(certificates),
+                    None => builder,
+                };
+                builder.build().map(Target::Cluster)
+            }
+            "sentinel" if fragment.is_empty() => return Err(BadRedis::NoMaster),
+            "sentinel" => {
+                sentinel(each_host(base, hosts, ":26379")?, fragment, certificates).map(Target::Sentinel)
+            }
+            _ => match certificates {
+                Some(certificates) => Client::build_with_tls(info(url)?, certificates),
+                None => Client::open(info(url)?),
+            }
+            .map(Target::One),
+        };
+        target.map_err(malformed)
+    }
+
+    /// Sets `cut` when the connection ends, or any one of those to a cluster.
+    pub(super) async fn connect(&mut self, cut: Arc<AtomicBool>) -> RedisResult<Connection> {
+        let on_push = move |push: PushInfo| -> Result<(), ()> {
+            if push.kind == PushKind::Disconnection {
+                cut.store(true, Ordering::Relaxed);
+            }
+            Ok(())
+        };
+        // The caller has the only timeout: a blocking read waits for longer than any other call.
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        match self {
+            Target::One(client) => {
+                let config = config.set_push_sender(on_push);
+                client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::One)
+            }
+            Target::Sentinel(sentinel) => {
+                let config = config.set_push_sender(on_push);
+                sentinel.get_async_connection_with_config(&config).await.map(Connection::One)
+            }
+            Target::Cluster(cluster) => {
+                let config = ClusterConfig::new().set_push_sender(on_push);
+                cluster.get_async_connection_with_config(config).await.map(Connection::Cluster)
+            }
+        }
+    }
+}
+
+fn malformed(error: redis::RedisError) -> BadRedis {
+    // Its text contains no part of the URL, which may have a password in it.
+    BadRedis::Malformed(error.to_string())
+}
+
+/// Small requests, each of which is waited for.
+fn tcp() -> TcpSettings {
+    TcpSettings::default().set_nodelay(true)
+}
+
+/// The parameters of a connection, with RESP3: it tells a client at once that a connection has ended.
+fn info(url: &str) -> Result<ConnectionInfo, BadRedis> {
+    let info: ConnectionInfo = url.parse().map_err(malformed)?;
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        tls::install_default_provider();
+    }
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    Ok(info.set_redis_settings(settings).set_tcp_settings(tcp()))
+}
+
+/// `user:password@a,b:1/2` as one URL for each host.
+fn each_host(base: &str, rest: &str, port: &str) -> Result<Vec<ConnectionInfo>, BadRedis> {
+    let (authority, path) = match rest.find(['/', '?']) {
+        Some(at) => rest.split_at_checked(at).unwrap_or((rest, "")),
+        None => (rest, ""),
+    };
+    let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let at = if user.is_empty() { "" } else { "@" };
+    let urls = hosts.split(',').map(|host| {
+        // An IPv6 address is in brackets, and has colons as well.
+        let with_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
+        let port = if with_port { "" } else { port };
+        format!("{base}://{user}{at}{host}{port}{path}")
+    });
+    urls.map(|url| info(&url)).collect()
+}
+
+/// The user and the database are those of the master, as Lettuce has it; Sentinels are asked without a password.
+fn sentinel(
+    hosts: Vec<ConnectionInfo>,
+    master: &str,
+    certificates: Option<TlsCertificates>,
+) -> RedisResult<SentinelClient> {
+    let addresses = hosts.iter().map(|host| host.addr().clone());
+    let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?
+        .set_client_to_redis_tcp_settings(tcp());
+    if let Some(host) = hosts.first() {
+        let settings = host.redis_settings();
+        builder =
+            builder.set_client_to_redis_protocol(settings.protocol()).set_client_to_redis_db(settings.db());
+        if let Some(user) = settings.username() {
+            builder = builder.set_client_to_redis_username(user);
+        }
+        if let Some(password) = settings.password() {
+            builder = builder.set_client_to_redis_password(password);
+        }
+        if matches!(host.addr(), ConnectionAddr::TcpTls { .. }) {
+            builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+        }
+    }
+    if let Some(certificates) = certificates {
+        builder = builder
+            .set_client_to_redis_certificates(certificates.clone())
+            .set_client_to_sentinel_certificates(certificates);
+    }
+    builder.build()
+}
+
+fn read_ca(path: &Path) -> Result<Vec<u8>, BadRedis> {
+    let pem = read(CA, path)?;
+    chain(CA, path, &pem)?;
+    Ok(pem)
+}
+
+fn read_pair(cert: &Path, key: &Path) -> Result<ClientTlsConfig, BadRedis> {
+    let (client_cert, client_key) = (read(CERT, cert)?, read(KEY, key)?);
+    let chain = chain(CERT, cert, &client_cert)?;
+    let private = PrivateKeyDer::from_pem_slice(&client_key).map_err(|_| BadRedis::NoKey(key.to_owned()))?;
+    // Otherwise the first connection would fail, and each later one.
+    tls::certified_key(chain, private).map_err(|error| BadRedis::NoPair {
+        cert: cert.to_owned(),
+        key: key.to_owned(),
+        error: error.to_string(),
+    })?;
+    Ok(ClientTlsConfig { client_cert, client_key })
+}
+
+fn chain(flag: &'static str, path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BadRedis> {
+    let chain: Option<Vec<_>> = CertificateDer::pem_slice_iter(pem).map(Result::ok).collect();
+    let none = || BadRedis::NoCertificate { flag, path: path.to_owned() };
+    chain.filter(|chain| !chain.is_empty()).ok_or_else(none)
+}
+
+fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, BadRedis> {
+    // Never a pipe: it could be read once only.
+    files::read_regular(path, MAX_BYTES).map_err(|error| BadRedis::Unreadable {
+        flag,
+        path: path.to_owned(),
+        error,
+    })
+}
 
 /// A command, and the one key that it is about.
 pub(crate) struct Call {
@@ -35,7 +252,7 @@ impl Call {
         Call { key, command, script: None }
     }
 
-    /// The command, to be sent. Of a script, a copy: those of commands with much in them would cost.
+    /// The command to send. Only a script is copied: copies of long commands would be expensive.
     fn take(&mut self) -> Cmd {
         if self.script.is_some() { self.command.clone() } else { std::mem::take(&mut self.command) }
     }
@@ -62,7 +279,7 @@ impl Connection {
             let error = answer.as_ref().err();
             error.is_some_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
         };
-        // The server is new, or has forgotten its scripts. These calls alone were not carried out.
+        // The server is new, or has lost its scripts. Only these calls were not executed.
         if answers.iter().any(unknown) {
             let mut again: Vec<Call> = calls
                 .into_iter()
@@ -76,7 +293,10 @@ impl Connection {
                 .map(|script| (script.get_hash(), script))
                 .collect();
             for script in scripts.into_values() {
-                script.load_async(self).await?;
+                match self {
+                    Connection::One(connection) => script.load_async(connection).await?,
+                    Connection::Cluster(connection) => script.load_async(connection).await?,
+                };
             }
             let mut second = self.send(&mut again).await?.into_iter();
             for answer in answers.iter_mut().filter(|answer| unknown(answer)) {
@@ -88,21 +308,39 @@ impl Connection {
         answers.into_iter().collect()
     }
 
-    /// The run ids of all masters, sorted: other ones after a restart or a failover. None if the server does not say.
+    /// The run ids of all masters, sorted: they change after a restart or a failover. None if the server does not report them.
     pub(super) async fn run_ids(&mut self) -> RedisResult<Vec<String>> {
-        match self.req_packed_command(redis::cmd("INFO").arg("server")).await {
-            Ok(answer) => {
-                let mut run_ids = Vec::new();
-                note_run_ids(answer, &mut run_ids);
-                run_ids.sort_unstable();
-                Ok(run_ids)
-            }
-            Err(error) if is_refusal(&error) => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
+        let mut run_ids = self.info("server", "run_id:").await?;
+        run_ids.sort_unstable();
+        Ok(run_ids)
     }
 
-    /// Takes the commands out of the calls, but leaves scripts: they may have to be sent again.
+    /// The policy by which a server with a limit of memory deletes entries. `None` if all servers keep them, or do not report it.
+    pub(super) async fn eviction(&mut self) -> RedisResult<Option<String>> {
+        let limits = self.info("memory", "maxmemory:").await?;
+        let policies = self.info("memory", "maxmemory_policy:").await?;
+        let is_limited = |(limit, policy): &(String, String)| limit != "0" && policy != "noeviction";
+        Ok(limits.into_iter().zip(policies).find(is_limited).map(|(_, policy)| policy))
+    }
+
+    /// A field of a section of `INFO`, of each master. None if the user may not ask.
+    async fn info(&mut self, section: &str, field: &str) -> RedisResult<Vec<String>> {
+        let mut command = redis::cmd("INFO");
+        command.arg(section);
+        let answer = match self {
+            Connection::One(connection) => connection.req_packed_command(&command).await,
+            Connection::Cluster(connection) => connection.req_packed_command(&command).await,
+        };
+        let mut values = Vec::new();
+        match answer {
+            Ok(answer) => note_field(answer, field, &mut values),
+            Err(error) if is_refusal(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(values)
+    }
+
+    /// Takes the commands out of the calls, but keeps scripts: they may have to be sent again.
     async fn send(&mut self, calls: &mut [Call]) -> RedisResult<Vec<RedisResult<Value>>> {
         match self {
             Connection::One(connection) => {
@@ -118,48 +356,25 @@ impl Connection {
     }
 }
 
-impl ConnectionLike for Connection {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> redis::RedisFuture<'a, Value> {
-        match self {
-            Connection::One(connection) => connection.req_packed_command(cmd),
-            Connection::Cluster(connection) => connection.req_packed_command(cmd),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> redis::RedisFuture<'a, Vec<Value>> {
-        match self {
-            Connection::One(connection) => connection.req_packed_commands(pipeline, offset, count),
-            Connection::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        0
-    }
-}
-
-/// True if the user may not ask, or the server does not know the question.
+/// True if the user may not ask, or the server does not know the command.
 fn is_refusal(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ResponseError))
 }
 
 /// A cluster answers with the text of each master.
-fn note_run_ids(answer: Value, run_ids: &mut Vec<String>) {
+fn note_field(answer: Value, field: &str, values: &mut Vec<String>) {
     match answer {
-        Value::Map(answers) => answers.into_iter().for_each(|(_, answer)| note_run_ids(answer, run_ids)),
+        Value::Map(answers) => {
+            answers.into_iter().for_each(|(_, answer)| note_field(answer, field, values));
+        }
         answer => {
             let text: String = redis::from_redis_value(answer).unwrap_or_default();
-            run_ids.extend(text.lines().find_map(|line| line.strip_prefix("run_id:")).map(str::to_owned));
+            values.extend(text.lines().find_map(|line| line.strip_prefix(field)).map(str::to_owned));
         }
     }
 }
 
-/// Sends all at once, but calls about the same key one after the other. A pipeline of a cluster cannot be used: all its keys
+/// Sends all at once, but calls for the same key one after the other. A pipeline of a cluster cannot be used: all its keys
 /// have to be in one slot, and it does not follow slots that move.
 async fn spread(connection: &ClusterConnection, calls: &mut [Call]) -> Vec<RedisResult<Value>> {
     let mut by_key: BTreeMap<&str, Vec<(usize, Cmd)>> = BTreeMap::new();
@@ -186,4 +401,50 @@ async fn spread(connection: &ClusterConnection, calls: &mut [Call]) -> Vec<Redis
     }
     let lost = || Err(RedisError::from((ErrorKind::Client, "the call was not carried out")));
     (0..count).map(|at| answers.remove(&at).unwrap_or_else(lost)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(infos: &[ConnectionInfo]) -> Vec<String> {
+        let parts = |info: &ConnectionInfo| {
+            let redis = info.redis_settings();
+            let (user, password) = (redis.username().unwrap_or("-"), redis.password().unwrap_or("-"));
+            format!("{} {user} {password} {} {:?}", info.addr(), redis.db(), redis.protocol())
+        };
+        infos.iter().map(parts).collect()
+    }
+
+    #[test]
+    fn each_host_of_a_url_has_the_same_user_and_database() {
+        let infos = each_host("redis", "u%40:p%2C@a,b:1,[::1],[::1]:2/3", ":26379").unwrap();
+        let expected = ["a:26379", "b:1", "::1:26379", "::1:2"].map(|at| format!("{at} u@ p, 3 RESP3"));
+        assert_eq!(shown(&infos), expected);
+    }
+
+    #[test]
+    fn urls_of_every_kind_are_understood() {
+        for url in ["redis://h", "rediss://:p@h:1/2", "valkey://h", "unix:///a/b?db=1", "redis+unix:///a/b"] {
+            assert!(matches!(Target::of(&url.into()), Ok(Target::One(_))), "{url}");
+        }
+        for url in ["redis-cluster://a,b:1", "rediss+cluster://u:p@a", "valkey-cluster://a/0"] {
+            assert!(matches!(Target::of(&url.into()), Ok(Target::Cluster(_))), "{url}");
+        }
+        for url in ["redis-sentinel://a,b/1#m", "rediss-sentinel://:p@a#m", "redis+sentinel://a#m"] {
+            assert!(matches!(Target::of(&url.into()), Ok(Target::Sentinel(_))), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_bad_url_is_refused_and_its_password_not_shown() {
+        for url in
+            ["", "h:6379", "http://h", "redis://:hush@h/x", "redis-cluster://:hush@", "redis-x://:hush@h"]
+        {
+            let Err(error) = Target::of(&url.into()) else { panic!("{url}") };
+            assert!(error.to_string().contains("expected redis://"), "{error}");
+            assert!(!error.to_string().contains("hush"), "{error}");
+        }
+        assert!(matches!(Target::of(&"redis-sentinel://:hush@a".into()), Err(BadRedis::NoMaster)));
+    }
 }

@@ -1,4 +1,4 @@
-//! One connection at a time, made anew when it breaks.
+//! One connection at a time, opened again when it breaks.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::address::{BadRedis, RedisAddress};
-use super::connection::{Call, Connection};
-use super::target::Target;
+use super::connection::{Call, Connection, Target};
+use super::{BadRedis, LOGIN_REFUSED};
+use crate::config::RedisAddress;
 
-/// The server did not answer, or not in time. Whether it did what it was asked is not known.
+/// The server did not answer, or not in time. The call may have been executed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct NoAnswer(pub(crate) String);
@@ -26,14 +26,14 @@ struct Open {
     cut: Arc<AtomicBool>,
 }
 
-/// The way to a server: one connection at a time. A call on a broken one fails, and the next call connects anew.
+/// A connection to a server, one at a time. A call on a broken one fails, and the next call connects again.
 pub(crate) struct Line {
-    /// Locked while a call connects; the others wait for it, each within its bound.
+    /// Held while a call connects; the others wait for it, each within its time limit.
     address: Mutex<RedisAddress>,
     open: RefCell<Option<Open>>,
-    /// How many connections there were.
+    /// The number of connections that were made.
     made: Cell<u64>,
-    /// If wanted, which processes the last connection led to, and how often those were others than before.
+    /// If wanted, the processes to which the last connection led, and the number of times that they changed.
     identity: Option<Identity>,
     timeout: Duration,
 }
@@ -43,10 +43,12 @@ struct Identity {
     /// Empty if the server does not say.
     run_ids: RefCell<Vec<String>>,
     changes: Cell<u64>,
+    /// See [`Connection::eviction`].
+    eviction: RefCell<Option<String>>,
 }
 
 impl Line {
-    /// Does not connect yet. `timeout` is the bound of each call, connecting included.
+    /// Does not connect yet. `timeout` is the limit of each call, connecting included.
     pub(crate) fn new(address: &RedisAddress, timeout: Duration) -> Result<Self, BadRedis> {
         address.check()?;
         let address = Mutex::new(address.clone());
@@ -58,10 +60,15 @@ impl Line {
         Line { identity: Some(Identity::default()), ..self }
     }
 
-    /// Changes when a connection leads to another process than the one before: the server was restarted, or another one has
-    /// taken its place. It may lack what was written.
+    /// Changes when a connection leads to another process than the one before: the server was restarted or replaced. It may
+    /// lack earlier writes.
     pub(crate) fn server(&self) -> u64 {
         self.identity.as_ref().map_or(0, |identity| identity.changes.get())
+    }
+
+    /// The policy by which the server may delete entries, until it is taken.
+    pub(crate) fn take_eviction(&self) -> Option<String> {
+        self.identity.as_ref()?.eviction.take()
     }
 
     /// Changes with each connection.
@@ -76,7 +83,7 @@ impl Line {
 
     /// The same, on this [server](Self::server) only.
     pub(crate) async fn run_on(&self, server: u64, calls: Vec<Call>) -> Result<Vec<Value>, NoAnswer> {
-        // A connection leads to one process, but one to a cluster replaces those that break: what ran then counts as lost.
+        // A connection leads to one process, but one to a cluster replaces broken ones: calls in flight then count as lost.
         self.run_if(calls, |open| self.server() == server && !open.cut.load(Ordering::Relaxed)).await
     }
 
@@ -101,7 +108,7 @@ impl Line {
         };
         let (broken, error) = match timeout(self.timeout, work).await {
             Ok(Ok(answers)) => return Ok(answers),
-            Ok(Err(error)) => (is_broken(&error), NoAnswer(error.to_string())),
+            Ok(Err(error)) => (is_broken(&error), NoAnswer(shown(&error))),
             Err(_) => (true, self.silent()),
         };
         if broken && used.get().is_some() {
@@ -110,7 +117,7 @@ impl Line {
         Err(error)
     }
 
-    /// Runs a call that blocks for up to `wait`. Nobody else may use this line.
+    /// Runs a call that blocks for up to `wait`. No other call may use this line.
     pub(crate) async fn block(&self, call: Call, wait: Duration) -> Result<Vec<Value>, NoAnswer> {
         let work = async {
             self.connection().await?;
@@ -118,12 +125,12 @@ impl Line {
         };
         let open = timeout(self.timeout, work).await.map_err(|_| self.silent())?;
         let open: RedisResult<Option<Open>> = open;
-        let Some(mut open) = open.map_err(|error| NoAnswer(error.to_string()))? else {
+        let Some(mut open) = open.map_err(|error| NoAnswer(shown(&error)))? else {
             return Err(NoAnswer("another call uses the connection".to_owned()));
         };
-        // Taken out meanwhile: if this future is dropped, the connection ends, and no later call waits behind this one.
+        // Taken out during the call: if this future is dropped, the connection ends, and no later call waits behind this one.
         let answers = timeout(self.timeout.saturating_add(wait), open.connection.run(vec![call])).await;
-        let answers = answers.map_err(|_| self.silent())?.map_err(|error| NoAnswer(error.to_string()))?;
+        let answers = answers.map_err(|_| self.silent())?.map_err(|error| NoAnswer(shown(&error)))?;
         self.open.replace(Some(open));
         Ok(answers)
     }
@@ -133,7 +140,7 @@ impl Line {
             return Ok(open);
         }
         let address = self.address.lock().await;
-        // Another call may have connected meanwhile.
+        // Another call may have connected since.
         if let Some(open) = self.current() {
             return Ok(open);
         }
@@ -148,6 +155,7 @@ impl Line {
                 identity.changes.update(|changes| changes + 1);
             }
             identity.run_ids.replace(run_ids);
+            identity.eviction.replace(connection.eviction().await?);
         }
         let number = self.made.get() + 1;
         self.made.set(number);
@@ -167,8 +175,19 @@ impl Line {
     }
 }
 
-/// Whether the connection can serve no other call. Most refusals of a server are about one call; but a server that may not
-/// write is a replica by now, and the master is elsewhere.
+/// The error for people.
+fn shown(error: &RedisError) -> String {
+    let text = error.to_string();
+    let said = ["WRONGPASS", "NOAUTH"].into_iter().find_map(|code| text.get(text.find(code)?..));
+    match said {
+        Some(said) => format!("{LOGIN_REFUSED} ({})", said.trim_end_matches('.')),
+        None if error.kind() == ErrorKind::AuthenticationFailed => format!("{LOGIN_REFUSED} ({text})"),
+        None => text,
+    }
+}
+
+/// True if the connection can serve no other call. Most refusals of a server concern one call; but a server that may not
+/// write is now a replica, and the master is elsewhere.
 fn is_broken(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Server(kind) => matches!(kind, ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown),

@@ -1,9 +1,8 @@
-//! Why a server does not start.
+//! Errors of a server's start.
 
 use std::io;
 
 use super::inherited::BadSocket;
-use super::secure::CertificateError;
 use crate::acme::AcmeError;
 use crate::config::BadStaticDir;
 use crate::tls::TlsError;
@@ -36,6 +35,12 @@ pub enum StartError {
     /// Another program listens on the port.
     #[error("port {0} is in use: stop the program that listens there, or choose another --{1}")]
     PortInUse(u16, &'static str),
+    /// Another program listens on the port, and does not share it.
+    #[error(
+        "port {0} is in use, and the program there does not share it: a server shares it only if it was started with \
+         --reuse_port too, by the same user. Stop it this once, or choose another --{1}"
+    )]
+    PortNotShared(u16, &'static str),
     /// Ports below 1024 need a privilege.
     #[error(
         "no permission to listen on port {0}: choose a --{1} of 1024 or more, or allow it with 'setcap cap_net_bind_service=+ep'"
@@ -50,13 +55,4 @@ pub enum StartError {
     /// Any other error of the system.
     #[error("cannot start the server: {0}")]
     Io(#[from] io::Error),
-}
-
-impl From<CertificateError> for StartError {
-    fn from(error: CertificateError) -> Self {
-        match error {
-            CertificateError::Files(error) => StartError::Tls(error),
-            CertificateError::Acme(error) => StartError::Acme(error),
-        }
-    }
 }

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use listenfd::ListenFd;
 
 /// Listening sockets that a service manager has opened: the socket activation of systemd. They stay open between two servers, so
-/// clients that come meanwhile wait.
+/// clients that connect in between wait.
 #[derive(Debug, Default)]
 pub struct InheritedSockets {
     /// For clients, instead of [`Listen::port`](crate::Listen).
@@ -18,7 +18,7 @@ pub struct InheritedSockets {
     pub http: Option<TcpListener>,
 }
 
-/// Why the sockets of a service manager cannot be used.
+/// The reason why the sockets of a service manager cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BadSocket {
     /// The name says nothing.
@@ -26,7 +26,7 @@ pub enum BadSocket {
         "the service manager passes {count} sockets, and one is named {name:?}: name them with FileDescriptorName=, main, ops or http"
     )]
     Name {
-        /// How many there are.
+        /// The number of sockets.
         count: usize,
         /// Its name.
         name: String,
@@ -45,8 +45,8 @@ pub enum BadSocket {
 }
 
 impl InheritedSockets {
-    /// Takes the sockets that `LISTEN_FDS` and `LISTEN_FDNAMES` tell of (`sd_listen_fds(3)`), if `LISTEN_PID` is this process. Call it
-    /// once, before other threads run: it removes variables. A single socket is that for clients, whatever its name.
+    /// Takes the sockets that `LISTEN_FDS` and `LISTEN_FDNAMES` describe (`sd_listen_fds(3)`), if `LISTEN_PID` is this process.
+    /// Call it once, before other threads run: it removes variables. A single socket is that for clients, whatever its name.
     pub fn from_environment() -> Result<Self, BadSocket> {
         let mut given = ListenFd::from_env();
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
@@ -71,7 +71,7 @@ impl InheritedSockets {
         Ok(sockets)
     }
 
-    /// Whether there is none.
+    /// True if there is none.
     pub fn is_empty(&self) -> bool {
         self.main.is_none() && self.ops.is_none() && self.http.is_none()
     }

@@ -1,4 +1,4 @@
-//! A listening socket: where it is from, and how the server leaves it.
+//! The listening sockets of a server: their source, and their end when it drains.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, ToSocketAddrs as _};
@@ -7,35 +7,43 @@ use std::time::Duration;
 use actix_server::ServerHandle;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::error::StartError;
-use crate::config::DEFAULT_HOST;
+use crate::config::{DEFAULT_HOST, Listen};
+use crate::events::counted;
+use crate::runtime::Runtime;
 
-/// Most connections that wait to be accepted.
-const BACKLOG: i32 = 4096;
-
-/// How long the thread that accepts connections takes to hear that it shall pause, and much more. It logs an error if its
-/// listener ends before.
+/// Time within which the thread that accepts connections hears that it shall pause: far more than it takes. It logs an
+/// error if its listener ends before.
 const PAUSING: Duration = Duration::from_millis(50);
 
-/// How long a handshake of TCP may take that has begun when the server leaves its port. With [`PAUSING`] less than the second
-/// after which clients try again (RFC 6298, section 2).
+/// Time limit for a TCP handshake that has begun when the server leaves its port. With [`PAUSING`] less than the second after
+/// which clients try again (RFC 6298, section 2).
 const HANDSHAKE: Duration = Duration::from_millis(800);
 
-/// How long the next server at the port may take to accept a connection of this machine.
+/// Time limit for the next server at the port to accept a connection of this machine.
 const ANSWER: Duration = Duration::from_secs(1);
+
+/// Time limit for clients to answer their close frames when the server stops.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
+
+/// Time over which clients are closed that can go to another server at once.
+const DEFAULT_SPREAD: Duration = Duration::from_secs(10);
+
+/// The same for clients that wait until the next server starts: as long as accepted connections may take to open.
+const INHERITED_SPREAD: Duration = Duration::from_secs(1);
 
 /// A listening socket.
 pub(super) struct Listener {
-    socket: TcpListener,
-    origin: Origin,
+    pub(super) socket: TcpListener,
+    pub(super) origin: Origin,
 }
 
-/// Where a listening socket is from, and so who may have it next.
+/// The source of a listening socket, which decides who may have it next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The server has bound it, and nobody else can.
+    /// The server has bound it, and no other process can.
     Own,
     /// The server has bound it with `SO_REUSEPORT`: the next server has another socket at the same port.
     Shared,
@@ -55,19 +63,21 @@ pub(super) const ACME_HTTP: Flags = Flags { host: "host", port: "acme_http_port"
 pub(super) const OPS: Flags = Flags { host: "ops_host", port: "ops_port" };
 
 impl Listener {
-    /// Binds an address. Programs of the same user can bind it too if all of them say `reuse_port`.
-    pub(super) fn bind(host: &str, port: u16, reuse_port: bool, flags: Flags) -> Result<Self, StartError> {
+    /// Binds an address, with the backlog of `settings`. Programs of the same user can bind it too if all of them say `reuse_port`.
+    pub(super) fn bind(host: &str, port: u16, settings: &Listen, flags: Flags) -> Result<Self, StartError> {
         let mut host = host;
-        let bound = match listen(resolve(host, port, flags)?, reuse_port) {
+        let &Listen { reuse_port, backlog, .. } = settings;
+        let bound = match listen(resolve(host, port, flags)?, reuse_port, backlog) {
             // The machine has no IPv6.
             Err(error) if host == DEFAULT_HOST && !in_use_or_forbidden(&error) => {
                 log::info!("cannot listen on ::, so the server listens on 0.0.0.0, for IPv4 only: {error}");
                 host = "0.0.0.0";
-                listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), reuse_port)
+                listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), reuse_port, backlog)
             }
             bound => bound,
         };
         let socket = bound.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse if reuse_port => StartError::PortNotShared(port, flags.port),
             io::ErrorKind::AddrInUse => StartError::PortInUse(port, flags.port),
             io::ErrorKind::PermissionDenied => StartError::NoPermission(port, flags.port),
             _ => StartError::Host { flag: flags.host, host: host.to_owned(), error },
@@ -79,18 +89,6 @@ impl Listener {
     pub(super) fn inherited(socket: TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Listener { socket, origin: Origin::Inherited })
-    }
-
-    pub(super) fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-
-    pub(super) fn origin(&self) -> Origin {
-        self.origin
-    }
-
-    pub(super) fn into_socket(self) -> TcpListener {
-        self.socket
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Self> {
@@ -109,15 +107,15 @@ impl Listener {
         handle.pause().await;
         sleep(PAUSING).await;
         if self.origin != Origin::Inherited {
-            // The kernel would go on connecting clients. Those that come back at once find another server if they are refused.
-            // Only Linux can do that.
+            // The kernel would continue to accept connections. Clients that reconnect at once find another server if they are
+            // refused. Only Linux can do that.
             let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
         }
     }
 
-    /// Whether another server accepts connections at this address.
+    /// True if another server accepts connections at this address.
     pub(super) async fn has_successor(&self) -> bool {
-        let Ok(mut address) = self.address() else { return false };
+        let Ok(mut address) = self.socket.local_addr() else { return false };
         if address.ip().is_unspecified() {
             address.set_ip(IpAddr::from(Ipv4Addr::LOCALHOST));
         }
@@ -125,8 +123,11 @@ impl Listener {
     }
 }
 
-/// Has the kernel drop the first packet of each new connection, so that its queue runs empty: ending the socket resets what waits
-/// in it. The client sends that packet again after a second, and the next server at the port gets it.
+/// Has the kernel drop the first packet of each new connection, so that its queue empties: closing the socket resets the
+/// connections in it. The client sends that packet again after a second, and the next server at the port gets it.
+///
+/// `net.ipv4.tcp_migrate_req` does the same without the delay, but is off by default and belongs to the machine. A program that
+/// steers the kernel's choice (`SO_ATTACH_REUSEPORT_CBPF`) would need unsafe code.
 #[cfg(target_os = "linux")]
 fn ignore_new_connections(socket: &TcpListener) -> io::Result<()> {
     use socket2::SockFilter;
@@ -161,7 +162,7 @@ fn in_use_or_forbidden(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
 }
 
-fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr, reuse_port: bool, backlog: u16) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // Accepts IPv4 clients too, if the address is `::`.
@@ -173,7 +174,58 @@ fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
         socket.set_reuse_port(true)?;
     }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog.into())?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// A listener, and the server that accepts from it.
+pub(super) struct Serving {
+    pub(super) listener: Listener,
+    pub(super) handle: ServerHandle,
+}
+
+/// Stops accepting, closes all clients within `given` or the default for the port, and waits up to [`ANSWERED_WITHIN`] for their
+/// close frames.
+pub(super) async fn drain(runtime: &Runtime, main: &Serving, ops: Option<&Serving>, given: Option<Duration>) {
+    runtime.begin_drain();
+    // The next server answers for the API. Without one, this one answers until its end that it is not ready.
+    let leave_api = async {
+        if let Some(ops) = ops.filter(|ops| ops.listener.origin != Origin::Own) {
+            ops.listener.leave(&ops.handle).await;
+        }
+    };
+    tokio::join!(main.listener.leave(&main.handle), leave_api);
+    let window = match given {
+        Some(given) => given,
+        None => suitable(runtime, &main.listener).await,
+    };
+    if !window.is_zero() {
+        let clients = counted(runtime.connections() as u64, "client", "clients");
+        log::info!("the server stops and closes {clients} within {window:?}");
+        runtime.spread(window).await;
+    }
+    runtime.close();
+    let deadline = Instant::now() + ANSWERED_WITHIN;
+    while runtime.connections() > 0 && Instant::now() < deadline {
+        sleep(Duration::from_millis(10)).await;
+    }
+    match runtime.connections() {
+        0 => {}
+        left => log::warn!(
+            "{} without an answer to the close frame: disconnected",
+            counted(left as u64, "client", "clients")
+        ),
+    }
+}
+
+/// Time over which clients are closed if no flag sets it. A client that is closed early gains something only if it finds another
+/// server. Without one, all are closed at once, so that the next server can start sooner.
+async fn suitable(runtime: &Runtime, listener: &Listener) -> Duration {
+    match listener.origin {
+        Origin::Inherited => INHERITED_SPREAD,
+        _ if runtime.node.membership().is_some_and(|membership| membership.has_others()) => DEFAULT_SPREAD,
+        Origin::Shared if listener.has_successor().await => DEFAULT_SPREAD,
+        Origin::Shared | Origin::Own => Duration::ZERO,
+    }
 }

@@ -1,140 +1,75 @@
-//! TLS of the main port: where its certificate is from, and how it stays fresh.
+//! TLS of the main port: the source of its certificate, its handshakes, and TURN inside it.
 
 use std::fmt::Display;
-use std::net::TcpListener;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use crate::acme::{Acme, AcmeError, Renewal, Surroundings};
-use crate::clock::Clock;
-use crate::config::{AcmeStore, Listen, TlsFiles};
-use crate::events::{Event, Events};
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+
+use super::error::StartError;
+use crate::acme;
+use crate::config::{Listen, TlsFiles};
+use crate::events::{Event, Events, Mistake};
 use crate::lan::{host_name, lan_address};
-use crate::tls::{self, ACME_ALPN, Certificates, TlsError, Watch};
+use crate::runtime::Runtime;
+use crate::tls::{self, ACME_ALPN, Certificates, Handshake, RenewalContext, Source, TlsError};
+use crate::transport::connection::REQUEST_TIMEOUT;
+use crate::transport::tls_port::{TlsPort, is_plain_http};
+use crate::transport::tls_stream::TlsStream;
 
-/// The port of HTTPS.
-const HTTPS_PORT: u16 = 443;
-
-/// What clients of TURN may offer (RFC 7443, section 3).
+/// The protocol that clients of TURN may offer (RFC 7443, section 3).
 const TURN_ALPN: &[u8] = b"stun.turn";
 
-/// Why there is no certificate.
-pub(super) enum CertificateError {
-    Files(TlsError),
-    Acme(AcmeError),
-}
-
-impl From<TlsError> for CertificateError {
-    fn from(error: TlsError) -> Self {
-        CertificateError::Files(error)
-    }
-}
-
-impl From<AcmeError> for CertificateError {
-    fn from(error: AcmeError) -> Self {
-        CertificateError::Acme(error)
-    }
-}
-
-/// TLS of the main port.
-pub(super) struct Secure {
-    pub(super) config: rustls::ServerConfig,
-    pub(super) certificates: Arc<Certificates>,
-    source: Source,
-}
-
-enum Source {
-    Files { files: TlsFiles, names: Vec<String> },
-    Acme { acme: Box<Acme>, http: Option<TcpListener>, is_public: bool },
-}
-
-/// Keeps the certificate fresh until the drop.
-#[allow(dead_code, reason = "the drop ends what is in it")]
-pub(super) enum Upkeep {
-    Files(Option<Watch>),
-    Acme(Renewal),
-}
-
 /// Checks the files without creating or changing anything.
-pub(super) fn check(listen: &Listen) -> Result<(), CertificateError> {
+pub(super) fn check(listen: &Listen) -> Result<(), StartError> {
     match (&listen.tls, &listen.acme) {
-        (Some(files), _) => {
-            tls::load(files)?;
-            warn(files, &names(listen))?;
-        }
-        (None, Some(config)) => Acme::check(config)?,
+        (Some(files), _) => drop(from_files(files, listen)?),
+        (None, Some(config)) => acme::check(config)?,
         (None, None) => {}
     }
     Ok(())
 }
 
-impl Secure {
-    /// Reads the certificate, if there is to be one. Warns if clients will refuse it. `bind` opens the port of HTTP-01.
-    pub(super) fn open<E: Display>(
-        listen: &Listen,
-        events: &Events,
-        bind: impl FnOnce(u16) -> Result<TcpListener, E>,
-    ) -> Result<Option<Self>, CertificateError> {
-        let (certificates, source) = match (&listen.tls, &listen.acme) {
-            (Some(files), _) => {
-                let (certificate, names) = (tls::load(files)?, names(listen));
-                warn(files, &names)?;
-                (Certificates::new(certificate), Source::Files { files: files.clone(), names })
-            }
-            (None, Some(config)) => {
-                let acme = Box::new(Acme::open(config)?);
-                let consequence = match config.store {
-                    AcmeStore::Directory(_) => "HTTP-01 is not possible, only TLS-ALPN-01",
-                    AcmeStore::Redis(_) => {
-                        "this node answers no validation, so orders of the cluster may fail"
-                    }
-                };
-                let http = config.http_port.and_then(|port| {
-                    bind(port).inspect_err(|error| log::warn!("{consequence}: {error}")).ok()
-                });
-                let is_public = config.http_port == Some(80);
-                (Arc::clone(acme.certificates()), Source::Acme { acme, http, is_public })
-            }
-            (None, None) => return Ok(None),
-        };
-        let mut config = tls::server_config(Arc::clone(&certificates))?;
-        let path = match &source {
-            Source::Files { files, .. } => Some(files.cert.display().to_string()),
-            Source::Acme { acme, .. } => {
-                // A handshake that offers other protocols only is refused (RFC 7301, section 3.2).
-                config.alpn_protocols = [b"http/1.1", TURN_ALPN, ACME_ALPN].map(<[u8]>::to_vec).to_vec();
-                acme.loaded()
-            }
-        };
-        if let Some(path) = path {
-            events.emit(|| Event::CertificateLoaded { path });
-        }
-        Ok(Some(Secure { config, certificates, source }))
+/// Reads the certificate, if there is one. Warns if clients will refuse it. `bind` opens the port of HTTP-01.
+pub(super) fn open<E: Display>(
+    listen: &Listen,
+    events: &Events,
+    bind: impl FnOnce(u16) -> Result<TcpListener, E>,
+) -> Result<Option<(ServerConfig, Source)>, StartError> {
+    let source = match (&listen.tls, &listen.acme) {
+        (Some(files), _) => from_files(files, listen)?,
+        (None, Some(config)) => acme::open(config, bind)?,
+        (None, None) => return Ok(None),
+    };
+    let mut config = tls::server_config(Arc::clone(&source.certificates))?;
+    if listen.tls.is_none() {
+        // A handshake that offers other protocols only is refused (RFC 7301, section 3.2).
+        config.alpn_protocols = [b"http/1.1", TURN_ALPN, ACME_ALPN].map(<[u8]>::to_vec).to_vec();
     }
+    if let Some(path) = source.path.clone() {
+        events.emit(|| Event::CertificateLoaded { path });
+    }
+    Ok(Some((config, source)))
+}
 
-    /// Keeps the certificate fresh from now on. `port` is the bound one.
-    pub(super) fn keep_fresh(self, events: &Events, clock: Clock, port: u16) -> std::io::Result<Upkeep> {
-        let events = events.clone();
-        match self.source {
-            Source::Files { files, names } => {
-                let path = files.cert.display().to_string();
-                let threads = events.threads().clone();
-                let loaded = {
-                    let files = files.clone();
-                    move || {
-                        events.emit(|| Event::CertificateLoaded { path: path.clone() });
-                        // It fails if the file is gone again.
-                        let _ = warn(&files, &names);
-                    }
-                };
-                tls::watch(files, self.certificates, &threads, loaded).map(Upkeep::Files)
-            }
-            Source::Acme { acme, http, is_public } => {
-                // With another HTTP port, something in front maps the ports.
-                let https_port = if is_public { port } else { HTTPS_PORT };
-                acme.start(Surroundings { events, clock, http, https_port }).map(Upkeep::Acme)
-            }
-        }
-    }
+fn from_files(files: &TlsFiles, listen: &Listen) -> Result<Source, TlsError> {
+    let (certificates, names) = (Certificates::new(tls::load(files)?), names(listen));
+    warn(files, &names)?;
+    let (watched, shown) = (files.clone(), Arc::clone(&certificates));
+    let renew = move |RenewalContext { events, .. }: RenewalContext| {
+        let threads = events.threads().clone();
+        let watch = tls::watch(watched, shown, &threads, move |files| {
+            events.emit(|| Event::CertificateLoaded { path: files.cert.display().to_string() });
+            // It fails if the file is gone again.
+            let _ = warn(files, &names);
+        })?;
+        Ok(Box::new(watch) as _)
+    };
+    Ok(Source { certificates, path: Some(files.cert.display().to_string()), renew: Box::new(renew) })
 }
 
 /// Names by which clients may reach this machine.
@@ -152,4 +87,52 @@ fn names(listen: &Listen) -> Vec<String> {
 fn warn(files: &TlsFiles, names: &[String]) -> Result<(), TlsError> {
     tls::warnings(files, names)?.iter().for_each(|warning| log::warn!("{warning}"));
     Ok(())
+}
+
+/// Counts the end of a handshake, and passes it on.
+pub(super) fn counted(
+    accepted: Result<io::Result<Io>, Elapsed>,
+    address: Option<SocketAddr>,
+    runtime: &Runtime,
+) -> io::Result<Io> {
+    let ended = match &accepted {
+        Ok(Ok(io)) => Handshake::done(io.handshake_kind()),
+        Err(_) => Handshake::TimedOut,
+        Ok(Err(error)) if is_plain_http(error) => Handshake::PlainHttp,
+        Ok(Err(error)) => Handshake::failed(error),
+    };
+    if let Some(certificates) = runtime.certificates.get() {
+        certificates.handshakes.count(ended);
+    }
+    if ended == Handshake::CertificateRefused {
+        let address = address.map(|address| address.ip().to_canonical());
+        runtime.client_mistake(Mistake::CertificateRefused, None, address);
+    }
+    accepted?
+}
+
+type Io = TlsStream<TlsPort<TcpStream>>;
+
+/// Serves a client that speaks TURN inside TLS, on this worker, and keeps its `connection` until it ends. Gives back all
+/// others.
+pub(super) async fn take_turn<T: 'static>(
+    mut io: Io,
+    address: Option<SocketAddr>,
+    connection: T,
+    runtime: &Runtime,
+) -> Option<(Io, T)> {
+    let (Some(turn), Some(address)) = (runtime.turn(), address) else {
+        return Some((io, connection));
+    };
+    // HTTP has the same time for its first bytes, and ends the connection then.
+    let first = timeout(REQUEST_TIMEOUT, io.first()).await;
+    if !matches!(first, Ok(Ok(Some(first))) if turn.is_turn(first)) {
+        return Some((io, connection));
+    }
+    let serving = turn.serve(io, address);
+    actix_web::rt::spawn(async move {
+        serving.await;
+        drop(connection);
+    });
+    None
 }

@@ -1,25 +1,26 @@
-//! Reads what a client asks for, and decides whether its key may be used.
+//! Reads a client's handshake, and decides whether its key may be used.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::broker::{ConnectionInfo, Realm};
+use crate::events::{Count, Event, Refused};
 use crate::keys::unix_time;
 use crate::limits::ConnectionPermit;
-use crate::node::{ActiveKey, ActiveKeys};
+use crate::node::{Node, Tenant};
+use crate::router::{ConnectionInfo, Realm};
 use crate::wire::{ApiKey, ClientVersion, PeerId, Refusal, Token};
 
 /// The parameters in the query of a PeerJS client.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub(crate) struct Credentials {
     pub(crate) key: ApiKey,
     pub(crate) id: PeerId,
     pub(crate) token: Token,
     pub(crate) version: Option<ClientVersion>,
 }
 
-/// Where a client comes from.
+/// The origin, address and scheme of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     /// The origin of its page, if it named one.
@@ -43,11 +44,11 @@ pub(crate) struct Entry {
     pub(crate) token: Token,
     pub(crate) messages_per_second: u32,
     pub(crate) info: ConnectionInfo,
-    /// Whether the client begins anew, also if it has a stream on another node.
+    /// True if the client starts again, even if it has a stream on another node.
     pub(crate) begins_anew: bool,
 }
 
-/// A client that gets no id, and what it asked for.
+/// A client that gets no id, and its request.
 #[derive(Debug)]
 pub(crate) struct Rejection {
     pub(crate) reason: Refusal,
@@ -55,14 +56,14 @@ pub(crate) struct Rejection {
     pub(crate) id: Option<PeerId>,
 }
 
-impl Claim {
+impl Credentials {
     /// Reads a query string. Ignores unknown names.
     pub(crate) fn parse(query: &str) -> Result<Self, Refusal> {
         let [key, id, token, version] = values(query, ["key", "id", "token", "version"]);
-        Ok(Claim { version: ClientVersion::parse(&version), ..Claim::check(&key, &id, &token)? })
+        Ok(Credentials { version: ClientVersion::parse(&version), ..Credentials::check(&key, &id, &token)? })
     }
 
-    /// A claim that is refused, with the key and the id in it if they are such.
+    /// A refused handshake, with its key and its id if they are valid.
     pub(super) fn reject(reason: Refusal, key: &str, id: &str) -> Rejection {
         Rejection { reason, key: ApiKey::parse(key).ok(), id: PeerId::parse(id).ok() }
     }
@@ -72,7 +73,7 @@ impl Claim {
         if key.is_empty() || id.is_empty() || token.is_empty() {
             return Err(Refusal::Incomplete);
         }
-        Ok(Claim {
+        Ok(Credentials {
             key: ApiKey::parse(key).map_err(Refusal::MalformedKey)?,
             id: PeerId::parse(id).map_err(Refusal::InvalidId)?,
             token: Token::parse(token).map_err(Refusal::InvalidToken)?,
@@ -82,23 +83,31 @@ impl Claim {
 }
 
 impl Source {
-    /// Details for the operator about a connection that is opened now.
+    /// Details for the operator about a connection that opens now.
     pub(super) fn info(&self, version: Option<ClientVersion>) -> ConnectionInfo {
         ConnectionInfo { since: unix_time(), address: self.address, version }
     }
 }
 
-/// Decides whether a key may be used from an origin.
-pub(super) fn active_key(
-    keys: &ActiveKeys,
-    key: &ApiKey,
-    origin: Option<&str>,
-) -> Result<Arc<ActiveKey>, Refusal> {
-    let active = keys.get(key.as_str()).ok_or(Refusal::InvalidKey)?;
-    if !active.key.settings.admits(origin) {
+impl Rejection {
+    /// Counts and reports a client that gets no id.
+    pub(super) fn note(self, node: &Node, source: &Source) {
+        let Rejection { reason, key, id } = self;
+        node.counters().add(Count::Refused(reason), 1);
+        node.events().emit(|| {
+            let Source { origin, address } = source.clone();
+            Event::Refused(Box::new(Refused { reason, key, id, origin, address }))
+        });
+    }
+}
+
+/// The tenant of a key that may be used from an origin.
+pub(super) fn tenant(node: &Node, key: &ApiKey, origin: Option<&str>) -> Result<Arc<Tenant>, Refusal> {
+    let tenant = node.tenant(key.as_str()).ok_or(Refusal::InvalidKey)?;
+    if !tenant.policy().settings().admits(origin) {
         return Err(Refusal::ForeignOrigin);
     }
-    Ok(active)
+    Ok(tenant)
 }
 
 /// Values of a query string; empty if missing. The last of repeated names counts.
@@ -118,13 +127,13 @@ mod tests {
     use crate::wire::InvalidName;
 
     fn parse(query: &str) -> Result<(String, String), Refusal> {
-        Claim::parse(query).map(|claim| (claim.key.to_string(), claim.id.to_string()))
+        Credentials::parse(query).map(|credentials| (credentials.key.to_string(), credentials.id.to_string()))
     }
 
     #[test]
     fn of_repeated_names_the_last_counts_and_unknown_ones_are_ignored() {
-        let claim = parse("key=a&id=x&token=t&key=b&version=1.5.5&ts=1&id=y");
-        assert_eq!(claim, Ok(("b".into(), "y".into())));
+        let credentials = parse("key=a&id=x&token=t&key=b&version=1.5.5&ts=1&id=y");
+        assert_eq!(credentials, Ok(("b".into(), "y".into())));
     }
 
     #[test]

@@ -1,51 +1,62 @@
-//! From a handshake to an id, or to a refusal.
+//! From a handshake to an id, or to a refusal; and the end of every connection that is not broken.
 
 use std::future::poll_fn;
-use std::marker::PhantomData;
+use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
+use tokio::time::{sleep, timeout};
+
 use super::admission::{Entry, Rejection, Source};
-use super::farewell::farewell;
 use super::handler::ProtocolHandler;
-use super::sessions::Sessions;
-use crate::broker::{ConnectionInfo, IdLease, Outbox, Outgoing, Probe, RegisterOutcome, RegisterRequest};
 use crate::clock::millis;
-use crate::node::{ClaimedName, OpenRequest, Opening};
-use crate::transport::Socket;
+use crate::cluster::{ClaimedName, OpenRequest, Opening};
+use crate::events::{Connected, Count, Event};
+use crate::node::Node;
+use crate::router::{ConnectionInfo, IdLease, Outbox, Outgoing, RegisterRefusal, RegisterRequest};
+use crate::transport::{Disconnect, Socket};
 use crate::wire::{Frame, Limit, Refusal};
 
-/// How often we check whether a client that waits for an id has left.
+/// Interval of the check if a client that waits for an id has left.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Reads at full speed while a connection closes. A well-behaved client needs fewer.
+const FREE_READS: usize = 4;
+
+/// Pause between further reads: their input is ignored, so a flood must not cost much.
+const REST: Duration = Duration::from_millis(50);
 
 /// A client that waits longer for its id is told so.
 const TOLD_AFTER: Duration = Duration::from_secs(2);
 
-/// A client that has its id.
-pub(super) struct Admitted<S, H> {
-    pub(super) socket: S,
-    pub(super) lease: IdLease,
-    pub(super) handler: H,
-    pub(super) messages_per_second: u32,
-    pub(super) info: ConnectionInfo,
-}
-
-/// Registers a client, or tells it why not.
+/// Registers a client, or tells it the reason of the refusal. An admitted client comes with its rate limit per second.
 pub(super) async fn admit<S: Socket, H: ProtocolHandler>(
     mut socket: S,
-    sessions: Arc<Sessions>,
+    node: Arc<Node>,
     source: Source,
     entry: impl Future<Output = Result<(Entry, H), Rejection>>,
-) -> Option<Admitted<S, H>> {
-    let mut outbox = socket.open_outbox(sessions.config().limits.outbox_bytes);
+) -> Option<(S, IdLease, H, u32)> {
+    let mut outbox = socket.open_outbox(node.config().load().limits.outbox_bytes);
     let rejection = match entry.await {
         Err(rejection) => rejection,
         Ok((entry, handler)) => {
-            match Waiting::<S, H>::new(&mut socket, &mut outbox, &sessions).register(&entry).await {
+            match Waiting::new::<H>(&mut socket, &mut outbox, &node).register(&entry, H::greeting).await {
                 Ok(lease) => {
-                    let Entry { messages_per_second, info, .. } = entry;
-                    return Some(Admitted { socket, lease, handler, messages_per_second, info });
+                    socket.on_registered(&lease);
+                    node.events().emit(|| {
+                        let ConnectionInfo { address, version: client_version, .. } = entry.info;
+                        let (peer, connection) = (lease.realm().address(lease.id()), lease.connection());
+                        Event::PeerConnected(Connected {
+                            peer,
+                            connection,
+                            address,
+                            client_version,
+                            link: S::LINK,
+                        })
+                    });
+                    return Some((socket, lease, handler, entry.messages_per_second));
                 }
                 Err(reason) => {
                     if reason.is_told() {
@@ -57,66 +68,80 @@ pub(super) async fn admit<S: Socket, H: ProtocolHandler>(
         }
     };
     let reason = rejection.reason;
-    sessions.refuse(rejection, &source);
-    if reason.is_told() {
-        outbox.push_unbounded(Outgoing::notice(H::refusal(reason)));
-    }
-    outbox.push_unbounded(Outgoing::notice(Frame::close(reason.close())));
-    let send = move |cx: &mut task::Context<'_>, socket: &mut S| socket.poll_send(cx, &mut outbox);
-    farewell(&mut socket, send, &sessions, false).await;
+    rejection.note(&node, &source);
+    let told = reason.is_told().then(|| H::refusal(reason));
+    refuse(&mut socket, outbox, &node, told, reason).await;
     None
 }
 
-/// A client that waits for its id.
-struct Waiting<'a, S, H> {
-    socket: &'a mut S,
-    outbox: &'a mut Outbox,
-    sessions: &'a Sessions,
-    /// When it is told that it waits; `None` once it was.
-    told_at: Option<u64>,
-    handler: PhantomData<H>,
+/// Closes the connection of a client that gets no id.
+pub(super) async fn refuse<S: Socket>(
+    socket: &mut S,
+    mut outbox: Outbox,
+    node: &Node,
+    told: Option<Frame>,
+    reason: Refusal,
+) {
+    for frame in told.into_iter().chain([Frame::close(reason.close())]) {
+        outbox.push_unbounded(Outgoing::notice(frame));
+    }
+    let send = move |cx: &mut task::Context<'_>, socket: &mut S| socket.poll_send(cx, &mut outbox);
+    farewell(socket, send, node, false).await;
 }
 
-impl<'a, S: Socket, H: ProtocolHandler> Waiting<'a, S, H> {
-    fn new(socket: &'a mut S, outbox: &'a mut Outbox, sessions: &'a Sessions) -> Self {
-        let told_at = sessions.node.clock().now().saturating_add(millis(TOLD_AFTER));
-        Waiting { socket, outbox, sessions, told_at: Some(told_at), handler: PhantomData }
+/// A client that waits for its id.
+struct Waiting<'a, S> {
+    socket: &'a mut S,
+    outbox: &'a mut Outbox,
+    node: &'a Node,
+    /// Tells it that it waits, and when; `None` once it was told.
+    notice: Option<(u64, Frame)>,
+}
+
+impl<'a, S: Socket> Waiting<'a, S> {
+    fn new<H: ProtocolHandler>(socket: &'a mut S, outbox: &'a mut Outbox, node: &'a Node) -> Self {
+        let told_at = node.clock().now().saturating_add(millis(TOLD_AFTER));
+        Waiting { socket, outbox, node, notice: H::waiting().map(|notice| (told_at, notice)) }
     }
 
-    async fn register(mut self, entry: &Entry) -> Result<IdLease, Refusal> {
+    async fn register(
+        mut self,
+        entry: &Entry,
+        greeting: impl Fn() -> Option<Frame>,
+    ) -> Result<IdLease, Refusal> {
         let Entry { realm, id, token, info, begins_anew, .. } = entry;
         let mut probed = false;
         loop {
             let outcome = match self.claim(entry).await? {
-                None => RegisterOutcome::Taken,
+                None => Err(RegisterRefusal::Taken),
                 Some(claimed) => {
-                    let (link, claim) = (S::LINK, claimed.claim());
-                    let greeting = H::greeting().filter(|_| *begins_anew || !claimed.continues_stream());
+                    let (link, claim) = (S::LINK, claimed.claim);
+                    let greeting = greeting().filter(|_| *begins_anew || !claimed.continues_stream);
                     let request = RegisterRequest { id, token, link, greeting, info: info.clone(), claim };
-                    let outcome = realm.register(request, self.outbox);
-                    if let RegisterOutcome::Registered(_) = outcome {
+                    let outcome = IdLease::register(realm, request, self.outbox);
+                    if outcome.is_ok() {
                         claimed.registered();
                     }
                     outcome
                 }
             };
             match outcome {
-                RegisterOutcome::Registered(lease) => return Ok(lease),
-                RegisterOutcome::Elsewhere => return Err(Refusal::Elsewhere),
-                RegisterOutcome::Full => return Err(Refusal::LimitReached),
-                RegisterOutcome::Revoked => return Err(Refusal::InvalidKey),
-                RegisterOutcome::Closing => return Err(Refusal::Closing),
-                RegisterOutcome::Taken if probed => return Err(Refusal::IdTaken),
+                Ok(lease) => return Ok(lease),
+                Err(RegisterRefusal::Elsewhere) => return Err(Refusal::Elsewhere),
+                Err(RegisterRefusal::Full) => return Err(Refusal::LimitReached),
+                Err(RegisterRefusal::Revoked) => return Err(Refusal::InvalidKey),
+                Err(RegisterRefusal::Closing) => return Err(Refusal::Closing),
+                Err(RegisterRefusal::Taken) if probed => return Err(Refusal::IdTaken),
                 // The holder may be a phone that lost its network: only an answer keeps the id.
-                RegisterOutcome::Taken => probed = true,
+                Err(RegisterRefusal::Taken) => probed = true,
                 // Its owner was closed a moment ago and may come back.
-                RegisterOutcome::Reserved => {}
+                Err(RegisterRefusal::Reserved) => {}
             }
-            let Probe::Asked(answered) = realm.probe(id) else {
-                self.sessions.counters().limit_hit(Limit::WaitingForId);
+            let Some(answered) = realm.probe(id) else {
+                self.node.counters().add(Count::LimitHits(Limit::WaitingForId), 1);
                 return Err(Refusal::IdTaken);
             };
-            // An error ends the probe too: the holder gave a sign of life, or there is none any more.
+            // An error also ends the probe: the holder gave a sign of life, or has left.
             let _ = self.while_present(answered).await?;
         }
     }
@@ -126,9 +151,7 @@ impl<'a, S: Socket, H: ProtocolHandler> Waiting<'a, S, H> {
         &mut self,
         Entry { realm, id, token, info, .. }: &Entry,
     ) -> Result<Option<ClaimedName>, Refusal> {
-        let Some(membership) = self.sessions.node.membership() else {
-            return Ok(Some(ClaimedName::unclaimed()));
-        };
+        let Some(membership) = self.node.membership() else { return Ok(Some(ClaimedName::default())) };
         let request = OpenRequest {
             realm: Arc::clone(realm),
             id: id.clone(),
@@ -146,7 +169,7 @@ impl<'a, S: Socket, H: ProtocolHandler> Waiting<'a, S, H> {
         }
     }
 
-    /// Waits for something, unless the client leaves before that.
+    /// Waits for a future, unless the client leaves first.
     async fn while_present<T>(&mut self, mut awaited: impl Future<Output = T> + Unpin) -> Result<T, Refusal> {
         // The answer to the client's handshake need not wait.
         self.send().await;
@@ -157,23 +180,58 @@ impl<'a, S: Socket, H: ProtocolHandler> Waiting<'a, S, H> {
                     // the WebSocket would get no OPEN.
                     return if self.socket.is_abandoned() { Err(Refusal::Elsewhere) } else { Ok(result) };
                 }
-                () = self.sessions.sleep(LOOK_INTERVAL) => {}
+                () = self.node.clock().sleep(LOOK_INTERVAL) => {}
             }
             if poll_fn(|cx| Poll::Ready(self.socket.has_left(cx))).await {
                 return Err(Refusal::Gone);
             }
-            let now = self.sessions.node.clock().now();
-            if self.told_at.take_if(|at| *at <= now).is_some()
-                && let Some(notice) = H::waiting()
-            {
+            let now = self.node.clock().now();
+            if let Some((_, notice)) = self.notice.take_if(|(at, _)| *at <= now) {
                 self.outbox.push_opening(notice);
                 self.send().await;
             }
         }
     }
 
-    /// Writes what the outbox holds. If that fails, the session will find out.
+    /// Writes the outbox. If that fails, the session will notice.
     async fn send(&mut self) {
         let _ = poll_fn(|cx| self.socket.poll_send(cx, self.outbox)).await;
     }
+}
+
+/// Sends the last frames with `send`, waits for the client's close frame unless it came already, and ends the connection.
+/// Closing a socket with unread input resets it, and the client may lose the last frames.
+pub(super) async fn farewell<S: Socket>(
+    socket: &mut S,
+    mut send: impl FnMut(&mut task::Context<'_>, &mut S) -> Poll<io::Result<()>>,
+    node: &Node,
+    closed_by_client: bool,
+) {
+    let close_timeout = node.config().load().close_timeout;
+    let goodbye = async {
+        // If the last message is cut off because a successor has it, there will be no close frame.
+        let said = poll_fn(|cx| send(cx, socket)).await.is_ok();
+        if said && !closed_by_client && next_disconnect(socket).await == Disconnect::Gone {
+            return None;
+        }
+        drop(send);
+        poll_fn(|cx| socket.poll_shutdown(cx)).await.ok()?;
+        while next_disconnect(socket).await != Disconnect::Gone {}
+        Some(())
+    };
+    // A client that does not answer is cut off.
+    let _ = timeout(close_timeout, goodbye).await;
+}
+
+async fn next_disconnect<S: Socket>(socket: &mut S) -> Disconnect {
+    for reads in 0_usize.. {
+        if reads >= FREE_READS {
+            sleep(REST).await;
+        }
+        let received = poll_fn(|cx| socket.poll_recv(cx, &mut |_| ControlFlow::Continue(()))).await;
+        if let Err(disconnect) = received {
+            return disconnect;
+        }
+    }
+    Disconnect::Gone
 }

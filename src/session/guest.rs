@@ -1,33 +1,42 @@
 //! A client at the root: the host of a room, a player, a caller or a callee. It is a peer with an id that we choose. Others
 //! find it by a room code or an alias.
 
-mod waiting;
-
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
+use std::time::Duration;
 
 use rand::distr::{Alphanumeric, SampleString as _};
+use tokio::time::timeout;
 
-use super::admission::{ConnectRequest, Entry, Rejection, Source, active_key, values};
+use super::admission::{ConnectRequest, Credentials, Entry, Rejection, Source, tenant, values};
 use super::handler::{Context, ProtocolHandler};
-use super::run;
-use super::sessions::Sessions;
+use super::run::run;
+use crate::cluster::{Entity, HeldName, Holding, Joined, Membership, RemoteSeat};
+use crate::descriptions::MediaMessage;
 use crate::dialect::rooms::Problem;
 use crate::dialect::{Object, calls, rooms, root};
-use crate::directory::{CallAlias, HostedRoom, PlayerName, RoomError};
+use crate::events::{ClientMistake, Count, Event, Mistake};
 use crate::keys::Auth;
 use crate::limits::{GuessSource, LimitExceeded};
-use crate::node::{Guests, HeldName, JoinRequest, Joined, MediaMessage, RemoteSeat};
+use crate::node::Node;
+use crate::rendezvous::{CallAlias, Guests, HostedRoom, PlayerName, RoomError};
 use crate::transport::Socket;
-use crate::wire::{ApiKey, Frame, Limit, MessageKind, PeerId, Refusal, Token};
-use waiting::{Answer, Hosting, Trouble, Waiting};
+use crate::wire::{ApiKey, ConnId, Frame, Limit, MessageKind, PeerId, Refusal, Token};
 
 /// Characters of an id or a token that we choose. As hard to guess as a UUID.
 const ID_LEN: usize = 21;
 
-/// Most names that one client has in rooms. Beyond that, the oldest is given up.
+/// Most names that one client has in rooms. Beyond that, the oldest is released.
 const MAX_NAMES: usize = 8;
+
+/// Most characters of an unknown action that the operator is told.
+const MAX_SHOWN_ACTION: usize = 64;
+
+/// Time for which a client waits for other nodes.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A guest's room, names and alias.
 pub(super) struct Guest {
@@ -35,13 +44,32 @@ pub(super) struct Guest {
     guesser: Option<GuessSource>,
     hosting: Option<Box<Hosting>>,
     playing: Vec<Seat>,
-    /// The id under which it can be called, and for another id than its own, the hold on it in a cluster.
+    /// The id under which it can be called, and, if that is not its own id, the hold on it in a cluster.
     calling: Option<(CallAlias, Option<Box<HeldName>>)>,
-    /// Whether it was told that id.
+    /// True if it was told that id.
     introduced: bool,
+    /// True if it has sent a message that does nothing.
+    has_unused: bool,
     /// A command that waits for other nodes, in a cluster.
     waiting: Option<Box<Waiting>>,
 }
+
+/// A host's room.
+struct Hosting {
+    room: HostedRoom,
+    /// In a cluster: dropped with the room.
+    _code: Option<HeldName>,
+}
+
+/// A command that waits for other nodes, and the later messages of its client.
+struct Waiting {
+    answer: Pin<Box<dyn Future<Output = Continuation>>>,
+    /// Texts of the same read: nothing is read while a command waits.
+    backlog: VecDeque<String>,
+}
+
+/// The rest of a command that has waited.
+type Continuation = Box<dyn FnOnce(&mut Guest, &mut Context<'_>)>;
 
 /// A player's name in a room.
 enum Seat {
@@ -62,45 +90,44 @@ impl Seat {
 /// Serves a client at the root, in the dialect that it speaks.
 pub(crate) fn serve<S: Socket>(
     socket: S,
-    sessions: &Arc<Sessions>,
-    request: ConnectRequest,
+    node: &Arc<Node>,
+    ConnectRequest { query, source, permit }: ConnectRequest,
 ) -> impl Future<Output = ()> + use<S> {
-    run::serve(socket, sessions, request, entry)
+    let entry = entry(Arc::clone(node), query, source.clone());
+    run(socket, node, source, permit, entry)
 }
 
 /// A fresh id. The key is the one in the query, or that of the root.
-async fn entry(sessions: Arc<Sessions>, query: String, source: Source) -> Result<(Entry, Guest), Rejection> {
+async fn entry(node: Arc<Node>, query: String, source: Source) -> Result<(Entry, Guest), Rejection> {
     let [key] = values(&query, ["key"]);
-    decide(&sessions, &key, &source).map_err(|reason| Rejection {
-        reason,
-        key: ApiKey::parse(&key).ok(),
-        id: None,
-    })
+    decide(&node, &key, &source).map_err(|reason| Credentials::reject(reason, &key, ""))
 }
 
-fn decide(sessions: &Sessions, key: &str, source: &Source) -> Result<(Entry, Guest), Refusal> {
+fn decide(node: &Node, key: &str, source: &Source) -> Result<(Entry, Guest), Refusal> {
     let key = match key {
-        "" => sessions.config().root_key().clone(),
+        "" => node.config().load().root_key().clone(),
         key => ApiKey::parse(key).map_err(Refusal::MalformedKey)?,
     };
-    let active = active_key(&sessions.keys, &key, source.origin.as_deref())?;
-    if active.key.settings.auth != Auth::None {
+    let tenant = tenant(node, &key, source.origin.as_deref())?;
+    let policy = tenant.policy();
+    if policy.settings().auth != Auth::None {
         // These dialects have no way to prove an identity.
         return Err(Refusal::TokenRefused);
     }
-    active.note_use();
-    let guests = active.tenant.guests();
+    tenant.note_use();
+    let guests = tenant.guests();
     let entry = Entry {
         realm: Arc::clone(&guests.realm),
         id: fresh_id()?,
         token: Token::parse(&random()).map_err(Refusal::InvalidToken)?,
-        messages_per_second: active.key.settings.messages_per_second,
+        messages_per_second: policy.settings().messages_per_second,
         info: source.info(None),
         begins_anew: false,
     };
     let guesser = GuessSource::remote(source.address);
     let (hosting, playing, calling, waiting) = (None, Vec::new(), None, None);
-    Ok((entry, Guest { guests, guesser, hosting, playing, calling, introduced: false, waiting }))
+    let (introduced, has_unused) = (false, false);
+    Ok((entry, Guest { guests, guesser, hosting, playing, calling, introduced, has_unused, waiting }))
 }
 
 fn fresh_id() -> Result<PeerId, Refusal> {
@@ -112,21 +139,16 @@ fn random() -> String {
 }
 
 impl ProtocolHandler for Guest {
-    fn greeting() -> Option<Frame> {
-        None
-    }
-
     fn refusal(refusal: Refusal) -> Frame {
         rooms::error(&refusal.text())
     }
 
     fn poll_pending(&mut self, cx: &mut task::Context<'_>, context: &mut Context<'_>) -> Poll<()> {
         while let Some(waiting) = &mut self.waiting {
-            let answer = ready!(waiting.poll(cx));
-            let Some(Waiting { text, mut backlog, .. }) = self.waiting.take().map(|waiting| *waiting) else {
-                break;
-            };
-            self.resume(&text, answer, context);
+            let resume = ready!(waiting.answer.as_mut().poll(cx));
+            let mut backlog = std::mem::take(&mut waiting.backlog);
+            self.waiting = None;
+            resume(self, context);
             while let Some(text) = backlog.pop_front() {
                 let _ = self.on_text(&text, context);
                 if let Some(waiting) = &mut self.waiting {
@@ -144,12 +166,11 @@ impl ProtocolHandler for Guest {
             waiting.backlog.push_back(text.to_owned());
             return ControlFlow::Continue(());
         }
-        let dialects = context.sessions.config().dialects;
+        let dialects = context.node.config().load().dialects;
         match root::decode(text) {
             root::Command::Rooms(command) if dialects.rooms => {
-                if let Err(problem) = self.play(command, text, context) {
-                    context.reply(rooms::error(problem.text()));
-                }
+                let played = self.play(command, text, context);
+                complain(played, context);
             }
             root::Command::Calls(calls::Command::Start) if dialects.calls => self.introduce(context),
             root::Command::Calls(calls::Command::Send(message)) if dialects.calls => {
@@ -163,25 +184,60 @@ impl ProtocolHandler for Guest {
                     context.send(&called, MessageKind::Call, frame, said);
                 }
             }
-            _ => {}
+            command => {
+                let is_off = !matches!(
+                    command,
+                    root::Command::Nothing | root::Command::Calls(calls::Command::Nothing)
+                );
+                self.note_unused(text, is_off, context);
+            }
         }
         ControlFlow::Continue(())
     }
 }
 
 impl Guest {
+    /// Tells the operator of a message that does nothing, once for each client. If its action differs from a known one only in small and
+    /// capital letters, the client is told too. Other actions get no answer, because clients may send actions of their own.
+    fn note_unused(&mut self, text: &str, is_off: bool, context: &mut Context<'_>) {
+        let action = root::action(text);
+        let similar = action.as_deref().and_then(root::similar_action);
+        if let (Some(action), Some(similar)) = (&action, similar)
+            && **action != *similar
+            && action.eq_ignore_ascii_case(similar)
+        {
+            context.reply(rooms::error(&format!("unknown action \"{action}\": did you mean \"{similar}\"?")));
+        }
+        if std::mem::replace(&mut self.has_unused, true) {
+            return;
+        }
+        context.node.events().emit(|| {
+            let action = action
+                .map(|action| action.chars().filter(|c| !c.is_control()).take(MAX_SHOWN_ACTION).collect());
+            let (mistake, origin) = (Mistake::UnusedMessage { action, similar, is_off }, None);
+            let address = context.peer.address();
+            Event::ClientMistake(Box::new(ClientMistake { mistake, origin, address }))
+        });
+    }
+
     /// Tells the client the id under which it can be called: a new one each time.
     fn introduce(&mut self, context: &mut Context<'_>) {
         if std::mem::replace(&mut self.introduced, true)
             && let Ok(id) = fresh_id()
         {
             let alias = self.guests.aliases.add(id, context.peer.id());
-            if let Some(membership) = context.sessions.node.membership() {
-                let (membership, guests) = (Arc::clone(membership), Arc::clone(&self.guests));
-                let (guest, connection) = (context.peer.id().clone(), context.peer.connection());
-                let introduced = waiting::introduce(membership, guests, alias, guest, connection);
-                self.waiting = Some(Waiting::new("", introduced));
-                return;
+            if let Some(membership) = context.node.membership() {
+                let (realm, peer) = (&self.guests.realm, context.peer);
+                let (held, claimed) =
+                    membership.hold(realm, Entity::Alias, alias.id().as_str(), peer.id(), peer.connection());
+                return self.wait(async move {
+                    // If the other nodes cannot be asked, the alias is announced later.
+                    claimed.await;
+                    move |guest: &mut Guest, context: &mut Context<'_>| {
+                        context.reply(calls::started(alias.id().as_str()));
+                        guest.calling = Some((alias, Some(Box::new(held))));
+                    }
+                });
             }
             self.calling = Some((alias, None));
         }
@@ -198,15 +254,13 @@ impl Guest {
         alias
     }
 
-    /// The guest of an alias. In a cluster, the node that has an alias knows whose it is.
+    /// The guest of an alias. In a cluster, the node that has an alias knows its guest.
     fn called(&self, alias: &str, context: &Context<'_>) -> Option<String> {
-        let guest = self.guests.aliases.guest(alias);
-        let elsewhere = || {
-            let is_elsewhere =
-                context.sessions.node.membership().is_some() && !self.guests.realm.contains(alias);
-            is_elsewhere.then(|| alias.to_owned())
-        };
-        guest.map(|guest| guest.as_str().to_owned()).or_else(elsewhere)
+        if let Some(guest) = self.guests.aliases.guest(alias) {
+            return Some(guest.as_str().to_owned());
+        }
+        let is_elsewhere = context.node.membership().is_some() && !self.guests.realm.contains(alias);
+        is_elsewhere.then(|| alias.to_owned())
     }
 
     fn play(
@@ -220,22 +274,27 @@ impl Guest {
                 // A host has one room: the one before is closed first.
                 self.hosting = None;
                 let host = context.peer.id();
-                match context.sessions.node.membership() {
+                match context.node.membership() {
                     None => {
-                        let room = self.guests.rooms.create(host);
-                        let room = room.map_err(|error| problem(error, context.sessions))?;
+                        let room = self.guests.rooms.create(host)?;
                         self.host(Hosting { room, _code: None }, context);
                     }
                     Some(membership) => {
                         let (membership, guests) = (Arc::clone(membership), Arc::clone(&self.guests));
-                        let connection = context.peer.connection();
-                        let opened = waiting::open_room(membership, guests, host.clone(), connection);
-                        self.waiting = Some(Waiting::new("", opened));
+                        let opened = open_room(membership, guests, host.clone(), context.peer.connection());
+                        self.wait(async move {
+                            let opened = timeout(CLUSTER_TIMEOUT * 2, opened).await.unwrap_or(Err(None));
+                            move |guest: &mut Guest, context: &mut Context<'_>| match opened {
+                                Ok(hosting) => guest.host(hosting, context),
+                                Err(Some(error)) => complain(Err(error.into()), context),
+                                Err(None) => context.reply(rooms::error(&Refusal::Unavailable.text())),
+                            }
+                        });
                     }
                 }
             }
             rooms::Command::Join { room, username, offer } => {
-                self.check_guesses(context.sessions)?;
+                self.check_guesses(context.node)?;
                 if !self.guests.rooms.contains(&room) {
                     return self.join_elsewhere(&room, username.filter(|_| offer.is_some()), text, context);
                 }
@@ -243,8 +302,7 @@ impl Guest {
                 self.join(&room, &username, &offer.ok_or(Problem::NoOffer)?, context)?;
             }
             rooms::Command::Answer { username, response } => {
-                let player = self.hosting()?.player(&username.ok_or(Problem::NoPlayer)?);
-                let player = player.map_err(|error| problem(error, context.sessions))?;
+                let player = self.hosting()?.player(&username.ok_or(Problem::NoPlayer)?)?;
                 let response = response.ok_or(Problem::NoResponse)?;
                 // No error for a player that has just left: the host could do nothing about it, and games would show it.
                 if let Some(player) = player {
@@ -253,35 +311,19 @@ impl Guest {
                 }
             }
             rooms::Command::Start => {
-                self.hosting()?.start().map_err(|error| problem(error, context.sessions))?;
+                self.hosting()?.start()?;
             }
         }
         Ok(())
     }
 
-    /// Goes on with a command that has waited for other nodes.
-    fn resume(&mut self, text: &str, answer: Answer, context: &mut Context<'_>) {
-        match answer {
-            Answer::Opened(Ok(hosting)) => self.host(hosting, context),
-            Answer::Opened(Err(Trouble::Room(error))) => {
-                let problem = problem(error, context.sessions);
-                context.reply(rooms::error(problem.text()));
-            }
-            Answer::Opened(Err(Trouble::Unavailable)) => {
-                context.reply(rooms::error(&Refusal::Unavailable.text()));
-            }
-            Answer::Introduced(alias, held) => {
-                context.reply(calls::started(alias.id().as_str()));
-                self.calling = Some((alias, Some(held)));
-            }
-            Answer::Joined(joined) => {
-                if let root::Command::Rooms(rooms::Command::Join { username, offer, .. }) = root::decode(text)
-                    && let Err(problem) = self.joined(joined, username.is_some(), offer.as_ref(), context)
-                {
-                    context.reply(rooms::error(problem.text()));
-                }
-            }
-        }
+    /// Waits for other nodes, and then continues.
+    fn wait<F: FnOnce(&mut Guest, &mut Context<'_>) + 'static>(
+        &mut self,
+        answer: impl Future<Output = F> + 'static,
+    ) {
+        let answer = Box::pin(async { Box::new(answer.await) as Continuation });
+        self.waiting = Some(Box::new(Waiting { answer, backlog: VecDeque::new() }));
     }
 
     fn host(&mut self, hosting: Hosting, context: &mut Context<'_>) {
@@ -289,19 +331,19 @@ impl Guest {
         self.hosting = Some(Box::new(hosting));
     }
 
-    /// Every room is wrong for an address above the limit of wrong codes.
-    fn check_guesses(&self, sessions: &Sessions) -> Result<(), Problem> {
+    /// For an address above the limit of wrong codes, every room is wrong.
+    fn check_guesses(&self, node: &Node) -> Result<(), Problem> {
         let Some(guesser) = self.guesser else { return Ok(()) };
-        sessions.wrong_codes.check(guesser, sessions.now()).map_err(|LimitExceeded { limit, .. }| {
-            sessions.events().limit_hit(limit, || None, guesser.address());
+        node.wrong_codes.check(guesser, node.clock().now()).map_err(|LimitExceeded { limit, .. }| {
+            node.events().limit_hit(limit, || None, guesser.address());
             Problem::WrongRoom
         })
     }
 
-    /// No node has a room with the code that the client has sent.
-    fn wrong_code(&self, sessions: &Sessions) -> Problem {
+    /// No node has a room with the client's code.
+    fn wrong_code(&self, node: &Node) -> Problem {
         if let Some(guesser) = self.guesser {
-            sessions.wrong_codes.count_wrong(guesser, sessions.now());
+            node.wrong_codes.count_wrong(guesser, node.clock().now());
         }
         Problem::WrongRoom
     }
@@ -319,13 +361,12 @@ impl Guest {
         offer: &Object<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Problem> {
-        let joined = self.guests.rooms.join(room, username, context.peer.id());
-        let (playing, host) = joined.map_err(|error| problem(error, context.sessions))?;
+        let (playing, host) = self.guests.rooms.join(room, username, context.peer.id())?;
         let offer = rooms::offer(offer, playing.name());
         self.take_seat(Seat::Here(playing), &host, offer, context)
     }
 
-    /// Joins a room that is not on this node. `name` is missing if the client has not sent everything.
+    /// Joins a room that is not on this node. `name` is missing if the client has not sent all fields.
     fn join_elsewhere(
         &mut self,
         room: &str,
@@ -333,14 +374,23 @@ impl Guest {
         text: &str,
         context: &Context<'_>,
     ) -> Result<(), Problem> {
-        let (Some(membership), Some(code)) =
-            (context.sessions.node.membership(), self.guests.rooms.code(room))
-        else {
-            return Err(self.wrong_code(context.sessions));
+        let (Some(membership), Some(code)) = (context.node.membership(), self.guests.rooms.code(room)) else {
+            return Err(self.wrong_code(context.node));
         };
-        let (realm, player) = (Arc::clone(&self.guests.realm), context.peer.id().clone());
-        let joined = Arc::clone(membership).join(JoinRequest { realm, code, name, player });
-        self.waiting = Some(Waiting::new(text, async move { Answer::Joined(joined.await) }));
+        let (key, player) = (self.guests.realm.key().clone(), context.peer.id().clone());
+        let joined = Arc::clone(membership).join(key, code, name, player);
+        let text = text.to_owned();
+        self.wait(async move {
+            let joined = joined.await;
+            move |guest: &mut Guest, context: &mut Context<'_>| {
+                if let root::Command::Rooms(rooms::Command::Join { username, offer, .. }) =
+                    root::decode(&text)
+                {
+                    let joined = guest.joined(joined, username.is_some(), offer.as_ref(), context);
+                    complain(joined, context);
+                }
+            }
+        });
         Ok(())
     }
 
@@ -355,8 +405,8 @@ impl Guest {
             (Joined::In { seat, name, host }, Some(offer)) => {
                 self.take_seat(Seat::There(seat), &host, rooms::offer(offer, &name), context)
             }
-            (Joined::Refused(RoomError::NoRoom), _) => Err(self.wrong_code(context.sessions)),
-            (Joined::Refused(error), _) => Err(problem(error, context.sessions)),
+            (Joined::Refused(RoomError::NoRoom), _) => Err(self.wrong_code(context.node)),
+            (Joined::Refused(error), _) => Err(error.into()),
             // Not the client's fault, so it does not count.
             (Joined::Unavailable, _) => Err(Problem::WrongRoom),
             _ if !has_username => Err(Problem::NoUsername),
@@ -376,20 +426,49 @@ impl Guest {
         }
         if self.playing.len() >= MAX_NAMES {
             self.playing.remove(0);
-            context.sessions.counters().limit_hit(Limit::NamesPerClient);
+            context.node.counters().add(Count::LimitHits(Limit::NamesPerClient), 1);
         }
         self.playing.push(seat);
         Ok(())
     }
 }
 
-fn problem(error: RoomError, sessions: &Sessions) -> Problem {
-    let (problem, limit) = match error {
-        RoomError::NoRoom => (Problem::WrongRoom, None),
-        RoomError::NoPlayer => (Problem::NoPlayer, None),
-        RoomError::Full => (Problem::RoomFull, Some(Limit::RoomPlayers)),
-        RoomError::TooMany => (Problem::TooManyRooms, Some(Limit::Rooms)),
-    };
-    limit.into_iter().for_each(|limit| sessions.counters().limit_hit(limit));
-    problem
+/// Tells a client a problem.
+fn complain(done: Result<(), Problem>, context: &mut Context<'_>) {
+    let Err(problem) = done else { return };
+    match problem {
+        Problem::RoomFull => context.node.counters().add(Count::LimitHits(Limit::RoomPlayers), 1),
+        Problem::TooManyRooms => context.node.counters().add(Count::LimitHits(Limit::Rooms), 1),
+        _ => {}
+    }
+    context.reply(rooms::error(problem.text()));
+}
+
+impl From<RoomError> for Problem {
+    fn from(error: RoomError) -> Self {
+        match error {
+            RoomError::NoRoom => Problem::WrongRoom,
+            RoomError::NoPlayer => Problem::NoPlayer,
+            RoomError::Full => Problem::RoomFull,
+            RoomError::TooMany => Problem::TooManyRooms,
+        }
+    }
+}
+
+/// Opens a room for a host, with a code that no other node has. Without an error, the other nodes cannot be asked.
+async fn open_room(
+    membership: Arc<Membership>,
+    guests: Arc<Guests>,
+    host: PeerId,
+    connection: ConnId,
+) -> Result<Hosting, Option<RoomError>> {
+    loop {
+        let room = guests.rooms.create(&host).map_err(Some)?;
+        let (code, claimed) = membership.hold(&guests.realm, Entity::Room, room.code(), &host, connection);
+        match claimed.await {
+            Holding::Taken => {}
+            Holding::Unavailable if !membership.allows_unclaimed() => return Err(None),
+            Holding::Granted | Holding::Unavailable => return Ok(Hosting { room, _code: Some(code) }),
+        }
+    }
 }

@@ -3,38 +3,40 @@
 use std::ops::ControlFlow;
 use std::task::{self, Poll};
 
-use super::sessions::Sessions;
-use crate::broker::{Flush, IdLease, Routed};
-use crate::node::{MediaMessage, Relayed};
+use crate::descriptions::{MediaMessage, Relayed};
+use crate::node::Node;
+use crate::router::{Flush, Peer, Routed};
 use crate::wire::{Frame, MessageKind, Refusal};
 
 /// The protocol that a client speaks.
 pub(super) trait ProtocolHandler: Sized + 'static {
     /// The first frame for a client that got its id.
-    fn greeting() -> Option<Frame>;
+    fn greeting() -> Option<Frame> {
+        None
+    }
 
-    /// Tells a client why it is not admitted.
+    /// Tells a client the reason of its refusal.
     fn refusal(refusal: Refusal) -> Frame;
 
-    /// Tells a client that it goes on waiting for its id.
+    /// Tells a client that it still waits for its id.
     fn waiting() -> Option<Frame> {
         None
     }
 
-    /// Waits for what an earlier message began. Nothing is read before that is ready, which takes a few seconds at most.
+    /// Waits for the result of an earlier message. No input is read before that is ready, which takes a few seconds at most.
     fn poll_pending(&mut self, _cx: &mut task::Context<'_>, _context: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }
 
     /// Handles one message; breaks when the client says goodbye. Also called while an earlier one is pending, for messages
-    /// that came in the same read.
+    /// of the same read.
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()>;
 }
 
 /// The dependencies of a handler.
 pub(super) struct Context<'a> {
-    pub(super) peer: &'a IdLease,
-    pub(super) sessions: &'a Sessions,
+    pub(super) peer: &'a Peer,
+    pub(super) node: &'a Node,
     /// Flushed once per read, so that a batch for one recipient is written together.
     pub(super) flushes: &'a mut Vec<Flush>,
 }
@@ -45,7 +47,7 @@ impl Context<'_> {
         self.flushes.extend(self.peer.reply(frame));
     }
 
-    /// Sends a message to another peer of the realm, through the relay if the key wants it. False if it is lost.
+    /// Sends a message to another peer of the realm, with a candidate of the relay if the key allows it. False if it is lost.
     pub(super) fn send(
         &mut self,
         to: &str,
@@ -54,7 +56,7 @@ impl Context<'_> {
         message: MediaMessage<'_>,
     ) -> bool {
         let text = std::str::from_utf8(frame.payload()).unwrap_or_default();
-        let frame = match self.sessions.relayed(self.peer, to, || message, text) {
+        let frame = match self.node.relayed(self.peer, to, || message, text) {
             Relayed::AsItIs => frame,
             Relayed::Text(text) => Frame::of_text(&text),
             Relayed::Nothing => return true,

@@ -3,14 +3,15 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::admission::{Claim, ConnectRequest, Entry, Rejection, Source, active_key, values};
+use super::admission::{ConnectRequest, Credentials, Entry, Rejection, Source, tenant, values};
+use super::admit::refuse;
 use super::handler::{Context, ProtocolHandler};
-use super::run;
-use super::sessions::{Client, Message, Sessions};
-use crate::auth::Claimant;
-use crate::broker::{Flush, Peer, Routed};
+use super::run::{OpenSession, run};
+use crate::descriptions::{MediaMessage, Relayed};
 use crate::dialect::peerjs::{self, Command, Envelope, Kind};
-use crate::node::{MediaMessage, Relayed};
+use crate::keys::verifier::Claimant;
+use crate::node::{Client, Message, Node};
+use crate::router::Routed;
 use crate::transport::Socket;
 use crate::wire::{DropReason, Frame, MessageKind, Refusal};
 
@@ -19,41 +20,66 @@ pub(super) struct PeerJs;
 /// Serves a client at the endpoint of PeerJS.
 pub(crate) fn serve<S: Socket>(
     socket: S,
-    sessions: &Arc<Sessions>,
-    request: ConnectRequest,
+    node: &Arc<Node>,
+    ConnectRequest { query, source, permit }: ConnectRequest,
 ) -> impl Future<Output = ()> + use<S> {
-    run::serve(socket, sessions, request, entry)
+    let entry = entry(Arc::clone(node), query, source.clone());
+    run(socket, node, source, permit, entry)
+}
+
+/// Tells a client whose path is wrong the path of this server, and closes its connection. Without an answer on its
+/// WebSocket it would only report a lost server.
+pub(crate) fn redirect<S: Socket>(
+    mut socket: S,
+    node: &Arc<Node>,
+    ConnectRequest { query, source, permit }: ConnectRequest,
+    path: &str,
+) -> impl Future<Output = ()> + use<S> {
+    let session = OpenSession::new(node, permit);
+    let refusal = Refusal::WrongPath;
+    let told = peerjs::error(&format!("{}: this broker is at {path}", refusal.text()));
+    async move {
+        let [key, id] = values(&query, ["key", "id"]);
+        Credentials::reject(refusal, &key, &id).note(&session, &source);
+        let outbox = socket.open_outbox(session.config().load().limits.outbox_bytes);
+        refuse(&mut socket, outbox, &session, Some(told), refusal).await;
+    }
 }
 
 /// Admits the client by the query of its URL.
-async fn entry(sessions: Arc<Sessions>, query: String, source: Source) -> Result<(Entry, PeerJs), Rejection> {
-    let claim = Claim::parse(&query).map_err(|reason| {
+async fn entry(node: Arc<Node>, query: String, source: Source) -> Result<(Entry, PeerJs), Rejection> {
+    let credentials = Credentials::parse(&query).map_err(|reason| {
         let [key, id] = values(&query, ["key", "id"]);
-        Claim::reject(reason, &key, &id)
+        Credentials::reject(reason, &key, &id)
     });
-    Ok((admit(&sessions, claim?, &source).await?, PeerJs))
+    Ok((admit(&node, credentials?, &source).await?, PeerJs))
 }
 
 /// Decides on a claim.
-pub(super) async fn admit(sessions: &Sessions, claim: Claim, source: &Source) -> Result<Entry, Rejection> {
-    let (key, id) = (claim.key.clone(), claim.id.clone());
-    let entry = decide(sessions, claim, source).await;
+pub(super) async fn admit(
+    node: &Node,
+    credentials: Credentials,
+    source: &Source,
+) -> Result<Entry, Rejection> {
+    let (key, id) = (credentials.key.clone(), credentials.id.clone());
+    let entry = decide(node, credentials, source).await;
     entry.map_err(|reason| Rejection { reason, key: Some(key), id: Some(id) })
 }
 
 async fn decide(
-    sessions: &Sessions,
-    Claim { key, id, token, version }: Claim,
+    node: &Node,
+    Credentials { key, id, token, version }: Credentials,
     source: &Source,
 ) -> Result<Entry, Refusal> {
     let Source { origin, address } = source;
     let origin = origin.as_deref();
-    let active = active_key(&sessions.keys, &key, origin)?;
+    let tenant = tenant(node, &key, origin)?;
+    let policy = tenant.policy_full();
     let claimant = Claimant { key: &key, id: &id, token: &token, address: *address, origin };
-    let token = active.verify(&claimant).await.ok_or(Refusal::TokenRefused)?;
-    active.note_use();
-    let messages_per_second = active.key.settings.messages_per_second;
-    let realm = active.tenant.peers();
+    let token = policy.verify(&claimant).await.ok_or(Refusal::TokenRefused)?;
+    tenant.note_use();
+    let messages_per_second = policy.settings().messages_per_second;
+    let realm = tenant.peers();
     let info = source.info(version);
     Ok(Entry { realm, id, token, messages_per_second, info, begins_anew: false })
 }
@@ -76,7 +102,7 @@ impl ProtocolHandler for PeerJs {
 
     fn on_text(&mut self, text: &str, context: &mut Context<'_>) -> ControlFlow<()> {
         match peerjs::decode(text) {
-            Command::Relay(envelope) => relay(context.peer, context.sessions, &envelope, context.flushes),
+            Command::Relay(envelope) => relay(context, &envelope),
             Command::Leave => return ControlFlow::Break(()),
             Command::Heartbeat | Command::Nothing => {}
         }
@@ -84,15 +110,11 @@ impl ProtocolHandler for PeerJs {
     }
 }
 
-/// Relays a message. If it is lost, its sender gets EXPIRE at once.
-pub(super) fn relay(
-    peer: &Peer,
-    sessions: &Sessions,
-    Envelope { kind, dst, payload }: &Envelope<'_>,
-    flushes: &mut Vec<Flush>,
-) {
+/// Forwards a message. If it is lost, its sender gets EXPIRE at once.
+pub(super) fn relay(context: &mut Context<'_>, Envelope { kind, dst, payload }: &Envelope<'_>) {
+    let &mut Context { peer, node, .. } = context;
     let client = Client { key: peer.key(), id: peer.id() };
-    sessions.note_message(client, Message { kind: *kind, dst, payload: *payload });
+    node.note_message(client, Message { kind: *kind, dst, payload: *payload });
     let id = peer.id().as_str();
     let relayed = payload.map_or(Relayed::AsItIs, |payload| {
         let message = || match *kind {
@@ -101,7 +123,7 @@ pub(super) fn relay(
             Kind::Candidate => MediaMessage::Candidate,
             Kind::Leave => MediaMessage::Other,
         };
-        sessions.relayed(peer, dst, message, payload)
+        node.relayed(peer, dst, message, payload)
     });
     let payload = match &relayed {
         Relayed::AsItIs => *payload,
@@ -111,10 +133,10 @@ pub(super) fn relay(
     let frame = peerjs::relay(*kind, id, dst, payload);
     let kind = MessageKind::from(*kind);
     match peer.route(dst, kind, frame) {
-        Routed::Delivered(flush) => flushes.extend(flush),
+        Routed::Delivered(flush) => context.flushes.extend(flush),
         // A client whose key was revoked is being closed.
         Routed::Queued | Routed::Dropped(DropReason::KeyRevoked) => {}
-        Routed::Dropped(_) if kind.waits() => flushes.extend(peer.reply(peerjs::expire(dst, id))),
+        Routed::Dropped(_) if kind.waits() => context.reply(peerjs::expire(dst, id)),
         Routed::Dropped(_) => {}
     }
 }

@@ -1,44 +1,63 @@
 //! The loop of a client that has its id: read, handle, flush, until it leaves.
 
+use std::cell::Cell;
 use std::future::poll_fn;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Deref};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
-use super::admission::{ConnectRequest, Entry, Rejection, Source};
-use super::admit::{Admitted, admit};
-use super::farewell::farewell;
+use super::admission::{Entry, Rejection, Source};
+use super::admit::{admit, farewell};
 use super::handler::{Context, ProtocolHandler};
-use super::sessions::{OpenSession, Sessions};
-use crate::broker::{ConnectionInfo, Departure, Flush, IdLease, Outgoing};
-use crate::events::{Connected, Disconnected, Event as Happened};
+use crate::events::{Count, Disconnected, Event as Happened};
 use crate::limits::ConnectionPermit;
+use crate::node::Node;
+use crate::router::{Departure, Flush, IdLease, Outgoing};
 use crate::transport::{self, Disconnect, Event, Socket};
 use crate::wire::{CloseReason, Frame, Limit};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
-const READS_PER_TURN: usize = 2;
+pub(super) const READS_PER_TURN: usize = 2;
 
-/// Longest pause of a client above its rate limit before we look whether it has left.
+/// Longest pause of a client above its rate limit before we check if it has left.
 const MAX_PAUSE: Duration = Duration::from_millis(250);
 
-/// Serves the client of a request until it is gone. `entry` admits it.
-pub(super) fn serve<S, H, F, E>(
-    socket: S,
-    sessions: &Arc<Sessions>,
-    ConnectRequest { query, source, permit }: ConnectRequest,
-    entry: E,
-) -> impl Future<Output = ()> + use<S, H, F, E>
-where
-    S: Socket,
-    H: ProtocolHandler,
-    F: Future<Output = Result<(Entry, H), Rejection>>,
-    E: FnOnce(Arc<Sessions>, String, Source) -> F,
-{
-    let entry = entry(Arc::clone(sessions), query, source.clone());
-    run(socket, sessions, source, permit, entry)
+/// The client said LEAVE to everybody, or the broker took the id away and said why in the outbox.
+const LEFT: Disconnect = Disconnect::ByServer(CloseReason::Left);
+
+thread_local! {
+    /// Shared by the sessions of a worker, which are polled one after another, so that none allocates for a message.
+    static FLUSHES: Cell<Vec<Flush>> = const { Cell::new(Vec::new()) };
+}
+
+/// Counts a WebSocket, or a stream, for as long as it is served.
+pub(super) struct OpenSession {
+    node: Arc<Node>,
+    _permit: Option<ConnectionPermit>,
+}
+
+impl OpenSession {
+    pub(super) fn new(node: &Arc<Node>, permit: Option<ConnectionPermit>) -> Self {
+        node.sessions.fetch_add(1, Ordering::SeqCst);
+        OpenSession { node: Arc::clone(node), _permit: permit }
+    }
+}
+
+impl Deref for OpenSession {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.node
+    }
+}
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        self.node.sessions.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Serves one client until it is gone.
@@ -46,7 +65,7 @@ where
 /// Admission and farewell are boxed, so that the future of an idle client stays small: most clients are idle.
 pub(super) fn run<S, H, F>(
     socket: S,
-    sessions: &Arc<Sessions>,
+    node: &Arc<Node>,
     source: Source,
     permit: Option<ConnectionPermit>,
     entry: F,
@@ -56,15 +75,12 @@ where
     H: ProtocolHandler,
     F: Future<Output = Result<(Entry, H), Rejection>>,
 {
-    let session = sessions.open(permit);
-    let admission = Box::pin(admit(socket, Arc::clone(sessions), source, entry));
+    let session = OpenSession::new(node, permit);
+    let admission = Box::pin(admit(socket, Arc::clone(node), source, entry));
     async move {
         // One pattern: a variable for the whole would take space in the future for as long as the client is connected.
-        let Some(Admitted { mut socket, lease, handler, messages_per_second, info }) = admission.await else {
-            return;
-        };
-        socket.on_registered(&lease);
-        let mut active = ActiveSession::begin::<S>(lease, handler, messages_per_second, info, &session);
+        let Some((mut socket, lease, handler, messages_per_second)) = admission.await else { return };
+        let mut active = ActiveSession::new(lease, handler, messages_per_second, &session);
         let end = poll_fn(|cx| active.poll(cx, &mut socket)).await;
         if let Some(goodbye) = active.goodbye(end, &mut socket) {
             goodbye.await;
@@ -72,48 +88,7 @@ where
     }
 }
 
-/// Why the loop ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SessionEnd {
-    /// The client said LEAVE to everybody.
-    Left,
-    /// The broker took the id away and said why in the outbox.
-    Dismissed,
-    /// The client or the connection ended it.
-    Disconnected(Disconnect),
-}
-
-impl SessionEnd {
-    /// Whether the connection is broken.
-    fn is_gone(self) -> bool {
-        self == SessionEnd::Disconnected(Disconnect::Gone)
-    }
-
-    /// Whether the client has sent its close frame already.
-    fn is_by_client(self) -> bool {
-        matches!(self, SessionEnd::Disconnected(Disconnect::Closed(_)))
-    }
-
-    /// Why the connection ends, unless the broker had a reason before.
-    fn reason(self) -> CloseReason {
-        match self {
-            SessionEnd::Disconnected(Disconnect::Violation(reason)) => reason,
-            SessionEnd::Disconnected(Disconnect::Closed(_) | Disconnect::Gone)
-            | SessionEnd::Left
-            | SessionEnd::Dismissed => CloseReason::Left,
-        }
-    }
-
-    /// The close frame for a client that ended the connection itself: a client's own code is sent back to it.
-    fn close(self) -> Frame {
-        match self {
-            SessionEnd::Disconnected(Disconnect::Closed(code)) => Frame::close(code.map(|code| (code, ""))),
-            end => Frame::close(end.reason().close()),
-        }
-    }
-}
-
-/// A registered client. Dropping it gives the id back, and tells of its end.
+/// A registered client. Dropping it gives the id back, and reports its end.
 struct ActiveSession<'a, H> {
     // Taken when the client leaves: the handler is dropped with the id.
     present: Option<(IdLease, H)>,
@@ -124,33 +99,16 @@ struct ActiveSession<'a, H> {
 }
 
 impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
-    fn begin<S: Socket>(
-        lease: IdLease,
-        handler: H,
-        messages_per_second: u32,
-        ConnectionInfo { address, version, .. }: ConnectionInfo,
-        session: &'a OpenSession,
-    ) -> Self {
-        session.events().emit(|| {
-            Happened::PeerConnected(Connected {
-                peer: lease.realm().address(lease.id()),
-                connection: lease.connection(),
-                address,
-                client_version: version,
-                link: S::LINK,
-            })
-        });
+    fn new(lease: IdLease, handler: H, messages_per_second: u32, session: &'a OpenSession) -> Self {
         // A client that reconnects during its rate-limit pause keeps waiting.
         let pause = pause_for(lease.charge(0, messages_per_second), session);
         ActiveSession { present: Some((lease, handler)), messages_per_second, pause, session }
     }
 
-    fn poll<S: Socket>(&mut self, cx: &mut task::Context<'_>, socket: &mut S) -> Poll<SessionEnd> {
-        let Some((lease, handler)) = &mut self.present else {
-            return Poll::Ready(SessionEnd::Dismissed);
-        };
+    fn poll<S: Socket>(&mut self, cx: &mut task::Context<'_>, socket: &mut S) -> Poll<Disconnect> {
+        let Some((lease, _)) = &self.present else { return Poll::Ready(LEFT) };
         let sent = lease.with_outbox(|outbox| {
-            outbox.set_owner(cx.waker());
+            outbox.set_task(cx.waker());
             let sent = socket.poll_send(cx, outbox);
             if sent.is_pending() {
                 outbox.block();
@@ -158,29 +116,43 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
             sent
         });
         match sent {
-            None => return Poll::Ready(SessionEnd::Dismissed),
-            Some(Poll::Ready(Err(_))) => return Poll::Ready(SessionEnd::Disconnected(Disconnect::Gone)),
+            None => return Poll::Ready(LEFT),
+            Some(Poll::Ready(Err(_))) => return Poll::Ready(Disconnect::Gone),
             Some(_) => {}
         }
-        let mut flushes = Vec::new();
+        let mut flushes = FLUSHES.take();
+        let polled = self.poll_reads(cx, socket, &mut flushes);
+        flushes.clear();
+        FLUSHES.set(flushes);
+        polled
+    }
+
+    /// Reads, handles what came, and flushes its recipients.
+    fn poll_reads<S: Socket>(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        socket: &mut S,
+        flushes: &mut Vec<Flush>,
+    ) -> Poll<Disconnect> {
+        let Some((lease, handler)) = &mut self.present else { return Poll::Ready(LEFT) };
         for _ in 0..READS_PER_TURN {
             while let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
                 if socket.has_left(cx) {
-                    return Poll::Ready(SessionEnd::Disconnected(Disconnect::Gone));
+                    return Poll::Ready(Disconnect::Gone);
                 }
                 // We stopped reading, so silence proves nothing.
                 lease.heard();
                 self.pause = pause_for(lease.charge(0, self.messages_per_second), self.session);
             }
-            let mut context = Context { peer: lease, sessions: self.session, flushes: &mut flushes };
+            let mut context = Context { peer: lease, node: self.session, flushes };
             let pending = handler.poll_pending(cx, &mut context);
             flushes.drain(..).for_each(Flush::flush);
             ready!(pending);
             let (mut heard, mut left, mut messages, mut bytes, mut frames) = (false, false, 0, 0, 0);
             let (counters, mut begun) = (self.session.counters(), None);
             let received = ready!(socket.poll_recv(cx, &mut |event| {
-                // Checked for each event: the client may lose its id meanwhile.
+                // Checked for each event: the client may have lost its id.
                 if !lease.is_current() {
                     return ControlFlow::Break(());
                 }
@@ -195,30 +167,27 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
                     bytes += len as u64;
                 }
                 frames += 1;
-                let context = Context { peer: lease, sessions: self.session, flushes: &mut flushes };
+                let context = Context { peer: lease, node: self.session, flushes };
                 let flow = on_event(handler, context, event);
                 left |= flow.is_break();
                 flow
             }));
-            // Charged before anybody can see the messages: a takeover right after them must not get a new burst. Pings,
+            // Charged before the messages are delivered: a takeover right after them must not get a new burst. Pings,
             // pongs and fragments count too, because they cost CPU time.
             lease.count_messages(messages, bytes);
             let excess = lease.charge(frames, self.messages_per_second);
             if !excess.is_zero() {
-                counters.limit_hit(Limit::MessagesPerSecond);
+                counters.add(Count::LimitHits(Limit::MessagesPerSecond), 1);
             }
             // Messages of one read to one recipient are written together.
             let begun = begun.filter(|_| !flushes.is_empty());
             flushes.drain(..).for_each(Flush::flush);
-            begun.into_iter().for_each(|begun| counters.latency().record(begun.elapsed()));
+            begun.into_iter().for_each(|begun| counters.latency.record(begun.elapsed()));
             if let Err(disconnect) = received {
-                return Poll::Ready(SessionEnd::Disconnected(disconnect));
+                return Poll::Ready(disconnect);
             }
-            if left {
-                return Poll::Ready(SessionEnd::Left);
-            }
-            if !lease.is_current() {
-                return Poll::Ready(SessionEnd::Dismissed);
+            if left || !lease.is_current() {
+                return Poll::Ready(LEFT);
             }
             if !heard {
                 // Part of a frame is a sign of life as well.
@@ -233,19 +202,20 @@ impl<'a, H: ProtocolHandler> ActiveSession<'a, H> {
     /// Gives the id back. The future, if any, closes the connection.
     fn goodbye<S: Socket>(
         &mut self,
-        end: SessionEnd,
+        end: Disconnect,
         socket: &mut S,
     ) -> Option<Pin<Box<impl Future<Output = ()>>>> {
-        let departure = self.depart(end.reason(), end.is_gone()).filter(|_| !end.is_gone())?;
+        let is_gone = end == Disconnect::Gone;
+        let departure = self.depart(end.reason(), is_gone).filter(|_| !is_gone)?;
         // A client that the broker dismissed has its close frame in the outbox already.
-        if departure.is_by_session() && end != SessionEnd::Dismissed {
-            departure.with_outbox(|outbox| outbox.push_unbounded(Outgoing::notice(end.close())));
+        if departure.by_session {
+            departure.peer.with_last_outbox(|outbox| outbox.push_unbounded(Outgoing::notice(end.close())));
         }
         let send = move |cx: &mut task::Context<'_>, socket: &mut S| {
-            let sent = departure.with_outbox(|outbox| socket.poll_send(cx, outbox));
+            let sent = departure.peer.with_last_outbox(|outbox| socket.poll_send(cx, outbox));
             sent.unwrap_or(Poll::Ready(Ok(())))
         };
-        Some(Box::pin(farewell(socket, send, self.session, end.is_by_client())))
+        Some(Box::pin(farewell(socket, send, self.session, matches!(end, Disconnect::Closed(_)))))
     }
 }
 
@@ -256,11 +226,11 @@ impl<H> ActiveSession<'_, H> {
         drop(handler);
         let departure = lease.part(reason, dead)?;
         self.session.events().emit(|| {
-            let (peer, usage) = (departure.peer(), departure.usage());
+            let (peer, usage) = (&departure.peer, departure.usage);
             Happened::PeerDisconnected(Disconnected {
                 peer: peer.realm().address(peer.id()),
                 connection: peer.connection(),
-                reason: departure.why(),
+                reason: departure.why,
                 duration: usage.duration,
                 messages: usage.messages,
                 bytes: usage.bytes,
@@ -277,9 +247,9 @@ impl<H> Drop for ActiveSession<'_, H> {
 }
 
 /// The pause of a client above its rate limit, cut into parts so that we notice when it leaves.
-fn pause_for(excess: Duration, sessions: &Sessions) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+fn pause_for(excess: Duration, node: &Node) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
     let pause = excess.min(MAX_PAUSE);
-    if pause.is_zero() { None } else { Some(Box::pin(sessions.sleep(pause))) }
+    if pause.is_zero() { None } else { Some(Box::pin(node.clock().sleep(pause))) }
 }
 
 /// Handles one event; breaks when the client says goodbye.

@@ -6,16 +6,17 @@ mod messages;
 mod mock;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
-use super::{ConnectRequest, Sessions, Source, serve_guest, serve_peer};
+use super::{ConnectRequest, Source, serve_guest, serve_peer};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::Events;
-use crate::node::{ActiveKeys, Node};
+use crate::node::Node;
 use crate::transport::Disconnect;
 use mock::{Input, MockClient, MockSocket, Output, idle, mock};
 
@@ -23,9 +24,8 @@ const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;
 const LEAVE: &str = r#"{"type":"LEAVE"}"#;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Serves sessions. Only this type knows what they are made from.
+/// Serves sessions. Only this type knows their dependencies.
 struct World {
-    sessions: Arc<Sessions>,
     node: Arc<Node>,
     clock: Clock,
 }
@@ -36,17 +36,16 @@ impl World {
         configure(&mut config);
         let (clock, built_in) = (Clock::manual(), config.built_in_keys());
         let node = Arc::new(Node::new(config, clock.clone(), Events::default(), None));
-        let keys = Arc::new(ActiveKeys::default());
-        built_in.into_iter().for_each(|key| keys.put(key, &node));
-        World { sessions: Sessions::new(Arc::clone(&node), keys, Vec::new()), node, clock }
+        built_in.into_iter().for_each(|key| node.put_key(key));
+        World { node, clock }
     }
 
     fn serve_peer(&self, socket: MockSocket, request: ConnectRequest) -> JoinHandle<()> {
-        spawn_local(serve_peer(socket, &self.sessions, request))
+        spawn_local(serve_peer(socket, &self.node, request))
     }
 
     fn serve_guest(&self, socket: MockSocket, request: ConnectRequest) -> JoinHandle<()> {
-        spawn_local(serve_guest(socket, &self.sessions, request))
+        spawn_local(serve_guest(socket, &self.node, request))
     }
 
     fn is_here(&self, id: &str) -> bool {
@@ -54,12 +53,12 @@ impl World {
     }
 
     fn sessions(&self) -> usize {
-        self.sessions.len()
+        self.node.sessions.load(Ordering::SeqCst)
     }
 
-    /// Moves the clock, does what is due, and lets the sessions go on.
+    /// Moves the clock, does all timed work that is due, and lets the sessions continue.
     async fn advance(&self, by: Duration) {
-        // Sessions that are about to wait read the clock first.
+        // Node that are about to wait read the clock first.
         idle().await;
         self.clock.advance(by);
         self.node.sweep();
@@ -127,7 +126,7 @@ fn error(message: &str) -> String {
     format!(r#"{{"type":"ERROR","payload":{{"msg":"{message}"}}}}"#)
 }
 
-/// Very many clients are just there, so what a session keeps for each of them must not grow by accident.
+/// Most clients are idle, so the memory of a session must not grow by accident.
 #[test]
 fn the_future_of_a_session_is_small() {
     run(
@@ -135,7 +134,7 @@ fn the_future_of_a_session_is_small() {
         async |world| {
             let (socket, _client) = mock();
             let of_socket = size_of_val(&socket);
-            let session = serve_peer(socket, &world.sessions, request("key=peerjs&id=a&token=t"));
+            let session = serve_peer(socket, &world.node, request("key=peerjs&id=a&token=t"));
             let own = size_of_val(&session) - of_socket;
             assert!(own <= 200, "{own} bytes beside the socket");
         },

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::CertificateDer;
-use x509_parser::parse_x509_certificate;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage};
 
 use super::handshakes::Handshakes;
 
@@ -20,13 +21,13 @@ pub(crate) struct Certificates {
     pub(super) current: ArcSwap<CertifiedKey>,
     /// Certificates for validators of an ACME server, by the name that they send (RFC 8737, section 3).
     validations: Mutex<HashMap<String, Arc<CertifiedKey>>>,
-    /// Why the certificate could not be replaced the last time.
-    problem: Mutex<Option<String>>,
-    /// How the handshakes of the port end.
+    /// The error of the last attempt to replace the certificate.
+    problem: ArcSwapOption<String>,
+    /// The counts of TLS handshakes at the port, by outcome.
     pub(crate) handshakes: Handshakes,
 }
 
-/// When a certificate is valid, in seconds since 1970.
+/// The validity of a certificate, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Validity {
     pub(crate) from: u64,
@@ -38,12 +39,12 @@ impl Certificates {
         Arc::new(Certificates {
             current: ArcSwap::from_pointee(certificate),
             validations: Mutex::default(),
-            problem: Mutex::default(),
+            problem: ArcSwapOption::empty(),
             handshakes: Handshakes::default(),
         })
     }
 
-    /// Shows another certificate from now on. False if it is the one that is shown already.
+    /// Shows another certificate from now on. False if it is shown already.
     pub(crate) fn swap(&self, certificate: CertifiedKey) -> bool {
         self.set_problem(None);
         // A certificate has one key, so the same chain has the same key.
@@ -63,22 +64,20 @@ impl Certificates {
         self.validations().remove(name);
     }
 
-    /// When the certificate is valid; nothing if it cannot be read.
+    /// The validity of the certificate; nothing if it cannot be read.
     pub(crate) fn validity(&self) -> Option<Validity> {
         Validity::of(self.current.load().cert.first()?)
     }
 
-    /// Why the certificate could not be replaced the last time, if it could not.
+    /// The error of the last attempt to replace the certificate, if it failed.
     pub(crate) fn problem(&self) -> Option<String> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.problem.load_full().map(Arc::unwrap_or_clone)
     }
 
-    /// Keeps why the certificate could not be replaced. True if that is another reason than before.
+    /// Stores why the certificate could not be replaced. True if that is another reason than before.
     pub(crate) fn set_problem(&self, why: Option<String>) -> bool {
-        let mut problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = *problem != why;
-        *problem = why;
-        is_new
+        let why = why.map(Arc::new);
+        self.problem.swap(why.clone()) != why
     }
 
     fn validations(&self) -> MutexGuard<'_, HashMap<String, Arc<CertifiedKey>>> {
@@ -98,14 +97,46 @@ impl ResolvesServerCert for Certificates {
 }
 
 impl Validity {
+    /// `None` if the dates cannot be read.
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
-        let (_, certificate) = parse_x509_certificate(certificate).ok()?;
-        let validity = certificate.validity();
-        // Dates before 1970 count as 1970.
-        let seconds = |timestamp: i64| u64::try_from(timestamp).unwrap_or(0);
-        Some(Validity {
-            from: seconds(validity.not_before.timestamp()),
-            to: seconds(validity.not_after.timestamp()),
-        })
+        let certificate = EndEntityCert::try_from(certificate).ok()?;
+        // webpki checks the dates first, and tells them only in these errors.
+        let check = |time| {
+            let (time, usage) = (UnixTime::since_unix_epoch(time), KeyUsage::server_auth());
+            certificate.verify_for_usage(ALL_VERIFICATION_ALGS, &[], &[], time, usage, None, None).err()
+        };
+        let Some(Error::CertExpired { not_after, .. }) = check(Duration::MAX) else { return None };
+        let from = match check(Duration::ZERO) {
+            Some(Error::CertNotValidYet { not_before, .. }) => not_before.as_secs(),
+            _ => 0,
+        };
+        Some(Validity { from, to: not_after.as_secs() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    #[test]
+    fn dates_are_read_in_both_forms_and_nothing_else_is() {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        for (years, from, to) in [
+            ((1970, 2049), 0, 2_493_072_000),
+            // Later ones have another form.
+            ((2026, 4096), 1_767_225_600, 67_090_118_400),
+            ((1999, 2000), 915_148_800, 946_684_800),
+        ] {
+            (params.not_before, params.not_after) =
+                (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
+            let certificate = params.self_signed(&key).unwrap();
+            assert_eq!(Validity::of(certificate.der()), Some(Validity { from, to }));
+            for end in 0..certificate.der().len() {
+                assert_eq!(Validity::of(&CertificateDer::from(&certificate.der()[..end])), None);
+            }
+        }
     }
 }

@@ -1,67 +1,49 @@
-//! How TLS handshakes end.
+//! Outcomes of TLS handshakes.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustls::{AlertDescription, Error};
+use rustls::{AlertDescription, Error, HandshakeKind};
 
-/// How a TLS handshake ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Handshake {
-    /// The connection is secure.
-    Done,
-    /// The client spoke plain HTTP.
-    PlainHttp,
-    /// What the client sent is not TLS.
-    NotTls,
-    /// It took too long.
-    TimedOut,
-    /// The client ended the connection without a reason.
-    Left,
-    /// The client does not accept the certificate.
-    CertificateRefused,
-    /// Client and server have no version, cipher or group in common.
-    Incompatible,
-    /// The server has no certificate for this client, such as a validator that comes too late.
-    NoCertificate,
-    /// Anything else.
-    Other,
+use crate::wire::labels;
+
+labels! {
+    /// The outcome of a TLS handshake.
+    pub(crate) enum Handshake {
+        /// The connection is secure.
+        Done = "ok",
+        /// The connection is secure, with the keys of a session of before: no certificate and no signature.
+        Resumed = "resumed",
+        /// The client spoke plain HTTP.
+        PlainHttp = "plain_http",
+        /// The client's bytes are not TLS.
+        NotTls = "not_tls",
+        /// It took too long.
+        TimedOut = "timeout",
+        /// The client ended the connection without a reason.
+        Left = "left",
+        /// The client does not accept the certificate.
+        CertificateRefused = "certificate_refused",
+        /// Client and server have no version, cipher or group in common.
+        Incompatible = "incompatible",
+        /// The server has no certificate for this client, such as a validator that comes too late.
+        NoCertificate = "no_certificate",
+        /// Any other error.
+        Other = "other",
+    }
 }
 
-/// How many handshakes ended in each way. All threads share the counters: a handshake costs far more.
+/// The number of handshakes by outcome. All threads share the counters: a handshake costs far more.
 #[derive(Debug, Default)]
 pub(crate) struct Handshakes([AtomicU64; Handshake::ALL.len()]);
 
 impl Handshake {
-    /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Handshake; 9] = [
-        Handshake::Done,
-        Handshake::PlainHttp,
-        Handshake::NotTls,
-        Handshake::TimedOut,
-        Handshake::Left,
-        Handshake::CertificateRefused,
-        Handshake::Incompatible,
-        Handshake::NoCertificate,
-        Handshake::Other,
-    ];
-
-    /// The name in metrics.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Handshake::Done => "ok",
-            Handshake::PlainHttp => "plain_http",
-            Handshake::NotTls => "not_tls",
-            Handshake::TimedOut => "timeout",
-            Handshake::Left => "left",
-            Handshake::CertificateRefused => "certificate_refused",
-            Handshake::Incompatible => "incompatible",
-            Handshake::NoCertificate => "no_certificate",
-            Handshake::Other => "other",
-        }
+    /// The outcome of a successful handshake.
+    pub(crate) fn done(kind: Option<HandshakeKind>) -> Self {
+        if kind == Some(HandshakeKind::Resumed) { Handshake::Resumed } else { Handshake::Done }
     }
 
-    /// Why a handshake failed.
+    /// The outcome for the error of a failed handshake.
     pub(crate) fn failed(error: &io::Error) -> Self {
         use AlertDescription as Alert;
         let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref());
@@ -97,9 +79,10 @@ impl Handshakes {
         }
     }
 
-    /// How many ended in each way, by label.
+    /// The number of handshakes by the label of their outcome.
     pub(crate) fn totals(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        Handshake::ALL.map(Handshake::label).into_iter().zip(self.0.iter().map(|n| n.load(Ordering::Relaxed)))
+        let counts = self.0.iter().map(|count| count.load(Ordering::Relaxed));
+        Handshake::ALL.into_iter().map(Handshake::label).zip(counts)
     }
 }
 

@@ -9,13 +9,10 @@ use super::{Certificates, TlsError, TlsFiles};
 use crate::files::Stamp;
 use crate::threads::Threads;
 
-/// How often the files are looked at.
+/// Interval at which the files are checked.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// A watch of files. The drop ends it.
-pub(crate) struct Watch(#[allow(dead_code, reason = "the drop ends the thread")] Sender<()>);
-
-/// Reads the files and shows their certificate. True if it is another one.
+/// Reads the files and shows their certificate. True if it has changed.
 pub(crate) fn reread(files: &TlsFiles, certificates: &Certificates) -> Result<bool, TlsError> {
     let certificate = super::load(files).inspect_err(|error| {
         certificates.set_problem(Some(error.to_string()));
@@ -23,14 +20,14 @@ pub(crate) fn reread(files: &TlsFiles, certificates: &Certificates) -> Result<bo
     Ok(certificates.swap(certificate))
 }
 
-/// Shows a new certificate soon after its files have changed, and then calls `loaded`. Pipes are not watched: they can be
-/// read only once.
+/// Shows a new certificate soon after its files have changed, and then calls `loaded`, until the drop of the returned value. Pipes
+/// are not watched: they can be read only once.
 pub(crate) fn watch(
     files: TlsFiles,
     certificates: Arc<Certificates>,
     threads: &Threads,
-    mut loaded: impl FnMut() + Send + 'static,
-) -> io::Result<Option<Watch>> {
+    mut loaded: impl FnMut(&TlsFiles) + Send + 'static,
+) -> io::Result<Option<Sender<()>>> {
     if !files.are_regular() {
         log::info!(
             "--sslkey and --sslcert are not both regular files, so the server does not look for new ones"
@@ -42,11 +39,11 @@ pub(crate) fn watch(
     threads.keep("certificate", move || {
         while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
             if watched.look() {
-                loaded();
+                loaded(&watched.files);
             }
         }
     })?;
-    Ok(Some(Watch(stop)))
+    Ok(Some(stop))
 }
 
 /// Changes when one of the files does.
@@ -55,7 +52,7 @@ type Stamps = [Option<Stamp>; 2];
 struct Watched {
     files: TlsFiles,
     certificates: Arc<Certificates>,
-    /// The files that are in use. Nothing before the first look: they may have changed since they were read.
+    /// The active files. Nothing before the first look: they may have changed since they were read.
     seen: Option<Stamps>,
 }
 
@@ -72,7 +69,7 @@ impl Watched {
                 self.seen = Some(stamps);
                 self.certificates.swap(certificate)
             }
-            // One file may be written before the other. So they are read again each time until they fit, and the log tells once.
+            // One file may be written before the other. So they are read each time until they fit, and the error is logged once.
             Err(error) => {
                 if self.certificates.set_problem(Some(error.to_string())) {
                     log::warn!("the previous certificate stays in use until the files can be read: {error}");

@@ -1,23 +1,34 @@
 //! The connection below HTTP. It closes clients that stop reading or sending, and reads only as much as
 //! HTTP can handle. A WebSocket takes the inner connection out of it.
+//!
+//! actix-http has no time limit for writes, for a second head, or while a chunked body is unread. It parses all that it can read
+//! before it handles any of it, 3 KB for each pipelined request. It spins while its buffer is full, and continues an answer whose
+//! client is gone until writing fails.
 
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use actix_http::body::{BodySize, BoxBody, MessageBody};
+use actix_http::error::PayloadError;
+use actix_http::{Payload, Request, Response};
+use actix_web::dev::{Service, ServiceResponse};
+use bytes::Bytes;
+use futures_core::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::connection_state::ConnectionState;
-use super::upgrade::{SocketHalves, Upgradable};
+use super::upgrade::{Io, Upgradable};
 use crate::limits::ConnectionPermit;
+use crate::router::Writer;
 
-/// How long a client may read nothing of a response.
+/// Time for which a client may read nothing of a response.
 const STALL: Duration = Duration::from_secs(10);
 
-/// How long a client may take to start its next request, and then to send the complete head.
+/// Time limit for a client to start its next request, and then to send the complete head.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection below HTTP.
@@ -79,13 +90,13 @@ impl<T> Connection<T> {
     }
 }
 
-/// Whether these bytes begin a handshake of TLS (RFC 8446, section 5.1).
+/// True if these bytes begin a TLS handshake (RFC 8446, section 5.1).
 fn is_tls(bytes: &[u8]) -> bool {
     bytes.starts_with(&[22, 3])
 }
 
 impl<T: Upgradable> Upgradable for Connection<T> {
-    fn into_halves(self) -> SocketHalves {
+    fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {
         self.io.into_halves()
     }
 }
@@ -161,6 +172,194 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     }
 }
 
+/// Maximum bytes that HTTP gets at once. It parses all requests in them, at 3 KB of memory each, before it
+/// handles the second. So this limits pipelining to 38 minimal requests, or two or three of a browser.
+const READ_SIZE: usize = 1 << 10;
+
+/// Bytes that are read while a request is handled. Without a read, the end of the connection would go unnoticed.
+const READ_AHEAD: usize = 64;
+
+/// State shared by a connection and its requests.
+pub(crate) struct ConnectionState {
+    permit: Option<ConnectionPermit>,
+    active_requests: Cell<usize>,
+    /// The time at which the server began to wait for a request: after the last response, or at the first byte of a head.
+    waiting_since: Cell<Instant>,
+    head_begun: Cell<bool>,
+    /// Bytes that HTTP may still read before it must handle its input.
+    readable: Cell<usize>,
+    ended: Cell<bool>,
+    reader: RefCell<Option<Waker>>,
+    watcher: RefCell<Option<Waker>>,
+}
+
+/// Marks a request as being handled, until HTTP has the complete response.
+struct ActiveRequest(Rc<ConnectionState>);
+
+impl ConnectionState {
+    fn new(permit: Option<ConnectionPermit>) -> Self {
+        ConnectionState {
+            permit,
+            active_requests: Cell::default(),
+            waiting_since: Cell::new(Instant::now()),
+            head_begun: Cell::default(),
+            readable: Cell::new(READ_SIZE),
+            ended: Cell::default(),
+            reader: RefCell::default(),
+            watcher: RefCell::default(),
+        }
+    }
+
+    /// Counts the connection towards the limit of its address.
+    pub(crate) fn permit(&self) -> Option<&ConnectionPermit> {
+        self.permit.as_ref()
+    }
+
+    /// Ready when the client has closed its side.
+    pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ended.get() {
+            return Poll::Ready(());
+        }
+        self.watcher.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    fn end(&self) {
+        self.ended.set(true);
+        self.watcher.take().into_iter().for_each(Waker::wake);
+    }
+
+    fn is_handling(&self) -> bool {
+        self.active_requests.get() > 0
+    }
+
+    fn waiting_since(&self) -> Instant {
+        self.waiting_since.get()
+    }
+
+    /// Restarts the time for the next request.
+    fn restart_request_timeout(&self) {
+        self.waiting_since.set(Instant::now());
+    }
+
+    /// The number of bytes that may be read now.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<usize> {
+        match self.readable.get() {
+            0 if self.is_handling() => self.pause_reading(cx),
+            0 => {
+                // HTTP handles its input before it is polled again.
+                self.readable.set(READ_SIZE);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            readable => Poll::Ready(readable),
+        }
+    }
+
+    fn has_read(&self, count: usize) {
+        self.readable.set(self.readable.get().saturating_sub(count));
+        if !self.is_handling() && !self.head_begun.replace(true) {
+            self.restart_request_timeout();
+        }
+    }
+
+    fn has_read_all(&self) {
+        if !self.is_handling() {
+            self.readable.set(READ_SIZE);
+        }
+    }
+
+    /// Stops reading until [`resume_reading`](Self::resume_reading).
+    fn pause_reading<R>(&self, cx: &mut Context<'_>) -> Poll<R> {
+        self.reader.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    fn resume_reading(&self) {
+        self.reader.take().into_iter().for_each(Waker::wake);
+    }
+
+    fn handle(self: &Rc<Self>) -> ActiveRequest {
+        self.active_requests.set(self.active_requests.get() + 1);
+        self.readable.set(self.readable.get().min(READ_AHEAD));
+        ActiveRequest(Rc::clone(self))
+    }
+
+    /// A handler waits for more of a body.
+    fn want_body(&self) {
+        self.readable.set(READ_SIZE);
+        self.resume_reading();
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        let requests = &self.0.active_requests;
+        requests.set(requests.get().saturating_sub(1));
+        self.0.head_begun.set(false);
+        self.0.restart_request_timeout();
+        self.0.resume_reading();
+    }
+}
+
+/// Lets the service handle a request and marks it as active on its connection.
+pub(crate) fn handle<S>(
+    mut request: Request,
+    service: &S,
+) -> impl Future<Output = Result<Response<ResponseBody>, S::Error>> + use<S>
+where
+    S: Service<Request, Response = ServiceResponse<BoxBody>>,
+{
+    let active = request.conn_data::<Rc<ConnectionState>>().map(ConnectionState::handle);
+    if let (Some(ActiveRequest(connection)), payload) = (&active, request.payload())
+        && !matches!(payload, Payload::None)
+    {
+        let body = RequestBody { body: payload.take(), connection: Rc::clone(connection) };
+        *payload = Payload::Stream { payload: Box::pin(body) };
+    }
+    let response = service.call(request);
+    async move {
+        let response: Response<BoxBody> = response.await?.into();
+        Ok(response.map_body(|_, body| ResponseBody { body, _active: active }))
+    }
+}
+
+/// The body of a request. The connection reads it only as fast as the handler asks for it.
+struct RequestBody {
+    body: Payload,
+    connection: Rc<ConnectionState>,
+}
+
+impl Stream for RequestBody {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = Pin::new(&mut self.body).poll_next(cx);
+        if next.is_pending() {
+            self.connection.want_body();
+        }
+        next
+    }
+}
+
+/// The body of a response. HTTP drops it after reading all of it, which ends the request.
+pub(crate) struct ResponseBody {
+    body: BoxBody,
+    _active: Option<ActiveRequest>,
+}
+
+impl MessageBody for ResponseBody {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
@@ -171,8 +370,6 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::transport::connection_state::{READ_AHEAD, READ_SIZE};
-
     const MS: Duration = Duration::from_millis(1);
 
     #[tokio::test(start_paused = true)]

@@ -1,3 +1,5 @@
+//! Decodes the frames of a client (RFC 6455), and keeps its unfinished message.
+
 #![cfg_attr(
     not(test),
     expect(clippy::indexing_slicing, reason = "each index was compared with the length just before")
@@ -6,10 +8,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use super::message_buffer::MessageBuffer;
-use super::{Disconnect, Event, MessageLimits, message};
+use super::{Disconnect, Event, Flow, OnEvent, message};
+use crate::limits::{Quota, QuotaShare};
 use crate::wire::{CloseReason, is_close_code};
 
 /// Turns a client's bytes into [`Event`]s (RFC 6455, section 5).
@@ -58,9 +60,7 @@ mod opcode {
 }
 
 const MAX_CONTROL_PAYLOAD: usize = 125;
-const PROTOCOL: Disconnect = Disconnect::Violation(CloseReason::ProtocolError);
-
-type OnEvent<'a> = &'a mut dyn FnMut(Event<'_>) -> ControlFlow<()>;
+const PROTOCOL: Disconnect = Disconnect::ByServer(CloseReason::ProtocolError);
 
 impl Decoder {
     pub(crate) fn new(limits: MessageLimits) -> Self {
@@ -74,8 +74,8 @@ impl Decoder {
         }
         while !input.is_empty() {
             match self.step(input, on_event) {
-                Ok((taken, ControlFlow::Continue(()))) => input = &mut input[taken..],
-                Ok((_, ControlFlow::Break(()))) => break,
+                Ok((taken, Flow::Continue(()))) => input = &mut input[taken..],
+                Ok((_, Flow::Break(()))) => break,
                 Err(ended) => {
                     self.partial = Vec::new();
                     self.message = None;
@@ -88,11 +88,7 @@ impl Decoder {
     }
 
     /// Decodes one frame, or a part of one, and returns its size in bytes.
-    fn step(
-        &mut self,
-        input: &mut [u8],
-        on_event: OnEvent<'_>,
-    ) -> Result<(usize, ControlFlow<()>), Disconnect> {
+    fn step(&mut self, input: &mut [u8], on_event: OnEvent<'_>) -> Result<(usize, Flow), Disconnect> {
         if let Some(message) = self.message.as_mut().filter(|message| message.frame.is_some()) {
             let taken = message.receive(input, self.limits.max_message_bytes)?;
             return Ok((taken, self.end_frame(on_event)?));
@@ -102,7 +98,7 @@ impl Decoder {
         }
         let Some(header) = self.header(input)? else {
             self.partial.extend_from_slice(input);
-            return Ok((input.len(), ControlFlow::Continue(())));
+            return Ok((input.len(), Flow::Continue(())));
         };
         let end = header.header_len + header.payload_len;
         match input.get_mut(header.header_len..end) {
@@ -113,18 +109,14 @@ impl Decoder {
             }
             None if header.is_control() => {
                 self.partial.extend_from_slice(input);
-                Ok((input.len(), ControlFlow::Continue(())))
+                Ok((input.len(), Flow::Continue(())))
             }
             _ => Ok((header.header_len, self.begin_frame(&header, on_event)?)),
         }
     }
 
-    /// Appends input to the incomplete header or control frame, as many bytes as are known to belong to it.
-    fn complete_partial(
-        &mut self,
-        input: &[u8],
-        on_event: OnEvent<'_>,
-    ) -> Result<(usize, ControlFlow<()>), Disconnect> {
+    /// Appends input to the incomplete header or control frame: as many bytes as certainly belong to it.
+    fn complete_partial(&mut self, input: &[u8], on_event: OnEvent<'_>) -> Result<(usize, Flow), Disconnect> {
         // The length of a header is known only when it is complete, so append byte by byte.
         let wanted = match self.header(&self.partial)? {
             Some(header) => header.header_len + header.payload_len - self.partial.len(),
@@ -141,7 +133,7 @@ impl Decoder {
                 let mut frame = std::mem::take(&mut self.partial);
                 control(&header, &mut frame[header.header_len..], on_event)?
             }
-            _ => ControlFlow::Continue(()),
+            _ => Flow::Continue(()),
         };
         Ok((taken, flow))
     }
@@ -156,7 +148,7 @@ impl Decoder {
         if header.as_ref().is_none_or(fits) { Ok(header) } else { Err(PROTOCOL) }
     }
 
-    fn begin_frame(&mut self, header: &Header, on_event: OnEvent<'_>) -> Result<ControlFlow<()>, Disconnect> {
+    fn begin_frame(&mut self, header: &Header, on_event: OnEvent<'_>) -> Result<Flow, Disconnect> {
         let quota = &self.limits.unfinished;
         let message = self.message.get_or_insert_with(|| {
             let (text, payload) = (header.opcode == opcode::TEXT, MessageBuffer::new(quota));
@@ -168,13 +160,13 @@ impl Decoder {
     }
 
     /// Ends the frame if it is complete, and passes the message on if that is complete too.
-    fn end_frame(&mut self, on_event: OnEvent<'_>) -> Result<ControlFlow<()>, Disconnect> {
+    fn end_frame(&mut self, on_event: OnEvent<'_>) -> Result<Flow, Disconnect> {
         let whole = |frame: &mut Frame| frame.missing == 0;
         let frame = self.message.as_mut().and_then(|message| message.frame.take_if(whole));
         match self.message.take_if(|_| frame.as_ref().is_some_and(|frame| frame.fin)) {
             Some(whole) => message(whole.text, whole.payload.bytes(), on_event),
             None if frame.is_some() => Ok(on_event(Event::Fragment)),
-            None => Ok(ControlFlow::Continue(())),
+            None => Ok(Flow::Continue(())),
         }
     }
 }
@@ -192,11 +184,7 @@ impl PartialMessage {
     }
 }
 
-fn control(
-    header: &Header,
-    payload: &mut [u8],
-    on_event: OnEvent<'_>,
-) -> Result<ControlFlow<()>, Disconnect> {
+fn control(header: &Header, payload: &mut [u8], on_event: OnEvent<'_>) -> Result<Flow, Disconnect> {
     unmask(payload, header.mask);
     match header.opcode {
         opcode::PING => Ok(on_event(Event::Ping(payload))),
@@ -218,25 +206,19 @@ fn closed(payload: &[u8]) -> Disconnect {
     })
 }
 
-fn is_control(opcode: u8) -> bool {
-    opcode & 0x8 != 0
-}
-
 impl Header {
     fn is_control(&self) -> bool {
-        is_control(self.opcode)
+        self.opcode & 0x8 != 0
     }
 
     /// Returns `None` if more bytes are needed. Checks the header before its payload arrives.
     fn parse(bytes: &[u8], max: usize) -> Result<Option<Self>, Disconnect> {
-        let &[first, second, ref rest @ ..] = bytes else {
-            return Ok(None);
-        };
+        let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
         let (fin, opcode) = (first & 0x80 != 0, first & 0x0F);
         let reserved = first & 0x70 != 0;
         let masked = second & 0x80 != 0;
         let short = usize::from(second & 0x7F);
-        let control = is_control(opcode);
+        let control = opcode & 0x8 != 0;
         let known = matches!(opcode, opcode::CONTINUATION..=opcode::BINARY | opcode::CLOSE..=opcode::PONG);
         if reserved || !masked || !known || control && (!fin || short > MAX_CONTROL_PAYLOAD) {
             return Err(PROTOCOL);
@@ -254,11 +236,9 @@ impl Header {
         }
         let payload_len = match usize::try_from(payload_len) {
             Ok(len) if len <= max || control => len,
-            _ => return Err(Disconnect::Violation(CloseReason::TooBig)),
+            _ => return Err(Disconnect::ByServer(CloseReason::TooBig)),
         };
-        let &[a, b, c, d, ..] = rest else {
-            return Ok(None);
-        };
+        let &[a, b, c, d, ..] = rest else { return Ok(None) };
         Ok(Some(Header { fin, opcode, mask: [a, b, c, d], header_len: 6 + length_len, payload_len }))
     }
 }
@@ -273,5 +253,58 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     }
     for (byte, mask) in rest.iter_mut().zip(mask.iter().cycle()) {
         *byte ^= mask;
+    }
+}
+
+/// The size limit of one message, and the quota of all unfinished messages.
+#[derive(Clone)]
+pub(crate) struct MessageLimits {
+    pub(crate) max_message_bytes: usize,
+    pub(crate) unfinished: Arc<Quota>,
+}
+
+/// The received part of a message. Its memory is charged to the quota of all connections until it is dropped.
+pub(super) struct MessageBuffer {
+    bytes: Vec<u8>,
+    share: QuotaShare,
+}
+
+impl MessageBuffer {
+    pub(super) fn new(quota: &Arc<Quota>) -> Self {
+        MessageBuffer { bytes: Vec::new(), share: quota.share() }
+    }
+
+    /// Copies bytes into a new buffer.
+    pub(super) fn copy(bytes: &[u8], quota: &Arc<Quota>) -> Result<Self, Disconnect> {
+        let mut buffer = MessageBuffer::new(quota);
+        buffer.push(bytes, bytes.len())?;
+        Ok(buffer)
+    }
+
+    /// Appends bytes and returns the appended part. The buffer doubles when it is full, up to `max_len`, so that bytes
+    /// are rarely copied.
+    pub(super) fn push(&mut self, bytes: &[u8], max_len: usize) -> Result<&mut [u8], Disconnect> {
+        let (len, capacity) = (self.bytes.len(), self.bytes.capacity());
+        let wanted = len + bytes.len();
+        if wanted > capacity {
+            let grown = wanted.max(max_len.min(2 * capacity));
+            // Charge before allocating.
+            self.share.set(grown).map_err(|_| Disconnect::ByServer(CloseReason::TryAgainLater))?;
+            self.bytes.reserve_exact(grown - len);
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(self.bytes.get_mut(len..).unwrap_or_default())
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
     }
 }

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
-use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -15,17 +14,16 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::time::{Sleep, sleep};
 
-use super::connection_state::ConnectionState;
-use super::{Disconnect, Event, Socket};
-use crate::broker::{Outbox, Peer};
-use crate::wire::Link;
-use crate::wire::{Frame, Opcode};
+use super::connection::ConnectionState;
+use super::{Disconnect, OnEvent, Socket};
+use crate::router::{Outbox, Peer};
+use crate::wire::{Frame, Link, Opcode};
 
 /// Number of zeros in the first line.
 const PADDING: usize = 2048;
 
-/// Time between two messages. The client reads one line for each progress event of its browser, and
-/// Chromium sends one every 50 ms at most. So the client would read two messages at once late or never.
+/// Time between two messages. The client reads one line for each progress event of its browser, and Chromium sends one
+/// every 50 ms at most. So if two messages came at once, it would read the second late or never.
 const MESSAGE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A line without a meaning. It makes the client read one more line, because a busy browser sends one
@@ -63,8 +61,8 @@ pub(crate) struct StreamSocket {
 /// lock as a takeover, so that exactly one stream gets the message.
 pub(crate) struct StreamBody {
     state: Rc<RefCell<StreamState>>,
-    /// State of the connection below; `None` in an embedded broker.
-    connection: Option<Rc<ConnectionState>>,
+    /// State of the connection below, which tells when the client leaves; `None` in an embedded broker.
+    pub(crate) connection: Option<Rc<ConnectionState>>,
     padded: bool,
     pause: Option<Pin<Box<Sleep>>>,
     fillers: FillerSchedule,
@@ -92,13 +90,6 @@ struct StreamState {
     body: Option<Waker>,
 }
 
-/// The next step of the body.
-enum NextStep {
-    Line(Bytes),
-    Nothing,
-    End,
-}
-
 /// Creates both sides. The client counts as gone when the body was dropped and `grace` is ready.
 pub(crate) fn stream(grace: impl Future<Output = ()> + 'static) -> (StreamSocket, StreamBody) {
     let state = Rc::<RefCell<StreamState>>::default();
@@ -113,13 +104,6 @@ pub(crate) fn stream(grace: impl Future<Output = ()> + 'static) -> (StreamSocket
     (StreamSocket { state, since: Instant::now(), grace, alive: false }, body)
 }
 
-impl StreamBody {
-    /// Ends the stream when the client leaves.
-    pub(crate) fn watch(&mut self, connection: Rc<ConnectionState>) {
-        self.connection = Some(connection);
-    }
-}
-
 impl StreamState {
     fn end(&mut self) {
         self.ended = true;
@@ -130,34 +114,35 @@ impl StreamState {
         self.body.take().into_iter().for_each(Waker::wake);
     }
 
-    fn next(&mut self) -> NextStep {
+    /// The next line, or the end. Pending if there is none yet.
+    fn next(&mut self) -> Poll<Option<Bytes>> {
         let taken = self.peer.as_ref().and_then(|peer| peer.with_last_outbox(take_line));
-        match taken.or_else(|| self.refusal.pop_front().map(NextStep::Line)) {
+        match taken.or_else(|| self.refusal.pop_front().map(|line| Poll::Ready(Some(line)))) {
             Some(next) => next,
-            None if self.ended => NextStep::End,
-            None => NextStep::Nothing,
+            None if self.ended => Poll::Ready(None),
+            None => Poll::Pending,
         }
     }
 }
 
-/// Takes the first message out of the outbox. It counts as written then.
-fn take_line(outbox: &mut Outbox) -> NextStep {
+/// Takes the first message out of the outbox. It counts as written then. Ready with nothing at the end.
+fn take_line(outbox: &mut Outbox) -> Poll<Option<Bytes>> {
     while let Some(frame) = outbox.front().filter(|_| !outbox.is_broken()) {
         let (opcode, len) = (frame.opcode(), frame.len());
         let line = (opcode == Some(Opcode::Text)).then(|| line(frame));
         outbox.advance(len);
         match (line, opcode) {
-            (Some(line), _) => return NextStep::Line(line),
-            (None, Some(Opcode::Close)) => return NextStep::End,
+            (Some(line), _) => return Poll::Ready(Some(line)),
+            (None, Some(Opcode::Close)) => return Poll::Ready(None),
             // Pings, which `StreamSocket` answers.
             (None, _) => {}
         }
     }
     if outbox.is_broken() {
-        return NextStep::End;
+        return Poll::Ready(None);
     }
     outbox.unblock();
-    NextStep::Nothing
+    Poll::Pending
 }
 
 /// Writes a message as one line. A payload is the sender's own JSON text, and a line break in it could forge
@@ -178,11 +163,7 @@ impl Socket for StreamSocket {
         self.state.borrow_mut().peer = Some(peer.clone());
     }
 
-    fn poll_recv(
-        &mut self,
-        cx: &mut Context<'_>,
-        _: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Poll<Result<(), Disconnect>> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>, _: OnEvent<'_>) -> Poll<Result<(), Disconnect>> {
         if std::mem::take(&mut self.alive) {
             return Poll::Ready(Ok(()));
         }
@@ -210,20 +191,17 @@ impl Socket for StreamSocket {
         state.socket = Some(cx.waker().clone());
         if state.peer.is_none() {
             // The client was refused, and these messages say why.
-            loop {
-                match take_line(outbox) {
-                    NextStep::Line(line) => state.refusal.push_back(line),
-                    NextStep::Nothing => break,
-                    NextStep::End => {
-                        state.end();
-                        break;
-                    }
-                }
+            while let Poll::Ready(next) = take_line(outbox) {
+                let Some(line) = next else {
+                    state.end();
+                    break;
+                };
+                state.refusal.push_back(line);
             }
         }
         match outbox.front().map(Frame::opcode) {
             None => return Poll::Ready(Ok(())),
-            // Messages go to the next stream; a close frame reaches nobody.
+            // The next stream gets the messages; a close frame is dropped.
             Some(Some(Opcode::Close)) if state.gone => {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
@@ -271,16 +249,16 @@ impl Stream for StreamBody {
         // Tell the socket that a message was written, or that the body waits.
         state.socket.take().into_iter().for_each(Waker::wake);
         match next {
-            NextStep::Line(line) => {
+            Poll::Ready(Some(line)) => {
                 this.pause = Some(Box::pin(sleep(MESSAGE_INTERVAL)));
                 this.fillers.message_sent();
                 Poll::Ready(Some(Ok(line)))
             }
-            NextStep::Nothing => {
+            Poll::Pending => {
                 state.body = Some(cx.waker().clone());
                 this.fillers.poll_due(cx).map(|()| Some(Ok(FILLER)))
             }
-            NextStep::End => {
+            Poll::Ready(None) => {
                 state.ended = true;
                 Poll::Ready(None)
             }

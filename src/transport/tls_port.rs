@@ -1,7 +1,5 @@
-//! The connection below TLS. A client that speaks plain HTTP gets an answer that it can read, instead of an alert of TLS.
+//! The connection below TLS. A client that speaks plain HTTP gets a readable answer, instead of an alert of TLS.
 
-use std::error::Error;
-use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -43,18 +41,11 @@ impl<T> TlsPort<T> {
 }
 
 /// The error that ends a connection after the answer to plain HTTP.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the client speaks plain HTTP")]
 struct PlainHttp;
 
-impl fmt::Display for PlainHttp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the client speaks plain HTTP")
-    }
-}
-
-impl Error for PlainHttp {}
-
-/// Whether a handshake failed because the client speaks plain HTTP.
+/// True if a handshake failed because the client speaks plain HTTP.
 pub(crate) fn is_plain_http(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<PlainHttp>())
 }

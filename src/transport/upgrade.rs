@@ -6,23 +6,21 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
-use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use actix_codec::FramedParts;
 use actix_http::h1;
-use actix_tls::accept::rustls_0_23::TlsStream;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::decoder::Decoder;
-use super::message_buffer::MessageBuffer;
+use super::decoder::{Decoder, MessageBuffer};
 use super::tls_port::TlsPort;
-use super::{Disconnect, Event, MessageLimits, Socket};
-use crate::broker::{Outbox, Writer};
+use super::tls_stream::TlsStream;
+use super::{Disconnect, MessageLimits, OnEvent, Socket};
+use crate::router::{Outbox, Writer};
 use crate::wire::Frame;
 
 /// Maximum bytes per read. All connections of a worker share one buffer of this size.
@@ -54,20 +52,16 @@ struct HandshakeData {
     early: Result<MessageBuffer, Disconnect>,
 }
 
-enum Io {
+/// The reading direction of a connection, and the writing one too if only the session's own task can write.
+pub(crate) enum Io {
     Plain(OwnedReadHalf),
     Tls(Box<TlsStream<TlsPort<TcpStream>>>),
 }
 
 /// A connection that can be upgraded from HTTP to a WebSocket.
 pub(crate) trait Upgradable: Sized {
-    fn into_halves(self) -> SocketHalves;
-}
-
-/// The two directions of a connection. Without a `writer`, only the session's own task can write.
-pub(crate) struct SocketHalves {
-    io: Io,
-    writer: Option<Box<dyn Writer>>,
+    /// The two directions. Without a writer, only the session's own task can write.
+    fn into_halves(self) -> (Io, Option<Box<dyn Writer>>);
 }
 
 /// Keeps the kernel's send queue short. Nothing can overtake its bytes, so on a slow network a ping would
@@ -83,17 +77,17 @@ fn shorten_send_queue(tcp: &TcpStream) {
 }
 
 impl Upgradable for TcpStream {
-    fn into_halves(self) -> SocketHalves {
+    fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {
         shorten_send_queue(&self);
         let (read, write) = self.into_split();
-        SocketHalves { io: Io::Plain(read), writer: Some(Box::new(TcpWriter(write))) }
+        (Io::Plain(read), Some(Box::new(TcpWriter(write))))
     }
 }
 
 impl Upgradable for TlsStream<TlsPort<TcpStream>> {
-    fn into_halves(self) -> SocketHalves {
-        shorten_send_queue(self.get_ref().0.get_ref());
-        SocketHalves { io: Io::Tls(Box::new(self)), writer: None }
+    fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {
+        shorten_send_queue(self.get_ref().get_ref());
+        (Io::Tls(Box::new(self)), None)
     }
 }
 
@@ -116,35 +110,26 @@ impl UpgradedSocket {
         response: Vec<u8>,
         limits: MessageLimits,
     ) -> Self {
-        let SocketHalves { io, writer } = parts.io.into_halves();
+        let (io, writer) = parts.io.into_halves();
         let early = MessageBuffer::copy(&parts.read_buf, &limits.unfinished);
         // Responses to earlier requests on this connection may still be unwritten.
         let mut unwritten = parts.write_buf.to_vec();
         unwritten.extend_from_slice(&response);
-        UpgradedSocket {
-            io,
-            handshake: Some(Box::new(HandshakeData { response: unwritten, writer, early })),
-            decoder: Decoder::new(limits),
-        }
+        let handshake = Some(Box::new(HandshakeData { response: unwritten, writer, early }));
+        UpgradedSocket { io, handshake, decoder: Decoder::new(limits) }
     }
 }
 
 impl Socket for UpgradedSocket {
     fn open_outbox(&mut self, limit: usize) -> Outbox {
-        let handshake = self.handshake.as_mut();
-        let (response, writer) = handshake
-            .map(|handshake| (std::mem::take(&mut handshake.response), handshake.writer.take()))
-            .unwrap_or_default();
+        let take = |data: &mut Box<HandshakeData>| (std::mem::take(&mut data.response), data.writer.take());
+        let (response, writer) = self.handshake.as_mut().map(take).unwrap_or_default();
         let mut outbox = Outbox::direct(limit, writer);
         outbox.push_opening(Frame::raw(response));
         outbox
     }
 
-    fn poll_recv(
-        &mut self,
-        cx: &mut Context<'_>,
-        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Poll<Result<(), Disconnect>> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>, on_event: OnEvent<'_>) -> Poll<Result<(), Disconnect>> {
         if let Some(handshake) = self.handshake.take() {
             let mut early = handshake.early?;
             if early.len() > 0 {
@@ -153,7 +138,11 @@ impl Socket for UpgradedSocket {
         }
         SCRATCH_BUFFER.with_borrow_mut(|scratch| {
             let mut buf = ReadBuf::new(scratch);
-            match ready!(self.io.poll_read(cx, &mut buf)) {
+            let read = match &mut self.io {
+                Io::Plain(read) => Pin::new(read).poll_read(cx, &mut buf),
+                Io::Tls(tls) => Pin::new(tls).poll_read(cx, &mut buf),
+            };
+            match ready!(read) {
                 Ok(()) if buf.filled().is_empty() => Poll::Ready(Err(Disconnect::Gone)),
                 Ok(()) => Poll::Ready(self.decoder.feed(buf.filled_mut(), on_event)),
                 Err(_) => Poll::Ready(Err(Disconnect::Gone)),
@@ -165,7 +154,7 @@ impl Socket for UpgradedSocket {
         // Unread input makes this ready at once. Otherwise it stays pending and registers no waker.
         let ready = match &self.io {
             Io::Plain(read) => pin!(read.ready(Interest::READABLE)).poll(cx),
-            Io::Tls(tls) => pin!(tls.get_ref().0.get_ref().ready(Interest::READABLE)).poll(cx),
+            Io::Tls(tls) => pin!(tls.get_ref().get_ref().ready(Interest::READABLE)).poll(cx),
         };
         matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
@@ -207,15 +196,6 @@ impl Socket for UpgradedSocket {
             // The drop of the outbox and its writer has done this.
             Io::Plain(_) => Poll::Ready(Ok(())),
             Io::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-        }
-    }
-}
-
-impl Io {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Io::Plain(read) => Pin::new(read).poll_read(cx, buf),
-            Io::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
         }
     }
 }

@@ -1,49 +1,85 @@
-//! One request: its signature, and what the answer means.
+//! One request: an event as JSON, its signature, and the meaning of its answer. The JSON contains no addresses of clients, no
+//! tokens, and no settings of keys, because those may hold secrets.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{HeaderMap, Request, StatusCode, Uri, header};
+use jiff::Timestamp;
+use log::kv;
 use ring::hmac;
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
-use super::queue::Outcome;
-use crate::clock::Clock;
-use crate::http_client::{self, HttpClient, Reach};
-use crate::keys::WebhookSecret;
+use super::queues::Outcome;
+use crate::events::{Event, Row, WebhookEvent};
+use crate::keys::{Webhook, WebhookSecret};
+use crate::outbound::{Bounds, HttpClient, NoAnswer, Reach, parse_url};
+use crate::wire::ConnId;
 
 /// The timeout of a request, from DNS to the end of the answer. Standard Webhooks recommends 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Most bytes of an answer that are read. They mean nothing, but a connection whose answer is read can be used again.
+/// Most bytes of an answer that are read. They have no meaning, but a connection whose answer is read can be used again.
 const MAX_ANSWER_BYTES: usize = 16 << 10;
-/// How long the body of an answer may take.
+/// Time limit for the body of an answer.
 const REST_OF_ANSWER: Duration = Duration::from_secs(1);
 /// Connections to one host that are kept.
 const IDLE_CONNECTIONS: usize = 16;
+
+/// The reason why a webhook cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadWebhook {
+    /// The URL cannot be requested.
+    #[error("the URL {0}")]
+    Url(&'static str),
+    /// Nothing can be signed.
+    #[error("it needs a secret, which signs the events: `echo whsec_$(openssl rand -base64 32)` makes one")]
+    NoSecret,
+    /// There is no URL to send to.
+    #[error("it has a secret and no URL")]
+    NoUrl,
+    /// Events of a key must be sent over TLS.
+    #[error("the URL must begin with https://, unless the server has --webhook_private")]
+    NotSecure,
+}
+
+/// Checks the settings of a webhook. `private` allows URLs without TLS. A private address is noticed when an event is sent.
+pub fn check_webhook(webhook: &Webhook, private: bool) -> Result<(), BadWebhook> {
+    match (webhook.url.as_str(), webhook.secrets.as_slice()) {
+        ("", []) => Ok(()),
+        ("", _) => Err(BadWebhook::NoUrl),
+        (_, []) => Err(BadWebhook::NoSecret),
+        (url, _) => checked_url(url, private).map(drop),
+    }
+}
+
+/// The URL, if it can be requested.
+pub(super) fn checked_url(text: &str, private: bool) -> Result<Uri, BadWebhook> {
+    let url = parse_url(text).map_err(BadWebhook::Url)?;
+    if private || url.scheme_str() == Some("https") { Ok(url) } else { Err(BadWebhook::NotSecure) }
+}
 
 /// Sends requests.
 #[derive(Clone)]
 pub(super) struct Sender {
     public: HttpClient,
     anywhere: HttpClient,
-    clock: Clock,
 }
 
-/// How a request ended.
-pub(super) struct Answer {
+/// The outcome of a request.
+pub(super) struct Attempt {
     pub(super) outcome: Outcome,
-    /// Whether the endpoint wants no further events (410).
-    pub(super) is_gone: bool,
-    /// What went wrong, for the log.
+    /// The error, for the log.
     pub(super) why: String,
 }
 
 impl Sender {
-    pub(super) fn new(clock: Clock) -> Result<Self, rustls::Error> {
-        let client = |reach| http_client::client(reach, IDLE_CONNECTIONS);
-        Ok(Sender { public: client(Reach::Public)?, anywhere: client(Reach::Anywhere)?, clock })
+    pub(super) fn new() -> Result<Self, rustls::Error> {
+        let bounds =
+            |reach| Bounds { reach, idle: IDLE_CONNECTIONS, timeout: TIMEOUT, max_body: MAX_ANSWER_BYTES };
+        let client = |reach| HttpClient::new(bounds(reach));
+        Ok(Sender { public: client(Reach::Public)?, anywhere: client(Reach::Anywhere)? })
     }
 
     /// Sends an event once. `private` allows all addresses.
@@ -54,7 +90,7 @@ impl Sender {
         secrets: Vec<WebhookSecret>,
         id: String,
         body: String,
-    ) -> Answer {
+    ) -> Attempt {
         let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let request = Request::post(url)
             .header(header::CONTENT_TYPE, "application/json")
@@ -62,32 +98,29 @@ impl Sender {
             .header("webhook-id", &id)
             .header("webhook-timestamp", timestamp)
             .header("webhook-signature", signatures(&secrets, &id, timestamp, &body))
-            .body(Full::from(body));
+            .body(body);
         let request = match request {
             Ok(request) => request,
-            Err(error) => return Answer::failed(error.to_string()),
+            Err(error) => return Attempt::failed(error.to_string()),
         };
         let client = if private { self.anywhere } else { self.public };
-        let exchange = async {
-            let response = client.request(request).await.map_err(|error| http_client::reason(&error))?;
-            let (head, body) = response.into_parts();
-            // Redirects are not followed: they would lead to an address that nobody has chosen.
-            let answer = Answer::of(head.status, &head.headers);
-            // What the answer says more, or whether it breaks off, changes nothing.
-            let _ = timeout(REST_OF_ANSWER, Limited::new(body, MAX_ANSWER_BYTES).collect()).await;
-            Ok(answer)
+        let answered = match client.send(request).await {
+            Ok(answered) => answered,
+            Err(error) => return Attempt::failed(error.to_string()),
         };
-        tokio::select! {
-            answer = exchange => answer.unwrap_or_else(Answer::failed),
-            () = self.clock.sleep(TIMEOUT) => Answer::failed(format!("no answer within {} seconds", TIMEOUT.as_secs())),
+        let answer = Attempt::of(answered.head.status, &answered.head.headers);
+        // The body of the answer is ignored, even if it breaks off.
+        match timeout(REST_OF_ANSWER, answered.read()).await {
+            Ok(Err(error @ NoAnswer::TimedOut(_))) => Attempt::failed(error.to_string()),
+            _ => answer,
         }
     }
 }
 
-impl Answer {
+impl Attempt {
     /// The endpoint has not answered.
     pub(super) fn failed(why: String) -> Self {
-        Answer { outcome: Outcome::Failed(None), is_gone: false, why }
+        Attempt { outcome: Outcome::Failed(None), why }
     }
 
     fn of(status: StatusCode, headers: &HeaderMap) -> Self {
@@ -96,7 +129,7 @@ impl Answer {
             StatusCode::GONE => Outcome::Hopeless,
             _ => Outcome::Failed(retry_after(headers)),
         };
-        Answer { outcome, is_gone: status == StatusCode::GONE, why: format!("the answer is {status}") }
+        Attempt { outcome, why: format!("the answer is {status}") }
     }
 }
 
@@ -116,11 +149,65 @@ fn signatures(secrets: &[WebhookSecret], id: &str, timestamp: u64, body: &str) -
     secrets.iter().map(sign).collect::<Vec<_>>().join(" ")
 }
 
+/// Names that distinguish this process from others.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    /// The name of this node, if it is in a cluster.
+    pub(super) node: Option<String>,
+    /// Random, new each time that the process starts.
+    pub(super) run: u64,
+}
+
+impl Names {
+    /// The id of an event. It has no dot, because dots separate the parts of the signed text.
+    pub(super) fn id(&self, number: u64) -> String {
+        format!("msg_{}_{number}", self.run())
+    }
+
+    fn connection(&self, connection: ConnId) -> String {
+        format!("{}_{}", self.run(), connection.get())
+    }
+
+    fn run(&self) -> String {
+        format!("{:016x}", self.run)
+    }
+}
+
+/// The body of a request.
+pub(super) fn body(event: &Event, happened: Timestamp, names: &Names) -> String {
+    let (kind, data) = event.row(|row| (row.webhook.map(WebhookEvent::label), data(&row, names)));
+    json!({ "type": kind, "timestamp": format!("{happened:.3}"), "data": data }).to_string()
+}
+
+fn data(row: &Row<'_>, names: &Names) -> Map<String, Value> {
+    let subject = [
+        ("key", row.key.map(|key| key.as_str().into())),
+        ("realm", row.realm.map(|realm| realm.label().into())),
+        ("id", row.id.map(|id| id.as_str().into())),
+        ("connection", row.connection.map(|connection| names.connection(connection).into())),
+        ("by", row.by.map(|by| by.name().into())),
+    ];
+    let more = row.data.iter().map(|(name, value)| (*name, Some(json_of(value))));
+    let process = [
+        ("run", (row.webhook == Some(WebhookEvent::ServerStarted)).then(|| names.run().into())),
+        ("node", names.node.as_deref().map(Value::from)),
+    ];
+    let all = subject.into_iter().chain(more).chain(process);
+    all.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// Texts, numbers and nothing: no event has other values.
+fn json_of(value: &kv::Value<'_>) -> Value {
+    value.to_borrowed_str().map_or_else(|| value.to_u64().into(), Value::from)
+}
+
 #[cfg(test)]
 mod tests {
-    use standardwebhooks::Webhook;
+    use standardwebhooks::Webhook as Library;
 
     use super::*;
+    use crate::events::{Actor, KeyEvent};
+    use crate::wire::ApiKey;
 
     #[test]
     fn the_published_library_accepts_the_signature_of_each_secret_and_no_other() {
@@ -133,7 +220,7 @@ mod tests {
         headers.insert("webhook-timestamp", now.into());
         headers.insert("webhook-signature", signatures(&secrets, id, now, body).parse().unwrap());
         for (fill, is_valid) in [(1, true), (2, true), (3, false)] {
-            let library = Webhook::new(&secret(fill)).unwrap();
+            let library = Library::new(&secret(fill)).unwrap();
             assert_eq!(library.verify(body.as_bytes(), &headers).is_ok(), is_valid, "{fill}");
             assert!(library.verify(b"{}", &headers).is_err());
         }
@@ -142,9 +229,9 @@ mod tests {
     #[test]
     fn only_2xx_is_success_and_only_410_is_the_end() {
         for status in [200, 201, 204, 299, 301, 307, 400, 401, 404, 410, 413, 429, 500, 502, 503] {
-            let answer = Answer::of(StatusCode::from_u16(status).unwrap(), &HeaderMap::new());
+            let answer = Attempt::of(StatusCode::from_u16(status).unwrap(), &HeaderMap::new());
             assert_eq!(answer.outcome == Outcome::Delivered, status < 300, "{status}");
-            assert_eq!(answer.is_gone, status == 410, "{status}");
+            assert_eq!(answer.outcome == Outcome::Hopeless, status == 410, "{status}");
         }
     }
 
@@ -154,5 +241,15 @@ mod tests {
             let headers = HeaderMap::from_iter([(header::RETRY_AFTER, text.parse().unwrap())]);
             assert_eq!(retry_after(&headers), pause.map(Duration::from_secs), "{text}");
         }
+    }
+
+    #[test]
+    fn an_event_of_a_key_has_neither_its_settings_nor_the_address_of_the_actor() {
+        let by = Actor::Api(Some([192, 0, 2, 1].into()));
+        let what = KeyEvent::Created(by, r#"{"auth":"secret"}"#.to_owned());
+        let event = Event::Key { key: ApiKey::parse("k").unwrap(), what };
+        let body = body(&event, Timestamp::UNIX_EPOCH, &Names { node: Some("n1".to_owned()), run: 1 });
+        let expected = r#"{"data":{"by":"api","key":"k","node":"n1"},"timestamp":"1970-01-01T00:00:00.000Z","type":"key.created"}"#;
+        assert_eq!(body, expected);
     }
 }

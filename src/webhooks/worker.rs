@@ -1,57 +1,207 @@
-//! The thread that sends events, and says in the log what goes wrong.
+//! The thread that sends events, and logs failures; and the state that it shares with the threads of events.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::runtime::Builder;
+use jiff::Timestamp;
+use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
+use tokio::time::timeout;
 
-use super::endpoint::{Found, Owner, checked_url};
-use super::message;
-use super::queue::{Delivery, Outcome, Settled};
-use super::queues::WebhookTotals;
-use super::sender::{Answer, Sender};
-use super::shared::Shared;
-use crate::clock::millis;
+use super::queues::{Consumer, Delivery, Outcome, Queues, Settled, Step, WebhookTotals};
+use super::sender::{Attempt, Names, Sender, body, checked_url};
+use crate::clock::{Clock, millis};
+use crate::config::LiveConfig;
+use crate::events::{Event, WebhookEvent, counted};
 use crate::keys::Webhook;
+use crate::node::Node;
+use crate::threads::Threads;
 
-/// How often losses are logged, and the troubles of one endpoint.
+/// Time for which the end of the server waits for its last events.
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Queues events, and sends them. Its thread starts with the first event, and ends when this is dropped.
+pub(crate) struct Webhooks(Arc<Shared>);
+
+impl Webhooks {
+    /// Queues each later event of a node for all consumers that want it.
+    pub(crate) fn start(node: &Arc<Node>) -> Self {
+        let (shared, started) = (Arc::new(Shared::new(node)), Once::new());
+        let webhooks = Webhooks(Arc::clone(&shared));
+        node.events().set_witness(move |event| {
+            if shared.queue(event) {
+                started.call_once(|| start(&shared));
+                shared.changed.notify_one();
+            }
+        });
+        webhooks
+    }
+
+    /// The number of events that were queued, and their outcomes.
+    pub(crate) fn totals(&self) -> WebhookTotals {
+        self.0.queues().totals()
+    }
+
+    /// Sends the waiting events, each at most once more, within a time limit. For the end of the server.
+    pub(crate) async fn flush(&self) {
+        self.0.queues().close(self.0.clock.now());
+        self.0.changed.notify_one();
+        let sent = async {
+            while self.totals().waiting > 0 {
+                self.0.settled.notified().await;
+            }
+        };
+        if timeout(LAST_PATIENCE, sent).await.is_err() {
+            let left = self.totals().waiting;
+            let left = counted(left as u64, "event", "events");
+            log::warn!("the server ends, and {left} for webhooks could not be sent");
+        }
+    }
+}
+
+impl Drop for Webhooks {
+    fn drop(&mut self) {
+        self.0.has_ended.store(true, Ordering::SeqCst);
+        self.0.changed.notify_one();
+    }
+}
+
+fn start(shared: &Arc<Shared>) {
+    let worker = Arc::clone(shared);
+    if let Err(error) = shared.threads.keep_async("webhooks", async move || run(&worker).await) {
+        log::error!("cannot start the thread of webhooks, so no events are sent: {error}");
+    }
+}
+
+struct Shared {
+    config: LiveConfig,
+    /// Weak, because the node holds the events, which hold this.
+    node: Weak<Node>,
+    names: Names,
+    clock: Clock,
+    threads: Threads,
+    queues: Mutex<Queues>,
+    /// Something was queued, or this ends.
+    changed: Notify,
+    /// An attempt has ended.
+    settled: Notify,
+    has_ended: AtomicBool,
+}
+
+impl Shared {
+    fn new(node: &Arc<Node>) -> Self {
+        let name = node.membership().map(|membership| membership.config().node_name.clone());
+        Shared {
+            config: node.config().clone(),
+            node: Arc::downgrade(node),
+            names: Names { node: name, run: rand::random() },
+            clock: node.clock().clone(),
+            threads: node.events().threads().clone(),
+            queues: Mutex::default(),
+            changed: Notify::new(),
+            settled: Notify::new(),
+            has_ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Held for a moment: events wait for it.
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The endpoint of a consumer, without a URL if it wants no events. The flag allows a private address, and no TLS. `None` if
+    /// its key is not active any more.
+    fn endpoint_of(&self, consumer: &Consumer) -> Option<(Webhook, bool)> {
+        let config = self.config.load();
+        match consumer {
+            Consumer::Operator => Some((config.webhooks.operator.clone(), true)),
+            Consumer::Key(key) => {
+                let tenant = self.node.upgrade()?.tenant(key.as_str())?;
+                Some((tenant.policy().settings().webhook.clone(), config.webhooks.private))
+            }
+        }
+    }
+
+    /// True if a consumer wants this type of event now.
+    fn wants(&self, consumer: &Consumer, event: WebhookEvent) -> bool {
+        let is_chosen = match consumer {
+            Consumer::Operator => self.config.load().webhooks.events.contains(&event),
+            Consumer::Key(_) => event.is_for_its_key(),
+        };
+        is_chosen && self.endpoint_of(consumer).is_some_and(|(webhook, _)| !webhook.url.is_empty())
+    }
+
+    /// Queues an event for all consumers that want it. False if there is none, or too many events wait.
+    fn queue(&self, event: &Arc<Event>) -> bool {
+        let Some((kind, key)) = event.row(|row| Some((row.webhook?, row.key.cloned()))) else { return false };
+        let key = key.filter(|_| kind.is_for_its_key()).map(Consumer::Key);
+        let consumers = std::iter::once(Consumer::Operator).chain(key);
+        // All of them, not only the first one.
+        consumers.filter(|consumer| self.queue_for(consumer, event, kind)).count() > 0
+    }
+
+    fn queue_for(&self, consumer: &Consumer, event: &Arc<Event>, kind: WebhookEvent) -> bool {
+        let wants = |kind| self.wants(consumer, kind);
+        let push = |step| {
+            let (now, happened) = (self.clock.now(), Timestamp::now());
+            self.queues().push(consumer.clone(), Arc::clone(event), step, now, happened)
+        };
+        match &**event {
+            // A pair, unless only one of the two is wanted.
+            Event::PeerConnected(connected) if wants(WebhookEvent::PeerDisconnected) => {
+                wants(kind) && push(Step::Begin(connected.connection))
+            }
+            // If the connection was announced, its end follows, even if its consumer wants no events any more.
+            Event::PeerDisconnected(disconnected) => {
+                let is_alone = || wants(kind) && !wants(WebhookEvent::PeerConnected);
+                push(Step::End(disconnected.connection)) || is_alone() && push(Step::Single)
+            }
+            _ => wants(kind) && push(Step::Single),
+        }
+    }
+}
+
+/// Interval at which losses are logged, and the troubles of one endpoint.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// Threads that resolve names.
-const RESOLVERS: usize = 16;
 
 /// Sends events until the broker is gone.
-pub(super) fn run(shared: &Arc<Shared>) {
-    let runtime = match Builder::new_current_thread().enable_all().max_blocking_threads(RESOLVERS).build() {
-        Ok(runtime) => runtime,
-        Err(error) => return log::error!("no events are sent to webhooks: {error}"),
-    };
-    match Sender::new(shared.clock.clone()) {
-        Ok(sender) => runtime.block_on(Worker::new(shared, sender).run()),
+async fn run(shared: &Shared) {
+    match Sender::new() {
+        Ok(sender) => {
+            let worker = Worker {
+                shared,
+                sender,
+                requests: JoinSet::new(),
+                in_flight: HashMap::new(),
+                known: HashMap::new(),
+                logged: WebhookTotals::default(),
+                next_log: 0,
+                next_forget: 0,
+            };
+            worker.run().await;
+        }
         Err(error) => log::error!("no events are sent to webhooks: {error}"),
     }
-    // A resolver that hangs is left behind.
-    runtime.shutdown_background();
 }
 
 struct Worker<'a> {
     shared: &'a Shared,
     sender: Sender,
-    requests: JoinSet<Answer>,
+    requests: JoinSet<Attempt>,
     /// The events of the requests.
-    in_flight: HashMap<Id, (Owner, Delivery)>,
-    known: HashMap<Owner, Known>,
+    in_flight: HashMap<Id, (Consumer, Delivery)>,
+    known: HashMap<Consumer, Known>,
     logged: WebhookTotals,
     next_log: u64,
     next_forget: u64,
 }
 
-/// What this thread knows of an endpoint.
+/// The state of an endpoint that this thread knows.
 #[derive(Default)]
 struct Known {
-    /// Where the last event went.
+    /// The destination of the last event.
     last: Option<(Webhook, bool)>,
     /// It has answered 410, so it gets nothing until its settings change.
     is_gone: bool,
@@ -59,24 +209,11 @@ struct Known {
     next_log: u64,
 }
 
-impl<'a> Worker<'a> {
-    fn new(shared: &'a Shared, sender: Sender) -> Self {
-        Worker {
-            shared,
-            sender,
-            requests: JoinSet::new(),
-            in_flight: HashMap::new(),
-            known: HashMap::new(),
-            logged: WebhookTotals::default(),
-            next_log: 0,
-            next_forget: 0,
-        }
-    }
-
+impl Worker<'_> {
     async fn run(mut self) {
         while !self.shared.has_ended.load(Ordering::SeqCst) {
-            while let Some((owner, delivery)) = self.take() {
-                self.begin(owner, delivery);
+            while let Some((consumer, delivery)) = self.take() {
+                self.begin(consumer, delivery);
             }
             self.forget();
             let due = self.shared.queues().next_due();
@@ -86,7 +223,7 @@ impl<'a> Worker<'a> {
                 () = self.shared.changed.notified() => {}
                 Some(ended) = self.requests.join_next_with_id() => match ended {
                     Ok((id, answer)) => self.end(id, answer),
-                    Err(error) => self.end(error.id(), Answer::failed(error.to_string())),
+                    Err(error) => self.end(error.id(), Attempt::failed(error.to_string())),
                 },
                 () = clock.sleep_until(wake.unwrap_or(u64::MAX)), if wake.is_some() => {}
             }
@@ -94,63 +231,60 @@ impl<'a> Worker<'a> {
     }
 
     // Not inline in a condition: its lock would be held for as long as the event is worked on.
-    fn take(&self) -> Option<(Owner, Delivery)> {
+    fn take(&self) -> Option<(Consumer, Delivery)> {
         self.shared.queues().take(self.shared.clock.now())
     }
 
     /// Sends an event, unless its endpoint cannot get it.
-    fn begin(&mut self, owner: Owner, delivery: Delivery) {
-        let known = self.known.entry(owner.clone()).or_default();
-        match self.shared.endpoints.find(&owner) {
-            Found::Webhook(webhook, private) => {
-                let now = Some((webhook, private));
-                if known.last != now {
-                    known.is_gone = false;
-                    known.last = now;
-                }
-            }
-            Found::Off => known.last = None,
-            Found::KeyGone => {}
+    fn begin(&mut self, consumer: Consumer, delivery: Delivery) {
+        let known = self.known.entry(consumer.clone()).or_default();
+        if let now @ Some(_) = self.shared.endpoint_of(&consumer)
+            && known.last != now
+        {
+            known.is_gone = false;
+            known.last = now;
         }
-        let Some((webhook, private)) = known.last.as_ref().filter(|_| !known.is_gone) else {
-            return self.settle(&owner, delivery, Outcome::Hopeless);
+        let is_used = |(webhook, _): &&(Webhook, bool)| !known.is_gone && !webhook.url.is_empty();
+        let Some((webhook, private)) = known.last.as_ref().filter(is_used) else {
+            return self.settle(&consumer, delivery, Outcome::Hopeless);
         };
         let url = match checked_url(&webhook.url, *private) {
             Ok(url) => url,
             Err(why) => {
-                self.settle(&owner, delivery, Outcome::Hopeless);
-                return self.log_trouble(&owner, &format!("cannot be used: {why}"));
+                self.settle(&consumer, delivery, Outcome::Hopeless);
+                return self.log_trouble(&consumer, &format!("cannot be used: {why}"));
             }
         };
         let names = &self.shared.names;
-        let (id, body) =
-            (names.id(delivery.number), message::body(&delivery.event, delivery.happened, names));
+        let (id, body) = (names.id(delivery.number), body(&delivery.event, delivery.happened, names));
         let request = self.sender.clone().send(url, *private, webhook.secrets.clone(), id, body);
         let task = self.requests.spawn(request);
-        self.in_flight.insert(task.id(), (owner, delivery));
+        self.in_flight.insert(task.id(), (consumer, delivery));
     }
 
-    fn end(&mut self, id: Id, Answer { outcome, is_gone, why }: Answer) {
-        let Some((owner, delivery)) = self.in_flight.remove(&id) else { return };
-        if outcome == Outcome::Delivered {
-            self.log_recovery(&owner);
-        } else if is_gone {
-            let known = self.known.entry(owner.clone()).or_default();
-            if !std::mem::replace(&mut known.is_gone, true) {
-                log::warn!(
-                    "{} wants no more events (410): it gets none until its settings change or the server restarts",
-                    shown(&owner)
-                );
+    fn end(&mut self, id: Id, Attempt { outcome, why }: Attempt) {
+        let Some((consumer, delivery)) = self.in_flight.remove(&id) else { return };
+        match outcome {
+            Outcome::Delivered => self.log_recovery(&consumer),
+            Outcome::Failed(_) => {
+                self.log_trouble(&consumer, &format!("cannot be reached, and is tried again: {why}"));
             }
-        } else {
-            self.log_trouble(&owner, &format!("cannot be reached, and is tried again: {why}"));
+            Outcome::Hopeless => {
+                let known = self.known.entry(consumer.clone()).or_default();
+                if !std::mem::replace(&mut known.is_gone, true) {
+                    log::warn!(
+                        "{} wants no more events (410): it gets none until its settings change or the server restarts",
+                        shown(&consumer)
+                    );
+                }
+            }
         }
-        self.settle(&owner, delivery, outcome);
+        self.settle(&consumer, delivery, outcome);
     }
 
-    fn settle(&mut self, owner: &Owner, delivery: Delivery, outcome: Outcome) {
+    fn settle(&mut self, consumer: &Consumer, delivery: Delivery, outcome: Outcome) {
         let (now, random) = (self.shared.clock.now(), rand::random::<f64>());
-        let settled = self.shared.queues().settle(owner, delivery, outcome, now, random);
+        let settled = self.shared.queues().settle(consumer, delivery, outcome, now, random);
         if settled != Settled::Again {
             self.shared.settled.notify_one();
         }
@@ -164,28 +298,28 @@ impl<'a> Worker<'a> {
         }
         self.next_forget = now + millis(LOG_INTERVAL);
         let queues = self.shared.queues();
-        self.known.retain(|owner, known| known.is_gone || now < known.next_log || queues.knows(owner));
+        self.known.retain(|consumer, known| known.is_gone || now < known.next_log || queues.knows(consumer));
     }
 
     /// Logs that an endpoint fails, if that is new.
-    fn log_trouble(&mut self, owner: &Owner, trouble: &str) {
+    fn log_trouble(&mut self, consumer: &Consumer, trouble: &str) {
         let now = self.shared.clock.now();
-        let known = self.known.entry(owner.clone()).or_default();
+        let known = self.known.entry(consumer.clone()).or_default();
         if !std::mem::replace(&mut known.is_failing, true) && now >= known.next_log {
             known.next_log = now + millis(LOG_INTERVAL);
-            log::warn!("{} {trouble}", shown(owner));
+            log::warn!("{} {trouble}", shown(consumer));
         }
     }
 
-    fn log_recovery(&mut self, owner: &Owner) {
-        if let Some(known) = self.known.get_mut(owner)
+    fn log_recovery(&mut self, consumer: &Consumer) {
+        if let Some(known) = self.known.get_mut(consumer)
             && std::mem::take(&mut known.is_failing)
         {
-            log::info!("{} takes events again", shown(owner));
+            log::info!("{} takes events again", shown(consumer));
         }
     }
 
-    /// Logs what was lost, once a minute. Gives the time of the next line, if there is something to say.
+    /// Logs the losses, once a minute. Returns the time of the next line, if there is one.
     fn log_losses(&mut self) -> Option<u64> {
         let (now, totals) = (self.shared.clock.now(), self.shared.queues().totals());
         let dropped = totals.dropped.saturating_sub(self.logged.dropped);
@@ -208,16 +342,16 @@ impl<'a> Worker<'a> {
 /// After a panic, the events that were on their way are tried again.
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
-        for (_, (owner, delivery)) in std::mem::take(&mut self.in_flight) {
-            self.settle(&owner, delivery, Outcome::Failed(None));
+        for (_, (consumer, delivery)) in std::mem::take(&mut self.in_flight) {
+            self.settle(&consumer, delivery, Outcome::Failed(None));
         }
     }
 }
 
 /// An endpoint for the log. Its URL may hold a secret.
-fn shown(owner: &Owner) -> String {
-    match owner {
-        Owner::Operator => "the webhook of --webhook".to_owned(),
-        Owner::Key(key) => format!("the webhook of the key {key:?}"),
+fn shown(consumer: &Consumer) -> String {
+    match consumer {
+        Consumer::Operator => "the webhook of --webhook".to_owned(),
+        Consumer::Key(key) => format!("the webhook of the key {key:?}"),
     }
 }

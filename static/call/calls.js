@@ -3,6 +3,7 @@ import { enableCopy } from '../copy.js';
 import { pageUrl } from '../settings.js';
 import { setStatus } from '../status.js';
 import { enableCopyLink, showWay } from '../way.js';
+import { httpsAdvice } from './https.js';
 import { Line } from './line.js';
 import { openMedia, stopMedia } from './media.js';
 import { hidePrompt, showPrompt } from './prompt.js';
@@ -37,7 +38,7 @@ class Calls {
   /** The current call, with its `token`, the other side's `remoteId`, and its state. */
   #call;
   /** Candidates that arrived before their offer, and the token of that call. */
-  #strays = { candidates: [] };
+  #strays = { token: undefined, candidates: /** @type {RTCIceCandidateInit[]} */ ([]) };
   #local;
   #ring = new Ring(() => this.#showRing());
   #stage = new Stage({
@@ -71,6 +72,7 @@ class Calls {
     element('local-link').textContent = own.href;
     element('link-changed').hidden = !this.#hadId;
     element('https-note').hidden = (link?.protocol ?? 'https:') === 'https:';
+    if (!element('https-note').hidden) element('https-advice').replaceChildren(httpsAdvice());
     this.#hadId = true;
     this.#showJoin();
     if (this.#call?.phase === 'ready') this.#offer(this.#call);
@@ -85,7 +87,7 @@ class Calls {
     // The id of an unanswered offer no longer exists.
     const call = this.#call;
     if (UNANSWERED.has(call?.phase)) this.#end(call, 'broker');
-    else if (call?.phase === 'ready') this.#showPhase(call, 'ready');
+    else if (call?.phase === 'ready') this.#showPhase('ready');
     else if (!call && !this.#target) showPrompt({ title: 'The broker is not reachable', text: reason });
   }
 
@@ -211,12 +213,12 @@ class Calls {
     return call;
   }
 
-  /** Resolves to whether the call goes on, with `#local` set. */
+  /** Opens camera and microphone as `#local`. Resolves to false if the call ended meanwhile. */
   async #getMedia(call) {
     let wanted = { audio: true, video: true };
     this.#enter(call, call.phase === 'incoming' ? 'accepting' : call.phase);
     while (call === this.#call) {
-      this.#showPhase(call, 'preparing');
+      this.#showPhase('preparing');
       try {
         const stream = await openMedia(wanted);
         if (call !== this.#call) {
@@ -226,13 +228,13 @@ class Calls {
         this.#local = this.#stage.local = stream;
         return true;
       } catch (problem) {
-        if (call === this.#call) wanted = await this.#askWhatToUse(call, problem);
+        if (call === this.#call) wanted = await this.#askWhatToUse(problem);
       }
     }
     return false;
   }
 
-  #askWhatToUse(call, { title, advice, reason }) {
+  #askWhatToUse({ title, advice, reason }) {
     return new Promise((resolve) => {
       const choice = (name, label, wanted) => ({ name, label, action: () => resolve(wanted) });
       const buttons = [
@@ -242,9 +244,9 @@ class Calls {
       ];
       showPrompt({
         title,
-        text: advice,
+        text: reason === 'insecure' ? [advice, ' ', httpsAdvice()] : advice,
         // Insecure pages never get a camera, so trying again is useless.
-        buttons: [...(reason === 'insecure' ? buttons.slice(2) : buttons), this.#cancelButton(call)],
+        buttons: [...(reason === 'insecure' ? buttons.slice(2) : buttons), this.#cancelButton()],
       });
     });
   }
@@ -311,10 +313,10 @@ class Calls {
 
   #enter(call, phase) {
     call.phase = phase;
-    this.#showPhase(call, phase);
+    this.#showPhase(phase);
   }
 
-  #showPhase(call, phase) {
+  #showPhase(phase) {
     const words = {
       preparing: ['Camera and microphone', 'The browser may ask whether this page may use them.'],
       ready: ['Connecting to the broker…', this.#brokerProblem],
@@ -323,7 +325,7 @@ class Calls {
       connecting: ['Connecting…', ''],
     };
     const [title, text] = words[phase] ?? [];
-    if (title) showPrompt({ title, text, buttons: [this.#cancelButton(call)] });
+    if (title) showPrompt({ title, text, buttons: [this.#cancelButton()] });
     this.#showStatus();
   }
 
@@ -355,7 +357,7 @@ class Calls {
   #showRing() {
     element('ring-note').textContent = this.#ring.isReady
       ? 'This page rings when somebody calls.'
-      : 'Press anywhere on this page once, so that a call can be heard.';
+      : 'Click or tap this page once to allow the ringtone.';
   }
 
   #showStatus() {

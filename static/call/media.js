@@ -66,8 +66,7 @@ const PROBLEMS = {
   insecure: {
     title: 'Camera and microphone need HTTPS',
     advice:
-      'Browsers allow camera and microphone only on pages from https:// or localhost, but this page came over ' +
-      'http://. “Serving your app” in the documentation shows how to set up HTTPS. Without them you can still ' +
-      'watch and listen.',
+      'Browsers allow camera and microphone only over https:// or at localhost, but this page came over http://. ' +
+      'You can watch and listen without them.',
   },
 };

@@ -1,14 +1,14 @@
 const prompt = document.querySelector('#prompt');
 
 /**
- * Shows the state of the call, advice and buttons: `{ title, text, buttons }`. Each button has a `name`, a `label`
- * and an `action`. The first one is highlighted, unless it is `cancel`.
+ * Shows the state of the call, advice and buttons. The first button is highlighted, unless its name is `cancel`.
+ * @param {{ title: string, text?: string | (string | Node)[], buttons?: { name: string, label: string, action: () => void }[] }} content
  */
 export function showPrompt({ title, text = '', buttons = [] }) {
   // If the pressed button disappears, the focus moves to the next one.
-  const hadFocus = document.activeElement.closest('#prompt, #controls') !== null;
+  const hadFocus = Boolean(document.activeElement?.closest('#prompt, #controls'));
   document.querySelector('#prompt-title').textContent = title;
-  document.querySelector('#prompt-text').textContent = text;
+  document.querySelector('#prompt-text').replaceChildren(...[text].flat());
   document.querySelector('#prompt-buttons').replaceChildren(...buttons.map(button));
   prompt.hidden = false;
   if (hadFocus) (prompt.querySelector('button') ?? prompt).focus();

@@ -42,14 +42,14 @@ export class Talk extends EventTarget {
       this.#connection.addTransceiver(track ?? kind, { direction: track ? 'sendrecv' : 'recvonly', streams: [local] });
     }
     await this.#connection.setLocalDescription();
-    this.#send('offer', { offer: this.#connection.localDescription.toJSON() });
+    this.#send('offer', { offer: this.#connection.localDescription?.toJSON() });
   }
 
   async answer(description, local) {
     await this.#connection.setRemoteDescription(description);
     for (const track of local.getTracks()) this.#connection.addTrack(track, local);
     await this.#connection.setLocalDescription();
-    this.#send('answer', { answer: this.#connection.localDescription.toJSON() });
+    this.#send('answer', { answer: this.#connection.localDescription?.toJSON() });
     await this.#addEarly();
   }
 

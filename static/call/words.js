@@ -1,6 +1,6 @@
 export const WAITING = {
   title: 'Nobody is calling yet',
-  text: 'Send your link to one person. Opening it calls you here, and you decide whether to accept.',
+  text: 'Send your link to one person. They call you when they open it, and you decide whether to accept.',
 };
 
 export const INCOMING = {

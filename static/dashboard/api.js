@@ -2,7 +2,7 @@
 
 const WAIT = 15_000;
 
-/** Tells `loggedout` when the server wants a login. */
+/** Emits `loggedout` when the server wants a login. */
 export const session = new EventTarget();
 
 export class ApiError extends Error {

@@ -1,10 +1,12 @@
 // Dialogs: a form with buttons, which Escape closes.
 
 import { h } from './dom.js';
+import { sentence } from './words.js';
 
 /**
  * Opens a dialog with this content and a button that calls `act`. If `act` rejects, the dialog stays and shows why.
- * Resolves to what `act` returned; to undefined if the dialog was closed.
+ * Resolves to the result of `act`; to undefined if the dialog was closed.
+ * @param {{ title: string, content?: any, action?: string, isDangerous?: boolean, act?: () => Promise<any>, close?: string }} dialog
  */
 export function ask({ title, content = [], action, isDangerous = false, act = async () => true, close = 'Cancel' }) {
   return new Promise((resolve) => {
@@ -30,20 +32,38 @@ export function ask({ title, content = [], action, isDangerous = false, act = as
       if (!button || button.disabled) return;
       button.disabled = true;
       problem.textContent = '';
+      dialog.querySelector('[aria-invalid]')?.removeAttribute('aria-invalid');
       try {
         result = await act();
         dialog.close();
       } catch (error) {
-        problem.textContent = error.message;
+        showProblem(error);
       } finally {
         button.disabled = false;
       }
     }
 
+    /** Shows an error beside its field: the one of the setting that it names. */
+    function showProblem({ status, message }) {
+      const [, named, rest] = message.match(/^(\w+): (.*)$/s) ?? [];
+      const setting = status === 409 ? 'key' : named;
+      const field = [...dialog.querySelectorAll('[data-setting]')].find((each) => each.dataset.setting === setting && !each.hidden);
+      if (field) {
+        const input = field.querySelector('input, select, textarea');
+        const more = field.closest('details');
+        if (more) more.open = true;
+        field.append(problem);
+        input.setAttribute('aria-invalid', 'true');
+        input.focus({ preventScroll: true });
+      }
+      problem.textContent = sentence(field && rest ? rest : message);
+      problem.scrollIntoView({ block: 'center' });
+    }
+
     dialog.addEventListener('close', () => {
       dialog.remove();
       // The row of the button may have gone meanwhile, and the focus with it.
-      if (!opener.isConnected) document.querySelector('#main h1')?.focus();
+      if (!opener?.isConnected) document.querySelector('#main h1')?.focus();
       resolve(result);
     });
     document.body.append(dialog);

@@ -1,4 +1,4 @@
-// How the server is: ready or not, its version, certificate and cluster, and what became of clients and messages.
+// The state of the server: readiness, version, certificate, cluster, and the fate of clients and messages.
 
 import { api } from './api.js';
 import { h } from './dom.js';

@@ -1,8 +1,8 @@
-// The settings of a key as fields, and what the API is told of them: only what differs.
+// The form for the settings of a key. The API gets only the settings that changed.
 
 import { h } from './dom.js';
 
-/** What a new key has if nothing else is said. */
+/** The defaults of a new key. */
 const DEFAULTS = {
   name: '',
   concurrent_limit: undefined,
@@ -17,16 +17,17 @@ const DEFAULTS = {
 
 const SECRET_BYTES = 32;
 
-/** The fields of a key, or of a new one. `read()` gives `{ change, secret }`: what the API has to be told, and a new secret. */
+/** The form for this key, or for a new one. `read()` returns `{ change, secret }`: the changed settings, and a new secret if there is one. */
 export function keyForm(key) {
   const initial = key ?? DEFAULTS;
   let ids = 0;
 
-  const field = (label, input, note) => {
+  // `setting` is the name in the API, whose errors name it.
+  const field = (setting, label, input, note) => {
     ids += 1;
     input.id = `field-${ids}`;
     if (note) input.setAttribute('aria-describedby', `note-${ids}`);
-    return h('div', { class: 'field' }, h('label', { for: input.id }, label), input, note && h('span', { class: 'note', id: `note-${ids}` }, note));
+    return h('div', { class: 'field', 'data-setting': setting }, h('label', { for: input.id }, label), input, note && h('span', { class: 'note', id: `note-${ids}` }, note));
   };
   const text = (value, attributes = {}) => {
     const input = h('input', { autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', ...attributes });
@@ -67,20 +68,20 @@ export function keyForm(key) {
   ]);
   if (!key) proof.value = 'none';
   const url = text('', { type: 'url', placeholder: 'https://' });
-  const urlField = field('Address of your server', url);
+  const urlField = field('auth', 'Address of your server', url);
   const showUrl = () => (urlField.hidden = proof.value !== 'webhook');
   proof.addEventListener('change', showUrl);
   showUrl();
 
   const content = [
-    !key && field('Key', id, 'Clients send it. Leave it empty for a random one.'),
-    field('Name', name, 'For people, usually the name of an app.'),
-    h('div', { class: 'pair' }, field('Most clients', clients, key ? undefined : 'Default: 5,000'), field('Messages per second and client', messages, key ? '0: no limit' : 'Default: 200')),
-    field('Pages that may use it', origins, 'One origin per line, as https://example.org or https://*.example.org. Empty: all pages.'),
+    !key && field('key', 'Key', id, 'Clients send it. Leave it empty for a random one.'),
+    field('name', 'Name', name, 'For people, usually the name of an app.'),
+    h('div', { class: 'pair' }, field('concurrent_limit', 'Client limit', clients, key ? undefined : 'Default: 5,000'), field('messages_per_second', 'Messages per second and client', messages, key ? '0: no limit' : 'Default: 200')),
+    field('origins', 'Pages that may use it', origins, 'One origin per line, as https://example.org or https://*.example.org. Empty: all pages.'),
     noOrigin.element,
-    field('How clients prove their ids', proof),
+    field('auth', 'How clients prove their ids', proof),
     urlField,
-    h('details', {}, h('summary', {}, 'More settings'), discovery.element, ice.element, field('Relay', relay), field('Ids that the server gives', style)),
+    h('details', {}, h('summary', {}, 'More settings'), discovery.element, ice.element, field('relay', 'Relay', relay), field('id_style', 'Ids that the server gives', style)),
   ];
 
   const number = (input) => (input.value === '' ? undefined : Number(input.value));
@@ -113,7 +114,7 @@ export function keyForm(key) {
   return { content, read };
 }
 
-/** How clients of a key prove their ids. */
+/** Names the proof that clients of a key need for their ids. */
 export function authWords({ method, kind }) {
   if (method === 'webhook') return 'a webhook';
   if (method === 'jwt') return { secret: 'tokens with a secret', pem: 'tokens with a public key', jwks: 'tokens with a key set' }[kind] ?? 'tokens';

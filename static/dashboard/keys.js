@@ -47,7 +47,7 @@ export function keysView(main) {
       h('th', { scope: 'row' }, h('a', { href: link, 'data-act': 'open' }, h('code', {}, h('bdi', {}, key.key))), h('span', { class: 'note' }, h('bdi', {}, describe(key)))),
       cell('Clients', h('span', {}, `${count(key.clients)} of ${count(key.concurrent_limit)}`), h('meter', { min: '0', max: String(key.concurrent_limit || 1), value: String(key.clients), 'aria-hidden': 'true' })),
       cell('Rate limit', key.messages_per_second ? `${count(key.messages_per_second)}/s` : 'none'),
-      cell('State', h('span', { class: 'state', 'data-state': enabled ? 'on' : 'off' }, enabled ? 'in force' : 'disabled')),
+      cell('State', h('span', { class: 'state', 'data-state': enabled ? 'on' : 'off' }, enabled ? 'active' : 'disabled')),
       h('td', { class: 'acts' }, actions),
     );
   }
@@ -65,7 +65,7 @@ export function keysView(main) {
     });
     if (!made) return;
     keys.reload();
-    await showNew(made.key, made.secret, 'The key is in force');
+    await showNew(made.key, made.secret, 'The key is active');
   }
 
   async function change(key) {
@@ -81,7 +81,7 @@ export function keysView(main) {
     });
     if (!changed) return;
     keys.reload();
-    if (changed.secret) await showNew(changed.key, changed.secret, 'The new secret is in force');
+    if (changed.secret) await showNew(changed.key, changed.secret, 'The new secret is active');
   }
 
   async function disable(key) {
@@ -121,7 +121,7 @@ const done = (work) => async () => {
 };
 
 function describe({ name, origins, auth, built_in: isBuiltIn, registered }) {
-  const parts = [isBuiltIn ? '' : name, isBuiltIn && 'from the flags of the server', registered && 'registered through the form'];
+  const parts = [name, isBuiltIn && 'set in the configuration of the server', registered && 'registered through the form'];
   if (origins.length > 0) parts.push(`only for pages of ${origins.join(', ')}`);
   if (auth.method !== 'none') parts.push(authWords(auth));
   return parts.filter(Boolean).join(' · ');

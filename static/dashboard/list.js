@@ -8,7 +8,7 @@ const PAUSE = 250;
 
 /**
  * A table that shows pages of `path`. `row(entry)` makes a row, `read(answer)` gives the entries of an answer.
- * `reload()` gets all that is shown anew.
+ * `reload()` fetches all shown rows again.
  */
 export function list({ path, label, columns, row, read, empty }) {
   let after;
@@ -27,7 +27,7 @@ export function list({ path, label, columns, row, read, empty }) {
   async function load(isNew, limit = PAGE) {
     asked += 1;
     const mine = asked;
-    const query = new URLSearchParams({ limit });
+    const query = new URLSearchParams({ limit: String(limit) });
     if (!isNew && after) query.set('after', after);
     if (search.value.trim()) query.set('search', search.value.trim());
     let answer;
@@ -37,7 +37,7 @@ export function list({ path, label, columns, row, read, empty }) {
       if (mine === asked) setText(note, error.message);
       return;
     }
-    // A later question is under way.
+    // A later request has replaced this one.
     if (mine !== asked) return;
     after = answer.next;
     const rows = read(answer).map(row);
@@ -54,10 +54,10 @@ export function list({ path, label, columns, row, read, empty }) {
   return { field, element: h('div', { class: 'list' }, table, note, more), reload: () => load(true, Math.min(1000, Math.max(PAGE, body.children.length))) };
 }
 
-/** Replaces rows, and keeps the focus on the same button of the same row, or else on the heading. */
+/** Replaces rows. The focus stays on the same button of the same row; if that is gone, it moves to the heading. */
 function replaceRows(body, rows) {
-  const focused = document.activeElement;
-  const name = body.contains(focused) && [focused.closest('tr').dataset.name, focused.dataset.act];
+  const focused = /** @type {HTMLElement} */ (document.activeElement);
+  const name = body.contains(focused) && [focused.closest('tr')?.dataset.name, focused.dataset.act];
   body.replaceChildren(...rows);
   if (!name) return;
   const same = rows.find((row) => row.dataset.name === name[0]);

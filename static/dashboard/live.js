@@ -3,15 +3,15 @@
 import { ApiError, api } from './api.js';
 
 const KEPT = 300;
-const KEPT_EVENTS = 200;
+const KEPT_EVENTS = 100;
 const RETRY = 2_000;
 
 class Live extends EventTarget {
   /** Samples of the last five minutes, the oldest first. */
   samples = [];
-  /** Events since this page was opened, the newest first, each with its time. */
+  /** The last events, the newest first, each with its time. */
   events = [];
-  /** Why the server should not get clients; `undefined` while it is not known. */
+  /** The reasons why the server is not ready for clients; `undefined` before it has told. */
   unready;
   /** Events that the server left out, because there were too many. */
   skipped = 0;
@@ -24,7 +24,11 @@ class Live extends EventTarget {
     const source = new EventSource('/api/live');
     this.#source = source;
     source.addEventListener('history', ({ data }) => {
-      this.samples = JSON.parse(data).samples;
+      const { samples, events } = JSON.parse(data);
+      this.samples = samples;
+      this.events = [];
+      this.skipped = 0;
+      this.#addEvents(events);
       this.dispatchEvent(new Event('history'));
     });
     source.addEventListener('tick', ({ data }) => this.#take(JSON.parse(data)));
@@ -42,12 +46,11 @@ class Live extends EventTarget {
   }
 
   #take({ sample, unready, events, skipped }) {
-    // A server that has started again counts from zero.
+    // After a restart, the server counts from zero.
     if (this.samples.at(-1)?.uptime > sample.uptime) this.samples = [];
     this.samples.push(sample);
     this.samples = this.samples.slice(-KEPT);
-    const at = Date.now();
-    this.events = [...events.map((event) => ({ ...event, at })).reverse(), ...this.events].slice(0, KEPT_EVENTS);
+    this.#addEvents(events);
     this.skipped += skipped;
     this.unready = unready;
     if (unready.length > 0) this.#tell('unready', `Not ready: ${unready.join(', ')}`);
@@ -55,7 +58,12 @@ class Live extends EventTarget {
     this.dispatchEvent(new CustomEvent('tick', { detail: { events } }));
   }
 
-  /** An EventSource does not say with which status it was refused. A request does; without a login it says so to the page. */
+  #addEvents(events) {
+    const timed = events.map((event) => ({ ...event, at: Date.now() - event.ago * 1000 }));
+    this.events = [...timed.reverse(), ...this.events].slice(0, KEPT_EVENTS);
+  }
+
+  /** An EventSource hides the status of a refusal, so this sends a request to learn it. `api` tells the page of a missing login. */
   async #askWhy() {
     try {
       await api('GET', '/api/stats');

@@ -12,14 +12,14 @@ import { testView } from './test.js';
 const find = (id) => document.getElementById(id);
 const hasLogin = document.documentElement.dataset.hasLogin === 'true';
 
-/** Routes: the start of the hash, the link of the navigation, and the view, which returns a function that ends it. */
+/** Routes: a pattern of the hash, the link of the navigation, and the view, which returns a function that ends it. */
 const ROUTES = [
   { pattern: /^#\/keys\/([^/]+)$/, link: '#/keys', title: 'Clients', view: peersView },
   { pattern: /^#\/keys$/, link: '#/keys', title: 'Keys', view: keysView },
   { pattern: /^#\/test(?:\/([^/]+))?$/, link: '#/test', title: 'Test', view: testView },
   { pattern: /^#\/health$/, link: '#/health', title: 'Health', view: healthView },
-  { pattern: /^/, link: '#/', title: 'Overview', view: overview },
 ];
+const OVERVIEW = { pattern: /^/, link: '#/', title: 'Overview', view: overview };
 
 let leave = () => {};
 let isShown = false;
@@ -80,7 +80,7 @@ function enter() {
 
 function show(isMoved) {
   const hash = location.hash || '#/';
-  const route = ROUTES.find(({ pattern }) => pattern.test(hash));
+  const route = ROUTES.find(({ pattern }) => pattern.test(hash)) ?? OVERVIEW;
   for (const link of find('nav').querySelectorAll('a')) {
     if (link.getAttribute('href') === route.link) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
@@ -88,12 +88,12 @@ function show(isMoved) {
   leave();
   const main = find('main');
   main.replaceChildren();
-  const argument = hash.match(route.pattern)[1];
+  const argument = hash.match(route.pattern)?.[1];
   leave = route.view(main, argument && decoded(argument)) ?? (() => {});
   document.title = `${route.title} – peerbroker`;
   if (!isMoved) return;
   scrollTo(0, 0);
-  // Readers of screens begin at the new heading.
+  // Screen readers continue at the new heading.
   main.querySelector('h1')?.focus({ preventScroll: true });
 }
 
@@ -109,7 +109,7 @@ async function begin() {
   try {
     await api('GET', '/api/stats');
   } catch (error) {
-    // The page has the login already.
+    // The page shows the login form already.
     if (error.status === 401) return;
   }
   enter();

@@ -1,4 +1,4 @@
-// The first view: the numbers now and in the last five minutes, what clients do wrong, and what happens.
+// The first view: the numbers now and in the last five minutes, the mistakes of clients, and events.
 
 import { api } from './api.js';
 import { h, setText } from './dom.js';
@@ -6,20 +6,19 @@ import { live } from './live.js';
 import { sparkline } from './sparkline.js';
 import { ago, bytes, count, duration, eventWords, plural, rate, sentence } from './words.js';
 
-const SHOWN_EVENTS = 40;
-/** Seconds that a rate is the average of. */
+/** A rate is the average of this many seconds. */
 const SPAN = 5;
 
 const perSecond = (value) => `${rate(value)}/s`;
 const perMinute = (value) => `${rate(value * 60)}/min`;
 
-/** What is shown: a number of each sample, or a total whose change is a rate. */
+/** A tile shows a value of each sample (`of`), or how fast a total grows (`rate`). */
 const TILES = [
   { title: 'Clients', of: 'clients', format: count, note: (now) => plural(now.connections, 'connection') },
   { title: 'Messages', rate: 'delivered', format: perSecond, note: (now) => `${count(now.delivered)} delivered so far` },
   { title: 'New clients', rate: 'opened', format: perMinute, note: (now) => `${count(now.opened)} so far` },
   { title: 'Refused', rate: 'refused', format: perMinute, note: (now) => `${count(now.refused)} so far`, isBad: true },
-  { title: 'Waiting messages', of: 'queued_bytes', format: bytes, note: (now) => `${count(now.lost)} lost so far` },
+  { title: 'Waiting messages', of: 'queued_bytes', format: bytes, note: (now) => `${count(now.lost)} expired or dropped` },
   { title: 'CPU', rate: 'cpu_seconds', format: (value) => `${rate(value * 100)} %`, note: () => 'of one core' },
   { title: 'Memory', of: 'memory_bytes', format: bytes, note: (now) => `up for ${duration(now.uptime / 1000)}` },
   { title: 'Relay', rate: 'relay_bytes', format: (value) => `${bytes(value)}/s`, note: (now) => plural(now.relay_calls, 'call') },
@@ -29,7 +28,7 @@ const TILES = [
 export function overview(main) {
   const tiles = TILES.map(tile);
   const mistakes = mistakeList();
-  const events = h('ol', { class: 'events' });
+  const events = h('ol', { class: 'events', tabindex: '0', 'aria-labelledby': 'events-title' });
   const ending = new AbortController();
 
   main.append(
@@ -46,7 +45,14 @@ export function overview(main) {
   const drawNumbers = () => tiles.forEach(({ show }) => show(live.samples));
   const drawEvents = () => showEvents(events);
   const { signal } = ending;
-  live.addEventListener('history', drawNumbers, { signal });
+  live.addEventListener(
+    'history',
+    () => {
+      drawNumbers();
+      drawEvents();
+    },
+    { signal },
+  );
   live.addEventListener(
     'tick',
     ({ detail }) => {
@@ -72,7 +78,7 @@ function tile({ title, of, rate: total, format, note, isBad }) {
   const value = h('dd', { class: 'value' }, '–');
   const more = h('dd', { class: 'note' });
   const chart = sparkline(title);
-  const element = h('dl', { class: 'tile card', hidden: true, 'data-number': name }, h('dt', {}, title), value, more, h('dd', { class: 'chart' }, chart.element));
+  const element = h('dl', { class: 'tile card', hidden: true, 'data-number': name }, h('dt', {}, title), value, more, h('dd', {}, chart.element));
 
   function show(samples) {
     const now = samples.at(-1);
@@ -90,7 +96,7 @@ function tile({ title, of, rate: total, format, note, isBad }) {
   return { element, show };
 }
 
-/** The change of a total per second at each sample, over the seconds before it. */
+/** The growth of a total per second at each sample, averaged over the `SPAN` before it. */
 function rates(samples, total) {
   return samples.map((sample, i) => {
     const before = samples[Math.max(0, i - SPAN)];
@@ -101,7 +107,7 @@ function rates(samples, total) {
 
 function showEvents(list) {
   const now = Date.now();
-  const items = live.events.slice(0, SHOWN_EVENTS).map((event) => {
+  const items = live.events.map((event) => {
     const { text, detail } = eventWords(event);
     return h(
       'li',
@@ -112,13 +118,13 @@ function showEvents(list) {
     );
   });
   if (items.length === 0) {
-    items.push(h('li', { class: 'empty' }, 'Nothing yet. Clients that come and go from now on appear here.'));
+    items.push(h('li', { class: 'empty' }, 'Nothing has happened since the server started.'));
   }
   if (live.skipped > 0) items.push(h('li', { class: 'empty' }, `${plural(live.skipped, 'event')} not shown: too many at once.`));
   list.replaceChildren(...items);
 }
 
-/** The mistakes of clients in a list, which is asked for again when there are more. */
+/** A list of the mistakes of clients. `ask()` fetches them again. */
 function mistakeList() {
   const element = h('ul', { class: 'mistakes' }, h('li', { class: 'empty' }, 'Asking…'));
   let mistakes;

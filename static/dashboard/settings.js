@@ -1,7 +1,7 @@
-// Takes the place of the client pages' settings for the modules that the dashboard shares with them. Here the broker is at
+// Replaces the client pages' settings for the modules that the dashboard shares with them. Here the broker is at
 // another origin: the port of the clients.
 
-const url = new URL(document.documentElement.dataset.broker);
+const url = new URL(document.documentElement.dataset.broker ?? '');
 const secure = url.protocol === 'https:';
 
 export const broker = {
@@ -12,7 +12,7 @@ export const broker = {
   secure,
 };
 
-/** Whether ICE servers are asked for: no, because the dashboard asks for them itself, as a step that it shows. */
+/** False, because the dashboard itself asks for ICE servers, as a step that it shows. */
 export const hasIceServers = false;
 
 export const peerOptions = { ...broker, config: { iceServers: [] } };

@@ -1,6 +1,7 @@
 // A small chart of the last five minutes.
 
-import { svg } from './dom.js';
+import { h, setText, svg } from './dom.js';
+import { duration } from './words.js';
 
 /** Fewer samples than these do not fill the width, so a young server has no wild chart. */
 const FEWEST = 60;
@@ -10,25 +11,37 @@ const HEIGHT = 48;
 export function sparkline(title) {
   const area = svg('path', { class: 'area' });
   const line = svg('path', { class: 'line' });
-  const element = svg(
+  const chart = svg(
     'svg',
     { class: 'spark', preserveAspectRatio: 'none', role: 'img', 'aria-label': title },
     area,
     line,
   );
+  const start = h('span');
+  const element = h('div', { class: 'chart' }, chart, h('p', { class: 'axis', 'aria-hidden': 'true' }, start, h('span', {}, 'now')));
 
   function show(values, format) {
     const known = values.filter((value) => value !== undefined);
     if (known.length < 2) return;
     const [lowest, highest] = [Math.min(...known), Math.max(...known)];
-    element.setAttribute('aria-label', `${title} in the last minutes: between ${format(lowest)} and ${format(highest)}`);
     // From zero, so that heights can be compared. A line at zero lies on the ground.
     const top = highest || 1;
     const width = Math.max(FEWEST, values.length - 1);
-    element.setAttribute('viewBox', `0 0 ${width} ${HEIGHT}`);
-    const points = known.map((value, i) => `${width - known.length + 1 + i} ${(HEIGHT - 2 - (value / top) * (HEIGHT - 6)).toFixed(1)}`);
-    line.setAttribute('d', `M${points.join('L')}`);
-    area.setAttribute('d', `M${points.join('L')}V${HEIGHT}H${points[0].split(' ')[0]}Z`);
+    // A sample is one second.
+    setText(start, `${duration(width)} ago`);
+    chart.setAttribute('aria-label', `${title} in the last ${duration(width)}: between ${format(lowest)} and ${format(highest)}`);
+    chart.setAttribute('viewBox', `0 0 ${width} ${HEIGHT}`);
+    let [outline, ground] = ['', ''];
+    values.forEach((value, i) => {
+      if (value === undefined) return;
+      const [isFirst, isLast] = [values[i - 1] === undefined, values[i + 1] === undefined];
+      const x = width - values.length + 1 + i;
+      const at = `${x} ${(HEIGHT - 2 - (value / top) * (HEIGHT - 6)).toFixed(1)}`;
+      outline += `${isFirst ? 'M' : 'L'}${at}`;
+      ground += `${isFirst ? `M${x} ${HEIGHT}` : ''}L${at}${isLast ? `V${HEIGHT}Z` : ''}`;
+    });
+    line.setAttribute('d', outline);
+    area.setAttribute('d', ground);
   }
 
   return { element, show };

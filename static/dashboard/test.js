@@ -1,8 +1,8 @@
-// Tests a key as a client: this page opens two peers at the port of the clients. What the settings of the key forbid to this
-// page is said before anything is tried.
+// Tests a key as a client: this page opens two peers at the port of the clients. If the settings of the key exclude this
+// page, it says so before it tries anything.
 
 import { api, keyPath } from './api.js';
-import { WAYS, testBroker } from './broker-test.js';
+import { testBroker } from './broker-test.js';
 import { h, setText } from './dom.js';
 import { authWords } from './key-form.js';
 import { broker, brokerUrl } from './settings.js';
@@ -12,7 +12,7 @@ const WAIT = 8_000;
 const MARKS = { waiting: 'not run yet', running: 'running', ok: 'done', failed: 'failed', skipped: 'not needed' };
 
 const STEPS = [
-  ['settings', 'The key is in force, and this page may use it'],
+  ['settings', 'The key is active, and this page may use it'],
   ['id', 'Ask for an id over HTTP'],
   ['peer-a', 'Peer A opens its WebSocket'],
   ['peer-b', 'Peer B opens its WebSocket'],
@@ -43,7 +43,7 @@ export function testView(main, key = '') {
     ),
   );
 
-  const report = (name, state, detail) => steps.get(name).show(state, detail);
+  const report = (name, state, detail) => steps.get(name)?.show(state, detail);
   let isRunning = false;
 
   async function run() {
@@ -65,7 +65,7 @@ export function testView(main, key = '') {
     }
   }
 
-  /** Resolves to what is wrong; to nothing if all is fine. */
+  /** Resolves to a text about the problem; to undefined if there is none. */
   async function attempt(name) {
     report('settings', 'running', '');
     let settings;
@@ -77,7 +77,7 @@ export function testView(main, key = '') {
     }
     const obstacle = obstacleOf(settings);
     report('settings', obstacle ? 'failed' : 'ok', obstacle ?? '');
-    if (obstacle) return 'This page cannot test the key. That need not be wrong: the first step says why.';
+    if (obstacle) return 'This dashboard may not use the key; your page may. The first step says why.';
 
     const id = encodeURIComponent(name);
     const way = await testBroker(report, id);
@@ -121,11 +121,11 @@ async function known(name) {
     return await api('GET', keyPath(name));
   } catch (error) {
     if (error.status !== 404) throw error;
-    throw new Error(`There is no key “${name}”. Clients hear “Invalid key provided”.`);
+    throw new Error(`There is no key “${name}”. Clients hear “Invalid key provided”.`, { cause: error });
   }
 }
 
-/** Why this page may not use the key, if so. */
+/** Returns the reason why this page may not use the key; undefined if it may. */
 function obstacleOf({ enabled, origins, auth }) {
   if (!enabled) return 'The key is disabled. Clients hear “Invalid key provided”.';
   if (auth.method !== 'none') return `Clients must prove their ids (${authWords(auth)}), and this page has no proof. Clients without one hear “Invalid token provided”.`;
@@ -135,7 +135,7 @@ function obstacleOf({ enabled, origins, auth }) {
   return undefined;
 }
 
-/** Whether `https://example.org` or `https://*.example.org` admits an origin. */
+/** True if `https://example.org` or `https://*.example.org` admits the origin. */
 function fits(allowed, origin) {
   const [scheme, host] = allowed.split('://');
   if (!host?.startsWith('*.')) return allowed === origin;

@@ -25,6 +25,7 @@ export function bytes(value) {
 
 /** Seconds as their one or two largest units: `3 h 12 min`. */
 export function duration(seconds) {
+  /** @type {[string, number][]} */
   const units = [['d', 86_400], ['h', 3_600], ['min', 60], ['s', 1]];
   const at = units.findIndex(([, size]) => seconds >= size);
   if (at < 0) return '0 s';
@@ -71,7 +72,7 @@ const REFUSED = {
   id_taken: 'another client has this id',
   elsewhere: 'it has a WebSocket already',
   gone: 'it left before it got an id',
-  limit_reached: 'the key has as many clients as it may',
+  limit_reached: 'the key has reached its client limit',
   unavailable: 'the nodes of the cluster do not agree',
   wrong_path: 'it used a wrong path',
   closing: 'the server stops',
@@ -93,7 +94,7 @@ export function eventWords({ kind, key, id, address, origin, reason }) {
     case 'refused':
       return { text: `A client was refused: ${refusedWords(reason)}`, detail: of(keyed, id && `id ${id}`, from, origin) };
     case 'mistake':
-      return { text: 'A client asked in a way that cannot work', detail: of(from, origin) };
+      return { text: 'A request went to a wrong path', detail: of(from, origin) };
     case 'kicked':
       return { text: `An operator kicked ${id}`, detail: of(keyed) };
     case 'expired':
@@ -109,13 +110,13 @@ export function eventWords({ kind, key, id, address, origin, reason }) {
     case 'key_removed':
       return { text: `The key ${key} was removed`, detail: '' };
     case 'key_full':
-      return { text: `The key ${key} has as many clients as it may`, detail: '' };
+      return { text: `The key ${key} has reached its client limit`, detail: '' };
     case 'certificate':
       return { text: 'A new certificate is in use', detail: reason };
     case 'reloaded':
       return { text: 'The configuration was read again', detail: reason };
     case 'reload_failed':
-      return { text: 'The configuration is wrong: the previous one stays in force', detail: reason };
+      return { text: 'The configuration is wrong: the previous one stays active', detail: reason };
     case 'log_filter':
       return { text: reason ? `The log shows ${reason}` : 'The log is as configured again', detail: '' };
     case 'cluster':

@@ -1,6 +1,6 @@
-// The ICE servers that a broker tells: `list`, in the form that RTCPeerConnection takes.
+// The ICE servers of a broker: `list`, in the form that RTCPeerConnection takes.
 class IceServers {
-  // How long a connection waits for the list, and how long a request may take; in milliseconds.
+  // In milliseconds: a connection waits this long for the list; a request may take this long; the pause after a failure.
   static WAIT = 3_000;
   static TIMEOUT = 15_000;
   static RETRY = 60_000;
@@ -16,7 +16,7 @@ class IceServers {
     this.renew();
   }
 
-  /** Asks when half of the time of the list is over, so credentials do not end before the next connection. No timers: they stop in sleeping pages. */
+  /** Asks again when half of the list's lifetime is over, so credentials do not end before the next connection. No timers: they stop in sleeping pages. */
   renew() {
     if (Date.now() < this.askAgainAt) return;
     this.askAgainAt = Infinity;
@@ -25,13 +25,13 @@ class IceServers {
     this.waitingForList = waiting.then(() => { this.waitingForList = undefined; });
   }
 
-  /** What a new connection has to wait for; undefined if there is a valid list, or none will come soon. */
+  /** A promise that a new connection has to wait for; undefined if the list is valid, or none will arrive soon. */
   waiting() {
     this.renew();
     return Date.now() < this.validUntil ? undefined : this.waitingForList;
   }
 
-  /** Never rejects: without a list, connections have the servers that they had before. */
+  /** Never rejects: without a new list, connections keep the servers that they had before. */
   async ask() {
     const started = Date.now();
     const controller = new AbortController();
@@ -71,10 +71,10 @@ function iceServersOfPeers() {
       Object.defineProperty(peer.options, 'config', {
         get() {
           servers.renew();
-          // A broker that has none leaves PeerJS its own.
+          // If the broker has none, PeerJS keeps its own.
           return servers.list.length > 0 && byPeer.has(peer) ? { ...config, iceServers: servers.list } : config;
         },
-        // The page chose its own meanwhile.
+        // The page has chosen its own meanwhile.
         set(chosen) {
           config = chosen;
           byPeer.delete(peer);
@@ -84,7 +84,7 @@ function iceServersOfPeers() {
       });
     },
 
-    /** A connection that begins before the list is there does everything but gather candidates. */
+    /** A connection that begins before the list has arrived gathers candidates only after that. */
     awaitIn(connection, peer) {
       const waiting = byPeer.get(peer)?.waiting();
       const { peerConnection } = connection ?? {};
@@ -93,7 +93,7 @@ function iceServersOfPeers() {
       peerConnection.setLocalDescription = async (...description) => {
         await waiting;
         delete peerConnection.setLocalDescription;
-        // The page has closed it; an error would be news to it.
+        // The page has closed it, and expects no error.
         if (peerConnection.signalingState === 'closed') return new Promise(() => {});
         peerConnection.setConfiguration(peer.options.config);
         return peerConnection.setLocalDescription(...description);

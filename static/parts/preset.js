@@ -21,7 +21,7 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
   return class Peer extends Original {
     constructor(id, options) {
       // As in PeerJS: the id may be missing.
-      if (id && id.constructor == Object) [id, options] = [undefined, id];
+      if (id && id.constructor === Object) [id, options] = [undefined, id];
       const host = options?.host === '/' ? location.hostname : options?.host;
       // A page that names another host means another broker.
       const isHere = host === undefined || host === preset.host;

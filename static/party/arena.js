@@ -52,7 +52,12 @@ export class Arena {
     this.#withDots = false;
   }
 
-  /** Advances by `time` seconds for these players; calls `onPoints(player)` when a player scores. */
+  /**
+   * Advances by `time` seconds for these players; calls `onPoints(player)` when a player scores.
+   * @param {number} time
+   * @param {any[]} players
+   * @param {(player: any) => void} onPoints
+   */
   step(time, players, onPoints = () => {}) {
     for (const player of this.#runners.keys()) if (!players.includes(player)) this.#runners.delete(player);
     for (const player of players) if (!this.#runners.has(player)) this.#enter(player, players.indexOf(player));

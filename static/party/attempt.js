@@ -3,7 +3,7 @@ import { Link } from './link.js';
 
 const WAIT = 15_000;
 
-/** Why joining failed. `reason` is `broker`, `silent`, `direct`, or the broker's error, such as `wrong room`. */
+/** A failed attempt to join. `reason` is `broker`, `silent`, `direct`, or the broker's error, such as `wrong room`. */
 export class Refused extends Error {
   constructor(reason, message = reason) {
     super(message);

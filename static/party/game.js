@@ -47,7 +47,7 @@ export class Game {
     return this.phase === 'countdown' || this.phase === 'round';
   }
 
-  /** Whether a round is paused because all players are away. */
+  /** True if a round is paused because all players are away. */
   get isPaused() {
     return this.isRunning && this.#players.present.length === 0;
   }

@@ -18,7 +18,7 @@ export class Room extends EventTarget {
   /** Its four letters, once it is open. */
   code;
 
-  /** Whether new names are refused. */
+  /** True if new names are refused. */
   locked = false;
 
   get isOpen() {

@@ -142,7 +142,7 @@ export class Seat extends EventTarget {
     }
   }
 
-  /** Resolves to whether retrying is useless: it worked, or the error is final. */
+  /** Resolves to true if retrying is useless: it worked, or the error is final. */
   #askBesides() {
     return (this.#besides = this.#tryBesides());
   }

@@ -40,9 +40,10 @@ export function enableSteering(pads, onTurn) {
   }
 
   document.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest('input')) return;
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (event.ctrlKey || event.altKey || event.metaKey || target.closest('input')) return;
     const pressesPad = event.key === ' ' || event.key === 'Enter';
-    const side = KEYS[event.key] ?? (pressesPad ? Number(event.target.dataset.turn) || undefined : undefined);
+    const side = KEYS[event.key] ?? (pressesPad ? Number(target.dataset.turn) || undefined : undefined);
     if (side === undefined) return;
     event.preventDefault();
     hold(event.key, side);

@@ -17,7 +17,7 @@ const SLIDES = [
     title: 'One offers, one answers',
     text: [
       '“This is what I can do.” – “Good. So can I.”',
-      'The broker relays these two messages without reading them.',
+      'The broker forwards these two messages without reading them.',
     ],
   },
   {

@@ -101,7 +101,7 @@ export function startPresenter() {
   }
 }
 
-const remoteUrl = (id) => pageUrl({}, new URLSearchParams({ remote: id }));
+const remoteUrl = (id) => pageUrl({}, String(new URLSearchParams({ remote: id })));
 
 const shortId = (id = '') => `${id.slice(0, 4)}…`;
 
@@ -146,7 +146,8 @@ function enableKeys(deck) {
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     // Space presses the button that has the focus.
-    if (event.key === ' ' && event.target.closest('button, a, summary')) return;
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (event.key === ' ' && target.closest('button, a, summary')) return;
     const action = actions[event.key];
     if (!action) return;
     event.preventDefault();

@@ -1,7 +1,7 @@
 //! Admission and refusal of clients.
 
 use crate::harness::messages::{HEARTBEAT, ID_TAKEN, error, offer, relayed_offer};
-use crate::harness::{RawClient, Told, on_both, on_both_with, on_own, on_own_with, wait_until, wire};
+use crate::harness::{RawClient, Told, on_own, on_own_with, wait_until, wire};
 
 const INCOMPLETE: &str = "No id, token, or key supplied to websocket server";
 const WRONG_KEY: &str = "Invalid key provided";
@@ -15,7 +15,7 @@ fn expect_refused(client: &mut RawClient, text: &str) {
 
 #[test]
 fn an_admitted_client_gets_open_first() {
-    on_both(|server| {
+    on_own(|server| {
         let mut client = server.connect_with_query("key=peerjs&id=alice&token=t");
         client.expect(r#"{"type":"OPEN"}"#);
         client.expect_nothing("alice");
@@ -25,7 +25,7 @@ fn an_admitted_client_gets_open_first() {
 
 #[test]
 fn a_missing_or_empty_id_token_or_key_is_refused_first_of_all() {
-    on_both(|server| {
+    on_own(|server| {
         for query in [
             "",
             "key=peerjs&token=t",
@@ -57,7 +57,7 @@ fn a_wrong_key_is_refused_before_a_taken_id_is_looked_at() {
 
 #[test]
 fn an_id_that_is_taken_is_refused_and_the_holder_stays() {
-    on_both(|server| {
+    on_own(|server| {
         let mut holder = server.client("a");
         let mut newcomer = server.begin("a", "another token");
         holder.expect_ping();
@@ -141,7 +141,7 @@ fn a_refused_socket_holds_no_place_and_is_in_no_list() {
 
 #[test]
 fn messages_of_a_refused_socket_are_ignored() {
-    on_both(|server| {
+    on_own(|server| {
         let mut b = server.client("b");
         let mut refused = server.connect_with_query("key=wrong&id=a&token=t");
         refused.send(offer("b", "1"));
@@ -153,7 +153,7 @@ fn messages_of_a_refused_socket_are_ignored() {
 
 #[test]
 fn a_message_sent_with_the_handshake_is_handled_after_registration() {
-    on_both(|server| {
+    on_own(|server| {
         let mut b = server.client("b");
         let mut a = server.connect("a");
         let mut bytes = RawClient::handshake(&server.target("a", "t")).into_bytes();
@@ -169,7 +169,7 @@ fn a_message_sent_with_the_handshake_is_handled_after_registration() {
 
 #[test]
 fn half_a_message_sent_with_the_handshake_is_completed_later() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.connect("a");
         let frame = wire::text(&offer("a", r#""in two pieces""#));
         let mut bytes = RawClient::handshake(&server.target("a", "t")).into_bytes();
@@ -197,7 +197,7 @@ fn of_repeated_parameters_the_last_counts_and_unknown_ones_are_ignored() {
 
 #[test]
 fn parameters_are_form_encoded() {
-    on_both(|server| {
+    on_own(|server| {
         for (encoded, id) in [
             ("a+b", "a b"),
             ("a%20b%2Bc", "a b+c"),
@@ -282,7 +282,7 @@ fn a_token_that_only_begins_alike_is_another_token() {
 
 #[test]
 fn every_origin_may_connect() {
-    on_both_with(
+    on_own_with(
         |config| config.cors = vec!["http://allowed.test".parse().unwrap()],
         |server| {
             for origin in ["http://allowed.test", "http://other.test", "null", ""] {
@@ -302,7 +302,7 @@ fn every_origin_may_connect() {
 
 #[test]
 fn a_refused_socket_that_does_not_answer_its_close_is_cut_off() {
-    on_both_with(
+    on_own_with(
         |config| config.close_timeout = std::time::Duration::from_millis(50),
         |server| {
             let mut refused = server.connect_with_query("key=wrong&id=a&token=t");

@@ -1,4 +1,6 @@
 //! Invalid input of a client affects neither the server nor other clients.
+//!
+//! Some run on both transports: each decodes frames.
 
 use std::io::Write as _;
 
@@ -271,7 +273,7 @@ fn half_a_request_is_answered_with_408_and_an_idle_connection_is_closed() {
 
 #[test]
 fn thousands_of_sockets_that_never_speak_harm_nobody() {
-    on_both(|server| {
+    on_own(|server| {
         let files = rlimit::increase_nofile_limit(u64::MAX).unwrap();
         let count = files.min(10_000) / 5;
         let mut bystander = server.client("bystander");
@@ -291,7 +293,7 @@ fn a_head_of_128_kib_that_does_not_end_is_answered_with_431() {
     let target = "GET /peerjs/id?";
     let header = "GET /peerjs/id HTTP/1.1\r\nHost: h\r\nX-Long: ";
     let headers = format!("{header}{}x", "x\r\nX-Header: ".repeat(60));
-    on_both(|server| {
+    on_own(|server| {
         for begin in [target, header, &headers] {
             let mut http = server.http();
             // Sent up to the last byte that the server reads, so that no reset overtakes the response.
@@ -310,7 +312,7 @@ fn a_head_of_128_kib_that_does_not_end_is_answered_with_431() {
 
 #[test]
 fn a_head_of_more_than_96_headers_is_answered_with_431() {
-    on_both(|server| {
+    on_own(|server| {
         for (count, status) in [(96, 200), (97, 431)] {
             // One of them is `Host`.
             let headers: String = (1..count).map(|n| format!("X-{n}: x\r\n")).collect();
@@ -321,7 +323,7 @@ fn a_head_of_more_than_96_headers_is_answered_with_431() {
 
 #[test]
 fn nonsense_instead_of_http_is_refused() {
-    on_both(|server| {
+    on_own(|server| {
         for nonsense in
             ["\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03", "hello\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"]
         {
@@ -335,7 +337,7 @@ fn nonsense_instead_of_http_is_refused() {
 
 #[test]
 fn a_flood_of_heartbeats_and_nonsense_holds_up_nobody() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut flooder, mut a, mut b) = (server.client("flooder"), server.client("a"), server.client("b"));
         let flood = [wire::text(HEARTBEAT), wire::text("nonsense"), wire::text(&message("X", "b", "1"))];
         flooder.send_raw(flood.concat().repeat(20_000));

@@ -2,7 +2,7 @@
 
 use crate::harness::guests::{OFFER, call};
 use crate::harness::messages::offer;
-use crate::harness::{on_both, on_own, on_own_with};
+use crate::harness::{on_own, on_own_with};
 
 #[test]
 fn an_id_has_21_url_safe_characters_that_nobody_can_guess() {
@@ -21,7 +21,7 @@ fn an_id_has_21_url_safe_characters_that_nobody_can_guess() {
 
 #[test]
 fn a_call_goes_to_and_fro() {
-    on_both(|server| {
+    on_own(|server| {
         let ((mut a, a_id), (mut b, b_id)) = (server.caller("a"), server.caller("b"));
         a.send(call("offer", &b_id, &format!(r#","offer":{OFFER}"#)));
         b.expect(call("offer", &a_id, &format!(r#","offer":{OFFER}"#)));
@@ -102,7 +102,7 @@ fn all_but_the_recipient_goes_out_as_it_was_written() {
 
 #[test]
 fn binary_frames_are_as_good_as_text() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, id) = server.caller("a");
         a.send_binary(call("x", &id, "").as_bytes());
         a.expect(r#"{"action":"x","data":{}}"#);

@@ -4,15 +4,16 @@ use std::fs;
 
 use peerbroker::config::MountPath;
 use peerbroker::wire::ApiKey;
+use serde_json::Value;
 
-use crate::harness::{on_both_with, on_own, on_own_with};
+use crate::harness::{on_own, on_own_with};
 
 const SCRIPTS: [&str; 3] = ["peerjs.js", "peerjs.min.js", "peerjs.mjs"];
 const JAVASCRIPT: Option<&str> = Some("text/javascript; charset=utf-8");
 
 #[test]
 fn the_client_is_served_to_pages_of_every_origin() {
-    on_both_with(
+    on_own_with(
         |config| {
             config.path = MountPath::parse("/app").unwrap();
             config.key = ApiKey::parse("my \"key\"").unwrap();
@@ -38,13 +39,18 @@ fn the_client_is_served_to_pages_of_every_origin() {
 }
 
 #[test]
-fn the_unchanged_client_may_be_cached_forever() {
+fn the_unchanged_client_has_its_version_in_its_name_and_may_be_cached_forever() {
+    let package = fs::read(format!("{}/vendor/package.json", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let package: Value = serde_json::from_slice(&package).unwrap();
+    let version = package["dependencies"]["peerjs"].as_str().unwrap();
     on_own(|server| {
-        for (name, published) in [("peerjs-1.5.5.js", "peerjs.js"), ("peerjs-1.5.5.min.js", "peerjs.min.js")]
-        {
+        for published in ["peerjs.js", "peerjs.min.js"] {
+            let name = published.replacen("peerjs", &format!("peerjs-{version}"), 1);
             let response = server.get(&format!("/{name}"));
             let file = fs::read(format!("{}/vendor/dist/{published}", env!("CARGO_MANIFEST_DIR")));
             assert!(response.status == 200 && response.body == file.unwrap(), "{name}");
+            // The name that the library gives itself.
+            assert!(response.text().contains(&format!("\"{version}\"")), "{name}");
             assert!(response.header("cache-control").unwrap().contains("immutable"));
         }
         assert_eq!(server.get("/peerjs-1.5.4.js").status, 404);

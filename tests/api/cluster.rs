@@ -1,4 +1,4 @@
-//! What clients see of several nodes that share a Redis.
+//! Clients of several nodes that share a Redis.
 
 mod calls;
 mod ids;
@@ -10,8 +10,8 @@ use std::ops::Index;
 use std::time::Duration;
 
 use peerbroker::Config;
+use peerbroker::cluster::Membership;
 use peerbroker::config::{ClusterConfig, Degraded};
-use peerbroker::node::Membership;
 
 use crate::harness::{TestServer, wait_until};
 use crate::redis_server::RedisServer;

@@ -11,7 +11,7 @@
 //!   Autobahn calls this non-strict and accepts it.
 //! - A message over the limit of 1 MiB is refused (9.1 to 9.4 go up to 16 MiB).
 //! - The codes 1012 to 1014 are accepted as well; Autobahn has no case for them.
-//! - In an embedded broker actix-ws decides some cases: [`ACTIX`], 7.1.6 and 9.3.1.
+//! - In an embedded broker actix-ws decides 7.1.6.
 
 mod closing;
 mod fragmentation;
@@ -30,20 +30,6 @@ const TOO_BIG: u16 = 1009;
 
 /// The peer that sends to itself.
 const ME: &str = "a";
-
-/// Cases in which actix-ws closes with another code.
-const ACTIX: &[(&str, u16)] = &[
-    // It treats a reserved bit like text that is not UTF-8.
-    ("3.1", NOT_UTF8),
-    ("3.2", NOT_UTF8),
-    ("3.3", NOT_UTF8),
-    ("3.4", NOT_UTF8),
-    ("3.5", NOT_UTF8),
-    ("3.6", NOT_UTF8),
-    ("3.7", NOT_UTF8),
-    // It treats a close reason that is not UTF-8 as a protocol error.
-    ("7.5.1", PROTOCOL),
-];
 
 /// A case: the frames of the client, and the expected answers.
 struct Case {
@@ -64,7 +50,7 @@ enum End {
     Failed(u16),
 }
 
-/// How the bytes of a case are split into writes.
+/// The split of a case's bytes into writes.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     AtOnce,
@@ -110,14 +96,10 @@ impl Case {
         }
         let code = read_until_close(&mut client, &mut answers);
         assert!(answers == self.answers, "{name}: {}", shown(&answers));
-        let other = ACTIX
-            .iter()
-            .find(|(number, _)| server.transport == Transport::Actix && *number == self.number)
-            .map(|(_, code)| *code);
         match self.end {
             End::Closed(wanted) => assert_eq!(code, wanted, "{name}"),
             End::Failed(wanted) => {
-                assert_eq!(code, Some(other.unwrap_or(wanted)), "{name}");
+                assert!(code == Some(wanted), "{name}: {code:?} for {wanted}");
                 client.close(code);
             }
         }

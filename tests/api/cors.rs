@@ -1,7 +1,7 @@
 //! Pages of other origins that may read the responses.
 
 use crate::harness::http_client::Response;
-use crate::harness::{TestServer, on_both, on_own, on_own_with};
+use crate::harness::{TestServer, on_own, on_own_with};
 
 const ALLOWED: &str = "access-control-allow-origin";
 const TARGETS: [&str; 5] = ["/", "/peerjs/id", "/peerjs/peers", "/nothing", "/%zz/id"];
@@ -16,7 +16,7 @@ fn varies_on(response: &Response, name: &str) -> bool {
 
 #[test]
 fn every_origin_may_read_every_answer_by_default() {
-    on_both(|server| {
+    on_own(|server| {
         for target in TARGETS {
             for origin in ["http://page.test", "https://page.test:8443", "null", "anything at all"] {
                 let response = ask(server, "GET", target, origin);
@@ -66,7 +66,7 @@ fn listed_origins_are_compared_exactly() {
 
 #[test]
 fn options_are_answered_on_every_path_known_or_not() {
-    on_both(|server| {
+    on_own(|server| {
         for target in TARGETS {
             for headers in ["", "Origin: http://page.test\r\nAccess-Control-Request-Method: GET\r\n"] {
                 let response = server.request("OPTIONS", target, headers);

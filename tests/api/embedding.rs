@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
-use peerbroker::config::ListenOps;
+use peerbroker::config::{ApiTokens, ListenOps};
 use peerbroker::events::{Event, Notice};
 use peerbroker::wire::{CloseReason, Refusal};
 use peerbroker::{Config, Listen, LogControl, PeerBroker, Server};
@@ -262,7 +262,7 @@ fn a_hook_that_panics_in_the_sweep_ends_neither_expiry_nor_pings() {
     config.limits.ping_interval = Duration::from_millis(200);
     let (called, panicked) = mpsc::channel();
     let broker = PeerBroker::builder().config(config).log(Arc::new(Irrevocable(called))).build();
-    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, token: None };
+    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, tokens: ApiTokens::default() };
     let listen =
         Listen { host: "127.0.0.1".into(), port: 0, workers: 1, ops: Some(ops), ..Listen::default() };
     let (address, api, end) = serve_on(&broker, &listen);

@@ -26,7 +26,7 @@ impl Tree {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("files-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
         // Canonical, so that tests can compare paths.
-        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).canonicalize().unwrap().join(name);
+        let root = testkit::tools::scratch().join(name);
         fs::create_dir_all(root.join("app")).unwrap();
         let tree = Tree { root };
         tree.outside("secret.txt", "secret");
@@ -66,7 +66,7 @@ impl Tree {
         on_own_with(configure, test);
     }
 
-    /// The same in an embedded broker as well.
+    /// The same in an embedded broker as well: its connections have no timeouts of their own.
     fn serve_on_both(&self, test: impl Fn(&TestServer)) {
         on_both_with(|config| config.static_dir = Some(self.app()), test);
     }
@@ -101,7 +101,7 @@ fn files_are_served_with_their_types_and_without_our_policy() {
         .file("two words é.txt", "text")
         .file("game.zip", "zip")
         .file("empty.css", "");
-    tree.serve_on_both(|server| {
+    tree.serve(|server| {
         for (target, kind, content) in [
             ("/app.mjs", "text/javascript; charset=utf-8", "export {}"),
             ("/app.mjs?v=1", "text/javascript; charset=utf-8", "export {}"),

@@ -1,38 +1,33 @@
 //! A real server on a free port, and clients that send exactly what the test says.
 
-pub mod api;
 mod clients;
 pub mod guests;
-pub mod http_client;
 pub mod keys;
 pub mod legacy;
-pub mod messages;
 pub mod ops;
-pub mod raw_client;
 pub mod receiver;
-pub mod relay_client;
-pub mod turn_client;
-pub mod wire;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, mpsc};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex, Once, PoisonError, mpsc};
+use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
+use actix_web::rt::System;
 use actix_web::{App, HttpServer};
-use peerbroker::broker::Realm;
 use peerbroker::clock::Clock;
 use peerbroker::config::ClusterConfig;
 use peerbroker::events::{Connected, Disconnected, Event, Notice, Subscription};
 use peerbroker::keys::KeyStore;
 use peerbroker::node::Node;
+use peerbroker::router::Realm;
 use peerbroker::wire::CloseReason;
 use peerbroker::{BoundRelay, Builder, Config, Listen, PeerBroker, Server, TurnUrls};
 use tokio::sync::oneshot;
 
+pub use testkit::raw_client::RawClient;
+pub use testkit::{api, http_client, messages, raw_client, relay_client, turn_client, wire};
+
 use http_client::PATIENCE;
-pub use raw_client::RawClient;
 
 /// Threads of a server that serve connections.
 const WORKERS: usize = 2;
@@ -69,9 +64,18 @@ pub struct TestServer {
     events: Mutex<(Subscription, Vec<Told>)>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<std::io::Result<()>>>,
+    threads: Threads,
 }
 
-/// Runs a test on both transports.
+/// The threads that serve connections of one server.
+struct Threads {
+    /// The id of its actix system.
+    system: usize,
+    main: ThreadId,
+}
+
+/// Runs a test on both transports: what they can spoil, which is frames, close codes, backpressure, limits and ends. The rest
+/// is the same code behind them, and runs on the server's own.
 pub fn on_both(test: impl Fn(&TestServer)) {
     on_both_with(|_| {}, test);
 }
@@ -172,15 +176,19 @@ impl TestServer {
         let events = Mutex::new((broker.events().subscribe(), Vec::new()));
         let (stop, stopped) = oneshot::channel();
         let (started, address) = mpsc::channel();
+        let (system, system_of) = mpsc::channel();
         let served = broker.clone();
-        let thread = thread::Builder::new().name("actix test server".to_owned()).spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
+        let thread = thread::Builder::new().spawn(move || {
+            System::new().block_on(async move {
+                system.send(System::current().id()).unwrap();
                 match transport {
                     Transport::Own => serve_own(&served, listen, &started, stopped).await,
                     Transport::Actix => serve_embedded(&served, &started, stopped).await,
                 }
             })
         });
+        let thread = thread.unwrap();
+        let threads = Threads { system: system_of.recv().expect("a system"), main: thread.thread().id() };
         let (address, ops) = address.recv().expect("a server that starts");
         TestServer {
             transport,
@@ -190,7 +198,8 @@ impl TestServer {
             clock,
             events,
             stop: Some(stop),
-            thread: Some(thread.unwrap()),
+            thread: Some(thread),
+            threads,
         }
     }
 
@@ -264,7 +273,7 @@ impl Drop for TestServer {
             return;
         }
         self.join();
-        assert_eq!(PANICS.load(Ordering::SeqCst), 0, "no panic in the server");
+        assert_eq!(self.threads.panics(), Vec::<String>::new(), "no panic in the server");
     }
 }
 
@@ -312,18 +321,29 @@ async fn serve_embedded(
     serving.await
 }
 
-static PANICS: AtomicUsize = AtomicUsize::new(0);
+/// The threads that have panicked, of all servers of this process.
+static PANICKED: Mutex<Vec<(ThreadId, String)>> = Mutex::new(Vec::new());
 
-/// A panic in a server's thread ends one connection and would go unnoticed.
+impl Threads {
+    /// The names of those that have panicked. A panic ends one connection and would go unnoticed.
+    fn panics(&self) -> Vec<String> {
+        // As actix-rt names its arbiters.
+        let arbiters = format!("actix-rt|system:{}|", self.system);
+        let panicked = PANICKED.lock().unwrap();
+        let own = panicked.iter().filter(|(id, name)| *id == self.main || name.starts_with(&arbiters));
+        own.map(|(_, name)| name.clone()).collect()
+    }
+}
+
 fn notice_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let _ = env_logger::try_init();
         let print = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if thread::current().name().is_some_and(|name| name.starts_with("actix")) {
-                PANICS.fetch_add(1, Ordering::SeqCst);
-            }
+            let thread = thread::current();
+            let name = thread.name().unwrap_or_default().to_owned();
+            PANICKED.lock().unwrap_or_else(PoisonError::into_inner).push((thread.id(), name));
             print(info);
         }));
     });

@@ -1,19 +1,16 @@
 //! Attacks of hostile clients; some once succeeded.
+//!
+//! Some run on both transports: each parses handshakes.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 
 use peerbroker::Listen;
 use peerbroker::config::TlsFiles;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
+use testkit::tls::trust;
+use testkit::tools::fixture;
 
 use crate::harness::http_client::{self, HttpConnection, Response};
-use crate::harness::{RawClient, TestServer, Transport, on_both, on_own, wait_until, wire};
+use crate::harness::{RawClient, TestServer, Transport, on_both, on_own};
 
 /// A valid handshake, if `upgrade` and `more` are valid.
 fn handshake_with(upgrade: &str, more: &str) -> String {
@@ -73,56 +70,15 @@ fn answers_to_requests_in_front_of_a_refused_handshake_are_not_lost() {
     });
 }
 
-/// Counts how much two clients, one per worker, can make the server read while a third gets this
-/// many answers. A count does not depend on the speed of the machine.
-fn read_meanwhile(server: &TestServer, flood: &[u8], turns: usize) -> usize {
-    let mut flooders = [server.client("flooder 1"), server.client("flooder 2")];
-    let mut other = server.client("other");
-    let (done, read) = (AtomicBool::new(false), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        for flooder in &mut flooders {
-            scope.spawn(|| {
-                while !done.load(Ordering::SeqCst) {
-                    flooder.send_raw(flood);
-                    read.fetch_add(flood.len(), Ordering::SeqCst);
-                }
-            });
-        }
-        wait_until("the flood", || read.load(Ordering::SeqCst) > 4 << 20);
-        read.store(0, Ordering::SeqCst);
-        for _ in 0..turns {
-            other.ping(b"x");
-            other.expect_pong();
-        }
-        done.store(true, Ordering::SeqCst);
-    });
-    read.into_inner()
-}
-
-#[test]
-fn a_flood_leaves_its_worker_time_for_others() {
-    on_own(|server| {
-        let read = read_meanwhile(server, &wire::text("").repeat(10_000), 50);
-        assert!(read < 50 * (4 << 20), "{read} bytes of a flood between 50 turns of somebody else");
-    });
-}
-
 #[test]
 fn connections_that_begin_no_tls_handshake_hold_up_nobody() {
     // More than the default limit of pending TLS handshakes.
     const SILENT: usize = 700;
     let _ = rlimit::increase_nofile_limit(4096);
-    let file = |name: &str| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name);
-    let tls = Some(TlsFiles { key: file("ec-pkcs8.key"), cert: file("ec-chain.pem") });
+    let tls = Some(TlsFiles { key: fixture("ec-pkcs8.key"), cert: fixture("ec-chain.pem") });
     let server = TestServer::start_listening(Transport::Own, |_| {}, Listen { tls, ..Listen::default() });
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(file("root.pem")).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let trust = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let trust = Arc::new(trust.unwrap().with_root_certificates(roots).with_no_client_auth());
-
     let silent: Vec<_> = (0..SILENT).map(|_| http_client::connect(server.address)).collect();
-    let mut client = RawClient::connect_tls(server.address, "a", trust);
+    let mut client = RawClient::connect_tls(server.address, "a", trust());
     client.send_raw(RawClient::handshake(&server.target("a", "t")));
     client.expect_accepted();
     client.expect_open();

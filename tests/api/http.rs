@@ -1,7 +1,7 @@
 //! Responses over HTTP.
 
 use crate::harness::messages::{offer, relayed_offer};
-use crate::harness::{TestServer, Transport, on_both, on_both_with, on_own, on_own_with};
+use crate::harness::{TestServer, Transport, on_own, on_own_with};
 use peerbroker::config::MountPath;
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
@@ -27,7 +27,7 @@ fn is_uuid(id: &str) -> bool {
 
 #[test]
 fn the_mount_path_says_what_this_is() {
-    on_both(|server| {
+    on_own(|server| {
         for accept in ["", "Accept: */*\r\n", "Accept: application/json\r\n"] {
             let response = server.request("GET", "/?ts=1&version=1.5.5", accept);
             assert_eq!((response.status, response.text()), (200, ABOUT));
@@ -143,7 +143,7 @@ fn a_key_with_malformed_escapes_is_a_bad_request() {
 
 #[test]
 fn head_is_get_without_a_body() {
-    on_both(|server| {
+    on_own(|server| {
         for target in ["/", "/peerjs/id", "/peerjs/peers", "/healthz", "/nothing"] {
             let (get, head) = (server.get(target), server.request("HEAD", target, ""));
             assert_eq!(head.status, get.status, "{target}");
@@ -166,7 +166,7 @@ fn health_is_told_below_the_path_and_at_the_root() {
 
 #[test]
 fn a_final_slash_does_not_matter() {
-    on_both_with(path("/x/y"), |server| {
+    on_own_with(path("/x/y"), |server| {
         for target in ["/x/y", "/x/y/", "/x/y/peerjs/id", "/x/y/peerjs/id/", "/x/y/healthz/"] {
             assert_eq!(server.get(target).status, 200, "{target}");
         }
@@ -177,7 +177,7 @@ fn a_final_slash_does_not_matter() {
 #[test]
 fn every_spelling_of_a_mount_path_is_the_same() {
     for spelling in ["x", "/x", "/x/", "//x//"] {
-        on_both_with(path(spelling), |server| {
+        on_own_with(path(spelling), |server| {
             assert_eq!(server.get("/x").text(), ABOUT, "{spelling}");
             assert_eq!(server.get("/x/peerjs/id").status, 200);
             server.client("a").expect_nothing("a");
@@ -187,8 +187,8 @@ fn every_spelling_of_a_mount_path_is_the_same() {
 
 #[test]
 fn nothing_is_outside_the_mount_path() {
-    on_both_with(path("/x"), |server| {
-        for target in ["/", "/peerjs/id", "/peerjs/peers", "/xy/peerjs/id", "/X/peerjs/id", "/y"] {
+    on_own_with(path("/x"), |server| {
+        for target in ["/", "/peerjs/peers", "/xy/peerjs/peers", "/X/peerjs/peers", "/y", "//id", "/id"] {
             let response = server.request("GET", target, "Origin: http://page.test\r\n");
             assert_eq!(response.status, 404, "{target}");
             // Otherwise the console of the page would show an error of CORS and not the 404.
@@ -201,9 +201,71 @@ fn nothing_is_outside_the_mount_path() {
     });
 }
 
+/// PeerJS shows no text of a 404, but that of an ERROR on the WebSocket that it opens with the id.
+#[test]
+fn a_request_for_an_id_at_a_wrong_path_gets_one() {
+    let ask = |server: &TestServer, target: &str, accept: &str| {
+        server.request("GET", target, &format!("Origin: http://page.test\r\n{accept}"))
+    };
+    for (mount, targets) in [
+        ("/x", &["/peerjs/id?ts=1", "/xy/any/id/", "/X/peerjs/id", "/x/foo/peerjs/id"][..]),
+        ("/", &["/foo/peerjs/id", "/a/b/peerjs/id"]),
+    ] {
+        let server = TestServer::start(Transport::Own, path(mount));
+        for target in targets {
+            let answer = ask(&server, target, "Accept: */*\r\n");
+            assert_eq!((answer.status, answer.text().len()), (200, 36), "{target}");
+            let right = answer.header("x-peerbroker-path");
+            assert_eq!(right.unwrap().trim_end_matches('/'), mount.trim_end_matches('/'), "{target}");
+            let allowed = answer.header("access-control-allow-origin");
+            assert_eq!(allowed.as_deref(), Some("http://page.test"), "{target}");
+            assert_eq!(ask(&server, target, "Accept: text/html\r\n").status, 404, "{target}");
+        }
+    }
+    let without = TestServer::start(Transport::Own, |config| {
+        path("/x")(config);
+        config.dialects.peerjs = false;
+    });
+    assert_eq!(without.get("/peerjs/id").status, 404);
+}
+
+#[test]
+fn a_404_names_the_place_of_what_is_elsewhere() {
+    let server = TestServer::start(Transport::Own, path("/x"));
+    for (target, place) in [
+        ("/slides", "at /x/broker/slides here"),
+        ("/x/docs/", "at /x/broker/docs here"),
+        ("/broker/docs/TLS", "at /x/broker/docs/TLS here"),
+        ("/dashboard", "--ops_port"),
+        ("/x/metrics", "--ops_port"),
+        ("/api/keys", "--ops_port"),
+    ] {
+        let answer = server.get(target);
+        assert_eq!(answer.status, 404, "{target}");
+        assert!(answer.text().contains(place), "{target}: {}", answer.text());
+    }
+    let page = server.request("GET", "/slides", "Accept: text/html\r\n");
+    assert!(page.text().contains(r#"href="/x/broker/slides">Open"#), "{}", page.text());
+    for nothing in ["/x/slideshow", "/docs/NONE", "/wp-login.php"] {
+        assert!(!server.get(nothing).text().contains("page is at"), "{nothing}");
+    }
+}
+
+#[test]
+fn the_icon_that_browsers_ask_for_is_there() {
+    let server = TestServer::start(Transport::Own, path("/x"));
+    for target in ["/favicon.ico", "/x/favicon.ico"] {
+        let answer = server.get(target);
+        assert_eq!((answer.status, content_type(&answer)), (200, "image/svg+xml".into()), "{target}");
+    }
+    assert_eq!(server.get("/y/favicon.ico").status, 404);
+    let without = TestServer::start(Transport::Own, |config| config.pages = false);
+    assert_eq!(without.get("/favicon.ico").status, 404);
+}
+
 #[test]
 fn other_paths_and_other_methods_are_nothing_here() {
-    on_both(|server| {
+    on_own(|server| {
         for (method, target) in [
             ("GET", "/peerjs"),
             ("GET", "/peerjs/nothing"),
@@ -211,7 +273,6 @@ fn other_paths_and_other_methods_are_nothing_here() {
             ("GET", "/peerjs/id/x"),
             ("GET", "/peerjs/ID"),
             ("GET", "//id"),
-            ("GET", "/favicon.ico"),
             ("POST", "/peerjs/id"),
             ("PUT", "/"),
             ("DELETE", "/peerjs/peers"),
@@ -232,7 +293,7 @@ fn a_404_explains_itself() {
         config.key = peerbroker::wire::ApiKey::parse("secretkey").unwrap();
     };
     let server = TestServer::start(crate::harness::Transport::Own, configure);
-    for target in ["/peerjs/id", "/x/nothing", "/x/peerjs"] {
+    for target in ["/peerjs/peers", "/x/nothing", "/x/peerjs"] {
         let response = server.http().request("GET", target, "");
         assert_eq!(response.status, 404);
         assert_eq!(content_type(&response), PLAIN);
@@ -290,7 +351,7 @@ fn a_404_names_no_key_if_there_is_none() {
 
 #[test]
 fn no_token_gets_onto_an_error_page() {
-    on_both(|server| {
+    on_own(|server| {
         for target in [
             "/peerjs?key=peerjs&id=someid&token=hushhush",
             "/peerjs/someid/hushhush/offer",
@@ -327,7 +388,7 @@ fn a_404_shows_no_markup_and_no_more_than_a_few_characters_of_what_was_asked() {
 
 #[test]
 fn a_doubled_peerjs_segment_is_accepted() {
-    on_both(|server| {
+    on_own(|server| {
         assert_eq!(server.get("/peerjs/peerjs/id").status, 200);
         assert_eq!(server.get("/peerjs/other/id").status, 200);
         let target = server.target("a", "t").replace("/peerjs?", "/peerjs/peerjs?");
@@ -339,7 +400,7 @@ fn a_doubled_peerjs_segment_is_accepted() {
 
 #[test]
 fn a_connection_is_kept_for_further_requests_and_answers_come_in_order() {
-    on_both(|server| {
+    on_own(|server| {
         let mut http = server.http();
         assert_eq!(http.request("GET", "/", "").text(), ABOUT);
         let request = |target| format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -351,7 +412,7 @@ fn a_connection_is_kept_for_further_requests_and_answers_come_in_order() {
 
 #[test]
 fn a_connection_ends_when_the_client_asks_for_it() {
-    on_both(|server| {
+    on_own(|server| {
         let mut http = server.http();
         assert_eq!(http.request("GET", "/", "Connection: close\r\n").status, 200);
         http.expect_end();
@@ -360,7 +421,7 @@ fn a_connection_ends_when_the_client_asks_for_it() {
 
 #[test]
 fn http_1_0_is_answered_and_the_connection_ends() {
-    on_both(|server| {
+    on_own(|server| {
         let mut http = server.http();
         http.send("GET /peerjs/id HTTP/1.0\r\n\r\n");
         let response = http.response(false);
@@ -371,7 +432,7 @@ fn http_1_0_is_answered_and_the_connection_ends() {
 
 #[test]
 fn the_body_of_a_get_is_ignored() {
-    on_both(|server| {
+    on_own(|server| {
         let mut http = server.http();
         http.send("GET /peerjs/id HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
         assert_eq!(http.response(false).status, 200);
@@ -380,7 +441,7 @@ fn the_body_of_a_get_is_ignored() {
 
 #[test]
 fn the_broker_goes_on_beside_http() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         assert_eq!(server.get("/peerjs/id").status, 200);
         a.send(offer("b", "1"));

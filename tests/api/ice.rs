@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::http_client::Response;
 use crate::harness::keys::{key, on_own_with_keys, plain_key};
-use crate::harness::{TestServer, on_both, on_both_with, on_own_with};
+use crate::harness::{TestServer, on_own, on_own_with};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -44,7 +44,7 @@ fn expiry(turn: &Value, key: &str) -> u64 {
 
 #[test]
 fn clients_are_told_the_servers_with_credentials_of_their_key() {
-    on_both_with(with_servers, |server| {
+    on_own_with(with_servers, |server| {
         let before = seconds();
         let answer = json_of(&server.get("/peerjs/ice"));
         let after = seconds();
@@ -59,7 +59,7 @@ fn clients_are_told_the_servers_with_credentials_of_their_key() {
 
 #[test]
 fn without_any_server_the_list_is_empty() {
-    on_both(|server| {
+    on_own(|server| {
         assert_eq!(server.get("/peerjs/ice").text(), r#"{"iceServers":[],"ttl":86400}"#);
         assert_eq!(server.get("/peerjs/peerjs/ice/").text(), r#"{"iceServers":[],"ttl":86400}"#);
     });

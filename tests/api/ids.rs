@@ -31,7 +31,7 @@ fn a_key_says_how_the_ids_of_its_clients_look() {
         assert_eq!(style(key), wanted, "{key}");
     }
     assert_eq!(api.patch("/api/keys/plain", &json!({"id_style": "words"})).json["id_style"], "words");
-    assert_eq!(style("plain"), "words", "in force at once");
+    assert_eq!(style("plain"), "words", "active at once");
     api.patch("/api/keys/plain", &json!({"id_style": "numbers"})).problem(422);
 }
 

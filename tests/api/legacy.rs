@@ -1,4 +1,6 @@
 //! PeerJS 0.3.x over HTTP: a stream of lines to receive messages, and a POST for each message sent.
+//!
+//! Some run on both transports: streams have other timeouts below HTTP in an app.
 
 mod alive;
 mod handover;

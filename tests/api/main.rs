@@ -10,10 +10,8 @@ mod cluster;
 mod conformance;
 mod contract_table;
 mod cors;
-#[allow(dead_code, reason = "shared with the tests of keys")]
-#[path = "../keys/directory.rs"]
-mod directory;
 mod discovery;
+mod docs;
 mod embedding;
 mod files;
 mod handshake;
@@ -33,9 +31,6 @@ mod odd_frames;
 mod ops;
 mod protocol;
 mod queue;
-#[allow(dead_code, reason = "shared with the tests of the backplane")]
-#[path = "../cluster/server.rs"]
-mod redis_server;
 mod registration;
 mod relay;
 mod rooms;
@@ -48,3 +43,5 @@ mod turn;
 mod unfinished_messages;
 mod unfinished_requests;
 mod webhooks;
+
+use testkit::{directory, redis_server};

@@ -1,4 +1,4 @@
-//! Calls through the relay: what clients are told about it, and datagrams on real sockets. `src/relay/tests` has its rules.
+//! Calls through the relay: what clients are told about it, and datagrams on real sockets. `crates/media/src/relay/tests` has its rules.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -17,7 +17,7 @@ use crate::harness::api::Api;
 use crate::harness::keys::{INVALID_KEY, plain_key};
 use crate::harness::messages::{HEARTBEAT, error};
 use crate::harness::ops::with_api;
-use crate::harness::{on_both, wait_until};
+use crate::harness::{on_own, wait_until};
 
 fn keys_of(api: &Api, query: &str) -> (Vec<String>, Value) {
     let mut page = api.get(&format!("/api/keys{query}")).json;
@@ -158,7 +158,7 @@ fn guests_are_shown_and_kicked_as_well() {
 
 #[test]
 fn a_kick_ends_every_kind_of_connection() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut socket, mut stream) = (server.client("socket"), server.stream("stream"));
         let mut guest = server.guest("a guest");
         let guest_id = server.guests().ids()[0].to_string();
@@ -210,7 +210,7 @@ fn an_invalid_request_is_answered_with_a_problem_that_says_why() {
         (json!({"ice": true}), "unknown field `ice`"),
         (json!({"name": "a\nb"}), "name"),
         (json!({"name": "x".repeat(101)}), "name"),
-        (json!({"origins": ["example.org"]}), "origin"),
+        (json!({"origins": ["example.org"]}), "origins: "),
         (json!({"concurrent_limit": -1}), "integer"),
         (json!({"auth": {"method": "webhook", "url": "ftp://x"}}), "auth"),
         (short, "32 are needed"),

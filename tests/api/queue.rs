@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use crate::harness::messages::{KINDS, expired, message, offer, relayed, relayed_offer};
-use crate::harness::{on_both, on_own, on_own_with};
+use crate::harness::{on_own, on_own_with};
 
 const MS: Duration = Duration::from_millis(1);
 const EXPIRE: Duration = Duration::from_millis(5000);
 
 #[test]
 fn queued_messages_follow_the_open_of_their_recipient() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         for (n, kind) in KINDS.iter().enumerate() {
             a.send(message(kind, "b", &n.to_string()));
@@ -103,7 +103,7 @@ fn a_refused_registration_gets_nothing_of_what_waits() {
 
 #[test]
 fn a_message_that_waits_too_long_expires_and_its_sender_is_told_once() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         a.send(offer("b", "1"));
         a.send(message("CANDIDATE", "b", "2"));

@@ -12,7 +12,7 @@ use crate::harness::http_client::Response;
 use crate::harness::keys::{INVALID_KEY, on_own_with_keys_and};
 use crate::harness::legacy::post;
 use crate::harness::messages::error;
-use crate::harness::{TestServer, on_both, on_both_with, on_own_with};
+use crate::harness::{TestServer, on_own, on_own_with};
 
 const FOREIGN: &str = "This origin may not use the key";
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
@@ -82,7 +82,7 @@ fn expect_plain(response: &Response, status: u16) {
 
 #[test]
 fn the_form_is_on_the_landing_page_if_registration_is_open() {
-    on_both_with(open, |server| {
+    on_own_with(open, |server| {
         let page = server.get("/broker/");
         let form = between(page.text(), r#"<form method="post" action="/broker/register">"#, "</form>");
         for part in [r#"name="name" value="""#, r#"name="origin" value="""#, r#"type="submit""#] {
@@ -91,7 +91,7 @@ fn the_form_is_on_the_landing_page_if_registration_is_open() {
         assert!(page.text().contains("It is removed when nobody uses it for 90 days."));
         assert!(!page.text().contains("{{"));
     });
-    on_both(|server| assert!(!server.get("/broker/").text().contains("<form")));
+    on_own(|server| assert!(!server.get("/broker/").text().contains("<form")));
 }
 
 #[test]

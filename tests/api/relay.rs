@@ -1,11 +1,11 @@
 //! Messages between connected peers.
 
 use crate::harness::messages::{HEARTBEAT, KINDS, LEAVE, message, offer, relayed, relayed_offer};
-use crate::harness::{on_both, on_both_with, on_own};
+use crate::harness::{on_own, on_own_with};
 
 #[test]
 fn offers_answers_and_candidates_are_relayed() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         for kind in KINDS {
             a.send(message(kind, "b", r#"{"sdp":{"type":"offer"},"connectionId":"dc_1"}"#));
@@ -68,7 +68,7 @@ fn without_a_payload_the_member_is_absent() {
 
 #[test]
 fn the_payload_goes_through_as_the_senders_bytes() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         for payload in [
             "12345678901234567890",
@@ -180,7 +180,7 @@ fn leave_to_an_absent_peer_is_dropped_in_silence() {
 
 #[test]
 fn leave_without_a_dst_unregisters_the_sender_and_closes_its_socket() {
-    on_both(|server| {
+    on_own(|server| {
         for leave in [
             LEAVE,
             r#"{"type":"LEAVE","dst":null}"#,
@@ -204,7 +204,7 @@ fn leave_without_a_dst_unregisters_the_sender_and_closes_its_socket() {
 
 #[test]
 fn order_between_two_peers_is_kept() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         for batch in 0..20 {
             let sent: Vec<String> = (0..50).map(|n| format!("{}", batch * 50 + n)).collect();
@@ -231,7 +231,7 @@ fn messages_go_to_dst_only() {
 
 #[test]
 fn a_binary_message_of_json_is_treated_as_text() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         a.send_binary(offer("b", r#""é""#).as_bytes());
         b.expect(relayed_offer("a", "b", r#""é""#));
@@ -251,7 +251,7 @@ fn the_sender_hears_nothing_of_what_was_delivered() {
 
 #[test]
 fn messages_of_every_length_of_header_arrive_whole() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         for len in [0, 1, 60, 61, 100, 125, 126, 65_400, 65_536, 70_000, 500_000, 1_000_000] {
             let payload = format!("\"{}\"", "x".repeat(len));
@@ -263,7 +263,7 @@ fn messages_of_every_length_of_header_arrive_whole() {
 
 #[test]
 fn many_peers_talk_to_each_other_at_once() {
-    on_both_with(
+    on_own_with(
         |_| {},
         |server| {
             let ids: Vec<String> = (0..40).map(|n| format!("peer-{n}")).collect();

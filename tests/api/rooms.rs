@@ -4,7 +4,7 @@ mod bounds;
 mod names;
 
 use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, problem, respond};
-use crate::harness::{on_both, on_both_with, on_own, on_own_with, wait_until};
+use crate::harness::{on_own, on_own_with, wait_until};
 
 #[test]
 fn a_host_gets_a_code_of_four_letters_that_is_its_own() {
@@ -26,7 +26,7 @@ fn a_host_gets_a_code_of_four_letters_that_is_its_own() {
 
 #[test]
 fn a_player_and_its_host_reach_each_other() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.guest("anna");
         player.send(join(&room, "anna", OFFER));
@@ -125,7 +125,7 @@ fn names_of_members_are_read_without_their_escapes_and_the_last_of_one_name_coun
 
 #[test]
 fn binary_frames_are_as_good_as_text() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.guest("anna");
         player.send_binary(join(&room, "anna", OFFER).as_bytes());
@@ -223,7 +223,7 @@ fn only_the_host_answers_and_starts() {
 
 #[test]
 fn the_close_of_the_host_removes_its_room_and_its_players_stay() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.player(&mut host, &room, "anna");
         host.expect_closed_by_us(Some(1000));
@@ -241,7 +241,7 @@ fn the_close_of_the_host_removes_its_room_and_its_players_stay() {
 
 #[test]
 fn a_host_that_disconnects_frees_its_room_and_its_place_in_the_client_limit() {
-    on_both_with(
+    on_own_with(
         |config| config.limits.concurrent_limit = 2,
         |server| {
             let (mut host, room) = server.host();

@@ -6,13 +6,11 @@ use peerbroker::config::{Dialects, MountPath};
 use peerbroker::wire::CloseReason;
 
 use crate::harness::guests::{ANSWER, OFFER, START, START_GAME, call, join, problem, respond};
-use crate::harness::{
-    RawClient, TestServer, Told, Transport, on_both, on_both_with, on_own, wait_until, wire,
-};
+use crate::harness::{RawClient, TestServer, Told, Transport, on_own, on_own_with, wait_until, wire};
 
 #[test]
 fn one_socket_speaks_both_dialects() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.player(&mut host, &room, "anna");
         let (host_id, player_id) = (host.start(), player.start());
@@ -70,7 +68,7 @@ fn only_the_dialects_that_are_on_are_understood() {
         (Dialects { calls: false, ..Dialects::default() }, true, false),
         (Dialects { peerjs: false, rooms: true, calls: false }, true, false),
     ] {
-        on_both_with(
+        on_own_with(
             |config| config.dialects = dialects,
             |server| {
                 let mut guest = server.guest("guest");
@@ -100,7 +98,7 @@ fn only_the_dialects_that_are_on_are_understood() {
 
 #[test]
 fn without_a_dialect_there_is_no_websocket_at_the_root() {
-    on_both_with(
+    on_own_with(
         |config| config.dialects = Dialects { rooms: false, calls: false, ..Dialects::default() },
         |server| {
             assert_eq!(server.begin_at("/").expect_response().status, 404);
@@ -112,7 +110,7 @@ fn without_a_dialect_there_is_no_websocket_at_the_root() {
 
 #[test]
 fn without_peerjs_only_the_root_is_a_websocket() {
-    on_both_with(
+    on_own_with(
         |config| config.dialects.peerjs = false,
         |server| {
             assert_eq!(server.begin("a", "t").expect_response().status, 404);
@@ -125,7 +123,7 @@ fn without_peerjs_only_the_root_is_a_websocket() {
 
 #[test]
 fn the_root_is_that_of_the_path_with_and_without_its_slash() {
-    on_both_with(
+    on_own_with(
         |config| config.path = MountPath::parse("/games/here").unwrap(),
         |server| {
             for target in ["/games/here", "/games/here/", "/games/here?key=peerjs", "/games/here/?x=1"] {
@@ -139,7 +137,7 @@ fn the_root_is_that_of_the_path_with_and_without_its_slash() {
 
 #[test]
 fn a_get_of_the_root_is_json_or_a_page_as_ever() {
-    on_both(|server| {
+    on_own(|server| {
         let about = server.get("/");
         assert_eq!(about.header("content-type").unwrap(), "application/json; charset=utf-8");
         let page = server.request("GET", "/", "Accept: text/html\r\n");
@@ -154,7 +152,7 @@ fn a_get_of_the_root_is_json_or_a_page_as_ever() {
 
 #[test]
 fn an_upgrade_to_another_protocol_at_the_root_is_answered_like_a_plain_request() {
-    on_both(|server| {
+    on_own(|server| {
         let h2c =
             "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
         let about = server.request("GET", "/", h2c);
@@ -165,7 +163,7 @@ fn an_upgrade_to_another_protocol_at_the_root_is_answered_like_a_plain_request()
 
 #[test]
 fn a_bad_handshake_at_the_root_is_a_bad_request() {
-    on_both(|server| {
+    on_own(|server| {
         let good = RawClient::handshake("/");
         for (bad, status) in [
             (good.replace("Version: 13", "Version: 7"), 400),
@@ -182,7 +180,7 @@ fn a_bad_handshake_at_the_root_is_a_bad_request() {
 
 #[test]
 fn a_frame_sent_with_the_handshake_is_handled() {
-    on_both(|server| {
+    on_own(|server| {
         let mut guest = server.connect("guest");
         let mut bytes = RawClient::handshake("/").into_bytes();
         bytes.extend(wire::text(START));
@@ -226,7 +224,7 @@ fn guests_are_closed_with_1001_when_the_server_stops() {
 
 #[test]
 fn no_guest_is_admitted_while_the_server_stops() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, _) = server.host();
         server.node().close();
         host.expect_closed_with(Some(1001));
@@ -239,7 +237,7 @@ fn no_guest_is_admitted_while_the_server_stops() {
 
 #[test]
 fn a_guest_leaves_with_its_own_close_code() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, _) = server.caller("a");
         a.expect_closed_by_us(Some(3456));
         wait_until("the guest to be gone", || server.guests().is_empty());
@@ -248,7 +246,7 @@ fn a_guest_leaves_with_its_own_close_code() {
 
 #[test]
 fn hooks_hear_of_a_guest_when_it_comes_and_when_it_goes() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, id) = server.caller("a");
         assert_eq!(server.told_about(&id), [Told::Connected(id.clone())]);
         a.expect_closed_by_us(None);

@@ -1,4 +1,6 @@
 //! Shutdown of a server, as by a signal.
+//!
+//! Some run on both transports: each says goodbye and ends TCP in its own way.
 
 use std::io::ErrorKind;
 #[cfg(target_os = "linux")]
@@ -6,7 +8,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use peerbroker::Listen;
-use peerbroker::config::ListenOps;
+use peerbroker::config::{ApiTokens, ListenOps};
 use peerbroker::wire::CloseReason;
 
 use crate::harness::api::Api;
@@ -116,7 +118,7 @@ fn a_stopped_server_lets_go_of_its_port() {
 
 /// A server that closes its clients over ten seconds, with an API.
 fn draining_over_ten_seconds() -> (TestServer, Api) {
-    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, token: None };
+    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, tokens: ApiTokens::default() };
     let drain_timeout = Some(Duration::from_secs(10));
     let listen = Listen { ops: Some(ops), drain_timeout, ..Listen::default() };
     let server = TestServer::start_listening(Transport::Own, |_| {}, listen);

@@ -1,4 +1,4 @@
-//! What a call needs, on both transports: the part of these tests that `make check` runs.
+//! The messages of a call, on both transports. `tests/smoke.rs` has a few of them for `make check`.
 
 use std::time::Duration;
 

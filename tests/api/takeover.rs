@@ -1,4 +1,6 @@
 //! Two connections that claim the same id.
+//!
+//! Some run on both transports: each closes the old socket and saves its outbox in its own way.
 
 use std::sync::mpsc;
 use std::thread;

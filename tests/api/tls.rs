@@ -1,21 +1,16 @@
 //! HTTPS and WSS with PEM files of every kind.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use peerbroker::config::TlsFiles;
 use peerbroker::{Config, Listen, PeerBroker, Server, StartError, TlsError};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
+use rustls::crypto::ring::default_provider;
+use rustls::{CipherSuite, ClientConnection};
+use testkit::http_client::connect;
+pub use testkit::tls::{trust, trust_by};
+use testkit::tools::fixture as file;
 
 use crate::harness::legacy::post;
 use crate::harness::messages::{ID_TAKEN, offer, relayed_offer};
 use crate::harness::{RawClient, TestServer, Transport, token_of};
-
-fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
-}
 
 pub(crate) fn listen(key: &str, cert: &str) -> Listen {
     Listen { tls: Some(TlsFiles { key: file(key), cert: file(cert) }), ..Listen::default() }
@@ -23,15 +18,6 @@ pub(crate) fn listen(key: &str, cert: &str) -> Listen {
 
 pub(crate) fn start(configure: impl FnOnce(&mut Config)) -> TestServer {
     TestServer::start_listening(Transport::Own, configure, listen("ec-pkcs8.key", "ec-chain.pem"))
-}
-
-/// A client configuration that trusts only the root of the test certificates.
-pub(crate) fn trust() -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(file("root.pem")).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    Arc::new(builder.unwrap().with_root_certificates(roots).with_no_client_auth())
 }
 
 fn begin(server: &TestServer, id: &str, token: &str) -> RawClient {
@@ -172,6 +158,21 @@ fn a_client_that_speaks_plainly_to_a_tls_port_harms_nobody() {
     let mut plain = server.begin("b", "t");
     plain.expect_cut_off();
     a.expect_nothing("a");
+}
+
+#[test]
+fn clients_that_ask_for_sha_384_first_get_sha_256_and_others_get_what_they_have() {
+    let server = start(|_| {});
+    let suite = |suites: &[CipherSuite]| {
+        let mut provider = default_provider();
+        provider.cipher_suites.retain(|suite| suites.contains(&suite.suite()));
+        let mut tls = ClientConnection::new(trust_by(provider), "localhost".try_into().unwrap()).unwrap();
+        tls.complete_io(&mut connect(server.address)).unwrap();
+        tls.negotiated_cipher_suite().unwrap().suite()
+    };
+    let (sha_256, sha_384) = (CipherSuite::TLS13_AES_128_GCM_SHA256, CipherSuite::TLS13_AES_256_GCM_SHA384);
+    assert_eq!(suite(&[sha_384, sha_256]), sha_256);
+    assert_eq!(suite(&[sha_384]), sha_384);
 }
 
 #[test]

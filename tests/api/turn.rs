@@ -1,4 +1,4 @@
-//! TURN over real sockets: at its own port, at the relay's, and at the broker's HTTPS port. `src/turn/tests` has its rules.
+//! TURN over real sockets: at its own port, at the relay's, and at the broker's HTTPS port. `crates/media/src/turn/tests` has its rules.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -136,8 +136,8 @@ fn clients_are_told_this_server_first_and_may_use_it_with_the_credentials_that_t
 fn a_stun_server_has_no_turn() {
     let turn = turn(true, |_| {});
     let at = turn.addresses()[0];
-    assert!(turn.urls().turn.is_empty());
-    let _server = with(turn, None, Listen::default());
+    let server = with(turn, None, Listen::default());
+    assert!(server.turn_urls().unwrap().turn.is_empty());
     let mut line = Datagrams::to(at);
     line.send(&allocate_request());
     line.send(&Message::builder_request(BINDING, MessageWriteVec::new()).finish());

@@ -1,4 +1,6 @@
 //! Limits of unfinished messages.
+//!
+//! Some run on both transports: each collects fragments.
 
 use crate::harness::messages::{offer, relayed_offer};
 use crate::harness::wire::{self, opcode};
@@ -54,7 +56,7 @@ fn all_unfinished_messages_together_are_bounded() {
             fourth.send_raw(wire::frame(opcode::TEXT, &[b'x'; 1000]));
             fourth.send_raw(wire::frame(opcode::CONTINUATION, &[b'x'; 1000]).repeat(60));
             assert_eq!(fourth.expect_close(), Some(TRY_AGAIN_LATER));
-            // A message of usual size is relayed, however it is split.
+            // A message of usual size is forwarded, however it is split.
             let mut me = server.client("me");
             let payload = format!("\"{}\"", "y".repeat(10_000));
             for piece in wire::frame(wire::FIN | opcode::TEXT, offer("me", &payload).as_bytes()).chunks(100) {

@@ -13,7 +13,7 @@ use crate::harness::keys::{enabled, key, on_own_with_keys_and, plain_key};
 use crate::harness::messages::LEAVE;
 use crate::harness::ops::with_api;
 use crate::harness::receiver::{Receiver, SECRET, Says};
-use crate::harness::{TestServer, Transport, on_both_with, token_of, wait_until};
+use crate::harness::{TestServer, Transport, on_own_with, token_of, wait_until};
 
 fn server_for(receiver: &Receiver) -> TestServer {
     TestServer::start(Transport::Own, |config| config.webhooks.operator = receiver.webhook())
@@ -37,7 +37,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(7);
 #[test]
 fn a_connection_is_announced_and_its_end_as_well_on_both_transports() {
     let receiver = Receiver::start();
-    on_both_with(
+    on_own_with(
         |config| config.webhooks.operator = receiver.webhook(),
         |server| {
             let mut client = server.client("alice");

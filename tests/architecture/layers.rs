@@ -20,153 +20,143 @@ pub const LAYERS: &[Layer] = &[
     // The program: it knows the library's public front only, and actix only as its runtime.
     layer(
         "main",
-        "reload doctor backup_command keys_command systemd takeover cli console peerbroker",
-        "actix_web::rt anyhow log rlimit tikv_jemallocator tokio::signal tokio::select tokio::sync",
+        "reload backup_command init_command keys_command console cli systemd predecessor peerbroker",
+        "actix_web::rt log peerbroker_doctor rlimit tikv_jemallocator tokio::select tokio::signal tokio::sync",
     ),
     layer("reload", "console cli peerbroker", "log"),
-    // A client like any other: it knows nothing of the server's code.
-    layer(
-        "doctor",
-        "console cli peerbroker",
-        "futures_util http_body_util hyper hyper_util jiff percent_encoding rustls rustls_pki_types serde serde_json stun_types thiserror \
-         tokio tokio_rustls tokio_tungstenite turn_types url uuid webpki webpki_roots x509_parser",
-    ),
-    layer("backup_command", "cli peerbroker", "thiserror"),
-    layer("keys_command", "console cli peerbroker", "jiff serde serde_json thiserror"),
+    layer("backup_command", "cli peerbroker", ""),
+    layer("init_command", "cli", "rand toml"),
+    layer("keys_command", "console cli peerbroker", "jiff serde serde_json"),
     layer("console", "cli peerbroker", "arc_swap env_filter env_logger jiff log qrcode serde_json"),
     layer(
         "cli",
         "peerbroker",
-        "clap clap_complete clap_mangen env_filter gethostname ipnet rand serde strsim thiserror toml",
+        "clap clap_complete clap_mangen env_filter gethostname ipnet peerbroker_doctor percent_encoding rand serde serde_json strsim toml",
     ),
     layer("systemd", "peerbroker", "log sd_notify tokio::time"),
-    layer("takeover", "peerbroker", "log tokio::task::spawn_blocking tokio::time"),
+    layer("predecessor", "peerbroker", "log tokio::task tokio::time"),
     // The library's front: re-exports.
     layer(
         "peerbroker",
-        "fuzzing server embed ops http app acme admin session transport node client_options limits auth dialect directory broker cluster events config \
-         turn relay tls files lan keys redis_link wire clock rate_limit webhooks http_client address threads",
+        "server embed http runtime acme webhooks session transport node cluster descriptions rendezvous router limits keys outbound dialect redis_link tls config events single_flight lan files media media_api threads clock rate_limit address wire",
         "",
     ),
-    // The fuzz targets, which look into every other layer.
-    layer("fuzzing", "http session transport auth dialect limits config keys wire", "actix_http serde_json"),
-    // What speaks HTTP.
+    // The layers that speak HTTP.
     layer(
         "server",
-        "embed http ops app acme transport turn limits events config tls lan clock",
-        "actix_codec actix_http actix_server actix_service actix_tls actix_web listenfd log rustls socket2 thiserror \
-         tokio",
+        "embed http runtime acme transport limits tls config events lan",
+        "actix_codec actix_http actix_server actix_service actix_web listenfd log rustls socket2 thiserror tokio",
     ),
     layer(
         "embed",
-        "http ops app admin session node turn relay webhooks events config tls keys lan clock wire threads",
+        "http runtime webhooks node keys redis_link tls config events lan media media_api threads clock wire",
         "actix_web log",
     ),
     layer(
-        "ops",
-        "http app admin node turn relay webhooks limits events config tls keys clock wire",
-        "actix_web base64 bytes futures_core log mime percent_encoding procfs ring::hmac rust_embed serde serde_json subtle tokio::select \
-         tokio::sync tokio::time utoipa utoipa_actix_web",
-    ),
-    layer(
         "http",
-        "app admin session transport client_options limits events config keys wire",
-        "actix_codec actix_files actix_http actix_web base64 form_urlencoded log mime mime_guess percent_encoding pulldown_cmark rand ring::digest rust_embed serde_json tokio \
-         uuid",
+        "runtime webhooks session transport node limits keys tls config events media_api clock wire",
+        "actix_codec actix_files actix_http actix_web base64 bytes form_urlencoded futures_core log mime mime_guess percent_encoding procfs pulldown_cmark rand ring::digest ring::hmac rust_embed serde serde_json subtle thiserror tokio utoipa utoipa_actix_web uuid",
     ),
-    // The parts of a broker, put together.
+    // The parts of a broker, put together, and everything that changes them while they run.
     layer(
-        "app",
-        "admin session node turn relay webhooks cluster limits events config tls keys clock wire threads",
-        "arc_swap log rand rustls strsim tokio::runtime::Builder tokio::task::LocalSet",
+        "runtime",
+        "webhooks session node cluster limits keys tls config events media media_api threads clock wire",
+        "arc_swap log rand rustls serde serde_json strsim thiserror utoipa",
     ),
     // A certificate from an ACME server. Its `ring` digests a name, and is that of rustls.
     layer(
         "acme",
-        "events config tls files redis_link clock",
-        "base64 http_body_util hyper hyper_rustls hyper_util instant_acme log rand rcgen redis ring::digest rustix::fs rustix::io rustls rustls_pki_types \
-         serde serde_json thiserror tokio webpki x509_parser",
-    ),
-    // Everything that changes the running server.
-    layer(
-        "admin",
-        "node auth webhooks limits events config keys clock wire threads",
-        "log serde_json thiserror",
+        "outbound redis_link tls config events files threads clock",
+        "base64 http_body_util hyper hyper_util instant_acme log rand rcgen redis ring::digest rustix::fs rustix::io rustls rustls_pki_types serde serde_json thiserror tokio webpki x509_parser",
     ),
     // Events to the endpoints of others.
     layer(
         "webhooks",
-        "http_client events config keys clock wire threads",
-        "base64 http_body_util hyper jiff log rand ring::hmac rustls serde_json thiserror tokio",
+        "node keys outbound config events threads clock wire",
+        "base64 hyper jiff log rand ring::hmac rustls serde serde_json thiserror tokio utoipa",
     ),
     // One connected client.
     layer(
         "session",
-        "transport node auth dialect directory broker limits events config keys clock wire",
-        "arc_swap form_urlencoded log rand tokio::select tokio::time tokio::sync tokio::task tokio::runtime",
+        "transport node cluster descriptions rendezvous router limits keys dialect config events clock wire",
+        "form_urlencoded log rand tokio",
     ),
     layer(
         "transport",
-        "broker limits wire",
-        "actix_codec actix_http actix_tls actix_web actix_ws bytes bytestring futures_core futures_sink log socket2 \
-         tokio::io tokio::net tokio::time tokio::test tokio::join",
+        "router limits wire",
+        "actix_codec actix_http actix_web actix_ws bytes bytestring futures_core futures_sink log rustls socket2 thiserror tokio tokio_rustls",
     ),
-    // Whose peers these are, and where they are.
+    // The state that all sessions share: keys with their clients.
     layer(
         "node",
-        "relay auth dialect directory broker cluster events config keys clock wire",
-        "dashmap log ring::digest serde serde_json tokio::select tokio::sync tokio::task tokio::test tokio::time utoipa",
+        "cluster descriptions rendezvous router limits keys dialect config events single_flight media media_api clock wire",
+        "arc_swap dashmap serde serde_json tokio::sync tokio::test tokio::time utoipa",
     ),
-    // What many nodes share. It knows nothing of brokers.
-    layer("cluster", "redis_link wire", "postcard rand redis serde thiserror"),
-    layer("client_options", "config wire", "percent_encoding"),
-    // Its `ring` is that of rustls.
+    // The shared state of many nodes, and the worker that keeps it.
     layer(
-        "auth",
-        "http_client keys files wire",
-        "base64 curve25519_dalek http_body_util hyper jsonwebtoken log rand ring rustls rustls_pki_types \
-         serde serde_json simple_asn1 thiserror tokio::join tokio::sync tokio::task tokio::test tokio::time uuid",
+        "cluster",
+        "rendezvous router redis_link config events threads clock wire",
+        "log postcard rand redis ring::digest serde thiserror tokio",
     ),
-    // Plain Rust: no runtime, and none of the three knows of the others.
-    layer("dialect", "wire", "memchr serde_json"),
-    layer(
-        "turn",
-        "relay limits config clock rate_limit address threads",
-        "base64 bytes dashmap log rand ring::hmac rustls socket2 stun_types thiserror tokio tokio_rustls turn_types",
-    ),
-    layer(
-        "relay",
-        "events limits config clock rate_limit address wire threads",
-        "bytes dashmap log quinn_udp rand socket2 stun_types thiserror tokio",
-    ),
-    layer("directory", "config clock wire", "dashmap rand"),
-    layer(
-        "http_client",
-        "address",
-        "http_body_util hyper hyper_rustls hyper_util rustls tokio::net tokio::test tower_service",
-    ),
-    layer("broker", "events config clock rate_limit wire", "dashmap tokio::sync"),
+    // Descriptions of calls, as the relay and their keys want them.
+    layer("descriptions", "router keys dialect events media media_api wire", "memchr serde_json"),
+    layer("rendezvous", "router config clock wire", "dashmap rand"),
+    layer("router", "config events clock rate_limit wire", "dashmap tokio::sync"),
     layer("limits", "config rate_limit wire", "dashmap"),
-    layer("events", "wire threads", "tokio::runtime tokio::select tokio::sync tokio::test"),
-    layer(
-        "config",
-        "tls keys redis_link wire",
-        "arc_swap base64 ipnet rand ring::hmac rustls_pki_types thiserror",
-    ),
+    // Keys, their stores, and the policy of each. Its `ring` is that of rustls.
     layer(
         "keys",
-        "redis_link wire threads",
-        "base64 log percent_encoding rand redis rusqlite rustix::fs serde serde_json thiserror tokio::runtime::Builder tokio::sync utoipa",
+        "outbound redis_link config single_flight files threads wire",
+        "base64 curve25519_dalek hyper jsonwebtoken log parking_lot percent_encoding rand redis ring rusqlite rustix::fs rustls rustls_pki_types serde serde_json simple_asn1 thiserror tokio uuid",
     ),
-    layer("redis_link", "tls files", "redis rustls_pki_types thiserror tokio::sync tokio::task tokio::time"),
+    layer(
+        "outbound",
+        "files address",
+        "http_body_util hyper hyper_rustls hyper_util rustls rustls_pki_types thiserror tokio::net tokio::test tokio::time tower_service",
+    ),
+    // Plain Rust: no runtime.
+    layer("dialect", "wire", "memchr serde_json smallvec strsim"),
+    layer(
+        "redis_link",
+        "tls config files",
+        "redis rustls_pki_types thiserror tokio::sync tokio::task tokio::time",
+    ),
     layer(
         "tls",
-        "lan files threads",
-        "arc_swap jiff log ring::default_provider rustls rustls_pki_types thiserror webpki x509_parser",
+        "config events lan files threads clock wire",
+        "arc_swap jiff log rcgen ring::Ticketer ring::default_provider rustls rustls_pki_types thiserror webpki",
     ),
+    layer(
+        "config",
+        "events media_api wire",
+        "arc_swap base64 ipnet percent_encoding rand ring::hmac rustls_pki_types serde serde_json thiserror utoipa",
+    ),
+    layer("events", "threads clock wire", "log tokio::runtime tokio::select tokio::sync tokio::test"),
+    layer("single_flight", "", "tokio::sync"),
     layer("lan", "", "rustix::system"),
     layer("files", "", "libc thiserror"),
-    layer("threads", "", "log thiserror tokio::sync::watch tokio::test"),
+    // The media plane, or its stand-in.
+    layer("media", "peerbroker_media media_api wire", "rustls"),
+    layer("peerbroker_media", "relay turn datapath media_api", ""),
+    layer(
+        "relay",
+        "turn datapath media_api threads clock rate_limit address wire",
+        "bytes dashmap log parking_lot rand stun_types tokio",
+    ),
+    layer(
+        "turn",
+        "datapath media_api threads clock rate_limit address wire",
+        "base64 bytes dashmap log parking_lot rand ring::hmac rustls socket2 stun_types tokio tokio_rustls turn_types",
+    ),
+    layer(
+        "datapath",
+        "media_api threads rate_limit wire",
+        "bytes dashmap log parking_lot quinn_udp socket2 stun_types thiserror tokio",
+    ),
+    // The crate that the others share.
+    layer("peerbroker_core", "media_api threads clock rate_limit address wire", ""),
+    layer("media_api", "threads clock wire", "arc_swap"),
+    layer("threads", "", "log parking_lot thiserror tokio::runtime tokio::sync tokio::task tokio::test"),
     layer("clock", "", "tokio::sync tokio::time"),
     layer("rate_limit", "", ""),
     layer("address", "", ""),
@@ -185,10 +175,16 @@ impl Layer {
 
 /// The layers of the program; all others are the library's.
 pub const PROGRAM: &[&str] =
-    &["main", "reload", "doctor", "backup_command", "keys_command", "systemd", "takeover", "console", "cli"];
+    &["main", "reload", "backup_command", "keys_command", "systemd", "predecessor", "console", "cli"];
+
+/// The other crates of the workspace: the front of each, and its layers.
+pub const CRATES: &[(&str, &str)] = &[
+    ("peerbroker_media", "relay turn datapath"),
+    ("peerbroker_core", "media_api threads clock rate_limit address wire"),
+];
 
 /// The only layers that may know actix.
-pub const ACTIX: &[&str] = &["main", "fuzzing", "server", "embed", "http", "ops", "transport"];
+pub const ACTIX: &[&str] = &["main", "server", "embed", "http", "transport"];
 
 /// Crates that only some modules of their layers may know.
 pub const CONFINED: &[(&str, &[&str])] = &[
@@ -212,7 +208,7 @@ pub fn violation(edge: &Edge) -> Option<String> {
     (!fine || elsewhere).then(|| format!("{place}: {layer} may not use {target}"))
 }
 
-/// Whether a place is in the file of a module, or below it.
+/// True if a place is in the file of a module, or below it.
 fn is_in(place: &str, module: &str) -> bool {
     place.strip_prefix(module).is_some_and(|rest| rest.starts_with(['.', '/']))
 }

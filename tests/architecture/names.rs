@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::layers::{LAYERS, PROGRAM};
+use crate::layers::{CRATES, LAYERS, PROGRAM};
 use crate::scan::{Scan, tokens_of};
 
 /// A use of another layer or an external crate.
@@ -20,7 +20,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// Whether `path`, a layer or an external path of the table, allows this.
+    /// True if `path`, a layer or an external path of the table, allows this.
     pub fn allowed_by(&self, path: &str) -> bool {
         match self {
             Target::Layer(layer) => layer == path,
@@ -72,21 +72,20 @@ pub fn names_of(path: &Path, text: &str, tests: bool) -> Vec<Name> {
     names
 }
 
-/// The module of a file, beginning with its layer. `lib.rs` is the layer of the public API.
+/// The module of a file, beginning with its layer. `lib.rs` is the layer of its crate's public API.
 pub fn module_of(path: &Path) -> Vec<String> {
-    let mut module: Vec<String> = path
-        .with_extension("")
-        .components()
-        .skip(1)
-        .map(|component| component.as_os_str().to_string_lossy().into_owned())
-        .collect();
-    if module == ["lib"] {
-        module = vec!["peerbroker".to_owned()];
+    let path = path.with_extension("");
+    let parts: Vec<String> =
+        path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+    match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["src", "lib"] => vec!["peerbroker".to_owned()],
+        ["crates", folder, "src", "lib"] => vec![format!("peerbroker_{folder}")],
+        ["crates", _, "src", ..] | ["src", "bin", "peerbroker", ..] => parts[3..].to_vec(),
+        _ => parts[1..].to_vec(),
     }
-    module
 }
 
-/// Whether the whole file is a test.
+/// True if the whole file is a test.
 pub fn is_test(path: &Path) -> bool {
     path.with_extension("").components().any(|part| part.as_os_str() == "tests")
 }
@@ -115,7 +114,7 @@ pub enum Kind {
 }
 
 impl Name {
-    /// Whether `use` or `mod` brings the name into scope.
+    /// True if `use` or `mod` brings the name into scope.
     fn is_imported(&self) -> bool {
         matches!(self.kind, Kind::Import { .. } | Kind::Module)
     }
@@ -128,6 +127,11 @@ impl Name {
             _ if self.global => self.segments.clone(),
             "crate" | "super" | "self" => self.path_from_root()?,
             "peerbroker" => Vec::new(),
+            // A module of another crate of ours, or what its front re-exports.
+            name if CRATES.iter().any(|(front, _)| *front == name) => {
+                let module = self.segments.get(1).filter(|module| is_layer(module));
+                return Some(Target::Layer(module.unwrap_or(&self.segments[0]).clone()));
+            }
             name if hidden.contains(name) || !crates.contains(name) => return None,
             _ => return Some(Target::External(self.segments.clone())),
         };
@@ -138,7 +142,7 @@ impl Name {
             Some(name) if self.global => crates.contains(name).then(|| Target::External(absolute.clone())),
             Some(name) if name == layer => None,
             // An item of the root.
-            Some(name) if !LAYERS.iter().any(|known| known.name == name) => front(),
+            Some(name) if !is_layer(name) => front(),
             Some(name) => Some(Target::Layer(name.clone())),
         }
         .filter(|target| *target != Target::Layer(layer.to_owned()))
@@ -152,7 +156,7 @@ impl Name {
             _ => return None,
         };
         // These layers are the roots of their crates.
-        if module == ["peerbroker"] || module == ["main"] {
+        if matches!(&module[..], [root] if root == root_of(root)) {
             module.clear();
         }
         let ups = self.segments.iter().take_while(|segment| *segment == "super").count();
@@ -166,5 +170,15 @@ impl Name {
 
 /// The layer that is the root of the crate of `layer`.
 pub fn root_of(layer: &str) -> &'static str {
-    if PROGRAM.contains(&layer) { "main" } else { "peerbroker" }
+    let of_crate =
+        CRATES.iter().find(|(front, layers)| *front == layer || layers.split(' ').any(|own| own == layer));
+    match of_crate {
+        Some((front, _)) => front,
+        None if PROGRAM.contains(&layer) => "main",
+        None => "peerbroker",
+    }
+}
+
+fn is_layer(name: &str) -> bool {
+    LAYERS.iter().any(|known| known.name == name)
 }

@@ -189,7 +189,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Whether the `use` here begins with `pub`, or with `pub(…)`.
+    /// True if the `use` here begins with `pub`, or with `pub(…)`.
     fn is_exported(&self) -> bool {
         let mut before = self.tokens[..self.at].iter().rev().map(|token| token.text.as_str());
         match before.next() {

@@ -20,14 +20,14 @@ fn found(path: &str, text: &str) -> Vec<String> {
 #[test]
 fn every_kind_of_path_is_seen() {
     for (line, target) in [
-        ("use crate::broker::Outbox;", "broker"),
-        ("use crate::{wire::Frame, broker::{self, Outbox}};", "broker"),
-        ("use super::broker;", "broker"),
+        ("use crate::router::Outbox;", "router"),
+        ("use crate::{wire::Frame, router::{self, Outbox}};", "router"),
+        ("use super::router;", "router"),
         ("use super::http::routes;", "http"),
         ("use crate as everything;", "peerbroker"),
         ("use super::*;", "peerbroker"),
         ("use crate::PeerBroker;", "peerbroker"),
-        ("fn f() -> crate::broker::Outbox { todo!() }", "broker"),
+        ("fn f() -> crate::router::Outbox { todo!() }", "router"),
         ("fn f() { g(crate::http::routes::find); }", "http"),
         ("fn f() { println!(\"{}\", crate::http::X); }", "http"),
         ("macro_rules! m { () => { $crate::http::f() } }", "http"),
@@ -51,29 +51,29 @@ fn every_kind_of_path_is_seen() {
 #[test]
 fn each_rule_can_be_broken() {
     for (path, line, broken) in [
-        ("src/broker/realm.rs", "use tokio::time::sleep;", true),
-        ("src/broker/realm.rs", "use tokio::sync::oneshot;", false),
-        ("src/broker/realm.rs", "use tokio::{sync::oneshot, net};", true),
-        ("src/broker/realm.rs", "use super::super::dialect;", true),
+        ("src/router/realm.rs", "use tokio::time::sleep;", true),
+        ("src/router/realm.rs", "use tokio::sync::oneshot;", false),
+        ("src/router/realm.rs", "use tokio::{sync::oneshot, net};", true),
+        ("src/router/realm.rs", "use super::super::dialect;", true),
         (
-            "src/broker/realm.rs",
+            "src/router/realm.rs",
             "use super::queue::Queue; use crate::clock::Clock; use crate::wire::Frame;",
             false,
         ),
         ("src/dialect/peerjs.rs", "use crate::wire::PeerId;", false),
-        ("src/dialect/peerjs.rs", "use crate::broker::Realm;", true),
+        ("src/dialect/peerjs.rs", "use crate::router::Realm;", true),
         ("src/transport.rs", "use crate::session::run;", true),
         ("src/session/run.rs", "fn f(_: actix_web::HttpRequest) {}", true),
-        ("src/app.rs", "use crate::http::Mounted;", true),
+        ("src/runtime.rs", "use crate::http::public::Mounted;", true),
         ("src/config.rs", "use crate::server::Server;", true),
-        ("src/main.rs", "mod cli; use cli::Cli; use peerbroker::Config;", false),
-        ("src/main.rs", "use actix_web::App;", true),
+        ("src/bin/peerbroker/main.rs", "mod cli; use cli::Cli; use peerbroker::Config;", false),
+        ("src/bin/peerbroker/main.rs", "use actix_web::App;", true),
         ("src/keys/sqlite.rs", "use rusqlite::Connection;", false),
-        ("src/keys/sqlite/database.rs", "use rusqlite::Connection;", false),
+        ("src/keys/sqlite/file.rs", "use rusqlite::Connection;", false),
         ("src/keys/memory.rs", "use rusqlite::Connection;", true),
         ("src/keys/sqlite_too.rs", "use rusqlite::Connection;", true),
-        ("src/app.rs", "use rusqlite::Connection;", true),
-        ("src/elsewhere.rs", "use crate::broker::Outbox;", true),
+        ("src/runtime.rs", "use rusqlite::Connection;", true),
+        ("src/elsewhere.rs", "use crate::router::Outbox;", true),
     ] {
         assert_eq!(!found(path, line).is_empty(), broken, "{path}: {line}");
     }
@@ -83,7 +83,7 @@ fn each_rule_can_be_broken() {
 fn text_that_only_looks_like_a_path_is_ignored() {
     for line in [
         "// use crate::http::x;",
-        "/* crate::http /* nested */ crate::broker */",
+        "/* crate::http /* nested */ crate::router */",
         "/// [`crate::http`] and `use actix_web::App;`\nfn f() {}",
         "//! crate::http",
         "const A: &str = \"crate::http\"; const B: &str = r#\"use actix_web::\"x\";\"#; const C: u8 = b'\"';",

@@ -17,7 +17,13 @@ pub struct Sources {
 impl Sources {
     pub fn read(root: &Path) -> Self {
         let mut files = BTreeMap::new();
-        let mut folders = vec![PathBuf::from("src")];
+        let crates =
+            fs::read_dir(root.join("crates")).expect("the crates").map(|entry| entry.expect("an entry"));
+        let crates: Vec<_> = crates.map(|entry| Path::new("crates").join(entry.file_name())).collect();
+        // The doctor is a client: its manifest keeps it from the server's code.
+        let layered = crates.iter().filter(|path| !path.ends_with("doctor"));
+        let mut folders: Vec<PathBuf> = layered.map(|path| path.join("src")).collect();
+        folders.push(PathBuf::from("src"));
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(root.join(&folder)).expect("a folder of sources") {
                 let entry = entry.expect("an entry");
@@ -30,8 +36,11 @@ impl Sources {
             }
         }
         assert!(files.len() > 20, "the sources were found");
-        let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("Cargo.toml");
-        Sources { files, crates: dependencies(&manifest) }
+        let manifests =
+            crates.iter().map(|path| path.join("Cargo.toml")).chain([PathBuf::from("Cargo.toml")]);
+        let crates = manifests
+            .flat_map(|path| dependencies(&fs::read_to_string(root.join(path)).expect("Cargo.toml")));
+        Sources { files, crates: crates.collect() }
     }
 
     pub fn edges(&self) -> Vec<Edge> {

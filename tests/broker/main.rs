@@ -10,11 +10,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerbroker::broker::{ConnectionInfo, IdLease, Outbox, Realm, RegisterOutcome, RegisterRequest, Routed};
 use peerbroker::clock::Clock;
+use peerbroker::cluster::Membership;
 use peerbroker::config::{ClusterConfig, Limits};
 use peerbroker::events::Events;
-use peerbroker::node::{Membership, Node};
+use peerbroker::keys::{Key, Settings};
+use peerbroker::node::{Node, Tenant};
+use peerbroker::router::{ConnectionInfo, IdLease, Outbox, Realm, RegisterRefusal, RegisterRequest, Routed};
 use peerbroker::wire::Frame;
 use peerbroker::wire::{ApiKey, Link, MessageKind, PeerId, Token};
 
@@ -40,9 +42,9 @@ impl House {
 
     fn with(limits: Limits, membership: Option<Arc<Membership>>) -> Self {
         let clock = Clock::manual();
-        let broker = Node::new(limits, clock.clone(), Events::default(), membership);
+        let broker = Node::with_notice(limits, clock.clone(), Events::default(), membership, expired);
         let limit = broker.config().load().limits.concurrent_limit;
-        let realm = broker.add_tenant(ApiKey::parse("peerjs").unwrap(), limit, expired).peers();
+        let realm = tenant(&broker, "peerjs", limit).peers();
         House { broker, realm, clock }
     }
 
@@ -52,12 +54,12 @@ impl House {
         self.broker.sweep();
     }
 
-    fn try_connect(&self, id: &str, token: &str, socket: &Socket) -> RegisterOutcome {
+    fn try_connect(&self, id: &str, token: &str, socket: &Socket) -> Result<IdLease, RegisterRefusal> {
         let mut outbox = socket.outbox(self.broker.config().load().limits.outbox_bytes);
         register(&self.realm, id, token, &mut outbox)
     }
 
-    fn try_connect_from(&self, from: &str, id: &str, token: &str) -> RegisterOutcome {
+    fn try_connect_from(&self, from: &str, id: &str, token: &str) -> Result<IdLease, RegisterRefusal> {
         let socket = Socket::open();
         let mut outbox = socket.outbox(self.broker.config().load().limits.outbox_bytes);
         register_from(from.parse().ok(), &self.realm, id, token, &mut outbox)
@@ -65,13 +67,25 @@ impl House {
 
     fn connect(&self, id: &str, token: &str, socket: &Socket) -> IdLease {
         match self.try_connect(id, token, socket) {
-            RegisterOutcome::Registered(registration) => registration,
+            Ok(registration) => registration,
             _ => panic!("{id} is not admitted"),
         }
     }
 }
 
-fn register(realm: &Arc<Realm>, id: &str, token: &str, outbox: &mut Outbox) -> RegisterOutcome {
+/// The tenant of a key with a limit of clients.
+fn tenant(node: &Node, key: &str, limit: usize) -> Arc<Tenant> {
+    let settings = Settings { concurrent_limit: limit, ..Settings::default() };
+    node.put_key(Key::new(ApiKey::parse(key).ok(), "", settings));
+    node.tenant(key).expect("the key")
+}
+
+fn register(
+    realm: &Arc<Realm>,
+    id: &str,
+    token: &str,
+    outbox: &mut Outbox,
+) -> Result<IdLease, RegisterRefusal> {
     register_from(Some(address(id, token)), realm, id, token, outbox)
 }
 
@@ -81,7 +95,7 @@ fn register_from(
     id: &str,
     token: &str,
     outbox: &mut Outbox,
-) -> RegisterOutcome {
+) -> Result<IdLease, RegisterRefusal> {
     let (id, token) = (peer(id), Token::parse(token).unwrap());
     let newcomer = RegisterRequest {
         id: &id,
@@ -91,7 +105,7 @@ fn register_from(
         info: ConnectionInfo { address, ..ConnectionInfo::default() },
         claim: None,
     };
-    realm.register(newcomer, outbox)
+    IdLease::register(realm, newcomer, outbox)
 }
 
 /// Clients that ask for the id `a` or `c` are in one network; others are each in their own.

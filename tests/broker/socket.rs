@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
-use peerbroker::broker::{Outbox, Writer};
+use peerbroker::router::{Outbox, Writer};
 use peerbroker::wire::Frame;
 
 /// The input of the client of a socket.

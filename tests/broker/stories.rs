@@ -12,8 +12,9 @@ mod slow_reader;
 mod streams;
 mod writing;
 
-use peerbroker::broker::{Departure, Outbox, Probe};
 use peerbroker::config::Limits;
+use peerbroker::events::Count;
+use peerbroker::router::{Departure, Outbox};
 use peerbroker::wire::CloseReason;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
@@ -55,14 +56,11 @@ fn messages(socket: &Socket) -> Vec<String> {
 }
 
 fn flush(parting: &Departure) {
-    parting.with_outbox(Outbox::flush).expect("it is still there");
+    parting.peer.with_last_outbox(Outbox::flush).expect("it is still there");
 }
 
-fn asked(probe: Probe) -> oneshot::Receiver<()> {
-    match probe {
-        Probe::Asked(answer) => answer,
-        Probe::TooMany => panic!("too many ask"),
-    }
+fn asked(probe: Option<oneshot::Receiver<()>>) -> oneshot::Receiver<()> {
+    probe.expect("not too many ask")
 }
 
 fn is_pending(probe: &mut oneshot::Receiver<()>) -> bool {
@@ -70,5 +68,5 @@ fn is_pending(probe: &mut oneshot::Receiver<()>) -> bool {
 }
 
 fn slow_readers(house: &House) -> u64 {
-    house.broker.counters().totals().closed(CloseReason::SlowReader)
+    house.broker.counters().total(Count::Closed(CloseReason::SlowReader))
 }

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use peerbroker::broker::{IdLease, Outbox, Outgoing, RegisterOutcome, Routed};
 use peerbroker::config::Limits;
+use peerbroker::events::Count;
+use peerbroker::router::{IdLease, Outbox, Outgoing, RegisterRefusal, Routed};
 use peerbroker::wire::CloseReason;
 use peerbroker::wire::Frame;
 
@@ -135,9 +136,11 @@ fn contend(house: &House, id: &str, seed: u64, deliveries: &Deliveries, done: &A
                 for _ in 0..dice.below(4) {
                     thread::yield_now();
                     socket.set_room(dice.below(200));
-                    parting.with_outbox(Outbox::flush);
+                    parting.peer.with_last_outbox(Outbox::flush);
                 }
-                parting.with_outbox(|outbox| outbox.push_unbounded(Outgoing::notice(Frame::close(None))));
+                parting
+                    .peer
+                    .with_last_outbox(|outbox| outbox.push_unbounded(Outgoing::notice(Frame::close(None))));
             }
         }
     }
@@ -239,7 +242,7 @@ fn without_room_or_time_every_gap_was_told_to_its_sender() {
                 assert!(gaps <= told, "{pair:?}: {gaps} gaps, told {told} times");
             }
         }
-        let expired = house.broker.counters().totals().expired();
+        let expired = house.broker.counters().total(Count::Expired);
         assert_eq!(expired, all_told as u64, "each expiry was told once");
     });
 }
@@ -257,13 +260,13 @@ fn nobody_stays_behind_when_the_server_stops_while_they_come_in() {
                         loop {
                             let id = format!("{no} {}", held.len() % 7);
                             match house.try_connect(&id, "s", &Socket::open()) {
-                                RegisterOutcome::Registered(registration) => held.push(registration),
-                                RegisterOutcome::Closing
-                                | RegisterOutcome::Revoked
-                                | RegisterOutcome::Elsewhere => break,
-                                RegisterOutcome::Taken
-                                | RegisterOutcome::Reserved
-                                | RegisterOutcome::Full => {
+                                Ok(registration) => held.push(registration),
+                                Err(RegisterRefusal::Closing)
+                                | Err(RegisterRefusal::Revoked)
+                                | Err(RegisterRefusal::Elsewhere) => break,
+                                Err(RegisterRefusal::Taken)
+                                | Err(RegisterRefusal::Reserved)
+                                | Err(RegisterRefusal::Full) => {
                                     panic!("it is its own")
                                 }
                             }

@@ -1,7 +1,6 @@
 //! Certificates that change while the program runs: from files, and from a real ACME server.
 
 mod cluster;
-mod pebble;
 mod view;
 
 use std::fs;
@@ -15,9 +14,8 @@ use crate::http_client::PATIENCE;
 use crate::program::{Program, command, run};
 use crate::raw_client::RawClient;
 use crate::wire::opcode;
-pub use pebble::free_ports;
-use pebble::{Behaviour, Pebble};
-pub use view::trusting_everybody;
+use testkit::pebble::{Behaviour, Pebble, free_ports};
+use testkit::tls::trusting_everybody;
 
 /// A program that gets certificates from this server.
 fn start(pebble: &Pebble, more: &[&str]) -> Program {
@@ -253,7 +251,7 @@ fn changed_files_are_shown_to_new_clients_and_nobody_is_closed() {
     let mut program =
         Program::start(&["--sslkey", key.to_str().unwrap(), "--sslcert", cert.to_str().unwrap()]);
     let first = view::shown(program.address).0;
-    let mut client = RawClient::connect_tls(program.address, "stays", view::trusting_everybody());
+    let mut client = RawClient::connect_tls(program.address, "stays", trusting_everybody());
     client.send_raw(RawClient::handshake("/peerjs?key=peerjs&id=stays&token=t"));
     client.expect_accepted();
     client.expect_open();

@@ -1,7 +1,11 @@
-//! What the log says about mistakes of clients.
+//! Mistakes of clients in the log.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+
+use rustls::ClientConnection;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
 
 use crate::http_client::PATIENCE;
 use crate::program::{Ended, Program};
@@ -57,11 +61,11 @@ fn a_wrong_key_is_logged_once_with_the_right_one() {
 #[test]
 fn a_wrong_path_is_logged_with_the_right_one() {
     let log = log_of(&["--path", "/myapp"], |program| {
-        assert_eq!(program.get("/peerjs/id").status, 404);
+        assert_eq!(program.get("/peerjs/id").status, 200);
         let mut client = program.connect("/wrong/peerjs?key=peerjs&id=a&token=t");
         assert!(client.expect_text().contains("Wrong path: this broker is at /myapp"));
         client.expect_closed_with(None);
-        for nothing in ["/wp-login.php", "/.env", "/myapp/favicon.ico"] {
+        for nothing in ["/wp-login.php", "/.env", "/myapp/favicon.png"] {
             assert_eq!(program.get(nothing).status, 404);
         }
     });
@@ -70,6 +74,101 @@ fn a_wrong_path_is_logged_with_the_right_one() {
         assert!(line.contains(r#"the path of this broker is "/myapp""#), "{line}");
     }
     assert!(line(&log, "asked for a path that is not here").contains("/wp-login.php"));
+}
+
+#[test]
+fn a_websocket_without_its_upgrade_is_logged_with_the_words_of_the_404() {
+    let log = log_of(&[], |program| {
+        let answer = program.get("/peerjs?key=peerjs&id=a&token=hushhush");
+        assert!(answer.text().contains("the proxy in front drops the Upgrade header"), "{}", answer.text());
+    });
+    let line = line(&log, r#"asked for "/peerjs" (GET)"#);
+    assert!(line.contains("this is the address of the WebSocket"), "{line}");
+    assert!(
+        line.ends_with("the proxy in front drops the Upgrade header: have it forward WebSocket upgrades"),
+        "{line}"
+    );
+}
+
+#[test]
+fn an_origin_that_cors_does_not_list_is_logged_once() {
+    let log = log_of(&["--cors", "http://a.test"], |program| {
+        // The last one is that of the server's own pages.
+        for origin in ["http://a.test", "http://b.test", "http://b.test", "http://server.test"] {
+            program.request("/peerjs/id", &format!("Origin: {origin}\r\n"));
+        }
+    });
+    let line = line(&log, "may not read answers");
+    assert!(
+        line.contains(r#"on pages of "http://b.test" (from 127.0.0.1): add that origin to --cors"#),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_list_of_peers_while_discovery_is_off_is_logged_with_the_flag() {
+    let log = log_of(&[], |program| {
+        for _ in 0..3 {
+            assert_eq!(program.get("/peerjs/peers").status, 401);
+        }
+    });
+    let line = line(&log, "asked for the list of the peers");
+    assert!(
+        line.contains(r#"of the key "peerjs", which is off (from 127.0.0.1): --allow_discovery"#),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_key_of_another_site_is_logged_when_its_id_is_refused() {
+    let directory = crate::directory::Directory::new();
+    let file = directory.file("p.toml", "[[api_key]]\nkey = 'game'\norigins = ['https://game.test']\n");
+    let log = log_of(&["--config", &file], |program| {
+        let refused = program.request("/game/id", "Origin: http://other.test\r\n");
+        assert_eq!(refused.status, 403);
+    });
+    assert!(line(&log, "may not use the key").contains(r#""game" from the origin "http://other.test""#));
+}
+
+#[test]
+fn messages_at_the_root_that_do_nothing_are_logged_and_a_misspelt_one_is_answered() {
+    let log = log_of(&[], |program| {
+        let mut guest = program.connect("/");
+        guest.send(r#"{"action":"createroom"}"#);
+        assert!(
+            guest.expect_text().contains(r#"unknown action \"createroom\": did you mean \"createRoom\"?"#)
+        );
+        guest.send(r#"{"action":"never logged, because it is the second"}"#);
+        for message in [r#"{"action":"hello"}"#, r#"{"action":"offer","data":{}}"#, "hello"] {
+            let mut guest = program.connect("/");
+            guest.send(message);
+            guest.send(r#"{"action":"createRoom"}"#);
+            assert!(guest.expect_text().contains("confirmRoom"), "no answer to {message}");
+        }
+    });
+    assert!(line(&log, r#""createroom" at the root"#).contains(r#"did it mean "createRoom"?"#));
+    assert!(line(&log, r#""hello" at the root"#).contains("rooms have no such action"));
+    assert!(line(&log, r#""offer" at the root"#).contains("messages of calls need data.remoteId"));
+    assert!(line(&log, r#"not JSON with an "action""#).contains("PeerJS clients connect to"));
+    assert!(!log.concat().contains("never logged"), "{log:#?}");
+}
+
+#[test]
+fn a_client_that_does_not_trust_the_certificate_is_logged() {
+    let fixture = |name: &str| format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (key, cert) = (fixture("ec-pkcs8.key"), fixture("ec-chain.pem"));
+    let log = log_of(&["--sslkey", &key, "--sslcert", &cert], |program| {
+        let other = CertificateDer::from_pem_file(fixture("redis-ca.pem")).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = ClientConnection::new(testkit::tls::trusting(other), name).unwrap();
+        let mut tcp = TcpStream::connect(program.address).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        let error = client.complete_io(&mut tcp).expect_err("an unknown authority");
+        assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+        program.expect_log("does not trust the certificate");
+    });
+    let line = line(&log, "does not trust the certificate");
+    assert!(line.contains("(from 127.0.0.1): browsers trust one of a public authority"), "{line}");
 }
 
 #[test]

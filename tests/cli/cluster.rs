@@ -48,7 +48,7 @@ fn keys_in_redis_need_a_redis_and_no_directory() {
     for (args, words) in [
         (&["--keys", "redis"][..], "--keys redis needs --redis"),
         (&["--keys", "redis", "--redis", "redis://h", "--data_dir", "d"], "cannot be used with --data_dir d"),
-        (&["--keys", "oracle"], "[possible values: sqlite, redis]"),
+        (&["--keys", "oracle"], "expected sqlite or redis"),
     ] {
         let ended = run(args, &[]);
         assert_eq!(ended.status.code(), Some(2), "{args:?}: {}", ended.stderr);

@@ -5,7 +5,6 @@ mod broken;
 mod certificates;
 mod fake;
 mod ice;
-mod nginx;
 mod proxies;
 
 use std::io::Read as _;
@@ -190,6 +189,16 @@ fn a_wrong_path_is_told_with_the_right_one_and_the_rest_is_examined_there() {
 }
 
 #[test]
+fn the_port_of_the_api_is_told() {
+    for token in [&[][..], &["--admin_token", "a-secret-of-sixteen-or-more"]] {
+        let mut program = Program::start(&[&["--ops_port", "0"], token].concat());
+        let (api, _) = program.expect_api();
+        let examined = examine(&[&format!("http://{}", api.address)]);
+        examined.expect("path", "failed", &["is that of the broker's API", "the port of --port"]);
+    }
+}
+
+#[test]
 fn an_app_at_the_path_of_the_broker_is_no_fault() {
     let data = Directory::new();
     data.file("index.html", "<!doctype html><title>My app</title>");
@@ -265,7 +274,7 @@ fn a_key_without_room_for_a_second_client_is_told() {
 #[test]
 fn silent_connections_stay_open() {
     let program = Program::start(&[]);
-    let examined = examine(&[&url(&program), "--idle", "2"]);
+    let examined = examine(&[&url(&program), "--idle", "2s"]);
     examined.expect("idle", "ok", &["stay open for 2 s"]);
 }
 
@@ -273,4 +282,13 @@ fn silent_connections_stay_open() {
 fn an_alive_timeout_ends_no_client_that_answers_pings() {
     let program = Program::start(&["--alive_timeout", "1500", "--ping_interval", "500"]);
     examine(&[&url(&program), "--idle", "4"]).expect("idle", "ok", &[]);
+}
+
+#[test]
+fn the_documentation_that_is_named_is_a_page_of_the_server() {
+    let program = Program::start(&[]);
+    let url = format!("http://{}/", program.address);
+    let examined = examine(&[&url]);
+    examined.expect("ice", "ok", &[&format!("{url}broker/docs/CALLS)")]);
+    assert_eq!(program.get("/broker/docs/CALLS").status, 200);
 }

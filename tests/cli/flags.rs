@@ -45,32 +45,37 @@ fn the_path_may_come_from_the_environment_and_the_flag_beats_it() {
         assert_eq!(program.get(&format!("{path}/peerjs/id")).status, 200, "{args:?} {env:?}");
         assert_eq!(program.get(&format!("{path}/")).status, 200);
         if !path.is_empty() {
-            assert_eq!(program.get("/peerjs/id").status, 404);
+            assert_eq!(program.get("/peerjs/peers").status, 404);
         }
     }
 }
 
+/// The variables of all settings.
+fn variables() -> Vec<String> {
+    let page = include_str!("../../docs/CONFIG.md");
+    let rows =
+        page.lines().filter(|line| line.starts_with("| `--")).filter_map(|line| line.split('`').nth(3));
+    rows.filter(|name| name.starts_with("PEERBROKER_")).map(str::to_owned).collect()
+}
+
 #[test]
 fn an_empty_variable_counts_as_unset() {
-    let names = [
-        "HOST",
-        "PATH",
-        "KEY",
-        "EXPIRE_TIMEOUT",
-        "CONCURRENT_LIMIT",
-        "ALLOW_DISCOVERY",
-        "CORS",
-        "SSLKEY",
-        "SSLCERT",
-    ];
-    let more =
-        ["DIALECTS", "ROOT_KEY", "ROOMS", "ROOM_PLAYERS", "ROOM_TIMEOUT", "PAGES", "STATIC_DIR", "WORKERS"];
-    let variables: Vec<String> = names.iter().chain(&more).map(|name| format!("PEERBROKER_{name}")).collect();
+    let variables = variables();
+    assert!(variables.len() > 80, "{variables:?}");
     let env: Vec<(&str, &str)> = variables.iter().map(|name| (name.as_str(), "")).collect();
-    let program = Program::start_with_env(&[], &env);
-    let answer = program.request("/peerjs/id", "Origin: https://anywhere.example\r\n");
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("access-control-allow-origin").as_deref(), Some("https://anywhere.example"));
+    assert_eq!(run(&["config", "show"], &env).stdout, run(&["config", "show"], &[]).stdout);
+}
+
+#[test]
+fn every_setting_may_come_from_its_variable_and_is_shown_with_it() {
+    for variable in variables() {
+        let ended = run(&["config", "show"], &[(&variable, "\n")]);
+        let is_shown = ended.stdout.iter().any(|line| line.ends_with(&format!("# {variable}")));
+        // Few settings take a line break, and the error of a configuration file names the file.
+        let is_wrong = ended.stderr.starts_with("error: ") && ended.stderr.contains(&variable);
+        let is_file = ended.stderr.starts_with("error: cannot read the configuration file");
+        assert!(is_shown || is_wrong || is_file, "{variable}: {}", ended.stderr);
+    }
 }
 
 #[test]
@@ -162,19 +167,13 @@ fn a_wrong_value_ends_with_2_and_names_its_flag() {
         (&["--port", "65536"], "--port"),
         (&["--port=-1"], "--port"),
         (&["--port="], "--port"),
-        (&["--expire_timeout", "soon"], "--expire_timeout"),
-        (&["-t", "0"], "--expire_timeout"),
-        (&["--alive_timeout", "1.5"], "--alive_timeout"),
+        (&["--reclaim_timeout", "soon"], "--reclaim_timeout"),
         (&["--ping_interval=-3"], "--ping_interval"),
         (&["--probe_timeout", ""], "--probe_timeout"),
-        (&["--concurrent_limit", "many"], "--concurrent_limit"),
         (&["--allow_discovery=maybe"], "--allow_discovery"),
         (&["--proxied=2"], "--proxied"),
-        (&["--key", ""], "--key"),
         (&["--key", &long], "--key"),
         (&["--key", "a\nb"], "--key"),
-        (&["--path", "/a?b"], "--path"),
-        (&["--path", "/a b"], "--path"),
         (&["--max_message_bytes", "0"], "--max_message_bytes"),
         (&["--queue_messages", "x"], "--queue_messages"),
         (&["--workers", "9999"], "--workers"),
@@ -326,5 +325,5 @@ fn a_configuration_can_be_checked_without_taking_the_port() {
     let args = ["--check_config", "--port", &port, "--sslkey", &key, "--sslcert", &cert];
     let ended = run(&args, &[]);
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
-    assert_eq!(ended.stdout, ["The configuration is valid."]);
+    assert_eq!(ended.stdout, ["The configuration is valid. No file was read: --config names one."]);
 }

@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 use rustls::ClientConfig;
 
 use crate::api::Api;
-use crate::certificates::{free_ports, trusting_everybody};
 use crate::directory::Directory;
 use crate::http_client::PATIENCE;
 use crate::program::{Program, command, run};
 use load::Load;
+use testkit::pebble::free_ports;
+use testkit::tls::trusting_everybody;
 
 /// Opens before, between and after the steps of an update.
 const SOME: usize = 200;
@@ -221,7 +222,7 @@ fn systemd_is_told_of_the_start_and_the_end() {
         }
     };
     expect("READY=1");
-    expect("STATUS=0 clients");
+    expect("STATUS=clients: 0");
     program.signal("-TERM");
     expect("STOPPING=1");
     assert_eq!(program.wait().status.code(), Some(0));

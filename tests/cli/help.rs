@@ -1,16 +1,38 @@
 //! The help, the completions and the manual page.
 
-use crate::program::{Program, run};
+use crate::directory::Directory;
+use crate::program::{Program, command, run};
 
-/// Rows of a usual window.
-const SCREEN: usize = 32;
+/// Rows and columns of a usual window.
+const SCREEN: (usize, usize) = (40, 80);
 
 #[test]
-fn the_short_help_fits_on_one_screen_and_the_long_one_has_groups_and_variables() {
+fn the_short_help_fits_on_one_screen_and_ends_with_examples_that_are_valid() {
+    let directory = Directory::new();
     let short = run(&["-h"], &[]).stdout;
-    assert!(short.len() <= SCREEN, "{} lines", short.len());
+    let widest = short.iter().map(|line| line.chars().count()).max().unwrap();
+    assert!((24..=SCREEN.0).contains(&short.len()) && widest <= SCREEN.1, "{} x {widest}", short.len());
     let text = short.join("\n");
-    assert!(text.contains("--port") && text.contains("`peerbroker --help` has all flags"), "{text}");
+    assert!(text.contains("--port") && text.ends_with("`peerbroker --help` lists all flags."), "{text}");
+    let examples: Vec<&str> = text
+        .lines()
+        .skip_while(|line| *line != "Examples:")
+        .filter_map(|line| line.strip_prefix("  peerbroker "))
+        .collect();
+    assert_eq!(examples.len(), 3, "{text}");
+    for example in examples {
+        let (flags, _) = example.rsplit_once("  ").unwrap();
+        let flags: Vec<&str> = flags.split_whitespace().collect();
+        let ended = command(&[&["--check_config"], &flags[..]].concat())
+            .current_dir(directory.at(""))
+            .output()
+            .unwrap();
+        assert!(ended.status.success(), "{example}: {ended:?}");
+    }
+}
+
+#[test]
+fn the_long_help_has_one_line_for_each_flag_in_groups_and_no_variables() {
     let long = run(&["--help"], &[]).stdout;
     let headings: Vec<&str> = long
         .iter()
@@ -30,7 +52,10 @@ fn the_short_help_fits_on_one_screen_and_the_long_one_has_groups_and_variables()
         "Rooms and calls",
     ];
     assert_eq!(headings, [&["Commands", "Options"], &groups[..], &["API", "Output"]].concat());
-    assert!(long.iter().any(|line| line.contains("[env: PEERBROKER_QUEUE_TOTAL_BYTES=")));
+    assert!(!long.join("\n").contains("[env: "));
+    // Besides the flags there are the commands, the headings and the text at both ends.
+    let flags = long.iter().filter(|line| line.trim_start().starts_with('-')).count();
+    assert!(flags > 90 && long.len() < flags + 60, "{flags} of {}", long.len());
 }
 
 #[test]

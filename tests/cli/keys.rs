@@ -25,7 +25,8 @@ fn keys(directory: &Directory, args: &[&str]) -> Ended {
 fn done(directory: &Directory, args: &[&str]) -> Vec<String> {
     let ended = keys(directory, args);
     assert_eq!(ended.status.code(), Some(0), "{args:?}: {}", ended.stderr);
-    assert_eq!(ended.stderr, "", "{args:?}");
+    let is_quiet = ended.stderr.is_empty() || ended.stderr.starts_with("Created --data_dir ");
+    assert!(is_quiet, "{args:?}: {}", ended.stderr);
     ended.stdout
 }
 
@@ -252,7 +253,7 @@ fn the_help_lists_commands_and_options() {
     }
     for command in ["add", "set"] {
         let text = help(&["keys", command, "--help"]);
-        for part in ["--data_dir", "--origin", "--auth", "--jwks_file", "PEERBROKER_DATA_DIR", "webhook:"] {
+        for part in ["--data_dir", "--origin", "--auth", "--jwks_file", "webhook:"] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::ops::start;
 use crate::program::{Program, run};
 
-/// The filter in force of a program with these arguments.
+/// The active filter of a program with these arguments.
 fn filter(args: &[&str], env: &[(&str, &str)]) -> Value {
     let (_program, api, _) = start(&[&["--ops_port", "0"], args].concat(), env);
     api.get("/api/log").json["filter"].clone()
@@ -108,6 +108,6 @@ fn a_line_has_a_time_a_level_and_a_module() {
     let mut program = Program::start(&["--log", "peerbroker=debug"]);
     drop(program.client("a"));
     let log = program.stop().stderr;
-    let line = log.lines().find(|line| line.contains("connected;")).expect(&log);
-    assert!(line.starts_with('[') && line.contains(" DEBUG peerbroker::app::log_events] #"), "{line}");
+    let line = log.lines().find(|line| line.contains("connected from 127.0.0.1")).expect(&log);
+    assert!(line.starts_with('[') && line.contains(" DEBUG peerbroker::runtime::log_events] #"), "{line}");
 }

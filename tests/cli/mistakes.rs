@@ -1,6 +1,7 @@
 //! Beginners' mistakes, made as they make them: `tests/MISTAKES.md` has the table.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 
 use crate::directory::Directory;
@@ -61,7 +62,7 @@ fn a_wrong_value_in_a_variable_names_the_variable() {
     for (env, words) in [
         (&[("PEERBROKER_PORT", "x")][..], &["'x' for 'PEERBROKER_PORT'", "0 to 65535"][..]),
         (&[("PORT", "x")], &["'x' for 'PORT'", "0 to 65535"]),
-        (&[("PEERSERVER_PATH", "/a b")], &["'/a b' for 'PEERSERVER_PATH'"]),
+        (&[("PEERBROKER_PATH", "/a b")], &["'/a b' for 'PEERBROKER_PATH'"]),
         (&[("PEERBROKER_PROXIED", "yes")], &["'yes' for 'PEERBROKER_PROXIED'", "true or false"]),
     ] {
         let text = error(&[], env, 2);
@@ -122,10 +123,9 @@ fn an_origin_that_no_page_has_says_how_one_looks() {
         ("ftp://example.org", "no page has an origin with this scheme"),
         ("wss://example.org", "no page has an origin with this scheme"),
     ] {
-        expect(&error(&["--cors", value], &[], 2), &[value, words]);
+        expect(&error(&[], &[("PEERBROKER_CORS", value)], 2), &[value, "no browser sends it as an origin"]);
         expect(&error(&["keys", "add", "--data_dir", &data_dir, "--origin", value], &[], 2), &[value, words]);
     }
-    expect(&error(&["--cors", "https://a.test,https://b.test"], &[], 2), &["by spaces, not by commas"]);
     assert!(!Path::new(&data_dir).exists());
 }
 
@@ -307,4 +307,274 @@ fn a_host_that_is_no_address_of_this_machine_says_what_to_give() {
     expect(&text, &["--host 192.0.2.123", "Give an address of this machine, or leave --host out"]);
     let text = error(&["--host", "2001:db8::1", "--port", "0"], &[], 1);
     expect(&text, &["--host 2001:db8::1", "without IPv6, 0.0.0.0"]);
+}
+
+/// The error of a configuration file, or its warnings.
+fn of_file(text: &str) -> String {
+    let directory = Directory::new();
+    let file = directory.file("p.toml", text);
+    run(&["config", "check", "--config", &file], &[]).stderr
+}
+
+#[test]
+fn a_setting_of_the_server_below_a_key_says_where_it_belongs() {
+    let key = "[[api_key]]\nkey = 'game'\n";
+    expect(
+        &of_file(&format!("{key}ops_port = 9001\n")),
+        &["error: ", "p.toml, line 3: ops_port is a setting of the server", "write it above line 1"],
+    );
+    expect(
+        &of_file(&format!("{key}\nconcurrent_limit = 9\n")),
+        &[
+            "WARN",
+            "concurrent_limit (",
+            "p.toml, line 4) is a setting of the key \"game\"",
+            "write it above line 1",
+        ],
+    );
+    expect(
+        &of_file(&format!("{key}[api_key.auth]\nmethod = 'none'\nmessages_per_second = 9\n")),
+        &["error: ", "line 5: messages_per_second is no setting of auth"],
+    );
+    assert_eq!(of_file(&format!("{key}concurrent_limit = 9\n")), "");
+}
+
+#[test]
+fn a_section_in_the_file_says_that_there_is_none() {
+    expect(&of_file("[server]\nport = 1\n"), &["line 1: unknown section [server]", "without a section"]);
+}
+
+#[test]
+fn a_line_that_is_no_toml_says_what_to_write() {
+    for (text, words) in [
+        ("port 9001", "line 1: this line is not valid TOML: write port = 9001"),
+        ("port = 1\nport = 2", "line 2: \"port\" is set twice"),
+        ("host = localhost", "write host = \"localhost\""),
+        ("proxied = yes", "write proxied = true"),
+        ("expire_timeout = 10s", "write expire_timeout = \"10s\""),
+        ("[[api_key]]\nkey = 'a'\nenabled = 'no'", "line 3: enabled: expected true or false"),
+        ("turn = true", "expected auto, or an IP address"),
+    ] {
+        expect(&of_file(text), &["error: ", words]);
+    }
+    assert!(!of_file("admin_token = hushhush").contains("hush"));
+}
+
+#[test]
+fn a_check_without_a_file_says_that_it_has_read_none() {
+    for args in [&["config", "check"][..], &["--check_config"]] {
+        expect(&run(args, &[]).stdout.concat(), &["valid. No file was read: --config names one."]);
+    }
+    expect(
+        &run(&["config", "check", "-h"], &[]).stdout.join("\n"),
+        &["Usage: peerbroker config check --config <FILE>"],
+    );
+    expect(&error(&["config", "check", "p.toml"], &[], 2), &["'p.toml'", "as in '--config p.toml'"]);
+    expect(&error(&["p.toml"], &[], 2), &["'p.toml'", "as in '--config p.toml'"]);
+}
+
+#[test]
+fn a_word_that_is_no_level_of_the_log_is_an_error() {
+    for value in ["verbose", "warning", "trace,hyper"] {
+        let words = [&format!("'{value}' for '--log"), "error, warn, info, debug, trace or off"];
+        expect(&error(&["--log", value], &[], 2), &words);
+    }
+    expect(&error(&[], &[("RUST_LOG", "verbose")], 2), &["'verbose' for 'RUST_LOG'"]);
+    for value in ["INFO", "peerbroker", "info,peerbroker_media", "warn,hyper=debug"] {
+        assert_eq!(run(&["--check_config", "--log", value], &[]).status.code(), Some(0), "{value}");
+    }
+}
+
+#[test]
+fn a_plain_time_that_looks_like_seconds_warns() {
+    let words = "is 60 milliseconds: write 60s for seconds, or 60ms to keep it";
+    one_warning(&["--alive_timeout", "60"], &[], &["--alive_timeout ", words]);
+    one_warning(&[], &[("PEERBROKER_ALIVE_TIMEOUT", "60")], &["PEERBROKER_ALIVE_TIMEOUT ", words]);
+    expect(&of_file("alive_timeout = 60"), &["WARN", "alive_timeout (", "line 1) ", words]);
+    for value in ["60ms", "60s", "1000"] {
+        assert_eq!(warnings(&["--alive_timeout", value], &[]), [""; 0], "{value}");
+    }
+}
+
+#[test]
+fn a_unit_works_in_flags_variables_and_the_file() {
+    let all = [
+        ("expire_timeout", "10s", "10000"),
+        ("max_message_bytes", "1MB", "1000000"),
+        ("queue_bytes", "2MiB", "2097152"),
+    ];
+    for (name, value, plain) in all {
+        let directory = Directory::new();
+        let file = directory.file("p.toml", &format!("{name} = \"{value}\""));
+        let variable = format!("PEERBROKER_{}", name.to_uppercase());
+        let flag = format!("--{name}={value}");
+        for (args, env) in
+            [(&[&*flag][..], &[][..]), (&[], &[(&*variable, value)]), (&["--config", &file], &[])]
+        {
+            let shown = run(&[&["config", "show"], args].concat(), env).stdout;
+            let line = format!("{name} = {plain}  # ");
+            assert!(shown.iter().any(|shown| shown.starts_with(&line)), "{args:?} {env:?}: {shown:#?}");
+        }
+    }
+}
+
+#[test]
+fn words_of_other_programs_say_what_to_write() {
+    for args in [&["serve"][..], &["start", "--port", "9000"], &["--port", "9000", "run"]] {
+        expect(
+            &error(args, &[], 2),
+            &["the server starts without a command, as in 'peerbroker --port 9000'"],
+        );
+    }
+    for flag in ["--verbose", "--debug", "-v"] {
+        expect(&error(&[flag], &[], 2), &[flag, "'--log debug' makes the log longer"]);
+    }
+    for (args, words) in [
+        (&["-port", "9000"][..], "'-port': a long flag has two hyphens, as in '--port'"),
+        (&["-host=127.0.0.1"], "as in '--host=127.0.0.1'"),
+        (&["keys", "list", "-data-dir", "d"], "as in '--data-dir'"),
+    ] {
+        expect(&error(args, &[], 2), &[words]);
+    }
+    for (args, words) in [
+        (&["help"][..], "Usage: peerbroker"),
+        (&["help", "keys"], "Usage: peerbroker keys"),
+        (&["version"], "peerbroker "),
+    ] {
+        let ended = run(args, &[]);
+        assert_eq!(ended.status.code(), Some(0), "{args:?}: {}", ended.stderr);
+        expect(&ended.stdout.join("\n"), &[words]);
+    }
+}
+
+#[test]
+fn a_key_of_the_file_or_of_a_flag_says_where_it_is_changed() {
+    let directory = Directory::new();
+    let data = directory.arg("data");
+    let file = directory.file("p.toml", &format!("data_dir = '{data}'\n[[api_key]]\nkey = 'game'\n"));
+    let keys = |args: &[&str]| run(&[&["keys"], args, &["--config", &file]].concat(), &[]);
+    let added = keys(&["add", "--key", "own"]);
+    assert_eq!(added.status.code(), Some(0), "{}", added.stderr);
+    expect(&keys(&["list"]).stdout.join("\n"), &["own"]);
+    for args in
+        [&["set", "game", "-c", "3"][..], &["disable", "game"], &["remove", "game"], &["show", "game"]]
+    {
+        let ended = keys(args);
+        assert_eq!(ended.status.code(), Some(1), "{args:?}");
+        expect(&ended.stderr, &["no stored key game: it is an [[api_key]] of", "p.toml. Change it there"]);
+    }
+    expect(&keys(&["set", "peerjs", "-c", "3"]).stderr, &["it is the key of --key", "flags of the server"]);
+    let text = error(&["keys", "show", "game", "--data_dir", &data], &[], 1);
+    expect(&text, &["A key of the configuration file is changed there, and --config names the file"]);
+}
+
+#[test]
+fn a_data_directory_that_keys_make_is_named() {
+    let directory = Directory::new();
+    let data_dir = directory.arg("wrong");
+    let add = || run(&["keys", "add", "--data_dir", &data_dir], &[]).stderr;
+    expect(&add(), &[&format!("Created --data_dir {data_dir}: the server accepts its keys if")]);
+    assert_eq!(add(), "");
+}
+
+#[test]
+fn keys_that_root_adds_belong_to_the_owner_of_the_data_directory() {
+    const OWNER: u32 = 12345;
+    let directory = Directory::new();
+    let data_dir = directory.arg("data");
+    fs::create_dir(&data_dir).unwrap();
+    if chown(&data_dir, Some(OWNER), Some(OWNER)).is_err() {
+        // Only root meets the mistake.
+        return;
+    }
+    assert_eq!(run(&["keys", "add", "--data_dir", &data_dir], &[]).status.code(), Some(0));
+    for entry in fs::read_dir(&data_dir).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().uid(), OWNER, "{:?}", entry.file_name());
+    }
+}
+
+#[test]
+fn a_server_that_does_not_share_its_port_says_so_to_the_next_one() {
+    let first = Program::start(&[]);
+    let port = first.address.port().to_string();
+    let text = error(&["--host", "127.0.0.1", "--port", &port, "--reuse_port"], &[], 1);
+    expect(&text, &[&format!("port {port} is in use"), "only if it was started with --reuse_port too"]);
+}
+
+#[test]
+fn values_that_peerjs_server_starts_with_are_taken_with_a_warning() {
+    for (args, words) in [
+        (
+            &["--cors", "example.org"][..],
+            &["no browser sends it as an origin: write https://example.org"][..],
+        ),
+        (&["--cors", "localhost:3000"], &["write http://localhost:3000"]),
+        (&["--cors", "https://example.org/app"], &["write https://example.org"]),
+        (
+            &["--cors", "https://a.test,https://b.test"],
+            &["by spaces, not by commas: write https://a.test https://b.test"],
+        ),
+        (
+            &["--cors", "c1a70bd8-3b57-4d4e-8a4b-2f6ed9dbb9f8"],
+            &["a scheme and a host, as in https://example.org"],
+        ),
+        (&["--expire_timeout", "soon"], &["\"soon\" is no time, so the default of 5000 is active"]),
+        (&["-t", "0"], &["--expire_timeout \"0\" is less than a millisecond", "expire at once"]),
+        (&["--alive_timeout", "2500.5"], &["is taken as 2501: write a whole number"]),
+        (&["--alive_timeout=never"], &["the default of 60000 is active"]),
+        (&["--concurrent_limit", "many"], &["is no number, so there is no limit"]),
+        (&["--proxied", "yes"], &["is taken as true"]),
+        (&["--allow_discovery=off"], &["is taken as false"]),
+        (&["--path", "/a b"], &["clients need path: '/a%20b'"]),
+        (&["--key", ""], &["is empty, so the key is peerjs"]),
+    ] {
+        one_warning(args, &[], words);
+    }
+    assert_eq!(warnings(&["--cors", "null", "https://*.a.test"], &[]), [""; 0]);
+    let mut program = Program::start_command(command(&["--host", "127.0.0.1"]).env("PORT", "0abc"));
+    assert_eq!(program.get("/peerjs/id").status, 200);
+    expect(&program.stop().stderr, &["PORT \"0abc\" is taken as 0"]);
+    // Other sources and flags of our own have no such past.
+    expect(&error(&["--drain_timeout", "soon"], &[], 2), &["'soon' for '--drain_timeout"]);
+    expect(
+        &error(&[], &[("PEERBROKER_ALIVE_TIMEOUT", "soon")], 2),
+        &["'soon' for 'PEERBROKER_ALIVE_TIMEOUT'"],
+    );
+    expect(
+        &of_file("cors = 'example.org'"),
+        &["error: ", "line 1)': it lets no page read answers", "write https://example.org"],
+    );
+}
+
+#[test]
+fn a_value_of_cors_is_compared_exactly() {
+    let program = Program::start(&["--cors", "first", "--cors", "*.example.org", "null"]);
+    for (origin, is_allowed) in [
+        ("first", true),
+        ("*.example.org", true),
+        ("null", true),
+        ("a.example.org", false),
+        ("https://first", false),
+    ] {
+        let response = program.request("/peerjs/id", &format!("Origin: {origin}\r\n"));
+        let allowed = response.header("access-control-allow-origin");
+        assert_eq!((response.status, allowed.as_deref()), (200, is_allowed.then_some(origin)), "{origin}");
+    }
+    program.client("a");
+}
+
+#[test]
+fn the_range_in_an_error_is_the_one_that_is_checked() {
+    for (flag, least, below) in
+        [("drain_timeout", "0", None), ("reclaim_timeout", "0", None), ("ping_interval", "1", Some("0"))]
+    {
+        let flag = format!("--{flag}");
+        let text = error(&[&flag, "soon"], &[], 2);
+        expect(&text, &[&format!("expected milliseconds from {least} to ")]);
+        assert_eq!(run(&["--check_config", &flag, least], &[]).status.code(), Some(0), "{flag}");
+        if let Some(below) = below {
+            error(&["--check_config", &flag, below], &[], 2);
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! The flags of the operator's API.
 
 use std::io::Write as _;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -25,6 +26,26 @@ fn the_api_is_off_unless_it_has_a_port() {
     assert_eq!(program.get("/api/stats").status, 404);
     let ended = program.stop();
     assert!(!ended.stdout.iter().any(|line| line.contains("API")), "{:?}", ended.stdout);
+}
+
+/// The kernel accepts for a server that is stopped: its backlog, and one more.
+#[cfg(target_os = "linux")]
+#[test]
+fn connections_above_the_backlog_are_counted() {
+    let (program, api, _) = start(&["--backlog", "2", "--ops_port", "0", "--workers", "1"], &[]);
+    let overflows = || -> u64 {
+        let metrics = api.get("/metrics").response;
+        let value = |line: &str| line.strip_prefix("peerbroker_accept_queue_overflows_total ")?.parse().ok();
+        metrics.text().lines().find_map(value).expect("the metric")
+    };
+    let before = overflows();
+    program.signal("-STOP");
+    let waiting: Vec<_> = (0..3).map(|_| TcpStream::connect(program.address).expect("room")).collect();
+    let more = TcpStream::connect_timeout(&program.address, Duration::from_millis(1));
+    program.signal("-CONT");
+    assert!(more.is_err(), "no more room");
+    drop(waiting);
+    assert!(overflows() > before);
 }
 
 #[test]
@@ -53,6 +74,32 @@ fn the_api_is_on_loopback_and_its_token_comes_from_a_flag_a_variable_or_a_file()
         if with_token {
             assert_eq!(api.with_token(TOKEN).get("/api/stats").status, 200, "{args:?} {env:?}");
         }
+    }
+}
+
+#[test]
+fn a_token_that_only_reads_comes_from_a_flag_a_variable_or_a_file() {
+    let directory = Directory::new();
+    let file = directory.file("token", &format!("{TOKEN}\n"));
+    let admin = ["--ops_port", "0", "--admin_token", "a-secret-of-the-operator"];
+    for (name, path) in [("read_token", "/api/keys"), ("metrics_token", "/metrics")] {
+        let (flag, variable) = (format!("--{name}"), format!("PEERBROKER_{}", name.to_uppercase()));
+        let (file_flag, file_variable) = (format!("{flag}_file"), format!("{variable}_FILE"));
+        for (args, env) in [
+            (&[&*flag, TOKEN][..], &[][..]),
+            (&[&file_flag, &file], &[]),
+            (&[], &[(&*variable, TOKEN)]),
+            (&[], &[(&*file_variable, &*file)]),
+        ] {
+            let (_program, api, _) = start(&[&admin, args].concat(), env);
+            let api = api.with_token(TOKEN);
+            assert_eq!(api.get(path).status, 200, "{args:?} {env:?}");
+            assert_eq!(api.post("/api/keys", &json!({})).status, 403, "{args:?} {env:?}");
+        }
+        let same = run(&["--ops_port", "0", "--admin_token", TOKEN, &flag, TOKEN, "--check_config"], &[]);
+        assert_eq!(same.status.code(), Some(2), "{}", same.stderr);
+        assert!(same.stderr.contains(&format!("{flag} and --admin_token are the same")), "{}", same.stderr);
+        assert!(!same.stderr.contains(TOKEN), "{}", same.stderr);
     }
 }
 

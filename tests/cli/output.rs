@@ -16,6 +16,49 @@ fn the_first_line_says_where_it_listens() {
     assert!(ended.stdout.iter().any(|line| line.contains(&hint)), "{:?}", ended.stdout);
 }
 
+/// The lines of stdout of a program that has started.
+fn started(args: &[&str]) -> Vec<String> {
+    let mut program = Program::start_command(&mut command(&[&["--port", "0"], args].concat()));
+    let port = program.address.port().to_string();
+    program.stop().stdout.iter().map(|line| line.replace(&port, "PORT")).collect()
+}
+
+/// A camera works at `localhost`, and another device needs the address of the network.
+#[test]
+fn the_addresses_for_this_machine_and_for_others_have_a_line_each() {
+    let lines = started(&["--path", "/x"]);
+    assert!(lines.iter().any(|line| line == "  Local:   http://localhost:PORT/x/"), "{lines:#?}");
+    if let Some(ip) = peerbroker::lan_address() {
+        assert!(lines.contains(&format!("  Network: http://{ip}:PORT/x/")), "{lines:#?}");
+    }
+    let lines = started(&["--host", "127.0.0.1"]);
+    assert!(lines.iter().any(|line| line == "  Local:   http://127.0.0.1:PORT/"), "{lines:#?}");
+    assert!(!lines.concat().contains("Network:"), "{lines:#?}");
+}
+
+#[test]
+fn behind_a_proxy_no_address_of_this_machine_is_given_to_clients() {
+    let lines = started(&["--proxied"]);
+    assert!(
+        lines.concat().contains("Clients use the host and port of the proxy in front (--proxied)"),
+        "{lines:#?}"
+    );
+    assert!(!lines.concat().contains("new Peer(") && !lines.concat().contains("http"), "{lines:#?}");
+    let json = started(&["--proxied", "--log_format", "json"]);
+    assert!(json[0].contains(r#""url":null"#), "{json:#?}");
+}
+
+/// The certificate is for `localhost` and 127.0.0.1.
+#[test]
+fn with_a_certificate_only_hosts_that_it_covers_are_shown() {
+    let fixture = |name: &str| format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (key, cert) = (fixture("ec-pkcs8.key"), fixture("ec-chain.pem"));
+    let lines = started(&["--sslkey", &key, "--sslcert", &cert]);
+    assert!(lines.iter().any(|line| line == "  Local:   https://localhost:PORT/"), "{lines:#?}");
+    assert!(lines.concat().contains(r#"new Peer({host: "localhost""#), "{lines:#?}");
+    assert!(!lines.concat().contains("Network:"), "{lines:#?}");
+}
+
 #[test]
 fn the_default_host_is_shown_as_the_reference_shows_it() {
     let mut program = Program::start_command(&mut command(&["--port", "0"]));
@@ -173,7 +216,7 @@ fn the_error_that_ends_the_program_and_the_result_of_a_check_can_be_json() {
     for (args, env, words) in [
         (&["--log_format", "json", "--port", "x"][..], &[][..], "invalid value 'x' for '--port"),
         (&["--no_such_flag", "--log_format=json"], &[], "unexpected argument '--no_such_flag'"),
-        (&["--alive_timeout", "-1"], &[("PEERBROKER_LOG_FORMAT", "json")], "--alive_timeout"),
+        (&["--ping_interval", "-1"], &[("PEERBROKER_LOG_FORMAT", "json")], "--ping_interval"),
     ] {
         let ended = run(args, env);
         let errors = records(ended.stderr.lines());
@@ -185,7 +228,10 @@ fn the_error_that_ends_the_program_and_the_result_of_a_check_can_be_json() {
     let ended = run(&["keys", "no_such_command"], &[("PEERBROKER_LOG_FORMAT", "json")]);
     assert!(ended.stderr.starts_with("error: "), "{}", ended.stderr);
     let ended = run(&["--log_format", "json", "--check_config", "--concurrent_limit", "0"], &[]);
-    assert_eq!(records(ended.stdout.iter().map(String::as_str))[0]["message"], "The configuration is valid.");
+    assert_eq!(
+        records(ended.stdout.iter().map(String::as_str))[0]["message"],
+        "The configuration is valid. No file was read: --config names one."
+    );
     assert_eq!(records(ended.stderr.lines())[0]["level"], "WARN");
 }
 

@@ -202,7 +202,7 @@ fn with_a_ttl_of_zero_every_key_stays() {
         if client.expect_text().contains("OPEN") {
             break;
         }
-        assert!(Instant::now() < deadline, "the key is not in force");
+        assert!(Instant::now() < deadline, "the key is not active");
     }
     assert_eq!(store.get(&stays.key).unwrap().map(|key| key.created), Some(1));
     assert!(!program.stop().stderr.contains("it is removed"));

@@ -1,4 +1,4 @@
-//! How the program ends.
+//! The end of the program.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;

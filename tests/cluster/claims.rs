@@ -100,7 +100,7 @@ pub async fn a_dead_owner_counts_as_none_but_only_that_one(stage: &impl Stage) {
     let next = granted(&a, over.clone()).await;
     assert_eq!(next.replaced, None);
     assert!(next.fence > dead.fence);
-    // Whoever knows of the death later finds another owner.
+    // A node that learns of the death later finds another owner.
     let late = Claim { owner: owner(4, 1), token: [3; 16], ..over };
     assert_eq!(outcome(&a, late).await, ClaimOutcome::Taken(owner(3, 1)));
     // A dead WebSocket does not keep a stream away.
@@ -226,7 +226,7 @@ pub async fn names_with_odd_characters_do_not_collide(stage: &impl Stage) {
         assert_eq!(granted.replaced, None);
     }
     for (name, owner) in &owners {
-        assert_eq!(located(&a, name.clone()).await, Some(*owner), "{name}");
+        assert_eq!(located(&a, name.clone()).await, Some(*owner), "{name:?}");
     }
 }
 

@@ -26,7 +26,7 @@ fn limited(id: &str, number: u64, limit: usize) -> Claim {
     Claim { limit: Some(limit), ..claim(id, owner(number, number), 1) }
 }
 
-/// How many clients the key has.
+/// The number of clients of the key.
 async fn clients(backplane: &impl Backplane) -> usize {
     // Each attempt that is granted is given back.
     for limit in 1..100 {

@@ -11,11 +11,12 @@ mod redis_data;
 mod redis_tls;
 mod redis_urls;
 mod registrations;
-mod server;
 #[path = "sim/sim.rs"]
 mod sim;
 mod sim_faults;
 mod stage;
+
+use testkit::redis_server as server;
 
 /// Runs each test on every backplane: the test is a function of a stage.
 macro_rules! on_every_backplane {

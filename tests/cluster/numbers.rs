@@ -1,9 +1,9 @@
 //! Numbers and bytes that nodes of other versions read.
 
+use peerbroker::cluster::Posted;
 use peerbroker::cluster::packet::{Answer, Packet, Question, write};
 use peerbroker::cluster::{Entity, Name};
-use peerbroker::directory::RoomError;
-use peerbroker::node::Posted;
+use peerbroker::rendezvous::RoomError;
 use peerbroker::wire::{CloseReason, MessageKind, RealmKind};
 
 use crate::stage::key;

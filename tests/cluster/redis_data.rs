@@ -1,4 +1,4 @@
-//! What is in Redis: for how long, from which version, and under real concurrency.
+//! The data in Redis: its lifetime, its version, and real concurrency.
 
 use std::sync::Barrier;
 use std::thread;

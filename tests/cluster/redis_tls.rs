@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use peerbroker::BadRedis;
 use peerbroker::cluster::redis::RedisSettings;
 use peerbroker::cluster::{Backplane as _, Unavailable};
-use peerbroker::config::{BadRedis, RedisAddress};
+use peerbroker::config::RedisAddress;
 
 use crate::redis_urls::{cluster, info, until};
 use crate::server::RedisServer;

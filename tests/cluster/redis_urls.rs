@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use peerbroker::PeerBroker;
 use peerbroker::cluster::Backplane as _;
 use peerbroker::cluster::redis::RedisSettings;
+use peerbroker::cluster::{OpenRequest, Opening};
 use peerbroker::config::{ClusterConfig, Degraded};
-use peerbroker::node::{OpenRequest, Opening};
 use peerbroker::wire::{Link, PeerId, Token};
 use redis::Connection;
 use tokio::time::timeout;
@@ -137,7 +137,7 @@ async fn an_address_that_is_none_is_an_error_or_an_answer_to_each_client() {
     assert!(!membership.view().is_up);
 }
 
-/// Whether this server says so. A Sentinel cuts connections at any time, so each question has its own.
+/// True if this server says so. A Sentinel cuts connections at any time, so each question has its own.
 fn says(server: &RedisServer, command: &[&str], answer: &str) -> bool {
     access(server).is_some_and(|mut client| info(&mut client, command).contains(answer))
 }

@@ -110,7 +110,7 @@ pub async fn kept(backplane: &impl Backplane, one: Registration) -> Granted {
     }
 }
 
-/// Who owns a name. Leaves no mark.
+/// The owner of a name. Leaves no mark.
 pub async fn located(backplane: &impl Backplane, name: Name) -> Option<Owner> {
     mark(backplane, name, 9999, Duration::ZERO).await
 }

@@ -255,7 +255,7 @@ fn check_any(text: &str) {
         let text = text.trim_matches([' ', '\t', '\r', '\n']);
         assert!(text.starts_with('{') && text.ends_with('}'), "{text:?} gave {command:?}");
         // serde_json accepts raw control characters in names that it reads as bytes. Names are not
-        // relayed, so this is harmless.
+        // forwarded, so this is harmless.
         let strict = text.replace(|c: char| c < ' ', " ");
         assert!(
             serde_json::from_str::<&RawValue>(&strict).is_ok(),

@@ -1,4 +1,4 @@
-//! The dialects of the root, as a property: messages are relayed unchanged, except for one member.
+//! The dialects of the root, as a property: messages are forwarded unchanged, except for one member.
 
 use std::fmt;
 
@@ -117,7 +117,7 @@ fn others(not: &'static [&'static str]) -> impl Strategy<Value = Vec<(String, St
     })
 }
 
-/// Whether a raw name means this one.
+/// True if a raw name means this one.
 fn means(written: &str, name: &str) -> bool {
     serde_json::from_str::<String>(written).is_ok_and(|written| written == name)
 }

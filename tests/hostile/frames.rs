@@ -73,7 +73,7 @@ pub fn mutated_frames(target: &mut Target) {
     }
 }
 
-/// A relayed message, as `JSON.parse` would read it.
+/// A forwarded message, as `JSON.parse` would read it.
 #[derive(Deserialize)]
 struct Relayed {
     #[serde(rename = "type")]

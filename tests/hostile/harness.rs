@@ -21,9 +21,9 @@ use crate::redis_server::RedisServer;
 
 /// Resident memory that a server may keep once an attack has ended.
 const LEFT_MIB: u64 = 64;
-/// How long the server may take to return the rest.
+/// Time in which the server must return the rest.
 const SETTLE: Duration = Duration::from_secs(15);
-/// How long a bystander may wait for an answer. Generous: the tests share few cores.
+/// Longest wait of a bystander for an answer. Generous: the tests share few cores.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// On a busy machine the limit is this many times the longest wait before the attack.
 const SLOWER: u32 = 10;
@@ -48,13 +48,13 @@ pub struct Attack {
     longest_wait: Duration,
     /// Maximum CPU time per second of the attack, in cores.
     cores: f64,
-    /// Whether new clients must be admitted during the attack.
+    /// True if new clients must be admitted during the attack.
     newcomers: bool,
     /// Maximum file descriptors of the server.
     descriptors: Option<u32>,
     /// True if the server is a node of a cluster. Then some bystanders are at another node.
     clustered: bool,
-    /// Whether the attack mostly waits, so that others may run at the same time.
+    /// True if the attack mostly waits, so that others may run at the same time.
     pub waits: bool,
 }
 
@@ -228,7 +228,7 @@ impl Target {
         let other = redis.is_some().then(|| {
             let node =
                 Program::start_with_env(&[&["--proxied"], &cluster[..]].concat(), &[("RUST_LOG", "info")]);
-            node.expect_log("joined the cluster");
+            node.expect_log(" joined (");
             node
         });
         Target { program, address, api: api.with_token(ADMIN_TOKEN), directory, other, _redis: redis }

@@ -17,7 +17,7 @@ const ATTACKER: &str = "198.51.100.1";
 const THIEF: &str = "198.51.100.2";
 const VICTIM: &str = "203.0.113.10";
 const FRIEND: &str = "203.0.113.11";
-/// The payload of a relayed message of the friend.
+/// The payload of a forwarded message of the friend.
 const FROM_FRIEND: &str = r#""src":"friend""#;
 
 /// A message with this many bytes in its payload.

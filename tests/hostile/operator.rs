@@ -62,7 +62,7 @@ pub fn keys_that_cannot_work(target: &mut Target) {
         ("another curve", jwt("pem", &fixture("k256.pem"))),
         ("a PEM as a secret", jwt("secret", &fixture("ec.pem"))),
         ("a key set without a key that works", jwt("jwks", &broken)),
-        ("a key set that is none", jwt("jwks", &not_json)),
+        ("an invalid key set", jwt("jwks", &not_json)),
         ("a directory as a key set", jwt("jwks", &target.directory.arg(""))),
         ("a URL of another kind", json!({"method": "webhook", "url": "file:///etc/passwd"})),
         ("a URL without a host", json!({"method": "webhook", "url": "https:///auth"})),

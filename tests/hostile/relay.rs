@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{Target, accepted};
 use crate::http_client::connect;
 use crate::raw_client::RawClient;
-use crate::relay_client::{Side, candidate, payload, sdp};
+use crate::relay_client::{Side, candidate, payload, relay_in, sdp};
 
 const VICTIM: &str = "203.0.113.10";
 const CANDIDATE: &str = "candidate:7 1 udp 2122 192.0.2.7 5 typ host";
@@ -16,10 +16,7 @@ const CANDIDATE: &str = "candidate:7 1 udp 2122 192.0.2.7 5 typ host";
 fn relay_of(target: &Target) -> SocketAddr {
     let mut client = target.client(VICTIM, "asks", "t");
     client.send(message("OFFER", "asks", &payload("offer", "askufrag", &[])));
-    let told = client.expect_text();
-    let words: Vec<&str> = told.split_once("typ host").expect("a candidate").0.split(' ').collect();
-    let [.., ip, port, _] = words[..] else { panic!("{told}") };
-    SocketAddr::new(ip.parse().expect("an address"), port.parse().expect("a port"))
+    relay_in(&client.expect_text())
 }
 
 fn message(kind: &str, dst: &str, payload: &str) -> String {
@@ -180,7 +177,7 @@ fn flood(from: &Side, to: &Side, datagram: &[u8]) -> (usize, usize, Duration) {
     (datagrams, bytes, begun.elapsed())
 }
 
-/// What the limit of the relay allows in that time, with a burst of ten seconds.
+/// The bytes that the relay's limit allows in that time, with a burst of ten seconds.
 fn allowed(time: Duration) -> usize {
     (time + Duration::from_secs(10)).as_secs() as usize * 10_000
 }

@@ -4,7 +4,6 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use stun_types::message::{Message, MessageWrite as _, MessageWriteExt as _, MessageWriteVec};
 use turn_types::attribute::{Data, Lifetime, XorPeerAddress};
@@ -14,16 +13,14 @@ use crate::flow::{connect_with_small_segments, ended};
 use crate::harness::Target;
 use crate::http_client::connect;
 use crate::program::Program;
-use crate::turn_client::{Datagrams, SECRET, Stream, TurnClient, USERNAME, allocate_request, tcp};
+use crate::turn_client::{self, Datagrams, SECRET, Stream, TurnClient, USERNAME, allocate_request, tcp};
 
-/// How long the server may take to give something up.
+/// Time in which the server must give something up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The address of the TURN server, as pages learn it.
 pub fn turn_of(target: &Target) -> SocketAddr {
-    let told: Value = serde_json::from_slice(&target.program.get("/peerjs/ice").body).expect("JSON");
-    let url = told["iceServers"][0]["urls"][0].as_str().expect("a URL");
-    url.trim_start_matches("stun:").parse().expect("an address")
+    turn_client::turn_of(&target.program)
 }
 
 /// An address of an attacker: limits are per address.

@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConnection, StreamOwned};
 use socket2::{Domain, Socket, Type};
 use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
+use testkit::tls::trust;
 
 use crate::harness::Target;
 use crate::http_client::connect;
@@ -21,9 +20,9 @@ use crate::raw_client::RawClient;
 use crate::turn::{Pair, at_once, attacker, turn_of};
 use crate::turn_client::{Datagrams, SECRET, TurnClient, USERNAME, tcp};
 
-/// How long each flood lasts.
+/// Duration of each flood.
 const FLOOD: Duration = Duration::from_secs(3);
-/// How long a bystander may wait. Calm, it is a millisecond; a busy machine has other work.
+/// Longest wait of a bystander. Calm, it is a millisecond; a busy machine has other work.
 const MOST: Duration = Duration::from_millis(500);
 /// ChannelData of no length.
 const EMPTY: &[u8] = &[0x40, 0, 0, 0];
@@ -261,14 +260,4 @@ pub fn hoarded_allocations(target: &mut Target) {
 fn free_address() -> SocketAddr {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     free.expect("a free port")
-}
-
-/// Trusts the root of the test certificates.
-fn trust() -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    let root = CertificateDer::from_pem_file(format!("{TLS}/root.pem")).expect("a certificate");
-    roots.add(root).expect("a root");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    Arc::new(builder.expect("versions").with_root_certificates(roots).with_no_client_auth())
 }

@@ -38,7 +38,7 @@ fn kill(mut child: Child, mut stdout: BufReader<impl io::Read>) -> Vec<String> {
 
 /// Kills `peerbroker keys add` at some moment between its start and its end. Returns the key, if it was printed.
 fn add_and_kill(dir: &Path) -> Option<String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_peerbroker"));
+    let mut command = Command::new(testkit::program::path());
     command.args(["keys", "add", "--data_dir"]).arg(dir).env_clear().stdout(Stdio::piped());
     let mut child = command.spawn().expect("the program");
     let stdout = BufReader::new(child.stdout.take().expect("piped"));

@@ -1,16 +1,14 @@
 //! Stores of keys: one suite for all stores, and tests of the file.
 
 mod backup;
-mod directory;
 mod file;
 mod import;
 mod kills;
 mod processes;
 mod redis;
-#[allow(dead_code, reason = "shared with the tests of the backplane")]
-#[path = "../cluster/server.rs"]
-mod redis_server;
 mod suite;
+
+use testkit::{directory, redis_server};
 
 use std::path::Path;
 

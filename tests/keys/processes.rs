@@ -9,7 +9,7 @@ use crate::{key, made_at, open};
 
 /// The output of `peerbroker keys`, as another process.
 fn peerbroker_keys(args: &[&str], data_dir: &str) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_peerbroker"));
+    let mut command = Command::new(testkit::program::path());
     command.arg("keys").args(args).args(["--data_dir", data_dir]).env_clear().stdin(Stdio::null());
     let output = command.output().expect("the program");
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -71,7 +71,7 @@ fn a_node_that_was_paused_for_longer_than_its_lease_gives_way_to_a_client_that_c
         let old = cluster.open(0, "x", "token").await;
         cluster.nodes[0].signal("-STOP");
         let new = cluster.open(1, "x", "token").await;
-        cluster.nodes[1].logs("is gone").await;
+        cluster.nodes[1].logs(" died").await;
         cluster.nodes[0].signal("-CONT");
         let closed = old.next().await;
         assert!(matches!(closed, Seen::Closed(Some(4001 | 4006))), "{closed:?}");

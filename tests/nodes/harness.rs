@@ -16,10 +16,10 @@ use tokio::time::sleep;
 pub use client::{Client, Seen};
 pub use cluster::Cluster;
 
-/// How long anything may take before a test fails. Far more than it takes on an idle machine.
+/// Longest time of anything before a test fails. Far more than it takes on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often a condition is looked at.
+/// Time between two looks at a condition.
 pub const LOOK: Duration = Duration::from_millis(5);
 
 /// Runs a test on one thread: nodes and Redis are processes, all else are tasks.

@@ -125,7 +125,7 @@ fn messages_for_an_absent_peer_reach_it_on_whichever_node_it_opens() {
             for sender in &senders {
                 sender.offer(&id, "one");
                 sender.send("CANDIDATE", &id, "two");
-                // What its node has answered, it has handled before.
+                // Its node answers a message after handling it.
                 sender.offer(&sender.id, "marker");
                 sender.expect_message(&sender.id, "marker").await;
             }

@@ -18,10 +18,10 @@ use crate::harness::run;
 /// Seeds that failed once.
 const REGRESSIONS: &[u64] = &[];
 
-/// How many other seeds run.
+/// The number of other seeds that run.
 const SEEDS: u64 = 20;
 
-/// How many run at the same time, each with its own nodes. They wait more than they compute.
+/// The number that run at the same time, each with its own nodes. They wait more than they compute.
 const AT_ONCE: usize = 4;
 
 /// The variable for one seed.

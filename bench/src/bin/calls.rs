@@ -17,7 +17,7 @@ struct Cli {
     pid: u32,
     #[arg(long, default_value_t = 100)]
     calls: usize,
-    /// Calls that begin before, and whose memory does not count
+    /// Calls that begin before the measured ones; their memory is not counted
     #[arg(long, default_value_t = 0)]
     after: usize,
     /// Bytes of a datagram

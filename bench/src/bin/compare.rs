@@ -29,7 +29,7 @@ enum Task {
         #[arg(long, value_name = "DIR")]
         docs: Option<PathBuf>,
     },
-    /// Measure nodes with a Redis between them, and write docs/BENCHMARKS.md
+    /// Measure nodes that share a Redis, and write docs/BENCHMARKS.md
     Cluster {
         /// Write to a copy of docs instead
         #[arg(long, value_name = "DIR")]
@@ -52,7 +52,7 @@ enum Task {
         /// Messages in a batch
         #[arg(long, value_delimiter = ',', default_value = "1,4,16,64")]
         batches: Vec<usize>,
-        /// Numbers of nodes that talk at the same time, each to another
+        /// Numbers of nodes that send at the same time, each to another
         #[arg(long, value_delimiter = ',', default_value = "1,30")]
         links: Vec<usize>,
     },

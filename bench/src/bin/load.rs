@@ -1,4 +1,4 @@
-//! Drives a server or a cluster on loopback and prints, as JSON, what it spent on it.
+//! Drives a server or a cluster on loopback and prints, as JSON, the CPU time and memory that this cost it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use serde::Serialize;
 #[derive(Parser)]
 #[command(version, about)]
 struct Cli {
-    /// Where the server listens, or all nodes of a cluster
+    /// All addresses of the server, or of all nodes of a cluster
     #[arg(long, value_delimiter = ',', required = true)]
     address: Vec<SocketAddr>,
     /// Process id of the server, whose CPU time and memory are measured; those of all nodes of a cluster
@@ -57,13 +57,13 @@ enum Scenario {
         /// Numbers of peers at which memory is read
         #[arg(long, value_delimiter = ',', default_value = "1000,5000,10000")]
         steps: Vec<usize>,
-        /// Numbers of peers around which the cost of an open is measured
+        /// Numbers of peers at which the cost of an open is measured
         #[arg(long, value_delimiter = ',', default_value = "100,10000")]
         opens_at: Vec<usize>,
         /// Number of peers that send heartbeats
         #[arg(long, default_value_t = 10_000)]
         beating: usize,
-        /// Heartbeats per second of all peers, and how many at once; one step for each value
+        /// Heartbeats per second of all peers, and the number sent at once; one step for each value
         #[arg(long, value_delimiter = ',', value_name = "RATExCOUNT", default_value = "10000x10")]
         beats: Vec<Beats>,
         /// Seconds per step of heartbeats

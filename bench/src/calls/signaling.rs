@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::stun::Credentials;
 use crate::ws;
 
-/// How long the broker may take for anything.
+/// Time limit for each answer of the broker.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Signaling {
@@ -27,7 +27,7 @@ impl Signaling {
         Ok(Signaling { caller: Client::open(broker, "caller")?, callee: Client::open(broker, "callee")? })
     }
 
-    /// Has an offer and an answer relayed.
+    /// Exchanges an offer and an answer through the broker.
     pub(super) fn describe(
         &mut self,
         number: usize,

@@ -1,4 +1,4 @@
-//! The messages of ICE and TURN that a client of a measurement needs.
+//! The messages of ICE and TURN that a measuring client needs.
 
 use std::net::SocketAddr;
 
@@ -24,7 +24,7 @@ const XOR_PEER_ADDRESS: AttributeType = AttributeType::new(0x0012);
 const XOR_RELAYED_ADDRESS: AttributeType = AttributeType::new(0x0016);
 const REQUESTED_TRANSPORT: AttributeType = AttributeType::new(0x0019);
 
-/// The number of UDP as REQUESTED-TRANSPORT has it (RFC 8656, section 18.7).
+/// The number of UDP in REQUESTED-TRANSPORT (RFC 8656, section 18.7).
 const UDP: [u8; 4] = [17, 0, 0, 0];
 
 /// The channel of every allocation, which has only one.
@@ -37,7 +37,7 @@ pub(super) struct Credentials {
     pub(super) pwd: String,
 }
 
-/// Credentials of a client of a TURN server, with the realm and nonce that the server has told it.
+/// Credentials of a client of a TURN server, with the server's realm and nonce.
 #[derive(Clone, Default)]
 pub(super) struct Login {
     pub(super) username: String,
@@ -50,7 +50,7 @@ impl Login {
         Login { username, password, challenge: None }
     }
 
-    /// Reads the realm and the nonce in a refusal. False if there are none, or they were known.
+    /// Reads the realm and the nonce in a refusal. False if there are none, or if they are not new.
     pub(super) fn challenged(&mut self, bytes: &[u8]) -> bool {
         let Ok(message) = Message::from_bytes(bytes) else { return false };
         let (Ok(realm), Ok(nonce)) = (message.attribute::<Realm>(), message.attribute::<Nonce>()) else {
@@ -75,12 +75,12 @@ impl Login {
 pub(super) enum Incoming {
     /// A check, with the answer to it.
     Check(Vec<u8>),
-    /// An answer of success, with its relayed address if it has one.
+    /// A success response, with its relayed address if it has one.
     Success(Option<SocketAddr>),
     Other,
 }
 
-/// A check of a side, which the other side may answer. The side that offered decides.
+/// A check of one side, to be answered by the other. The side that offered is controlling.
 pub(super) fn check(own: &Credentials, other: &Credentials, decides: bool) -> Result<Vec<u8>> {
     let mut message = request(BINDING);
     message.add_attribute(&Username::new(&format!("{}:{}", other.ufrag, own.ufrag))?)?;
@@ -95,7 +95,7 @@ pub(super) fn check(own: &Credentials, other: &Credentials, decides: bool) -> Re
     Ok(message.finish())
 }
 
-/// Reads what came to a side from an address.
+/// Reads a datagram that a side received from an address.
 pub(super) fn read(bytes: &[u8], own: &Credentials, from: SocketAddr) -> Result<Incoming> {
     let Ok(message) = Message::from_bytes(bytes) else { return Ok(Incoming::Other) };
     if message.has_class(MessageClass::Request) {

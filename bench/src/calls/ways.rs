@@ -1,4 +1,4 @@
-//! How calls begin through each server.
+//! Starts calls through each server.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use super::{DATAGRAM, Side};
 
 /// Calls that begin together.
 const TOGETHER: usize = 500;
-/// How often a client asks again.
+/// Interval at which a client repeats a request.
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// The way that calls go.
@@ -22,7 +22,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub enum Way {
     /// Through the relay of a broker, which both clients know from their descriptions.
     Relay { broker: SocketAddr, relay: SocketAddr },
-    /// Through a TURN server that one of the clients uses, or both. Datagrams have this size. A broker tells credentials.
+    /// Through a TURN server that one of the clients uses, or both. Datagrams have this size. A broker gives the credentials.
     Turn { server: SocketAddr, size: usize, both: bool, broker: Option<SocketAddr> },
     /// Through `forwarder`.
     Forwarder { at: SocketAddr },
@@ -95,7 +95,7 @@ impl Way {
     }
 }
 
-/// An address of its own for each call, because servers limit what one address may ask.
+/// Gives each call its own address, because servers limit the requests of one address.
 fn source(number: usize) -> SocketAddr {
     let [high, low] = [number / 250, number % 250 + 1];
     (Ipv4Addr::new(127, 1, high as u8, low as u8), 0).into()
@@ -137,7 +137,7 @@ impl Beginning {
     }
 }
 
-/// Checks the way of each call until both sides have an answer.
+/// Checks the path of each call until both sides have an answer.
 fn connect(calls: &mut [Beginning], deadline: Instant) -> Result<()> {
     let mut asked: Option<Instant> = None;
     while calls.iter().any(|call| call.connected != [true; 2]) {

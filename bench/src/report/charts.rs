@@ -30,7 +30,7 @@ pub(super) fn pictures(run: &Run) -> Vec<Picture> {
         ),
         picture(
             "cpu.svg",
-            "CPU of the server per relayed message of 2 KB against load",
+            "CPU of the server per forwarded message of 2 KB against load",
             axis("messages a second", Scale::Log),
             axis("µs", Scale::Linear),
             cpu,

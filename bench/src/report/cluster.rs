@@ -1,4 +1,4 @@
-//! What nodes with a Redis between them cost.
+//! The costs of nodes that share a Redis.
 
 use super::charts::{Picture, axis, lines};
 use super::document::Chapter;
@@ -106,7 +106,7 @@ fn messages(run: &Run) -> Vec<Row> {
         }
     };
     per_pace(&mut rows, "CPU of the nodes per message", "µs", ServerRun::message_us);
-    // With more in flight, a server by itself writes many messages at once, and nothing can be compared with that.
+    // With more in flight, a single server writes many messages at once, so the two cannot be compared.
     for row in rows.iter_mut().take(2) {
         row.must = at_most(ratio(across(row.values, f64::max), row.values[0]), 3.0, "× peerbroker");
     }
@@ -193,12 +193,12 @@ fn pictures(run: &Run) -> Vec<Picture> {
     vec![
         picture(
             "cluster-cpu.svg",
-            "CPU of all nodes per relayed message of 2 KB",
+            "CPU of all nodes per forwarded message of 2 KB",
             lines(run, Kind::CLUSTER, |server| by_pace(server, ServerRun::message_us)),
         ),
         picture(
             "cluster-redis.svg",
-            "CPU of Redis per relayed message of 2 KB",
+            "CPU of Redis per forwarded message of 2 KB",
             lines(run, Kind::CLUSTER, |server| by_pace(server, ServerRun::redis_us)),
         ),
         Picture {

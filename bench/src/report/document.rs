@@ -10,7 +10,7 @@ use super::charts::Picture;
 use super::table::thousands;
 use crate::runner::Run;
 
-/// The numbers of a run, as they stand in `BENCHMARKS.md`.
+/// The numbers of a run, as `BENCHMARKS.md` shows them.
 pub struct Chapter {
     /// Its marks are `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
     pub(super) name: &'static str,

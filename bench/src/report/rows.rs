@@ -25,7 +25,7 @@ impl Row {
 pub struct Claim {
     pub value: f64,
     limit: f64,
-    /// Whether the limit is a minimum instead of a maximum.
+    /// True if the limit is a minimum instead of a maximum.
     least: bool,
     /// The reference of a ratio, or the unit of the value.
     of: &'static str,

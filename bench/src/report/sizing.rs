@@ -1,11 +1,11 @@
-//! How far one Redis goes, computed from what its operations cost.
+//! The capacity of one Redis, computed from the costs of its operations.
 
 use super::table::{aligned, number, thousands};
 use crate::directory::{Batches, Directory, Membership};
 
 /// Clients, and the nodes that have them.
 const CLUSTERS: [(f64, f64); 4] = [(1e5, 3.0), (1e6, 20.0), (1e7, 50.0), (1e7, 200.0)];
-/// How long a client stays, in seconds.
+/// Time for which a client stays connected, in seconds.
 const STAY: f64 = 1800.0;
 /// Messages that a client sends in this time.
 const MESSAGES: f64 = 10.0;
@@ -16,7 +16,7 @@ const RENEW: f64 = 2.0;
 /// Seconds until Redis has taken a batch, and the next one for the same node may follow.
 const TURN: f64 = 1e-3;
 
-/// What one second of a cluster costs Redis.
+/// The load of one second of a cluster on Redis.
 struct Sizing {
     clients: f64,
     nodes: f64,

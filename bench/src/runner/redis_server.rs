@@ -17,7 +17,7 @@ pub(super) struct RedisServer {
     process: Option<Running>,
 }
 
-/// How long it may take to start.
+/// Time limit for its start.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl RedisServer {

@@ -25,7 +25,7 @@ pub enum Relays {
     CoturnTwice,
 }
 
-/// Bytes of the datagrams: those of a voice, and of a picture.
+/// Bytes of the datagrams: those of voice, and those of video.
 pub const SIZES: [usize; 2] = [172, 1200];
 /// Datagrams in flight of each call.
 pub const IN_FLIGHT: [usize; 2] = [1, 4];
@@ -33,8 +33,7 @@ pub const IN_FLIGHT: [usize; 2] = [1, 4];
 pub const STEADY: f64 = 20_000.0;
 
 const CALLS: usize = 200;
-/// Calls between which memory is read: what a server needs for the first ones is not what each costs. Each needs two sockets of
-/// the load generator.
+/// Calls between two reads of memory: the first calls need more than later ones. Each needs two sockets of the load generator.
 const SOME_CALLS: usize = 1_000;
 const MANY_CALLS: usize = 5_000;
 const ROUNDS: usize = 3;
@@ -141,7 +140,7 @@ fn free_udp_address() -> Result<SocketAddr> {
     Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-/// Waits until somebody has a port.
+/// Waits until a process has bound a port.
 fn until_bound(address: SocketAddr, server: &mut Running) -> Result<()> {
     until(server, || UdpSocket::bind(address).is_err())
 }

@@ -27,7 +27,7 @@ pub enum Kind {
     ActixWs,
     /// npm's `peer`.
     PeerjsServer,
-    /// The minimal work of any relay; not a real server.
+    /// The minimal work of any message server; not a real one.
     Yardstick,
     /// peerbroker over TLS.
     Tls,
@@ -73,7 +73,7 @@ impl Kind {
         }
     }
 
-    /// How many nodes share a Redis; 0 without one.
+    /// The number of nodes that share a Redis; 0 without one.
     fn nodes(self) -> usize {
         match self {
             Kind::OneNode => 1,
@@ -112,7 +112,7 @@ struct Certificate {
     client: Arc<ClientConfig>,
 }
 
-/// How long a server may take to start.
+/// Time limit for the start of a server.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Stage {
@@ -197,7 +197,7 @@ impl Server {
         self.processes.iter().map(Running::pid).collect()
     }
 
-    /// What is measured of it.
+    /// The processes and the Redis to measure.
     pub(super) fn measured(&self) -> Result<Servers> {
         let redis = self.redis.as_ref().map(RedisServer::redis).transpose()?;
         Ok(Servers { nodes: self.pids().into_iter().map(Process).collect(), redis })

@@ -1,4 +1,4 @@
-//! Redis goes, and comes back empty: how long until all nodes have registered their clients again.
+//! Redis stops, and starts again empty: measures the time until all nodes have registered their clients again.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -11,11 +11,11 @@ use crate::fleet::{Fleet, Target};
 use crate::measured::Settled;
 
 const PEERS: usize = 10_000;
-/// What the keys of peers in Redis begin with.
+/// Prefix of the keys of peers in Redis.
 const RECORDS: &str = "peerbroker:peer";
 /// The bound of everything that is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often it is looked.
+/// Interval between two looks.
 const INTERVAL: Duration = Duration::from_millis(10);
 
 pub(super) fn run(server: &mut Server, away: Duration) -> Result<Settled> {
@@ -28,12 +28,12 @@ pub(super) fn run(server: &mut Server, away: Duration) -> Result<Settled> {
     redis.start_again()?;
     let back = Instant::now();
     let redis = redis.redis()?;
-    // To count records keeps Redis busy, so the number of keys says when it is worth it.
+    // Counting records keeps Redis busy, so the number of keys decides when to count.
     until("all records are there", &mut fleet, || {
         Ok(redis.keys()? >= PEERS && redis.keys_with(RECORDS)? == PEERS)
     })?;
     let registered_seconds = back.elapsed().as_secs_f64();
-    // A node that has registered its clients knows that there was an outage: it is not ready until that is over.
+    // A node that has registered its clients has noticed the outage: it is not ready until that is over.
     until("all nodes are ready", &mut fleet, || Ok(ops.iter().all(|ops| is_ready(*ops))))?;
     let ready_seconds = back.elapsed().as_secs_f64();
     ensure!(fleet.lost() == 0, "{} clients lost their ids", fleet.lost());

@@ -15,7 +15,7 @@ use crate::ws;
 
 /// Time before the measurement starts.
 const WARM_UP: Duration = Duration::from_millis(300);
-/// How long to wait for the last messages.
+/// Wait for the last messages.
 const DRAIN: Duration = Duration::from_secs(20);
 /// A peer with this many messages in flight skips its turn, because the server does not keep up.
 const MAX_ON_THEIR_WAY: usize = 100;

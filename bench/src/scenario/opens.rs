@@ -1,4 +1,4 @@
-//! Clients that open and leave: what each costs, and how long it waits.
+//! Clients that open and leave: the cost of each, and its waiting time.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ const BATCH: usize = 100;
 const BATCHES: usize = 10;
 /// Clients that open while none of the others does.
 const ONE_BY_ONE: usize = 300;
-/// How long a server goes on after the last answer.
+/// Time for which a server works on after the last answer.
 const AFTERWARDS: Duration = Duration::from_millis(50);
 
 /// Opens and leaves with few clients, and then opens `peers` of them.
@@ -38,7 +38,7 @@ pub fn run(fleet: &mut Fleet, server: &Servers, peers: usize) -> Result<Opens> {
     Ok(Opens { cost, per_second, latency_us: percentiles(times), redis_bytes })
 }
 
-/// What an open costs with `peers` peers, plus or minus half a batch.
+/// The cost of an open with `peers` peers, plus or minus half a batch.
 pub(super) fn open_cost(fleet: &mut Fleet, server: &Servers, peers: usize) -> Result<OpenCost> {
     let few = peers - BATCH / 2;
     if fleet.len() > few {

@@ -22,7 +22,7 @@ const PAIRS: usize = 50;
 const PER_SECOND: f64 = 5000.0;
 /// Timeout of the scenario.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The sender of the flood pauses while it has this much unsent.
+/// The sender of the flood pauses while this many bytes of it are unsent.
 const MAX_BACKLOG: usize = 64 << 10;
 
 /// The first two peers exchange the flood.

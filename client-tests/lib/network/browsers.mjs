@@ -2,21 +2,17 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { chromium } from 'playwright-core';
-import puppeteer from 'puppeteer-core';
 import { CHROMIUM, UNWANTED, quiet } from '../chromium.mjs';
-import { FIREFOX, fakeMedia } from '../firefox.mjs';
+import { FIREFOX, launchFirefox, makeProfile } from '../firefox.mjs';
 
 /**
  * Starts a browser on a machine. `origin` is where its pages come from: it may use the camera, though it is not secure.
  * Unless `plainAddresses`, the browser hides its addresses behind mDNS names, as it does for everybody.
  * With `trustsAll`, Chromium takes any certificate. `authority` is the file of one that Firefox trusts.
  */
-export function launchOn(machine, browser, { origin, plainAddresses = false, trustsAll = false, authority }) {
+export function launchOn(machine, browser, { origin, plainAddresses = false, trustsAll = false, authority = undefined }) {
   const start = { chromium: startChromium, firefox: startFirefox }[browser];
   return start(machine, { origin, plainAddresses, trustsAll, authority });
 }
@@ -41,27 +37,22 @@ async function startChromium(machine, { origin, plainAddresses, trustsAll }) {
 
 async function startFirefox(machine, { plainAddresses, authority }) {
   const door = await openDoor(machine);
-  const profile = authority && profileThatTrusts(authority);
+  const profile = makeProfile();
+  if (authority) trust(authority, profile);
   try {
-    const browser = await puppeteer.launch({
-      browser: 'firefox',
-      executablePath: machine.wrapper(FIREFOX),
-      args: [`--remote-debugging-port=${door.port}`],
-      headless: true,
-      userDataDir: profile,
-      extraPrefsFirefox: {
-        ...fakeMedia,
+    const browser = await launchFirefox(
+      {
         'media.devices.insecure.enabled': true,
         'media.getusermedia.insecure.enabled': true,
         'media.peerconnection.ice.obfuscate_host_addresses': !plainAddresses,
       },
-    });
+      { executablePath: machine.wrapper(FIREFOX), args: [`--remote-debugging-port=${door.port}`], profile },
+    );
     return {
-      newPage: () => browser.newPage({ type: 'window' }),
+      newPage: browser.newPage,
       async close() {
         await browser.close();
         door.close();
-        if (profile) rmSync(profile, { recursive: true, force: true });
       },
     };
   } catch (error) {
@@ -70,12 +61,9 @@ async function startFirefox(machine, { plainAddresses, authority }) {
   }
 }
 
-/** A profile of Firefox, in a folder of its own. */
-function profileThatTrusts(authority) {
-  const folder = mkdtempSync(join(tmpdir(), 'peerbroker-firefox-'));
-  execFileSync('certutil', ['-N', '-d', `sql:${folder}`, '--empty-password']);
-  execFileSync('certutil', ['-A', '-d', `sql:${folder}`, '-n', 'tests', '-t', 'C,,', '-i', authority]);
-  return folder;
+/** Makes a certificate authority known to a profile of Firefox. */
+function trust(authority, profile) {
+  execFileSync('certutil', ['-A', '-d', `sql:${profile}`, '-n', 'tests', '-t', 'C,,', '-i', authority]);
 }
 
 /** A port of this machine that leads to the same port of loopback on another machine. */
@@ -83,7 +71,8 @@ async function openDoor(machine) {
   const passages = new Set();
   const listener = net.createServer((socket) => {
     const script = `const to = net.connect(${socket.localPort}, '127.0.0.1'); process.stdin.pipe(to).pipe(process.stdout);`;
-    const passage = spawn(...machine.command(process.execPath, '-e', script), { stdio: ['pipe', 'pipe', 'ignore'] });
+    const [program, words] = machine.command(process.execPath, '-e', script);
+    const passage = spawn(program, words, { stdio: ['pipe', 'pipe', 'ignore'] });
     passages.add(passage);
     socket.pipe(passage.stdin).on('error', () => socket.destroy());
     passage.stdout.pipe(socket).on('error', () => passage.kill());

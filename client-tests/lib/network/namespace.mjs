@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const PREFIX = 'peerbroker';
@@ -19,10 +19,16 @@ export class Namespace {
     this.name = `${PREFIX}-${process.pid}-${++count}-${role}`;
     ip('netns', 'add', this.name);
     process.once('exit', this.#remove);
+    // An IPv6 address, also the one that each interface gets by itself, is there at once. Otherwise it comes a second or two
+    // later, and a browser that sees a new address breaks off what it loads: ERR_NETWORK_CHANGED.
+    for (const interfaces of ['all', 'default']) this.#set(`net/ipv6/conf/${interfaces}/accept_dad`, 0);
     this.ip('link', 'set', 'lo', 'up');
   }
 
-  /** A program and its arguments, as the words of a command that runs it here under its own process id. */
+  /**
+   * A program and its arguments, as the words of a command that runs it here under its own process id.
+   * @returns {[string, string[]]}
+   */
   command(program, ...words) {
     return ['ip', ['netns', 'exec', this.name, program, ...words]];
   }
@@ -39,8 +45,9 @@ export class Namespace {
   /** Programs that are started from now on find a host name at an address. */
   resolve(name, address) {
     mkdirSync(this.#etc, { recursive: true });
-    // `ip netns exec` puts it in the place of /etc/hosts.
-    writeFileSync(join(this.#etc, 'hosts'), `127.0.0.1 localhost\n${address} ${name}\n`);
+    // `ip netns exec` puts it in the place of /etc/hosts. Firefox looks up the name of its own machine when it starts, and waits
+    // 20 s for a name server that nobody reaches from here.
+    writeFileSync(join(this.#etc, 'hosts'), `127.0.0.1 localhost ${hostname()}\n${address} ${name}\n`);
   }
 
   get #etc() {
@@ -55,14 +62,18 @@ export class Namespace {
   /** Gives an address to an interface and switches it on. */
   addAddress(device, address) {
     this.at ??= address.split('/')[0];
-    // Without `nodad`, an IPv6 address cannot be used for its first seconds.
-    this.ip('address', 'add', address, 'dev', device, ...(address.includes(':') ? ['nodad'] : []));
+    this.ip('address', 'add', address, 'dev', device);
     this.ip('link', 'set', device, 'up');
   }
 
-  /** Whether packets that are for others go on. */
+  /** Turns forwarding of packets for other machines on or off. */
   forwarding(on) {
-    const [program, words] = this.command('sh', '-c', `echo ${on ? 1 : 0} > /proc/sys/net/ipv4/ip_forward`);
+    this.#set('net/ipv4/ip_forward', on ? 1 : 0);
+  }
+
+  /** Sets a parameter of the kernel for this namespace. */
+  #set(parameter, value) {
+    const [program, words] = this.command('sh', '-c', `echo ${value} > /proc/sys/${parameter}`);
     run(program, words);
   }
 

@@ -1,3 +1,5 @@
+//! Tests of packets: the bytes of the first version, and packets of newer and older versions.
+
 use super::*;
 
 fn header(from: NodeId, number: u64) -> Vec<u8> {

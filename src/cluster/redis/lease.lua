@@ -1,4 +1,4 @@
--- The leases of all nodes: node -> a JSON object with the end of the lease, `e`, and the node's name, `n`.
+-- The leases of all nodes: node -> a JSON object with the end of the lease, `e`, the node's name, `n`, and `l` if it has left.
 -- ARGV: node, 'join' | 'renew' | 'leave', the lease in milliseconds, the name.
 local KNOWN = 3600000
 local node, what, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -27,7 +27,7 @@ elseif not own or own.e <= now then
 elseif what == 'renew' then
   own.e = now + lease
 else
-  own.e = now
+  own.e, own.l = now, true
 end
 redis.call('HSET', KEYS[1], node, cjson.encode(own))
 redis.call('PEXPIRE', KEYS[1], KNOWN + lease)
@@ -36,6 +36,6 @@ local answer = {string.format('%.0f', now)}
 for name, member in pairs(known) do
   answer[#answer + 1] = name
   answer[#answer + 1] = member.n
-  answer[#answer + 1] = member.e > now and '1' or '0'
+  answer[#answer + 1] = member.e > now and '1' or member.l and 'left' or '0'
 end
 return answer

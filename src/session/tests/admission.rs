@@ -115,7 +115,7 @@ fn the_same_token_takes_an_id_over() {
             let mut second = world.begin("a", "t");
             second.expect(Output::Handshake).await;
             expect_open(&mut second).await;
-            // Nothing is heard of the first one any more.
+            // The first client sends nothing any more.
             first.send(offer("a"));
             first.expect_closed_with(Some(4001)).await;
             second.expect_nothing().await;

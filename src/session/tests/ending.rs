@@ -1,4 +1,4 @@
-//! Sessions end and give back what they hold.
+//! Sessions end, and give back what they hold.
 
 use super::*;
 use crate::wire::CloseReason;
@@ -77,7 +77,7 @@ fn a_violation_is_closed_with_its_code() {
                 (CloseReason::TryAgainLater, 1013),
             ] {
                 let mut a = world.client("a").await;
-                a.end(Disconnect::Violation(reason));
+                a.end(Disconnect::ByServer(reason));
                 a.expect_closed_with(Some(code)).await;
                 assert!(!world.is_here("a"));
             }

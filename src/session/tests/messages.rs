@@ -1,6 +1,7 @@
 //! Messages between clients, and the rate at which they are read.
 
 use super::*;
+use crate::session::run::READS_PER_TURN;
 
 #[test]
 fn a_message_reaches_its_recipient_as_text_or_bytes() {
@@ -51,6 +52,22 @@ fn a_ping_is_answered_with_its_payload() {
 }
 
 #[test]
+fn a_flood_leaves_its_worker_time_for_others() {
+    run(
+        |_| {},
+        async |world| {
+            const FLOOD: usize = 10_000;
+            let (flooder, mut other) = (world.client("flooder").await, world.client("other").await);
+            (0..FLOOD).for_each(|_| flooder.send(""));
+            other.comes(Input::Ping(b"x".to_vec()));
+            other.expect(Output::Pong(b"x".to_vec())).await;
+            let read = FLOOD - flooder.unread();
+            assert!(read <= 2 * READS_PER_TURN, "{read} reads of a flood before the one of somebody else");
+        },
+    );
+}
+
+#[test]
 fn a_client_that_does_not_read_gets_all_when_it_goes_on() {
     run(
         |_| {},
@@ -95,7 +112,7 @@ fn a_client_that_sends_too_much_is_not_read_for_a_while() {
         |config| config.messages_per_second = 1,
         async |world| {
             let mut a = world.client("a").await;
-            // Ten at once are fine, and two are on credit.
+            // A burst of ten is fine, and two more are on credit.
             a.comes(Input::Texts(vec![offer("a"); 12]));
             a.send(offer("a"));
             for _ in 0..12 {

@@ -11,12 +11,12 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
-use crate::broker::Outbox;
+use crate::router::Outbox;
 use crate::transport::{Disconnect, Event, Socket};
 use crate::wire::{Frame, Opcode};
 
-/// How long a test waits for anything, by the runtime's clock. That stands still while any task can run, and
-/// moves on at once when none can.
+/// Time for which a test waits for anything, by the runtime's clock. That stands still while any task can run, and
+/// otherwise moves on at once.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The input of one read.
@@ -234,7 +234,7 @@ impl MockClient {
     }
 }
 
-/// Waits until no task can go on by itself.
+/// Waits until no task can continue.
 pub(super) async fn idle() {
     // The runtime's clock moves on only then.
     tokio::time::sleep(Duration::from_millis(1)).await;

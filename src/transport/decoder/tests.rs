@@ -1,3 +1,5 @@
+//! Tests of the decoder, with the frames of a client written by hand.
+
 mod bounds;
 mod messages;
 mod violations;
@@ -13,9 +15,9 @@ const MASKED: u8 = 0x80;
 const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 const MAX: usize = 100_000;
 
-const TOO_BIG: Result<(), Disconnect> = Err(Disconnect::Violation(CloseReason::TooBig));
-const TRY_AGAIN_LATER: Result<(), Disconnect> = Err(Disconnect::Violation(CloseReason::TryAgainLater));
-const NOT_UTF8: Result<(), Disconnect> = Err(Disconnect::Violation(CloseReason::NotUtf8));
+const TOO_BIG: Result<(), Disconnect> = Err(Disconnect::ByServer(CloseReason::TooBig));
+const TRY_AGAIN_LATER: Result<(), Disconnect> = Err(Disconnect::ByServer(CloseReason::TryAgainLater));
+const NOT_UTF8: Result<(), Disconnect> = Err(Disconnect::ByServer(CloseReason::NotUtf8));
 const BROKEN: Result<(), Disconnect> = Err(PROTOCOL);
 
 /// An owned [`Event`].
@@ -106,7 +108,7 @@ fn feed(decoder: &mut Decoder, bytes: &[u8]) -> (Vec<Got>, Result<(), Disconnect
     let mut events = Vec::new();
     let ended = decoder.feed(&mut bytes.to_vec(), &mut |event| {
         events.push(got(event));
-        ControlFlow::Continue(())
+        Flow::Continue(())
     });
     (events, ended)
 }

@@ -1,12 +1,10 @@
+//! Compares the queues of webhooks with a model over random histories.
+
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::queue::PAUSES;
 use super::*;
-use crate::clock::millis;
-use crate::wire::{ApiKey, ConnId};
 
 const BOUNDS: Bounds = Bounds {
     endpoint: Load { events: 12, bytes: 1 << 20 },
@@ -36,10 +34,10 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn owner(number: usize) -> Owner {
+fn consumer(number: usize) -> Consumer {
     match number {
-        0 => Owner::Operator,
-        number => Owner::Key(ApiKey::parse(&format!("key-{number}")).unwrap()),
+        0 => Consumer::Operator,
+        number => Consumer::Key(ApiKey::parse(&format!("key-{number}")).unwrap()),
     }
 }
 
@@ -47,7 +45,7 @@ fn event() -> Arc<Event> {
     Arc::new(Event::Draining { connections: 1 })
 }
 
-/// What one connection must see.
+/// The events that one connection must see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Pair {
     accepted_end: bool,
@@ -61,8 +59,8 @@ struct Model {
     next_connection: u64,
     /// Connected clients, announced or not.
     connected: Vec<(usize, ConnId)>,
-    pairs: HashMap<(Owner, ConnId), Pair>,
-    in_flight: Vec<(Owner, Delivery)>,
+    pairs: HashMap<(Consumer, ConnId), Pair>,
+    in_flight: Vec<(Consumer, Delivery)>,
     numbers: HashSet<u64>,
     accepted: u64,
     refused: u64,
@@ -70,7 +68,7 @@ struct Model {
 
 impl Model {
     fn push(&mut self, queues: &mut Queues, number: usize, step: Step) -> bool {
-        let accepted = queues.push(owner(number), event(), step, self.now, Timestamp::UNIX_EPOCH);
+        let accepted = queues.push(consumer(number), event(), step, self.now, Timestamp::UNIX_EPOCH);
         self.accepted += u64::from(accepted);
         accepted
     }
@@ -82,7 +80,7 @@ impl Model {
                 let connection = ConnId::new(self.next_connection);
                 self.connected.push((*number, connection));
                 if self.push(queues, *number, Step::Begin(connection)) {
-                    self.pairs.insert((owner(*number), connection), Pair::default());
+                    self.pairs.insert((consumer(*number), connection), Pair::default());
                 } else {
                     self.refused += 2;
                 }
@@ -93,11 +91,11 @@ impl Model {
                 }
                 let (number, connection) = self.connected.swap_remove(which % self.connected.len());
                 let accepted = self.push(queues, number, Step::End(connection));
-                match self.pairs.get_mut(&(owner(number), connection)) {
+                match self.pairs.get_mut(&(consumer(number), connection)) {
                     Some(pair) => pair.accepted_end = true,
                     None => assert!(!accepted, "an end without its beginning"),
                 }
-                assert_eq!(accepted, self.pairs.contains_key(&(owner(number), connection)));
+                assert_eq!(accepted, self.pairs.contains_key(&(consumer(number), connection)));
                 assert!(!self.push(queues, number, Step::End(connection)), "a second end");
             }
             Op::Single(number) => {
@@ -106,44 +104,44 @@ impl Model {
                 }
             }
             Op::Take => {
-                if let Some((owner, delivery)) = queues.take(self.now) {
+                if let Some((consumer, delivery)) = queues.take(self.now) {
                     self.numbers.insert(delivery.number);
                     if let Step::End(connection) = delivery.step {
-                        assert!(self.pairs[&(owner.clone(), connection)].settled_begin, "sent too early");
+                        assert!(self.pairs[&(consumer.clone(), connection)].settled_begin, "sent too early");
                     }
-                    self.in_flight.push((owner, delivery));
+                    self.in_flight.push((consumer, delivery));
                 }
                 assert!(self.in_flight.len() <= BOUNDS.total_requests);
                 for number in 0..3 {
-                    let of_one = self.in_flight.iter().filter(|(of, _)| *of == owner(number)).count();
+                    let of_one = self.in_flight.iter().filter(|(of, _)| *of == consumer(number)).count();
                     assert!(of_one <= BOUNDS.requests);
                 }
             }
             Op::Settle(which, how) => {
                 if !self.in_flight.is_empty() {
-                    let (owner, delivery) = self.in_flight.swap_remove(which % self.in_flight.len());
-                    self.settle(queues, &owner, delivery, *how);
+                    let (consumer, delivery) = self.in_flight.swap_remove(which % self.in_flight.len());
+                    self.settle(queues, &consumer, delivery, *how);
                 }
             }
             Op::Advance(by) => self.now += by,
         }
     }
 
-    fn settle(&mut self, queues: &mut Queues, owner: &Owner, delivery: Delivery, how: usize) {
+    fn settle(&mut self, queues: &mut Queues, consumer: &Consumer, delivery: Delivery, how: usize) {
         let step = delivery.step;
         let outcome =
             [Outcome::Delivered, Outcome::Failed(None), Outcome::Hopeless, Outcome::Failed(None)][how];
-        if queues.settle(owner, delivery, outcome, self.now, 0.5) == Settled::Again {
+        if queues.settle(consumer, delivery, outcome, self.now, 0.5) == Settled::Again {
             return;
         }
         match step {
             Step::Single => {}
             Step::Begin(connection) => {
-                let pair = self.pairs.get_mut(&(owner.clone(), connection)).unwrap();
+                let pair = self.pairs.get_mut(&(consumer.clone(), connection)).unwrap();
                 assert!(!std::mem::replace(&mut pair.settled_begin, true));
             }
             Step::End(connection) => {
-                let pair = self.pairs.get_mut(&(owner.clone(), connection)).unwrap();
+                let pair = self.pairs.get_mut(&(consumer.clone(), connection)).unwrap();
                 assert!(!std::mem::replace(&mut pair.settled_end, true));
             }
         }
@@ -161,15 +159,15 @@ proptest! {
             let ends = model.pairs.values().filter(|pair| pair.accepted_end && !pair.settled_end).count();
             prop_assert!(queues.load.events <= BOUNDS.total.events + ends);
         }
-        // Everybody leaves, and nothing fails any more.
+        // All clients leave, and no attempt fails any more.
         while !model.connected.is_empty() {
             model.apply(&mut queues, &Op::End(0));
         }
         queues.close(model.now);
         while queues.load.events > 0 {
             model.apply(&mut queues, &Op::Take);
-            while let Some((owner, delivery)) = model.in_flight.pop() {
-                model.settle(&mut queues, &owner, delivery, 0);
+            while let Some((consumer, delivery)) = model.in_flight.pop() {
+                model.settle(&mut queues, &consumer, delivery, 0);
             }
         }
         let all = Pair { accepted_end: true, settled_begin: true, settled_end: true };
@@ -187,21 +185,21 @@ proptest! {
 #[test]
 fn an_event_that_always_fails_is_tried_eight_times_with_growing_pauses() {
     let mut queues = Queues::default();
-    queues.push(Owner::Operator, event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
+    queues.push(Consumer::Operator, event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
     let mut now = 0;
     for (at, pause) in PAUSES.iter().enumerate() {
-        let (owner, delivery) = queues.take(now).unwrap();
+        let (consumer, delivery) = queues.take(now).unwrap();
         assert_eq!(delivery.number, 1, "the id stays");
         let random = at as f64 / PAUSES.len() as f64;
-        assert_eq!(queues.settle(&owner, delivery, Outcome::Failed(None), now, random), Settled::Again);
+        assert_eq!(queues.settle(&consumer, delivery, Outcome::Failed(None), now, random), Settled::Again);
         let due = queues.next_due().unwrap();
-        let bounds = millis(*pause) * 3 / 4..=millis(*pause) * 5 / 4;
+        let bounds = pause * 1000 * 3 / 4..=pause * 1000 * 5 / 4;
         assert!(bounds.contains(&(due - now)), "{} of {pause:?}", due - now);
         assert!(queues.take(due - 1).is_none(), "not before its time");
         now = due;
     }
-    let (owner, delivery) = queues.take(now).unwrap();
-    assert_eq!(queues.settle(&owner, delivery, Outcome::Failed(None), now, 0.0), Settled::GivenUp);
+    let (consumer, delivery) = queues.take(now).unwrap();
+    assert_eq!(queues.settle(&consumer, delivery, Outcome::Failed(None), now, 0.0), Settled::GivenUp);
     let totals = queues.totals();
     assert_eq!((totals.failed, totals.retried, totals.waiting), (1, 7, 0));
 }
@@ -210,10 +208,10 @@ fn an_event_that_always_fails_is_tried_eight_times_with_growing_pauses() {
 fn a_receiver_may_ask_for_a_longer_pause_but_not_for_days() {
     for (asked, pause) in [(60, 60), (1, 5), (1_000_000, 60 * 60)] {
         let mut queues = Queues::default();
-        queues.push(Owner::Operator, event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
-        let (owner, delivery) = queues.take(0).unwrap();
+        queues.push(Consumer::Operator, event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
+        let (consumer, delivery) = queues.take(0).unwrap();
         let outcome = Outcome::Failed(Some(Duration::from_secs(asked)));
-        queues.settle(&owner, delivery, outcome, 0, 0.5);
+        queues.settle(&consumer, delivery, outcome, 0, 0.5);
         assert_eq!(queues.next_due(), Some(pause * 1000), "asked for {asked}");
     }
 }
@@ -221,22 +219,22 @@ fn a_receiver_may_ask_for_a_longer_pause_but_not_for_days() {
 #[test]
 fn events_of_the_end_are_tried_once_more_and_not_again() {
     let mut queues = Queues::default();
-    queues.push(Owner::Operator, event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
-    let (owner, delivery) = queues.take(0).unwrap();
-    queues.settle(&owner, delivery, Outcome::Failed(None), 0, 0.5);
+    queues.push(Consumer::Operator, event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
+    let (consumer, delivery) = queues.take(0).unwrap();
+    queues.settle(&consumer, delivery, Outcome::Failed(None), 0, 0.5);
     assert!(queues.take(1).is_none());
     queues.close(1);
-    let (owner, delivery) = queues.take(1).unwrap();
-    assert_eq!(queues.settle(&owner, delivery, Outcome::Failed(None), 1, 0.5), Settled::GivenUp);
+    let (consumer, delivery) = queues.take(1).unwrap();
+    assert_eq!(queues.settle(&consumer, delivery, Outcome::Failed(None), 1, 0.5), Settled::GivenUp);
 }
 
 #[test]
 fn an_endpoint_that_hangs_leaves_requests_to_others() {
     let mut queues = Queues::bounded(BOUNDS);
     for number in [1, 1, 1, 1, 1, 2] {
-        queues.push(owner(number), event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
+        queues.push(consumer(number), event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
     }
-    let taken: Vec<Owner> = std::iter::from_fn(|| queues.take(0)).map(|(owner, _)| owner).collect();
-    assert_eq!(taken.iter().filter(|of| **of == owner(1)).count(), BOUNDS.requests);
-    assert!(taken.contains(&owner(2)));
+    let taken: Vec<Consumer> = std::iter::from_fn(|| queues.take(0)).map(|(consumer, _)| consumer).collect();
+    assert_eq!(taken.iter().filter(|of| **of == consumer(1)).count(), BOUNDS.requests);
+    assert!(taken.contains(&consumer(2)));
 }

@@ -1,4 +1,6 @@
 //! Ranges, conditional requests, and huge files.
+//!
+//! Some run on both transports: connections of an app have no timeouts of ours.
 
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};

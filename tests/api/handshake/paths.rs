@@ -2,11 +2,11 @@
 
 use peerbroker::config::MountPath;
 
-use crate::harness::{Transport, on_both, on_both_with, on_own, on_own_with};
+use crate::harness::{Transport, on_own, on_own_with};
 
 #[test]
 fn a_handshake_elsewhere_is_refused() {
-    on_both_with(
+    on_own_with(
         |config| config.path = MountPath::parse("/x").unwrap(),
         |server| {
             for path in ["/", "/x/other", "/x/PEERJS", "/x/peerjsx", "/x/peerjs/more", "/PEERJS"] {
@@ -26,7 +26,7 @@ fn a_handshake_elsewhere_is_refused() {
 #[test]
 fn a_peerjs_client_at_a_wrong_path_is_told_the_right_one() {
     for (mount, shown) in [("/x/y", "/x/y"), ("/", "/"), ("/peerjs", "/peerjs")] {
-        on_both_with(
+        on_own_with(
             |config| config.path = MountPath::parse(mount).unwrap(),
             |server| {
                 let below = mount.trim_end_matches('/');
@@ -72,7 +72,7 @@ fn only_a_complete_handshake_of_peerjs_at_a_wrong_path_is_accepted() {
 
 #[test]
 fn a_stray_final_slash_on_the_websocket_path_is_accepted() {
-    on_both(|server| {
+    on_own(|server| {
         for path in ["/peerjs/?", "/peerjs/peerjs?", "/peerjs/peerjs/?"] {
             let mut client = server.begin_at(&server.target("a", "t").replace("/peerjs?", path));
             client.expect_accepted();
@@ -85,7 +85,7 @@ fn a_stray_final_slash_on_the_websocket_path_is_accepted() {
 
 #[test]
 fn the_websocket_path_does_not_depend_on_the_key() {
-    on_both_with(
+    on_own_with(
         |config| config.key = peerbroker::wire::ApiKey::parse("mykey").unwrap(),
         |server| {
             server.client("a").expect_nothing("a");
@@ -96,7 +96,7 @@ fn the_websocket_path_does_not_depend_on_the_key() {
 
 #[test]
 fn a_plain_get_of_the_websocket_path_is_a_404() {
-    on_both(|server| {
+    on_own(|server| {
         let response = server.get("/peerjs?key=peerjs&id=a&token=t");
         assert_eq!(response.status, 404);
         assert!(response.text().contains("WebSocket"));

@@ -1,6 +1,5 @@
 //! Clients and requests of a test server.
 
-use peerbroker::broker::Probe;
 use peerbroker::wire::PeerId;
 use tokio::sync::oneshot;
 
@@ -80,7 +79,7 @@ impl TestServer {
 
     /// The same with any bytes as the answer.
     pub fn hear_frame(&self, client: &mut RawClient, id: &str, answer: &[u8]) {
-        let Probe::Asked(mut answered) = self.realm().probe(&PeerId::parse(id).unwrap()) else {
+        let Some(mut answered) = self.realm().probe(&PeerId::parse(id).unwrap()) else {
             panic!("too many ask {id} already");
         };
         client.expect_ping();

@@ -164,11 +164,3 @@ impl TestServer {
         client
     }
 }
-
-impl RawClient {
-    /// Expects one text frame, an empty close frame, and the end.
-    pub fn expect_refused(&mut self, text: impl AsRef<str>) {
-        self.expect(text);
-        self.expect_closed_with(None);
-    }
-}

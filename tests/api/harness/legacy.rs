@@ -4,7 +4,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use peerbroker::broker::Probe;
 use peerbroker::wire::PeerId;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::oneshot::error::TryRecvError;
@@ -14,11 +13,11 @@ use super::messages::{message, relayed};
 use super::{RawClient, TestServer, token_of, wait_until};
 
 pub const MS: Duration = Duration::from_millis(1);
-/// How long a stream waits for its WebSocket.
+/// Time that a stream waits for its WebSocket.
 pub const HEAD_START: Duration = Duration::from_secs(1);
 /// The grace period in which an ended stream counts as open.
 pub const GRACE: Duration = Duration::from_secs(5);
-/// How long a POST waits for its client.
+/// Time that a POST waits for its client.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Maximum POSTs that wait for one id.
 pub const MAX_WAITING: usize = 64;
@@ -166,7 +165,7 @@ impl TestServer {
 
     /// Waits until the holder of an id has given a sign of life.
     pub fn wait_until_heard(&self, id: &str) {
-        let Probe::Asked(mut answered) = self.realm().probe(&PeerId::parse(id).unwrap()) else {
+        let Some(mut answered) = self.realm().probe(&PeerId::parse(id).unwrap()) else {
             panic!("too many ask {id} already");
         };
         wait_until("a sign of life", || !matches!(answered.try_recv(), Err(TryRecvError::Empty)));

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use peerbroker::config::{AdminToken, ClusterConfig, ListenOps, RelayConfig, TlsFiles, TurnConfig};
+use peerbroker::config::{
+    AdminToken, ApiTokens, ClusterConfig, ListenOps, RelayConfig, TlsFiles, TurnConfig,
+};
 use peerbroker::keys::memory::MemoryKeys;
 use peerbroker::keys::{Key, KeyStore as _};
 use peerbroker::{BoundRelay, BoundTurn, Config, Listen, LogControl, PeerBroker};
@@ -26,10 +28,19 @@ impl LogControl for AnyFilter {
 
 /// A server with the API, these keys and the built-in one.
 pub fn with_api(keys: &[Key], token: Option<&str>, configure: impl FnOnce(&mut Config)) -> (TestServer, Api) {
+    let admin = token.map(|token| AdminToken::parse(token).unwrap());
+    with_tokens(keys, ApiTokens { admin, ..ApiTokens::default() }, configure)
+}
+
+/// The same, with several tokens.
+pub fn with_tokens(
+    keys: &[Key],
+    tokens: ApiTokens,
+    configure: impl FnOnce(&mut Config),
+) -> (TestServer, Api) {
     let store = Arc::new(MemoryKeys::new());
     keys.iter().for_each(|key| store.add(key.clone()).unwrap());
-    let token = token.map(|token| AdminToken::parse(token).unwrap());
-    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, token };
+    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, tokens };
     let listen = Listen { ops: Some(ops), ..Listen::default() };
     let builder = PeerBroker::builder().keys(store).log(Arc::new(AnyFilter));
     let server = TestServer::start_built_on(builder, listen, configure);
@@ -41,7 +52,7 @@ pub fn with_api(keys: &[Key], token: Option<&str>, configure: impl FnOnce(&mut C
 pub fn with_everything() -> (TestServer, Api) {
     let file = |name| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name);
     let tls = TlsFiles { key: file("ec-pkcs8.key"), cert: file("ec-chain.pem") };
-    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, token: None };
+    let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, tokens: ApiTokens::default() };
     let listen = Listen { ops: Some(ops), tls: Some(tls), ..Listen::default() };
     let ports = || vec![([127, 0, 0, 1], 0).into()];
     let relay = RelayConfig { listen: ports(), public: Vec::new(), tcp: true, private: true };

@@ -15,7 +15,7 @@ use super::http_client::PATIENCE;
 
 pub const SECRET: &str = "whsec_c2VjcmV0LW9mLXdlYmhvb2tzLWluLXRlc3Rz";
 
-/// What the endpoint says.
+/// The answer of the endpoint.
 #[derive(Clone, Debug)]
 pub enum Says {
     /// A status line, and further header lines with their line breaks.

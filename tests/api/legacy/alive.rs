@@ -1,10 +1,13 @@
-//! How long a stream counts as alive, and what happens to its unsent messages.
+//! The time that a stream counts as alive, and the fate of its unsent messages.
 //!
 //! The embedded transport notices a disconnect only when it writes, so tests that start with one use
 //! the server's own transport.
+//!
+//! Some run on both transports: a stream that is not read is seen below HTTP.
 
 use std::time::Duration;
 
+use peerbroker::events::Count;
 use peerbroker::wire::CloseReason;
 
 use crate::harness::http_client::PATIENCE;
@@ -227,7 +230,7 @@ fn a_stream_that_is_not_read_is_closed_and_what_it_did_not_get_expires() {
             let mut a = server.greeted(stream);
             let told = relayed_offer("b", "b", "1");
             let (mut sent, mut expiries) = (0, 0);
-            let slow = || server.node().counters().totals().closed(CloseReason::SlowReader);
+            let slow = || server.node().counters().total(Count::Closed(CloseReason::SlowReader));
             wait_until("the end of its patience", || {
                 b.send(offer("a", &payload(sent)));
                 b.send(offer("b", "1"));

@@ -4,7 +4,7 @@ use peerbroker::wire::CloseReason;
 
 use crate::harness::legacy::{HEAD_START, MS, StreamClient};
 use crate::harness::messages::{offer, relayed_offer};
-use crate::harness::{TestServer, Told, on_both, wait_until};
+use crate::harness::{TestServer, Told, on_own, wait_until};
 
 /// Expects one event for each connection of `id` and one for each of its ends, `ends` in any order.
 fn expect_told(server: &TestServer, id: &str, connected: usize, mut ends: Vec<CloseReason>) {
@@ -23,7 +23,7 @@ fn expect_told(server: &TestServer, id: &str, connected: usize, mut ends: Vec<Cl
 
 #[test]
 fn a_websocket_that_comes_within_the_head_start_is_greeted_alone() {
-    on_both(|server| {
+    on_own(|server| {
         let mut stream = server.begin_stream("a", 0);
         server.settle();
         server.advance(HEAD_START - MS);
@@ -37,7 +37,7 @@ fn a_websocket_that_comes_within_the_head_start_is_greeted_alone() {
 
 #[test]
 fn a_websocket_that_takes_over_from_its_own_stream_gets_no_second_open() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut stream, mut b) = (server.stream("a"), server.client("b"));
         b.send(offer("a", "1"));
         stream.expect(relayed_offer("b", "a", "1"));
@@ -54,7 +54,7 @@ fn a_websocket_that_takes_over_from_its_own_stream_gets_no_second_open() {
 
 #[test]
 fn a_websocket_that_follows_a_websocket_is_greeted_though_a_stream_was_first() {
-    on_both(|server| {
+    on_own(|server| {
         let mut stream = server.stream("a");
         let mut first = server.upgraded("a");
         first.expect_nothing("a");
@@ -67,7 +67,7 @@ fn a_websocket_that_follows_a_websocket_is_greeted_though_a_stream_was_first() {
 
 #[test]
 fn a_stream_beside_an_open_websocket_ends_without_a_word() {
-    on_both(|server| {
+    on_own(|server| {
         let mut client = server.client("a");
         for number in [0, 1, 7] {
             server.begin_stream("a", number).expect_end();
@@ -79,7 +79,7 @@ fn a_stream_beside_an_open_websocket_ends_without_a_word() {
 
 #[test]
 fn a_renewed_stream_goes_on_without_an_open_and_the_older_one_ends() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut stream, mut b) = (server.stream("a"), server.client("b"));
         for number in 1..4 {
             let renewed = server.renewed("a", number);
@@ -103,7 +103,7 @@ fn a_renewed_stream_goes_on_without_an_open_and_the_older_one_ends() {
 
 #[test]
 fn the_older_stream_may_stay_open_while_the_next_one_goes_on() {
-    on_both(|server| {
+    on_own(|server| {
         // The client ends it after the next one has begun, which changes nothing.
         let older = server.stream("a");
         let mut renewed = server.renewed("a", 1);
@@ -117,7 +117,7 @@ fn the_older_stream_may_stay_open_while_the_next_one_goes_on() {
 
 #[test]
 fn a_first_stream_begins_anew_where_an_older_one_is_open() {
-    on_both(|server| {
+    on_own(|server| {
         let mut older = server.stream("a");
         let again = server.begin_stream("a", 0);
         older.expect_end();
@@ -129,7 +129,7 @@ fn a_first_stream_begins_anew_where_an_older_one_is_open() {
 
 #[test]
 fn a_stream_with_a_later_number_that_follows_none_is_greeted() {
-    on_both(|server| {
+    on_own(|server| {
         let mut stream = server.begin_stream("a", 3);
         server.settle();
         server.advance(HEAD_START - MS);
@@ -142,7 +142,7 @@ fn a_stream_with_a_later_number_that_follows_none_is_greeted() {
 
 #[test]
 fn of_two_first_streams_at_once_one_is_greeted_and_goes_on_in_the_other() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut one, mut two) = (server.begin_stream("a", 0), server.begin_stream("a", 0));
         server.settle();
         server.advance(HEAD_START);
@@ -168,7 +168,7 @@ fn of_two_first_streams_at_once_one_is_greeted_and_goes_on_in_the_other() {
 
 #[test]
 fn a_stream_with_another_token_takes_nothing_from_a_stream() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.stream("a");
         let target = server.post_target_with("a", "another token", "id?i=1");
         let mut thief = server.begin_stream_at("thief", &target);

@@ -7,7 +7,7 @@ use crate::harness::http_client::PATIENCE;
 use crate::harness::legacy::StreamClient;
 use crate::harness::messages::{offer, relayed_offer};
 use crate::harness::wire::opcode;
-use crate::harness::{RawClient, on_both, on_both_with, token_of};
+use crate::harness::{RawClient, on_own, on_own_with, token_of};
 
 fn number(message: &str) -> usize {
     let message: serde_json::Value = serde_json::from_str(message).unwrap();
@@ -21,7 +21,7 @@ fn rest(mut stream: StreamClient) -> Vec<usize> {
 
 #[test]
 fn unsent_messages_of_a_stream_move_to_the_next_stream() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.stream("a"), server.client("b"));
         (0..6).for_each(|n| b.send(offer("a", &n.to_string())));
         b.expect_nothing("b");
@@ -38,7 +38,7 @@ fn unsent_messages_of_a_stream_move_to_the_next_stream() {
 
 #[test]
 fn unsent_messages_of_a_stream_move_to_the_websocket() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.stream("a"), server.client("b"));
         (0..6).for_each(|n| b.send(offer("a", &n.to_string())));
         b.expect_nothing("b");
@@ -56,7 +56,7 @@ fn unsent_messages_of_a_stream_move_to_the_websocket() {
 #[test]
 fn across_renewals_nothing_is_lost_doubled_or_out_of_order() {
     const COUNT: usize = 100;
-    on_both(|server| {
+    on_own(|server| {
         let (mut a, mut b) = (server.stream("a"), server.client("b"));
         thread::scope(|scope| {
             scope.spawn(move || {
@@ -81,7 +81,7 @@ fn across_renewals_nothing_is_lost_doubled_or_out_of_order() {
 #[test]
 fn in_a_ping_pong_of_stream_and_websocket_nothing_is_lost_doubled_or_out_of_order() {
     const COUNT: usize = 300;
-    on_both_with(
+    on_own_with(
         |config| config.close_timeout = PATIENCE,
         |server| {
             let (mut stream, mut b) = (server.stream("a"), server.client("b"));

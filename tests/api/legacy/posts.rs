@@ -5,7 +5,7 @@ use peerbroker::wire::CloseReason;
 use crate::harness::http_client::Response;
 use crate::harness::legacy::post;
 use crate::harness::messages::{HEARTBEAT, LEAVE, message, offer, relayed, relayed_offer};
-use crate::harness::{TestServer, Told, on_both, on_both_with, on_own, wait_until};
+use crate::harness::{TestServer, Told, on_own, on_own_with, wait_until};
 
 fn post_bytes(server: &TestServer, id: &str, body: &[u8]) -> Response {
     let mut http = server.http();
@@ -63,7 +63,7 @@ fn the_sender_of_a_post_is_the_client_that_posted_it() {
 
 #[test]
 fn many_posts_go_through_one_connection() {
-    on_both(|server| {
+    on_own(|server| {
         let (_a, mut b) = (server.client("a"), server.client("b"));
         let mut http = server.http();
         let target = server.post_target("a", "offer");
@@ -85,7 +85,7 @@ fn many_posts_go_through_one_connection() {
 
 #[test]
 fn a_body_may_come_in_chunks() {
-    on_both(|server| {
+    on_own(|server| {
         let (_a, mut b) = (server.client("a"), server.client("b"));
         let mut http = server.http();
         let (target, body) = (server.post_target("a", "offer"), offer("b", "1"));
@@ -101,7 +101,7 @@ fn a_body_may_come_in_chunks() {
 
 #[test]
 fn a_body_may_be_as_large_as_a_message_and_no_larger() {
-    on_both_with(
+    on_own_with(
         |config| config.max_message_bytes = 300,
         |server| {
             let (_a, mut b) = (server.client("a"), server.client("b"));
@@ -122,7 +122,7 @@ fn a_body_may_be_as_large_as_a_message_and_no_larger() {
 
 #[test]
 fn a_body_without_end_is_refused_when_it_is_larger_than_a_message() {
-    on_both(|server| {
+    on_own(|server| {
         let _a = server.client("a");
         let mut http = server.http();
         let target = server.post_target("a", "offer");
@@ -134,7 +134,7 @@ fn a_body_without_end_is_refused_when_it_is_larger_than_a_message() {
 
 #[test]
 fn leave_without_a_dst_is_the_end_of_a_stream() {
-    on_both(|server| {
+    on_own(|server| {
         for body in [LEAVE, r#"{"type":"LEAVE","dst":null}"#] {
             let (mut a, mut b) = (server.stream("a"), server.client("b"));
             let before = server.told_about("a").len();
@@ -153,7 +153,7 @@ fn leave_without_a_dst_is_the_end_of_a_stream() {
 
 #[test]
 fn leave_without_a_dst_is_the_end_of_a_websocket_as_well() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         assert_eq!(server.post("a", "leave", LEAVE).status, 200);
         a.expect_closed_with(Some(1000));
@@ -163,7 +163,7 @@ fn leave_without_a_dst_is_the_end_of_a_websocket_as_well() {
 
 #[test]
 fn a_post_is_a_sign_of_life() {
-    on_both(|server| {
+    on_own(|server| {
         let mut a = server.client("a");
         for body in [HEARTBEAT.to_owned(), offer("a", "1"), "nonsense".to_owned()] {
             server.advance(std::time::Duration::from_millis(19_999));
@@ -196,7 +196,7 @@ fn a_body_that_breaks_off_reaches_nobody() {
 
 #[test]
 fn a_body_waits_with_its_client_while_the_post_is_held() {
-    on_both(|server| {
+    on_own(|server| {
         let mut b = server.client("b");
         let mut http = server.http();
         let request = post(&server.post_target("a", "offer"), "", offer("b", "1").as_bytes());

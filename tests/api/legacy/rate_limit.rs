@@ -7,7 +7,7 @@ use peerbroker::Config;
 use crate::harness::http_client::HttpConnection;
 use crate::harness::legacy::MS;
 use crate::harness::messages::{offer, relayed_offer};
-use crate::harness::{RawClient, TestServer, on_both_with, on_own_with, wire};
+use crate::harness::{RawClient, TestServer, on_own_with, wire};
 
 fn rate(per_second: u32) -> impl Fn(&mut Config) {
     move |config| config.messages_per_second = per_second
@@ -30,7 +30,7 @@ fn send_at_once(server: &TestServer, a: &mut RawClient, b: &mut RawClient, count
     server.settle();
 }
 
-/// Half a second later the held post of `a` is relayed.
+/// Half a second later the held post of `a` is forwarded.
 fn expect_turn(server: &TestServer, mut held: HttpConnection, b: &mut RawClient, payload: &str) {
     server.advance(500 * MS);
     assert_eq!(held.response(false).status, 200);
@@ -84,7 +84,7 @@ fn a_post_that_would_wait_for_more_than_five_seconds_is_429() {
 
 #[test]
 fn a_socket_and_its_posts_share_one_rate_limit() {
-    on_both_with(rate(2), |server| {
+    on_own_with(rate(2), |server| {
         let (mut a, mut b) = (server.client("a"), server.client("b"));
         send_at_once(server, &mut a, &mut b, 21);
         let held = server.begin_post("a", "offer", &offer("b", "21"));
@@ -108,7 +108,7 @@ fn a_socket_and_its_posts_share_one_rate_limit() {
 
 #[test]
 fn a_stream_has_the_rate_of_a_socket() {
-    on_both_with(rate(2), |server| {
+    on_own_with(rate(2), |server| {
         let (_a, mut b) = (server.stream("a"), server.client("b"));
         post_and_hear(server, "a", &mut b, 0..21);
         let held = server.begin_post("a", "offer", &offer("b", "21"));

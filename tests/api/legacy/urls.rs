@@ -4,7 +4,7 @@ use peerbroker::config::MountPath;
 
 use crate::harness::legacy::{HEAD_START, post};
 use crate::harness::messages::{message, offer, relayed, relayed_offer};
-use crate::harness::{TestServer, on_both, on_both_with, on_own, on_own_with, token_of};
+use crate::harness::{TestServer, on_own, on_own_with, token_of};
 
 const WORDS: [&str; 5] = ["id?i=0", "offer", "answer", "candidate", "leave"];
 
@@ -78,7 +78,7 @@ fn parts_at_their_bounds_are_taken() {
 
 #[test]
 fn id_and_token_are_percent_decoded_once() {
-    on_both(|server| {
+    on_own(|server| {
         for id in ["a b", "ünï/ç%41?#&=+", "日本", "100%"] {
             let (mut stream, mut b) = (server.stream(id), server.client("b"));
             b.send(offer(id, "1"));
@@ -117,7 +117,7 @@ fn a_peer_that_is_called_as_the_key_is_posted_for_as_any_other() {
 
 #[test]
 fn streams_and_posts_hang_below_the_mount_path() {
-    on_both_with(
+    on_own_with(
         |config| config.path = MountPath::parse("/my/app").unwrap(),
         |server| {
             let mut stream = server.stream("a");
@@ -132,7 +132,7 @@ fn streams_and_posts_hang_below_the_mount_path() {
 
 #[test]
 fn other_addresses_and_other_methods_are_nothing_here() {
-    on_both(|server| {
+    on_own(|server| {
         let _a = server.client("a");
         let token = token_of("a");
         for rest in ["", "/", "/offers", "/OFFER", "/expire", "/heartbeat", "/id/x", "/offer/x"] {

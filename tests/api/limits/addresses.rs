@@ -7,7 +7,7 @@ use peerbroker::Config;
 use crate::harness::http_client::Response;
 use crate::harness::legacy::{GRACE, HEAD_START, post};
 use crate::harness::messages::{LEAVE, error, offer, relayed_offer};
-use crate::harness::{RawClient, TestServer, Transport, on_both_with, on_own_with, token_of, wait_until};
+use crate::harness::{RawClient, TestServer, Transport, on_own_with, token_of, wait_until};
 
 const HERE: &str = "X-Forwarded-For: 192.0.2.1\r\n";
 const THERE: &str = "X-Forwarded-For: 192.0.2.2\r\n";
@@ -73,7 +73,7 @@ fn next_client_from(server: &TestServer, headers: &str, id: &str) -> RawClient {
 
 #[test]
 fn connections_of_every_kind_count_towards_the_limit_of_an_address() {
-    on_both_with(connections(3), |server| {
+    on_own_with(connections(3), |server| {
         let (mut a, mut b) = (client_from(server, HERE, "a"), client_from(server, HERE, "b"));
         let mut guest = server.begin_with(&server.root(), HERE);
         guest.expect_accepted();
@@ -95,7 +95,7 @@ fn connections_of_every_kind_count_towards_the_limit_of_an_address() {
 
 #[test]
 fn plain_requests_are_not_counted() {
-    on_both_with(connections(1), |server| {
+    on_own_with(connections(1), |server| {
         let _a = client_from(server, HERE, "a");
         for target in ["/peerjs/id", "/healthz", "/"] {
             assert_eq!(server.request("GET", target, HERE).status, 200);
@@ -105,7 +105,7 @@ fn plain_requests_are_not_counted() {
 
 #[test]
 fn a_connection_frees_its_place_however_it_ends() {
-    on_both_with(connections(1), |server| {
+    on_own_with(connections(1), |server| {
         let end: [fn(RawClient); 3] =
             [|mut client| client.expect_closed_by_us(Some(1000)), |client| client.reset(), drop];
         for (end, id) in end.into_iter().zip(["a", "b", "c"]) {
@@ -120,7 +120,7 @@ fn a_connection_frees_its_place_however_it_ends() {
 
 #[test]
 fn a_place_comes_back_when_a_client_is_refused() {
-    on_both_with(
+    on_own_with(
         |config| {
             connections(1)(config);
             config.limits.concurrent_limit = 0;
@@ -136,7 +136,7 @@ fn a_place_comes_back_when_a_client_is_refused() {
 
 #[test]
 fn a_place_comes_back_when_a_stream_ends() {
-    on_both_with(connections(1), |server| {
+    on_own_with(connections(1), |server| {
         let mut http = server.http();
         http.send(post(&server.post_target("s", "id?i=0"), HERE, b""));
         assert_eq!(http.head().status, 200);
@@ -168,7 +168,7 @@ fn a_place_comes_back_a_grace_after_the_client_of_a_stream_has_gone_on_the_own_f
 
 #[test]
 fn a_stream_that_is_not_let_in_holds_no_place() {
-    on_both_with(connections(1), |server| {
+    on_own_with(connections(1), |server| {
         for _ in 0..3 {
             let mut http = server.http();
             http.send(post("/unknown/s/t/id?i=0", HERE, b""));
@@ -180,7 +180,7 @@ fn a_stream_that_is_not_let_in_holds_no_place() {
 
 #[test]
 fn new_websockets_of_an_address_have_a_rate_limit_and_a_burst_of_ten_seconds() {
-    on_both_with(opens(2), |server| {
+    on_own_with(opens(2), |server| {
         let from = |n: usize, headers| drop(client_from(server, headers, &format!("client {n}")));
         (0..20).for_each(|n| from(n, HERE));
         expect_too_many(&answer_to(server, HERE), "1");
@@ -259,7 +259,7 @@ fn behind_a_proxy_that_names_nobody_nobody_is_counted() {
 
 #[test]
 fn only_trusted_proxies_are_believed() {
-    on_both_with(
+    on_own_with(
         |config| {
             connections(1)(config);
             config.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];

@@ -1,4 +1,6 @@
 //! Floods of connections from one address, and floods of messages.
+//!
+//! Some run on both transports: each of them reads floods in its own way.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use peerbroker::config::{AdminToken, ApiTokens};
 use serde_json::json;
 
-use crate::harness::ops::with_api;
-use crate::harness::{on_both, wait_until};
+use crate::harness::api::Api;
+use crate::harness::ops::{with_api, with_tokens};
+use crate::harness::{on_own, wait_until};
 
 const TOKEN: &str = "a-token-of-the-operator";
 
@@ -59,9 +61,74 @@ fn without_a_token_only_local_programs_are_allowed() {
     }
 }
 
+const READ: &str = "a-token-that-only-reads";
+const METRICS: &str = "a-token-of-prometheus";
+
+fn tokens(admin: Option<&str>) -> ApiTokens {
+    let parse = |text| AdminToken::parse(text).unwrap();
+    ApiTokens { admin: admin.map(parse), read: Some(parse(READ)), metrics: Some(parse(METRICS)) }
+}
+
+#[test]
+fn a_token_that_only_reads_changes_nothing_and_one_for_metrics_reads_nothing_else() {
+    // Through a proxy: without an admin token, local programs may do all.
+    for admin in [Some(TOKEN), None] {
+        let (_server, api) = with_tokens(&[], tokens(admin), |_| {});
+        let with = |token: &str| {
+            api.clone().with_header(&format!("X-Forwarded-For: 192.0.2.1\r\nAuthorization: Bearer {token}"))
+        };
+        let (read, metrics) = (with(READ), with(METRICS));
+        for path in ["/metrics", "/api/keys", "/api/stats", "/api/mistakes", "/api/log", "/api"] {
+            assert_eq!(read.get(path).status, 200, "{path}");
+            let expected = if path == "/metrics" { 200 } else { 403 };
+            assert_eq!(metrics.get(path).status, expected, "{path}");
+        }
+        for (method, path) in [
+            ("POST", "/api/keys"),
+            ("PATCH", "/api/keys/peerjs"),
+            ("DELETE", "/api/keys/peerjs"),
+            ("DELETE", "/api/keys/peerjs/peers/a"),
+            ("PUT", "/api/log"),
+        ] {
+            let call = |api: &Api| api.call(method, path, Some(&json!({})));
+            assert!(
+                call(&read).problem(403).contains("the read token may change nothing: use the admin token")
+            );
+            assert!(call(&metrics).problem(403).contains("may only read GET /metrics: use the read token"));
+        }
+        assert_eq!(with("a-token-of-nobody").get("/metrics").status, 401);
+        let own = with(TOKEN).get("/api/keys").status;
+        assert_eq!(own, if admin.is_some() { 200 } else { 401 });
+        assert_eq!(api.clone().with_header("X-Forwarded-For: 192.0.2.1").get("/metrics").status, 401);
+    }
+}
+
+#[test]
+fn a_session_of_the_read_token_only_reads() {
+    let (_server, api) = with_tokens(&[], tokens(Some(TOKEN)), |_| {});
+    let log_in = |token: &str| api.post("/api/session", &json!({ "token": token }));
+    assert!(log_in(METRICS).problem(403).contains("may only read GET /metrics"));
+    let answer = log_in(READ);
+    assert_eq!(answer.status, 204);
+    let cookie = answer.response.header("set-cookie").unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let session = api.with_header(&format!("Cookie: {cookie}\r\nSec-Fetch-Site: same-origin"));
+    assert_eq!(session.get("/api/stats").status, 200);
+    assert!(session.post("/api/keys", &json!({})).problem(403).contains("use the admin token"));
+    assert_eq!(session.delete("/api/session").status, 204);
+}
+
+#[test]
+fn without_an_admin_token_local_programs_may_do_all() {
+    let (_server, api) = with_tokens(&[], tokens(None), |_| {});
+    assert_eq!(api.post("/api/keys", &json!({"key": "k"})).status, 201);
+    let by_page = api.clone().with_header("Origin: https://example.org");
+    assert_eq!(by_page.post("/api/keys", &json!({})).status, 401);
+}
+
 #[test]
 fn the_api_is_nowhere_on_the_main_port() {
-    on_both(|server| {
+    on_own(|server| {
         for path in ["/api/keys", "/api/stats", "/api/openapi.json"] {
             assert_eq!(server.get(path).status, 404, "{path}");
         }

@@ -82,7 +82,7 @@ impl Operation<'_> {
         Answer { status: stream.head.status, response: stream.head, json }
     }
 
-    /// Whether the description has this response.
+    /// True if the description has this response.
     fn check(&self, answer: &Answer, document: &Value) {
         let responses = self.described["responses"].as_object().unwrap();
         let described = responses.get(&answer.status.to_string()).unwrap_or(&responses["default"]);

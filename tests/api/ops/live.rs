@@ -8,7 +8,7 @@ use crate::harness::keys::plain_key;
 use crate::harness::ops::with_api;
 use crate::harness::wait_until;
 
-/// As in `src/ops/samples.rs` and `src/ops/live.rs`.
+/// As in `src/http/admin/samples.rs` and `src/http/admin/recent.rs`.
 const MAX_STREAMS: usize = 16;
 const MAX_EVENTS: usize = 100;
 
@@ -49,12 +49,19 @@ fn a_stream_tells_who_comes_and_goes_and_begins_with_the_past() {
     let left = until(&mut stream, |tick| has_event(tick, "disconnected", "<b>alice"));
     assert_eq!((&left["sample"]["clients"], &left["sample"]["opened"]), (&json!(0), &json!(1)));
 
-    // A stream that begins later gets the samples of before at once.
+    // A stream that begins later gets the samples and the events of before at once, and gets no event twice.
     let mut later = api.stream("/api/live");
     let (name, history) = later.expect_message();
     assert_eq!(name, "history");
     let samples = history["samples"].as_array().unwrap();
     assert!(samples.iter().any(|sample| sample["clients"] == 1), "{samples:?}");
+    let events = history["events"].as_array().unwrap();
+    let of_alice: Vec<_> = events.iter().filter(|event| event["id"] == "<b>alice").collect();
+    assert_eq!([&of_alice[0]["kind"], &of_alice[1]["kind"]], ["connected", "disconnected"], "{events:?}");
+    assert!(of_alice[0]["ago"].is_u64(), "{of_alice:?}");
+    let _client = server.client_of("one", "bob");
+    let tick = until(&mut later, |tick| has_event(tick, "connected", "bob"));
+    assert_eq!(tick["events"].as_array().unwrap().len(), 1, "{tick:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What clients did wrong, in words.
+//! Clients' mistakes, in words.
 
 use serde_json::json;
 
@@ -19,4 +19,13 @@ fn mistakes_of_clients_are_shown_in_words_with_their_numbers() {
     assert_eq!(shown[0]["what"], "asked for the key \"peerjss\"");
     assert_eq!(shown[0]["hint"], "the key here is \"peerjs\"");
     assert_eq!((&shown[0]["latest"], &shown[0]["ago"]), (&json!("id \"c2\", from 127.0.0.1"), &json!(0)));
+}
+
+#[test]
+fn a_wrong_path_is_shown_with_the_address_that_asked_for_it() {
+    let (server, api) = with_api(&[], None, |_| {});
+    assert_eq!(server.get("/wp-login.php").status, 404);
+    let mistakes = || api.get("/api/mistakes").json["mistakes"].take();
+    wait_until("the mistake", || !mistakes()[0].is_null());
+    assert_eq!(mistakes()[0]["latest"], "from 127.0.0.1, GET \"/wp-login.php\"");
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::api::{Answer, Api};
-use crate::harness::on_both;
+use crate::harness::on_own;
 use crate::harness::ops::with_api;
 
 const TOKEN: &str = "a-token-of-the-operator";
@@ -185,7 +185,7 @@ fn browsers_get_the_dashboard_and_programs_the_index() {
 
 #[test]
 fn the_dashboard_is_nowhere_on_the_main_port() {
-    on_both(|server| {
+    on_own(|server| {
         for path in [
             "/dashboard/main.js",
             "/broker/dashboard/main.js",

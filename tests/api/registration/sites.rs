@@ -3,7 +3,7 @@
 use peerbroker::Config;
 
 use super::{expect_plain, key_in, open, page_of, register_with};
-use crate::harness::{TestServer, on_both_with, on_own_with};
+use crate::harness::{TestServer, on_own_with};
 
 #[test]
 fn other_sites_cannot_have_their_visitors_register_keys() {
@@ -40,7 +40,7 @@ fn behind_a_proxy_the_servers_own_origin_is_what_clients_see() {
         open(config);
         config.proxied = true;
     };
-    on_both_with(configure, |server| {
+    on_own_with(configure, |server| {
         let proxy = "X-Forwarded-Host: public.test\r\nX-Forwarded-Proto: https\r\n";
         let from = |origin: &str| {
             register_with(server, &format!("{proxy}Origin: {origin}\r\n"), "My game", "https://a.test")

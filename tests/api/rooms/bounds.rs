@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, respond};
-use crate::harness::{TestServer, on_both, on_both_with, on_own, on_own_with, wait_until};
+use crate::harness::{TestServer, on_own, on_own_with, wait_until};
 
 const ROOM: Duration = Duration::from_secs(10);
 const MS: Duration = Duration::from_millis(1);
 
 /// Rooms with a timeout shorter than the ping interval.
 fn with_short_rooms(test: impl Fn(&TestServer)) {
-    on_both_with(|config| config.limits.room_timeout = ROOM, test);
+    on_own_with(|config| config.limits.room_timeout = ROOM, test);
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_host_of_a_removed_room_cannot_remove_the_next_one_of_that_code() {
 
 #[test]
 fn a_room_does_not_outlive_a_host_that_is_dropped_for_its_silence() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.player(&mut host, &room, "anna");
         server.advance(Duration::from_secs(30));

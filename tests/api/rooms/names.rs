@@ -1,7 +1,7 @@
 //! Names of players: how they are taken, kept, and returned.
 
 use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, respond};
-use crate::harness::{RawClient, on_both, on_own, wait_until};
+use crate::harness::{RawClient, on_own, wait_until};
 
 /// The name of the next player, as the host gets it.
 fn next_name(host: &mut RawClient) -> String {
@@ -30,7 +30,7 @@ fn a_name_is_cut_to_twenty_characters() {
 
 #[test]
 fn a_name_of_a_megabyte_is_cut_as_well() {
-    on_both(|server| {
+    on_own(|server| {
         let (mut host, room) = server.host();
         let mut player = server.guest("player");
         player.send(join(&room, &"n".repeat(1_000_000), OFFER));

@@ -1,5 +1,8 @@
 //! Limits and liveness at the root are those of PeerJS.
+//!
+//! Some run on both transports: a full outbox and a silent client are found by each.
 
+use peerbroker::events::Count;
 use peerbroker::wire::CloseReason;
 use std::time::Duration;
 
@@ -67,7 +70,7 @@ fn a_silent_guest_is_pinged_and_then_goes() {
         server.advance(MS);
         caller.expect_closed_with(None);
         wait_until("the guest to be gone", || server.guests().is_empty());
-        assert_eq!(server.node().counters().totals().closed(CloseReason::TimedOut), 1);
+        assert_eq!(server.node().counters().total(Count::Closed(CloseReason::TimedOut)), 1);
     });
 }
 
@@ -107,7 +110,7 @@ fn expect_slow_reader(server: &TestServer, sender: &mut RawClient, frame: &str, 
         sender.ping(b"");
         while sender.next_frame("a pong").expect("a pong").opcode() != opcode::PONG {}
         server.advance(STALL);
-        server.node().counters().totals().closed(CloseReason::SlowReader) == 1
+        server.node().counters().total(Count::Closed(CloseReason::SlowReader)) == 1
     });
     let close = loop {
         let frame = slow.next_frame("what was sent, and the close").expect("a close frame");

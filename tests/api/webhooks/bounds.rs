@@ -1,12 +1,14 @@
 //! Endpoints that do not answer.
 
 use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{server_for, started};
 use crate::harness::receiver::{Receiver, Says, ok};
 use crate::harness::wait_until;
 
-const CLIENTS: usize = 10_000;
+const CLIENTS: usize = 6000;
 
 #[test]
 fn while_an_endpoint_hangs_pairs_are_dropped_whole_and_the_others_come_later() {
@@ -22,7 +24,13 @@ fn while_an_endpoint_hangs_pairs_are_dropped_whole_and_the_others_come_later() {
     assert!(totals.dropped > 0 && totals.waiting <= 10_000 + 16, "{totals:?}");
 
     receiver.says(ok());
-    wait_until("the queue to be empty", || server.webhooks().waiting == 0);
+    // The requests under way hang for 15 s more, and a pause follows: 150 s at most, if the clients took a minute or two. Then there
+    // are ten thousand events.
+    let deadline = Instant::now() + Duration::from_secs(360);
+    while server.webhooks().waiting > 0 {
+        assert!(Instant::now() < deadline, "{:?}", server.webhooks());
+        thread::sleep(Duration::from_millis(5));
+    }
     let totals = server.webhooks();
     assert_eq!((totals.delivered, totals.failed), (totals.queued, 0));
     let mut connections: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use peerbroker::broker::{Departure, IdLease, Outgoing, Probe, RegisterOutcome, Routed};
+use peerbroker::events::Count;
+use peerbroker::router::{Departure, IdLease, Outgoing, RegisterRefusal, Routed};
 use peerbroker::wire::CloseReason;
 use peerbroker::wire::Frame;
 use tokio::sync::oneshot;
@@ -137,17 +138,19 @@ impl World {
                 let socket = Socket::with_room(*room)
                     .on_heard(move |heard| log.lock().unwrap().push((no, heard.clone())));
                 let entry = match self.house.try_connect(id, token, &socket) {
-                    RegisterOutcome::Registered(registration) => {
+                    Ok(registration) => {
                         if *room != usize::MAX {
                             self.troubled.insert(no);
                         }
                         self.conns.push((socket, Held::In(registration)));
                         Entry::Registered
                     }
-                    RegisterOutcome::Taken => Entry::Taken,
-                    RegisterOutcome::Reserved => Entry::Reserved,
-                    RegisterOutcome::Full => Entry::Full,
-                    RegisterOutcome::Closing | RegisterOutcome::Revoked | RegisterOutcome::Elsewhere => {
+                    Err(RegisterRefusal::Taken) => Entry::Taken,
+                    Err(RegisterRefusal::Reserved) => Entry::Reserved,
+                    Err(RegisterRefusal::Full) => Entry::Full,
+                    Err(RegisterRefusal::Closing)
+                    | Err(RegisterRefusal::Revoked)
+                    | Err(RegisterRefusal::Elsewhere) => {
                         panic!("nobody closes")
                     }
                 };
@@ -203,8 +206,8 @@ impl World {
             Step::Advance(millis) => self.house.clock.advance(Duration::from_millis(*millis)),
             Step::Sweep => self.house.broker.sweep(),
             Step::Probe(id, _) => match self.house.realm.probe(&peer(id)) {
-                Probe::Asked(answer) => self.probes.push(RefCell::new(answer)),
-                Probe::TooMany => panic!("so many do not ask"),
+                Some(answer) => self.probes.push(RefCell::new(answer)),
+                None => panic!("so many do not ask"),
             },
         }
         Outcome::Nothing
@@ -218,7 +221,7 @@ impl World {
                     self.part(conn, false);
                 }
             }
-            Held::Departure(parting) => drop(parting.with_outbox(|outbox| outbox.flush())),
+            Held::Departure(parting) => drop(parting.peer.with_last_outbox(|outbox| outbox.flush())),
             Held::Over => {}
         }
     }
@@ -230,8 +233,8 @@ impl World {
             held => return self.conns[conn].1 = held,
         };
         if !dead {
-            parting.with_outbox(|outbox| {
-                if parting.why() == CloseReason::Left {
+            parting.peer.with_last_outbox(|outbox| {
+                if parting.why == CloseReason::Left {
                     outbox.push_unbounded(Outgoing::notice(Frame::close(CloseReason::Left.close())));
                 }
                 outbox.flush();
@@ -255,12 +258,12 @@ impl World {
         let ids: Vec<String> = realm.ids().iter().map(ToString::to_string).collect();
         compare("ids", &ids, &model.ids());
         compare("queued bytes", &broker.queued_bytes(), &model.queued_bytes());
-        let totals = broker.counters().totals();
+        let counters = broker.counters();
         let counts = Counts {
-            slow_readers: totals.closed(CloseReason::SlowReader),
-            timed_out: totals.closed(CloseReason::TimedOut),
-            evicted: totals.closed(CloseReason::Evicted),
-            expired: totals.expired(),
+            slow_readers: counters.total(Count::Closed(CloseReason::SlowReader)),
+            timed_out: counters.total(Count::Closed(CloseReason::TimedOut)),
+            evicted: counters.total(Count::Closed(CloseReason::Evicted)),
+            expired: counters.total(Count::Expired),
         };
         compare("counters", &counts, &model.counts);
         compare("connections", &self.conns.len(), &model.conns.len());

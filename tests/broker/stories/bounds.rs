@@ -1,8 +1,8 @@
 //! Limits of the queues of absent peers.
 
-use peerbroker::broker::Routed;
 use peerbroker::config::Limits;
-use peerbroker::events::Outcome;
+use peerbroker::events::{Count, Outcome};
+use peerbroker::router::Routed;
 use peerbroker::wire::{CloseReason, DropReason, MessageKind};
 
 use super::{blocked, house, house_with, messages};
@@ -81,7 +81,7 @@ fn later_messages_of_a_dropped_conversation_are_dropped_too() {
     let new = Socket::open();
     let _b = house.connect("b", "t", &new);
     assert_eq!(messages(&new), ["of c"]);
-    assert_eq!(house.broker.counters().totals().expired(), 1);
+    assert_eq!(house.broker.counters().total(Count::Expired), 1);
 }
 
 #[test]
@@ -104,8 +104,8 @@ fn a_message_that_does_not_wait_is_lost_to_a_peer_that_was_just_dismissed() {
     assert_eq!(dropped(send(&a, "b", text("x"), false)), None);
     b.dismiss(CloseReason::Kicked);
     assert_eq!(dropped(send(&a, "b", text("x"), false)), Some(DropReason::Absent));
-    let totals = house.broker.counters().totals();
-    let leaves = |outcome| totals.messages(MessageKind::Leave, outcome);
+    let counters = house.broker.counters();
+    let leaves = |outcome| counters.total(Count::Messages(MessageKind::Leave, outcome));
     assert_eq!(leaves(Outcome::Delivered), 1);
     assert_eq!(leaves(Outcome::Dropped(DropReason::Absent)), 1);
 }
@@ -114,7 +114,7 @@ fn a_message_that_does_not_wait_is_lost_to_a_peer_that_was_just_dismissed() {
 fn nothing_waits_under_a_key_that_was_revoked() {
     let house = house();
     let a = house.connect("a", "s", &Socket::open());
-    house.broker.remove_tenant("peerjs");
+    house.broker.remove_key("peerjs");
     for (keep, reason) in [(true, DropReason::KeyRevoked), (false, DropReason::Absent)] {
         assert_eq!(dropped(send(&a, "b", text("x"), keep)), Some(reason));
     }
@@ -134,12 +134,12 @@ fn each_message_is_counted_where_it_ends() {
     for message in ["fits", "fits too", "one too many"] {
         offer(&a, "d", message);
     }
-    let totals = house.broker.counters().totals();
-    let offers = |outcome| totals.messages(MessageKind::Offer, outcome);
+    let counters = house.broker.counters();
+    let offers = |outcome| counters.total(Count::Messages(MessageKind::Offer, outcome));
     assert_eq!(offers(Outcome::Queued), 5);
     assert_eq!(offers(Outcome::Delivered), 3);
     assert_eq!(offers(Outcome::Expired), 1);
     // All that its sender had waiting there is lost with it.
     assert_eq!(offers(Outcome::Dropped(DropReason::QueueMessages)), 3);
-    assert_eq!((totals.expired(), totals.opened()), (2, 2));
+    assert_eq!((counters.total(Count::Expired), counters.total(Count::Opened)), (2, 2));
 }

@@ -1,7 +1,7 @@
 //! Peers of other nodes, and ids that nobody has: what a node of a cluster keeps of them.
 
-use peerbroker::broker::{Located, Routed};
 use peerbroker::config::Limits;
+use peerbroker::router::{Located, Routed};
 use peerbroker::wire::DropReason;
 
 use super::messages;

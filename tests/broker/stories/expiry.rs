@@ -1,6 +1,6 @@
 //! Expiry of messages.
 
-use peerbroker::broker::{IdLease, Routed};
+use peerbroker::router::{IdLease, Routed};
 
 use super::{house, messages};
 use crate::socket::Socket;

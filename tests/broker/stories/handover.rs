@@ -1,6 +1,6 @@
 //! Messages that are partly written when a connection loses its id.
 
-use peerbroker::broker::{IdLease, Outgoing, Routed};
+use peerbroker::router::{IdLease, Outgoing, Routed};
 use peerbroker::wire::CloseReason;
 use peerbroker::wire::Frame;
 
@@ -54,7 +54,7 @@ fn a_message_finished_during_the_goodbye_is_delivered_there_and_only_there() {
     offer(&a, "b", "second");
     let parting = b.part(CloseReason::Left, false).unwrap();
     old.set_room(usize::MAX);
-    parting.with_outbox(|outbox| {
+    parting.peer.with_last_outbox(|outbox| {
         outbox.push_unbounded(Outgoing::notice(Frame::close(None)));
         outbox.flush();
     });
@@ -81,7 +81,7 @@ fn a_takeover_moves_what_was_not_written_to_the_new_socket_behind_open_in_order(
     assert!(b.is_current());
     old.set_room(usize::MAX);
     assert_eq!(
-        before.part(CloseReason::Left, false).map(|parting| (flush(&parting), parting.why()).1),
+        before.part(CloseReason::Left, false).map(|parting| (flush(&parting), parting.why).1),
         Some(CloseReason::Replaced)
     );
     assert_eq!((messages(&old), last(&old)), (vec![], Some(closed(CloseReason::Replaced))));
@@ -101,7 +101,7 @@ fn a_takeover_takes_back_the_message_that_the_old_socket_is_in_the_middle_of() {
     assert_eq!(messages(&new), ["first", "second", "third"]);
     // Nothing can follow half a message, so the old connection gets no close frame.
     let parting = before.part(CloseReason::Left, false).unwrap();
-    assert!(parting.with_outbox(|outbox| outbox.is_broken()).unwrap());
+    assert!(parting.peer.with_last_outbox(|outbox| outbox.is_broken()).unwrap());
     old.set_room(usize::MAX);
     flush(&parting);
     drop(parting);

@@ -1,15 +1,15 @@
 //! Holders of ids, and registration.
 
-use peerbroker::broker::{IdLease, Outgoing, RegisterOutcome, Routed};
 use peerbroker::clock::Clock;
 use peerbroker::config::Limits;
 use peerbroker::events::Events;
 use peerbroker::node::Node;
+use peerbroker::router::{IdLease, Outgoing, RegisterRefusal, Routed};
 use peerbroker::wire::{ApiKey, CloseReason};
 
 use super::{asked, closed, house, house_with, is_pending, last, messages};
 use crate::socket::Socket;
-use crate::{expired, offer, peer, register, send, text};
+use crate::{offer, peer, register, send, tenant, text};
 
 #[test]
 fn a_late_goodbye_does_not_remove_the_successor() {
@@ -37,7 +37,7 @@ fn a_late_end_after_a_timeout_does_not_remove_the_next_holder() {
     let old = house.connect("a", "s", &Socket::open());
     house.pass(60_000);
     let new = house.connect("a", "another token", &Socket::open());
-    assert_eq!(old.part(CloseReason::Left, true).map(|parting| parting.why()), Some(CloseReason::TimedOut));
+    assert_eq!(old.part(CloseReason::Left, true).map(|parting| parting.why), Some(CloseReason::TimedOut));
     assert!(new.is_current());
     assert_eq!(house.realm.len(), 1);
 }
@@ -67,7 +67,7 @@ fn another_token_is_refused_and_gets_nothing() {
     let socket = Socket::open();
     let mut outbox = socket.outbox(1000);
     let refused = register(&house.realm, "a", "other", &mut outbox);
-    assert!(matches!(refused, RegisterOutcome::Taken));
+    assert!(matches!(refused, Err(RegisterRefusal::Taken)));
     assert_eq!(socket.heard(), []);
     // The outbox is unchanged, so that it can send the refusal.
     outbox.push_unbounded(Outgoing::notice(text("ID-TAKEN")));
@@ -82,12 +82,12 @@ fn the_limit_is_of_registered_peers_and_not_of_takeovers() {
     let _b = house.connect("b", "s", &Socket::open());
     offer(&a, "c", "waiting");
     let refused = Socket::open();
-    assert!(matches!(house.try_connect("c", "s", &refused), RegisterOutcome::Full));
+    assert!(matches!(house.try_connect("c", "s", &refused), Err(RegisterRefusal::Full)));
     assert_eq!(refused.heard(), []);
     let again = house.connect("a", "s", &Socket::open());
     assert_eq!(house.realm.len(), 2);
     drop(a);
-    assert!(matches!(house.try_connect("c", "s", &Socket::open()), RegisterOutcome::Full));
+    assert!(matches!(house.try_connect("c", "s", &Socket::open()), Err(RegisterRefusal::Full)));
     drop(again);
     let socket = Socket::open();
     let _c = house.connect("c", "s", &socket);
@@ -98,7 +98,7 @@ fn the_limit_is_of_registered_peers_and_not_of_takeovers() {
 #[test]
 fn a_client_limit_of_zero_refuses_everybody() {
     let house = house_with(|limits| limits.concurrent_limit = 0);
-    assert!(matches!(house.try_connect("a", "s", &Socket::open()), RegisterOutcome::Full));
+    assert!(matches!(house.try_connect("a", "s", &Socket::open()), Err(RegisterRefusal::Full)));
     assert!(house.realm.is_empty());
 }
 
@@ -119,11 +119,11 @@ fn ids_are_in_order_of_first_registration_and_a_takeover_keeps_its_place() {
 #[test]
 fn realms_do_not_know_each_other() {
     let house = house();
-    let other = house.broker.add_tenant(ApiKey::parse("other").unwrap(), 10, expired);
+    let other = tenant(&house.broker, "other", 10);
     let a = house.connect("a", "s", &Socket::open());
     let socket = Socket::open();
     let registered = register(&other.peers(), "b", "s", &mut socket.outbox(1000));
-    assert!(matches!(registered, RegisterOutcome::Registered(_)));
+    assert!(registered.is_ok());
     assert!(matches!(send(&a, "b", text("x"), true), Routed::Queued));
     assert!(matches!(send(&a, "b", text("x"), false), Routed::Dropped(_)));
     assert_eq!(messages(&socket), Vec::<String>::new());
@@ -142,7 +142,7 @@ fn when_the_server_stops_everybody_hears_it_and_nobody_comes_in() {
     assert!(sockets.iter().all(|socket| last(socket) == Some(closed(CloseReason::Shutdown))));
     assert!(held.iter().all(|held| !held.is_current()));
     for id in ["a", "d"] {
-        assert!(matches!(house.try_connect(id, "s", &Socket::open()), RegisterOutcome::Closing));
+        assert!(matches!(house.try_connect(id, "s", &Socket::open()), Err(RegisterRefusal::Closing)));
     }
 }
 
@@ -175,7 +175,7 @@ fn a_message_to_oneself_comes_back() {
 fn a_key_has_realms_only_while_it_has_clients() {
     let node = Node::new(Limits::default(), Clock::manual(), Events::default(), None);
     let key = |number: usize| ApiKey::parse(&format!("key-{number}")).unwrap();
-    let tenants: Vec<_> = (0..100).map(|number| node.add_tenant(key(number), 10, expired)).collect();
+    let tenants: Vec<_> = (0..100).map(|number| tenant(&node, key(number).as_str(), 10)).collect();
     assert_eq!(node.active_keys(), 0);
     for realm in [tenants[3].peers(), tenants[3].guests().realm.clone(), tenants[7].peers()] {
         let lease = register(&realm, "a", "s", &mut Socket::open().outbox(1000));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerbroker::config::Limits;
-use peerbroker::directory::{HostedRoom, PlayerName, RoomError, Rooms};
+use peerbroker::rendezvous::{HostedRoom, PlayerName, RoomError, Rooms};
 
 use crate::{House, peer};
 
@@ -230,7 +230,7 @@ fn an_invalid_code_is_not_a_room() {
 fn rooms_of_two_keys_do_not_meet() {
     let (house, rooms) = rooms();
     let key = peerbroker::wire::ApiKey::parse("other").unwrap();
-    let others = Arc::clone(&house.broker.add_tenant(key, 10, crate::expired).guests().rooms);
+    let others = Arc::clone(&crate::tenant(&house.broker, key.as_str(), 10).guests().rooms);
     let hosting = host(&rooms);
     assert!(!others.contains(hosting.code()));
     assert_eq!(problem(&others, hosting.code(), "anna"), Some(RoomError::NoRoom));

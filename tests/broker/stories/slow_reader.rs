@@ -1,6 +1,7 @@
 //! Clients that do not read.
 
-use peerbroker::broker::{IdLease, Outbox};
+use peerbroker::events::Count;
+use peerbroker::router::{IdLease, Outbox};
 use peerbroker::wire::CloseReason;
 use peerbroker::wire::Frame;
 
@@ -23,7 +24,7 @@ fn a_flood_expires_for_its_sender_and_its_recipient_stays() {
     assert!(b.is_current());
     let expired = messages(&flooder).len();
     assert!(expired > 0 && messages(&flooder).iter().all(|text| text == "EXPIRE b a"));
-    assert_eq!(house.broker.counters().totals().expired(), expired as u64);
+    assert_eq!(house.broker.counters().total(Count::Expired), expired as u64);
     offer(&c, "b", "another");
     slow.set_room(usize::MAX);
     b.with_outbox(Outbox::flush);
@@ -75,7 +76,7 @@ fn a_client_that_takes_nothing_of_a_full_outbox_is_closed_and_the_rest_waits() {
     slow.set_room(usize::MAX);
     let parting = b.part(CloseReason::Left, false).unwrap();
     flush(&parting);
-    assert_eq!(parting.why(), CloseReason::SlowReader);
+    assert_eq!(parting.why, CloseReason::SlowReader);
     drop(parting);
     assert_eq!((messages(&slow), last(&slow)), (vec!["begun".to_owned()], Some(Heard::Close(Some(4003)))));
     let new = Socket::open();
@@ -187,7 +188,7 @@ fn one_that_does_not_read_the_answers_to_its_own_pings_is_a_slow_reader() {
     }
     assert!(!a.is_current());
     assert_eq!(slow_readers(&house), 1);
-    assert_eq!(a.part(CloseReason::Left, false).map(|parting| parting.why()), Some(CloseReason::SlowReader));
+    assert_eq!(a.part(CloseReason::Left, false).map(|parting| parting.why), Some(CloseReason::SlowReader));
 }
 
 #[test]
@@ -200,7 +201,7 @@ fn one_that_does_not_read_that_its_messages_expired_is_a_slow_reader() {
     assert!(a.is_current());
     house.pass(5000);
     assert_eq!(slow_readers(&house), 1);
-    assert_eq!(a.part(CloseReason::Left, false).map(|parting| parting.why()), Some(CloseReason::SlowReader));
+    assert_eq!(a.part(CloseReason::Left, false).map(|parting| parting.why), Some(CloseReason::SlowReader));
 }
 
 #[test]

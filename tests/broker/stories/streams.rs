@@ -4,7 +4,9 @@ use std::future::Future as _;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use peerbroker::broker::{ConnectionInfo, IdLease, PendingRegistration, RegisterOutcome, RegisterRequest};
+use peerbroker::router::{
+    ConnectionInfo, IdLease, Peer, PendingRegistration, RegisterRefusal, RegisterRequest,
+};
 use peerbroker::wire::{CloseReason, Link, Token};
 
 use super::{blocked, closed, house, house_with, last};
@@ -22,9 +24,12 @@ fn connect(house: &House, link: Link, token: &str, socket: &Socket) -> IdLease {
         info: ConnectionInfo::default(),
         claim: None,
     };
-    match house.realm.register(newcomer, &mut socket.outbox(house.broker.config().load().limits.outbox_bytes))
-    {
-        RegisterOutcome::Registered(registration) => registration,
+    match IdLease::register(
+        &house.realm,
+        newcomer,
+        &mut socket.outbox(house.broker.config().load().limits.outbox_bytes),
+    ) {
+        Ok(registration) => registration,
         _ => panic!("not admitted"),
     }
 }
@@ -90,22 +95,23 @@ fn a_stream_is_one_for_its_own_token_alone() {
     assert!(house.realm.is_streamed(&peer("a"), &token("t")));
     assert!(!house.realm.is_streamed(&peer("a"), &token("other")));
     assert!(!house.realm.is_streamed(&peer("b"), &token("t")));
-    assert!(house.realm.holder(&peer("a"), &token("t")).is_some());
-    assert!(house.realm.holder(&peer("a"), &token("other")).is_none());
-    house.realm.end_stream(&peer("a"), &token("other"));
+    assert!(Peer::find(&house.realm, &peer("a"), &token("t")).is_some());
+    assert!(Peer::find(&house.realm, &peer("a"), &token("other")).is_none());
+    Peer::end_stream(&house.realm, &peer("a"), &token("other"));
     assert!(stream.is_current());
-    house.realm.end_stream(&peer("a"), &token("t"));
+    Peer::end_stream(&house.realm, &peer("a"), &token("t"));
     assert!(!stream.is_current() && house.realm.is_empty());
     assert_eq!(last(&socket), Some(closed(CloseReason::Replaced)));
     let socket = connect(&house, Link::Socket, "t", &Socket::open());
-    house.realm.end_stream(&peer("a"), &token("t"));
+    Peer::end_stream(&house.realm, &peer("a"), &token("t"));
     assert!(socket.is_current() && !house.realm.is_streamed(&peer("a"), &token("t")));
 }
 
 #[test]
 fn a_client_that_waits_for_an_id_is_told_when_it_is_registered_with_its_token() {
     let house = house();
-    let wait = |with: &str| house.realm.wait_for(&peer("a"), &token(with)).expect("not too many");
+    let wait =
+        |with: &str| PendingRegistration::wait(&house.realm, &peer("a"), &token(with)).expect("not too many");
     let (mut one, mut two, mut other) = (wait("t"), wait("t"), wait("other"));
     assert_eq!(now(&mut one), Poll::Pending);
     let held = connect(&house, Link::Socket, "t", &Socket::open());
@@ -126,8 +132,8 @@ fn a_client_that_waits_for_an_id_is_told_when_it_is_registered_with_its_token() 
 fn a_refusal_at_the_limit_does_not_end_the_wait_for_an_id_and_an_announced_refusal_does() {
     let house = house_with(|limits| limits.concurrent_limit = 1);
     let _b = house.connect("b", "s", &Socket::open());
-    let mut waiting = house.realm.wait_for(&peer("a"), &token("t")).unwrap();
-    assert!(matches!(house.try_connect("a", "t", &Socket::open()), RegisterOutcome::Full));
+    let mut waiting = PendingRegistration::wait(&house.realm, &peer("a"), &token("t")).unwrap();
+    assert!(matches!(house.try_connect("a", "t", &Socket::open()), Err(RegisterRefusal::Full)));
     assert_eq!(now(&mut waiting), Poll::Pending);
     house.realm.announce_refusal(&peer("a"), &token("t"));
     assert_eq!(now(&mut waiting), Poll::Ready(false));
@@ -136,7 +142,7 @@ fn a_refusal_at_the_limit_does_not_end_the_wait_for_an_id_and_an_announced_refus
 #[test]
 fn no_more_than_sixty_four_wait_for_one_id_with_one_token_and_a_place_that_is_given_up_is_free() {
     let house = house();
-    let wait = |token_text: &str| house.realm.wait_for(&peer("a"), &token(token_text));
+    let wait = |token_text: &str| PendingRegistration::wait(&house.realm, &peer("a"), &token(token_text));
     let mut waiting: Vec<PendingRegistration> = (0..64).map(|_| wait("guessed").unwrap()).collect();
     assert!(wait("guessed").is_none());
     // Others cannot use up the owner's places with other tokens.
@@ -166,8 +172,8 @@ fn a_stream_takes_nothing_from_a_websocket_of_its_client() {
         info: ConnectionInfo::default(),
         claim: None,
     };
-    let refused = house.realm.register(newcomer, &mut stream.outbox(1000));
-    assert!(matches!(refused, RegisterOutcome::Elsewhere));
+    let refused = IdLease::register(&house.realm, newcomer, &mut stream.outbox(1000));
+    assert!(matches!(refused, Err(RegisterRefusal::Elsewhere)));
     assert!(websocket.is_current());
     assert_eq!(stream.heard(), []);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
-use peerbroker::broker::{Outbox, RegisterOutcome, Routed};
+use peerbroker::router::{Outbox, Routed};
 use peerbroker::wire::CloseReason;
 
 use super::{blocked, house, messages};
@@ -49,10 +49,8 @@ fn the_sockets_own_task_is_woken_when_only_it_can_go_on() {
             // As with TLS: only its task can write.
             None => Outbox::new(1000, None),
         };
-        let RegisterOutcome::Registered(b) = register(&house.realm, "b", "t", &mut outbox) else {
-            panic!("not admitted")
-        };
-        b.with_outbox(|outbox| outbox.set_owner(&waker));
+        let Ok(b) = register(&house.realm, "b", "t", &mut outbox) else { panic!("not admitted") };
+        b.with_outbox(|outbox| outbox.set_task(&waker));
         offer(&a, "b", "x");
         assert_eq!(rung(), wakes);
         // Also to be told that it was dismissed.
@@ -70,7 +68,7 @@ fn a_goodbye_that_was_cut_off_by_a_successor_is_woken_to_end() {
     let b = house.connect("b", "t", &blocked(3));
     offer(&a, "b", "first");
     let parting = b.part(CloseReason::Left, false).unwrap();
-    parting.with_outbox(|outbox| outbox.set_owner(&Waker::from(Arc::clone(&bell))));
+    parting.peer.with_last_outbox(|outbox| outbox.set_task(&Waker::from(Arc::clone(&bell))));
     let _b = house.connect("b", "t", &Socket::open());
     assert!(bell.0.load(Ordering::SeqCst) > 0);
 }
@@ -82,7 +80,7 @@ fn a_broken_socket_wakes_its_task_and_loses_nothing() {
     let a = house.connect("a", "s", &Socket::open());
     let socket = Socket::open();
     let b = house.connect("b", "t", &socket);
-    b.with_outbox(|outbox| outbox.set_owner(&Waker::from(Arc::clone(&bell))));
+    b.with_outbox(|outbox| outbox.set_task(&Waker::from(Arc::clone(&bell))));
     socket.break_off();
     offer(&a, "b", "first");
     offer(&a, "b", "second");

@@ -1,63 +1,16 @@
-//! What a client sees of a TLS port.
+//! A TLS port as a client sees it.
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::ClientConnection;
+use rustls_pki_types::CertificateDer;
+use testkit::tls::trusting_everybody;
 use x509_parser::parse_x509_certificate;
 
 use crate::http_client::{PATIENCE, connect};
-
-/// Accepts every certificate.
-#[derive(Debug)]
-struct Anybody(CryptoProvider);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-pub fn trusting_everybody() -> Arc<ClientConfig> {
-    let provider = rustls::crypto::ring::default_provider();
-    let builder = ClientConfig::builder_with_provider(Arc::new(provider.clone()));
-    let builder = builder.with_safe_default_protocol_versions().unwrap().dangerous();
-    Arc::new(builder.with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth())
-}
 
 /// The certificate that a port shows, and its issuer.
 pub fn shown(address: SocketAddr) -> (CertificateDer<'static>, String) {
@@ -82,7 +35,7 @@ pub fn wait_for_new(address: SocketAddr, old: Option<&CertificateDer<'_>>) -> Ce
     }
 }
 
-/// Whether a handshake for a protocol works, as a validator would make one.
+/// True if a handshake for a protocol works, as a validator would make one.
 pub fn accepts(address: SocketAddr, name: &str, protocol: &[u8]) -> bool {
     let mut config = Arc::unwrap_or_clone(trusting_everybody());
     config.alpn_protocols = vec![protocol.to_vec()];

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::nodes::Nodes;
+use super::nodes::{Nodes, SHORT_LEASE};
 use crate::http_client::HttpConnection;
 
 #[test]
@@ -86,7 +86,7 @@ fn statistics_have_the_numbers_of_each_node_and_their_sums() {
 
 #[test]
 fn a_node_out_of_its_cluster_is_not_ready_and_says_why() {
-    let mut nodes = Nodes::start(1, &["--cluster_lease", "1000"]);
+    let mut nodes = Nodes::start(1, SHORT_LEASE);
     let ready = nodes.apis[0].get("/readyz");
     assert_eq!((ready.status, ready.json), (200, json!({"ready": true, "reasons": []})));
     nodes.redis.kill();

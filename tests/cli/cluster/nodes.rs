@@ -10,6 +10,9 @@ use crate::http_client::PATIENCE;
 use crate::program::Program;
 use crate::redis_server::RedisServer;
 
+/// Arguments for a lease that ends during a test, and not because the machine is busy.
+pub const SHORT_LEASE: &[&str] = &["--cluster_lease", "4000"];
+
 pub struct Nodes {
     pub redis: RedisServer,
     pub programs: Vec<Program>,

@@ -21,7 +21,7 @@ fn a_key_in_redis_is_in_force_on_every_node() {
     let nodes = Nodes::start(2, &["--keys", "redis", "--no_default_key"]);
     let wait_until = |status: u16| {
         for program in &nodes.programs {
-            nodes.wait_until("the change is in force", || program.get("/shared/peers").status == status);
+            nodes.wait_until("the change is active", || program.get("/shared/peers").status == status);
         }
     };
     keys(&nodes, &["add", "--key", "shared", "--allow_discovery"]);
@@ -54,7 +54,7 @@ fn a_subject_is_the_same_peer_on_every_node() {
     let secret = directory.file("secret", SECRET);
     keys(&nodes, &["add", "--key", "proved", "--jwt_secret_file", &secret, "--allow_discovery"]);
     for program in &nodes.programs {
-        nodes.wait_until("the key is in force", || program.get("/proved/peers").status == 200);
+        nodes.wait_until("the key is active", || program.get("/proved/peers").status == 200);
     }
     let token = |number: u64| {
         let claims = json!({"sub": "alice", "exp": 4_000_000_000_u64, "number": number});

@@ -1,11 +1,16 @@
-//! What a node of a cluster tells its operator: in the log, through the one account of what happens.
+//! The log of a node of a cluster.
 
-use super::nodes::{Nodes, wait_until};
+use std::thread;
+
+use testkit::wire::opcode;
+
+use super::nodes::{Nodes, SHORT_LEASE, wait_until};
+use crate::program::Program;
 use crate::redis_server::RedisServer;
 
 #[test]
 fn the_log_tells_of_the_cluster() {
-    let mut nodes = Nodes::start(2, &["--cluster_lease", "1000"]);
+    let mut nodes = Nodes::start(2, SHORT_LEASE);
     nodes.programs[1].signal("-KILL");
     nodes.wait_until("b is known to be gone", || {
         let stats = nodes.stats(0);
@@ -19,23 +24,24 @@ fn the_log_tells_of_the_cluster() {
     let log = nodes.log_of(0);
     let mut rest = log.as_str();
     for words in [
-        "joined the cluster as ",
-        "the node \"b\"",
+        "INFO  peerbroker::runtime::log_events] node a joined (no other nodes)",
+        "INFO  peerbroker::runtime::log_events] node b joined\n",
+        "WARN  peerbroker::runtime::log_events] node b died: its ids are free",
         "cannot reach the other nodes",
         "the lease of this node has ended",
-        "joined the cluster as ",
+        "node a joined (no other nodes)",
         "the other nodes can be reached again",
     ] {
         let (_, behind) = rest.split_once(words).unwrap_or_else(|| panic!("{words} in {rest} of {log}"));
         rest = behind;
     }
-    assert_eq!(log.matches("is gone").count(), 1, "{log}");
+    assert_eq!(log.matches(" died").count(), 1, "{log}");
     assert_eq!(log.matches("cannot reach the other nodes").count(), 1, "{log}");
 }
 
 #[test]
 fn nodes_that_were_gone_before_are_no_news() {
-    let mut nodes = Nodes::start(1, &["--cluster_lease", "1000"]);
+    let mut nodes = Nodes::start(1, SHORT_LEASE);
     nodes.programs[0].stop();
     let url = nodes.redis.url();
     let args = ["--redis", &url, "--node_name", "next", "--ops_port", "0"];
@@ -43,14 +49,40 @@ fn nodes_that_were_gone_before_are_no_news() {
     let (api, _) = next.expect_api();
     nodes.wait_until("the node has joined", || api.get("/readyz").status == 200);
     let log = next.stop().stderr;
-    assert!(log.contains("joined the cluster") && !log.contains("is gone"), "{log}");
+    assert!(log.contains("node next joined (no other nodes)"), "{log}");
+    assert!(!log.contains(" died") && !log.contains(" left"), "{log}");
+}
+
+#[test]
+fn a_planned_stop_is_no_warning_and_a_node_that_joins_names_the_others() {
+    let mut nodes = Nodes::start(2, &[]);
+    let second = nodes.log_of(1);
+    assert!(second.contains("node b joined (1 other: a)"), "{second}");
+    nodes.programs[0].expect_log("node b left");
+    let log = nodes.log_of(0);
+    assert!(!log.contains("WARN  peerbroker::runtime::log_events]"), "{log}");
+}
+
+#[test]
+fn a_refused_login_and_a_redis_that_evicts_are_named() {
+    let redis = RedisServer::with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
+    let mut wrong =
+        Program::start(&["--redis", &format!("redis://peerbroker:wrong@127.0.0.1:{}", redis.port())]);
+    wrong.expect_log("Redis refused the login (WRONGPASS");
+    let log = wrong.stop().stderr;
+    let line = log.lines().find(|line| line.contains("refused the login")).unwrap();
+    assert!(line.ends_with("; serving local clients only"), "{line}");
+    let mut right = Program::start(&["--redis", &redis.url_of_user()]);
+    right.expect_log("(maxmemory-policy allkeys-lru)");
+    let log = right.stop().stderr;
+    assert!(log.contains("set maxmemory-policy noeviction"), "{log}");
 }
 
 #[test]
 fn a_node_that_may_not_read_what_others_say_is_not_ready_and_says_why() {
     let redis = RedisServer::with(&["--user", "deaf", "on", ">secret", "~*", "+@all", "-xread"]);
     let url = format!("redis://deaf:secret@127.0.0.1:{}", redis.port());
-    let args = ["--redis", &url, "--cluster_lease", "1000", "--ops_port", "0"];
+    let args = [&["--redis", &url, "--ops_port", "0"], SHORT_LEASE].concat();
     let mut program = crate::program::Program::start(&args);
     let (api, _) = program.expect_api();
     // It joins, and finds out.
@@ -64,7 +96,7 @@ fn a_node_that_may_not_read_what_others_say_is_not_ready_and_says_why() {
 
 #[test]
 fn ids_that_are_lost_after_an_outage_are_counted_in_the_log() {
-    let mut nodes = Nodes::start(2, &["--cluster_lease", "1000"]);
+    let mut nodes = Nodes::start(2, SHORT_LEASE);
     nodes.redis.kill();
     for api in &nodes.apis {
         nodes.wait_until("the node is out", || api.get("/readyz").status == 503);
@@ -74,16 +106,33 @@ fn ids_that_are_lost_after_an_outage_are_counted_in_the_log() {
         client.expect_open();
         client
     };
-    let mut clients = [open(0, "one"), open(1, "other")];
+    // Both answer pings. Otherwise the winner could be found dead after the loser was told, and nobody would have the id.
+    let mut clients: Vec<_> = [open(0, "one"), open(1, "other")]
+        .into_iter()
+        .map(|mut client| {
+            thread::spawn(move || {
+                while let Some(frame) = client.next_frame("the end") {
+                    match frame.opcode() {
+                        opcode::PING => client.pong(&frame.payload),
+                        opcode::CLOSE => break,
+                        _ => {}
+                    }
+                }
+            })
+        })
+        .collect();
     nodes.redis.start_again();
     for api in &nodes.apis {
         nodes.wait_until("the node is back", || api.get("/readyz").status == 200);
     }
     let holders = || -> Vec<usize> { (0..2).filter(|node| nodes.stats(*node)["clients"] == 1).collect() };
-    nodes.wait_until("one client has the id", || holders().len() == 1);
-    let loser = 1 - holders()[0];
-    // The first text of the end may be a frame of its own.
-    while clients[loser].next_frame("the end").is_some_and(|frame| frame.opcode() != 0x8) {}
+    let mut holding = Vec::new();
+    nodes.wait_until("one client has the id", || {
+        holding = holders();
+        holding.len() == 1
+    });
+    let loser = 1 - holding[0];
+    clients.swap_remove(loser).join().expect("the end");
     // It is told with the next renewal of the lease.
     let lost = "lost to clients of other nodes after the outage: 1";
     let logs = [nodes.log_of(0), nodes.log_of(1)];

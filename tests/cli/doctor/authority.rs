@@ -20,7 +20,7 @@ pub struct Wanted<'a> {
     pub name: &'a str,
     /// The years in which it is valid, from their first day to that of the second one.
     pub years: (i32, i32),
-    /// Whether the server shows that of the authority behind it.
+    /// True if the server shows that of the authority behind it.
     pub has_chain: bool,
 }
 

@@ -1,8 +1,8 @@
 //! nginx in front of a broker, with the mistakes that people make.
 
 use super::examine;
-use super::nginx::Nginx;
 use crate::program::Program;
+use testkit::nginx::Nginx;
 
 /// A location that is right, except for what a test changes.
 const RIGHT: &str = "

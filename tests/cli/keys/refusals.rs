@@ -18,7 +18,11 @@ fn a_key_that_is_there_or_is_not_there_ends_with_1() {
         &["disable", "absent"],
         &["remove", "absent"],
     ] {
-        assert_eq!(refused(&directory, args, 1), "error: there is no key absent\n", "{args:?}");
+        assert_eq!(
+            refused(&directory, args, 1),
+            "error: there is no stored key absent. A key of the configuration file is changed there, and --config names the file\n",
+            "{args:?}"
+        );
     }
 }
 
@@ -72,7 +76,7 @@ fn a_wrong_value_ends_with_2_and_names_its_flag_and_what_is_accepted() {
         ("--messages_per_second", "4294967296", "a whole number of 0 or more"),
         ("--allow_discovery", "maybe", "true or false"),
         ("--allow_no_origin", "2", "true or false"),
-        ("--auth", "password", "none, jwt, webhook"),
+        ("--auth", "password", "none, jwt or webhook"),
         ("--auth_url", "example.org", "must begin with http:// or https://"),
         ("--auth_url", "https://user:password@example.org/", "must not have a user name"),
     ] {

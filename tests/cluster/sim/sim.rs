@@ -34,7 +34,7 @@ use store::{Micros, Store};
 /// The store's clock when a simulation begins.
 const EPOCH: Micros = 1_700_000_000_000_000;
 
-/// What is wrong.
+/// The faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.

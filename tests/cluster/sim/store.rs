@@ -1,4 +1,4 @@
-//! What the store has in it, and every change of it. Knows no time but the one that it is given, in microseconds.
+//! The content of the store, and every change of it. Knows no time but the one that it is given, in microseconds.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,7 +10,7 @@ use peerbroker::wire::{ApiKey, Link, NodeId};
 
 pub type Micros = u64;
 
-/// How long owners that have lost a name are known after its release.
+/// Time that owners which have lost a name are known after its release.
 const FORMER: Micros = 60_000_000;
 
 const HOUR: Micros = 3_600_000_000;
@@ -45,9 +45,10 @@ struct Record {
 struct Lease {
     name: String,
     end: Micros,
+    left: bool,
 }
 
-/// How something was before a change.
+/// The state of something before a change.
 enum Undo {
     Record(Name, Option<Record>),
     Clients(ApiKey, BTreeMap<NodeId, usize>),
@@ -135,7 +136,7 @@ impl Store {
             return false;
         }
         self.note(now, Undo::Lease(node, self.leases.get(&node).cloned()));
-        self.leases.insert(node, Lease { name: name.to_owned(), end: now + lease });
+        self.leases.insert(node, Lease { name: name.to_owned(), end: now + lease, left: false });
         if !self.inboxes.contains_key(&node) {
             self.note(now, Undo::Inbox(node, None));
             self.inboxes.insert(node, VecDeque::new());
@@ -160,6 +161,7 @@ impl Store {
             node: *node,
             name: lease.name.clone(),
             alive: lease.end > now,
+            left: lease.left,
         };
         Renewal::Renewed(self.leases.iter().map(member).collect())
     }
@@ -167,7 +169,7 @@ impl Store {
     pub fn leave(&mut self, now: Micros, node: NodeId) {
         if let Some(lease) = self.leases.get_mut(&node) {
             let before = lease.clone();
-            lease.end = lease.end.min(now);
+            (lease.end, lease.left) = (lease.end.min(now), true);
             self.note(now, Undo::Lease(node, Some(before)));
         }
         if let Some(inbox) = self.inboxes.remove(&node) {
@@ -394,7 +396,7 @@ impl Store {
         self.clients.get(key).map_or(0, |nodes| nodes.values().sum())
     }
 
-    /// How many batches were appended ever.
+    /// The number of batches appended so far.
     pub fn appended(&self) -> u64 {
         self.appended
     }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::PATIENCE;
 use crate::wire::{self, FIN, Frame, opcode};
 
-/// What a client saw.
+/// An observation of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
     Open,
@@ -78,7 +78,7 @@ pub struct Client {
     pub begun: Stamp,
     noted: Rc<Noted>,
     orders: mpsc::UnboundedSender<Order>,
-    /// How much of what was seen a test has read.
+    /// The number of observations that a test has read.
     read: Cell<usize>,
 }
 
@@ -106,7 +106,7 @@ impl Client {
         self.noted.seen.borrow().iter().find_map(wanted)
     }
 
-    /// Whether it got the message that has this number as its payload.
+    /// True if it got the message that has this number as its payload.
     pub fn has_message(&self, number: usize) -> bool {
         let text = format!("m{number}");
         self.find(|(_, seen)| matches!(seen, Seen::Message { payload, .. } if *payload == text).then_some(()))

@@ -58,7 +58,7 @@ impl Cluster {
         }
         let cluster = Cluster { nodes, redis, _dir: dir };
         for node in &cluster.nodes {
-            node.logs("joined the cluster").await;
+            node.logs(" joined (").await;
         }
         cluster
     }

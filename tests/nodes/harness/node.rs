@@ -1,24 +1,24 @@
 //! A node: the program, and its own link to Redis.
 
-use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use testkit::program;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::proxy::Proxy;
 use super::{Process, becomes, until};
 
-/// The variable for another program than the one that Cargo built.
-const PROGRAM: &str = "PEERBROKER_BIN";
-
 /// The variable for a program of another version. Nodes of both are there at a time, and each life of a node is of the other
 /// version, as in rolling updates forth and back.
 const OTHER_VERSION: &str = "PEERBROKER_OTHER_BIN";
+
+const UNREACHABLE: &str = "cannot reach the other nodes";
+const LEASE_ENDED: &str = "the lease of this node has ended";
 
 pub struct Node {
     dir: PathBuf,
@@ -41,11 +41,11 @@ impl Node {
         node
     }
 
-    fn program(&self) -> OsString {
+    fn program(&self) -> PathBuf {
         let number = self.dir.as_os_str().as_encoded_bytes().last().copied().map_or(0, usize::from);
         let is_other = (self.lives + number).is_multiple_of(2);
         let other = std::env::var_os(OTHER_VERSION).filter(|_| is_other);
-        other.or_else(|| std::env::var_os(PROGRAM)).unwrap_or_else(|| env!("CARGO_BIN_EXE_peerbroker").into())
+        other.map_or_else(program::path, PathBuf::from)
     }
 
     /// Starts it, on a new port.
@@ -121,19 +121,26 @@ impl Node {
         until(&format!("{text:?} in the log"), async || self.log().contains(text)).await;
     }
 
-    /// Whether its log says that it takes part, after an outage or a loss of Redis' data.
-    pub fn is_back(&self, lost_data: bool) -> bool {
+    /// Returns true if its log says that it takes part, after an outage or the end of a lease.
+    pub fn is_back(&self) -> bool {
         let log = self.log();
         let back = log.rfind("the other nodes can be reached again");
-        let out = log.rfind("cannot reach the other nodes");
-        let lost = log.rfind("the lease of this node has ended").filter(|_| lost_data);
-        out <= back && lost <= back
+        log.rfind(UNREACHABLE) <= back && log.rfind(LEASE_ENDED) <= back
     }
 
-    /// How often its lease has ended, in all its lives.
+    /// The number of its outages in all its lives, ends of leases included.
+    pub fn outages(&self) -> usize {
+        self.count_in_logs(UNREACHABLE) + self.lost_leases()
+    }
+
+    /// The number of leases that it has lost in all its lives.
     pub fn lost_leases(&self) -> usize {
+        self.count_in_logs(LEASE_ENDED)
+    }
+
+    fn count_in_logs(&self, text: &str) -> usize {
         let log = |life| read(&self.dir.join(format!("err{life}")));
-        (1..=self.lives).map(|life| log(life).matches("the lease of this node has ended").count()).sum()
+        (1..=self.lives).map(|life| log(life).matches(text).count()).sum()
     }
 
     pub async fn stats(&self) -> Value {

@@ -1,9 +1,10 @@
 //! A Redis of the test, on a socket in its directory. The drop ends it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use testkit::tools::find;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
@@ -39,10 +40,8 @@ impl Redis {
     pub async fn revive(&mut self) {
         let socket = self.socket();
         let _ = fs::remove_file(&socket);
-        // Where scripts/setup.sh unpacks it.
-        let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/proxies/usr/bin/redis-server");
-        let mut command =
-            Command::new(if unpacked.exists() { unpacked } else { PathBuf::from("redis-server") });
+        let program = find("redis-server").expect("redis-server, which scripts/setup.sh gets");
+        let mut command = Command::new(program);
         command
             .args(["--port", "0", "--save", "", "--appendonly", "yes", "--loglevel", "warning"])
             .arg("--unixsocket")
@@ -69,7 +68,7 @@ impl Redis {
         self.signal("-CONT");
     }
 
-    /// How many peers it knows.
+    /// The number of peers that it knows.
     pub async fn records(&self) -> usize {
         let script = "return #redis.call('KEYS', 'peerbroker:peer*')";
         let command = format!("EVAL \"{script}\" 0\r\n");

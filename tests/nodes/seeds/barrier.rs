@@ -7,9 +7,10 @@ use tokio::time::sleep;
 use super::fate::Fates;
 use super::world::{OwnEnd, World};
 use crate::harness::client::Stamp;
+use crate::harness::node::Node;
 use crate::harness::{PATIENCE, Seen, becomes};
 
-/// How long a node may take to take part again once Redis answers.
+/// Time in which a node must take part again once Redis answers.
 const BACK: Duration = Duration::from_secs(3);
 
 /// Waits until every client reaches every other and nothing waits anywhere. What did not come to pass, if anything.
@@ -43,11 +44,10 @@ pub async fn heal(world: &mut World) -> Result<(), String> {
         }
         sleep(crate::harness::LOOK).await;
     }
-    // Until then it gives ids without asking. A node that was paused only has nothing to say.
-    let lost_data = world.round().emptied;
-    becomes(BACK, async || world.cluster.nodes.iter().all(|node| node.is_back(lost_data))).await;
+    // Until then it gives ids without asking.
+    becomes(BACK, async || world.cluster.nodes.iter().all(Node::is_back)).await;
     // Known only now: a node notices late.
-    world.note_lost_leases();
+    world.note_outages();
     if !becomes(PATIENCE, async || Fates::of(world).missing(world).is_empty()).await {
         return Ok(());
     }
@@ -93,7 +93,7 @@ struct Try {
     from: usize,
     to: usize,
     sent: Vec<usize>,
-    /// How many EXPIREs the sender had heard when it sent the last one.
+    /// The EXPIREs that the sender had heard when it sent the last one.
     expired: usize,
     reached: bool,
 }

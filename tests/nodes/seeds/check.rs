@@ -1,4 +1,4 @@
-//! What must hold of all that the clients saw.
+//! Checks of all that the clients saw.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::world::{Conn, World};
 use crate::harness::Seen;
 use crate::harness::client::Stamp;
 
-/// How long the ids of a dead node may stay taken: its lease, and as much again for a busy machine.
+/// Time that the ids of a dead node may stay taken: its lease, and as much again for a busy machine.
 const FREED: Duration = Duration::from_secs(4);
 
 /// All that must not be.

@@ -1,4 +1,4 @@
-//! What became of each message.
+//! The fate of each message.
 
 use std::collections::HashMap;
 
@@ -79,7 +79,7 @@ pub fn round_of(world: &World, at: Stamp) -> &super::world::Round {
     world.rounds.iter().rfind(|round| round.from <= at).expect("a round")
 }
 
-/// Whether a recipient's connection broke in such a way that what the kernel had is lost.
+/// True if a recipient's connection broke in such a way that what the kernel had is lost.
 fn may_be_lost(world: &World, message: usize) -> bool {
     let sent = &world.sent[message];
     let round = round_of(world, sent.at);
@@ -90,7 +90,7 @@ fn may_be_lost(world: &World, message: usize) -> bool {
     })
 }
 
-/// Whether what became of a message may be unknown to the sender's node, so that EXPIRE is told in doubt.
+/// True if the fate of a message may be unknown to the sender's node, so that EXPIRE is told in doubt.
 pub fn is_in_doubt(world: &World, from: &str, to: &str, at: Stamp) -> bool {
     let round = round_of(world, at);
     let on_harmed_node = world

@@ -1,4 +1,4 @@
-//! All that happened, for people.
+//! The report of a seed that failed, for people: its faults, its events, and the logs of its nodes.
 
 use std::fmt::Write as _;
 
@@ -28,7 +28,8 @@ pub fn history(world: &World, why: &[String]) -> String {
     }
     lines.sort_by_key(|(at, _)| *at);
     let start = lines.first().map(|(at, _)| at.at);
-    let mut text = String::new();
+    // First, because reports of failures are cut at the end.
+    let mut text: String = why.iter().map(|why| format!("WRONG: {why}\n")).collect();
     for (at, what) in &lines {
         let since = start.map_or(0.0, |start| (at.at - start).as_secs_f64());
         let _ = writeln!(text, "{since:8.3} {what}");
@@ -38,9 +39,6 @@ pub fn history(world: &World, why: &[String]) -> String {
         let all: Vec<&str> = log.lines().collect();
         let _ = writeln!(text, "--- log of node {number}");
         all.iter().skip(all.len().saturating_sub(LOG)).for_each(|line| text += &format!("{line}\n"));
-    }
-    for why in why {
-        let _ = writeln!(text, "WRONG: {why}");
     }
     text
 }

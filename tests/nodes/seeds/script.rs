@@ -1,4 +1,4 @@
-//! What one seed does.
+//! The script of one seed.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const ROUNDS: usize = 5;
 
 const IDS: [&str; 5] = ["p0", "p1", "p2", "p3", "p4"];
 
-/// How long a fault may last that is to be noticed.
+/// Duration of a fault that must be noticed.
 const NOTICED: Duration = Duration::from_secs(6);
 
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +120,7 @@ async fn begin(world: &mut World, fault: Fault) {
 /// Waits until a long fault is noticed; that may be before it is asked for, and then it lasts for a while.
 async fn last(world: &mut World, fault: Fault) {
     let watched: Vec<(usize, &str)> = match fault {
-        Fault::Pause(node, true) => vec![((node + 1) % 3, " is gone")],
+        Fault::Pause(node, true) => vec![((node + 1) % 3, " died")],
         Fault::Link(node, _, true) => vec![(node, "cannot reach the other nodes")],
         Fault::RedisKill { long: true, .. } | Fault::RedisPause(true) => {
             (0..3).map(|node| (node, "cannot reach the other nodes")).collect()

@@ -1,6 +1,7 @@
 //! All that happened so far, and what the script can do.
 
 use crate::harness::client::Stamp;
+use crate::harness::node::Node;
 use crate::harness::{Client, Cluster, Seen};
 
 /// The kinds of messages that the script sends. The last one does not wait.
@@ -12,9 +13,10 @@ pub struct World {
     /// Each message has its place here as its payload.
     pub sent: Vec<Sent>,
     pub rounds: Vec<Round>,
-    /// What the script did.
+    /// The actions of the script.
     pub notes: Vec<(Stamp, String)>,
-    pub lost_leases: [usize; 3],
+    outages: [usize; 3],
+    lost_leases: [usize; 3],
 }
 
 /// A connection, or an attempt.
@@ -66,6 +68,7 @@ impl World {
             sent: Vec::new(),
             rounds: Vec::new(),
             notes: Vec::new(),
+            outages: [0; 3],
             lost_leases: [0; 3],
         }
     }
@@ -76,9 +79,11 @@ impl World {
 
     pub fn begin_round(&mut self) {
         self.note(format!("round {}", self.rounds.len()));
+        let from = Stamp::now();
+        let is_back = self.cluster.nodes.iter().all(Node::is_back);
         self.rounds.push(Round {
-            from: Stamp::now(),
-            disturbed: None,
+            from,
+            disturbed: (!is_back).then_some(from),
             to: None,
             harmed: [false; 3],
             stopped: [false; 3],
@@ -92,6 +97,7 @@ impl World {
 
     /// A fault begins.
     pub fn disturb(&mut self, what: impl Into<String>) {
+        self.note_outages();
         self.note(what);
         let now = Stamp::now();
         self.round().disturbed.get_or_insert(now);
@@ -147,13 +153,21 @@ impl World {
         self.note(format!("#{conn} ends: {how:?}"));
     }
 
-    /// What a node lost is known from its log.
-    pub fn note_lost_leases(&mut self) {
+    /// Nodes that were by themselves are known from their logs. On a busy machine that needs no fault of the script: before the
+    /// first one, all of the round counts as disturbed.
+    pub fn note_outages(&mut self) {
         for node in 0..3 {
-            let lost = self.cluster.nodes[node].lost_leases();
+            let (outages, lost) =
+                (self.cluster.nodes[node].outages(), self.cluster.nodes[node].lost_leases());
+            if outages > self.outages[node] {
+                self.outages[node] = outages;
+                self.note(format!("node {node} was by itself in this round"));
+                let from = self.round().from;
+                self.round().disturbed.get_or_insert(from);
+            }
             if lost > self.lost_leases[node] {
                 self.lost_leases[node] = lost;
-                self.disturb(format!("the lease of node {node} has ended"));
+                self.note(format!("the lease of node {node} has ended"));
                 self.round().harmed[node] = true;
             }
         }

@@ -85,3 +85,33 @@ fn memory_grows_no_further_than_the_frame_that_ends_a_message() {
     // The first 16 KiB are free.
     assert_eq!(quota.used(), 30_000 - (16 << 10));
 }
+
+#[test]
+fn the_buffer_doubles_up_to_its_maximum_length() {
+    let quota = Quota::new(usize::MAX);
+    let mut buffer = MessageBuffer::new(&quota);
+    let mut moved = 0;
+    for n in 0..1000 {
+        let before = buffer.bytes.capacity();
+        buffer.push(&[n as u8; 100], 100_000).unwrap();
+        moved += usize::from(buffer.bytes.capacity() != before);
+    }
+    assert_eq!(buffer.bytes.capacity(), 100_000);
+    assert!(moved < 12, "moved {moved} times");
+}
+
+#[test]
+fn buffered_bytes_are_charged_until_the_buffer_is_dropped() {
+    let quota = Quota::new(100_000);
+    let mut one = MessageBuffer::new(&quota);
+    one.push(&[0; 60_000], 1 << 20).unwrap();
+    assert!(quota.used() <= 60_000 && quota.used() > 40_000);
+    let mut two = MessageBuffer::new(&quota);
+    let refused = two.push(&[0; 100_000], 1 << 20).err();
+    assert_eq!(refused, Some(Disconnect::ByServer(CloseReason::TryAgainLater)));
+    drop(one);
+    assert_eq!(quota.used(), 0);
+    assert!(two.push(&[0; 100_000], 1 << 20).is_ok());
+    drop(two);
+    assert_eq!(quota.used(), 0);
+}

@@ -126,7 +126,7 @@ fn when_the_receiver_stops_the_rest_of_the_read_is_dropped() {
     let mut events = Vec::new();
     let ended = decoder(MAX, &Quota::new(0)).feed(&mut bytes.clone(), &mut |event| {
         events.push(got(event));
-        ControlFlow::Break(())
+        Flow::Break(())
     });
     assert_eq!((events, ended), (vec![text("one")], Ok(())));
 }

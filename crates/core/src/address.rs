@@ -1,0 +1,84 @@
+//! Tells addresses of the Internet from others, so that nobody has this machine send into its own network.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// True if an address may be that of a client somewhere in the Internet. Documentation's addresses may: nobody has them.
+pub fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, ..] = address.octets();
+    let is_this_network = a == 0;
+    // RFC 6598: between a provider and its customers.
+    let is_shared = a == 100 && (64..128).contains(&b);
+    // RFC 2544: between machines that are measured.
+    let is_benchmark = a == 198 && (18..20).contains(&b);
+    let is_reserved = a >= 224;
+    // Services of clouds for their own machines, such as metadata, that are not link-local: Azure's, and Oracle's in the block of
+    // RFC 6890 that no host has.
+    let is_of_cloud =
+        address == Ipv4Addr::new(168, 63, 129, 16) || address.octets().starts_with(&[192, 0, 0]);
+    !(is_this_network
+        || is_shared
+        || is_benchmark
+        || is_reserved
+        || is_of_cloud
+        || address.is_loopback()
+        || address.is_private()
+        || address.is_link_local())
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    // Only 2000::/3 is assigned. 6to4 and Teredo addresses lead to the IPv4 address that they hold.
+    let [a, b, ..] = address.segments();
+    a & 0xE000 == 0x2000 && a != 0x2002 && !(a == 0x2001 && b == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_the_internet_are_public() {
+        for (address, expected) in [
+            ("1.1.1.1", true),
+            ("203.0.113.5", true),
+            ("2606:4700::1111", true),
+            ("2001:db8::1", true),
+            ("::ffff:1.1.1.1", true),
+            ("0.0.0.0", false),
+            ("0.1.2.3", false),
+            ("127.0.0.1", false),
+            ("10.0.0.1", false),
+            ("172.31.255.255", false),
+            ("192.168.1.1", false),
+            ("169.254.169.254", false),
+            ("168.63.129.16", false),
+            ("168.63.129.17", true),
+            ("192.0.0.192", false),
+            ("192.0.2.1", true),
+            ("100.64.0.1", false),
+            ("198.19.0.1", false),
+            ("224.0.0.1", false),
+            ("255.255.255.255", false),
+            ("::", false),
+            ("::1", false),
+            ("fe80::1", false),
+            ("fd00::1", false),
+            ("ff02::1", false),
+            ("64:ff9b::7f00:1", false),
+            ("2002:7f00:1::", false),
+            ("2001:0:1::", false),
+            ("::ffff:127.0.0.1", false),
+            ("::ffff:10.0.0.1", false),
+            ("::ffff:168.63.129.16", false),
+            ("::127.0.0.1", false),
+        ] {
+            assert_eq!(is_public(address.parse().unwrap()), expected, "{address}");
+        }
+    }
+}

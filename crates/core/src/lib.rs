@@ -1,0 +1,24 @@
+//! The base that peerbroker and its media plane share: names on the wire, time, rate limits, threads, public addresses.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub)]
+// No input of a client may cause a panic.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unreachable
+    )
+)]
+
+pub mod address;
+pub mod clock;
+pub mod media_api;
+pub mod rate_limit;
+pub mod threads;
+pub mod wire;

@@ -1,0 +1,348 @@
+//! The seam between a broker and its media plane: settings, limits, totals, and questions to each other.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::clock::Clock;
+use crate::threads::Threads;
+use crate::wire::{ApiKey, RealmKind, labels};
+
+/// The limits of the relay and of the TURN server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MediaLimits {
+    /// Those of the relay.
+    pub relay: RelayLimits,
+    /// Those of the TURN server.
+    pub turn: TurnLimits,
+}
+
+/// The current limits, shared by all clones. They can change while a server runs, so they are read each time.
+#[derive(Clone, Debug, Default)]
+pub struct LiveLimits(Arc<ArcSwap<MediaLimits>>);
+
+impl LiveLimits {
+    /// Starts with these limits.
+    pub fn new(limits: MediaLimits) -> Self {
+        LiveLimits(Arc::new(ArcSwap::from_pointee(limits)))
+    }
+
+    /// The current limits. Do not hold them across an await.
+    pub fn load(&self) -> Guard<Arc<MediaLimits>> {
+        self.0.load()
+    }
+
+    /// Replaces the limits.
+    pub fn store(&self, limits: MediaLimits) {
+        self.0.store(Arc::new(limits));
+    }
+}
+
+/// Counts a connection of a client until it is dropped.
+pub type Permit = Box<dyn Send + Sync>;
+
+/// The questions of the media plane to its broker. Never asked for each datagram.
+pub trait Host: Send + Sync {
+    /// Counts a connection. `None` if its address has too many.
+    fn admit(&self, address: IpAddr) -> Option<Permit>;
+
+    /// Notes that a call goes through the relay for the first time.
+    fn call_relayed(&self, key: &ApiKey);
+
+    /// True if clients of an API key may use TURN.
+    fn may_use_turn(&self, key: &str) -> bool;
+
+    /// The password of a username of TURN. `None` if nobody has chosen a secret.
+    fn turn_password(&self, username: &str) -> Option<String>;
+}
+
+/// The parts of a broker that a relay and a TURN server use.
+#[derive(Clone)]
+pub struct MediaContext {
+    /// Answers what they ask.
+    pub host: Arc<dyn Host>,
+    /// Their limits.
+    pub limits: LiveLimits,
+    /// The broker's time.
+    pub clock: Clock,
+    /// The broker's threads.
+    pub threads: Threads,
+}
+
+labels! {
+    /// The reason why a relay or a TURN server has dropped a datagram.
+    pub enum Dropped {
+        /// It belongs to no call that the relay knows; it is neither STUN nor TURN, or its client has no allocation.
+        Unknown = "unknown",
+        /// Its integrity does not hold.
+        Forged = "forged",
+        /// Its address may not be used: a private one, for example, or one too many.
+        Address = "address",
+        /// Its sender has proved nothing, and sends too much.
+        Stranger = "stranger",
+        /// The client of TURN has not permitted the peer, or has no such channel.
+        Permission = "permission",
+        /// Its recipient is not there, may not be reached, or has not agreed lately.
+        NoWay = "no_way",
+        /// A limit of bytes per second.
+        TooMuch = "too_much",
+        /// A socket or a connection had no room.
+        Full = "full",
+    }
+}
+
+/// The datagrams of a relay or a TURN server since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Datagrams that it relayed: a relay's with STUN.
+    pub packets: u64,
+    /// Their bytes, without TURN's own.
+    pub bytes: u64,
+    /// STUN requests of clients for their own address that it answered.
+    pub bindings: u64,
+    /// Datagrams that it dropped, by reason.
+    pub dropped: [u64; Dropped::ALL.len()],
+}
+
+/// The counts of some reasons, by their labels.
+fn by_reason<const N: usize>(
+    traffic: &Traffic,
+    reasons: [Dropped; N],
+) -> impl Iterator<Item = (&'static str, u64)> + use<N> {
+    let dropped = traffic.dropped;
+    let count = move |why: Dropped| dropped.get(why as usize).copied().unwrap_or_default();
+    reasons.into_iter().map(move |why| (why.label(), count(why)))
+}
+
+/// The addresses of a relay: those that it binds, and those that clients are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayConfig {
+    /// The addresses to bind: at most one of IPv4 and one of IPv6, and none of them unspecified, because clients expect
+    /// datagrams from the address that they know.
+    pub listen: Vec<SocketAddr>,
+    /// The addresses that clients are told instead, for a machine behind a NAT that leads its ports here: at most one of each
+    /// family.
+    pub public: Vec<IpAddr>,
+    /// True to take TCP connections at the same addresses as well, for networks without UDP.
+    pub tcp: bool,
+    /// True if clients may have private addresses and those of this machine, as in a local network.
+    pub private: bool,
+}
+
+impl RelayConfig {
+    /// The port of STUN and TURN (RFC 8489).
+    pub const DEFAULT_PORT: u16 = 3478;
+}
+
+/// Limits of a relay; 0 turns off those of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayLimits {
+    /// Maximum calls that the relay knows at the same time, whether they need it or not.
+    pub calls: usize,
+    /// Maximum calls of one key.
+    pub calls_per_key: usize,
+    /// Bytes per second of one call, both directions together; bursts of ten times that.
+    pub bytes_per_second: u32,
+    /// Bytes per second of all calls of one key; bursts of ten times that.
+    pub key_bytes_per_second: u32,
+}
+
+impl Default for RelayLimits {
+    fn default() -> Self {
+        RelayLimits {
+            calls: 20_000,
+            calls_per_key: 20_000,
+            // Video in both directions takes some 5 Mbit/s at most; files may use the rest.
+            bytes_per_second: 1_250_000,
+            key_bytes_per_second: 0,
+        }
+    }
+}
+
+/// The totals of a relay since its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RelayTotals {
+    /// Calls that it knows now.
+    pub calls: usize,
+    /// Calls that were offered a way through it.
+    pub offered: u64,
+    /// Calls whose two clients both came to it.
+    pub joined: u64,
+    /// Calls that it carried something for.
+    pub carried: u64,
+    /// Calls that it refused because of a limit.
+    pub refused: u64,
+    /// Unused calls that it ended to make room for others.
+    pub displaced: u64,
+    /// Its datagrams.
+    pub traffic: Traffic,
+}
+
+impl RelayTotals {
+    /// Datagrams that it dropped, by reason.
+    pub fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        use Dropped::{Address, Forged, Full, NoWay, TooMuch, Unknown};
+        by_reason(&self.traffic, [Unknown, Forged, Address, NoWay, TooMuch, Full])
+    }
+}
+
+/// The two clients of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Parties<'a> {
+    /// The key of both.
+    pub key: &'a ApiKey,
+    /// The realm of both.
+    pub realm: RealmKind,
+    /// The client that calls.
+    pub offerer: &'a str,
+    /// The client that is called.
+    pub answerer: &'a str,
+    /// Distinguishes several calls of the same two clients.
+    pub connection: Option<&'a str>,
+}
+
+/// A client has to be told a new candidate: the other one checks this path, and waits for it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct CandidateNudge {
+    /// The key of both.
+    pub key: ApiKey,
+    /// The client that has to come.
+    pub whom: Box<str>,
+    /// The client that waits.
+    pub other: Box<str>,
+    /// The id of their connection, as JSON text.
+    pub connection: Box<str>,
+    /// The number of times that the client was told, this time included.
+    pub times: u8,
+}
+
+/// The addresses of a TURN server: those that it binds, and those that clients are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnConfig {
+    /// The addresses to bind for UDP and TCP: at most one of IPv4 and one of IPv6, and none of them unspecified.
+    pub listen: Vec<SocketAddr>,
+    /// The addresses that clients are told instead, for a machine behind a NAT that leads its ports here: at most one of each
+    /// family.
+    pub public: Vec<IpAddr>,
+    /// True if it answers STUN only, over UDP: pages then learn their address from it, and nothing is relayed.
+    pub only_stun: bool,
+    /// The ports of relayed addresses. Without them these addresses are virtual, and clients reach only each other.
+    pub ports: Option<RangeInclusive<u16>>,
+    /// True if clients may reach private addresses, as in a local network. Only matters with [`ports`](Self::ports).
+    pub private: bool,
+    /// True if clients may reach this machine, except the ports of this server. For tests: it opens to clients whatever listens
+    /// on loopback.
+    pub loopback: bool,
+}
+
+impl TurnConfig {
+    /// The port of TURN over TLS (RFC 8656), for all of TURN. It must not be the relay's: Chromium takes all packets from a
+    /// page's ICE server for answers of that server.
+    pub const DEFAULT_PORT: u16 = 5349;
+
+    /// The port of the TURN server beside a relay: the relay's port plus the difference of their defaults, so that several
+    /// servers of one machine need only different ports for their relays.
+    pub fn port_beside(relay: u16) -> u16 {
+        const APART: u16 = TurnConfig::DEFAULT_PORT - RelayConfig::DEFAULT_PORT;
+        match relay {
+            0 => 0,
+            relay => relay.checked_add(APART).unwrap_or(relay.saturating_sub(APART)),
+        }
+    }
+}
+
+/// Limits of a TURN server; 0 turns off those of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnLimits {
+    /// Maximum allocations at the same time. A connection of a browser has one for each URL and network interface. A further client
+    /// replaces an unused one.
+    pub allocations: usize,
+    /// Maximum allocations of one key.
+    pub allocations_per_key: usize,
+    /// Maximum allocations of clients with one address, or in one /64 of IPv6; four times as many in a /48.
+    pub allocations_per_address: usize,
+    /// Bytes per second of one allocation, both directions together, with 60 for the headers of each datagram; bursts of ten times
+    /// that.
+    pub bytes_per_second: u32,
+    /// Bytes per second of all allocations of one key; bursts of ten times that.
+    pub key_bytes_per_second: u32,
+}
+
+impl Default for TurnLimits {
+    fn default() -> Self {
+        TurnLimits {
+            allocations: 10_000,
+            allocations_per_key: 10_000,
+            // A school or an office behind one address.
+            allocations_per_address: 500,
+            // The same as the relay's, for the same calls. Video in both directions, 5 Mbit/s at most, has some 570 packets a
+            // second, and 140 more of sound and reports: 625,000 bytes, and 43,000 for their headers.
+            bytes_per_second: 1_250_000,
+            key_bytes_per_second: 0,
+        }
+    }
+}
+
+labels! {
+    /// The reason why a client's request was refused.
+    pub enum TurnRefusal {
+        /// A wrong username or password.
+        Credentials = "credentials",
+        /// The credentials have expired.
+        Expired = "expired",
+        /// There is no such API key, or it may not use TURN.
+        Key = "key",
+        /// The key has too many allocations.
+        KeyQuota = "key_quota",
+        /// The client's address has too many allocations.
+        AddressQuota = "address_quota",
+        /// There are too many allocations, permissions or channels.
+        Capacity = "capacity",
+        /// The peer may not be reached.
+        Peer = "peer",
+        /// A request that no client should send.
+        Request = "request",
+    }
+}
+
+/// The totals of a TURN server since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TurnTotals {
+    /// Allocations that it has now.
+    pub allocations: usize,
+    /// Allocations that it has given.
+    pub allocated: u64,
+    /// Unused allocations that it ended to make room for others.
+    pub displaced: u64,
+    /// Requests that it refused, by reason.
+    pub refused: [u64; TurnRefusal::ALL.len()],
+    /// Its datagrams.
+    pub traffic: Traffic,
+}
+
+impl TurnTotals {
+    /// Requests that it refused, by reason.
+    pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        TurnRefusal::ALL.map(TurnRefusal::label).into_iter().zip(self.refused)
+    }
+
+    /// Datagrams that it dropped, by reason.
+    pub fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        use Dropped::{Full, NoWay, Permission, Stranger, TooMuch, Unknown};
+        by_reason(&self.traffic, [Unknown, Stranger, Permission, NoWay, TooMuch, Full])
+    }
+}
+
+/// The URLs of a TURN server that clients are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TurnUrls {
+    /// `stun:` URLs.
+    pub stun: Vec<String>,
+    /// `turn:` URLs, over UDP and over TCP. Empty if it answers STUN only.
+    pub turn: Vec<String>,
+    /// The port for `turns:` URLs over TCP. They need the host name of a certificate. The broker's own port also works, if
+    /// it has TLS.
+    pub tls_port: Option<u16>,
+}

@@ -1,0 +1,18 @@
+//! The names that all layers share: frames, ids, keys, tokens, kinds of messages, and the table of
+//! endings. The lowest layer.
+
+mod connection;
+mod endings;
+mod frame;
+mod limit;
+mod message;
+mod names;
+mod tables;
+
+pub use connection::{AddressPrefix, ClientVersion, ConnId, IceCredentials, Link, NodeId, Owner, RealmKind};
+pub use endings::{CloseReason, Ending, HandshakeEnding, HandshakeRefusal, Refusal, is_close_code};
+pub use frame::{Frame, Opcode};
+pub use limit::{Limit, LimitRow, Scope};
+pub use message::{DropReason, MessageKind};
+pub use names::{ApiKey, InvalidName, PeerId, Token};
+pub use tables::{labels, numbers};

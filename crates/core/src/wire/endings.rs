@@ -1,0 +1,186 @@
+//! The table of endings: why a handshake opens no WebSocket, why a client is not admitted, and why a connection ends.
+//!
+//! `docs/PROTOCOL.md` has the same table, and `tests/docs/endings.rs` compares the two. No other file has a close code.
+
+use std::borrow::Cow;
+
+use super::limit::Limit;
+use super::names::InvalidName;
+use super::tables::{numbers, table};
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The name in metrics and logs.
+    pub label: &'static str,
+    /// The close code; `None` is a close frame without a code, as the reference sends it.
+    pub code: Option<u16>,
+    /// The text for the client: in the frame before the close frame if it is refused, otherwise the close reason.
+    pub text: &'static str,
+    /// True if the same client can succeed later without a change: it should reconnect, with a pause.
+    pub retry: bool,
+}
+
+table! {
+    /// The reason why a connection that had an id ended. Codes below 4000 are those of RFC 6455, section 7.4.1, and of
+    /// IANA's registry (1013).
+    CloseReason.ending: Ending(label, code, text, retry);
+    /// The client closed it, or it broke.
+    Left: "left", Some(1000), "", true;
+    /// The same id and token came on a new connection.
+    Replaced: "replaced", Some(4001), "replaced by a newer connection", false;
+    /// The client did not answer a probe, and another client may get its id.
+    Evicted: "evicted", Some(4002), "did not answer, and its id was asked for", true;
+    /// The client was silent for the alive timeout.
+    TimedOut: "timed_out", None, "", true;
+    /// The client did not read its messages.
+    SlowReader: "slow_reader", Some(4003), "too slow in reading", true;
+    /// The key was disabled or removed.
+    KeyRevoked: "key_revoked", Some(4004), "the key is not valid any more", false;
+    /// The operator removed the client.
+    Kicked: "kicked", Some(4005), "removed by the operator", false;
+    /// After an outage of the store that its nodes share, another client had the id, and the better claim to it.
+    Outranked: "outranked", Some(4006), "another client has its id", true;
+    /// The server stops.
+    Shutdown: "shutdown", Some(1001), "server is stopping", true;
+    /// The client broke RFC 6455.
+    ProtocolError: "protocol_error", Some(1002), "", false;
+    /// A text message was not UTF-8.
+    NotUtf8: "not_utf8", Some(1007), "", false;
+    /// A message was longer than `max_message_bytes`.
+    TooBig: "too_big", Some(1009), "", false;
+    /// The unfinished messages of all connections use up their quota.
+    TryAgainLater: "try_again_later", Some(1013), "", true;
+}
+
+numbers! {
+    CloseReason: Left = 0, Replaced = 1, Evicted = 2, TimedOut = 3, SlowReader = 4, KeyRevoked = 5, Kicked = 6,
+    Outranked = 7, Shutdown = 8, ProtocolError = 9, NotUtf8 = 10, TooBig = 11, TryAgainLater = 12,
+}
+
+impl CloseReason {
+    /// Close code and reason, for the close frame.
+    pub fn close(self) -> Option<(u16, &'static str)> {
+        let Ending { code, text, .. } = self.ending();
+        code.map(|code| (code, text))
+    }
+
+    /// The limit that the connection has reached, if it was one.
+    pub fn limit(self) -> Option<Limit> {
+        match self {
+            CloseReason::TooBig => Some(Limit::MaxMessageBytes),
+            CloseReason::TryAgainLater => Some(Limit::UnfinishedTotalBytes),
+            _ => None,
+        }
+    }
+
+    /// True if the id is reserved for its owner for a while: the client may be there, behind a slow network, and come
+    /// back.
+    pub fn is_reclaimable(self) -> bool {
+        matches!(self, CloseReason::Evicted | CloseReason::SlowReader)
+    }
+}
+
+table! {
+    /// The reason why a client gets no id. It is told in a frame of its protocol, and closed. The texts of `Incomplete`,
+    /// `InvalidKey`, `LimitReached` and `IdTaken` are the reference's, and so are the close frames without a code.
+    Refusal.ending: Ending(label, code, text, retry);
+    /// The query lacks a key, an id or a token.
+    Incomplete: "incomplete", None, "No id, token, or key supplied to websocket server", false;
+    /// The id is not valid.
+    InvalidId(InvalidName): "invalid_id", None, "Invalid id provided", false;
+    /// The token is not valid as text.
+    InvalidToken(InvalidName): "invalid_token", None, "Invalid token provided", false;
+    /// The key is not valid as text.
+    MalformedKey(InvalidName): "malformed_key", None, "Invalid key provided", false;
+    /// The key does not exist, is disabled, or was removed.
+    InvalidKey: "invalid_key", None, "Invalid key provided", false;
+    /// The page's origin may not use the key.
+    ForeignOrigin: "foreign_origin", None, "This origin may not use the key", false;
+    /// The token does not prove that the id is the client's. The client is not told why: that is for the operator's log.
+    TokenRefused: "token_refused", None, "Invalid token provided", false;
+    /// A live connection with another token holds the id.
+    IdTaken: "id_taken", None, "ID is taken", true;
+    /// The client of a stream already has a WebSocket, where it gets OPEN or the refusal.
+    Elsewhere: "elsewhere", None, "", false;
+    /// The client left while it waited for the id.
+    Gone: "gone", None, "", true;
+    /// The key has reached its limit of clients.
+    LimitReached: "limit_reached", None, "Server has reached its concurrent user limit", true;
+    /// The nodes cannot agree on the owner of the id, because the store that they share cannot be reached.
+    Unavailable: "unavailable", Some(1013), "Server is not available at the moment", true;
+    /// A PeerJS client opened a WebSocket at a path that this server does not have. The text goes on with the right path.
+    WrongPath: "wrong_path", None, "Wrong path", false;
+    /// The server stops.
+    Closing: "closing", CloseReason::Shutdown.ending().code, "Server is stopping", true;
+}
+
+impl Refusal {
+    /// The limit that the client has reached, if it was one.
+    pub fn limit(self) -> Option<Limit> {
+        (self == Refusal::LimitReached).then_some(Limit::ConcurrentLimit)
+    }
+
+    /// True if the client is told. The others have no text.
+    pub fn is_told(self) -> bool {
+        !matches!(self, Refusal::Elsewhere | Refusal::Gone)
+    }
+
+    /// The text for the client.
+    pub fn text(self) -> Cow<'static, str> {
+        let text = self.ending().text;
+        match self {
+            Refusal::InvalidId(why) | Refusal::InvalidToken(why) | Refusal::MalformedKey(why) => {
+                format!("{text}: {why}").into()
+            }
+            _ => text.into(),
+        }
+    }
+
+    /// Close code and reason, for the close frame behind the text.
+    pub fn close(self) -> Option<(u16, &'static str)> {
+        match self {
+            Refusal::Closing => CloseReason::Shutdown.close(),
+            _ => None,
+        }
+    }
+}
+
+/// One row of the table for a handshake, which is refused over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandshakeEnding {
+    /// The name in metrics and logs.
+    pub label: &'static str,
+    /// The status of the answer.
+    pub status: u16,
+    /// The body of the answer. `None` is the 404, whose text depends on the request.
+    pub text: Option<&'static str>,
+    /// True if the same handshake can succeed later.
+    pub retry: bool,
+}
+
+table! {
+    /// The reason why a handshake opens no WebSocket.
+    HandshakeRefusal.ending: HandshakeEnding(label, status, text, retry);
+    /// No WebSocket is at this address.
+    NotFound: "not_found", 404, None, false;
+    /// Only GET opens a WebSocket.
+    BadMethod: "bad_method", 405, Some("a WebSocket is opened with GET\n"), false;
+    /// HTTP/1.0, or a header of the upgrade is missing.
+    NoUpgrade: "no_upgrade", 400,
+        Some("a WebSocket needs HTTP/1.1 and the headers 'Upgrade: websocket' and 'Connection: Upgrade'\n"), false;
+    /// The body is chunked. Frames would come in chunks, which no WebSocket client sends.
+    BadBody: "bad_body", 400, Some("a WebSocket is opened without Transfer-Encoding\n"), false;
+    /// The version of the WebSocket protocol is neither 13 nor 8.
+    BadVersion: "bad_version", 400, Some("Sec-WebSocket-Version must be 13 or 8\n"), false;
+    /// The key of the handshake is missing or malformed.
+    BadKey: "bad_websocket_key", 400, Some("Sec-WebSocket-Key must be 16 bytes in base64\n"), false;
+    /// The address of the client has too many connections, or opens too many.
+    TooManyConnections: "too_many_connections", 429, Some("Too many connections from this address\n"), true;
+}
+
+/// True if a close frame of a client may have this code: those of RFC 6455, section 7.4, and of IANA's registry, and
+/// those of applications.
+pub fn is_close_code(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}

@@ -1,0 +1,156 @@
+//! Frames from the server to a client, as they go over the wire.
+
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::indexing_slicing,
+        reason = "every buffer begins with HEADROOM bytes, except raw ones, which start at 0"
+    )
+)]
+
+/// A whole server-to-client WebSocket frame, encoded once: header and payload in one piece.
+///
+/// The dialect writes a message straight into its frame, which is never copied again, even if it is queued first.
+#[derive(Debug)]
+pub struct Frame {
+    // The header is right-aligned in the first HEADROOM bytes, because its length is known only
+    // when the payload is there.
+    buf: Vec<u8>,
+    start: u8,
+    /// `None` for bytes that are no frame.
+    opcode: Option<Opcode>,
+}
+
+/// The opcode of a frame (RFC 6455, section 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Opcode {
+    Text = 0x1,
+    Close = 0x8,
+    Ping = 0x9,
+    Pong = 0xA,
+}
+
+const HEADROOM: usize = 10;
+const FIN: u8 = 0x80;
+
+impl Frame {
+    /// A text message. `write` appends it to the buffer; `capacity` is its approximate length in bytes.
+    pub fn text(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut buf = Vec::with_capacity(HEADROOM + capacity);
+        buf.resize(HEADROOM, 0);
+        write(&mut buf);
+        Frame::seal(buf, Opcode::Text)
+    }
+
+    /// A text message of this text.
+    pub fn of_text(text: &str) -> Self {
+        Frame::text(text.len(), |frame| frame.extend_from_slice(text.as_bytes()))
+    }
+
+    /// A ping without a payload.
+    pub fn ping() -> Self {
+        Frame::control(Opcode::Ping, &[])
+    }
+
+    /// The answer to a ping: returns its payload, at most 125 bytes of it.
+    pub fn pong(payload: &[u8]) -> Self {
+        Frame::control(Opcode::Pong, payload)
+    }
+
+    /// A close frame, with or without code and reason (at most 123 bytes of it).
+    pub fn close(close: Option<(u16, &str)>) -> Self {
+        let mut payload = Vec::new();
+        if let Some((code, reason)) = close {
+            payload.extend_from_slice(&code.to_be_bytes());
+            payload.extend_from_slice(reason.as_bytes());
+        }
+        Frame::control(Opcode::Close, &payload)
+    }
+
+    /// Bytes that are sent unchanged, before the first frame: the answer to the handshake.
+    pub fn raw(bytes: Vec<u8>) -> Self {
+        Frame { buf: bytes, start: 0, opcode: None }
+    }
+
+    fn control(opcode: Opcode, payload: &[u8]) -> Self {
+        let payload = payload.get(..125).unwrap_or(payload);
+        let mut buf = vec![0; HEADROOM];
+        buf.extend_from_slice(payload);
+        Frame::seal(buf, opcode)
+    }
+
+    fn seal(mut buf: Vec<u8>, opcode: Opcode) -> Self {
+        let len = buf.len() - HEADROOM;
+        let mut header = [0; HEADROOM];
+        let used = if let Ok(short @ ..126) = u8::try_from(len) {
+            header[1] = short;
+            2
+        } else if let Ok(medium) = u16::try_from(len) {
+            header[1] = 126;
+            header[2..4].copy_from_slice(&medium.to_be_bytes());
+            4
+        } else {
+            header[1] = 127;
+            header[2..].copy_from_slice(&(len as u64).to_be_bytes());
+            HEADROOM
+        };
+        header[0] = FIN | opcode as u8;
+        buf[HEADROOM - used..HEADROOM].copy_from_slice(&header[..used]);
+        Frame { buf, start: (HEADROOM - used) as u8, opcode: Some(opcode) }
+    }
+
+    /// Header and payload, as they go over the wire.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.buf[usize::from(self.start)..]
+    }
+
+    /// The payload, for a transport that writes headers itself. Empty for raw bytes.
+    pub fn payload(&self) -> &[u8] {
+        self.opcode.and_then(|_| self.buf.get(HEADROOM..)).unwrap_or_default()
+    }
+
+    /// The opcode. Raw bytes have none.
+    pub fn opcode(&self) -> Option<Opcode> {
+        self.opcode
+    }
+
+    /// Bytes on the wire.
+    pub fn len(&self) -> usize {
+        self.buf.len() - usize::from(self.start)
+    }
+
+    /// Never true: a frame has a header.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_fits_the_length_of_the_payload() {
+        for (len, header) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
+            let frame = Frame::text(len, |out| out.resize(out.len() + len, b'x'));
+            assert_eq!(frame.len(), header + len);
+            assert_eq!(frame.payload().len(), len);
+            assert_eq!(frame.as_bytes()[0], 0x81);
+            assert_eq!(frame.opcode(), Some(Opcode::Text));
+        }
+    }
+
+    #[test]
+    fn raw_bytes_have_neither_opcode_nor_payload_whatever_they_look_like() {
+        let frame = Frame::raw(b"HTTP/1.1 101 Switching Protocols\r\n\r\n".to_vec());
+        assert_eq!((frame.opcode(), frame.payload()), (None, [].as_slice()));
+    }
+
+    #[test]
+    fn a_control_frame_is_never_longer_than_the_protocol_allows() {
+        assert_eq!(Frame::pong(&[7; 300]).payload().len(), 125);
+        assert_eq!(Frame::close(Some((1001, "bye"))).payload(), b"\x03\xe9bye");
+        assert_eq!(Frame::close(None).payload(), b"");
+    }
+}

@@ -1,0 +1,97 @@
+//! The limits that clients can run into.
+
+use super::tables::{labels, table};
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitRow {
+    /// The name for programs, such as the label of a metric.
+    pub label: &'static str,
+    /// The flag that sets the limit, without its `--`.
+    pub flag: Option<&'static str>,
+    /// The extent of the limit: each node, or the whole cluster.
+    pub scope: Scope,
+}
+
+table! {
+    /// A limit that clients can reach. This list leaves out timeouts, and values that are too long (except
+    /// messages), such as an id or the head of a request.
+    #[derive(Hash, PartialOrd, Ord)]
+    Limit.row: LimitRow(label, flag, scope);
+    /// Registered clients of a key.
+    ConcurrentLimit: "concurrent_limit", Some("concurrent_limit"), Scope::Cluster;
+    /// Connections of one address.
+    ConnectionsPerAddress: "connections_per_address", Some("connections_per_address"), Scope::Node;
+    /// Rate of new WebSockets and streams of one address; in a cluster also of lists of peers.
+    OpensPerSecond: "opens_per_second", Some("opens_per_second_per_address"), Scope::Node;
+    /// Clients that wait for one id while its holder is probed.
+    WaitingForId: "waiting_for_id", None, Scope::Node;
+    /// Rate of messages of one client.
+    MessagesPerSecond: "messages_per_second", Some("messages_per_second"), Scope::Node;
+    /// Bytes of one message.
+    MaxMessageBytes: "max_message_bytes", Some("max_message_bytes"), Scope::Node;
+    /// Bytes of unfinished messages of all connections.
+    UnfinishedTotalBytes: "unfinished_total_bytes", Some("unfinished_total_bytes"), Scope::Node;
+    /// Messages queued for one absent peer.
+    QueueMessages: "queue_messages", Some("queue_messages"), Scope::Node;
+    /// Bytes queued for one absent peer.
+    QueueBytes: "queue_bytes", Some("queue_bytes"), Scope::Node;
+    /// Bytes queued for all absent peers.
+    QueueTotalBytes: "queue_total_bytes", Some("queue_total_bytes"), Scope::Node;
+    /// Bytes in the outbox of one connected client.
+    OutboxBytes: "outbox_bytes", None, Scope::Node;
+    /// Rooms of a key.
+    Rooms: "rooms", Some("rooms"), Scope::Node;
+    /// Players of one room.
+    RoomPlayers: "room_players", Some("room_players"), Scope::Cluster;
+    /// Names that one client has in rooms.
+    NamesPerClient: "names_per_client", None, Scope::Node;
+    /// Rate of wrong room codes of one address.
+    WrongRoomCodes: "wrong_room_codes", None, Scope::Node;
+    /// Streams and POSTs that wait for one id with one token to be registered.
+    WaitingPosts: "waiting_posts", None, Scope::Node;
+    /// POSTs of one client at a time.
+    PostsPerClient: "posts_per_client", None, Scope::Node;
+    /// Keys that one address registers within 24 hours.
+    SignupsPerDay: "signups_per_day", Some("registrations_per_day"), Scope::Cluster;
+    /// Registered keys.
+    SignupLimit: "signup_limit", Some("registration_limit"), Scope::Cluster;
+    /// Rate of wrong admin tokens of one address.
+    WrongAdminTokens: "wrong_admin_tokens", None, Scope::Node;
+    /// Webhook requests of a key at a time.
+    WebhookRequests: "webhook_requests", None, Scope::Node;
+}
+
+impl Limit {
+    /// The name for programs, such as the label of a metric.
+    pub const fn label(self) -> &'static str {
+        self.row().label
+    }
+}
+
+labels! {
+    /// The extent of a limit: one node, or the whole cluster.
+    pub enum Scope {
+        /// Each server counts separately: its memory, its connections, its rates.
+        Node = "node",
+        /// The nodes of a cluster count together; for keys, only if they share their keys.
+        Cluster = "cluster",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_limit_has_a_label_and_a_number_of_its_own() {
+        let labels: HashSet<_> = Limit::ALL.iter().map(|limit| limit.label()).collect();
+        assert_eq!(labels.len(), Limit::ALL.len());
+        for (number, limit) in Limit::ALL.iter().enumerate() {
+            assert_eq!(*limit as usize, number);
+            assert!(limit.label().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{limit:?}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Peer ids, API keys and tokens: valid by their type.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+/// The error of a text that cannot be an id, a token or a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidName {
+    /// It is empty.
+    #[error("it is empty")]
+    Empty,
+    /// It has more bytes than allowed.
+    #[error("it is longer than {0} bytes")]
+    TooLong(usize),
+    /// It has a control character, which could forge a log line or control a terminal.
+    #[error("it has control characters")]
+    ControlCharacter,
+}
+
+/// The first character of the token of a verified subject.
+const SUBJECT_MARK: char = '\u{1}';
+
+fn check(text: &str, max: usize) -> Result<&str, InvalidName> {
+    if text.is_empty() {
+        Err(InvalidName::Empty)
+    } else if text.len() > max {
+        Err(InvalidName::TooLong(max))
+    } else if text.chars().any(char::is_control) {
+        Err(InvalidName::ControlCharacter)
+    } else {
+        Ok(text)
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $inner:ty, $max:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name($inner);
+
+        impl $name {
+            /// Most bytes of the text.
+            pub const MAX_BYTES: usize = $max;
+
+            /// Accepts text of 1 to [`Self::MAX_BYTES`] bytes without control characters.
+            pub fn parse(text: &str) -> Result<Self, InvalidName> {
+                check(text, Self::MAX_BYTES).map(|text| Self(text.into()))
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+macro_rules! shown {
+    ($name:ident) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+    };
+}
+
+name!(
+    /// The id of a peer. Compared byte by byte.
+    PeerId, Arc<str>, 512
+);
+shown!(PeerId);
+
+name!(
+    /// The key of a realm.
+    ApiKey, Arc<str>, 128
+);
+shown!(ApiKey);
+
+name!(
+    /// The token with which a client proves that it owns an id. Never shown, not even by `Debug`.
+    Token, Box<str>, 4096
+);
+
+impl Token {
+    /// The token of a verified subject, the same on every server. No client can send it: [`parse`](Self::parse)
+    /// takes no control characters. An id and its mark are shorter than [`MAX_BYTES`](Self::MAX_BYTES).
+    pub fn of_subject(subject: &PeerId) -> Self {
+        Token(format!("{SUBJECT_MARK}{subject}").into())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of_subject(id: &str) -> Token {
+        Token::of_subject(&PeerId::parse(id).unwrap())
+    }
+
+    #[test]
+    fn a_subject_has_one_token_within_the_bound_and_no_other_subject_has_it() {
+        assert_eq!(of_subject("alice"), of_subject("alice"));
+        let long = "x".repeat(PeerId::MAX_BYTES);
+        for other in ["bob", "Alice", "alice ", long.as_str()] {
+            assert_ne!(of_subject("alice"), of_subject(other));
+        }
+        assert!(of_subject(&long).as_str().len() <= Token::MAX_BYTES);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_taken_for_the_token_of_a_subject(id in "\\PC{1,40}", text in "\\p{Any}{0,40}") {
+            let owner = of_subject(&id);
+            prop_assert!(Token::parse(owner.as_str()).is_err());
+            for text in [text.as_str(), id.as_str()] {
+                prop_assert_ne!(Token::parse(text).ok(), Some(owner.clone()));
+            }
+        }
+    }
+}

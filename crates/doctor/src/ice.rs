@@ -1,0 +1,324 @@
+//! The STUN and TURN servers that the broker names: checks if clients can use them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures_util::future::join_all;
+use hyper::StatusCode;
+use peerbroker_core::address::is_public;
+use serde::Deserialize;
+
+use super::certificate::{Trust, judge};
+use super::http::Server;
+use super::reach::resolve;
+use super::report::{Finding, Named, failed, ok, skipped, warning};
+use super::stun::{Line, Transport, Trouble};
+
+/// Most servers that are asked.
+const MAX_SERVERS: usize = 16;
+
+/// The configuration that `RTCPeerConnection` takes.
+#[derive(Deserialize)]
+struct Configuration {
+    #[serde(rename = "iceServers")]
+    servers: Vec<IceServer>,
+}
+
+#[derive(Deserialize)]
+struct IceServer {
+    urls: Urls,
+    username: Option<String>,
+    credential: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Urls {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// One URL of a STUN or TURN server (RFC 7064, RFC 7065).
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct IceUrl {
+    text: String,
+    is_turn: bool,
+    transport: Transport,
+    host: String,
+    port: u16,
+}
+
+/// Name and password for a TURN server.
+#[derive(Clone)]
+struct Credentials {
+    username: String,
+    password: String,
+}
+
+/// Asks the broker for its ICE servers, and each of them for an address.
+pub(super) async fn ice(server: &Server, trust: &Trust) -> Vec<Named> {
+    let servers = match ice_servers(server).await {
+        Ok(servers) => servers,
+        Err(finding) => return vec![("ice", finding)],
+    };
+    let mut examined = Vec::new();
+    for IceServer { urls, username, credential } in servers {
+        let urls = match urls {
+            Urls::One(url) => vec![url],
+            Urls::Many(urls) => urls,
+        };
+        let credentials =
+            username.zip(credential).map(|(username, password)| Credentials { username, password });
+        let broker = server.address.ip();
+        examined.extend(urls.into_iter().map(|url| examine(url, credentials.clone(), trust, broker)));
+    }
+    examined.truncate(MAX_SERVERS);
+    let found = match examined.len() {
+        0 => "the server names no STUN or TURN server: calls between some networks need one (docs/CALLS.md)"
+            .to_owned(),
+        count => format!("the server names URLs of STUN and TURN servers: {count}"),
+    };
+    let mut findings = vec![("ice", ok(found))];
+    findings.extend(join_all(examined).await);
+    findings
+}
+
+async fn ice_servers(server: &Server) -> Result<Vec<IceServer>, Finding> {
+    let answer = server.get(&server.path_of_key("ice")).await?;
+    match (answer.status, serde_json::from_str(&answer.body)) {
+        (StatusCode::OK, Ok(Configuration { servers })) => Ok(servers),
+        (StatusCode::FORBIDDEN, _) => Err(skipped("ICE servers are turned off for this key")),
+        (StatusCode::NOT_FOUND, _) => {
+            Err(skipped("this server names no STUN or TURN servers: pages have to"))
+        }
+        _ => Err(failed(
+            format!("the list of STUN and TURN servers cannot be read ({})", answer.shown()),
+            "Open the URL of the broker with KEY/ice behind its path in a browser, and look at the log of the server and of its proxy.",
+        )),
+    }
+}
+
+async fn examine(text: String, credentials: Option<Credentials>, trust: &Trust, broker: IpAddr) -> Named {
+    let Some(url) = IceUrl::parse(&text) else {
+        let found = format!("'{text}' is no URL of a STUN or TURN server");
+        let advice = "Correct --stun_url or --turn_url, as in turn:turn.example.org:3478?transport=udp.";
+        return ("ice", failed(found, advice));
+    };
+    let check = if url.is_turn { "turn" } else { "stun" };
+    (check, url.examine(credentials.as_ref(), trust, broker).await.into())
+}
+
+impl IceUrl {
+    fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once(':')?;
+        let (is_turn, secure) = match scheme {
+            "stun" => (false, false),
+            "stuns" => (false, true),
+            "turn" => (true, false),
+            "turns" => (true, true),
+            _ => return None,
+        };
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let transport = match (secure, query) {
+            (true, "" | "transport=tcp") => Transport::Tls,
+            (false, "" | "transport=udp") => Transport::Udp,
+            (false, "transport=tcp") => Transport::Tcp,
+            _ => return None,
+        };
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
+            _ => (place, if secure { 5349 } else { 3478 }),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        (!host.is_empty()).then(|| IceUrl { text: text.to_owned(), is_turn, transport, host, port })
+    }
+
+    async fn examine(
+        &self,
+        credentials: Option<&Credentials>,
+        trust: &Trust,
+        broker: IpAddr,
+    ) -> Result<Finding, Finding> {
+        let IceUrl { text, host, .. } = self;
+        let addresses = resolve(host, self.port).await.map_err(|why| {
+            let advice = format!("Check the spelling of {host}, or make a DNS record for it.");
+            failed(format!("{text}: {why}"), advice)
+        })?;
+        let is_allowed = |address: &SocketAddr| may_name(broker, address.ip());
+        if !addresses.iter().any(is_allowed) {
+            let shown: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
+            return Err(failed(
+                format!("{text} is at {}, which only its own network reaches: not asked", shown.join(", ")),
+                "Name a server at a public address in the broker's flags, or examine the broker at its private address.",
+            ));
+        }
+        let mut trouble = Trouble::Silent;
+        // Browsers use any that works; two are usually one of each family.
+        for address in addresses.into_iter().filter(is_allowed).take(2) {
+            match self.ask(address, credentials, trust).await {
+                Ok(finding) => return Ok(finding),
+                Err(last) => trouble = last,
+            }
+        }
+        Err(self.explained(&trouble, credentials))
+    }
+
+    async fn ask(
+        &self,
+        address: SocketAddr,
+        credentials: Option<&Credentials>,
+        trust: &Trust,
+    ) -> Result<Finding, Trouble> {
+        let IceUrl { text, host, .. } = self;
+        let mut line = Line::open(address, host, self.transport).await?;
+        if self.transport == Transport::Tls {
+            let judged = judge(&line.chain, host, trust).into_iter().map(|(_, finding)| finding);
+            if let Some(bad) = judged.into_iter().find(Finding::has_failed) {
+                return Ok(Finding { found: format!("{text}: {}", bad.found), ..bad });
+            }
+        }
+        if !self.is_turn {
+            let mapped = line.bind().await?;
+            return Ok(ok(format!("{text} answers: it sees this machine at {}", mapped.ip())));
+        }
+        let Some(Credentials { username, password }) = credentials else {
+            let found = format!("{text} has no username and credential, which browsers demand");
+            return Ok(failed(found, "Set --turn_secret."));
+        };
+        let relayed = line.allocate(username, password).await?;
+        if may_name(address.ip(), relayed.ip()) {
+            return Ok(ok(format!("{text} relays at {relayed}")));
+        }
+        Ok(warning(
+            format!("{text} relays at {}, which only its own network reaches", relayed.ip()),
+            "Tell the TURN server its public address (coturn: external-ip; the broker: --relay_public).",
+        ))
+    }
+
+    fn explained(&self, trouble: &Trouble, credentials: Option<&Credentials>) -> Finding {
+        let IceUrl { text, port, .. } = self;
+        let protocol = if self.transport == Transport::Udp { "UDP" } else { "TCP" };
+        match trouble {
+            Trouble::Silent => failed(
+                format!("{text} does not answer"),
+                format!(
+                    "Open {protocol} port {port} in every firewall before that server, and check that it listens there."
+                ),
+            ),
+            Trouble::Closed => failed(
+                format!("{text} is closed"),
+                format!(
+                    "Nothing listens at {protocol} port {port} there. Start the server, or correct its address in the broker's flags."
+                ),
+            ),
+            Trouble::Unauthorized if credentials.is_some_and(Credentials::are_over) => failed(
+                format!("{text} refuses the credentials, which have ended already"),
+                "Set the clock of the broker's machine, and a longer --turn_ttl.",
+            ),
+            Trouble::Unauthorized => failed(
+                format!("{text} refuses the credentials"),
+                "The broker's --turn_secret and the secret of the TURN server (coturn: use-auth-secret and static-auth-secret) must be the \
+                 same, and the clocks of both must be right.",
+            ),
+            Trouble::Error { code: code @ (486 | 508), reason } => failed(
+                format!("{text} is full ({code} {reason})"),
+                "Raise the limits of the TURN server (the broker: --turn_allocations and its likes; coturn: user-quota, total-quota), and \
+                 check that its ports are open.",
+            ),
+            Trouble::Error { code, reason } => {
+                failed(format!("{text} refuses ({code} {reason})"), "Look at the log of that server.")
+            }
+            Trouble::Broken(error) => failed(
+                format!("{text} fails ({error})"),
+                format!(
+                    "Check that a STUN or TURN server listens at {protocol} port {port}, and not another program."
+                ),
+            ),
+        }
+    }
+}
+
+impl Credentials {
+    /// True if the time in the username is over. Its form is that of coturn's `use-auth-secret`.
+    fn are_over(&self) -> bool {
+        let until = self.username.split(':').next().and_then(|seconds| seconds.parse::<u64>().ok());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        until.is_some_and(|until| until < now)
+    }
+}
+
+/// True if a server may name this address. One in the Internet must name no address that leads into another network, such as that of
+/// this machine.
+fn may_name(server: IpAddr, address: IpAddr) -> bool {
+    is_public(address) || !is_public(server)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_have_the_forms_of_their_rfcs() {
+        let table = [
+            ("stun:h", false, Transport::Udp, "h", 3478),
+            ("stun:[2001:db8::1]:99", false, Transport::Udp, "2001:db8::1", 99),
+            ("stun:[2001:db8::1]", false, Transport::Udp, "2001:db8::1", 3478),
+            ("turn:h:80?transport=tcp", true, Transport::Tcp, "h", 80),
+            ("turn:h?transport=udp", true, Transport::Udp, "h", 3478),
+            ("turns:h", true, Transport::Tls, "h", 5349),
+            ("turns:h:443?transport=tcp", true, Transport::Tls, "h", 443),
+        ];
+        for (text, is_turn, transport, host, port) in table {
+            let host = host.to_owned();
+            let expected = IceUrl { text: text.to_owned(), is_turn, transport, host, port };
+            assert_eq!(IceUrl::parse(text), Some(expected));
+        }
+        for text in ["", "http://h", "stun:", "stun:h:x", "turn:h?transport=x", "turns:h?transport=udp"] {
+            assert_eq!(IceUrl::parse(text), None, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_broker_in_the_internet_leads_to_no_private_server() {
+        let trust = Trust::load(None).unwrap();
+        let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("turn:{}?transport=tcp", open.local_addr().unwrap());
+        let public = "203.0.113.1".parse().unwrap();
+        let (_, finding) = examine(url.clone(), None, &trust, public).await;
+        assert!(finding.has_failed() && finding.found.contains("not asked"), "{}", finding.found);
+        let asking = examine(url.clone(), None, &trust, "192.168.1.2".parse().unwrap());
+        tokio::select! {
+            biased;
+            (_, finding) = asking => assert!(finding.found.contains("no username"), "{}", finding.found),
+            accepted = open.accept() => drop(accepted.unwrap()),
+        }
+        for (server, is_asked) in [
+            ("198.51.100.1", true),
+            ("10.0.0.1", false),
+            ("169.254.169.254", false),
+            ("168.63.129.16", false),
+            ("::1", false),
+            ("::ffff:127.0.0.1", false),
+            ("fd00::1", false),
+        ] {
+            let server = server.parse().unwrap();
+            assert_eq!(may_name(public, server), is_asked, "{server}");
+            assert!(
+                may_name("127.0.0.1".parse().unwrap(), server)
+                    && may_name("fd00::2".parse().unwrap(), server)
+            );
+        }
+    }
+
+    #[test]
+    fn credentials_that_have_ended_are_told_from_wrong_ones() {
+        let url = IceUrl::parse("turn:h").unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        for (until, words) in [(now - 60, "have ended already"), (now + 3600, "refuses the credentials")] {
+            let credentials = Credentials { username: format!("{until}:peerjs"), password: String::new() };
+            let finding = url.explained(&Trouble::Unauthorized, Some(&credentials));
+            assert!(finding.found.contains(words), "{}", finding.found);
+            assert_eq!(finding.found.contains("have ended"), until < now);
+        }
+    }
+}

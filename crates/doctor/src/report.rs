@@ -1,0 +1,185 @@
+//! The findings of all checks, as text and as JSON.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde_json::{Value, json};
+
+/// The checks that every run has, in their order. Those of a certificate depend on TLS.
+const CHECKS: &str = "dns tcp tls http clock path key cors proxy websocket peers discovery ice";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Ok,
+    /// Clients can connect, but something should be changed.
+    Warning,
+    Failed,
+    Skipped,
+}
+
+/// The result of a check.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    pub(super) state: State,
+    /// One sentence with the finding.
+    pub(super) found: String,
+    /// Advice for the operator.
+    pub(super) advice: Option<String>,
+}
+
+/// A finding with the name of its check.
+pub(super) type Named = (&'static str, Finding);
+
+pub(super) fn ok(found: impl Into<String>) -> Finding {
+    Finding { state: State::Ok, found: found.into(), advice: None }
+}
+
+pub(super) fn warning(found: impl Into<String>, advice: impl Into<String>) -> Finding {
+    Finding { state: State::Warning, found: found.into(), advice: Some(advice.into()) }
+}
+
+pub(super) fn failed(found: impl Into<String>, advice: impl Into<String>) -> Finding {
+    Finding { state: State::Failed, ..warning(found, advice) }
+}
+
+pub(super) fn skipped(why: impl Into<String>) -> Finding {
+    Finding { state: State::Skipped, ..ok(why) }
+}
+
+impl Finding {
+    pub(super) fn has_failed(&self) -> bool {
+        self.state == State::Failed
+    }
+}
+
+/// A check that cannot go on returns its finding as the error.
+impl From<Result<Finding, Finding>> for Finding {
+    fn from(result: Result<Finding, Finding>) -> Self {
+        result.unwrap_or_else(|finding| finding)
+    }
+}
+
+impl State {
+    /// The name in JSON; the mark in the text, and its colour (ECMA-48, SGR).
+    fn shown(self) -> (&'static str, &'static str, u8) {
+        match self {
+            State::Ok => ("ok", "ok  ", 32),
+            State::Warning => ("warning", "warn", 33),
+            State::Failed => ("failed", "FAIL", 31),
+            State::Skipped => ("skipped", "skip", 2),
+        }
+    }
+}
+
+/// The findings so far. In text, each is printed at once.
+pub(super) struct Report {
+    findings: Vec<Named>,
+    is_silent: bool,
+    /// The URL of the documentation, with the end of its pages.
+    docs: (String, &'static str),
+}
+
+/// The documentation for those whose server does not show it.
+const REPOSITORY: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/");
+
+impl Report {
+    pub(super) fn new(is_silent: bool) -> Self {
+        Report { findings: Vec::new(), is_silent, docs: (REPOSITORY.to_owned(), ".md") }
+    }
+
+    /// From now on, advice names the documentation that the peerbroker at this URL serves.
+    pub(super) fn name_docs_of(&mut self, url: &str) {
+        self.docs = (format!("{url}broker/docs/"), "");
+    }
+
+    /// A text with URLs in place of `docs/TLS.md`: a person who runs the program may have no files.
+    fn with_urls(&self, text: &str) -> String {
+        let mut parts = text.split("docs/");
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            match part.split_once(".md") {
+                Some((name, rest)) => text.extend([self.docs.0.as_str(), name, self.docs.1, rest]),
+                None => text.extend(["docs/", part]),
+            }
+        }
+        text
+    }
+
+    /// Adds a finding. True unless it has failed.
+    pub(super) fn add(&mut self, check: &'static str, finding: impl Into<Finding>) -> bool {
+        let mut finding = finding.into();
+        finding.found = self.with_urls(&finding.found);
+        finding.advice = finding.advice.map(|advice| self.with_urls(&advice));
+        let (_, mark, colour) = finding.state.shown();
+        let has_colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let mark = if has_colour { format!("\x1b[{colour}m{mark}\x1b[0m") } else { mark.to_owned() };
+        // Texts of the server may be part of it.
+        self.say(&format!("{mark} {check:<11} {}", printable(&finding.found)));
+        if let Some(advice) = &finding.advice {
+            self.say(&format!("{:17}-> {}", "", printable(advice)));
+        }
+        let is_well = !finding.has_failed();
+        self.findings.push((check, finding));
+        is_well
+    }
+
+    /// Adds the finding of a check that finds something for the next ones. `None` ends the examination.
+    pub(super) fn take<T>(
+        &mut self,
+        check: &'static str,
+        result: Result<(Finding, T), Finding>,
+    ) -> Option<T> {
+        let (finding, found) = match result {
+            Ok((finding, found)) => (finding, Some(found)),
+            Err(finding) => (finding, None),
+        };
+        self.add(check, finding);
+        found
+    }
+
+    /// Names the checks that were not done because an earlier one failed, and prints the end. True if no check has failed.
+    pub(super) fn finish(mut self, url: &str) -> bool {
+        let failed =
+            self.findings.iter().rev().find(|(_, finding)| finding.has_failed()).map(|(check, _)| *check);
+        let is_done = |check: &&str| self.findings.iter().any(|(done, _)| done == check);
+        let left: Vec<&str> = CHECKS.split(' ').filter(|check| !is_done(check)).collect();
+        if let Some(failed) = failed.filter(|_| !left.is_empty()) {
+            self.add("rest", skipped(format!("not checked, because of {failed}: {}", left.join(", "))));
+        }
+        let count = |state| self.findings.iter().filter(|(_, finding)| finding.state == state).count();
+        self.say(&match (count(State::Failed), count(State::Warning)) {
+            (0, 0) => "Nothing is wrong.".to_owned(),
+            (0, warnings) => format!("Clients can connect. Warnings: {warnings}."),
+            (failed, 0) => format!("Failed: {failed}."),
+            (failed, warnings) => format!("Failed: {failed}. Warnings: {warnings}."),
+        });
+        if self.is_silent {
+            let checks = self.findings.iter().map(|(check, Finding { state, found, advice })| {
+                json!({ "check": check, "state": state.shown().0, "found": found, "advice": advice })
+            });
+            let checks: Vec<Value> = checks.collect();
+            print(&json!({ "url": url, "ok": failed.is_none(), "checks": checks }).to_string());
+        }
+        failed.is_none()
+    }
+
+    pub(super) fn say(&self, text: &str) {
+        if !self.is_silent {
+            print(text);
+        }
+    }
+}
+
+fn print(line: &str) {
+    let mut stdout = io::stdout().lock();
+    // If stdout is closed, the lines are dropped; the exit code stays.
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// A text of the server without control characters, which could change how the terminal looks.
+fn printable(text: &str) -> String {
+    let escape = |c: char| match c {
+        '\'' | '"' | '\\' => c.to_string(),
+        c => c.escape_debug().to_string(),
+    };
+    text.chars().map(escape).collect()
+}

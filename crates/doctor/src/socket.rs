@@ -1,0 +1,204 @@
+//! A client of the broker: a WebSocket that has got OPEN.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use hyper::header::{HeaderValue, LOCATION, ORIGIN, USER_AGENT};
+use hyper::{Response, StatusCode};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use uuid::Uuid;
+
+use super::http::{AGENT, Server, Stream};
+use super::report::{Finding, failed};
+
+/// The timeout of each step: the handshake, OPEN, a message.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Most bytes of a message that is received.
+const MAX_MESSAGE_BYTES: usize = 64 << 10;
+
+pub(super) struct Socket {
+    pub(super) id: String,
+    socket: WebSocketStream<Box<dyn Stream>>,
+}
+
+/// A message of the protocol.
+#[derive(Deserialize)]
+pub(super) struct Frame {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) src: Option<String>,
+    pub(super) payload: Option<Box<RawValue>>,
+}
+
+/// The end of a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// With a close frame, which comes from the server.
+    Closed(String),
+    /// Without one, as by a program between here and the server.
+    Cut,
+    /// There was no message in time.
+    Timeout,
+}
+
+impl Socket {
+    /// Opens a client with a random id.
+    pub(super) async fn open(server: &Server) -> Result<Self, Finding> {
+        let [id, token] = [(); 2].map(|()| Uuid::new_v4().to_string());
+        let id = format!("doctor-{id}");
+        let query = format!("key={}&id={id}&token={token}", server.target.encoded_key());
+        let url = format!("ws://{}{}?{query}", server.host(), server.path("peerjs"));
+        let mut request = url.into_client_request().map_err(broken)?;
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        if let Some(origin) = &server.origin {
+            let origin = HeaderValue::from_str(origin).map_err(broken)?;
+            request.headers_mut().insert(ORIGIN, origin);
+        }
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MAX_MESSAGE_BYTES))
+            .max_frame_size(Some(MAX_MESSAGE_BYTES));
+        let opening = async {
+            let stream = server.connect().await.map_err(broken)?;
+            client_async_with_config(request, stream, Some(config)).await.map_err(|error| match error {
+                Error::Http(answer) => answered(server, &answer),
+                error => broken(error),
+            })
+        };
+        let unanswered = |_| {
+            failed(
+                "there is no answer to the handshake of a WebSocket",
+                "Plain requests are answered, so a proxy or a firewall in front holds WebSockets up: allow them there.",
+            )
+        };
+        let (socket, _) = timeout(TIMEOUT, opening).await.map_err(unanswered)??;
+        let mut client = Socket { id, socket };
+        let text = match client.next().await {
+            Ok(Frame { kind, .. }) if kind == "OPEN" => return Ok(client),
+            Ok(Frame { kind, payload, .. }) => {
+                let text = payload.and_then(|payload| serde_json::from_str(payload.get()).ok());
+                text.map_or(kind, |ErrorText { msg }| msg)
+            }
+            Err(Ending::Closed(why)) => why,
+            Err(Ending::Cut) => return Err(broken("it ends without a close frame")),
+            Err(Ending::Timeout) => {
+                return Err(failed(
+                    "the WebSocket opens, but the server's first message does not arrive",
+                    "A proxy in front seems to buffer: it must pass the bytes of a WebSocket on at once (nginx: proxy_buffering off, and \
+                     Upgrade headers as in docs/DEPLOY.md).",
+                ));
+            }
+        };
+        Err(failed(format!("the server refuses the client: {text}"), after_refusal(&text)))
+    }
+
+    pub(super) async fn send(&mut self, text: String) -> Result<(), Ending> {
+        let sent = timeout(TIMEOUT, self.socket.send(Message::text(text))).await;
+        sent.map_err(|_| Ending::Timeout)?.map_err(|_| Ending::Cut)
+    }
+
+    /// The next message, within the usual time.
+    pub(super) async fn next(&mut self) -> Result<Frame, Ending> {
+        timeout(TIMEOUT, self.read()).await.unwrap_or(Err(Ending::Timeout))
+    }
+
+    /// The next message. Pings are answered while it waits. Safe to cancel.
+    pub(super) async fn read(&mut self) -> Result<Frame, Ending> {
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Text(text))) => {
+                    if let Ok(frame) = serde_json::from_str(&text) {
+                        return Ok(frame);
+                    }
+                }
+                Some(Ok(Message::Close(frame))) => {
+                    let why = frame
+                        .map_or("no reason".to_owned(), |frame| format!("{} {}", frame.code, frame.reason));
+                    return Err(Ending::Closed(why.trim().to_owned()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(Ending::Cut),
+            }
+        }
+    }
+
+    /// Says goodbye.
+    pub(super) async fn close(mut self) {
+        // The server notices the end in any case.
+        let _ = timeout(TIMEOUT, self.socket.close(None)).await;
+    }
+}
+
+fn broken(error: impl Display) -> Finding {
+    failed(
+        format!("no WebSocket opens ({error})"),
+        "Plain requests are answered, so a proxy or a firewall in front breaks WebSockets: allow them there.",
+    )
+}
+
+/// The finding for a handshake that is answered over HTTP.
+fn answered(server: &Server, answer: &Response<Option<Vec<u8>>>) -> Finding {
+    let (path, status) = (server.path("peerjs"), answer.status());
+    let found = format!("the handshake of a WebSocket at {path} is answered with {}", status.as_u16());
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => {
+            let text = answer.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+            failed(
+                format!("{found}: {}", text.trim()),
+                "Wait for a minute and try again. If all clients get it, the broker sees them all as one address: it lacks --proxied, or \
+                 the proxy does not set X-Forwarded-For (docs/PROXY.md).",
+            )
+        }
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => failed(
+            found,
+            "The proxy in front passes WebSockets to another place than plain requests: lead both to the broker.",
+        ),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            failed(found, "A proxy in front protects this path. Leave it open: PeerJS sends no password.")
+        }
+        status if status.is_redirection() => {
+            let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            failed(
+                format!("{found}, to {}", location.unwrap_or_default()),
+                "WebSockets do not follow redirects: use that address in clients.",
+            )
+        }
+        _ => failed(
+            format!("{found}: the headers of the upgrade do not arrive"),
+            "Have the proxy in front pass Upgrade and Connection. nginx: proxy_http_version 1.1; proxy_set_header Upgrade \
+             $http_upgrade; proxy_set_header Connection upgrade; in every location that leads to the broker. Apache: \
+             mod_proxy_wstunnel, or upgrade=websocket.",
+        ),
+    }
+}
+
+/// Advice after a refusal. The texts are those of peerjs-server and of the broker.
+fn after_refusal(text: &str) -> &'static str {
+    if text.contains("Invalid key") {
+        "Give the key of your client with --key. The server knows it from its flag --key, or from `peerbroker keys`."
+    } else if text.contains("origin") {
+        "The key is for pages of certain origins: run the doctor with --origin and the address of your page."
+    } else if text.contains("Invalid token") {
+        "The key requires verified identities, which the doctor has none of: examine a key without them (docs/KEYS.md)."
+    } else if text.contains("concurrent user limit") {
+        "The key has as many clients as it may: raise --concurrent_limit, or that of the key."
+    } else if text.contains("Wrong path") {
+        "Use this path in clients, or start the broker with another --path."
+    } else if text.contains("not available") {
+        "The node cannot reach the Redis of its cluster: look at its log (docs/CLUSTER.md)."
+    } else {
+        "Look at the log of the server."
+    }
+}
+
+/// The payload of ERROR and ID-TAKEN.
+#[derive(Deserialize)]
+struct ErrorText {
+    msg: String,
+}

@@ -1,0 +1,241 @@
+//! Questions to STUN and TURN servers, over UDP, TCP and TLS (RFC 8489, RFC 8656).
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustls_pki_types::CertificateDer;
+use stun_types::attribute::{ErrorCode, Nonce, Realm, Username, XorMappedAddress};
+use stun_types::message::{
+    BINDING, IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageIntegrityCredentials,
+    MessageWrite as _, MessageWriteExt as _, MessageWriteVec, Method,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+use turn_types::attribute::{Lifetime, RequestedTransport, XorRelayedAddress};
+use turn_types::message::{ALLOCATE, REFRESH};
+
+use super::http::Stream;
+use super::tls;
+
+/// Wait of each copy of a datagram for its answer (RFC 8489, section 6.2.1, with fewer copies).
+const WAITS: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// The timeout of a connection, and of an answer on it.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(5);
+const HEADER: usize = 20;
+/// Most bytes of an answer.
+const MAX_BYTES: usize = 2048;
+/// UDP, as the number of a protocol (RFC 8656, section 18.8): the one that browsers request.
+const UDP: u8 = 17;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+/// The reason why a server gives no answer that helps.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// No answer comes.
+    Silent,
+    /// Nothing listens there.
+    Closed,
+    /// The connection fails, or the answer makes no sense.
+    Broken(String),
+    /// The server refuses.
+    Error { code: u16, reason: String },
+    /// The server refuses the credentials.
+    Unauthorized,
+}
+
+enum Socket {
+    Datagrams(UdpSocket),
+    Stream(Box<dyn Stream>),
+}
+
+/// A way to a server.
+pub(super) struct Line {
+    socket: Socket,
+    /// The certificates that the server has shown over TLS.
+    pub(super) chain: Vec<CertificateDer<'static>>,
+}
+
+impl Line {
+    pub(super) async fn open(address: SocketAddr, host: &str, transport: Transport) -> Result<Self, Trouble> {
+        let opening = async {
+            let mut chain = Vec::new();
+            let socket = match transport {
+                Transport::Udp => {
+                    let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+                    let socket = UdpSocket::bind(any).await?;
+                    socket.connect(address).await?;
+                    Socket::Datagrams(socket)
+                }
+                Transport::Tcp => Socket::Stream(Box::new(TcpStream::connect(address).await?)),
+                Transport::Tls => {
+                    let stream = tls::connect(address, host, &[]).await?;
+                    chain = tls::chain(&stream);
+                    Socket::Stream(Box::new(stream))
+                }
+            };
+            Ok::<_, io::Error>(Line { socket, chain })
+        };
+        Ok(timeout(STREAM_TIMEOUT, opening).await.map_err(io::Error::from)??)
+    }
+
+    /// Asks for the address of this machine as the server sees it.
+    pub(super) async fn bind(&mut self) -> Result<SocketAddr, Trouble> {
+        let answer = self.ask(begin(BINDING).finish()).await?;
+        let answer = read(&answer)?;
+        let mapped: XorMappedAddress = answer.attribute().map_err(|_| nonsense())?;
+        Ok(mapped.addr(answer.transaction_id()))
+    }
+
+    /// Takes an address at a TURN server, and gives it back.
+    pub(super) async fn allocate(&mut self, username: &str, password: &str) -> Result<SocketAddr, Trouble> {
+        let first = self.ask(allocation()?.finish()).await?;
+        let mut demand = Demand::of(&first)?;
+        // A nonce may be stale at once, if the server was restarted.
+        for _ in 0..2 {
+            let key =
+                LongTermKeyCredentials::new(username.to_owned(), password.to_owned(), demand.realm.clone());
+            let key = MessageIntegrityCredentials::from(key);
+            let answer = self.ask(demand.signed(allocation()?, username, &key)?).await?;
+            match read(&answer) {
+                Ok(answer) => {
+                    let relayed: XorRelayedAddress = answer.attribute().map_err(|_| nonsense())?;
+                    let relayed = relayed.addr(answer.transaction_id());
+                    let mut goodbye = begin(REFRESH);
+                    add(goodbye.add_attribute(&Lifetime::new(0)))?;
+                    // If that is lost, the allocation expires.
+                    let _ = self.ask(demand.signed(goodbye, username, &key)?).await;
+                    return Ok(relayed);
+                }
+                Err(Trouble::Error { code: 438, .. }) => demand = Demand::of(&answer)?,
+                Err(Trouble::Error { code: 401, .. }) => return Err(Trouble::Unauthorized),
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Err(Trouble::Error { code: 438, reason: "Stale Nonce".to_owned() })
+    }
+
+    /// Sends a request, and waits for its answer.
+    async fn ask(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Trouble> {
+        let waits = match self.socket {
+            Socket::Datagrams(_) => WAITS.as_slice(),
+            Socket::Stream(_) => &[STREAM_TIMEOUT],
+        };
+        for wait in waits {
+            if let Ok(answer) = timeout(*wait, self.socket.exchange(&request)).await {
+                return Ok(answer?);
+            }
+        }
+        Err(Trouble::Silent)
+    }
+}
+
+impl Socket {
+    async fn exchange(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
+        match self {
+            Socket::Datagrams(socket) => {
+                socket.send(request).await?;
+                loop {
+                    let mut answer = Vec::with_capacity(MAX_BYTES);
+                    socket.recv_buf(&mut answer).await?;
+                    if is_answer(request, &answer) {
+                        return Ok(answer);
+                    }
+                }
+            }
+            Socket::Stream(stream) => {
+                stream.write_all(request).await?;
+                stream.flush().await?;
+                let mut header = [0; HEADER];
+                stream.read_exact(&mut header).await?;
+                let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+                if !is_answer(request, &header) || length > MAX_BYTES {
+                    return Err(io::Error::other("the answer is not STUN"));
+                }
+                let mut answer = header.to_vec();
+                answer.resize(HEADER.saturating_add(length), 0);
+                stream.read_exact(answer.get_mut(HEADER..).unwrap_or_default()).await?;
+                Ok(answer)
+            }
+        }
+    }
+}
+
+/// True if these bytes begin with the header of an answer to a request: they have its cookie and its transaction.
+fn is_answer(request: &[u8], answer: &[u8]) -> bool {
+    answer.len() >= HEADER && answer.get(4..HEADER) == request.get(4..HEADER)
+}
+
+/// The realm and nonce that a TURN server wants in a request.
+struct Demand {
+    realm: String,
+    nonce: String,
+}
+
+impl Demand {
+    fn of(answer: &[u8]) -> Result<Self, Trouble> {
+        let message = Message::from_bytes(answer).map_err(|_| nonsense())?;
+        let (Ok(realm), Ok(nonce)) = (message.attribute::<Realm>(), message.attribute::<Nonce>()) else {
+            return Err(read(answer).err().unwrap_or_else(nonsense));
+        };
+        Ok(Demand { realm: realm.realm().to_owned(), nonce: nonce.nonce().to_owned() })
+    }
+
+    fn signed(
+        &self,
+        mut request: MessageWriteVec,
+        username: &str,
+        key: &MessageIntegrityCredentials,
+    ) -> Result<Vec<u8>, Trouble> {
+        add(Username::new(username).and_then(|username| request.add_attribute(&username)))?;
+        add(Realm::new(&self.realm).and_then(|realm| request.add_attribute(&realm)))?;
+        add(Nonce::new(&self.nonce).and_then(|nonce| request.add_attribute(&nonce)))?;
+        add(request.add_message_integrity(key, IntegrityAlgorithm::Sha1))?;
+        Ok(request.finish())
+    }
+}
+
+fn begin(method: Method) -> MessageWriteVec {
+    Message::builder_request(method, MessageWriteVec::new())
+}
+
+fn allocation() -> Result<MessageWriteVec, Trouble> {
+    let mut request = begin(ALLOCATE);
+    add(request.add_attribute(&RequestedTransport::new(UDP)))?;
+    Ok(request)
+}
+
+/// Only names that are too long cannot be added.
+fn add<T, E: std::fmt::Display>(added: Result<T, E>) -> Result<T, Trouble> {
+    added.map_err(|error| Trouble::Broken(error.to_string()))
+}
+
+fn read(answer: &[u8]) -> Result<Message<'_>, Trouble> {
+    let message = Message::from_bytes(answer).map_err(|_| nonsense())?;
+    if message.has_class(MessageClass::Success) {
+        return Ok(message);
+    }
+    let error: ErrorCode = message.attribute().map_err(|_| nonsense())?;
+    Err(Trouble::Error { code: error.code(), reason: error.reason().to_owned() })
+}
+
+fn nonsense() -> Trouble {
+    Trouble::Broken("the answer makes no sense".to_owned())
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Trouble::Closed,
+            io::ErrorKind::TimedOut => Trouble::Silent,
+            _ => Trouble::Broken(error.to_string()),
+        }
+    }
+}

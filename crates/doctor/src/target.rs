@@ -1,0 +1,159 @@
+//! Parses the URL as a person means it.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use url::Url;
+
+use super::DoctorFailed;
+
+/// The key of peerjs-server, and of a broker without `--key`.
+const DEFAULT_KEY: &str = "peerjs";
+/// The last segment of the WebSocket's path.
+const SOCKET: &str = "peerjs";
+
+/// The broker that the user has named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// True if it speaks TLS; `None` if the user has not said it.
+    pub(super) secure: Option<bool>,
+    /// Name or address, without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// The mount path, as in `/` or `/x/`.
+    pub(super) path: String,
+    pub(super) key: String,
+}
+
+impl Target {
+    /// Reads a URL, also without its scheme, and also that of a WebSocket or of an id.
+    pub(super) fn parse(text: &str, key: Option<&str>) -> Result<Self, DoctorFailed> {
+        let text = text.trim();
+        let bad = || DoctorFailed::Target(text.to_owned());
+        let has_scheme = text.contains("://");
+        let whole = match text.parse::<Ipv6Addr>() {
+            Ok(address) => format!("https://[{address}]"),
+            Err(_) if has_scheme => text.to_owned(),
+            Err(_) => format!("https://{text}"),
+        };
+        // PeerJS sends no user and no password.
+        let url = Url::parse(&whole).ok().filter(|url| url.username().is_empty()).ok_or_else(bad)?;
+        let is_socket = matches!(url.scheme(), "ws" | "wss");
+        let secure = match url.scheme() {
+            "http" | "ws" => Some(false),
+            // A port alone does not decide the scheme, except the one of HTTPS.
+            "https" | "wss" => (has_scheme || url.port().is_none()).then_some(true),
+            _ => return Err(bad()),
+        };
+        let host = url.host_str().ok_or_else(bad)?.trim_matches(['[', ']']).to_owned();
+        let asked =
+            url.query_pairs().filter(|(name, _)| name == "key").last().map(|(_, key)| key.into_owned());
+        let mut segments: Vec<&str> = url.path().split('/').filter(|segment| !segment.is_empty()).collect();
+        let mut of_path = None;
+        if let [.., key, "id" | "peers" | "ice"] = segments.as_slice() {
+            of_path = Some(percent_decode_str(key).decode_utf8_lossy().into_owned());
+            segments.truncate(segments.len().saturating_sub(2));
+        } else if (is_socket || asked.is_some()) && segments.last() == Some(&SOCKET) {
+            segments.pop();
+        }
+        let mut path = "/".to_owned();
+        segments.iter().for_each(|segment| path.extend([segment, "/"]));
+        let key = key.map(str::to_owned).or(asked).or(of_path).unwrap_or_else(|| DEFAULT_KEY.to_owned());
+        Ok(Target { secure, host, port: url.port_or_known_default().ok_or_else(bad)?, path, key })
+    }
+
+    /// The host as in `Host` and URLs, with its port unless that is the scheme's.
+    pub(super) fn authority(&self, secure: bool) -> String {
+        let Target { host, port, .. } = self;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let default = if secure { 443 } else { 80 };
+        if *port == default { host } else { format!("{host}:{port}") }
+    }
+
+    /// The key as one segment of a path, or as a value of a query.
+    pub(super) fn encoded_key(&self) -> String {
+        utf8_percent_encode(&self.key, NON_ALPHANUMERIC).to_string()
+    }
+
+    /// The URL below which clients find the broker.
+    pub(super) fn url(&self, secure: bool) -> String {
+        let scheme = if secure { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.authority(secure), self.path)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url(self.secure.unwrap_or(self.port == 443)))
+    }
+}
+
+/// The origin of a page, from its URL.
+pub(super) fn origin(text: &str) -> Result<String, DoctorFailed> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.map(|url| url.origin().ascii_serialization()).ok_or_else(|| DoctorFailed::Origin(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_what_a_person_would_paste() {
+        let table = [
+            ("https://b.example.com", Some(true), "b.example.com", 443, "/", "peerjs"),
+            ("http://b.example.com", Some(false), "b.example.com", 80, "/", "peerjs"),
+            ("https://b.example.com/x", Some(true), "b.example.com", 443, "/x/", "peerjs"),
+            ("https://b.example.com/x/y/", Some(true), "b.example.com", 443, "/x/y/", "peerjs"),
+            (" b.example.com ", Some(true), "b.example.com", 443, "/", "peerjs"),
+            ("B.example.com:9000", None, "b.example.com", 9000, "/", "peerjs"),
+            ("localhost:9000/myapp", None, "localhost", 9000, "/myapp/", "peerjs"),
+            ("192.0.2.1:9000", None, "192.0.2.1", 9000, "/", "peerjs"),
+            ("[2001:db8::1]:9000", None, "2001:db8::1", 9000, "/", "peerjs"),
+            ("::1", Some(true), "::1", 443, "/", "peerjs"),
+            (
+                "wss://b.example.com/x/peerjs?key=k%20y&id=a&token=t",
+                Some(true),
+                "b.example.com",
+                443,
+                "/x/",
+                "k y",
+            ),
+            ("ws://localhost:9000/peerjs", Some(false), "localhost", 9000, "/", "peerjs"),
+            // A mount path of this name is common.
+            ("http://localhost:9000/peerjs", Some(false), "localhost", 9000, "/peerjs/", "peerjs"),
+            ("http://localhost:9000/x/my-key/id?ts=1", Some(false), "localhost", 9000, "/x/", "my-key"),
+        ];
+        for (text, secure, host, port, path, key) in table {
+            let target = Target::parse(text, None).unwrap();
+            let (path, key) = (path.to_owned(), key.to_owned());
+            assert_eq!(target, Target { secure, host: host.to_owned(), port, path, key }, "{text}");
+        }
+        for text in ["", "ftp://b.example.com", "mailto:a@b", "https://", "b.example.com:99999", "a b"] {
+            assert!(Target::parse(text, None).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_given_wins_over_the_one_of_the_url() {
+        assert_eq!(Target::parse("ws://h/peerjs?key=a", Some("b/c")).unwrap().encoded_key(), "b%2Fc");
+    }
+
+    #[test]
+    fn an_authority_has_brackets_and_no_usual_port() {
+        let of = |text| Target::parse(text, None).unwrap();
+        assert_eq!(of("https://[::1]/x").url(true), "https://[::1]/x/");
+        assert_eq!(of("http://[::1]:9000").to_string(), "http://[::1]:9000/");
+        assert_eq!(of("h:443").to_string(), "https://h/");
+    }
+
+    #[test]
+    fn the_origin_of_a_page_needs_no_path() {
+        assert_eq!(origin("https://a.example/game?x").unwrap(), "https://a.example");
+        assert_eq!(origin("http://a.example:8080").unwrap(), "http://a.example:8080");
+        for text in ["a.example", "*", "file:///x", ""] {
+            assert!(origin(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The datapath of relay and TURN: sockets and their threads, connections, pace, limits, and the check for STUN.
+
+pub(crate) mod burst;
+pub(crate) mod counters;
+pub(crate) mod pace;
+pub(crate) mod port;
+pub(crate) mod shares;
+pub(crate) mod sockets;
+pub(crate) mod streams;
+pub(crate) mod stun;

@@ -1,0 +1,301 @@
+//! The ports of a server, and the threads that serve them.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use peerbroker_core::threads::{Panic, Threads};
+use quinn_udp::{RecvMeta, UdpSockRef};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::burst::Gathered;
+use super::port::Port;
+
+/// Ports that are tried, if the system chooses one for UDP that TCP has taken.
+const TRIES: usize = 16;
+
+/// Size of the kernel's buffer for a client that reads slowly. More would only be late.
+const SEND_BUFFER: usize = 1 << 16;
+
+/// Pause after an error of a socket.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The service behind the ports of one thread.
+pub(crate) trait Service: Clone + Send + Sync + 'static {
+    /// Handles datagrams of one sender.
+    fn receive(&self, port: &Arc<Port>, datagrams: Joined<'_>);
+
+    /// Counts datagrams for which a socket had no room when they were sent, after they were handled.
+    fn note_full(&self, datagrams: u64);
+
+    /// A place for a connection, if there is one. The drop gives it back.
+    fn admit(&self, from: SocketAddr) -> Option<impl Send + 'static>;
+
+    /// Serves a connection until it ends.
+    fn serve(&self, stream: TcpStream, from: SocketAddr) -> impl Future<Output = ()> + Send;
+
+    /// Does what is due by the clock. One thread calls it.
+    fn keep_time(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+}
+
+/// The ports, bound and not yet served.
+pub(crate) struct Sockets {
+    /// Those of each thread.
+    udp: Vec<Ports>,
+    tcp: Vec<TcpListener>,
+}
+
+/// The reason why a relay or a TURN server cannot be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} at {address}: {error}")]
+pub struct BadMediaAddress {
+    what: &'static str,
+    address: SocketAddr,
+    error: io::Error,
+}
+
+impl BadMediaAddress {
+    /// True if another program has the port.
+    pub fn is_in_use(&self) -> bool {
+        self.error.kind() == io::ErrorKind::AddrInUse
+    }
+}
+
+impl Sockets {
+    /// Binds each address for UDP once for each thread, and for TCP too if wanted, with the same port.
+    pub(crate) fn bind(
+        what: &'static str,
+        addresses: &[SocketAddr],
+        with_tcp: bool,
+    ) -> Result<Self, BadMediaAddress> {
+        let bad = |(address, error)| BadMediaAddress { what, address, error };
+        let is_ours = addresses.iter().any(|given| given.port() == 0);
+        let mut tries = TRIES;
+        loop {
+            let udp = bind_threads(addresses).map_err(bad)?;
+            let bound = udp.first().into_iter().flat_map(|ports| ports.iter()).map(|port| port.bound());
+            let listen = |address| listen(address).map_err(|error| (address, error));
+            match bound.filter(|_| with_tcp).map(listen).collect() {
+                Ok(tcp) => return Ok(Sockets { udp, tcp }),
+                Err((_, error)) if is_ours && tries > 1 && error.kind() == io::ErrorKind::AddrInUse => {
+                    tries -= 1
+                }
+                Err(error) => return Err(bad(error)),
+            }
+        }
+    }
+
+    /// The bound addresses.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + Clone {
+        self.udp.first().into_iter().flat_map(|ports| ports.iter()).map(|port| port.bound())
+    }
+
+    /// The addresses that clients are told: a public one of its family in place of each, if there is one.
+    pub(crate) fn advertised(&self, public: &[IpAddr]) -> Vec<SocketAddr> {
+        let told = |bound: SocketAddr| {
+            let of_family = public.iter().find(|public| public.is_ipv4() == bound.is_ipv4());
+            SocketAddr::new(of_family.copied().unwrap_or(bound.ip()), bound.port())
+        };
+        self.addresses().map(told).collect()
+    }
+
+    /// Starts the threads, each with a service for its ports. They end when `open` closes.
+    pub(crate) fn start<S: Service>(
+        self,
+        name: &str,
+        threads: &Threads,
+        open: &watch::Receiver<()>,
+        service: impl Fn(&Ports) -> S,
+    ) -> io::Result<()> {
+        for (number, ports) in self.udp.into_iter().enumerate() {
+            let service = service(&ports);
+            let listeners = self.tcp.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
+            let mut open = open.clone();
+            threads.keep_async(&format!("{name}-{number}"), async move || {
+                let mut tasks = JoinSet::new();
+                for port in ports.iter() {
+                    tasks.spawn(read(service.clone(), Arc::clone(port)));
+                }
+                for listener in listeners.iter().filter_map(|listener| listener.try_clone().ok()) {
+                    tasks.spawn(accept(service.clone(), listener));
+                }
+                if number == 0 {
+                    let service = service.clone();
+                    tasks.spawn(async move { service.keep_time().await });
+                }
+                loop {
+                    tokio::select! {
+                        // An error means that the server is gone. The runtime ends all tasks.
+                        _ = open.changed() => return,
+                        Some(ended) = tasks.join_next() => {
+                            if let Err(ended) = ended
+                                && let Ok(panic) = ended.try_into_panic()
+                            {
+                                Panic::from(panic).resume();
+                            }
+                        }
+                    }
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Binds an address for TCP.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // A server that restarts finds connections of the last one.
+    socket.set_reuse_address(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Handles the datagrams of a UDP port.
+async fn read(service: impl Service, port: Arc<Port>) {
+    let ended: io::Result<()> = async {
+        let mut reader = PortReader::new(&port)?;
+        loop {
+            reader.readable().await?;
+            let lost = reader.read(|datagrams| service.receive(&port, datagrams)).await;
+            if lost > 0 {
+                service.note_full(lost);
+            }
+        }
+    }
+    .await;
+    if let Err(error) = ended {
+        log::error!("UDP port {} is not served any more: {error}", port.bound());
+    }
+}
+
+async fn accept(service: impl Service, listener: TcpListener) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return log::error!("a TCP port is not served: {error}"),
+    };
+    loop {
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                let Some(place) = service.admit(from) else { continue };
+                // Datagrams do not wait for each other.
+                let _ = stream.set_nodelay(true);
+                let service = service.clone();
+                tokio::spawn(async move {
+                    service.serve(stream, from).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                log::debug!("cannot accept a connection: {error}");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Most threads for each address.
+const MAX_THREADS: usize = 8;
+
+/// Datagrams that one system call may bring, and the most bytes of each: the kernel joins datagrams of one sender.
+const BATCH: usize = 16;
+const JOINED: usize = 1 << 16;
+
+/// The ports of one thread.
+pub(crate) type Ports = Arc<[Arc<Port>]>;
+
+/// Binds each address once for each thread. Returns the ports of each thread.
+fn bind_threads(addresses: &[SocketAddr]) -> Result<Vec<Ports>, (SocketAddr, io::Error)> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    let mut addresses = addresses.to_vec();
+    // Our threads share the port. Another server must not: the kernel would split the datagrams between the two.
+    for address in &addresses {
+        drop(UdpSocket::bind(address).map_err(|error| (*address, error))?);
+    }
+    let mut of_threads = Vec::new();
+    for _ in 0..threads {
+        let ports = addresses.iter_mut().map(|address| {
+            let port = Port::bind(*address).map_err(|error| (*address, error))?;
+            // The others share the port that the system chose.
+            *address = port.bound();
+            Ok(Arc::new(port))
+        });
+        of_threads.push(ports.collect::<Result<_, _>>()?);
+    }
+    Ok(of_threads)
+}
+
+/// Reads a port.
+pub(crate) struct PortReader<'a> {
+    port: &'a Port,
+    socket: tokio::net::UdpSocket,
+    buffers: Vec<[u8; JOINED]>,
+}
+
+/// Datagrams of one sender.
+pub(crate) struct Joined<'a> {
+    pub(crate) from: SocketAddr,
+    pub(crate) bytes: &'a [u8],
+    /// The size of each, except the last.
+    pub(crate) size: usize,
+}
+
+impl<'a> PortReader<'a> {
+    /// A reader of a port, on the current runtime.
+    pub(crate) fn new(port: &'a Port) -> io::Result<Self> {
+        let socket = tokio::net::UdpSocket::from_std(port.socket.try_clone()?)?;
+        Ok(PortReader { port, socket, buffers: vec![[0; JOINED]; BATCH] })
+    }
+
+    /// Ready when there is something to read.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// Passes received datagrams to `handle`, up to a batch, and sends what `handle` has sent. Pauses after an error. Returns the
+    /// number of datagrams for which a socket had no room.
+    pub(crate) async fn read(&mut self, mut handle: impl FnMut(Joined<'_>)) -> u64 {
+        let mut metas = [RecvMeta::default(); BATCH];
+        let read = self.socket.try_io(Interest::READABLE, || {
+            let mut slices = self.buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));
+            let mut slices: [IoSliceMut<'_>; BATCH] =
+                std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
+            self.port.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut metas)
+        });
+        match read {
+            Ok(count) => {
+                // A datagram alone goes as it is.
+                let is_alone = count == 1 && metas[0].len <= metas[0].stride;
+                let gathered = (!is_alone).then(Gathered::begin);
+                for (meta, buffer) in metas.iter().zip(&self.buffers).take(count) {
+                    let bytes = buffer.get(..meta.len).unwrap_or_default();
+                    if !bytes.is_empty() {
+                        handle(Joined { from: meta.addr, bytes, size: meta.stride.max(1) });
+                    }
+                }
+                gathered.map_or(0, Gathered::end)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => {
+                log::debug!("cannot read UDP port {}: {error}", self.port.bound());
+                sleep(PAUSE).await;
+                0
+            }
+        }
+    }
+}

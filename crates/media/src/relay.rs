@@ -1,0 +1,164 @@
+//! A relay for calls that cannot go directly. Clients need no settings for it.
+//!
+//! The broker sees the ICE credentials of both sides in their offer and answer, and adds one candidate to each that leads to
+//! this relay. Clients check it like every other candidate. A check names its call, and proves by its integrity that it comes
+//! from one of the two clients; an address is a client's when it has answered a check of our own. Datagrams go on unchanged
+//! between the addresses of both sides, so DTLS and SRTP stay between the clients.
+
+mod call;
+mod calls;
+mod endpoint;
+mod load;
+mod offers;
+mod service;
+mod session;
+mod stun;
+#[cfg(test)]
+mod tests;
+mod timer;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use dashmap::DashMap;
+use peerbroker_core::media_api::{CandidateNudge, MediaContext, Parties, RelayConfig, RelayTotals};
+use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
+use tokio::sync::watch;
+
+use crate::datapath::sockets::{BadMediaAddress, Sockets};
+use crate::datapath::streams::Connections;
+use crate::turn::Turn;
+use calls::Calls;
+use service::{Service, Streams};
+
+/// Maximum of clients that have to be told to come and wait for it.
+const MAX_NUDGES: usize = 1024;
+
+/// The priority of the candidates: below all of a client's own (RFC 8445, section 5.1.2.1).
+const PRIORITY: u32 = 255;
+
+/// The priority of those over TCP.
+const PRIORITY_OF_TCP: u32 = 127;
+
+/// A relay whose ports are bound, and which does nothing yet: see [`start`](Self::start).
+pub struct BoundRelay {
+    config: RelayConfig,
+    sockets: Sockets,
+}
+
+/// A relay that is running. It ends when this is dropped.
+pub struct Relay {
+    calls: Arc<Calls>,
+    advertised: Vec<SocketAddr>,
+    tcp: bool,
+    candidates: Vec<String>,
+    _open: watch::Sender<()>,
+}
+
+impl BoundRelay {
+    /// Binds the ports.
+    pub fn bind(config: RelayConfig) -> Result<Self, BadMediaAddress> {
+        let sockets = Sockets::bind("relay", &config.listen, config.tcp)?;
+        Ok(BoundRelay { config, sockets })
+    }
+
+    /// The addresses that clients are told: at most one of each family.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.advertised(&self.config.public)
+    }
+
+    /// Starts the threads. If they cannot start, there is no relay, and the log says so. A TURN server may share the ports. The
+    /// receiver gets the clients that have to be told to come, and ends with the relay.
+    pub fn start(
+        self,
+        context: MediaContext,
+        turn: Option<&Turn>,
+    ) -> Option<(Relay, Receiver<CandidateNudge>)> {
+        let advertised = self.addresses();
+        let BoundRelay { config: RelayConfig { private, tcp, .. }, sockets } = self;
+        let own = sockets.addresses().chain(advertised.iter().copied()).collect();
+        let (wakes, woken) = sync_channel(MAX_NUDGES);
+        let connections = Connections::new(Arc::clone(&context.host));
+        let streams = Arc::new(Streams { connections, outboxes: DashMap::new() });
+        let (threads, turn) = (context.threads.clone(), turn.and_then(Turn::for_relay));
+        let calls = Arc::new(Calls::new(context, own, private, wakes));
+        let (open, closed) = watch::channel(());
+        let started = sockets.start("relay", &threads, &closed, |ports| Service {
+            ports: Arc::clone(ports),
+            streams: Arc::clone(&streams),
+            calls: Arc::clone(&calls),
+            turn: turn.clone(),
+            counters: calls.add_thread(),
+        });
+        match started {
+            Ok(()) => {
+                let candidates = candidates(&advertised, tcp, 0).collect();
+                Some((Relay { calls, advertised, tcp, candidates, _open: open }, woken))
+            }
+            Err(error) => {
+                log::error!("there is no relay: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Relay {
+    /// Remembers an offer of a client at that address until its answer comes. False if there are too many.
+    pub fn offer(&self, parties: Parties<'_>, address: Option<IpAddr>, offer: IceCredentials<'_>) -> bool {
+        self.calls.note_offer(parties, address, offer)
+    }
+
+    /// Begins a call. False if this relay does not know its offer, or a limit is reached.
+    pub fn answer(&self, parties: Parties<'_>, answer: IceCredentials<'_>) -> bool {
+        self.calls.begin(parties, answer, false)
+    }
+
+    /// Begins a call by an answer from another node, where this one knows a guest by an alias.
+    pub fn answer_from_elsewhere(&self, parties: Parties<'_>, answer: IceCredentials<'_>) -> bool {
+        self.calls.begin(parties, answer, true)
+    }
+
+    /// The candidates that lead here: lines of a description without their `a=` and their end.
+    pub fn candidates(&self) -> &[String] {
+        &self.candidates
+    }
+
+    /// Candidates that differ from all earlier ones of a client. Browsers ignore known candidates.
+    pub fn new_candidates(&self, times: u8) -> impl Iterator<Item = String> {
+        candidates(&self.advertised, self.tcp, times)
+    }
+
+    /// True if an offer of `offerer` waits for an answer.
+    pub fn awaits_answer(&self, key: &ApiKey, realm: RealmKind, offerer: &str) -> bool {
+        self.calls.awaits_answer(key, realm, offerer)
+    }
+
+    /// Forgets calls that are over, offers without an answer, and those of clients that are not here.
+    pub fn sweep(&self, is_here: impl Fn(&ApiKey, RealmKind, &str) -> bool) {
+        self.calls.sweep(is_here);
+    }
+
+    /// The totals since the start.
+    pub fn totals(&self) -> RelayTotals {
+        self.calls.totals()
+    }
+}
+
+/// A candidate for each address and transport. No two have the same foundation, nor those of different `times` the same
+/// priority.
+fn candidates(advertised: &[SocketAddr], tcp: bool, times: u8) -> impl Iterator<Item = String> {
+    let transports =
+        [Some((PRIORITY, "udp", "")), tcp.then_some((PRIORITY_OF_TCP, "tcp", " tcptype passive"))];
+    let of_transport = move |(priority, transport, more)| {
+        let candidate = move |address: &SocketAddr| {
+            let (ip, port, priority) = (address.ip(), address.port(), priority - u32::from(times));
+            format!("1 {transport} {priority} {ip} {port} typ host{more}")
+        };
+        advertised.iter().map(candidate)
+    };
+    let first = usize::from(times) * advertised.len() * transports.iter().flatten().count() + 1;
+    let all = transports.into_iter().flatten().flat_map(of_transport);
+    all.enumerate().map(move |(number, candidate)| format!("candidate:{} {candidate}", first + number))
+}

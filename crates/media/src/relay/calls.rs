@@ -1,0 +1,443 @@
+//! All calls: how a datagram finds its own, and the limits of all together.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::SyncSender;
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use peerbroker_core::address::is_public;
+use peerbroker_core::media_api::{
+    CandidateNudge, Dropped, MediaContext, Parties, RelayLimits, RelayTotals, Traffic,
+};
+use peerbroker_core::wire::{AddressPrefix, ApiKey, IceCredentials, RealmKind};
+use stun_types::message::MessageClass;
+
+use super::call::{Call, OfKey};
+use super::endpoint::{Endpoint, Outgoing, Transport};
+use super::load::{Load, Loads, Most, Offerer, Ranking};
+use super::offers::{OfferId, Offers};
+use super::session::{self, End, Outcome, Session};
+use super::stun::Stun;
+use super::timer::Timer;
+use crate::datapath::counters::{Count, TrafficCounters};
+use crate::datapath::pace::UnverifiedSourceLimiter;
+use crate::datapath::shares::{Share, Shares};
+use crate::datapath::stun::mapped;
+
+/// Number of calls that are checked before the next datagrams are read.
+const BATCH_SIZE: usize = 64;
+
+/// Milliseconds in which a client has to come after its call began.
+const UNUSED: u64 = 120_000;
+
+/// Most open calls that one client has begun. Chromium gives a page no more than 500 connections.
+const MAX_PER_CLIENT: usize = 512;
+
+/// The calls of a relay.
+pub(super) struct Calls {
+    context: MediaContext,
+    own: Vec<SocketAddr>,
+    /// True if clients may have private addresses.
+    private: bool,
+    offers: Offers,
+    by_number: DashMap<u32, Arc<Call>>,
+    /// By the digest of the username: the text would take more memory than the rest. The password decides in any case.
+    by_username: DashMap<u64, (Arc<Call>, End)>,
+    digests: RandomState,
+    /// The addresses that have proved themselves.
+    by_address: DashMap<Endpoint, (Arc<Call>, End)>,
+    shares: Shares<ApiKey, OfKey>,
+    loads: Loads,
+    /// The order in which calls are evicted when there are too many.
+    ranking: Mutex<Ranking<u32>>,
+    strangers: UnverifiedSourceLimiter,
+    next_number: AtomicU32,
+    /// The times at which calls have to look after their addresses.
+    timer: Timer,
+    wakes: SyncSender<CandidateNudge>,
+    /// Of each thread.
+    counters: Mutex<Vec<Arc<TrafficCounters>>>,
+    offered: Count,
+    joined: Count,
+    carried: Count,
+    refused: Count,
+    displaced: Count,
+}
+
+impl Calls {
+    pub(super) fn new(
+        context: MediaContext,
+        own: Vec<SocketAddr>,
+        private: bool,
+        wakes: SyncSender<CandidateNudge>,
+    ) -> Self {
+        Calls {
+            context,
+            own,
+            private,
+            offers: Offers::default(),
+            by_number: DashMap::new(),
+            by_username: DashMap::new(),
+            digests: RandomState::new(),
+            by_address: DashMap::new(),
+            shares: Shares::default(),
+            loads: Loads::default(),
+            ranking: Mutex::default(),
+            strangers: UnverifiedSourceLimiter::default(),
+            // Random, so that other clients cannot predict it.
+            next_number: AtomicU32::new(rand::random()),
+            timer: Timer::default(),
+            wakes,
+            counters: Mutex::default(),
+            offered: Count::default(),
+            joined: Count::default(),
+            carried: Count::default(),
+            refused: Count::default(),
+            displaced: Count::default(),
+        }
+    }
+
+    /// Counters for another thread.
+    pub(super) fn add_thread(&self) -> Arc<TrafficCounters> {
+        let counters = Arc::default();
+        self.counters.lock().push(Arc::clone(&counters));
+        counters
+    }
+
+    /// Remembers an offer of a client at that address until its answer comes. False if there are too many.
+    pub(super) fn note_offer(
+        &self,
+        parties: Parties<'_>,
+        address: Option<IpAddr>,
+        offer: IceCredentials<'_>,
+    ) -> bool {
+        let client = self.client(parties.key, parties.realm, parties.offerer);
+        let address = AddressPrefix::of_remote(address).map(|prefix| self.digests.hash_one(prefix));
+        let is_noted =
+            self.offers.note(Offerer { client, address }, parties, offer, self.context.clock.now());
+        if !is_noted {
+            self.refused.add(1);
+        }
+        is_noted
+    }
+
+    pub(super) fn awaits_answer(&self, key: &ApiKey, realm: RealmKind, offerer: &str) -> bool {
+        self.offers.has(self.client(key, realm, offerer))
+    }
+
+    fn client(&self, key: &ApiKey, realm: RealmKind, id: &str) -> u64 {
+        self.digests.hash_one((key, realm, id))
+    }
+
+    /// Begins a call when it is answered. False if its offer is not known, or a limit is reached.
+    pub(super) fn begin(&self, parties: Parties<'_>, answer: IceCredentials<'_>, may_be_alias: bool) -> bool {
+        let client = self.client(parties.key, parties.realm, parties.offerer);
+        let Some(mut offer) = self.offers.take(client, parties, may_be_alias) else { return false };
+        let (offerer, early_check) = (offer.offerer, offer.early_check.take());
+        let offer = offer.credentials();
+        let names = [[answer.ufrag, ":", offer.ufrag].concat(), [offer.ufrag, ":", answer.ufrag].concat()];
+        let names = names.map(|name| self.digests.hash_one(name));
+        if names.iter().any(|name| self.by_username.contains_key(name)) {
+            // The same two sides have described something else, and their path stays.
+            return true;
+        }
+        let Some((share, load)) = self.admit(parties.key, offerer) else {
+            self.refused.add(1);
+            return false;
+        };
+        let (number, now) = (self.next_number.fetch_add(1, Ordering::Relaxed), self.context.clock.now());
+        self.ranking.lock().add(load.weight(), number);
+        share.ranking.lock().add(load.weight(), number);
+        let session = Session::new(number, offer, answer, now);
+        let call = Arc::new(Call::new(number, session, parties, share, load));
+        for (name, end) in names.into_iter().zip([End::Offerer, End::Answerer]) {
+            self.by_username.insert(name, (Arc::clone(&call), end));
+        }
+        self.by_number.insert(number, Arc::clone(&call));
+        if let Some((from, bytes)) = early_check.map(|early| *early)
+            && let Some(check) = Stun::parse(&bytes)
+        {
+            // Nothing is sent yet: a direct path has a head start.
+            let _ = self.on_check(from, &check, &bytes, now);
+        }
+        self.timer.set(number, now + Transport::Udp.head_start());
+        self.offered.add(1);
+        true
+    }
+
+    /// Waits until a call has to look after its addresses.
+    pub(super) async fn until_due(&self) {
+        self.timer.until_due(&self.context.clock).await;
+    }
+
+    /// Checks the clients of calls that did not find a direct path in time, and keeps the paths of the others open. Returns
+    /// the datagrams to send.
+    pub(super) fn on_time(&self, counters: &TrafficCounters) -> Vec<Outgoing<'static>> {
+        let (now, mut all) = (self.context.clock.now(), Vec::new());
+        for number in std::iter::from_fn(|| self.timer.next(now)).take(BATCH_SIZE) {
+            let Some(call) = self.call(number) else { continue };
+            let mut session = call.session.lock();
+            all.extend(session.on_time(now));
+            self.timer.set(number, session.next_time(now));
+        }
+        all.iter().for_each(|check| counters.passed(1, check.bytes.len()));
+        all
+    }
+
+    fn call(&self, number: u32) -> Option<Arc<Call>> {
+        self.by_number.get(&number).map(|call| Arc::clone(&call))
+    }
+
+    /// Counts a call, within the limits of the configuration. If there is no room, it replaces an unused call of a client that has
+    /// at least as many.
+    fn admit(&self, key: &ApiKey, offerer: Offerer) -> Option<(Share<OfKey>, Load)> {
+        let limits = self.limits();
+        // Half: then one address alone does not leave others without the relay, and a school has enough.
+        let most = Most { of_client: MAX_PER_CLIENT, of_address: limits.calls.div_ceil(2) };
+        let (load, share) = (self.loads.add(offerer, most)?, self.shares.add(key.clone()));
+        let has_room = (share.count() <= limits.calls_per_key || self.displace(&share.ranking, &load))
+            && (self.by_number.len() < limits.calls || self.displace(&self.ranking, &load));
+        has_room.then_some((share, load))
+    }
+
+    /// Ends the first unused call of a ranking, in favour of a new one.
+    fn displace(&self, ranking: &Mutex<Ranking<u32>>, new: &Load) -> bool {
+        let number = ranking.lock().give_way(new.weight(), |number| self.call(*number)?.weight_unused());
+        let Some(call) = number.and_then(|number| self.call(number)) else { return false };
+        self.remove(&call);
+        self.displaced.add(1);
+        true
+    }
+
+    /// Handles a STUN message. Returns the datagrams to send.
+    pub(super) fn on_stun<'a>(
+        &self,
+        counters: &TrafficCounters,
+        from: Endpoint,
+        bytes: &'a [u8],
+    ) -> Vec<Outgoing<'a>> {
+        let stun = Stun::parse(bytes).ok_or(Dropped::Unknown);
+        let handled = stun.and_then(|stun| match stun.message.class() {
+            MessageClass::Request => self.on_request(from, &stun, bytes, counters),
+            MessageClass::Success | MessageClass::Error => self.on_response(from, &stun, bytes, counters),
+            // They only keep a way through a NAT open.
+            MessageClass::Indication => Ok(Outcome::default()),
+        });
+        match handled {
+            Ok(Outcome { send, .. }) => {
+                send.iter().for_each(|datagram| counters.passed(1, datagram.bytes.len()));
+                send
+            }
+            Err(why) => {
+                counters.dropped(why, 1);
+                Vec::new()
+            }
+        }
+    }
+
+    fn on_request<'a>(
+        &self,
+        from: Endpoint,
+        request: &Stun<'_>,
+        bytes: &'a [u8],
+        counters: &TrafficCounters,
+    ) -> Result<Outcome<'a>, Dropped> {
+        if !self.may_be_client(from) {
+            return Err(Dropped::Address);
+        }
+        let now = self.context.clock.now();
+        if self.known(from).is_none() && !self.strangers.admit(from.address().ip(), now) {
+            return Err(Dropped::TooMuch);
+        }
+        if request.username().is_none() {
+            // A client that asks for its own address.
+            counters.bindings.add(1);
+            return Ok(Outcome::reply(from, mapped(&request.message, from.address())));
+        }
+        let (call, end, outcome) = self.on_check(from, request, bytes, now)?;
+        Ok(self.settle(&call, end, from, outcome, counters, now))
+    }
+
+    /// Finds the call of a check by its username, and hands the check to it.
+    fn on_check<'a>(
+        &self,
+        from: Endpoint,
+        check: &Stun<'_>,
+        bytes: &'a [u8],
+        now: u64,
+    ) -> Result<(Arc<Call>, End, Outcome<'a>), Dropped> {
+        let username = check.username().ok_or(Dropped::Unknown)?;
+        let named = self.by_username.get(&self.digests.hash_one(username.username()));
+        let (call, end) = named.map(|named| (Arc::clone(&named.0), named.1)).ok_or(Dropped::Unknown)?;
+        let outcome = call.session.lock().on_request(end, from, check, bytes, now)?;
+        Ok((call, end, outcome))
+    }
+
+    fn on_response<'a>(
+        &self,
+        from: Endpoint,
+        response: &Stun<'_>,
+        bytes: &'a [u8],
+        counters: &TrafficCounters,
+    ) -> Result<Outcome<'a>, Dropped> {
+        let (now, known) = (self.context.clock.now(), self.known(from));
+        if known.is_none() && !self.strangers.admit(from.address().ip(), now) {
+            return Err(Dropped::TooMuch);
+        }
+        // An answer to our own check names its call. So a client may use the same address for another call.
+        let named = self.call(session::number_in(&response.transaction));
+        let named = named.iter().flat_map(|call| [(call, End::Offerer), (call, End::Answerer)]);
+        let mut last = Dropped::Unknown;
+        for (call, end) in named.chain(known.iter().map(|(call, end)| (call, *end))) {
+            let handled = call.session.lock().on_response(end, from, response, bytes, now);
+            match handled {
+                Ok(outcome) => return Ok(self.settle(call, end, from, outcome, counters, now)),
+                Err(why) => last = why,
+            }
+        }
+        Err(last)
+    }
+
+    /// Records the new owners of addresses, and charges the datagrams. Returns those that may be sent.
+    fn settle<'a>(
+        &self,
+        call: &Arc<Call>,
+        end: End,
+        from: Endpoint,
+        mut outcome: Outcome<'a>,
+        counters: &TrafficCounters,
+        now: u64,
+    ) -> Outcome<'a> {
+        if let Some(nudge) = outcome.wake.and_then(|(whom, times)| call.nudge(whom, times)) {
+            // If there is no room, the receiver is far behind.
+            let _ = self.wakes.try_send(nudge);
+        }
+        outcome.given_up.iter().for_each(|address| self.forget(call, *address));
+        if let Some(proved) = outcome.proved {
+            self.by_address.insert(proved, (Arc::clone(call), end));
+            if call.joins() {
+                self.joined.add(1);
+            }
+        }
+        let dropped = call.let_pass(end, from, &mut outcome, &self.limits(), now);
+        counters.dropped(Dropped::TooMuch, dropped);
+        outcome
+    }
+
+    /// Finds the destination of datagrams that are not STUN: `packets` with `bytes` together.
+    pub(super) fn forward(
+        &self,
+        counters: &TrafficCounters,
+        from: Endpoint,
+        packets: u64,
+        bytes: usize,
+    ) -> Option<Endpoint> {
+        let way = self.way(from, packets, bytes);
+        match way {
+            Ok(_) => counters.passed(packets, bytes),
+            Err(why) => counters.dropped(why, packets),
+        }
+        way.ok()
+    }
+
+    fn way(&self, from: Endpoint, packets: u64, bytes: usize) -> Result<Endpoint, Dropped> {
+        let (call, end) = self.known(from).ok_or(Dropped::Unknown)?;
+        let now = self.context.clock.now();
+        let to = call.session.lock().on_data(end, from, now)?;
+        if !call.charge(packets, bytes, &self.limits(), now) {
+            return Err(Dropped::TooMuch);
+        }
+        if call.carries() {
+            self.carried.add(1);
+            self.context.host.call_relayed(&call.key);
+        }
+        Ok(to)
+    }
+
+    /// True if an address has proved itself.
+    pub(super) fn is_client(&self, from: Endpoint) -> bool {
+        self.by_address.contains_key(&from)
+    }
+
+    /// Keeps a check that came over TCP before the answer to its offer. Returns the offer.
+    pub(super) fn keep_early_check(&self, from: Endpoint, datagram: &[u8]) -> Option<OfferId> {
+        let stun = Stun::parse(datagram).filter(|stun| stun.message.class() == MessageClass::Request)?;
+        self.may_be_client(from).then(|| self.offers.keep_check(from, &stun, datagram))?
+    }
+
+    /// True if an offer waits for its answer.
+    pub(super) fn is_waiting(&self, offer: &OfferId) -> bool {
+        self.offers.waits(offer)
+    }
+
+    /// The connection of an address is closed.
+    pub(super) fn leave(&self, from: Endpoint) {
+        if let Some((_, (call, end))) = self.by_address.remove(&from) {
+            call.session.lock().leave(end, from);
+        }
+    }
+
+    fn known(&self, from: Endpoint) -> Option<(Arc<Call>, End)> {
+        self.by_address.get(&from).map(|known| (Arc::clone(&known.0), known.1))
+    }
+
+    fn may_be_client(&self, from: Endpoint) -> bool {
+        let address = from.address();
+        address.port() != 0 && (self.private || is_public(address.ip())) && !self.own.contains(&address)
+    }
+
+    /// Forgets calls that are over, and offers of clients that have left.
+    pub(super) fn sweep(&self, is_here: impl Fn(&ApiKey, RealmKind, &str) -> bool) {
+        let now = self.context.clock.now();
+        self.offers.sweep(now, is_here);
+        self.strangers.sweep(now);
+        let all: Vec<Arc<Call>> = self.by_number.iter().map(|call| Arc::clone(&call)).collect();
+        all.iter().filter(|call| call.session.lock().is_over(now, UNUSED)).for_each(|call| self.remove(call));
+        drop(all);
+        let is_there = |number: &u32| self.by_number.contains_key(number);
+        self.ranking.lock().sweep(self.by_number.len(), is_there);
+        self.shares.sweep(|_| false);
+        for share in self.shares.all() {
+            share.ranking.lock().sweep(share.count(), is_there);
+        }
+        self.loads.sweep();
+    }
+
+    /// Ends a call.
+    fn remove(&self, call: &Call) {
+        let session = call.session.lock();
+        let addresses: Vec<Endpoint> = session.addresses().collect();
+        let names = [End::Offerer, End::Answerer].map(|end| self.digests.hash_one(session.username_of(end)));
+        drop(session);
+        addresses.into_iter().for_each(|address| self.forget(call, address));
+        for name in names {
+            self.by_username.remove_if(&name, |_, (known, _)| known.number == call.number);
+        }
+        self.by_number.remove(&call.number);
+    }
+
+    fn forget(&self, call: &Call, address: Endpoint) {
+        self.by_address.remove_if(&address, |_, (known, _)| known.number == call.number);
+    }
+
+    pub(super) fn totals(&self) -> RelayTotals {
+        let mut traffic = Traffic::default();
+        self.counters.lock().iter().for_each(|counters| counters.add_to(&mut traffic));
+        RelayTotals {
+            calls: self.by_number.len(),
+            offered: self.offered.get(),
+            joined: self.joined.get(),
+            carried: self.carried.get(),
+            refused: self.refused.get(),
+            displaced: self.displaced.get(),
+            traffic,
+        }
+    }
+
+    pub(super) fn limits(&self) -> RelayLimits {
+        self.context.limits.load().relay
+    }
+}

@@ -1,0 +1,58 @@
+//! An address with its transport: UDP or TCP.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// The address of a client, and how datagrams get there. Half as large as a `SocketAddr`, because there are many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Endpoint {
+    /// Of IPv4 in its mapped form.
+    ip: [u8; 16],
+    port: u16,
+    pub(super) transport: Transport,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Transport {
+    Udp,
+    /// A connection that the client has opened, with a frame for each datagram.
+    Tcp,
+}
+
+impl Endpoint {
+    pub(super) fn udp(address: SocketAddr) -> Self {
+        Self::new(address, Transport::Udp)
+    }
+
+    pub(super) fn tcp(address: SocketAddr) -> Self {
+        Self::new(address, Transport::Tcp)
+    }
+
+    fn new(address: SocketAddr, transport: Transport) -> Self {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        Endpoint { ip: ip.octets(), port: address.port(), transport }
+    }
+
+    pub(super) fn address(self) -> SocketAddr {
+        SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), self.port)
+    }
+}
+
+/// A datagram to send.
+pub(super) struct Outgoing<'a> {
+    pub(super) to: Endpoint,
+    pub(super) bytes: Cow<'a, [u8]>,
+}
+
+impl Transport {
+    /// Milliseconds of head start for better paths. Firefox keeps the first path that works.
+    pub(super) fn head_start(self) -> u64 {
+        match self {
+            Transport::Udp => 1000,
+            Transport::Tcp => 2000,
+        }
+    }
+}

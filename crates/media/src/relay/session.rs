@@ -1,0 +1,470 @@
+//! One call through the relay, without sockets: handles datagrams, and returns their destinations.
+
+use peerbroker_core::media_api::Dropped;
+use peerbroker_core::wire::IceCredentials;
+
+use super::endpoint::{Endpoint, Outgoing, Transport};
+use super::stun::{self, Role, Stun, Transaction};
+
+/// Most checks that are remembered until they are answered.
+const MAX_CROSSINGS: usize = 16;
+
+/// Least and most milliseconds between our own checks, which keep a path open while the call goes directly: Chromium gives a
+/// path up after 30 s without a packet. So one of two checks may be lost. Random, so that the checks of calls are spread.
+pub(super) const KEEP_OPEN: std::ops::Range<u64> = 11_000..14_000;
+
+/// Milliseconds that a client checks this path without an answer before the other one is told to come.
+const WAKE_AFTER: u64 = 1_000;
+
+/// A side of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum End {
+    Offerer,
+    Answerer,
+}
+
+impl End {
+    pub(super) fn other(self) -> End {
+        match self {
+            End::Offerer => End::Answerer,
+            End::Answerer => End::Offerer,
+        }
+    }
+}
+
+/// The outcome of a STUN message.
+#[derive(Default)]
+pub(super) struct Outcome<'a> {
+    pub(super) send: Vec<Outgoing<'a>>,
+    /// An address that was proved to be this client's.
+    pub(super) proved: Option<Endpoint>,
+    /// The addresses that are no client's any more.
+    pub(super) given_up: Vec<Endpoint>,
+    /// The side that has to be told to come, and the number of times that it was.
+    pub(super) wake: Option<(End, u8)>,
+}
+
+impl Outcome<'_> {
+    /// One answer.
+    pub(super) fn reply(to: Endpoint, bytes: Vec<u8>) -> Self {
+        Outcome { send: vec![Outgoing { to, bytes: bytes.into() }], ..Outcome::default() }
+    }
+}
+
+/// One call.
+pub(super) struct Session {
+    /// Part of the transactions of our own checks, so that answers from unknown addresses find their call.
+    number: u32,
+    sides: [Side; 2],
+    /// Checks that went through and are not answered.
+    crossings: Vec<Crossing>,
+    begun: u64,
+}
+
+struct Crossing {
+    transaction: Transaction,
+    asker: Endpoint,
+    asked: End,
+}
+
+impl Session {
+    pub(super) fn new(number: u32, offer: IceCredentials<'_>, answer: IceCredentials<'_>, now: u64) -> Self {
+        Session { number, sides: [Side::new(offer), Side::new(answer)], crossings: Vec::new(), begun: now }
+    }
+
+    /// The name that a check of `end` has.
+    pub(super) fn username_of(&self, end: End) -> String {
+        [self.side(end.other()).ufrag(), ":", self.side(end).ufrag()].concat()
+    }
+
+    /// The addresses that datagrams of this call may come from.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = Endpoint> {
+        self.sides.iter().flat_map(|side| &side.addresses).map(|address| address.at)
+    }
+
+    /// True if both sides have proved an address.
+    pub(super) fn is_joined(&self) -> bool {
+        self.sides.iter().all(|side| side.addresses.iter().any(Address::is_proved))
+    }
+
+    /// True if nobody has been heard for too long.
+    pub(super) fn is_over(&self, now: u64, unused: u64) -> bool {
+        let heard = self.sides.iter().flat_map(|side| &side.addresses).map(|address| address.heard).max();
+        match heard {
+            Some(heard) => now.saturating_sub(heard) > CONSENT,
+            None => now.saturating_sub(self.begun) > unused,
+        }
+    }
+
+    /// A check of `end`, from an address that may not be its own.
+    pub(super) fn on_request<'a>(
+        &mut self,
+        end: End,
+        from: Endpoint,
+        request: &Stun<'_>,
+        bytes: &'a [u8],
+        now: u64,
+    ) -> Result<Outcome<'a>, Dropped> {
+        if !request.is_proved_by(self.side(end.other()).pwd()) {
+            return Err(Dropped::Forged);
+        }
+        let (number, begun) = (self.number, self.begun);
+        let mut outcome = Outcome::default();
+        self.side_mut(end.other()).asking = NEVER;
+        let username = self.username_of(end.other());
+        let side = self.side_mut(end);
+        side.role = request.role().or(side.role);
+        outcome.given_up.extend(side.note(from, now)?);
+        let address = side.address(from).ok_or(Dropped::Address)?;
+        if !address.is_proved() {
+            // Never longer than the request, whoever sent it.
+            address.unanswered = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+            side.hold(from, bytes);
+            if side.is_turn_of(from, now.saturating_sub(begun), now) {
+                outcome.send.extend(side.challenge(from, number, &username));
+            }
+            return Ok(outcome);
+        }
+        address.consented = now;
+        if request.nominates() && side.role == Some(Role::Controlling) {
+            side.choose(from);
+        }
+        match self.side(end.other()).way(now) {
+            Some(to) => {
+                self.cross(request.transaction, from, end.other());
+                outcome.send.push(Outgoing { to, bytes: bytes.into() });
+            }
+            None => self.side_mut(end).hold(from, bytes),
+        }
+        let asking = self.side_mut(end).note_asking(now);
+        if now.saturating_sub(asking) > WAKE_AFTER {
+            outcome.wake = self.side_mut(end.other()).wake(now).map(|times| (end.other(), times));
+        }
+        Ok(outcome)
+    }
+
+    /// Checks addresses: those that have waited for the end of the head start, and those that consent, to keep their path open.
+    pub(super) fn on_time(&mut self, now: u64) -> Vec<Outgoing<'static>> {
+        let (number, age) = (self.number, now.saturating_sub(self.begun));
+        let names = [End::Offerer, End::Answerer].map(|end| self.username_of(end.other()));
+        let sides = self.sides.iter_mut().zip(names);
+        let checks = sides.flat_map(|(side, username)| {
+            let due: Vec<Endpoint> = side.due(age, now).collect();
+            due.into_iter().filter_map(move |at| side.challenge(at, number, &username))
+        });
+        checks.collect()
+    }
+
+    /// The time at which that is due again.
+    pub(super) fn next_time(&self, now: u64) -> u64 {
+        let for_tcp = self.begun + Transport::Tcp.head_start();
+        if now < for_tcp { for_tcp } else { now + rand::random_range(KEEP_OPEN) }
+    }
+
+    /// The connection of an address is closed.
+    pub(super) fn leave(&mut self, end: End, from: Endpoint) {
+        self.side_mut(end).addresses.retain(|address| address.at != from);
+    }
+
+    /// An answer of `end`: to our own check, or to one that was relayed.
+    pub(super) fn on_response<'a>(
+        &mut self,
+        end: End,
+        from: Endpoint,
+        response: &Stun<'_>,
+        bytes: &'a [u8],
+        now: u64,
+    ) -> Result<Outcome<'a>, Dropped> {
+        if !response.is_proved_by(self.side(end).pwd()) {
+            return Err(Dropped::Forged);
+        }
+        let mut outcome = Outcome::default();
+        let side = self.side_mut(end);
+        let address = side.address(from).ok_or(Dropped::Unknown)?;
+        address.heard = now;
+        if address.challenge == Some(response.transaction) {
+            address.challenge = None;
+            outcome.proved = (!address.is_proved()).then_some(from);
+            address.consented = now;
+            self.side_mut(end.other()).asking = NEVER;
+            self.release_held(now, &mut outcome);
+            return Ok(outcome);
+        }
+        let crossing = self
+            .crossings
+            .iter()
+            .position(|crossing| crossing.transaction == response.transaction && crossing.asked == end);
+        let crossing = self.crossings.remove(crossing.ok_or(Dropped::Unknown)?);
+        if self.crossings.is_empty() {
+            // Most calls never have one again.
+            self.crossings = Vec::new();
+        }
+        self.side_mut(end.other()).asking = NEVER;
+        outcome.send.push(Outgoing { to: crossing.asker, bytes: bytes.into() });
+        Ok(outcome)
+    }
+
+    /// Returns the destination of a datagram of `end` that is not STUN.
+    pub(super) fn on_data(&mut self, end: End, from: Endpoint, now: u64) -> Result<Endpoint, Dropped> {
+        let address = self.side_mut(end).address(from).filter(|address| address.is_proved());
+        let address = address.ok_or(Dropped::Unknown)?;
+        if !address.agrees(now) {
+            return Err(Dropped::NoWay);
+        }
+        address.heard = now;
+        let other = self.side_mut(end.other());
+        other.asking = NEVER;
+        other.way(now).ok_or(Dropped::NoWay)
+    }
+
+    /// Relays the check that waited for an address.
+    fn release_held(&mut self, now: u64, outcome: &mut Outcome<'_>) {
+        for end in [End::Offerer, End::Answerer] {
+            let Some(to) = self.side(end.other()).way(now) else { continue };
+            let side = self.side_mut(end);
+            let is_proved = |at| side.addresses.iter().any(|address| address.at == at && address.is_proved());
+            let is_ready = side.held.as_ref().is_some_and(|held| is_proved(held.0));
+            if let Some((from, bytes)) = side.held.take_if(|_| is_ready).map(|held| *held) {
+                if let Some(check) = Stun::parse(&bytes) {
+                    if check.nominates() && side.role == Some(Role::Controlling) {
+                        side.choose(from);
+                    }
+                    let transaction = check.transaction;
+                    self.cross(transaction, from, end.other());
+                }
+                outcome.send.push(Outgoing { to, bytes: bytes.into_vec().into() });
+            }
+        }
+    }
+
+    fn cross(&mut self, transaction: Transaction, asker: Endpoint, asked: End) {
+        // A client that repeats its check may do so from another address.
+        self.crossings.retain(|crossing| crossing.transaction != transaction);
+        if self.crossings.len() >= MAX_CROSSINGS {
+            self.crossings.remove(0);
+        }
+        if self.crossings.is_empty() {
+            self.crossings.reserve_exact(2);
+        }
+        self.crossings.push(Crossing { transaction, asker, asked });
+    }
+
+    fn side(&self, end: End) -> &Side {
+        let [offerer, answerer] = &self.sides;
+        if end == End::Offerer { offerer } else { answerer }
+    }
+
+    fn side_mut(&mut self, end: End) -> &mut Side {
+        let [offerer, answerer] = &mut self.sides;
+        if end == End::Offerer { offerer } else { answerer }
+    }
+}
+
+/// Most addresses of a side.
+const MAX_ADDRESSES: usize = 8;
+
+/// Milliseconds of silence after which another address of a side takes over. Clients check a path that they use every
+/// 2.5 s (Chromium) or 5 s (Firefox).
+const SILENT: u64 = 8_000;
+
+/// Milliseconds after which a client that has not checked its path has withdrawn its consent (RFC 7675).
+pub(super) const CONSENT: u64 = 30_000;
+
+/// Milliseconds of silence in which an address need not be checked.
+const LATELY: u64 = 5_000;
+
+/// Least milliseconds between two nudges of one client, and the most nudges.
+const WAKE_AGAIN: u64 = 3_000;
+const MAX_WAKES: u8 = 8;
+
+/// A side.
+struct Side {
+    /// Its username fragment and password, one behind the other.
+    credentials: Box<str>,
+    ufrag_len: u16,
+    role: Option<Role>,
+    addresses: Vec<Address>,
+    /// Its last check, which waits for an address of the other side.
+    held: Option<Box<(Endpoint, Box<[u8]>)>>,
+    /// The time of its first check since the other side was heard.
+    asking: u64,
+    /// The number of times that it was told to come, and the last such time.
+    wakes: u8,
+    woken: u64,
+}
+
+/// An address of a side.
+struct Address {
+    at: Endpoint,
+    /// True if its client has chosen it.
+    is_current: bool,
+    /// The transaction of our check, until it is answered.
+    challenge: Option<Transaction>,
+    /// Bytes of the check that came from there and was not answered by one of ours.
+    unanswered: u16,
+    heard: u64,
+    consented: u64,
+}
+
+impl Side {
+    fn new(credentials: IceCredentials<'_>) -> Self {
+        Side {
+            credentials: [credentials.ufrag, credentials.pwd].concat().into(),
+            // At most 256 bytes.
+            ufrag_len: u16::try_from(credentials.ufrag.len()).unwrap_or_default(),
+            role: None,
+            addresses: Vec::new(),
+            held: None,
+            asking: NEVER,
+            wakes: 0,
+            woken: 0,
+        }
+    }
+
+    fn ufrag(&self) -> &str {
+        self.credentials.get(..self.ufrag_len.into()).unwrap_or_default()
+    }
+
+    fn pwd(&self) -> &str {
+        self.credentials.get(self.ufrag_len.into()..).unwrap_or_default()
+    }
+
+    /// Records a check. Returns the time of the first since the other side was heard.
+    fn note_asking(&mut self, now: u64) -> u64 {
+        self.asking = self.asking.min(now);
+        self.asking
+    }
+
+    /// The side that decides has chosen an address.
+    fn choose(&mut self, at: Endpoint) {
+        self.addresses.iter_mut().for_each(|address| address.is_current = address.at == at);
+    }
+
+    /// Records that a check came from an address. Returns the address that it replaces.
+    fn note(&mut self, from: Endpoint, now: u64) -> Result<Option<Endpoint>, Dropped> {
+        if let Some(address) = self.address(from) {
+            address.heard = now;
+            return Ok(None);
+        }
+        let mut replaced = None;
+        if self.addresses.len() >= MAX_ADDRESSES {
+            let silent = self.addresses.iter().position(|address| !address.agrees(now));
+            replaced = Some(self.addresses.swap_remove(silent.ok_or(Dropped::Address)?).at);
+        }
+        // Most sides have one.
+        self.addresses.reserve_exact(1);
+        self.addresses.push(Address {
+            at: from,
+            is_current: false,
+            challenge: None,
+            unanswered: 0,
+            heard: now,
+            consented: NEVER,
+        });
+        Ok(replaced)
+    }
+
+    /// Keeps a check until it can be relayed, in place of an earlier one.
+    fn hold(&mut self, from: Endpoint, check: &[u8]) {
+        self.held = Some(Box::new((from, check.into())));
+    }
+
+    /// The address that datagrams for this side go to.
+    fn way(&self, now: u64) -> Option<Endpoint> {
+        let agreed = || self.addresses.iter().filter(|address| address.agrees(now));
+        let current = agreed().find(|address| address.is_current);
+        let speaks = |address: &&Address| address.speaks(now);
+        let latest = || agreed().max_by_key(|address| address.heard);
+        current.filter(speaks).or_else(latest).map(|address| address.at)
+    }
+
+    /// True if an address may prove itself, in a call of that age. TCP is for clients that do not come over UDP.
+    fn is_turn_of(&self, at: Endpoint, age: u64, now: u64) -> bool {
+        let has_better = at.transport == Transport::Tcp && self.has_udp(|address| address.speaks(now));
+        age >= at.transport.head_start() && !has_better
+    }
+
+    /// The addresses that have to be checked now.
+    fn due(&self, age: u64, now: u64) -> impl Iterator<Item = Endpoint> {
+        let needs_tcp = !self.has_udp(|address| address.agrees(now));
+        let is_kept = move |address: &Address| needs_tcp || address.at.transport == Transport::Udp;
+        let due = self.addresses.iter().filter(move |address| match address.is_proved() {
+            false => self.is_turn_of(address.at, age, now),
+            true => address.agrees(now) && !address.agrees_lately(now) && is_kept(address),
+        });
+        due.map(|address| address.at)
+    }
+
+    fn has_udp(&self, is_fine: impl Fn(&Address) -> bool) -> bool {
+        let is_udp = |address: &&Address| address.at.transport == Transport::Udp && address.is_proved();
+        self.addresses.iter().filter(is_udp).any(is_fine)
+    }
+
+    /// Our check of an address. Before the address is proved, not longer than its datagram.
+    fn challenge(&mut self, at: Endpoint, number: u32, username: &str) -> Option<Outgoing<'static>> {
+        let address = self.address(at)?;
+        let transaction = *address.challenge.get_or_insert_with(|| challenge(number));
+        let came = usize::from(std::mem::take(&mut address.unanswered));
+        let most = if address.is_proved() { usize::MAX } else { came };
+        let our_role = match self.role {
+            Some(Role::Controlled) => Role::Controlling,
+            _ => Role::Controlled,
+        };
+        let check = stun::check(transaction, username, self.pwd(), our_role);
+        let check = check.filter(|check| check.len() <= most)?;
+        Some(Outgoing { to: at, bytes: check.into() })
+    }
+
+    /// One of its addresses.
+    fn address(&mut self, at: Endpoint) -> Option<&mut Address> {
+        self.addresses.iter_mut().find(|address| address.at == at)
+    }
+
+    /// Records that it is told to come. Returns the number of times, unless that was just now, or often enough.
+    fn wake(&mut self, now: u64) -> Option<u8> {
+        let is_time = self.wakes == 0 || now.saturating_sub(self.woken) >= WAKE_AGAIN;
+        let may = is_time && self.wakes < MAX_WAKES;
+        may.then(|| {
+            self.wakes += 1;
+            self.woken = now;
+            self.wakes
+        })
+    }
+}
+
+/// The time of an event that has not happened.
+const NEVER: u64 = u64::MAX;
+
+impl Address {
+    fn is_proved(&self) -> bool {
+        self.consented != NEVER
+    }
+
+    fn speaks(&self, now: u64) -> bool {
+        now.saturating_sub(self.heard) <= SILENT
+    }
+
+    fn agrees_lately(&self, now: u64) -> bool {
+        now.saturating_sub(self.consented) < LATELY
+    }
+
+    /// True if its client wants to receive there.
+    fn agrees(&self, now: u64) -> bool {
+        self.is_proved() && now.saturating_sub(self.consented) <= CONSENT
+    }
+}
+
+/// A transaction that cannot be guessed, with the number of its call.
+fn challenge(number: u32) -> Transaction {
+    let mut transaction: Transaction = rand::random();
+    for (byte, of_number) in transaction.iter_mut().zip(number.to_be_bytes()) {
+        *byte = of_number;
+    }
+    transaction
+}
+
+/// The call whose number is in a transaction.
+pub(super) fn number_in(transaction: &Transaction) -> u32 {
+    let [a, b, c, d, ..] = *transaction;
+    u32::from_be_bytes([a, b, c, d])
+}

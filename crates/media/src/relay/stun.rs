@@ -1,0 +1,98 @@
+//! STUN messages (RFC 8489), as a relay needs them for ICE checks (RFC 8445).
+
+use stun_types::attribute::{AttributeType, RawAttribute, Username};
+use stun_types::message::{
+    BINDING, IntegrityAlgorithm, Message, MessageClass, MessageIntegrityCredentials, MessageType,
+    MessageWrite as _, MessageWriteExt as _, MessageWriteVec, ShortTermCredentials, TransactionId,
+};
+
+/// Longest message that is read: ICE's have some 100 bytes.
+const MAX_BYTES: usize = 548;
+
+const HEADER: usize = 20;
+
+const PRIORITY: AttributeType = AttributeType::new(0x0024);
+const USE_CANDIDATE: AttributeType = AttributeType::new(0x0025);
+const ICE_CONTROLLED: AttributeType = AttributeType::new(0x8029);
+const ICE_CONTROLLING: AttributeType = AttributeType::new(0x802A);
+
+/// The priority in our own checks: the lowest of RFC 8445.
+const LOWEST: u32 = 1;
+
+/// The number of a transaction.
+pub(super) type Transaction = [u8; 12];
+
+/// The role of a side of a call: the controlling side decides about its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Controlling,
+    Controlled,
+}
+
+/// A STUN message.
+pub(super) struct Stun<'a> {
+    pub(super) message: Message<'a>,
+    pub(super) transaction: Transaction,
+}
+
+impl<'a> Stun<'a> {
+    /// `None` if it is malformed, or longer than any check.
+    pub(super) fn parse(datagram: &'a [u8]) -> Option<Self> {
+        let transaction = datagram.get(8..HEADER)?.try_into().ok()?;
+        let length = usize::from(u16::from_be_bytes(datagram.get(2..4)?.try_into().ok()?));
+        if datagram.len() > MAX_BYTES || HEADER + length != datagram.len() {
+            return None;
+        }
+        let message = Message::from_bytes(datagram).ok()?;
+        message.has_method(BINDING).then_some(Stun { message, transaction })
+    }
+
+    /// The username fragments of the receiver and of the sender, with a colon between them.
+    pub(super) fn username(&self) -> Option<Username> {
+        self.message.attribute::<Username>().ok()
+    }
+
+    /// True if its sender knows a password.
+    pub(super) fn is_proved_by(&self, pwd: &str) -> bool {
+        self.message.validate_integrity(&credentials(pwd)).is_ok()
+    }
+
+    /// The role that its sender has.
+    pub(super) fn role(&self) -> Option<Role> {
+        if self.message.has_attribute(ICE_CONTROLLING) {
+            Some(Role::Controlling)
+        } else if self.message.has_attribute(ICE_CONTROLLED) {
+            Some(Role::Controlled)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn nominates(&self) -> bool {
+        self.message.has_attribute(USE_CANDIDATE)
+    }
+}
+
+/// A check of our own. Only a client that has the password and is at the address can answer it.
+pub(super) fn check(transaction: Transaction, username: &str, pwd: &str, our_role: Role) -> Option<Vec<u8>> {
+    let mut id = [0; 16];
+    id.get_mut(4..)?.copy_from_slice(&transaction);
+    let kind = MessageType::from_class_method(MessageClass::Request, BINDING);
+    let id = TransactionId::from(u128::from_be_bytes(id));
+    let mut message = Message::builder(kind, id, MessageWriteVec::with_capacity(128));
+    message.add_attribute(&Username::new(username).ok()?).ok()?;
+    message.add_attribute(&RawAttribute::new(PRIORITY, &LOWEST.to_be_bytes())).ok()?;
+    // With these tie-breakers, a client that has the same role answers with an error, which is as good a proof, and keeps its role.
+    let (role, tie_breaker) = match our_role {
+        Role::Controlling => (ICE_CONTROLLING, [0; 8]),
+        Role::Controlled => (ICE_CONTROLLED, [0xFF; 8]),
+    };
+    message.add_attribute(&RawAttribute::new(role, &tie_breaker)).ok()?;
+    message.add_message_integrity(&credentials(pwd), IntegrityAlgorithm::Sha1).ok()?;
+    message.add_fingerprint().ok()?;
+    Some(message.finish())
+}
+
+fn credentials(pwd: &str) -> MessageIntegrityCredentials {
+    ShortTermCredentials::new(pwd.to_owned()).into()
+}

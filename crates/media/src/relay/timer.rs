@@ -1,0 +1,51 @@
+//! One timer for all calls.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use peerbroker_core::clock::Clock;
+use tokio::sync::Notify;
+
+/// The times at which calls are due, by their numbers. A call that is over stays until then.
+#[derive(Default)]
+pub(super) struct Timer {
+    due: Mutex<BinaryHeap<Reverse<(u64, u32)>>>,
+    /// Signals that another call is the first.
+    sooner: Notify,
+}
+
+impl Timer {
+    pub(super) fn set(&self, number: u32, at: u64) {
+        let mut due = self.due.lock();
+        let is_first = due.peek().is_none_or(|Reverse((first, _))| at < *first);
+        due.push(Reverse((at, number)));
+        drop(due);
+        if is_first {
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Waits until a call is due.
+    pub(super) async fn until_due(&self, clock: &Clock) {
+        loop {
+            let first = self.due.lock().peek().map(|Reverse((at, _))| *at);
+            let wait = first.map(|at| Duration::from_millis(at.saturating_sub(clock.now())));
+            match wait {
+                Some(Duration::ZERO) => return,
+                Some(wait) => {
+                    let _ = tokio::time::timeout(wait, self.sooner.notified()).await;
+                }
+                None => self.sooner.notified().await,
+            }
+        }
+    }
+
+    /// A call that is due.
+    pub(super) fn next(&self, now: u64) -> Option<u32> {
+        let mut due = self.due.lock();
+        due.peek().filter(|Reverse((at, _))| *at <= now)?;
+        due.pop().map(|Reverse((_, number))| number)
+    }
+}

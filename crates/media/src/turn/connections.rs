@@ -1,0 +1,159 @@
+//! Clients come in: datagrams at ports, and connections over TCP or TLS on it (RFC 8656, section 3.1).
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::client::{CHANNEL_HEADER, Client, ClientId, Ingress, ReplySink};
+use super::relayed::MAX_DATAGRAM;
+use super::server::Server;
+use crate::datapath::pace::Sender;
+use crate::datapath::port::Port;
+use crate::datapath::sockets::{Joined, Service};
+use crate::datapath::streams::{self, Framed, Outbox, Protocol};
+use crate::datapath::stun::{is_channel, is_stun, is_turn};
+
+/// First byte of a TLS handshake (RFC 8446, section 5.1).
+const TLS: u8 = 22;
+
+/// Maximum connections for each allocation that is allowed. Some have no allocation yet, or none any more.
+const CONNECTIONS_PER_ALLOCATION: usize = 2;
+
+/// Time limit for a client without an allocation, and for one that reads nothing of what it gets.
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest message: a datagram, and TURN's header.
+const MAX_MESSAGE: usize = MAX_DATAGRAM + 128;
+
+const STUN_HEADER: usize = 20;
+
+/// A connection of a client, whose allocation ends with it.
+pub(super) struct OfTurn<'a> {
+    server: &'a Arc<Server>,
+    client: Client,
+}
+
+impl Drop for OfTurn<'_> {
+    fn drop(&mut self) {
+        self.server.leave(&self.client.id);
+    }
+}
+
+impl Protocol for OfTurn<'_> {
+    const TO_PROVE: Duration = IDLE_TIMEOUT;
+    const TO_READ: Duration = IDLE_TIMEOUT;
+
+    fn first(bytes: &[u8]) -> io::Result<Option<Framed>> {
+        let Some(head) = bytes.first_chunk::<CHANNEL_HEADER>() else { return Ok(None) };
+        let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
+        let (length, end) = if is_channel(bytes) {
+            (CHANNEL_HEADER + length, CHANNEL_HEADER + length.next_multiple_of(4))
+        } else if bytes.get(4..8).is_none_or(|_| is_stun(bytes)) {
+            (STUN_HEADER + length, STUN_HEADER + length)
+        } else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        if end > MAX_MESSAGE {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok((bytes.len() >= end).then_some(Framed { message: 0..length, end }))
+    }
+
+    /// One message: TLS makes a record of each write, and some clients read only the first message of a record.
+    fn at_once(waiting: &[u8]) -> usize {
+        Self::first(waiting).ok().flatten().map_or(waiting.len(), |first| first.end)
+    }
+
+    fn receive(&self, message: &[u8]) -> Option<Sender> {
+        Server::receive(self.server, &self.client, message)
+    }
+
+    fn patience(&self, _: Instant) -> Option<Instant> {
+        self.server.allocation_of(&self.client.id).map(|_| Instant::now() + IDLE_TIMEOUT)
+    }
+}
+
+impl Server {
+    /// Handles a datagram at a port of the TURN server or of a relay.
+    fn receive_at(self: &Arc<Self>, port: &Arc<Port>, from: SocketAddr, datagram: &[u8]) {
+        let id = ClientId { address: from, ingress: Ingress::Port(port.bound()) };
+        Server::receive(self, &Client { id, sink: ReplySink::Port(Arc::clone(port)) }, datagram);
+    }
+
+    /// Handles a datagram of TURN. False if it is another one, such as a STUN Binding.
+    pub(crate) fn take(self: &Arc<Self>, port: &Arc<Port>, from: SocketAddr, datagram: &[u8]) -> bool {
+        let is_turn = is_turn(datagram);
+        if is_turn {
+            self.receive_at(port, from, datagram);
+        }
+        is_turn
+    }
+
+    /// Serves a connection of which `read` was read already, and which somebody else has counted for its address. Ends at once
+    /// if there are too many.
+    pub(crate) async fn serve_counted(
+        self: &Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite,
+        read: BytesMut,
+        from: SocketAddr,
+    ) {
+        if let Some(_place) = self.connections.admit_counted(self.max_connections()) {
+            self.serve_stream(stream, read, from).await;
+        }
+    }
+
+    /// Serves one connection until it ends. `read` has its first bytes.
+    pub(super) async fn serve_stream(
+        self: &Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite,
+        read: BytesMut,
+        address: SocketAddr,
+    ) {
+        let outbox = Arc::new(Outbox::default());
+        let id = ClientId { address, ingress: self.new_ingress() };
+        let client = Client { id, sink: ReplySink::Connection(Arc::clone(&outbox)) };
+        let (connection, halves) = (OfTurn { server: self, client }, tokio::io::split(stream));
+        if let Err(error) = streams::serve(&connection, halves, &outbox, Instant::now(), read).await {
+            log::debug!("the TURN connection of {address} has ended: {error}");
+        }
+    }
+
+    /// Most connections, over TCP and TLS.
+    fn max_connections(&self) -> usize {
+        self.limits().allocations.saturating_mul(CONNECTIONS_PER_ALLOCATION)
+    }
+}
+
+impl Service for Arc<Server> {
+    fn receive(&self, port: &Arc<Port>, Joined { from, bytes, size }: Joined<'_>) {
+        bytes.chunks(size).for_each(|datagram| self.receive_at(port, from, datagram));
+    }
+
+    fn note_full(&self, datagrams: u64) {
+        Server::note_full(self, datagrams);
+    }
+
+    fn admit(&self, from: SocketAddr) -> Option<impl Send + 'static> {
+        self.connections.admit(from, self.max_connections())
+    }
+
+    async fn serve(&self, stream: TcpStream, address: SocketAddr) {
+        let mut first = [0];
+        let Ok(Ok(1)) = timeout(IDLE_TIMEOUT, stream.peek(&mut first)).await else { return };
+        match self.tls.get() {
+            Some(tls) if first == [TLS] => match timeout(IDLE_TIMEOUT, tls.accept(stream)).await {
+                Ok(Ok(stream)) => self.serve_stream(stream, BytesMut::new(), address).await,
+                Ok(Err(error)) => log::debug!("no TLS with the TURN client {address}: {error}"),
+                Err(_) => {}
+            },
+            _ if first != [TLS] => self.serve_stream(stream, BytesMut::new(), address).await,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Decides which unused allocation makes room when all are taken.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use peerbroker_core::wire::AddressPrefix;
+
+use super::allocation::Allocation;
+
+/// Milliseconds between two searches for unused allocations, because a search visits all.
+const SEARCH_EVERY: u64 = 1000;
+
+/// Unused allocations that were found.
+#[derive(Default)]
+pub(super) struct Unused(Mutex<Found>);
+
+#[derive(Default)]
+struct Found {
+    /// The earliest time of the next search.
+    next: u64,
+    /// Each with the number of unused ones that its site has left when its older ones are ended. The last goes first.
+    ranked: Vec<(usize, Weak<Allocation>)>,
+}
+
+impl Unused {
+    /// The unused allocation among `all` that is ended next: the oldest of the site with the most. Only if these are more than
+    /// twice as many as the asking site holds, so that equals do not evict each other in turn.
+    pub(super) fn next(
+        &self,
+        all: impl FnOnce() -> Vec<Arc<Allocation>>,
+        of_key: Option<&str>,
+        held: usize,
+        now: u64,
+    ) -> Option<Arc<Allocation>> {
+        let Found { next, ranked } = &mut *self.0.lock();
+        if *next <= now {
+            (*next, *ranked) = (now + SEARCH_EVERY, search(all(), now));
+        }
+        for at in (0..ranked.len()).rev() {
+            let (_, allocation) = ranked.get(at).filter(|(rank, _)| *rank > 2 * held)?;
+            let unused = allocation.upgrade().filter(|allocation| allocation.is_unused(now));
+            if unused.as_ref().is_some_and(|unused| of_key.is_some_and(|key| key != unused.proved.key)) {
+                continue;
+            }
+            ranked.remove(at);
+            if unused.is_some() {
+                return unused;
+            }
+        }
+        None
+    }
+}
+
+fn search(mut all: Vec<Arc<Allocation>>, now: u64) -> Vec<(usize, Weak<Allocation>)> {
+    all.retain(|allocation| allocation.is_unused(now));
+    all.sort_by_key(|allocation| Reverse(allocation.created));
+    let mut of_sites: HashMap<AddressPrefix, usize> = HashMap::new();
+    let rank = |allocation: &Arc<Allocation>| {
+        let rank = of_sites.entry(AddressPrefix::site(allocation.client.id.address.ip())).or_default();
+        *rank += 1;
+        (*rank, Arc::downgrade(allocation))
+    };
+    let mut ranked: Vec<_> = all.iter().map(rank).collect();
+    // Stable: among equals, the oldest stays last.
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked
+}

@@ -1,0 +1,322 @@
+//! Requests of clients: allocations, permissions and channels (RFC 8656, sections 6 to 12).
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::Mutex;
+use peerbroker_core::media_api::TurnRefusal;
+use peerbroker_core::rate_limit::RateLimit;
+use stun_types::AddressFamily;
+use stun_types::attribute::{
+    Attribute as _, AttributeFromRaw, AttributeStaticType, AttributeType, ErrorCode, Fingerprint,
+    MessageIntegrity, MessageIntegritySha256, Nonce, Realm, Username, XorMappedAddress,
+};
+use stun_types::message::{IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageIntegrityCredentials};
+use turn_types::attribute::{
+    ChannelNumber, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport, XorPeerAddress,
+    XorRelayedAddress,
+};
+use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
+
+use super::allocation::{Allocation, Proved, Rights};
+use super::answers::{REALM, Refused, success};
+use super::relayed::RelayedSocket;
+use super::server::{Asked, Server, canonical};
+
+/// Lifetime of an allocation, in seconds: by default, and at most (RFC 8656, section 3.2).
+const LIFETIME: u32 = 600;
+const MAX_LIFETIME: u32 = 3600;
+
+/// Bytes of an answer for each byte of an unverified request. The shortest whole request has 28, and its challenge 56.
+const MAX_AMPLIFIED: usize = 2;
+
+/// Attempts to find a free address, if other threads take it first.
+const TRIES: usize = 8;
+
+/// Refusals of requests that no client should send.
+const BAD_REQUEST: Refused = Refused::new(ErrorCode::BAD_REQUEST, TurnRefusal::Request);
+const MISMATCH: Refused = Refused::new(ErrorCode::ALLOCATION_MISMATCH, TurnRefusal::Request);
+const WRONG_FAMILY: Refused = Refused::new(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH, TurnRefusal::Request);
+
+/// The answer to a request, if it is granted.
+type Granted = Result<Vec<u8>, Refused>;
+
+/// A failed proof of a client's credentials.
+enum Unproved {
+    /// It is asked to, with a new nonce.
+    Challenge(Refused),
+    Refused(Refused),
+}
+
+impl Server {
+    /// Handles a request, and answers it.
+    pub(super) fn on_request(self: &Arc<Self>, asked: Asked<'_>) -> Vec<u8> {
+        let Asked { client, allocation, request, now } = asked;
+        let proved = match self.prove(asked) {
+            Ok(proved) => proved,
+            Err(Unproved::Challenge(refused)) => {
+                let challenge = refused.challenge(request, &self.nonces.issue(client.id.address, now));
+                // A shorter request may come from a forged address, to flood its victim with more bytes.
+                if challenge.len() <= MAX_AMPLIFIED * request.as_bytes().len() {
+                    return challenge;
+                }
+                self.note_refusal(TurnRefusal::Request);
+                return BAD_REQUEST.answer(request, None);
+            }
+            Err(Unproved::Refused(refused)) => {
+                self.note_refusal(refused.why);
+                return refused.answer(request, None);
+            }
+        };
+        let integrity = proved.integrity.clone();
+        let answered = if allocation.is_some_and(|allocation| allocation.proved.username != proved.username) {
+            Err(Refused::new(ErrorCode::WRONG_CREDENTIALS, TurnRefusal::Credentials))
+        } else {
+            match (request.method(), allocation) {
+                (ALLOCATE, _) => self.allocate(asked, proved),
+                (REFRESH | CREATE_PERMISSION | CHANNEL_BIND, None) => Err(MISMATCH),
+                (REFRESH, Some(allocation)) => self.refresh(allocation, request, now),
+                (CREATE_PERMISSION, Some(allocation)) => self.create_permission(allocation, request, now),
+                (CHANNEL_BIND, Some(allocation)) => self.bind_channel(allocation, request, now),
+                _ => Err(BAD_REQUEST),
+            }
+        };
+        answered.unwrap_or_else(|refused| {
+            self.note_refusal(refused.why);
+            refused.answer(request, Some(&integrity))
+        })
+    }
+
+    /// Checks if a request has valid credentials, in the long-term mechanism (RFC 8489, section 9.2.4).
+    fn prove(&self, Asked { client, allocation, request, now }: Asked<'_>) -> Result<Proved, Unproved> {
+        let has_integrity = request.has_attribute(MessageIntegrity::TYPE)
+            || request.has_attribute(MessageIntegritySha256::TYPE);
+        if !has_integrity {
+            // Without a text: the answer to a stranger is short.
+            let unknown = Refused::saying(ErrorCode::UNAUTHORIZED, "", TurnRefusal::Credentials);
+            return Err(Unproved::Challenge(unknown));
+        }
+        let (Ok(username), Ok(_), Ok(nonce)) =
+            (request.attribute::<Username>(), request.attribute::<Realm>(), request.attribute::<Nonce>())
+        else {
+            return Err(Unproved::Refused(BAD_REQUEST));
+        };
+        if !self.nonces.is_valid(nonce.nonce(), client.id.address, now) {
+            let stale = Refused::new(ErrorCode::STALE_NONCE, TurnRefusal::Credentials);
+            return Err(Unproved::Challenge(stale));
+        }
+        let challenge = |why| {
+            self.note_refusal(why);
+            Unproved::Challenge(match why {
+                TurnRefusal::Expired => Refused::saying(ErrorCode::UNAUTHORIZED, "Expired Credentials", why),
+                _ => why.into(),
+            })
+        };
+        let username = username.username();
+        let known = allocation.filter(|allocation| allocation.proved.username == username);
+        let proved = match known {
+            // Credentials that expire during a call do not end it.
+            Some(allocation) => allocation.proved.clone(),
+            None => {
+                let (key, password) = self.password_of(username).map_err(challenge)?;
+                let username = username.to_owned();
+                let credentials = LongTermKeyCredentials::new(username.clone(), password, REALM.to_owned());
+                let integrity =
+                    MessageIntegrityCredentials::from(credentials).make_key(IntegrityAlgorithm::Sha1);
+                Proved { username, key, integrity }
+            }
+        };
+        if request.validate_integrity_with_key(&proved.integrity).is_err() {
+            return Err(challenge(TurnRefusal::Credentials));
+        }
+        // Asked last: only clients with credentials learn whether a key may use TURN.
+        if !self.context.host.may_use_turn(&proved.key) {
+            return Err(challenge(TurnRefusal::Key));
+        }
+        Ok(proved)
+    }
+
+    /// The API key in a username, `expiry:key`, and the password that belongs to it.
+    fn password_of(&self, username: &str) -> Result<(String, String), TurnRefusal> {
+        let (expiry, key) = username.split_once(':').ok_or(TurnRefusal::Credentials)?;
+        let expiry: u64 = expiry.parse().map_err(|_| TurnRefusal::Credentials)?;
+        if expiry <= self.context.clock.unix_millis() / 1000 {
+            return Err(TurnRefusal::Expired);
+        }
+        let password = self.context.host.turn_password(username).ok_or(TurnRefusal::Credentials)?;
+        Ok((key.to_owned(), password))
+    }
+
+    fn allocate(self: &Arc<Self>, asked: Asked<'_>, proved: Proved) -> Granted {
+        let Asked { client, allocation, request, now } = asked;
+        if let Some(allocation) = allocation {
+            // UDP may bring a request twice.
+            if allocation.request == request.transaction_id() {
+                return Ok(Server::allocated(allocation, request, now));
+            }
+            return Err(MISMATCH);
+        }
+        check_attributes(
+            request,
+            &[RequestedTransport::TYPE, Lifetime::TYPE, RequestedAddressFamily::TYPE, EvenPort::TYPE],
+        )?;
+        let transport: RequestedTransport = read(request)?.ok_or(BAD_REQUEST)?;
+        if transport.protocol() != RequestedTransport::UDP {
+            return Err(Refused::new(ErrorCode::UNSUPPORTED_TRANSPORT_PROTOCOL, TurnRefusal::Request));
+        }
+        let family = read::<RequestedAddressFamily>(request)?.map(|family| family.family());
+        let is_ipv4 = family.is_none_or(|family| family == AddressFamily::IPV4);
+        let even_port = read::<EvenPort>(request)?;
+        // The next port cannot be kept for another allocation.
+        if even_port.as_ref().is_some_and(EvenPort::requested) {
+            return Err(TurnRefusal::Capacity.into());
+        }
+        let expires = now + u64::from(lifetime(request)?.clamp(LIFETIME, MAX_LIFETIME)) * 1000;
+        for _ in 0..TRIES {
+            let place = self.place(&proved.key, client.id.address.ip(), now)?;
+            let is_taken = |address: &SocketAddr| self.is_relayed(address);
+            let (relayed, socket) = self.addresses.find(is_ipv4, even_port.is_some(), is_taken)?;
+            let itself = Arc::new(OnceLock::new());
+            let start = |socket| RelayedSocket::start(socket, receiver(self, &itself));
+            let socket = socket.map(start).transpose().map_err(|_| TurnRefusal::Capacity)?;
+            let allocation = Arc::new(Allocation {
+                client: client.clone(),
+                proved: proved.clone(),
+                request: request.transaction_id(),
+                relayed,
+                socket,
+                place,
+                rate: RateLimit::default(),
+                created: now,
+                used: AtomicU64::new(0),
+                rights: Mutex::new(Rights::new(relayed, expires)),
+            });
+            let _ = itself.set(Arc::downgrade(&allocation));
+            if self.insert(&allocation) {
+                self.allocated.add(1);
+                return Ok(Server::allocated(&allocation, request, now));
+            }
+            // Another thread was faster.
+        }
+        Err(TurnRefusal::Capacity.into())
+    }
+
+    fn allocated(allocation: &Allocation, request: &Message<'_>, now: u64) -> Vec<u8> {
+        let left = allocation.rights.lock().left(now);
+        let seconds = u32::try_from(left.div_ceil(1000)).unwrap_or(MAX_LIFETIME);
+        let transaction = request.transaction_id();
+        let relayed = XorRelayedAddress::new(allocation.relayed, transaction);
+        let mapped = XorMappedAddress::new(allocation.client.id.address, transaction);
+        success(request, &allocation.proved.integrity, &[&relayed, &mapped, &Lifetime::new(seconds)])
+    }
+
+    fn refresh(&self, allocation: &Arc<Allocation>, request: &Message<'_>, now: u64) -> Granted {
+        check_attributes(request, &[Lifetime::TYPE, RequestedAddressFamily::TYPE])?;
+        if let Some(family) = read::<RequestedAddressFamily>(request)?
+            && (family.family() == AddressFamily::IPV4) != allocation.relayed.is_ipv4()
+        {
+            return Err(WRONG_FAMILY);
+        }
+        let mut lifetime = lifetime(request)?;
+        if lifetime == 0 {
+            self.remove(allocation);
+        } else {
+            lifetime = lifetime.clamp(LIFETIME, MAX_LIFETIME);
+            allocation.rights.lock().expires = now + u64::from(lifetime) * 1000;
+        }
+        Ok(success(request, &allocation.proved.integrity, &[&Lifetime::new(lifetime)]))
+    }
+
+    fn create_permission(&self, allocation: &Arc<Allocation>, request: &Message<'_>, now: u64) -> Granted {
+        check_attributes(request, &[XorPeerAddress::TYPE])?;
+        let mut peers: Vec<SocketAddr> = Vec::new();
+        for (_, attribute) in request.iter_attributes() {
+            if attribute.get_type() == XorPeerAddress::TYPE {
+                let peer = XorPeerAddress::from_raw_ref(&attribute).map_err(|_| BAD_REQUEST)?;
+                peers.push(self.check_peer(allocation, peer.addr(request.transaction_id()))?);
+            }
+        }
+        if peers.is_empty() {
+            return Err(BAD_REQUEST);
+        }
+        allocation.rights.lock().permit(&peers, now)?;
+        Ok(success(request, &allocation.proved.integrity, &[]))
+    }
+
+    fn bind_channel(&self, allocation: &Arc<Allocation>, request: &Message<'_>, now: u64) -> Granted {
+        check_attributes(request, &[ChannelNumber::TYPE, XorPeerAddress::TYPE])?;
+        let (Some(number), Some(peer)) = (read::<ChannelNumber>(request)?, read::<XorPeerAddress>(request)?)
+        else {
+            return Err(BAD_REQUEST);
+        };
+        let peer = self.check_peer(allocation, peer.addr(request.transaction_id()))?;
+        allocation.rights.lock().bind(number.channel(), peer, now)?;
+        Ok(success(request, &allocation.proved.integrity, &[]))
+    }
+
+    /// The peer in its canonical form, if the client may reach it.
+    fn check_peer(&self, allocation: &Allocation, peer: SocketAddr) -> Result<SocketAddr, Refused> {
+        let peer = canonical(peer);
+        if peer.is_ipv4() != allocation.relayed.is_ipv4() {
+            return Err(WRONG_FAMILY);
+        }
+        // A virtual address has only other clients of this server as peers.
+        if self.addresses.are_real() && !self.peers.may_permit(peer.ip()) {
+            return Err(TurnRefusal::Peer.into());
+        }
+        Ok(peer)
+    }
+}
+
+/// Returns the reader of an allocation's socket. It holds weak references to the allocation and the server.
+fn receiver(
+    server: &Arc<Server>,
+    allocation: &Arc<OnceLock<Weak<Allocation>>>,
+) -> impl Fn(SocketAddr, &[u8]) + Send + use<> {
+    let (server, allocation) = (Arc::downgrade(server), Arc::clone(allocation));
+    move |peer, bytes| {
+        let allocation = allocation.get().and_then(Weak::upgrade);
+        if let (Some(server), Some(allocation)) = (server.upgrade(), allocation) {
+            server.receive_from_peer(&allocation, peer, bytes);
+        }
+    }
+}
+
+/// Refuses a request with an attribute that must be understood, but is unknown (RFC 8489, section 6.3.1).
+fn check_attributes(request: &Message<'_>, known: &[AttributeType]) -> Result<(), Refused> {
+    let of_all = [
+        Username::TYPE,
+        Realm::TYPE,
+        Nonce::TYPE,
+        MessageIntegrity::TYPE,
+        MessageIntegritySha256::TYPE,
+        Fingerprint::TYPE,
+    ];
+    let types = request.iter_attributes().map(|(_, attribute)| attribute.get_type());
+    let is_known = |kind: &AttributeType| known.contains(kind) || of_all.contains(kind);
+    let unknown: Vec<_> =
+        types.filter(|kind| kind.comprehension_required() && !is_known(kind)).take(MAX_UNKNOWN).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(Refused { unknown, ..Refused::new(ErrorCode::UNKNOWN_ATTRIBUTE, TurnRefusal::Request) })
+}
+
+/// Most unknown attributes that an answer names.
+const MAX_UNKNOWN: usize = 8;
+
+/// An attribute, if the request has it.
+fn read<'a, A: AttributeStaticType + AttributeFromRaw<'a>>(
+    request: &'a Message<'_>,
+) -> Result<Option<A>, Refused> {
+    if !request.has_attribute(A::TYPE) {
+        return Ok(None);
+    }
+    request.attribute::<A>().map(Some).map_err(|_| BAD_REQUEST)
+}
+
+/// The lifetime that a request asks for, in seconds.
+fn lifetime(request: &Message<'_>) -> Result<u32, Refused> {
+    Ok(read::<Lifetime>(request)?.map_or(LIFETIME, |lifetime| lifetime.seconds()))
+}

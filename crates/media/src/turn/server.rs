@@ -1,0 +1,371 @@
+//! The TURN server without its sockets: the allocations of clients, and the destinations of bytes.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use dashmap::{DashMap, Entry};
+use peerbroker_core::media_api::{Dropped, MediaContext, Traffic, TurnLimits, TurnRefusal, TurnTotals};
+use stun_types::message::{BINDING, Message, MessageClass};
+use tokio_rustls::TlsAcceptor;
+use turn_types::attribute::{Data, XorPeerAddress};
+use turn_types::channel::ChannelData;
+use turn_types::message::SEND;
+
+use super::allocation::{Allocation, Inward};
+use super::answers;
+use super::client::{Client, ClientId, Ingress};
+use super::eviction::Unused;
+use super::nonce::Nonces;
+use super::peers::Peers;
+use super::quotas::{Place, Quotas};
+use super::relayed::{MAX_DATAGRAM, RelayedAddresses};
+use crate::datapath::counters::{Count, TrafficCounters};
+use crate::datapath::pace::{MESSAGE_OVERHEAD, Sender, UnverifiedSourceLimiter};
+use crate::datapath::streams::Connections;
+use crate::datapath::stun::{is_channel, is_stun, mapped};
+
+/// Places of unused allocations that are tried.
+const TRIES: usize = 3;
+
+/// A TURN server, or one that answers STUN alone.
+pub(crate) struct Server {
+    pub(super) context: MediaContext,
+    /// True if it answers STUN alone.
+    pub(super) only_stun: bool,
+    pub(super) nonces: Nonces,
+    pub(super) peers: Peers,
+    pub(super) addresses: RelayedAddresses,
+    quotas: Quotas,
+    traffic: TrafficCounters,
+    refused: [Count; TurnRefusal::ALL.len()],
+    pub(super) allocated: Count,
+    displaced: Count,
+    unused: Unused,
+    strangers: UnverifiedSourceLimiter,
+    by_client: DashMap<ClientId, Arc<Allocation>>,
+    by_relayed: DashMap<SocketAddr, Arc<Allocation>>,
+    pub(super) connections: Connections,
+    last_connection: AtomicU64,
+    pub(super) tls: OnceLock<TlsAcceptor>,
+}
+
+/// A request of a client, which may have an allocation.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) client: &'a Client,
+    pub(super) allocation: Option<&'a Arc<Allocation>>,
+    pub(super) request: &'a Message<'a>,
+    pub(super) now: u64,
+}
+
+impl Server {
+    pub(super) fn new(
+        context: MediaContext,
+        only_stun: bool,
+        peers: Peers,
+        addresses: RelayedAddresses,
+    ) -> Self {
+        Server {
+            connections: Connections::new(Arc::clone(&context.host)),
+            context,
+            only_stun,
+            nonces: Nonces::new(),
+            peers,
+            addresses,
+            quotas: Quotas::default(),
+            traffic: TrafficCounters::default(),
+            refused: Default::default(),
+            allocated: Count::default(),
+            displaced: Count::default(),
+            unused: Unused::default(),
+            strangers: UnverifiedSourceLimiter::default(),
+            by_client: DashMap::new(),
+            by_relayed: DashMap::new(),
+            last_connection: AtomicU64::new(0),
+            tls: OnceLock::new(),
+        }
+    }
+
+    /// A new connection's way in.
+    pub(super) fn new_ingress(&self) -> Ingress {
+        Ingress::Connection(self.last_connection.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.context.clock.now()
+    }
+
+    pub(super) fn limits(&self) -> TurnLimits {
+        self.context.limits.load().turn
+    }
+
+    /// Handles a STUN message or ChannelData of a client, and returns the client; `None` if an unverified source has sent too much.
+    pub(super) fn receive(self: &Arc<Self>, client: &Client, bytes: &[u8]) -> Option<Sender> {
+        let (now, allocation) = (self.now(), self.allocation_of(&client.id));
+        let (sender, may_send) = match &allocation {
+            // Its client pays for everything that it sends.
+            Some(allocation) => {
+                let bytes_per_second = self.limits().bytes_per_second;
+                let charged = allocation.rate.try_charge(cost(bytes), bytes_per_second, now);
+                (Some(Sender::Client { bytes_per_second }), charged.map_err(|_| Dropped::TooMuch))
+            }
+            None if self.strangers.admit(client.id.address.ip(), now) => (Some(Sender::Stranger), Ok(())),
+            None => (None, Err(Dropped::Stranger)),
+        };
+        self.settle(may_send.and_then(|()| self.handle(client, allocation.as_ref(), bytes, now)));
+        sender
+    }
+
+    fn handle(
+        self: &Arc<Self>,
+        client: &Client,
+        allocation: Option<&Arc<Allocation>>,
+        bytes: &[u8],
+        now: u64,
+    ) -> Result<(), Dropped> {
+        if is_channel(bytes) {
+            let allocation = allocation.ok_or(Dropped::Unknown)?;
+            let channel = ChannelData::parse(bytes).map_err(|_| Dropped::Unknown)?;
+            let peer = allocation.rights.lock().peer_of(channel.id(), now).ok_or(Dropped::Permission)?;
+            return self.send(allocation, peer, channel.data(), now);
+        }
+        let message = Message::from_bytes(bytes).ok().filter(|_| is_stun(bytes)).ok_or(Dropped::Unknown)?;
+        let answer = match (message.class(), message.method()) {
+            (MessageClass::Request, BINDING) => {
+                self.traffic.bindings.add(1);
+                mapped(&message, client.id.address)
+            }
+            (MessageClass::Request, _) if !self.only_stun => {
+                self.on_request(Asked { client, allocation, request: &message, now })
+            }
+            (MessageClass::Indication, SEND) => return self.on_send(allocation, &message, now),
+            // Keep-alives of browsers.
+            (MessageClass::Indication, BINDING) => return Ok(()),
+            _ => return Err(Dropped::Unknown),
+        };
+        client.send(&answer).then_some(()).ok_or(Dropped::Full)
+    }
+
+    fn on_send(
+        &self,
+        allocation: Option<&Arc<Allocation>>,
+        message: &Message<'_>,
+        now: u64,
+    ) -> Result<(), Dropped> {
+        let (Some(allocation), Ok(peer), Ok(data)) =
+            (allocation, message.attribute::<XorPeerAddress>(), message.attribute::<Data<'_>>())
+        else {
+            return Err(Dropped::Unknown);
+        };
+        let peer = canonical(peer.addr(message.transaction_id()));
+        if !allocation.rights.lock().may_send(peer, now) {
+            return Err(Dropped::Permission);
+        }
+        self.send(allocation, peer, data.data(), now)
+    }
+
+    /// Sends a client's bytes to a peer that it has permitted.
+    fn send(&self, from: &Allocation, peer: SocketAddr, bytes: &[u8], now: u64) -> Result<(), Dropped> {
+        // A datagram that is too long for one way is so for all.
+        if bytes.len() > MAX_DATAGRAM {
+            return Err(Dropped::TooMuch);
+        }
+        self.charge_key(from, bytes, now)?;
+        // No guard of the map is held while something is sent.
+        let other = self.by_relayed.get(&peer).map(|other| Arc::clone(&other));
+        match (other, &from.socket) {
+            (Some(other), _) => self.deliver(&other, from.relayed, true, bytes, now)?,
+            (None, Some(socket)) if self.peers.accept(peer) => {
+                self.passed(socket.send(peer, bytes), bytes)?;
+            }
+            _ => return Err(Dropped::NoWay),
+        }
+        from.note_use(now);
+        Ok(())
+    }
+
+    /// Sends the bytes of a peer to a client. The peer may be another client.
+    fn deliver(
+        &self,
+        to: &Allocation,
+        peer: SocketAddr,
+        is_client: bool,
+        bytes: &[u8],
+        now: u64,
+    ) -> Result<(), Dropped> {
+        let inward = to.rights.lock().inward(peer, is_client, now).ok_or(Dropped::Permission)?;
+        let limit = self.limits().bytes_per_second;
+        to.rate.try_charge(cost(bytes), limit, now).map_err(|_| Dropped::TooMuch)?;
+        to.note_use(now);
+        let is_sent = match inward {
+            Inward::Channel(number) => {
+                to.client.send_channel_data(answers::channel_header(number, bytes), bytes)
+            }
+            Inward::Indication => to.client.send(&answers::data(peer, bytes)),
+        };
+        self.passed(is_sent, bytes)
+    }
+
+    /// Counts a datagram that was sent, unless there was no room.
+    fn passed(&self, is_sent: bool, bytes: &[u8]) -> Result<(), Dropped> {
+        if !is_sent {
+            return Err(Dropped::Full);
+        }
+        self.traffic.passed(1, bytes.len());
+        Ok(())
+    }
+
+    /// Charges a datagram to the key of an allocation.
+    fn charge_key(&self, allocation: &Allocation, bytes: &[u8], now: u64) -> Result<(), Dropped> {
+        let limit = self.limits().key_bytes_per_second;
+        allocation.place.of_key.try_charge(cost(bytes), limit, now).map_err(|_| Dropped::TooMuch)
+    }
+
+    /// Handles a datagram that a peer has sent to the socket of an allocation.
+    pub(super) fn receive_from_peer(&self, allocation: &Allocation, peer: SocketAddr, bytes: &[u8]) {
+        let (peer, now) = (canonical(peer), self.now());
+        self.settle(if !self.peers.accept(peer) {
+            Err(Dropped::NoWay)
+        } else if !allocation.rights.lock().permits(peer.ip(), now) {
+            Err(Dropped::Permission)
+        } else {
+            let charged = self.charge_key(allocation, bytes, now);
+            charged.and_then(|()| self.deliver(allocation, peer, false, bytes, now))
+        });
+    }
+
+    /// Counts datagrams for which a socket had no room.
+    pub(super) fn note_full(&self, datagrams: u64) {
+        self.traffic.dropped(Dropped::Full, datagrams);
+    }
+
+    /// Counts what was dropped.
+    fn settle(&self, handled: Result<(), Dropped>) {
+        if let Err(why) = handled {
+            self.traffic.dropped(why, 1);
+        }
+    }
+
+    /// The allocation of a client, unless it is over.
+    pub(super) fn allocation_of(&self, client: &ClientId) -> Option<Arc<Allocation>> {
+        let allocation = self.by_client.get(client).map(|allocation| Arc::clone(&allocation))?;
+        if allocation.rights.lock().left(self.now()) > 0 {
+            return Some(allocation);
+        }
+        self.remove(&allocation);
+        None
+    }
+
+    /// True if an address is relayed for a client.
+    pub(super) fn is_relayed(&self, address: &SocketAddr) -> bool {
+        self.by_relayed.contains_key(address)
+    }
+
+    /// A place for an allocation of a key and a client's address; if necessary that of an unused one.
+    pub(super) fn place(&self, key: &str, address: IpAddr, now: u64) -> Result<Place, TurnRefusal> {
+        let limits = self.limits();
+        let mut taken = self.quotas.take(key, address, limits);
+        // Tries again if other threads take it first.
+        for _ in 0..TRIES {
+            let of_key = match &taken {
+                Err(TurnRefusal::Capacity) => None,
+                Err(TurnRefusal::KeyQuota) => Some(key),
+                _ => break,
+            };
+            let held = self.quotas.of_site(address);
+            let Some(unused) = self.unused.next(|| self.all(), of_key, held, now) else { break };
+            self.remove(&unused);
+            drop(unused);
+            self.displaced.add(1);
+            taken = self.quotas.take(key, address, limits);
+        }
+        taken
+    }
+
+    /// Adds an allocation, unless its address has been taken, or its client has another one.
+    pub(super) fn insert(&self, allocation: &Arc<Allocation>) -> bool {
+        match self.by_relayed.entry(allocation.relayed) {
+            Entry::Occupied(_) => return false,
+            Entry::Vacant(entry) => drop(entry.insert(Arc::clone(allocation))),
+        }
+        if let Entry::Vacant(entry) = self.by_client.entry(allocation.client.id) {
+            drop(entry.insert(Arc::clone(allocation)));
+            return true;
+        }
+        self.remove(allocation);
+        false
+    }
+
+    /// Removes an allocation.
+    pub(super) fn remove(&self, allocation: &Arc<Allocation>) {
+        let is_it = |other: &Arc<Allocation>| Arc::ptr_eq(other, allocation);
+        // Dropped outside of the maps' locks.
+        let removed = (
+            self.by_client.remove_if(&allocation.client.id, |_, other| is_it(other)),
+            self.by_relayed.remove_if(&allocation.relayed, |_, other| is_it(other)),
+        );
+        drop(removed);
+    }
+
+    /// Ends the allocation of a client whose connection has ended.
+    pub(super) fn leave(&self, client: &ClientId) {
+        if let Some(allocation) = self.allocation_of(client) {
+            self.remove(&allocation);
+        }
+    }
+
+    /// All allocations.
+    fn all(&self) -> Vec<Arc<Allocation>> {
+        self.by_client.iter().map(|entry| Arc::clone(&entry)).collect()
+    }
+
+    /// Removes expired allocations, and those of keys that may not use TURN any more.
+    pub(super) fn sweep(&self) {
+        let now = self.now();
+        for allocation in self.all() {
+            if allocation.rights.lock().left(now) == 0
+                || !self.context.host.may_use_turn(&allocation.proved.key)
+            {
+                self.remove(&allocation);
+            }
+        }
+        self.quotas.sweep(now);
+        self.strangers.sweep(now);
+    }
+
+    /// Allocations in both maps.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> usize {
+        self.by_client.len() + self.by_relayed.len()
+    }
+
+    pub(super) fn totals(&self) -> TurnTotals {
+        let mut traffic = Traffic::default();
+        self.traffic.add_to(&mut traffic);
+        TurnTotals {
+            allocations: self.quotas.len(),
+            allocated: self.allocated.get(),
+            displaced: self.displaced.get(),
+            refused: self.refused.each_ref().map(Count::get),
+            traffic,
+        }
+    }
+
+    /// Counts a refused request.
+    pub(super) fn note_refusal(&self, why: TurnRefusal) {
+        if let Some(refused) = self.refused.get(why as usize) {
+            refused.add(1);
+        }
+    }
+}
+
+/// An IPv4 address in an IPv6 one is that IPv4 address.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// The bytes that a datagram is charged as.
+fn cost(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len() + MESSAGE_OVERHEAD).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,49 @@
+// ESLint for all scripts of the repository, as part of `make lint`. tsconfig.json has the types for tsc.
+
+import js from '@eslint/js';
+import globals from 'globals';
+
+// Globals that the libraries under test set in pages.
+const libraries = { Peer: 'readonly', SimplePeer: 'readonly', peerjs: 'readonly' };
+
+export default [
+  // Libraries, and templates that are no JavaScript before the server has filled them.
+  { ignores: ['vendor/dist/', 'client-tests/clients/', 'target/', 'static/parts/client.*'] },
+  js.configs.recommended,
+  {
+    linterOptions: { reportUnusedDisableDirectives: 'error' },
+    rules: {
+      'array-callback-return': 'error',
+      'default-case-last': 'error',
+      eqeqeq: 'error',
+      'no-constructor-return': 'error',
+      // Where a failure has no consequence, `catch {}` says so.
+      'no-empty': ['error', { allowEmptyCatch: true }],
+      'no-self-compare': 'error',
+      'no-template-curly-in-string': 'error',
+      'no-throw-literal': 'error',
+      'no-unreachable-loop': 'error',
+      'no-unused-expressions': ['error', { allowShortCircuit: true }],
+      'no-unused-vars': ['error', { args: 'after-used', ignoreRestSiblings: true }],
+      'no-useless-return': 'error',
+      'no-var': 'error',
+      'prefer-const': 'error',
+      'prefer-promise-reject-errors': 'error',
+    },
+  },
+  {
+    files: ['static/**', 'client-tests/lib/*.js'],
+    languageOptions: { globals: { ...globals.browser, ...libraries } },
+  },
+  {
+    // Tests have functions that run in pages.
+    files: ['**/*.mjs'],
+    languageOptions: { globals: { ...globals.node, ...globals.browser, ...libraries } },
+  },
+  {
+    // The server joins these into one script: `{{ice}}` is the place of the other.
+    files: ['static/parts/*.js'],
+    languageOptions: { sourceType: 'script', globals: { ice: 'readonly', iceServersOfPeers: 'readonly' } },
+    rules: { 'no-redeclare': 'off', 'no-unused-expressions': 'off', 'no-unused-vars': ['error', { vars: 'local' }] },
+  },
+];

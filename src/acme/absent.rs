@@ -1,0 +1,25 @@
+//! Stands in for ACME in a build without it: there is no such certificate.
+
+use std::net::TcpListener;
+
+use crate::config::AcmeConfig;
+use crate::tls::Source;
+
+/// An error that prevents certificates by ACME.
+#[derive(Debug, thiserror::Error)]
+pub enum AcmeError {
+    /// The program has to be built with the feature.
+    #[error("this program was built without ACME: enable the feature `acme` of peerbroker")]
+    NotBuiltIn,
+}
+
+pub(crate) fn check(_: &AcmeConfig) -> Result<(), AcmeError> {
+    Err(AcmeError::NotBuiltIn)
+}
+
+pub(crate) fn open<E>(
+    _: &AcmeConfig,
+    _: impl FnOnce(u16) -> Result<TcpListener, E>,
+) -> Result<Source, AcmeError> {
+    Err(AcmeError::NotBuiltIn)
+}

@@ -1,0 +1,228 @@
+//! Keeps the account and the certificate in a directory.
+
+use std::cell::RefCell;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::future::{pending, ready};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ring::digest::{SHA256, digest};
+use rustix::fs::{FlockOperation, flock};
+
+use super::store::{CertificateStore, Doing, StoreError, StoredAccount};
+use crate::files::{self, FileError};
+
+const ACCOUNT: &str = "account.json";
+/// The private key and the chain. They are one file, so that they always fit.
+const CERTIFICATE: &str = "certificate.pem";
+const LOCK: &str = "lock";
+
+/// Interval at which the directory is read for a certificate of another process.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Most bytes of a file. A chain of certificates has a few KB.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A directory for one ACME server, so that certificates of a staging server are never taken for others.
+pub(super) struct Directory {
+    dir: PathBuf,
+    /// Open while this process has the right to order.
+    lock: RefCell<Option<File>>,
+}
+
+impl Directory {
+    /// Opens the directory of an ACME server, and creates it if it does not exist.
+    pub(super) fn open(parent: &Path, url: &str) -> Result<Self, StoreError> {
+        let dir = parent.join(dir_name(url));
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+        made.map_err(|error| StoreError::directory("create", &dir, error))?;
+        Ok(Directory { dir, lock: RefCell::default() })
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.dir.join(name);
+        match files::read_regular(&path, MAX_BYTES) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(FileError::System(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::Directory { what: "read", path, error }),
+        }
+    }
+
+    /// Writes a file that is there as a whole or not at all, even after a power cut.
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let (path, new) = (self.dir.join(name), self.dir.join(format!("{name}.new")));
+        let written = || {
+            // A file of an earlier run may have other rights.
+            remove(&new)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&new, &path)?;
+            File::open(&self.dir)?.sync_all()
+        };
+        written().map_err(|error| StoreError::directory("write", &path, error))
+    }
+}
+
+impl CertificateStore for Directory {
+    fn place(&self) -> String {
+        self.dir.join(CERTIFICATE).display().to_string()
+    }
+
+    fn look_interval(&self) -> Duration {
+        LOOK_INTERVAL
+    }
+
+    fn certificate(&self) -> Doing<'_, Result<Option<Vec<u8>>, StoreError>> {
+        Box::pin(ready(self.read(CERTIFICATE)))
+    }
+
+    fn keep_certificate<'a>(&'a self, pem: &'a str) -> Doing<'a, Result<(), StoreError>> {
+        Box::pin(ready(self.write(CERTIFICATE, pem.as_bytes())))
+    }
+
+    fn account(&self) -> Doing<'_, Result<Option<StoredAccount>, StoreError>> {
+        Box::pin(async {
+            let Some(json) = self.read(ACCOUNT)? else { return Ok(None) };
+            let account = serde_json::from_slice(&json).inspect_err(|error| {
+                let path = self.dir.join(ACCOUNT);
+                log::warn!("{} cannot be read, so a new ACME account is made: {error}", path.display());
+            });
+            Ok(account.ok())
+        })
+    }
+
+    fn keep_account<'a>(&'a self, account: &'a StoredAccount) -> Doing<'a, Result<(), StoreError>> {
+        let json = serde_json::to_vec(account).map_err(io::Error::other);
+        let json = json.map_err(|error| StoreError::directory("write", &self.dir.join(ACCOUNT), error));
+        Box::pin(ready(json.and_then(|json| self.write(ACCOUNT, &json))))
+    }
+
+    fn forget_account(&self) -> Doing<'_, Result<(), StoreError>> {
+        let path = self.dir.join(ACCOUNT);
+        let removed = remove(&path).map_err(|error| StoreError::directory("remove", &path, error));
+        Box::pin(ready(removed))
+    }
+
+    /// The system gives the lock back if the process dies.
+    fn lock(&self) -> Doing<'_, Result<bool, StoreError>> {
+        Box::pin(async {
+            // One of an attempt that has panicked.
+            drop(self.lock.take());
+            let path = self.dir.join(LOCK);
+            let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+            let file = file.map_err(|error| StoreError::directory("create", &path, error))?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {
+                    self.lock.replace(Some(file));
+                    Ok(true)
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+                Err(error) => Err(StoreError::directory("lock", &path, error.into())),
+            }
+        })
+    }
+
+    fn lost(&self) -> Doing<'_, ()> {
+        // The system keeps it.
+        Box::pin(pending())
+    }
+
+    fn unlock(&self, _: Duration) -> Doing<'_, ()> {
+        drop(self.lock.take());
+        Box::pin(ready(()))
+    }
+
+    fn share<'a>(&'a self, _: &'a str, _: &'a str) -> Doing<'a, Result<(), StoreError>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn shared<'a>(&'a self, _: &'a str) -> Doing<'a, Option<String>> {
+        Box::pin(ready(None))
+    }
+}
+
+/// Removes a file, if it exists.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A name that people recognise, with a digest, because several URLs may read alike.
+fn dir_name(url: &str) -> String {
+    let readable: String = url
+        .trim_start_matches("https://")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+        .take(80)
+        .collect();
+    let digest = digest(&SHA256, url.as_bytes());
+    let digest: String = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{digest}", readable.trim_matches(['-', '.']))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn parent(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("peerbroker-acme-{name}-{}", std::process::id()))
+    }
+
+    #[tokio::test]
+    async fn files_are_private_and_a_half_written_one_does_no_harm() {
+        let parent = parent("files");
+        let store = Directory::open(&parent, "https://ca.example/dir").unwrap();
+        assert!(store.read(CERTIFICATE).unwrap().is_none() && store.account().await.unwrap().is_none());
+        let path = store.dir.join(CERTIFICATE);
+        // A process died while it wrote.
+        fs::write(path.with_extension("pem.new"), "half").unwrap();
+        store.write(CERTIFICATE, b"first").unwrap();
+        store.write(CERTIFICATE, b"second").unwrap();
+        assert_eq!(store.read(CERTIFICATE).unwrap().unwrap(), b"second");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        fs::write(store.dir.join(ACCOUNT), "{").unwrap();
+        assert!(store.account().await.unwrap().is_none());
+        store.forget_account().await.unwrap();
+        store.forget_account().await.unwrap();
+        fs::remove_dir_all(&parent).unwrap();
+    }
+
+    #[test]
+    fn each_acme_server_has_a_directory_of_its_own() {
+        let names =
+            ["https://a.example/dir", "https://a.example/dir/", "https://a.example-dir", "https://../.."];
+        let mut dirs: Vec<String> = names.into_iter().map(dir_name).collect();
+        assert!(dirs[0].starts_with("a.example-dir-"), "{dirs:?}");
+        assert!(dirs.iter().all(|dir| !dir.contains('/') && !dir.starts_with('.')), "{dirs:?}");
+        dirs.sort();
+        dirs.dedup();
+        assert_eq!(dirs.len(), names.len());
+    }
+
+    #[tokio::test]
+    async fn one_process_orders_at_a_time() {
+        let parent = parent("lock");
+        let [one, other] = [0, 1].map(|_| Directory::open(&parent, "https://ca.example/dir").unwrap());
+        assert!(one.lock().await.unwrap() && !other.lock().await.unwrap());
+        one.unlock(Duration::ZERO).await;
+        assert!(other.lock().await.unwrap());
+        fs::remove_dir_all(&parent).unwrap();
+    }
+
+    #[test]
+    fn an_unusable_directory_is_an_error_that_names_it() {
+        let parent = parent("unusable");
+        fs::write(&parent, "a file").unwrap();
+        let Err(error) = Directory::open(&parent, "https://ca.example/dir") else { panic!("opened") };
+        assert!(error.to_string().contains(parent.to_str().unwrap()), "{error}");
+        fs::remove_file(&parent).unwrap();
+    }
+}

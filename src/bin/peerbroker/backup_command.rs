@@ -1,0 +1,105 @@
+//! `peerbroker backup`: copies the data directory while a server uses it.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
+
+use crate::cli::{ACME_DIR, Failure, failed, wrong};
+
+/// Makes the backup beside its final place, so that a partial backup never has the final name.
+///
+/// Returns the text to print.
+pub fn run(data_dir: Option<&Path>, to: &Path) -> Result<String, Failure> {
+    let data_dir = data_dir.ok_or_else(|| wrong("--data_dir is missing: give that of the server"))?;
+    if matches!(data_dir.join(FILE_NAME).try_exists(), Ok(false)) {
+        let dir = data_dir.display();
+        return Err(failed(format!(
+            "there is no {FILE_NAME} in --data_dir {dir}: give the data directory of the server"
+        )));
+    }
+    if fs::symlink_metadata(to).is_ok() {
+        return Err(failed(format!("{} exists already, and is not overwritten", to.display())));
+    }
+    let unfinished = unfinished(to);
+    DirBuilder::new().mode(0o700).create(&unfinished).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            failed(format!("an earlier backup was not finished: remove {}", unfinished.display()))
+        }
+        _ => cannot("write", &unfinished)(error),
+    })?;
+    let done =
+        copy(data_dir, &unfinished).and_then(|()| fs::rename(&unfinished, to).map_err(cannot("write", to)));
+    if done.is_err() {
+        // The first error says why.
+        let _ = fs::remove_dir_all(&unfinished);
+    }
+    done?;
+    Ok(format!(
+        "Made {}. It has the secrets of the server: keep it where nobody else can read it.\n",
+        to.display()
+    ))
+}
+
+/// The error of a file that cannot be copied or written.
+fn cannot(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
+    move |error| failed(format!("cannot {what} {}: {error}", path.display()))
+}
+
+/// Beside `to`, because a directory can only be renamed within its file system.
+fn unfinished(to: &Path) -> PathBuf {
+    let mut name: OsString = to.components().collect::<PathBuf>().into();
+    name.push(".unfinished");
+    name.into()
+}
+
+fn copy(data_dir: &Path, to: &Path) -> Result<(), Failure> {
+    SqliteKeys::backup(data_dir, to)?;
+    copy_tree(&data_dir.join(ACME_DIR), &to.join(ACME_DIR), ACME_DEPTH)?;
+    sync(to)
+}
+
+/// Levels of directories: one for each ACME server.
+const ACME_DEPTH: u32 = 1;
+
+/// Copies regular files. The server replaces whole files, so each copy is complete. A missing directory is no error.
+fn copy_tree(from: &Path, to: &Path, depth: u32) -> Result<(), Failure> {
+    let entries = match fs::read_dir(from) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(cannot("copy", from))?,
+    };
+    DirBuilder::new().mode(0o700).create(to).map_err(cannot("copy", to))?;
+    for entry in entries {
+        let entry = entry.map_err(cannot("copy", from))?;
+        let (path, copy) = (entry.path(), to.join(entry.file_name()));
+        match fs::metadata(&path) {
+            Ok(kind) if kind.is_dir() && depth > 0 => copy_tree(&path, &copy, depth - 1)?,
+            Ok(kind) if kind.is_file() => match copy_file(&path, &copy) {
+                // The server has renamed it since.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                ended => ended.map_err(cannot("copy", &path))?,
+            },
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(cannot("copy", &path)(error));
+            }
+            _ => {}
+        }
+    }
+    sync(to)
+}
+
+/// Private keys: only the owner may read them, from the beginning.
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(&mut source, &mut copy)?;
+    copy.sync_all()
+}
+
+fn sync(dir: &Path) -> Result<(), Failure> {
+    let synced = File::open(dir).and_then(|dir| dir.sync_all());
+    synced.map_err(cannot("write", dir))
+}

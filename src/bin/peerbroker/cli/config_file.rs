@@ -1,0 +1,158 @@
+//! The configuration file: TOML. Its settings have the names of the flags, and each `[[api_key]]` table is a key.
+
+mod keys;
+mod names;
+mod syntax;
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use clap::Error;
+use clap::error::ErrorKind;
+use peerbroker::files::Stamp;
+use peerbroker::keys::Key;
+use toml::de::{DeTable, DeValue};
+
+use super::given::{Given, Source};
+use super::row::Row;
+use super::secret_file;
+use super::values::most_alike;
+use names::{API_KEY, line_of, place, row_of};
+
+pub(super) use names::settings_of_files;
+
+/// Replaces a secret in the output of `config show`.
+pub(super) const HIDDEN: &str = "(hidden)";
+
+/// Longest file: enough for thousands of keys.
+pub(super) const MAX_BYTES: u64 = 4 << 20;
+
+/// The contents of a configuration file.
+#[derive(Clone, Default)]
+pub struct ConfigFile {
+    pub path: PathBuf,
+    /// The file when it was read. A pipe has none: it cannot be read again.
+    pub stamp: Option<Stamp>,
+    pub(super) given: Given,
+    pub keys: Vec<Key>,
+    /// Settings that may have got to a key by mistake.
+    pub(super) warnings: Vec<String>,
+}
+
+impl ConfigFile {
+    /// Reads and parses a file.
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        let is_regular = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+        let stamp = is_regular.then(|| Stamp::of(path)).flatten();
+        let text = secret_file::read(path, MAX_BYTES).map_err(|error| {
+            let path = path.display();
+            Error::raw(ErrorKind::Io, format!("cannot read the configuration file {path}: {error}\n"))
+        })?;
+        Ok(ConfigFile { stamp, ..Self::parse(path, &text)? })
+    }
+
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Error> {
+        let at = |span: Range<usize>, why: &dyn Display| {
+            let place = place(path, line_of(text, span.start));
+            Error::raw(ErrorKind::ValueValidation, format!("{place}: {why}\n"))
+        };
+        let table = DeTable::parse(text)
+            .map_err(|error| at(error.span().unwrap_or_default(), &syntax::explained(text, &error)))?
+            .into_inner();
+        // In the order of the file, so that the error names the first mistake.
+        let mut settings: Vec<_> = table.into_iter().collect();
+        settings.sort_by_key(|(name, _)| name.span().start);
+        let mut file = ConfigFile { path: path.to_owned(), ..Self::default() };
+        for (name, value) in settings {
+            let span = name.span();
+            if name.get_ref() == API_KEY {
+                let mut keys = keys::Reader::new(path, text);
+                file.keys = keys.read(value).map_err(|(span, why)| at(span, &why))?;
+                file.warnings = keys.warnings;
+                continue;
+            }
+            let Some(row) = row_of(name.get_ref()) else {
+                return Err(at(span, &unknown(name.get_ref(), value.get_ref())));
+            };
+            let id = row.name;
+            if file.given.has(id) {
+                return Err(at(span, &format!("{id} is set twice")));
+            }
+            let texts = texts_of(row, value.get_ref()).map_err(|why| at(value.span(), &why))?;
+            let source = Source::File(place(path, line_of(text, span.start)));
+            // An empty list is as good as none.
+            if !texts.is_empty() {
+                file.given.add(row, source, texts);
+            }
+        }
+        Ok(file)
+    }
+}
+
+/// The differences between the keys of two files, as the log says them.
+pub(super) fn key_differences(old: &[Key], new: &[Key]) -> Vec<String> {
+    let find = |keys: &[Key], key: &Key| keys.iter().find(|other| other.key == key.key).cloned();
+    let (mut differences, said) =
+        (Vec::new(), |key: &Key, what| format!("key {:?} {what}", key.key.as_str()));
+    for key in old.iter().filter(|key| find(new, key).is_none()) {
+        differences.push(said(key, "removed"));
+    }
+    for key in new {
+        match find(old, key) {
+            None => differences.push(said(key, "added")),
+            Some(old) if old != *key => differences.push(said(key, "changed")),
+            Some(_) => {}
+        }
+    }
+    differences
+}
+
+fn unknown(name: &str, value: &DeValue<'_>) -> String {
+    let bare = name.trim_start_matches("--").to_lowercase();
+    let bare = bare.strip_prefix("peerbroker_").unwrap_or(&bare);
+    match most_alike(bare, settings_of_files().map(|row| row.name).chain([API_KEY])) {
+        Some(best) => format!("unknown setting {name:?}: did you mean {best}?"),
+        None if value.is_table() => format!(
+            "unknown section [{name}]: the file has no sections but [[{API_KEY}]], so write its settings above the \
+             first of these, without a section"
+        ),
+        None => {
+            format!("unknown setting {name:?}: `peerbroker --help` lists the flags, which are the settings")
+        }
+    }
+}
+
+/// The texts of a value, as a flag would have them.
+fn texts_of(row: &Row, value: &DeValue<'_>) -> Result<Vec<OsString>, String> {
+    let name = row.name;
+    match value {
+        DeValue::Array(values) if row.is_list => {
+            values.iter().map(|value| text_of(name, value.get_ref())).collect()
+        }
+        DeValue::Array(values) if name == "key" && values.iter().all(|value| value.get_ref().is_table()) => {
+            Err(format!("API keys are [[{API_KEY}]] tables; key is the setting of --key"))
+        }
+        DeValue::Array(_) => Err(format!("{name} takes one value, not a list")),
+        value => text_of(name, value).map(|text| vec![text]),
+    }
+}
+
+fn text_of(name: &str, value: &DeValue<'_>) -> Result<OsString, String> {
+    match value {
+        DeValue::String(text) if text == HIDDEN => {
+            Err(format!("{name} is hidden in the output of `config show`: write the secret itself"))
+        }
+        DeValue::String(text) => Ok(text.as_ref().into()),
+        DeValue::Boolean(value) => Ok(value.to_string().into()),
+        DeValue::Integer(value) => i64::from_str_radix(value.as_str(), value.radix())
+            .map(|value| value.to_string().into())
+            .map_err(|_| format!("{name} is too large")),
+        _ => Err(format!("{name} takes a text in quotes, a whole number, true or false")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! The active settings, each with its source: for `peerbroker config show`, and for the differences of a reload.
+
+use std::fmt::{self, Display, Write as _};
+
+use peerbroker::keys::{Key, Settings};
+use toml::{Table, Value};
+
+use super::config_file::{HIDDEN, settings_of_files};
+use super::draft::Draft;
+use super::given::{Given, Source};
+use super::row::Row;
+
+/// A setting, as text.
+#[derive(Clone)]
+pub(super) struct Setting {
+    pub(super) row: &'static Row,
+    /// Empty if it is not set.
+    pub(super) values: Vec<String>,
+    /// `None` is the default.
+    source: Option<Source>,
+}
+
+/// All settings, in the order of `--help`.
+#[derive(Clone, Default)]
+pub struct Effective(pub(super) Vec<Setting>);
+
+impl Effective {
+    pub(super) fn of(draft: &Draft, given: &Given) -> Self {
+        let mut draft = draft.clone();
+        let setting = |row: &'static Row| {
+            let source = given.source(row.name).cloned();
+            let is_unset = source.is_none() && row.unset.is_some();
+            let values = if is_unset { Vec::new() } else { (row.texts)(&mut draft) };
+            Setting { row, values, source }
+        };
+        Effective(settings_of_files().map(setting).collect())
+    }
+
+    /// The settings that are different in `new`, before and after.
+    pub(super) fn differences<'a>(
+        &'a self,
+        new: &'a Self,
+    ) -> impl Iterator<Item = (&'a Setting, &'a Setting)> {
+        self.0.iter().zip(&new.0).filter(|(old, new)| old.values != new.values)
+    }
+
+    /// The settings as a configuration file. The file gives the same settings, except for secrets.
+    pub fn as_file(&self, keys: &[Key]) -> String {
+        let mut text = String::new();
+        for setting in &self.0 {
+            // A write to a text never fails.
+            let _ = writeln!(text, "{setting}");
+        }
+        for key in keys {
+            let _ = write!(text, "\n[[api_key]]\n{}", table_of(key));
+        }
+        text
+    }
+}
+
+impl Setting {
+    /// A change, as the log says it: `messages_per_second 200 → 100`.
+    pub(super) fn changed_to(&self, new: &Self) -> String {
+        match self.row.is_secret {
+            true => format!("{} changed", self.row.name),
+            false => format!("{} {} → {}", self.row.name, self.in_words(), new.in_words()),
+        }
+    }
+
+    /// The value, as the log says it.
+    pub(super) fn in_words(&self) -> String {
+        match &*self.values {
+            [] => "not set".to_owned(),
+            _ if self.row.is_secret => HIDDEN.to_owned(),
+            values => values.join(" "),
+        }
+    }
+
+    fn value(&self) -> Value {
+        let value = |text: &String| if self.row.is_secret { HIDDEN.into() } else { value_of(text) };
+        match &*self.values {
+            [one] if !self.row.is_list => value(one),
+            values => Value::Array(values.iter().map(value).collect()),
+        }
+    }
+}
+
+impl Display for Setting {
+    /// The setting as a line of TOML, and its source.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.row.name;
+        let source = self.source.as_ref().map_or_else(|| "default".to_owned(), Source::to_string);
+        match (&*self.values, self.row.default(&mut Draft::default())) {
+            ([], Some(default)) => write!(f, "# {name} is not set: {default}"),
+            ([], None) => write!(f, "# {name} is not set"),
+            _ => write!(f, "{name} = {}  # {source}", self.value()),
+        }
+    }
+}
+
+/// A number or a truth value if the text is one in its usual form.
+fn value_of(text: &str) -> Value {
+    match (text.parse::<bool>(), text.parse::<i64>()) {
+        (Ok(value), _) => Value::Boolean(value),
+        (_, Ok(value)) if value.to_string() == text => Value::Integer(value),
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+/// The settings of a key that are not the default, without its secrets.
+fn table_of(key: &Key) -> String {
+    // The settings of a key can always be written.
+    let of = |settings: &Settings| Table::try_from(settings).unwrap_or_default();
+    let mut settings = of(&key.settings);
+    let defaults = of(&Settings::default());
+    settings.retain(|name, value| defaults.get(name) != Some(value));
+    if let Some(Value::Table(auth)) = settings.get_mut("auth") {
+        hide_secrets(auth);
+    }
+    if let Some(Value::Table(webhook)) = settings.get_mut("webhook") {
+        webhook.insert("secrets".to_owned(), vec![HIDDEN].into());
+    }
+    let name = Some(("name".to_owned(), key.name.as_str().into())).filter(|_| !key.name.is_empty());
+    let lines = [("key".to_owned(), key.key.as_str().into())].into_iter().chain(name).chain(settings);
+    lines.map(|(name, value): (String, Value)| format!("{name} = {value}\n")).collect()
+}
+
+/// Hides a secret that signs tokens, and a URL whose query may hold one.
+fn hide_secrets(auth: &mut Table) {
+    if auth.get("kind").and_then(Value::as_str) == Some("secret") {
+        auth.insert("value".to_owned(), HIDDEN.into());
+    }
+    if auth.get("url").and_then(Value::as_str).is_some_and(|url| url.contains('?')) {
+        auth.insert("url".to_owned(), HIDDEN.into());
+    }
+}

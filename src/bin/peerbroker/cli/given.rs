@@ -1,0 +1,185 @@
+//! The source of each given setting: a flag, a variable or the configuration file.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Error};
+
+use super::odd::Odd;
+use super::row::{Invalid, RowOf};
+use super::table::ROWS;
+
+/// The source of a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Flag,
+    /// The name of the variable.
+    Variable(String),
+    /// The file and the line.
+    File(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Flag => f.write_str("flag"),
+            Source::Variable(text) | Source::File(text) => f.write_str(text),
+        }
+    }
+}
+
+/// The settings that were given, each with what gave it, and its texts.
+#[derive(Clone, Debug, Default)]
+pub struct Given(BTreeMap<&'static str, (Source, Vec<OsString>)>);
+
+/// Reads the variables of the process; nothing in tests.
+pub(super) type Variables = fn(&str) -> Option<OsString>;
+
+impl Given {
+    /// The flags and variables of some rows.
+    pub(super) fn of<D: 'static>(
+        rows: impl Iterator<Item = &'static RowOf<D>>,
+        matches: &ArgMatches,
+        variables: Variables,
+    ) -> Self {
+        let mut given = Given::default();
+        for row in rows {
+            let texts = matches.get_raw(row.name).into_iter().flatten();
+            if matches.value_source(row.name) == Some(ValueSource::CommandLine) {
+                given.add(row, Source::Flag, texts.map(OsString::from).collect());
+                continue;
+            }
+            let names = [Some(row.variable()), row.fallback.map(str::to_owned)].into_iter().flatten();
+            for (text, name) in names.filter_map(|name| Some((variables(&name)?, name))).take(1) {
+                given.add(row, Source::Variable(name), vec![text]);
+            }
+        }
+        given
+    }
+
+    /// With the texts that one source gives for a setting.
+    pub(super) fn add<D: 'static>(&mut self, row: &RowOf<D>, source: Source, texts: Vec<OsString>) {
+        self.0.insert(row.name, (source, texts.into_iter().flat_map(|text| row.split(text)).collect()));
+    }
+
+    /// With the settings of a file that neither flags nor variables give.
+    pub(super) fn and(&self, file: &Self) -> Self {
+        Given(file.0.iter().chain(&self.0).map(|(name, given)| (*name, given.clone())).collect())
+    }
+
+    /// The same, with what `other` has for the settings that a reload does not change.
+    pub(super) fn with_fixed_of(&self, other: &Self) -> Self {
+        let all = ROWS.iter().filter_map(|row| {
+            let given = if row.is_live { self } else { other };
+            given.0.get(row.name).map(|given| (row.name, given.clone()))
+        });
+        Given(all.collect())
+    }
+
+    /// `draft` with the values that were given.
+    pub(super) fn draft<D: 'static>(&self, rows: &[RowOf<D>], mut draft: D) -> Result<D, Error> {
+        for row in rows {
+            let Some((_, texts)) = self.0.get(row.name) else { continue };
+            let (named, mut others) = (self.named(row), rows.iter());
+            if let Some(other) =
+                others.find(|other| row.excludes.contains(&other.name) && self.has(other.name))
+            {
+                let other = self.named(other);
+                return Err(wrong(format!("the argument '{named}' cannot be used with '{other}'")));
+            }
+            if let Some(other) =
+                rows.iter().find(|other| row.with == Some(other.name) && !self.has(other.name))
+            {
+                return Err(wrong(format!("'{named}' needs '{}'", other.flag())));
+            }
+            let invalid = |Invalid { text, why }| {
+                let value = if row.is_secret { String::new() } else { format!("'{text}' ") };
+                wrong(format!("invalid value {value}for '{named}': {why}"))
+            };
+            let (mut taken, mut refused) = (texts.clone(), None);
+            for text in &mut taken {
+                let Some(odd) = odd(row, text) else { continue };
+                if self.is_of_peerjs(row) {
+                    *text = odd.taken.into();
+                } else {
+                    refused = Some(Invalid {
+                        text: text.to_string_lossy().into_owned(),
+                        why: format!("it {}", odd.why),
+                    });
+                }
+            }
+            (row.set)(&mut draft, &taken).and(refused.map_or(Ok(()), Err)).map_err(invalid)?;
+        }
+        Ok(draft)
+    }
+
+    /// The odd texts of a setting, and what is odd about them.
+    pub(super) fn odd<D: 'static>(&self, row: &RowOf<D>) -> Vec<(String, Odd)> {
+        let texts = self.texts(row.name).iter().filter(|_| self.is_of_peerjs(row));
+        texts.filter_map(|text| Some((text.to_string_lossy().into_owned(), odd(row, text)?))).collect()
+    }
+
+    /// True if a flag or a variable of peerjs-server gave a setting, if the setting is one of peerjs-server.
+    fn is_of_peerjs<D>(&self, row: &RowOf<D>) -> bool {
+        match self.source(row.name) {
+            Some(Source::Variable(name)) => row.fallback == Some(name),
+            source => source == Some(&Source::Flag),
+        }
+    }
+
+    /// The last text that was given for a setting.
+    pub(super) fn last(&self, name: &str) -> Option<&OsString> {
+        self.texts(name).last()
+    }
+
+    pub(super) fn texts(&self, name: &str) -> &[OsString] {
+        self.0.get(name).map_or(&[], |(_, texts)| texts)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    pub(super) fn source(&self, name: &str) -> Option<&Source> {
+        self.0.get(name).map(|(source, _)| source)
+    }
+
+    /// A setting as errors name it: by what gave it.
+    fn named<D: 'static>(&self, row: &RowOf<D>) -> String {
+        self.by(row.name).unwrap_or_else(|| row.flag())
+    }
+
+    /// The variable or the line of the file that gave a setting; nothing if a flag did.
+    fn by(&self, name: &str) -> Option<String> {
+        match self.source(name)? {
+            Source::Flag => None,
+            Source::Variable(variable) => Some(variable.clone()),
+            Source::File(place) => Some(format!("{name} ({place})")),
+        }
+    }
+
+    /// A text about flags that names variables and settings of the file in place of flags that were not given.
+    pub fn reworded(&self, text: &str) -> String {
+        let mut reworded = String::with_capacity(text.len());
+        let mut parts = text.split("--");
+        reworded.extend(parts.next());
+        for part in parts {
+            let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(part.len());
+            let (name, rest) = part.split_at(end);
+            reworded.extend([&self.by(name).unwrap_or_else(|| format!("--{name}")), rest]);
+        }
+        reworded
+    }
+}
+
+fn odd<D>(row: &RowOf<D>, text: &OsStr) -> Option<Odd> {
+    row.odd?(text.to_str()?)
+}
+
+/// An error of the values, which ends the program with 2.
+fn wrong(text: String) -> Error {
+    Error::raw(ErrorKind::ValueValidation, text + "\n")
+}

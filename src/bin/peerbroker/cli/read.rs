@@ -1,0 +1,228 @@
+//! Reads the command line, the variables and the configuration file, at the start and for a reload.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command as ClapCommand, Error, FromArgMatches as _};
+
+use super::config_file::{ConfigFile, key_differences};
+use super::draft::Draft;
+use super::effective::Effective;
+use super::given::{Given, Variables};
+use super::help::{CHECK_CONFIG, command};
+use super::row::variable;
+use super::table::ROWS;
+use super::values::{LogFormat, most_alike};
+use super::{Cli, Command, ConfigCommand};
+
+/// Prefix of the names of the program's variables.
+const PREFIX: &str = "PEERBROKER_";
+
+/// Prefixes to ignore. Kubernetes sets the first two in every container beside a service named `peerbroker`; tests set the last.
+const OF_OTHERS: [&str; 3] = ["PEERBROKER_SERVICE_", "PEERBROKER_PORT_", "PEERBROKER_BIN"];
+
+/// The result of reading the configuration again.
+pub struct Reread {
+    /// The settings as they would be after a restart.
+    pub new: Cli,
+    /// The new settings, but with the old values of those that need a restart.
+    pub in_force: Cli,
+    /// The differences that are active, as the log says them.
+    pub changed: Vec<String>,
+    /// The differences that need a restart, as the log says them.
+    pub pending: Vec<String>,
+}
+
+/// Flags that cannot be read, or that ask for a text such as the help.
+pub struct NotRead {
+    error: Error,
+    log_format: LogFormat,
+}
+
+impl Cli {
+    /// Reads flags, environment and configuration file.
+    pub fn read() -> Result<Self, NotRead> {
+        let args: Vec<OsString> = env::args_os().collect();
+        Self::of(&args, variable).map_err(|error| NotRead { error, log_format: log_format(&args) })
+    }
+
+    /// Reads them again for a server that runs with these settings.
+    pub fn reread(&self) -> Result<Reread, NotRead> {
+        let new = Self::read()?;
+        let given = new.given.with_fixed_of(&self.given);
+        let in_force = Cli::server(given, new.file.clone());
+        let in_force = in_force.map_err(|error| NotRead { error, log_format: self.draft.log_format })?;
+        let differences = self.effective.differences(&in_force.effective);
+        let mut changed: Vec<String> = differences.map(|(old, new)| old.changed_to(new)).collect();
+        let keys = |cli: &Cli| cli.file.as_ref().map(|file| file.keys.clone()).unwrap_or_default();
+        changed.extend(key_differences(&keys(self), &keys(&in_force)));
+        let pending = in_force.effective.differences(&new.effective);
+        let pending = pending
+            .map(|(old, _)| format!("{} needs a restart; {} stays", old.row.name, old.in_words()))
+            .collect();
+        Ok(Reread { new, in_force, changed, pending })
+    }
+
+    pub(super) fn of(args: &[OsString], variables: Variables) -> Result<Self, Error> {
+        let line = command(args);
+        if let Some(error) = long_with_one_hyphen(args, &line) {
+            return Err(error);
+        }
+        let args = with_words_for_help(args);
+        let matches = line.clone().try_get_matches_from(&args).map_err(|error| explained(error, &line))?;
+        let command = matches.subcommand().map(|_| Command::from_arg_matches(&matches)).transpose()?;
+        let is_check = matches!(command, Some(Command::Config(ConfigCommand::Check)));
+        let (name, flags) = matches.subcommand().unwrap_or(("", &matches));
+        let rows = ROWS.iter().filter(|row| matches!(name, "" | "config") || row.commands.contains(&name));
+        let given = Given::of(rows, flags, variables);
+        let file = given.last("config").map(|path| ConfigFile::read(Path::new(path))).transpose()?;
+        let given = if let Some(file) = &file { given.and(&file.given) } else { given };
+        let is_flagged = matches!(flags.try_get_one(CHECK_CONFIG), Ok(Some(true)));
+        let (command, check_config) = (command.filter(|_| !is_check), is_check || is_flagged);
+        Ok(Cli { command, check_config, ..Cli::server(given, file)? })
+    }
+
+    fn server(given: Given, file: Option<ConfigFile>) -> Result<Self, Error> {
+        let draft = given.draft(&ROWS, Draft::default())?;
+        let effective = Effective::of(&draft, &given);
+        Ok(Cli { draft, given, effective, file, ..Cli::default() })
+    }
+}
+
+impl NotRead {
+    /// The error in one line, for the log of a running server.
+    pub fn in_one_line(&self) -> String {
+        self.text().replace('\n', " ")
+    }
+
+    fn text(&self) -> String {
+        self.error.to_string().trim_start_matches("error: ").trim().to_owned()
+    }
+
+    /// Prints the text in the format of the log, in colours where they are wanted, and returns the exit code.
+    pub fn print(&self, in_json: impl Fn(&str)) -> u8 {
+        if self.log_format == LogFormat::Json && self.error.use_stderr() {
+            in_json(&self.text());
+        } else {
+            // If the output is closed, there is nobody to tell.
+            let _ = self.error.print();
+        }
+        match self.error.kind() {
+            // A file, as everywhere.
+            ErrorKind::Io => 1,
+            _ => u8::try_from(self.error.exit_code()).unwrap_or(1),
+        }
+    }
+}
+
+/// The format of the log, however wrong other flags are: clap says nothing about those that follow a wrong one. Commands print
+/// text.
+fn log_format(args: &[OsString]) -> LogFormat {
+    let args: Vec<String> =
+        args.iter().skip(1).map(|arg| arg.to_string_lossy().replacen('=', " ", 1)).collect();
+    if args.first().is_some_and(|first| command(&[]).find_subcommand(first).is_some()) {
+        return LogFormat::Text;
+    }
+    let line = args.join(" ").replace("--log-format", "--log_format");
+    let given = |name: &str| {
+        let of_flag = line.rsplit_once(&format!("--{name} ")).and_then(|(_, rest)| rest.split(' ').next());
+        of_flag.map(OsString::from).or_else(|| variable(&format!("{PREFIX}{}", name.to_uppercase())))
+    };
+    let of_file = || ConfigFile::read(Path::new(&given("config")?)).ok()?.given.last("log_format").cloned();
+    let is_json = given("log_format").or_else(of_file).is_some_and(|format| format == "json");
+    if is_json { LogFormat::Json } else { LogFormat::Text }
+}
+
+/// First words for the server, which other programs have.
+const SERVE: [&str; 6] = ["serve", "server", "start", "run", "listen", "up"];
+
+/// Flags for a longer log, which other programs have.
+const VERBOSE: [&str; 5] = ["--verbose", "--debug", "-v", "-vv", "-d"];
+
+/// The error, reworded if clap took a text without a flag for a command, or does not know a flag of many programs.
+fn explained(error: Error, command: &ClapCommand) -> Error {
+    let conflict = |message| command.clone().error(ErrorKind::ArgumentConflict, message);
+    if let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
+        && error.kind() == ErrorKind::UnknownArgument
+    {
+        return match &**flag {
+            flag if VERBOSE.contains(&flag) => {
+                conflict(format!("unexpected argument '{flag}': '--log debug' makes the log longer"))
+            }
+            file if is_toml(file) => conflict(file_without_flag(file)),
+            _ => error,
+        };
+    }
+    let Some(ContextValue::String(text)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    let instead = match error.get(ContextKind::PriorArg) {
+        Some(ContextValue::String(flag)) => Some(flag.clone()),
+        Some(ContextValue::Strings(flags)) => Some(flags.join(" ")),
+        _ => None,
+    };
+    conflict(match instead {
+        _ if SERVE.contains(&&**text) => format!(
+            "unexpected argument '{text}': the server starts without a command, as in 'peerbroker --port 9000', so leave \
+             '{text}' out"
+        ),
+        _ if is_toml(text) => file_without_flag(text),
+        Some(flags) if command.find_subcommand(text).is_some() => {
+            format!("the command '{text}' must come first, as in 'peerbroker {text} … {flags}'")
+        }
+        _ if text.parse::<u16>().is_ok() => {
+            format!("unexpected argument '{text}': a port follows its flag, as in '--port {text}'")
+        }
+        Some(_) => format!(
+            "unexpected argument '{text}': every value follows its flag; quote a value with spaces, and leave out \
+             what belongs to no flag"
+        ),
+        None => return error,
+    })
+}
+
+fn is_toml(text: &str) -> bool {
+    Path::new(text).extension().is_some_and(|extension| extension == "toml")
+}
+
+fn file_without_flag(file: &str) -> String {
+    format!("unexpected argument '{file}': a configuration file follows its flag, as in '--config {file}'")
+}
+
+/// The error of a long flag with one hyphen: clap would take `-port` for `-p ort`, and `-host` for `-h`.
+fn long_with_one_hyphen(args: &[OsString], command: &ClapCommand) -> Option<Error> {
+    let flag = args.iter().skip(1).find_map(|arg| {
+        let flag = arg.to_str()?.strip_prefix('-')?;
+        let name = flag.split('=').next()?.replace('-', "_");
+        ROWS.iter().any(|row| row.name == name).then_some(flag)
+    })?;
+    let message = format!("unexpected argument '-{flag}': a long flag has two hyphens, as in '--{flag}'");
+    Some(command.clone().error(ErrorKind::ArgumentConflict, message))
+}
+
+/// The arguments with `help` and `version` as first words read as the flags.
+fn with_words_for_help(args: &[OsString]) -> Vec<OsString> {
+    let (program, words) = args.split_at(1.min(args.len()));
+    match words.split_first() {
+        Some((first, rest)) if first == "help" => [program, rest, &["-h".into()]].concat(),
+        Some((first, _)) if first == "version" => [program, &["--version".into()]].concat(),
+        _ => args.to_vec(),
+    }
+}
+
+/// A warning for each variable that looks like one of this program and is unknown.
+pub fn unknown_variables() -> Vec<String> {
+    let known: Vec<String> = ROWS.iter().map(|row| row.name.to_uppercase()).collect();
+    let mut names: Vec<String> = env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+    names.retain(|name| !OF_OTHERS.iter().any(|prefix| name.starts_with(prefix)));
+    names.sort_unstable();
+    let warning = |name: &String| {
+        let bare = name.strip_prefix(PREFIX).filter(|bare| known.iter().all(|known| known != bare))?;
+        let instead = match most_alike(bare, known.iter().map(String::as_str)) {
+            Some(best) => format!("did you mean {PREFIX}{best}?"),
+            None => "`peerbroker --help` lists the flags, whose names the variables have".to_owned(),
+        };
+        Some(format!("unknown variable {}: {instead}", name.escape_debug()))
+    };
+    names.iter().filter_map(warning).collect()
+}

@@ -1,0 +1,313 @@
+//! One setting: a row of a table, and how it gets from texts to a value and back.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+
+use clap::{Arg, ArgAction};
+
+use super::draft::Draft;
+use super::odd::Odd;
+use super::values::Kind;
+
+/// The setting of one flag, one variable and one name in the configuration file. Its value has a place in `D`.
+pub struct RowOf<D> {
+    /// With underscores.
+    pub name: &'static str,
+    pub short: Option<char>,
+    /// The group in `--help`.
+    pub group: &'static str,
+    /// One line of Markdown, for `-h`, `--help` and the docs.
+    pub help: &'static str,
+    /// More of it, for `--help` and the docs.
+    pub more: &'static str,
+    pub value_name: &'static str,
+    pub choices: Vec<&'static str>,
+    /// The default in words, if no value says it.
+    pub unset: Option<&'static str>,
+    /// The variable of peerjs-server, or of Rust's loggers, that [`variable`](Self::variable) overrides.
+    pub fallback: Option<&'static str>,
+    /// The value of a flag that stands alone.
+    pub alone: Option<&'static str>,
+    pub is_list: bool,
+    /// The separator of the values of a list.
+    pub separator: char,
+    /// The number of values that follow one flag.
+    pub most: usize,
+    pub scope: &'static str,
+    /// A reload changes it.
+    pub is_live: bool,
+    /// Nobody may see the value.
+    pub is_secret: bool,
+    /// `-h` has it.
+    pub is_common: bool,
+    /// Flags that it cannot be used with.
+    pub excludes: &'static [&'static str],
+    /// A flag that it cannot be used without.
+    pub with: Option<&'static str>,
+    /// It does nothing without this.
+    pub needs: Option<&'static Need>,
+    /// The commands that take the flag, too.
+    pub commands: &'static [&'static str],
+    /// A value of peerjs-server that makes no sense, and that it starts with.
+    pub odd: Option<fn(&str) -> Option<Odd>>,
+    /// The label in `peerbroker keys show`, and the words for the value.
+    pub shown: Option<Shown>,
+    /// Reads the values of the setting into the draft.
+    pub set: Set<D>,
+    /// The values in the draft; none if the setting is not set, or empty.
+    pub texts: Texts<D>,
+}
+
+/// The scopes of values: all nodes of a cluster alike, each node, or the built-in key, because stored keys have their own.
+pub const ALL_NODES: &str = "all nodes";
+pub const NODE: &str = "node";
+pub const KEY: &str = "key";
+
+/// A setting of the server.
+pub type Row = RowOf<Draft>;
+
+/// The condition under which a setting has an effect: the words for warnings, and the check.
+pub struct Need(pub &'static str, pub fn(&Draft) -> bool);
+
+type Shown = (&'static str, fn(String) -> String);
+type Set<D> = Box<dyn Fn(&mut D, &[OsString]) -> Result<(), Invalid> + Send + Sync>;
+type Texts<D> = Box<dyn Fn(&mut D) -> Vec<String> + Send + Sync>;
+
+/// A text that is no value of its setting.
+#[derive(Debug)]
+pub struct Invalid {
+    pub text: String,
+    pub why: String,
+}
+
+/// A place for one value, for at most one, or for many.
+pub trait Slot<T> {
+    const IS_LIST: bool = false;
+    fn put(&mut self, values: Vec<T>);
+    fn values(&self) -> Vec<&T>;
+}
+
+impl<T> Slot<T> for T {
+    fn put(&mut self, values: Vec<T>) {
+        if let Some(last) = values.into_iter().next_back() {
+            *self = last;
+        }
+    }
+
+    fn values(&self) -> Vec<&T> {
+        vec![self]
+    }
+}
+
+impl<T> Slot<T> for Option<T> {
+    fn put(&mut self, values: Vec<T>) {
+        *self = values.into_iter().next_back();
+    }
+
+    fn values(&self) -> Vec<&T> {
+        self.iter().collect()
+    }
+}
+
+impl<T> Slot<T> for Vec<T> {
+    const IS_LIST: bool = true;
+
+    fn put(&mut self, values: Vec<T>) {
+        *self = values;
+    }
+
+    fn values(&self) -> Vec<&T> {
+        self.iter().collect()
+    }
+}
+
+impl<D: 'static> RowOf<D> {
+    /// A row: name, place of the value, kind, a line of help in Markdown, and more of it. It is read at the start only, unless
+    /// [`live`](Self::live).
+    pub fn new<T: 'static, S: Slot<T> + 'static>(
+        name: &'static str,
+        at: fn(&mut D) -> &mut S,
+        kind: Kind<T>,
+        help: &'static str,
+        more: &'static str,
+    ) -> Self {
+        let Kind { value_name, choices, alone, parse, show } = kind;
+        let set = move |draft: &mut D, texts: &[OsString]| {
+            let parsed = |text: &OsString| {
+                parse(text).map_err(|why| Invalid { text: text.to_string_lossy().into_owned(), why })
+            };
+            at(draft).put(texts.iter().map(parsed).collect::<Result<_, _>>()?);
+            Ok(())
+        };
+        RowOf {
+            name,
+            short: None,
+            group: "",
+            help,
+            more,
+            value_name,
+            choices,
+            unset: None,
+            fallback: None,
+            alone,
+            is_list: S::IS_LIST,
+            separator: ' ',
+            most: if S::IS_LIST { usize::MAX } else { 1 },
+            scope: ALL_NODES,
+            is_live: false,
+            is_secret: false,
+            is_common: false,
+            excludes: &[],
+            with: None,
+            needs: None,
+            commands: &[],
+            odd: None,
+            shown: None,
+            set: Box::new(set),
+            texts: Box::new(move |draft| {
+                Slot::<T>::values(at(draft)).into_iter().map(&show).filter(|text| !text.is_empty()).collect()
+            }),
+        }
+    }
+
+    pub fn group(self, group: &'static str) -> Self {
+        RowOf { group, ..self }
+    }
+
+    pub fn short(self, short: char) -> Self {
+        RowOf { short: Some(short), ..self }
+    }
+
+    pub fn unset(self, words: &'static str) -> Self {
+        RowOf { unset: Some(words), ..self }
+    }
+
+    pub fn fallback(self, variable: &'static str) -> Self {
+        RowOf { fallback: Some(variable), ..self }
+    }
+
+    /// Commas separate the values, and a flag takes one text.
+    pub fn commas(self) -> Self {
+        RowOf { separator: ',', most: 1, ..self }
+    }
+
+    pub fn at_most(self, most: usize) -> Self {
+        RowOf { most, ..self }
+    }
+
+    pub fn of(self, scope: &'static str) -> Self {
+        RowOf { scope, ..self }
+    }
+
+    pub fn live(self) -> Self {
+        RowOf { is_live: true, ..self }
+    }
+
+    pub fn secret(self) -> Self {
+        RowOf { is_secret: true, ..self }
+    }
+
+    pub fn common(self) -> Self {
+        RowOf { is_common: true, ..self }
+    }
+
+    pub fn excludes(self, flags: &'static [&'static str]) -> Self {
+        RowOf { excludes: flags, ..self }
+    }
+
+    pub fn with(self, flag: &'static str) -> Self {
+        RowOf { with: Some(flag), ..self }
+    }
+
+    pub fn needs(self, need: &'static Need) -> Self {
+        RowOf { needs: Some(need), ..self }
+    }
+
+    pub fn commands(self, names: &'static [&'static str]) -> Self {
+        RowOf { commands: names, ..self }
+    }
+
+    pub fn odd(self, odd: fn(&str) -> Option<Odd>) -> Self {
+        RowOf { odd: Some(odd), ..self }
+    }
+
+    pub fn shown(self, label: &'static str, words: fn(String) -> String) -> Self {
+        RowOf { shown: Some((label, words)), ..self }
+    }
+
+    /// The default, as people read it: the value in `defaults`.
+    pub fn default(&self, defaults: &mut D) -> Option<String> {
+        let value = || Some((self.texts)(defaults).join(&self.separator.to_string()));
+        let own = self.unset.map(str::to_owned).or_else(value).filter(|text| !text.is_empty())?;
+        Some(self.fallback.map_or_else(|| own.clone(), |variable| format!("${variable} or {own}")))
+    }
+
+    /// The flag. clap takes any text for its value.
+    pub fn arg(&'static self, help: String) -> Arg {
+        let least = if self.alone.is_some() { 0 } else { 1 };
+        let arg = Arg::new(self.name)
+            .long(self.name)
+            .alias(self.name.replace('_', "-"))
+            .value_name(self.value_name)
+            .value_parser(clap::value_parser!(OsString))
+            .action(if self.is_list { ArgAction::Append } else { ArgAction::Set })
+            .num_args(least..=self.most)
+            .help(help);
+        let arg = if let Some(alone) = self.alone { arg.default_missing_value(alone) } else { arg };
+        if let Some(short) = self.short { arg.short(short) } else { arg }
+    }
+
+    /// True if its value is true or false.
+    pub fn is_switch(&self) -> bool {
+        self.alone == Some("true")
+    }
+
+    pub fn variable(&self) -> String {
+        format!("PEERBROKER_{}", self.name.to_uppercase())
+    }
+
+    /// The flag with its value, as in the help.
+    pub fn flag(&self) -> String {
+        format!("--{} <{}>", self.name, self.value_name)
+    }
+
+    /// The texts that one text of a flag, a variable or a file stands for.
+    pub fn split(&self, text: OsString) -> Vec<OsString> {
+        match text.to_str() {
+            Some(given) if self.is_list && !given.trim().is_empty() => {
+                let parts =
+                    given.split(self.separator).filter(|part| self.separator != ' ' || !part.is_empty());
+                parts.map(OsString::from).collect()
+            }
+            _ => vec![text],
+        }
+    }
+}
+
+/// Markdown without its links, and without sentences that are only a link.
+pub fn plain(markdown: &str) -> String {
+    let mut text = String::new();
+    let mut rest = markdown;
+    while let Some((before, link, after)) = next_link(rest) {
+        match (before.strip_suffix("See "), after.strip_prefix('.')) {
+            (Some(before), Some(after)) => (text, rest) = (text + before.trim_end(), after),
+            _ => (text, rest) = (text + before + link, after),
+        }
+    }
+    text + rest
+}
+
+/// The text before the first link, the text of the link, and the rest.
+fn next_link(text: &str) -> Option<(&str, &str, &str)> {
+    let (head, tail) = text.split_once("](")?;
+    let (before, link) = head.rsplit_once('[')?;
+    let (_, after) = tail.split_once(')')?;
+    Some((before, link, after))
+}
+
+/// A variable of the process. An empty one counts as unset: compose files cannot leave one out.
+pub fn variable(name: &str) -> Option<OsString> {
+    // Kubernetes sets it if a service is named `peerbroker`.
+    let is_link = |value: &OsStr| name == "PEERBROKER_PORT" && value.to_string_lossy().starts_with("tcp://");
+    env::var_os(name).filter(|value| !value.is_empty() && !is_link(value))
+}

@@ -1,0 +1,328 @@
+//! Tests of the table of settings, and of what becomes of flags.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::{env, fs};
+
+use peerbroker::config::TurnConfig;
+use peerbroker::{Config, Listen};
+use proptest::prelude::*;
+
+use super::row::Row;
+use super::table::ROWS;
+use super::*;
+
+/// The flags, without the environment.
+pub(crate) fn parsed(args: &[&str]) -> Cli {
+    try_parsed(args).unwrap()
+}
+
+fn try_parsed(args: &[&str]) -> Result<Cli, clap::Error> {
+    let args: Vec<OsString> = [&["peerbroker"], args].concat().into_iter().map(OsString::from).collect();
+    Cli::of(&args, |_| None)
+}
+
+fn settings(args: &[&str]) -> Settings {
+    parsed(args).settings().unwrap()
+}
+
+#[test]
+fn the_flags_are_consistent() {
+    help::command(&[]).debug_assert();
+}
+
+#[test]
+fn the_names_in_rows_are_those_of_rows() {
+    let has = |name: &str| ROWS.iter().any(|row| row.name == name);
+    for row in ROWS.iter() {
+        assert!(row.excludes.iter().chain(&row.with).all(|name| has(name)), "{}", row.name);
+        assert_eq!(ROWS.iter().filter(|other| other.name == row.name).count(), 1, "{}", row.name);
+    }
+}
+
+/// Texts that a setting takes, in the units that it knows.
+fn texts_for(row: &Row) -> BoxedStrategy<String> {
+    let units: &[&str] = match row.value_name {
+        "MS" | "S" | "DAYS" => &["", "ms", "s", "m", "h", "d"],
+        "BYTES" => &["", "B", "kB", "KB", "KiB", "MB", "MiB", "GB", "GiB"],
+        "BYTES/S" => &["", "bit/s", "kbit/s", "Mbit/s", "B/s", "KiB/s", "MB/s"],
+        _ => &[""],
+    };
+    (0..100_000_u64, proptest::sample::select(units))
+        .prop_map(|(number, unit)| format!("{number}{unit}"))
+        .boxed()
+}
+
+proptest! {
+    #[test]
+    fn a_value_that_is_taken_is_shown_as_a_text_that_means_the_same(
+        (at, text) in (0..ROWS.len()).prop_flat_map(|at| (Just(at), texts_for(&ROWS[at]))),
+    ) {
+        let row = &ROWS[at];
+        let (mut draft, mut again) = (Draft::default(), Draft::default());
+        if (row.set)(&mut draft, &[OsString::from(&text)]).is_ok() {
+            let shown = (row.texts)(&mut draft);
+            let texts: Vec<OsString> = shown.iter().map(OsString::from).collect();
+            prop_assert!((row.set)(&mut again, &texts).is_ok(), "{} {text} {shown:?}", row.name);
+            prop_assert_eq!(shown, (row.texts)(&mut again), "{} {}", row.name, text);
+        }
+    }
+}
+
+#[test]
+fn values_may_have_units() {
+    for (flag, text, plain) in [
+        ("expire_timeout", "10s", "10000"),
+        ("expire_timeout", "500ms", "500"),
+        ("room_timeout", "2 m", "120000"),
+        ("alive_timeout", "1h", "3600000"),
+        ("turn_ttl", "2h", "7200"),
+        ("registration_ttl", "48h", "2"),
+        ("queue_bytes", "2MiB", "2097152"),
+        ("queue_bytes", "64KiB", "65536"),
+        ("max_message_bytes", "1MB", "1000000"),
+        ("relay_bytes_per_second", "10Mbit/s", "1250000"),
+        ("relay_bytes_per_second", "1MB/s", "1000000"),
+    ] {
+        let cli = parsed(&[&format!("--{flag}={text}")]);
+        let shown = cli.effective.0.iter().find(|setting| setting.row.name == flag).unwrap();
+        assert_eq!(shown.values, [plain], "{flag} {text}");
+    }
+    for (flag, text, accepted) in [
+        ("reclaim_timeout", "10x", "500ms, 10s, 2m, 1h or 7d"),
+        ("ping_interval", "1KiB", "milliseconds from 1 to"),
+        ("registration_ttl", "36h", "days of 0 or more"),
+        ("turn_ttl", "500ms", "seconds from 1 to"),
+        ("queue_bytes", "10s", "64KiB, 2MiB or 1MB"),
+        ("relay_bytes_per_second", "1MB", "10Mbit/s or 1MB/s"),
+        ("relay_bytes_per_second", "100Gbit/s", "bytes per second of 0 or more"),
+        ("queue_messages", "10k", "a whole number of 0 or more"),
+    ] {
+        let error = try_parsed(&[&format!("--{flag}={text}")]).err().expect(text).to_string();
+        let words = format!("invalid value '{text}' for '--{flag} <");
+        assert!(error.contains(&words) && error.contains(accepted), "{error}");
+    }
+}
+
+/// The table of flags in `docs/CONFIG.md`.
+fn markdown() -> String {
+    let code = |text: &str| if text.is_empty() { "–".to_owned() } else { format!("`{text}`") };
+    let rows = ROWS.iter().map(|row| {
+        let short = row.short.map(|short| format!(", `-{short}`")).unwrap_or_default();
+        let default = code(&row.default(&mut Draft::default()).unwrap_or_default());
+        let has_unit = matches!(row.value_name, "MS" | "S" | "DAYS" | "BYTES" | "BYTES/S");
+        let unit = if has_unit { row.value_name.to_lowercase() } else { "–".to_owned() };
+        let live = if row.is_live { "yes" } else { "–" };
+        let more = if row.more.is_empty() { String::new() } else { format!(". {}", row.more) };
+        let (name, variable, help, scope) = (row.name, row.variable(), row.help, row.scope);
+        format!(
+            "| `--{name}`{short} | `{variable}` | {default} | {unit} | {live} | {scope} | {help}{more} |\n"
+        )
+    });
+    let head =
+        "| Flag | Variable | Default | Unit | Live | Scope | |\n|---|---|---|---|---|---|---|\n".to_owned();
+    let others = "\
+        | `--check_config` | – | – | – | – | – | Check the flags, the TLS files, the stored keys and the directory of --static_dir, and exit. Creates and changes nothing; the port is not checked |\n\
+        | `--help`, `-h` | – | – | – | – | – | Print the flags; `-h` is shorter |\n\
+        | `--version`, `-V` | – | – | – | – | – | Print the version |\n";
+    rows.fold(head, |text, row| text + &row) + others
+}
+
+/// With `UPDATE=1`, writes it.
+#[test]
+fn the_table_of_flags_in_the_docs_is_that_of_the_settings() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIG.md");
+    let page = fs::read_to_string(path).unwrap();
+    let start = page.find("| Flag | Variable |").unwrap();
+    let end = page[start..].find("\n\n").map_or(page.len(), |end| start + end + 1);
+    if env::var_os("UPDATE").is_some() {
+        fs::write(path, [&page[..start], &markdown(), &page[end..]].concat()).unwrap();
+    } else {
+        assert_eq!(page[start..end], markdown(), "UPDATE=1 writes docs/CONFIG.md");
+    }
+}
+
+#[test]
+fn the_defaults_shown_are_those_of_the_library() {
+    let Settings { config, listen, given_path, cluster, relay, turn, stored_keys } =
+        settings(&["--port", "9000", "--path", "/"]);
+    assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    assert_eq!(format!("{listen:?}"), format!("{:?}", Listen::default()));
+    assert_eq!((given_path.as_str(), cluster, relay, turn), ("/", None, None, None));
+    assert!(stored_keys == StoredKeys::InMemory);
+}
+
+#[test]
+fn ice_servers_are_told_with_a_secret_and_a_weak_one_warns() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let urls = [
+        "--stun_url",
+        "stun:a.test",
+        "stun:b.test",
+        "--turn_url",
+        "turn:a.test",
+        "--turn_url",
+        "turns:b.test:443",
+    ];
+    let told = settings(&[&urls[..], &["--turn_secret", secret, "--turn_ttl", "60"]].concat());
+    assert_eq!(told.config.ice.stun_urls, ["stun:a.test", "stun:b.test"]);
+    assert_eq!(told.config.ice.turn_urls, ["turn:a.test", "turns:b.test:443"]);
+    assert_eq!(told.config.ice.turn_secret.as_ref().map(|secret| secret.as_str()), Some(secret));
+    assert_eq!(told.config.ice.ttl.as_secs(), 60);
+    assert_eq!(told.warnings(), None);
+    let weak = settings(&["--turn_url", "turn:a.test", "--turn_secret", "north"]);
+    assert!(
+        weak.warnings().is_some_and(|warning| warning.contains("is short") && !warning.contains("north"))
+    );
+}
+
+#[test]
+fn a_turn_server_without_a_secret_and_a_secret_that_none_can_have_are_errors() {
+    for (args, words, code) in [
+        (&["--turn_url", "turn:a.test"][..], "--turn_url needs --turn_secret or --turn_secret_file", 2),
+        (
+            &["--turn_secret_file", "tests/fixtures/tls/make.sh"],
+            "invalid value for '--turn_secret_file': a secret has",
+            1,
+        ),
+        (&["--turn_secret_file", "/nowhere/secret"], "cannot read --turn_secret_file /nowhere/secret", 1),
+    ] {
+        let error = parsed(args).settings().err().expect("an error");
+        assert!(error.text.contains(words), "{error:?}");
+        assert_eq!(error.exit_code, code, "{error:?}");
+    }
+    let error = try_parsed(&["--turn_secret", "two words"]).err().expect("an error").to_string();
+    assert!(error.contains("invalid value for '--turn_secret <SECRET>': a secret has"), "{error}");
+    assert!(!error.contains("two words"), "{error}");
+}
+
+#[test]
+fn the_relay_has_an_address_of_each_family_and_a_port_of_its_own() {
+    let relay = |flags: &[&str]| settings(flags).relay.unwrap();
+    let found = relay(&["--relay", "198.51.100.7", "[2001:db8::7]:5000", "--relay_public", "203.0.113.1"]);
+    let [v4, v6] = &found.listen[..] else { panic!("{found:?}") };
+    assert_eq!(
+        (v4.to_string().as_str(), v6.to_string().as_str()),
+        ("198.51.100.7:3478", "[2001:db8::7]:5000")
+    );
+    assert_eq!((found.public, found.private), (vec!["203.0.113.1".parse().unwrap()], false));
+    assert!(found.tcp && !relay(&["--relay", "127.0.0.1", "--relay_tcp=false"]).tcp);
+    assert_eq!(
+        relay(&["--relay", "udp://127.0.0.1:0", "--relay_private"]).listen[0].to_string(),
+        "127.0.0.1:0"
+    );
+    for (flags, error) in [
+        (&["--relay", "10.0.0.1", "10.0.0.2"][..], "takes one IPv4 address"),
+        (&["--relay_public", "10.0.0.1"], "--relay_public needs --relay or --turn"),
+        (&["--relay_private"], "--relay_private needs --relay or --turn"),
+    ] {
+        let Err(found) = parsed(flags).settings() else { panic!("{flags:?}") };
+        assert!(found.text.contains(error), "{found:?}");
+    }
+    for wrong in ["example.org", "10.0.0.1:", "10.0.0.1:99999", "tcp://10.0.0.1"] {
+        assert!(try_parsed(&["--relay", wrong]).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn turn_has_the_addresses_of_the_relay_and_a_port_of_its_own() {
+    let turn = |flags: &[&str]| settings(flags).turn.unwrap();
+    let at = |flags: &[&str]| turn(flags).listen.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let relay = ["--relay", "198.51.100.7", "[2001:db8::7]:5000"];
+    assert_eq!(at(&relay), ["198.51.100.7:5349", "[2001:db8::7]:5349"]);
+    assert!(turn(&relay).only_stun, "a relay brings a STUN server");
+    let both =
+        [&relay[..], &["--turn", "--turn_ports", "50000-59999", "--relay_public", "203.0.113.1"]].concat();
+    assert_eq!(at(&both), ["198.51.100.7:5349", "[2001:db8::7]:5349"]);
+    let TurnConfig { public, only_stun, ports, private, loopback, .. } = turn(&both);
+    assert_eq!(public, ["203.0.113.1".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!((only_stun, ports, private, loopback), (false, Some(50_000..=59_999), false, false));
+    assert_eq!(at(&["--turn", "10.0.0.1", "[fd00::1]:4000"]), ["10.0.0.1:5349", "[fd00::1]:4000"]);
+    assert_eq!(at(&["--relay", "127.0.0.1:0", "--turn"]), ["127.0.0.1:0"]);
+    // Two servers of one machine get different ports, and no port is out of range.
+    assert_eq!(at(&["--relay", "10.0.0.1:3479"]), ["10.0.0.1:5350"]);
+    assert_eq!(at(&["--relay", "10.0.0.1:65535"]), ["10.0.0.1:63664"]);
+    assert!(turn(&["--turn", "10.0.0.1", "--relay_private"]).private, "without a relay too");
+    for (flags, error) in [
+        (&["--turn", "10.0.0.1", "10.0.0.2"][..], "--turn takes one IPv4 address"),
+        (&["--turn", "auto", "10.0.0.2"], "--turn takes one IPv4 address"),
+        (&["--turn_ports", "5000-6000"], "--turn_ports needs --turn"),
+        (&["--relay", "10.0.0.1", "--turn", "10.0.0.1:3478"], "have the same port"),
+    ] {
+        let Err(found) = parsed(flags).settings() else { panic!("{flags:?}") };
+        assert!(found.text.contains(error), "{found:?}");
+    }
+    for wrong in [
+        ["--turn", "example.org"],
+        ["--turn_ports", "80-90"],
+        ["--turn_ports", "6000-5000"],
+        ["--turn_ports", "5000"],
+    ] {
+        assert!(try_parsed(&wrong).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn every_form_of_a_flag_that_the_reference_takes_is_taken() {
+    for form in [&["-p9001"][..], &["-p", "9001"], &["-p=9001"], &["--port=9001"], &["--port", "9001"]] {
+        assert_eq!(settings(form).listen.port, 9001, "{form:?}");
+    }
+    let all = settings(&[
+        "-H",
+        "127.0.0.1",
+        "-k",
+        "123",
+        "--path",
+        "/x/",
+        "-t",
+        "1",
+        "--alive-timeout",
+        "2",
+        "-c",
+        "3",
+        "--allow_discovery",
+        "--proxied",
+        "true",
+        "--cors",
+        "http://a",
+        "http://b",
+        "--cors=http://c",
+        "--sslkey",
+        "k",
+        "--sslcert",
+        "c",
+    ]);
+    assert_eq!(all.config.key.as_str(), "123");
+    assert_eq!(all.config.cors, ["http://a", "http://b", "http://c"].map(|text| text.parse().unwrap()));
+    assert_eq!(settings(&["--cors", "http://a", "*"]).config.cors, []);
+    assert!(all.config.allow_discovery && all.config.proxied);
+    assert!(!settings(&["--allow_discovery", "false"]).config.allow_discovery);
+    assert_eq!(all.config.limits.concurrent_limit, 3);
+    assert_eq!(all.given_path, "/x/");
+}
+
+#[test]
+fn keys_may_come_from_a_directory_alone() {
+    let Settings { config, stored_keys, .. } = settings(&["--data-dir", "data", "--no_default_key"]);
+    assert!(stored_keys == StoredKeys::Directory(PathBuf::from("data")) && !config.default_key);
+    assert!(settings(&["--no_default_key=false"]).config.default_key);
+}
+
+#[test]
+fn a_wrong_value_names_its_flag_and_what_is_accepted() {
+    for (flag, value, accepted) in [
+        ("--port", "65536", "0 to 65535"),
+        ("--ping_interval", "soon", "milliseconds"),
+        ("--room_timeout", "0", "milliseconds"),
+        ("--rooms", "-1", "whole number"),
+        ("--allow_discovery", "maybe", "true or false"),
+        ("--log_format", "xml", "json"),
+        ("--root_key", "", "1 to 128 bytes"),
+        ("--max_message_bytes", "0", "1 or more"),
+    ] {
+        let error = try_parsed(&[&format!("{flag}={value}")]).err().expect(flag);
+        let text = error.to_string();
+        assert!(text.contains(flag) && text.contains(accepted), "{text}");
+        assert_eq!(error.exit_code(), 2);
+    }
+}

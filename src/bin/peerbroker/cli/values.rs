@@ -1,0 +1,466 @@
+//! The kinds of values: how each is read and shown. An error says what is accepted.
+
+use std::ffi::OsStr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use env_filter::Filter;
+use ipnet::IpNet;
+use peerbroker::config::{RedisAddress, RelayConfig};
+use peerbroker::keys::Origin;
+use peerbroker::wire::{ApiKey, labels};
+
+/// Longest filter of the log, in bytes.
+const MAX_FILTER: usize = 1000;
+
+/// Reads and shows values of a type.
+pub struct Kind<T> {
+    /// The placeholder of a value in the help, which says the unit of a plain number.
+    pub value_name: &'static str,
+    pub choices: Vec<&'static str>,
+    pub alone: Option<&'static str>,
+    pub parse: Parse<T>,
+    pub show: Show<T>,
+}
+
+type Parse<T> = Box<dyn Fn(&OsStr) -> Result<T, String> + Send + Sync>;
+type Show<T> = Box<dyn Fn(&T) -> String + Send + Sync>;
+
+/// The unit of a plain number, and the suffixes of other units: a name, and its multiple of the smallest one.
+pub struct Unit {
+    pub value_name: &'static str,
+    /// In errors.
+    noun: &'static str,
+    examples: &'static str,
+    /// The plain number's multiple of the smallest one.
+    size: u64,
+    suffixes: &'static [(&'static str, u64)],
+    /// The beginnings that a suffix may have.
+    prefixes: &'static [(&'static str, u64)],
+}
+
+const DAY: u64 = 86_400_000;
+const NO_PREFIX: &[(&str, u64)] = &[("", 1)];
+#[rustfmt::skip]
+const PREFIXES: &[(&str, u64)] = &[
+    ("", 1), ("k", 1000), ("K", 1000), ("M", 1_000_000), ("G", 1_000_000_000), ("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30),
+];
+pub const COUNT: Unit = Unit {
+    value_name: "N",
+    noun: "a whole number",
+    examples: "",
+    size: 1,
+    suffixes: &[],
+    prefixes: NO_PREFIX,
+};
+pub const MILLIS: Unit = Unit {
+    value_name: "MS",
+    noun: "milliseconds",
+    examples: ", or a time with its unit, as in 500ms, 10s, 2m, 1h or 7d",
+    size: 1,
+    suffixes: &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", DAY)],
+    prefixes: NO_PREFIX,
+};
+pub const SECONDS: Unit = Unit { value_name: "S", noun: "seconds", size: 1000, ..MILLIS };
+pub const DAYS: Unit = Unit { value_name: "DAYS", noun: "days", size: DAY, ..MILLIS };
+pub const BYTES: Unit = Unit {
+    value_name: "BYTES",
+    noun: "bytes",
+    examples: ", or a size with its unit, as in 64KiB, 2MiB or 1MB",
+    size: 1,
+    suffixes: &[("B", 1)],
+    prefixes: PREFIXES,
+};
+/// A rate. The smallest unit is a bit per second.
+pub const BYTE_RATE: Unit = Unit {
+    value_name: "BYTES/S",
+    noun: "bytes per second",
+    examples: ", or a rate with its unit, as in 10Mbit/s or 1MB/s",
+    size: 8,
+    suffixes: &[("bit/s", 1), ("B/s", 8)],
+    prefixes: PREFIXES,
+};
+
+impl Unit {
+    fn expected(&self, range: &RangeInclusive<u64>) -> String {
+        let (noun, examples, min) = (self.noun, self.examples, range.start());
+        match *range.end() {
+            u64::MAX => format!("expected {noun} of {min} or more{examples}"),
+            max => format!("expected {noun} from {min} to {max}{examples}"),
+        }
+    }
+
+    pub fn read(&self, text: &str) -> Option<u64> {
+        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, suffix) = text.split_at(end);
+        let number: u64 = number.parse().ok()?;
+        if suffix.is_empty() {
+            return Some(number);
+        }
+        let (prefix, factor) = self.suffixes.iter().find_map(|(name, factor)| {
+            suffix.trim_start().strip_suffix(name).map(|prefix| (prefix, factor))
+        })?;
+        let (_, times) = self.prefixes.iter().find(|(name, _)| *name == prefix)?;
+        let smallest = number.checked_mul(factor * times)?;
+        smallest.is_multiple_of(self.size).then(|| smallest / self.size)
+    }
+}
+
+/// A number of this unit.
+pub fn number<T: TryFrom<u64> + ToString + 'static>(
+    unit: &'static Unit,
+    range: RangeInclusive<u64>,
+) -> Kind<T> {
+    parsed(unit.value_name, move |text| {
+        let number = unit.read(text).filter(|number| range.contains(number));
+        number.and_then(|number| number.try_into().ok()).ok_or_else(|| unit.expected(&range))
+    })
+}
+
+/// A time, whose plain number counts this unit.
+pub fn time(unit: &'static Unit, range: RangeInclusive<u64>) -> Kind<Duration> {
+    let Kind { parse, .. } = number::<u64>(unit, range);
+    let parse = move |text: &str| {
+        parse(text.as_ref()).map(|number| Duration::from_millis(number.saturating_mul(unit.size)))
+    };
+    kind(unit.value_name, parse, |time: &Duration| (time.as_millis() / u128::from(unit.size)).to_string())
+}
+
+pub fn kind<T: 'static, E: ToString>(
+    value_name: &'static str,
+    parse: impl Fn(&str) -> Result<T, E> + Send + Sync + 'static,
+    show: impl Fn(&T) -> String + Send + Sync + 'static,
+) -> Kind<T> {
+    let parse = move |text: &OsStr| {
+        let text = text.to_str().ok_or("expected UTF-8")?;
+        parse(text).map_err(|why| why.to_string())
+    };
+    let (parse, show) = (Box::new(parse), Box::new(show));
+    Kind { value_name, choices: Vec::new(), alone: None, parse, show }
+}
+
+/// A value that is shown as it is displayed.
+pub fn parsed<T: ToString + 'static, E: ToString>(
+    value_name: &'static str,
+    parse: impl Fn(&str) -> Result<T, E> + Send + Sync + 'static,
+) -> Kind<T> {
+    kind(value_name, parse, T::to_string)
+}
+
+pub fn text(value_name: &'static str) -> Kind<String> {
+    parsed(value_name, |text| Ok::<_, String>(text.to_owned()))
+}
+
+/// A text for which `is_fine` holds.
+pub fn text_if(
+    value_name: &'static str,
+    is_fine: impl Fn(&str) -> bool + Send + Sync + 'static,
+    expected: impl ToString,
+) -> Kind<String> {
+    let expected = format!("expected {}", expected.to_string());
+    parsed(value_name, move |text| if is_fine(text) { Ok(text.to_owned()) } else { Err(expected.clone()) })
+}
+
+/// One of a few words.
+pub fn choice<T: Clone + PartialEq + Send + Sync + 'static>(
+    value_name: &'static str,
+    all: impl IntoIterator<Item = (&'static str, T)>,
+) -> Kind<T> {
+    let all: Vec<(&str, T)> = all.into_iter().collect();
+    let choices: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+    let expected = match &*choices {
+        [first @ .., last] => format!("expected {} or {last}", first.join(", ")),
+        [] => String::new(),
+    };
+    let names = all.clone();
+    let parse = move |text: &str| {
+        all.iter()
+            .find(|(name, _)| *name == text)
+            .map(|(_, value)| value.clone())
+            .ok_or_else(|| expected.clone())
+    };
+    let show = move |value: &T| {
+        names.iter().find(|(_, other)| other == value).map_or("", |(name, _)| name).to_owned()
+    };
+    Kind { choices, ..kind(value_name, parse, show) }
+}
+
+/// A flag that may stand alone.
+pub fn switch() -> Kind<bool> {
+    Kind { alone: Some("true"), ..parsed("true|false", yes_or_no) }
+}
+
+/// A flag that turns off what its place turns on.
+pub fn off_switch() -> Kind<bool> {
+    let kind = kind("true|false", |text| yes_or_no(text).map(|is_off| !is_off), |is_on| (!is_on).to_string());
+    Kind { alone: Some("true"), ..kind }
+}
+
+pub fn path(value_name: &'static str) -> Kind<PathBuf> {
+    let parse = |text: &OsStr| match text.is_empty() {
+        true => Err("expected a path".to_owned()),
+        false => Ok(PathBuf::from(text)),
+    };
+    let show = |path: &PathBuf| path.display().to_string();
+    Kind { parse: Box::new(parse), ..kind(value_name, |_| Err(String::new()), show) }
+}
+
+pub fn port() -> Kind<u16> {
+    parsed("PORT", |text| text.parse().map_err(|_| "expected a port from 0 to 65535"))
+}
+
+pub fn api_key() -> Kind<ApiKey> {
+    kind("KEY", key, |key| key.as_str().to_owned())
+}
+
+/// The format of all lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+labels! {
+    /// One of the dialects.
+    pub enum Dialect {
+        Peerjs = "peerjs",
+        Rooms = "rooms",
+        Calls = "calls",
+    }
+}
+
+/// The addresses of a TURN server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// At the addresses of the relay, or of the interface that leads out.
+    Auto,
+    At(IpAddr, Option<u16>),
+}
+
+/// The place of stored keys.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoredKeys {
+    /// In memory: they are lost when the server stops.
+    InMemory,
+    /// In a database in this directory.
+    Directory(PathBuf),
+    /// In this Redis.
+    Redis(RedisAddress),
+}
+
+/// Parses a filter of the log. The error names the expected syntax.
+pub fn parse_filter(text: &str) -> Result<Filter, String> {
+    let mut filter = env_filter::Builder::new();
+    let directives = text.split('/').next().unwrap_or_default();
+    let is_filter = !text.trim().is_empty()
+        && text.len() <= MAX_FILTER
+        && directives.split(',').all(is_directive)
+        && filter.try_parse(text).is_ok();
+    is_filter.then(|| filter.build()).ok_or_else(|| {
+        "expected a level (error, warn, info, debug, trace or off), and levels of modules, as in \
+         info,peerbroker_media=debug"
+            .to_owned()
+    })
+}
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// True if a word alone is a level or a module of this program. The library takes any other word for a module, whose lines
+/// are then the whole log.
+fn is_directive(text: &str) -> bool {
+    let word = text.trim();
+    let is_module = word.starts_with("peerbroker") && !word.contains(char::is_whitespace);
+    word.is_empty()
+        || word.contains('=')
+        || LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level))
+        || is_module
+}
+
+pub(super) fn key(text: &str) -> Result<ApiKey, String> {
+    ApiKey::parse(text).map_err(|why| format!("{why}; a key has 1 to {} bytes", ApiKey::MAX_BYTES))
+}
+
+/// An origin in a list; `None` is the star. [`odd::origin`](super::odd::origin) has a say first.
+pub(super) fn cors(text: &str) -> Result<Option<Origin>, String> {
+    match text {
+        "*" => Ok(None),
+        _ => Ok(Some(Origin::parse(text).unwrap_or_else(|_| Origin::exact(text)))),
+    }
+}
+
+/// A network in a list. An address is the network of it alone.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| address.into()));
+    network.map_err(|_| in_list(text, "expected an address or a network, as in 192.0.2.7 or 10.0.0.0/8"))
+}
+
+/// The error text for an entry of a list, whose separator is a space.
+fn in_list(text: &str, why: impl ToString) -> String {
+    let hint = if text.contains(',') { "; separate several by spaces, not by commas" } else { "" };
+    why.to_string() + hint
+}
+
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
+}
+
+/// The address of a TURN server.
+pub(super) fn place(text: &str) -> Result<Place, String> {
+    if text == "auto" {
+        return Ok(Place::Auto);
+    }
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let with_port = text.parse().ok().map(|at: SocketAddr| Place::At(at.ip(), Some(at.port())));
+    with_port.or_else(|| bare.parse().ok().map(|ip| Place::At(ip, None))).ok_or_else(|| {
+        "expected auto, or an IP address with or without a port, as in 198.51.100.7:5349 or [2001:db8::7]:5349"
+            .to_owned()
+    })
+}
+
+pub(super) fn show_place(place: &Place) -> String {
+    match place {
+        Place::Auto => "auto".to_owned(),
+        Place::At(ip, None) => ip.to_string(),
+        Place::At(ip, Some(port)) => SocketAddr::new(*ip, *port).to_string(),
+    }
+}
+
+/// The address of a relay.
+pub(super) fn relay(text: &str) -> Result<SocketAddr, String> {
+    match place(text.strip_prefix("udp://").unwrap_or(text)) {
+        Ok(Place::At(ip, port)) => Ok(SocketAddr::new(ip, port.unwrap_or(RelayConfig::DEFAULT_PORT))),
+        _ => Err(
+            "expected an IP address with or without a port, as in 198.51.100.7:3478 or [2001:db8::7]:3478"
+                .to_owned(),
+        ),
+    }
+}
+
+pub(super) fn address(text: &str) -> Result<IpAddr, &'static str> {
+    let address = text.parse().ok().filter(|address: &IpAddr| !address.is_unspecified());
+    address.ok_or("expected an IP address, as in 198.51.100.7")
+}
+
+/// The ports of relayed addresses.
+pub(super) fn ports(text: &str) -> Result<RangeInclusive<u16>, &'static str> {
+    let parsed = text.split_once('-').and_then(|(min, max)| Some(min.parse().ok()?..=max.parse().ok()?));
+    parsed
+        .filter(|ports: &RangeInclusive<u16>| *ports.start() >= 1024 && !ports.is_empty())
+        .ok_or("expected two ports of 1024 or more, the lower one first, as in 50000-59999")
+}
+
+/// Longest name of a node, in bytes.
+const MAX_NODE_NAME: usize = 100;
+
+/// Similarity that a name needs to be suggested: clap's bound for flags, and the share of letters that stay. The first
+/// alone finds a short name in every long one.
+const ALIKE: f64 = 0.7;
+const KEPT: f64 = 0.5;
+
+pub fn is_some(text: &str) -> bool {
+    !text.is_empty()
+}
+
+pub fn is_node_name(text: &str) -> bool {
+    (1..=MAX_NODE_NAME).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+pub fn is_email(text: &str) -> bool {
+    let is_address = text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.contains('.'));
+    is_address && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ',' | '?' | ':' | '<' | '>'))
+}
+
+pub fn is_acme_directory(text: &str) -> bool {
+    let host = text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    host && text.chars().all(|c| c.is_ascii_graphic())
+}
+
+pub fn is_stun_url(text: &str) -> bool {
+    // Browsers refuse a STUN URL with a query (RFC 7064).
+    matches!(text.split_once(':'), Some(("stun" | "stuns", place)) if is_place(place))
+}
+
+pub fn is_turn_url(text: &str) -> bool {
+    match text.split_once(':') {
+        Some(("turn" | "turns", rest)) => match rest.split_once('?') {
+            Some((place, query)) => is_place(place) && matches!(query, "transport=udp" | "transport=tcp"),
+            None => is_place(rest),
+        },
+        _ => false,
+    }
+}
+
+/// True for a host with or without a port (RFC 7065, section 3.1). IPv6 is in brackets.
+fn is_place(text: &str) -> bool {
+    let is_port =
+        |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse().is_ok_and(|port: u16| port > 0);
+    if let Some((address, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        let is_port = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+        return address.parse::<Ipv6Addr>().is_ok() && is_port;
+    }
+    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    let is_host = |c: u8| c.is_ascii_alphanumeric() || b"-._".contains(&c);
+    !host.is_empty() && host.bytes().all(is_host) && port.is_none_or(is_port)
+}
+
+/// The name that is surely meant, if there is one.
+pub fn most_alike<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let is_kept = |known: &&str| strsim::normalized_damerau_levenshtein(known, name) >= KEPT;
+    let rated = known.filter(is_kept).map(|known| (strsim::jaro(known, name), known));
+    rated.filter(|(alike, _)| *alike > ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_browsers_take_are_taken_and_others_are_not() {
+        for good in ["stun:example.org", "stun:192.0.2.1:3478", "stuns:[2001:db8::1]:5349", "stun:[::1]"] {
+            assert!(is_stun_url(good), "{good}");
+        }
+        for bad in [
+            "",
+            "stun:",
+            "stun",
+            "example.org:3478",
+            "stun://example.org",
+            "stun::3478",
+            "stun:a:0",
+            "stun:a:65536",
+            "stun:a:+1",
+            "stun:a:",
+            "stun:2001:db8::1",
+            "stun:[::g]",
+            "stun:[::1]1",
+            "stun:a b",
+            "turn:example.org",
+            "stun:example.org?transport=udp",
+            "stun:a,stun:b",
+            "STUN:example.org",
+        ] {
+            assert!(!is_stun_url(bad), "{bad}");
+        }
+        for good in ["turn:example.org", "turn:a.test:3478?transport=udp", "turns:[::1]:443?transport=tcp"] {
+            assert!(is_turn_url(good), "{good}");
+        }
+        for bad in [
+            "stun:example.org",
+            "turn:a?transport=tls",
+            "turn:a?",
+            "turn:a?x=1",
+            "turn:user@a",
+            "turn:?transport=udp",
+        ] {
+            assert!(!is_turn_url(bad), "{bad}");
+        }
+    }
+}

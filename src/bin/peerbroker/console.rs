@@ -1,0 +1,115 @@
+//! The program's output: the lines of peerjs-server on stdout, the log on stderr.
+
+mod json;
+mod log;
+mod text;
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+
+use peerbroker::events::{Event, Events, Notice, PeerAddress};
+use peerbroker::wire::CloseReason;
+
+use crate::cli::{Failure, LogFormat, Settings, failed};
+use text::{api_line, hints, start_line};
+
+pub use self::log::{Log, start as start_log};
+pub use text::printable;
+
+/// The style of the program's lines.
+#[derive(Clone, Copy)]
+pub struct Style {
+    pub format: LogFormat,
+    /// Nothing about clients, and no hints.
+    pub quiet: bool,
+}
+
+impl Style {
+    /// Prints a line on stdout.
+    pub fn print(self, text: &str) {
+        write_out(&self.line(text, json::Fields::new));
+    }
+
+    /// Prints the error that ends the program on stderr.
+    pub fn print_error(self, text: &str) {
+        match self.format {
+            LogFormat::Text => eprintln!("error: {text}"),
+            LogFormat::Json => eprint!("{}", json::line("ERROR", text, json::Fields::new())),
+        }
+    }
+
+    fn line(self, text: &str, fields: impl FnOnce() -> json::Fields) -> String {
+        match self.format {
+            LogFormat::Text => format!("{text}\n"),
+            LogFormat::Json => json::line("INFO", text, fields()),
+        }
+    }
+
+    fn started(self, settings: &Settings, address: SocketAddr, ops_address: Option<SocketAddr>) -> String {
+        if self.format == LogFormat::Json {
+            return json::started(settings, address, ops_address);
+        }
+        let Settings { config, listen, given_path, .. } = settings;
+        let mut text = start_line(listen, address, given_path) + "\n";
+        if !self.quiet {
+            text += &hints(config, listen, address);
+            text.push('\n');
+        }
+        if let (Some(ops), Some(address)) = (&listen.ops, ops_address) {
+            text += &api_line(address, &ops.tokens);
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The lines for an event; empty if it has none.
+    fn lines(self, event: &Event, settings: &Settings) -> String {
+        let id = |peer: &PeerAddress| printable(peer.id.as_str());
+        let text = match event {
+            Event::Started { address, ops_address } => return self.started(settings, *address, *ops_address),
+            _ if self.quiet => return String::new(),
+            Event::PeerConnected(connected) => format!("Client connected: {}", id(&connected.peer)),
+            Event::PeerDisconnected(gone)
+                if gone.reason != CloseReason::Replaced || self.format == LogFormat::Json =>
+            {
+                format!("Client disconnected: {}", id(&gone.peer))
+            }
+            Event::Stopped => "Http server closed.".to_owned(),
+            _ => return String::new(),
+        };
+        self.line(&text, || json::fields(event))
+    }
+}
+
+/// Prints the lines for events on a thread of its own: a stalled reader of stdout never blocks the server.
+pub fn follow(events: &Events, style: Style, settings: Settings) -> io::Result<()> {
+    events.follow("console", move |notices| {
+        let mut text = String::new();
+        for notice in notices {
+            match notice {
+                Notice::Event(event) => text += &style.lines(event, &settings),
+                Notice::Missed(missed) => {
+                    ::log::warn!("stdout was read too slowly, events not printed: {missed}");
+                }
+            }
+        }
+        write_out(&text);
+    })
+}
+
+fn write_out(text: &str) {
+    // If stdout is closed, the lines are dropped.
+    let _ = print(text);
+}
+
+/// Prints the result of a command.
+pub fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()) {
+        // The reader, such as `head -1`, has read enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(failed(format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,113 @@
+//! The lines of `--log_format json`: one object each, with `time`, `level`, `target`, `message`, and fields of their own.
+
+use std::net::SocketAddr;
+
+use jiff::{Timestamp, Unit};
+use log::Record;
+use log::kv::{self, Key, Value as Kv, VisitSource};
+use peerbroker::events::{Event, PeerAddress};
+use peerbroker::keys::escaped;
+use peerbroker::wire::ConnId;
+use serde_json::{Map, Value, json};
+
+use super::text::{api_line, client_options, start_line, url};
+use crate::cli::Settings;
+
+pub(super) type Fields = Map<String, Value>;
+
+/// The target of the lines on stdout.
+const CONSOLE: &str = "peerbroker::console";
+/// The field of the log that is JSON itself.
+const SETTINGS: &str = "settings";
+
+/// A line of stdout.
+pub(super) fn line(level: &str, message: &str, fields: Fields) -> String {
+    line_of(level, CONSOLE, message, fields)
+}
+
+fn line_of(level: &str, target: &str, message: &str, fields: Fields) -> String {
+    let time = Timestamp::now().round(Unit::Millisecond).unwrap_or_default();
+    let time = format!("{time:.3}");
+    let mut line = fields_of(json!({"time": time, "level": level, "target": target, "message": message}));
+    for (name, value) in fields {
+        line.entry(name).or_insert(value);
+    }
+    escaped(&Value::Object(line).to_string()) + "\n"
+}
+
+/// A line of the log, with its fields.
+pub(super) fn record(record: &Record<'_>) -> String {
+    let mut fields = LogFields::default();
+    // The visitor never fails.
+    let _ = record.key_values().visit(&mut fields);
+    line_of(record.level().as_str(), record.target(), &record.args().to_string(), fields.0)
+}
+
+#[derive(Default)]
+struct LogFields(Fields);
+
+impl<'kvs> VisitSource<'kvs> for LogFields {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Kv<'kvs>) -> Result<(), kv::Error> {
+        let text = value.to_string();
+        if text.is_empty() {
+            return Ok(());
+        }
+        let value = match key.as_str() {
+            SETTINGS => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            _ => value.to_u64().map_or(Value::String(text), Value::from),
+        };
+        self.0.insert(key.as_str().to_owned(), value);
+        Ok(())
+    }
+}
+
+/// The lines of a server that listens.
+pub(super) fn started(settings: &Settings, address: SocketAddr, ops_address: Option<SocketAddr>) -> String {
+    let Settings { config, listen, given_path, .. } = settings;
+    // The address of a proxy is not known here.
+    let url = (!config.proxied).then(|| url(&client_options(config, listen, address), listen));
+    let fields = json!({"event": "started", "address": address, "path": config.path.as_str(), "url": url});
+    let mut lines = line("INFO", &start_line(listen, address, given_path), fields_of(fields));
+    if let (Some(ops), Some(address)) = (&listen.ops, ops_address) {
+        let fields = json!({"event": "api_started", "address": address});
+        lines += &line("INFO", &api_line(address, &ops.tokens), fields_of(fields));
+    }
+    lines
+}
+
+/// The fields of the line for an event.
+pub(super) fn fields(event: &Event) -> Fields {
+    match event {
+        Event::PeerConnected(connected) => {
+            let mut fields = about("connected", &connected.peer, connected.connection);
+            fields.insert("address".to_owned(), json!(connected.address));
+            fields.insert("version".to_owned(), json!(connected.client_version.as_ref().map(|v| v.as_str())));
+            fields
+        }
+        Event::PeerDisconnected(gone) => {
+            let mut fields = about("disconnected", &gone.peer, gone.connection);
+            fields.extend(fields_of(json!({
+                "reason": gone.reason.ending().label,
+                "duration_ms": u64::try_from(gone.duration.as_millis()).unwrap_or(u64::MAX),
+                "messages": gone.messages,
+                "bytes": gone.bytes,
+            })));
+            fields
+        }
+        Event::Stopped => fields_of(json!({"event": "stopped"})),
+        _ => Fields::new(),
+    }
+}
+
+fn about(event: &str, peer: &PeerAddress, connection: ConnId) -> Fields {
+    let (key, id) = (peer.key.as_str(), peer.id.as_str());
+    let (realm, connection_id) = (peer.realm.label(), connection.get());
+    fields_of(json!({"event": event, "key": key, "id": id, "realm": realm, "connection_id": connection_id}))
+}
+
+fn fields_of(json: Value) -> Fields {
+    match json {
+        Value::Object(fields) => fields,
+        _ => Fields::new(),
+    }
+}

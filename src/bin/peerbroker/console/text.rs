@@ -1,0 +1,137 @@
+//! The text of the lines on stdout.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
+use std::net::{IpAddr, SocketAddr};
+
+use peerbroker::config::{AcmeName, ApiTokens};
+use peerbroker::{CertifiedHosts, ClientOptions, Config, Listen, certified_hosts, lan_address};
+use qrcode::QrCode;
+use qrcode::render::unicode::Dense1x2;
+
+/// The line with the address of the API.
+pub(super) fn api_line(address: SocketAddr, tokens: &ApiTokens) -> String {
+    let only = match tokens {
+        ApiTokens { admin: Some(_), .. } => "",
+        ApiTokens { read: None, metrics: None, .. } => ", without a token: for programs of this machine only",
+        _ => ", without an admin token: only programs of this machine may change anything",
+    };
+    format!(
+        "The API listens on http://{address}/api, and its dashboard for browsers on http://{address}/{only}"
+    )
+}
+
+/// The id with control characters escaped, so that it cannot forge a line or control a terminal.
+pub fn printable(id: &str) -> String {
+    id.chars().fold(String::with_capacity(id.len()), |mut text, c| {
+        match c {
+            '\'' | '"' | '\\' => text.push(c),
+            c => text.extend(c.escape_debug()),
+        }
+        text
+    })
+}
+
+/// The start line of peerjs-server.
+pub(super) fn start_line(listen: &Listen, bound: SocketAddr, given_path: &str) -> String {
+    let host = if bound.ip().is_unspecified() { bound.ip().to_string() } else { listen.host.clone() };
+    format!("Started PeerServer on {host}, port: {}, path: {given_path}", bound.port())
+}
+
+/// The hosts at which clients find a server.
+struct Hosts {
+    /// For this machine.
+    local: Option<String>,
+    /// For all machines.
+    network: Option<String>,
+}
+
+impl Hosts {
+    /// The hosts of a server that is bound to an address. With a certificate, only those that it covers: clients refuse others.
+    fn of(listen: &Listen, bound: IpAddr) -> Self {
+        if let Some(name) = listen.acme.as_ref().and_then(|acme| acme.names.first()) {
+            let name = match name {
+                AcmeName::Host(name) => name.clone(),
+                AcmeName::Ip(ip) => ip.to_string(),
+            };
+            return Hosts { local: None, network: Some(name) };
+        }
+        let (local, network) = match bound {
+            ip if ip.is_unspecified() => {
+                (Some("localhost".to_owned()), lan_address().map(|ip| ip.to_string()))
+            }
+            ip if ip.is_loopback() => (Some(ip.to_string()), None),
+            ip => (None, Some(ip.to_string())),
+        };
+        let hosts: Vec<String> = local.iter().chain(&network).cloned().collect();
+        // A certificate without names was warned of.
+        let certified = listen.tls.as_ref().and_then(|files| certified_hosts(files, &hosts));
+        match certified {
+            Some(CertifiedHosts { covered, first: Some(first) }) => {
+                let is_covered = |host: &String| covered.contains(host);
+                let network = network.filter(is_covered).or(Some(first).filter(|_| covered.is_empty()));
+                Hosts { local: local.filter(is_covered), network }
+            }
+            _ => Hosts { local, network },
+        }
+    }
+}
+
+/// The options with which a client finds a server that is bound to an address.
+pub(super) fn client_options(config: &Config, listen: &Listen, bound: SocketAddr) -> ClientOptions {
+    let Hosts { local, network } = Hosts::of(listen, bound.ip());
+    options_at(network.or(local).unwrap_or_else(|| "localhost".to_owned()), config, listen, bound.port())
+}
+
+fn options_at(host: String, config: &Config, listen: &Listen, port: u16) -> ClientOptions {
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    ClientOptions::new(host, port, &config.path, &config.shown_key(), listen.is_secure())
+}
+
+pub(super) fn url(client: &ClientOptions, listen: &Listen) -> String {
+    let ClientOptions { host, port, path, .. } = client;
+    let scheme = if listen.is_secure() { "https" } else { "http" };
+    format!("{scheme}://{host}:{port}{path}")
+}
+
+/// The code for a client, and the addresses of the landing page. A camera works at `localhost` and over HTTPS only, a phone needs the
+/// address of the network.
+pub(super) fn hints(config: &Config, listen: &Listen, bound: SocketAddr) -> String {
+    if config.proxied {
+        let port = bound.port();
+        return format!(
+            "\n\x20 Clients use the host and port of the proxy in front (--proxied), not port {port} of this machine.\n\
+             \x20 Open the proxy's address in a browser: the page shows the client options.\n"
+        );
+    }
+    let mut text = format!("\n\x20 new Peer({})\n", client_options(config, listen, bound));
+    if config.pages {
+        let Hosts { local, network } = Hosts::of(listen, bound.ip());
+        let at = |host: &String| url(&options_at(host.clone(), config, listen, bound.port()), listen);
+        let (local, network) = (local.as_ref().map(at), network.as_ref().map(at));
+        for (name, url) in [("Local:  ", &local), ("Network:", &network)] {
+            if let Some(url) = url {
+                let _ = writeln!(text, "  {name} {url}");
+            }
+        }
+        if io::stdout().is_terminal()
+            && let Some(Ok(code)) = network.or(local).map(QrCode::new)
+        {
+            // Most terminals are dark, so the light modules are drawn.
+            let code = code.render().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
+            let _ = write!(text, "\n{code}\n");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_printed_as_it_is_unless_it_could_do_harm() {
+        assert_eq!(printable("it's-Ünïque \"id\""), "it's-Ünïque \"id\"");
+        assert_eq!(printable("a\nb\u{1b}[2J\u{202e}"), "a\\nb\\u{1b}[2J\\u{202e}");
+    }
+}

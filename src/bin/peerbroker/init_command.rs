@@ -1,0 +1,82 @@
+//! `peerbroker init`: writes a configuration file, an admin token and a data directory to begin with.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf, absolute};
+
+use rand::distr::{Alphanumeric, SampleString as _};
+use toml::Value;
+
+use crate::cli::{Failure, failed};
+
+/// The settings that most people need, as comments.
+const EXAMPLE: &str = include_str!("../../../deploy/peerbroker.toml");
+
+/// The lines of the example that become settings.
+const DATA_DIR: &str = "#data_dir = \"/var/lib/peerbroker\"";
+const OPS_PORT: &str = "#ops_port = 9001";
+
+const CONFIG: &str = "peerbroker.toml";
+const TOKEN: &str = "admin.token";
+const DATA: &str = "data";
+
+/// As many as nobody can guess: 190 bits.
+const TOKEN_CHARS: usize = 32;
+
+/// Writes the files, and returns the text to print. Nothing is overwritten.
+pub fn run(dir: &Path) -> Result<String, Failure> {
+    let is_here = dir == Path::new(".");
+    let at = |name: &str| if is_here { PathBuf::from(name) } else { dir.join(name) };
+    let [config, token, data] = [CONFIG, TOKEN, DATA].map(at);
+    for path in [&config, &token, &data] {
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(exists(path));
+        }
+    }
+    // A server may be started in another directory.
+    let settings = EXAMPLE
+        .replace(DATA_DIR, &format!("data_dir = {}", text_of(&data)?))
+        .replace(OPS_PORT, &format!("ops_port = 9001\nadmin_token_file = {}", text_of(&token)?));
+    DirBuilder::new().recursive(true).create(dir).map_err(|error| cannot(dir, &error))?;
+    DirBuilder::new().mode(0o700).create(&data).map_err(|error| cannot(&data, &error))?;
+    let secret = Alphanumeric.sample_string(&mut rand::rng(), TOKEN_CHARS) + "\n";
+    write(&token, 0o600, &secret)?;
+    write(&config, 0o644, &settings)?;
+    Ok(format!(
+        "Created {}, {} and {}.\n\nStart the server:\n\n  peerbroker --config {}\n\nThe API is then at http://127.0.0.1:9001/, and \
+         its token is in {}.\n",
+        config.display(),
+        token.display(),
+        data.display(),
+        config.display(),
+        token.display(),
+    ))
+}
+
+/// An absolute path as TOML has it.
+fn text_of(path: &Path) -> Result<Value, Failure> {
+    let whole = absolute(path).map_err(|error| cannot(path, &error))?;
+    let text =
+        whole.to_str().ok_or_else(|| failed(format!("the name of {} is not UTF-8", whole.display())))?;
+    Ok(text.into())
+}
+
+fn write(path: &Path, mode: u32, text: &str) -> Result<(), Failure> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists(path),
+        _ => cannot(path, &error),
+    })
+}
+
+fn exists(path: &Path) -> Failure {
+    failed(format!(
+        "{} exists already, and is not overwritten: give another directory, as in 'peerbroker init broker'",
+        path.display()
+    ))
+}
+
+fn cannot(path: &Path, error: &io::Error) -> Failure {
+    failed(format!("cannot create {}: {error}", path.display()))
+}

@@ -1,0 +1,226 @@
+//! `peerbroker keys`: edits the stored keys. A running server applies the changes.
+
+mod audit;
+mod exported;
+mod shown;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, absolute};
+
+use peerbroker::keys::redis::RedisKeys;
+use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
+use peerbroker::keys::{Change, Key, KeyError, KeyStore, Settings};
+use peerbroker::wire::ApiKey;
+
+use audit::{Audit, SYSLOG};
+
+use crate::cli::{Cli, Failure, KeySettings, KeysCommand, OneKey, StoredKeys, failed, wrong};
+use crate::console::print;
+
+/// Runs a command and prints its result. The system's log gets a line for each change.
+pub fn run(command: &KeysCommand, cli: &Cli) -> Result<(), Failure> {
+    run_noting(command, cli, &Audit(Path::new(SYSLOG)))
+}
+
+fn run_noting(command: &KeysCommand, cli: &Cli, audit: &Audit<'_>) -> Result<(), Failure> {
+    let at = cli.keys_to_edit();
+    let unknown = |error| match error {
+        KeyError::Unknown(key) => failed(format!("there is no stored key {key}{}", cli.home_of(&key))),
+        error => error.into(),
+    };
+    let text = match command {
+        KeysCommand::Add { key, settings } => add(at, key.clone(), settings, audit)?,
+        KeysCommand::List { json } => {
+            let keys = existing(at)?.all()?;
+            if *json { shown::json(&keys)? } else { shown::table(&keys) }
+        }
+        KeysCommand::Show { key: OneKey { key }, json } => {
+            let found = existing(at)?.get(key)?.ok_or_else(|| unknown(KeyError::Unknown(key.clone())))?;
+            if *json { shown::json_of_one(&found)? } else { shown::details(&found) }
+        }
+        KeysCommand::Set { key: OneKey { key }, settings, no_origins } => {
+            let mut change = settings.change()?;
+            if *no_origins {
+                change.origins = Some(Vec::new());
+            }
+            if change == Change::default() {
+                return Err(wrong(
+                    "no setting to change was given; `peerbroker keys set --help` lists the options",
+                ));
+            }
+            let changed = existing(at)?.change(key, change).map_err(unknown)?;
+            audit.note("changed", &changed);
+            format!("Changed:\n{}", shown::details(&changed))
+        }
+        KeysCommand::Enable(OneKey { key }) => switch(at, key, true, audit, unknown)?,
+        KeysCommand::Disable(OneKey { key }) => switch(at, key, false, audit, unknown)?,
+        KeysCommand::Export { file } => return export(at, file),
+        KeysCommand::Import { file, replace } => import(at, file, *replace, audit)?,
+        KeysCommand::Remove(OneKey { key }) => {
+            existing(at)?.remove(key).map_err(unknown)?;
+            audit.removed(key);
+            format!("Removed {}.\n", shown::name_of(key))
+        }
+    };
+    print(text)
+}
+
+fn add(
+    at: StoredKeys,
+    key: Option<ApiKey>,
+    settings: &KeySettings,
+    audit: &Audit<'_>,
+) -> Result<String, Failure> {
+    // First: invalid settings must not create the directory.
+    let change = settings.change()?;
+    let mut key = Key::new(key, "", Settings::default());
+    key.apply(change);
+    let added = shown::added(&key);
+    open(at)?.add(key.clone())?;
+    audit.note("added", &key);
+    Ok(added)
+}
+
+/// Reports written files on stderr, because stdout may be the export.
+fn export(at: StoredKeys, file: &Path) -> Result<(), Failure> {
+    let keys = existing(at)?.all()?;
+    let text = exported::json(&keys)?;
+    if file == Path::new(exported::STDIO) {
+        print(text)?
+    } else {
+        exported::write(file, &text)?
+    }
+    eprintln!("{}", exported::summary(&keys));
+    Ok(())
+}
+
+fn import(at: StoredKeys, file: &Path, replace: bool, audit: &Audit<'_>) -> Result<String, Failure> {
+    // First: an invalid file must not create the directory.
+    let keys = exported::read(file)?;
+    let number = shown::number(keys.len());
+    open(at)?.import(keys.clone(), replace).map_err(|error| match error {
+        KeyError::Exists(key) => failed(format!(
+            "the key {key} exists already, so nothing was imported; --replace overwrites keys that exist"
+        )),
+        error => error.into(),
+    })?;
+    keys.iter().for_each(|key| audit.note("imported", key));
+    Ok(format!("Imported {number}.\n"))
+}
+
+fn switch(
+    at: StoredKeys,
+    key: &ApiKey,
+    enabled: bool,
+    audit: &Audit<'_>,
+    unknown: impl FnOnce(KeyError) -> Failure,
+) -> Result<String, Failure> {
+    let change = Change { enabled: Some(enabled), ..Change::default() };
+    audit.note("changed", &existing(at)?.change(key, change).map_err(unknown)?);
+    Ok(format!("{} {}.\n", if enabled { "Enabled" } else { "Disabled" }, shown::name_of(key)))
+}
+
+/// Opens existing keys: a wrong path is an error and does not create a directory.
+fn existing(at: StoredKeys) -> Result<Box<dyn KeyStore>, Failure> {
+    match &at {
+        // If existence cannot be checked, opening gives the better error.
+        StoredKeys::Directory(dir) if matches!(dir.join(FILE_NAME).try_exists(), Ok(false)) => {
+            Err(failed(format!(
+                "there is no {FILE_NAME} in --data_dir {}: check the path, or add a first key with `peerbroker keys add`",
+                dir.display()
+            )))
+        }
+        _ => open(at),
+    }
+}
+
+fn open(at: StoredKeys) -> Result<Box<dyn KeyStore>, Failure> {
+    match at {
+        StoredKeys::InMemory => Err(wrong(
+            "--data_dir is missing: give that of the server, or its --config, or --redis, the URL of its cluster, if the server has \
+             --keys redis",
+        )),
+        StoredKeys::Directory(dir) => {
+            let is_new = matches!(dir.try_exists(), Ok(false));
+            let keys =
+                SqliteKeys::open(&dir).map_err(|error| failed(format!("{error}{}", other_owner(&dir))))?;
+            if is_new {
+                eprintln!(
+                    "Created --data_dir {}: the server accepts its keys if it was started with this directory",
+                    absolute(&dir)?.display()
+                );
+            }
+            Ok(Box::new(keys))
+        }
+        StoredKeys::Redis(redis) => Ok(Box::new(RedisKeys::open(redis).map_err(wrong)?)),
+    }
+}
+
+/// The advice if the directory belongs to another user than that of this command.
+fn other_owner(dir: &Path) -> String {
+    let owner = |path: &Path| fs::metadata(path).map(|found| found.uid()).ok();
+    match (owner(dir), owner(Path::new("/proc/self"))) {
+        (Some(owner), Some(own)) if owner != own && own != 0 => {
+            format!(". The directory belongs to user {owner}: run the command with sudo, or as this user")
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+    use std::{env, process};
+
+    use super::*;
+    use crate::cli::{Command, parsed};
+
+    #[test]
+    fn the_log_of_the_system_hears_who_changed_which_key() {
+        let dir = env::temp_dir().join(format!("peerbroker-audit-{}", process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (socket, data) = (dir.join("log"), dir.join("data").display().to_string());
+        let log = UnixDatagram::bind(&socket).unwrap();
+        log.set_nonblocking(true).unwrap();
+        let run = |args: &[&str]| {
+            let cli = parsed(&[&["keys"], args, &["--data_dir", &data]].concat());
+            let Some(Command::Keys(command)) = &cli.command else { panic!("a command for keys") };
+            run_noting(command, &cli, &Audit(&socket))
+        };
+        let lines = || {
+            let mut buffer = vec![0; 1 << 16];
+            let lines = std::iter::from_fn(|| {
+                let len = log.recv(&mut buffer).ok()?;
+                Some(String::from_utf8(buffer[..len].to_vec()).unwrap())
+            });
+            lines.collect::<Vec<_>>()
+        };
+        let export = dir.join("keys.json").display().to_string();
+        run(&["add", "--key", "k", "--auth_url", "https://a.test/?s=secret"]).unwrap();
+        let added = lines().concat();
+        let head = format!("<86>peerbroker[{}]: ", process::id());
+        assert!(added.starts_with(&head) && added.contains(" (uid "), "{added}");
+        assert!(added.contains(r#", with `peerbroker keys`, added the key "k": {"#), "{added}");
+        assert!(!added.contains("secret") && !added.contains('\n'), "{added}");
+        for (args, what) in [
+            (&["set", "k", "--concurrent_limit", "7"][..], r#"changed the key "k": {"#),
+            (&["disable", "k"], r#""enabled":false"#),
+            (&["enable", "k"], r#""enabled":true"#),
+            (&["export", &export], ""),
+            (&["list"], ""),
+            (&["import", "--replace", &export], r#"imported the key "k": {"#),
+            (&["remove", "k"], r#"removed the key "k""#),
+        ] {
+            run(args).unwrap();
+            let lines = lines();
+            assert_eq!(lines.len(), usize::from(!what.is_empty()), "{args:?}: {lines:?}");
+            assert!(lines.concat().contains(what), "{args:?}: {lines:?}");
+        }
+        assert!(run(&["remove", "k"]).is_err());
+        assert!(lines().is_empty(), "nothing was changed");
+        fs::remove_file(&socket).unwrap();
+        run(&["add", "--key", "k"]).unwrap();
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,0 +1,110 @@
+//! The file of `peerbroker keys export` and `import`: one JSON document, so that a part of it is never taken for the whole.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use peerbroker::files;
+use peerbroker::keys::{Auth, JwtKey, Key, check_name};
+use peerbroker::{check_auth, check_webhook};
+
+use super::shown;
+use crate::cli::{Failure, failed};
+
+/// The name of a file that means stdout or stdin.
+pub(super) const STDIO: &str = "-";
+
+/// The version of the format. A new setting of keys needs no new one: a program that does not know it refuses the file.
+const VERSION: u32 = 1;
+
+/// Longest file. 10,000 keys have about 5 MB.
+const MAX_BYTES: u64 = 256 << 20;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<K> {
+    peerbroker_keys: u32,
+    keys: Vec<K>,
+}
+
+pub(super) fn json(keys: &[Key]) -> serde_json::Result<String> {
+    let document = Document { peerbroker_keys: VERSION, keys: keys.iter().collect() };
+    Ok(serde_json::to_string_pretty(&document)? + "\n")
+}
+
+/// Writes a new file. A partly written file is removed.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let cannot = |error| failed(format!("cannot write {}: {error}", path.display()));
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = file.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            failed(format!("{} exists already, and is not overwritten", path.display()))
+        }
+        _ => cannot(error),
+    })?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
+        // The first error says why.
+        let _ = fs::remove_file(path);
+        cannot(error)
+    })
+}
+
+pub(super) fn summary(keys: &[Key]) -> String {
+    let has_secret = |key: &&Key| {
+        matches!(key.settings.auth, Auth::Jwt { verify: JwtKey::Secret(_) })
+            || !key.settings.webhook.secrets.is_empty()
+    };
+    let secrets = match keys.iter().filter(has_secret).count() {
+        0 => "none of them has a secret".to_owned(),
+        secrets => format!("with the secret of {secrets}: whoever can read it can sign tokens or events"),
+    };
+    format!("Exported {}, {secrets}.", shown::number(keys.len()))
+}
+
+/// Reads and checks all keys. They have to be valid for `peerbroker keys add`.
+pub(super) fn read(path: &Path) -> Result<Vec<Key>, Failure> {
+    let from = if path == Path::new(STDIO) { Path::new("/dev/stdin") } else { path };
+    let path = path.display();
+    let text = files::read_text(from, MAX_BYTES);
+    let text = text.map_err(|error| failed(format!("cannot read {path}: {error}")))?;
+    let document: Document<Value> = serde_json::from_str(&text)
+        .map_err(|error| failed(format!("{path} is not a whole export of keys: {error}")))?;
+    if document.peerbroker_keys != VERSION {
+        return Err(failed(format!(
+            "{path} has version {} of the format, and this program knows {VERSION}: use the program that wrote it, or a newer one",
+            document.peerbroker_keys
+        )));
+    }
+    let mut known = BTreeSet::new();
+    let read = |(index, entry)| {
+        let key = read_key(entry).and_then(|key| match known.insert(key.key.clone()) {
+            true => Ok(key),
+            false => Err(failed(format!("the key {} is in an earlier entry, too", key.key))),
+        });
+        key.map_err(|why| failed(format!("entry {} of {path} is not a key: {}", index + 1, why.text)))
+    };
+    document.keys.into_iter().enumerate().map(read).collect()
+}
+
+/// A setting without effect could open a key to everybody, so an unknown one is an error.
+fn read_key(entry: Value) -> Result<Key, Failure> {
+    let key = Key { built_in: false, ..serde_json::from_value(entry.clone())? };
+    let known = serde_json::to_value(&key)?;
+    let members = entry.as_object().into_iter().flat_map(|members| members.keys());
+    if let Some(unknown) = members.into_iter().find(|member| known.get(member).is_none()) {
+        return Err(failed(format!(
+            "there is no setting {}. Correct its name, or use a newer program, if one wrote the file",
+            unknown.escape_debug()
+        )));
+    }
+    check_name(&key.name)?;
+    check_auth(&key.settings.auth).map_err(|why| failed(format!("its auth cannot be used: {why}")))?;
+    check_webhook(&key.settings.webhook, true)
+        .map_err(|why| failed(format!("its webhook cannot be used: {why}")))?;
+    Ok(key)
+}

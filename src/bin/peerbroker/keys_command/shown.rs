@@ -1,0 +1,131 @@
+//! Prints keys, never their secrets.
+
+use jiff::Timestamp;
+
+use peerbroker::config::{DEFAULT_PORT, MountPath};
+use peerbroker::keys::{Auth, JwtKey, Key, Origin};
+use peerbroker::wire::ApiKey;
+use peerbroker::{ClientOptions, lan_address};
+
+use crate::cli::KeySettings;
+use crate::console::printable;
+
+/// The key alone on the first line, for scripts, then the code for a client.
+pub(super) fn added(key: &Key) -> String {
+    format!("{}\n\n{}", name_of(&key.key), snippet(&key.key))
+}
+
+/// This command does not know where the server listens. This machine's address on the LAN is right for a first
+/// test.
+fn snippet(key: &ApiKey) -> String {
+    let host = lan_address().map_or_else(|| "localhost".to_owned(), |address| address.to_string());
+    let client = ClientOptions::new(host, DEFAULT_PORT, &MountPath::default(), key, false);
+    format!(
+        "  // replace host, port and path by those of your server, which prints them when it starts\n  new Peer({client})\n"
+    )
+}
+
+pub(super) fn name_of(key: &ApiKey) -> String {
+    printable(key.as_str())
+}
+
+pub(super) fn json(keys: &[Key]) -> serde_json::Result<String> {
+    let keys = keys.iter().map(Key::public_json).collect::<serde_json::Result<Vec<_>>>()?;
+    Ok(serde_json::to_string_pretty(&keys)? + "\n")
+}
+
+pub(super) fn json_of_one(key: &Key) -> serde_json::Result<String> {
+    Ok(serde_json::to_string_pretty(&key.public_json()?)? + "\n")
+}
+
+/// As in "1 key" and "2 keys".
+pub(super) fn number(keys: usize) -> String {
+    format!("{keys} {}", if keys == 1 { "key" } else { "keys" })
+}
+
+/// A table with one line for each key.
+pub(super) fn table(keys: &[Key]) -> String {
+    if keys.is_empty() {
+        return "There are no keys.\n".to_owned();
+    }
+    let headings = ["KEY", "NAME", "STATE", "AUTH", "ORIGINS", "CREATED", "LAST USED"].map(str::to_owned);
+    let lines: Vec<[String; 7]> = std::iter::once(headings).chain(keys.iter().map(cells)).collect();
+    let widths = lines.iter().fold([0; 7], |mut widths, line| {
+        widths.iter_mut().zip(line).for_each(|(width, cell)| *width = cell.chars().count().max(*width));
+        widths
+    });
+    lines.iter().fold(String::new(), |mut text, line| {
+        let padded: Vec<String> =
+            line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(padded.join("  ").trim_end());
+        text.push('\n');
+        text
+    })
+}
+
+fn cells(key: &Key) -> [String; 7] {
+    let settings = &key.settings;
+    let auth = match &settings.auth {
+        Auth::None => "none",
+        Auth::Jwt { .. } => "jwt",
+        Auth::Webhook { .. } => "webhook",
+    };
+    let origins = match settings.origins.as_slice() {
+        [] => "any".to_owned(),
+        [one] => one.to_string(),
+        [first, rest @ ..] => format!("{first} +{}", rest.len()),
+    };
+    let name = if key.name.is_empty() { "-".to_owned() } else { printable(&key.name) };
+    let used = key.used.map_or_else(|| "never".to_owned(), date);
+    [name_of(&key.key), name, state(key).to_owned(), auth.to_owned(), origins, date(key.created), used]
+}
+
+/// All settings of one key, except its secret.
+pub(super) fn details(key: &Key) -> String {
+    let settings = &key.settings;
+    let origins = match settings.origins.as_slice() {
+        [] => "any".to_owned(),
+        origins => {
+            let names = origins.iter().map(Origin::as_str).collect::<Vec<_>>().join(", ");
+            format!(
+                "{names}{}",
+                if settings.allow_no_origin { "; and clients without an Origin" } else { "" }
+            )
+        }
+    };
+    let auth = match &settings.auth {
+        Auth::None => "none".to_owned(),
+        Auth::Jwt { verify: JwtKey::Secret(_) } => "jwt, HS256 with a secret (not shown)".to_owned(),
+        Auth::Jwt { verify: JwtKey::Pem(_) } => "jwt, with a public key in PEM".to_owned(),
+        Auth::Jwt { verify: JwtKey::Jwks(path) } => {
+            format!("jwt, with the key set {}", path.display())
+        }
+        Auth::Webhook { url } => format!("webhook, {}", printable(url)),
+    };
+    let webhook = match settings.webhook.url.as_str() {
+        "" => "none".to_owned(),
+        url => printable(url),
+    };
+    let head = [
+        ("Key", name_of(&key.key)),
+        ("Name", printable(&key.name)),
+        ("State", state(key).to_owned()),
+        ("Created", date(key.created)),
+        ("Last used", key.used.map_or_else(|| "never".to_owned(), date)),
+        ("Made by", if key.registered { "registration" } else { "the operator" }.to_owned()),
+        ("Origins", origins),
+        ("Auth", auth),
+    ];
+    let lines = head.into_iter().chain(KeySettings::shown(settings)).chain([("Webhook", webhook)]);
+    lines.map(|(label, value)| format!("{label:11}{value}").trim_end().to_owned() + "\n").collect()
+}
+
+fn state(key: &Key) -> &'static str {
+    if key.settings.enabled { "enabled" } else { "disabled" }
+}
+
+/// In UTC, like the log.
+fn date(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| "?".to_owned(), |time| time.strftime("%Y-%m-%d %H:%MZ").to_string())
+}

@@ -1,0 +1,217 @@
+//! The program: flags, server, signals, exit code.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+mod backup_command;
+mod cli;
+mod console;
+mod init_command;
+mod keys_command;
+mod predecessor;
+mod reload;
+mod systemd;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use peerbroker::keys::KeyStore;
+use peerbroker::keys::redis::RedisKeys;
+use peerbroker::keys::sqlite::SqliteKeys;
+use peerbroker::{BoundRelay, BoundTurn, InheritedSockets, PeerBroker, Server};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use cli::{Cli, Command, Failure, LogFormat, Settings, StoredKeys, failed};
+use console::{Log, Style, print};
+use predecessor::PendingResources;
+use reload::Reloader;
+
+/// Returns freed memory to the system after some seconds: a flood can reuse its memory, and the memory of an attack does
+/// not stay. glibc's allocator does only one of the two.
+///
+/// It is built for the page size of the machine that builds it: set `JEMALLOC_SYS_WITH_LG_PAGE` for machines with larger pages. With
+/// musl it has no thread for this, and returns memory while something is allocated.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Time for which a stalled reader of stdout or stderr can delay the end of the program.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(not_read) => {
+            let style = Style { format: LogFormat::Json, quiet: false };
+            return ExitCode::from(not_read.print(|error| style.print_error(error)));
+        }
+    };
+    let format = if cli.command.is_some() { LogFormat::Text } else { cli.draft.log_format };
+    let (style, given) = (Style { format, quiet: cli.draft.quiet }, cli.given.clone());
+    let ended = match &cli.command {
+        None => serve(cli, style),
+        Some(Command::Config(_)) => show(&cli),
+        Some(Command::Keys(command)) => {
+            cli::unknown_variables().iter().for_each(|warning| eprintln!("warning: {warning}"));
+            keys_command::run(command, &cli)
+        }
+        Some(Command::Doctor(args)) => match peerbroker_doctor::run(&(**args).clone().into()) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::FAILURE,
+            Err(error) => Err(Failure { text: error.to_string(), exit_code: error.exit_code() }),
+        },
+        Some(Command::Init { dir }) => init_command::run(dir).and_then(print),
+        Some(Command::Backup { to }) => {
+            backup_command::run(cli.draft.data_dir.as_deref(), to).and_then(print)
+        }
+        Some(Command::Completions { shell }) => print(cli::completions(*shell)),
+        Some(Command::Man) => cli::manual().map_err(failed).and_then(print),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { text, exit_code }) => {
+            style.print_error(&given.reworded(&text));
+            ExitCode::from(exit_code)
+        }
+    }
+}
+
+/// Prints the settings, if they are valid.
+fn show(cli: &Cli) -> Result<(), Failure> {
+    let settings = cli.settings()?;
+    print(cli.effective.as_file(&settings.config.keys))
+}
+
+fn serve(cli: Cli, style: Style) -> Result<(), Failure> {
+    let log = console::start_log(style, cli.draft.log.as_deref());
+    let settings = cli.settings()?;
+    let warnings = cli::unknown_variables().into_iter().chain(cli.warnings()).chain(settings.warnings());
+    warnings.for_each(|warning| log::warn!("{warning}"));
+    if cli.check_config { check(&cli, &settings, style) } else { run(cli, settings, style, log) }
+}
+
+/// Runs all checks that create and change nothing.
+fn check(cli: &Cli, settings: &Settings, style: Style) -> Result<(), Failure> {
+    if let StoredKeys::Directory(dir) = &settings.stored_keys {
+        SqliteKeys::check(dir)?;
+    }
+    Server::check(&settings.listen)?;
+    let no_file = if cli.file.is_none() { " No file was read: --config names one." } else { "" };
+    style.print(&format!("The configuration is valid.{no_file}"));
+    Ok(())
+}
+
+fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<(), Failure> {
+    let Settings { config, listen, .. } = &settings;
+    // Before other threads run: it removes variables.
+    let sockets = InheritedSockets::from_environment()?;
+    let system = actix_web::rt::System::new();
+    // Before all slow steps: until there is a handler, SIGHUP ends the process.
+    let cannot_listen = |error| failed(format!("cannot listen for signals: {error}"));
+    let hangups = system.block_on(async { signal(SignalKind::hangup()) }).map_err(cannot_listen)?;
+    let has_predecessor = listen.reuse_port || !sockets.is_empty();
+    let mut awaited = PendingResources::default();
+    let store = open_keys(&settings, has_predecessor.then_some(&mut awaited))?;
+    // As Node does: the usual soft limit of 1024 files would limit clients to 1000.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        log::warn!("cannot raise the limit of open files: {error}");
+    }
+    let mut builder = PeerBroker::builder().config(config.clone()).log(Arc::new(log));
+    if let Some(store) = store {
+        builder = builder.keys(store);
+    }
+    if let Some(cluster) = &settings.cluster {
+        builder = builder.cluster(cluster.clone());
+    }
+    if let Some(relay) = &settings.relay {
+        match BoundRelay::bind(relay.clone()) {
+            Ok(relay) => builder = builder.relay(relay),
+            Err(error) if has_predecessor && error.is_in_use() => awaited.relay = Some(relay.clone()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if let Some(turn) = &settings.turn {
+        match BoundTurn::bind(turn.clone()) {
+            Ok(turn) => builder = builder.turn(turn),
+            Err(error) if has_predecessor && error.is_in_use() => awaited.turn = Some(turn.clone()),
+            // The operator has not asked for it, and calls do not need it.
+            Err(error) if turn.only_stun => log::warn!("{error}. So pages have no STUN server here"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let broker = builder.build();
+    let server = Server::bind_with(&broker, listen, sockets)?;
+    systemd::follow(&broker, listen.drain_timeout)?;
+    console::follow(broker.events(), style, settings.clone())?;
+    let reload = Reloader::new(broker.clone(), cli, settings, log).start()?;
+    system.block_on(async {
+        let stop = stop_signal().map_err(cannot_listen)?;
+        actix_web::rt::spawn(pass_on(hangups, reload));
+        actix_web::rt::spawn(systemd::report(broker.clone()));
+        actix_web::rt::spawn(awaited.take(broker.clone()));
+        server.run(stop).await.map_err(|error| failed(format!("the server failed: {error}")))
+    })?;
+    broker.events().wait_for_followers(FLUSH_TIMEOUT);
+    Ok(())
+}
+
+/// Opens the stored keys. Warns if another server uses the same ones without being a node of the same cluster, or if there
+/// is no key for any client. With `awaited`, the predecessor may use them for a while.
+fn open_keys(
+    settings: &Settings,
+    awaited: Option<&mut PendingResources>,
+) -> Result<Option<Arc<dyn KeyStore>>, Failure> {
+    let (store, place): (Arc<dyn KeyStore>, String) = match &settings.stored_keys {
+        StoredKeys::InMemory => return Ok(None),
+        StoredKeys::Redis(redis) => (Arc::new(RedisKeys::open(redis.clone())?), "--redis …".to_owned()),
+        StoredKeys::Directory(dir) => {
+            let (store, dir) = (Arc::new(SqliteKeys::open(dir)?), dir.display());
+            if !store.claim()? {
+                let warning = format!(
+                    "another server uses --data_dir {dir}: both accept its keys, but their peers never meet. Stop one of \
+                     them, or give each a directory of its own"
+                );
+                match awaited {
+                    Some(awaited) => awaited.keys = Some((Arc::clone(&store), warning)),
+                    None => log::warn!("{warning}"),
+                }
+            }
+            (store, format!("--data_dir {dir}"))
+        }
+    };
+    let Settings { config, .. } = settings;
+    let has_own_keys = config.default_key || !config.keys.is_empty();
+    if !has_own_keys && !config.registration.open && store.all().is_ok_and(|keys| keys.is_empty()) {
+        log::warn!(
+            "no client can connect yet: {place} has no keys. Add one with `peerbroker keys add {place}`"
+        );
+    }
+    Ok(Some(store))
+}
+
+/// Asks for a reload at each SIGHUP.
+async fn pass_on(mut hangups: Signal, reload: Sender<()>) {
+    // An error means that the thread has ended.
+    while hangups.recv().await.is_some() && reload.send(()).is_ok() {}
+}
+
+/// Ready at the first SIGTERM or SIGINT; the second ends the process at once.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (first, stopped) = tokio::sync::oneshot::channel::<()>();
+    actix_web::rt::spawn(async move {
+        let mut first = Some(first);
+        loop {
+            tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
+            match first.take() {
+                Some(first) => drop(first),
+                None => std::process::exit(130),
+            }
+        }
+    });
+    Ok(async move { drop(stopped.await) })
+}

@@ -1,0 +1,105 @@
+//! Waits for the resources that the predecessor holds while it still runs: ports that two processes cannot share, and
+//! the lock on its keys.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerbroker::config::{RelayConfig, TurnConfig};
+use peerbroker::keys::sqlite::SqliteKeys;
+use peerbroker::{BoundRelay, BoundTurn, PeerBroker};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+
+/// Interval between two attempts.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Time limit for the predecessor to end.
+const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The resources that the predecessor still has.
+#[derive(Default)]
+pub struct PendingResources {
+    pub turn: Option<TurnConfig>,
+    pub relay: Option<RelayConfig>,
+    /// The stored keys, and the warning if another server keeps using them.
+    pub keys: Option<(Arc<SqliteKeys>, String)>,
+}
+
+impl PendingResources {
+    /// Takes everything as soon as it is free.
+    pub async fn take(mut self, broker: PeerBroker) {
+        let (relays, deadline) = (self.relays(), Instant::now() + PREDECESSOR_TIMEOUT);
+        if !relays.is_empty() {
+            log::info!("{relays}: the server before this one still has the port, so this one begins later");
+        }
+        while self.is_anything() && Instant::now() < deadline {
+            sleep(POLL_INTERVAL).await;
+            // It opens files and asks SQLite.
+            let broker = broker.clone();
+            let looked = spawn_blocking(move || {
+                self.look(&broker);
+                self
+            });
+            match looked.await {
+                Ok(looked) => self = looked,
+                Err(error) => {
+                    return log::error!(
+                        "this server does not wait for the server before it any more: {error}"
+                    );
+                }
+            }
+        }
+        if let Some((_, warning)) = &self.keys {
+            log::warn!("{warning}");
+        }
+        let relays = self.relays();
+        if !relays.is_empty() {
+            log::error!(
+                "{relays}: another program has the port for {} minutes, so there is none",
+                PREDECESSOR_TIMEOUT.as_secs() / 60
+            );
+        }
+    }
+
+    fn look(&mut self, broker: &PeerBroker) {
+        if let Some((keys, _)) = &self.keys
+            && keys.claim().unwrap_or(false)
+        {
+            self.keys = None;
+        }
+        if let Some(turn) = &self.turn {
+            match BoundTurn::bind(turn.clone()) {
+                Err(error) if error.is_in_use() => return,
+                bound => report("TURN", bound.map(|turn| broker.begin_turn(turn))),
+            }
+            self.turn = None;
+        }
+        // After TURN, which also uses the ports of the relay.
+        if let Some(relay) = &self.relay {
+            match BoundRelay::bind(relay.clone()) {
+                Err(error) if error.is_in_use() => return,
+                bound => report("the relay", bound.map(|relay| broker.begin_relaying(relay))),
+            }
+            self.relay = None;
+        }
+    }
+
+    fn is_anything(&self) -> bool {
+        self.turn.is_some() || self.relay.is_some() || self.keys.is_some()
+    }
+
+    /// The names of those that have to wait.
+    fn relays(&self) -> String {
+        let relays = [("TURN", self.turn.is_some()), ("the relay", self.relay.is_some())];
+        let names: Vec<&str> = relays.iter().filter(|(_, waits)| *waits).map(|(name, _)| *name).collect();
+        names.join(" and ")
+    }
+}
+
+fn report(what: &str, begun: Result<(), impl Display>) {
+    match begun {
+        Ok(()) => log::info!("{what}: the port is free, so it has begun"),
+        Err(error) => log::error!("{what}: {error}"),
+    }
+}

@@ -1,0 +1,139 @@
+//! Reads the configuration again while the server runs: on SIGHUP, and when its file changes.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use peerbroker::PeerBroker;
+use peerbroker::files::Stamp;
+
+use crate::cli::{Cli, Reread, Settings, refuse_new_pipes};
+use crate::console::Log;
+
+/// Interval at which the file is checked.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// The active configuration, and the parts that have to hear of another one.
+pub struct Reloader {
+    broker: PeerBroker,
+    cli: Cli,
+    settings: Settings,
+    log: &'static Log,
+    /// The file when it was read last.
+    seen: Option<Stamp>,
+    /// The store of keys could not be read, so the keys of the configuration are not active yet.
+    owes_keys: bool,
+}
+
+impl Reloader {
+    pub fn new(broker: PeerBroker, cli: Cli, settings: Settings, log: &'static Log) -> Self {
+        let seen = cli.file.as_ref().and_then(|file| file.stamp);
+        Reloader { broker, cli, settings, log, seen, owes_keys: false }
+    }
+
+    /// Starts the thread. Any value sent to it requests a reload.
+    pub fn start(mut self) -> io::Result<Sender<()>> {
+        let (ask, asked) = channel();
+        let broker = self.broker.clone();
+        broker.keep_thread("reload", move || self.run(&asked))?;
+        Ok(ask)
+    }
+
+    fn run(&mut self, asked: &Receiver<()>) {
+        refuse_new_pipes();
+        loop {
+            let is_asked = match asked.recv_timeout(INTERVAL) {
+                Ok(()) => true,
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            // One reload answers all that asked until now.
+            while asked.try_recv().is_ok() {}
+            let is_changed = self.has_changed();
+            if is_asked || is_changed {
+                self.reload();
+            } else if self.owes_keys {
+                self.owes_keys = self.broker.read_keys().is_err();
+            }
+            if is_asked {
+                self.reread_certificate();
+            }
+        }
+    }
+
+    /// True if the file is another one than at the last call. A pipe never is.
+    fn has_changed(&mut self) -> bool {
+        let Some(file) = self.cli.file.as_ref().filter(|file| file.stamp.is_some()) else { return false };
+        let stamp = Stamp::of(&file.path);
+        let is_other = stamp != self.seen;
+        self.seen = stamp;
+        is_other
+    }
+
+    fn reload(&mut self) {
+        match self.try_to_reload() {
+            Ok((changed, pending)) => self.broker.reloaded(changed, pending),
+            Err(why) => self.broker.reload_failed(why),
+        }
+    }
+
+    /// Changes nothing if anything is wrong.
+    fn try_to_reload(&mut self) -> Result<(Vec<String>, Vec<String>), String> {
+        let Reread { new, in_force, mut changed, pending } =
+            self.cli.reread().map_err(|error| error.in_one_line())?;
+        // All of the file has to be right, so that a restart works too.
+        checked(&new)?;
+        let settings = checked(&in_force)?;
+        changed.extend(self.other_secrets(&settings, &changed));
+        for warning in in_force.warnings().iter().filter(|warning| !self.cli.warnings().contains(warning)) {
+            log::warn!("{warning}");
+        }
+        self.owes_keys = false;
+        if let Err(error) = self.broker.reconfigure(settings.config.clone()) {
+            log::error!("{error}");
+            self.owes_keys = true;
+        }
+        if let Some(ops) = &settings.listen.ops {
+            self.broker.set_api_tokens(ops.tokens.clone());
+        }
+        self.log.configure(in_force.draft.log.as_deref());
+        (self.cli, self.settings) = (in_force, settings);
+        Ok((changed, pending))
+    }
+
+    /// Secrets that are in files of the same name as before.
+    fn other_secrets(&self, new: &Settings, changed: &[String]) -> Vec<String> {
+        let tokens = |settings: &Settings| {
+            settings.listen.ops.as_ref().map(|ops| ops.tokens.clone()).unwrap_or_default()
+        };
+        let (old, now) = (tokens(&self.settings), tokens(new));
+        let secret = |settings: &Settings| settings.config.ice.turn_secret.clone();
+        let signing = |settings: &Settings| settings.config.webhooks.operator.secrets.clone();
+        let mut others = Vec::new();
+        for (flag, is_other) in [
+            ("admin_token", old.admin != now.admin),
+            ("read_token", old.read != now.read),
+            ("metrics_token", old.metrics != now.metrics),
+            ("turn_secret", secret(&self.settings) != secret(new)),
+            ("webhook_secret", signing(&self.settings) != signing(new)),
+        ] {
+            if is_other && !changed.iter().any(|text| text.starts_with(flag)) {
+                others.push(format!("the secret in {flag}_file changed"));
+            }
+        }
+        others
+    }
+
+    fn reread_certificate(&self) {
+        let Some(files) = self.settings.listen.tls.as_ref().filter(|files| files.are_regular()) else {
+            return;
+        };
+        if let Err(error) = self.broker.reread_certificate(files) {
+            log::warn!("the previous certificate stays in use: {error}");
+        }
+    }
+}
+
+fn checked(cli: &Cli) -> Result<Settings, String> {
+    cli.settings().map_err(|error| cli.given.reworded(&error.text))
+}

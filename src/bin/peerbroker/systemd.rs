@@ -1,0 +1,60 @@
+//! Tells systemd when the server is ready, that it stops, and the number of clients. Does nothing without systemd.
+
+use std::env;
+use std::io;
+use std::time::Duration;
+
+use peerbroker::PeerBroker;
+use peerbroker::events::{Event, Notice};
+use sd_notify::NotifyState;
+use tokio::time::sleep;
+
+/// Interval at which the number of clients is reported.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// The longest time over which clients are closed if none is given.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Time by which the end of a server may exceed the closing of its clients: 8 s for their answers, 3 s for its cluster, 1 s for
+/// stdout, and some to leave its ports.
+const MARGIN: Duration = Duration::from_secs(20);
+
+/// Reports the start and the end. `drain` is the time over which clients are closed, if it is given.
+pub fn follow(broker: &PeerBroker, drain: Option<Duration>) -> io::Result<()> {
+    if !is_there() {
+        return Ok(());
+    }
+    let longest = u32::try_from((drain.unwrap_or(DRAIN) + MARGIN).as_micros()).unwrap_or(u32::MAX);
+    broker.events().follow("systemd", move |notices| {
+        for notice in notices {
+            let Notice::Event(event) = notice else { continue };
+            match &**event {
+                Event::Started { .. } => tell(&[NotifyState::Ready]),
+                Event::Draining { connections } => tell(&[
+                    NotifyState::Stopping,
+                    NotifyState::ExtendTimeoutUsec(longest),
+                    NotifyState::Status(&format!("closing connections: {connections}")),
+                ]),
+                _ => {}
+            }
+        }
+    })
+}
+
+/// Reports the number of clients from time to time.
+pub async fn report(broker: PeerBroker) {
+    while is_there() {
+        tell(&[NotifyState::Status(&format!("clients: {}", broker.node().peers()))]);
+        sleep(INTERVAL).await;
+    }
+}
+
+fn is_there() -> bool {
+    env::var_os("NOTIFY_SOCKET").is_some()
+}
+
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        log::warn!("cannot tell systemd about the server: {error}");
+    }
+}

@@ -1,0 +1,182 @@
+//! Requests of sessions to other nodes: to hold a name, to join a room there, to pass on a client's POST.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::membership::{
+    Held, Holding, Membership, OnPost, Posted, Request, Whereabouts, digest, name_of_peer,
+};
+use super::packet::{Answer, Packet, Question};
+use super::{Entity, Name, Owner};
+use crate::config::Degraded;
+use crate::events::PeerAddress;
+use crate::rendezvous::RoomError;
+use crate::router::Realm;
+use crate::wire::{ApiKey, ConnId, NodeId, PeerId, Token};
+
+/// Time limit for another node to let a player in.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Time limit for another node to handle a text. It makes a client above its rate limit wait.
+const POST_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// Nothing waits for the answer to this question.
+const NO_ANSWER: u64 = 0;
+
+/// A guest's hold on a name in the cluster. Dropping it frees the name.
+pub struct HeldName {
+    membership: Arc<Membership>,
+    name: Name,
+    connection: ConnId,
+}
+
+/// The answer to a player that wants to [join](Membership::join) a room of another node.
+pub enum Joined {
+    /// The player is in the room.
+    In {
+        /// Its hold on the name.
+        seat: RemoteSeat,
+        /// The active name.
+        name: String,
+        /// The host.
+        host: PeerId,
+    },
+    /// There is the room, and no name was wanted.
+    Found,
+    /// Not in the room. [`NoRoom`](RoomError::NoRoom) is certain: no node has it.
+    Refused(RoomError),
+    /// The node of the room did not answer, or cannot be found now.
+    Unavailable,
+}
+
+/// A player's hold on its name in a room of another node. Dropping it gives the name up, as
+/// [`PlayerName`](crate::rendezvous::PlayerName) does.
+pub struct RemoteSeat {
+    membership: Arc<Membership>,
+    node: NodeId,
+    seat: u64,
+}
+
+impl Membership {
+    /// Holds the code of a room for its host, or an alias for its guest. The future resolves, within a bound, to whether
+    /// another connection has it.
+    pub fn hold(
+        self: &Arc<Self>,
+        realm: &Realm,
+        entity: Entity,
+        name: &str,
+        guest: &PeerId,
+        connection: ConnId,
+    ) -> (HeldName, impl Future<Output = Holding> + use<>) {
+        let name = Name { key: realm.key().clone(), entity, name: name.to_owned() };
+        let held = Held { guest: guest.clone(), connection, fence: 0, since: self.unix_millis() };
+        self.state().held.insert(name.clone(), held);
+        let held = HeldName { membership: Arc::clone(self), name: name.clone(), connection };
+        let claimed = self.request(|reply| Request::Hold(name, reply));
+        (held, async move { claimed.await.unwrap_or(Holding::Unavailable) })
+    }
+
+    /// True if names are given out while the directory cannot be asked.
+    pub fn allows_unclaimed(&self) -> bool {
+        self.config.degraded == Degraded::Allow
+    }
+
+    /// Finds the node that has a peer.
+    pub fn find_peer(&self, peer: &PeerAddress) -> impl Future<Output = Whereabouts> + use<> {
+        self.find(name_of_peer(peer))
+    }
+
+    fn find(&self, name: Name) -> impl Future<Output = Whereabouts> + use<> {
+        let found = self.request(|reply| Request::Find(name, reply));
+        async move { found.await.unwrap_or(Whereabouts::Unknown) }
+    }
+
+    /// `None` if the node does not answer in time.
+    async fn ask(&self, node: NodeId, question: Question, bound: Duration) -> Option<Answer> {
+        self.request(|reply| Request::Ask(node, question, bound, reply)).await.ok()
+    }
+
+    /// Has a player join a room that is not on this node, by its code, as [`Rooms::code`](crate::rendezvous::Rooms::code) gives
+    /// it. Without a name, only asks if the room exists.
+    pub async fn join(
+        self: Arc<Self>,
+        key: ApiKey,
+        code: String,
+        name: Option<String>,
+        player: PeerId,
+    ) -> Joined {
+        let room = Name { key: key.clone(), entity: Entity::Room, name: code.clone() };
+        let node = match self.find(room).await {
+            Whereabouts::At(node) => node,
+            Whereabouts::NotElsewhere => return Joined::Refused(RoomError::NoRoom),
+            Whereabouts::Unknown => return Joined::Unavailable,
+        };
+        let Some(name) = name else { return Joined::Found };
+        let number = self.last_seat.fetch_add(1, Ordering::Relaxed) + 1;
+        // From now on the name is given up even if the answer comes too late.
+        let seat = RemoteSeat { membership: Arc::clone(&self), node, seat: number };
+        let (key, player) = (key.to_string(), player.to_string());
+        let question = Question::Join { key, code, name, player, seat: number };
+        match self.ask(node, question, JOIN_TIMEOUT).await {
+            Some(Answer::Joined { name, host }) => match PeerId::parse(&host) {
+                Ok(host) => Joined::In { seat, name, host },
+                Err(_) => Joined::Unavailable,
+            },
+            Some(Answer::NotJoined(why)) => {
+                Joined::Refused(RoomError::of_number(why).unwrap_or(RoomError::NoRoom))
+            }
+            _ => Joined::Unavailable,
+        }
+    }
+
+    /// Forwards a client's POST to the node that has the client's connection.
+    pub async fn post(&self, realm: &Realm, id: &PeerId, token: &Token, text: &str) -> Posted {
+        let name = name_of_peer(&realm.address(id));
+        let Whereabouts::At(node) = self.find(name.clone()).await else { return Posted::Absent };
+        if self.state().links.get(&node).is_some_and(|link| !link.has_room()) {
+            return Posted::TooMuch;
+        }
+        let (name, token) = (name.to_owned_name(), digest(token.as_str()));
+        let question = Question::Post { name, token, text: text.to_owned() };
+        match self.ask(node, question, POST_TIMEOUT).await {
+            Some(Answer::Posted(what)) => Posted::of_number(what).unwrap_or(Posted::Unknown),
+            // A node of a version that does not know the question.
+            Some(_) => Posted::Absent,
+            None => Posted::Unknown,
+        }
+    }
+
+    /// Sets the handler of texts that clients of this node have posted on other nodes. Once.
+    pub fn on_post(&self, handle: OnPost) {
+        let _ = self.on_post.set(handle);
+    }
+}
+
+impl Drop for HeldName {
+    fn drop(&mut self) {
+        let mut state = self.membership.state();
+        if state.held.get(&self.name).is_some_and(|held| held.connection == self.connection) {
+            state.held.remove(&self.name);
+            let node = state.node;
+            drop(state);
+            if let Some(node) = node {
+                self.membership.give_back(self.name.clone(), Owner { node, connection: self.connection });
+            }
+        }
+    }
+}
+
+impl RemoteSeat {
+    /// True if the room may still be there: its node lives.
+    pub fn is_room_open(&self) -> bool {
+        !self.membership.state().dead.contains(&self.node)
+    }
+}
+
+impl Drop for RemoteSeat {
+    fn drop(&mut self) {
+        let question = Question::Part { seat: self.seat };
+        self.membership.say(self.node, &Packet::Question { number: NO_ANSWER, question });
+    }
+}

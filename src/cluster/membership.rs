@@ -1,0 +1,527 @@
+//! This node's part in a cluster.
+//!
+//! [`Membership`] is the view of sessions and the router: it never waits, and passes on their requests. Its [worker](super::worker)
+//! is one thread that talks to the [`Backplane`](crate::cluster::Backplane): it keeps the lease, asks, claims, sends and reads.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::timeout;
+
+use super::backplane::{Entity, Member, Name, Owner, TokenDigest};
+use super::link::Outbound;
+use super::packet::{Answer, NameRef, Packet, Question};
+use super::turns::Turns;
+use crate::clock::{Clock, millis};
+use crate::config::{ClusterConfig, Degraded};
+use crate::events::PeerAddress;
+use crate::router::{ClaimedId, Cluster, Outgoing, Peer, Realm};
+use crate::wire::{ApiKey, CloseReason, ConnId, Frame, Link, NodeId, PeerId, Token, numbers};
+
+/// Longest time that a node that stops takes to leave.
+const LEAVING: Duration = Duration::from_secs(3);
+
+/// Most searches for peers that one sender may have waiting. Further ones are tried again later, by the sweeper.
+const MAX_ASKS: usize = 1024;
+
+/// Most notices that wait for one peer.
+const MAX_NOTICES: usize = 1024;
+
+/// A peer to find, and the owner that certainly does not have it any more.
+pub(super) type Ask = (PeerAddress, Option<Owner>);
+
+/// The view that a node has of its cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterView {
+    /// The name of this node.
+    pub name: String,
+    /// Its present life. `None` before it has joined, and in an outage that is longer than its lease.
+    pub node: Option<NodeId>,
+    /// True if it can claim ids, and hears the other nodes.
+    pub is_up: bool,
+    /// All nodes that it knows, itself included; the dead ones of the last hour too.
+    pub members: Vec<Member>,
+}
+
+/// This node's part in a cluster.
+pub struct Membership {
+    pub(super) config: ClusterConfig,
+    pub(super) clock: Clock,
+    pub(super) state: Mutex<State>,
+    /// Something is to be sent to other nodes.
+    pub(super) sending: Notify,
+    /// Something is to be asked of the backplane.
+    pub(super) asking: Notify,
+    /// Peers are sought.
+    pub(super) locating: Notify,
+    /// A name is not being opened any more.
+    pub(super) opened: Notify,
+    pub(super) closed: watch::Sender<bool>,
+    pub(super) left: Notify,
+    /// Handles texts that clients of this node have posted on another node.
+    pub(super) on_post: OnceLock<OnPost>,
+    pub(super) last_seat: AtomicU64,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// The present life.
+    pub(super) node: Option<NodeId>,
+    /// The end of its lease, by our own clock. Never later than by that of the backplane.
+    pub(super) good_until: u64,
+    /// Joined, and all ids that were here are registered.
+    pub(super) is_up: bool,
+    /// The backplane was tried, and did not answer for too long.
+    pub(super) is_out: bool,
+    /// The backplane answers, but the inbox could not be read for longer than a lease.
+    pub(super) inbox_stalled: bool,
+    /// The worker has ended: no request is answered any more.
+    pub(super) has_left: bool,
+    /// Grows whenever the backplane may have lost records.
+    pub(super) epoch: u64,
+    pub(super) members: Vec<Member>,
+    /// They never come back: their names are new then.
+    pub(super) dead: HashSet<NodeId>,
+    pub(super) links: BTreeMap<NodeId, Outbound>,
+    /// Nodes that owe answers, and are asked for a sign of life.
+    pub(super) doubted: HashSet<NodeId>,
+    /// Those that have not answered, and were silent since.
+    pub(super) silent: HashSet<NodeId>,
+    /// Messages that other nodes got.
+    handed_over: u64,
+    /// Peers that are sought. Keys take turns, and the senders of a key.
+    pub(super) asks: Turns<ApiKey, Turns<PeerId, VecDeque<Ask>>>,
+    pub(super) notices: HashMap<PeerAddress, Vec<Frame>>,
+    pub(super) releases: Vec<(Name, Owner)>,
+    pub(super) requests: Vec<Request>,
+    /// Names of this node besides the ids of its peers.
+    pub(super) held: HashMap<Name, Held>,
+    /// Names that are claimed, and not registered with the broker yet. With the connection that was to yield for them.
+    pub(super) opening: HashMap<Name, Option<ConnId>>,
+}
+
+/// Something for the worker to find out. Its reply is dropped if the worker ends before.
+pub(super) enum Request {
+    /// Asks a node that owes answers for a sign of life.
+    Check(NodeId),
+    /// Opens an id for a client.
+    Open(OpenRequest, oneshot::Sender<Opening>),
+    /// Asks all other living nodes.
+    AskAll(Question, oneshot::Sender<Vec<Answer>>),
+    /// Asks a node. If it does not answer in time, there is no reply.
+    Ask(NodeId, Question, Duration, oneshot::Sender<Answer>),
+    /// Asks the directory which node has a name.
+    Find(Name, oneshot::Sender<Whereabouts>),
+    /// Claims a name that is in [`State::held`].
+    Hold(Name, oneshot::Sender<Holding>),
+}
+
+/// The place of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// A connection of this other node owns it.
+    At(NodeId),
+    /// Nobody owns it, or a connection of this node may.
+    NotElsewhere,
+    /// The directory cannot be asked now, or the owner's node has just died.
+    Unknown,
+}
+
+/// The outcome of the claim of a name that a node holds, such as a room code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// It is this node's.
+    Granted,
+    /// Another connection owns it.
+    Taken,
+    /// The directory cannot be asked. The name is claimed once it can.
+    Unavailable,
+}
+
+/// A name besides ids, such as the code of a room, that a guest of this node holds.
+#[derive(Clone)]
+pub(super) struct Held {
+    /// The guest. It is dismissed if another node's guest has the name in the end.
+    pub(super) guest: PeerId,
+    pub(super) connection: ConnId,
+    /// 0 until it is claimed.
+    pub(super) fence: u64,
+    /// The time at which it was first held, in milliseconds since 1970.
+    pub(super) since: u64,
+}
+
+/// The outcome of a text that a client has posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Posted {
+    /// It was handled.
+    Done,
+    /// It is not a message.
+    Nothing,
+    /// The client is not registered with this token.
+    Absent,
+    /// The client has sent too much.
+    TooMuch,
+    /// The node of the client did not answer.
+    Unknown,
+}
+
+numbers!(Posted: Done = 0, Nothing = 1, Absent = 2, TooMuch = 3, Unknown = 4);
+
+/// Handles a text of a client that has a connection here and posted it on another node.
+pub type OnPost = Box<dyn Fn(Peer, String) -> Pin<Box<dyn Future<Output = Posted>>> + Send + Sync>;
+
+impl State {
+    /// True of a node from which nothing is to be expected.
+    fn is_gone(&self, node: NodeId) -> bool {
+        self.dead.contains(&node) || self.silent.contains(&node)
+    }
+}
+
+impl Membership {
+    /// Not joined yet: [`run`](Self::run) joins.
+    pub fn new(config: ClusterConfig, clock: Clock) -> Arc<Self> {
+        Arc::new(Membership {
+            config,
+            clock,
+            state: Mutex::default(),
+            sending: Notify::new(),
+            asking: Notify::new(),
+            locating: Notify::new(),
+            opened: Notify::new(),
+            closed: watch::Sender::new(false),
+            left: Notify::new(),
+            on_post: OnceLock::new(),
+            last_seat: AtomicU64::new(0),
+        })
+    }
+
+    /// As it was built.
+    pub fn config(&self) -> &ClusterConfig {
+        &self.config
+    }
+
+    /// The view that this node has of its cluster.
+    pub fn view(&self) -> ClusterView {
+        let state = self.state();
+        ClusterView {
+            name: self.config.node_name.clone(),
+            node: state.node,
+            is_up: self.may_claim(&state) && !state.inbox_stalled,
+            members: state.members.clone(),
+        }
+    }
+
+    /// The number of messages that were handed over to other nodes.
+    pub fn handed_over(&self) -> u64 {
+        self.state().handed_over
+    }
+
+    /// Makes the node leave its cluster, once all its packets are sent.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+        self.asking.notify_one();
+        self.sending.notify_one();
+    }
+
+    /// Waits until the node has left, for 3 s at most.
+    pub async fn left(&self) {
+        let left = self.left.notified();
+        if !self.state().has_left {
+            // The others find out by themselves otherwise.
+            let _ = timeout(LEAVING, left).await;
+        }
+    }
+
+    /// True if another node lives, as far as this one knows.
+    pub(crate) fn has_others(&self) -> bool {
+        let ClusterView { node, members, .. } = self.view();
+        members.iter().any(|member| member.alive && Some(&member.node) != node.as_ref())
+    }
+
+    /// Asks all other living nodes. The result leaves out those that do not answer in time.
+    pub fn ask_all(&self, question: Question) -> impl Future<Output = Vec<Answer>> + use<> {
+        let answered = self.request(|reply| Request::AskAll(question, reply));
+        async move { answered.await.unwrap_or_default() }
+    }
+
+    /// Asks the cluster for an id. Dropping the future gives up.
+    pub fn open(self: &Arc<Self>, request: OpenRequest) -> impl Future<Output = Opening> + use<> {
+        let opened = self.request(|reply| Request::Open(request, reply));
+        let membership = Arc::clone(self);
+        async move { opened.await.unwrap_or_else(|_| membership.by_itself()) }
+    }
+
+    /// The answer to a client in an outage.
+    pub(super) fn by_itself(&self) -> Opening {
+        match self.config.degraded {
+            Degraded::Allow => Opening::Granted(ClaimedName::default()),
+            Degraded::Refuse => Opening::Unavailable,
+        }
+    }
+
+    /// Gives the worker a request.
+    pub(super) fn request<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> oneshot::Receiver<T> {
+        let (reply, replied) = oneshot::channel();
+        self.give_work(|state| state.requests.push(request(reply)));
+        replied
+    }
+
+    /// Gives the worker a task, which is dropped if the worker has ended.
+    pub(super) fn give_work(&self, work: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        if !state.has_left {
+            work(&mut state);
+            drop(state);
+            self.asking.notify_one();
+        }
+    }
+
+    /// Releases a name.
+    pub(super) fn give_back(&self, name: Name, owner: Owner) {
+        self.give_work(|state| state.releases.push((name, owner)));
+    }
+
+    /// Waits until the node is to leave.
+    pub(super) async fn is_closing(&self) {
+        // An error is impossible: the sender is here.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
+    /// The questions that wait for the worker, for a test that stands for it.
+    #[cfg(test)]
+    pub(crate) fn take_questions(&self) -> Vec<(Question, oneshot::Sender<Vec<Answer>>)> {
+        let requests = std::mem::take(&mut self.state().requests).into_iter();
+        let question = |request| match request {
+            Request::AskAll(question, reply) => Some((question, reply)),
+            _ => None,
+        };
+        requests.filter_map(question).collect()
+    }
+
+    /// A panic while it was locked left the data whole.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    pub(super) fn unix_millis(&self) -> u64 {
+        self.clock.unix_millis()
+    }
+
+    /// A name is registered, or given up. Returns the connection that was to yield for it.
+    fn end_opening(&self, name: &Name) -> Option<ConnId> {
+        let yielded = self.state().opening.remove(name).flatten();
+        self.opened.notify_waiters();
+        self.asking.notify_one();
+        yielded
+    }
+
+    /// True if this node has a lease that was renewed in time.
+    pub(super) fn is_alive(&self, state: &State) -> bool {
+        state.node.is_some() && self.now() < state.good_until
+    }
+
+    /// True if the lease is being renewed. A node that failed to renew it for half its time takes no new ids.
+    fn is_renewed(&self, state: &State) -> bool {
+        state.node.is_some() && self.now() < state.good_until.saturating_sub(self.lease() / 2)
+    }
+
+    pub(super) fn may_claim(&self, state: &State) -> bool {
+        state.is_up && self.is_renewed(state)
+    }
+
+    /// True if this is an outage, in which the node decides alone. A slow backplane is no outage.
+    pub(super) fn is_by_itself(&self) -> bool {
+        let state = self.state();
+        state.is_out || !self.is_renewed(&state)
+    }
+
+    pub(super) fn lease(&self) -> u64 {
+        millis(self.config.lease)
+    }
+
+    /// Says something to a node, if both live.
+    pub(super) fn say(&self, to: NodeId, packet: &Packet<'_>) {
+        let mut state = self.state();
+        if state.node.is_none() || state.dead.contains(&to) {
+            return;
+        }
+        state.links.entry(to).or_default().push(packet);
+        drop(state);
+        self.sending.notify_one();
+    }
+}
+
+impl Cluster for Membership {
+    fn locate(&self, peer: PeerAddress, from: &PeerId, over: Option<Owner>) {
+        let mut state = self.state();
+        if state.has_left {
+            return;
+        }
+        let line = state.asks.line(&peer.key).line(from);
+        if line.len() < MAX_ASKS {
+            line.push_back((peer, over));
+        }
+        drop(state);
+        self.locating.notify_one();
+    }
+
+    fn forward(&self, owner: Owner, to: &PeerAddress, ticket: u64, message: &Outgoing) -> bool {
+        let Some((from, kind)) = &message.message else { return false };
+        let Ok(payload) = std::str::from_utf8(message.frame.payload()) else { return false };
+        let mut state = self.state();
+        if !self.is_alive(&state) || state.is_gone(owner.node) {
+            return false;
+        }
+        let link = state.links.entry(owner.node).or_default();
+        if !link.has_room() {
+            return false;
+        }
+        link.push(&Packet::Message {
+            to: name_of(to),
+            connection: owner.connection.get(),
+            ticket,
+            from: from.as_str(),
+            kind: kind.number(),
+            payload,
+        });
+        state.handed_over += 1;
+        drop(state);
+        self.sending.notify_one();
+        true
+    }
+
+    fn doubt(&self, node: NodeId) {
+        if self.state().doubted.insert(node) {
+            self.give_work(|state| state.requests.push(Request::Check(node)));
+        }
+    }
+
+    fn is_silent(&self, node: NodeId) -> bool {
+        self.state().is_gone(node)
+    }
+
+    fn notify(&self, peer: PeerAddress, notice: Frame) {
+        self.give_work(|state| {
+            let notices = state.notices.entry(peer).or_default();
+            if notices.len() < MAX_NOTICES {
+                notices.push(notice);
+            }
+        });
+    }
+
+    fn release(&self, peer: PeerAddress, connection: ConnId) {
+        let node = self.state().node;
+        if let Some(node) = node {
+            self.give_back(name_of_peer(&peer), Owner { node, connection });
+        }
+    }
+}
+
+pub(super) fn name_of(peer: &PeerAddress) -> NameRef<'_> {
+    NameRef::new(&peer.key, Entity::Peer(peer.realm), peer.id.as_str())
+}
+
+pub(super) fn name_of_peer(peer: &PeerAddress) -> Name {
+    Name { key: peer.key.clone(), entity: Entity::Peer(peer.realm), name: peer.id.to_string() }
+}
+
+/// Sixteen bytes of its SHA-256: another token with the same bytes cannot be found.
+pub(super) fn digest(token: &str) -> TokenDigest {
+    let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+    digest.as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+/// A client that asks for an id.
+#[derive(Clone)]
+pub struct OpenRequest {
+    /// The realm in which it wants the id.
+    pub realm: Arc<Realm>,
+    /// The id.
+    pub id: PeerId,
+    /// The token that proves that the client owns the id.
+    pub token: Token,
+    /// The kind of its connection.
+    pub link: Link,
+    /// The address of the client.
+    pub address: Option<IpAddr>,
+}
+
+/// The answer of the cluster to a client that asks for an id.
+pub enum Opening {
+    /// It may register here.
+    Granted(ClaimedName),
+    /// A connection of this node has the id, with another token: it can be probed here.
+    TakenHere,
+    /// A connection of another node has the id, with another token, and is alive.
+    Taken,
+    /// A stream asks, but its client already has a WebSocket on another node.
+    Elsewhere,
+    /// The key has reached its limit of clients.
+    Full,
+    /// The other nodes cannot be asked.
+    Unavailable,
+}
+
+/// A name that a connection will have. Dropping it gives the name back, unless it was [registered](Self::registered). By default,
+/// nothing is claimed: for a node outside of a cluster, or in an outage.
+#[derive(Default)]
+pub struct ClaimedName {
+    /// `None` outside a cluster, and once it is registered.
+    pub(super) pending: Option<PendingName>,
+    /// For the registration.
+    pub claim: Option<ClaimedId>,
+    pub(super) node: Option<NodeId>,
+    pub(super) epoch: u64,
+    pub(super) waiting: Vec<NodeId>,
+    /// True if the connection continues a stream of another node, and its client is not greeted again.
+    pub continues_stream: bool,
+}
+
+/// A name that is being opened here.
+pub(super) struct PendingName {
+    pub(super) membership: Arc<Membership>,
+    pub(super) realm: Arc<Realm>,
+    pub(super) id: PeerId,
+    pub(super) name: Name,
+}
+
+impl ClaimedName {
+    /// The broker has registered the connection: nodes that have messages for it are told.
+    pub fn registered(mut self) {
+        let Some(PendingName { membership, realm, id, name }) = self.pending.take() else { return };
+        let yielded = membership.end_opening(&name);
+        let Some(claim) = self.claim else { return };
+        if yielded == Some(claim.connection) {
+            // Its client was faster on another node.
+            return realm.yield_id(&id, claim.connection, CloseReason::Replaced);
+        }
+        if membership.state().epoch != self.epoch {
+            // The record may be lost, or another's: this connection has to be registered like all that were open before.
+            realm.set_fence(&id, claim.connection, 0);
+        }
+        let appeared = Packet::Appeared { name: name.as_ref(), connection: claim.connection.get() };
+        self.waiting.iter().for_each(|node| membership.say(*node, &appeared));
+    }
+}
+
+impl Drop for ClaimedName {
+    fn drop(&mut self) {
+        let Some(PendingName { membership, name, .. }) = self.pending.take() else { return };
+        membership.end_opening(&name);
+        if let (Some(claim), Some(node)) = (self.claim, self.node) {
+            membership.give_back(name, Owner { node, connection: claim.connection });
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! The thread that talks to the backplane.
+
+mod directory;
+mod held_names;
+mod life;
+mod packets;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::mem::take;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::select;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::timeout;
+
+use super::backplane::{Backplane, Claim, ClaimOutcome, Entity, Name, Owner, Position};
+use super::link::Inbound;
+use super::membership::{Holding, Membership, Request, State, Whereabouts};
+use super::packet::{Answer, NameRef, OwnedName, Packet, Question};
+use super::turns::Turns;
+use crate::config::LiveConfig;
+use crate::events::{ClusterEvent, Event, Events, PeerAddress};
+use crate::rendezvous::{Guests, PlayerName};
+use crate::router::{Outgoing, Realm};
+use crate::wire::{ConnId, MessageKind, NodeId, PeerId, RealmKind};
+
+/// Time limit for a question to all nodes.
+const ASK_ALL: Duration = Duration::from_secs(2);
+
+/// Time for which a session waits for the directory.
+const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A node that does not answer within this part of a lease is silent; with a long lease, within a second.
+const SILENCE: u32 = 10;
+const MAX_SILENCE: Duration = Duration::from_secs(1);
+
+/// Pause after a request without an answer.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// The clients of one node, for the worker that acts on requests of other nodes.
+pub trait LocalNode: Send + Sync {
+    /// The active configuration.
+    fn config(&self) -> &LiveConfig;
+
+    /// The events of the node.
+    fn events(&self) -> &Events;
+
+    /// All realms that have or had clients a moment ago.
+    fn realms(&self) -> Vec<Arc<Realm>>;
+
+    /// The realm of a key, if it has or had clients a moment ago.
+    fn realm(&self, key: &str, kind: RealmKind) -> Option<Arc<Realm>>;
+
+    /// The guests of a key, if it has or had some a moment ago.
+    fn guests(&self, key: &str) -> Option<Arc<Guests>>;
+
+    /// Answers a question of another node that concerns no single connection.
+    fn answer(&self, question: Question) -> Answer;
+
+    /// An answer to a call of this node, from a client of another, with the candidates of this node's relay. `None` if it stays as it
+    /// is.
+    fn relayed_answer(
+        &self,
+        from: &PeerId,
+        to: &PeerAddress,
+        kind: MessageKind,
+        text: &str,
+    ) -> Option<String>;
+}
+
+struct Worker<B> {
+    shared: Arc<Membership>,
+    node: Weak<dyn LocalNode>,
+    backplane: B,
+    /// The lease was renewed, or is out.
+    renewed: Notify,
+    /// The backplane has stopped answering the reader: the lease is renewed at once, to find out what was lost.
+    suspected: Notify,
+    inbound: RefCell<HashMap<NodeId, Inbound>>,
+    position: RefCell<Position>,
+    /// True if batches that were read are about to be removed from the inbox.
+    trims: Cell<bool>,
+    echo_sent: Cell<u64>,
+    echo_heard: Cell<u64>,
+    former: Cell<Option<NodeId>>,
+    generation: Cell<u64>,
+    /// The store in which names are claimed: this node's names are registered there, and it has waited for the other nodes.
+    store: Cell<u64>,
+    /// The highest fence of a name of this node when its lease had ended, and others could claim its names.
+    lapsed: Cell<u64>,
+    /// The time at which all clients were last registered, and true if something has made their records doubtful.
+    reconciled: Cell<u64>,
+    doubtful: Cell<bool>,
+    /// Ids whose records are doubtful.
+    doubted: RefCell<HashSet<PeerId>>,
+    /// Claims that got no answer, to be given back.
+    abandoned: RefCell<Vec<(Name, Owner)>>,
+    /// Names whose claims were given back; other nodes have to be told.
+    given_back: RefCell<Vec<Name>>,
+    /// Dead nodes of which nobody has been told.
+    gone: RefCell<Vec<NodeId>>,
+    /// By our clock, no names are claimed until then: after an outage, the other nodes register theirs first. `None` during
+    /// the outage.
+    settled_from: Cell<Option<u64>>,
+    /// Ids that clients of this node lost after an outage, and that no event has reported yet.
+    lost_ids: Cell<usize>,
+    questions: RefCell<HashMap<u64, (NodeId, oneshot::Sender<Answer>)>>,
+    last_question: Cell<u64>,
+    parked: RefCell<VecDeque<Parked>>,
+    claims: RefCell<Vec<(Claim, oneshot::Sender<ClaimOutcome>)>>,
+    /// Names in rooms of this node, for players of other nodes.
+    seats: RefCell<HashMap<(NodeId, u64), PlayerName>>,
+}
+
+/// A message for a connection that is being opened.
+struct Parked {
+    to: PeerAddress,
+    connection: ConnId,
+    message: Outgoing,
+}
+
+/// Ends the membership with its worker, also if that panics.
+struct OnEnd(Arc<Membership>);
+
+impl Drop for OnEnd {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// The reason for the end of a life of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Its lease ended, or the backplane lost it.
+    Lost,
+    /// The node stops.
+    Closed,
+}
+
+impl Membership {
+    /// Takes part in the cluster until the node is dropped or [closed](Self::close). Call it in a `LocalSet` of a thread of
+    /// its own: everything between the nodes goes through here.
+    pub async fn run<B: Backplane>(self: Arc<Self>, node: Weak<dyn LocalNode>, backplane: B) {
+        let worker = Rc::new(Worker {
+            shared: self,
+            node,
+            backplane,
+            renewed: Notify::new(),
+            suspected: Notify::new(),
+            inbound: RefCell::default(),
+            position: RefCell::default(),
+            trims: Cell::new(false),
+            echo_sent: Cell::new(0),
+            echo_heard: Cell::new(0),
+            former: Cell::new(None),
+            generation: Cell::new(0),
+            store: Cell::new(0),
+            lapsed: Cell::new(0),
+            reconciled: Cell::new(0),
+            doubtful: Cell::new(false),
+            doubted: RefCell::default(),
+            abandoned: RefCell::default(),
+            given_back: RefCell::default(),
+            gone: RefCell::default(),
+            settled_from: Cell::new(Some(0)),
+            lost_ids: Cell::new(0),
+            questions: RefCell::default(),
+            last_question: Cell::new(0),
+            parked: RefCell::default(),
+            claims: RefCell::default(),
+            seats: RefCell::default(),
+        });
+        let _end = OnEnd(Arc::clone(&worker.shared));
+        let asking = spawn_local(Rc::clone(&worker).ask_always());
+        let locating = spawn_local(Rc::clone(&worker).locate_always());
+        let stops = [asking.abort_handle(), locating.abort_handle()];
+        let living = async { while worker.live_once().await == End::Lost {} };
+        select! {
+            () = living => {}
+            ended = asking => log::error!("this node has left its cluster: {ended:?}"),
+            ended = locating => log::error!("this node has left its cluster: {ended:?}"),
+        }
+        stops.iter().for_each(AbortHandle::abort);
+    }
+
+    /// No worker takes part for this node any more: present and later requests fail.
+    pub(crate) fn end(&self) {
+        let unanswered = {
+            let mut state = self.state();
+            (state.has_left, state.is_up, state.is_out) = (true, false, true);
+            (state.node, state.good_until) = (None, 0);
+            state.links.clear();
+            state.asks = Turns::default();
+            state.notices.clear();
+            state.releases.clear();
+            take(&mut state.requests)
+        };
+        drop(unanswered);
+        self.left.notify_waiters();
+    }
+}
+
+impl<B: Backplane> Worker<B> {
+    async fn live_once(self: &Rc<Self>) -> End {
+        let Some(node) = self.begin_life().await else { return End::Closed };
+        let end = select! {
+            biased;
+            end = self.keep_lease(node) => end,
+            end = self.read(node) => end,
+            never = self.send(node) => match never {},
+        };
+        self.end_life(node, end).await;
+        end
+    }
+
+    fn is_closed(&self) -> bool {
+        *self.shared.closed.borrow() || self.node.strong_count() == 0
+    }
+
+    fn node(&self) -> Option<NodeId> {
+        self.shared.state().node
+    }
+
+    fn tell(&self, event: impl FnOnce() -> ClusterEvent) {
+        if let Some(node) = self.node.upgrade() {
+            node.events().emit(|| Event::Cluster { what: event() });
+        }
+    }
+
+    fn realm(&self, peer: &PeerAddress) -> Option<Arc<Realm>> {
+        self.node.upgrade()?.realm(peer.key.as_str(), peer.realm)
+    }
+
+    /// The peer of a packet, if this node has its realm.
+    fn peer_of(&self, name: &NameRef<'_>) -> Option<(Arc<Realm>, PeerId)> {
+        let Entity::Peer(kind) = name.entity()? else { return None };
+        Some((self.node.upgrade()?.realm(name.key, kind)?, PeerId::parse(name.name).ok()?))
+    }
+
+    fn is_dead(&self, node: NodeId) -> bool {
+        self.shared.state().dead.contains(&node)
+    }
+
+    /// True if this is a life of this node, the present one or the one before.
+    fn is_ours(&self, node: NodeId) -> bool {
+        self.node() == Some(node) || self.former.get() == Some(node)
+    }
+
+    /// Asks a node. `None` if it does not answer in time.
+    async fn ask(&self, to: NodeId, question: Question, bound: Duration) -> Option<Answer> {
+        if self.is_dead(to) {
+            return None;
+        }
+        let number = self.last_question.get() + 1;
+        self.last_question.set(number);
+        let (answer, answered) = oneshot::channel();
+        self.questions.borrow_mut().insert(number, (to, answer));
+        self.shared.say(to, &Packet::Question { number, question });
+        let answer = timeout(bound, answered).await.ok().and_then(Result::ok);
+        self.questions.borrow_mut().remove(&number);
+        answer
+    }
+
+    /// Asks a node that owes answers for any answer. If this node does not hear itself either, the connection is slow,
+    /// and not the other node.
+    async fn check(self: &Rc<Self>, node: NodeId) {
+        let bound = (self.shared.config.lease / SILENCE).min(MAX_SILENCE);
+        let question = || Question::Alive(OwnedName::default(), 0);
+        let (worker, own) = (Rc::clone(self), self.node().unwrap_or(node));
+        let echo = spawn_local(async move { worker.ask(own, question(), bound).await });
+        let theirs = self.ask(node, question(), bound).await;
+        let ours = echo.await.ok().flatten();
+        let mut state = self.shared.state();
+        state.doubted.remove(&node);
+        if theirs.is_none() && ours.is_some() && !state.dead.contains(&node) {
+            state.silent.insert(node);
+        }
+    }
+
+    fn answered(&self, from: NodeId, number: u64, answer: Answer) {
+        let mut questions = self.questions.borrow_mut();
+        if questions.get(&number).is_some_and(|(asked, _)| *asked == from)
+            && let Some((_, asker)) = questions.remove(&number)
+        {
+            // An error means that the asker has left.
+            let _ = asker.send(answer);
+        }
+    }
+
+    async fn ask_others(self: &Rc<Self>, question: Question) -> Vec<Answer> {
+        let own = self.node();
+        let others: Vec<NodeId> = {
+            let state = self.shared.state();
+            // In an outage, no node would answer.
+            let is_alive = self.shared.is_alive(&state);
+            let others = state.members.iter().filter(|member| member.alive && Some(member.node) != own);
+            others.filter(|_| is_alive).map(|member| member.node).collect()
+        };
+        let asked: Vec<_> = others
+            .into_iter()
+            .map(|other| {
+                let (worker, question) = (Rc::clone(self), question.clone());
+                spawn_local(async move { worker.ask(other, question, ASK_ALL).await })
+            })
+            .collect();
+        let mut answers = Vec::new();
+        for asked in asked {
+            answers.extend(asked.await.ok().flatten());
+        }
+        answers
+    }
+
+    /// Finds something out. An error of a reply means that the asker has left.
+    async fn serve(self: Rc<Self>, request: Request) {
+        match request {
+            Request::Check(node) => self.check(node).await,
+            Request::Open(request, reply) => {
+                // A client that has left drops its claim.
+                let _ = reply.send(self.open(request).await);
+            }
+            Request::AskAll(question, reply) => {
+                let _ = reply.send(self.ask_others(question).await);
+            }
+            Request::Ask(node, question, bound, reply) => {
+                if let Some(answer) = self.ask(node, question, bound).await {
+                    let _ = reply.send(answer);
+                }
+            }
+            Request::Find(name, reply) => {
+                let found = timeout(DIRECTORY_TIMEOUT, self.find(name)).await;
+                let _ = reply.send(found.unwrap_or(Whereabouts::Unknown));
+            }
+            Request::Hold(name, reply) => {
+                let holding = timeout(DIRECTORY_TIMEOUT, self.claim_held(&name)).await;
+                let _ = reply.send(holding.unwrap_or(Holding::Unavailable));
+            }
+        }
+    }
+
+    /// Claims a name, together with the claims of others at the same time.
+    async fn claim(&self, claim: Claim) -> Option<ClaimOutcome> {
+        let (reply, replied) = oneshot::channel();
+        self.claims.borrow_mut().push((claim, reply));
+        self.shared.asking.notify_one();
+        replied.await.ok()
+    }
+
+    /// Asks the backplane the questions of sessions and the broker, all of a turn at once. Never waits for an answer.
+    async fn ask_always(self: Rc<Self>) {
+        loop {
+            let (requests, notices, releases, is_up) = {
+                let mut state = self.shared.state();
+                let State { requests, notices, releases, node, .. } = &mut *state;
+                (take(requests), take(notices), take(releases), node.is_some())
+            };
+            for request in requests {
+                spawn_local(Rc::clone(&self).serve(request));
+            }
+            self.unpark();
+            let claims = self.claims.take();
+            if !claims.is_empty() {
+                spawn_local(Rc::clone(&self).claim_all(claims));
+            }
+            if is_up && !notices.is_empty() {
+                spawn_local(Rc::clone(&self).notify_all(notices));
+            }
+            if !releases.is_empty() {
+                spawn_local(Rc::clone(&self).release_all(releases));
+            }
+            self.shared.asking.notified().await;
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Names besides the ids of peers, players of other nodes in rooms of this one, and texts that were posted on other nodes.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::time::sleep;
+
+use super::{RETRY_DELAY, Worker};
+use crate::cluster::membership::{Held, Holding, Posted, digest};
+use crate::cluster::packet::{Answer, NameRef, OwnedName, Question};
+use crate::cluster::{Backplane, Claim, ClaimOutcome, Granted, Name, Owner, TokenDigest};
+use crate::rendezvous::{Guests, RoomError};
+use crate::router::{Peer, Realm};
+use crate::wire::{CloseReason, ConnId, Link, NodeId, PeerId};
+
+impl<B: Backplane> Worker<B> {
+    /// Claims a name that a guest holds.
+    pub(super) async fn claim_held(&self, name: &Name) -> Holding {
+        let mut over = None;
+        loop {
+            if !self.wait_until_up().await {
+                return Holding::Unavailable;
+            }
+            let held = self.shared.state().held.get(name).cloned();
+            let (Some(node), Some(held)) = (self.node(), held) else {
+                return Holding::Unavailable;
+            };
+            let owner = Owner { node, connection: held.connection };
+            // The id of a guest is random, so no other client takes its names over.
+            let token = digest(held.guest.as_str());
+            let claim = Claim { name: name.clone(), owner, token, link: Link::Socket, over, limit: None };
+            let epoch = self.shared.state().epoch;
+            match self.claim(claim).await {
+                // One answer was lost: that is no outage yet.
+                None => sleep(RETRY_DELAY).await,
+                Some(ClaimOutcome::Granted(Granted { fence, .. })) => {
+                    // A grant before a loss may be lost, and is registered again.
+                    let is_sure = self.shared.state().epoch == epoch;
+                    self.note_fence(name, owner, if is_sure { fence } else { 0 });
+                    return Holding::Granted;
+                }
+                // If two have held it on this node, its present holder is right.
+                Some(ClaimOutcome::Taken(owner))
+                    if over != Some(owner) && (self.is_dead(owner.node) || self.is_ours(owner.node)) =>
+                {
+                    over = Some(owner);
+                }
+                Some(_) => return Holding::Taken,
+            }
+        }
+    }
+
+    /// A held name is claimed. It is released if its holder has left.
+    pub(super) fn note_fence(&self, name: &Name, owner: Owner, fence: u64) {
+        let mut state = self.shared.state();
+        if let Some(held) = state.held.get_mut(name).filter(|held| held.connection == owner.connection) {
+            held.fence = fence;
+        } else {
+            drop(state);
+            self.shared.give_back(name.clone(), owner);
+        }
+    }
+
+    /// Registers held names after an outage. False if that failed.
+    pub(super) async fn register_held(self: &Rc<Self>, node: NodeId, all: bool) -> bool {
+        let held = {
+            let state = self.shared.state();
+            let wanted = state.held.iter().filter(|(_, held)| all || held.fence == 0);
+            let registration = |(name, held): (&Name, &Held)| {
+                let owner = Owner { node, connection: held.connection };
+                self.registration(name.clone(), owner, held.guest.as_str(), held.fence, held.since)
+            };
+            wanted.map(registration).collect()
+        };
+        let Some(lost) = self.register(held).await else { return false };
+        lost.iter().for_each(|(lost, _)| self.lose_held(&lost.name, lost.owner.connection));
+        true
+    }
+
+    /// Another node's guest has a name of a guest of this one: its client is told.
+    fn lose_held(&self, name: &Name, connection: ConnId) {
+        let lost = {
+            let mut state = self.shared.state();
+            let is_it = state.held.get(name).is_some_and(|held| held.connection == connection);
+            if is_it { state.held.remove(name) } else { None }
+        };
+        if let (Some(held), Some(guests)) = (lost, self.guests(name.key.as_str())) {
+            guests.realm.dismiss_id(held.guest.as_str(), CloseReason::Outranked);
+        }
+    }
+
+    /// Does the same for a held name, at the request of the winner.
+    pub(super) fn yield_held(&self, name: &OwnedName, connection: ConnId) {
+        let held = {
+            let state = self.shared.state();
+            state.held.keys().find(|held| held.as_ref() == name.borrowed()).cloned()
+        };
+        if let Some(name) = held {
+            self.lose_held(&name, connection);
+        }
+    }
+
+    fn guests(&self, key: &str) -> Option<Arc<Guests>> {
+        self.node.upgrade()?.guests(key)
+    }
+
+    /// The guest of this node that has an alias.
+    pub(super) fn called(&self, alias: &NameRef<'_>) -> Option<(Arc<Realm>, PeerId)> {
+        let guests = self.guests(alias.key)?;
+        Some((Arc::clone(&guests.realm), guests.aliases.guest(alias.name)?))
+    }
+
+    /// Lets a player of another node into a room of this one.
+    pub(super) fn let_in(&self, from: NodeId, question: &Question) -> Answer {
+        let Question::Join { key, code, name, player, seat } = question else { return Answer::No };
+        let joined = match (self.guests(key), PeerId::parse(player)) {
+            (Some(guests), Ok(player)) => guests.rooms.join(code, name, &player),
+            _ => Err(RoomError::NoRoom),
+        };
+        match joined {
+            Ok((playing, host)) => {
+                let (name, host) = (playing.name().to_owned(), host.as_str().to_owned());
+                self.seats.borrow_mut().insert((from, *seat), playing);
+                Answer::Joined { name, host }
+            }
+            Err(error) => Answer::NotJoined(error.number()),
+        }
+    }
+
+    /// Handles a text that a client of this node has posted on another.
+    pub(super) async fn take_post(&self, name: &OwnedName, token: TokenDigest, text: String) -> Answer {
+        let holder = || {
+            let (realm, id) = self.peer_of(&name.borrowed())?;
+            Peer::find_with(&realm, &id, |known| digest(known.as_str()) == token)
+        };
+        let posted = match (holder(), self.shared.on_post.get()) {
+            (Some(peer), Some(handle)) => handle(peer, text).await,
+            _ => Posted::Absent,
+        };
+        Answer::Posted(posted.number())
+    }
+}

@@ -1,0 +1,433 @@
+//! A life of this node: it joins, registers its names, keeps its lease, and loses it or leaves. Between, outages of the
+//! backplane.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::select;
+use tokio::task::spawn_local;
+use tokio::time::{sleep, timeout};
+
+use super::{End, Worker};
+use crate::cluster::link::Outbound;
+use crate::cluster::membership::{digest, name_of_peer};
+use crate::cluster::packet::Packet;
+use crate::cluster::{
+    Backplane, Entity, Granted, Member, Name, Owner, Position, RegisterOutcome, Registration, Renewal,
+};
+use crate::config::Degraded;
+use crate::events::ClusterEvent;
+use crate::redis_link::LOGIN_REFUSED;
+use crate::router::{Holder, Realm};
+use crate::wire::{CloseReason, Link, NodeId};
+
+/// Interval at which a node tries to join.
+const JOIN_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Number of renewals within one lease.
+const RENEWALS: u32 = 5;
+
+/// Number of renewal intervals in which the other nodes may register their names, after this one has lost its life and before it
+/// claims ids. If no id may be given twice, it waits after each outage, and for a lease: by then each node has registered, or
+/// others may have its ids.
+const SETTLING: u32 = 2;
+
+/// Interval at which all clients are registered again, in milliseconds. The backplane forgets them after an hour.
+const RECONCILE: u64 = 10 * 60 * 1000;
+
+/// Number of names that are registered at once.
+const REGISTERED_AT_ONCE: usize = 500;
+
+/// Time for which a node that leaves sends its last packets.
+const LEAVE: Duration = Duration::from_secs(2);
+
+impl<B: Backplane> Worker<B> {
+    /// Joins, and registers the present clients. `None` if the node stops before.
+    pub(super) async fn begin_life(self: &Rc<Self>) -> Option<NodeId> {
+        loop {
+            if self.is_closed() {
+                return None;
+            }
+            let node = self.backplane.new_node();
+            let began = self.shared.now();
+            match self.backplane.join(node, &self.shared.config.node_name, self.shared.config.lease).await {
+                Ok(()) => {
+                    self.inbound.take();
+                    self.position.replace(Position::default());
+                    self.echo_heard.set(self.echo_sent.get());
+                    self.generation.set(self.backplane.generation());
+                    self.store.set(self.backplane.store());
+                    {
+                        let mut state = self.shared.state();
+                        state.node = Some(node);
+                        state.epoch += 1;
+                        state.good_until = began + self.shared.lease();
+                    }
+                    // Earlier questions are lost, and marks of the former life lead nowhere.
+                    self.realms().for_each(|realm| realm.seek_again());
+                    if self.register_all(node, |_| true).await && self.register_held(node, true).await {
+                        return Some(node);
+                    }
+                    self.shared.state().node = None;
+                }
+                Err(error) => self.note_outage(&error.to_string()),
+            }
+            let _ = timeout(JOIN_INTERVAL, self.shared.is_closing()).await;
+        }
+    }
+
+    /// Renews the lease until it is lost.
+    pub(super) async fn keep_lease(self: &Rc<Self>, node: NodeId) -> End {
+        let interval = self.shared.config.lease / RENEWALS;
+        let mut pause = Duration::ZERO;
+        loop {
+            select! {
+                biased;
+                () = sleep(pause) => {}
+                () = self.suspected.notified() => {}
+                () = self.shared.is_closing() => {}
+            }
+            if self.is_closed() {
+                return End::Closed;
+            }
+            let asked = self.shared.now();
+            let renewed = self.backplane.renew(node, self.shared.config.lease).await;
+            let now = self.shared.now();
+            match renewed {
+                Ok(Renewal::Renewed(members)) => {
+                    self.shared.state().good_until = asked + self.shared.lease();
+                    // Registering again may take a while.
+                    self.renewed.notify_waiters();
+                    self.note_members(node, members);
+                    self.check_inbox(node);
+                    self.tell_given_back();
+                    self.close_links();
+                    self.check_store();
+                    if self.reconcile(node).await && self.is_settled() {
+                        self.note_up();
+                    }
+                    self.tell_of_lost_ids();
+                    pause = interval;
+                }
+                Ok(Renewal::Lost) => return End::Lost,
+                Err(error) => {
+                    let good_until = self.shared.state().good_until;
+                    if now >= good_until.saturating_sub(self.shared.lease() / 2) {
+                        self.note_outage(&error.to_string());
+                    }
+                    if now >= good_until {
+                        return End::Lost;
+                    }
+                    pause = JOIN_INTERVAL;
+                }
+            }
+        }
+    }
+
+    fn note_members(&self, own: NodeId, members: Vec<Member>) {
+        let known: Vec<NodeId> = self.shared.state().links.keys().copied().collect();
+        let is_alive = |node: &NodeId| members.iter().any(|member| member.node == *node && member.alive);
+        let gone =
+            known.iter().chain(members.iter().map(|member| &member.node)).filter(|node| !is_alive(node));
+        gone.filter(|node| **node != own).for_each(|dead| self.mark_dead(*dead));
+        let before = std::mem::replace(&mut self.shared.state().members, members.clone());
+        let is_new = |member: &&Member| !before.iter().any(|known| known.node == member.node);
+        if is_new(&&Member { node: own, name: String::new(), alive: true, left: false }) {
+            let others = members.iter().filter(|member| member.alive && member.node != own);
+            self.tell(|| ClusterEvent::Joined {
+                name: self.shared.config.node_name.clone(),
+                life: own,
+                others: others.map(|member| member.name.clone()).collect(),
+            });
+        } else {
+            for member in members.iter().filter(|member| member.alive).filter(is_new) {
+                self.tell(|| ClusterEvent::NodeJoined { name: member.name.clone(), life: member.node });
+            }
+        }
+        for life in self.gone.take() {
+            let member = members.iter().chain(&before).find(|member| member.node == life);
+            let left = member.is_some_and(|member| member.left);
+            self.tell(|| ClusterEvent::NodeGone {
+                name: member.map(|member| member.name.clone()),
+                life,
+                left,
+            });
+        }
+    }
+
+    fn tell_of_lost_ids(&self) {
+        let ids = self.lost_ids.take();
+        if ids > 0 {
+            self.tell(|| ClusterEvent::IdsLost { ids });
+        }
+    }
+
+    /// Tells all nodes, this one too, the names that a claim of ours may have taken from them.
+    fn tell_given_back(&self) {
+        let members = self.shared.state().members.clone();
+        for name in self.given_back.take() {
+            let doubt = Packet::Doubt { name: name.as_ref() };
+            for member in members.iter().filter(|member| member.alive) {
+                self.shared.say(member.node, &doubt);
+            }
+        }
+    }
+
+    /// Sends empty batches to nodes to which we have nothing more to send, so that they notice lost ones.
+    fn close_links(&self) {
+        self.shared.state().links.values_mut().for_each(Outbound::close);
+        self.shared.sending.notify_one();
+    }
+
+    /// Sends a packet to itself. An inbox that does not deliver it is read again from its beginning.
+    fn check_inbox(&self, node: NodeId) {
+        if self.echo_sent.get() > self.echo_heard.get() + 1 {
+            self.position.replace(Position::default());
+        }
+        let number = self.echo_sent.get() + 1;
+        self.echo_sent.set(number);
+        self.shared.say(node, &Packet::Echo { number });
+    }
+
+    /// Registers clients that were opened in an outage; all clients, if the backplane may have lost some.
+    async fn reconcile(self: &Rc<Self>, node: NodeId) -> bool {
+        let generation = self.backplane.generation();
+        let now = self.shared.now();
+        let is_due = now.saturating_sub(self.reconciled.get()) >= RECONCILE;
+        let all = is_due || self.doubtful.get() || generation != self.generation.get();
+        self.doubtful.set(false);
+        self.shared.state().epoch += u64::from(all);
+        let doubted = self.doubted.take();
+        let is_doubtful = |holder: &Holder| all || holder.fence == 0 || doubted.contains(&holder.id);
+        let is_done = self.register_all(node, is_doubtful).await && self.register_held(node, all).await;
+        if is_done {
+            if self.generation.replace(generation) != generation {
+                // Marks may be lost too, and so may the last packets.
+                self.shared.state().links.values_mut().for_each(Outbound::reopen);
+                self.realms().for_each(|realm| realm.seek_again());
+            }
+            self.reconciled.set(if all { now } else { self.reconciled.get() });
+        } else {
+            self.doubtful.set(all);
+            self.doubted.borrow_mut().extend(doubted);
+        }
+        is_done
+    }
+
+    pub(super) fn realms(&self) -> impl Iterator<Item = Arc<Realm>> {
+        self.node.upgrade().into_iter().flat_map(|node| node.realms())
+    }
+
+    /// Registers the clients of this node. False if that failed.
+    async fn register_all(self: &Rc<Self>, node: NodeId, wanted: impl Fn(&Holder) -> bool) -> bool {
+        for realm in self.realms() {
+            let holders: Vec<Holder> = realm.holders().into_iter().filter(|holder| wanted(holder)).collect();
+            for some in holders.chunks(REGISTERED_AT_ONCE) {
+                let now = self.shared.unix_millis();
+                // Clients that have left since are released, and others may have their ids.
+                let held = some.iter().filter(|holder| realm.is_held_by(&holder.id, holder.connection));
+                let registration = |holder: &Holder| {
+                    let name = name_of_peer(&realm.address(&holder.id));
+                    let owner = Owner { node, connection: holder.connection };
+                    let since = now.saturating_sub(holder.age);
+                    let of_socket =
+                        self.registration(name, owner, holder.token.as_str(), holder.fence, since);
+                    Registration { link: holder.link, ..of_socket }
+                };
+                let Some(lost) = self.register(held.map(registration).collect()).await else { return false };
+                for (registration, owner) in lost {
+                    spawn_local(Rc::clone(self).contest(registration, owner));
+                }
+            }
+            let is_counted = async || self.backplane.count(realm.key(), node, realm.clients()).await.is_ok();
+            if !holders.is_empty() && !is_counted().await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The registration of a name by a WebSocket.
+    pub(super) fn registration(
+        &self,
+        name: Name,
+        owner: Owner,
+        token: &str,
+        fence: u64,
+        since: u64,
+    ) -> Registration {
+        let (token, link, over) = (digest(token), Link::Socket, None);
+        let (former, late) = (self.former.get(), fence <= self.lapsed.get());
+        Registration { name, owner, token, link, over, fence, since, former, late }
+    }
+
+    /// Registers names. Returns the lost ones, and the winner of each. `None` if the backplane did not answer.
+    pub(super) async fn register(
+        self: &Rc<Self>,
+        mut asked: Vec<Registration>,
+    ) -> Option<Vec<(Registration, Owner)>> {
+        let mut lost = Vec::new();
+        // The second time over the dead ones. If two have held a room or alias on this node, its present holder is right.
+        for is_last in [false, true] {
+            if asked.is_empty() {
+                break;
+            }
+            let outcomes = self.backplane.register(asked.clone()).await.ok()?;
+            for (registration, outcome) in std::mem::take(&mut asked).into_iter().zip(outcomes) {
+                let is_peer = matches!(registration.name.entity, Entity::Peer(_));
+                match outcome {
+                    RegisterOutcome::Kept(granted) => self.note_kept(&registration, granted),
+                    RegisterOutcome::Lost(owner)
+                        if !is_last && (self.is_dead(owner.node) || !is_peer && self.is_ours(owner.node)) =>
+                    {
+                        asked.push(Registration { over: Some(owner), ..registration });
+                    }
+                    RegisterOutcome::Lost(owner) => lost.push((registration, owner)),
+                }
+            }
+        }
+        Some(lost)
+    }
+
+    fn note_kept(self: &Rc<Self>, Registration { name, owner, .. }: &Registration, granted: Granted) {
+        if !matches!(name.entity, Entity::Peer(_)) {
+            self.note_fence(name, *owner, granted.fence);
+        } else if let Some((realm, id)) = self.peer_of(&name.as_ref()) {
+            realm.set_fence(&id, owner.connection, granted.fence);
+            let appeared = Packet::Appeared { name: name.as_ref(), connection: owner.connection.get() };
+            granted.waiting.iter().for_each(|other| self.shared.say(*other, &appeared));
+        }
+        self.tell_former(name, granted.former, CloseReason::Outranked);
+    }
+
+    /// Another connection has the better claim to an id. If it lives, ours is told; but it may have left in an outage.
+    async fn contest(self: Rc<Self>, registration: Registration, owner: Owner) {
+        let Some((realm, id)) = self.peer_of(&registration.name.as_ref()) else { return };
+        let Owner { node, connection } = registration.owner;
+        let is_alive = if self.is_ours(owner.node) {
+            !self.is_gone(&realm, &id, owner)
+        } else {
+            self.is_alive_there(&realm, &registration.name, owner).await
+        };
+        if self.node() != Some(node) || !realm.is_held_by(&id, connection) {
+            return;
+        }
+        if is_alive {
+            self.lost_ids.update(|lost| lost + 1);
+            return realm.yield_id(&id, connection, CloseReason::Outranked);
+        }
+        if self.opens(&realm.address(&id)) {
+            // A client that takes over here, unless it leaves.
+            return self.doubtful.set(true);
+        }
+        let again = Registration { over: Some(owner), ..registration };
+        if self.register(vec![again]).await.is_none_or(|lost| !lost.is_empty()) {
+            // It is tried again.
+            self.doubtful.set(true);
+        }
+    }
+
+    /// The life of this node is over. If its lease was lost, others may have its names.
+    pub(super) async fn end_life(self: &Rc<Self>, node: NodeId, end: End) {
+        self.shared.state().is_up = false;
+        if end == End::Closed {
+            let _ = timeout(LEAVE, self.say_last_words(node)).await;
+            self.shared.state().node = None;
+            return;
+        }
+        self.tell(|| ClusterEvent::LeaseEnded { life: node });
+        self.begin_outage();
+        self.settled_from.set(None);
+        let is_late = self.shared.now() >= self.shared.state().good_until;
+        // Otherwise the backplane lost it, and no other node could validly claim its names.
+        if is_late {
+            self.lapsed.set(self.highest_fence());
+        }
+        self.read_last_results(node).await;
+        {
+            let mut state = self.shared.state();
+            (state.node, state.good_until) = (None, 0);
+            state.links.clear();
+            state.silent.clear();
+            state.dead.insert(node);
+        }
+        // The nodes of these players believe that this node is dead.
+        self.seats.take();
+        self.former.set(Some(node));
+        self.parked.take();
+        self.lose_node(None);
+    }
+
+    fn note_outage(&self, error: &str) {
+        if self.shared.config.degraded == Degraded::Refuse {
+            self.settled_from.set(None);
+        }
+        if !self.begin_outage() {
+            let is_login = error.starts_with(LOGIN_REFUSED);
+            let why = if is_login { "" } else { "cannot reach the other nodes: " };
+            self.tell(|| ClusterEvent::Unreachable { why: format!("{why}{error}") });
+        }
+    }
+
+    /// True if it was one already.
+    fn begin_outage(&self) -> bool {
+        let was_out = {
+            let mut state = self.shared.state();
+            state.is_up = false;
+            std::mem::replace(&mut state.is_out, true)
+        };
+        self.renewed.notify_waiters();
+        was_out
+    }
+
+    /// True if the other nodes have had the time to register their names.
+    fn is_settled(&self) -> bool {
+        let now = self.shared.now();
+        let from = self.settled_from.get().unwrap_or_else(|| {
+            now + match self.shared.config.degraded {
+                Degraded::Allow => self.shared.lease() * u64::from(SETTLING) / u64::from(RENEWALS),
+                Degraded::Refuse => self.shared.lease(),
+            }
+        });
+        self.settled_from.set(Some(from));
+        now >= from
+    }
+
+    /// Another store may lack records of the last one, until each node has registered its names.
+    pub(super) fn check_store(&self) {
+        let store = self.backplane.store();
+        if self.store.replace(store) != store {
+            self.note_outage(
+                "Redis was restarted, or another server has taken its place, or its user may not use INFO",
+            );
+            // Not at the next turn: clients wait.
+            self.suspected.notify_one();
+        }
+    }
+
+    fn note_up(&self) {
+        let was_out = {
+            let mut state = self.shared.state();
+            state.is_up = true;
+            std::mem::take(&mut state.is_out)
+        };
+        if was_out {
+            self.tell(|| ClusterEvent::Reachable);
+        }
+        self.renewed.notify_waiters();
+    }
+
+    fn highest_fence(&self) -> u64 {
+        let ids = self.realms().flat_map(|realm| realm.holders()).map(|holder| holder.fence).max();
+        let names = self.shared.state().held.values().map(|held| held.fence).max();
+        ids.max(names).unwrap_or(0)
+    }
+
+    async fn say_last_words(self: &Rc<Self>, node: NodeId) {
+        while self.send_turn(node).await {}
+        let releases = std::mem::take(&mut self.shared.state().releases);
+        let _ = self.backplane.release(releases).await;
+        let _ = self.backplane.leave(node).await;
+    }
+}

@@ -1,0 +1,403 @@
+//! Sends batches to other nodes: one at a time for each, repeated until it is there. Reads theirs, and acts on them.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_local;
+use tokio::time::{sleep, timeout};
+
+use super::{End, Parked, RETRY_DELAY, Worker};
+use crate::cluster::link::{Arrival, Outbound};
+use crate::cluster::membership::name_of_peer;
+use crate::cluster::packet::{Answer, Batch, NameRef, OwnedName, Packet, Question};
+use crate::cluster::{Backplane, Entry, Position};
+use crate::events::ClusterEvent;
+use crate::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt};
+use crate::wire::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId, numbers};
+
+/// Time for which one read waits for a batch.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// Time for which a batch that was read may stay in the inbox: under load, one removal is enough for many.
+const TRIM_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Most messages that wait for opening connections.
+const MAX_PARKED: usize = 4096;
+
+numbers!(ForwardOutcome: Delivered = 0, NotHere = 1, Dropped = 2);
+
+impl<B: Backplane> Worker<B> {
+    /// Sends for as long as the node lives.
+    pub(super) async fn send(self: &Rc<Self>, node: NodeId) -> Infallible {
+        loop {
+            self.shared.sending.notified().await;
+            while self.send_turn(node).await {}
+        }
+    }
+
+    /// Sends a batch to each node for which packets wait. False if there is none.
+    pub(super) async fn send_turn(self: &Rc<Self>, node: NodeId) -> bool {
+        let batches: Vec<(NodeId, Vec<u8>)> = {
+            let mut state = self.shared.state();
+            let links = state.links.iter_mut();
+            links.filter_map(|(to, link)| Some((*to, link.next_batch(node)?))).collect()
+        };
+        if batches.is_empty() {
+            return false;
+        }
+        let mut may_be_there = false;
+        loop {
+            match self.backplane.append(batches.clone()).await {
+                Ok(arrived) => {
+                    let refused = batches.iter().zip(arrived).filter(|(_, arrived)| !arrived);
+                    for ((to, batch), _) in refused {
+                        if !may_be_there {
+                            self.take_back(batch);
+                        }
+                        self.mark_dead(*to);
+                        // The members tell if it has left or died.
+                        self.suspected.notify_one();
+                    }
+                    return true;
+                }
+                // The reader ignores repeated batches.
+                Err(error) => {
+                    log::debug!("cannot send to other nodes: {error}");
+                    may_be_there = true;
+                    sleep(RETRY_DELAY).await;
+                }
+            }
+        }
+    }
+
+    /// A node is dead, for good.
+    pub(super) fn mark_dead(&self, dead: NodeId) {
+        let (link, member) = {
+            let mut state = self.shared.state();
+            if state.node == Some(dead) || !state.dead.insert(dead) {
+                return;
+            }
+            state.silent.remove(&dead);
+            let member = state.members.iter().find(|member| member.node == dead).cloned();
+            (state.links.remove(&dead), member)
+        };
+        let was_known = link.is_some() || member.as_ref().is_some_and(|member| member.alive);
+        for unsent in link.into_iter().flat_map(Outbound::into_unsent) {
+            self.take_back(&unsent);
+        }
+        // Those that died before this one joined are no news.
+        if was_known {
+            self.gone.borrow_mut().push(dead);
+        }
+        // It may have taken names of clients of ours, and died before it told us.
+        self.doubtful.set(true);
+        self.inbound.borrow_mut().remove(&dead);
+        self.questions.borrow_mut().retain(|_, (asked, _)| *asked != dead);
+        self.seats.borrow_mut().retain(|(node, _), _| *node != dead);
+        self.lose_node(Some(dead));
+    }
+
+    /// Messages that a dead node certainly never got wait here again, and their recipients are sought.
+    fn take_back(&self, batch: &[u8]) {
+        for packet in Batch::read(batch).iter().flat_map(Batch::packets) {
+            if let Packet::Message { to, ticket, .. } = packet {
+                self.settle(&to, ticket, ForwardOutcome::NotHere);
+            }
+        }
+    }
+
+    /// Gives up the outcomes of messages that a node had; `None` means all nodes.
+    pub(super) fn lose_node(&self, node: Option<NodeId>) {
+        self.realms().for_each(|realm| realm.lose_node(node));
+    }
+
+    /// Reads the inbox for as long as the node lives.
+    pub(super) async fn read(self: &Rc<Self>, node: NodeId) -> End {
+        let mut failed = false;
+        let mut last_read = self.shared.now();
+        loop {
+            let position = self.position.borrow().clone();
+            let read = self.backplane.read(node, &position, WAIT).await;
+            match read {
+                Ok(entries) => {
+                    (failed, last_read) = (false, self.shared.now());
+                    self.shared.state().inbox_stalled = false;
+                    if entries.is_empty() {
+                        continue;
+                    }
+                    let mut flushes = Vec::new();
+                    for Entry { position, batch } in entries {
+                        if !self.shared.is_alive(&self.shared.state()) {
+                            // Others believe that we are dead, and have told their clients so.
+                            return End::Lost;
+                        }
+                        self.arrive(&batch, &mut flushes);
+                        self.position.replace(position);
+                    }
+                    flushes.into_iter().for_each(Flush::flush);
+                    self.trim(node);
+                }
+                Err(error) => {
+                    log::debug!("cannot read what other nodes say: {error}");
+                    if !std::mem::replace(&mut failed, true) {
+                        self.suspected.notify_one();
+                    }
+                    self.note_deafness(last_read, &error.to_string());
+                    sleep(RETRY_DELAY).await;
+                }
+            }
+        }
+    }
+
+    /// `read` is the time of the last read of the inbox. In an outage the lease cannot be renewed either, which is in the log
+    /// already.
+    fn note_deafness(&self, read: u64, error: &str) {
+        let mut state = self.shared.state();
+        let inbox_stalled =
+            self.shared.now().saturating_sub(read) > self.shared.lease() && self.shared.may_claim(&state);
+        if inbox_stalled && !std::mem::replace(&mut state.inbox_stalled, true) {
+            drop(state);
+            log::error!("cannot read what other nodes say, so no message of theirs arrives here: {error}");
+        }
+    }
+
+    /// Schedules the removal of read batches from the inbox.
+    fn trim(self: &Rc<Self>, node: NodeId) {
+        if self.trims.replace(true) {
+            return;
+        }
+        let worker = Rc::clone(self);
+        spawn_local(async move {
+            sleep(TRIM_INTERVAL).await;
+            worker.trims.set(false);
+            if worker.node() == Some(node) {
+                let until = worker.position.borrow().clone();
+                // The rest is removed the next time.
+                let _ = worker.backplane.trim(node, &until).await;
+            }
+        });
+    }
+
+    fn arrive(self: &Rc<Self>, bytes: &[u8], flushes: &mut Vec<Flush>) {
+        let Some(batch) = Batch::read(bytes) else {
+            return log::debug!("something in the inbox is no batch");
+        };
+        let from = batch.from;
+        {
+            let mut state = self.shared.state();
+            if state.dead.contains(&from) {
+                return;
+            }
+            state.silent.remove(&from);
+        }
+        let arrival = self.inbound.borrow_mut().entry(from).or_default().note(batch.number);
+        match arrival {
+            Arrival::Repeated => return,
+            Arrival::Gap => {
+                self.tell(|| ClusterEvent::BatchLost { life: from });
+                // It may have said something about names of our clients.
+                self.doubtful.set(true);
+                self.lose_node(Some(from));
+                self.shared.say(from, &Packet::Reset);
+            }
+            Arrival::Next => {}
+        }
+        for packet in batch.packets() {
+            self.handle(from, packet, flushes);
+        }
+    }
+
+    fn handle(self: &Rc<Self>, from: NodeId, packet: Packet<'_>, flushes: &mut Vec<Flush>) {
+        match packet {
+            Packet::Message { to, connection, ticket, from: sender, kind, payload } => {
+                let receipt = self.receipt(from, &to, ticket);
+                let (Ok(sender), Some(kind)) = (PeerId::parse(sender), MessageKind::of_number(kind)) else {
+                    return;
+                };
+                let relayed = self.relayed_answer(&sender, &to, kind, payload);
+                let frame = Frame::of_text(relayed.as_deref().unwrap_or(payload));
+                let message = Outgoing::foreign(sender, kind, frame, receipt);
+                flushes.extend(self.accept(&to, ConnId::new(connection), message));
+            }
+            Packet::Notice { to, connection, payload } => {
+                if let Some((realm, id)) = self.peer_of(&to) {
+                    let notice = Frame::of_text(payload);
+                    flushes.extend(realm.accept_notice(&id, ConnId::new(connection), notice));
+                }
+            }
+            Packet::Settled { to, ticket, outcome } => self.settled(&to, ticket, outcome),
+            Packet::Appeared { name, connection } => {
+                if let Some((realm, id)) = self.peer_of(&name) {
+                    realm.appeared(&id, Owner { node: from, connection: ConnId::new(connection) });
+                }
+            }
+            Packet::Question { number, question } => {
+                let worker = Rc::clone(self);
+                spawn_local(async move {
+                    let answer = worker.answer(from, question).await;
+                    worker.shared.say(from, &Packet::Answer { number, answer });
+                });
+            }
+            Packet::Answer { number, answer } => self.answered(from, number, answer),
+            Packet::Doubt { name } => {
+                self.doubted.borrow_mut().extend(self.peer_of(&name).map(|(_, id)| id));
+            }
+            Packet::Reset => self.lose_node(Some(from)),
+            Packet::Echo { number } => self.echo_heard.set(number.max(self.echo_heard.get())),
+        }
+    }
+
+    /// An answer to a call of this node, with the candidates of its relay.
+    fn relayed_answer(
+        &self,
+        from: &PeerId,
+        to: &NameRef<'_>,
+        kind: MessageKind,
+        text: &str,
+    ) -> Option<String> {
+        let (realm, id) = self.peer_of(to)?;
+        self.node.upgrade()?.relayed_answer(from, &realm.address(&id), kind, text)
+    }
+
+    /// Gives a message to its connection, or reports that this is not here. A message for an opening connection waits
+    /// for it: the next message to it must not overtake this one.
+    fn accept(&self, to: &NameRef<'_>, connection: ConnId, mut message: Outgoing) -> Option<Flush> {
+        let is_call = matches!(message.message, Some((_, MessageKind::Call)));
+        let Some((realm, id)) = (if is_call { self.called(to) } else { self.peer_of(to) }) else {
+            message.settle(ForwardOutcome::NotHere);
+            return None;
+        };
+        let peer = || realm.address(&id);
+        if self.parked.borrow().is_empty() {
+            match realm.accept(&id, connection, message) {
+                Ok(flush) => return flush,
+                Err(refused) => message = refused,
+            }
+        }
+        let mut parked = self.parked.borrow_mut();
+        let is_behind = parked.iter().any(|parked| parked.to == peer());
+        if (is_behind || self.opens(&peer())) && parked.len() < MAX_PARKED {
+            parked.push_back(Parked { to: peer(), connection, message });
+            return None;
+        }
+        drop(parked);
+        // It may have been registered a moment ago.
+        accept_or_refuse(&realm, &id, connection, message)
+    }
+
+    /// Gives parked messages to connections that are open now.
+    pub(super) fn unpark(&self) {
+        if self.parked.borrow().is_empty() {
+            return;
+        }
+        let all = self.parked.take();
+        let (waiting, ready): (VecDeque<Parked>, VecDeque<Parked>) =
+            all.into_iter().partition(|parked| self.opens(&parked.to));
+        self.parked.replace(waiting);
+        for Parked { to, connection, mut message } in ready {
+            match self.realm(&to) {
+                Some(realm) => drop(accept_or_refuse(&realm, &to.id, connection, message)),
+                None => message.settle(ForwardOutcome::NotHere),
+            }
+        }
+    }
+
+    fn settled(&self, to: &NameRef<'_>, ticket: u64, outcome: u8) {
+        if let Some(outcome) = ForwardOutcome::of_number(outcome) {
+            self.settle(to, ticket, outcome);
+        }
+    }
+
+    /// The outcome of a message of this node is known.
+    pub(super) fn settle(&self, to: &NameRef<'_>, ticket: u64, outcome: ForwardOutcome) {
+        if let Some((realm, id)) = self.peer_of(to) {
+            realm.settle(&id, ticket, outcome);
+        }
+    }
+
+    /// Results that came before this node's life ended are valid: other packets are not for this life.
+    pub(super) async fn read_last_results(self: &Rc<Self>, node: NodeId) {
+        loop {
+            let position = self.position.borrow().clone();
+            let Ok(entries) = self.backplane.read(node, &position, Duration::ZERO).await else { return };
+            let Some(last) = entries.last() else { return };
+            self.position.replace(Position(last.position.0.clone()));
+            for entry in &entries {
+                let Some(batch) = Batch::read(&entry.batch) else { continue };
+                let known = self.inbound.borrow_mut().entry(batch.from).or_default().note(batch.number);
+                if known == Arrival::Repeated {
+                    continue;
+                }
+                for packet in batch.packets() {
+                    if let Packet::Settled { to, ticket, outcome } = packet {
+                        self.settled(&to, ticket, outcome);
+                    }
+                }
+            }
+        }
+    }
+
+    fn receipt(&self, from: NodeId, to: &NameRef<'_>, ticket: u64) -> Receipt {
+        let (membership, name) = (Arc::clone(&self.shared), to.to_owned_name());
+        Receipt::new(move |outcome| {
+            let outcome = outcome.number();
+            membership.say(from, &Packet::Settled { to: name.borrowed(), ticket, outcome });
+        })
+    }
+
+    async fn answer(&self, from: NodeId, question: Question) -> Answer {
+        match question {
+            Question::Alive(name, connection) => self.answer_alive(&name, ConnId::new(connection)).await,
+            Question::Yield(name, connection, why) => {
+                let why = CloseReason::of_number(why).unwrap_or(CloseReason::Replaced);
+                self.yield_name(&name, ConnId::new(connection), why);
+                Answer::Yes
+            }
+            Question::Post { name, token, text } => self.take_post(&name, token, text).await,
+            join @ Question::Join { .. } => self.let_in(from, &join),
+            Question::Part { seat } => {
+                self.seats.borrow_mut().remove(&(from, seat));
+                Answer::Yes
+            }
+            question => self.node.upgrade().map_or(Answer::No, |node| node.answer(question)),
+        }
+    }
+
+    fn yield_name(&self, name: &OwnedName, connection: ConnId, why: CloseReason) {
+        let Some((realm, id)) = self.peer_of(&name.borrowed()) else {
+            return self.yield_held(name, connection);
+        };
+        if let Some(yielded) = self.shared.state().opening.get_mut(&name_of_peer(&realm.address(&id))) {
+            // Older ones of its client may be named later.
+            *yielded = (*yielded).max(Some(connection));
+        }
+        if why == CloseReason::Outranked && realm.is_held_by(&id, connection) {
+            self.lost_ids.update(|lost| lost + 1);
+        }
+        realm.yield_id(&id, connection, why);
+    }
+
+    async fn answer_alive(&self, name: &OwnedName, connection: ConnId) -> Answer {
+        let Some((realm, id)) = self.peer_of(&name.borrowed()) else { return Answer::No };
+        if !realm.is_held_by(&id, connection) {
+            // Granted, and not registered yet: no other client may have it now.
+            return if self.opens(&realm.address(&id)) { Answer::Yes } else { Answer::No };
+        }
+        if let Some(answered) = realm.probe(&id) {
+            // An error means the end of the probe, too.
+            let _ = timeout(realm.probe_timeout() * 2, answered).await;
+        }
+        if realm.is_held_by(&id, connection) { Answer::Yes } else { Answer::No }
+    }
+}
+
+/// Gives a message to its connection, or reports that this is not here.
+fn accept_or_refuse(realm: &Realm, to: &PeerId, connection: ConnId, message: Outgoing) -> Option<Flush> {
+    realm.accept(to, connection, message).unwrap_or_else(|mut refused| {
+        refused.settle(ForwardOutcome::NotHere);
+        None
+    })
+}

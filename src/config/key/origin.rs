@@ -1,0 +1,248 @@
+//! Origins of pages, and patterns of them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Maximum bytes of an origin in a request. The longest DNS name has 253.
+pub const MAX_ORIGIN_BYTES: usize = 300;
+
+/// An origin of pages: `https://example.org`, with a port unless it is the default of the scheme. A pattern like
+/// `https://*.example.org` matches all subdomains at any depth, but not `example.org` itself. Origins are compared
+/// in the form that browsers send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Origin {
+    text: String,
+    /// True if it matches several origins.
+    is_pattern: bool,
+}
+
+/// Schemes that people write, and that no page has: browsers load none from them, or give it the origin `null`.
+const NO_PAGES: [&str; 8] = ["ftp", "ftps", "sftp", "file", "ws", "wss", "data", "blob"];
+
+/// The error of a text that is no valid origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidOrigin {
+    /// It has no scheme.
+    #[error("an origin is a scheme and a host, as in https://example.org or https://*.example.org")]
+    NoScheme,
+    /// No page has an origin with this scheme.
+    #[error("no page has an origin with this scheme: give the page's own address, as in https://example.org")]
+    NoPages,
+    /// It has a path, or its scheme or host is invalid.
+    #[error(
+        "an origin is a scheme and a host without a path, as in https://example.org or https://*.example.org"
+    )]
+    Malformed,
+}
+
+impl Origin {
+    /// Parses an origin, in upper or lower case, with or without a final slash and the default port of the scheme.
+    pub fn parse(text: &str) -> Result<Self, InvalidOrigin> {
+        let text = text.to_ascii_lowercase();
+        let (scheme, authority) = text.split_once("://").ok_or(InvalidOrigin::NoScheme)?;
+        if NO_PAGES.contains(&scheme) {
+            return Err(InvalidOrigin::NoPages);
+        }
+        let default_port = match scheme {
+            "https" => ":443",
+            "http" => ":80",
+            _ => "",
+        };
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        let authority = authority.strip_suffix(default_port).unwrap_or(authority);
+        let host = authority.strip_prefix("*.").unwrap_or(authority);
+        let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        let is_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        let valid = !scheme.is_empty()
+            && scheme.chars().all(is_scheme)
+            && !host.is_empty()
+            && !host.starts_with(['.', ':'])
+            && host.chars().all(is_host);
+        let origin =
+            || Origin { text: format!("{scheme}://{authority}"), is_pattern: host.len() < authority.len() };
+        valid.then(origin).ok_or(InvalidOrigin::Malformed)
+    }
+
+    /// A text that matches the same text only, even if no browser sends it: peerjs-server compares all values of `--cors` so.
+    pub fn exact(text: &str) -> Self {
+        Origin { text: text.to_owned(), is_pattern: false }
+    }
+
+    /// The origin of a page: its address without the path.
+    pub fn of_page(address: &str) -> Result<Self, InvalidOrigin> {
+        let (scheme, rest) = address.split_once("://").ok_or(InvalidOrigin::NoScheme)?;
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let origin = Origin::parse(&format!("{scheme}://{authority}"))?;
+        if origin.is_pattern { Err(InvalidOrigin::Malformed) } else { Ok(origin) }
+    }
+
+    /// True if it matches the `Origin` header of a request.
+    pub fn matches(&self, origin: &str) -> bool {
+        match self.text.split_once("*.").filter(|_| self.is_pattern) {
+            None => self.text == origin,
+            // The star matches DNS labels only, so no `/`, `@` or port can slip in.
+            Some((scheme, parent)) => {
+                let host = origin.strip_prefix(scheme);
+                let below = host.and_then(|host| host.strip_suffix(parent)?.strip_suffix('.'));
+                below.is_some_and(|names| {
+                    !names.is_empty() && names.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+                })
+            }
+        }
+    }
+
+    /// The origin in the form that browsers send.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Origin {
+    type Err = InvalidOrigin;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        Origin::parse(text)
+    }
+}
+
+impl From<Origin> for String {
+    fn from(origin: Origin) -> String {
+        origin.text
+    }
+}
+
+impl TryFrom<String> for Origin {
+    type Error = InvalidOrigin;
+
+    fn try_from(text: String) -> Result<Self, InvalidOrigin> {
+        Origin::parse(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(text: &str) -> Origin {
+        Origin::parse(text).unwrap()
+    }
+
+    #[test]
+    fn an_origin_matches_only_itself() {
+        let allowed = origin("https://Example.org/");
+        assert!(allowed.matches("https://example.org"));
+        for other in [
+            "http://example.org",
+            "https://example.org:8443",
+            "https://a.example.org",
+            "https://example.org.evil.test",
+            "null",
+            "",
+        ] {
+            assert!(!allowed.matches(other), "{other}");
+        }
+        assert!(origin("http://localhost:3000").matches("http://localhost:3000"));
+        assert!(origin("https://example.org:443").matches("https://example.org"));
+    }
+
+    #[test]
+    fn an_exact_text_matches_only_itself() {
+        for text in ["example.org", "*.example.org", "https://a.test,https://b.test", "https://Example.org/x"]
+        {
+            assert!(Origin::exact(text).matches(text));
+            assert!(
+                !Origin::exact(text).matches("https://a.example.org")
+                    && !Origin::exact(text).matches("a.example.org")
+            );
+        }
+    }
+
+    #[test]
+    fn a_star_matches_subdomains_only() {
+        let allowed = origin("https://*.example.org");
+        for fine in ["https://a.example.org", "https://a.b-c.example.org"] {
+            assert!(allowed.matches(fine), "{fine}");
+        }
+        for other in [
+            "https://example.org",
+            "https://.example.org",
+            "https://evilexample.org",
+            "https://evil.test/.example.org",
+            "https://evil.test:1.example.org",
+            "https://user@a.example.org",
+            "http://a.example.org",
+            "https://a.example.org.evil.test",
+            "https://a.example.org:8443",
+        ] {
+            assert!(!allowed.matches(other), "{other}");
+        }
+        assert!(origin("http://*.test:8080").matches("http://a.test:8080"));
+    }
+
+    #[test]
+    fn an_invalid_origin_is_refused() {
+        for (why, texts) in [
+            (InvalidOrigin::NoScheme, &["", "example.org", "*", "null", "https:example.org"][..]),
+            (InvalidOrigin::NoPages, &["ftp://example.org", "WSS://example.org", "file:///index.html"]),
+            (
+                InvalidOrigin::Malformed,
+                &[
+                    "https://",
+                    "https://*.",
+                    "https://a/b",
+                    "https://*",
+                    "https://a b",
+                    "://a",
+                    "https://*.*.a",
+                    "https://:8080",
+                ],
+            ),
+        ] {
+            for text in texts {
+                assert_eq!(Origin::parse(text), Err(why), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_origin_of_a_page_has_no_path_and_no_default_port() {
+        for (address, origin) in [
+            ("https://example.org", "https://example.org"),
+            ("HTTPS://Example.ORG/app/?a=//b#c", "https://example.org"),
+            ("https://example.org?a", "https://example.org"),
+            ("https://example.org:443/", "https://example.org"),
+            ("http://example.org:80", "http://example.org"),
+            ("https://example.org:80", "https://example.org:80"),
+            ("http://localhost:3000/x", "http://localhost:3000"),
+            ("http://[::1]:9000/", "http://[::1]:9000"),
+            ("https://a.example/*", "https://a.example"),
+            ("capacitor://localhost", "capacitor://localhost"),
+        ] {
+            assert_eq!(Origin::of_page(address).map(String::from), Ok(origin.to_owned()), "{address}");
+        }
+        for address in [
+            "",
+            "example.org",
+            "https://",
+            "https:///path",
+            "https://:443",
+            "https://*.example.org",
+            "https://user@example.org",
+            "https://b\u{fc}cher.example",
+            "ftp://example.org/index.html",
+            "file:///home/me/index.html",
+            "null",
+        ] {
+            assert!(Origin::of_page(address).is_err(), "{address}");
+        }
+    }
+}

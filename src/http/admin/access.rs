@@ -1,0 +1,368 @@
+//! Decides whether a caller may use the API: by a token, by a session of a browser, or because it is on this machine.
+//!
+//! A session is a cookie that stands for a token, and nothing is stored. The cookie is the second at which it expires, and an
+//! HMAC of that by the token. So it is valid on all nodes with the same token, and ends when the token changes.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::web::{Data, Json};
+use actix_web::{Error, HttpRequest, HttpResponse, delete, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
+use serde::Deserialize;
+use subtle::ConstantTimeEq as _;
+use tokio::time::timeout;
+use utoipa::ToSchema;
+
+use super::dashboard;
+use super::problem::Problem;
+use super::state::{Ops, Reply};
+use crate::config::{AdminToken, ApiTokens};
+use crate::keys::unix_time;
+use crate::limits::GuessSource;
+use crate::runtime::Runtime;
+
+/// Time limit for a request, its body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Browsers set it, and pages cannot change it.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Headers that proxies add.
+const PROXY_HEADERS: [HeaderName; 2] = [header::FORWARDED, HeaderName::from_static("x-forwarded-for")];
+
+const UNAUTHORIZED: &str = "the admin token of the server is missing or wrong, or the session has ended: send Authorization: \
+    Bearer …";
+
+const ONLY_READS: &str = "the read token may change nothing: use the admin token (--admin_token) for changes";
+
+const ONLY_METRICS: &str = "the metrics token may only read GET /metrics: use the read token (--read_token) to read other things, \
+    and the admin token (--admin_token) for changes";
+
+const NOT_LOCAL: &str = "without --admin_token_file, only programs on the server's machine are allowed: send requests to \
+    localhost or a loopback address, without a proxy, and not from a page of another site";
+
+const OTHER_SITE: &str =
+    "a browser sent this request for a page of another site (Sec-Fetch-Site), which is not allowed";
+
+/// Cookies are shared across ports, so two servers at one host name share it.
+const COOKIE: &str = "peerbroker_session";
+
+/// Lifetime of a session, in seconds.
+const LIFETIME: u64 = 12 * 60 * 60;
+
+/// The paths of health and readiness.
+const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
+/// The path at which browsers log in.
+const LOGIN: &str = "/api/session";
+
+/// The path of the metrics.
+const METRICS: &str = "/metrics";
+
+/// What a token allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    All,
+    Read,
+    Metrics,
+}
+
+impl Scope {
+    fn check(self, method: &Method, path: &str) -> Result<(), Problem> {
+        let is_read = method.is_safe();
+        let forbidden = match self {
+            Scope::Read if !is_read && path != LOGIN => ONLY_READS,
+            Scope::Metrics if !is_read || path != METRICS => ONLY_METRICS,
+            _ => return Ok(()),
+        };
+        Err(Problem::new(StatusCode::FORBIDDEN, forbidden))
+    }
+}
+
+pub(super) async fn guard<B: MessageBody>(
+    ops: Data<Ops>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    check(&ops, &request)?;
+    let answered = timeout(REQUEST_TIMEOUT, next.call(request)).await;
+    answered.map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long"))?
+}
+
+fn check(ops: &Ops, request: &ServiceRequest) -> Result<(), Problem> {
+    if PROBES.contains(&request.path()) {
+        return Ok(());
+    }
+    // Without its data the dashboard is an empty page, so any page may link to it.
+    let is_page = dashboard::is_page(request.request());
+    if !is_page {
+        check_site(request.headers())?;
+    }
+    let tokens = ops.runtime.api_tokens.load();
+    let is_login = request.method() == Method::POST && request.path() == LOGIN;
+    if tokens.has_login() && (is_page || dashboard::is_file(request.request()) || is_login) {
+        return Ok(());
+    }
+    let given = request.headers().get(header::AUTHORIZATION).filter(|_| tokens.is_some());
+    let scope = match given {
+        Some(given) => {
+            let (scheme, given) = given.as_bytes().split_at_checked(BEARER.len()).unwrap_or_default();
+            let given = if scheme.eq_ignore_ascii_case(BEARER) { given } else { &[] };
+            check_guess(&ops.runtime, &tokens, request.request(), given)
+        }
+        None => check_session(&tokens, request),
+    };
+    match scope {
+        Ok(scope) => scope.check(request.method(), request.path()),
+        // Without an admin token, local programs may do all.
+        Err(_) if tokens.admin.is_none() && check_local(request).is_ok() => Ok(()),
+        Err(_) if !tokens.is_some() => check_local(request),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Refuses requests from pages of other sites, even with the token.
+fn check_site(headers: &HeaderMap) -> Result<(), Problem> {
+    let site = headers.get(SEC_FETCH_SITE);
+    let is_allowed = site.is_none_or(|site| site == "same-origin" || site == "none");
+    is_allowed.then_some(()).ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, OTHER_SITE))
+}
+
+/// Checks a token that a caller gave. Above the rate limit of wrong tokens, no token is compared. If the right one still
+/// passed, the limit would not limit guesses.
+fn check_guess(
+    runtime: &Runtime,
+    tokens: &ApiTokens,
+    request: &HttpRequest,
+    given: &[u8],
+) -> Result<Scope, Problem> {
+    let address = request.peer_addr().map(|peer| peer.ip());
+    let (guesser, now) = (GuessSource::new(address, is_forwarded(request.headers())), runtime.now());
+    let checked = runtime.admin.wrong_tokens.check(guesser, now);
+    checked.inspect_err(|too_many| runtime.limit_hit(too_many.limit, address))?;
+    // Compares all tokens, each in constant time, so that the time reveals nothing about them.
+    let is_right = |token: &AdminToken| bool::from(given.ct_eq(token.as_str().as_bytes()));
+    let scopes = scopes(tokens).map(|(token, scope)| token.is_some_and(is_right).then_some(scope));
+    scopes.into_iter().flatten().next().ok_or_else(|| {
+        runtime.admin.wrong_tokens.count_wrong(guesser, now);
+        Problem::new(StatusCode::UNAUTHORIZED, UNAUTHORIZED)
+    })
+}
+
+/// The tokens, and what each allows.
+fn scopes(tokens: &ApiTokens) -> [(Option<&AdminToken>, Scope); 3] {
+    let ApiTokens { admin, read, metrics } = tokens;
+    [(admin.as_ref(), Scope::All), (read.as_ref(), Scope::Read), (metrics.as_ref(), Scope::Metrics)]
+}
+
+const BEARER: &[u8] = b"Bearer ";
+
+/// A browser sends its cookie for every page. So a change is accepted only if a page of this server asks for it.
+fn check_session(tokens: &ApiTokens, request: &ServiceRequest) -> Result<Scope, Problem> {
+    let headers = request.headers();
+    let mut scopes = scopes(tokens).into_iter();
+    let scope = scopes.find_map(|(token, scope)| has_session(token?, headers).then_some(scope));
+    let Some(scope) = scope else {
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, UNAUTHORIZED));
+    };
+    let is_ours =
+        headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin") || is_own_origin(headers);
+    (request.method().is_safe() || is_ours)
+        .then_some(scope)
+        .ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, OTHER_SITE))
+}
+
+/// True if the page that asks is one of the host that it asks. Browsers send no `Sec-Fetch-Site` over plain HTTP to another
+/// machine, but they send `Origin` with each change.
+fn is_own_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let (Some(origin), Some(host)) = (text(header::ORIGIN), text(header::HOST)) else { return false };
+    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+}
+
+/// Without a token, only programs of this machine are allowed, and the dashboard in its browsers, but not pages of others or
+/// proxies.
+fn check_local(request: &ServiceRequest) -> Result<(), Problem> {
+    let headers = request.headers();
+    let is_local = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+    let is_by_page = headers.contains_key(header::ORIGIN) && !is_own_origin(headers);
+    // DNS rebinding: a page could make its own host name resolve to this machine, and would be same-origin.
+    let is_by_name =
+        headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_some_and(is_loopback_name);
+    let is_allowed = is_local && is_by_name && !is_by_page && !is_forwarded(headers);
+    is_allowed.then_some(()).ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, NOT_LOCAL))
+}
+
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    PROXY_HEADERS.iter().any(|name| headers.contains_key(name))
+}
+
+/// True if a `Host` is `localhost` or a loopback address.
+fn is_loopback_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => host.split(':').next(),
+    };
+    name.is_some_and(|name| {
+        name.eq_ignore_ascii_case("localhost")
+            || name.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
+    })
+}
+
+/// The body of a browser's login.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Login {
+    /// The admin token, or the read token.
+    token: String,
+}
+
+/// Begins a session in a browser: sets a cookie that counts as the token for 12 hours. Does nothing on a server without a
+/// token.
+#[utoipa::path(
+    tag = "session",
+    security(()),
+    request_body(content = Login, example = json!({"token": "the-token-of-the-operator"})),
+    responses((status = NO_CONTENT, description = "the session has begun"), Problem)
+)]
+#[post("/api/session")]
+pub(super) async fn log_in(ops: Data<Ops>, request: HttpRequest, login: Json<Login>) -> Reply {
+    let mut response = HttpResponse::NoContent();
+    let tokens = ops.runtime.api_tokens.load();
+    if tokens.has_login() {
+        let scope = check_guess(&ops.runtime, &tokens, &request, login.token.as_bytes())?;
+        scope.check(request.method(), LOGIN)?;
+        let mut scopes = scopes(&tokens).into_iter();
+        let token = scopes.find_map(|(token, allowed)| token.filter(|_| allowed == scope));
+        let token = token.ok_or_else(Problem::internal)?;
+        response.insert_header((
+            header::SET_COOKIE,
+            cookie(&request, &value(token, unix_time().saturating_add(LIFETIME)), LIFETIME)?,
+        ));
+    }
+    Ok(response.finish())
+}
+
+/// Ends the session in this browser.
+#[utoipa::path(
+    tag = "session",
+    responses((status = NO_CONTENT, description = "the browser has no session"), Problem)
+)]
+#[delete("/api/session")]
+pub(super) async fn log_out(request: HttpRequest) -> Reply {
+    let none = cookie(&request, "", 0)?;
+    Ok(HttpResponse::NoContent().insert_header((header::SET_COOKIE, none)).finish())
+}
+
+/// True if the request has a cookie of a session that has not ended.
+fn has_session(token: &AdminToken, headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(header::COOKIE).filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.any(|(name, value)| name == COOKIE && is_valid(token, value, unix_time()))
+}
+
+fn cookie(request: &HttpRequest, value: &str, max_age: u64) -> Result<HeaderValue, Problem> {
+    let mut cookie = format!("{COOKIE}={value}; Max-Age={max_age}; Path=/; HttpOnly; SameSite=Strict");
+    // Any client can send this header: it only makes the sender's own cookie stricter.
+    let proto = request.headers().get(header::X_FORWARDED_PROTO);
+    if proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https")) {
+        let _ = write!(cookie, "; Secure");
+    }
+    HeaderValue::from_str(&cookie).map_err(|_| Problem::internal())
+}
+
+fn value(token: &AdminToken, expires: u64) -> String {
+    let tag = hmac::sign(&key(token), signed(expires).as_bytes());
+    format!("{expires}.{}", URL_SAFE_NO_PAD.encode(tag))
+}
+
+fn is_valid(token: &AdminToken, value: &str, now: u64) -> bool {
+    let Some((expires, tag)) = value.split_once('.') else { return false };
+    let (Ok(expires), Ok(tag)) = (expires.parse::<u64>(), URL_SAFE_NO_PAD.decode(tag)) else { return false };
+    // ring compares in constant time.
+    expires > now && hmac::verify(&key(token), signed(expires).as_bytes(), &tag).is_ok()
+}
+
+fn key(token: &AdminToken) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, token.as_str().as_bytes())
+}
+
+/// The text that is signed. It names its purpose, in case the token signs other texts one day.
+fn signed(expires: u64) -> String {
+    format!("peerbroker session until {expires}")
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn an_origin_is_that_of_the_host_with_its_port() {
+        let is_own = |origin: &str, host: &str| {
+            let request = TestRequest::default().insert_header((header::ORIGIN, origin));
+            is_own_origin(request.insert_header((header::HOST, host)).to_http_request().headers())
+        };
+        assert!(is_own("http://localhost:9001", "localhost:9001"));
+        assert!(is_own("https://Ops.Example.org", "ops.example.org"));
+        for (origin, host) in [
+            ("http://localhost:9000", "localhost:9001"),
+            ("http://localhost:9001.evil.test", "localhost:9001"),
+            ("http://evil.test", "localhost:9001"),
+            ("null", "localhost:9001"),
+            ("", ""),
+            ("ftp://localhost:9001", "localhost:9001"),
+        ] {
+            assert!(!is_own(origin, host), "{origin} {host}");
+        }
+        assert!(!is_own_origin(TestRequest::default().to_http_request().headers()));
+    }
+
+    #[test]
+    fn only_names_of_this_machine_are_local() {
+        for local in ["localhost", "LOCALHOST:9001", "127.0.0.1:9001", "127.0.0.2", "[::1]:9001", "[::1]"] {
+            assert!(is_loopback_name(local), "{local}");
+        }
+        for other in
+            ["", "evil.test", "evil.test:9001", "localhost.evil.test", "192.0.2.1", "[2001:db8::1]:1"]
+        {
+            assert!(!is_loopback_name(other), "{other}");
+        }
+    }
+
+    fn token(text: &str) -> AdminToken {
+        AdminToken::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_session_ends_with_its_time_and_with_its_token() {
+        let (token, other) = (token("a-token-of-the-operator"), token("a-token-of-another-one"));
+        let value = value(&token, 1000);
+        assert!(is_valid(&token, &value, 999));
+        assert!(!is_valid(&token, &value, 1000), "it has expired");
+        assert!(!is_valid(&other, &value, 999), "the token has changed");
+    }
+
+    #[test]
+    fn a_session_cannot_be_changed_or_made_up() {
+        let token = token("a-token-of-the-operator");
+        let value = value(&token, 1000);
+        let (_, tag) = value.split_once('.').unwrap();
+        let cut = &value[..value.len() - 1];
+        for other in [&format!("2000.{tag}"), &format!("01000.{tag}x"), cut, "1000.", "1000", ".", "", "x.y"]
+        {
+            assert!(!is_valid(&token, other, 0), "{other}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Operations on keys.
+
+use actix_web::web::{Data, Json, Path, Query};
+use actix_web::{HttpRequest, HttpResponse, delete, get, http::header, patch, post};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::problem::Problem;
+use super::state::{JsonResult, Ops, Page, Reply, Search, actor, blocking, cut_to_page};
+use crate::keys::{Change, Key, RANDOM_KEY_CHARS, Settings};
+use crate::runtime::Runtime;
+use crate::wire::ApiKey;
+
+/// A JSON object. serde would also read the types below from arrays.
+type Body = Json<Map<String, Value>>;
+
+/// The schema of a new key: a [`Change`] and the key itself.
+struct NewKey;
+
+/// A key as the API shows it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ShownKey)]
+pub(super) struct ShownKey {
+    /// Without secrets.
+    #[serde(flatten)]
+    #[schema(value_type = Key)]
+    key: Value,
+    /// Number of connected clients.
+    clients: usize,
+}
+
+/// One page of keys.
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyPage)]
+pub(super) struct KeyPage {
+    /// Sorted by key.
+    keys: Vec<ShownKey>,
+    /// The `after` of the next page; `null` on the last page.
+    next: Option<String>,
+}
+
+impl PartialSchema for NewKey {
+    fn schema() -> RefOr<Schema> {
+        let key =
+            ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).description(Some(format!(
+                "The key itself, 1 to {} bytes. Default: {RANDOM_KEY_CHARS} random letters and digits.",
+                ApiKey::MAX_BYTES
+            )));
+        let mut schema = Change::schema();
+        if let RefOr::T(Schema::Object(object)) = &mut schema {
+            object.properties.insert("key".to_owned(), key.into());
+            object.description = Some("A new key. Omitted members have their defaults.".to_owned());
+            object.examples = vec![json!({
+                "key": "my-game",
+                "name": "My game",
+                "origins": ["https://game.example.org"],
+                "concurrent_limit": 100
+            })];
+        }
+        schema
+    }
+}
+
+impl ToSchema for NewKey {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Change::schemas(schemas);
+    }
+}
+
+/// Lists keys.
+#[utoipa::path(tag = "keys", params(Page), responses((status = OK, body = KeyPage, description = "one page of keys"), Problem))]
+#[get("/api/keys")]
+pub(super) async fn list_keys(ops: Data<Ops>, page: Query<Page>) -> JsonResult<KeyPage> {
+    let limit = page.limit()?;
+    let shown = blocking(ops, move |runtime| {
+        let mut keys = runtime.admin.all_keys()?;
+        let (after, search) = (page.after.as_deref(), Search::new(page.search.as_deref()));
+        keys.retain(|key| after.is_none_or(|after| key.key.as_str() > after));
+        keys.retain(|key| search.is_in(key.key.as_str()) || search.is_in(&key.name));
+        keys.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        keys.truncate(limit + 1);
+        let next = cut_to_page(&mut keys, limit, |key| key.key.to_string());
+        let keys = keys.iter().map(|key| to_shown(runtime, key)).collect::<Result<_, _>>()?;
+        Ok(KeyPage { keys, next })
+    });
+    shown.await.map(Json)
+}
+
+/// Adds a key.
+#[utoipa::path(
+    tag = "keys",
+    request_body = NewKey,
+    responses(
+        (status = CREATED, body = ShownKey, description = "the key", headers(("Location" = String, description = "the path of the key"))),
+        Problem
+    )
+)]
+#[post("/api/keys")]
+pub(super) async fn add_key(ops: Data<Ops>, request: HttpRequest, body: Body) -> Reply {
+    let (actor, mut body) = (actor(&request), body.into_inner());
+    let key: Option<String> = read(body.remove("key").unwrap_or_default())?;
+    let key = key.map(|key| ApiKey::parse(&key)).transpose()?;
+    let settings: Change = read(Value::Object(body))?;
+    let (added, location) = blocking(ops, move |runtime| {
+        let mut key = Key::new(key, "", Settings::default());
+        key.apply(settings);
+        let key = runtime.admin.add_key(actor, key)?;
+        let in_path = utf8_percent_encode(key.key.as_str(), NON_ALPHANUMERIC);
+        Ok((to_shown(runtime, &key)?, format!("/api/keys/{in_path}")))
+    })
+    .await?;
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(added))
+}
+
+/// Shows a key.
+#[utoipa::path(
+    tag = "keys",
+    params(("key" = String, Path, example = "my-game")),
+    responses((status = OK, body = ShownKey, description = "the key"), Problem)
+)]
+#[get("/api/keys/{key}")]
+pub(super) async fn show_key(ops: Data<Ops>, key: Path<String>) -> JsonResult<ShownKey> {
+    let key = parse_key(&key)?;
+    blocking(ops, move |runtime| to_shown(runtime, &runtime.admin.one_key(&key)?)).await.map(Json)
+}
+
+/// Changes the given settings of a key; the others stay.
+#[utoipa::path(
+    tag = "keys",
+    params(("key" = String, Path, example = "my-game")),
+    request_body(content = Change, example = json!({"allow_discovery": true})),
+    responses((status = OK, body = ShownKey, description = "the key"), Problem)
+)]
+#[patch("/api/keys/{key}")]
+pub(super) async fn change_key(
+    ops: Data<Ops>,
+    request: HttpRequest,
+    key: Path<String>,
+    body: Body,
+) -> JsonResult<ShownKey> {
+    let (actor, key) = (actor(&request), parse_key(&key)?);
+    let change: Change = read(Value::Object(body.into_inner()))?;
+    let shown = blocking(ops, move |runtime| {
+        let changed = runtime.admin.change_key(actor, &key, change)?;
+        to_shown(runtime, &changed)
+    });
+    shown.await.map(Json)
+}
+
+/// Removes a key and closes its clients.
+#[utoipa::path(
+    tag = "keys",
+    params(("key" = String, Path, example = "my-game")),
+    responses((status = NO_CONTENT, description = "the key is removed"), Problem)
+)]
+#[delete("/api/keys/{key}")]
+pub(super) async fn remove_key(ops: Data<Ops>, request: HttpRequest, key: Path<String>) -> Reply {
+    let (actor, key) = (actor(&request), parse_key(&key)?);
+    blocking(ops, move |runtime| Ok(runtime.admin.remove_key(actor, &key)?)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Reads the key of a path. An invalid key gets the same 404 as an unknown one.
+pub(super) fn parse_key(key: &str) -> Result<ApiKey, Problem> {
+    ApiKey::parse(key).map_err(|_| Problem::not_found("there is no such key"))
+}
+
+/// Reads JSON whose members are all optional. An error names the first member that is wrong.
+fn read<T: DeserializeOwned>(json: Value) -> Result<T, Problem> {
+    serde_json::from_value(json.clone()).map_err(|error| {
+        let wrong = json.as_object().into_iter().flatten().find_map(|(name, value)| {
+            let alone = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
+            let error = serde_json::from_value::<T>(alone).err()?;
+            Some(format!("{name}: {error}"))
+        });
+        Problem::unprocessable(wrong.unwrap_or_else(|| error.to_string()))
+    })
+}
+
+fn to_shown(runtime: &Runtime, key: &Key) -> Result<ShownKey, Problem> {
+    let json = key.public_json().map_err(|error| {
+        log::error!("cannot write a key as JSON: {error}");
+        Problem::internal()
+    })?;
+    Ok(ShownKey {
+        key: json,
+        clients: runtime.node.tenant(key.key.as_str()).map_or(0, |tenant| tenant.len()),
+    })
+}

@@ -1,0 +1,114 @@
+//! Operations on the peers of a key.
+
+use actix_web::web::{Data, Json, Path, Query};
+use actix_web::{HttpRequest, HttpResponse, delete, get};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::keys::parse_key;
+use super::problem::Problem;
+use super::state::{JsonResult, Ops, Page, Reply, Search, actor, blocking, cut_to_page};
+use crate::node::{Node, PeerReport};
+use crate::wire::PeerId;
+
+/// Clients that a search reads in one request, and per question. In a cluster each question costs every node some work.
+const MAX_SEARCHED: usize = 20_000;
+const SEARCHED_AT_ONCE: usize = 2000;
+
+/// One page of clients.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PeerPage)]
+pub(super) struct PeerPage {
+    /// Sorted by id.
+    peers: Vec<PeerReport>,
+    /// The `after` of the next page; `null` on the last page.
+    next: Option<String>,
+}
+
+/// Lists the connected clients of a key. A search among very many clients takes several pages, and some may be empty.
+#[utoipa::path(
+    tag = "peers",
+    params(("key" = String, Path, example = "my-game"), Page),
+    responses((status = OK, body = PeerPage, description = "one page of clients"), Problem)
+)]
+#[get("/api/keys/{key}/peers")]
+pub(super) async fn list_peers(ops: Data<Ops>, key: Path<String>, page: Query<Page>) -> JsonResult<PeerPage> {
+    let (key, limit) = (parse_key(&key)?, page.limit()?);
+    if ops.runtime.node.tenant(key.as_str()).is_none() {
+        // A disabled key has no clients. An unknown key is an error.
+        blocking(ops, move |runtime| Ok(runtime.admin.one_key(&key)?)).await?;
+        return Ok(Json(PeerPage { peers: Vec::new(), next: None }));
+    }
+    let search = Search::new(page.search.as_deref());
+    if !search.is_for_all() {
+        let after = page.into_inner().after;
+        return Ok(Json(find(&ops.runtime.node, key.as_str(), after, limit, &search).await));
+    }
+    let mut peers = ops.runtime.node.peers_after(key.as_str(), page.after.as_deref(), limit + 1).await;
+    let mut ids: Vec<String> = peers.iter().map(|peer| peer.id.clone()).collect();
+    ids.dedup();
+    let next = cut_to_page(&mut ids, limit, String::clone);
+    peers.retain(|peer| ids.last().is_some_and(|last| peer.id <= *last));
+    Ok(Json(PeerPage { peers, next }))
+}
+
+async fn find(node: &Node, key: &str, mut after: Option<String>, limit: usize, search: &Search) -> PeerPage {
+    let fits = |peer: &PeerReport| {
+        search.is_in(&peer.id) || peer.address.is_some_and(|address| search.begins(&address.to_string()))
+    };
+    let mut found: Vec<PeerReport> = Vec::new();
+    for _ in 0..MAX_SEARCHED / SEARCHED_AT_ONCE {
+        let peers = node.peers_after(key, after.as_deref(), SEARCHED_AT_ONCE).await;
+        let Some(last) = peers.last().map(|peer| peer.id.clone()) else {
+            return PeerPage { peers: found, next: None };
+        };
+        after = Some(last);
+        for peer in peers.into_iter().filter(fits) {
+            // Clients of one id belong to one page, because the next one begins after that id.
+            if found.len() >= limit
+                && let Some(end) = found.last().filter(|end| end.id != peer.id)
+            {
+                let next = Some(end.id.clone());
+                return PeerPage { peers: found, next };
+            }
+            found.push(peer);
+        }
+    }
+    PeerPage { peers: found, next: after }
+}
+
+/// Shows a connected client, and in a cluster the node that has its connection.
+#[utoipa::path(
+    tag = "peers",
+    params(("key" = String, Path, example = "my-game"), ("id" = String, Path, example = "alice")),
+    responses((status = OK, body = PeerReport, description = "the client"), Problem)
+)]
+#[get("/api/keys/{key}/peers/{id}")]
+pub(super) async fn show_peer(ops: Data<Ops>, path: Path<(String, String)>) -> JsonResult<PeerReport> {
+    let (key, id) = path.into_inner();
+    let (key, not_found) = (parse_key(&key)?, || Problem::not_found("no such client is connected"));
+    let id = PeerId::parse(&id).map_err(|_| not_found())?;
+    // A PeerJS client and a guest may have the same id, and in an outage clients of two nodes.
+    let peer = ops.runtime.node.peers_called(key.as_str(), &id).await.into_iter().next();
+    peer.map(Json).ok_or_else(not_found)
+}
+
+/// Closes the connection of a client with the close code 4005. The client may reconnect: to ban it, set `auth` of the key.
+#[utoipa::path(
+    tag = "peers",
+    params(("key" = String, Path, example = "my-game"), ("id" = String, Path, example = "alice")),
+    responses((status = NO_CONTENT, description = "the client is disconnected"), Problem)
+)]
+#[delete("/api/keys/{key}/peers/{id}")]
+pub(super) async fn kick_peer(ops: Data<Ops>, request: HttpRequest, path: Path<(String, String)>) -> Reply {
+    let (actor, (key, id)) = (actor(&request), path.into_inner());
+    let key = parse_key(&key)?;
+    let kicked = match PeerId::parse(&id) {
+        Ok(id) => ops.runtime.admin.kick(actor, &key, &id).await,
+        Err(_) => false,
+    };
+    if !kicked {
+        return Err(Problem::not_found("no such client is connected"));
+    }
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,146 @@
+//! Samples of the server's numbers: the latest, and those of the last five minutes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use utoipa::ToSchema;
+
+use crate::clock::millis;
+use crate::events::{Count, Outcome};
+use crate::runtime::Runtime;
+use crate::wire::DropReason;
+
+/// The time from sample to sample.
+pub(super) const TICK: Duration = Duration::from_secs(1);
+
+/// Samples that are kept: those of five minutes.
+const KEPT: usize = 300;
+
+/// Readers at a time. Each costs a task, and the work for one message a second.
+const MAX_READERS: usize = 16;
+
+/// The samples, for all readers.
+pub(super) struct Samples {
+    history: Mutex<VecDeque<Sample>>,
+    latest: watch::Sender<Sample>,
+    readers: Arc<Semaphore>,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        let readers = Arc::new(Semaphore::new(MAX_READERS));
+        Samples { history: Mutex::default(), latest: watch::Sender::default(), readers }
+    }
+}
+
+impl Samples {
+    /// Takes a sample, and gives it to all readers.
+    pub(super) fn take(&self, runtime: &Runtime) {
+        let sample = Sample::take(runtime);
+        {
+            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            if history.len() >= KEPT {
+                history.pop_front();
+            }
+            history.push_back(sample.clone());
+        }
+        self.latest.send_replace(sample);
+    }
+
+    /// Lets one more reader in, if there is room.
+    pub(super) fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.readers).try_acquire_owned().ok()
+    }
+
+    /// Gets all samples from now on, or the latest of them.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Sample> {
+        self.latest.subscribe()
+    }
+
+    /// The samples of the last five minutes, the oldest first.
+    pub(super) fn history(&self) -> VecDeque<Sample> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The server's numbers at one moment. Totals are since the start of the server.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[schema(as = LiveSample)]
+pub(super) struct Sample {
+    /// Milliseconds since the start of the server.
+    uptime: u64,
+    /// Clients that have an id, of all keys.
+    clients: usize,
+    /// WebSockets and streams, including those that are opening or closing.
+    connections: usize,
+    /// Bytes of messages that wait for absent peers.
+    queued_bytes: usize,
+    /// Total of connections that got an id.
+    opened: u64,
+    /// Total of connections that lost their id.
+    closed: u64,
+    /// Total of refused clients.
+    refused: u64,
+    /// Total of messages that were delivered.
+    delivered: u64,
+    /// Total of messages that waited for their recipient.
+    queued: u64,
+    /// Total of messages that expired or were dropped.
+    lost: u64,
+    /// CPU time of the process in seconds; `null` where the system does not report it.
+    cpu_seconds: Option<f64>,
+    /// Resident memory of the process in bytes; `null` where the system does not report it.
+    memory_bytes: Option<u64>,
+    /// Calls that the relay knows; `null` without a relay.
+    relay_calls: Option<usize>,
+    /// Total of relayed bytes; `null` without a relay.
+    relay_bytes: Option<u64>,
+    /// Allocations of the TURN server; `null` without one.
+    turn_allocations: Option<usize>,
+    /// Total of bytes that the TURN server has relayed; `null` without one.
+    turn_bytes: Option<u64>,
+}
+
+impl Sample {
+    fn take(runtime: &Runtime) -> Self {
+        let counters = runtime.events.counters();
+        let dropped = DropReason::ALL.into_iter().map(Outcome::Dropped);
+        let (relay, turn) =
+            (runtime.node.relay().map(|relay| relay.totals()), runtime.turn().map(|turn| turn.totals()));
+        let process = process();
+        Sample {
+            uptime: millis(runtime.uptime()),
+            clients: runtime.node.peers(),
+            connections: runtime.connections(),
+            queued_bytes: runtime.node.queued_bytes(),
+            opened: counters.total(Count::Opened),
+            closed: counters.closed_by_reason().map(|(_, count)| count).sum(),
+            refused: counters.refused_by_reason().map(|(_, count)| count).sum(),
+            delivered: counters.messages_with(Outcome::Delivered),
+            queued: counters.messages_with(Outcome::Queued),
+            lost: dropped.chain([Outcome::Expired]).map(|outcome| counters.messages_with(outcome)).sum(),
+            cpu_seconds: process.map(|(cpu, _)| cpu),
+            memory_bytes: process.map(|(_, memory)| memory),
+            relay_calls: relay.as_ref().map(|relay| relay.calls),
+            relay_bytes: relay.as_ref().map(|relay| relay.traffic.bytes),
+            turn_allocations: turn.as_ref().map(|turn| turn.allocations),
+            turn_bytes: turn.as_ref().map(|turn| turn.traffic.bytes),
+        }
+    }
+}
+
+/// CPU time in seconds and resident memory in bytes.
+#[cfg(target_os = "linux")]
+fn process() -> Option<(f64, u64)> {
+    let stat = procfs::process::Process::myself().and_then(|myself| myself.stat()).ok()?;
+    let seconds = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second().max(1) as f64;
+    Some((seconds, stat.rss * procfs::page_size()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn process() -> Option<(f64, u64)> {
+    None
+}

@@ -1,0 +1,333 @@
+//! Statistics of the broker, the mistakes of its clients, and its health, which needs no token and reveals no secrets.
+
+use std::collections::BTreeMap;
+
+use actix_web::web::{Data, Json};
+use actix_web::{HttpResponse, get, http::StatusCode};
+use peerbroker_core::media_api::{RelayTotals, Traffic, TurnTotals};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::problem::Problem;
+use super::state::{JsonResult, Ops, blocking};
+use crate::clock::millis;
+use crate::events::Count;
+use crate::node::{Node, NodeCounts, NodeReport};
+use crate::runtime::{LastReloads, RecentMistake};
+use crate::webhooks::WebhookTotals;
+use crate::wire::{CloseReason, MessageKind};
+
+/// Current state of the server, and totals since its start.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Stats)]
+pub(super) struct Stats {
+    /// Version of the server.
+    version: &'static str,
+    /// Seconds since the start.
+    uptime: u64,
+    /// Number of keys, including disabled ones.
+    keys: usize,
+    /// Keys with clients, now or a moment ago.
+    active_keys: usize,
+    /// Number of clients that have an id, of all keys.
+    clients: usize,
+    /// Number of WebSockets and streams, including those that are opening or closing.
+    connections: usize,
+    /// Bytes of messages that wait for absent peers, including the overhead of storing them.
+    queued_bytes: usize,
+    /// Messages that wait for absent peers.
+    queued_messages: usize,
+    /// The age of the oldest of them, in milliseconds; 0 if none waits.
+    queued_oldest_ms: u64,
+    /// Bytes in the outboxes of clients that read slowly, including the overhead of storing them.
+    outbox_bytes: usize,
+    /// The most such bytes of one client within the last one to two minutes.
+    outbox_peak_bytes: u64,
+    /// The latest timer of each worker within the last one to two minutes, in milliseconds. A busy worker is late.
+    worker_lag_ms: Vec<u64>,
+    /// Connections that got an id since the start.
+    opened: u64,
+    /// Connections that lost their id since the start, by reason.
+    closed: BTreeMap<&'static str, u64>,
+    /// Refused clients since the start, by reason.
+    refused: BTreeMap<&'static str, u64>,
+    /// Messages since the start, by kind and outcome. A message that waits counts as `queued`, and later also as
+    /// `delivered`, `expired` or dropped.
+    messages: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
+    /// Bytes of messages since the start: those that clients sent.
+    received_bytes: u64,
+    /// Bytes of messages since the start: those that came into outboxes of their recipients.
+    sent_bytes: u64,
+    /// Number of times clients have reached a limit since the start, by its name.
+    limit_hits: BTreeMap<&'static str, u64>,
+    /// Handshakes that opened no WebSocket since the start, by reason.
+    handshakes_refused: BTreeMap<&'static str, u64>,
+    /// Events that were lost since the start, by the name of the subscriber that was too slow for them.
+    events_lost: BTreeMap<String, u64>,
+    /// Connections closed because the client did not read. The same as `closed.slow_reader`.
+    slow_readers: u64,
+    /// Connections closed because the client was silent. The same as `closed.timed_out`.
+    timed_out: u64,
+    /// Connections that lost their id because they did not answer when another client asked for it. The same as
+    /// `closed.evicted`.
+    evicted: u64,
+    /// Number of times that all waiting messages from a sender to a peer expired and the sender was told.
+    expired: u64,
+    /// The relay for calls that cannot go directly; `null` if there is none.
+    relay: Option<RelayStats>,
+    /// The last reloads of the configuration.
+    configuration: LastReloads,
+    /// The certificate of the server; `null` without TLS.
+    certificate: Option<CertificateStats>,
+    /// The TURN server, or the STUN server of a relay; `null` if there is none.
+    turn: Option<TurnStats>,
+    /// Events for webhooks.
+    webhooks: WebhookTotals,
+    /// The cluster that this server is a node of; `null` outside of a cluster. All other fields are about this server.
+    cluster: Option<ClusterStats>,
+}
+
+/// A relay, and its totals since its start.
+#[derive(Serialize, ToSchema)]
+struct RelayStats {
+    /// Calls that it knows now, whether they need it or not.
+    calls: usize,
+    /// Calls that it has offered a way to.
+    offered: u64,
+    /// Calls whose two clients both found it.
+    joined: u64,
+    /// Calls that it has carried.
+    carried: u64,
+    /// Calls that it did not take because of a limit.
+    refused: u64,
+    /// Unused calls that it has ended to make room for others.
+    displaced: u64,
+    /// Datagrams that it has relayed.
+    packets: u64,
+    /// Their bytes.
+    bytes: u64,
+    /// Clients that asked it for their own address (STUN).
+    bindings: u64,
+    /// Datagrams that it has dropped, by reason.
+    dropped: BTreeMap<&'static str, u64>,
+}
+
+impl From<RelayTotals> for RelayStats {
+    fn from(totals: RelayTotals) -> Self {
+        let dropped = totals.dropped().collect();
+        let RelayTotals { calls, offered, joined, carried, refused, displaced, traffic } = totals;
+        let Traffic { packets, bytes, bindings, .. } = traffic;
+        RelayStats { calls, offered, joined, carried, refused, displaced, packets, bytes, bindings, dropped }
+    }
+}
+
+/// A certificate, and whether it can be renewed.
+#[derive(Serialize, ToSchema)]
+struct CertificateStats {
+    /// The second since 1970 at which it expires; `null` if that cannot be read.
+    expires: Option<u64>,
+    /// The error of the last attempt to replace it; `null` if it worked.
+    error: Option<String>,
+    /// TLS handshakes since the start, by outcome.
+    handshakes: BTreeMap<&'static str, u64>,
+}
+
+/// A TURN server, and its totals since its start.
+#[derive(Serialize, ToSchema)]
+struct TurnStats {
+    /// Allocations that it has now.
+    allocations: usize,
+    /// Allocations that it has given.
+    allocated: u64,
+    /// Unused allocations that it has ended, because all were taken.
+    reclaimed: u64,
+    /// Datagrams that it has relayed.
+    packets: u64,
+    /// Their bytes, without TURN's own.
+    bytes: u64,
+    /// Clients that asked it for their own address (STUN).
+    bindings: u64,
+    /// Requests that it has refused, by reason.
+    refused: BTreeMap<&'static str, u64>,
+    /// Datagrams that it has dropped, by reason.
+    dropped: BTreeMap<&'static str, u64>,
+}
+
+impl From<TurnTotals> for TurnStats {
+    fn from(totals: TurnTotals) -> Self {
+        let (refused, dropped) = (totals.refused().collect(), totals.dropped().collect());
+        let TurnTotals { allocations, allocated, displaced: reclaimed, traffic, .. } = totals;
+        let Traffic { packets, bytes, bindings, .. } = traffic;
+        TurnStats { allocations, allocated, reclaimed, packets, bytes, bindings, refused, dropped }
+    }
+}
+
+/// A cluster, as one of its nodes knows it.
+#[derive(Serialize, ToSchema)]
+struct ClusterStats {
+    /// Name of this node.
+    node: String,
+    /// Identifies this life of the node; `null` while it has not joined. Each time that a node joins, it begins a new life.
+    life: Option<String>,
+    /// The state of the connection to the other nodes.
+    state: NodeState,
+    /// All nodes, including those that died within the last hour.
+    nodes: Vec<MemberStats>,
+    /// The sums over all nodes that answered.
+    total: NodeCounts,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum NodeState {
+    /// The others can be reached.
+    Up,
+    /// The others cannot be reached. The node serves its own clients.
+    Degraded,
+}
+
+/// A node of a cluster.
+#[derive(Serialize, ToSchema)]
+struct MemberStats {
+    /// Its name.
+    name: String,
+    /// Identifies this life of the node.
+    life: String,
+    /// True if it is alive.
+    alive: bool,
+    /// Its numbers; `null` if it did not answer within two seconds.
+    stats: Option<NodeReport>,
+}
+
+impl ClusterStats {
+    async fn of(node: &Node) -> Option<Self> {
+        let view = node.membership()?.view();
+        let reports = node.reports().await;
+        let total = reports.iter().fold(NodeCounts::default(), |sum, report| sum.plus(report.counts));
+        let nodes = view.members.into_iter().map(|member| {
+            let life = member.node.to_string();
+            let stats = reports.iter().find(|report| report.life == life).cloned();
+            MemberStats { name: member.name, life, alive: member.alive, stats }
+        });
+        Some(ClusterStats {
+            node: view.name,
+            life: view.node.map(|life| life.to_string()),
+            state: if view.is_up { NodeState::Up } else { NodeState::Degraded },
+            nodes: nodes.collect(),
+            total,
+        })
+    }
+}
+
+/// Shows statistics.
+#[utoipa::path(tag = "stats", responses((status = OK, body = Stats, description = "the statistics"), Problem))]
+#[get("/api/stats")]
+pub(super) async fn show_stats(ops: Data<Ops>) -> JsonResult<Stats> {
+    let cluster = ClusterStats::of(&ops.runtime.node).await;
+    let stats = blocking(ops, |runtime| {
+        let (counters, backlog) = (runtime.events.counters(), runtime.node.backlog());
+        let closed = |reason| counters.total(Count::Closed(reason));
+        let by_outcome = |kind: MessageKind| (kind.label(), counters.messages_by_outcome(kind).collect());
+        Ok(Stats {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime: runtime.uptime().as_secs(),
+            keys: runtime.admin.all_keys()?.len(),
+            active_keys: runtime.node.active_keys(),
+            clients: runtime.node.peers(),
+            connections: runtime.connections(),
+            queued_bytes: runtime.node.queued_bytes(),
+            queued_messages: backlog.queued,
+            queued_oldest_ms: backlog.oldest,
+            outbox_bytes: backlog.outboxes,
+            outbox_peak_bytes: counters.largest_outbox.get(),
+            worker_lag_ms: counters.worker_lag.peaks().into_iter().map(millis).collect(),
+            opened: counters.total(Count::Opened),
+            closed: counters.closed_by_reason().collect(),
+            refused: counters.refused_by_reason().collect(),
+            messages: MessageKind::ALL.into_iter().map(by_outcome).collect(),
+            received_bytes: counters.total(Count::Received),
+            sent_bytes: counters.total(Count::Sent),
+            limit_hits: counters.hits_by_limit().collect(),
+            handshakes_refused: counters.handshakes_refused_by_reason().collect(),
+            events_lost: runtime.events.lost(),
+            slow_readers: closed(CloseReason::SlowReader),
+            timed_out: closed(CloseReason::TimedOut),
+            evicted: closed(CloseReason::Evicted),
+            expired: counters.total(Count::Expired),
+            relay: runtime.node.relay().map(|relay| relay.totals().into()),
+            configuration: runtime.reloads().clone(),
+            certificate: runtime.certificates.get().map(|certificates| CertificateStats {
+                expires: certificates.validity().map(|validity| validity.to),
+                error: certificates.problem(),
+                handshakes: certificates.handshakes.totals().collect(),
+            }),
+            turn: runtime.turn().map(|turn| turn.totals().into()),
+            webhooks: runtime.webhooks.totals(),
+            cluster,
+        })
+    });
+    stats.await.map(Json)
+}
+
+/// The mistakes of clients.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Mistakes)]
+pub(super) struct ShownMistakes {
+    /// The latest first; at most 64.
+    mistakes: Vec<RecentMistake>,
+}
+
+/// Lists the mistakes of clients within the last hour, in words and with hints.
+#[utoipa::path(
+    tag = "stats",
+    responses((status = OK, body = ShownMistakes, description = "the mistakes"), Problem)
+)]
+#[get("/api/mistakes")]
+pub(super) async fn list_mistakes(ops: Data<Ops>) -> Json<ShownMistakes> {
+    Json(ShownMistakes { mistakes: ops.runtime.mistakes.recent(ops.runtime.now()) })
+}
+
+/// The health of the process.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// Always `ok`.
+    status: &'static str,
+}
+
+/// The readiness of the server for clients.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Readiness {
+    /// True if the server should get clients.
+    ready: bool,
+    /// The reasons why not.
+    reasons: Vec<String>,
+}
+
+/// Answers that the process serves.
+#[utoipa::path(
+    tag = "health",
+    security(()),
+    responses((status = OK, body = Health, description = "the process serves"), Problem)
+)]
+#[get("/healthz")]
+pub(super) async fn show_health() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// Answers if the server should get clients: not while it stops, has not read its keys, or is out of its cluster.
+#[utoipa::path(
+    tag = "health",
+    security(()),
+    responses(
+        (status = OK, body = Readiness, description = "the server should get clients"),
+        (status = SERVICE_UNAVAILABLE, body = Readiness, description = "it should not"),
+        Problem
+    )
+)]
+#[get("/readyz")]
+pub(super) async fn show_readiness(ops: Data<Ops>) -> HttpResponse {
+    let reasons = ops.runtime.unready();
+    let ready = reasons.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    HttpResponse::build(status).json(Readiness { ready, reasons })
+}

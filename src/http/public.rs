@@ -1,0 +1,203 @@
+//! Answers HTTP requests from clients and browsers. Only this layer knows their URLs and status codes.
+
+mod docs;
+mod documents;
+pub(crate) mod endpoint;
+mod files;
+pub(crate) mod forwarded;
+mod handler;
+pub(crate) mod handshake;
+mod html;
+mod key_signup;
+mod legacy;
+mod not_found;
+pub(crate) mod pages;
+mod peerjs;
+pub(crate) mod routes;
+
+use std::sync::Arc;
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::web::{self, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::events::{Count, Event, Mistake, Refused};
+use crate::runtime::Runtime;
+use crate::session::{ConnectRequest, Source};
+use crate::transport::actix_ws;
+use crate::wire::Refusal;
+use handler::{decode, plain};
+use handshake::Accepted;
+use routes::Route;
+
+pub(crate) use handler::Mounted;
+
+/// Mounts the broker in an actix-web app, WebSocket included.
+pub(crate) fn configure(app: &mut web::ServiceConfig, mounted: Arc<Mounted>) {
+    let scope = mounted.path.as_str().trim_end_matches('/').to_owned();
+    app.service(web::scope(&scope).default_service(handler(mounted)));
+}
+
+/// Answers every request below the mount path. A separate server also uses it for all other paths.
+pub(crate) fn handler(mounted: Arc<Mounted>) -> actix_web::Route {
+    web::to(move |request: HttpRequest, payload: Payload| {
+        let mounted = Arc::clone(&mounted);
+        async move {
+            let response = answer(&mounted, &request, payload).await;
+            mounted.runtime.events.counters().add(Count::Answers(response.status().as_u16() / 100), 1);
+            response
+        }
+    })
+}
+
+async fn answer(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> HttpResponse {
+    match handshake::open(mounted, request.head(), mounted.is_secure(request), None) {
+        Some(Ok(opened)) => return open_socket(mounted, opened, payload).await,
+        Some(Err(refused)) => {
+            mounted.runtime.events.counters().add(Count::HandshakesRefused(refused.why), 1);
+            return refused.into_response();
+        }
+        None => {}
+    }
+    let route = routes::find(&mounted.path, request.path());
+    let mut response = match *request.method() {
+        // Refuses the preflight: otherwise a page could send the form with an `X-Forwarded-Host` of its choice.
+        Method::OPTIONS if route == Route::Register => HttpResponse::NoContent().finish(),
+        Method::OPTIONS if route != Route::Outside => handler::preflight(request),
+        Method::GET | Method::HEAD => page(mounted, request, route).await,
+        Method::POST => post(mounted, request, route, payload).await,
+        _ => not_found::page(mounted, request),
+    };
+    if route == Route::Root {
+        handler::vary(&mut response, "Accept");
+    }
+    // Outside the mount path too: the console of a page would show an error of CORS instead of the 404.
+    let is_allowed = handler::allow_origin(&mounted.runtime.config().cors, request, &mut response);
+    if !is_allowed && handler::origin(request.headers()) != Some(peerjs::own_origin(mounted, request)) {
+        mistake(&mounted.runtime, request, Mistake::CorsRefused);
+    }
+    response
+}
+
+/// Tells the operator of a mistake in a request.
+fn mistake(runtime: &Runtime, request: &HttpRequest, mistake: Mistake) {
+    let Source { origin, address } = endpoint::source(runtime, request.head());
+    runtime.client_mistake(mistake, origin, address);
+}
+
+async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> HttpResponse {
+    let runtime = &mounted.runtime;
+    let pages = runtime.config().pages;
+    let peerjs = runtime.config().dialects.peerjs;
+    match route {
+        Route::Root if html::prefers_html(request) => match file(mounted, request, "").await {
+            Some(index) => index,
+            None if pages => pages::page(mounted, request, ""),
+            None => peerjs::about(),
+        },
+        Route::Root => peerjs::about(),
+        Route::Id(key) | Route::Peers(key) | Route::Ice(key) if peerjs => {
+            of_key(mounted, request, route, key).await
+        }
+        Route::Health => plain(StatusCode::OK, "ok"),
+        Route::Page(name) if pages => {
+            docs::prepare(name).await;
+            pages::page(mounted, request, name)
+        }
+        Route::File(below) => {
+            // An app may have a file of this name, and serves it as before.
+            let file = file(mounted, request, below).await;
+            match file.or_else(|| pages::client(mounted, request, below)) {
+                Some(file) => file,
+                None => nothing(mounted, request),
+            }
+        }
+        Route::Register if key_signup::is_open(runtime) => key_signup::shown(mounted, request).await,
+        Route::Outside => nothing(mounted, request),
+        _ => not_found::page(mounted, request),
+    }
+}
+
+/// Answers a path without content: with the icon that browsers ask for, an id for a client with a wrong path, or a 404.
+fn nothing(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
+    let config = mounted.runtime.config();
+    let is_wrong = || {
+        // PeerJS 0.3.x posts to `{key}/{id}/{token}/id`.
+        let post = routes::find_post(&mounted.path, request.path());
+        routes::is_id_request(request.path())
+            && post.is_none_or(|post| post.token == config.key.as_str())
+            && !html::prefers_html(request)
+    };
+    if config.pages && routes::is_icon(&mounted.path, request.path()) {
+        pages::icon(request)
+    } else if config.dialects.peerjs && is_wrong() {
+        not_found::note(mounted, request.head());
+        peerjs::id_at_wrong_path(mounted)
+    } else {
+        not_found::page(mounted, request)
+    }
+}
+
+/// Answers for PeerJS clients of a key, which is percent-encoded.
+async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key: &str) -> HttpResponse {
+    let Some(key) = decode(key) else { return plain(StatusCode::BAD_REQUEST, "Bad Request") };
+    let runtime = &mounted.runtime;
+    let policy = runtime.node.tenant(&key).map(|tenant| tenant.policy_full());
+    match (route, policy) {
+        (_, Some(policy)) if !peerjs::admits(mounted, policy.settings(), request) => {
+            let Source { origin, address } = endpoint::source(runtime, request.head());
+            let key = Some(policy.key().key.clone());
+            let refused = Refused { reason: Refusal::ForeignOrigin, key, id: None, origin, address };
+            runtime.events.emit(|| Event::Refused(Box::new(refused)));
+            plain(StatusCode::FORBIDDEN, "Forbidden")
+        }
+        (Route::Peers(_), Some(policy)) if !policy.settings().allow_discovery => {
+            mistake(runtime, request, Mistake::DiscoveryOff(policy.key().key.clone()));
+            plain(StatusCode::UNAUTHORIZED, "Unauthorized")
+        }
+        (Route::Peers(_), Some(policy)) => peerjs::peers(runtime, &policy, request).await,
+        (Route::Ice(_), Some(policy)) => peerjs::ice_servers(mounted, &policy, request).await,
+        // Unlike for an id, the key must exist: credentials for an unknown key are useless.
+        (Route::Peers(_) | Route::Ice(_), None) => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        // An unknown key gets one too, as in peerjs-server.
+        (_, policy) => peerjs::new_id(runtime, &key, policy.as_deref(), request).await,
+    }
+}
+
+async fn post(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, payload: Payload) -> HttpResponse {
+    let runtime = &mounted.runtime;
+    if route == Route::Register && key_signup::is_open(runtime) {
+        return key_signup::answer(mounted, request, payload).await;
+    }
+    match routes::find_post(&mounted.path, request.path()) {
+        Some(post) if runtime.config().dialects.peerjs => {
+            legacy::answer(runtime, request, post, payload).await
+        }
+        _ => not_found::page(mounted, request),
+    }
+}
+
+/// A file of `--static_dir`. Upgrade requests get none.
+async fn file(mounted: &Mounted, request: &HttpRequest, below: &str) -> Option<HttpResponse> {
+    let config = mounted.runtime.config.load_full();
+    let directory = config.static_dir.as_deref()?;
+    if request.headers().contains_key(header::UPGRADE) {
+        return None;
+    }
+    files::answer(directory, request, below).await
+}
+
+async fn open_socket(
+    mounted: &Mounted,
+    (accepted, request): (Accepted, ConnectRequest),
+    payload: Payload,
+) -> HttpResponse {
+    match actix_ws::upgrade(payload, endpoint::bounds(&mounted.runtime)).await {
+        Ok((mut response, socket)) => {
+            accepted.write_to(&mut response);
+            accepted.endpoint.serve(socket, mounted, request);
+            response
+        }
+        Err(error) => error.error_response(),
+    }
+}

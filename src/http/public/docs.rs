@@ -1,0 +1,339 @@
+//! Serves the documentation as pages, so that it can be read without internet.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+use serde_json::json;
+
+use super::documents::{self, GROUPS};
+use super::handler::{Mounted, NO_CACHE, NOSNIFF, with};
+use super::html::{Values, escape};
+use super::{forwarded, html, not_found};
+
+/// URL of files that this server does not have.
+const REPOSITORY: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/");
+
+/// The file with the texts of all sections, in which the pages search.
+const INDEX: &str = "index.json";
+
+/// All documents. Rendered once, because that costs more than an answer should: see [`prepare`].
+static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
+    let rendered = |(group, documents): &(&'static str, &'static [(&str, &str)])| {
+        let group = *group;
+        documents.iter().map(move |(name, text)| Document::render(group, name, text))
+    };
+    GROUPS.iter().flat_map(rendered).collect()
+});
+
+/// The name of a document if the page below `broker/` is one, or of their index. The empty name is the list of all.
+pub(super) fn requested(page: &str) -> Option<&str> {
+    if page == "docs" { Some("") } else { page.strip_prefix("docs/") }
+}
+
+/// Renders the documents before their first request, on the blocking pool: clients of this worker do not wait.
+pub(super) async fn prepare(page: &str) {
+    if requested(page).is_some() && LazyLock::get(&DOCUMENTS).is_none() {
+        // If it fails, the page renders them itself.
+        let _ = web::block(|| LazyLock::force(&DOCUMENTS).len()).await;
+    }
+}
+
+/// One document, the list of all, or the index for the search.
+pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> HttpResponse {
+    if name == INDEX {
+        return with(html::cached(request, INDEX, index().into_bytes().into()), [NOSNIFF, NO_CACHE]);
+    }
+    let document = DOCUMENTS.iter().find(|document| document.name == name);
+    let (title, contents, html) = match document {
+        Some(Document { title, contents, html, .. }) => (title.as_str(), contents.as_str(), html.clone()),
+        None if name.is_empty() => ("Documentation", "", list()),
+        None => return not_found::page(mounted, request),
+    };
+    let values = Values::of(mounted, forwarded::client_options(mounted, request))
+        .with_html("{{documents}}", links(name))
+        .with_html("{{contents}}", contents.to_owned())
+        .with_html("{{document}}", html);
+    let content = values.part("document.html");
+    html::framed(StatusCode::OK, title, content, values)
+}
+
+/// The groups, each with its documents.
+fn groups() -> impl Iterator<Item = (&'static str, &'static [Document])> {
+    let groups = DOCUMENTS.chunk_by(|one, next| one.group == next.group);
+    groups.filter_map(|documents| Some((documents.first()?.group, documents)))
+}
+
+fn links(current: &str) -> String {
+    let link = |Document { name, title, .. }: &Document| {
+        let here = if name == current { r#" aria-current="page""# } else { "" };
+        format!("<li><a href=\"docs/{name}\"{here}>{}</a></li>\n", escape(title))
+    };
+    let group = |(group, documents): (&str, &[Document])| {
+        let links: String = documents.iter().map(link).collect();
+        format!("<li><p>{group}</p><ul class=\"plain\">\n{links}</ul></li>\n")
+    };
+    groups().map(group).collect()
+}
+
+fn list() -> String {
+    let entry = |Document { name, title, summary, .. }: &Document| {
+        let (title, summary) = (escape(title), escape(summary));
+        format!("<h3><a href=\"docs/{name}\">{title}</a></h3><p>{summary}</p>\n")
+    };
+    let group = |(group, documents): (&str, &[Document])| {
+        format!("<h2>{group}</h2>\n{}", documents.iter().map(entry).collect::<String>())
+    };
+    "<h1>Documentation</h1>\n".to_owned() + &groups().map(group).collect::<String>()
+}
+
+/// The sections of all documents as JSON.
+fn index() -> String {
+    let sections: Vec<&str> = DOCUMENTS.iter().map(|document| document.sections.as_str()).collect();
+    format!("[{}]", sections.join(","))
+}
+
+/// A document as HTML.
+struct Document {
+    group: &'static str,
+    name: String,
+    title: String,
+    /// The text of its first paragraph.
+    summary: String,
+    /// Links to its sections.
+    contents: String,
+    /// The texts of its sections as JSON, with commas between them.
+    sections: String,
+    html: String,
+}
+
+impl Document {
+    fn render(group: &'static str, name: &str, text: &str) -> Self {
+        let mut events: Vec<Event<'_>> = Parser::new_ext(text, Options::ENABLE_TABLES).collect();
+        let summary = text_of(&events, |tag| matches!(tag, Tag::Paragraph)).next().unwrap_or_default();
+        let headings: Vec<String> = text_of(&events, |tag| matches!(tag, Tag::Heading { .. })).collect();
+        let title = headings.first().cloned().unwrap_or_else(|| name.to_owned());
+        let mut titles = headings.iter();
+        let (mut anchors, mut contents) = (HashMap::new(), String::new());
+        for event in &mut events {
+            let Event::Start(Tag::Heading { level, id, .. }) = event else { continue };
+            let title = titles.next().map(String::as_str).unwrap_or_default();
+            let anchor = anchor(title, &mut anchors);
+            if *level == HeadingLevel::H2 {
+                let (anchor, title) = (escape(&anchor), escape(title));
+                contents += &format!("<li><a href=\"docs/{name}#{anchor}\">{title}</a></li>\n");
+            }
+            *id = Some(anchor.into());
+        }
+        let sections = sections_of(&events, name, &title, &headings);
+        let mut html = String::with_capacity(text.len() * 2);
+        let shown = with_section_links(events, name).into_iter().map(|event| shown(event, name));
+        pulldown_cmark::html::push_html(&mut html, shown);
+        Document { group, name: name.to_owned(), title, summary, contents, sections, html }
+    }
+}
+
+/// The text from each heading to the next, as a list of JSON objects.
+fn sections_of(events: &[Event<'_>], name: &str, document: &str, headings: &[String]) -> String {
+    let is_heading = |event: &Event<'_>| matches!(event, Event::Start(Tag::Heading { .. }));
+    // `chunk_by` begins a new section at each heading.
+    let sections = events
+        .chunk_by(|_, next| !is_heading(next))
+        .filter(|section| section.first().is_some_and(is_heading));
+    let json = |(section, title): (&[Event<'_>], &String)| {
+        let Some(Event::Start(Tag::Heading { id, .. })) = section.first() else { return String::new() };
+        let body = section.iter().skip_while(|event| !matches!(event, Event::End(TagEnd::Heading(_))));
+        let text: String =
+            body.map(|event| plain(event).unwrap_or(if ends_words(event) { " " } else { "" })).collect();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let href = format!("docs/{name}#{}", id.as_deref().unwrap_or_default());
+        json!({ "document": document, "title": title, "href": href, "text": words.join(" ") }).to_string()
+    };
+    sections.zip(headings).map(json).collect::<Vec<_>>().join(",")
+}
+
+/// True if words before and after the event are apart.
+fn ends_words(event: &Event<'_>) -> bool {
+    matches!(event, Event::End(end) if !matches!(end, TagEnd::Emphasis | TagEnd::Strong | TagEnd::Link))
+}
+
+/// Adds a link to each section behind its heading, for people who want to send it to somebody.
+fn with_section_links<'a>(events: Vec<Event<'a>>, document: &str) -> Vec<Event<'a>> {
+    let mut anchor = None;
+    let mut linked = Vec::with_capacity(events.len());
+    for event in events {
+        match &event {
+            Event::Start(Tag::Heading { level, id, .. }) if *level != HeadingLevel::H1 => {
+                anchor.clone_from(id)
+            }
+            Event::End(TagEnd::Heading(_)) => {
+                let link = |anchor: CowStr<'_>| {
+                    let anchor = escape(&anchor);
+                    format!(
+                        r##" <a class="section-link" href="docs/{document}#{anchor}" aria-label="Link to this section">#</a>"##
+                    )
+                };
+                linked.extend(anchor.take().map(link).map(|link| Event::InlineHtml(link.into())));
+            }
+            _ => {}
+        }
+        linked.push(event);
+    }
+    linked
+}
+
+/// The texts of the elements that begin with such a tag.
+fn text_of<'a>(
+    events: &'a [Event<'a>],
+    is_wanted: impl Fn(&Tag<'a>) -> bool,
+) -> impl Iterator<Item = String> {
+    let starts = events.iter().enumerate();
+    starts.filter_map(move |(at, event)| match event {
+        Event::Start(tag) if is_wanted(tag) => {
+            let end = Event::End(tag.to_end());
+            let inside = events.iter().skip(at + 1).take_while(|event| **event != end);
+            Some(inside.filter_map(plain).collect())
+        }
+        _ => None,
+    })
+}
+
+fn plain<'a>(event: &'a Event<'a>) -> Option<&'a str> {
+    match event {
+        Event::Text(text) | Event::Code(text) => Some(text),
+        Event::SoftBreak | Event::HardBreak => Some(" "),
+        _ => None,
+    }
+}
+
+/// The anchor that GitHub gives to a heading, because links between documents use it.
+fn anchor(title: &str, taken: &mut HashMap<String, usize>) -> String {
+    let title = title.to_lowercase();
+    let kept = title.chars().filter(|&c| c.is_alphanumeric() || " -_".contains(c));
+    let anchor: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
+    let times = taken.entry(anchor.clone()).and_modify(|times| *times += 1).or_default();
+    if *times == 0 { anchor } else { format!("{anchor}-{times}") }
+}
+
+/// An event as this server shows it. Blocks that may be too wide scroll, also by keyboard.
+fn shown<'a>(event: Event<'a>, document: &str) -> Event<'a> {
+    match event {
+        // Pictures are not in the binary, so they are links.
+        Event::Start(
+            Tag::Link { link_type, dest_url, title, id } | Tag::Image { link_type, dest_url, title, id },
+        ) => {
+            let dest_url = address(&dest_url, document).into();
+            Event::Start(Tag::Link { link_type, dest_url, title, id })
+        }
+        Event::End(TagEnd::Image) => Event::End(TagEnd::Link),
+        // Long names of flags and variables may break behind `_`.
+        Event::Code(text) => {
+            Event::InlineHtml(format!("<code>{}</code>", escape(&text).replace('_', "_<wbr>")).into())
+        }
+        Event::Start(Tag::CodeBlock(_)) => Event::Html(r#"<pre tabindex="0"><code>"#.into()),
+        Event::End(TagEnd::CodeBlock) => Event::Html("</code></pre>\n".into()),
+        // Without alignments, which would become `style` attributes: the policy of the pages forbids those.
+        Event::Start(Tag::Table(_)) => Event::Html(r#"<div class="wide" tabindex="0"><table>"#.into()),
+        Event::End(TagEnd::Table) => Event::Html("</tbody></table></div>\n".into()),
+        event => event,
+    }
+}
+
+/// The address of a link, relative to `broker/`, which is the base of all pages.
+fn address(link: &str, document: &str) -> String {
+    if link.contains("://") {
+        return link.to_owned();
+    }
+    let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let anchor = if anchor.is_empty() { String::new() } else { format!("#{anchor}") };
+    match (file, file.strip_suffix(".md")) {
+        ("", _) => format!("docs/{document}{anchor}"),
+        (_, Some(name)) if documents::has(name) => format!("docs/{name}{anchor}"),
+        _ => match file.strip_prefix("../") {
+            Some(file) => format!("{REPOSITORY}{file}{anchor}"),
+            None => format!("{REPOSITORY}docs/{file}{anchor}"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::public::html::Static;
+    use serde_json::Value;
+
+    #[test]
+    fn a_document_is_rendered_with_the_anchors_and_links_of_this_server() {
+        let text = "# The *title* & more\n\nFirst `wo_rds`\nof it.\n\n## One, two\n\n[a](#one-two-1) [b](PROTOCOL.md#c) \
+                    [d](../d/e.rs) ![f](f/g.svg) [k](BENCHMARKS.md) [h](https://h.test/i.md#j)\n\n## One two\n\n    <code>\n\n|k|l|\n|-:|-|\n|m|n|\n";
+        let Document { title, summary, contents, sections, html, .. } = Document::render("Start", "A", text);
+        assert_eq!((title.as_str(), summary.as_str()), ("The title & more", "First wo_rds of it."));
+        assert_eq!(
+            contents,
+            "<li><a href=\"docs/A#one-two\">One, two</a></li>\n<li><a href=\"docs/A#one-two-1\">One two</a></li>\n"
+        );
+        let sections: Value = serde_json::from_str(&format!("[{sections}]")).unwrap();
+        assert_eq!(
+            sections,
+            json!([
+                { "document": title, "title": title, "href": "docs/A#the-title--more", "text": "First wo_rds of it." },
+                { "document": title, "title": "One, two", "href": "docs/A#one-two", "text": "a b d f k h" },
+                { "document": title, "title": "One two", "href": "docs/A#one-two-1", "text": "<code> k l m n" },
+            ])
+        );
+        for part in [
+            r#"<h1 id="the-title--more">The <em>title</em> &amp; more</h1>"#,
+            r##"<a href="docs/A#one-two-1">a</a> <a href="docs/PROTOCOL#c">b</a>"##,
+            r#"<a href="https://github.com/peerbroker/peerbroker/blob/main/d/e.rs">d</a>"#,
+            r#"<a href="https://github.com/peerbroker/peerbroker/blob/main/docs/f/g.svg">f</a>"#,
+            r#"<a href="https://github.com/peerbroker/peerbroker/blob/main/docs/BENCHMARKS.md">k</a>"#,
+            r##"<a href="https://h.test/i.md#j">h</a>"##,
+            r#"<pre tabindex="0"><code>&lt;code&gt;"#,
+            "First <code>wo_<wbr>rds</code>",
+            r##"<h2 id="one-two-1">One two <a class="section-link" href="docs/A#one-two-1" "##,
+            "<th>k</th>",
+            "<td>m</td>",
+        ] {
+            assert!(html.contains(part), "{part} in {html}");
+        }
+        assert!(!html.contains("style="), "{html}");
+    }
+
+    #[test]
+    fn every_document_for_operators_and_users_is_served() {
+        let files =
+            std::fs::read_dir("docs").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> =
+            files.filter_map(|file| file.strip_suffix(".md").map(str::to_owned)).collect();
+        names.retain(|name| !["ARCHITECTURE", "BENCHMARKS", "CALLS-MEASURED"].contains(&name.as_str()));
+        let mut served: Vec<&str> = documents::names().collect();
+        names.sort();
+        served.sort_unstable();
+        assert_eq!(served, names);
+    }
+
+    #[test]
+    fn every_link_between_documents_and_from_the_pages_leads_somewhere() {
+        let has = |target: &str| {
+            let (name, anchor) = target.split_once('#').unwrap_or((target, ""));
+            name.is_empty()
+                || DOCUMENTS.iter().any(|document| {
+                    let id = format!(r#" id="{anchor}""#);
+                    document.name == name && (anchor.is_empty() || document.html.contains(&id))
+                })
+        };
+        let pages = Static::iter().filter_map(|name| Some((Static::get(&name)?.data, name)));
+        let pages =
+            pages.map(|(data, name)| (name.into_owned(), String::from_utf8_lossy(&data).into_owned()));
+        let documents = DOCUMENTS.iter().map(|document| (document.name.clone(), document.html.clone()));
+        let mut links = 0;
+        for (page, text) in pages.chain(documents) {
+            for target in text.split(r#"href="docs/"#).skip(1).filter_map(|rest| rest.split('"').next()) {
+                assert!(has(target), "{page}: docs/{target}");
+                links += 1;
+            }
+        }
+        assert!(links > 100, "{links} links");
+    }
+}

@@ -1,0 +1,109 @@
+//! The endpoints of WebSockets, and the connections that clients open there.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_http::RequestHead;
+use actix_web::{HttpRequest, rt};
+
+use super::forwarded;
+use super::handler::{Mounted, origin};
+use crate::config::Config;
+use crate::limits::{ConnectionPermit, LimitExceeded};
+use crate::runtime::Runtime;
+use crate::session::{self, ConnectRequest, Source};
+use crate::transport::connection::ConnectionState;
+use crate::transport::{MessageLimits, Socket};
+
+/// An endpoint that opens WebSockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    /// `{path}peerjs`, for PeerJS clients.
+    Peers,
+    /// The mount path itself, for room codes and calls.
+    Root,
+    /// Any other path, for PeerJS clients with a wrong one: they are told the right one.
+    WrongPath,
+}
+
+impl Endpoint {
+    /// Runs the session as a separate task. The task of HTTP is four times as large, and can end now.
+    pub(super) fn serve<S: Socket + 'static>(self, socket: S, mounted: &Mounted, request: ConnectRequest) {
+        let node = &mounted.runtime.node;
+        match self {
+            Endpoint::Peers => drop(rt::spawn(session::serve_peer(socket, node, request))),
+            Endpoint::Root => drop(rt::spawn(session::serve_guest(socket, node, request))),
+            Endpoint::WrongPath => {
+                drop(rt::spawn(session::redirect(socket, node, request, mounted.path.shown())))
+            }
+        }
+    }
+}
+
+/// Counts a new connection.
+pub(crate) fn count_connection(
+    runtime: &Runtime,
+    peer: Option<SocketAddr>,
+) -> Result<Option<ConnectionPermit>, LimitExceeded> {
+    let address = peer.and_then(|peer| counted_address(&runtime.config(), peer));
+    let connected = runtime.addresses.connect(address);
+    connected.inspect_err(|too_many| runtime.limit_hit(too_many.limit, address))
+}
+
+/// The address that a connection counts for. Clients of a trusted proxy share its connections, so each client is counted
+/// later, when it opens a WebSocket or a stream.
+fn counted_address(config: &Config, peer: SocketAddr) -> Option<IpAddr> {
+    Some(peer.ip().to_canonical()).filter(|address| !config.is_proxy(address))
+}
+
+/// Counts a WebSocket or stream that a client opens, unless its address is over a limit.
+pub(super) fn connect_request(
+    runtime: &Runtime,
+    query: &str,
+    head: &RequestHead,
+    connection: Option<&Rc<ConnectionState>>,
+) -> Result<ConnectRequest, LimitExceeded> {
+    let source = source(runtime, head);
+    let connection = connection.and_then(|connection| connection.permit());
+    let opened = runtime.addresses.open(source.address, runtime.now(), connection);
+    let permit = opened.inspect_err(|too_many| runtime.limit_hit(too_many.limit, source.address))?;
+    Ok(ConnectRequest { query: query.to_owned(), source, permit })
+}
+
+/// Counts a request that costs as much as a WebSocket that opens, unless its address is over a limit.
+pub(super) fn count_open(runtime: &Runtime, request: &HttpRequest) -> Result<(), LimitExceeded> {
+    let connection = request.conn_data::<Rc<ConnectionState>>();
+    connect_request(runtime, "", request.head(), connection).map(drop)
+}
+
+/// The size limits of messages on a WebSocket.
+pub(super) fn bounds(runtime: &Runtime) -> MessageLimits {
+    let unfinished = Arc::clone(&runtime.node.unfinished);
+    MessageLimits { max_message_bytes: runtime.config().max_message_bytes, unfinished }
+}
+
+/// The page and the address that a request comes from.
+pub(super) fn source(runtime: &Runtime, head: &RequestHead) -> Source {
+    Source { origin: origin(head.headers()), address: forwarded::client_address(runtime, head) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_counted_when_they_come_but_for_those_of_proxies() {
+        for (proxied, peer, counted) in [
+            (false, "198.51.100.1", Some("198.51.100.1")),
+            (false, "10.0.0.1", Some("10.0.0.1")),
+            (true, "198.51.100.1", Some("198.51.100.1")),
+            (true, "10.0.0.1", None),
+            (true, "::ffff:10.0.0.1", None),
+        ] {
+            let config = Config { proxied, ..Config::default() };
+            let address = counted_address(&config, SocketAddr::new(peer.parse().unwrap(), 1));
+            assert_eq!(address, counted.map(|counted| counted.parse().unwrap()), "{proxied} {peer}");
+        }
+    }
+}

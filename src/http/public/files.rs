@@ -1,0 +1,226 @@
+//! Serves the files of `--static_dir`.
+//!
+//! `NamedFile` of actix-files sends them, because it knows ranges and conditions. Its service `Files` is not used: it follows links
+//! out of the directory, and opens whatever is there.
+
+use std::convert::Infallible;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_files::NamedFile;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, http::Method, web};
+use mime::Mime;
+
+use super::handler::{NO_CACHE, NOSNIFF, decode, with};
+
+/// The file that is served for a directory.
+const INDEX: &str = "index.html";
+
+/// The target of a path.
+enum Found {
+    File(Box<NamedFile>),
+    /// A directory with an index. The path lacks the final slash, without which relative links would break.
+    Directory,
+}
+
+/// The requested file, if it exists. `below` is the path below the mount path, still percent-encoded.
+pub(super) async fn answer(directory: &Path, request: &HttpRequest, below: &str) -> Option<HttpResponse> {
+    let name = local_name(below)?;
+    let directory = directory.to_owned();
+    let with_slash = request.path().ends_with('/');
+    // Disks and network drives may be slow, so this does not run on the worker.
+    let found = web::block(move || find(&directory, &name, with_slash)).await.ok()??;
+    let response = match found {
+        Found::File(file) => send(*file, request),
+        Found::Directory => redirect(request)?,
+    };
+    Some(with(response, [NOSNIFF, NO_CACHE]))
+}
+
+/// The relative path that a URL names. Refuses hidden names, `..`, and encoded separators.
+fn local_name(below: &str) -> Option<PathBuf> {
+    if below.is_empty() {
+        return Some(PathBuf::new());
+    }
+    let segment = |encoded| {
+        let name = decode(encoded)?.into_owned();
+        (!name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])).then_some(name)
+    };
+    below.strip_suffix('/').unwrap_or(below).split('/').map(segment).collect()
+}
+
+fn find(directory: &Path, name: &Path, with_slash: bool) -> Option<Found> {
+    // Resolved for each request: operators may switch a link to another release while the server runs.
+    let root = directory.canonicalize().ok()?;
+    let index = || open(&root, &name.join(INDEX));
+    if with_slash {
+        return index().map(Box::new).map(Found::File);
+    }
+    let file = open(&root, name).map(Box::new).map(Found::File);
+    file.or_else(|| index().map(|_| Found::Directory))
+}
+
+/// Opens a regular file below `root`. Links that lead out of `root` are refused.
+fn open(root: &Path, name: &Path) -> Option<NamedFile> {
+    let path = root.join(name).canonicalize().ok()?;
+    // Checked before opening: opening a FIFO waits for a writer.
+    if !path.starts_with(root) || !fs::symlink_metadata(&path).ok()?.is_file() {
+        return None;
+    }
+    let file = File::open(&path).inspect_err(|error| log::debug!("cannot serve {path:?}: {error}")).ok()?;
+    // The type follows from the requested name; the target of a link may have another extension.
+    let file = NamedFile::from_file(file, name).ok()?;
+    Some(file.set_content_type(content_type(name)).disable_content_disposition())
+}
+
+fn send(file: NamedFile, request: &HttpRequest) -> HttpResponse {
+    if file.metadata().len() == 0 {
+        // For a range at the end of an empty file, actix-files would count below zero.
+        return HttpResponse::Ok().content_type(file.content_type().clone()).finish();
+    }
+    let response = file.into_response(request);
+    if *request.method() == Method::HEAD {
+        return response.map_body(|_, body| Unsent(body.size())).map_into_boxed_body();
+    }
+    response
+}
+
+/// Redirects to the same path with a final slash. The URL is relative, so it works behind any proxy and cannot lead to
+/// another host. It starts with a dot because a name with a colon would look like a scheme.
+fn redirect(request: &HttpRequest) -> Option<HttpResponse> {
+    let (_, last) = request.path().rsplit_once('/')?;
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let location = HeaderValue::from_str(&format!("./{last}/{query}")).ok()?;
+    Some(HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, location)).finish())
+}
+
+/// The media type of a file by its extension. Text is UTF-8.
+pub(super) fn content_type(name: &Path) -> Mime {
+    let extension = name.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    // mime_guess does not know these, or knows an unregistered name.
+    let known = match extension.to_ascii_lowercase().as_str() {
+        "mjs" | "cjs" => "text/javascript",
+        "map" | "importmap" => "application/json",
+        "m4a" => "audio/mp4",
+        "otf" => "font/otf",
+        "woff" => "font/woff",
+        "ktx2" => "image/ktx2",
+        "obj" => "model/obj",
+        "usdz" => "model/vnd.usdz+zip",
+        _ => "",
+    };
+    let kind = known.parse().unwrap_or_else(|_| mime_guess::from_path(name).first_or_octet_stream());
+    match kind.type_() {
+        mime::TEXT => format!("{kind}; charset=utf-8").parse().unwrap_or(kind),
+        _ => kind,
+    }
+}
+
+/// Replaces the body in an answer to HEAD. actix-http would read the whole file and discard it.
+struct Unsent(BodySize);
+
+impl MessageBody for Unsent {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        self.0
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<web::Bytes, Infallible>>> {
+        Poll::Ready(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_cannot_leave_its_directory_or_name_a_hidden_file() {
+        for (below, name) in [
+            ("", Some("")),
+            ("a", Some("a")),
+            ("a/", Some("a")),
+            ("a/b.c", Some("a/b.c")),
+            ("caf%C3%A9%20%25.txt", Some("café %.txt")),
+            ("a..b/c...", Some("a..b/c...")),
+            ("%41", Some("A")),
+            ("/", None),
+            ("//", None),
+            ("/etc/passwd", None),
+            ("a//b", None),
+            ("a//", None),
+            (".", None),
+            ("..", None),
+            ("../a", None),
+            ("a/../b", None),
+            ("a/..", None),
+            ("%2e%2e/a", None),
+            (".%2E/a", None),
+            ("%252e%252e/a", Some("%2e%2e/a")),
+            ("..%2fa", None),
+            ("a%2fb", None),
+            ("%2Fetc", None),
+            ("a%5cb", None),
+            ("..\\a", None),
+            ("a%00", None),
+            (".git/config", None),
+            ("a/.env", None),
+            ("a/%2eenv", None),
+            ("%", None),
+            ("%2", None),
+            ("%zz", None),
+            ("%ff", None),
+            ("%c0%ae%c0%ae/a", None),
+        ] {
+            assert_eq!(local_name(below), name.map(PathBuf::from), "{below:?}");
+        }
+    }
+
+    #[test]
+    fn types_are_those_that_browsers_ask_for() {
+        for (name, kind) in [
+            ("index.html", "text/html; charset=utf-8"),
+            ("a.css", "text/css; charset=utf-8"),
+            ("a.js", "text/javascript; charset=utf-8"),
+            ("a.MJS", "text/javascript; charset=utf-8"),
+            ("a.txt", "text/plain; charset=utf-8"),
+            ("a.md", "text/markdown; charset=utf-8"),
+            ("a.vtt", "text/vtt; charset=utf-8"),
+            ("a.json", "application/json"),
+            ("a.js.map", "application/json"),
+            ("a.webmanifest", "application/manifest+json"),
+            ("a.wasm", "application/wasm"),
+            ("a.svg", "image/svg+xml"),
+            ("a.png", "image/png"),
+            ("a.jpg", "image/jpeg"),
+            ("a.webp", "image/webp"),
+            ("a.avif", "image/avif"),
+            ("a.ico", "image/x-icon"),
+            ("a.woff", "font/woff"),
+            ("a.woff2", "font/woff2"),
+            ("a.ttf", "font/ttf"),
+            ("a.otf", "font/otf"),
+            ("a.mp3", "audio/mpeg"),
+            ("a.m4a", "audio/mp4"),
+            ("a.ogg", "audio/ogg"),
+            ("a.opus", "audio/ogg"),
+            ("a.wav", "audio/wav"),
+            ("a.mp4", "video/mp4"),
+            ("a.webm", "video/webm"),
+            ("a.glb", "model/gltf-binary"),
+            ("a.gltf", "model/gltf+json"),
+            ("a.usdz", "model/vnd.usdz+zip"),
+            ("a.ktx2", "image/ktx2"),
+            ("a.pdf", "application/pdf"),
+            ("a.bin", "application/octet-stream"),
+            ("LICENSE", "application/octet-stream"),
+        ] {
+            assert_eq!(content_type(Path::new(name)).to_string(), kind, "{name}");
+        }
+    }
+}

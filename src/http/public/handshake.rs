@@ -1,0 +1,295 @@
+//! The opening handshake (RFC 6455, section 4.2). Both transports carry out the decision that is made here. Connections that
+//! upgrade are taken over before actix-web sees their requests.
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_codec::{Framed, FramedParts};
+use actix_http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_http::{Method, Request, RequestHead, StatusCode, Uri, Version, h1, ws};
+use actix_web::HttpResponse;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::endpoint::{self, Endpoint};
+use super::handler::Mounted;
+use super::routes::{self, Route};
+use super::{forwarded, not_found};
+use crate::config::Dialects;
+use crate::events::Count;
+use crate::limits::LimitExceeded;
+use crate::session::{ConnectRequest, Credentials};
+use crate::transport::connection::ConnectionState;
+use crate::transport::upgrade::{Upgradable, UpgradedSocket};
+use crate::wire::HandshakeRefusal;
+
+/// A handshake that opens a WebSocket.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    pub(super) endpoint: Endpoint,
+    /// The value of `Sec-WebSocket-Accept`.
+    accept: [u8; 28],
+    /// The agreed subprotocol: the first one offered, because subprotocols change nothing here.
+    protocol: Option<String>,
+}
+
+/// Accepts or refuses a handshake, and counts the WebSocket. `None` if the request is not a handshake. `is_secure` says
+/// whether it came over TLS.
+pub(super) fn open(
+    mounted: &Mounted,
+    head: &RequestHead,
+    is_secure: bool,
+    connection: Option<&Rc<ConnectionState>>,
+) -> Option<Result<(Accepted, ConnectRequest), Refused>> {
+    let runtime = &mounted.runtime;
+    let route = routes::find(&mounted.path, head.uri.path());
+    let accepted = match decide(head, route, runtime.config().dialects)? {
+        Ok(accepted) => accepted,
+        Err(why) => return Some(Err(Refused::new(why, mounted, head, is_secure))),
+    };
+    if accepted.endpoint == Endpoint::WrongPath {
+        not_found::note(mounted, head);
+    }
+    let query = head.uri.query().unwrap_or_default();
+    let request = endpoint::connect_request(runtime, query, head, connection);
+    Some(request.map(|request| (accepted, request)).map_err(Refused::too_many))
+}
+
+/// Accepts or refuses a handshake. `None` if the request is not a handshake.
+pub(crate) fn decide(
+    head: &RequestHead,
+    route: Route<'_>,
+    dialects: Dialects,
+) -> Option<Result<Accepted, HandshakeRefusal>> {
+    let asks_for_websocket = asks_for_websocket(head.headers());
+    let endpoint = match route {
+        Route::Socket if dialects.peerjs => Some(Endpoint::Peers),
+        _ if dialects.peerjs && is_of_peerjs(&head.uri) => Some(Endpoint::WrongPath),
+        Route::Root if dialects.any_at_root() => Some(Endpoint::Root),
+        _ => None,
+    };
+    match endpoint {
+        Some(endpoint) if asks_for_websocket => Some(accept(head, endpoint)),
+        // The root also serves pages, and a GET with another `Upgrade` gets the page there.
+        Some(Endpoint::Peers)
+            if head.method == Method::GET && head.headers().contains_key(header::UPGRADE) =>
+        {
+            Some(Err(HandshakeRefusal::NoUpgrade))
+        }
+        None if asks_for_websocket => Some(Err(HandshakeRefusal::NotFound)),
+        _ => None,
+    }
+}
+
+fn accept(head: &RequestHead, endpoint: Endpoint) -> Result<Accepted, HandshakeRefusal> {
+    if head.method != Method::GET {
+        return Err(HandshakeRefusal::BadMethod);
+    }
+    let is_websocket =
+        header(head, &header::UPGRADE).is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(WEBSOCKET));
+    if !head.upgrade() || head.version != Version::HTTP_11 || !is_websocket {
+        return Err(HandshakeRefusal::NoUpgrade);
+    }
+    if head.headers().contains_key(header::TRANSFER_ENCODING) {
+        return Err(HandshakeRefusal::BadBody);
+    }
+    if !matches!(header(head, &header::SEC_WEBSOCKET_VERSION), Some("13" | "8")) {
+        return Err(HandshakeRefusal::BadVersion);
+    }
+    let key = header(head, &header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key));
+    let key = key.ok_or(HandshakeRefusal::BadKey)?;
+    let offered = header(head, &header::SEC_WEBSOCKET_PROTOCOL).unwrap_or_default();
+    let protocol = offered.split(',').map(str::trim).find(|protocol| !protocol.is_empty());
+    Ok(Accepted { endpoint, accept: ws::hash_key(key.as_bytes()), protocol: protocol.map(str::to_owned) })
+}
+
+impl Accepted {
+    /// The bytes of the answer, for a connection that is taken over from HTTP.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut answer = Vec::with_capacity(160);
+        answer.extend_from_slice(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
+        );
+        answer.extend_from_slice(&self.accept);
+        if let Some(protocol) = &self.protocol {
+            answer.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
+            answer.extend_from_slice(protocol.as_bytes());
+        }
+        answer.extend_from_slice(b"\r\n\r\n");
+        answer
+    }
+
+    /// Sets the headers of this handshake in an answer of actix-ws.
+    pub(super) fn write_to(&self, answer: &mut HttpResponse) {
+        let mut set = |name, value| {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                answer.headers_mut().insert(name, value);
+            }
+        };
+        set(header::SEC_WEBSOCKET_ACCEPT, &self.accept);
+        if let Some(protocol) = &self.protocol {
+            set(header::SEC_WEBSOCKET_PROTOCOL, protocol.as_bytes());
+        }
+    }
+}
+
+/// True if a URL is one that only PeerJS clients open, at any path.
+fn is_of_peerjs(uri: &Uri) -> bool {
+    let is_socket = routes::ends_like_the_socket(uri.path());
+    is_socket && Credentials::parse(uri.query().unwrap_or_default()).is_ok()
+}
+
+const WEBSOCKET: &str = "websocket";
+
+/// True if a request asks for a WebSocket, even with a malformed handshake. Any of several `Upgrade` headers counts, as
+/// in actix-http.
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    headers.get_all(header::UPGRADE).filter_map(text).any(|upgrade| upgrade.eq_ignore_ascii_case(WEBSOCKET))
+}
+
+fn header<'a>(head: &'a RequestHead, name: &HeaderName) -> Option<&'a str> {
+    head.headers().get(name).and_then(text)
+}
+
+fn text(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok().map(str::trim)
+}
+
+// 16 bytes in base64 are 22 characters and two padding characters.
+fn is_key(key: &str) -> bool {
+    let alphabet = |c: u8| c.is_ascii_alphanumeric() || c == b'+' || c == b'/';
+    key.len() == 24 && key.ends_with("==") && key.bytes().take(22).all(alphabet)
+}
+
+/// The status of the answer.
+pub(super) fn status_of(why: HandshakeRefusal) -> StatusCode {
+    // Always valid: a test checks all rows.
+    StatusCode::from_u16(why.ending().status).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
+/// The headers of a refusal. [`Refused`] adds the common ones and `Retry-After`.
+fn headers_of(why: HandshakeRefusal) -> &'static [(&'static str, &'static str)] {
+    match why {
+        // The text contains the host, and the key of a cache in front may lack it.
+        HandshakeRefusal::NotFound => &[("Cache-Control", "no-store")],
+        HandshakeRefusal::BadMethod => &[("Allow", "GET")],
+        HandshakeRefusal::BadVersion => &[("Sec-WebSocket-Version", "13, 8")],
+        HandshakeRefusal::NoUpgrade
+        | HandshakeRefusal::BadBody
+        | HandshakeRefusal::BadKey
+        | HandshakeRefusal::TooManyConnections => &[],
+    }
+}
+
+/// The answer that refuses a handshake.
+pub(crate) struct Refused {
+    pub(super) why: HandshakeRefusal,
+    text: Cow<'static, str>,
+    retry_after: Option<u64>,
+    /// An answer to HEAD has no body.
+    is_to_head: bool,
+}
+
+impl Refused {
+    /// The answer to a request. `is_secure` says whether it came over TLS.
+    pub(super) fn new(why: HandshakeRefusal, mounted: &Mounted, head: &RequestHead, is_secure: bool) -> Self {
+        let text = why.ending().text.map_or_else(
+            || {
+                not_found::note(mounted, head);
+                let options = forwarded::client_options_of(mounted, head, is_secure);
+                not_found::text(mounted, head.method.as_str(), head.uri.path(), &options).into()
+            },
+            Cow::Borrowed,
+        );
+        Refused { why, text, retry_after: None, is_to_head: head.method == Method::HEAD }
+    }
+
+    /// The answer to a client whose address has too many connections.
+    pub(crate) fn too_many(too_many: LimitExceeded) -> Self {
+        let why = HandshakeRefusal::TooManyConnections;
+        let text = why.ending().text.unwrap_or_default().into();
+        Refused { why, text, retry_after: Some(too_many.seconds()), is_to_head: false }
+    }
+
+    fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'static, str>)> + use<> {
+        let common = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")];
+        let fixed = headers_of(self.why).iter().copied().chain(common);
+        let retry_after = self.retry_after.map(|seconds| ("Retry-After", seconds.to_string().into()));
+        retry_after.into_iter().chain(fixed.map(|(name, value)| (name, value.into())))
+    }
+
+    /// The bytes of the answer, for a connection that was taken over from HTTP.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        let (status, length) = (status_of(self.why), self.text.len());
+        let reason = status.canonical_reason().unwrap_or_default();
+        let mut answer = format!("HTTP/1.1 {} {reason}\r\n", status.as_str());
+        for (name, value) in self.headers() {
+            answer.extend([name, ": ", &value, "\r\n"]);
+        }
+        answer += &format!("Content-Length: {length}\r\nConnection: close\r\n\r\n");
+        if !self.is_to_head {
+            answer += &self.text;
+        }
+        answer.into_bytes()
+    }
+
+    /// The answer for actix-web, which omits the body if the request is a HEAD.
+    pub(crate) fn into_response(self) -> HttpResponse {
+        let mut response = HttpResponse::build(status_of(self.why));
+        for (name, value) in self.headers() {
+            response.insert_header((name, value.as_ref()));
+        }
+        response.force_close().body(self.text.into_owned())
+    }
+}
+
+/// Time limit for a client to read a refusal.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Answers the handshake and starts the session as a separate task, so that the task of HTTP can end.
+pub(crate) async fn upgrade<T>(mounted: Arc<Mounted>, request: Request, framed: Framed<T, h1::Codec>)
+where
+    T: Upgradable + AsyncWrite + Unpin + 'static,
+{
+    let connection = request.conn_data::<Rc<ConnectionState>>();
+    // actix-http also hands over CONNECT requests.
+    let not_found = || Refused::new(HandshakeRefusal::NotFound, &mounted, request.head(), mounted.secure);
+    let opened = open(&mounted, request.head(), mounted.secure, connection);
+    let (accepted, request) = match opened.unwrap_or_else(|| Err(not_found())) {
+        Ok(opened) => opened,
+        Err(refused) => {
+            mounted.runtime.events.counters().add(Count::HandshakesRefused(refused.why), 1);
+            return refuse(framed, refused).await;
+        }
+    };
+    let runtime = &mounted.runtime;
+    let socket = UpgradedSocket::new(framed.into_parts(), accepted.to_bytes(), endpoint::bounds(runtime));
+    accepted.endpoint.serve(socket, &mounted, request);
+}
+
+/// Tells a client that its address has too many connections, if the socket takes the answer at once.
+pub(crate) async fn refuse_connection(io: &TcpStream, too_many: LimitExceeded) {
+    let sent = io.writable().await.and_then(|()| io.try_write(&Refused::too_many(too_many).into_bytes()));
+    if let Err(error) = sent {
+        log::debug!("cannot send a refusal: {error}");
+    }
+}
+
+async fn refuse<T: AsyncWrite + Unpin>(framed: Framed<T, h1::Codec>, refused: Refused) {
+    let FramedParts { mut io, write_buf, .. } = framed.into_parts();
+    let sent = async {
+        // Answers to earlier requests of this connection.
+        io.write_all(&write_buf).await?;
+        io.write_all(&refused.into_bytes()).await?;
+        io.shutdown().await
+    };
+    if let Ok(Err(error)) = timeout(REFUSAL_TIMEOUT, sent).await {
+        log::debug!("cannot send a refusal: {error}");
+    }
+}

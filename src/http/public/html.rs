@@ -1,0 +1,280 @@
+//! The built-in pages: their files and libraries, which are in the binary, and HTML for requests that prefer it.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use actix_web::http::header::{self, Header as _};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
+use ring::digest::{SHA256, digest};
+use rust_embed::RustEmbed;
+
+use super::files;
+use super::handler::{Mounted, NO_STORE, NOSNIFF, with};
+use crate::config::ClientOptions;
+
+#[derive(RustEmbed)]
+#[folder = "static/"]
+pub(super) struct Static;
+
+/// A published build of a library that the pages use.
+pub(super) struct Library {
+    pub(super) file: &'static str,
+    pub(super) text: &'static str,
+    /// The hash for `integrity` in HTML.
+    pub(super) integrity: &'static str,
+}
+
+/// A file of `vendor/dist`, which `make vendor` makes.
+macro_rules! vendored {
+    ($file:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/vendor/dist/", $file))
+    };
+}
+
+/// The release of both builds of PeerJS.
+pub(super) const PEERJS_VERSION: &str = "1.5.5";
+
+pub(super) const PEERJS: Library = Library {
+    file: "peerjs.min.js",
+    text: vendored!("peerjs.min.js"),
+    integrity: "sha384-x0YgkOr/3UOZP2CRDxGW9e0Q+2Qjyr3uJrm4xU32Y7ZCNAo7Cc7bjhrZMi/dwczu",
+};
+
+/// The same release, not minified.
+pub(super) const PEERJS_READABLE: Library = Library {
+    file: "peerjs.js",
+    text: vendored!("peerjs.js"),
+    integrity: "sha384-JZYCWB8nNc19LOH+qWXVtd4yoj+iRdKZu/qnRcFHld1b5YBOcy5NOxqmaMVDx8sA",
+};
+
+pub(super) const QRCODE: Library = Library {
+    file: "qrcode.js",
+    text: vendored!("qrcode.js"),
+    integrity: "sha384-e9EFD6BGC90bkW9aDV5xbbBfzwN7G8YImHao2lfLVKV/hPB0E0go+H3I64h7oHtA",
+};
+
+pub(super) const SIMPLE_PEER: Library = Library {
+    file: "simplepeer.min.js",
+    text: vendored!("simplepeer.min.js"),
+    integrity: "sha384-MZ3ciGjiWCKKLGxi6Gf7uIU8N5/QSyhpZHhvn2TdHP0ofkCkbCGW1j3ZMzYhocpu",
+};
+
+impl Library {
+    pub(super) fn script(&self) -> String {
+        format!(r#"<script src="vendor/{}"></script>"#, self.file)
+    }
+}
+
+/// A file that pages find below `vendor/`.
+pub(super) fn vendored(name: &str) -> Option<&'static str> {
+    match name {
+        "LICENSES.txt" => Some(vendored!("LICENSES.txt")),
+        _ => [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER]
+            .into_iter()
+            .find(|library| library.file == name)
+            .map(|library| library.text),
+    }
+}
+
+/// The content security policy: what pages may load, and which servers they may talk to.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      connect-src 'self' ws: wss:; base-uri 'self'; form-action 'self'; frame-ancestors 'self'";
+
+/// True if a request prefers HTML to JSON. With `*/*`, which programs send, it does not.
+pub(crate) fn prefers_html(request: &HttpRequest) -> bool {
+    let Ok(accept) = header::Accept::parse(request) else { return false };
+    let quality = |wanted: &mime::Mime| {
+        // The most specific range counts (RFC 9110, section 12.5.1).
+        let fits = |range: &mime::Mime| match (range.type_(), range.subtype()) {
+            (mime::STAR, _) => Some(0),
+            (kind, mime::STAR) if kind == wanted.type_() => Some(1),
+            (kind, sub) if kind == wanted.type_() && sub == wanted.subtype() => Some(2),
+            _ => None,
+        };
+        let ranges = accept.iter().filter_map(|range| Some((fits(&range.item)?, range.quality)));
+        ranges.max_by_key(|(specific, _)| *specific).map(|(_, quality)| quality)
+    };
+    quality(&mime::TEXT_HTML) > quality(&mime::APPLICATION_JSON)
+}
+
+/// A page with this content in the frame of all pages. It is for one visitor, so nothing caches it.
+pub(super) fn framed(status: StatusCode, title: &str, content: String, values: Values) -> HttpResponse {
+    let text = values.with("{{title}}", title).with_html("{{content}}", content).part("frame.html");
+    with(page(status, text), [NOSNIFF, NO_STORE])
+}
+
+pub(super) fn page(status: StatusCode, page: String) -> HttpResponse {
+    HttpResponse::build(status)
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+        // With `no-referrer`, browsers would send `Origin: null` with the form.
+        .insert_header((header::REFERRER_POLICY, "same-origin"))
+        .body(page)
+}
+
+/// A file as an answer that browsers keep, and ask for again with its tag.
+pub(crate) fn cached(request: &HttpRequest, name: &str, content: Cow<'static, [u8]>) -> HttpResponse {
+    let hash = digest(&SHA256, &content);
+    let hash: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let tag = header::EntityTag::new_strong(hash);
+    let is_cached = match header::IfNoneMatch::parse(request) {
+        Ok(header::IfNoneMatch::Any) => true,
+        Ok(header::IfNoneMatch::Items(tags)) => tags.iter().any(|cached| cached.weak_eq(&tag)),
+        Err(_) => false,
+    };
+    let mut response = if is_cached { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.content_type(files::content_type(Path::new(name))).insert_header(header::ETag(tag));
+    match content {
+        _ if is_cached => response.finish(),
+        Cow::Borrowed(content) => response.body(content),
+        Cow::Owned(content) => response.body(content),
+    }
+}
+
+/// True if there is a built-in page of this name, for a path in place of its file.
+pub(super) fn has_page(name: &str) -> bool {
+    Static::get(&format!("{name}/index.html")).is_some()
+}
+
+/// The folder in `static/` for operators, on their own port.
+pub(super) const DASHBOARD: &str = "dashboard/";
+
+/// The folder in `static/` with parts of pages. It is not served.
+pub(super) const PARTS: &str = "parts/";
+
+/// The values of placeholders.
+#[derive(Clone, Default)]
+pub(crate) struct Values(Vec<(&'static str, String)>);
+
+impl Values {
+    /// The values that every page can use.
+    pub(super) fn of(mounted: &Mounted, options: ClientOptions) -> Self {
+        let origin = options.origin();
+        let ClientOptions { host, port, path, key, secure } = options;
+        let lan_host = mounted.lan_host.map(|host| host.to_string()).unwrap_or_default();
+        let config = mounted.runtime.config();
+        let key_query = if config.default_key { String::new() } else { format!("?key={key}") };
+        let hidden = |is_on: bool| if is_on { "" } else { "hidden" };
+        let values = Values(Vec::new())
+            .with("{{base}}", &format!("{path}broker/"))
+            .with("{{path}}", &path)
+            .with("{{key}}", &key)
+            .with("{{own_origin}}", &origin)
+            .with("{{own_socket_origin}}", &origin.replacen("http", "ws", 1))
+            .with("{{key_query}}", &key_query)
+            .with("{{peerjs_hidden}}", hidden(config.dialects.peerjs))
+            .with("{{rooms_hidden}}", hidden(config.dialects.rooms))
+            .with("{{calls_hidden}}", hidden(config.dialects.calls))
+            .with("{{host}}", &host)
+            .with("{{port}}", &port.to_string())
+            .with("{{secure}}", &secure.to_string())
+            .with("{{lan_host}}", &lan_host)
+            .with("{{default_key}}", &config.default_key.to_string())
+            .with("{{version}}", env!("CARGO_PKG_VERSION"))
+            .with_html("{{peerjs}}", PEERJS.script())
+            .with_html("{{qrcode}}", QRCODE.script())
+            .with_html("{{simplepeer}}", SIMPLE_PEER.script());
+        let (snippet, ask_key) = (values.part("snippet.html"), values.part("ask-key.html"));
+        values.with_html("{{snippet}}", snippet).with_html("{{ask_key}}", ask_key)
+    }
+
+    /// Adds a text, with its HTML escaped.
+    pub(crate) fn with(self, name: &'static str, text: &str) -> Self {
+        self.with_html(name, escape(text))
+    }
+
+    /// Adds HTML.
+    pub(super) fn with_html(mut self, name: &'static str, html: String) -> Self {
+        self.0.push((name, html));
+        self
+    }
+
+    /// A part of pages with its placeholders filled.
+    pub(super) fn part(&self, name: &str) -> String {
+        let part = Static::get(&format!("{PARTS}{name}"));
+        part.map(|part| self.fill(&String::from_utf8_lossy(&part.data))).unwrap_or_default()
+    }
+
+    /// Replaces each placeholder in one pass, so that placeholders in values are not replaced.
+    pub(crate) fn fill(&self, template: &str) -> String {
+        let mut filled = String::with_capacity(template.len() + 512);
+        let mut rest = template;
+        while let Some(start) = rest.find("{{") {
+            let (before, from) = rest.split_at(start);
+            filled.push_str(before);
+            match self.0.iter().find(|(name, _)| from.starts_with(name)) {
+                Some((name, value)) => {
+                    filled.push_str(value);
+                    rest = from.strip_prefix(name).unwrap_or_default();
+                }
+                None => {
+                    filled.push_str("{{");
+                    rest = from.strip_prefix("{{").unwrap_or_default();
+                }
+            }
+        }
+        filled.push_str(rest);
+        filled
+    }
+}
+
+/// A text as HTML, also within attributes.
+pub(super) fn escape(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
+        }
+        escaped
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use ring::digest::SHA384;
+
+    #[test]
+    fn the_integrity_of_a_library_is_that_of_its_file() {
+        for library in [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER] {
+            let hash = STANDARD.encode(digest(&SHA384, library.text.as_bytes()));
+            assert_eq!(format!("sha384-{hash}"), library.integrity, "{}", library.file);
+        }
+    }
+
+    #[test]
+    fn html_is_for_those_who_prefer_it() {
+        for (accept, html) in [
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true),
+            ("text/html", true),
+            ("text/*", true),
+            ("*/*", false),
+            ("application/json", false),
+            ("application/json, text/html;q=0.5", false),
+            ("text/html;q=0, */*", false),
+            ("", false),
+        ] {
+            let request = TestRequest::default().insert_header(("accept", accept)).to_http_request();
+            assert_eq!(prefers_html(&request), html, "{accept}");
+        }
+        assert!(!prefers_html(&TestRequest::default().to_http_request()));
+    }
+
+    #[test]
+    fn a_value_that_looks_like_a_placeholder_stays() {
+        let values = Values::default().with("{{key}}", "{{path}}").with("{{path}}", "/");
+        assert_eq!(values.fill("<{{key}}> {{ {{path}}"), "<{{path}}> {{ /");
+    }
+
+    #[test]
+    fn a_value_cannot_leave_its_attribute() {
+        assert_eq!(escape(r#"a"b<c>&'"#), "a&quot;b&lt;c&gt;&amp;&#39;");
+    }
+}

@@ -1,0 +1,119 @@
+//! The HTTP transport of PeerJS 0.3.x: a stream to the client, and a POST for each of its messages.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse, rt};
+use tokio::select;
+
+use super::handler::{NO_STORE, NOSNIFF, decode, plain, read_body, too_large};
+use super::routes::{Post, PostKind};
+use super::{endpoint, handshake::status_of};
+use crate::limits::LimitExceeded;
+use crate::runtime::Runtime;
+use crate::session::{self, Credentials, PostRefusal, Posted};
+use crate::transport::connection::ConnectionState;
+use crate::wire::{HandshakeRefusal, Refusal};
+
+pub(super) async fn answer(
+    runtime: &Runtime,
+    request: &HttpRequest,
+    post: Post<'_>,
+    payload: Payload,
+) -> HttpResponse {
+    let credentials = match credentials(post) {
+        Ok(credentials) => credentials,
+        Err(refusal) => return refuse(StatusCode::BAD_REQUEST, refusal),
+    };
+    match post.kind {
+        PostKind::Stream => open_stream(runtime, request, credentials).await,
+        PostKind::Message if is_too_large(runtime, request) => too_large(),
+        PostKind::Message => relay(runtime, request, credentials, payload).await,
+    }
+}
+
+fn credentials(Post { key, id, token, .. }: Post<'_>) -> Result<Credentials, Refusal> {
+    let [key, id, token] = [key, id, token].map(|part| decode(part).unwrap_or_default());
+    Credentials::check(&key, &id, &token)
+}
+
+async fn open_stream(runtime: &Runtime, request: &HttpRequest, credentials: Credentials) -> HttpResponse {
+    let connection = request.conn_data::<Rc<ConnectionState>>();
+    let connect = match endpoint::connect_request(runtime, "", request.head(), connection) {
+        Ok(request) => request,
+        Err(too_many) => return too_many_requests(too_many),
+    };
+    // A client numbers its streams from 0, so any other number renews a stream.
+    let renewed = !request.query_string().split('&').any(|pair| pair == "i=0");
+    match session::open_stream(&runtime.node, credentials, connect, renewed).await {
+        Ok((mut body, session)) => {
+            rt::spawn(session);
+            if let Some(connection) = connection {
+                body.connection = Some(Rc::clone(connection));
+            }
+            HttpResponse::Ok()
+                .content_type("application/octet-stream")
+                .insert_header(NO_STORE)
+                .insert_header(NOSNIFF)
+                // Makes nginx forward each line at once.
+                .insert_header(("x-accel-buffering", "no"))
+                .streaming(body)
+        }
+        Err(refusal) => refuse(StatusCode::UNAUTHORIZED, refusal),
+    }
+}
+
+async fn relay(
+    runtime: &Runtime,
+    request: &HttpRequest,
+    credentials: Credentials,
+    payload: Payload,
+) -> HttpResponse {
+    let source = endpoint::source(runtime, request.head());
+    // Runs before the body is read: until then the client holds the body, so it costs no memory here.
+    let connection = request.conn_data::<Rc<ConnectionState>>();
+    let client_left = poll_fn(|cx| connection.map_or(Poll::Pending, |connection| connection.poll_ended(cx)));
+    let sender = select! {
+        biased;
+        sender = session::sender(&runtime.node, credentials, &source) => sender,
+        // Nothing waits for the answer.
+        () = client_left => Err(PostRefusal::Absent),
+    };
+    let sender = match sender {
+        Ok(sender) => sender,
+        Err(PostRefusal::Absent) => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Err(PostRefusal::TooMuch) => return plain(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
+    };
+    let body = match read_body(payload, runtime.config().max_message_bytes).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    // A body that is not UTF-8 is handled as an empty one.
+    match sender.post(&runtime.node, std::str::from_utf8(&body).unwrap_or_default()).await {
+        Posted::Done => plain(StatusCode::OK, "OK"),
+        Posted::Nothing => plain(StatusCode::BAD_REQUEST, "This is not a PeerJS message."),
+        Posted::Absent => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Posted::TooMuch => plain(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
+        Posted::Unknown => plain(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+    }
+}
+
+fn is_too_large(runtime: &Runtime, request: &HttpRequest) -> bool {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let max = runtime.config().max_message_bytes as u64;
+    length.and_then(|length| length.parse().ok()).is_some_and(|length: u64| length > max)
+}
+
+pub(super) fn too_many_requests(too_many: LimitExceeded) -> HttpResponse {
+    let refusal = HandshakeRefusal::TooManyConnections;
+    let mut response = plain(status_of(refusal), refusal.ending().text.unwrap_or_default());
+    response.headers_mut().insert(header::RETRY_AFTER, too_many.seconds().into());
+    response
+}
+
+fn refuse(status: StatusCode, refusal: Refusal) -> HttpResponse {
+    plain(status, refusal.text().into_owned())
+}

@@ -1,0 +1,158 @@
+//! The 404 names the correct client options, because a wrong `path` is the most common mistake.
+
+use actix_http::RequestHead;
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
+
+use super::handler::{Mounted, NO_STORE, NOSNIFF, plain, with};
+use super::html::Values;
+use super::routes::{self, Route};
+use super::{documents, endpoint, forwarded, html};
+use crate::config::ClientOptions;
+use crate::events::Mistake;
+use crate::session::Source;
+
+/// Most characters of the requested path that are shown.
+const MAX_SHOWN_CHARS: usize = 200;
+
+pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
+    note(mounted, request.head());
+    let options = forwarded::client_options(mounted, request);
+    if mounted.runtime.config().pages && html::prefers_html(request) {
+        return framed(mounted, request, options);
+    }
+    let text = text(mounted, request.method().as_str(), request.path(), &options);
+    // The text contains the host, and the key of a cache in front may lack it.
+    with(plain(StatusCode::NOT_FOUND, text), [NO_STORE, NOSNIFF])
+}
+
+/// Tells the operator that a client requests a path without content.
+pub(super) fn note(mounted: &Mounted, head: &RequestHead) {
+    let path = head.uri.path();
+    let hint = match routes::find(&mounted.path, path) {
+        Route::Socket => Some(NO_UPGRADE.to_owned()),
+        _ => elsewhere(mounted, path).map(|place| place.text),
+    };
+    let mistake = Mistake::NotFound {
+        method: head.method.to_string(),
+        path: shown(path),
+        mount: mounted.path.shown().to_owned(),
+        hint,
+    };
+    let Source { origin, address } = endpoint::source(&mounted.runtime, head);
+    mounted.runtime.client_mistake(mistake, origin, address);
+}
+
+/// The 404 for people.
+fn framed(mounted: &Mounted, request: &HttpRequest, options: ClientOptions) -> HttpResponse {
+    let has_key = mounted.runtime.config().default_key;
+    let options = if has_key { options } else { ClientOptions { key: String::new(), ..options } };
+    let asked = format!("{} {}", request.method(), shown(request.path()));
+    let values = Values::of(mounted, options)
+        .with("{{request}}", &asked)
+        .with("{{hint}}", &hint(mounted, request.path()).unwrap_or_default())
+        .with_html("{{place}}", link(mounted, request.path()));
+    let client = if has_key { "snippet.html" } else { "key-needed.html" };
+    let client = values.part(client);
+    let values = values.with_html("{{client}}", client);
+    html::framed(StatusCode::NOT_FOUND, "Not found", values.part("not-found.html"), values)
+}
+
+/// The text of the 404: the request, this server's path and key, and the correct client options.
+pub(super) fn text(mounted: &Mounted, method: &str, path: &str, options: &ClientOptions) -> String {
+    let path_shown = shown(path);
+    let mount = mounted.path.as_str();
+    let hint = hint(mounted, path).map(|hint| format!("{hint}\n")).unwrap_or_default();
+    let config = mounted.runtime.config();
+    let (key, client) = if config.default_key {
+        (format!("and its key is {:?}", config.key.as_str()), options.to_string())
+    } else {
+        let client = ClientOptions { key: String::new(), ..options.clone() }.to_string();
+        let client = format!("{}, key: …}}", client.trim_end_matches('}'));
+        ("and it has no built-in key: clients need one from its operator".to_owned(), client)
+    };
+    format!(
+        "404: {method} {path_shown} was not found.\n\
+         {hint}\n\
+         This is a peerbroker, a server for PeerJS. Its path is {mount:?} {key}.\n\
+         A client finds it with\n\n\
+         \x20   new Peer({client})\n"
+    )
+}
+
+const NO_UPGRADE: &str = "This is the address of the WebSocket. It only answers a GET that asks for an upgrade. If PeerJS sent this \
+    request, the proxy in front drops the Upgrade header: have it forward WebSocket upgrades.";
+
+const OUTSIDE: &str = "This server only answers below its path. If your browser shows another path than this one, the proxy in front \
+    changes it: have the proxy pass the path unchanged.";
+
+const ON_THE_API: &str = "The dashboard, the metrics and the API have a port of their own: start the server with --ops_port, and look \
+    there. The server prints the address when it starts.";
+
+/// The reason why this path leads nowhere, if that is clear.
+fn hint(mounted: &Mounted, path: &str) -> Option<String> {
+    let route = routes::find(&mounted.path, path);
+    match (route, elsewhere(mounted, path)) {
+        (Route::Socket, _) => Some(NO_UPGRADE.to_owned()),
+        (_, Some(Place { text, .. })) => Some(text),
+        (Route::Outside, None) => Some(OUTSIDE.to_owned()),
+        _ => None,
+    }
+}
+
+/// The place of something that a person looks for at the wrong path.
+struct Place {
+    text: String,
+    /// The path of the page, if it is one of this port.
+    path: Option<String>,
+}
+
+fn elsewhere(mounted: &Mounted, path: &str) -> Option<Place> {
+    let below = path.strip_prefix(mounted.path.as_str()).or_else(|| path.strip_prefix('/'))?;
+    let name = below.trim_end_matches('/');
+    let first = name.split('/').next().unwrap_or_default();
+    if matches!(first, "dashboard" | "metrics" | "api" | "readyz") {
+        return Some(Place { text: ON_THE_API.to_owned(), path: None });
+    }
+    let name = name.strip_prefix("broker/").unwrap_or(name);
+    let is_here = mounted.runtime.config().pages && is_page(name);
+    is_here.then(|| {
+        let path = format!("{}broker/{name}", mounted.path.as_str());
+        Place { text: format!("That page is at {path} here."), path: Some(path) }
+    })
+}
+
+/// True if there is a page of this name below `{path}broker/`.
+fn is_page(name: &str) -> bool {
+    name == "docs" || name.strip_prefix("docs/").is_some_and(documents::has) || html::has_page(name)
+}
+
+/// A link to the page that a person looks for.
+fn link(mounted: &Mounted, path: &str) -> String {
+    let path = elsewhere(mounted, path).and_then(|place| place.path).map(|path| html::escape(&path));
+    path.map_or_else(String::new, |path| format!(r#"<a class="button" href="{path}">Open {path}</a>"#))
+}
+
+/// A path as pages and the log may show it: short, without control characters, and without a token. PeerJS 0.3.x puts
+/// the token into paths: `{key}/{id}/{token}/offer`.
+pub(super) fn shown(path: &str) -> String {
+    let mut segments: Vec<&str> = path.split('/').collect();
+    let words = ["id", "offer", "answer", "candidate", "leave"];
+    let last = segments.iter().rposition(|segment| words.contains(segment)).unwrap_or_default();
+    if let Some([_root, .., _key, _id, token, _word]) = segments.get_mut(..=last) {
+        *token = "…";
+    }
+    segments.join("/").chars().filter(|c| !c.is_control()).take(MAX_SHOWN_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_in_a_path_is_not_shown() {
+        assert_eq!(shown("/peerjs/someid/secret/offer"), "/peerjs/someid/…/offer");
+        assert_eq!(shown("/x/peerjs/someid/secret/id/"), "/x/peerjs/someid/…/id/");
+        assert_eq!(shown("/"), "/");
+        assert_eq!(shown("/peerjs/peerjs/id"), "/peerjs/peerjs/id");
+    }
+}

@@ -1,0 +1,146 @@
+//! Serves the landing page, the demos, and the PeerJS client: preset to this broker, and unchanged. The dashboard uses some of
+//! their files.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
+
+use super::handler::{Mounted, NO_CACHE, NOSNIFF, with};
+use super::html::{
+    DASHBOARD, Library, PARTS, PEERJS, PEERJS_READABLE, PEERJS_VERSION, Static, Values, vendored,
+};
+use super::{docs, forwarded, html, key_signup, not_found, peerjs};
+
+pub(crate) use super::html::{Values as PageValues, cached, prefers_html};
+
+/// One file below `{path}broker/`; the empty name is the landing page.
+pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> HttpResponse {
+    if let Some(name) = docs::requested(name) {
+        return docs::page(mounted, request, name);
+    }
+    let Some((name, content)) = find(name) else {
+        return not_found::page(mounted, request);
+    };
+    let response = if name.ends_with(".html") {
+        let options = forwarded::client_options(mounted, request);
+        let start = start(mounted, &options.host);
+        let values = Values::of(mounted, options);
+        let form = key_signup::section(&mounted.runtime, &values);
+        let (start, code) = (values.part(start), values.part("code.html"));
+        let values = values
+            .with_html("{{registration}}", form)
+            .with_html("{{start}}", start)
+            .with_html("{{code}}", code)
+            .with("{{relay}}", &peerjs::has_relay(mounted, request).to_string())
+            .with("{{ice}}", &peerjs::has_servers(mounted, request).to_string());
+        html::page(StatusCode::OK, values.fill(&String::from_utf8_lossy(&content)))
+    } else {
+        cached(request, &name, content)
+    };
+    with(response, [NOSNIFF, NO_CACHE])
+}
+
+/// The part with the main button of the landing page: the first thing that works here.
+fn start(mounted: &Mounted, host: &str) -> &'static str {
+    match (mounted.runtime.config().default_key, key_signup::is_open(&mounted.runtime)) {
+        (false, true) => "start-register.html",
+        (false, false) => "start-test.html",
+        (true, _) if is_loopback(host) && mounted.lan_host.is_none() => "start-windows.html",
+        (true, _) => "start-phone.html",
+    }
+}
+
+/// True if only this machine reaches a host of this name.
+fn is_loopback(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let address: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
+    host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// A file by its name, and the name of the file itself.
+pub(crate) fn find(name: &str) -> Option<(String, Cow<'static, [u8]>)> {
+    if let Some(file) = name.strip_prefix("vendor/").and_then(vendored) {
+        return Some((name.to_owned(), file.as_bytes().into()));
+    }
+    let index = format!("{name}{}index.html", if name.is_empty() || name.ends_with('/') { "" } else { "/" });
+    let is_public = |name: &String| !name.starts_with(PARTS) && !name.starts_with(DASHBOARD);
+    let mut names = [name.to_owned(), index].into_iter().filter(is_public);
+    names.find_map(|name| Static::get(&name).map(|file| (name, file.data)))
+}
+
+/// A file of the dashboard by its name.
+pub(crate) fn of_dashboard(name: &str) -> Option<Cow<'static, [u8]>> {
+    Static::get(&format!("{DASHBOARD}{name}")).map(|file| file.data)
+}
+
+/// The icon at the path that browsers try. Otherwise the console of each page without an icon shows a 404.
+pub(super) fn icon(request: &HttpRequest) -> HttpResponse {
+    const NAME: &str = "favicon.svg";
+    let content = Static::get(NAME).map_or(Cow::Borrowed(&[][..]), |file| file.data);
+    with(cached(request, NAME, content), [NOSNIFF, NO_CACHE])
+}
+
+/// A file of the client, by its name below the mount path.
+pub(super) fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Option<HttpResponse> {
+    if !mounted.runtime.config().dialects.peerjs {
+        return None;
+    }
+    let response = match name {
+        "peerjs.js" => preset(mounted, request, &PEERJS_READABLE, "client.js"),
+        "peerjs.min.js" => preset(mounted, request, &PEERJS, "client.js"),
+        "peerjs.mjs" => preset(mounted, request, &PEERJS, "client.mjs"),
+        _ => [PEERJS, PEERJS_READABLE]
+            .iter()
+            .find(|library| unchanged_name(library) == name)
+            .map(|library| unchanged(request, library))?,
+    };
+    // Lets pages that isolate themselves (`Cross-Origin-Embedder-Policy`) load the script.
+    let for_all = (header::CROSS_ORIGIN_RESOURCE_POLICY, "cross-origin");
+    Some(with(response, [NOSNIFF, for_all]))
+}
+
+/// `peerjs-1.5.5.min.js`: a name with the version, because the file never changes.
+fn unchanged_name(library: &Library) -> String {
+    library.file.replacen("peerjs", &format!("peerjs-{PEERJS_VERSION}"), 1)
+}
+
+fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template: &str) -> HttpResponse {
+    let has_key = mounted.runtime.config().default_key;
+    let key = has_key.then(|| forwarded::client_options(mounted, request).key);
+    // The source map is not embedded, so requests of browsers for it would fail.
+    let code = library.text.rsplit_once("//# sourceMappingURL").map_or(library.text, |(code, _)| code);
+    let values = Values::default()
+        .with_html("{{version}}", PEERJS_VERSION.to_owned())
+        .with_html("{{plain}}", unchanged_name(library))
+        .with_html("{{integrity}}", library.integrity.to_owned())
+        .with_html("{{key}}", serde_json::json!(key).to_string())
+        .with_html("{{library}}", code.to_owned());
+    let has_ice = peerjs::has_servers(mounted, request);
+    let preset = values.clone().with_html("{{ice}}", values.part("ice.js")).part("preset.js");
+    let values = values.with_html("{{preset}}", preset).with_html("{{has_ice_servers}}", has_ice.to_string());
+    let text = values.part(template).into_bytes();
+    with(cached(request, template, text.into()), [NO_CACHE])
+}
+
+/// The published build, byte by byte.
+fn unchanged(request: &HttpRequest, library: &Library) -> HttpResponse {
+    let response = cached(request, library.file, library.text.as_bytes().into());
+    with(response, [(header::CACHE_CONTROL, "public, max-age=31536000, immutable")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phone_cannot_reach_a_loopback_host() {
+        for host in ["localhost", "LOCALHOST", "a.localhost", "127.0.0.1", "127.9.9.9", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["example.org", "localhost.example.org", "192.168.1.20", "[::2]", "lan.test", ""] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The HTTP endpoints of PeerJS: ids, the list of peers, and `GET {path}{key}/ice`, the ICE servers for clients of a key with
+//! time-limited credentials.
+
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
+use rand::RngExt as _;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::handler::{Mounted, NO_STORE, bearer, json as json_answer, origin, plain, value, with};
+use super::legacy::too_many_requests;
+use super::{endpoint, forwarded};
+use crate::config::{ClientOptions, IceConfig, OwnIceServers};
+use crate::keys::{IdStyle, Policy, RelayMode, Settings, unix_time};
+use crate::runtime::Runtime;
+use crate::wire::{PeerId, RealmKind};
+
+const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
+
+/// Tells the built-in pages that no client can open with this key. PeerJS ignores it.
+const UNKNOWN_KEY: (&str, &str) = ("x-peerbroker-key", "unknown");
+
+/// The path of this server, in the answer to a request for an id at another one.
+const RIGHT_PATH: &str = "x-peerbroker-path";
+
+/// The same text as peerjs-server: tools search for it.
+pub(super) fn about() -> HttpResponse {
+    json_answer(ABOUT)
+}
+
+/// True if the page that sends the request may use a key with these settings.
+/// Browsers omit `Origin` on same-origin requests, so a request without it counts as one from this server's own page.
+pub(super) fn admits(mounted: &Mounted, settings: &Settings, request: &HttpRequest) -> bool {
+    match origin(request.headers()) {
+        Some(origin) => settings.admits(Some(&origin)),
+        None => settings.admits(None) || settings.admits(Some(&own_origin(mounted, request))),
+    }
+}
+
+/// The origin of this server's own pages.
+pub(super) fn own_origin(mounted: &Mounted, request: &HttpRequest) -> String {
+    forwarded::client_options(mounted, request).origin()
+}
+
+/// Answers with a fresh id, never that of a connected peer of any node. If the client sends a token with a subject, it gets that id.
+/// The type is `text/html`, as in peerjs-server.
+pub(super) async fn new_id(
+    runtime: &Runtime,
+    key: &str,
+    policy: Option<&Policy>,
+    request: &HttpRequest,
+) -> HttpResponse {
+    let style = policy.map_or(runtime.config().id_style, |policy| policy.settings().id_style);
+    let is_taken = async |id: &str| match (PeerId::parse(id), policy) {
+        (Err(_), _) => true,
+        (Ok(id), Some(policy)) => runtime.node.has_peer(&policy.key().key, &id).await,
+        (Ok(_), None) => false,
+    };
+    let mut id = match &runtime.generate_id {
+        Some(generate) => untaken(|| generate(key), is_taken).await,
+        // Ids of this form are unique, so no node is asked.
+        None if style == IdStyle::Uuid => random(style),
+        None => untaken(|| random(style), is_taken).await,
+    };
+    if let (Some(policy), Some(token)) = (policy, bearer(request)) {
+        match policy.id_of(token).await {
+            Ok(Some(owned)) => id = owned.to_string(),
+            Ok(None) => {}
+            Err(_) => return plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        }
+    }
+    let mut response = HttpResponse::Ok();
+    if policy.is_none() {
+        response.insert_header(UNKNOWN_KEY);
+    }
+    answer_with_id(&mut response, id)
+}
+
+/// Answers a client with a wrong path as one with a wrong key: PeerJS shows no text of a 404, but that of the ERROR on the WebSocket that
+/// it opens next. The header tells the doctor the right path.
+pub(super) fn id_at_wrong_path(mounted: &Mounted) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((RIGHT_PATH, mounted.path.as_str()));
+    answer_with_id(&mut response, random(IdStyle::Uuid))
+}
+
+fn answer_with_id(response: &mut HttpResponseBuilder, id: String) -> HttpResponse {
+    response.content_type("text/html; charset=utf-8").insert_header(NO_STORE).body(id)
+}
+
+/// Most ids of a page.
+const MAX_PAGE: usize = 1000;
+
+/// Answers with the ids of all peers of a key, or of one page of them. Discovery is on.
+pub(super) async fn peers(runtime: &Runtime, policy: &Policy, request: &HttpRequest) -> HttpResponse {
+    let key = policy.key().key.as_str();
+    // All nodes work for it, as they do for a client that opens.
+    if runtime.node.membership().is_some()
+        && let Err(too_many) = endpoint::count_open(runtime, request)
+    {
+        return too_many_requests(too_many);
+    }
+    let value = |wanted: &str| {
+        let query = form_urlencoded::parse(request.query_string().as_bytes());
+        query.filter(|(name, _)| name == wanted).last().map(|(_, value)| value)
+    };
+    let limit = value("limit").map(|limit| limit.parse().ok().filter(|limit: &usize| *limit > 0));
+    let ids = match (value("after"), limit) {
+        // As PeerJS asks.
+        (None, None) => runtime.node.all_ids(key).await,
+        (_, Some(None)) => return plain(StatusCode::BAD_REQUEST, "limit is a whole number from 1 on\n"),
+        (after, limit) => {
+            let limit = limit.flatten().unwrap_or(MAX_PAGE).min(MAX_PAGE);
+            runtime.node.page(key, Some(RealmKind::PeerJs), after.as_deref(), limit).await
+        }
+    };
+    json_answer(json!(ids).to_string())
+}
+
+/// Small letters and digits without those that look alike: 0 and o, 1, i and l.
+const ALPHABET: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
+
+/// Characters of a short id.
+const SHORT: usize = 8;
+
+/// 1024 plain words of three to six letters, one in each line, from the English list of BIP 39 (MIT).
+const WORDS: &str = include_str!("words.txt");
+
+/// Number of words in an id.
+const WORDS_PER_ID: usize = 4;
+
+/// Maximum attempts to make an id that is not taken.
+const MAX_TRIES: usize = 100;
+
+/// An id that is not taken. If `make` finds none soon, the id is a UUID.
+async fn untaken(make: impl FnMut() -> String, is_taken: impl AsyncFn(&str) -> bool) -> String {
+    for id in std::iter::repeat_with(make).take(MAX_TRIES) {
+        if !is_taken(&id).await {
+            return id;
+        }
+    }
+    Uuid::new_v4().to_string()
+}
+
+/// A random id.
+fn random(style: IdStyle) -> String {
+    let mut rng = rand::rng();
+    match style {
+        IdStyle::Uuid => Uuid::new_v4().to_string(),
+        IdStyle::Short => {
+            let mut letter = || ALPHABET.get(rng.random_range(..ALPHABET.len())).copied();
+            (0..SHORT).filter_map(|_| letter()).map(char::from).collect()
+        }
+        IdStyle::Words => {
+            let words: Vec<&str> = WORDS.lines().collect();
+            let mut word = || words.get(rng.random_range(..words.len())).copied();
+            let chosen: Vec<&str> = (0..WORDS_PER_ID).filter_map(|_| word()).collect();
+            chosen.join("-")
+        }
+    }
+}
+
+/// Answers with the servers, in the form that `RTCPeerConnection` takes.
+pub(super) async fn ice_servers(mounted: &Mounted, policy: &Policy, request: &HttpRequest) -> HttpResponse {
+    let runtime = &mounted.runtime;
+    if !policy.settings().ice_servers {
+        return plain(StatusCode::FORBIDDEN, "ICE servers are turned off for this key\n");
+    }
+    if let Err(too_many) = endpoint::count_open(runtime, request) {
+        return too_many_requests(too_many);
+    }
+    if let Some(token) = bearer(request)
+        && policy.id_of(token).await.is_err()
+    {
+        return plain(StatusCode::UNAUTHORIZED, "Unauthorized");
+    }
+    let here = forwarded::client_options(mounted, request);
+    let config = runtime.config();
+    let servers = listed(&config.ice, &runtime.own_ice(), &here, policy.key().key.as_str(), unix_time());
+    let answer = json!({ "iceServers": servers, "ttl": config.ice.ttl.as_secs() });
+    with(json_answer(answer.to_string()), [NO_STORE])
+}
+
+/// True if clients of the key in the query, or of the built-in key, are told any server. If not, no page asks.
+pub(super) fn has_servers(mounted: &Mounted, request: &HttpRequest) -> bool {
+    let Mounted { runtime, .. } = mounted;
+    let (config, own) = (&runtime.config().ice, &runtime.own_ice());
+    let turn_urls = [&own.turn_urls, &config.turn_urls];
+    let has_turn =
+        own.tls_port.is_some() || own.tls_at_broker || turn_urls.iter().any(|urls| !urls.is_empty());
+    let has_stun = !own.stun_urls.is_empty() || !config.stun_urls.is_empty();
+    let is_on = setting(mounted, request, |key| key.ice_servers).unwrap_or(true);
+    is_on && (has_stun || (has_turn && config.turn_secret.is_some()))
+}
+
+/// True if calls of the key in the query, or of the built-in key, can go through a relay of this server.
+pub(super) fn has_relay(mounted: &Mounted, request: &HttpRequest) -> bool {
+    let is_on = setting(mounted, request, |key| key.relay != RelayMode::Off).unwrap_or(true);
+    is_on && mounted.runtime.node.relay().is_some()
+}
+
+/// A setting of the key in the query of a page or script, or of the built-in key, if it exists.
+fn setting<T>(mounted: &Mounted, request: &HttpRequest, of: impl Fn(&Settings) -> T) -> Option<T> {
+    let tenant = match value(request.query_string().as_bytes(), "key") {
+        Some(key) => mounted.runtime.node.tenant(&key),
+        None => mounted.runtime.node.tenant(mounted.runtime.config().key.as_str()),
+    };
+    tenant.map(|tenant| of(tenant.policy().settings()))
+}
+
+/// STUN servers, then TURN servers; of each, this program's own first. One entry for all servers of a kind: they share
+/// their credentials. `here` is how the client reaches the broker, `now` in seconds since 1970.
+fn listed(config: &IceConfig, own: &OwnIceServers, here: &ClientOptions, key: &str, now: u64) -> Vec<Value> {
+    let stun: Vec<&String> = own.stun_urls.iter().chain(&config.stun_urls).collect();
+    let tls_ports = own.tls_port.into_iter().chain(own.tls_at_broker.then_some(here.port));
+    let over_tls = tls_ports.map(|port| format!("turns:{}:{port}?transport=tcp", here.host));
+    let turn: Vec<String> =
+        own.turn_urls.iter().cloned().chain(over_tls).chain(config.turn_urls.iter().cloned()).collect();
+    let mut servers = Vec::new();
+    if !stun.is_empty() {
+        servers.push(json!({ "urls": stun }));
+    }
+    // Without credentials, browsers throw an error.
+    if let Some(secret) = config.turn_secret.as_ref().filter(|_| !turn.is_empty()) {
+        let credentials = secret.credentials(key, now.saturating_add(config.ttl.as_secs()));
+        servers.push(json!({
+            "urls": turn,
+            "username": credentials.username,
+            "credential": credentials.credential,
+        }));
+    }
+    servers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, TurnSecret};
+    use std::collections::HashSet;
+
+    #[test]
+    fn there_are_1024_different_words_that_can_be_typed() {
+        let words: HashSet<&str> = WORDS.lines().collect();
+        assert_eq!((words.len(), WORDS.lines().count()), (1024, 1024));
+        for word in words {
+            assert!((3..=6).contains(&word.len()) && word.bytes().all(|c| c.is_ascii_lowercase()), "{word}");
+        }
+    }
+
+    #[test]
+    fn ids_have_the_form_of_their_style_and_do_not_repeat() {
+        for style in IdStyle::ALL {
+            let ids: HashSet<String> = (0..500).map(|_| random(style)).collect();
+            assert_eq!(ids.len(), 500, "{style:?}");
+            for id in ids {
+                let fits = match style {
+                    IdStyle::Uuid => Uuid::parse_str(&id).is_ok(),
+                    IdStyle::Short => id.len() == 8 && id.bytes().all(|c| ALPHABET.contains(&c)),
+                    IdStyle::Words => {
+                        let words: Vec<&str> = id.split('-').collect();
+                        words.len() == 4 && words.iter().all(|word| WORDS.lines().any(|known| known == *word))
+                    }
+                };
+                assert!(fits, "{style:?}: {id}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_id_that_is_taken_is_never_given() {
+        let mut numbers = 0..;
+        let mut next = || format!("peer {}", numbers.next().unwrap());
+        assert_eq!(untaken(&mut next, async |id| id != "peer 7").await, "peer 7");
+        let only = untaken(|| "the only one".to_owned(), async |id| id == "the only one").await;
+        assert!(Uuid::parse_str(&only).is_ok(), "{only}");
+    }
+
+    fn here(host: &str) -> ClientOptions {
+        let Config { path, key, .. } = Config::default();
+        ClientOptions::new(host.to_owned(), 8443, &path, &key, true)
+    }
+
+    fn urls(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    fn own() -> OwnIceServers {
+        OwnIceServers {
+            stun_urls: urls(&["stun:192.0.2.1:3479"]),
+            turn_urls: urls(&["turn:192.0.2.1:3479?transport=udp"]),
+            tls_port: Some(3479),
+            tls_at_broker: true,
+        }
+    }
+
+    fn configured() -> IceConfig {
+        IceConfig {
+            stun_urls: urls(&["stun:stun.example.org"]),
+            turn_urls: urls(&["turn:turn.example.org"]),
+            turn_secret: Some(TurnSecret::parse("0123456789abcdef0123456789abcdef").unwrap()),
+            ..IceConfig::default()
+        }
+    }
+
+    #[test]
+    fn own_servers_come_first_and_all_turn_servers_share_their_credentials() {
+        let servers = listed(&configured(), &own(), &here("example.org"), "peerjs", 1_735_603_200);
+        let expected = json!([
+            { "urls": ["stun:192.0.2.1:3479", "stun:stun.example.org"] },
+            {
+                "urls": [
+                    "turn:192.0.2.1:3479?transport=udp",
+                    "turns:example.org:3479?transport=tcp",
+                    "turns:example.org:8443?transport=tcp",
+                    "turn:turn.example.org",
+                ],
+                "username": "1735689600:peerjs",
+                "credential": "XooFo5KLJawITxUueayB0WI+YJg=",
+            },
+        ]);
+        assert_eq!(json!(servers), expected);
+    }
+
+    #[test]
+    fn a_turn_server_without_credentials_is_not_listed() {
+        let config = IceConfig { turn_secret: None, ..configured() };
+        let servers = listed(&config, &OwnIceServers::default(), &here("example.org"), "peerjs", 0);
+        assert_eq!(json!(servers), json!([{ "urls": ["stun:stun.example.org"] }]));
+        assert_eq!(
+            listed(&IceConfig::default(), &OwnIceServers::default(), &here("h"), "peerjs", 0),
+            [json!(null); 0]
+        );
+    }
+}

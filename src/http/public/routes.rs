@@ -1,0 +1,179 @@
+//! The URLs of clients and pages.
+
+use crate::config::MountPath;
+
+/// The endpoint of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route<'a> {
+    /// The mount path: JSON for programs, the landing page for browsers.
+    Root,
+    /// A fresh id. An unknown key gets one too, as in peerjs-server.
+    Id(&'a str),
+    /// The ids of all peers of a key.
+    Peers(&'a str),
+    /// The ICE servers for clients of a key.
+    Ice(&'a str),
+    /// The WebSocket.
+    Socket,
+    /// For load balancers and process managers.
+    Health,
+    /// A file of the landing page and the demos.
+    Page(&'a str),
+    /// Takes the form of the landing page that registers keys.
+    Register,
+    /// Any other path below the mount path: a file of `--static_dir`, if it exists.
+    File(&'a str),
+    /// Not below the mount path.
+    Outside,
+}
+
+/// The last segment of the WebSocket's path. It does not depend on the key.
+const SOCKET: &str = "peerjs";
+
+/// Finds the route of a path below a mount path.
+///
+/// A wrong `path` is the most common mistake: with `path: "/peerjs"` against a server at `/`, a client requests
+/// `/peerjs/peerjs` and `/peerjs/{key}/id`. Such paths are unambiguous, so they work.
+pub(crate) fn find<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
+    let mount = mount.as_str();
+    if path == mount.trim_end_matches('/') || path == mount {
+        return Route::Root;
+    }
+    let Some(below) = path.strip_prefix(mount) else {
+        return if path == "/healthz" { Route::Health } else { Route::Outside };
+    };
+    if let Some(name) = below.strip_prefix("broker/") {
+        return if name == "register" { Route::Register } else { Route::Page(name) };
+    }
+    let file = Route::File(below);
+    let below = below.strip_suffix('/').unwrap_or(below);
+    let doubled = below.strip_prefix(SOCKET).and_then(|rest| rest.strip_prefix('/'));
+    match below {
+        SOCKET => Route::Socket,
+        "broker" => Route::Page(""),
+        "healthz" => Route::Health,
+        _ => match (resource(below), doubled) {
+            (Some(route), _) => route,
+            (None, Some(SOCKET)) => Route::Socket,
+            (None, Some(doubled)) => resource(doubled).unwrap_or(file),
+            (None, None) => file,
+        },
+    }
+}
+
+/// True if a path has the last segment of the WebSocket's path.
+pub(crate) fn ends_like_the_socket(path: &str) -> bool {
+    path.trim_end_matches('/').rsplit('/').next() == Some(SOCKET)
+}
+
+/// True if browsers ask for the icon of a site at this path, or a page below the mount path does.
+pub(crate) fn is_icon(mount: &MountPath, path: &str) -> bool {
+    let below = path.strip_prefix(mount.as_str()).or_else(|| path.strip_prefix('/'));
+    below == Some("favicon.ico")
+}
+
+/// True if a path ends as that of a request for an id, with a key.
+pub(crate) fn is_id_request(path: &str) -> bool {
+    let key =
+        path.strip_suffix('/').unwrap_or(path).strip_suffix("/id").and_then(|path| path.rsplit('/').next());
+    key.is_some_and(|key| !key.is_empty())
+}
+
+/// A POST of PeerJS 0.3.x. Key, id and token are percent-encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Post<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) token: &'a str,
+    pub(crate) kind: PostKind,
+}
+
+/// The purpose of a POST.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PostKind {
+    /// Opens a stream of messages for this client.
+    Stream,
+    /// Sends a message to another peer.
+    Message,
+}
+
+/// Finds the PeerJS 0.3.x request of a path.
+pub(crate) fn find_post<'a>(mount: &MountPath, path: &'a str) -> Option<Post<'a>> {
+    let below = path.strip_prefix(mount.as_str())?;
+    let below = below.strip_suffix('/').unwrap_or(below);
+    let (rest, word) = below.rsplit_once('/')?;
+    let kind = match word {
+        "id" => PostKind::Stream,
+        "offer" | "answer" | "candidate" | "leave" => PostKind::Message,
+        _ => return None,
+    };
+    // The client's `path` may end in `peerjs`, as in `find`.
+    let mut segments = rest.split('/').rev();
+    let (token, id, key) = (segments.next()?, segments.next()?, segments.next()?);
+    let rest = (segments.next(), segments.next());
+    matches!(rest, (None, _) | (Some(SOCKET), None)).then_some(Post { key, id, token, kind })
+}
+
+fn resource(path: &str) -> Option<Route<'_>> {
+    match path.split_once('/')? {
+        ("", _) => None,
+        (key, "id") => Some(Route::Id(key)),
+        (key, "peers") => Some(Route::Peers(key)),
+        (key, "ice") => Some(Route::Ice(key)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_url_means_one_thing() {
+        let table = [
+            ("/", "/", Route::Root),
+            ("/", "/peerjs", Route::Socket),
+            ("/", "/peerjs/", Route::Socket),
+            ("/", "/peerjs/id", Route::Id("peerjs")),
+            ("/", "/peerjs/id/", Route::Id("peerjs")),
+            ("/", "/k/peers", Route::Peers("k")),
+            ("/", "/k/ice", Route::Ice("k")),
+            ("/", "/peerjs/k/ice/", Route::Ice("k")),
+            ("/", "/peerjs/peerjs", Route::Socket),
+            ("/", "/peerjs/peerjs/", Route::Socket),
+            ("/", "/peerjs/peerjs/id", Route::Id("peerjs")),
+            ("/", "/peerjs/k/id", Route::Id("k")),
+            ("/", "/healthz", Route::Health),
+            ("/", "/broker", Route::Page("")),
+            ("/", "/broker/", Route::Page("")),
+            ("/", "/broker/slides/", Route::Page("slides/")),
+            ("/", "/broker/id", Route::Page("id")),
+            ("/", "/broker/register", Route::Register),
+            ("/", "/broker/register/", Route::Page("register/")),
+            ("/x/", "/x/broker/register", Route::Register),
+            ("/x/", "/broker/register", Route::Outside),
+            ("/", "//id", Route::File("/id")),
+            ("/", "/k", Route::File("k")),
+            ("/", "/k/", Route::File("k/")),
+            ("/", "/k/id/x", Route::File("k/id/x")),
+            ("/", "/peerjs/k/id/x", Route::File("peerjs/k/id/x")),
+            ("/", "/PeerJS", Route::File("PeerJS")),
+            ("/x/", "/x", Route::Root),
+            ("/x/", "/x/", Route::Root),
+            ("/x/", "/x/peerjs", Route::Socket),
+            ("/x/", "/x/peerjs/id", Route::Id("peerjs")),
+            ("/x/", "/x/a/b.js", Route::File("a/b.js")),
+            ("/x/", "/xy/peerjs/id", Route::Outside),
+            ("/x/", "/peerjs/id", Route::Outside),
+            ("/x/", "/", Route::Outside),
+            ("/x/", "/healthz", Route::Health),
+            ("/peerjs/", "/peerjs/peerjs", Route::Socket),
+            ("/peerjs/", "/peerjs/peerjs/id", Route::Id("peerjs")),
+            ("/peerjs/", "/peerjs/peerjs/peerjs", Route::Socket),
+        ];
+        for (mount, path, route) in table {
+            let mount = MountPath::parse(mount).unwrap();
+            assert_eq!(find(&mount, path), route, "{path} below {mount}");
+        }
+    }
+}

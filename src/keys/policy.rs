@@ -1,0 +1,69 @@
+//! The policy of one key: its settings, and the verifier of its tokens.
+
+use super::verifier::{Claimant, Verifier};
+use super::{Key, RelayMode, Settings};
+use crate::wire::{ApiKey, PeerId, Token};
+
+/// The present rights of a key. Replaced as a whole when the key changes; its tenant leads to the active one.
+pub struct Policy {
+    key: Key,
+    /// `None` if the key, file or URL of its settings cannot be used, or the relay that it needs is missing: then nobody is
+    /// admitted.
+    verifier: Option<Verifier>,
+}
+
+/// A token is not valid.
+pub(crate) struct NotValid;
+
+impl Policy {
+    /// Reads the files that verify tokens, so do not call it on a worker's thread. The log says why a key cannot be used.
+    pub(crate) fn new(key: Key, has_relay: bool) -> Self {
+        let is_unrelayed = key.settings.relay == RelayMode::Always && !has_relay;
+        if is_unrelayed {
+            log::error!(
+                "nobody can use the key {:?}: its calls are always relayed, and this server has no relay",
+                key.key
+            );
+        }
+        let verifier = Verifier::new(&key.settings.auth)
+            .inspect_err(|error| log::error!("nobody can use the key {:?}: {error}", key.key))
+            .ok()
+            .filter(|_| !is_unrelayed);
+        Policy { key, verifier }
+    }
+
+    /// The key, as it is stored.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The settings of the key.
+    pub fn settings(&self) -> &Settings {
+        &self.key.settings
+    }
+
+    /// True if clients can be verified.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.verifier.is_some()
+    }
+
+    /// True if the key means the same, so that a verifier need not be made again.
+    pub(crate) fn is_of(&self, key: &Key) -> bool {
+        self.key.settings == key.settings && self.key.name == key.name
+    }
+
+    /// The token under which the broker registers the id, if the client may have it. A denial is logged.
+    pub(crate) async fn verify(&self, claimant: &Claimant<'_>) -> Option<Token> {
+        let verified = self.verifier.as_ref()?.verify(claimant).await;
+        let Claimant { key, id, .. } = claimant;
+        verified.inspect_err(|denied| log::debug!("key {key:?}: {id:?} is denied: {denied}")).ok()
+    }
+
+    /// The id in a token; `None` if tokens of this key name none, `Err` if the token is not valid.
+    pub(crate) async fn id_of(&self, token: &str) -> Result<Option<PeerId>, NotValid> {
+        let verifier = self.verifier.as_ref().ok_or(NotValid)?;
+        let key: &ApiKey = &self.key.key;
+        let id = verifier.id_of(key, token).await;
+        id.inspect_err(|denied| log::debug!("key {key:?}: a token is denied: {denied}")).map_err(|_| NotValid)
+    }
+}

@@ -1,0 +1,251 @@
+//! The database file: it is made, opened, migrated and copied, and has problems.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rustix::fs::Access;
+
+use crate::keys::KeyError;
+
+/// The name of the database file in its directory.
+pub const FILE_NAME: &str = "peerbroker.db";
+
+/// Time limit for another process that locks the file. Our own locks take milliseconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Each step migrates a database of version N to N + 1; version 0 is empty. Never change a released step: append
+/// another one.
+///
+/// Fields that operators query are columns. The settings are JSON, where missing fields have their default, so a
+/// new setting needs no step. `settings ->> '$.enabled'` queries one of them.
+const MIGRATIONS: &[&str] = &["CREATE TABLE keys (
+        key TEXT NOT NULL PRIMARY KEY,
+        name TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        used INTEGER,
+        registered INTEGER NOT NULL,
+        settings TEXT NOT NULL
+    ) STRICT"];
+
+/// An error of a database file.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {problem}", path = .path.display())]
+pub struct DatabaseError {
+    /// The path of the file, or of its directory.
+    pub path: PathBuf,
+    /// The problem.
+    pub problem: Problem,
+}
+
+/// A problem of a database.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum Problem {
+    #[error("cannot make this directory: {0}")]
+    Directory(io::Error),
+    #[error("cannot make or find this file: {0}")]
+    File(io::Error),
+    #[error("cannot open it; it has to be a file that this user may read and write")]
+    Unopened,
+    #[error(
+        "it was removed or replaced while it was in use, so nothing can be kept: restart the server, which reads or makes it anew"
+    )]
+    Moved,
+    #[error("another process kept it locked")]
+    Locked,
+    #[error("a newer version of peerbroker wrote it, in format {found}; this one knows {known}")]
+    Newer { found: usize, known: usize },
+    #[error("the key {key} in it cannot be read: {error}")]
+    Entry { key: String, error: Box<dyn std::error::Error + Send + Sync> },
+    #[error("{0}")]
+    Settings(serde_json::Error),
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// Adds the path to an error.
+pub(super) fn at<T>(path: &Path, done: Result<T, Problem>) -> Result<T, KeyError> {
+    done.map_err(|problem| KeyError::Store(DatabaseError { path: path.to_owned(), problem }.into()))
+}
+
+/// Device number and inode number of the file, and those of its write-ahead log, if it has one.
+pub(super) struct FileIds {
+    file: (u64, u64),
+    log: Option<(u64, u64)>,
+}
+
+impl FileIds {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let id = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+        Ok(FileIds { file: id(path)?, log: id(&log_of(path)).ok() })
+    }
+
+    /// Fails if the file was removed or replaced: SQLite would report success. The log exists as long as a connection is
+    /// open.
+    pub(super) fn check(&self, path: &Path) -> Result<(), Problem> {
+        let found = FileIds::of(path).map_err(|_| Problem::Moved)?;
+        let is_same = found.file == self.file && (self.log.is_none() || found.log == self.log);
+        is_same.then_some(()).ok_or(Problem::Moved)
+    }
+}
+
+/// Makes the directory and an empty file, if they do not exist. Returns the path of the file.
+pub(super) fn make(dir: &Path) -> Result<PathBuf, KeyError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    at(dir, made.map_err(Problem::Directory))?;
+    let path = dir.join(FILE_NAME);
+    // Closing a file releases all locks of this process on it (fcntl(2)), so no other thread may have the new file
+    // open yet.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock();
+    match make_private(&path) {
+        Ok(()) => at(&path, give_to_owner(dir, &path).map_err(Problem::File))?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return at(&path, Err(Problem::File(error))),
+    }
+    Ok(path)
+}
+
+/// Gives a file that root has created to the owner of its directory, who runs the server. SQLite does the same with its
+/// other files.
+fn give_to_owner(dir: &Path, path: &Path) -> io::Result<()> {
+    let (owner, file) = (fs::metadata(dir)?, fs::metadata(path)?);
+    if file.uid() != 0 || owner.uid() == 0 {
+        return Ok(());
+    }
+    chown(path, Some(owner.uid()), Some(owner.gid()))
+}
+
+/// Creates an empty file that only its owner can read, because it contains secrets. SQLite gives its other files
+/// the same mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop)
+}
+
+/// Opens the file for its store, and brings it to the present format.
+pub(super) fn open(path: &Path) -> Result<Connection, Problem> {
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    wal(&connection)?;
+    // A key that was printed survives a power cut. NORMAL would keep the file valid but could lose the last changes.
+    // Changes are rare, so FULL costs nothing.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    if format_of(&connection)? < MIGRATIONS.len() {
+        migrate(&mut connection)?;
+    }
+    Ok(connection)
+}
+
+/// Opens the file for reading. Without a log no other process has it open, so it is read as immutable: otherwise SQLite
+/// would make a log.
+pub(super) fn open_unchanged(path: &Path) -> Result<Connection, Problem> {
+    rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).map_err(|_| Problem::Unopened)?;
+    let escaped = percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC);
+    let immutable = if log_of(path).exists() { "" } else { "?immutable=1" };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    connect(format!("file:{escaped}{immutable}").as_ref(), flags)
+}
+
+/// Opens an existing file, unless a newer version wrote it: such a file must not change.
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Problem> {
+    // Only one thread at a time uses the connection, so it needs no mutex.
+    let opened = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    let connection = opened.map_err(|error| match error.sqlite_error_code() {
+        // SQLite's own message gives no reason and repeats the path.
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Problem::Unopened,
+        _ => error.into(),
+    })?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    format_of(&connection)?;
+    Ok(connection)
+}
+
+/// The number of [`MIGRATIONS`] that were applied.
+pub(super) fn format_of(connection: &Connection) -> Result<usize, Problem> {
+    let found: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = MIGRATIONS.len();
+    if found > known { Err(Problem::Newer { found, known }) } else { Ok(found) }
+}
+
+/// Enables write-ahead logging, so that readers and a writer do not wait for each other. The change of mode needs
+/// exclusive access, and SQLite's busy timeout does not apply to it, so this waits itself.
+fn wal(connection: &Connection) -> Result<(), Problem> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < deadline =>
+            {
+                thread::sleep(Duration::from_millis(5));
+            }
+            ended => return Ok(ended?),
+        }
+    }
+}
+
+/// Applies all steps in one transaction, so a process that is killed leaves the file unchanged. If two processes start
+/// at once, the second one finds all steps done.
+fn migrate(connection: &mut Connection) -> Result<(), Problem> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let format = format_of(&transaction)?;
+    for step in MIGRATIONS.iter().skip(format) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    Ok(transaction.commit()?)
+}
+
+/// Copies a database to a new file. A checkpoint of the write-ahead log needs write access, also to the source.
+///
+/// All pages in one step: with a write-ahead log, a reader does not hold up writers. With several steps, each write in
+/// between would start the copy anew.
+pub(super) fn copy(source: &Path, copy: &Path) -> Result<(), KeyError> {
+    let from = at(source, connect(source, OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+    let write = || {
+        make_private(copy).map_err(Problem::File)?;
+        let mut to = connect(copy, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        match Backup::new(&from, &mut to)?.step(-1)? {
+            StepResult::Done => Ok(()),
+            _ => Err(Problem::Locked),
+        }
+    };
+    at(copy, write())
+}
+
+/// True if there is certainly no file.
+pub(super) fn is_absent(path: &Path) -> bool {
+    let kinds = [ErrorKind::NotFound, ErrorKind::NotADirectory];
+    fs::metadata(path).is_err_and(|error| kinds.contains(&error.kind()))
+}
+
+/// Checks if this directory, or the nearest one above it that exists, may be written to.
+pub(super) fn may_be_made(dir: &Path) -> io::Result<()> {
+    // The parent of a relative path may be empty, which is the current directory.
+    let here = |dir: &Path| if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() };
+    for above in dir.ancestors().map(here) {
+        match fs::metadata(&above) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+            Ok(found) if !found.is_dir() => return Err(ErrorKind::NotADirectory.into()),
+            Ok(_) => return Ok(rustix::fs::access(&above, Access::WRITE_OK | Access::EXEC_OK)?),
+        }
+    }
+    Ok(())
+}
+
+/// The write-ahead log of a database.
+fn log_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}

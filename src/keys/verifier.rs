@@ -1,0 +1,105 @@
+//! Verifies that a client owns the id that it asks for: by a JSON Web Token, or with a webhook of the key's owner.
+
+mod error;
+mod jwks;
+mod jwt;
+#[cfg(test)]
+mod tests;
+mod verifying_keys;
+mod webhook;
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use jwks::Jwks;
+use jwt::TakeoverBy;
+use uuid::Uuid;
+use verifying_keys::VerifyingKeys;
+use webhook::Webhook;
+
+use crate::keys::{Auth, JwtKey};
+use crate::wire::{ApiKey, PeerId, Token};
+
+pub use error::BadAuth;
+pub(crate) use error::Denied;
+pub(crate) use webhook::Claimant;
+
+/// Decides whether a client owns an id. Each key has its own, which is replaced when the key's settings change.
+pub(crate) struct Verifier(Method);
+
+enum Method {
+    None,
+    /// Fixed keys verify tokens.
+    Jwt(Arc<VerifyingKeys>),
+    /// A file has the keys, and may change.
+    Jwks(Jwks),
+    Webhook(Box<Webhook>),
+}
+
+/// Checks whether these settings can verify clients, with the code that does so later. It may read a file and block, so
+/// do not call it on a worker's thread.
+pub fn check_auth(auth: &Auth) -> Result<(), BadAuth> {
+    Verifier::new(auth).map(drop)
+}
+
+impl Verifier {
+    /// Reads the key, the file or the URL. It may block, so do not call it on a worker's thread.
+    pub(crate) fn new(auth: &Auth) -> Result<Self, BadAuth> {
+        let method = match auth {
+            Auth::None => Method::None,
+            Auth::Jwt { verify: JwtKey::Secret(secret) } => {
+                Method::Jwt(Arc::new(VerifyingKeys::secret(secret)?))
+            }
+            Auth::Jwt { verify: JwtKey::Pem(pem) } => Method::Jwt(Arc::new(VerifyingKeys::pem(pem)?)),
+            Auth::Jwt { verify: JwtKey::Jwks(path) } => Method::Jwks(Jwks::open(path, Instant::now())?),
+            Auth::Webhook { url } => Method::Webhook(Box::new(Webhook::new(url)?)),
+        };
+        Ok(Verifier(method))
+    }
+
+    /// Returns the token under which the broker keeps the id, if the client owns it. A later connection with the same token
+    /// is the same owner.
+    pub(crate) async fn verify(&self, claimant: &Claimant<'_>) -> Result<Token, Denied> {
+        let Claimant { key, id, token, .. } = claimant;
+        if let Method::Webhook(webhook) = &self.0 {
+            webhook.ask(claimant).await?;
+        }
+        let Some(keys) = self.keys().await else { return Ok(Token::clone(token)) };
+        Ok(match jwt::read(token.as_str(), &keys)?.check(key, id, now())? {
+            // A new token with the same subject is the same owner.
+            TakeoverBy::Subject => Token::of_subject(id),
+            TakeoverBy::Token => Token::clone(token),
+        })
+    }
+
+    /// The id in the subject of a token. A prefix gets a random ending. `None` if the key does not use tokens with subjects.
+    pub(crate) async fn id_of(&self, key: &ApiKey, token: &str) -> Result<Option<PeerId>, Denied> {
+        let Some(keys) = self.keys().await else { return Ok(None) };
+        let token = Token::parse(token).map_err(Denied::NoToken)?;
+        let id = match jwt::read(token.as_str(), &keys)?.subject(key, now())? {
+            jwt::Subject::Exactly(id) => PeerId::parse(id),
+            jwt::Subject::Prefix(prefix) => PeerId::parse(&format!("{prefix}{}", Uuid::new_v4())),
+        };
+        id.map(Some).map_err(Denied::UnusableSubject)
+    }
+
+    async fn keys(&self) -> Option<Arc<VerifyingKeys>> {
+        match &self.0 {
+            Method::None | Method::Webhook(_) => None,
+            Method::Jwt(keys) => Some(Arc::clone(keys)),
+            Method::Jwks(jwks) => Some(jwks.keys(Instant::now()).await),
+        }
+    }
+}
+
+/// True if a key of this set has signed the token.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn is_signed(token: &str, key_set: &[u8]) -> bool {
+    let keys = jwks::parse(std::path::Path::new("key set"), key_set);
+    keys.is_ok_and(|keys| jwt::read(token, &keys).is_ok())
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs_f64()).unwrap_or_default()
+}

@@ -1,0 +1,107 @@
+//! A JSON Web Key Set in a file, which is read again when it changes.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jsonwebtoken::jwk::{AlgorithmParameters, JwkSet};
+use parking_lot::Mutex;
+use tokio::task::spawn_blocking;
+
+use super::error::BadAuth;
+use super::verifying_keys::{VerifyingKey, VerifyingKeys};
+use crate::files::{self, Stamp};
+
+/// The shortest time between two checks of the file.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Most bytes of the file: enough for over a thousand keys.
+const MAX_BYTES: u64 = 1 << 20;
+
+pub(super) struct Jwks {
+    path: Arc<Path>,
+    cached: Mutex<Cached>,
+}
+
+struct Cached {
+    keys: Arc<VerifyingKeys>,
+    /// The stamp of the version that was read last, even if it was invalid. `None` if there was no file.
+    stamp: Option<Stamp>,
+    checked_at: Instant,
+}
+
+impl Jwks {
+    pub(super) fn open(path: &Path, now: Instant) -> Result<Self, BadAuth> {
+        // The store keeps the path as text.
+        if path.to_str().is_none() {
+            return Err(BadAuth::PathNotUtf8(path.to_owned()));
+        }
+        let stamp = Stamp::of(path);
+        let keys = Arc::new(read(path)?);
+        Ok(Jwks { path: path.into(), cached: Mutex::new(Cached { keys, stamp, checked_at: now }) })
+    }
+
+    /// The keys of the file. They may be a second old, or older while the file is invalid.
+    pub(super) async fn keys(&self, now: Instant) -> Arc<VerifyingKeys> {
+        let last_stamp = {
+            let mut cached = self.cached.lock();
+            if now.saturating_duration_since(cached.checked_at) < CHECK_INTERVAL {
+                return Arc::clone(&cached.keys);
+            }
+            // Set before reading, so that no other client also checks.
+            cached.checked_at = now;
+            cached.stamp
+        };
+        let path = Arc::clone(&self.path);
+        // It fails only when the runtime ends.
+        let reread = spawn_blocking(move || reread(&path, last_stamp)).await;
+        let mut cached = self.cached.lock();
+        if let Ok(Some((stamp, read))) = reread {
+            cached.stamp = stamp;
+            match read {
+                Ok(keys) => cached.keys = Arc::new(keys),
+                Err(error) => log::error!("the previous keys stay active: {error}"),
+            }
+        }
+        Arc::clone(&cached.keys)
+    }
+}
+
+/// Reads the file if its stamp has changed. The stamp is taken first, so a write during the read counts as another change.
+fn reread(path: &Path, last_stamp: Option<Stamp>) -> Option<(Option<Stamp>, Result<VerifyingKeys, BadAuth>)> {
+    let stamp = Stamp::of(path);
+    (stamp != last_stamp).then(|| (stamp, read(path)))
+}
+
+/// Reads the file. It may block on a disk, so it does not run on a worker's thread.
+fn read(path: &Path) -> Result<VerifyingKeys, BadAuth> {
+    let text = files::read_regular(path, MAX_BYTES)
+        .map_err(|error| BadAuth::Unreadable { path: path.to_owned(), error })?;
+    parse(path, &text)
+}
+
+pub(super) fn parse(path: &Path, text: &[u8]) -> Result<VerifyingKeys, BadAuth> {
+    let set: JwkSet = serde_json::from_slice(text).map_err(|error| BadAuth::NoKeySet {
+        path: path.to_owned(),
+        line: error.line(),
+        column: error.column(),
+    })?;
+    let (mut keys, mut kids) = (Vec::new(), HashSet::new());
+    for jwk in &set.keys {
+        if matches!(jwk.algorithm, AlgorithmParameters::OctetKey(_)) {
+            log::warn!("{} has a symmetric key (oct), which is never used", path.display());
+        }
+        let key = VerifyingKey::from_jwk(jwk)
+            .map_err(|error| BadAuth::KeyInSet { path: path.to_owned(), error: Box::new(error) })?;
+        let Some(key) = key else { continue };
+        let kid = jwk.common.key_id.clone();
+        if let Some(kid) = &kid
+            && !kids.insert(kid.clone())
+        {
+            return Err(BadAuth::RepeatedKeyId { path: path.to_owned(), kid: kid.clone() });
+        }
+        keys.push((kid, key));
+    }
+    if keys.is_empty() { Err(BadAuth::NoKey(path.to_owned())) } else { Ok(VerifyingKeys::Several(keys)) }
+}

@@ -1,0 +1,139 @@
+//! Decisions about the claims of a token.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::keys::verifier::jwt::{Claims, Subject};
+
+const NOW: f64 = 1_700_000_000.0;
+
+fn decide(claims: Value, wanted: &str) -> Result<TakeoverBy, Denied> {
+    let claims: Claims = serde_json::from_value(claims).unwrap();
+    claims.check(&key(), &id(wanted), NOW)
+}
+
+#[test]
+fn clocks_may_differ_by_half_a_minute() {
+    for (claims, decision) in [
+        (json!({ "exp": NOW + 1.0 }), Ok(TakeoverBy::Subject)),
+        (json!({ "exp": NOW - 29.0 }), Ok(TakeoverBy::Subject)),
+        (json!({ "exp": NOW - 29.5 }), Ok(TakeoverBy::Subject)),
+        (json!({ "exp": NOW - 30.0 }), Err(Denied::Expired)),
+        (json!({ "exp": NOW - 31.0 }), Err(Denied::Expired)),
+        (json!({ "exp": 0 }), Err(Denied::Expired)),
+        (json!({ "exp": -1 }), Err(Denied::Expired)),
+        (json!({ "exp": f64::MIN }), Err(Denied::Expired)),
+        (json!({ "exp": u64::MAX }), Ok(TakeoverBy::Subject)),
+        (json!({ "exp": f64::MAX }), Ok(TakeoverBy::Subject)),
+        (json!({ "exp": NOW + 60.0, "nbf": NOW }), Ok(TakeoverBy::Subject)),
+        (json!({ "exp": NOW + 60.0, "nbf": NOW + 29.0 }), Ok(TakeoverBy::Subject)),
+        (json!({ "exp": NOW + 60.0, "nbf": NOW + 30.0 }), Ok(TakeoverBy::Subject)),
+        (json!({ "exp": NOW + 60.0, "nbf": NOW + 31.0 }), Err(Denied::NotYet)),
+        (json!({ "exp": NOW + 1e9, "nbf": NOW + 1e8 }), Err(Denied::NotYet)),
+        (json!({ "exp": NOW + 1e9, "nbf": f64::MAX }), Err(Denied::NotYet)),
+        (json!({ "nbf": NOW }), Err(Denied::NoExpiry)),
+    ] {
+        let mut claims = claims;
+        claims["sub"] = "alice".into();
+        assert_eq!(decide(claims.clone(), "alice"), decision, "{claims}");
+    }
+}
+
+#[test]
+fn an_audience_must_have_the_key() {
+    for (audience, decision) in [
+        (json!("peerjs"), Ok(TakeoverBy::Subject)),
+        (json!(["peerjs"]), Ok(TakeoverBy::Subject)),
+        (json!(["other", "peerjs"]), Ok(TakeoverBy::Subject)),
+        (json!("other"), Err(Denied::Audience)),
+        (json!(["other"]), Err(Denied::Audience)),
+        (json!([]), Err(Denied::Audience)),
+        (json!(""), Err(Denied::Audience)),
+        (json!("Peerjs"), Err(Denied::Audience)),
+        (json!("peerjs "), Err(Denied::Audience)),
+        (json!("peerjs,other"), Err(Denied::Audience)),
+    ] {
+        let claims = json!({ "sub": "alice", "exp": NOW, "aud": audience });
+        assert_eq!(decide(claims, "alice"), decision, "{audience}");
+    }
+}
+
+#[test]
+fn a_subject_is_an_id_or_how_it_begins() {
+    for (subject, wanted, decision) in [
+        ("alice", "alice", Ok(TakeoverBy::Subject)),
+        ("alice", "Alice", Err(Denied::Subject)),
+        ("alice", "alice2", Err(Denied::Subject)),
+        ("alice", "alic", Err(Denied::Subject)),
+        ("alice ", "alice", Err(Denied::Subject)),
+        ("zoë", "zoë", Ok(TakeoverBy::Subject)),
+        // Composed and decomposed letters are different ids, as in the broker.
+        ("zoe\u{308}", "zoë", Err(Denied::Subject)),
+        // A Cyrillic letter.
+        ("\u{430}lice", "alice", Err(Denied::Subject)),
+        ("guest-*", "guest-1", Ok(TakeoverBy::Token)),
+        ("guest-*", "guest-", Ok(TakeoverBy::Token)),
+        ("guest-*", "guest-*", Ok(TakeoverBy::Token)),
+        ("guest-*", "guest", Err(Denied::Subject)),
+        ("guest-*", "Guest-1", Err(Denied::Subject)),
+        ("guest-*", "a guest-1", Err(Denied::Subject)),
+        // Only the last star is a wildcard.
+        ("a**", "a*b", Ok(TakeoverBy::Token)),
+        ("a**", "ab", Err(Denied::Subject)),
+        ("a*b", "a*b", Ok(TakeoverBy::Subject)),
+        ("a*b", "aXb", Err(Denied::Subject)),
+        ("*a", "bca", Err(Denied::Subject)),
+        ("日本*", "日本語", Ok(TakeoverBy::Token)),
+        ("日本*", "日", Err(Denied::Subject)),
+        ("*", "alice", Err(Denied::EveryId)),
+        ("*", "*", Err(Denied::EveryId)),
+        ("**", "*x", Ok(TakeoverBy::Token)),
+        ("", "alice", Err(Denied::NoSubject)),
+    ] {
+        let claims = json!({ "sub": subject, "exp": NOW });
+        assert_eq!(decide(claims, wanted), decision, "{subject:?} for {wanted:?}");
+    }
+    assert_eq!(decide(json!({ "exp": NOW }), "alice"), Err(Denied::NoSubject));
+}
+
+proptest! {
+    #[test]
+    fn a_token_allows_what_it_says_and_nothing_else(
+        exp in prop::option::of(-100i32..100),
+        nbf in prop::option::of(-100i32..100),
+        aud in prop::option::of(prop::collection::vec(prop::sample::select(vec!["peerjs", "other", ""]), 0..3)),
+        sub in prop::option::of("[ab*]{0,4}"),
+        wanted in "[ab*]{1,4}",
+    ) {
+        let at = |offset: i32| NOW + f64::from(offset);
+        let mut claims = json!({});
+        for (name, value) in [
+            ("exp", exp.map(|exp| at(exp).into())),
+            ("nbf", nbf.map(|nbf| at(nbf).into())),
+            ("aud", aud.clone().map(Value::from)),
+            ("sub", sub.clone().map(Value::from)),
+        ] {
+            if let Some(value) = value {
+                claims[name] = value;
+            }
+        }
+
+        let in_time = exp.is_some_and(|exp| exp > -30) && nbf.is_none_or(|nbf| nbf <= 30);
+        let for_this = aud.is_none_or(|aud| aud.contains(&"peerjs"));
+        let sub = sub.unwrap_or_default();
+        let allowed = match sub.strip_suffix('*') {
+            Some(prefix) => !prefix.is_empty() && wanted.starts_with(prefix),
+            None => sub == wanted,
+        };
+        let decided = decide(claims.clone(), &wanted);
+        prop_assert_eq!(decided.is_ok(), in_time && for_this && allowed, "{}: {:?}", claims, decided);
+        prop_assert!(decided.is_err() || (decided == Ok(TakeoverBy::Token)) == sub.ends_with('*'));
+    }
+
+    #[test]
+    fn later_is_never_better(exp in 0u32..2_000_000_000, early in 0u32..2_000_000_000, more in 0u32..1_000_000) {
+        let claims: Claims = serde_json::from_value(json!({ "sub": "alice", "exp": exp })).unwrap();
+        let [early, late] = [f64::from(early), f64::from(early) + f64::from(more)].map(|now| claims.subject(&key(), now));
+        prop_assert!(late.is_err() || early == Ok(Subject::Exactly("alice")));
+    }
+}

@@ -1,0 +1,216 @@
+//! Keys that verify signatures. The algorithm follows from the key, never from the token.
+//!
+//! jsonwebtoken only reads headers, PEM and key sets. It brings two libraries of cryptography, neither of them that of TLS, and takes
+//! another one only for the whole process, which may be an embedding program. So ring verifies.
+
+use std::ops::RangeInclusive;
+
+use curve25519_dalek::edwards::CompressedEdwardsY;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+use ring::agreement::{self, ECDH_P256, EphemeralPrivateKey, agree_ephemeral};
+use ring::hmac;
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
+};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{SubjectPublicKeyInfoDer, alg_id};
+use simple_asn1::ASN1Block;
+
+use super::error::{BadAuth, Denied};
+
+/// The minimum for HS256 (RFC 7518, section 3.2). A shorter secret could be guessed offline from a token.
+const MIN_SECRET_BYTES: usize = 32;
+
+/// Shorter RSA keys are weak, longer ones are slow.
+const RSA_BITS: RangeInclusive<u64> = 2048..=8192;
+
+/// The range of RSA exponents that ring accepts. They must also be odd.
+const RSA_EXPONENTS: RangeInclusive<u64> = 3..=(1 << 33) - 1;
+
+/// The size of an uncompressed P-256 point, and the first bytes of compressed ones (SEC 1, section 2.3.3).
+const P256_POINT_BYTES: usize = 65;
+const COMPRESSED: [u8; 2] = [2, 3];
+const ED25519_KEY_BYTES: usize = 32;
+
+/// The keys that verify the tokens of an API key.
+pub(super) enum VerifyingKeys {
+    One(VerifyingKey),
+    /// A key set, with the `kid` of each key.
+    Several(Vec<(Option<String>, VerifyingKey)>),
+}
+
+pub(super) enum VerifyingKey {
+    Hs256(hmac::Key),
+    Rs256(RsaPublicKeyComponents<Vec<u8>>),
+    Es256(UnparsedPublicKey<Vec<u8>>),
+    EdDsa(UnparsedPublicKey<Vec<u8>>),
+}
+
+impl VerifyingKeys {
+    pub(super) fn secret(secret: &str) -> Result<Self, BadAuth> {
+        // A public key is no secret: anybody could sign tokens with it as an HMAC secret.
+        if secret.contains("-----BEGIN") {
+            return Err(BadAuth::SecretIsPem);
+        }
+        // A JWK may be public too. Every JWK has `kty` (RFC 7517, section 4.1), and no other secret does.
+        if secret.contains("\"kty\"") {
+            return Err(BadAuth::SecretIsJwk);
+        }
+        if secret.len() < MIN_SECRET_BYTES {
+            return Err(BadAuth::ShortSecret { bytes: secret.len(), min: MIN_SECRET_BYTES });
+        }
+        Ok(VerifyingKeys::One(VerifyingKey::Hs256(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))))
+    }
+
+    pub(super) fn pem(pem: &str) -> Result<Self, BadAuth> {
+        if pem.contains("PRIVATE KEY-----") {
+            return Err(BadAuth::PrivateKey);
+        }
+        if pem.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(BadAuth::Certificate);
+        }
+        let text = pem.trim().as_bytes();
+        if let Ok(key) = DecodingKey::from_rsa_pem(text) {
+            return rsa(&key).map(VerifyingKeys::One);
+        }
+        let info = SubjectPublicKeyInfoDer::from_pem_slice(text).map_err(|_| BadAuth::NoPublicKey)?;
+        let key = if let Ok(key) = DecodingKey::from_ec_pem(text) {
+            // The size does not identify the curve.
+            let is_p256 = info.windows(alg_id::ECDSA_P256.len()).any(|part| part == &*alg_id::ECDSA_P256);
+            if is_p256 { es256(&key) } else { Err(BadAuth::UnsupportedKey) }
+        } else if let Ok(key) = DecodingKey::from_ed_pem(text) {
+            ed_dsa(&key)
+        } else {
+            Err(BadAuth::UnsupportedKey)
+        };
+        key.map(VerifyingKeys::One)
+    }
+
+    /// The key for a token. A single key verifies tokens with any `kid`.
+    pub(super) fn choose(&self, kid: Option<&str>) -> Result<&VerifyingKey, Denied> {
+        match (self, kid) {
+            (VerifyingKeys::One(key), _) => Ok(key),
+            (VerifyingKeys::Several(keys), Some(kid)) => {
+                let named = keys.iter().find(|(name, _)| name.as_deref() == Some(kid));
+                named.map(|(_, key)| key).ok_or(Denied::UnknownKeyId)
+            }
+            (VerifyingKeys::Several(keys), None) => match keys.as_slice() {
+                [(_, key)] => Ok(key),
+                _ => Err(Denied::NoKeyId),
+            },
+        }
+    }
+}
+
+impl VerifyingKey {
+    /// Reads a key of a set. `None` if the key is for another use, or symmetric: a file of public keys must not have secrets.
+    pub(super) fn from_jwk(jwk: &Jwk) -> Result<Option<Self>, BadAuth> {
+        let common = &jwk.common;
+        let for_another_use =
+            common.public_key_use.as_ref().is_some_and(|kind| *kind != PublicKeyUse::Signature);
+        let operations = common.key_operations.as_ref();
+        if for_another_use || operations.is_some_and(|known| !known.contains(&KeyOperations::Verify)) {
+            return Ok(None);
+        }
+        let (algorithm, read): (_, fn(&DecodingKey) -> _) = match &jwk.algorithm {
+            AlgorithmParameters::RSA(_) => (KeyAlgorithm::RS256, rsa),
+            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+                (KeyAlgorithm::ES256, es256)
+            }
+            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+                (KeyAlgorithm::EdDSA, ed_dsa)
+            }
+            _ => return Ok(None),
+        };
+        if common.key_algorithm.is_some_and(|named| named != algorithm) {
+            return Ok(None);
+        }
+        let key = DecodingKey::from_jwk(jwk).map_err(|_| BadAuth::UnsupportedKey)?;
+        read(&key).map(Some)
+    }
+
+    /// The algorithm, and its name.
+    pub(super) fn algorithm(&self) -> (Algorithm, &'static str) {
+        match self {
+            VerifyingKey::Hs256(_) => (Algorithm::HS256, "HS256"),
+            VerifyingKey::Rs256(_) => (Algorithm::RS256, "RS256"),
+            VerifyingKey::Es256(_) => (Algorithm::ES256, "ES256"),
+            VerifyingKey::EdDsa(_) => (Algorithm::EdDSA, "EdDSA"),
+        }
+    }
+
+    /// Verifies with ring. jsonwebtoken supports ring only as a setting of the whole process, which may belong to an
+    /// embedding program.
+    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        let verified = match self {
+            VerifyingKey::Hs256(key) => hmac::verify(key, message, signature),
+            VerifyingKey::Rs256(key) => key.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature),
+            VerifyingKey::Es256(key) | VerifyingKey::EdDsa(key) => key.verify(message, signature),
+        };
+        verified.is_ok()
+    }
+}
+
+fn rsa(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
+    let (n, e) = match key.kind() {
+        DecodingKeyKind::RsaModulusExponent { n, e } => (n.clone(), e.clone()),
+        // PKCS#1: a sequence of modulus and exponent.
+        DecodingKeyKind::SecretOrDer(der) => match simple_asn1::from_der(der).as_deref() {
+            Ok([ASN1Block::Sequence(_, parts)]) => match parts.as_slice() {
+                [ASN1Block::Integer(_, n), ASN1Block::Integer(_, e)] => {
+                    (n.to_bytes_be().1, e.to_bytes_be().1)
+                }
+                _ => return Err(BadAuth::UnsupportedKey),
+            },
+            _ => return Err(BadAuth::UnsupportedKey),
+        },
+    };
+    // ring accepts only the shortest form of a number. Some issuers of key sets write leading zeros.
+    let shortest = |number: Vec<u8>| number.into_iter().skip_while(|&byte| byte == 0).collect::<Vec<_>>();
+    let [n, e] = [n, e].map(shortest);
+    let unused = n.first().map_or(0, |first| first.leading_zeros());
+    let bits = (n.len() as u64 * 8).saturating_sub(u64::from(unused));
+    if !RSA_BITS.contains(&bits) {
+        return Err(BadAuth::RsaSize { bits, min: *RSA_BITS.start(), max: *RSA_BITS.end() });
+    }
+    // ring checks these only when it verifies.
+    let exponent = e.iter().try_fold(0_u64, |e, &byte| Some(e.checked_mul(256)? | u64::from(byte)));
+    let is_odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
+    if !(exponent.is_some_and(|e| RSA_EXPONENTS.contains(&e)) && is_odd(&e) && is_odd(&n)) {
+        return Err(BadAuth::RsaNumbers);
+    }
+    Ok(VerifyingKey::Rs256(RsaPublicKeyComponents { n, e }))
+}
+
+fn es256(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
+    let point = match bytes(key)? {
+        [first, ..] if COMPRESSED.contains(first) => return Err(BadAuth::CompressedPoint),
+        point if point.len() != P256_POINT_BYTES => return Err(BadAuth::UnsupportedKey),
+        point => point.to_vec(),
+    };
+    // ring checks that a point is on the curve only when it uses it. A key agreement does so without a signature.
+    let on_curve = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new()).and_then(|private| {
+        agree_ephemeral(private, &agreement::UnparsedPublicKey::new(&ECDH_P256, &point), |_| ())
+    });
+    on_curve.map_err(|_| BadAuth::InvalidPoint)?;
+    Ok(VerifyingKey::Es256(UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)))
+}
+
+fn ed_dsa(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
+    let public = bytes(key)?;
+    if public.len() != ED25519_KEY_BYTES {
+        return Err(BadAuth::UnsupportedKey);
+    }
+    // ring accepts any point. With a point of small order, anybody could forge signatures.
+    let point = CompressedEdwardsY::from_slice(public).ok().and_then(|point| point.decompress());
+    if point.is_none_or(|point| point.is_small_order()) {
+        return Err(BadAuth::InvalidPoint);
+    }
+    Ok(VerifyingKey::EdDsa(UnparsedPublicKey::new(&ED25519, public.to_vec())))
+}
+
+fn bytes(key: &DecodingKey) -> Result<&[u8], BadAuth> {
+    key.try_get_as_bytes().map_err(|_| BadAuth::UnsupportedKey)
+}

@@ -1,0 +1,260 @@
+//! Asks the webhook of a key's owner whether a client may have an id, and keeps its answers.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use hyper::{Request, Uri, header};
+use parking_lot::Mutex;
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::error::{BadAuth, Denied};
+use super::jwt;
+use crate::outbound::{Bounds, HttpClient, NoAnswer, Reach, parse_url};
+use crate::single_flight::SingleFlight;
+use crate::wire::{ApiKey, PeerId, Token};
+
+/// Connections are not reused, because the worker that opened one may be busy or gone when another worker needs it. Answers are
+/// cached instead.
+const BOUNDS: Bounds =
+    Bounds { reach: Reach::Anywhere, idle: 0, timeout: Duration::from_secs(3), max_body: 4096 };
+
+/// Time for which answers are cached.
+const YES_TTL: Duration = Duration::from_secs(30);
+const NO_TTL: Duration = Duration::from_secs(2);
+
+/// Most cached answers.
+pub(super) const MAX_ANSWERS: usize = 1000;
+
+/// Most open questions.
+pub(super) const MAX_QUESTIONS: usize = 64;
+
+/// One client for all keys: a separate one would cost each key 15 KB and 0.1 ms.
+static CLIENT: LazyLock<Result<Arc<HttpClient>, rustls::Error>> =
+    LazyLock::new(|| HttpClient::new(BOUNDS).map(Arc::new));
+
+/// A client that asks for an id, with its token, address and origin.
+#[derive(Clone, Copy)]
+pub(crate) struct Claimant<'a> {
+    pub(crate) key: &'a ApiKey,
+    pub(crate) id: &'a PeerId,
+    pub(crate) token: &'a Token,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) origin: Option<&'a str>,
+}
+
+pub(super) struct Webhook {
+    url: Uri,
+    client: Arc<HttpClient>,
+    answers: Answers,
+}
+
+/// The body of the request.
+#[derive(Serialize)]
+struct Question<'a> {
+    key: &'a str,
+    id: &'a str,
+    token: &'a str,
+    address: Option<String>,
+    origin: Option<&'a str>,
+}
+
+/// The body of an answer, if it is an object. Other members are ignored.
+#[derive(Deserialize)]
+struct WebhookAnswer {
+    #[serde(default, deserialize_with = "jwt::present")]
+    id: Option<String>,
+}
+
+impl Webhook {
+    pub(super) fn new(url: &str) -> Result<Self, BadAuth> {
+        Webhook::with(url, CLIENT.clone()?)
+    }
+
+    /// A webhook with other root certificates or another timeout.
+    #[cfg(test)]
+    pub(super) fn custom(url: &str, tls: rustls::ClientConfig, timeout: Duration) -> Result<Self, BadAuth> {
+        let client = Arc::new(HttpClient::with_tls(tls, Bounds { timeout, ..BOUNDS }));
+        Webhook::with(url, client)
+    }
+
+    fn with(url: &str, client: Arc<HttpClient>) -> Result<Self, BadAuth> {
+        let url = parse_url(url).map_err(BadAuth::Url)?;
+        Ok(Webhook { url, client, answers: Answers::default() })
+    }
+
+    /// Asks the owner of the key if the client may have the id. Any failure is a no.
+    pub(super) async fn ask(&self, claimant: &Claimant<'_>) -> Verdict {
+        let text = question(claimant)?;
+        let hash = hash(&text)?;
+        self.answers.find(hash, || self.post(text, claimant.id)).await
+    }
+
+    async fn post(&self, text: Vec<u8>, id: &PeerId) -> Verdict {
+        let request = Request::post(self.url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json")
+            .header(header::USER_AGENT, concat!("peerbroker/", env!("CARGO_PKG_VERSION")))
+            .body(text)
+            .map_err(|error| failure(&error))?;
+        let answer = self.client.send(request).await?;
+        // A redirect is a no: following it would send the token to another server.
+        if !answer.head.status.is_success() {
+            return Err(Denied::Refused(answer.head.status.as_u16()));
+        }
+        check_answer(answer.read().await?.body(), id)
+    }
+}
+
+impl From<NoAnswer> for Denied {
+    fn from(error: NoAnswer) -> Self {
+        match error {
+            NoAnswer::TimedOut(_) => Denied::TimedOut,
+            NoAnswer::TooLong(_) => Denied::LongAnswer,
+            NoAnswer::Failed(_) => failure(&error),
+        }
+    }
+}
+
+fn question(Claimant { key, id, token, address, origin }: &Claimant<'_>) -> Result<Vec<u8>, Denied> {
+    serde_json::to_vec(&Question {
+        key: key.as_str(),
+        id: id.as_str(),
+        token: token.as_str(),
+        // An IPv6 socket reports IPv4 clients as mapped addresses.
+        address: address.map(|address| address.to_canonical().to_string()),
+        origin: *origin,
+    })
+    .map_err(|error| failure(&error))
+}
+
+/// Keys the hashes of questions. It never leaves the process, so a hash reveals nothing about a token.
+static SECRET: LazyLock<hmac::Key> =
+    LazyLock::new(|| hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>()));
+
+fn hash(question: &[u8]) -> Result<Hash, Denied> {
+    hmac::sign(&SECRET, question).as_ref().try_into().map_err(|_| Denied::Overloaded)
+}
+
+/// An answer of 2xx is a yes, except if its body is an object with another `id`, or begins with `{` and cannot be parsed.
+fn check_answer(body: &[u8], id: &PeerId) -> Verdict {
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii();
+    if !body.starts_with(b"{") {
+        return Ok(());
+    }
+    let answered: WebhookAnswer = serde_json::from_slice(body).map_err(|_| Denied::BadAnswer)?;
+    match answered.id {
+        Some(answered) if answered != id.as_str() => Err(Denied::OtherId),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn failure(error: &dyn Error) -> Denied {
+    Denied::Unreachable(error.to_string().into())
+}
+
+/// A keyed hash of a question.
+pub(super) type Hash = [u8; 32];
+
+pub(super) type Verdict = Result<(), Denied>;
+
+pub(super) struct Answers {
+    known: Mutex<HashMap<Hash, Known>>,
+    asked: SingleFlight<Hash, Verdict>,
+    permits: Semaphore,
+}
+
+struct Known {
+    answer: Verdict,
+    until: Instant,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        let permits = Semaphore::new(MAX_QUESTIONS);
+        Answers { known: Mutex::default(), asked: SingleFlight::default(), permits }
+    }
+}
+
+impl Answers {
+    /// Returns the cached answer, or asks the webhook. Clients with the same question wait for one answer.
+    pub(super) async fn find<F: Future<Output = Verdict>>(
+        &self,
+        hash: Hash,
+        ask: impl FnOnce() -> F,
+    ) -> Verdict {
+        if let Some(answer) = self.cached(&hash) {
+            return answer;
+        }
+        let ask = async || {
+            // Another client may have got it meanwhile.
+            if let Some(answer) = self.cached(&hash) {
+                return answer;
+            }
+            let Ok(_permit) = self.permits.try_acquire() else { return Err(Denied::Overloaded) };
+            let answer = ask().await;
+            self.keep(hash, &answer);
+            answer
+        };
+        self.asked.ask(hash, ask).await
+    }
+
+    fn cached(&self, hash: &Hash) -> Option<Verdict> {
+        let known = self.known.lock();
+        known.get(hash).filter(|known| Instant::now() < known.until).map(|known| known.answer.clone())
+    }
+
+    fn keep(&self, hash: Hash, answer: &Verdict) {
+        let (mut known, now) = (self.known.lock(), Instant::now());
+        if known.len() >= MAX_ANSWERS && !known.contains_key(&hash) {
+            make_room(&mut known, now);
+        }
+        let until = now + if answer.is_ok() { YES_TTL } else { NO_TTL };
+        known.insert(hash, Known { answer: answer.clone(), until });
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.known.lock().len()
+    }
+}
+
+/// Drops expired answers. If there are none, drops the one that expires next.
+fn make_room(known: &mut HashMap<Hash, Known>, now: Instant) {
+    known.retain(|_, known| now < known.until);
+    if known.len() < MAX_ANSWERS {
+        return;
+    }
+    let next = known.iter().min_by_key(|(_, known)| known.until).map(|(hash, _)| *hash);
+    if let Some(next) = next {
+        known.remove(&next);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[test]
+    fn all_keys_share_one_client() {
+        let [one, other] = ["https://a.test/", "https://b.test/"].map(|url| Webhook::new(url).unwrap());
+        assert!(Arc::ptr_eq(&one.client, &other.client));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_without_a_waiting_client_are_dropped() {
+        let answers = Answers::default();
+        for number in 0..u8::MAX {
+            let asked = answers.find([number; 32], pending);
+            assert!(tokio::time::timeout(Duration::from_millis(1), asked).await.is_err());
+        }
+        assert_eq!(answers.asked.len(), 0);
+    }
+}

@@ -1,0 +1,61 @@
+//! Stands for the media plane in a build without it: no value of these types exists, so nothing calls their methods.
+
+use std::future::Ready;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use peerbroker_core::media_api::{CandidateNudge, MediaContext, Parties, RelayTotals, TurnTotals, TurnUrls};
+
+use crate::wire::{ApiKey, IceCredentials, RealmKind};
+
+/// Types without a value, and the signatures of their methods.
+macro_rules! absent {
+    ($(
+        $(#[$doc:meta])*
+        $vis:vis $type:ident { $($method:ident($($argument:ty),*) -> $returned:ty;)* }
+    )*) => {$(
+        $(#[$doc])*
+        $vis enum $type {}
+
+        impl $type {
+            $(pub(crate) fn $method(&self, $(_: $argument),*) -> $returned {
+                match *self {}
+            })*
+        }
+    )*};
+}
+
+absent! {
+    /// A relay whose ports are bound. Only with the feature `media`.
+    pub BoundRelay {
+        start(MediaContext, Option<&Turn>) -> Option<(Relay, Receiver<CandidateNudge>)>;
+    }
+
+    /// A TURN server whose ports are bound. Only with the feature `media`.
+    pub BoundTurn {
+        start(MediaContext) -> Option<Turn>;
+    }
+
+    /// A relay that is running.
+    pub(crate) Relay {
+        offer(Parties<'_>, Option<IpAddr>, IceCredentials<'_>) -> bool;
+        answer(Parties<'_>, IceCredentials<'_>) -> bool;
+        answer_from_elsewhere(Parties<'_>, IceCredentials<'_>) -> bool;
+        candidates() -> &[String];
+        new_candidates(u8) -> std::vec::IntoIter<String>;
+        awaits_answer(&ApiKey, RealmKind, &str) -> bool;
+        sweep(impl Fn(&ApiKey, RealmKind, &str) -> bool) -> ();
+        totals() -> RelayTotals;
+    }
+
+    /// A TURN server that is running.
+    pub(crate) Turn {
+        urls() -> TurnUrls;
+        is_turn(u8) -> bool;
+        serve_tls(Arc<rustls::ServerConfig>) -> ();
+        serve(impl Sized, SocketAddr) -> Ready<()>;
+        sweep() -> ();
+        totals() -> TurnTotals;
+    }
+}

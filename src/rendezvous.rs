@@ -1,0 +1,310 @@
+//! Directories of peers: room codes, names in rooms, aliases for calls. They lead to ids of peers.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use rand::seq::IndexedRandom as _;
+
+use crate::clock::{Clock, millis};
+use crate::config::LiveConfig;
+use crate::router::Realm;
+use crate::wire::{PeerId, numbers};
+
+/// The clients of one key that use room codes and calls. The broker chooses their ids.
+pub struct Guests {
+    /// Their realm.
+    pub realm: Arc<Realm>,
+    /// Their rooms.
+    pub rooms: Arc<Rooms>,
+    /// The ids under which they can be called.
+    pub aliases: Arc<CallAliases>,
+}
+
+/// Ids under which guests can be called. Each alias leads to the guest's own id. A guest can change its alias; its own id
+/// stays.
+#[derive(Default)]
+pub struct CallAliases {
+    guests: DashMap<PeerId, PeerId>,
+}
+
+/// A guest's hold on an alias. Dropping it frees the alias.
+pub struct CallAlias {
+    aliases: Arc<CallAliases>,
+    id: PeerId,
+}
+
+impl CallAliases {
+    /// Adds an alias for a guest. `id` must be new.
+    pub fn add(self: &Arc<Self>, id: PeerId, guest: &PeerId) -> CallAlias {
+        self.guests.insert(id.clone(), guest.clone());
+        CallAlias { aliases: Arc::clone(self), id }
+    }
+
+    /// The guest of an alias.
+    pub fn guest(&self, id: &str) -> Option<PeerId> {
+        self.guests.get(id).map(|guest| guest.clone())
+    }
+}
+
+impl CallAlias {
+    /// The id.
+    pub fn id(&self) -> &PeerId {
+        &self.id
+    }
+}
+
+impl Drop for CallAlias {
+    fn drop(&mut self) {
+        self.aliases.guests.remove(&self.id);
+    }
+}
+
+/// Letters of a room code, unless nearly all such codes are taken.
+const CODE_LETTERS: usize = 4;
+/// Taken codes in a row after which one letter more is used.
+const TRIES: usize = 8;
+/// The longest possible code. Longer texts are not looked up.
+const MAX_CODE_BYTES: usize = 16;
+
+/// The rooms of one key. A room is only a directory of peers: messages go through their realm.
+pub struct Rooms {
+    config: LiveConfig,
+    clock: Clock,
+    last_number: AtomicU64,
+    rooms: DashMap<String, Room>,
+}
+
+struct Room {
+    /// Identifies the room: codes are reused, numbers are not.
+    number: u64,
+    host: PeerId,
+    players: HashMap<String, Player>,
+    /// Names of players that left before the start, the latest last. At most as many as the limit of players.
+    left: VecDeque<String>,
+    started: bool,
+    /// The time at which a player last joined or was answered, or the room started.
+    used: u64,
+}
+
+struct Player {
+    /// `None` if the player is away and may come back.
+    peer: Option<PeerId>,
+    generation: u64,
+}
+
+/// A host's hold on its room. Dropping it removes the room.
+pub struct HostedRoom {
+    rooms: Arc<Rooms>,
+    code: String,
+    number: u64,
+}
+
+/// A player's hold on its name. Dropping it frees the name, or, once the room has started, keeps it
+/// for when the player comes back.
+pub struct PlayerName {
+    rooms: Arc<Rooms>,
+    code: String,
+    number: u64,
+    name: String,
+    generation: u64,
+}
+
+/// The error of an operation in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoomError {
+    /// There is no such room, or it has ended.
+    NoRoom,
+    /// There is no such player in the room.
+    NoPlayer,
+    /// The room has reached its limit of players.
+    Full,
+    /// The limit of rooms is reached.
+    TooMany,
+}
+
+numbers!(RoomError: NoRoom = 0, NoPlayer = 1, Full = 2, TooMany = 3);
+
+impl Rooms {
+    /// No room yet.
+    pub fn new(config: LiveConfig, clock: Clock) -> Self {
+        Rooms { config, clock, last_number: AtomicU64::new(0), rooms: DashMap::new() }
+    }
+
+    /// A number that was never used before.
+    fn next_number(&self) -> u64 {
+        self.last_number.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Opens a room with a new code.
+    pub fn create(self: &Arc<Self>, host: &PeerId) -> Result<HostedRoom, RoomError> {
+        if self.rooms.len() >= self.config.load().limits.rooms {
+            return Err(RoomError::TooMany);
+        }
+        let number = self.next_number();
+        for tries in 0.. {
+            let code = random("ABCDEFGHIJKLMNOPQRSTUVWXYZ", CODE_LETTERS + tries / TRIES);
+            if let Entry::Vacant(vacant) = self.rooms.entry(code.clone()) {
+                let (players, left, used) = (HashMap::new(), VecDeque::new(), self.clock.now());
+                vacant.insert(Room { number, host: host.clone(), players, left, started: false, used });
+                return Ok(HostedRoom { rooms: Arc::clone(self), code, number });
+            }
+        }
+        Err(RoomError::TooMany)
+    }
+
+    /// True if there is a room with this code, in any case of letters.
+    pub fn contains(&self, code: &str) -> bool {
+        self.find(code).is_some_and(|code| self.rooms.contains_key(&code))
+    }
+
+    /// The number of rooms.
+    pub fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// True if there is no room.
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+
+    /// Takes a name in a room, and returns the host as well. Until the room starts, a taken name is made longer until it
+    /// is free. After that, only known names get in, and the player that had the name before loses it.
+    pub fn join(
+        self: &Arc<Self>,
+        code: &str,
+        name: &str,
+        player: &PeerId,
+    ) -> Result<(PlayerName, PeerId), RoomError> {
+        let code = self.find(code).ok_or(RoomError::NoRoom)?;
+        let mut room = self.rooms.get_mut(&code).ok_or(RoomError::NoRoom)?;
+        let generation = self.next_number();
+        let mut name = name.to_owned();
+        if room.started {
+            if !room.players.contains_key(&name) {
+                return Err(RoomError::NoPlayer);
+            }
+        } else if room.players.len() >= self.config.load().limits.room_players {
+            return Err(RoomError::Full);
+        } else {
+            while room.players.contains_key(&name) {
+                name += &random("abcdefghijklmnopqrstuvwxyz0123456789", 1);
+            }
+        }
+        room.players.insert(name.clone(), Player { peer: Some(player.clone()), generation });
+        room.used = self.clock.now();
+        let playing = PlayerName { rooms: Arc::clone(self), code, number: room.number, name, generation };
+        Ok((playing, room.host.clone()))
+    }
+
+    /// Removes the rooms that were idle for too long.
+    pub fn sweep(&self) {
+        let timeout = millis(self.config.load().limits.room_timeout);
+        let now = self.clock.now();
+        self.rooms.retain(|_, room| now.saturating_sub(room.used) < timeout);
+    }
+
+    /// The normalized code; `None` if no room of any node can have it.
+    pub fn code(&self, code: &str) -> Option<String> {
+        let is_code = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_alphabetic());
+        self.find(code).filter(|_| is_code)
+    }
+
+    /// The normalized code; `None` if it is too long.
+    fn find(&self, code: &str) -> Option<String> {
+        (code.len() <= MAX_CODE_BYTES).then(|| code.to_ascii_uppercase())
+    }
+
+    fn with<R>(
+        &self,
+        code: &str,
+        number: u64,
+        act: impl FnOnce(&mut Room) -> Result<R, RoomError>,
+    ) -> Result<R, RoomError> {
+        let mut room = self.rooms.get_mut(code).filter(|room| room.number == number);
+        act(room.as_mut().ok_or(RoomError::NoRoom)?)
+    }
+}
+
+impl Room {
+    /// Frees a name and remembers it, because the host may still answer it.
+    fn give_up(&mut self, name: &str, most: usize) {
+        self.left.retain(|left| left != name);
+        self.left.extend(self.players.remove_entry(name).map(|(name, _)| name));
+        let excess = self.left.len().saturating_sub(most);
+        self.left.drain(..excess);
+    }
+}
+
+impl HostedRoom {
+    /// The code that leads to the room.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// The player of a name; `None` if that player has left.
+    pub fn player(&self, name: &str) -> Result<Option<PeerId>, RoomError> {
+        let now = self.rooms.clock.now();
+        self.rooms.with(&self.code, self.number, |room| {
+            room.used = now;
+            match room.players.get(name) {
+                Some(player) => Ok(player.peer.clone()),
+                None if room.left.iter().any(|left| left == name) => Ok(None),
+                None => Err(RoomError::NoPlayer),
+            }
+        })
+    }
+
+    /// From now on only players that are known get in.
+    pub fn start(&self) -> Result<(), RoomError> {
+        let now = self.rooms.clock.now();
+        self.rooms.with(&self.code, self.number, |room| {
+            room.used = now;
+            room.started = true;
+            Ok(())
+        })
+    }
+}
+
+impl Drop for HostedRoom {
+    fn drop(&mut self) {
+        self.rooms.rooms.remove_if(&self.code, |_, room| room.number == self.number);
+    }
+}
+
+impl PlayerName {
+    /// The active name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// True if the room is still there.
+    pub fn is_room_open(&self) -> bool {
+        self.rooms.with(&self.code, self.number, |_| Ok(())).is_ok()
+    }
+}
+
+impl Drop for PlayerName {
+    fn drop(&mut self) {
+        let most = self.rooms.config.load().limits.room_players;
+        let _ = self.rooms.with(&self.code, self.number, |room| {
+            match room.players.get_mut(&self.name) {
+                // Another player has the name now.
+                Some(player) if player.generation != self.generation => {}
+                Some(mine) if room.started => mine.peer = None,
+                Some(_) => room.give_up(&self.name, most),
+                None => {}
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Random text.
+fn random(alphabet: &str, len: usize) -> String {
+    let mut rng = rand::rng();
+    let letters = alphabet.as_bytes();
+    (0..len).filter_map(|_| letters.choose(&mut rng)).map(|letter| char::from(*letter)).collect()
+}

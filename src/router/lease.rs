@@ -1,0 +1,287 @@
+//! A connection's hold on its id, and requests that wait for one.
+
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::guard::{Flush, Routed};
+use super::outbox::Outbox;
+use super::queue::QueueEnd;
+use super::slot::Slot;
+use super::slots::Realm;
+use super::state::{RegisterRefusal, RegisterRequest, Usage};
+use crate::events::Count;
+use crate::wire::{CloseReason, ConnId, Frame, MessageKind, PeerId, Token};
+
+/// One connection of a peer. It may have lost its id: see [`Peer::is_current`].
+#[derive(Clone)]
+pub struct Peer {
+    realm: Arc<Realm>,
+    slot: Arc<Slot>,
+    conn: ConnId,
+}
+
+/// A connection's hold on its id. Dropping it gives the id back exactly once, and never affects a successor. Unwritten
+/// messages are queued for the next holder.
+pub struct IdLease(Peer);
+
+/// A connection whose lease has ended. It keeps the outbox for the last frames until it is dropped.
+pub struct Departure {
+    /// The connection.
+    pub peer: Peer,
+    /// The reason for the end of the lease.
+    pub why: CloseReason,
+    /// The time, messages and bytes of the connection while it had its id.
+    pub usage: Usage,
+    /// True if the session ended the lease by itself. If not, a close frame is in the outbox already.
+    pub by_session: bool,
+}
+
+impl Peer {
+    /// The connection that holds an id with this token.
+    pub fn find(realm: &Arc<Realm>, id: &PeerId, token: &Token) -> Option<Peer> {
+        Peer::find_with(realm, id, |held| held == token)
+    }
+
+    /// The connection that holds an id, if its token matches.
+    pub fn find_with(realm: &Arc<Realm>, id: &PeerId, is_right: impl Fn(&Token) -> bool) -> Option<Peer> {
+        let slot = realm.find(id.as_str())?;
+        let conn = slot.lock().conn.as_ref().filter(|holder| is_right(&holder.token))?.id;
+        Some(Peer { realm: Arc::clone(realm), slot, conn })
+    }
+
+    /// Dismisses the stream that holds an id with this token, if there is one: its client starts again.
+    pub fn end_stream(realm: &Arc<Realm>, id: &PeerId, token: &Token) {
+        if realm.is_streamed(id, token)
+            && let Some(stream) = Peer::find(realm, id, token)
+        {
+            stream.dismiss(CloseReason::Replaced);
+        }
+    }
+
+    /// The id that is, or was, held.
+    pub fn id(&self) -> &PeerId {
+        &self.slot.id
+    }
+
+    /// The connection.
+    pub fn connection(&self) -> ConnId {
+        self.conn
+    }
+
+    /// The address of the client, while it has its id.
+    pub fn address(&self) -> Option<IpAddr> {
+        let state = self.slot.lock();
+        state.conn.as_ref().filter(|holder| holder.id == self.conn)?.info.address
+    }
+
+    /// The realm of the peer.
+    pub fn realm(&self) -> &Realm {
+        &self.realm
+    }
+
+    /// The key of the realm.
+    pub fn key(&self) -> &str {
+        self.realm.key().as_str()
+    }
+
+    /// False once the id was taken away: by a takeover, a timeout, or a stop.
+    pub fn is_current(&self) -> bool {
+        self.slot.is_held_by(self.conn)
+    }
+
+    /// The client gave a sign of life.
+    pub fn heard(&self) {
+        if self.is_current() {
+            self.slot.heard(self.realm.now());
+        }
+    }
+
+    /// The client has sent messages with this many bytes of text.
+    pub fn count_messages(&self, messages: u32, bytes: u64) {
+        self.slot.messages.fetch_add(u64::from(messages), Relaxed);
+        self.slot.bytes.fetch_add(bytes, Relaxed);
+        if messages > 0 {
+            self.realm.router.counters().add(Count::Received, bytes);
+        }
+    }
+
+    /// Charges frames of any kind that the client has sent to its rate limit of `per_second`, with bursts of ten times
+    /// that. Returns the pause before more frames should be read from it. 0 is no limit.
+    pub fn charge(&self, frames: u32, per_second: u32) -> Duration {
+        // The clock is read only if there is a limit: every message takes this path.
+        if per_second == 0 {
+            return Duration::ZERO;
+        }
+        self.slot.rate.charge(frames, per_second, self.realm.now())
+    }
+
+    /// Sends a message to another peer of the realm, see [`Realm::route`].
+    pub fn route(&self, to: &str, kind: MessageKind, frame: Frame) -> Routed {
+        self.realm.route(self.id(), to, kind, frame)
+    }
+
+    /// Sends a frame to this client. All answers to one batch of input are written together: when the [`Flush`] is
+    /// dropped.
+    pub fn reply(&self, frame: Frame) -> Option<Flush> {
+        self.realm.with(&self.slot, |guard| guard.notify_connection(self.conn, frame))
+    }
+
+    /// Works on the outbox; `None` once the id was taken away.
+    pub fn with_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
+        self.realm.with(&self.slot, |guard| guard.outbox_of(self.conn).map(act))
+    }
+
+    /// Works on the outbox, also after the id was taken away, until the session has ended.
+    pub fn with_last_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
+        self.realm.with(&self.slot, |guard| match guard.is_held_by(self.conn) {
+            true => guard.outbox_of(self.conn).map(act),
+            false => guard.last_words(self.conn).map(act),
+        })
+    }
+
+    /// Ends the connection. Its client is told the reason.
+    pub fn dismiss(&self, why: CloseReason) {
+        self.realm.with(&self.slot, |guard| {
+            if guard.is_held_by(self.conn) {
+                guard.dismiss(why);
+            }
+        });
+    }
+
+    /// Ends the lease for its session. If the broker ended it before, gives that reason, once.
+    fn end_lease(&self, why: CloseReason, dead: bool) -> Option<Departure> {
+        self.realm.with(&self.slot, |guard| {
+            let by_session = guard.is_held_by(self.conn);
+            if by_session {
+                guard.vacate(why, dead);
+            }
+            let (why, usage) = guard.take_end_reason(self.conn)?;
+            Some(Departure { peer: self.clone(), why, usage, by_session })
+        })
+    }
+}
+
+impl IdLease {
+    /// Registers a connection under an id. The same token takes the id over from an older connection. On success the realm
+    /// takes the outbox, and the greeting goes out first, then the messages that waited for the id; otherwise the outbox stays
+    /// as it was.
+    pub fn register(
+        realm: &Arc<Realm>,
+        request: RegisterRequest<'_>,
+        outbox: &mut Outbox,
+    ) -> Result<IdLease, RegisterRefusal> {
+        realm.with_id(request.id, |guard| {
+            let conn = guard.register(request, outbox)?;
+            Ok(IdLease(Peer { realm: Arc::clone(realm), slot: Arc::clone(guard.slot), conn }))
+        })
+    }
+
+    /// Gives the id back and returns the outbox for the last frames. `why` is the reason, unless the broker ended the
+    /// lease before. `dead` means that the connection is broken.
+    pub fn part(self, why: CloseReason, dead: bool) -> Option<Departure> {
+        self.end_lease(why, dead)
+    }
+}
+
+impl Deref for IdLease {
+    type Target = Peer;
+
+    fn deref(&self) -> &Peer {
+        &self.0
+    }
+}
+
+impl Drop for IdLease {
+    fn drop(&mut self) {
+        drop(self.end_lease(CloseReason::Left, true));
+    }
+}
+
+impl Drop for Departure {
+    /// Forgets the connection. A partly written message is queued in front of later ones, unless a successor has it
+    /// already.
+    fn drop(&mut self) {
+        let Peer { realm, slot, conn } = &self.peer;
+        let outbox = realm.with(slot, |guard| {
+            let mut outbox = guard.forget(*conn);
+            let undelivered = outbox.as_mut().map(Outbox::take_undelivered).unwrap_or_default();
+            guard.keep_all(undelivered, QueueEnd::Front);
+            outbox
+        });
+        // Its socket is closed with no lock held.
+        drop(outbox);
+    }
+}
+
+// For PeerJS 0.3.x over HTTP: each request names id and token, and some arrive before their stream.
+
+/// Ready when the id is registered with this token (`true`), or was refused to it (`false`).
+pub struct PendingRegistration(Option<Waiting>);
+
+/// A POST whose body is being read. It counts until it is dropped.
+pub struct PostPermit {
+    realm: Arc<Realm>,
+    slot: Arc<Slot>,
+}
+
+struct Waiting {
+    realm: Arc<Realm>,
+    slot: Arc<Slot>,
+    arrived: oneshot::Receiver<bool>,
+}
+
+impl PendingRegistration {
+    /// Waits until an id is registered with this token. `None` if too many requests wait for that already.
+    pub fn wait(realm: &Arc<Realm>, id: &PeerId, token: &Token) -> Option<PendingRegistration> {
+        realm.with_id(id, |guard| {
+            if guard.is_held_with(token) {
+                return Some(PendingRegistration(None));
+            }
+            let arrived = guard.wait_for(token)?;
+            let (realm, slot) = (Arc::clone(realm), Arc::clone(guard.slot));
+            Some(PendingRegistration(Some(Waiting { realm, slot, arrived })))
+        })
+    }
+}
+
+impl PostPermit {
+    /// Counts a POST of a client. `None` if it has too many open.
+    pub fn begin(realm: &Arc<Realm>, id: &PeerId) -> Option<PostPermit> {
+        realm.with_id(id, |guard| {
+            let begun = guard.begin_post();
+            begun.then(|| PostPermit { realm: Arc::clone(realm), slot: Arc::clone(guard.slot) })
+        })
+    }
+}
+
+impl Future for PendingRegistration {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        match &mut self.0 {
+            None => Poll::Ready(true),
+            // The slot keeps the sender for as long as this receiver exists.
+            Some(waiting) => Poll::Ready(ready!(Pin::new(&mut waiting.arrived).poll(cx)).unwrap_or(false)),
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.arrived.close();
+        self.realm.with(&self.slot, |guard| guard.forget_waiting());
+    }
+}
+
+impl Drop for PostPermit {
+    fn drop(&mut self) {
+        self.realm.with(&self.slot, |guard| guard.end_post());
+    }
+}

@@ -1,0 +1,411 @@
+//! Frames that wait for one connection.
+
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::{self, IoSlice};
+use std::mem;
+use std::task::Waker;
+
+use super::outgoing::{ForwardOutcome, Outgoing};
+use super::queue::Reservation;
+use crate::wire::{Frame, MessageKind, Opcode, PeerId};
+
+/// The sending side of a socket, for any thread.
+pub trait Writer: Send {
+    /// Writes as much as the kernel takes without waiting. A full socket is [`io::ErrorKind::WouldBlock`].
+    fn write(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+/// A sender's share of an outbox, in bytes.
+#[derive(Default)]
+struct Share {
+    /// All, with the frame that is pushed.
+    all: usize,
+    /// Behind the first frame: this counts for the bound.
+    behind: usize,
+}
+
+/// The frames that a full outbox dropped to make room for a new one.
+#[derive(Debug, Default)]
+pub(super) struct Shed {
+    /// The frame is not in the outbox, and all messages of its sender there are gone.
+    pub(super) refused: bool,
+    /// Messages that wait were lost.
+    pub(super) crowded: bool,
+    /// Other senders that lost all their messages there, and have to be told. If the frame was refused and does not
+    /// wait, its own sender too: it lost earlier messages that do.
+    pub(super) senders_to_notify: Vec<PeerId>,
+    /// The number of senders that lost waiting messages, the frame's own included.
+    pub(super) expired: usize,
+    /// The messages that were lost, the refused one included.
+    pub(super) lost: Vec<MessageKind>,
+}
+
+// Charged for each frame besides its bytes, to bound many tiny frames too.
+const OVERHEAD: usize = 256;
+
+// Most frames in one system call. More are rare.
+const GATHER: usize = 16;
+
+thread_local! {
+    /// The buffer of the outbox that was emptied last. An idle peer owns none, and most frames find an empty outbox.
+    static SPARE: Cell<VecDeque<Outgoing>> = const { Cell::new(VecDeque::new()) };
+}
+
+/// Most frames for which a spare buffer has room.
+const MAX_SPARE: usize = 64;
+
+/// The frames that wait to be written to one socket, in order.
+///
+/// With a [`Writer`], the thread that adds a frame also flushes it. The socket's own task is woken only if the socket is
+/// full. Without one (TLS, actix-ws) a flush wakes that task, and it takes the frames from here.
+#[derive(Default)]
+pub struct Outbox {
+    frames: VecDeque<Outgoing>,
+    // Bytes of the first frame that are already written.
+    written: usize,
+    // Frames at the front that belong to this connection only.
+    opening: usize,
+    // Cost of all frames but the first.
+    behind: usize,
+    limit: usize,
+    /// Queued messages raise the bound until the outbox was empty once.
+    pub(super) waited: Option<Reservation>,
+    writer: Option<Box<dyn Writer>>,
+    task: Option<Waker>,
+    pub(super) flush_promised: bool,
+    broken: bool,
+    // The socket was full at the last try.
+    blocked: bool,
+    /// The socket took something after it was full.
+    pub(super) progressed: bool,
+    /// Written frames are in the kernel, not in a library's buffer. So progress is a sign of life: the kernel has room again only
+    /// after the client's TCP has acknowledged.
+    pub(super) direct: bool,
+}
+
+impl Outbox {
+    /// An empty outbox that holds at most `limit` bytes beyond the frame that is being written.
+    pub fn new(limit: usize, writer: Option<Box<dyn Writer>>) -> Self {
+        Outbox { limit, direct: writer.is_some(), writer, ..Outbox::default() }
+    }
+
+    /// As [`new`](Self::new), for a socket whose own task writes straight to the kernel.
+    pub fn direct(limit: usize, writer: Option<Box<dyn Writer>>) -> Self {
+        Outbox { direct: true, ..Outbox::new(limit, writer) }
+    }
+
+    /// True if all was written.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// True if writing has failed for good.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Sets the waker of the socket's own task, for when that task has to write.
+    pub fn set_task(&mut self, waker: &Waker) {
+        if !self.task.as_ref().is_some_and(|task| task.will_wake(waker)) {
+            self.task = Some(waker.clone());
+        }
+    }
+
+    pub(super) fn wake_task(&self) {
+        if let Some(task) = &self.task {
+            task.wake_by_ref();
+        }
+    }
+
+    /// Adds a frame. If the bound is reached even after a flush, the senders with the most data here lose all of it
+    /// until the frame fits.
+    pub(super) fn push(&mut self, outgoing: Outgoing) -> Option<Shed> {
+        if self.overflows(&outgoing) {
+            self.flush();
+            if self.overflows(&outgoing) {
+                return Some(self.push_crowded(outgoing));
+            }
+        }
+        self.push_unbounded(outgoing);
+        None
+    }
+
+    /// Adds a ping in front of all frames that are not partly written: a slow client must not read everything else
+    /// first. Does nothing if a ping is there already.
+    pub(super) fn push_ping(&mut self) {
+        let begun = self.begun();
+        if self.frames.get(begun).is_some_and(|next| next.frame.opcode() == Some(Opcode::Ping)) {
+            return;
+        }
+        self.frames.insert(begun, Outgoing::notice(Frame::ping()));
+        self.recount();
+    }
+
+    /// Adds a frame regardless of the bound: for the first and the last frames of a connection.
+    pub fn push_unbounded(&mut self, outgoing: Outgoing) {
+        if !self.frames.is_empty() {
+            self.behind += cost(&outgoing);
+        } else if self.frames.capacity() == 0 {
+            self.frames = SPARE.take();
+        }
+        self.frames.push_back(outgoing);
+    }
+
+    /// Adds one of the first frames of a connection, such as the response to its handshake. It never moves to another
+    /// connection. Only frames of this kind may be in front of it.
+    pub fn push_opening(&mut self, frame: Frame) {
+        self.opening += 1;
+        self.push_unbounded(Outgoing::notice(frame));
+    }
+
+    /// Adds the messages that waited for the peer. They raise the bound, and count for the budget of all queues until
+    /// this outbox was empty once.
+    pub(super) fn preload(&mut self, messages: VecDeque<Outgoing>, reservation: Reservation) {
+        messages.into_iter().for_each(|outgoing| self.push_unbounded(outgoing));
+        self.waited = Some(reservation);
+    }
+
+    /// Bytes that are not written yet, overhead included.
+    pub(super) fn held(&self) -> usize {
+        self.behind + self.frames.front().map_or(0, cost)
+    }
+
+    fn bound(&self) -> usize {
+        // Without a writer, a flush only wakes the socket's own task. Until that task has tried to write, we cannot tell
+        // whether the client is slow.
+        let untried = self.writer.is_none() && !self.blocked;
+        let limit = if untried { 2 * self.limit } else { self.limit };
+        limit + self.waited.as_ref().map_or(0, |waited| waited.bytes)
+    }
+
+    fn overflows(&self, outgoing: &Outgoing) -> bool {
+        !self.frames.is_empty() && self.behind + cost(outgoing) > self.bound()
+    }
+
+    // Frames at the front that must stay there.
+    fn begun(&self) -> usize {
+        usize::from(self.written > 0).max(self.opening).min(self.frames.len())
+    }
+
+    fn recount(&mut self) {
+        self.behind = self.frames.iter().skip(1).map(cost).sum();
+    }
+
+    /// True if the socket was full at the last try. The outbox may be empty all the same, if a flood was dropped.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// True if the kernel, or a library, has taken everything.
+    pub(super) fn is_drained(&self) -> bool {
+        self.frames.is_empty() && !self.blocked
+    }
+
+    /// Notes that the socket's own task could not write everything.
+    pub fn block(&mut self) {
+        self.blocked |= !self.frames.is_empty();
+    }
+
+    /// Notes that the socket has room again.
+    pub fn unblock(&mut self) {
+        self.progressed |= mem::take(&mut self.blocked);
+    }
+
+    /// Writes as much as the socket takes now.
+    pub fn flush(&mut self) {
+        self.flush_promised = false;
+        let Some(mut writer) = self.writer.take() else { return self.wake_task() };
+        while !self.frames.is_empty() && !self.broken {
+            let mut slices = Self::slices();
+            match writer.write(self.gather(&mut slices)) {
+                Ok(0) => self.broken = true,
+                Ok(count) => self.note_written(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    break;
+                }
+                Err(_) => self.broken = true,
+            }
+        }
+        self.writer = Some(writer);
+        if self.broken || !self.frames.is_empty() {
+            self.wake_task();
+        } else {
+            self.emptied();
+        }
+    }
+
+    fn emptied(&mut self) {
+        let frames = mem::take(&mut self.frames);
+        if (1..=MAX_SPARE).contains(&frames.capacity()) {
+            SPARE.set(frames);
+        }
+        self.waited = None;
+    }
+
+    fn note_written(&mut self, count: usize) {
+        self.written += count;
+        while let Some(mut sent) = self.frames.pop_front_if(|first| self.written >= first.frame.len()) {
+            self.written -= sent.frame.len();
+            self.opening = self.opening.saturating_sub(1);
+            self.behind -= self.frames.front().map_or(0, cost);
+            sent.settle(ForwardOutcome::Delivered);
+        }
+        if self.frames.is_empty() {
+            self.written = 0;
+        }
+        self.unblock();
+    }
+
+    /// The first frame that is not fully written.
+    pub fn front(&self) -> Option<&Frame> {
+        self.frames.front().map(|outgoing| &outgoing.frame)
+    }
+
+    /// Room for what [`gather`](Self::gather) finds.
+    pub fn slices<'a>() -> [IoSlice<'a>; GATHER] {
+        [IoSlice::new(&[]); GATHER]
+    }
+
+    /// The bytes to write next, for one vectored write.
+    #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "used is at most GATHER"))]
+    pub fn gather<'s, 'a>(&'a self, slices: &'s mut [IoSlice<'a>; GATHER]) -> &'s [IoSlice<'a>] {
+        let used = self.frames.len().min(GATHER);
+        for (slice, outgoing) in slices.iter_mut().zip(&self.frames) {
+            *slice = IoSlice::new(outgoing.frame.as_bytes());
+        }
+        let mut used = &mut slices[..used];
+        IoSlice::advance_slices(&mut used, self.written);
+        used
+    }
+
+    /// Notes that the socket's own task has written `count` more bytes.
+    pub fn advance(&mut self, count: usize) {
+        self.note_written(count);
+        if self.frames.is_empty() {
+            self.emptied();
+        }
+    }
+
+    /// Takes out the unwritten frames. Unless the connection is dead, a partly written frame stays, and so do the first
+    /// frames of the connection: a close frame can still follow them.
+    pub(super) fn take_unsent(&mut self, dead: bool) -> Vec<Outgoing> {
+        if dead {
+            self.broken = true;
+            (self.written, self.opening) = (0, 0);
+        }
+        let unsent = self.frames.drain(self.begun()..).collect();
+        self.recount();
+        self.waited = None;
+        unsent
+    }
+
+    /// Takes out a partly written message, for another connection of the client. This connection is cut off, because
+    /// nothing can follow half a message.
+    pub(super) fn revoke(&mut self) -> Option<Outgoing> {
+        let begun = self.written > 0 && self.frames.front().is_some_and(|first| first.kept_from().is_some());
+        if !begun {
+            return None;
+        }
+        let message = self.take_unsent(true).into_iter().next();
+        self.wake_task();
+        message
+    }
+
+    /// Takes out the unwritten messages of a connection that has ended, if they must not be lost.
+    pub(super) fn take_undelivered(&mut self) -> Vec<Outgoing> {
+        let mut undelivered = self.take_unsent(true);
+        undelivered.retain(|outgoing| outgoing.kept_from().is_some());
+        undelivered
+    }
+
+    // Room in a full outbox: a flood is lost for its senders, and the recipient stays connected.
+
+    /// Adds a frame to a full outbox. The senders with the most data here lose all of it, so that no batch arrives with
+    /// a gap.
+    ///
+    /// Frees a quarter of the outbox each time, because finding these senders visits every frame.
+    pub(super) fn push_crowded(&mut self, outgoing: Outgoing) -> Shed {
+        let (mut refused, mut gone) = (false, Vec::new());
+        let (bound, mut behind) = (self.bound(), self.behind);
+        let mut senders = self.lightest_first(&outgoing).into_iter();
+        loop {
+            let overflows = behind + cost(&outgoing) > bound;
+            if !overflows && behind <= bound / 4 * 3 {
+                break;
+            }
+            // With no sender left, the frames are the broker's answers to this client.
+            let heaviest = senders.next_back();
+            let is_its_own = heaviest.as_ref().map(|(sender, _)| sender) == outgoing.from();
+            if is_its_own && !overflows {
+                break;
+            }
+            if let Some((sender, share)) = heaviest {
+                behind = behind.saturating_sub(share.behind);
+                gone.push(sender);
+            }
+            if is_its_own {
+                refused = true;
+                break;
+            }
+        }
+        let own = outgoing.kept_from().filter(|_| refused).cloned();
+        let mut shed = self.shed(&gone);
+        if refused {
+            shed.push(outgoing);
+        } else {
+            self.push_unbounded(outgoing);
+        }
+        let crowded = shed.iter().any(|outgoing| outgoing.kept_from().is_some());
+        // Other nodes tell their own senders.
+        let kept = shed.iter().filter(|outgoing| !outgoing.is_foreign());
+        let kept: HashSet<&PeerId> = kept.filter_map(Outgoing::kept_from).collect();
+        let expired = kept.len();
+        // The session of the frame's own sender tells it.
+        gone.retain(|sender| kept.contains(sender) && own.as_ref() != Some(sender));
+        Shed {
+            refused,
+            crowded,
+            senders_to_notify: gone,
+            expired,
+            lost: shed.iter().filter_map(Outgoing::counted).collect(),
+        }
+    }
+
+    /// The senders, ordered by their bytes, `outgoing` included. Of equal ones the sender of `outgoing` comes first.
+    fn lightest_first(&self, outgoing: &Outgoing) -> Vec<(PeerId, Share)> {
+        let mut shares: HashMap<&PeerId, Share> = HashMap::new();
+        let waiting =
+            self.frames.iter().enumerate().skip(self.begun()).map(|(at, outgoing)| (at > 0, outgoing));
+        for (counts, outgoing) in waiting.chain([(false, outgoing)]) {
+            if let Some(from) = outgoing.from() {
+                let share = shares.entry(from).or_default();
+                share.all += cost(outgoing);
+                share.behind += if counts { cost(outgoing) } else { 0 };
+            }
+        }
+        let mut senders: Vec<_> = shares.into_iter().map(|(from, share)| (from.clone(), share)).collect();
+        let own = outgoing.from();
+        senders
+            .sort_unstable_by(|(a, x), (b, y)| (x.all, own != Some(a), a).cmp(&(y.all, own != Some(b), b)));
+        senders
+    }
+
+    /// Takes out the frames of some senders, except a partly written one.
+    fn shed(&mut self, senders: &[PeerId]) -> Vec<Outgoing> {
+        let senders: HashSet<&PeerId> = senders.iter().collect();
+        let (stays, shed): (Vec<_>, Vec<_>) = self
+            .frames
+            .drain(self.begun()..)
+            .partition(|outgoing| outgoing.from().is_none_or(|from| !senders.contains(from)));
+        self.frames.extend(stays);
+        self.recount();
+        shed
+    }
+}
+
+fn cost(outgoing: &Outgoing) -> usize {
+    outgoing.frame.len() + OVERHEAD
+}

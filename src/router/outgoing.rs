@@ -1,0 +1,106 @@
+//! A frame on its way to a peer, with its sender and its outcome.
+
+use std::fmt;
+
+use crate::wire::{Frame, MessageKind, PeerId};
+
+/// A frame on its way to a client.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The frame.
+    pub frame: Frame,
+    /// Its sender, on this node or another, and its kind. `None` for a frame of the broker itself.
+    pub message: Option<(PeerId, MessageKind)>,
+    /// Of a message from another node, which keeps it until it hears the outcome.
+    pub(super) receipt: Option<Receipt>,
+}
+
+/// The outcome of a message that another node handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardOutcome {
+    /// The kernel has it, on its way to the client.
+    Delivered,
+    /// The connection that it was for has ended, and does not get it.
+    NotHere,
+    /// It was dropped, because the client reads too slowly, or because it does not wait.
+    Dropped,
+}
+
+/// Tells another node the outcome of its message: once, and [`ForwardOutcome::Dropped`] by default.
+pub struct Receipt(Option<Box<dyn FnOnce(ForwardOutcome) + Send>>);
+
+impl Outgoing {
+    /// A frame of the broker itself. It is lost with the connection, unless the same client takes over.
+    pub fn notice(frame: Frame) -> Self {
+        Outgoing { frame, message: None, receipt: None }
+    }
+
+    /// A message of a peer.
+    pub fn message(from: PeerId, kind: MessageKind, frame: Frame) -> Self {
+        Outgoing { frame, message: Some((from, kind)), receipt: None }
+    }
+
+    /// A message of another node, which hears the outcome through the receipt.
+    pub fn foreign(from: PeerId, kind: MessageKind, frame: Frame, receipt: Receipt) -> Self {
+        Outgoing { frame, message: Some((from, kind)), receipt: Some(receipt) }
+    }
+
+    pub(super) fn from(&self) -> Option<&PeerId> {
+        self.message.as_ref().map(|(from, _)| from)
+    }
+
+    pub(super) fn kind(&self) -> Option<MessageKind> {
+        self.message.as_ref().map(|(_, kind)| *kind)
+    }
+
+    /// Its kind, if this node counts it. The node of its sender does.
+    pub(super) fn counted(&self) -> Option<MessageKind> {
+        self.kind().filter(|_| !self.is_foreign())
+    }
+
+    /// The sender of a message that must not be lost: if the connection ends before it was written, it waits for the
+    /// client's next one.
+    pub(super) fn kept_from(&self) -> Option<&PeerId> {
+        self.message.as_ref().filter(|(_, kind)| kind.waits()).map(|(from, _)| from)
+    }
+
+    /// True if it came from another node.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.receipt.is_some()
+    }
+
+    /// Tells the outcome to the node that the message belongs to, if that is another one.
+    pub fn settle(&mut self, outcome: ForwardOutcome) {
+        if let Some(receipt) = self.receipt.take() {
+            receipt.settle(outcome);
+        }
+    }
+}
+
+impl Receipt {
+    /// A receipt that calls `answer` once. It may be called under the lock of a slot.
+    pub fn new(answer: impl FnOnce(ForwardOutcome) + Send + 'static) -> Self {
+        Receipt(Some(Box::new(answer)))
+    }
+
+    /// Sends the outcome.
+    pub fn settle(mut self, outcome: ForwardOutcome) {
+        if let Some(answer) = self.0.take() {
+            answer(outcome);
+        }
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if let Some(answer) = self.0.take() {
+            answer(ForwardOutcome::Dropped);
+        }
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Receipt")
+    }
+}

@@ -1,0 +1,338 @@
+//! Messages that wait for one absent peer, and the bytes that all queues share.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::outgoing::Outgoing;
+use crate::config::Limits;
+use crate::wire::{DropReason, MessageKind, PeerId};
+
+// Charged for each message besides its bytes: about the memory of a message that is the only one for its recipient. So
+// many tiny messages are bounded too.
+const OVERHEAD: usize = 512;
+
+/// The messages that wait for one absent peer.
+///
+/// The messages of one sender are a batch with one clock, which starts with the first of them. A batch is delivered as a
+/// whole and in order, or expires as a whole.
+#[derive(Default)]
+pub(super) struct Queue {
+    messages: VecDeque<Outgoing>,
+    batches: HashMap<PeerId, PendingBatch>,
+    bytes: usize,
+    /// Its messages use the room for those whose recipient is sought.
+    is_sought: bool,
+}
+
+struct PendingBatch {
+    since: u64,
+    messages: usize,
+}
+
+/// The position of a message in the order of delivery.
+#[derive(Clone, Copy)]
+pub(super) enum QueueEnd {
+    /// In front: the message is older than all that wait.
+    Front,
+    /// Behind: the usual case.
+    Back,
+}
+
+/// A bound was reached. All waiting messages of the sender are gone, and this one too.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Overflow {
+    /// The bound that it hit.
+    pub(super) reason: DropReason,
+    /// The messages that are gone.
+    pub(super) lost: Vec<MessageKind>,
+}
+
+impl Queue {
+    /// Keeps a message that arrives at `now`. The first one decides whether the recipient is sought.
+    pub(super) fn keep(
+        &mut self,
+        outgoing: Outgoing,
+        end: QueueEnd,
+        now: u64,
+        limits: &Limits,
+        room: &Room,
+        is_sought: bool,
+    ) -> Result<(), Overflow> {
+        let len = outgoing.frame.len();
+        if self.is_empty() {
+            self.is_sought = is_sought;
+        }
+        let refused = if self.messages.len() >= limits.queue_messages {
+            Some(DropReason::QueueMessages)
+        } else if self.bytes + len > limits.queue_bytes {
+            Some(DropReason::QueueBytes)
+        } else if !self.take(&outgoing, limits.queue_total_bytes, room) {
+            Some(DropReason::QueueTotalBytes)
+        } else {
+            None
+        };
+        if let Some(reason) = refused {
+            let mut lost = Vec::new();
+            if let Some(from) = outgoing.kept_from() {
+                lost = self.drop_batch(from, room);
+            }
+            lost.extend(outgoing.counted());
+            return Err(Overflow { reason, lost });
+        }
+        self.bytes += len;
+        if let Some(from) = outgoing.from() {
+            let new = PendingBatch { since: now, messages: 0 };
+            self.batches.entry(from.clone()).or_insert(new).messages += 1;
+        }
+        match end {
+            QueueEnd::Front => self.messages.push_front(outgoing),
+            QueueEnd::Back => self.messages.push_back(outgoing),
+        }
+        Ok(())
+    }
+
+    /// Takes out the batches that began at `began` or before: their senders, and the messages of each.
+    pub(super) fn expire(&mut self, began: u64, room: &Room) -> Vec<(PeerId, Vec<MessageKind>)> {
+        let old = self.batches.iter().filter(|(_, batch)| batch.since <= began);
+        let senders: Vec<PeerId> = old.map(|(from, _)| from.clone()).collect();
+        let expired = senders.into_iter().map(|from| {
+            let messages = self.drop_if(|outgoing| outgoing.from() == Some(&from), room);
+            (from, messages)
+        });
+        expired.collect()
+    }
+
+    /// The oldest message.
+    pub(super) fn front(&self) -> Option<&Outgoing> {
+        self.messages.front()
+    }
+
+    /// Takes out the messages that do not wait.
+    pub(super) fn drop_non_queueable(&mut self, room: &Room) -> Vec<MessageKind> {
+        self.drop_if(|outgoing| outgoing.kept_from().is_none(), room)
+    }
+
+    /// Takes out the oldest message.
+    pub(super) fn pop(&mut self, room: &Room) -> Option<Outgoing> {
+        let outgoing = self.messages.pop_front()?;
+        self.bytes -= outgoing.frame.len();
+        give_back(&outgoing, self.is_sought, room);
+        leave(&mut self.batches, &outgoing);
+        Some(outgoing)
+    }
+
+    /// Takes out everything of one sender that must not be lost.
+    pub(super) fn drop_batch(&mut self, from: &PeerId, room: &Room) -> Vec<MessageKind> {
+        self.drop_if(|outgoing| outgoing.kept_from() == Some(from), room)
+    }
+
+    fn drop_if(&mut self, goes: impl Fn(&Outgoing) -> bool, room: &Room) -> Vec<MessageKind> {
+        let mut dropped = Vec::new();
+        let (messages, batches) = (&mut self.messages, &mut self.batches);
+        messages.retain(|outgoing| {
+            let goes = goes(outgoing);
+            if goes {
+                self.bytes -= outgoing.frame.len();
+                give_back(outgoing, self.is_sought, room);
+                leave(batches, outgoing);
+                dropped.extend(outgoing.counted());
+            }
+            !goes
+        });
+        dropped
+    }
+
+    fn take(&mut self, outgoing: &Outgoing, total: usize, room: &Room) -> bool {
+        let cost = outgoing.frame.len() + OVERHEAD;
+        match outgoing.from() {
+            Some(from) if self.is_sought && room.take_for_sought(from, cost, total) => true,
+            _ => (!self.is_sought || self.end_search(total, room)) && room.take(cost, total),
+        }
+    }
+
+    /// From now on its messages use the room for absent peers. False if that has too little.
+    pub(super) fn end_search(&mut self, total: usize, room: &Room) -> bool {
+        if !self.is_sought {
+            return true;
+        }
+        let has_room = room.take(self.cost(), total);
+        if has_room {
+            self.messages.iter().for_each(|outgoing| give_back(outgoing, true, room));
+            self.is_sought = false;
+        }
+        has_room
+    }
+
+    /// The share of this queue in the budget.
+    fn cost(&self) -> usize {
+        self.bytes + self.messages.len() * OVERHEAD
+    }
+
+    /// The senders of messages that must not be lost.
+    pub(super) fn senders(&self) -> Vec<PeerId> {
+        self.batches.keys().cloned().collect()
+    }
+
+    /// The messages of a sender that wait.
+    pub(super) fn messages_of(&self, from: &PeerId) -> usize {
+        self.batches.get(from).map_or(0, |batch| batch.messages)
+    }
+
+    /// The time at which the oldest batch began.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.batches.values().map(|batch| batch.since).min()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// All messages in order of arrival, and their share of the budget.
+    pub(super) fn drain(mut self, room: &Room) -> (VecDeque<Outgoing>, Reservation) {
+        // They leave one room and enter the other, even if that is full.
+        self.end_search(usize::MAX, room);
+        let reservation = room.reserved(self.cost());
+        (self.messages, reservation)
+    }
+}
+
+fn give_back(outgoing: &Outgoing, is_sought: bool, room: &Room) {
+    let cost = outgoing.frame.len() + OVERHEAD;
+    match outgoing.from() {
+        Some(from) if is_sought => room.give_back_sought(from, cost),
+        _ => room.give_back(cost),
+    }
+}
+
+/// Takes a message out of the batch of its sender.
+fn leave(batches: &mut HashMap<PeerId, PendingBatch>, outgoing: &Outgoing) {
+    if let Some(from) = outgoing.from()
+        && let Some(batch) = batches.get_mut(from)
+    {
+        batch.messages -= 1;
+        if batch.messages == 0 {
+            batches.remove(from);
+        }
+    }
+}
+
+/// Counts the bytes in use.
+#[derive(Debug, Default)]
+pub(super) struct Budget(AtomicUsize);
+
+/// A part of a budget. Dropping it gives the bytes back.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    budget: Arc<Budget>,
+    pub(super) bytes: usize,
+}
+
+/// Room for the messages of a realm that wait.
+///
+/// In a cluster, the broker first looks for a peer that is not here. A quarter of the room is for messages that wait for the
+/// answer: otherwise floods to unknown ids would cut the nodes from each other. No sender can use up that part: each has at most
+/// an eighth of what is still free for its realm, and leaves an eighth to other realms. With `n` greedy senders, everybody finds
+/// one share in `n + 8`.
+pub(super) struct Room {
+    waiting: Arc<Budget>,
+    sought: Arc<Budget>,
+    shares: Mutex<Shares>,
+    is_cluster: bool,
+}
+
+/// Bytes of messages whose recipients are sought.
+#[derive(Default)]
+struct Shares {
+    realm: usize,
+    senders: HashMap<PeerId, usize>,
+}
+
+impl Room {
+    pub(super) fn new(waiting: &Arc<Budget>, sought: &Arc<Budget>, is_cluster: bool) -> Self {
+        let (waiting, sought) = (Arc::clone(waiting), Arc::clone(sought));
+        Room { waiting, sought, shares: Mutex::default(), is_cluster }
+    }
+
+    /// The part of `total` for messages whose recipients are sought.
+    fn for_sought(&self, total: usize) -> usize {
+        if self.is_cluster { total / 4 } else { 0 }
+    }
+
+    /// Takes bytes of `total` for messages to absent peers.
+    pub(super) fn take(&self, bytes: usize, total: usize) -> bool {
+        self.waiting.take(bytes, total - self.for_sought(total))
+    }
+
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.waiting.give_back(bytes);
+    }
+
+    /// Takes bytes of `total` for a message whose recipient is sought.
+    pub(super) fn take_for_sought(&self, from: &PeerId, bytes: usize, total: usize) -> bool {
+        let max = self.for_sought(total);
+        let mut shares = self.shares();
+        let others = self.sought.used().saturating_sub(shares.realm);
+        let free = (max.saturating_sub(others) / 8 * 7).saturating_sub(shares.realm);
+        let own = shares.senders.get(from).copied().unwrap_or(0);
+        if own.saturating_add(bytes) > free / 8 || !self.sought.take(bytes, max) {
+            return false;
+        }
+        shares.realm += bytes;
+        *shares.senders.entry(from.clone()).or_default() += bytes;
+        true
+    }
+
+    pub(super) fn give_back_sought(&self, from: &PeerId, bytes: usize) {
+        self.sought.give_back(bytes);
+        let mut shares = self.shares();
+        shares.realm = shares.realm.saturating_sub(bytes);
+        if let Some(own) = shares.senders.get_mut(from) {
+            *own = own.saturating_sub(bytes);
+            if *own == 0 {
+                shares.senders.remove(from);
+            }
+        }
+    }
+
+    /// Has bytes that were taken given back by a guard.
+    pub(super) fn reserved(&self, bytes: usize) -> Reservation {
+        Reservation { budget: Arc::clone(&self.waiting), bytes }
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Budget {
+    pub(super) fn used(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes bytes, unless more than `max` would be in use.
+    pub(super) fn take(&self, bytes: usize, max: usize) -> bool {
+        let fits = |used: usize| used.checked_add(bytes).filter(|used| *used <= max);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+
+    /// Gives bytes back.
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes bytes as [`take`](Self::take) does, for as long as the guard lives.
+    pub(super) fn reserve(self: &Arc<Self>, bytes: usize, max: usize) -> Option<Reservation> {
+        self.take(bytes, max).then(|| Reservation { budget: Arc::clone(self), bytes })
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+    }
+}

@@ -1,0 +1,157 @@
+//! An id: the lock over its state, and the numbers beside it that are read without the lock.
+
+use std::sync::atomic::Ordering::{self, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::state::State;
+use crate::config::Limits;
+use crate::rate_limit::RateLimit;
+use crate::wire::{ConnId, PeerId};
+
+/// One id: the connection that holds it, or the queue of messages for it.
+///
+/// One lock guards both, so a message is either in front of a registration or behind it and never between the two. No
+/// other slot's lock is taken while it is held. The atomics are hints that are read without it.
+pub(super) struct Slot {
+    pub(super) id: PeerId,
+    /// The number of the connection that holds the id; 0 for none.
+    holder: AtomicU64,
+    /// The time at which the holder was last heard.
+    pub(super) heard: AtomicU64,
+    /// Messages that the holder has sent, and the bytes of their text.
+    pub(super) messages: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    /// The rate limit of its holders. It outlives them, so that reconnecting gives no new burst.
+    pub(super) rate: RateLimit,
+    /// The time at which the oldest waiting batch began; `u64::MAX` if nothing waits.
+    waiting_since: AtomicU64,
+    /// A client waits to learn whether the holder is alive.
+    probed: AtomicBool,
+    /// The sweeper has to visit for another reason: an outbox was full, the id is reserved for its owner, or the rate
+    /// limit is not rested.
+    due: AtomicBool,
+    /// The holder's socket was full, so its outbox may hold something.
+    backlog: AtomicBool,
+    state: Mutex<State>,
+}
+
+impl Slot {
+    pub(super) fn new(id: PeerId) -> Self {
+        Slot {
+            id,
+            holder: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
+            messages: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            rate: RateLimit::default(),
+            waiting_since: AtomicU64::new(u64::MAX),
+            probed: AtomicBool::new(false),
+            due: AtomicBool::new(false),
+            backlog: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
+    }
+
+    /// For reading only. Changes go through a guard, see `guard.rs`.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.holder.load(Ordering::Acquire) != 0
+    }
+
+    pub(super) fn is_held_by(&self, conn: ConnId) -> bool {
+        self.holder.load(Ordering::Acquire) == conn.get()
+    }
+
+    /// Sets the holder of the id, from `now` on.
+    pub(super) fn set_holder(&self, conn: ConnId, now: u64) {
+        self.heard.store(now, Relaxed);
+        self.messages.store(0, Relaxed);
+        self.bytes.store(0, Relaxed);
+        self.holder.store(conn.get(), Ordering::Release);
+    }
+
+    /// Records that the id has no holder.
+    pub(super) fn clear_holder(&self) {
+        self.holder.store(0, Ordering::Release);
+    }
+
+    /// The holder gave a sign of life.
+    pub(super) fn heard(&self, now: u64) {
+        self.heard.store(now, Relaxed);
+        if self.probed.load(Relaxed) {
+            let mut state = self.lock();
+            state.forget_probes();
+            self.probed.store(false, Relaxed);
+        }
+    }
+
+    /// Sets whether a client waits to learn whether the holder is alive.
+    pub(super) fn set_probed(&self, probed: bool) {
+        self.probed.store(probed, Ordering::SeqCst);
+    }
+
+    /// True if the rate limit is back to its full burst.
+    pub(super) fn is_rested(&self, now: impl FnOnce() -> u64) -> bool {
+        self.rate.is_new() || self.rate.is_rested(now())
+    }
+
+    /// True if the sweeper has to visit soon, as it has if anything is known of the peer elsewhere.
+    pub(super) fn is_due(&self) -> bool {
+        self.due.load(Relaxed)
+    }
+
+    /// Sets whether the sweeper has to visit.
+    pub(super) fn set_due(&self, due: bool) {
+        self.due.store(due, Relaxed);
+    }
+
+    pub(super) fn set_waiting_since(&self, since: Option<u64>) {
+        self.waiting_since.store(since.unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// The time at which the oldest waiting batch began.
+    pub(super) fn waiting_since(&self) -> Option<u64> {
+        Some(self.waiting_since.load(Relaxed)).filter(|since| *since != u64::MAX)
+    }
+
+    /// Sets whether the outbox of the holder may hold something. For callers that have the lock.
+    pub(super) fn set_backlog(&self, backlog: bool) {
+        self.backlog.store(backlog, Relaxed);
+    }
+
+    /// True if something waits here: for an absent peer, or for one that reads slowly.
+    pub(super) fn has_backlog(&self) -> bool {
+        self.backlog.load(Relaxed) || self.waiting_since().is_some()
+    }
+
+    /// True if a sweep at `now` would have something to do here.
+    pub(super) fn needs_sweep(&self, now: u64, timeouts: &Timeouts) -> bool {
+        let silent = self.is_held() && now.saturating_sub(self.heard.load(Relaxed)) >= timeouts.ping;
+        let waited = self.waiting_since.load(Relaxed).saturating_add(timeouts.expire) <= now;
+        silent || waited || self.probed.load(Relaxed) || self.due.load(Relaxed)
+    }
+}
+
+/// The limits' times in milliseconds.
+pub(super) struct Timeouts {
+    pub(super) alive: u64,
+    pub(super) ping: u64,
+    pub(super) stall: u64,
+    pub(super) expire: u64,
+}
+
+impl From<&Limits> for Timeouts {
+    fn from(limits: &Limits) -> Self {
+        use crate::clock::millis;
+        Timeouts {
+            alive: millis(limits.alive_timeout),
+            ping: millis(limits.effective_ping_interval()).max(1),
+            stall: millis(limits.stall_timeout),
+            expire: millis(limits.expire_timeout),
+        }
+    }
+}

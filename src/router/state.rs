@@ -1,0 +1,428 @@
+//! The state of an id: its holder, its queue, and what is rare.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::cluster::Remote;
+use super::outbox::Outbox;
+use super::outgoing::Outgoing;
+use super::queue::Queue;
+use crate::wire::{AddressPrefix, ClientVersion, CloseReason, ConnId, Frame, Link, PeerId, Token};
+
+/// The reason why a client gets no id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegisterRefusal {
+    /// The id belongs to a connection with another token.
+    Taken,
+    /// The id is reserved for its owner, which may come back. [`Realm::probe`](super::Realm::probe) waits for that to end.
+    Reserved,
+    /// A stream came, and its client has a WebSocket already.
+    Elsewhere,
+    /// The key has reached its limit of clients.
+    Full,
+    /// The key is not valid any more.
+    Revoked,
+    /// The server is stopping.
+    Closing,
+}
+
+/// A client that asks for an id.
+#[derive(Debug)]
+pub struct RegisterRequest<'a> {
+    /// The id.
+    pub id: &'a PeerId,
+    /// The token that proves that the client owns the id.
+    pub token: &'a Token,
+    /// The kind of its connection.
+    pub link: Link,
+    /// The first frame that it gets once it has the id.
+    pub greeting: Option<Frame>,
+    /// Details of the connection, for the operator.
+    pub info: ConnectionInfo,
+    /// Its claim to the id, which all nodes know. `None` outside of a cluster, or while the others cannot be reached.
+    pub claim: Option<ClaimedId>,
+}
+
+/// A connection that owns its id in the whole cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimedId {
+    /// The connection, from [`Realm::next_connection`](super::Realm::next_connection).
+    pub connection: ConnId,
+    /// Higher than that of every earlier owner; not 0.
+    pub fence: u64,
+}
+
+/// Details of a connection, for the operator.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionInfo {
+    /// The time at which it was opened, in seconds since 1970.
+    pub since: u64,
+    /// The address of its client.
+    pub address: Option<IpAddr>,
+    /// The version that its client gives.
+    pub version: Option<ClientVersion>,
+}
+
+/// The time, messages and bytes of a connection while it had its id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Time for which it had the id.
+    pub duration: Duration,
+    /// Messages that it sent.
+    pub messages: u64,
+    /// Bytes of their text.
+    pub bytes: u64,
+}
+
+/// The part of a slot that its lock guards.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) conn: Option<Conn>,
+    pub(super) queue: Option<Box<Queue>>,
+    /// Boxed: almost no id needs this.
+    rare: Option<Box<Rare>>,
+    /// The slot is no longer in the map. Look the id up again.
+    pub(super) retired: bool,
+}
+
+#[derive(Default)]
+struct Rare {
+    /// Connections that lost the id and are still closing.
+    leaving: Vec<Leaving>,
+    probes: Vec<PendingProbe>,
+    waiting_requests: Vec<WaitingRequest>,
+    reserved: Option<Reserved>,
+    /// The last holder's token, while the rate limit of the id is not back to its full burst.
+    last_token: Option<Token>,
+    /// POSTs of messages that are being read.
+    posted: usize,
+    /// The place of the peer, if it is not here and somebody asked.
+    remote: Option<Box<Remote>>,
+}
+
+/// The connection that holds an id.
+pub(super) struct Conn {
+    pub(super) id: ConnId,
+    pub(super) token: Token,
+    pub(super) outbox: Outbox,
+    /// The fence of its claim to the id; 0 if it has none.
+    pub(super) fence: u64,
+    /// Rank in the order of first registrations; a takeover inherits it.
+    pub(super) since: u64,
+    pub(super) link: Link,
+    pub(super) info: ConnectionInfo,
+    /// The time at which it got the id, by the broker's clock.
+    pub(super) opened: u64,
+    pub(super) pinged: u64,
+    /// The time at which the client last took something, if its outbox is full or still holds queued messages.
+    pub(super) crowded: Option<u64>,
+    /// The time at which everything sent to the client has arrived, over a link as slow as [`SLOW_LINK`].
+    pub(super) arrival: u64,
+}
+
+/// A connection that lost its id. It stays here until its session ends, so that a successor can get the message that
+/// was only partly written.
+struct Leaving {
+    conn: ConnId,
+    why: CloseReason,
+    usage: Usage,
+    outbox: Outbox,
+    /// Its session was told.
+    is_told: bool,
+}
+
+struct PendingProbe {
+    timing: ProbeTiming,
+    answer: oneshot::Sender<()>,
+}
+
+/// The times of a probe of the holder of an id.
+#[derive(Clone, Copy)]
+pub(super) struct ProbeTiming {
+    pub(super) asked: u64,
+    /// The time at which the pong is late, also over a slow link.
+    pub(super) due: u64,
+    /// No other bytes on their way to the holder delay the ping much.
+    pub(super) undelayed: bool,
+}
+
+/// The id is reserved: its owner was closed for being slow or silent and may come back.
+struct Reserved {
+    token: Token,
+    until: u64,
+    /// Clients from here need not wait.
+    open_to: Option<AddressPrefix>,
+    /// The owner's last connection, if it still has a claim to the id.
+    claimed: Option<ConnId>,
+}
+
+/// A stream or a POST that waits for a connection with this token.
+struct WaitingRequest {
+    token: Token,
+    arrived: oneshot::Sender<bool>,
+}
+
+/// The slowest link that is taken into account when we judge whether a ping has arrived, in bytes per millisecond: 64 kbit/s.
+const SLOW_LINK: u64 = 8;
+
+/// Longest time for which sent bytes count as on their way, in milliseconds. Messages that an outbox drops count too.
+const MAX_ARRIVAL: u64 = 60_000;
+
+/// Most clients that wait for one id.
+const MAX_PROBES: usize = 16;
+
+/// Most streams and POSTs that wait for one id with one token. Other tokens have a separate limit, so a stranger cannot
+/// use up the owner's; the limit of connections bounds all of them.
+const MAX_AWAITED: usize = 64;
+
+/// Most concurrent POSTs of one client. Browsers open six connections.
+const MAX_POSTED: usize = 8;
+
+impl Conn {
+    /// Notes that bytes are on their way to the client.
+    pub(super) fn note_sent(&mut self, bytes: usize, now: u64) {
+        let most = now.saturating_add(MAX_ARRIVAL);
+        self.arrival = (self.arrival.max(now) + bytes as u64 / SLOW_LINK).min(most);
+    }
+
+    /// The times of a probe that begins now. Bytes on their way delay the ping, for at most `reclaim`.
+    pub(super) fn time_probe(&self, now: u64, probe: u64, reclaim: u64) -> ProbeTiming {
+        // The rest of the timeout is enough for the pong.
+        let little = self.arrival <= now.saturating_add(probe / 3);
+        let arrival = if little { now } else { self.arrival.min(now.saturating_add(reclaim)) };
+        ProbeTiming {
+            asked: now,
+            due: arrival.saturating_add(probe),
+            undelayed: little && self.outbox.is_drained(),
+        }
+    }
+
+    /// Notes whether the client has taken something from a full outbox.
+    pub(super) fn note_progress(&mut self, now: u64) -> bool {
+        let progressed = std::mem::take(&mut self.outbox.progressed);
+        if progressed {
+            self.crowded = self.crowded.map(|_| now);
+        }
+        // An outbox may be empty because a flood expired, while the socket is still full.
+        if self.outbox.is_empty() && !self.outbox.is_blocked() {
+            self.crowded = None;
+        }
+        progressed
+    }
+}
+
+impl State {
+    /// True if the slot can be removed: no connection, no queued messages, no waiting clients.
+    pub(super) fn is_vacant(&mut self) -> bool {
+        self.rare.take_if(|rare| rare.is_empty() && rare.last_token.is_none());
+        let nothing = self.rare.as_ref().is_none_or(|rare| rare.is_empty());
+        self.conn.is_none() && self.queue.is_none() && nothing
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// The place of the peer, if it is known or asked for.
+    pub(super) fn remote(&self) -> Option<&Remote> {
+        self.rare.as_ref()?.remote.as_deref()
+    }
+
+    pub(super) fn remote_mut(&mut self) -> Option<&mut Remote> {
+        self.rare.as_mut()?.remote.as_deref_mut()
+    }
+
+    pub(super) fn remote_or_new(&mut self) -> &mut Remote {
+        self.rare().remote.get_or_insert_default()
+    }
+
+    pub(super) fn forget_remote(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.remote = None;
+        }
+    }
+
+    /// Keeps a connection that lost its id until its session ends.
+    pub(super) fn leave(&mut self, Conn { id: conn, outbox, .. }: Conn, why: CloseReason, usage: Usage) {
+        self.rare().leaving.push(Leaving { conn, why, usage, outbox, is_told: false });
+    }
+
+    /// Remembers the token of a holder that leaves.
+    pub(super) fn remember(&mut self, token: Token) {
+        self.rare().last_token = Some(token);
+    }
+
+    /// Forgets the last holder's token. True if there was one and it differs.
+    pub(super) fn takes_over_from_stranger(&mut self, token: &Token) -> bool {
+        let last = self.rare.as_mut().and_then(|rare| rare.last_token.take());
+        last.is_some_and(|last| last != *token)
+    }
+
+    /// Reserves the id for its owner, except from clients of `open_to`.
+    pub(super) fn reserve(&mut self, token: Token, until: u64, open_to: Option<AddressPrefix>) {
+        self.rare().reserved = Some(Reserved { token, until, open_to, claimed: None });
+    }
+
+    /// Keeps the claim of a connection that left while its id is reserved. False if it is not.
+    pub(super) fn keep_claim(&mut self, connection: ConnId) -> bool {
+        let reserved = self.rare.as_mut().and_then(|rare| rare.reserved.as_mut());
+        reserved.map(|reserved| reserved.claimed = Some(connection)).is_some()
+    }
+
+    /// True if the id is reserved for the owner of this connection.
+    pub(super) fn is_reserved_by(&self, connection: ConnId) -> bool {
+        self.reserved().is_some_and(|reserved| reserved.claimed == Some(connection))
+    }
+
+    /// True if the id is reserved for another token, and a client from this address has to wait.
+    pub(super) fn is_reserved_from(&self, token: &Token, address: Option<IpAddr>, now: u64) -> bool {
+        let is_foreign = |reserved: &Reserved| now < reserved.until && reserved.token != *token;
+        self.reserved().is_some_and(is_foreign) && !self.is_open_to(address)
+    }
+
+    /// True if the id is reserved, and a client from this address need not wait.
+    pub(super) fn is_open_to(&self, address: Option<IpAddr>) -> bool {
+        let open_to = self.reserved().and_then(|reserved| reserved.open_to);
+        open_to.is_some() && open_to == address.map(AddressPrefix::of)
+    }
+
+    pub(super) fn is_reserved(&self) -> bool {
+        self.reserved().is_some()
+    }
+
+    fn reserved(&self) -> Option<&Reserved> {
+        self.rare.as_ref()?.reserved.as_ref()
+    }
+
+    /// Ends a reservation that is over at `now`, and wakes the clients that wait for the id. Returns the connection whose
+    /// claim ends with it.
+    pub(super) fn take_reservation(&mut self, now: u64) -> Option<ConnId> {
+        let rare = self.rare.as_mut()?;
+        let reserved = rare.reserved.take_if(|reserved| reserved.until <= now)?;
+        rare.probes.clear();
+        reserved.claimed
+    }
+
+    /// Adds a client that waits for the id; the flag says whether it is the first. `None` if too many wait already.
+    pub(super) fn ask(&mut self, timing: ProbeTiming) -> Option<(oneshot::Receiver<()>, bool)> {
+        let probes = &mut self.rare().probes;
+        probes.retain(|probe| !probe.answer.is_closed());
+        if probes.len() >= MAX_PROBES {
+            return None;
+        }
+        let first = probes.is_empty();
+        let (answer, receiver) = oneshot::channel();
+        probes.push(PendingProbe { timing, answer });
+        Some((receiver, first))
+    }
+
+    /// The oldest probe that is still open.
+    pub(super) fn first_probe(&self) -> Option<ProbeTiming> {
+        self.rare.as_ref()?.probes.iter().map(|probe| probe.timing).min_by_key(|timing| timing.asked)
+    }
+
+    /// The address of a holder that would have answered its probe if it were there: nothing else was on its way, and nothing
+    /// is unsent.
+    pub(super) fn surely_silent(&self) -> Option<AddressPrefix> {
+        let conn = self.conn.as_ref().filter(|conn| conn.outbox.is_drained())?;
+        let probe = self.first_probe()?;
+        conn.info.address.filter(|_| probe.undelayed).map(AddressPrefix::of)
+    }
+
+    /// True if a connection with this token holds the id.
+    pub(super) fn is_held_with(&self, token: &Token) -> bool {
+        self.conn.as_ref().is_some_and(|holder| holder.token == *token)
+    }
+
+    /// True if a stream with this token holds the id.
+    pub(super) fn is_streamed(&self, token: &Token) -> bool {
+        self.conn.as_ref().is_some_and(|holder| holder.link == Link::Stream && holder.token == *token)
+    }
+
+    fn leaving(&mut self, conn: ConnId) -> Option<&mut Leaving> {
+        self.rare.as_mut()?.leaving.iter_mut().find(|leaving| leaving.conn == conn)
+    }
+
+    pub(super) fn forget_probes(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.probes.clear();
+        }
+    }
+
+    /// Takes the reason why a connection lost its id. `None` if it did not, or if its session was told already.
+    pub(super) fn take_end_reason(&mut self, conn: ConnId) -> Option<(CloseReason, Usage)> {
+        let leaving = self.leaving(conn).filter(|leaving| !leaving.is_told)?;
+        leaving.is_told = true;
+        Some((leaving.why, leaving.usage))
+    }
+
+    /// The outbox of a connection that lost its id, for its last frames.
+    pub(super) fn last_words(&mut self, conn: ConnId) -> Option<&mut Outbox> {
+        self.leaving(conn).map(|leaving| &mut leaving.outbox)
+    }
+
+    /// Forgets a connection that lost its id, once its session has ended.
+    pub(super) fn forget(&mut self, conn: ConnId) -> Option<Outbox> {
+        let leaving = &mut self.rare.as_mut()?.leaving;
+        let at = leaving.iter().position(|leaving| leaving.conn == conn)?;
+        Some(leaving.swap_remove(at).outbox)
+    }
+
+    /// Takes partly written messages from the predecessors, for a successor. Those connections are cut off.
+    pub(super) fn revoke(&mut self) -> Vec<Outgoing> {
+        let leaving = self.rare.iter_mut().flat_map(|rare| &mut rare.leaving);
+        leaving.filter_map(|leaving| leaving.outbox.revoke()).collect()
+    }
+
+    /// Waits for a connection with this token. The receiver gets whether it was admitted. `None` if too many wait with
+    /// this token.
+    pub(super) fn wait_for(&mut self, token: &Token) -> Option<oneshot::Receiver<bool>> {
+        let waiting_requests = &mut self.rare().waiting_requests;
+        waiting_requests.retain(|request| !request.arrived.is_closed());
+        if waiting_requests.iter().filter(|request| request.token == *token).count() >= MAX_AWAITED {
+            return None;
+        }
+        let (arrived, arrival) = oneshot::channel();
+        waiting_requests.push(WaitingRequest { token: token.clone(), arrived });
+        Some(arrival)
+    }
+
+    /// Tells the requests that wait for this token whether its connection was admitted.
+    pub(super) fn announce(&mut self, token: &Token, admitted: bool) {
+        let Some(rare) = &mut self.rare else { return };
+        for request in rare.waiting_requests.extract_if(.., |request| request.token == *token) {
+            // An error means that the waiting client has left.
+            let _ = request.arrived.send(admitted);
+        }
+    }
+
+    /// Counts a POST. False if there are too many.
+    pub(super) fn begin_post(&mut self) -> bool {
+        let posted = &mut self.rare().posted;
+        let begins = *posted < MAX_POSTED;
+        *posted += usize::from(begins);
+        begins
+    }
+
+    /// Counts a POST that has ended.
+    pub(super) fn end_post(&mut self) {
+        self.rare().posted -= 1;
+    }
+
+    /// Forgets streams and POSTs that no longer wait.
+    pub(super) fn forget_waiting(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.waiting_requests.retain(|request| !request.arrived.is_closed());
+        }
+    }
+}
+
+impl Rare {
+    fn is_empty(&self) -> bool {
+        let nobody = self.leaving.is_empty() && self.probes.is_empty() && self.waiting_requests.is_empty();
+        let nowhere = self.remote.as_ref().is_none_or(|remote| remote.is_empty());
+        nobody && nowhere && self.reserved.is_none() && self.posted == 0
+    }
+}

@@ -1,0 +1,432 @@
+//! The parts of one broker, put together: the changeable settings, and the state that all workers share.
+
+pub(crate) mod admin;
+mod background;
+mod log_events;
+mod mistakes;
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, Guard};
+use peerbroker_core::media_api::{Host, MediaContext, Permit, TurnUrls};
+use rand::seq::SliceRandom as _;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::clock::{Clock, millis};
+use crate::cluster::{self, Membership};
+use crate::config::{ApiTokens, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
+use crate::events::{ClientMistake, Event, Events, Mistake};
+use crate::keys::{KeyError, KeyStore, unix_time};
+use crate::limits::ConnectionLimiter;
+use crate::media::{BoundRelay, BoundTurn, Turn};
+use crate::node::{Node, OnMessage};
+use crate::runtime::admin::{Admin, LogControl};
+use crate::session::take_posts_of_others;
+use crate::threads::caught;
+use crate::tls::Certificates;
+use crate::webhooks::Webhooks;
+use crate::wire::{ApiKey, CloseReason, Limit};
+use background::KeyWatch;
+use mistakes::Mistakes;
+
+pub(crate) use background::repeat;
+pub(crate) use mistakes::RecentMistake;
+
+/// Makes an id for a client of a key.
+pub(crate) type GenerateId = Box<dyn Fn(&str) -> String + Send + Sync>;
+
+/// Interval at which some clients are closed.
+const STEP: Duration = Duration::from_millis(50);
+
+/// Time limit for a client to open its WebSocket after its connection is accepted: some round trips.
+const OPENING: Duration = Duration::from_secs(1);
+
+/// The parts of a broker. Built once, before any worker starts.
+pub(crate) struct Runtime {
+    pub(crate) config: LiveConfig,
+    pub(crate) events: Events,
+    pub(crate) node: Arc<Node>,
+    pub(crate) admin: Admin,
+    pub(crate) addresses: Arc<ConnectionLimiter>,
+    own_ice: OwnIceServers,
+    turn: OnceLock<Turn>,
+    /// The TLS of the server, for TURN.
+    tls: OnceLock<Arc<rustls::ServerConfig>>,
+    pub(crate) mistakes: Arc<Mistakes>,
+    pub(crate) webhooks: Webhooks,
+    /// An embedding program's own ids.
+    pub(crate) generate_id: Option<GenerateId>,
+    /// Done when the log has said that a trusted proxy names no clients.
+    pub(crate) silent_proxy: Once,
+    /// Done when the log has said that the `X-Forwarded-For` of an untrusted address is ignored.
+    pub(crate) ignored_proxy: Once,
+    /// The certificates of the TLS port, if a server has one.
+    pub(crate) certificates: OnceLock<Arc<Certificates>>,
+    /// The bearer tokens of the API.
+    pub(crate) api_tokens: ArcSwap<ApiTokens>,
+    reloads: Mutex<LastReloads>,
+    /// Set when the server begins to stop.
+    stopping: AtomicBool,
+    started: Instant,
+}
+
+/// The last reloads of the configuration, in seconds since 1970.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[schema(as = ConfigurationStats)]
+pub(crate) struct LastReloads {
+    /// The time of the last reload; `null` if there was none.
+    reloaded: Option<u64>,
+    /// The time of the last failed reload; `null` if none failed.
+    failed: Option<u64>,
+    /// The error of the last reload; `null` if it worked.
+    pub(crate) error: Option<String>,
+}
+
+/// The optional parts of a broker.
+#[derive(Default)]
+pub(crate) struct Components {
+    pub(crate) on_message: Vec<OnMessage>,
+    pub(crate) cluster: Option<ClusterConfig>,
+    pub(crate) relay: Option<BoundRelay>,
+    pub(crate) own_ice: OwnIceServers,
+    pub(crate) turn: Option<BoundTurn>,
+    pub(crate) generate_id: Option<GenerateId>,
+    pub(crate) log: Option<Arc<dyn LogControl>>,
+}
+
+impl Runtime {
+    pub(crate) fn start(
+        config: Config,
+        events: Events,
+        clock: Clock,
+        store: Arc<dyn KeyStore>,
+        Components { on_message, cluster, relay, turn, own_ice, generate_id, log }: Components,
+    ) -> Arc<Self> {
+        let is_live = !clock.is_manual();
+        let config = LiveConfig::new(config);
+        let membership = cluster.map(|cluster| Membership::new(cluster, clock.clone()));
+        let addresses = ConnectionLimiter::new(config.clone());
+        let node = Node::new(config.clone(), clock, events.clone(), membership).with_hooks(on_message);
+        let node = Arc::new(node);
+        let admin = Admin::new(Arc::clone(&node), store, log);
+        if let Err(error) = log_events::start(&events) {
+            log::error!("cannot start the thread that logs, so what operators do is not logged: {error}");
+        }
+        let webhooks = Webhooks::start(&node);
+        let mistakes = Arc::default();
+        let runtime = Arc::new(Runtime {
+            config,
+            events,
+            node,
+            admin,
+            addresses,
+            own_ice,
+            turn: OnceLock::new(),
+            tls: OnceLock::new(),
+            mistakes,
+            webhooks,
+            generate_id,
+            silent_proxy: Once::new(),
+            ignored_proxy: Once::new(),
+            certificates: OnceLock::new(),
+            api_tokens: ArcSwap::default(),
+            reloads: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            started: Instant::now(),
+        });
+        runtime.log_mistakes();
+        if let Some(turn) = turn {
+            runtime.begin_turn(turn);
+        }
+        // After TURN, which also uses the ports of the relay.
+        if let Some(relay) = relay {
+            runtime.begin_relaying(relay);
+        }
+        if let Err(error) = runtime.admin.read_keys() {
+            log::error!("{error}");
+        }
+        if let Some(membership) = runtime.node.membership() {
+            take_posts_of_others(&runtime.node);
+            let node: Weak<Node> = Arc::downgrade(&runtime.node);
+            cluster::start(membership, node, runtime.events.threads());
+        }
+        if is_live {
+            let threads = runtime.events.threads();
+            let interval = |runtime: &Runtime| runtime.config().limits.sweep_interval();
+            background::repeat(threads, "sweeper", &runtime, interval, Runtime::sweep);
+            let mut watch = KeyWatch::default();
+            let look = move |runtime: &Runtime| watch.look(&runtime.admin);
+            background::repeat(threads, "key-watch", &runtime, |_| KeyWatch::INTERVAL, look);
+        }
+        runtime
+    }
+
+    /// The active configuration.
+    pub(crate) fn config(&self) -> Guard<Arc<Config>> {
+        self.config.load()
+    }
+
+    /// Replaces the configuration while clients are connected. The built-in keys change with it.
+    pub(crate) fn reconfigure(&self, config: Config) -> Result<(), KeyError> {
+        self.config.update(|old| {
+            let mut config = config.clone();
+            // Credentials that the broker has given stay valid unless the operator has set another secret.
+            config.ice.turn_secret = config.ice.turn_secret.or_else(|| old.ice.turn_secret.clone());
+            config
+        });
+        self.admin.read_keys()
+    }
+
+    /// The program has read its configuration again.
+    pub(crate) fn reloaded(&self, changed: Vec<String>, pending: Vec<String>) {
+        let failed = self.reloads().failed;
+        *self.reloads() = LastReloads { reloaded: Some(unix_time()), failed, error: None };
+        self.events.emit(|| Event::Reloaded { changed, pending });
+    }
+
+    /// The program has read a wrong configuration.
+    pub(crate) fn reload_failed(&self, why: String) {
+        let (reloaded, error) = (self.reloads().reloaded, Some(why.clone()));
+        *self.reloads() = LastReloads { reloaded, failed: Some(unix_time()), error };
+        self.events.emit(|| Event::ReloadFailed { why });
+    }
+
+    pub(crate) fn reloads(&self) -> MutexGuard<'_, LastReloads> {
+        self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log_mistakes(self: &Arc<Self>) {
+        let runtime = Arc::downgrade(self);
+        // The store may be an embedding program's.
+        let keys = move || {
+            let runtime = runtime.upgrade()?;
+            caught(|| runtime.admin.all_keys()).ok()?.ok()
+        };
+        let keys = move || keys().unwrap_or_default();
+        let clock = self.node.clock().clone();
+        if let Err(error) = mistakes::start(&self.events, &self.mistakes, clock, keys) {
+            log::error!("cannot start the thread that logs mistakes of clients: {error}");
+        }
+    }
+
+    /// Does all timed work that is due.
+    pub(crate) fn sweep(&self) {
+        let now = self.now();
+        self.node.sweep();
+        if let Some(turn) = self.turn() {
+            turn.sweep();
+        }
+        self.addresses.sweep(now);
+        self.admin.sweep(now);
+        self.mistakes.sweep(now);
+    }
+
+    /// Marks the server as stopping. Clients stay, and accepted connections still get in.
+    pub(crate) fn begin_drain(&self) {
+        if !self.stopping.swap(true, Ordering::Relaxed) {
+            let connections = self.connections();
+            self.events.emit(|| Event::Draining { connections });
+        }
+    }
+
+    /// Marks the server as stopping, dismisses every client, and admits no more.
+    pub(crate) fn close(&self) {
+        self.begin_drain();
+        self.node.close();
+    }
+
+    /// True if the server has begun to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The reasons why no client should be sent here now; empty if clients may come.
+    pub(crate) fn unready(&self) -> Vec<String> {
+        let mut reasons = self.events.threads().unready();
+        if self.is_stopping() {
+            reasons.push("the server is stopping".to_owned());
+        }
+        if !self.admin.has_read_keys.load(Ordering::Relaxed) {
+            reasons.push("the keys could not be read yet; the log says why".to_owned());
+        }
+        if let Some(view) = self.node.membership().map(|membership| membership.view())
+            && !view.is_up
+        {
+            reasons.push(format!("the node {} cannot reach the other nodes of its cluster", view.name));
+        }
+        reasons
+    }
+
+    /// Leaves the cluster, so that its nodes notice at once, and sends the last events to webhooks. Ready when that is done, or
+    /// takes too long.
+    pub(crate) async fn leave(&self) {
+        if let Some(membership) = self.node.membership() {
+            membership.close();
+            membership.left().await;
+        }
+        self.webhooks.flush().await;
+    }
+
+    /// Emits an event: an address has reached a limit.
+    pub(crate) fn limit_hit(&self, limit: Limit, address: Option<IpAddr>) {
+        self.events.limit_hit(limit, || None, address);
+    }
+
+    /// Emits an event: a client has made a mistake.
+    pub(crate) fn client_mistake(&self, mistake: Mistake, origin: Option<String>, address: Option<IpAddr>) {
+        self.events.emit(|| Event::ClientMistake(Box::new(ClientMistake { mistake, origin, address })));
+    }
+
+    /// The STUN and TURN servers of this program.
+    pub(crate) fn own_ice(&self) -> OwnIceServers {
+        let mut own = self.own_ice.clone();
+        if let Some(turn) = self.turn() {
+            let TurnUrls { stun, turn, tls_port } = turn.urls();
+            own.stun_urls.extend(stun);
+            own.turn_urls.extend(turn);
+            own.tls_port = own.tls_port.or(tls_port);
+            own.tls_at_broker |= tls_port.is_some();
+        }
+        own
+    }
+
+    /// Milliseconds by the broker's clock.
+    pub(crate) fn now(&self) -> u64 {
+        self.node.clock().now()
+    }
+
+    /// The number of WebSockets and streams that are served, including those that are closing.
+    pub(crate) fn connections(&self) -> usize {
+        self.node.sessions.load(Ordering::SeqCst)
+    }
+
+    /// The age of this process.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The TURN server, if there is one.
+    pub(crate) fn turn(&self) -> Option<&Turn> {
+        self.turn.get()
+    }
+
+    /// Installs the TURN server; a second one is dropped.
+    pub(crate) fn begin_turn(&self, turn: BoundTurn) {
+        self.config.update(|config| {
+            let mut config = config.clone();
+            config.ice.turn_secret.get_or_insert_with(TurnSecret::random);
+            config
+        });
+        let Some(turn) = turn.start(self.media_context()) else { return };
+        if let Some(tls) = self.tls.get() {
+            turn.serve_tls(Arc::clone(tls));
+        }
+        let _ = self.turn.set(turn);
+    }
+
+    /// Serves TURN over TLS too, also in a TURN server that begins later.
+    pub(crate) fn serve_turn_over_tls(&self, tls: &rustls::ServerConfig) {
+        let tls = self.tls.get_or_init(|| Arc::new(tls.clone()));
+        if let Some(turn) = self.turn() {
+            turn.serve_tls(Arc::clone(tls));
+        }
+    }
+
+    /// Installs the relay; a second one is dropped.
+    pub(crate) fn begin_relaying(&self, relay: BoundRelay) {
+        let Some((relay, wakes)) = relay.start(self.media_context(), self.turn()) else { return };
+        let node = Arc::downgrade(&self.node);
+        background::start(self.events.threads(), "relay-wakes", move || {
+            for wake in &wakes {
+                let Some(node) = node.upgrade() else { return };
+                node.wake(&wake);
+            }
+        });
+        self.node.begin_relaying(relay);
+    }
+
+    /// The parts of this broker that a relay and a TURN server use.
+    fn media_context(&self) -> MediaContext {
+        let host = Clients { node: Arc::downgrade(&self.node), addresses: Arc::clone(&self.addresses) };
+        MediaContext {
+            host: Arc::new(host),
+            limits: self.config.media_limits().clone(),
+            clock: self.node.clock().clone(),
+            threads: self.events.threads().clone(),
+        }
+    }
+
+    /// Dismisses all clients that are here now, spread evenly over `window` and in random order. Ends early when nobody is
+    /// connected. Clients that come meanwhile are left for [`Runtime::close`].
+    pub(crate) async fn spread(&self, window: Duration) {
+        let mut clients = self.node.clients();
+        clients.shuffle(&mut rand::rng());
+        let (began, count, window) = (self.now(), clients.len(), millis(window));
+        loop {
+            let passed = self.now().saturating_sub(began);
+            let is_empty = self.connections() == 0 && passed >= millis(OPENING);
+            if passed >= window || is_empty {
+                return;
+            }
+            for (realm, id) in clients.drain(clients.len().min(remaining(count, passed, window))..) {
+                realm.dismiss_id(id.as_str(), CloseReason::Shutdown);
+            }
+            self.node.clock().sleep(STEP).await;
+        }
+    }
+}
+
+/// Answers what the media plane asks about clients.
+struct Clients {
+    /// Weak, because the node holds the relay, which holds this.
+    node: Weak<Node>,
+    addresses: Arc<ConnectionLimiter>,
+}
+
+impl Host for Clients {
+    fn admit(&self, address: IpAddr) -> Option<Permit> {
+        let permit = self.addresses.connect(Some(address)).ok()?;
+        Some(Box::new(permit))
+    }
+
+    fn call_relayed(&self, key: &ApiKey) {
+        if let Some(node) = self.node.upgrade() {
+            node.events().emit(|| Event::CallRelayed { key: key.clone() });
+        }
+    }
+
+    fn may_use_turn(&self, key: &str) -> bool {
+        let tenant = self.node.upgrade().and_then(|node| node.tenant(key));
+        tenant.is_some_and(|tenant| tenant.policy().settings().ice_servers)
+    }
+
+    fn turn_password(&self, username: &str) -> Option<String> {
+        let node = self.node.upgrade()?;
+        let config = node.config().load();
+        config.ice.turn_secret.as_ref().map(|secret| secret.credential(username))
+    }
+}
+
+/// The number of `count` clients that stay when `passed` of `window` milliseconds have passed.
+fn remaining(count: usize, passed: u64, window: u64) -> usize {
+    let left = u128::from(window.saturating_sub(passed));
+    let remaining = (count as u128 * left).div_ceil(u128::from(window.max(1)));
+    usize::try_from(remaining).unwrap_or(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_that_stays_falls_evenly() {
+        let at = |passed| remaining(1000, passed, 10_000);
+        assert_eq!([0, 1000, 5000, 9999, 10_000, 20_000].map(at), [1000, 900, 500, 1, 0, 0]);
+        assert_eq!(remaining(0, 1, 10), 0);
+        assert_eq!(remaining(usize::MAX, 0, u64::MAX), usize::MAX);
+    }
+}

@@ -1,0 +1,559 @@
+//! Everything that changes the running server: keys, kicks, keys that people register, the filter of the log. Each change is an event.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::config::KeySignup;
+use crate::events::{Actor, Event, KeyEvent, PeerAddress};
+use crate::keys::verifier::{BadAuth, check_auth};
+use crate::keys::{
+    Change, InvalidName, Key, KeyError, KeyStore, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings,
+    SignupCount, Webhook, check_name, unix_time,
+};
+use crate::limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
+use crate::node::Node;
+use crate::threads::caught;
+use crate::webhooks::{BadWebhook, check_webhook};
+use crate::wire::{ApiKey, Limit, PeerId};
+
+const SECONDS_A_DAY: u64 = 24 * 60 * 60;
+
+/// A failed change of a key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdminError {
+    /// The key is a built-in one.
+    #[error(
+        "the key {0} is set by the flags or the configuration file of the server; store one of the same name, and that counts instead"
+    )]
+    BuiltIn(ApiKey),
+    /// Its name is not valid.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// With its `auth`, no client could be verified.
+    #[error("auth: {0}")]
+    Auth(#[from] BadAuth),
+    /// Its `webhook` could get no events.
+    #[error("webhook: {0}")]
+    Webhook(#[from] BadWebhook),
+    /// The store failed.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+}
+
+/// The log of the program that the broker is part of. It lets operators change the filter through the API: give it to
+/// [`Builder::log`](crate::Builder::log).
+pub trait LogControl: Send + Sync {
+    /// The filter that the program was started or configured with.
+    fn configured(&self) -> String;
+    /// Filters by this text from now on, or by the configured filter. The error names the expected syntax.
+    fn set_temporary(&self, filter: Option<&str>) -> Result<(), String>;
+}
+
+/// A failed change of the filter.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogError {
+    /// The program has no such log.
+    #[error("the program that this broker is part of does not let the API change its log")]
+    Unsupported,
+    /// The text is not a filter.
+    #[error("filter: {0}")]
+    Invalid(String),
+    /// The program's own code has panicked.
+    #[error("the log of the program has {0}")]
+    Failed(String),
+}
+
+/// The active filter.
+pub(crate) struct LogState {
+    pub(crate) filter: String,
+    pub(crate) configured: String,
+    /// The time at which the filter ends, by the clock of the broker.
+    pub(crate) until: Option<u64>,
+}
+
+/// The log and its temporary filter.
+struct LogLevel {
+    control: Option<Arc<dyn LogControl>>,
+    /// The text, and the time at which it ends.
+    temporary: Mutex<Option<(String, Option<u64>)>>,
+}
+
+impl LogLevel {
+    fn new(control: Option<Arc<dyn LogControl>>) -> Self {
+        LogLevel { control, temporary: Mutex::default() }
+    }
+
+    fn state(&self) -> Result<LogState, LogError> {
+        let configured = self.control.as_ref().ok_or(LogError::Unsupported)?.configured();
+        let (filter, until) = lock(&self.temporary).clone().unwrap_or_else(|| (configured.clone(), None));
+        Ok(LogState { filter, configured, until })
+    }
+
+    /// Filters by another text, until a time if one is given; `None` ends that.
+    fn set(&self, filter: Option<String>, until: Option<u64>) -> Result<(), LogError> {
+        let control = self.control.as_ref().ok_or(LogError::Unsupported)?;
+        let mut temporary = lock(&self.temporary);
+        let set = caught(|| control.set_temporary(filter.as_deref()));
+        set.map_err(|panic| LogError::Failed(panic.to_string()))?.map_err(LogError::Invalid)?;
+        *temporary = filter.map(|filter| (filter, until));
+        Ok(())
+    }
+
+    /// Ends a filter whose time is over. True if one ended.
+    fn sweep(&self, now: u64) -> bool {
+        let until = lock(&self.temporary).as_ref().and_then(|(_, until)| *until);
+        if until.is_none_or(|until| until > now) {
+            return false;
+        }
+        if let Err(error) = self.set(None, None) {
+            // Not tried again: it would fail each time.
+            *lock(&self.temporary) = None;
+            log::error!("{error}; its filter may not be the configured one");
+        }
+        true
+    }
+}
+
+/// The form: the name of an app, and the origin of its pages.
+pub(crate) struct SignupRequest {
+    name: String,
+    origin: Origin,
+}
+
+/// The errors in the fields of the form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InvalidSignup {
+    pub(crate) name: Option<String>,
+    pub(crate) origin: Option<&'static str>,
+}
+
+/// The reason why no key was registered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SignupError {
+    /// The address has reached its limit.
+    #[error("too many from this address")]
+    TooMany(LimitExceeded),
+    /// The limit of registered keys is reached.
+    #[error("all places are taken")]
+    Full,
+    /// The key could not be added.
+    #[error(transparent)]
+    AdminError(#[from] AdminError),
+}
+
+impl SignupRequest {
+    /// Checks the fields. The origin may be the URL of any page of the app.
+    pub(crate) fn check(name: &str, origin: &str) -> Result<Self, InvalidSignup> {
+        let (name, address) = (name.trim(), origin.trim());
+        let wrong_name = match check_name(name) {
+            Ok(()) if !name.is_empty() => None,
+            _ => Some(format!("A name has 1 to {MAX_NAME_CHARS} characters and no control characters.")),
+        };
+        match Origin::of_page(address).ok().filter(|origin| origin.as_str().len() <= MAX_ORIGIN_BYTES) {
+            Some(origin) if wrong_name.is_none() => Ok(SignupRequest { name: name.to_owned(), origin }),
+            Some(_) => Err(InvalidSignup { name: wrong_name, origin: None }),
+            None => Err(InvalidSignup { name: wrong_name, origin: Some(why_no_origin(address)) }),
+        }
+    }
+}
+
+fn why_no_origin(address: &str) -> &'static str {
+    match address {
+        address if address.contains('*') => "A key from here is for one origin: write it without a *.",
+        address if !address.is_ascii() => {
+            "Write the host as browsers send it: one with other letters than a to z begins with xn--."
+        }
+        _ => "Write where your pages come from, with https:// or http://, as in https://example.org.",
+    }
+}
+
+/// Changes the running server.
+pub(crate) struct Admin {
+    node: Arc<Node>,
+    pub(super) store: Arc<dyn KeyStore>,
+    /// Limits the keys that one address registers.
+    signups: SignupLimiter,
+    /// Held while a key is registered, so that the counts are still right when the key is added.
+    signing_up: Mutex<()>,
+    /// Wrong guesses at the admin token.
+    pub(crate) wrong_tokens: GuessLimiter,
+    /// The keys were read at least once, so they are active.
+    pub(super) has_read_keys: AtomicBool,
+    /// The keys as they were last stored. Held while keys are written or activated, so that the last written state is the
+    /// active one.
+    writing: Mutex<KnownKeys>,
+    log: LogLevel,
+}
+
+impl Admin {
+    pub(crate) fn new(node: Arc<Node>, store: Arc<dyn KeyStore>, log: Option<Arc<dyn LogControl>>) -> Self {
+        Admin {
+            signups: SignupLimiter::new(node.config().clone()),
+            node,
+            store,
+            signing_up: Mutex::new(()),
+            wrong_tokens: GuessLimiter::new(Limit::WrongAdminTokens),
+            has_read_keys: AtomicBool::new(false),
+            writing: Mutex::default(),
+            log: LogLevel::new(log),
+        }
+    }
+
+    /// All keys, including disabled and built-in ones; oldest first.
+    pub(crate) fn all_keys(&self) -> Result<Vec<Key>, KeyError> {
+        let stored = self.store.all()?;
+        let mut keys = self.built_in_beside(&stored);
+        keys.extend(stored);
+        keys.iter_mut().for_each(|key| self.node.complete_key(key));
+        Ok(keys)
+    }
+
+    /// One key.
+    pub(crate) fn one_key(&self, key: &ApiKey) -> Result<Key, KeyError> {
+        let found = self.store.get(key)?.or_else(|| self.built_in(key));
+        let mut found = found.ok_or_else(|| KeyError::Unknown(key.clone()))?;
+        self.node.complete_key(&mut found);
+        Ok(found)
+    }
+
+    /// Adds a key and activates it.
+    pub(crate) fn add_key(&self, by: Actor, key: Key) -> Result<Key, AdminError> {
+        check_name(&key.name)?;
+        check_auth(&key.settings.auth)?;
+        self.check_webhook(&key.settings.webhook)?;
+        let mut known = lock(&self.writing);
+        self.store.add(key.clone())?;
+        self.note_added(&mut known, by, &key);
+        Ok(key)
+    }
+
+    fn note_added(&self, known: &mut KnownKeys, by: Actor, key: &Key) {
+        known.note(key);
+        self.emit(&key.key, || KeyEvent::Created(by, key.described()));
+        self.node.put_key(key.clone());
+    }
+
+    /// Changes a key and activates the change.
+    pub(crate) fn change_key(&self, by: Actor, key: &ApiKey, change: Change) -> Result<Key, AdminError> {
+        change.name.as_deref().map(check_name).transpose()?;
+        change.auth.as_ref().map(check_auth).transpose()?;
+        change.webhook.as_ref().map(|webhook| self.check_webhook(webhook)).transpose()?;
+        let mut known = lock(&self.writing);
+        let changed = self.store.change(key, change).map_err(|error| self.explain(error))?;
+        known.note(&changed);
+        self.emit(key, || KeyEvent::Changed(by, changed.described()));
+        self.node.put_key(changed.clone());
+        Ok(changed)
+    }
+
+    /// Removes a key and dismisses its clients. A built-in key of the same name becomes active again.
+    pub(crate) fn remove_key(&self, by: Actor, key: &ApiKey) -> Result<(), AdminError> {
+        let mut known = lock(&self.writing);
+        self.store.remove(key).map_err(|error| self.explain(error))?;
+        known.forget(key);
+        self.emit(key, || KeyEvent::Removed(by));
+        match self.built_in(key) {
+            Some(built_in) => self.node.put_key(built_in),
+            None => self.node.remove_key(key.as_str()),
+        }
+        Ok(())
+    }
+
+    /// Dismisses the clients of a key with this id, on all nodes. False if there was none.
+    pub(crate) async fn kick(&self, by: Actor, key: &ApiKey, id: &PeerId) -> bool {
+        let kicked = self.node.kick(key.as_str(), id).await;
+        for (realm, connection) in kicked.iter().copied() {
+            let peer = || PeerAddress { key: key.clone(), realm, id: id.clone() };
+            self.node.events().emit(|| Event::PeerKicked { peer: peer(), connection, by });
+        }
+        !kicked.is_empty()
+    }
+
+    /// Activates the keys of the flags and of the store.
+    pub(crate) fn read_keys(&self) -> Result<(), KeyError> {
+        let mut known = lock(&self.writing);
+        let stored = self.store.all()?;
+        for (key, what) in known.replace(&stored) {
+            self.emit(&key, || what);
+        }
+        let mut keys = self.built_in_beside(&stored);
+        keys.extend(stored);
+        self.node.replace_keys(keys);
+        self.has_read_keys.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Checks the unusable keys again, because a relay has begun.
+    pub(crate) fn try_unusable_keys(&self) {
+        let _writing = lock(&self.writing);
+        self.node.try_unusable_keys();
+    }
+
+    /// Stores which keys were used, and removes registered keys that were unused for too long.
+    pub(crate) fn keep_house(&self) -> Result<(), KeyError> {
+        self.store.note_used(&self.node.take_used_keys())?;
+        let KeySignup { ttl_days: ttl @ 1.., .. } = self.node.config().load().registration else {
+            return Ok(());
+        };
+        let before = unix_time().saturating_sub(u64::from(ttl) * SECONDS_A_DAY);
+        let mut known = lock(&self.writing);
+        for key in self.store.remove_unused(before)? {
+            known.forget(&key);
+            self.emit(&key, || KeyEvent::Unused(ttl));
+            self.node.remove_key(key.as_str());
+        }
+        Ok(())
+    }
+
+    /// Forgets addresses whose full burst is available again.
+    pub(crate) fn sweep(&self, now: u64) {
+        self.signups.sweep(now);
+        self.wrong_tokens.sweep(now);
+        if self.log.sweep(now) {
+            self.node.events().emit(|| Event::LogFilter { by: None, filter: None, seconds: None });
+        }
+    }
+
+    /// The filter of the log.
+    pub(crate) fn log(&self) -> Result<LogState, LogError> {
+        self.log.state()
+    }
+
+    /// Changes the filter of the log, for some seconds or until that is done again. `None` is the configured filter.
+    pub(crate) fn set_log(
+        &self,
+        by: Actor,
+        filter: Option<String>,
+        seconds: Option<u32>,
+    ) -> Result<(), LogError> {
+        let until = seconds.map(|seconds| self.node.clock().now() + u64::from(seconds) * 1000);
+        self.log.set(filter.clone(), until)?;
+        self.node.events().emit(|| Event::LogFilter { by: Some(by), filter, seconds });
+        Ok(())
+    }
+
+    fn check_webhook(&self, webhook: &Webhook) -> Result<(), BadWebhook> {
+        check_webhook(webhook, self.node.config().load().webhooks.private)
+    }
+
+    fn emit(&self, key: &ApiKey, what: impl FnOnce() -> KeyEvent) {
+        self.node.events().emit(|| Event::Key { key: key.clone(), what: what() });
+    }
+
+    fn built_in(&self, key: &ApiKey) -> Option<Key> {
+        self.node.config().load().built_in_keys().into_iter().find(|built_in| built_in.key == *key)
+    }
+
+    /// The keys of the flags. Stored keys override them.
+    fn built_in_beside(&self, stored: &[Key]) -> Vec<Key> {
+        let mut keys = self.node.config().load().built_in_keys();
+        keys.retain(|key| !stored.iter().any(|stored| stored.key == key.key));
+        keys
+    }
+
+    fn explain(&self, error: KeyError) -> AdminError {
+        match error {
+            KeyError::Unknown(key) if self.node.config().load().is_built_in(&key) => AdminError::BuiltIn(key),
+            error => error.into(),
+        }
+    }
+
+    /// Creates a key for an app and activates it. Uses the disk, so do not call it on a worker's thread.
+    pub(crate) fn register(&self, address: Option<IpAddr>, app: SignupRequest) -> Result<Key, SignupError> {
+        let now = self.node.clock().now();
+        let config = self.node.config().load_full();
+        let bounds = &config.registration;
+        let _signing_up = lock(&self.signing_up);
+        let counted = self.count_signup(address, bounds.per_day, now)?;
+        // Registration sets nothing else.
+        let settings = Settings {
+            origins: vec![app.origin],
+            concurrent_limit: config.limits.concurrent_limit,
+            ..Settings::default()
+        };
+        let key = Key { registered: true, ..Key::new(None, &app.name, settings) };
+        let mut known = lock(&self.writing);
+        let registered = self.store.register(key.clone(), bounds.limit).map_err(AdminError::from);
+        if !matches!(registered, Ok(true)) && counted == SignupCount::Counted {
+            // If this fails, the address may register one key less that day.
+            let _ = self.store.discount_signup(&address_text(address));
+        }
+        if !registered? {
+            self.node.events().limit_hit(Limit::SignupLimit, || None, address);
+            return Err(SignupError::Full);
+        }
+        if counted == SignupCount::Elsewhere {
+            self.signups.count(address, now);
+        }
+        self.note_added(&mut known, Actor::Signup(address), &key);
+        Ok(key)
+    }
+
+    /// Counts the registration in the store if nodes share it. Otherwise only checks whether it may be counted here.
+    fn count_signup(&self, address: Option<IpAddr>, most: u32, now: u64) -> Result<SignupCount, SignupError> {
+        let counted = match most {
+            0 => SignupCount::Elsewhere,
+            _ => self.store.count_signup(&address_text(address), most).map_err(AdminError::from)?,
+        };
+        let exceeded = match counted {
+            SignupCount::Counted => None,
+            SignupCount::Wait(retry_after) => {
+                Some(LimitExceeded { limit: Limit::SignupsPerDay, retry_after })
+            }
+            SignupCount::Elsewhere => self.signups.check(address, now).err(),
+        };
+        match exceeded {
+            None => Ok(counted),
+            Some(too_many) => {
+                self.node.events().limit_hit(too_many.limit, || None, address);
+                Err(SignupError::TooMany(too_many))
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The stored keys as this process knows them, to notice changes by others: `peerbroker keys`, or another node. Each with a digest of its mutable parts. `None` until they are read.
+#[derive(Default)]
+struct KnownKeys(Option<HashMap<ApiKey, u64>>);
+
+impl KnownKeys {
+    /// This process has written a key.
+    fn note(&mut self, key: &Key) {
+        if let Some(known) = &mut self.0 {
+            known.insert(key.key.clone(), digest(key));
+        }
+    }
+
+    /// This process has removed a key.
+    fn forget(&mut self, key: &ApiKey) {
+        if let Some(known) = &mut self.0 {
+            known.remove(key);
+        }
+    }
+
+    /// These keys are stored now. Returns the changes by others since this process read or wrote them; nothing the first
+    /// time.
+    fn replace(&mut self, stored: &[Key]) -> Vec<(ApiKey, KeyEvent)> {
+        let now = stored.iter().map(|key| (key.key.clone(), digest(key))).collect();
+        let Some(mut before) = self.0.replace(now) else { return Vec::new() };
+        let mut changes = Vec::new();
+        for key in stored {
+            let change = match before.remove(&key.key) {
+                None => KeyEvent::Created,
+                Some(old) if old != digest(key) => KeyEvent::Changed,
+                Some(_) => continue,
+            };
+            changes.push((key.key.clone(), change(Actor::Elsewhere, key.described())));
+        }
+        changes.extend(before.into_keys().map(|key| (key, KeyEvent::Removed(Actor::Elsewhere))));
+        changes
+    }
+}
+
+/// A digest of the name and the settings. Copies of very many keys would take too much memory.
+fn digest(key: &Key) -> u64 {
+    let mut digest = DefaultHasher::new();
+    key.name.hash(&mut digest);
+    serde_json::to_string(&key.settings).unwrap_or_default().hash(&mut digest);
+    digest.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::{Config, LiveConfig};
+    use crate::events::Events;
+    use crate::keys::RelayMode;
+    use crate::keys::memory::MemoryKeys;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    fn admin() -> Admin {
+        let config = LiveConfig::new(Config { default_key: false, ..Config::default() });
+        let node = Arc::new(Node::new(config, Clock::system(), Events::default(), None));
+        Admin::new(node, Arc::new(MemoryKeys::new()), None)
+    }
+
+    /// A key that cannot be used, because there is no relay.
+    fn unusable() -> Key {
+        let settings = Settings { relay: RelayMode::Always, ..Settings::default() };
+        Key::new(ApiKey::parse("k").ok(), "", settings)
+    }
+
+    #[test]
+    fn a_removed_key_does_not_return_when_unusable_keys_are_tried_again_meanwhile() {
+        let (admin, key) = (admin(), unusable());
+        for _ in 0..2_000 {
+            admin.add_key(Actor::Elsewhere, key.clone()).unwrap();
+            let together = Barrier::new(2);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    together.wait();
+                    admin.try_unusable_keys();
+                });
+                together.wait();
+                admin.remove_key(Actor::Elsewhere, &key.key).unwrap();
+            });
+            assert!(admin.node.tenant("k").is_none(), "a removed key is active again");
+        }
+    }
+
+    #[test]
+    fn a_key_stays_known_while_it_is_tried_again() {
+        let (admin, key) = (admin(), unusable());
+        admin.add_key(Actor::Elsewhere, key).unwrap();
+        let tried = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..2_000 {
+                    admin.try_unusable_keys();
+                    tried.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+            while tried.load(Ordering::SeqCst) < 2_000 {
+                let is_known = admin.node.tenant("k").is_some();
+                assert!(is_known, "a client would be refused with InvalidKey");
+            }
+        });
+    }
+
+    #[test]
+    fn an_app_has_a_name_and_an_origin() {
+        let app = SignupRequest::check("  My game ", " https://example.org/app/ ").map_err(drop).unwrap();
+        assert_eq!((app.name.as_str(), app.origin.as_str()), ("My game", "https://example.org"));
+        let long = "ü".repeat(MAX_NAME_CHARS);
+        assert!(SignupRequest::check(&long, "http://localhost:3000").is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_of_each() {
+        let wrong = |name: &str, origin: &str| SignupRequest::check(name, origin).map(drop).unwrap_err();
+        let long = "n".repeat(MAX_NAME_CHARS + 1);
+        for name in ["", "  ", "a\nb", "\0", long.as_str()] {
+            let (one, both) = (wrong(name, "https://a.test"), wrong(name, "a.test"));
+            assert!(one.name.is_some() && one.origin.is_none(), "{name:?}: {one:?}");
+            assert!(both.name.is_some() && both.origin.is_some(), "{name:?}: {both:?}");
+        }
+        let long = format!("https://{}", "a".repeat(MAX_ORIGIN_BYTES));
+        for (origin, why) in [
+            ("", "https://example.org"),
+            ("example.org", "with https://"),
+            ("null", "with https://"),
+            ("https://*.example.org", "without a *"),
+            ("https://b\u{fc}cher.example", "xn--"),
+            (&long, "https://example.org"),
+        ] {
+            let wrong = wrong("My game", origin);
+            assert!(wrong.name.is_none() && wrong.origin.unwrap().contains(why), "{origin}: {wrong:?}");
+        }
+    }
+}

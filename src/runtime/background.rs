@@ -1,0 +1,85 @@
+//! Threads that work for a broker in the background. One follows the store of keys, which other processes write to.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::keys::KeyError;
+use crate::runtime::admin::Admin;
+use crate::threads::{Threads, caught};
+
+/// Calls `work` after each interval, until the owner is gone. A thread rather than a task: it belongs to no worker, and
+/// needs no runtime of an embedding program.
+pub(crate) fn repeat<T: Send + Sync + 'static>(
+    threads: &Threads,
+    name: &str,
+    owner: &Arc<T>,
+    interval: fn(&T) -> Duration,
+    mut work: impl FnMut(&T) + Send + 'static,
+) {
+    let owner = Arc::downgrade(owner);
+    start(threads, name, move || {
+        while let Some(pause) = owner.upgrade().map(|owner| interval(&owner)) {
+            thread::sleep(pause);
+            if let Some(owner) = owner.upgrade() {
+                work(&owner);
+            }
+        }
+    });
+}
+
+/// Starts a thread without which the server cannot go on.
+pub(super) fn start(threads: &Threads, name: &str, work: impl FnMut() + Send + 'static) {
+    if let Err(error) = threads.keep(name, work) {
+        threads.fail(format!("cannot start the thread {name}: {error}"));
+    }
+}
+
+/// Interval at which the last use of keys is stored, and unused keys are removed.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Activates changes of the store, and stores which keys were used.
+pub(super) struct KeyWatch {
+    version: Option<u64>,
+    since_housekeeping: Duration,
+    /// The last time failed, so the log has the reason.
+    has_failed: bool,
+}
+
+impl Default for KeyWatch {
+    fn default() -> Self {
+        KeyWatch { version: None, since_housekeeping: HOUSEKEEPING_INTERVAL, has_failed: false }
+    }
+}
+
+impl KeyWatch {
+    /// Interval between calls of [`look`](Self::look).
+    pub(super) const INTERVAL: Duration = Duration::from_millis(500);
+
+    /// Logs the first of failures that follow each other.
+    pub(super) fn look(&mut self, admin: &Admin) {
+        // The store may be an embedding program's.
+        let looked = caught(|| self.try_to_look(admin));
+        let looked = looked.unwrap_or_else(|panic| Err(KeyError::Store(panic.into())));
+        let had_failed = std::mem::replace(&mut self.has_failed, looked.is_err());
+        match looked {
+            Err(error) if !had_failed => log::error!("{error}"),
+            Ok(()) if had_failed => log::info!("the keys can be reached again"),
+            _ => {}
+        }
+    }
+
+    fn try_to_look(&mut self, admin: &Admin) -> Result<(), KeyError> {
+        self.since_housekeeping += Self::INTERVAL;
+        if self.since_housekeeping >= HOUSEKEEPING_INTERVAL {
+            self.since_housekeeping = Duration::ZERO;
+            admin.keep_house()?;
+        }
+        let version = Some(admin.store.version()?);
+        if version != self.version {
+            admin.read_keys()?;
+            self.version = version;
+        }
+        Ok(())
+    }
+}

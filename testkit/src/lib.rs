@@ -1,0 +1,22 @@
+//! Clients, servers and tools for the tests: what more than one binary of tests uses.
+
+pub mod api;
+pub mod directory;
+pub mod guests;
+pub mod http_client;
+pub mod messages;
+pub mod nginx;
+pub mod pebble;
+// Shared with the benchmark, which builds none of this crate.
+#[path = "../../bench/src/process.rs"]
+pub mod process;
+pub mod program;
+pub mod raw_client;
+pub mod redis_server;
+pub mod relay_client;
+pub mod tls;
+pub mod tools;
+pub mod turn_client;
+pub mod wire;
+
+pub use tools::need;

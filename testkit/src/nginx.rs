@@ -1,0 +1,63 @@
+//! A real nginx in front of a broker. The drop ends it.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use crate::directory::Directory;
+use crate::http_client::PATIENCE;
+use crate::tools::need;
+
+pub struct Nginx {
+    child: Child,
+    /// Holds its files.
+    directory: Directory,
+    pub address: SocketAddr,
+}
+
+impl Nginx {
+    /// Starts one with these lines in its `http` block, where `LISTEN` is its address. `None` if nginx is missing.
+    pub fn start(lines: &str) -> Option<Self> {
+        let program = need("nginx")?;
+        let directory = Directory::new();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let folder = directory.arg(".");
+        let places: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|name| format!("{name}_temp_path {folder}/{name};\n"))
+            .concat();
+        let lines = lines.replace("LISTEN", &address.to_string());
+        let config = format!(
+            "daemon off; master_process off; pid {folder}/pid; error_log stderr;\nevents {{}}\n\
+             http {{\naccess_log off;\n{places}\n{lines}\n}}\n"
+        );
+        let config = directory.file("nginx.conf", &config);
+        let child = Command::new(program)
+            .args(["-e", "stderr", "-p", &folder, "-c", &config])
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(directory.at("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut nginx = Nginx { child, directory, address };
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).is_err() {
+            let has_ended = nginx.child.try_wait().unwrap().is_some();
+            assert!(!has_ended && Instant::now() < deadline, "nginx does not listen: {}", nginx.log());
+            std::thread::yield_now();
+        }
+        Some(nginx)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.at("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,124 @@
+//! Clients of a relay: what they say about a call, and their side of it over UDP.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use stun_types::attribute::{AttributeType, RawAttribute, Username};
+use stun_types::message::{
+    BINDING, IntegrityAlgorithm, Message, MessageIntegrityCredentials, MessageWrite as _,
+    MessageWriteExt as _, MessageWriteVec, ShortTermCredentials,
+};
+
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Lines of a description, as JSON text without quotes.
+pub fn sdp(ufrag: &str, more: &[&str]) -> String {
+    let pwd = pwd(ufrag);
+    let lines = [
+        "v=0",
+        "m=application 9 UDP/DTLS/SCTP x",
+        &format!("a=ice-ufrag:{ufrag}"),
+        &format!("a=ice-pwd:{pwd}"),
+    ];
+    lines.iter().chain(more).map(|line| format!("{line}\\r\\n")).collect()
+}
+
+pub fn pwd(ufrag: &str) -> String {
+    format!("{ufrag}0123456789abcdefghijkl")
+}
+
+pub fn payload(kind: &str, ufrag: &str, more: &[&str]) -> String {
+    format!(
+        r#"{{"sdp":{{"type":"{kind}","sdp":"{}"}},"type":"data","connectionId":"dc_1"}}"#,
+        sdp(ufrag, more)
+    )
+}
+
+/// The lines of the relay's candidates, with what ends a line between them.
+pub fn candidate(relay: SocketAddr) -> String {
+    let (ip, port) = (relay.ip(), relay.port());
+    let udp = format!("a=candidate:1 1 udp 255 {ip} {port} typ host");
+    format!(r"{udp}\r\na=candidate:2 1 tcp 127 {ip} {port} typ host tcptype passive")
+}
+
+fn credentials(pwd: &str) -> MessageIntegrityCredentials {
+    ShortTermCredentials::new(pwd.to_owned()).into()
+}
+
+/// The address of the relay in a message with its candidate.
+pub fn relay_in(told: &str) -> SocketAddr {
+    let words: Vec<&str> = told.split_once("typ host").expect("a candidate").0.split(' ').collect();
+    let [.., ip, port, _] = words[..] else { panic!("{told}") };
+    SocketAddr::new(ip.parse().expect("an address"), port.parse().expect("a port"))
+}
+
+/// A client's socket.
+pub struct Side {
+    pub socket: UdpSocket,
+    own: &'static str,
+    other: &'static str,
+}
+
+impl Side {
+    pub fn new(relay: SocketAddr, own: &'static str, other: &'static str) -> Self {
+        let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        socket.connect(relay).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Side { socket, own, other }
+    }
+
+    pub fn receive(&self) -> Vec<u8> {
+        let mut buffer = [0; 2048];
+        let length = self.socket.recv(&mut buffer).expect("a datagram");
+        buffer[..length].to_vec()
+    }
+
+    /// Checks, and proves its address.
+    pub fn prove(&self) {
+        self.check();
+        self.answer(&self.receive());
+    }
+
+    /// Checks, and waits until that has come.
+    pub fn check_in_vain(&self) {
+        self.check();
+        self.socket.send(&Message::builder_request(BINDING, MessageWriteVec::new()).finish()).unwrap();
+        assert!(Message::from_bytes(&self.receive()).unwrap().is_response());
+    }
+
+    pub fn check(&self) {
+        self.socket.send(&self.new_check()).unwrap();
+    }
+
+    pub fn new_check(&self) -> Vec<u8> {
+        self.padded_check(0)
+    }
+
+    /// A check that carries something.
+    pub fn padded_check(&self, padding: usize) -> Vec<u8> {
+        let mut check = Message::builder_request(BINDING, MessageWriteVec::new());
+        check.add_attribute(&Username::new(&format!("{}:{}", self.other, self.own)).unwrap()).unwrap();
+        for (attribute, value) in [(0x802A, &[7; 8][..]), (0x0024, &[1; 4][..])] {
+            check.add_attribute(&RawAttribute::new(AttributeType::new(attribute), value)).unwrap();
+        }
+        if padding > 0 {
+            check.add_attribute(&RawAttribute::new(AttributeType::new(0x8022), &vec![7; padding])).unwrap();
+        }
+        check.add_message_integrity(&credentials(&pwd(self.other)), IntegrityAlgorithm::Sha1).unwrap();
+        check.add_fingerprint().unwrap();
+        check.finish()
+    }
+
+    pub fn answer(&self, check: &[u8]) {
+        self.socket.send(&self.answer_to(check)).unwrap();
+    }
+
+    pub fn answer_to(&self, check: &[u8]) -> Vec<u8> {
+        let check = Message::from_bytes(check).unwrap();
+        check.validate_integrity(&credentials(&pwd(self.own))).unwrap();
+        let mut answer = Message::builder_success(&check, MessageWriteVec::new());
+        answer.add_message_integrity(&credentials(&pwd(self.own)), IntegrityAlgorithm::Sha1).unwrap();
+        answer.add_fingerprint().unwrap();
+        answer.finish()
+    }
+}

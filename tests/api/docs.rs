@@ -1,0 +1,15 @@
+//! Checks the documentation: its examples are replayed against a real server, its table of flags is
+//! that of `--help`, its Rust is in compiled code, and its references exist.
+
+mod choosing;
+mod deploy;
+mod embedding;
+mod endings;
+mod examples;
+mod flags;
+mod limits;
+mod metrics;
+mod pages;
+mod promql;
+mod references;
+mod statistics;

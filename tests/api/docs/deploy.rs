@@ -1,0 +1,93 @@
+//! The files of deploy/ fit the program: their flags and variables exist, and the health check sees its health.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::process::Command;
+use std::thread;
+
+use testkit::need;
+use testkit::tools::lacks;
+
+use crate::docs::flags::flags_of_the_help;
+use crate::docs::pages::read;
+use crate::docs::references::below;
+use crate::harness::{TestServer, Transport};
+
+/// All lines of deploy/, with the names of their files.
+fn deploy_lines() -> Vec<(String, String)> {
+    let names = below("deploy", "").into_iter();
+    let with_lines = |name: String| {
+        let text = read(&name);
+        text.lines().map(|line| (name.clone(), line.to_owned())).collect::<Vec<_>>()
+    };
+    names.flat_map(with_lines).collect()
+}
+
+#[test]
+fn the_flags_and_variables_of_the_files_exist() {
+    let known = flags_of_the_help(&[]);
+    let flags: BTreeSet<&str> = known.iter().map(|flag| &*flag.long).collect();
+    let variables: BTreeSet<&str> = known.iter().filter_map(|flag| flag.variable.as_deref()).collect();
+    let mut found = BTreeSet::new();
+    for (file, line) in deploy_lines() {
+        let is_command = ["peerbroker --", "command: [", "args: ["].iter().any(|start| line.contains(start));
+        for word in line.split(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c)) {
+            let exists = match word {
+                _ if word.starts_with("--") && is_command => flags.contains(word),
+                _ if word.starts_with("PEERBROKER_") => variables.contains(word),
+                _ => continue,
+            };
+            assert!(exists, "{file}: there is no {word}: {line}");
+            found.insert(file.clone());
+        }
+    }
+    assert!(found.len() >= 7, "{found:?}");
+}
+
+#[test]
+fn the_health_check_of_the_image_asks_the_broker() {
+    let file = read("deploy/Dockerfile");
+    let command = file.lines().find_map(|line| line.trim().strip_prefix("CMD ")).unwrap();
+    let words: Vec<String> = serde_json::from_str(command).unwrap();
+    let is_healthy = |port: u16| {
+        let mut check = Command::new(&words[0]);
+        check.args(&words[1..]).env("PORT", port.to_string()).output().unwrap().status.success()
+    };
+    let server = TestServer::start(Transport::Own, |_| {});
+    assert!(is_healthy(server.address.port()));
+    // A server that hangs up.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    let hangs_up = thread::spawn(move || drop(other.accept().unwrap()));
+    assert!(!is_healthy(port));
+    hangs_up.join().unwrap();
+}
+
+/// systemd's own judgement, from 0, which is best, to 100. Versions before 250 cannot judge a file.
+#[test]
+fn the_sandbox_of_the_unit_leaves_little_to_attack() {
+    let Some(analyze) = need("systemd-analyze") else { return };
+    let arguments = ["security", "--offline=true", "--threshold=20", "deploy/peerbroker.service"];
+    let said = Command::new(analyze).args(arguments).output().unwrap();
+    let errors = String::from_utf8_lossy(&said.stderr);
+    if errors.contains("unrecognized option") {
+        return lacks("this systemd-analyze cannot judge a file");
+    }
+    assert!(said.status.success(), "{}{errors}", String::from_utf8_lossy(&said.stdout));
+}
+
+#[test]
+fn the_unit_and_its_sockets_have_the_names_that_the_package_and_the_broker_know() {
+    let manifest = read("Cargo.toml");
+    for (unit, name) in [
+        ("deploy/peerbroker.socket", "main"),
+        ("deploy/optional-sockets/peerbroker-ops.socket", "ops"),
+        ("deploy/optional-sockets/peerbroker-http.socket", "http"),
+    ] {
+        assert!(read(unit).lines().any(|line| line == format!("FileDescriptorName={name}")), "{unit}");
+        let (folder, file) = unit.rsplit_once('/').unwrap();
+        let entry =
+            format!("unit-scripts = \"{folder}\"\nunit-name = \"{}\"", file.trim_end_matches(".socket"));
+        assert!(manifest.contains(&entry), "{entry}");
+    }
+}

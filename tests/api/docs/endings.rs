@@ -1,0 +1,57 @@
+//! The tables of endings in docs/PROTOCOL.md are those of the code.
+
+use peerbroker::wire::{CloseReason, HandshakeRefusal, Refusal};
+
+use crate::docs::pages::lines;
+
+/// Name, close code or status, text, and whether to come back.
+type Row = (String, Option<u16>, String, bool);
+
+fn row(label: &str, code: Option<u16>, text: &str, retry: bool) -> Row {
+    (label.to_owned(), code, text.trim_end().to_owned(), retry)
+}
+
+/// The rows of the table in the section with this heading.
+fn documented(heading: &str, code: usize, text: usize) -> Vec<Row> {
+    let section = lines("docs/PROTOCOL.md")
+        .skip_while(|line| line != heading)
+        .skip(1)
+        .take_while(|line| !line.starts_with('#'));
+    let rows = section.filter(|line| line.starts_with("| `"));
+    rows.map(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 5, "{line}");
+        let number = Some(cells[code]).filter(|cell| *cell != "none");
+        let number = number.map(|number| number.parse().unwrap_or_else(|error| panic!("{error}: {line}")));
+        let text = if cells[text] == "–" { "" } else { cells[text] };
+        let retry = match cells[4] {
+            "yes" => true,
+            "no" => false,
+            other => panic!("{other}: {line}"),
+        };
+        row(cells[0].trim_matches('`'), number, text, retry)
+    })
+    .collect()
+}
+
+#[test]
+fn the_reasons_of_closes_are_those_of_the_code() {
+    let known = CloseReason::ALL.map(CloseReason::ending);
+    let known = known.map(|row| self::row(row.label, row.code, row.text, row.retry));
+    assert_eq!(documented("### The end of a connection", 1, 2), known);
+}
+
+#[test]
+fn the_refusals_of_clients_are_those_of_the_code() {
+    let known = Refusal::ALL.map(Refusal::ending);
+    let known = known.map(|row| self::row(row.label, row.code, row.text, row.retry));
+    assert_eq!(documented("### Refused clients", 2, 1), known);
+}
+
+#[test]
+fn the_refusals_of_handshakes_are_those_of_the_code() {
+    let known = HandshakeRefusal::ALL.map(HandshakeRefusal::ending);
+    let known =
+        known.map(|row| self::row(row.label, Some(row.status), row.text.unwrap_or_default(), row.retry));
+    assert_eq!(documented("### Refused handshakes", 1, 2), known);
+}

@@ -1,0 +1,123 @@
+//! The program under callgrind, and the counts in its dumps.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+use testkit::program::{self, Program};
+use testkit::tools::scratch;
+
+/// The functions by which jemalloc gives memory.
+const ALLOCATORS: [&str; 5] =
+    ["_rjem_malloc", "_rjem_calloc", "_rjem_mallocx", "_rjem_realloc", "_rjem_rallocx"];
+
+/// The cost of one operation in user space.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub struct Cost {
+    pub instructions: f64,
+    pub allocations: f64,
+}
+
+/// A program under callgrind, with one worker. The drop ends it.
+pub struct Callgrind {
+    pub program: Program,
+    files: PathBuf,
+    dumps: usize,
+}
+
+impl Callgrind {
+    pub fn start(args: &[&str]) -> Self {
+        let files = scratch().join(format!("callgrind-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&files);
+        fs::create_dir_all(&files).expect("a directory");
+        let mut command = Command::new("valgrind");
+        // A file for each thread, so that timers of other threads do not count.
+        command.args(["--tool=callgrind", "--separate-threads=yes"]);
+        command.arg(format!("--callgrind-out-file={}/out", files.display()));
+        command.arg(program::path()).args(["--host", "127.0.0.1", "--port", "0", "--workers", "1"]);
+        command.args(["--messages_per_second", "1000000"]).args(args);
+        Callgrind { program: Program::start_command(&mut command), files, dumps: 0 }
+    }
+
+    /// Does `operation` this often in each of ten rounds, and returns the cost of each in the cheapest: the others have timers
+    /// among them, which go by the clock.
+    pub fn count(&mut self, times: u32, mut operation: impl FnMut(&Program)) -> Cost {
+        let mut round = |callgrind: &mut Self| {
+            (0..times).for_each(|_| operation(&callgrind.program));
+            callgrind.dump()
+        };
+        // The first warms up.
+        round(self);
+        let rounds = (0..10).map(|_| round(self)).min_by_key(|counts| counts.instructions);
+        let Counts { instructions, allocations } = rounds.expect("ten rounds");
+        let each = |count: u64| (10.0 * count as f64 / f64::from(times)).round() / 10.0;
+        Cost { instructions: each(instructions), allocations: each(allocations) }
+    }
+
+    /// The counts of the busiest thread since the last dump.
+    fn dump(&mut self) -> Counts {
+        let told = Command::new("vgdb")
+            .arg(format!("--pid={}", self.program.id()))
+            .arg("dump")
+            .stderr(Stdio::null())
+            .output()
+            .expect("vgdb, which comes with valgrind");
+        assert!(told.status.success(), "{told:?}");
+        self.dumps += 1;
+        let prefix = format!("out.{}-", self.dumps);
+        let files = fs::read_dir(&self.files).expect("the dumps").map(|file| file.expect("a file"));
+        files
+            .filter(|file| file.file_name().to_string_lossy().starts_with(&prefix))
+            .map(|file| Counts::read(&fs::read_to_string(file.path()).expect("a dump")))
+            .max_by_key(|counts| counts.instructions)
+            .expect("a thread")
+    }
+}
+
+impl Drop for Callgrind {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.files);
+    }
+}
+
+struct Counts {
+    instructions: u64,
+    allocations: u64,
+}
+
+impl Counts {
+    /// Reads a dump ("Callgrind Format Specification", the manual of valgrind). A name stands there once, as `(7) name`, and is
+    /// `(7)` from then on.
+    fn read(dump: &str) -> Self {
+        let mut names: HashMap<&str, &str> = HashMap::new();
+        let mut counts = Counts { instructions: 0, allocations: 0 };
+        let mut called = "";
+        for line in dump.lines() {
+            let (key, value) = line.split_once('=').unwrap_or_default();
+            match key {
+                "fn" | "cfn" => {
+                    let (number, name) = value.split_once(' ').unwrap_or((value, ""));
+                    if !name.is_empty() {
+                        names.insert(number, name);
+                    }
+                    if key == "cfn" {
+                        called = names.get(number).copied().unwrap_or_default();
+                    }
+                }
+                "calls" if ALLOCATORS.contains(&called) => {
+                    let times = value.split(' ').next().and_then(|times| times.parse::<u64>().ok());
+                    counts.allocations += times.expect("a number of calls");
+                }
+                _ => {
+                    if let Some(total) = line.strip_prefix("totals: ") {
+                        counts.instructions = total.trim().parse().expect("a total");
+                    }
+                }
+            }
+        }
+        counts
+    }
+}

@@ -1,0 +1,168 @@
+//! Clients that act while instructions are counted. One thing is under way at a time, so that each run does the same.
+
+use std::time::{Duration, Instant};
+
+use rustls::client::Resumption;
+
+use testkit::messages::{message, offer};
+use testkit::program::Program;
+use testkit::raw_client::RawClient;
+use testkit::relay_client::{PATIENCE, Side, payload, relay_in};
+use testkit::tls;
+use testkit::tools::fixture;
+use testkit::turn_client::{Datagrams, SECRET, TurnClient, turn_of};
+use testkit::wire;
+
+use crate::callgrind::{Callgrind, Cost};
+
+/// A name, and a function that counts.
+type Scenario = (&'static str, fn() -> Cost);
+
+pub const ALL: &[Scenario] = &[
+    ("message", || messages(&Connection::Plain)),
+    ("message over TLS", || messages(&Connection::Tls)),
+    ("ten heartbeats and a message, at once", heartbeats),
+    ("open, register and close", || opens(&Connection::Plain)),
+    ("open, register and close over TLS, in full", || opens(&Connection::Tls)),
+    ("open, register and close over TLS, resumed", || opens(&Connection::TlsResumed)),
+    ("twenty messages kept for a peer that comes", kept),
+    ("datagram through the relay", relayed),
+    ("datagram through a channel of TURN", channel),
+];
+
+/// A datagram of media.
+const DATAGRAM: [u8; 1_200] = [0x80; 1_200];
+
+/// A kind of connection.
+enum Connection {
+    Plain,
+    /// Each connection has a full handshake.
+    Tls,
+    /// The first has a full handshake, and the others resume its session.
+    TlsResumed,
+}
+
+impl Connection {
+    fn start(&self) -> Callgrind {
+        let (chain, key) = (fixture("ec-chain.pem"), fixture("ec-pkcs8.key"));
+        let text = |path: &std::path::Path| path.display().to_string();
+        match self {
+            Connection::Plain => Callgrind::start(&[]),
+            Connection::Tls | Connection::TlsResumed => {
+                Callgrind::start(&["--sslcert", &text(&chain), "--sslkey", &text(&key)])
+            }
+        }
+    }
+
+    /// Returns a function that opens a registered client.
+    fn opener(&self) -> impl Fn(&Program, &str) -> RawClient {
+        let config = match self {
+            Connection::Plain => None,
+            Connection::Tls => {
+                let mut config = (*tls::trust()).clone();
+                config.resumption = Resumption::disabled();
+                Some(config.into())
+            }
+            Connection::TlsResumed => Some(tls::trust()),
+        };
+        move |program, id| {
+            let target = format!("/peerjs?key=peerjs&id={id}&token=t");
+            let mut client = match &config {
+                None => RawClient::connect(program.address, id),
+                Some(config) => RawClient::connect_tls(program.address, id, config.clone()),
+            };
+            client.send_raw(RawClient::handshake(&target));
+            client.expect_accepted();
+            client.expect_open();
+            client
+        }
+    }
+}
+
+/// An offer of some 1,200 bytes, as a browser makes one.
+fn description() -> String {
+    let candidate = "a=candidate:1467250027 1 udp 2122260223 192.0.2.7 46243 typ host generation 0";
+    payload("offer", "aufrag", &[candidate; 12])
+}
+
+fn messages(connection: &Connection) -> Cost {
+    let mut server = connection.start();
+    let open = connection.opener();
+    let (mut one, mut other) = (open(&server.program, "one"), open(&server.program, "other"));
+    let sent = offer("other", &description());
+    server.count(200, |_| {
+        one.send(&sent);
+        other.expect_text();
+    })
+}
+
+fn heartbeats() -> Cost {
+    let mut server = Connection::Plain.start();
+    let mut client = server.program.client("one");
+    let heartbeat = wire::text(r#"{"type":"HEARTBEAT"}"#);
+    let burst = [heartbeat.repeat(10), wire::text(&message("CANDIDATE", "one", "1"))].concat();
+    server.count(50, |_| {
+        client.send_raw(&burst);
+        client.expect_text();
+    })
+}
+
+fn opens(connection: &Connection) -> Cost {
+    let mut server = connection.start();
+    let open = connection.opener();
+    server.count(20, |program| open(program, "one").expect_closed_by_us(Some(1000)))
+}
+
+fn kept() -> Cost {
+    let mut server = Connection::Plain.start();
+    let mut sender = server.program.client("one");
+    let sent = wire::text(&offer("late", &description()));
+    server.count(5, |program| {
+        sender.send_raw(sent.repeat(20));
+        // The answer to a ping comes after all messages before it.
+        sender.ping(b"");
+        sender.expect_pong();
+        let mut late = program.client("late");
+        for _ in 0..20 {
+            late.expect_text();
+        }
+        late.expect_closed_by_us(Some(1000));
+    })
+}
+
+fn relayed() -> Cost {
+    let mut server =
+        Callgrind::start(&["--relay", "127.0.0.1:0", "--relay_private", "--relay_bytes_per_second", "0"]);
+    let (mut one, mut other) = (server.program.client("one"), server.program.client("other"));
+    one.send(message("OFFER", "other", &payload("offer", "aufrag", &[])));
+    let relay = relay_in(&other.expect_text());
+    other.send(message("ANSWER", "one", &payload("answer", "bufrag", &[])));
+    one.expect_text();
+    let [a, b] = [Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag")];
+    a.prove();
+    b.prove();
+    let send = || a.socket.send(&DATAGRAM).expect("a datagram is sent");
+    // The relay may not have handled the last answer yet, and then it drops what comes.
+    b.socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+    let begun = Instant::now();
+    while send() > 0 && b.socket.recv(&mut [0; 2048]).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "nothing passes");
+    }
+    b.socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    server.count(200, |_| {
+        send();
+        while b.receive() != DATAGRAM {}
+    })
+}
+
+fn channel() -> Cost {
+    let flags = ["--turn", "127.0.0.1:0", "--turn_secret", SECRET, "--turn_bytes_per_second", "0"];
+    let mut server = Callgrind::start(&flags);
+    let turn = turn_of(&server.program);
+    let [mut one, mut other] = [(); 2].map(|()| TurnClient::allocate(Datagrams::to(turn)));
+    assert!(one.bind(other.relayed) && other.bind(one.relayed), "channels");
+    server.count(200, |_| {
+        one.send(&DATAGRAM);
+        other.receive();
+    })
+}

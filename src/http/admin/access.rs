@@ -68,7 +68,7 @@ const LOGIN: &str = "/api/session";
 /// The path of the metrics.
 const METRICS: &str = "/metrics";
 
-/// What a token allows.
+/// The requests that a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scope {
     All,

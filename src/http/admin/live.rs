@@ -138,15 +138,9 @@ impl Stream for Messages {
 
 #[cfg(test)]
 mod tests {
+    use super::super::recent::tests::happen;
     use super::*;
     use crate::clock::Clock;
-    use crate::events::{Event, Notice};
-    use crate::wire::Limit;
-
-    fn happen(recent: &Recent, times: usize) {
-        let event = Arc::new(Event::LimitHit { limit: Limit::Rooms, key: None, address: None });
-        recent.add(&vec![Notice::Event(event); times]);
-    }
 
     #[test]
     fn a_slow_reader_gets_fewer_messages_and_no_event_is_lost_uncounted() {

@@ -116,11 +116,11 @@ impl Recent {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::wire::Limit;
 
-    fn happen(recent: &Recent, times: usize) {
+    pub(in super::super) fn happen(recent: &Recent, times: usize) {
         let event = Arc::new(Event::LimitHit { limit: Limit::Rooms, key: None, address: None });
         recent.add(&vec![Notice::Event(event); times]);
     }

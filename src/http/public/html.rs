@@ -174,6 +174,8 @@ impl Values {
             .with_html("{{peerjs}}", PEERJS.script())
             .with_html("{{qrcode}}", QRCODE.script())
             .with_html("{{simplepeer}}", SIMPLE_PEER.script());
+        let new_peer = values.part("new-peer.html");
+        let values = values.with_html("{{new_peer}}", new_peer);
         let (snippet, ask_key) = (values.part("snippet.html"), values.part("ask-key.html"));
         values.with_html("{{snippet}}", snippet).with_html("{{ask_key}}", ask_key)
     }

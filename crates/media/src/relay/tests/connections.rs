@@ -12,6 +12,16 @@ use super::world::{Client, World};
 use crate::datapath::streams::Connections;
 use crate::relay::service::{Service, Streams};
 
+/// A player has made an offer, and its host, without an answer yet, has a connection.
+fn offered() -> (World, Client, DuplexStream) {
+    let world = World::new(|_| {});
+    world.offer("player", "host", "1", "pufrag");
+    let [_, host] = World::clients(["pufrag", "hufrag"]);
+    let host = host.from("tcp:1.1.1.1:1000");
+    let stream = connect(&world, &host);
+    (world, host, stream)
+}
+
 /// Opens a client's connection.
 fn connect(world: &World, client: &Client) -> DuplexStream {
     let (near, far) = tokio::io::duplex(4096);
@@ -48,11 +58,7 @@ async fn checks(world: &World, stream: &mut DuplexStream, client: &Client, secon
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_answers_late_keeps_the_connection_on_which_it_checks() {
-    let world = World::new(|_| {});
-    world.offer("player", "host", "1", "pufrag");
-    let [_, host] = World::clients(["pufrag", "hufrag"]);
-    let host = host.from("tcp:1.1.1.1:1000");
-    let mut stream = connect(&world, &host);
+    let (world, host, mut stream) = offered();
     assert!(checks(&world, &mut stream, &host, 30).await);
     world.answer("player", "host", "1", "hufrag");
     // Firefox sends no second check over TCP.
@@ -81,11 +87,7 @@ async fn a_check_without_a_waiting_offer_or_its_password_keeps_no_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_proves_itself_loses_its_connection_when_the_offer_is_gone() {
-    let world = World::new(|_| {});
-    world.offer("player", "host", "1", "pufrag");
-    let [_, host] = World::clients(["pufrag", "hufrag"]);
-    let host = host.from("tcp:1.1.1.1:1000");
-    let mut stream = connect(&world, &host);
+    let (world, host, mut stream) = offered();
     assert!(checks(&world, &mut stream, &host, 100).await);
     world.advance(Duration::from_secs(30));
     world.sweep();

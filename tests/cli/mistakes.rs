@@ -526,8 +526,11 @@ fn values_that_peerjs_server_starts_with_are_taken_with_a_warning() {
         (&["--concurrent_limit", "many"], &["is no number, so there is no limit"]),
         (&["--proxied", "yes"], &["is taken as true"]),
         (&["--allow_discovery=off"], &["is taken as false"]),
+        (&["--proxied", "maybe"], &["\"maybe\" is neither true nor false, so the flag is off"]),
         (&["--path", "/a b"], &["clients need path: '/a%20b'"]),
         (&["--key", ""], &["is empty, so the key is peerjs"]),
+        (&["--key", "--allow_discovery"], &["is empty, so the key is peerjs"]),
+        (&["--expire_timeout"], &["is no time, so the default of 5000 is active"]),
     ] {
         one_warning(args, &[], words);
     }

@@ -48,7 +48,7 @@ fn behind_a_proxy_no_address_of_this_machine_is_given_to_clients() {
     assert!(json[0].contains(r#""url":null"#), "{json:#?}");
 }
 
-/// The certificate is for `localhost` and 127.0.0.1.
+/// The first certificate is for `localhost` and 127.0.0.1, the other one for a host elsewhere.
 #[test]
 fn with_a_certificate_only_hosts_that_it_covers_are_shown() {
     let fixture = |name: &str| format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -57,6 +57,10 @@ fn with_a_certificate_only_hosts_that_it_covers_are_shown() {
     assert!(lines.iter().any(|line| line == "  Local:   https://localhost:PORT/"), "{lines:#?}");
     assert!(lines.concat().contains(r#"new Peer({host: "localhost""#), "{lines:#?}");
     assert!(!lines.concat().contains("Network:"), "{lines:#?}");
+
+    let elsewhere = started(&["--sslkey", &key, "--sslcert", &fixture("elsewhere.pem")]);
+    assert!(elsewhere.contains(&"  Network: https://elsewhere.test:PORT/".to_owned()), "{elsewhere:#?}");
+    assert!(!elsewhere.concat().contains("Local:"), "{elsewhere:#?}");
 }
 
 #[test]

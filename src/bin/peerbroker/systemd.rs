@@ -15,9 +15,9 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// The longest time over which clients are closed if none is given.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Time by which the end of a server may exceed the closing of its clients: 8 s for their answers, 3 s for its cluster, 1 s for
-/// stdout, and some to leave its ports.
-const MARGIN: Duration = Duration::from_secs(20);
+/// Time by which the end of a server may exceed the closing of its clients: 8 s for their answers, 10 s for the last events of
+/// webhooks, 3 s for its cluster, 1 s for stdout, and some to leave its ports.
+const MARGIN: Duration = Duration::from_secs(30);
 
 /// Reports the start and the end. `drain` is the time over which clients are closed, if it is given.
 pub fn follow(broker: &PeerBroker, drain: Option<Duration>) -> io::Result<()> {

@@ -50,9 +50,9 @@ pub struct DatabaseError {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum Problem {
-    #[error("cannot make this directory: {0}")]
+    #[error("cannot create this directory, which --data_dir names: {0}")]
     Directory(io::Error),
-    #[error("cannot make or find this file: {0}")]
+    #[error("cannot create this file: {0}")]
     File(io::Error),
     #[error("cannot open it; it has to be a file that this user may read and write")]
     Unopened,

@@ -96,14 +96,14 @@ pub fn port(text: &str) -> Option<Odd> {
     odd(taken, why)
 }
 
-/// A word for true or false.
+/// A word for true or false, or neither.
 pub fn switch(text: &str) -> Option<Odd> {
-    let taken = match &*text.to_lowercase() {
-        "yes" | "on" | "y" => "true",
-        "no" | "off" | "n" => "false",
-        _ => return None,
-    };
-    odd(taken, format!("is taken as {taken}: write that"))
+    match &*text.to_lowercase() {
+        "true" | "false" | "1" | "0" => None,
+        "yes" | "on" | "y" => odd(true, "is taken as true: write that"),
+        "no" | "off" | "n" => odd(false, "is taken as false: write that"),
+        _ => odd(false, "is neither true nor false, so the flag is off: write one of them"),
+    }
 }
 
 /// A time that is no number of 1 or more.

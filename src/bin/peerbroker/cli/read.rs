@@ -70,7 +70,7 @@ impl Cli {
         if let Some(error) = long_with_one_hyphen(args, &line) {
             return Err(error);
         }
-        let args = with_words_for_help(args);
+        let args = with_empty_values(with_words_for_help(args));
         let matches = line.clone().try_get_matches_from(&args).map_err(|error| explained(error, &line))?;
         let command = matches.subcommand().map(|_| Command::from_arg_matches(&matches)).transpose()?;
         let is_check = matches!(command, Some(Command::Config(ConfigCommand::Check)));
@@ -208,6 +208,31 @@ fn with_words_for_help(args: &[OsString]) -> Vec<OsString> {
         Some((first, _)) if first == "version" => [program, &["--version".into()]].concat(),
         _ => args.to_vec(),
     }
+}
+
+/// The arguments with an empty text for each value that is missing, if peerjs-server has the flag: it starts with that.
+fn with_empty_values(args: Vec<OsString>) -> Vec<OsString> {
+    let is_flag = |arg: &OsString| arg.to_string_lossy().starts_with('-');
+    if !args.get(1).is_some_and(is_flag) {
+        return args;
+    }
+    let takes_value = |arg: &OsString| {
+        let of_peerjs = ROWS.iter().filter(|row| row.odd.is_some() && !row.is_switch());
+        of_peerjs.into_iter().any(|row| {
+            let name = arg.to_str().and_then(|arg| arg.strip_prefix('-'));
+            name.is_some_and(|name| match name.strip_prefix('-') {
+                Some(long) => long.replace('-', "_") == row.name,
+                None => name.chars().eq(row.short),
+            })
+        })
+    };
+    let next = args.iter().skip(1).map(Some).chain([None]);
+    let pairs = args.iter().zip(next);
+    let whole = pairs.flat_map(|(arg, next)| {
+        let is_missing = takes_value(arg) && next.is_none_or(is_flag);
+        [Some(arg.clone()), is_missing.then(OsString::new)]
+    });
+    whole.flatten().collect()
 }
 
 /// A warning for each variable that looks like one of this program and is unknown.

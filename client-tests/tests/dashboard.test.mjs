@@ -188,9 +188,9 @@ visit('what clients do wrong is shown in words', async (visit) => {
   await page.getByText('A client asked for the key "peerjss"').waitFor();
   await page.getByText('The key here is "peerjs"').waitFor();
   await page.getByText('A client was refused: there is no such key, or it is disabled').waitFor();
-  await fetch(`http://127.0.0.1:${server.port}/api`);
+  await fetch(`http://127.0.0.1:${server.port}/wrong`);
   await page.getByText('A request went to a wrong path').waitFor();
-  await page.getByText(/from 127\.0\.0\.1, GET "\/api"$/).waitFor();
+  await page.getByText(/from 127\.0\.0\.1, GET "\/wrong"$/).waitFor();
 });
 
 visit('the test of a key says what a client sees', async (visit) => {

@@ -46,6 +46,9 @@ const SMALL_TURN: &[&str] =
 const RELAY: &[&str] = &["--relay", "127.0.0.1:0", "--relay_private"];
 /// The same, through which all calls go.
 const RELAY_ALWAYS: &[&str] = &["--relay", "127.0.0.1:0", "--relay_private", "--relay_mode", "always"];
+/// The same, whose clients may send as fast as they can.
+const UNBOUND_RELAY: &[&str] =
+    &["--relay", "127.0.0.1:0", "--relay_private", "--relay_bytes_per_second", "0"];
 /// The same with a small limit of bytes.
 const SLOW_RELAY: &[&str] =
     &["--relay", "127.0.0.1:0", "--relay_private", "--relay_bytes_per_second", "10000"];
@@ -159,6 +162,11 @@ const ATTACKS: &[Attack] = &[
         .flags(SLOW_RELAY),
     attack!(relay::padded_checks, "checks of 500 bytes through the relay, as fast as they are read")
         .flags(SLOW_RELAY),
+    attack!(relay::strangers, "100,000 checks of unknown calls from 1,000 ports").flags(RELAY),
+    attack!(relay::garbage, "2,000 connections with bytes that are almost a check").flags(RELAY),
+    attack!(relay::slow_readers, "5 MB for each of 60 sides of calls over TCP that do not read")
+        .flags(UNBOUND_RELAY)
+        .peak_mib(150),
     // A few requests are enough.
     attack!(small::long_origins, "an Origin of 400 and of 100,000 bytes for a key with origins"),
     attack!(small::pages_of_other_sites, "a request to the API from a page of another site"),

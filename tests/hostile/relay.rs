@@ -1,15 +1,21 @@
 //! Attacks on the relay of calls, and on what clients are told about it.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::flow::{connect_with_small_segments, ended};
 use crate::harness::{Target, accepted};
 use crate::http_client::connect;
 use crate::raw_client::RawClient;
 use crate::relay_client::{Side, candidate, payload, relay_in, sdp};
+use crate::turn::attacker;
+use crate::turn_floods::framed;
 
 const VICTIM: &str = "203.0.113.10";
+/// Time in which the server must give something up.
+const GIVES_UP: Duration = Duration::from_secs(60);
 const CANDIDATE: &str = "candidate:7 1 udp 2122 192.0.2.7 5 typ host";
 
 /// The address of the relay, as an offer names it.
@@ -150,16 +156,107 @@ pub fn all_offers(target: &mut Target) {
 
 /// The two sides of a call that goes through the relay.
 fn joined(target: &Target) -> [Side; 2] {
-    let relay = relay_of(target);
-    let mut clients = ["198.51.100.1", "198.51.100.2"].map(|from| target.client(from, &from[11..], "t"));
-    let [one, other] = &mut clients;
-    one.send(message("OFFER", "2", &payload("offer", "aufrag", &[])));
-    assert!(other.expect_text().contains(&candidate(relay)));
-    other.send(message("ANSWER", "1", &payload("answer", "bufrag", &[])));
-    assert!(one.expect_text().contains(&candidate(relay)));
-    let sides = [Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag")];
+    let sides = answered(target, ["aufrag", "bufrag"]);
     sides.iter().for_each(Side::prove);
     sides
+}
+
+/// The two sides of a call that may go through the relay.
+fn answered(target: &Target, [one_ufrag, other_ufrag]: [&'static str; 2]) -> [Side; 2] {
+    let relay = relay_of(target);
+    let mut clients = [one_ufrag, other_ufrag].map(|ufrag| target.client("198.51.100.1", ufrag, "t"));
+    let [one, other] = &mut clients;
+    one.send(message("OFFER", other_ufrag, &payload("offer", one_ufrag, &[])));
+    assert!(other.expect_text().contains(&candidate(relay)));
+    other.send(message("ANSWER", one_ufrag, &payload("answer", other_ufrag, &[])));
+    assert!(one.expect_text().contains(&candidate(relay)));
+    [Side::new(relay, one_ufrag, other_ufrag), Side::new(relay, other_ufrag, one_ufrag)]
+}
+
+/// Each hears the other. The kernel may lose a datagram beside a flood.
+fn talk([one, other]: &[Side; 2]) {
+    for (from, to) in [(one, other), (other, one)] {
+        to.socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+        let deadline = Instant::now() + GIVES_UP;
+        while {
+            from.socket.send(b"\xc8hello").expect("a socket");
+            let mut buffer = [0; 2048];
+            !to.socket.recv(&mut buffer).is_ok_and(|length| buffer[..length] == *b"\xc8hello")
+        } {
+            assert!(Instant::now() < deadline, "a call that was there before goes on");
+        }
+    }
+}
+
+/// Requests of strangers with every name of a call but the right one.
+pub fn strangers(target: &mut Target) {
+    let pair = joined(target);
+    let relay = pair[0].socket.peer_addr().expect("the relay");
+    let stranger = Side::new(relay, "nobodys", "other");
+    let ports: Vec<UdpSocket> =
+        (0..1000).map(|number| UdpSocket::bind((attacker(number), 0)).expect("a port")).collect();
+    for _ in 0..100 {
+        let check = stranger.new_check();
+        for port in &ports {
+            // The kernel drops what is too fast.
+            let _ = port.send_to(&check, relay);
+        }
+        talk(&pair);
+    }
+}
+
+/// Connections whose first bytes are almost those of a call's client.
+pub fn garbage(target: &mut Target) {
+    let pair = joined(target);
+    let relay = pair[0].socket.peer_addr().expect("the relay");
+    let check = framed(&pair[0].new_check());
+    let mut random = 1_usize;
+    let connections: Vec<TcpStream> = (0..2000)
+        .map(|number| {
+            let mut bytes = check.clone();
+            for _ in 0..8 {
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let at = (random >> 33) % bytes.len();
+                bytes[at] = (random >> 48) as u8;
+            }
+            let mut stream = connect(relay);
+            let _ = stream.write_all(&bytes);
+            if number % 100 == 0 {
+                talk(&pair);
+            }
+            stream
+        })
+        .collect();
+    let deadline = Instant::now() + GIVES_UP;
+    assert!(connections.iter().all(|stream| ended(stream, deadline)), "all of them end");
+    talk(&pair);
+}
+
+/// Sides of calls that come over TCP and read nothing.
+pub fn slow_readers(target: &mut Target) {
+    let pair = joined(target);
+    let mut slow = Vec::new();
+    for number in 0..60 {
+        let ufrags = ["s", "r"].map(|side| &*format!("{side}{number}ufrag").leak());
+        let [sender, reader] = answered(target, ufrags);
+        let mut stream = connect_with_small_segments(sender.socket.peer_addr().expect("the relay"));
+        stream.write_all(&framed(&reader.new_check())).expect("a connection");
+        let mut length = [0; 2];
+        stream.read_exact(&mut length).expect("a challenge");
+        let mut challenge = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut challenge).expect("a challenge");
+        stream.write_all(&framed(&reader.answer_to(&challenge))).expect("a connection");
+        sender.prove();
+        for _ in 0..5000 {
+            let _ = sender.socket.send(&[200; 1000]);
+        }
+        talk(&pair);
+        slow.push((stream, sender));
+    }
+    let deadline = Instant::now() + GIVES_UP;
+    assert!(slow.iter().all(|(stream, _)| ended(stream, deadline)), "their connections end");
+    talk(&pair);
 }
 
 /// Sends for three seconds, and counts the datagrams and bytes that pass.

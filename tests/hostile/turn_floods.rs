@@ -93,7 +93,7 @@ fn binding() -> Vec<u8> {
     Message::builder_request(BINDING, MessageWriteVec::new()).finish()
 }
 
-fn framed(datagram: &[u8]) -> Vec<u8> {
+pub fn framed(datagram: &[u8]) -> Vec<u8> {
     [&u16::try_from(datagram.len()).expect("a short one").to_be_bytes()[..], datagram].concat()
 }
 

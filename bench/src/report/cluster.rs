@@ -16,14 +16,14 @@ const IN_FLIGHT: [usize; 4] = [1, 4, 16, 64];
 /// Enough for saturation.
 const MANY: Pace = Pace::InFlight(64);
 
-/// The table, the charts and the directory of a run of clusters.
+/// The table, the charts and the capacity of a run of clusters.
 pub fn cluster(run: &Run) -> Chapter {
     Chapter {
         name: "cluster",
         data: "cluster.json",
         table: table(Kind::CLUSTER, &rows(run)),
         pictures: pictures(run),
-        rest: run.directory.as_ref().map(directory).unwrap_or_default(),
+        rest: run.directory.as_ref().map(capacity).unwrap_or_default(),
     }
 }
 
@@ -71,13 +71,20 @@ pub fn directory(directory: &Directory) -> String {
             .collect()
     }));
     let batches = aligned(&cells);
-    let sizing = sizing(directory).unwrap_or_default();
+    let capacity = capacity(directory);
     format!(
         "Redis alone on a core, CPU time in µs of each operation, by number of records:\n\n{records}\n\
          by number of nodes:\n\n{memberships}\n\
-         and by size of the batches between nodes, each written and read by itself:\n\n{batches}\n\
-         Computed from these: one Redis for a whole cluster whose clients stay for half an hour and send ten messages \
-         each, with its CPU time in parts of a core:\n\n{sizing}"
+         and by size of the batches between nodes, each written and read by itself:\n\n{batches}\n{capacity}"
+    )
+}
+
+/// The load of one Redis, computed from the tables of the directory.
+fn capacity(directory: &Directory) -> String {
+    let sizing = sizing(directory).unwrap_or_default();
+    format!(
+        "Computed from the measured operations of Redis: one Redis for a whole cluster whose clients stay for half \
+         an hour and send ten messages each, with its CPU time in parts of a core:\n\n{sizing}"
     )
 }
 
@@ -111,7 +118,6 @@ fn messages(run: &Run) -> Vec<Row> {
         row.must = at_most(ratio(across(row.values, f64::max), row.values[0]), 3.0, "× peerbroker");
     }
     per_pace(&mut rows, "CPU of Redis per message", "µs", ServerRun::redis_us);
-    per_pace(&mut rows, "batches per message", "", ServerRun::batches);
     let per_core = of(run, |server| Some(1e6 / server.redis_us(MANY)?));
     let per_core = [None, None, per_core[2], per_core[3]];
     rows.push(Row {

@@ -39,14 +39,6 @@ impl ServerRun {
         median(self.exchanges(pace).filter_map(|exchange| Some(exchange.redis.as_ref()?.cpu_us)))
     }
 
-    /// Batches between nodes per message.
-    pub(super) fn batches(&self, pace: Pace) -> Option<f64> {
-        median(
-            self.exchanges(pace)
-                .filter_map(|exchange| exchange.redis.as_ref()?.commands.get("xadd").copied()),
-        )
-    }
-
     /// Latency of the messages of one pair, in microseconds.
     pub(super) fn lone_us(&self, percentile: f64) -> Option<f64> {
         let lone = self.lone.iter().flatten();

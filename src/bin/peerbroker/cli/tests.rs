@@ -315,7 +315,7 @@ fn a_wrong_value_names_its_flag_and_what_is_accepted() {
         ("--ping_interval", "soon", "milliseconds"),
         ("--room_timeout", "0", "milliseconds"),
         ("--rooms", "-1", "whole number"),
-        ("--allow_discovery", "maybe", "true or false"),
+        ("--reuse_port", "maybe", "true or false"),
         ("--log_format", "xml", "json"),
         ("--root_key", "", "1 to 128 bytes"),
         ("--max_message_bytes", "0", "1 or more"),

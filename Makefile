@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist vendor setup check test test-all test-rust test-random test-simulation mutants test-hostile test-instructions test-browser package test-package lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
+.PHONY: run build dist vendor setup check test test-all test-rust test-random test-simulation mutants test-hostile test-instructions test-browser package test-package npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-quick bench-baseline bench-cluster bench-relays
 
 # Where scripts/setup.sh puts tools of cargo.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -101,6 +101,10 @@ package: dist
 test-package: dist client-tests/node_modules/.package-lock.json
 	cd client-tests && node fetch-clients.mjs
 	scripts/test-package.sh
+
+# The npm packages for this machine, in target/npm.
+npm: dist
+	node scripts/npm.mjs "$$(node -p 'process.platform + "-" + process.arch')=target/dist/peerbroker"
 
 ifdef CLIPPY_COMPILES
 lint: lint-fast

@@ -41,6 +41,10 @@ export default [
     languageOptions: { globals: { ...globals.node, ...globals.browser, ...libraries } },
   },
   {
+    files: ['npm/**/*.js'],
+    languageOptions: { sourceType: 'commonjs', globals: globals.node },
+  },
+  {
     // The server joins these into one script: `{{ice}}` is the place of the other.
     files: ['static/parts/*.js'],
     languageOptions: { sourceType: 'script', globals: { ice: 'readonly', iceServersOfPeers: 'readonly' } },

@@ -9,7 +9,8 @@ import { promisify } from 'node:util';
 import { PATIENCE, within } from './within.mjs';
 
 const here = import.meta.dirname;
-const binary = process.env.PEERBROKER_BIN
+/** The path of the server. */
+export const binary = process.env.PEERBROKER_BIN
   ? resolve(process.env.PEERBROKER_BIN)
   : resolve(here, '../../target/release/peerbroker');
 
@@ -118,7 +119,7 @@ class Server {
 }
 
 /** The environment without variables that would configure the server. */
-function plainEnvironment() {
+export function plainEnvironment() {
   const settings = Object.entries(process.env).filter(([name]) => !/^(PEERBROKER|PEERSERVER)_/.test(name));
   // peerjs-server accepts port 0 only from this variable.
   return { ...Object.fromEntries(settings), PORT: '0' };

@@ -1,0 +1,186 @@
+// The npm packages, packed and installed without a registry: `npx peerbroker` is like the program.
+
+import assert from 'node:assert/strict';
+import { cpSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { after, afterEach, before, test } from 'node:test';
+import { killAll, Run } from '../lib/run.mjs';
+import { binary, plainEnvironment, runCommand } from '../lib/server.mjs';
+import { within } from '../lib/within.mjs';
+
+const root = resolve(import.meta.dirname, '../..');
+const platform = `${process.platform}-${process.arch}`;
+const stage = mkdtempSync(join(tmpdir(), 'peerbroker-npm-'));
+const installed = join(stage, 'installed');
+const withoutProgram = join(stage, 'without-program');
+const withStub = join(stage, 'with-stub');
+
+// On a busy machine npm takes long to compress the program, in milliseconds.
+const COMPRESSION = 120_000;
+
+// Those of an outer npm would choose another folder.
+const environment = {
+  ...Object.fromEntries(Object.entries(plainEnvironment()).filter(([name]) => !/^npm_/i.test(name))),
+  npm_config_cache: join(stage, 'cache'),
+  npm_config_offline: 'true',
+  npm_config_update_notifier: 'false',
+};
+
+// Takes the place of the program: it names signals. SIGTERM ends it, and SIGHUP, which a terminal sends when it is closed.
+const STUB = `#!${process.execPath}
+for (const signal of ['SIGINT', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGTERM']) process.on(signal, () => console.log(signal));
+process.on('SIGTERM', () => process.exit());
+setInterval(() => {}, 60_000);
+console.log('the launcher is ' + process.ppid);
+`;
+
+before(async () => {
+  const pack = [join(root, 'scripts/npm.mjs'), '--output', join(stage, 'packages'), `${platform}=${binary}`];
+  const [main, program] = await succeeds(process.execPath, pack);
+  await Promise.all([install(installed, main, program), install(withoutProgram, main)]);
+  const folder = join(withStub, 'node_modules/@peerbroker', platform, 'bin');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'peerbroker'), STUB, { mode: 0o755 });
+  cpSync(join(installed, 'node_modules/peerbroker'), join(withStub, 'node_modules/peerbroker'), { recursive: true });
+});
+
+afterEach(killAll);
+
+after(() => rmSync(stage, { recursive: true, force: true }));
+
+test('npx runs the program with its arguments, output and exit code', async () => {
+  const npx = (...words) => ended('npx', ['--no-install', 'peerbroker', ...words], { cwd: installed });
+
+  const [version, mistake] = await Promise.all([npx('--version'), npx('--prot', '9000')]);
+
+  assert.deepEqual([version.code, version.output], [0, (await runCommand('--version')).split('\n').slice(0, -1)]);
+  assert.equal(mistake.code, 2);
+  assert.match(mistake.errors.join('\n'), /^error: unexpected argument '--prot' found$/m);
+});
+
+for (const signal of ['SIGTERM', 'SIGINT']) {
+  test(`a server takes its port from the environment, serves ids, and stops cleanly on ${signal} to the launcher`, async () => {
+    const server = launch('--host', '127.0.0.1');
+    const [, port] = await server.line(/^Started PeerServer on \S+, port: (\d+), /);
+
+    const id = await (await within('an id', fetch(`http://127.0.0.1:${port}/peerjs/id`))).text();
+    server.signal(signal);
+
+    assert.match(id, /^[0-9a-f-]{36}$/);
+    assert.deepEqual(await server.end(), { code: 0, signal: null });
+  });
+}
+
+test('the launcher ends by the signal that ended the program', async () => {
+  const server = launch('--host', '127.0.0.1');
+  await server.line(/^Started PeerServer/);
+  const [program] = readFileSync(`/proc/${server.pid}/task/${server.pid}/children`, 'utf8').trim().split(' ');
+
+  process.kill(Number(program), 'SIGKILL');
+
+  assert.deepEqual(await server.end(), { code: null, signal: 'SIGKILL' });
+});
+
+test('the program reads the stdin of the launcher', async () => {
+  const [from, to, file] = ['from', 'to', 'keys.json'].map((name) => join(stage, name));
+  const key = (await runCommand('keys', 'add', '--data_dir', from, '--name', 'shop')).split('\n')[0];
+  writeFileSync(file, await runCommand('keys', 'export', '--data_dir', from));
+
+  const words = [launcher(installed), 'keys', 'import', '-', '--data_dir', to];
+  const { code } = await ended(process.execPath, words, { stdin: openSync(file, 'r') });
+
+  assert.equal(code, 0);
+  assert.ok((await runCommand('keys', 'list', '--data_dir', to)).includes(key));
+});
+
+test('each signal reaches the program', async () => {
+  const stub = run(process.execPath, [launcher(withStub)]);
+  await stub.line(/^the launcher is/);
+
+  for (const signal of ['SIGINT', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2']) {
+    stub.signal(signal);
+    await stub.line(new RegExp(`^${signal}$`));
+  }
+
+  stub.signal('SIGHUP');
+  assert.deepEqual(await stub.end(), { code: null, signal: 'SIGHUP' });
+});
+
+test('Ctrl-C counts once, though the launcher gets it from the terminal and from npm', async () => {
+  const command = `exec '${process.execPath}' '${launcher(withStub)}'`;
+  const terminal = run('script', ['--quiet', '--return', '--command', command, '/dev/null'], { stdin: 'pipe' });
+  const [, pid] = await terminal.line(/^the launcher is (\d+)/);
+
+  terminal.type('\x03');
+  await terminal.line(/SIGINT/);
+  process.kill(Number(pid), 'SIGINT');
+  process.kill(Number(pid), 'SIGTERM');
+
+  assert.deepEqual(await terminal.end(), { code: 0, signal: null });
+  assert.deepEqual(terminal.output.join('\n').match(/SIG\w+/g), ['SIGINT', 'SIGTERM']);
+});
+
+test('without a program for this platform, the launcher names the other ways', async () => {
+  const other = join(stage, 'other-platform.cjs');
+  writeFileSync(other, "Object.defineProperty(process, 'platform', { value: 'sunos' });");
+  const ways = 'run the image, or build it from source: https://github.com/peerbroker/peerbroker#getting-it';
+
+  const missing = await ended(process.execPath, [launcher(withoutProgram)]);
+  const unknown = await ended(process.execPath, ['-r', other, launcher(installed)]);
+
+  assert.deepEqual([missing.code, missing.errors], [1, [
+    `error: the package @peerbroker/${platform} is missing: install peerbroker again without --omit=optional, ${ways}`,
+  ]]);
+  assert.deepEqual([unknown.code, unknown.errors], [1, [
+    `error: npm has no program of peerbroker for sunos-${process.arch}: ${ways}`,
+  ]]);
+});
+
+test('packages of a wrong version, platform or program are refused', async () => {
+  const copy = join(stage, 'copy');
+  for (const path of ['scripts/npm.mjs', 'npm', 'Cargo.toml']) cpSync(join(root, path), join(copy, path), { recursive: true });
+  const pack = (folder, ...words) => ended(process.execPath, [join(folder, 'scripts/npm.mjs'), '--output', join(stage, 'refused'), ...words]);
+  const cargo = join(copy, 'Cargo.toml');
+  writeFileSync(cargo, readFileSync(cargo, 'utf8').replace(/^version = .*$/m, 'version = "999.0.0"'));
+
+  for (const [refused, why] of [
+    [await pack(copy, `${platform}=${binary}`), /^error: npm\/peerbroker\/package\.json has peerbroker \S+, Cargo\.toml has 999\.0\.0: write 999\.0\.0$/],
+    [await pack(root, `${platform}=${process.execPath}`), /^error: \S+ is v\S+, Cargo\.toml has \S+: make dist builds it$/],
+    [await pack(root, 'sunos-x64=x'), /^error: sunos-x64 is not a platform: expected darwin-arm64, /],
+    [await pack(root, `${platform}=nowhere`), /^error: nowhere is missing: make dist builds it$/],
+    [await pack(root), /^error: no program: give PLATFORM=PROGRAM, /],
+  ]) {
+    assert.equal(refused.code, 1);
+    assert.match(refused.errors.join('\n'), why);
+  }
+});
+
+function launcher(folder) {
+  return join(folder, 'node_modules/peerbroker/bin/peerbroker.js');
+}
+
+function launch(...flags) {
+  return run(process.execPath, [launcher(installed), ...flags]);
+}
+
+function run(program, words, options = {}) {
+  return new Run(program, words, { cwd: stage, env: environment, ...options });
+}
+
+async function install(folder, ...packages) {
+  mkdirSync(folder);
+  await succeeds('npm', ['install', '--prefix', folder, '--no-audit', '--no-fund', ...packages]);
+}
+
+async function ended(program, words, options) {
+  const one = run(program, words, options);
+  return { ...(await one.end()), output: one.output, errors: one.errors };
+}
+
+async function succeeds(program, words) {
+  const one = run(program, words);
+  const { code } = await one.end(COMPRESSION);
+  assert.equal(code, 0, one.errors.join('\n'));
+  return one.output;
+}

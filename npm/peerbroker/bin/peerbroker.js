@@ -1,0 +1,54 @@
+#!/usr/bin/env node
+// Runs the program of this platform, with the same arguments, environment, stdin, signals and exit code.
+'use strict';
+
+const { spawn } = require('node:child_process');
+const { constants } = require('node:os');
+const { isatty } = require('node:tty');
+const { optionalDependencies } = require('../package.json');
+
+const OTHER_WAYS = 'run the image, or build it from source: https://github.com/peerbroker/peerbroker#getting-it';
+const isWindows = process.platform === 'win32';
+
+/** @returns {never} */
+function fail(sentence) {
+  console.error(`error: ${sentence}`);
+  process.exit(1);
+}
+
+function findProgram() {
+  const platform = `${process.platform}-${process.arch}`;
+  const name = `@peerbroker/${platform}`;
+  if (!(name in optionalDependencies)) fail(`npm has no program of peerbroker for ${platform}: ${OTHER_WAYS}`);
+  try {
+    return require.resolve(`${name}/bin/peerbroker${isWindows ? '.exe' : ''}`);
+  } catch {
+    return fail(`the package ${name} is missing: install peerbroker again without --omit=optional, ${OTHER_WAYS}`);
+  }
+}
+
+// The program gets these from the terminal, and a second one would end it at once. npx even forwards the terminal's SIGINT to us.
+/** @type {NodeJS.Signals[]} */
+const fromTerminal = ['SIGINT', 'SIGQUIT'];
+const hasTerminal = [0, 1, 2].some(isatty);
+
+/** @type {NodeJS.Signals[]} */
+const forwarded = [...fromTerminal, 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'];
+for (const signal of forwarded) {
+  process.on(signal, () => {
+    // On Windows the console tells the program itself, and `kill` would end it at once.
+    if (isWindows || (hasTerminal && fromTerminal.includes(signal))) return;
+    program.kill(signal);
+  });
+}
+
+const path = findProgram();
+const program = spawn(path, process.argv.slice(2), { stdio: 'inherit' });
+program.once('error', ({ message }) => fail(`cannot start ${path} (${message}): ${OTHER_WAYS}`));
+program.once('exit', (code, signal) => {
+  if (!signal) process.exit(code);
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+  // For a signal that does not end Node.
+  process.exitCode = 128 + constants.signals[signal];
+});

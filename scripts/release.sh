@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a release in target/release-archives: archives, Debian packages, SBOMs in CycloneDX, and their checksums.
+# Makes a release in target/release-archives: archives, Debian and npm packages, SBOMs in CycloneDX, and their checksums.
 #
 #     scripts/release.sh [--dry-run] VERSION [TARGET…]
 #
@@ -46,6 +46,17 @@ if [ ${#targets[@]} -eq 0 ]; then
   ! is_possible aarch64-unknown-linux-gnu aarch64-linux-gnu-gcc || targets+=(aarch64-unknown-linux-gnu)
 fi
 
+# npm's name of a target.
+platform_of() {
+  case "$1" in
+    x86_64-*-linux-*) echo linux-x64 ;;
+    aarch64-*-linux-*) echo linux-arm64 ;;
+    x86_64-apple-darwin) echo darwin-x64 ;;
+    aarch64-apple-darwin) echo darwin-arm64 ;;
+  esac
+}
+declare -A programs=()
+
 rm -rf "$archives"
 mkdir -p "$archives"
 for target in "${targets[@]}"; do
@@ -69,7 +80,17 @@ for target in "${targets[@]}"; do
   if [[ "$target" == *-gnu ]]; then
     scripts/package.sh "${built[@]}" --output "$archives/" >/dev/null
   fi
+  platform="$(platform_of "$target")"
+  # A program for musl runs on every Linux.
+  if [ -n "$platform" ] && { [ -z "${programs[$platform]:-}" ] || [[ "$target" == *-musl ]]; }; then
+    programs[$platform]="$platform=$built_in/peerbroker"
+  fi
 done
+if [ ${#programs[@]} -gt 0 ]; then
+  rm -rf target/npm
+  node scripts/npm.mjs "${programs[@]}" >/dev/null
+  mv target/npm/*.tgz "$archives/"
+fi
 
 cd "$archives"
 sha256sum -- * > SHA256SUMS

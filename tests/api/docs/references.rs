@@ -121,6 +121,7 @@ fn is_path(span: &str) -> bool {
         "client-tests/",
         "deploy/",
         "examples/",
+        "npm/",
         "vendor/",
         "scripts/",
     ];

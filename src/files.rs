@@ -1,7 +1,7 @@
 //! Reads files that operators name, up to a size. A path may lead to an endless device or a pipe.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
@@ -67,9 +67,14 @@ pub fn read_text(path: &Path, max: u64) -> Result<String, FileError> {
     String::from_utf8(read(path, max)?).map_err(|_| FileError::NotText)
 }
 
-fn read_all(file: File, max: u64) -> Result<Vec<u8>, FileError> {
+/// Reads text of at most `max` bytes from stdin, also if it is a socket, which has no path.
+pub fn read_stdin(max: u64) -> Result<String, FileError> {
+    String::from_utf8(read_all(io::stdin().lock(), max)?).map_err(|_| FileError::NotText)
+}
+
+fn read_all(from: impl Read, max: u64) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
-    file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    from.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max { Err(FileError::TooLong(max)) } else { Ok(bytes) }
 }
 

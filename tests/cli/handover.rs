@@ -154,7 +154,7 @@ fn a_second_signal_ends_a_long_drain() {
         thread::sleep(Duration::from_millis(1));
     }
     client.expect_nothing("a");
-    program.signal("-TERM");
+    program.signal("-INT");
     assert_eq!(program.wait().status.code(), Some(130));
 }
 

@@ -67,6 +67,15 @@ fn a_client_that_ignores_its_close_frame_is_cut_off() {
     assert_eq!(ended.stdout.last().map(String::as_str), Some("Http server closed."));
 }
 
+/// A process group gets SIGTERM, and a launcher passes its own on.
+#[test]
+fn a_signal_that_comes_twice_counts_once() {
+    let mut program = Program::start(&[]);
+    program.signal("-TERM");
+    program.signal("-TERM");
+    assert_eq!(program.wait().status.code(), Some(0));
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let mut program = Program::start(&[]);

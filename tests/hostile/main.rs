@@ -164,7 +164,7 @@ const ATTACKS: &[Attack] = &[
         .flags(SLOW_RELAY),
     attack!(relay::strangers, "100,000 checks of unknown calls from 1,000 ports").flags(RELAY),
     attack!(relay::garbage, "2,000 connections with bytes that are almost a check").flags(RELAY),
-    attack!(relay::slow_readers, "5 MB for each of 60 sides of calls over TCP that do not read")
+    attack!(relay::slow_readers, "5 MB for each of 6 sides of calls over TCP that do not read")
         .flags(UNBOUND_RELAY)
         .peak_mib(150),
     // A few requests are enough.

@@ -18,7 +18,7 @@ mod systemd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use peerbroker::keys::KeyStore;
 use peerbroker::keys::redis::RedisKeys;
@@ -199,19 +199,21 @@ async fn pass_on(mut hangups: Signal, reload: Sender<()>) {
     while hangups.recv().await.is_some() && reload.send(()).is_ok() {}
 }
 
+/// Time in which the same signal counts once: a process group and its launcher, such as npm's, may both pass it on.
+const SAME_SIGNAL: Duration = Duration::from_millis(300);
+
 /// Ready at the first SIGTERM or SIGINT; the second ends the process at once.
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (first, stopped) = tokio::sync::oneshot::channel::<()>();
     actix_web::rt::spawn(async move {
-        let mut first = Some(first);
-        loop {
-            tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
-            match first.take() {
-                Some(first) => drop(first),
-                None => std::process::exit(130),
-            }
-        }
+        let mut next = async move || {
+            tokio::select! { _ = terminate.recv() => SignalKind::terminate(), _ = interrupt.recv() => SignalKind::interrupt() }
+        };
+        let (kind, at) = (next().await, Instant::now());
+        drop(first);
+        while next().await == kind && at.elapsed() < SAME_SIGNAL {}
+        std::process::exit(130);
     });
     Ok(async move { drop(stopped.await) })
 }

@@ -1,13 +1,16 @@
 //! `peerbroker keys export` and `import`: from one place to another, while servers run.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 
 use serde_json::{Value, json};
 
 use super::{Directory, done, keys, listed, refused};
 use crate::cluster::nodes::wait_until;
-use crate::program::{Program, run};
+use crate::program::{Program, command, run};
 use crate::redis_server::RedisServer;
 
 const SECRET: &str = "hushhush-hushhush-hushhush-hushhush";
@@ -53,6 +56,20 @@ fn an_export_has_everything_and_only_its_owner_can_read_it() {
     assert_eq!(done(&to, &["import", &from.arg("keys.json")]), ["Imported 2 keys."]);
     assert_eq!(listed(&to), listed(&from));
     assert_eq!(fs::read(export(&to, "again.json")).unwrap(), text.as_bytes());
+}
+
+/// A pipe of Node is a socket.
+#[test]
+fn an_import_reads_a_socket_at_stdin() {
+    let (from, to) = (with_keys(), Directory::new());
+    let text = fs::read_to_string(export(&from, "keys.json")).unwrap();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.write_all(text.as_bytes()).unwrap();
+    drop(ours);
+    let mut import = command(&["keys", "import", "-", "--data_dir", &to.arg("data")]);
+    let ended = import.stdin(OwnedFd::from(theirs)).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(listed(&to), listed(&from));
 }
 
 #[test]

@@ -68,9 +68,9 @@ pub(super) fn summary(keys: &[Key]) -> String {
 
 /// Reads and checks all keys. They have to be valid for `peerbroker keys add`.
 pub(super) fn read(path: &Path) -> Result<Vec<Key>, Failure> {
-    let from = if path == Path::new(STDIO) { Path::new("/dev/stdin") } else { path };
+    let is_stdin = path == Path::new(STDIO);
+    let text = if is_stdin { files::read_stdin(MAX_BYTES) } else { files::read_text(path, MAX_BYTES) };
     let path = path.display();
-    let text = files::read_text(from, MAX_BYTES);
     let text = text.map_err(|error| failed(format!("cannot read {path}: {error}")))?;
     let document: Document<Value> = serde_json::from_str(&text)
         .map_err(|error| failed(format!("{path} is not a whole export of keys: {error}")))?;

@@ -119,7 +119,10 @@ impl Session {
         if !address.is_proved() {
             // Never longer than the request, whoever sent it.
             address.unanswered = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-            side.hold(from, bytes);
+            // The address over UDP will prove itself first, and its check shall not wait for its repetition then.
+            if !from.is_tcp() || !side.holds_over_udp() {
+                side.hold(from, bytes);
+            }
             if side.is_turn_of(from, now.saturating_sub(begun), now) {
                 outcome.send.extend(side.challenge(from, number, &username));
             }
@@ -367,6 +370,10 @@ impl Side {
     /// Keeps a check until it can be relayed, in place of an earlier one.
     fn hold(&mut self, from: Endpoint, check: &[u8]) {
         self.held = Some(Box::new((from, check.into())));
+    }
+
+    fn holds_over_udp(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| !held.0.is_tcp())
     }
 
     /// The address that datagrams for this side go to.

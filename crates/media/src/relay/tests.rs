@@ -295,6 +295,24 @@ fn a_client_that_is_there_is_not_told_to_come() {
 }
 
 #[test]
+fn a_check_over_tcp_does_not_delay_the_way_over_udp() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.begin("a", "b", "1", ["aufrag", "bufrag"]);
+    let check = caller.check(false);
+    world.send(caller.at, &check);
+    for over_tcp in ["1.1.1.1:2000 over TCP", "1.1.1.1:2001 over the broker's TCP"] {
+        let over_tcp = caller.from(over_tcp);
+        world.send(over_tcp.at, &over_tcp.check(false));
+    }
+    world.advance(Duration::from_secs(1));
+    let [challenge] = &world.received(caller.at)[..] else { panic!("no challenge") };
+    world.prove(&callee);
+    world.send(caller.at, &caller.answer(challenge));
+    // At once, without another check of the caller.
+    assert_eq!(world.received(callee.at), [check]);
+}
+
+#[test]
 fn one_side_may_come_over_tcp() {
     let world = World::new(|_| {});
     let [caller, callee] = world.call("a", "b");

@@ -5,7 +5,7 @@ set -euo pipefail
 # program:package
 needs=(cc:build-essential node:nodejs npm:npm openssl:openssl wget:wget chromium:chromium firefox-esr:firefox-esr ip:iproute2 nft:nftables certutil:libnss3-tools valgrind:valgrind)
 # Installed packages of these would start services on this machine. So they are only unpacked.
-services=(nginx caddy redis-server turnserver:coturn)
+services=(nginx caddy redis-server turnserver:coturn haproxy)
 root="$(cd "$(dirname "$0")/.." && pwd)"
 unpacked="$root/target/proxies"
 
@@ -17,11 +17,17 @@ packed=()
 for service in "${services[@]}"; do
   PATH="$PATH:/usr/sbin:$unpacked/usr/sbin:$unpacked/usr/bin" command -v "${service%%:*}" >/dev/null || packed+=("${service##*:}")
 done
-# The libraries of coturn are installed, because they are no services.
-libraries_of_coturn() {
-  [[ " ${packed[*]} " == *" coturn "* ]] || return 0
-  apt-cache depends coturn | sed -n 's/^ *Depends: \(lib[^<]*\)$/\1/p' | while read -r library; do
-    dpkg -s "$library" >/dev/null 2>&1 || echo "$library"
+# nginx without its own stream module has no TCP proxy.
+stream=usr/lib/nginx/modules/ngx_stream_module.so
+[ -e "/$stream" ] || [ -e "$unpacked/$stream" ] || packed+=(libnginx-mod-stream)
+# The libraries of coturn and HAProxy are installed, because they are no services.
+missing_libraries() {
+  local package
+  for package in coturn haproxy; do
+    [[ " ${packed[*]} " == *" $package "* ]] || continue
+    apt-cache depends "$package" | sed -n 's/^ *Depends: \(lib[^<]*\)$/\1/p' | while read -r library; do
+      dpkg -s "$library" >/dev/null 2>&1 || echo "$library"
+    done
   done
 }
 # The package redis-server is a link to a program of redis-tools, which is no service and brings the libraries.
@@ -71,7 +77,7 @@ if ! command -v apt-get >/dev/null; then
   echo "missing: ${missing[*]} ${packed[*]} (these are Debian's names). Install them and run this again." >&2
   exit 1
 fi
-mapfile -t -O "${#missing[@]}" missing < <(libraries_of_coturn)
+mapfile -t -O "${#missing[@]}" missing < <(missing_libraries)
 
 unpack() {
   local package
@@ -104,7 +110,7 @@ echo "installing: ${missing[*]} ${packed[*]}"
 export DEBIAN_FRONTEND=noninteractive
 "${sudo[@]}" apt-get update -q
 # Without the lists of packages, nothing was known of them before.
-mapfile -t libraries < <(libraries_of_coturn)
+mapfile -t libraries < <(missing_libraries)
 [ ${#libraries[@]} -eq 0 ] || "${sudo[@]}" apt-get install -y --no-install-recommends "${libraries[@]}"
 [ ${#missing[@]} -eq 0 ] || "${sudo[@]}" "${install[@]}"
 unpack

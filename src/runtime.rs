@@ -5,7 +5,7 @@ mod background;
 mod log_events;
 mod mistakes;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -56,6 +56,8 @@ pub(crate) struct Runtime {
     turn: OnceLock<Turn>,
     /// The TLS of the server, for TURN.
     tls: OnceLock<Arc<rustls::ServerConfig>>,
+    /// The server's port, if connections to it may be for the relay.
+    relay_at: OnceLock<SocketAddr>,
     pub(crate) mistakes: Arc<Mistakes>,
     pub(crate) webhooks: Webhooks,
     /// An embedding program's own ids.
@@ -127,6 +129,7 @@ impl Runtime {
             own_ice,
             turn: OnceLock::new(),
             tls: OnceLock::new(),
+            relay_at: OnceLock::new(),
             mistakes,
             webhooks,
             generate_id,
@@ -347,6 +350,23 @@ impl Runtime {
             }
         });
         self.node.begin_relaying(relay);
+        self.name_relay_at();
+    }
+
+    /// A server at this address gives the relay its connections, also a relay that begins later. Clients are told the address,
+    /// unless they go through a proxy of HTTP, which passes on nothing else.
+    pub(crate) fn relay_at(&self, server: SocketAddr) {
+        if !self.config().proxied {
+            // A second server has another broker.
+            let _ = self.relay_at.set(server);
+        }
+        self.name_relay_at();
+    }
+
+    fn name_relay_at(&self) {
+        if let (Some(relay), Some(server)) = (self.node.relay(), self.relay_at.get()) {
+            relay.name_broker(*server);
+        }
     }
 
     /// The parts of this broker that a relay and a TURN server use.

@@ -1,6 +1,7 @@
 //! The server: binds its ports, serves, and drains.
 
 mod error;
+mod first_bytes;
 mod inherited;
 mod listener;
 mod secure;
@@ -34,10 +35,11 @@ use crate::lan::lan_address;
 use crate::limits::{ConnectionPermit, LimitExceeded};
 use crate::runtime::Runtime;
 use crate::tls::{RenewalContext, Source};
-use crate::transport::connection::{Connection, REQUEST_TIMEOUT, handle};
-use crate::transport::tls_port::TlsPort;
+use crate::transport::connection::{Connection, REQUEST_TIMEOUT, handle, is_tls};
+use crate::transport::tls_port::{TlsPort, is_http};
 use crate::transport::tls_stream::TlsStream;
 pub use error::StartError;
+use first_bytes::{WrongProtocol, on_first_bytes};
 pub use inherited::{BadSocket, InheritedSockets};
 use listener::{ACME_HTTP, Listener, MAIN, OPS, Serving, drain, resolve};
 
@@ -103,15 +105,17 @@ fn admit(
     Ok((endpoint::count_connection(runtime, address)?, address))
 }
 
-/// Counts a connection over plain TCP, or refuses it.
+/// Counts a connection over plain TCP, or refuses it. `has_calls` says that it may be one of the relay.
 async fn accept_plain(
     io: TcpStream,
     runtime: Arc<Runtime>,
+    has_calls: bool,
 ) -> Result<(Connection<TcpStream>, Option<SocketAddr>), DispatchError> {
     match admit(&io, &runtime) {
         Ok((permit, address)) => {
-            let on_tls = mistake_of(&io, &runtime, Mistake::TlsOnPlainPort);
-            Ok((Connection::new(io, permit).watching_for_tls(on_tls), address))
+            let wrong = WrongProtocol { is_spoken: is_tls, mistake: Mistake::TlsOnPlainPort };
+            let on_first_bytes = on_first_bytes(&runtime, wrong, has_calls);
+            Ok((Connection::new(io, permit).on_first_bytes(on_first_bytes), address))
         }
         Err(too_many) => {
             refuse_connection(&io, too_many).await;
@@ -128,18 +132,12 @@ async fn accept_tls(
 ) -> Result<(Connection<TlsStream<TlsPort<TcpStream>>>, Option<SocketAddr>), DispatchError> {
     // Before the handshake, which costs the most CPU.
     let (permit, address) = admit(&io, &runtime).map_err(|_| refused())?;
-    let on_http = mistake_of(&io, &runtime, Mistake::HttpOnTlsPort);
-    let accepted = timeout(HANDSHAKE_TIMEOUT, TlsStream::accept(TlsPort::new(io, on_http), config)).await;
+    let wrong = WrongProtocol { is_spoken: is_http, mistake: Mistake::HttpOnTlsPort };
+    let port = TlsPort::new(io, on_first_bytes(&runtime, wrong, true));
+    let accepted = timeout(HANDSHAKE_TIMEOUT, TlsStream::accept(port, config)).await;
     let io = secure::counted(accepted, address, &runtime)?;
     let (io, permit) = secure::take_turn(io, address, permit, &runtime).await.ok_or_else(refused)?;
     Ok((Connection::new(io, permit), address))
-}
-
-/// Reports a client that speaks the wrong protocol to the port of this connection.
-fn mistake_of(io: &TcpStream, runtime: &Arc<Runtime>, mistake: fn(u16) -> Mistake) -> impl FnOnce() + use<> {
-    let (port, address) = (io.local_addr().map_or(0, |local| local.port()), io.peer_addr().ok());
-    let runtime = Arc::clone(runtime);
-    move || runtime.client_mistake(mistake(port), None, address.map(|address| address.ip().to_canonical()))
 }
 
 fn refused() -> io::Error {
@@ -206,6 +204,7 @@ impl Server {
             let _ = mounted.runtime.certificates.set(Arc::clone(&source.certificates));
             mounted.runtime.serve_turn_over_tls(config);
         }
+        mounted.runtime.relay_at(address);
         let (workers, drain_timeout) = (listen.workers, listen.drain_timeout);
         Ok(Server { address, listener: main, mounted, workers, tls, ops: ops.transpose()?, drain_timeout })
     }
@@ -261,12 +260,12 @@ impl Server {
             builder = builder.workers(workers);
         }
         let runtime = &mounted.runtime;
-        let plain = |runtime: &Arc<Runtime>| {
+        let plain = |runtime: &Arc<Runtime>, has_calls| {
             let runtime = Arc::clone(runtime);
-            fn_service(move |io: TcpStream| accept_plain(io, Arc::clone(&runtime)))
+            fn_service(move |io: TcpStream| accept_plain(io, Arc::clone(&runtime), has_calls))
         };
         let ops = ops.map(|(listener, ops)| {
-            let plain = plain(runtime);
+            let plain = plain(runtime, false);
             // A separate server, so that it can report the other one's end.
             let builder = actix_builder().workers(1).listen(OPS_NAME, listener.socket, move || {
                 plain.clone().and_then(http_over!(Connection<TcpStream>, admin::app(Arc::clone(&ops))))
@@ -282,7 +281,7 @@ impl Server {
         let renewal = renewal.transpose()?;
         let builder = match tls {
             None => {
-                let plain = plain(runtime);
+                let plain = plain(runtime, true);
                 builder.listen(NAME, listener, move || {
                     watch_lag(&mounted.runtime);
                     plain.clone().and_then(http_service!(Connection<TcpStream>, mounted))

@@ -76,7 +76,7 @@ export class Client extends Page {
     return this.ask('call', to);
   }
 
-  /** The way of the latest data connection or call: `{local, remote}`, each with `type`, `address` and `protocol`. */
+  /** The way of the latest data connection or call: `{local, remote}`, each with `type`, `address`, `port` and `protocol`. */
   way() {
     return this.ask('way');
   }

@@ -149,6 +149,20 @@ export class Network {
     block(nat ?? this[host], nat ? 'outside' : 'eth0');
   }
 
+  /** From now on nothing but TCP to one port passes from `a`, or another host of a network without NATs. */
+  letOutOnlyTcpTo(port, host = 'a') {
+    const device = PORT[host];
+    this.server.filter(`
+      table netdev only_tcp {
+        chain from_${device.replace('-', '_')} {
+          type filter hook ingress device "${device}" priority 0;
+          tcp dport ${port} accept
+          meta protocol { ip, ip6 } drop
+        }
+      }
+    `);
+  }
+
   stop() {
     // Hosts first: their programs may need the server to end.
     for (const machine of Object.values(this.#machines).reverse()) machine.remove();

@@ -23,7 +23,7 @@ const START_LINE = /^Started PeerServer on \S+, port: (\d+), path: /;
  */
 export async function startServer(flags = [], { tls = false, network = undefined } = {}) {
   const host = network?.address ?? '127.0.0.1';
-  const ownFlags = ['--host', host];
+  const ownFlags = flags.includes('--host') ? [] : ['--host', host];
   if (!flags.includes('--port')) ownFlags.push('--port', '0');
   if (tls) {
     const { key, cert } = tls === true ? selfSigned() : tls;

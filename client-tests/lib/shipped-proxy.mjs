@@ -1,4 +1,4 @@
-// Runs the proxies of deploy/ as shipped; only ports, names and certificates are replaced.
+// Runs the proxies of deploy/ as shipped; only addresses, ports, names and certificates are replaced.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,10 +7,16 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { listensOn } from './network/programs.mjs';
 import { selfSigned } from './server.mjs';
 import { PATIENCE, within } from './within.mjs';
 
 const root = resolve(import.meta.dirname, '../..');
+
+/** What an nginx.conf like Debian's has beside the shipped file: one process, with its files in the folder. */
+const aroundNginx = (folder) => `daemon off; master_process off; pid ${folder}/pid; error_log stderr; events {}`;
+
+const commandOfNginx = (file, folder) => ['nginx', '-e', 'stderr', '-p', folder, '-c', file];
 
 /** The command of each proxy, and the replacements in its file. */
 const KINDS = {
@@ -25,10 +31,8 @@ const KINDS = {
       ['/etc/letsencrypt/live/broker.example.com/fullchain.pem', cert],
       ['/etc/letsencrypt/live/broker.example.com/privkey.pem', key],
     ],
-    // The rest of an nginx.conf, like Debian's: one process, with its files in the folder.
     around: (config, folder) => `
-      daemon off; master_process off; pid ${folder}/pid; error_log stderr;
-      events {}
+      ${aroundNginx(folder)}
       http {
         access_log off;
         ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ')}
@@ -37,7 +41,7 @@ const KINDS = {
     // As behind Cloudflare.
     clientHeader: 'CF-Connecting-IP',
     behindAnother: (config) => `set_real_ip_from 127.0.0.0/8; real_ip_header CF-Connecting-IP;\n${config}`,
-    command: (file, folder) => ['nginx', '-e', 'stderr', '-p', folder, '-c', file],
+    command: commandOfNginx,
   },
   caddy: {
     example: 'Caddyfile',
@@ -50,21 +54,47 @@ const KINDS = {
     behindAnother: (config) => config.replace('transport http', 'trusted_proxies 127.0.0.0/8\n\t\ttransport http'),
     command: (file) => ['caddy', 'run', '--adapter', 'caddyfile', '--config', file],
   },
+  haproxy: {
+    example: 'haproxy.cfg',
+    passesTcp: true,
+    changes: ({ host, port, target }) => [
+      ['bind :443', `bind ${host}:${port}`],
+      ['bind [::]:443 v6only', ''],
+      ['server broker 127.0.0.1:8443', `server broker 127.0.0.1:${target}`],
+    ],
+    around: (config) => config,
+    command: (file) => ['haproxy', '-db', '-f', file],
+  },
+  'nginx-stream': {
+    example: 'nginx-stream.conf',
+    passesTcp: true,
+    changes: ({ host, port, target }) => [
+      ['listen 443;', `listen ${host}:${port};`],
+      ['listen [::]:443;', ''],
+      ['proxy_pass 127.0.0.1:8443;', `proxy_pass 127.0.0.1:${target};`],
+    ],
+    around: (config, folder) => `load_module ${nginxStream()};\n${aroundNginx(folder)}\n${config}`,
+    command: commandOfNginx,
+  },
 };
 
-export const SHIPPED = Object.keys(KINDS);
+/** Those that end TLS and pass HTTP on, and those that pass TCP on. */
+export const SHIPPED = Object.keys(KINDS).filter((kind) => !KINDS[kind].passesTcp);
+export const SHIPPED_FOR_TCP = Object.keys(KINDS).filter((kind) => KINDS[kind].passesTcp);
 
 /**
  * Starts a proxy in front of a server, and waits until it listens. With `outer`, it believes the
  * `clientHeader` of this machine, as behind a CDN, so that a test can come from any address. `edit` makes a mistake in the file.
+ * On a `network`, it runs on the server there, at port 443.
  */
-export async function startShippedProxy(kind, server, { outer = false, edit = (config) => config } = {}) {
+export async function startShippedProxy(kind, server, { outer = false, edit = (config) => config, network = undefined } = {}) {
   const { example, changes, around, behindAnother, clientHeader, command } = KINDS[kind];
   const folder = mkdtempSync(join(tmpdir(), `peerbroker-${kind}-`));
-  const port = await freePort();
-  const plainPort = await freePort();
+  const host = network?.address ?? '127.0.0.1';
+  const port = network ? 443 : await freePort();
+  const plainPort = network ? 80 : await freePort();
   let config = readFileSync(join(root, 'deploy', example), 'utf8');
-  for (const [shipped, other] of changes({ port, plainPort, target: server.port, ...selfSigned() })) {
+  for (const [shipped, other] of changes({ host, port, plainPort, target: server.port, ...selfSigned() })) {
     if (!config.includes(shipped)) throw new Error(`deploy/${example} has no ${shipped}`);
     config = config.replace(shipped, other);
   }
@@ -74,9 +104,10 @@ export async function startShippedProxy(kind, server, { outer = false, edit = (c
   mkdirSync(folder, { recursive: true });
   writeFileSync(file, around(config, folder));
 
-  const [program, ...args] = command(file, folder);
+  const [name, ...words] = command(file, folder);
+  const [program, args] = network?.server.command(find(name), ...words) ?? [find(name), words];
   const env = { PATH: process.env.PATH, HOME: folder };
-  const child = spawn(find(program), args, { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(program, args, { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
   const killWithUs = () => child.kill('SIGKILL');
   process.once('exit', killWithUs);
   let said = '';
@@ -84,7 +115,7 @@ export async function startShippedProxy(kind, server, { outer = false, edit = (c
   const exited = once(child, 'close');
 
   const proxy = {
-    host: '127.0.0.1',
+    host,
     port,
     plainPort,
     clientHeader,
@@ -100,7 +131,7 @@ export async function startShippedProxy(kind, server, { outer = false, edit = (c
   });
   died.catch(() => {});
   try {
-    await within(() => `${kind} to listen; it said:\n${said}`, Promise.race([listens(port), died]));
+    await within(() => `${kind} to listen; it said:\n${said}`, Promise.race([network ? listensOn(network.server, host, port) : listens(port), died]));
   } catch (error) {
     await proxy.stop();
     throw error;
@@ -114,6 +145,14 @@ export function find(program) {
   const folders = [...process.env.PATH.split(':'), '/usr/sbin', join(unpacked, 'sbin'), join(unpacked, 'bin')];
   const found = folders.map((folder) => join(folder, program)).find(existsSync);
   if (!found) throw new Error(`${program} is missing: make setup`);
+  return found;
+}
+
+/** The module of nginx that passes TCP on. */
+function nginxStream() {
+  const module = 'usr/lib/nginx/modules/ngx_stream_module.so';
+  const found = ['/', join(root, 'target/proxies')].map((folder) => join(folder, module)).find(existsSync);
+  if (!found) throw new Error(`${module} is missing: make setup`);
   return found;
 }
 

@@ -47,6 +47,9 @@ absent! {
         awaits_answer(&ApiKey, RealmKind, &str) -> bool;
         sweep(impl Fn(&ApiKey, RealmKind, &str) -> bool) -> ();
         totals() -> RelayTotals;
+        name_broker(SocketAddr) -> ();
+        takes(u8) -> bool;
+        serve(impl Sized, &[u8]) -> Ready<()>;
     }
 
     /// A TURN server that is running.

@@ -18,7 +18,7 @@ use crate::lan::{host_name, lan_address};
 use crate::runtime::Runtime;
 use crate::tls::{self, ACME_ALPN, Certificates, Handshake, RenewalContext, Source, TlsError};
 use crate::transport::connection::REQUEST_TIMEOUT;
-use crate::transport::tls_port::{TlsPort, is_plain_http};
+use crate::transport::tls_port::{TlsPort, is_plain_http, is_taken};
 use crate::transport::tls_stream::TlsStream;
 
 /// The protocol that clients of TURN may offer (RFC 7443, section 3).
@@ -89,7 +89,7 @@ fn warn(files: &TlsFiles, names: &[String]) -> Result<(), TlsError> {
     Ok(())
 }
 
-/// Counts the end of a handshake, and passes it on.
+/// Counts the end of a handshake, and passes it on. A connection that was none has no handshake.
 pub(super) fn counted(
     accepted: Result<io::Result<Io>, Elapsed>,
     address: Option<SocketAddr>,
@@ -98,6 +98,7 @@ pub(super) fn counted(
     let ended = match &accepted {
         Ok(Ok(io)) => Handshake::done(io.handshake_kind()),
         Err(_) => Handshake::TimedOut,
+        Ok(Err(error)) if is_taken(error) => return accepted?,
         Ok(Err(error)) if is_plain_http(error) => Handshake::PlainHttp,
         Ok(Err(error)) => Handshake::failed(error),
     };

@@ -39,8 +39,8 @@ pub(crate) struct Connection<T> {
     stall: Option<Pin<Box<Sleep>>>,
     /// HTTP has output that the connection has not taken yet.
     is_writing: bool,
-    /// Called if the first bytes are those of TLS.
-    on_tls: Option<Box<dyn FnOnce()>>,
+    /// Called with the first bytes. True if it has taken the connection, which is over here.
+    on_first_bytes: Option<Box<dyn FnOnce(&T, &[u8]) -> bool>>,
     /// Checks from time to time whether the next request is overdue.
     request_timer: Option<Pin<Box<Sleep>>>,
 }
@@ -49,12 +49,13 @@ impl<T> Connection<T> {
     /// `permit` counts the connection towards the limit of its address.
     pub(crate) fn new(io: T, permit: Option<ConnectionPermit>) -> Self {
         let state = Rc::new(ConnectionState::new(permit));
-        Connection { io, state, stall: None, is_writing: false, on_tls: None, request_timer: None }
+        Connection { io, state, stall: None, is_writing: false, on_first_bytes: None, request_timer: None }
     }
 
-    /// Calls `on_tls` if the client speaks TLS, which is not understood here.
-    pub(crate) fn watching_for_tls(mut self, on_tls: impl FnOnce() + 'static) -> Self {
-        self.on_tls = Some(Box::new(on_tls));
+    /// Calls `take` with the first bytes that are read, before HTTP has them. If that is true, it has taken the connection over,
+    /// and reading fails.
+    pub(crate) fn on_first_bytes(mut self, take: impl FnOnce(&T, &[u8]) -> bool + 'static) -> Self {
+        self.on_first_bytes = Some(Box::new(take));
         self
     }
 
@@ -91,7 +92,7 @@ impl<T> Connection<T> {
 }
 
 /// True if these bytes begin a TLS handshake (RFC 8446, section 5.1).
-fn is_tls(bytes: &[u8]) -> bool {
+pub(crate) fn is_tls(bytes: &[u8]) -> bool {
     bytes.starts_with(&[22, 3])
 }
 
@@ -119,10 +120,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
         let read = Pin::new(&mut this.io).poll_read(cx, &mut some);
         let count = some.filled().len();
         if count > 0
-            && let Some(on_tls) = this.on_tls.take()
-            && is_tls(some.filled())
+            && let Some(take) = this.on_first_bytes.take()
+            && take(&this.io, some.filled())
         {
-            on_tls();
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         match &read {
             Poll::Ready(Ok(())) if count > 0 => this.state.has_read(count),

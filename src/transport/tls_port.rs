@@ -1,4 +1,5 @@
-//! The connection below TLS. A client that speaks plain HTTP gets a readable answer, instead of an alert of TLS.
+//! The connection below TLS. A client that speaks plain HTTP gets a readable answer, instead of an alert of TLS. One that speaks
+//! neither may be taken over before TLS has read anything.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,8 +17,8 @@ const ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; ch
 pub(crate) struct TlsPort<T> {
     io: T,
     state: State,
-    /// Called if the client speaks plain HTTP.
-    on_http: Option<Box<dyn FnOnce()>>,
+    /// Called with the first bytes. True if it has taken the connection, which is over here.
+    on_first_bytes: Option<Box<dyn FnOnce(&T, &[u8]) -> bool>>,
 }
 
 enum State {
@@ -31,8 +32,9 @@ enum State {
 }
 
 impl<T> TlsPort<T> {
-    pub(crate) fn new(io: T, on_http: impl FnOnce() + 'static) -> Self {
-        TlsPort { io, state: State::New, on_http: Some(Box::new(on_http)) }
+    /// Calls `take` with the first bytes that are read. If that is true, it has taken the connection over, and reading fails.
+    pub(crate) fn new(io: T, take: impl FnOnce(&T, &[u8]) -> bool + 'static) -> Self {
+        TlsPort { io, state: State::New, on_first_bytes: Some(Box::new(take)) }
     }
 
     pub(super) fn get_ref(&self) -> &T {
@@ -45,13 +47,23 @@ impl<T> TlsPort<T> {
 #[error("the client speaks plain HTTP")]
 struct PlainHttp;
 
+/// The error that ends a connection here that was taken over.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was taken over")]
+struct Taken;
+
+/// True if there was no handshake, because the connection was taken over.
+pub(crate) fn is_taken(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Taken>())
+}
+
 /// True if a handshake failed because the client speaks plain HTTP.
 pub(crate) fn is_plain_http(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<PlainHttp>())
 }
 
 /// A method of HTTP begins with a letter; a record of TLS does not (RFC 8446, section 5.1).
-fn is_http(bytes: &[u8]) -> bool {
+pub(crate) fn is_http(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(u8::is_ascii_uppercase)
 }
 
@@ -68,12 +80,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsPort<T> {
                 State::Tls => return Pin::new(&mut this.io).poll_read(cx, buf),
                 State::New => {
                     ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-                    let on_http = this.on_http.take();
-                    if !is_http(buf.filled().get(before..).unwrap_or_default()) {
+                    let first = buf.filled().get(before..).unwrap_or_default();
+                    if this.on_first_bytes.take().is_some_and(|take| take(&this.io, first)) {
+                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, Taken)));
+                    }
+                    if !is_http(first) {
                         this.state = State::Tls;
                         return Poll::Ready(Ok(()));
                     }
-                    on_http.into_iter().for_each(|tell| tell());
                     buf.set_filled(before);
                     this.state = State::Answering(ANSWER);
                 }
@@ -143,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn the_answer_to_plain_http_is_whole_and_everything_is_read() {
         let (mut client, server) = duplex(64);
-        let mut port = TlsPort::new(server, || {});
+        let mut port = TlsPort::new(server, |_, _| false);
         let ask = async {
             client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
             let mut answer = String::new();

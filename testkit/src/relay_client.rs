@@ -1,6 +1,7 @@
-//! Clients of a relay: what they say about a call, and their side of it over UDP.
+//! Clients of a relay: what they say about a call, and their side of it over UDP and TCP.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use stun_types::attribute::{AttributeType, RawAttribute, Username};
@@ -120,5 +121,43 @@ impl Side {
         answer.add_message_integrity(&credentials(&pwd(self.own)), IntegrityAlgorithm::Sha1).unwrap();
         answer.add_fingerprint().unwrap();
         answer.finish()
+    }
+}
+
+/// A client's connection, with a frame for each datagram.
+pub struct Line(pub TcpStream);
+
+impl Line {
+    pub fn open(relay: SocketAddr) -> Self {
+        let stream = TcpStream::connect(relay).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Line(stream)
+    }
+
+    pub fn send(&mut self, datagram: &[u8]) {
+        let length = u16::try_from(datagram.len()).unwrap();
+        self.0.write_all(&[&length.to_be_bytes(), datagram].concat()).unwrap();
+    }
+
+    /// Proves an address, as `side` does over UDP.
+    pub fn prove(&mut self, side: &Side) {
+        self.send(&side.new_check());
+        let check = self.receive();
+        self.send(&side.answer_to(&check));
+    }
+
+    pub fn receive(&mut self) -> Vec<u8> {
+        let mut length = [0; 2];
+        self.0.read_exact(&mut length).expect("a frame");
+        let mut frame = vec![0; u16::from_be_bytes(length).into()];
+        self.0.read_exact(&mut frame).unwrap();
+        frame
+    }
+
+    pub fn expect_end(&mut self) {
+        let end = self.0.read(&mut [0; 100]);
+        assert!(!matches!(end, Ok(1..)), "{end:?}");
+        let waited_in_vain = end.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        assert!(!waited_in_vain, "the connection is open");
     }
 }

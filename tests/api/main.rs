@@ -28,6 +28,7 @@ mod limits;
 mod liveness;
 mod media;
 mod odd_frames;
+mod one_port;
 mod ops;
 mod protocol;
 mod queue;

@@ -11,7 +11,7 @@ use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
 
 use crate::harness::guests::{call, join, respond};
 use crate::harness::messages::{message, relayed};
-use crate::harness::relay_client::{PATIENCE, Side, candidate, payload, sdp};
+use crate::harness::relay_client::{Line, Side, candidate, payload, sdp};
 use crate::harness::{RawClient, TestServer};
 
 const REAL: &str = "a=candidate:7 1 udp 2122 192.0.2.7 5 typ host";
@@ -19,41 +19,16 @@ const REAL: &str = "a=candidate:7 1 udp 2122 192.0.2.7 5 typ host";
 /// A server with a relay on loopback, and the address of that.
 fn with_relay(mode: RelayMode) -> (TestServer, SocketAddr) {
     let listen = vec![([127, 0, 0, 1], 0).into()];
-    let relay =
-        BoundRelay::bind(RelayConfig { listen, public: Vec::new(), tcp: true, private: true }).unwrap();
+    let relay = BoundRelay::bind(RelayConfig {
+        listen,
+        public: Vec::new(),
+        tcp: true,
+        tcp_port: Some(0),
+        private: true,
+    })
+    .unwrap();
     let address = relay.addresses()[0];
     (TestServer::start_with_relay(relay, |config| config.relay = mode), address)
-}
-
-/// A client's connection, with a frame for each datagram.
-struct Line(TcpStream);
-
-impl Line {
-    fn open(relay: SocketAddr) -> Self {
-        let stream = TcpStream::connect(relay).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Line(stream)
-    }
-
-    fn send(&mut self, datagram: &[u8]) {
-        let length = u16::try_from(datagram.len()).unwrap();
-        self.0.write_all(&[&length.to_be_bytes(), datagram].concat()).unwrap();
-    }
-
-    fn receive(&mut self) -> Vec<u8> {
-        let mut length = [0; 2];
-        self.0.read_exact(&mut length).expect("a frame");
-        let mut frame = vec![0; u16::from_be_bytes(length).into()];
-        self.0.read_exact(&mut frame).unwrap();
-        frame
-    }
-
-    fn expect_end(&mut self) {
-        let end = self.0.read(&mut [0; 100]);
-        assert!(!matches!(end, Ok(1..)), "{end:?}");
-        let waited_in_vain = end.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
-        assert!(!waited_in_vain, "the connection is open");
-    }
 }
 
 fn call_of(a: &mut RawClient, b: &mut RawClient, relay: SocketAddr) {
@@ -174,7 +149,7 @@ fn a_connection_that_proves_nothing_is_closed() {
 #[test]
 fn a_relay_may_do_without_tcp() {
     let listen = vec![([127, 0, 0, 1], 0).into()];
-    let config = RelayConfig { listen, public: Vec::new(), tcp: false, private: true };
+    let config = RelayConfig { listen, public: Vec::new(), tcp: false, tcp_port: None, private: true };
     let relay = BoundRelay::bind(config).unwrap();
     let address = relay.addresses()[0];
     let server = TestServer::start_with_relay(relay, |_| {});
@@ -330,8 +305,14 @@ fn room_codes_and_calls_get_the_candidate_too() {
 #[test]
 fn two_relays_do_not_share_a_port() {
     let (_server, address) = with_relay(RelayMode::Fallback);
-    let again =
-        BoundRelay::bind(RelayConfig { listen: vec![address], public: Vec::new(), tcp: true, private: true });
+    let listen = vec![address];
+    let again = BoundRelay::bind(RelayConfig {
+        listen,
+        public: Vec::new(),
+        tcp: true,
+        tcp_port: None,
+        private: true,
+    });
     let error = again.err().expect("a port that is taken").to_string();
     assert!(error.contains(&address.to_string()), "{error}");
 }

@@ -26,7 +26,7 @@ fn begin(server: &TestServer, id: &str, token: &str) -> RawClient {
     client
 }
 
-fn client(server: &TestServer, id: &str) -> RawClient {
+pub(crate) fn client(server: &TestServer, id: &str) -> RawClient {
     let mut client = begin(server, id, &token_of(id));
     client.expect_accepted();
     client.expect_open();

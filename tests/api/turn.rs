@@ -96,8 +96,14 @@ fn clients_meet_over_udp_tcp_tls_and_https() {
 #[test]
 fn the_relays_port_takes_turn_as_well() {
     let listen = vec![(LOCALHOST, 0).into()];
-    let relay =
-        BoundRelay::bind(RelayConfig { listen, public: Vec::new(), tcp: true, private: true }).unwrap();
+    let relay = BoundRelay::bind(RelayConfig {
+        listen,
+        public: Vec::new(),
+        tcp: true,
+        tcp_port: Some(0),
+        private: true,
+    })
+    .unwrap();
     let (turn, at_relay) = (turn(false, |_| {}), relay.addresses()[0]);
     let at_turn = turn.addresses()[0];
     let _server = with(turn, Some(relay), Listen::default());

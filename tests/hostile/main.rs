@@ -141,7 +141,10 @@ const ATTACKS: &[Attack] = &[
     attack!(turn::unpermitted_peers, "120,000 datagrams to peers that have not permitted them").flags(TURN),
     attack!(turn_floods::empty_messages, "empty ChannelData over 4 connections, of strangers and of clients")
         .flags(DEFAULT_TURN),
-    attack!(turn_floods::empty_frames, "empty, tiny and STUN frames to the relay over 8 connections"),
+    attack!(
+        turn_floods::empty_frames,
+        "empty, tiny and STUN frames to the relay and to the broker's port, over 8 connections"
+    ),
     attack!(turn_floods::empty_messages_in_tls, "empty ChannelData inside TLS over 4 connections"),
     attack!(turn_floods::tiny_datagrams, "ChannelData of one byte, as fast as one client can")
         .flags(SLOW_TURN),

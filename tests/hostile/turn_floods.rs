@@ -116,21 +116,33 @@ pub fn empty_messages(target: &mut Target) {
 
 pub fn empty_frames(_: &mut Target) {
     let relay = free_address();
-    let _program = Program::start(&["--relay", &relay.to_string(), "--relay_private"]);
+    let program = Program::start(&["--relay", &relay.to_string(), "--relay_private"]);
     // One frame of STUN first, so that the relay takes it for a client of a call.
-    let open = |number| {
-        let mut stream = connect_from(attacker(number), relay);
-        let _ = stream.write_all(&framed(&binding()));
-        stream
+    let open = |to: SocketAddr| {
+        move |number| {
+            let mut stream = connect_from(attacker(number), to);
+            let _ = stream.write_all(&framed(&binding()));
+            stream
+        }
     };
-    let serve = || {
-        let mut stream = connect(relay);
+    let ask = |to: SocketAddr| {
+        let mut stream = connect(to);
         stream.write_all(&framed(&binding())).expect("a connection");
         stream.read_exact(&mut [0; 34]).expect("an answer of STUN");
     };
-    flood("empty frames at the relay", 8, open, &[0, 0], serve);
-    flood("tiny frames at the relay", 8, open, &[0, 1, 0x80], serve);
-    flood("STUN at the relay", 8, open, &framed(&binding()), serve);
+    flood("empty frames at the relay", 8, open(relay), &[0, 0], || ask(relay));
+    flood("tiny frames at the relay", 8, open(relay), &[0, 1, 0x80], || ask(relay));
+    flood("STUN at the relay", 8, open(relay), &framed(&binding()), || ask(relay));
+    // The broker's port, with clients of HTTP.
+    let broker = program.address;
+    let serve = || {
+        ask(broker);
+        let mut client = RawClient::over(connect(broker), "client");
+        client.send_raw("GET /peerjs/id HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.expect_response().status, 200);
+    };
+    flood("STUN at the broker", 8, open(broker), &framed(&binding()), serve);
+    flood("nonsense at the broker", 8, |number| connect_from(attacker(number), broker), &[0], serve);
 }
 
 pub fn empty_messages_in_tls(_: &mut Target) {

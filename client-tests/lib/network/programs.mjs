@@ -61,6 +61,14 @@ export const reachByTcp = (machine, address) => run(machine, ({ address, port })
   require('node:net').connect(port, address).on('connect', () => done(true));
 }), { address, port: Number(ECHO[0]) });
 
+/** Ready when something listens at a port of a machine. */
+export const listensOn = (machine, address, port) => run(machine, ({ address, port }) => new Promise((done) => {
+  const look = () => require('node:net').connect(port, address)
+    .on('connect', () => done(true))
+    .on('error', () => setTimeout(look, 50));
+  look();
+}), { address, port });
+
 /** Runs a function in a node on a machine; resolves with its result. */
 function run(machine, script, argument) {
   const source = `(${script})(${JSON.stringify(argument)}).then((result) => process.send(result, () => process.exit()))`;

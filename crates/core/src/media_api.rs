@@ -125,8 +125,10 @@ pub struct RelayConfig {
     /// The addresses that clients are told instead, for a machine behind a NAT that leads its ports here: at most one of each
     /// family.
     pub public: Vec<IpAddr>,
-    /// True to take TCP connections at the same addresses as well, for networks without UDP.
+    /// True to take TCP connections at the same addresses as well, for networks without UDP. The broker's port takes them too.
     pub tcp: bool,
+    /// The other TCP port that clients are told. `None` is that of the broker, if clients can reach it; 0 tells them none.
+    pub tcp_port: Option<u16>,
     /// True if clients may have private addresses and those of this machine, as in a local network.
     pub private: bool,
 }

@@ -1,12 +1,13 @@
 //! A relay for calls that cannot go directly. Clients need no settings for it.
 //!
-//! The broker sees the ICE credentials of both sides in their offer and answer, and adds one candidate to each that leads to
+//! The broker sees the ICE credentials of both sides in their offer and answer, and adds candidates to each that lead to
 //! this relay. Clients check it like every other candidate. A check names its call, and proves by its integrity that it comes
 //! from one of the two clients; an address is a client's when it has answered a check of our own. Datagrams go on unchanged
 //! between the addresses of both sides, so DTLS and SRTP stay between the clients.
 
 mod call;
 mod calls;
+mod candidates;
 mod endpoint;
 mod load;
 mod offers;
@@ -18,28 +19,26 @@ mod tests;
 mod timer;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, OnceLock};
 
+use bytes::BytesMut;
 use dashmap::DashMap;
 use peerbroker_core::media_api::{CandidateNudge, MediaContext, Parties, RelayConfig, RelayTotals};
 use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use crate::datapath::sockets::{BadMediaAddress, Sockets};
+use crate::datapath::sockets::{self, BadMediaAddress, Ports, Service as _, Sockets};
 use crate::datapath::streams::Connections;
 use crate::turn::Turn;
 use calls::Calls;
-use service::{Service, Streams};
+use candidates::{Address, Candidates, OtherPort};
+use endpoint::Listener;
+use service::{Service, Streams, may_be_frame};
 
 /// Maximum of clients that have to be told to come and wait for it.
 const MAX_NUDGES: usize = 1024;
-
-/// The priority of the candidates: below all of a client's own (RFC 8445, section 5.1.2.1).
-const PRIORITY: u32 = 255;
-
-/// The priority of those over TCP.
-const PRIORITY_OF_TCP: u32 = 127;
 
 /// A relay whose ports are bound, and which does nothing yet: see [`start`](Self::start).
 pub struct BoundRelay {
@@ -50,9 +49,14 @@ pub struct BoundRelay {
 /// A relay that is running. It ends when this is dropped.
 pub struct Relay {
     calls: Arc<Calls>,
-    advertised: Vec<SocketAddr>,
+    /// Serves connections that the broker has accepted.
+    service: Service,
+    addresses: Vec<Address>,
     tcp: bool,
-    candidates: Vec<String>,
+    tcp_port: Option<u16>,
+    candidates: Candidates,
+    /// The same with the broker's port, once clients are told that.
+    with_broker: OnceLock<Candidates>,
     _open: watch::Sender<()>,
 }
 
@@ -76,25 +80,38 @@ impl BoundRelay {
         turn: Option<&Turn>,
     ) -> Option<(Relay, Receiver<CandidateNudge>)> {
         let advertised = self.addresses();
-        let BoundRelay { config: RelayConfig { private, tcp, .. }, sockets } = self;
+        let BoundRelay { config: RelayConfig { private, tcp, tcp_port, .. }, sockets } = self;
         let own = sockets.addresses().chain(advertised.iter().copied()).collect();
+        let addresses: Vec<Address> =
+            sockets.addresses().zip(advertised).map(|(bound, told)| Address { bound, told }).collect();
         let (wakes, woken) = sync_channel(MAX_NUDGES);
         let connections = Connections::new(Arc::clone(&context.host));
         let streams = Arc::new(Streams { connections, outboxes: DashMap::new() });
         let (threads, turn) = (context.threads.clone(), turn.and_then(Turn::for_relay));
         let calls = Arc::new(Calls::new(context, own, private, wakes));
         let (open, closed) = watch::channel(());
-        let started = sockets.start("relay", &threads, &closed, |ports| Service {
+        let service = |ports: &Ports| Service {
             ports: Arc::clone(ports),
             streams: Arc::clone(&streams),
             calls: Arc::clone(&calls),
             turn: turn.clone(),
             counters: calls.add_thread(),
-        });
-        match started {
+        };
+        let of_broker = service(&sockets.ports());
+        match sockets.start("relay", &threads, &closed, service) {
             Ok(()) => {
-                let candidates = candidates(&advertised, tcp, 0).collect();
-                Some((Relay { calls, advertised, tcp, candidates, _open: open }, woken))
+                let named = tcp_port.filter(|port| *port != 0).map(OtherPort::Named);
+                let relay = Relay {
+                    calls,
+                    service: of_broker,
+                    candidates: Candidates::new(&addresses, tcp, named),
+                    addresses,
+                    tcp,
+                    tcp_port,
+                    with_broker: OnceLock::new(),
+                    _open: open,
+                };
+                Some((relay, woken))
             }
             Err(error) => {
                 log::error!("there is no relay: {error}");
@@ -122,12 +139,43 @@ impl Relay {
 
     /// The candidates that lead here: lines of a description without their `a=` and their end.
     pub fn candidates(&self) -> &[String] {
-        &self.candidates
+        self.told().lines()
     }
 
     /// Candidates that differ from all earlier ones of a client. Browsers ignore known candidates.
     pub fn new_candidates(&self, times: u8) -> impl Iterator<Item = String> {
-        candidates(&self.advertised, self.tcp, times)
+        self.told().renewed(times)
+    }
+
+    fn told(&self) -> &Candidates {
+        self.with_broker.get().unwrap_or(&self.candidates)
+    }
+
+    /// Tells clients from now on the address of a broker that gives connections to [`serve`](Self::serve), unless the operator has
+    /// named another port, or none.
+    pub fn name_broker(&self, broker: SocketAddr) {
+        if self.tcp_port.is_none() {
+            let with_broker = Candidates::new(&self.addresses, self.tcp, Some(OtherPort::Of(broker)));
+            // A broker is bound once.
+            let _ = self.with_broker.set(with_broker);
+        }
+    }
+
+    /// True if a connection that begins with this byte is for the relay, and not for TLS or HTTP.
+    pub fn takes(&self, first: u8) -> bool {
+        self.tcp && may_be_frame(first)
+    }
+
+    /// Serves a client whose connection the broker has accepted. `read` has its first bytes. Ends at once if there are too many
+    /// connections.
+    pub fn serve(&self, stream: TcpStream, read: &[u8]) -> impl Future<Output = ()> + use<> {
+        let (service, read) = (self.service.clone(), BytesMut::from(read));
+        async move {
+            let Ok(from) = stream.peer_addr() else { return };
+            let Some(_place) = service.admit(from) else { return };
+            sockets::shorten_buffer(&stream);
+            service.serve_at(Listener::Broker, stream, from, read).await;
+        }
     }
 
     /// True if an offer of `offerer` waits for an answer.
@@ -144,21 +192,4 @@ impl Relay {
     pub fn totals(&self) -> RelayTotals {
         self.calls.totals()
     }
-}
-
-/// A candidate for each address and transport. No two have the same foundation, nor those of different `times` the same
-/// priority.
-fn candidates(advertised: &[SocketAddr], tcp: bool, times: u8) -> impl Iterator<Item = String> {
-    let transports =
-        [Some((PRIORITY, "udp", "")), tcp.then_some((PRIORITY_OF_TCP, "tcp", " tcptype passive"))];
-    let of_transport = move |(priority, transport, more)| {
-        let candidate = move |address: &SocketAddr| {
-            let (ip, port, priority) = (address.ip(), address.port(), priority - u32::from(times));
-            format!("1 {transport} {priority} {ip} {port} typ host{more}")
-        };
-        advertised.iter().map(candidate)
-    };
-    let first = usize::from(times) * advertised.len() * transports.iter().flatten().count() + 1;
-    let all = transports.into_iter().flatten().flat_map(of_transport);
-    all.enumerate().map(move |(number, candidate)| format!("candidate:{} {candidate}", first + number))
 }

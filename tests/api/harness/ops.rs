@@ -55,7 +55,8 @@ pub fn with_everything() -> (TestServer, Api) {
     let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, tokens: ApiTokens::default() };
     let listen = Listen { ops: Some(ops), tls: Some(tls), ..Listen::default() };
     let ports = || vec![([127, 0, 0, 1], 0).into()];
-    let relay = RelayConfig { listen: ports(), public: Vec::new(), tcp: true, private: true };
+    let relay =
+        RelayConfig { listen: ports(), public: Vec::new(), tcp: true, tcp_port: Some(0), private: true };
     let turn = TurnConfig {
         listen: ports(),
         public: Vec::new(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use peerbroker_core::threads::{Panic, Threads};
 use quinn_udp::{RecvMeta, UdpSockRef};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -99,6 +99,11 @@ impl Sockets {
         self.udp.first().into_iter().flat_map(|ports| ports.iter()).map(|port| port.bound())
     }
 
+    /// The ports of one thread.
+    pub(crate) fn ports(&self) -> Ports {
+        self.udp.first().cloned().unwrap_or_default()
+    }
+
     /// The addresses that clients are told: a public one of its family in place of each, if there is one.
     pub(crate) fn advertised(&self, public: &[IpAddr]) -> Vec<SocketAddr> {
         let told = |bound: SocketAddr| {
@@ -164,6 +169,12 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(1024)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// Gives a connection that another server has accepted the send buffer that those of our own ports have.
+pub(crate) fn shorten_buffer(stream: &TcpStream) {
+    // With the other one, datagrams would only come later.
+    let _ = SockRef::from(stream).set_send_buffer_size(SEND_BUFFER);
 }
 
 /// Handles the datagrams of a UDP port.

@@ -249,7 +249,7 @@ impl Calls {
             return Err(Dropped::Address);
         }
         let now = self.context.clock.now();
-        if self.known(from).is_none() && !self.strangers.admit(from.address().ip(), now) {
+        if self.known(from).is_none() && !self.admits_stranger(from, now) {
             return Err(Dropped::TooMuch);
         }
         if request.username().is_none() {
@@ -284,7 +284,7 @@ impl Calls {
         counters: &TrafficCounters,
     ) -> Result<Outcome<'a>, Dropped> {
         let (now, known) = (self.context.clock.now(), self.known(from));
-        if known.is_none() && !self.strangers.admit(from.address().ip(), now) {
+        if known.is_none() && !self.admits_stranger(from, now) {
             return Err(Dropped::TooMuch);
         }
         // An answer to our own check names its call. So a client may use the same address for another call.
@@ -386,7 +386,16 @@ impl Calls {
 
     fn may_be_client(&self, from: Endpoint) -> bool {
         let address = from.address();
-        address.port() != 0 && (self.private || is_public(address.ip())) && !self.own.contains(&address)
+        // Over TCP, nobody forges an address, and a proxy may have a private one.
+        let is_allowed = from.is_tcp() || self.private || is_public(address.ip());
+        address.port() != 0 && is_allowed && !self.own.contains(&address)
+    }
+
+    /// Counts a datagram of an address that has proved nothing. False if it is too many.
+    fn admits_stranger(&self, from: Endpoint, now: u64) -> bool {
+        let ip = from.address().ip();
+        // A proxy of this machine has one address for all of its clients. Each connection has a rate limit in any case.
+        from.is_tcp() && ip.is_loopback() || self.strangers.admit(ip, now)
     }
 
     /// Forgets calls that are over, and offers of clients that have left.

@@ -16,7 +16,14 @@ pub(super) struct Endpoint {
 pub(super) enum Transport {
     Udp,
     /// A connection that the client has opened, with a frame for each datagram.
-    Tcp,
+    Tcp(Listener),
+}
+
+/// The server that accepted a connection. Two clients behind a NAT may come to both from one address and port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Listener {
+    Relay,
+    Broker,
 }
 
 impl Endpoint {
@@ -24,8 +31,12 @@ impl Endpoint {
         Self::new(address, Transport::Udp)
     }
 
-    pub(super) fn tcp(address: SocketAddr) -> Self {
-        Self::new(address, Transport::Tcp)
+    pub(super) fn tcp(address: SocketAddr, listener: Listener) -> Self {
+        Self::new(address, Transport::Tcp(listener))
+    }
+
+    pub(super) fn is_tcp(self) -> bool {
+        matches!(self.transport, Transport::Tcp(_))
     }
 
     fn new(address: SocketAddr, transport: Transport) -> Self {
@@ -52,7 +63,7 @@ impl Transport {
     pub(super) fn head_start(self) -> u64 {
         match self {
             Transport::Udp => 1000,
-            Transport::Tcp => 2000,
+            Transport::Tcp(_) => 2000,
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
 use super::calls::Calls;
-use super::endpoint::{Endpoint, Outgoing, Transport};
+use super::endpoint::{Endpoint, Listener, Outgoing, Transport};
 use super::offers::OfferId;
 use super::session::CONSENT;
 use crate::datapath::burst;
@@ -52,8 +52,7 @@ pub(super) struct Service {
 /// The TCP connections of all threads. A client that reads slowly loses datagrams, as it would on a slow line.
 pub(super) struct Streams {
     pub(super) connections: Connections,
-    /// By the address of the client.
-    pub(super) outboxes: DashMap<SocketAddr, Arc<Outbox>>,
+    pub(super) outboxes: DashMap<Endpoint, Arc<Outbox>>,
 }
 
 impl sockets::Service for Service {
@@ -80,16 +79,9 @@ impl sockets::Service for Service {
         self.streams.connections.admit(from, MAX_CONNECTIONS)
     }
 
-    async fn serve(&self, mut stream: TcpStream, from: SocketAddr) {
-        let opened = Instant::now();
-        let greeting = timeout(OfCall::TO_PROVE, greeting(&mut stream)).await;
-        let Ok(Some((language, read))) = greeting else { return };
-        match (language, &self.turn) {
-            (Spoken::Framed, _) => self.serve_call(stream.split(), from, opened, read).await,
-            (Spoken::Turn, Some(turn)) => turn.serve_counted(stream, read, from).await,
-            // The TURN server has TLS at its own port.
-            (Spoken::Turn | Spoken::Tls | Spoken::Unknown, _) => {}
-        }
+    async fn serve(&self, stream: TcpStream, from: SocketAddr) {
+        let read = BytesMut::with_capacity(GREETING);
+        self.serve_at(Listener::Relay, stream, from, read).await;
     }
 
     async fn keep_time(&self) {
@@ -103,11 +95,32 @@ impl sockets::Service for Service {
 }
 
 impl Service {
+    /// Serves a connection until it ends. `read` has its first bytes.
+    pub(super) async fn serve_at(
+        &self,
+        listener: Listener,
+        mut stream: TcpStream,
+        from: SocketAddr,
+        read: BytesMut,
+    ) {
+        let opened = Instant::now();
+        let greeting = timeout(OfCall::TO_PROVE, greeting(&mut stream, read)).await;
+        let Ok(Some((language, read))) = greeting else { return };
+        match (language, &self.turn) {
+            (Spoken::Framed, _) => {
+                self.serve_call(stream.split(), Endpoint::tcp(from, listener), opened, read).await;
+            }
+            (Spoken::Turn, Some(turn)) => turn.serve_counted(stream, read, from).await,
+            // The TURN server has TLS at its own port.
+            (Spoken::Turn | Spoken::Tls | Spoken::Unknown, _) => {}
+        }
+    }
+
     /// Serves a client of a call on a connection that was `opened` then. `read` has its first bytes.
     pub(super) async fn serve_call(
         &self,
         stream: (impl AsyncRead, impl AsyncWrite),
-        from: SocketAddr,
+        from: Endpoint,
         opened: Instant,
         read: BytesMut,
     ) {
@@ -142,8 +155,8 @@ impl Service {
     fn send(&self, to: Endpoint, bytes: &[u8], size: usize) {
         let address = to.address();
         let has_room = match to.transport {
-            Transport::Tcp => {
-                let outbox = self.streams.outboxes.get(&address).map(|outbox| Arc::clone(&outbox));
+            Transport::Tcp(_) => {
+                let outbox = self.streams.outboxes.get(&to).map(|outbox| Arc::clone(&outbox));
                 let lost = |outbox: Arc<Outbox>| {
                     bytes.chunks(size.max(1)).filter(|datagram| !send_frame(datagram, &outbox)).count()
                 };
@@ -164,7 +177,7 @@ impl Service {
 /// The connection of a client of a call.
 struct OfCall<'a> {
     service: &'a Service,
-    from: SocketAddr,
+    from: Endpoint,
     outbox: &'a Arc<Outbox>,
     /// The offer that its client is about to answer.
     answers: Mutex<Option<OfferId>>,
@@ -173,9 +186,9 @@ struct OfCall<'a> {
 impl Drop for OfCall<'_> {
     fn drop(&mut self) {
         // Its client may have opened another one at the same address.
-        let is_own = |_: &SocketAddr, outbox: &Arc<Outbox>| Arc::ptr_eq(outbox, self.outbox);
+        let is_own = |_: &Endpoint, outbox: &Arc<Outbox>| Arc::ptr_eq(outbox, self.outbox);
         if self.service.streams.outboxes.remove_if(&self.from, is_own).is_some() {
-            self.service.calls.leave(Endpoint::tcp(self.from));
+            self.service.calls.leave(self.from);
         }
     }
 }
@@ -196,7 +209,7 @@ impl Protocol for OfCall<'_> {
     }
 
     fn receive(&self, datagram: &[u8]) -> Option<Sender> {
-        let (from, calls) = (Endpoint::tcp(self.from), &self.service.calls);
+        let (from, calls) = (self.from, &self.service.calls);
         let sender = match calls.is_client(from) {
             true => Sender::Client { bytes_per_second: calls.limits().bytes_per_second },
             false => Sender::Stranger,
@@ -213,7 +226,7 @@ impl Protocol for OfCall<'_> {
     fn patience(&self, silent_since: Instant) -> Option<Instant> {
         let (end, now) = (silent_since + SILENT, Instant::now());
         let calls = &self.service.calls;
-        let next = if calls.is_client(Endpoint::tcp(self.from)) {
+        let next = if calls.is_client(self.from) {
             Some(end)
         } else {
             // Browsers check from the moment that they have an offer, and never open a second connection. A page that waits for all
@@ -227,9 +240,8 @@ impl Protocol for OfCall<'_> {
     }
 }
 
-/// Returns the protocol that a client speaks, and the bytes that were read to know it. `None` if it ends before.
-async fn greeting(stream: &mut TcpStream) -> Option<(Spoken, BytesMut)> {
-    let mut read = BytesMut::with_capacity(GREETING);
+/// Returns the protocol that a client speaks, and the bytes that were `read` to know it. `None` if it ends before.
+async fn greeting(stream: &mut TcpStream, mut read: BytesMut) -> Option<(Spoken, BytesMut)> {
     loop {
         if let Some(language) = spoken(&read) {
             return Some((language, read));
@@ -246,6 +258,12 @@ const MAX_FRAME: usize = 1600;
 
 /// Bytes of the length in front of a frame.
 const LENGTH: usize = 2;
+
+/// True if a connection may begin with a frame, by its first byte: TLS (RFC 8446, section 5.1) and methods of HTTP begin with
+/// larger ones.
+pub(super) fn may_be_frame(first: u8) -> bool {
+    usize::from(first) <= MAX_FRAME >> u8::BITS
+}
 
 /// The protocol that a client speaks on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,6 +316,15 @@ mod tests {
             (&[], None),
         ] {
             assert_eq!(spoken(first), expected, "{first:?}");
+        }
+    }
+
+    #[test]
+    fn neither_tls_nor_http_begins_like_a_frame() {
+        let framed = [0, 20, 0, 1, 0, 0, 0x21, 0x12];
+        assert!(may_be_frame(framed[0]) && may_be_frame(6));
+        for first in [7, 0x16, b'\r', b'\n', b'C', b'G', b'O', b'P'] {
+            assert!(!may_be_frame(first), "{first}");
         }
     }
 

@@ -3,7 +3,7 @@
 use peerbroker_core::media_api::Dropped;
 use peerbroker_core::wire::IceCredentials;
 
-use super::endpoint::{Endpoint, Outgoing, Transport};
+use super::endpoint::{Endpoint, Listener, Outgoing, Transport};
 use super::stun::{self, Role, Stun, Transaction};
 
 /// Most checks that are remembered until they are answered.
@@ -119,7 +119,10 @@ impl Session {
         if !address.is_proved() {
             // Never longer than the request, whoever sent it.
             address.unanswered = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-            side.hold(from, bytes);
+            // The address over UDP will prove itself first, and its check shall not wait for its repetition then.
+            if !from.is_tcp() || !side.holds_over_udp() {
+                side.hold(from, bytes);
+            }
             if side.is_turn_of(from, now.saturating_sub(begun), now) {
                 outcome.send.extend(side.challenge(from, number, &username));
             }
@@ -157,7 +160,7 @@ impl Session {
 
     /// The time at which that is due again.
     pub(super) fn next_time(&self, now: u64) -> u64 {
-        let for_tcp = self.begun + Transport::Tcp.head_start();
+        let for_tcp = self.begun + Transport::Tcp(Listener::Relay).head_start();
         if now < for_tcp { for_tcp } else { now + rand::random_range(KEEP_OPEN) }
     }
 
@@ -369,6 +372,10 @@ impl Side {
         self.held = Some(Box::new((from, check.into())));
     }
 
+    fn holds_over_udp(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| !held.0.is_tcp())
+    }
+
     /// The address that datagrams for this side go to.
     fn way(&self, now: u64) -> Option<Endpoint> {
         let agreed = || self.addresses.iter().filter(|address| address.agrees(now));
@@ -380,14 +387,14 @@ impl Side {
 
     /// True if an address may prove itself, in a call of that age. TCP is for clients that do not come over UDP.
     fn is_turn_of(&self, at: Endpoint, age: u64, now: u64) -> bool {
-        let has_better = at.transport == Transport::Tcp && self.has_udp(|address| address.speaks(now));
+        let has_better = at.is_tcp() && self.has_udp(|address| address.speaks(now));
         age >= at.transport.head_start() && !has_better
     }
 
     /// The addresses that have to be checked now.
     fn due(&self, age: u64, now: u64) -> impl Iterator<Item = Endpoint> {
         let needs_tcp = !self.has_udp(|address| address.agrees(now));
-        let is_kept = move |address: &Address| needs_tcp || address.at.transport == Transport::Udp;
+        let is_kept = move |address: &Address| needs_tcp || !address.at.is_tcp();
         let due = self.addresses.iter().filter(move |address| match address.is_proved() {
             false => self.is_turn_of(address.at, age, now),
             true => address.agrees(now) && !address.agrees_lately(now) && is_kept(address),
@@ -396,7 +403,7 @@ impl Side {
     }
 
     fn has_udp(&self, is_fine: impl Fn(&Address) -> bool) -> bool {
-        let is_udp = |address: &&Address| address.at.transport == Transport::Udp && address.is_proved();
+        let is_udp = |address: &&Address| !address.at.is_tcp() && address.is_proved();
         self.addresses.iter().filter(is_udp).any(is_fine)
     }
 

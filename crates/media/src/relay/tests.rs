@@ -5,7 +5,6 @@ mod connections;
 mod limits;
 mod world;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use world::{Client, World, addr};
@@ -296,21 +295,28 @@ fn a_client_that_is_there_is_not_told_to_come() {
 }
 
 #[test]
-fn candidates_that_are_told_again_are_always_new() {
-    let advertised = ["198.51.100.1:3478", "[2001:db8::1]:3478"].map(|at| addr(at).address());
-    let all: Vec<String> = (0..=8).flat_map(|times| super::candidates(&advertised, true, times)).collect();
-    let part = |at: usize| move |line: &String| line.split(' ').nth(at).unwrap().to_owned();
-    let foundations: HashSet<String> = all.iter().map(part(0)).collect();
-    assert_eq!(foundations.len(), all.len());
-    let priorities: HashSet<String> = all.iter().map(part(3)).collect();
-    assert_eq!((priorities.len(), priorities.contains("0")), (18, false));
+fn a_check_over_tcp_does_not_delay_the_way_over_udp() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.begin("a", "b", "1", ["aufrag", "bufrag"]);
+    let check = caller.check(false);
+    world.send(caller.at, &check);
+    for over_tcp in ["1.1.1.1:2000 over TCP", "1.1.1.1:2001 over the broker's TCP"] {
+        let over_tcp = caller.from(over_tcp);
+        world.send(over_tcp.at, &over_tcp.check(false));
+    }
+    world.advance(Duration::from_secs(1));
+    let [challenge] = &world.received(caller.at)[..] else { panic!("no challenge") };
+    world.prove(&callee);
+    world.send(caller.at, &caller.answer(challenge));
+    // At once, without another check of the caller.
+    assert_eq!(world.received(callee.at), [check]);
 }
 
 #[test]
 fn one_side_may_come_over_tcp() {
     let world = World::new(|_| {});
     let [caller, callee] = world.call("a", "b");
-    let caller = caller.from("tcp:1.1.1.1:1000");
+    let caller = caller.from("1.1.1.1:1000 over TCP");
     world.advance(Duration::from_secs(1));
     world.join(&caller, &callee);
     world.send(caller.at, b"\x80x");
@@ -326,14 +332,14 @@ fn one_side_may_come_over_tcp() {
 fn tcp_waits_for_the_others_and_is_not_used_while_udp_works() {
     let world = World::new(|_| {});
     let [caller, _] = world.call("a", "b");
-    let over_tcp = caller.from("tcp:1.1.1.1:2000");
+    let over_tcp = caller.from("1.1.1.1:2000 over TCP");
     world.send(over_tcp.at, &over_tcp.check(false));
     assert!(world.received(over_tcp.at).is_empty());
     world.advance(Duration::from_secs(1));
     assert_eq!(world.received(over_tcp.at).len(), 1);
 
     let [caller, _] = world.call_with("a", "b", "2", ["ufragA", "ufragB"]);
-    let over_tcp = caller.from("tcp:1.1.1.1:3000");
+    let over_tcp = caller.from("1.1.1.1:3000 over TCP");
     world.send(over_tcp.at, &over_tcp.check(false));
     world.prove(&caller);
     world.advance(Duration::from_secs(1));
@@ -349,7 +355,7 @@ fn tcp_waits_for_the_others_and_is_not_used_while_udp_works() {
 fn an_address_is_none_after_its_connection_has_closed() {
     let world = World::new(|_| {});
     let [caller, callee] = world.call("a", "b");
-    let caller = caller.from("tcp:1.1.1.1:1000");
+    let caller = caller.from("1.1.1.1:1000 over TCP");
     world.advance(Duration::from_secs(1));
     world.join(&caller, &callee);
     world.calls.leave(caller.at);

@@ -25,6 +25,7 @@ const PROXIED: Need = Need("--proxied", |draft| draft.config.proxied);
 const ACME: Need = Need("--acme", |draft| !draft.acme.names.is_empty());
 const REGISTRATION: Need = Need("--registration open", |draft| draft.config.registration.open);
 const REDIS: Need = Need("--redis", |draft| !draft.cluster.redis.url.is_empty());
+const RELAY: Need = Need("--relay", |draft| !draft.relay.listen.is_empty());
 const TURN: Need = Need("--turn", |draft| !draft.turn.is_empty());
 const CREDENTIALS: Need =
     Need("--turn or --turn_url", |draft| !draft.turn.is_empty() || !draft.config.ice.turn_urls.is_empty());
@@ -138,6 +139,8 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "What the relay does for calls of the built-in key: fallback carries those that cannot go directly, always carries all and withholds addresses, off none", "").live().of(KEY),
             Row::new("relay_tcp", |d| &mut d.relay.tcp, switch(),
                 "Relay over TCP as well, at the same address and port, for networks without UDP", "").of(NODE),
+            Row::new("relay_tcp_port", |d| &mut d.relay.tcp_port, port(),
+                "TCP port that clients are told besides the relay's, as in 443; 0 means none", "It must lead to --port, which takes the relay's clients too. Set it if a NAT or a TCP proxy changes the port. A proxy for HTTP cannot pass on these clients. See [one port](CALLS.md#one-port-for-everything).").unset("that of --port; none with --proxied").needs(&RELAY).of(NODE),
             Row::new("relay_private", |d| &mut d.relay.private, switch(),
                 "Relay for clients with private addresses too, as in a local network", "").of(NODE),
             Row::new("relay_calls", |d| &mut d.config.relay_limits.calls, number(&COUNT, ANY),

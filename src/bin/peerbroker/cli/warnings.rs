@@ -149,6 +149,8 @@ mod tests {
             (&["--rooms", "5"], &[]),
             (&["--acme_email", "a@b.example"], &["--acme_email does nothing without --acme"]),
             (&["--acme", "example.org", "--acme_http_port", "0", "--data_dir", "d"], &[]),
+            (&["--relay_tcp_port", "443"], &["--relay_tcp_port does nothing without --relay"]),
+            (&["--relay_tcp_port", "443", "--relay", "10.0.0.1"], &[]),
             (&["--turn_allocations", "5"], &["--turn_allocations does nothing without --turn"]),
             (&["--turn_allocations", "5", "--turn", "10.0.0.1"], &[]),
         ] {

@@ -1,5 +1,7 @@
 //! Attacks by strangers and by clients.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::world::{World, addr, binding};
@@ -82,6 +84,18 @@ fn addresses_that_are_not_public_and_those_of_the_relay_are_never_learned() {
         assert!(world.received(there.at).is_empty(), "{address}");
     }
     assert_eq!(world.calls.totals().traffic.dropped[Dropped::Address as usize], 12);
+}
+
+#[test]
+fn over_tcp_an_address_may_be_private_because_a_proxy_may_have_it() {
+    let world = World::new(|_| {});
+    let [caller, callee] = world.begin("a", "b", "1", ["aufrag", "bufrag"]);
+    world.advance(Duration::from_secs(2));
+    let [caller, callee] =
+        [caller.from("127.0.0.1:1000 over the broker's TCP"), callee.from("10.0.0.1:1000 over TCP")];
+    world.join(&caller, &callee);
+    world.send(caller.at, b"\x80x");
+    assert_eq!(world.received(callee.at), [b"\x80x"]);
 }
 
 #[test]

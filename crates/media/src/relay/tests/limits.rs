@@ -23,6 +23,19 @@ fn an_answer_begins_a_call_only_if_its_offer_came_by_lately() {
 }
 
 #[test]
+fn strangers_of_one_address_have_a_rate_limit_except_over_a_proxy_of_this_machine() {
+    let world = World::new(|_| {});
+    let answered = |from: &str| {
+        let at = addr(from);
+        (0..1200).for_each(|_| world.send(at, &binding()));
+        world.received(at).len()
+    };
+    assert_eq!(answered("1.1.1.1:1000"), 1000);
+    assert_eq!(answered("2.2.2.2:1000 over the broker's TCP"), 1000);
+    assert_eq!(answered("127.0.0.1:1000 over the broker's TCP"), 1200);
+}
+
+#[test]
 fn a_client_has_a_limit_of_offers_that_wait() {
     let world = World::new(|_| {});
     let offered = (0..300).filter(|number| world.offer("a", "b", &number.to_string(), "aufrag")).count();

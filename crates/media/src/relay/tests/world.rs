@@ -15,7 +15,7 @@ use stun_types::message::{
 
 use crate::datapath::counters::TrafficCounters;
 use crate::relay::calls::Calls;
-use crate::relay::endpoint::{Endpoint, Outgoing};
+use crate::relay::endpoint::{Endpoint, Listener, Outgoing};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::media_api::{
     CandidateNudge, Host, LiveLimits, MediaContext, MediaLimits, Parties, Permit, RelayLimits,
@@ -71,9 +71,13 @@ pub(super) struct Client {
     is_controlling: bool,
 }
 
+/// As in `1.1.1.1:1000`, `1.1.1.1:1000 over TCP` or `1.1.1.1:1000 over the broker's TCP`.
 pub(super) fn addr(text: &str) -> Endpoint {
-    match text.strip_prefix("tcp:") {
-        Some(text) => Endpoint::tcp(text.parse().unwrap()),
+    let tcp = |text: &str, listener| Endpoint::tcp(text.parse().unwrap(), listener);
+    match text.split_once(" over ") {
+        Some((text, "TCP")) => tcp(text, Listener::Relay),
+        Some((text, "the broker's TCP")) => tcp(text, Listener::Broker),
+        Some((_, other)) => panic!("{other}"),
         None => Endpoint::udp(text.parse().unwrap()),
     }
 }

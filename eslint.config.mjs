@@ -45,9 +45,12 @@ export default [
     languageOptions: { sourceType: 'commonjs', globals: globals.node },
   },
   {
-    // The server joins these into one script: `{{ice}}` is the place of the other.
+    // The server joins these into one script: `{{ice}}` and `{{restart}}` are the places of the others.
     files: ['static/parts/*.js'],
-    languageOptions: { sourceType: 'script', globals: { ice: 'readonly', iceServersOfPeers: 'readonly' } },
+    languageOptions: {
+      sourceType: 'script',
+      globals: { ice: 'readonly', iceServersOfPeers: 'readonly', restart: 'readonly', iceRestarts: 'readonly' },
+    },
     rules: { 'no-redeclare': 'off', 'no-unused-expressions': 'off', 'no-unused-vars': ['error', { vars: 'local' }] },
   },
 ];

@@ -48,6 +48,23 @@ export class Client extends Page {
     return this.ask('reconnect');
   }
 
+  /** The same if the browser has not noticed yet that the connection is lost. */
+  renew() {
+    return this.ask('renew');
+  }
+
+  /** From now on tells 'path …' with each state of ICE, 'connection closed' and 'broker lost', with the seconds from now. */
+  follow() {
+    return this.ask('follow');
+  }
+
+  /** Loads the PeerJS of a broker in place of the page's own. */
+  loadServed({ host, port }) {
+    return this.run((url) => new Promise((done, failed) => {
+      document.head.append(Object.assign(document.createElement('script'), { src: url, onload: done, onerror: failed }));
+    }), `http://${host}:${port}/peerjs.js`);
+  }
+
   /** Has the page reconnect whenever it is disconnected; then it tells 'back', or 'failed'. */
   stay() {
     return this.ask('stay');

@@ -2,9 +2,10 @@
 //
 // - `works`: resolves when what is said from now on arrives;
 // - `ways`: how each side goes, as `Client.way` tells;
-// - `again`: resolves when they are connected anew. The call demo leaves that to people.
+// - `again`: resolves when they are connected anew. The call demo leaves that to people;
+// - `clients`: both clients of PeerJS, where the test has them.
 //
-// `a` and `b` are options of browsers: see `launchOn`.
+// `a` and `b` are options of browsers: see `launchOn`. With `served`, a page has the PeerJS of the server.
 
 import assert from 'node:assert/strict';
 import { PATIENCE } from './within.mjs';
@@ -21,6 +22,7 @@ export const data = (version) => async (stage, server, options) => {
     works: async () => assert.equal(await line.echo('hello'), 'hello'),
     ways: () => Promise.all([alice.way(), bob.way()]),
     again: () => alice.connect('bob'),
+    clients: [alice, bob],
   };
 };
 
@@ -36,6 +38,7 @@ export const media = (version) => async (stage, server, options) => {
     works: () => seeEachOther(alice, bob),
     ways: () => Promise.all([alice.way(), bob.way()]),
     again,
+    clients: [alice, bob],
   };
 };
 
@@ -77,8 +80,10 @@ export async function callDemo(stage, server, { a, b }) {
 async function peers(stage, server, version, { a, b }) {
   const alice = await stage.client('a', { version, ...a });
   const bob = await stage.client('b', { version, ...b });
-  await bob.open(server, 'bob');
-  await alice.open(server, 'alice');
+  if (a.served) await alice.loadServed(stage.seenFrom('a', server));
+  if (b.served) await bob.loadServed(stage.seenFrom('b', server));
+  await bob.open(stage.seenFrom('b', server), 'bob');
+  await alice.open(stage.seenFrom('a', server), 'alice');
   return { alice, bob };
 }
 

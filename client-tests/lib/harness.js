@@ -36,6 +36,12 @@ window.harness = (() => {
     return must('open');
   }
 
+  /** The same if the browser has not noticed yet that its connection to the broker is lost. */
+  function renew() {
+    if (!peer.disconnected) peer.disconnect();
+    return reconnect();
+  }
+
   /** From now on reconnects at once whenever the connection is lost; tells 'back', or 'failed'. */
   function stay() {
     peer.on('disconnected', () => reconnect().then(() => record('back'), ({ message }) => record('failed', message)));
@@ -113,6 +119,16 @@ window.harness = (() => {
     });
   }
 
+  /** From now on tells how the latest connection and the one to the broker fare, with the seconds from now. */
+  function follow() {
+    const { peerConnection } = latest;
+    const began = performance.now();
+    const tell = (what) => record(what, Math.round((performance.now() - began) / 100) / 10);
+    peerConnection.addEventListener('iceconnectionstatechange', () => tell(`path ${peerConnection.iceConnectionState}`));
+    latest.on('close', () => tell('connection closed'));
+    peer.on('disconnected', () => tell('broker lost'));
+  }
+
   /** The way of the latest connection. 0.3 calls it `pc`. */
   const way = () => window.wayOf(latest.peerConnection ?? latest.pc);
 
@@ -122,7 +138,7 @@ window.harness = (() => {
   });
 
   return {
-    next, must, count, story, start, startAndDial, insist, reconnect, stay,
-    connect, dial, gathered, echo, echoBytes, call, way, list,
+    next, must, count, story, start, startAndDial, insist, reconnect, renew, stay,
+    connect, dial, gathered, echo, echoBytes, call, follow, way, list,
   };
 })();

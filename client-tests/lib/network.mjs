@@ -3,6 +3,7 @@
 // All addresses are reserved for documentation. Nothing outside is reachable from there.
 
 import { execFileSync } from 'node:child_process';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Namespace, ip, removeOrphans } from './network/namespace.mjs';
 
 /** Why there can be no networks here, as a text for a test that is skipped; `false` if there can. Fails where `CI` is set. */
@@ -38,24 +39,89 @@ function whyNot() {
 const SERVER = { v4: '203.0.113.1', v6: '2001:db8:1::1' };
 
 /** The names of the server's ports to both hosts. */
-const PORT = { a: 'port-a', b: 'port-b' };
+const PORT = { a: 'port-a', b: 'port-b', spare: 'port-spare' };
+
+/** The networks of both hosts where they are apart. */
+const PREFIX = { a: { v4: '198.51.100', v6: '2001:db8:a:' }, b: { v4: '192.0.2', v6: '2001:db8:b:' } };
+
+const IPV4 = ['v4'];
+
+/** The ways in which host `a` changes its network: see `Network.move`. */
+export const MOVES = ['other interface', 'new address', 'both at once'];
+
+/** A browser looks at the interfaces of its machine every 2 s (Chromium) or when the system tells it (Firefox). */
+const TO_NOTICE = 3_000;
 
 /** Hosts `a` and `b`, and `server`. Ends with `stop`, and with the process. */
 export class Network {
   #machines = {};
+  #families = { a: IPV4, b: IPV4 };
+  #public;
+  /** Another address of `a`, and that of its second interface, with their ways out. */
+  #new;
+  #spare;
   server;
+  second;
   a;
   b;
 
-  /** `a` and `b` reach the server, and nothing reaches one from the other. `ipv6` adds addresses of that family. */
-  static apart({ ipv6 = false } = {}) {
+  /**
+   * `a` and `b` reach the server, and nothing reaches one from the other. Each has addresses of its families: `v4`, `v6` or
+   * both. `a` can `move`, with IPv4.
+   */
+  static apart({ a: familiesOfA = IPV4, b: familiesOfB = IPV4 } = {}) {
     return Network.#build((network) => {
       const { server, a, b } = network;
+      network.#families = { a: familiesOfA, b: familiesOfB };
       server.addAddress('lo', `${SERVER.v4}/32`);
-      if (ipv6) server.addAddress('lo', `${SERVER.v6}/128`);
-      lead(server, PORT.a, a, ipv6 ? ['198.51.100', '2001:db8:a:'] : ['198.51.100']);
-      lead(server, PORT.b, b, ipv6 ? ['192.0.2', '2001:db8:b:'] : ['192.0.2']);
+      if (network.hasIpv6) server.addAddress('lo', `${SERVER.v6}/128`);
+      lead(server, PORT.a, a, familiesOfA.map((family) => PREFIX.a[family]));
+      lead(server, PORT.b, b, familiesOfB.map((family) => PREFIX.b[family]));
       server.forwarding(false);
+      connect(server, PORT.spare, a, 'eth1');
+      server.addAddress(PORT.spare, '203.0.113.129/25');
+      network.#new = { address: '198.51.100.3/24', gateway: '198.51.100.1' };
+      network.#spare = { address: '203.0.113.130/25', gateway: '203.0.113.129' };
+    });
+  }
+
+  /** All are in the internet, and the server is behind a NAT that forwards ports 3478, 5349, its TURN ports and TCP to it. */
+  static serverBehindNat(turnPorts) {
+    return Network.#build((network) => {
+      const { server, a, b } = network;
+      const internet = network.#add('internet');
+      lead(internet, PORT.a, a, [PREFIX.a.v4]);
+      lead(internet, PORT.b, b, [PREFIX.b.v4]);
+      const nat = network.#add('nat');
+      lead(internet, 'port-nat', nat, ['203.0.113'], 'outside');
+      lead(nat, 'inside', server, ['192.168.1']);
+      [internet, nat].forEach((router) => router.forwarding(true));
+      network.#public = '203.0.113.2';
+      nat.filter(`
+        table ip nat {
+          chain inwards {
+            type nat hook prerouting priority -100;
+            iifname "outside" udp dport { 3478, 5349, ${turnPorts} } dnat to ${server.at}
+            iifname "outside" meta l4proto tcp dnat to ${server.at}
+          }
+          chain outwards {
+            type nat hook postrouting priority 100;
+            oifname "outside" masquerade
+          }
+        }
+      `);
+    });
+  }
+
+  /** Two servers in the internet, `server` and `second`, and both hosts. Everybody reaches everybody. */
+  static twoServers() {
+    return Network.#build((network) => {
+      const { server, a, b } = network;
+      network.second = network.#add('second');
+      lead(server, 'port-second', network.second, ['203.0.113']);
+      lead(server, PORT.a, a, [PREFIX.a.v4]);
+      lead(server, PORT.b, b, [PREFIX.b.v4]);
+      server.forwarding(true);
     });
   }
 
@@ -69,8 +135,8 @@ export class Network {
       server.addAddress('lo', `${SERVER.v4}/32`);
       server.forwarding(true);
       for (const [host, port, outside, inside] of [
-        [a, PORT.a, '198.51.100', '192.168.1'],
-        [b, PORT.b, '192.0.2', '192.168.2'],
+        [a, PORT.a, PREFIX.a.v4, '192.168.1'],
+        [b, PORT.b, PREFIX.b.v4, '192.168.2'],
       ]) {
         const nat = network.#add(`nat-${port}`);
         lead(server, port, nat, [outside], 'outside');
@@ -88,9 +154,10 @@ export class Network {
     });
   }
 
-  /** `a`, `b` and the server are in one local network. */
+  /** `a`, `b` and the server are in one local network. `a` can `move`. */
   static together() {
-    return Network.#build(({ server, a, b }) => {
+    return Network.#build((network) => {
+      const { server, a, b } = network;
       server.ip('link', 'add', 'name', 'switch', 'type', 'bridge');
       server.addAddress('switch', `${SERVER.v4}/24`);
       for (const [host, port, address] of [[a, PORT.a, '203.0.113.2'], [b, PORT.b, '203.0.113.3']]) {
@@ -99,6 +166,10 @@ export class Network {
         host.addAddress('eth0', `${address}/24`);
         host.ip('route', 'add', 'default', 'via', SERVER.v4);
       }
+      connect(server, PORT.spare, a, 'eth1');
+      server.ip('link', 'set', PORT.spare, 'master', 'switch', 'up');
+      network.#new = { address: '203.0.113.4/24', gateway: SERVER.v4 };
+      network.#spare = { address: '203.0.113.5/24', gateway: SERVER.v4 };
     });
   }
 
@@ -114,9 +185,28 @@ export class Network {
     return network;
   }
 
-  /** The IPv4 address of the server. */
+  /** The IPv4 address at which the server is reached. */
   get address() {
-    return SERVER.v4;
+    return this.#public ?? SERVER.v4;
+  }
+
+  /** The address that the server listens at: its own, or every one of both families. */
+  get listen() {
+    return this.hasIpv6 ? '::' : this.server.at;
+  }
+
+  get hasIpv6() {
+    return Object.values(this.#families).some((families) => families.includes('v6'));
+  }
+
+  /** The addresses of the server's relay: one of each family. */
+  get relays() {
+    return this.hasIpv6 ? [SERVER.v4, `[${SERVER.v6}]`] : [SERVER.v4];
+  }
+
+  /** The address of the server in URLs of a host. */
+  addressFor(host) {
+    return this.#families[host].includes('v4') ? this.address : `[${SERVER.v6}]`;
   }
 
   #add(role) {
@@ -139,6 +229,40 @@ export class Network {
   /** Undoes `cutDirectPath`. */
   mendDirectPath() {
     this.server.filter('delete table bridge between\n');
+  }
+
+  /**
+   * Host `a` changes its network like a phone. With another interface, the second one comes up, and then the first one goes
+   * down. With a new address, the same interface gets it in place of the first. With both, the first interface goes down,
+   * and at once the second one comes up.
+   */
+  async move(how) {
+    const { a } = this;
+    const use = (device, { address, gateway }) => {
+      a.addAddress(device, address);
+      // The first interface has a better metric, and its routes go with it.
+      a.ip('route', 'add', 'default', 'via', gateway, 'dev', device, 'metric', '10');
+    };
+    const leave = () => a.ip('address', 'flush', 'dev', 'eth0');
+    const goDown = () => {
+      // Otherwise Linux would use its address on the second one.
+      leave();
+      a.ip('link', 'set', 'eth0', 'down');
+    };
+    switch (how) {
+      case 'other interface':
+        use('eth1', this.#spare);
+        await pause(TO_NOTICE);
+        return goDown();
+      case 'new address':
+        leave();
+        return use('eth0', this.#new);
+      case 'both at once':
+        goDown();
+        return use('eth1', this.#spare);
+      default:
+        throw new Error(`nobody moves like that: ${how}`);
+    }
   }
 
   /** From now on no UDP from or to `a` passes, or another host. */

@@ -60,15 +60,22 @@ class NetworkStage {
     return server;
   }
 
-  /** Starts a node of a cluster for each list of flags. */
+  /** Starts a node of a cluster for each list of flags, each on its own server if the network has two. */
   async nodes(...flags) {
     const redis = await startRedis();
     this.#stores.push(redis);
-    const named = flags.map((own, number) => ['--redis', redis.url, '--node_name', `node-${number}`, ...own]);
     const nodes = [];
-    for (const all of named) nodes.push(await this.server(all));
+    for (const [number, own] of flags.entries()) {
+      const machine = number === 0 ? undefined : this.network.second;
+      nodes.push(await this.server(['--redis', redis.url, '--node_name', `node-${number}`, ...own], { machine }));
+    }
     await Promise.all(nodes.map(joined));
     return nodes;
+  }
+
+  /** A server as a host reaches it. */
+  seenFrom(host, { port, secure }) {
+    return { host: this.network.addressFor(host), port, secure };
   }
 
   /** A page with a PeerJS release, on host `a` or `b`, in a browser of its own. See `launchOn` for further options. */
@@ -91,9 +98,10 @@ class NetworkStage {
 
   async #open(Kind, host, name, { browser = 'chromium', ...options }) {
     this.#site ??= startPagesOn(this.network);
-    const site = await this.#site;
-    const page = await this.#newPage(host, browser, { origin: originOn(this.network), ...options });
-    return this.#load(Kind, site.url(name), page);
+    await this.#site;
+    const origin = originOn(this.network, host);
+    const page = await this.#newPage(host, browser, { origin, ...options });
+    return this.#load(Kind, `${origin}/${name}`, page);
   }
 
   async #load(Kind, url, page) {

@@ -18,18 +18,19 @@ const START_LINE = /^Started PeerServer on \S+, port: (\d+), path: /;
 
 /**
  * Starts the server with extra flags, on a free port unless they name one, and waits until it listens. `network` is one of
- * `Network`, on whose server it runs; by default it runs on this machine's loopback. With `tls` it has a certificate: a
- * self-signed one, or that of these files.
+ * `Network`, on whose server it runs, or on another `machine` of it; by default it runs on this machine's loopback. With `tls`
+ * it has a certificate: a self-signed one, or that of these files.
  */
-export async function startServer(flags = [], { tls = false, network = undefined } = {}) {
-  const host = network?.address ?? '127.0.0.1';
-  const ownFlags = flags.includes('--host') ? [] : ['--host', host];
+export async function startServer(flags = [], { tls = false, network = undefined, machine = network?.server } = {}) {
+  const isOther = machine !== network?.server;
+  const host = (isOther ? machine.at : network?.address) ?? '127.0.0.1';
+  const ownFlags = flags.includes('--host') ? [] : ['--host', isOther ? host : network?.listen ?? host];
   if (!flags.includes('--port')) ownFlags.push('--port', '0');
   if (tls) {
     const { key, cert } = tls === true ? selfSigned() : tls;
     ownFlags.push('--sslkey', key, '--sslcert', cert);
   }
-  const server = new Server([...ownFlags, ...flags], { host, secure: Boolean(tls), machine: network?.server });
+  const server = new Server([...ownFlags, ...flags], { host, secure: Boolean(tls), machine });
   try {
     const [, port] = await server.line(START_LINE);
     server.port = Number(port);

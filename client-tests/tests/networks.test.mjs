@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Network, noNetworks } from '../lib/network.mjs';
+import { MOVES, Network, noNetworks } from '../lib/network.mjs';
 import { ask, reachByTcp, startEcho } from '../lib/network/programs.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
 import { isThorough } from '../lib/thorough.mjs';
@@ -44,6 +44,13 @@ inNetwork('hosts that are together reach each other until their path is cut', ()
   network.mendDirectPath();
   await ask(a, other);
 });
+
+for (const how of isThorough ? MOVES : MOVES.slice(-1)) {
+  inNetwork(`a host that moves reaches everybody as before: ${how}`, () => Network.together(), async (network) => {
+    await network.move(how);
+    await ask(network.a, network.b.at, network.address);
+  });
+}
 
 for (const [name, lay] of [['a host', () => Network.apart()], ['a NAT', () => Network.symmetricNats()]]) {
   inNetwork(`without UDP, ${name} reaches the server by TCP`, lay, async (network) => {

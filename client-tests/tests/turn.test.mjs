@@ -8,7 +8,7 @@ import { Network } from '../lib/network.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
 import { startServer } from '../lib/server.mjs';
 import { freePort } from '../lib/shipped-proxy.mjs';
-import { browserPairs } from '../lib/thorough.mjs';
+import { browserPairs, isThorough } from '../lib/thorough.mjs';
 import { onlyThrough, runCoturnClient, turnFlags } from '../lib/turn.mjs';
 
 const PORT = 5349;
@@ -120,3 +120,41 @@ test('coturn\'s client with another secret gets no address', { timeout: 90_000 }
 
   await assert.rejects(runCoturnClient(port, { secret: 'another-secret-of-some-length' }));
 });
+
+const TURN_PORTS = '50000-50099';
+const [CC, FC] = browserPairs;
+
+for (const [caller, callee] of isThorough ? browserPairs : [FC]) {
+  onNetwork(`${caller} with TURN reaches ${callee} without, from a server behind a NAT`, () => Network.serverBehindNat(TURN_PORTS), async (stage) => {
+    const { address } = stage.network;
+    const server = await stage.server(['--relay_public', address, '--turn_ports', TURN_PORTS, ...turnFlags(`0.0.0.0:${PORT}`)]);
+    const alice = await stage.client('a', { browser: caller });
+    const bob = await stage.client('b', { browser: callee, plainAddresses: true });
+    await bob.open(server, 'bob');
+    await alice.open(server, 'alice', onlyThrough(url(stage, 'udp')));
+
+    const line = await alice.connect('bob');
+
+    assert.equal(await line.echo('hello'), 'hello');
+    const [{ local }, { remote }] = [await alice.way(), await bob.way()];
+    assert.deepEqual([local.type, local.address, remote.address], ['relay', address, address]);
+  });
+}
+
+for (const [caller, callee] of isThorough ? browserPairs : [CC]) {
+  onNetwork(`${caller} and ${callee} meet through TURN of two nodes`, () => Network.twoServers(), async (stage) => {
+    const { server: first, second } = stage.network;
+    const nodes = await stage.nodes(...[first, second].map(({ at }) => turnFlags(`${at}:${PORT}`, '--turn_ports', TURN_PORTS)));
+    const alice = await stage.client('a', { browser: caller });
+    const bob = await stage.client('b', { browser: callee });
+    const through = ({ at }) => onlyThrough(`turn:${at}:${PORT}?transport=udp`);
+    await bob.open(nodes[1], 'bob', through(second));
+    await alice.open(nodes[0], 'alice', through(first));
+
+    const line = await alice.connect('bob');
+
+    assert.equal(await line.echo('hello'), 'hello');
+    const { local, remote } = await alice.way();
+    assert.deepEqual([local.address, remote.address], [first.at, second.at]);
+  });
+}

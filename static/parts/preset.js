@@ -1,4 +1,5 @@
 {{ice}}
+{{restart}}
 // Presets PeerJS's Peer to the broker that serves this script. What the page passes wins.
 function presetPeer(Original, script, builtInKey, hasIceServers) {
   if (!script) {
@@ -18,6 +19,7 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
     ...(key && { key }),
   };
   const servers = iceServersOfPeers();
+  const restarts = iceRestarts();
   return class Peer extends Original {
     constructor(id, options) {
       // As in PeerJS: the id may be missing.
@@ -26,6 +28,7 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
       // A page that names another host means another broker.
       const isHere = host === undefined || host === preset.host;
       super(id, isHere ? { ...preset, ...options } : options);
+      restarts.announceIn(this);
       if (isHere && !key && !options?.key) {
         console.warn('this broker has no built-in key: load peerjs.js?key=…, or pass a key to Peer');
       } else if (isHere && hasIceServers && !options?.config?.iceServers) {
@@ -41,7 +44,13 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
       return servers.awaitIn(super.call(...args), this);
     }
 
+    _addConnection(id, connection) {
+      super._addConnection(id, connection);
+      restarts.watch(this, connection);
+    }
+
     _handleMessage(message) {
+      if (restarts.take(this, message)) return;
       // Messages of other peers may lead to connections. Those of the server do not wait.
       const waiting = message.src === undefined ? undefined : servers.of(this)?.waiting();
       if (!waiting) return super._handleMessage(message);

@@ -9,14 +9,11 @@ import { within } from '../within.mjs';
 const PAGES = 8000;
 const ECHO = ['7001', '7002'];
 
-/** Where the pages of `startPagesOn` are. */
-export const originOn = ({ address }) => `http://${address}:${PAGES}`;
+/** Where the pages of `startPagesOn` are for a host. */
+export const originOn = (network, host) => `http://${network.addressFor(host)}:${PAGES}`;
 
 /** Serves the pages of `startPages` on the server of a network. */
-export async function startPagesOn(network) {
-  await start(network.server, 'serve.mjs', network.address, PAGES);
-  return { url: (name) => `${originOn(network)}/${name}` };
-}
+export const startPagesOn = (network) => start(network.server, 'serve.mjs', network.listen, PAGES);
 
 /** Starts to answer `ask`. */
 export const startEcho = (machine) => start(machine, 'echo.mjs', machine.at, ...ECHO);

@@ -118,7 +118,11 @@ fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template:
         .with_html("{{key}}", serde_json::json!(key).to_string())
         .with_html("{{library}}", code.to_owned());
     let has_ice = peerjs::has_servers(mounted, request);
-    let preset = values.clone().with_html("{{ice}}", values.part("ice.js")).part("preset.js");
+    let parts = values
+        .clone()
+        .with_html("{{ice}}", values.part("ice.js"))
+        .with_html("{{restart}}", values.part("restart.js"));
+    let preset = parts.part("preset.js");
     let values = values.with_html("{{preset}}", preset).with_html("{{has_ice_servers}}", has_ice.to_string());
     let text = values.part(template).into_bytes();
     with(cached(request, template, text.into()), [NO_CACHE])

@@ -136,7 +136,7 @@ impl Calls {
     pub(super) fn begin(&self, parties: Parties<'_>, answer: IceCredentials<'_>, may_be_alias: bool) -> bool {
         let client = self.client(parties.key, parties.realm, parties.offerer);
         let Some(mut offer) = self.offers.take(client, parties, may_be_alias) else { return false };
-        let (offerer, early_check) = (offer.offerer, offer.early_check.take());
+        let (offerer, early_checks) = (offer.offerer, std::mem::take(&mut offer.early_checks));
         let offer = offer.credentials();
         let names = [[answer.ufrag, ":", offer.ufrag].concat(), [offer.ufrag, ":", answer.ufrag].concat()];
         let names = names.map(|name| self.digests.hash_one(name));
@@ -157,11 +157,11 @@ impl Calls {
             self.by_username.insert(name, (Arc::clone(&call), end));
         }
         self.by_number.insert(number, Arc::clone(&call));
-        if let Some((from, bytes)) = early_check.map(|early| *early)
-            && let Some(check) = Stun::parse(&bytes)
-        {
-            // Nothing is sent yet: a direct path has a head start.
-            let _ = self.on_check(from, &check, &bytes, now);
+        for (from, bytes) in early_checks.into_iter().flatten().map(|early| *early) {
+            if let Some(check) = Stun::parse(&bytes) {
+                // Nothing is sent yet: a direct path has a head start.
+                let _ = self.on_check(from, &check, &bytes, now);
+            }
         }
         self.timer.set(number, now + Transport::Udp.head_start());
         self.offered.add(1);
@@ -257,7 +257,11 @@ impl Calls {
             counters.bindings.add(1);
             return Ok(Outcome::reply(from, mapped(&request.message, from.address())));
         }
-        let (call, end, outcome) = self.on_check(from, request, bytes, now)?;
+        let checked = self.on_check(from, request, bytes, now);
+        if matches!(checked, Err(Dropped::Unknown)) && self.keep_check(from, request, bytes).is_some() {
+            return Ok(Outcome::default());
+        }
+        let (call, end, outcome) = checked?;
         Ok(self.settle(&call, end, from, outcome, counters, now))
     }
 
@@ -366,6 +370,11 @@ impl Calls {
     pub(super) fn keep_early_check(&self, from: Endpoint, datagram: &[u8]) -> Option<OfferId> {
         let stun = Stun::parse(datagram).filter(|stun| stun.message.class() == MessageClass::Request)?;
         self.may_be_client(from).then(|| self.offers.keep_check(from, &stun, datagram))?
+    }
+
+    /// Keeps a check that came over UDP before the answer. Chromium sends no second one if it finds a direct path first.
+    fn keep_check(&self, from: Endpoint, check: &Stun<'_>, bytes: &[u8]) -> Option<OfferId> {
+        (from.transport == Transport::Udp).then(|| self.offers.keep_check(from, check, bytes))?
     }
 
     /// True if an offer waits for its answer.

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use peerbroker_core::media_api::Parties;
 use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Transport};
 use super::load::{Load, Loads, Most, Offerer, Ranking};
 use super::stun::Stun;
 
@@ -66,8 +66,8 @@ pub(super) struct Offer {
     connection: Option<Box<str>>,
     ufrag: Box<str>,
     pwd: Box<str>,
-    /// A check of its answerer that came before the answer. Over TCP a browser may send no second one.
-    pub(super) early_check: Option<Box<(Endpoint, Box<[u8]>)>>,
+    /// Checks of its answerer that came before the answer: the last one over UDP and over TCP. A browser may send no second one.
+    pub(super) early_checks: [Option<Box<(Endpoint, Box<[u8]>)>>; 2],
     at: u64,
     load: Load,
 }
@@ -131,7 +131,7 @@ impl Offers {
             connection: parties.connection.map(Box::from),
             ufrag: credentials.ufrag.into(),
             pwd: credentials.pwd.into(),
-            early_check: None,
+            early_checks: [None, None],
             at: now,
             load,
         });
@@ -158,7 +158,9 @@ impl Offers {
         let at = position(&waiting.by_client, &id)?;
         let offer = waiting.by_client.get_mut(&id.1)?.offers.get_mut(at)?;
         check.is_proved_by(&offer.pwd).then(|| {
-            offer.early_check = Some(Box::new((from, bytes.into())));
+            let [udp, tcp] = &mut offer.early_checks;
+            let kept = if from.transport == Transport::Udp { udp } else { tcp };
+            *kept = Some(Box::new((from, bytes.into())));
             id
         })
     }

@@ -279,6 +279,36 @@ fn a_client_that_is_needed_and_has_given_its_way_up_is_told_to_come() {
 }
 
 #[test]
+fn a_check_over_udp_that_comes_before_the_answer_counts_also_after_one_over_tcp() {
+    let world = World::new(|_| {});
+    world.offer("a", "b", "1", "aufrag");
+    let [caller, callee] = World::clients(["aufrag", "bufrag"]);
+    let over_tcp = callee.from("tcp:2.2.2.2:2000");
+    world.send(callee.at, &callee.check(false));
+    world.calls.keep_early_check(over_tcp.at, &over_tcp.check(false)).unwrap();
+    world.answer("a", "b", "1", "bufrag");
+    assert!(world.received(callee.at).is_empty());
+    // It checks no more: its direct path has worked meanwhile.
+    world.advance(Duration::from_secs(1));
+    let [challenge] = &world.received(callee.at)[..] else { panic!("no challenge") };
+    world.send(callee.at, &callee.answer(challenge));
+    world.prove(&caller);
+    world.send(caller.at, b"\x80x");
+    assert_eq!(world.received(callee.at), [b"\x80x"]);
+}
+
+#[test]
+fn a_check_before_the_answer_needs_the_password_of_an_offer() {
+    let world = World::new(|_| {});
+    world.offer("a", "b", "1", "aufrag");
+    let [_, callee] = World::clients(["aufrag", "bufrag"]);
+    world.send(callee.at, &callee.check_with("another password", false));
+    world.answer("a", "b", "1", "bufrag");
+    world.advance(Duration::from_secs(1));
+    assert!(world.received(callee.at).is_empty());
+}
+
+#[test]
 fn a_client_that_is_there_is_not_told_to_come() {
     let world = World::new(|_| {});
     let [caller, callee] = world.call("a", "b");

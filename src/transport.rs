@@ -24,6 +24,10 @@ use crate::wire::{CloseReason, Frame, Link};
 
 pub(crate) use decoder::MessageLimits;
 
+/// Gets a connection and the first bytes that were read from it. True if it has taken both over: then the connection is over for
+/// its reader.
+pub(crate) type TakeOver<T> = Box<dyn FnOnce(&T, &[u8]) -> bool>;
+
 /// An event on a client's connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event<'a> {

@@ -14,8 +14,8 @@ pub(super) struct WrongProtocol {
     pub(super) mistake: fn(u16) -> Mistake,
 }
 
-/// Reports a client that speaks the `wrong` protocol. With `relay`, gives that the connections that are its own, and returns
-/// true for them: calls over TCP with a length in front of each datagram (RFC 4571).
+/// Reports a client that speaks the `wrong` protocol. With `has_calls`, gives the relay the connections that are its own, and is
+/// true for them. On these, each datagram has its length in front (RFC 4571).
 pub(super) fn on_first_bytes(
     runtime: &Arc<Runtime>,
     wrong: WrongProtocol,

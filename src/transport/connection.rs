@@ -21,6 +21,7 @@ use futures_core::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::TakeOver;
 use super::upgrade::{Io, Upgradable};
 use crate::limits::ConnectionPermit;
 use crate::router::Writer;
@@ -39,8 +40,7 @@ pub(crate) struct Connection<T> {
     stall: Option<Pin<Box<Sleep>>>,
     /// HTTP has output that the connection has not taken yet.
     is_writing: bool,
-    /// Called with the first bytes. True if it has taken the connection, which is over here.
-    on_first_bytes: Option<Box<dyn FnOnce(&T, &[u8]) -> bool>>,
+    on_first_bytes: Option<TakeOver<T>>,
     /// Checks from time to time whether the next request is overdue.
     request_timer: Option<Pin<Box<Sleep>>>,
 }

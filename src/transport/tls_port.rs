@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 use actix_web::rt::net::{ActixStream, Ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::TakeOver;
+
 const ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Access-Control-Allow-Origin: *\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: 122\r\n\r\n\
     400: this port speaks HTTPS, and the request came as plain HTTP.\n\
@@ -17,8 +19,7 @@ const ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; ch
 pub(crate) struct TlsPort<T> {
     io: T,
     state: State,
-    /// Called with the first bytes. True if it has taken the connection, which is over here.
-    on_first_bytes: Option<Box<dyn FnOnce(&T, &[u8]) -> bool>>,
+    on_first_bytes: Option<TakeOver<T>>,
 }
 
 enum State {

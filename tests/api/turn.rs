@@ -106,11 +106,14 @@ fn the_relays_port_takes_turn_as_well() {
     .unwrap();
     let (turn, at_relay) = (turn(false, |_| {}), relay.addresses()[0]);
     let at_turn = turn.addresses()[0];
-    let _server = with(turn, Some(relay), Listen::default());
+    let server = with(turn, Some(relay), Listen::default());
     let mut one = TurnClient::allocate(Datagrams::to(at_relay));
     talk(&mut one, &mut TurnClient::allocate(Datagrams::to(at_turn)));
     // Over TCP, too.
     let mut one = TurnClient::allocate(tcp(at_relay));
+    talk(&mut one, &mut TurnClient::allocate(tcp(at_turn)));
+    // At the port of the broker, too.
+    let mut one = TurnClient::allocate(tcp(server.address));
     talk(&mut one, &mut TurnClient::allocate(tcp(at_turn)));
     // And STUN, as before.
     let mut line = Datagrams::to(at_relay);

@@ -129,7 +129,8 @@ pub struct RelayConfig {
     pub tcp: bool,
     /// The other TCP port that clients are told. `None` is that of the broker, if clients can reach it; 0 tells them none.
     pub tcp_port: Option<u16>,
-    /// True if clients may have private addresses and those of this machine, as in a local network.
+    /// True if clients may have private addresses and those of this machine, as in a local network. Over TCP they always may, as
+    /// a proxy may stand in front.
     pub private: bool,
 }
 

@@ -47,6 +47,10 @@ impl Endpoint {
         Endpoint { ip: ip.octets(), port: address.port(), transport }
     }
 
+    pub(super) fn is_ipv4(self) -> bool {
+        self.address().is_ipv4()
+    }
+
     pub(super) fn address(self) -> SocketAddr {
         SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), self.port)
     }

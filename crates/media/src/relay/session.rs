@@ -369,6 +369,9 @@ impl Side {
 
     /// Keeps a check until it can be relayed, in place of an earlier one.
     fn hold(&mut self, from: Endpoint, check: &[u8]) {
+        if self.held.is_some() && self.is_of_second_family(from) {
+            return;
+        }
         self.held = Some(Box::new((from, check.into())));
     }
 
@@ -385,10 +388,20 @@ impl Side {
         current.filter(speaks).or_else(latest).map(|address| address.at)
     }
 
-    /// True if an address may prove itself, in a call of that age. TCP is for clients that do not come over UDP.
+    /// True if an address may prove itself, in a call of that age. TCP is for clients that do not come over UDP. The second
+    /// address family is for those that do not answer in the first: Firefox often uses neither if both begin to work at once.
     fn is_turn_of(&self, at: Endpoint, age: u64, now: u64) -> bool {
-        let has_better = at.is_tcp() && self.has_udp(|address| address.speaks(now));
-        age >= at.transport.head_start() && !has_better
+        let is_better = |address: &Address| {
+            address.speaks(now) && (at.is_tcp() || address.at.is_ipv4() != at.is_ipv4())
+        };
+        let transport = if self.is_of_second_family(at) { Transport::Tcp(Listener::Relay) } else { at.transport };
+        age >= transport.head_start() && !self.has_udp(is_better)
+    }
+
+    /// True if its client came first from an address of the other family.
+    fn is_of_second_family(&self, at: Endpoint) -> bool {
+        let first = self.addresses.iter().find(|address| !address.at.is_tcp());
+        first.is_some_and(|first| first.at.is_ipv4() != at.is_ipv4())
     }
 
     /// The addresses that have to be checked now.

@@ -382,6 +382,27 @@ fn tcp_waits_for_the_others_and_is_not_used_while_udp_works() {
 }
 
 #[test]
+fn the_second_family_of_a_client_waits_for_the_first_and_is_not_used_while_that_works() {
+    for first_works in [true, false] {
+        let world = World::new(|_| {});
+        let [_, callee] = world.begin("a", "b", "1", ["aufrag", "bufrag"]);
+        let second = callee.from("[2001:db8::2]:1000");
+        world.send(callee.at, &callee.check(false));
+        world.send(second.at, &second.check(false));
+        world.advance(Duration::from_secs(1));
+        let [challenge] = &world.received(callee.at)[..] else { panic!("no challenge") };
+        if first_works {
+            world.send(callee.at, &callee.answer(challenge));
+        }
+        world.send(second.at, &second.check(false));
+        assert!(world.received(second.at).is_empty());
+        world.advance(Duration::from_secs(1));
+        world.send(second.at, &second.check(false));
+        assert_eq!(world.received(second.at).is_empty(), first_works);
+    }
+}
+
+#[test]
 fn an_address_is_none_after_its_connection_has_closed() {
     let world = World::new(|_| {});
     let [caller, callee] = world.call("a", "b");

@@ -47,6 +47,11 @@ absent! {
         awaits_answer(&ApiKey, RealmKind, &str) -> bool;
         sweep(impl Fn(&ApiKey, RealmKind, &str) -> bool) -> ();
         totals() -> RelayTotals;
+        retire() -> ();
+        leave_ports() -> ();
+        open_calls() -> usize;
+        end_calls() -> ();
+        awaited_calls() -> usize;
     }
 
     /// A TURN server that is running.
@@ -57,5 +62,8 @@ absent! {
         serve(impl Sized, SocketAddr) -> Ready<()>;
         sweep() -> ();
         totals() -> TurnTotals;
+        retire() -> ();
+        leave_ports() -> ();
+        used_allocations() -> usize;
     }
 }

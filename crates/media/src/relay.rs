@@ -24,11 +24,10 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use dashmap::DashMap;
 use peerbroker_core::media_api::{CandidateNudge, MediaContext, Parties, RelayConfig, RelayTotals};
 use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
-use tokio::sync::watch;
 
-use crate::datapath::sockets::{BadMediaAddress, Sockets};
+use crate::datapath::sockets::{BadMediaAddress, OpenSockets, Sockets};
 use crate::datapath::streams::Connections;
-use crate::turn::Turn;
+use crate::turn::{Server as TurnServer, Turn};
 use calls::Calls;
 use service::{Service, Streams};
 
@@ -53,7 +52,9 @@ pub struct Relay {
     advertised: Vec<SocketAddr>,
     tcp: bool,
     candidates: Vec<String>,
-    _open: watch::Sender<()>,
+    sockets: OpenSockets,
+    /// Serves clients of TURN at the same ports.
+    turn: Option<Arc<TurnServer>>,
 }
 
 impl BoundRelay {
@@ -83,8 +84,7 @@ impl BoundRelay {
         let streams = Arc::new(Streams { connections, outboxes: DashMap::new() });
         let (threads, turn) = (context.threads.clone(), turn.and_then(Turn::for_relay));
         let calls = Arc::new(Calls::new(context, own, private, wakes));
-        let (open, closed) = watch::channel(());
-        let started = sockets.start("relay", &threads, &closed, |ports| Service {
+        let started = sockets.start("relay", &threads, |ports| Service {
             ports: Arc::clone(ports),
             streams: Arc::clone(&streams),
             calls: Arc::clone(&calls),
@@ -92,9 +92,9 @@ impl BoundRelay {
             counters: calls.add_thread(),
         });
         match started {
-            Ok(()) => {
+            Ok(sockets) => {
                 let candidates = candidates(&advertised, tcp, 0).collect();
-                Some((Relay { calls, advertised, tcp, candidates, _open: open }, woken))
+                Some((Relay { calls, advertised, tcp, candidates, sockets, turn }, woken))
             }
             Err(error) => {
                 log::error!("there is no relay: {error}");
@@ -143,6 +143,35 @@ impl Relay {
     /// The totals since the start.
     pub fn totals(&self) -> RelayTotals {
         self.calls.totals()
+    }
+
+    /// Takes no more calls, and prepares to [leave the ports](Self::leave_ports). Calls for which there are too few sockets end.
+    /// Call it once.
+    pub fn retire(&self) {
+        let mut clients = self.calls.retire();
+        let turn = self.turn.iter().flat_map(|turn| self.sockets.addresses().flat_map(|at| turn.clients_at(at)));
+        clients.extend(turn);
+        self.calls.end_of(&self.sockets.keep(clients));
+    }
+
+    /// Leaves the ports to the next server. Calls that are open go on.
+    pub fn leave_ports(&self) {
+        self.sockets.leave();
+    }
+
+    /// The number of calls that carry something, or may do so soon.
+    pub fn open_calls(&self) -> usize {
+        self.calls.open()
+    }
+
+    /// Ends all calls: a client is told when it checks its path.
+    pub fn end_calls(&self) {
+        self.calls.end();
+    }
+
+    /// The number of calls that end, and whose clients do not know it yet.
+    pub fn awaited_calls(&self) -> usize {
+        self.calls.awaited()
     }
 }
 

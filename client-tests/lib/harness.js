@@ -110,6 +110,7 @@ window.harness = (() => {
       line.on('close', note);
       pulses.push(one);
     }
+    pulses.forEach((one) => { one.last = performance.now(); });
     setInterval(() => pulses.forEach(({ line }) => line.open && line.send(0)), every);
   }
 

@@ -62,11 +62,11 @@ describe('updates of a server that relays', { concurrency: 1 }, () => {
     onNetwork(`${caller} and ${callee} hear that a call ends`, () => Network.apart(), async (stage) => {
       const server = await stage.server(flags(stage));
       const { alice, bob } = await pair(stage, server, { caller, callee });
-      const line = await alice.connect('bob');
-      assert.equal(await line.echo('hello'), 'hello');
+      await alice.call('bob');
+      await Promise.all([alice.must('moving picture'), bob.must('moving picture')]);
       const began = performance.now();
       server.signal('SIGTERM');
-      await alice.next('line close');
+      await Promise.all([alice.next('call close'), bob.next('call close')]);
       stage.note(`closed after ${Math.round(performance.now() - began)} ms`);
       assert.deepEqual(await within('the server to exit', server.exited), { code: 0, signal: null });
     });

@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use peerbroker_core::media_api::{CandidateNudge, MediaContext, Parties, RelayTotals, TurnTotals, TurnUrls};
+use peerbroker_core::media_api::{
+    CandidateNudge, EndedCalls, MediaContext, Parties, RelayTotals, TurnTotals, TurnUrls,
+};
 
 use crate::wire::{ApiKey, IceCredentials, RealmKind};
 
@@ -47,10 +49,10 @@ absent! {
         awaits_answer(&ApiKey, RealmKind, &str) -> bool;
         sweep(impl Fn(&ApiKey, RealmKind, &str) -> bool) -> ();
         totals() -> RelayTotals;
-        retire() -> ();
+        retire(impl Fn(&EndedCalls) -> bool) -> ();
         leave_ports() -> ();
         open_calls() -> usize;
-        end_calls() -> ();
+        end_calls(impl Fn(&EndedCalls) -> bool) -> ();
         awaited_calls() -> usize;
     }
 

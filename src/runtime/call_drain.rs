@@ -29,9 +29,9 @@ impl Runtime {
             self.let_calls_go_on(window).await;
         }
         if let Some(relay) = self.node.relay() {
-            relay.end_calls();
+            relay.end_calls(|ended| self.node.tell_of_end(ended));
         }
-        self.tell_of_ends().await;
+        self.until_ends_are_known().await;
     }
 
     async fn leave_media_ports(&self) {
@@ -41,9 +41,9 @@ impl Runtime {
             turn.leave_ports();
         }
         if let Some(relay) = relay {
-            relay.retire();
-            // The clients for which there was no socket.
-            self.tell_of_ends().await;
+            relay.retire(|ended| self.node.tell_of_end(ended));
+            // Clients for which there was no socket.
+            self.until_ends_are_known().await;
             relay.leave_ports();
         }
     }
@@ -64,8 +64,8 @@ impl Runtime {
         }
     }
 
-    /// Waits until the clients of all calls that end know it, or had time enough.
-    async fn tell_of_ends(&self) {
+    /// Waits until the clients of all calls that end know it, or had time enough to check their path.
+    async fn until_ends_are_known(&self) {
         let Some(relay) = self.node.relay() else { return };
         let end = self.now().saturating_add(millis(CHECKED_WITHIN));
         while relay.awaited_calls() > 0 && self.now() < end {

@@ -4,9 +4,9 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use peerbroker::{BoundRelay, Listen, PeerBroker};
 use peerbroker::config::RelayConfig;
 use peerbroker::keys::RelayMode;
+use peerbroker::{BoundRelay, Listen, PeerBroker};
 use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
 
 use crate::harness::guests::{call, join, respond};

@@ -22,7 +22,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use dashmap::DashMap;
-use peerbroker_core::media_api::{CandidateNudge, MediaContext, Parties, RelayConfig, RelayTotals};
+use peerbroker_core::media_api::{
+    CandidateNudge, EndedCalls, MediaContext, Parties, RelayConfig, RelayTotals,
+};
 use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
 
 use crate::datapath::sockets::{BadMediaAddress, OpenSockets, Sockets};
@@ -146,12 +148,13 @@ impl Relay {
     }
 
     /// Takes no more calls, and prepares to [leave the ports](Self::leave_ports). Calls for which there are too few sockets end.
-    /// Call it once.
-    pub fn retire(&self) {
+    /// `tell` is that of [`end_calls`](Self::end_calls). Call it once.
+    pub fn retire(&self, tell: impl Fn(&EndedCalls) -> bool) {
         let mut clients = self.calls.retire();
-        let turn = self.turn.iter().flat_map(|turn| self.sockets.addresses().flat_map(|at| turn.clients_at(at)));
+        let turn =
+            self.turn.iter().flat_map(|turn| self.sockets.addresses().flat_map(|at| turn.clients_at(at)));
         clients.extend(turn);
-        self.calls.end_of(&self.sockets.keep(clients));
+        self.calls.end_of(&self.sockets.keep(clients), tell);
     }
 
     /// Leaves the ports to the next server. Calls that are open go on.
@@ -164,9 +167,10 @@ impl Relay {
         self.calls.open()
     }
 
-    /// Ends all calls: a client is told when it checks its path.
-    pub fn end_calls(&self) {
-        self.calls.end();
+    /// Ends all calls. `tell` tells clients that have no call any more, and returns true if both know it then. Each client also
+    /// hears it when it checks its path.
+    pub fn end_calls(&self, tell: impl Fn(&EndedCalls) -> bool) {
+        self.calls.end(tell);
     }
 
     /// The number of calls that end, and whose clients do not know it yet.

@@ -33,7 +33,9 @@ impl PendingResources {
         let patience = PREDECESSOR_TIMEOUT + relay_drain;
         let (relays, deadline) = (self.relays(), Instant::now() + patience);
         if !relays.is_empty() {
-            log::info!("{relays}: the server before this one still has the port, so this one begins when that one stops");
+            log::info!(
+                "{relays}: the server before this one still has the port, so this one begins when that one stops"
+            );
         }
         while self.is_anything() && Instant::now() < deadline {
             sleep(POLL_INTERVAL).await;

@@ -357,11 +357,7 @@ impl<'a> PortReader<'a> {
         }
     }
 
-    fn read_into(
-        &self,
-        buffers: &mut [[u8; JOINED]],
-        mut handle: impl FnMut(Joined<'_>),
-    ) -> io::Result<u64> {
+    fn read_into(&self, buffers: &mut [[u8; JOINED]], mut handle: impl FnMut(Joined<'_>)) -> io::Result<u64> {
         let mut metas = [RecvMeta::default(); BATCH];
         let count = self.socket.try_io(Interest::READABLE, || {
             let mut slices = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));

@@ -1,6 +1,6 @@
 //! All calls: how a datagram finds its own, and the limits of all together.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use peerbroker_core::address::is_public;
 use peerbroker_core::media_api::{
-    CandidateNudge, Dropped, MediaContext, Parties, RelayLimits, RelayTotals, Traffic,
+    CandidateNudge, Dropped, EndedCalls, MediaContext, Parties, RelayLimits, RelayTotals, Traffic,
 };
 use peerbroker_core::wire::{AddressPrefix, ApiKey, IceCredentials, RealmKind};
 use stun_types::message::MessageClass;
@@ -459,20 +459,48 @@ impl Calls {
         self.all().iter().filter(|call| call.session.lock().is_open(now)).count()
     }
 
-    /// Ends all calls.
-    pub(super) fn end(&self) {
-        self.all().iter().for_each(|call| call.session.lock().end());
+    /// Ends all calls. `tell` tells clients that have no call any more, and returns true if both know it then.
+    pub(super) fn end(&self, tell: impl Fn(&EndedCalls) -> bool) {
+        self.end_if(|_| true, tell);
     }
 
-    /// Ends the calls of clients at these addresses over UDP.
-    pub(super) fn end_of(&self, clients: &HashSet<SocketAddr>) {
-        let is_one = |address: Endpoint| {
-            address.transport == Transport::Udp && clients.contains(&address.address())
-        };
+    /// The same for the calls of clients at these addresses over UDP.
+    pub(super) fn end_of(&self, clients: &HashSet<SocketAddr>, tell: impl Fn(&EndedCalls) -> bool) {
+        let is_one =
+            |address: Endpoint| address.transport == Transport::Udp && clients.contains(&address.address());
+        self.end_if(|session| session.addresses().any(is_one), tell);
+    }
+
+    fn end_if(&self, ends: impl Fn(&Session) -> bool, tell: impl Fn(&EndedCalls) -> bool) {
+        let now = self.context.clock.now();
+        // The calls of each two clients, and true if all of them end and were relayed.
+        let mut pairs: HashMap<_, (bool, Vec<Arc<Call>>)> = HashMap::new();
         for call in self.all() {
             let mut session = call.session.lock();
-            if session.addresses().any(is_one) {
+            if session.is_over(now, UNUSED) {
+                continue;
+            }
+            let ends = ends(&session);
+            if ends {
                 session.end();
+            }
+            let is_lost = ends && session.is_carried(now);
+            drop(session);
+            if let Some(mut clients) = call.clients() {
+                // Either may have called the other.
+                clients.sort_unstable();
+                let pair = pairs.entry((call.key.clone(), clients)).or_insert((true, Vec::new()));
+                pair.0 &= is_lost;
+                pair.1.push(call);
+            }
+        }
+        for ((key, clients), (is_lost, calls)) in pairs {
+            // PeerJS 1.5.5 overlooks every second connection to a peer that leaves, so several are also told by their checks.
+            if is_lost
+                && tell(&EndedCalls { key, clients })
+                && let [call] = &calls[..]
+            {
+                call.session.lock().note_told();
             }
         }
     }

@@ -117,10 +117,17 @@ impl Session {
         self.is_ending = true;
     }
 
+    /// Records that both clients know that it ends.
+    pub(super) fn note_told(&mut self) {
+        self.sides.iter_mut().for_each(|side| side.is_told = true);
+    }
+
     /// True if a client of a call that ends was not told yet.
     pub(super) fn is_awaited(&self, now: u64) -> bool {
         let is_there = |side: &Side| side.addresses.iter().any(|address| address.agrees(now));
-        self.is_ending && self.is_carried(now) && self.sides.iter().any(|side| !side.is_told && is_there(side))
+        self.is_ending
+            && self.is_carried(now)
+            && self.sides.iter().any(|side| !side.is_told && is_there(side))
     }
 
     /// A check of `end`, from an address that may not be its own.

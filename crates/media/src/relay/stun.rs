@@ -95,8 +95,8 @@ pub(super) fn check(transaction: Transaction, username: &str, pwd: &str, our_rol
 
 /// The answer to a check that withdraws consent (RFC 7675, section 5.2): the client gives up this path at once. Shorter than any check.
 pub(super) fn revoked(check: &Message<'_>, pwd: &str) -> Option<Vec<u8>> {
-    let mut answer = Message::builder_error(check, MessageWriteVec::with_capacity(64));
-    answer.add_attribute(&ErrorCode::new(ErrorCode::FORBIDDEN, "").ok()?).ok()?;
+    let mut answer = Message::builder_error(check, MessageWriteVec::with_capacity(72));
+    answer.add_attribute(&ErrorCode::new(ErrorCode::FORBIDDEN, "Forbidden").ok()?).ok()?;
     answer.add_message_integrity(&credentials(pwd), IntegrityAlgorithm::Sha1).ok()?;
     answer.add_fingerprint().ok()?;
     Some(answer.finish())

@@ -25,7 +25,8 @@ const PROXIED: Need = Need("--proxied", |draft| draft.config.proxied);
 const ACME: Need = Need("--acme", |draft| !draft.acme.names.is_empty());
 const REGISTRATION: Need = Need("--registration open", |draft| draft.config.registration.open);
 const REDIS: Need = Need("--redis", |draft| !draft.cluster.redis.url.is_empty());
-const MEDIA: Need = Need("--relay or --turn", |draft| !draft.relay.listen.is_empty() || !draft.turn.is_empty());
+const MEDIA: Need =
+    Need("--relay or --turn", |draft| !draft.relay.listen.is_empty() || !draft.turn.is_empty());
 const TURN: Need = Need("--turn", |draft| !draft.turn.is_empty());
 const CREDENTIALS: Need =
     Need("--turn or --turn_url", |draft| !draft.turn.is_empty() || !draft.config.ice.turn_urls.is_empty());

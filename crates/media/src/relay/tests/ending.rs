@@ -1,8 +1,16 @@
 //! Calls when the server stops: those that need the relay go on, and a call that ends is told to both clients.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
+use peerbroker_core::media_api::EndedCalls;
+
 use super::world::{Client, World};
+
+/// No client has a connection to the broker any more.
+fn nobody(_: &EndedCalls) -> bool {
+    false
+}
 
 /// A call that has carried something.
 fn carried(world: &World, offerer: &str, answerer: &str) -> [Client; 2] {
@@ -20,7 +28,10 @@ fn check(world: &World, client: &Client) -> Vec<Vec<u8>> {
     let check = client.check(false);
     world.send(client.at, &check);
     let received = world.received(client.at);
-    assert!(received.iter().all(|answer| answer.len() <= check.len()), "an answer is never longer than its check");
+    assert!(
+        received.iter().all(|answer| answer.len() <= check.len()),
+        "an answer is never longer than its check"
+    );
     received
 }
 
@@ -29,7 +40,7 @@ fn both_clients_of_a_call_that_ends_hear_it_when_they_check_their_path() {
     let world = World::new(|_| {});
     let clients = carried(&world, "a", "b");
     assert_eq!(world.calls.awaited(), 0);
-    world.calls.end();
+    world.calls.end(nobody);
     assert_eq!(world.calls.awaited(), 1);
     for (client, left) in clients.iter().zip([1, 0]) {
         for _ in 0..2 {
@@ -49,7 +60,7 @@ fn both_clients_of_a_call_that_ends_hear_it_when_they_check_their_path() {
 fn nobody_waits_for_clients_that_are_gone_or_that_the_relay_carries_nothing_for() {
     let world = World::new(|_| {});
     let [caller, _] = carried(&world, "a", "b");
-    world.calls.end();
+    world.calls.end(nobody);
     world.advance(Duration::from_secs(20));
     assert!(caller.is_revoked_by(&check(&world, &caller)[0]));
     world.advance(Duration::from_secs(11));
@@ -58,7 +69,7 @@ fn nobody_waits_for_clients_that_are_gone_or_that_the_relay_carries_nothing_for(
     let direct = World::new(|_| {});
     let [caller, callee] = direct.call("a", "b");
     direct.join(&caller, &callee);
-    direct.calls.end();
+    direct.calls.end(nobody);
     assert_eq!(direct.calls.awaited(), 0);
 }
 
@@ -66,10 +77,13 @@ fn nobody_waits_for_clients_that_are_gone_or_that_the_relay_carries_nothing_for(
 fn a_forged_check_of_a_call_that_ends_gets_no_answer() {
     let world = World::new(|_| {});
     let [caller, _] = carried(&world, "a", "b");
-    world.calls.end();
+    world.calls.end(nobody);
     world.send(caller.at, &caller.check_with("wrong", false));
     assert!(world.received(caller.at).is_empty());
-    assert!(check(&world, &caller.from("9.9.9.9:9")).iter().all(|sent| !is_response(sent)), "it has proved nothing");
+    assert!(
+        check(&world, &caller.from("9.9.9.9:9")).iter().all(|sent| !is_response(sent)),
+        "it has proved nothing"
+    );
     assert_eq!(world.calls.awaited(), 1);
 }
 
@@ -119,8 +133,28 @@ fn a_call_is_open_until_it_carries_nothing_for_a_minute_or_its_clients_are_gone(
 fn calls_of_a_client_without_a_socket_end_and_others_go_on() {
     let world = World::new(|_| {});
     let [caller, _] = carried(&world, "a", "b");
-    world.calls.end_of(&["3.3.3.3:3".parse().unwrap()].into());
+    world.calls.end_of(&["3.3.3.3:3".parse().unwrap()].into(), nobody);
     assert_eq!(world.calls.awaited(), 0);
-    world.calls.end_of(&[caller.at.address()].into());
+    world.calls.end_of(&[caller.at.address()].into(), nobody);
     assert_eq!(world.calls.awaited(), 1);
+}
+
+#[test]
+fn connected_clients_are_told_unless_they_have_another_call_that_goes_on() {
+    let world = World::new(|_| {});
+    let _lost = carried(&world, "a", "b");
+    let [caller, callee] = world.call_with("c", "b", "2", ["c2", "b2"]);
+    world.join(&caller, &callee);
+    world.send(caller.at, b"\x80media");
+    let [caller, callee] =
+        world.call_with("b", "c", "3", ["b3", "c3"]).map(|client| client.from("5.5.5.5:5"));
+    world.prove(&caller);
+    world.prove(&callee);
+    let told = RefCell::new(Vec::new());
+    world.calls.end(|EndedCalls { key, clients }| {
+        told.borrow_mut().push(format!("{key} {}", clients.join(" ")));
+        true
+    });
+    assert_eq!(told.into_inner(), ["k a b"], "b and c have a call that goes directly");
+    assert_eq!(world.calls.awaited(), 1, "the other one of b and c");
 }

@@ -335,7 +335,7 @@ fn a_server_that_stops_ends_its_calls_when_both_clients_have_heard_it() {
     server.begin_stop();
     // Virtual time stands still, so the server waits for both.
     sides.iter().for_each(Side::expect_revoked);
-    server.join();
+    server.join_while_time_passes();
 }
 
 #[test]
@@ -373,5 +373,5 @@ fn calls_go_on_when_the_server_stops_until_their_time_has_passed() {
     }
     server.advance(Duration::from_secs(21));
     [&one, &other].into_iter().for_each(Side::expect_revoked);
-    server.join();
+    server.join_while_time_passes();
 }

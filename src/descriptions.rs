@@ -106,6 +106,11 @@ pub(crate) fn relayed_answer(
     Some(answer.with_candidates(relay.candidates()))
 }
 
+/// The message that tells a client that its calls with another one have ended.
+pub(crate) fn end(other: &str, whom: &str) -> Frame {
+    peerjs::relay(peerjs::Kind::Leave, other, whom, None)
+}
+
 /// The messages that tell a client the new candidates of the relay.
 pub(crate) fn candidates(relay: &Relay, wake: &CandidateNudge) -> impl Iterator<Item = Frame> {
     relay.new_candidates(wake.times).map(|candidate| {

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
 use dashmap::{DashMap, Entry};
-use peerbroker_core::media_api::CandidateNudge;
+use peerbroker_core::media_api::{CandidateNudge, EndedCalls};
 
 use crate::clock::Clock;
 use crate::cluster::packet::{Answer, Question};
@@ -23,7 +23,7 @@ use crate::limits::{GuessLimiter, Quota};
 use crate::media::Relay;
 use crate::rendezvous::Guests;
 use crate::router::{Backlog, Cluster, ExpireNotice, Peer, Realm, Routed, Router};
-use crate::wire::{ApiKey, CloseReason, Limit, MessageKind, PeerId, RealmKind};
+use crate::wire::{ApiKey, CloseReason, Frame, Limit, MessageKind, PeerId, RealmKind};
 use listings::Listings;
 use tenant::{ActiveTenants, lock};
 
@@ -152,12 +152,18 @@ impl Node {
             return;
         };
         for frame in descriptions::candidates(relay, nudge) {
-            // As LEAVE, it does not wait for an absent client and its loss is not reported: no client has sent it.
-            if let Routed::Delivered(Some(flush)) = realm.route(&from, &nudge.whom, MessageKind::Leave, frame)
-            {
-                flush.flush();
-            }
+            tell(&realm, &from, &nudge.whom, frame);
         }
+    }
+
+    /// Tells two clients that their calls have ended. False if one of them is not here.
+    pub(crate) fn tell_of_end(&self, EndedCalls { key, clients: [one, other] }: &EndedCalls) -> bool {
+        let realm = self.tenant(key.as_str()).and_then(|tenant| tenant.existing(RealmKind::PeerJs));
+        let Some(realm) = realm else { return false };
+        let told = [(one, other), (other, one)].map(|(from, whom)| {
+            PeerId::parse(from).is_ok_and(|id| tell(&realm, &id, whom, descriptions::end(from, whom)))
+        });
+        told == [true; 2]
     }
 
     /// This node's part in a cluster, if it is in one.
@@ -311,6 +317,18 @@ impl Node {
     // Collected first: no lock is held while a tenant works.
     fn active_tenants(&self) -> Vec<Arc<Tenant>> {
         lock(&self.active).clone()
+    }
+}
+
+/// Sends a client something about its call with another one. As LEAVE, it does not wait for an absent client and its loss is not
+/// reported: no client has sent it. False if the client is not here.
+fn tell(realm: &Realm, from: &PeerId, whom: &str, frame: Frame) -> bool {
+    match realm.route(from, whom, MessageKind::Leave, frame) {
+        Routed::Delivered(flush) => {
+            flush.into_iter().for_each(|flush| flush.flush());
+            true
+        }
+        _ => false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 mod background;
+mod call_drain;
 mod log_events;
 mod mistakes;
 
@@ -224,7 +225,10 @@ impl Runtime {
             turn.sweep();
         }
         self.addresses.sweep(now);
-        self.admin.sweep(now);
+        if !self.is_stopping() {
+            // The next server may use the same store of keys.
+            self.admin.sweep(now);
+        }
         self.mistakes.sweep(now);
     }
 
@@ -317,8 +321,11 @@ impl Runtime {
         self.turn.get()
     }
 
-    /// Installs the TURN server; a second one is dropped.
+    /// Installs the TURN server; a second one is dropped, and one that comes when the server stops.
     pub(crate) fn begin_turn(&self, turn: BoundTurn) {
+        if self.is_stopping() {
+            return;
+        }
         self.config.update(|config| {
             let mut config = config.clone();
             config.ice.turn_secret.get_or_insert_with(TurnSecret::random);
@@ -339,8 +346,11 @@ impl Runtime {
         }
     }
 
-    /// Installs the relay; a second one is dropped.
+    /// Installs the relay; a second one is dropped, and one that comes when the server stops.
     pub(crate) fn begin_relaying(&self, relay: BoundRelay) {
+        if self.is_stopping() {
+            return;
+        }
         let Some((relay, wakes)) = relay.start(self.media_context(), self.turn()) else { return };
         let node = Arc::downgrade(&self.node);
         background::start(self.events.threads(), "relay-wakes", move || {

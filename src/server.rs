@@ -153,6 +153,7 @@ pub struct Server {
     tls: Option<(ServerConfig, Source)>,
     ops: Option<(Listener, Arc<Ops>)>,
     drain_timeout: Option<Duration>,
+    relay_drain: Duration,
 }
 
 impl Server {
@@ -205,8 +206,16 @@ impl Server {
             mounted.runtime.serve_turn_over_tls(config);
         }
         mounted.runtime.relay_at(address);
-        let (workers, drain_timeout) = (listen.workers, listen.drain_timeout);
-        Ok(Server { address, listener: main, mounted, workers, tls, ops: ops.transpose()?, drain_timeout })
+        Ok(Server {
+            address,
+            listener: main,
+            mounted,
+            workers: listen.workers,
+            tls,
+            ops: ops.transpose()?,
+            drain_timeout: listen.drain_timeout,
+            relay_drain: listen.relay_drain(),
+        })
     }
 
     /// The bound address. With port 0, it has the port that the system chose.
@@ -219,14 +228,16 @@ impl Server {
         self.ops.as_ref().and_then(|(listener, _)| listener.socket.local_addr().ok())
     }
 
-    /// Serves until `stop` is ready. Then it closes every client with 1001 and returns. [`Listen::drain_timeout`] says how. It
-    /// does so too if the broker [has failed](PeerBroker::failed), and returns that as an error.
+    /// Serves until `stop` is ready. Then it closes every client with 1001, and returns when relayed calls are over:
+    /// [`Listen::drain_timeout`] and [`Listen::relay_drain_timeout`] say how long both take. It does so too if the broker [has
+    /// failed](PeerBroker::failed), but then ends calls at once, and returns that as an error.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let mounted = Arc::clone(&self.mounted);
-        let (address, ops_address, drain_timeout) = (self.address, self.ops_address(), self.drain_timeout);
+        let (address, ops_address) = (self.address, self.ops_address());
+        let (drain_timeout, relay_drain) = (self.drain_timeout, self.relay_drain);
         let main = self.listener.try_clone()?;
         let api = self.ops.as_ref().map(|(listener, _)| listener.try_clone()).transpose()?;
-        let (server, ops, _renewal) = self.start()?;
+        let (server, ops, renewal) = self.start()?;
         let events = &mounted.runtime.events;
         events.emit(|| Event::Started { address, ops_address });
         let main = Serving { listener: main, handle: server.handle() };
@@ -240,11 +251,20 @@ impl Server {
             why = events.threads().failed() => Some(why),
             () = stop => None,
         };
-        drain(&mounted.runtime, &main, api.as_ref(), drain_timeout).await;
-        mounted.runtime.leave().await;
-        // Not graceful: all sessions have ended, and idle keep-alive connections need no wait.
-        main.handle.stop(false).await;
-        let served = serving.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let runtime = &mounted.runtime;
+        runtime.begin_drain();
+        let close = async {
+            drain(runtime, &main, api.as_ref(), drain_timeout).await;
+            runtime.leave().await;
+            // The next server renews the certificate.
+            drop(renewal);
+            // Not graceful: all sessions have ended, and idle keep-alive connections need no wait.
+            main.handle.stop(false).await;
+            serving.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        };
+        // A server that has failed may not relay either.
+        let relay_drain = if failure.is_some() { Duration::ZERO } else { relay_drain };
+        let ((), served) = tokio::join!(runtime.drain_calls(relay_drain), close);
         if let (Some(api), Some(serving_ops)) = (api, serving_ops) {
             api.handle.stop(false).await;
             let _ = serving_ops.await;

@@ -88,6 +88,16 @@ export class Client extends Page {
     };
   }
 
+  /** Opens data connections to a client, which echoes, and sends on each of them all the time. */
+  pulse(to, connections, every = 50) {
+    return this.ask('pulse', { to, connections, every });
+  }
+
+  /** For each of these connections: `open`, the milliseconds since its last echo, and the most between two since the last call. */
+  pulsed() {
+    return this.ask('pulsed');
+  }
+
   /** Calls with camera and microphone; both sides tell a 'moving picture'. */
   call(to) {
     return this.ask('call', to);

@@ -73,6 +73,7 @@ window.harness = (() => {
     const line = latest = peer.connect(to, options);
     line.on('open', () => record('line open'));
     line.on('data', (value) => record('data', value));
+    line.on('close', () => record('line close'));
     return lines.push(line) - 1;
   }
 
@@ -99,6 +100,35 @@ window.harness = (() => {
     return back.length === sent.length && back.every((byte, i) => byte === sent[i]);
   }
 
+  const pulses = [];
+
+  /** Opens data connections, sends on each of them all the time, and measures how long no echo comes. */
+  async function pulse({ to, connections, every }) {
+    for (let rest = connections; rest > 0; rest -= 1) {
+      const line = latest = peer.connect(to);
+      await new Promise((open) => { line.on('open', open); });
+      const one = { line, last: performance.now(), longest: 0 };
+      const note = () => { one.longest = Math.max(one.longest, performance.now() - one.last); };
+      line.on('data', () => {
+        note();
+        one.last = performance.now();
+      });
+      line.on('close', note);
+      pulses.push(one);
+    }
+    pulses.forEach((one) => { one.last = performance.now(); });
+    setInterval(() => pulses.forEach(({ line }) => line.open && line.send(0)), every);
+  }
+
+  /** For each connection: `open`, the milliseconds since the last echo, and the most between two since the last call. */
+  function pulsed() {
+    return pulses.map((one) => {
+      const { line, last, longest } = one;
+      one.longest = 0;
+      return { open: line.open, silent: performance.now() - last, longest };
+    });
+  }
+
   const camera = () => navigator.mediaDevices.getUserMedia({ audio: true, video: true });
 
   async function call(to) {
@@ -107,6 +137,7 @@ window.harness = (() => {
 
   function watch(call) {
     latest = call;
+    call.on('close', () => record('call close'));
     call.on('stream', (stream) => {
       const video = document.body.appendChild(document.createElement('video'));
       video.muted = true;
@@ -139,6 +170,6 @@ window.harness = (() => {
 
   return {
     next, must, count, story, start, startAndDial, insist, reconnect, renew, stay,
-    connect, dial, gathered, echo, echoBytes, call, follow, way, list,
+    connect, dial, gathered, echo, echoBytes, pulse, pulsed, call, follow, way, list,
   };
 })();

@@ -28,7 +28,7 @@ const SPY = `${readFileSync(join(import.meta.dirname, 'way.js'))}
 /** Runs a test in a fresh network, or skips it with the reason why there can be none. */
 export function onNetwork(behaviour, lay, run) {
   test(behaviour, { skip: noNetworks, timeout: 180_000 }, async (t) => {
-    const stage = new NetworkStage(lay());
+    const stage = new NetworkStage(lay(), (text) => t.diagnostic(text));
     t.after(() => stage.clear());
     try {
       await run(stage);
@@ -49,8 +49,10 @@ class NetworkStage {
   #stores = [];
   #site;
 
-  constructor(network) {
+  /** `note` prints a figure beside the test's result. */
+  constructor(network, note) {
     this.network = network;
+    this.note = note;
   }
 
   /** Starts the server under test on the network's server. */

@@ -34,12 +34,25 @@ pub struct Listen {
     /// can take them: none, at once; another node of a cluster, or another server at the same port, 10 s; the next server
     /// of an [inherited](crate::InheritedSockets) socket, 1 s.
     pub drain_timeout: Option<Duration>,
+    /// Time for which calls through the relay and TURN may go on when the server stops; zero ends them at once. `None` is 10 min with
+    /// [`reuse_port`](Self::reuse_port), and zero without.
+    pub relay_drain_timeout: Option<Duration>,
 }
+
+/// Time for which relayed calls may go on while the next server has the ports.
+const DEFAULT_RELAY_DRAIN: Duration = Duration::from_secs(600);
 
 impl Listen {
     /// True if clients use HTTPS and WSS.
     pub fn is_secure(&self) -> bool {
         self.tls.is_some() || self.acme.is_some()
+    }
+
+    /// Time for which relayed calls may go on when the server stops. Without `reuse_port`, the next server often starts only when
+    /// this one has ended, so calls would keep all clients waiting.
+    pub fn relay_drain(&self) -> Duration {
+        let default = if self.reuse_port { DEFAULT_RELAY_DRAIN } else { Duration::ZERO };
+        self.relay_drain_timeout.unwrap_or(default)
     }
 }
 
@@ -144,6 +157,7 @@ impl Default for Listen {
             ops: None,
             reuse_port: false,
             drain_timeout: None,
+            relay_drain_timeout: None,
         }
     }
 }

@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use peerbroker_core::media_api::{CandidateNudge, MediaContext, Parties, RelayTotals, TurnTotals, TurnUrls};
+use peerbroker_core::media_api::{
+    CandidateNudge, EndedCalls, MediaContext, Parties, RelayTotals, TurnTotals, TurnUrls,
+};
 
 use crate::wire::{ApiKey, IceCredentials, RealmKind};
 
@@ -50,6 +52,11 @@ absent! {
         name_broker(SocketAddr) -> ();
         takes(u8) -> bool;
         serve(impl Sized, &[u8]) -> Ready<()>;
+        retire(impl Fn(&EndedCalls) -> bool) -> ();
+        leave_ports() -> ();
+        open_calls() -> usize;
+        end_calls(impl Fn(&EndedCalls) -> bool) -> ();
+        awaited_calls() -> usize;
     }
 
     /// A TURN server that is running.
@@ -60,5 +67,8 @@ absent! {
         serve(impl Sized, SocketAddr) -> Ready<()>;
         sweep() -> ();
         totals() -> TurnTotals;
+        retire() -> ();
+        leave_ports() -> ();
+        used_allocations() -> usize;
     }
 }

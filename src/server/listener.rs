@@ -188,7 +188,6 @@ pub(super) struct Serving {
 /// Stops accepting, closes all clients within `given` or the default for the port, and waits up to [`ANSWERED_WITHIN`] for their
 /// close frames.
 pub(super) async fn drain(runtime: &Runtime, main: &Serving, ops: Option<&Serving>, given: Option<Duration>) {
-    runtime.begin_drain();
     // The next server answers for the API. Without one, this one answers until its end that it is not ready.
     let leave_api = async {
         if let Some(ops) = ops.filter(|ops| ops.listener.origin != Origin::Own) {

@@ -1,16 +1,19 @@
 //! Clients of a relay: what they say about a call, and their side of it over UDP and TCP.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use stun_types::attribute::{AttributeType, RawAttribute, Username};
+use stun_types::attribute::{AttributeType, ErrorCode, RawAttribute, Username};
 use stun_types::message::{
     BINDING, IntegrityAlgorithm, Message, MessageIntegrityCredentials, MessageWrite as _,
     MessageWriteExt as _, MessageWriteVec, ShortTermCredentials,
 };
 
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time after which a client sends again what may be lost.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Lines of a description, as JSON text without quotes.
 pub fn sdp(ufrag: &str, more: &[&str]) -> String {
@@ -121,6 +124,94 @@ impl Side {
         answer.add_message_integrity(&credentials(&pwd(self.own)), IntegrityAlgorithm::Sha1).unwrap();
         answer.add_fingerprint().unwrap();
         answer.finish()
+    }
+
+    /// Sends until the other side gets it: the relay may not have handled a proof yet.
+    pub fn talk_to(&self, other: &Side) {
+        const MEDIA: &[u8] = b"\x80media";
+        other.until(|| self.socket.send(MEDIA), |datagram| datagram == MEDIA);
+    }
+
+    /// Receives until this comes. What the other side sends besides is skipped.
+    pub fn receive_until(&self, datagram: &[u8]) {
+        while self.receive() != datagram {}
+    }
+
+    /// Both sides check each other, as browsers do all the time.
+    pub fn exchange_checks(&self, other: &Side) {
+        for (asker, asked) in [(self, other), (other, self)] {
+            let check = asker.new_check();
+            asked.until(|| asker.socket.send(&check), |datagram| datagram == check);
+            let answer = asked.answer_to(&check);
+            asker.until(|| asked.socket.send(&answer), |datagram| datagram == answer);
+        }
+    }
+
+    /// Checks until the relay answers that the call has ended.
+    pub fn expect_revoked(&self) {
+        self.until(|| self.socket.send(&self.new_check()), |datagram| self.is_revoked_by(datagram));
+    }
+
+    /// True if a datagram withdraws consent, and has the other side's signature.
+    pub fn is_revoked_by(&self, datagram: &[u8]) -> bool {
+        let Ok(answer) = Message::from_bytes(datagram) else { return false };
+        answer.attribute::<ErrorCode>().is_ok_and(|error| error.code() == ErrorCode::FORBIDDEN)
+            && answer.validate_integrity(&credentials(&pwd(self.other))).is_ok()
+    }
+
+    /// Calls `send` again and again until a datagram comes that `is_it`.
+    fn until(&self, send: impl Fn() -> std::io::Result<usize>, is_it: impl Fn(&[u8]) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        self.socket.set_read_timeout(Some(AGAIN)).unwrap();
+        let mut buffer = [0; 2048];
+        'again: loop {
+            assert!(Instant::now() < deadline, "the datagram has not come");
+            send().expect("a datagram is sent");
+            while let Ok(length) = self.socket.recv(&mut buffer) {
+                if is_it(&buffer[..length]) {
+                    break 'again;
+                }
+            }
+        }
+        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    }
+}
+
+/// A client's connection, with a frame for each datagram.
+pub struct Line(pub TcpStream);
+
+impl Line {
+    pub fn open(relay: SocketAddr) -> Self {
+        let stream = TcpStream::connect(relay).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Line(stream)
+    }
+
+    pub fn send(&mut self, datagram: &[u8]) {
+        let length = u16::try_from(datagram.len()).unwrap();
+        self.0.write_all(&[&length.to_be_bytes(), datagram].concat()).unwrap();
+    }
+
+    pub fn receive(&mut self) -> Vec<u8> {
+        let mut length = [0; 2];
+        self.0.read_exact(&mut length).expect("a frame");
+        let mut frame = vec![0; u16::from_be_bytes(length).into()];
+        self.0.read_exact(&mut frame).unwrap();
+        frame
+    }
+
+    /// Proves the address of a side, which comes over this connection.
+    pub fn prove(&mut self, side: &Side) {
+        self.send(&side.new_check());
+        let check = self.receive();
+        self.send(&side.answer_to(&check));
+    }
+
+    pub fn expect_end(&mut self) {
+        let end = self.0.read(&mut [0; 100]);
+        assert!(!matches!(end, Ok(1..)), "{end:?}");
+        let waited_in_vain = end.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+        assert!(!waited_in_vain, "the connection is open");
     }
 }
 

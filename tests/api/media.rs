@@ -4,15 +4,15 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use peerbroker::BoundRelay;
 use peerbroker::config::RelayConfig;
 use peerbroker::keys::RelayMode;
+use peerbroker::{BoundRelay, Listen, PeerBroker};
 use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
 
 use crate::harness::guests::{call, join, respond};
 use crate::harness::messages::{message, relayed};
 use crate::harness::relay_client::{Line, Side, candidate, payload, sdp};
-use crate::harness::{RawClient, TestServer};
+use crate::harness::{RawClient, TestServer, wait_until};
 
 const REAL: &str = "a=candidate:7 1 udp 2122 192.0.2.7 5 typ host";
 
@@ -326,4 +326,64 @@ fn the_relay_tells_clients_their_own_address() {
     let answer = Message::from_bytes(&answer).unwrap();
     let mapped = answer.attribute::<stun_types::attribute::XorMappedAddress>().unwrap();
     assert_eq!(mapped.addr(answer.transaction_id()), side.socket.local_addr().unwrap());
+}
+
+/// A call that the relay has carried something for.
+fn carried(server: &TestServer, relay: SocketAddr) -> [Side; 2] {
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    call_of(&mut a, &mut b, relay);
+    server.advance(Duration::from_secs(1));
+    let sides = [Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag")];
+    sides.iter().for_each(Side::prove);
+    let [one, other] = &sides;
+    one.talk_to(other);
+    sides
+}
+
+#[test]
+fn a_server_that_stops_ends_its_calls_when_both_clients_have_heard_it() {
+    let (mut server, relay) = with_relay(RelayMode::Fallback);
+    let sides = carried(&server, relay);
+    server.begin_stop();
+    // Virtual time stands still, so the server waits for both.
+    sides.iter().for_each(Side::expect_revoked);
+    server.join_while_time_passes();
+}
+
+#[test]
+fn a_server_that_stops_does_not_wait_for_calls_without_the_relay() {
+    let (mut server, relay) = with_relay(RelayMode::Fallback);
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    call_of(&mut a, &mut b, relay);
+    server.advance(Duration::from_secs(1));
+    let sides = [Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag")];
+    sides.iter().for_each(Side::prove);
+    drop((a, b));
+    server.begin_stop();
+    server.join();
+}
+
+#[test]
+fn calls_go_on_when_the_server_stops_until_their_time_has_passed() {
+    const MINUTES: Duration = Duration::from_secs(600);
+    let listen = vec![([127, 0, 0, 1], 0).into()];
+    let config = RelayConfig { listen, public: Vec::new(), tcp: true, private: true };
+    let relay = BoundRelay::bind(config.clone()).unwrap();
+    let address = relay.addresses()[0];
+    let settings = Listen { relay_drain_timeout: Some(MINUTES), ..Listen::default() };
+    let mut server = TestServer::start_built_on(PeerBroker::builder().relay(relay), settings, |_| {});
+    let [one, other] = carried(&server, address);
+    server.begin_stop();
+    // The port is free for the next server.
+    let config = RelayConfig { listen: vec![address], ..config };
+    wait_until("a free port", || BoundRelay::bind(config.clone()).is_ok());
+    for _ in 0..20 {
+        server.advance(Duration::from_secs(29));
+        one.talk_to(&other);
+        other.talk_to(&one);
+        one.exchange_checks(&other);
+    }
+    server.advance(Duration::from_secs(21));
+    [&one, &other].into_iter().for_each(Side::expect_revoked);
+    server.join_while_time_passes();
 }

@@ -1,5 +1,6 @@
 //! A server takes over from the one before it, while clients connect all the time. None of them fails.
 
+mod calls;
 mod load;
 
 use std::fs::File;

@@ -221,6 +221,15 @@ pub struct CandidateNudge {
     pub times: u8,
 }
 
+/// Two clients that have no call any more: their relayed calls end, and they have no others.
+#[derive(Debug, PartialEq, Eq)]
+pub struct EndedCalls {
+    /// The key of both.
+    pub key: ApiKey,
+    /// Their ids.
+    pub clients: [Box<str>; 2],
+}
+
 /// The addresses of a TURN server: those that it binds, and those that clients are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnConfig {

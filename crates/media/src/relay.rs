@@ -24,14 +24,15 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::BytesMut;
 use dashmap::DashMap;
-use peerbroker_core::media_api::{CandidateNudge, MediaContext, Parties, RelayConfig, RelayTotals};
+use peerbroker_core::media_api::{
+    CandidateNudge, EndedCalls, MediaContext, Parties, RelayConfig, RelayTotals,
+};
 use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 
-use crate::datapath::sockets::{self, BadMediaAddress, Ports, Service as _, Sockets};
+use crate::datapath::sockets::{self, BadMediaAddress, OpenSockets, Ports, Service as _, Sockets};
 use crate::datapath::streams::Connections;
-use crate::turn::Turn;
+use crate::turn::{Server as TurnServer, Turn};
 use calls::Calls;
 use candidates::{Address, Candidates, OtherPort};
 use endpoint::Listener;
@@ -57,7 +58,9 @@ pub struct Relay {
     candidates: Candidates,
     /// The same with the broker's port, once clients are told that.
     with_broker: OnceLock<Candidates>,
-    _open: watch::Sender<()>,
+    sockets: OpenSockets,
+    /// Serves clients of TURN at the same ports.
+    turn: Option<Arc<TurnServer>>,
 }
 
 impl BoundRelay {
@@ -89,7 +92,6 @@ impl BoundRelay {
         let streams = Arc::new(Streams { connections, outboxes: DashMap::new() });
         let (threads, turn) = (context.threads.clone(), turn.and_then(Turn::for_relay));
         let calls = Arc::new(Calls::new(context, own, private, wakes));
-        let (open, closed) = watch::channel(());
         let service = |ports: &Ports| Service {
             ports: Arc::clone(ports),
             streams: Arc::clone(&streams),
@@ -98,8 +100,8 @@ impl BoundRelay {
             counters: calls.add_thread(),
         };
         let of_broker = service(&sockets.ports());
-        match sockets.start("relay", &threads, &closed, service) {
-            Ok(()) => {
+        match sockets.start("relay", &threads, service) {
+            Ok(sockets) => {
                 let named = tcp_port.filter(|port| *port != 0).map(OtherPort::Named);
                 let relay = Relay {
                     calls,
@@ -109,7 +111,8 @@ impl BoundRelay {
                     tcp,
                     tcp_port,
                     with_broker: OnceLock::new(),
-                    _open: open,
+                    sockets,
+                    turn,
                 };
                 Some((relay, woken))
             }
@@ -191,5 +194,36 @@ impl Relay {
     /// The totals since the start.
     pub fn totals(&self) -> RelayTotals {
         self.calls.totals()
+    }
+
+    /// Takes no more calls, and prepares to [leave the ports](Self::leave_ports). Calls for which there are too few sockets end.
+    /// `tell` is that of [`end_calls`](Self::end_calls). Call it once.
+    pub fn retire(&self, tell: impl Fn(&EndedCalls) -> bool) {
+        let mut clients = self.calls.retire();
+        let turn =
+            self.turn.iter().flat_map(|turn| self.sockets.addresses().flat_map(|at| turn.clients_at(at)));
+        clients.extend(turn);
+        self.calls.end_of(&self.sockets.keep(clients), tell);
+    }
+
+    /// Leaves the ports to the next server. Calls that are open go on.
+    pub fn leave_ports(&self) {
+        self.sockets.leave();
+    }
+
+    /// The number of calls that carry something, or may do so soon.
+    pub fn open_calls(&self) -> usize {
+        self.calls.open()
+    }
+
+    /// Ends all calls. `tell` tells clients that have no call any more, and returns true if both know it then. Each client also
+    /// hears it when it checks its path.
+    pub fn end_calls(&self, tell: impl Fn(&EndedCalls) -> bool) {
+        self.calls.end(tell);
+    }
+
+    /// The number of calls that end, and whose clients do not know it yet.
+    pub fn awaited_calls(&self) -> usize {
+        self.calls.awaited()
     }
 }

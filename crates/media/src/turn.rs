@@ -24,10 +24,9 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use peerbroker_core::media_api::{MediaContext, TurnConfig, TurnTotals, TurnUrls};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::datapath::sockets::{BadMediaAddress, Sockets};
+use crate::datapath::sockets::{BadMediaAddress, OpenSockets, Sockets};
 use crate::datapath::stun::may_be_stun;
 use peers::Peers;
 use relayed::RelayedAddresses;
@@ -43,7 +42,7 @@ pub struct BoundTurn {
 pub struct Turn {
     server: Arc<Server>,
     advertised: Vec<SocketAddr>,
-    _open: watch::Sender<()>,
+    sockets: OpenSockets,
 }
 
 impl BoundTurn {
@@ -71,10 +70,10 @@ impl BoundTurn {
         let BoundTurn { config: TurnConfig { only_stun, ports, private, loopback, .. }, sockets } = self;
         let relayed = RelayedAddresses { addresses: relayed, ports, own: own.clone() };
         let peers = Peers::new(own, private, loopback);
-        let (threads, (open, closed)) = (context.threads.clone(), watch::channel(()));
+        let threads = context.threads.clone();
         let server = Arc::new(Server::new(context, only_stun, peers, relayed));
-        match sockets.start("turn", &threads, &closed, |_| Arc::clone(&server)) {
-            Ok(()) => Some(Turn { server, advertised, _open: open }),
+        match sockets.start("turn", &threads, |_| Arc::clone(&server)) {
+            Ok(sockets) => Some(Turn { server, advertised, sockets }),
             Err(error) => {
                 log::error!("there is no TURN server: {error}");
                 None
@@ -132,5 +131,23 @@ impl Turn {
     /// The totals since the start.
     pub fn totals(&self) -> TurnTotals {
         self.server.totals()
+    }
+
+    /// Makes no more allocations, and prepares to [leave the ports](Self::leave_ports). Call it once.
+    pub fn retire(&self) {
+        self.server.retire();
+        let clients: Vec<_> = self.sockets.addresses().flat_map(|at| self.server.clients_at(at)).collect();
+        // A client without a socket notices it by its own timeout: TURN has no message for that.
+        self.sockets.keep(clients);
+    }
+
+    /// Leaves the ports to the next server. Allocations in use go on.
+    pub fn leave_ports(&self) {
+        self.sockets.leave();
+    }
+
+    /// The number of allocations that have relayed something within the last minute.
+    pub fn used_allocations(&self) -> usize {
+        self.server.used()
     }
 }

@@ -145,14 +145,20 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     }
     let broker = builder.build();
     let server = Server::bind_with(&broker, listen, sockets)?;
-    systemd::follow(&broker, listen.drain_timeout)?;
+    systemd::follow(&broker, listen)?;
+    let patience = listen.relay_drain();
     console::follow(broker.events(), style, settings.clone())?;
     let reload = Reloader::new(broker.clone(), cli, settings, log).start()?;
     system.block_on(async {
         let stop = stop_signal().map_err(cannot_listen)?;
         actix_web::rt::spawn(pass_on(hangups, reload));
         actix_web::rt::spawn(systemd::report(broker.clone()));
-        actix_web::rt::spawn(awaited.take(broker.clone()));
+        let taking = actix_web::rt::spawn(awaited.take(broker.clone(), patience));
+        let stop = async move {
+            stop.await;
+            // The next server takes them.
+            taking.abort();
+        };
         server.run(stop).await.map_err(|error| failed(format!("the server failed: {error}")))
     })?;
     broker.events().wait_for_followers(FLUSH_TIMEOUT);

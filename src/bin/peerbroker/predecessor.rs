@@ -11,10 +11,11 @@ use peerbroker::{BoundRelay, BoundTurn, PeerBroker};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
-/// Interval between two attempts.
-const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Interval between two attempts. The predecessor leaves the ports as soon as it is told to stop, and meanwhile nobody relays new
+/// calls.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Time limit for the predecessor to end.
+/// Time limit for the predecessor to be stopped.
 const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The resources that the predecessor still has.
@@ -27,11 +28,14 @@ pub struct PendingResources {
 }
 
 impl PendingResources {
-    /// Takes everything as soon as it is free.
-    pub async fn take(mut self, broker: PeerBroker) {
-        let (relays, deadline) = (self.relays(), Instant::now() + PREDECESSOR_TIMEOUT);
+    /// Takes everything as soon as it is free. The predecessor may relay for `relay_drain` after it was stopped.
+    pub async fn take(mut self, broker: PeerBroker, relay_drain: Duration) {
+        let patience = PREDECESSOR_TIMEOUT + relay_drain;
+        let (relays, deadline) = (self.relays(), Instant::now() + patience);
         if !relays.is_empty() {
-            log::info!("{relays}: the server before this one still has the port, so this one begins later");
+            log::info!(
+                "{relays}: the server before this one still has the port, so this one begins when that one stops"
+            );
         }
         while self.is_anything() && Instant::now() < deadline {
             sleep(POLL_INTERVAL).await;
@@ -57,7 +61,7 @@ impl PendingResources {
         if !relays.is_empty() {
             log::error!(
                 "{relays}: another program has the port for {} minutes, so there is none",
-                PREDECESSOR_TIMEOUT.as_secs() / 60
+                patience.as_secs() / 60
             );
         }
     }

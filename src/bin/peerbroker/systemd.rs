@@ -4,8 +4,8 @@ use std::env;
 use std::io;
 use std::time::Duration;
 
-use peerbroker::PeerBroker;
 use peerbroker::events::{Event, Notice};
+use peerbroker::{Listen, PeerBroker};
 use sd_notify::NotifyState;
 use tokio::time::sleep;
 
@@ -16,15 +16,17 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Time by which the end of a server may exceed the closing of its clients: 8 s for their answers, 10 s for the last events of
-/// webhooks, 3 s for its cluster, 1 s for stdout, and some to leave its ports.
+/// webhooks, 3 s for its cluster, 1 s for stdout, and some to leave its ports. Calls that end take 13 s of it at most.
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// Reports the start and the end. `drain` is the time over which clients are closed, if it is given.
-pub fn follow(broker: &PeerBroker, drain: Option<Duration>) -> io::Result<()> {
+/// Reports the start and the end.
+pub fn follow(broker: &PeerBroker, listen: &Listen) -> io::Result<()> {
     if !is_there() {
         return Ok(());
     }
-    let longest = u32::try_from((drain.unwrap_or(DRAIN) + MARGIN).as_micros()).unwrap_or(u32::MAX);
+    // Calls go on while clients are closed.
+    let longest = listen.drain_timeout.unwrap_or(DRAIN).max(listen.relay_drain()) + MARGIN;
+    let longest = u32::try_from(longest.as_micros()).unwrap_or(u32::MAX);
     broker.events().follow("systemd", move |notices| {
         for notice in notices {
             let Notice::Event(event) = notice else { continue };

@@ -1,7 +1,12 @@
 //! The ports of a server, and the threads that serve them.
+//!
+//! A server that stops can leave its ports to the next one, and still serve the clients that it has: each of them gets a socket of
+//! its own at the same port.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -53,6 +58,16 @@ pub(crate) struct Sockets {
     udp: Vec<Ports>,
     tcp: Vec<TcpListener>,
 }
+
+/// The ports of a server whose threads serve them. The threads end when this is dropped.
+pub(crate) struct OpenSockets {
+    sockets: Sockets,
+    /// The sockets of single clients.
+    of_clients: watch::Sender<Vec<Arc<Port>>>,
+}
+
+/// Most clients that get a socket of their own. Linux before 6.13 compares each datagram for the port with all of them.
+const MAX_OF_CLIENTS: usize = 4096;
 
 /// The reason why a relay or a TURN server cannot be bound.
 #[derive(Debug, thiserror::Error)]
@@ -113,18 +128,19 @@ impl Sockets {
         self.addresses().map(told).collect()
     }
 
-    /// Starts the threads, each with a service for its ports. They end when `open` closes.
+    /// Starts the threads, each with a service for its ports.
     pub(crate) fn start<S: Service>(
         self,
         name: &str,
         threads: &Threads,
-        open: &watch::Receiver<()>,
         service: impl Fn(&Ports) -> S,
-    ) -> io::Result<()> {
-        for (number, ports) in self.udp.into_iter().enumerate() {
-            let service = service(&ports);
+    ) -> io::Result<OpenSockets> {
+        let (of_clients, all_of_clients) = watch::channel(Vec::new());
+        let count = self.udp.len();
+        for (number, ports) in self.udp.iter().enumerate() {
+            let (service, ports) = (service(ports), Arc::clone(ports));
             let listeners = self.tcp.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
-            let mut open = open.clone();
+            let mut of_clients = all_of_clients.clone();
             threads.keep_async(&format!("{name}-{number}"), async move || {
                 let mut tasks = JoinSet::new();
                 for port in ports.iter() {
@@ -137,10 +153,19 @@ impl Sockets {
                     let service = service.clone();
                     tasks.spawn(async move { service.keep_time().await });
                 }
+                // Also after a panic.
+                of_clients.mark_changed();
                 loop {
                     tokio::select! {
                         // An error means that the server is gone. The runtime ends all tasks.
-                        _ = open.changed() => return,
+                        changed = of_clients.changed() => {
+                            if changed.is_err() {
+                                return;
+                            }
+                            for port in of_clients.borrow_and_update().iter().skip(number).step_by(count) {
+                                tasks.spawn(read(service.clone(), Arc::clone(port)));
+                            }
+                        }
                         Some(ended) = tasks.join_next() => {
                             if let Err(ended) = ended
                                 && let Ok(panic) = ended.try_into_panic()
@@ -152,7 +177,52 @@ impl Sockets {
                 }
             })?;
         }
-        Ok(())
+        Ok(OpenSockets { sockets: self, of_clients })
+    }
+}
+
+impl OpenSockets {
+    /// The bound addresses.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + Clone {
+        self.sockets.addresses()
+    }
+
+    /// Gives each of these clients a socket of its own, before the ports are [left](Self::leave). Returns the clients for which
+    /// there was none. Call it once.
+    pub(crate) fn keep(&self, clients: impl IntoIterator<Item = SocketAddr>) -> HashSet<SocketAddr> {
+        let (mut kept, mut without) = (Vec::new(), HashSet::new());
+        for client in clients {
+            let port = self.ports().find(|port| port.bound().is_ipv4() == client.is_ipv4());
+            match port.filter(|_| kept.len() < MAX_OF_CLIENTS).map(|port| port.of_client(client)) {
+                Some(Ok(socket)) => kept.push(Arc::new(socket)),
+                Some(Err(error)) => {
+                    log::debug!("there is no socket for the client {client}: {error}");
+                    without.insert(client);
+                }
+                None => {
+                    without.insert(client);
+                }
+            }
+        }
+        self.of_clients.send_replace(kept);
+        without
+    }
+
+    /// Leaves the ports to the next server. Clients that were [kept](Self::keep), and connections, are still served.
+    pub(crate) fn leave(&self) {
+        for port in self.ports() {
+            if let Err(error) = port.leave() {
+                log::warn!("cannot leave UDP port {} to the next server: {error}", port.bound());
+            }
+        }
+        for listener in &self.sockets.tcp {
+            // Ends all clones: a close would not.
+            let _ = SockRef::from(listener).shutdown(Shutdown::Both);
+        }
+    }
+
+    fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.sockets.udp.iter().flat_map(|ports| ports.iter()).map(|port| &**port)
     }
 }
 
@@ -212,6 +282,8 @@ async fn accept(service: impl Service, listener: TcpListener) {
                     drop(place);
                 });
             }
+            // The port was left.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return,
             Err(error) => {
                 log::debug!("cannot accept a connection: {error}");
                 sleep(PAUSE).await;
@@ -236,7 +308,7 @@ fn bind_threads(addresses: &[SocketAddr]) -> Result<Vec<Ports>, (SocketAddr, io:
     let mut addresses = addresses.to_vec();
     // Our threads share the port. Another server must not: the kernel would split the datagrams between the two.
     for address in &addresses {
-        drop(UdpSocket::bind(address).map_err(|error| (*address, error))?);
+        Port::check_free(*address).map_err(|error| (*address, error))?;
     }
     let mut of_threads = Vec::new();
     for _ in 0..threads {
@@ -255,7 +327,11 @@ fn bind_threads(addresses: &[SocketAddr]) -> Result<Vec<Ports>, (SocketAddr, io:
 pub(crate) struct PortReader<'a> {
     port: &'a Port,
     socket: tokio::net::UdpSocket,
-    buffers: Vec<[u8; JOINED]>,
+}
+
+thread_local! {
+    /// The buffers for reading, which all ports of a thread share.
+    static BUFFERS: RefCell<Vec<[u8; JOINED]>> = RefCell::new(vec![[0; JOINED]; BATCH]);
 }
 
 /// Datagrams of one sender.
@@ -270,7 +346,7 @@ impl<'a> PortReader<'a> {
     /// A reader of a port, on the current runtime.
     pub(crate) fn new(port: &'a Port) -> io::Result<Self> {
         let socket = tokio::net::UdpSocket::from_std(port.socket.try_clone()?)?;
-        Ok(PortReader { port, socket, buffers: vec![[0; JOINED]; BATCH] })
+        Ok(PortReader { port, socket })
     }
 
     /// Ready when there is something to read.
@@ -280,27 +356,9 @@ impl<'a> PortReader<'a> {
 
     /// Passes received datagrams to `handle`, up to a batch, and sends what `handle` has sent. Pauses after an error. Returns the
     /// number of datagrams for which a socket had no room.
-    pub(crate) async fn read(&mut self, mut handle: impl FnMut(Joined<'_>)) -> u64 {
-        let mut metas = [RecvMeta::default(); BATCH];
-        let read = self.socket.try_io(Interest::READABLE, || {
-            let mut slices = self.buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));
-            let mut slices: [IoSliceMut<'_>; BATCH] =
-                std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
-            self.port.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut metas)
-        });
-        match read {
-            Ok(count) => {
-                // A datagram alone goes as it is.
-                let is_alone = count == 1 && metas[0].len <= metas[0].stride;
-                let gathered = (!is_alone).then(Gathered::begin);
-                for (meta, buffer) in metas.iter().zip(&self.buffers).take(count) {
-                    let bytes = buffer.get(..meta.len).unwrap_or_default();
-                    if !bytes.is_empty() {
-                        handle(Joined { from: meta.addr, bytes, size: meta.stride.max(1) });
-                    }
-                }
-                gathered.map_or(0, Gathered::end)
-            }
+    pub(crate) async fn read(&mut self, handle: impl FnMut(Joined<'_>)) -> u64 {
+        match BUFFERS.with_borrow_mut(|buffers| self.read_into(buffers, handle)) {
+            Ok(lost) => lost,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) => {
                 log::debug!("cannot read UDP port {}: {error}", self.port.bound());
@@ -308,5 +366,25 @@ impl<'a> PortReader<'a> {
                 0
             }
         }
+    }
+
+    fn read_into(&self, buffers: &mut [[u8; JOINED]], mut handle: impl FnMut(Joined<'_>)) -> io::Result<u64> {
+        let mut metas = [RecvMeta::default(); BATCH];
+        let count = self.socket.try_io(Interest::READABLE, || {
+            let mut slices = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));
+            let mut slices: [IoSliceMut<'_>; BATCH] =
+                std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
+            self.port.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut metas)
+        })?;
+        // A datagram alone goes as it is.
+        let is_alone = count == 1 && metas[0].len <= metas[0].stride;
+        let gathered = (!is_alone).then(Gathered::begin);
+        for (meta, buffer) in metas.iter().zip(buffers.iter()).take(count) {
+            let bytes = buffer.get(..meta.len).unwrap_or_default();
+            if !bytes.is_empty() {
+                handle(Joined { from: meta.addr, bytes, size: meta.stride.max(1) });
+            }
+        }
+        Ok(gathered.map_or(0, Gathered::end))
     }
 }

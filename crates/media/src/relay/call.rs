@@ -121,6 +121,12 @@ impl Call {
         Some(CandidateNudge { key: self.key.clone(), whom, other, connection, times })
     }
 
+    /// Its clients, if they can be told of its end.
+    pub(super) fn clients(&self) -> Option<[Box<str>; 2]> {
+        let mut ids = self.names.as_ref()?.split(BETWEEN).map(Box::from);
+        Some([ids.next()?, ids.next()?])
+    }
+
     /// True if it is carried now for the first time.
     pub(super) fn carries(&self) -> bool {
         !self.has_carried.load(Ordering::Relaxed) && !self.has_carried.swap(true, Ordering::Relaxed)

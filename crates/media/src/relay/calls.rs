@@ -1,16 +1,17 @@
 //! All calls: how a datagram finds its own, and the limits of all together.
 
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use peerbroker_core::address::is_public;
 use peerbroker_core::media_api::{
-    CandidateNudge, Dropped, MediaContext, Parties, RelayLimits, RelayTotals, Traffic,
+    CandidateNudge, Dropped, EndedCalls, MediaContext, Parties, RelayLimits, RelayTotals, Traffic,
 };
 use peerbroker_core::wire::{AddressPrefix, ApiKey, IceCredentials, RealmKind};
 use stun_types::message::MessageClass;
@@ -65,6 +66,8 @@ pub(super) struct Calls {
     carried: Count,
     refused: Count,
     displaced: Count,
+    /// True if it takes no more calls.
+    has_retired: AtomicBool,
 }
 
 impl Calls {
@@ -97,6 +100,7 @@ impl Calls {
             carried: Count::default(),
             refused: Count::default(),
             displaced: Count::default(),
+            has_retired: AtomicBool::new(false),
         }
     }
 
@@ -114,6 +118,9 @@ impl Calls {
         address: Option<IpAddr>,
         offer: IceCredentials<'_>,
     ) -> bool {
+        if self.has_retired.load(Ordering::Relaxed) {
+            return false;
+        }
         let client = self.client(parties.key, parties.realm, parties.offerer);
         let address = AddressPrefix::of_remote(address).map(|prefix| self.digests.hash_one(prefix));
         let is_noted =
@@ -134,6 +141,9 @@ impl Calls {
 
     /// Begins a call when it is answered. False if its offer is not known, or a limit is reached.
     pub(super) fn begin(&self, parties: Parties<'_>, answer: IceCredentials<'_>, may_be_alias: bool) -> bool {
+        if self.has_retired.load(Ordering::Relaxed) {
+            return false;
+        }
         let client = self.client(parties.key, parties.realm, parties.offerer);
         let Some(mut offer) = self.offers.take(client, parties, may_be_alias) else { return false };
         let (offerer, early_checks) = (offer.offerer, std::mem::take(&mut offer.early_checks));
@@ -412,7 +422,7 @@ impl Calls {
         let now = self.context.clock.now();
         self.offers.sweep(now, is_here);
         self.strangers.sweep(now);
-        let all: Vec<Arc<Call>> = self.by_number.iter().map(|call| Arc::clone(&call)).collect();
+        let all = self.all();
         all.iter().filter(|call| call.session.lock().is_over(now, UNUSED)).for_each(|call| self.remove(call));
         drop(all);
         let is_there = |number: &u32| self.by_number.contains_key(number);
@@ -439,6 +449,89 @@ impl Calls {
 
     fn forget(&self, call: &Call, address: Endpoint) {
         self.by_address.remove_if(&address, |_, (known, _)| known.number == call.number);
+    }
+
+    /// Takes no more calls, and forgets those that do not need it. Returns the addresses over UDP of the clients of the others.
+    pub(super) fn retire(&self) -> Vec<SocketAddr> {
+        self.has_retired.store(true, Ordering::Relaxed);
+        let (now, mut clients) = (self.context.clock.now(), Vec::new());
+        for call in self.all() {
+            let session = call.session.lock();
+            if session.is_open(now) {
+                let over_udp = session.addresses().filter(|address| address.transport == Transport::Udp);
+                clients.extend(over_udp.map(Endpoint::address));
+                continue;
+            }
+            drop(session);
+            self.remove(&call);
+        }
+        // Several calls may share an address.
+        clients.sort_unstable();
+        clients.dedup();
+        clients
+    }
+
+    /// The number of calls that carry something, or may do so soon.
+    pub(super) fn open(&self) -> usize {
+        let now = self.context.clock.now();
+        self.all().iter().filter(|call| call.session.lock().is_open(now)).count()
+    }
+
+    /// Ends all calls. `tell` tells clients that have no call any more, and returns true if both know it then.
+    pub(super) fn end(&self, tell: impl Fn(&EndedCalls) -> bool) {
+        self.end_if(|_| true, tell);
+    }
+
+    /// The same for the calls of clients at these addresses over UDP.
+    pub(super) fn end_of(&self, clients: &HashSet<SocketAddr>, tell: impl Fn(&EndedCalls) -> bool) {
+        let is_one =
+            |address: Endpoint| address.transport == Transport::Udp && clients.contains(&address.address());
+        self.end_if(|session| session.addresses().any(is_one), tell);
+    }
+
+    fn end_if(&self, ends: impl Fn(&Session) -> bool, tell: impl Fn(&EndedCalls) -> bool) {
+        let now = self.context.clock.now();
+        // The calls of each two clients, and true if all of them end and were relayed.
+        let mut pairs: HashMap<_, (bool, Vec<Arc<Call>>)> = HashMap::new();
+        for call in self.all() {
+            let mut session = call.session.lock();
+            if session.is_over(now, UNUSED) {
+                continue;
+            }
+            let ends = ends(&session);
+            if ends {
+                session.end();
+            }
+            let is_lost = ends && session.is_carried(now);
+            drop(session);
+            if let Some(mut clients) = call.clients() {
+                // Either may have called the other.
+                clients.sort_unstable();
+                let pair = pairs.entry((call.key.clone(), clients)).or_insert((true, Vec::new()));
+                pair.0 &= is_lost;
+                pair.1.push(call);
+            }
+        }
+        for ((key, clients), (is_lost, calls)) in pairs {
+            // PeerJS 1.5.5 overlooks every second connection to a peer that leaves, so several are also told by their checks.
+            if is_lost
+                && tell(&EndedCalls { key, clients })
+                && let [call] = &calls[..]
+            {
+                call.session.lock().note_told();
+            }
+        }
+    }
+
+    /// The number of calls that end, and whose clients do not know it yet.
+    pub(super) fn awaited(&self) -> usize {
+        let now = self.context.clock.now();
+        self.all().iter().filter(|call| call.session.lock().is_awaited(now)).count()
+    }
+
+    // Collected first: no lock of the map is held while a call is locked or removed.
+    fn all(&self) -> Vec<Arc<Call>> {
+        self.by_number.iter().map(|call| Arc::clone(&call)).collect()
     }
 
     pub(super) fn totals(&self) -> RelayTotals {

@@ -59,6 +59,10 @@ pub(super) struct Session {
     /// Checks that went through and are not answered.
     crossings: Vec<Crossing>,
     begun: u64,
+    /// The time of its last datagram that is not STUN.
+    carried: u64,
+    /// True if it has to end: its clients are told when they check it.
+    is_ending: bool,
 }
 
 struct Crossing {
@@ -69,7 +73,8 @@ struct Crossing {
 
 impl Session {
     pub(super) fn new(number: u32, offer: IceCredentials<'_>, answer: IceCredentials<'_>, now: u64) -> Self {
-        Session { number, sides: [Side::new(offer), Side::new(answer)], crossings: Vec::new(), begun: now }
+        let (sides, crossings) = ([Side::new(offer), Side::new(answer)], Vec::new());
+        Session { number, sides, crossings, begun: now, carried: NEVER, is_ending: false }
     }
 
     /// The name that a check of `end` has.
@@ -96,6 +101,35 @@ impl Session {
         }
     }
 
+    /// True if it has carried something lately, and its clients are there.
+    pub(super) fn is_carried(&self, now: u64) -> bool {
+        self.carried != NEVER && now.saturating_sub(self.carried) <= IDLE && !self.is_over(now, 0)
+    }
+
+    /// True if it [is carried](Self::is_carried), or may be soon.
+    pub(super) fn is_open(&self, now: u64) -> bool {
+        let is_new = self.carried == NEVER && now.saturating_sub(self.begun) <= BEGINNING;
+        is_new || self.is_carried(now)
+    }
+
+    /// Ends it: from now on, each check of a client gets the answer that it has no consent any more.
+    pub(super) fn end(&mut self) {
+        self.is_ending = true;
+    }
+
+    /// Records that both clients know that it ends.
+    pub(super) fn note_told(&mut self) {
+        self.sides.iter_mut().for_each(|side| side.is_told = true);
+    }
+
+    /// True if a client of a call that ends was not told yet.
+    pub(super) fn is_awaited(&self, now: u64) -> bool {
+        let is_there = |side: &Side| side.addresses.iter().any(|address| address.agrees(now));
+        self.is_ending
+            && self.is_carried(now)
+            && self.sides.iter().any(|side| !side.is_told && is_there(side))
+    }
+
     /// A check of `end`, from an address that may not be its own.
     pub(super) fn on_request<'a>(
         &mut self,
@@ -108,7 +142,7 @@ impl Session {
         if !request.is_proved_by(self.side(end.other()).pwd()) {
             return Err(Dropped::Forged);
         }
-        let (number, begun) = (self.number, self.begun);
+        let Session { number, begun, is_ending, .. } = *self;
         let mut outcome = Outcome::default();
         self.side_mut(end.other()).asking = NEVER;
         let username = self.username_of(end.other());
@@ -129,6 +163,11 @@ impl Session {
             return Ok(outcome);
         }
         address.consented = now;
+        if is_ending {
+            side.is_told = true;
+            let answer = stun::revoked(&request.message, self.side(end.other()).pwd());
+            return answer.map(|answer| Outcome::reply(from, answer)).ok_or(Dropped::Unknown);
+        }
         if request.nominates() && side.role == Some(Role::Controlling) {
             side.choose(from);
         }
@@ -217,7 +256,9 @@ impl Session {
         address.heard = now;
         let other = self.side_mut(end.other());
         other.asking = NEVER;
-        other.way(now).ok_or(Dropped::NoWay)
+        let to = other.way(now).ok_or(Dropped::NoWay)?;
+        self.carried = now;
+        Ok(to)
     }
 
     /// Relays the check that waited for an address.
@@ -273,6 +314,13 @@ const SILENT: u64 = 8_000;
 /// Milliseconds after which a client that has not checked its path has withdrawn its consent (RFC 7675).
 pub(super) const CONSENT: u64 = 30_000;
 
+/// Milliseconds without a datagram after which nobody needs a call's relay: twice the time between two heartbeats of SCTP (RFC
+/// 9260, section 16), which an idle data connection has.
+const IDLE: u64 = 60_000;
+
+/// Milliseconds in which a new call finds its path.
+const BEGINNING: u64 = 30_000;
+
 /// Milliseconds of silence in which an address need not be checked.
 const LATELY: u64 = 5_000;
 
@@ -294,6 +342,8 @@ struct Side {
     /// The number of times that it was told to come, and the last such time.
     wakes: u8,
     woken: u64,
+    /// True if it knows that the call ends.
+    is_told: bool,
 }
 
 /// An address of a side.
@@ -321,6 +371,7 @@ impl Side {
             asking: NEVER,
             wakes: 0,
             woken: 0,
+            is_told: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! STUN messages (RFC 8489), as a relay needs them for ICE checks (RFC 8445).
 
-use stun_types::attribute::{AttributeType, RawAttribute, Username};
+use stun_types::attribute::{AttributeType, ErrorCode, RawAttribute, Username};
 use stun_types::message::{
     BINDING, IntegrityAlgorithm, Message, MessageClass, MessageIntegrityCredentials, MessageType,
     MessageWrite as _, MessageWriteExt as _, MessageWriteVec, ShortTermCredentials, TransactionId,
@@ -91,6 +91,15 @@ pub(super) fn check(transaction: Transaction, username: &str, pwd: &str, our_rol
     message.add_message_integrity(&credentials(pwd), IntegrityAlgorithm::Sha1).ok()?;
     message.add_fingerprint().ok()?;
     Some(message.finish())
+}
+
+/// The answer to a check that withdraws consent (RFC 7675, section 5.2): the client gives up this path at once. Shorter than any check.
+pub(super) fn revoked(check: &Message<'_>, pwd: &str) -> Option<Vec<u8>> {
+    let mut answer = Message::builder_error(check, MessageWriteVec::with_capacity(72));
+    answer.add_attribute(&ErrorCode::new(ErrorCode::FORBIDDEN, "Forbidden").ok()?).ok()?;
+    answer.add_message_integrity(&credentials(pwd), IntegrityAlgorithm::Sha1).ok()?;
+    answer.add_fingerprint().ok()?;
+    Some(answer.finish())
 }
 
 fn credentials(pwd: &str) -> MessageIntegrityCredentials {

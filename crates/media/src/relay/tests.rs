@@ -2,6 +2,7 @@
 
 mod attacks;
 mod connections;
+mod ending;
 mod limits;
 mod world;
 

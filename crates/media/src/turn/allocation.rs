@@ -100,6 +100,11 @@ impl Allocation {
         let used = self.used.load(Ordering::Relaxed);
         used == 0 || used + UNUSED <= now
     }
+
+    /// True if its client may still be looking for a path.
+    pub(super) fn is_new(&self, now: u64) -> bool {
+        now.saturating_sub(self.created) < UNUSED
+    }
 }
 
 impl Rights {

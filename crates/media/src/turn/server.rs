@@ -1,7 +1,7 @@
 //! The TURN server without its sockets: the allocations of clients, and the destinations of bytes.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use dashmap::{DashMap, Entry};
@@ -48,6 +48,8 @@ pub(crate) struct Server {
     pub(super) connections: Connections,
     last_connection: AtomicU64,
     pub(super) tls: OnceLock<TlsAcceptor>,
+    /// True if it makes no more allocations.
+    has_retired: AtomicBool,
 }
 
 /// A request of a client, which may have an allocation.
@@ -84,6 +86,7 @@ impl Server {
             by_relayed: DashMap::new(),
             last_connection: AtomicU64::new(0),
             tls: OnceLock::new(),
+            has_retired: AtomicBool::new(false),
         }
     }
 
@@ -264,6 +267,9 @@ impl Server {
 
     /// A place for an allocation of a key and a client's address; if necessary that of an unused one.
     pub(super) fn place(&self, key: &str, address: IpAddr, now: u64) -> Result<Place, TurnRefusal> {
+        if self.has_retired.load(Ordering::Relaxed) {
+            return Err(TurnRefusal::Capacity);
+        }
         let limits = self.limits();
         let mut taken = self.quotas.take(key, address, limits);
         // Tries again if other threads take it first.
@@ -318,6 +324,28 @@ impl Server {
     /// All allocations.
     fn all(&self) -> Vec<Arc<Allocation>> {
         self.by_client.iter().map(|entry| Arc::clone(&entry)).collect()
+    }
+
+    /// Makes no more allocations.
+    pub(super) fn retire(&self) {
+        self.has_retired.store(true, Ordering::Relaxed);
+    }
+
+    /// The clients at a UDP port of ours that have relayed something lately, or are new.
+    pub(crate) fn clients_at(&self, port: SocketAddr) -> Vec<SocketAddr> {
+        let now = self.now();
+        let all = self.by_client.iter();
+        let of_port = all.filter(|allocation| {
+            allocation.client.id.ingress == Ingress::Port(port)
+                && (allocation.is_new(now) || !allocation.is_unused(now))
+        });
+        of_port.map(|allocation| allocation.client.id.address).collect()
+    }
+
+    /// The number of allocations that have relayed something lately.
+    pub(super) fn used(&self) -> usize {
+        let now = self.now();
+        self.by_client.iter().filter(|allocation| !allocation.is_unused(now)).count()
     }
 
     /// Removes expired allocations, and those of keys that may not use TURN any more.

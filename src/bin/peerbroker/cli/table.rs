@@ -25,6 +25,8 @@ const PROXIED: Need = Need("--proxied", |draft| draft.config.proxied);
 const ACME: Need = Need("--acme", |draft| !draft.acme.names.is_empty());
 const REGISTRATION: Need = Need("--registration open", |draft| draft.config.registration.open);
 const REDIS: Need = Need("--redis", |draft| !draft.cluster.redis.url.is_empty());
+const MEDIA: Need =
+    Need("--relay or --turn", |draft| !draft.relay.listen.is_empty() || !draft.turn.is_empty());
 const RELAY: Need = Need("--relay", |draft| !draft.relay.listen.is_empty());
 const TURN: Need = Need("--turn", |draft| !draft.turn.is_empty());
 const CREDENTIALS: Need =
@@ -143,6 +145,8 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "TCP port that clients are told besides the relay's, as in 443; 0 means none", "It must lead to --port, which takes the relay's clients too. Set it if a NAT or a TCP proxy changes the port. A proxy for HTTP cannot pass on these clients. See [one port](CALLS.md#one-port-for-everything).").unset("that of --port; none with --proxied").needs(&RELAY).of(NODE),
             Row::new("relay_private", |d| &mut d.relay.private, switch(),
                 "Relay for clients with private addresses too, as in a local network", "").of(NODE),
+            Row::new("relay_drain_timeout", |d| &mut d.listen.relay_drain_timeout, time(&MILLIS, 0..=MAX_MILLIS),
+                "Time for which relayed calls may go on when the server stops; 0 ends them at once", "The next server has the ports meanwhile. See [calls in an update](OPERATING.md#relayed-calls-in-an-update).").unset("600000 with --reuse_port, otherwise 0").needs(&MEDIA).of(NODE),
             Row::new("relay_calls", |d| &mut d.config.relay_limits.calls, number(&COUNT, ANY),
                 "Calls that the relay knows at a time, whether they need it or not", "").live(),
             Row::new("relay_calls_per_key", |d| &mut d.config.relay_limits.calls_per_key, number(&COUNT, ANY),

@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use stun_types::attribute::{AttributeType, RawAttribute, Username, XorMappedAddress};
+use stun_types::attribute::{AttributeType, ErrorCode, RawAttribute, Username, XorMappedAddress};
 use stun_types::message::{
     BINDING, IntegrityAlgorithm, Message, MessageIntegrityCredentials, MessageWrite as _,
     MessageWriteExt as _, MessageWriteVec, ShortTermCredentials,
@@ -295,6 +295,13 @@ impl Client {
         check.add_message_integrity(&credentials(pwd), IntegrityAlgorithm::Sha1).unwrap();
         check.add_fingerprint().unwrap();
         check.finish()
+    }
+
+    /// True if an answer, which has to be valid, withdraws consent.
+    pub(super) fn is_revoked_by(&self, answer: &[u8]) -> bool {
+        let answer = Message::from_bytes(answer).unwrap();
+        answer.validate_integrity(&credentials(&self.other)).unwrap();
+        answer.attribute::<ErrorCode>().is_ok_and(|error| error.code() == ErrorCode::FORBIDDEN)
     }
 
     /// The answer to a check, which has to be valid.

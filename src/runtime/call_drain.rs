@@ -1,0 +1,105 @@
+//! The end of calls when the server stops: they go on for a while at sockets of their own, and the next server has the ports.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Runtime;
+use crate::clock::millis;
+use crate::events::counted;
+
+/// Interval at which open calls are counted.
+const STEP: Duration = Duration::from_millis(100);
+
+/// Time in which clients check their path, so that they hear that a call ends: Chromium checks every 2.5 s, Firefox every 4 to 6 s.
+const CHECKED_WITHIN: Duration = Duration::from_millis(6500);
+
+/// The calls through the relay, and the allocations of TURN that are in use.
+#[derive(Clone, Copy)]
+struct OpenCalls {
+    calls: usize,
+    allocations: usize,
+}
+
+impl Runtime {
+    /// Leaves the ports of relay and TURN to the next server, lets open calls go on for up to `window`, and ends those that are left.
+    /// A `window` of zero ends all calls at once, and keeps the ports.
+    pub(crate) async fn drain_calls(&self, window: Duration) {
+        if !window.is_zero() {
+            self.leave_media_ports().await;
+            self.let_calls_go_on(window).await;
+        }
+        if let Some(relay) = self.node.relay() {
+            relay.end_calls(|ended| self.node.tell_of_end(ended));
+        }
+        self.until_ends_are_known().await;
+    }
+
+    async fn leave_media_ports(&self) {
+        let (relay, turn) = (self.node.relay(), self.turn());
+        if let Some(turn) = turn {
+            turn.retire();
+            turn.leave_ports();
+        }
+        if let Some(relay) = relay {
+            relay.retire(|ended| self.node.tell_of_end(ended));
+            // Clients for which there was no socket.
+            self.until_ends_are_known().await;
+            relay.leave_ports();
+        }
+    }
+
+    async fn let_calls_go_on(&self, window: Duration) {
+        let end = self.now().saturating_add(millis(window));
+        let open = self.open_calls();
+        if open.is_none() {
+            return;
+        }
+        log::info!("{open} {} on for up to {window:?}", open.verb("goes", "go"));
+        while !self.open_calls().is_none() && self.now() < end {
+            self.node.clock().sleep(STEP).await;
+        }
+        match self.open_calls() {
+            open if open.is_none() => log::info!("all relayed calls are over"),
+            open => log::warn!("{open} {}, because {window:?} have passed", open.verb("ends", "end")),
+        }
+    }
+
+    /// Waits until the clients of all calls that end know it, or had time enough to check their path.
+    async fn until_ends_are_known(&self) {
+        let Some(relay) = self.node.relay() else { return };
+        let end = self.now().saturating_add(millis(CHECKED_WITHIN));
+        while relay.awaited_calls() > 0 && self.now() < end {
+            self.node.clock().sleep(STEP).await;
+        }
+    }
+
+    fn open_calls(&self) -> OpenCalls {
+        OpenCalls {
+            calls: self.node.relay().map_or(0, |relay| relay.open_calls()),
+            allocations: self.turn().map_or(0, |turn| turn.used_allocations()),
+        }
+    }
+}
+
+impl OpenCalls {
+    fn is_none(self) -> bool {
+        self.calls + self.allocations == 0
+    }
+
+    /// The form of a verb whose subject this is.
+    fn verb(self, one: &'static str, many: &'static str) -> &'static str {
+        if self.calls + self.allocations == 1 { one } else { many }
+    }
+}
+
+impl fmt::Display for OpenCalls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let calls = counted(self.calls as u64, "relayed call", "relayed calls");
+        let allocations = counted(self.allocations as u64, "TURN allocation", "TURN allocations");
+        match self {
+            OpenCalls { allocations: 0, .. } => write!(f, "{calls}"),
+            OpenCalls { calls: 0, .. } => write!(f, "{allocations}"),
+            _ => write!(f, "{calls} and {allocations}"),
+        }
+    }
+}

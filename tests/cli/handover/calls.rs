@@ -1,0 +1,192 @@
+//! Relayed calls while servers take over from each other: they go on, new ones are relayed by the new server, and a call that has
+//! to end is told to both clients.
+
+use testkit::messages::message;
+use testkit::pebble::free_ports;
+use testkit::relay_client::{Line, Side, payload, relay_in};
+use testkit::turn_client::{Datagrams, SECRET, TurnClient, tcp};
+
+use super::{UPDATES, start_at};
+use crate::program::Program;
+use crate::raw_client::RawClient;
+
+/// The username fragments of calls.
+const UFRAGS: [[&str; 2]; UPDATES + 1] =
+    [["a0ufrag", "b0ufrag"], ["a1ufrag", "b1ufrag"], ["a2ufrag", "b2ufrag"], ["a3ufrag", "b3ufrag"]];
+
+/// A call over UDP that was relayed, and the clients that made it.
+struct Call {
+    sides: [Side; 2],
+    clients: [RawClient; 2],
+}
+
+impl Call {
+    /// Calls from a client to another one.
+    fn begin(server: &Program, ufrags: [&'static str; 2]) -> Self {
+        let clients = offer_and_answer(server, ufrags);
+        let (clients, relay) = clients;
+        let [one, other] = ufrags;
+        let sides = [Side::new(relay, one, other), Side::new(relay, other, one)];
+        sides.iter().for_each(Side::prove);
+        let call = Call { sides, clients };
+        call.go_on();
+        call
+    }
+
+    /// Both sides hear each other, and check their path.
+    fn go_on(&self) {
+        let [one, other] = &self.sides;
+        one.talk_to(other);
+        other.talk_to(one);
+        one.exchange_checks(other);
+    }
+
+    fn expect_end(&self) {
+        self.sides.iter().for_each(Side::expect_revoked);
+    }
+
+    fn expect_closed_clients(&mut self) {
+        self.clients.iter_mut().for_each(|client| client.expect_closed_with(Some(1001)));
+    }
+}
+
+/// Two clients that describe a call to each other, and the address of the relay that they are told.
+fn offer_and_answer(server: &Program, [one, other]: [&str; 2]) -> ([RawClient; 2], std::net::SocketAddr) {
+    let [mut caller, mut callee] = [one, other].map(|id| server.client(id));
+    caller.send(message("OFFER", other, &payload("offer", one, &[])));
+    let relay = relay_in(&callee.expect_text());
+    callee.send(message("ANSWER", one, &payload("answer", other, &[])));
+    assert_eq!(relay_in(&caller.expect_text()), relay);
+    ([caller, callee], relay)
+}
+
+/// A relay and a TURN server at free ports of loopback, as flags.
+fn media_flags() -> [String; 8] {
+    let [relay, turn] = free_ports().map(|port| format!("127.0.0.1:{port}"));
+    ["--relay", &relay, "--turn", &turn, "--turn_secret", SECRET, "--relay_private", "--reuse_port"]
+        .map(str::to_owned)
+}
+
+/// Stops a server and waits until the next one relays and gets all new clients.
+fn hand_over(old: &Program, next: &Program, call: &mut Call) {
+    old.signal("-TERM");
+    next.expect_log("the relay: the port is free");
+    // Before it closes a client, a server has left its port.
+    call.expect_closed_clients();
+}
+
+#[test]
+fn relayed_calls_go_on_through_updates_and_each_server_relays_new_ones() {
+    let flags = media_flags();
+    let flags = [&["--drain_timeout", "500"], &flags.each_ref().map(String::as_str)[..]].concat();
+    let mut server = start_at(0, &flags);
+    let port = server.address.port();
+    let mut calls = vec![Call::begin(&server, UFRAGS[0])];
+    let mut old = Vec::new();
+    for ufrags in &UFRAGS[1..] {
+        let next = start_at(port, &flags);
+        next.expect_log("still has the port");
+        hand_over(&server, &next, calls.last_mut().unwrap());
+        calls.iter().for_each(Call::go_on);
+        calls.push(Call::begin(&next, *ufrags));
+        calls.iter().for_each(Call::go_on);
+        old.push(std::mem::replace(&mut server, next));
+    }
+    for mut old in old {
+        old.expect_log("1 relayed call goes on for up to 600s");
+        old.signal("-TERM");
+        assert_eq!(old.wait().status.code(), Some(130), "a second signal ends a server at once");
+    }
+    let last = calls.pop().unwrap();
+    last.go_on();
+    drop(last);
+}
+
+#[test]
+fn a_call_over_tcp_goes_on_through_an_update() {
+    let flags = media_flags();
+    let flags = flags.each_ref().map(String::as_str);
+    let old = start_at(0, &flags);
+    let (mut clients, relay) = offer_and_answer(&old, UFRAGS[0]);
+    let [one, other] = UFRAGS[0];
+    let (over_tcp, over_udp) = (Side::new(relay, one, other), Side::new(relay, other, one));
+    over_udp.prove();
+    let mut line = Line::open(relay);
+    line.prove(&over_tcp);
+    // The check of the other one, which has waited.
+    let check = line.receive();
+    line.send(&over_tcp.answer_to(&check));
+    let next = start_at(old.address.port(), &flags);
+    for number in 0..100 {
+        if number == 10 {
+            old.signal("-TERM");
+            next.expect_log("the relay: the port is free");
+            clients.iter_mut().for_each(|client| client.expect_closed_with(Some(1001)));
+        }
+        line.send(&[0x80, number]);
+        over_udp.receive_until(&[0x80, number]);
+        over_udp.socket.send(&[0x81, number]).unwrap();
+        while line.receive() != [0x81, number] {}
+    }
+}
+
+#[test]
+fn clients_of_turn_stay_through_an_update_over_udp_and_tcp() {
+    let flags = media_flags();
+    let turn = flags[3].parse().unwrap();
+    let flags = [&["--drain_timeout", "100"], &flags.each_ref().map(String::as_str)[..]].concat();
+    let old = start_at(0, &flags);
+    let [mut one, mut other] = [TurnClient::allocate(Datagrams::to(turn)), TurnClient::allocate(tcp(turn))];
+    assert!(one.bind(other.relayed) && other.bind(one.relayed), "channels");
+    let mut talk = || {
+        one.send(b"there");
+        assert_eq!(other.receive(), b"there");
+        other.send(b"back");
+        assert_eq!(one.receive(), b"back");
+    };
+    talk();
+    let next = start_at(old.address.port(), &flags);
+    talk();
+    old.signal("-TERM");
+    next.expect_log("the relay: the port is free");
+    old.expect_log("2 TURN allocations go on for up to 600s");
+    talk();
+    TurnClient::allocate(Datagrams::to(turn));
+    TurnClient::allocate(tcp(turn));
+    talk();
+}
+
+#[test]
+fn calls_end_when_their_time_has_passed_and_both_clients_hear_it() {
+    let flags = media_flags();
+    let flags = [&["--relay_drain_timeout", "1000"], &flags.each_ref().map(String::as_str)[..]].concat();
+    let mut old = start_at(0, &flags);
+    let call = Call::begin(&old, UFRAGS[0]);
+    // As with clients of the next server, nobody can be told over a WebSocket.
+    drop(call.clients);
+    while !old.expect_event().starts_with("Client disconnected") {}
+    while !old.expect_event().starts_with("Client disconnected") {}
+    old.signal("-TERM");
+    call.sides.iter().for_each(Side::expect_revoked);
+    let ended = old.wait();
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(ended.stderr.contains("1 relayed call goes on for up to 1s"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("1 relayed call ends, because 1s have passed"), "{}", ended.stderr);
+}
+
+#[test]
+fn without_a_next_server_at_the_port_calls_end_at_once() {
+    let mut server = Program::start(&["--relay", "127.0.0.1:0", "--relay_private"]);
+    let mut call = Call::begin(&server, UFRAGS[0]);
+    server.signal("-TERM");
+    // PeerJS closes all connections to a peer that has left.
+    let [one, other] = UFRAGS[0];
+    for (client, (from, to)) in call.clients.iter_mut().zip([(other, one), (one, other)]) {
+        client.expect(format!(r#"{{"type":"LEAVE","src":"{from}","dst":"{to}"}}"#));
+    }
+    call.expect_closed_clients();
+    drop(call);
+    let ended = server.wait();
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(!ended.stderr.contains("relayed"), "{}", ended.stderr);
+}

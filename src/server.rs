@@ -258,13 +258,14 @@ impl Server {
             runtime.leave().await;
             // The next server renews the certificate.
             drop(renewal);
-            // Not graceful: all sessions have ended, and idle keep-alive connections need no wait.
-            main.handle.stop(false).await;
-            serving.await.unwrap_or_else(|error| Err(io::Error::other(error)))
         };
         // A server that has failed may not relay either.
         let relay_drain = if failure.is_some() { Duration::ZERO } else { relay_drain };
-        let ((), served) = tokio::join!(runtime.drain_calls(relay_drain), close);
+        tokio::join!(runtime.drain_calls(relay_drain), close);
+        // Only now, because calls at this port are connections of the workers. Not graceful: all sessions have ended, and idle
+        // keep-alive connections need no wait.
+        main.handle.stop(false).await;
+        let served = serving.await.unwrap_or_else(|error| Err(io::Error::other(error)));
         if let (Some(api), Some(serving_ops)) = (api, serving_ops) {
             api.handle.stop(false).await;
             let _ = serving_ops.await;

@@ -58,6 +58,9 @@ struct OfClient {
     absent: Option<u64>,
 }
 
+/// The address of a check's client, and the check. Boxed: almost no offer has one.
+type EarlyCheck = Box<(Endpoint, Box<[u8]>)>;
+
 /// The record of an offer.
 pub(super) struct Offer {
     pub(super) offerer: Offerer,
@@ -67,7 +70,7 @@ pub(super) struct Offer {
     ufrag: Box<str>,
     pwd: Box<str>,
     /// Checks of its answerer that came before the answer: the last one over UDP and over TCP. A browser may send no second one.
-    pub(super) early_checks: [Option<Box<(Endpoint, Box<[u8]>)>>; 2],
+    pub(super) early_checks: [Option<EarlyCheck>; 2],
     at: u64,
     load: Load,
 }

@@ -442,10 +442,10 @@ impl Side {
     /// True if an address may prove itself, in a call of that age. TCP is for clients that do not come over UDP. The second
     /// address family is for those that do not answer in the first: Firefox often uses neither if both begin to work at once.
     fn is_turn_of(&self, at: Endpoint, age: u64, now: u64) -> bool {
-        let is_better = |address: &Address| {
-            address.speaks(now) && (at.is_tcp() || address.at.is_ipv4() != at.is_ipv4())
-        };
-        let transport = if self.is_of_second_family(at) { Transport::Tcp(Listener::Relay) } else { at.transport };
+        let is_better =
+            |address: &Address| address.speaks(now) && (at.is_tcp() || address.at.is_ipv4() != at.is_ipv4());
+        let transport =
+            if self.is_of_second_family(at) { Transport::Tcp(Listener::Relay) } else { at.transport };
         age >= transport.head_start() && !self.has_udp(is_better)
     }
 

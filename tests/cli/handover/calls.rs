@@ -41,10 +41,6 @@ impl Call {
         one.exchange_checks(other);
     }
 
-    fn expect_end(&self) {
-        self.sides.iter().for_each(Side::expect_revoked);
-    }
-
     fn expect_closed_clients(&mut self) {
         self.clients.iter_mut().for_each(|client| client.expect_closed_with(Some(1001)));
     }

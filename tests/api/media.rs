@@ -4,25 +4,42 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use peerbroker::BoundRelay;
-use peerbroker::config::RelayConfig;
+use peerbroker::config::{RelayConfig, WebhookEvent};
 use peerbroker::keys::RelayMode;
+use peerbroker::{BoundRelay, Config, PeerBroker};
+use serde_json::json;
 use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
 
+use crate::harness::api::Api;
 use crate::harness::guests::{call, join, respond};
 use crate::harness::messages::{message, relayed};
+use crate::harness::ops::with_api_on;
+use crate::harness::receiver::Receiver;
 use crate::harness::relay_client::{PATIENCE, Side, candidate, payload, sdp};
-use crate::harness::{RawClient, TestServer};
+use crate::harness::{RawClient, TestServer, wait_until};
 
 const REAL: &str = "a=candidate:7 1 udp 2122 192.0.2.7 5 typ host";
 
-/// A server with a relay on loopback, and the address of that.
-fn with_relay(mode: RelayMode) -> (TestServer, SocketAddr) {
+/// A relay on loopback, and its address.
+fn bound() -> (BoundRelay, SocketAddr) {
     let listen = vec![([127, 0, 0, 1], 0).into()];
     let relay =
         BoundRelay::bind(RelayConfig { listen, public: Vec::new(), tcp: true, private: true }).unwrap();
     let address = relay.addresses()[0];
+    (relay, address)
+}
+
+/// A server with a relay, and the address of that.
+fn with_relay(mode: RelayMode) -> (TestServer, SocketAddr) {
+    let (relay, address) = bound();
     (TestServer::start_with_relay(relay, |config| config.relay = mode), address)
+}
+
+/// The same with the API.
+fn with_relay_and_api(configure: impl FnOnce(&mut Config)) -> (TestServer, Api, SocketAddr) {
+    let (relay, address) = bound();
+    let (server, api) = with_api_on(PeerBroker::builder().relay(relay), configure);
+    (server, api, address)
 }
 
 /// A client's connection, with a frame for each datagram.
@@ -70,7 +87,7 @@ fn two_clients_talk_through_the_relay() {
     let (mut a, mut b) = (server.client("a"), server.client("b"));
     call_of(&mut a, &mut b, relay);
     server.advance(Duration::from_secs(1));
-    let (one, other) = (Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag"));
+    let [one, other] = sides(relay);
     one.prove();
     other.prove();
     // The checks of both go through to the other one.
@@ -86,13 +103,105 @@ fn two_clients_talk_through_the_relay() {
     }
 }
 
+/// Both sides of a call of `a` and `b`, over UDP.
+fn sides(relay: SocketAddr) -> [Side; 2] {
+    [Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag")]
+}
+
+#[test]
+fn relayed_datagrams_are_counted_without_the_relays_own() {
+    let (server, api, relay) = with_relay_and_api(|_| {});
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    call_of(&mut a, &mut b, relay);
+    server.advance(Duration::from_secs(1));
+    let counted = || {
+        let relay = &api.get("/api/stats").json["relay"];
+        ["packets", "bytes"].map(|name| relay[name].as_u64().unwrap())
+    };
+    let [one, other] = sides(relay);
+    // An answer to a question for the own address, a check of the relay, and the answer to that.
+    one.socket.send(&Message::builder_request(BINDING, MessageWriteVec::new()).finish()).unwrap();
+    one.receive();
+    one.prove();
+    one.check_in_vain();
+    assert_eq!(counted(), [0, 0]);
+    other.prove();
+    // The checks of both.
+    let checks = [one.receive(), other.receive()].map(|check| check.len() as u64);
+    one.socket.send(&[0x80; 1000]).unwrap();
+    other.receive();
+    let expected = [3, checks.iter().sum::<u64>() + 1000];
+    wait_until("the count of the last datagram", || counted() == expected);
+}
+
+#[test]
+fn the_operator_sees_what_became_of_calls() {
+    let receiver = Receiver::start();
+    let (server, api, relay) = with_relay_and_api(|config| {
+        config.webhooks.operator = receiver.webhook();
+        config.webhooks.events =
+            vec![WebhookEvent::CallRelayed, WebhookEvent::CallEnded, WebhookEvent::CallFailed];
+    });
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    call_of(&mut a, &mut b, relay);
+    b.send(message("OFFER", "a", &payload("offer", "cufrag", &[])));
+    a.expect_text();
+    a.send(message("ANSWER", "b", &payload("answer", "dufrag", &[])));
+    b.expect_text();
+    server.advance(Duration::from_secs(1));
+    let [one, other] = sides(relay);
+    one.prove();
+    other.prove();
+    one.receive();
+    other.receive();
+    one.socket.send(&[0x80; 1000]).unwrap();
+    other.receive();
+    let call = json!({"key": "peerjs", "realm": "peerjs", "caller": "a", "callee": "b"});
+    let told = receiver.next().event;
+    assert_eq!((&told["type"], &told["data"]), (&json!("call.relayed"), &call));
+
+    // The caller of the other call waits, and its callee does not come.
+    let alone = Side::new(relay, "cufrag", "dufrag");
+    alone.prove();
+    server.advance(Duration::from_millis(4500));
+    alone.check_in_vain();
+    server.advance(Duration::from_secs(31));
+    let mut told = [receiver.next().event, receiver.next().event];
+    told.sort_by_key(|event| event["type"].to_string());
+    let data = json!({"key": "peerjs", "realm": "peerjs", "caller": "a", "callee": "b",
+        "transport": "udp", "duration_ms": 0, "bytes": 1000});
+    assert_eq!((&told[0]["type"], &told[0]["data"]), (&json!("call.ended"), &data));
+    let data = json!({"key": "peerjs", "realm": "peerjs", "caller": "b", "callee": "a",
+        "reason": "callee_absent"});
+    assert_eq!((&told[1]["type"], &told[1]["data"]), (&json!("call.failed"), &data));
+
+    let failed = || api.get("/api/stats").json["failed_calls"].clone();
+    wait_until("the failed call", || failed() != json!([]));
+    let expected =
+        json!([{"key": "peerjs", "caller": "b", "callee": "a", "reason": "callee_absent", "ago": 0}]);
+    assert_eq!(failed(), expected);
+    let stats = &api.get("/api/stats").json["relay"];
+    assert_eq!((&stats["calls"], &stats["asked"]), (&json!(0), &json!(2)));
+    assert_eq!((&stats["transports"]["udp"], &stats["failures"]["callee_absent"]), (&json!(1), &json!(1)));
+    let metrics = api.get("/metrics").response.text().to_owned();
+    for line in [
+        r#"peerbroker_relay_calls_ended_total{outcome="relayed",detail="udp"} 1"#,
+        r#"peerbroker_relay_calls_ended_total{outcome="failed",detail="callee_absent"} 1"#,
+        r#"peerbroker_relay_calls_ended_total{outcome="direct",detail=""} 0"#,
+        r#"peerbroker_relay_calls_seen_total{outcome="asked"} 2"#,
+        r#"peerbroker_relay_call_seconds_bucket{le="1.0"} 1"#,
+    ] {
+        assert!(metrics.contains(&format!("{line}\n")), "{line} in {metrics}");
+    }
+}
+
 #[test]
 fn a_client_without_udp_talks_over_tcp() {
     let (server, relay) = with_relay(RelayMode::Fallback);
     let (mut a, mut b) = (server.client("a"), server.client("b"));
     call_of(&mut a, &mut b, relay);
     server.advance(Duration::from_secs(2));
-    let (one, other) = (Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag"));
+    let [one, other] = sides(relay);
     other.prove();
     let mut line = Line::open(relay);
     line.send(&one.new_check());

@@ -28,10 +28,10 @@ use crate::turn::relayed::RelayedAddresses;
 use crate::turn::server::Server;
 use peerbroker_core::clock::Clock;
 use peerbroker_core::media_api::{
-    Host, LiveLimits, MediaContext, MediaLimits, Permit, TurnLimits, TurnTotals,
+    CallFailure, Carried, Host, LiveLimits, MediaContext, MediaLimits, Parties, Permit, TurnLimits,
+    TurnTotals,
 };
 use peerbroker_core::threads::Threads;
-use peerbroker_core::wire::ApiKey;
 
 /// The length of the first message, without and with its padding.
 pub(in crate::turn) fn next(bytes: &[u8]) -> std::io::Result<Option<(usize, usize)>> {
@@ -70,7 +70,11 @@ impl Host for Keys {
         None
     }
 
-    fn call_relayed(&self, _: &ApiKey) {}
+    fn call_relayed(&self, _: Parties<'_>) {}
+
+    fn relayed_call_ended(&self, _: Parties<'_>, _: Carried) {}
+
+    fn call_failed(&self, _: Parties<'_>, _: CallFailure) {}
 
     fn may_use_turn(&self, key: &str) -> bool {
         key == "k" && self.0.load(Ordering::Relaxed) || key.starts_with("key-")

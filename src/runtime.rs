@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use peerbroker_core::media_api::{CallFailure, Carried, Host, MediaContext, Parties, Permit, TurnUrls};
+use peerbroker_core::media_api::{
+    CallFailure, Carried, Host, KeyLimits, MediaContext, Parties, Permit, TurnUrls,
+};
 use rand::seq::SliceRandom as _;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -421,6 +423,19 @@ impl Host for Clients {
 
     fn call_failed(&self, call: Parties<'_>, why: CallFailure) {
         self.tell(call, |call| Event::CallFailed { call, why });
+    }
+
+    fn limits_of(&self, key: &str) -> KeyLimits {
+        let tenant = self.node.upgrade().and_then(|node| node.tenant(key));
+        tenant.map_or_else(KeyLimits::default, |tenant| {
+            let policy = tenant.policy();
+            let settings = policy.settings();
+            KeyLimits {
+                calls: settings.relay_calls_per_key,
+                bytes_per_second: settings.relay_bytes_per_second,
+                key_bytes_per_second: settings.relay_key_bytes_per_second,
+            }
+        })
     }
 
     fn may_use_turn(&self, key: &str) -> bool {

@@ -58,6 +58,9 @@ pub trait Host: Send + Sync {
     /// Notes that a call has failed, as far as the relay can tell.
     fn call_failed(&self, call: Parties<'_>, why: CallFailure);
 
+    /// The limits of a key's own.
+    fn limits_of(&self, key: &str) -> KeyLimits;
+
     /// True if clients of an API key may use TURN.
     fn may_use_turn(&self, key: &str) -> bool;
 
@@ -264,6 +267,18 @@ pub struct Carried {
     pub duration: Duration,
     /// Bytes of both directions.
     pub bytes: u64,
+}
+
+/// The limits of one key, each of which replaces those of the server: for its calls through the relay, and for its allocations of
+/// TURN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyLimits {
+    /// Maximum calls, and maximum allocations.
+    pub calls: Option<usize>,
+    /// Bytes per second of one call or allocation; 0 means no limit.
+    pub bytes_per_second: Option<u32>,
+    /// Bytes per second of all calls, and of all allocations; 0 means no limit.
+    pub key_bytes_per_second: Option<u32>,
 }
 
 /// The totals of a relay since its start.

@@ -11,6 +11,7 @@ use peerbroker_core::wire::{ApiKey, RealmKind};
 use super::endpoint::Transport;
 use super::load::{Load, Ranking};
 use super::session::{End, Outcome, Session};
+use crate::datapath::of_key::KeyTraffic;
 use crate::datapath::pace::MESSAGE_OVERHEAD;
 use crate::datapath::shares::Share;
 
@@ -23,7 +24,7 @@ const BETWEEN: &str = "\0";
 /// The state that the calls of one key share.
 #[derive(Default)]
 pub(super) struct OfKey {
-    rate: RateLimit,
+    pub(super) traffic: KeyTraffic,
     /// The order in which its calls give way.
     pub(super) ranking: Mutex<Ranking<u32>>,
 }
@@ -77,14 +78,20 @@ impl Call {
     /// Charges the call and its key for datagrams, or neither of them. False if that is too much.
     pub(super) fn charge(&self, packets: u64, bytes: usize, limits: &RelayLimits, now: u64) -> bool {
         let count = u32::try_from(bytes as u64 + MESSAGE_OVERHEAD as u64 * packets).unwrap_or(u32::MAX);
-        if self.rate.try_charge(count, limits.bytes_per_second, now).is_err() {
+        let bytes_per_second = self.bytes_per_second(limits);
+        if self.rate.try_charge(count, bytes_per_second, now).is_err() {
             return false;
         }
-        let fits = self.share.rate.try_charge(count, limits.key_bytes_per_second, now).is_ok();
+        let fits = self.share.traffic.charge(count, limits.key_bytes_per_second, now);
         if !fits {
-            self.rate.refund(count, limits.bytes_per_second);
+            self.rate.refund(count, bytes_per_second);
         }
         fits
+    }
+
+    /// Its rate, where the server allows these.
+    pub(super) fn bytes_per_second(&self, limits: &RelayLimits) -> u32 {
+        self.share.traffic.bytes_per_second(limits.bytes_per_second)
     }
 
     /// Charges datagrams from one side to the other, except a few checks per second. Drops those above the limit, and counts them.

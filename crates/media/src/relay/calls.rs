@@ -217,7 +217,9 @@ impl Calls {
         // Half: then one address alone does not leave others without the relay, and a school has enough.
         let most = Most { of_client: MAX_PER_CLIENT, of_address: limits.calls.div_ceil(2) };
         let (load, share) = (self.loads.add(offerer, most)?, self.shares.add(key.clone()));
-        let has_room = (share.count() <= limits.calls_per_key || self.displace(&share.ranking, &load))
+        share.traffic.set_limits(self.context.host.limits_of(key.as_str()));
+        let of_key = share.traffic.calls(limits.calls_per_key);
+        let has_room = (share.count() <= of_key || self.displace(&share.ranking, &load))
             && (self.by_number.len() < limits.calls || self.displace(&self.ranking, &load));
         has_room.then_some((share, load))
     }
@@ -383,6 +385,11 @@ impl Calls {
         self.by_address.contains_key(&from)
     }
 
+    /// The bytes per second of the call of an address that has proved itself.
+    pub(super) fn rate_of(&self, from: Endpoint) -> Option<u32> {
+        Some(self.by_address.get(&from)?.0.bytes_per_second(&self.limits()))
+    }
+
     /// Keeps a check that came over TCP before the answer to its offer. Returns the offer.
     pub(super) fn keep_early_check(&self, from: Endpoint, datagram: &[u8]) -> Option<OfferId> {
         let stun = Stun::parse(datagram).filter(|stun| stun.message.class() == MessageClass::Request)?;
@@ -422,7 +429,8 @@ impl Calls {
         let is_there = |number: &u32| self.by_number.contains_key(number);
         self.ranking.lock().sweep(self.by_number.len(), is_there);
         self.shares.sweep(|_| false);
-        for share in self.shares.all() {
+        for (key, share) in self.shares.all() {
+            share.traffic.set_limits(self.context.host.limits_of(key.as_str()));
             share.ranking.lock().sweep(share.count(), is_there);
         }
         self.loads.sweep();

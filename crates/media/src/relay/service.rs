@@ -210,10 +210,8 @@ impl Protocol for OfCall<'_> {
 
     fn receive(&self, datagram: &[u8]) -> Option<Sender> {
         let (from, calls) = (Endpoint::tcp(self.from), &self.service.calls);
-        let sender = match calls.is_client(from) {
-            true => Sender::Client { bytes_per_second: calls.limits().bytes_per_second },
-            false => Sender::Stranger,
-        };
+        let rate = calls.rate_of(from);
+        let sender = rate.map_or(Sender::Stranger, |bytes_per_second| Sender::Client { bytes_per_second });
         let mut answers = self.answers.lock();
         if sender == Sender::Stranger && answers.is_none() {
             *answers = calls.keep_early_check(from, datagram);
@@ -286,7 +284,7 @@ fn spoken(first: &[u8]) -> Option<Spoken> {
 }
 
 /// Adds a datagram to the bytes that are written next. False if there is no room.
-fn send_frame(datagram: &[u8], outbox: &Outbox) -> bool {
+fn send_frame(datagram: &[u8], outbox: &Arc<Outbox>) -> bool {
     u16::try_from(datagram.len()).is_ok_and(|length| outbox.send(&[&length.to_be_bytes(), datagram]))
 }
 
@@ -328,7 +326,7 @@ mod tests {
             datagrams in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..1600), 0..6),
             cuts in prop::collection::vec(1usize..2000, 1..20)
         ) {
-            let outbox = Outbox::default();
+            let outbox = Arc::<Outbox>::default();
             prop_assert!(datagrams.iter().all(|datagram| send_frame(datagram, &outbox)));
             let stream = std::mem::take(&mut *outbox.waiting.lock());
             let (mut unread, mut found, mut cuts) = (Vec::new(), Vec::new(), cuts.iter().cycle());

@@ -18,8 +18,8 @@ use crate::relay::calls::Calls;
 use crate::relay::endpoint::{Endpoint, Outgoing};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::media_api::{
-    CallFailure, CallOutcome, CandidateNudge, Carried, Host, LiveLimits, MediaContext, MediaLimits, Parties,
-    Permit, RelayLimits,
+    CallFailure, CallOutcome, CandidateNudge, Carried, Host, KeyLimits, LiveLimits, MediaContext,
+    MediaLimits, Parties, Permit, RelayLimits,
 };
 use peerbroker_core::threads::Threads;
 use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
@@ -32,6 +32,8 @@ pub(super) struct World {
     pub(super) clock: Clock,
     /// The host was told this of calls.
     pub(super) told: Arc<Mutex<Vec<String>>>,
+    /// The limits of the key's own.
+    pub(super) own: Arc<Mutex<KeyLimits>>,
     /// True if the key allows no other path than the relay.
     pub(super) only_relayed: Cell<bool>,
     /// Clients that were told to come.
@@ -44,7 +46,7 @@ pub(super) struct World {
 }
 
 /// A host that remembers what it was told of calls.
-struct Told(Arc<Mutex<Vec<String>>>);
+struct Told(Arc<Mutex<Vec<String>>>, Arc<Mutex<KeyLimits>>);
 
 impl Host for Told {
     fn admit(&self, _: IpAddr) -> Option<Permit> {
@@ -61,6 +63,10 @@ impl Host for Told {
 
     fn call_failed(&self, call: Parties<'_>, why: CallFailure) {
         self.tell(call, format!("failed: {why}"));
+    }
+
+    fn limits_of(&self, _: &str) -> KeyLimits {
+        *self.1.lock().unwrap()
     }
 
     fn may_use_turn(&self, _: &str) -> bool {
@@ -111,22 +117,22 @@ impl World {
         let clock = Clock::manual();
         // Times have a past.
         clock.advance(Duration::from_secs(1000));
-        let own = vec![addr("198.51.100.1:3478").address()];
+        let ports = vec![addr("198.51.100.1:3478").address()];
         let (wakes, woken) = std::sync::mpsc::sync_channel(8);
-        let told = Arc::<Mutex<_>>::default();
-        let host: Arc<dyn Host> = Arc::new(Told(Arc::clone(&told)));
+        let (told, own) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
+        let host: Arc<dyn Host> = Arc::new(Told(Arc::clone(&told), Arc::clone(&own)));
         let context = MediaContext {
             host: Arc::clone(&host),
             limits: LiveLimits::new(limits),
             clock: clock.clone(),
             threads: Threads::default(),
         };
-        let calls = Arc::new(Calls::new(context, own, false, wakes));
+        let calls = Arc::new(Calls::new(context, ports, false, wakes));
         let counters = calls.add_thread();
         let key = ApiKey::parse("k").unwrap();
         let (realm, absent, sent) = (Cell::new(RealmKind::PeerJs), RefCell::default(), RefCell::default());
         let only_relayed = Cell::default();
-        World { calls, counters, host, clock, told, only_relayed, woken, key, realm, absent, sent }
+        World { calls, counters, host, clock, told, own, only_relayed, woken, key, realm, absent, sent }
     }
 
     pub(super) fn host(&self) -> Arc<dyn Host> {

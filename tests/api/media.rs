@@ -2,16 +2,19 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use peerbroker::config::{RelayConfig, WebhookEvent};
-use peerbroker::keys::RelayMode;
+use peerbroker::keys::memory::MemoryKeys;
+use peerbroker::keys::{KeyStore as _, RelayMode};
 use peerbroker::{BoundRelay, Config, PeerBroker};
 use serde_json::json;
 use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
 
 use crate::harness::api::Api;
 use crate::harness::guests::{call, join, respond};
+use crate::harness::keys::plain_key;
 use crate::harness::messages::{message, relayed};
 use crate::harness::ops::with_api_on;
 use crate::harness::receiver::Receiver;
@@ -193,6 +196,38 @@ fn the_operator_sees_what_became_of_calls() {
     ] {
         assert!(metrics.contains(&format!("{line}\n")), "{line} in {metrics}");
     }
+}
+
+#[test]
+fn a_limit_of_a_key_changes_for_a_running_call() {
+    let (bound, relay) = bound();
+    let store = Arc::new(MemoryKeys::new());
+    store.add(plain_key("game")).unwrap();
+    let (server, api) = with_api_on(PeerBroker::builder().relay(bound).keys(store), |_| {});
+    let (mut a, mut b) = (server.client_of("game", "a"), server.client_of("game", "b"));
+    call_of(&mut a, &mut b, relay);
+    server.advance(Duration::from_secs(1));
+    let [one, other] = sides(relay);
+    one.prove();
+    other.prove();
+    one.receive();
+    other.receive();
+    let passes = || {
+        one.socket.send(&[0x80; 1000]).unwrap();
+        other.receive()
+    };
+    assert_eq!(passes(), [0x80; 1000]);
+    let dropped = || api.get("/api/stats").json["relay"]["dropped"]["too_much"].as_u64().unwrap();
+    assert_eq!(dropped(), 0);
+    // Less than a datagram in ten seconds.
+    api.patch("/api/keys/game", &json!({"relay_key_bytes_per_second": 100}));
+    server.advance(Duration::from_secs(1));
+    one.socket.send(&[0x80; 1000]).unwrap();
+    wait_until("a dropped datagram", || dropped() == 1);
+    let shown = api.patch("/api/keys/game", &json!({"relay_key_bytes_per_second": null})).json;
+    assert_eq!(shown.get("relay_key_bytes_per_second"), None);
+    server.advance(Duration::from_secs(1));
+    assert_eq!(passes(), [0x80; 1000]);
 }
 
 #[test]

@@ -204,7 +204,7 @@ labels! {
 pub enum CallOutcome {
     /// No answer came before the relay forgot the offer.
     Unanswered,
-    /// The relay carried nothing, although both clients were at it, or one of them stayed longer than a browser tries.
+    /// The relay carried nothing, although both clients were at it.
     Direct,
     /// The relay carried it.
     Relayed(RelayedOver),

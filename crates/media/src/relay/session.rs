@@ -13,9 +13,9 @@ const MAX_CROSSINGS: usize = 16;
 /// path up after 30 s without a packet. So one of two checks may be lost. Random, so that the checks of calls are spread.
 pub(super) const KEEP_OPEN: std::ops::Range<u64> = 11_000..14_000;
 
-/// Milliseconds after its answer in which a browser gives up a call: Firefox after 5 s at least, Chromium after some 20 s. A
-/// client that leaves earlier was not refused a path, and one that stays longer has one.
-const GIVES_UP: std::ops::RangeInclusive<u64> = 5_000..=30_000;
+/// Least milliseconds for which a client without a path waits: Firefox gives up after 8 s, and Chromium stays as long as the relay
+/// checks it. A client that leaves earlier may have changed its mind.
+const WAITS: u64 = 5_000;
 
 /// Milliseconds that a client checks this path without an answer before the other one is told to come.
 const WAKE_AFTER: u64 = 1_000;
@@ -119,14 +119,13 @@ impl Session {
             (false, true) => (CallFailure::CallerAbsent, [Some(offerer), None]),
             (false, false) => (CallFailure::BothAbsent, [Some(offerer), Some(answerer)]),
         };
-        let stayed = self.last_heard().saturating_sub(self.begun);
-        let is_alone = absent != CallFailure::BothAbsent;
-        let has_failed = match only_relayed {
-            true if displaced => return CallOutcome::Failed(CallFailure::Limit),
-            true => !is_alone || stayed >= *GIVES_UP.start(),
-            false if displaced => false,
-            false if is_alone && stayed > *GIVES_UP.end() => return CallOutcome::Direct,
-            false => is_alone && GIVES_UP.contains(&stayed),
+        if displaced {
+            let limit = CallOutcome::Failed(CallFailure::Limit);
+            return if only_relayed { limit } else { CallOutcome::Unknown };
+        }
+        let has_failed = match absent {
+            CallFailure::BothAbsent => only_relayed,
+            _ => self.last_heard().saturating_sub(self.begun) >= WAITS,
         };
         if !has_failed {
             return CallOutcome::Unknown;

@@ -11,7 +11,6 @@ use super::world::{Client, World};
 /// Longer than the relay remembers a call that nobody brings here.
 const FORGOTTEN: Duration = Duration::from_secs(150);
 
-/// Longer than a browser tries.
 const LONG: Duration = Duration::from_secs(35);
 
 /// The outcomes of the calls of a world, after it has forgotten them.
@@ -86,18 +85,11 @@ fn a_call_that_the_relay_carried_nothing_for_went_directly_if_both_came_to_it() 
 }
 
 #[test]
-fn a_client_that_stays_longer_than_a_browser_tries_has_a_direct_path() {
-    let world = World::new(|_| {});
-    let [caller, _] = world.call("a", "b");
-    stay(&world, &caller, LONG);
-    assert_eq!(outcomes(&world), [(Direct, 1)]);
-}
-
-#[test]
 fn a_call_has_failed_if_one_client_waited_and_the_other_never_came() {
     for (waits, why) in [(0, CalleeAbsent), (1, CallerAbsent)] {
         let world = World::new(|_| {});
-        stay(&world, &world.call("a", "b")[waits], Duration::from_secs(15));
+        // Chromium stays for as long as the relay checks it.
+        stay(&world, &world.call("a", "b")[waits], if waits == 0 { LONG } else { Duration::from_secs(8) });
         assert_eq!(outcomes(&world), [(Failed(why), 1)]);
         assert_eq!(told(&world), [format!("k: a to b failed: {why}")]);
     }
@@ -138,7 +130,7 @@ fn the_relay_does_not_guess_about_a_call_that_it_has_hardly_seen() {
 }
 
 #[test]
-fn a_call_without_another_path_has_failed_if_a_client_is_missing_however_long_the_other_waits() {
+fn a_call_without_another_path_has_failed_if_a_client_or_both_are_missing() {
     let world = World::new(|_| {});
     world.only_relayed.set(true);
     world.call("a", "b");

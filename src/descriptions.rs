@@ -62,6 +62,7 @@ pub(crate) fn relayed<'a>(
         offerer,
         answerer,
         connection,
+        only_relayed: mode == RelayMode::Always,
     };
     let found = || Description::find(text);
     let description = match message() {
@@ -87,6 +88,7 @@ pub(crate) fn relayed_answer(
     from: &PeerId,
     to: &PeerAddress,
     kind: MessageKind,
+    mode: RelayMode,
     text: &str,
 ) -> Option<String> {
     if !relay.awaits_answer(&to.key, to.realm, to.id.as_str()) {
@@ -100,7 +102,8 @@ pub(crate) fn relayed_answer(
         (RealmKind::Guests, _) => None,
     };
     let (offerer, answerer) = (to.id.as_str(), from.as_str());
-    let parties = Parties { key: &to.key, realm: to.realm, offerer, answerer, connection };
+    let only_relayed = mode == RelayMode::Always;
+    let parties = Parties { key: &to.key, realm: to.realm, offerer, answerer, connection, only_relayed };
     let answer =
         Description::find(text).filter(|answer| relay.answer_from_elsewhere(parties, answer.credentials))?;
     Some(answer.with_candidates(relay.candidates()))

@@ -11,8 +11,9 @@ mod table;
 pub use bus::{Events, Notice, Subscription};
 pub use counters::{Buckets, Count, Counters, Histogram, Outcome, Peak, WorkerLag};
 pub use event::{
-    Actor, ClientMistake, ClusterEvent, Connected, Disconnected, Event, KeyEvent, Mistake, PeerAddress,
-    Refused,
+    Actor, CallPeers, ClientMistake, ClusterEvent, Connected, Disconnected, Event, KeyEvent, Mistake,
+    PeerAddress, Refused,
 };
+pub use peerbroker_core::media_api::{CallFailure, RelayedOver};
 pub use table::WebhookEvent;
 pub(crate) use table::{Row, counted};

@@ -364,7 +364,8 @@ impl LocalNode for Node {
         kind: MessageKind,
         text: &str,
     ) -> Option<String> {
-        let relay = self.relay().filter(|_| self.relay_mode(to.key.as_str()) != RelayMode::Off)?;
-        descriptions::relayed_answer(relay, from, to, kind, text)
+        let mode = self.relay_mode(to.key.as_str());
+        let relay = self.relay().filter(|_| mode != RelayMode::Off)?;
+        descriptions::relayed_answer(relay, from, to, kind, mode, text)
     }
 }

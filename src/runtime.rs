@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use peerbroker_core::media_api::{Host, MediaContext, Permit, TurnUrls};
+use peerbroker_core::media_api::{
+    CallFailure, Carried, Host, KeyLimits, MediaContext, Parties, Permit, TurnUrls,
+};
 use rand::seq::SliceRandom as _;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,7 +22,7 @@ use utoipa::ToSchema;
 use crate::clock::{Clock, millis};
 use crate::cluster::{self, Membership};
 use crate::config::{ApiTokens, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
-use crate::events::{ClientMistake, Event, Events, Mistake};
+use crate::events::{CallPeers, ClientMistake, Event, Events, Mistake};
 use crate::keys::{KeyError, KeyStore, unix_time};
 use crate::limits::ConnectionLimiter;
 use crate::media::{BoundRelay, BoundTurn, Turn};
@@ -30,7 +32,7 @@ use crate::session::take_posts_of_others;
 use crate::threads::caught;
 use crate::tls::Certificates;
 use crate::webhooks::Webhooks;
-use crate::wire::{ApiKey, CloseReason, Limit};
+use crate::wire::{CloseReason, Limit, PeerId};
 use background::KeyWatch;
 use mistakes::Mistakes;
 
@@ -417,16 +419,53 @@ struct Clients {
     addresses: Arc<ConnectionLimiter>,
 }
 
+impl Clients {
+    /// Emits an event about a call.
+    fn tell(
+        &self,
+        Parties { key, realm, offerer, answerer, .. }: Parties<'_>,
+        event: impl FnOnce(CallPeers) -> Event,
+    ) {
+        // An offer that was refused may name anything.
+        let (Ok(caller), Ok(callee)) = (PeerId::parse(offerer), PeerId::parse(answerer)) else { return };
+        if let Some(node) = self.node.upgrade() {
+            node.events().emit(|| event(CallPeers { key: key.clone(), realm, caller, callee }));
+        }
+    }
+}
+
 impl Host for Clients {
     fn admit(&self, address: IpAddr) -> Option<Permit> {
         let permit = self.addresses.connect(Some(address)).ok()?;
         Some(Box::new(permit))
     }
 
-    fn call_relayed(&self, key: &ApiKey) {
+    fn call_relayed(&self, call: Parties<'_>) {
+        self.tell(call, Event::CallRelayed);
+    }
+
+    fn relayed_call_ended(&self, call: Parties<'_>, Carried { over, duration, bytes }: Carried) {
         if let Some(node) = self.node.upgrade() {
-            node.events().emit(|| Event::CallRelayed { key: key.clone() });
+            node.counters().relayed_calls.record(duration);
         }
+        self.tell(call, |call| Event::RelayedCallEnded { call, over, duration, bytes });
+    }
+
+    fn call_failed(&self, call: Parties<'_>, why: CallFailure) {
+        self.tell(call, |call| Event::CallFailed { call, why });
+    }
+
+    fn limits_of(&self, key: &str) -> KeyLimits {
+        let tenant = self.node.upgrade().and_then(|node| node.tenant(key));
+        tenant.map_or_else(KeyLimits::default, |tenant| {
+            let policy = tenant.policy();
+            let settings = policy.settings();
+            KeyLimits {
+                calls: settings.relay_calls_per_key,
+                bytes_per_second: settings.relay_bytes_per_second,
+                key_bytes_per_second: settings.relay_key_bytes_per_second,
+            }
+        })
     }
 
     fn may_use_turn(&self, key: &str) -> bool {

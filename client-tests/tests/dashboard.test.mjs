@@ -193,6 +193,47 @@ visit('what clients do wrong is shown in words', async (visit) => {
   await page.getByText(/from 127\.0\.0\.1, GET "\/wrong"$/).waitFor();
 });
 
+for (const device of [desktop, phone]) {
+  visit(`a call that the relay could not carry is shown with its reason (${device.name})`, async (visit) => {
+    const flags = ['--relay', '127.0.0.1:0', '--relay_private', '--relay_mode', 'always'];
+    const { server, url, api } = await startWithDashboard(visit, flags);
+    await api('POST', '/api/keys', { key: 'chess', relay: 'always', relay_calls_per_key: 0 });
+    const page = await logIn(visit, device, url);
+    await page.getByText('No failed call is known.').waitFor();
+    const outcome = (name) => page.locator(`[data-outcome="${name}"] dd`);
+    assert.equal(await outcome('failed').textContent(), '0');
+
+    const site = await visit.site();
+    const [anna, ben] = [await visit.client(site), await visit.client(site)];
+    await anna.open(server, 'anna', { key: 'chess' });
+    await ben.open(server, 'ben', { key: 'chess' });
+    await anna.dial('ben');
+    await page.locator('[data-calls]').getByText('anna to ben').waitFor();
+    await page.getByText('key chess · the relay had reached a limit').waitFor();
+    await page.getByText('A call failed: the relay had reached a limit').waitFor();
+    assert.equal(await outcome('failed').textContent(), '1');
+    await usable(page, device, 'failed calls');
+  });
+}
+
+visit('a key has limits of its own for the relay, and later those of the server', async (visit) => {
+  const { url, api } = await startWithDashboard(visit);
+  await api('POST', '/api/keys', { key: 'chess' });
+  const page = await logIn(visit, desktop, url, '#/keys');
+  const dialog = page.getByRole('dialog');
+  const change = async (value) => {
+    await page.getByRole('button', { name: 'Change chess' }).click();
+    await dialog.getByText('More settings').click();
+    await dialog.getByLabel('Bytes per second of a relayed call').fill(value);
+    await dialog.getByRole('button', { name: 'Save' }).click();
+    await dialog.waitFor({ state: 'detached' });
+    const { json } = await api('GET', '/api/keys/chess');
+    return [json.relay_bytes_per_second, json.relay_calls_per_key];
+  };
+  assert.deepEqual(await change('2500000'), [2_500_000, undefined]);
+  assert.deepEqual(await change(''), [undefined, undefined]);
+});
+
 visit('the test of a key says what a client sees', async (visit) => {
   const { url, api } = await startWithDashboard(visit);
   visit.tolerate(/status of 404/);

@@ -99,6 +99,15 @@ pub struct Settings {
     pub id_style: IdStyle,
     /// The relay mode for calls, if the server has a relay.
     pub relay: RelayMode,
+    /// Maximum calls that the relay knows, and maximum allocations of TURN. Missing if those of the server apply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay_calls_per_key: Option<usize>,
+    /// Bytes per second of one relayed call, and of one allocation of TURN; 0 means no limit. Missing if the server's apply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay_bytes_per_second: Option<u32>,
+    /// Bytes per second of all relayed calls together, and of all allocations; 0 means no limit. Missing if the server's apply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay_key_bytes_per_second: Option<u32>,
     /// True if clients are told ICE servers, with credentials for them. Not named `ice`: rows of an older version have a
     /// setting of that name, which did nothing and was off.
     pub ice_servers: bool,
@@ -123,6 +132,18 @@ pub struct Change {
     pub messages_per_second: Option<u32>,
     pub id_style: Option<IdStyle>,
     pub relay: Option<RelayMode>,
+    /// `null` applies the server's limit again.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<usize>)]
+    pub relay_calls_per_key: Option<Option<usize>>,
+    /// `null` applies the server's limit again.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<u32>)]
+    pub relay_bytes_per_second: Option<Option<u32>>,
+    /// `null` applies the server's limit again.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<u32>)]
+    pub relay_key_bytes_per_second: Option<Option<u32>>,
     pub ice_servers: Option<bool>,
     pub webhook: Option<Webhook>,
 }
@@ -154,6 +175,11 @@ impl Key {
             messages_per_second: change.messages_per_second.unwrap_or(old.messages_per_second),
             id_style: change.id_style.unwrap_or(old.id_style),
             relay: change.relay.unwrap_or(old.relay),
+            relay_calls_per_key: change.relay_calls_per_key.unwrap_or(old.relay_calls_per_key),
+            relay_bytes_per_second: change.relay_bytes_per_second.unwrap_or(old.relay_bytes_per_second),
+            relay_key_bytes_per_second: change
+                .relay_key_bytes_per_second
+                .unwrap_or(old.relay_key_bytes_per_second),
             ice_servers: change.ice_servers.unwrap_or(old.ice_servers),
             webhook: change.webhook.unwrap_or(old.webhook),
         };
@@ -231,6 +257,9 @@ impl Default for Settings {
             messages_per_second: 200,
             id_style: IdStyle::default(),
             relay: RelayMode::default(),
+            relay_calls_per_key: None,
+            relay_bytes_per_second: None,
+            relay_key_bytes_per_second: None,
             ice_servers: true,
             webhook: Webhook::default(),
         }
@@ -241,6 +270,11 @@ impl Default for Settings {
 pub fn check_name(text: &str) -> Result<(), InvalidName> {
     let fine = text.chars().count() <= MAX_NAME_CHARS && !text.chars().any(char::is_control);
     fine.then_some(()).ok_or(InvalidName)
+}
+
+/// A field that is there, `null` included.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 fn write_key<S: Serializer>(key: &ApiKey, to: S) -> Result<S::Ok, S::Error> {

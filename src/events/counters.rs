@@ -51,6 +51,8 @@ pub struct Counters {
     pub largest_outbox: Peak,
     /// The delays of the timers of workers.
     pub worker_lag: WorkerLag,
+    /// The durations of calls that the relay has carried.
+    pub relayed_calls: Histogram,
     /// The time at which the minute of the peaks began.
     minute: AtomicU64,
 }
@@ -123,6 +125,7 @@ impl Default for Counters {
             latency: Histogram::default(),
             largest_outbox: Peak::default(),
             worker_lag: WorkerLag::default(),
+            relayed_calls: Histogram::with(&CALLS),
             minute: AtomicU64::default(),
         }
     }
@@ -240,17 +243,39 @@ fn refusal_index(reason: Refusal) -> usize {
     Refusal::ALL.iter().position(same).unwrap_or_default()
 }
 
-/// The upper bounds of the buckets, in microseconds. A last bucket has the longer durations.
-const BOUNDS: [u64; 14] =
+/// Upper bounds of buckets, in microseconds. A last bucket has the longer durations.
+type Bounds = [u64; 14];
+
+/// Those of the server's own work.
+const BOUNDS: Bounds =
     [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000];
+
+/// Those of calls: from a second to eight hours.
+const CALLS: Bounds = [
+    1_000_000,
+    5_000_000,
+    10_000_000,
+    30_000_000,
+    60_000_000,
+    120_000_000,
+    300_000_000,
+    600_000_000,
+    1_200_000_000,
+    1_800_000_000,
+    3_600_000_000,
+    7_200_000_000,
+    14_400_000_000,
+    28_800_000_000,
+];
 
 /// Counts durations in buckets.
 ///
 /// All threads share its counters, so use it for rare events, or for samples.
 // On separate cache lines: every message reads its neighbours in `Counters`.
 #[repr(align(128))]
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Histogram {
+    bounds: &'static Bounds,
     counts: [AtomicU64; BOUNDS.len() + 1],
     nanos: AtomicU64,
 }
@@ -266,10 +291,20 @@ pub struct Buckets {
     pub sum: Duration,
 }
 
+impl Default for Histogram {
+    fn default() -> Self {
+        Histogram::with(&BOUNDS)
+    }
+}
+
 impl Histogram {
+    fn with(bounds: &'static Bounds) -> Self {
+        Histogram { bounds, counts: Default::default(), nanos: AtomicU64::default() }
+    }
+
     /// Counts a duration.
     pub(crate) fn record(&self, duration: Duration) {
-        let bucket = BOUNDS.partition_point(|bound| Duration::from_micros(*bound) < duration);
+        let bucket = self.bounds.partition_point(|bound| Duration::from_micros(*bound) < duration);
         if let Some(count) = self.counts.get(bucket) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -283,7 +318,7 @@ impl Histogram {
             count += bucket.load(Ordering::Relaxed);
             count
         });
-        let up_to = BOUNDS.map(Duration::from_micros).into_iter().zip(&mut all).collect();
+        let up_to = self.bounds.map(Duration::from_micros).into_iter().zip(&mut all).collect();
         all.for_each(drop);
         Buckets { up_to, count, sum: Duration::from_nanos(self.nanos.load(Ordering::Relaxed)) }
     }

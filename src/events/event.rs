@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use peerbroker_core::media_api::{CallFailure, RelayedOver};
+
 use crate::wire::{
     ApiKey, ClientVersion, CloseReason, ConnId, Limit, Link, NodeId, PeerId, RealmKind, Refusal,
 };
@@ -68,9 +70,24 @@ pub enum Event {
         from: PeerId,
     },
     /// A call goes through the relay: its clients have not reached each other, or their direct path has died.
-    CallRelayed {
-        /// The key of both clients.
-        key: ApiKey,
+    CallRelayed(CallPeers),
+    /// A relayed call is over.
+    RelayedCallEnded {
+        /// Its peers.
+        call: CallPeers,
+        /// The transports over which they reached the relay.
+        over: RelayedOver,
+        /// From its first relayed datagram until its clients were last heard.
+        duration: Duration,
+        /// Bytes that the relay has carried.
+        bytes: u64,
+    },
+    /// A call has failed, as far as the relay can tell.
+    CallFailed {
+        /// Its peers.
+        call: CallPeers,
+        /// The reason.
+        why: CallFailure,
     },
     /// An operator closed a client's connection.
     PeerKicked {
@@ -114,6 +131,19 @@ pub struct PeerAddress {
     pub realm: RealmKind,
     /// Its id.
     pub id: PeerId,
+}
+
+/// The two peers of a call, of one realm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallPeers {
+    /// The key of their realm.
+    pub key: ApiKey,
+    /// The realm of that key.
+    pub realm: RealmKind,
+    /// The id of the peer that called.
+    pub caller: PeerId,
+    /// The id of the other one.
+    pub callee: PeerId,
 }
 
 /// A client that got an id.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use log::Level;
 use log::kv::{ToValue as _, Value};
 
-use super::event::{Actor, ClusterEvent, Connected, Event, KeyEvent, PeerAddress};
+use super::event::{Actor, CallPeers, ClusterEvent, Connected, Event, KeyEvent, PeerAddress};
 use crate::clock::millis;
 use crate::wire::{ApiKey, ConnId, NodeId, PeerId, RealmKind, labels};
 
@@ -17,6 +17,9 @@ labels! {
         PeerConnected = "peer.connected",
         PeerDisconnected = "peer.disconnected",
         PeerKicked = "peer.kicked",
+        CallRelayed = "call.relayed",
+        CallEnded = "call.ended",
+        CallFailed = "call.failed",
         KeyCreated = "key.created",
         KeyChanged = "key.changed",
         KeyRemoved = "key.removed",
@@ -66,6 +69,8 @@ pub(crate) struct Row<'a> {
     pub(crate) id: Option<&'a PeerId>,
     /// The connection of that peer.
     pub(crate) connection: Option<ConnId>,
+    /// The ids of the caller and of the callee.
+    pub(crate) call: Option<[&'a PeerId; 2]>,
     /// The actor.
     pub(crate) by: Option<&'a Actor>,
     /// The life of the node that it concerns.
@@ -91,6 +96,11 @@ fn client<'a>() -> Row<'a> {
 /// An event about a peer.
 fn peer(PeerAddress { key, realm, id }: &PeerAddress) -> Row<'_> {
     Row { key: Some(key), realm: Some(*realm), id: Some(id), ..client() }
+}
+
+/// An event about a call.
+fn call(CallPeers { key, realm, caller, callee }: &CallPeers) -> Row<'_> {
+    Row { key: Some(key), realm: Some(*realm), call: Some([caller, callee]), ..client() }
 }
 
 /// An action of people, or of the server for them.
@@ -241,9 +251,19 @@ table! {
     Event::Expired { to, from } => live "expired"
         log Debug("messages of {from:?} to {:?} of the key {:?} expired", to.id, to.key)
         with peer(to);
-    Event::CallRelayed { key } => live "relayed"
-        log Debug("a call of the key {key:?} goes through the relay")
-        with client(), key: Some(key);
+    Event::CallRelayed(peers) => live "relayed" webhook CallRelayed
+        log Debug("the call of {:?} to {:?} of the key {:?} goes through the relay", peers.caller, peers.callee, peers.key)
+        with call(peers);
+    Event::RelayedCallEnded { call: peers, over, duration, bytes } => webhook CallEnded
+        log Debug("the relayed call of {:?} to {:?} of the key {:?} is over: {over}, {} s, bytes {bytes}",
+            peers.caller, peers.callee, peers.key, duration.as_secs())
+        with call(peers),
+        data: &[
+            ("transport", over.label().into()), ("duration_ms", millis(*duration).into()), ("bytes", bytes.into()),
+        ];
+    Event::CallFailed { call: peers, why } => live "call_failed" webhook CallFailed
+        log Debug("the call of {:?} to {:?} of the key {:?} has failed: {why}", peers.caller, peers.callee, peers.key)
+        with call(peers), reason: Some(why), data: &[("reason", why.label().into())];
     Event::LimitHit { limit, key, address } => live "limit"
         log Debug("limit reached{}: {}{}", from(*address), limit.label(), named("key", key))
         with client(), key: key.as_ref(), address: *address, reason: Some(&limit.label());

@@ -184,6 +184,8 @@ fn data(row: &Row<'_>, names: &Names) -> Map<String, Value> {
         ("key", row.key.map(|key| key.as_str().into())),
         ("realm", row.realm.map(|realm| realm.label().into())),
         ("id", row.id.map(|id| id.as_str().into())),
+        ("caller", row.call.map(|[caller, _]| caller.as_str().into())),
+        ("callee", row.call.map(|[_, callee]| callee.as_str().into())),
         ("connection", row.connection.map(|connection| names.connection(connection).into())),
         ("by", row.by.map(|by| by.name().into())),
     ];

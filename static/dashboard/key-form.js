@@ -17,6 +17,9 @@ const DEFAULTS = {
 
 const SECRET_BYTES = 32;
 
+/** The note of a limit that a key may have of its own. */
+const OF_SERVER = 'Empty: as the server has it. 0: no limit';
+
 /** The form for this key, or for a new one. `read()` returns `{ change, secret }`: the changed settings, and a new secret if there is one. */
 export function keyForm(key) {
   const initial = key ?? DEFAULTS;
@@ -59,6 +62,9 @@ export function keyForm(key) {
     ['always', 'For all calls: clients never learn each other’s addresses'],
     ['off', 'Never'],
   ]);
+  const relayCalls = text(initial.relay_calls_per_key, { type: 'number', min: '0', step: '1' });
+  const callRate = text(initial.relay_bytes_per_second, { type: 'number', min: '0', step: '1' });
+  const keyRate = text(initial.relay_key_bytes_per_second, { type: 'number', min: '0', step: '1' });
   const style = choice(initial.id_style, [['uuid', 'Random UUIDs'], ['short', 'Eight letters and digits'], ['words', 'Four words']]);
   const proof = choice('keep', [
     ...(key ? [['keep', `As it is: ${authWords(key.auth)}`]] : []),
@@ -81,10 +87,11 @@ export function keyForm(key) {
     noOrigin.element,
     field('auth', 'How clients prove their ids', proof),
     urlField,
-    h('details', {}, h('summary', {}, 'More settings'), discovery.element, ice.element, field('relay', 'Relay', relay), field('id_style', 'Ids that the server gives', style)),
+    h('details', {}, h('summary', {}, 'More settings'), discovery.element, ice.element, field('relay', 'Relay', relay), h('div', { class: 'pair' }, field('relay_bytes_per_second', 'Bytes per second of a relayed call', callRate, OF_SERVER), field('relay_key_bytes_per_second', 'Of all relayed calls', keyRate, OF_SERVER)), field('relay_calls_per_key', 'Calls that the relay knows', relayCalls, 'Empty: as the server has it'), field('id_style', 'Ids that the server gives', style)),
   ];
 
   const number = (input) => (input.value === '' ? undefined : Number(input.value));
+  const numberOrNull = (input) => number(input) ?? null;
 
   function read() {
     const values = {
@@ -95,10 +102,13 @@ export function keyForm(key) {
       allow_no_origin: noOrigin.input.checked,
       allow_discovery: discovery.input.checked,
       relay: relay.value,
+      relay_calls_per_key: numberOrNull(relayCalls),
+      relay_bytes_per_second: numberOrNull(callRate),
+      relay_key_bytes_per_second: numberOrNull(keyRate),
       id_style: style.value,
       ice_servers: ice.input.checked,
     };
-    const isNew = ([setting, value]) => value !== undefined && JSON.stringify(value) !== JSON.stringify(initial[setting]);
+    const isNew = ([setting, value]) => value !== undefined && JSON.stringify(value) !== JSON.stringify(initial[setting] ?? null);
     const change = Object.fromEntries(Object.entries(values).filter(isNew));
     if (!key && id.value.trim()) change.key = id.value.trim();
     let secret;

@@ -4,7 +4,7 @@ import { api } from './api.js';
 import { h, setText } from './dom.js';
 import { live } from './live.js';
 import { sparkline } from './sparkline.js';
-import { ago, bytes, count, duration, eventWords, plural, rate, sentence } from './words.js';
+import { ago, bytes, callFailedWords, count, duration, eventWords, plural, rate, sentence } from './words.js';
 
 /** A rate is the average of this many seconds. */
 const SPAN = 5;
@@ -25,9 +25,20 @@ const TILES = [
   { title: 'TURN', rate: 'turn_bytes', format: (value) => `${bytes(value)}/s`, note: (now) => plural(now.turn_allocations, 'allocation') },
 ];
 
+/** The outcomes of calls, as the statistics of the relay name them. */
+const OUTCOMES = [
+  ['asked', 'Asked for'],
+  ['direct', 'Direct'],
+  ['relayed', 'Relayed'],
+  ['failed', 'Failed'],
+  ['unanswered', 'No answer'],
+  ['unknown', 'Unknown'],
+];
+
 export function overview(main) {
   const tiles = TILES.map(tile);
   const mistakes = mistakeList();
+  const calls = callList();
   const events = h('ol', { class: 'events', tabindex: '0', 'aria-labelledby': 'events-title' });
   const ending = new AbortController();
 
@@ -37,7 +48,7 @@ export function overview(main) {
     h(
       'div',
       { class: 'columns' },
-      h('section', { 'aria-labelledby': 'mistakes-title' }, h('h2', { id: 'mistakes-title' }, 'What clients do wrong'), mistakes.element),
+      h('div', {}, calls.element, h('section', { 'aria-labelledby': 'mistakes-title' }, h('h2', { id: 'mistakes-title' }, 'What clients do wrong'), mistakes.element)),
       h('section', { 'aria-labelledby': 'events-title' }, h('h2', { id: 'events-title' }, 'Happening now'), events),
     ),
   );
@@ -59,14 +70,20 @@ export function overview(main) {
       drawNumbers();
       drawEvents();
       mistakes.show();
+      calls.show();
       if (detail.events.some(({ kind }) => kind === 'refused' || kind === 'mistake')) mistakes.ask();
+      if (detail.events.some(({ kind }) => kind === 'relayed' || kind === 'call_failed')) calls.ask();
     },
     { signal },
   );
-  const timer = setInterval(mistakes.ask, 30_000);
+  const ask = () => {
+    mistakes.ask();
+    calls.ask();
+  };
+  const timer = setInterval(ask, 30_000);
   drawNumbers();
   drawEvents();
-  mistakes.ask();
+  ask();
   return () => {
     ending.abort();
     clearInterval(timer);
@@ -122,6 +139,42 @@ function showEvents(list) {
   }
   if (live.skipped > 0) items.push(h('li', { class: 'empty' }, `${plural(live.skipped, 'event')} not shown: too many at once.`));
   list.replaceChildren(...items);
+}
+
+/** The outcomes of calls, and the last failed ones, of a server with a relay. `ask()` fetches them again. */
+function callList() {
+  const counts = h('dl', { class: 'outcomes' });
+  const list = h('ul', { class: 'failed-calls' });
+  const element = h('section', { 'aria-labelledby': 'calls-title', 'data-calls': '', hidden: true }, h('h2', { id: 'calls-title' }, 'Calls'), counts, list);
+  let failed = [];
+
+  async function ask() {
+    try {
+      const { relay, failed_calls: latest } = await api('GET', '/api/stats');
+      element.hidden = !relay;
+      if (!relay) return;
+      counts.replaceChildren(...OUTCOMES.map(([name, label]) => h('div', { 'data-outcome': name }, h('dt', {}, label), h('dd', {}, count(relay.ended[name] ?? relay[name])))));
+      failed = latest.map((call) => ({ ...call, at: Date.now() - call.ago * 1000 }));
+      show();
+    } catch {
+      // The state of the page tells that the server does not answer. The next question may work.
+    }
+  }
+
+  function show() {
+    const items = failed.map(({ key, caller, callee, reason, at }) =>
+      h(
+        'li',
+        {},
+        h('span', { class: 'text' }, h('bdi', {}, `${caller} to ${callee}`)),
+        h('time', { datetime: new Date(at).toISOString() }, ago((Date.now() - at) / 1000)),
+        h('span', { class: 'detail' }, h('bdi', {}, `key ${key} · ${callFailedWords(reason)}`)),
+      ),
+    );
+    list.replaceChildren(...(items.length > 0 ? items : [h('li', { class: 'empty' }, 'No failed call is known.')]));
+  }
+
+  return { element, ask, show };
 }
 
 /** A list of the mistakes of clients. `ask()` fetches them again. */

@@ -78,11 +78,21 @@ const REFUSED = {
   closing: 'the server stops',
 };
 
+/** Why calls fail, by their labels. */
+const CALL_FAILED = {
+  caller_absent: 'the caller did not reach the relay',
+  callee_absent: 'the callee did not reach the relay',
+  both_absent: 'neither client reached the relay',
+  address: 'the relay does not serve the address of a client',
+  limit: 'the relay had reached a limit',
+};
+
+export const callFailedWords = (label) => CALL_FAILED[label] ?? label;
 export const closedWords = (label) => CLOSED[label] ?? label;
 export const refusedWords = (label) => REFUSED[label] ?? label;
 
 /** An event of the server as `{ text, detail }`. */
-export function eventWords({ kind, key, id, address, origin, reason }) {
+export function eventWords({ kind, key, id, caller, callee, address, origin, reason }) {
   const of = (...parts) => parts.filter(Boolean).join(' · ');
   const keyed = key && `key ${key}`;
   const from = address && `from ${address}`;
@@ -100,7 +110,9 @@ export function eventWords({ kind, key, id, address, origin, reason }) {
     case 'expired':
       return { text: `Messages for ${id} expired`, detail: of(keyed) };
     case 'relayed':
-      return { text: 'A call goes through the relay', detail: of(keyed) };
+      return { text: 'A call goes through the relay', detail: of(keyed, `${caller} to ${callee}`) };
+    case 'call_failed':
+      return { text: `A call failed: ${callFailedWords(reason)}`, detail: of(keyed, `${caller} to ${callee}`) };
     case 'limit':
       return { text: `A limit was reached: ${reason.replaceAll('_', ' ')}`, detail: of(keyed, from) };
     case 'key_added':

@@ -2,22 +2,29 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
-use peerbroker::config::RelayConfig;
-use peerbroker::keys::RelayMode;
-use peerbroker::{BoundRelay, Listen, PeerBroker};
+use peerbroker::config::{RelayConfig, WebhookEvent};
+use peerbroker::keys::memory::MemoryKeys;
+use peerbroker::keys::{KeyStore as _, RelayMode};
+use peerbroker::{BoundRelay, Config, Listen, PeerBroker};
+use serde_json::json;
 use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
 
+use crate::harness::api::Api;
 use crate::harness::guests::{call, join, respond};
+use crate::harness::keys::plain_key;
 use crate::harness::messages::{message, relayed};
-use crate::harness::relay_client::{Line, Side, candidate, payload, sdp};
+use crate::harness::ops::with_api_on;
+use crate::harness::receiver::Receiver;
+use crate::harness::relay_client::{Line, PATIENCE, Side, candidate, payload, sdp};
 use crate::harness::{RawClient, TestServer, wait_until};
 
 const REAL: &str = "a=candidate:7 1 udp 2122 192.0.2.7 5 typ host";
 
-/// A server with a relay on loopback, and the address of that.
-fn with_relay(mode: RelayMode) -> (TestServer, SocketAddr) {
+/// A relay on loopback, and its address.
+fn bound() -> (BoundRelay, SocketAddr) {
     let listen = vec![([127, 0, 0, 1], 0).into()];
     let relay = BoundRelay::bind(RelayConfig {
         listen,
@@ -28,7 +35,20 @@ fn with_relay(mode: RelayMode) -> (TestServer, SocketAddr) {
     })
     .unwrap();
     let address = relay.addresses()[0];
+    (relay, address)
+}
+
+/// A server with a relay, and the address of that.
+fn with_relay(mode: RelayMode) -> (TestServer, SocketAddr) {
+    let (relay, address) = bound();
     (TestServer::start_with_relay(relay, |config| config.relay = mode), address)
+}
+
+/// The same with the API.
+fn with_relay_and_api(configure: impl FnOnce(&mut Config)) -> (TestServer, Api, SocketAddr) {
+    let (relay, address) = bound();
+    let (server, api) = with_api_on(PeerBroker::builder().relay(relay), configure);
+    (server, api, address)
 }
 
 fn call_of(a: &mut RawClient, b: &mut RawClient, relay: SocketAddr) {
@@ -45,7 +65,7 @@ fn two_clients_talk_through_the_relay() {
     let (mut a, mut b) = (server.client("a"), server.client("b"));
     call_of(&mut a, &mut b, relay);
     server.advance(Duration::from_secs(1));
-    let (one, other) = (Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag"));
+    let [one, other] = sides(relay);
     one.prove();
     other.prove();
     // The checks of both go through to the other one.
@@ -61,13 +81,137 @@ fn two_clients_talk_through_the_relay() {
     }
 }
 
+/// Both sides of a call of `a` and `b`, over UDP.
+fn sides(relay: SocketAddr) -> [Side; 2] {
+    [Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag")]
+}
+
+#[test]
+fn relayed_datagrams_are_counted_without_the_relays_own() {
+    let (server, api, relay) = with_relay_and_api(|_| {});
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    call_of(&mut a, &mut b, relay);
+    server.advance(Duration::from_secs(1));
+    let counted = || {
+        let relay = &api.get("/api/stats").json["relay"];
+        ["packets", "bytes"].map(|name| relay[name].as_u64().unwrap())
+    };
+    let [one, other] = sides(relay);
+    // An answer to a question for the own address, a check of the relay, and the answer to that.
+    one.socket.send(&Message::builder_request(BINDING, MessageWriteVec::new()).finish()).unwrap();
+    one.receive();
+    one.prove();
+    one.check_in_vain();
+    assert_eq!(counted(), [0, 0]);
+    other.prove();
+    // The checks of both.
+    let checks = [one.receive(), other.receive()].map(|check| check.len() as u64);
+    one.socket.send(&[0x80; 1000]).unwrap();
+    other.receive();
+    let expected = [3, checks.iter().sum::<u64>() + 1000];
+    wait_until("the count of the last datagram", || counted() == expected);
+}
+
+#[test]
+fn the_operator_sees_what_became_of_calls() {
+    let receiver = Receiver::start();
+    let (server, api, relay) = with_relay_and_api(|config| {
+        config.webhooks.operator = receiver.webhook();
+        config.webhooks.events =
+            vec![WebhookEvent::CallRelayed, WebhookEvent::CallEnded, WebhookEvent::CallFailed];
+    });
+    let (mut a, mut b) = (server.client("a"), server.client("b"));
+    call_of(&mut a, &mut b, relay);
+    b.send(message("OFFER", "a", &payload("offer", "cufrag", &[])));
+    a.expect_text();
+    a.send(message("ANSWER", "b", &payload("answer", "dufrag", &[])));
+    b.expect_text();
+    server.advance(Duration::from_secs(1));
+    let [one, other] = sides(relay);
+    one.prove();
+    other.prove();
+    one.receive();
+    other.receive();
+    one.socket.send(&[0x80; 1000]).unwrap();
+    other.receive();
+    let call = json!({"key": "peerjs", "realm": "peerjs", "caller": "a", "callee": "b"});
+    let told = receiver.next().event;
+    assert_eq!((&told["type"], &told["data"]), (&json!("call.relayed"), &call));
+
+    // The caller of the other call waits, and its callee does not come.
+    let alone = Side::new(relay, "cufrag", "dufrag");
+    alone.prove();
+    server.advance(Duration::from_millis(4500));
+    alone.check_in_vain();
+    server.advance(Duration::from_secs(31));
+    let mut told = [receiver.next().event, receiver.next().event];
+    told.sort_by_key(|event| event["type"].to_string());
+    let data = json!({"key": "peerjs", "realm": "peerjs", "caller": "a", "callee": "b",
+        "transport": "udp", "duration_ms": 0, "bytes": 1000});
+    assert_eq!((&told[0]["type"], &told[0]["data"]), (&json!("call.ended"), &data));
+    let data = json!({"key": "peerjs", "realm": "peerjs", "caller": "b", "callee": "a",
+        "reason": "callee_absent"});
+    assert_eq!((&told[1]["type"], &told[1]["data"]), (&json!("call.failed"), &data));
+
+    let failed = || api.get("/api/stats").json["failed_calls"].clone();
+    wait_until("the failed call", || failed() != json!([]));
+    let expected =
+        json!([{"key": "peerjs", "caller": "b", "callee": "a", "reason": "callee_absent", "ago": 0}]);
+    assert_eq!(failed(), expected);
+    let stats = &api.get("/api/stats").json["relay"];
+    assert_eq!((&stats["calls"], &stats["asked"]), (&json!(0), &json!(2)));
+    assert_eq!((&stats["transports"]["udp"], &stats["failures"]["callee_absent"]), (&json!(1), &json!(1)));
+    let metrics = api.get("/metrics").response.text().to_owned();
+    for line in [
+        r#"peerbroker_relay_calls_ended_total{outcome="relayed",detail="udp"} 1"#,
+        r#"peerbroker_relay_calls_ended_total{outcome="failed",detail="callee_absent"} 1"#,
+        r#"peerbroker_relay_calls_ended_total{outcome="direct",detail=""} 0"#,
+        r#"peerbroker_relay_calls_seen_total{outcome="asked"} 2"#,
+        r#"peerbroker_relay_call_seconds_bucket{le="1.0"} 1"#,
+    ] {
+        assert!(metrics.contains(&format!("{line}\n")), "{line} in {metrics}");
+    }
+}
+
+#[test]
+fn a_limit_of_a_key_changes_for_a_running_call() {
+    let (bound, relay) = bound();
+    let store = Arc::new(MemoryKeys::new());
+    store.add(plain_key("game")).unwrap();
+    let (server, api) = with_api_on(PeerBroker::builder().relay(bound).keys(store), |_| {});
+    let (mut a, mut b) = (server.client_of("game", "a"), server.client_of("game", "b"));
+    call_of(&mut a, &mut b, relay);
+    server.advance(Duration::from_secs(1));
+    let [one, other] = sides(relay);
+    one.prove();
+    other.prove();
+    one.receive();
+    other.receive();
+    let passes = || {
+        one.socket.send(&[0x80; 1000]).unwrap();
+        other.receive()
+    };
+    assert_eq!(passes(), [0x80; 1000]);
+    let dropped = || api.get("/api/stats").json["relay"]["dropped"]["too_much"].as_u64().unwrap();
+    assert_eq!(dropped(), 0);
+    // Less than a datagram in ten seconds.
+    api.patch("/api/keys/game", &json!({"relay_key_bytes_per_second": 100}));
+    server.advance(Duration::from_secs(1));
+    one.socket.send(&[0x80; 1000]).unwrap();
+    wait_until("a dropped datagram", || dropped() == 1);
+    let shown = api.patch("/api/keys/game", &json!({"relay_key_bytes_per_second": null})).json;
+    assert_eq!(shown.get("relay_key_bytes_per_second"), None);
+    server.advance(Duration::from_secs(1));
+    assert_eq!(passes(), [0x80; 1000]);
+}
+
 #[test]
 fn a_client_without_udp_talks_over_tcp() {
     let (server, relay) = with_relay(RelayMode::Fallback);
     let (mut a, mut b) = (server.client("a"), server.client("b"));
     call_of(&mut a, &mut b, relay);
     server.advance(Duration::from_secs(2));
-    let (one, other) = (Side::new(relay, "aufrag", "bufrag"), Side::new(relay, "bufrag", "aufrag"));
+    let [one, other] = sides(relay);
     other.prove();
     let mut line = Line::open(relay);
     line.send(&one.new_check());

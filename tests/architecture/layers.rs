@@ -131,7 +131,11 @@ pub const LAYERS: &[Layer] = &[
         "events media_api wire",
         "arc_swap base64 ipnet percent_encoding rand ring::hmac rustls_pki_types serde serde_json thiserror utoipa",
     ),
-    layer("events", "threads clock wire", "log tokio::runtime tokio::select tokio::sync tokio::test"),
+    layer(
+        "events",
+        "media_api threads clock wire",
+        "log tokio::runtime tokio::select tokio::sync tokio::test",
+    ),
     layer("single_flight", "", "tokio::sync"),
     layer("lan", "", "rustix::system"),
     layer("files", "", "libc thiserror"),

@@ -92,6 +92,9 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
         "--id-style",
         "words",
         "--ice-servers=false",
+        "--relay_calls_per_key=3",
+        "--relay-bytes-per-second=20Mbit/s",
+        "--relay_key_bytes_per_second=0",
         "--auth",
         "webhook",
         "--auth-url",
@@ -111,11 +114,30 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
             ("messages_per_second", json!(0)),
             ("id_style", json!("words")),
             ("ice_servers", json!(false)),
+            ("relay_calls_per_key", json!(3)),
+            ("relay_bytes_per_second", json!(2_500_000)),
+            ("relay_key_bytes_per_second", json!(0)),
             ("auth", json!({"method": "webhook", "url": "https://example.org/auth"})),
         ] {
             assert_eq!(shown[member], value, "{member} of {key}");
         }
     }
+}
+
+#[test]
+fn a_key_has_the_relays_limits_of_the_server_until_it_has_its_own_and_again_later() {
+    let directory = Directory::new();
+    let told = |args: &[&str]| done(&directory, args).into_iter().find(|line| line.starts_with("Call rate"));
+    done(&directory, &["add", "-k", "k"]);
+    let rates = |rate: &str| Some(format!("Call rate  {rate}"));
+    assert_eq!(told(&["show", "k"]), rates("as the server has it"));
+    assert_eq!(
+        told(&["set", "k", "--relay_bytes_per_second", "10Mbit/s"]),
+        rates("1250000 bytes per second")
+    );
+    assert_eq!(told(&["set", "k", "--relay_bytes_per_second", "0"]), rates("no limit"));
+    assert_eq!(told(&["set", "k", "--relay_bytes_per_second", "server"]), rates("as the server has it"));
+    assert_eq!(shown(&directory, "k").get("relay_bytes_per_second"), None);
 }
 
 #[test]

@@ -80,6 +80,9 @@ fn odd_key() -> Key {
         messages_per_second: u32::MAX,
         id_style: IdStyle::Words,
         relay: RelayMode::Always,
+        relay_calls_per_key: Some(0),
+        relay_bytes_per_second: Some(u32::MAX),
+        relay_key_bytes_per_second: Some(1),
         ice_servers: false,
         webhook: Webhook {
             url: "https://example.org/hook?a='".to_owned(),
@@ -183,6 +186,9 @@ fn everything_of_a_key_can_be_changed(store: &dyn KeyStore) {
         messages_per_second: Some(wanted.settings.messages_per_second),
         id_style: Some(wanted.settings.id_style),
         relay: Some(wanted.settings.relay),
+        relay_calls_per_key: Some(wanted.settings.relay_calls_per_key),
+        relay_bytes_per_second: Some(wanted.settings.relay_bytes_per_second),
+        relay_key_bytes_per_second: Some(wanted.settings.relay_key_bytes_per_second),
         ice_servers: Some(wanted.settings.ice_servers),
         webhook: Some(wanted.settings.webhook.clone()),
     };
@@ -190,9 +196,15 @@ fn everything_of_a_key_can_be_changed(store: &dyn KeyStore) {
     assert_eq!(changed, Key { name: wanted.name, settings: wanted.settings, ..made_at(7, "k") });
     assert_eq!(store.get(&key("k")).unwrap(), Some(changed.clone()));
 
-    let none = Change { origins: Some(Vec::new()), auth: Some(Auth::None), ..Change::default() };
-    let emptied = store.change(&key("k"), none).unwrap();
-    assert_eq!((emptied.settings.origins, emptied.settings.auth), (Vec::new(), Auth::None));
+    let none = Change {
+        origins: Some(Vec::new()),
+        auth: Some(Auth::None),
+        relay_bytes_per_second: Some(None),
+        ..Change::default()
+    };
+    let emptied = store.change(&key("k"), none).unwrap().settings;
+    assert_eq!((emptied.origins, emptied.auth), (Vec::new(), Auth::None));
+    assert_eq!((emptied.relay_bytes_per_second, emptied.relay_calls_per_key), (None, Some(0)));
 }
 
 fn a_removed_key_is_gone_and_can_be_added_again(store: &dyn KeyStore) {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -49,7 +50,16 @@ pub trait Host: Send + Sync {
     fn admit(&self, address: IpAddr) -> Option<Permit>;
 
     /// Notes that a call goes through the relay for the first time.
-    fn call_relayed(&self, key: &ApiKey);
+    fn call_relayed(&self, call: Parties<'_>);
+
+    /// Notes that a relayed call is over.
+    fn relayed_call_ended(&self, call: Parties<'_>, carried: Carried);
+
+    /// Notes that a call has failed, as far as the relay can tell.
+    fn call_failed(&self, call: Parties<'_>, why: CallFailure);
+
+    /// The limits of a key's own.
+    fn limits_of(&self, key: &str) -> KeyLimits;
 
     /// True if clients of an API key may use TURN.
     fn may_use_turn(&self, key: &str) -> bool;
@@ -96,7 +106,7 @@ labels! {
 /// The datagrams of a relay or a TURN server since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Datagrams that it relayed: a relay's with STUN.
+    /// Datagrams that it relayed: what clients sent each other, checks of ICE included. Not its own checks and answers.
     pub packets: u64,
     /// Their bytes, without TURN's own.
     pub bytes: u64,
@@ -164,11 +174,123 @@ impl Default for RelayLimits {
     }
 }
 
+labels! {
+    /// The transports over which the two clients of a relayed call reached the relay.
+    pub enum RelayedOver {
+        /// Both over UDP.
+        Udp = "udp",
+        /// Both over TCP.
+        Tcp = "tcp",
+        /// One over UDP and one over TCP, or a client over both in turn.
+        Mixed = "mixed",
+    }
+}
+
+labels! {
+    /// The reason why a call failed, as far as a relay can tell.
+    pub enum CallFailure {
+        /// The callee waited at the relay, and the caller never came.
+        CallerAbsent = "caller_absent",
+        /// The caller waited at the relay, and the callee never came.
+        CalleeAbsent = "callee_absent",
+        /// Neither came, and the key allows no other path.
+        BothAbsent = "both_absent",
+        /// One of those that never came has only sent checks from an address that may not be used: a private one.
+        Address = "address",
+        /// A limit of the relay, and the key allows no other path.
+        Limit = "limit",
+    }
+}
+
+/// The outcome of a call, as far as a relay can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// No answer came before the relay forgot the offer.
+    Unanswered,
+    /// The relay carried nothing, although both clients were at it.
+    Direct,
+    /// The relay carried it.
+    Relayed(RelayedOver),
+    /// The clients did not find each other.
+    Failed(CallFailure),
+    /// Direct, failed or given up: the clients did not come to the relay, or left it too soon to tell.
+    Unknown,
+}
+
+impl CallOutcome {
+    /// The number of outcomes.
+    pub const COUNT: usize = 3 + RelayedOver::ALL.len() + CallFailure::ALL.len();
+
+    /// All of them, in the order of their numbers.
+    pub fn all() -> impl Iterator<Item = CallOutcome> {
+        let relayed = RelayedOver::ALL.into_iter().map(CallOutcome::Relayed);
+        let failed = CallFailure::ALL.into_iter().map(CallOutcome::Failed);
+        let others = [CallOutcome::Unanswered, CallOutcome::Direct, CallOutcome::Unknown];
+        others.into_iter().chain(relayed).chain(failed)
+    }
+
+    /// Its number, below [`COUNT`](Self::COUNT).
+    pub fn index(self) -> usize {
+        match self {
+            CallOutcome::Unanswered => 0,
+            CallOutcome::Direct => 1,
+            CallOutcome::Unknown => 2,
+            CallOutcome::Relayed(over) => 3 + over as usize,
+            CallOutcome::Failed(why) => 3 + RelayedOver::ALL.len() + why as usize,
+        }
+    }
+
+    /// The name in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            CallOutcome::Unanswered => "unanswered",
+            CallOutcome::Direct => "direct",
+            CallOutcome::Unknown => "unknown",
+            CallOutcome::Relayed(_) => "relayed",
+            CallOutcome::Failed(_) => "failed",
+        }
+    }
+
+    /// The name of the transports, or of the reason; empty if there is none.
+    pub fn detail(self) -> &'static str {
+        match self {
+            CallOutcome::Relayed(over) => over.label(),
+            CallOutcome::Failed(why) => why.label(),
+            CallOutcome::Unanswered | CallOutcome::Direct | CallOutcome::Unknown => "",
+        }
+    }
+}
+
+/// The part of a call that a relay has carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// The transports of its clients.
+    pub over: RelayedOver,
+    /// From its first datagram until its clients were last heard.
+    pub duration: Duration,
+    /// Bytes of both directions.
+    pub bytes: u64,
+}
+
+/// The limits of one key, each of which replaces those of the server: for its calls through the relay, and for its allocations of
+/// TURN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyLimits {
+    /// Maximum calls, and maximum allocations.
+    pub calls: Option<usize>,
+    /// Bytes per second of one call or allocation; 0 means no limit.
+    pub bytes_per_second: Option<u32>,
+    /// Bytes per second of all calls, and of all allocations; 0 means no limit.
+    pub key_bytes_per_second: Option<u32>,
+}
+
 /// The totals of a relay since its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RelayTotals {
     /// Calls that it knows now.
     pub calls: usize,
+    /// Offers of calls, with those of an ICE restart.
+    pub asked: u64,
     /// Calls that were offered a way through it.
     pub offered: u64,
     /// Calls whose two clients both came to it.
@@ -179,11 +301,18 @@ pub struct RelayTotals {
     pub refused: u64,
     /// Unused calls that it ended to make room for others.
     pub displaced: u64,
+    /// Calls that it has forgotten, by [outcome](CallOutcome::index).
+    pub ended: [u64; CallOutcome::COUNT],
     /// Its datagrams.
     pub traffic: Traffic,
 }
 
 impl RelayTotals {
+    /// Calls that it has forgotten, by outcome.
+    pub fn ended(&self) -> impl Iterator<Item = (CallOutcome, u64)> + use<> {
+        CallOutcome::all().zip(self.ended)
+    }
+
     /// Datagrams that it dropped, by reason.
     pub fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         use Dropped::{Address, Forged, Full, NoWay, TooMuch, Unknown};
@@ -204,6 +333,8 @@ pub struct Parties<'a> {
     pub answerer: &'a str,
     /// Distinguishes several calls of the same two clients.
     pub connection: Option<&'a str>,
+    /// True if their key allows no other path than the relay.
+    pub only_relayed: bool,
 }
 
 /// A client has to be told a new candidate: the other one checks this path, and waits for it.

@@ -2,6 +2,7 @@
 
 pub(crate) mod burst;
 pub(crate) mod counters;
+pub(crate) mod of_key;
 pub(crate) mod pace;
 pub(crate) mod port;
 pub(crate) mod shares;

@@ -54,6 +54,9 @@ fn collect(runtime: &Runtime, format: Format) -> String {
     speed(&mut page, &runtime.events);
     if let Some(relay) = runtime.node.relay() {
         relayed(&mut page, relay.totals());
+        let help = "For how long calls were relayed, from the first datagram on.";
+        let durations = runtime.events.counters().relayed_calls.buckets();
+        page.histogram("peerbroker_relay_call_seconds", help, &durations);
     }
     if let Some(turn) = runtime.turn() {
         allocated(&mut page, turn.totals());
@@ -162,16 +165,22 @@ fn secured(page: &mut Page, certificates: &Certificates) {
 fn relayed(page: &mut Page, totals: RelayTotals) {
     page.gauge("peerbroker_relay_calls", "Calls that the relay knows.", totals.calls);
     let calls = [
+        ("asked", totals.asked),
         ("offered", totals.offered),
         ("joined", totals.joined),
         ("carried", totals.carried),
         ("refused", totals.refused),
         ("displaced", totals.displaced),
     ];
-    let help = "Calls that the relay was offered for, that came to it, that it carried, that a limit refused, \
-                and that made room for others.";
+    let help = "Calls that were asked for, that the relay was offered for, that came to it, that it carried, that a limit \
+                refused, and that made room for others.";
     page.labelled(Counter, "peerbroker_relay_calls_seen", help, "outcome", calls);
-    let help = "Datagrams that the relay has passed on.";
+    let help = "Calls that the relay has forgotten, by outcome, with the transports or the reason.";
+    let ended = totals.ended();
+    let ended =
+        ended.map(|(outcome, count)| ([("outcome", outcome.label()), ("detail", outcome.detail())], count));
+    page.family(Counter, "peerbroker_relay_calls_ended", help, ended);
+    let help = "Datagrams that the relay has passed from one client to another.";
     page.counter("peerbroker_relay_packets", help, totals.traffic.packets);
     page.counter("peerbroker_relay_bytes", "Their bytes.", totals.traffic.bytes);
     let help = "Clients that asked for their own address (STUN).";

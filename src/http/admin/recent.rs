@@ -1,4 +1,4 @@
-//! The newest events, for the streams of `/api/live`.
+//! The newest events, for the streams of `/api/live`, and the last calls that have failed.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,17 +7,20 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Clock;
-use crate::events::{Event, Events, Notice};
+use crate::events::{CallFailure, CallPeers, Event, Events, Notice};
 
 /// The newest events, which are kept. A message has no others.
 const MAX_EVENTS: usize = 100;
+
+/// Calls that are kept after they have failed.
+const MAX_FAILED_CALLS: usize = 20;
 
 /// Something that happened. Strings in it come from strangers.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LiveEvent)]
 pub(super) struct LiveEvent {
-    /// The kind: `connected`, `disconnected`, `refused`, `mistake`, `kicked`, `expired`, `relayed`, `limit`, `key_added`,
-    /// `key_changed`, `key_removed`, `key_full`, `certificate`, `reloaded`, `reload_failed`, `log_filter`, `cluster` or `stopping`.
+    /// The kind: `connected`, `disconnected`, `refused`, `mistake`, `kicked`, `expired`, `relayed`, `call_failed`, `limit`,
+    /// `key_added`, `key_changed`, `key_removed`, `key_full`, `certificate`, `reloaded`, `reload_failed`, `log_filter`, `cluster` or `stopping`.
     kind: &'static str,
     /// The key that it concerns.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,6 +28,12 @@ pub(super) struct LiveEvent {
     /// The id of the peer that it concerns.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
+    /// The id of the peer that called, of an event about a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<String>,
+    /// The id of the peer that it called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callee: Option<String>,
     /// The address of the client or operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
@@ -44,12 +53,29 @@ impl LiveEvent {
             kind: row.live,
             key: row.key.map(ToString::to_string),
             id: row.id.map(ToString::to_string),
+            caller: row.call.map(|[caller, _]| caller.to_string()),
+            callee: row.call.map(|[_, callee]| callee.to_string()),
             address: row.address.map(|address| address.to_string()),
             origin: row.origin.map(str::to_owned),
             reason: row.reason.map(ToString::to_string),
             ago,
         })
     }
+}
+
+/// A call that has failed. Its ids come from strangers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FailedCall {
+    /// The key of its peers.
+    key: String,
+    /// The id of the peer that called.
+    caller: String,
+    /// The id of the peer that it called.
+    callee: String,
+    /// The reason: `caller_absent`, `callee_absent`, `both_absent`, `address` or `limit`.
+    reason: &'static str,
+    /// Seconds since the relay forgot it.
+    ago: u64,
 }
 
 /// The newest events, for all readers.
@@ -62,6 +88,8 @@ pub(super) struct Recent {
 struct Ring {
     /// The oldest first, each with the time at which it happened.
     events: VecDeque<(u64, Arc<Event>)>,
+    /// Calls that have failed, in the same way.
+    failed_calls: VecDeque<(u64, CallPeers, CallFailure)>,
     /// The number of events since the start, including those that were lost or have left the ring.
     total: u64,
 }
@@ -86,6 +114,12 @@ impl Recent {
             match notice {
                 Notice::Event(event) if event.row(|row| row.live.is_empty()) => {}
                 Notice::Event(event) => {
+                    if let Event::CallFailed { call, why } = &**event {
+                        ring.failed_calls.push_back((now, call.clone(), *why));
+                        if ring.failed_calls.len() > MAX_FAILED_CALLS {
+                            ring.failed_calls.pop_front();
+                        }
+                    }
                     ring.total += 1;
                     ring.events.push_back((now, Arc::clone(event)));
                     if ring.events.len() > MAX_EVENTS {
@@ -110,6 +144,20 @@ impl Recent {
         (events, skipped)
     }
 
+    /// The last calls that have failed, the latest first.
+    pub(super) fn failed_calls(&self) -> Vec<FailedCall> {
+        let (now, ring) = (self.clock.now(), self.ring());
+        let shown =
+            |(at, CallPeers { key, caller, callee, .. }, why): &(u64, CallPeers, CallFailure)| FailedCall {
+                key: key.to_string(),
+                caller: caller.to_string(),
+                callee: callee.to_string(),
+                reason: why.label(),
+                ago: now.saturating_sub(*at) / 1000,
+            };
+        ring.failed_calls.iter().rev().map(shown).collect()
+    }
+
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,7 +166,7 @@ impl Recent {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::wire::Limit;
+    use crate::wire::{ApiKey, Limit, PeerId, RealmKind};
 
     pub(in super::super) fn happen(recent: &Recent, times: usize) {
         let event = Arc::new(Event::LimitHit { limit: Limit::Rooms, key: None, address: None });
@@ -136,5 +184,25 @@ pub(super) mod tests {
         assert_eq!((happened.len(), skipped), (0, 0));
         happen(&recent, 2);
         assert_eq!(recent.since(&mut seen).0.len(), 2);
+    }
+
+    #[test]
+    fn the_last_failed_calls_outlive_a_flood_of_events_and_the_latest_is_first() {
+        let recent = Recent::new(Clock::manual());
+        for number in 0..MAX_FAILED_CALLS + 1 {
+            let id = |name: &str| PeerId::parse(&format!("{name}{number}")).unwrap();
+            let (key, realm) = (ApiKey::parse("k").unwrap(), RealmKind::PeerJs);
+            let call = CallPeers { key, realm, caller: id("a"), callee: id("b") };
+            let event = Event::CallFailed { call, why: CallFailure::CalleeAbsent };
+            recent.add(&[Notice::Event(Arc::new(event))]);
+        }
+        happen(&recent, MAX_EVENTS);
+        let failed = recent.failed_calls();
+        assert_eq!(failed.len(), MAX_FAILED_CALLS);
+        assert_eq!(
+            (&*failed[0].caller, &*failed[0].callee, failed[0].reason),
+            ("a20", "b20", "callee_absent")
+        );
+        assert_eq!(failed.last().unwrap().caller, "a1");
     }
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use actix_web::web::{Data, Json};
 use actix_web::{HttpResponse, get, http::StatusCode};
-use peerbroker_core::media_api::{RelayTotals, Traffic, TurnTotals};
+use peerbroker_core::media_api::{CallOutcome, RelayTotals, Traffic, TurnTotals};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
+use super::recent::FailedCall;
 use super::state::{JsonResult, Ops, blocking};
 use crate::clock::millis;
 use crate::events::Count;
@@ -75,6 +76,8 @@ pub(super) struct Stats {
     expired: u64,
     /// The relay for calls that cannot go directly; `null` if there is none.
     relay: Option<RelayStats>,
+    /// The last calls that have failed, as far as the relay can tell, the latest first; at most 20.
+    failed_calls: Vec<FailedCall>,
     /// The last reloads of the configuration.
     configuration: LastReloads,
     /// The certificate of the server; `null` without TLS.
@@ -92,6 +95,8 @@ pub(super) struct Stats {
 struct RelayStats {
     /// Calls that it knows now, whether they need it or not.
     calls: usize,
+    /// Offers of calls, with those of an ICE restart.
+    asked: u64,
     /// Calls that it has offered a way to.
     offered: u64,
     /// Calls whose two clients both found it.
@@ -102,7 +107,13 @@ struct RelayStats {
     refused: u64,
     /// Unused calls that it has ended to make room for others.
     displaced: u64,
-    /// Datagrams that it has relayed.
+    /// Calls that it has forgotten, by outcome: `unanswered`, `direct`, `relayed`, `failed` or `unknown`.
+    ended: BTreeMap<&'static str, u64>,
+    /// Those that it has relayed, by transport.
+    transports: BTreeMap<&'static str, u64>,
+    /// Those that have failed, by reason.
+    failures: BTreeMap<&'static str, u64>,
+    /// Datagrams that it has relayed, without its own checks.
     packets: u64,
     /// Their bytes.
     bytes: u64,
@@ -114,10 +125,34 @@ struct RelayStats {
 
 impl From<RelayTotals> for RelayStats {
     fn from(totals: RelayTotals) -> Self {
+        let (mut ended, mut transports, mut failures) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for (outcome, count) in totals.ended() {
+            *ended.entry(outcome.label()).or_default() += count;
+            match outcome {
+                CallOutcome::Relayed(_) => transports.insert(outcome.detail(), count),
+                CallOutcome::Failed(_) => failures.insert(outcome.detail(), count),
+                CallOutcome::Unanswered | CallOutcome::Direct | CallOutcome::Unknown => None,
+            };
+        }
         let dropped = totals.dropped().collect();
-        let RelayTotals { calls, offered, joined, carried, refused, displaced, traffic } = totals;
+        let RelayTotals { calls, asked, offered, joined, carried, refused, displaced, traffic, .. } = totals;
         let Traffic { packets, bytes, bindings, .. } = traffic;
-        RelayStats { calls, offered, joined, carried, refused, displaced, packets, bytes, bindings, dropped }
+        RelayStats {
+            calls,
+            asked,
+            offered,
+            joined,
+            carried,
+            refused,
+            displaced,
+            ended,
+            transports,
+            failures,
+            packets,
+            bytes,
+            bindings,
+            dropped,
+        }
     }
 }
 
@@ -223,8 +258,8 @@ impl ClusterStats {
 #[utoipa::path(tag = "stats", responses((status = OK, body = Stats, description = "the statistics"), Problem))]
 #[get("/api/stats")]
 pub(super) async fn show_stats(ops: Data<Ops>) -> JsonResult<Stats> {
-    let cluster = ClusterStats::of(&ops.runtime.node).await;
-    let stats = blocking(ops, |runtime| {
+    let (cluster, failed_calls) = (ClusterStats::of(&ops.runtime.node).await, ops.recent.failed_calls());
+    let stats = blocking(ops, move |runtime| {
         let (counters, backlog) = (runtime.events.counters(), runtime.node.backlog());
         let closed = |reason| counters.total(Count::Closed(reason));
         let by_outcome = |kind: MessageKind| (kind.label(), counters.messages_by_outcome(kind).collect());
@@ -255,6 +290,7 @@ pub(super) async fn show_stats(ops: Data<Ops>) -> JsonResult<Stats> {
             evicted: closed(CloseReason::Evicted),
             expired: counters.total(Count::Expired),
             relay: runtime.node.relay().map(|relay| relay.totals().into()),
+            failed_calls,
             configuration: runtime.reloads().clone(),
             certificate: runtime.certificates.get().map(|certificates| CertificateStats {
                 expires: certificates.validity().map(|validity| validity.to),

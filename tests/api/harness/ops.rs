@@ -8,7 +8,7 @@ use peerbroker::config::{
 };
 use peerbroker::keys::memory::MemoryKeys;
 use peerbroker::keys::{Key, KeyStore as _};
-use peerbroker::{BoundRelay, BoundTurn, Config, Listen, LogControl, PeerBroker};
+use peerbroker::{BoundRelay, BoundTurn, Builder, Config, Listen, LogControl, PeerBroker};
 
 use super::TestServer;
 use super::api::Api;
@@ -40,9 +40,21 @@ pub fn with_tokens(
 ) -> (TestServer, Api) {
     let store = Arc::new(MemoryKeys::new());
     keys.iter().for_each(|key| store.add(key.clone()).unwrap());
+    with_tokens_on(PeerBroker::builder().keys(store).log(Arc::new(AnyFilter)), tokens, configure)
+}
+
+/// A server of a builder, with the API.
+pub fn with_api_on(builder: Builder, configure: impl FnOnce(&mut Config)) -> (TestServer, Api) {
+    with_tokens_on(builder, ApiTokens::default(), configure)
+}
+
+fn with_tokens_on(
+    builder: Builder,
+    tokens: ApiTokens,
+    configure: impl FnOnce(&mut Config),
+) -> (TestServer, Api) {
     let ops = ListenOps { host: "127.0.0.1".to_owned(), port: 0, tokens };
     let listen = Listen { ops: Some(ops), ..Listen::default() };
-    let builder = PeerBroker::builder().keys(store).log(Arc::new(AnyFilter));
     let server = TestServer::start_built_on(builder, listen, configure);
     let address = server.ops.expect("an API");
     (server, Api { address, headers: String::new() })

@@ -105,6 +105,7 @@ fn every_metric_has_its_help_and_type_in_front_and_the_documentation_names_it() 
     // Each name is a choice of the operator's, or a word of the program.
     let labels = [
         "class",
+        "detail",
         "direction",
         "key",
         "kind",

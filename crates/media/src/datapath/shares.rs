@@ -34,9 +34,12 @@ impl<K: Eq + Hash, T: Default> Shares<K, T> {
         self.0.retain(|_, share| others(share) > 0 || keep(share));
     }
 
-    /// All shares, each counted once more meanwhile.
-    pub(crate) fn all(&self) -> Vec<Share<T>> {
-        self.0.iter().map(|share| Share(Arc::clone(&share))).collect()
+    /// All owners with their shares, each of which is counted once more meanwhile.
+    pub(crate) fn all(&self) -> Vec<(K, Share<T>)>
+    where
+        K: Clone,
+    {
+        self.0.iter().map(|share| (share.key().clone(), Share(Arc::clone(&share)))).collect()
     }
 
     #[cfg(test)]

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -25,9 +25,19 @@ const READ: usize = 1 << 14;
 /// Bytes that wait for a client. More are dropped, as a network does.
 const MAX_WAITING: usize = 64 << 10;
 
+/// With more bytes than these, an outbox has messages of connections wait for room.
+const CROWDED: usize = MAX_WAITING / 2;
+
+/// Most time for which one message waits. So the other half of an outbox lasts for seconds. Once it is full, messages are dropped and
+/// nothing waits: a client that reads nothing stops nobody.
+const MAX_PAUSE: Duration = Duration::from_millis(100);
+
 thread_local! {
     /// The buffer for reading, shared so that a waiting connection needs none.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+
+    /// The outbox that was crowded by the message that this thread handles.
+    static LAST_CROWDED: RefCell<Option<Weak<Outbox>>> = const { RefCell::new(None) };
 }
 
 /// Counts connections: all of a server, and those of each address.
@@ -58,17 +68,21 @@ impl Connections {
 pub(crate) struct Outbox {
     pub(crate) waiting: Mutex<Vec<u8>>,
     filled: Notify,
+    emptied: Notify,
 }
 
 impl Outbox {
     /// Adds a message in parts. Never waits. False if there is no room.
-    pub(crate) fn send(&self, parts: &[&[u8]]) -> bool {
+    pub(crate) fn send(self: &Arc<Self>, parts: &[&[u8]]) -> bool {
         let mut waiting = self.waiting.lock();
         let was_empty = waiting.is_empty();
         if waiting.len() + parts.iter().map(|part| part.len()).sum::<usize>() > MAX_WAITING {
             return false;
         }
         parts.iter().for_each(|part| waiting.extend_from_slice(part));
+        if waiting.len() > CROWDED {
+            LAST_CROWDED.set(Some(Arc::downgrade(self)));
+        }
         drop(waiting);
         if was_empty {
             self.filled.notify_one();
@@ -81,9 +95,18 @@ impl Outbox {
         loop {
             let waiting = std::mem::take(&mut *self.waiting.lock());
             if !waiting.is_empty() {
+                self.emptied.notify_waiters();
                 return waiting;
             }
             self.filled.notified().await;
+        }
+    }
+
+    /// Waits until it is not crowded, but not for long.
+    async fn until_room(&self) {
+        let emptied = self.emptied.notified();
+        if self.waiting.lock().len() > CROWDED {
+            let _ = timeout(MAX_PAUSE, emptied).await;
         }
     }
 }
@@ -145,9 +168,15 @@ async fn receive<P: Protocol>(
     loop {
         while let Some(Framed { message, end }) = P::first(&unread)? {
             let (message, length) = (unread.get(message.clone()).unwrap_or_default(), message.len());
+            LAST_CROWDED.take();
             let sender = protocol.receive(message).ok_or(io::ErrorKind::QuotaExceeded)?;
+            let crowded = LAST_CROWDED.take().and_then(|outbox| outbox.upgrade());
             unread.advance(end);
             pace.charge(length, sender).await.map_err(|_| io::ErrorKind::QuotaExceeded)?;
+            if let Some(crowded) = crowded {
+                // TCP slows this client, so that less is dropped.
+                crowded.until_room().await;
+            }
         }
         // Returns the memory of handled bytes.
         unread = BytesMut::from(&unread[..]);
@@ -198,5 +227,92 @@ async fn write<P: Protocol>(outbox: &Outbox, writer: impl AsyncWrite) -> io::Res
             waiting = rest;
         }
         timeout(P::TO_READ, writer.flush()).await??;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, duplex, sink, split};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const MESSAGE: usize = 1200;
+
+    /// Passes messages of one size to an outbox.
+    struct ToOutbox<'a> {
+        to: &'a Arc<Outbox>,
+        lost: AtomicUsize,
+    }
+
+    impl Protocol for ToOutbox<'_> {
+        const TO_PROVE: Duration = Duration::from_secs(600);
+        const TO_READ: Duration = Duration::from_secs(600);
+
+        fn first(bytes: &[u8]) -> io::Result<Option<Framed>> {
+            Ok((bytes.len() >= MESSAGE).then_some(Framed { message: 0..MESSAGE, end: MESSAGE }))
+        }
+
+        fn receive(&self, message: &[u8]) -> Option<Sender> {
+            self.lost.fetch_add(usize::from(!self.to.send(&[message])), Ordering::Relaxed);
+            Some(Sender::Client { bytes_per_second: 0 })
+        }
+
+        fn patience(&self, _: Instant) -> Option<Instant> {
+            None
+        }
+    }
+
+    /// Sends messages at once to a client that reads that many bytes each ten milliseconds. Returns the number of lost messages, and
+    /// the time that sending took.
+    async fn lost(messages: usize, read_at_once: usize) -> (usize, Duration) {
+        let outbox = Arc::<Outbox>::default();
+        let (ours, theirs) = duplex(1 << 16);
+        let bytes = vec![7; messages * MESSAGE];
+        let from = ToOutbox { to: &outbox, lost: AtomicUsize::new(0) };
+        let none = ToOutbox { to: &outbox, lost: AtomicUsize::new(0) };
+        let (began, nothing) = (Instant::now(), Outbox::default());
+        let sends = async {
+            let ended = serve(&from, (&bytes[..], sink()), &nothing, began, BytesMut::new()).await;
+            ended.map(|()| began.elapsed())
+        };
+        let (_, writer) = split(ours);
+        let (mut reader, _keep) = split(theirs);
+        let reads = async move {
+            let mut buffer = vec![0; read_at_once.max(1)];
+            loop {
+                sleep(Duration::from_millis(10)).await;
+                if read_at_once > 0 && !matches!(reader.read(&mut buffer).await, Ok(1..)) {
+                    return;
+                }
+            }
+        };
+        // Its own messages never come, and that does not end it.
+        let (unread, _silent) = duplex(1);
+        let receives = serve(&none, (unread, writer), &outbox, began, BytesMut::new());
+        let took = tokio::select! {
+            took = sends => took.unwrap(),
+            _ = receives => panic!("the recipient has left"),
+            () = reads => panic!("the recipient reads nothing more"),
+        };
+        (from.lost.into_inner(), took)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_over_tcp_is_read_as_fast_as_its_recipient_reads() {
+        // 10, 1 and 0.3 Mbit/s.
+        for (read_at_once, least, most) in [(12_500, 1, 2), (1250, 12, 17), (400, 40, 55)] {
+            let (lost, took) = lost(1700, read_at_once).await;
+            assert_eq!(lost, 0, "{read_at_once}");
+            assert!((least..most).contains(&took.as_secs()), "{read_at_once}: {took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_recipient_that_reads_nothing_delays_its_sender_for_seconds_only() {
+        let (lost, took) = lost(1700, 0).await;
+        assert!((1500..1700).contains(&lost) && took < Duration::from_secs(5), "{lost} {took:?}");
     }
 }

@@ -1,15 +1,17 @@
 //! A call, as all threads share it: its session, its charges, its shares, and the names of its clients.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use peerbroker_core::media_api::{CandidateNudge, Parties, RelayLimits};
+use peerbroker_core::media_api::{CandidateNudge, Carried, Parties, RelayLimits, RelayedOver};
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::wire::{ApiKey, RealmKind};
 
-use super::endpoint::Endpoint;
+use super::endpoint::Transport;
 use super::load::{Load, Ranking};
 use super::session::{End, Outcome, Session};
+use crate::datapath::of_key::KeyTraffic;
 use crate::datapath::pace::MESSAGE_OVERHEAD;
 use crate::datapath::shares::Share;
 
@@ -17,12 +19,12 @@ use crate::datapath::shares::Share;
 const FREE_CHECKS: u32 = 5;
 
 /// Stands between names, which have no control characters.
-const BETWEEN: char = '\0';
+const BETWEEN: &str = "\0";
 
 /// The state that the calls of one key share.
 #[derive(Default)]
 pub(super) struct OfKey {
-    rate: RateLimit,
+    pub(super) traffic: KeyTraffic,
     /// The order in which its calls give way.
     pub(super) ranking: Mutex<Ranking<u32>>,
 }
@@ -31,16 +33,21 @@ pub(super) struct OfKey {
 pub(super) struct Call {
     pub(super) number: u32,
     pub(super) session: Mutex<Session>,
-    /// Those of its clients, if they can be told to come.
-    names: Option<Box<str>>,
+    /// The ids of its clients, and of their connection.
+    names: Box<str>,
+    realm: RealmKind,
+    pub(super) only_relayed: bool,
     rate: RateLimit,
     /// Of the checks of the offerer and of the answerer.
     checks: [RateLimit; 2],
     share: Share<OfKey>,
     pub(super) key: ApiKey,
     load: Load,
-    has_joined: AtomicBool,
-    has_carried: AtomicBool,
+    /// The bytes that it has carried, and the time of the first of them.
+    bytes: AtomicU64,
+    carried_since: AtomicU64,
+    /// A bit for each transport that it was carried over; none if it was not.
+    over: AtomicU8,
 }
 
 impl Call {
@@ -55,34 +62,42 @@ impl Call {
             number,
             session: Mutex::new(session),
             names: names(parties),
+            realm: parties.realm,
+            only_relayed: parties.only_relayed,
             rate: RateLimit::default(),
             checks: Default::default(),
             share,
             key: parties.key.clone(),
             load,
-            has_joined: AtomicBool::new(false),
-            has_carried: AtomicBool::new(false),
+            bytes: AtomicU64::new(0),
+            carried_since: AtomicU64::new(0),
+            over: AtomicU8::new(0),
         }
     }
 
     /// Charges the call and its key for datagrams, or neither of them. False if that is too much.
     pub(super) fn charge(&self, packets: u64, bytes: usize, limits: &RelayLimits, now: u64) -> bool {
         let count = u32::try_from(bytes as u64 + MESSAGE_OVERHEAD as u64 * packets).unwrap_or(u32::MAX);
-        if self.rate.try_charge(count, limits.bytes_per_second, now).is_err() {
+        let bytes_per_second = self.bytes_per_second(limits);
+        if self.rate.try_charge(count, bytes_per_second, now).is_err() {
             return false;
         }
-        let fits = self.share.rate.try_charge(count, limits.key_bytes_per_second, now).is_ok();
+        let fits = self.share.traffic.charge(count, limits.key_bytes_per_second, now);
         if !fits {
-            self.rate.refund(count, limits.bytes_per_second);
+            self.rate.refund(count, bytes_per_second);
         }
         fits
+    }
+
+    /// Its rate, where the server allows these.
+    pub(super) fn bytes_per_second(&self, limits: &RelayLimits) -> u32 {
+        self.share.traffic.bytes_per_second(limits.bytes_per_second)
     }
 
     /// Charges datagrams from one side to the other, except a few checks per second. Drops those above the limit, and counts them.
     pub(super) fn let_pass(
         &self,
         end: End,
-        from: Endpoint,
         outcome: &mut Outcome<'_>,
         limits: &RelayLimits,
         now: u64,
@@ -91,7 +106,7 @@ impl Call {
         let free = if end == End::Offerer { offerer } else { answerer };
         let before = outcome.send.len();
         outcome.send.retain(|datagram| {
-            datagram.to == from
+            datagram.is_own
                 || free.try_charge_one(FREE_CHECKS, now).is_ok()
                 || self.charge(1, datagram.bytes.len(), limits, now)
         });
@@ -100,20 +115,15 @@ impl Call {
 
     /// The load of its client, unless the call was carried and has to stay.
     pub(super) fn weight_unused(&self) -> Option<usize> {
-        (!self.has_carried.load(Ordering::Relaxed)).then(|| self.load.weight())
-    }
-
-    /// True if both of its clients have come now for the first time.
-    pub(super) fn joins(&self) -> bool {
-        !self.has_joined.load(Ordering::Relaxed)
-            && self.session.lock().is_joined()
-            && !self.has_joined.swap(true, Ordering::Relaxed)
+        (self.over.load(Ordering::Relaxed) == 0).then(|| self.load.weight())
     }
 
     /// Tells a client to come, if it can be told.
     pub(super) fn nudge(&self, whom: End, times: u8) -> Option<CandidateNudge> {
-        let mut ids = self.names.as_ref()?.splitn(3, BETWEEN).map(Box::from);
-        let (offerer, answerer, connection) = (ids.next()?, ids.next()?, ids.next()?);
+        let Parties { offerer, answerer, connection, .. } = self.parties();
+        // Rooms have no message for a candidate.
+        let connection = connection.filter(|_| self.realm == RealmKind::PeerJs)?.into();
+        let (offerer, answerer) = (offerer.into(), answerer.into());
         let (whom, other) = match whom {
             End::Offerer => (offerer, answerer),
             End::Answerer => (answerer, offerer),
@@ -123,19 +133,61 @@ impl Call {
 
     /// Its clients, if they can be told of its end.
     pub(super) fn clients(&self) -> Option<[Box<str>; 2]> {
-        let mut ids = self.names.as_ref()?.split(BETWEEN).map(Box::from);
-        Some([ids.next()?, ids.next()?])
+        let Parties { offerer, answerer, connection, .. } = self.parties();
+        // Rooms have no message for it.
+        connection.filter(|_| self.realm == RealmKind::PeerJs)?;
+        Some([offerer.into(), answerer.into()])
     }
 
-    /// True if it is carried now for the first time.
-    pub(super) fn carries(&self) -> bool {
-        !self.has_carried.load(Ordering::Relaxed) && !self.has_carried.swap(true, Ordering::Relaxed)
+    /// Records carried bytes. True if they are the first.
+    pub(super) fn carries(&self, bytes: usize, from: Transport, to: Transport, now: u64) -> bool {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        let over = bit(from) | bit(to);
+        if self.over.load(Ordering::Relaxed) & over == over {
+            return false;
+        }
+        let is_first = self.over.fetch_or(over, Ordering::Relaxed) == 0;
+        if is_first {
+            self.carried_since.store(now, Ordering::Relaxed);
+        }
+        is_first
+    }
+
+    /// The part of it that was carried until its clients were `heard` last, if there is one.
+    pub(super) fn carried(&self, heard: u64) -> Option<Carried> {
+        let over = match self.over.load(Ordering::Relaxed) {
+            0 => return None,
+            UDP => RelayedOver::Udp,
+            TCP => RelayedOver::Tcp,
+            _ => RelayedOver::Mixed,
+        };
+        let duration = heard.saturating_sub(self.carried_since.load(Ordering::Relaxed));
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        Some(Carried { over, duration: Duration::from_millis(duration), bytes })
+    }
+
+    /// Its clients.
+    pub(super) fn parties(&self) -> Parties<'_> {
+        let mut names = self.names.splitn(3, BETWEEN);
+        let (offerer, answerer) = (names.next().unwrap_or_default(), names.next().unwrap_or_default());
+        let (key, realm, only_relayed) = (&self.key, self.realm, self.only_relayed);
+        Parties { key, realm, offerer, answerer, connection: names.next(), only_relayed }
     }
 }
 
-/// The ids of the offerer, of the answerer and of the connection in one text, because there are many calls. `None` in rooms,
-/// which have no message for a candidate.
-fn names(Parties { realm, offerer, answerer, connection, .. }: Parties<'_>) -> Option<Box<str>> {
-    let connection = connection.filter(|_| realm == RealmKind::PeerJs)?;
-    Some(format!("{offerer}{BETWEEN}{answerer}{BETWEEN}{connection}").into())
+/// The bits of the transports.
+const UDP: u8 = 1;
+const TCP: u8 = 2;
+
+fn bit(transport: Transport) -> u8 {
+    match transport {
+        Transport::Udp => UDP,
+        Transport::Tcp(_) => TCP,
+    }
+}
+
+/// The ids of the offerer, of the answerer and of the connection in one text, because there are many calls.
+fn names(Parties { offerer, answerer, connection, .. }: Parties<'_>) -> Box<str> {
+    let names: Vec<&str> = [offerer, answerer].into_iter().chain(connection).collect();
+    names.join(BETWEEN).into()
 }

@@ -11,7 +11,8 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use peerbroker_core::address::is_public;
 use peerbroker_core::media_api::{
-    CandidateNudge, Dropped, EndedCalls, MediaContext, Parties, RelayLimits, RelayTotals, Traffic,
+    CallFailure, CallOutcome, CandidateNudge, Dropped, EndedCalls, MediaContext, Parties, RelayLimits,
+    RelayTotals, Traffic,
 };
 use peerbroker_core::wire::{AddressPrefix, ApiKey, IceCredentials, RealmKind};
 use stun_types::message::MessageClass;
@@ -66,6 +67,7 @@ pub(super) struct Calls {
     carried: Count,
     refused: Count,
     displaced: Count,
+    ended: [Count; CallOutcome::COUNT],
     /// True if it takes no more calls.
     has_retired: AtomicBool,
 }
@@ -100,6 +102,7 @@ impl Calls {
             carried: Count::default(),
             refused: Count::default(),
             displaced: Count::default(),
+            ended: Default::default(),
             has_retired: AtomicBool::new(false),
         }
     }
@@ -126,7 +129,7 @@ impl Calls {
         let is_noted =
             self.offers.note(Offerer { client, address }, parties, offer, self.context.clock.now());
         if !is_noted {
-            self.refused.add(1);
+            self.refuse(parties);
         }
         is_noted
     }
@@ -155,7 +158,7 @@ impl Calls {
             return true;
         }
         let Some((share, load)) = self.admit(parties.key, offerer) else {
-            self.refused.add(1);
+            self.refuse(parties);
             return false;
         };
         let (number, now) = (self.next_number.fetch_add(1, Ordering::Relaxed), self.context.clock.now());
@@ -178,6 +181,23 @@ impl Calls {
         true
     }
 
+    /// Counts a call above a limit.
+    fn refuse(&self, parties: Parties<'_>) {
+        self.refused.add(1);
+        let limit = CallOutcome::Failed(CallFailure::Limit);
+        self.conclude(parties, if parties.only_relayed { limit } else { CallOutcome::Unknown });
+    }
+
+    /// Counts the outcome of a call.
+    fn conclude(&self, parties: Parties<'_>, outcome: CallOutcome) {
+        if let Some(count) = self.ended.get(outcome.index()) {
+            count.add(1);
+        }
+        if let CallOutcome::Failed(why) = outcome {
+            self.context.host.call_failed(parties, why);
+        }
+    }
+
     /// Waits until a call has to look after its addresses.
     pub(super) async fn until_due(&self) {
         self.timer.until_due(&self.context.clock).await;
@@ -185,7 +205,7 @@ impl Calls {
 
     /// Checks the clients of calls that did not find a direct path in time, and keeps the paths of the others open. Returns
     /// the datagrams to send.
-    pub(super) fn on_time(&self, counters: &TrafficCounters) -> Vec<Outgoing<'static>> {
+    pub(super) fn on_time(&self) -> Vec<Outgoing<'static>> {
         let (now, mut all) = (self.context.clock.now(), Vec::new());
         for number in std::iter::from_fn(|| self.timer.next(now)).take(BATCH_SIZE) {
             let Some(call) = self.call(number) else { continue };
@@ -193,7 +213,6 @@ impl Calls {
             all.extend(session.on_time(now));
             self.timer.set(number, session.next_time(now));
         }
-        all.iter().for_each(|check| counters.passed(1, check.bytes.len()));
         all
     }
 
@@ -208,7 +227,9 @@ impl Calls {
         // Half: then one address alone does not leave others without the relay, and a school has enough.
         let most = Most { of_client: MAX_PER_CLIENT, of_address: limits.calls.div_ceil(2) };
         let (load, share) = (self.loads.add(offerer, most)?, self.shares.add(key.clone()));
-        let has_room = (share.count() <= limits.calls_per_key || self.displace(&share.ranking, &load))
+        share.traffic.set_limits(self.context.host.limits_of(key.as_str()));
+        let of_key = share.traffic.calls(limits.calls_per_key);
+        let has_room = (share.count() <= of_key || self.displace(&share.ranking, &load))
             && (self.by_number.len() < limits.calls || self.displace(&self.ranking, &load));
         has_room.then_some((share, load))
     }
@@ -217,7 +238,7 @@ impl Calls {
     fn displace(&self, ranking: &Mutex<Ranking<u32>>, new: &Load) -> bool {
         let number = ranking.lock().give_way(new.weight(), |number| self.call(*number)?.weight_unused());
         let Some(call) = number.and_then(|number| self.call(number)) else { return false };
-        self.remove(&call);
+        self.remove(&call, true);
         self.displaced.add(1);
         true
     }
@@ -237,10 +258,7 @@ impl Calls {
             MessageClass::Indication => Ok(Outcome::default()),
         });
         match handled {
-            Ok(Outcome { send, .. }) => {
-                send.iter().for_each(|datagram| counters.passed(1, datagram.bytes.len()));
-                send
-            }
+            Ok(Outcome { send, .. }) => send,
             Err(why) => {
                 counters.dropped(why, 1);
                 Vec::new()
@@ -255,10 +273,16 @@ impl Calls {
         bytes: &'a [u8],
         counters: &TrafficCounters,
     ) -> Result<Outcome<'a>, Dropped> {
+        let now = self.context.clock.now();
         if !self.may_be_client(from) {
+            // A call that fails without it says why.
+            if self.admits_stranger(from, now)
+                && let Some((call, end)) = self.named(request)
+            {
+                call.session.lock().refuse(end, request);
+            }
             return Err(Dropped::Address);
         }
-        let now = self.context.clock.now();
         if self.known(from).is_none() && !self.admits_stranger(from, now) {
             return Err(Dropped::TooMuch);
         }
@@ -272,7 +296,7 @@ impl Calls {
             return Ok(Outcome::default());
         }
         let (call, end, outcome) = checked?;
-        Ok(self.settle(&call, end, from, outcome, counters, now))
+        Ok(self.settle(&call, end, outcome, counters, now))
     }
 
     /// Finds the call of a check by its username, and hands the check to it.
@@ -283,11 +307,15 @@ impl Calls {
         bytes: &'a [u8],
         now: u64,
     ) -> Result<(Arc<Call>, End, Outcome<'a>), Dropped> {
-        let username = check.username().ok_or(Dropped::Unknown)?;
-        let named = self.by_username.get(&self.digests.hash_one(username.username()));
-        let (call, end) = named.map(|named| (Arc::clone(&named.0), named.1)).ok_or(Dropped::Unknown)?;
+        let (call, end) = self.named(check).ok_or(Dropped::Unknown)?;
         let outcome = call.session.lock().on_request(end, from, check, bytes, now)?;
         Ok((call, end, outcome))
+    }
+
+    /// The call that a check names, and the side that it says to come from.
+    fn named(&self, check: &Stun<'_>) -> Option<(Arc<Call>, End)> {
+        let named = self.by_username.get(&self.digests.hash_one(check.username()?.username()))?;
+        Some((Arc::clone(&named.0), named.1))
     }
 
     fn on_response<'a>(
@@ -308,7 +336,7 @@ impl Calls {
         for (call, end) in named.chain(known.iter().map(|(call, end)| (call, *end))) {
             let handled = call.session.lock().on_response(end, from, response, bytes, now);
             match handled {
-                Ok(outcome) => return Ok(self.settle(call, end, from, outcome, counters, now)),
+                Ok(outcome) => return Ok(self.settle(call, end, outcome, counters, now)),
                 Err(why) => last = why,
             }
         }
@@ -320,7 +348,6 @@ impl Calls {
         &self,
         call: &Arc<Call>,
         end: End,
-        from: Endpoint,
         mut outcome: Outcome<'a>,
         counters: &TrafficCounters,
         now: u64,
@@ -332,11 +359,11 @@ impl Calls {
         outcome.given_up.iter().for_each(|address| self.forget(call, *address));
         if let Some(proved) = outcome.proved {
             self.by_address.insert(proved, (Arc::clone(call), end));
-            if call.joins() {
-                self.joined.add(1);
-            }
         }
-        let dropped = call.let_pass(end, from, &mut outcome, &self.limits(), now);
+        if outcome.joins {
+            self.joined.add(1);
+        }
+        let dropped = call.let_pass(end, &mut outcome, &self.limits(), now);
         counters.dropped(Dropped::TooMuch, dropped);
         outcome
     }
@@ -350,11 +377,7 @@ impl Calls {
         bytes: usize,
     ) -> Option<Endpoint> {
         let way = self.way(from, packets, bytes);
-        match way {
-            Ok(_) => counters.passed(packets, bytes),
-            Err(why) => counters.dropped(why, packets),
-        }
-        way.ok()
+        way.inspect_err(|why| counters.dropped(*why, packets)).ok()
     }
 
     fn way(&self, from: Endpoint, packets: u64, bytes: usize) -> Result<Endpoint, Dropped> {
@@ -364,9 +387,9 @@ impl Calls {
         if !call.charge(packets, bytes, &self.limits(), now) {
             return Err(Dropped::TooMuch);
         }
-        if call.carries() {
+        if call.carries(bytes, from.transport, to.transport, now) {
             self.carried.add(1);
-            self.context.host.call_relayed(&call.key);
+            self.context.host.call_relayed(call.parties());
         }
         Ok(to)
     }
@@ -374,6 +397,11 @@ impl Calls {
     /// True if an address has proved itself.
     pub(super) fn is_client(&self, from: Endpoint) -> bool {
         self.by_address.contains_key(&from)
+    }
+
+    /// The bytes per second of the call of an address that has proved itself.
+    pub(super) fn rate_of(&self, from: Endpoint) -> Option<u32> {
+        Some(self.by_address.get(&from)?.0.bytes_per_second(&self.limits()))
     }
 
     /// Keeps a check that came over TCP before the answer to its offer. Returns the offer.
@@ -423,20 +451,24 @@ impl Calls {
         self.offers.sweep(now, is_here);
         self.strangers.sweep(now);
         let all = self.all();
-        all.iter().filter(|call| call.session.lock().is_over(now, UNUSED)).for_each(|call| self.remove(call));
+        let is_over = |call: &&Arc<Call>| call.session.lock().is_over(now, UNUSED);
+        all.iter().filter(is_over).for_each(|call| self.remove(call, false));
         drop(all);
         let is_there = |number: &u32| self.by_number.contains_key(number);
         self.ranking.lock().sweep(self.by_number.len(), is_there);
         self.shares.sweep(|_| false);
-        for share in self.shares.all() {
+        for (key, share) in self.shares.all() {
+            share.traffic.set_limits(self.context.host.limits_of(key.as_str()));
             share.ranking.lock().sweep(share.count(), is_there);
         }
         self.loads.sweep();
     }
 
-    /// Ends a call.
-    fn remove(&self, call: &Call) {
+    /// Ends a call, which may be `displaced` by another one.
+    fn remove(&self, call: &Call, displaced: bool) {
         let session = call.session.lock();
+        let carried = call.carried(session.last_heard());
+        let outcome = session.outcome(call.only_relayed, displaced);
         let addresses: Vec<Endpoint> = session.addresses().collect();
         let names = [End::Offerer, End::Answerer].map(|end| self.digests.hash_one(session.username_of(end)));
         drop(session);
@@ -444,7 +476,14 @@ impl Calls {
         for name in names {
             self.by_username.remove_if(&name, |_, (known, _)| known.number == call.number);
         }
-        self.by_number.remove(&call.number);
+        if self.by_number.remove(&call.number).is_none() {
+            // Another thread has ended it.
+            return;
+        }
+        self.conclude(call.parties(), carried.map_or(outcome, |carried| CallOutcome::Relayed(carried.over)));
+        if let Some(carried) = carried {
+            self.context.host.relayed_call_ended(call.parties(), carried);
+        }
     }
 
     fn forget(&self, call: &Call, address: Endpoint) {
@@ -463,7 +502,7 @@ impl Calls {
                 continue;
             }
             drop(session);
-            self.remove(&call);
+            self.remove(&call, false);
         }
         // Several calls may share an address.
         clients.sort_unstable();
@@ -537,13 +576,19 @@ impl Calls {
     pub(super) fn totals(&self) -> RelayTotals {
         let mut traffic = Traffic::default();
         self.counters.lock().iter().for_each(|counters| counters.add_to(&mut traffic));
+        let mut ended = self.ended.each_ref().map(Count::get);
+        if let Some(unanswered) = ended.get_mut(CallOutcome::Unanswered.index()) {
+            *unanswered = self.offers.unanswered.get();
+        }
         RelayTotals {
             calls: self.by_number.len(),
+            asked: self.offers.asked.get(),
             offered: self.offered.get(),
             joined: self.joined.get(),
             carried: self.carried.get(),
             refused: self.refused.get(),
             displaced: self.displaced.get(),
+            ended,
             traffic,
         }
     }

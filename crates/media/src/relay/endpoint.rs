@@ -60,6 +60,8 @@ impl Endpoint {
 pub(super) struct Outgoing<'a> {
     pub(super) to: Endpoint,
     pub(super) bytes: Cow<'a, [u8]>,
+    /// True for the relay's own checks and answers, which are not relayed.
+    pub(super) is_own: bool,
 }
 
 impl Transport {

@@ -10,6 +10,7 @@ use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
 use super::endpoint::{Endpoint, Transport};
 use super::load::{Load, Loads, Most, Offerer, Ranking};
 use super::stun::Stun;
+use crate::datapath::counters::Count;
 
 /// Milliseconds after which an offer is not answered any more. A person may have to be asked first.
 const ANSWER_TIMEOUT: u64 = 120_000;
@@ -35,6 +36,10 @@ pub(super) type OfferId = (u64, u64);
 pub(super) struct Offers {
     waiting: Mutex<Waiting>,
     loads: Loads,
+    /// Offers of calls, those above a limit included.
+    pub(super) asked: Count,
+    /// Offers that were forgotten before their answer came.
+    pub(super) unanswered: Count,
 }
 
 #[derive(Default)]
@@ -96,6 +101,7 @@ impl Offers {
         now: u64,
     ) -> bool {
         if parties.connection.is_some_and(|connection| connection.len() > MAX_CONNECTION) {
+            self.asked.add(1);
             return false;
         }
         let mut waiting = self.waiting.lock();
@@ -110,10 +116,14 @@ impl Offers {
             waiting.note_ufrag(credentials.ufrag, id);
             return true;
         }
+        self.asked.add(1);
         let Some(load) = self.loads.add(offerer, MOST) else { return false };
         let weight = load.weight();
-        if waiting.count >= MAX && !waiting.make_room(weight) {
-            return false;
+        if waiting.count >= MAX {
+            if !waiting.make_room(weight) {
+                return false;
+            }
+            self.unanswered.add(1);
         }
         let number = waiting.next_number;
         waiting.next_number += 1;
@@ -186,7 +196,9 @@ impl Offers {
         by_client.retain(|_, OfClient { key, realm, id, offers, absent }| {
             *absent = (!is_here(key, *realm, id)).then(|| absent.unwrap_or(now));
             let has_left = absent.is_some_and(|since| now.saturating_sub(since) >= ABSENT);
+            let before = offers.len();
             offers.retain(|offer| !has_left && now.saturating_sub(offer.at) <= ANSWER_TIMEOUT);
+            self.unanswered.add((before - offers.len()) as u64);
             *count += offers.len();
             !offers.is_empty()
         });

@@ -87,7 +87,9 @@ impl sockets::Service for Service {
     async fn keep_time(&self) {
         loop {
             self.calls.until_due().await;
-            self.send_all(self.calls.on_time(&self.counters));
+            for check in self.calls.on_time() {
+                self.send(check.to, &check.bytes, check.bytes.len());
+            }
             // Datagrams that have come meanwhile are first.
             yield_now().await;
         }
@@ -134,7 +136,13 @@ impl Service {
     /// Handles one datagram of a client.
     fn handle(&self, from: Endpoint, datagram: &[u8]) {
         if is_stun(datagram) {
-            self.send_all(self.calls.on_stun(&self.counters, from, datagram));
+            for Outgoing { to, bytes, is_own } in self.calls.on_stun(&self.counters, from, datagram) {
+                if is_own {
+                    self.send(to, &bytes, bytes.len());
+                } else {
+                    self.relay(to, &bytes, bytes.len(), 1);
+                }
+            }
         } else {
             self.forward(from, datagram, datagram.len().max(1));
         }
@@ -143,34 +151,39 @@ impl Service {
     fn forward(&self, from: Endpoint, bytes: &[u8], size: usize) {
         let packets = bytes.len().div_ceil(size) as u64;
         if let Some(to) = self.calls.forward(&self.counters, from, packets, bytes.len()) {
-            self.send(to, bytes, size);
+            self.relay(to, bytes, size, packets);
         }
     }
 
-    fn send_all(&self, datagrams: Vec<Outgoing<'_>>) {
-        datagrams.iter().for_each(|datagram| self.send(datagram.to, &datagram.bytes, datagram.bytes.len()));
+    /// Sends datagrams of one client to the other, and counts them.
+    fn relay(&self, to: Endpoint, bytes: &[u8], size: usize, packets: u64) {
+        let lost = self.send(to, bytes, size);
+        self.counters.passed(packets.saturating_sub(lost as u64), bytes.len().saturating_sub(lost * size));
     }
 
-    /// Sends datagrams of `size` bytes, the last of which may be shorter.
-    fn send(&self, to: Endpoint, bytes: &[u8], size: usize) {
+    /// Sends datagrams of `size` bytes, the last of which may be shorter. Returns the number of those that had no room.
+    fn send(&self, to: Endpoint, bytes: &[u8], size: usize) -> usize {
         let address = to.address();
-        let has_room = match to.transport {
+        let datagrams = || bytes.chunks(size.max(1));
+        let lost = match to.transport {
             Transport::Tcp(_) => {
                 let outbox = self.streams.outboxes.get(&to).map(|outbox| Arc::clone(&outbox));
-                let lost = |outbox: Arc<Outbox>| {
-                    bytes.chunks(size.max(1)).filter(|datagram| !send_frame(datagram, &outbox)).count()
-                };
-                outbox.map(lost) == Some(0)
+                let has_room = |datagram| outbox.as_ref().is_some_and(|outbox| send_frame(datagram, outbox));
+                datagrams().filter(|datagram| !has_room(*datagram)).count()
             }
             Transport::Udp => {
                 // From the port of the recipient's family.
                 let port = self.ports.iter().find(|port| port.bound().is_ipv4() == address.is_ipv4());
-                port.is_some_and(|port| burst::send_all(port, address, bytes, size))
+                match port.is_some_and(|port| burst::send_all(port, address, bytes, size)) {
+                    true => 0,
+                    false => datagrams().count(),
+                }
             }
         };
-        if !has_room {
-            self.counters.dropped(Dropped::Full, 1);
+        if lost > 0 {
+            self.counters.dropped(Dropped::Full, lost as u64);
         }
+        lost
     }
 }
 
@@ -210,10 +223,8 @@ impl Protocol for OfCall<'_> {
 
     fn receive(&self, datagram: &[u8]) -> Option<Sender> {
         let (from, calls) = (self.from, &self.service.calls);
-        let sender = match calls.is_client(from) {
-            true => Sender::Client { bytes_per_second: calls.limits().bytes_per_second },
-            false => Sender::Stranger,
-        };
+        let rate = calls.rate_of(from);
+        let sender = rate.map_or(Sender::Stranger, |bytes_per_second| Sender::Client { bytes_per_second });
         let mut answers = self.answers.lock();
         if sender == Sender::Stranger && answers.is_none() {
             *answers = calls.keep_early_check(from, datagram);
@@ -291,7 +302,7 @@ fn spoken(first: &[u8]) -> Option<Spoken> {
 }
 
 /// Adds a datagram to the bytes that are written next. False if there is no room.
-fn send_frame(datagram: &[u8], outbox: &Outbox) -> bool {
+fn send_frame(datagram: &[u8], outbox: &Arc<Outbox>) -> bool {
     u16::try_from(datagram.len()).is_ok_and(|length| outbox.send(&[&length.to_be_bytes(), datagram]))
 }
 
@@ -342,7 +353,7 @@ mod tests {
             datagrams in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..1600), 0..6),
             cuts in prop::collection::vec(1usize..2000, 1..20)
         ) {
-            let outbox = Outbox::default();
+            let outbox = Arc::<Outbox>::default();
             prop_assert!(datagrams.iter().all(|datagram| send_frame(datagram, &outbox)));
             let stream = std::mem::take(&mut *outbox.waiting.lock());
             let (mut unread, mut found, mut cuts) = (Vec::new(), Vec::new(), cuts.iter().cycle());

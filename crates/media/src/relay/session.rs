@@ -1,6 +1,6 @@
 //! One call through the relay, without sockets: handles datagrams, and returns their destinations.
 
-use peerbroker_core::media_api::Dropped;
+use peerbroker_core::media_api::{CallFailure, CallOutcome, Dropped};
 use peerbroker_core::wire::IceCredentials;
 
 use super::endpoint::{Endpoint, Listener, Outgoing, Transport};
@@ -12,6 +12,10 @@ const MAX_CROSSINGS: usize = 16;
 /// Least and most milliseconds between our own checks, which keep a path open while the call goes directly: Chromium gives a
 /// path up after 30 s without a packet. So one of two checks may be lost. Random, so that the checks of calls are spread.
 pub(super) const KEEP_OPEN: std::ops::Range<u64> = 11_000..14_000;
+
+/// Least milliseconds for which a client without a path waits: Firefox gives up after 8 s, and Chromium stays as long as the relay
+/// checks it. A client that leaves earlier may have changed its mind.
+const WAITS: u64 = 5_000;
 
 /// Milliseconds that a client checks this path without an answer before the other one is told to come.
 const WAKE_AFTER: u64 = 1_000;
@@ -38,6 +42,8 @@ pub(super) struct Outcome<'a> {
     pub(super) send: Vec<Outgoing<'a>>,
     /// An address that was proved to be this client's.
     pub(super) proved: Option<Endpoint>,
+    /// True if both clients have come now for the first time.
+    pub(super) joins: bool,
     /// The addresses that are no client's any more.
     pub(super) given_up: Vec<Endpoint>,
     /// The side that has to be told to come, and the number of times that it was.
@@ -47,7 +53,7 @@ pub(super) struct Outcome<'a> {
 impl Outcome<'_> {
     /// One answer.
     pub(super) fn reply(to: Endpoint, bytes: Vec<u8>) -> Self {
-        Outcome { send: vec![Outgoing { to, bytes: bytes.into() }], ..Outcome::default() }
+        Outcome { send: vec![Outgoing { to, bytes: bytes.into(), is_own: true }], ..Outcome::default() }
     }
 }
 
@@ -59,6 +65,8 @@ pub(super) struct Session {
     /// Checks that went through and are not answered.
     crossings: Vec<Crossing>,
     begun: u64,
+    /// The last time that a closed connection was heard.
+    left: u64,
     /// The time of its last datagram that is not STUN.
     carried: u64,
     /// True if it has to end: its clients are told when they check it.
@@ -74,7 +82,7 @@ struct Crossing {
 impl Session {
     pub(super) fn new(number: u32, offer: IceCredentials<'_>, answer: IceCredentials<'_>, now: u64) -> Self {
         let (sides, crossings) = ([Side::new(offer), Side::new(answer)], Vec::new());
-        Session { number, sides, crossings, begun: now, carried: NEVER, is_ending: false }
+        Session { number, sides, crossings, begun: now, left: now, carried: NEVER, is_ending: false }
     }
 
     /// The name that a check of `end` has.
@@ -87,15 +95,9 @@ impl Session {
         self.sides.iter().flat_map(|side| &side.addresses).map(|address| address.at)
     }
 
-    /// True if both sides have proved an address.
-    pub(super) fn is_joined(&self) -> bool {
-        self.sides.iter().all(|side| side.addresses.iter().any(Address::is_proved))
-    }
-
     /// True if nobody has been heard for too long.
     pub(super) fn is_over(&self, now: u64, unused: u64) -> bool {
-        let heard = self.sides.iter().flat_map(|side| &side.addresses).map(|address| address.heard).max();
-        match heard {
+        match self.heard() {
             Some(heard) => now.saturating_sub(heard) > CONSENT,
             None => now.saturating_sub(self.begun) > unused,
         }
@@ -128,6 +130,48 @@ impl Session {
         self.is_ending
             && self.is_carried(now)
             && self.sides.iter().any(|side| !side.is_told && is_there(side))
+    }
+
+    fn heard(&self) -> Option<u64> {
+        self.sides.iter().flat_map(|side| &side.addresses).map(|address| address.heard).max()
+    }
+
+    /// The last time that a client was heard, or its connection closed; otherwise the beginning.
+    pub(super) fn last_heard(&self) -> u64 {
+        self.heard().unwrap_or_default().max(self.left)
+    }
+
+    /// The outcome of a call that nothing was carried for. `only_relayed` is true if it had no other path, and `displaced` if it
+    /// made room for another one.
+    pub(super) fn outcome(&self, only_relayed: bool, displaced: bool) -> CallOutcome {
+        let [offerer, answerer] = &self.sides;
+        let (absent, missing) = match (offerer.has_come, answerer.has_come) {
+            (true, true) if only_relayed => return CallOutcome::Unknown,
+            (true, true) => return CallOutcome::Direct,
+            (true, false) => (CallFailure::CalleeAbsent, [Some(answerer), None]),
+            (false, true) => (CallFailure::CallerAbsent, [Some(offerer), None]),
+            (false, false) => (CallFailure::BothAbsent, [Some(offerer), Some(answerer)]),
+        };
+        if displaced {
+            let limit = CallOutcome::Failed(CallFailure::Limit);
+            return if only_relayed { limit } else { CallOutcome::Unknown };
+        }
+        let has_failed = match absent {
+            CallFailure::BothAbsent => only_relayed,
+            _ => self.last_heard().saturating_sub(self.begun) >= WAITS,
+        };
+        if !has_failed {
+            return CallOutcome::Unknown;
+        }
+        let is_refused = missing.into_iter().flatten().any(|side| side.is_refused);
+        CallOutcome::Failed(if is_refused { CallFailure::Address } else { absent })
+    }
+
+    /// A check of `end` from an address that may not be used.
+    pub(super) fn refuse(&mut self, end: End, check: &Stun<'_>) {
+        if !self.side(end).is_refused && check.is_proved_by(self.side(end.other()).pwd()) {
+            self.side_mut(end).is_refused = true;
+        }
     }
 
     /// A check of `end`, from an address that may not be its own.
@@ -174,7 +218,7 @@ impl Session {
         match self.side(end.other()).way(now) {
             Some(to) => {
                 self.cross(request.transaction, from, end.other());
-                outcome.send.push(Outgoing { to, bytes: bytes.into() });
+                outcome.send.push(Outgoing { to, bytes: bytes.into(), is_own: false });
             }
             None => self.side_mut(end).hold(from, bytes),
         }
@@ -205,7 +249,13 @@ impl Session {
 
     /// The connection of an address is closed.
     pub(super) fn leave(&mut self, end: End, from: Endpoint) {
-        self.side_mut(end).addresses.retain(|address| address.at != from);
+        let mut left = self.left;
+        self.side_mut(end).addresses.retain(|address| {
+            let stays = address.at != from;
+            left = if stays { left } else { left.max(address.heard) };
+            stays
+        });
+        self.left = left;
     }
 
     /// An answer of `end`: to our own check, or to one that was relayed.
@@ -228,6 +278,8 @@ impl Session {
             address.challenge = None;
             outcome.proved = (!address.is_proved()).then_some(from);
             address.consented = now;
+            let comes = !std::mem::replace(&mut side.has_come, true);
+            outcome.joins = comes && self.side(end.other()).has_come;
             self.side_mut(end.other()).asking = NEVER;
             self.release_held(now, &mut outcome);
             return Ok(outcome);
@@ -242,7 +294,7 @@ impl Session {
             self.crossings = Vec::new();
         }
         self.side_mut(end.other()).asking = NEVER;
-        outcome.send.push(Outgoing { to: crossing.asker, bytes: bytes.into() });
+        outcome.send.push(Outgoing { to: crossing.asker, bytes: bytes.into(), is_own: false });
         Ok(outcome)
     }
 
@@ -276,7 +328,7 @@ impl Session {
                     let transaction = check.transaction;
                     self.cross(transaction, from, end.other());
                 }
-                outcome.send.push(Outgoing { to, bytes: bytes.into_vec().into() });
+                outcome.send.push(Outgoing { to, bytes: bytes.into_vec().into(), is_own: false });
             }
         }
     }
@@ -334,6 +386,10 @@ struct Side {
     credentials: Box<str>,
     ufrag_len: u16,
     role: Option<Role>,
+    /// True if it has proved an address.
+    has_come: bool,
+    /// True if it has sent a check from an address that may not be used.
+    is_refused: bool,
     addresses: Vec<Address>,
     /// Its last check, which waits for an address of the other side.
     held: Option<Box<(Endpoint, Box<[u8]>)>>,
@@ -366,6 +422,8 @@ impl Side {
             // At most 256 bytes.
             ufrag_len: u16::try_from(credentials.ufrag.len()).unwrap_or_default(),
             role: None,
+            has_come: false,
+            is_refused: false,
             addresses: Vec::new(),
             held: None,
             asking: NEVER,
@@ -483,7 +541,7 @@ impl Side {
         };
         let check = stun::check(transaction, username, self.pwd(), our_role);
         let check = check.filter(|check| check.len() <= most)?;
-        Some(Outgoing { to: at, bytes: check.into() })
+        Some(Outgoing { to: at, bytes: check.into(), is_own: true })
     }
 
     /// One of its addresses.

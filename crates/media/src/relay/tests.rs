@@ -4,6 +4,7 @@ mod attacks;
 mod connections;
 mod ending;
 mod limits;
+mod outcomes;
 mod world;
 
 use std::time::Duration;
@@ -28,10 +29,10 @@ fn a_call_that_needs_the_relay_is_told_of_once_and_one_that_does_not_never() {
     let world = World::new(|_| {});
     let [caller, callee] = world.call("a", "b");
     world.join(&caller, &callee);
-    assert!(world.relayed.lock().unwrap().is_empty());
+    assert!(world.told.lock().unwrap().is_empty());
     world.send(caller.at, b"\x80media");
     world.send(callee.at, b"\x80media");
-    assert_eq!(world.relayed.lock().unwrap()[..], ["k"]);
+    assert_eq!(world.told.lock().unwrap()[..], ["k: a to b relayed"]);
 }
 
 #[test]

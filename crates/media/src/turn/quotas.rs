@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use peerbroker_core::media_api::{TurnLimits, TurnRefusal};
-use peerbroker_core::rate_limit::RateLimit;
+use peerbroker_core::media_api::{KeyLimits, TurnLimits, TurnRefusal};
 use peerbroker_core::wire::AddressPrefix;
 
+use crate::datapath::of_key::KeyTraffic;
 use crate::datapath::shares::{Share, Shares};
 
 /// A site, the /48 of an IPv6 address, may have as many allocations as this many addresses. Mobile networks have thousands of
@@ -17,7 +17,7 @@ const ADDRESSES_PER_SITE: usize = 4;
 #[derive(Default)]
 pub(super) struct Quotas {
     all: Arc<()>,
-    by_key: Shares<String, RateLimit>,
+    by_key: Shares<String, KeyTraffic>,
     by_address: Shares<AddressPrefix>,
     by_site: Shares<AddressPrefix>,
 }
@@ -25,24 +25,31 @@ pub(super) struct Quotas {
 /// The place of one allocation. Its drop gives it back.
 pub(super) struct Place {
     _all: Arc<()>,
-    pub(super) of_key: Share<RateLimit>,
+    pub(super) of_key: Share<KeyTraffic>,
     of_address: Share,
     of_site: Share,
 }
 
 impl Quotas {
-    /// A place for an allocation of a key and a client's address, or the quota that is used up.
-    pub(super) fn take(&self, key: &str, address: IpAddr, limits: TurnLimits) -> Result<Place, TurnRefusal> {
+    /// A place for an allocation of a key and a client's address, or the quota that is used up. The key may have limits of its own.
+    pub(super) fn take(
+        &self,
+        key: &str,
+        own: KeyLimits,
+        address: IpAddr,
+        limits: TurnLimits,
+    ) -> Result<Place, TurnRefusal> {
         let place = Place {
             _all: Arc::clone(&self.all),
             of_key: self.by_key.add(key.to_owned()),
             of_address: self.by_address.add(AddressPrefix::of(address)),
             of_site: self.by_site.add(AddressPrefix::site(address)),
         };
+        place.of_key.set_limits(own);
         let per_site = limits.allocations_per_address.saturating_mul(ADDRESSES_PER_SITE);
         if self.len() > limits.allocations {
             Err(TurnRefusal::Capacity)
-        } else if place.of_key.count() > limits.allocations_per_key {
+        } else if place.of_key.count() > place.of_key.calls(limits.allocations_per_key) {
             Err(TurnRefusal::KeyQuota)
         } else if place.of_address.count() > limits.allocations_per_address
             || place.of_site.count() > per_site
@@ -63,9 +70,14 @@ impl Quotas {
         Arc::strong_count(&self.all) - 1
     }
 
+    /// Sets the limits of keys' own.
+    pub(super) fn set_limits(&self, own: impl Fn(&str) -> KeyLimits) {
+        self.by_key.all().iter().for_each(|(key, traffic)| traffic.set_limits(own(key)));
+    }
+
     /// Forgets addresses without allocations, and keys whose full burst is available again.
     pub(super) fn sweep(&self, now: u64) {
-        self.by_key.sweep(|rate| !rate.is_rested(now));
+        self.by_key.sweep(|traffic| !traffic.is_rested(now));
         self.by_address.sweep(|()| false);
         self.by_site.sweep(|()| false);
     }
@@ -84,7 +96,8 @@ mod tests {
             ..TurnLimits::default()
         };
         let quotas = Arc::new(Quotas::default());
-        let take = |key, address: u8| quotas.take(key, [192, 0, 2, address].into(), limits);
+        let take =
+            |key, address: u8| quotas.take(key, KeyLimits::default(), [192, 0, 2, address].into(), limits);
         let mut places = vec![take("a", 1).ok(), take("a", 1).ok()];
         assert_eq!(take("a", 1).err(), Some(TurnRefusal::AddressQuota));
         places.push(take("a", 2).ok());
@@ -107,7 +120,7 @@ mod tests {
     fn a_site_has_as_many_places_as_four_addresses() {
         let limits = TurnLimits { allocations_per_address: 2, ..TurnLimits::default() };
         let quotas = Arc::new(Quotas::default());
-        let take = |address: String| quotas.take("a", address.parse().unwrap(), limits);
+        let take = |address: String| quotas.take("a", KeyLimits::default(), address.parse().unwrap(), limits);
         let places: Vec<_> = (0..12).map(|subnet| take(format!("2001:db8:1:{subnet:x}::1"))).collect();
         assert_eq!(places.iter().filter(|place| place.is_ok()).count(), 8);
         assert_eq!(places.last().unwrap().as_ref().err(), Some(&TurnRefusal::AddressQuota));
@@ -118,8 +131,11 @@ mod tests {
     #[test]
     fn a_key_that_comes_back_has_no_new_burst() {
         let quotas = Arc::new(Quotas::default());
-        let take = || quotas.take("a", [192, 0, 2, 1].into(), TurnLimits::default()).ok().unwrap();
-        let charge = |count, now| take().of_key.try_charge(count, 10, now).is_ok();
+        let take = || {
+            let address = [192, 0, 2, 1].into();
+            quotas.take("a", KeyLimits::default(), address, TurnLimits::default()).ok().unwrap()
+        };
+        let charge = |count, now| take().of_key.charge(count, 10, now);
         assert!(charge(100, 0) && !charge(1, 0));
         quotas.sweep(0);
         assert!(!charge(1, 0));

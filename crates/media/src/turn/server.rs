@@ -109,7 +109,7 @@ impl Server {
         let (sender, may_send) = match &allocation {
             // Its client pays for everything that it sends.
             Some(allocation) => {
-                let bytes_per_second = self.limits().bytes_per_second;
+                let bytes_per_second = allocation.bytes_per_second(&self.limits());
                 let charged = allocation.rate.try_charge(cost(bytes), bytes_per_second, now);
                 (Some(Sender::Client { bytes_per_second }), charged.map_err(|_| Dropped::TooMuch))
             }
@@ -198,7 +198,7 @@ impl Server {
         now: u64,
     ) -> Result<(), Dropped> {
         let inward = to.rights.lock().inward(peer, is_client, now).ok_or(Dropped::Permission)?;
-        let limit = self.limits().bytes_per_second;
+        let limit = to.bytes_per_second(&self.limits());
         to.rate.try_charge(cost(bytes), limit, now).map_err(|_| Dropped::TooMuch)?;
         to.note_use(now);
         let is_sent = match inward {
@@ -222,7 +222,8 @@ impl Server {
     /// Charges a datagram to the key of an allocation.
     fn charge_key(&self, allocation: &Allocation, bytes: &[u8], now: u64) -> Result<(), Dropped> {
         let limit = self.limits().key_bytes_per_second;
-        allocation.place.of_key.try_charge(cost(bytes), limit, now).map_err(|_| Dropped::TooMuch)
+        let fits = allocation.place.of_key.charge(cost(bytes), limit, now);
+        fits.then_some(()).ok_or(Dropped::TooMuch)
     }
 
     /// Handles a datagram that a peer has sent to the socket of an allocation.
@@ -270,8 +271,8 @@ impl Server {
         if self.has_retired.load(Ordering::Relaxed) {
             return Err(TurnRefusal::Capacity);
         }
-        let limits = self.limits();
-        let mut taken = self.quotas.take(key, address, limits);
+        let (limits, own) = (self.limits(), self.context.host.limits_of(key));
+        let mut taken = self.quotas.take(key, own, address, limits);
         // Tries again if other threads take it first.
         for _ in 0..TRIES {
             let of_key = match &taken {
@@ -284,7 +285,7 @@ impl Server {
             self.remove(&unused);
             drop(unused);
             self.displaced.add(1);
-            taken = self.quotas.take(key, address, limits);
+            taken = self.quotas.take(key, own, address, limits);
         }
         taken
     }
@@ -358,6 +359,7 @@ impl Server {
                 self.remove(&allocation);
             }
         }
+        self.quotas.set_limits(|key| self.context.host.limits_of(key));
         self.quotas.sweep(now);
         self.strangers.sweep(now);
     }

@@ -115,6 +115,19 @@ fn permissions_end_after_five_minutes_and_channels_after_ten() {
 }
 
 #[test]
+fn relayed_datagrams_are_counted_and_the_messages_of_turn_itself_are_not() {
+    let world = World::new(|_| {});
+    let (a, b) = (world.client("192.0.2.1:5000"), world.client("198.51.100.1:6000"));
+    let (at_a, at_b) = (a.allocate().relayed(), b.allocate().relayed());
+    b.permit(&[at_a]);
+    a.bind(0x4001, at_b);
+    assert_eq!(world.sent_by_sockets(), 0);
+    a.send_channel(0x4001, b"123");
+    let traffic = world.totals().traffic;
+    assert_eq!((traffic.packets, traffic.bytes), (1, 3));
+}
+
+#[test]
 fn an_allocate_that_udp_brings_twice_is_answered_twice_and_another_one_is_a_mismatch() {
     let world = World::new(|_| {});
     let a = world.client("192.0.2.1:5000");

@@ -16,7 +16,7 @@ use super::failure::{Failure, failed, wrong};
 use super::given::Given;
 use super::row::{RowOf, plain};
 use super::secret_file;
-use super::values::{COUNT, choice, key, number, parsed, path, switch, text};
+use super::values::{BYTE_RATE, COUNT, Kind, choice, key, kind, number, parsed, path, switch, text};
 
 /// The text below the list of commands.
 pub(super) const HELP: &str = "\
@@ -149,7 +149,7 @@ const METHODS: [(&str, Method); 3] =
 
 /// All settings of keys, in the order of the help.
 #[rustfmt::skip]
-static ROWS: LazyLock<[Row; 17]> = LazyLock::new(|| [
+static ROWS: LazyLock<[Row; 20]> = LazyLock::new(|| [
     Row::new("name", |k| &mut k.change.name, parsed("NAME", |text| check_name(text).map(|()| text.to_owned())),
         "Name for people, such as that of your app", ""),
     Row::new("origin", |k| &mut k.origins, parsed("ORIGIN", Origin::parse),
@@ -166,6 +166,12 @@ static ROWS: LazyLock<[Row; 17]> = LazyLock::new(|| [
         "Form of the ids that the server gives to its clients: uuid, short or words", "").shown("Ids", |style| style),
     Row::new("relay", |k| &mut k.change.relay, choice("MODE", RelayMode::ALL.map(|mode| (mode.label(), mode))),
         "What the relay of the server does for calls: fallback, always or off", "").shown("Relay", |mode| mode),
+    Row::new("relay_calls_per_key", |k| &mut k.change.relay_calls_per_key, or_server(number::<usize>(&COUNT, ANY)),
+        "Calls of the key that the relay knows, and its allocations of TURN; `server` means the limits of the server", "").unset(SERVER).shown("Calls", |number| of_server(number, " at most")),
+    Row::new("relay_bytes_per_second", |k| &mut k.change.relay_bytes_per_second, or_server(number::<u32>(&BYTE_RATE, ANY)),
+        "Rate of one relayed call, and of one allocation of TURN; 0 means no limit; `server` means the limits of the server", "").unset(SERVER).shown("Call rate", |rate| of_server(rate, " bytes per second")),
+    Row::new("relay_key_bytes_per_second", |k| &mut k.change.relay_key_bytes_per_second, or_server(number::<u32>(&BYTE_RATE, ANY)),
+        "Rate of all relayed calls of the key, and of all its allocations of TURN; 0 means no limit; `server` means the limits of the server", "").unset(SERVER).shown("Key rate", |rate| of_server(rate, " bytes per second")),
     Row::new("ice_servers", |k| &mut k.change.ice_servers, switch(),
         "Tell its clients the ICE servers of the server, with credentials", "").shown("ICE", yes_or_no),
     Row::new("auth", |k| &mut k.auth, choice("METHOD", METHODS),
@@ -188,6 +194,23 @@ static ROWS: LazyLock<[Row; 17]> = LazyLock::new(|| [
 
 fn rate(number: String) -> String {
     if number == "0" { "no limit".to_owned() } else { number + " per second and client" }
+}
+
+/// The value with which a key has the server's limit.
+const SERVER: &str = "server";
+
+/// A number, or the word for the server's limit.
+fn or_server<T: 'static>(Kind { value_name, parse, show, .. }: Kind<T>) -> Kind<Option<T>> {
+    let parse = move |text: &str| if text == SERVER { Ok(None) } else { parse(text.as_ref()).map(Some) };
+    kind(value_name, parse, move |limit| limit.as_ref().map_or_else(|| SERVER.to_owned(), &show))
+}
+
+fn of_server(limit: String, unit: &str) -> String {
+    match limit.as_str() {
+        "" => "as the server has it".to_owned(),
+        "0" if unit != " at most" => "no limit".to_owned(),
+        limit => limit.to_owned() + unit,
+    }
 }
 
 fn yes_or_no(value: String) -> String {

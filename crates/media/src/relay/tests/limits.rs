@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{World, addr, binding};
-use peerbroker_core::media_api::Dropped;
+use peerbroker_core::media_api::{Dropped, KeyLimits};
 use peerbroker_core::wire::RealmKind;
 
 #[test]
@@ -214,6 +214,39 @@ fn a_call_carries_no_more_bytes_than_its_limit_and_others_do_not_notice() {
     // A check goes through all the same.
     world.send(caller.at, &caller.check(false));
     assert_eq!(world.received(callee.at).len(), 1);
+}
+
+#[test]
+fn a_key_has_limits_of_its_own_and_a_change_is_active_for_its_calls_at_the_next_sweep() {
+    let own = |calls, bytes_per_second, key_bytes_per_second| KeyLimits {
+        calls,
+        bytes_per_second,
+        key_bytes_per_second,
+    };
+    let world = World::new(|limits| limits.bytes_per_second = 1000);
+    *world.own.lock().unwrap() = own(Some(1), Some(2000), None);
+    let [caller, callee] = world.call("a", "b");
+    world.join(&caller, &callee);
+    let passed = || {
+        (0..400).for_each(|_| world.send(caller.at, &[0x80; 100]));
+        world.received(callee.at).len()
+    };
+    assert_eq!(passed(), 125);
+    assert!(!world.begins(None, "c", 2), "a carried call stays");
+
+    *world.own.lock().unwrap() = own(None, Some(0), Some(1000));
+    assert_eq!(passed(), 0);
+    world.sweep();
+    assert_eq!(passed(), 62);
+    assert!(world.begins(None, "c", 2));
+
+    *world.own.lock().unwrap() = own(None, Some(0), Some(0));
+    world.sweep();
+    assert_eq!(passed(), 400);
+    *world.own.lock().unwrap() = KeyLimits::default();
+    world.sweep();
+    // The server's limit, from which the burst is used up.
+    assert_eq!(passed(), 0);
 }
 
 #[test]

@@ -18,7 +18,8 @@ use crate::relay::calls::Calls;
 use crate::relay::endpoint::{Endpoint, Listener, Outgoing};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::media_api::{
-    CandidateNudge, Host, LiveLimits, MediaContext, MediaLimits, Parties, Permit, RelayLimits,
+    CallFailure, CallOutcome, CandidateNudge, Carried, Host, KeyLimits, LiveLimits, MediaContext,
+    MediaLimits, Parties, Permit, RelayLimits,
 };
 use peerbroker_core::threads::Threads;
 use peerbroker_core::wire::{ApiKey, IceCredentials, RealmKind};
@@ -29,8 +30,12 @@ pub(super) struct World {
     pub(super) counters: Arc<TrafficCounters>,
     host: Arc<dyn Host>,
     pub(super) clock: Clock,
-    /// The keys of calls that were relayed.
-    pub(super) relayed: Arc<Mutex<Vec<String>>>,
+    /// The host was told this of calls.
+    pub(super) told: Arc<Mutex<Vec<String>>>,
+    /// The limits of the key's own.
+    pub(super) own: Arc<Mutex<KeyLimits>>,
+    /// True if the key allows no other path than the relay.
+    pub(super) only_relayed: Cell<bool>,
     /// Clients that were told to come.
     pub(super) woken: Receiver<CandidateNudge>,
     key: ApiKey,
@@ -40,16 +45,28 @@ pub(super) struct World {
     sent: RefCell<HashMap<Endpoint, Vec<Vec<u8>>>>,
 }
 
-/// A host that remembers which calls it was told of.
-struct Told(Arc<Mutex<Vec<String>>>);
+/// A host that remembers what it was told of calls.
+struct Told(Arc<Mutex<Vec<String>>>, Arc<Mutex<KeyLimits>>);
 
 impl Host for Told {
     fn admit(&self, _: IpAddr) -> Option<Permit> {
         None
     }
 
-    fn call_relayed(&self, key: &ApiKey) {
-        self.0.lock().unwrap().push(key.as_str().to_owned());
+    fn call_relayed(&self, call: Parties<'_>) {
+        self.tell(call, "relayed".to_owned());
+    }
+
+    fn relayed_call_ended(&self, call: Parties<'_>, Carried { over, duration, bytes }: Carried) {
+        self.tell(call, format!("over after {duration:?} and {bytes} bytes over {over}"));
+    }
+
+    fn call_failed(&self, call: Parties<'_>, why: CallFailure) {
+        self.tell(call, format!("failed: {why}"));
+    }
+
+    fn limits_of(&self, _: &str) -> KeyLimits {
+        *self.1.lock().unwrap()
     }
 
     fn may_use_turn(&self, _: &str) -> bool {
@@ -58,6 +75,12 @@ impl Host for Told {
 
     fn turn_password(&self, _: &str) -> Option<String> {
         None
+    }
+}
+
+impl Told {
+    fn tell(&self, Parties { key, offerer, answerer, .. }: Parties<'_>, what: String) {
+        self.0.lock().unwrap().push(format!("{key}: {offerer} to {answerer} {what}"));
     }
 }
 
@@ -98,21 +121,22 @@ impl World {
         let clock = Clock::manual();
         // Times have a past.
         clock.advance(Duration::from_secs(1000));
-        let own = vec![addr("198.51.100.1:3478").address()];
+        let ports = vec![addr("198.51.100.1:3478").address()];
         let (wakes, woken) = std::sync::mpsc::sync_channel(8);
-        let relayed = Arc::<Mutex<_>>::default();
-        let host: Arc<dyn Host> = Arc::new(Told(Arc::clone(&relayed)));
+        let (told, own) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
+        let host: Arc<dyn Host> = Arc::new(Told(Arc::clone(&told), Arc::clone(&own)));
         let context = MediaContext {
             host: Arc::clone(&host),
             limits: LiveLimits::new(limits),
             clock: clock.clone(),
             threads: Threads::default(),
         };
-        let calls = Arc::new(Calls::new(context, own, false, wakes));
+        let calls = Arc::new(Calls::new(context, ports, false, wakes));
         let counters = calls.add_thread();
         let key = ApiKey::parse("k").unwrap();
         let (realm, absent, sent) = (Cell::new(RealmKind::PeerJs), RefCell::default(), RefCell::default());
-        World { calls, counters, host, clock, relayed, woken, key, realm, absent, sent }
+        let only_relayed = Cell::default();
+        World { calls, counters, host, clock, told, own, only_relayed, woken, key, realm, absent, sent }
     }
 
     pub(super) fn host(&self) -> Arc<dyn Host> {
@@ -207,9 +231,15 @@ impl World {
         self.calls.sweep(|_, _, id| id != *self.absent.borrow());
     }
 
+    /// The calls that have ended, by their outcomes.
+    pub(super) fn ended(&self) -> Vec<(CallOutcome, u64)> {
+        self.calls.totals().ended().filter(|(_, count)| *count > 0).collect()
+    }
+
     fn parties<'a>(&'a self, offerer: &'a str, answerer: &'a str, connection: &'a str) -> Parties<'a> {
         let connection = Some(connection);
-        Parties { key: &self.key, realm: self.realm.get(), offerer, answerer, connection }
+        let (realm, only_relayed) = (self.realm.get(), self.only_relayed.get());
+        Parties { key: &self.key, realm, offerer, answerer, connection, only_relayed }
     }
 
     /// Both clients check, prove their addresses, and have nothing left to read.
@@ -233,7 +263,7 @@ impl World {
         if crate::datapath::stun::is_stun(bytes) {
             self.sent(self.calls.on_stun(&self.counters, from, bytes));
         } else if let Some(to) = self.calls.forward(&self.counters, from, 1, bytes.len()) {
-            self.sent(vec![Outgoing { to, bytes: bytes.into() }]);
+            self.sent(vec![Outgoing { to, bytes: bytes.into(), is_own: false }]);
         }
     }
 
@@ -249,12 +279,12 @@ impl World {
     /// Moves the clock, and does all timed work that is due.
     pub(super) fn advance(&self, by: Duration) {
         self.clock.advance(by);
-        self.sent(self.calls.on_time(&self.counters));
+        self.sent(self.calls.on_time());
     }
 
     fn sent(&self, datagrams: Vec<Outgoing<'_>>) {
         let mut sent = self.sent.borrow_mut();
-        for Outgoing { to, bytes } in datagrams {
+        for Outgoing { to, bytes, .. } in datagrams {
             sent.entry(to).or_default().push(bytes.into_owned());
         }
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::world::{Client, World, addr};
+use peerbroker_core::media_api::KeyLimits;
 
 #[test]
 fn allocations_are_limited_in_all_per_key_and_per_address() {
@@ -132,6 +133,37 @@ fn an_allocation_has_a_rate_of_bytes_and_so_has_a_key() {
         world.advance(Duration::from_secs(1));
         assert!((1..=2).contains(&burst(10).count()));
     }
+}
+
+#[test]
+fn the_limits_of_a_keys_own_are_those_of_its_allocations_too() {
+    let world = World::new(|limits| limits.bytes_per_second = 1000);
+    let own = |calls, bytes_per_second, key_bytes_per_second| {
+        *world.own.lock().unwrap() = KeyLimits { calls, bytes_per_second, key_bytes_per_second };
+    };
+    own(Some(2), Some(2000), None);
+    let (a, b) = (world.client("192.0.2.1:5000"), world.client("198.51.100.1:6000"));
+    let (at_a, at_b) = (a.allocate().relayed(), b.allocate().relayed());
+    a.bind(0x4000, at_b);
+    b.bind(0x4000, at_a);
+    let passed = || {
+        let sent = (0..100).filter(|_| {
+            a.send_channel(0x4000, &[7; 500]);
+            b.answer().is_some()
+        });
+        sent.count()
+    };
+    let first = passed();
+    assert!((30..=36).contains(&first), "{first}");
+    assert_eq!(world.client("192.0.2.3:1").allocate().code(), Some(486));
+
+    own(None, Some(0), Some(0));
+    world.advance(Duration::from_secs(1));
+    assert_eq!((passed(), world.client("192.0.2.3:2").allocate().code()), (100, None));
+    own(None, Some(0), Some(1000));
+    world.advance(Duration::from_secs(1));
+    let of_key = passed();
+    assert!((15..=18).contains(&of_key), "{of_key}");
 }
 
 #[test]

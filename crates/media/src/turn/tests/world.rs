@@ -28,10 +28,10 @@ use crate::turn::relayed::RelayedAddresses;
 use crate::turn::server::Server;
 use peerbroker_core::clock::Clock;
 use peerbroker_core::media_api::{
-    Host, LiveLimits, MediaContext, MediaLimits, Permit, TurnLimits, TurnTotals,
+    CallFailure, Carried, Host, KeyLimits, LiveLimits, MediaContext, MediaLimits, Parties, Permit,
+    TurnLimits, TurnTotals,
 };
 use peerbroker_core::threads::Threads;
-use peerbroker_core::wire::ApiKey;
 
 /// The length of the first message, without and with its padding.
 pub(in crate::turn) fn next(bytes: &[u8]) -> std::io::Result<Option<(usize, usize)>> {
@@ -47,6 +47,8 @@ pub(in crate::turn) struct World {
     pub(in crate::turn) server: Arc<Server>,
     pub(in crate::turn) clock: Clock,
     admits: Arc<AtomicBool>,
+    /// The limits of the key's own.
+    pub(in crate::turn) own: Arc<Mutex<KeyLimits>>,
 }
 
 /// A client, and its received messages.
@@ -63,14 +65,22 @@ pub(in crate::turn) struct Client {
 }
 
 /// A host that has one key, which it may refuse, and more.
-struct Keys(Arc<AtomicBool>);
+struct Keys(Arc<AtomicBool>, Arc<Mutex<KeyLimits>>);
 
 impl Host for Keys {
     fn admit(&self, _: IpAddr) -> Option<Permit> {
         None
     }
 
-    fn call_relayed(&self, _: &ApiKey) {}
+    fn call_relayed(&self, _: Parties<'_>) {}
+
+    fn relayed_call_ended(&self, _: Parties<'_>, _: Carried) {}
+
+    fn call_failed(&self, _: Parties<'_>, _: CallFailure) {}
+
+    fn limits_of(&self, _: &str) -> KeyLimits {
+        *self.1.lock().unwrap()
+    }
 
     fn may_use_turn(&self, key: &str) -> bool {
         key == "k" && self.0.load(Ordering::Relaxed) || key.starts_with("key-")
@@ -117,16 +127,16 @@ impl World {
         let public = addr("203.0.113.1:0").ip();
         let bound = if ports.is_some() { addr("127.0.0.1:0").ip() } else { public };
         let addresses = RelayedAddresses { addresses: vec![(public, bound)], ports, own: own.clone() };
-        let admits = Arc::new(AtomicBool::new(true));
+        let (admits, of_key) = (Arc::new(AtomicBool::new(true)), Arc::<Mutex<_>>::default());
         let context = MediaContext {
-            host: Arc::new(Keys(Arc::clone(&admits))),
+            host: Arc::new(Keys(Arc::clone(&admits), Arc::clone(&of_key))),
             limits: LiveLimits::new(limits),
             clock: clock.clone(),
             threads: Threads::default(),
         };
         let peers = Peers::new(own, false, false);
         let server = Server::new(context, only_stun, peers, addresses);
-        World { server: Arc::new(server), clock, admits }
+        World { server: Arc::new(server), clock, admits, own: of_key }
     }
 
     pub(in crate::turn) fn client(&self, address: &str) -> Client {

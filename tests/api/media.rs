@@ -18,7 +18,7 @@ use crate::harness::keys::plain_key;
 use crate::harness::messages::{message, relayed};
 use crate::harness::ops::with_api_on;
 use crate::harness::receiver::Receiver;
-use crate::harness::relay_client::{Line, PATIENCE, Side, candidate, payload, sdp};
+use crate::harness::relay_client::{Line, Side, candidate, payload, sdp};
 use crate::harness::{RawClient, TestServer, wait_until};
 
 const REAL: &str = "a=candidate:7 1 udp 2122 192.0.2.7 5 typ host";

@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 use dashmap::DashMap;
 use peerbroker_core::clock::Clock;
-use peerbroker_core::media_api::{Host, LiveLimits, MediaContext, Permit, RelayConfig};
+use peerbroker_core::media_api::{
+    CallFailure, Carried, Host, KeyLimits, LiveLimits, MediaContext, Parties, Permit, RelayConfig,
+};
 use peerbroker_core::threads::Threads;
-use peerbroker_core::wire::ApiKey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -109,7 +110,15 @@ fn relay(most: usize) -> (Relay, Arc<AtomicUsize>) {
             (self.0.fetch_add(1, Ordering::SeqCst) < self.1).then(|| Box::new(()) as Permit)
         }
 
-        fn call_relayed(&self, _: &ApiKey) {}
+        fn call_relayed(&self, _: Parties<'_>) {}
+
+        fn relayed_call_ended(&self, _: Parties<'_>, _: Carried) {}
+
+        fn call_failed(&self, _: Parties<'_>, _: CallFailure) {}
+
+        fn limits_of(&self, _: &str) -> KeyLimits {
+            KeyLimits::default()
+        }
 
         fn may_use_turn(&self, _: &str) -> bool {
             false

@@ -511,7 +511,7 @@ fn a_server_that_stops_does_not_wait_for_calls_without_the_relay() {
 fn calls_go_on_when_the_server_stops_until_their_time_has_passed() {
     const MINUTES: Duration = Duration::from_secs(600);
     let listen = vec![([127, 0, 0, 1], 0).into()];
-    let config = RelayConfig { listen, public: Vec::new(), tcp: true, tcp_port: None, private: true };
+    let config = RelayConfig { listen, public: Vec::new(), tcp: true, tcp_port: Some(0), private: true };
     let relay = BoundRelay::bind(config.clone()).unwrap();
     let address = relay.addresses()[0];
     let settings = Listen { relay_drain_timeout: Some(MINUTES), ..Listen::default() };

@@ -170,7 +170,7 @@ fn a_directory_that_cannot_be_written_is_named() {
     // Not even root makes files there.
     let (error, text) = failure(Path::new("/proc"));
     assert!(matches!(error.problem, Problem::File(_)), "{text}");
-    assert!(text.contains("/proc/peerbroker.db: cannot make or find this file"), "{text}");
+    assert!(text.contains("/proc/peerbroker.db: cannot create this file"), "{text}");
 }
 
 #[test]

@@ -285,7 +285,7 @@ fn a_check_over_udp_that_comes_before_the_answer_counts_also_after_one_over_tcp(
     let world = World::new(|_| {});
     world.offer("a", "b", "1", "aufrag");
     let [caller, callee] = World::clients(["aufrag", "bufrag"]);
-    let over_tcp = callee.from("tcp:2.2.2.2:2000");
+    let over_tcp = callee.from("2.2.2.2:2000 over TCP");
     world.send(callee.at, &callee.check(false));
     world.calls.keep_early_check(over_tcp.at, &over_tcp.check(false)).unwrap();
     world.answer("a", "b", "1", "bufrag");

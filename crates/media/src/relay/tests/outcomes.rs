@@ -40,8 +40,8 @@ fn told(world: &World) -> Vec<String> {
 fn a_relayed_call_tells_its_transports_its_duration_and_its_bytes() {
     for (addresses, over) in [
         (["1.1.1.1:1", "2.2.2.2:1"], RelayedOver::Udp),
-        (["tcp:1.1.1.1:1", "tcp:2.2.2.2:1"], RelayedOver::Tcp),
-        (["1.1.1.1:1", "tcp:2.2.2.2:1"], RelayedOver::Mixed),
+        (["1.1.1.1:1 over TCP", "2.2.2.2:1 over TCP"], RelayedOver::Tcp),
+        (["1.1.1.1:1", "2.2.2.2:1 over TCP"], RelayedOver::Mixed),
     ] {
         let world = World::new(|_| {});
         let [caller, callee] = world.call("a", "b");
@@ -62,7 +62,7 @@ fn the_duration_of_a_call_over_tcp_ends_with_its_connections() {
     let world = World::new(|_| {});
     let [caller, callee] = world.call("a", "b");
     world.advance(Duration::from_secs(1));
-    let [caller, callee] = [caller.from("tcp:1.1.1.1:1"), callee.from("tcp:2.2.2.2:1")];
+    let [caller, callee] = [caller.from("1.1.1.1:1 over TCP"), callee.from("2.2.2.2:1 over TCP")];
     world.join(&caller, &callee);
     world.send(caller.at, &[0x80; 10]);
     world.advance(Duration::from_secs(3));

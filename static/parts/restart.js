@@ -58,7 +58,7 @@ function iceRestarts() {
       if (!socket) return;
       const { send } = socket;
       socket.send = (message) => {
-        if (['OFFER', 'ANSWER'].includes(message.type)) message.payload.restarts = true;
+        if (['OFFER', 'ANSWER'].includes(message.type) && message.payload) message.payload.restarts = true;
         return send.call(socket, message);
       };
     },

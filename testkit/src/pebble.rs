@@ -29,7 +29,7 @@ pub struct Behaviour {
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Behaviour { validity: 90 * 24 * 3600, refused_nonces: 10, blocked: &[] }
+        Behaviour { validity: 90 * 24 * 3600, refused_nonces: 0, blocked: &[] }
     }
 }
 

@@ -75,7 +75,8 @@ fn of_ten_thousand_connections_from_one_address_a_hundred_get_in_and_others_are_
                 }
                 let admitted = flooding.join().unwrap();
                 assert_eq!(admitted.len(), LIMIT as usize);
-                assert_eq!(server.realm().len(), LIMIT as usize + 1);
+                // The last b may still be counted when its id is free.
+                server.wait_for_peers(LIMIT as usize + 1);
                 drop(admitted);
                 wait_until("all places", || server.realm().len() == 1);
                 a.expect_nothing("a");

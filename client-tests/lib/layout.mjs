@@ -5,6 +5,8 @@ const FINGER = 44;
 /** Checks that nothing scrolls sideways and that every button is large enough for a finger. */
 export async function fits(page, device) {
   const { width } = device.viewport;
+  // A page that a form leads to may have its text before its styles.
+  await page.waitForLoadState();
   const found = await page.evaluate(({ finger, screen }) => {
     const shown = (element) => element.checkVisibility();
     const size = (element) => {

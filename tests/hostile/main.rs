@@ -134,7 +134,7 @@ const ATTACKS: &[Attack] = &[
         .flags(TURN),
     attack!(turn::all_allocations, "4,000 requests for 2,000 allocations, and 4,000 with a wrong password")
         .flags(SMALL_TURN),
-    attack!(turn::slow_readers, "5 MB for each of 60 TCP clients that do not read").flags(TURN),
+    attack!(turn::slow_readers, "5 MB for each of 20 TCP clients that do not read").flags(TURN),
     attack!(turn::garbage, "2,500 connections with bytes that are almost STUN, TURN or TLS")
         .flags(TURN)
         .waits(),

@@ -121,7 +121,7 @@ pub fn slow_readers(target: &mut Target) {
     let mut pair = Pair::open(turn);
     let mut sender = TurnClient::allocate(at_once(connect(turn)));
     let mut slow = Vec::new();
-    for number in 0..60 {
+    for number in 0..20 {
         let stream = connect_with_small_segments(turn);
         let mut client = TurnClient::allocate(at_once(stream.try_clone().expect("a connection")));
         assert!(client.bind(sender.relayed), "a channel");

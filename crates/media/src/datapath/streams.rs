@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -28,9 +29,12 @@ const MAX_WAITING: usize = 64 << 10;
 /// With more bytes than these, an outbox has messages of connections wait for room.
 const CROWDED: usize = MAX_WAITING / 2;
 
-/// Most time for which one message waits. So the other half of an outbox lasts for seconds. Once it is full, messages are dropped and
-/// nothing waits: a client that reads nothing stops nobody.
+/// Most time for which one message waits.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pauses after which nothing waits for an outbox any more, until its client reads: one that reads nothing delays each sender by two
+/// seconds at most, although that one may have other recipients.
+const MAX_VAIN_PAUSES: u32 = 17;
 
 thread_local! {
     /// The buffer for reading, shared so that a waiting connection needs none.
@@ -69,6 +73,8 @@ pub(crate) struct Outbox {
     pub(crate) waiting: Mutex<Vec<u8>>,
     filled: Notify,
     emptied: Notify,
+    /// Pauses since its client has read something.
+    vain_pauses: AtomicU32,
 }
 
 impl Outbox {
@@ -95,6 +101,7 @@ impl Outbox {
         loop {
             let waiting = std::mem::take(&mut *self.waiting.lock());
             if !waiting.is_empty() {
+                self.vain_pauses.store(0, Ordering::Relaxed);
                 self.emptied.notify_waiters();
                 return waiting;
             }
@@ -105,8 +112,9 @@ impl Outbox {
     /// Waits until it is not crowded, but not for long.
     async fn until_room(&self) {
         let emptied = self.emptied.notified();
-        if self.waiting.lock().len() > CROWDED {
-            let _ = timeout(MAX_PAUSE, emptied).await;
+        let is_hopeful = self.vain_pauses.load(Ordering::Relaxed) < MAX_VAIN_PAUSES;
+        if is_hopeful && self.waiting.lock().len() > CROWDED && timeout(MAX_PAUSE, emptied).await.is_err() {
+            self.vain_pauses.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -232,7 +240,7 @@ async fn write<P: Protocol>(outbox: &Outbox, writer: impl AsyncWrite) -> io::Res
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use tokio::io::{AsyncReadExt as _, duplex, sink, split};
     use tokio::time::sleep;

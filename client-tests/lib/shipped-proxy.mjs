@@ -13,7 +13,7 @@ import { PATIENCE, within } from './within.mjs';
 
 const root = resolve(import.meta.dirname, '../..');
 
-/** What an nginx.conf like Debian's has beside the shipped file: one process, with its files in the folder. */
+/** The rest of an nginx.conf like Debian's, beside the shipped file: one process, with its files in the folder. */
 const aroundNginx = (folder) => `daemon off; master_process off; pid ${folder}/pid; error_log stderr; events {}`;
 
 const commandOfNginx = (file, folder) => ['nginx', '-e', 'stderr', '-p', folder, '-c', file];

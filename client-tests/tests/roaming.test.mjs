@@ -47,7 +47,7 @@ for (const [way, { lay, isRelayed }] of Object.entries(WAYS)) {
   }
 }
 
-/** What a page is told, in order, until it knows. Only Firefox notices by itself that the way to the broker is lost. */
+/** The events of a page, in order, until it knows. Only Firefox notices by itself that the way to the broker is lost. */
 async function told(client, mover = undefined) {
   await client.next(mover === 'firefox' ? 'broker lost' : 'path disconnected');
   return (await client.story()).split(', ').filter((event) => /^(path|connection closed|broker lost)/.test(event)).join(', ');

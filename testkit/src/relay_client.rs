@@ -132,7 +132,7 @@ impl Side {
         other.until(|| self.socket.send(MEDIA), |datagram| datagram == MEDIA);
     }
 
-    /// Receives until this comes. What the other side sends besides is skipped.
+    /// Receives until this datagram comes, and skips others of the other side.
     pub fn receive_until(&self, datagram: &[u8]) {
         while self.receive() != datagram {}
     }

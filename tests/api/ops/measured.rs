@@ -227,7 +227,7 @@ fn tls_handshakes_are_counted_by_how_they_ended() {
     drop(plain);
     becomes_one("plain_http");
 
-    // What begins like a frame of a relayed call is not counted.
+    // A connection that begins like a frame of a relayed call is not counted.
     let mut relayed = RawClient::connect(server.address, "relayed");
     relayed.send_raw(b"\0\0\0\0\0\0\0\0");
     relayed.expect_cut_off();

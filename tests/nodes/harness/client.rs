@@ -83,7 +83,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects. What the server says to that is seen later.
+    /// Connects. The server's answer is read later.
     pub fn connect(address: SocketAddr, id: &str, token: &str) -> Self {
         let noted = Rc::new(Noted::default());
         let (orders, ordered) = mpsc::unbounded_channel();

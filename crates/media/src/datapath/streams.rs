@@ -32,8 +32,8 @@ const CROWDED: usize = MAX_WAITING / 2;
 /// Most time for which one message waits.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
-/// Pauses after which nothing waits for an outbox any more, until its client reads: one that reads nothing delays each sender by two
-/// seconds at most, although that one may have other recipients.
+/// Pauses after which senders no longer wait for an outbox, until its client reads. So a client that reads nothing delays its senders
+/// by two seconds at most: they may have other recipients.
 const MAX_VAIN_PAUSES: u32 = 17;
 
 thread_local! {

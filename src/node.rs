@@ -25,7 +25,7 @@ use crate::rendezvous::Guests;
 use crate::router::{Backlog, Cluster, ExpireNotice, Peer, Realm, Routed, Router};
 use crate::wire::{ApiKey, CloseReason, Frame, Limit, MessageKind, PeerId, RealmKind};
 use listings::Listings;
-use tenant::{ActiveTenants, lock};
+use tenant::ActiveTenants;
 
 pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedKind, ReportedLink};
 pub use tenant::Tenant;
@@ -283,7 +283,7 @@ impl Node {
 
     /// Keys with clients, now or a moment ago. Only these cost more than their settings.
     pub fn active_keys(&self) -> usize {
-        lock(&self.active).len()
+        self.active.lock().len()
     }
 
     /// Does all timed work that is due: pings silent peers, drops dead ones, expires old messages, ends probes, and
@@ -316,7 +316,7 @@ impl Node {
 
     // Collected first: no lock is held while a tenant works.
     fn active_tenants(&self) -> Vec<Arc<Tenant>> {
-        lock(&self.active).clone()
+        self.active.lock().clone()
     }
 }
 

@@ -8,10 +8,11 @@ mod mistakes;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Once, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
 use peerbroker_core::media_api::{
     CallFailure, Carried, Host, KeyLimits, MediaContext, Parties, Permit, TurnUrls,
 };
@@ -73,7 +74,7 @@ pub(crate) struct Runtime {
     pub(crate) certificates: OnceLock<Arc<Certificates>>,
     /// The bearer tokens of the API.
     pub(crate) api_tokens: ArcSwap<ApiTokens>,
-    reloads: Mutex<LastReloads>,
+    pub(crate) reloads: Mutex<LastReloads>,
     /// Set when the server begins to stop.
     stopping: AtomicBool,
     started: Instant,
@@ -189,20 +190,16 @@ impl Runtime {
 
     /// The program has read its configuration again.
     pub(crate) fn reloaded(&self, changed: Vec<String>, pending: Vec<String>) {
-        let failed = self.reloads().failed;
-        *self.reloads() = LastReloads { reloaded: Some(unix_time()), failed, error: None };
+        let failed = self.reloads.lock().failed;
+        *self.reloads.lock() = LastReloads { reloaded: Some(unix_time()), failed, error: None };
         self.events.emit(|| Event::Reloaded { changed, pending });
     }
 
     /// The program has read a wrong configuration.
     pub(crate) fn reload_failed(&self, why: String) {
-        let (reloaded, error) = (self.reloads().reloaded, Some(why.clone()));
-        *self.reloads() = LastReloads { reloaded, failed: Some(unix_time()), error };
+        let (reloaded, error) = (self.reloads.lock().reloaded, Some(why.clone()));
+        *self.reloads.lock() = LastReloads { reloaded, failed: Some(unix_time()), error };
         self.events.emit(|| Event::ReloadFailed { why });
-    }
-
-    pub(crate) fn reloads(&self) -> MutexGuard<'_, LastReloads> {
-        self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn log_mistakes(self: &Arc<Self>) {

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 /// The questions that somebody waits for. When the last one has left, the answer is gone, so nobody gets an old one.
@@ -13,7 +14,7 @@ impl<Q: Eq + Hash, A: Clone> SingleFlight<Q, A> {
     /// Asks, or waits for the answer to the same question. If the one that asks leaves, the next one asks.
     pub(crate) async fn ask<F: Future<Output = A>>(&self, question: Q, ask: impl FnOnce() -> F) -> A {
         let answer = {
-            let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut open = self.0.lock();
             open.retain(|_, answer| answer.strong_count() > 0);
             open.get(&question).and_then(Weak::upgrade).unwrap_or_else(|| {
                 let answer = Arc::default();
@@ -26,7 +27,7 @@ impl<Q: Eq + Hash, A: Clone> SingleFlight<Q, A> {
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().unwrap().values().filter(|answer| answer.strong_count() > 0).count()
+        self.0.lock().values().filter(|answer| answer.strong_count() > 0).count()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -10,6 +9,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::{Request, Response};
 use instant_acme::{Account, BodyWrapper, BytesResponse, CertificateIdentifier, Error, HttpClient};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
@@ -61,7 +61,7 @@ impl Server {
 
     /// The payloads that were posted to this URL.
     fn payloads(&self, url: &str) -> Vec<Value> {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = self.asked.lock();
         asked.iter().filter(|(asked, _)| asked == url).map(|(_, payload)| payload.clone()).collect()
     }
 }
@@ -79,7 +79,7 @@ impl HttpClient for Server {
             let payload = signed["payload"].as_str().unwrap_or_default();
             let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap();
             let payload = serde_json::from_slice(&payload).unwrap_or_default();
-            server.asked.lock().unwrap().push((url.clone(), payload));
+            server.asked.lock().push((url.clone(), payload));
             let (_, status, answer) =
                 server.answers.iter().find(|(known, _, _)| url.starts_with(known)).expect("a known URL");
             let response = Response::builder()

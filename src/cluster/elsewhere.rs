@@ -71,7 +71,7 @@ impl Membership {
     ) -> (HeldName, impl Future<Output = Holding> + use<>) {
         let name = Name { key: realm.key().clone(), entity, name: name.to_owned() };
         let held = Held { guest: guest.clone(), connection, fence: 0, since: self.unix_millis() };
-        self.state().held.insert(name.clone(), held);
+        self.state.lock().held.insert(name.clone(), held);
         let held = HeldName { membership: Arc::clone(self), name: name.clone(), connection };
         let claimed = self.request(|reply| Request::Hold(name, reply));
         (held, async move { claimed.await.unwrap_or(Holding::Unavailable) })
@@ -134,7 +134,7 @@ impl Membership {
     pub async fn post(&self, realm: &Realm, id: &PeerId, token: &Token, text: &str) -> Posted {
         let name = name_of_peer(&realm.address(id));
         let Whereabouts::At(node) = self.find(name.clone()).await else { return Posted::Absent };
-        if self.state().links.get(&node).is_some_and(|link| !link.has_room()) {
+        if self.state.lock().links.get(&node).is_some_and(|link| !link.has_room()) {
             return Posted::TooMuch;
         }
         let (name, token) = (name.to_owned_name(), digest(token.as_str()));
@@ -155,7 +155,7 @@ impl Membership {
 
 impl Drop for HeldName {
     fn drop(&mut self) {
-        let mut state = self.membership.state();
+        let mut state = self.membership.state.lock();
         if state.held.get(&self.name).is_some_and(|held| held.connection == self.connection) {
             state.held.remove(&self.name);
             let node = state.node;
@@ -170,7 +170,7 @@ impl Drop for HeldName {
 impl RemoteSeat {
     /// True if the room may still be there: its node lives.
     pub fn is_room_open(&self) -> bool {
-        !self.membership.state().dead.contains(&self.node)
+        !self.membership.state.lock().dead.contains(&self.node)
     }
 }
 

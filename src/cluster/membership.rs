@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
@@ -207,7 +208,7 @@ impl Membership {
 
     /// The view that this node has of its cluster.
     pub fn view(&self) -> ClusterView {
-        let state = self.state();
+        let state = self.state.lock();
         ClusterView {
             name: self.config.node_name.clone(),
             node: state.node,
@@ -218,7 +219,7 @@ impl Membership {
 
     /// The number of messages that were handed over to other nodes.
     pub fn handed_over(&self) -> u64 {
-        self.state().handed_over
+        self.state.lock().handed_over
     }
 
     /// Makes the node leave its cluster, once all its packets are sent.
@@ -231,7 +232,7 @@ impl Membership {
     /// Waits until the node has left, for 3 s at most.
     pub async fn left(&self) {
         let left = self.left.notified();
-        if !self.state().has_left {
+        if !self.state.lock().has_left {
             // The others find out by themselves otherwise.
             let _ = timeout(LEAVING, left).await;
         }
@@ -276,7 +277,7 @@ impl Membership {
 
     /// Gives the worker a task, which is dropped if the worker has ended.
     pub(super) fn give_work(&self, work: impl FnOnce(&mut State)) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if !state.has_left {
             work(&mut state);
             drop(state);
@@ -298,17 +299,12 @@ impl Membership {
     /// The questions that wait for the worker, for a test that stands for it.
     #[cfg(test)]
     pub(crate) fn take_questions(&self) -> Vec<(Question, oneshot::Sender<Vec<Answer>>)> {
-        let requests = std::mem::take(&mut self.state().requests).into_iter();
+        let requests = std::mem::take(&mut self.state.lock().requests).into_iter();
         let question = |request| match request {
             Request::AskAll(question, reply) => Some((question, reply)),
             _ => None,
         };
         requests.filter_map(question).collect()
-    }
-
-    /// A panic while it was locked left the data whole.
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn now(&self) -> u64 {
@@ -321,7 +317,7 @@ impl Membership {
 
     /// A name is registered, or given up. Returns the connection that was to yield for it.
     fn end_opening(&self, name: &Name) -> Option<ConnId> {
-        let yielded = self.state().opening.remove(name).flatten();
+        let yielded = self.state.lock().opening.remove(name).flatten();
         self.opened.notify_waiters();
         self.asking.notify_one();
         yielded
@@ -343,7 +339,7 @@ impl Membership {
 
     /// True if this is an outage, in which the node decides alone. A slow backplane is no outage.
     pub(super) fn is_by_itself(&self) -> bool {
-        let state = self.state();
+        let state = self.state.lock();
         state.is_out || !self.is_renewed(&state)
     }
 
@@ -353,7 +349,7 @@ impl Membership {
 
     /// Says something to a node, if both live.
     pub(super) fn say(&self, to: NodeId, packet: &Packet<'_>) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.node.is_none() || state.dead.contains(&to) {
             return;
         }
@@ -365,7 +361,7 @@ impl Membership {
 
 impl Cluster for Membership {
     fn locate(&self, peer: PeerAddress, from: &PeerId, over: Option<Owner>) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.has_left {
             return;
         }
@@ -380,7 +376,7 @@ impl Cluster for Membership {
     fn forward(&self, owner: Owner, to: &PeerAddress, ticket: u64, message: &Outgoing) -> bool {
         let Some((from, kind)) = &message.message else { return false };
         let Ok(payload) = std::str::from_utf8(message.frame.payload()) else { return false };
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if !self.is_alive(&state) || state.is_gone(owner.node) {
             return false;
         }
@@ -403,13 +399,13 @@ impl Cluster for Membership {
     }
 
     fn doubt(&self, node: NodeId) {
-        if self.state().doubted.insert(node) {
+        if self.state.lock().doubted.insert(node) {
             self.give_work(|state| state.requests.push(Request::Check(node)));
         }
     }
 
     fn is_silent(&self, node: NodeId) -> bool {
-        self.state().is_gone(node)
+        self.state.lock().is_gone(node)
     }
 
     fn notify(&self, peer: PeerAddress, notice: Frame) {
@@ -422,7 +418,7 @@ impl Cluster for Membership {
     }
 
     fn release(&self, peer: PeerAddress, connection: ConnId) {
-        let node = self.state().node;
+        let node = self.state.lock().node;
         if let Some(node) = node {
             self.give_back(name_of_peer(&peer), Owner { node, connection });
         }
@@ -507,7 +503,7 @@ impl ClaimedName {
             // Its client was faster on another node.
             return realm.yield_id(&id, claim.connection, CloseReason::Replaced);
         }
-        if membership.state().epoch != self.epoch {
+        if membership.state.lock().epoch != self.epoch {
             // The record may be lost, or another's: this connection has to be registered like all that were open before.
             realm.set_fence(&id, claim.connection, 0);
         }

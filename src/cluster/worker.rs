@@ -190,7 +190,7 @@ impl Membership {
     /// No worker takes part for this node any more: present and later requests fail.
     pub(crate) fn end(&self) {
         let unanswered = {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             (state.has_left, state.is_up, state.is_out) = (true, false, true);
             (state.node, state.good_until) = (None, 0);
             state.links.clear();
@@ -222,7 +222,7 @@ impl<B: Backplane> Worker<B> {
     }
 
     fn node(&self) -> Option<NodeId> {
-        self.shared.state().node
+        self.shared.state.lock().node
     }
 
     fn tell(&self, event: impl FnOnce() -> ClusterEvent) {
@@ -242,7 +242,7 @@ impl<B: Backplane> Worker<B> {
     }
 
     fn is_dead(&self, node: NodeId) -> bool {
-        self.shared.state().dead.contains(&node)
+        self.shared.state.lock().dead.contains(&node)
     }
 
     /// True if this is a life of this node, the present one or the one before.
@@ -274,7 +274,7 @@ impl<B: Backplane> Worker<B> {
         let echo = spawn_local(async move { worker.ask(own, question(), bound).await });
         let theirs = self.ask(node, question(), bound).await;
         let ours = echo.await.ok().flatten();
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         state.doubted.remove(&node);
         if theirs.is_none() && ours.is_some() && !state.dead.contains(&node) {
             state.silent.insert(node);
@@ -294,7 +294,7 @@ impl<B: Backplane> Worker<B> {
     async fn ask_others(self: &Rc<Self>, question: Question) -> Vec<Answer> {
         let own = self.node();
         let others: Vec<NodeId> = {
-            let state = self.shared.state();
+            let state = self.shared.state.lock();
             // In an outage, no node would answer.
             let is_alive = self.shared.is_alive(&state);
             let others = state.members.iter().filter(|member| member.alive && Some(member.node) != own);
@@ -353,7 +353,7 @@ impl<B: Backplane> Worker<B> {
     async fn ask_always(self: Rc<Self>) {
         loop {
             let (requests, notices, releases, is_up) = {
-                let mut state = self.shared.state();
+                let mut state = self.shared.state.lock();
                 let State { requests, notices, releases, node, .. } = &mut *state;
                 (take(requests), take(notices), take(releases), node.is_some())
             };

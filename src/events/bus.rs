@@ -5,10 +5,11 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex};
 use tokio::runtime;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::broadcast::{Receiver, Sender};
@@ -106,7 +107,7 @@ impl Events {
         }
         if matches!(*event, Event::Stopped) {
             let followers = &self.0.followers;
-            *lock(&followers.pending) = followers.running.load(Ordering::SeqCst);
+            *followers.pending.lock() = followers.running.load(Ordering::SeqCst);
         }
         let is_about_clients = event.row(|row| row.is_about_clients);
         let ring = if is_about_clients { &self.0.clients } else { &self.0.server };
@@ -138,14 +139,14 @@ impl Events {
 
     fn subscribe_as(&self, name: &str) -> Subscription {
         let lost = Arc::clone(&self.0.lost);
-        lock(&lost).entry(name.to_owned()).or_default();
+        lost.lock().entry(name.to_owned()).or_default();
         let (clients, server) = (self.0.clients.subscribe(), self.0.server.subscribe());
         Subscription { clients, server, name: name.to_owned(), lost }
     }
 
     /// The events that each slow [follower](Self::follow) has lost, and all other subscribers together.
     pub fn lost(&self) -> BTreeMap<String, u64> {
-        lock(&self.0.lost).clone()
+        self.0.lost.lock().clone()
     }
 
     /// Gives all later events to `handle`, on a thread of its own until the broker is gone, a few milliseconds after
@@ -163,7 +164,7 @@ impl Events {
                 let handled = caught(|| handle(&batch));
                 for notice in &batch {
                     if matches!(notice, Notice::Event(event) if matches!(**event, Event::Stopped)) {
-                        let mut pending = lock(&followers.pending);
+                        let mut pending = followers.pending.lock();
                         *pending = pending.saturating_sub(1);
                         followers.handled.notify_all();
                     }
@@ -179,7 +180,7 @@ impl Events {
     pub fn wait_for_followers(&self, patience: Duration) {
         let Followers { pending, handled, .. } = &*self.0.followers;
         // A follower that blocks for longer is left behind.
-        drop(handled.wait_timeout_while(lock(pending), patience, |pending| *pending > 0));
+        handled.wait_while_for(&mut pending.lock(), |pending| *pending > 0, patience);
     }
 
     /// The threads of the broker.
@@ -197,10 +198,6 @@ impl fmt::Debug for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Witness")
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Subscription {
@@ -232,7 +229,7 @@ impl Subscription {
     }
 
     fn missed(&self, missed: u64) -> Notice {
-        *lock(&self.lost).entry(self.name.clone()).or_default() += missed;
+        *self.lost.lock().entry(self.name.clone()).or_default() += missed;
         Notice::Missed(missed)
     }
 }

@@ -3,9 +3,11 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::wire::{CloseReason, DropReason, HandshakeRefusal, Limit, MessageKind, Refusal};
 
@@ -378,7 +380,7 @@ impl WorkerLag {
     /// Adds a worker.
     pub(crate) fn add(&self) -> Worker {
         let worker = Arc::new(Peak::default());
-        let mut workers = self.workers();
+        let mut workers = self.workers.lock();
         match workers.iter_mut().find(|place| place.strong_count() == 0) {
             Some(free) => *free = Arc::downgrade(&worker),
             None => workers.push(Arc::downgrade(&worker)),
@@ -389,16 +391,12 @@ impl WorkerLag {
     /// The longest delay of each worker within the last one to two minutes.
     pub fn peaks(&self) -> Vec<Duration> {
         let peak = |worker: &Weak<Peak>| worker.upgrade().map_or(0, |peak| peak.get());
-        self.workers().iter().map(|worker| Duration::from_micros(peak(worker))).collect()
+        self.workers.lock().iter().map(|worker| Duration::from_micros(peak(worker))).collect()
     }
 
     /// Begins a new minute.
     fn turn(&self) {
-        self.workers().iter().filter_map(Weak::upgrade).for_each(|peak| peak.turn());
-    }
-
-    fn workers(&self) -> MutexGuard<'_, Vec<Weak<Peak>>> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.workers.lock().iter().filter_map(Weak::upgrade).for_each(|peak| peak.turn());
     }
 }
 

@@ -1,9 +1,10 @@
 //! One key in use: its policy, and its realms.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
 
 use crate::keys::{Key, Policy, unix_time};
 use crate::rendezvous::{Guests, Rooms};
@@ -94,14 +95,14 @@ impl Tenant {
 
     /// The realm of PeerJS clients, created if there is none.
     pub fn peers(self: &Arc<Self>) -> Arc<Realm> {
-        let mut realms = self.realms();
+        let mut realms = self.realms.lock();
         self.activate(&mut realms);
         Arc::clone(realms.peers.get_or_insert_with(|| self.realm(RealmKind::PeerJs)))
     }
 
     /// The realm, rooms and aliases of clients of room codes and calls, created if there are none.
     pub fn guests(self: &Arc<Self>) -> Arc<Guests> {
-        let mut realms = self.realms();
+        let mut realms = self.realms.lock();
         self.activate(&mut realms);
         Arc::clone(realms.guests.get_or_insert_with(|| {
             let rooms = Rooms::new(self.router.live_config().clone(), self.router.clock().clone());
@@ -112,12 +113,12 @@ impl Tenant {
 
     /// The guests, if there are any or were a moment ago.
     pub(super) fn existing_guests(&self) -> Option<Arc<Guests>> {
-        self.realms().guests.clone()
+        self.realms.lock().guests.clone()
     }
 
     /// The realm of a kind, if it has clients, or had some a moment ago.
     pub fn existing(&self, kind: RealmKind) -> Option<Arc<Realm>> {
-        let realms = self.realms();
+        let realms = self.realms.lock();
         match kind {
             RealmKind::PeerJs => realms.peers.clone(),
             RealmKind::Guests => realms.guests.as_ref().map(|guests| Arc::clone(&guests.realm)),
@@ -167,9 +168,9 @@ impl Tenant {
     /// Does all timed work that is due. Drops vacant realms, and leaves the active tenants with the last one.
     pub(super) fn sweep(self: &Arc<Self>) {
         self.existing_realms().for_each(|realm| realm.sweep());
-        let rooms = self.realms().guests.as_ref().map(|guests| Arc::clone(&guests.rooms));
+        let rooms = self.realms.lock().guests.as_ref().map(|guests| Arc::clone(&guests.rooms));
         rooms.into_iter().for_each(|rooms| rooms.sweep());
-        let mut realms = self.realms();
+        let mut realms = self.realms.lock();
         // Under the lock of the realms: a client without a reference cannot get one in between.
         let unused = |realm: &Arc<Realm>| Arc::strong_count(realm) == 1 && realm.is_vacant();
         drop(realms.peers.take_if(|peers| unused(peers)));
@@ -180,7 +181,7 @@ impl Tenant {
         if realms.peers.is_none() && realms.guests.is_none() {
             realms.is_active = false;
             if let Some(active) = self.active.upgrade() {
-                lock(&active).retain(|tenant| !Arc::ptr_eq(tenant, self));
+                active.lock().retain(|tenant| !Arc::ptr_eq(tenant, self));
             }
         }
     }
@@ -194,20 +195,11 @@ impl Tenant {
         if !std::mem::replace(&mut realms.is_active, true)
             && let Some(active) = self.active.upgrade()
         {
-            lock(&active).push(Arc::clone(self));
+            active.lock().push(Arc::clone(self));
         }
     }
 
     pub(super) fn existing_realms(&self) -> impl Iterator<Item = Arc<Realm>> + use<> {
         [RealmKind::PeerJs, RealmKind::Guests].map(|kind| self.existing(kind)).into_iter().flatten()
     }
-
-    fn realms(&self) -> MutexGuard<'_, Realms> {
-        lock(&self.realms)
-    }
-}
-
-/// A panic while such a lock was held left the data whole.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::config::KeySignup;
 use crate::events::{Actor, Event, KeyEvent, PeerAddress};
@@ -88,14 +90,14 @@ impl LogLevel {
 
     fn state(&self) -> Result<LogState, LogError> {
         let configured = self.control.as_ref().ok_or(LogError::Unsupported)?.configured();
-        let (filter, until) = lock(&self.temporary).clone().unwrap_or_else(|| (configured.clone(), None));
+        let (filter, until) = self.temporary.lock().clone().unwrap_or_else(|| (configured.clone(), None));
         Ok(LogState { filter, configured, until })
     }
 
     /// Filters by another text, until a time if one is given; `None` ends that.
     fn set(&self, filter: Option<String>, until: Option<u64>) -> Result<(), LogError> {
         let control = self.control.as_ref().ok_or(LogError::Unsupported)?;
-        let mut temporary = lock(&self.temporary);
+        let mut temporary = self.temporary.lock();
         let set = caught(|| control.set_temporary(filter.as_deref()));
         set.map_err(|panic| LogError::Failed(panic.to_string()))?.map_err(LogError::Invalid)?;
         *temporary = filter.map(|filter| (filter, until));
@@ -104,13 +106,13 @@ impl LogLevel {
 
     /// Ends a filter whose time is over. True if one ended.
     fn sweep(&self, now: u64) -> bool {
-        let until = lock(&self.temporary).as_ref().and_then(|(_, until)| *until);
+        let until = self.temporary.lock().as_ref().and_then(|(_, until)| *until);
         if until.is_none_or(|until| until > now) {
             return false;
         }
         if let Err(error) = self.set(None, None) {
             // Not tried again: it would fail each time.
-            *lock(&self.temporary) = None;
+            *self.temporary.lock() = None;
             log::error!("{error}; its filter may not be the configured one");
         }
         true
@@ -224,7 +226,7 @@ impl Admin {
         check_name(&key.name)?;
         check_auth(&key.settings.auth)?;
         self.check_webhook(&key.settings.webhook)?;
-        let mut known = lock(&self.writing);
+        let mut known = self.writing.lock();
         self.store.add(key.clone())?;
         self.note_added(&mut known, by, &key);
         Ok(key)
@@ -241,7 +243,7 @@ impl Admin {
         change.name.as_deref().map(check_name).transpose()?;
         change.auth.as_ref().map(check_auth).transpose()?;
         change.webhook.as_ref().map(|webhook| self.check_webhook(webhook)).transpose()?;
-        let mut known = lock(&self.writing);
+        let mut known = self.writing.lock();
         let changed = self.store.change(key, change).map_err(|error| self.explain(error))?;
         known.note(&changed);
         self.emit(key, || KeyEvent::Changed(by, changed.described()));
@@ -251,7 +253,7 @@ impl Admin {
 
     /// Removes a key and dismisses its clients. A built-in key of the same name becomes active again.
     pub(crate) fn remove_key(&self, by: Actor, key: &ApiKey) -> Result<(), AdminError> {
-        let mut known = lock(&self.writing);
+        let mut known = self.writing.lock();
         self.store.remove(key).map_err(|error| self.explain(error))?;
         known.forget(key);
         self.emit(key, || KeyEvent::Removed(by));
@@ -274,7 +276,7 @@ impl Admin {
 
     /// Activates the keys of the flags and of the store.
     pub(crate) fn read_keys(&self) -> Result<(), KeyError> {
-        let mut known = lock(&self.writing);
+        let mut known = self.writing.lock();
         let stored = self.store.all()?;
         for (key, what) in known.replace(&stored) {
             self.emit(&key, || what);
@@ -288,7 +290,7 @@ impl Admin {
 
     /// Checks the unusable keys again, because a relay has begun.
     pub(crate) fn try_unusable_keys(&self) {
-        let _writing = lock(&self.writing);
+        let _writing = self.writing.lock();
         self.node.try_unusable_keys();
     }
 
@@ -299,7 +301,7 @@ impl Admin {
             return Ok(());
         };
         let before = unix_time().saturating_sub(u64::from(ttl) * SECONDS_A_DAY);
-        let mut known = lock(&self.writing);
+        let mut known = self.writing.lock();
         for key in self.store.remove_unused(before)? {
             known.forget(&key);
             self.emit(&key, || KeyEvent::Unused(ttl));
@@ -366,7 +368,7 @@ impl Admin {
         let now = self.node.clock().now();
         let config = self.node.config().load_full();
         let bounds = &config.registration;
-        let _signing_up = lock(&self.signing_up);
+        let _signing_up = self.signing_up.lock();
         let counted = self.count_signup(address, bounds.per_day, now)?;
         // Registration sets nothing else.
         let settings = Settings {
@@ -375,7 +377,7 @@ impl Admin {
             ..Settings::default()
         };
         let key = Key { registered: true, ..Key::new(None, &app.name, settings) };
-        let mut known = lock(&self.writing);
+        let mut known = self.writing.lock();
         let registered = self.store.register(key.clone(), bounds.limit).map_err(AdminError::from);
         if !matches!(registered, Ok(true)) && counted == SignupCount::Counted {
             // If this fails, the address may register one key less that day.
@@ -413,10 +415,6 @@ impl Admin {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The stored keys as this process knows them, to notice changes by others: `peerbroker keys`, or another node. Each with a digest of its mutable parts. `None` until they are read.

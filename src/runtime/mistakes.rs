@@ -5,8 +5,9 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -117,7 +118,7 @@ impl Mistakes {
 
     /// The text for the log, if it is due now.
     fn text_of(&self, Line { what, who, hint }: Line<'_>, now: u64) -> Option<String> {
-        if !self.table().is_new(&what, &who, now) {
+        if !self.0.lock().is_new(&what, &who, now) {
             return None;
         }
         let hint = hint();
@@ -126,13 +127,13 @@ impl Mistakes {
         } else {
             format!("a client {what} ({who}): {hint}")
         };
-        self.table().note(what, who, hint, now);
+        self.0.lock().note(what, who, hint, now);
         Some(text)
     }
 
     /// The mistakes of the last hour, the latest first.
     pub(crate) fn recent(&self, now: u64) -> Vec<RecentMistake> {
-        let table = self.table();
+        let table = self.0.lock();
         let mut all: Vec<_> = table.known.iter().collect();
         all.sort_by_key(|(what, known)| (Reverse(known.last), *what));
         let shown = |(what, known): (&String, &Known)| RecentMistake {
@@ -147,11 +148,7 @@ impl Mistakes {
 
     /// Logs the mistakes that were repeated in the last minute.
     pub(super) fn sweep(&self, now: u64) {
-        self.table().sweep(now).into_iter().for_each(|text| log::info!("{text}"));
-    }
-
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().sweep(now).into_iter().for_each(|text| log::info!("{text}"));
     }
 }
 
@@ -407,15 +404,15 @@ mod tests {
             assert_eq!(mistakes.text_of(line("sang"), 6), None);
         }
         assert!(mistakes.text_of(line("danced"), 7).is_some(), "another mistake is logged at once");
-        assert_eq!(mistakes.table().sweep(5 + INTERVAL - 1), [""; 0]);
+        assert_eq!(mistakes.0.lock().sweep(5 + INTERVAL - 1), [""; 0]);
         let repeated = ["in the last minute, 12 more times a client sang: do better"];
-        assert_eq!(mistakes.table().sweep(5 + INTERVAL), repeated);
+        assert_eq!(mistakes.0.lock().sweep(5 + INTERVAL), repeated);
         assert_eq!(mistakes.text_of(line("sang"), 6 + INTERVAL), None, "it goes on");
         assert!(mistakes.text_of(line("danced"), 6 + INTERVAL).is_some(), "it is new again");
         let repeated = ["in the last minute, 1 more time a client sang: do better"];
-        assert_eq!(mistakes.table().sweep(5 + 2 * INTERVAL), repeated);
-        assert_eq!(mistakes.table().sweep(5 + 3 * INTERVAL), [""; 0], "it has stopped");
-        assert_eq!(mistakes.table().logged(), 0);
+        assert_eq!(mistakes.0.lock().sweep(5 + 2 * INTERVAL), repeated);
+        assert_eq!(mistakes.0.lock().sweep(5 + 3 * INTERVAL), [""; 0], "it has stopped");
+        assert_eq!(mistakes.0.lock().logged(), 0);
     }
 
     #[test]
@@ -423,9 +420,9 @@ mod tests {
         let mistakes = Mistakes::default();
         let logged =
             (0..10_000).filter_map(|n| mistakes.text_of(line(&format!("made mistake {n}")), 0)).count();
-        assert_eq!((logged, mistakes.table().logged()), (MAX_MISTAKES, MAX_MISTAKES));
+        assert_eq!((logged, mistakes.0.lock().logged()), (MAX_MISTAKES, MAX_MISTAKES));
         let others = 10_000 - MAX_MISTAKES;
-        let texts = mistakes.table().sweep(INTERVAL);
+        let texts = mistakes.0.lock().sweep(INTERVAL);
         assert_eq!(texts, [format!("not in the log of the last minute: {others} other mistakes of clients")]);
         assert!(mistakes.text_of(line("sang"), INTERVAL).is_some(), "there is room again");
         assert!(shown(&"x".repeat(100_000)).len() < 200);

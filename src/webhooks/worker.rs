@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
+use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 use tokio::time::timeout;
@@ -41,12 +42,12 @@ impl Webhooks {
 
     /// The number of events that were queued, and their outcomes.
     pub(crate) fn totals(&self) -> WebhookTotals {
-        self.0.queues().totals()
+        self.0.queues.lock().totals()
     }
 
     /// Sends the waiting events, each at most once more, within a time limit. For the end of the server.
     pub(crate) async fn flush(&self) {
-        self.0.queues().close(self.0.clock.now());
+        self.0.queues.lock().close(self.0.clock.now());
         self.0.changed.notify_one();
         let sent = async {
             while self.totals().waiting > 0 {
@@ -82,6 +83,7 @@ struct Shared {
     names: Names,
     clock: Clock,
     threads: Threads,
+    /// Held for a moment: events wait for it.
     queues: Mutex<Queues>,
     /// Something was queued, or this ends.
     changed: Notify,
@@ -104,11 +106,6 @@ impl Shared {
             settled: Notify::new(),
             has_ended: AtomicBool::new(false),
         }
-    }
-
-    /// Held for a moment: events wait for it.
-    fn queues(&self) -> MutexGuard<'_, Queues> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The endpoint of a consumer, without a URL if it wants no events. The flag allows a private address, and no TLS. `None` if
@@ -146,7 +143,7 @@ impl Shared {
         let wants = |kind| self.wants(consumer, kind);
         let push = |step| {
             let (now, happened) = (self.clock.now(), Timestamp::now());
-            self.queues().push(consumer.clone(), Arc::clone(event), step, now, happened)
+            self.queues.lock().push(consumer.clone(), Arc::clone(event), step, now, happened)
         };
         match &**event {
             // A pair, unless only one of the two is wanted.
@@ -216,7 +213,7 @@ impl Worker<'_> {
                 self.begin(consumer, delivery);
             }
             self.forget();
-            let due = self.shared.queues().next_due();
+            let due = self.shared.queues.lock().next_due();
             let wake = [due, self.log_losses()].into_iter().flatten().min();
             let clock = &self.shared.clock;
             tokio::select! {
@@ -232,7 +229,7 @@ impl Worker<'_> {
 
     // Not inline in a condition: its lock would be held for as long as the event is worked on.
     fn take(&self) -> Option<(Consumer, Delivery)> {
-        self.shared.queues().take(self.shared.clock.now())
+        self.shared.queues.lock().take(self.shared.clock.now())
     }
 
     /// Sends an event, unless its endpoint cannot get it.
@@ -284,7 +281,7 @@ impl Worker<'_> {
 
     fn settle(&mut self, consumer: &Consumer, delivery: Delivery, outcome: Outcome) {
         let (now, random) = (self.shared.clock.now(), rand::random::<f64>());
-        let settled = self.shared.queues().settle(consumer, delivery, outcome, now, random);
+        let settled = self.shared.queues.lock().settle(consumer, delivery, outcome, now, random);
         if settled != Settled::Again {
             self.shared.settled.notify_one();
         }
@@ -297,7 +294,7 @@ impl Worker<'_> {
             return;
         }
         self.next_forget = now + millis(LOG_INTERVAL);
-        let queues = self.shared.queues();
+        let queues = self.shared.queues.lock();
         self.known.retain(|consumer, known| known.is_gone || now < known.next_log || queues.knows(consumer));
     }
 
@@ -321,7 +318,7 @@ impl Worker<'_> {
 
     /// Logs the losses, once a minute. Returns the time of the next line, if there is one.
     fn log_losses(&mut self) -> Option<u64> {
-        let (now, totals) = (self.shared.clock.now(), self.shared.queues().totals());
+        let (now, totals) = (self.shared.clock.now(), self.shared.queues.lock().totals());
         let dropped = totals.dropped.saturating_sub(self.logged.dropped);
         let failed = totals.failed.saturating_sub(self.logged.failed);
         if dropped == 0 && failed == 0 {

@@ -27,11 +27,15 @@ pub const LAYERS: &[Layer] = &[
     layer("backup_command", "cli peerbroker", ""),
     layer("init_command", "cli", "rand toml"),
     layer("keys_command", "console cli peerbroker", "jiff serde serde_json"),
-    layer("console", "cli peerbroker", "arc_swap env_filter env_logger jiff log qrcode serde_json"),
+    layer(
+        "console",
+        "cli peerbroker",
+        "arc_swap env_filter env_logger jiff log parking_lot qrcode serde_json",
+    ),
     layer(
         "cli",
         "peerbroker",
-        "clap clap_complete clap_mangen env_filter gethostname ipnet peerbroker_doctor percent_encoding rand serde serde_json strsim toml",
+        "clap clap_complete clap_mangen env_filter gethostname ipnet parking_lot peerbroker_doctor percent_encoding rand serde serde_json strsim toml",
     ),
     layer("systemd", "peerbroker", "log sd_notify tokio::time"),
     layer("predecessor", "peerbroker", "log tokio::task tokio::time"),
@@ -55,25 +59,25 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "http",
         "runtime webhooks session transport node limits keys tls config events media_api clock wire",
-        "actix_codec actix_files actix_http actix_web base64 bytes form_urlencoded futures_core log mime mime_guess percent_encoding procfs pulldown_cmark rand ring::digest ring::hmac rust_embed serde serde_json subtle thiserror tokio utoipa utoipa_actix_web uuid",
+        "actix_codec actix_files actix_http actix_web base64 bytes form_urlencoded futures_core log mime mime_guess parking_lot percent_encoding procfs pulldown_cmark rand ring::digest ring::hmac rust_embed serde serde_json subtle thiserror tokio utoipa utoipa_actix_web uuid",
     ),
     // The parts of a broker, put together, and everything that changes them while they run.
     layer(
         "runtime",
         "webhooks session node cluster limits keys tls config events media media_api threads clock wire",
-        "arc_swap log rand rustls serde serde_json strsim thiserror utoipa",
+        "arc_swap log parking_lot rand rustls serde serde_json strsim thiserror utoipa",
     ),
     // A certificate from an ACME server. Its `ring` digests a name, and is that of rustls.
     layer(
         "acme",
         "outbound redis_link tls config events files threads clock",
-        "base64 http_body_util hyper hyper_util instant_acme log rand rcgen redis ring::digest rustix::fs rustix::io rustls rustls_pki_types serde serde_json thiserror tokio webpki x509_parser",
+        "base64 http_body_util hyper hyper_util instant_acme log parking_lot rand rcgen redis ring::digest rustix::fs rustix::io rustls rustls_pki_types serde serde_json thiserror tokio webpki x509_parser",
     ),
     // Events to the endpoints of others.
     layer(
         "webhooks",
         "node keys outbound config events threads clock wire",
-        "base64 hyper jiff log rand ring::hmac rustls serde serde_json thiserror tokio utoipa",
+        "base64 hyper jiff log parking_lot rand ring::hmac rustls serde serde_json thiserror tokio utoipa",
     ),
     // One connected client.
     layer(
@@ -90,13 +94,13 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "node",
         "cluster descriptions rendezvous router limits keys dialect config events single_flight media media_api clock wire",
-        "arc_swap dashmap serde serde_json tokio::sync tokio::test tokio::time utoipa",
+        "arc_swap dashmap parking_lot serde serde_json tokio::sync tokio::test tokio::time utoipa",
     ),
     // The shared state of many nodes, and the worker that keeps it.
     layer(
         "cluster",
         "rendezvous router redis_link config events threads clock wire",
-        "log postcard rand redis ring::digest serde thiserror tokio",
+        "log parking_lot postcard rand redis ring::digest serde thiserror tokio",
     ),
     // Descriptions of calls, as the relay and their keys want them.
     layer("descriptions", "router keys dialect events media media_api wire", "memchr serde_json"),
@@ -134,9 +138,9 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "events",
         "media_api threads clock wire",
-        "log tokio::runtime tokio::select tokio::sync tokio::test",
+        "log parking_lot tokio::runtime tokio::select tokio::sync tokio::test",
     ),
-    layer("single_flight", "", "tokio::sync"),
+    layer("single_flight", "", "parking_lot tokio::sync"),
     layer("lan", "", "rustix::system"),
     layer("files", "", "libc thiserror"),
     // The media plane, or its stand-in.

@@ -66,7 +66,7 @@ impl<B: Backplane> Worker<B> {
             }
             let Some(node) = self.node() else { continue };
             let connection = realm.next_connection();
-            let epoch = self.shared.state().epoch;
+            let epoch = self.shared.state.lock().epoch;
             let claim = Claim {
                 name: name.clone(),
                 owner: Owner { node, connection },
@@ -116,7 +116,7 @@ impl<B: Backplane> Worker<B> {
     async fn begin_opening(&self, realm: &Arc<Realm>, id: &PeerId, name: &Name) -> ClaimedName {
         loop {
             let opened = self.shared.opened.notified();
-            if let Entry::Vacant(vacant) = self.shared.state().opening.entry(name.clone()) {
+            if let Entry::Vacant(vacant) = self.shared.state.lock().opening.entry(name.clone()) {
                 vacant.insert(None);
                 let (membership, realm) = (Arc::clone(&self.shared), Arc::clone(realm));
                 let pending = PendingName { membership, realm, id: id.clone(), name: name.clone() };
@@ -184,8 +184,8 @@ impl<B: Backplane> Worker<B> {
 
     /// False in an outage.
     pub(super) async fn wait_until_up(&self) -> bool {
-        while !self.shared.may_claim(&self.shared.state()) {
-            if self.shared.state().is_out {
+        while !self.shared.may_claim(&self.shared.state.lock()) {
+            if self.shared.state.lock().is_out {
                 return false;
             }
             self.renewed.notified().await;
@@ -194,7 +194,7 @@ impl<B: Backplane> Worker<B> {
     }
 
     pub(super) async fn claim_all(self: Rc<Self>, claims: Vec<(Claim, oneshot::Sender<ClaimOutcome>)>) {
-        if !self.shared.may_claim(&self.shared.state()) {
+        if !self.shared.may_claim(&self.shared.state.lock()) {
             // An outage has begun since. Requests without replies are tried again.
             return;
         }
@@ -262,7 +262,7 @@ impl<B: Backplane> Worker<B> {
         let in_flight = Arc::new(Semaphore::new(LOCATING));
         while let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await {
             let asks: Vec<Ask> = {
-                let mut state = self.shared.state();
+                let mut state = self.shared.state.lock();
                 iter::from_fn(|| state.asks.pop()).take(LOCATED_AT_ONCE).collect()
             };
             if asks.is_empty() {
@@ -374,7 +374,7 @@ impl<B: Backplane> Worker<B> {
 
     /// True if a client is getting this id here.
     pub(super) fn opens(&self, peer: &PeerAddress) -> bool {
-        self.shared.state().opening.contains_key(&name_of_peer(peer))
+        self.shared.state.lock().opening.contains_key(&name_of_peer(peer))
     }
 
     /// Takes the clients of dead nodes out of the count of a key. False if there are none.

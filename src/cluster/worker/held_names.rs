@@ -21,7 +21,7 @@ impl<B: Backplane> Worker<B> {
             if !self.wait_until_up().await {
                 return Holding::Unavailable;
             }
-            let held = self.shared.state().held.get(name).cloned();
+            let held = self.shared.state.lock().held.get(name).cloned();
             let (Some(node), Some(held)) = (self.node(), held) else {
                 return Holding::Unavailable;
             };
@@ -29,13 +29,13 @@ impl<B: Backplane> Worker<B> {
             // The id of a guest is random, so no other client takes its names over.
             let token = digest(held.guest.as_str());
             let claim = Claim { name: name.clone(), owner, token, link: Link::Socket, over, limit: None };
-            let epoch = self.shared.state().epoch;
+            let epoch = self.shared.state.lock().epoch;
             match self.claim(claim).await {
                 // One answer was lost: that is no outage yet.
                 None => sleep(RETRY_DELAY).await,
                 Some(ClaimOutcome::Granted(Granted { fence, .. })) => {
                     // A grant before a loss may be lost, and is registered again.
-                    let is_sure = self.shared.state().epoch == epoch;
+                    let is_sure = self.shared.state.lock().epoch == epoch;
                     self.note_fence(name, owner, if is_sure { fence } else { 0 });
                     return Holding::Granted;
                 }
@@ -52,7 +52,7 @@ impl<B: Backplane> Worker<B> {
 
     /// A held name is claimed. It is released if its holder has left.
     pub(super) fn note_fence(&self, name: &Name, owner: Owner, fence: u64) {
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         if let Some(held) = state.held.get_mut(name).filter(|held| held.connection == owner.connection) {
             held.fence = fence;
         } else {
@@ -64,7 +64,7 @@ impl<B: Backplane> Worker<B> {
     /// Registers held names after an outage. False if that failed.
     pub(super) async fn register_held(self: &Rc<Self>, node: NodeId, all: bool) -> bool {
         let held = {
-            let state = self.shared.state();
+            let state = self.shared.state.lock();
             let wanted = state.held.iter().filter(|(_, held)| all || held.fence == 0);
             let registration = |(name, held): (&Name, &Held)| {
                 let owner = Owner { node, connection: held.connection };
@@ -80,7 +80,7 @@ impl<B: Backplane> Worker<B> {
     /// Another node's guest has a name of a guest of this one: its client is told.
     fn lose_held(&self, name: &Name, connection: ConnId) {
         let lost = {
-            let mut state = self.shared.state();
+            let mut state = self.shared.state.lock();
             let is_it = state.held.get(name).is_some_and(|held| held.connection == connection);
             if is_it { state.held.remove(name) } else { None }
         };
@@ -92,7 +92,7 @@ impl<B: Backplane> Worker<B> {
     /// Does the same for a held name, at the request of the winner.
     pub(super) fn yield_held(&self, name: &OwnedName, connection: ConnId) {
         let held = {
-            let state = self.shared.state();
+            let state = self.shared.state.lock();
             state.held.keys().find(|held| held.as_ref() == name.borrowed()).cloned()
         };
         if let Some(name) = held {

@@ -59,7 +59,7 @@ impl<B: Backplane> Worker<B> {
                     self.generation.set(self.backplane.generation());
                     self.store.set(self.backplane.store());
                     {
-                        let mut state = self.shared.state();
+                        let mut state = self.shared.state.lock();
                         state.node = Some(node);
                         state.epoch += 1;
                         state.good_until = began + self.shared.lease();
@@ -69,7 +69,7 @@ impl<B: Backplane> Worker<B> {
                     if self.register_all(node, |_| true).await && self.register_held(node, true).await {
                         return Some(node);
                     }
-                    self.shared.state().node = None;
+                    self.shared.state.lock().node = None;
                 }
                 Err(error) => self.note_outage(&error.to_string()),
             }
@@ -96,7 +96,7 @@ impl<B: Backplane> Worker<B> {
             let now = self.shared.now();
             match renewed {
                 Ok(Renewal::Renewed(members)) => {
-                    self.shared.state().good_until = asked + self.shared.lease();
+                    self.shared.state.lock().good_until = asked + self.shared.lease();
                     // Registering again may take a while.
                     self.renewed.notify_waiters();
                     self.note_members(node, members);
@@ -112,7 +112,7 @@ impl<B: Backplane> Worker<B> {
                 }
                 Ok(Renewal::Lost) => return End::Lost,
                 Err(error) => {
-                    let good_until = self.shared.state().good_until;
+                    let good_until = self.shared.state.lock().good_until;
                     if now >= good_until.saturating_sub(self.shared.lease() / 2) {
                         self.note_outage(&error.to_string());
                     }
@@ -126,12 +126,12 @@ impl<B: Backplane> Worker<B> {
     }
 
     fn note_members(&self, own: NodeId, members: Vec<Member>) {
-        let known: Vec<NodeId> = self.shared.state().links.keys().copied().collect();
+        let known: Vec<NodeId> = self.shared.state.lock().links.keys().copied().collect();
         let is_alive = |node: &NodeId| members.iter().any(|member| member.node == *node && member.alive);
         let gone =
             known.iter().chain(members.iter().map(|member| &member.node)).filter(|node| !is_alive(node));
         gone.filter(|node| **node != own).for_each(|dead| self.mark_dead(*dead));
-        let before = std::mem::replace(&mut self.shared.state().members, members.clone());
+        let before = std::mem::replace(&mut self.shared.state.lock().members, members.clone());
         let is_new = |member: &&Member| !before.iter().any(|known| known.node == member.node);
         if is_new(&&Member { node: own, name: String::new(), alive: true, left: false }) {
             let others = members.iter().filter(|member| member.alive && member.node != own);
@@ -165,7 +165,7 @@ impl<B: Backplane> Worker<B> {
 
     /// Tells all nodes, this one too, the names that a claim of ours may have taken from them.
     fn tell_given_back(&self) {
-        let members = self.shared.state().members.clone();
+        let members = self.shared.state.lock().members.clone();
         for name in self.given_back.take() {
             let doubt = Packet::Doubt { name: name.as_ref() };
             for member in members.iter().filter(|member| member.alive) {
@@ -176,7 +176,7 @@ impl<B: Backplane> Worker<B> {
 
     /// Sends empty batches to nodes to which we have nothing more to send, so that they notice lost ones.
     fn close_links(&self) {
-        self.shared.state().links.values_mut().for_each(Outbound::close);
+        self.shared.state.lock().links.values_mut().for_each(Outbound::close);
         self.shared.sending.notify_one();
     }
 
@@ -197,14 +197,14 @@ impl<B: Backplane> Worker<B> {
         let is_due = now.saturating_sub(self.reconciled.get()) >= RECONCILE;
         let all = is_due || self.doubtful.get() || generation != self.generation.get();
         self.doubtful.set(false);
-        self.shared.state().epoch += u64::from(all);
+        self.shared.state.lock().epoch += u64::from(all);
         let doubted = self.doubted.take();
         let is_doubtful = |holder: &Holder| all || holder.fence == 0 || doubted.contains(&holder.id);
         let is_done = self.register_all(node, is_doubtful).await && self.register_held(node, all).await;
         if is_done {
             if self.generation.replace(generation) != generation {
                 // Marks may be lost too, and so may the last packets.
-                self.shared.state().links.values_mut().for_each(Outbound::reopen);
+                self.shared.state.lock().links.values_mut().for_each(Outbound::reopen);
                 self.realms().for_each(|realm| realm.seek_again());
             }
             self.reconciled.set(if all { now } else { self.reconciled.get() });
@@ -330,23 +330,23 @@ impl<B: Backplane> Worker<B> {
 
     /// The life of this node is over. If its lease was lost, others may have its names.
     pub(super) async fn end_life(self: &Rc<Self>, node: NodeId, end: End) {
-        self.shared.state().is_up = false;
+        self.shared.state.lock().is_up = false;
         if end == End::Closed {
             let _ = timeout(LEAVE, self.say_last_words(node)).await;
-            self.shared.state().node = None;
+            self.shared.state.lock().node = None;
             return;
         }
         self.tell(|| ClusterEvent::LeaseEnded { life: node });
         self.begin_outage();
         self.settled_from.set(None);
-        let is_late = self.shared.now() >= self.shared.state().good_until;
+        let is_late = self.shared.now() >= self.shared.state.lock().good_until;
         // Otherwise the backplane lost it, and no other node could validly claim its names.
         if is_late {
             self.lapsed.set(self.highest_fence());
         }
         self.read_last_results(node).await;
         {
-            let mut state = self.shared.state();
+            let mut state = self.shared.state.lock();
             (state.node, state.good_until) = (None, 0);
             state.links.clear();
             state.silent.clear();
@@ -373,7 +373,7 @@ impl<B: Backplane> Worker<B> {
     /// True if it was one already.
     fn begin_outage(&self) -> bool {
         let was_out = {
-            let mut state = self.shared.state();
+            let mut state = self.shared.state.lock();
             state.is_up = false;
             std::mem::replace(&mut state.is_out, true)
         };
@@ -408,7 +408,7 @@ impl<B: Backplane> Worker<B> {
 
     fn note_up(&self) {
         let was_out = {
-            let mut state = self.shared.state();
+            let mut state = self.shared.state.lock();
             state.is_up = true;
             std::mem::take(&mut state.is_out)
         };
@@ -420,13 +420,13 @@ impl<B: Backplane> Worker<B> {
 
     fn highest_fence(&self) -> u64 {
         let ids = self.realms().flat_map(|realm| realm.holders()).map(|holder| holder.fence).max();
-        let names = self.shared.state().held.values().map(|held| held.fence).max();
+        let names = self.shared.state.lock().held.values().map(|held| held.fence).max();
         ids.max(names).unwrap_or(0)
     }
 
     async fn say_last_words(self: &Rc<Self>, node: NodeId) {
         while self.send_turn(node).await {}
-        let releases = std::mem::take(&mut self.shared.state().releases);
+        let releases = std::mem::take(&mut self.shared.state.lock().releases);
         let _ = self.backplane.release(releases).await;
         let _ = self.backplane.leave(node).await;
     }

@@ -41,7 +41,7 @@ impl<B: Backplane> Worker<B> {
     /// Sends a batch to each node for which packets wait. False if there is none.
     pub(super) async fn send_turn(self: &Rc<Self>, node: NodeId) -> bool {
         let batches: Vec<(NodeId, Vec<u8>)> = {
-            let mut state = self.shared.state();
+            let mut state = self.shared.state.lock();
             let links = state.links.iter_mut();
             links.filter_map(|(to, link)| Some((*to, link.next_batch(node)?))).collect()
         };
@@ -76,7 +76,7 @@ impl<B: Backplane> Worker<B> {
     /// A node is dead, for good.
     pub(super) fn mark_dead(&self, dead: NodeId) {
         let (link, member) = {
-            let mut state = self.shared.state();
+            let mut state = self.shared.state.lock();
             if state.node == Some(dead) || !state.dead.insert(dead) {
                 return;
             }
@@ -124,13 +124,13 @@ impl<B: Backplane> Worker<B> {
             match read {
                 Ok(entries) => {
                     (failed, last_read) = (false, self.shared.now());
-                    self.shared.state().inbox_stalled = false;
+                    self.shared.state.lock().inbox_stalled = false;
                     if entries.is_empty() {
                         continue;
                     }
                     let mut flushes = Vec::new();
                     for Entry { position, batch } in entries {
-                        if !self.shared.is_alive(&self.shared.state()) {
+                        if !self.shared.is_alive(&self.shared.state.lock()) {
                             // Others believe that we are dead, and have told their clients so.
                             return End::Lost;
                         }
@@ -155,7 +155,7 @@ impl<B: Backplane> Worker<B> {
     /// `read` is the time of the last read of the inbox. In an outage the lease cannot be renewed either, which is in the log
     /// already.
     fn note_deafness(&self, read: u64, error: &str) {
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         let inbox_stalled =
             self.shared.now().saturating_sub(read) > self.shared.lease() && self.shared.may_claim(&state);
         if inbox_stalled && !std::mem::replace(&mut state.inbox_stalled, true) {
@@ -187,7 +187,7 @@ impl<B: Backplane> Worker<B> {
         };
         let from = batch.from;
         {
-            let mut state = self.shared.state();
+            let mut state = self.shared.state.lock();
             if state.dead.contains(&from) {
                 return;
             }
@@ -370,7 +370,7 @@ impl<B: Backplane> Worker<B> {
         let Some((realm, id)) = self.peer_of(&name.borrowed()) else {
             return self.yield_held(name, connection);
         };
-        if let Some(yielded) = self.shared.state().opening.get_mut(&name_of_peer(&realm.address(&id))) {
+        if let Some(yielded) = self.shared.state.lock().opening.get_mut(&name_of_peer(&realm.address(&id))) {
             // Older ones of its client may be named later.
             *yielded = (*yielded).max(Some(connection));
         }

@@ -66,7 +66,7 @@ fn collect(runtime: &Runtime, format: Format) -> String {
     if let Some(certificates) = runtime.certificates.get() {
         secured(&mut page, certificates);
     }
-    let has_failed = u8::from(runtime.reloads().error.is_some());
+    let has_failed = u8::from(runtime.reloads.lock().error.is_some());
     let help = "Whether the last reload of the configuration failed.";
     page.gauge("peerbroker_reload_failed", help, has_failed);
     process(&mut page);

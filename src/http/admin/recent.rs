@@ -1,8 +1,9 @@
 //! The newest events, for the streams of `/api/live`, and the last calls that have failed.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -109,7 +110,7 @@ impl Recent {
     }
 
     pub(super) fn add(&self, notices: &[Notice]) {
-        let (now, mut ring) = (self.clock.now(), self.ring());
+        let (now, mut ring) = (self.clock.now(), self.ring.lock());
         for notice in notices {
             match notice {
                 Notice::Event(event) if event.row(|row| row.live.is_empty()) => {}
@@ -133,7 +134,7 @@ impl Recent {
 
     /// The events after the first `seen`: those that are kept, and the number of the other ones. All of them are seen then.
     pub(super) fn since(&self, seen: &mut u64) -> (Vec<LiveEvent>, u64) {
-        let (now, ring) = (self.clock.now(), self.ring());
+        let (now, ring) = (self.clock.now(), self.ring.lock());
         let new = ring.total.saturating_sub(*seen);
         *seen = ring.total;
         let kept = ring.events.len() as u64;
@@ -146,7 +147,7 @@ impl Recent {
 
     /// The last calls that have failed, the latest first.
     pub(super) fn failed_calls(&self) -> Vec<FailedCall> {
-        let (now, ring) = (self.clock.now(), self.ring());
+        let (now, ring) = (self.clock.now(), self.ring.lock());
         let shown =
             |(at, CallPeers { key, caller, callee, .. }, why): &(u64, CallPeers, CallFailure)| FailedCall {
                 key: key.to_string(),
@@ -156,10 +157,6 @@ impl Recent {
                 ago: now.saturating_sub(*at) / 1000,
             };
         ring.failed_calls.iter().rev().map(shown).collect()
-    }
-
-    fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Samples of the server's numbers: the latest, and those of the last five minutes.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use utoipa::ToSchema;
@@ -41,7 +42,7 @@ impl Samples {
     pub(super) fn take(&self, runtime: &Runtime) {
         let sample = Sample::take(runtime);
         {
-            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut history = self.history.lock();
             if history.len() >= KEPT {
                 history.pop_front();
             }
@@ -62,7 +63,7 @@ impl Samples {
 
     /// The samples of the last five minutes, the oldest first.
     pub(super) fn history(&self) -> VecDeque<Sample> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.history.lock().clone()
     }
 }
 

@@ -291,7 +291,7 @@ pub(super) async fn show_stats(ops: Data<Ops>) -> JsonResult<Stats> {
             expired: counters.total(Count::Expired),
             relay: runtime.node.relay().map(|relay| relay.totals().into()),
             failed_calls,
-            configuration: runtime.reloads().clone(),
+            configuration: runtime.reloads.lock().clone(),
             certificate: runtime.certificates.get().map(|certificates| CertificateStats {
                 expires: certificates.validity().map(|validity| validity.to),
                 error: certificates.problem(),

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
+use parking_lot::Mutex;
 use peerbroker::files::{self, FileError};
 
 use super::failure::{Failure, failed};
@@ -32,7 +33,7 @@ pub(super) fn read(path: &Path, max: u64) -> Result<String, FileError> {
     if fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
         return files::read_text(path, max);
     }
-    let mut pipes = PIPES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut pipes = PIPES.lock();
     if let Some(text) = pipes.texts.get(path) {
         return Ok(text.clone());
     }
@@ -46,5 +47,5 @@ pub(super) fn read(path: &Path, max: u64) -> Result<String, FileError> {
 
 /// From now on, unread pipes are errors: a running server must not wait for their writers.
 pub fn refuse_new_pipes() {
-    PIPES.lock().unwrap_or_else(PoisonError::into_inner).are_refused = true;
+    PIPES.lock().are_refused = true;
 }

@@ -2,11 +2,12 @@
 
 use std::env;
 use std::io::Write as _;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use arc_swap::ArcSwap;
 use env_filter::Filter;
 use log::{LevelFilter, Metadata, Record};
+use parking_lot::Mutex;
 use peerbroker::LogControl;
 
 use super::{Style, json};
@@ -64,7 +65,7 @@ pub fn start(style: Style, filter: Option<&str>) -> &'static Log {
 impl Log {
     /// Replaces the filter of the configuration. A filter that the API has set stays active until it ends.
     pub fn configure(&self, filter: Option<&str>) {
-        let mut texts = self.texts();
+        let mut texts = self.texts.lock();
         texts.configured = filter.unwrap_or(self.default).to_owned();
         self.apply(&texts);
     }
@@ -76,20 +77,16 @@ impl Log {
             self.filter.store(filter.into());
         }
     }
-
-    fn texts(&self) -> MutexGuard<'_, Texts> {
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl LogControl for &'static Log {
     fn configured(&self) -> String {
-        self.texts().configured.clone()
+        self.texts.lock().configured.clone()
     }
 
     fn set_temporary(&self, filter: Option<&str>) -> Result<(), String> {
         filter.map(parse_filter).transpose()?;
-        let mut texts = self.texts();
+        let mut texts = self.texts.lock();
         texts.temporary = filter.map(str::to_owned);
         self.apply(&texts);
         Ok(())

@@ -1,17 +1,14 @@
 //! Keeps the account and the certificate in a directory.
 
 use std::cell::RefCell;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::future::{pending, ready};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ring::digest::{SHA256, digest};
-use rustix::fs::{FlockOperation, flock};
-
-use super::store::{CertificateStore, Doing, StoreError, StoredAccount};
+use super::store::{CertificateStore, Doing, StoreError, StoredAccount, hex_digest};
 use crate::files::{self, FileError};
 
 const ACCOUNT: &str = "account.json";
@@ -114,13 +111,13 @@ impl CertificateStore for Directory {
             let path = self.dir.join(LOCK);
             let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
             let file = file.map_err(|error| StoreError::directory("create", &path, error))?;
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            match file.try_lock() {
                 Ok(()) => {
                     self.lock.replace(Some(file));
                     Ok(true)
                 }
-                Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-                Err(error) => Err(StoreError::directory("lock", &path, error.into())),
+                Err(TryLockError::WouldBlock) => Ok(false),
+                Err(TryLockError::Error(error)) => Err(StoreError::directory("lock", &path, error)),
             }
         })
     }
@@ -160,9 +157,7 @@ fn dir_name(url: &str) -> String {
         .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
         .take(80)
         .collect();
-    let digest = digest(&SHA256, url.as_bytes());
-    let digest: String = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{digest}", readable.trim_matches(['-', '.']))
+    format!("{}-{}", readable.trim_matches(['-', '.']), hex_digest(url, 4))
 }
 
 #[cfg(test)]

@@ -10,11 +10,10 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use redis::{FromRedisValue, Script, Value};
-use ring::digest::{SHA256, digest};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use super::store::{Certificate, CertificateStore, Doing, StoreError, StoredAccount};
+use super::store::{Certificate, CertificateStore, Doing, StoreError, StoredAccount, hex_digest};
 use crate::clock::Clock;
 use crate::config::{AcmeConfig, AcmeName};
 use crate::redis_link::{BadRedis, Call, Line, PREFIX, RedisAddress, TIMEOUT};
@@ -32,6 +31,8 @@ const GRACE: Duration = Duration::from_secs(60);
 const RESPONSE_MILLIS: u64 = 600_000;
 /// Most responses that are read at a time, so that a flood of the HTTP port does not become one of Redis.
 const MAX_QUESTIONS: usize = 4;
+/// Bytes of a digest in the name of a Redis key, and of a version.
+const DIGEST_BYTES: usize = 16;
 /// Most bytes of a token. Let's Encrypt's have 43.
 const MAX_TOKEN: usize = 128;
 
@@ -70,10 +71,10 @@ impl RedisStore {
         let mut names: Vec<String> = config.names.iter().map(AcmeName::to_string).collect();
         names.sort();
         // Nodes with other names have a separate certificate: otherwise each would replace the other's again and again.
-        let order = short_digest(&format!("{} {}", config.directory, names.join(" ")));
+        let order = hex_digest(&format!("{} {}", config.directory, names.join(" ")), DIGEST_BYTES);
         Ok(RedisStore {
             line: Line::new(address, TIMEOUT)?,
-            account: format!("{PREFIX}:acme:account:{}", short_digest(&config.directory)),
+            account: format!("{PREFIX}:acme:account:{}", hex_digest(&config.directory, DIGEST_BYTES)),
             certificate: format!("{PREFIX}:acme:certificate:{order}"),
             lock: format!("{PREFIX}:acme:lock:{order}"),
             holder: format!("{:032x}", rand::random::<u128>()),
@@ -159,7 +160,7 @@ impl CertificateStore for RedisStore {
     }
 
     fn keep_certificate<'a>(&'a self, pem: &'a str) -> Doing<'a, Result<(), StoreError>> {
-        let known = Known { version: short_digest(pem), pem: pem.to_owned(), is_stored: false };
+        let known = Known { version: hex_digest(pem, DIGEST_BYTES), pem: pem.to_owned(), is_stored: false };
         self.known.replace(Some(known.clone()));
         Box::pin(async move { self.put(&known, false).await })
     }
@@ -249,11 +250,6 @@ fn response_key(token: &str) -> String {
 fn is_token(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(fits)
-}
-
-fn short_digest(text: &str) -> String {
-    let digest = digest(&SHA256, text.as_bytes());
-    digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

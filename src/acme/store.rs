@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use instant_acme::{AccountCredentials, CertificateIdentifier};
+use ring::digest::{SHA256, digest};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -119,6 +120,11 @@ impl Certificate {
         let identifier = CertificateIdentifier::try_from(self.certified.cert.first()?).ok()?;
         Some(identifier.into_owned())
     }
+}
+
+/// The first bytes of the digest of a text, in hexadecimal.
+pub(super) fn hex_digest(text: &str, bytes: usize) -> String {
+    digest(&SHA256, text.as_bytes()).as_ref().iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The account at the ACME server.

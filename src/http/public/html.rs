@@ -24,40 +24,31 @@ pub(super) struct Library {
     pub(super) integrity: &'static str,
 }
 
-/// A file of `vendor/dist`, which `make vendor` makes.
+/// A file of `vendor/dist`, which `make vendor` makes. With its hash, a library.
 macro_rules! vendored {
     ($file:literal) => {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/vendor/dist/", $file))
+    };
+    ($file:literal, $integrity:literal) => {
+        Library { file: $file, text: vendored!($file), integrity: $integrity }
     };
 }
 
 /// The release of both builds of PeerJS.
 pub(super) const PEERJS_VERSION: &str = "1.5.5";
 
-pub(super) const PEERJS: Library = Library {
-    file: "peerjs.min.js",
-    text: vendored!("peerjs.min.js"),
-    integrity: "sha384-x0YgkOr/3UOZP2CRDxGW9e0Q+2Qjyr3uJrm4xU32Y7ZCNAo7Cc7bjhrZMi/dwczu",
-};
+pub(super) const PEERJS: Library =
+    vendored!("peerjs.min.js", "sha384-x0YgkOr/3UOZP2CRDxGW9e0Q+2Qjyr3uJrm4xU32Y7ZCNAo7Cc7bjhrZMi/dwczu");
 
 /// The same release, not minified.
-pub(super) const PEERJS_READABLE: Library = Library {
-    file: "peerjs.js",
-    text: vendored!("peerjs.js"),
-    integrity: "sha384-JZYCWB8nNc19LOH+qWXVtd4yoj+iRdKZu/qnRcFHld1b5YBOcy5NOxqmaMVDx8sA",
-};
+pub(super) const PEERJS_READABLE: Library =
+    vendored!("peerjs.js", "sha384-JZYCWB8nNc19LOH+qWXVtd4yoj+iRdKZu/qnRcFHld1b5YBOcy5NOxqmaMVDx8sA");
 
-pub(super) const QRCODE: Library = Library {
-    file: "qrcode.js",
-    text: vendored!("qrcode.js"),
-    integrity: "sha384-e9EFD6BGC90bkW9aDV5xbbBfzwN7G8YImHao2lfLVKV/hPB0E0go+H3I64h7oHtA",
-};
+pub(super) const QRCODE: Library =
+    vendored!("qrcode.js", "sha384-e9EFD6BGC90bkW9aDV5xbbBfzwN7G8YImHao2lfLVKV/hPB0E0go+H3I64h7oHtA");
 
-pub(super) const SIMPLE_PEER: Library = Library {
-    file: "simplepeer.min.js",
-    text: vendored!("simplepeer.min.js"),
-    integrity: "sha384-MZ3ciGjiWCKKLGxi6Gf7uIU8N5/QSyhpZHhvn2TdHP0ofkCkbCGW1j3ZMzYhocpu",
-};
+pub(super) const SIMPLE_PEER: Library =
+    vendored!("simplepeer.min.js", "sha384-MZ3ciGjiWCKKLGxi6Gf7uIU8N5/QSyhpZHhvn2TdHP0ofkCkbCGW1j3ZMzYhocpu");
 
 impl Library {
     pub(super) fn script(&self) -> String {

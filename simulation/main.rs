@@ -7,7 +7,7 @@
 mod checker;
 mod history;
 mod scripts;
-#[path = "../tests/cluster/sim/sim.rs"]
+#[path = "../tests/cluster/sim/mod.rs"]
 mod sim;
 mod socket;
 mod world;

@@ -11,7 +11,6 @@ mod redis_data;
 mod redis_tls;
 mod redis_urls;
 mod registrations;
-#[path = "sim/sim.rs"]
 mod sim;
 mod sim_faults;
 mod stage;

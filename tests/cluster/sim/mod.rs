@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Everything random comes from the seed, so in paused time a test repeats itself exactly. Include it in another test
-//! binary with `#[path = "../cluster/sim/sim.rs"] mod sim;`.
+//! binary with `#[path = "../cluster/sim/mod.rs"] mod sim;`.
 
 // No binary uses all of it.
 #![allow(dead_code)]

@@ -43,7 +43,7 @@ pub struct Builder {
     on_event: Vec<OnEvent>,
     clock: Option<Clock>,
     keys: Option<Arc<dyn KeyStore>>,
-    extras: Components,
+    components: Components,
 }
 
 impl PeerBroker {
@@ -257,7 +257,7 @@ impl Builder {
     /// Adds a hook that is called for each message from a peer to another, before its delivery. It runs in the session of
     /// the sender: if the hook blocks, all clients of that worker wait. You may add any number of hooks.
     pub fn on_message(mut self, hook: impl Fn(Client<'_>, Message<'_>) + Send + Sync + 'static) -> Self {
-        self.extras.on_message.push(Box::new(move |client, message| {
+        self.components.on_message.push(Box::new(move |client, message| {
             if let Err(panic) = caught(|| hook(client, message)) {
                 log::error!("a hook for messages has {panic}");
             }
@@ -269,7 +269,7 @@ impl Builder {
     /// is called again if a peer has the id, or if the text is not a valid id, and must not block. After a hundred calls
     /// the client gets a UUID.
     pub fn generate_id(mut self, generate: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
-        self.extras.generate_id = Some(Box::new(generate));
+        self.components.generate_id = Some(Box::new(generate));
         self
     }
 
@@ -282,32 +282,32 @@ impl Builder {
     /// Makes the broker a node of a cluster: all nodes that share a Redis or Valkey are one broker. Call
     /// [`PeerBroker::leave`] when the program stops.
     pub fn cluster(mut self, cluster: ClusterConfig) -> Self {
-        self.extras.cluster = Some(cluster);
+        self.components.cluster = Some(cluster);
         self
     }
 
     /// Relays calls that cannot go directly. Clients need no changes.
     pub fn relay(mut self, relay: BoundRelay) -> Self {
-        self.extras.relay = Some(relay);
+        self.components.relay = Some(relay);
         self
     }
 
     /// Tells clients of STUN and TURN servers that this program runs itself, before those of [`Config::ice`].
     pub fn own_ice_servers(mut self, own: OwnIceServers) -> Self {
-        self.extras.own_ice = own;
+        self.components.own_ice = own;
         self
     }
 
     /// Relays for clients that ask for a TURN server, or answers STUN. If [`IceConfig::turn_secret`](crate::config::IceConfig)
     /// is not set, the broker makes one.
     pub fn turn(mut self, turn: BoundTurn) -> Self {
-        self.extras.turn = Some(turn);
+        self.components.turn = Some(turn);
         self
     }
 
     /// Lets the operator's API change the log of this program. Without it, `/api/log` answers 501.
     pub fn log(mut self, log: Arc<dyn LogControl>) -> Self {
-        self.extras.log = Some(log);
+        self.components.log = Some(log);
         self
     }
 
@@ -320,7 +320,7 @@ impl Builder {
 
     /// Starts the broker, unless no connection to the Redis of its [cluster](Self::cluster) can be made from its address.
     pub fn try_build(self) -> Result<PeerBroker, BadRedis> {
-        self.extras.cluster.as_ref().map_or(Ok(()), |cluster| cluster.redis.check())?;
+        self.components.cluster.as_ref().map_or(Ok(()), |cluster| cluster.redis.check())?;
         Ok(self.build())
     }
 
@@ -341,6 +341,6 @@ impl Builder {
                 log::error!("cannot start the thread of a hook, so the hook is never called: {error}");
             }
         }
-        PeerBroker { runtime: Runtime::start(self.config, events, clock, keys, self.extras) }
+        PeerBroker { runtime: Runtime::start(self.config, events, clock, keys, self.components) }
     }
 }

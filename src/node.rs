@@ -12,7 +12,7 @@ use dashmap::{DashMap, Entry};
 use peerbroker_core::media_api::{CandidateNudge, EndedCalls};
 
 use crate::clock::Clock;
-use crate::cluster::packet::{Answer, Question};
+use crate::cluster::packet::{NodeAnswer, Question};
 use crate::cluster::{LocalNode, Membership};
 use crate::config::LiveConfig;
 use crate::descriptions::{self, MediaMessage, Relayed};
@@ -146,7 +146,7 @@ impl Node {
     }
 
     /// Sends a client of this or another node the new candidates of the relay.
-    pub(crate) fn wake(&self, nudge: &CandidateNudge) {
+    pub(crate) fn nudge(&self, nudge: &CandidateNudge) {
         let realm = self.tenant(nudge.key.as_str()).and_then(|tenant| tenant.existing(RealmKind::PeerJs));
         let (Some(relay), Some(realm), Ok(from)) = (self.relay(), realm, PeerId::parse(&nudge.other)) else {
             return;
@@ -353,7 +353,7 @@ impl LocalNode for Node {
         self.tenant(key)?.existing_guests()
     }
 
-    fn answer(&self, question: Question) -> Answer {
+    fn answer(&self, question: Question) -> NodeAnswer {
         self.answer(question)
     }
 

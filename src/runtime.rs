@@ -350,12 +350,12 @@ impl Runtime {
         if self.is_stopping() {
             return;
         }
-        let Some((relay, wakes)) = relay.start(self.media_context(), self.turn()) else { return };
+        let Some((relay, nudges)) = relay.start(self.media_context(), self.turn()) else { return };
         let node = Arc::downgrade(&self.node);
-        background::start(self.events.threads(), "relay-wakes", move || {
-            for wake in &wakes {
+        background::start(self.events.threads(), "relay-nudges", move || {
+            for nudge in &nudges {
                 let Some(node) = node.upgrade() else { return };
-                node.wake(&wake);
+                node.nudge(&nudge);
             }
         });
         self.node.begin_relaying(relay);

@@ -1,13 +1,13 @@
 // Says so if a demo does not start. No module, because a module that did not load may be the reason.
 
 (() => {
-  const PATIENCE = 20_000;
+  const TIMEOUT = 20_000;
   const NOT_LOADED =
     'A part of this page did not load. The connection may have changed or failed meanwhile. Check that this device is on ' +
     'a network that reaches the server, then reload.';
 
   const element = (id) => document.getElementById(id);
-  const timer = setTimeout(tell, PATIENCE);
+  const timer = setTimeout(tell, TIMEOUT);
 
   // A module fails with its imports. Errors of elements do not bubble.
   window.addEventListener('error', failed, true);

@@ -9,9 +9,9 @@ const HOUR: u64 = 60 * MINUTE;
 
 /// Pauses after failures that an ACME server counts. An attempt may fail two validations, one of each kind, and Let's Encrypt
 /// allows five failed validations of a name per hour.
-const PAUSES_AFTER_REFUSALS: &[u64] = &[5 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 6 * HOUR];
+const DELAYS_AFTER_REFUSALS: &[u64] = &[5 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 6 * HOUR];
 /// Pauses after failures that the server did not see, such as a network that is not up yet.
-const PAUSES_AFTER_OUTAGES: &[u64] =
+const DELAYS_AFTER_OUTAGES: &[u64] =
     &[10, 30, MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR];
 /// The longest pause that a server may ask for.
 const MAX_RETRY_AFTER: u64 = 24 * HOUR;
@@ -58,8 +58,8 @@ pub(super) struct Schedule {
 impl Schedule {
     /// The time at which the next order is due.
     pub(super) fn next(&self) -> u64 {
-        let after_refusal = self.after(self.refusals, PAUSES_AFTER_REFUSALS);
-        let after_outage = self.after(self.outages, PAUSES_AFTER_OUTAGES);
+        let after_refusal = self.after(self.refusals, DELAYS_AFTER_REFUSALS);
+        let after_outage = self.after(self.outages, DELAYS_AFTER_OUTAGES);
         self.due().max(self.after_order()).max(after_refusal).max(after_outage).max(self.not_before)
     }
 

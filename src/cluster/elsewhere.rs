@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::membership::{
     Held, Holding, Membership, OnPost, Posted, Request, Whereabouts, digest, name_of_peer,
 };
-use super::packet::{Answer, Packet, Question};
+use super::packet::{NodeAnswer, Packet, Question};
 use super::{Entity, Name, Owner};
 use crate::config::Degraded;
 use crate::events::PeerAddress;
@@ -93,7 +93,7 @@ impl Membership {
     }
 
     /// `None` if the node does not answer in time.
-    async fn ask(&self, node: NodeId, question: Question, bound: Duration) -> Option<Answer> {
+    async fn ask(&self, node: NodeId, question: Question, bound: Duration) -> Option<NodeAnswer> {
         self.request(|reply| Request::Ask(node, question, bound, reply)).await.ok()
     }
 
@@ -119,11 +119,11 @@ impl Membership {
         let (key, player) = (key.to_string(), player.to_string());
         let question = Question::Join { key, code, name, player, seat: number };
         match self.ask(node, question, JOIN_TIMEOUT).await {
-            Some(Answer::Joined { name, host }) => match PeerId::parse(&host) {
+            Some(NodeAnswer::Joined { name, host }) => match PeerId::parse(&host) {
                 Ok(host) => Joined::In { seat, name, host },
                 Err(_) => Joined::Unavailable,
             },
-            Some(Answer::NotJoined(why)) => {
+            Some(NodeAnswer::NotJoined(why)) => {
                 Joined::Refused(RoomError::of_number(why).unwrap_or(RoomError::NoRoom))
             }
             _ => Joined::Unavailable,
@@ -140,7 +140,7 @@ impl Membership {
         let (name, token) = (name.to_owned_name(), digest(token.as_str()));
         let question = Question::Post { name, token, text: text.to_owned() };
         match self.ask(node, question, POST_TIMEOUT).await {
-            Some(Answer::Posted(what)) => Posted::of_number(what).unwrap_or(Posted::Unknown),
+            Some(NodeAnswer::Posted(what)) => Posted::of_number(what).unwrap_or(Posted::Unknown),
             // A node of a version that does not know the question.
             Some(_) => Posted::Absent,
             None => Posted::Unknown,

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::backplane::{Entity, Member, Name, Owner, TokenDigest};
 use super::link::Outbound;
-use super::packet::{Answer, NameRef, Packet, Question};
+use super::packet::{NameRef, NodeAnswer, Packet, Question};
 use super::turns::Turns;
 use crate::clock::{Clock, millis};
 use crate::config::{ClusterConfig, Degraded};
@@ -113,9 +113,9 @@ pub(super) enum Request {
     /// Opens an id for a client.
     Open(OpenRequest, oneshot::Sender<Opening>),
     /// Asks all other living nodes.
-    AskAll(Question, oneshot::Sender<Vec<Answer>>),
+    AskAll(Question, oneshot::Sender<Vec<NodeAnswer>>),
     /// Asks a node. If it does not answer in time, there is no reply.
-    Ask(NodeId, Question, Duration, oneshot::Sender<Answer>),
+    Ask(NodeId, Question, Duration, oneshot::Sender<NodeAnswer>),
     /// Asks the directory which node has a name.
     Find(Name, oneshot::Sender<Whereabouts>),
     /// Claims a name that is in [`State::held`].
@@ -245,7 +245,7 @@ impl Membership {
     }
 
     /// Asks all other living nodes. The result leaves out those that do not answer in time.
-    pub fn ask_all(&self, question: Question) -> impl Future<Output = Vec<Answer>> + use<> {
+    pub fn ask_all(&self, question: Question) -> impl Future<Output = Vec<NodeAnswer>> + use<> {
         let answered = self.request(|reply| Request::AskAll(question, reply));
         async move { answered.await.unwrap_or_default() }
     }
@@ -298,7 +298,7 @@ impl Membership {
 
     /// The questions that wait for the worker, for a test that stands for it.
     #[cfg(test)]
-    pub(crate) fn take_questions(&self) -> Vec<(Question, oneshot::Sender<Vec<Answer>>)> {
+    pub(crate) fn take_questions(&self) -> Vec<(Question, oneshot::Sender<Vec<NodeAnswer>>)> {
         let requests = std::mem::take(&mut self.state.lock().requests).into_iter();
         let question = |request| match request {
             Request::AskAll(question, reply) => Some((question, reply)),

@@ -80,7 +80,7 @@ pub enum Packet<'a> {
         /// The number of the question.
         number: u64,
         /// The answer.
-        answer: Answer,
+        answer: NodeAnswer,
     },
     /// The writer missed a batch of the reader. The outcomes of the messages between the two are unknown.
     Reset,
@@ -172,7 +172,7 @@ pub enum Question {
 
 /// The answer to a question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Answer {
+pub enum NodeAnswer {
     /// Done, or yes.
     Yes,
     /// It is not there, or no.

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::backplane::{Backplane, Claim, ClaimOutcome, Entity, Name, Owner, Position};
 use super::link::Inbound;
 use super::membership::{Holding, Membership, Request, State, Whereabouts};
-use super::packet::{Answer, NameRef, OwnedName, Packet, Question};
+use super::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use super::turns::Turns;
 use crate::config::LiveConfig;
 use crate::events::{ClusterEvent, Event, Events, PeerAddress};
@@ -59,7 +59,7 @@ pub trait LocalNode: Send + Sync {
     fn guests(&self, key: &str) -> Option<Arc<Guests>>;
 
     /// Answers a question of another node that concerns no single connection.
-    fn answer(&self, question: Question) -> Answer;
+    fn answer(&self, question: Question) -> NodeAnswer;
 
     /// An answer to a call of this node, from a client of another, with the candidates of this node's relay. `None` if it stays as it
     /// is.
@@ -108,7 +108,7 @@ struct Worker<B> {
     settled_from: Cell<Option<u64>>,
     /// Ids that clients of this node lost after an outage, and that no event has reported yet.
     lost_ids: Cell<usize>,
-    questions: RefCell<HashMap<u64, (NodeId, oneshot::Sender<Answer>)>>,
+    questions: RefCell<HashMap<u64, (NodeId, oneshot::Sender<NodeAnswer>)>>,
     last_question: Cell<u64>,
     parked: RefCell<VecDeque<Parked>>,
     claims: RefCell<Vec<(Claim, oneshot::Sender<ClaimOutcome>)>>,
@@ -251,7 +251,7 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Asks a node. `None` if it does not answer in time.
-    async fn ask(&self, to: NodeId, question: Question, bound: Duration) -> Option<Answer> {
+    async fn ask(&self, to: NodeId, question: Question, bound: Duration) -> Option<NodeAnswer> {
         if self.is_dead(to) {
             return None;
         }
@@ -281,7 +281,7 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    fn answered(&self, from: NodeId, number: u64, answer: Answer) {
+    fn answered(&self, from: NodeId, number: u64, answer: NodeAnswer) {
         let mut questions = self.questions.borrow_mut();
         if questions.get(&number).is_some_and(|(asked, _)| *asked == from)
             && let Some((_, asker)) = questions.remove(&number)
@@ -291,7 +291,7 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    async fn ask_others(self: &Rc<Self>, question: Question) -> Vec<Answer> {
+    async fn ask_others(self: &Rc<Self>, question: Question) -> Vec<NodeAnswer> {
         let own = self.node();
         let others: Vec<NodeId> = {
             let state = self.shared.state.lock();

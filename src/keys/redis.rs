@@ -15,7 +15,7 @@ use crate::threads::{self, caught};
 use crate::wire::ApiKey;
 
 /// Maximum of keys whose last use one call stores.
-const USED_AT_ONCE: usize = 500;
+const USED_BATCH: usize = 500;
 
 static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/put.lua")));
 static IMPORT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/import.lua")));
@@ -194,7 +194,7 @@ impl KeyStore for RedisKeys {
 
     /// The later one of two times counts: each node stores those of its own clients.
     fn note_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
-        for some in used.chunks(USED_AT_ONCE) {
+        for some in used.chunks(USED_BATCH) {
             let call = Call::script(&USED, keys());
             let call = some.iter().fold(call, |call, (key, when)| call.arg(key.as_str()).arg(*when));
             self.ask::<Value>(call)?;

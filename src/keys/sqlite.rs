@@ -27,8 +27,8 @@ struct Database {
     ids: FileIds,
     /// Changes through this connection; SQLite's `data_version` counts only those of others.
     own_changes: u64,
-    /// The directory, if this process has claimed it.
-    claim: Option<File>,
+    /// The directory, if this process has locked it.
+    lock: Option<File>,
 }
 
 impl SqliteKeys {
@@ -37,7 +37,7 @@ impl SqliteKeys {
         let path = file::make(dir)?;
         let connection = at(&path, file::open(&path))?;
         let ids = at(&path, FileIds::of(&path).map_err(Problem::File))?;
-        Ok(SqliteKeys(Mutex::new(Database { connection, path, ids, own_changes: 0, claim: None })))
+        Ok(SqliteKeys(Mutex::new(Database { connection, path, ids, own_changes: 0, lock: None })))
     }
 
     /// Checks the requirements of [`open`](Self::open), and that all keys can be read. Creates and changes nothing.
@@ -66,13 +66,13 @@ impl SqliteKeys {
     ///
     /// Locks the directory itself. A lock on the database would be lost: SQLite has its own, and closing any handle of the
     /// file ends them all (fcntl(2)).
-    pub fn claim(&self) -> Result<bool, KeyError> {
+    pub fn lock_directory(&self) -> Result<bool, KeyError> {
         let mut database = self.0.lock();
         let dir = database.path.parent().unwrap_or(&database.path);
-        let Ok(claim) = File::open(dir) else { return Ok(true) };
-        let claimed = claim.try_lock();
-        database.claim = Some(claim);
-        Ok(!matches!(claimed, Err(TryLockError::WouldBlock)))
+        let Ok(lock) = File::open(dir) else { return Ok(true) };
+        let locked = lock.try_lock();
+        database.lock = Some(lock);
+        Ok(!matches!(locked, Err(TryLockError::WouldBlock)))
     }
 }
 

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::Node;
 use crate::cluster::Whereabouts;
-use crate::cluster::packet::{Answer, Question, realm_number, realm_of};
+use crate::cluster::packet::{NodeAnswer, Question, realm_number, realm_of};
 use crate::events::{Count, Outcome, PeerAddress};
 use crate::router::Holder;
 use crate::wire::{ApiKey, ConnId, DropReason, Link, PeerId, RealmKind};
@@ -133,7 +133,7 @@ impl Node {
             let question = Question::Page { key, realm: kind.map(realm_number), after, limit: limit as u64 };
             // First, because the answers of the others include peers that move there from here during the call.
             for answer in self.listings.ask(membership, question).await {
-                if let Answer::Ids(of_node) = answer {
+                if let NodeAnswer::Ids(of_node) = answer {
                     ids.extend(of_node);
                 }
             }
@@ -198,7 +198,7 @@ impl Node {
         let mut kicked: Vec<_> = own.map(|(realm, connection)| (realm, Some(connection))).collect();
         let answers = self.ask_others(|| Question::Kick { key: key.to_owned(), id: id.to_string() });
         for answer in answers.await {
-            if let Answer::Realms(realms) = answer {
+            if let NodeAnswer::Realms(realms) = answer {
                 kicked.extend(realms.into_iter().filter_map(realm_of).map(|realm| (realm, None)));
             }
         }
@@ -209,17 +209,17 @@ impl Node {
     pub async fn reports(&self) -> Vec<NodeReport> {
         let answers = self.ask_others(|| Question::Stats).await;
         let others = answers.into_iter().filter_map(|answer| match answer {
-            Answer::Text(json) => serde_json::from_str(&json).ok(),
+            NodeAnswer::Text(json) => serde_json::from_str(&json).ok(),
             _ => None,
         });
         others.chain([self.own_report()]).collect()
     }
 
     /// Answers another node.
-    pub(super) fn answer(&self, question: Question) -> Answer {
+    pub(super) fn answer(&self, question: Question) -> NodeAnswer {
         let entries = |limit: u64| usize::try_from(limit).unwrap_or(MAX_PAGE).min(MAX_PAGE);
         match question {
-            Question::Page { key, realm, after, limit } => Answer::Ids(match realm.map(realm_of) {
+            Question::Page { key, realm, after, limit } => NodeAnswer::Ids(match realm.map(realm_of) {
                 // A kind of a newer version has no peers here.
                 Some(None) => Vec::new(),
                 kind => self.own_page(&key, kind.flatten(), after.as_deref(), entries(limit)),
@@ -231,18 +231,18 @@ impl Node {
             Question::Peer { key, id } => text(&self.own_peers(&key, &[id])),
             Question::Kick { key, id } => {
                 let kicked = self.own_kick(&key, &id).into_iter();
-                Answer::Realms(kicked.map(|(realm, _)| realm_number(realm)).collect())
+                NodeAnswer::Realms(kicked.map(|(realm, _)| realm_number(realm)).collect())
             }
             Question::Stats => text(&self.own_report()),
             Question::Alive(..)
             | Question::Yield(..)
             | Question::Post { .. }
             | Question::Join { .. }
-            | Question::Part { .. } => Answer::No,
+            | Question::Part { .. } => NodeAnswer::No,
         }
     }
 
-    async fn ask_others(&self, question: impl FnOnce() -> Question) -> Vec<Answer> {
+    async fn ask_others(&self, question: impl FnOnce() -> Question) -> Vec<NodeAnswer> {
         match &self.membership {
             Some(membership) => membership.ask_all(question()).await,
             None => Vec::new(),
@@ -329,13 +329,13 @@ impl NodeCounts {
 }
 
 /// Texts are JSON, so nodes of other versions understand the parts that they know.
-fn text(answer: &impl Serialize) -> Answer {
-    serde_json::to_string(answer).map_or(Answer::No, Answer::Text)
+fn text(answer: &impl Serialize) -> NodeAnswer {
+    serde_json::to_string(answer).map_or(NodeAnswer::No, NodeAnswer::Text)
 }
 
 /// The peers of an answer. Those that only a newer version understands are left out.
-fn reports(answer: Answer) -> Vec<PeerReport> {
-    let Answer::Text(json) = answer else { return Vec::new() };
+fn reports(answer: NodeAnswer) -> Vec<PeerReport> {
+    let NodeAnswer::Text(json) = answer else { return Vec::new() };
     let peers: Vec<Value> = serde_json::from_str(&json).unwrap_or_default();
     peers.into_iter().filter_map(|peer| serde_json::from_value(peer).ok()).collect()
 }

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::cluster::Membership;
-use crate::cluster::packet::{Answer, Question};
+use crate::cluster::packet::{NodeAnswer, Question};
 use crate::single_flight::SingleFlight;
 
 /// Lists that are asked for at a time.
@@ -18,7 +18,7 @@ const TURN: Duration = Duration::from_secs(2);
 
 pub(super) struct Listings {
     turns: Semaphore,
-    asked: SingleFlight<Question, Vec<Answer>>,
+    asked: SingleFlight<Question, Vec<NodeAnswer>>,
 }
 
 impl Default for Listings {
@@ -29,7 +29,7 @@ impl Default for Listings {
 
 impl Listings {
     /// Returns the answers of the other nodes.
-    pub(super) async fn ask(&self, membership: &Membership, question: Question) -> Vec<Answer> {
+    pub(super) async fn ask(&self, membership: &Membership, question: Question) -> Vec<NodeAnswer> {
         let ask = async || match timeout(TURN, self.turns.acquire()).await {
             Ok(Ok(_turn)) => membership.ask_all(question.clone()).await,
             _ => Vec::new(),
@@ -55,8 +55,8 @@ mod tests {
         Question::Page { key: "k".to_owned(), realm: None, after: Some(after.to_owned()), limit: 10 }
     }
 
-    fn ids(id: &str) -> Vec<Answer> {
-        vec![Answer::Ids(vec![id.to_owned()])]
+    fn ids(id: &str) -> Vec<NodeAnswer> {
+        vec![NodeAnswer::Ids(vec![id.to_owned()])]
     }
 
     fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
@@ -64,7 +64,7 @@ mod tests {
     }
 
     /// The questions to the other nodes since the last call.
-    fn asked(membership: &Membership) -> Vec<(Question, oneshot::Sender<Vec<Answer>>)> {
+    fn asked(membership: &Membership) -> Vec<(Question, oneshot::Sender<Vec<NodeAnswer>>)> {
         membership.take_questions()
     }
 

@@ -17,12 +17,12 @@ use crate::events::Event;
 use crate::wire::{ApiKey, ConnId, PeerId};
 
 /// The pauses before each further attempt, in seconds.
-const PAUSES: [u64; 7] = [5, 30, 2 * 60, 10 * 60, 30 * 60, 60 * 60, 2 * 60 * 60];
+const RETRY_DELAYS: [u64; 7] = [5, 30, 2 * 60, 10 * 60, 30 * 60, 60 * 60, 2 * 60 * 60];
 
 /// The longest pause that a receiver may ask for.
-const MAX_ASKED_PAUSE: Duration = Duration::from_secs(60 * 60);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// One who gets events. The URL of its endpoint and its secrets may change.
+/// A receiver of events. The URL of its endpoint and its secrets may change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Consumer {
     /// The operator: events of all keys, and of the server.
@@ -167,11 +167,11 @@ impl Queue {
         self.in_flight = self.in_flight.saturating_sub(1);
         if let Outcome::Failed(asked) = outcome
             && !last
-            && let Some(pause) = PAUSES.get(delivery.failures)
+            && let Some(pause) = RETRY_DELAYS.get(delivery.failures)
         {
             // A quarter more or less, so that events that failed together are not repeated together.
             let pause = Duration::from_secs(*pause).mul_f64(0.75 + random.clamp(0.0, 1.0) / 2.0);
-            let pause = asked.map_or(pause, |asked| pause.max(asked.min(MAX_ASKED_PAUSE)));
+            let pause = asked.map_or(pause, |asked| pause.max(asked.min(MAX_RETRY_AFTER)));
             delivery.failures += 1;
             self.wait(delivery, now.saturating_add(millis(pause)));
             return Settled::Again;

@@ -21,7 +21,7 @@ use crate::node::Node;
 use crate::threads::Threads;
 
 /// Time for which the end of the server waits for its last events.
-const LAST_PATIENCE: Duration = Duration::from_secs(10);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Queues events, and sends them. Its thread starts with the first event, and ends when this is dropped.
 pub(crate) struct Webhooks(Arc<Shared>);
@@ -54,7 +54,7 @@ impl Webhooks {
                 self.0.settled.notified().await;
             }
         };
-        if timeout(LAST_PATIENCE, sent).await.is_err() {
+        if timeout(FLUSH_TIMEOUT, sent).await.is_err() {
             let left = self.totals().waiting;
             let left = counted(left as u64, "event", "events");
             log::warn!("the server ends, and {left} for webhooks could not be sent");

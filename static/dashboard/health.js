@@ -5,7 +5,7 @@ import { h } from './dom.js';
 import { live } from './live.js';
 import { bytes, closedWords, count, date, duration, refusedWords, sentence } from './words.js';
 
-const PAUSE = 5_000;
+const INTERVAL = 5_000;
 const DAY = 86_400;
 
 export function healthView(main) {
@@ -23,7 +23,7 @@ export function healthView(main) {
     } catch (error) {
       if (!isOver && content.children.length === 0) content.replaceChildren(h('p', { class: 'problem' }, error.message));
     }
-    if (!isOver) timer = setTimeout(look, PAUSE);
+    if (!isOver) timer = setTimeout(look, INTERVAL);
   }
 
   const ending = new AbortController();

@@ -4,7 +4,7 @@ import { api } from './api.js';
 import { h, setText } from './dom.js';
 
 const PAGE = 50;
-const PAUSE = 250;
+const TYPING_DELAY = 250;
 
 /**
  * A table that shows pages of `path`. `row(entry)` makes a row, `read(answer)` gives the entries of an answer.
@@ -21,7 +21,7 @@ export function list({ path, label, columns, row, read, empty }) {
   let timer;
   search.addEventListener('input', () => {
     clearTimeout(timer);
-    timer = setTimeout(() => load(true), PAUSE);
+    timer = setTimeout(() => load(true), TYPING_DELAY);
   });
 
   async function load(isNew, limit = PAGE) {

@@ -2,8 +2,8 @@
 // closes a connection that gets a second offer. So each offer and answer says that its sender takes part.
 function iceRestarts() {
   // In milliseconds: a path may come back by itself, or the caller restarts it; an offer may get lost.
-  const PATIENCE_OF_CALLER = 2_000;
-  const PATIENCE_OF_CALLEE = 4_000;
+  const CALLER_TIMEOUT = 2_000;
+  const CALLEE_TIMEOUT = 4_000;
   const AGAIN = 3_000;
   const MOST_OFFERS = 20;
   const takesPart = new WeakSet();
@@ -67,7 +67,7 @@ function iceRestarts() {
       if (connection.options._payload?.restarts) takesPart.add(connection);
       connection.on('iceStateChanged', async (state) => {
         if (state !== 'disconnected' || !takesPart.has(connection)) return;
-        await pause(isCaller(connection) ? PATIENCE_OF_CALLER : PATIENCE_OF_CALLEE);
+        await pause(isCaller(connection) ? CALLER_TIMEOUT : CALLEE_TIMEOUT);
         restart(peer, connection).catch(note);
       });
     },

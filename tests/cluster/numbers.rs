@@ -1,7 +1,7 @@
 //! Numbers and bytes that nodes of other versions read.
 
 use peerbroker::cluster::Posted;
-use peerbroker::cluster::packet::{Answer, Packet, Question, write};
+use peerbroker::cluster::packet::{NodeAnswer, Packet, Question, write};
 use peerbroker::cluster::{Entity, Name};
 use peerbroker::rendezvous::RoomError;
 use peerbroker::wire::{CloseReason, MessageKind, RealmKind};
@@ -54,8 +54,8 @@ fn packets_have_the_bytes_that_they_had() {
     let kind = MessageKind::Candidate.number();
     let message =
         Packet::Message { to: name.as_ref(), connection: 3, ticket: 9, from: "y", kind, payload: "{}" };
-    let refused = Answer::NotJoined(RoomError::Full.number());
-    let posted = Answer::Posted(Posted::TooMuch.number());
+    let refused = NodeAnswer::NotJoined(RoomError::Full.number());
+    let posted = NodeAnswer::Posted(Posted::TooMuch.number());
     let expected: [(Packet<'_>, &[u8]); 4] = [
         (message, b"\0\x01k\0\x01x\x03\x09\x01y\x02\x02{}"),
         (Packet::Question { number: 1, question }, b"\x04\x01\x01\x01k\0\x01x\x03\x07"),

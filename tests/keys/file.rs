@@ -59,15 +59,15 @@ fn a_check_reads_the_keys_and_leaves_no_trace_whatever_the_path_is_called() {
 }
 
 #[test]
-fn a_directory_is_claimed_until_the_drop() {
+fn a_directory_is_locked_until_the_drop() {
     let directory = Directory::new();
     let dir = directory.at("data");
     let first = open(&dir);
-    assert!(first.claim().unwrap());
-    assert!(!open(&dir).claim().unwrap());
+    assert!(first.lock_directory().unwrap());
+    assert!(!open(&dir).lock_directory().unwrap());
     first.add(made_at(1, "k")).unwrap();
     drop(first);
-    assert!(open(&dir).claim().unwrap());
+    assert!(open(&dir).lock_directory().unwrap());
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl PendingResources {
 
     fn look(&mut self, broker: &PeerBroker) {
         if let Some((keys, _)) = &self.keys
-            && keys.claim().unwrap_or(false)
+            && keys.lock_directory().unwrap_or(false)
         {
             self.keys = None;
         }

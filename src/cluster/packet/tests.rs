@@ -97,8 +97,8 @@ fn kinds_keep_their_numbers_between_versions() {
     let answer = |answer: &Answer| number(postcard::to_allocvec(answer));
     assert_eq!(question(&Question::Yield(name("x").to_owned_name(), 1, 0)), 1);
     assert_eq!((question(&Question::Stats), question(&Question::Part { seat: 1 })), (7, 9));
-    assert_eq!((answer(&Answer::No), answer(&Answer::Number(1))), (1, 3));
-    assert_eq!((answer(&Answer::Text(String::new())), answer(&Answer::Posted(0))), (5, 8));
+    assert_eq!((answer(&NodeAnswer::No), answer(&NodeAnswer::Number(1))), (1, 3));
+    assert_eq!((answer(&NodeAnswer::Text(String::new())), answer(&NodeAnswer::Posted(0))), (5, 8));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::clock::millis;
 use crate::cluster::membership::{
     Ask, ClaimedName, OpenRequest, Opening, PendingName, digest, name_of, name_of_peer,
 };
-use crate::cluster::packet::{Answer, Packet, Question};
+use crate::cluster::packet::{NodeAnswer, Packet, Question};
 use crate::cluster::turns::Line as _;
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, Owner, Whereabouts};
 use crate::events::PeerAddress;
@@ -34,7 +34,7 @@ const MAX_OPENING: Duration = Duration::from_secs(6);
 const PROBE_MARGIN: Duration = Duration::from_secs(1);
 
 /// Most questions where a peer is in one request.
-const LOCATED_AT_ONCE: usize = 64;
+const LOCATE_BATCH: usize = 64;
 
 /// Most such requests at a time.
 const LOCATING: usize = 2;
@@ -137,7 +137,7 @@ impl<B: Backplane> Worker<B> {
     pub(super) async fn is_alive_there(&self, realm: &Realm, name: &Name, owner: Owner) -> bool {
         let question = Question::Alive(name.to_owned_name(), owner.connection.get());
         let bound = realm.probe_timeout() + PROBE_MARGIN;
-        self.ask(owner.node, question, bound).await != Some(Answer::No)
+        self.ask(owner.node, question, bound).await != Some(NodeAnswer::No)
     }
 
     /// Ends the connection that had the id before, and waits for the messages that its node had from us: so they stay in
@@ -263,7 +263,7 @@ impl<B: Backplane> Worker<B> {
         while let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await {
             let asks: Vec<Ask> = {
                 let mut state = self.shared.state.lock();
-                iter::from_fn(|| state.asks.pop()).take(LOCATED_AT_ONCE).collect()
+                iter::from_fn(|| state.asks.pop()).take(LOCATE_BATCH).collect()
             };
             if asks.is_empty() {
                 self.shared.locating.notified().await;

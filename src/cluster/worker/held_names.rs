@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::{RETRY_DELAY, Worker};
 use crate::cluster::membership::{Held, Holding, Posted, digest};
-use crate::cluster::packet::{Answer, NameRef, OwnedName, Question};
+use crate::cluster::packet::{NameRef, NodeAnswer, OwnedName, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Granted, Name, Owner, TokenDigest};
 use crate::rendezvous::{Guests, RoomError};
 use crate::router::{Peer, Realm};
@@ -111,8 +111,8 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Lets a player of another node into a room of this one.
-    pub(super) fn let_in(&self, from: NodeId, question: &Question) -> Answer {
-        let Question::Join { key, code, name, player, seat } = question else { return Answer::No };
+    pub(super) fn let_in(&self, from: NodeId, question: &Question) -> NodeAnswer {
+        let Question::Join { key, code, name, player, seat } = question else { return NodeAnswer::No };
         let joined = match (self.guests(key), PeerId::parse(player)) {
             (Some(guests), Ok(player)) => guests.rooms.join(code, name, &player),
             _ => Err(RoomError::NoRoom),
@@ -121,14 +121,14 @@ impl<B: Backplane> Worker<B> {
             Ok((playing, host)) => {
                 let (name, host) = (playing.name().to_owned(), host.as_str().to_owned());
                 self.seats.borrow_mut().insert((from, *seat), playing);
-                Answer::Joined { name, host }
+                NodeAnswer::Joined { name, host }
             }
-            Err(error) => Answer::NotJoined(error.number()),
+            Err(error) => NodeAnswer::NotJoined(error.number()),
         }
     }
 
     /// Handles a text that a client of this node has posted on another.
-    pub(super) async fn take_post(&self, name: &OwnedName, token: TokenDigest, text: String) -> Answer {
+    pub(super) async fn take_post(&self, name: &OwnedName, token: TokenDigest, text: String) -> NodeAnswer {
         let holder = || {
             let (realm, id) = self.peer_of(&name.borrowed())?;
             Peer::find_with(&realm, &id, |known| digest(known.as_str()) == token)
@@ -137,6 +137,6 @@ impl<B: Backplane> Worker<B> {
             (Some(peer), Some(handle)) => handle(peer, text).await,
             _ => Posted::Absent,
         };
-        Answer::Posted(posted.number())
+        NodeAnswer::Posted(posted.number())
     }
 }

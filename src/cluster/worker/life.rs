@@ -37,7 +37,7 @@ const SETTLING: u32 = 2;
 const RECONCILE: u64 = 10 * 60 * 1000;
 
 /// Number of names that are registered at once.
-const REGISTERED_AT_ONCE: usize = 500;
+const REGISTER_BATCH: usize = 500;
 
 /// Time for which a node that leaves sends its last packets.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -223,7 +223,7 @@ impl<B: Backplane> Worker<B> {
     async fn register_all(self: &Rc<Self>, node: NodeId, wanted: impl Fn(&Holder) -> bool) -> bool {
         for realm in self.realms() {
             let holders: Vec<Holder> = realm.holders().into_iter().filter(|holder| wanted(holder)).collect();
-            for some in holders.chunks(REGISTERED_AT_ONCE) {
+            for some in holders.chunks(REGISTER_BATCH) {
                 let now = self.shared.unix_millis();
                 // Clients that have left since are released, and others may have their ids.
                 let held = some.iter().filter(|holder| realm.is_held_by(&holder.id, holder.connection));

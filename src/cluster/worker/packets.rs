@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::{End, Parked, RETRY_DELAY, Worker};
 use crate::cluster::link::{Arrival, Outbound};
 use crate::cluster::membership::name_of_peer;
-use crate::cluster::packet::{Answer, Batch, NameRef, OwnedName, Packet, Question};
+use crate::cluster::packet::{Batch, NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entry, Position};
 use crate::events::ClusterEvent;
 use crate::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt};
@@ -348,21 +348,21 @@ impl<B: Backplane> Worker<B> {
         })
     }
 
-    async fn answer(&self, from: NodeId, question: Question) -> Answer {
+    async fn answer(&self, from: NodeId, question: Question) -> NodeAnswer {
         match question {
             Question::Alive(name, connection) => self.answer_alive(&name, ConnId::new(connection)).await,
             Question::Yield(name, connection, why) => {
                 let why = CloseReason::of_number(why).unwrap_or(CloseReason::Replaced);
                 self.yield_name(&name, ConnId::new(connection), why);
-                Answer::Yes
+                NodeAnswer::Yes
             }
             Question::Post { name, token, text } => self.take_post(&name, token, text).await,
             join @ Question::Join { .. } => self.let_in(from, &join),
             Question::Part { seat } => {
                 self.seats.borrow_mut().remove(&(from, seat));
-                Answer::Yes
+                NodeAnswer::Yes
             }
-            question => self.node.upgrade().map_or(Answer::No, |node| node.answer(question)),
+            question => self.node.upgrade().map_or(NodeAnswer::No, |node| node.answer(question)),
         }
     }
 
@@ -380,17 +380,17 @@ impl<B: Backplane> Worker<B> {
         realm.yield_id(&id, connection, why);
     }
 
-    async fn answer_alive(&self, name: &OwnedName, connection: ConnId) -> Answer {
-        let Some((realm, id)) = self.peer_of(&name.borrowed()) else { return Answer::No };
+    async fn answer_alive(&self, name: &OwnedName, connection: ConnId) -> NodeAnswer {
+        let Some((realm, id)) = self.peer_of(&name.borrowed()) else { return NodeAnswer::No };
         if !realm.is_held_by(&id, connection) {
             // Granted, and not registered yet: no other client may have it now.
-            return if self.opens(&realm.address(&id)) { Answer::Yes } else { Answer::No };
+            return if self.opens(&realm.address(&id)) { NodeAnswer::Yes } else { NodeAnswer::No };
         }
         if let Some(answered) = realm.probe(&id) {
             // An error means the end of the probe, too.
             let _ = timeout(realm.probe_timeout() * 2, answered).await;
         }
-        if realm.is_held_by(&id, connection) { Answer::Yes } else { Answer::No }
+        if realm.is_held_by(&id, connection) { NodeAnswer::Yes } else { NodeAnswer::No }
     }
 }
 

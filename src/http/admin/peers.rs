@@ -13,7 +13,7 @@ use crate::wire::PeerId;
 
 /// Clients that a search reads in one request, and per question. In a cluster each question costs every node some work.
 const MAX_SEARCHED: usize = 20_000;
-const SEARCHED_AT_ONCE: usize = 2000;
+const SEARCH_BATCH: usize = 2000;
 
 /// One page of clients.
 #[derive(Serialize, ToSchema)]
@@ -57,8 +57,8 @@ async fn find(node: &Node, key: &str, mut after: Option<String>, limit: usize, s
         search.is_in(&peer.id) || peer.address.is_some_and(|address| search.begins(&address.to_string()))
     };
     let mut found: Vec<PeerReport> = Vec::new();
-    for _ in 0..MAX_SEARCHED / SEARCHED_AT_ONCE {
-        let peers = node.peers_after(key, after.as_deref(), SEARCHED_AT_ONCE).await;
+    for _ in 0..MAX_SEARCHED / SEARCH_BATCH {
+        let peers = node.peers_after(key, after.as_deref(), SEARCH_BATCH).await;
         let Some(last) = peers.last().map(|peer| peer.id.clone()) else {
             return PeerPage { peers: found, next: None };
         };

@@ -18,7 +18,7 @@ use crate::transport::{MessageLimits, Socket};
 
 /// An endpoint that opens WebSockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Endpoint {
+pub(super) enum SocketEndpoint {
     /// `{path}peerjs`, for PeerJS clients.
     Peers,
     /// The mount path itself, for room codes and calls.
@@ -27,14 +27,14 @@ pub(super) enum Endpoint {
     WrongPath,
 }
 
-impl Endpoint {
+impl SocketEndpoint {
     /// Runs the session as a separate task. The task of HTTP is four times as large, and can end now.
     pub(super) fn serve<S: Socket + 'static>(self, socket: S, mounted: &Mounted, request: ConnectRequest) {
         let node = &mounted.runtime.node;
         match self {
-            Endpoint::Peers => drop(rt::spawn(session::serve_peer(socket, node, request))),
-            Endpoint::Root => drop(rt::spawn(session::serve_guest(socket, node, request))),
-            Endpoint::WrongPath => {
+            SocketEndpoint::Peers => drop(rt::spawn(session::serve_peer(socket, node, request))),
+            SocketEndpoint::Root => drop(rt::spawn(session::serve_guest(socket, node, request))),
+            SocketEndpoint::WrongPath => {
                 drop(rt::spawn(session::redirect(socket, node, request, mounted.path.shown())))
             }
         }

@@ -17,7 +17,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::endpoint::{self, Endpoint};
+use super::endpoint::{self, SocketEndpoint};
 use super::handler::Mounted;
 use super::routes::{self, Route};
 use super::{forwarded, not_found};
@@ -32,7 +32,7 @@ use crate::wire::HandshakeRefusal;
 /// A handshake that opens a WebSocket.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Accepted {
-    pub(super) endpoint: Endpoint,
+    pub(super) endpoint: SocketEndpoint,
     /// The value of `Sec-WebSocket-Accept`.
     accept: [u8; 28],
     /// The agreed subprotocol: the first one offered, because subprotocols change nothing here.
@@ -53,7 +53,7 @@ pub(super) fn open(
         Ok(accepted) => accepted,
         Err(why) => return Some(Err(Refused::new(why, mounted, head, is_secure))),
     };
-    if accepted.endpoint == Endpoint::WrongPath {
+    if accepted.endpoint == SocketEndpoint::WrongPath {
         not_found::note(mounted, head);
     }
     let query = head.uri.query().unwrap_or_default();
@@ -69,15 +69,15 @@ pub(crate) fn decide(
 ) -> Option<Result<Accepted, HandshakeRefusal>> {
     let asks_for_websocket = asks_for_websocket(head.headers());
     let endpoint = match route {
-        Route::Socket if dialects.peerjs => Some(Endpoint::Peers),
-        _ if dialects.peerjs && is_of_peerjs(&head.uri) => Some(Endpoint::WrongPath),
-        Route::Root if dialects.any_at_root() => Some(Endpoint::Root),
+        Route::Socket if dialects.peerjs => Some(SocketEndpoint::Peers),
+        _ if dialects.peerjs && is_of_peerjs(&head.uri) => Some(SocketEndpoint::WrongPath),
+        Route::Root if dialects.any_at_root() => Some(SocketEndpoint::Root),
         _ => None,
     };
     match endpoint {
         Some(endpoint) if asks_for_websocket => Some(accept(head, endpoint)),
         // The root also serves pages, and a GET with another `Upgrade` gets the page there.
-        Some(Endpoint::Peers)
+        Some(SocketEndpoint::Peers)
             if head.method == Method::GET && head.headers().contains_key(header::UPGRADE) =>
         {
             Some(Err(HandshakeRefusal::NoUpgrade))
@@ -87,7 +87,7 @@ pub(crate) fn decide(
     }
 }
 
-fn accept(head: &RequestHead, endpoint: Endpoint) -> Result<Accepted, HandshakeRefusal> {
+fn accept(head: &RequestHead, endpoint: SocketEndpoint) -> Result<Accepted, HandshakeRefusal> {
     if head.method != Method::GET {
         return Err(HandshakeRefusal::BadMethod);
     }

@@ -187,10 +187,10 @@ fn an_event_that_always_fails_is_tried_eight_times_with_growing_pauses() {
     let mut queues = Queues::default();
     queues.push(Consumer::Operator, event(), Step::Single, 0, Timestamp::UNIX_EPOCH);
     let mut now = 0;
-    for (at, pause) in PAUSES.iter().enumerate() {
+    for (at, pause) in RETRY_DELAYS.iter().enumerate() {
         let (consumer, delivery) = queues.take(now).unwrap();
         assert_eq!(delivery.number, 1, "the id stays");
-        let random = at as f64 / PAUSES.len() as f64;
+        let random = at as f64 / RETRY_DELAYS.len() as f64;
         assert_eq!(queues.settle(&consumer, delivery, Outcome::Failed(None), now, random), Settled::Again);
         let due = queues.next_due().unwrap();
         let bounds = pause * 1000 * 3 / 4..=pause * 1000 * 5 / 4;

@@ -27,22 +27,22 @@ fn decided(method: &str, headers: &str, route: Route<'_>) -> Option<Result<Accep
     decide(&request(method, headers), route, ALL_ON)
 }
 
-fn accepted(endpoint: Endpoint, protocol: Option<&str>) -> Option<Result<Accepted, HandshakeRefusal>> {
+fn accepted(endpoint: SocketEndpoint, protocol: Option<&str>) -> Option<Result<Accepted, HandshakeRefusal>> {
     Some(Ok(Accepted { endpoint, accept: *ACCEPT, protocol: protocol.map(str::to_owned) }))
 }
 
 #[test]
 fn a_good_handshake_opens_the_websocket_of_its_address_if_a_dialect_is_on() {
     let dialects = |peerjs, rooms, calls| Dialects { peerjs, rooms, calls };
-    let (peers, root) = (accepted(Endpoint::Peers, None), accepted(Endpoint::Root, None));
+    let (peers, root) = (accepted(SocketEndpoint::Peers, None), accepted(SocketEndpoint::Root, None));
     let nothing = || Some(Err(NotFound));
     for (route, dialects, decision) in [
         (Route::Socket, dialects(true, true, true), peers),
-        (Route::Socket, dialects(true, false, false), accepted(Endpoint::Peers, None)),
+        (Route::Socket, dialects(true, false, false), accepted(SocketEndpoint::Peers, None)),
         (Route::Socket, dialects(false, true, true), nothing()),
         (Route::Root, dialects(true, true, true), root),
-        (Route::Root, dialects(false, true, false), accepted(Endpoint::Root, None)),
-        (Route::Root, dialects(false, false, true), accepted(Endpoint::Root, None)),
+        (Route::Root, dialects(false, true, false), accepted(SocketEndpoint::Root, None)),
+        (Route::Root, dialects(false, false, true), accepted(SocketEndpoint::Root, None)),
         (Route::Root, dialects(true, false, false), nothing()),
         (Route::Id("k"), ALL_ON, nothing()),
         (Route::Peers("k"), ALL_ON, nothing()),
@@ -118,7 +118,11 @@ fn headers_are_accepted_in_every_spelling_of_the_rfc() {
         "Connection: Upgrade\nUpgrade: websocket\nUpgrade: h2c\nSec-WebSocket-Version: 13",
     ] {
         let headers = format!("{headers}\n{key}");
-        assert_eq!(decided("GET", &headers, Route::Socket), accepted(Endpoint::Peers, None), "{headers}");
+        assert_eq!(
+            decided("GET", &headers, Route::Socket),
+            accepted(SocketEndpoint::Peers, None),
+            "{headers}"
+        );
     }
 }
 
@@ -160,14 +164,18 @@ fn the_first_subprotocol_that_is_offered_is_agreed_to() {
         ("Sec-WebSocket-Protocol: é", None),
     ] {
         let headers = format!("{GOOD}\n{offered}");
-        assert_eq!(decided("GET", &headers, Route::Socket), accepted(Endpoint::Peers, agreed), "{offered}");
+        assert_eq!(
+            decided("GET", &headers, Route::Socket),
+            accepted(SocketEndpoint::Peers, agreed),
+            "{offered}"
+        );
     }
 }
 
 #[test]
 fn an_accepted_handshake_is_answered_as_the_rfc_says() {
     let bytes = |protocol| {
-        let Some(Ok(accepted)) = accepted(Endpoint::Peers, protocol) else { unreachable!() };
+        let Some(Ok(accepted)) = accepted(SocketEndpoint::Peers, protocol) else { unreachable!() };
         String::from_utf8(accepted.to_bytes()).unwrap()
     };
     let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

@@ -94,7 +94,7 @@ fn bytes_of_the_first_version_are_understood() {
 fn kinds_keep_their_numbers_between_versions() {
     let number = |written: postcard::Result<Vec<u8>>| written.unwrap()[0];
     let question = |question: &Question| number(postcard::to_allocvec(question));
-    let answer = |answer: &Answer| number(postcard::to_allocvec(answer));
+    let answer = |answer: &NodeAnswer| number(postcard::to_allocvec(answer));
     assert_eq!(question(&Question::Yield(name("x").to_owned_name(), 1, 0)), 1);
     assert_eq!((question(&Question::Stats), question(&Question::Part { seat: 1 })), (7, 9));
     assert_eq!((answer(&NodeAnswer::No), answer(&NodeAnswer::Number(1))), (1, 3));
